@@ -1,0 +1,359 @@
+/**
+ * Where sessions live, and how nodes talk: the one interface that memory and Redis implement.
+ *
+ * Everything that has to be atomic is one call here, because it is one script there. No call awaits a client, a
+ * handler or another node. Messages are JSON texts and are never looked into.
+ */
+import type { Clock } from '../protocol/clock.js';
+
+/** The stream of the GET connection: exists as long as its session does. All others belong to one POST. */
+export const STANDALONE = 'g';
+
+/** A place in a session's log: `<milliseconds>-<counter>`, growing. */
+export type LogId = string;
+
+/** Before the first entry of any log. */
+export const LOG_START: LogId = '0-0';
+
+/** How far a follower is in one stream: the number of the last message (0: none yet) and its place in the log. */
+export interface Position {
+  n: number;
+  logId: LogId;
+}
+
+export interface Backplane {
+  /**
+   * Opens the membership of one node. Returns at once: connections are made, and made again, in the background.
+   * Nothing is thrown here for a server that cannot be reached; calls then reject with `backplane_unavailable`.
+   */
+  join(options: JoinOptions): Membership;
+}
+
+export interface JoinOptions {
+  nodeId: string;
+  clock: Clock;
+  /** The lease is renewed at a third of this and runs out after it. */
+  leaseMs: number;
+  /** No call takes longer before it rejects. */
+  commandTimeoutMs: number;
+  /** How long a session lives without being used; `pendingTtlMs` until its client has sent `initialized`. */
+  sessionTtlMs: number;
+  pendingTtlMs: number;
+  retention: { maxEvents: number; maxAgeMs: number };
+  /** A message for this node. Called in the order of sending per sender; must not throw and is not awaited. */
+  onMessage(message: NodeMessage): void;
+  /** Messages may have been lost (the connection was, or was found deaf): what follows a log has to look again. */
+  onLost(): void;
+  logger: { warn(message: string): void };
+}
+
+/** One node's view of the backplane. Every call may reject with `backplane_unavailable`, within `commandTimeoutMs`. */
+export interface Membership {
+  /** Resolves when the backplane was reached and the node's lease is held; rejects only after `leave`. */
+  ready(): Promise<void>;
+  /** `undefined` while all is well, else what is wrong. Costs nothing. */
+  trouble(): string | undefined;
+
+  /** Stores a session with the first entries of its log. `false`: the id is taken, nothing was changed. */
+  create(session: NewSession): Promise<Position[] | false>;
+  /**
+   * Does all of `operations` in one atomic step, in order. Repeating a commit (same session, same `number`) changes
+   * nothing and says so per operation. Numbers of one node grow per session; a lower one than the last is a repeat.
+   */
+  commit(commit: Commit): Promise<CommitReply>;
+  /** Makes a connection the holder of a stream, and checks its cursor, in one step. */
+  attach(request: AttachRequest): Promise<AttachReply>;
+  /** Reads a stream on from `after`. */
+  read(request: ReadRequest): Promise<Page>;
+  /** Keeps sessions alive and reports positions, many in one go; answers in the order of the requests. */
+  touch(requests: TouchRequest[]): Promise<TouchReply[]>;
+  /** Ends a session everywhere. `false`: there is none that `principal` may end. */
+  remove(sessionId: string, principal: string | typeof ANY_PRINCIPAL): Promise<boolean>;
+
+  load(sessionId: string): Promise<SessionRecord | undefined>;
+  /** Ids of sessions, oldest first; may name some that are gone. */
+  list(after: string | undefined, count: number): Promise<{ ids: string[]; next?: string }>;
+  /** The whole log, both directions, after `after`. */
+  history(sessionId: string, after: LogId, count: number): Promise<LogEntry[]>;
+  /** The application's own state of a session. `undefined`: no such session. */
+  loadState(sessionId: string): Promise<{ version: number; value: string | undefined } | undefined>;
+  /** Stores it when its version still is `expected` (or in any case). `conflict` and `gone` change nothing. */
+  storeState(
+    sessionId: string,
+    value: string,
+    expected: number | undefined,
+  ): Promise<'stored' | 'conflict' | 'gone'>;
+
+  /** Sends to one node, at most once, without waiting for anything. */
+  send(nodeId: string, message: NodeMessage): Promise<void>;
+  /** Which of these nodes hold a lease. */
+  alive(nodeIds: string[]): Promise<Set<string>>;
+  /** Gives the lease up and closes the connections. Calls made later reject. */
+  leave(): Promise<void>;
+}
+
+/** Instead of a principal: for the operator's own calls, which no principal limits. */
+export const ANY_PRINCIPAL = Symbol('any principal');
+
+export interface SessionRecord {
+  id: string;
+  /** Grows with every change of what shapes a replica: `active`, `logLevel`, `subscriptions`. */
+  revision: number;
+  /** The params of the client's `initialize`, as JSON. */
+  initialize: string;
+  protocolVersion: string;
+  /** The client's identity in the backplane's own form; see `Options.principal`. */
+  principal: string;
+  createdAt: number;
+  lastSeenAt: number;
+  /** The client has sent `notifications/initialized`. */
+  active: boolean;
+  logLevel: string | undefined;
+  subscriptions: string[];
+}
+
+export interface NewSession {
+  id: string;
+  initialize: string;
+  protocolVersion: string;
+  principal: string;
+  /** Which `notify` broadcasts concern the session: `T`ools, `P`rompts, `R`esources, as letters in one word. */
+  hears: string;
+  createdAt: number;
+  /** The client's `initialize` request, whose stream is `stream`. */
+  inbound: string;
+  stream: string;
+  /** What the server sent until and with its answer; the last one is the answer and ends the stream. */
+  outbound: { stream: string; message: string; asks: boolean }[];
+}
+
+export interface Commit {
+  sessionId: string;
+  /** See {@link Membership.commit}. */
+  number: number;
+  operations: Operation[];
+}
+
+/** Who may act: the session's own principal. A session of another one answers `denied`. */
+export type Operation =
+  | OpenOperation
+  | ReceiveOperation
+  | AppendOperation
+  | DetachOperation
+  | HangUpOperation
+  | { type: 'abandon'; stream: string; requests: string[] }
+  | { type: 'forget' };
+
+/** A POST with requests: stores what came in and opens its stream, executed and held by this node. */
+export interface OpenOperation {
+  type: 'open';
+  principal: string;
+  stream: string;
+  /** Names the connection among those of this node. */
+  token: string;
+  /** The JSON texts of the ids of its requests. */
+  requests: string[];
+  messages: string[];
+  /** The revision of this node's replica; `undefined`: it has none yet, and will now have one. */
+  revision: number | undefined;
+}
+
+/** One message from the client that opens nothing. */
+export interface ReceiveOperation {
+  type: 'receive';
+  principal: string;
+  message: string;
+  route: Route;
+  revision: number | undefined;
+}
+
+/**
+ * Where a message from the client belongs.
+ * - `node`: to a node by its id (answers and progress for a server's request);
+ * - `executor`: to the node that runs a request (cancellation);
+ * - `replicas`: to every live replica;
+ * - `initialized`: marks the session active; to one live replica (this node's before another's), the others are told
+ *    of the new revision; to this node where none is alive;
+ * - `here`: to this node's replica, which is built where there is none.
+ */
+export type Route =
+  | { to: 'node'; nodeId: string }
+  | { to: 'executor'; request: string }
+  | { to: 'replicas' }
+  | { to: 'initialized' }
+  | { to: 'here' };
+
+/** One message to the client. */
+export interface AppendOperation {
+  type: 'append';
+  stream: string;
+  /** `undefined`: nothing to show, the request ends without an answer. */
+  message: string | undefined;
+  /** The request that ends with this. When it was the stream's last, the stream ends. */
+  ends?: string;
+  /** It is a request of this node: not shown any more once this node is gone. */
+  asks?: boolean;
+  /** What the session remembers from now on, in the same step. */
+  effect?: { type: 'level' | 'subscribe' | 'unsubscribe'; value: string };
+  /** Append only to a session that `hears` this letter, or has subscribed to this URI. */
+  onlyIf?: { hears: 'T' | 'P' | 'R' } | { subscribed: string };
+  /** Skip it where a message of this key still waits, unshown, for a client with no connection. */
+  coalesce?: string;
+}
+
+/** The connection is closed; it had written up to `position`. Leaves a successor's claim alone. */
+export interface DetachOperation {
+  type: 'detach';
+  stream: string;
+  token: string;
+  position: Position;
+}
+
+/** Ends the connection that holds a stream, wherever it is. */
+export interface HangUpOperation {
+  type: 'hangup';
+  stream: string;
+}
+
+export type CommitReply =
+  | { status: 'gone' }
+  | {
+      status: 'ok';
+      revision: number;
+      /** Where an operation gave a revision that is not the current one: the record as it is now. */
+      record?: SessionRecord;
+      /** With `record`: the node that holds the standalone stream, if one does. */
+      followedBy?: string;
+      results: OperationResult[];
+    };
+
+export type OperationResult =
+  /** `open`: where the request stands in the log. */
+  | { status: 'opened'; position: Position }
+  /** `receive`, `hangup`: whether this node is (among) those concerned. `token`: of the connection to hang up. */
+  | { status: 'received'; here: boolean; token?: string }
+  /** `append`. `token`: this node's connection that holds the stream. `ended`: the stream has ended with it. */
+  | { status: 'appended'; position: Position; token?: string; ended: boolean }
+  /** `append`: a repeat. It stands in the log, where exactly is not known any more. */
+  | { status: 'repeated' }
+  /** `append`: the request has ended already, or runs elsewhere now. */
+  | { status: 'dropped' }
+  /** `append`: `onlyIf` or `coalesce` said no. */
+  | { status: 'skipped' }
+  /** `open`: one of its request ids is in use by a running request. */
+  | { status: 'duplicate' }
+  | { status: 'denied' }
+  | { status: 'done' };
+
+export interface AttachRequest {
+  sessionId: string;
+  principal: string;
+  stream: string;
+  token: string;
+  /** Where the client says it is. `undefined` (standalone stream only): after what was written before. */
+  cursor: Position | undefined;
+  /** Refuse with `conflict` while this other connection holds the stream; `undefined`: take it over. */
+  unlessHeld: boolean;
+  /** With `unlessHeld`: a holder known to be dead, which does not count. */
+  deadHolder?: string;
+}
+
+export type AttachReply =
+  | { status: 'gone' }
+  | { status: 'conflict'; holder: string }
+  /** The stream is not known here: never was, or is no longer kept. */
+  | { status: 'unknown' }
+  /** Messages after the cursor are no longer kept. */
+  | { status: 'trimmed' }
+  | {
+      status: 'attached';
+      /** Where to go on from. */
+      position: Position;
+      protocolVersion: string;
+      /** The connection that held it before. */
+      previous?: { nodeId: string; token: string };
+    };
+
+export interface ReadRequest {
+  sessionId: string;
+  stream: string;
+  after: Position;
+  /** A page ends at the first message that takes it over this. */
+  maxBytes: number;
+}
+
+export type Page =
+  | { status: 'gone' }
+  | { status: 'trimmed' }
+  | {
+      status: 'ok';
+      events: StreamEvent[];
+      /** Where to read on; `more`: there may be more already. */
+      scanned: LogId;
+      more: boolean;
+      /** The stream can still grow. */
+      open: boolean;
+      /** The log is shorter than the reader's position (it lost its end in a failover): count on from here. */
+      restart?: number;
+    };
+
+/** One message on one stream, as shown to the client. */
+export interface StreamEvent {
+  position: Position;
+  /** `undefined`: only marks the end, or is too big to be sent along: read the log. */
+  message: string | undefined;
+  /** The stream ends with it. */
+  end: boolean;
+  /** The node that waits for the client's answer to this request. */
+  asker?: string;
+}
+
+export interface TouchRequest {
+  sessionId: string;
+  streams: { stream: string; token: string; position: Position }[];
+}
+
+export type TouchReply =
+  | { status: 'gone' }
+  /** Per stream: the number of its last message, and whether the connection still holds it. */
+  | { status: 'ok'; streams: { last: number; held: boolean }[] };
+
+export interface LogEntry {
+  logId: LogId;
+  at: number;
+  direction: 'in' | 'out';
+  stream: string | undefined;
+  message: string | undefined;
+}
+
+/** What nodes tell each other. At most once, unordered between senders; whoever gets one must bear to miss it. */
+export type NodeMessage =
+  /** An event of a stream that a connection of the addressee holds. */
+  | {
+      type: 'event';
+      sessionId: string;
+      stream: string;
+      token: string;
+      event: StreamEvent;
+      inline: boolean;
+    }
+  /** A message of the client for the addressee's replica. */
+  | { type: 'deliver'; sessionId: string; message: string }
+  /** The session's shape has changed. `message`: what did it, for the replica that is to handle it. */
+  | { type: 'shape'; sessionId: string; revision: number; message: string | undefined }
+  /** The session has ended. */
+  | { type: 'gone'; sessionId: string }
+  /** Another connection took the stream over: end yours, and answer `released` where `replyTo` says. */
+  | {
+      type: 'release';
+      sessionId: string;
+      stream: string;
+      token: string;
+      replyTo: string;
+      ref: string;
+    }
+  | { type: 'released'; ref: string; position: Position | undefined }
+  /** End this connection so that the client comes back. */
+  | { type: 'hangup'; sessionId: string; stream: string; token: string }
+  /** The client's standalone stream is held by `by` now (`undefined`: by nobody). */
+  | { type: 'followed'; sessionId: string; by: string | undefined };

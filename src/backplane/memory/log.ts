@@ -1,0 +1,97 @@
+import type { LogEntry, LogId, StreamEvent } from '../backplane.js';
+
+/** An entry of a session's log: what {@link LogEntry} shows, and what streams need. */
+export interface StoredEntry extends LogEntry {
+  /** The number within its stream; 0 for what came in. */
+  n: number;
+  end: boolean;
+  asker: string | undefined;
+}
+
+/** A session's event log, both directions, with ids that grow even when the clock does not. */
+export class MemoryLog {
+  private readonly entries: StoredEntry[] = [];
+  private lastMs = 0;
+  private lastCounter = 0;
+
+  constructor(private readonly retention: { maxEvents: number; maxAgeMs: number }) {}
+
+  append(now: number, entry: Omit<StoredEntry, 'logId' | 'at'>): LogId {
+    if (now > this.lastMs) {
+      this.lastMs = now;
+      this.lastCounter = 0;
+    } else {
+      this.lastCounter += 1;
+    }
+    const logId = `${this.lastMs}-${this.lastCounter}`;
+    this.entries.push({ ...entry, logId, at: this.lastMs });
+    this.trim(now);
+    return logId;
+  }
+
+  at(logId: LogId): StoredEntry | undefined {
+    const entry = this.entries[this.indexAfter(logId) - 1];
+    return entry?.logId === logId ? entry : undefined;
+  }
+
+  after(logId: LogId, count: number): StoredEntry[] {
+    const from = this.indexAfter(logId);
+    return this.entries.slice(from, from + count);
+  }
+
+  /** The messages of one stream after `logId`, until `maxBytes` of them. */
+  ofStream(stream: string, logId: LogId, maxBytes: number) {
+    const events: StreamEvent[] = [];
+    let scanned = logId;
+    let bytes = 0;
+    for (let index = this.indexAfter(logId); index < this.entries.length; index += 1) {
+      const entry = this.entries[index];
+      if (entry === undefined) break;
+      scanned = entry.logId;
+      if (entry.n === 0 || entry.stream !== stream) continue;
+      events.push(toEvent(entry));
+      bytes += Buffer.byteLength(entry.message ?? '');
+      if (bytes >= maxBytes) return { events, scanned, more: true };
+    }
+    return { events, scanned, more: false };
+  }
+
+  private trim(now: number): void {
+    let drop = Math.max(0, this.entries.length - this.retention.maxEvents);
+    const oldest = now - this.retention.maxAgeMs;
+    for (let entry = this.entries[drop]; entry !== undefined && entry.at < oldest;) {
+      drop += 1;
+      entry = this.entries[drop];
+    }
+    if (drop > 0) this.entries.splice(0, drop);
+  }
+
+  /** The index of the first entry that comes after `logId`. */
+  private indexAfter(logId: LogId): number {
+    let low = 0;
+    let high = this.entries.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      const entry = this.entries[middle];
+      if (entry !== undefined && compareLogIds(entry.logId, logId) <= 0) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}
+
+function toEvent(entry: StoredEntry): StreamEvent {
+  return {
+    position: { n: entry.n, logId: entry.logId },
+    message: entry.message,
+    end: entry.end,
+    ...(entry.asker !== undefined && { asker: entry.asker }),
+  };
+}
+
+/** In the order of the log: milliseconds, then counter. */
+function compareLogIds(a: LogId, b: LogId): number {
+  const [aMs = 0, aCounter = 0] = a.split('-').map(Number);
+  const [bMs = 0, bCounter = 0] = b.split('-').map(Number);
+  return aMs - bMs || aCounter - bCounter;
+}

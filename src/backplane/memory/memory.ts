@@ -1,0 +1,257 @@
+import { AnynodeError } from '../../errors.js';
+import type {
+  AttachRequest,
+  Backplane,
+  Commit,
+  CommitReply,
+  JoinOptions,
+  Membership,
+  NewSession,
+  NodeMessage,
+  Position,
+  ReadRequest,
+  TouchRequest,
+} from '../backplane.js';
+import { ANY_PRINCIPAL, LOG_START } from '../backplane.js';
+import { MemoryLog } from './log.js';
+import { MemorySession } from './session.js';
+
+/**
+ * A backplane in this process's memory: nothing to install, the same behaviour as with Redis, gone with the process.
+ * Nodes in one process that are given the same one serve the same sessions.
+ *
+ * Sessions live as long as with Redis; what has expired is cleared away as new sessions come.
+ */
+export function memoryBackplane(): Backplane {
+  return new MemoryBackplane();
+}
+
+class MemoryBackplane implements Backplane {
+  readonly sessions = new Map<string, MemorySession>();
+  readonly nodes = new Map<string, MemoryMembership>();
+
+  join(options: JoinOptions): Membership {
+    const member = new MemoryMembership(this, options);
+    this.nodes.set(options.nodeId, member);
+    return member;
+  }
+
+  /** Delivers in a turn of its own, as a network would: whoever sends has finished its step before. */
+  tell(nodeId: string, message: NodeMessage): void {
+    setImmediate(() => this.nodes.get(nodeId)?.options.onMessage(message));
+  }
+}
+
+class MemoryMembership implements Membership {
+  private left = false;
+
+  constructor(
+    private readonly shared: MemoryBackplane,
+    readonly options: JoinOptions,
+  ) {}
+
+  ready(): Promise<void> {
+    return this.step(() => undefined);
+  }
+
+  trouble(): string | undefined {
+    return this.left ? 'closed' : undefined;
+  }
+
+  create(session: NewSession): Promise<Position[] | false> {
+    return this.step((now) => {
+      this.clearExpired(now);
+      if (this.find(session.id) !== undefined) return false;
+      const { nodeId, retention } = this.options;
+      const stored = new MemorySession(
+        {
+          id: session.id,
+          revision: 1,
+          initialize: session.initialize,
+          protocolVersion: session.protocolVersion,
+          principal: session.principal,
+          hears: session.hears,
+          createdAt: session.createdAt,
+          lastSeenAt: session.createdAt,
+          active: false,
+          logLevel: undefined,
+          subscriptions: [],
+        },
+        new MemoryLog(retention),
+        (node, message) => this.shared.tell(node, message),
+      );
+      this.shared.sessions.set(session.id, stored);
+      stored.replicas.add(nodeId);
+      const positions: Position[] = [];
+      const inbound = {
+        direction: 'in' as const,
+        stream: session.stream,
+        message: session.inbound,
+        n: 0,
+        end: false,
+        asker: undefined,
+      };
+      positions.push({ n: 0, logId: stored.log.append(now, inbound) });
+      const numbers = new Map<string, number>();
+      session.outbound.forEach(({ stream, message, asks }, index) => {
+        const n = (numbers.get(stream) ?? 0) + 1;
+        numbers.set(stream, n);
+        const logId = stored.log.append(now, {
+          direction: 'out',
+          stream,
+          message,
+          n,
+          end: index === session.outbound.length - 1,
+          asker: asks ? nodeId : undefined,
+        });
+        positions.push({ n, logId });
+        const open = stored.streams.get(stream);
+        if (open !== undefined) open.last = { n, logId };
+      });
+      this.keep(stored, now);
+      return positions;
+    });
+  }
+
+  commit({ sessionId, number, operations }: Commit): Promise<CommitReply> {
+    return this.step((now) => {
+      const session = this.find(sessionId);
+      if (session === undefined) return { status: 'gone' };
+      const { stale, ...reply } = session.commit(this.options.nodeId, number, operations, now);
+      if (operations.some(({ type }) => type === 'open' || type === 'receive')) {
+        this.keep(session, now);
+      }
+      if (!stale) return { status: 'ok', ...reply };
+      const followedBy = session.followedBy();
+      return {
+        status: 'ok',
+        ...reply,
+        record: session.record(),
+        ...(followedBy !== undefined && { followedBy }),
+      };
+    });
+  }
+
+  attach(request: AttachRequest) {
+    return this.step((now) => {
+      const session = this.find(request.sessionId);
+      if (session === undefined) return { status: 'gone' } as const;
+      const reply = session.attach(this.options.nodeId, request, now);
+      if (reply.status === 'attached') this.keep(session, now);
+      return reply;
+    });
+  }
+
+  read(request: ReadRequest) {
+    return this.step(
+      () => this.find(request.sessionId)?.read(request) ?? { status: 'gone' as const },
+    );
+  }
+
+  touch(requests: TouchRequest[]) {
+    return this.step((now) =>
+      requests.map((request) => {
+        const session = this.find(request.sessionId);
+        if (session === undefined) return { status: 'gone' as const };
+        this.keep(session, now);
+        return session.touch(this.options.nodeId, request);
+      }),
+    );
+  }
+
+  remove(sessionId: string, principal: string | typeof ANY_PRINCIPAL) {
+    return this.step(() => {
+      const session = this.find(sessionId);
+      if (session === undefined) return false;
+      if (principal !== ANY_PRINCIPAL && principal !== session.principal) return false;
+      this.shared.sessions.delete(sessionId);
+      for (const node of session.nodes()) this.shared.tell(node, { type: 'gone', sessionId });
+      return true;
+    });
+  }
+
+  load(sessionId: string) {
+    return this.step(() => this.find(sessionId)?.record());
+  }
+
+  list(after: string | undefined, count: number) {
+    return this.step(() => {
+      const ids = [...this.shared.sessions.keys()]
+        .sort()
+        .filter((id) => after === undefined || id > after)
+        .slice(0, count);
+      const next = ids.length === count ? ids.at(-1) : undefined;
+      return { ids, ...(next !== undefined && { next }) };
+    });
+  }
+
+  history(sessionId: string, after = LOG_START, count = 1000) {
+    return this.step(() =>
+      (this.find(sessionId)?.log.after(after, count) ?? []).map(
+        ({ logId, at, direction, stream, message }) => ({ logId, at, direction, stream, message }),
+      ),
+    );
+  }
+
+  loadState(sessionId: string) {
+    return this.step(() => this.find(sessionId)?.state);
+  }
+
+  storeState(sessionId: string, value: string, expected: number | undefined) {
+    return this.step(() => {
+      const session = this.find(sessionId);
+      if (session === undefined) return 'gone' as const;
+      const { version } = session.state;
+      if (expected !== undefined && expected !== version) return 'conflict' as const;
+      session.state = { version: version + 1, value };
+      return 'stored' as const;
+    });
+  }
+
+  send(nodeId: string, message: NodeMessage): Promise<void> {
+    return this.step(() => this.shared.tell(nodeId, message));
+  }
+
+  alive(nodeIds: string[]) {
+    return this.step(() => new Set(nodeIds.filter((id) => this.shared.nodes.has(id))));
+  }
+
+  leave(): Promise<void> {
+    this.left = true;
+    this.shared.nodes.delete(this.options.nodeId);
+    return Promise.resolve();
+  }
+
+  private async step<T>(run: (now: number) => T): Promise<T> {
+    if (this.left) throw new AnynodeError('closed', 'This node has left the backplane');
+    await Promise.resolve();
+    return run(this.options.clock.now());
+  }
+
+  private find(sessionId: string): MemorySession | undefined {
+    const session = this.shared.sessions.get(sessionId);
+    if (session === undefined || session.expiresAt > this.options.clock.now()) return session;
+    this.shared.sessions.delete(sessionId);
+    return undefined;
+  }
+
+  private keep(session: MemorySession, now: number): void {
+    const { sessionTtlMs, pendingTtlMs } = this.options;
+    session.expiresAt = now + (session.active ? sessionTtlMs : pendingTtlMs);
+  }
+
+  /** A few at a time, oldest first, so that no single call pays for many; a map keeps the order of insertion. */
+  private clearExpired(now: number): void {
+    let looked = 0;
+    for (const [id, session] of this.shared.sessions) {
+      looked += 1;
+      if (session.expiresAt <= now) {
+        this.shared.sessions.delete(id);
+      } else {
+        this.shared.sessions.delete(id);
+        this.shared.sessions.set(id, session); // to the end, to be looked at again in its turn
+      }
+      if (looked === 4) return;
+    }
+  }
+}

@@ -1,0 +1,395 @@
+import type {
+  AppendOperation,
+  AttachReply,
+  AttachRequest,
+  DetachOperation,
+  NodeMessage,
+  OpenOperation,
+  Operation,
+  OperationResult,
+  Page,
+  Position,
+  ReadRequest,
+  ReceiveOperation,
+  SessionRecord,
+  TouchReply,
+  TouchRequest,
+} from '../backplane.js';
+import { LOG_START, STANDALONE } from '../backplane.js';
+import type { MemoryLog } from './log.js';
+
+/** Sends to a node. */
+type Tell = (nodeId: string, message: NodeMessage) => void;
+
+interface Stream {
+  last: Position;
+  holder?: { nodeId: string; token: string };
+  written?: Position;
+  executor?: string;
+  pending: number;
+}
+
+const BEGINNING: Position = { n: 0, logId: LOG_START };
+
+/**
+ * One stored session: the same state and the same steps as the scripts in `../redis/scripts`, where each is
+ * explained. Every method is synchronous, hence atomic.
+ */
+export class MemorySession {
+  readonly streams = new Map<string, Stream>([[STANDALONE, { last: BEGINNING, pending: 0 }]]);
+  readonly replicas = new Set<string>();
+  expiresAt = 0;
+  state: { version: number; value: string | undefined } = { version: 0, value: undefined };
+  private readonly requests = new Map<string, string>();
+  private readonly numbers = new Map<string, number>();
+  private readonly coalesced = new Map<string, Position>();
+  private readonly subscriptions = new Set<string>();
+
+  constructor(
+    private readonly stored: SessionRecord & { hears: string },
+    readonly log: MemoryLog,
+    private readonly tell: Tell,
+  ) {}
+
+  record(): SessionRecord {
+    const { hears: _, ...record } = this.stored;
+    return { ...record, subscriptions: [...this.subscriptions] };
+  }
+
+  get principal(): string {
+    return this.stored.principal;
+  }
+
+  get active(): boolean {
+    return this.stored.active;
+  }
+
+  use(now: number): void {
+    this.stored.lastSeenAt = now;
+  }
+
+  commit(nodeId: string, number: number, operations: Operation[], now: number) {
+    const repeated = (this.numbers.get(nodeId) ?? 0) >= number;
+    if (!repeated) this.numbers.set(nodeId, number);
+    const step = { nodeId, repeated, now, stale: false };
+    const results = operations.map((operation) => this.run(operation, step));
+    return { revision: this.stored.revision, results, stale: step.stale };
+  }
+
+  private run(operation: Operation, step: Step): OperationResult {
+    switch (operation.type) {
+      case 'open':
+        return this.open(operation, step);
+      case 'receive':
+        return this.receive(operation, step);
+      case 'append':
+        return this.append(operation, step);
+      case 'detach':
+        if (!step.repeated) this.detach(operation, step);
+        return { status: 'done' };
+      case 'hangup': {
+        const holder = this.streams.get(operation.stream)?.holder;
+        if (holder === undefined) return { status: 'received', here: false };
+        if (holder.nodeId === step.nodeId) {
+          return { status: 'received', here: true, token: holder.token };
+        }
+        if (!step.repeated) {
+          this.tell(holder.nodeId, {
+            type: 'hangup',
+            sessionId: this.stored.id,
+            stream: operation.stream,
+            token: holder.token,
+          });
+        }
+        return { status: 'received', here: false };
+      }
+      case 'abandon':
+        if (!step.repeated && this.streams.get(operation.stream)?.executor === step.nodeId) {
+          for (const request of operation.requests) this.requests.delete(request);
+          this.streams.delete(operation.stream);
+        }
+        return { status: 'done' };
+      case 'forget':
+        if (!step.repeated) this.replicas.delete(step.nodeId);
+        return { status: 'done' };
+    }
+  }
+
+  private open(operation: OpenOperation, step: Step): OperationResult {
+    if (operation.principal !== this.stored.principal) return { status: 'denied' };
+    if (!step.repeated) {
+      if (operation.requests.some((id) => this.requests.has(id))) return { status: 'duplicate' };
+      let logId = LOG_START;
+      for (const message of operation.messages) {
+        logId = this.logInbound(step.now, message, operation.stream);
+      }
+      this.streams.set(operation.stream, {
+        last: { n: 0, logId },
+        holder: { nodeId: step.nodeId, token: operation.token },
+        executor: step.nodeId,
+        pending: operation.requests.length,
+      });
+      for (const request of operation.requests) this.requests.set(request, operation.stream);
+    }
+    const stream = this.streams.get(operation.stream);
+    if (stream === undefined) return { status: 'duplicate' };
+    this.use(step.now);
+    this.check(operation.revision, step);
+    return { status: 'opened', position: { n: 0, logId: stream.last.logId } };
+  }
+
+  private receive(operation: ReceiveOperation, step: Step): OperationResult {
+    const { route, message } = operation;
+    if (operation.principal !== this.stored.principal) return { status: 'denied' };
+    this.use(step.now);
+    if (!step.repeated) this.logInbound(step.now, message, undefined);
+    const deliver: NodeMessage = { type: 'deliver', sessionId: this.stored.id, message };
+    let here = false;
+    switch (route.to) {
+      case 'node':
+        here = route.nodeId === step.nodeId;
+        if (!here && !step.repeated) this.tell(route.nodeId, deliver);
+        break;
+      case 'executor': {
+        const stream = this.requests.get(route.request);
+        const executor = stream === undefined ? undefined : this.streams.get(stream)?.executor;
+        here = executor === step.nodeId;
+        if (executor !== undefined && !here && !step.repeated) this.tell(executor, deliver);
+        break;
+      }
+      case 'replicas':
+        here = this.replicas.has(step.nodeId);
+        if (!step.repeated) this.tellReplicas(step.nodeId, () => message);
+        break;
+      case 'initialized': {
+        const [first] = this.replicas;
+        const handler = this.replicas.has(step.nodeId) ? step.nodeId : (first ?? step.nodeId);
+        here = handler === step.nodeId;
+        if (!step.repeated) {
+          if (!this.stored.active) {
+            this.stored.active = true;
+            this.stored.revision += 1;
+          }
+          this.tellReplicas(step.nodeId, (node) => (node === handler ? message : undefined));
+        }
+        if (here) this.check(operation.revision, step);
+        break;
+      }
+      case 'here':
+        here = true;
+        this.check(operation.revision, step);
+    }
+    return { status: 'received', here };
+  }
+
+  private append(operation: AppendOperation, step: Step): OperationResult {
+    if (step.repeated) return { status: 'repeated' };
+    const stream = this.streams.get(operation.stream);
+    if (stream === undefined) return { status: 'dropped' };
+    if (operation.stream !== STANDALONE && stream.executor !== step.nodeId) {
+      return { status: 'dropped' };
+    }
+    const { ends, effect } = operation;
+    if (ends !== undefined && this.requests.get(ends) !== operation.stream) {
+      return { status: 'dropped' };
+    }
+    if (!this.wanted(operation, stream)) return { status: 'skipped' };
+
+    if (ends !== undefined) {
+      this.requests.delete(ends);
+      stream.pending -= 1;
+    }
+    const ended = ends !== undefined && stream.pending <= 0;
+    const n = stream.last.n + 1;
+    const asker = operation.asks === true ? step.nodeId : undefined;
+    const logId = this.log.append(step.now, {
+      direction: 'out',
+      stream: operation.stream,
+      message: operation.message,
+      n,
+      end: ended,
+      asker,
+    });
+    const position = { n, logId };
+    stream.last = position;
+    if (ended) this.streams.delete(operation.stream);
+    if (operation.coalesce !== undefined) this.coalesced.set(operation.coalesce, position);
+    if (effect !== undefined) this.shape(effect, step);
+
+    const { holder } = stream;
+    if (holder !== undefined && holder.nodeId !== step.nodeId) {
+      this.tell(holder.nodeId, {
+        type: 'event',
+        sessionId: this.stored.id,
+        stream: operation.stream,
+        token: holder.token,
+        event: {
+          position,
+          message: operation.message,
+          end: ended,
+          ...(asker !== undefined && { asker }),
+        },
+        inline: true,
+      });
+    }
+    const here = holder?.nodeId === step.nodeId;
+    return { status: 'appended', position, ended, ...(here && { token: holder.token }) };
+  }
+
+  private wanted(operation: AppendOperation, stream: Stream): boolean {
+    const { onlyIf, coalesce } = operation;
+    if (onlyIf !== undefined) {
+      if ('hears' in onlyIf && !this.stored.hears.includes(onlyIf.hears)) return false;
+      if ('subscribed' in onlyIf && !this.subscriptions.has(onlyIf.subscribed)) return false;
+    }
+    if (coalesce === undefined || stream.holder !== undefined) return true;
+    const last = this.coalesced.get(coalesce);
+    if (last === undefined || last.n <= (stream.written?.n ?? 0)) return true;
+    return this.log.at(last.logId) === undefined;
+  }
+
+  private shape(effect: NonNullable<AppendOperation['effect']>, step: Step): void {
+    if (effect.type === 'level') this.stored.logLevel = effect.value;
+    else if (effect.type === 'subscribe') this.subscriptions.add(effect.value);
+    else this.subscriptions.delete(effect.value);
+    this.stored.revision += 1;
+    this.tellReplicas(step.nodeId, () => undefined);
+  }
+
+  private detach(operation: DetachOperation, step: Step): void {
+    const stream = this.streams.get(operation.stream);
+    if (stream === undefined) return;
+    if (operation.stream === STANDALONE && operation.position.n > (stream.written?.n ?? 0)) {
+      stream.written = operation.position;
+    }
+    const { holder } = stream;
+    if (holder?.nodeId !== step.nodeId || holder.token !== operation.token) return;
+    delete stream.holder;
+    if (operation.stream === STANDALONE) this.tellFollowed(undefined);
+  }
+
+  attach(nodeId: string, request: AttachRequest, now: number): AttachReply {
+    if (request.principal !== this.stored.principal) return { status: 'gone' };
+    const stream = this.streams.get(request.stream);
+    const holder = stream?.holder;
+    const name = holder === undefined ? undefined : `${holder.nodeId}:${holder.token}`;
+    if (request.unlessHeld && name !== undefined && name !== request.deadHolder) {
+      return { status: 'conflict', holder: name };
+    }
+
+    const last = stream?.last.n ?? 0;
+    const position = { ...(request.cursor ?? stream?.written ?? BEGINNING) };
+    const [found] = this.log.ofStream(request.stream, position.logId, 1).events;
+    if (request.cursor === undefined) {
+      position.n = found === undefined ? last : found.position.n - 1;
+    } else if (found !== undefined) {
+      if (found.position.n > position.n + 1) return { status: 'trimmed' };
+      position.n = Math.min(position.n, found.position.n - 1);
+    } else if (stream !== undefined) {
+      if (last > position.n) return { status: 'trimmed' };
+      position.n = last;
+    } else if (this.log.at(position.logId)?.stream !== request.stream) {
+      return { status: 'unknown' };
+    }
+
+    if (stream !== undefined) {
+      stream.holder = { nodeId, token: request.token };
+      if (request.stream === STANDALONE) this.tellFollowed(nodeId);
+    }
+    this.use(now);
+    return {
+      status: 'attached',
+      position,
+      protocolVersion: this.stored.protocolVersion,
+      ...(holder !== undefined && { previous: holder }),
+    };
+  }
+
+  read({ stream: name, after, maxBytes }: ReadRequest): Page {
+    const stream = this.streams.get(name);
+    const page = this.log.ofStream(name, after.logId, maxBytes);
+    const first = page.events[0]?.position.n;
+    const last = stream?.last.n ?? 0;
+    let restart: number | undefined;
+    if (first !== undefined) {
+      if (first > after.n + 1) return { status: 'trimmed' };
+      if (first <= after.n) restart = first - 1;
+    } else if (stream !== undefined && !page.more) {
+      if (last > after.n) return { status: 'trimmed' };
+      if (last < after.n) restart = last;
+    }
+    return {
+      status: 'ok',
+      ...page,
+      open: stream !== undefined,
+      ...(restart !== undefined && { restart }),
+    };
+  }
+
+  touch(nodeId: string, request: TouchRequest): TouchReply {
+    const streams = request.streams.map(({ stream: name, token, position }) => {
+      const stream = this.streams.get(name);
+      const held = stream?.holder?.nodeId === nodeId && stream.holder.token === token;
+      if (held && name === STANDALONE && position.n > (stream.written?.n ?? 0)) {
+        stream.written = position;
+      }
+      return { last: stream?.last.n ?? 0, held };
+    });
+    return { status: 'ok', streams };
+  }
+
+  /** All nodes that have something of the session. */
+  nodes(): Set<string> {
+    const nodes = new Set(this.replicas);
+    for (const { holder, executor } of this.streams.values()) {
+      if (holder !== undefined) nodes.add(holder.nodeId);
+      if (executor !== undefined) nodes.add(executor);
+    }
+    return nodes;
+  }
+
+  followedBy(): string | undefined {
+    return this.streams.get(STANDALONE)?.holder?.nodeId;
+  }
+
+  private check(known: number | undefined, step: Step): void {
+    if (known === undefined) this.replicas.add(step.nodeId);
+    if (known !== this.stored.revision) step.stale = true;
+  }
+
+  private logInbound(now: number, message: string, stream: string | undefined): string {
+    return this.log.append(now, {
+      direction: 'in',
+      stream,
+      message,
+      n: 0,
+      end: false,
+      asker: undefined,
+    });
+  }
+
+  private tellReplicas(except: string, message: (nodeId: string) => string | undefined): void {
+    for (const node of this.replicas) {
+      if (node === except) continue;
+      this.tell(node, {
+        type: 'shape',
+        sessionId: this.stored.id,
+        revision: this.stored.revision,
+        message: message(node),
+      });
+    }
+  }
+
+  private tellFollowed(by: string | undefined): void {
+    for (const node of this.replicas) {
+      this.tell(node, { type: 'followed', sessionId: this.stored.id, by });
+    }
+  }
+}
+
+interface Step {
+  nodeId: string;
+  repeated: boolean;
+  now: number;
+  stale: boolean;
+}

@@ -1,0 +1,54 @@
+/** Operations as arguments of commit.lua, whose header says the format. */
+import type { AppendOperation, Operation, Route } from '../backplane.js';
+
+type Argument = string | number;
+
+export function operationArguments(operation: Operation): Argument[] {
+  switch (operation.type) {
+    case 'open': {
+      const { principal, stream, token, revision, requests, messages } = operation;
+      const known = revision ?? '-';
+      return [
+        ...['open', principal, stream, token, known],
+        ...[requests.length, ...requests],
+        ...[messages.length, ...messages],
+      ];
+    }
+    case 'receive': {
+      const { principal, revision, route, message } = operation;
+      return ['receive', principal, revision ?? '-', route.to, argumentOf(route), message];
+    }
+    case 'append':
+      return append(operation);
+    case 'detach': {
+      const { stream, token, position } = operation;
+      return ['detach', stream, token, position.n, position.logId];
+    }
+    case 'hangup':
+      return ['hangup', operation.stream];
+    case 'abandon':
+      return ['abandon', operation.stream, operation.requests.length, ...operation.requests];
+    case 'forget':
+      return ['forget'];
+  }
+}
+
+function append(operation: AppendOperation): Argument[] {
+  const { stream, ends, asks, effect, onlyIf, coalesce, message } = operation;
+  const condition =
+    onlyIf === undefined
+      ? ['', '']
+      : 'hears' in onlyIf
+        ? ['hears', onlyIf.hears]
+        : ['subscribed', onlyIf.subscribed];
+  return [
+    ...['append', stream, ends ?? '', asks === true ? '1' : ''],
+    ...[effect?.type ?? '', effect?.value ?? '', ...condition, coalesce ?? ''],
+    ...[message === undefined ? '' : '1', message ?? ''],
+  ];
+}
+
+function argumentOf(route: Route): string {
+  if (route.to === 'node') return route.nodeId;
+  return route.to === 'executor' ? route.request : '';
+}

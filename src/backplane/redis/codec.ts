@@ -1,0 +1,108 @@
+/**
+ * Node messages as text, as the scripts write them: a first line of words, the first being the format's version, then
+ * the payload. `docs/wire.md` describes it. An unknown version or verb is not an error: a newer node may have sent it.
+ */
+import type { NodeMessage } from '../backplane.js';
+
+const VERSION = '1';
+const NONE = '-';
+
+export function encode(message: NodeMessage): string {
+  switch (message.type) {
+    case 'event': {
+      const { sessionId, stream, token, event, inline } = message;
+      const { position, end, asker } = event;
+      const has = event.message !== undefined;
+      return line(
+        [
+          'event',
+          sessionId,
+          stream,
+          token,
+          position.n,
+          position.logId,
+          flag(end),
+          asker ?? NONE,
+          flag(inline),
+          flag(has),
+        ],
+        inline ? event.message : '',
+      );
+    }
+    case 'deliver':
+      return line(['deliver', message.sessionId], message.message);
+    case 'shape':
+      return line(['shape', message.sessionId, message.revision], message.message);
+    case 'gone':
+      return line(['gone', message.sessionId]);
+    case 'release': {
+      const { sessionId, stream, token, replyTo, ref } = message;
+      return line(['release', sessionId, stream, token, replyTo, ref]);
+    }
+    case 'released': {
+      const { ref, position } = message;
+      return line(['released', ref, position?.n ?? NONE, position?.logId ?? NONE]);
+    }
+    case 'hangup':
+      return line(['hangup', message.sessionId, message.stream, message.token]);
+    case 'followed':
+      return line(['followed', message.sessionId, message.by ?? NONE]);
+  }
+}
+
+/** `undefined`: not a message of this version. */
+export function decode(text: string): NodeMessage | undefined {
+  const end = text.indexOf('\n');
+  const words = (end < 0 ? text : text.slice(0, end)).split(' ');
+  const payload = end < 0 ? '' : text.slice(end + 1);
+  const [version, type, a = '', b = '', c = '', d = '', e = '', f = '', g = '', h = '', i = ''] =
+    words;
+  if (version !== VERSION) return undefined;
+  switch (type) {
+    case 'event': {
+      const inline = h === '1';
+      return {
+        type,
+        sessionId: a,
+        stream: b,
+        token: c,
+        inline,
+        event: {
+          position: { n: Number(d), logId: e },
+          message: i === '1' && inline ? payload : undefined,
+          end: f === '1',
+          ...(g !== NONE && { asker: g }),
+        },
+      };
+    }
+    case 'deliver':
+      return { type, sessionId: a, message: payload };
+    case 'shape':
+      return {
+        type,
+        sessionId: a,
+        revision: Number(b),
+        message: payload === '' ? undefined : payload,
+      };
+    case 'gone':
+      return { type, sessionId: a };
+    case 'release':
+      return { type, sessionId: a, stream: b, token: c, replyTo: d, ref: e };
+    case 'released':
+      return { type, ref: a, position: b === NONE ? undefined : { n: Number(b), logId: c } };
+    case 'hangup':
+      return { type, sessionId: a, stream: b, token: c };
+    case 'followed':
+      return { type, sessionId: a, by: b === NONE ? undefined : b };
+    default:
+      return undefined;
+  }
+}
+
+function line(words: (string | number)[], payload = ''): string {
+  return `${VERSION} ${words.join(' ')}\n${payload}`;
+}
+
+function flag(value: boolean): string {
+  return value ? '1' : '0';
+}

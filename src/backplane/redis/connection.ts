@@ -1,0 +1,137 @@
+import { Redis } from 'ioredis';
+import type { Cluster } from 'ioredis';
+import { AnynodeError, unavailable } from '../../errors.js';
+import type { Clock } from '../../protocol/clock.js';
+import type { Scripted } from './scripts.js';
+import { defineScripts } from './scripts.js';
+
+/**
+ * Never queue what cannot be sent, never repeat by itself what may have been done: a call that fails because a
+ * connection was cut is repeated by {@link CommandConnection.run}, which knows its deadline, and every script bears it.
+ */
+const OPTIONS = {
+  lazyConnect: false,
+  enableOfflineQueue: false,
+  autoResendUnfulfilledCommands: false,
+  maxRetriesPerRequest: 0,
+  retryStrategy: (times: number) => Math.min(50 * times, 1000),
+  /** After a failover this connection may lead to a replica now: look up the master again. */
+  reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
+} as const;
+
+type Client = Scripted<Redis> | Scripted<Cluster>;
+
+/** Replies that mean "not now": the server is loading, failing over, full or busy. Worth another try. */
+const TRANSIENT =
+  /^(LOADING|READONLY|CLUSTERDOWN|TRYAGAIN|MASTERDOWN|BUSY|NOREPLICAS|MISCONF|OOM|UNBLOCKED)/;
+
+/** The prefix that the caller's own client puts in front of its keys; ours are put behind it, channels included. */
+export function keyPrefixOf(client: Redis | Cluster): string {
+  return client.options.keyPrefix ?? '';
+}
+
+/** One connection (with a cluster: one per master) of our own, made like the caller's, for commands. */
+export class CommandConnection {
+  private readonly client: Client;
+  private lastError: Error | undefined;
+
+  constructor(
+    source: string | Redis | Cluster,
+    private readonly clock: Clock,
+    private readonly timeoutMs: number,
+  ) {
+    this.client = defineScripts(ownClient(source));
+    // The reason is kept for whoever asks next; ioredis goes on trying by itself.
+    this.client.on('error', (error: Error) => (this.lastError = error));
+    this.client.on('ready', () => (this.lastError = undefined));
+  }
+
+  get isCluster(): boolean {
+    return this.client.isCluster;
+  }
+
+  trouble(): string | undefined {
+    const { status } = this.client;
+    return status === 'ready' ? undefined : (this.lastError?.message ?? `connection is ${status}`);
+  }
+
+  /** A cluster's nodes, to connect to one of them in particular. */
+  nodeOptions() {
+    return this.client.isCluster
+      ? (this.client as unknown as Cluster).nodes('all').map((node) => node.options)
+      : [(this.client as unknown as Redis).options];
+  }
+
+  /**
+   * Runs a command, again where the connection broke or the server said "not now", until it is answered or the time
+   * is up: then it rejects with `backplane_unavailable`, and the command may or may not have been carried out.
+   * `attempts` tells the command how often it was tried before.
+   */
+  async run<T>(command: (client: Client, attempts: number) => Promise<T>): Promise<T> {
+    let cancelTimer = (): void => undefined;
+    let expired = false;
+    const timeout = new Promise<never>((_, reject) => {
+      cancelTimer = this.clock.after(this.timeoutMs, () => {
+        expired = true;
+        const reason = this.trouble() ?? `no answer within ${this.timeoutMs} ms`;
+        reject(unavailable(this.lastError ?? new Error(reason)));
+      });
+    });
+    try {
+      for (let attempts = 0; ; attempts += 1) {
+        if (this.client.status !== 'ready') await Promise.race([this.becomesReady(), timeout]);
+        try {
+          return await Promise.race([command(this.client, attempts), timeout]);
+        } catch (error) {
+          // `expired` may have been set while we waited, which control flow analysis cannot see.
+          if ((expired as boolean) || !isTransient(error)) throw asUnavailable(error);
+          await Promise.race([this.pause(attempts), timeout]);
+        }
+      }
+    } finally {
+      cancelTimer();
+    }
+  }
+
+  private async becomesReady(): Promise<void> {
+    if (this.client.status === 'end') throw new AnynodeError('closed', 'The connection is closed');
+    await new Promise<void>((resolve) => {
+      this.client.once('ready', resolve);
+      this.client.once('end', resolve);
+    });
+  }
+
+  private pause(attempts: number): Promise<void> {
+    return new Promise((resolve) => this.clock.after(Math.min(20 * 2 ** attempts, 250), resolve));
+  }
+
+  close(): void {
+    this.client.disconnect();
+  }
+}
+
+function ownClient(source: string | Redis | Cluster): Redis | Cluster {
+  if (typeof source === 'string') return new Redis(source, OPTIONS);
+  if (source.isCluster) {
+    const cluster = source as Cluster;
+    const options = {
+      ...cluster.options,
+      lazyConnect: false,
+      enableOfflineQueue: false,
+      keyPrefix: '',
+      redisOptions: { ...cluster.options.redisOptions, keyPrefix: '' },
+    };
+    return cluster.duplicate([], options as Parameters<Cluster['duplicate']>[1]);
+  }
+  return (source as Redis).duplicate({ ...OPTIONS, keyPrefix: '' });
+}
+
+function isTransient(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  if (error instanceof AnynodeError) return false;
+  return error.name !== 'ReplyError' || TRANSIENT.test(error.message);
+}
+
+function asUnavailable(error: unknown): Error {
+  return error instanceof AnynodeError ? error : unavailable(error);
+}

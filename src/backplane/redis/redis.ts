@@ -1,0 +1,347 @@
+import type { Cluster, Redis, RedisOptions } from 'ioredis';
+import { AnynodeError } from '../../errors.js';
+import type {
+  AttachRequest,
+  Backplane,
+  Commit,
+  JoinOptions,
+  LogEntry,
+  Membership,
+  NewSession,
+  NodeMessage,
+  Position,
+  ReadRequest,
+  TouchRequest,
+} from '../backplane.js';
+import { ANY_PRINCIPAL } from '../backplane.js';
+import { operationArguments } from './arguments.js';
+import { decode, encode } from './codec.js';
+import { CommandConnection, keyPrefixOf } from './connection.js';
+import { Lease } from './lease.js';
+import { attachReply, commitReply, page, recordOf, touchReply } from './replies.js';
+import { Subscriber } from './subscriber.js';
+
+export interface RedisBackplaneOptions {
+  /** A URL, or a client whose settings (TLS, user, Sentinel, Cluster…) are taken over. It is neither used nor closed. */
+  redis: string | Redis | Cluster;
+  /** In front of every key and channel. Default `mcp`. */
+  prefix?: string;
+}
+
+/** Sessions in Redis ≥ 6.2 or Valkey: single, Sentinel or Cluster. Each node makes two connections of its own. */
+export function redisBackplane({ redis, prefix = 'mcp' }: RedisBackplaneOptions): Backplane {
+  const outer = typeof redis === 'string' ? '' : keyPrefixOf(redis);
+  return { join: (options) => new RedisMembership(redis, `${outer}${prefix}`, options) };
+}
+
+const PROBE = '1 probe ';
+
+class RedisMembership implements Membership {
+  private readonly connection: CommandConnection;
+  private readonly subscriber: Subscriber;
+  private readonly lease: Lease;
+  private readonly names: Names;
+  private left = false;
+
+  constructor(
+    redis: string | Redis | Cluster,
+    prefix: string,
+    private readonly options: JoinOptions,
+  ) {
+    const { clock, nodeId, leaseMs, commandTimeoutMs } = options;
+    this.names = new Names(prefix);
+    this.connection = new CommandConnection(redis, clock, commandTimeoutMs);
+    this.whenLeft.catch(() => undefined); // nobody may be waiting for it
+    let turn = Math.floor(Math.random() * 1000);
+    this.subscriber = new Subscriber({
+      channel: this.names.channel(nodeId),
+      target: (): RedisOptions | undefined => {
+        const nodes = this.connection.nodeOptions();
+        turn += 1;
+        return nodes[turn % Math.max(nodes.length, 1)];
+      },
+      onMessage: (text) => this.receive(text),
+      onSubscribed: () => {
+        this.lease.resubscribed();
+        options.onLost();
+      },
+      clock,
+    });
+    this.lease = new Lease({
+      leaseMs,
+      clock,
+      renew: (probe) => this.renewLease(probe),
+      onDeaf: () => {
+        options.logger.warn(
+          'mcp-anynode: the subscriber is connected but hears nothing; renewing it',
+        );
+        this.subscriber.renew();
+      },
+    });
+  }
+
+  async ready(): Promise<void> {
+    await Promise.race([this.lease.held(), this.whenLeft]);
+  }
+
+  trouble(): string | undefined {
+    if (this.left) return 'closed';
+    return (
+      this.connection.trouble() ??
+      this.lease.trouble() ??
+      (this.subscriber.subscribed ? undefined : 'not subscribed')
+    );
+  }
+
+  async create(session: NewSession): Promise<Position[] | false> {
+    const { nodeId, pendingTtlMs, retention } = this.options;
+    const record = [
+      ...['rev', 1, 'init', session.initialize, 'pv', session.protocolVersion],
+      ...['pr', session.principal, 'hears', session.hears, 'at', session.createdAt],
+      ...['seen', session.createdAt, 'v', 1],
+    ];
+    const ids = (await this.connection.run((client) =>
+      client['anynode:create'](
+        ...this.names.keys(session.id),
+        ...[nodeId, session.createdAt, pendingTtlMs, retention.maxAgeMs],
+        ...[session.stream, session.inbound, record.length, ...record],
+        ...session.outbound.flatMap(({ stream, message, asks }) => [
+          stream,
+          asks ? '1' : '',
+          message,
+        ]),
+      ),
+    )) as string[] | '';
+    if (ids === '') return false;
+    await this.index(session.id);
+    const numbers = new Map<string, number>();
+    return ids.map((logId, at) => {
+      const stream = session.outbound[at - 1]?.stream;
+      if (stream === undefined) return { n: 0, logId };
+      const n = (numbers.get(stream) ?? 0) + 1;
+      numbers.set(stream, n);
+      return { n, logId };
+    });
+  }
+
+  /** Lists the session, and unlists a few others, taken by chance, that are gone: so the index does not grow for ever. */
+  private async index(sessionId: string): Promise<void> {
+    const { sessions } = this.names;
+    await this.connection.run((client) => client.zadd(sessions, 0, sessionId));
+    void this.connection
+      .run(async (client) => {
+        const some = (await client.zrandmember(sessions, 3)) as unknown as string[];
+        for (const id of some) {
+          if ((await client.exists(this.names.record(id))) === 0) await client.zrem(sessions, id);
+        }
+      })
+      .catch(() => undefined); // tidying only: the next session tries again
+  }
+
+  async commit({ sessionId, number, operations }: Commit) {
+    const { nodeId, clock, sessionTtlMs, pendingTtlMs, retention } = this.options;
+    const reply = await this.connection.run((client) =>
+      client['anynode:commit'](
+        ...this.names.keys(sessionId),
+        ...[nodeId, number, clock.now(), sessionTtlMs, pendingTtlMs],
+        ...[retention.maxEvents, retention.maxAgeMs, this.names.channel(''), sessionId],
+        ...operations.flatMap(operationArguments),
+      ),
+    );
+    return commitReply(sessionId, operations, reply);
+  }
+
+  async attach(request: AttachRequest) {
+    const { sessionId, principal, stream, token, cursor, unlessHeld, deadHolder } = request;
+    const { nodeId, clock, sessionTtlMs, pendingTtlMs } = this.options;
+    const reply = await this.connection.run((client) =>
+      client['anynode:attach'](
+        ...this.names.keys(sessionId),
+        ...[nodeId, principal, stream, token, cursor?.n ?? '', cursor?.logId ?? ''],
+        ...[unlessHeld ? '1' : '', deadHolder ?? '', this.names.channel(''), sessionId],
+        ...[sessionTtlMs, pendingTtlMs, clock.now()],
+      ),
+    );
+    return attachReply(reply);
+  }
+
+  async read({ sessionId, stream, after, maxBytes }: ReadRequest) {
+    const keys = this.names.keys(sessionId);
+    const reply = await this.connection.run((client) =>
+      client['anynode:read'](...keys, stream, after.n, after.logId, maxBytes),
+    );
+    return page(reply);
+  }
+
+  async touch(requests: TouchRequest[]) {
+    const { nodeId, sessionTtlMs, pendingTtlMs, retention } = this.options;
+    // Sent one after the other without waiting: one round trip for all of them.
+    const replies = await this.connection.run((client) =>
+      Promise.all(
+        requests.map(({ sessionId, streams }) =>
+          client['anynode:touch'](
+            ...this.names.keys(sessionId),
+            ...[nodeId, sessionTtlMs, pendingTtlMs, retention.maxAgeMs],
+            ...streams.flatMap(({ stream, token, position }) => [
+              stream,
+              token,
+              position.n,
+              position.logId,
+            ]),
+          ),
+        ),
+      ),
+    );
+    return replies.map(touchReply);
+  }
+
+  async remove(sessionId: string, principal: string | typeof ANY_PRINCIPAL): Promise<boolean> {
+    const removed = await this.connection.run(async (client, attempts) => {
+      const done = await client['anynode:remove'](
+        ...this.names.keys(sessionId),
+        principal === ANY_PRINCIPAL ? '1' : '',
+        principal === ANY_PRINCIPAL ? '' : principal,
+        this.names.channel(''),
+        sessionId,
+      );
+      // A first try whose reply was lost may have been the one that did it.
+      return done === 1 || attempts > 0;
+    });
+    if (removed) {
+      await this.connection.run((client) => client.zrem(this.names.sessions, sessionId));
+    }
+    return removed;
+  }
+
+  async load(sessionId: string) {
+    const fields = await this.connection.run((client) =>
+      client.hgetall(this.names.record(sessionId)),
+    );
+    const flat = Object.entries(fields).flat();
+    return flat.length === 0 ? undefined : recordOf(sessionId, flat);
+  }
+
+  async list(after: string | undefined, count: number) {
+    const from = after === undefined ? '-' : `(${after}`;
+    const ids = await this.connection.run((client) =>
+      client.zrangebylex(this.names.sessions, from, '+', 'LIMIT', 0, count),
+    );
+    const next = ids.length === count ? ids.at(-1) : undefined;
+    return { ids, ...(next !== undefined && { next }) };
+  }
+
+  async history(sessionId: string, after: string, count: number): Promise<LogEntry[]> {
+    const entries = await this.connection.run((client) =>
+      client.xrange(this.names.events(sessionId), `(${after}`, '+', 'COUNT', count),
+    );
+    return entries.map(([logId, flat]) => {
+      const fields = new Map<string, string>();
+      for (let at = 0; at + 1 < flat.length; at += 2)
+        fields.set(flat[at] ?? '', flat[at + 1] ?? '');
+      return {
+        logId,
+        at: Number(logId.split('-')[0]),
+        direction: fields.has('n') ? 'out' : 'in',
+        stream: fields.get('s'),
+        message: fields.get('m'),
+      };
+    });
+  }
+
+  async loadState(sessionId: string) {
+    const [revision, version, value] = await this.connection.run((client) =>
+      client.hmget(this.names.record(sessionId), 'rev', 'stv', 'st'),
+    );
+    if (typeof revision !== 'string') return undefined;
+    return { version: Number(version ?? 0), value: value ?? undefined };
+  }
+
+  async storeState(sessionId: string, value: string, expected: number | undefined) {
+    const reply = await this.connection.run((client) =>
+      client['anynode:state'](this.names.record(sessionId), value, expected ?? ''),
+    );
+    return reply as 'stored' | 'conflict' | 'gone';
+  }
+
+  async send(nodeId: string, message: NodeMessage): Promise<void> {
+    const channel = this.names.channel(nodeId);
+    await this.connection.run((client) => client.publish(channel, encode(message)));
+  }
+
+  async alive(nodeIds: string[]): Promise<Set<string>> {
+    const held = await this.connection.run((client) =>
+      Promise.all(nodeIds.map((id) => client.exists(this.names.node(id)))),
+    );
+    return new Set(nodeIds.filter((_, at) => held[at] === 1));
+  }
+
+  async leave(): Promise<void> {
+    if (this.left) return;
+    this.left = true;
+    this.lease.close();
+    this.subscriber.close();
+    try {
+      await this.connection.run((client) => client.del(this.names.node(this.options.nodeId)));
+    } catch {
+      // It cannot be reached: the lease runs out by itself.
+    }
+    this.connection.close();
+    this.wakeLeft();
+  }
+
+  private wakeLeft: () => void = () => undefined;
+  private readonly whenLeft = new Promise<void>((_, reject) => {
+    this.wakeLeft = () => reject(new AnynodeError('closed', 'This node has left the backplane'));
+  });
+
+  private async renewLease(probe: string): Promise<void> {
+    const { nodeId, leaseMs } = this.options;
+    const key = this.names.node(nodeId);
+    const channel = this.names.channel(nodeId);
+    await this.connection.run((client) =>
+      Promise.all([
+        client.set(key, '1', 'PX', leaseMs),
+        client.publish(channel, `${PROBE}${probe}`),
+      ]),
+    );
+  }
+
+  private receive(text: string): void {
+    if (text.startsWith(PROBE)) {
+      this.lease.onProbe(text.slice(PROBE.length));
+      return;
+    }
+    const message = decode(text);
+    if (message !== undefined) this.options.onMessage(message);
+  }
+}
+
+/** Keys and channels. Those of one session share a hash tag: one slot, so that a script may touch them all. */
+class Names {
+  readonly sessions: string;
+
+  constructor(private readonly prefix: string) {
+    this.sessions = `${prefix}:sessions`;
+  }
+
+  record(sessionId: string): string {
+    return `${this.prefix}:{${sessionId}}`;
+  }
+
+  events(sessionId: string): string {
+    return `${this.record(sessionId)}:events`;
+  }
+
+  keys(sessionId: string): [string, string, string] {
+    const record = this.record(sessionId);
+    return [record, `${record}:streams`, `${record}:events`];
+  }
+
+  node(nodeId: string): string {
+    return `${this.prefix}:node:${nodeId}`;
+  }
+
+  channel(nodeId: string): string {
+    return `${this.prefix}:inbox:${nodeId}`;
+  }
+}

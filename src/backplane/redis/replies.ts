@@ -1,0 +1,131 @@
+/** What the scripts return, as the backplane's types. Each function names the script whose header says the format. */
+import type {
+  AttachReply,
+  CommitReply,
+  Operation,
+  OperationResult,
+  Page,
+  SessionRecord,
+  StreamEvent,
+  TouchReply,
+} from '../backplane.js';
+
+type Reply = (string | Reply)[];
+
+export function recordOf(id: string, flat: string[]): SessionRecord {
+  const fields = new Map<string, string>();
+  for (let at = 0; at + 1 < flat.length; at += 2) fields.set(flat[at] ?? '', flat[at + 1] ?? '');
+  return {
+    id,
+    revision: Number(fields.get('rev')),
+    initialize: fields.get('init') ?? '{}',
+    protocolVersion: fields.get('pv') ?? '',
+    principal: fields.get('pr') ?? '',
+    createdAt: Number(fields.get('at')),
+    lastSeenAt: Number(fields.get('seen')),
+    active: fields.get('on') === '1',
+    logLevel: fields.get('lvl'),
+    subscriptions: [...fields.keys()]
+      .filter((key) => key.startsWith('sub:'))
+      .map((key) => key.slice(4)),
+  };
+}
+
+/** commit.lua */
+export function commitReply(
+  sessionId: string,
+  operations: Operation[],
+  reply: unknown,
+): CommitReply {
+  const [status, revision, record, followedBy, results] = reply as Reply;
+  if (status !== 'ok') return { status: 'gone' };
+  return {
+    status: 'ok',
+    revision: Number(revision),
+    ...(Array.isArray(record) && { record: recordOf(sessionId, record as string[]) }),
+    ...(typeof followedBy === 'string' &&
+      followedBy !== '' && { followedBy: followedBy.slice(0, followedBy.indexOf(':')) }),
+    results: (results as string[][]).map((result) => operationResult(result)),
+  };
+}
+
+function operationResult([status, a = '', b = '', c = '', d = '']: string[]): OperationResult {
+  switch (status) {
+    case 'opened':
+      return { status, position: { n: Number(a), logId: b } };
+    case 'received':
+      return { status, here: a === '1', ...(b !== '' && { token: b }) };
+    case 'appended':
+      return {
+        status,
+        position: { n: Number(a), logId: b },
+        ...(c !== '' && { token: c }),
+        ended: d === '1',
+      };
+    case 'repeated':
+    case 'dropped':
+    case 'skipped':
+    case 'duplicate':
+    case 'denied':
+    case 'done':
+      return { status };
+    default:
+      throw new Error(`Unknown result of an operation: ${status ?? ''}`);
+  }
+}
+
+/** attach.lua */
+export function attachReply(reply: unknown): AttachReply {
+  const [status, a = '', b = '', c = '', d = ''] = reply as string[];
+  switch (status) {
+    case 'conflict':
+      return { status, holder: a };
+    case 'unknown':
+    case 'trimmed':
+      return { status };
+    case 'attached': {
+      const colon = d.indexOf(':');
+      return {
+        status,
+        position: { n: Number(a), logId: b },
+        protocolVersion: c,
+        ...(colon > 0 && { previous: { nodeId: d.slice(0, colon), token: d.slice(colon + 1) } }),
+      };
+    }
+    default:
+      return { status: 'gone' };
+  }
+}
+
+/** read.lua */
+export function page(reply: unknown): Page {
+  const [status, scanned, more, open, restart, ...items] = reply as Reply;
+  if (status === 'trimmed') return { status };
+  if (status !== 'ok') return { status: 'gone' };
+  return {
+    status,
+    scanned: scanned as string,
+    more: more === '1',
+    open: open === '1',
+    ...(restart !== '' && { restart: Number(restart) }),
+    events: (items as string[][]).map(
+      ([logId = '', n = '', has, message, end, asker = '']): StreamEvent => ({
+        position: { n: Number(n), logId },
+        message: has === '1' ? message : undefined,
+        end: end === '1',
+        ...(asker !== '' && { asker }),
+      }),
+    ),
+  };
+}
+
+/** touch.lua */
+export function touchReply(reply: unknown): TouchReply {
+  const [status, ...values] = reply as string[];
+  if (status !== 'ok') return { status: 'gone' };
+  const streams: { last: number; held: boolean }[] = [];
+  for (let at = 0; at + 1 < values.length; at += 2) {
+    streams.push({ last: Number(values[at]), held: values[at + 1] === '1' });
+  }
+  return { status, streams };
+}

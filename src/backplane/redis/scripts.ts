@@ -1,0 +1,25 @@
+import { readFileSync } from 'node:fs';
+import type { Cluster, Redis } from 'ioredis';
+
+/** How many keys each script takes; the files in `scripts/` say which. */
+const KEYS = { create: 3, commit: 3, attach: 3, read: 3, touch: 3, remove: 3, state: 1 } as const;
+
+export type ScriptName = keyof typeof KEYS;
+type Argument = string | number;
+
+/** A client with the scripts as commands. They are sent by hash; one that Redis does not know is sent whole, once. */
+export type Scripted<Client> = Client &
+  Record<`anynode:${ScriptName}`, (...args: Argument[]) => Promise<unknown>>;
+
+const library = text('lib');
+
+export function defineScripts<Client extends Redis | Cluster>(client: Client): Scripted<Client> {
+  for (const [name, numberOfKeys] of Object.entries(KEYS)) {
+    client.defineCommand(`anynode:${name}`, { numberOfKeys, lua: `${library}\n${text(name)}` });
+  }
+  return client as Scripted<Client>;
+}
+
+function text(name: string): string {
+  return readFileSync(new URL(`./scripts/${name}.lua`, import.meta.url), 'utf8');
+}

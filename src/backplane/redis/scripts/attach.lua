@@ -1,0 +1,60 @@
+-- Makes a connection the holder of a stream, after checking the client's cursor against the log.
+--
+-- KEYS: 1 record, 2 streams, 3 events
+-- ARGV: 1 node, 2 principal, 3 stream, 4 token, 5 cursor number or '', 6 cursor log id, 7 refuse when held ('1'|''),
+--       8 a holder ("<node>:<token>") that does not count, or '', 9 channel prefix, 10 session id,
+--       11 session TTL (ms), 12 TTL before `initialized` (ms), 13 now (ms)
+--
+-- Returns { 'gone' } | { 'conflict', holder } | { 'unknown' } | { 'trimmed' }
+--       | { 'attached', number, log id, protocol version, previous holder or '' }
+local record, streams, events = KEYS[1], KEYS[2], KEYS[3]
+local node, stream, token = ARGV[1], ARGV[3], ARGV[4]
+local cursor, cursorId = tonumber(ARGV[5]), ARGV[6]
+
+local head = redis.call('HMGET', record, 'pr', 'pv', 'on')
+if not head[1] or head[1] ~= ARGV[2] then return { 'gone' } end
+
+local state = redis.call('HMGET', streams, 'n:' .. stream, 'h:' .. stream, 'w:' .. stream, 'x:' .. stream)
+local last = position(state[1])
+local holder = state[2]
+local open = stream == STANDALONE or state[4]
+
+if ARGV[7] == '1' and holder and holder ~= ARGV[8] then return { 'conflict', holder } end
+
+local n, id
+if not cursor then
+  -- No promise of completeness was given out yet: begin with what is left.
+  n, id = position(state[3])
+  local found = scanStream(events, stream, id, 1, math.huge)[1]
+  n = found and tonumber(found[2].n) - 1 or last
+else
+  n, id = cursor, cursorId
+  local found = scanStream(events, stream, id, 1, math.huge)[1]
+  if found then
+    -- A first message with a bigger number: those between are gone. With a smaller one the log lost its end since
+    -- the cursor was given out (failover), and this is a new message: it is shown.
+    local first = tonumber(found[2].n)
+    if first > n + 1 then return { 'trimmed' } end
+    if first <= n then n = first - 1 end
+  elseif open then
+    if last > n then return { 'trimmed' } end
+    n = last
+  else
+    -- The stream has ended, and nothing comes after the cursor: is the cursor one of its entries?
+    local here = redis.call('XRANGE', events, id, id)[1]
+    if not here or entry(here[2]).s ~= stream then return { 'unknown' } end
+  end
+end
+
+local previous = holder or ''
+if open then
+  redis.call('HSET', streams, 'h:' .. stream, node .. ':' .. token)
+  if stream == STANDALONE then
+    tellReplicas(ARGV[9], redis.call('HGET', streams, 'reps'), nil, 'followed ' .. ARGV[10] .. ' ' .. node)
+  end
+end
+local ttl = head[3] == '1' and ARGV[11] or ARGV[12]
+redis.call('HSET', record, 'seen', ARGV[13])
+redis.call('PEXPIRE', record, ttl)
+redis.call('PEXPIRE', streams, ttl)
+return { 'attached', tostring(n), id, head[2], previous }

@@ -1,0 +1,63 @@
+-- Shared by all scripts: the loader puts this text in front of each.
+--
+-- Fields of the streams hash of a session (KEYS[2] everywhere):
+--   n:<stream>  "<number>:<log id>" of the stream's last message
+--   h:<stream>  "<node>:<token>" of the connection that holds it
+--   w:<stream>  "<number>:<log id>" up to which an earlier connection has written it (standalone stream only)
+--   x:<stream>  the node that runs its requests      p:<stream>  how many of them still run
+--   r:<id>      the stream of a running request      c:<key>     number of the last message of a coalescing key
+--   t:<node>    the number of the node's last commit reps        the nodes with a live replica, space-separated
+
+local STANDALONE = 'g'
+-- A bigger message is not sent along with its wake-up: the follower reads it from the log.
+local INLINE_BYTES = 65536
+
+local function split(text, separator)
+  local at = string.find(text, separator, 1, true)
+  return string.sub(text, 1, at - 1), string.sub(text, at + 1)
+end
+
+-- "<number>:<log id>" -> number, log id; a missing field is the beginning.
+local function position(text)
+  if not text then return 0, '0-0' end
+  local n, id = split(text, ':')
+  return tonumber(n), id
+end
+
+local function entry(fields)
+  local e = {}
+  for i = 1, #fields, 2 do e[fields[i]] = fields[i + 1] end
+  return e
+end
+
+local function tell(channels, node, line, payload)
+  redis.call('PUBLISH', channels .. node, '1 ' .. line .. '\n' .. (payload or ''))
+end
+
+-- Tells every node with a replica, but for `except`.
+local function tellReplicas(channels, reps, except, line, payload)
+  for node in string.gmatch(reps or '', '%S+') do
+    if node ~= except then tell(channels, node, line, payload) end
+  end
+end
+
+-- The messages of `stream` in the log after `after`, until `limit` bytes of them or `scan` entries of any kind.
+-- Returns the list of {log id, entry}, how far it looked, and whether it stopped before the end of the log.
+local function scanStream(events, stream, after, limit, scan)
+  local found, bytes, seen, from = {}, 0, 0, after
+  while true do
+    local chunk = redis.call('XRANGE', events, '(' .. from, '+', 'COUNT', 200)
+    for _, item in ipairs(chunk) do
+      from = item[1]
+      seen = seen + 1
+      local e = entry(item[2])
+      if e.n and e.s == stream then
+        found[#found + 1] = { item[1], e }
+        bytes = bytes + #(e.m or '')
+        if bytes >= limit then return found, from, true end
+      end
+    end
+    if #chunk < 200 then return found, from, false end
+    if seen >= scan then return found, from, true end
+  end
+end

@@ -1,0 +1,32 @@
+-- Reads a stream on.
+--
+-- KEYS: 1 record, 2 streams, 3 events
+-- ARGV: 1 stream, 2 number, 3 log id of the reader's position, 4 bytes of messages after which the page ends
+--
+-- Returns { 'gone' } | { 'trimmed' } | { 'ok', scanned up to, more ('1'|''), open ('1'|''), restart number or '',
+--   { log id, number, has message ('1'|''), message, end ('1'|''), asker or '' } ... }
+local record, streams, events = KEYS[1], KEYS[2], KEYS[3]
+local stream, n = ARGV[1], tonumber(ARGV[2])
+
+if redis.call('EXISTS', record) == 0 then return { 'gone' } end
+local state = redis.call('HMGET', streams, 'n:' .. stream, 'x:' .. stream)
+local last = position(state[1])
+local open = stream == STANDALONE or state[2]
+
+local found, scanned, more = scanStream(events, stream, ARGV[3], tonumber(ARGV[4]), 5000)
+local restart = ''
+if found[1] then
+  local first = tonumber(found[1][2].n)
+  if first > n + 1 then return { 'trimmed' } end
+  if first <= n then restart = tostring(first - 1) end
+elseif open and not more then
+  if last > n then return { 'trimmed' } end
+  if last < n then restart = tostring(last) end
+end
+
+local reply = { 'ok', scanned, more and '1' or '', open and '1' or '', restart }
+for _, item in ipairs(found) do
+  local e = item[2]
+  reply[#reply + 1] = { item[1], e.n, e.m and '1' or '', e.m or '', e.e or '', e.q or '' }
+end
+return reply

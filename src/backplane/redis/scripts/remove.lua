@@ -1,0 +1,28 @@
+-- Ends a session everywhere.
+--
+-- KEYS: 1 record, 2 streams, 3 events
+-- ARGV: 1 whose session it has to be ('1'|'' any), 2 principal, 3 channel prefix, 4 session id
+--
+-- Returns 1, or 0 when there is no such session of that principal.
+local principal = redis.call('HGET', KEYS[1], 'pr')
+if not principal or (ARGV[1] == '' and principal ~= ARGV[2]) then return 0 end
+
+local told = {}
+local function tellOnce(node)
+  if told[node] then return end
+  told[node] = true
+  tell(ARGV[3], node, 'gone ' .. ARGV[4])
+end
+local fields = redis.call('HGETALL', KEYS[2])
+for i = 1, #fields, 2 do
+  local kind = string.sub(fields[i], 1, 2)
+  if kind == 'h:' then
+    tellOnce((split(fields[i + 1], ':')))
+  elseif kind == 'x:' then
+    tellOnce(fields[i + 1])
+  elseif fields[i] == 'reps' then
+    for node in string.gmatch(fields[i + 1], '%S+') do tellOnce(node) end
+  end
+end
+redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
+return 1

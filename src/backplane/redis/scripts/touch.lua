@@ -1,0 +1,28 @@
+-- Keeps a session with open streams or running calls alive, and notes how far its connections have written.
+--
+-- KEYS: 1 record, 2 streams, 3 events
+-- ARGV: 1 node, 2 session TTL (ms), 3 TTL before `initialized` (ms), 4 longest time events are kept (ms),
+--       then per stream: <stream> <token> <number> <log id>
+--
+-- Returns { 'gone' } | { 'ok', last number, held ('1'|''), last number, held ... }
+local record, streams, events = KEYS[1], KEYS[2], KEYS[3]
+local on = redis.call('HMGET', record, 'rev', 'on')
+if not on[1] then return { 'gone' } end
+
+local ttl = tonumber(on[2] == '1' and ARGV[2] or ARGV[3])
+redis.call('PEXPIRE', record, ttl)
+redis.call('PEXPIRE', streams, ttl)
+if ttl < tonumber(ARGV[4]) then redis.call('PEXPIRE', events, ttl) end
+
+local reply = { 'ok' }
+for at = 5, #ARGV, 4 do
+  local stream, token, n, id = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), ARGV[at + 3]
+  local state = redis.call('HMGET', streams, 'n:' .. stream, 'h:' .. stream, 'w:' .. stream)
+  local held = state[2] == ARGV[1] .. ':' .. token
+  if held and stream == STANDALONE and n > position(state[3]) then
+    redis.call('HSET', streams, 'w:' .. stream, n .. ':' .. id)
+  end
+  reply[#reply + 1] = tostring((position(state[1])))
+  reply[#reply + 1] = held and '1' or ''
+end
+return reply

@@ -1,0 +1,28 @@
+/**
+ * What can go wrong at run time, as a code to switch on.
+ *
+ * - `backplane_unavailable`: the backplane did not answer in `commandTimeoutMs`, or refused. HTTP clients see 503.
+ * - `session_not_found`: no session of that id, or no longer.
+ * - `request_timeout`: the client did not answer a `session(id).request` in time.
+ * - `closed`: this node was closed.
+ */
+export type AnynodeErrorCode =
+  'backplane_unavailable' | 'session_not_found' | 'request_timeout' | 'closed';
+
+export class AnynodeError extends Error {
+  override readonly name = 'AnynodeError';
+  constructor(
+    readonly code: AnynodeErrorCode,
+    message: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}
+
+export function unavailable(cause: unknown): AnynodeError {
+  const detail = cause instanceof Error ? cause.message : String(cause);
+  return new AnynodeError('backplane_unavailable', `The backplane cannot be reached: ${detail}`, {
+    cause,
+  });
+}

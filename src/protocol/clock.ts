@@ -1,0 +1,23 @@
+/** Time, as the library sees it. Passed in rather than reached for, so that tests can run on a clock of their own. */
+export interface Clock {
+  /** Milliseconds since the epoch. */
+  now(): number;
+  /** Calls `callback` once after `ms`. The timer never keeps the process alive. Returns its cancellation. */
+  after(ms: number, callback: () => void): () => void;
+}
+
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  after(ms, callback) {
+    const timer = setTimeout(callback, Math.min(Math.max(ms, 0), LONGEST_TIMER_MS));
+    timer.unref();
+    return () => clearTimeout(timer);
+  },
+};
+
+/** `ms`, moved by up to a tenth in either direction, so that many nodes or connections do not act in the same instant. */
+export function jittered(ms: number): number {
+  return ms * (0.9 + Math.random() * 0.2);
+}

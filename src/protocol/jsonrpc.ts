@@ -1,0 +1,121 @@
+/**
+ * JSON-RPC 2.0 messages as MCP uses them.
+ *
+ * The types are our own, so that only the SDK adapter has to know the SDK; the checks accept and refuse exactly
+ * what the SDK's `JSONRPCMessageSchema` accepts and refuses (a test holds the two against each other).
+ */
+
+export type RequestId = string | number;
+
+export interface JsonRpcRequest {
+  jsonrpc: '2.0';
+  id: RequestId;
+  method: string;
+  params?: Params;
+}
+
+export interface JsonRpcNotification {
+  jsonrpc: '2.0';
+  method: string;
+  params?: Params;
+}
+
+export interface JsonRpcResult {
+  jsonrpc: '2.0';
+  id: RequestId;
+  result: Record<string, unknown>;
+}
+
+export interface JsonRpcError {
+  jsonrpc: '2.0';
+  id?: RequestId;
+  error: { code: number; message: string; data?: unknown };
+}
+
+export type JsonRpcResponse = JsonRpcResult | JsonRpcError;
+export type JsonRpcMessage = JsonRpcRequest | JsonRpcNotification | JsonRpcResponse;
+
+export interface Params extends Record<string, unknown> {
+  _meta?: Record<string, unknown> & { progressToken?: RequestId };
+}
+
+/** JSON-RPC and MCP error numbers that this library sends by itself. */
+export const ErrorCode = {
+  ParseError: -32700,
+  InvalidRequest: -32600,
+  InternalError: -32603,
+  /** Refusals at the HTTP level and the end of a request without a result, as in the SDK's transport. */
+  ConnectionClosed: -32000,
+  SessionNotFound: -32001,
+} as const;
+
+export function isRequest(message: JsonRpcMessage): message is JsonRpcRequest {
+  return 'method' in message && 'id' in message;
+}
+
+export function isNotification(message: JsonRpcMessage): message is JsonRpcNotification {
+  return 'method' in message && !('id' in message);
+}
+
+export function isResponse(message: JsonRpcMessage): message is JsonRpcResponse {
+  return !('method' in message);
+}
+
+export function errorResponse(id: RequestId, code: number, message: string): JsonRpcError {
+  return { jsonrpc: '2.0', id, error: { code, message } };
+}
+
+const RELATED_TASK = 'io.modelcontextprotocol/related-task';
+
+/** Whether `value` is one JSON-RPC message that MCP allows. Looks at the frame only, never at a method's own params. */
+export function isMessage(value: unknown): value is JsonRpcMessage {
+  if (!isObject(value) || value.jsonrpc !== '2.0') return false;
+  if ('method' in value) {
+    if (typeof value.method !== 'string') return false;
+    if ('id' in value && !isRequestId(value.id)) return false;
+    return (
+      hasOnly(value, 'id' in value ? REQUEST_KEYS : NOTIFICATION_KEYS) &&
+      (value.params === undefined || isParams(value.params))
+    );
+  }
+  if ('result' in value) {
+    return hasOnly(value, RESULT_KEYS) && isRequestId(value.id) && isParams(value.result);
+  }
+  return (
+    hasOnly(value, ERROR_KEYS) &&
+    (value.id === undefined || isRequestId(value.id)) &&
+    isObject(value.error) &&
+    Number.isSafeInteger(value.error.code) &&
+    typeof value.error.message === 'string'
+  );
+}
+
+const REQUEST_KEYS = new Set(['jsonrpc', 'id', 'method', 'params']);
+const NOTIFICATION_KEYS = new Set(['jsonrpc', 'method', 'params']);
+const RESULT_KEYS = new Set(['jsonrpc', 'id', 'result']);
+const ERROR_KEYS = new Set(['jsonrpc', 'id', 'error']);
+
+function hasOnly(value: Record<string, unknown>, keys: ReadonlySet<string>): boolean {
+  for (const key in value) if (!keys.has(key)) return false;
+  return true;
+}
+
+/** `params` and `result` alike: an object whose `_meta`, where there is one, has the two fields that MCP gives a type. */
+function isParams(value: unknown): boolean {
+  if (!isObject(value)) return false;
+  const meta = value._meta;
+  if (meta === undefined) return true;
+  if (!isObject(meta)) return false;
+  const token = meta.progressToken;
+  if (token !== undefined && !isRequestId(token)) return false;
+  const task = meta[RELATED_TASK];
+  return task === undefined || (isObject(task) && typeof task.taskId === 'string');
+}
+
+export function isRequestId(value: unknown): value is RequestId {
+  return typeof value === 'string' || (typeof value === 'number' && Number.isSafeInteger(value));
+}
+
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
