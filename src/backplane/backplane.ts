@@ -174,14 +174,16 @@ export interface ReceiveOperation {
  * - `replicas`: to every live replica;
  * - `initialized`: marks the session active; to one live replica (this node's before another's), the others are told
  *    of the new revision; to this node where none is alive;
- * - `here`: to this node's replica, which is built where there is none.
+ * - `here`: to this node's replica, which is built where there is none;
+ * - `nobody`: it is stored, and that is all (an answer to a question that none of us asked).
  */
 export type Route =
   | { to: 'node'; nodeId: string }
   | { to: 'executor'; request: string }
   | { to: 'replicas' }
   | { to: 'initialized' }
-  | { to: 'here' };
+  | { to: 'here' }
+  | { to: 'nobody' };
 
 /** One message to the client. */
 export interface AppendOperation {

@@ -178,6 +178,8 @@ export class MemorySession {
       case 'here':
         here = true;
         this.check(operation.revision, step);
+        break;
+      case 'nobody':
     }
     return { status: 'received', here };
   }

@@ -53,7 +53,11 @@ export class Subscriber {
       this.retry();
       return;
     }
-    const client = new Redis({ ...target, ...OPTIONS } as RedisOptions);
+    const client = new Redis({
+      ...target,
+      ...OPTIONS,
+      replyMapping: target.replyMapping ?? 'legacy',
+    });
     this.client = client;
     client.on('error', () => undefined); // `end` follows, and there we try again
     client.on('end', () => {

@@ -122,7 +122,7 @@ function run.receive()
       end
     end
     if here then check(known) end
-  else
+  elseif route == 'here' then
     here = true
     check(known)
   end

@@ -1,0 +1,210 @@
+import { randomBytes } from 'node:crypto';
+import type { RequestHandler } from 'express';
+import type { NodeMessage } from './backplane/backplane.js';
+import { Liveness } from './cluster/liveness.js';
+import { Takeovers } from './cluster/takeovers.js';
+import { endpointOf, middleware } from './http/endpoint.js';
+import type { AnynodeOptions } from './options.js';
+import { resolveOptions } from './options.js';
+import { systemClock } from './protocol/clock.js';
+import { Asks } from './session/asks.js';
+import type { Directory } from './session/directory.js';
+import { directory } from './session/directory.js';
+import type { SessionHandle } from './session/handle.js';
+import { sessionHandle } from './session/handle.js';
+import type { SessionNode } from './session/node.js';
+import type { Notify } from './session/notify.js';
+import { notifyAll } from './session/notify.js';
+import { Sessions } from './session/sessions.js';
+import { Followers } from './stream/followers.js';
+import { Keeper } from './stream/keeper.js';
+import { Lanes } from './stream/lanes.js';
+
+/** The state of one node. */
+export interface Health {
+  /** `draining`: `close()` was called. `down`: the backplane cannot be reached; `reason` says why. */
+  status: 'ready' | 'draining' | 'down';
+  nodeId: string;
+  reason?: string;
+  /** Sessions with a server object on this node. */
+  sessions: number;
+  /** Connections that this node streams to. */
+  streams: number;
+  /** Requests that run on this node. */
+  inFlight: number;
+}
+
+/** Express middleware, and the node's handle. */
+export interface Anynode extends RequestHandler {
+  /** Random per start. Also in the header `X-Anynode-Node`. */
+  readonly nodeId: string;
+  /** Resolves when the backplane was reached and the node's lease is held. Goes on trying; rejects only after `close()`. */
+  ready(): Promise<void>;
+  /** At once, from what this node knows. */
+  health(): Health;
+  sessions: Directory;
+  session(id: string): SessionHandle;
+  notify: Notify;
+  /**
+   * Ends the connections whose clients can come back, lets running calls finish for up to `drainMs` (default 10,000 ms),
+   * discards all server objects and gives the lease up. Until then the node answers as ever; afterwards with 503.
+   * Calling it again returns the same promise. The HTTP server is the caller's to close. Never rejects.
+   */
+  close(options?: { drainMs?: number }): Promise<void>;
+}
+
+const DRAIN_MS = 10_000;
+/** 36^10: no two nodes of a cluster share one, without asking anybody. */
+const NODE_ID_LENGTH = 10;
+
+/**
+ * Makes any node serve any MCP session: `app.use('/mcp', anynode({ server: () => buildServer(), redis }))`.
+ *
+ * Returns at once; connections are made in the background, and requests that come before wait for them. Throws a
+ * `TypeError` for options that make no sense.
+ */
+export function anynode(given: AnynodeOptions): Anynode {
+  const options = resolveOptions(given);
+  const nodeId = randomNodeId();
+  const clock = systemClock;
+  const followers = new Followers();
+  const { leaseMs, commandTimeoutMs, sessionTtlMs, pendingTtlMs, retention, logger } = options;
+  const membership = options.backplane.join({
+    ...{ nodeId, clock, leaseMs, commandTimeoutMs, sessionTtlMs, pendingTtlMs, retention, logger },
+    onMessage: (message) => onMessage(message),
+    onLost: () => {
+      for (const follower of followers.all()) follower.poke();
+    },
+  });
+  const lanes = new Lanes(membership, clock, commandTimeoutMs);
+  const asks = new Asks(nodeId);
+  const liveness = new Liveness(nodeId, membership, clock, leaseMs);
+  let names = 0;
+  const node: SessionNode = {
+    ...{ nodeId, membership, lanes, followers, asks, clock, logger },
+    factory: options.server,
+    responseMode: options.responseMode,
+    replicaIdleMs: Math.min(options.replicaIdleMs, sessionTtlMs),
+    maxReplicas: options.maxReplicas,
+    isAlive: (id) => liveness.isAlive(id),
+    onMove: (follower) => keeper.noteMove(follower),
+    nextName: () => `${nodeId}${(names += 1).toString(36)}`,
+  };
+  const sessions = new Sessions(node);
+  const keeper = new Keeper({
+    ...{ membership, followers, clock, sessionTtlMs },
+    busy: () => sessions.busy(),
+    onGone: (id) => sessions.end(id),
+  });
+  const takeovers = new Takeovers(nodeId, membership, followers, clock);
+
+  const hangUpHere = (sessionId: string, stream: string, token: string): void => {
+    const follower = followers.find(sessionId, stream, token);
+    if (follower?.resumable === true) follower.end('hangup');
+  };
+  const onMessage = (message: NodeMessage): void => {
+    switch (message.type) {
+      case 'event':
+        followers.offer(
+          message.sessionId,
+          message.stream,
+          message.token,
+          message.event,
+          message.inline,
+        );
+        break;
+      case 'hangup':
+        hangUpHere(message.sessionId, message.stream, message.token);
+        break;
+      case 'release':
+      case 'released':
+        takeovers.onMessage(message);
+        break;
+      default:
+        sessions.onMessage(message);
+    }
+  };
+  const hangUp = (sessionId: string, stream: string): void => {
+    // Through the same lane as the messages sent before: they are on the stream when its connection ends.
+    lanes
+      .append(sessionId, [{ type: 'hangup', stream }], true)
+      .then((committed) => {
+        const [result] = committed === 'gone' ? [] : committed.results;
+        if (result?.status !== 'received' || result.token === undefined) return;
+        hangUpHere(sessionId, stream, result.token);
+      })
+      .catch(() => undefined); // this node closes, and ends its connections anyway
+  };
+
+  let closed = false;
+  let closing: Promise<void> | undefined;
+  const endpoint = endpointOf({
+    node,
+    sessions,
+    takeovers,
+    options,
+    hangUp,
+    isClosed: () => closed,
+  });
+
+  const close = async (drainMs: number): Promise<void> => {
+    for (const follower of followers.all()) if (follower.resumable) follower.end('hangup');
+    await finished(drainMs, () => sessions.running === 0);
+    await Promise.race([
+      lanes.idle(),
+      new Promise<void>((resolve) => clock.after(commandTimeoutMs, resolve)),
+    ]);
+    closed = true;
+    for (const follower of followers.all()) follower.end('closed');
+    keeper.close();
+    await sessions.close();
+    await Promise.race([
+      lanes.idle(),
+      new Promise<void>((resolve) => clock.after(commandTimeoutMs, resolve)),
+    ]);
+    lanes.close();
+    await membership.leave();
+  };
+  const finished = async (withinMs: number, done: () => boolean): Promise<void> => {
+    const deadline = clock.now() + withinMs;
+    while (!done() && clock.now() < deadline) {
+      await new Promise<void>((resolve) => setTimeout(resolve, 10));
+    }
+  };
+
+  return Object.assign(middleware(endpoint), {
+    nodeId,
+    ready: () => membership.ready(),
+    health(): Health {
+      const trouble = membership.trouble();
+      return {
+        status:
+          closing !== undefined
+            ? ('draining' as const)
+            : trouble === undefined
+              ? ('ready' as const)
+              : ('down' as const),
+        nodeId,
+        ...(trouble !== undefined && { reason: trouble }),
+        sessions: sessions.replicas,
+        streams: followers.size,
+        inFlight: sessions.running,
+      };
+    },
+    sessions: directory(membership, (id) => sessions.end(id)),
+    session: (id: string) => sessionHandle({ membership, lanes, followers, asks, clock }, id),
+    notify: notifyAll({ membership, lanes, followers }),
+    close: ({ drainMs = DRAIN_MS } = {}) => (closing ??= close(drainMs)),
+  });
+}
+
+/** Ten characters 0–9a–z. The bytes above the last multiple of 36 are thrown away, so that all are equally likely. */
+function randomNodeId(): string {
+  let id = '';
+  while (id.length < NODE_ID_LENGTH) {
+    for (const byte of randomBytes(NODE_ID_LENGTH)) {
+      if (byte < 252 && id.length < NODE_ID_LENGTH) id += (byte % 36).toString(36);
+    }
+  }
+  return id;
+}

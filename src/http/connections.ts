@@ -1,0 +1,37 @@
+import type { Position } from '../backplane/backplane.js';
+import type { SessionNode } from '../session/node.js';
+import { Follower } from '../stream/follower.js';
+import type { Sink } from '../stream/follower.js';
+
+/**
+ * Puts a follower behind a connection and registers it on this node. The backplane knows the connection as the stream's
+ * holder already; when it ends before the stream does, the claim is given up, with the position reached.
+ */
+export function follow(
+  node: SessionNode,
+  stream: { sessionId: string; name: string; token: string; position: Position },
+  sink: Sink,
+): Follower {
+  const follower = new Follower({
+    sessionId: stream.sessionId,
+    stream: stream.name,
+    token: stream.token,
+    position: stream.position,
+    sink,
+    log: node.membership,
+    isAlive: (nodeId) => node.isAlive(nodeId),
+    clock: node.clock,
+    onMove: (moved) => node.onMove(moved),
+    onEnd: (ended, reason) => {
+      node.followers.remove(ended);
+      // Nothing to give up: the stream or the session is over, or somebody else holds the stream.
+      if (reason === 'complete' || reason === 'gone' || reason === 'replaced') return;
+      const { sessionId, stream: name, token, position } = ended;
+      node.lanes
+        .append(sessionId, [{ type: 'detach', stream: name, token, position }], true)
+        .catch(() => undefined); // this node closes: a claim of a dead node counts for nothing
+    },
+  });
+  node.followers.add(follower);
+  return follower;
+}

@@ -1,0 +1,87 @@
+import type { NextFunction, Request, RequestHandler, Response } from 'express';
+import type { Takeovers } from '../cluster/takeovers.js';
+import { AnynodeError } from '../errors.js';
+import type { Options } from '../options.js';
+import type { SessionNode } from '../session/node.js';
+import type { Sessions } from '../session/sessions.js';
+import { handleGet } from './get.js';
+import { guard } from './guard.js';
+import { protocolVersionOf, requireSessionId } from './headers.js';
+import { handlePost } from './post.js';
+import { storedPrincipal } from './principal.js';
+import type { Refusal } from './reply.js';
+import { refuse, RefusalError, REFUSALS } from './reply.js';
+import { SUPPORTED_PROTOCOL_VERSIONS } from '../session/sdk.js';
+
+/** What the handlers of the methods need. */
+export interface Endpoint {
+  node: SessionNode;
+  sessions: Sessions;
+  takeovers: Takeovers;
+  options: Options;
+  principalOf(req: Request): string;
+  /** Ends the connection that holds a stream, wherever it is, if its client can come back. Never fails. */
+  hangUp(sessionId: string, stream: string): void;
+  /** After `close()` has resolved. */
+  isClosed(): boolean;
+}
+
+export function endpointOf(
+  parts: Pick<Endpoint, 'node' | 'sessions' | 'takeovers' | 'options' | 'hangUp' | 'isClosed'>,
+): Endpoint {
+  return { ...parts, principalOf: (req) => storedPrincipal(parts.options.principal(req)) };
+}
+
+/** The MCP endpoint as Express middleware. It answers every request and calls `next` only for errors that are not its own. */
+export function middleware(endpoint: Endpoint): RequestHandler {
+  return (req: Request, res: Response, next: NextFunction) => {
+    if (endpoint.options.nodeHeader) res.setHeader('X-Anynode-Node', endpoint.node.nodeId);
+    if (endpoint.isClosed()) {
+      refuse(res, REFUSALS.closed);
+      return;
+    }
+    handle(endpoint, req, res).catch((error: unknown) => {
+      const refusal = refusalOf(error);
+      if (res.headersSent) {
+        endpoint.options.logger.error(`mcp-anynode: a response broke off: ${String(error)}`);
+        res.end();
+      } else if (refusal !== undefined) {
+        refuse(res, refusal);
+      } else {
+        next(error);
+      }
+    });
+  };
+}
+
+async function handle(endpoint: Endpoint, req: Request, res: Response): Promise<void> {
+  guard(req, endpoint.options);
+  switch (req.method) {
+    case 'POST':
+      return handlePost(endpoint, req, res);
+    case 'GET':
+      return handleGet(endpoint, req, res);
+    case 'DELETE':
+      return handleDelete(endpoint, req, res);
+    default:
+      throw new RefusalError(REFUSALS.methodNotAllowed);
+  }
+}
+
+/** Ends the session, on every node. */
+async function handleDelete(endpoint: Endpoint, req: Request, res: Response): Promise<void> {
+  const sessionId = requireSessionId(req);
+  protocolVersionOf(req, SUPPORTED_PROTOCOL_VERSIONS);
+  const { node, sessions } = endpoint;
+  const removed = await node.membership.remove(sessionId, endpoint.principalOf(req));
+  if (!removed) throw new RefusalError(REFUSALS.sessionNotFound);
+  sessions.end(sessionId);
+  res.writeHead(200).end();
+}
+
+function refusalOf(error: unknown): Refusal | undefined {
+  if (error instanceof RefusalError) return error.refusal;
+  if (!(error instanceof AnynodeError)) return undefined;
+  if (error.code === 'closed') return REFUSALS.closed;
+  return error.code === 'backplane_unavailable' ? REFUSALS.unavailable : undefined;
+}

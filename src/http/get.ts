@@ -1,0 +1,109 @@
+import type { Request, Response } from 'express';
+import type { AttachReply, AttachRequest, Position } from '../backplane/backplane.js';
+import { STANDALONE } from '../backplane/backplane.js';
+import { SUPPORTED_PROTOCOL_VERSIONS, FIRST_VERSION_WITH_PRIMING } from '../session/sdk.js';
+import { Cursors } from '../stream/cursor.js';
+import { follow } from './connections.js';
+import type { Endpoint } from './endpoint.js';
+import { protocolVersionOf, requireAccept, requireSessionId } from './headers.js';
+import { sseConnection } from './post.js';
+import { RefusalError, REFUSALS } from './reply.js';
+
+type Attached = Extract<AttachReply, { status: 'attached' }>;
+
+/** A GET: the session's standalone stream, or, with `Last-Event-ID`, the stream that the event belongs to. */
+export async function handleGet(endpoint: Endpoint, req: Request, res: Response): Promise<void> {
+  requireAccept(req, ['text/event-stream']);
+  const sessionId = requireSessionId(req);
+  const version = protocolVersionOf(req, SUPPORTED_PROTOCOL_VERSIONS);
+  const { node } = endpoint;
+
+  const cursors = new Cursors(sessionId);
+  const lastEventId = req.headers['last-event-id'];
+  const cursor = typeof lastEventId === 'string' ? cursors.parse(lastEventId) : undefined;
+  const request: AttachRequest = {
+    sessionId,
+    principal: endpoint.principalOf(req),
+    stream: cursor?.stream ?? STANDALONE,
+    token: node.nextName(),
+    cursor: cursor?.position,
+    unlessHeld: endpoint.options.standaloneStream === 'reject' && cursor === undefined,
+  };
+  if (typeof lastEventId === 'string' && lastEventId !== '' && cursor === undefined) {
+    await refuseCursor(endpoint, request);
+  }
+
+  const attached = await attach(endpoint, request);
+  const position = await takeOver(endpoint, request, attached);
+  const stream = { sessionId, name: request.stream, token: request.token, position };
+  const connection = sseConnection(endpoint, res, stream, () => follower.end('closed'));
+  const follower = follow(node, stream, connection);
+  // The client may have gone while we asked around.
+  if (res.destroyed) {
+    follower.end('closed');
+    return;
+  }
+  const spoken = version ?? attached.protocolVersion;
+  const primed = endpoint.options.primingEvents && spoken >= FIRST_VERSION_WITH_PRIMING;
+  connection.open(primed ? position : undefined);
+  // Attached first, read now: whatever came between is in the log.
+  follower.poke();
+}
+
+/** Not a cursor of this session. Whether there is such a session is said first. */
+async function refuseCursor(endpoint: Endpoint, request: AttachRequest): Promise<never> {
+  const record = await endpoint.node.membership.load(request.sessionId);
+  const known = record?.principal === request.principal;
+  throw new RefusalError(known ? REFUSALS.invalidEventId : REFUSALS.sessionNotFound);
+}
+
+async function attach({ node }: Endpoint, request: AttachRequest): Promise<Attached> {
+  let reply = await node.membership.attach(request);
+  if (reply.status === 'conflict') {
+    const { holder } = reply;
+    const [holdingNode = ''] = holder.split(':');
+    const alive = await node.membership.alive([holdingNode]);
+    if (alive.has(holdingNode)) throw new RefusalError(REFUSALS.conflict);
+    reply = await node.membership.attach({ ...request, deadHolder: holder });
+  }
+  switch (reply.status) {
+    case 'attached':
+      return reply;
+    case 'gone':
+      throw new RefusalError(REFUSALS.sessionNotFound);
+    case 'conflict':
+      throw new RefusalError(REFUSALS.conflict);
+    case 'unknown':
+      throw new RefusalError(REFUSALS.invalidEventId);
+    case 'trimmed':
+      throw new RefusalError(REFUSALS.eventsTrimmed);
+  }
+}
+
+/**
+ * Ends the connection that held the stream, and finds out where to go on: at the client's cursor, else after what that
+ * connection has written. One that does not answer may be dead: then its last reported position counts.
+ */
+async function takeOver(
+  { node, takeovers }: Endpoint,
+  { sessionId, stream, cursor }: AttachRequest,
+  { previous, position }: Attached,
+): Promise<Position> {
+  if (previous === undefined) return position;
+  let reached: Position | undefined;
+  if (previous.nodeId === node.nodeId) {
+    const follower = node.followers.find(sessionId, stream, previous.token);
+    reached = follower?.position;
+    follower?.end('replaced');
+  } else {
+    const release = takeovers.release(previous.nodeId, {
+      sessionId,
+      stream,
+      token: previous.token,
+    });
+    if (cursor === undefined) reached = await release;
+  }
+  return cursor === undefined && reached !== undefined && reached.n > position.n
+    ? reached
+    : position;
+}

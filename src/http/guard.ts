@@ -1,0 +1,55 @@
+import type { Request } from 'express';
+import { ErrorCode } from '../protocol/jsonrpc.js';
+import { RefusalError } from './reply.js';
+
+const LOCAL_NAMES = new Set(['localhost', '127.0.0.1', '[::1]']);
+
+export interface GuardOptions {
+  allowedHosts: string[] | undefined;
+  allowedOrigins: string[] | undefined;
+}
+
+/**
+ * Protects servers on a loopback address from web pages that a DNS name was pointed there for (DNS rebinding).
+ *
+ * With `allowedHosts` the Host header has to be one of them, with or without port; with `allowedOrigins` an Origin
+ * header, where there is one, too. Left out: a connection that comes in on a loopback address has to name one as its
+ * host, as in the SDK's `createMcpExpressApp`, unless Express was told that a proxy is in front (`trust proxy`).
+ */
+export function guard(req: Request, { allowedHosts, allowedOrigins }: GuardOptions): void {
+  const { host, origin } = req.headers;
+  if (allowedHosts !== undefined) {
+    const name = hostname(host);
+    const allowed = [host, name].some((text) => text !== undefined && allowedHosts.includes(text));
+    if (!allowed) throw forbidden(`Invalid Host header: ${host ?? ''}`);
+  } else if (isLoopback(req.socket.localAddress) && !isProxied(req)) {
+    if (host === undefined) throw forbidden('Missing Host header');
+    const name = hostname(host);
+    if (name === undefined) throw forbidden(`Invalid Host header: ${host}`);
+    if (!LOCAL_NAMES.has(name)) throw forbidden(`Invalid Host: ${name}`);
+  }
+  if (allowedOrigins !== undefined && origin !== undefined && !allowedOrigins.includes(origin)) {
+    throw forbidden(`Invalid Origin header: ${origin}`);
+  }
+}
+
+function forbidden(message: string): RefusalError {
+  return new RefusalError({ status: 403, code: ErrorCode.ConnectionClosed, message });
+}
+
+function hostname(host: string | undefined): string | undefined {
+  try {
+    return host === undefined ? undefined : new URL(`http://${host}`).hostname;
+  } catch {
+    return undefined;
+  }
+}
+
+function isLoopback(address: string | undefined): boolean {
+  return address !== undefined && /^(::ffff:)?127\.|^::1$/.test(address);
+}
+
+function isProxied(req: Request): boolean {
+  const trust: unknown = req.app.get('trust proxy');
+  return trust !== undefined && trust !== false;
+}

@@ -1,0 +1,69 @@
+/** What the MCP endpoint asks of a request's headers, in the order and words of the SDK's transport. */
+import type { Request } from 'express';
+import type { RequestInfo } from '../session/replica.js';
+import { RefusalError, REFUSALS, unsupportedVersion } from './reply.js';
+
+/** Of a session id that this library can have given out; anything else cannot name a session. */
+const SESSION_ID = /^[!-z|~]{1,256}$/;
+
+/** Visible ASCII (specification, transports), but for braces, which would move a session's keys apart in a cluster. */
+export function isSessionId(text: string): boolean {
+  return SESSION_ID.test(text);
+}
+
+export function requireAccept(req: Request, types: readonly string[]): void {
+  const accept = req.headers.accept;
+  if (types.every((type) => accept?.includes(type))) return;
+  const refusal = types.length > 1 ? REFUSALS.postNotAcceptable : REFUSALS.getNotAcceptable;
+  throw new RefusalError(refusal);
+}
+
+/**
+ * The media type has to be `application/json`, whatever its parameters. Compared as a media type, not searched for: a
+ * parameter of another type may contain the words. A comma behind broken parameters means that two headers were joined.
+ */
+export function requireJson(req: Request): void {
+  const [type = '', ...parameters] = (req.headers['content-type'] ?? '').split(';');
+  const isJson = type.trim().toLowerCase() === 'application/json';
+  const joined = parameters.some((parameter) => /^[^"]*,/.test(parameter));
+  if (!isJson || joined) throw new RefusalError(REFUSALS.mediaType);
+}
+
+export function requireSessionId(req: Request): string {
+  const id = sessionIdOf(req);
+  if (id === undefined) throw new RefusalError(REFUSALS.sessionIdRequired);
+  if (!isSessionId(id)) throw new RefusalError(REFUSALS.sessionNotFound);
+  return id;
+}
+
+export function sessionIdOf(req: Request): string | undefined {
+  const id = req.headers['mcp-session-id'];
+  return typeof id === 'string' && id !== '' ? id : undefined;
+}
+
+/** No header: the client does not say. A version that is none of `supported` is refused. */
+export function protocolVersionOf(req: Request, supported: readonly string[]): string | undefined {
+  const version = req.headers['mcp-protocol-version'];
+  if (typeof version !== 'string') return undefined;
+  if (!supported.includes(version)) {
+    throw new RefusalError(unsupportedVersion(version, supported));
+  }
+  return version;
+}
+
+/** What handlers get to see of the HTTP request, made only when one looks. */
+export function requestInfoOf(req: Request): RequestInfo {
+  return {
+    get headers() {
+      const headers: Record<string, string> = {};
+      for (const [name, value] of Object.entries(req.headers)) {
+        if (value !== undefined) headers[name] = Array.isArray(value) ? value.join(', ') : value;
+      }
+      return headers;
+    },
+    get url() {
+      const { host = 'localhost' } = req.headers;
+      return new URL(req.originalUrl, `${req.protocol}://${host}`);
+    },
+  };
+}

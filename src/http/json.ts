@@ -1,0 +1,56 @@
+import type { Response } from 'express';
+import type { StreamEvent } from '../backplane/backplane.js';
+import type { RequestId } from '../protocol/jsonrpc.js';
+import type { EndReason, Sink } from '../stream/follower.js';
+import { refuse, REFUSALS } from './reply.js';
+
+/** Collects the answers of one POST and sends them as one JSON body: an object, or a list for a batch of requests. */
+export class JsonConnection implements Sink {
+  readonly resumable = false;
+  private readonly answers: string[] = [];
+  private done = false;
+
+  constructor(
+    private readonly res: Response,
+    private readonly sessionId: string,
+    /** The ids of the requests, in the order in which the answers are to stand. */
+    private readonly order: RequestId[],
+    onClose: () => void,
+  ) {
+    res.on('close', () => {
+      this.done = true;
+      onClose();
+    });
+  }
+
+  write({ message }: StreamEvent): boolean {
+    if (message !== undefined) this.answers.push(message);
+    return true;
+  }
+
+  whenRoom(): void {
+    // There always is: what is collected is bounded by what was asked.
+  }
+
+  end(reason: EndReason): void {
+    if (this.done) return;
+    this.done = true;
+    if (reason === 'complete') sendJson(this.res, this.sessionId, this.inOrder());
+    else refuse(this.res, reason === 'closed' ? REFUSALS.closed : REFUSALS.sessionNotFound);
+  }
+
+  private inOrder(): string[] {
+    if (this.answers.length < 2) return this.answers;
+    const place = (text: string): number =>
+      this.order.indexOf((JSON.parse(text) as { id: RequestId }).id);
+    return this.answers.sort((a, b) => place(a) - place(b));
+  }
+}
+
+export function sendJson(res: Response, sessionId: string | undefined, answers: string[]): void {
+  const body = answers.length === 1 ? (answers[0] ?? '') : `[${answers.join(',')}]`;
+  const headers = { 'Content-Type': 'application/json' };
+  res
+    .writeHead(200, sessionId === undefined ? headers : { ...headers, 'mcp-session-id': sessionId })
+    .end(body);
+}

@@ -1,0 +1,220 @@
+import type { Request, Response } from 'express';
+import { ErrorCode, errorResponse, isRequest } from '../protocol/jsonrpc.js';
+import type { JsonRpcMessage, JsonRpcRequest } from '../protocol/jsonrpc.js';
+import type { DeliveryContext } from '../session/replica.js';
+import {
+  DEFAULT_NEGOTIATED_PROTOCOL_VERSION,
+  FIRST_VERSION_WITH_PRIMING,
+  isInitializeRequest,
+  SUPPORTED_PROTOCOL_VERSIONS,
+} from '../session/sdk.js';
+import type { Inbound, Opened } from '../session/sessions.js';
+import { Refused } from '../session/sessions.js';
+import { AnynodeError } from '../errors.js';
+import { Cursors } from '../stream/cursor.js';
+import { STANDALONE } from '../backplane/backplane.js';
+import { readMessages } from './body.js';
+import { follow } from './connections.js';
+import type { Endpoint } from './endpoint.js';
+import {
+  isSessionId,
+  protocolVersionOf,
+  requestInfoOf,
+  requireAccept,
+  requireJson,
+  requireSessionId,
+  sessionIdOf,
+} from './headers.js';
+import { JsonConnection, sendJson } from './json.js';
+import { authInfoOf } from './principal.js';
+import { RefusalError, REFUSALS } from './reply.js';
+import { SseConnection } from './sse.js';
+
+/** A POST: `initialize`, requests (answered on a stream of their own), or messages that ask for nothing (202). */
+export async function handlePost(endpoint: Endpoint, req: Request, res: Response): Promise<void> {
+  requireAccept(req, ['application/json', 'text/event-stream']);
+  requireJson(req);
+  const { messages } = await readMessages(req, endpoint.options.maxBodyBytes);
+
+  const initialize = messages.find((message): message is JsonRpcRequest =>
+    isInitializeRequest(message),
+  );
+  if (initialize !== undefined) {
+    await refuseKnownSession(endpoint, req);
+    if (messages.length > 1) throw new RefusalError(REFUSALS.onlyOneInitialize);
+    await answerInitialize(endpoint, req, res, initialize);
+    return;
+  }
+
+  const sessionId = requireSessionId(req);
+  const version = protocolVersionOf(req, SUPPORTED_PROTOCOL_VERSIONS);
+  const inbound = { sessionId, principal: endpoint.principalOf(req), messages };
+  if (messages.some(isRequest)) {
+    await answerRequests(endpoint, req, res, inbound, version);
+    return;
+  }
+  const context = { authInfo: authInfoOf(req), requestInfo: requestInfoOf(req) };
+  const received = await endpoint.sessions.receive(inbound, context);
+  if (received === 'gone') throw new RefusalError(REFUSALS.sessionNotFound);
+  res.writeHead(202).end();
+}
+
+/** `initialize` with the id of a session: refused, with the reason that applies. */
+async function refuseKnownSession(endpoint: Endpoint, req: Request): Promise<void> {
+  const id = sessionIdOf(req);
+  if (id === undefined) return;
+  const record = isSessionId(id) ? await endpoint.node.membership.load(id) : undefined;
+  const known = record?.principal === endpoint.principalOf(req);
+  throw new RefusalError(known ? REFUSALS.alreadyInitialized : REFUSALS.sessionNotFound);
+}
+
+async function answerInitialize(
+  endpoint: Endpoint,
+  req: Request,
+  res: Response,
+  request: JsonRpcRequest,
+): Promise<void> {
+  const { options, sessions } = endpoint;
+  const authInfo = authInfoOf(req);
+  const id = options.sessionIdGenerator();
+  if (!isSessionId(id)) {
+    throw new TypeError('mcp-anynode: sessionIdGenerator returned an id that is not allowed');
+  }
+  const session = { id, principal: endpoint.principalOf(req), authInfo };
+  const delivery = { authInfo, requestInfo: requestInfoOf(req) };
+  try {
+    const { birth, positions } = await sessions.initialize(request, session, delivery);
+    const shown = birth.outbound
+      .map(({ stream, message }, at) => ({ stream, message, position: positions[at + 1] }))
+      .filter(({ stream }) => stream === birth.stream);
+    if (options.responseMode === 'json') {
+      sendJson(
+        res,
+        id,
+        shown.slice(-1).map(({ message }) => message),
+      );
+      return;
+    }
+    const connection = sseConnection(endpoint, res, { sessionId: id, name: birth.stream });
+    const version = String(request.params?.protocolVersion);
+    connection.open(primes(endpoint, version) ? positions[0] : undefined);
+    for (const { message, position } of shown) {
+      if (position !== undefined) connection.write({ position, message, end: false });
+    }
+    connection.end('complete');
+  } catch (error) {
+    if (error instanceof AnynodeError && error.code === 'backplane_unavailable') throw error;
+    answerWithoutSession(endpoint, res, request, error);
+  }
+}
+
+/** The server has refused, or failed: the client gets a JSON-RPC error, and there is no session. */
+function answerWithoutSession(
+  endpoint: Endpoint,
+  res: Response,
+  request: JsonRpcRequest,
+  error: unknown,
+): void {
+  const answer = error instanceof Refused ? error.birth.answer : undefined;
+  if (answer === undefined) {
+    endpoint.options.logger.error(`mcp-anynode: initialize failed: ${String(error)}`);
+  }
+  const shown = answer ?? errorResponse(request.id, ErrorCode.InternalError, 'Internal error');
+  sendJson(res, undefined, [JSON.stringify(shown)]);
+}
+
+async function answerRequests(
+  endpoint: Endpoint,
+  req: Request,
+  res: Response,
+  inbound: Inbound,
+  version: string | undefined,
+): Promise<void> {
+  const { node, sessions, options } = endpoint;
+  const { sessionId, messages } = inbound;
+  const requests = messages.filter(isRequest);
+  refuseRepeatedIds(requests);
+  const stream = { name: node.nextName(), token: node.nextName() };
+  const authInfo = authInfoOf(req);
+  const opened = await sessions.open(inbound, stream, authInfo);
+  if (opened === 'gone') throw new RefusalError(REFUSALS.sessionNotFound);
+  if (opened === 'duplicate') throw new RefusalError(REFUSALS.duplicateRequest);
+
+  const spoken = version ?? DEFAULT_NEGOTIATED_PROTOCOL_VERSION;
+  const resumable = options.responseMode === 'sse' && spoken >= FIRST_VERSION_WITH_PRIMING;
+  answerStream(endpoint, res, { ...stream, sessionId, messages, spoken }, opened);
+  const context: DeliveryContext = {
+    authInfo,
+    requestInfo: requestInfoOf(req),
+    ...(resumable && {
+      closeSSEStream: () => endpoint.hangUp(sessionId, stream.name),
+      closeStandaloneSSEStream: () => endpoint.hangUp(sessionId, STANDALONE),
+    }),
+  };
+  opened.run(() => context);
+}
+
+/** Two requests of one batch with the same id: the answers could not be told apart. */
+function refuseRepeatedIds(requests: JsonRpcRequest[]): void {
+  const ids = new Set(requests.map(({ id }) => id));
+  if (ids.size < requests.length) throw new RefusalError(REFUSALS.duplicateRequest);
+}
+
+function answerStream(
+  endpoint: Endpoint,
+  res: Response,
+  stream: {
+    sessionId: string;
+    name: string;
+    token: string;
+    messages: JsonRpcMessage[];
+    spoken: string;
+  },
+  { position }: Opened,
+): void {
+  const { node, options } = endpoint;
+  const { sessionId } = stream;
+  // The client may have gone while its request was stored: nobody holds the stream then, and it can be resumed.
+  const onClose = (): void => follower.end('closed');
+  const sink =
+    options.responseMode === 'json'
+      ? new JsonConnection(
+          res,
+          sessionId,
+          stream.messages.filter(isRequest).map(({ id }) => id),
+          onClose,
+        )
+      : sseConnection(endpoint, res, stream, onClose);
+  const follower = follow(node, { ...stream, position }, sink);
+  if (sink instanceof SseConnection) {
+    sink.open(primes(endpoint, stream.spoken) ? position : undefined);
+  }
+  if (res.destroyed) onClose();
+}
+
+function primes({ options }: Endpoint, version: string): boolean {
+  return options.primingEvents && version >= FIRST_VERSION_WITH_PRIMING;
+}
+
+export function sseConnection(
+  endpoint: Endpoint,
+  res: Response,
+  { sessionId, name }: { sessionId: string; name: string },
+  onClose: () => void = () => undefined,
+): SseConnection {
+  const { options, node } = endpoint;
+  const { keepAliveMs, retryMs, maxStreamAgeMs, maxBufferedBytes } = options;
+  return new SseConnection(res, {
+    sessionId,
+    stream: name,
+    cursors: new Cursors(sessionId),
+    isGet: name === STANDALONE,
+    ...{ keepAliveMs, retryMs, maxStreamAgeMs, maxBufferedBytes },
+    clock: node.clock,
+    onClose,
+    onOld: () => {
+      const follower = node.followers.find(sessionId, name);
+      if (follower?.resumable === true) follower.end('hangup');
+    },
+  });
+}

@@ -1,0 +1,89 @@
+import type { Response } from 'express';
+import { ErrorCode } from '../protocol/jsonrpc.js';
+
+/** A refusal, as the SDK's transport words it: a JSON-RPC error without an id, and an HTTP status. */
+export interface Refusal {
+  status: number;
+  code: number;
+  message: string;
+  headers?: Record<string, string>;
+}
+
+export function refuse(res: Response, { status, code, message, headers }: Refusal): void {
+  const body = JSON.stringify({ jsonrpc: '2.0', error: { code, message }, id: null });
+  res.writeHead(status, { ...headers, 'Content-Type': 'application/json' }).end(body);
+}
+
+function refusal(status: number, message: string, code: number = ErrorCode.ConnectionClosed) {
+  return { status, code, message };
+}
+
+/** Texts and numbers of the SDK's transport (v1 line, `webStandardStreamableHttp`). */
+export const REFUSALS = {
+  methodNotAllowed: {
+    ...refusal(405, 'Method not allowed.'),
+    headers: { Allow: 'GET, POST, DELETE' },
+  },
+  getNotAcceptable: refusal(406, 'Not Acceptable: Client must accept text/event-stream'),
+  postNotAcceptable: refusal(
+    406,
+    'Not Acceptable: Client must accept both application/json and text/event-stream',
+  ),
+  mediaType: refusal(415, 'Unsupported Media Type: Content-Type must be application/json'),
+  invalidJson: refusal(400, 'Parse error: Invalid JSON', ErrorCode.ParseError),
+  invalidMessage: refusal(400, 'Parse error: Invalid JSON-RPC message', ErrorCode.ParseError),
+  alreadyInitialized: refusal(
+    400,
+    'Invalid Request: Server already initialized',
+    ErrorCode.InvalidRequest,
+  ),
+  onlyOneInitialize: refusal(
+    400,
+    'Invalid Request: Only one initialization request is allowed',
+    ErrorCode.InvalidRequest,
+  ),
+  duplicateRequest: refusal(
+    400,
+    'Invalid Request: Request ID is already in use by a running request',
+    ErrorCode.InvalidRequest,
+  ),
+  sessionIdRequired: refusal(400, 'Bad Request: Mcp-Session-Id header is required'),
+  sessionNotFound: refusal(404, 'Session not found', ErrorCode.SessionNotFound),
+  conflict: refusal(409, 'Conflict: Only one SSE stream is allowed per session'),
+  invalidEventId: refusal(400, 'Invalid event ID format'),
+  eventsTrimmed: refusal(400, 'Bad Request: Events after Last-Event-ID are no longer available'),
+  unavailable: {
+    ...refusal(503, 'Service Unavailable: The session store cannot be reached'),
+    headers: { 'Retry-After': '1' },
+  },
+  closed: {
+    ...refusal(503, 'Service Unavailable: The server is shutting down'),
+    headers: { 'Retry-After': '1' },
+  },
+} satisfies Record<string, Refusal>;
+
+export function bodyTooLarge(maxBytes: number): Refusal {
+  return refusal(413, `Payload Too Large: Request body must not exceed ${maxBytes} bytes`);
+}
+
+export function batchTooLarge(most: number): Refusal {
+  return refusal(
+    400,
+    `Invalid Request: Batch must not exceed ${most} messages`,
+    ErrorCode.InvalidRequest,
+  );
+}
+
+export function unsupportedVersion(version: string, supported: readonly string[]): Refusal {
+  return refusal(
+    400,
+    `Bad Request: Unsupported protocol version: ${version} (supported versions: ${supported.join(', ')})`,
+  );
+}
+
+/** Thrown wherever a request turns out to be refused; answered in one place. */
+export class RefusalError extends Error {
+  constructor(readonly refusal: Refusal) {
+    super(refusal.message);
+  }
+}

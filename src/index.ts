@@ -1,0 +1,36 @@
+/** Express middleware that lets any node serve any MCP session. */
+
+// The middleware, its options and its handle.
+export { anynode } from './anynode.js';
+export type { Anynode, Health } from './anynode.js';
+export type { AnynodeOptions } from './options.js';
+
+// Where sessions are stored: to share one in a process, to configure one by hand, or to write one.
+export { memoryBackplane } from './backplane/memory/memory.js';
+export { redisBackplane } from './backplane/redis/redis.js';
+export type { RedisBackplaneOptions } from './backplane/redis/redis.js';
+export type { Backplane } from './backplane/backplane.js';
+
+// What can go wrong at run time.
+export { AnynodeError } from './errors.js';
+export type { AnynodeErrorCode } from './errors.js';
+export { ClientError } from './session/handle.js';
+
+// The shapes of what the handle takes and gives.
+export type { Directory } from './session/directory.js';
+export type {
+  RequestOptions,
+  ResultSchema,
+  SessionHandle,
+  SessionState,
+} from './session/handle.js';
+export type { Notify } from './session/notify.js';
+export type {
+  AuthInfo,
+  Logger,
+  ServerContext,
+  ServerLike,
+  ServerTransport,
+  SessionEvent,
+  SessionInfo,
+} from './session/types.js';

@@ -1,0 +1,243 @@
+import { randomUUID } from 'node:crypto';
+import type { Request } from 'express';
+import type { Cluster, Redis } from 'ioredis';
+import type { Backplane } from './backplane/backplane.js';
+import { memoryBackplane } from './backplane/memory/memory.js';
+import { redisBackplane } from './backplane/redis/redis.js';
+import { defaultPrincipal } from './http/principal.js';
+import type { Logger, ServerContext, ServerLike } from './session/types.js';
+
+/** Options of {@link anynode}. Times are in milliseconds, sizes in bytes. All nodes of a cluster should be given the same. */
+export interface AnynodeOptions {
+  /**
+   * Builds the MCP server of one session: an `McpServer` or `Server`, not connected yet. Called once per replica, that is
+   * once per session on each node that needs it. If it throws, the request that needed it is answered with the JSON-RPC
+   * error -32603, and the next one tries again.
+   */
+  server: (context: ServerContext) => ServerLike | Promise<ServerLike>;
+  /**
+   * A URL, or an ioredis `Redis` or `Cluster` whose settings are taken over: this node makes connections of its own like
+   * it, and neither uses nor closes the given one. Left out: in memory, for one process.
+   */
+  redis?: string | Redis | Cluster;
+  /** A ready-made backplane, instead of `redis`. Nodes in one process may share a `memoryBackplane()`. */
+  backplane?: Backplane;
+  /** In front of every key and channel. Default `mcp`. */
+  prefix?: string;
+  /**
+   * How POSTs with requests are answered: as SSE streams, or as JSON. With `json`, notifications and requests that belong
+   * to a call go to the client's GET stream. Default `sse`.
+   */
+  responseMode?: 'sse' | 'json';
+  /** Which node runs a request: the one that received it (`any`). `owner` is not available yet and throws. Default `any`. */
+  affinity?: 'any' | 'owner';
+  /** What a second GET without a cursor does: ends the first one (`takeover`), or gets 409 (`reject`). Default `takeover`. */
+  standaloneStream?: 'takeover' | 'reject';
+  /** What becomes of requests whose node died. `rerun-idempotent` is not available yet and throws. Default `error`. */
+  recovery?: 'error' | 'rerun-idempotent';
+  /** Ids of new sessions: visible ASCII without braces, at most 256 characters, unguessable. Default `crypto.randomUUID`. */
+  sessionIdGenerator?: () => string;
+  /**
+   * Who is calling; a session answers to the caller that created it and to no other. `undefined` is a caller of its own:
+   * nobody. Default: client id, issuer and subject of `req.auth`, which an authorization middleware in front has set.
+   */
+  principal?: (req: Request) => string | undefined;
+  /** Values of the Origin header that are let in; others get 403, requests without one are let in. Default: not looked at. */
+  allowedOrigins?: string[];
+  /** Hosts, with or without port, that the Host header may name; others get 403. Default: see `docs/operations.md`. */
+  allowedHosts?: string[];
+  /** Puts this node's id into the header `X-Anynode-Node` of every response. Default `true`. */
+  nodeHeader?: boolean;
+  /** How long a session lives that nobody uses. An open stream or a running call is use. Default 24 hours. */
+  sessionTtlMs?: number;
+  /** How much of a session is kept for clients that resume: so many events, for so long. Default 10,000 and 1 hour. */
+  retention?: { maxEvents?: number; maxAgeMs?: number };
+  /** How long a server object may be idle before it is discarded; its session is not. Default 5 minutes. */
+  replicaIdleMs?: number;
+  /** How many server objects this node keeps; the one idle for longest gives way, one that is busy does not. Default 10,000. */
+  maxReplicas?: number;
+  /** A node that is silent for so long is dead. Default 10 seconds. */
+  leaseMs?: number;
+  /** How long the backplane may take before the answer is 503. Default 2 seconds. */
+  commandTimeoutMs?: number;
+  /** Between comments that keep an SSE connection open. `0`: none. Default 15 seconds. */
+  keepAliveMs?: number;
+  /** How long a client is told to wait before it comes back to a stream that was ended. Default 1 second. */
+  retryMs?: number;
+  /** After so long an SSE connection is ended if its client can come back. `0`: never. Default 1 hour. */
+  maxStreamAgeMs?: number;
+  /** Whether clients of 2025-11-25 get an event without data first, so that they can resume from the start. Default `true`. */
+  primingEvents?: boolean;
+  /** Of a request body that is read here. Default 4 MiB. */
+  maxBodyBytes?: number;
+  /** What may wait for a client that reads slowly, per connection; more is read from the log when it can take it. Default 1 MiB. */
+  maxBufferedBytes?: number;
+  /** Where warnings and errors go: the subset of `console` or a pino logger that is used. Default `console`. */
+  logger?: Logger;
+}
+
+/** The options with everything filled in. */
+export interface Options {
+  server: AnynodeOptions['server'];
+  backplane: Backplane;
+  responseMode: 'sse' | 'json';
+  standaloneStream: 'takeover' | 'reject';
+  sessionIdGenerator: () => string;
+  principal: (req: Request) => string | undefined;
+  allowedOrigins: string[] | undefined;
+  allowedHosts: string[] | undefined;
+  nodeHeader: boolean;
+  sessionTtlMs: number;
+  /** Until the client has sent `initialized`. */
+  pendingTtlMs: number;
+  retention: { maxEvents: number; maxAgeMs: number };
+  replicaIdleMs: number;
+  maxReplicas: number;
+  leaseMs: number;
+  commandTimeoutMs: number;
+  keepAliveMs: number;
+  retryMs: number;
+  maxStreamAgeMs: number;
+  primingEvents: boolean;
+  maxBodyBytes: number;
+  maxBufferedBytes: number;
+  logger: Logger;
+}
+
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
+const MIB = 1024 * 1024;
+
+/** Fills in the defaults. Throws a `TypeError` that says what was given and what can be, for anything that makes no sense. */
+export function resolveOptions(given: AnynodeOptions): Options {
+  rejectUnknown(given);
+  if (typeof given.server !== 'function') {
+    throw new TypeError('mcp-anynode: `server` has to be a function that returns an MCP server');
+  }
+  if (given.redis !== undefined && given.backplane !== undefined) {
+    throw new TypeError('mcp-anynode: give either `redis` or `backplane`, not both');
+  }
+  oneOf(given, 'affinity', ['any']);
+  oneOf(given, 'recovery', ['error']);
+  oneOf(given, 'responseMode', ['sse', 'json']);
+  oneOf(given, 'standaloneStream', ['takeover', 'reject']);
+  const sessionTtlMs = positive(given, 'sessionTtlMs', 24 * HOUR);
+  const retention = given.retention ?? {};
+  return {
+    server: given.server,
+    backplane: backplaneOf(given),
+    responseMode: given.responseMode ?? 'sse',
+    standaloneStream: given.standaloneStream ?? 'takeover',
+    sessionIdGenerator: callable(given, 'sessionIdGenerator') ?? (() => randomUUID()),
+    principal: callable(given, 'principal') ?? defaultPrincipal,
+    allowedOrigins: given.allowedOrigins,
+    allowedHosts: given.allowedHosts,
+    nodeHeader: given.nodeHeader ?? true,
+    sessionTtlMs,
+    pendingTtlMs: Math.min(5 * MINUTE, sessionTtlMs),
+    retention: {
+      maxEvents: positive(retention, 'maxEvents', 10_000),
+      maxAgeMs: positive(retention, 'maxAgeMs', HOUR),
+    },
+    replicaIdleMs: positive(given, 'replicaIdleMs', 5 * MINUTE),
+    maxReplicas: positive(given, 'maxReplicas', 10_000),
+    leaseMs: positive(given, 'leaseMs', 10 * SECOND),
+    commandTimeoutMs: positive(given, 'commandTimeoutMs', 2 * SECOND),
+    keepAliveMs: positiveOrZero(given, 'keepAliveMs', 15 * SECOND),
+    retryMs: positiveOrZero(given, 'retryMs', SECOND),
+    maxStreamAgeMs: positiveOrZero(given, 'maxStreamAgeMs', HOUR),
+    primingEvents: given.primingEvents ?? true,
+    maxBodyBytes: positive(given, 'maxBodyBytes', 4 * MIB),
+    maxBufferedBytes: positive(given, 'maxBufferedBytes', MIB),
+    logger: given.logger ?? console,
+  };
+}
+
+/** Every option, so that a misspelt one is noticed; the type makes sure that none is missing here. */
+const KNOWN: Record<keyof AnynodeOptions, true> = {
+  server: true,
+  redis: true,
+  backplane: true,
+  prefix: true,
+  responseMode: true,
+  affinity: true,
+  standaloneStream: true,
+  recovery: true,
+  sessionIdGenerator: true,
+  principal: true,
+  allowedOrigins: true,
+  allowedHosts: true,
+  nodeHeader: true,
+  sessionTtlMs: true,
+  retention: true,
+  replicaIdleMs: true,
+  maxReplicas: true,
+  leaseMs: true,
+  commandTimeoutMs: true,
+  keepAliveMs: true,
+  retryMs: true,
+  maxStreamAgeMs: true,
+  primingEvents: true,
+  maxBodyBytes: true,
+  maxBufferedBytes: true,
+  logger: true,
+};
+
+function rejectUnknown(given: AnynodeOptions): void {
+  const unknown = Object.keys(given).filter((name) => !(name in KNOWN));
+  if (unknown.length > 0) {
+    throw new TypeError(
+      `mcp-anynode: unknown option ${unknown.map((name) => `\`${name}\``).join(', ')}`,
+    );
+  }
+}
+
+function backplaneOf({ redis, backplane, prefix }: AnynodeOptions): Backplane {
+  if (prefix !== undefined && !/^[^\s{}]+$/.test(prefix)) {
+    throw new TypeError('mcp-anynode: `prefix` must not be empty or contain spaces or braces');
+  }
+  if (backplane !== undefined) return backplane;
+  if (redis === undefined) return memoryBackplane();
+  return redisBackplane({ redis, ...(prefix !== undefined && { prefix }) });
+}
+
+function oneOf<K extends keyof AnynodeOptions>(
+  given: AnynodeOptions,
+  name: K,
+  values: AnynodeOptions[K][],
+): void {
+  const value = given[name];
+  if (value === undefined || values.includes(value)) return;
+  const list = values.map((possible) => `'${String(possible)}'`).join(' or ');
+  throw new TypeError(
+    `mcp-anynode: \`${name}\` is ${JSON.stringify(value)}, but can only be ${list}`,
+  );
+}
+
+function positive<T extends object>(given: T, name: keyof T & string, otherwise: number): number {
+  const value = positiveOrZero(given, name, otherwise);
+  if (value === 0) throw new TypeError(`mcp-anynode: \`${name}\` must be more than 0`);
+  return value;
+}
+
+function positiveOrZero<T extends object>(
+  given: T,
+  name: keyof T & string,
+  otherwise: number,
+): number {
+  const value: unknown = given[name] ?? otherwise;
+  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value;
+  throw new TypeError(
+    `mcp-anynode: \`${name}\` has to be a whole number of at least 0, and is ${String(value)}`,
+  );
+}
+
+function callable<K extends 'sessionIdGenerator' | 'principal'>(
+  given: AnynodeOptions,
+  name: K,
+): AnynodeOptions[K] {
+  const value = given[name];
+  if (value === undefined || typeof value === 'function') return value;
+  throw new TypeError(`mcp-anynode: \`${name}\` has to be a function`);
+}

@@ -1,0 +1,96 @@
+import type { SessionRecord } from '../backplane/backplane.js';
+import { AnynodeError } from '../errors.js';
+import type { JsonRpcRequest } from '../protocol/jsonrpc.js';
+import { infoOf } from './info.js';
+import type { SessionNode } from './node.js';
+import type { ReplayMessage, ReplicaEvents } from './replica.js';
+import { requestsBetween, shapeOf, UNSHAPED } from './shape.js';
+import type { Shape } from './shape.js';
+import { ReplicaTransport } from './transport.js';
+import type { AuthInfo, ServerLike, SessionInfo } from './types.js';
+
+/** A replica with the object that it was made of. */
+export interface BuiltReplica {
+  transport: ReplicaTransport;
+  /** Closes transport and server; never rejects. */
+  discard(): Promise<void>;
+}
+
+/** How long a server may take to answer what is replayed to it. */
+const REPLAY_MS = 30_000;
+
+/** Calls the factory and connects what it returns. Rejects with what the factory threw. */
+export async function connectReplica(
+  node: SessionNode,
+  context: { session: SessionInfo; rehydrated: boolean; authInfo: AuthInfo | undefined },
+  events: ReplicaEvents,
+): Promise<BuiltReplica> {
+  const server: ServerLike = await node.factory(context);
+  const transport = new ReplicaTransport(context.session.id, node.asks, events);
+  await server.connect(transport);
+  return {
+    transport,
+    async discard() {
+      transport.shutDown();
+      try {
+        await server.close();
+      } catch (error) {
+        node.logger.warn(`mcp-anynode: closing a server failed: ${String(error)}`);
+      }
+    },
+  };
+}
+
+/** Builds a replica on a node that has none, from the stored record. */
+export async function rehydrate(
+  node: SessionNode,
+  record: SessionRecord,
+  authInfo: AuthInfo | undefined,
+  events: ReplicaEvents,
+): Promise<BuiltReplica> {
+  const context = { session: infoOf(record), rehydrated: true, authInfo };
+  const built = await connectReplica(node, context, events);
+  try {
+    const initialize = JSON.parse(record.initialize) as JsonRpcRequest['params'];
+    await replayShape(node, built.transport, UNSHAPED, shapeOf(record), [
+      {
+        method: 'initialize',
+        ...(initialize !== undefined && { params: initialize }),
+        expectsAnswer: true,
+      },
+    ]);
+    return built;
+  } catch (error) {
+    await built.discard();
+    throw error;
+  }
+}
+
+/** Tells a replica what it has missed. Rejects where the server does not answer in time. */
+export async function replayShape(
+  node: SessionNode,
+  transport: ReplicaTransport,
+  from: Shape,
+  to: Shape,
+  first: ReplayMessage[] = [],
+): Promise<void> {
+  const messages = [...first];
+  if (to.active && !from.active) {
+    messages.push({ method: 'notifications/initialized', expectsAnswer: false });
+  }
+  for (const { method, params } of requestsBetween(from, to)) {
+    messages.push({ method, params: { ...params }, expectsAnswer: true });
+  }
+  if (messages.length === 0) return;
+  let cancelTimer = (): void => undefined;
+  const timeout = new Promise<never>((_, reject) => {
+    cancelTimer = node.clock.after(REPLAY_MS, () =>
+      reject(new AnynodeError('request_timeout', 'The server did not answer the replay in time')),
+    );
+  });
+  try {
+    await Promise.race([transport.replay(messages), timeout]);
+  } finally {
+    cancelTimer();
+  }
+}

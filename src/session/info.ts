@@ -1,0 +1,34 @@
+import type { LogEntry, SessionRecord } from '../backplane/backplane.js';
+import type { JsonRpcMessage } from '../protocol/jsonrpc.js';
+import type { SessionEvent, SessionInfo } from './types.js';
+
+interface InitializeParams {
+  clientInfo?: SessionInfo['clientInfo'];
+  capabilities?: Record<string, unknown>;
+}
+
+export function infoOf(record: SessionRecord): SessionInfo {
+  const { clientInfo, capabilities } = JSON.parse(record.initialize) as InitializeParams;
+  return {
+    id: record.id,
+    state: record.active ? 'active' : 'initialized',
+    clientInfo: clientInfo ?? { name: '', version: '' },
+    clientCapabilities: capabilities ?? {},
+    protocolVersion: record.protocolVersion,
+    createdAt: record.createdAt,
+    lastSeenAt: record.lastSeenAt,
+    logLevel: record.logLevel,
+    subscriptions: record.subscriptions,
+    owner: undefined,
+  };
+}
+
+export function eventOf({ logId, at, direction, stream, message }: LogEntry): SessionEvent {
+  return {
+    id: logId,
+    at,
+    direction,
+    stream,
+    message: message === undefined ? undefined : (JSON.parse(message) as JsonRpcMessage),
+  };
+}

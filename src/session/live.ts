@@ -1,0 +1,362 @@
+import type { AppendOperation, OperationResult, SessionRecord } from '../backplane/backplane.js';
+import type { Followers } from '../stream/followers.js';
+import { STANDALONE } from '../backplane/backplane.js';
+import type {
+  JsonRpcMessage,
+  JsonRpcRequest,
+  JsonRpcResponse,
+  RequestId,
+} from '../protocol/jsonrpc.js';
+import {
+  ErrorCode,
+  errorResponse,
+  isNotification,
+  isRequest,
+  isResponse,
+} from '../protocol/jsonrpc.js';
+import type { BuiltReplica } from './build.js';
+import { connectReplica, rehydrate, replayShape } from './build.js';
+import type { Birth } from './birth.js';
+import type { SessionNode } from './node.js';
+import type { DeliveryContext, ReplicaEvents } from './replica.js';
+import type { Shape } from './shape.js';
+import { effectOf, shapeOf, UNSHAPED, withEffect } from './shape.js';
+import type { AuthInfo, SessionInfo } from './types.js';
+
+/** A request of the client that this node runs. */
+interface Call {
+  request: JsonRpcRequest;
+  stream: string;
+}
+
+/** A session of which this node has a replica, is building one, or is about to need one. */
+export class LiveSession {
+  /** The record's revision that the replica has been brought to; `undefined`: there is no replica. */
+  revision: number | undefined;
+  /** The node that holds the client's standalone stream, as far as this node has heard. */
+  followedBy: string | undefined;
+  lastUsedAt: number;
+  private replica: BuiltReplica | undefined;
+  private shape: Shape = UNSHAPED;
+  /** Building, or catching up: one at a time, and what comes meanwhile waits its turn. */
+  private settling: Promise<void> = Promise.resolve();
+  private readonly calls = new Map<RequestId, Call>();
+  private pins = 0;
+  private ended = false;
+  /** While `initialize` is being answered. */
+  private birth: Birth | undefined;
+
+  constructor(
+    readonly id: string,
+    private readonly node: SessionNode,
+  ) {
+    this.lastUsedAt = node.clock.now();
+  }
+
+  get hasReplica(): boolean {
+    return this.replica !== undefined;
+  }
+
+  get running(): number {
+    return this.calls.size;
+  }
+
+  /** No request, no running call, nobody waited for. (Whether a stream is open is known elsewhere.) */
+  get idle(): boolean {
+    return this.pins === 0 && this.calls.size === 0 && (this.replica?.transport.waiting ?? 0) === 0;
+  }
+
+  /** Not idle until the returned function is called. */
+  pin(): () => void {
+    this.pins += 1;
+    return () => {
+      this.pins -= 1;
+      this.lastUsedAt = this.node.clock.now();
+    };
+  }
+
+  /**
+   * Builds the replica that answers the client's `initialize`, and the session with it. `store` puts both into the
+   * backplane; only then may anybody learn of the session. Rejects with whatever the factory, the server or `store`
+   * rejected with; the replica is discarded then.
+   */
+  async beginWith(
+    birth: Birth,
+    context: { session: SessionInfo; authInfo: AuthInfo | undefined },
+    delivery: DeliveryContext,
+    store: (birth: Birth) => Promise<void>,
+  ): Promise<void> {
+    this.birth = birth;
+    const unpin = this.pin();
+    let replica: BuiltReplica | undefined;
+    try {
+      replica = await connectReplica(
+        this.node,
+        { ...context, rehydrated: false },
+        this.eventsOf(() => replica),
+      );
+      this.replica = replica;
+      const answered = birth.answered();
+      replica.transport.deliver(birth.request, delivery);
+      await answered;
+      await store(birth);
+      this.revision = 1;
+      birth.succeed();
+    } catch (error) {
+      birth.failed(error);
+      await this.end();
+      throw error;
+    } finally {
+      this.birth = undefined;
+      unpin();
+    }
+  }
+
+  /**
+   * Makes sure that there is a replica which knows all that `record` says. Shared: concurrent callers wait for the same
+   * one. Rejects where the factory or the server fails, or when the session ended meanwhile.
+   */
+  async prepare(record: SessionRecord | undefined, authInfo: AuthInfo | undefined): Promise<void> {
+    if (record === undefined && this.replica !== undefined) return;
+    const turn = this.settling.then(() => this.settle(record, authInfo));
+    this.settling = turn.catch(() => undefined);
+    await turn;
+  }
+
+  private async settle(
+    record: SessionRecord | undefined,
+    authInfo: AuthInfo | undefined,
+  ): Promise<void> {
+    this.throwIfEnded();
+    if (this.replica === undefined) {
+      // None any more, though there was one when the caller asked: what it was told is not what we need.
+      const needed = record ?? (await this.node.membership.load(this.id));
+      if (needed === undefined) throw new Error('The session has ended');
+      this.throwIfEnded();
+      let built: BuiltReplica | undefined;
+      const events = this.eventsOf(() => built);
+      const replica = await rehydrate(this.node, needed, authInfo, events);
+      built = replica;
+      if (this.isEnded()) {
+        await replica.discard();
+        this.throwIfEnded();
+      }
+      this.replica = replica;
+      this.shape = shapeOf(needed);
+      this.revision = needed.revision;
+    } else if (record !== undefined && record.revision > (this.revision ?? 0)) {
+      const shape = shapeOf(record);
+      await replayShape(this.node, this.replica.transport, this.shape, shape);
+      this.shape = shape;
+      this.revision = record.revision;
+    }
+  }
+
+  /** Requests whose stream is open, and which run as soon as there is a replica. */
+  expect(requests: JsonRpcRequest[], stream: string): void {
+    for (const request of requests) this.calls.set(request.id, { request, stream });
+  }
+
+  /** Hands a request to the replica; its stream ends with its answer. One that was cancelled meanwhile is not run. */
+  call(request: JsonRpcRequest, context: DeliveryContext): void {
+    if (this.calls.get(request.id)?.request !== request) return;
+    if (this.replica === undefined) void this.fail([request]).catch(ignoreClosed);
+    else this.replica.transport.deliver(request, context);
+  }
+
+  /** Ends requests that cannot be run. */
+  async fail(requests: JsonRpcRequest[]): Promise<void> {
+    for (const { id } of requests) {
+      const call = this.calls.get(id);
+      if (call === undefined) continue;
+      this.calls.delete(id);
+      const response = errorResponse(id, ErrorCode.InternalError, 'Internal error');
+      await this.finish(call, id, response);
+    }
+  }
+
+  private async finish(
+    call: Call,
+    id: RequestId,
+    response: JsonRpcResponse | undefined,
+  ): Promise<void> {
+    const message = response === undefined ? undefined : JSON.stringify(response);
+    await this.append(
+      { type: 'append', stream: call.stream, message, ends: JSON.stringify(id) },
+      true,
+    );
+  }
+
+  /** Hands over a message that is no request. One for a replica that is not there any more has no addressee. */
+  deliver(message: JsonRpcMessage, context?: DeliveryContext): void {
+    this.lastUsedAt = this.node.clock.now();
+    if (isNotification(message) && message.method === 'notifications/initialized') {
+      this.shape = { ...this.shape, active: true };
+    }
+    this.replica?.transport.deliver(message, context);
+    if (isNotification(message) && message.method === 'notifications/cancelled') {
+      this.cancelled(message.params?.requestId as RequestId);
+    }
+  }
+
+  /** The client gave the request up: its stream ends without an answer (in JSON mode, which needs one, with an error). */
+  private cancelled(id: RequestId): void {
+    const call = this.calls.get(id);
+    // `initialize` must not be cancelled (specification, cancellation); it never is a call here.
+    if (call === undefined) return;
+    this.calls.delete(id);
+    const response = errorResponse(id, ErrorCode.ConnectionClosed, 'Request cancelled');
+    const shown = this.node.responseMode === 'json' ? response : undefined;
+    void this.finish(call, id, shown).catch(ignoreClosed);
+  }
+
+  private eventsOf(replica: () => BuiltReplica | undefined): ReplicaEvents {
+    return {
+      emit: (message, relatedTo) => this.emit(message, relatedTo),
+      closed: () => this.onClosed(replica()),
+    };
+  }
+
+  /** A message of the server. */
+  private async emit(message: JsonRpcMessage, relatedTo: RequestId | undefined): Promise<void> {
+    if (this.birth !== undefined) {
+      if (this.birth.take(message, relatedTo)) return;
+      await this.birth.stored; // it was said after the answer: it goes the usual way
+      if (isResponse(message)) return; // a second answer to `initialize`
+    }
+    if (isResponse(message)) {
+      await this.answer(message);
+      return;
+    }
+    const call = relatedTo === undefined ? undefined : this.calls.get(relatedTo);
+    if (relatedTo !== undefined && call === undefined) throw noConnection(relatedTo);
+    // A JSON response has nowhere to carry them: the standalone stream does.
+    const stream =
+      call === undefined || this.node.responseMode === 'json' ? STANDALONE : call.stream;
+    const text = JSON.stringify(message);
+    await this.append(
+      { type: 'append', stream, message: text, ...(isRequest(message) && { asks: true }) },
+      false,
+    );
+  }
+
+  private async answer(response: JsonRpcResponse): Promise<void> {
+    const call = response.id === undefined ? undefined : this.calls.get(response.id);
+    if (call === undefined || response.id === undefined) throw noConnection(response.id);
+    const effect = 'result' in response ? effectOf(call.request) : undefined;
+    this.calls.delete(response.id);
+    const unpin = this.pin();
+    try {
+      await this.append(
+        {
+          type: 'append',
+          stream: call.stream,
+          message: JSON.stringify(response),
+          ends: JSON.stringify(response.id),
+          ...(effect !== undefined && { effect }),
+        },
+        true,
+      );
+    } finally {
+      unpin();
+    }
+  }
+
+  /** Stores a message and shows it to its follower, if that is a connection of this node. */
+  private async append(operation: AppendOperation, urgent: boolean): Promise<void> {
+    const committed = await this.node.lanes.append(this.id, [operation], urgent);
+    if (committed === 'gone') {
+      this.node.followers.endSession(this.id, 'gone');
+      return;
+    }
+    const [result] = committed.results;
+    if (operation.effect !== undefined && result?.status === 'appended') {
+      this.shape = withEffect(this.shape, operation.effect);
+      // Somebody else changed something too: with a lower revision the next request makes us look.
+      const { revision } = committed.reply;
+      if (this.revision !== undefined && revision === this.revision + 1) this.revision = revision;
+    }
+    show(this.node.followers, this.id, operation, result);
+  }
+
+  /** What was just delivered is the change that made the record `revision`. */
+  reached(revision: number): void {
+    if (this.revision === revision - 1) this.revision = revision;
+  }
+
+  /** The session's shape has changed elsewhere. A failure is made good with the next request. */
+  async reshaped(revision: number, message: JsonRpcMessage | undefined): Promise<void> {
+    if (this.replica === undefined) return;
+    if (message !== undefined) {
+      this.deliver(message);
+      this.reached(revision);
+    }
+    if (this.revision !== undefined && this.revision >= revision) return;
+    const record = await this.node.membership.load(this.id);
+    if (record !== undefined && this.hasReplica) await this.prepare(record, undefined);
+  }
+
+  /** The server closed itself: what it was doing ends with an error, and the next request gets a new replica. */
+  private onClosed(replica: BuiltReplica | undefined): void {
+    if (replica === undefined || this.replica !== replica) return;
+    this.drop();
+    for (const [id, call] of this.calls) {
+      const response = errorResponse(id, ErrorCode.ConnectionClosed, 'Connection closed');
+      void this.finish(call, id, response).catch(ignoreClosed);
+    }
+    this.calls.clear();
+  }
+
+  /** Discards the replica; the session may get another one. */
+  async evict(): Promise<void> {
+    await this.drop()?.discard();
+  }
+
+  /** The session has ended, or this node has. */
+  async end(): Promise<void> {
+    this.ended = true;
+    this.calls.clear();
+    await this.evict();
+  }
+
+  private drop(): BuiltReplica | undefined {
+    const { replica } = this;
+    this.replica = undefined;
+    this.revision = undefined;
+    this.shape = UNSHAPED;
+    return replica;
+  }
+
+  private isEnded(): boolean {
+    return this.ended;
+  }
+
+  private throwIfEnded(): void {
+    if (this.ended) throw new Error('The session has ended');
+  }
+}
+
+/** Shows what was appended to the follower on this node, if the stream has one here. */
+export function show(
+  followers: Followers,
+  sessionId: string,
+  { stream, message }: AppendOperation,
+  result: OperationResult | undefined,
+): void {
+  if (result?.status === 'repeated') {
+    // It is in the log, where exactly was lost with the first reply: whoever follows here, look.
+    followers.find(sessionId, stream)?.poke();
+  } else if (result?.status === 'appended' && result.token !== undefined) {
+    const { position, token, ended } = result;
+    followers.offer(sessionId, stream, token, { position, message, end: ended }, true);
+  }
+}
+
+function noConnection(id: RequestId | undefined): Error {
+  return new Error(`No connection established for request ID: ${String(id)}`);
+}
+
+/** This node closes: what was not stored is lost with it, and its requests are orphans. */
+function ignoreClosed(): void {
+  // Nothing to do.
+}

@@ -1,0 +1,28 @@
+import type { Membership } from '../backplane/backplane.js';
+import type { Clock } from '../protocol/clock.js';
+import type { Follower } from '../stream/follower.js';
+import type { Followers } from '../stream/followers.js';
+import type { Lanes } from '../stream/lanes.js';
+import type { Asks } from './asks.js';
+import type { Logger, ServerContext, ServerLike } from './types.js';
+
+/** What every part of a node's session layer shares. */
+export interface SessionNode {
+  nodeId: string;
+  membership: Membership;
+  lanes: Lanes;
+  followers: Followers;
+  asks: Asks;
+  factory: (context: ServerContext) => ServerLike | Promise<ServerLike>;
+  responseMode: 'sse' | 'json';
+  replicaIdleMs: number;
+  maxReplicas: number;
+  clock: Clock;
+  logger: Logger;
+  /** Whether a node holds its lease; the answer may be a little old. */
+  isAlive(nodeId: string): Promise<boolean>;
+  /** A connection has shown something: its position is to be reported. */
+  onMove(follower: Follower): void;
+  /** A name for a stream or connection that no other of this session, on any node, has. */
+  nextName(): string;
+}

@@ -1,0 +1,65 @@
+import type { AppendOperation, Membership } from '../backplane/backplane.js';
+import { STANDALONE } from '../backplane/backplane.js';
+import type { Followers } from '../stream/followers.js';
+import type { Lanes } from '../stream/lanes.js';
+import { show } from './live.js';
+
+/**
+ * Tells every session in the cluster that should hear it, once each, whichever node is asked: those whose server has
+ * announced such notifications, or that have subscribed to the resource. A session with no open stream keeps one of a
+ * kind until its client is back.
+ *
+ * Each resolves when all is stored, with the number of sessions told, and rejects with `backplane_unavailable`; some
+ * sessions may have been told then.
+ */
+export interface Notify {
+  toolsChanged(): Promise<number>;
+  promptsChanged(): Promise<number>;
+  resourcesChanged(): Promise<number>;
+  resourceUpdated(uri: string): Promise<number>;
+}
+
+/** Sessions that are told at the same time. */
+const AT_ONCE = 200;
+
+export function notifyAll(parts: {
+  membership: Pick<Membership, 'list'>;
+  lanes: Lanes;
+  followers: Followers;
+}): Notify {
+  const tell = async (
+    method: string,
+    onlyIf: NonNullable<AppendOperation['onlyIf']>,
+    params?: Record<string, unknown>,
+  ): Promise<number> => {
+    const operation: AppendOperation = {
+      type: 'append',
+      stream: STANDALONE,
+      message: JSON.stringify({ jsonrpc: '2.0', method, ...(params !== undefined && { params }) }),
+      onlyIf,
+      coalesce: 'subscribed' in onlyIf ? `${method} ${onlyIf.subscribed}` : method,
+    };
+    const tellOne = async (sessionId: string): Promise<boolean> => {
+      const committed = await parts.lanes.submit(sessionId, [operation]);
+      if (committed === 'gone') return false;
+      const [result] = committed.results;
+      show(parts.followers, sessionId, operation, result);
+      return result?.status === 'appended' || result?.status === 'repeated';
+    };
+    let told = 0;
+    let after: string | undefined;
+    do {
+      const page = await parts.membership.list(after, AT_ONCE);
+      const results = await Promise.all(page.ids.map(tellOne));
+      told += results.filter(Boolean).length;
+      after = page.next;
+    } while (after !== undefined);
+    return told;
+  };
+  return {
+    toolsChanged: () => tell('notifications/tools/list_changed', { hears: 'T' }),
+    promptsChanged: () => tell('notifications/prompts/list_changed', { hears: 'P' }),
+    resourcesChanged: () => tell('notifications/resources/list_changed', { hears: 'R' }),
+    resourceUpdated: (uri) => tell('notifications/resources/updated', { subscribed: uri }, { uri }),
+  };
+}

@@ -1,0 +1,57 @@
+/** The messages that shape a session: what the record remembers of them, and how a replica is told of it. */
+import type { AppendOperation, SessionRecord } from '../backplane/backplane.js';
+import type { JsonRpcRequest } from '../protocol/jsonrpc.js';
+
+/** What a replica has been told. */
+export interface Shape {
+  active: boolean;
+  logLevel: string | undefined;
+  subscriptions: ReadonlySet<string>;
+}
+
+export const UNSHAPED: Shape = { active: false, logLevel: undefined, subscriptions: new Set() };
+
+export function shapeOf(record: SessionRecord): Shape {
+  const { active, logLevel, subscriptions } = record;
+  return { active, logLevel, subscriptions: new Set(subscriptions) };
+}
+
+type Effect = NonNullable<AppendOperation['effect']>;
+
+/** What the session is to remember once this request was answered with a result. */
+export function effectOf({ method, params }: JsonRpcRequest): Effect | undefined {
+  if (method === 'logging/setLevel' && typeof params?.level === 'string') {
+    return { type: 'level', value: params.level };
+  }
+  if (typeof params?.uri !== 'string') return undefined;
+  if (method === 'resources/subscribe') return { type: 'subscribe', value: params.uri };
+  if (method === 'resources/unsubscribe') return { type: 'unsubscribe', value: params.uri };
+  return undefined;
+}
+
+export function withEffect(shape: Shape, { type, value }: Effect): Shape {
+  if (type === 'level') return { ...shape, logLevel: value };
+  const subscriptions = new Set(shape.subscriptions);
+  if (type === 'subscribe') subscriptions.add(value);
+  else subscriptions.delete(value);
+  return { ...shape, subscriptions };
+}
+
+/** The requests that bring a replica from one shape to another; `notifications/initialized` is not among them. */
+export function requestsBetween(from: Shape, to: Shape): { method: string; params: object }[] {
+  const requests: { method: string; params: object }[] = [];
+  if (to.logLevel !== undefined && to.logLevel !== from.logLevel) {
+    requests.push({ method: 'logging/setLevel', params: { level: to.logLevel } });
+  }
+  for (const uri of to.subscriptions) {
+    if (!from.subscriptions.has(uri)) {
+      requests.push({ method: 'resources/subscribe', params: { uri } });
+    }
+  }
+  for (const uri of from.subscriptions) {
+    if (!to.subscriptions.has(uri)) {
+      requests.push({ method: 'resources/unsubscribe', params: { uri } });
+    }
+  }
+  return requests;
+}

@@ -1,0 +1,238 @@
+import type {
+  JsonRpcMessage,
+  JsonRpcRequest,
+  RequestId,
+} from '../protocol/jsonrpc.js';
+import { isNotification, isRequest, isResponse } from '../protocol/jsonrpc.js';
+import type { Asker, Asks } from './asks.js';
+import type { DeliveryContext, Replica, ReplayMessage, ReplicaEvents } from './replica.js';
+import type { ServerTransport } from './types.js';
+
+/** Progress tokens outlive their request's answer where that answer is a task; so many of them are remembered. */
+const MOST_TOKENS = 1000;
+
+/**
+ * The transport that an SDK server is connected to, and the {@link Replica} that the rest of the library sees.
+ *
+ * It translates ids in both directions (see {@link Asks}): the server's own request ids and progress tokens, which
+ * count from 0 in every replica, and ids of the client that the SDK takes for "no id".
+ */
+export class ReplicaTransport implements ServerTransport, Replica, Asker {
+  onclose?: (() => void) | undefined;
+  onerror?: ((error: Error) => void) | undefined;
+  onmessage?: ((message: JsonRpcMessage, extra?: object) => void) | undefined;
+
+  private readonly asked = new Map<RequestId, string>();
+  private readonly tokens = new Map<RequestId, string>();
+  private readonly replaying = new Map<RequestId, () => void>();
+  private replays = 0;
+  /** While the session is replayed to a fresh server: what it says on its own has been said before. */
+  private muted = false;
+  private closed = false;
+
+  constructor(
+    readonly sessionId: string,
+    private readonly asks: Asks,
+    private readonly events: ReplicaEvents,
+  ) {}
+
+  /** How many of the server's requests wait for an answer. */
+  get waiting(): number {
+    return this.asked.size;
+  }
+
+  // The server's side.
+
+  start(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  async send(message: JsonRpcMessage, options?: { relatedRequestId?: RequestId }): Promise<void> {
+    if (this.closed) return;
+    if (isResponse(message)) {
+      if (message.id !== undefined && this.settleReplay(message.id)) return;
+      const { id } = message;
+      const answer = id === undefined ? message : { ...message, id: toClientId(id) };
+      await this.events.emit(answer, undefined);
+      return;
+    }
+    const related = options?.relatedRequestId;
+    const ofReplay = related !== undefined && this.replaying.has(related);
+    if (isNotification(message) && (this.muted || ofReplay)) return;
+    const relatedTo = related === undefined || ofReplay ? undefined : toClientId(related);
+    const outgoing = isRequest(message) ? this.ask(message) : this.translateOutgoing(message);
+    try {
+      await this.events.emit(outgoing, relatedTo);
+    } catch (error) {
+      if (isRequest(message)) this.forgetAsk(message.id);
+      throw error;
+    }
+  }
+
+  close(): Promise<void> {
+    if (this.closed) return Promise.resolve();
+    this.release();
+    this.onclose?.();
+    this.events.closed();
+    return Promise.resolve();
+  }
+
+  // The library's side.
+
+  deliver(message: JsonRpcMessage, context?: DeliveryContext): void {
+    if (this.closed) return;
+    if (isResponse(message)) {
+      const ask = this.asks.find(this.sessionId, message.id);
+      // Answered already, given up, or not ours: nobody waits for it.
+      if (ask?.asker !== this) return;
+      this.forgetAsk(ask.original);
+      this.receive({ ...message, id: ask.original }, context);
+    } else if (isRequest(message)) {
+      this.receive({ ...message, id: toServerId(message.id) }, context);
+    } else {
+      this.receive(this.translateIncoming(message), context);
+    }
+  }
+
+  async replay(messages: ReplayMessage[]): Promise<void> {
+    this.muted = true;
+    try {
+      for (const { method, params, expectsAnswer } of messages) {
+        const message = {
+          jsonrpc: '2.0' as const,
+          method,
+          ...(params !== undefined && { params }),
+        };
+        if (expectsAnswer) await this.replayRequest(message);
+        else this.receive(message);
+      }
+      // Handlers of notifications start in a microtask: let what they say at once pass by.
+      await new Promise((resolve) => setImmediate(resolve));
+    } finally {
+      this.muted = false;
+    }
+  }
+
+  /** The server is told that its connection is closed, which rejects what it waits for and aborts its handlers. */
+  shutDown(): void {
+    if (this.closed) return;
+    this.release();
+    this.onclose?.();
+  }
+
+  private replayRequest(message: Omit<JsonRpcRequest, 'id'>): Promise<void> {
+    this.replays += 1;
+    const id = `replay:${this.replays}`;
+    return new Promise((resolve) => {
+      this.replaying.set(id, resolve);
+      this.receive({ ...message, id });
+    });
+  }
+
+  private settleReplay(id: RequestId): boolean {
+    const resolve = this.replaying.get(id);
+    this.replaying.delete(id);
+    resolve?.();
+    return resolve !== undefined;
+  }
+
+  private receive(message: JsonRpcMessage, context?: DeliveryContext): void {
+    this.onmessage?.(message, context === undefined ? undefined : extraOf(context));
+  }
+
+  private ask(request: JsonRpcRequest): JsonRpcRequest {
+    const id = this.asks.add(this, request.id);
+    this.asked.set(request.id, id);
+    const token = request.params?._meta?.progressToken;
+    if (token === undefined) return { ...request, id };
+    const cluster = this.asks.add(this, token);
+    this.rememberToken(token, cluster);
+    const params = {
+      ...request.params,
+      _meta: { ...request.params?._meta, progressToken: cluster },
+    };
+    return { ...request, id, params };
+  }
+
+  private rememberToken(token: RequestId, cluster: string): void {
+    this.tokens.set(token, cluster);
+    if (this.tokens.size <= MOST_TOKENS) return;
+    for (const [oldest, id] of this.tokens) {
+      this.tokens.delete(oldest);
+      this.asks.remove(id);
+      return;
+    }
+  }
+
+  private forgetAsk(original: RequestId): void {
+    const id = this.asked.get(original);
+    this.asked.delete(original);
+    if (id !== undefined) this.asks.remove(id);
+  }
+
+  /** The server gives up a request of its own: the client knows it by the cluster's id. */
+  private translateOutgoing(message: JsonRpcMessage): JsonRpcMessage {
+    if (!isNotification(message) || message.method !== 'notifications/cancelled') return message;
+    const original = message.params?.requestId as RequestId;
+    const id = this.asked.get(original);
+    if (id === undefined) return message;
+    this.forgetAsk(original);
+    return { ...message, params: { ...message.params, requestId: id } };
+  }
+
+  private translateIncoming(message: JsonRpcMessage): JsonRpcMessage {
+    if (!isNotification(message)) return message;
+    const { method, params } = message;
+    if (method === 'notifications/cancelled') {
+      const requestId = params?.requestId as RequestId;
+      return { ...message, params: { ...params, requestId: toServerId(requestId) } };
+    }
+    if (method === 'notifications/progress') {
+      const ask = this.asks.find(this.sessionId, params?.progressToken);
+      if (ask?.asker !== this) return message;
+      return { ...message, params: { ...params, progressToken: ask.original } };
+    }
+    return message;
+  }
+
+  private release(): void {
+    this.closed = true;
+    for (const id of this.asked.values()) this.asks.remove(id);
+    for (const id of this.tokens.values()) this.asks.remove(id);
+    this.asked.clear();
+    this.tokens.clear();
+    for (const resolve of this.replaying.values()) resolve();
+    this.replaying.clear();
+  }
+}
+
+const ALIAS = 'anynode:';
+
+/**
+ * The SDK's v1 line ignores the cancellation of a request whose id is falsy (`0`, which its own client uses first), so
+ * such an id gets an alias towards the server; and so does one that looks like an alias.
+ */
+function toServerId(id: RequestId): RequestId {
+  const plain = typeof id === 'number' ? id !== 0 : id !== '' && !id.startsWith(ALIAS);
+  return plain ? id : `${ALIAS}${JSON.stringify(id)}`;
+}
+
+function toClientId(id: RequestId): RequestId {
+  if (typeof id !== 'string' || !id.startsWith(ALIAS)) return id;
+  return JSON.parse(id.slice(ALIAS.length)) as RequestId;
+}
+
+/** The extra of both SDK lines: v1 reads `requestInfo`, v2 a web `Request`, which is built only if it is asked for. */
+function extraOf(context: DeliveryContext): object {
+  const { requestInfo } = context;
+  return {
+    authInfo: context.authInfo,
+    requestInfo,
+    closeSSEStream: context.closeSSEStream,
+    closeStandaloneSSEStream: context.closeStandaloneSSEStream,
+    get request(): Request | undefined {
+      if (requestInfo === undefined) return undefined;
+      return new Request(requestInfo.url, { method: 'POST', headers: requestInfo.headers });
+    },
+  };
+}

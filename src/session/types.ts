@@ -1,0 +1,79 @@
+/** What users of the library see of sessions. */
+import type { JsonRpcMessage, RequestId } from '../protocol/jsonrpc.js';
+
+/** Who is calling, as an authorization middleware left it in `req.auth`. The fields of the SDK's `AuthInfo`. */
+export interface AuthInfo {
+  token: string;
+  clientId: string;
+  scopes: string[];
+  expiresAt?: number;
+  resource?: URL;
+  extra?: Record<string, unknown>;
+}
+
+/** A session as it is stored. */
+export interface SessionInfo {
+  id: string;
+  /** `initialized`: the handshake was answered. `active`: the client has confirmed it (`notifications/initialized`). */
+  state: 'initialized' | 'active';
+  clientInfo: { name: string; version: string; [key: string]: unknown };
+  clientCapabilities: Record<string, unknown>;
+  /** As negotiated. While `initialize` is being answered: as the client asked. */
+  protocolVersion: string;
+  /** Milliseconds since the epoch. */
+  createdAt: number;
+  lastSeenAt: number;
+  /** The last `logging/setLevel`; `undefined`: never set. */
+  logLevel: string | undefined;
+  /** URIs of `resources/subscribe`. */
+  subscriptions: string[];
+  /** The node that owns the session; `undefined` with `affinity: 'any'`. */
+  owner: string | undefined;
+}
+
+/** One entry of a session's event log. */
+export interface SessionEvent {
+  /** Place in the log, to go on from (`after`). */
+  id: string;
+  /** Milliseconds since the epoch. */
+  at: number;
+  direction: 'in' | 'out';
+  /** The stream it belongs to; `undefined` for what the client sent outside of one. */
+  stream: string | undefined;
+  /** `undefined`: marks the end of a stream without an answer. */
+  message: JsonRpcMessage | undefined;
+}
+
+/** What the factory is told. */
+export interface ServerContext {
+  session: SessionInfo;
+  /** `false` for the replica that answers the client's `initialize`, `true` for every later one. */
+  rehydrated: boolean;
+  /** Of the request that needs the replica; `undefined` where none came, or where no client's request is the reason. */
+  authInfo: AuthInfo | undefined;
+}
+
+/** An MCP server: `McpServer` or `Server` of the SDK (v1, or v2 for clients of 2025), or anything that connects like them. */
+export interface ServerLike {
+  connect(transport: ServerTransport): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** The SDK's `Transport`, as far as servers use it. */
+export interface ServerTransport {
+  sessionId?: string;
+  onclose?: (() => void) | undefined;
+  onerror?: ((error: Error) => void) | undefined;
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- each SDK line has its own message types
+  onmessage?: ((message: any, extra?: any) => void) | undefined;
+  start(): Promise<void>;
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- as above
+  send(message: any, options?: { relatedRequestId?: RequestId }): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** The subset of `console` or a pino logger that is used. Messages never contain tokens or message bodies. */
+export interface Logger {
+  warn(message: string): void;
+  error(message: string): void;
+}

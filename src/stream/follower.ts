@@ -1,0 +1,210 @@
+import type { Membership, Page, Position, StreamEvent } from '../backplane/backplane.js';
+import type { Clock } from '../protocol/clock.js';
+import { jittered } from '../protocol/clock.js';
+
+/** Why a follower ends its connection. Only `complete` means that the client has had everything. */
+export type EndReason = 'complete' | 'gone' | 'overtaken' | 'replaced' | 'hangup' | 'closed';
+
+/** The client's side of a follower: an SSE connection, or the collector of a JSON response. */
+export interface Sink {
+  /** Shows an event. `false`: enough is buffered, show no more until `whenRoom` calls back. */
+  write(event: StreamEvent): boolean;
+  /** Calls back once, as soon as there is room again. */
+  whenRoom(callback: () => void): void;
+  /** Whether the client can come back to this stream after its connection was ended. */
+  readonly resumable: boolean;
+  end(reason: EndReason): void;
+}
+
+export interface FollowerOptions {
+  sessionId: string;
+  stream: string;
+  /** Names the connection among those of this node. */
+  token: string;
+  position: Position;
+  sink: Sink;
+  log: Pick<Membership, 'read'>;
+  /** Whether a node still holds its lease. */
+  isAlive: (nodeId: string) => Promise<boolean>;
+  clock: Clock;
+  /** Something was shown. */
+  onMove: (follower: Follower) => void;
+  /** Called once, when the follower has ended for whatever reason. */
+  onEnd: (follower: Follower, reason: EndReason) => void;
+}
+
+/** A page of the log; also what may wait in memory per follower while it reads. */
+const PAGE_BYTES = 256 * 1024;
+const MOST_KEPT = 128;
+
+/**
+ * Moves along one stream's log and shows each message once, in order, without a gap.
+ *
+ * - `live`: what arrives next in sequence is shown at once; anything else makes it read the log;
+ * - `reading`: the log is being read; what arrives meanwhile is kept, within bounds, and merged by number;
+ * - `waiting`: the client does not take more; nothing is kept, the log is read when there is room;
+ * - `ended`.
+ */
+export class Follower {
+  readonly sessionId: string;
+  readonly stream: string;
+  readonly token: string;
+  private state: 'live' | 'reading' | 'waiting' | 'ended' = 'live';
+  private written: Position;
+  /** How far the log was looked through; ahead of `written` where others' entries lie between. */
+  private scanned: string;
+  private kept = new Map<number, StreamEvent>();
+  /** There is more than what is kept. */
+  private behind = false;
+
+  constructor(private readonly options: FollowerOptions) {
+    this.sessionId = options.sessionId;
+    this.stream = options.stream;
+    this.token = options.token;
+    this.written = options.position;
+    this.scanned = options.position.logId;
+  }
+
+  /** Up to where everything has been handed to the connection. */
+  get position(): Position {
+    return this.written;
+  }
+
+  /** Whether its connection may be ended on purpose: the client can come back. */
+  get resumable(): boolean {
+    return this.options.sink.resumable;
+  }
+
+  get ended(): boolean {
+    return this.state === 'ended';
+  }
+
+  /** A message that was just stored. Its text may be missing: then it is read from the log. */
+  offer(event: StreamEvent, inline: boolean): void {
+    if (this.state === 'ended' || event.position.n <= this.written.n) return;
+    if (this.state !== 'live') {
+      if (inline && this.state === 'reading' && this.kept.size < MOST_KEPT) {
+        this.kept.set(event.position.n, event);
+      } else {
+        this.behind = true;
+      }
+      return;
+    }
+    if (inline && event.position.n === this.written.n + 1) this.show(event);
+    else this.poke();
+  }
+
+  /** Something may have been missed: look at the log. */
+  poke(): void {
+    if (this.state === 'live') void this.catchUp();
+    else this.behind = true;
+  }
+
+  /** Ends the connection, too. */
+  end(reason: EndReason): void {
+    if (this.state === 'ended') return;
+    this.state = 'ended';
+    this.kept.clear();
+    this.options.sink.end(reason);
+    this.options.onEnd(this, reason);
+  }
+
+  /** Reads the log until there is no more, or the client takes no more. */
+  private async catchUp(): Promise<void> {
+    this.state = 'reading';
+    for (let failures = 0; ;) {
+      this.behind = false;
+      let page: Page;
+      let skip: Set<StreamEvent>;
+      try {
+        page = await this.options.log.read({
+          sessionId: this.sessionId,
+          stream: this.stream,
+          after: { n: this.written.n, logId: this.scanned },
+          maxBytes: PAGE_BYTES,
+        });
+        skip = await this.unanswerable(page);
+        failures = 0;
+      } catch {
+        // The backplane is away. The connection stays, and goes on when it is back.
+        failures += 1;
+        const pause = jittered(Math.min(100 * 2 ** failures, 2000));
+        await new Promise<void>((resolve) => this.options.clock.after(pause, resolve));
+        if (this.ended) return;
+        continue;
+      }
+      // Ended while we read: closed by the client, taken over, deleted. What was read is somebody else's to show.
+      if (this.ended) return;
+      if (page.status !== 'ok') {
+        this.end(page.status === 'gone' ? 'gone' : 'overtaken');
+        return;
+      }
+      if (page.restart !== undefined) this.written = { ...this.written, n: page.restart };
+      if (!this.showPage(page.events, skip)) return;
+      this.scanned = page.scanned;
+      this.showKept();
+      // Ended or waiting since, by what was shown; `state` may have changed under us.
+      if ((this.state as string) !== 'reading') return;
+      if (page.more || this.behind || this.kept.size > 0) continue;
+      if (!page.open) {
+        // No more will come, and no end was recorded: the stream was given up.
+        this.end('complete');
+        return;
+      }
+      this.state = 'live';
+      return;
+    }
+  }
+
+  /** `false`: no further. */
+  private showPage(events: StreamEvent[], skip: Set<StreamEvent>): boolean {
+    for (const event of events) {
+      if (event.position.n <= this.written.n) continue;
+      if (skip.has(event)) this.written = event.position;
+      else this.show(event);
+      this.scanned = event.position.logId;
+      if (this.state !== 'reading') return false;
+    }
+    return true;
+  }
+
+  private showKept(): void {
+    for (;;) {
+      const next = this.kept.get(this.written.n + 1);
+      if (next === undefined || this.state !== 'reading') break;
+      this.show(next);
+    }
+    // Older ones were in the page. Newer ones with a gap before them: the next page brings both.
+    for (const n of this.kept.keys()) if (n <= this.written.n) this.kept.delete(n);
+    if (this.kept.size > 0) {
+      this.kept.clear();
+      this.behind = true;
+    }
+  }
+
+  private show(event: StreamEvent): void {
+    this.written = event.position;
+    this.scanned = event.position.logId;
+    const room = this.options.sink.write(event);
+    this.options.onMove(this);
+    if (event.end) {
+      this.end('complete');
+    } else if (!room) {
+      this.state = 'waiting';
+      this.kept.clear();
+      this.options.sink.whenRoom(() => {
+        if (this.state === 'waiting') void this.catchUp();
+      });
+    }
+  }
+
+  /** Requests of nodes that are gone: nobody would hear the answer. */
+  private async unanswerable(page: Page): Promise<Set<StreamEvent>> {
+    const skip = new Set<StreamEvent>();
+    if (page.status !== 'ok') return skip;
+    for (const event of page.events) {
+      if (event.asker !== undefined && !(await this.options.isAlive(event.asker))) skip.add(event);
+    }
+    return skip;
+  }
+}

@@ -1,0 +1,65 @@
+import type { StreamEvent } from '../backplane/backplane.js';
+import type { EndReason, Follower } from './follower.js';
+
+/** The followers of this node: one per stream, since a stream has one holder. */
+export class Followers {
+  private readonly bySession = new Map<string, Map<string, Follower>>();
+  private count = 0;
+
+  get size(): number {
+    return this.count;
+  }
+
+  /** A connection of this node that held the stream before is ended: its successor is here. */
+  add(follower: Follower): void {
+    let streams = this.bySession.get(follower.sessionId);
+    if (streams === undefined) {
+      streams = new Map();
+      this.bySession.set(follower.sessionId, streams);
+    }
+    const previous = streams.get(follower.stream);
+    streams.set(follower.stream, follower);
+    if (previous === undefined) this.count += 1;
+    else previous.end('replaced');
+  }
+
+  remove(follower: Follower): void {
+    const streams = this.bySession.get(follower.sessionId);
+    if (streams?.get(follower.stream) !== follower) return;
+    streams.delete(follower.stream);
+    if (streams.size === 0) this.bySession.delete(follower.sessionId);
+    this.count -= 1;
+  }
+
+  /** With a `token`: only if that connection is still the one. */
+  find(sessionId: string, stream: string, token?: string): Follower | undefined {
+    const follower = this.bySession.get(sessionId)?.get(stream);
+    return token === undefined || follower?.token === token ? follower : undefined;
+  }
+
+  offer(
+    sessionId: string,
+    stream: string,
+    token: string,
+    event: StreamEvent,
+    inline: boolean,
+  ): void {
+    this.find(sessionId, stream, token)?.offer(event, inline);
+  }
+
+  endSession(sessionId: string, reason: EndReason): void {
+    for (const follower of this.ofSession(sessionId)) follower.end(reason);
+  }
+
+  ofSession(sessionId: string): Follower[] {
+    return [...(this.bySession.get(sessionId)?.values() ?? [])];
+  }
+
+  all(): Follower[] {
+    return [...this.bySession.values()].flatMap((streams) => [...streams.values()]);
+  }
+
+  sessions(): string[] {
+    return [...this.bySession.keys()];
+  }
+}

@@ -1,0 +1,103 @@
+import type { Membership, TouchRequest } from '../backplane/backplane.js';
+import { STANDALONE } from '../backplane/backplane.js';
+import type { Clock } from '../protocol/clock.js';
+import { jittered } from '../protocol/clock.js';
+import type { Follower } from './follower.js';
+import type { Followers } from './followers.js';
+
+/** How soon after a message the position of its connection is reported: what a crash of this node may repeat. */
+const REPORT_MS = 1000;
+/** Sessions per round trip. */
+const BATCH = 100;
+
+export interface KeeperOptions {
+  membership: Pick<Membership, 'touch'>;
+  followers: Followers;
+  clock: Clock;
+  sessionTtlMs: number;
+  /** Sessions with running requests of this node. */
+  busy(): string[];
+  /** The session is gone, though nobody told us. */
+  onGone(sessionId: string): void;
+}
+
+/**
+ * Keeps the sessions alive that are in use on this node, and reports how far connections have written.
+ *
+ * Refreshes come at a third of a session's lifetime, together with a look whether something was lost without a trace.
+ * Positions are reported about a second after a message was shown. A session that is not used costs nothing.
+ */
+export class Keeper {
+  private cancelRefresh: () => void = () => undefined;
+  private cancelReport: (() => void) | undefined;
+  private readonly moved = new Set<Follower>();
+  private closed = false;
+
+  constructor(private readonly options: KeeperOptions) {
+    this.scheduleRefresh();
+  }
+
+  /** A message was shown on a standalone stream. */
+  noteMove(follower: Follower): void {
+    if (follower.stream !== STANDALONE || this.closed) return;
+    this.moved.add(follower);
+    this.cancelReport ??= this.options.clock.after(jittered(REPORT_MS), () => {
+      this.cancelReport = undefined;
+      const moved = [...this.moved].filter(({ ended }) => !ended);
+      this.moved.clear();
+      void this.touch(moved, []);
+    });
+  }
+
+  close(): void {
+    this.closed = true;
+    this.cancelRefresh();
+    this.cancelReport?.();
+    this.moved.clear();
+  }
+
+  private scheduleRefresh(): void {
+    const every = jittered(this.options.sessionTtlMs / 3.5);
+    this.cancelRefresh = this.options.clock.after(every, () => {
+      void this.touch(this.options.followers.all(), this.options.busy()).finally(() => {
+        if (!this.closed) this.scheduleRefresh();
+      });
+    });
+  }
+
+  /** Never rejects: what could not be done now is done with the next one. */
+  private async touch(followers: Follower[], busy: string[]): Promise<void> {
+    const bySession = new Map<string, Follower[]>(busy.map((id) => [id, []]));
+    for (const follower of followers) {
+      const others = bySession.get(follower.sessionId);
+      if (others === undefined) bySession.set(follower.sessionId, [follower]);
+      else others.push(follower);
+    }
+    const sessions = [...bySession];
+    for (let at = 0; at < sessions.length && !this.closed; at += BATCH) {
+      await this.touchBatch(sessions.slice(at, at + BATCH)).catch(() => undefined);
+    }
+  }
+
+  private async touchBatch(sessions: [string, Follower[]][]): Promise<void> {
+    const requests = sessions.map(([sessionId, followers]): TouchRequest => ({
+      sessionId,
+      streams: followers.map(({ stream, token, position }) => ({ stream, token, position })),
+    }));
+    const replies = await this.options.membership.touch(requests);
+    sessions.forEach(([sessionId, followers], at) => {
+      const reply = replies[at];
+      if (reply?.status !== 'ok') {
+        this.options.onGone(sessionId);
+        return;
+      }
+      followers.forEach((follower, index) => {
+        const stream = reply.streams[index];
+        if (stream === undefined || follower.ended) return;
+        // Another connection holds the stream, and the word of it was lost.
+        if (!stream.held) follower.end('replaced');
+        else if (stream.last !== follower.position.n) follower.poke();
+      });
+    });
+  }
+}

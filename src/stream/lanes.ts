@@ -1,0 +1,212 @@
+import type {
+  CommitReply,
+  Membership,
+  Operation,
+  OperationResult,
+} from '../backplane/backplane.js';
+import { AnynodeError, unavailable } from '../errors.js';
+import type { Clock } from '../protocol/clock.js';
+import { jittered } from '../protocol/clock.js';
+
+/** What a submission comes back with: one result per operation, and what the commit said of the session. */
+export interface Committed {
+  results: OperationResult[];
+  reply: Extract<CommitReply, { status: 'ok' }>;
+}
+
+interface Submission {
+  operations: Operation[];
+  bytes: number;
+  resolve: (committed: Committed | 'gone') => void;
+  reject: (error: unknown) => void;
+  /** The caller waits no longer. */
+  abandoned: boolean;
+}
+
+interface Lane {
+  queue: Submission[];
+  bytes: number;
+}
+
+/** One commit carries no more than this, so that a burst neither blocks Redis nor makes one huge command. */
+const COMMIT_BYTES = 1024 * 1024;
+const COMMIT_SUBMISSIONS = 64;
+/** What may wait for the backplane per session; above it, messages that end nothing are refused. */
+const LANE_BYTES = 8 * 1024 * 1024;
+
+/**
+ * All writes of this node to the log go through here: per session one commit at a time, in order; what arrives
+ * meanwhile goes along with the next one.
+ *
+ * One at a time is what makes the repeat of a commit recognisable by its number (see `Membership.commit`): with two
+ * under way, a repeat of the first could arrive after the second and be taken for done. It costs no throughput, since
+ * everything that waits is carried by the next commit.
+ */
+export class Lanes {
+  private readonly lanes = new Map<string, Lane>();
+  private number = 0;
+  private closed = false;
+
+  constructor(
+    private readonly membership: Pick<Membership, 'commit'>,
+    private readonly clock: Clock,
+    private readonly timeoutMs: number,
+  ) {}
+
+  /**
+   * For what a client waits for: rejects with `backplane_unavailable` after `commandTimeoutMs`. What was not sent by
+   * then never will be; a stream that opens after all is abandoned again, so that its request ids are free.
+   */
+  submit(sessionId: string, operations: Operation[]): Promise<Committed | 'gone'> {
+    return new Promise((resolve, reject) => {
+      const cancelTimer = this.clock.after(this.timeoutMs, () => {
+        submission.abandoned = true;
+        reject(unavailable(new Error(`not stored within ${this.timeoutMs} ms`)));
+      });
+      const submission = this.enqueue(sessionId, {
+        operations,
+        resolve: (committed) => {
+          cancelTimer();
+          if (submission.abandoned) this.undo(sessionId, operations, committed);
+          else resolve(committed);
+        },
+        reject: (error) => {
+          cancelTimer();
+          reject(error);
+        },
+      });
+    });
+  }
+
+  /**
+   * For what the server says: tried until it is stored, the session is gone or this node closes. Rejects at once with
+   * `backplane_unavailable` where too much waits already, unless `urgent` (the end of a request: somebody waits for it).
+   */
+  append(sessionId: string, operations: Operation[], urgent: boolean): Promise<Committed | 'gone'> {
+    if (!urgent && (this.lanes.get(sessionId)?.bytes ?? 0) > LANE_BYTES) {
+      return Promise.reject(unavailable(new Error('too much waits to be stored')));
+    }
+    return new Promise((resolve, reject) => {
+      this.enqueue(sessionId, { operations, resolve, reject });
+    });
+  }
+
+  /** What is still waiting is rejected. */
+  close(): void {
+    this.closed = true;
+    for (const lane of this.lanes.values()) {
+      for (const { reject } of lane.queue) reject(closedError());
+      lane.queue = [];
+    }
+  }
+
+  /** Resolves when nothing is waiting or under way. */
+  async idle(): Promise<void> {
+    while (this.lanes.size > 0 && !this.closed) {
+      await new Promise<void>((resolve) => this.idlers.push(resolve));
+    }
+  }
+  private idlers: (() => void)[] = [];
+
+  private enqueue(
+    sessionId: string,
+    parts: Pick<Submission, 'operations' | 'resolve' | 'reject'>,
+  ): Submission {
+    const submission = { ...parts, bytes: sizeOf(parts.operations), abandoned: false };
+    if (this.closed) {
+      submission.reject(closedError());
+      return submission;
+    }
+    let lane = this.lanes.get(sessionId);
+    if (lane === undefined) {
+      lane = { queue: [], bytes: 0 };
+      this.lanes.set(sessionId, lane);
+      const opened = lane;
+      // In a turn of its own: all that is submitted in this one goes in the first commit.
+      queueMicrotask(() => void this.drain(sessionId, opened));
+    }
+    lane.queue.push(submission);
+    lane.bytes += submission.bytes;
+    return submission;
+  }
+
+  private async drain(sessionId: string, lane: Lane): Promise<void> {
+    for (let batch = this.take(lane); batch.length > 0; batch = this.take(lane)) {
+      const operations = batch.flatMap((submission) => submission.operations);
+      this.number += 1;
+      try {
+        const reply = await this.commit(sessionId, this.number, operations);
+        settle(batch, reply);
+      } catch (error) {
+        for (const { reject } of batch) reject(error);
+      }
+    }
+    this.lanes.delete(sessionId);
+    if (this.lanes.size === 0) for (const resolve of this.idlers.splice(0)) resolve();
+  }
+
+  private take(lane: Lane): Submission[] {
+    const batch: Submission[] = [];
+    let bytes = 0;
+    while (batch.length < COMMIT_SUBMISSIONS && bytes < COMMIT_BYTES) {
+      const next = lane.queue.shift();
+      if (next === undefined) break;
+      lane.bytes -= next.bytes;
+      if (next.abandoned) continue; // never sent
+      batch.push(next);
+      bytes += next.bytes;
+    }
+    return batch;
+  }
+
+  /** The same commit again until its outcome is known: a later one must not overtake it. */
+  private async commit(sessionId: string, number: number, operations: Operation[]) {
+    for (let attempt = 0; ; attempt += 1) {
+      try {
+        return await this.membership.commit({ sessionId, number, operations });
+      } catch (error) {
+        if (this.closed || (error instanceof AnynodeError && error.code === 'closed')) {
+          throw closedError();
+        }
+        const pause = jittered(Math.min(25 * 2 ** attempt, 1000));
+        await new Promise<void>((resolve) => this.clock.after(pause, resolve));
+      }
+    }
+  }
+
+  private undo(sessionId: string, operations: Operation[], committed: Committed | 'gone'): void {
+    if (committed === 'gone') return;
+    operations.forEach((operation, at) => {
+      if (operation.type !== 'open' || committed.results[at]?.status !== 'opened') return;
+      const { stream, requests } = operation;
+      this.append(sessionId, [{ type: 'abandon', stream, requests }], true).catch(
+        () => undefined, // closed: what this node runs are orphans then
+      );
+    });
+  }
+}
+
+function settle(batch: Submission[], reply: CommitReply): void {
+  let at = 0;
+  for (const { operations, resolve } of batch) {
+    if (reply.status === 'gone') {
+      resolve('gone');
+    } else {
+      resolve({ reply, results: reply.results.slice(at, at + operations.length) });
+      at += operations.length;
+    }
+  }
+}
+
+function sizeOf(operations: Operation[]): number {
+  let bytes = 0;
+  for (const operation of operations) {
+    if ('message' in operation) bytes += operation.message?.length ?? 0;
+    else if (operation.type === 'open') for (const text of operation.messages) bytes += text.length;
+  }
+  return bytes;
+}
+
+function closedError(): AnynodeError {
+  return new AnynodeError('closed', 'This node was closed');
+}
