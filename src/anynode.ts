@@ -71,7 +71,13 @@ export function anynode(given: AnynodeOptions): Anynode {
   const { leaseMs, commandTimeoutMs, sessionTtlMs, pendingTtlMs, retention, logger } = options;
   const membership = options.backplane.join({
     ...{ nodeId, clock, leaseMs, commandTimeoutMs, sessionTtlMs, pendingTtlMs, retention, logger },
-    onMessage: (message) => onMessage(message),
+    onMessage: (message) => {
+      try {
+        onMessage(message);
+      } catch (error) {
+        logger.error(`mcp-anynode: a message of another node failed: ${String(error)}`);
+      }
+    },
     onLost: () => {
       for (const follower of followers.all()) follower.poke();
     },

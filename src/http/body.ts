@@ -34,22 +34,26 @@ function parse(text: string): unknown {
   }
 }
 
-/** Stops at the limit; a declared length over it is refused without reading. */
+/** Stops at the limit; a declared length over it is refused without reading. The rest of the body is thrown away. */
 async function readText(req: Request, maxBytes: number): Promise<string> {
   if (Number(req.headers['content-length']) > maxBytes) {
     throw new RefusalError(bodyTooLarge(maxBytes));
   }
-  const chunks: Buffer[] = [];
-  let received = 0;
-  try {
-    for await (const chunk of req as AsyncIterable<Buffer>) {
+  return new Promise((resolve, reject) => {
+    let chunks: Buffer[] = [];
+    let received = 0;
+    req.on('data', (chunk: Buffer) => {
       received += chunk.length;
-      if (received > maxBytes) break;
-      chunks.push(chunk);
-    }
-  } catch {
-    throw new RefusalError(REFUSALS.invalidJson); // the client went away in the middle
-  }
-  if (received > maxBytes) throw new RefusalError(bodyTooLarge(maxBytes));
-  return Buffer.concat(chunks).toString();
+      if (received > maxBytes) {
+        chunks = [];
+        reject(new RefusalError(bodyTooLarge(maxBytes)));
+      } else {
+        chunks.push(chunk);
+      }
+    });
+    req.on('end', () => resolve(Buffer.concat(chunks).toString()));
+    // The client went away in the middle: nobody reads the answer.
+    req.on('close', () => reject(new RefusalError(REFUSALS.invalidJson)));
+    req.on('error', () => reject(new RefusalError(REFUSALS.invalidJson)));
+  });
 }

@@ -31,8 +31,8 @@ export async function connectReplica(
   return {
     transport,
     async discard() {
-      transport.shutDown();
       try {
+        transport.shutDown();
         await server.close();
       } catch (error) {
         node.logger.warn(`mcp-anynode: closing a server failed: ${String(error)}`);

@@ -160,8 +160,13 @@ export class LiveSession {
   /** Hands a request to the replica; its stream ends with its answer. One that was cancelled meanwhile is not run. */
   call(request: JsonRpcRequest, context: DeliveryContext): void {
     if (this.calls.get(request.id)?.request !== request) return;
-    if (this.replica === undefined) void this.fail([request]).catch(ignoreClosed);
-    else this.replica.transport.deliver(request, context);
+    try {
+      if (this.replica === undefined) throw new Error('its replica was discarded');
+      this.replica.transport.deliver(request, context);
+    } catch (error) {
+      this.node.logger.error(`mcp-anynode: a request could not be run: ${String(error)}`);
+      void this.fail([request]).catch(ignoreClosed);
+    }
   }
 
   /** Ends requests that cannot be run. */
@@ -286,6 +291,8 @@ export class LiveSession {
 
   /** The session's shape has changed elsewhere. A failure is made good with the next request. */
   async reshaped(revision: number, message: JsonRpcMessage | undefined): Promise<void> {
+    // One that is being built may have missed it, or may be the one that is to handle the message.
+    await this.settling;
     if (this.replica === undefined) return;
     if (message !== undefined) {
       this.deliver(message);

@@ -142,6 +142,7 @@ export class Sessions {
       if (opened?.status === 'denied') return this.lost(live, unpin);
       if (opened?.status !== 'opened') {
         unpin();
+        this.forgetIfEmpty(live);
         return 'duplicate';
       }
       if (reply.record !== undefined) live.followedBy = reply.followedBy;
@@ -150,7 +151,7 @@ export class Sessions {
       return {
         position: opened.position,
         run: (contextOf) => {
-          void this.run(live, messages.filter(here), stream.name, reply.record, authInfo, contextOf)
+          void this.run(live, messages.filter(here), stream.name, reply, authInfo, contextOf)
             .catch((error: unknown) => this.node.logger.error(`mcp-anynode: ${String(error)}`))
             .finally(unpin);
         },
@@ -166,14 +167,14 @@ export class Sessions {
     live: LiveSession,
     messages: JsonRpcMessage[],
     stream: string,
-    record: SessionRecord | undefined,
+    reply: Reached,
     authInfo: AuthInfo | undefined,
     contextOf: (request: JsonRpcRequest) => DeliveryContext,
   ): Promise<void> {
     const requests = messages.filter(isRequest);
     live.expect(requests, stream);
     try {
-      await this.prepare(live, record, authInfo);
+      await this.prepare(live, recordFor(messages, reply), authInfo);
     } catch (error) {
       this.node.logger.error(`mcp-anynode: no server for a session: ${String(error)}`);
       await live.fail(requests);
@@ -182,6 +183,7 @@ export class Sessions {
     for (const message of messages) {
       if (isRequest(message)) live.call(message, contextOf(message));
       else this.deliver(live.id, message, undefined);
+      if (isInitialized(message)) live.reached(reply.revision);
     }
   }
 
@@ -226,23 +228,16 @@ export class Sessions {
   private async handOver(
     live: LiveSession,
     messages: JsonRpcMessage[],
-    { record, revision }: { record?: SessionRecord; revision: number },
+    reply: Reached,
     context: DeliveryContext,
   ): Promise<void> {
+    const record = recordFor(messages, reply);
+    if (record !== undefined || !live.hasReplica) {
+      await this.prepare(live, record, context.authInfo);
+    }
     for (const message of messages) {
-      if (isAnswer(message)) {
-        this.deliver(live.id, message, context);
-        continue;
-      }
-      // A replica that is to handle `initialized` itself must not have had it from the record.
-      const initialized = isInitialized(message);
-      const before = initialized && record !== undefined ? beforeInitialized(record) : record;
-      const needsOne = initialized || isNotification(message);
-      if (needsOne && (before !== undefined || !live.hasReplica)) {
-        await this.prepare(live, before, context.authInfo);
-      }
-      live.deliver(message, context);
-      if (initialized) live.reached(revision);
+      this.deliver(live.id, message, context);
+      if (isInitialized(message)) live.reached(reply.revision);
     }
   }
 
@@ -316,11 +311,10 @@ export class Sessions {
   }
 
   private of(sessionId: string): LiveSession {
-    let live = this.live.get(sessionId);
-    if (live === undefined) {
-      live = new LiveSession(sessionId, this.node);
-      this.live.set(sessionId, live);
-    }
+    const live = this.live.get(sessionId) ?? new LiveSession(sessionId, this.node);
+    // To the end: the map is in the order of use, for `makeRoom`.
+    this.live.delete(sessionId);
+    this.live.set(sessionId, live);
     return live;
   }
 
@@ -370,14 +364,15 @@ export class Sessions {
 
   /** Before another replica is built: the one that was idle for longest gives way, where there are too many. */
   private makeRoom(): void {
-    if (this.replicas < this.node.maxReplicas) return;
-    let oldest: LiveSession | undefined;
+    if (this.live.size < this.node.maxReplicas) return;
     for (const live of this.live.values()) {
       if (!live.idle || !live.hasReplica) continue;
-      if (oldest === undefined || live.lastUsedAt < oldest.lastUsedAt) oldest = live;
+      this.evict(live);
+      return;
     }
-    if (oldest !== undefined) this.evict(oldest);
-    else this.node.logger.warn('mcp-anynode: more replicas are busy than maxReplicas allows');
+    if (this.replicas >= this.node.maxReplicas) {
+      this.node.logger.warn('mcp-anynode: more replicas are busy than maxReplicas allows');
+    }
   }
 
   private evict(live: LiveSession): void {
@@ -444,7 +439,15 @@ function isInitialized(message: JsonRpcMessage): boolean {
   return isNotification(message) && message.method === 'notifications/initialized';
 }
 
-function beforeInitialized(record: SessionRecord): SessionRecord {
+/** What a commit said of the session. */
+interface Reached {
+  record?: SessionRecord;
+  revision: number;
+}
+
+/** What the replica has to know before it gets these: one that is to handle `initialized` must not have had it before. */
+function recordFor(messages: JsonRpcMessage[], { record }: Reached): SessionRecord | undefined {
+  if (record === undefined || !messages.some(isInitialized)) return record;
   return { ...record, active: false, revision: record.revision - 1 };
 }
 

@@ -1,8 +1,4 @@
-import type {
-  JsonRpcMessage,
-  JsonRpcRequest,
-  RequestId,
-} from '../protocol/jsonrpc.js';
+import type { JsonRpcMessage, JsonRpcRequest, RequestId } from '../protocol/jsonrpc.js';
 import { isNotification, isRequest, isResponse } from '../protocol/jsonrpc.js';
 import type { Asker, Asks } from './asks.js';
 import type { DeliveryContext, Replica, ReplayMessage, ReplicaEvents } from './replica.js';

@@ -24,7 +24,7 @@ export interface KeeperOptions {
 /**
  * Keeps the sessions alive that are in use on this node, and reports how far connections have written.
  *
- * Refreshes come at a third of a session's lifetime, together with a look whether something was lost without a trace.
+ * Refreshes come a little after a third of a session's lifetime, together with a look whether something was lost without a trace.
  * Positions are reported about a second after a message was shown. A session that is not used costs nothing.
  */
 export class Keeper {
@@ -57,7 +57,8 @@ export class Keeper {
   }
 
   private scheduleRefresh(): void {
-    const every = jittered(this.options.sessionTtlMs / 3.5);
+    // Not sooner than after a third, and twice before it runs out: one refresh may fail.
+    const every = jittered(this.options.sessionTtlMs / 2.6);
     this.cancelRefresh = this.options.clock.after(every, () => {
       void this.touch(this.options.followers.all(), this.options.busy()).finally(() => {
         if (!this.closed) this.scheduleRefresh();

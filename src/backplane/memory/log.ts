@@ -56,6 +56,11 @@ export class MemoryLog {
     return { events, scanned, more: false };
   }
 
+  /** With nothing added for as long as events are kept, all of it goes. */
+  expire(now: number): void {
+    if (this.lastMs + this.retention.maxAgeMs <= now) this.entries.length = 0;
+  }
+
   private trim(now: number): void {
     let drop = Math.max(0, this.entries.length - this.retention.maxEvents);
     const oldest = now - this.retention.maxAgeMs;

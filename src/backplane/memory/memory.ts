@@ -117,10 +117,13 @@ class MemoryMembership implements Membership {
     return this.step((now) => {
       const session = this.find(sessionId);
       if (session === undefined) return { status: 'gone' };
-      const { stale, ...reply } = session.commit(this.options.nodeId, number, operations, now);
-      if (operations.some(({ type }) => type === 'open' || type === 'receive')) {
-        this.keep(session, now);
-      }
+      const { used, stale, ...reply } = session.commit(
+        this.options.nodeId,
+        number,
+        operations,
+        now,
+      );
+      if (used) this.keep(session, now);
       if (!stale) return { status: 'ok', ...reply };
       const followedBy = session.followedBy();
       return {
@@ -230,9 +233,14 @@ class MemoryMembership implements Membership {
 
   private find(sessionId: string): MemorySession | undefined {
     const session = this.shared.sessions.get(sessionId);
-    if (session === undefined || session.expiresAt > this.options.clock.now()) return session;
-    this.shared.sessions.delete(sessionId);
-    return undefined;
+    if (session === undefined) return undefined;
+    const now = this.options.clock.now();
+    if (session.expiresAt <= now) {
+      this.shared.sessions.delete(sessionId);
+      return undefined;
+    }
+    session.log.expire(now);
+    return session;
   }
 
   private keep(session: MemorySession, now: number): void {

@@ -21,9 +21,16 @@ import type { MemoryLog } from './log.js';
 /** Sends to a node. */
 type Tell = (nodeId: string, message: NodeMessage) => void;
 
+interface Holder {
+  nodeId: string;
+  token: string;
+}
+
 interface Stream {
   last: Position;
-  holder?: { nodeId: string; token: string };
+  holder?: Holder;
+  /** The one from which that connection took it. */
+  before?: Holder;
   written?: Position;
   executor?: string;
   pending: number;
@@ -64,16 +71,17 @@ export class MemorySession {
     return this.stored.active;
   }
 
-  use(now: number): void {
-    this.stored.lastSeenAt = now;
+  private use(step: Step): void {
+    step.used = true;
+    this.stored.lastSeenAt = step.now;
   }
 
   commit(nodeId: string, number: number, operations: Operation[], now: number) {
     const repeated = (this.numbers.get(nodeId) ?? 0) >= number;
     if (!repeated) this.numbers.set(nodeId, number);
-    const step = { nodeId, repeated, now, stale: false };
+    const step = { nodeId, repeated, now, used: false, stale: false };
     const results = operations.map((operation) => this.run(operation, step));
-    return { revision: this.stored.revision, results, stale: step.stale };
+    return { revision: this.stored.revision, results, used: step.used, stale: step.stale };
   }
 
   private run(operation: Operation, step: Step): OperationResult {
@@ -133,7 +141,7 @@ export class MemorySession {
     }
     const stream = this.streams.get(operation.stream);
     if (stream === undefined) return { status: 'duplicate' };
-    this.use(step.now);
+    this.use(step);
     this.check(operation.revision, step);
     return { status: 'opened', position: { n: 0, logId: stream.last.logId } };
   }
@@ -141,7 +149,7 @@ export class MemorySession {
   private receive(operation: ReceiveOperation, step: Step): OperationResult {
     const { route, message } = operation;
     if (operation.principal !== this.stored.principal) return { status: 'denied' };
-    this.use(step.now);
+    this.use(step);
     if (!step.repeated) this.logInbound(step.now, message, undefined);
     const deliver: NodeMessage = { type: 'deliver', sessionId: this.stored.id, message };
     let here = false;
@@ -267,13 +275,16 @@ export class MemorySession {
     const { holder } = stream;
     if (holder?.nodeId !== step.nodeId || holder.token !== operation.token) return;
     delete stream.holder;
+    delete stream.before;
     if (operation.stream === STANDALONE) this.tellFollowed(undefined);
   }
 
   attach(nodeId: string, request: AttachRequest, now: number): AttachReply {
     if (request.principal !== this.stored.principal) return { status: 'gone' };
     const stream = this.streams.get(request.stream);
-    const holder = stream?.holder;
+    const held = stream?.holder;
+    const again = held?.nodeId === nodeId && held.token === request.token;
+    const holder = again ? stream?.before : held;
     const name = holder === undefined ? undefined : `${holder.nodeId}:${holder.token}`;
     if (request.unlessHeld && name !== undefined && name !== request.deadHolder) {
       return { status: 'conflict', holder: name };
@@ -289,16 +300,18 @@ export class MemorySession {
       position.n = Math.min(position.n, found.position.n - 1);
     } else if (stream !== undefined) {
       if (last > position.n) return { status: 'trimmed' };
-      position.n = last;
+      if (last < position.n) Object.assign(position, stream.last);
     } else if (this.log.at(position.logId)?.stream !== request.stream) {
       return { status: 'unknown' };
     }
 
     if (stream !== undefined) {
       stream.holder = { nodeId, token: request.token };
+      if (holder === undefined) delete stream.before;
+      else stream.before = holder;
       if (request.stream === STANDALONE) this.tellFollowed(nodeId);
     }
-    this.use(now);
+    this.stored.lastSeenAt = now;
     return {
       status: 'attached',
       position,
@@ -318,7 +331,10 @@ export class MemorySession {
       if (first <= after.n) restart = first - 1;
     } else if (stream !== undefined && !page.more) {
       if (last > after.n) return { status: 'trimmed' };
-      if (last < after.n) restart = last;
+      if (last < after.n) {
+        restart = last;
+        page.scanned = stream.last.logId;
+      }
     }
     return {
       status: 'ok',
@@ -393,5 +409,7 @@ interface Step {
   nodeId: string;
   repeated: boolean;
   now: number;
+  /** By its client, which keeps it alive. */
+  used: boolean;
   stale: boolean;
 }

@@ -15,6 +15,11 @@ const OPTIONS = {
   autoResendUnfulfilledCommands: false,
   maxRetriesPerRequest: 0,
   retryStrategy: (times: number) => Math.min(50 * times, 1000),
+  /** The caller's client may have other habits; the replies are read here. */
+  stringNumbers: false,
+  replyMapping: 'legacy',
+  /** What was called first is sent first. */
+  enableAutoPipelining: false,
   /** After a failover this connection may lead to a replica now: look up the master again. */
   reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
 } as const;
@@ -34,16 +39,22 @@ export function keyPrefixOf(client: Redis | Cluster): string {
 export class CommandConnection {
   private readonly client: Client;
   private lastError: Error | undefined;
+  /** Calls that wait for a connection. They share one listener: an outage must cost no memory per call. */
+  private readonly waiting = new Set<() => void>();
 
   constructor(
     source: string | Redis | Cluster,
     private readonly clock: Clock,
     private readonly timeoutMs: number,
   ) {
-    this.client = defineScripts(ownClient(source));
+    this.client = defineScripts(ownClient(source, timeoutMs));
     // The reason is kept for whoever asks next; ioredis goes on trying by itself.
     this.client.on('error', (error: Error) => (this.lastError = error));
-    this.client.on('ready', () => (this.lastError = undefined));
+    this.client.on('ready', () => {
+      this.lastError = undefined;
+      this.wake();
+    });
+    this.client.on('end', () => this.wake());
   }
 
   get isCluster(): boolean {
@@ -69,6 +80,7 @@ export class CommandConnection {
    */
   async run<T>(command: (client: Client, attempts: number) => Promise<T>): Promise<T> {
     let cancelTimer = (): void => undefined;
+    let stopWaiting = (): void => undefined;
     let expired = false;
     const timeout = new Promise<never>((_, reject) => {
       cancelTimer = this.clock.after(this.timeoutMs, () => {
@@ -79,7 +91,16 @@ export class CommandConnection {
     });
     try {
       for (let attempts = 0; ; attempts += 1) {
-        if (this.client.status !== 'ready') await Promise.race([this.becomesReady(), timeout]);
+        if (this.client.status !== 'ready') {
+          if (this.client.status === 'end') {
+            throw new AnynodeError('closed', 'The connection is closed');
+          }
+          const ready = new Promise<void>((resolve) => {
+            this.waiting.add(resolve);
+            stopWaiting = () => this.waiting.delete(resolve);
+          });
+          await Promise.race([ready, timeout]);
+        }
         try {
           return await Promise.race([command(this.client, attempts), timeout]);
         } catch (error) {
@@ -90,15 +111,13 @@ export class CommandConnection {
       }
     } finally {
       cancelTimer();
+      stopWaiting();
     }
   }
 
-  private async becomesReady(): Promise<void> {
-    if (this.client.status === 'end') throw new AnynodeError('closed', 'The connection is closed');
-    await new Promise<void>((resolve) => {
-      this.client.once('ready', resolve);
-      this.client.once('end', resolve);
-    });
+  private wake(): void {
+    for (const resolve of this.waiting) resolve();
+    this.waiting.clear();
   }
 
   private pause(attempts: number): Promise<void> {
@@ -110,20 +129,32 @@ export class CommandConnection {
   }
 }
 
-function ownClient(source: string | Redis | Cluster): Redis | Cluster {
-  if (typeof source === 'string') return new Redis(source, OPTIONS);
+function ownClient(source: string | Redis | Cluster, timeoutMs: number): Redis | Cluster {
+  // A connection that swallows commands (a firewall forgot it) says nothing for many minutes: end it, make a new one.
+  const own = { ...OPTIONS, keyPrefix: '', socketTimeout: timeoutMs };
+  if (typeof source === 'string') return new Redis(source, own);
   if (source.isCluster) {
     const cluster = source as Cluster;
     const options = {
       ...cluster.options,
       lazyConnect: false,
       enableOfflineQueue: false,
+      enableAutoPipelining: false,
       keyPrefix: '',
-      redisOptions: { ...cluster.options.redisOptions, keyPrefix: '' },
+      // A replica may not know yet what was stored a moment ago.
+      scaleReads: 'master',
+      clusterRetryStrategy: OPTIONS.retryStrategy,
+      redisOptions: {
+        ...cluster.options.redisOptions,
+        keyPrefix: '',
+        stringNumbers: false,
+        replyMapping: 'legacy',
+        socketTimeout: timeoutMs,
+      },
     };
     return cluster.duplicate([], options as Parameters<Cluster['duplicate']>[1]);
   }
-  return (source as Redis).duplicate({ ...OPTIONS, keyPrefix: '' });
+  return (source as Redis).duplicate(own);
 }
 
 function isTransient(error: unknown): boolean {

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { Cluster, Redis, RedisOptions } from 'ioredis';
 import { AnynodeError } from '../../errors.js';
 import type {
@@ -153,13 +154,13 @@ class RedisMembership implements Membership {
 
   async attach(request: AttachRequest) {
     const { sessionId, principal, stream, token, cursor, unlessHeld, deadHolder } = request;
-    const { nodeId, clock, sessionTtlMs, pendingTtlMs } = this.options;
+    const { nodeId, clock, sessionTtlMs, pendingTtlMs, retention } = this.options;
     const reply = await this.connection.run((client) =>
       client['anynode:attach'](
         ...this.names.keys(sessionId),
         ...[nodeId, principal, stream, token, cursor?.n ?? '', cursor?.logId ?? ''],
         ...[unlessHeld ? '1' : '', deadHolder ?? '', this.names.channel(''), sessionId],
-        ...[sessionTtlMs, pendingTtlMs, clock.now()],
+        ...[sessionTtlMs, pendingTtlMs, clock.now(), retention.maxAgeMs],
       ),
     );
     return attachReply(reply);
@@ -205,7 +206,7 @@ class RedisMembership implements Membership {
         sessionId,
       );
       // A first try whose reply was lost may have been the one that did it.
-      return done === 1 || attempts > 0;
+      return done === 1 || (done === 0 && attempts > 0);
     });
     if (removed) {
       await this.connection.run((client) => client.zrem(this.names.sessions, sessionId));
@@ -257,8 +258,11 @@ class RedisMembership implements Membership {
   }
 
   async storeState(sessionId: string, value: string, expected: number | undefined) {
+    const token = randomUUID();
+    const key = this.names.record(sessionId);
+    const { nodeId } = this.options;
     const reply = await this.connection.run((client) =>
-      client['anynode:state'](this.names.record(sessionId), value, expected ?? ''),
+      client['anynode:state'](key, value, expected ?? '', nodeId, token),
     );
     return reply as 'stored' | 'conflict' | 'gone';
   }

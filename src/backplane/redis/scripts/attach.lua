@@ -3,10 +3,12 @@
 -- KEYS: 1 record, 2 streams, 3 events
 -- ARGV: 1 node, 2 principal, 3 stream, 4 token, 5 cursor number or '', 6 cursor log id, 7 refuse when held ('1'|''),
 --       8 a holder ("<node>:<token>") that does not count, or '', 9 channel prefix, 10 session id,
---       11 session TTL (ms), 12 TTL before `initialized` (ms), 13 now (ms)
+--       11 session TTL (ms), 12 TTL before `initialized` (ms), 13 now (ms), 14 longest time events are kept (ms)
 --
 -- Returns { 'gone' } | { 'conflict', holder } | { 'unknown' } | { 'trimmed' }
 --       | { 'attached', number, log id, protocol version, previous holder or '' }
+-- Repeating it (a lost reply) finds the connection as the holder: that is no conflict, and the previous holder is still
+-- the one that it took the stream from.
 local record, streams, events = KEYS[1], KEYS[2], KEYS[3]
 local node, stream, token = ARGV[1], ARGV[3], ARGV[4]
 local cursor, cursorId = tonumber(ARGV[5]), ARGV[6]
@@ -14,9 +16,12 @@ local cursor, cursorId = tonumber(ARGV[5]), ARGV[6]
 local head = redis.call('HMGET', record, 'pr', 'pv', 'on')
 if not head[1] or head[1] ~= ARGV[2] then return { 'gone' } end
 
-local state = redis.call('HMGET', streams, 'n:' .. stream, 'h:' .. stream, 'w:' .. stream, 'x:' .. stream)
-local last = position(state[1])
+local state = redis.call('HMGET', streams, 'n:' .. stream, 'h:' .. stream, 'w:' .. stream, 'x:' .. stream,
+  'b:' .. stream)
+local last, lastId = position(state[1])
+local me = node .. ':' .. token
 local holder = state[2]
+if holder == me then holder = state[5] end
 local open = stream == STANDALONE or state[4]
 
 if ARGV[7] == '1' and holder and holder ~= ARGV[8] then return { 'conflict', holder } end
@@ -38,7 +43,8 @@ else
     if first <= n then n = first - 1 end
   elseif open then
     if last > n then return { 'trimmed' } end
-    n = last
+    -- Ahead of a log that lost its end: on from what is the end now, as the next message may get a smaller log id.
+    if last < n then n, id = last, lastId end
   else
     -- The stream has ended, and nothing comes after the cursor: is the cursor one of its entries?
     local here = redis.call('XRANGE', events, id, id)[1]
@@ -48,13 +54,19 @@ end
 
 local previous = holder or ''
 if open then
-  redis.call('HSET', streams, 'h:' .. stream, node .. ':' .. token)
+  redis.call('HSET', streams, 'h:' .. stream, me)
+  if holder then
+    redis.call('HSET', streams, 'b:' .. stream, holder)
+  else
+    redis.call('HDEL', streams, 'b:' .. stream)
+  end
   if stream == STANDALONE then
     tellReplicas(ARGV[9], redis.call('HGET', streams, 'reps'), nil, 'followed ' .. ARGV[10] .. ' ' .. node)
   end
 end
-local ttl = head[3] == '1' and ARGV[11] or ARGV[12]
+local ttl = tonumber(head[3] == '1' and ARGV[11] or ARGV[12])
 redis.call('HSET', record, 'seen', ARGV[13])
 redis.call('PEXPIRE', record, ttl)
 redis.call('PEXPIRE', streams, ttl)
+if ttl < tonumber(ARGV[14]) then redis.call('PEXPIRE', events, ttl) end
 return { 'attached', tostring(n), id, head[2], previous }

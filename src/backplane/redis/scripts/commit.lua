@@ -60,7 +60,8 @@ local function check(known)
 end
 
 local function dropStream(stream)
-  redis.call('HDEL', streams, 'n:' .. stream, 'h:' .. stream, 'w:' .. stream, 'x:' .. stream, 'p:' .. stream)
+  redis.call('HDEL', streams, 'n:' .. stream, 'h:' .. stream, 'w:' .. stream, 'x:' .. stream,
+    'p:' .. stream, 'b:' .. stream)
 end
 
 local run = {}
@@ -198,6 +199,7 @@ function run.detach()
   end
   if redis.call('HGET', streams, 'h:' .. stream) == node .. ':' .. token then
     redis.call('HDEL', streams, 'h:' .. stream)
+    redis.call('HDEL', streams, 'b:' .. stream)
     if stream == STANDALONE then tellReplicas(channels, reps(), nil, 'followed ' .. sid .. ' -') end
   end
   return { 'done' }

@@ -18,6 +18,8 @@ if redis.call('EXISTS', record) == 1 then
   return ids
 end
 
+-- What an expired session of this id may have left must not become part of this one.
+redis.call('DEL', streams, events)
 local fields = tonumber(ARGV[7])
 redis.call('HSET', record, 'born', mark, unpack(ARGV, 8, 7 + fields))
 local ids = { redis.call('XADD', events, '*', 's', stream, 'm', ARGV[6]) }

@@ -3,6 +3,7 @@
 -- Fields of the streams hash of a session (KEYS[2] everywhere):
 --   n:<stream>  "<number>:<log id>" of the stream's last message
 --   h:<stream>  "<node>:<token>" of the connection that holds it
+--   b:<stream>  the one from which that connection took it
 --   w:<stream>  "<number>:<log id>" up to which an earlier connection has written it (standalone stream only)
 --   x:<stream>  the node that runs its requests      p:<stream>  how many of them still run
 --   r:<id>      the stream of a running request      c:<key>     number of the last message of a coalescing key

@@ -10,7 +10,7 @@ local stream, n = ARGV[1], tonumber(ARGV[2])
 
 if redis.call('EXISTS', record) == 0 then return { 'gone' } end
 local state = redis.call('HMGET', streams, 'n:' .. stream, 'x:' .. stream)
-local last = position(state[1])
+local last, lastId = position(state[1])
 local open = stream == STANDALONE or state[2]
 
 local found, scanned, more = scanStream(events, stream, ARGV[3], tonumber(ARGV[4]), 5000)
@@ -21,7 +21,7 @@ if found[1] then
   if first <= n then restart = tostring(first - 1) end
 elseif open and not more then
   if last > n then return { 'trimmed' } end
-  if last < n then restart = tostring(last) end
+  if last < n then restart, scanned = tostring(last), lastId end
 end
 
 local reply = { 'ok', scanned, more and '1' or '', open and '1' or '', restart }

@@ -3,9 +3,10 @@
 -- KEYS: 1 record, 2 streams, 3 events
 -- ARGV: 1 whose session it has to be ('1'|'' any), 2 principal, 3 channel prefix, 4 session id
 --
--- Returns 1, or 0 when there is no such session of that principal.
+-- Returns 1, 0 when there is no such session, or -1 when it is another principal's.
 local principal = redis.call('HGET', KEYS[1], 'pr')
-if not principal or (ARGV[1] == '' and principal ~= ARGV[2]) then return 0 end
+if not principal then return 0 end
+if ARGV[1] == '' and principal ~= ARGV[2] then return -1 end
 
 local told = {}
 local function tellOnce(node)

@@ -1,16 +1,14 @@
 -- Stores the application's own state of a session.
 --
 -- KEYS: 1 record
--- ARGV: 1 value (JSON), 2 expected version, or '' for any
+-- ARGV: 1 value (JSON), 2 expected version, or '' for any, 3 node, 4 token of this store
 --
--- Returns 'stored' | 'conflict' | 'gone'. Its version grows with each store. Repeating a store that expects a
--- version (a lost reply) answers 'stored' when the value is the one that is there.
-local current = redis.call('HMGET', KEYS[1], 'rev', 'stv', 'st')
+-- Returns 'stored' | 'conflict' | 'gone'. Its version grows with each store. A repeat (same token, because a reply was
+-- lost) changes nothing and answers 'stored'. The value can't tell a repeat: two nodes that count from 5 both store 6.
+local current = redis.call('HMGET', KEYS[1], 'rev', 'stv', 'stt:' .. ARGV[3])
 if not current[1] then return 'gone' end
+if current[3] == ARGV[4] then return 'stored' end
 local version = tonumber(current[2] or '0')
-if ARGV[2] ~= '' and tonumber(ARGV[2]) ~= version then
-  if version == tonumber(ARGV[2]) + 1 and current[3] == ARGV[1] then return 'stored' end
-  return 'conflict'
-end
-redis.call('HSET', KEYS[1], 'st', ARGV[1], 'stv', version + 1)
+if ARGV[2] ~= '' and tonumber(ARGV[2]) ~= version then return 'conflict' end
+redis.call('HSET', KEYS[1], 'st', ARGV[1], 'stv', version + 1, 'stt:' .. ARGV[3], ARGV[4])
 return 'stored'
