@@ -8,6 +8,7 @@ import type { AnynodeOptions } from './options.js';
 import { resolveOptions } from './options.js';
 import { systemClock } from './protocol/clock.js';
 import { Asks } from './session/asks.js';
+import { Running } from './session/calls.js';
 import type { Directory } from './session/directory.js';
 import { directory } from './session/directory.js';
 import type { SessionHandle } from './session/handle.js';
@@ -84,10 +85,11 @@ export function anynode(given: AnynodeOptions): Anynode {
   });
   const lanes = new Lanes(membership, clock, commandTimeoutMs);
   const asks = new Asks(nodeId);
+  const running = new Running();
   const liveness = new Liveness(nodeId, membership, clock, leaseMs);
   let names = 0;
   const node: SessionNode = {
-    ...{ nodeId, membership, lanes, followers, asks, clock, logger },
+    ...{ nodeId, membership, lanes, followers, asks, running, clock, logger },
     factory: options.server,
     responseMode: options.responseMode,
     replicaIdleMs: Math.min(options.replicaIdleMs, sessionTtlMs),
@@ -155,27 +157,23 @@ export function anynode(given: AnynodeOptions): Anynode {
 
   const close = async (drainMs: number): Promise<void> => {
     for (const follower of followers.all()) if (follower.resumable) follower.end('hangup');
-    await finished(drainMs, () => sessions.running === 0);
-    await Promise.race([
-      lanes.idle(),
-      new Promise<void>((resolve) => clock.after(commandTimeoutMs, resolve)),
-    ]);
+    await atMost(drainMs, running.none());
+    await atMost(commandTimeoutMs, lanes.idle());
     closed = true;
     for (const follower of followers.all()) follower.end('closed');
     keeper.close();
     await sessions.close();
-    await Promise.race([
-      lanes.idle(),
-      new Promise<void>((resolve) => clock.after(commandTimeoutMs, resolve)),
-    ]);
+    await atMost(commandTimeoutMs, lanes.idle());
     lanes.close();
     await membership.leave();
   };
-  const finished = async (withinMs: number, done: () => boolean): Promise<void> => {
-    const deadline = clock.now() + withinMs;
-    while (!done() && clock.now() < deadline) {
-      await new Promise<void>((resolve) => setTimeout(resolve, 10));
-    }
+  const atMost = async (ms: number, done: Promise<void>): Promise<void> => {
+    let cancelTimer = (): void => undefined;
+    const timeout = new Promise<void>((resolve) => {
+      cancelTimer = clock.after(ms, resolve);
+    });
+    await Promise.race([done, timeout]);
+    cancelTimer();
   };
 
   return Object.assign(middleware(endpoint), {
@@ -194,7 +192,7 @@ export function anynode(given: AnynodeOptions): Anynode {
         ...(trouble !== undefined && { reason: trouble }),
         sessions: sessions.replicas,
         streams: followers.size,
-        inFlight: sessions.running,
+        inFlight: running.size,
       };
     },
     sessions: directory(membership, (id) => sessions.end(id)),

@@ -23,12 +23,15 @@ const REPLAY_MS = 30_000;
 export async function connectReplica(
   node: SessionNode,
   context: { session: SessionInfo; rehydrated: boolean; authInfo: AuthInfo | undefined },
-  events: ReplicaEvents,
+  eventsOf: (replica: () => BuiltReplica) => ReplicaEvents,
 ): Promise<BuiltReplica> {
   const server: ServerLike = await node.factory(context);
-  const transport = new ReplicaTransport(context.session.id, node.asks, events);
-  await server.connect(transport);
-  return {
+  const transport: ReplicaTransport = new ReplicaTransport(
+    context.session.id,
+    node.asks,
+    eventsOf(() => replica),
+  );
+  const replica: BuiltReplica = {
     transport,
     async discard() {
       try {
@@ -39,6 +42,8 @@ export async function connectReplica(
       }
     },
   };
+  await server.connect(transport);
+  return replica;
 }
 
 /** Builds a replica on a node that has none, from the stored record. */
@@ -46,10 +51,10 @@ export async function rehydrate(
   node: SessionNode,
   record: SessionRecord,
   authInfo: AuthInfo | undefined,
-  events: ReplicaEvents,
+  eventsOf: (replica: () => BuiltReplica) => ReplicaEvents,
 ): Promise<BuiltReplica> {
   const context = { session: infoOf(record), rehydrated: true, authInfo };
-  const built = await connectReplica(node, context, events);
+  const built = await connectReplica(node, context, eventsOf);
   try {
     const initialize = JSON.parse(record.initialize) as JsonRpcRequest['params'];
     await replayShape(node, built.transport, UNSHAPED, shapeOf(record), [

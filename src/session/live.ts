@@ -17,17 +17,13 @@ import {
 import type { BuiltReplica } from './build.js';
 import { connectReplica, rehydrate, replayShape } from './build.js';
 import type { Birth } from './birth.js';
+import type { Call } from './calls.js';
+import { Calls } from './calls.js';
 import type { SessionNode } from './node.js';
 import type { DeliveryContext, ReplicaEvents } from './replica.js';
-import type { Shape } from './shape.js';
-import { effectOf, shapeOf, UNSHAPED, withEffect } from './shape.js';
+import type { Effect, Shape } from './shape.js';
+import { effectOf, shapeOf, UNSHAPED, withEffect, withoutEffect } from './shape.js';
 import type { AuthInfo, SessionInfo } from './types.js';
-
-/** A request of the client that this node runs. */
-interface Call {
-  request: JsonRpcRequest;
-  stream: string;
-}
 
 /** A session of which this node has a replica, is building one, or is about to need one. */
 export class LiveSession {
@@ -40,7 +36,7 @@ export class LiveSession {
   private shape: Shape = UNSHAPED;
   /** Building, or catching up: one at a time, and what comes meanwhile waits its turn. */
   private settling: Promise<void> = Promise.resolve();
-  private readonly calls = new Map<RequestId, Call>();
+  private readonly calls: Calls;
   private pins = 0;
   private ended = false;
   /** While `initialize` is being answered. */
@@ -51,6 +47,7 @@ export class LiveSession {
     private readonly node: SessionNode,
   ) {
     this.lastUsedAt = node.clock.now();
+    this.calls = new Calls(node.running);
   }
 
   get hasReplica(): boolean {
@@ -90,10 +87,8 @@ export class LiveSession {
     const unpin = this.pin();
     let replica: BuiltReplica | undefined;
     try {
-      replica = await connectReplica(
-        this.node,
-        { ...context, rehydrated: false },
-        this.eventsOf(() => replica),
+      replica = await connectReplica(this.node, { ...context, rehydrated: false }, (built) =>
+        this.eventsOf(built),
       );
       this.replica = replica;
       const answered = birth.answered();
@@ -133,10 +128,7 @@ export class LiveSession {
       const needed = record ?? (await this.node.membership.load(this.id));
       if (needed === undefined) throw new Error('The session has ended');
       this.throwIfEnded();
-      let built: BuiltReplica | undefined;
-      const events = this.eventsOf(() => built);
-      const replica = await rehydrate(this.node, needed, authInfo, events);
-      built = replica;
+      const replica = await rehydrate(this.node, needed, authInfo, (built) => this.eventsOf(built));
       if (this.isEnded()) {
         await replica.discard();
         this.throwIfEnded();
@@ -154,12 +146,14 @@ export class LiveSession {
 
   /** Requests whose stream is open, and which run as soon as there is a replica. */
   expect(requests: JsonRpcRequest[], stream: string): void {
-    for (const request of requests) this.calls.set(request.id, { request, stream });
+    for (const request of requests) this.calls.add({ request, stream });
   }
 
   /** Hands a request to the replica; its stream ends with its answer. One that was cancelled meanwhile is not run. */
   call(request: JsonRpcRequest, context: DeliveryContext): void {
-    if (this.calls.get(request.id)?.request !== request) return;
+    const call = this.calls.get(request.id);
+    if (call?.request !== request) return;
+    call.revision = this.revision;
     try {
       if (this.replica === undefined) throw new Error('its replica was discarded');
       this.replica.transport.deliver(request, context);
@@ -172,24 +166,46 @@ export class LiveSession {
   /** Ends requests that cannot be run. */
   async fail(requests: JsonRpcRequest[]): Promise<void> {
     for (const { id } of requests) {
-      const call = this.calls.get(id);
-      if (call === undefined) continue;
-      this.calls.delete(id);
+      const call = this.calls.take(id);
       const response = errorResponse(id, ErrorCode.InternalError, 'Internal error');
-      await this.finish(call, id, response);
+      if (call !== undefined) await this.finish(call, response);
     }
   }
 
-  private async finish(
-    call: Call,
-    id: RequestId,
-    response: JsonRpcResponse | undefined,
-  ): Promise<void> {
-    const message = response === undefined ? undefined : JSON.stringify(response);
-    await this.append(
-      { type: 'append', stream: call.stream, message, ends: JSON.stringify(id) },
-      true,
-    );
+  /** Stores the end of a request that has been taken; without a response its stream just ends. */
+  private async finish(call: Call, response: JsonRpcResponse | undefined): Promise<void> {
+    const { request, stream } = call;
+    const effect = response !== undefined && 'result' in response ? effectOf(request) : undefined;
+    const operation: AppendOperation = {
+      type: 'append',
+      stream,
+      message: response === undefined ? undefined : JSON.stringify(response),
+      ends: JSON.stringify(request.id),
+      ...(effect !== undefined && { effect }),
+    };
+    const unpin = this.pin();
+    try {
+      const revision = await this.append(operation, true);
+      if (effect !== undefined && revision !== undefined) await this.took(effect, revision, call);
+    } finally {
+      unpin();
+    }
+  }
+
+  /** The replica has carried out what the session now remembers, as its `revision`. */
+  private async took(effect: Effect, revision: number, call: Call): Promise<void> {
+    // The record has moved on, and we with it: what was stored later counts.
+    if (this.revision === undefined || this.replica === undefined || revision <= this.revision)
+      return;
+    // Another node's change was replayed after the replica had carried this one out: this one is the later.
+    const overwritten = call.revision !== this.revision;
+    const shape = withEffect(this.shape, effect);
+    if (overwritten) {
+      await replayShape(this.node, this.replica.transport, withoutEffect(shape, effect), shape);
+    }
+    this.shape = shape;
+    // Not the next one: somebody else has changed something too, and the next request makes us look.
+    if (revision === this.revision + 1) this.revision = revision;
   }
 
   /** Hands over a message that is no request. One for a replica that is not there any more has no addressee. */
@@ -206,16 +222,15 @@ export class LiveSession {
 
   /** The client gave the request up: its stream ends without an answer (in JSON mode, which needs one, with an error). */
   private cancelled(id: RequestId): void {
-    const call = this.calls.get(id);
+    const call = this.calls.take(id);
     // `initialize` must not be cancelled (specification, cancellation); it never is a call here.
     if (call === undefined) return;
-    this.calls.delete(id);
     const response = errorResponse(id, ErrorCode.ConnectionClosed, 'Request cancelled');
     const shown = this.node.responseMode === 'json' ? response : undefined;
-    void this.finish(call, id, shown).catch(ignoreClosed);
+    void this.finish(call, shown).catch(ignoreClosed);
   }
 
-  private eventsOf(replica: () => BuiltReplica | undefined): ReplicaEvents {
+  private eventsOf(replica: () => BuiltReplica): ReplicaEvents {
     return {
       emit: (message, relatedTo) => this.emit(message, relatedTo),
       closed: () => this.onClosed(replica()),
@@ -246,42 +261,24 @@ export class LiveSession {
   }
 
   private async answer(response: JsonRpcResponse): Promise<void> {
-    const call = response.id === undefined ? undefined : this.calls.get(response.id);
-    if (call === undefined || response.id === undefined) throw noConnection(response.id);
-    const effect = 'result' in response ? effectOf(call.request) : undefined;
-    this.calls.delete(response.id);
-    const unpin = this.pin();
-    try {
-      await this.append(
-        {
-          type: 'append',
-          stream: call.stream,
-          message: JSON.stringify(response),
-          ends: JSON.stringify(response.id),
-          ...(effect !== undefined && { effect }),
-        },
-        true,
-      );
-    } finally {
-      unpin();
-    }
+    const call = this.calls.take(response.id);
+    if (call === undefined) throw noConnection(response.id);
+    await this.finish(call, response);
   }
 
-  /** Stores a message and shows it to its follower, if that is a connection of this node. */
-  private async append(operation: AppendOperation, urgent: boolean): Promise<void> {
+  /**
+   * Stores a message and shows it to its follower, if that is a connection of this node. Resolves with the record's
+   * revision where it was stored just now, else with `undefined`.
+   */
+  private async append(operation: AppendOperation, urgent: boolean): Promise<number | undefined> {
     const committed = await this.node.lanes.append(this.id, [operation], urgent);
     if (committed === 'gone') {
       this.node.followers.endSession(this.id, 'gone');
-      return;
+      return undefined;
     }
     const [result] = committed.results;
-    if (operation.effect !== undefined && result?.status === 'appended') {
-      this.shape = withEffect(this.shape, operation.effect);
-      // Somebody else changed something too: with a lower revision the next request makes us look.
-      const { revision } = committed.reply;
-      if (this.revision !== undefined && revision === this.revision + 1) this.revision = revision;
-    }
     show(this.node.followers, this.id, operation, result);
+    return result?.status === 'appended' ? committed.reply.revision : undefined;
   }
 
   /** What was just delivered is the change that made the record `revision`. */
@@ -304,14 +301,14 @@ export class LiveSession {
   }
 
   /** The server closed itself: what it was doing ends with an error, and the next request gets a new replica. */
-  private onClosed(replica: BuiltReplica | undefined): void {
-    if (replica === undefined || this.replica !== replica) return;
+  private onClosed(replica: BuiltReplica): void {
+    if (this.replica !== replica) return;
     this.drop();
-    for (const [id, call] of this.calls) {
+    for (const call of this.calls.takeAll()) {
+      const { id } = call.request;
       const response = errorResponse(id, ErrorCode.ConnectionClosed, 'Connection closed');
-      void this.finish(call, id, response).catch(ignoreClosed);
+      void this.finish(call, response).catch(ignoreClosed);
     }
-    this.calls.clear();
   }
 
   /** Discards the replica; the session may get another one. */
@@ -322,7 +319,7 @@ export class LiveSession {
   /** The session has ended, or this node has. */
   async end(): Promise<void> {
     this.ended = true;
-    this.calls.clear();
+    this.calls.takeAll();
     await this.evict();
   }
 

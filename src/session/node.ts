@@ -4,6 +4,7 @@ import type { Follower } from '../stream/follower.js';
 import type { Followers } from '../stream/followers.js';
 import type { Lanes } from '../stream/lanes.js';
 import type { Asks } from './asks.js';
+import type { Running } from './calls.js';
 import type { Logger, ServerContext, ServerLike } from './types.js';
 
 /** What every part of a node's session layer shares. */
@@ -13,6 +14,7 @@ export interface SessionNode {
   lanes: Lanes;
   followers: Followers;
   asks: Asks;
+  running: Running;
   factory: (context: ServerContext) => ServerLike | Promise<ServerLike>;
   responseMode: 'sse' | 'json';
   replicaIdleMs: number;

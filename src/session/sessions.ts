@@ -48,13 +48,6 @@ export class Sessions {
     return count;
   }
 
-  /** Requests that run on this node. */
-  get running(): number {
-    let count = 0;
-    for (const session of this.live.values()) count += session.running;
-    return count;
-  }
-
   /** Ids of the sessions with running requests. */
   busy(): string[] {
     return [...this.live.values()].filter(({ running }) => running > 0).map(({ id }) => id);
@@ -306,7 +299,7 @@ export class Sessions {
     this.closed = true;
     this.cancelSweep();
     const sessions = [...this.live.values()];
-    this.live.clear();
+    for (const session of sessions) this.evict(session);
     await Promise.all(sessions.map((session) => session.end()));
   }
 

@@ -16,7 +16,7 @@ export function shapeOf(record: SessionRecord): Shape {
   return { active, logLevel, subscriptions: new Set(subscriptions) };
 }
 
-type Effect = NonNullable<AppendOperation['effect']>;
+export type Effect = NonNullable<AppendOperation['effect']>;
 
 /** What the session is to remember once this request was answered with a result. */
 export function effectOf({ method, params }: JsonRpcRequest): Effect | undefined {
@@ -34,6 +34,15 @@ export function withEffect(shape: Shape, { type, value }: Effect): Shape {
   const subscriptions = new Set(shape.subscriptions);
   if (type === 'subscribe') subscriptions.add(value);
   else subscriptions.delete(value);
+  return { ...shape, subscriptions };
+}
+
+/** A shape that differs from `shape` in what `effect` decides, so that going from it to `shape` carries the effect out. */
+export function withoutEffect(shape: Shape, { type, value }: Effect): Shape {
+  if (type === 'level') return { ...shape, logLevel: undefined };
+  const subscriptions = new Set(shape.subscriptions);
+  if (type === 'subscribe') subscriptions.delete(value);
+  else subscriptions.add(value);
   return { ...shape, subscriptions };
 }
 
