@@ -19,61 +19,61 @@ export interface AnynodeOptions {
    * A URL, or an ioredis `Redis` or `Cluster` whose settings are taken over: this node makes connections of its own like
    * it, and neither uses nor closes the given one. Left out: in memory, for one process.
    */
-  redis?: string | Redis | Cluster;
+  redis?: string | Redis | Cluster | undefined;
   /** A ready-made backplane, instead of `redis`. Nodes in one process may share a `memoryBackplane()`. */
-  backplane?: Backplane;
+  backplane?: Backplane | undefined;
   /** In front of every key and channel. Default `mcp`. */
-  prefix?: string;
+  prefix?: string | undefined;
   /**
    * How POSTs with requests are answered: as SSE streams, or as JSON. With `json`, notifications and requests that belong
    * to a call go to the client's GET stream. Default `sse`.
    */
-  responseMode?: 'sse' | 'json';
+  responseMode?: 'sse' | 'json' | undefined;
   /** Which node runs a request: the one that received it (`any`). `owner` is not available yet and throws. Default `any`. */
-  affinity?: 'any' | 'owner';
+  affinity?: 'any' | 'owner' | undefined;
   /** What a second GET without a cursor does: ends the first one (`takeover`), or gets 409 (`reject`). Default `takeover`. */
-  standaloneStream?: 'takeover' | 'reject';
+  standaloneStream?: 'takeover' | 'reject' | undefined;
   /** What becomes of requests whose node died. `rerun-idempotent` is not available yet and throws. Default `error`. */
-  recovery?: 'error' | 'rerun-idempotent';
+  recovery?: 'error' | 'rerun-idempotent' | undefined;
   /** Ids of new sessions: visible ASCII without braces, at most 256 characters, unguessable. Default `crypto.randomUUID`. */
-  sessionIdGenerator?: () => string;
+  sessionIdGenerator?: (() => string) | undefined;
   /**
    * Who is calling; a session answers to the caller that created it and to no other. `undefined` is a caller of its own:
    * nobody. Default: client id, issuer and subject of `req.auth`, which an authorization middleware in front has set.
    */
-  principal?: (req: Request) => string | undefined;
+  principal?: ((req: Request) => string | undefined) | undefined;
   /** Values of the Origin header that are let in; others get 403, requests without one are let in. Default: not looked at. */
-  allowedOrigins?: string[];
+  allowedOrigins?: string[] | undefined;
   /** Hosts, with or without port, that the Host header may name; others get 403. Default: see `docs/operations.md`. */
-  allowedHosts?: string[];
+  allowedHosts?: string[] | undefined;
   /** Puts this node's id into the header `X-Anynode-Node` of every response. Default `true`. */
-  nodeHeader?: boolean;
+  nodeHeader?: boolean | undefined;
   /** How long a session lives that nobody uses. An open stream or a running call is use. Default 24 hours. */
-  sessionTtlMs?: number;
+  sessionTtlMs?: number | undefined;
   /** How much of a session is kept for clients that resume: so many events, for so long. Default 10,000 and 1 hour. */
-  retention?: { maxEvents?: number; maxAgeMs?: number };
+  retention?: { maxEvents?: number; maxAgeMs?: number } | undefined;
   /** How long a server object may be idle before it is discarded; its session is not. Default 5 minutes. */
-  replicaIdleMs?: number;
+  replicaIdleMs?: number | undefined;
   /** How many server objects this node keeps; the one idle for longest gives way, one that is busy does not. Default 10,000. */
-  maxReplicas?: number;
+  maxReplicas?: number | undefined;
   /** A node that is silent for so long is dead. Default 10 seconds. */
-  leaseMs?: number;
+  leaseMs?: number | undefined;
   /** How long the backplane may take before the answer is 503. Default 2 seconds. */
-  commandTimeoutMs?: number;
+  commandTimeoutMs?: number | undefined;
   /** Between comments that keep an SSE connection open. `0`: none. Default 15 seconds. */
-  keepAliveMs?: number;
+  keepAliveMs?: number | undefined;
   /** How long a client is told to wait before it comes back to a stream that was ended. Default 1 second. */
-  retryMs?: number;
+  retryMs?: number | undefined;
   /** After so long an SSE connection is ended if its client can come back. `0`: never. Default 1 hour. */
-  maxStreamAgeMs?: number;
+  maxStreamAgeMs?: number | undefined;
   /** Whether clients of 2025-11-25 get an event without data first, so that they can resume from the start. Default `true`. */
-  primingEvents?: boolean;
+  primingEvents?: boolean | undefined;
   /** Of a request body that is read here. Default 4 MiB. */
-  maxBodyBytes?: number;
+  maxBodyBytes?: number | undefined;
   /** What may wait for a client that reads slowly, per connection; more is read from the log when it can take it. Default 1 MiB. */
-  maxBufferedBytes?: number;
+  maxBufferedBytes?: number | undefined;
   /** Where warnings and errors go: the subset of `console` or a pino logger that is used. Default `console`. */
-  logger?: Logger;
+  logger?: Logger | undefined;
 }
 
 /** The options with everything filled in. */
@@ -114,6 +114,11 @@ export function resolveOptions(given: AnynodeOptions): Options {
   rejectUnknown(given);
   if (typeof given.server !== 'function') {
     throw new TypeError('mcp-anynode: `server` has to be a function that returns an MCP server');
+  }
+  if (given.redis !== undefined && !isRedis(given.redis)) {
+    throw new TypeError(
+      'mcp-anynode: `redis` has to be a URL such as redis://localhost:6379, or an ioredis `Redis` or `Cluster`',
+    );
   }
   if (given.redis !== undefined && given.backplane !== undefined) {
     throw new TypeError('mcp-anynode: give either `redis` or `backplane`, not both');
@@ -191,6 +196,12 @@ function rejectUnknown(given: AnynodeOptions): void {
       `mcp-anynode: unknown option ${unknown.map((name) => `\`${name}\``).join(', ')}`,
     );
   }
+}
+
+/** Looked at from outside, since the caller may have another copy of ioredis than we. */
+function isRedis(value: unknown): boolean {
+  if (typeof value === 'string') return /^rediss?:\/\//.test(value);
+  return typeof value === 'object' && value !== null && 'duplicate' in value;
 }
 
 function backplaneOf({ redis, backplane, prefix }: AnynodeOptions): Backplane {
