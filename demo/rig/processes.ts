@@ -1,0 +1,107 @@
+import { spawn } from 'node:child_process';
+import { createRequire } from 'node:module';
+import { setTimeout as after } from 'node:timers/promises';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { Calls } from './calls.js';
+import { OutputTail } from './output-tail.js';
+import { StartError } from './service.js';
+
+export interface NodeOptions {
+  /** A TypeScript or JavaScript file that calls `serveParent()`. */
+  script: string | URL;
+  /** Added to this process's environment. `undefined` takes a variable away. */
+  env?: Record<string, string | undefined>;
+  args?: readonly string[];
+  /** How long it may take to report that it is ready; 30,000. */
+  timeoutMs?: number;
+}
+
+export interface Exit {
+  code: number | null;
+  signal: NodeJS.Signals | null;
+}
+
+export interface NodeProcess {
+  port: number;
+  /** Without a path: `http://127.0.0.1:<port>`. */
+  url: string;
+  pid: number;
+  /** As the child reported it; empty if it did not. */
+  nodeId: string;
+  /** The last part of what it wrote to stdout and stderr. */
+  readonly output: string;
+  /** Resolves when the process is gone; never rejects. */
+  exited: Promise<Exit>;
+  /**
+   * Asks the node for one of the methods that it gave to `serveParent()`, and resolves with what that returned.
+   * Rejects with the error that it threw, or if the process ends before it has answered.
+   */
+  call: <T = unknown>(method: string, params?: unknown) => Promise<T>;
+  /** Sends a signal: `SIGKILL` is a crash, `SIGSTOP` and `SIGCONT` a long pause. */
+  kill: (signal: NodeJS.Signals) => void;
+  /** Sends `SIGTERM`, and `SIGKILL` to what still runs `graceMs` (5,000) later. Repeating it is harmless. */
+  stop: (options?: { graceMs?: number }) => Promise<void>;
+}
+
+const tsx = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
+
+/**
+ * Starts a node as a process of its own and waits until it reports that it serves.
+ *
+ * The process ends with this one, however this one ends, since the channel between them closes.
+ * Throws `StartError` with the node's output if it ends before it is ready or is not ready in time.
+ */
+export async function startNode(options: NodeOptions): Promise<NodeProcess> {
+  const { script, args = [], env = {}, timeoutMs = 30_000 } = options;
+  const path = script instanceof URL ? fileURLToPath(script) : script;
+  const child = spawn(process.execPath, ['--import', tsx, path, ...args], {
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+  });
+  const output = new OutputTail(child.stdout, child.stderr);
+  const exited = new Promise<Exit>((resolve) => {
+    // 'close' comes after the last output.
+    child.once('close', (code, signal) => resolve({ code, signal }));
+    // A program that could not be started at all has no 'close'.
+    child.once('error', () => {
+      if (child.pid === undefined) resolve({ code: null, signal: null });
+    });
+  });
+  const calls = new Calls(child, path);
+
+  const ready = await Promise.race([
+    calls.ready,
+    exited.then(
+      ({ code, signal }) => `ended with ${signal ?? code ?? 'nothing'} before it was ready`,
+    ),
+    after(timeoutMs, undefined, { ref: false }).then(() => `was not ready within ${timeoutMs} ms`),
+  ]);
+  if (typeof ready === 'string' || child.pid === undefined) {
+    child.kill('SIGKILL');
+    await exited;
+    throw new StartError(
+      path,
+      typeof ready === 'string' ? ready : 'has no process id',
+      output.text,
+    );
+  }
+  return {
+    port: ready.port,
+    url: `http://127.0.0.1:${ready.port}`,
+    pid: child.pid,
+    nodeId: ready.nodeId ?? '',
+    get output() {
+      return output.text;
+    },
+    exited,
+    call: <T>(method: string, params?: unknown) => calls.call(method, params) as Promise<T>,
+    kill: (signal) => void child.kill(signal),
+    stop: async ({ graceMs = 5_000 } = {}) => {
+      child.kill('SIGTERM');
+      // A process that is paused heeds no other signal.
+      const timer = setTimeout(() => child.kill('SIGKILL'), graceMs);
+      await exited;
+      clearTimeout(timer);
+    },
+  };
+}

@@ -1,0 +1,82 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Redis } from 'ioredis';
+import { freePortWithNeighbour } from './ports.js';
+import { startRedisOn, type RedisServer } from './redis-server.js';
+
+export interface RedisCluster {
+  ports: number[];
+  urls: string[];
+  /** The masters, in the order of `ports`; one may be halted and started again. */
+  servers: RedisServer[];
+  stop: () => Promise<void>;
+}
+
+const SLOTS = 16_384;
+/** Redis' own default: the cluster bus listens on the port + 10,000. */
+const BUS_OFFSET = 10_000;
+
+/**
+ * Starts a real Redis Cluster of masters only, and waits until each of them knows all others and says
+ * `cluster_state:ok`. That takes two to three seconds: a new master waits so long before it accepts writes.
+ *
+ * Throws if it is not formed within 20 seconds; then nothing is left running.
+ */
+export async function startRedisCluster(options: { masters: number }): Promise<RedisCluster> {
+  const { masters } = options;
+  const servers: RedisServer[] = [];
+  const stop = async (): Promise<void> => {
+    await Promise.all(servers.map((server) => server.stop()));
+  };
+  try {
+    // One after another, so that two of them do not choose the same port.
+    for (let i = 0; i < masters; i++) servers.push(await startMaster());
+    await form(servers.map(({ port }) => port));
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  const ports = servers.map(({ port }) => port);
+  return { ports, urls: servers.map(({ url }) => url), servers, stop };
+}
+
+function startMaster(): Promise<RedisServer> {
+  const args = ['--cluster-enabled', 'yes', '--cluster-config-file', 'nodes.conf'];
+  return startRedisOn({ args: [...args, '--cluster-node-timeout', '2000'] }, () =>
+    freePortWithNeighbour(BUS_OFFSET),
+  );
+}
+
+async function form(ports: readonly number[]): Promise<void> {
+  const clients = ports.map((port) => new Redis(port, '127.0.0.1'));
+  try {
+    for (const [i, client] of clients.entries()) {
+      // Distinct epochs from the start: else the masters first have to settle a collision.
+      await client.cluster('SET-CONFIG-EPOCH', i + 1);
+      await client.cluster('ADDSLOTS', ...slotsOf(i, ports.length));
+    }
+    const [first] = clients;
+    for (const port of ports.slice(1)) await first?.cluster('MEET', '127.0.0.1', port);
+
+    const deadline = Date.now() + 20_000;
+    for (const client of clients) {
+      // Redis announces nothing here, so it has to be asked.
+      while (!(await isFormed(client, ports.length))) {
+        if (Date.now() > deadline) throw new Error('The Redis Cluster was not formed in 20 s');
+        await sleep(50);
+      }
+    }
+  } finally {
+    for (const client of clients) client.disconnect();
+  }
+}
+
+function slotsOf(index: number, masters: number): number[] {
+  const from = Math.ceil((index * SLOTS) / masters);
+  const to = Math.ceil(((index + 1) * SLOTS) / masters);
+  return Array.from({ length: to - from }, (_, i) => from + i);
+}
+
+async function isFormed(client: Redis, masters: number): Promise<boolean> {
+  const info = await client.cluster('INFO');
+  return info.includes('cluster_state:ok') && info.includes(`cluster_size:${masters}\r`);
+}

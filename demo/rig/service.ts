@@ -1,0 +1,110 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { setTimeout as after } from 'node:timers/promises';
+import { findBinary } from './binaries.js';
+import { OutputTail } from './output-tail.js';
+import { freePort } from './ports.js';
+
+export interface Service {
+  pid: number;
+  /** The last part of what it wrote to stdout and stderr. */
+  output: OutputTail;
+  /** Resolves when the process is gone. */
+  exited: Promise<void>;
+  kill: (signal: NodeJS.Signals) => void;
+  /** Kills it and resolves when it is gone. Repeating it is harmless. */
+  stop: () => Promise<void>;
+}
+
+/** The service ended before it was ready, or was not ready in time. The message carries what it wrote. */
+export class StartError extends Error {
+  override name = 'StartError';
+
+  constructor(
+    program: string,
+    what: string,
+    readonly output: string,
+  ) {
+    super(`${program} ${what}. It wrote:\n${output.trim() || '(nothing)'}`);
+  }
+
+  /** Someone else has the port, in the words of Redis or nginx. */
+  get isPortTaken(): boolean {
+    return /already in use|Failed listening on port/i.test(this.output);
+  }
+}
+
+let mortal: readonly string[] | undefined;
+
+/** What to put before a command so that it is killed when this process ends; nothing where that can't be had. */
+function diesWithParent(): readonly string[] {
+  const setpriv = findBinary('setpriv');
+  if (setpriv === undefined) return [];
+  const prefix = [setpriv, '--pdeathsig', 'KILL', '--'];
+  // Alpine's setpriv does not know the option.
+  const { status } = spawnSync(setpriv, [...prefix.slice(1), process.execPath, '--version']);
+  return status === 0 ? prefix : [];
+}
+
+/**
+ * Starts a program that serves until it is killed, and waits until `ready` matches a line of its output.
+ *
+ * The line is its own: a connection to the port would prove nothing when some other process was there first.
+ * The program dies with this process: on Linux the kernel sees to it (`setpriv`), elsewhere an exit listener does,
+ * which a signal that ends this process goes past.
+ * Throws `StartError` if the program ends early or is not ready within `timeoutMs`.
+ */
+export async function startService(
+  command: string,
+  args: readonly string[],
+  options: { ready: RegExp; cwd: string; timeoutMs?: number },
+): Promise<Service> {
+  const { ready, cwd, timeoutMs = 15_000 } = options;
+  mortal ??= diesWithParent();
+  const [program, ...rest] = [...mortal, command, ...args] as [string, ...string[]];
+
+  const child = spawn(program, rest, { cwd, stdio: ['ignore', 'pipe', 'pipe'] });
+  const output = new OutputTail(child.stdout, child.stderr);
+  const onParentExit = (): void => void child.kill('SIGKILL');
+  process.once('exit', onParentExit);
+  const exited = new Promise<void>((resolve) => {
+    // 'close' comes after the last output; 'error' alone if the program could not be started.
+    child.once('close', () => resolve());
+    child.once('error', () => resolve());
+  }).finally(() => process.off('exit', onParentExit));
+
+  const outcome = await Promise.race([
+    output.includes(ready).then(() => 'ready'),
+    exited.then(() => 'ended before it was ready'),
+    after(timeoutMs, undefined, { ref: false }).then(() => `was not ready within ${timeoutMs} ms`),
+  ]);
+  const stop = async (): Promise<void> => {
+    child.kill('SIGKILL');
+    await exited;
+  };
+  if (outcome !== 'ready' || child.pid === undefined) {
+    await stop();
+    throw new StartError(command, outcome, output.text);
+  }
+  return { pid: child.pid, output, exited, kill: (signal) => void child.kill(signal), stop };
+}
+
+/**
+ * Starts a service on the port that is wanted, or, if that is `undefined` or 0, on one that `choosePort` gives; a port
+ * that was snatched away in between costs another attempt, ten in all.
+ */
+export async function startOnPort<T>(
+  wanted: number | undefined,
+  start: (port: number) => Promise<T>,
+  choosePort: () => Promise<number> = freePort,
+): Promise<{ port: number; service: T }> {
+  if (wanted) return { port: wanted, service: await start(wanted) };
+  for (let attempt = 1; ; attempt++) {
+    const port = await choosePort();
+    try {
+      return { port, service: await start(port) };
+    } catch (error) {
+      const snatched = error instanceof StartError && error.isPortTaken;
+      if (!snatched || attempt === 10) throw error;
+    }
+  }
+}

@@ -1,0 +1,104 @@
+// Makes sure that the programs which tests and demo run beside Node are installed: redis-server and nginx.
+//
+//     node scripts/services.mjs [redis-server] [nginx]
+//
+// What is there already costs nothing and prints nothing. What is missing is installed with the system's package manager
+// where that is possible without a question; else it says what to install and ends with code 1. No service is started
+// by it: tests and demo start their own.
+import { spawnSync } from 'node:child_process';
+import { accessSync, constants } from 'node:fs';
+import { delimiter, join } from 'node:path';
+
+const known = ['redis-server', 'nginx'];
+const systemFolders = ['/usr/sbin', '/usr/local/sbin', '/sbin', '/opt/homebrew/bin'];
+
+/** Each is asked for in this order; `packages` gives the package where its name is not that of the program. */
+const managers = [
+  {
+    program: 'apt-get',
+    needsRoot: true,
+    packages: {},
+    // Debian starts a service when it is installed, unless this file says no.
+    script: (packages) => `
+      set -e
+      policy=/usr/sbin/policy-rc.d
+      if [ ! -e $policy ]; then
+        trap 'rm -f $policy' EXIT
+        printf '#!/bin/sh\\nexit 101\\n' > $policy
+        chmod +x $policy
+      fi
+      export DEBIAN_FRONTEND=noninteractive
+      apt-get update -q
+      apt-get install -q -y --no-install-recommends ${packages}`,
+  },
+  {
+    program: 'apk',
+    needsRoot: true,
+    packages: { 'redis-server': 'redis' },
+    script: (packages) => `apk add --no-cache ${packages}`,
+  },
+  {
+    program: 'dnf',
+    needsRoot: true,
+    packages: { 'redis-server': 'redis' },
+    script: (packages) => `dnf install -y ${packages}`,
+  },
+  {
+    program: 'brew',
+    needsRoot: false,
+    packages: { 'redis-server': 'redis' },
+    script: (packages) => `brew install ${packages}`,
+  },
+];
+
+function find(program) {
+  const folders = [...(process.env.PATH ?? '').split(delimiter), ...systemFolders];
+  return folders.map((folder) => join(folder, program)).find(isExecutable);
+}
+
+function isExecutable(path) {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Runs a shell script, as root if need be; `false` if that is not allowed or if it fails. Its output goes to stderr. */
+function run({ needsRoot, script }, packages) {
+  const shell = ['sh', '-c', script(packages)];
+  const becomesRoot = needsRoot && process.getuid?.() !== 0;
+  const [program, ...args] = becomesRoot ? ['sudo', '-n', ...shell] : shell;
+  const { status } = spawnSync(program, args, { stdio: ['ignore', 2, 2] });
+  return status === 0;
+}
+
+function main() {
+  const wanted = process.argv.length > 2 ? process.argv.slice(2) : known;
+  const unknown = wanted.filter((program) => !known.includes(program));
+  if (unknown.length > 0) {
+    console.error(`Unknown: ${unknown.join(', ')}. It installs ${known.join(' and ')}.`);
+    return 1;
+  }
+
+  const missing = wanted.filter((program) => find(program) === undefined);
+  if (missing.length === 0) return 0;
+
+  const manager = managers.find(({ program }) => find(program) !== undefined);
+  if (manager !== undefined) {
+    const packages = missing.map((program) => manager.packages[program] ?? program).join(' ');
+    console.error(`Not installed: ${missing.join(', ')}. Installing it with ${manager.program}.`);
+    if (run(manager, packages) && missing.every((program) => find(program) !== undefined)) return 0;
+  }
+  console.error(`
+Please install ${missing.join(' and ')}, for instance:
+  Debian, Ubuntu   sudo apt-get install redis-server nginx
+  Alpine           sudo apk add redis nginx
+  Fedora           sudo dnf install redis nginx
+  macOS            brew install redis nginx
+`);
+  return 1;
+}
+
+process.exitCode = main();
