@@ -48,6 +48,6 @@ async function newTransport(
     sessionIdGenerator: () => randomUUID(),
     onsessioninitialized: (id) => void transports.set(id, transport),
   });
-  await buildServer().connect(transport as Parameters<McpServer['connect']>[0]);
+  await buildServer().connect(transport);
   return transport;
 }

@@ -213,12 +213,8 @@ function backplaneOf({ redis, backplane, prefix }: AnynodeOptions): Backplane {
   return redisBackplane({ redis, ...(prefix !== undefined && { prefix }) });
 }
 
-function oneOf<K extends keyof AnynodeOptions>(
-  given: AnynodeOptions,
-  name: K,
-  values: AnynodeOptions[K][],
-): void {
-  const value = given[name];
+function oneOf(given: AnynodeOptions, name: keyof AnynodeOptions, values: unknown[]): void {
+  const value: unknown = given[name];
   if (value === undefined || values.includes(value)) return;
   const list = values.map((possible) => `'${String(possible)}'`).join(' or ');
   throw new TypeError(

@@ -1,18 +1,10 @@
-import type {
-  NodeMessage,
-  Operation,
-  OperationResult,
-  Position,
-  ReceiveOperation,
-  Route,
-  SessionRecord,
-} from '../backplane/backplane.js';
-import { jittered } from '../protocol/clock.js';
-import type { JsonRpcMessage, JsonRpcRequest, RequestId } from '../protocol/jsonrpc.js';
-import { isNotification, isRequest, isResponse } from '../protocol/jsonrpc.js';
-import { nodeOf } from './asks.js';
+import type { NodeMessage, Operation, Position, SessionRecord } from '../backplane/backplane.js';
+import type { JsonRpcMessage, JsonRpcRequest } from '../protocol/jsonrpc.js';
+import { isNotification, isRequest } from '../protocol/jsonrpc.js';
 import { Birth } from './birth.js';
 import { LiveSession } from './live.js';
+import { Pool } from './pool.js';
+import { isAnswer, isHere, isInitialized, receive } from './routing.js';
 import type { SessionNode } from './node.js';
 import type { DeliveryContext } from './replica.js';
 import type { AuthInfo } from './types.js';
@@ -34,23 +26,20 @@ export interface Opened {
 
 /** All sessions that this node has something to do with. */
 export class Sessions {
-  private readonly live = new Map<string, LiveSession>();
-  private cancelSweep: () => void = () => undefined;
-  private closed = false;
+  private readonly pool: Pool;
 
   constructor(private readonly node: SessionNode) {
-    this.scheduleSweep();
+    this.pool = new Pool(node);
   }
 
+  /** Sessions with a replica on this node. */
   get replicas(): number {
-    let count = 0;
-    for (const session of this.live.values()) if (session.hasReplica) count += 1;
-    return count;
+    return this.pool.replicas;
   }
 
   /** Ids of the sessions with running requests. */
   busy(): string[] {
-    return [...this.live.values()].filter(({ running }) => running > 0).map(({ id }) => id);
+    return this.pool.all().flatMap(({ id, running }) => (running > 0 ? id : []));
   }
 
   /**
@@ -80,7 +69,7 @@ export class Sessions {
       owner: undefined,
     };
     let positions: Position[] = [];
-    this.makeRoom();
+    this.pool.makeRoom();
     const context = { session: info, authInfo: session.authInfo };
     await live.beginWith(birth, context, delivery, async ({ answer }) => {
       if (answer === undefined || !('result' in answer)) throw new Refused(birth);
@@ -99,7 +88,7 @@ export class Sessions {
         throw new Error(`sessionIdGenerator returned an id that is in use: ${session.id}`);
       }
       positions = created;
-      this.live.set(session.id, live);
+      this.pool.add(live);
     });
     return { birth, positions };
   }
@@ -110,7 +99,7 @@ export class Sessions {
     stream: { name: string; token: string },
     authInfo: AuthInfo | undefined,
   ): Promise<Opened | 'gone' | 'duplicate'> {
-    const live = this.of(sessionId);
+    const live = this.pool.of(sessionId);
     const unpin = live.pin();
     try {
       const requests = messages.filter(isRequest);
@@ -135,7 +124,7 @@ export class Sessions {
       if (opened?.status === 'denied') return this.lost(live, unpin);
       if (opened?.status !== 'opened') {
         unpin();
-        this.forgetIfEmpty(live);
+        this.pool.dropIfEmpty(live);
         return 'duplicate';
       }
       if (reply.record !== undefined) live.followedBy = reply.followedBy;
@@ -151,7 +140,7 @@ export class Sessions {
       };
     } catch (error) {
       unpin();
-      this.forgetIfEmpty(live);
+      this.pool.dropIfEmpty(live);
       throw error;
     }
   }
@@ -185,7 +174,7 @@ export class Sessions {
     { sessionId, principal, messages }: Inbound,
     context: DeliveryContext,
   ): Promise<'received' | 'gone'> {
-    const live = this.of(sessionId);
+    const live = this.pool.of(sessionId);
     const unpin = live.pin();
     try {
       const { revision } = live;
@@ -200,7 +189,7 @@ export class Sessions {
       if (!needsReplica) {
         for (const message of concerned) this.deliver(sessionId, message, context);
         unpin();
-        this.forgetIfEmpty(live);
+        this.pool.dropIfEmpty(live);
         return 'received';
       }
       if (reply.record !== undefined) live.followedBy = reply.followedBy;
@@ -213,7 +202,7 @@ export class Sessions {
       return 'received';
     } catch (error) {
       unpin();
-      this.forgetIfEmpty(live);
+      this.pool.dropIfEmpty(live);
       throw error;
     }
   }
@@ -239,7 +228,7 @@ export class Sessions {
     record: SessionRecord | undefined,
     authInfo: AuthInfo | undefined,
   ): Promise<void> {
-    if (!live.hasReplica) this.makeRoom();
+    if (!live.hasReplica) this.pool.makeRoom();
     await live.prepare(record, authInfo);
   }
 
@@ -250,7 +239,7 @@ export class Sessions {
     context: DeliveryContext | undefined,
   ): void {
     if (!isAnswer(message)) {
-      this.live.get(sessionId)?.deliver(message, context);
+      this.pool.get(sessionId)?.deliver(message, context);
       return;
     }
     const id = isNotification(message) ? message.params?.progressToken : message.id;
@@ -266,7 +255,7 @@ export class Sessions {
       case 'shape': {
         const { sessionId, revision, message: text } = message;
         const shaped = text === undefined ? undefined : (JSON.parse(text) as JsonRpcMessage);
-        this.live
+        this.pool
           .get(sessionId)
           ?.reshaped(revision, shaped)
           .catch((error: unknown) => {
@@ -275,7 +264,7 @@ export class Sessions {
         break;
       }
       case 'followed': {
-        const live = this.live.get(message.sessionId);
+        const live = this.pool.get(message.sessionId);
         if (live !== undefined) live.followedBy = message.by;
         break;
       }
@@ -290,90 +279,18 @@ export class Sessions {
   /** The session has ended: nothing of it stays on this node. */
   end(sessionId: string): void {
     this.node.followers.endSession(sessionId, 'gone');
-    const live = this.live.get(sessionId);
-    this.live.delete(sessionId);
-    void live?.end();
+    void this.pool.remove(sessionId)?.end();
   }
 
-  async close(): Promise<void> {
-    this.closed = true;
-    this.cancelSweep();
-    const sessions = [...this.live.values()];
-    for (const session of sessions) this.evict(session);
-    await Promise.all(sessions.map((session) => session.end()));
-  }
-
-  private of(sessionId: string): LiveSession {
-    const live = this.live.get(sessionId) ?? new LiveSession(sessionId, this.node);
-    // To the end: the map is in the order of use, for `makeRoom`.
-    this.live.delete(sessionId);
-    this.live.set(sessionId, live);
-    return live;
+  /** Discards all replicas. What still runs ends without an answer. */
+  close(): Promise<void> {
+    return this.pool.close();
   }
 
   private lost(live: LiveSession, unpin: () => void): 'gone' {
     unpin();
-    this.forgetIfEmpty(live);
+    this.pool.dropIfEmpty(live);
     return 'gone';
-  }
-
-  private forgetIfEmpty(live: LiveSession): void {
-    if (!live.hasReplica && live.idle && this.live.get(live.id) === live) this.live.delete(live.id);
-  }
-
-  private scheduleSweep(): void {
-    const every = jittered(Math.max(this.node.replicaIdleMs / 4, 250));
-    this.cancelSweep = this.node.clock.after(every, () => {
-      this.sweep()
-        .catch((error: unknown) => {
-          this.node.logger.warn(`mcp-anynode: idle replicas stay for now: ${String(error)}`);
-        })
-        .finally(() => {
-          if (!this.closed) this.scheduleSweep();
-        });
-    });
-  }
-
-  /** Discards replicas that nobody has used for `replicaIdleMs`. */
-  private async sweep(): Promise<void> {
-    const deadline = this.node.clock.now() - this.node.replicaIdleMs;
-    const idle = [...this.live.values()].filter(
-      (live) => live.idle && live.lastUsedAt <= deadline && !this.isFollowedHere(live.id),
-    );
-    const followers = new Set(idle.flatMap(({ followedBy }) => followedBy ?? []));
-    followers.delete(this.node.nodeId);
-    const alive =
-      followers.size === 0 ? followers : await this.node.membership.alive([...followers]);
-    for (const live of idle) {
-      // An open stream on another node keeps it too: the server may have something to say by itself.
-      const followed = live.followedBy !== undefined && alive.has(live.followedBy);
-      if (!followed && live.idle) this.evict(live);
-    }
-  }
-
-  private isFollowedHere(sessionId: string): boolean {
-    return this.node.followers.ofSession(sessionId).length > 0;
-  }
-
-  /** Before another replica is built: the one that was idle for longest gives way, where there are too many. */
-  private makeRoom(): void {
-    if (this.live.size < this.node.maxReplicas) return;
-    for (const live of this.live.values()) {
-      if (!live.idle || !live.hasReplica) continue;
-      this.evict(live);
-      return;
-    }
-    if (this.replicas >= this.node.maxReplicas) {
-      this.node.logger.warn('mcp-anynode: more replicas are busy than maxReplicas allows');
-    }
-  }
-
-  private evict(live: LiveSession): void {
-    if (this.live.get(live.id) === live) this.live.delete(live.id);
-    if (live.hasReplica) {
-      this.node.lanes.append(live.id, [{ type: 'forget' }], true).catch(() => undefined); // closed
-    }
-    void live.end();
   }
 }
 
@@ -382,54 +299,6 @@ export class Refused extends Error {
   constructor(readonly birth: Birth) {
     super('The server refused to initialize');
   }
-}
-
-function receive(
-  message: JsonRpcMessage,
-  principal: string,
-  revision: number | undefined,
-): ReceiveOperation {
-  const route = routeOf(message);
-  return { type: 'receive', principal, message: JSON.stringify(message), route, revision };
-}
-
-function routeOf(message: JsonRpcMessage): Route {
-  if (isResponse(message)) return toNode(nodeOf(message.id));
-  if (!isNotification(message)) return { to: 'here' };
-  switch (message.method) {
-    case 'notifications/progress':
-      return toNode(nodeOf(message.params?.progressToken));
-    case 'notifications/cancelled':
-      return {
-        to: 'executor',
-        request: JSON.stringify((message.params?.requestId ?? null) as RequestId | null),
-      };
-    case 'notifications/roots/list_changed':
-      return { to: 'replicas' };
-    case 'notifications/initialized':
-      return { to: 'initialized' };
-    default:
-      return { to: 'here' };
-  }
-}
-
-function toNode(nodeId: string | undefined): Route {
-  return nodeId === undefined ? { to: 'nobody' } : { to: 'node', nodeId };
-}
-
-function isHere(result: OperationResult | undefined): boolean {
-  return result?.status === 'received' && result.here;
-}
-
-/** For whoever asked the client something, and for no one else. */
-function isAnswer(message: JsonRpcMessage): boolean {
-  return (
-    isResponse(message) || (isNotification(message) && message.method === 'notifications/progress')
-  );
-}
-
-function isInitialized(message: JsonRpcMessage): boolean {
-  return isNotification(message) && message.method === 'notifications/initialized';
 }
 
 /** What a commit said of the session. */

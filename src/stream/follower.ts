@@ -145,7 +145,7 @@ export class Follower {
       this.showKept();
       // Ended or waiting since, by what was shown; `state` may have changed under us.
       if ((this.state as string) !== 'reading') return;
-      if (page.more || this.behind || this.kept.size > 0) continue;
+      if (page.more || this.isBehind()) continue;
       if (!page.open) {
         // No more will come, and no end was recorded: the stream was given up.
         this.end('complete');
@@ -154,6 +154,10 @@ export class Follower {
       this.state = 'live';
       return;
     }
+  }
+
+  private isBehind(): boolean {
+    return this.behind || this.kept.size > 0;
   }
 
   /** `false`: no further. */

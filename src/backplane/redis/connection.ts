@@ -39,6 +39,7 @@ export function keyPrefixOf(client: Redis | Cluster): string {
 export class CommandConnection {
   private readonly client: Client;
   private lastError: Error | undefined;
+  private closed = false;
   /** Calls that wait for a connection. They share one listener: an outage must cost no memory per call. */
   private readonly waiting = new Set<() => void>();
 
@@ -91,10 +92,10 @@ export class CommandConnection {
     });
     try {
       for (let attempts = 0; ; attempts += 1) {
+        if (this.closed || this.client.status === 'end') {
+          throw new AnynodeError('closed', 'The connection is closed');
+        }
         if (this.client.status !== 'ready') {
-          if (this.client.status === 'end') {
-            throw new AnynodeError('closed', 'The connection is closed');
-          }
           const ready = new Promise<void>((resolve) => {
             this.waiting.add(resolve);
             stopWaiting = () => this.waiting.delete(resolve);
@@ -125,7 +126,9 @@ export class CommandConnection {
   }
 
   close(): void {
+    this.closed = true;
     this.client.disconnect();
+    this.wake();
   }
 }
 

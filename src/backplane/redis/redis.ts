@@ -82,6 +82,7 @@ class RedisMembership implements Membership {
   }
 
   async ready(): Promise<void> {
+    if (this.left) await this.whenLeft;
     await Promise.race([this.lease.held(), this.whenLeft]);
   }
 
@@ -131,7 +132,7 @@ class RedisMembership implements Membership {
     await this.connection.run((client) => client.zadd(sessions, 0, sessionId));
     void this.connection
       .run(async (client) => {
-        const some = (await client.zrandmember(sessions, 3)) as unknown as string[];
+        const some = await client.zrandmember(sessions, 3);
         for (const id of some) {
           if ((await client.exists(this.names.record(id))) === 0) await client.zrem(sessions, id);
         }

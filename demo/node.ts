@@ -1,0 +1,63 @@
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import express from 'express';
+import { anynode } from '../src/index.js';
+import { bare } from './bare.js';
+import { buildEverythingServer } from './everything/server.js';
+import { serveParent } from './rig/child.js';
+
+/**
+ * One node: a process with `/mcp` and `/health`.
+ *
+ *     PORT=3001 REDIS_URL=redis://127.0.0.1:6379 npx tsx demo/node.ts
+ *
+ * PORT 0, the default, takes a free one. HOST is the address to listen on; 127.0.0.1. Without REDIS_URL it is a node
+ * of its own. BARE=1 serves the plain SDK transport instead, under NODE_NAME.
+ */
+const {
+  PORT = '0',
+  HOST = '127.0.0.1',
+  REDIS_URL,
+  BARE,
+  NODE_NAME = `pid-${process.pid}`,
+} = process.env;
+
+/** Soon enough to see a stream resumed in mid-call. */
+const retryMs = 100;
+
+const app = express();
+const mcp =
+  BARE === '1'
+    ? undefined
+    : anynode({
+        server: buildEverythingServer,
+        retryMs,
+        ...(REDIS_URL !== undefined && { redis: REDIS_URL }),
+      });
+app.use(
+  '/mcp',
+  mcp ?? bare({ server: buildEverythingServer, name: NODE_NAME, eventStore: true, retryMs }),
+);
+app.get('/health', (_req, res) => {
+  const health = mcp?.health() ?? { status: 'ready', nodeId: NODE_NAME };
+  res.status(health.status === 'ready' ? 200 : 503).json({ name: NODE_NAME, ...health });
+});
+
+const server = app.listen(Number(PORT), HOST);
+await once(server, 'listening');
+await mcp?.ready();
+const { port } = server.address() as AddressInfo;
+const nodeId = mcp?.nodeId ?? NODE_NAME;
+console.log(`${NODE_NAME}: http://${HOST}:${port}/mcp (node ${nodeId})`);
+
+serveParent({ port, nodeId });
+
+process.once('SIGTERM', () => {
+  void (async () => {
+    // First the sessions' streams, which other nodes take over; then what is left of connections.
+    await mcp?.close();
+    server.close();
+    server.closeAllConnections();
+    process.exit(0);
+  })();
+});

@@ -1,0 +1,114 @@
+import { jittered } from '../protocol/clock.js';
+import { LiveSession } from './live.js';
+import type { SessionNode } from './node.js';
+
+/** The sessions that are live on this node, least recently used first. Those that nobody uses give way. */
+export class Pool {
+  private readonly live = new Map<string, LiveSession>();
+  private cancelSweep: () => void = () => undefined;
+  private closed = false;
+
+  constructor(private readonly node: SessionNode) {
+    this.scheduleSweep();
+  }
+
+  get replicas(): number {
+    let count = 0;
+    for (const session of this.live.values()) if (session.hasReplica) count += 1;
+    return count;
+  }
+
+  all(): LiveSession[] {
+    return [...this.live.values()];
+  }
+
+  get(sessionId: string): LiveSession | undefined {
+    return this.live.get(sessionId);
+  }
+
+  /** For use: it is there afterwards, and the most recently used. Whether there is such a session is not known yet. */
+  of(sessionId: string): LiveSession {
+    const live = this.live.get(sessionId) ?? new LiveSession(sessionId, this.node);
+    this.live.delete(sessionId);
+    this.live.set(sessionId, live);
+    return live;
+  }
+
+  add(live: LiveSession): void {
+    this.live.set(live.id, live);
+  }
+
+  remove(sessionId: string): LiveSession | undefined {
+    const live = this.live.get(sessionId);
+    this.live.delete(sessionId);
+    return live;
+  }
+
+  /** After use: nothing is kept of a session that has no replica here. */
+  dropIfEmpty(live: LiveSession): void {
+    if (!live.hasReplica && live.idle && this.live.get(live.id) === live) this.live.delete(live.id);
+  }
+
+  /** Before another replica is built: the one that was idle for longest gives way, where there are too many. */
+  makeRoom(): void {
+    if (this.live.size < this.node.maxReplicas) return;
+    for (const live of this.live.values()) {
+      if (!live.idle || !live.hasReplica) continue;
+      this.evict(live);
+      return;
+    }
+    if (this.replicas >= this.node.maxReplicas) {
+      this.node.logger.warn('mcp-anynode: more replicas are busy than maxReplicas allows');
+    }
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+    this.cancelSweep();
+    const sessions = this.all();
+    for (const session of sessions) this.evict(session);
+    await Promise.all(sessions.map((session) => session.end()));
+  }
+
+  private scheduleSweep(): void {
+    const every = jittered(Math.max(this.node.replicaIdleMs / 4, 250));
+    this.cancelSweep = this.node.clock.after(every, () => {
+      this.sweep()
+        .catch((error: unknown) => {
+          this.node.logger.warn(`mcp-anynode: idle replicas stay for now: ${String(error)}`);
+        })
+        .finally(() => {
+          if (!this.closed) this.scheduleSweep();
+        });
+    });
+  }
+
+  /** Discards replicas that nobody has used for `replicaIdleMs`. */
+  private async sweep(): Promise<void> {
+    const deadline = this.node.clock.now() - this.node.replicaIdleMs;
+    const idle = this.all().filter((live) => this.isIdleSince(live, deadline));
+    const followers = new Set(idle.flatMap(({ followedBy }) => followedBy ?? []));
+    followers.delete(this.node.nodeId);
+    const alive =
+      followers.size === 0 ? followers : await this.node.membership.alive([...followers]);
+    for (const live of idle) {
+      // An open stream on another node keeps it too: the server may have something to say by itself.
+      if (live.followedBy !== undefined && alive.has(live.followedBy)) continue;
+      // It may have been used, followed or ended while we asked.
+      if (this.isIdleSince(live, deadline) && this.live.get(live.id) === live) this.evict(live);
+    }
+  }
+
+  private isIdleSince(live: LiveSession, deadline: number): boolean {
+    const followedHere = this.node.followers.ofSession(live.id).length > 0;
+    return live.idle && live.lastUsedAt <= deadline && !followedHere;
+  }
+
+  private evict(live: LiveSession): void {
+    if (this.live.get(live.id) === live) this.live.delete(live.id);
+    if (live.hasReplica) {
+      this.node.lanes.append(live.id, [{ type: 'forget' }], true).catch(() => undefined); // closed
+    }
+    void live.end();
+  }
+}

@@ -1,0 +1,69 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startNginx } from '../../demo/rig/nginx.js';
+import { startNode } from '../../demo/rig/processes.js';
+import { startRedis } from '../../demo/rig/redis.js';
+import { complaints, installSuite, runSuite, successes } from '../conformance/suite.js';
+
+const script = new URL('../../demo/node.ts', import.meta.url);
+
+/** What the plain SDK transport gives on one node, which is all there is to reach. */
+const revisions = [
+  { specVersion: '2025-06-18', scenarios: 27, checks: 56 },
+  { specVersion: '2025-11-25', scenarios: 33, checks: 84 },
+];
+
+/** Started once for the file, stopped in reverse. */
+const open: { stop: () => Promise<unknown> }[] = [];
+const urls = { bare: '', one: '', two: '' };
+
+async function started<T extends { stop: () => Promise<unknown> }>(
+  starting: Promise<T>,
+): Promise<T> {
+  const service = await starting;
+  open.push(service);
+  return service;
+}
+
+beforeAll(async () => {
+  await installSuite();
+  const redis = await started(startRedis());
+  const bare = await started(startNode({ script, env: { BARE: '1' } }));
+  const env = { REDIS_URL: redis.url };
+  const first = await started(startNode({ script, env }));
+  const second = await started(startNode({ script, env }));
+  const nginx = await started(startNginx({ upstreams: [first.port, second.port] }));
+  urls.bare = `${bare.url}/mcp`;
+  urls.one = `${first.url}/mcp`;
+  urls.two = `${nginx.url}/mcp`;
+}, 300_000);
+
+afterAll(async () => {
+  for (const service of open.reverse()) await service.stop();
+}, 60_000);
+
+describe.each(revisions)(
+  'the official conformance suite, every scenario of $specVersion',
+  ({ specVersion, scenarios, checks }) => {
+    it.each([
+      ['the plain SDK transport, for reference', 'bare'],
+      ['one node', 'one'],
+      ['two nodes behind round robin', 'two'],
+    ] as const)(
+      '%s',
+      async (_name, where) => {
+        const result = await runSuite(urls[where], specVersion);
+        expect(complaints(result)).toEqual([]);
+
+        const made = successes(result);
+        expect(Object.keys(made)).toHaveLength(scenarios);
+        expect(Object.values(made).flat()).toHaveLength(checks);
+        // A scenario whose only check is that the messages were well formed has seen nothing of its own subject.
+        const vacuous = Object.entries(made).filter(([, ids]) =>
+          ids.every((id) => id === 'wire-schema-valid'),
+        );
+        expect(vacuous).toEqual([]);
+      },
+      60_000,
+    );
+  },
+);

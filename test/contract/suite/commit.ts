@@ -1,0 +1,264 @@
+import { describe, expect, it } from 'vitest';
+import { LOG_START, STANDALONE } from '../../../src/backplane/backplane.js';
+import { append, appended, BEGINNING, open, receive, useRig, type OpenStore } from './rig.js';
+
+export function describeCommits(openStore: OpenStore): void {
+  describe('a call', () => {
+    const rig = useRig(openStore);
+
+    it('is stored, answered and over', async () => {
+      const { a, b } = rig;
+      const id = await a.create();
+      const [opened] = await b.run(id, open('p', ['1'], { token: 'post' }));
+      expect(opened).toEqual({
+        status: 'opened',
+        position: { n: 0, logId: expect.stringMatching(/^\d+-\d+$/) as string },
+      });
+      const progress = await b.say(id, 'p', 'progress');
+      const answer = await b.say(id, 'p', 'answer', { ends: '1' });
+
+      expect(progress).toMatchObject({ position: { n: 1 }, token: 'post', ended: false });
+      expect(answer).toMatchObject({ position: { n: 2 }, token: 'post', ended: true });
+      expect(await a.read(id, 'p')).toMatchObject({
+        open: false,
+        events: [
+          { position: progress.position, message: 'progress', end: false },
+          { position: answer.position, message: 'answer', end: true },
+        ],
+      });
+    });
+
+    it('may be a batch, which is over with its last answer', async () => {
+      const { a } = rig;
+      const id = await a.create();
+      await a.run(id, open('p', ['1', '"two"', '3'], { messages: ['m1', 'm2', 'm3'] }));
+      const ends = await a.run(
+        id,
+        append('p', 'b', { ends: '"two"' }),
+        append('p', 'a', { ends: '1' }),
+        append('p', 'c', { ends: '3' }),
+      );
+      expect(ends.map((result) => appended(result).ended)).toEqual([false, false, true]);
+      expect(await a.membership.history(id, LOG_START, 100)).toHaveLength(8);
+    });
+
+    // A request that ends without an answer (cancelled): its stream ends all the same, or its client waits for ever.
+    it('may end without an answer', async () => {
+      const { a, b } = rig;
+      const id = await a.create();
+      await a.run(id, open('p', ['0']));
+      expect(await a.run(id, append('p', undefined, { ends: '0' }))).toMatchObject([
+        { status: 'appended', ended: true },
+      ]);
+      const { events } = await b.read(id, 'p');
+      expect(events).toMatchObject([{ message: undefined, end: true }]);
+    });
+
+    // The SDK's server would answer one of two requests of the same id into the stream of the other.
+    it('is refused when its id is in use, on any node, and takes no other with it', async () => {
+      const { a, b } = rig;
+      const id = await a.create();
+      await a.run(id, open('p', ['7']));
+      expect(await b.run(id, open('q', ['8', '7']), open('r', ['9']))).toMatchObject([
+        { status: 'duplicate' },
+        { status: 'opened' },
+      ]);
+      expect(await b.run(id, open('s', ['8']))).toMatchObject([{ status: 'opened' }]);
+      // 7 and "7" are two ids.
+      expect(await b.run(id, open('t', ['"7"']))).toMatchObject([{ status: 'opened' }]);
+      await a.say(id, 'p', 'answer', { ends: '7' });
+      expect(await b.run(id, open('u', ['7']))).toMatchObject([{ status: 'opened' }]);
+    });
+
+    // A request ends exactly once: a late answer, or one from a node that does not run it, is dropped.
+    it('is answered only once, and only by the node that runs it', async () => {
+      const { a, b } = rig;
+      const id = await a.create();
+      await a.run(id, open('p', ['1', '2']), open('q', ['3']));
+      expect(await b.run(id, append('p', 'forged', { ends: '1' }), append('p', 'forged'))).toEqual([
+        { status: 'dropped' },
+        { status: 'dropped' },
+      ]);
+      // Not with the id of another stream's request either.
+      expect(await a.run(id, append('p', 'x', { ends: '3' }))).toEqual([{ status: 'dropped' }]);
+      await a.say(id, 'p', 'answer', { ends: '1' });
+      expect(await a.run(id, append('p', 'again', { ends: '1' }))).toEqual([{ status: 'dropped' }]);
+      await a.say(id, 'p', 'answer 2', { ends: '2' });
+      expect(await a.run(id, append('p', 'late'))).toEqual([{ status: 'dropped' }]);
+      expect(await a.texts(id, 'p')).toEqual(['answer', 'answer 2']);
+    });
+
+    // Its client went before it began: a stream without anyone to end it would block its request ids for ever.
+    it('can be abandoned by its own node, which frees its ids', async () => {
+      const { a, b } = rig;
+      const id = await a.create();
+      await a.run(id, open('p', ['1']));
+      await b.run(id, { type: 'abandon', stream: 'p', requests: ['1'] });
+      expect(await b.run(id, open('q', ['1']))).toEqual([{ status: 'duplicate' }]);
+      await a.run(id, { type: 'abandon', stream: 'p', requests: ['1'] });
+      expect(await b.run(id, open('q', ['1']))).toMatchObject([{ status: 'opened' }]);
+      expect(await a.run(id, append('p', 'late'))).toEqual([{ status: 'dropped' }]);
+      expect((await a.read(id, 'p')).open).toBe(false);
+    });
+
+    it('remembers in the same step what it changed', async () => {
+      const { a, b } = rig;
+      const id = await a.create();
+      await a.run(id, open('p', ['1', '2', '3']));
+      await a.run(
+        id,
+        append('p', '{}', { ends: '1', effect: { type: 'level', value: 'debug' } }),
+        append('p', '{}', { ends: '2', effect: { type: 'subscribe', value: 'file:///x' } }),
+      );
+      expect(await b.membership.load(id)).toMatchObject({
+        revision: 3,
+        logLevel: 'debug',
+        subscriptions: ['file:///x'],
+      });
+      // Nothing is remembered of an answer that was not stored.
+      const effect = { type: 'level', value: 'error' } as const;
+      expect(await b.run(id, append('p', '{}', { ends: '3', effect }))).toEqual([
+        { status: 'dropped' },
+      ]);
+      const unsubscribe = { type: 'unsubscribe', value: 'file:///x' } as const;
+      await a.run(id, append('p', '{}', { ends: '3', effect: unsubscribe }));
+      expect(await b.membership.load(id)).toMatchObject({
+        revision: 4,
+        logLevel: 'debug',
+        subscriptions: [],
+      });
+    });
+  });
+
+  describe('a message from the client', () => {
+    const rig = useRig(openStore);
+
+    // The answer may be POSTed to any node; the id of the request names the one that asked.
+    it('reaches the node that it names, and no other', async () => {
+      const { a, b, c } = rig;
+      const id = await a.create();
+      const toC = receive({ to: 'node', nodeId: c.id }, 'answer');
+      expect(await b.run(id, toC)).toEqual([{ status: 'received', here: false }]);
+      expect(await c.next('deliver')).toEqual({
+        type: 'deliver',
+        sessionId: id,
+        message: 'answer',
+      });
+      expect(await c.run(id, toC)).toEqual([{ status: 'received', here: true }]);
+      expect(await a.drain(b, id)).toEqual([]);
+      expect(await c.drain(b, id)).toEqual([]);
+    });
+
+    // A cancel that is acknowledged and dropped: the handler runs on. Id 0 is a request as any other.
+    it('reaches the node that runs a request, also request 0', async () => {
+      const { a, b } = rig;
+      const id = await a.create();
+      const cancel = receive({ to: 'executor', request: '0' }, 'cancel 0');
+      await a.run(id, open('p', ['0']));
+      expect(await b.run(id, cancel)).toEqual([{ status: 'received', here: false }]);
+      expect((await a.next('deliver')).message).toBe('cancel 0');
+      expect(await a.run(id, cancel)).toEqual([{ status: 'received', here: true }]);
+      await a.say(id, 'p', 'answer', { ends: '0' });
+      expect(await a.run(id, cancel)).toEqual([{ status: 'received', here: false }]);
+      expect(await b.run(id, cancel)).toEqual([{ status: 'received', here: false }]);
+      expect(await a.drain(b, id)).toEqual([]);
+    });
+
+    it('for nobody is stored, and that is all', async () => {
+      const { a, b } = rig;
+      const id = await a.create();
+      expect(await b.run(id, receive({ to: 'nobody' }, 'whose?'))).toEqual([
+        { status: 'received', here: false },
+      ]);
+      expect(await a.drain(b, id)).toEqual([]);
+      expect(await a.membership.history(id, LOG_START, 3)).toMatchObject([
+        {},
+        {},
+        { direction: 'in', message: 'whose?' },
+      ]);
+    });
+  });
+
+  describe('a message from the server', () => {
+    const rig = useRig(openStore);
+
+    it('is shown to the connection that holds its stream, on whichever node', async () => {
+      const { a, b, c } = rig;
+      const id = await a.create();
+      await b.hold(id, STANDALONE, { token: 'get' });
+      const { position, token } = await a.say(id, STANDALONE, 'hello', { asks: true });
+      expect(token).toBeUndefined();
+      expect(await b.next('event')).toEqual({
+        type: 'event',
+        sessionId: id,
+        stream: STANDALONE,
+        token: 'get',
+        inline: true,
+        event: { position, message: 'hello', end: false, asker: a.id },
+      });
+      // The holder itself is told in the reply: no bus hop.
+      expect((await b.say(id, STANDALONE, 'mine')).token).toBe('get');
+      expect(await b.drain(a, id)).toEqual([]);
+      expect(await c.drain(a, id)).toEqual([]);
+    });
+
+    it('without a text tells the holder that the stream has ended', async () => {
+      const { a, b } = rig;
+      const id = await a.create();
+      await a.run(id, open('p', ['1']));
+      await b.hold(id, 'p', { cursor: BEGINNING, token: 'resumed' });
+      await a.run(id, append('p', undefined, { ends: '1' }));
+      expect((await b.next('event')).event).toMatchObject({ message: undefined, end: true });
+    });
+
+    // Held calls, answers and notifications of one session travel in one step, and in their order.
+    it('keeps its place among those of the same commit', async () => {
+      const { a, b } = rig;
+      const id = await a.create();
+      await b.hold(id, STANDALONE);
+      const many = Array.from({ length: 50 }, (_, at) => append(STANDALONE, `m${at}`));
+      await a.run(id, ...many);
+      const told = await b.drain(a, id);
+      expect(told.map((m) => m.type === 'event' && m.event.position.n)).toEqual(
+        many.map((_, at) => at + 1),
+      );
+      expect(await b.texts(id, STANDALONE)).toEqual(many.map(({ message }) => message));
+    });
+
+    // A megabyte through the bus would be paid by every subscriber of that server: it may be read from the log.
+    it('that is big arrives, with its wake-up or from the log', async () => {
+      const { a, b } = rig;
+      const id = await a.create();
+      const big = 'x'.repeat(300_000);
+      await b.hold(id, STANDALONE);
+      await a.say(id, STANDALONE, big);
+      const { event, inline } = await b.next('event');
+      expect(inline ? event.message : (await b.texts(id, STANDALONE))[0]).toBe(big);
+    });
+
+    it('never goes to a stream of another session', async () => {
+      const { a, b, c } = rig;
+      const [one, two] = await Promise.all([a.create(), a.create()]);
+      await b.hold(one, STANDALONE);
+      await c.hold(two, STANDALONE);
+      await a.run(one, open('p', ['1']));
+      await a.say(one, STANDALONE, 'for one');
+      await a.say(two, STANDALONE, 'for two');
+
+      expect((await b.next('event')).event.message).toBe('for one');
+      expect((await c.next('event')).event.message).toBe('for two');
+      expect(await b.drain(a, one)).toEqual([]);
+      expect(await c.drain(a, two)).toEqual([]);
+      expect(await b.texts(two, STANDALONE)).toEqual(['for two']);
+      // Neither its streams nor the ids of its requests exist for the other.
+      expect(await a.run(two, append('p', 'astray'))).toEqual([{ status: 'dropped' }]);
+      expect(await a.run(two, append('p', 'astray', { ends: '1' }))).toEqual([
+        { status: 'dropped' },
+      ]);
+      expect(await b.run(two, open('q', ['1']))).toMatchObject([{ status: 'opened' }]);
+      // A cursor is looked up in the log of its own session only.
+      const { position } = await a.say(one, 'p', 'of one', { ends: '1' });
+      expect(await c.attach(two, 'p', { cursor: position })).toEqual({ status: 'unknown' });
+    });
+  });
+}

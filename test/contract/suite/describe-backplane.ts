@@ -1,0 +1,31 @@
+import { describe } from 'vitest';
+import { describeCommits } from './commit.js';
+import { describeEnds } from './ends.js';
+import { describeHolders } from './holders.js';
+import { describeLeases } from './leases.js';
+import { describeNotify } from './notify.js';
+import { describeRepeats } from './repeats.js';
+import { describeReplicas } from './replicas.js';
+import type { OpenStore } from './rig.js';
+import { describeSessions } from './sessions.js';
+import { describeState } from './state.js';
+import { describeStreams } from './streams.js';
+
+/**
+ * What every backplane has to do, as tests. `openStore` gives a store that no other test uses; each test puts two or
+ * more nodes on it.
+ */
+export function describeBackplane(name: string, openStore: OpenStore): void {
+  describe(name, () => {
+    describeSessions(openStore);
+    describeCommits(openStore);
+    describeRepeats(openStore);
+    describeStreams(openStore);
+    describeHolders(openStore);
+    describeReplicas(openStore);
+    describeState(openStore);
+    describeNotify(openStore);
+    describeLeases(openStore);
+    describeEnds(openStore);
+  });
+}

@@ -1,0 +1,127 @@
+import { describe, expect, it } from 'vitest';
+import { LOG_START, STANDALONE } from '../../../src/backplane/backplane.js';
+import {
+  ALICE,
+  append,
+  BEGINNING,
+  detach,
+  eventually,
+  open,
+  receive,
+  useRig,
+  type OpenStore,
+  type TestNode,
+} from './rig.js';
+
+export function describeEnds(openStore: OpenStore): void {
+  describe('the end of a session', () => {
+    const rig = useRig(openStore);
+
+    /** Everything that a node may still be about to do when its session ends. */
+    async function lateWrites(node: TestNode, id: string) {
+      return [
+        await node.commit(id, append('p', 'late', { ends: '1' })),
+        await node.commit(id, append(STANDALONE, 'late')),
+        await node.commit(id, open('q', ['2'])),
+        await node.commit(id, receive({ to: 'initialized' })),
+        await node.commit(id, detach(STANDALONE, 't1'), { type: 'forget' }),
+        await node.commit(id, { type: 'abandon', stream: 'p', requests: ['1'] }),
+        await node.attach(id, STANDALONE),
+        await node.membership.storeState(id, '1', undefined).then((status) => ({ status })),
+        ...(await node.membership.touch([
+          { sessionId: id, streams: [{ stream: STANDALONE, token: 't1', position: BEGINNING }] },
+        ])),
+        await node.membership.read({
+          sessionId: id,
+          stream: STANDALONE,
+          after: BEGINNING,
+          maxBytes: 1,
+        }),
+      ].map(({ status }) => status);
+    }
+
+    async function expectNothingLeft(node: TestNode, id: string) {
+      expect(await node.membership.load(id)).toBeUndefined();
+      expect(await node.membership.loadState(id)).toBeUndefined();
+      expect(await node.membership.history(id, LOG_START, 10)).toEqual([]);
+      expect((await node.membership.list(undefined, 10)).ids).not.toContain(id);
+    }
+
+    // DELETE on a node without the session answers 200 and does nothing: the others serve it on.
+    it('is heard by every node that has something of it', async () => {
+      const { a, b, c } = rig;
+      const d = await rig.join();
+      const id = await a.create();
+      await b.run(id, open('p', ['1'], { revision: 1 }));
+      await c.hold(id, STANDALONE);
+      expect(await d.membership.remove(id, ALICE)).toBe(true);
+      const gone = { type: 'gone', sessionId: id };
+      for (const node of [a, b, c]) expect(await node.next('gone')).toEqual(gone);
+      expect(await d.membership.remove(id, ALICE)).toBe(false);
+    });
+
+    // A touch or a late answer after DELETE that creates the session again: it was acknowledged as ended.
+    it('by DELETE wins over whatever comes late, on every node', async () => {
+      const { a, b, c } = rig;
+      const id = await a.create();
+      await b.run(id, open('p', ['1']));
+      await b.hold(id, STANDALONE);
+      await c.membership.remove(id, ALICE);
+      for (const node of [a, b])
+        expect(new Set(await lateWrites(node, id))).toEqual(new Set(['gone']));
+      for (const node of [a, b, c]) await expectNothingLeft(node, id);
+    });
+
+    it('by expiry wins as well', async () => {
+      const short = { sessionTtlMs: 80, pendingTtlMs: 80 };
+      const [a, b] = [await rig.join(short), await rig.join(short)];
+      const id = await a.create();
+      await b.run(id, open('p', ['1']));
+      await eventually(async () => {
+        expect(await a.membership.load(id)).toBeUndefined();
+      });
+      expect(new Set(await lateWrites(b, id))).toEqual(new Set(['gone']));
+      expect(await a.membership.load(id)).toBeUndefined();
+      expect(await a.membership.remove(id, ALICE)).toBe(false);
+    });
+
+    // Writes and DELETE at the same time: whichever order they fall in, it is gone in the end.
+    it('wins over writes that are under way', async () => {
+      const { a, b, c } = rig;
+      for (let round = 0; round < 5; round += 1) {
+        const id = await a.create();
+        await Promise.all([
+          a.commit(id, append(STANDALONE, 'news')),
+          b.attach(id, STANDALONE),
+          c.membership.remove(id, ALICE),
+          b.membership.touch([{ sessionId: id, streams: [] }]),
+          a.membership.storeState(id, '1', undefined),
+          b.commit(id, open('p', ['1'])),
+        ]);
+        await expectNothingLeft(b, id);
+      }
+    });
+
+    it('leaves other sessions alone', async () => {
+      const { a, b } = rig;
+      const [one, two] = await Promise.all([a.create(), a.create()]);
+      await b.run(two, open('p', ['1']));
+      await b.membership.remove(one, ALICE);
+      expect(await b.say(two, 'p', 'answer', { ends: '1' })).toMatchObject({ ended: true });
+      expect((await a.membership.list(undefined, 10)).ids).toEqual([two]);
+    });
+
+    it('frees its id for a session that begins anew', async () => {
+      const { a, b } = rig;
+      const id = await a.create();
+      a.number = 50;
+      await a.run(id, append(STANDALONE, 'old'));
+      await b.membership.remove(id, ALICE);
+      await b.create({ id });
+      expect(await a.texts(id, STANDALONE)).toEqual([]);
+      // The numbers of commits begin anew as well.
+      a.number = 0;
+      expect((await a.say(id, STANDALONE, 'new')).position.n).toBe(1);
+    });
+  });
+}

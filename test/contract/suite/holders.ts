@@ -1,0 +1,140 @@
+import { describe, expect, it } from 'vitest';
+import { STANDALONE } from '../../../src/backplane/backplane.js';
+import { BEGINNING, detach, open, useRig, type OpenStore } from './rig.js';
+
+export function describeHolders(openStore: OpenStore): void {
+  describe('the holder of a stream', () => {
+    const rig = useRig(openStore);
+
+    // After a drop the old connection looks alive for minutes: the newest one wins.
+    it('is the newest connection, which learns whom it replaced', async () => {
+      const { a, b, c } = rig;
+      const id = await a.create();
+      expect((await b.hold(id, STANDALONE, { token: 'b1' })).previous).toBeUndefined();
+      expect((await c.hold(id, STANDALONE, { token: 'c1' })).previous).toEqual({
+        nodeId: b.id,
+        token: 'b1',
+      });
+      await a.say(id, STANDALONE, 'news');
+      expect((await c.next('event')).token).toBe('c1');
+      expect(await b.drain(a, id)).toEqual([]);
+      const streams = [{ stream: STANDALONE, token: 'b1', position: BEGINNING }];
+      expect(await b.membership.touch([{ sessionId: id, streams }])).toEqual([
+        { status: 'ok', streams: [{ last: 1, held: false }] },
+      ]);
+    });
+
+    it('is a connection, not a node: the next one may be on the same node', async () => {
+      const { a, b } = rig;
+      const id = await a.create();
+      await b.hold(id, STANDALONE, { token: 'b1' });
+      expect((await b.hold(id, STANDALONE, { token: 'b2' })).previous).toEqual({
+        nodeId: b.id,
+        token: 'b1',
+      });
+      expect((await b.say(id, STANDALONE, 'news')).token).toBe('b2');
+    });
+
+    // The old connection closes late: if that cleared the claim of its successor, the living one would go deaf.
+    it('is not cleared by the late end of the connection before it', async () => {
+      const { a, b, c } = rig;
+      const id = await a.create();
+      await b.hold(id, STANDALONE, { token: 'b1' });
+      await b.hold(id, STANDALONE, { token: 'b2' });
+      await b.run(id, detach(STANDALONE, 'b1'));
+      await c.run(id, detach(STANDALONE, 'b2')); // another node's connection of the same name
+      await a.say(id, STANDALONE, 'news');
+      expect((await b.next('event')).token).toBe('b2');
+
+      await b.run(id, detach(STANDALONE, 'b2'));
+      await a.say(id, STANDALONE, 'later');
+      expect(await b.drain(a, id)).not.toContainEqual(expect.objectContaining({ type: 'event' }));
+    });
+
+    // A POST stream has no cursor before its client comes back: what it missed is in the log.
+    it('of a POST may go while its call runs on', async () => {
+      const { a, b } = rig;
+      const id = await a.create();
+      await a.run(id, open('p', ['1'], { token: 'post' }));
+      const { position } = await a.say(id, 'p', 'one');
+      await a.run(id, detach('p', 'post', position));
+      expect((await a.say(id, 'p', 'two')).token).toBeUndefined();
+      expect((await b.hold(id, 'p', { cursor: position })).previous).toBeUndefined();
+      expect((await b.read(id, 'p', position)).events).toMatchObject([{ message: 'two' }]);
+    });
+
+    it('of a stream that has ended is nobody', async () => {
+      const { a, b, c } = rig;
+      const id = await a.create();
+      await a.run(id, open('p', ['1']));
+      await a.say(id, 'p', 'answer', { ends: '1' });
+      expect((await b.hold(id, 'p', { cursor: BEGINNING })).previous).toBeUndefined();
+      expect((await c.hold(id, 'p', { cursor: BEGINNING })).previous).toBeUndefined();
+    });
+
+    // `standaloneStream: 'reject'` answers 409 as the SDK does, unless the holder is dead.
+    it('can be left alone, unless it is known to be dead', async () => {
+      const { a, b, c } = rig;
+      const id = await a.create();
+      const polite = { token: 'c1', unlessHeld: true };
+      expect(await b.attach(id, STANDALONE, { ...polite, token: 'b1' })).toMatchObject({
+        status: 'attached',
+      });
+      const conflict = await c.attach(id, STANDALONE, polite);
+      expect(conflict).toEqual({ status: 'conflict', holder: expect.any(String) as string });
+      const holder = conflict.status === 'conflict' ? conflict.holder : '';
+      expect(holder.split(':')[0]).toBe(b.id);
+      await a.say(id, STANDALONE, 'news');
+      expect((await b.next('event')).token).toBe('b1');
+
+      expect(await c.attach(id, STANDALONE, { ...polite, deadHolder: 'other:x' })).toEqual(
+        conflict,
+      );
+      expect(await c.attach(id, STANDALONE, { ...polite, deadHolder: holder })).toMatchObject({
+        status: 'attached',
+        previous: { nodeId: b.id, token: 'b1' },
+      });
+      // Somebody else was faster: the dead one is not the holder any more.
+      expect(
+        await a.attach(id, STANDALONE, { token: 'a1', unlessHeld: true, deadHolder: holder }),
+      ).toMatchObject({ status: 'conflict' });
+      await c.run(id, detach(STANDALONE, 'c1'));
+      expect(await a.attach(id, STANDALONE, polite)).toMatchObject({ status: 'attached' });
+    });
+
+    it('is told to hang up, wherever it is', async () => {
+      const { a, b, c } = rig;
+      const id = await a.create();
+      const hangup = { type: 'hangup', stream: STANDALONE } as const;
+      expect(await a.run(id, hangup)).toEqual([{ status: 'received', here: false }]);
+      await b.hold(id, STANDALONE, { token: 'b1' });
+      expect(await a.run(id, hangup)).toEqual([{ status: 'received', here: false }]);
+      expect(await b.next('hangup')).toEqual({
+        type: 'hangup',
+        sessionId: id,
+        stream: STANDALONE,
+        token: 'b1',
+      });
+      expect(await b.run(id, hangup)).toEqual([{ status: 'received', here: true, token: 'b1' }]);
+      expect(await c.drain(a, id)).toEqual([]);
+    });
+
+    it('is reported for many sessions in one go, in the order of asking', async () => {
+      const { a, b } = rig;
+      const ids = await Promise.all([a.create(), a.create(), a.create()]);
+      const [one, two, three] = ids;
+      await b.hold(one, STANDALONE, { token: 't' });
+      await a.say(one, STANDALONE, 'news');
+      await b.membership.remove(two, 'alice');
+      const streams = [{ stream: STANDALONE, token: 't', position: BEGINNING }];
+      const touched = await b.membership.touch(ids.map((sessionId) => ({ sessionId, streams })));
+      expect(touched).toEqual([
+        { status: 'ok', streams: [{ last: 1, held: true }] },
+        { status: 'gone' },
+        { status: 'ok', streams: [{ last: 0, held: false }] },
+      ]);
+      expect(await b.membership.touch([])).toEqual([]);
+      expect(three).toBeDefined();
+    });
+  });
+}

@@ -1,0 +1,80 @@
+import { describe, expect, it } from 'vitest';
+import { TestNode, useRig, type OpenStore } from './rig.js';
+
+export function describeLeases(openStore: OpenStore): void {
+  describe('a node', () => {
+    const rig = useRig(openStore);
+
+    it('is alive until it leaves', async () => {
+      const { a, b, c } = rig;
+      expect(await a.membership.alive([a.id, b.id, c.id, 'never'])).toEqual(
+        new Set([a.id, b.id, c.id]),
+      );
+      expect(await a.membership.alive([])).toEqual(new Set());
+      await c.membership.leave();
+      expect(await a.membership.alive([a.id, b.id, c.id])).toEqual(new Set([a.id, b.id]));
+    });
+
+    it('keeps its lease longer than it lasts', async () => {
+      const { a } = rig;
+      const short = await rig.join({ leaseMs: 150 });
+      const until = Date.now() + 500;
+      while (Date.now() < until) {
+        expect(await a.membership.alive([short.id])).toEqual(new Set([short.id]));
+      }
+      expect(short.membership.trouble()).toBeUndefined();
+    });
+
+    it('hears what is sent to it, in order, and nothing else', async () => {
+      const { a, b, c } = rig;
+      const id = await a.create();
+      const messages = [
+        { type: 'release', sessionId: id, stream: 'g', token: 't', replyTo: a.id, ref: 'r1' },
+        { type: 'released', ref: 'r1', position: { n: 3, logId: '17-2' } },
+        { type: 'released', ref: 'r2', position: undefined },
+        { type: 'gone', sessionId: id },
+        { type: 'followed', sessionId: id, by: undefined },
+        { type: 'hangup', sessionId: id, stream: 'g', token: 't' },
+        { type: 'deliver', sessionId: id, message: 'two\nlines' },
+      ] as const;
+      for (const message of messages) await a.membership.send(b.id, message);
+      for (const message of messages) expect(await b.next(message.type)).toEqual(message);
+      expect(await c.drain(a, id)).toEqual([]);
+      // Nobody there: that is no error, and nothing to wait for.
+      await a.membership.send('never', { type: 'gone', sessionId: id });
+    });
+
+    it('may send to itself', async () => {
+      const { a } = rig;
+      await a.membership.send(a.id, { type: 'gone', sessionId: 'x' });
+      expect(await a.next('gone')).toEqual({ type: 'gone', sessionId: 'x' });
+    });
+
+    it('that has left hears nothing and can do nothing', async () => {
+      const { a } = rig;
+      const leaver = await rig.join();
+      const id = await leaver.create();
+      await leaver.membership.leave();
+      await leaver.membership.leave();
+      const closed = { code: 'closed' };
+      await expect(leaver.membership.load(id)).rejects.toMatchObject(closed);
+      await expect(leaver.commit(id, { type: 'forget' })).rejects.toMatchObject(closed);
+      await expect(leaver.membership.ready()).rejects.toMatchObject(closed);
+      expect(leaver.membership.trouble()).toBe('closed');
+      await a.membership.send(leaver.id, { type: 'gone', sessionId: id });
+      await a.membership.send(a.id, { type: 'gone', sessionId: id });
+      await a.next('gone');
+      expect(leaver.inbox).toEqual([]);
+    });
+
+    it('may leave before it was ever ready', async () => {
+      const node = new TestNode(rig.store.backplane());
+      const ready = node.membership.ready().catch((error: unknown) => error);
+      await node.membership.leave();
+      const outcome = await ready;
+      if (outcome !== undefined) expect(outcome).toMatchObject({ code: 'closed' });
+      await expect(node.membership.ready()).rejects.toMatchObject({ code: 'closed' });
+      expect(await rig.a.membership.alive([node.id])).toEqual(new Set());
+    });
+  });
+}

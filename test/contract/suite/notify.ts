@@ -1,0 +1,92 @@
+import { describe, expect, it } from 'vitest';
+import { STANDALONE } from '../../../src/backplane/backplane.js';
+import { append, detach, open, subscribe, useRig, type OpenStore } from './rig.js';
+
+export function describeNotify(openStore: OpenStore): void {
+  describe('a broadcast', () => {
+    const rig = useRig(openStore);
+
+    it('concerns sessions that hear of it', async () => {
+      const { a, b } = rig;
+      const id = await a.create({ hears: 'TR' });
+      const about = (hears: 'T' | 'P' | 'R') => append(STANDALONE, hears, { onlyIf: { hears } });
+      expect(await b.run(id, about('T'), about('P'), about('R'))).toMatchObject([
+        { status: 'appended' },
+        { status: 'skipped' },
+        { status: 'appended' },
+      ]);
+      expect(await b.texts(id, STANDALONE)).toEqual(['T', 'R']);
+      const deaf = await a.create({ hears: '' });
+      expect(await b.run(deaf, about('T'))).toEqual([{ status: 'skipped' }]);
+    });
+
+    it('of an updated resource concerns those that have subscribed to it', async () => {
+      const { a, b } = rig;
+      const id = await a.create();
+      const uri = 'file:///x%20y';
+      const updated = append(STANDALONE, 'updated', { onlyIf: { subscribed: uri } });
+      expect(await b.run(id, updated)).toEqual([{ status: 'skipped' }]);
+      await a.run(id, subscribe(uri));
+      expect(await b.run(id, updated)).toMatchObject([{ status: 'appended' }]);
+      const other = append(STANDALONE, 'updated', { onlyIf: { subscribed: 'file:///x' } });
+      expect(await b.run(id, other)).toEqual([{ status: 'skipped' }]);
+      const effect = { type: 'unsubscribe', value: uri } as const;
+      await a.run(id, append(STANDALONE, '{}', { effect }));
+      expect(await b.run(id, updated)).toEqual([{ status: 'skipped' }]);
+    });
+
+    // An hour without a connection, a change each second: one "changed" says it all.
+    it('waits once for a client that is away', async () => {
+      const { a, b } = rig;
+      const id = await a.create();
+      const tools = append(STANDALONE, 'tools', { coalesce: 'tools' });
+      const prompts = append(STANDALONE, 'prompts', { coalesce: 'prompts' });
+      await a.run(id, tools, prompts);
+      expect(await b.run(id, tools, prompts, append(STANDALONE, 'tools'))).toMatchObject([
+        { status: 'skipped' },
+        { status: 'skipped' },
+        { status: 'appended' },
+      ]);
+    });
+
+    // Coalesced with one that was already shown, the change would never be heard of.
+    it('is said again when the last one was written', async () => {
+      const { a, b } = rig;
+      const id = await a.create();
+      const tools = append(STANDALONE, 'tools', { coalesce: 'tools' });
+      const { position: first } = await a.say(id, STANDALONE, 'other');
+      const [said] = await a.run(id, tools);
+      await b.hold(id, STANDALONE, { token: 't' });
+      // Somebody is connected: each is shown.
+      expect(await a.run(id, tools)).toMatchObject([{ status: 'appended' }]);
+      const { position } = await a.say(id, STANDALONE, 'more');
+      await b.run(id, detach(STANDALONE, 't', first));
+      expect(said).toMatchObject({ status: 'appended' });
+      expect(await a.run(id, tools)).toEqual([{ status: 'skipped' }]); // not written yet
+      await b.hold(id, STANDALONE, { token: 't' });
+      await b.run(id, detach(STANDALONE, 't', position));
+      expect(await a.run(id, tools)).toMatchObject([{ status: 'appended' }]);
+      expect(await a.run(id, tools)).toEqual([{ status: 'skipped' }]);
+    });
+
+    // The one that waited was trimmed away: then there is none to coalesce with.
+    it('is said again when the one that waited is no longer kept', async () => {
+      const a = await rig.join({ retention: { maxEvents: 3, maxAgeMs: 60_000 } });
+      const id = await a.create();
+      const tools = append(STANDALONE, 'tools', { coalesce: 'tools' });
+      await a.run(id, tools);
+      await a.run(id, append(STANDALONE, '1'), append(STANDALONE, '2'));
+      expect(await a.run(id, tools)).toEqual([{ status: 'skipped' }]);
+      await a.say(id, STANDALONE, '3');
+      expect(await a.run(id, tools)).toMatchObject([{ status: 'appended' }]);
+    });
+
+    it('does not coalesce across sessions', async () => {
+      const { a } = rig;
+      const [one, two] = await Promise.all([a.create(), a.create()]);
+      const tools = append(STANDALONE, 'tools', { coalesce: 'tools' });
+      await a.run(one, open('p', ['1']), tools);
+      expect(await a.run(two, tools)).toMatchObject([{ status: 'appended' }]);
+    });
+  });
+}

@@ -1,0 +1,132 @@
+import { describe, expect, it } from 'vitest';
+import { STANDALONE } from '../../../src/backplane/backplane.js';
+import { append, detach, okay, open, receive, subscribe, useRig, type OpenStore } from './rig.js';
+
+export function describeReplicas(openStore: OpenStore): void {
+  describe('replicas', () => {
+    const rig = useRig(openStore);
+    const FORGET = { type: 'forget' } as const;
+
+    // A rebuilt node that lacks the client's capabilities, its log level or its subscriptions behaves differently.
+    it('get the record where there is none yet, or one of another revision', async () => {
+      const { a, b } = rig;
+      const id = await a.create();
+      const first = okay(await b.commit(id, open('p1', ['1'])));
+      expect(first.record).toMatchObject({ id, revision: 1, initialize: '{"capabilities":{}}' });
+      const known = okay(await b.commit(id, open('p2', ['2'], { revision: 1 })));
+      expect(known).not.toHaveProperty('record');
+      expect(known.revision).toBe(1);
+
+      await a.run(id, open('p3', ['3'], { revision: 1 }));
+      const effect = { type: 'level', value: 'debug' } as const;
+      expect(okay(await a.commit(id, append('p3', '{}', { ends: '3', effect }))).revision).toBe(2);
+      const behind = okay(await b.commit(id, open('p4', ['4'], { revision: 1 })));
+      expect(behind).toMatchObject({ revision: 2, record: { revision: 2, logLevel: 'debug' } });
+      const here = receive({ to: 'here' }, 'x', { revision: 1 });
+      expect(okay(await b.commit(id, here))).toMatchObject({ record: { revision: 2 } });
+    });
+
+    // What was acknowledged on one node holds on every node for the next request.
+    it('are told of every change of shape, but for the one that made it', async () => {
+      const { a, b, c } = rig;
+      const id = await a.create();
+      await b.run(id, open('p', ['1']));
+      await a.run(id, subscribe('file:///x'));
+      expect(await b.next('shape')).toEqual({
+        type: 'shape',
+        sessionId: id,
+        revision: 2,
+        message: undefined,
+      });
+      expect(await c.drain(a, id)).toEqual([]);
+      expect(await a.drain(b, id)).toEqual([]);
+    });
+
+    it('all handle what concerns all of them', async () => {
+      const { a, b, c } = rig;
+      const id = await a.create();
+      await b.run(id, receive({ to: 'here' }, 'x', { revision: undefined }));
+      expect(await a.run(id, receive({ to: 'replicas' }, 'roots'))).toEqual([
+        { status: 'received', here: true },
+      ]);
+      expect(await b.next('shape')).toMatchObject({ revision: 1, message: 'roots' });
+      expect(await c.run(id, receive({ to: 'replicas' }, 'roots'))).toEqual([
+        { status: 'received', here: false },
+      ]);
+      expect(await a.next('shape')).toMatchObject({ message: 'roots' });
+      expect(await b.next('shape')).toMatchObject({ message: 'roots' });
+    });
+
+    // Handlers of `initialized` have effects (a first notification): one replica runs them, not each.
+    it('are initialized once, by one of them; the others only learn of it', async () => {
+      const { a, b, c } = rig;
+      const id = await a.create();
+      await b.run(id, open('p', ['1']));
+      const initialized = receive({ to: 'initialized' }, 'initialized');
+      expect(okay(await c.commit(id, initialized))).toMatchObject({
+        revision: 2,
+        results: [{ status: 'received', here: false }],
+      });
+      const shape = { type: 'shape', sessionId: id, revision: 2 };
+      expect(await a.next('shape')).toEqual({ ...shape, message: 'initialized' });
+      expect(await b.next('shape')).toEqual({ ...shape, message: undefined });
+      expect(await c.membership.load(id)).toMatchObject({ active: true, revision: 2 });
+    });
+
+    it('are initialized where the message arrives, if there is one or none elsewhere', async () => {
+      const { a, b, c } = rig;
+      const initialized = receive({ to: 'initialized' }, 'initialized');
+      const id = await a.create();
+      await b.run(id, open('p', ['1']));
+      expect(okay(await b.commit(id, initialized))).toMatchObject({
+        results: [{ here: true }],
+        record: { active: true, revision: 2 },
+      });
+      expect(await a.next('shape')).toMatchObject({ revision: 2, message: undefined });
+      // A second one changes nothing that a replica would have to know.
+      expect(okay(await b.commit(id, initialized)).revision).toBe(2);
+      expect(await a.next('shape')).toMatchObject({ revision: 2, message: undefined });
+
+      const alone = await a.create();
+      await a.run(alone, FORGET);
+      const unknown = receive({ to: 'initialized' }, 'x', { revision: undefined });
+      expect(okay(await c.commit(alone, unknown))).toMatchObject({
+        results: [{ here: true }],
+        record: { active: true },
+      });
+      // It has one now.
+      await b.run(alone, receive({ to: 'replicas' }, 'roots'));
+      expect(await c.next('shape')).toMatchObject({ message: 'roots' });
+      expect(await a.drain(b, alone)).toEqual([]);
+    });
+
+    // An idle replica is discarded: its node costs nothing, and hears nothing, until it is used again.
+    it('hear nothing any more when they are gone', async () => {
+      const { a, b } = rig;
+      const id = await a.create();
+      await b.run(id, open('p', ['1']));
+      await b.run(id, FORGET);
+      await a.run(id, subscribe('file:///x'), receive({ to: 'replicas' }, 'roots'));
+      expect(await b.drain(a, id)).toEqual([]);
+      const again = okay(await b.commit(id, open('q', ['2'], { revision: undefined })));
+      expect(again.record?.subscriptions).toEqual(['file:///x']);
+      await a.run(id, receive({ to: 'replicas' }, 'roots'));
+      expect(await b.drain(a, id)).toMatchObject([{ type: 'shape' }]);
+    });
+
+    // A server that asks only while a client listens has to know whether one does, wherever.
+    it('learn who follows the standalone stream', async () => {
+      const { a, b, c } = rig;
+      const id = await a.create();
+      await c.hold(id, STANDALONE, { token: 'c1' });
+      expect(await a.next('followed')).toEqual({ type: 'followed', sessionId: id, by: c.id });
+      expect(okay(await b.commit(id, open('p', ['1']))).followedBy).toBe(c.id);
+      await c.run(id, detach(STANDALONE, 'c1'));
+      for (const node of [a, b]) expect((await node.next('followed')).by).toBeUndefined();
+      expect(okay(await b.commit(id, open('q', ['2'], { revision: 9 })))).not.toHaveProperty(
+        'followedBy',
+      );
+      expect(await c.drain(a, id)).toEqual([]);
+    });
+  });
+}

@@ -1,0 +1,294 @@
+import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, expect } from 'vitest';
+import type {
+  AppendOperation,
+  AttachReply,
+  AttachRequest,
+  Backplane,
+  CommitReply,
+  DetachOperation,
+  JoinOptions,
+  Membership,
+  NewSession,
+  NodeMessage,
+  OpenOperation,
+  Operation,
+  OperationResult,
+  Page,
+  Position,
+  ReceiveOperation,
+  Route,
+} from '../../../src/backplane/backplane.js';
+import { LOG_START, STANDALONE } from '../../../src/backplane/backplane.js';
+import { systemClock } from '../../../src/protocol/clock.js';
+
+/** One place where sessions are stored, empty at first. */
+export interface Store {
+  /** A backplane object of its own on this store, as another process would have. */
+  backplane(): Backplane;
+  close(): Promise<void>;
+}
+
+export type OpenStore = () => Promise<Store>;
+
+export const ALICE = 'alice';
+export const MALLORY = 'mallory';
+export const BEGINNING: Position = { n: 0, logId: LOG_START };
+
+/** Three nodes on a store of their own, for each test anew. */
+export interface Rig {
+  readonly store: Store;
+  readonly a: TestNode;
+  readonly b: TestNode;
+  readonly c: TestNode;
+  /** One more node. */
+  join(overrides?: Partial<JoinOptions>): Promise<TestNode>;
+}
+
+export function useRig(open: OpenStore): Rig {
+  let store: Store | undefined;
+  let nodes: TestNode[] = [];
+  const join = async (overrides: Partial<JoinOptions> = {}): Promise<TestNode> => {
+    const node = new TestNode(defined(store).backplane(), overrides);
+    nodes.push(node);
+    await node.membership.ready();
+    return node;
+  };
+  beforeEach(async () => {
+    store = await open();
+    nodes = [];
+    await Promise.all([join(), join(), join()]);
+  });
+  afterEach(async () => {
+    await Promise.all(nodes.map((node) => node.membership.leave()));
+    await store?.close();
+  });
+  return {
+    get store() {
+      return defined(store);
+    },
+    get a() {
+      return defined(nodes[0]);
+    },
+    get b() {
+      return defined(nodes[1]);
+    },
+    get c() {
+      return defined(nodes[2]);
+    },
+    join,
+  };
+}
+
+/** A membership with its inbox, which numbers its commits as a node does. */
+export class TestNode {
+  readonly id: string;
+  readonly membership: Membership;
+  readonly warnings: string[] = [];
+  /** How often it was told that messages may have been lost. */
+  losses = 0;
+  /** The number of the last commit. */
+  number = 0;
+  /** What has come and was not taken by `next` or `drain`. */
+  readonly inbox: NodeMessage[] = [];
+
+  constructor(backplane: Backplane, overrides: Partial<JoinOptions> = {}) {
+    this.id = overrides.nodeId ?? `n${randomBytes(6).toString('hex')}`;
+    this.membership = backplane.join({
+      nodeId: this.id,
+      clock: systemClock,
+      leaseMs: 3_000,
+      commandTimeoutMs: 2_000,
+      sessionTtlMs: 60_000,
+      pendingTtlMs: 30_000,
+      retention: { maxEvents: 1_000, maxAgeMs: 60_000 },
+      onMessage: (message) => this.inbox.push(message),
+      onLost: () => (this.losses += 1),
+      logger: { warn: (message) => this.warnings.push(message) },
+      ...overrides,
+    });
+  }
+
+  /** Creates a session of Alice's. */
+  async create(overrides: Partial<NewSession> = {}): Promise<string> {
+    const session = newSession(overrides);
+    expect(await this.membership.create(session)).not.toBe(false);
+    return session.id;
+  }
+
+  commit(sessionId: string, ...operations: Operation[]): Promise<CommitReply> {
+    this.number += 1;
+    return this.membership.commit({ sessionId, number: this.number, operations });
+  }
+
+  /** Sends the last commit again, as after a lost reply. */
+  repeat(sessionId: string, ...operations: Operation[]): Promise<CommitReply> {
+    return this.membership.commit({ sessionId, number: this.number, operations });
+  }
+
+  /** Commits to a session that is there, and gives the results. */
+  async run(sessionId: string, ...operations: Operation[]): Promise<OperationResult[]> {
+    return resultsOf(await this.commit(sessionId, ...operations));
+  }
+
+  /** Appends one message that is expected to be stored. */
+  async say(sessionId: string, stream: string, message: string, more?: Partial<AppendOperation>) {
+    const [result] = await this.run(sessionId, append(stream, message, more));
+    return appended(result);
+  }
+
+  attach(sessionId: string, stream: string, more: Partial<AttachRequest> = {}) {
+    return this.membership.attach({
+      sessionId,
+      principal: ALICE,
+      stream,
+      token: 't1',
+      cursor: undefined,
+      unlessHeld: false,
+      ...more,
+    });
+  }
+
+  /** Attaches where that is expected to succeed. */
+  async hold(sessionId: string, stream: string, more?: Partial<AttachRequest>) {
+    return attached(await this.attach(sessionId, stream, more));
+  }
+
+  async read(sessionId: string, stream: string, after = BEGINNING, maxBytes = 1_000_000) {
+    return page(await this.membership.read({ sessionId, stream, after, maxBytes }));
+  }
+
+  /** The texts of all messages that the log keeps of a stream. */
+  async texts(sessionId: string, stream: string): Promise<(string | undefined)[]> {
+    return (await this.read(sessionId, stream)).events.map(({ message }) => message);
+  }
+
+  /** Takes the next message of this type out of the inbox, when it is there. */
+  async next<T extends NodeMessage['type']>(type: T): Promise<Extract<NodeMessage, { type: T }>> {
+    let index = -1;
+    await eventually(() => {
+      index = this.inbox.findIndex((message) => message.type === type);
+      expect(
+        index,
+        `a message of type ${type} in ${JSON.stringify(this.inbox)}`,
+      ).toBeGreaterThanOrEqual(0);
+    });
+    const [message] = this.inbox.splice(index, 1);
+    return message as Extract<NodeMessage, { type: T }>;
+  }
+
+  /**
+   * All that is in the inbox and on the way there: waits for a message that goes the same way after it (from
+   * `sender`, through the session, so that in a cluster the same server publishes it).
+   */
+  async drain(sender: TestNode, sessionId: string): Promise<NodeMessage[]> {
+    const mark = `mark ${randomBytes(4).toString('hex')}`;
+    if (sender === this) throw new Error('A node is not told of its own steps');
+    await sender.run(sessionId, receive({ to: 'node', nodeId: this.id }, mark));
+    const isMark = (message: NodeMessage) => message.type === 'deliver' && message.message === mark;
+    await eventually(() => {
+      expect(this.inbox.some(isMark), 'the mark in the inbox').toBe(true);
+    });
+    return this.inbox.splice(0).filter((message) => !isMark(message));
+  }
+}
+
+export function newSession(overrides: Partial<NewSession> = {}): NewSession {
+  return {
+    id: `s-${randomBytes(8).toString('hex')}`,
+    initialize: '{"capabilities":{}}',
+    protocolVersion: '2025-06-18',
+    principal: ALICE,
+    hears: 'TPR',
+    createdAt: Date.now(),
+    inbound: '{"method":"initialize"}',
+    stream: 'init',
+    outbound: [{ stream: 'init', message: '{"result":"initialized"}', asks: false }],
+    ...overrides,
+  };
+}
+
+export function open(
+  stream: string,
+  requests: string[],
+  more: Partial<OpenOperation> = {},
+): OpenOperation {
+  return {
+    type: 'open',
+    principal: ALICE,
+    stream,
+    token: 't1',
+    requests,
+    messages: [`{"call":"${stream}"}`],
+    revision: undefined,
+    ...more,
+  };
+}
+
+export function receive(
+  route: Route,
+  message = '{"method":"x"}',
+  more: Partial<ReceiveOperation> = {},
+): ReceiveOperation {
+  return { type: 'receive', principal: ALICE, message, route, revision: 1, ...more };
+}
+
+export function append(
+  stream: string,
+  message: string | undefined,
+  more: Partial<AppendOperation> = {},
+): AppendOperation {
+  return { type: 'append', stream, message, ...more };
+}
+
+export function detach(stream: string, token: string, position = BEGINNING): DetachOperation {
+  return { type: 'detach', stream, token, position };
+}
+
+/** Appends a message that the session remembers something by. */
+export function subscribe(uri: string): AppendOperation {
+  return append(STANDALONE, '{}', { effect: { type: 'subscribe', value: uri } });
+}
+
+export function resultsOf(reply: CommitReply): OperationResult[] {
+  return okay(reply).results;
+}
+
+export function okay(reply: CommitReply): Extract<CommitReply, { status: 'ok' }> {
+  if (reply.status !== 'ok') throw new Error('The session is gone');
+  return reply;
+}
+
+export function appended(result: OperationResult | undefined) {
+  if (result?.status !== 'appended') throw new Error(`Not appended: ${JSON.stringify(result)}`);
+  return result;
+}
+
+export function attached(reply: AttachReply): Extract<AttachReply, { status: 'attached' }> {
+  if (reply.status !== 'attached') throw new Error(`Not attached: ${JSON.stringify(reply)}`);
+  return reply;
+}
+
+export function page(reply: Page): Extract<Page, { status: 'ok' }> {
+  if (reply.status !== 'ok') throw new Error(`Nothing to read: ${reply.status}`);
+  return reply;
+}
+
+/** Tries an assertion until it holds: for what others do in their own time, and nobody announces. */
+export async function eventually<T>(assertion: () => T | Promise<T>, withinMs = 5_000): Promise<T> {
+  const deadline = Date.now() + withinMs;
+  for (;;) {
+    try {
+      return await assertion();
+    } catch (error) {
+      if (Date.now() > deadline) throw error;
+      await sleep(5);
+    }
+  }
+}
+
+function defined<T>(value: T | undefined): T {
+  if (value === undefined) throw new Error('Only inside of a test');
+  return value;
+}

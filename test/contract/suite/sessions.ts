@@ -1,0 +1,263 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, it } from 'vitest';
+import { ANY_PRINCIPAL, LOG_START, STANDALONE } from '../../../src/backplane/backplane.js';
+import {
+  ALICE,
+  append,
+  eventually,
+  MALLORY,
+  newSession,
+  open,
+  receive,
+  subscribe,
+  useRig,
+  type OpenStore,
+} from './rig.js';
+
+export function describeSessions(openStore: OpenStore): void {
+  describe('sessions', () => {
+    const rig = useRig(openStore);
+
+    // The client's very next request may reach any node: it must not get 404 there.
+    it('are known on every node as soon as they are created', async () => {
+      const { a, b } = rig;
+      const session = newSession({ createdAt: 1_700_000_000_000 });
+      await a.membership.create(session);
+
+      expect(await b.membership.load(session.id)).toEqual({
+        id: session.id,
+        revision: 1,
+        initialize: session.initialize,
+        protocolVersion: '2025-06-18',
+        principal: ALICE,
+        createdAt: 1_700_000_000_000,
+        lastSeenAt: 1_700_000_000_000,
+        active: false,
+        logLevel: undefined,
+        subscriptions: [],
+      });
+    });
+
+    // A made-up id that is admitted is a session that nobody created.
+    it('are unknown unless they were created', async () => {
+      const { a } = rig;
+      expect(await a.membership.load('made-up')).toBeUndefined();
+      expect(await a.commit('made-up', open('p', ['1']))).toEqual({ status: 'gone' });
+      expect(await a.attach('made-up', STANDALONE)).toEqual({ status: 'gone' });
+      expect(
+        await a.membership.read({
+          sessionId: 'made-up',
+          stream: STANDALONE,
+          after: { n: 0, logId: LOG_START },
+          maxBytes: 1,
+        }),
+      ).toEqual({ status: 'gone' });
+      expect(await a.membership.touch([{ sessionId: 'made-up', streams: [] }])).toEqual([
+        { status: 'gone' },
+      ]);
+      expect(await a.membership.remove('made-up', ANY_PRINCIPAL)).toBe(false);
+      expect(await a.membership.history('made-up', LOG_START, 10)).toEqual([]);
+      expect(await a.membership.load('made-up')).toBeUndefined();
+    });
+
+    // Two nodes whose generators give the same id would otherwise share one session between two clients.
+    it('are not created twice, nor changed by the attempt', async () => {
+      const { a, b } = rig;
+      const session = newSession();
+      await a.membership.create(session);
+      expect(await b.membership.create({ ...session, stream: 'other', principal: MALLORY })).toBe(
+        false,
+      );
+      expect((await b.membership.load(session.id))?.principal).toBe(ALICE);
+      expect(await b.membership.history(session.id, LOG_START, 10)).toHaveLength(2);
+    });
+
+    it('begin with what was said at `initialize`, each stream numbered on its own', async () => {
+      const { a, b } = rig;
+      const session = newSession({
+        outbound: [
+          { stream: STANDALONE, message: 'early', asks: false },
+          { stream: 'init', message: 'ask', asks: true },
+          { stream: STANDALONE, message: 'early too', asks: false },
+          { stream: 'init', message: 'answer', asks: false },
+        ],
+      });
+      const positions = await a.membership.create(session);
+      expect(positions && positions.map(({ n }) => n)).toEqual([0, 1, 1, 2, 2]);
+
+      const standalone = await b.read(session.id, STANDALONE);
+      expect(standalone.open).toBe(true);
+      expect(standalone.events.map(({ message }) => message)).toEqual(['early', 'early too']);
+      const init = await b.read(session.id, 'init');
+      expect(init.open).toBe(false);
+      expect(init.events).toEqual([
+        { position: positions && positions[2], message: 'ask', end: false, asker: a.id },
+        { position: positions && positions[4], message: 'answer', end: true },
+      ]);
+      // The next message goes on counting: a number given out twice would be taken for shown.
+      expect((await b.say(session.id, STANDALONE, 'third')).position.n).toBe(3);
+    });
+
+    it('are listed in pages', async () => {
+      const { a, b } = rig;
+      const ids = await Promise.all(
+        ['s-1', 's-2', 's-3', 's-4', 's-5'].map((id) => a.create({ id })),
+      );
+      const first = await b.membership.list(undefined, 2);
+      const second = await b.membership.list(first.next, 2);
+      const third = await b.membership.list(second.next, 2);
+      expect([...first.ids, ...second.ids, ...third.ids]).toEqual(ids);
+      expect(third.next).toBeUndefined();
+    });
+
+    it('keep both directions in their history, in order', async () => {
+      const { a, b } = rig;
+      const id = await a.create();
+      await b.run(id, open('p', ['1'], { messages: ['in 1'] }));
+      await b.run(id, append('p', 'out 1', { ends: '1' }), receive({ to: 'nobody' }, 'in 2'));
+
+      const history = await a.membership.history(id, LOG_START, 100);
+      expect(history.map(({ direction, stream, message }) => [direction, stream, message])).toEqual(
+        [
+          ['in', 'init', '{"method":"initialize"}'],
+          ['out', 'init', '{"result":"initialized"}'],
+          ['in', 'p', 'in 1'],
+          ['out', 'p', 'out 1'],
+          ['in', undefined, 'in 2'],
+        ],
+      );
+      for (const { at } of history) expect(Math.abs(at - Date.now())).toBeLessThan(5_000);
+      const after = history[2]?.logId ?? LOG_START;
+      expect(await a.membership.history(id, after, 1)).toEqual([history[3]]);
+    });
+
+    // Texts pass through scripts, a log and a line-based bus: none of them may look into them.
+    it('keep every text as it is', async () => {
+      const { a, b } = rig;
+      const strange = 'é 🦊 \u2028 \n \r\n \u0000 %s $1 {} "\\" 1 gone x\n';
+      const id = await a.create({ initialize: strange, principal: 'who: ever\n{1}' });
+      expect((await b.membership.load(id))?.initialize).toBe(strange);
+      expect((await b.membership.load(id))?.principal).toBe('who: ever\n{1}');
+      await b.hold(id, STANDALONE, { principal: 'who: ever\n{1}' });
+      await a.say(id, STANDALONE, strange);
+      await a.say(id, STANDALONE, '');
+      expect((await b.next('event')).event.message).toBe(strange);
+      expect((await b.next('event')).event.message).toBe('');
+      expect(await b.texts(id, STANDALONE)).toEqual([strange, '']);
+      await a.run(id, subscribe(strange));
+      expect((await b.membership.load(id))?.subscriptions).toEqual([strange]);
+    });
+  });
+
+  describe('principals', () => {
+    const rig = useRig(openStore);
+
+    // The id alone must not be a credential, and a stranger must not learn that the session exists.
+    it('see only their own sessions', async () => {
+      const { a, b } = rig;
+      const id = await a.create();
+      const opened = open('p', ['1'], { principal: MALLORY });
+      const received = receive({ to: 'replicas' }, 'x', { principal: MALLORY });
+      expect(await b.run(id, opened, received)).toEqual([
+        { status: 'denied' },
+        { status: 'denied' },
+      ]);
+      expect(await b.attach(id, STANDALONE, { principal: MALLORY })).toEqual({ status: 'gone' });
+      expect(await b.membership.remove(id, MALLORY)).toBe(false);
+
+      expect(await b.membership.history(id, LOG_START, 10)).toHaveLength(2);
+      expect(await a.drain(b, id)).toEqual([]);
+    });
+
+    // "No principal" is compared like any other: an anonymous session is for anonymous callers only.
+    it('may be the empty one', async () => {
+      const { a, b } = rig;
+      const id = await a.create({ principal: '' });
+      expect(await b.run(id, open('p', ['1']))).toEqual([{ status: 'denied' }]);
+      expect(await b.membership.remove(id, ALICE)).toBe(false);
+      expect(await b.membership.remove(id, '')).toBe(true);
+    });
+
+    it('do not limit the operator', async () => {
+      const { a, b } = rig;
+      const id = await a.create();
+      expect(await b.membership.remove(id, ANY_PRINCIPAL)).toBe(true);
+    });
+  });
+
+  describe('idle sessions', () => {
+    const rig = useRig(openStore);
+    const SHORT = { sessionTtlMs: 400, pendingTtlMs: 150 };
+
+    // Nobody sends DELETE: without an end sessions pile up for ever.
+    it('end, those that were never `initialized` sooner', async () => {
+      const [a, b] = [await rig.join(SHORT), await rig.join(SHORT)];
+      const [pending, active] = await Promise.all([a.create(), a.create()]);
+      await b.run(active, receive({ to: 'initialized' }));
+
+      const ends: string[] = [];
+      const gone = async (id: string, name: string) => {
+        await eventually(async () => {
+          expect(await b.membership.load(id)).toBeUndefined();
+        });
+        ends.push(name);
+      };
+      await Promise.all([gone(active, 'active'), gone(pending, 'pending')]);
+      expect(ends).toEqual(['pending', 'active']);
+      expect(await b.commit(active, open('p', ['1']))).toEqual({ status: 'gone' });
+    });
+
+    // A session that dies under an open GET stream or a long call: five minutes of silence are not the end.
+    it('live on while they are touched or used, on whichever node', async () => {
+      const [a, b] = [await rig.join(SHORT), await rig.join(SHORT)];
+      const [touched, used, attached] = await Promise.all([a.create(), a.create(), a.create()]);
+      for (let at = 0; at < 6; at += 1) {
+        await sleep(60);
+        await b.membership.touch([{ sessionId: touched, streams: [] }]);
+        await b.commit(used, receive({ to: 'nobody' }));
+        await b.attach(attached, STANDALONE);
+      }
+      expect(await a.membership.load(touched)).toBeDefined();
+      expect((await a.membership.load(used))?.lastSeenAt).toBeGreaterThan(Date.now() - 300);
+      expect(await a.membership.load(attached)).toBeDefined();
+      // The log lives as long as its session: one that vanished under an open stream would read as a gap.
+      for (const id of [touched, used, attached]) {
+        expect(await a.texts(id, 'init')).toEqual(['{"result":"initialized"}']);
+      }
+    });
+
+    // What the server says by itself, and what strangers ask, is no sign of life of the client.
+    it('are not kept alive by the server, nor by a stranger', async () => {
+      const [a, b] = [await rig.join(SHORT), await rig.join(SHORT)];
+      const [server, stranger] = await Promise.all([a.create(), a.create()]);
+      const asStranger = { principal: MALLORY };
+      await eventually(async () => {
+        const replies = await Promise.all([
+          b.commit(server, append(STANDALONE, 'news')),
+          b.commit(stranger, receive({ to: 'here' }, 'x', asStranger)),
+          b.commit(stranger, open('p', ['1'], asStranger)),
+          b.attach(stranger, STANDALONE, asStranger),
+        ]);
+        expect(replies.map(({ status }) => status)).toEqual(['gone', 'gone', 'gone', 'gone']);
+      }, 2_000);
+    });
+
+    // The id of an expired session may come again: the new client must not see what the old one was told.
+    it('leave nothing to a later session of the same id', async () => {
+      const [a, b] = [await rig.join(SHORT), await rig.join(SHORT)];
+      const id = await a.create();
+      await b.run(id, append(STANDALONE, 'secret'), subscribe('file:///secret'));
+      await b.membership.storeState(id, '1', undefined);
+      await eventually(async () => {
+        expect(await b.commit(id, append(STANDALONE, 'secret'))).toEqual({ status: 'gone' });
+      });
+      await b.create({ id, principal: MALLORY });
+
+      expect(await a.texts(id, STANDALONE)).toEqual([]);
+      expect(await a.membership.history(id, LOG_START, 100)).toHaveLength(2);
+      expect((await a.membership.load(id))?.subscriptions).toEqual([]);
+      expect(await a.membership.loadState(id)).toEqual({ version: 0, value: undefined });
+      expect((await a.say(id, STANDALONE, 'first')).position.n).toBe(1);
+    });
+  });
+}
