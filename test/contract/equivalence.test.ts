@@ -395,7 +395,7 @@ it('memory and Redis answer the same to the same steps', async () => {
       }
       await checkRecords();
     }),
-    { numRuns: Number(process.env['CONTRACT_RUNS'] ?? 250), endOnFailure: false },
+    { numRuns: Number(process.env['CONTRACT_RUNS'] ?? 150), endOnFailure: false },
   );
 }, 120_000);
 

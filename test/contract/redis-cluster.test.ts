@@ -1,9 +1,11 @@
 import { Cluster } from 'ioredis';
-import { afterAll, beforeAll } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { STANDALONE } from '../../src/backplane/backplane.js';
 import { redisBackplane } from '../../src/backplane/redis/redis.js';
 import { startRedisCluster, type RedisCluster } from '../../demo/rig/redis.js';
 import { uniquePrefix } from '../support/redis-fixture.js';
 import { describeBackplane } from './suite/describe-backplane.js';
+import { append, eventually, open, TestNode } from './suite/rig.js';
 
 let servers: RedisCluster;
 let client: Cluster;
@@ -24,4 +26,69 @@ describeBackplane('Redis Cluster', () => {
     backplane: () => redisBackplane({ redis: client, prefix }),
     close: () => Promise.resolve(),
   });
+});
+
+// Keys built from arguments, without hash tags: the first script on a cluster fails with CROSSSLOT.
+it('keeps all keys of a session in one slot, and spreads sessions over the masters', async () => {
+  const prefix = uniquePrefix();
+  const node = new TestNode(redisBackplane({ redis: client, prefix }));
+  const admin = new Cluster(servers.urls);
+  try {
+    await node.membership.ready();
+    const slots = new Set<number>();
+    for (let at = 0; at < 10; at += 1) {
+      const id = await node.create();
+      await node.run(id, open('p', ['1']), append(STANDALONE, 'news'));
+      const perMaster = await Promise.all(
+        admin.nodes('master').map((master) => master.keys(`${prefix}:{${id}}*`)),
+      );
+      const keys = perMaster.flat();
+      expect(keys).toHaveLength(3);
+      const found = await Promise.all(keys.map((key) => admin.cluster('KEYSLOT', key)));
+      expect(new Set(found).size).toBe(1);
+      for (const slot of found) slots.add(slot);
+    }
+    expect(slots.size).toBeGreaterThan(1);
+  } finally {
+    admin.disconnect();
+    await node.membership.leave();
+  }
+});
+
+it('has one subscriber and at most one command connection per master, and none when it has left', async () => {
+  const admin = new Cluster(servers.urls);
+  const connections = async () => {
+    const lists = await Promise.all(
+      admin.nodes('master').map(async (master) => {
+        const list = (await master.client('LIST')) as string;
+        return list.split('\n').filter((line) => line.includes('name=counted'));
+      }),
+    );
+    return lists.map((lines) => ({
+      commands: lines.filter((line) => line.includes(' sub=0 ')).length,
+      subscribers: lines.filter((line) => line.includes(' sub=1 ')).length,
+    }));
+  };
+  const source = new Cluster(servers.urls, {
+    lazyConnect: true,
+    redisOptions: { connectionName: 'counted' },
+  });
+  const node = new TestNode(redisBackplane({ redis: source, prefix: uniquePrefix() }));
+  try {
+    await node.membership.ready();
+    for (let at = 0; at < 10; at += 1) await node.create();
+    const open = await connections();
+    for (const { commands } of open) expect(commands).toBeLessThanOrEqual(1);
+    expect(open.reduce((sum, { subscribers }) => sum + subscribers, 0)).toBe(1);
+    await node.membership.leave();
+    await eventually(async () => {
+      const left = await connections();
+      expect(left).toEqual(left.map(() => ({ commands: 0, subscribers: 0 })));
+    });
+    expect(source.status).toBe('wait');
+  } finally {
+    await node.membership.leave();
+    source.disconnect();
+    admin.disconnect();
+  }
 });

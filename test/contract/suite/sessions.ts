@@ -187,7 +187,7 @@ export function describeSessions(openStore: OpenStore): void {
 
   describe('idle sessions', () => {
     const rig = useRig(openStore);
-    const SHORT = { sessionTtlMs: 400, pendingTtlMs: 150 };
+    const SHORT = { sessionTtlMs: 800, pendingTtlMs: 300 };
 
     // Nobody sends DELETE: without an end sessions pile up for ever.
     it('end, those that were never `initialized` sooner', async () => {
@@ -212,7 +212,7 @@ export function describeSessions(openStore: OpenStore): void {
       const [a, b] = [await rig.join(SHORT), await rig.join(SHORT)];
       const [touched, used, attached] = await Promise.all([a.create(), a.create(), a.create()]);
       for (let at = 0; at < 6; at += 1) {
-        await sleep(60);
+        await sleep(90);
         await b.membership.touch([{ sessionId: touched, streams: [] }]);
         await b.commit(used, receive({ to: 'nobody' }));
         await b.attach(attached, STANDALONE);

@@ -1,0 +1,18 @@
+import { Redis as Redis5 } from 'ioredis5';
+import type { Redis } from 'ioredis';
+import { redisBackplane } from '../../src/backplane/redis/redis.js';
+import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
+import { describeBackplane } from './suite/describe-backplane.js';
+
+// Applications bring their own client, often one of the major version before: connections are made like it, by it.
+describeBackplane('Redis, with a client of ioredis 5', () => {
+  const prefix = uniquePrefix();
+  const client = new Redis5(redisUrl(), { lazyConnect: true, maxRetriesPerRequest: null });
+  return Promise.resolve({
+    backplane: () => redisBackplane({ redis: client as unknown as Redis, prefix }),
+    close: () => {
+      client.disconnect();
+      return Promise.resolve();
+    },
+  });
+});
