@@ -123,6 +123,11 @@ export function resolveOptions(given: AnynodeOptions): Options {
   if (given.redis !== undefined && given.backplane !== undefined) {
     throw new TypeError('mcp-anynode: give either `redis` or `backplane`, not both');
   }
+  if (given.backplane !== undefined && !isBackplane(given.backplane)) {
+    throw new TypeError(
+      'mcp-anynode: `backplane` has to be what `memoryBackplane()` or `redisBackplane()` returns',
+    );
+  }
   oneOf(given, 'affinity', ['any']);
   oneOf(given, 'recovery', ['error']);
   oneOf(given, 'responseMode', ['sse', 'json']);
@@ -136,8 +141,8 @@ export function resolveOptions(given: AnynodeOptions): Options {
     standaloneStream: given.standaloneStream ?? 'takeover',
     sessionIdGenerator: callable(given, 'sessionIdGenerator') ?? (() => randomUUID()),
     principal: callable(given, 'principal') ?? defaultPrincipal,
-    allowedOrigins: given.allowedOrigins,
-    allowedHosts: given.allowedHosts,
+    allowedOrigins: list(given, 'allowedOrigins'),
+    allowedHosts: list(given, 'allowedHosts'),
     nodeHeader: given.nodeHeader ?? true,
     sessionTtlMs,
     pendingTtlMs: Math.min(5 * MINUTE, sessionTtlMs),
@@ -204,6 +209,10 @@ function isRedis(value: unknown): boolean {
   return typeof value === 'object' && value !== null && 'duplicate' in value;
 }
 
+function isBackplane(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && 'join' in value;
+}
+
 function backplaneOf({ redis, backplane, prefix }: AnynodeOptions): Backplane {
   if (prefix !== undefined && !/^[^\s{}]+$/.test(prefix)) {
     throw new TypeError('mcp-anynode: `prefix` must not be empty or contain spaces or braces');
@@ -238,6 +247,16 @@ function positiveOrZero<T extends object>(
   throw new TypeError(
     `mcp-anynode: \`${name}\` has to be a whole number of at least 0, and is ${String(value)}`,
   );
+}
+
+/** A single text has an `includes` as well, and would let parts of itself in. */
+function list(
+  given: AnynodeOptions,
+  name: 'allowedOrigins' | 'allowedHosts',
+): string[] | undefined {
+  const value: unknown = given[name];
+  if (value === undefined || Array.isArray(value)) return given[name];
+  throw new TypeError(`mcp-anynode: \`${name}\` has to be a list of strings`);
 }
 
 function callable<K extends 'sessionIdGenerator' | 'principal'>(

@@ -267,6 +267,8 @@ export type AttachReply =
   | { status: 'unknown' }
   /** Messages after the cursor are no longer kept. */
   | { status: 'trimmed' }
+  /** The stream has ended, and the cursor is behind its last message: there is nothing to show, nor will there be. */
+  | { status: 'ended' }
   | {
       status: 'attached';
       /** Where to go on from. */

@@ -34,6 +34,12 @@ export async function handleGet(endpoint: Endpoint, req: Request, res: Response)
   }
 
   const attached = await attach(endpoint, request);
+  if (attached === 'ended') {
+    // Server-sent events' word for "do not come back". An SSE response that just ends would bring the SDK's v1 client
+    // back for ever: it takes a stream for complete only when it has seen a result, not an error, in that connection.
+    res.writeHead(204, { 'mcp-session-id': sessionId }).end();
+    return;
+  }
   const position = await takeOver(endpoint, request, attached);
   const stream = { sessionId, name: request.stream, token: request.token, position };
   const connection = sseConnection(endpoint, res, stream, () => follower.end('closed'));
@@ -57,7 +63,7 @@ async function refuseCursor(endpoint: Endpoint, request: AttachRequest): Promise
   throw new RefusalError(known ? REFUSALS.invalidEventId : REFUSALS.sessionNotFound);
 }
 
-async function attach({ node }: Endpoint, request: AttachRequest): Promise<Attached> {
+async function attach({ node }: Endpoint, request: AttachRequest): Promise<Attached | 'ended'> {
   let reply = await node.membership.attach(request);
   if (reply.status === 'conflict') {
     const { holder } = reply;
@@ -69,6 +75,8 @@ async function attach({ node }: Endpoint, request: AttachRequest): Promise<Attac
   switch (reply.status) {
     case 'attached':
       return reply;
+    case 'ended':
+      return 'ended';
     case 'gone':
       throw new RefusalError(REFUSALS.sessionNotFound);
     case 'conflict':

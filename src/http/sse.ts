@@ -75,7 +75,9 @@ export class SseConnection implements Sink {
       this.res.write(`event: message\nid: ${id}\ndata: ${message}\n\n`);
       this.hasCursor = true;
     }
-    return this.res.writableLength <= this.options.maxBufferedBytes;
+    // With less than the socket's own buffer takes there would never be a `drain` to wait for.
+    const full = this.res.writableLength > this.options.maxBufferedBytes;
+    return !(full && this.res.writableNeedDrain);
   }
 
   whenRoom(callback: () => void): void {

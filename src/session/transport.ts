@@ -118,7 +118,7 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
 
   private replayRequest(message: Omit<JsonRpcRequest, 'id'>): Promise<void> {
     this.replays += 1;
-    const id = `replay:${this.replays}`;
+    const id = `${REPLAY}${this.replays}`;
     return new Promise((resolve) => {
       this.replaying.set(id, resolve);
       this.receive({ ...message, id });
@@ -141,7 +141,8 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
     this.asked.set(request.id, id);
     const token = request.params?._meta?.progressToken;
     if (token === undefined) return { ...request, id };
-    const cluster = this.asks.add(this, token);
+    // One that is used again, for another request, keeps its id.
+    const cluster = this.tokens.get(token) ?? this.asks.add(this, token);
     this.rememberToken(token, cluster);
     const params = {
       ...request.params,
@@ -203,13 +204,16 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
 }
 
 const ALIAS = 'anynode:';
+/** In front of the ids of replayed requests. */
+const REPLAY = 'anynode-replay:';
+const RESERVED = /^anynode(-replay)?:/;
 
 /**
  * The SDK's v1 line ignores the cancellation of a request whose id is falsy (`0`, which its own client uses first), so
- * such an id gets an alias towards the server; and so does one that looks like an alias.
+ * such an id gets an alias towards the server; and so does one that looks like an alias, or like a replayed request.
  */
 function toServerId(id: RequestId): RequestId {
-  const plain = typeof id === 'number' ? id !== 0 : id !== '' && !id.startsWith(ALIAS);
+  const plain = typeof id === 'number' ? id !== 0 : id !== '' && !RESERVED.test(id);
   return plain ? id : `${ALIAS}${JSON.stringify(id)}`;
 }
 

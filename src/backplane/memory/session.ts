@@ -292,7 +292,8 @@ export class MemorySession {
 
     const last = stream?.last.n ?? 0;
     const position = { ...(request.cursor ?? stream?.written ?? BEGINNING) };
-    const [found] = this.log.ofStream(request.stream, position.logId, 1).events;
+    const after = this.log.ofStream(request.stream, position.logId, 1).events;
+    const [found] = after;
     if (request.cursor === undefined) {
       position.n = found === undefined ? last : found.position.n - 1;
     } else if (found !== undefined) {
@@ -304,6 +305,7 @@ export class MemorySession {
     } else if (this.log.at(position.logId)?.stream !== request.stream) {
       return { status: 'unknown' };
     }
+    if (stream === undefined && after.at(-1)?.message === undefined) return { status: 'ended' };
 
     if (stream !== undefined) {
       stream.holder = { nodeId, token: request.token };

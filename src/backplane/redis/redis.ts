@@ -269,8 +269,10 @@ class RedisMembership implements Membership {
   }
 
   async send(nodeId: string, message: NodeMessage): Promise<void> {
-    const channel = this.names.channel(nodeId);
-    await this.connection.run((client) => client.publish(channel, encode(message)));
+    const { names } = this;
+    await this.connection.run((client) =>
+      client['anynode:send'](names.node(nodeId), names.channel(nodeId), encode(message)),
+    );
   }
 
   async alive(nodeIds: string[]): Promise<Set<string>> {

@@ -82,6 +82,7 @@ export function attachReply(reply: unknown): AttachReply {
       return { status, holder: a };
     case 'unknown':
     case 'trimmed':
+    case 'ended':
       return { status };
     case 'attached': {
       const colon = d.indexOf(':');

@@ -2,7 +2,16 @@ import { readFileSync } from 'node:fs';
 import type { Cluster, Redis } from 'ioredis';
 
 /** How many keys each script takes; the files in `scripts/` say which. */
-const KEYS = { create: 3, commit: 3, attach: 3, read: 3, touch: 3, remove: 3, state: 1 } as const;
+const KEYS = {
+  create: 3,
+  commit: 3,
+  attach: 3,
+  read: 3,
+  touch: 3,
+  remove: 3,
+  state: 1,
+  send: 1,
+} as const;
 
 export type ScriptName = keyof typeof KEYS;
 type Argument = string | number;

@@ -5,7 +5,7 @@
 --       8 a holder ("<node>:<token>") that does not count, or '', 9 channel prefix, 10 session id,
 --       11 session TTL (ms), 12 TTL before `initialized` (ms), 13 now (ms), 14 longest time events are kept (ms)
 --
--- Returns { 'gone' } | { 'conflict', holder } | { 'unknown' } | { 'trimmed' }
+-- Returns { 'gone' } | { 'conflict', holder } | { 'unknown' } | { 'trimmed' } | { 'ended' }
 --       | { 'attached', number, log id, protocol version, previous holder or '' }
 -- Repeating it (a lost reply) finds the connection as the holder: that is no conflict, and the previous holder is still
 -- the one that it took the stream from.
@@ -34,7 +34,8 @@ if not cursor then
   n = found and tonumber(found[2].n) - 1 or last
 else
   n, id = cursor, cursorId
-  local found = scanStream(events, stream, id, 1, math.huge)[1]
+  local after = scanStream(events, stream, id, 1, math.huge)
+  local found = after[1]
   if found then
     -- A first message with a bigger number: those between are gone. With a smaller one the log lost its end since
     -- the cursor was given out (failover), and this is a new message: it is shown.
@@ -50,6 +51,8 @@ else
     local here = redis.call('XRANGE', events, id, id)[1]
     if not here or entry(here[2]).s ~= stream then return { 'unknown' } end
   end
+  -- What comes after may be the bare end of a cancelled request, which shows nothing.
+  if not open and (not found or not after[#after][2].m) then return { 'ended' } end
 end
 
 local previous = holder or ''
