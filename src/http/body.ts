@@ -21,9 +21,15 @@ export async function readMessages(
 
 async function readBody(req: Request, maxBytes: number): Promise<unknown> {
   const parsed: unknown = req.body;
-  if (typeof parsed === 'string' || Buffer.isBuffer(parsed)) return parse(parsed.toString());
+  if (typeof parsed === 'string') return parse(parsed);
+  if (Buffer.isBuffer(parsed)) return parse(decode(parsed));
   if (parsed !== undefined && (req.readableEnded || req.complete)) return parsed;
   return parse(await readText(req, maxBytes));
+}
+
+/** As the Fetch standard reads a body: a byte order mark in front is none of the text. */
+function decode(bytes: Uint8Array): string {
+  return new TextDecoder().decode(bytes);
 }
 
 function parse(text: string): unknown {
@@ -51,7 +57,7 @@ async function readText(req: Request, maxBytes: number): Promise<string> {
         chunks.push(chunk);
       }
     });
-    req.on('end', () => resolve(Buffer.concat(chunks).toString()));
+    req.on('end', () => resolve(decode(Buffer.concat(chunks))));
     // The client went away in the middle: nobody reads the answer.
     req.on('close', () => reject(new RefusalError(REFUSALS.invalidJson)));
     req.on('error', () => reject(new RefusalError(REFUSALS.invalidJson)));

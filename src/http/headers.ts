@@ -18,15 +18,33 @@ export function requireAccept(req: Request, types: readonly string[]): void {
   throw new RefusalError(refusal);
 }
 
+/** `;name=value` as often as one likes, the value a token or quoted (RFC 9110, section 5.6.6). */
+const PARAMETERS =
+  /^(?:; *[\w!#$%&'*+.^`|~-]+ *= *(?:"(?:[ !#-[\]-~\x80-\xff]|\\[ -\xff])*"|[\w!#$%&'*+.^`|~-]+) *)*$/;
+
 /**
  * The media type has to be `application/json`, whatever its parameters. Compared as a media type, not searched for: a
- * parameter of another type may contain the words. A comma behind broken parameters means that two headers were joined.
+ * parameter of another type may contain the words. Broken parameters are forgiven, unless there is a comma in them:
+ * that means that two headers were joined.
  */
 export function requireJson(req: Request): void {
-  const [type = '', ...parameters] = (req.headers['content-type'] ?? '').split(';');
+  const header = contentTypeOf(req);
+  if (header === 'application/json') return;
+  const type = header.split(';', 1)[0] ?? '';
+  const parameters = header.slice(type.length);
   const isJson = type.trim().toLowerCase() === 'application/json';
-  const joined = parameters.some((parameter) => /^[^"]*,/.test(parameter));
+  const joined = parameters.includes(',') && !PARAMETERS.test(parameters);
   if (!isJson || joined) throw new RefusalError(REFUSALS.mediaType);
+}
+
+/** All lines of it: Node keeps only the first, and a proxy in front may have looked at another. */
+function contentTypeOf(req: Request): string {
+  const { rawHeaders } = req;
+  const values: string[] = [];
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    if (rawHeaders[at]?.toLowerCase() === 'content-type') values.push(rawHeaders[at + 1] ?? '');
+  }
+  return values.join(', ');
 }
 
 export function requireSessionId(req: Request): string {

@@ -36,12 +36,12 @@ export async function handlePost(endpoint: Endpoint, req: Request, res: Response
   requireJson(req);
   const { messages } = await readMessages(req, endpoint.options.maxBodyBytes);
 
-  const initialize = messages.find((message): message is JsonRpcRequest =>
-    isInitializeRequest(message),
-  );
+  const initialize = messages.find((message) => isInitializeRequest(message));
   if (initialize !== undefined) {
     await refuseKnownSession(endpoint, req);
     if (messages.length > 1) throw new RefusalError(REFUSALS.onlyOneInitialize);
+    // As a notification it asks for no answer, so that nobody would learn of the session.
+    if (!isRequest(initialize)) throw new RefusalError(REFUSALS.sessionIdRequired);
     await answerInitialize(endpoint, req, res, initialize);
     return;
   }

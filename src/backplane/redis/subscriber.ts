@@ -86,7 +86,8 @@ export class Subscriber {
     this.subscribed = false;
     const { client } = this;
     this.client = undefined;
-    client?.disconnect();
+    // One that has ended would start a timer that nothing stops, and keep the process alive for two seconds.
+    if (client !== undefined && client.status !== 'end') client.disconnect();
     this.retry();
   }
 

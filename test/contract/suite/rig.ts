@@ -265,12 +265,12 @@ export function appended(result: OperationResult | undefined) {
   return result;
 }
 
-export function attached(reply: AttachReply): Extract<AttachReply, { status: 'attached' }> {
+function attached(reply: AttachReply): Extract<AttachReply, { status: 'attached' }> {
   if (reply.status !== 'attached') throw new Error(`Not attached: ${JSON.stringify(reply)}`);
   return reply;
 }
 
-export function page(reply: Page): Extract<Page, { status: 'ok' }> {
+function page(reply: Page): Extract<Page, { status: 'ok' }> {
   if (reply.status !== 'ok') throw new Error(`Nothing to read: ${reply.status}`);
   return reply;
 }

@@ -1,0 +1,113 @@
+import { once } from 'node:events';
+import { createServer, type RequestListener } from 'node:http';
+import { createRequire } from 'node:module';
+import type { AddressInfo } from 'node:net';
+import type { RequestHandler } from 'express';
+import express from 'express';
+import { onTestFinished } from 'vitest';
+import type { Anynode, AnynodeOptions, Backplane } from '../../../src/index.js';
+import { anynode, memoryBackplane, redisBackplane } from '../../../src/index.js';
+import { RawClient, type RawClientOptions } from '../../support/mcp-http.js';
+import { redisUrl, uniquePrefix } from '../../support/redis-fixture.js';
+import { scriptedServer, type Tools } from './scripted-server.js';
+
+// It comes without types; what is used of it here is the same in both.
+const express4 = createRequire(import.meta.url)('express4') as typeof express;
+
+/** Listens on a free loopback port until the test is over; resolves with the endpoint's URL. */
+export async function listen(app: RequestListener): Promise<string> {
+  const server = createServer(app).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}/mcp`;
+}
+
+/** One place where sessions are stored; each call of the inner function gives a node its own access to it. */
+export type OpenStore = () => () => Backplane;
+
+export const overMemory: OpenStore = () => {
+  const shared = memoryBackplane();
+  return () => shared;
+};
+
+export const overRedis: OpenStore = () => {
+  const prefix = uniquePrefix();
+  return () => redisBackplane({ redis: redisUrl(), prefix });
+};
+
+export const STORES: [string, OpenStore][] = [
+  ['memory', overMemory],
+  ['Redis', overRedis],
+];
+
+/** How a node is mounted. */
+export interface Mount {
+  express?: 4 | 5;
+  as?: 'use' | 'all';
+  /** Middleware in front, such as a body parser. */
+  before?: RequestHandler[];
+  trustProxy?: unknown;
+}
+
+export type NodeOptions = Partial<AnynodeOptions> & { tools?: Tools; mount?: Mount };
+
+export interface TestNode {
+  mcp: Anynode;
+  url: string;
+  app: express.Express;
+  /** What it has warned of, and errors. */
+  logged: string[];
+}
+
+/** Starts a node, ready to serve, and closes it when the test is over. */
+export async function startNode(options: NodeOptions = {}): Promise<TestNode> {
+  const { tools, mount = {}, ...given } = options;
+  const logged: string[] = [];
+  const log = (text: string): void => void logged.push(text);
+  const mcp = anynode({
+    server: () => scriptedServer(tools),
+    logger: { warn: log, error: log },
+    ...given,
+  });
+  const app = mounted(mcp, mount);
+  const url = await listen(app);
+  onTestFinished(() => mcp.close({ drainMs: 0 }));
+  await mcp.ready();
+  return { mcp, url, app, logged };
+}
+
+export function mounted(handler: RequestHandler, mount: Mount = {}): express.Express {
+  const { express: major = 5, as = 'use', before = [], trustProxy } = mount;
+  const app = major === 4 ? express4() : express();
+  if (trustProxy !== undefined) app.set('trust proxy', trustProxy);
+  app[as]('/mcp', ...before, handler);
+  return app;
+}
+
+/** A client whose connections end with the test. */
+export function rawClient(options?: RawClientOptions): RawClient {
+  const client = new RawClient(options);
+  onTestFinished(() => client.close());
+  return client;
+}
+
+/** A node, and a client with a session there. */
+export async function startSession(
+  options?: NodeOptions,
+  client: RawClientOptions = {},
+): Promise<TestNode & { client: RawClient; sessionId: string }> {
+  const node = await startNode(options);
+  return { ...node, ...(await openSession(node.url, client)) };
+}
+
+export async function openSession(
+  url: string,
+  options?: RawClientOptions,
+): Promise<{ client: RawClient; sessionId: string }> {
+  const client = rawClient(options);
+  await client.initialize(url);
+  return { client, sessionId: client.sessionId ?? '' };
+}

@@ -1,0 +1,151 @@
+import { copyFile, readdir, readFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
+import { npm, oldestOf, root, run, temporaryFolder, tsc, writeJson } from './npm.js';
+
+interface Manifest {
+  dependencies: Record<string, string>;
+  peerDependencies: Record<string, string>;
+  devDependencies: Record<string, string>;
+}
+
+let tarballs: Awaited<ReturnType<typeof temporaryFolder>>;
+let tarball: string;
+let files: string[];
+let manifest: Manifest;
+
+beforeAll(async () => {
+  tarballs = await temporaryFolder();
+  const packed = await npm(['pack', '--json', '--pack-destination', tarballs.path], root);
+  // What `prepack` prints comes first.
+  const json = packed.slice(packed.search(/^[[{]/m));
+  // npm 12 gives an object by name, older ones a list.
+  const [pack] = Object.values(
+    JSON.parse(json) as Record<string, { filename: string; files: { path: string }[] }>,
+  );
+  if (pack === undefined) throw new Error(`npm pack made nothing: ${packed}`);
+  tarball = join(tarballs.path, pack.filename);
+  files = pack.files.map(({ path }) => path);
+  manifest = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as Manifest;
+}, 120_000);
+
+afterAll(() => tarballs.remove());
+
+describe('the tarball', () => {
+  it('has the code with its types and scripts, and the documents', async () => {
+    for (const name of [
+      'README.md',
+      'LICENSE',
+      'CHANGELOG.md',
+      'docs/architecture.md',
+      'docs/wire.md',
+    ]) {
+      expect(files).toContain(name);
+    }
+    for (const path of ['dist/index.js', 'dist/index.d.ts', 'dist/backplane/redis/redis.js']) {
+      expect(files).toContain(path);
+    }
+    const scripts = files.filter((path) => path.endsWith('.lua'));
+    const written = await readdir(join(root, 'src/backplane/redis/scripts'));
+    expect(scripts.map((path) => basename(path)).sort()).toEqual(written.sort());
+  });
+
+  it('has nothing else', () => {
+    const others = files.filter(
+      (path) =>
+        !/^(package\.json|README\.md|LICENSE|CHANGELOG\.md)$/.test(path) &&
+        !/^docs\/[\w-]+\.(md|svg)$/.test(path) &&
+        !/^dist\/(?!test|demo|bench)[\w/-]+(\.js|\.d\.ts|\.lua)$/.test(path),
+    );
+    expect(others).toEqual([]);
+  });
+});
+
+describe.each([
+  {
+    name: 'the current SDK, Express 5 and ioredis',
+    versions: ({ devDependencies, dependencies }: Manifest) => ({
+      sdk: devDependencies['@modelcontextprotocol/sdk'],
+      express: devDependencies.express,
+      ioredis: dependencies.ioredis,
+      zod: devDependencies.zod,
+    }),
+  },
+  {
+    name: 'the oldest SDK, Express and ioredis that are supported',
+    versions: ({ peerDependencies, dependencies }: Manifest) => ({
+      sdk: oldestOf(peerDependencies['@modelcontextprotocol/sdk']),
+      express: oldestOf(peerDependencies.express),
+      ioredis: oldestOf(dependencies.ioredis),
+      zod: '^3.25.0',
+    }),
+  },
+])('in an empty project with $name', ({ versions }) => {
+  let project: Awaited<ReturnType<typeof temporaryFolder>>;
+
+  beforeAll(async () => {
+    project = await temporaryFolder();
+    const { sdk, express, ioredis, zod } = versions(manifest);
+    const { devDependencies } = manifest;
+    await writeJson(project.path, 'package.json', {
+      private: true,
+      type: 'module',
+      dependencies: {
+        'mcp-anynode': tarball,
+        '@modelcontextprotocol/sdk': sdk,
+        '@modelcontextprotocol/server': devDependencies['@modelcontextprotocol/server'],
+        '@types/express': devDependencies['@types/express'],
+        '@types/node': devDependencies['@types/node'],
+        express,
+        ioredis,
+        zod,
+      },
+    });
+    await writeJson(project.path, 'tsconfig.json', {
+      compilerOptions: {
+        target: 'ES2022',
+        // The SDK's own types need the DOM's.
+        lib: ['ES2023', 'DOM'],
+        module: 'NodeNext',
+        types: ['node'],
+        strict: true,
+        exactOptionalPropertyTypes: true,
+        noUncheckedIndexedAccess: true,
+        skipLibCheck: false,
+        noEmit: true,
+      },
+      files: ['consumer.ts'],
+    });
+    for (const name of ['session.mjs', 'consumer.ts']) {
+      await copyFile(join(root, 'test/packaging/fixtures', name), join(project.path, name));
+    }
+    await npm(['install'], project.path);
+  }, 120_000);
+
+  afterAll(() => project.remove());
+
+  const served = {
+    answers: ['decline', 'decline', 'decline', 'decline'],
+    replicas: [1, 1],
+    left: [],
+    // A connection to Redis that was ended twice left one, which kept the process of a closed node for two seconds.
+    timers: [],
+  };
+
+  it('a session is served from beginning to end, in memory', async () => {
+    const output = await run(process.execPath, ['session.mjs'], { cwd: project.path });
+    expect(JSON.parse(output)).toEqual(served);
+  });
+
+  it('a session is served from beginning to end, over Redis', async () => {
+    const env = { REDIS_URL: redisUrl(), PREFIX: uniquePrefix() };
+    const output = await run(process.execPath, ['session.mjs'], { cwd: project.path, env });
+    // Nothing but that line: ioredis 5.4.0 printed a line of its own for each reply.
+    expect(JSON.parse(output)).toEqual(served);
+  });
+
+  it('a strict TypeScript program compiles against the types', async () => {
+    await tsc(project.path);
+  });
+});

@@ -1,0 +1,97 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFile, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { Client } from '@modelcontextprotocol/sdk/client/index.js';
+import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { root, temporaryFolder, tsc, writeJson } from './npm.js';
+
+/** Whatever port is asked for, the system gives a free one, and the test is told which. */
+const ANY_PORT = `
+import { Server } from 'node:net';
+const { listen } = Server.prototype;
+Server.prototype.listen = function (_port, ...rest) {
+  this.once('listening', () => console.log('listening on ' + this.address().port));
+  return listen.call(this, 0, ...rest);
+};
+`;
+
+let folder: Awaited<ReturnType<typeof temporaryFolder>>;
+let blocks: string[];
+
+beforeAll(async () => {
+  const readme = await readFile(join(root, 'README.md'), 'utf8');
+  blocks = [...readme.matchAll(/^```ts\n([^]*?)^```$/gm)].map(([, code = '']) => code);
+  folder = await temporaryFolder();
+  await symlink(join(root, 'node_modules'), join(folder.path, 'node_modules'));
+  await writeJson(folder.path, 'package.json', { private: true, type: 'module' });
+  await writeJson(folder.path, 'tsconfig.json', {
+    extends: join(root, 'tsconfig.json'),
+    compilerOptions: {
+      typeRoots: [join(root, 'node_modules/@types')],
+      paths: { 'mcp-anynode': [join(root, 'src/index.ts')] },
+    },
+    include: ['*.ts'],
+  });
+  await writeFile(join(folder.path, 'any-port.mjs'), ANY_PORT);
+  await Promise.all(
+    blocks.map((_, at) => writeFile(join(folder.path, `block-${at + 1}.ts`), moduleOf(at))),
+  );
+});
+
+afterAll(() => folder.remove());
+
+/** A block that imports something stands for itself; any other goes on where the last such block ended. */
+function moduleOf(at: number): string {
+  const code = blocks[at] ?? '';
+  const before = blocks.slice(0, at).findLast(imports);
+  return imports(code) || before === undefined ? code : `${before}\n{\n${code}}\n`;
+}
+
+function imports(code: string): boolean {
+  return /^import /m.test(code);
+}
+
+it('every TypeScript block compiles', async () => {
+  expect(blocks.length).toBeGreaterThan(0);
+  await tsc(folder.path);
+});
+
+it('the first one runs: it serves a session, and ends on SIGTERM', async () => {
+  const env = { ...process.env };
+  delete env.REDIS_URL;
+  const tsx = join(root, 'node_modules/tsx/dist/cli.mjs');
+  const args = [tsx, '--tsconfig', 'tsconfig.json', '--import', './any-port.mjs', 'block-1.ts'];
+  const child = spawn(process.execPath, args, {
+    cwd: folder.path,
+    env,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const exited = once(child, 'exit');
+  const client = new Client({ name: 'reader', version: '1.0.0' });
+  try {
+    const port = await portOf(child.stdout);
+    const url = new URL(`http://127.0.0.1:${port}/mcp`);
+    const transport = new StreamableHTTPClientTransport(url);
+    await client.connect(transport);
+    expect(await client.callTool({ name: 'greet', arguments: { name: 'Ada' } })).toEqual({
+      content: [{ type: 'text', text: 'Hello, Ada!' }],
+    });
+    await transport.terminateSession();
+    child.kill('SIGTERM');
+    expect(await exited).toEqual([0, null]);
+  } finally {
+    await client.close();
+    child.kill('SIGKILL');
+  }
+});
+
+async function portOf(output: NodeJS.ReadableStream): Promise<string> {
+  for await (const line of createInterface(output)) {
+    const [, port] = /^listening on (\d+)$/.exec(line) ?? [];
+    if (port !== undefined) return port;
+  }
+  throw new Error('it ended without listening');
+}

@@ -1,0 +1,106 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { NodeMessage } from '../../src/backplane/backplane.js';
+import { decode, encode } from '../../src/backplane/redis/codec.js';
+
+const sessionId = fc.string({
+  unit: fc.integer({ min: 33, max: 126 }).map((code) => String.fromCharCode(code)),
+  minLength: 1,
+  maxLength: 256,
+});
+const word = fc.stringMatching(/^[0-9a-z]{1,20}$/);
+const token = fc.stringMatching(/^[0-9a-z]{1,20}:?[0-9a-z]{0,9}$/);
+const count = fc.nat(Number.MAX_SAFE_INTEGER);
+const position = fc.record({
+  n: count,
+  logId: fc.tuple(count, count).map(([ms, counter]) => `${ms}-${counter}`),
+});
+/** Any JSON text: it has no raw line breaks, but may have everything else. */
+const text = fc.jsonValue().map((value) => JSON.stringify(value));
+const maybe = <T>(value: fc.Arbitrary<T>) => fc.option(value, { nil: undefined });
+
+const event: fc.Arbitrary<NodeMessage> = fc
+  .record({
+    sessionId,
+    stream: word,
+    token,
+    position,
+    message: maybe(text),
+    end: fc.boolean(),
+    asker: maybe(word),
+    inline: fc.boolean(),
+  })
+  .map(({ position: at, message, end, asker, inline, ...rest }) => ({
+    type: 'event' as const,
+    ...rest,
+    inline,
+    event: {
+      position: at,
+      // What is not inline is read from the log.
+      message: inline ? message : undefined,
+      end,
+      ...(asker !== undefined && { asker }),
+    },
+  }));
+
+const messages: Record<NodeMessage['type'], fc.Arbitrary<NodeMessage>> = {
+  event,
+  deliver: fc.record({ type: fc.constant('deliver' as const), sessionId, message: text }),
+  shape: fc.record({
+    type: fc.constant('shape' as const),
+    sessionId,
+    revision: count,
+    message: maybe(text),
+  }),
+  gone: fc.record({ type: fc.constant('gone' as const), sessionId }),
+  release: fc.record({
+    type: fc.constant('release' as const),
+    sessionId,
+    stream: word,
+    token,
+    replyTo: word,
+    ref: word,
+  }),
+  released: fc.record({
+    type: fc.constant('released' as const),
+    ref: word,
+    position: maybe(position),
+  }),
+  hangup: fc.record({ type: fc.constant('hangup' as const), sessionId, stream: word, token }),
+  followed: fc.record({ type: fc.constant('followed' as const), sessionId, by: maybe(word) }),
+};
+
+describe('a message between nodes is read as it was written', () => {
+  it.each(Object.entries(messages))('%s', (_, arbitrary) => {
+    fc.assert(
+      fc.property(arbitrary, (message) => {
+        expect(decode(encode(message))).toEqual(message);
+      }),
+    );
+  });
+});
+
+describe('a message that is not understood is none', () => {
+  it.each([
+    ['of a newer version', '2 gone session\n'],
+    ['of a newer kind', '1 dance session\n'],
+    ['with nothing in it', ''],
+    ['with no kind', '1'],
+    ['a probe', '1 probe 7\n'],
+  ])('%s', (_, wire) => {
+    expect(decode(wire)).toBeUndefined();
+  });
+
+  it('whatever it is, it throws nothing', () => {
+    fc.assert(
+      fc.property(fc.string(), fc.boolean(), (garbage, ours) => {
+        decode(ours ? `1 ${garbage}` : garbage);
+      }),
+    );
+  });
+
+  // A newer node may say more than an older one knows.
+  it('but one with more words than are known is read', () => {
+    expect(decode('1 gone session extra\n')).toEqual({ type: 'gone', sessionId: 'session' });
+  });
+});

@@ -1,0 +1,42 @@
+import { readFileSync } from 'node:fs';
+import { expect, it } from 'vitest';
+import * as index from '../../src/index.js';
+
+it('the package exports these names and no others', () => {
+  expect(Object.keys(index).sort()).toEqual([
+    'AnynodeError',
+    'ClientError',
+    'anynode',
+    'memoryBackplane',
+    'redisBackplane',
+  ]);
+});
+
+it('the package exports these types and no others', () => {
+  const text = readFileSync(new URL('../../src/index.ts', import.meta.url), 'utf8');
+  const names = [...text.matchAll(/^export type \{([^}]*)\}/gm)].flatMap(([, list = '']) =>
+    list.split(',').flatMap((name) => (name.trim() === '' ? [] : [name.trim()])),
+  );
+  expect(text).not.toContain('export *');
+  expect(names.sort()).toEqual([
+    'Anynode',
+    'AnynodeErrorCode',
+    'AnynodeOptions',
+    'AuthInfo',
+    'Backplane',
+    'Directory',
+    'Health',
+    'Logger',
+    'Notify',
+    'RedisBackplaneOptions',
+    'RequestOptions',
+    'ResultSchema',
+    'ServerContext',
+    'ServerLike',
+    'ServerTransport',
+    'SessionEvent',
+    'SessionHandle',
+    'SessionInfo',
+    'SessionState',
+  ]);
+});

@@ -1,0 +1,171 @@
+import { describe, expect, it } from 'vitest';
+import type { TouchReply, TouchRequest } from '../../src/backplane/backplane.js';
+import { Followers } from '../../src/stream/followers.js';
+import { Keeper } from '../../src/stream/keeper.js';
+import { follow } from './support/fake-stream.js';
+import { ManualClock, settled } from './support/manual-clock.js';
+
+const TTL_MS = 26_000;
+
+function setUp() {
+  const clock = new ManualClock();
+  const followers = new Followers();
+  const touches: TouchRequest[][] = [];
+  const gone: string[] = [];
+  const busy: string[] = [];
+  const state = {
+    fails: false,
+    reply: (request: TouchRequest): TouchReply => ({
+      status: 'ok',
+      streams: request.streams.map(({ position }) => ({ last: position.n, held: true })),
+    }),
+  };
+  const touch = (requests: TouchRequest[]): Promise<TouchReply[]> => {
+    touches.push(requests);
+    if (state.fails) return Promise.reject(new Error('away'));
+    return Promise.resolve(requests.map((request) => state.reply(request)));
+  };
+  const keeper = new Keeper({
+    membership: { touch },
+    followers,
+    clock,
+    sessionTtlMs: TTL_MS,
+    busy: () => busy,
+    onGone: (id) => gone.push(id),
+  });
+  return { clock, followers, touches, gone, busy, state, keeper };
+}
+
+describe('a session that is in use', () => {
+  it('is kept alive: a refresh may fail, and the next still comes in time', async () => {
+    const { clock, touches, busy, followers } = setUp();
+    busy.push('calls');
+    followers.add(follow({ sessionId: 'listens' }).follower);
+    await clock.advance(TTL_MS);
+    expect(touches.length).toBeGreaterThanOrEqual(2);
+    for (const requests of touches) {
+      expect(requests.map(({ sessionId }) => sessionId).sort()).toEqual(['calls', 'listens']);
+    }
+  });
+
+  it('is refreshed no more than once per third of its lifetime', async () => {
+    const { clock, touches, busy } = setUp();
+    busy.push('calls');
+    await clock.advance(10 * TTL_MS);
+    expect(touches.length).toBeLessThanOrEqual(30);
+  });
+
+  it('goes with the others, a hundred to a round trip', async () => {
+    const { clock, touches, busy } = setUp();
+    for (let count = 0; count < 250; count += 1) busy.push(`session${count}`);
+    await clock.advance(TTL_MS / 2);
+    expect(touches.map((requests) => requests.length)).toEqual([100, 100, 50]);
+  });
+
+  it('is named once, with all its streams', async () => {
+    const { clock, touches, busy, followers } = setUp();
+    busy.push('session');
+    followers.add(follow().follower);
+    followers.add(follow({ stream: 'other' }).follower);
+    await clock.advance(TTL_MS / 2);
+    expect(touches).toHaveLength(1);
+    expect(touches[0]).toMatchObject([
+      { sessionId: 'session', streams: [{ stream: 'g' }, { stream: 'other' }] },
+    ]);
+  });
+
+  it('is tried again with the next refresh where the backplane was away', async () => {
+    const { clock, touches, busy, state, gone } = setUp();
+    busy.push('session');
+    state.fails = true;
+    await clock.advance(2 * TTL_MS);
+    expect(touches.length).toBeGreaterThanOrEqual(4);
+    expect(gone).toEqual([]);
+  });
+});
+
+it('with no session in use nothing is asked', async () => {
+  const { clock, touches } = setUp();
+  await clock.advance(10 * TTL_MS);
+  expect(touches).toEqual([]);
+});
+
+describe('a refresh finds what was lost without a trace', () => {
+  it('a message: its follower reads the log', async () => {
+    const { clock, followers, state } = setUp();
+    const { follower, log, sink } = follow();
+    followers.add(follower);
+    log.append();
+    state.reply = () => ({ status: 'ok', streams: [{ last: 1, held: true }] });
+    await clock.advance(TTL_MS / 2);
+    expect(sink.numbers).toEqual([1]);
+  });
+
+  it('nothing: then the log is not read', async () => {
+    const { clock, followers } = setUp();
+    const { follower, log } = follow();
+    followers.add(follower);
+    await clock.advance(TTL_MS / 2);
+    expect(log.reads).toBe(0);
+  });
+
+  it('a takeover: the connection is ended', async () => {
+    const { clock, followers, state } = setUp();
+    const { follower, ends } = follow();
+    followers.add(follower);
+    state.reply = () => ({ status: 'ok', streams: [{ last: 0, held: false }] });
+    await clock.advance(TTL_MS / 2);
+    expect(ends).toEqual(['replaced']);
+  });
+
+  it('the end of the session', async () => {
+    const { clock, busy, gone, state } = setUp();
+    busy.push('session');
+    state.reply = () => ({ status: 'gone' });
+    await clock.advance(TTL_MS / 2);
+    expect(gone).toEqual(['session']);
+  });
+});
+
+describe('how far a connection has written', () => {
+  it('is reported about a second later, once for all that was shown meanwhile', async () => {
+    const { clock, touches, keeper } = setUp();
+    const { follower, log } = follow({ onMove: (moved) => keeper.noteMove(moved) });
+    for (let count = 0; count < 5; count += 1) follower.offer(log.append(), true);
+    await clock.advance(1100);
+    expect(touches).toEqual([
+      [
+        {
+          sessionId: 'session',
+          streams: [{ stream: 'g', token: 'token', position: { n: 5, logId: '50-0' } }],
+        },
+      ],
+    ]);
+    await clock.advance(5000);
+    expect(touches).toHaveLength(1);
+  });
+
+  it('is not reported for the stream of a POST, nor for a connection that has ended', async () => {
+    const { clock, touches, keeper } = setUp();
+    const onMove = keeper.noteMove.bind(keeper);
+    const ofPost = follow({ stream: 'post', onMove });
+    const ended = follow({ onMove });
+    ofPost.follower.offer(ofPost.log.append(), true);
+    ended.follower.offer(ended.log.append(), true);
+    ended.follower.end('closed');
+    await clock.advance(5000);
+    expect(touches).toEqual([]);
+  });
+});
+
+it('a closed keeper leaves no timer behind', async () => {
+  const { clock, keeper, followers, touches } = setUp();
+  const { follower, log } = follow({ onMove: (moved) => keeper.noteMove(moved) });
+  followers.add(follower);
+  follower.offer(log.append(), true);
+  keeper.close();
+  follower.offer(log.append(), true);
+  await settled();
+  expect(clock.pending).toBe(0);
+  expect(touches).toEqual([]);
+});

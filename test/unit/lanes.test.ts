@@ -1,0 +1,282 @@
+import { describe, expect, it } from 'vitest';
+import type {
+  Commit,
+  CommitReply,
+  OpenOperation,
+  Operation,
+} from '../../src/backplane/backplane.js';
+import { AnynodeError } from '../../src/errors.js';
+import { Lanes } from '../../src/stream/lanes.js';
+import { ManualClock, settled } from './support/manual-clock.js';
+
+const TIMEOUT_MS = 2000;
+
+/** A backplane whose commits are answered when the test says so. */
+class FakeCommits {
+  readonly seen: Commit[] = [];
+  private waiting: { resolve: (reply: CommitReply) => void; reject: (error: Error) => void }[] = [];
+
+  commit(commit: Commit): Promise<CommitReply> {
+    this.seen.push(commit);
+    return new Promise((resolve, reject) => this.waiting.push({ resolve, reject }));
+  }
+
+  get underWay(): number {
+    return this.waiting.length;
+  }
+
+  /** Answers the oldest one. */
+  async answer(reply: CommitReply = this.done()): Promise<void> {
+    this.waiting.shift()?.resolve(reply);
+    await settled();
+  }
+
+  async fail(error: Error = new AnynodeError('backplane_unavailable', 'away')): Promise<void> {
+    this.waiting.shift()?.reject(error);
+    await settled();
+  }
+
+  /** What a backplane says that has carried it all out. */
+  done(): CommitReply {
+    const commit = this.seen[this.seen.length - this.waiting.length];
+    const results = (commit?.operations ?? []).map((operation, at) =>
+      operation.type === 'open'
+        ? { status: 'opened' as const, position: { n: 0, logId: `${at}-0` } }
+        : { status: 'appended' as const, position: { n: at, logId: `${at}-0` }, ended: false },
+    );
+    return { status: 'ok', revision: 1, results };
+  }
+
+  /** The messages of a commit, to tell which it was. */
+  texts(at: number): (string | undefined)[] {
+    return (this.seen[at]?.operations ?? []).map((operation) =>
+      operation.type === 'append' ? operation.message : operation.type,
+    );
+  }
+}
+
+function setUp() {
+  const clock = new ManualClock();
+  const commits = new FakeCommits();
+  return { clock, commits, lanes: new Lanes(commits, clock, TIMEOUT_MS) };
+}
+
+function say(message: string): Operation {
+  return { type: 'append', stream: 'g', message };
+}
+
+function open(stream: string): OpenOperation {
+  return {
+    type: 'open',
+    principal: 'anonymous',
+    stream,
+    token: 'token',
+    requests: ['1', '2'],
+    messages: ['{}'],
+    revision: undefined,
+  };
+}
+
+describe('a session’s lane', () => {
+  it('puts what is submitted in one turn into one commit', async () => {
+    const { commits, lanes } = setUp();
+    const submitted = [
+      lanes.append('s', [say('a'), say('b')], false),
+      lanes.append('s', [say('c')], false),
+    ];
+    await settled();
+    expect(commits.texts(0)).toEqual(['a', 'b', 'c']);
+    await commits.answer();
+    const [first, second] = await Promise.all(submitted);
+    expect(first).toMatchObject({ results: [{ position: { n: 0 } }, { position: { n: 1 } }] });
+    expect(second).toMatchObject({ results: [{ position: { n: 2 } }] });
+  });
+
+  it('has one commit under way; what comes meanwhile goes with the next, in order', async () => {
+    const { commits, lanes } = setUp();
+    void lanes.append('s', [say('a')], false);
+    await settled();
+    void lanes.append('s', [say('b')], false);
+    void lanes.append('s', [say('c')], true);
+    await settled();
+    expect(commits.underWay).toBe(1);
+    await commits.answer();
+    expect(commits.texts(1)).toEqual(['b', 'c']);
+    expect(commits.underWay).toBe(1);
+    await commits.answer();
+  });
+
+  it('does not wait for other sessions', async () => {
+    const { commits, lanes } = setUp();
+    void lanes.append('one', [say('a')], false);
+    void lanes.append('two', [say('b')], false);
+    await settled();
+    expect(commits.underWay).toBe(2);
+  });
+
+  it('carries so much in one commit and no more', async () => {
+    const { commits, lanes } = setUp();
+    for (let count = 0; count < 100; count += 1) void lanes.append('s', [say('x')], false);
+    await settled();
+    expect(commits.seen[0]?.operations).toHaveLength(64);
+    await commits.answer();
+    expect(commits.seen[1]?.operations).toHaveLength(36);
+    const big = 'x'.repeat(700 * 1024);
+    for (let count = 0; count < 3; count += 1) void lanes.append('s', [say(big)], false);
+    await commits.answer();
+    expect(commits.seen[2]?.operations).toHaveLength(2);
+  });
+
+  it('refuses messages when too much waits, but not the end of a request', async () => {
+    const { commits, lanes } = setUp();
+    void lanes.append('s', [say('first')], false);
+    await settled();
+    const big = say('x'.repeat(1024 * 1024));
+    for (let count = 0; count < 9; count += 1) void lanes.append('s', [big], false);
+    await expect(lanes.append('s', [say('y')], false)).rejects.toMatchObject({
+      code: 'backplane_unavailable',
+    });
+    const urgent = lanes.append('s', [say('end')], true);
+    while (commits.underWay > 0) await commits.answer();
+    await expect(urgent).resolves.toMatchObject({ results: [{ status: 'appended' }] });
+    // There is room again.
+    const later = lanes.append('s', [say('y')], false);
+    await settled();
+    await commits.answer();
+    await expect(later).resolves.toBeDefined();
+  });
+
+  it('says that the session is gone to all who asked', async () => {
+    const { commits, lanes } = setUp();
+    const asked = [lanes.submit('s', [say('a')]), lanes.append('s', [say('b')], false)];
+    await settled();
+    await commits.answer({ status: 'gone' });
+    expect(await Promise.all(asked)).toEqual(['gone', 'gone']);
+  });
+
+  it('is idle when nothing waits and nothing is under way', async () => {
+    const { commits, lanes } = setUp();
+    await lanes.idle();
+    void lanes.append('s', [say('a')], false);
+    let idle = false;
+    void lanes.idle().then(() => (idle = true));
+    await settled();
+    expect(idle).toBe(false);
+    await commits.answer();
+    expect(idle).toBe(true);
+  });
+});
+
+describe('a commit whose outcome is not known', () => {
+  // With another number the backplane could not tell that it was carried out already: two entries.
+  it('is repeated with the same number and content until it is', async () => {
+    const { clock, commits, lanes } = setUp();
+    const said = lanes.append('s', [say('a')], false);
+    await settled();
+    await commits.fail();
+    void lanes.append('s', [say('b')], false);
+    await clock.advance(100);
+    await commits.fail();
+    await clock.advance(200);
+    expect(commits.seen).toHaveLength(3);
+    expect(new Set(commits.seen.map(({ number }) => number)).size).toBe(1);
+    expect([0, 1, 2].map((at) => commits.texts(at))).toEqual([['a'], ['a'], ['a']]);
+    await commits.answer();
+    await expect(said).resolves.toBeDefined();
+    expect(commits.texts(3)).toEqual(['b']);
+    expect(commits.seen[3]?.number).toBeGreaterThan(commits.seen[2]?.number ?? 0);
+  });
+});
+
+describe('submit', () => {
+  it('rejects when it was not stored in time', async () => {
+    const { clock, lanes } = setUp();
+    const submitted = lanes.submit('s', [say('a')]);
+    const rejected = expect(submitted).rejects.toMatchObject({ code: 'backplane_unavailable' });
+    await clock.advance(TIMEOUT_MS);
+    await rejected;
+  });
+
+  it('is never sent any more what was not sent by then', async () => {
+    const { clock, commits, lanes } = setUp();
+    void lanes.append('s', [say('stuck')], false);
+    await settled();
+    const submitted = lanes.submit('s', [open('never')]);
+    const rejected = expect(submitted).rejects.toThrow(/not stored within 2000 ms/);
+    await clock.advance(TIMEOUT_MS);
+    await rejected;
+    await commits.answer();
+    expect(commits.seen).toHaveLength(1);
+    await lanes.idle();
+  });
+
+  // The client was told 503: the ids of its requests must be free for its next attempt.
+  it('abandons a stream that turns out to have been opened after all', async () => {
+    const { clock, commits, lanes } = setUp();
+    const submitted = lanes.submit('s', [say('a'), open('late')]);
+    const rejected = expect(submitted).rejects.toMatchObject({ code: 'backplane_unavailable' });
+    await clock.advance(TIMEOUT_MS);
+    await rejected;
+    await commits.answer();
+    expect(commits.seen[1]?.operations).toEqual([
+      { type: 'abandon', stream: 'late', requests: ['1', '2'] },
+    ]);
+    await commits.answer();
+  });
+
+  it('abandons nothing that was refused', async () => {
+    const { clock, commits, lanes } = setUp();
+    const submitted = lanes.submit('s', [open('late')]);
+    const rejected = expect(submitted).rejects.toMatchObject({ code: 'backplane_unavailable' });
+    await clock.advance(TIMEOUT_MS);
+    await rejected;
+    await commits.answer({ status: 'ok', revision: 1, results: [{ status: 'duplicate' }] });
+    expect(commits.seen).toHaveLength(1);
+  });
+
+  it('leaves no timer behind', async () => {
+    const { clock, commits, lanes } = setUp();
+    void lanes.submit('s', [say('a')]);
+    await settled();
+    await commits.answer();
+    expect(clock.pending).toBe(0);
+  });
+});
+
+describe('close', () => {
+  it('rejects what waits, what is tried again, and what comes later', async () => {
+    const { clock, commits, lanes } = setUp();
+    const underWay = lanes.append('s', [say('a')], false);
+    await settled();
+    const waiting = lanes.submit('s', [say('b')]);
+    const rejected = [underWay, waiting].map((promise) =>
+      expect(promise).rejects.toMatchObject({ name: 'AnynodeError', code: 'closed' }),
+    );
+    lanes.close();
+    await commits.fail();
+    await clock.advance(1000);
+    await Promise.all(rejected);
+    await expect(lanes.submit('s', [say('c')])).rejects.toMatchObject({ code: 'closed' });
+    await expect(lanes.append('s', [say('d')], true)).rejects.toMatchObject({ code: 'closed' });
+    expect(commits.seen).toHaveLength(1);
+    expect(clock.pending).toBe(0);
+  });
+
+  it('lets a commit that is under way come to its end', async () => {
+    const { commits, lanes } = setUp();
+    const underWay = lanes.append('s', [say('a')], false);
+    await settled();
+    lanes.close();
+    await commits.answer();
+    await expect(underWay).resolves.toMatchObject({ results: [{ status: 'appended' }] });
+  });
+
+  it('is what a backplane that was left amounts to', async () => {
+    const { commits, lanes } = setUp();
+    const said = lanes.append('s', [say('a')], false);
+    const rejected = expect(said).rejects.toMatchObject({ code: 'closed' });
+    await settled();
+    await commits.fail(new AnynodeError('closed', 'left'));
+    await rejected;
+  });
+});

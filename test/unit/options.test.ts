@@ -1,0 +1,176 @@
+import { Redis } from 'ioredis';
+import { describe, expect, it } from 'vitest';
+import { memoryBackplane } from '../../src/index.js';
+import type { AnynodeOptions } from '../../src/options.js';
+import { resolveOptions } from '../../src/options.js';
+
+const server = () => ({ connect: () => Promise.resolve(), close: () => Promise.resolve() });
+
+/** As JavaScript may call it. */
+function given(options: object): AnynodeOptions {
+  return { server, ...options };
+}
+
+it('with nothing but a server, everything has its default', () => {
+  const options = resolveOptions({ server });
+  expect(options).toEqual({
+    server,
+    backplane: expect.objectContaining({ join: expect.any(Function) as unknown }) as unknown,
+    responseMode: 'sse',
+    standaloneStream: 'takeover',
+    sessionIdGenerator: expect.any(Function) as unknown,
+    principal: expect.any(Function) as unknown,
+    allowedOrigins: undefined,
+    allowedHosts: undefined,
+    nodeHeader: true,
+    sessionTtlMs: 86_400_000,
+    pendingTtlMs: 300_000,
+    retention: { maxEvents: 10_000, maxAgeMs: 3_600_000 },
+    replicaIdleMs: 300_000,
+    maxReplicas: 10_000,
+    leaseMs: 10_000,
+    commandTimeoutMs: 2_000,
+    keepAliveMs: 15_000,
+    retryMs: 1_000,
+    maxStreamAgeMs: 3_600_000,
+    primingEvents: true,
+    maxBodyBytes: 4_194_304,
+    maxBufferedBytes: 1_048_576,
+    logger: console,
+  });
+  expect(options.sessionIdGenerator()).toMatch(/^[0-9a-f-]{36}$/);
+  expect(options.sessionIdGenerator()).not.toBe(options.sessionIdGenerator());
+});
+
+it('every option may be undefined, which leaves its default', () => {
+  const all: Record<keyof AnynodeOptions, unknown> = {
+    server,
+    redis: undefined,
+    backplane: undefined,
+    prefix: undefined,
+    responseMode: undefined,
+    affinity: undefined,
+    standaloneStream: undefined,
+    recovery: undefined,
+    sessionIdGenerator: undefined,
+    principal: undefined,
+    allowedOrigins: undefined,
+    allowedHosts: undefined,
+    nodeHeader: undefined,
+    sessionTtlMs: undefined,
+    retention: undefined,
+    replicaIdleMs: undefined,
+    maxReplicas: undefined,
+    leaseMs: undefined,
+    commandTimeoutMs: undefined,
+    keepAliveMs: undefined,
+    retryMs: undefined,
+    maxStreamAgeMs: undefined,
+    primingEvents: undefined,
+    maxBodyBytes: undefined,
+    maxBufferedBytes: undefined,
+    logger: undefined,
+  };
+  const plain = resolveOptions({ server });
+  const { principal, logger, retention } = resolveOptions(given(all));
+  expect({ principal, logger, retention }).toEqual({
+    principal: plain.principal,
+    logger: plain.logger,
+    retention: plain.retention,
+  });
+});
+
+it('what is given is taken', () => {
+  const backplane = memoryBackplane();
+  const values = {
+    backplane,
+    responseMode: 'json' as const,
+    standaloneStream: 'reject' as const,
+    allowedOrigins: ['https://example.com'],
+    allowedHosts: [],
+    nodeHeader: false,
+    keepAliveMs: 0,
+    retryMs: 0,
+    maxStreamAgeMs: 0,
+    maxBufferedBytes: 1,
+  };
+  expect(resolveOptions({ server, ...values })).toMatchObject(values);
+  expect(resolveOptions({ server, retention: { maxEvents: 5 } }).retention).toEqual({
+    maxEvents: 5,
+    maxAgeMs: 3_600_000,
+  });
+});
+
+it('a session whose client never sent `initialized` lives no longer than any other', () => {
+  expect(resolveOptions({ server, sessionTtlMs: 1000 }).pendingTtlMs).toBe(1000);
+});
+
+it('redis may be a URL or a client, and nothing is connected yet', () => {
+  const client = new Redis({ lazyConnect: true });
+  for (const redis of ['redis://localhost:6379', 'rediss://user:word@example.com/2', client]) {
+    expect(resolveOptions({ server, redis }).backplane).toBeDefined();
+  }
+  expect(client.status).toBe('wait');
+});
+
+describe('misuse is told at construction, with the way to mend it', () => {
+  const redis = 'redis://localhost:6379';
+  const times = [
+    'sessionTtlMs',
+    'replicaIdleMs',
+    'maxReplicas',
+    'leaseMs',
+    'commandTimeoutMs',
+    'maxBodyBytes',
+    'maxBufferedBytes',
+  ];
+  const timesOrNever = ['keepAliveMs', 'retryMs', 'maxStreamAgeMs'];
+
+  it.each<[object, string]>([
+    [{ server: undefined }, '`server` has to be a function that returns an MCP server'],
+    [{ server: {} }, '`server` has to be a function that returns an MCP server'],
+    [{ sessionTtl: 5 }, 'unknown option `sessionTtl`'],
+    [{ ttl: 5, keepAlive: 5 }, 'unknown option `ttl`, `keepAlive`'],
+    ...['localhost:6379', 'http://localhost', '', 6379, {}, null].map((value): [object, string] => [
+      { redis: value },
+      '`redis` has to be a URL such as redis://localhost:6379, or an ioredis `Redis` or `Cluster`',
+    ]),
+    [{ redis, backplane: memoryBackplane() }, 'give either `redis` or `backplane`, not both'],
+    ...[redis, {}, null, memoryBackplane].map((value): [object, string] => [
+      { backplane: value },
+      '`backplane` has to be what `memoryBackplane()` or `redisBackplane()` returns',
+    ]),
+    [{ affinity: 'owner' }, '`affinity` is "owner", but can only be \'any\''],
+    [
+      { recovery: 'rerun-idempotent' },
+      '`recovery` is "rerun-idempotent", but can only be \'error\'',
+    ],
+    [{ responseMode: 'JSON' }, "`responseMode` is \"JSON\", but can only be 'sse' or 'json'"],
+    [
+      { standaloneStream: true },
+      "`standaloneStream` is true, but can only be 'takeover' or 'reject'",
+    ],
+    ...['', 'a b', '{a}', 'a}'].map((prefix): [object, string] => [
+      { redis, prefix },
+      '`prefix` must not be empty or contain spaces or braces',
+    ]),
+    [{ sessionIdGenerator: 'uuid' }, '`sessionIdGenerator` has to be a function'],
+    [{ principal: 'sub' }, '`principal` has to be a function'],
+    [{ allowedOrigins: 'https://example.com' }, '`allowedOrigins` has to be a list of strings'],
+    [{ allowedHosts: 'example.com' }, '`allowedHosts` has to be a list of strings'],
+    ...[...times, ...timesOrNever].flatMap((name): [object, string][] =>
+      [-1, 1.5, Number.NaN, Number.POSITIVE_INFINITY, '5'].map((value) => [
+        { [name]: value },
+        `\`${name}\` has to be a whole number of at least 0, and is ${value}`,
+      ]),
+    ),
+    ...times.map((name): [object, string] => [{ [name]: 0 }, `\`${name}\` must be more than 0`]),
+    [{ retention: { maxEvents: 0 } }, '`maxEvents` must be more than 0'],
+    [
+      { retention: { maxAgeMs: -1 } },
+      '`maxAgeMs` has to be a whole number of at least 0, and is -1',
+    ],
+  ])('%j', (options, message) => {
+    expect(() => resolveOptions(given(options))).toThrow(new TypeError(`mcp-anynode: ${message}`));
+  });
+});

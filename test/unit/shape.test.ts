@@ -1,0 +1,117 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { JsonRpcRequest } from '../../src/protocol/jsonrpc.js';
+import type { Effect, Shape } from '../../src/session/shape.js';
+import {
+  effectOf,
+  requestsBetween,
+  shapeOf,
+  UNSHAPED,
+  withEffect,
+  withoutEffect,
+} from '../../src/session/shape.js';
+
+function request(method: string, params?: Record<string, unknown>): JsonRpcRequest {
+  return { jsonrpc: '2.0', id: 1, method, ...(params !== undefined && { params }) };
+}
+
+describe('effectOf', () => {
+  it.each([
+    ['logging/setLevel', { level: 'debug' }, { type: 'level', value: 'debug' }],
+    ['resources/subscribe', { uri: 'a://b' }, { type: 'subscribe', value: 'a://b' }],
+    ['resources/unsubscribe', { uri: 'a://b' }, { type: 'unsubscribe', value: 'a://b' }],
+    ['logging/setLevel', { level: 3 }, undefined],
+    ['logging/setLevel', undefined, undefined],
+    ['resources/subscribe', {}, undefined],
+    ['resources/read', { uri: 'a://b' }, undefined],
+    ['tools/call', { name: 'logging/setLevel' }, undefined],
+  ])('of %s %j is %j', (method, params, effect) => {
+    expect(effectOf(request(method, params))).toEqual(effect);
+  });
+});
+
+const uri = fc.constantFrom('a://1', 'a://2', 'a://3');
+const shape: fc.Arbitrary<Shape> = fc.record({
+  active: fc.constant(true),
+  logLevel: fc.option(fc.constantFrom('debug', 'info', 'error'), { nil: undefined }),
+  subscriptions: fc.array(uri).map((uris) => new Set(uris)),
+});
+const effect: fc.Arbitrary<Effect> = fc.oneof(
+  fc.record({ type: fc.constant('level' as const), value: fc.constantFrom('debug', 'error') }),
+  fc.record({ type: fc.constantFrom('subscribe' as const, 'unsubscribe' as const), value: uri }),
+);
+
+/** What a server makes of the requests. */
+function carryOut(from: Shape, requests: { method: string; params: object }[]): Shape {
+  let reached = from;
+  for (const { method, params } of requests) {
+    const change = effectOf(request(method, { ...params }));
+    if (change !== undefined) reached = withEffect(reached, change);
+  }
+  return reached;
+}
+
+describe('requestsBetween', () => {
+  it('brings a server from one shape to any other that can follow', () => {
+    fc.assert(
+      fc.property(shape, shape, (from, to) => {
+        // A log level is never taken back.
+        fc.pre(to.logLevel !== undefined || from.logLevel === undefined);
+        expect(carryOut(from, requestsBetween(from, to))).toEqual(to);
+      }),
+    );
+  });
+
+  it('asks for nothing where nothing has changed', () => {
+    fc.assert(
+      fc.property(shape, (same) => {
+        expect(requestsBetween(same, same)).toEqual([]);
+      }),
+    );
+  });
+
+  it('of a fresh server and a record: the level and every subscription', () => {
+    const stored = shapeOf({
+      id: 's',
+      revision: 3,
+      initialize: '{}',
+      protocolVersion: '2025-06-18',
+      principal: 'anonymous',
+      createdAt: 0,
+      lastSeenAt: 0,
+      active: true,
+      logLevel: 'warning',
+      subscriptions: ['a://1', 'a://2'],
+    });
+    expect(requestsBetween(UNSHAPED, stored)).toEqual([
+      { method: 'logging/setLevel', params: { level: 'warning' } },
+      { method: 'resources/subscribe', params: { uri: 'a://1' } },
+      { method: 'resources/subscribe', params: { uri: 'a://2' } },
+    ]);
+  });
+});
+
+describe('an effect', () => {
+  it('is carried out by going from the shape without it to the shape with it', () => {
+    fc.assert(
+      fc.property(shape, effect, (before, change) => {
+        const after = withEffect(before, change);
+        const requests = requestsBetween(withoutEffect(after, change), after);
+        expect(
+          requests.map(({ method, params }) => effectOf(request(method, { ...params }))),
+        ).toEqual([change]);
+      }),
+    );
+  });
+
+  it('leaves the shape that it is applied to alone', () => {
+    fc.assert(
+      fc.property(shape, effect, (before, change) => {
+        const copy = { ...before, subscriptions: new Set(before.subscriptions) };
+        withEffect(before, change);
+        withoutEffect(before, change);
+        expect(before).toEqual(copy);
+      }),
+    );
+  });
+});

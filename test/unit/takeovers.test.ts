@@ -1,0 +1,103 @@
+import { describe, expect, it } from 'vitest';
+import type { NodeMessage } from '../../src/backplane/backplane.js';
+import { Takeovers } from '../../src/cluster/takeovers.js';
+import { Followers } from '../../src/stream/followers.js';
+import { follow } from './support/fake-stream.js';
+import { ManualClock, settled } from './support/manual-clock.js';
+
+const held = { sessionId: 'session', stream: 'g', token: 'token' };
+
+/** Two nodes; what they send waits until it is passed on. */
+function setUp() {
+  const clock = new ManualClock();
+  const sent: { to: string; message: NodeMessage }[] = [];
+  const fails = { next: false };
+  const send = (to: string, message: NodeMessage): Promise<void> => {
+    if (fails.next) return Promise.reject(new Error('away'));
+    sent.push({ to, message });
+    return Promise.resolve();
+  };
+  const followers = { a: new Followers(), b: new Followers() };
+  const nodes = {
+    a: new Takeovers('a', { send }, followers.a, clock),
+    b: new Takeovers('b', { send }, followers.b, clock),
+  };
+  const passOn = async (): Promise<void> => {
+    for (const { to, message } of sent.splice(0)) nodes[to as 'a' | 'b'].onMessage(message);
+    await settled();
+  };
+  return { clock, sent, fails, followers, nodes, passOn };
+}
+
+describe('a stream that another node holds', () => {
+  it('is given up there, and goes on after what was written', async () => {
+    const { clock, followers, nodes, passOn } = setUp();
+    const { follower, log, ends } = follow();
+    followers.b.add(follower);
+    follower.offer(log.append(), true);
+    const released = nodes.a.release('b', held);
+    await passOn();
+    expect(ends).toEqual(['replaced']);
+    await passOn();
+    expect(await released).toEqual({ n: 1, logId: '10-0' });
+    expect(clock.pending).toBe(0);
+  });
+
+  it('was given up already: nobody knows how far it came', async () => {
+    const { nodes, passOn } = setUp();
+    const released = nodes.a.release('b', held);
+    await passOn();
+    await passOn();
+    expect(await released).toBeUndefined();
+  });
+
+  it('is left alone where a later connection holds it', async () => {
+    const { followers, nodes, passOn } = setUp();
+    const { follower, ends } = follow({ token: 'later' });
+    followers.b.add(follower);
+    const released = nodes.a.release('b', held);
+    await passOn();
+    await passOn();
+    expect(await released).toBeUndefined();
+    expect(ends).toEqual([]);
+  });
+
+  it('is not waited for when its node does not answer, which may be dead', async () => {
+    const { clock, nodes, passOn } = setUp();
+    const released = nodes.a.release('b', held);
+    await clock.advance(250);
+    expect(await released).toBeUndefined();
+    // Late answers are nobody's.
+    await passOn();
+    await passOn();
+  });
+
+  it('is not waited for when the question could not be sent', async () => {
+    const { clock, fails, nodes } = setUp();
+    fails.next = true;
+    expect(await nodes.a.release('b', held)).toBeUndefined();
+    expect(clock.pending).toBe(0);
+  });
+});
+
+it('each answer goes to who asked', async () => {
+  const { followers, nodes, passOn } = setUp();
+  const one = follow();
+  const two = follow({ stream: 'other', position: { n: 5, logId: '50-0' } });
+  followers.b.add(one.follower);
+  followers.b.add(two.follower);
+  const released = [nodes.a.release('b', held), nodes.a.release('b', { ...held, stream: 'other' })];
+  await passOn();
+  await passOn();
+  expect((await Promise.all(released)).map((position) => position?.n)).toEqual([0, 5]);
+});
+
+it('a node that cannot answer gives the stream up all the same', async () => {
+  const { fails, followers, nodes, passOn } = setUp();
+  const { follower, ends } = follow();
+  followers.b.add(follower);
+  void nodes.a.release('b', held);
+  fails.next = true;
+  await passOn();
+  expect(ends).toEqual(['replaced']);
+});
