@@ -40,7 +40,10 @@ export interface JoinOptions {
   sessionTtlMs: number;
   pendingTtlMs: number;
   retention: { maxEvents: number; maxAgeMs: number };
-  /** A message for this node. Called in the order of sending per sender; must not throw and is not awaited. */
+  /**
+   * A message for this node. Those of one sender come in their order as far as they concern one session or went
+   * through `send`: in a cluster others may overtake each other. Must not throw and is not awaited.
+   */
   onMessage(message: NodeMessage): void;
   /** This node was silent for longer than its lease (paused, or cut off): what it held may be others' now. */
   onLapse(): void;
@@ -73,7 +76,7 @@ export interface Membership {
   remove(sessionId: string, principal: string | typeof ANY_PRINCIPAL): Promise<boolean>;
 
   load(sessionId: string): Promise<SessionRecord | undefined>;
-  /** Ids of sessions, oldest first; may name some that are gone. */
+  /** Ids of sessions, in the order of their characters; may name some that are gone. */
   list(after: string | undefined, count: number): Promise<{ ids: string[]; next?: string }>;
   /** The whole log, both directions, after `after`. */
   history(sessionId: string, after: LogId, count: number): Promise<LogEntry[]>;

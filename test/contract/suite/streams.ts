@@ -63,8 +63,18 @@ export function describeStreams(openStore: OpenStore): void {
       const rest = await b.read(id, 'p', two);
       expect(rest.events.map(({ message }) => message)).toEqual(['three', 'answer']);
       expect(rest.open).toBe(false);
-      expect((await b.hold(id, 'p', { cursor: last })).position).toEqual(last);
+      // Nothing to show, nor will there be: a connection would be opened for nothing.
+      expect(await b.attach(id, 'p', { cursor: last })).toEqual({ status: 'ended' });
       expect(await b.read(id, 'p', last)).toMatchObject({ events: [], open: false });
+    });
+
+    // Cancelled: what comes after the cursor is the bare end, which shows nothing.
+    it('behind the last message of a stream that ended without an answer has come to its end', async () => {
+      const { a, b } = rig;
+      const { id, two, three } = await threeMessages(a);
+      await a.run(id, append('p', undefined, { ends: '1' }));
+      expect(await b.attach(id, 'p', { cursor: three })).toEqual({ status: 'ended' });
+      expect((await b.hold(id, 'p', { cursor: two })).position).toEqual(two);
     });
 
     // The priming event: a cursor before the first message, at the place of the request.
