@@ -89,7 +89,7 @@ export function anynode(given: AnynodeOptions): Anynode {
       void keeper.refresh();
     },
   });
-  const lanes = new Lanes(membership, clock, commandTimeoutMs);
+  const lanes = new Lanes(membership, clock, commandTimeoutMs, logger);
   const asks = new Asks(nodeId);
   const running = new Running();
   const liveness = new Liveness(nodeId, membership, clock, leaseMs);

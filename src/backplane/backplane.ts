@@ -255,8 +255,11 @@ export type CommitReply =
 export type OperationResult =
   /** `open`: where the request stands in the log. */
   | { status: 'opened'; position: Position }
-  /** `receive`, `hangup`: whether this node is (among) those concerned. `token`: of the connection to hang up. */
-  | { status: 'received'; here: boolean; token?: string }
+  /**
+   * `receive`, `hangup`: whether this node is (among) those concerned. `token`: of the connection to hang up.
+   * `handler`: of `initialized`, the other node that is to handle it.
+   */
+  | { status: 'received'; here: boolean; token?: string; handler?: string }
   /** `append`. `token`: this node's connection that holds the stream. `ended`: the stream has ended with it. */
   | { status: 'appended'; position: Position; token?: string; ended: boolean }
   /** `append`: a repeat. It stands in the log, where exactly is not known any more. */
@@ -342,8 +345,8 @@ export interface StreamEvent {
 export interface TouchRequest {
   sessionId: string;
   streams: { stream: string; token: string; position: Position }[];
-  /** Streams whose requests this node runs. */
-  runs: string[];
+  /** Streams whose requests this node runs. Default: none. */
+  runs?: string[];
 }
 
 export type TouchReply =

@@ -2,6 +2,7 @@ import type {
   AppendOperation,
   NodeMessage,
   Operation,
+  OperationResult,
   Position,
   SessionRecord,
 } from '../backplane/backplane.js';
@@ -271,7 +272,11 @@ export class Sessions {
         return this.lost(live, unpin);
       }
       const { reply, results } = committed;
-      const concerned = messages.filter((_, at) => isHere(results[at]));
+      const concerned: JsonRpcMessage[] = [];
+      for (const [at, message] of messages.entries()) {
+        const result = results[at];
+        if (isHere(result) || (await this.inheritsFrom(result))) concerned.push(message);
+      }
       const needsReplica = concerned.some((message) => !isAnswer(message));
       if (!needsReplica) {
         for (const message of concerned) this.deliver(sessionId, message, context);
@@ -292,6 +297,13 @@ export class Sessions {
       this.pool.dropIfEmpty(live);
       throw error;
     }
+  }
+
+  /** `initialized` was given to the replica of a node that is dead: then it is ours to handle. */
+  private async inheritsFrom(result: OperationResult | undefined): Promise<boolean> {
+    if (result?.status !== 'received' || result.handler === undefined) return false;
+    // Nothing is known while the backplane is away; it lives, then, as far as we are concerned.
+    return !(await this.node.isAlive(result.handler).catch(() => true));
   }
 
   private async handOver(

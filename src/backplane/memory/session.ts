@@ -183,6 +183,7 @@ export class MemorySession {
     if (!step.repeated) this.logInbound(step.now, message, undefined);
     const deliver: NodeMessage = { type: 'deliver', sessionId: this.stored.id, message };
     let here = false;
+    let handler: string | undefined;
     switch (route.to) {
       case 'node':
         here = route.nodeId === step.nodeId;
@@ -201,14 +202,15 @@ export class MemorySession {
         break;
       case 'initialized': {
         const [first] = this.replicas;
-        const handler = this.replicas.has(step.nodeId) ? step.nodeId : (first ?? step.nodeId);
-        here = handler === step.nodeId;
+        const chosen = this.replicas.has(step.nodeId) ? step.nodeId : (first ?? step.nodeId);
+        here = chosen === step.nodeId;
+        if (!here) handler = chosen;
         if (!step.repeated) {
           if (!this.stored.active) {
             this.stored.active = true;
             this.stored.revision += 1;
           }
-          this.tellReplicas(step.nodeId, (node) => (node === handler ? message : undefined));
+          this.tellReplicas(step.nodeId, (node) => (node === chosen ? message : undefined));
         }
         if (here) this.check(operation.revision, step);
         break;
@@ -219,7 +221,7 @@ export class MemorySession {
         break;
       case 'nobody':
     }
-    return { status: 'received', here };
+    return { status: 'received', here, ...(handler !== undefined && { handler }) };
   }
 
   private append(operation: AppendOperation, step: Step): OperationResult {
@@ -386,7 +388,7 @@ export class MemorySession {
       }
       return { last: stream?.last.n ?? 0, held, ended: stream === undefined };
     });
-    const runs = request.runs.map((name) => this.streams.get(name)?.executor === nodeId);
+    const runs = (request.runs ?? []).map((name) => this.streams.get(name)?.executor === nodeId);
     return { status: 'ok', streams, runs };
   }
 

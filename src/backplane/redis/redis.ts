@@ -181,7 +181,7 @@ class RedisMembership implements Membership {
     // Sent one after the other without waiting: one round trip for all of them.
     const replies = await this.connection.run((client) =>
       Promise.all(
-        requests.map(({ sessionId, streams, runs }) =>
+        requests.map(({ sessionId, streams, runs = [] }) =>
           client['anynode:touch'](
             ...this.names.keys(sessionId),
             ...[nodeId, sessionTtlMs, pendingTtlMs, retention.maxAgeMs],

@@ -55,7 +55,12 @@ function operationResult([status, ...rest]: string[]): OperationResult {
     case 'opened':
       return { status, position: { n: Number(a), logId: b } };
     case 'received':
-      return { status, here: a === '1', ...(b !== '' && { token: b }) };
+      return {
+        status,
+        here: a === '1',
+        ...(b !== '' && { token: b }),
+        ...(c !== '' && { handler: c }),
+      };
     case 'appended':
       return {
         status,

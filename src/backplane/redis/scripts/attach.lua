@@ -26,15 +26,16 @@ local open = stream == STANDALONE or state[4]
 
 if ARGV[7] == '1' and holder and holder ~= ARGV[8] then return { 'conflict', holder } end
 
+local newest = open and lastId or nil
 local n, id
 if not cursor then
   -- No promise of completeness was given out yet: begin with what is left.
   n, id = position(state[3])
-  local found = scanStream(events, stream, id, 1, math.huge)[1]
+  local found = scanStream(events, stream, id, 1, math.huge, newest)[1]
   n = found and tonumber(found[2].n) - 1 or last
 else
   n, id = cursor, cursorId
-  local after = scanStream(events, stream, id, 1, math.huge)
+  local after = scanStream(events, stream, id, 1, math.huge, newest)
   local found = after[1]
   if found then
     -- A first message with a bigger number: those between are gone. With a smaller one the log lost its end since

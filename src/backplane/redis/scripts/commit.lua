@@ -96,6 +96,7 @@ function run.receive()
   used = true
   if not repeated then log('m', message) end
   local here = false
+  local chosen = ''
   if route == 'node' then
     here = argument == node
     if not here and not repeated then tell(channels, argument, 'deliver ' .. sid, message) end
@@ -112,6 +113,7 @@ function run.receive()
     local handler = node
     if not hasReplica(list, node) then handler = string.match(list, '%S+') or node end
     here = handler == node
+    if not here then chosen = handler end
     if not repeated then
       if not active then
         active = true
@@ -129,7 +131,7 @@ function run.receive()
     here = true
     check(known)
   end
-  return { 'received', here and '1' or '' }
+  return { 'received', here and '1' or '', '', chosen }
 end
 
 local function shape(effect, value)
