@@ -324,7 +324,7 @@ export class MemorySession {
 
     const last = stream?.last.n ?? 0;
     const position = { ...(request.cursor ?? stream?.written ?? BEGINNING) };
-    const after = this.log.ofStream(request.stream, position.logId, 1).events;
+    const after = this.log.ofStream(request.stream, position.logId, 1, stream?.last.logId).events;
     const [found] = after;
     if (request.cursor === undefined) {
       position.n = found === undefined ? last : found.position.n - 1;
@@ -357,7 +357,7 @@ export class MemorySession {
 
   read({ stream: name, after, maxBytes }: ReadRequest): Page {
     const stream = this.streams.get(name);
-    const page = this.log.ofStream(name, after.logId, maxBytes);
+    const page = this.log.ofStream(name, after.logId, maxBytes, stream?.last.logId);
     const first = page.events[0]?.position.n;
     const last = stream?.last.n ?? 0;
     let restart: number | undefined;

@@ -101,7 +101,9 @@ export function describeRepeats(openStore: OpenStore): void {
       const first = await a.run(id, open('p', ['1']));
       expect(resultsOf(await a.repeat(id, open('p', ['1'])))).toEqual(first);
       expect(await b.run(id, open('q', ['1']))).toMatchObject([{ status: 'duplicate' }]);
-      expect(resultsOf(await b.repeat(id, open('q', ['1'])))).toMatchObject([{ status: 'duplicate' }]);
+      expect(resultsOf(await b.repeat(id, open('q', ['1'])))).toMatchObject([
+        { status: 'duplicate' },
+      ]);
       expect(await a.say(id, 'p', 'answer', { ends: '1' })).toMatchObject({ ended: true });
     });
 
