@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import type { RequestHandler } from 'express';
 import type { NodeMessage } from './backplane/backplane.js';
+import { atMost, spreadHangUps } from './cluster/drain.js';
 import { Liveness } from './cluster/liveness.js';
+import { nodeClosed, Orphans } from './cluster/orphans.js';
 import { Takeovers } from './cluster/takeovers.js';
 import { endpointOf, middleware } from './http/endpoint.js';
 import type { AnynodeOptions } from './options.js';
@@ -82,8 +84,12 @@ export function anynode(given: AnynodeOptions): Anynode {
     onLost: () => {
       for (const follower of followers.all()) follower.poke();
     },
+    onLapse: () => {
+      logger.warn('mcp-anynode: this node was silent for longer than its lease');
+      void keeper.refresh();
+    },
   });
-  const lanes = new Lanes(membership, clock, commandTimeoutMs);
+  const lanes = new Lanes(membership, clock, commandTimeoutMs, logger);
   const asks = new Asks(nodeId);
   const running = new Running();
   const liveness = new Liveness(nodeId, membership, clock, leaseMs);
@@ -95,16 +101,24 @@ export function anynode(given: AnynodeOptions): Anynode {
     replicaIdleMs: Math.min(options.replicaIdleMs, sessionTtlMs),
     maxReplicas: options.maxReplicas,
     isAlive: (id) => liveness.isAlive(id),
+    endDead: async (sessionId, stream, executor) => {
+      if (await liveness.isAlive(executor)) return false;
+      await orphans.end(sessionId, stream, executor);
+      return true;
+    },
     onMove: (follower) => keeper.noteMove(follower),
     nextName: () => `${nodeId}${(names += 1).toString(36)}`,
   };
   const sessions = new Sessions(node);
   const keeper = new Keeper({
     ...{ membership, followers, clock, sessionTtlMs },
-    busy: () => sessions.busy(),
+    running: () => sessions.running(),
+    onTaken: (sessionId, stream) => sessions.taken(sessionId, stream),
     onGone: (id) => sessions.end(id),
   });
   const takeovers = new Takeovers(nodeId, membership, followers, clock);
+  const rerun = options.recovery === 'rerun-idempotent';
+  const orphans = new Orphans({ membership, lanes, sessions, clock, rerun, logger });
 
   const hangUpHere = (sessionId: string, stream: string, token: string): void => {
     const follower = followers.find(sessionId, stream, token);
@@ -124,6 +138,11 @@ export function anynode(given: AnynodeOptions): Anynode {
       case 'hangup':
         hangUpHere(message.sessionId, message.stream, message.token);
         break;
+      case 'orphaned': {
+        const follower = followers.find(message.sessionId, message.stream, message.token);
+        if (follower !== undefined) orphans.released(follower);
+        break;
+      }
       case 'release':
       case 'released':
         takeovers.onMessage(message);
@@ -146,34 +165,35 @@ export function anynode(given: AnynodeOptions): Anynode {
 
   let closed = false;
   let closing: Promise<void> | undefined;
+  let closingSince = 0;
   const endpoint = endpointOf({
     node,
     sessions,
     takeovers,
+    orphans,
     options,
     hangUp,
     isClosed: () => closed,
   });
 
   const close = async (drainMs: number): Promise<void> => {
-    for (const follower of followers.all()) if (follower.resumable) follower.end('hangup');
-    await atMost(drainMs, running.none());
-    await atMost(commandTimeoutMs, lanes.idle());
+    const drained = running.none();
+    await atMost(drainMs, spreadHangUps(followers.all(), drainMs, clock), clock);
+    const left = Math.max(0, drainMs - (clock.now() - closingSince));
+    await atMost(left, drained, clock);
     closed = true;
-    for (const follower of followers.all()) follower.end('closed');
+    // What still runs is an orphan now: ended here, or left to those who may run it again.
+    await atMost(commandTimeoutMs, sessions.orphanAll(rerun, nodeClosed), clock);
+    await atMost(commandTimeoutMs, lanes.idle(), clock);
+    for (const follower of followers.all()) {
+      follower.end(follower.resumable ? 'hangup' : 'closed');
+    }
     keeper.close();
+    orphans.close();
     await sessions.close();
-    await atMost(commandTimeoutMs, lanes.idle());
+    await atMost(commandTimeoutMs, lanes.idle(), clock);
     lanes.close();
     await membership.leave();
-  };
-  const atMost = async (ms: number, done: Promise<void>): Promise<void> => {
-    let cancelTimer = (): void => undefined;
-    const timeout = new Promise<void>((resolve) => {
-      cancelTimer = clock.after(ms, resolve);
-    });
-    await Promise.race([done, timeout]);
-    cancelTimer();
   };
 
   return Object.assign(middleware(endpoint), {
@@ -198,7 +218,10 @@ export function anynode(given: AnynodeOptions): Anynode {
     sessions: directory(membership, (id) => sessions.end(id)),
     session: (id: string) => sessionHandle({ membership, lanes, followers, asks, clock }, id),
     notify: notifyAll({ membership, lanes, followers }),
-    close: ({ drainMs = DRAIN_MS } = {}) => (closing ??= close(drainMs)),
+    close: ({ drainMs = DRAIN_MS } = {}) => {
+      closingSince ||= clock.now();
+      return (closing ??= close(drainMs));
+    },
   });
 }
 

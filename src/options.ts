@@ -33,7 +33,11 @@ export interface AnynodeOptions {
   affinity?: 'any' | 'owner' | undefined;
   /** What a second GET without a cursor does: ends the first one (`takeover`), or gets 409 (`reject`). Default `takeover`. */
   standaloneStream?: 'takeover' | 'reject' | undefined;
-  /** What becomes of requests whose node died. `rerun-idempotent` is not available yet and throws. Default `error`. */
+  /**
+   * What becomes of a request whose node died, once its client is back on its stream: it ends with a JSON-RPC error
+   * (-32000, `data.reason` is `node_lost` or `node_closed`); or a call of a tool with `idempotentHint` or `readOnlyHint`
+   * that has not asked the client anything is run again, in the name of the client that came back. Default `error`.
+   */
   recovery?: 'error' | 'rerun-idempotent' | undefined;
   /** Ids of new sessions: visible ASCII without braces, at most 256 characters, unguessable. Default `crypto.randomUUID`. */
   sessionIdGenerator?: (() => string) | undefined;
@@ -82,6 +86,7 @@ export interface Options {
   backplane: Backplane;
   responseMode: 'sse' | 'json';
   standaloneStream: 'takeover' | 'reject';
+  recovery: 'error' | 'rerun-idempotent';
   sessionIdGenerator: () => string;
   principal: (req: Request) => string | undefined;
   allowedOrigins: string[] | undefined;
@@ -129,7 +134,7 @@ export function resolveOptions(given: AnynodeOptions): Options {
     );
   }
   oneOf(given, 'affinity', ['any']);
-  oneOf(given, 'recovery', ['error']);
+  oneOf(given, 'recovery', ['error', 'rerun-idempotent']);
   oneOf(given, 'responseMode', ['sse', 'json']);
   oneOf(given, 'standaloneStream', ['takeover', 'reject']);
   const sessionTtlMs = positive(given, 'sessionTtlMs', 24 * HOUR);
@@ -139,6 +144,7 @@ export function resolveOptions(given: AnynodeOptions): Options {
     backplane: backplaneOf(given),
     responseMode: given.responseMode ?? 'sse',
     standaloneStream: given.standaloneStream ?? 'takeover',
+    recovery: given.recovery ?? 'error',
     sessionIdGenerator: callable(given, 'sessionIdGenerator') ?? (() => randomUUID()),
     principal: callable(given, 'principal') ?? defaultPrincipal,
     allowedOrigins: list(given, 'allowedOrigins'),

@@ -45,6 +45,8 @@ export interface JoinOptions {
    * through `send`: in a cluster others may overtake each other. Must not throw and is not awaited.
    */
   onMessage(message: NodeMessage): void;
+  /** This node was silent for longer than its lease (paused, or cut off): what it held may be others' now. */
+  onLapse(): void;
   /** Messages may have been lost (the connection was, or was found deaf): what follows a log has to look again. */
   onLost(): void;
   logger: { warn(message: string): void };
@@ -144,6 +146,9 @@ export type Operation =
   | AppendOperation
   | DetachOperation
   | HangUpOperation
+  | ClaimOperation
+  /** Gives up the requests of a stream that this node executes: whoever follows it may claim them, at once. */
+  | { type: 'release'; stream: string }
   | { type: 'abandon'; stream: string; requests: string[] }
   | { type: 'forget' };
 
@@ -187,6 +192,21 @@ export type Route =
   | { to: 'initialized' }
   | { to: 'here' }
   | { to: 'nobody' };
+
+/**
+ * Makes this node the executor of a stream in place of `from`, whom the caller knows to be dead. Only one of several can:
+ * `from` has to be the executor still. From then on nothing is accepted that `from` says on the stream.
+ */
+export interface ClaimOperation {
+  type: 'claim';
+  stream: string;
+  from: string;
+  /** The revision of this node's replica; `undefined`: it has none yet, and may have one now. */
+  revision: number | undefined;
+}
+
+/** The executor of a stream whose own node has released it. No node is called so. */
+export const RELEASED = '-';
 
 /** One message to the client. */
 export interface AppendOperation {
@@ -235,18 +255,23 @@ export type CommitReply =
 export type OperationResult =
   /** `open`: where the request stands in the log. */
   | { status: 'opened'; position: Position }
-  /** `receive`, `hangup`: whether this node is (among) those concerned. `token`: of the connection to hang up. */
-  | { status: 'received'; here: boolean; token?: string }
+  /**
+   * `receive`, `hangup`: whether this node is (among) those concerned. `token`: of the connection to hang up.
+   * `handler`: of `initialized`, the other node that is to handle it.
+   */
+  | { status: 'received'; here: boolean; token?: string; handler?: string }
   /** `append`. `token`: this node's connection that holds the stream. `ended`: the stream has ended with it. */
   | { status: 'appended'; position: Position; token?: string; ended: boolean }
   /** `append`: a repeat. It stands in the log, where exactly is not known any more. */
   | { status: 'repeated' }
-  /** `append`: the request has ended already, or runs elsewhere now. */
+  /** `append`, `claim`: the request has ended already, or runs elsewhere now. */
   | { status: 'dropped' }
   /** `append`: `onlyIf` or `coalesce` said no. */
   | { status: 'skipped' }
-  /** `open`: one of its request ids is in use by a running request. */
-  | { status: 'duplicate' }
+  /** `open`: one of its request ids is in use by a request that `executor` runs on `stream`. */
+  | { status: 'duplicate'; stream: string; executor: string }
+  /** `claim`: the JSON texts of the ids of the requests that had not ended. */
+  | { status: 'claimed'; requests: string[] }
   | { status: 'denied' }
   | { status: 'done' };
 
@@ -279,6 +304,8 @@ export type AttachReply =
       protocolVersion: string;
       /** The connection that held it before. */
       previous?: { nodeId: string; token: string };
+      /** The node that runs the requests of the stream; none for the standalone stream, or one that has ended. */
+      executor?: string;
     };
 
 export interface ReadRequest {
@@ -318,12 +345,19 @@ export interface StreamEvent {
 export interface TouchRequest {
   sessionId: string;
   streams: { stream: string; token: string; position: Position }[];
+  /** Streams whose requests this node runs. Default: none. */
+  runs?: string[];
 }
 
 export type TouchReply =
   | { status: 'gone' }
-  /** Per stream: the number of its last message, and whether the connection still holds it. */
-  | { status: 'ok'; streams: { last: number; held: boolean }[] };
+  /** Per stream: the number of its last message, and whether the connection still holds it, or the stream has ended. */
+  | {
+      status: 'ok';
+      streams: { last: number; held: boolean; ended: boolean }[];
+      /** Per stream of `runs`: whether this node still is its executor. */
+      runs: boolean[];
+    };
 
 export interface LogEntry {
   logId: LogId;
@@ -331,6 +365,8 @@ export interface LogEntry {
   direction: 'in' | 'out';
   stream: string | undefined;
   message: string | undefined;
+  /** The node that asked the client with it. */
+  asker: string | undefined;
 }
 
 /** What nodes tell each other. At most once, unordered between senders; whoever gets one must bear to miss it. */
@@ -362,5 +398,7 @@ export type NodeMessage =
   | { type: 'released'; ref: string; position: Position | undefined }
   /** End this connection so that the client comes back. */
   | { type: 'hangup'; sessionId: string; stream: string; token: string }
+  /** The executor of a stream has released it: claim its requests. */
+  | { type: 'orphaned'; sessionId: string; stream: string; token: string }
   /** The client's standalone stream is held by `by` now (`undefined`: by nobody). */
   | { type: 'followed'; sessionId: string; by: string | undefined };

@@ -11,6 +11,7 @@ export function follow(
   node: SessionNode,
   stream: { sessionId: string; name: string; token: string; position: Position },
   sink: Sink,
+  onEnd: (follower: Follower) => void = () => undefined,
 ): Follower {
   const follower = new Follower({
     sessionId: stream.sessionId,
@@ -24,6 +25,7 @@ export function follow(
     onMove: (moved) => node.onMove(moved),
     onEnd: (ended, reason) => {
       node.followers.remove(ended);
+      onEnd(ended);
       // Nothing to give up: the stream or the session is over, or somebody else holds the stream.
       if (reason === 'complete' || reason === 'gone' || reason === 'replaced') return;
       const { sessionId, stream: name, token, position } = ended;

@@ -1,4 +1,5 @@
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
+import type { Orphans } from '../cluster/orphans.js';
 import type { Takeovers } from '../cluster/takeovers.js';
 import { AnynodeError } from '../errors.js';
 import type { Options } from '../options.js';
@@ -18,6 +19,7 @@ export interface Endpoint {
   node: SessionNode;
   sessions: Sessions;
   takeovers: Takeovers;
+  orphans: Orphans;
   options: Options;
   principalOf(req: Request): string;
   /** Ends the connection that holds a stream, wherever it is, if its client can come back. Never fails. */
@@ -26,9 +28,7 @@ export interface Endpoint {
   isClosed(): boolean;
 }
 
-export function endpointOf(
-  parts: Pick<Endpoint, 'node' | 'sessions' | 'takeovers' | 'options' | 'hangUp' | 'isClosed'>,
-): Endpoint {
+export function endpointOf(parts: Omit<Endpoint, 'principalOf'>): Endpoint {
   return { ...parts, principalOf: (req) => storedPrincipal(parts.options.principal(req)) };
 }
 

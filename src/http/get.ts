@@ -6,7 +6,7 @@ import { Cursors } from '../stream/cursor.js';
 import { follow } from './connections.js';
 import type { Endpoint } from './endpoint.js';
 import { protocolVersionOf, requireAccept, requireSessionId } from './headers.js';
-import { sseConnection } from './post.js';
+import { deliveryContext, sseConnection } from './post.js';
 import { RefusalError, REFUSALS } from './reply.js';
 
 type Attached = Extract<AttachReply, { status: 'attached' }>;
@@ -43,7 +43,7 @@ export async function handleGet(endpoint: Endpoint, req: Request, res: Response)
   const position = await takeOver(endpoint, request, attached);
   const stream = { sessionId, name: request.stream, token: request.token, position };
   const connection = sseConnection(endpoint, res, stream, () => follower.end('closed'));
-  const follower = follow(node, stream, connection);
+  const follower = follow(node, stream, connection, (ended) => endpoint.orphans.unwatch(ended));
   // The client may have gone while we asked around.
   if (res.destroyed) {
     follower.end('closed');
@@ -54,6 +54,10 @@ export async function handleGet(endpoint: Endpoint, req: Request, res: Response)
   connection.open(primed ? position : undefined);
   // Attached first, read now: whatever came between is in the log.
   follower.poke();
+  const { executor } = attached;
+  if (executor === undefined || executor === node.nodeId) return;
+  // Its requests run elsewhere. Should that node die, somebody has to tell the client, and we are the ones it sees.
+  endpoint.orphans.watch(follower, executor, deliveryContext(endpoint, req, stream));
 }
 
 /** Not a cursor of this session. Whether there is such a session is said first. */

@@ -51,5 +51,5 @@ function isLoopback(address: string | undefined): boolean {
 
 function isProxied(req: Request): boolean {
   const trust: unknown = req.app.get('trust proxy');
-  return trust !== undefined && trust !== false;
+  return trust !== undefined && trust !== false && trust !== 0;
 }

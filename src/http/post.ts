@@ -130,7 +130,7 @@ async function answerRequests(
   inbound: Inbound,
   version: string | undefined,
 ): Promise<void> {
-  const { node, sessions, options } = endpoint;
+  const { node, sessions } = endpoint;
   const { sessionId, messages } = inbound;
   const requests = messages.filter(isRequest);
   refuseRepeatedIds(requests);
@@ -141,17 +141,27 @@ async function answerRequests(
   if (opened === 'duplicate') throw new RefusalError(REFUSALS.duplicateRequest);
 
   const spoken = version ?? DEFAULT_NEGOTIATED_PROTOCOL_VERSION;
-  const resumable = options.responseMode === 'sse' && spoken >= FIRST_VERSION_WITH_PRIMING;
   answerStream(endpoint, res, { ...stream, sessionId, messages, spoken }, opened);
-  const context: DeliveryContext = {
-    authInfo,
+  const context = deliveryContext(endpoint, req, { sessionId, name: stream.name });
+  opened.run(() => context);
+}
+
+/** What a handler gets along with a request of this stream. */
+export function deliveryContext(
+  endpoint: Endpoint,
+  req: Request,
+  { sessionId, name }: { sessionId: string; name: string },
+): DeliveryContext {
+  const spoken = req.headers['mcp-protocol-version'] ?? DEFAULT_NEGOTIATED_PROTOCOL_VERSION;
+  const resumable = endpoint.options.responseMode === 'sse' && spoken >= FIRST_VERSION_WITH_PRIMING;
+  return {
+    authInfo: authInfoOf(req),
     requestInfo: requestInfoOf(req),
     ...(resumable && {
-      closeSSEStream: () => endpoint.hangUp(sessionId, stream.name),
+      closeSSEStream: () => endpoint.hangUp(sessionId, name),
       closeStandaloneSSEStream: () => endpoint.hangUp(sessionId, STANDALONE),
     }),
   };
-  opened.run(() => context);
 }
 
 /** Two requests of one batch with the same id: the answers could not be told apart. */

@@ -6,6 +6,8 @@ export interface Call {
   stream: string;
   /** The revision that the replica was at when it got the request. */
   revision?: number | undefined;
+  /** Run again: the highest progress that the client was shown before, by token. It is not shown again. */
+  shown?: ReadonlyMap<unknown, number> | undefined;
 }
 
 /** How many requests run on this node, and a promise for the moment when none does. */
@@ -56,6 +58,10 @@ export class Calls {
     const call = this.get(id);
     if (call !== undefined && this.byId.delete(call.request.id)) this.running.end();
     return call;
+  }
+
+  all(): Call[] {
+    return [...this.byId.values()];
   }
 
   takeAll(): Call[] {

@@ -25,6 +25,14 @@ import type { Effect, Shape } from './shape.js';
 import { effectOf, shapeOf, UNSHAPED, withEffect, withoutEffect } from './shape.js';
 import type { AuthInfo, SessionInfo } from './types.js';
 
+/** A server whose tool list goes on for ever is not asked for ever. */
+const MOST_PAGES = 100;
+
+interface ToolList {
+  tools?: { name: string; annotations?: Record<string, unknown> }[];
+  nextCursor?: string;
+}
+
 /** A session of which this node has a replica, is building one, or is about to need one. */
 export class LiveSession {
   /** The record's revision that the replica has been brought to; `undefined`: there is no replica. */
@@ -144,9 +152,42 @@ export class LiveSession {
     }
   }
 
+  /** The streams of the requests that run here. */
+  streams(): string[] {
+    return [...new Set(this.calls.all().map(({ stream }) => stream))];
+  }
+
+  /** The requests of a stream belong to another node now. The server stops; whatever it says of them still is not heard. */
+  taken(stream: string): void {
+    for (const { request } of this.calls.all().filter((call) => call.stream === stream)) {
+      this.calls.take(request.id);
+      this.replica?.transport.deliver({
+        jsonrpc: '2.0',
+        method: 'notifications/cancelled',
+        params: { requestId: request.id, reason: 'Another node has taken the request over' },
+      });
+    }
+  }
+
   /** Requests whose stream is open, and which run as soon as there is a replica. */
-  expect(requests: JsonRpcRequest[], stream: string): void {
-    for (const request of requests) this.calls.add({ request, stream });
+  expect(requests: JsonRpcRequest[], stream: string, shown?: Call['shown']): void {
+    for (const request of requests) this.calls.add({ request, stream, shown });
+  }
+
+  /** The annotations of a tool, as the server lists it; the client may never have asked for them. */
+  async annotationsOf(tool: unknown): Promise<Record<string, unknown>> {
+    let cursor: string | undefined;
+    for (let page = 0; page < MOST_PAGES; page += 1) {
+      const params = cursor === undefined ? undefined : { cursor };
+      const answer = await this.replica?.transport.query('tools/list', params);
+      if (answer === undefined || !('result' in answer)) return {};
+      const { tools, nextCursor } = answer.result as ToolList;
+      const found = tools?.find(({ name }) => name === tool);
+      if (found !== undefined) return found.annotations ?? {};
+      if (nextCursor === undefined) return {};
+      cursor = nextCursor;
+    }
+    return {};
   }
 
   /** Hands a request to the replica; its stream ends with its answer. One that was cancelled meanwhile is not run. */
@@ -170,6 +211,12 @@ export class LiveSession {
       const response = errorResponse(id, ErrorCode.InternalError, 'Internal error');
       if (call !== undefined) await this.finish(call, response);
     }
+  }
+
+  /** Ends all that runs, each with an error. */
+  async failAll(errorOf: (id: RequestId) => JsonRpcResponse): Promise<void> {
+    const calls = this.calls.takeAll();
+    await Promise.all(calls.map((call) => this.finish(call, errorOf(call.request.id))));
   }
 
   /** Stores the end of a request that has been taken; without a response its stream just ends. */
@@ -250,6 +297,7 @@ export class LiveSession {
     }
     const call = relatedTo === undefined ? undefined : this.calls.get(relatedTo);
     if (relatedTo !== undefined && call === undefined) throw noConnection(relatedTo);
+    if (call !== undefined && wasShown(call, message)) return;
     // A JSON response has nowhere to carry them: the standalone stream does.
     const stream =
       call === undefined || this.node.responseMode === 'json' ? STANDALONE : call.stream;
@@ -354,6 +402,15 @@ export function show(
     const { position, token, ended } = result;
     followers.offer(sessionId, stream, token, { position, message, end: ended }, true);
   }
+}
+
+/** Progress that the client has had from the node that ran the request first. */
+function wasShown({ shown }: Call, message: JsonRpcMessage): boolean {
+  if (shown === undefined || !isNotification(message)) return false;
+  if (message.method !== 'notifications/progress') return false;
+  const progress = message.params?.progress;
+  const before = shown.get(message.params?.progressToken);
+  return before !== undefined && typeof progress === 'number' && progress <= before;
 }
 
 function noConnection(id: RequestId | undefined): Error {

@@ -21,6 +21,8 @@ export interface SessionNode {
   maxReplicas: number;
   clock: Clock;
   logger: Logger;
+  /** Ends the requests of a stream if the node that runs them is dead. `false`: it lives, or nobody knows. */
+  endDead(sessionId: string, stream: string, executor: string): Promise<boolean>;
   /** Whether a node holds its lease; the answer may be a little old. */
   isAlive(nodeId: string): Promise<boolean>;
   /** A connection has shown something: its position is to be reported. */

@@ -1,8 +1,21 @@
-import type { NodeMessage, Operation, Position, SessionRecord } from '../backplane/backplane.js';
-import type { JsonRpcMessage, JsonRpcRequest } from '../protocol/jsonrpc.js';
+import type {
+  AppendOperation,
+  NodeMessage,
+  Operation,
+  OperationResult,
+  Position,
+  SessionRecord,
+} from '../backplane/backplane.js';
+import type {
+  JsonRpcError,
+  JsonRpcMessage,
+  JsonRpcRequest,
+  RequestId,
+} from '../protocol/jsonrpc.js';
 import { isNotification, isRequest } from '../protocol/jsonrpc.js';
 import { Birth } from './birth.js';
-import { LiveSession } from './live.js';
+import { LiveSession, show } from './live.js';
+import { mayRerun, pastOf } from './past.js';
 import { Pool } from './pool.js';
 import { isAnswer, isHere, isInitialized, receive } from './routing.js';
 import type { SessionNode } from './node.js';
@@ -37,9 +50,15 @@ export class Sessions {
     return this.pool.replicas;
   }
 
-  /** Ids of the sessions with running requests. */
-  busy(): string[] {
-    return this.pool.all().flatMap(({ id, running }) => (running > 0 ? id : []));
+  /** Streams whose requests run on this node, by session. */
+  running(): Map<string, string[]> {
+    const busy = this.pool.all().filter((live) => live.running > 0);
+    return new Map(busy.map((live) => [live.id, live.streams()]));
+  }
+
+  /** Another node runs the requests of this stream now: what they do here is stopped, and nobody hears of it. */
+  taken(sessionId: string, stream: string): void {
+    this.pool.get(sessionId)?.taken(stream);
   }
 
   /**
@@ -95,10 +114,12 @@ export class Sessions {
 
   /** Stores a POST with requests and opens its stream. */
   async open(
-    { sessionId, principal, messages }: Inbound,
+    inbound: Inbound,
     stream: { name: string; token: string },
     authInfo: AuthInfo | undefined,
+    retried = false,
   ): Promise<Opened | 'gone' | 'duplicate'> {
+    const { sessionId, principal, messages } = inbound;
     const live = this.pool.of(sessionId);
     const unpin = live.pin();
     try {
@@ -125,7 +146,10 @@ export class Sessions {
       if (opened?.status !== 'opened') {
         unpin();
         this.pool.dropIfEmpty(live);
-        return 'duplicate';
+        if (retried || opened?.status !== 'duplicate') return 'duplicate';
+        // In use by a request of a dead node, which nobody followed and nobody ended: its id is free again.
+        const ended = await this.node.endDead(sessionId, opened.stream, opened.executor);
+        return ended ? await this.open(inbound, stream, authInfo, true) : 'duplicate';
       }
       if (reply.record !== undefined) live.followedBy = reply.followedBy;
       const here = (message: JsonRpcMessage): boolean =>
@@ -169,6 +193,70 @@ export class Sessions {
     }
   }
 
+  /** The revision that this node's replica of a session is at, if there is one. */
+  revisionOf(sessionId: string): number | undefined {
+    return this.pool.get(sessionId)?.revision;
+  }
+
+  /** Ends requests of a stream that this node has claimed, each with an error. */
+  async endOrphans(
+    sessionId: string,
+    stream: string,
+    requests: RequestId[],
+    errorOf: (id: RequestId) => JsonRpcError,
+  ): Promise<void> {
+    const operations = requests.map((id): AppendOperation => ({
+      type: 'append',
+      stream,
+      message: JSON.stringify(errorOf(id)),
+      ends: JSON.stringify(id),
+    }));
+    const committed = await this.node.lanes.append(sessionId, operations, true);
+    if (committed === 'gone') return;
+    operations.forEach((operation, at) =>
+      show(this.node.followers, sessionId, operation, committed.results[at]),
+    );
+  }
+
+  /** Runs again those of the requests that may be run again, and ends the others. See `recovery` in the options. */
+  async rerunOrphans(orphan: Orphan): Promise<void> {
+    const { sessionId, stream, context, record } = orphan;
+    const past = await pastOf(this.node.membership, sessionId, stream);
+    const live = this.pool.of(sessionId);
+    const unpin = live.pin();
+    try {
+      await this.prepare(live, record, context.authInfo);
+      const runnable: JsonRpcRequest[] = [];
+      for (const id of orphan.requests) {
+        const request = past.requests.get(id);
+        if (request !== undefined && !past.asked && (await mayRerun(live, request))) {
+          runnable.push(request);
+        }
+      }
+      const rest = orphan.requests.filter((id) => !runnable.some((request) => request.id === id));
+      await this.endOrphans(sessionId, stream, rest, orphan.errorOf);
+      live.expect(runnable, stream, past.progress);
+      for (const request of runnable) live.call(request, context);
+    } catch (error) {
+      this.node.logger.error(`mcp-anynode: a request could not be run again: ${String(error)}`);
+      await this.endOrphans(sessionId, stream, orphan.requests, orphan.errorOf);
+    } finally {
+      unpin();
+    }
+  }
+
+  /** This node closes, and some requests still run: ends them with an error, or leaves them to whoever follows them. */
+  async orphanAll(leave: boolean, errorOf: (id: RequestId) => JsonRpcError): Promise<void> {
+    const busy = this.pool.all().filter((live) => live.running > 0);
+    await Promise.all(
+      busy.map(async (live) => {
+        if (!leave) return live.failAll(errorOf);
+        const release = live.streams().map((stream) => ({ type: 'release' as const, stream }));
+        await this.node.lanes.append(live.id, release, true);
+      }),
+    );
+  }
+
   /** Stores messages that ask for nothing, and hands each to whom it concerns. */
   async receive(
     { sessionId, principal, messages }: Inbound,
@@ -184,7 +272,11 @@ export class Sessions {
         return this.lost(live, unpin);
       }
       const { reply, results } = committed;
-      const concerned = messages.filter((_, at) => isHere(results[at]));
+      const concerned: JsonRpcMessage[] = [];
+      for (const [at, message] of messages.entries()) {
+        const result = results[at];
+        if (isHere(result) || (await this.inheritsFrom(result))) concerned.push(message);
+      }
       const needsReplica = concerned.some((message) => !isAnswer(message));
       if (!needsReplica) {
         for (const message of concerned) this.deliver(sessionId, message, context);
@@ -205,6 +297,13 @@ export class Sessions {
       this.pool.dropIfEmpty(live);
       throw error;
     }
+  }
+
+  /** `initialized` was given to the replica of a node that is dead: then it is ours to handle. */
+  private async inheritsFrom(result: OperationResult | undefined): Promise<boolean> {
+    if (result?.status !== 'received' || result.handler === undefined) return false;
+    // Nothing is known while the backplane is away; it lives, then, as far as we are concerned.
+    return !(await this.node.isAlive(result.handler).catch(() => true));
   }
 
   private async handOver(
@@ -292,6 +391,17 @@ export class Sessions {
     this.pool.dropIfEmpty(live);
     return 'gone';
   }
+}
+
+/** Requests that this node has claimed from another one. */
+export interface Orphan {
+  sessionId: string;
+  stream: string;
+  requests: RequestId[];
+  /** Of the client that follows the stream now. */
+  context: DeliveryContext;
+  record: SessionRecord | undefined;
+  errorOf: (id: RequestId) => JsonRpcError;
 }
 
 /** The server answered `initialize` with an error: there is no session. */

@@ -1,4 +1,9 @@
-import type { JsonRpcMessage, JsonRpcRequest, RequestId } from '../protocol/jsonrpc.js';
+import type {
+  JsonRpcMessage,
+  JsonRpcRequest,
+  JsonRpcResponse,
+  RequestId,
+} from '../protocol/jsonrpc.js';
 import { isNotification, isRequest, isResponse } from '../protocol/jsonrpc.js';
 import type { Asker, Asks } from './asks.js';
 import type { DeliveryContext, Replica, ReplayMessage, ReplicaEvents } from './replica.js';
@@ -20,7 +25,7 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
 
   private readonly asked = new Map<RequestId, string>();
   private readonly tokens = new Map<RequestId, string>();
-  private readonly replaying = new Map<RequestId, () => void>();
+  private readonly replaying = new Map<RequestId, (answer?: JsonRpcResponse) => void>();
   private replays = 0;
   /** While the session is replayed to a fresh server: what it says on its own has been said before. */
   private muted = false;
@@ -46,7 +51,7 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
   async send(message: JsonRpcMessage, options?: { relatedRequestId?: RequestId }): Promise<void> {
     if (this.closed) return;
     if (isResponse(message)) {
-      if (message.id !== undefined && this.settleReplay(message.id)) return;
+      if (message.id !== undefined && this.settleReplay(message.id, message)) return;
       const { id } = message;
       const answer = id === undefined ? message : { ...message, id: toClientId(id) };
       await this.events.emit(answer, undefined);
@@ -116,7 +121,15 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
     this.onclose?.();
   }
 
-  private replayRequest(message: Omit<JsonRpcRequest, 'id'>): Promise<void> {
+  /** Asks the server something of our own; the client hears nothing of it. `undefined`: it shut down instead. */
+  query(
+    method: string,
+    params?: NonNullable<JsonRpcRequest['params']>,
+  ): Promise<JsonRpcResponse | undefined> {
+    return this.replayRequest({ jsonrpc: '2.0', method, ...(params !== undefined && { params }) });
+  }
+
+  private replayRequest(message: Omit<JsonRpcRequest, 'id'>): Promise<JsonRpcResponse | undefined> {
     this.replays += 1;
     const id = `${REPLAY}${this.replays}`;
     return new Promise((resolve) => {
@@ -125,10 +138,10 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
     });
   }
 
-  private settleReplay(id: RequestId): boolean {
+  private settleReplay(id: RequestId, answer: JsonRpcResponse): boolean {
     const resolve = this.replaying.get(id);
     this.replaying.delete(id);
-    resolve?.();
+    resolve?.(answer);
     return resolve !== undefined;
   }
 

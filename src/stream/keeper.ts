@@ -5,6 +5,14 @@ import { jittered } from '../protocol/clock.js';
 import type { Follower } from './follower.js';
 import type { Followers } from './followers.js';
 
+/** What this node has to do with a session. */
+interface InUse {
+  sessionId: string;
+  followers: Follower[];
+  /** Streams whose requests it runs. */
+  runs: string[];
+}
+
 /** How soon after a message the position of its connection is reported: what a crash of this node may repeat. */
 const REPORT_MS = 1000;
 /** Sessions per round trip. */
@@ -15,8 +23,10 @@ export interface KeeperOptions {
   followers: Followers;
   clock: Clock;
   sessionTtlMs: number;
-  /** Sessions with running requests of this node. */
-  busy(): string[];
+  /** Streams whose requests this node runs, by session. */
+  running(): Map<string, string[]>;
+  /** Another node runs these requests now. */
+  onTaken(sessionId: string, stream: string): void;
   /** The session is gone, though nobody told us. */
   onGone(sessionId: string): void;
 }
@@ -24,8 +34,8 @@ export interface KeeperOptions {
 /**
  * Keeps the sessions alive that are in use on this node, and reports how far connections have written.
  *
- * Refreshes come a little after a third of a session's lifetime, together with a look whether something was lost without a trace.
- * Positions are reported about a second after a message was shown. A session that is not used costs nothing.
+ * Refreshes come a little after a third of a session's lifetime, together with a look whether something was lost without
+ * a trace. Positions are reported about a second after a message was shown. A session that is not used costs nothing.
  */
 export class Keeper {
   private cancelRefresh: () => void = () => undefined;
@@ -45,8 +55,13 @@ export class Keeper {
       this.cancelReport = undefined;
       const moved = [...this.moved].filter(({ ended }) => !ended);
       this.moved.clear();
-      void this.touch(moved, []);
+      void this.touch(moved, new Map());
     });
+  }
+
+  /** At once, too: finds out what this node holds and runs no more. Never rejects. */
+  async refresh(): Promise<void> {
+    await this.touch(this.options.followers.all(), this.options.running());
   }
 
   close(): void {
@@ -60,33 +75,36 @@ export class Keeper {
     // Not sooner than after a third, and twice before it runs out: one refresh may fail.
     const every = jittered(this.options.sessionTtlMs / 2.6);
     this.cancelRefresh = this.options.clock.after(every, () => {
-      void this.touch(this.options.followers.all(), this.options.busy()).finally(() => {
+      void this.refresh().finally(() => {
         if (!this.closed) this.scheduleRefresh();
       });
     });
   }
 
   /** Never rejects: what could not be done now is done with the next one. */
-  private async touch(followers: Follower[], busy: string[]): Promise<void> {
-    const bySession = new Map<string, Follower[]>(busy.map((id) => [id, []]));
-    for (const follower of followers) {
-      const others = bySession.get(follower.sessionId);
-      if (others === undefined) bySession.set(follower.sessionId, [follower]);
-      else others.push(follower);
-    }
-    const sessions = [...bySession];
+  private async touch(followers: Follower[], running: Map<string, string[]>): Promise<void> {
+    const bySession = new Map<string, InUse>();
+    const of = (sessionId: string): InUse => {
+      const known = bySession.get(sessionId) ?? { sessionId, followers: [], runs: [] };
+      bySession.set(sessionId, known);
+      return known;
+    };
+    for (const follower of followers) of(follower.sessionId).followers.push(follower);
+    for (const [sessionId, streams] of running) of(sessionId).runs.push(...streams);
+    const sessions = [...bySession.values()];
     for (let at = 0; at < sessions.length && !this.closed; at += BATCH) {
       await this.touchBatch(sessions.slice(at, at + BATCH)).catch(() => undefined);
     }
   }
 
-  private async touchBatch(sessions: [string, Follower[]][]): Promise<void> {
-    const requests = sessions.map(([sessionId, followers]): TouchRequest => ({
+  private async touchBatch(sessions: InUse[]): Promise<void> {
+    const requests = sessions.map(({ sessionId, followers, runs }): TouchRequest => ({
       sessionId,
       streams: followers.map(({ stream, token, position }) => ({ stream, token, position })),
+      runs,
     }));
     const replies = await this.options.membership.touch(requests);
-    sessions.forEach(([sessionId, followers], at) => {
+    sessions.forEach(({ sessionId, followers, runs }, at) => {
       const reply = replies[at];
       if (reply?.status !== 'ok') {
         this.options.onGone(sessionId);
@@ -95,9 +113,13 @@ export class Keeper {
       followers.forEach((follower, index) => {
         const stream = reply.streams[index];
         if (stream === undefined || follower.ended) return;
-        // Another connection holds the stream, and the word of it was lost.
-        if (!stream.held) follower.end('replaced');
+        // The word of it was lost: the log has the rest, or another connection holds the stream.
+        if (stream.ended) follower.poke();
+        else if (!stream.held) follower.end('replaced');
         else if (stream.last !== follower.position.n) follower.poke();
+      });
+      runs.forEach((stream, index) => {
+        if (reply.runs[index] !== true) this.options.onTaken(sessionId, stream);
       });
     });
   }

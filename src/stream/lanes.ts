@@ -31,6 +31,8 @@ interface Lane {
 /** One commit carries no more than this, so that a burst neither blocks Redis nor makes one huge command. */
 const COMMIT_BYTES = 1024 * 1024;
 const COMMIT_SUBMISSIONS = 64;
+/** So many failures in a row are no blip: whoever runs this node should know. */
+const LOUD_AFTER = 5;
 /** What may wait for the backplane per session; above it, messages that end nothing are refused. */
 const LANE_BYTES = 8 * 1024 * 1024;
 
@@ -51,6 +53,7 @@ export class Lanes {
     private readonly membership: Pick<Membership, 'commit'>,
     private readonly clock: Clock,
     private readonly timeoutMs: number,
+    private readonly logger: { error(message: string): void } = console,
   ) {}
 
   /**
@@ -167,6 +170,9 @@ export class Lanes {
       } catch (error) {
         if (this.closed || (error instanceof AnynodeError && error.code === 'closed')) {
           throw closedError();
+        }
+        if (attempt === LOUD_AFTER) {
+          this.logger.error(`mcp-anynode: the backplane refuses to store: ${String(error)}`);
         }
         const pause = jittered(Math.min(25 * 2 ** attempt, 1000));
         await new Promise<void>((resolve) => this.clock.after(pause, resolve));

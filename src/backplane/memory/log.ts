@@ -39,11 +39,14 @@ export class MemoryLog {
     return this.entries.slice(from, from + count);
   }
 
-  /** The messages of one stream after `logId`, until `maxBytes` of them. */
-  ofStream(stream: string, logId: LogId, maxBytes: number) {
+  /** The messages of one stream after `logId`, until `maxBytes` of them. None comes after `newest`, where it is known. */
+  ofStream(stream: string, logId: LogId, maxBytes: number, newest?: LogId) {
     const events: StreamEvent[] = [];
     let scanned = logId;
     let bytes = 0;
+    if (newest !== undefined && compareLogIds(logId, newest) >= 0) {
+      return { events, scanned, more: false };
+    }
     for (let index = this.indexAfter(logId); index < this.entries.length; index += 1) {
       const entry = this.entries[index];
       if (entry === undefined) break;

@@ -191,7 +191,9 @@ class MemoryMembership implements Membership {
   history(sessionId: string, after = LOG_START, count = 1000) {
     return this.step(() =>
       (this.find(sessionId)?.log.after(after, count) ?? []).map(
-        ({ logId, at, direction, stream, message }) => ({ logId, at, direction, stream, message }),
+        ({ logId, at, direction, stream, message, asker }) => ({
+          ...{ logId, at, direction, stream, message, asker },
+        }),
       ),
     );
   }

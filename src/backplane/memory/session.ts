@@ -15,7 +15,7 @@ import type {
   TouchReply,
   TouchRequest,
 } from '../backplane.js';
-import { LOG_START, STANDALONE } from '../backplane.js';
+import { LOG_START, RELEASED, STANDALONE } from '../backplane.js';
 import type { MemoryLog } from './log.js';
 
 /** Sends to a node. */
@@ -111,6 +111,17 @@ export class MemorySession {
         }
         return { status: 'received', here: false };
       }
+      case 'claim': {
+        const stream = this.streams.get(operation.stream);
+        const from = step.repeated ? step.nodeId : operation.from;
+        if (stream?.executor !== from) return { status: 'dropped' };
+        stream.executor = step.nodeId;
+        this.check(operation.revision, step);
+        return { status: 'claimed', requests: this.requestsOf(operation.stream) };
+      }
+      case 'release':
+        if (!step.repeated) this.release(operation.stream, step);
+        return { status: 'done' };
       case 'abandon':
         if (!step.repeated && this.streams.get(operation.stream)?.executor === step.nodeId) {
           for (const request of operation.requests) this.requests.delete(request);
@@ -126,7 +137,12 @@ export class MemorySession {
   private open(operation: OpenOperation, step: Step): OperationResult {
     if (operation.principal !== this.stored.principal) return { status: 'denied' };
     if (!step.repeated) {
-      if (operation.requests.some((id) => this.requests.has(id))) return { status: 'duplicate' };
+      for (const id of operation.requests) {
+        const taken = this.requests.get(id);
+        if (taken === undefined) continue;
+        const executor = this.streams.get(taken)?.executor ?? '';
+        return { status: 'duplicate', stream: taken, executor };
+      }
       let logId = LOG_START;
       for (const message of operation.messages) {
         logId = this.logInbound(step.now, message, operation.stream);
@@ -140,10 +156,24 @@ export class MemorySession {
       for (const request of operation.requests) this.requests.set(request, operation.stream);
     }
     const stream = this.streams.get(operation.stream);
-    if (stream === undefined) return { status: 'duplicate' };
+    if (stream === undefined) return { status: 'duplicate', stream: '', executor: '' };
     this.use(step);
     this.check(operation.revision, step);
     return { status: 'opened', position: { n: 0, logId: stream.last.logId } };
+  }
+
+  private requestsOf(stream: string): string[] {
+    return [...this.requests].flatMap(([id, of]) => (of === stream ? id : []));
+  }
+
+  private release(name: string, { nodeId }: Step): void {
+    const stream = this.streams.get(name);
+    if (stream?.executor !== nodeId) return;
+    stream.executor = RELEASED;
+    const { holder } = stream;
+    if (holder === undefined || holder.nodeId === nodeId) return;
+    const { id: sessionId } = this.stored;
+    this.tell(holder.nodeId, { type: 'orphaned', sessionId, stream: name, token: holder.token });
   }
 
   private receive(operation: ReceiveOperation, step: Step): OperationResult {
@@ -153,6 +183,7 @@ export class MemorySession {
     if (!step.repeated) this.logInbound(step.now, message, undefined);
     const deliver: NodeMessage = { type: 'deliver', sessionId: this.stored.id, message };
     let here = false;
+    let handler: string | undefined;
     switch (route.to) {
       case 'node':
         here = route.nodeId === step.nodeId;
@@ -171,14 +202,15 @@ export class MemorySession {
         break;
       case 'initialized': {
         const [first] = this.replicas;
-        const handler = this.replicas.has(step.nodeId) ? step.nodeId : (first ?? step.nodeId);
-        here = handler === step.nodeId;
+        const chosen = this.replicas.has(step.nodeId) ? step.nodeId : (first ?? step.nodeId);
+        here = chosen === step.nodeId;
+        if (!here) handler = chosen;
         if (!step.repeated) {
           if (!this.stored.active) {
             this.stored.active = true;
             this.stored.revision += 1;
           }
-          this.tellReplicas(step.nodeId, (node) => (node === handler ? message : undefined));
+          this.tellReplicas(step.nodeId, (node) => (node === chosen ? message : undefined));
         }
         if (here) this.check(operation.revision, step);
         break;
@@ -189,7 +221,7 @@ export class MemorySession {
         break;
       case 'nobody':
     }
-    return { status: 'received', here };
+    return { status: 'received', here, ...(handler !== undefined && { handler }) };
   }
 
   private append(operation: AppendOperation, step: Step): OperationResult {
@@ -292,7 +324,7 @@ export class MemorySession {
 
     const last = stream?.last.n ?? 0;
     const position = { ...(request.cursor ?? stream?.written ?? BEGINNING) };
-    const after = this.log.ofStream(request.stream, position.logId, 1).events;
+    const after = this.log.ofStream(request.stream, position.logId, 1, stream?.last.logId).events;
     const [found] = after;
     if (request.cursor === undefined) {
       position.n = found === undefined ? last : found.position.n - 1;
@@ -319,12 +351,13 @@ export class MemorySession {
       position,
       protocolVersion: this.stored.protocolVersion,
       ...(holder !== undefined && { previous: holder }),
+      ...(stream?.executor !== undefined && { executor: stream.executor }),
     };
   }
 
   read({ stream: name, after, maxBytes }: ReadRequest): Page {
     const stream = this.streams.get(name);
-    const page = this.log.ofStream(name, after.logId, maxBytes);
+    const page = this.log.ofStream(name, after.logId, maxBytes, stream?.last.logId);
     const first = page.events[0]?.position.n;
     const last = stream?.last.n ?? 0;
     let restart: number | undefined;
@@ -353,9 +386,10 @@ export class MemorySession {
       if (held && name === STANDALONE && position.n > (stream.written?.n ?? 0)) {
         stream.written = position;
       }
-      return { last: stream?.last.n ?? 0, held };
+      return { last: stream?.last.n ?? 0, held, ended: stream === undefined };
     });
-    return { status: 'ok', streams };
+    const runs = (request.runs ?? []).map((name) => this.streams.get(name)?.executor === nodeId);
+    return { status: 'ok', streams, runs };
   }
 
   /** All nodes that have something of the session. */

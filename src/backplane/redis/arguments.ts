@@ -26,6 +26,10 @@ export function operationArguments(operation: Operation): Argument[] {
     }
     case 'hangup':
       return ['hangup', operation.stream];
+    case 'claim':
+      return ['claim', operation.stream, operation.from, operation.revision ?? '-'];
+    case 'release':
+      return ['release', operation.stream];
     case 'abandon':
       return ['abandon', operation.stream, operation.requests.length, ...operation.requests];
     case 'forget':

@@ -45,6 +45,8 @@ export function encode(message: NodeMessage): string {
     }
     case 'hangup':
       return line(['hangup', message.sessionId, message.stream, message.token]);
+    case 'orphaned':
+      return line(['orphaned', message.sessionId, message.stream, message.token]);
     case 'followed':
       return line(['followed', message.sessionId, message.by ?? NONE]);
   }
@@ -91,6 +93,7 @@ export function decode(text: string): NodeMessage | undefined {
     case 'released':
       return { type, ref: a, position: b === NONE ? undefined : { n: Number(b), logId: c } };
     case 'hangup':
+    case 'orphaned':
       return { type, sessionId: a, stream: b, token: c };
     case 'followed':
       return { type, sessionId: a, by: b === NONE ? undefined : b };

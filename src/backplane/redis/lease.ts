@@ -8,6 +8,8 @@ export interface LeaseOptions {
   renew(probe: string): Promise<void>;
   /** A probe went out and did not come back: the subscriber hears nothing. */
   onDeaf(): void;
+  /** The lease is held again, but had run out before: this node was silent for too long, and counted as dead. */
+  onLapse(): void;
 }
 
 /**
@@ -21,6 +23,8 @@ export class Lease {
   private heard = 0;
   private sent = 0;
   private listening = false;
+  /** The lease that was got last runs until then at least. */
+  private heldUntil = 0;
   private failure: string | undefined = 'not connected yet';
   private readonly waiting = new Set<() => void>();
 
@@ -65,9 +69,14 @@ export class Lease {
     this.count += 1;
     const probe = this.count;
     try {
+      // From before it is asked for: the lease runs from when Redis gets to it, which is later.
+      const asked = this.options.clock.now();
       await this.options.renew(String(probe));
       this.sent = Math.max(this.sent, probe);
       this.failure = undefined;
+      const lapsed = asked > this.heldUntil && this.heldUntil > 0;
+      this.heldUntil = asked + this.options.leaseMs;
+      if (lapsed) this.options.onLapse();
     } catch (error) {
       this.failure = error instanceof Error ? error.message : String(error);
     }

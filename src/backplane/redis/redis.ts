@@ -72,6 +72,7 @@ class RedisMembership implements Membership {
       leaseMs,
       clock,
       renew: (probe) => this.renewLease(probe),
+      onLapse: () => options.onLapse(),
       onDeaf: () => {
         options.logger.warn(
           'mcp-anynode: the subscriber is connected but hears nothing; renewing it',
@@ -180,7 +181,7 @@ class RedisMembership implements Membership {
     // Sent one after the other without waiting: one round trip for all of them.
     const replies = await this.connection.run((client) =>
       Promise.all(
-        requests.map(({ sessionId, streams }) =>
+        requests.map(({ sessionId, streams, runs = [] }) =>
           client['anynode:touch'](
             ...this.names.keys(sessionId),
             ...[nodeId, sessionTtlMs, pendingTtlMs, retention.maxAgeMs],
@@ -190,11 +191,12 @@ class RedisMembership implements Membership {
               position.n,
               position.logId,
             ]),
+            ...runs.flatMap((stream) => [stream, '', 0, '']),
           ),
         ),
       ),
     );
-    return replies.map(touchReply);
+    return replies.map((reply, at) => touchReply(requests[at]?.streams.length ?? 0, reply));
   }
 
   async remove(sessionId: string, principal: string | typeof ANY_PRINCIPAL): Promise<boolean> {
@@ -246,6 +248,7 @@ class RedisMembership implements Membership {
         direction: fields.has('n') ? 'out' : 'in',
         stream: fields.get('s'),
         message: fields.get('m'),
+        asker: fields.get('q'),
       };
     });
   }

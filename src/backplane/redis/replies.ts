@@ -49,12 +49,18 @@ export function commitReply(
   };
 }
 
-function operationResult([status, a = '', b = '', c = '', d = '']: string[]): OperationResult {
+function operationResult([status, ...rest]: string[]): OperationResult {
+  const [a = '', b = '', c = '', d = ''] = rest;
   switch (status) {
     case 'opened':
       return { status, position: { n: Number(a), logId: b } };
     case 'received':
-      return { status, here: a === '1', ...(b !== '' && { token: b }) };
+      return {
+        status,
+        here: a === '1',
+        ...(b !== '' && { token: b }),
+        ...(c !== '' && { handler: c }),
+      };
     case 'appended':
       return {
         status,
@@ -62,10 +68,13 @@ function operationResult([status, a = '', b = '', c = '', d = '']: string[]): Op
         ...(c !== '' && { token: c }),
         ended: d === '1',
       };
+    case 'duplicate':
+      return { status, stream: a, executor: b };
+    case 'claimed':
+      return { status, requests: rest };
     case 'repeated':
     case 'dropped':
     case 'skipped':
-    case 'duplicate':
     case 'denied':
     case 'done':
       return { status };
@@ -76,7 +85,7 @@ function operationResult([status, a = '', b = '', c = '', d = '']: string[]): Op
 
 /** attach.lua */
 export function attachReply(reply: unknown): AttachReply {
-  const [status, a = '', b = '', c = '', d = ''] = reply as string[];
+  const [status, a = '', b = '', c = '', d = '', executor = ''] = reply as string[];
   switch (status) {
     case 'conflict':
       return { status, holder: a };
@@ -90,6 +99,7 @@ export function attachReply(reply: unknown): AttachReply {
         status,
         position: { n: Number(a), logId: b },
         protocolVersion: c,
+        ...(executor !== '' && { executor }),
         ...(colon > 0 && { previous: { nodeId: d.slice(0, colon), token: d.slice(colon + 1) } }),
       };
     }
@@ -120,13 +130,15 @@ export function page(reply: unknown): Page {
   };
 }
 
-/** touch.lua */
-export function touchReply(reply: unknown): TouchReply {
+/** touch.lua; of the streams asked for, the first `followed` are followed and the others are run. */
+export function touchReply(followed: number, reply: unknown): TouchReply {
   const [status, ...values] = reply as string[];
   if (status !== 'ok') return { status: 'gone' };
-  const streams: { last: number; held: boolean }[] = [];
+  const all: { last: number; held: boolean; ended: boolean }[] = [];
   for (let at = 0; at + 1 < values.length; at += 2) {
-    streams.push({ last: Number(values[at]), held: values[at + 1] === '1' });
+    const state = values[at + 1];
+    all.push({ last: Number(values[at]), held: state === '1', ended: state === 'e' });
   }
-  return { status, streams };
+  const runs = all.slice(followed).map(({ held }) => held);
+  return { status, streams: all.slice(0, followed), runs };
 }

@@ -19,7 +19,7 @@ export function describeHolders(openStore: OpenStore): void {
       expect((await c.next('event')).token).toBe('c1');
       expect(await b.drain(a, id)).toEqual([]);
       const streams = [{ stream: STANDALONE, token: 'b1', position: BEGINNING }];
-      expect(await b.membership.touch([{ sessionId: id, streams }])).toEqual([
+      expect(await b.membership.touch([{ sessionId: id, streams }])).toMatchObject([
         { status: 'ok', streams: [{ last: 1, held: false }] },
       ]);
     });
@@ -128,7 +128,7 @@ export function describeHolders(openStore: OpenStore): void {
       await b.membership.remove(two, 'alice');
       const streams = [{ stream: STANDALONE, token: 't', position: BEGINNING }];
       const touched = await b.membership.touch(ids.map((sessionId) => ({ sessionId, streams })));
-      expect(touched).toEqual([
+      expect(touched).toMatchObject([
         { status: 'ok', streams: [{ last: 1, held: true }] },
         { status: 'gone' },
         { status: 'ok', streams: [{ last: 0, held: false }] },

@@ -88,6 +88,8 @@ export class TestNode {
   readonly warnings: string[] = [];
   /** How often it was told that messages may have been lost. */
   losses = 0;
+  /** How often its lease had run out when it was renewed. */
+  lapses = 0;
   /** The number of the last commit. */
   number = 0;
   /** What has come and was not taken by `next` or `drain`. */
@@ -105,6 +107,7 @@ export class TestNode {
       retention: { maxEvents: 1_000, maxAgeMs: 60_000 },
       onMessage: (message) => this.inbox.push(message),
       onLost: () => (this.losses += 1),
+      onLapse: () => (this.lapses += 1),
       logger: { warn: (message) => this.warnings.push(message) },
       ...overrides,
     });

@@ -6,7 +6,7 @@
 --       11 session TTL (ms), 12 TTL before `initialized` (ms), 13 now (ms), 14 longest time events are kept (ms)
 --
 -- Returns { 'gone' } | { 'conflict', holder } | { 'unknown' } | { 'trimmed' } | { 'ended' }
---       | { 'attached', number, log id, protocol version, previous holder or '' }
+--       | { 'attached', number, log id, protocol version, previous holder or '', executor or '' }
 -- Repeating it (a lost reply) finds the connection as the holder: that is no conflict, and the previous holder is still
 -- the one that it took the stream from.
 local record, streams, events = KEYS[1], KEYS[2], KEYS[3]
@@ -26,15 +26,16 @@ local open = stream == STANDALONE or state[4]
 
 if ARGV[7] == '1' and holder and holder ~= ARGV[8] then return { 'conflict', holder } end
 
+local newest = open and lastId or nil
 local n, id
 if not cursor then
   -- No promise of completeness was given out yet: begin with what is left.
   n, id = position(state[3])
-  local found = scanStream(events, stream, id, 1, math.huge)[1]
+  local found = scanStream(events, stream, id, 1, math.huge, newest)[1]
   n = found and tonumber(found[2].n) - 1 or last
 else
   n, id = cursor, cursorId
-  local after = scanStream(events, stream, id, 1, math.huge)
+  local after = scanStream(events, stream, id, 1, math.huge, newest)
   local found = after[1]
   if found then
     -- A first message with a bigger number: those between are gone. With a smaller one the log lost its end since
@@ -72,4 +73,4 @@ redis.call('HSET', record, 'seen', ARGV[13])
 redis.call('PEXPIRE', record, ttl)
 redis.call('PEXPIRE', streams, ttl)
 if ttl < tonumber(ARGV[14]) then redis.call('PEXPIRE', events, ttl) end
-return { 'attached', tostring(n), id, head[2], previous }
+return { 'attached', tostring(n), id, head[2], previous, state[4] or '' }

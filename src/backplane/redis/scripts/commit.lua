@@ -8,6 +8,8 @@
 --   append   <stream> <ends|''> <asks 1|''> <effect|''> <value> <condition|''> <value> <coalesce|''> <has message 1|''> <message>
 --   detach   <stream> <token> <n> <log id>
 --   hangup   <stream>
+--   claim    <stream> <from> <revision|->
+--   release  <stream>
 --   abandon  <stream> <#requests> <request>...
 --   forget
 --
@@ -24,7 +26,6 @@ if not head[1] then return { 'gone' } end
 local revision, active, principal, hears = tonumber(head[1]), head[2] == '1', head[3], head[4]
 
 local repeated = tonumber(redis.call('HGET', streams, 't:' .. node) or '0') >= number
-if not repeated then redis.call('HSET', streams, 't:' .. node, number) end
 
 local used, logged, stale = false, false, false
 local at = 10
@@ -72,7 +73,8 @@ function run.open()
   if who ~= principal then return { 'denied' } end
   if not repeated then
     for _, id in ipairs(requests) do
-      if redis.call('HEXISTS', streams, 'r:' .. id) == 1 then return { 'duplicate' } end
+      local taken = redis.call('HGET', streams, 'r:' .. id)
+      if taken then return { 'duplicate', taken, redis.call('HGET', streams, 'x:' .. taken) or '' } end
     end
     local id
     for _, message in ipairs(messages) do id = log('s', stream, 'm', message) end
@@ -80,7 +82,7 @@ function run.open()
       'x:' .. stream, node, 'p:' .. stream, #requests)
     for _, request in ipairs(requests) do redis.call('HSET', streams, 'r:' .. request, stream) end
   elseif not redis.call('HGET', streams, 'x:' .. stream) then
-    return { 'duplicate' } -- the first run refused it, and the only reason that it can have had is this
+    return { 'duplicate', '', '' } -- the first run refused it, and the only reason that it can have had is this
   end
   used = true
   check(known)
@@ -94,6 +96,7 @@ function run.receive()
   used = true
   if not repeated then log('m', message) end
   local here = false
+  local chosen = ''
   if route == 'node' then
     here = argument == node
     if not here and not repeated then tell(channels, argument, 'deliver ' .. sid, message) end
@@ -110,6 +113,7 @@ function run.receive()
     local handler = node
     if not hasReplica(list, node) then handler = string.match(list, '%S+') or node end
     here = handler == node
+    if not here then chosen = handler end
     if not repeated then
       if not active then
         active = true
@@ -127,7 +131,7 @@ function run.receive()
     here = true
     check(known)
   end
-  return { 'received', here and '1' or '' }
+  return { 'received', here and '1' or '', '', chosen }
 end
 
 local function shape(effect, value)
@@ -215,6 +219,42 @@ function run.hangup()
   return { 'received', '' }
 end
 
+local function requestsOf(stream)
+  local list = {}
+  local fields = redis.call('HGETALL', streams)
+  for i = 1, #fields, 2 do
+    if fields[i + 1] == stream and string.sub(fields[i], 1, 2) == 'r:' then
+      list[#list + 1] = string.sub(fields[i], 3)
+    end
+  end
+  return list
+end
+
+function run.claim()
+  local stream, from, known = take(), take(), take()
+  local executor = redis.call('HGET', streams, 'x:' .. stream)
+  if repeated then
+    if executor ~= node then return { 'dropped' } end
+  else
+    if executor ~= from then return { 'dropped' } end
+    redis.call('HSET', streams, 'x:' .. stream, node)
+  end
+  check(known)
+  return { 'claimed', unpack(requestsOf(stream)) }
+end
+
+function run.release()
+  local stream = take()
+  if repeated or redis.call('HGET', streams, 'x:' .. stream) ~= node then return { 'done' } end
+  redis.call('HSET', streams, 'x:' .. stream, '-')
+  local holder = redis.call('HGET', streams, 'h:' .. stream)
+  if holder then
+    local holdingNode, connection = split(holder, ':')
+    if holdingNode ~= node then tell(channels, holdingNode, 'orphaned ' .. sid .. ' ' .. stream .. ' ' .. connection) end
+  end
+  return { 'done' }
+end
+
 function run.abandon()
   local stream = take()
   local requests = takeList()
@@ -238,6 +278,8 @@ end
 
 local results = {}
 while at <= #ARGV do results[#results + 1] = run[take()]() end
+-- Last: a script that failed in the middle has not been carried out, and may not be taken for a repeat.
+if not repeated then redis.call('HSET', streams, 't:' .. node, number) end
 
 local ttl = tonumber(active and ARGV[4] or ARGV[5])
 if used then

@@ -25,6 +25,14 @@ local function position(text)
   return tonumber(n), id
 end
 
+-- Whether log id a comes before b: milliseconds, then counter.
+local function before(a, b)
+  local ams, an = split(a, '-')
+  local bms, bn = split(b, '-')
+  if ams ~= bms then return tonumber(ams) < tonumber(bms) end
+  return tonumber(an) < tonumber(bn)
+end
+
 local function entry(fields)
   local e = {}
   for i = 1, #fields, 2 do e[fields[i]] = fields[i + 1] end
@@ -44,7 +52,9 @@ end
 
 -- The messages of `stream` in the log after `after`, until `limit` bytes of them or `scan` entries of any kind.
 -- Returns the list of {log id, entry}, how far it looked, and whether it stopped before the end of the log.
-local function scanStream(events, stream, after, limit, scan)
+local function scanStream(events, stream, after, limit, scan, newest)
+  -- An open stream knows its newest message: behind it there is nothing to look for in a log that others fill.
+  if newest and not before(after, newest) then return {}, after, false end
   local found, bytes, seen, from = {}, 0, 0, after
   while true do
     local chunk = redis.call('XRANGE', events, '(' .. from, '+', 'COUNT', 200)

@@ -13,7 +13,8 @@ local state = redis.call('HMGET', streams, 'n:' .. stream, 'x:' .. stream)
 local last, lastId = position(state[1])
 local open = stream == STANDALONE or state[2]
 
-local found, scanned, more = scanStream(events, stream, ARGV[3], tonumber(ARGV[4]), 5000)
+local found, scanned, more = scanStream(events, stream, ARGV[3], tonumber(ARGV[4]), 5000,
+  open and lastId or nil)
 local restart = ''
 if found[1] then
   local first = tonumber(found[1][2].n)

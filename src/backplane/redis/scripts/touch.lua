@@ -2,9 +2,11 @@
 --
 -- KEYS: 1 record, 2 streams, 3 events
 -- ARGV: 1 node, 2 session TTL (ms), 3 TTL before `initialized` (ms), 4 longest time events are kept (ms),
---       then per stream: <stream> <token> <number> <log id>
+--       then per stream that a connection follows: <stream> <token> <number> <log id>,
+--       and per stream whose requests the node runs: <stream> '' 0 ''
 --
--- Returns { 'gone' } | { 'ok', last number, held ('1'|''), last number, held ... }
+-- Returns { 'gone' } | { 'ok', last number, held ('1'|''|'e': the stream has ended), last number, held ... }; of a stream that the node runs,
+-- "held" says whether it still is the executor.
 local record, streams, events = KEYS[1], KEYS[2], KEYS[3]
 local on = redis.call('HMGET', record, 'rev', 'on')
 if not on[1] then return { 'gone' } end
@@ -19,10 +21,13 @@ for at = 5, #ARGV, 4 do
   local stream, token, n, id = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), ARGV[at + 3]
   local state = redis.call('HMGET', streams, 'n:' .. stream, 'h:' .. stream, 'w:' .. stream)
   local held = state[2] == ARGV[1] .. ':' .. token
+  local executor = redis.call('HGET', streams, 'x:' .. stream)
+  if token == '' then held = executor == ARGV[1] end
+  local ended = stream ~= STANDALONE and not executor
   if held and stream == STANDALONE and n > position(state[3]) then
     redis.call('HSET', streams, 'w:' .. stream, n .. ':' .. id)
   end
   reply[#reply + 1] = tostring((position(state[1])))
-  reply[#reply + 1] = held and '1' or ''
+  reply[#reply + 1] = ended and 'e' or (held and '1' or '')
 end
 return reply

@@ -1,0 +1,51 @@
+/** What the log says of a request that another node has begun, and whether it may be run again. */
+import type { Membership } from '../backplane/backplane.js';
+import { LOG_START } from '../backplane/backplane.js';
+import type { JsonRpcMessage, JsonRpcRequest, RequestId } from '../protocol/jsonrpc.js';
+import { isNotification, isRequest } from '../protocol/jsonrpc.js';
+import type { LiveSession } from './live.js';
+
+export interface Past {
+  /** As they came in. One that is no longer kept cannot be run again. */
+  requests: Map<RequestId, JsonRpcRequest>;
+  /** The server has asked the client something: running it again would ask twice. */
+  asked: boolean;
+  /** The highest progress that was shown, by token. */
+  progress: Map<unknown, number>;
+}
+
+const PAGE = 500;
+
+export async function pastOf(
+  membership: Pick<Membership, 'history'>,
+  sessionId: string,
+  stream: string,
+): Promise<Past> {
+  const past: Past = { requests: new Map(), asked: false, progress: new Map() };
+  let after = LOG_START;
+  for (;;) {
+    const entries = await membership.history(sessionId, after, PAGE);
+    for (const entry of entries) {
+      if (entry.stream !== stream || entry.message === undefined) continue;
+      const message = JSON.parse(entry.message) as JsonRpcMessage;
+      if (entry.direction === 'in') {
+        if (isRequest(message)) past.requests.set(message.id, message);
+      } else if (entry.asker !== undefined) {
+        past.asked = true;
+      } else if (isNotification(message) && message.method === 'notifications/progress') {
+        const { progressToken, progress } = message.params ?? {};
+        if (typeof progress === 'number') past.progress.set(progressToken, progress);
+      }
+    }
+    const last = entries.at(-1);
+    if (last === undefined || entries.length < PAGE) return past;
+    after = last.logId;
+  }
+}
+
+/** Only a call of a tool that says of itself that a second call does no harm. */
+export async function mayRerun(live: LiveSession, request: JsonRpcRequest): Promise<boolean> {
+  if (request.method !== 'tools/call') return false;
+  const { idempotentHint, readOnlyHint } = await live.annotationsOf(request.params?.name);
+  return idempotentHint === true || readOnlyHint === true;
+}

@@ -1,0 +1,134 @@
+/** Nodes and Redis, as other systems trip over them. The comment of each test says where that was seen. */
+import { Redis } from 'ioredis';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { startRedis } from '../../demo/rig/redis.js';
+import type { RedisServer } from '../../demo/rig/redis.js';
+import { answers, hasMethod, request } from '../support/mcp-http.js';
+import type { TcpProxy } from '../support/tcp-proxy.js';
+import { startTcpProxy } from '../support/tcp-proxy.js';
+import { answerOf, callOn, clientOf, textOf, threeNodes } from './lessons/cluster.js';
+
+let server: RedisServer;
+let proxy: TcpProxy;
+let redisUrl: string;
+
+beforeEach(async () => {
+  server = await startRedis();
+  proxy = await startTcpProxy({ target: { port: server.port } });
+  redisUrl = `redis://127.0.0.1:${proxy.port}`;
+});
+
+afterEach(async () => {
+  await proxy.stop();
+  await server.stop();
+});
+
+// mcp-use v1: a Redis error reads as "no session", 404: one blip ends every session.
+it('without Redis the answer is 503 with Retry-After, soon; with Redis again the session goes on', async () => {
+  const { a, b } = await threeNodes({ commandTimeoutMs: 700, keepAliveMs: 100 }, redisUrl);
+  const client = await clientOf(a);
+  const stream = await client.listen(b.url);
+  proxy.refuse();
+  proxy.cut();
+  const begin = Date.now();
+  for (const step of [
+    () => client.post(a.url, request(50, 'tools/list')),
+    () => client.get(a.url),
+    () => client.delete(a.url),
+    () => client.post(b.url, { jsonrpc: '2.0', method: 'notifications/initialized' }),
+  ]) {
+    const answer = await step();
+    expect(answer.status).toBe(503);
+    expect(answer.headers['retry-after']).toBeDefined();
+  }
+  expect(Date.now() - begin).toBeLessThan(4 * 700 + 1500);
+  const comments = stream.comments.length;
+  await stream.comment(comments + 3); // it stays open, and is kept alive
+  proxy.accept();
+  await expect
+    .poll(async () => (await client.post(a.url, request(51, 'tools/list'))).status, {
+      timeout: 8000,
+    })
+    .toBe(200);
+  await expect
+    .poll(
+      () =>
+        a.call('notify', { sessionId: client.sessionId, data: 'back' }).then(
+          () => true,
+          () => false,
+        ),
+      {
+        timeout: 8000,
+      },
+    )
+    .toBe(true);
+  expect((await stream.next(hasMethod('notifications/message'))).message?.params?.data).toBe(
+    'back',
+  );
+});
+
+// ioredis sends a command again whose reply was lost: two entries.
+it('a reply that is lost does not make anything happen twice', async () => {
+  const { a, b } = await threeNodes({}, redisUrl);
+  const client = await clientOf(a);
+  const stream = await client.listen(b.url);
+  for (let turn = 1; turn <= 5; turn += 1) {
+    const lost = proxy.cutBeforeReply((data) => data.includes(`turn-${turn}`));
+    await a.call('notify', { sessionId: client.sessionId, data: `turn-${turn}` });
+    await lost;
+    const called = proxy.cutBeforeReply((data) => data.includes(`echo-${turn}`));
+    expect(await answerOf(client, a, 'echo', { value: `echo-${turn}` })).toBe(`echo-${turn}`);
+    await called;
+  }
+  await a.call('notify', { sessionId: client.sessionId, data: 'last' });
+  await stream.next(({ message }) => message?.params?.data === 'last');
+  expect(stream.messages.map(({ params }) => params?.data)).toEqual([
+    ...[1, 2, 3, 4, 5].map((turn) => `turn-${turn}`),
+    'last',
+  ]);
+});
+
+// Redis pub/sub is at most once: what is published while a subscriber reconnects is lost.
+it('what is said while the subscriber is away is read from the log', async () => {
+  const { a, b } = await threeNodes({}, redisUrl);
+  const client = await clientOf(a);
+  const { sessionId } = client;
+  const stream = await client.listen(b.url);
+  for (let n = 1; n <= 60; n += 1) {
+    if (n % 12 === 0) proxy.cut();
+    await a.call('notify', { sessionId, data: n });
+  }
+  const events = await stream.first(60);
+  expect(events.map(({ message }) => message?.params?.data)).toEqual(
+    Array.from({ length: 60 }, (_, n) => n + 1),
+  );
+});
+
+// Scripts that Redis has forgotten are sent again.
+it('goes on after SCRIPT FLUSH and CLIENT KILL', async () => {
+  const { a, b } = await threeNodes({}, redisUrl);
+  const client = await clientOf(a);
+  const admin = new Redis(server.url);
+  await admin.script('FLUSH');
+  expect(await answerOf(client, b, 'echo', { value: 'flushed' })).toBe('flushed');
+  await admin.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+  await admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
+  expect(await answerOf(client, b, 'echo', { value: 'killed' })).toBe('killed');
+  admin.disconnect();
+});
+
+it('a call that is under way when Redis goes away ends with its result when Redis is back', async () => {
+  const { a } = await threeNodes({ commandTimeoutMs: 500 }, redisUrl);
+  const client = await clientOf(a);
+  const { id, sse } = await callOn(client, a, 'count', { steps: 10, ms: 50 });
+  await sse.next();
+  proxy.refuse();
+  proxy.cut();
+  await new Promise((resolve) => setTimeout(resolve, 1500));
+  proxy.accept();
+  const { message } = await sse.next(answers(id), 10_000);
+  expect(textOf(message)).toBe('counted to 10');
+  expect(sse.messages.flatMap(({ params }) => params?.data ?? [])).toEqual([
+    1, 2, 3, 4, 5, 6, 7, 8, 9, 10,
+  ]);
+});
