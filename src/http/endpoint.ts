@@ -81,6 +81,10 @@ async function handleDelete(endpoint: Endpoint, req: Request, res: Response): Pr
 
 function refusalOf(error: unknown): Refusal | undefined {
   if (error instanceof RefusalError) return error.refusal;
+  // Nested so deep that it can be read but not written again, and so not stored.
+  if (error instanceof RangeError && error.message.includes('call stack')) {
+    return REFUSALS.invalidMessage;
+  }
   if (!(error instanceof AnynodeError)) return undefined;
   if (error.code === 'closed') return REFUSALS.closed;
   return error.code === 'backplane_unavailable' ? REFUSALS.unavailable : undefined;

@@ -23,7 +23,7 @@ export function guard(req: Request, { allowedHosts, allowedOrigins }: GuardOptio
     const allowed = [host, name].some((text) => text !== undefined && allowedHosts.includes(text));
     if (!allowed) throw forbidden(`Invalid Host header: ${host ?? ''}`);
   } else if (isLoopback(req.socket.localAddress) && !isProxied(req)) {
-    if (host === undefined) throw forbidden('Missing Host header');
+    if (host === undefined || host === '') throw forbidden('Missing Host header');
     const name = hostname(host);
     if (name === undefined) throw forbidden(`Invalid Host header: ${host}`);
     if (!LOCAL_NAMES.has(name)) throw forbidden(`Invalid Host: ${name}`);

@@ -220,13 +220,14 @@ export class LiveSession {
   }
 
   /** Stores the end of a request that has been taken; without a response its stream just ends. */
-  private async finish(call: Call, response: JsonRpcResponse | undefined): Promise<void> {
+  private async finish(call: Call, given: JsonRpcResponse | undefined): Promise<void> {
     const { request, stream } = call;
+    const { response, message } = this.serialized(request, given);
     const effect = response !== undefined && 'result' in response ? effectOf(request) : undefined;
     const operation: AppendOperation = {
       type: 'append',
       stream,
-      message: response === undefined ? undefined : JSON.stringify(response),
+      message,
       ends: JSON.stringify(request.id),
       ...(effect !== undefined && { effect }),
     };
@@ -236,6 +237,20 @@ export class LiveSession {
       if (effect !== undefined && revision !== undefined) await this.took(effect, revision, call);
     } finally {
       unpin();
+    }
+  }
+
+  /** An answer that is no JSON (a `bigint`, a cycle, too deep) becomes an error: its client must not wait for ever. */
+  private serialized(
+    { id, method }: JsonRpcRequest,
+    response: JsonRpcResponse | undefined,
+  ): { response: JsonRpcResponse | undefined; message: string | undefined } {
+    try {
+      return { response, message: response && JSON.stringify(response) };
+    } catch (error) {
+      this.node.logger.error(`mcp-anynode: the answer to ${method} is no JSON: ${String(error)}`);
+      const failure = errorResponse(id, ErrorCode.InternalError, 'Internal error');
+      return { response: failure, message: JSON.stringify(failure) };
     }
   }
 

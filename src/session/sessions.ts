@@ -262,6 +262,11 @@ export class Sessions {
     { sessionId, principal, messages }: Inbound,
     context: DeliveryContext,
   ): Promise<'received' | 'gone'> {
+    if (messages.length === 0) {
+      // An empty batch: nothing to store, and nothing in which the store would check the principal.
+      const record = await this.node.membership.load(sessionId);
+      return record?.principal === principal ? 'received' : 'gone';
+    }
     const live = this.pool.of(sessionId);
     const unpin = live.pin();
     try {

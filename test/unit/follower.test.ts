@@ -112,6 +112,18 @@ describe('a follower that reads the log', () => {
     expect(log.reads).toBe(2);
   });
 
+  it('reads again when it is poked meanwhile: what was read may be old', async () => {
+    const { follower, log, sink } = follow();
+    log.append();
+    log.hold();
+    follower.poke();
+    log.append();
+    follower.poke();
+    log.letGo();
+    await settled();
+    expect(sink.numbers).toEqual([1, 2]);
+  });
+
   it('keeps no more than a bounded number of messages', async () => {
     const { follower, log, sink } = follow();
     log.append();

@@ -94,10 +94,12 @@ export function rawClient(options?: RawClientOptions): RawClient {
   return client;
 }
 
+export type ClientOptions = RawClientOptions & { capabilities?: Record<string, unknown> };
+
 /** A node, and a client with a session there. */
 export async function startSession(
   options?: NodeOptions,
-  client: RawClientOptions = {},
+  client: ClientOptions = {},
 ): Promise<TestNode & { client: RawClient; sessionId: string }> {
   const node = await startNode(options);
   return { ...node, ...(await openSession(node.url, client)) };
@@ -105,9 +107,9 @@ export async function startSession(
 
 export async function openSession(
   url: string,
-  options?: RawClientOptions,
+  { capabilities = {}, ...options }: ClientOptions = {},
 ): Promise<{ client: RawClient; sessionId: string }> {
   const client = rawClient(options);
-  await client.initialize(url);
+  await client.initialize(url, { capabilities });
   return { client, sessionId: client.sessionId ?? '' };
 }

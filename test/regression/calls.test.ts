@@ -1,0 +1,104 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect, it } from 'vitest';
+import { memoryBackplane } from '../../src/index.js';
+import { scriptedServer, say } from '../integration/support/scripted-server.js';
+import { rawClient, startNode, startSession } from '../integration/support/serve.js';
+import { hasMethod, notification, request } from '../support/mcp-http.js';
+import { CallToolRequestSchema } from '@modelcontextprotocol/sdk/types.js';
+
+const call = (id: number, name: string, args: Record<string, unknown> = {}) =>
+  request(id, 'tools/call', { name, arguments: args });
+
+// The call was taken off the list of those that run, and then its answer could not be written down: nobody was left to
+// end it. The stream stayed open for ever, and the id was in use for ever.
+it('a result that is not JSON ends the request all the same', async () => {
+  const { url, client } = await startSession({
+    server: () => {
+      const server = scriptedServer();
+      server.setRequestHandler(CallToolRequestSchema, () => ({
+        content: [],
+        structuredContent: { big: 10n },
+      }));
+      return server;
+    },
+  });
+  const answer = await client.post(url, call(50, 'big'));
+  expect(await answer.answer(50, 3_000)).toMatchObject({ error: { code: -32603 } });
+});
+
+// A stream that has ended has no holder, which the periodic refresh took for "somebody else's": it cut off whoever was
+// still reading what lay in the log, a slow reader and a replay alike, with the answer unread.
+it('a slow reader of a stream that has ended gets it to the end', async () => {
+  const { url, client } = await startSession({
+    sessionTtlMs: 1_500,
+    maxBufferedBytes: 100_000,
+    tools: {
+      flood: async ({ extra }) => {
+        for (let at = 0; at < 150; at += 1) await say(extra, `${at} ${'x'.repeat(100_000)}`);
+        return 'done';
+      },
+    },
+  });
+  const answer = await client.post(url, call(50, 'flood'));
+  answer.sse.pause();
+  await sleep(1_500);
+  answer.sse.resume();
+  expect(await answer.answer(50)).toMatchObject({ result: {} });
+});
+
+// Refreshed in the rhythm of the long lifetime, such a session ran out in mid-call, and its answer went nowhere.
+it('a running call keeps a session alive whose client never sent `initialized`', async () => {
+  const shared = memoryBackplane();
+  const { url } = await startNode({
+    backplane: { join: (options) => shared.join({ ...options, pendingTtlMs: 300 }) },
+    tools: {
+      wait: async () => {
+        await sleep(900);
+        return 'done';
+      },
+    },
+  });
+  const client = rawClient();
+  await client.initialize(url, { initialized: false });
+  const answer = await client.post(url, call(50, 'wait'));
+  expect(await answer.answer(50)).toMatchObject({ result: {} });
+});
+
+// The headers could not be sent, and the request was left: stored, never run, its id in use, its replica never idle.
+it('a request whose response somebody else has begun runs or is given up', async () => {
+  const { url, client, mcp } = await startSession({
+    replicaIdleMs: 1_000,
+    mount: {
+      before: [
+        (req, res, next) => {
+          // While it is being stored: the body has come, the response has not begun.
+          if (req.get('x-hurry') !== undefined) req.on('end', () => res.status(504).end('late'));
+          next();
+        },
+      ],
+    },
+  });
+  (await client.post(url, call(50, 'echo'), { headers: { 'x-hurry': '1' } })).expect(504);
+  await sleep(100);
+  expect((await client.post(url, call(50, 'echo'))).status).toBe(200);
+  await sleep(2_000);
+  expect(mcp.health()).toMatchObject({ sessions: 0, inFlight: 0 });
+});
+
+// The callback's exception became the client's problem: 500 for a notification that was stored.
+it('a progress callback that throws is not the client’s fault', async () => {
+  const { url, client, sessionId, mcp } = await startSession();
+  const stream = await client.listen(url);
+  const onprogress = (): void => {
+    throw new Error('a bug of the application');
+  };
+  const schema = { parse: (value: unknown) => value };
+  const options = { onprogress, timeout: 1_000 };
+  const question = mcp.session(sessionId).request({ method: 'roots/list' }, schema, options);
+  question.catch(() => undefined);
+  const asked = (await stream.next(hasMethod('roots/list'))).message;
+  const meta = asked?.params?.['_meta'] as { progressToken: string };
+  const progress = { progressToken: meta.progressToken, progress: 1 };
+  const posted = await client.post(url, notification('notifications/progress', progress));
+  expect(posted.status).toBe(202);
+});
