@@ -92,6 +92,7 @@ export function anynode(given: AnynodeOptions): Anynode {
   const lanes = new Lanes(membership, clock, commandTimeoutMs, logger);
   const asks = new Asks(nodeId);
   const running = new Running();
+  const arriving = new Running();
   const liveness = new Liveness(nodeId, membership, clock, leaseMs);
   let names = 0;
   const node: SessionNode = {
@@ -173,15 +174,26 @@ export function anynode(given: AnynodeOptions): Anynode {
     orphans,
     options,
     hangUp,
+    arriving,
     isClosed: () => closed,
   });
 
+  /** Nothing runs, and nothing is on its way to. */
+  const allDone = async (): Promise<void> => {
+    while (arriving.size > 0 || running.size > 0) {
+      await arriving.none();
+      await running.none();
+    }
+  };
+
   const close = async (drainMs: number): Promise<void> => {
-    const drained = running.none();
+    const drained = allDone();
     await atMost(drainMs, spreadHangUps(followers.all(), drainMs, clock), clock);
     const left = Math.max(0, drainMs - (clock.now() - closingSince));
     await atMost(left, drained, clock);
     closed = true;
+    // What is being stored just now runs in a moment, or is refused.
+    await atMost(commandTimeoutMs, arriving.none(), clock);
     // What still runs is an orphan now: ended here, or left to those who may run it again.
     await atMost(commandTimeoutMs, sessions.orphanAll(rerun, nodeClosed), clock);
     await atMost(commandTimeoutMs, lanes.idle(), clock);

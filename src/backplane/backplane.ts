@@ -232,6 +232,8 @@ export interface DetachOperation {
   stream: string;
   token: string;
   position: Position;
+  /** There never was a connection: its claim was not answered in time. The one that it took the stream from has it again. */
+  neverUsed?: boolean;
 }
 
 /** Ends the connection that holds a stream, wherever it is. */
@@ -257,9 +259,9 @@ export type OperationResult =
   | { status: 'opened'; position: Position }
   /**
    * `receive`, `hangup`: whether this node is (among) those concerned. `token`: of the connection to hang up.
-   * `handler`: of `initialized`, the other node that is to handle it.
+   * `handler`: of `initialized`, the other node that is to handle it. `changed`: it made the present revision.
    */
-  | { status: 'received'; here: boolean; token?: string; handler?: string }
+  | { status: 'received'; here: boolean; token?: string; handler?: string; changed?: boolean }
   /** `append`. `token`: this node's connection that holds the stream. `ended`: the stream has ended with it. */
   | { status: 'appended'; position: Position; token?: string; ended: boolean }
   /** `append`: a repeat. It stands in the log, where exactly is not known any more. */
@@ -312,12 +314,15 @@ export interface ReadRequest {
   sessionId: string;
   stream: string;
   after: Position;
+  /** Names the connection that reads; one that has lost the stream to another gets `lost`. */
+  token?: string;
   /** A page ends at the first message that takes it over this. */
   maxBytes: number;
 }
 
 export type Page =
   | { status: 'gone' }
+  | { status: 'lost' }
   | { status: 'trimmed' }
   | {
       status: 'ok';

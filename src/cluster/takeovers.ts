@@ -46,9 +46,7 @@ export class Takeovers {
       this.waiting.get(message.ref)?.(message.position);
     } else if (message.type === 'release') {
       const { sessionId, stream, token, replyTo, ref } = message;
-      const follower = this.followers.find(sessionId, stream, token);
-      const position = follower?.position;
-      follower?.end('replaced');
+      const position = this.followers.release(sessionId, stream, token);
       // Lost, the other node goes on with what was last reported.
       this.membership.send(replyTo, { type: 'released', ref, position }).catch(() => undefined);
     }

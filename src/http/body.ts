@@ -23,8 +23,14 @@ async function readBody(req: Request, maxBytes: number): Promise<unknown> {
   const parsed: unknown = req.body;
   if (typeof parsed === 'string') return parse(parsed);
   if (Buffer.isBuffer(parsed)) return parse(decode(parsed));
-  if (parsed !== undefined && (req.readableEnded || req.complete)) return parsed;
+  // A parser that was not meant for this body leaves `{}` behind (Express 4), and the body unread.
+  const isLeftOver = !req.readableEnded && isEmpty(parsed);
+  if (parsed !== undefined && !isLeftOver) return parsed;
   return parse(await readText(req, maxBytes));
+}
+
+function isEmpty(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && Object.keys(value).length === 0;
 }
 
 /** As the Fetch standard reads a body: a byte order mark in front is none of the text. */

@@ -3,6 +3,7 @@ import type { Orphans } from '../cluster/orphans.js';
 import type { Takeovers } from '../cluster/takeovers.js';
 import { AnynodeError } from '../errors.js';
 import type { Options } from '../options.js';
+import type { Running } from '../session/calls.js';
 import type { SessionNode } from '../session/node.js';
 import type { Sessions } from '../session/sessions.js';
 import { handleGet } from './get.js';
@@ -24,6 +25,8 @@ export interface Endpoint {
   principalOf(req: Request): string;
   /** Ends the connection that holds a stream, wherever it is, if its client can come back. Never fails. */
   hangUp(sessionId: string, stream: string): void;
+  /** Requests that are neither answered nor running yet. */
+  arriving: Running;
   /** After `close()` has resolved. */
   isClosed(): boolean;
 }
@@ -40,17 +43,20 @@ export function middleware(endpoint: Endpoint): RequestHandler {
       refuse(res, REFUSALS.closed);
       return;
     }
-    handle(endpoint, req, res).catch((error: unknown) => {
-      const refusal = refusalOf(error);
-      if (res.headersSent) {
-        endpoint.options.logger.error(`mcp-anynode: a response broke off: ${String(error)}`);
-        res.end();
-      } else if (refusal !== undefined) {
-        refuse(res, refusal);
-      } else {
-        next(error);
-      }
-    });
+    endpoint.arriving.begin();
+    handle(endpoint, req, res)
+      .catch((error: unknown) => {
+        const refusal = refusalOf(error);
+        if (res.headersSent) {
+          endpoint.options.logger.error(`mcp-anynode: a response broke off: ${String(error)}`);
+          res.end();
+        } else if (refusal !== undefined) {
+          refuse(res, refusal);
+        } else {
+          next(error);
+        }
+      })
+      .finally(() => endpoint.arriving.end());
   };
 }
 

@@ -1,8 +1,9 @@
 import type { Request, Response } from 'express';
 import type { AttachReply, AttachRequest, Position } from '../backplane/backplane.js';
-import { STANDALONE } from '../backplane/backplane.js';
+import { LOG_START, STANDALONE } from '../backplane/backplane.js';
 import { SUPPORTED_PROTOCOL_VERSIONS, FIRST_VERSION_WITH_PRIMING } from '../session/sdk.js';
 import { Cursors } from '../stream/cursor.js';
+import type { Follower } from '../stream/follower.js';
 import { follow } from './connections.js';
 import type { Endpoint } from './endpoint.js';
 import { protocolVersionOf, requireAccept, requireSessionId } from './headers.js';
@@ -33,31 +34,55 @@ export async function handleGet(endpoint: Endpoint, req: Request, res: Response)
     await refuseCursor(endpoint, request);
   }
 
-  const attached = await attach(endpoint, request);
-  if (attached === 'ended') {
-    // Server-sent events' word for "do not come back". An SSE response that just ends would bring the SDK's v1 client
-    // back for ever: it takes a stream for complete only when it has seen a result, not an error, in that connection.
-    res.writeHead(204, { 'mcp-session-id': sessionId }).end();
+  const claim = node.followers.expect(request.token);
+  try {
+    const attached = await attach(endpoint, request);
+    if (attached === 'ended') {
+      // Server-sent events' word for "do not come back". An SSE response that just ends would bring the SDK's v1 client
+      // back for ever: it takes a stream for complete only when it has seen a result, not an error, in that connection.
+      res.writeHead(204, { 'mcp-session-id': sessionId }).end();
+      return;
+    }
+    const position = await takeOver(endpoint, request, attached);
+    if (endpoint.isClosed()) throw new RefusalError(REFUSALS.closed);
+    const spoken = version ?? attached.protocolVersion;
+    const stream = { sessionId, name: request.stream, token: request.token, position };
+    show(endpoint, req, res, stream, { ...attached, spoken, lost: claim.lost });
+  } finally {
+    claim.arrived();
+  }
+}
+
+/** Opens the connection and lets a follower write to it. */
+function show(
+  endpoint: Endpoint,
+  req: Request,
+  res: Response,
+  stream: { sessionId: string; name: string; token: string; position: Position },
+  { executor, spoken, lost }: { executor?: string; spoken: string; lost: boolean },
+): void {
+  const { node, options, orphans } = endpoint;
+  let follower: Follower | undefined;
+  const connection = sseConnection(endpoint, res, stream, () => follower?.end('closed'));
+  const primed = options.primingEvents && spoken >= FIRST_VERSION_WITH_PRIMING;
+  if (lost) {
+    // Overtaken by a newer connection while it was on its way.
+    connection.open(undefined);
+    connection.end('replaced');
     return;
   }
-  const position = await takeOver(endpoint, request, attached);
-  const stream = { sessionId, name: request.stream, token: request.token, position };
-  const connection = sseConnection(endpoint, res, stream, () => follower.end('closed'));
-  const follower = follow(node, stream, connection, (ended) => endpoint.orphans.unwatch(ended));
+  follower = follow(node, stream, connection, (ended) => orphans.unwatch(ended));
   // The client may have gone while we asked around.
   if (res.destroyed) {
     follower.end('closed');
     return;
   }
-  const spoken = version ?? attached.protocolVersion;
-  const primed = endpoint.options.primingEvents && spoken >= FIRST_VERSION_WITH_PRIMING;
-  connection.open(primed ? position : undefined);
+  connection.open(primed ? stream.position : undefined);
   // Attached first, read now: whatever came between is in the log.
   follower.poke();
-  const { executor } = attached;
   if (executor === undefined || executor === node.nodeId) return;
   // Its requests run elsewhere. Should that node die, somebody has to tell the client, and we are the ones it sees.
-  endpoint.orphans.watch(follower, executor, deliveryContext(endpoint, req, stream));
+  orphans.watch(follower, executor, deliveryContext(endpoint, req, stream));
 }
 
 /** Not a cursor of this session. Whether there is such a session is said first. */
@@ -68,13 +93,13 @@ async function refuseCursor(endpoint: Endpoint, request: AttachRequest): Promise
 }
 
 async function attach({ node }: Endpoint, request: AttachRequest): Promise<Attached | 'ended'> {
-  let reply = await node.membership.attach(request);
+  let reply = await attachOnce(node, request);
   if (reply.status === 'conflict') {
     const { holder } = reply;
     const [holdingNode = ''] = holder.split(':');
     const alive = await node.membership.alive([holdingNode]);
     if (alive.has(holdingNode)) throw new RefusalError(REFUSALS.conflict);
-    reply = await node.membership.attach({ ...request, deadHolder: holder });
+    reply = await attachOnce(node, { ...request, deadHolder: holder });
   }
   switch (reply.status) {
     case 'attached':
@@ -92,6 +117,19 @@ async function attach({ node }: Endpoint, request: AttachRequest): Promise<Attac
   }
 }
 
+/** The claim may be carried out though its answer did not come in time. Then there never was such a connection. */
+async function attachOnce(node: Endpoint['node'], request: AttachRequest): Promise<AttachReply> {
+  try {
+    return await node.membership.attach(request);
+  } catch (error) {
+    const { sessionId, stream, token } = request;
+    const position = { n: 0, logId: LOG_START };
+    const undo = { type: 'detach' as const, stream, token, position, neverUsed: true };
+    node.lanes.append(sessionId, [undo], true).catch(() => undefined); // closed: a dead node's claim counts for nothing
+    throw error;
+  }
+}
+
 /**
  * Ends the connection that held the stream, and finds out where to go on: at the client's cursor, else after what that
  * connection has written. One that does not answer may be dead: then its last reported position counts.
@@ -104,9 +142,7 @@ async function takeOver(
   if (previous === undefined) return position;
   let reached: Position | undefined;
   if (previous.nodeId === node.nodeId) {
-    const follower = node.followers.find(sessionId, stream, previous.token);
-    reached = follower?.position;
-    follower?.end('replaced');
+    reached = node.followers.release(sessionId, stream, previous.token);
   } else {
     const release = takeovers.release(previous.nodeId, {
       sessionId,

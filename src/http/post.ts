@@ -141,6 +141,11 @@ async function answerRequests(
   if (opened === 'duplicate') throw new RefusalError(REFUSALS.duplicateRequest);
 
   const spoken = version ?? DEFAULT_NEGOTIATED_PROTOCOL_VERSION;
+  if (endpoint.isClosed() || res.headersSent) {
+    // This node has closed, or somebody else has begun the response (a timeout in front): nobody can follow it.
+    opened.abandon();
+    throw new RefusalError(REFUSALS.closed);
+  }
   answerStream(endpoint, res, { ...stream, sessionId, messages, spoken }, opened);
   const context = deliveryContext(endpoint, req, { sessionId, name: stream.name });
   opened.run(() => context);

@@ -17,6 +17,11 @@ export function defaultPrincipal(req: Request): string | undefined {
 
 /** In the backplane's form, where "nobody" is somebody too: an anonymous session is for anonymous callers. */
 export function storedPrincipal(principal: string | undefined): string {
+  const given: unknown = principal;
+  if (given !== undefined && typeof given !== 'string') {
+    // A promise, as text, would be the same for everybody.
+    throw new TypeError('mcp-anynode: `principal` has to return a string or undefined');
+  }
   return principal === undefined ? 'anonymous' : `as:${principal}`;
 }
 

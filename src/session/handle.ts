@@ -106,6 +106,7 @@ class Question implements Asker {
   private settle: (response: JsonRpcResponse) => void = () => undefined;
   private fail: (error: unknown) => void = () => undefined;
   private cancelTimer: () => void = () => undefined;
+  private id = '';
 
   constructor(
     private readonly parts: HandleParts,
@@ -119,6 +120,7 @@ class Question implements Asker {
     const { signal, onprogress } = this.options;
     signal?.throwIfAborted();
     const id = asks.add(this, 0);
+    this.id = id;
     const token = onprogress === undefined ? undefined : asks.add(this, 0);
     const onAbort = (): void => this.giveUp(id, signal?.reason);
     signal?.addEventListener('abort', onAbort, { once: true });
@@ -152,7 +154,11 @@ class Question implements Asker {
       const progress: Record<string, unknown> = { ...message.params };
       delete progress.progressToken;
       this.restartTimer();
-      this.options.onprogress?.(progress);
+      try {
+        this.options.onprogress?.(progress);
+      } catch (error) {
+        this.giveUp(this.id, error); // whoever asked gets it, not the client whose progress it was
+      }
     }
   }
 

@@ -54,7 +54,7 @@ export class Pool {
     if (this.live.size < this.node.maxReplicas) return;
     for (const live of this.live.values()) {
       if (!live.idle || !live.hasReplica) continue;
-      this.evict(live);
+      void this.evict(live);
       return;
     }
     if (this.replicas >= this.node.maxReplicas) {
@@ -65,9 +65,7 @@ export class Pool {
   async close(): Promise<void> {
     this.closed = true;
     this.cancelSweep();
-    const sessions = this.all();
-    for (const session of sessions) this.evict(session);
-    await Promise.all(sessions.map((session) => session.end()));
+    await Promise.all(this.all().map((session) => this.evict(session)));
   }
 
   private scheduleSweep(): void {
@@ -95,7 +93,9 @@ export class Pool {
       // An open stream on another node keeps it too: the server may have something to say by itself.
       if (live.followedBy !== undefined && alive.has(live.followedBy)) continue;
       // It may have been used, followed or ended while we asked.
-      if (this.isIdleSince(live, deadline) && this.live.get(live.id) === live) this.evict(live);
+      if (this.isIdleSince(live, deadline) && this.live.get(live.id) === live) {
+        void this.evict(live);
+      }
     }
   }
 
@@ -104,11 +104,12 @@ export class Pool {
     return live.idle && live.lastUsedAt <= deadline && !followedHere;
   }
 
-  private evict(live: LiveSession): void {
+  /** Resolves when its server is closed; never rejects. */
+  private evict(live: LiveSession): Promise<void> {
     if (this.live.get(live.id) === live) this.live.delete(live.id);
     if (live.hasReplica) {
       this.node.lanes.append(live.id, [{ type: 'forget' }], true).catch(() => undefined); // closed
     }
-    void live.end();
+    return live.end();
   }
 }

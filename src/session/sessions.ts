@@ -33,6 +33,8 @@ export interface Inbound {
 export interface Opened {
   /** Where the stream begins. */
   position: Position;
+  /** Gives the stream up, where nobody can follow it. Either this or `run` has to be called. */
+  abandon(): void;
   /** Hands the messages to the replica, which is built where there is none. To be called once somebody follows. */
   run(contextOf: (request: JsonRpcRequest) => DeliveryContext): void;
 }
@@ -156,8 +158,15 @@ export class Sessions {
         isRequest(message) || isHere(results[1 + others.indexOf(message)]);
       return {
         position: opened.position,
+        abandon: () => {
+          const ids = requests.map(({ id }) => JSON.stringify(id));
+          const abandon = { type: 'abandon' as const, stream: stream.name, requests: ids };
+          this.node.lanes.append(sessionId, [abandon], true).catch(() => undefined); // closed
+          unpin();
+        },
         run: (contextOf) => {
-          void this.run(live, messages.filter(here), stream.name, reply, authInfo, contextOf)
+          const now = reached(reply, results);
+          void this.run(live, messages.filter(here), stream.name, now, authInfo, contextOf)
             .catch((error: unknown) => this.node.logger.error(`mcp-anynode: ${String(error)}`))
             .finally(unpin);
         },
@@ -180,7 +189,7 @@ export class Sessions {
     const requests = messages.filter(isRequest);
     live.expect(requests, stream);
     try {
-      await this.prepare(live, recordFor(messages, reply), authInfo);
+      await this.prepare(live, recordFor(reply), authInfo);
     } catch (error) {
       this.node.logger.error(`mcp-anynode: no server for a session: ${String(error)}`);
       await live.fail(requests);
@@ -189,7 +198,7 @@ export class Sessions {
     for (const message of messages) {
       if (isRequest(message)) live.call(message, contextOf(message));
       else this.deliver(live.id, message, undefined);
-      if (isInitialized(message)) live.reached(reply.revision);
+      if (reply.initialized && isInitialized(message)) live.reached(reply.revision);
     }
   }
 
@@ -267,6 +276,11 @@ export class Sessions {
       const record = await this.node.membership.load(sessionId);
       return record?.principal === principal ? 'received' : 'gone';
     }
+    if (messages.length === 0) {
+      // Nothing to store that could be denied: whether there is such a session is the store's to say all the same.
+      const record = await this.node.membership.load(sessionId);
+      return record?.principal === principal ? 'received' : 'gone';
+    }
     const live = this.pool.of(sessionId);
     const unpin = live.pin();
     try {
@@ -291,7 +305,7 @@ export class Sessions {
       }
       if (reply.record !== undefined) live.followedBy = reply.followedBy;
       // Stored is acknowledged: the client does not wait for the server to be built.
-      void this.handOver(live, concerned, reply, context)
+      void this.handOver(live, concerned, reached(reply, results), context)
         .catch((error: unknown) => {
           this.node.logger.error(`mcp-anynode: a notification was not handled: ${String(error)}`);
         })
@@ -317,13 +331,13 @@ export class Sessions {
     reply: Reached,
     context: DeliveryContext,
   ): Promise<void> {
-    const record = recordFor(messages, reply);
+    const record = recordFor(reply);
     if (record !== undefined || !live.hasReplica) {
       await this.prepare(live, record, context.authInfo);
     }
     for (const message of messages) {
       this.deliver(live.id, message, context);
-      if (isInitialized(message)) live.reached(reply.revision);
+      if (reply.initialized && isInitialized(message)) live.reached(reply.revision);
     }
   }
 
@@ -420,12 +434,20 @@ export class Refused extends Error {
 interface Reached {
   record?: SessionRecord;
   revision: number;
+  /** This commit brought `initialized`, which made the revision. */
+  initialized: boolean;
 }
 
 /** What the replica has to know before it gets these: one that is to handle `initialized` must not have had it before. */
-function recordFor(messages: JsonRpcMessage[], { record }: Reached): SessionRecord | undefined {
-  if (record === undefined || !messages.some(isInitialized)) return record;
+function recordFor({ record, initialized }: Reached): SessionRecord | undefined {
+  if (record === undefined || !initialized) return record;
   return { ...record, active: false, revision: record.revision - 1 };
+}
+
+function reached(reply: Omit<Reached, 'initialized'>, results: OperationResult[]): Reached {
+  const { record, revision } = reply;
+  const initialized = results.some((result) => result.status === 'received' && result.changed);
+  return { revision, initialized, ...(record !== undefined && { record }) };
 }
 
 /** Which broadcasts a server has announced that it may send. */

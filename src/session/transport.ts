@@ -59,7 +59,8 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
     }
     const related = options?.relatedRequestId;
     const ofReplay = related !== undefined && this.replaying.has(related);
-    if (isNotification(message) && (this.muted || ofReplay)) return;
+    // What belongs to a running call is news, whatever else is being replayed.
+    if (isNotification(message) && (ofReplay || (this.muted && related === undefined))) return;
     const relatedTo = related === undefined || ofReplay ? undefined : toClientId(related);
     const outgoing = isRequest(message) ? this.ask(message) : this.translateOutgoing(message);
     try {
@@ -96,7 +97,7 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
   }
 
   async replay(messages: ReplayMessage[]): Promise<void> {
-    this.muted = true;
+    this.muted = messages.some(({ method }) => ANNOUNCING.has(method));
     try {
       for (const { method, params, expectsAnswer } of messages) {
         const message = {
@@ -215,6 +216,9 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
     this.replaying.clear();
   }
 }
+
+/** At these a server may say things by itself, which it has said before. */
+const ANNOUNCING = new Set(['initialize', 'notifications/initialized']);
 
 const ALIAS = 'anynode:';
 /** In front of the ids of replayed requests. */

@@ -33,6 +33,8 @@ export interface FollowerOptions {
   onEnd: (follower: Follower, reason: EndReason) => void;
 }
 
+const ENDS = { gone: 'gone', lost: 'replaced', trimmed: 'overtaken' } as const;
+
 /** A page of the log; also what may wait in memory per follower while it reads. */
 const PAGE_BYTES = 256 * 1024;
 const MOST_KEPT = 128;
@@ -122,6 +124,7 @@ export class Follower {
           stream: this.stream,
           after: { n: this.written.n, logId: this.scanned },
           maxBytes: PAGE_BYTES,
+          token: this.token,
         });
         skip = await this.unanswerable(page);
         failures = 0;
@@ -136,7 +139,7 @@ export class Follower {
       // Ended while we read: closed by the client, taken over, deleted. What was read is somebody else's to show.
       if (this.ended) return;
       if (page.status !== 'ok') {
-        this.end(page.status === 'gone' ? 'gone' : 'overtaken');
+        this.end(ENDS[page.status]);
         return;
       }
       if (page.restart !== undefined) this.written = { ...this.written, n: page.restart };

@@ -1,8 +1,17 @@
-import type { StreamEvent } from '../backplane/backplane.js';
+import type { Position, StreamEvent } from '../backplane/backplane.js';
 import type { EndReason, Follower } from './follower.js';
+
+/** What becomes of a connection between its claim on a stream and its first byte. */
+export interface Claim {
+  /** Another connection has taken the stream meanwhile. */
+  lost: boolean;
+  arrived: () => void;
+}
 
 /** The followers of this node: one per stream, since a stream has one holder. */
 export class Followers {
+  /** Connections on their way: they hold their stream in the backplane, and cannot show anything yet. */
+  private readonly arriving = new Map<string, Claim>();
   private readonly bySession = new Map<string, Map<string, Follower>>();
   private count = 0;
 
@@ -21,6 +30,23 @@ export class Followers {
     streams.set(follower.stream, follower);
     if (previous === undefined) this.count += 1;
     else previous.end('replaced');
+  }
+
+  /** Before a connection is made the holder of a stream. `arrived` has to be called in the end, whatever becomes of it. */
+  expect(token: string): Claim {
+    const claim: Claim = { lost: false, arrived: () => this.arriving.delete(token) };
+    this.arriving.set(token, claim);
+    return claim;
+  }
+
+  /** Ends the connection that has lost its stream, and says how far it came; one that is on its way learns of it. */
+  release(sessionId: string, stream: string, token: string): Position | undefined {
+    const claim = this.arriving.get(token);
+    if (claim !== undefined) claim.lost = true;
+    const follower = this.find(sessionId, stream, token);
+    const position = follower?.position;
+    follower?.end('replaced');
+    return position;
   }
 
   remove(follower: Follower): void {

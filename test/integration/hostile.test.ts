@@ -16,7 +16,7 @@ const tools = {
     return JSON.stringify(answer.content);
   },
   // Such a result is easily made by a database driver.
-  big: () => ({ toJSON: () => BigInt(1) }) as unknown as string,
+  big: () => ({ content: [], structuredContent: { count: 1n } }),
 };
 const answered = (text: string) => ({
   role: 'assistant',

@@ -67,6 +67,7 @@ const messages: Record<NodeMessage['type'], fc.Arbitrary<NodeMessage>> = {
     position: maybe(position),
   }),
   hangup: fc.record({ type: fc.constant('hangup' as const), sessionId, stream: word, token }),
+  orphaned: fc.record({ type: fc.constant('orphaned' as const), sessionId, stream: word, token }),
   followed: fc.record({ type: fc.constant('followed' as const), sessionId, by: maybe(word) }),
 };
 

@@ -12,12 +12,18 @@ function setUp() {
   const followers = new Followers();
   const touches: TouchRequest[][] = [];
   const gone: string[] = [];
-  const busy: string[] = [];
+  const running = new Map<string, string[]>();
+  const taken: string[][] = [];
   const state = {
     fails: false,
     reply: (request: TouchRequest): TouchReply => ({
       status: 'ok',
-      streams: request.streams.map(({ position }) => ({ last: position.n, held: true })),
+      streams: request.streams.map(({ position }) => ({
+        last: position.n,
+        held: true,
+        ended: false,
+      })),
+      runs: (request.runs ?? []).map(() => true),
     }),
   };
   const touch = (requests: TouchRequest[]): Promise<TouchReply[]> => {
@@ -30,16 +36,17 @@ function setUp() {
     followers,
     clock,
     sessionTtlMs: TTL_MS,
-    busy: () => busy,
+    running: () => running,
+    onTaken: (sessionId, stream) => taken.push([sessionId, stream]),
     onGone: (id) => gone.push(id),
   });
-  return { clock, followers, touches, gone, busy, state, keeper };
+  return { clock, followers, touches, gone, running, taken, state, keeper };
 }
 
 describe('a session that is in use', () => {
   it('is kept alive: a refresh may fail, and the next still comes in time', async () => {
-    const { clock, touches, busy, followers } = setUp();
-    busy.push('calls');
+    const { clock, touches, running, followers } = setUp();
+    running.set('calls', ['post']);
     followers.add(follow({ sessionId: 'listens' }).follower);
     await clock.advance(TTL_MS);
     expect(touches.length).toBeGreaterThanOrEqual(2);
@@ -49,39 +56,50 @@ describe('a session that is in use', () => {
   });
 
   it('is refreshed no more than once per third of its lifetime', async () => {
-    const { clock, touches, busy } = setUp();
-    busy.push('calls');
+    const { clock, touches, running } = setUp();
+    running.set('calls', ['post']);
     await clock.advance(10 * TTL_MS);
     expect(touches.length).toBeLessThanOrEqual(30);
   });
 
   it('goes with the others, a hundred to a round trip', async () => {
-    const { clock, touches, busy } = setUp();
-    for (let count = 0; count < 250; count += 1) busy.push(`session${count}`);
+    const { clock, touches, running } = setUp();
+    for (let count = 0; count < 250; count += 1) running.set(`session${count}`, ['post']);
     await clock.advance(TTL_MS / 2);
     expect(touches.map((requests) => requests.length)).toEqual([100, 100, 50]);
   });
 
   it('is named once, with all its streams', async () => {
-    const { clock, touches, busy, followers } = setUp();
-    busy.push('session');
+    const { clock, touches, running, followers } = setUp();
+    running.set('session', ['post']);
     followers.add(follow().follower);
     followers.add(follow({ stream: 'other' }).follower);
     await clock.advance(TTL_MS / 2);
     expect(touches).toHaveLength(1);
     expect(touches[0]).toMatchObject([
-      { sessionId: 'session', streams: [{ stream: 'g' }, { stream: 'other' }] },
+      {
+        sessionId: 'session',
+        streams: [{ stream: 'g' }, { stream: 'other' }],
+        runs: ['post'],
+      },
     ]);
   });
 
   it('is tried again with the next refresh where the backplane was away', async () => {
-    const { clock, touches, busy, state, gone } = setUp();
-    busy.push('session');
+    const { clock, touches, running, state, gone } = setUp();
+    running.set('session', ['post']);
     state.fails = true;
     await clock.advance(2 * TTL_MS);
     expect(touches.length).toBeGreaterThanOrEqual(4);
     expect(gone).toEqual([]);
   });
+});
+
+it('is refreshed at once where it is asked for', async () => {
+  const { touches, running, keeper } = setUp();
+  running.set('session', ['post']);
+  await keeper.refresh();
+  expect(touches).toHaveLength(1);
 });
 
 it('with no session in use nothing is asked', async () => {
@@ -96,7 +114,11 @@ describe('a refresh finds what was lost without a trace', () => {
     const { follower, log, sink } = follow();
     followers.add(follower);
     log.append();
-    state.reply = () => ({ status: 'ok', streams: [{ last: 1, held: true }] });
+    state.reply = () => ({
+      status: 'ok',
+      streams: [{ last: 1, held: true, ended: false }],
+      runs: [],
+    });
     await clock.advance(TTL_MS / 2);
     expect(sink.numbers).toEqual([1]);
   });
@@ -113,14 +135,41 @@ describe('a refresh finds what was lost without a trace', () => {
     const { clock, followers, state } = setUp();
     const { follower, ends } = follow();
     followers.add(follower);
-    state.reply = () => ({ status: 'ok', streams: [{ last: 0, held: false }] });
+    state.reply = () => ({
+      status: 'ok',
+      streams: [{ last: 0, held: false, ended: false }],
+      runs: [],
+    });
     await clock.advance(TTL_MS / 2);
     expect(ends).toEqual(['replaced']);
   });
 
+  it('the end of the stream: its follower reads what is left', async () => {
+    const { clock, followers, state } = setUp();
+    const { follower, log, sink } = follow();
+    followers.add(follower);
+    log.append({ end: true });
+    state.reply = () => ({
+      status: 'ok',
+      streams: [{ last: 1, held: false, ended: true }],
+      runs: [],
+    });
+    await clock.advance(TTL_MS / 2);
+    expect(sink.numbers).toEqual([1]);
+    expect(sink.reason).toBe('complete');
+  });
+
+  it('requests that another node has taken', async () => {
+    const { clock, running, taken, state } = setUp();
+    running.set('session', ['mine', 'theirs']);
+    state.reply = () => ({ status: 'ok', streams: [], runs: [true, false] });
+    await clock.advance(TTL_MS / 2);
+    expect(taken).toEqual([['session', 'theirs']]);
+  });
+
   it('the end of the session', async () => {
-    const { clock, busy, gone, state } = setUp();
-    busy.push('session');
+    const { clock, running, gone, state } = setUp();
+    running.set('session', ['post']);
     state.reply = () => ({ status: 'gone' });
     await clock.advance(TTL_MS / 2);
     expect(gone).toEqual(['session']);
@@ -138,6 +187,7 @@ describe('how far a connection has written', () => {
         {
           sessionId: 'session',
           streams: [{ stream: 'g', token: 'token', position: { n: 5, logId: '50-0' } }],
+          runs: [],
         },
       ],
     ]);

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type {
   Commit,
   CommitReply,
@@ -188,6 +188,22 @@ describe('a commit whose outcome is not known', () => {
   });
 });
 
+it('a backplane that goes on refusing is reported, once per commit', async () => {
+  const clock = new ManualClock();
+  const commits = new FakeCommits();
+  const error = vi.fn();
+  const lanes = new Lanes(commits, clock, TIMEOUT_MS, { error });
+  void lanes.append('s', [say('a')], false);
+  await settled();
+  for (let failures = 1; failures <= 10; failures += 1) {
+    await commits.fail();
+    await clock.advance(1100);
+    if (failures === 3) expect(error).not.toHaveBeenCalled();
+  }
+  expect(error).toHaveBeenCalledTimes(1);
+  await commits.answer();
+});
+
 describe('submit', () => {
   it('rejects when it was not stored in time', async () => {
     const { clock, lanes } = setUp();
@@ -230,7 +246,8 @@ describe('submit', () => {
     const rejected = expect(submitted).rejects.toMatchObject({ code: 'backplane_unavailable' });
     await clock.advance(TIMEOUT_MS);
     await rejected;
-    await commits.answer({ status: 'ok', revision: 1, results: [{ status: 'duplicate' }] });
+    const refused = { status: 'duplicate' as const, stream: 'other', executor: 'node1' };
+    await commits.answer({ status: 'ok', revision: 1, results: [refused] });
     expect(commits.seen).toHaveLength(1);
   });
 

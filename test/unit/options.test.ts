@@ -18,6 +18,7 @@ it('with nothing but a server, everything has its default', () => {
     backplane: expect.objectContaining({ join: expect.any(Function) as unknown }) as unknown,
     responseMode: 'sse',
     standaloneStream: 'takeover',
+    recovery: 'error',
     sessionIdGenerator: expect.any(Function) as unknown,
     principal: expect.any(Function) as unknown,
     allowedOrigins: undefined,
@@ -86,6 +87,7 @@ it('what is given is taken', () => {
     backplane,
     responseMode: 'json' as const,
     standaloneStream: 'reject' as const,
+    recovery: 'rerun-idempotent' as const,
     allowedOrigins: ['https://example.com'],
     allowedHosts: [],
     nodeHeader: false,
@@ -142,8 +144,8 @@ describe('misuse is told at construction, with the way to mend it', () => {
     ]),
     [{ affinity: 'owner' }, '`affinity` is "owner", but can only be \'any\''],
     [
-      { recovery: 'rerun-idempotent' },
-      '`recovery` is "rerun-idempotent", but can only be \'error\'',
+      { recovery: 'rerun' },
+      "`recovery` is \"rerun\", but can only be 'error' or 'rerun-idempotent'",
     ],
     [{ responseMode: 'JSON' }, "`responseMode` is \"JSON\", but can only be 'sse' or 'json'"],
     [

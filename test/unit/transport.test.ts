@@ -275,6 +275,26 @@ describe('a replay', () => {
   });
 });
 
+describe('a question of our own to the server', () => {
+  it('is answered to us, and the client hears nothing of it', async () => {
+    const { transport, emitted, received } = setUp();
+    const answer = transport.query('tools/list', { cursor: 'next' });
+    const [seen] = received as { id?: RequestId }[];
+    expect(seen).toMatchObject({ method: 'tools/list', params: { cursor: 'next' } });
+    const tools = { jsonrpc: '2.0' as const, id: seen?.id ?? '', result: { tools: [] } };
+    await transport.send(tools);
+    expect(await answer).toEqual(tools);
+    expect(emitted).toEqual([]);
+  });
+
+  it('has no answer when the server is closed instead', async () => {
+    const { transport } = setUp();
+    const answer = transport.query('tools/list');
+    transport.shutDown();
+    expect(await answer).toBeUndefined();
+  });
+});
+
 describe('a closed transport', () => {
   it('sends nothing, receives nothing, and forgets what it has asked', async () => {
     const { transport, emitted, received } = setUp();

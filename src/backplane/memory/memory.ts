@@ -147,7 +147,10 @@ class MemoryMembership implements Membership {
 
   read(request: ReadRequest) {
     return this.step(
-      () => this.find(request.sessionId)?.read(request) ?? { status: 'gone' as const },
+      () =>
+        this.find(request.sessionId)?.read(this.options.nodeId, request) ?? {
+          status: 'gone' as const,
+        },
     );
   }
 
@@ -247,7 +250,7 @@ class MemoryMembership implements Membership {
 
   private keep(session: MemorySession, now: number): void {
     const { sessionTtlMs, pendingTtlMs } = this.options;
-    session.expiresAt = now + (session.active ? sessionTtlMs : pendingTtlMs);
+    session.expiresAt = now + (session.confirmed ? sessionTtlMs : pendingTtlMs);
   }
 
   /** A few at a time, oldest first, so that no single call pays for many; a map keeps the order of insertion. */

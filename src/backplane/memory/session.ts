@@ -51,6 +51,7 @@ export class MemorySession {
   private readonly numbers = new Map<string, number>();
   private readonly coalesced = new Map<string, Position>();
   private readonly subscriptions = new Set<string>();
+  private called = false;
 
   constructor(
     private readonly stored: SessionRecord & { hears: string },
@@ -67,8 +68,9 @@ export class MemorySession {
     return this.stored.principal;
   }
 
-  get active(): boolean {
-    return this.stored.active;
+  /** By `initialized`, or by a request. */
+  get confirmed(): boolean {
+    return this.stored.active || this.called;
   }
 
   private use(step: Step): void {
@@ -158,6 +160,7 @@ export class MemorySession {
     const stream = this.streams.get(operation.stream);
     if (stream === undefined) return { status: 'duplicate', stream: '', executor: '' };
     this.use(step);
+    this.called = true;
     this.check(operation.revision, step);
     return { status: 'opened', position: { n: 0, logId: stream.last.logId } };
   }
@@ -184,6 +187,7 @@ export class MemorySession {
     const deliver: NodeMessage = { type: 'deliver', sessionId: this.stored.id, message };
     let here = false;
     let handler: string | undefined;
+    let changed = false;
     switch (route.to) {
       case 'node':
         here = route.nodeId === step.nodeId;
@@ -198,7 +202,9 @@ export class MemorySession {
       }
       case 'replicas':
         here = this.replicas.has(step.nodeId);
-        if (!step.repeated) this.tellReplicas(step.nodeId, () => message);
+        if (!step.repeated) {
+          for (const node of this.replicas) if (node !== step.nodeId) this.tell(node, deliver);
+        }
         break;
       case 'initialized': {
         const [first] = this.replicas;
@@ -209,8 +215,11 @@ export class MemorySession {
           if (!this.stored.active) {
             this.stored.active = true;
             this.stored.revision += 1;
+            changed = true;
+            this.tellReplicas(step.nodeId, (node) => (node === chosen ? message : undefined));
+          } else if (!here) {
+            this.tell(chosen, deliver);
           }
-          this.tellReplicas(step.nodeId, (node) => (node === chosen ? message : undefined));
         }
         if (here) this.check(operation.revision, step);
         break;
@@ -221,7 +230,11 @@ export class MemorySession {
         break;
       case 'nobody':
     }
-    return { status: 'received', here, ...(handler !== undefined && { handler }) };
+    return {
+      ...{ status: 'received', here },
+      ...(handler !== undefined && { handler }),
+      ...(changed && { changed }),
+    };
   }
 
   private append(operation: AppendOperation, step: Step): OperationResult {
@@ -306,6 +319,10 @@ export class MemorySession {
     }
     const { holder } = stream;
     if (holder?.nodeId !== step.nodeId || holder.token !== operation.token) return;
+    if (operation.neverUsed === true && stream.before !== undefined) {
+      stream.holder = stream.before;
+      return;
+    }
     delete stream.holder;
     delete stream.before;
     if (operation.stream === STANDALONE) this.tellFollowed(undefined);
@@ -355,8 +372,11 @@ export class MemorySession {
     };
   }
 
-  read({ stream: name, after, maxBytes }: ReadRequest): Page {
+  read(nodeId: string, { stream: name, after, maxBytes, token }: ReadRequest): Page {
     const stream = this.streams.get(name);
+    const holder = stream?.holder;
+    const isReader = holder?.nodeId === nodeId && holder.token === token;
+    if (token !== undefined && holder !== undefined && !isReader) return { status: 'lost' };
     const page = this.log.ofStream(name, after.logId, maxBytes, stream?.last.logId);
     const first = page.events[0]?.position.n;
     const last = stream?.last.n ?? 0;

@@ -21,8 +21,9 @@ export function operationArguments(operation: Operation): Argument[] {
     case 'append':
       return append(operation);
     case 'detach': {
-      const { stream, token, position } = operation;
-      return ['detach', stream, token, position.n, position.logId];
+      const { stream, token, position, neverUsed } = operation;
+      const never = neverUsed === true ? '1' : '';
+      return ['detach', stream, token, position.n, position.logId, never];
     }
     case 'hangup':
       return ['hangup', operation.stream];

@@ -168,10 +168,11 @@ class RedisMembership implements Membership {
     return attachReply(reply);
   }
 
-  async read({ sessionId, stream, after, maxBytes }: ReadRequest) {
+  async read({ sessionId, stream, after, maxBytes, token }: ReadRequest) {
     const keys = this.names.keys(sessionId);
+    const reader = token === undefined ? '' : `${this.options.nodeId}:${token}`;
     const reply = await this.connection.run((client) =>
-      client['anynode:read'](...keys, stream, after.n, after.logId, maxBytes),
+      client['anynode:read'](...keys, stream, after.n, after.logId, maxBytes, reader),
     );
     return page(reply);
   }

@@ -60,6 +60,7 @@ function operationResult([status, ...rest]: string[]): OperationResult {
         here: a === '1',
         ...(b !== '' && { token: b }),
         ...(c !== '' && { handler: c }),
+        ...(d !== '' && { changed: true }),
       };
     case 'appended':
       return {
@@ -111,7 +112,7 @@ export function attachReply(reply: unknown): AttachReply {
 /** read.lua */
 export function page(reply: unknown): Page {
   const [status, scanned, more, open, restart, ...items] = reply as Reply;
-  if (status === 'trimmed') return { status };
+  if (status === 'trimmed' || status === 'lost') return { status };
   if (status !== 'ok') return { status: 'gone' };
   return {
     status,

@@ -1,6 +1,7 @@
 import { Server } from '@modelcontextprotocol/sdk/server/index.js';
 import type { RequestHandlerExtra } from '@modelcontextprotocol/sdk/shared/protocol.js';
 import type {
+  CallToolResult,
   ServerNotification,
   ServerRequest,
   ServerCapabilities,
@@ -18,8 +19,8 @@ export interface ToolCall {
   server: Server;
 }
 
-/** What a tool does; the text of its result. */
-export type Tool = (call: ToolCall) => string | Promise<string>;
+/** What a tool does; its result, or the text of it. */
+export type Tool = (call: ToolCall) => string | CallToolResult | Promise<string | CallToolResult>;
 export type Tools = Record<string, Tool>;
 
 const CAPABILITIES: ServerCapabilities = {
@@ -40,8 +41,8 @@ export function scriptedServer(tools: Tools = {}, capabilities = CAPABILITIES): 
     server.setRequestHandler(CallToolRequestSchema, async ({ params }, extra) => {
       const tool = all[params.name];
       if (tool === undefined) throw new Error(`There is no tool ${params.name}`);
-      const text = await tool({ args: params.arguments ?? {}, extra, server });
-      return { content: [{ type: 'text', text }] };
+      const result = await tool({ args: params.arguments ?? {}, extra, server });
+      return typeof result === 'string' ? { content: [{ type: 'text', text: result }] } : result;
     });
   }
   if (capabilities.resources?.subscribe) {

@@ -13,7 +13,7 @@ local record, streams, events = KEYS[1], KEYS[2], KEYS[3]
 local node, stream, token = ARGV[1], ARGV[3], ARGV[4]
 local cursor, cursorId = tonumber(ARGV[5]), ARGV[6]
 
-local head = redis.call('HMGET', record, 'pr', 'pv', 'on')
+local head = redis.call('HMGET', record, 'pr', 'pv', 'on', 'called')
 if not head[1] or head[1] ~= ARGV[2] then return { 'gone' } end
 
 local state = redis.call('HMGET', streams, 'n:' .. stream, 'h:' .. stream, 'w:' .. stream, 'x:' .. stream,
@@ -68,7 +68,7 @@ if open then
     tellReplicas(ARGV[9], redis.call('HGET', streams, 'reps'), nil, 'followed ' .. ARGV[10] .. ' ' .. node)
   end
 end
-local ttl = tonumber(head[3] == '1' and ARGV[11] or ARGV[12])
+local ttl = tonumber((head[3] == '1' or head[4] == '1') and ARGV[11] or ARGV[12])
 redis.call('HSET', record, 'seen', ARGV[13])
 redis.call('PEXPIRE', record, ttl)
 redis.call('PEXPIRE', streams, ttl)

@@ -6,7 +6,7 @@
 --   open     <principal> <stream> <token> <revision|-> <#requests> <request>... <#messages> <message>...
 --   receive  <principal> <revision|-> <route> <argument> <message>
 --   append   <stream> <ends|''> <asks 1|''> <effect|''> <value> <condition|''> <value> <coalesce|''> <has message 1|''> <message>
---   detach   <stream> <token> <n> <log id>
+--   detach   <stream> <token> <n> <log id> <never used 1|''>
 --   hangup   <stream>
 --   claim    <stream> <from> <revision|->
 --   release  <stream>
@@ -21,9 +21,10 @@ local record, streams, events = KEYS[1], KEYS[2], KEYS[3]
 local node, number, now = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local maxEvents, maxAge, channels, sid = ARGV[6], tonumber(ARGV[7]), ARGV[8], ARGV[9]
 
-local head = redis.call('HMGET', record, 'rev', 'on', 'pr', 'hears')
+local head = redis.call('HMGET', record, 'rev', 'on', 'pr', 'hears', 'called')
 if not head[1] then return { 'gone' } end
 local revision, active, principal, hears = tonumber(head[1]), head[2] == '1', head[3], head[4]
+local called = head[5] == '1'
 
 local repeated = tonumber(redis.call('HGET', streams, 't:' .. node) or '0') >= number
 
@@ -85,6 +86,10 @@ function run.open()
     return { 'duplicate', '', '' } -- the first run refused it, and the only reason that it can have had is this
   end
   used = true
+  if not called then
+    called = true
+    redis.call('HSET', record, 'called', '1')
+  end
   check(known)
   local _, id = position(redis.call('HGET', streams, 'n:' .. stream))
   return { 'opened', '0', id }
@@ -96,7 +101,7 @@ function run.receive()
   used = true
   if not repeated then log('m', message) end
   local here = false
-  local chosen = ''
+  local chosen, changed = '', ''
   if route == 'node' then
     here = argument == node
     if not here and not repeated then tell(channels, argument, 'deliver ' .. sid, message) end
@@ -107,7 +112,7 @@ function run.receive()
     if executor and not here and not repeated then tell(channels, executor, 'deliver ' .. sid, message) end
   elseif route == 'replicas' then
     here = hasReplica(reps(), node)
-    if not repeated then tellReplicas(channels, reps(), node, 'shape ' .. sid .. ' ' .. revision, message) end
+    if not repeated then tellReplicas(channels, reps(), node, 'deliver ' .. sid, message) end
   elseif route == 'initialized' then
     local list = reps()
     local handler = node
@@ -116,14 +121,16 @@ function run.receive()
     if not here then chosen = handler end
     if not repeated then
       if not active then
-        active = true
+        active, changed = true, '1'
         revision = redis.call('HINCRBY', record, 'rev', 1)
         redis.call('HSET', record, 'on', '1')
-      end
-      for other in string.gmatch(list, '%S+') do
-        if other ~= node then
-          tell(channels, other, 'shape ' .. sid .. ' ' .. revision, other == handler and message or '')
+        for other in string.gmatch(list, '%S+') do
+          if other ~= node then
+            tell(channels, other, 'shape ' .. sid .. ' ' .. revision, other == handler and message or '')
+          end
         end
+      elseif handler ~= node then
+        tell(channels, handler, 'deliver ' .. sid, message)
       end
     end
     if here then check(known) end
@@ -131,7 +138,7 @@ function run.receive()
     here = true
     check(known)
   end
-  return { 'received', here and '1' or '', '', chosen }
+  return { 'received', here and '1' or '', '', chosen, changed }
 end
 
 local function shape(effect, value)
@@ -195,13 +202,18 @@ function run.append()
 end
 
 function run.detach()
-  local stream, token, n, id = take(), take(), tonumber(take()), take()
+  local stream, token, n, id, never = take(), take(), tonumber(take()), take(), take()
   if repeated then return { 'done' } end
   if stream == STANDALONE then
     local written = position(redis.call('HGET', streams, 'w:' .. stream))
     if n > written then redis.call('HSET', streams, 'w:' .. stream, n .. ':' .. id) end
   end
   if redis.call('HGET', streams, 'h:' .. stream) == node .. ':' .. token then
+    local before = never == '1' and redis.call('HGET', streams, 'b:' .. stream)
+    if before then
+      redis.call('HSET', streams, 'h:' .. stream, before)
+      return { 'done' }
+    end
     redis.call('HDEL', streams, 'h:' .. stream)
     redis.call('HDEL', streams, 'b:' .. stream)
     if stream == STANDALONE then tellReplicas(channels, reps(), nil, 'followed ' .. sid .. ' -') end
@@ -281,7 +293,7 @@ while at <= #ARGV do results[#results + 1] = run[take()]() end
 -- Last: a script that failed in the middle has not been carried out, and may not be taken for a repeat.
 if not repeated then redis.call('HSET', streams, 't:' .. node, number) end
 
-local ttl = tonumber(active and ARGV[4] or ARGV[5])
+local ttl = tonumber((active or called) and ARGV[4] or ARGV[5])
 if used then
   redis.call('HSET', record, 'seen', now)
   redis.call('PEXPIRE', record, ttl)

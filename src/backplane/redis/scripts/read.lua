@@ -1,17 +1,20 @@
 -- Reads a stream on.
 --
 -- KEYS: 1 record, 2 streams, 3 events
--- ARGV: 1 stream, 2 number, 3 log id of the reader's position, 4 bytes of messages after which the page ends
+-- ARGV: 1 stream, 2 number, 3 log id of the reader's position, 4 bytes of messages after which the page ends,
+--       5 the reader as "<node>:<token>", or ''
 --
--- Returns { 'gone' } | { 'trimmed' } | { 'ok', scanned up to, more ('1'|''), open ('1'|''), restart number or '',
+-- Returns { 'gone' } | { 'trimmed' } | { 'lost' } | { 'ok', scanned up to, more ('1'|''), open ('1'|''), restart number or '',
 --   { log id, number, has message ('1'|''), message, end ('1'|''), asker or '' } ... }
 local record, streams, events = KEYS[1], KEYS[2], KEYS[3]
 local stream, n = ARGV[1], tonumber(ARGV[2])
 
 if redis.call('EXISTS', record) == 0 then return { 'gone' } end
-local state = redis.call('HMGET', streams, 'n:' .. stream, 'x:' .. stream)
+local state = redis.call('HMGET', streams, 'n:' .. stream, 'x:' .. stream, 'h:' .. stream)
 local last, lastId = position(state[1])
 local open = stream == STANDALONE or state[2]
+-- Another connection shows the stream now, and this one was not told.
+if open and ARGV[5] ~= '' and state[3] and state[3] ~= ARGV[5] then return { 'lost' } end
 
 local found, scanned, more = scanStream(events, stream, ARGV[3], tonumber(ARGV[4]), 5000,
   open and lastId or nil)

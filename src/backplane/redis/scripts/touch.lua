@@ -8,10 +8,10 @@
 -- Returns { 'gone' } | { 'ok', last number, held ('1'|''|'e': the stream has ended), last number, held ... }; of a stream that the node runs,
 -- "held" says whether it still is the executor.
 local record, streams, events = KEYS[1], KEYS[2], KEYS[3]
-local on = redis.call('HMGET', record, 'rev', 'on')
+local on = redis.call('HMGET', record, 'rev', 'on', 'called')
 if not on[1] then return { 'gone' } end
 
-local ttl = tonumber(on[2] == '1' and ARGV[2] or ARGV[3])
+local ttl = tonumber((on[2] == '1' or on[3] == '1') and ARGV[2] or ARGV[3])
 redis.call('PEXPIRE', record, ttl)
 redis.call('PEXPIRE', streams, ttl)
 if ttl < tonumber(ARGV[4]) then redis.call('PEXPIRE', events, ttl) end

@@ -1,0 +1,161 @@
+import express from 'express';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { anynode, redisBackplane } from '../../src/index.js';
+import { activeResources, leftBehind } from '../support/leaks.js';
+import { request } from '../support/mcp-http.js';
+import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
+import { scriptedServer, type ToolCall } from './support/scripted-server.js';
+import { listen, openSession, startNode, startSession, STORES } from './support/serve.js';
+import { signal } from './support/signal.js';
+
+const call = (id: number, name: string) => request(id, 'tools/call', { name });
+
+describe.each(STORES)('close(), over %s', (_, openStore) => {
+  it('sends clients away who can come back, lets calls finish, and then answers 503', async () => {
+    const store = openStore();
+    const [started, go] = [signal(), signal()];
+    const tools = {
+      wait: async () => {
+        started.resolve();
+        await go.promise;
+        return 'done';
+      },
+    };
+    const a = await startSession({ backplane: store(), tools });
+    const b = await startNode({ backplane: store(), tools });
+    const listener = await a.client.listen(a.url);
+    const { sse } = await a.client.post(a.url, call(9, 'wait'));
+    await started.promise;
+    expect(a.mcp.health()).toMatchObject({ status: 'ready', sessions: 1, streams: 2, inFlight: 1 });
+
+    const closed = a.mcp.close();
+    expect(await listener.untilEnded()).toBe('end');
+    expect(await sse.untilEnded()).toBe('end');
+    expect([listener.retries.length, sse.retries.length]).toEqual([2, 2]);
+    expect(a.mcp.health()).toMatchObject({ status: 'draining', inFlight: 1 });
+    // Until it is through, it answers as ever: a balancer needs time to notice.
+    expect(await a.client.request(a.url, 'ping')).toMatchObject({ result: {} });
+
+    const resumed = await a.client.listen(b.url, { lastEventId: sse.lastEventId ?? '' });
+    go.resolve();
+    expect((await resumed.next()).message).toMatchObject({ id: 9, result: {} });
+    await closed;
+
+    for (const method of ['POST', 'GET', 'DELETE', 'PUT']) {
+      const answer = await a.client.send(method, a.url, method === 'POST' ? '{}' : undefined);
+      expect(answer).toMatchObject({ status: 503, headers: { 'retry-after': '1' } });
+      expect(answer.json().error?.code).toBe(-32000);
+    }
+    expect(a.mcp.health()).toMatchObject({
+      status: 'draining',
+      sessions: 0,
+      streams: 0,
+      inFlight: 0,
+    });
+    expect(await a.client.request(b.url, 'ping')).toMatchObject({ result: {} });
+    expect(a.logged).toEqual([]);
+  });
+
+  it('a call that outlives `drainMs` is given up, without waiting for it', async () => {
+    const started = signal();
+    const tools = {
+      wait: ({ extra }: ToolCall) =>
+        new Promise<string>((_resolve, reject) => {
+          extra.signal.addEventListener('abort', () => reject(new Error('aborted')));
+          started.resolve();
+        }),
+    };
+    const options = { backplane: openStore()(), tools, responseMode: 'json' as const };
+    const { client, url, mcp } = await startSession(options);
+    const answer = client.post(url, call(9, 'wait'));
+    await started.promise;
+    await mcp.close({ drainMs: 20 });
+    expect(await answer).toMatchObject({ status: 503, headers: { 'retry-after': '1' } });
+  });
+
+  it('twice, or before it was ever ready, is no error', async () => {
+    const { mcp } = await startNode({ backplane: openStore()() });
+    const closing = mcp.close();
+    expect(mcp.close({ drainMs: 5 })).toBe(closing);
+    await closing;
+    await mcp.close();
+
+    const hasty = anynode({ server: () => scriptedServer(), backplane: openStore()() });
+    await hasty.close();
+    await expect(hasty.ready()).rejects.toMatchObject({ code: 'closed' });
+  });
+
+  it('the handle says `closed` afterwards', async () => {
+    const { mcp, sessionId } = await startSession({ backplane: openStore()() });
+    await mcp.close();
+    const attempts = [
+      () => mcp.sessions.get(sessionId),
+      () => mcp.sessions.list()[Symbol.asyncIterator]().next(),
+      () => mcp.session(sessionId).state.get(),
+      () => mcp.session(sessionId).notify({ method: 'notifications/x' }),
+      () => mcp.notify.toolsChanged(),
+    ];
+    for (const attempt of attempts)
+      await expect(attempt()).rejects.toMatchObject({ code: 'closed' });
+  });
+
+  it('leaves no socket, timer or listener behind', async () => {
+    const store = openStore();
+    // What is loaded, or opened once for all, is there before the reading.
+    await (await startNode({ backplane: store() })).mcp.close();
+    const before = activeResources();
+    const listeners = () =>
+      ['exit', 'SIGTERM', 'SIGINT'].map((name) => process.listenerCount(name));
+    const listenersBefore = listeners();
+    const { client, url, mcp } = await startSession({ backplane: store(), keepAliveMs: 5 });
+    const stream = await client.listen(url);
+    await stream.comment(3);
+    await client.request(url, 'tools/call', { name: 'echo' });
+    await mcp.close();
+    client.close();
+    // The HTTP server is the test's own.
+    const { TCPServerWrap, ...left } = await leftBehind(before, { withinMs: 1_000 });
+    expect([TCPServerWrap, left]).toEqual([1, {}]);
+    expect(listeners()).toEqual(listenersBefore);
+  });
+});
+
+describe('health() and ready()', () => {
+  it('a backplane that cannot be reached: down, with the reason, and 503 in bounded time', async () => {
+    const backplane = redisBackplane({ redis: 'redis://127.0.0.1:1', prefix: uniquePrefix() });
+    const logger = { warn: () => undefined, error: () => undefined };
+    const options = { backplane, commandTimeoutMs: 100, logger };
+    const mcp = anynode({ server: () => scriptedServer(), ...options });
+    onTestFinished(() => mcp.close({ drainMs: 0 }));
+    const url = await listen(express().use('/mcp', mcp));
+    const opening = openSession(url);
+    await expect(opening).rejects.toMatchObject({ status: 503 });
+    expect(mcp.health()).toMatchObject({ status: 'down', reason: expect.any(String) as string });
+    await mcp.close({ drainMs: 0 });
+    await expect(mcp.ready()).rejects.toMatchObject({ code: 'closed' });
+  });
+
+  it('a URL is enough: ready, and the sessions are where another node with it looks', async () => {
+    const options = { redis: redisUrl(), prefix: uniquePrefix() };
+    const a = await startSession(options);
+    const b = await startNode(options);
+    expect(await a.client.request(b.url, 'ping')).toMatchObject({ result: {} });
+    expect([a.mcp.health().status, b.mcp.health().status]).toEqual(['ready', 'ready']);
+    expect(a.mcp.nodeId).not.toBe(b.mcp.nodeId);
+  });
+});
+
+describe('misuse is told when the middleware is made', () => {
+  it.each([
+    [{ sever: 1 }, 'unknown option `sever`'],
+    [{ affinity: 'owner' }, '`affinity` is "owner", but can only be \'any\''],
+    [{ recovery: 'rerun-idempotent' }, '`recovery` is "rerun-idempotent", but can only be'],
+    [{ leaseMs: -1 }, '`leaseMs` has to be a whole number of at least 0, and is -1'],
+    [{ retention: { maxEvents: 0 } }, '`maxEvents` must be more than 0'],
+    [{ server: scriptedServer() }, '`server` has to be a function that returns an MCP server'],
+  ])('%j', (options, message) => {
+    const make = () => anynode({ server: () => scriptedServer(), ...(options as object) });
+    expect(make).toThrow(TypeError);
+    expect(make).toThrow(`mcp-anynode: ${message}`);
+  });
+});

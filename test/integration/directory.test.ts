@@ -1,0 +1,201 @@
+/** `mcp.sessions` and `mcp.session(id)`: what a process sees of sessions that it may never have served. */
+import { EmptyResultSchema } from '@modelcontextprotocol/sdk/types.js';
+import { describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import type { SessionEvent } from '../../src/index.js';
+import { hasMethod, notification, request } from '../support/mcp-http.js';
+import { openSession, startNode, startSession, STORES } from './support/serve.js';
+import { signal } from './support/signal.js';
+
+const NONE = '00000000-0000-0000-0000-000000000000';
+const GONE = { name: 'AnynodeError', code: 'session_not_found' };
+
+async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const item of items) all.push(item);
+  return all;
+}
+
+describe.each(STORES)('over %s', (_, openStore) => {
+  /** A session on one node, and another node to look at it from. */
+  async function start() {
+    const store = openStore();
+    const a = await startSession({ backplane: store() }, { capabilities: { roots: {} } });
+    const b = await startNode({ backplane: store() });
+    return { ...a, b, seen: b.mcp.sessions, handle: b.mcp.session(a.sessionId) };
+  }
+
+  it('get: what the client said of itself, and what it has set since', async () => {
+    const { client, url, sessionId, seen } = await start();
+    const before = Date.now();
+    await client.request(url, 'logging/setLevel', { level: 'warning' });
+    for (const uri of ['a:1', 'a:2']) await client.request(url, 'resources/subscribe', { uri });
+    await client.request(url, 'resources/unsubscribe', { uri: 'a:1' });
+    const info = await seen.get(sessionId);
+    expect(info).toEqual({
+      id: sessionId,
+      state: 'active',
+      clientInfo: { name: 'raw', version: '1.0.0' },
+      clientCapabilities: { roots: {} },
+      protocolVersion: '2025-11-25',
+      createdAt: expect.any(Number) as number,
+      lastSeenAt: expect.any(Number) as number,
+      logLevel: 'warning',
+      subscriptions: ['a:2'],
+      owner: undefined,
+    });
+    expect(info?.createdAt).toBeLessThanOrEqual(before);
+    expect(info?.lastSeenAt).toBeGreaterThanOrEqual(before);
+    expect(await seen.get(NONE)).toBeUndefined();
+  });
+
+  it('get: a session is `initialized` until its client says that it is', async () => {
+    const { b, seen } = await start();
+    const { client } = await startSession({});
+    client.sessionId = undefined;
+    await client.initialize(b.url, { initialized: false });
+    const id = client.sessionId ?? '';
+    expect((await seen.get(id))?.state).toBe('initialized');
+    await client.notify(b.url, 'notifications/initialized');
+    expect((await seen.get(id))?.state).toBe('active');
+  });
+
+  it('list: every session once, whatever the size of the pages', async () => {
+    const { url, sessionId, b, seen } = await start();
+    const ids = [sessionId];
+    for (const at of [url, b.url, url, b.url]) ids.push((await openSession(at)).sessionId);
+    for (const pageSize of [undefined, 1, 2, 5, 6]) {
+      const listed = await collect(seen.list(pageSize === undefined ? {} : { pageSize }));
+      expect(listed.map(({ id }) => id).sort()).toEqual(ids.toSorted());
+    }
+  });
+
+  it('events: both directions in one order, from any place on', async () => {
+    const { client, url, sessionId, seen } = await start();
+    await client.request(url, 'tools/call', { name: 'echo', arguments: { n: 1 } });
+    const all = await collect(seen.events(sessionId));
+    const line = ({ direction, message }: SessionEvent) =>
+      `${direction} ${message !== undefined && 'method' in message ? message.method : 'answer'}`;
+    expect(all.map(line)).toEqual([
+      'in initialize',
+      'out answer',
+      'in notifications/initialized',
+      'in tools/call',
+      'out answer',
+    ]);
+    const [, second] = all;
+    expect(await collect(seen.events(sessionId, { after: second?.id ?? '' }))).toEqual(
+      all.slice(2),
+    );
+    expect(await collect(seen.events(sessionId, { limit: 3 }))).toEqual(all.slice(0, 3));
+    expect(await collect(seen.events(NONE))).toEqual([]);
+    expect(all[3]?.stream).toBe(all[4]?.stream);
+    expect(all[3]?.stream).not.toBe(all[0]?.stream);
+  });
+
+  it('delete: ends the session everywhere, as its client’s DELETE does', async () => {
+    const { client, url, sessionId, mcp, b, seen } = await start();
+    const stream = await client.listen(url);
+    expect(await seen.delete(sessionId)).toBe(true);
+    expect(await stream.untilEnded()).toBe('end');
+    for (const at of [url, b.url])
+      expect((await client.post(at, request(1, 'ping'))).status).toBe(404);
+    expect(await seen.delete(sessionId)).toBe(false);
+    expect(await collect(seen.list())).toEqual([]);
+    expect(mcp.health()).toMatchObject({ sessions: 0, streams: 0 });
+  });
+
+  it('notify: on the standalone stream, at once or when there is one', async () => {
+    const { client, url, handle } = await start();
+    await handle.notify({ method: 'notifications/message', params: { level: 'info', data: 1 } });
+    const stream = await client.listen(url);
+    await handle.notify({ method: 'notifications/message', params: { level: 'info', data: 2 } });
+    await stream.first(2);
+    expect(stream.messages.map(({ params }) => params?.data)).toEqual([1, 2]);
+  });
+
+  it('request: asks the client, wherever it listens, and takes its answer from any node', async () => {
+    const { client, url, b, handle } = await start();
+    const schema = z.object({ roots: z.array(z.object({ uri: z.string() })) });
+    const progress: unknown[] = [];
+    const arrived = signal();
+    const asked = handle.request({ method: 'roots/list' }, schema, {
+      onprogress: (step) => {
+        progress.push(step);
+        arrived.resolve();
+      },
+    });
+    const stream = await client.listen(url);
+    const { message } = await stream.next(hasMethod('roots/list'));
+    const { progressToken } = message?.params?._meta as { progressToken: string };
+    await client.notify(url, 'notifications/progress', { progressToken, progress: 1 });
+    await arrived.promise;
+    await client.respond(b.url, message?.id ?? '', { roots: [{ uri: 'file:///a' }] });
+    expect(await asked).toEqual({ roots: [{ uri: 'file:///a' }] });
+    expect(progress).toEqual([{ progress: 1 }]);
+  });
+
+  it('request: an error of the client, an answer that does not fit, no answer, and a signal', async () => {
+    const { client, url, handle } = await start();
+    const stream = await client.listen(url);
+    const ask = (options = {}) => handle.request({ method: 'ping' }, EmptyResultSchema, options);
+    const next = async () => (await stream.next(hasMethod('ping'))).message?.id ?? '';
+
+    const error = { code: -32601, message: 'no', data: { a: 1 } };
+    const refused = expect(ask()).rejects.toMatchObject({ name: 'ClientError', ...error });
+    await client.post(url, { jsonrpc: '2.0', id: await next(), error });
+    await refused;
+
+    const strict = handle.request({ method: 'ping' }, z.object({ a: z.string() }));
+    const odd = expect(strict).rejects.toThrow(z.ZodError);
+    await client.respond(url, await next(), { a: 1 });
+    await odd;
+
+    const late = expect(ask({ timeout: 20 })).rejects.toMatchObject({ code: 'request_timeout' });
+    const id = await next();
+    await late;
+    const cancelled = await stream.next(hasMethod('notifications/cancelled'));
+    expect(cancelled.message?.params).toMatchObject({ requestId: id });
+
+    const abort = new AbortController();
+    const dropped = expect(ask({ signal: abort.signal })).rejects.toThrow('enough');
+    await next();
+    abort.abort(new Error('enough'));
+    await dropped;
+  });
+
+  it('state: an update is atomic, however many nodes are at it', async () => {
+    const { sessionId, mcp, handle } = await start();
+    const handles = [mcp.session(sessionId), handle];
+    expect(await handle.state.get()).toBeUndefined();
+    const increments = Array.from({ length: 20 }, (_, at) =>
+      handles[at % 2]?.state.update((value) => Number(value ?? 0) + 1),
+    );
+    const results = await Promise.all(increments);
+    expect(await handle.state.get()).toBe(20);
+    expect(results.sort((x, y) => Number(x) - Number(y))).toEqual(
+      Array.from({ length: 20 }, (_, at) => at + 1),
+    );
+    await handle.state.set({ nested: [null, 'ä'] });
+    expect(await handles[0]?.state.get()).toEqual({ nested: [null, 'ä'] });
+    await expect(handle.state.set(undefined)).rejects.toThrow('has to be a JSON value');
+    const failing = handle.state.update(() => {
+      throw new Error('mine');
+    });
+    await expect(failing).rejects.toThrow('mine');
+    expect(await handle.state.get()).toEqual({ nested: [null, 'ä'] });
+  });
+
+  it('a session that is not there is told as such, whatever is asked of it', async () => {
+    const { b } = await start();
+    const none = b.mcp.session(NONE);
+    const attempts = [
+      none.notify(notification('notifications/x') as { method: string }),
+      none.request({ method: 'ping' }, EmptyResultSchema),
+      none.state.get(),
+      none.state.set(1),
+      none.state.update(() => 1),
+    ];
+    for (const attempt of attempts) await expect(attempt).rejects.toMatchObject(GONE);
+  });
+});
