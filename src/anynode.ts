@@ -83,13 +83,18 @@ export function anynode(given: AnynodeOptions): Anynode {
     },
     onLost: () => {
       for (const follower of followers.all()) follower.poke();
+      sessions.catchUp().catch((error: unknown) => {
+        logger.warn(`mcp-anynode: answers may have been missed: ${String(error)}`);
+      });
     },
     onLapse: () => {
       logger.warn('mcp-anynode: this node was silent for longer than its lease');
       void keeper.refresh();
     },
   });
-  const lanes = new Lanes(membership, clock, commandTimeoutMs, logger);
+  const lanes = new Lanes(membership, clock, commandTimeoutMs, logger, (sessionId, stream) =>
+    followers.find(sessionId, stream)?.poke(),
+  );
   const asks = new Asks(nodeId);
   const running = new Running();
   const arriving = new Running();

@@ -12,6 +12,13 @@ export const STANDALONE = 'g';
 /** A place in a session's log: `<milliseconds>-<counter>`, growing. */
 export type LogId = string;
 
+/** In the order of the log: negative where `a` comes before `b`. */
+export function compareLogIds(a: LogId, b: LogId): number {
+  const [aMs = 0, aCounter = 0] = a.split('-').map(Number);
+  const [bMs = 0, bCounter = 0] = b.split('-').map(Number);
+  return aMs - bMs || aCounter - bCounter;
+}
+
 /** Before the first entry of any log. */
 export const LOG_START: LogId = '0-0';
 

@@ -62,7 +62,8 @@ function show(
   { executor, spoken, lost }: { executor?: string; spoken: string; lost: boolean },
 ): void {
   const { node, options, orphans } = endpoint;
-  let follower: Follower | undefined;
+  // Assigned below; the connection may close before that.
+  let follower: Follower | undefined = undefined as Follower | undefined;
   const connection = sseConnection(endpoint, res, stream, () => follower?.end('closed'));
   const primed = options.primingEvents && spoken >= FIRST_VERSION_WITH_PRIMING;
   if (lost) {

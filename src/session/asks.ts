@@ -46,6 +46,11 @@ export class Asks {
     return ask?.asker.sessionId === sessionId ? ask : undefined;
   }
 
+  /** Sessions in which somebody waits for an answer. */
+  sessions(): string[] {
+    return [...this.open.values()].map(({ asker }) => asker.sessionId);
+  }
+
   remove(id: string): void {
     this.open.delete(id);
   }

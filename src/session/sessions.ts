@@ -12,7 +12,7 @@ import type {
   JsonRpcRequest,
   RequestId,
 } from '../protocol/jsonrpc.js';
-import { isNotification, isRequest } from '../protocol/jsonrpc.js';
+import { isNotification, isRequest, isResponse } from '../protocol/jsonrpc.js';
 import { Birth } from './birth.js';
 import { LiveSession, show } from './live.js';
 import { mayRerun, pastOf } from './past.js';
@@ -21,6 +21,10 @@ import { isAnswer, isHere, isInitialized, receive } from './routing.js';
 import type { SessionNode } from './node.js';
 import type { DeliveryContext } from './replica.js';
 import type { AuthInfo } from './types.js';
+
+/** How far back to look for what was missed: longer than an outage that clients and calls live through. */
+const MISSED_MS = 15 * 60_000;
+const HISTORY_PAGE = 500;
 
 /** A POST of one session, as it came in. */
 export interface Inbound {
@@ -272,11 +276,6 @@ export class Sessions {
     context: DeliveryContext,
   ): Promise<'received' | 'gone'> {
     if (messages.length === 0) {
-      // An empty batch: nothing to store, and nothing in which the store would check the principal.
-      const record = await this.node.membership.load(sessionId);
-      return record?.principal === principal ? 'received' : 'gone';
-    }
-    if (messages.length === 0) {
       // Nothing to store that could be denied: whether there is such a session is the store's to say all the same.
       const record = await this.node.membership.load(sessionId);
       return record?.principal === principal ? 'received' : 'gone';
@@ -362,6 +361,31 @@ export class Sessions {
     }
     const id = isNotification(message) ? message.params?.progressToken : message.id;
     this.node.asks.find(sessionId, id)?.asker.deliver(message, context);
+  }
+
+  /**
+   * Messages to this node may have been lost: reads in the log what clients have said to those who wait here, or run
+   * something. What was heard already is not heard twice: an answer has nobody waiting any more, a cancelled call is over.
+   */
+  async catchUp(): Promise<void> {
+    const waiting = new Set([...this.node.asks.sessions(), ...this.running().keys()]);
+    const since = `${this.node.clock.now() - MISSED_MS}-0`;
+    await Promise.all([...waiting].map((sessionId) => this.catchUpOn(sessionId, since)));
+  }
+
+  private async catchUpOn(sessionId: string, since: string): Promise<void> {
+    for (let after = since; ;) {
+      const entries = await this.node.membership.history(sessionId, after, HISTORY_PAGE);
+      for (const { direction, stream, message: text } of entries) {
+        if (direction !== 'in' || stream !== undefined || text === undefined) continue;
+        const message = JSON.parse(text) as JsonRpcMessage;
+        const cancels = isNotification(message) && message.method === 'notifications/cancelled';
+        if (cancels || isResponse(message)) this.deliver(sessionId, message, undefined);
+      }
+      const last = entries.at(-1);
+      if (last === undefined || entries.length < HISTORY_PAGE) return;
+      after = last.logId;
+    }
   }
 
   /** Messages of other nodes. Nothing is awaited: a slow tool must not hold up the answer that it waits for. */

@@ -1,4 +1,5 @@
 import type { Membership, Page, Position, StreamEvent } from '../backplane/backplane.js';
+import { compareLogIds } from '../backplane/backplane.js';
 import type { Clock } from '../protocol/clock.js';
 import { jittered } from '../protocol/clock.js';
 
@@ -83,7 +84,12 @@ export class Follower {
 
   /** A message that was just stored. Its text may be missing: then it is read from the log. */
   offer(event: StreamEvent, inline: boolean): void {
-    if (this.state === 'ended' || event.position.n <= this.written.n) return;
+    if (this.state === 'ended') return;
+    if (event.position.n <= this.written.n) {
+      // Shown before; or the log has lost its end (a failover), and counts anew from there.
+      if (compareLogIds(event.position.logId, this.written.logId) > 0) this.poke();
+      return;
+    }
     if (this.state !== 'live') {
       if (inline && this.state === 'reading' && this.kept.size < MOST_KEPT) {
         this.kept.set(event.position.n, event);
@@ -142,8 +148,13 @@ export class Follower {
         this.end(ENDS[page.status]);
         return;
       }
-      if (page.restart !== undefined) this.written = { ...this.written, n: page.restart };
-      if (!this.showPage(page.events, skip)) return;
+      // Read while more of it came in, a page may begin with what was shown since.
+      const news = page.events.filter(
+        ({ position }) => compareLogIds(position.logId, this.scanned) > 0,
+      );
+      const isRestart = page.restart !== undefined && news.length === page.events.length;
+      if (isRestart) this.written = { ...this.written, n: page.restart ?? 0 };
+      if (!this.showPage(news, skip)) return;
       this.scanned = page.scanned;
       this.showKept();
       // Ended or waiting since, by what was shown; `state` may have changed under us.

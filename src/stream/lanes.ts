@@ -54,6 +54,8 @@ export class Lanes {
     private readonly clock: Clock,
     private readonly timeoutMs: number,
     private readonly logger: { error(message: string): void } = console,
+    /** A message was stored after its sender had been told that it may not be: whoever follows the stream here, look. */
+    private readonly onLate: (sessionId: string, stream: string) => void = () => undefined,
   ) {}
 
   /**
@@ -63,14 +65,14 @@ export class Lanes {
   submit(sessionId: string, operations: Operation[]): Promise<Committed | 'gone'> {
     return new Promise((resolve, reject) => {
       const cancelTimer = this.clock.after(this.timeoutMs, () => {
-        submission.abandoned = true;
+        this.abandon(sessionId, submission);
         reject(unavailable(new Error(`not stored within ${this.timeoutMs} ms`)));
       });
       const submission = this.enqueue(sessionId, {
         operations,
         resolve: (committed) => {
           cancelTimer();
-          if (submission.abandoned) this.undo(sessionId, operations, committed);
+          if (submission.abandoned) this.late(sessionId, operations, committed);
           else resolve(committed);
         },
         reject: (error) => {
@@ -111,9 +113,20 @@ export class Lanes {
   }
   private idlers: (() => void)[] = [];
 
+  /** Nobody waits any more: what was not sent never will be, and is not kept either. */
+  private abandon(sessionId: string, submission: Submission): void {
+    submission.abandoned = true;
+    const lane = this.lanes.get(sessionId);
+    const at = lane?.queue.indexOf(submission) ?? -1;
+    if (lane === undefined || at < 0) return;
+    lane.queue.splice(at, 1);
+    lane.bytes -= submission.bytes;
+  }
+
   private enqueue(
     sessionId: string,
     parts: Pick<Submission, 'operations' | 'resolve' | 'reject'>,
+    first = false,
   ): Submission {
     const submission = { ...parts, bytes: sizeOf(parts.operations), abandoned: false };
     if (this.closed) {
@@ -128,24 +141,29 @@ export class Lanes {
       // In a turn of its own: all that is submitted in this one goes in the first commit.
       queueMicrotask(() => void this.drain(sessionId, opened));
     }
-    lane.queue.push(submission);
+    if (first) lane.queue.unshift(submission);
+    else lane.queue.push(submission);
     lane.bytes += submission.bytes;
     return submission;
   }
 
   private async drain(sessionId: string, lane: Lane): Promise<void> {
-    for (let batch = this.take(lane); batch.length > 0; batch = this.take(lane)) {
-      const operations = batch.flatMap((submission) => submission.operations);
-      this.number += 1;
-      try {
-        const reply = await this.commit(sessionId, this.number, operations);
-        settle(batch, reply);
-      } catch (error) {
-        for (const { reject } of batch) reject(error);
-      }
-    }
+    while (lane.queue.length > 0) await this.carry(sessionId, this.take(lane));
     this.lanes.delete(sessionId);
     if (this.lanes.size === 0) for (const resolve of this.idlers.splice(0)) resolve();
+  }
+
+  /** One commit. A function of its own, so that nothing of it is kept while the lane waits with the next one. */
+  private async carry(sessionId: string, batch: Submission[]): Promise<void> {
+    const operations = batch.flatMap((submission) => submission.operations);
+    this.number += 1;
+    try {
+      const reply = await this.commit(sessionId, this.number, operations, batch);
+      if (reply === 'unknown') for (const each of batch) this.undo(sessionId, each.operations);
+      else settle(batch, reply);
+    } catch (error) {
+      for (const { reject } of batch) reject(error);
+    }
   }
 
   private take(lane: Lane): Submission[] {
@@ -155,15 +173,22 @@ export class Lanes {
       const next = lane.queue.shift();
       if (next === undefined) break;
       lane.bytes -= next.bytes;
-      if (next.abandoned) continue; // never sent
       batch.push(next);
       bytes += next.bytes;
     }
     return batch;
   }
 
-  /** The same commit again until its outcome is known: a later one must not overtake it. */
-  private async commit(sessionId: string, number: number, operations: Operation[]) {
+  /**
+   * The same commit again until its outcome is known. Only where it is all of clients that have been refused is it left
+   * `unknown`, since what they sent is not to wait in memory for the end of an outage.
+   */
+  private async commit(
+    sessionId: string,
+    number: number,
+    operations: Operation[],
+    batch: Submission[],
+  ): Promise<CommitReply | 'unknown'> {
     for (let attempt = 0; ; attempt += 1) {
       try {
         return await this.membership.commit({ sessionId, number, operations });
@@ -171,7 +196,8 @@ export class Lanes {
         if (this.closed || (error instanceof AnynodeError && error.code === 'closed')) {
           throw closedError();
         }
-        if (attempt === LOUD_AFTER) {
+        if (batch.every(isRefused)) return 'unknown';
+        if (attempt === (isRefusal(error) ? 0 : LOUD_AFTER)) {
           this.logger.error(`mcp-anynode: the backplane refuses to store: ${String(error)}`);
         }
         const pause = jittered(Math.min(25 * 2 ** attempt, 1000));
@@ -180,16 +206,40 @@ export class Lanes {
     }
   }
 
-  private undo(sessionId: string, operations: Operation[], committed: Committed | 'gone'): void {
+  /** It was stored after all, though nobody waits for it. */
+  private late(sessionId: string, operations: Operation[], committed: Committed | 'gone'): void {
     if (committed === 'gone') return;
-    operations.forEach((operation, at) => {
-      if (operation.type !== 'open' || committed.results[at]?.status !== 'opened') return;
-      const { stream, requests } = operation;
-      this.append(sessionId, [{ type: 'abandon', stream, requests }], true).catch(
-        () => undefined, // closed: what this node runs are orphans then
-      );
-    });
+    this.undo(
+      sessionId,
+      operations.filter((_, at) => committed.results[at]?.status === 'opened'),
+    );
+    for (const operation of operations) {
+      if (operation.type === 'append') this.onLate(sessionId, operation.stream);
+    }
   }
+
+  /** Streams that were or may have been opened for nobody, before anything else: their request ids are to be free. */
+  private undo(sessionId: string, operations: Operation[]): void {
+    const undone = operations.flatMap((operation): Operation[] => {
+      if (operation.type !== 'open') return [];
+      return [{ type: 'abandon', stream: operation.stream, requests: operation.requests }];
+    });
+    if (undone.length === 0) return;
+    const ignore = (): void => undefined; // closed: what this node runs are orphans then
+    this.enqueue(sessionId, { operations: undone, resolve: ignore, reject: ignore }, true);
+  }
+}
+
+/** A client's, which was told that it has not been stored. */
+function isRefused({ abandoned, operations }: Submission): boolean {
+  return abandoned && operations.every(({ type }) => type === 'open' || type === 'receive');
+}
+
+/** The backplane has answered, and said no: that does not mend itself. */
+function isRefusal(error: unknown): boolean {
+  return (
+    error instanceof Error && error.cause instanceof Error && error.cause.name === 'ReplyError'
+  );
 }
 
 function settle(batch: Submission[], reply: CommitReply): void {

@@ -1,112 +1,201 @@
-import { setTimeout as pause } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { startRedis } from '../../demo/rig/redis.js';
-import type { RedisServer } from '../../demo/rig/redis.js';
-import type { CommandCounts } from '../support/commandstats.js';
-import { commandCounts, commandsBetween } from '../support/commandstats.js';
-import { RawClient } from '../support/mcp-http.js';
-import type { MeasuredCluster } from './measured/cluster.js';
-import { startCluster } from './measured/cluster.js';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { startRedis, type RedisServer } from '../../demo/rig/redis.js';
+import { commandCounts, commandsBetween, type CommandCounts } from '../support/commandstats.js';
+import { uniquePrefix } from '../support/redis-fixture.js';
+import { callTool, holdTool, newClient, useCluster, type TestNode } from './support/cluster.js';
 
-const CALLS = 100;
+/**
+ * What a cluster asks of Redis, as Redis counts it. Only `evalsha` (and `eval`, the first time), `publish` and what
+ * nodes call by themselves are looked at: the commands that a script calls are counted by Redis under their own names.
+ */
+const cluster = useCluster();
 
-/** A server of its own: what others do would be counted. */
 let server: RedisServer;
 let redis: Redis;
-let cluster: MeasuredCluster | undefined;
-let clients: RawClient[] = [];
-
-beforeEach(async () => {
+beforeAll(async () => {
+  // Of its own: what other tests leave behind on a shared one would be counted.
   server = await startRedis();
   redis = new Redis(server.url);
 });
-
-afterEach(async () => {
-  for (const client of clients) client.close();
-  clients = [];
-  await cluster?.stop();
+afterAll(async () => {
   redis.disconnect();
   await server.stop();
 });
 
-function newClient(): RawClient {
-  const client = new RawClient();
-  clients.push(client);
-  return client;
-}
+/** Long enough that no lease is renewed while a test counts. */
+const LEASE_MS = 600_000;
 
-async function spent(work: () => Promise<unknown>): Promise<CommandCounts> {
+async function commandsDuring(run: () => Promise<unknown>): Promise<CommandCounts> {
   const before = await commandCounts(redis);
-  await work();
+  await run();
   return commandsBetween(before, await commandCounts(redis));
 }
 
-async function call(client: RawClient, url: string, times: number): Promise<void> {
-  for (let at = 0; at < times; at += 1) {
-    await client.request(url, 'tools/call', { name: 'echo', arguments: { text: `${at}` } });
+/** Of what a call needs: calls of scripts, and wake-ups. */
+function cost({ evalsha = 0, eval: whole = 0, publish = 0 }: CommandCounts) {
+  return { scripts: evalsha + whole, wakeUps: publish };
+}
+
+const CALLS = 100;
+
+async function callMany(client: ReturnType<typeof newClient>, node: TestNode): Promise<void> {
+  for (let call = 0; call < CALLS; call++) {
+    expect(await callTool(client, node, 'echo', { text: `${call}` })).toBe(`${call}`);
   }
 }
 
-/** Lease renewals go on meanwhile: two commands a node, three times per lease. With this lease, next to none. */
-const LONG_LEASE = { leaseMs: 600_000 };
+it('a plain call on a warm session takes two scripts and no wake-up, wherever its session began', async () => {
+  const [born, other, third] = await cluster.mount({ redis: server.url, leaseMs: LEASE_MS });
+  const client = newClient();
+  await client.initialize(born.url);
+  for (const node of [born, other]) await callTool(client, node, 'echo', { text: 'warm' });
 
-describe('a plain call on a warm session', () => {
-  it('costs two scripts and no wake-up', async () => {
-    cluster = await startCluster(server.url, 3, LONG_LEASE);
-    const url = cluster.nodes[0]?.url ?? '';
-    const client = newClient();
-    await client.initialize(url);
-    await call(client, url, 1);
-    const commands = await spent(() => call(client, url, CALLS));
-    expect(commands.evalsha).toBe(2 * CALLS);
-    expect(commands.publish ?? 0).toBe(0);
-  });
+  const onBirthplace = await commandsDuring(() => callMany(client, born));
+  expect(cost(onBirthplace)).toEqual({ scripts: 2 * CALLS, wakeUps: 0 });
 
-  it('costs the same with a GET stream on another node', async () => {
-    cluster = await startCluster(server.url, 3, LONG_LEASE);
-    const [near, far] = cluster.nodes;
-    const client = newClient();
-    await client.initialize(near?.url ?? '');
-    await client.listen(far?.url ?? '');
-    await call(client, near?.url ?? '', 1);
-    const commands = await spent(() => call(client, near?.url ?? '', CALLS));
-    expect(commands.evalsha).toBe(2 * CALLS);
-    expect(commands.publish ?? 0).toBe(0);
-  });
+  const onAnother = await commandsDuring(() => callMany(client, other));
+  expect(cost(onAnother)).toEqual({ scripts: 2 * CALLS, wakeUps: 0 });
+
+  await client.listen(third.url);
+  const withListener = await commandsDuring(() => callMany(client, other));
+  expect(cost(withListener)).toEqual({ scripts: 2 * CALLS, wakeUps: 0 });
+  // Nothing besides the scripts, and what they call.
+  for (const counts of [onBirthplace, onAnother, withListener]) {
+    expect(counts).not.toHaveProperty('exists');
+    expect(counts).not.toHaveProperty('keys');
+    expect(counts).not.toHaveProperty('scan');
+    expect(counts).not.toHaveProperty('set');
+  }
 });
 
-describe('time that passes', () => {
-  it('costs nothing for sessions that nobody uses', async () => {
-    cluster = await startCluster(server.url, 3, { leaseMs: 900, sessionTtlMs: 6000 });
-    const urls = cluster.nodes.map(({ url }) => url);
-    for (let at = 0; at < 60; at += 1) await newClient().initialize(urls[at % 3] ?? '');
-    await pause(1500); // past what the last requests still cause
-    const commands = await spent(() => pause(3000));
-    // Leases: three nodes, each at most four renewals per second of this lease, two commands each.
-    const { set = 0, publish = 0, ...others } = commands;
-    expect(set).toBeLessThanOrEqual(3 * 3 * 4);
-    expect(publish).toBeLessThanOrEqual(set + 3);
-    expect(others).toEqual({});
-  });
+it('a call whose stream is on another node takes one wake-up for its answer', async () => {
+  const [executor, holder] = await cluster.mount({ redis: server.url, leaseMs: LEASE_MS });
+  const client = newClient();
+  await client.initialize(executor.url);
+  const running = await holdTool(client, executor, 'moved');
+  const { id } = await running.stream.priming();
+  running.stream.close();
+  const resumed = await client.listen(holder.url, id === undefined ? {} : { lastEventId: id });
+  await resumed.comment();
+  await executor.call('health');
 
-  it('costs one refresh per open stream in each third of its lifetime', async () => {
-    const sessionTtlMs = 6000;
-    cluster = await startCluster(server.url, 3, { ...LONG_LEASE, sessionTtlMs });
-    const urls = cluster.nodes.map(({ url }) => url);
-    const streams = 12;
-    for (let at = 0; at < streams; at += 1) {
-      const client = newClient();
-      await client.initialize(urls[at % 3] ?? '');
-      await client.listen(urls[(at + 1) % 3] ?? '');
-    }
-    await pause(500);
-    const commands = await spent(() => pause(2 * sessionTtlMs));
-    expect(commands.evalsha).toBeLessThanOrEqual(streams * 6);
-    // And they live: a session that is only listened to does not expire.
-    const [first] = clients;
-    expect(
-      (await first?.post(urls[2] ?? '', { jsonrpc: '2.0', id: 99, method: 'ping' }))?.status,
-    ).toBe(200);
+  const counts = await commandsDuring(async () => {
+    await executor.call('release', { key: 'moved', text: 'at last' });
+    await resumed.untilEnded();
   });
+  expect(resumed.messages).toMatchObject([{ id: running.id }]);
+  expect(cost(counts)).toEqual({ scripts: 1, wakeUps: 1 });
+});
+
+it('a notification for a GET stream on another node takes one script and one wake-up', async () => {
+  const [sender, holder] = await cluster.mount({ redis: server.url, leaseMs: LEASE_MS });
+  const client = newClient();
+  await client.initialize(sender.url);
+  const stream = await client.listen(holder.url);
+  const session = client.sessionId ?? '';
+  await sender.call('push', { session, from: 0, as: 'warm' });
+  await stream.first(1);
+
+  const counts = await commandsDuring(async () => {
+    await sender.call('push', { session, from: 0, count: CALLS, as: 'n' });
+    await stream.first(1 + CALLS);
+  });
+  // About once a second the holder reports how far its connections have come, all of them in one go.
+  const { scripts, wakeUps } = cost(counts);
+  expect(wakeUps).toBe(CALLS);
+  expect(scripts - CALLS).toBeLessThanOrEqual(1 + Object.values(counts).length * 0);
+});
+
+/** Resolves when each of the nodes has renewed its lease so many times; returns how often each one did. */
+async function renewals(prefix: string, nodes: readonly TestNode[], times: number) {
+  const subscriber = new Redis(server.url);
+  const counts = new Map<string, number>();
+  try {
+    const done = new Promise<void>((resolve) => {
+      subscriber.on('message', (channel: string, text: string) => {
+        if (!text.startsWith('1 probe ')) return;
+        counts.set(channel, (counts.get(channel) ?? 0) + 1);
+        if (counts.size === nodes.length && Math.min(...counts.values()) >= times) resolve();
+      });
+    });
+    await subscriber.subscribe(...nodes.map(({ nodeId }) => `${prefix}:inbox:${nodeId}`));
+    await done;
+    return [...counts.values()].reduce((sum, count) => sum + count, 0);
+  } finally {
+    subscriber.disconnect();
+  }
+}
+
+it('200 idle sessions cost nothing: Redis sees only the leases of the nodes, and no node keeps a server', async () => {
+  const prefix = uniquePrefix();
+  const nodes = await cluster.mount({
+    ...{ redis: server.url, prefix },
+    leaseMs: 300,
+    replicaIdleMs: 1_000,
+  });
+  const clients = Array.from({ length: 200 }, () => newClient());
+  await Promise.all(
+    clients.map(async (client, at) => {
+      const node = nodes[at % 3] as TestNode;
+      await client.initialize(node.url);
+    }),
+  );
+  await expect
+    .poll(
+      async () => {
+        const all = await Promise.all(nodes.map((node) => node.call('health')));
+        return all.map(({ sessions }) => sessions);
+      },
+      { timeout: 10_000 },
+    )
+    .toEqual([0, 0, 0]);
+
+  let renewed = 0;
+  const counts = await commandsDuring(async () => {
+    renewed = await renewals(prefix, nodes, 8);
+  });
+  const { set = 0, publish = 0, subscribe = 0, ...rest } = counts;
+  // Ours, to see them.
+  expect(subscribe).toBe(1);
+  // A renewal that was under way at either end may be seen by one counter only.
+  expect(Math.abs(set - renewed)).toBeLessThanOrEqual(nodes.length);
+  expect(Math.abs(publish - renewed)).toBeLessThanOrEqual(nodes.length);
+  expect(cost(rest)).toEqual({ scripts: 0, wakeUps: 0 });
+  const ofOurClients = /^(client|hello|info|ping|auth|select)/;
+  expect(Object.keys(rest).filter((name) => !ofOurClients.test(name))).toEqual([]);
+
+  // They live, and any node serves them.
+  const [, other] = nodes;
+  expect(await callTool(clients[0] as (typeof clients)[0], other, 'echo', { text: 'hi' })).toBe(
+    'hi',
+  );
+});
+
+it('an open stream costs at most one refresh per third of the session lifetime, and keeps its session alive', async () => {
+  const sessionTtlMs = 1_500;
+  const nodes = await cluster.mount({
+    ...{ redis: server.url, leaseMs: LEASE_MS, sessionTtlMs },
+  });
+  const [born, holder] = nodes;
+  const clients = Array.from({ length: 30 }, () => newClient());
+  await Promise.all(
+    clients.map(async (client) => {
+      await client.initialize(born.url);
+      await client.listen(holder.url);
+    }),
+  );
+  const began = performance.now();
+  const counts = await commandsDuring(
+    () => new Promise((resolve) => setTimeout(resolve, 3 * sessionTtlMs)),
+  );
+  const thirds = (performance.now() - began) / (sessionTtlMs / 3);
+  const { scripts } = cost(counts);
+  expect(scripts).toBeLessThanOrEqual(clients.length * Math.ceil(thirds));
+  // As often as that, or a single failure would end the session.
+  expect(scripts).toBeGreaterThanOrEqual(clients.length * 6);
+  const [, , third] = nodes;
+  for (const client of clients) {
+    expect(await callTool(client, third, 'echo', { text: 'alive' })).toBe('alive');
+  }
 });

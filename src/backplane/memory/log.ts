@@ -1,4 +1,5 @@
 import type { LogEntry, LogId, StreamEvent } from '../backplane.js';
+import { compareLogIds } from '../backplane.js';
 
 /** An entry of a session's log: what {@link LogEntry} shows, and what streams need. */
 export interface StoredEntry extends LogEntry {
@@ -95,11 +96,4 @@ function toEvent(entry: StoredEntry): StreamEvent {
     end: entry.end,
     ...(entry.asker !== undefined && { asker: entry.asker }),
   };
-}
-
-/** In the order of the log: milliseconds, then counter. */
-function compareLogIds(a: LogId, b: LogId): number {
-  const [aMs = 0, aCounter = 0] = a.split('-').map(Number);
-  const [bMs = 0, bCounter = 0] = b.split('-').map(Number);
-  return aMs - bMs || aCounter - bCounter;
 }

@@ -126,10 +126,10 @@ function subscribingV1(
 
 /** The second argument of a handler in the v1 line, as far as it is used. */
 interface ExtraV1 {
-  sessionId?: string;
+  sessionId?: string | undefined;
   requestId: string | number;
-  _meta?: { progressToken?: string | number };
-  authInfo?: { clientId: string };
+  _meta?: { progressToken?: string | number | undefined } | undefined;
+  authInfo?: { clientId: string } | undefined;
   signal: AbortSignal;
   sendNotification: (notification: never) => Promise<void>;
 }

@@ -18,9 +18,11 @@ const express4 = createRequire(import.meta.url)('express4') as typeof express;
 export async function listen(app: RequestListener): Promise<string> {
   const server = createServer(app).listen(0, '127.0.0.1');
   await once(server, 'listening');
-  onTestFinished(() => {
-    server.closeAllConnections();
+  onTestFinished(async () => {
+    const closed = once(server, 'close');
     server.close();
+    server.closeAllConnections();
+    await closed;
   });
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}/mcp`;
 }

@@ -40,7 +40,8 @@ local function entry(fields)
 end
 
 local function tell(channels, node, line, payload)
-  redis.call('PUBLISH', channels .. node, '1 ' .. line .. '\n' .. (payload or ''))
+  -- Only a wake-up: a step that is half done because a channel is refused would be worse. The lease's probe finds that out.
+  redis.pcall('PUBLISH', channels .. node, '1 ' .. line .. '\n' .. (payload or ''))
 end
 
 -- Tells every node with a replica, but for `except`.

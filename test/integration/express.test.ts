@@ -1,0 +1,167 @@
+/** As an Express user sees it: versions, ways to mount, what stands in front, and what comes behind. */
+import cors from 'cors';
+import express, { type ErrorRequestHandler } from 'express';
+import supertest from 'supertest';
+import { describe, expect, it } from 'vitest';
+import { request } from '../support/mcp-http.js';
+import { mounted, rawClient, startNode, type Mount } from './support/serve.js';
+import { INITIALIZE } from './support/side-by-side.js';
+
+const ACCEPT = 'application/json, text/event-stream';
+
+const mounts: [string, Mount][] = ([4, 5] as const).flatMap((major) =>
+  (['use', 'all'] as const).flatMap((as): [string, Mount][] => [
+    [`Express ${major}, app.${as}`, { express: major, as }],
+    [
+      `Express ${major}, app.${as}, behind express.json()`,
+      { express: major, as, before: [express.json()] },
+    ],
+    [
+      `Express ${major}, app.${as}, behind cors() and a timer`,
+      { express: major, as, before: [cors(), (_req, _res, next) => void setImmediate(next)] },
+    ],
+  ]),
+);
+
+describe.each(mounts)('%s', (_, mount) => {
+  it('a session from its beginning to its end', async () => {
+    const { url, mcp } = await startNode({ mount });
+    const client = rawClient();
+    await client.initialize(url);
+    const listener = await client.listen(url);
+    const params = { name: 'echo', arguments: { text: 'ä'.repeat(5_000) } };
+    const answer = await client.request(url, 'tools/call', params);
+    expect(answer.result).toMatchObject({ content: [{ text: JSON.stringify(params.arguments) }] });
+    await mcp.session(client.sessionId ?? '').notify({ method: 'notifications/x' });
+    await listener.next();
+    expect((await client.send('PUT', url)).status).toBe(405);
+    expect((await client.send('POST', url, '{')).status).toBe(400);
+    (await client.delete(url)).expect(200);
+    expect(await listener.untilEnded()).toBe('end');
+    expect((await client.post(url, request(1, 'ping'))).status).toBe(404);
+  });
+});
+
+describe('without a port of its own', () => {
+  it('answers in JSON what a plain HTTP client asks', async () => {
+    const { app } = await startNode({ responseMode: 'json' });
+    const agent = supertest(app);
+    const opened = await agent.post('/mcp').set('accept', ACCEPT).send(INITIALIZE).expect(200);
+    expect(opened.body).toMatchObject({ id: 1, result: { serverInfo: { name: 'scripted' } } });
+    const session = { accept: ACCEPT, 'mcp-session-id': String(opened.get('mcp-session-id')) };
+    await agent
+      .post('/mcp')
+      .set(session)
+      .send({ jsonrpc: '2.0', method: 'notifications/initialized' })
+      .expect(202)
+      .expect('');
+    await agent
+      .post('/mcp')
+      .set(session)
+      .send(request(2, 'tools/call', { name: 'echo', arguments: { a: 1 } }))
+      .expect('content-type', 'application/json')
+      .expect(200, {
+        jsonrpc: '2.0',
+        id: 2,
+        result: { content: [{ type: 'text', text: '{"a":1}' }] },
+      });
+    await agent.delete('/mcp').set(session).expect(200).expect('');
+    await agent.delete('/mcp').set(session).expect(404);
+  });
+
+  it('refusals are JSON-RPC errors with a null id', async () => {
+    const { app, mcp } = await startNode();
+    const agent = supertest(app);
+    const error = (code: number, message: string) => ({
+      jsonrpc: '2.0',
+      error: { code, message },
+      id: null,
+    });
+    await agent
+      .put('/mcp')
+      .expect(405, error(-32000, 'Method not allowed.'))
+      .expect('allow', 'GET, POST, DELETE')
+      .expect('x-anynode-node', mcp.nodeId);
+    await agent.options('/mcp').expect(405);
+    await agent.head('/mcp').expect(405);
+    await agent
+      .get('/mcp')
+      .expect(406, error(-32000, 'Not Acceptable: Client must accept text/event-stream'));
+    await agent
+      .get('/mcp')
+      .set('accept', 'text/event-stream')
+      .expect(400, error(-32000, 'Bad Request: Mcp-Session-Id header is required'));
+    // What clients of the next era ask first, without a session: a 4xx sends them to `initialize`.
+    await agent
+      .post('/mcp')
+      .set('accept', ACCEPT)
+      .send(request(1, 'server/discover'))
+      .expect(400, error(-32000, 'Bad Request: Mcp-Session-Id header is required'));
+  });
+});
+
+describe('among other middleware', () => {
+  it('a browser with cors() in front may read the session id', async () => {
+    const exposedHeaders = ['mcp-session-id'];
+    const { app } = await startNode({ mount: { before: [cors({ exposedHeaders })] } });
+    const agent = supertest(app);
+    await agent
+      .options('/mcp')
+      .set({ origin: 'https://app.example', 'access-control-request-method': 'POST' })
+      .expect(204)
+      .expect('access-control-allow-origin', '*');
+    await agent
+      .post('/mcp')
+      .set({ accept: ACCEPT, origin: 'https://app.example' })
+      .send(INITIALIZE)
+      .buffer(true)
+      .expect(200)
+      .expect('access-control-expose-headers', 'mcp-session-id')
+      .expect('mcp-session-id', /.+/);
+  });
+
+  it('an error of the user’s own code reaches the app’s error handler', async () => {
+    const failing = () => {
+      throw new Error('no such tenant');
+    };
+    const { mcp } = await startNode({ principal: failing });
+    const app = mounted(mcp);
+    const onError: ErrorRequestHandler = (error: Error, _req, res, _next) =>
+      void res.status(418).send(error.message);
+    app.use(onError);
+    await supertest(app)
+      .post('/mcp')
+      .set('accept', ACCEPT)
+      .send(INITIALIZE)
+      .expect(418, 'no such tenant');
+  });
+
+  it('mounted under two paths, and in a router, it is one node', async () => {
+    const { mcp } = await startNode({ responseMode: 'json' });
+    const app = mounted(mcp);
+    app.use('/api', express.Router().use('/v1/mcp', mcp));
+    const agent = supertest(app);
+    const opened = await agent.post('/mcp').set('accept', ACCEPT).send(INITIALIZE).expect(200);
+    await agent
+      .post('/api/v1/mcp')
+      .set({ accept: ACCEPT, 'mcp-session-id': String(opened.get('mcp-session-id')) })
+      .send(request(1, 'ping'))
+      .expect(200, { jsonrpc: '2.0', id: 1, result: {} });
+  });
+
+  it('a handler sees the headers and the whole URL of its request', async () => {
+    const { url } = await startNode({
+      tools: {
+        look: ({ extra }) =>
+          JSON.stringify([extra.requestInfo?.headers['x-trace'], extra.requestInfo?.url]),
+      },
+    });
+    const client = rawClient({ headers: { 'x-trace': 'abc' } });
+    await client.initialize(url);
+    const asked = request('q', 'tools/call', { name: 'look' });
+    const answer = await (await client.post(`${url}?a=1`, asked)).answer('q');
+    expect(answer.result).toMatchObject({
+      content: [{ text: JSON.stringify(['abc', `${url}?a=1`]) }],
+    });
+  });
+});
