@@ -109,7 +109,7 @@ function heldCall(key: string) {
 
 interface OfSession {
   mount: string;
-  session: string;
+  sessionId: string;
 }
 
 const methods = {
@@ -142,17 +142,17 @@ const methods = {
     heldCall(key).release(text),
 
   /** Notifications of the session's server here that belong to no call: `<name> <number>`, one after the other. */
-  async push({ mount: name, session, from, count = 1, as, bytes = 0 }: PushParams) {
-    const server = serverOf(name, session);
+  async push({ mount: name, sessionId, from, count = 1, as, bytes = 0 }: PushParams) {
+    const server = serverOf(name, sessionId);
     for (let at = from; at < from + count; at++) {
       await server.notification(logNotification(`${as} ${at}${'.'.repeat(bytes)}`));
     }
   },
   /** Asks the client outside of any call. */
-  elicitAlone: ({ mount: name, session, message }: OfSession & { message: string }) =>
-    serverOf(name, session).elicitInput(elicitation(message)),
-  sampleAlone: ({ mount: name, session, text }: OfSession & { text: string }) =>
-    serverOf(name, session).createMessage(sampling(text)),
+  elicitAlone: ({ mount: name, sessionId, message }: OfSession & { message: string }) =>
+    serverOf(name, sessionId).elicitInput(elicitation(message)),
+  sampleAlone: ({ mount: name, sessionId, text }: OfSession & { text: string }) =>
+    serverOf(name, sessionId).createMessage(sampling(text)),
 
   toolsChanged: ({ mount: name }: { mount: string }) => mounted(name).mcp.notify.toolsChanged(),
   promptsChanged: ({ mount: name }: { mount: string }) => mounted(name).mcp.notify.promptsChanged(),
@@ -161,31 +161,31 @@ const methods = {
   resourceUpdated: ({ mount: name, uri }: { mount: string; uri: string }) =>
     mounted(name).mcp.notify.resourceUpdated(uri),
 
-  notify: ({ mount: name, session, data }: OfSession & { data: unknown }) =>
-    mounted(name).mcp.session(session).notify(logNotification(data)),
-  request: ({ mount: name, session, method, params, timeout }: RequestParams) =>
+  notify: ({ mount: name, sessionId, data }: OfSession & { data: unknown }) =>
+    mounted(name).mcp.session(sessionId).notify(logNotification(data)),
+  request: ({ mount: name, sessionId, method, params, timeout }: RequestParams) =>
     mounted(name)
-      .mcp.session(session)
+      .mcp.session(sessionId)
       .request({ method, ...(params && { params }) }, z.unknown(), timeout ? { timeout } : {}),
   /** Adds one to the session's own state. */
-  increment: ({ mount: name, session }: OfSession) =>
+  increment: ({ mount: name, sessionId }: OfSession) =>
     mounted(name)
-      .mcp.session(session)
+      .mcp.session(sessionId)
       .state.update((value) => Number(value ?? 0) + 1),
-  state: ({ mount: name, session }: OfSession) => mounted(name).mcp.session(session).state.get(),
+  state: ({ mount: name, sessionId }: OfSession) => mounted(name).mcp.session(sessionId).state.get(),
 
-  session: ({ mount: name, session }: OfSession) => mounted(name).mcp.sessions.get(session),
+  session: ({ mount: name, sessionId }: OfSession) => mounted(name).mcp.sessions.get(sessionId),
   async sessions({ mount: name }: { mount: string }) {
     const found: string[] = [];
     for await (const { id } of mounted(name).mcp.sessions.list()) found.push(id);
     return found;
   },
-  async events({ mount: name, session }: OfSession) {
+  async events({ mount: name, sessionId }: OfSession) {
     const found: unknown[] = [];
-    for await (const event of mounted(name).mcp.sessions.events(session)) found.push(event);
+    for await (const event of mounted(name).mcp.sessions.events(sessionId)) found.push(event);
     return found;
   },
-  remove: ({ mount: name, session }: OfSession) => mounted(name).mcp.sessions.delete(session),
+  remove: ({ mount: name, sessionId }: OfSession) => mounted(name).mcp.sessions.delete(sessionId),
 };
 
 export interface PushParams extends OfSession {

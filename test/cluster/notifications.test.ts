@@ -17,8 +17,8 @@ interface Event {
 }
 
 /** The standalone stream as the session's log has it. */
-async function standaloneLog(node: TestNode, session: string): Promise<unknown[]> {
-  const events = (await node.call('events', { session })) as Event[];
+async function standaloneLog(node: TestNode, sessionId: string): Promise<unknown[]> {
+  const events = (await node.call('events', { sessionId })) as Event[];
   return events
     .filter(({ direction, stream }) => direction === 'out' && stream === 'g')
     .map(({ message }) => message?.params?.data);
@@ -30,7 +30,7 @@ it('1,000 notifications from two other nodes reach a GET stream once each and in
   const [born, ...senders] = nodes;
   const client = newClient();
   await client.initialize(born.url);
-  const session = client.sessionId ?? '';
+  const sessionId = client.sessionId ?? '';
   // So that each has a replica that can say something.
   for (const node of senders) await callTool(client, node, 'echo', { text: '' });
 
@@ -44,7 +44,7 @@ it('1,000 notifications from two other nodes reach a GET stream once each and in
     sending = sending.then(() =>
       Promise.all(
         senders.map((node, at) =>
-          node.call('push', { session, from, count, as: names[at] ?? '' }),
+          node.call('push', { sessionId, from, count, as: names[at] ?? '' }),
         ),
       ),
     );
@@ -76,7 +76,7 @@ it('1,000 notifications from two other nodes reach a GET stream once each and in
   const missing = 2 * PER_SENDER - received.length;
   const last = await rest.first(missing);
   // One more, and nothing may come in between: a repeat would be there by then.
-  await born.call('notify', { session, data: 'the end' });
+  await born.call('notify', { sessionId, data: 'the end' });
   const all = await rest.first(missing + 1);
   const shown = [
     ...received.map(({ data }) => data),
@@ -89,7 +89,7 @@ it('1,000 notifications from two other nodes reach a GET stream once each and in
     const own = shown.filter((data) => String(data).startsWith(`${name} `));
     expect(own).toEqual(Array.from({ length: PER_SENDER }, (_, at) => `${name} ${at}`));
   }
-  expect(shown).toEqual(await standaloneLog(born, session));
+  expect(shown).toEqual(await standaloneLog(born, sessionId));
   const ids = [...received.map(({ id }) => id), ...all.map(({ id }) => id)];
   expect(new Set(ids).size).toBe(2 * PER_SENDER + 1);
 });

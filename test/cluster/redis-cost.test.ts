@@ -78,7 +78,6 @@ it('a call whose stream is on another node takes one wake-up for its answer', as
   running.stream.close();
   const resumed = await client.listen(holder.url, id === undefined ? {} : { lastEventId: id });
   await resumed.comment();
-  await executor.call('health');
 
   const counts = await commandsDuring(async () => {
     await executor.call('release', { key: 'moved', text: 'at last' });
@@ -93,18 +92,21 @@ it('a notification for a GET stream on another node takes one script and one wak
   const client = newClient();
   await client.initialize(sender.url);
   const stream = await client.listen(holder.url);
-  const session = client.sessionId ?? '';
-  await sender.call('push', { session, from: 0, as: 'warm' });
+  const sessionId = client.sessionId ?? '';
+  await sender.call('push', { sessionId, from: 0, as: 'warm' });
   await stream.first(1);
 
+  const began = performance.now();
   const counts = await commandsDuring(async () => {
-    await sender.call('push', { session, from: 0, count: CALLS, as: 'n' });
+    await sender.call('push', { sessionId, from: 0, count: CALLS, as: 'n' });
     await stream.first(1 + CALLS);
   });
-  // About once a second the holder reports how far its connections have come, all of them in one go.
   const { scripts, wakeUps } = cost(counts);
   expect(wakeUps).toBe(CALLS);
-  expect(scripts - CALLS).toBeLessThanOrEqual(1 + Object.values(counts).length * 0);
+  // About once a second the holder reports how far its connections have come, all of them in one go.
+  const reports = scripts - CALLS;
+  expect(reports).toBeGreaterThanOrEqual(0);
+  expect(reports).toBeLessThanOrEqual(Math.ceil((performance.now() - began) / 900));
 });
 
 /** Resolves when each of the nodes has renewed its lease so many times; returns how often each one did. */
@@ -131,7 +133,7 @@ it('200 idle sessions cost nothing: Redis sees only the leases of the nodes, and
   const prefix = uniquePrefix();
   const nodes = await cluster.mount({
     ...{ redis: server.url, prefix },
-    leaseMs: 300,
+    leaseMs: 900,
     replicaIdleMs: 1_000,
   });
   const clients = Array.from({ length: 200 }, () => newClient());
@@ -153,7 +155,7 @@ it('200 idle sessions cost nothing: Redis sees only the leases of the nodes, and
 
   let renewed = 0;
   const counts = await commandsDuring(async () => {
-    renewed = await renewals(prefix, nodes, 8);
+    renewed = await renewals(prefix, nodes, 6);
   });
   const { set = 0, publish = 0, subscribe = 0, ...rest } = counts;
   // Ours, to see them.

@@ -126,8 +126,8 @@ describe('among other middleware', () => {
     };
     const { mcp } = await startNode({ principal: failing });
     const app = mounted(mcp);
-    const onError: ErrorRequestHandler = (error: Error, _req, res, _next) =>
-      void res.status(418).send(error.message);
+    const onError: ErrorRequestHandler = (error: Error, _req, res, next) =>
+      res.headersSent ? next(error) : void res.status(418).send(error.message);
     app.use(onError);
     await supertest(app)
       .post('/mcp')

@@ -109,7 +109,9 @@ describe.each(STORES)('over %s', (_, openStore) => {
     const client = await open(url, 'alice/old');
     const refreshed = impostor(client, 'alice/new');
     const answer = await refreshed.request(url, 'tools/call', { name: 'whoami' });
-    expect(answer.result).toMatchObject({ content: [{ text: expect.stringContaining('"new"') }] });
+    expect(answer.result).toMatchObject({
+      content: [{ text: expect.stringContaining('"new"') as unknown }],
+    });
     (await refreshed.get(url)).expect(200);
     (await refreshed.delete(url)).expect(200);
   });

@@ -31,6 +31,7 @@ function mcpServerV1(): ServerLike {
   return server;
 }
 
+/* eslint-disable @typescript-eslint/no-deprecated -- that is how clients of 2025 are asked, and told */
 function mcpServerV2(): ServerLike {
   const server = new McpServerV2({ name: 'v2', version: '1.0.0' }, OPTIONS);
   const inputSchema = z.object({ a: z.number(), b: z.number() });
@@ -46,6 +47,7 @@ function mcpServerV2(): ServerLike {
   });
   return server;
 }
+/* eslint-enable @typescript-eslint/no-deprecated */
 
 function lowLevelServer(): ServerLike {
   return scriptedServer({

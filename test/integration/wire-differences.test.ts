@@ -39,7 +39,7 @@ describe('GET', () => {
 
   it('with `reject`, a second one gets what the SDK answers', async () => {
     const both = await sideBySide(PLAIN, { standaloneStream: 'reject' });
-    const firsts = await Promise.all([send(both.sdk, GET), send(both.ours, GET)]);
+    await Promise.all([send(both.sdk, GET), send(both.ours, GET)]);
     expect((await same(both, GET)).status).toBe(409);
   });
 

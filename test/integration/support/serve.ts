@@ -1,18 +1,15 @@
 import { once } from 'node:events';
 import { createServer, type RequestListener } from 'node:http';
-import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
 import type { RequestHandler } from 'express';
 import express from 'express';
+import express4 from 'express4';
 import { onTestFinished } from 'vitest';
 import type { Anynode, AnynodeOptions, Backplane } from '../../../src/index.js';
 import { anynode, memoryBackplane, redisBackplane } from '../../../src/index.js';
 import { RawClient, type RawClientOptions } from '../../support/mcp-http.js';
 import { redisUrl, uniquePrefix } from '../../support/redis-fixture.js';
 import { scriptedServer, type Tools } from './scripted-server.js';
-
-// It comes without types; what is used of it here is the same in both.
-const express4 = createRequire(import.meta.url)('express4') as typeof express;
 
 /** Listens on a free loopback port until the test is over; resolves with the endpoint's URL. */
 export async function listen(app: RequestListener): Promise<string> {
@@ -30,12 +27,12 @@ export async function listen(app: RequestListener): Promise<string> {
 /** One place where sessions are stored; each call of the inner function gives a node its own access to it. */
 export type OpenStore = () => () => Backplane;
 
-export const overMemory: OpenStore = () => {
+const overMemory: OpenStore = () => {
   const shared = memoryBackplane();
   return () => shared;
 };
 
-export const overRedis: OpenStore = () => {
+const overRedis: OpenStore = () => {
   const prefix = uniquePrefix();
   return () => redisBackplane({ redis: redisUrl(), prefix });
 };
