@@ -30,6 +30,9 @@ const HEADERS = {
   'X-Accel-Buffering': 'no',
 };
 
+/** How long an ended connection may take to hand over what is buffered. */
+const LINGER_MS = 10_000;
+
 /** One SSE response. */
 export class SseConnection implements Sink {
   /** The client has an event id, and can resume with it. */
@@ -90,6 +93,8 @@ export class SseConnection implements Sink {
       this.res.write(`retry: ${Math.round(jittered(this.options.retryMs))}\n\n`);
     this.res.end();
     this.stopTimers();
+    // A client that does not read does not see the end either, and would keep the socket.
+    this.cancelAge = this.options.clock.after(LINGER_MS, () => this.res.destroy());
   }
 
   private scheduleKeepAlive(): void {

@@ -23,7 +23,7 @@ export class Birth {
   readonly stored: Promise<void>;
   succeed: () => void = () => undefined;
   failed: (error: unknown) => void = () => undefined;
-  private onAnswer: () => void = () => undefined;
+  private onAnswer: (failure?: unknown) => void = () => undefined;
 
   constructor(
     readonly request: JsonRpcRequest,
@@ -32,7 +32,10 @@ export class Birth {
   ) {
     this.stored = new Promise((resolve, reject) => {
       this.succeed = resolve;
-      this.failed = reject;
+      this.failed = (error) => {
+        this.onAnswer(error);
+        reject(error);
+      };
     });
     this.stored.catch(() => undefined); // whoever waits hears of it; often nobody does
   }
@@ -61,9 +64,10 @@ export class Birth {
       const cancelTimer = this.clock.after(ANSWER_MS, () => {
         reject(new AnynodeError('request_timeout', 'The server did not answer `initialize`'));
       });
-      this.onAnswer = () => {
+      this.onAnswer = (failure) => {
         cancelTimer();
-        resolve();
+        if (failure === undefined) resolve();
+        else reject(failure instanceof Error ? failure : new Error(String(failure)));
       };
     });
   }

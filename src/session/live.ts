@@ -45,6 +45,7 @@ export class LiveSession {
   /** Building, or catching up: one at a time, and what comes meanwhile waits its turn. */
   private settling: Promise<void> = Promise.resolve();
   private readonly calls: Calls;
+  private failure: { at: number; error: unknown } | undefined;
   private pins = 0;
   private ended = false;
   /** While `initialize` is being answered. */
@@ -100,6 +101,7 @@ export class LiveSession {
       );
       this.replica = replica;
       const answered = birth.answered();
+      answered.catch(() => undefined); // what comes between may fail first
       replica.transport.deliver(birth.request, delivery);
       await answered;
       await store(birth);
@@ -121,9 +123,25 @@ export class LiveSession {
    */
   async prepare(record: SessionRecord | undefined, authInfo: AuthInfo | undefined): Promise<void> {
     if (record === undefined && this.replica !== undefined) return;
-    const turn = this.settling.then(() => this.settle(record, authInfo));
+    const asked = this.node.clock.now();
+    const turn = this.settling.then(() => this.settleOnce(asked, record, authInfo));
     this.settling = turn.catch(() => undefined);
     await turn;
+  }
+
+  /** Whoever asked before an attempt failed has had that attempt: one that hangs is not waited for once per caller. */
+  private async settleOnce(
+    asked: number,
+    record: SessionRecord | undefined,
+    authInfo: AuthInfo | undefined,
+  ): Promise<void> {
+    if (this.failure !== undefined && this.failure.at > asked) throw this.failure.error;
+    try {
+      await this.settle(record, authInfo);
+    } catch (error) {
+      this.failure = { at: this.node.clock.now(), error };
+      throw error;
+    }
   }
 
   private async settle(
@@ -366,6 +384,7 @@ export class LiveSession {
   /** The server closed itself: what it was doing ends with an error, and the next request gets a new replica. */
   private onClosed(replica: BuiltReplica): void {
     if (this.replica !== replica) return;
+    this.birth?.failed(new Error('The server closed before it answered'));
     this.drop();
     for (const call of this.calls.takeAll()) {
       const { id } = call.request;

@@ -172,7 +172,8 @@ const methods = {
     mounted(name)
       .mcp.session(sessionId)
       .state.update((value) => Number(value ?? 0) + 1),
-  state: ({ mount: name, sessionId }: OfSession) => mounted(name).mcp.session(sessionId).state.get(),
+  state: ({ mount: name, sessionId }: OfSession) =>
+    mounted(name).mcp.session(sessionId).state.get(),
 
   session: ({ mount: name, sessionId }: OfSession) => mounted(name).mcp.sessions.get(sessionId),
   async sessions({ mount: name }: { mount: string }) {

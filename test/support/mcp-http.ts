@@ -5,7 +5,7 @@ import type { SseReader } from './sse-reader.js';
 
 export { notification, request, response, type JsonRpc, type RequestId } from './json-rpc.js';
 export { HttpError, RawResponse } from './raw-response.js';
-export { answers, hasMethod, SseReader, type SseEvent, type StreamEnd } from './sse-reader.js';
+export { answers, hasMethod, SseReader } from './sse-reader.js';
 
 /** Added to the headers that a step would send anyway; `undefined` takes one away. Names in lower case. */
 export type Headers = Record<string, string | undefined>;

@@ -24,6 +24,8 @@ export interface TcpProxy {
   /** Resets every new connection, as a server does that is not there; open ones stay. */
   refuse: () => void;
   accept: () => void;
+  /** New connections go to this port from now on; open ones stay where they are, as after a failover. */
+  retarget: (port: number) => void;
   /**
    * Forwards the next data of a client, and cuts that connection when the server has carried it out, before a byte of
    * the reply is back: the client can't know whether it was done.
@@ -53,7 +55,8 @@ interface Trap {
 export async function startTcpProxy(options: {
   target: { host?: string; port: number };
 }): Promise<TcpProxy> {
-  const { host = '127.0.0.1', port } = options.target;
+  const { host = '127.0.0.1' } = options.target;
+  let { port } = options.target;
   const links = new Set<Link>();
   let traps: Trap[] = [];
   const state = { stalled: false, delayMs: 0, muted: undefined as Direction | undefined };
@@ -119,6 +122,7 @@ export async function startTcpProxy(options: {
     unmute: () => change({ muted: undefined }),
     refuse: () => void (refusing = true),
     accept: () => void (refusing = false),
+    retarget: (to) => void (port = to),
     cutBeforeReply: (which = 1) => {
       let left = typeof which === 'number' ? which : 0;
       const springs = typeof which === 'number' ? () => --left === 0 : which;

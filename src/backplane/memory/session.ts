@@ -317,15 +317,15 @@ export class MemorySession {
     if (operation.stream === STANDALONE && operation.position.n > (stream.written?.n ?? 0)) {
       stream.written = operation.position;
     }
-    const { holder } = stream;
-    if (holder?.nodeId !== step.nodeId || holder.token !== operation.token) return;
-    if (operation.neverUsed === true && stream.before !== undefined) {
-      stream.holder = stream.before;
-      return;
-    }
-    delete stream.holder;
+    const isMe = (other: Holder | undefined): boolean =>
+      other?.nodeId === step.nodeId && other.token === operation.token;
+    const { before } = stream;
+    if (isMe(before)) delete stream.before;
+    if (!isMe(stream.holder)) return;
     delete stream.before;
-    if (operation.stream === STANDALONE) this.tellFollowed(undefined);
+    if (operation.neverUsed === true && before !== undefined) stream.holder = before;
+    else delete stream.holder;
+    if (operation.stream === STANDALONE) this.tellFollowed(stream.holder?.nodeId);
   }
 
   attach(nodeId: string, request: AttachRequest, now: number): AttachReply {

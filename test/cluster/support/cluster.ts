@@ -1,7 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, expect, onTestFinished } from 'vitest';
 import { startNode, type NodeProcess } from '../../../demo/rig/processes.js';
-import { RawClient, request, type RawClientOptions, type SseReader } from '../../support/mcp-http.js';
+import {
+  RawClient,
+  request,
+  type JsonRpc,
+  type RawClientOptions,
+  type SseReader,
+} from '../../support/mcp-http.js';
 import { redisUrl, uniquePrefix } from '../../support/redis-fixture.js';
 import type { Methods, MountOptions } from '../node-process.js';
 
@@ -25,10 +31,7 @@ export class TestNode {
   }
 
   /** One of the methods of `node-process.ts`, on this node. */
-  call<M extends keyof Methods>(
-    method: M,
-    params?: Omit<Params<M>, 'mount'>,
-  ): Promise<Result<M>> {
+  call<M extends keyof Methods>(method: M, params?: Omit<Params<M>, 'mount'>): Promise<Result<M>> {
     return this.process.call<Result<M>>(method, { mount: this.mount, ...params });
   }
 
@@ -64,9 +67,11 @@ export function useCluster(): Cluster {
 
   const mount: Cluster['mount'] = async (options = {}) => {
     const prefix = uniquePrefix();
+    // One path for all: a balancer passes it on as it is.
+    const name = newMountName();
     const optionsOf = typeof options === 'function' ? options : () => options;
     const nodes = await Promise.all(
-      processes.map((process, at) => mountOn(process, { prefix, ...optionsOf(at) })),
+      processes.map((process, at) => mountOn(process, { prefix, ...optionsOf(at) }, name)),
     );
     return nodes as Nodes;
   };
@@ -77,12 +82,17 @@ export function startProcess(): Promise<NodeProcess> {
   return startNode({ script, env: { NODE_OPTIONS: '--expose-gc' } });
 }
 
+function newMountName(): string {
+  return `mcp-${randomBytes(6).toString('hex')}`;
+}
+
 /** One node on one process, until the test is over. */
 export async function mountOn(
   process: NodeProcess,
   { mayComplain = false, ...options }: ClusterOptions,
+  name = newMountName(),
 ): Promise<TestNode> {
-  const node = new TestNode(process, `mcp-${randomBytes(6).toString('hex')}`);
+  const node = new TestNode(process, name);
   const given: MountOptions = { redis: redisUrl(), prefix: uniquePrefix(), ...options };
   let gone = false;
   void process.exited.then(() => (gone = true));
@@ -102,7 +112,7 @@ export function newClient(options?: RawClientOptions): RawClient {
   return client;
 }
 
-export interface ToolResult {
+interface ToolResult {
   content: { text: string }[];
   isError?: boolean;
 }
@@ -138,7 +148,7 @@ export async function startTool(
   const params = { name, arguments: args, ...(meta && { _meta: meta }) };
   const answer = (await client.post(node.url, request(id, 'tools/call', params))).expect(200);
   expect(answer.node).toBe(node.nodeId);
-  const text = async (): Promise<string> => resultText((await answer.answer(id)).result);
+  const text = async (): Promise<string> => resultText(await answer.answer(id));
   return { id, stream: answer.sse, node, text };
 }
 
@@ -153,10 +163,12 @@ export async function holdTool(
   return running;
 }
 
-export function resultText(result: Record<string, unknown> | undefined): string {
-  const { content, isError } = (result ?? {}) as Partial<ToolResult>;
-  const text = content?.[0]?.text ?? '';
-  if (content === undefined || isError) throw new Error(`The tool failed: ${text || 'no result'}`);
+/** The text that a tool answered with. Throws if it failed. */
+export function resultText({ result, error }: JsonRpc): string {
+  if (error !== undefined) throw new Error(`The call failed: ${error.message}`);
+  const { content, isError } = result as unknown as ToolResult;
+  const text = content[0]?.text ?? '';
+  if (isError) throw new Error(`The tool failed: ${text}`);
   return text;
 }
 

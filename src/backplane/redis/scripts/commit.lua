@@ -204,19 +204,25 @@ end
 function run.detach()
   local stream, token, n, id, never = take(), take(), tonumber(take()), take(), take()
   if repeated then return { 'done' } end
+  local me = node .. ':' .. token
   if stream == STANDALONE then
     local written = position(redis.call('HGET', streams, 'w:' .. stream))
     if n > written then redis.call('HSET', streams, 'w:' .. stream, n .. ':' .. id) end
   end
-  if redis.call('HGET', streams, 'h:' .. stream) == node .. ':' .. token then
-    local before = never == '1' and redis.call('HGET', streams, 'b:' .. stream)
-    if before then
-      redis.call('HSET', streams, 'h:' .. stream, before)
-      return { 'done' }
-    end
+  -- Nobody may give the stream back to a connection that has ended.
+  local before = redis.call('HGET', streams, 'b:' .. stream)
+  if before == me then redis.call('HDEL', streams, 'b:' .. stream) end
+  if redis.call('HGET', streams, 'h:' .. stream) ~= me then return { 'done' } end
+  redis.call('HDEL', streams, 'b:' .. stream)
+  local follower = '-'
+  if never == '1' and before then
+    redis.call('HSET', streams, 'h:' .. stream, before)
+    follower = split(before, ':')
+  else
     redis.call('HDEL', streams, 'h:' .. stream)
-    redis.call('HDEL', streams, 'b:' .. stream)
-    if stream == STANDALONE then tellReplicas(channels, reps(), nil, 'followed ' .. sid .. ' -') end
+  end
+  if stream == STANDALONE then
+    tellReplicas(channels, reps(), nil, 'followed ' .. sid .. ' ' .. follower)
   end
   return { 'done' }
 end

@@ -57,8 +57,10 @@ local function scanStream(events, stream, after, limit, scan, newest)
   -- An open stream knows its newest message: behind it there is nothing to look for in a log that others fill.
   if newest and not before(after, newest) then return {}, after, false end
   local found, bytes, seen, from = {}, 0, 0, after
+  -- Few at first: of big messages a page holds a handful, and what is read beyond it is read for nothing.
+  local count = 8
   while true do
-    local chunk = redis.call('XRANGE', events, '(' .. from, '+', 'COUNT', 200)
+    local chunk = redis.call('XRANGE', events, '(' .. from, '+', 'COUNT', count)
     for _, item in ipairs(chunk) do
       from = item[1]
       seen = seen + 1
@@ -69,7 +71,8 @@ local function scanStream(events, stream, after, limit, scan, newest)
         if bytes >= limit then return found, from, true end
       end
     end
-    if #chunk < 200 then return found, from, false end
+    if #chunk < count then return found, from, false end
     if seen >= scan then return found, from, true end
+    count = math.min(count * 2, 256)
   end
 end

@@ -1,0 +1,36 @@
+import { describe, expect, it } from 'vitest';
+import { STANDALONE } from '../../src/backplane/backplane.js';
+import { memoryBackplane, redisBackplane, type Backplane } from '../../src/index.js';
+import { BEGINNING, TestNode } from '../contract/suite/rig.js';
+import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
+
+const STORES: [string, () => Backplane][] = [
+  ['memory', () => memoryBackplane()],
+  ['Redis', () => redisBackplane({ redis: redisUrl(), prefix: uniquePrefix() })],
+];
+
+describe.each(STORES)('a claim that is undone, over %s', (_, openBackplane) => {
+  // The usual order in an outage: the client's connection breaks, it comes back on another node, is refused with 503,
+  // and its claim is carried out all the same. The end of the first connection then found somebody else's claim and
+  // left it; the undoing of that claim gave the stream back to the first connection, which was gone: with
+  // `standaloneStream: 'reject'` every later GET got 409, for as long as the first node lived.
+  it('does not give the stream back to a connection that has ended meanwhile', async () => {
+    const backplane = openBackplane();
+    const [one, two, three] = [0, 1, 2].map(() => new TestNode(backplane));
+    if (one === undefined || two === undefined || three === undefined) throw new Error('no nodes');
+    const nodes = [one, two, three];
+    await Promise.all(nodes.map(({ membership }) => membership.ready()));
+    const id = await one.create();
+    const end = { type: 'detach' as const, stream: STANDALONE, position: BEGINNING };
+
+    await one.hold(id, STANDALONE, { token: 'ended' });
+    await two.hold(id, STANDALONE, { token: 'never' });
+    await one.run(id, { ...end, token: 'ended' });
+    await two.run(id, { ...end, token: 'never', neverUsed: true });
+
+    await expect(three.hold(id, STANDALONE, { unlessHeld: true })).resolves.toMatchObject({
+      status: 'attached',
+    });
+    await Promise.all(nodes.map(({ membership }) => membership.leave()));
+  });
+});
