@@ -67,7 +67,7 @@ export class Birth {
       this.onAnswer = (failure) => {
         cancelTimer();
         if (failure === undefined) resolve();
-        else reject(failure instanceof Error ? failure : new Error(String(failure)));
+        else reject(new Error('The server did not answer', { cause: failure }));
       };
     });
   }

@@ -69,7 +69,7 @@ function clientV1(url: string, notified: Notified): AnyClient {
   );
   client.setNotificationHandler(ToolListChangedNotificationSchema, () => notified('tools'));
   return {
-    connect: () => client.connect(transport as Parameters<typeof client.connect>[0]),
+    connect: () => client.connect(transport),
     sessionId: () => transport.sessionId ?? '',
     call: async (name, args = {}, options = {}) =>
       textOf(await client.callTool({ name, arguments: args }, undefined, options)),

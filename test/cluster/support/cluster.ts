@@ -78,7 +78,7 @@ export function useCluster(): Cluster {
   return { mount, processes };
 }
 
-export function startProcess(): Promise<NodeProcess> {
+function startProcess(): Promise<NodeProcess> {
   return startNode({ script, env: { NODE_OPTIONS: '--expose-gc' } });
 }
 
@@ -87,7 +87,7 @@ function newMountName(): string {
 }
 
 /** One node on one process, until the test is over. */
-export async function mountOn(
+async function mountOn(
   process: NodeProcess,
   { mayComplain = false, ...options }: ClusterOptions,
   name = newMountName(),

@@ -58,7 +58,7 @@ const builders: Record<Kind, (surroundings: Surroundings) => TestServer> = {
 
   'Server v1'(surroundings) {
     // The high-level server is for most; this one stays in the SDK for those who need more.
-    // eslint-disable-next-line @typescript-eslint/no-deprecated
+
     const server = new ServerV1(info, { capabilities });
     const bare = server as unknown as TestServer['bare'];
     const around = subscribingV1(server, bare, surroundings);
@@ -104,7 +104,6 @@ const builders: Record<Kind, (surroundings: Surroundings) => TestServer> = {
 
 /** Gives a server of the v1 line its subscriptions; what it returns, its calls have in common. */
 function subscribingV1(
-  // eslint-disable-next-line @typescript-eslint/no-deprecated -- as above
   server: ServerV1,
   bare: BareServer,
   { nodeId, happenings }: Surroundings,

@@ -40,7 +40,7 @@ export interface Call {
   subscriptions: ReadonlySet<string>;
   happenings: Happenings;
   /** On the stream of the call. */
-  notify(notification: Notification): Promise<void>;
+  notify: (notification: Notification) => Promise<void>;
 }
 
 /** A call that stays until the test lets it go. */
