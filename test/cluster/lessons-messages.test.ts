@@ -3,17 +3,19 @@ import { expect, it } from 'vitest';
 import { Redis } from 'ioredis';
 import type { RequestId } from '../support/mcp-http.js';
 import { answers, hasMethod, notification, request } from '../support/mcp-http.js';
-import { redisUrl } from '../support/redis-fixture.js';
-import { answerOf, callOn, clientOf, textOf, threeNodes } from './lessons/cluster.js';
+import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
+import { callTool, clientOf, resultText, startTool, useCluster } from './support/cluster.js';
+
+const cluster = useCluster();
 
 const accept = (name: string) => ({ action: 'accept', content: { name } });
 const sampled = { model: 'm', role: 'assistant', content: { type: 'text', text: 'sampled' } };
 
 // platformatic/mcp: a GET on a node that did not run `initialize` is deaf, and a reconnect on the same node too.
 it('a GET stream on any node hears every node, and so does its successor', async () => {
-  const { a, b, c } = await threeNodes();
+  const [a, b, c] = await cluster.mount();
   const client = await clientOf(a);
-  const { sessionId } = client;
+  const { sessionId = '' } = client;
   const first = await client.listen(b.url);
   await c.call('notify', { sessionId, data: 'one' });
   expect((await first.next()).message?.params?.data).toBe('one');
@@ -25,29 +27,31 @@ it('a GET stream on any node hears every node, and so does its successor', async
 
 // mcp-use v1, tmcp, FrontMCP: with pub/sub only, what nobody is subscribed to is gone; an elicitation with no GET hangs.
 it('what is said while nobody listens waits for the GET', async () => {
-  const { a, b, c } = await threeNodes();
+  const [a, b, c] = await cluster.mount();
   const client = await clientOf(a);
-  const { sessionId } = client;
+  const { sessionId = '' } = client;
   await b.call('notify', { sessionId, data: 'early' });
-  const asked = a.call<{ text: string }>('sampleAlone', { sessionId });
+  const asked = a.call('sampleAlone', { sessionId, text: 'hello?' });
   const stream = await client.listen(c.url);
   expect((await stream.next()).message?.params?.data).toBe('early');
   const { message } = await stream.next(hasMethod('sampling/createMessage'));
   await client.respond(b.url, message?.id ?? '', sampled);
-  expect((await asked).text).toBe('sampled');
+  expect(await asked).toEqual(sampled);
 });
 
 // mcp-use v1, FrontMCP, C#: request ids count from 0 on each node, so an answer resolves another node's promise.
 // FrontMCP: one pending elicitation per session, a second one cancels the first.
 it('concurrent questions of three nodes each get their own answer, wherever it is sent', async () => {
-  const { a, b, c } = await threeNodes();
+  const [a, b, c] = await cluster.mount();
   const client = await clientOf(a);
   const nodes = [a, b, c];
   const calls = await Promise.all(
-    [...nodes, ...nodes].map((node) => callOn(client, node, 'elicit')),
+    [...nodes, ...nodes].map((node) => startTool(client, node, 'elicit')),
   );
   const questions = await Promise.all(
-    calls.map(async ({ sse }) => (await sse.next(hasMethod('elicitation/create'))).message?.id),
+    calls.map(
+      async ({ stream: sse }) => (await sse.next(hasMethod('elicitation/create'))).message?.id,
+    ),
   );
   expect(new Set(questions).size).toBe(6);
   // In another order than they were asked, each to another node than the one that asked.
@@ -55,62 +59,62 @@ it('concurrent questions of three nodes each get their own answer, wherever it i
     const node = nodes[(at + 1) % 3] ?? a;
     await client.respond(node.url, questions[at] as RequestId, accept(`name ${at}`));
   }
-  for (const [at, { id, sse }] of calls.entries()) {
-    expect(textOf((await sse.next(answers(id))).message)).toContain(`name ${at}`);
+  for (const [at, { id, stream: sse }] of calls.entries()) {
+    expect(resultText((await sse.next(answers(id))).message)).toContain(`name ${at}`);
   }
 });
 
 // mcp-use v1 and FrontMCP write the route of an answer after the question went out: a fast answer finds none.
 it('an answer that comes at once finds its way', async () => {
-  const { a, b } = await threeNodes();
+  const [a, b] = await cluster.mount();
   const client = await clientOf(a);
   for (let turn = 0; turn < 30; turn += 1) {
-    const { id, sse } = await callOn(client, a, 'elicit');
+    const { id, stream: sse } = await startTool(client, a, 'elicit');
     const { message } = await sse.next(hasMethod('elicitation/create'));
     await client.respond(b.url, message?.id ?? '', accept(`${turn}`));
-    expect(textOf((await sse.next(answers(id))).message)).toContain(`"${turn}"`);
+    expect(resultText((await sse.next(answers(id))).message)).toContain(`"${turn}"`);
   }
 });
 
 // An id is no credential: the answer counts only in the session that was asked.
 it('an answer from another session is acknowledged and not heard', async () => {
-  const { a, b } = await threeNodes();
+  const [a, b] = await cluster.mount();
   const [asked, stranger] = [await clientOf(a), await clientOf(a)];
-  const { id, sse } = await callOn(asked, a, 'elicit');
+  const { id, stream: sse } = await startTool(asked, a, 'elicit');
   const { message } = await sse.next(hasMethod('elicitation/create'));
   await stranger.respond(b.url, message?.id ?? '', accept('Eve'));
   await asked.respond(b.url, message?.id ?? '', accept('Ada'));
-  expect(textOf((await sse.next(answers(id))).message)).toContain('Ada');
+  expect(resultText((await sse.next(answers(id))).message)).toContain('Ada');
 });
 
 // example-remote-server: sampling outside of a call goes to a channel that nobody reads.
 it('a question outside of any call goes to the standalone stream', async () => {
-  const { a, b, c } = await threeNodes();
+  const [a, b, c] = await cluster.mount();
   const client = await clientOf(a);
   const stream = await client.listen(b.url);
-  const asked = a.call<{ text: string }>('sampleAlone', { sessionId: client.sessionId });
+  const asked = a.call('sampleAlone', { sessionId: client.sessionId ?? '', text: 'hello?' });
   const { message } = await stream.next(hasMethod('sampling/createMessage'));
   await client.respond(c.url, message?.id ?? '', sampled);
-  expect((await asked).text).toBe('sampled');
+  expect(await asked).toEqual(sampled);
 });
 
 // ContextForge: forwarded messages are handled one at a time, so a slow tool blocks the answer that it waits for.
 it('a slow tool holds up neither answers nor cancellations meant for its node', async () => {
-  const { a, b } = await threeNodes();
+  const [a, b] = await cluster.mount();
   const client = await clientOf(a);
-  const slow = await callOn(client, a, 'count', { steps: 1000, ms: 20 });
-  await slow.sse.next();
-  const { id, sse } = await callOn(client, a, 'elicit');
+  const slow = await startTool(client, a, 'count', { steps: 1000, ms: 20 });
+  await slow.stream.next();
+  const { id, stream: sse } = await startTool(client, a, 'elicit');
   const { message } = await sse.next(hasMethod('elicitation/create'));
   await client.respond(b.url, message?.id ?? '', accept('Ada'));
-  expect(textOf((await sse.next(answers(id))).message)).toContain('Ada');
+  expect(resultText((await sse.next(answers(id))).message)).toContain('Ada');
   await client.notify(b.url, 'notifications/cancelled', { requestId: slow.id });
-  await slow.sse.untilEnded();
+  await slow.stream.untilEnded();
 });
 
 // ContextForge, mcp-use v1, platformatic/mcp: a cancellation on another node is acknowledged and dropped.
 it('a cancellation reaches the handler on its node, and the stream ends without an answer, request id 0 included', async () => {
-  const { a, b, c } = await threeNodes();
+  const [a, b, c] = await cluster.mount();
   const client = await clientOf(a);
   for (const id of [0, 77, 'text']) {
     const params = { name: 'count', arguments: { steps: 1000, ms: 20 } };
@@ -123,13 +127,13 @@ it('a cancellation reaches the handler on its node, and the stream ends without 
     expect(await resumed.untilEnded()).toBe('end');
     expect(resumed.messages.filter((message) => message.id === id)).toEqual([]);
   }
-  expect(await a.call<unknown[]>('aborted')).toHaveLength(3);
+  await a.until('aborted', 3);
 });
 
 it('progress of the client reaches the node that waits', async () => {
-  const { a, b, c } = await threeNodes();
+  const [a, b, c] = await cluster.mount();
   const client = await clientOf(a);
-  const { id, sse } = await callOn(client, b, 'progressed');
+  const { id, stream: sse } = await startTool(client, b, 'patient');
   const { message } = await sse.next(hasMethod('sampling/createMessage'));
   const { progressToken } = message?.params?._meta as { progressToken: string };
   for (const progress of [1, 2]) {
@@ -137,20 +141,20 @@ it('progress of the client reaches the node that waits', async () => {
   }
   await client.respond(a.url, message?.id ?? '', sampled);
   const { message: answer } = await sse.next(answers(id));
-  expect(textOf(answer)).toBe('[1,2]');
+  expect(resultText(answer)).toBe('[1,2]');
 });
 
 it('roots are asked for and answered across nodes', async () => {
-  const { a, b, c } = await threeNodes();
+  const [a, b, c] = await cluster.mount();
   const client = await clientOf(a);
-  const { id, sse } = await callOn(client, b, 'roots');
+  const { id, stream: sse } = await startTool(client, b, 'roots');
   const { message } = await sse.next(hasMethod('roots/list'));
   await client.respond(c.url, message?.id ?? '', { roots: [{ uri: 'file:///here' }] });
-  expect(textOf((await sse.next(answers(id))).message)).toContain('file:///here');
+  expect(resultText((await sse.next(answers(id))).message)).toContain('file:///here');
 });
 
 it('broadcasts reach those whom they concern, once each', async () => {
-  const { a, b, c } = await threeNodes();
+  const [a, b, c] = await cluster.mount();
   const [one, two] = [await clientOf(a), await clientOf(b)];
   await one.request(c.url, 'resources/subscribe', { uri: 'test://one' });
   const streams = [await one.listen(b.url), await two.listen(c.url)];
@@ -167,7 +171,8 @@ it('broadcasts reach those whom they concern, once each', async () => {
 
 // example-remote-server: a Redis connection per open request.
 it('a node has one subscriber and one command connection, however many requests are open', async () => {
-  const { a, b, prefix } = await threeNodes();
+  const prefix = uniquePrefix();
+  const [a, b] = await cluster.mount({ prefix });
   const client = await clientOf(a);
   const redis = new Redis(redisUrl());
   const clients = async () => {
@@ -176,13 +181,13 @@ it('a node has one subscriber and one command connection, however many requests 
   };
   const before = await clients();
   const calls = await Promise.all(
-    Array.from({ length: 20 }, () => callOn(client, b, 'count', { steps: 50, ms: 20 })),
+    Array.from({ length: 20 }, () => startTool(client, b, 'count', { steps: 50, ms: 20 })),
   );
-  await Promise.all(calls.map(({ sse }) => sse.next()));
+  await Promise.all(calls.map(({ stream: sse }) => sse.next()));
   expect(await clients()).toBe(before);
   expect(prefix).toBeDefined();
   redis.disconnect();
   const ids = request(0, 'ping'); // the session is none the worse for it
   expect((await client.post(a.url, ids)).status).toBe(200);
-  expect(await answerOf(client, b, 'echo', { value: 'fine' })).toBe('fine');
+  expect(await callTool(client, b, 'echo', { text: 'fine' })).toBe('fine');
 });

@@ -1,12 +1,14 @@
 /** Nodes and Redis, as other systems trip over them. The comment of each test says where that was seen. */
 import { Redis } from 'ioredis';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { beforeEach, expect, it, onTestFinished } from 'vitest';
 import { startRedis } from '../../demo/rig/redis.js';
 import type { RedisServer } from '../../demo/rig/redis.js';
 import { answers, hasMethod, request } from '../support/mcp-http.js';
 import type { TcpProxy } from '../support/tcp-proxy.js';
 import { startTcpProxy } from '../support/tcp-proxy.js';
-import { answerOf, callOn, clientOf, textOf, threeNodes } from './lessons/cluster.js';
+import { callTool, clientOf, resultText, startTool, useCluster } from './support/cluster.js';
+
+const cluster = useCluster();
 
 let server: RedisServer;
 let proxy: TcpProxy;
@@ -16,16 +18,21 @@ beforeEach(async () => {
   server = await startRedis();
   proxy = await startTcpProxy({ target: { port: server.port } });
   redisUrl = `redis://127.0.0.1:${proxy.port}`;
-});
-
-afterEach(async () => {
-  await proxy.stop();
-  await server.stop();
+  // After the nodes: one that can't take its leave waits for Redis a while.
+  onTestFinished(async () => {
+    await proxy.stop();
+    await server.stop();
+  });
 });
 
 // mcp-use v1: a Redis error reads as "no session", 404: one blip ends every session.
 it('without Redis the answer is 503 with Retry-After, soon; with Redis again the session goes on', async () => {
-  const { a, b } = await threeNodes({ commandTimeoutMs: 700, keepAliveMs: 100 }, redisUrl);
+  const [a, b] = await cluster.mount({
+    redis: redisUrl,
+    mayComplain: true,
+    commandTimeoutMs: 700,
+    keepAliveMs: 100,
+  });
   const client = await clientOf(a);
   const stream = await client.listen(b.url);
   proxy.refuse();
@@ -53,7 +60,7 @@ it('without Redis the answer is 503 with Retry-After, soon; with Redis again the
   await expect
     .poll(
       () =>
-        a.call('notify', { sessionId: client.sessionId, data: 'back' }).then(
+        a.call('notify', { sessionId: client.sessionId ?? '', data: 'back' }).then(
           () => true,
           () => false,
         ),
@@ -69,18 +76,18 @@ it('without Redis the answer is 503 with Retry-After, soon; with Redis again the
 
 // ioredis sends a command again whose reply was lost: two entries.
 it('a reply that is lost does not make anything happen twice', async () => {
-  const { a, b } = await threeNodes({}, redisUrl);
+  const [a, b] = await cluster.mount({ redis: redisUrl, mayComplain: true });
   const client = await clientOf(a);
   const stream = await client.listen(b.url);
   for (let turn = 1; turn <= 5; turn += 1) {
     const lost = proxy.cutBeforeReply((data) => data.includes(`turn-${turn}`));
-    await a.call('notify', { sessionId: client.sessionId, data: `turn-${turn}` });
+    await a.call('notify', { sessionId: client.sessionId ?? '', data: `turn-${turn}` });
     await lost;
     const called = proxy.cutBeforeReply((data) => data.includes(`echo-${turn}`));
-    expect(await answerOf(client, a, 'echo', { value: `echo-${turn}` })).toBe(`echo-${turn}`);
+    expect(await callTool(client, a, 'echo', { text: `echo-${turn}` })).toBe(`echo-${turn}`);
     await called;
   }
-  await a.call('notify', { sessionId: client.sessionId, data: 'last' });
+  await a.call('notify', { sessionId: client.sessionId ?? '', data: 'last' });
   await stream.next(({ message }) => message?.params?.data === 'last');
   expect(stream.messages.map(({ params }) => params?.data)).toEqual([
     ...[1, 2, 3, 4, 5].map((turn) => `turn-${turn}`),
@@ -90,9 +97,9 @@ it('a reply that is lost does not make anything happen twice', async () => {
 
 // Redis pub/sub is at most once: what is published while a subscriber reconnects is lost.
 it('what is said while the subscriber is away is read from the log', async () => {
-  const { a, b } = await threeNodes({}, redisUrl);
+  const [a, b] = await cluster.mount({ redis: redisUrl, mayComplain: true });
   const client = await clientOf(a);
-  const { sessionId } = client;
+  const { sessionId = '' } = client;
   const stream = await client.listen(b.url);
   for (let n = 1; n <= 60; n += 1) {
     if (n % 12 === 0) proxy.cut();
@@ -106,28 +113,28 @@ it('what is said while the subscriber is away is read from the log', async () =>
 
 // Scripts that Redis has forgotten are sent again.
 it('goes on after SCRIPT FLUSH and CLIENT KILL', async () => {
-  const { a, b } = await threeNodes({}, redisUrl);
+  const [a, b] = await cluster.mount({ redis: redisUrl, mayComplain: true });
   const client = await clientOf(a);
   const admin = new Redis(server.url);
   await admin.script('FLUSH');
-  expect(await answerOf(client, b, 'echo', { value: 'flushed' })).toBe('flushed');
+  expect(await callTool(client, b, 'echo', { text: 'flushed' })).toBe('flushed');
   await admin.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
   await admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
-  expect(await answerOf(client, b, 'echo', { value: 'killed' })).toBe('killed');
+  expect(await callTool(client, b, 'echo', { text: 'killed' })).toBe('killed');
   admin.disconnect();
 });
 
 it('a call that is under way when Redis goes away ends with its result when Redis is back', async () => {
-  const { a } = await threeNodes({ commandTimeoutMs: 500 }, redisUrl);
+  const [a] = await cluster.mount({ redis: redisUrl, mayComplain: true, commandTimeoutMs: 500 });
   const client = await clientOf(a);
-  const { id, sse } = await callOn(client, a, 'count', { steps: 10, ms: 50 });
+  const { id, stream: sse } = await startTool(client, a, 'count', { steps: 10, ms: 50 });
   await sse.next();
   proxy.refuse();
   proxy.cut();
   await new Promise((resolve) => setTimeout(resolve, 1500));
   proxy.accept();
   const { message } = await sse.next(answers(id), 10_000);
-  expect(textOf(message)).toBe('counted to 10');
+  expect(resultText(message)).toBe('counted to 10');
   expect(sse.messages.flatMap(({ params }) => params?.data ?? [])).toEqual([
     1, 2, 3, 4, 5, 6, 7, 8, 9, 10,
   ]);

@@ -1,23 +1,25 @@
 /** Resuming, as other systems get it wrong. The comment of each test says where that was seen. */
 import { expect, it } from 'vitest';
 import { answers, hasMethod, RawClient } from '../support/mcp-http.js';
-import { connectRedis } from '../support/redis-fixture.js';
-import { callOn, clientOf, textOf, threeNodes } from './lessons/cluster.js';
+import { connectRedis, uniquePrefix } from '../support/redis-fixture.js';
+import { clientOf, resultText, startTool, useCluster } from './support/cluster.js';
+
+const cluster = useCluster();
 
 // The SDK with one shared event store (frontmcp GHSA-84j6-jc92-77jm, fastmcp PR #4402): every GET stream has the same
 // name, so session B resumes with its own cursor and receives A's messages.
 it('a stream that is resumed shows its own session only, and the cursor of another one is refused', async () => {
-  const { a, b, c } = await threeNodes();
+  const [a, b, c] = await cluster.mount();
   const [ada, eve] = [await clientOf(a), await clientOf(a)];
   const [adas, eves] = [await ada.listen(b.url), await eve.listen(b.url)];
-  await c.call('notify', { sessionId: ada.sessionId, data: 'for ada' });
-  await c.call('notify', { sessionId: eve.sessionId, data: 'for eve' });
+  await c.call('notify', { sessionId: ada.sessionId ?? '', data: 'for ada' });
+  await c.call('notify', { sessionId: eve.sessionId ?? '', data: 'for eve' });
   await Promise.all([adas.next(), eves.next()]);
   eves.close();
   const foreign = await eve.get(c.url, { lastEventId: adas.lastEventId ?? '' });
   expect(foreign.status).toBe(400);
-  await c.call('notify', { sessionId: ada.sessionId, data: 'more for ada' });
-  await c.call('notify', { sessionId: eve.sessionId, data: 'more for eve' });
+  await c.call('notify', { sessionId: ada.sessionId ?? '', data: 'more for ada' });
+  await c.call('notify', { sessionId: eve.sessionId ?? '', data: 'more for eve' });
   const resumed = await eve.listen(a.url, { lastEventId: eves.lastEventId ?? '' });
   await resumed.next();
   expect(resumed.messages.map(({ params }) => params?.data)).toEqual(['more for eve']);
@@ -25,20 +27,20 @@ it('a stream that is resumed shows its own session only, and the cursor of anoth
 
 // mcp-db: ids of two streams collide in one index, and the wrong stream is replayed.
 it('resuming shows that stream, and no other of the same session', async () => {
-  const { a, b, c } = await threeNodes();
+  const [a, b, c] = await cluster.mount();
   const client = await clientOf(a);
   const listener = await client.listen(c.url);
   const [one, two] = await Promise.all([
-    callOn(client, a, 'count', { steps: 8, ms: 30 }),
-    callOn(client, b, 'count', { steps: 6, ms: 30 }),
+    startTool(client, a, 'count', { steps: 8, ms: 30 }),
+    startTool(client, b, 'count', { steps: 6, ms: 30 }),
   ]);
-  await c.call('notify', { sessionId: client.sessionId, data: 'standalone' });
-  await Promise.all([one.sse.next(), two.sse.next(), listener.next()]);
-  one.sse.close();
-  const resumed = await client.listen(b.url, { lastEventId: one.sse.lastEventId ?? '' });
-  expect(textOf((await resumed.next(answers(one.id))).message)).toBe('counted to 8');
+  await c.call('notify', { sessionId: client.sessionId ?? '', data: 'standalone' });
+  await Promise.all([one.stream.next(), two.stream.next(), listener.next()]);
+  one.stream.close();
+  const resumed = await client.listen(b.url, { lastEventId: one.stream.lastEventId ?? '' });
+  expect(resultText((await resumed.next(answers(one.id))).message)).toBe('counted to 8');
   await resumed.untilEnded();
-  const shown = [...one.sse.messages, ...resumed.messages].flatMap(
+  const shown = [...one.stream.messages, ...resumed.messages].flatMap(
     ({ params }) => params?.data ?? [],
   );
   expect(shown).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
@@ -47,9 +49,9 @@ it('resuming shows that stream, and no other of the same session', async () => {
 // platformatic/mcp: an id is read, incremented and written: two sends give one entry.
 // C# SDK: the sequence restarts at 0 on a new node.
 it('two nodes that speak at once make two entries, in one sequence', async () => {
-  const { a, b, c } = await threeNodes();
+  const [a, b, c] = await cluster.mount();
   const client = await clientOf(a);
-  const { sessionId } = client;
+  const { sessionId = '' } = client;
   const stream = await client.listen(c.url);
   const said = Array.from({ length: 40 }, (_, n) =>
     (n % 2 === 0 ? a : b).call('notify', { sessionId, data: n }),
@@ -62,9 +64,9 @@ it('two nodes that speak at once make two entries, in one sequence', async () =>
 
 // The SDK v1: on a node that does not run the request a resumed stream stays open and silent.
 it('a stream is resumed live on another node while the handler still runs elsewhere', async () => {
-  const { a, b, c } = await threeNodes();
+  const [a, b, c] = await cluster.mount();
   const client = await clientOf(a);
-  const { id, sse } = await callOn(client, a, 'count', { steps: 20, ms: 25 });
+  const { id, stream: sse } = await startTool(client, a, 'count', { steps: 20, ms: 25 });
   await sse.first(3);
   sse.close();
   const second = await client.listen(b.url, { lastEventId: sse.lastEventId ?? '' });
@@ -82,9 +84,9 @@ it('a stream is resumed live on another node while the handler still runs elsewh
 });
 
 it('a stream that ended meanwhile is replayed to its end and closed; behind its end there is nothing to come back for', async () => {
-  const { a, b, c } = await threeNodes();
+  const [a, b, c] = await cluster.mount();
   const client = await clientOf(a);
-  const { id, sse } = await callOn(client, a, 'count', { steps: 3, ms: 10 });
+  const { id, stream: sse } = await startTool(client, a, 'count', { steps: 3, ms: 10 });
   await sse.untilEnded();
   const { id: cursor } = sse.primings[0] ?? {};
   const replay = await client.listen(b.url, { lastEventId: cursor ?? '' });
@@ -96,9 +98,9 @@ it('a stream that ended meanwhile is replayed to its end and closed; behind its 
 
 // ContextForge, Go: a cursor whose events are gone replays nothing and goes on, which is a silent gap.
 it('a cursor older than what is kept is 400, one with nothing new is not', async () => {
-  const { a, b, c } = await threeNodes({ retention: { maxEvents: 20 } });
+  const [a, b, c] = await cluster.mount({ retention: { maxEvents: 20 } });
   const client = await clientOf(a);
-  const { sessionId } = client;
+  const { sessionId = '' } = client;
   const stream = await client.listen(a.url);
   await a.call('notify', { sessionId, data: 0 });
   await stream.next();
@@ -115,9 +117,9 @@ it('a cursor older than what is kept is 400, one with nothing new is not', async
 
 // kotlin-sdk #715, LibreChat PR #14816, auto-mobile #1942: after a drop the new GET gets 409 until the dead one times out.
 it('a newer GET takes the stream over from an older one on another node, and each message is shown once', async () => {
-  const { a, b, c } = await threeNodes();
+  const [a, b, c] = await cluster.mount();
   const client = await clientOf(a);
-  const { sessionId } = client;
+  const { sessionId = '' } = client;
   const old = await client.listen(a.url);
   await c.call('notify', { sessionId, data: 'one' });
   await old.next();
@@ -129,7 +131,7 @@ it('a newer GET takes the stream over from an older one on another node, and eac
 });
 
 it("with standaloneStream: 'reject' it gets 409 while the older one lives, and the stream when that is gone", async () => {
-  const { a, b } = await threeNodes({ standaloneStream: 'reject' });
+  const [a, b] = await cluster.mount({ standaloneStream: 'reject' });
   const client = await clientOf(a);
   const old = await client.listen(a.url);
   const refused = await client.get(b.url);
@@ -149,14 +151,14 @@ it("with standaloneStream: 'reject' it gets 409 while the older one lives, and t
 
 // agentdeals PR #1100, langfuse PR #15100: proxies cut idle streams and hold headers back until the first byte.
 it('a stream begins with a byte at once, is kept alive, and is ended at its age, to be resumed', async () => {
-  const { a, b } = await threeNodes({ keepAliveMs: 100, maxStreamAgeMs: 700 });
+  const [a, b] = await cluster.mount({ keepAliveMs: 100, maxStreamAgeMs: 700 });
   const client = await clientOf(a);
   const stream = await client.listen(b.url);
   await stream.comment(1, 500);
   await stream.comment(3);
   expect(await stream.untilEnded(3000)).toBe('end');
   expect(stream.retries.length).toBeGreaterThan(0);
-  const { id, sse } = await callOn(client, a, 'count', { steps: 12, ms: 100 });
+  const { id, stream: sse } = await startTool(client, a, 'count', { steps: 12, ms: 100 });
   await sse.untilEnded(3000);
   const resumed = await client.listen(b.url, { lastEventId: sse.lastEventId ?? '' });
   await resumed.next(hasMethod('notifications/message'));
@@ -166,14 +168,14 @@ it('a stream begins with a byte at once, is kept alive, and is ended at its age,
 
 // A field note on one client that mishandled events without data.
 it('priming events can be left out, and are for clients that know them', async () => {
-  const { a } = await threeNodes({ primingEvents: false });
+  const [a] = await cluster.mount({ primingEvents: false });
   const client = await clientOf(a);
-  const { sse } = await callOn(client, a, 'echo', { value: 'x' });
+  const { stream: sse } = await startTool(client, a, 'echo', { text: 'x' });
   await sse.untilEnded();
   expect(sse.primings).toEqual([]);
   const older = new RawClient({ protocolVersion: '2025-06-18' });
   await older.initialize(a.url);
-  const { sse: olders } = await callOn(older, a, 'echo', { value: 'x' });
+  const { stream: olders } = await startTool(older, a, 'echo', { text: 'x' });
   await olders.untilEnded();
   expect(olders.primings).toEqual([]);
   expect(olders.events[0]?.id).toBeDefined();
@@ -182,15 +184,16 @@ it('priming events can be left out, and are for clients that know them', async (
 
 // Redis lost its end in a failover: the client's cursor is ahead of the log.
 it('a cursor ahead of the log goes on with what comes next', async () => {
-  const { a, b, prefix } = await threeNodes();
+  const prefix = uniquePrefix();
+  const [a, b] = await cluster.mount({ prefix });
   const client = await clientOf(a);
-  const { sessionId } = client;
+  const { sessionId = '' } = client;
   const stream = await client.listen(a.url);
   for (const data of [1, 2, 3]) await a.call('notify', { sessionId, data });
   await stream.first(3);
   stream.close();
   const redis = connectRedis();
-  const key = `${prefix}:{${String(sessionId)}}`;
+  const key = `${prefix}:{${sessionId}}`;
   const entries = await redis.xrevrange(`${key}:events`, '+', '-', 'COUNT', 2);
   await redis.xdel(`${key}:events`, ...entries.map(([logId]) => logId));
   const kept = (await redis.xrange(`${key}:events`, '-', '+')).find(([, fields]) =>

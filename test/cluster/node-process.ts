@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import express, { type RequestHandler } from 'express';
+import { Cluster } from 'ioredis';
 import { z } from 'zod';
 import { serveParent } from '../../demo/rig/child.js';
 import { anynode, type Anynode, type AnynodeOptions, type ServerContext } from '../../src/index.js';
@@ -19,6 +20,8 @@ export interface MountOptions extends Omit<
   'server' | 'redis' | 'backplane' | 'sessionIdGenerator' | 'principal' | 'logger'
 > {
   redis: string;
+  /** The URL is that of one node of a Redis Cluster. */
+  redisCluster?: boolean;
   prefix: string;
   /** What the factory builds; 'McpServer v1'. */
   server?: Kind;
@@ -53,7 +56,8 @@ interface Mount {
 const mounts = new Map<string, Mount>();
 
 async function mount({ name, options }: { name: string; options: MountOptions }): Promise<string> {
-  const { server: kind = 'McpServer v1', parsed, welcomes, buildMs, ...rest } = options;
+  const { server: kind = 'McpServer v1', parsed, welcomes, buildMs, ...more } = options;
+  const { redis: url, redisCluster, ...rest } = more;
   const happenings = new Happenings();
   const built: Built[] = [];
   const servers = new Map<string, TestServer>();
@@ -81,7 +85,9 @@ async function mount({ name, options }: { name: string; options: MountOptions })
   };
   const complain = (text: string): void => void complaints.push(text);
   const logger = { warn: complain, error: complain };
-  const mcp = anynode({ ...rest, server: factory, logger });
+  // Its settings are taken over; the client itself is not used.
+  const source = redisCluster ? new Cluster([url], { lazyConnect: true }) : undefined;
+  const mcp = anynode({ ...rest, redis: source ?? url, server: factory, logger });
   const handlers = parsed ? [express.json(), mcp] : [mcp];
   mounts.set(name, { mcp, handlers, happenings, built, servers, complaints });
   await mcp.ready();

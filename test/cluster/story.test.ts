@@ -5,7 +5,7 @@ import { runStory } from '../../demo/story.js';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
 
 /** `STORY_RUNS=100` plays it as often as a release wants to see it. */
-const RUNS = Number(process.env.STORY_RUNS ?? 5);
+const RUNS = Number(process.env.STORY_RUNS ?? 10);
 
 const open: { stop: () => Promise<unknown> }[] = [];
 const urls = { balancer: '', nodes: [] as string[] };

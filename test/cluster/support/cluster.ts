@@ -4,6 +4,7 @@ import { startNode, type NodeProcess } from '../../../demo/rig/processes.js';
 import {
   RawClient,
   request,
+  type Headers,
   type JsonRpc,
   type RawClientOptions,
   type SseReader,
@@ -112,6 +113,14 @@ export function newClient(options?: RawClientOptions): RawClient {
   return client;
 }
 
+/** A client that can be asked everything, with a session that `node` has made. */
+export async function clientOf(node: TestNode, headers: Headers = {}): Promise<RawClient> {
+  const client = newClient({ headers });
+  const capabilities = { elicitation: {}, sampling: {}, roots: { listChanged: true } };
+  await client.initialize(node.url, { capabilities });
+  return client;
+}
+
 interface ToolResult {
   content: { text: string }[];
   isError?: boolean;
@@ -164,8 +173,10 @@ export async function holdTool(
 }
 
 /** The text that a tool answered with. Throws if it failed. */
-export function resultText({ result, error }: JsonRpc): string {
+export function resultText(message: JsonRpc | undefined): string {
+  const { result, error } = message ?? {};
   if (error !== undefined) throw new Error(`The call failed: ${error.message}`);
+  if (result === undefined) throw new Error('This is no result');
   const { content, isError } = result as unknown as ToolResult;
   const text = content[0]?.text ?? '';
   if (isError) throw new Error(`The tool failed: ${text}`);

@@ -77,14 +77,14 @@ export const tools: Record<string, (args: Args, call: Call) => Promise<unknown>>
 
   subscriptions: (_args, { subscriptions }) => Promise.resolve([...subscriptions].sort()),
 
-  /** Takes `ms`, with so many notifications on the way. */
-  async slow({ ms = 0, notifications = 0 }, { notify, signal }) {
-    const steps = Number(notifications) + 1;
-    for (let step = 1; step <= steps; step++) {
-      await delay(Number(ms) / steps, undefined, { signal });
-      if (step < steps) await notify(logNotification(step));
+  /** Counts aloud, a number every `ms`. */
+  async count({ steps, ms }, { notify, signal, happenings }) {
+    signal.addEventListener('abort', () => happenings.happened('aborted'));
+    for (let step = 1; step <= Number(steps); step++) {
+      await delay(Number(ms), undefined, { signal });
+      await notify(logNotification(step));
     }
-    return 'slow: done';
+    return `counted to ${String(steps)}`;
   },
 
   /** Stays until the test calls `release`; meanwhile `say` makes it talk. */
@@ -136,7 +136,7 @@ export const tools: Record<string, (args: Args, call: Call) => Promise<unknown>>
   },
 
   /** A log message outside of the call, as far as the session's level lets it through. */
-  async log({ level, data }, { server, sessionId }) {
+  async log({ level, data = level }, { server, sessionId }) {
     await server.sendLoggingMessage({ level: level as LogParams['level'], data }, sessionId);
     return 'logged';
   },
