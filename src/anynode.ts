@@ -8,6 +8,7 @@ import { Takeovers } from './cluster/takeovers.js';
 import { endpointOf, middleware } from './http/endpoint.js';
 import type { AnynodeOptions } from './options.js';
 import { resolveOptions } from './options.js';
+import type { Clock } from './protocol/clock.js';
 import { systemClock } from './protocol/clock.js';
 import { Asks } from './session/asks.js';
 import { Running } from './session/calls.js';
@@ -67,9 +68,15 @@ const NODE_ID_LENGTH = 10;
  * `TypeError` for options that make no sense.
  */
 export function anynode(given: AnynodeOptions): Anynode {
+  return createNode(given, { clock: systemClock, nodeId: randomNodeId() });
+}
+
+/** The same, with what it would reach for passed in: a simulation repeats exactly. */
+export function createNode(
+  given: AnynodeOptions,
+  { clock, nodeId }: { clock: Clock; nodeId: string },
+): Anynode {
   const options = resolveOptions(given);
-  const nodeId = randomNodeId();
-  const clock = systemClock;
   const followers = new Followers();
   const { leaseMs, commandTimeoutMs, sessionTtlMs, pendingTtlMs, retention, logger } = options;
   const membership = options.backplane.join({

@@ -69,8 +69,9 @@ export class Pool {
   }
 
   private scheduleSweep(): void {
-    const every = jittered(Math.max(this.node.replicaIdleMs / 4, 250));
-    this.cancelSweep = this.node.clock.after(every, () => {
+    const { clock, replicaIdleMs } = this.node;
+    const every = jittered(Math.max(replicaIdleMs / 4, 250), clock);
+    this.cancelSweep = clock.after(every, () => {
       this.sweep()
         .catch((error: unknown) => {
           this.node.logger.warn(`mcp-anynode: idle replicas stay for now: ${String(error)}`);

@@ -137,8 +137,9 @@ export class Follower {
       } catch {
         // The backplane is away. The connection stays, and goes on when it is back.
         failures += 1;
-        const pause = jittered(Math.min(100 * 2 ** failures, 2000));
-        await new Promise<void>((resolve) => this.options.clock.after(pause, resolve));
+        const { clock } = this.options;
+        const pause = jittered(Math.min(100 * 2 ** failures, 2000), clock);
+        await new Promise<void>((resolve) => clock.after(pause, resolve));
         if (this.ended) return;
         continue;
       }

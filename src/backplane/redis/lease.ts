@@ -83,7 +83,8 @@ export class Lease {
     // Closed, or started again by `resubscribed`, while we waited for Redis: that run goes on, this one ends.
     if (this.closed || probe !== this.count) return;
     this.wake();
-    this.cancel = this.options.clock.after(jittered(this.options.leaseMs / 3), () => {
+    const { clock, leaseMs } = this.options;
+    this.cancel = clock.after(jittered(leaseMs / 3, clock), () => {
       void this.renew();
     });
   }
