@@ -29,7 +29,11 @@ export interface AnynodeOptions {
    * to a call go to the client's GET stream. Default `sse`.
    */
   responseMode?: 'sse' | 'json' | undefined;
-  /** Which node runs a request: the one that received it (`any`). `owner` is not available yet and throws. Default `any`. */
+  /**
+   * Which node runs a request: the one that received it (`any`), or the session's owner (`owner`), for servers that keep
+   * a session's state in memory. With `owner` a session has one server object at a time; when its owner is dead or
+   * drained, the next request makes another node the owner, whose server object starts anew (`rehydrated`). Default `any`.
+   */
   affinity?: 'any' | 'owner' | undefined;
   /** What a second GET without a cursor does: ends the first one (`takeover`), or gets 409 (`reject`). Default `takeover`. */
   standaloneStream?: 'takeover' | 'reject' | undefined;
@@ -56,7 +60,10 @@ export interface AnynodeOptions {
   sessionTtlMs?: number | undefined;
   /** How much of a session is kept for clients that resume: so many events, for so long. Default 10,000 and 1 hour. */
   retention?: { maxEvents?: number; maxAgeMs?: number } | undefined;
-  /** How long a server object may be idle before it is discarded; its session is not. Default 5 minutes. */
+  /**
+   * How long a server object may be idle before it is discarded; its session is not. Default 5 minutes; with
+   * `affinity: 'owner'`, where its state is lost with it, as long as its session lives.
+   */
   replicaIdleMs?: number | undefined;
   /** How many server objects this node keeps; the one idle for longest gives way, one that is busy does not. Default 10,000. */
   maxReplicas?: number | undefined;
@@ -86,6 +93,7 @@ export interface Options {
   backplane: Backplane;
   responseMode: 'sse' | 'json';
   standaloneStream: 'takeover' | 'reject';
+  affinity: 'any' | 'owner';
   recovery: 'error' | 'rerun-idempotent';
   sessionIdGenerator: () => string;
   principal: (req: Request) => string | undefined;
@@ -133,7 +141,7 @@ export function resolveOptions(given: AnynodeOptions): Options {
       'mcp-anynode: `backplane` has to be what `memoryBackplane()` or `redisBackplane()` returns',
     );
   }
-  oneOf(given, 'affinity', ['any']);
+  oneOf(given, 'affinity', ['any', 'owner']);
   oneOf(given, 'recovery', ['error', 'rerun-idempotent']);
   oneOf(given, 'responseMode', ['sse', 'json']);
   oneOf(given, 'standaloneStream', ['takeover', 'reject']);
@@ -144,6 +152,7 @@ export function resolveOptions(given: AnynodeOptions): Options {
     backplane: backplaneOf(given),
     responseMode: given.responseMode ?? 'sse',
     standaloneStream: given.standaloneStream ?? 'takeover',
+    affinity: given.affinity ?? 'any',
     recovery: given.recovery ?? 'error',
     sessionIdGenerator: callable(given, 'sessionIdGenerator') ?? (() => randomUUID()),
     principal: callable(given, 'principal') ?? defaultPrincipal,
@@ -156,7 +165,11 @@ export function resolveOptions(given: AnynodeOptions): Options {
       maxEvents: positive(retention, 'maxEvents', 10_000),
       maxAgeMs: positive(retention, 'maxAgeMs', HOUR),
     },
-    replicaIdleMs: positive(given, 'replicaIdleMs', 5 * MINUTE),
+    replicaIdleMs: positive(
+      given,
+      'replicaIdleMs',
+      given.affinity === 'owner' ? sessionTtlMs : 5 * MINUTE,
+    ),
     maxReplicas: positive(given, 'maxReplicas', 10_000),
     leaseMs: positive(given, 'leaseMs', 10 * SECOND),
     commandTimeoutMs: positive(given, 'commandTimeoutMs', 2 * SECOND),

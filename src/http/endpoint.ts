@@ -1,4 +1,5 @@
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
+import type { Handovers } from '../cluster/handovers.js';
 import type { Orphans } from '../cluster/orphans.js';
 import type { Takeovers } from '../cluster/takeovers.js';
 import { AnynodeError } from '../errors.js';
@@ -21,10 +22,9 @@ export interface Endpoint {
   sessions: Sessions;
   takeovers: Takeovers;
   orphans: Orphans;
+  handovers: Handovers;
   options: Options;
   principalOf(req: Request): string;
-  /** Ends the connection that holds a stream, wherever it is, if its client can come back. Never fails. */
-  hangUp(sessionId: string, stream: string): void;
   /** Requests that are neither answered nor running yet. */
   arriving: Running;
   /** After `close()` has resolved. */

@@ -59,7 +59,12 @@ function show(
   req: Request,
   res: Response,
   stream: { sessionId: string; name: string; token: string; position: Position },
-  { executor, spoken, lost }: { executor?: string; spoken: string; lost: boolean },
+  {
+    executor,
+    unbegun,
+    spoken,
+    lost,
+  }: { executor?: string; unbegun?: boolean; spoken: string; lost: boolean },
 ): void {
   const { node, options, orphans } = endpoint;
   // Assigned below; the connection may close before that.
@@ -81,9 +86,12 @@ function show(
   connection.open(primed ? stream.position : undefined);
   // Attached first, read now: whatever came between is in the log.
   follower.poke();
-  if (executor === undefined || executor === node.nodeId) return;
-  // Its requests run elsewhere. Should that node die, somebody has to tell the client, and we are the ones it sees.
-  orphans.watch(follower, executor, deliveryContext(endpoint, req, stream));
+  if (executor === undefined || (executor === node.nodeId && unbegun !== true)) return;
+  const context = deliveryContext(endpoint, req, stream);
+  // Its requests run elsewhere. Should that node die, somebody has to tell the client, and we are the ones it sees. Or they
+  // do not run yet, and whoever was to see to it has lost its client.
+  if (unbegun === true) endpoint.handovers.hand(follower, executor, context, undefined);
+  else orphans.watch(follower, executor, context);
 }
 
 /** Not a cursor of this session. Whether there is such a session is said first. */

@@ -12,6 +12,7 @@ import type { Inbound, Opened } from '../session/sessions.js';
 import { Refused } from '../session/sessions.js';
 import { AnynodeError } from '../errors.js';
 import { Cursors } from '../stream/cursor.js';
+import type { Follower } from '../stream/follower.js';
 import { STANDALONE } from '../backplane/backplane.js';
 import { readMessages } from './body.js';
 import { follow } from './connections.js';
@@ -135,8 +136,7 @@ async function answerRequests(
   const requests = messages.filter(isRequest);
   refuseRepeatedIds(requests);
   const stream = { name: node.nextName(), token: node.nextName() };
-  const authInfo = authInfoOf(req);
-  const opened = await sessions.open(inbound, stream, authInfo);
+  const opened = await sessions.open(inbound, stream);
   if (opened === 'gone') throw new RefusalError(REFUSALS.sessionNotFound);
   if (opened === 'duplicate') throw new RefusalError(REFUSALS.duplicateRequest);
 
@@ -146,9 +146,13 @@ async function answerRequests(
     opened.abandon();
     throw new RefusalError(REFUSALS.closed);
   }
-  answerStream(endpoint, res, { ...stream, sessionId, messages, spoken }, opened);
+  const shown = { ...stream, sessionId, messages, spoken };
+  const follower = answerStream(endpoint, res, shown, opened);
   const context = deliveryContext(endpoint, req, { sessionId, name: stream.name });
-  opened.run(() => context);
+  opened.run(context);
+  if (opened.owner === undefined) return;
+  const texts = requests.map((request) => JSON.stringify(request));
+  endpoint.handovers.hand(follower, opened.owner, context, texts);
 }
 
 /** What a handler gets along with a request of this stream. */
@@ -163,8 +167,8 @@ export function deliveryContext(
     authInfo: authInfoOf(req),
     requestInfo: requestInfoOf(req),
     ...(resumable && {
-      closeSSEStream: () => endpoint.hangUp(sessionId, name),
-      closeStandaloneSSEStream: () => endpoint.hangUp(sessionId, STANDALONE),
+      closeSSEStream: () => endpoint.node.hangUp(sessionId, name),
+      closeStandaloneSSEStream: () => endpoint.node.hangUp(sessionId, STANDALONE),
     }),
   };
 }
@@ -186,7 +190,7 @@ function answerStream(
     spoken: string;
   },
   { position }: Opened,
-): void {
+): Follower {
   const { node, options } = endpoint;
   const { sessionId } = stream;
   // The client may have gone while its request was stored: nobody holds the stream then, and it can be resumed.
@@ -200,11 +204,14 @@ function answerStream(
           onClose,
         )
       : sseConnection(endpoint, res, stream, onClose);
-  const follower = follow(node, { ...stream, position }, sink);
+  const follower = follow(node, { ...stream, position }, sink, (ended) =>
+    endpoint.orphans.unwatch(ended),
+  );
   if (sink instanceof SseConnection) {
     sink.open(primes(endpoint, stream.spoken) ? position : undefined);
   }
   if (res.destroyed) onClose();
+  return follower;
 }
 
 function primes({ options }: Endpoint, version: string): boolean {

@@ -305,9 +305,7 @@ export class LiveSession {
     const call = this.calls.take(id);
     // `initialize` must not be cancelled (specification, cancellation); it never is a call here.
     if (call === undefined) return;
-    const response = errorResponse(id, ErrorCode.ConnectionClosed, 'Request cancelled');
-    const shown = this.node.responseMode === 'json' ? response : undefined;
-    void this.finish(call, shown).catch(ignoreClosed);
+    void this.finish(call, answerToCancelled(this.node, id)).catch(ignoreClosed);
   }
 
   private eventsOf(replica: () => BuiltReplica): ReplicaEvents {
@@ -334,11 +332,13 @@ export class LiveSession {
     // A JSON response has nowhere to carry them: the standalone stream does.
     const stream =
       call === undefined || this.node.responseMode === 'json' ? STANDALONE : call.stream;
-    const text = JSON.stringify(message);
-    await this.append(
-      { type: 'append', stream, message: text, ...(isRequest(message) && { asks: true }) },
-      false,
-    );
+    const operation: AppendOperation = {
+      ...{ type: 'append', stream, message: JSON.stringify(message) },
+      ...(isRequest(message) && { asks: true }),
+      // Of a session that another node has taken over meanwhile, this server has nothing to say any more.
+      ...(this.node.owned && stream === STANDALONE && { onlyIf: { owned: true } }),
+    };
+    await this.append(operation, false);
   }
 
   private async answer(response: JsonRpcResponse): Promise<void> {
@@ -359,6 +359,7 @@ export class LiveSession {
     }
     const [result] = committed.results;
     show(this.node.followers, this.id, operation, result);
+    if (result?.status === 'skipped') this.node.onDisowned(this.id);
     return result?.status === 'appended' ? committed.reply.revision : undefined;
   }
 
@@ -436,6 +437,15 @@ export function show(
     const { position, token, ended } = result;
     followers.offer(sessionId, stream, token, { position, message, end: ended }, true);
   }
+}
+
+/** The end of a request that its client has given up. Of a JSON response there has to be one. */
+export function answerToCancelled(
+  { responseMode }: Pick<SessionNode, 'responseMode'>,
+  id: RequestId,
+): JsonRpcResponse | undefined {
+  if (responseMode === 'sse') return undefined;
+  return errorResponse(id, ErrorCode.ConnectionClosed, 'Request cancelled');
 }
 
 /** Progress that the client has had from the node that ran the request first. */

@@ -17,12 +17,18 @@ export interface SessionNode {
   running: Running;
   factory: (context: ServerContext) => ServerLike | Promise<ServerLike>;
   responseMode: 'sse' | 'json';
+  /** `affinity: 'owner'`: a session has one replica, on the node that owns it. */
+  owned: boolean;
   replicaIdleMs: number;
   maxReplicas: number;
   clock: Clock;
   logger: Logger;
   /** Ends the requests of a stream if the node that runs them is dead. `false`: it lives, or nobody knows. */
   endDead(sessionId: string, stream: string, executor: string): Promise<boolean>;
+  /** Another node owns the session, though this one has its replica. */
+  onDisowned(sessionId: string): void;
+  /** Ends the connection that holds a stream, wherever it is, if its client can come back. Never fails. */
+  hangUp(sessionId: string, stream: string): void;
   /** Whether a node holds its lease; the answer may be a little old. */
   isAlive(nodeId: string): Promise<boolean>;
   /** A connection has shown something: its position is to be reported. */

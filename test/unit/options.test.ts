@@ -18,6 +18,7 @@ it('with nothing but a server, everything has its default', () => {
     backplane: expect.objectContaining({ join: expect.any(Function) as unknown }) as unknown,
     responseMode: 'sse',
     standaloneStream: 'takeover',
+    affinity: 'any',
     recovery: 'error',
     sessionIdGenerator: expect.any(Function) as unknown,
     principal: expect.any(Function) as unknown,
@@ -142,7 +143,7 @@ describe('misuse is told at construction, with the way to mend it', () => {
       { backplane: value },
       '`backplane` has to be what `memoryBackplane()` or `redisBackplane()` returns',
     ]),
-    [{ affinity: 'owner' }, '`affinity` is "owner", but can only be \'any\''],
+    [{ affinity: 'one' }, "`affinity` is \"one\", but can only be 'any' or 'owner'"],
     [
       { recovery: 'rerun' },
       "`recovery` is \"rerun\", but can only be 'error' or 'rerun-idempotent'",

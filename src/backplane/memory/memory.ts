@@ -76,6 +76,7 @@ class MemoryMembership implements Membership {
           active: false,
           logLevel: undefined,
           subscriptions: [],
+          owner: session.owned === true ? nodeId : undefined,
         },
         new MemoryLog(retention),
         (node, message) => this.shared.tell(node, message),

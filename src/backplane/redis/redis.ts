@@ -102,6 +102,7 @@ class RedisMembership implements Membership {
       ...['rev', 1, 'init', session.initialize, 'pv', session.protocolVersion],
       ...['pr', session.principal, 'hears', session.hears, 'at', session.createdAt],
       ...['seen', session.createdAt, 'v', 1],
+      ...(session.owned === true ? ['own', nodeId] : []),
     ];
     const ids = (await this.connection.run((client) =>
       client['anynode:create'](

@@ -4,6 +4,7 @@ import { describeEnds } from './ends.js';
 import { describeHolders } from './holders.js';
 import { describeLeases } from './leases.js';
 import { describeNotify } from './notify.js';
+import { describeOwners } from './owners.js';
 import { describeRepeats } from './repeats.js';
 import { describeReplicas } from './replicas.js';
 import type { OpenStore } from './rig.js';
@@ -23,6 +24,7 @@ export function describeBackplane(name: string, openStore: OpenStore): void {
     describeStreams(openStore);
     describeHolders(openStore);
     describeReplicas(openStore);
+    describeOwners(openStore);
     describeState(openStore);
     describeNotify(openStore);
     describeLeases(openStore);

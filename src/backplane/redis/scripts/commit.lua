@@ -3,12 +3,13 @@
 -- KEYS: 1 record, 2 streams, 3 events
 -- ARGV: 1 node, 2 number of the commit, 3 now (ms), 4 session TTL (ms), 5 TTL before `initialized` (ms),
 --       6 most events kept, 7 longest time kept (ms), 8 channel prefix, 9 session id, then the operations:
---   open     <principal> <stream> <token> <revision|-> <#requests> <request>... <#messages> <message>...
+--   open     <principal> <stream> <token> <revision|-> <owned 1|''> <#requests> <request>... <#messages> <message>...
 --   receive  <principal> <revision|-> <route> <argument> <message>
 --   append   <stream> <ends|''> <asks 1|''> <effect|''> <value> <condition|''> <value> <coalesce|''> <has message 1|''> <message>
 --   detach   <stream> <token> <n> <log id> <never used 1|''>
 --   hangup   <stream>
---   claim    <stream> <from> <revision|->
+--   claim    <stream> <from> <revision|-> <owned 1|''>
+--   assign   <stream|''> <dead|''> <revision|->
 --   release  <stream>
 --   abandon  <stream> <#requests> <request>...
 --   forget
@@ -21,10 +22,10 @@ local record, streams, events = KEYS[1], KEYS[2], KEYS[3]
 local node, number, now = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local maxEvents, maxAge, channels, sid = ARGV[6], tonumber(ARGV[7]), ARGV[8], ARGV[9]
 
-local head = redis.call('HMGET', record, 'rev', 'on', 'pr', 'hears', 'called')
+local head = redis.call('HMGET', record, 'rev', 'on', 'pr', 'hears', 'called', 'own')
 if not head[1] then return { 'gone' } end
 local revision, active, principal, hears = tonumber(head[1]), head[2] == '1', head[3], head[4]
-local called = head[5] == '1'
+local called, owner = head[5] == '1', head[6] or ''
 
 local repeated = tonumber(redis.call('HGET', streams, 't:' .. node) or '0') >= number
 
@@ -63,24 +64,41 @@ end
 
 local function dropStream(stream)
   redis.call('HDEL', streams, 'n:' .. stream, 'h:' .. stream, 'w:' .. stream, 'x:' .. stream,
-    'p:' .. stream, 'b:' .. stream)
+    'p:' .. stream, 'b:' .. stream, 'a:' .. stream)
+end
+
+-- The owner of the session: this node, where nobody is, or one that is known to be dead.
+local function ownerUnless(dead)
+  if not repeated and (owner == '' or owner == dead) then
+    -- It may only have been paused: then it is to know.
+    if owner ~= '' then tell(channels, owner, 'disowned ' .. sid) end
+    owner = node
+    redis.call('HSET', record, 'own', node)
+  end
+  return owner
+end
+
+-- The field x:<stream> of a stream that this owner is to execute, and whether that is another node.
+local function executorFor(name)
+  if name == node then return node, '' end
+  return UNBEGUN .. name, name
 end
 
 local run = {}
 
 function run.open()
-  local who, stream, token, known = take(), take(), take(), take()
+  local who, stream, token, known, owned = take(), take(), take(), take(), take()
   local requests, messages = takeList(), takeList()
   if who ~= principal then return { 'denied' } end
   if not repeated then
     for _, id in ipairs(requests) do
       local taken = redis.call('HGET', streams, 'r:' .. id)
-      if taken then return { 'duplicate', taken, redis.call('HGET', streams, 'x:' .. taken) or '' } end
+      if taken then return { 'duplicate', taken, (executorOf(redis.call('HGET', streams, 'x:' .. taken))) } end
     end
     local id
     for _, message in ipairs(messages) do id = log('s', stream, 'm', message) end
     redis.call('HSET', streams, 'n:' .. stream, '0:' .. id, 'h:' .. stream, node .. ':' .. token,
-      'x:' .. stream, node, 'p:' .. stream, #requests)
+      'x:' .. stream, owned == '1' and executorFor(ownerUnless()) or node, 'p:' .. stream, #requests)
     for _, request in ipairs(requests) do redis.call('HSET', streams, 'r:' .. request, stream) end
   elseif not redis.call('HGET', streams, 'x:' .. stream) then
     return { 'duplicate', '', '' } -- the first run refused it, and the only reason that it can have had is this
@@ -90,9 +108,11 @@ function run.open()
     called = true
     redis.call('HSET', record, 'called', '1')
   end
-  check(known)
-  local _, id = position(redis.call('HGET', streams, 'n:' .. stream))
-  return { 'opened', '0', id }
+  local state = redis.call('HMGET', streams, 'n:' .. stream, 'x:' .. stream)
+  local executor, begun = executorOf(state[2])
+  if begun then check(known) end
+  local _, id = position(state[1])
+  return { 'opened', '0', id, begun and '' or executor }
 end
 
 function run.receive()
@@ -101,22 +121,27 @@ function run.receive()
   used = true
   if not repeated then log('m', message) end
   local here = false
-  local chosen, changed = '', ''
+  local chosen, changed, unbegun = '', '', ''
   if route == 'node' then
     here = argument == node
     if not here and not repeated then tell(channels, argument, 'deliver ' .. sid, message) end
   elseif route == 'executor' then
     local stream = redis.call('HGET', streams, 'r:' .. argument)
-    local executor = stream and redis.call('HGET', streams, 'x:' .. stream)
-    here = executor == node
-    if executor and not here and not repeated then tell(channels, executor, 'deliver ' .. sid, message) end
+    local executor, begun = executorOf(stream and redis.call('HGET', streams, 'x:' .. stream))
+    here = executor == node and begun
+    if not begun then
+      unbegun, chosen = stream, executor
+    elseif executor ~= '' and not here and not repeated then
+      tell(channels, executor, 'deliver ' .. sid, message)
+    end
   elseif route == 'replicas' then
     here = hasReplica(reps(), node)
     if not repeated then tellReplicas(channels, reps(), node, 'deliver ' .. sid, message) end
   elseif route == 'initialized' then
     local list = reps()
     local handler = node
-    if not hasReplica(list, node) then handler = string.match(list, '%S+') or node end
+    if argument == '1' then handler = ownerUnless()
+    elseif not hasReplica(list, node) then handler = string.match(list, '%S+') or node end
     here = handler == node
     if not here then chosen = handler end
     if not repeated then
@@ -137,8 +162,11 @@ function run.receive()
   elseif route == 'here' then
     here = true
     check(known)
+  elseif route == 'owner' then
+    here = ownerUnless() == node
+    if here then check(known) else chosen = owner end
   end
-  return { 'received', here and '1' or '', '', chosen, changed }
+  return { 'received', here and '1' or '', '', chosen, changed, unbegun }
 end
 
 local function shape(effect, value)
@@ -153,6 +181,7 @@ end
 local function wanted(stream, condition, value, coalesce)
   if condition == 'hears' and not string.find(hears, value, 1, true) then return false end
   if condition == 'subscribed' and redis.call('HEXISTS', record, 'sub:' .. value) == 0 then return false end
+  if condition == 'owned' and owner ~= node then return false end
   if coalesce == '' or redis.call('HEXISTS', streams, 'h:' .. stream) == 1 then return true end
   local last = redis.call('HGET', streams, 'c:' .. coalesce)
   if not last then return true end
@@ -167,7 +196,10 @@ function run.append()
   if repeated then return { 'repeated' } end
   local state = redis.call('HMGET', streams, 'n:' .. stream, 'h:' .. stream, 'x:' .. stream, 'p:' .. stream)
   local last, holder, executor, pending = state[1], state[2], state[3], state[4]
-  if stream ~= STANDALONE and executor ~= node then return { 'dropped' } end
+  if stream ~= STANDALONE and executor ~= node then
+    local _, begun = executorOf(executor)
+    if begun or condition ~= 'unbegun' then return { 'dropped' } end
+  end
   if ends ~= '' and redis.call('HGET', streams, 'r:' .. ends) ~= stream then return { 'dropped' } end
   if not wanted(stream, condition, conditionValue, coalesce) then return { 'skipped' } end
 
@@ -249,16 +281,45 @@ local function requestsOf(stream)
 end
 
 function run.claim()
-  local stream, from, known = take(), take(), take()
-  local executor = redis.call('HGET', streams, 'x:' .. stream)
+  local stream, from, known, owned = take(), take(), take(), take()
+  local field = redis.call('HGET', streams, 'x:' .. stream)
+  local executor, begun = executorOf(field)
+  local other = ''
   if repeated then
-    if executor ~= node then return { 'dropped' } end
+    if not begun then other = executor end
+    if not field or (begun and executor ~= node) then return { 'dropped' } end
   else
     if executor ~= from then return { 'dropped' } end
-    redis.call('HSET', streams, 'x:' .. stream, node)
+    field = node
+    if owned == '1' then field, other = executorFor(ownerUnless(from)) end
+    redis.call('HSET', streams, 'x:' .. stream, field)
+    if other ~= '' then redis.call('HSET', streams, 'a:' .. stream, '1') end
   end
+  if other == '' then check(known) end
+  return { 'claimed', other, unpack(requestsOf(stream)) }
+end
+
+function run.assign()
+  local stream, dead, known = take(), take(), take()
+  if stream == '' then
+    ownerUnless(dead)
+    if owner == node then check(known) end
+    return { 'assigned', owner, '' }
+  end
+  local field = redis.call('HGET', streams, 'x:' .. stream)
+  if not field then return { 'dropped' } end
+  local executor, begun = executorOf(field)
+  local mine = repeated and field == node
+  if not repeated and not begun then
+    field = executorFor(ownerUnless(dead))
+    redis.call('HSET', streams, 'x:' .. stream, field)
+    executor, begun = executorOf(field)
+    mine = begun
+  end
+  if not mine then return { 'assigned', executor, begun and '1' or '' } end
   check(known)
-  return { 'claimed', unpack(requestsOf(stream)) }
+  local again = redis.call('HGET', streams, 'a:' .. stream)
+  return { 'assigned', executor, '1', again and 'again' or '1', unpack(requestsOf(stream)) }
 end
 
 function run.release()
@@ -276,7 +337,9 @@ end
 function run.abandon()
   local stream = take()
   local requests = takeList()
-  if not repeated and redis.call('HGET', streams, 'x:' .. stream) == node then
+  local executor, begun = executorOf(redis.call('HGET', streams, 'x:' .. stream))
+  -- Begun by nobody, it is still the one's who opened it.
+  if not repeated and (not begun or executor == node) then
     for _, request in ipairs(requests) do redis.call('HDEL', streams, 'r:' .. request) end
     dropStream(stream)
   end
@@ -290,6 +353,10 @@ function run.forget()
       if other ~= node then left[#left + 1] = other end
     end
     redis.call('HSET', streams, 'reps', table.concat(left, ' '))
+    if owner == node then
+      owner = ''
+      redis.call('HDEL', record, 'own')
+    end
   end
   return { 'done' }
 end

@@ -5,11 +5,16 @@
 --   h:<stream>  "<node>:<token>" of the connection that holds it
 --   b:<stream>  the one from which that connection took it
 --   w:<stream>  "<number>:<log id>" up to which an earlier connection has written it (standalone stream only)
---   x:<stream>  the node that runs its requests      p:<stream>  how many of them still run
---   r:<id>      the stream of a running request      c:<key>     number of the last message of a coalescing key
---   t:<node>    the number of the node's last commit reps        the nodes with a live replica, space-separated
+--   x:<stream>  the node that runs its requests, with a + in front while it has not begun
+--   a:<stream>  another node had begun them before
+--   p:<stream>  how many of them still run
+--   r:<id>      the stream of a running request
+--   c:<key>     number of the last message of a coalescing key
+--   t:<node>    the number of the node's last commit
+--   reps        the nodes with a live replica, space-separated
 
 local STANDALONE = 'g'
+local UNBEGUN = '+'
 -- A bigger message is not sent along with its wake-up: the follower reads it from the log.
 local INLINE_BYTES = 65536
 
@@ -23,6 +28,13 @@ local function position(text)
   if not text then return 0, '0-0' end
   local n, id = split(text, ':')
   return tonumber(n), id
+end
+
+-- The field x:<stream> -> the executor, whether it has begun; a missing field is nobody.
+local function executorOf(field)
+  if not field then return '', true end
+  if string.sub(field, 1, 1) ~= UNBEGUN then return field, true end
+  return string.sub(field, 2), false
 end
 
 -- Whether log id a comes before b: milliseconds, then counter.

@@ -20,7 +20,7 @@ for i = 1, #fields, 2 do
   if kind == 'h:' then
     tellOnce((split(fields[i + 1], ':')))
   elseif kind == 'x:' then
-    tellOnce(fields[i + 1])
+    tellOnce((executorOf(fields[i + 1])))
   elseif fields[i] == 'reps' then
     for node in string.gmatch(fields[i + 1], '%S+') do tellOnce(node) end
   end
