@@ -230,7 +230,7 @@ export function sseConnection(
     sessionId,
     stream: name,
     cursors: new Cursors(sessionId),
-    isGet: name === STANDALONE,
+    isGet: res.req.method === 'GET',
     ...{ keepAliveMs, retryMs, maxStreamAgeMs, maxBufferedBytes },
     clock: node.clock,
     onClose,
