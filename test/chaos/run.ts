@@ -1,0 +1,90 @@
+/**
+ * `npm run chaos -- [--minutes 10] [--nodes 3] [--clients 50] [--kill-every 10] [--cut-every 30] [--pause-every 25]
+ * [--restart-every 45] [--lease 3000] [--seed N]`, or `npm run chaos -- --rolling 5 [--nodes 3] [--clients 20]`.
+ *
+ * Seconds, but for the lease. Ends with 1 when anything was lost, shown or run twice.
+ */
+import { parseArgs } from 'node:util';
+import { runChaos } from './chaos.js';
+import { runRolling } from './rolling.js';
+import { table } from './table.js';
+import { violated, type Verdict } from './verdict.js';
+
+const { values } = parseArgs({
+  options: {
+    minutes: { type: 'string', default: '10' },
+    nodes: { type: 'string', default: '3' },
+    clients: { type: 'string' },
+    'kill-every': { type: 'string', default: '10' },
+    'cut-every': { type: 'string', default: '30' },
+    'pause-every': { type: 'string', default: '25' },
+    'restart-every': { type: 'string', default: '45' },
+    lease: { type: 'string' },
+    seed: { type: 'string' },
+    rolling: { type: 'string' },
+    verbose: { type: 'boolean', default: false },
+  },
+});
+const seconds = (text: string): number => Number(text) * 1000;
+const seed = Number(values.seed ?? Date.now() % 1_000_000);
+
+async function chaos(): Promise<Verdict> {
+  const { verdict, faults, log, outputs } = await runChaos({
+    nodes: Number(values.nodes),
+    clients: Number(values.clients ?? 50),
+    leaseMs: Number(values.lease ?? 3000),
+    retryMs: 300,
+    drainMs: 5000,
+    rate: 2,
+    thinkMs: 1200,
+    restless: true,
+    settleMs: 45_000,
+    seed,
+    forMs: seconds(values.minutes) * 60,
+    killEveryMs: seconds(values['kill-every']),
+    cutEveryMs: seconds(values['cut-every']),
+    pauseEveryMs: seconds(values['pause-every']),
+    restartEveryMs: seconds(values['restart-every']),
+  });
+  const brought = [...faults].map(([name, count]) => [name, `${count} times`] as const);
+  console.log(table(verdict, [['', ''], ...brought]));
+  if (violated(verdict) || values.verbose) tell(['what happened', ...log], outputs);
+  return verdict;
+}
+
+async function rolling(rounds: number): Promise<Verdict> {
+  const outcome = await runRolling({
+    nodes: Number(values.nodes),
+    clients: Number(values.clients ?? 20),
+    leaseMs: Number(values.lease ?? 10_000),
+    // As in the library.
+    retryMs: 1000,
+    drainMs: 10_000,
+    rate: 10,
+    thinkMs: 1200,
+    restless: false,
+    settleMs: 30_000,
+    seed,
+    rounds,
+  });
+  const { verdict, failed, restarts, ms, outputs } = outcome;
+  console.log(
+    table(verdict, [
+      ['', ''],
+      ['failed calls', failed],
+      ['nodes replaced', `${restarts} in ${Math.round(ms / 1000)} s`],
+      ['longest gap in a stream of 10 per second, ms', verdict.gaps.max],
+    ]),
+  );
+  if (violated(verdict) || failed > 0) tell([], outputs);
+  if (failed > 0) process.exitCode = 1;
+  return verdict;
+}
+
+function tell(log: string[], outputs: string[]): void {
+  console.log(['', ...log, '', 'what the nodes wrote', ...outputs].join('\n'));
+}
+
+const verdict =
+  values.rolling === undefined ? await chaos() : await rolling(Number(values.rolling));
+if (violated(verdict)) process.exitCode = 1;
