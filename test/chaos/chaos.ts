@@ -19,6 +19,7 @@ export interface Outcome {
   verdict: Verdict;
   /** How often each fault was brought. */
   faults: Map<FaultName, number>;
+  lostReplies: number;
   /** What happened when. */
   log: string[];
   /** What the nodes wrote. */
@@ -60,7 +61,8 @@ export async function runChaos(options: ChaosOptions): Promise<Outcome> {
     for (const timer of timers.splice(0)) clearInterval(timer);
     await faults.over();
     const verdict = await scene.end();
-    return { verdict, faults: faults.counts, log: faults.log, outputs: fleet.outputs };
+    const { counts, lostReplies, log } = faults;
+    return { verdict, faults: counts, lostReplies, log, outputs: fleet.outputs };
   } finally {
     for (const timer of timers) clearInterval(timer);
     await scene.stop();

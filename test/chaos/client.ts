@@ -21,6 +21,10 @@ export interface ClientOptions {
   thinkMs: number;
   /** Cuts connections of its own and takes calls back, as a client on the move does. */
   restless: boolean;
+  /** Which it calls; one that is in the list twice is called twice as often. */
+  tools: readonly string[];
+  /** The longest pause between two signs of progress of the tool `slow`, which gives 2 to 15. */
+  slowMs: number;
 }
 
 /**
@@ -51,11 +55,11 @@ export class ChaosClient {
     return this.raw.sessionId ?? '';
   }
 
-  /** Opens the session and its own stream. Resolves when there is a cursor, from where on nothing may be missing. */
-  async start(): Promise<void> {
+  /** Opens the session and its own stream. With `primed`, resolves when there is a cursor: from there on nothing may be missing. */
+  async start({ primed }: { primed: boolean }): Promise<void> {
     await this.raw.initialize(this.options.url, { capabilities: { elicitation: {} } });
     void this.listen();
-    await this.primed;
+    if (primed) await this.primed;
   }
 
   /** Calls tools, one after the other, until `finish()`. Resolves when the last one has ended. */
@@ -121,16 +125,17 @@ export class ChaosClient {
   }
 
   private async callOnce(): Promise<void> {
-    const tool = this.random.pick(['echo', 'echo', 'slow', 'slow', 'ask', 'announce']);
+    const { tools, slowMs, restless } = this.options;
+    const tool = this.random.pick(tools);
     const call = this.ledger.begin(tool);
     const args = {
       key: call.key,
-      ...(tool === 'slow' && { steps: this.random.int(2, 15), ms: this.random.int(20, 200) }),
+      ...(tool === 'slow' && { steps: this.random.int(2, 15), ms: this.random.int(20, slowMs) }),
       ...(tool === 'announce' && { count: this.random.int(1, 5) }),
     };
     const id = this.raw.nextId();
     const params = { name: tool, arguments: args, _meta: { progressToken: call.key } };
-    const fidgets = tool === 'slow' && this.options.restless ? this.random.int(0, 9) : 9;
+    const fidgets = tool === 'slow' && restless ? this.random.int(0, 9) : 9;
     if (fidgets === 0) this.cancelSoon(call, id);
     const answer = await this.post(request(id, 'tools/call', params));
     if (answer === undefined || answer.headers[BALANCER_HEADER] !== undefined) {

@@ -36,6 +36,8 @@ const LOST_REPLIES = 5;
 export class Faults {
   readonly counts = new Map<FaultName, number>();
   readonly log: string[] = [];
+  /** Commits that were carried out, and whose reply was lost. */
+  lostReplies = 0;
   private readonly since = Date.now();
   private readonly underWay = new Set<Promise<void>>();
 
@@ -133,9 +135,11 @@ export class Faults {
   /** Of commits that append something, so that a repeat would show. One after the other: each makes a new connection. */
   private async loseReplies({ proxy }: Place): Promise<void> {
     for (let lost = 0; lost < LOST_REPLIES; lost += 1) {
-      const sprung = proxy.cutBeforeReply((data) => data.includes('\r\nappend\r\n'));
+      const sprung = proxy
+        .cutBeforeReply((data) => data.includes('\r\nappend\r\n'))
+        .then(() => void (this.lostReplies += 1));
       // A node that has gone meanwhile sends nothing.
-      await Promise.race([sprung, pause(3000)]);
+      await Promise.race([sprung, pause(3000, undefined, { ref: false })]);
     }
   }
 

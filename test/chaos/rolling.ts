@@ -5,6 +5,8 @@ import type { Verdict } from './verdict.js';
 export interface RollingOptions extends SceneOptions {
   /** How often each node is replaced. */
   rounds: number;
+  /** From one node's being ready again to the end of the next. */
+  betweenMs: number;
 }
 
 export interface RollingOutcome {
@@ -29,8 +31,7 @@ export async function runRolling(options: RollingOptions): Promise<RollingOutcom
       for (const place of fleet.places) {
         await fleet.restart(place);
         restarts += 1;
-        // The next one goes when this one has its share of the load again.
-        await pause(1000);
+        await pause(options.betweenMs);
       }
     }
     const ms = Date.now() - begun;

@@ -29,7 +29,7 @@ const seconds = (text: string): number => Number(text) * 1000;
 const seed = Number(values.seed ?? Date.now() % 1_000_000);
 
 async function chaos(): Promise<Verdict> {
-  const { verdict, faults, log, outputs } = await runChaos({
+  const { verdict, faults, lostReplies, log, outputs } = await runChaos({
     nodes: Number(values.nodes),
     clients: Number(values.clients ?? 50),
     leaseMs: Number(values.lease ?? 3000),
@@ -47,7 +47,7 @@ async function chaos(): Promise<Verdict> {
     restartEveryMs: seconds(values['restart-every']),
   });
   const brought = [...faults].map(([name, count]) => [name, `${count} times`] as const);
-  console.log(table(verdict, [['', ''], ...brought]));
+  console.log(table(verdict, [['', ''], ...brought, ['  in all', lostReplies]]));
   if (violated(verdict) || values.verbose) tell(['what happened', ...log], outputs);
   return verdict;
 }
@@ -63,9 +63,11 @@ async function rolling(rounds: number): Promise<Verdict> {
     rate: 10,
     thinkMs: 1200,
     restless: false,
+    slowMs: 500,
     settleMs: 30_000,
     seed,
     rounds,
+    betweenMs: 1000,
   });
   const { verdict, failed, restarts, ms, outputs } = outcome;
   console.log(

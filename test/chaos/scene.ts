@@ -4,22 +4,26 @@ import { Redis } from 'ioredis';
 import { startRedis, type RedisServer } from '../../demo/rig/redis.js';
 import { seededRandom, type Random } from '../cluster/support/random.js';
 import { Balancer } from './balancer.js';
-import { ChaosClient } from './client.js';
+import { ChaosClient, type ClientOptions } from './client.js';
 import { Fleet, type FleetOptions } from './fleet.js';
 import { Ledger } from './ledger.js';
 import { readRecords } from './records.js';
 import { judge, lostOf, type Verdict } from './verdict.js';
 
-export interface SceneOptions extends Omit<FleetOptions, 'redis' | 'prefix'> {
+export interface SceneOptions
+  extends Omit<FleetOptions, 'redis' | 'prefix'>, Partial<Pick<ClientOptions, 'tools' | 'slowMs'>> {
   clients: number;
-  /** Notifications from outside, per client and second. */
+  /** Notifications from outside, per client and second; 0: none. */
   rate: number;
   thinkMs: number;
   restless: boolean;
-  seed: number;
+  /** Left out: another one each time. */
+  seed?: number;
   /** How long to wait, once all is quiet, for what is still to come. */
   settleMs: number;
 }
+
+const TOOLS = ['echo', 'echo', 'slow', 'slow', 'ask', 'announce'];
 
 /** Redis, nodes, balancer and clients of one run. */
 export class Scene {
@@ -55,7 +59,7 @@ export class Scene {
   begin(): void {
     for (const client of this.clients) {
       this.working.push(client.work());
-      this.notifying.push(this.notify(client));
+      if (this.options.rate > 0) this.notifying.push(this.notify(client));
     }
   }
 
@@ -92,15 +96,14 @@ export class Scene {
   }
 
   private async open(): Promise<void> {
-    const { clients, thinkMs, restless } = this.options;
+    const { clients, thinkMs, restless, tools = TOOLS, slowMs = 200, bare } = this.options;
+    const more = { random: this.random, thinkMs, restless, tools, slowMs };
     const since = Date.now();
     for (let at = 1; at <= clients; at += 1) {
       const ledger = new Ledger(`client${at}`, since);
-      const url = this.balancer.url;
-      const client = new ChaosClient({ url, random: this.random, ledger, thinkMs, restless });
-      this.clients.push(client);
+      this.clients.push(new ChaosClient({ url: this.balancer.url, ledger, ...more }));
     }
-    await Promise.all(this.clients.map((client) => client.start()));
+    await Promise.all(this.clients.map((client) => client.start({ primed: bare !== true })));
   }
 
   /** One after the other, from any living node: what came later was sent later. */
