@@ -14,6 +14,7 @@ export interface FleetOptions {
   /** What clients are told to wait before they come back. */
   retryMs: number;
   drainMs: number;
+  affinity?: 'any' | 'owner' | undefined;
   sabotage?: Sabotage | undefined;
   bare?: boolean | undefined;
 }
@@ -120,7 +121,7 @@ export class Fleet {
   }
 
   private async launch(proxy: TcpProxy): Promise<NodeProcess> {
-    const { redis, prefix, leaseMs, retryMs, drainMs, sabotage, bare } = this.options;
+    const { redis, prefix, leaseMs, retryMs, drainMs, affinity, sabotage, bare } = this.options;
     const process = await startNode({
       script,
       env: {
@@ -131,6 +132,7 @@ export class Fleet {
         RETRY_MS: `${retryMs}`,
         LEAVE_MS: `${LEAVE_MS}`,
         DRAIN_MS: `${drainMs}`,
+        AFFINITY: affinity,
         SABOTAGE: sabotage,
         BARE: bare ? '1' : undefined,
       },

@@ -1,6 +1,6 @@
 /**
  * A node of a chaos run. Environment: REDIS_URL (through the run's proxy), RECORDS_URL (past it), PREFIX, LEASE_MS,
- * RETRY_MS, LEAVE_MS, DRAIN_MS; SABOTAGE takes a guard out; BARE is the plain SDK instead.
+ * RETRY_MS, LEAVE_MS, DRAIN_MS, AFFINITY; SABOTAGE takes a guard out; BARE is the plain SDK instead.
  */
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
@@ -11,14 +11,18 @@ import { bare } from '../../demo/bare.js';
 import { serveParent } from '../../demo/rig/child.js';
 import type { Anynode } from '../../src/index.js';
 import { sabotage, type Sabotage } from './sabotage.js';
-import { acceptedKey, executedKey } from './records.js';
+import { acceptedKey, executedKey, replicaKey } from './records.js';
 import { buildServer, type Records } from './server.js';
 
 const { env } = process;
 const prefix = env['PREFIX'] ?? 'chaos';
 const book = new Redis(env['RECORDS_URL'] ?? '');
 const records: Records = {
-  executed: (key) => book.hincrby(executedKey(prefix), key, 1),
+  executed: (key, replica) =>
+    Promise.all([
+      book.hincrby(executedKey(prefix), key, 1),
+      book.hset(replicaKey(prefix), key, replica),
+    ]),
   accepted: (key, n) => book.sadd(acceptedKey(prefix), `${key} ${n}`),
 };
 
@@ -36,6 +40,7 @@ if (env['BARE'] === undefined) {
     server: () => buildServer(records),
     redis: env['REDIS_URL'],
     prefix,
+    affinity: env['AFFINITY'] as 'any' | 'owner' | undefined,
     leaseMs: Number(env['LEASE_MS']),
     retryMs,
     keepAliveMs: 1000,

@@ -1,6 +1,6 @@
 /**
  * `npm run chaos -- [--minutes 10] [--nodes 3] [--clients 50] [--kill-every 10] [--cut-every 30] [--pause-every 25]
- * [--restart-every 45] [--lease 3000] [--seed N]`, or `npm run chaos -- --rolling 5 [--nodes 3] [--clients 20]`.
+ * [--restart-every 45] [--lease 3000] [--affinity owner] [--seed N]`, or `npm run chaos -- --rolling 5 [--nodes 3] [--clients 20]`.
  *
  * Seconds, but for the lease. Ends with 1 when anything was lost, shown or run twice.
  */
@@ -20,17 +20,20 @@ const { values } = parseArgs({
     'pause-every': { type: 'string', default: '25' },
     'restart-every': { type: 'string', default: '45' },
     lease: { type: 'string' },
+    affinity: { type: 'string', default: 'any' },
     seed: { type: 'string' },
     rolling: { type: 'string' },
     verbose: { type: 'boolean', default: false },
   },
 });
 const seconds = (text: string): number => Number(text) * 1000;
+const affinity = values.affinity as 'any' | 'owner';
 const seed = Number(values.seed ?? Date.now() % 1_000_000);
 
 async function chaos(): Promise<Verdict> {
   const { verdict, faults, lostReplies, log, outputs } = await runChaos({
     nodes: Number(values.nodes),
+    affinity,
     clients: Number(values.clients ?? 50),
     leaseMs: Number(values.lease ?? 3000),
     retryMs: 300,
@@ -55,6 +58,7 @@ async function chaos(): Promise<Verdict> {
 async function rolling(rounds: number): Promise<Verdict> {
   const outcome = await runRolling({
     nodes: Number(values.nodes),
+    affinity,
     clients: Number(values.clients ?? 20),
     leaseMs: Number(values.lease ?? 10_000),
     // As in the library.

@@ -81,7 +81,9 @@ export class Scene {
     for (;;) {
       const recorded = await readRecords(this.redis, this.prefix);
       const isAllThere = ledgers.every((ledger) => lostOf(ledger, recorded).length === 0);
-      if (isAllThere || Date.now() > deadline) return judge(ledgers, recorded);
+      if (isAllThere || Date.now() > deadline) {
+        return judge(ledgers, recorded, { owned: this.options.affinity === 'owner' });
+      }
       await pause(100);
     }
   }

@@ -7,6 +7,7 @@ const TEXTS: Record<keyof Violations, string> = {
   disordered: 'notifications out of order',
   executedTwice: 'calls executed twice',
   executedWrongly: 'calls executed though refused, or answered though not executed',
+  ofFormerOwners: 'answers of former owners',
   strange: 'answers that make no sense',
 };
 

@@ -15,6 +15,8 @@ export interface Violations {
   executedTwice: string[];
   /** Answered with 503, and run all the same; or a result of a call that never ran. */
   executedWrongly: string[];
+  /** With owners: an answer of a server object that was not the session's own any more. */
+  ofFormerOwners: string[];
   /** Answers that make no sense. */
   strange: string[];
 }
@@ -53,7 +55,11 @@ export function violated(verdict: Verdict): boolean {
   return Object.values(verdict.violations).some((lines: string[]) => lines.length > 0);
 }
 
-export function judge(ledgers: readonly Ledger[], recorded: Recorded): Verdict {
+export function judge(
+  ledgers: readonly Ledger[],
+  recorded: Recorded,
+  { owned = false } = {},
+): Verdict {
   const calls = ledgers.flatMap((ledger) => ledger.calls);
   const sent = ledgers.flatMap((ledger) => ledger.sent);
   const ends = new Map<CallEnd, number>();
@@ -76,6 +82,7 @@ export function judge(ledgers: readonly Ledger[], recorded: Recorded): Verdict {
       ({ key, end }) =>
         (end === 'refused' && times(key) > 0) || (end === 'result' && times(key) === 0),
     ),
+    ofFormerOwners: owned ? ledgers.flatMap((ledger) => formerOwners(ledger, recorded)) : [],
     strange: [
       ...ledgers.flatMap(({ strange }) => strange),
       ...where(({ end }) => end === 'unexpected'),
@@ -141,6 +148,20 @@ function disorderOf({ client, sent, arrivals }: Ledger): string[] {
     const before = last.get(source) ?? 0;
     last.set(source, Math.max(before, n));
     return n < before ? [`${client} got ${name} after ${source} ${before}`] : [];
+  });
+}
+
+/** A client has one call at a time: once it had an answer of a server object, those before it are history. */
+function formerOwners({ calls }: Ledger, { replica }: Recorded): string[] {
+  const former = new Set<string>();
+  let owner: string | undefined;
+  return calls.flatMap(({ key, end, story }) => {
+    const by = replica.get(key);
+    if (end !== 'result' || by === undefined || by === owner) return [];
+    if (former.has(by)) return [`${key}: ${story.join('; ')}`];
+    if (owner !== undefined) former.add(owner);
+    owner = by;
+    return [];
   });
 }
 

@@ -14,6 +14,7 @@ const NONE: Violations = {
   disordered: [],
   executedTwice: [],
   executedWrongly: [],
+  ofFormerOwners: [],
   strange: [],
 };
 
