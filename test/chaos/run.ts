@@ -2,7 +2,7 @@
  * `npm run chaos -- [--minutes 10] [--nodes 3] [--clients 50] [--kill-every 10] [--cut-every 30] [--pause-every 25]
  * [--restart-every 45] [--lease 3000] [--affinity owner] [--seed N]`, or `npm run chaos -- --rolling 5 [--nodes 3] [--clients 20]`.
  *
- * Seconds, but for the lease. Ends with 1 when anything was lost, shown or run twice.
+ * Seconds, but for the lease; 0: never. `--verbose` also tells what happened when, and of the slowest calls. Ends with 1 when anything was lost, shown or run twice.
  */
 import { parseArgs } from 'node:util';
 import { runChaos } from './chaos.js';
@@ -26,7 +26,8 @@ const { values } = parseArgs({
     verbose: { type: 'boolean', default: false },
   },
 });
-const seconds = (text: string): number => Number(text) * 1000;
+/** 0: never. */
+const seconds = (text: string): number | undefined => Number(text) * 1000 || undefined;
 const affinity = values.affinity as 'any' | 'owner';
 const seed = Number(values.seed ?? Date.now() % 1_000_000);
 
@@ -43,7 +44,7 @@ async function chaos(): Promise<Verdict> {
     restless: true,
     settleMs: 45_000,
     seed,
-    forMs: seconds(values.minutes) * 60,
+    forMs: Number(values.minutes) * 60_000,
     killEveryMs: seconds(values['kill-every']),
     cutEveryMs: seconds(values['cut-every']),
     pauseEveryMs: seconds(values['pause-every']),
@@ -51,7 +52,9 @@ async function chaos(): Promise<Verdict> {
   });
   const brought = [...faults].map(([name, count]) => [name, `${count} times`] as const);
   console.log(table(verdict, [['', ''], ...brought, ['  in all', lostReplies]]));
-  if (violated(verdict) || values.verbose) tell(['what happened', ...log], outputs);
+  if (violated(verdict) || values.verbose) {
+    tell(['the slowest calls', ...verdict.slowest, '', 'what happened', ...log], outputs);
+  }
   return verdict;
 }
 

@@ -46,6 +46,8 @@ export interface Verdict {
   };
   /** In milliseconds. */
   callTimes: Spread;
+  /** The calls that took longest, with what happened to them. */
+  slowest: string[];
   /** Between two notifications from outside, as the client got them; milliseconds. */
   gaps: Spread;
 }
@@ -103,9 +105,19 @@ export function judge(
       ofCalls: recorded.accepted.size,
       shown: sum(ledgers.map(({ arrivals }) => arrivals.length)),
     },
-    callTimes: spread(calls.map(({ begun, ended = begun }) => ended - begun)),
+    callTimes: spread(calls.map(timeOf)),
+    slowest: calls
+      .sort((a, b) => timeOf(b) - timeOf(a))
+      .slice(0, SLOWEST)
+      .map((call) => `${timeOf(call)} ms: ${line(call)}`),
     gaps: spread(ledgers.flatMap(gapsOf)),
   };
+}
+
+const SLOWEST = 10;
+
+function timeOf({ begun, ended = begun }: Call): number {
+  return ended - begun;
 }
 
 const UNANSWERED = new Set<CallEnd>(['unanswered', 'session lost']);
