@@ -161,7 +161,8 @@ export class SimMembership implements Membership {
     const loose = isEvent && random.chance(faults().reorder);
     this.toNode(loose ? undefined : key, run);
     const bears = isEvent || SENT.has(message.type) || message.type === 'gone';
-    if (bears && random.chance(faults().duplicate)) this.toNode(undefined, run);
+    // What was sent again, because the reply was lost, comes after what was sent first.
+    if (bears && random.chance(faults().duplicate)) this.toNode(isEvent ? undefined : key, run);
   }
 
   /** In order with all that goes by the same `key`. */

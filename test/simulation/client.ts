@@ -219,6 +219,7 @@ export class SimClient {
         if (status === 200) {
           this.host.ledger.deletedAt.set(sessionId, this.host.scheduler.elapsed);
           this.over = true;
+          for (const call of this.calls) if (call.exchange === undefined) this.close(call, 'left');
           this.probe();
         }
       },
@@ -320,12 +321,11 @@ export class SimClient {
 
   private brokeOff(call: Call, how: 'end' | 'cut'): void {
     if (call.record.state !== 'open') return;
-    if (call.cursor === undefined) {
+    if (this.over) this.close(call, 'left');
+    else if (call.cursor === undefined) {
       this.close(call, how === 'end' ? 'ended' : 'lost');
-      return;
-    }
-    // Some clients are slow to come back, or only do so when all is quiet again.
-    if (this.host.calm() || this.host.random.chance(0.85)) {
+    } else if (this.host.calm() || this.host.random.chance(0.85)) {
+      // Some clients are slow to come back, or only do so when all is quiet again.
       call.returning = true;
       this.soon(() => {
         call.returning = false;

@@ -34,6 +34,7 @@ export class Exchange {
   readonly response: SimResponse;
   private open = true;
   private reading = true;
+  private incomplete = false;
   private readonly unread: (() => void)[] = [];
   private readonly toClient: (ms: number, run: () => void) => void;
   /** Arrived at the client's machine: from here on a crash of the node does not lose it. */
@@ -78,6 +79,7 @@ export class Exchange {
     if (!this.open) return;
     const lost = this.wire.random.chance(0.5);
     if (lost) this.transit.clear();
+    this.incomplete ||= lost;
     this.toClient(this.latency(), () => this.end('cut'));
   }
 
@@ -128,7 +130,7 @@ export class Exchange {
   private end(how: 'end' | 'cut'): void {
     if (!this.open) return;
     this.open = false;
-    this.listener[how]();
+    this.listener[this.incomplete ? 'cut' : how]();
   }
 
   private latency(): number {

@@ -136,7 +136,7 @@ export class Link {
             if (losesReply) this.cut(`the reply to ${name} is lost`);
             else this.reply(attempt, () => resolve(value));
           },
-          (error: unknown) => this.reply(attempt, () => reject(error as Error)),
+          (error: unknown) => this.reply(attempt, () => reject(error)),
         );
       };
       scheduler.after(arrival - scheduler.now, arrive);

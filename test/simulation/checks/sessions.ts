@@ -45,8 +45,9 @@ export const statuses: Check = function* (world) {
     if (status === 503 && retryAfter === undefined) yield `${about(asked)} without Retry-After`;
     if (asked.expected === undefined && !allowed(world, asked)) yield about(asked);
     if (paused || (asked.what === 'call' && setting.responseMode === 'json')) continue;
-    if ((answeredAt ?? Infinity) - at > within) {
-      yield `${about(asked)} after ${((answeredAt ?? Infinity) - at).toFixed()} ms, expected were ${within}`;
+    const until = answeredAt ?? Math.max(world.scheduler.elapsed, at);
+    if (until - at > within) {
+      yield `${about(asked)} after ${(until - at).toFixed()} ms, expected were ${within}`;
     }
   }
 };

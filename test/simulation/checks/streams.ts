@@ -98,16 +98,24 @@ export const madeUpFor: Check = function* (world) {
     const key = `${client.sessionId} ${STANDALONE}`;
     const due = (streams.get(key) ?? []).filter((entry) => !maySkip(world, entry)).at(-1);
     if (due === undefined) continue;
-    const last = lastShown(world.ledger.showings, client.options.name);
-    if (last < due.n) {
+    const mine = world.ledger.showings.filter(({ client: of }) => of === client.options.name);
+    const last = lastShown(mine);
+    // Without a cursor, what was written to an earlier connection is the client's loss.
+    const isLost = mine.at(-1)?.cursor === undefined && wasWritten(world, due);
+    if (last < due.n && !isLost) {
       yield `${client.options.name} was shown the standalone stream up to ${last}, there is ${due.n} (${markOf(due.message)})`;
     }
   }
 };
 
-function lastShown(showings: Showing[], client: string): number {
-  const mine = showings.filter((showing) => showing.client === client);
-  const numbers = mine.flatMap(({ shown, cursor }) => [
+function wasWritten({ ledger }: World, { sessionId, stream, n }: Stored): boolean {
+  return ledger.written.some(
+    (each) => each.sessionId === sessionId && each.stream === stream && each.n === n,
+  );
+}
+
+function lastShown(showings: Showing[]): number {
+  const numbers = showings.flatMap(({ shown, cursor }) => [
     ...(cursor?.stream === STANDALONE ? [cursor.n] : []),
     ...shown.filter(({ stream }) => stream === STANDALONE).map(({ n }) => n),
   ]);
