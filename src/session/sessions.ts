@@ -15,16 +15,13 @@ import type {
 import { isNotification, isRequest, isResponse } from '../protocol/jsonrpc.js';
 import { Birth } from './birth.js';
 import { LiveSession, show } from './live.js';
+import { Missed } from './missed.js';
 import { mayRerun, pastOf } from './past.js';
 import { Pool } from './pool.js';
 import { isAnswer, isHere, isInitialized, receive } from './routing.js';
 import type { SessionNode } from './node.js';
 import type { DeliveryContext } from './replica.js';
 import type { AuthInfo } from './types.js';
-
-/** How far back to look for what was missed: longer than an outage that clients and calls live through. */
-const MISSED_MS = 15 * 60_000;
-const HISTORY_PAGE = 500;
 
 /** A POST of one session, as it came in. */
 export interface Inbound {
@@ -46,9 +43,14 @@ export interface Opened {
 /** All sessions that this node has something to do with. */
 export class Sessions {
   private readonly pool: Pool;
+  private readonly missed: Missed;
 
   constructor(private readonly node: SessionNode) {
     this.pool = new Pool(node);
+    this.missed = new Missed(node, {
+      busy: () => [...this.running().keys()],
+      deliver: (sessionId, message) => this.deliver(sessionId, message, undefined),
+    });
   }
 
   /** Sessions with a replica on this node. */
@@ -363,29 +365,9 @@ export class Sessions {
     this.node.asks.find(sessionId, id)?.asker.deliver(message, context);
   }
 
-  /**
-   * Messages to this node may have been lost: reads in the log what clients have said to those who wait here, or run
-   * something. What was heard already is not heard twice: an answer has nobody waiting any more, a cancelled call is over.
-   */
-  async catchUp(): Promise<void> {
-    const waiting = new Set([...this.node.asks.sessions(), ...this.running().keys()]);
-    const since = `${this.node.clock.now() - MISSED_MS}-0`;
-    await Promise.all([...waiting].map((sessionId) => this.catchUpOn(sessionId, since)));
-  }
-
-  private async catchUpOn(sessionId: string, since: string): Promise<void> {
-    for (let after = since; ;) {
-      const entries = await this.node.membership.history(sessionId, after, HISTORY_PAGE);
-      for (const { direction, stream, message: text } of entries) {
-        if (direction !== 'in' || stream !== undefined || text === undefined) continue;
-        const message = JSON.parse(text) as JsonRpcMessage;
-        const cancels = isNotification(message) && message.method === 'notifications/cancelled';
-        if (cancels || isResponse(message)) this.deliver(sessionId, message, undefined);
-      }
-      const last = entries.at(-1);
-      if (last === undefined || entries.length < HISTORY_PAGE) return;
-      after = last.logId;
-    }
+  /** Messages to this node may have been lost: see {@link Missed}. */
+  catchUp(): Promise<void> {
+    return this.missed.catchUp();
   }
 
   /** Messages of other nodes. Nothing is awaited: a slow tool must not hold up the answer that it waits for. */

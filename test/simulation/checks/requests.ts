@@ -100,7 +100,7 @@ export const answersArrive: Check = function* ({ ledger, nodes }) {
   for (const { mark, acknowledgedAt, outcome, endedAt, execution } of ledger.questions) {
     if (acknowledgedAt === undefined || outcome === 'answered' || outcome === 'stopped') continue;
     const node = nodes.find(({ nodeId }) => nodeId === execution.nodeId);
-    if (node?.process.state === 'dead') continue;
+    if (node?.process.state === 'dead' || ledger.removedAt.has(execution.sessionId)) continue;
     if (outcome === 'timeout' && (endedAt ?? 0) - acknowledgedAt < ANSWER_MS) continue;
     yield `the answer to ${mark} was taken at ${acknowledgedAt.toFixed()}, and ${execution.nodeId} never got it (${outcome})`;
   }
