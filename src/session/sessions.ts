@@ -12,7 +12,7 @@ import type {
   JsonRpcRequest,
   RequestId,
 } from '../protocol/jsonrpc.js';
-import { isNotification, isRequest, isResponse } from '../protocol/jsonrpc.js';
+import { isNotification, isRequest } from '../protocol/jsonrpc.js';
 import { Birth } from './birth.js';
 import { LiveSession, show } from './live.js';
 import { Missed } from './missed.js';
