@@ -128,13 +128,14 @@ export class Orphans {
       revision: rerun ? revision : -1,
     };
     const committed = await lanes.append(sessionId, [claim], true);
-    if (committed === 'gone' || follower.ended) return;
+    if (committed === 'gone') return;
     const [result] = committed.results;
     if (result?.status !== 'claimed') {
       // Ended, or somebody else's now. The log knows the one, and its end the other.
       follower.poke();
       return;
     }
+    // Ours now, even if the client is gone again: nobody else can claim it while this node lives.
     const orphan: Orphan = {
       ...{ sessionId, stream, context },
       requests: idsOf(result.requests),

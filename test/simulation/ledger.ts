@@ -41,7 +41,6 @@ export interface Execution {
   tool: string;
   at: number;
   said: Said[];
-  asked: boolean;
   /** `stopped`: cancelled, or its server was closed. */
   state: 'running' | 'answered' | 'stopped';
 }

@@ -152,7 +152,6 @@ export class SimServer implements ServerLike {
       tool: String(params.name),
       at: scheduler.elapsed,
       said: [],
-      asked: false,
       state: 'running',
     };
     ledger.executions.push(execution);
@@ -265,7 +264,6 @@ export class SimServer implements ServerLike {
     const { ledger, scheduler, clock } = this.host;
     const number = this.questions;
     this.questions += 1;
-    execution.asked = true;
     const mark = `x${execution.id}.${execution.said.length}`;
     const question: Question = {
       ...{ mark, execution, at: scheduler.elapsed },

@@ -41,8 +41,10 @@ export const runsOnce: Check = function* ({ ledger, setting }) {
       yield `${key} ran as x${execution.id}, and was never stored`;
     }
     if (before === undefined) continue;
-    const may =
-      setting.recovery === 'rerun-idempotent' && execution.tool === 'again' && !before.asked;
+    const asked = ledger.stored.some(
+      ({ asker, message }) => asker !== undefined && message?.includes(`"x${before.id}.`) === true,
+    );
+    const may = setting.recovery === 'rerun-idempotent' && execution.tool === 'again' && !asked;
     const claimed = ledger.claims.some(
       ({ sessionId, by }) => sessionId === execution.sessionId && by === execution.nodeId,
     );

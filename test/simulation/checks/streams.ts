@@ -98,7 +98,12 @@ export const madeUpFor: Check = function* (world) {
     const key = `${client.sessionId} ${STANDALONE}`;
     const due = (streams.get(key) ?? []).filter((entry) => !maySkip(world, entry)).at(-1);
     if (due === undefined) continue;
-    const mine = world.ledger.showings.filter(({ client: of }) => of === client.options.name);
+    const mine = world.ledger.showings.filter(
+      ({ client: of, method, cursor }) =>
+        of === client.options.name &&
+        method === 'GET' &&
+        (cursor?.stream ?? STANDALONE) === STANDALONE,
+    );
     const last = lastShown(mine);
     // Without a cursor, what was written to an earlier connection is the client's loss.
     const isLost = mine.at(-1)?.cursor === undefined && wasWritten(world, due);
