@@ -13,7 +13,7 @@ export class Followers {
   /** Connections on their way: they hold their stream in the backplane, and cannot show anything yet. */
   private readonly arriving = new Map<string, Claim>();
   private readonly bySession = new Map<string, Map<string, Follower>>();
-  /** Where connections came to that have ended, until the backplane knows. */
+  /** Where connections came to that have ended lately. */
   private readonly leaving = new Map<string, Position>();
   private count = 0;
 
@@ -51,7 +51,7 @@ export class Followers {
     return position;
   }
 
-  /** Its connection has ended, and its claim is being given up. The returned function is called when that is done. */
+  /** Its connection has ended; a successor may ask where it came to until the returned function is called. */
   leave({ token, position }: Follower): () => void {
     this.leaving.set(token, position);
     return () => this.leaving.delete(token);
