@@ -203,7 +203,10 @@ export class SimClient {
     const message = { jsonrpc: '2.0', method: 'notifications/cancelled', params };
     this.post('cancel', slot, [message], {
       over: (status) => {
-        if (status === 202 || status === 'cut') call.record.cancelled.add(text);
+        if (status !== 202) return;
+        const { sessionId } = call.record;
+        const acknowledgedAt = this.host.scheduler.elapsed;
+        this.host.ledger.cancellations.push({ sessionId, id: text, acknowledgedAt });
       },
     });
     // It may have been carried out before we are told.

@@ -43,6 +43,7 @@ export interface Execution {
   said: Said[];
   /** `stopped`: cancelled, or its server was closed. */
   state: 'running' | 'answered' | 'stopped';
+  endedAt: number | undefined;
 }
 
 /** A question of a server to its client. */
@@ -144,6 +145,8 @@ export class Ledger implements Witness {
     [];
   /** Told to one session from outside of a call: `session(id).notify`. */
   readonly pushed: Pushed[] = [];
+  /** Taken with 202. */
+  readonly cancellations: { sessionId: string; id: string; acknowledgedAt: number }[] = [];
   /** Violations that were seen as they happened. */
   readonly seen: string[] = [];
 

@@ -153,6 +153,7 @@ export class SimServer implements ServerLike {
       at: scheduler.elapsed,
       said: [],
       state: 'running',
+      endedAt: undefined,
     };
     ledger.executions.push(execution);
     scheduler.note(
@@ -160,7 +161,10 @@ export class SimServer implements ServerLike {
     );
     let wake = (): void => undefined;
     const stop = (): void => {
-      if (execution.state === 'running') execution.state = 'stopped';
+      if (execution.state === 'running') {
+        execution.state = 'stopped';
+        execution.endedAt = scheduler.elapsed;
+      }
       wake();
     };
     const running = { execution, stop };
@@ -190,6 +194,7 @@ export class SimServer implements ServerLike {
     if (this.running.get(key) === running) this.running.delete(key);
     if ((execution.state as string) !== 'running') return;
     execution.state = 'answered';
+    execution.endedAt = scheduler.elapsed;
     const mark = `x${execution.id}.answer`;
     this.note(execution, mark, true, {
       ...{ jsonrpc: '2.0', id },

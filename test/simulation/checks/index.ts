@@ -1,5 +1,5 @@
 import type { World } from '../world.js';
-import { answersArrive, endsOnce, fenced, nobodyWaits, runsOnce } from './requests.js';
+import { answersArrive, cancelled, endsOnce, fenced, nobodyWaits, runsOnce } from './requests.js';
 import {
   acknowledgedIsStored,
   endedEverywhere,
@@ -23,6 +23,7 @@ const CHECKS: Record<string, Check> = {
   '3 nobody waits': nobodyWaits,
   '3 fenced': fenced,
   '3 answers arrive': answersArrive,
+  '3 cancelled': cancelled,
   '4 ended everywhere': endedEverywhere,
   '5 strangers': strangers,
   '6 statuses': statuses,

@@ -2,6 +2,7 @@
 import type { CallRecord } from '../ledger.js';
 import { HORIZON_MS } from '../plan.js';
 import type { Check } from './index.js';
+import { RELEASED } from '../../../src/backplane/backplane.js';
 
 interface Message {
   id?: string | number;
@@ -81,14 +82,40 @@ function* inTime(call: CallRecord, leaseMs: number): Iterable<string> {
   }
 }
 
-/** Nothing that a node says is stored on a stream that another one has claimed. */
+/** A stream is claimed from whom it belongs to; and nothing that a node says is stored on what another one has claimed. */
 export const fenced: Check = function* ({ ledger }) {
+  const owners = new Map<string, string>();
+  for (const { sessionId, stream, from, by } of ledger.claims) {
+    const key = `${sessionId} ${stream}`;
+    const owner = owners.get(key);
+    if (owner !== undefined && owner !== from && from !== RELEASED) {
+      yield `${by} claimed ${stream} of ${sessionId} from ${from}, and it was ${owner}'s`;
+    }
+    owners.set(key, by);
+  }
   for (const { sessionId, stream, from, by, at } of ledger.claims) {
     if (from === by) continue;
     for (const entry of ledger.stored) {
       const same = entry.sessionId === sessionId && entry.stream === stream;
       if (same && entry.nodeId === from && entry.at > at) {
         yield `${stream} of ${sessionId} is ${by}'s since ${at.toFixed()}, and ${from} stored ${entry.n}`;
+      }
+    }
+  }
+};
+
+/** A cancellation that was taken stops the tool, wherever it runs. */
+export const cancelled: Check = function* (world) {
+  const within = world.setting.isQuick ? 300 : ANSWER_MS;
+  for (const { sessionId, id, acknowledgedAt } of world.ledger.cancellations) {
+    for (const execution of world.ledger.executions) {
+      if (execution.sessionId !== sessionId || execution.requestId !== id) continue;
+      const node = world.nodes.find(({ nodeId }) => nodeId === execution.nodeId);
+      // One that begins about then may not have been there to be cancelled.
+      if (node?.process.state === 'dead' || execution.at > acknowledgedAt - 200) continue;
+      const endedAt = execution.endedAt ?? world.scheduler.elapsed;
+      if (endedAt - acknowledgedAt > within && !world.ledger.removedAt.has(sessionId)) {
+        yield `${id} of ${sessionId} was cancelled at ${acknowledgedAt.toFixed()}, and ran on ${execution.nodeId} until ${endedAt.toFixed()}`;
       }
     }
   }
