@@ -121,7 +121,7 @@ export class Orphans {
       owned: rerun && owned,
     };
     const committed = await lanes.append(sessionId, [claim], true);
-    if (committed === 'gone' || follower.ended) return;
+    if (committed === 'gone') return;
     const [result] = committed.results;
     if (result?.status !== 'claimed') {
       // Ended, or somebody else's now. The log knows the one, and its end the other.
@@ -132,6 +132,7 @@ export class Orphans {
       this.options.hand(follower, result.owner, context);
       return;
     }
+    // Ours now, even if the client is gone again: nobody else can claim it while this node lives.
     const orphan: Orphan = {
       ...{ sessionId, stream, context },
       requests: idsOf(result.requests),

@@ -11,7 +11,7 @@ import { Birth } from './birth.js';
 import { LiveSession } from './live.js';
 import { unpackContext } from './context.js';
 import { nodeLost } from './lost.js';
-import { readMissed } from './missed.js';
+import { Missed } from './missed.js';
 import type { Orphan } from './orphaned.js';
 import { Orphaned } from './orphaned.js';
 import { Ownership } from './ownership.js';
@@ -49,11 +49,16 @@ export class Sessions {
   readonly orphaned: Orphaned;
   readonly ownership: Ownership;
   private readonly pool: Pool;
+  private readonly missed: Missed;
 
   constructor(private readonly node: SessionNode) {
     this.pool = new Pool(node);
     this.orphaned = new Orphaned(node, this.pool);
     this.ownership = new Ownership(node, this.pool);
+    this.missed = new Missed(node, {
+      busy: () => [...this.running().keys()],
+      deliver: (sessionId, message) => this.deliver(sessionId, message),
+    });
   }
 
   /** Sessions with a replica on this node. */
@@ -364,19 +369,9 @@ export class Sessions {
     this.node.asks.find(sessionId, id)?.asker.deliver(message, context);
   }
 
-  /**
-   * Messages to this node may have been lost: reads in the log what clients have said to those who wait here, or run
-   * something. What was heard already is not heard twice: an answer has nobody waiting any more, a cancelled call is over.
-   */
-  async catchUp(): Promise<void> {
-    const waiting = new Set([...this.node.asks.sessions(), ...this.running().keys()]);
-    const now = this.node.clock.now();
-    const { membership } = this.node;
-    await Promise.all(
-      [...waiting].map((sessionId) =>
-        readMissed(membership, sessionId, now, (message) => this.deliver(sessionId, message)),
-      ),
-    );
+  /** Messages to this node may have been lost: see {@link Missed}. */
+  catchUp(): Promise<void> {
+    return this.missed.catchUp();
   }
 
   /** Messages of other nodes. Nothing is awaited: a slow tool must not hold up the answer that it waits for. */
