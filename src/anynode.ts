@@ -88,8 +88,10 @@ export function anynode(given: AnynodeOptions): Anynode {
       });
     },
     onLapse: () => {
-      logger.warn('mcp-anynode: this node was silent for longer than its lease');
-      void keeper.refresh();
+      logger.warn(
+        'mcp-anynode: this node was silent for longer than its lease, or the lease was lost',
+      );
+      void keeper.refresh(sessions.withReplica());
     },
   });
   const lanes = new Lanes(membership, clock, commandTimeoutMs, logger, (sessionId, stream) =>

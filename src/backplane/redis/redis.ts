@@ -49,9 +49,13 @@ class RedisMembership implements Membership {
     prefix: string,
     private readonly options: JoinOptions,
   ) {
-    const { clock, nodeId, leaseMs, commandTimeoutMs } = options;
+    const { clock, nodeId, leaseMs, commandTimeoutMs, logger } = options;
     this.names = new Names(prefix);
-    this.connection = new CommandConnection(redis, clock, commandTimeoutMs);
+    this.connection = new CommandConnection(redis, {
+      ...{ clock, logger, timeoutMs: commandTimeoutMs },
+      onReady: () => this.lease.reconnected(),
+      onNodeLost: () => options.onLost(),
+    });
     this.whenLeft.catch(() => undefined); // nobody may be waiting for it
     let turn = Math.floor(Math.random() * 1000);
     this.subscriber = new Subscriber({
@@ -305,16 +309,32 @@ class RedisMembership implements Membership {
     this.wakeLeft = () => reject(new AnynodeError('closed', 'This node has left the backplane'));
   });
 
-  private async renewLease(probe: string): Promise<void> {
+  /** `true`: the lease was not there any more. */
+  private async renewLease(probe: string): Promise<boolean> {
     const { nodeId, leaseMs } = this.options;
     const key = this.names.node(nodeId);
-    const channel = this.names.channel(nodeId);
-    await this.connection.run((client) =>
-      Promise.all([
-        client.set(key, '1', 'PX', leaseMs),
-        client.publish(channel, `${PROBE}${probe}`),
-      ]),
-    );
+    let anew = false;
+    await this.connection.run(async (client) => {
+      // PEXPIRE, since a full Redis refuses SET: no node may die of that.
+      const [kept] = await Promise.all([client.pexpire(key, leaseMs), this.sendProbes(probe)]);
+      // Left meanwhile: what was deleted is not to come back.
+      if (kept === 1 || this.left) return;
+      anew = true;
+      await client.set(key, '1', 'PX', leaseMs);
+    });
+    return anew;
+  }
+
+  /** By way of each master of a cluster: each has a link of its own to the node where this one is subscribed. */
+  private async sendProbes(probe: string): Promise<void> {
+    const channel = this.names.channel(this.options.nodeId);
+    const sent = this.connection.masters().map(async (master) => {
+      await master.publish(channel, `${PROBE}${probe}`);
+      this.lease.onProbeSent(probe);
+    });
+    await Promise.any(sent).catch((error: unknown) => {
+      throw error instanceof AggregateError ? (error.errors[0] ?? error) : error;
+    });
   }
 
   private receive(text: string): void {
@@ -335,8 +355,9 @@ class Names {
     this.sessions = `${prefix}:sessions`;
   }
 
+  /** No session has an id that makes no hash tag: all such ids share the keys of one that cannot be. */
   record(sessionId: string): string {
-    return `${this.prefix}:{${sessionId}}`;
+    return `${this.prefix}:{${/^[^{}]+$/.test(sessionId) ? sessionId : ' '}}`;
   }
 
   events(sessionId: string): string {
