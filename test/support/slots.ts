@@ -57,7 +57,7 @@ export class Slots {
     for (;;) {
       const [next] = await source.cluster('GETKEYSINSLOT', slot, 1);
       if (next === undefined) break;
-      await source.migrate('127.0.0.1', to.port, '', 0, 5_000, 'KEYS', String(next));
+      await source.migrate('127.0.0.1', to.port, '', 0, 5_000, 'KEYS', next);
       await sleep(pauseMs);
     }
     for (const each of [target, source]) {
