@@ -23,6 +23,8 @@ export interface RedisClusterOptions {
   replicas?: boolean;
   /** After so much silence a master is taken for dead; 2,000. */
   nodeTimeoutMs?: number;
+  /** Says where the others are to reach the bus port of a master: at a proxy. */
+  busPort?: (own: number) => Promise<number>;
 }
 
 /**
@@ -47,6 +49,7 @@ export async function startRedisCluster(options: RedisClusterOptions): Promise<R
     await form(
       servers.map(({ port }) => port),
       replicas.map(({ port }) => port),
+      options.busPort ?? ((own) => Promise.resolve(own)),
     );
   } catch (error) {
     await stop();
@@ -62,7 +65,11 @@ function startMember(nodeTimeoutMs: number): Promise<RedisServer> {
   return startRedisOn({ args: [...args, ...timeout] }, () => freePortWithNeighbour(BUS_OFFSET));
 }
 
-async function form(ports: readonly number[], replicas: readonly number[]): Promise<void> {
+async function form(
+  ports: readonly number[],
+  replicas: readonly number[],
+  busPort: (own: number) => Promise<number>,
+): Promise<void> {
   const connect = (port: number): Redis => new Redis(port, '127.0.0.1');
   const [masters, others] = [ports.map(connect), replicas.map(connect)];
   const clients = [...masters, ...others];
@@ -73,8 +80,11 @@ async function form(ports: readonly number[], replicas: readonly number[]): Prom
       await client.cluster('ADDSLOTS', ...slotsOf(i, ports.length));
     }
     const [first] = masters;
-    for (const port of [...ports.slice(1), ...replicas])
-      await first?.cluster('MEET', '127.0.0.1', port);
+    for (const [i, port] of [...ports, ...replicas].entries()) {
+      const announced = await busPort(port + BUS_OFFSET);
+      await clients[i]?.config('SET', 'cluster-announce-bus-port', announced);
+      if (i > 0) await first?.call('CLUSTER', 'MEET', '127.0.0.1', port, announced);
+    }
 
     const deadline = Date.now() + 20_000;
     for (const client of clients) {

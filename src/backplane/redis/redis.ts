@@ -107,8 +107,9 @@ class RedisMembership implements Membership {
       ...['pr', session.principal, 'hears', session.hears, 'at', session.createdAt],
       ...['seen', session.createdAt, 'v', 1],
     ];
-    const ids = (await this.connection.run((client) =>
-      client['anynode:create'](
+    // Both in one go, so that they share one limit of time; repeating both does no harm.
+    const ids = await this.connection.run(async (client) => {
+      const created = (await client['anynode:create'](
         ...this.names.keys(session.id),
         ...[nodeId, session.createdAt, pendingTtlMs, retention.maxAgeMs],
         ...[session.stream, session.inbound, record.length, ...record],
@@ -117,10 +118,12 @@ class RedisMembership implements Membership {
           asks ? '1' : '',
           message,
         ]),
-      ),
-    )) as string[] | '';
+      )) as string[] | '';
+      if (created !== '') await client.zadd(this.names.sessions, 0, session.id);
+      return created;
+    });
     if (ids === '') return false;
-    await this.index(session.id);
+    this.tidyIndex();
     const numbers = new Map<string, number>();
     return ids.map((logId, at) => {
       const stream = session.outbound[at - 1]?.stream;
@@ -131,10 +134,9 @@ class RedisMembership implements Membership {
     });
   }
 
-  /** Lists the session, and unlists a few others, taken by chance, that are gone: so the index does not grow for ever. */
-  private async index(sessionId: string): Promise<void> {
+  /** Unlists a few sessions, taken by chance, that are gone: so the index does not grow for ever. */
+  private tidyIndex(): void {
     const { sessions } = this.names;
-    await this.connection.run((client) => client.zadd(sessions, 0, sessionId));
     void this.connection
       .run(async (client) => {
         const some = await client.zrandmember(sessions, 3);
@@ -205,7 +207,7 @@ class RedisMembership implements Membership {
   }
 
   async remove(sessionId: string, principal: string | typeof ANY_PRINCIPAL): Promise<boolean> {
-    const removed = await this.connection.run(async (client, attempts) => {
+    return this.connection.run(async (client, attempts) => {
       const done = await client['anynode:remove'](
         ...this.names.keys(sessionId),
         principal === ANY_PRINCIPAL ? '1' : '',
@@ -214,12 +216,10 @@ class RedisMembership implements Membership {
         sessionId,
       );
       // A first try whose reply was lost may have been the one that did it.
-      return done === 1 || (done === 0 && attempts > 0);
+      const removed = done === 1 || (done === 0 && attempts > 0);
+      if (removed) await client.zrem(this.names.sessions, sessionId);
+      return removed;
     });
-    if (removed) {
-      await this.connection.run((client) => client.zrem(this.names.sessions, sessionId));
-    }
-    return removed;
   }
 
   async load(sessionId: string) {
