@@ -97,8 +97,10 @@ export function createNode(
       });
     },
     onLapse: () => {
-      logger.warn('mcp-anynode: this node was silent for longer than its lease');
-      void keeper.refresh();
+      logger.warn(
+        'mcp-anynode: this node was silent for longer than its lease, or the lease was lost',
+      );
+      void keeper.refresh(sessions.withReplica());
       sessions.ownership.verify().catch((error: unknown) => {
         logger.warn(`mcp-anynode: sessions may be others' by now: ${String(error)}`);
       });

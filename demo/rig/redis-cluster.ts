@@ -8,6 +8,8 @@ export interface RedisCluster {
   urls: string[];
   /** The masters, in the order of `ports`; one may be halted and started again. */
   servers: RedisServer[];
+  /** Of each master in its turn, as far as they were asked for. */
+  replicas: RedisServer[];
   stop: () => Promise<void>;
 }
 
@@ -15,53 +17,89 @@ const SLOTS = 16_384;
 /** Redis' own default: the cluster bus listens on the port + 10,000. */
 const BUS_OFFSET = 10_000;
 
+export interface RedisClusterOptions {
+  masters: number;
+  /** One for each master. Default: none. */
+  replicas?: boolean;
+  /** After so much silence a master is taken for dead; 2,000. */
+  nodeTimeoutMs?: number;
+  /** Says where the others are to reach the bus port of a master: at a proxy. */
+  busPort?: (own: number) => Promise<number>;
+}
+
 /**
- * Starts a real Redis Cluster of masters only, and waits until each of them knows all others and says
+ * Starts a real Redis Cluster, and waits until each of them knows all others and says
  * `cluster_state:ok`. That takes two to three seconds: a new master waits so long before it accepts writes.
  *
  * Throws if it is not formed within 20 seconds; then nothing is left running.
  */
-export async function startRedisCluster(options: { masters: number }): Promise<RedisCluster> {
-  const { masters } = options;
+export async function startRedisCluster(options: RedisClusterOptions): Promise<RedisCluster> {
+  const { masters, nodeTimeoutMs = 2000 } = options;
   const servers: RedisServer[] = [];
+  const replicas: RedisServer[] = [];
   const stop = async (): Promise<void> => {
-    await Promise.all(servers.map((server) => server.stop()));
+    await Promise.all([...servers, ...replicas].map((server) => server.stop()));
   };
   try {
     // One after another, so that two of them do not choose the same port.
-    for (let i = 0; i < masters; i++) servers.push(await startMaster());
-    await form(servers.map(({ port }) => port));
+    for (let i = 0; i < masters; i++) {
+      servers.push(await startMember(nodeTimeoutMs));
+      if (options.replicas) replicas.push(await startMember(nodeTimeoutMs));
+    }
+    await form(
+      servers.map(({ port }) => port),
+      replicas.map(({ port }) => port),
+      options.busPort ?? ((own) => Promise.resolve(own)),
+    );
   } catch (error) {
     await stop();
     throw error;
   }
   const ports = servers.map(({ port }) => port);
-  return { ports, urls: servers.map(({ url }) => url), servers, stop };
+  return { ports, urls: servers.map(({ url }) => url), servers, replicas, stop };
 }
 
-function startMaster(): Promise<RedisServer> {
+function startMember(nodeTimeoutMs: number): Promise<RedisServer> {
   const args = ['--cluster-enabled', 'yes', '--cluster-config-file', 'nodes.conf'];
-  return startRedisOn({ args: [...args, '--cluster-node-timeout', '2000'] }, () =>
-    freePortWithNeighbour(BUS_OFFSET),
-  );
+  const timeout = ['--cluster-node-timeout', `${nodeTimeoutMs}`, '--repl-diskless-sync-delay', '0'];
+  return startRedisOn({ args: [...args, ...timeout] }, () => freePortWithNeighbour(BUS_OFFSET));
 }
 
-async function form(ports: readonly number[]): Promise<void> {
-  const clients = ports.map((port) => new Redis(port, '127.0.0.1'));
+async function form(
+  ports: readonly number[],
+  replicas: readonly number[],
+  busPort: (own: number) => Promise<number>,
+): Promise<void> {
+  const connect = (port: number): Redis => new Redis(port, '127.0.0.1');
+  const [masters, others] = [ports.map(connect), replicas.map(connect)];
+  const clients = [...masters, ...others];
   try {
-    for (const [i, client] of clients.entries()) {
+    for (const [i, client] of masters.entries()) {
       // Distinct epochs from the start: else the masters first have to settle a collision.
       await client.cluster('SET-CONFIG-EPOCH', i + 1);
       await client.cluster('ADDSLOTS', ...slotsOf(i, ports.length));
     }
-    const [first] = clients;
-    for (const port of ports.slice(1)) await first?.cluster('MEET', '127.0.0.1', port);
+    const [first] = masters;
+    for (const [i, port] of [...ports, ...replicas].entries()) {
+      const announced = await busPort(port + BUS_OFFSET);
+      await clients[i]?.config('SET', 'cluster-announce-bus-port', announced);
+      if (i > 0) await first?.call('CLUSTER', 'MEET', '127.0.0.1', port, announced);
+    }
 
     const deadline = Date.now() + 20_000;
     for (const client of clients) {
       // Redis announces nothing here, so it has to be asked.
       while (!(await isFormed(client, ports.length))) {
         if (Date.now() > deadline) throw new Error('The Redis Cluster was not formed in 20 s');
+        await sleep(50);
+      }
+    }
+    for (const [i, replica] of others.entries()) {
+      await replica.cluster('REPLICATE', String(await masters[i]?.cluster('MYID')));
+    }
+    for (const replica of others) {
+      while (!(await isLinked(replica))) {
+        if (Date.now() > deadline) throw new Error('A replica was not in step in 20 s');
         await sleep(50);
       }
     }
@@ -79,4 +117,8 @@ function slotsOf(index: number, masters: number): number[] {
 async function isFormed(client: Redis, masters: number): Promise<boolean> {
   const info = await client.cluster('INFO');
   return info.includes('cluster_state:ok') && info.includes(`cluster_size:${masters}\r`);
+}
+
+async function isLinked(replica: Redis): Promise<boolean> {
+  return (await replica.info('replication')).includes('master_link_status:up');
 }

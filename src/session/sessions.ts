@@ -66,6 +66,13 @@ export class Sessions {
     return this.pool.replicas;
   }
 
+  withReplica(): string[] {
+    return this.pool
+      .all()
+      .filter(({ hasReplica }) => hasReplica)
+      .map(({ id }) => id);
+  }
+
   /** Streams whose requests run on this node, by session. */
   running(): Map<string, string[]> {
     const busy = this.pool.all().filter((live) => live.running > 0);

@@ -60,9 +60,11 @@ export class Keeper {
     });
   }
 
-  /** At once, too: finds out what this node holds and runs no more. Never rejects. */
-  async refresh(): Promise<void> {
-    await this.touch(this.options.followers.all(), this.options.running());
+  /** At once, too: finds out what this node holds and runs no more, and which sessions, `also` these, are gone. Never rejects. */
+  async refresh(also: string[] = []): Promise<void> {
+    const running = this.options.running();
+    const idle = also.map((id): [string, string[]] => [id, running.get(id) ?? []]);
+    await this.touch(this.options.followers.all(), new Map([...running, ...idle]));
   }
 
   close(): void {

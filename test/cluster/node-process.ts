@@ -1,10 +1,11 @@
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import express, { type RequestHandler } from 'express';
-import { Cluster } from 'ioredis';
+import { Cluster, Redis } from 'ioredis';
 import { z } from 'zod';
 import { serveParent } from '../../demo/rig/child.js';
 import { anynode, type Anynode, type AnynodeOptions, type ServerContext } from '../../src/index.js';
+import { MASTER_NAME } from '../support/redis-sentinels.js';
 import { Happenings } from './support/happenings.js';
 import { buildServer, type Kind, type TestServer } from './support/servers.js';
 import { elicitation, held, logNotification, sampling } from './support/tools.js';
@@ -22,6 +23,8 @@ export interface MountOptions extends Omit<
   redis: string;
   /** The URL is that of one node of a Redis Cluster. */
   redisCluster?: boolean;
+  /** Ports of sentinels, to be asked for the master instead of the URL. */
+  sentinels?: number[];
   prefix: string;
   /** What the factory builds; 'McpServer v1'. */
   server?: Kind;
@@ -57,7 +60,7 @@ const mounts = new Map<string, Mount>();
 
 async function mount({ name, options }: { name: string; options: MountOptions }): Promise<string> {
   const { server: kind = 'McpServer v1', parsed, welcomes, buildMs, ...more } = options;
-  const { redis: url, redisCluster, ...rest } = more;
+  const { redis: url, redisCluster, sentinels, ...rest } = more;
   const happenings = new Happenings();
   const built: Built[] = [];
   const servers = new Map<string, TestServer>();
@@ -86,7 +89,14 @@ async function mount({ name, options }: { name: string; options: MountOptions })
   const complain = (text: string): void => void complaints.push(text);
   const logger = { warn: complain, error: complain };
   // Its settings are taken over; the client itself is not used.
-  const source = redisCluster ? new Cluster([url], { lazyConnect: true }) : undefined;
+  const source = redisCluster
+    ? new Cluster([url], { lazyConnect: true })
+    : sentinels &&
+      new Redis({
+        sentinels: sentinels.map((port) => ({ host: '127.0.0.1', port })),
+        name: MASTER_NAME,
+        lazyConnect: true,
+      });
   const mcp = anynode({ ...rest, redis: source ?? url, server: factory, logger });
   const handlers = parsed ? [express.json(), mcp] : [mcp];
   mounts.set(name, { mcp, handlers, happenings, built, servers, complaints });

@@ -63,8 +63,11 @@ export class SimBackplane {
     return this.members.get(nodeId);
   }
 
-  renew(nodeId: string, leaseMs: number): void {
+  /** Whether the lease was not there any more. */
+  renew(nodeId: string, leaseMs: number): boolean {
+    const anew = !this.isAlive(nodeId);
     this.leases.set(nodeId, this.scheduler.now + leaseMs);
+    return anew;
   }
 
   release(nodeId: string): void {
@@ -110,9 +113,10 @@ export class SimMembership implements Membership {
       clock,
       renew: (probe) =>
         this.link.run('lease', () => {
-          shared.renew(nodeId, leaseMs);
+          const anew = shared.renew(nodeId, leaseMs);
+          this.lease.onProbeSent(probe);
           this.toNode('probe', () => this.lease.onProbe(probe));
-          return Promise.resolve();
+          return Promise.resolve(anew);
         }),
       onDeaf: () => this.loseSubscription('deaf', 0),
       onLapse: () => options.onLapse(),

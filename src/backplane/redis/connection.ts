@@ -4,6 +4,7 @@ import { AnynodeError, unavailable } from '../../errors.js';
 import type { Clock } from '../../protocol/clock.js';
 import type { Scripted } from './scripts.js';
 import { defineScripts } from './scripts.js';
+import { ServerCheck } from './server-check.js';
 
 /**
  * Never queue what cannot be sent, never repeat by itself what may have been done: a call that fails because a
@@ -21,23 +22,46 @@ const OPTIONS = {
   /** What was called first is sent first. */
   enableAutoPipelining: false,
   /** After a failover this connection may lead to a replica now: look up the master again. */
-  reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
+  reconnectOnError: (error: Error) => refusal(error.message) === 'READONLY',
 } as const;
 
 type Client = Scripted<Redis> | Scripted<Cluster>;
 
-/** Replies that mean "not now": the server is loading, failing over, full or busy. Worth another try. */
+/**
+ * Replies that mean "not now": the server is loading, failing over, full or busy. Worth another try. Before 7.0, an error
+ * of a command inside a script comes wrapped: `ERR Error running script (call to f_1a2b): @user_script:9: … -OOM …`.
+ */
 const TRANSIENT =
-  /^(LOADING|READONLY|CLUSTERDOWN|TRYAGAIN|MASTERDOWN|BUSY|NOREPLICAS|MISCONF|OOM|UNBLOCKED)/;
+  /^(?:ERR Error running script .*?: -)?(LOADING|READONLY|CLUSTERDOWN|TRYAGAIN|MASTERDOWN|BUSY|NOREPLICAS|MISCONF|OOM|UNBLOCKED)/;
+
+/** The word for why the server refuses for now; `undefined` for any other reply. */
+export function refusal(message: string): string | undefined {
+  return TRANSIENT.exec(message)?.[1];
+}
 
 /** The prefix that the caller's own client puts in front of its keys; ours are put behind it, channels included. */
 export function keyPrefixOf(client: Redis | Cluster): string {
   return client.options.keyPrefix ?? '';
 }
 
+export interface ConnectionOptions {
+  clock: Clock;
+  timeoutMs: number;
+  logger: { warn(message: string): void };
+  /** Connected, again. */
+  onReady(): void;
+  /** The connection to one node of a cluster has ended: what it was about to tell the others may be lost. */
+  onNodeLost(): void;
+}
+
 /** One connection (with a cluster: one per master) of our own, made like the caller's, for commands. */
 export class CommandConnection {
   private readonly client: Client;
+  private readonly clock: Clock;
+  private readonly timeoutMs: number;
+  private readonly check: ServerCheck;
+  /** Just connected: nothing is sent before the server is known to be usable. */
+  private looking = false;
   private lastError: Error | undefined;
   private closed = false;
   /** Calls that wait for a connection. They share one listener: an outage must cost no memory per call. */
@@ -45,25 +69,49 @@ export class CommandConnection {
 
   constructor(
     source: string | Redis | Cluster,
-    private readonly clock: Clock,
-    private readonly timeoutMs: number,
+    private readonly options: ConnectionOptions,
   ) {
+    const { clock, timeoutMs, logger } = options;
+    this.clock = clock;
+    this.timeoutMs = timeoutMs;
+    this.check = new ServerCheck(logger);
     this.client = defineScripts(ownClient(source, timeoutMs));
     // The reason is kept for whoever asks next; ioredis goes on trying by itself.
     this.client.on('error', (error: Error) => (this.lastError = error));
     this.client.on('ready', () => {
       this.lastError = undefined;
-      this.wake();
+      this.looking = true;
+      void this.look(this.masters()).then(() => {
+        this.looking = false;
+        this.wake();
+        options.onReady();
+      });
     });
     this.client.on('end', () => this.wake());
+    if (!this.client.isCluster) return;
+    this.client.on('+node', (node: Redis) => {
+      if (this.client.status === 'ready' && node.options.readOnly !== true) void this.look([node]);
+    });
+    this.client.on('-node', (node: Redis) => {
+      this.check.forget(node);
+      if (!this.closed) options.onNodeLost();
+    });
   }
 
-  get isCluster(): boolean {
-    return this.client.isCluster;
+  /** A server that does not answer may hold nobody up for longer than a command could. */
+  private async look(servers: Redis[]): Promise<void> {
+    let cancelTimer = (): void => undefined;
+    const timeout = new Promise<void>((resolve) => {
+      cancelTimer = this.clock.after(this.timeoutMs, resolve);
+    });
+    await Promise.race([Promise.all(servers.map((server) => this.check.look(server))), timeout]);
+    cancelTimer();
   }
 
   trouble(): string | undefined {
     const { status } = this.client;
+    const unusable = this.check.trouble();
+    if (unusable !== undefined) return unusable;
     return status === 'ready' ? undefined : (this.lastError?.message ?? `connection is ${status}`);
   }
 
@@ -72,6 +120,13 @@ export class CommandConnection {
     return this.client.isCluster
       ? (this.client as unknown as Cluster).nodes('all').map((node) => node.options)
       : [(this.client as unknown as Redis).options];
+  }
+
+  /** Each server that messages can be published on: with a cluster, its masters. */
+  masters(): Redis[] {
+    return this.client.isCluster
+      ? (this.client as unknown as Cluster).nodes('master')
+      : [this.client as unknown as Redis];
   }
 
   /**
@@ -95,13 +150,15 @@ export class CommandConnection {
         if (this.closed || this.client.status === 'end') {
           throw new AnynodeError('closed', 'The connection is closed');
         }
-        if (this.client.status !== 'ready') {
+        if (this.client.status !== 'ready' || this.looking) {
           const ready = new Promise<void>((resolve) => {
             this.waiting.add(resolve);
             stopWaiting = () => this.waiting.delete(resolve);
           });
           await Promise.race([ready, timeout]);
         }
+        const unusable = this.check.trouble();
+        if (unusable !== undefined) throw unavailable(new Error(unusable));
         try {
           return await Promise.race([command(this.client, attempts), timeout]);
         } catch (error) {
@@ -163,7 +220,7 @@ function ownClient(source: string | Redis | Cluster, timeoutMs: number): Redis |
 function isTransient(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   if (error instanceof AnynodeError) return false;
-  return error.name !== 'ReplyError' || TRANSIENT.test(error.message);
+  return error.name !== 'ReplyError' || refusal(error.message) !== undefined;
 }
 
 function asUnavailable(error: unknown): Error {

@@ -49,9 +49,13 @@ class RedisMembership implements Membership {
     prefix: string,
     private readonly options: JoinOptions,
   ) {
-    const { clock, nodeId, leaseMs, commandTimeoutMs } = options;
+    const { clock, nodeId, leaseMs, commandTimeoutMs, logger } = options;
     this.names = new Names(prefix);
-    this.connection = new CommandConnection(redis, clock, commandTimeoutMs);
+    this.connection = new CommandConnection(redis, {
+      ...{ clock, logger, timeoutMs: commandTimeoutMs },
+      onReady: () => this.lease.reconnected(),
+      onNodeLost: () => options.onLost(),
+    });
     this.whenLeft.catch(() => undefined); // nobody may be waiting for it
     let turn = Math.floor(Math.random() * 1000);
     this.subscriber = new Subscriber({
@@ -104,8 +108,9 @@ class RedisMembership implements Membership {
       ...['seen', session.createdAt, 'v', 1],
       ...(session.owned === true ? ['own', nodeId] : []),
     ];
-    const ids = (await this.connection.run((client) =>
-      client['anynode:create'](
+    // Both in one go, so that they share one limit of time; repeating both does no harm.
+    const ids = await this.connection.run(async (client) => {
+      const created = (await client['anynode:create'](
         ...this.names.keys(session.id),
         ...[nodeId, session.createdAt, pendingTtlMs, retention.maxAgeMs],
         ...[session.stream, session.inbound, record.length, ...record],
@@ -114,10 +119,12 @@ class RedisMembership implements Membership {
           asks ? '1' : '',
           message,
         ]),
-      ),
-    )) as string[] | '';
+      )) as string[] | '';
+      if (created !== '') await client.zadd(this.names.sessions, 0, session.id);
+      return created;
+    });
     if (ids === '') return false;
-    await this.index(session.id);
+    this.tidyIndex();
     const numbers = new Map<string, number>();
     return ids.map((logId, at) => {
       const stream = session.outbound[at - 1]?.stream;
@@ -128,10 +135,9 @@ class RedisMembership implements Membership {
     });
   }
 
-  /** Lists the session, and unlists a few others, taken by chance, that are gone: so the index does not grow for ever. */
-  private async index(sessionId: string): Promise<void> {
+  /** Unlists a few sessions, taken by chance, that are gone: so the index does not grow for ever. */
+  private tidyIndex(): void {
     const { sessions } = this.names;
-    await this.connection.run((client) => client.zadd(sessions, 0, sessionId));
     void this.connection
       .run(async (client) => {
         const some = await client.zrandmember(sessions, 3);
@@ -202,7 +208,7 @@ class RedisMembership implements Membership {
   }
 
   async remove(sessionId: string, principal: string | typeof ANY_PRINCIPAL): Promise<boolean> {
-    const removed = await this.connection.run(async (client, attempts) => {
+    return this.connection.run(async (client, attempts) => {
       const done = await client['anynode:remove'](
         ...this.names.keys(sessionId),
         principal === ANY_PRINCIPAL ? '1' : '',
@@ -211,12 +217,10 @@ class RedisMembership implements Membership {
         sessionId,
       );
       // A first try whose reply was lost may have been the one that did it.
-      return done === 1 || (done === 0 && attempts > 0);
+      const removed = done === 1 || (done === 0 && attempts > 0);
+      if (removed) await client.zrem(this.names.sessions, sessionId);
+      return removed;
     });
-    if (removed) {
-      await this.connection.run((client) => client.zrem(this.names.sessions, sessionId));
-    }
-    return removed;
   }
 
   async load(sessionId: string) {
@@ -306,16 +310,32 @@ class RedisMembership implements Membership {
     this.wakeLeft = () => reject(new AnynodeError('closed', 'This node has left the backplane'));
   });
 
-  private async renewLease(probe: string): Promise<void> {
+  /** `true`: the lease was not there any more. */
+  private async renewLease(probe: string): Promise<boolean> {
     const { nodeId, leaseMs } = this.options;
     const key = this.names.node(nodeId);
-    const channel = this.names.channel(nodeId);
-    await this.connection.run((client) =>
-      Promise.all([
-        client.set(key, '1', 'PX', leaseMs),
-        client.publish(channel, `${PROBE}${probe}`),
-      ]),
-    );
+    let anew = false;
+    await this.connection.run(async (client) => {
+      // PEXPIRE, since a full Redis refuses SET: no node may die of that.
+      const [kept] = await Promise.all([client.pexpire(key, leaseMs), this.sendProbes(probe)]);
+      // Left meanwhile: what was deleted is not to come back.
+      if (kept === 1 || this.left) return;
+      anew = true;
+      await client.set(key, '1', 'PX', leaseMs);
+    });
+    return anew;
+  }
+
+  /** By way of each master of a cluster: each has a link of its own to the node where this one is subscribed. */
+  private async sendProbes(probe: string): Promise<void> {
+    const channel = this.names.channel(this.options.nodeId);
+    const sent = this.connection.masters().map(async (master) => {
+      await master.publish(channel, `${PROBE}${probe}`);
+      this.lease.onProbeSent(probe);
+    });
+    await Promise.any(sent).catch((error: unknown) => {
+      throw error instanceof AggregateError ? (error.errors[0] ?? error) : error;
+    });
   }
 
   private receive(text: string): void {
@@ -336,8 +356,9 @@ class Names {
     this.sessions = `${prefix}:sessions`;
   }
 
+  /** No session has an id that makes no hash tag: all such ids share the keys of one that cannot be. */
   record(sessionId: string): string {
-    return `${this.prefix}:{${sessionId}}`;
+    return `${this.prefix}:{${/^[^{}]+$/.test(sessionId) ? sessionId : ' '}}`;
   }
 
   events(sessionId: string): string {

@@ -18,10 +18,11 @@ if redis.call('EXISTS', record) == 1 then
   return ids
 end
 
+local fields = tonumber(ARGV[7])
+-- First: a full Redis refuses it, but once a script has written anything, DEL included, it refuses nothing more.
+redis.call('HSET', record, 'born', mark, unpack(ARGV, 8, 7 + fields))
 -- What an expired session of this id may have left must not become part of this one.
 redis.call('DEL', streams, events)
-local fields = tonumber(ARGV[7])
-redis.call('HSET', record, 'born', mark, unpack(ARGV, 8, 7 + fields))
 local ids = { redis.call('XADD', events, '*', 's', stream, 'm', ARGV[6]) }
 local numbers = {}
 for at = 8 + fields, #ARGV, 3 do

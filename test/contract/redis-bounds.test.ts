@@ -1,0 +1,228 @@
+/** How long a call may take at most, and what a step that is refused leaves behind: nothing. */
+import { Cluster, Redis } from 'ioredis';
+import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import type { Backplane, Operation } from '../../src/backplane/backplane.js';
+import { LOG_START, STANDALONE } from '../../src/backplane/backplane.js';
+import { redisBackplane } from '../../src/backplane/redis/redis.js';
+import {
+  startRedis,
+  startRedisCluster,
+  type RedisCluster,
+  type RedisServer,
+} from '../../demo/rig/redis.js';
+import { uniquePrefix } from '../support/redis-fixture.js';
+import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.js';
+import {
+  ALICE,
+  append,
+  BEGINNING,
+  detach,
+  eventually,
+  newSession,
+  open,
+  receive,
+  subscribe,
+  TestNode,
+} from './suite/rig.js';
+
+let server: RedisServer;
+let admin: Redis;
+let servers: RedisCluster;
+beforeAll(async () => {
+  server = await startRedis();
+  admin = new Redis(server.url);
+  servers = await startRedisCluster({ masters: 3 });
+}, 30_000);
+afterAll(async () => {
+  admin.disconnect();
+  await server.stop();
+  await servers.stop();
+});
+
+let proxies: TcpProxy[] = [];
+let nodes: TestNode[] = [];
+afterEach(async () => {
+  await Promise.all(nodes.map(({ membership }) => membership.leave()));
+  await Promise.all(proxies.map((proxy) => proxy.stop()));
+  nodes = [];
+  proxies = [];
+});
+
+async function proxyTo(port: number): Promise<TcpProxy> {
+  const proxy = await startTcpProxy({ target: { port } });
+  proxies.push(proxy);
+  return proxy;
+}
+
+async function join(backplane: Backplane, commandTimeoutMs: number): Promise<TestNode> {
+  const node = new TestNode(backplane, { commandTimeoutMs });
+  nodes.push(node);
+  await node.membership.ready();
+  return node;
+}
+
+const kinds: Record<string, () => Promise<Backplane>> = {
+  'a single Redis': async () => {
+    const { port } = await proxyTo(server.port);
+    return redisBackplane({ redis: `redis://127.0.0.1:${port}`, prefix: uniquePrefix() });
+  },
+  'a Redis Cluster': async () => {
+    const natMap: Record<string, { host: string; port: number }> = {};
+    for (const port of servers.ports) {
+      natMap[`127.0.0.1:${port}`] = { host: '127.0.0.1', port: (await proxyTo(port)).port };
+    }
+    const startup = proxies.map(({ port }) => ({ host: '127.0.0.1', port }));
+    const client = new Cluster(startup, { natMap, lazyConnect: true });
+    return redisBackplane({ redis: client, prefix: uniquePrefix() });
+  },
+};
+
+describe.each(Object.keys(kinds))('%s that takes commands and never answers', (kind) => {
+  const TIMEOUT_MS = 400;
+
+  it('holds no call up for longer than `commandTimeoutMs`', async () => {
+    const node = await join(await (kinds[kind] as () => Promise<Backplane>)(), TIMEOUT_MS);
+    const ids = await Promise.all(Array.from({ length: 6 }, () => node.create()));
+    const [id = ''] = ids;
+    const { membership } = node;
+    for (const proxy of proxies) proxy.stall();
+    const calls: Record<string, () => Promise<unknown>> = {
+      create: () => membership.create(newSession()),
+      commit: () => node.commit(id, append(STANDALONE, 'news')),
+      attach: () => node.attach(id, STANDALONE),
+      read: () => node.read(id, STANDALONE),
+      touch: () => membership.touch(ids.map((sessionId) => ({ sessionId, streams: [] }))),
+      remove: () => membership.remove(id, ALICE),
+      load: () => membership.load(id),
+      list: () => membership.list(undefined, 10),
+      history: () => membership.history(id, LOG_START, 10),
+      loadState: () => membership.loadState(id),
+      storeState: () => membership.storeState(id, '1', undefined),
+      send: () => membership.send('other', { type: 'gone', sessionId: id }),
+      alive: () => membership.alive(['x', 'y', 'z']),
+    };
+    // Every one that the interface has, but for these.
+    const rest = ['constructor', 'ready', 'trouble', 'leave', 'tidyIndex', 'renewLease'];
+    const own = Object.getOwnPropertyNames(Object.getPrototypeOf(membership));
+    const others = own.filter((name) => !rest.includes(name) && !(name in calls));
+    expect(others.sort()).toEqual(['receive', 'sendProbes']);
+
+    for (let round = 0; round < 2; round += 1) {
+      await Promise.all(
+        Object.entries(calls).map(async ([name, call]) => {
+          const began = performance.now();
+          const outcome = await call().catch((error: unknown) => error);
+          expect(outcome, name).toMatchObject({ code: 'backplane_unavailable' });
+          expect(performance.now() - began, name).toBeLessThan(TIMEOUT_MS + 300);
+        }),
+      );
+    }
+    expect(membership.trouble()).toEqual(expect.any(String));
+    const began = performance.now();
+    for (const proxy of proxies) proxy.resume();
+    await eventually(() => node.create());
+    await eventually(() => {
+      expect(membership.trouble()).toBeUndefined();
+    });
+    expect(performance.now() - began).toBeLessThan(5_000);
+    for (const proxy of proxies) proxy.stall();
+    const left = performance.now();
+    await membership.leave();
+    expect(performance.now() - left).toBeLessThan(TIMEOUT_MS + 300);
+  }, 20_000);
+});
+
+describe('a step that Redis refuses', () => {
+  const refusals: Record<string, [() => Promise<unknown>, () => Promise<unknown>]> = {
+    'because it is full': [
+      () => admin.config('SET', 'maxmemory', 1),
+      () => admin.config('SET', 'maxmemory', 0),
+    ],
+    'because it is a replica now': [
+      () => admin.replicaof('127.0.0.1', 1),
+      () => admin.replicaof('NO', 'ONE'),
+    ],
+    'because it misses its replicas': [
+      () => admin.config('SET', 'min-replicas-to-write', 1),
+      () => admin.config('SET', 'min-replicas-to-write', 0),
+    ],
+  };
+  const steps: Record<string, Operation[]> = {
+    'a message': [append(STANDALONE, 'news')],
+    'an answer': [append('p', 'answer', { ends: '"1"' })],
+    'a message and an answer': [append(STANDALONE, 'news'), append('p', 'answer', { ends: '"1"' })],
+    'an answer and a message': [append('p', 'answer', { ends: '"1"' }), append(STANDALONE, 'news')],
+    'the end of a connection and a message': [
+      detach(STANDALONE, 't1', { n: 1, logId: '1-1' }),
+      append(STANDALONE, 'news'),
+    ],
+    'a call given up and another opened': [
+      { type: 'abandon', stream: 'p', requests: ['"1"'] },
+      open('q', ['"2"']),
+    ],
+    'a subscription': [subscribe('file:///x')],
+    'a message of the client': [receive({ to: 'initialized' })],
+    'the end of a replica': [{ type: 'forget' }],
+  };
+
+  // Half of a step, and its repeat appends what the first attempt has appended.
+  it.each(Object.keys(refusals))(
+    '%s is done in whole or not at all, and once',
+    async (name) => {
+      const [begin, end] = refusals[name] as (typeof refusals)[string];
+      const prefix = uniquePrefix();
+      const node = await join(redisBackplane({ redis: server.url, prefix }), 150);
+      const state = async (id: string) => {
+        const key = `${prefix}:{${id}}`;
+        const { seen: _, ...record } = await admin.hgetall(key);
+        const streams = await admin.hgetall(`${key}:streams`);
+        return { record, streams, events: await admin.xrange(`${key}:events`, '-', '+') };
+      };
+      onTestFinished(async () => {
+        await end();
+      });
+      let refused = 0;
+      for (const [step, operations] of Object.entries(steps)) {
+        const id = await node.create();
+        await node.run(id, open('p', ['"1"']));
+        await node.hold(id, STANDALONE);
+        const before = await state(id);
+        await begin();
+        const done = await node.commit(id, ...operations).catch(() => undefined);
+        const after = await state(id);
+        if (done === undefined) {
+          refused += 1;
+          expect(after, step).toEqual(before);
+        }
+        await end();
+        await eventually(() => node.repeat(id, ...operations));
+        await node.repeat(id, ...operations);
+        const expected = operations.flatMap((operation) =>
+          operation.type === 'append' ? (operation.message ?? []) : [],
+        );
+        const shown = [...(await node.texts(id, STANDALONE)), ...(await node.texts(id, 'p'))];
+        expect(shown.filter((text) => text !== undefined).sort(), step).toEqual(expected.sort());
+        if (done !== undefined) expect(await state(id), step).toEqual(after);
+      }
+      expect(refused).toBeGreaterThan(0);
+    },
+    30_000,
+  );
+
+  it('is no session that is half there', async () => {
+    const prefix = uniquePrefix();
+    const node = await join(redisBackplane({ redis: server.url, prefix }), 150);
+    await admin.config('SET', 'maxmemory', 1);
+    onTestFinished(async () => {
+      await admin.config('SET', 'maxmemory', 0);
+    });
+    const session = newSession();
+    await expect(node.membership.create(session)).rejects.toMatchObject({
+      code: 'backplane_unavailable',
+    });
+    expect(await admin.keys(`${prefix}:{*`)).toEqual([]);
+    await admin.config('SET', 'maxmemory', 0);
+    expect(await node.membership.create(session)).toHaveLength(2);
+    expect((await node.read(session.id, 'init', BEGINNING)).events).toHaveLength(1);
+  });
+});

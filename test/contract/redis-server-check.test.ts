@@ -1,0 +1,100 @@
+/** What a node finds out about its Redis when it connects. */
+import { Cluster, Redis } from 'ioredis';
+import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import type { JoinOptions } from '../../src/backplane/backplane.js';
+import { redisBackplane } from '../../src/backplane/redis/redis.js';
+import { startRedis, startRedisCluster, type RedisServer } from '../../demo/rig/redis.js';
+import { connectRedis, uniquePrefix } from '../support/redis-fixture.js';
+import { startRewritingProxy } from './support/rewriting-proxy.js';
+import { eventually, TestNode } from './suite/rig.js';
+
+let server: RedisServer;
+let admin: Redis;
+beforeEach(async () => {
+  server = await startRedis();
+  // After the nodes: one that can't take its leave waits for Redis a while.
+  onTestFinished(() => server.stop());
+  admin = connectRedis(server.url);
+});
+
+function start(redis: string | Redis | Cluster, overrides: Partial<JoinOptions> = {}): TestNode {
+  const node = new TestNode(redisBackplane({ redis, prefix: uniquePrefix() }), overrides);
+  onTestFinished(() => node.membership.leave());
+  return node;
+}
+
+const policy = (name: string) => admin.config('SET', 'maxmemory-policy', name);
+
+describe('a Redis that evicts', () => {
+  it('is used, with a warning, once', async () => {
+    await policy('allkeys-lru');
+    const node = start(server.url);
+    await node.membership.ready();
+    expect(node.warnings).toEqual([expect.stringMatching(/allkeys-lru.*noeviction/)]);
+    await admin.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+    await eventually(() => node.create());
+    expect(node.warnings).toHaveLength(1);
+    expect(node.membership.trouble()).toBeUndefined();
+  });
+
+  it('that has been told to since is found when it is connected to again', async () => {
+    const node = start(server.url);
+    await node.membership.ready();
+    expect(node.warnings).toEqual([]);
+    await policy('volatile-ttl');
+    await admin.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+    await eventually(() => {
+      expect(node.warnings).toEqual([expect.stringContaining('volatile-ttl')]);
+    });
+  });
+
+  it('among the masters of a cluster is found', async () => {
+    const cluster = await startRedisCluster({ masters: 3 });
+    onTestFinished(() => cluster.stop());
+    const last = connectRedis(cluster.urls[2]);
+    await last.config('SET', 'maxmemory-policy', 'volatile-lru');
+    const client = new Cluster(cluster.urls.slice(0, 1), { lazyConnect: true });
+    const node = start(client);
+    await node.membership.ready();
+    expect(node.warnings).toEqual([expect.stringContaining('volatile-lru')]);
+  }, 30_000);
+});
+
+describe('a Redis that is too old', () => {
+  it('is not used, says so once, and is when it has been replaced', async () => {
+    const [about = ''] = /redis_version:\S+/.exec(await admin.info('server')) ?? [];
+    const old = about.replace(/:\d/, ':5');
+    const proxy = await startRewritingProxy(server.port, about, old);
+    onTestFinished(() => proxy.stop());
+    const node = start(`redis://127.0.0.1:${proxy.port}`, { commandTimeoutMs: 500 });
+    const refused = /6\.2 or newer/;
+    await expect(node.membership.load('x')).rejects.toThrow(refused);
+    await expect(node.create()).rejects.toThrow(refused);
+    expect(node.membership.trouble()).toMatch(/Redis 6\.2 or newer is needed, this one is 5/);
+    proxy.cut();
+    await expect(node.membership.alive(['x'])).rejects.toThrow(refused);
+    expect(node.warnings).toEqual([expect.stringContaining('6.2')]);
+    // Nothing was written there.
+    expect(await admin.dbsize()).toBe(0);
+
+    proxy.stopRewriting();
+    proxy.cut();
+    await node.membership.ready();
+    await eventually(() => node.create());
+    expect(node.membership.trouble()).toBeUndefined();
+  });
+});
+
+// Managed services forbid INFO to some users.
+it('a Redis that does not say what it is, is used as it is', async () => {
+  await policy('allkeys-lru');
+  await admin.acl('SETUSER', 'shy', 'on', '>secret', '~*', '&*', '+@all', '-info');
+  const shy = new Redis({
+    ...{ port: server.port, username: 'shy', password: 'secret' },
+    ...{ lazyConnect: true, enableReadyCheck: false },
+  });
+  const node = start(shy);
+  await node.membership.ready();
+  await node.create();
+  expect(node.warnings).toEqual([]);
+});
