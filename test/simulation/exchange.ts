@@ -56,7 +56,10 @@ export class Exchange {
     this.wire.scheduler.after(
       this.latency(),
       () => {
-        if (this.open) handle(requestOf(request), this.response);
+        if (!this.open) return;
+        const req = requestOf(request);
+        this.response.req = req;
+        handle(req, this.response);
       },
       this.process,
     );
@@ -156,6 +159,7 @@ const HIGH_WATER = 128;
 
 /** What the library uses of Node's `ServerResponse`, and how that behaves. */
 export class SimResponse extends EventEmitter {
+  req: object | undefined;
   headersSent = false;
   destroyed = false;
   writableEnded = false;
