@@ -24,7 +24,7 @@ const OPTIONS = {
   reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
 } as const;
 
-type Client = Scripted<Redis> | Scripted<Cluster>;
+export type Client = Scripted<Redis> | Scripted<Cluster>;
 
 /** Replies that mean "not now": the server is loading, failing over, full or busy. Worth another try. */
 const TRANSIENT =

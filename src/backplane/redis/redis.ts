@@ -14,11 +14,12 @@ import type {
   ReadRequest,
   TouchRequest,
 } from '../backplane.js';
-import { ANY_PRINCIPAL } from '../backplane.js';
+import { ANY_PRINCIPAL, TooManySessions } from '../backplane.js';
 import { operationArguments } from './arguments.js';
 import { decode, encode } from './codec.js';
 import { CommandConnection, keyPrefixOf } from './connection.js';
 import { Lease } from './lease.js';
+import { Principals } from './principals.js';
 import { attachReply, commitReply, page, recordOf, touchReply } from './replies.js';
 import { Subscriber } from './subscriber.js';
 
@@ -42,6 +43,7 @@ class RedisMembership implements Membership {
   private readonly subscriber: Subscriber;
   private readonly lease: Lease;
   private readonly names: Names;
+  private readonly principals: Principals;
   private left = false;
 
   constructor(
@@ -52,6 +54,8 @@ class RedisMembership implements Membership {
     const { clock, nodeId, leaseMs, commandTimeoutMs } = options;
     this.names = new Names(prefix);
     this.connection = new CommandConnection(redis, clock, commandTimeoutMs);
+    const { names } = this;
+    this.principals = new Principals(this.connection, prefix, (id) => names.record(id), options);
     this.whenLeft.catch(() => undefined); // nobody may be waiting for it
     let turn = Math.floor(Math.random() * 1000);
     this.subscriber = new Subscriber({
@@ -117,7 +121,7 @@ class RedisMembership implements Membership {
       ),
     )) as string[] | '';
     if (ids === '') return false;
-    await this.index(session.id);
+    await Promise.all([this.index(session.id), this.enter(session)]);
     const numbers = new Map<string, number>();
     return ids.map((logId, at) => {
       const stream = session.outbound[at - 1]?.stream;
@@ -126,6 +130,17 @@ class RedisMembership implements Membership {
       numbers.set(stream, n);
       return { n, logId };
     });
+  }
+
+  /** Counts the session among those of its principal. One too many is ended, before anybody has learned of it. */
+  private async enter({ id, principal, most }: NewSession): Promise<void> {
+    if (most === undefined) return;
+    try {
+      await this.principals.enter(principal, id, most);
+    } catch (error) {
+      if (error instanceof TooManySessions) await this.remove(id, ANY_PRINCIPAL);
+      throw error;
+    }
   }
 
   /** Lists the session, and unlists a few others, taken by chance, that are gone: so the index does not grow for ever. */
@@ -149,6 +164,7 @@ class RedisMembership implements Membership {
         ...this.names.keys(sessionId),
         ...[nodeId, number, clock.now(), sessionTtlMs, pendingTtlMs],
         ...[retention.maxEvents, retention.maxAgeMs, this.names.channel(''), sessionId],
+        retention.maxBytes ?? '',
         ...operations.flatMap(operationArguments),
       ),
     );
@@ -210,13 +226,17 @@ class RedisMembership implements Membership {
         this.names.channel(''),
         sessionId,
       );
+      if (typeof done === 'string') return { of: done };
       // A first try whose reply was lost may have been the one that did it.
-      return done === 1 || (done === 0 && attempts > 0);
+      return done === 0 && attempts > 0 ? { of: principal } : undefined;
     });
-    if (removed) {
-      await this.connection.run((client) => client.zrem(this.names.sessions, sessionId));
-    }
-    return removed;
+    if (removed === undefined) return false;
+    const { of } = removed;
+    await Promise.all([
+      this.connection.run((client) => client.zrem(this.names.sessions, sessionId)),
+      typeof of === 'symbol' ? undefined : this.principals.drop(of, sessionId),
+    ]);
+    return true;
   }
 
   async load(sessionId: string) {
