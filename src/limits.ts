@@ -57,7 +57,7 @@ export function resolveLimits(
     const least = name === 'stalledMs' ? 0 : 1;
     if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < least) {
       throw new TypeError(
-        `mcp-anynode: \`limits.${name}\` has to be a whole number of at least ${least}, and is ${String(value)}`,
+        `mcp-anynode: \`limits.${name}\` has to be a whole number of at least ${least}, and is ${JSON.stringify(value)}`,
       );
     }
     limits[name as keyof Limits] = value;
