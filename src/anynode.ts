@@ -121,6 +121,7 @@ export function createNode(
     owned: options.affinity === 'owner',
     replicaIdleMs: Math.min(options.replicaIdleMs, sessionTtlMs),
     maxReplicas: options.maxReplicas,
+    limits: options.limits,
     isAlive: (id) => liveness.isAlive(id),
     endDead: async (sessionId, stream, executor) => {
       if (await liveness.isAlive(executor)) return false;

@@ -46,7 +46,8 @@ export interface JoinOptions {
   /** How long a session lives without being used; `pendingTtlMs` until its client has sent `initialized`. */
   sessionTtlMs: number;
   pendingTtlMs: number;
-  retention: { maxEvents: number; maxAgeMs: number };
+  /** `maxBytes`: of the log's messages, and 100 for each; left out: as many as there are. */
+  retention: { maxEvents: number; maxAgeMs: number; maxBytes?: number };
   /**
    * A message for this node. Those of one sender come in their order as far as they concern one session or went
    * through `send`: in a cluster others may overtake each other. Must not throw and is not awaited.
@@ -66,7 +67,10 @@ export interface Membership {
   /** `undefined` while all is well, else what is wrong. Costs nothing. */
   trouble(): string | undefined;
 
-  /** Stores a session with the first entries of its log. `false`: the id is taken, nothing was changed. */
+  /**
+   * Stores a session with the first entries of its log. `false`: the id is taken, nothing was changed. Rejects with
+   * {@link TooManySessions} where its principal has `most` already; nobody has learned of the session then.
+   */
   create(session: NewSession): Promise<Position[] | false>;
   /**
    * Does all of `operations` in one atomic step, in order. Repeating a commit (same session, same `number`) changes
@@ -107,6 +111,14 @@ export interface Membership {
 /** Instead of a principal: for the operator's own calls, which no principal limits. */
 export const ANY_PRINCIPAL = Symbol('any principal');
 
+/** The principal has as many sessions as it may, or as many that it never used. */
+export class TooManySessions extends Error {
+  override readonly name = 'TooManySessions';
+  constructor(readonly kind: 'sessions' | 'pending') {
+    super(`Too many sessions of one principal (${kind})`);
+  }
+}
+
 export interface SessionRecord {
   id: string;
   /** Grows with every change of what shapes a replica: `active`, `logLevel`, `subscriptions`. */
@@ -136,6 +148,11 @@ export interface NewSession {
   /** This node owns the session from the start. */
   owned?: boolean;
   createdAt: number;
+  /**
+   * How many sessions the principal may have, and how many of them that have sent neither `initialized` nor a request
+   * since they were created, at most `pendingTtlMs` ago. Left out: as many as it likes, and this one does not count.
+   */
+  most?: { sessions: number; pending: number } | undefined;
   /** The client's `initialize` request, whose stream is `stream`. */
   inbound: string;
   stream: string;
@@ -181,6 +198,8 @@ export interface OpenOperation {
   /** The revision of this node's replica; `undefined`: it has none yet, and will now have one. */
   revision: number | undefined;
   owned?: boolean;
+  /** How many requests of the session may run at a time, with these; left out: as many as there are. */
+  most?: number;
 }
 
 /** One message from the client that opens nothing. */
@@ -323,6 +342,8 @@ export type OperationResult =
   | { status: 'skipped' }
   /** `open`: one of its request ids is in use by a request that `executor` runs on `stream`. */
   | { status: 'duplicate'; stream: string; executor: string }
+  /** `open`: too many requests of the session run already, on these streams. */
+  | { status: 'limited'; running: { stream: string; executor: string }[] }
   /** `claim`: the JSON texts of the ids of the requests that had not ended. `owner`: another node, which is to be told. */
   | { status: 'claimed'; requests: string[]; owner?: string }
   /**

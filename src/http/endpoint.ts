@@ -14,6 +14,7 @@ import { handlePost } from './post.js';
 import { storedPrincipal } from './principal.js';
 import type { Refusal } from './reply.js';
 import { refuse, RefusalError, REFUSALS } from './reply.js';
+import { Slots } from './slots.js';
 import { SUPPORTED_PROTOCOL_VERSIONS } from '../session/sdk.js';
 
 /** What the handlers of the methods need. */
@@ -24,6 +25,7 @@ export interface Endpoint {
   orphans: Orphans;
   handovers: Handovers;
   options: Options;
+  slots: Slots;
   principalOf(req: Request): string;
   /** Requests that are neither answered nor running yet. */
   arriving: Running;
@@ -31,8 +33,13 @@ export interface Endpoint {
   isClosed(): boolean;
 }
 
-export function endpointOf(parts: Omit<Endpoint, 'principalOf'>): Endpoint {
-  return { ...parts, principalOf: (req) => storedPrincipal(parts.options.principal(req)) };
+export function endpointOf(parts: Omit<Endpoint, 'principalOf' | 'slots'>): Endpoint {
+  const { options } = parts;
+  return {
+    ...parts,
+    slots: new Slots(options.limits.streamsPerSession),
+    principalOf: (req) => storedPrincipal(options.principal(req)),
+  };
 }
 
 /** The MCP endpoint as Express middleware. It answers every request and calls `next` only for errors that are not its own. */
@@ -87,10 +94,6 @@ async function handleDelete(endpoint: Endpoint, req: Request, res: Response): Pr
 
 function refusalOf(error: unknown): Refusal | undefined {
   if (error instanceof RefusalError) return error.refusal;
-  // Nested so deep that it can be read but not written again, and so not stored.
-  if (error instanceof RangeError && error.message.includes('call stack')) {
-    return REFUSALS.invalidMessage;
-  }
   if (!(error instanceof AnynodeError)) return undefined;
   if (error.code === 'closed') return REFUSALS.closed;
   return error.code === 'backplane_unavailable' ? REFUSALS.unavailable : undefined;

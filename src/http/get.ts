@@ -33,6 +33,9 @@ export async function handleGet(endpoint: Endpoint, req: Request, res: Response)
     cursor: cursor?.position,
     unlessHeld: endpoint.options.standaloneStream === 'reject' && cursor === undefined,
   };
+  if (!endpoint.slots.take(sessionId, request.principal, res)) {
+    throw new RefusalError(REFUSALS.tooManyStreams);
+  }
   if (typeof lastEventId === 'string' && lastEventId !== '' && cursor === undefined) {
     await refuseCursor(endpoint, request);
   }

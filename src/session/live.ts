@@ -22,7 +22,7 @@ import { Calls } from './calls.js';
 import type { SessionNode } from './node.js';
 import type { DeliveryContext, ReplicaEvents } from './replica.js';
 import type { Effect, Shape } from './shape.js';
-import { effectOf, shapeOf, UNSHAPED, withEffect, withoutEffect } from './shape.js';
+import { effectOf, refusalOf, shapeOf, UNSHAPED, withEffect, withoutEffect } from './shape.js';
 import type { AuthInfo, SessionInfo } from './types.js';
 
 /** A server whose tool list goes on for ever is not asked for ever. */
@@ -213,6 +213,14 @@ export class LiveSession {
     const call = this.calls.get(request.id);
     if (call?.request !== request) return;
     call.revision = this.revision;
+    const { subscriptionsPerSession } = this.node.limits;
+    const subscribing = this.calls.withMethod('resources/subscribe');
+    const refusal = refusalOf(request, this.shape, subscribing, subscriptionsPerSession);
+    if (refusal !== undefined) {
+      this.calls.take(request.id);
+      void this.finish(call, refusal).catch(ignoreClosed);
+      return;
+    }
     try {
       if (this.replica === undefined) throw new Error('its replica was discarded');
       this.replica.transport.deliver(request, context);

@@ -1,4 +1,5 @@
 import type { Membership } from '../backplane/backplane.js';
+import type { Limits } from '../limits.js';
 import type { Clock } from '../protocol/clock.js';
 import type { Follower } from '../stream/follower.js';
 import type { Followers } from '../stream/followers.js';
@@ -21,6 +22,7 @@ export interface SessionNode {
   owned: boolean;
   replicaIdleMs: number;
   maxReplicas: number;
+  limits: Limits;
   clock: Clock;
   logger: Logger;
   /** Ends the requests of a stream if the node that runs them is dead. `false`: it lives, or nobody knows. */

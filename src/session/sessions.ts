@@ -1,4 +1,5 @@
 import type {
+  NewSession,
   NodeMessage,
   Operation,
   OperationResult,
@@ -7,7 +8,7 @@ import type {
 } from '../backplane/backplane.js';
 import type { JsonRpcMessage, JsonRpcRequest, RequestId } from '../protocol/jsonrpc.js';
 import { isNotification, isRequest } from '../protocol/jsonrpc.js';
-import { Birth } from './birth.js';
+import { Birth, hearsOf } from './birth.js';
 import { LiveSession } from './live.js';
 import { unpackContext } from './context.js';
 import { nodeLost } from './lost.js';
@@ -17,6 +18,7 @@ import { Orphaned } from './orphaned.js';
 import { Ownership } from './ownership.js';
 import { pastOf } from './past.js';
 import { Pool } from './pool.js';
+import { Quotas } from './quotas.js';
 import { isAnswer, isHere, isInitialized, receive } from './routing.js';
 import type { SessionNode } from './node.js';
 import type { DeliveryContext } from './replica.js';
@@ -50,9 +52,11 @@ export class Sessions {
   readonly ownership: Ownership;
   private readonly pool: Pool;
   private readonly missed: Missed;
+  private readonly quotas: Quotas;
 
   constructor(private readonly node: SessionNode) {
     this.pool = new Pool(node);
+    this.quotas = new Quotas(node.clock);
     this.orphaned = new Orphaned(node, this.pool);
     this.ownership = new Ownership(node, this.pool);
     this.missed = new Missed(node, {
@@ -90,10 +94,11 @@ export class Sessions {
    */
   async initialize(
     request: JsonRpcRequest,
-    session: { id: string; principal: string; authInfo: AuthInfo | undefined },
+    session: Pick<NewSession, 'id' | 'principal' | 'most'> & { authInfo: AuthInfo | undefined },
     delivery: DeliveryContext,
   ): Promise<{ birth: Birth; positions: Position[] }> {
     const { node } = this;
+    this.quotas.check(session.principal);
     const live = new LiveSession(session.id, node);
     const birth = new Birth(request, node.nextName(), node.clock);
     const now = node.clock.now();
@@ -115,18 +120,21 @@ export class Sessions {
     const context = { session: info, authInfo: session.authInfo };
     await live.beginWith(birth, context, delivery, async ({ answer }) => {
       if (answer === undefined || !('result' in answer)) throw new Refused(birth);
-      const created = await node.membership.create({
-        id: session.id,
-        initialize: JSON.stringify(params),
-        protocolVersion: String(answer.result.protocolVersion),
-        principal: session.principal,
-        hears: hearsOf(answer.result.capabilities),
-        owned: node.owned,
-        createdAt: now,
-        inbound: JSON.stringify(request),
-        stream: birth.stream,
-        outbound: birth.outbound,
-      });
+      const created = await this.quotas.watch(session.principal, () =>
+        node.membership.create({
+          id: session.id,
+          initialize: JSON.stringify(params),
+          protocolVersion: String(answer.result.protocolVersion),
+          principal: session.principal,
+          hears: hearsOf(answer.result.capabilities),
+          owned: node.owned,
+          createdAt: now,
+          inbound: JSON.stringify(request),
+          stream: birth.stream,
+          outbound: birth.outbound,
+          most: session.most,
+        }),
+      );
       if (created === false) {
         throw new Error(`sessionIdGenerator returned an id that is in use: ${session.id}`);
       }
@@ -141,7 +149,7 @@ export class Sessions {
     inbound: Inbound,
     stream: { name: string; token: string },
     retried = false,
-  ): Promise<Opened | 'gone' | 'duplicate'> {
+  ): Promise<Opened | 'gone' | 'duplicate' | 'limited'> {
     const { sessionId, principal, messages } = inbound;
     const live = this.pool.of(sessionId);
     const unpin = live.pin();
@@ -160,6 +168,7 @@ export class Sessions {
           messages: requests.map((request) => JSON.stringify(request)),
           revision,
           owned,
+          most: this.node.limits.requestsPerSession,
         },
         ...others.map((message) => receive(message, principal, { revision, owned })),
       ];
@@ -171,10 +180,15 @@ export class Sessions {
       if (opened?.status !== 'opened') {
         unpin();
         this.pool.dropIfEmpty(live);
-        if (retried || opened?.status !== 'duplicate') return 'duplicate';
-        // In use by a request of a dead node, which nobody followed and nobody ended: its id is free again.
-        const ended = await this.node.endDead(sessionId, opened.stream, opened.executor);
-        return ended ? await this.open(inbound, stream, true) : 'duplicate';
+        const limited = opened?.status === 'limited';
+        const refusal = limited ? 'limited' : 'duplicate';
+        if (retried || (!limited && opened?.status !== 'duplicate')) return refusal;
+        // In use by requests of a dead node, which nobody followed and nobody ended: what they take is free again.
+        let ended = false;
+        for (const { stream: name, executor } of limited ? opened.running : [opened]) {
+          if (await this.node.endDead(sessionId, name, executor)) ended = true;
+        }
+        return ended ? await this.open(inbound, stream, true) : refusal;
       }
       if (reply.record !== undefined) live.followedBy = reply.followedBy;
       this.ownership.found(live, committed);
@@ -481,14 +495,4 @@ function reached(reply: Omit<Reached, 'initialized'>, results: OperationResult[]
   const { record, revision } = reply;
   const initialized = results.some((result) => result.status === 'received' && result.changed);
   return { revision, initialized, ...(record !== undefined && { record }) };
-}
-
-/** Which broadcasts a server has announced that it may send. */
-function hearsOf(capabilities: unknown): string {
-  const declared = (capabilities ?? {}) as Record<string, { listChanged?: boolean } | undefined>;
-  return [
-    declared.tools?.listChanged === true ? 'T' : '',
-    declared.prompts?.listChanged === true ? 'P' : '',
-    declared.resources?.listChanged === true ? 'R' : '',
-  ].join('');
 }

@@ -73,6 +73,10 @@ export class MemorySession {
     return this.stored.principal;
   }
 
+  get createdAt(): number {
+    return this.stored.createdAt;
+  }
+
   /** By `initialized`, or by a request. */
   get confirmed(): boolean {
     return this.stored.active || this.called;
@@ -209,6 +213,9 @@ export class MemorySession {
         const executor = this.streams.get(taken)?.executor ?? '';
         return { status: 'duplicate', stream: taken, executor };
       }
+      if (this.requests.size + operation.requests.length > (operation.most ?? Infinity)) {
+        return { status: 'limited', running: this.executed() };
+      }
       let logId = LOG_START;
       for (const message of operation.messages) {
         logId = this.logInbound(step.now, message, operation.stream);
@@ -224,7 +231,14 @@ export class MemorySession {
       for (const request of operation.requests) this.requests.set(request, operation.stream);
     }
     const stream = this.streams.get(operation.stream);
-    if (stream === undefined) return { status: 'duplicate', stream: '', executor: '' };
+    if (stream === undefined) {
+      // The first run refused it, and there is one reason only where no id is taken.
+      const taken = operation.requests.some((id) => this.requests.has(id));
+      if (taken || operation.most === undefined) {
+        return { status: 'duplicate', stream: '', executor: '' };
+      }
+      return { status: 'limited', running: [] };
+    }
     this.use(step);
     this.called = true;
     const position = { n: 0, logId: stream.last.logId };
@@ -233,6 +247,12 @@ export class MemorySession {
     }
     this.check(operation.revision, step);
     return { status: 'opened', position };
+  }
+
+  private executed(): { stream: string; executor: string }[] {
+    return [...this.streams].flatMap(([stream, { executor }]) =>
+      executor === undefined ? [] : { stream, executor },
+    );
   }
 
   private requestsOf(stream: string): string[] {

@@ -6,10 +6,10 @@ type Argument = string | number;
 export function operationArguments(operation: Operation): Argument[] {
   switch (operation.type) {
     case 'open': {
-      const { principal, stream, token, revision, requests, messages, owned } = operation;
+      const { principal, stream, token, revision, requests, messages, owned, most } = operation;
       const known = revision ?? '-';
       return [
-        ...['open', principal, stream, token, known, owned === true ? '1' : ''],
+        ...['open', principal, stream, token, known, owned === true ? '1' : '', most ?? ''],
         ...[requests.length, ...requests],
         ...[messages.length, ...messages],
       ];

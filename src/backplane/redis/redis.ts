@@ -14,11 +14,12 @@ import type {
   ReadRequest,
   TouchRequest,
 } from '../backplane.js';
-import { ANY_PRINCIPAL } from '../backplane.js';
+import { ANY_PRINCIPAL, TooManySessions } from '../backplane.js';
 import { operationArguments } from './arguments.js';
 import { decode, encode } from './codec.js';
 import { CommandConnection, keyPrefixOf } from './connection.js';
 import { Lease } from './lease.js';
+import { Principals } from './principals.js';
 import { attachReply, commitReply, page, recordOf, touchReply } from './replies.js';
 import { Subscriber } from './subscriber.js';
 
@@ -42,6 +43,7 @@ class RedisMembership implements Membership {
   private readonly subscriber: Subscriber;
   private readonly lease: Lease;
   private readonly names: Names;
+  private readonly principals: Principals;
   private left = false;
 
   constructor(
@@ -56,6 +58,8 @@ class RedisMembership implements Membership {
       onReady: () => this.lease.reconnected(),
       onNodeLost: () => options.onLost(),
     });
+    const { names } = this;
+    this.principals = new Principals(this.connection, prefix, (id) => names.record(id), options);
     this.whenLeft.catch(() => undefined); // nobody may be waiting for it
     let turn = Math.floor(Math.random() * 1000);
     this.subscriber = new Subscriber({
@@ -125,6 +129,7 @@ class RedisMembership implements Membership {
     });
     if (ids === '') return false;
     this.tidyIndex();
+    await this.enter(session);
     const numbers = new Map<string, number>();
     return ids.map((logId, at) => {
       const stream = session.outbound[at - 1]?.stream;
@@ -133,6 +138,17 @@ class RedisMembership implements Membership {
       numbers.set(stream, n);
       return { n, logId };
     });
+  }
+
+  /** Counts the session among those of its principal. One too many is ended, before anybody has learned of it. */
+  private async enter({ id, principal, most }: NewSession): Promise<void> {
+    if (most === undefined) return;
+    try {
+      await this.principals.enter(principal, id, most);
+    } catch (error) {
+      if (error instanceof TooManySessions) await this.remove(id, ANY_PRINCIPAL);
+      throw error;
+    }
   }
 
   /** Unlists a few sessions, taken by chance, that are gone: so the index does not grow for ever. */
@@ -155,6 +171,7 @@ class RedisMembership implements Membership {
         ...this.names.keys(sessionId),
         ...[nodeId, number, clock.now(), sessionTtlMs, pendingTtlMs],
         ...[retention.maxEvents, retention.maxAgeMs, this.names.channel(''), sessionId],
+        retention.maxBytes ?? '',
         ...operations.flatMap(operationArguments),
       ),
     );
@@ -208,7 +225,7 @@ class RedisMembership implements Membership {
   }
 
   async remove(sessionId: string, principal: string | typeof ANY_PRINCIPAL): Promise<boolean> {
-    return this.connection.run(async (client, attempts) => {
+    const removed = await this.connection.run(async (client, attempts) => {
       const done = await client['anynode:remove'](
         ...this.names.keys(sessionId),
         principal === ANY_PRINCIPAL ? '1' : '',
@@ -217,10 +234,14 @@ class RedisMembership implements Membership {
         sessionId,
       );
       // A first try whose reply was lost may have been the one that did it.
-      const removed = done === 1 || (done === 0 && attempts > 0);
-      if (removed) await client.zrem(this.names.sessions, sessionId);
-      return removed;
+      const of =
+        typeof done === 'string' ? done : done === 0 && attempts > 0 ? principal : undefined;
+      if (of !== undefined) await client.zrem(this.names.sessions, sessionId);
+      return of;
     });
+    if (removed === undefined) return false;
+    if (typeof removed === 'string') await this.principals.drop(removed, sessionId);
+    return true;
   }
 
   async load(sessionId: string) {

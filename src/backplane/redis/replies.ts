@@ -73,6 +73,13 @@ function operationResult([status, ...rest]: string[]): OperationResult {
       };
     case 'duplicate':
       return { status, stream: a, executor: b };
+    case 'limited': {
+      const running: { stream: string; executor: string }[] = [];
+      for (let at = 0; at + 1 < rest.length; at += 2) {
+        running.push({ stream: rest[at] ?? '', executor: rest[at + 1] ?? '' });
+      }
+      return { status, running: running.filter(({ stream }) => stream !== '') };
+    }
     case 'claimed':
       return { status, requests: rest.slice(1), ...(a !== '' && { owner: a }) };
     case 'assigned':

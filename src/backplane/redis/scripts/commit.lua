@@ -2,8 +2,9 @@
 --
 -- KEYS: 1 record, 2 streams, 3 events
 -- ARGV: 1 node, 2 number of the commit, 3 now (ms), 4 session TTL (ms), 5 TTL before `initialized` (ms),
---       6 most events kept, 7 longest time kept (ms), 8 channel prefix, 9 session id, then the operations:
---   open     <principal> <stream> <token> <revision|-> <owned 1|''> <#requests> <request>... <#messages> <message>...
+--       6 most events kept, 7 longest time kept (ms), 8 channel prefix, 9 session id,
+--       10 most bytes of the log or '', then the operations:
+--   open     <principal> <stream> <token> <revision|-> <owned 1|''> <most|''> <#requests> <request>... <#messages> <message>...
 --   receive  <principal> <revision|-> <route> <argument> <message>
 --   append   <stream> <ends|''> <asks 1|''> <effect|''> <value> <condition|''> <value> <coalesce|''> <has message 1|''> <message>
 --   detach   <stream> <token> <n> <log id> <never used 1|''>
@@ -27,10 +28,13 @@ if not head[1] then return { 'gone' } end
 local revision, active, principal, hears = tonumber(head[1]), head[2] == '1', head[3], head[4]
 local called, owner = head[5] == '1', head[6] or ''
 
-local repeated = tonumber(redis.call('HGET', streams, 't:' .. node) or '0') >= number
+local counters = redis.call('HMGET', streams, 't:' .. node, 'bytes', 'from')
+local repeated = tonumber(counters[1] or '0') >= number
+local bytes = tonumber(counters[2] or '0')
 
-local used, logged, stale = false, false, false
-local at = 10
+-- `logged`: the id of the first entry of this step.
+local used, logged, stale = false, nil, false
+local at = 11
 local function take()
   local value = ARGV[at]
   at = at + 1
@@ -42,9 +46,11 @@ local function takeList()
   return list
 end
 
-local function log(...)
-  logged = true
-  return redis.call('XADD', events, 'MAXLEN', maxEvents, '*', ...)
+local function log(message, ...)
+  local id = redis.call('XADD', events, 'MAXLEN', maxEvents, '*', 'o', bytes, ...)
+  bytes = bytes + ENTRY_BYTES + #message
+  logged = logged or id
+  return id
 end
 
 local function reps() return redis.call('HGET', streams, 'reps') or '' end
@@ -86,8 +92,32 @@ end
 
 local run = {}
 
+-- The streams whose requests run, as <stream> <executor> ...; and how many run in fact.
+local function running()
+  local fields = redis.call('HGETALL', streams)
+  local list, count = {}, 0
+  for i = 1, #fields, 2 do
+    local kind, name = string.sub(fields[i], 1, 2), string.sub(fields[i], 3)
+    if kind == 'r:' then count = count + 1 end
+    if kind == 'x:' and #list < 1000 then
+      list[#list + 1] = name
+      list[#list + 1] = (executorOf(fields[i + 1]))
+    end
+  end
+  return list, count
+end
+
+-- Whether so many requests more are too many. Counted anew where it seems so: that costs, and mends the counter.
+local function tooMany(more, most)
+  local count = tonumber(redis.call('HGET', streams, 'run') or '0')
+  if most == '' or count + more <= tonumber(most) then return nil end
+  local list, exactly = running()
+  redis.call('HSET', streams, 'run', exactly)
+  return exactly + more > tonumber(most) and list or nil
+end
+
 function run.open()
-  local who, stream, token, known, owned = take(), take(), take(), take(), take()
+  local who, stream, token, known, owned, most = take(), take(), take(), take(), take(), take()
   local requests, messages = takeList(), takeList()
   if who ~= principal then return { 'denied' } end
   if not repeated then
@@ -95,13 +125,20 @@ function run.open()
       local taken = redis.call('HGET', streams, 'r:' .. id)
       if taken then return { 'duplicate', taken, (executorOf(redis.call('HGET', streams, 'x:' .. taken))) } end
     end
+    local others = tooMany(#requests, most)
+    if others then return { 'limited', unpack(others) } end
+    redis.call('HINCRBY', streams, 'run', #requests)
     local id
-    for _, message in ipairs(messages) do id = log('s', stream, 'm', message) end
+    for _, message in ipairs(messages) do id = log(message, 's', stream, 'm', message) end
     redis.call('HSET', streams, 'n:' .. stream, '0:' .. id, 'h:' .. stream, node .. ':' .. token,
       'x:' .. stream, owned == '1' and executorFor(ownerUnless()) or node, 'p:' .. stream, #requests)
     for _, request in ipairs(requests) do redis.call('HSET', streams, 'r:' .. request, stream) end
   elseif not redis.call('HGET', streams, 'x:' .. stream) then
-    return { 'duplicate', '', '' } -- the first run refused it, and the only reason that it can have had is this
+    -- The first run refused it, and there is one reason only where no id is taken.
+    for _, id in ipairs(requests) do
+      if redis.call('HEXISTS', streams, 'r:' .. id) == 1 then return { 'duplicate', '', '' } end
+    end
+    return { most == '' and 'duplicate' or 'limited', '', '' }
   end
   used = true
   if not called then
@@ -119,7 +156,7 @@ function run.receive()
   local who, known, route, argument, message = take(), take(), take(), take(), take()
   if who ~= principal then return { 'denied' } end
   used = true
-  if not repeated then log('m', message) end
+  if not repeated then log(message, 'm', message) end
   local here = false
   local chosen, changed, unbegun = '', '', ''
   if route == 'node' then
@@ -206,6 +243,7 @@ function run.append()
   local ended = false
   if ends ~= '' then
     redis.call('HDEL', streams, 'r:' .. ends)
+    redis.call('HINCRBY', streams, 'run', -1)
     ended = tonumber(pending) <= 1
     if not ended then redis.call('HINCRBY', streams, 'p:' .. stream, -1) end
   end
@@ -214,7 +252,7 @@ function run.append()
   if has == '1' then fields[5] = 'm' fields[6] = message end
   if ended then fields[#fields + 1] = 'e' fields[#fields + 1] = '1' end
   if asks == '1' then fields[#fields + 1] = 'q' fields[#fields + 1] = node end
-  local id = log(unpack(fields))
+  local id = log(message, unpack(fields))
   if ended then dropStream(stream) else redis.call('HSET', streams, 'n:' .. stream, n .. ':' .. id) end
   if coalesce ~= '' then redis.call('HSET', streams, 'c:' .. coalesce, n .. ':' .. id) end
   if effect ~= '' then shape(effect, effectValue) end
@@ -340,7 +378,9 @@ function run.abandon()
   local executor, begun = executorOf(redis.call('HGET', streams, 'x:' .. stream))
   -- Begun by nobody, it is still the one's who opened it.
   if not repeated and (not begun or executor == node) then
-    for _, request in ipairs(requests) do redis.call('HDEL', streams, 'r:' .. request) end
+    for _, request in ipairs(requests) do
+      redis.call('HINCRBY', streams, 'run', -redis.call('HDEL', streams, 'r:' .. request))
+    end
     dropStream(stream)
   end
   return { 'done' }
@@ -364,7 +404,7 @@ end
 local results = {}
 while at <= #ARGV do results[#results + 1] = run[take()]() end
 -- Last: a script that failed in the middle has not been carried out, and may not be taken for a repeat.
-if not repeated then redis.call('HSET', streams, 't:' .. node, number) end
+if not repeated then redis.call('HSET', streams, 't:' .. node, number, 'bytes', bytes) end
 
 local ttl = tonumber((active or called) and ARGV[4] or ARGV[5])
 if used then
@@ -377,6 +417,9 @@ if logged then
     local time = redis.call('TIME')
     redis.call('XTRIM', events, 'MINID', string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000) - maxAge))
   end
+  local from = tonumber(counters[3] or '0')
+  local oldest = ARGV[10] == '' and from or trimBytes(events, bytes, from, tonumber(ARGV[10]), logged)
+  if oldest ~= from then redis.call('HSET', streams, 'from', oldest) end
   redis.call('PEXPIRE', events, math.min(ttl, maxAge))
 end
 if not stale then return { 'ok', tostring(revision), '', '', results } end
