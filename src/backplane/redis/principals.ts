@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
 import type { NewSession } from '../backplane.js';
-import { TooManySessions } from '../backplane.js';
-import type { Client, CommandConnection } from './connection.js';
+import type { Client } from './connection.js';
 
 type Most = NonNullable<NewSession['most']>;
+
+type Outcome = 'entered' | 'sessions' | 'pending';
 
 /** What became of a session that is in an index. */
 type Fate = 'gone' | 'used' | 'pending';
@@ -14,30 +15,27 @@ type Fate = 'gone' | 'used' | 'pending';
  */
 export class Principals {
   constructor(
-    private readonly connection: CommandConnection,
     private readonly prefix: string,
     private readonly recordOf: (sessionId: string) => string,
     private readonly options: { sessionTtlMs: number; pendingTtlMs: number },
   ) {}
 
-  /** Enters a session that is stored already. Rejects with {@link TooManySessions}. */
-  async enter(principal: string, sessionId: string, most: Most): Promise<void> {
+  /** Enters a session that is stored already, if its principal has not too many. */
+  async enter(client: Client, session: NewSession & { most: Most }): Promise<Outcome> {
+    const { id, principal, most } = session;
     const index = this.indexOf(principal);
     const { pendingTtlMs, sessionTtlMs } = this.options;
-    for (let dropped = 1; dropped > 0;) {
-      const [outcome, ids = []] = (await this.connection.run((client) =>
-        client['anynode:enter'](
-          ...[index, sessionId, most.sessions, most.pending, pendingTtlMs, sessionTtlMs],
-        ),
-      )) as ['entered' | 'sessions' | 'pending', string[]?];
-      if (outcome === 'entered') return;
-      dropped = await this.connection.run((client) => this.lookAt(client, index, ids, outcome));
-      if (dropped === 0) throw new TooManySessions(outcome);
+    for (;;) {
+      const [outcome, ids = []] = (await client['anynode:enter'](
+        ...[index, id, most.sessions, most.pending, pendingTtlMs, sessionTtlMs],
+      )) as [Outcome, string[]?];
+      if (outcome === 'entered') return outcome;
+      if ((await this.lookAt(client, index, ids, outcome)) === 0) return outcome;
     }
   }
 
-  async drop(principal: string, sessionId: string): Promise<void> {
-    await this.connection.run((client) => client.zrem(this.indexOf(principal), sessionId));
+  async drop(client: Client, principal: string, sessionId: string): Promise<void> {
+    await client.zrem(this.indexOf(principal), sessionId);
   }
 
   /** Drops those that are gone, and marks those that were used. How many count no longer for `kind`? */
@@ -45,7 +43,7 @@ export class Principals {
     client: Client,
     index: string,
     ids: string[],
-    kind: 'sessions' | 'pending',
+    kind: Outcome,
   ): Promise<number> {
     const fates = await Promise.all(ids.map((id) => this.fateOf(client, id)));
     const gone = ids.filter((_, at) => fates[at] === 'gone');

@@ -59,7 +59,7 @@ class RedisMembership implements Membership {
       onNodeLost: () => options.onLost(),
     });
     const { names } = this;
-    this.principals = new Principals(this.connection, prefix, (id) => names.record(id), options);
+    this.principals = new Principals(prefix, (id) => names.record(id), options);
     this.whenLeft.catch(() => undefined); // nobody may be waiting for it
     let turn = Math.floor(Math.random() * 1000);
     this.subscriber = new Subscriber({
@@ -112,8 +112,9 @@ class RedisMembership implements Membership {
       ...['seen', session.createdAt, 'v', 1],
       ...(session.owned === true ? ['own', nodeId] : []),
     ];
-    // Both in one go, so that they share one limit of time; repeating both does no harm.
-    const ids = await this.connection.run(async (client) => {
+    // All in one go, so that they share one limit of time; repeating them does no harm.
+    const { most } = session;
+    const { ids, entered } = await this.connection.run(async (client) => {
       const created = (await client['anynode:create'](
         ...this.names.keys(session.id),
         ...[nodeId, session.createdAt, pendingTtlMs, retention.maxAgeMs],
@@ -124,12 +125,20 @@ class RedisMembership implements Membership {
           message,
         ]),
       )) as string[] | '';
-      if (created !== '') await client.zadd(this.names.sessions, 0, session.id);
-      return created;
+      if (created === '') return { ids: created };
+      const [outcome] = await Promise.all([
+        most === undefined ? undefined : this.principals.enter(client, { ...session, most }),
+        client.zadd(this.names.sessions, 0, session.id),
+      ]);
+      return { ids: created, entered: outcome };
     });
     if (ids === '') return false;
+    if (entered !== undefined && entered !== 'entered') {
+      // Nobody has learned of it yet.
+      await this.remove(session.id, ANY_PRINCIPAL);
+      throw new TooManySessions(entered);
+    }
     this.tidyIndex();
-    await this.enter(session);
     const numbers = new Map<string, number>();
     return ids.map((logId, at) => {
       const stream = session.outbound[at - 1]?.stream;
@@ -138,17 +147,6 @@ class RedisMembership implements Membership {
       numbers.set(stream, n);
       return { n, logId };
     });
-  }
-
-  /** Counts the session among those of its principal. One too many is ended, before anybody has learned of it. */
-  private async enter({ id, principal, most }: NewSession): Promise<void> {
-    if (most === undefined) return;
-    try {
-      await this.principals.enter(principal, id, most);
-    } catch (error) {
-      if (error instanceof TooManySessions) await this.remove(id, ANY_PRINCIPAL);
-      throw error;
-    }
   }
 
   /** Unlists a few sessions, taken by chance, that are gone: so the index does not grow for ever. */
@@ -225,7 +223,7 @@ class RedisMembership implements Membership {
   }
 
   async remove(sessionId: string, principal: string | typeof ANY_PRINCIPAL): Promise<boolean> {
-    const removed = await this.connection.run(async (client, attempts) => {
+    return this.connection.run(async (client, attempts) => {
       const done = await client['anynode:remove'](
         ...this.names.keys(sessionId),
         principal === ANY_PRINCIPAL ? '1' : '',
@@ -234,14 +232,15 @@ class RedisMembership implements Membership {
         sessionId,
       );
       // A first try whose reply was lost may have been the one that did it.
-      const of =
-        typeof done === 'string' ? done : done === 0 && attempts > 0 ? principal : undefined;
-      if (of !== undefined) await client.zrem(this.names.sessions, sessionId);
-      return of;
+      const removed = done === 0 && attempts > 0 ? principal : undefined;
+      const of = typeof done === 'string' ? done : removed;
+      if (of === undefined) return false;
+      await Promise.all([
+        client.zrem(this.names.sessions, sessionId),
+        typeof of === 'symbol' ? undefined : this.principals.drop(client, of, sessionId),
+      ]);
+      return true;
     });
-    if (removed === undefined) return false;
-    if (typeof removed === 'string') await this.principals.drop(removed, sessionId);
-    return true;
   }
 
   async load(sessionId: string) {
