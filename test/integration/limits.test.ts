@@ -3,6 +3,7 @@ import express from 'express';
 import { describe, expect, it } from 'vitest';
 import type { JsonRpc, RawClient } from '../support/mcp-http.js';
 import { notification, request } from '../support/mcp-http.js';
+import { open, TestNode as MemberNode } from '../contract/suite/rig.js';
 import { newGate, type Gate } from './support/gate.js';
 import { openSession, rawClient, startNode, startSession, STORES } from './support/serve.js';
 
@@ -129,6 +130,25 @@ describe.each(STORES)('requests that run, over %s', (_, openStore) => {
   });
 });
 
+// Its clients may have gone for good: nobody would ever end them, and the session could run nothing any more.
+it('requests of a node that is dead take up no place', async () => {
+  const backplane = STORES[0]?.[1]()();
+  if (backplane === undefined) throw new Error('no store');
+  const node = await startNode({ backplane, limits: { requestsPerSession: 2 } });
+  const { client, sessionId } = await openSession(node.url);
+  const dying = new MemberNode(backplane);
+  await dying.run(
+    sessionId,
+    open('p', ['"a"', '"b"'], { principal: 'anonymous', messages: ['{}', '{}'] }),
+  );
+  (await client.post(node.url, request(1, 'ping'))).expect(429);
+  await dying.membership.leave();
+  await expect
+    .poll(async () => (await client.post(node.url, request(1, 'ping'))).status, { timeout: 10_000 })
+    .toBe(200);
+  (await client.post(node.url, [request(2, 'ping'), request(3, 'ping')])).expect(200);
+});
+
 describe('streams of a session on a node', () => {
   it('are refused with 429 from the limit on, and let in again when one is closed', async () => {
     const gate = newGate();
@@ -145,7 +165,7 @@ describe('streams of a session on a node', () => {
     expect(mcp.health().streams).toBe(3);
     const [first] = streams;
     first?.close();
-    await expect.poll(async () => (await client.get(url)).status).toBe(200);
+    await expect.poll(async () => (await client.get(url)).status, { timeout: 10_000 }).toBe(200);
     gate.open();
   });
 
@@ -216,11 +236,13 @@ describe.each(STORES)('sessions, over %s', (_, openStore) => {
     // The caller is refused for a second without anybody being asked.
     (await first.client.delete(b.url)).expect(200);
     await expect
-      .poll(() =>
-        openSession(a.url, as('alice')).then(
-          () => 'let in',
-          () => 'refused',
-        ),
+      .poll(
+        () =>
+          openSession(a.url, as('alice')).then(
+            () => 'let in',
+            () => 'refused',
+          ),
+        { timeout: 10_000 },
       )
       .toBe('let in');
     expect([a.logged, b.logged]).toEqual([[], []]);
