@@ -133,7 +133,8 @@ it('200 idle sessions cost nothing: Redis sees only the leases of the nodes, and
   const prefix = uniquePrefix();
   const nodes = await cluster.mount({
     ...{ redis: server.url, prefix },
-    leaseMs: 900,
+    // On a busy machine a shorter one may run out.
+    leaseMs: 2_000,
     replicaIdleMs: 1_000,
   });
   const clients = Array.from({ length: 200 }, () => newClient());
@@ -155,13 +156,13 @@ it('200 idle sessions cost nothing: Redis sees only the leases of the nodes, and
 
   let renewed = 0;
   const counts = await commandsDuring(async () => {
-    renewed = await renewals(prefix, nodes, 6);
+    renewed = await renewals(prefix, nodes, 4);
   });
-  const { set = 0, publish = 0, subscribe = 0, ...rest } = counts;
+  const { pexpire = 0, publish = 0, subscribe = 0, ...rest } = counts;
   // Ours, to see them.
   expect(subscribe).toBe(1);
   // A renewal that was under way at either end may be seen by one counter only.
-  expect(Math.abs(set - renewed)).toBeLessThanOrEqual(nodes.length);
+  expect(Math.abs(pexpire - renewed)).toBeLessThanOrEqual(nodes.length);
   expect(Math.abs(publish - renewed)).toBeLessThanOrEqual(nodes.length);
   expect(cost(rest)).toEqual({ scripts: 0, wakeUps: 0 });
   const ofOurClients = /^(client|hello|info|ping|auth|select)/;

@@ -3,7 +3,7 @@ import { Redis } from 'ioredis';
 import { beforeEach, expect, it, onTestFinished } from 'vitest';
 import { request } from '../support/mcp-http.js';
 import { startSentinels, type Sentinels } from '../support/redis-sentinels.js';
-import { callTool, logged, newClient, says, useCluster } from './support/cluster.js';
+import { callTool, holdTool, logged, newClient, says, useCluster } from './support/cluster.js';
 import { lost, startLoad } from './support/load.js';
 
 const cluster = useCluster();
@@ -76,6 +76,7 @@ it('what the replica had not got is lost, and each client learns of it', async (
   await late.initialize(a.url);
   await a.call('push', { sessionId, from: 1, count: 3, as: 'lost' });
   await b.call('push', { sessionId: own, from: 1, count: 3, as: 'lost' });
+  const call = await holdTool(client, c, 'opened too late');
   await stream.first(6);
   await first.first(4);
   const lastEventId = first.lastEventId ?? '';
@@ -99,6 +100,10 @@ it('what the replica had not got is lost, and each client learns of it', async (
   const second = await resuming.listen(a.url, { lastEventId });
   await second.next(says('new 1'));
   expect(logged(second)).toEqual(['new 1']);
+  // A call that the log has never seen: its connection ends, and its answer is nobody's.
+  expect(await call.stream.untilEnded(15_000)).toBe('end');
+  expect(call.stream.events).toEqual([]);
+  await c.call('release', { key: 'opened too late' }).catch(() => undefined);
   // A session that is not there any more: 404, and the client initializes anew.
   for (const node of [b, c, a]) {
     const answer = await late.post(node.url, request(50, 'tools/list'));
