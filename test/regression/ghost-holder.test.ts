@@ -33,4 +33,25 @@ describe.each(STORES)('a claim that is undone, over %s', (_, openBackplane) => {
     });
     await Promise.all(nodes.map(({ membership }) => membership.leave()));
   });
+
+  // What was stored while such a claim stood was announced to nobody: the connection that has the stream again went on
+  // as if it were not there, until something else came.
+  it('tells the connection that has the stream again to look at the log', async () => {
+    const backplane = openBackplane();
+    const [one, two] = [0, 1].map(() => new TestNode(backplane));
+    if (one === undefined || two === undefined) throw new Error('no nodes');
+    await Promise.all([one, two].map(({ membership }) => membership.ready()));
+    const id = await one.create();
+    await one.hold(id, STANDALONE, { token: 'first' });
+    await two.hold(id, STANDALONE, { token: 'never' });
+    const { position } = await two.say(id, STANDALONE, 'meanwhile');
+    const end = { type: 'detach' as const, stream: STANDALONE, position: BEGINNING };
+    await two.run(id, { ...end, token: 'never', neverUsed: true });
+
+    await expect(one.next('event')).resolves.toMatchObject({
+      ...{ sessionId: id, stream: STANDALONE, token: 'first', inline: false },
+      event: { position, message: undefined, end: false },
+    });
+    await Promise.all([one, two].map(({ membership }) => membership.leave()));
+  });
 });

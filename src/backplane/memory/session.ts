@@ -323,8 +323,19 @@ export class MemorySession {
     if (isMe(before)) delete stream.before;
     if (!isMe(stream.holder)) return;
     delete stream.before;
-    if (operation.neverUsed === true && before !== undefined) stream.holder = before;
-    else delete stream.holder;
+    if (operation.neverUsed === true && before !== undefined) {
+      stream.holder = before;
+      this.tell(before.nodeId, {
+        type: 'event',
+        sessionId: this.stored.id,
+        stream: operation.stream,
+        token: before.token,
+        event: { position: stream.last, message: undefined, end: false },
+        inline: false,
+      });
+    } else {
+      delete stream.holder;
+    }
     if (operation.stream === STANDALONE) this.tellFollowed(stream.holder?.nodeId);
   }
 

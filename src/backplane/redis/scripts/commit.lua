@@ -217,7 +217,11 @@ function run.detach()
   local follower = '-'
   if never == '1' and before then
     redis.call('HSET', streams, 'h:' .. stream, before)
-    follower = split(before, ':')
+    local connection
+    follower, connection = split(before, ':')
+    -- What was stored meanwhile was announced to a connection that never was.
+    local last, lastId = position(redis.call('HGET', streams, 'n:' .. stream))
+    tell(channels, follower, table.concat({ 'event', sid, stream, connection, last, lastId, '0', '-', '0', '0' }, ' '))
   else
     redis.call('HDEL', streams, 'h:' .. stream)
   end
