@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { STANDALONE } from '../../src/backplane/backplane.js';
 import { memoryBackplane, redisBackplane, type Backplane } from '../../src/index.js';
-import { BEGINNING, TestNode } from '../contract/suite/rig.js';
+import { BEGINNING, open, TestNode } from '../contract/suite/rig.js';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
 
 const STORES: [string, () => Backplane][] = [
@@ -51,6 +51,15 @@ describe.each(STORES)('a claim that is undone, over %s', (_, openBackplane) => {
     await expect(one.next('event')).resolves.toMatchObject({
       ...{ sessionId: id, stream: STANDALONE, token: 'first', inline: false },
       event: { position, message: undefined, end: false },
+    });
+
+    // A stream that ends while the claim stands is not there any more to be given back.
+    await one.run(id, open('x1', ['1'], { token: 'real' }));
+    await two.hold(id, 'x1', { token: 'ghost', cursor: BEGINNING });
+    const ended = await one.say(id, 'x1', 'answer', { ends: '1' });
+    await expect(one.next('event')).resolves.toMatchObject({
+      ...{ sessionId: id, stream: 'x1', token: 'real', inline: false },
+      event: { position: ended.position, end: true },
     });
     await Promise.all([one, two].map(({ membership }) => membership.leave()));
   });

@@ -147,10 +147,8 @@ export const MUTANTS: Mutant[] = [
   one(
     'a stream that was given back is not looked at',
     'backplane/memory/session.ts',
-    `      this.tell(before.nodeId, {
-        type: 'event',`,
-    `      this.tell('', {
-        type: 'event',`,
+    `      this.tellToLook(before, operation.stream, stream.last, false);`,
+    ``,
   ),
   one(
     'GETs of strangers are served',

@@ -85,6 +85,7 @@ function settingOf(random: Random): Setting {
     clients: random.int(1, 3),
     responseMode: random.chance(0.15) ? 'json' : 'sse',
     standaloneStream: random.chance(0.2) ? 'reject' : 'takeover',
+    // Further options of a whole run go here, and into `node.ts`.
     recovery: random.chance(0.4) ? 'rerun-idempotent' : 'error',
     versions: random.chance(0.75) ? ['2025-11-25'] : ['2025-06-18', '2025-11-25'],
     leaseMs: random.pick([2000, 3000]),

@@ -287,6 +287,9 @@ export class MemorySession {
         inline: true,
       });
     }
+    if (ended && stream.before !== undefined) {
+      this.tellToLook(stream.before, operation.stream, position, true);
+    }
     const here = holder?.nodeId === step.nodeId;
     return { status: 'appended', position, ended, ...(here && { token: holder.token }) };
   }
@@ -325,14 +328,7 @@ export class MemorySession {
     delete stream.before;
     if (operation.neverUsed === true && before !== undefined) {
       stream.holder = before;
-      this.tell(before.nodeId, {
-        type: 'event',
-        sessionId: this.stored.id,
-        stream: operation.stream,
-        token: before.token,
-        event: { position: stream.last, message: undefined, end: false },
-        inline: false,
-      });
+      this.tellToLook(before, operation.stream, stream.last, false);
     } else {
       delete stream.holder;
     }
@@ -450,6 +446,19 @@ export class MemorySession {
       n: 0,
       end: false,
       asker: undefined,
+    });
+  }
+
+  private tellToLook(
+    { nodeId, token }: Holder,
+    stream: string,
+    position: Position,
+    end: boolean,
+  ): void {
+    const event = { position, message: undefined, end };
+    this.tell(nodeId, {
+      ...{ type: 'event', sessionId: this.stored.id, stream, token, event },
+      inline: false,
     });
   }
 
