@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { STANDALONE } from '../../src/backplane/backplane.js';
 import { memoryBackplane, redisBackplane, type Backplane } from '../../src/index.js';
-import { BEGINNING, TestNode } from '../contract/suite/rig.js';
+import { BEGINNING, open, TestNode } from '../contract/suite/rig.js';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
 
 const STORES: [string, () => Backplane][] = [
@@ -32,5 +32,35 @@ describe.each(STORES)('a claim that is undone, over %s', (_, openBackplane) => {
       status: 'attached',
     });
     await Promise.all(nodes.map(({ membership }) => membership.leave()));
+  });
+
+  // What was stored while such a claim stood was announced to nobody: the connection that has the stream again went on
+  // as if it were not there, until something else came.
+  it('tells the connection that has the stream again to look at the log', async () => {
+    const backplane = openBackplane();
+    const [one, two] = [0, 1].map(() => new TestNode(backplane));
+    if (one === undefined || two === undefined) throw new Error('no nodes');
+    await Promise.all([one, two].map(({ membership }) => membership.ready()));
+    const id = await one.create();
+    await one.hold(id, STANDALONE, { token: 'first' });
+    await two.hold(id, STANDALONE, { token: 'never' });
+    const { position } = await two.say(id, STANDALONE, 'meanwhile');
+    const end = { type: 'detach' as const, stream: STANDALONE, position: BEGINNING };
+    await two.run(id, { ...end, token: 'never', neverUsed: true });
+
+    await expect(one.next('event')).resolves.toMatchObject({
+      ...{ sessionId: id, stream: STANDALONE, token: 'first', inline: false },
+      event: { position, message: undefined, end: false },
+    });
+
+    // A stream that ends while the claim stands is not there any more to be given back.
+    await one.run(id, open('x1', ['1'], { token: 'real' }));
+    await two.hold(id, 'x1', { token: 'ghost', cursor: BEGINNING });
+    const ended = await one.say(id, 'x1', 'answer', { ends: '1' });
+    await expect(one.next('event')).resolves.toMatchObject({
+      ...{ sessionId: id, stream: 'x1', token: 'real', inline: false },
+      event: { position: ended.position, end: true },
+    });
+    await Promise.all([one, two].map(({ membership }) => membership.leave()));
   });
 });

@@ -15,6 +15,8 @@ export interface ClientHost {
   /** A node that answers, as a load balancer would find it. */
   anySlot(): number;
   slots: number;
+  /** How long clients wait before they come back, at most. */
+  returnMs: number;
   /** Sends a request to a node; `undefined`: nobody listens there. */
   request(
     slot: number,
@@ -500,7 +502,7 @@ export class SimClient {
   }
 
   private soon(run: () => void): void {
-    this.host.scheduler.after(this.host.random.int(1, 700), () => {
+    this.host.scheduler.after(this.host.random.int(1, this.host.returnMs), () => {
       if (!this.over) run();
     });
   }

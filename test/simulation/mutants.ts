@@ -7,16 +7,24 @@ import { fileURLToPath } from 'node:url';
 export interface Mutant {
   name: string;
   patches: { file: string; search: string; replace: string }[];
+  /** Where it is looked for: rare ones are not looked for from the first seed on in every test run. */
+  from: number;
+  seeds: number;
 }
 
-function one(name: string, file: string, search: string, replace: string): Mutant {
-  return { name, patches: [{ file, search, replace }] };
+/** Within so many. */
+const SEEDS = 300;
+
+function one(name: string, file: string, search: string, replace: string, from = 1): Mutant {
+  return { name, patches: [{ file, search, replace }], from, seeds: SEEDS };
 }
 
 /** The simulator has to find each of them. */
 export const MUTANTS: Mutant[] = [
   {
     name: 'attach after reading',
+    from: 1,
+    seeds: SEEDS,
     patches: [
       {
         file: 'http/get.ts',
@@ -131,6 +139,18 @@ export const MUTANTS: Mutant[] = [
     `  if (isResponse(message)) return { to: 'here' };`,
   ),
   one(
+    'a closed connection does not say how far it came',
+    'stream/followers.ts',
+    `follower?.position ?? this.leaving.get(token)`,
+    `follower?.position`,
+  ),
+  one(
+    'a stream that was given back is not looked at',
+    'backplane/memory/session.ts',
+    `      this.tellToLook(before, operation.stream, stream.last, false);`,
+    ``,
+  ),
+  one(
     'GETs of strangers are served',
     'backplane/memory/session.ts',
     `    if (request.principal !== this.stored.principal) return { status: 'gone' };`,
@@ -143,7 +163,7 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 /** A copy of the project with the fault in it. Rejects where the text to be changed is not there exactly once. */
 export async function plant({ name, patches }: Mutant): Promise<{
   directory: string;
-  remove(): Promise<void>;
+  remove: () => Promise<void>;
 }> {
   const directory = await mkdtemp(path.join(tmpdir(), 'mutant-'));
   await cp(path.join(ROOT, 'src'), path.join(directory, 'src'), { recursive: true });

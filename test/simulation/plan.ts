@@ -28,6 +28,8 @@ export interface Setting {
   refuse: number;
   reorder: number;
   duplicate: number;
+  /** How soon clients come back, at most. */
+  returnMs: number;
   /** Whether nodes crash, pause and lose connections at all. */
   trouble: boolean;
   /** Nothing fails, and the network is fast enough for every answer to come in time. */
@@ -46,7 +48,7 @@ export type Action = { at: number } & (
   | { do: 'intrude'; client: number; slot: number; how: 'principal' | 'session' }
   | { do: 'push'; client: number; slot: number }
   | { do: 'crash'; slot: number; downMs: number }
-  | { do: 'pause'; slot: number; ms: number; timersFirst: boolean }
+  | { do: 'pause'; slot: number; ms: number; timersFirst: boolean; dropsClients: boolean }
   | { do: 'close'; slot: number; drainMs: number; downMs: number }
   | { do: 'cutLink'; slot: number; downMs: number }
   | { do: 'stallLink'; slot: number; ms: number }
@@ -66,7 +68,9 @@ export const HORIZON_MS = 12_000;
 export function planOf(random: Random): Plan {
   const setting = settingOf(random);
   const count = random.int(20, 70);
-  const actions = Array.from({ length: count }, () => actionOf(random, setting));
+  const weights = weightsOf(random, setting.trouble ? { ...QUIET, ...TROUBLE } : QUIET);
+  const steps = weightsOf(random, STEPS);
+  const actions = Array.from({ length: count }, () => actionOf(random, setting, weights, steps));
   return { setting, actions: actions.sort((one, other) => one.at - other.at) };
 }
 
@@ -81,6 +85,7 @@ function settingOf(random: Random): Setting {
     clients: random.int(1, 3),
     responseMode: random.chance(0.15) ? 'json' : 'sse',
     standaloneStream: random.chance(0.2) ? 'reject' : 'takeover',
+    // Further options of a whole run go here, and into `node.ts`.
     recovery: random.chance(0.4) ? 'rerun-idempotent' : 'error',
     versions: random.chance(0.75) ? ['2025-11-25'] : ['2025-06-18', '2025-11-25'],
     leaseMs: random.pick([2000, 3000]),
@@ -98,42 +103,73 @@ function settingOf(random: Random): Setting {
     refuse: some(0.03),
     reorder: random.chance(0.5) ? random.next() * 0.5 : 0,
     duplicate: random.chance(0.3) ? random.next() * 0.3 : 0,
+    returnMs: random.pick([40, 300, 1500]),
     trouble,
     isQuick: !trouble && busMs < 100 && backplaneMs < 60,
   };
 }
 
-function actionOf(random: Random, setting: Setting): Action {
+type Weights<T extends string> = Partial<Record<T, number>>;
+
+const QUIET: Weights<Action['do']> = {
+  call: 14,
+  listen: 6,
+  breakOff: 7,
+  stall: 2,
+  cancel: 3,
+  setLevel: 2,
+  delete: 0.4,
+  roots: 1,
+  intrude: 1,
+  push: 3,
+};
+
+const TROUBLE: Weights<Action['do']> = {
+  crash: 1.2,
+  pause: 1.5,
+  close: 1,
+  cutLink: 1.5,
+  stallLink: 1.5,
+  loseSubscription: 1.5,
+  deafen: 0.7,
+};
+
+const STEPS: Weights<ToolStep['do']> = {
+  wait: 6,
+  progress: 4,
+  log: 3,
+  announce: 3,
+  ask: 1.5,
+  hangUp: 0.5,
+  hangUpStandalone: 0.3,
+};
+
+/** Each run has its own habits: what is rare in one is common in another, so that rare things meet. */
+function weightsOf<T extends string>(random: Random, usual: Weights<T>): Weights<T> {
+  const weights: Weights<T> = {};
+  for (const [name, weight] of Object.entries(usual) as [T, number][]) {
+    weights[name] = weight * random.pick([0, 0.3, 1, 1, 1, 3]);
+  }
+  return weights;
+}
+
+function actionOf(
+  random: Random,
+  setting: Setting,
+  weights: Weights<Action['do']>,
+  steps: Weights<ToolStep['do']>,
+): Action {
   const at = random.int(300, HORIZON_MS);
   const client = random.int(0, setting.clients - 1);
   const slot = random.int(0, setting.nodes - 1);
-  const trouble = setting.trouble ? 1 : 0;
-  const kind = random.weighted<Action['do']>({
-    call: 14,
-    listen: 6,
-    breakOff: 7,
-    stall: 2,
-    cancel: 3,
-    setLevel: 2,
-    delete: 0.4,
-    roots: 1,
-    intrude: 1,
-    push: 3,
-    crash: 1.2 * trouble,
-    pause: 1.5 * trouble,
-    close: 1 * trouble,
-    cutLink: 1.5 * trouble,
-    stallLink: 1.5 * trouble,
-    loseSubscription: 1.5 * trouble,
-    deafen: 0.7 * trouble,
-  });
+  const kind = random.weighted({ ...weights, call: Math.max(weights.call ?? 0, 3) });
   const which = random.int(0, 9);
   switch (kind) {
     case 'call': {
       const several = random.chance(0.15) ? 2 : 1;
       const calls = Array.from({ length: several }, () => ({
         tool: random.chance(0.4) ? 'again' : 'run',
-        steps: stepsOf(random),
+        steps: stepsOf(random, steps),
       }));
       return { at, do: kind, client, slot, calls };
     }
@@ -158,7 +194,13 @@ function actionOf(random: Random, setting: Setting): Action {
       return { at, do: kind, slot, downMs: random.int(50, 6000) };
     case 'pause':
       return {
-        ...{ at, do: kind, slot, timersFirst: random.chance(0.5) },
+        ...{
+          at,
+          do: kind,
+          slot,
+          timersFirst: random.chance(0.5),
+          dropsClients: random.chance(0.6),
+        },
         ms: random.chance(0.5) ? random.int(20, 800) : setting.leaseMs + random.int(100, 3000),
       };
     case 'close':
@@ -180,21 +222,15 @@ function actionOf(random: Random, setting: Setting): Action {
   }
 }
 
-function stepsOf(random: Random): ToolStep[] {
+function stepsOf(random: Random, weights: Weights<ToolStep['do']>): ToolStep[] {
   const count = random.int(0, 6);
   // One question at most: each may cost all the time that a server waits.
-  let ask = 1.2;
+  let asks = 0;
   return Array.from({ length: count }, (): ToolStep => {
-    const kind = random.weighted<ToolStep['do']>({
-      wait: 6,
-      progress: 4,
-      log: 3,
-      announce: 3,
-      ask,
-      hangUp: 0.5,
-      hangUpStandalone: 0.3,
-    });
-    if (kind === 'ask') ask = 0;
-    return kind === 'wait' ? { do: kind, ms: random.pick([0, 5, 50, 300, 1500]) } : { do: kind };
+    const kind = random.weighted({ ...weights, wait: Math.max(weights.wait ?? 0, 2) });
+    if (kind === 'ask') asks += 1;
+    return kind === 'wait' || (kind === 'ask' && asks > 1)
+      ? { do: 'wait', ms: random.pick([0, 5, 50, 300, 1500, 3000]) }
+      : { do: kind };
   });
 }

@@ -6,7 +6,7 @@ import { simulate } from './simulate.js';
 const TRIES = 300;
 
 /** Leaves out actions as long as the same invariant is still violated. */
-export async function shrink(outcome: Outcome): Promise<Outcome> {
+export async function shrink(outcome: Outcome, invariantOf = firstOf): Promise<Outcome> {
   const name = invariantOf(outcome);
   let best = outcome;
   let tries = 0;
@@ -26,6 +26,6 @@ function without(actions: Action[], from: number, count: number): Action[] {
   return [...actions.slice(0, from), ...actions.slice(from + count)];
 }
 
-function invariantOf({ violations }: Outcome): string | undefined {
+function firstOf({ violations }: Outcome): string | undefined {
   return violations[0]?.split(':')[0];
 }

@@ -105,6 +105,7 @@ export class World {
         calm: () => this.calm,
         anySlot: () => this.anySlot(),
         slots: this.setting.nodes,
+        returnMs: this.setting.returnMs,
         request: (slot, request, listener, name, onWrite) => {
           const node = this.slots[slot];
           return node === undefined || node.left
@@ -147,6 +148,13 @@ export class World {
         if (node.process.state !== 'running') return;
         node.process.state = 'paused';
         this.paused = true;
+        // A proxy in front finds it dead, and so do its clients.
+        if (action.dropsClients) {
+          const open = [...node.exchanges].filter((exchange) => exchange.isOpen);
+          scheduler.after(this.random.int(50, 500), () => {
+            for (const exchange of open) exchange.hangUp(1);
+          });
+        }
         scheduler.after(action.ms, () => {
           if (node.process.state !== 'paused') return;
           scheduler.note(`--- ${node.nodeId} goes on`);

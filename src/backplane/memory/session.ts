@@ -395,6 +395,9 @@ export class MemorySession {
         inline: true,
       });
     }
+    if (ended && stream.before !== undefined) {
+      this.tellToLook(stream.before, operation.stream, position, true);
+    }
     const here = holder?.nodeId === step.nodeId;
     return { status: 'appended', position, ended, ...(here && { token: holder.token }) };
   }
@@ -432,8 +435,12 @@ export class MemorySession {
     if (isMe(before)) delete stream.before;
     if (!isMe(stream.holder)) return;
     delete stream.before;
-    if (operation.neverUsed === true && before !== undefined) stream.holder = before;
-    else delete stream.holder;
+    if (operation.neverUsed === true && before !== undefined) {
+      stream.holder = before;
+      this.tellToLook(before, operation.stream, stream.last, false);
+    } else {
+      delete stream.holder;
+    }
     if (operation.stream === STANDALONE) this.tellFollowed(stream.holder?.nodeId);
   }
 
@@ -549,6 +556,19 @@ export class MemorySession {
       n: 0,
       end: false,
       asker: undefined,
+    });
+  }
+
+  private tellToLook(
+    { nodeId, token }: Holder,
+    stream: string,
+    position: Position,
+    end: boolean,
+  ): void {
+    const event = { position, message: undefined, end };
+    this.tell(nodeId, {
+      ...{ type: 'event', sessionId: this.stored.id, stream, token, event },
+      inline: false,
     });
   }
 

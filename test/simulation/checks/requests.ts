@@ -73,10 +73,13 @@ export const nobodyWaits: Check = function* ({ ledger, setting, nodes }) {
   }
 };
 
+/** What a client may take to come back, and to go on reading. */
+const CLIENT_MS = 8000;
+
 /** A dead node is known as such after its lease and two looks; what a client does to come back is its own time. */
 function* inTime(call: CallRecord, leaseMs: number): Iterable<string> {
   const lost = [...call.answers.values()].flat().some((answer) => answer.includes('node_'));
-  const bound = HORIZON_MS + leaseMs + 2000 + 3000;
+  const bound = HORIZON_MS + leaseMs + 2000 + CLIENT_MS;
   if (lost && call.endedAt !== undefined && call.endedAt > bound) {
     yield `${call.client} learnt at ${call.endedAt.toFixed()} that the node of ${call.ids.join()} is gone, expected was ${bound}`;
   }
@@ -88,7 +91,8 @@ export const fenced: Check = function* ({ ledger }) {
   for (const { sessionId, stream, from, by } of ledger.claims) {
     const key = `${sessionId} ${stream}`;
     const owner = owners.get(key);
-    if (owner !== undefined && owner !== from && from !== RELEASED) {
+    // A repeat of its own claim finds itself.
+    if (owner !== undefined && owner !== from && owner !== by && from !== RELEASED) {
       yield `${by} claimed ${stream} of ${sessionId} from ${from}, and it was ${owner}'s`;
     }
     owners.set(key, by);

@@ -231,8 +231,9 @@ function run.append()
   local stream, ends, asks, effect, effectValue = take(), take(), take(), take(), take()
   local condition, conditionValue, coalesce, has, message = take(), take(), take(), take(), take()
   if repeated then return { 'repeated' } end
-  local state = redis.call('HMGET', streams, 'n:' .. stream, 'h:' .. stream, 'x:' .. stream, 'p:' .. stream)
-  local last, holder, executor, pending = state[1], state[2], state[3], state[4]
+  local state = redis.call('HMGET', streams, 'n:' .. stream, 'h:' .. stream, 'x:' .. stream, 'p:' .. stream,
+    'b:' .. stream)
+  local last, holder, executor, pending, before = state[1], state[2], state[3], state[4], state[5]
   if stream ~= STANDALONE and executor ~= node then
     local _, begun = executorOf(executor)
     if begun or condition ~= 'unbegun' then return { 'dropped' } end
@@ -268,6 +269,11 @@ function run.append()
         asks == '1' and node or '-', inline and '1' or '0', has == '1' and '1' or '0' }, ' '), inline and message or '')
     end
   end
+  if ended and before then
+    -- The holder's claim may be one that was never used: then nobody will give the stream back, since there is none.
+    local node, connection = split(before, ':')
+    tell(channels, node, table.concat({ 'event', sid, stream, connection, n, id, '1', '-', '0', '0' }, ' '))
+  end
   return { 'appended', tostring(n), id, token, ended and '1' or '' }
 end
 
@@ -287,7 +293,11 @@ function run.detach()
   local follower = '-'
   if never == '1' and before then
     redis.call('HSET', streams, 'h:' .. stream, before)
-    follower = split(before, ':')
+    local connection
+    follower, connection = split(before, ':')
+    -- What was stored meanwhile was announced to a connection that never was.
+    local last, lastId = position(redis.call('HGET', streams, 'n:' .. stream))
+    tell(channels, follower, table.concat({ 'event', sid, stream, connection, last, lastId, '0', '-', '0', '0' }, ' '))
   else
     redis.call('HDEL', streams, 'h:' .. stream)
   end

@@ -1,0 +1,61 @@
+import { describe, expect, it } from 'vitest';
+import { shrink } from './shrink.js';
+import { simulate } from './simulate.js';
+
+/** So many are enough to notice what is broken for everybody; `npm run simulate` takes all the others. */
+const SEEDS = 300;
+
+describe('the simulator', () => {
+  it('does the same with the same seed, to the last line', async () => {
+    for (const seed of [2, 11, 31]) {
+      const first = await simulate(seed);
+      const second = await simulate(seed);
+      expect(first.trace.length).toBeGreaterThan(50);
+      expect(second.trace).toEqual(first.trace);
+      expect(second.steps).toBe(first.steps);
+    }
+  });
+
+  it('does something else with another seed', async () => {
+    const [one, other] = [await simulate(1), await simulate(2)];
+    expect(one.trace).not.toEqual(other.trace);
+  });
+
+  it(`finds no violation in ${SEEDS} seeds, which do all that they can do`, async () => {
+    const happened = new Set<string>();
+    const wanted =
+      /--- (\w+) n\d|\b(claim) claimed|attaches .* (from) |\b(repeated)\b|: (204|400|404|409|503)\)/g;
+    for (let seed = 1; seed <= SEEDS; seed += 1) {
+      const { violations, trace } = await simulate(seed);
+      expect(violations, `npm run simulate -- --seed ${seed}`).toEqual([]);
+      for (const line of trace) {
+        for (const [, ...found] of line.matchAll(wanted)) {
+          for (const name of found) if (name) happened.add(name);
+        }
+      }
+    }
+    expect([...happened].sort()).toEqual(
+      expect.arrayContaining(
+        ['crash', 'pause', 'close', 'cutLink', 'stallLink', 'loseSubscription', 'deafen'].concat([
+          'claim',
+          'from',
+          'repeated',
+          '204',
+          '404',
+          '409',
+          '503',
+        ]),
+      ),
+    );
+  });
+
+  it('makes a failing plan smaller, and leaves what fails', async () => {
+    const outcome = await simulate(3);
+    // Any plan with this action in it shall count as failing.
+    const [action] = outcome.plan.actions.filter((each) => each.do === 'call');
+    const smallest = await shrink(outcome, (tried) =>
+      action !== undefined && tried.plan.actions.includes(action) ? 'it' : undefined,
+    );
+    expect(smallest.plan.actions).toEqual([action]);
+  });
+});
