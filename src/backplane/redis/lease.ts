@@ -96,9 +96,11 @@ export class Lease {
     try {
       // From before it is asked for: the lease runs from when Redis gets to it, which is later.
       const asked = this.options.clock.now();
+      // Of several renewals at the start none finds a lease: there was none to lose.
+      const held = this.heldUntil > 0;
       const anew = await this.options.renew(String(probe));
       this.failure = undefined;
-      const lapsed = this.heldUntil > 0 && (anew || asked > this.heldUntil);
+      const lapsed = held && (anew || asked > this.heldUntil);
       this.heldUntil = asked + this.options.leaseMs;
       if (lapsed) this.options.onLapse();
     } catch (error) {
