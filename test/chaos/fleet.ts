@@ -29,8 +29,8 @@ export interface Place {
 }
 
 const script = new URL('node.ts', import.meta.url);
-/** Between a node's "not ready" and its end, longer than the balancer takes to notice. */
-const LEAVE_MS = 400;
+/** Between the balancer's learning that a node is not ready any more, and its end. */
+const LEAVE_MS = 200;
 
 /** Node processes behind one balancer, each with a proxy of its own between it and Redis. */
 export class Fleet {

@@ -33,6 +33,8 @@ const { anynode } = await import('../../src/index.js');
 const retryMs = Number(env['RETRY_MS']);
 const app = express();
 let leaving = false;
+let tellNoticed: () => void = () => undefined;
+const noticed = new Promise<void>((resolve) => (tellNoticed = resolve));
 let mcp: Anynode | undefined;
 
 if (env['BARE'] === undefined) {
@@ -51,6 +53,7 @@ if (env['BARE'] === undefined) {
   app.use('/mcp', bare({ server: () => buildServer(records), name, eventStore: true, retryMs }));
 }
 app.get('/ready', (_req, res) => {
+  if (leaving) res.once('finish', tellNoticed);
   const ready = !leaving && (mcp === undefined || mcp.health().status === 'ready');
   res.sendStatus(ready ? 200 : 503);
 });
@@ -62,7 +65,9 @@ await once(http, 'listening');
 process.once('SIGTERM', () => {
   void (async () => {
     leaving = true;
-    await pause(Number(env['LEAVE_MS'])); // until the balancer has noticed
+    await noticed;
+    // What the balancer has sent here before it knew is on its way.
+    await pause(Number(env['LEAVE_MS']));
     await mcp?.close({ drainMs: Number(env['DRAIN_MS']) });
     http.close(() => process.exit(0));
   })();

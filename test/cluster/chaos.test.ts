@@ -34,7 +34,7 @@ describe('a cluster in trouble', { timeout: 90_000 }, () => {
   it('loses nothing, shows nothing twice, runs nothing twice, and ends every call', async () => {
     const { verdict, faults } = await runChaos({
       ...SHORT,
-      forMs: 10_000,
+      forMs: 9000,
       killEveryMs: 3000,
       pauseEveryMs: 3500,
       restartEveryMs: 4500,
@@ -50,6 +50,8 @@ describe('a cluster in trouble', { timeout: 90_000 }, () => {
     const { verdict, failed, restarts } = await runRolling({
       ...SHORT,
       restless: false,
+      slowMs: 80,
+      drainMs: 20_000,
       rounds: 1,
       betweenMs: 300,
     });
@@ -65,9 +67,10 @@ describe('a cluster in trouble', { timeout: 90_000 }, () => {
 describe('what the ledger shows without a guard', { timeout: 60_000 }, () => {
   const lostReplies: ChaosOptions = {
     ...SHORT,
-    nodes: 2,
+    nodes: 1,
     clients: 4,
     rate: 10,
+    tools: ['announce'],
     restless: false,
     forMs: 1500,
     cutEveryMs: 200,
@@ -86,22 +89,23 @@ describe('what the ledger shows without a guard', { timeout: 60_000 }, () => {
 
   const killed: ChaosOptions = {
     ...SHORT,
-    nodes: 2,
+    nodes: 1,
     clients: 4,
     leaseMs: 1000,
+    thinkMs: 40,
     tools: ['slow'],
     slowMs: 400,
     restless: false,
-    forMs: 1500,
-    killEveryMs: 1000,
-    settleMs: 5000,
+    forMs: 2000,
+    killEveryMs: 1500,
+    settleMs: 4000,
   };
   it('waits for ever for a node that was killed, where nobody looks after it', async () => {
     const { verdict } = await runChaos({ ...killed, sabotage: 'orphans' });
     expect(verdict.violations.unanswered).not.toEqual([]);
   });
   it('loses calls on the plain SDK, though there is one process only, and every client finds it', async () => {
-    const { verdict } = await runChaos({ ...killed, nodes: 1, rate: 0, bare: true });
+    const { verdict } = await runChaos({ ...killed, rate: 0, bare: true });
     expect(verdict.violations.unanswered).not.toEqual([]);
   });
 });
