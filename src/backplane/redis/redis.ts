@@ -334,14 +334,19 @@ class RedisMembership implements Membership {
   private async renewLease(probe: string): Promise<boolean> {
     const { nodeId, leaseMs } = this.options;
     const key = this.names.node(nodeId);
-    let anew = false;
+    let [anew, tried] = [false, false];
     await this.connection.run(async (client) => {
       // PEXPIRE, since a full Redis refuses SET: no node may die of that.
       const [kept] = await Promise.all([client.pexpire(key, leaseMs), this.sendProbes(probe)]);
       // Left meanwhile: what was deleted is not to come back.
-      if (kept === 1 || this.left) return;
-      anew = true;
-      await client.set(key, '1', 'PX', leaseMs);
+      if (kept === 1 || this.left) {
+        // By a try whose reply was lost.
+        anew = tried;
+        return;
+      }
+      tried = true;
+      // Of renewals that overlap, as they do at the start, one has got it anew: the others would be told of a lapse.
+      anew = (await client.set(key, '1', 'PX', leaseMs, 'NX')) === 'OK';
     });
     return anew;
   }
