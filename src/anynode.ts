@@ -2,14 +2,17 @@ import { randomBytes } from 'node:crypto';
 import type { RequestHandler } from 'express';
 import type { NodeMessage } from './backplane/backplane.js';
 import { atMost, spreadHangUps } from './cluster/drain.js';
-import { Liveness } from './cluster/liveness.js';
-import { nodeClosed, Orphans } from './cluster/orphans.js';
+import { Liveness, Obituary } from './cluster/liveness.js';
+import { Handovers } from './cluster/handovers.js';
+import { Orphans } from './cluster/orphans.js';
 import { Takeovers } from './cluster/takeovers.js';
 import { endpointOf, middleware } from './http/endpoint.js';
 import type { AnynodeOptions } from './options.js';
 import { resolveOptions } from './options.js';
+import type { Clock } from './protocol/clock.js';
 import { systemClock } from './protocol/clock.js';
 import { Asks } from './session/asks.js';
+import { unpackContext } from './session/context.js';
 import { Running } from './session/calls.js';
 import type { Directory } from './session/directory.js';
 import { directory } from './session/directory.js';
@@ -67,9 +70,15 @@ const NODE_ID_LENGTH = 10;
  * `TypeError` for options that make no sense.
  */
 export function anynode(given: AnynodeOptions): Anynode {
+  return createNode(given, { clock: systemClock, nodeId: randomNodeId() });
+}
+
+/** The same, with what it would reach for passed in: a simulation repeats exactly. */
+export function createNode(
+  given: AnynodeOptions,
+  { clock, nodeId }: { clock: Clock; nodeId: string },
+): Anynode {
   const options = resolveOptions(given);
-  const nodeId = randomNodeId();
-  const clock = systemClock;
   const followers = new Followers();
   const { leaseMs, commandTimeoutMs, sessionTtlMs, pendingTtlMs, retention, logger } = options;
   const membership = options.backplane.join({
@@ -92,6 +101,9 @@ export function anynode(given: AnynodeOptions): Anynode {
         'mcp-anynode: this node was silent for longer than its lease, or the lease was lost',
       );
       void keeper.refresh(sessions.withReplica());
+      sessions.ownership.verify().catch((error: unknown) => {
+        logger.warn(`mcp-anynode: sessions may be others' by now: ${String(error)}`);
+      });
     },
   });
   const lanes = new Lanes(membership, clock, commandTimeoutMs, logger, (sessionId, stream) =>
@@ -106,14 +118,18 @@ export function anynode(given: AnynodeOptions): Anynode {
     ...{ nodeId, membership, lanes, followers, asks, running, clock, logger },
     factory: options.server,
     responseMode: options.responseMode,
+    owned: options.affinity === 'owner',
     replicaIdleMs: Math.min(options.replicaIdleMs, sessionTtlMs),
     maxReplicas: options.maxReplicas,
+    limits: options.limits,
     isAlive: (id) => liveness.isAlive(id),
     endDead: async (sessionId, stream, executor) => {
       if (await liveness.isAlive(executor)) return false;
       await orphans.end(sessionId, stream, executor);
       return true;
     },
+    onDisowned: (sessionId) => sessions.disowned(sessionId),
+    hangUp: (sessionId, stream) => hangUp(sessionId, stream),
     onMove: (follower) => keeper.noteMove(follower),
     nextName: () => `${nodeId}${(names += 1).toString(36)}`,
   };
@@ -126,7 +142,15 @@ export function anynode(given: AnynodeOptions): Anynode {
   });
   const takeovers = new Takeovers(nodeId, membership, followers, clock);
   const rerun = options.recovery === 'rerun-idempotent';
-  const orphans = new Orphans({ membership, lanes, sessions, clock, rerun, logger });
+  const obituary = new Obituary(membership);
+  const orphans = new Orphans({
+    ...{ obituary, lanes, sessions, clock, rerun, owned: node.owned, logger },
+    hand: (follower, owner, context) => handovers.hand(follower, owner, context, undefined),
+  });
+  const handovers = new Handovers({
+    ...{ nodeId, membership, sessions, orphans, clock, logger },
+    obituary: new Obituary(membership),
+  });
 
   const hangUpHere = (sessionId: string, stream: string, token: string): void => {
     const follower = followers.find(sessionId, stream, token);
@@ -151,6 +175,14 @@ export function anynode(given: AnynodeOptions): Anynode {
         if (follower !== undefined) orphans.released(follower);
         break;
       }
+      case 'run': {
+        const { sessionId, stream, context } = message;
+        handovers.onRun(message, unpackContext(node, context, sessionId, stream));
+        break;
+      }
+      case 'placed':
+        handovers.onPlaced(message);
+        break;
       case 'release':
       case 'released':
         takeovers.onMessage(message);
@@ -179,8 +211,8 @@ export function anynode(given: AnynodeOptions): Anynode {
     sessions,
     takeovers,
     orphans,
+    handovers,
     options,
-    hangUp,
     arriving,
     isClosed: () => closed,
   });
@@ -195,6 +227,7 @@ export function anynode(given: AnynodeOptions): Anynode {
 
   const close = async (drainMs: number): Promise<void> => {
     const drained = allDone();
+    await sessions.handOver();
     await atMost(drainMs, spreadHangUps(followers.all(), drainMs, clock), clock);
     const left = Math.max(0, drainMs - (clock.now() - closingSince));
     await atMost(left, drained, clock);
@@ -202,13 +235,14 @@ export function anynode(given: AnynodeOptions): Anynode {
     // What is being stored just now runs in a moment, or is refused.
     await atMost(commandTimeoutMs, arriving.none(), clock);
     // What still runs is an orphan now: ended here, or left to those who may run it again.
-    await atMost(commandTimeoutMs, sessions.orphanAll(rerun, nodeClosed), clock);
+    await atMost(commandTimeoutMs, sessions.orphaned.leaveBehind(rerun), clock);
     await atMost(commandTimeoutMs, lanes.idle(), clock);
     for (const follower of followers.all()) {
       follower.end(follower.resumable ? 'hangup' : 'closed');
     }
     keeper.close();
     orphans.close();
+    handovers.close();
     await sessions.close();
     await atMost(commandTimeoutMs, lanes.idle(), clock);
     lanes.close();

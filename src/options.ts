@@ -5,6 +5,8 @@ import type { Backplane } from './backplane/backplane.js';
 import { memoryBackplane } from './backplane/memory/memory.js';
 import { redisBackplane } from './backplane/redis/redis.js';
 import { defaultPrincipal } from './http/principal.js';
+import type { Limits } from './limits.js';
+import { resolveLimits } from './limits.js';
 import type { Logger, ServerContext, ServerLike } from './session/types.js';
 
 /** Options of {@link anynode}. Times are in milliseconds, sizes in bytes. All nodes of a cluster should be given the same. */
@@ -29,7 +31,11 @@ export interface AnynodeOptions {
    * to a call go to the client's GET stream. Default `sse`.
    */
   responseMode?: 'sse' | 'json' | undefined;
-  /** Which node runs a request: the one that received it (`any`). `owner` is not available yet and throws. Default `any`. */
+  /**
+   * Which node runs a request: the one that received it (`any`), or the session's owner (`owner`), for servers that keep
+   * a session's state in memory. With `owner` a session has one server object at a time; when its owner is dead or
+   * drained, the next request makes another node the owner, whose server object starts anew (`rehydrated`). Default `any`.
+   */
   affinity?: 'any' | 'owner' | undefined;
   /** What a second GET without a cursor does: ends the first one (`takeover`), or gets 409 (`reject`). Default `takeover`. */
   standaloneStream?: 'takeover' | 'reject' | undefined;
@@ -54,9 +60,15 @@ export interface AnynodeOptions {
   nodeHeader?: boolean | undefined;
   /** How long a session lives that nobody uses. An open stream or a running call is use. Default 24 hours. */
   sessionTtlMs?: number | undefined;
-  /** How much of a session is kept for clients that resume: so many events, for so long. Default 10,000 and 1 hour. */
-  retention?: { maxEvents?: number; maxAgeMs?: number } | undefined;
-  /** How long a server object may be idle before it is discarded; its session is not. Default 5 minutes. */
+  /**
+   * How much of a session is kept for clients that resume: so many events, for so long, of so many bytes together.
+   * Default 10,000, 1 hour and 64 MiB.
+   */
+  retention?: { maxEvents?: number; maxAgeMs?: number; maxBytes?: number } | undefined;
+  /**
+   * How long a server object may be idle before it is discarded; its session is not. Default 5 minutes; with
+   * `affinity: 'owner'`, where its state is lost with it, as long as its session lives.
+   */
   replicaIdleMs?: number | undefined;
   /** How many server objects this node keeps; the one idle for longest gives way, one that is busy does not. Default 10,000. */
   maxReplicas?: number | undefined;
@@ -76,6 +88,8 @@ export interface AnynodeOptions {
   maxBodyBytes?: number | undefined;
   /** What may wait for a client that reads slowly, per connection; more is read from the log when it can take it. Default 1 MiB. */
   maxBufferedBytes?: number | undefined;
+  /** What one client may take. Each has a default; `docs/operations.md` says what comes of going beyond it. */
+  limits?: { [Name in keyof Limits]?: Limits[Name] | undefined } | undefined;
   /** Where warnings and errors go: the subset of `console` or a pino logger that is used. Default `console`. */
   logger?: Logger | undefined;
 }
@@ -86,6 +100,7 @@ export interface Options {
   backplane: Backplane;
   responseMode: 'sse' | 'json';
   standaloneStream: 'takeover' | 'reject';
+  affinity: 'any' | 'owner';
   recovery: 'error' | 'rerun-idempotent';
   sessionIdGenerator: () => string;
   principal: (req: Request) => string | undefined;
@@ -95,7 +110,7 @@ export interface Options {
   sessionTtlMs: number;
   /** Until the client has sent `initialized`. */
   pendingTtlMs: number;
-  retention: { maxEvents: number; maxAgeMs: number };
+  retention: { maxEvents: number; maxAgeMs: number; maxBytes: number };
   replicaIdleMs: number;
   maxReplicas: number;
   leaseMs: number;
@@ -106,6 +121,7 @@ export interface Options {
   primingEvents: boolean;
   maxBodyBytes: number;
   maxBufferedBytes: number;
+  limits: Limits;
   logger: Logger;
 }
 
@@ -133,17 +149,19 @@ export function resolveOptions(given: AnynodeOptions): Options {
       'mcp-anynode: `backplane` has to be what `memoryBackplane()` or `redisBackplane()` returns',
     );
   }
-  oneOf(given, 'affinity', ['any']);
+  oneOf(given, 'affinity', ['any', 'owner']);
   oneOf(given, 'recovery', ['error', 'rerun-idempotent']);
   oneOf(given, 'responseMode', ['sse', 'json']);
   oneOf(given, 'standaloneStream', ['takeover', 'reject']);
   const sessionTtlMs = positive(given, 'sessionTtlMs', 24 * HOUR);
   const retention = given.retention ?? {};
+  const maxBodyBytes = positive(given, 'maxBodyBytes', 4 * MIB);
   return {
     server: given.server,
     backplane: backplaneOf(given),
     responseMode: given.responseMode ?? 'sse',
     standaloneStream: given.standaloneStream ?? 'takeover',
+    affinity: given.affinity ?? 'any',
     recovery: given.recovery ?? 'error',
     sessionIdGenerator: callable(given, 'sessionIdGenerator') ?? (() => randomUUID()),
     principal: callable(given, 'principal') ?? defaultPrincipal,
@@ -155,8 +173,13 @@ export function resolveOptions(given: AnynodeOptions): Options {
     retention: {
       maxEvents: positive(retention, 'maxEvents', 10_000),
       maxAgeMs: positive(retention, 'maxAgeMs', HOUR),
+      maxBytes: positive(retention, 'maxBytes', 64 * MIB),
     },
-    replicaIdleMs: positive(given, 'replicaIdleMs', 5 * MINUTE),
+    replicaIdleMs: positive(
+      given,
+      'replicaIdleMs',
+      given.affinity === 'owner' ? sessionTtlMs : 5 * MINUTE,
+    ),
     maxReplicas: positive(given, 'maxReplicas', 10_000),
     leaseMs: positive(given, 'leaseMs', 10 * SECOND),
     commandTimeoutMs: positive(given, 'commandTimeoutMs', 2 * SECOND),
@@ -164,8 +187,9 @@ export function resolveOptions(given: AnynodeOptions): Options {
     retryMs: positiveOrZero(given, 'retryMs', SECOND),
     maxStreamAgeMs: positiveOrZero(given, 'maxStreamAgeMs', HOUR),
     primingEvents: given.primingEvents ?? true,
-    maxBodyBytes: positive(given, 'maxBodyBytes', 4 * MIB),
+    maxBodyBytes,
     maxBufferedBytes: positive(given, 'maxBufferedBytes', MIB),
+    limits: resolveLimits(given.limits, maxBodyBytes),
     logger: given.logger ?? console,
   };
 }
@@ -197,6 +221,7 @@ const KNOWN: Record<keyof AnynodeOptions, true> = {
   primingEvents: true,
   maxBodyBytes: true,
   maxBufferedBytes: true,
+  limits: true,
   logger: true,
 };
 

@@ -46,7 +46,8 @@ export interface JoinOptions {
   /** How long a session lives without being used; `pendingTtlMs` until its client has sent `initialized`. */
   sessionTtlMs: number;
   pendingTtlMs: number;
-  retention: { maxEvents: number; maxAgeMs: number };
+  /** `maxBytes`: of the log's messages, and 100 for each; left out: as many as there are. */
+  retention: { maxEvents: number; maxAgeMs: number; maxBytes?: number };
   /**
    * A message for this node. Those of one sender come in their order as far as they concern one session or went
    * through `send`: in a cluster others may overtake each other. Must not throw and is not awaited.
@@ -66,7 +67,10 @@ export interface Membership {
   /** `undefined` while all is well, else what is wrong. Costs nothing. */
   trouble(): string | undefined;
 
-  /** Stores a session with the first entries of its log. `false`: the id is taken, nothing was changed. */
+  /**
+   * Stores a session with the first entries of its log. `false`: the id is taken, nothing was changed. Rejects with
+   * {@link TooManySessions} where its principal has `most` already; nobody has learned of the session then.
+   */
   create(session: NewSession): Promise<Position[] | false>;
   /**
    * Does all of `operations` in one atomic step, in order. Repeating a commit (same session, same `number`) changes
@@ -107,6 +111,14 @@ export interface Membership {
 /** Instead of a principal: for the operator's own calls, which no principal limits. */
 export const ANY_PRINCIPAL = Symbol('any principal');
 
+/** The principal has as many sessions as it may, or as many that it never used. */
+export class TooManySessions extends Error {
+  override readonly name = 'TooManySessions';
+  constructor(readonly kind: 'sessions' | 'pending') {
+    super(`Too many sessions of one principal (${kind})`);
+  }
+}
+
 export interface SessionRecord {
   id: string;
   /** Grows with every change of what shapes a replica: `active`, `logLevel`, `subscriptions`. */
@@ -122,6 +134,8 @@ export interface SessionRecord {
   active: boolean;
   logLevel: string | undefined;
   subscriptions: string[];
+  /** The one node that may run its requests; `undefined`: any may, or nobody owns it at the moment. */
+  owner: string | undefined;
 }
 
 export interface NewSession {
@@ -131,7 +145,14 @@ export interface NewSession {
   principal: string;
   /** Which `notify` broadcasts concern the session: `T`ools, `P`rompts, `R`esources, as letters in one word. */
   hears: string;
+  /** This node owns the session from the start. */
+  owned?: boolean;
   createdAt: number;
+  /**
+   * How many sessions the principal may have, and how many of them that have sent neither `initialized` nor a request
+   * since they were created, at most `pendingTtlMs` ago. Left out: as many as it likes, and this one does not count.
+   */
+  most?: { sessions: number; pending: number } | undefined;
   /** The client's `initialize` request, whose stream is `stream`. */
   inbound: string;
   stream: string;
@@ -154,12 +175,17 @@ export type Operation =
   | DetachOperation
   | HangUpOperation
   | ClaimOperation
+  | AssignOperation
   /** Gives up the requests of a stream that this node executes: whoever follows it may claim them, at once. */
   | { type: 'release'; stream: string }
   | { type: 'abandon'; stream: string; requests: string[] }
+  /** This node has no replica any more, and does not own the session any more. */
   | { type: 'forget' };
 
-/** A POST with requests: stores what came in and opens its stream, executed and held by this node. */
+/**
+ * A POST with requests: stores what came in and opens its stream, held and executed by this node. With `owned` the
+ * session's owner is to execute it, and that is this node where nobody owns the session: see {@link AssignOperation}.
+ */
 export interface OpenOperation {
   type: 'open';
   principal: string;
@@ -171,6 +197,9 @@ export interface OpenOperation {
   messages: string[];
   /** The revision of this node's replica; `undefined`: it has none yet, and will now have one. */
   revision: number | undefined;
+  owned?: boolean;
+  /** How many requests of the session may run at a time, with these; left out: as many as there are. */
+  most?: number;
 }
 
 /** One message from the client that opens nothing. */
@@ -190,14 +219,17 @@ export interface ReceiveOperation {
  * - `initialized`: marks the session active; to one live replica (this node's before another's), the others are told
  *    of the new revision; to this node where none is alive;
  * - `here`: to this node's replica, which is built where there is none;
+ * - `owner`: to the replica of the session's owner, which is this node where nobody owns it. (Nobody is told: the caller
+ *    sends the message on.) `initialized` with `owned` is for the owner, too;
  * - `nobody`: it is stored, and that is all (an answer to a question that none of us asked).
  */
 export type Route =
   | { to: 'node'; nodeId: string }
   | { to: 'executor'; request: string }
   | { to: 'replicas' }
-  | { to: 'initialized' }
+  | { to: 'initialized'; owned?: boolean }
   | { to: 'here' }
+  | { to: 'owner' }
   | { to: 'nobody' };
 
 /**
@@ -209,6 +241,25 @@ export interface ClaimOperation {
   stream: string;
   from: string;
   /** The revision of this node's replica; `undefined`: it has none yet, and may have one now. */
+  revision: number | undefined;
+  /** The session's owner is to execute it; that is this node, where `from` or nobody owned the session. */
+  owned?: boolean;
+}
+
+/**
+ * Says who is to execute the requests of a stream that nobody has begun: the session's owner. That is this node where
+ * nobody owns the session, or `dead` does, whom the caller knows to be dead.
+ *
+ * A stream that was opened on another node than the owner's waits, as begun by nobody, until the owner has assigned it
+ * to itself. So it is known of each request whether it was begun: none is run twice, and none is taken for lost that
+ * was only on its way.
+ */
+export interface AssignOperation {
+  type: 'assign';
+  /** `undefined`: none, it is about the session. */
+  stream: string | undefined;
+  dead: string | undefined;
+  /** As in {@link ClaimOperation}. */
   revision: number | undefined;
 }
 
@@ -227,8 +278,12 @@ export interface AppendOperation {
   asks?: boolean;
   /** What the session remembers from now on, in the same step. */
   effect?: { type: 'level' | 'subscribe' | 'unsubscribe'; value: string };
-  /** Append only to a session that `hears` this letter, or has subscribed to this URI. */
-  onlyIf?: { hears: 'T' | 'P' | 'R' } | { subscribed: string };
+  /**
+   * Append only to a session that `hears` this letter, or has subscribed to this URI; only while this node owns the
+   * session; or to a stream that nobody has begun to execute, whoever is to.
+   */
+  onlyIf?:
+    { hears: 'T' | 'P' | 'R' } | { subscribed: string } | { owned: true } | { unbegun: true };
   /** Skip it where a message of this key still waits, unshown, for a client with no connection. */
   coalesce?: string;
 }
@@ -262,25 +317,41 @@ export type CommitReply =
     };
 
 export type OperationResult =
-  /** `open`: where the request stands in the log. */
-  | { status: 'opened'; position: Position }
+  /** `open`: where the request stands in the log. `owner`: another node, which is to be told. */
+  | { status: 'opened'; position: Position; owner?: string }
   /**
    * `receive`, `hangup`: whether this node is (among) those concerned. `token`: of the connection to hang up.
-   * `handler`: of `initialized`, the other node that is to handle it. `changed`: it made the present revision.
+   * `handler`: of `initialized` and `owner`, the other node that is to handle it. `changed`: it made the present revision.
+   * `unbegun`: the stream of the request that it is about, which nobody has begun; `handler` is to.
    */
-  | { status: 'received'; here: boolean; token?: string; handler?: string; changed?: boolean }
+  | {
+      status: 'received';
+      here: boolean;
+      token?: string;
+      handler?: string;
+      changed?: boolean;
+      unbegun?: string;
+    }
   /** `append`. `token`: this node's connection that holds the stream. `ended`: the stream has ended with it. */
   | { status: 'appended'; position: Position; token?: string; ended: boolean }
   /** `append`: a repeat. It stands in the log, where exactly is not known any more. */
   | { status: 'repeated' }
-  /** `append`, `claim`: the request has ended already, or runs elsewhere now. */
+  /** `append`, `claim`: the request has ended already, or runs elsewhere now. `assign`: the stream has ended. */
   | { status: 'dropped' }
   /** `append`: `onlyIf` or `coalesce` said no. */
   | { status: 'skipped' }
   /** `open`: one of its request ids is in use by a request that `executor` runs on `stream`. */
   | { status: 'duplicate'; stream: string; executor: string }
-  /** `claim`: the JSON texts of the ids of the requests that had not ended. */
-  | { status: 'claimed'; requests: string[] }
+  /** `open`: too many requests of the session run already, on these streams. */
+  | { status: 'limited'; running: { stream: string; executor: string }[] }
+  /** `claim`: the JSON texts of the ids of the requests that had not ended. `owner`: another node, which is to be told. */
+  | { status: 'claimed'; requests: string[]; owner?: string }
+  /**
+   * `assign`: who is to execute the stream (without a stream: who owns the session), and whether that node has begun.
+   * `requests`: it is this node, as of now; the JSON texts of the ids of what it has to run. `again`: another node had
+   * begun them, and is dead.
+   */
+  | { status: 'assigned'; executor: string; begun: boolean; requests?: string[]; again?: boolean }
   | { status: 'denied' }
   | { status: 'done' };
 
@@ -315,6 +386,8 @@ export type AttachReply =
       previous?: { nodeId: string; token: string };
       /** The node that runs the requests of the stream; none for the standalone stream, or one that has ended. */
       executor?: string;
+      /** It is to run them, and has not begun. */
+      unbegun?: boolean;
     };
 
 export interface ReadRequest {
@@ -393,7 +466,30 @@ export type NodeMessage =
       inline: boolean;
     }
   /** A message of the client for the addressee's replica. */
-  | { type: 'deliver'; sessionId: string; message: string }
+  | { type: 'deliver'; sessionId: string; message: string; context?: string }
+  /**
+   * Requests of a session that the addressee owns: to be assigned to itself, and run. `context`: what came with them, as
+   * JSON; it is stored nowhere. `messages`: left out where they are big, or were not at hand: they are in the log.
+   * Is answered with `placed`.
+   */
+  | {
+      type: 'run';
+      sessionId: string;
+      stream: string;
+      replyTo: string;
+      context: string;
+      messages: string[] | undefined;
+    }
+  /** Who executes a stream, or is to; `undefined`: it has ended. */
+  | {
+      type: 'placed';
+      sessionId: string;
+      stream: string;
+      executor: string | undefined;
+      begun: boolean;
+    }
+  /** The addressee was taken for dead, and does not own the session any more. */
+  | { type: 'disowned'; sessionId: string }
   /** The session's shape has changed. `message`: what did it, for the replica that is to handle it. */
   | { type: 'shape'; sessionId: string; revision: number; message: string | undefined }
   /** The session has ended. */

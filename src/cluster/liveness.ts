@@ -25,3 +25,29 @@ export class Liveness {
     return alive;
   }
 }
+
+/**
+ * Which nodes are dead: whose lease was missing at two looks in a row. After a failover of Redis leases may be missing
+ * for the moment that their holders need to come back.
+ */
+export class Obituary {
+  private missing = new Set<string>();
+
+  constructor(private readonly membership: Pick<Membership, 'alive'>) {}
+
+  /** Costs one round trip. While nothing is known nobody is dead: never rejects. */
+  async look(nodeIds: string[]): Promise<Set<string>> {
+    const nodes = [...new Set(nodeIds)];
+    let alive: Set<string>;
+    try {
+      alive = await this.membership.alive(nodes);
+    } catch {
+      this.missing.clear();
+      return new Set();
+    }
+    const missing = new Set(nodes.filter((node) => !alive.has(node)));
+    const dead = new Set([...missing].filter((node) => this.missing.has(node)));
+    this.missing = missing;
+    return dead;
+  }
+}

@@ -1,22 +1,26 @@
-import type { Membership } from '../backplane/backplane.js';
 import { RELEASED } from '../backplane/backplane.js';
 import type { Clock } from '../protocol/clock.js';
-import type { JsonRpcError, RequestId } from '../protocol/jsonrpc.js';
-import { ErrorCode } from '../protocol/jsonrpc.js';
+import type { RequestId } from '../protocol/jsonrpc.js';
+import { nodeLost } from '../session/lost.js';
+import type { Orphan } from '../session/orphaned.js';
 import type { DeliveryContext } from '../session/replica.js';
-import type { Orphan, Sessions } from '../session/sessions.js';
+import type { Sessions } from '../session/sessions.js';
 import type { Follower } from '../stream/follower.js';
 import type { Lanes } from '../stream/lanes.js';
+import type { Obituary } from './liveness.js';
 
-/** How often the executors of followed streams are looked after. Twice missing is dead: see {@link Orphans}. */
+/** How often the executors of followed streams are looked after. */
 const CHECK_MS = 900;
 
 export interface OrphansOptions {
-  membership: Pick<Membership, 'alive'>;
+  obituary: Obituary;
   lanes: Lanes;
   sessions: Sessions;
   clock: Clock;
   rerun: boolean;
+  /** A session's requests are for its owner: what is to be run again is given to that node. */
+  owned: boolean;
+  hand(follower: Follower, owner: string, context: DeliveryContext): void;
   logger: { warn(message: string): void };
 }
 
@@ -29,12 +33,10 @@ interface Watched {
  * Ends the requests of dead nodes. Whoever follows a stream that another node executes looks after that node, and only
  * then: nodes are looked at, not streams, and a session with no client attached costs nobody anything.
  *
- * A node is dead when its lease was missing twice in a row: after a failover of Redis leases may be missing for the
- * moment that their holders need to come back. Of several claimants one wins, by compare-and-set.
+ * Of several claimants one wins, by compare-and-set.
  */
 export class Orphans {
   private readonly watched = new Map<Follower, Watched>();
-  private missing = new Set<string>();
   private cancelCheck: (() => void) | undefined;
   private closed = false;
 
@@ -67,7 +69,7 @@ export class Orphans {
     if (committed === 'gone') return;
     const [result] = committed.results;
     if (result?.status !== 'claimed') return;
-    await this.options.sessions.endOrphans(sessionId, stream, idsOf(result.requests), (id) =>
+    await this.options.sessions.orphaned.end(sessionId, stream, idsOf(result.requests), (id) =>
       nodeLost(id, executor),
     );
   }
@@ -89,18 +91,8 @@ export class Orphans {
   }
 
   private async check(): Promise<void> {
-    const executors = [...new Set([...this.watched.values()].map(({ executor }) => executor))];
-    let alive: Set<string>;
-    try {
-      alive = await this.options.membership.alive(executors);
-    } catch {
-      // Nothing is known while the backplane is away: nobody is declared dead.
-      this.missing.clear();
-      return;
-    }
-    const missing = new Set(executors.filter((executor) => !alive.has(executor)));
-    const dead = new Set([...missing].filter((executor) => this.missing.has(executor)));
-    this.missing = missing;
+    const executors = [...this.watched.values()].map(({ executor }) => executor);
+    const dead = await this.options.obituary.look(executors);
     for (const [follower, { executor }] of this.watched) {
       if (dead.has(executor)) this.recoverFollowed(follower);
     }
@@ -118,7 +110,7 @@ export class Orphans {
 
   private async recover(follower: Follower, { executor, context }: Watched): Promise<void> {
     const { sessionId, stream } = follower;
-    const { lanes, sessions, rerun } = this.options;
+    const { lanes, sessions, rerun, owned } = this.options;
     const revision = sessions.revisionOf(sessionId);
     // A node that will not run anything again has no use for the record: -1 is no revision, and no replica either.
     const claim = {
@@ -126,45 +118,30 @@ export class Orphans {
       stream,
       from: executor,
       revision: rerun ? revision : -1,
+      owned: rerun && owned,
     };
     const committed = await lanes.append(sessionId, [claim], true);
-    if (committed === 'gone' || follower.ended) return;
+    if (committed === 'gone') return;
     const [result] = committed.results;
     if (result?.status !== 'claimed') {
       // Ended, or somebody else's now. The log knows the one, and its end the other.
       follower.poke();
       return;
     }
+    if (result.owner !== undefined) {
+      this.options.hand(follower, result.owner, context);
+      return;
+    }
+    // Ours now, even if the client is gone again: nobody else can claim it while this node lives.
     const orphan: Orphan = {
       ...{ sessionId, stream, context },
       requests: idsOf(result.requests),
       record: committed.reply.record,
       errorOf: (id) => nodeLost(id, executor),
     };
-    if (rerun) await sessions.rerunOrphans(orphan);
-    else await sessions.endOrphans(sessionId, stream, orphan.requests, orphan.errorOf);
+    if (rerun) await sessions.orphaned.rerun(orphan);
+    else await sessions.orphaned.end(sessionId, stream, orphan.requests, orphan.errorOf);
   }
-}
-
-/** What a client gets for a request whose node is gone. Whether it was carried out, nobody knows. */
-function nodeLost(id: RequestId, node: string): JsonRpcError {
-  const closed = node === RELEASED;
-  return {
-    jsonrpc: '2.0',
-    id,
-    error: {
-      code: ErrorCode.ConnectionClosed,
-      message: closed
-        ? 'The node that ran this request was closed'
-        : 'The node that ran this request is gone',
-      data: closed ? { reason: 'node_closed' } : { reason: 'node_lost', node },
-    },
-  };
-}
-
-/** Of a request that still ran when its node's time to drain was over. */
-export function nodeClosed(id: RequestId): JsonRpcError {
-  return nodeLost(id, RELEASED);
 }
 
 function idsOf(texts: string[]): RequestId[] {

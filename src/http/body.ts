@@ -1,31 +1,69 @@
 import type { Request } from 'express';
 import type { JsonRpcMessage } from '../protocol/jsonrpc.js';
-import { isMessage } from '../protocol/jsonrpc.js';
-import { batchTooLarge, bodyTooLarge, RefusalError, REFUSALS } from './reply.js';
+import { isMessage, isRequest } from '../protocol/jsonrpc.js';
+import type { Limits } from '../limits.js';
+import {
+  batchTooLarge,
+  bodyTooLarge,
+  messageTooDeep,
+  messageTooLarge,
+  RefusalError,
+  REFUSALS,
+} from './reply.js';
 
-/** The SDK's bound. */
-const MOST_IN_BATCH = 100;
+/** Of a request's id, which is a key wherever the request is known. */
+const LONGEST_ID = 1024;
 
 /** The messages of a POST. A body that `express.json()` has parsed is used as it is; else it is read here, up to `maxBytes`. */
 export async function readMessages(
   req: Request,
   maxBytes: number,
-): Promise<{ messages: JsonRpcMessage[]; batch: boolean }> {
-  const body: unknown = await readBody(req, maxBytes);
-  const batch = Array.isArray(body);
-  const list: unknown[] = batch ? body : [body];
-  if (list.length > MOST_IN_BATCH) throw new RefusalError(batchTooLarge(MOST_IN_BATCH));
+  limits: Limits,
+): Promise<JsonRpcMessage[]> {
+  const { body, bytes } = await readBody(req, maxBytes);
+  const list: unknown[] = Array.isArray(body) ? body : [body];
+  if (list.length > limits.batchSize) throw new RefusalError(batchTooLarge(limits.batchSize));
   if (!list.every(isMessage)) throw new RefusalError(REFUSALS.invalidMessage);
-  return { messages: list, batch };
+  for (const message of list) checkMessage(message, bytes, limits);
+  return list;
 }
 
-async function readBody(req: Request, maxBytes: number): Promise<unknown> {
+/** `bytes`: of the whole body. */
+function checkMessage(
+  message: JsonRpcMessage,
+  bytes: number,
+  { jsonDepth, messageBytes }: Limits,
+): void {
+  // Before anything that looks into it: what is nested deep enough brings the stack to its end.
+  if (isDeeperThan(message, jsonDepth)) throw new RefusalError(messageTooDeep(jsonDepth));
+  if (bytes > messageBytes && Buffer.byteLength(JSON.stringify(message)) > messageBytes) {
+    throw new RefusalError(messageTooLarge(messageBytes));
+  }
+  if (isRequest(message) && String(message.id).length > LONGEST_ID) {
+    throw new RefusalError(REFUSALS.idTooLong);
+  }
+}
+
+/** A value that is no object and no list has depth 0. Goes no deeper than `most`. */
+function isDeeperThan(value: unknown, most: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  if (most === 0) return true;
+  return Object.values(value).some((inner) => isDeeperThan(inner, most - 1));
+}
+
+interface Body {
+  body: unknown;
+  /** `Infinity`: somebody else has read it. */
+  bytes: number;
+}
+
+async function readBody(req: Request, maxBytes: number): Promise<Body> {
   const parsed: unknown = req.body;
   if (typeof parsed === 'string') return parse(parsed);
   if (Buffer.isBuffer(parsed)) return parse(decode(parsed));
   // A parser that was not meant for this body leaves `{}` behind (Express 4), and the body unread.
   const isLeftOver = !req.readableEnded && isEmpty(parsed);
-  if (parsed !== undefined && !isLeftOver) return parsed;
+  if (parsed !== undefined && !isLeftOver) return { body: parsed, bytes: Infinity };
   return parse(await readText(req, maxBytes));
 }
 
@@ -38,9 +76,9 @@ function decode(bytes: Uint8Array): string {
   return new TextDecoder().decode(bytes);
 }
 
-function parse(text: string): unknown {
+function parse(text: string): Body {
   try {
-    return JSON.parse(text) as unknown;
+    return { body: JSON.parse(text) as unknown, bytes: Buffer.byteLength(text) };
   } catch {
     throw new RefusalError(REFUSALS.invalidJson);
   }

@@ -1,4 +1,5 @@
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
+import type { Handovers } from '../cluster/handovers.js';
 import type { Orphans } from '../cluster/orphans.js';
 import type { Takeovers } from '../cluster/takeovers.js';
 import { AnynodeError } from '../errors.js';
@@ -13,6 +14,7 @@ import { handlePost } from './post.js';
 import { storedPrincipal } from './principal.js';
 import type { Refusal } from './reply.js';
 import { refuse, RefusalError, REFUSALS } from './reply.js';
+import { Slots } from './slots.js';
 import { SUPPORTED_PROTOCOL_VERSIONS } from '../session/sdk.js';
 
 /** What the handlers of the methods need. */
@@ -21,18 +23,23 @@ export interface Endpoint {
   sessions: Sessions;
   takeovers: Takeovers;
   orphans: Orphans;
+  handovers: Handovers;
   options: Options;
+  slots: Slots;
   principalOf(req: Request): string;
-  /** Ends the connection that holds a stream, wherever it is, if its client can come back. Never fails. */
-  hangUp(sessionId: string, stream: string): void;
   /** Requests that are neither answered nor running yet. */
   arriving: Running;
   /** After `close()` has resolved. */
   isClosed(): boolean;
 }
 
-export function endpointOf(parts: Omit<Endpoint, 'principalOf'>): Endpoint {
-  return { ...parts, principalOf: (req) => storedPrincipal(parts.options.principal(req)) };
+export function endpointOf(parts: Omit<Endpoint, 'principalOf' | 'slots'>): Endpoint {
+  const { options } = parts;
+  return {
+    ...parts,
+    slots: new Slots(options.limits.streamsPerSession),
+    principalOf: (req) => storedPrincipal(options.principal(req)),
+  };
 }
 
 /** The MCP endpoint as Express middleware. It answers every request and calls `next` only for errors that are not its own. */
@@ -87,10 +94,6 @@ async function handleDelete(endpoint: Endpoint, req: Request, res: Response): Pr
 
 function refusalOf(error: unknown): Refusal | undefined {
   if (error instanceof RefusalError) return error.refusal;
-  // Nested so deep that it can be read but not written again, and so not stored.
-  if (error instanceof RangeError && error.message.includes('call stack')) {
-    return REFUSALS.invalidMessage;
-  }
   if (!(error instanceof AnynodeError)) return undefined;
   if (error.code === 'closed') return REFUSALS.closed;
   return error.code === 'backplane_unavailable' ? REFUSALS.unavailable : undefined;

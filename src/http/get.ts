@@ -10,6 +10,9 @@ import { protocolVersionOf, requireAccept, requireSessionId } from './headers.js
 import { deliveryContext, sseConnection } from './post.js';
 import { RefusalError, REFUSALS } from './reply.js';
 
+/** Of what is looked at before a response is begun. */
+const PAGE_BYTES = 64 * 1024;
+
 type Attached = Extract<AttachReply, { status: 'attached' }>;
 
 /** A GET: the session's standalone stream, or, with `Last-Event-ID`, the stream that the event belongs to. */
@@ -30,6 +33,9 @@ export async function handleGet(endpoint: Endpoint, req: Request, res: Response)
     cursor: cursor?.position,
     unlessHeld: endpoint.options.standaloneStream === 'reject' && cursor === undefined,
   };
+  if (!endpoint.slots.take(sessionId, request.principal, res)) {
+    throw new RefusalError(REFUSALS.tooManyStreams);
+  }
   if (typeof lastEventId === 'string' && lastEventId !== '' && cursor === undefined) {
     await refuseCursor(endpoint, request);
   }
@@ -37,7 +43,7 @@ export async function handleGet(endpoint: Endpoint, req: Request, res: Response)
   const claim = node.followers.expect(request.token);
   try {
     const attached = await attach(endpoint, request);
-    if (attached === 'ended') {
+    if (attached === 'ended' || (await isSilent(node, request, attached))) {
       // Server-sent events' word for "do not come back". An SSE response that just ends would bring the SDK's v1 client
       // back for ever: it takes a stream for complete only when it has seen a result, not an error, in that connection.
       res.writeHead(204, { 'mcp-session-id': sessionId }).end();
@@ -59,7 +65,12 @@ function show(
   req: Request,
   res: Response,
   stream: { sessionId: string; name: string; token: string; position: Position },
-  { executor, spoken, lost }: { executor?: string; spoken: string; lost: boolean },
+  {
+    executor,
+    unbegun,
+    spoken,
+    lost,
+  }: { executor?: string; unbegun?: boolean; spoken: string; lost: boolean },
 ): void {
   const { node, options, orphans } = endpoint;
   // Assigned below; the connection may close before that.
@@ -81,9 +92,12 @@ function show(
   connection.open(primed ? stream.position : undefined);
   // Attached first, read now: whatever came between is in the log.
   follower.poke();
-  if (executor === undefined || executor === node.nodeId) return;
-  // Its requests run elsewhere. Should that node die, somebody has to tell the client, and we are the ones it sees.
-  orphans.watch(follower, executor, deliveryContext(endpoint, req, stream));
+  if (executor === undefined || (executor === node.nodeId && unbegun !== true)) return;
+  const context = deliveryContext(endpoint, req, stream);
+  // Its requests run elsewhere. Should that node die, somebody has to tell the client, and we are the ones it sees. Or they
+  // do not run yet, and whoever was to see to it has lost its client.
+  if (unbegun === true) endpoint.handovers.hand(follower, executor, context, undefined);
+  else orphans.watch(follower, executor, context);
 }
 
 /** Not a cursor of this session. Whether there is such a session is said first. */
@@ -116,6 +130,25 @@ async function attach({ node }: Endpoint, request: AttachRequest): Promise<Attac
     case 'trimmed':
       throw new RefusalError(REFUSALS.eventsTrimmed);
   }
+}
+
+/**
+ * What an ended stream still has after the cursor may be questions that nobody would hear the answer to, and the end. None
+ * of it is shown, so the client's cursor would not move, and it would come back for ever.
+ */
+async function isSilent(
+  node: Endpoint['node'],
+  { sessionId, stream }: AttachRequest,
+  { executor, position: after }: Attached,
+): Promise<boolean> {
+  if (stream === STANDALONE || executor !== undefined) return false;
+  const page = await node.membership.read({ sessionId, stream, after, maxBytes: PAGE_BYTES });
+  if (page.status !== 'ok' || page.open || page.more) return false;
+  for (const { message, asker } of page.events) {
+    if (message === undefined) continue;
+    if (asker === undefined || (await node.isAlive(asker))) return false;
+  }
+  return true;
 }
 
 /** The claim may be carried out though its answer did not come in time. Then there never was such a connection. */

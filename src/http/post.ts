@@ -12,7 +12,8 @@ import type { Inbound, Opened } from '../session/sessions.js';
 import { Refused } from '../session/sessions.js';
 import { AnynodeError } from '../errors.js';
 import { Cursors } from '../stream/cursor.js';
-import { STANDALONE } from '../backplane/backplane.js';
+import type { Follower } from '../stream/follower.js';
+import { STANDALONE, TooManySessions } from '../backplane/backplane.js';
 import { readMessages } from './body.js';
 import { follow } from './connections.js';
 import type { Endpoint } from './endpoint.js';
@@ -26,15 +27,17 @@ import {
   sessionIdOf,
 } from './headers.js';
 import { JsonConnection, sendJson } from './json.js';
-import { authInfoOf } from './principal.js';
-import { RefusalError, REFUSALS } from './reply.js';
+import { authInfoOf, sessionsFor } from './principal.js';
+import { batchTooLarge, RefusalError, REFUSALS } from './reply.js';
 import { SseConnection } from './sse.js';
+import { cutWhenStalled } from './stalled.js';
 
 /** A POST: `initialize`, requests (answered on a stream of their own), or messages that ask for nothing (202). */
 export async function handlePost(endpoint: Endpoint, req: Request, res: Response): Promise<void> {
   requireAccept(req, ['application/json', 'text/event-stream']);
   requireJson(req);
-  const { messages } = await readMessages(req, endpoint.options.maxBodyBytes);
+  const { maxBodyBytes, limits } = endpoint.options;
+  const messages = await readMessages(req, maxBodyBytes, limits);
 
   const initialize = messages.find((message) => isInitializeRequest(message));
   if (initialize !== undefined) {
@@ -48,8 +51,12 @@ export async function handlePost(endpoint: Endpoint, req: Request, res: Response
 
   const sessionId = requireSessionId(req);
   const version = protocolVersionOf(req, SUPPORTED_PROTOCOL_VERSIONS);
-  const inbound = { sessionId, principal: endpoint.principalOf(req), messages };
+  const principal = endpoint.principalOf(req);
+  const inbound = { sessionId, principal, messages };
   if (messages.some(isRequest)) {
+    if (!endpoint.slots.take(sessionId, principal, res)) {
+      throw new RefusalError(REFUSALS.tooManyStreams);
+    }
     await answerRequests(endpoint, req, res, inbound, version);
     return;
   }
@@ -80,7 +87,8 @@ async function answerInitialize(
   if (!isSessionId(id)) {
     throw new TypeError('mcp-anynode: sessionIdGenerator returned an id that is not allowed');
   }
-  const session = { id, principal: endpoint.principalOf(req), authInfo };
+  const principal = endpoint.principalOf(req);
+  const session = { id, principal, authInfo, most: sessionsFor(principal, options.limits) };
   const delivery = { authInfo, requestInfo: requestInfoOf(req) };
   try {
     const { birth, positions } = await sessions.initialize(request, session, delivery);
@@ -104,6 +112,11 @@ async function answerInitialize(
     connection.end('complete');
   } catch (error) {
     if (error instanceof AnynodeError && error.code === 'backplane_unavailable') throw error;
+    if (error instanceof TooManySessions) {
+      throw new RefusalError(
+        error.kind === 'pending' ? REFUSALS.tooManyPending : REFUSALS.tooManySessions,
+      );
+    }
     answerWithoutSession(endpoint, res, request, error);
   }
 }
@@ -134,11 +147,15 @@ async function answerRequests(
   const { sessionId, messages } = inbound;
   const requests = messages.filter(isRequest);
   refuseRepeatedIds(requests);
+  const { requestsPerSession } = endpoint.options.limits;
+  if (requests.length > requestsPerSession) {
+    throw new RefusalError(batchTooLarge(requestsPerSession));
+  }
   const stream = { name: node.nextName(), token: node.nextName() };
-  const authInfo = authInfoOf(req);
-  const opened = await sessions.open(inbound, stream, authInfo);
+  const opened = await sessions.open(inbound, stream);
   if (opened === 'gone') throw new RefusalError(REFUSALS.sessionNotFound);
   if (opened === 'duplicate') throw new RefusalError(REFUSALS.duplicateRequest);
+  if (opened === 'limited') throw new RefusalError(REFUSALS.tooManyRequests);
 
   const spoken = version ?? DEFAULT_NEGOTIATED_PROTOCOL_VERSION;
   if (endpoint.isClosed() || res.headersSent) {
@@ -146,9 +163,13 @@ async function answerRequests(
     opened.abandon();
     throw new RefusalError(REFUSALS.closed);
   }
-  answerStream(endpoint, res, { ...stream, sessionId, messages, spoken }, opened);
+  const shown = { ...stream, sessionId, messages, spoken };
+  const follower = answerStream(endpoint, res, shown, opened);
   const context = deliveryContext(endpoint, req, { sessionId, name: stream.name });
-  opened.run(() => context);
+  opened.run(context);
+  if (opened.owner === undefined) return;
+  const texts = requests.map((request) => JSON.stringify(request));
+  endpoint.handovers.hand(follower, opened.owner, context, texts);
 }
 
 /** What a handler gets along with a request of this stream. */
@@ -163,8 +184,8 @@ export function deliveryContext(
     authInfo: authInfoOf(req),
     requestInfo: requestInfoOf(req),
     ...(resumable && {
-      closeSSEStream: () => endpoint.hangUp(sessionId, name),
-      closeStandaloneSSEStream: () => endpoint.hangUp(sessionId, STANDALONE),
+      closeSSEStream: () => endpoint.node.hangUp(sessionId, name),
+      closeStandaloneSSEStream: () => endpoint.node.hangUp(sessionId, STANDALONE),
     }),
   };
 }
@@ -186,11 +207,12 @@ function answerStream(
     spoken: string;
   },
   { position }: Opened,
-): void {
+): Follower {
   const { node, options } = endpoint;
   const { sessionId } = stream;
   // The client may have gone while its request was stored: nobody holds the stream then, and it can be resumed.
   const onClose = (): void => follower.end('closed');
+  if (options.responseMode === 'json') cutWhenStalled(res, options.limits.stalledMs);
   const sink =
     options.responseMode === 'json'
       ? new JsonConnection(
@@ -200,11 +222,14 @@ function answerStream(
           onClose,
         )
       : sseConnection(endpoint, res, stream, onClose);
-  const follower = follow(node, { ...stream, position }, sink);
+  const follower = follow(node, { ...stream, position }, sink, (ended) =>
+    endpoint.orphans.unwatch(ended),
+  );
   if (sink instanceof SseConnection) {
     sink.open(primes(endpoint, stream.spoken) ? position : undefined);
   }
   if (res.destroyed) onClose();
+  return follower;
 }
 
 function primes({ options }: Endpoint, version: string): boolean {
@@ -219,11 +244,12 @@ export function sseConnection(
 ): SseConnection {
   const { options, node } = endpoint;
   const { keepAliveMs, retryMs, maxStreamAgeMs, maxBufferedBytes } = options;
+  cutWhenStalled(res, options.limits.stalledMs);
   return new SseConnection(res, {
     sessionId,
     stream: name,
     cursors: new Cursors(sessionId),
-    isGet: name === STANDALONE,
+    isGet: res.req.method === 'GET',
     ...{ keepAliveMs, retryMs, maxStreamAgeMs, maxBufferedBytes },
     clock: node.clock,
     onClose,

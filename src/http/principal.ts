@@ -1,5 +1,8 @@
 import type { Request } from 'express';
+import type { Limits } from '../limits.js';
 import type { AuthInfo } from '../session/types.js';
+
+const ANONYMOUS = 'anonymous';
 
 export function authInfoOf(req: Request): AuthInfo | undefined {
   return (req as Request & { auth?: AuthInfo }).auth;
@@ -22,7 +25,14 @@ export function storedPrincipal(principal: string | undefined): string {
     // A promise, as text, would be the same for everybody.
     throw new TypeError('mcp-anynode: `principal` has to return a string or undefined');
   }
-  return principal === undefined ? 'anonymous' : `as:${principal}`;
+  return principal === undefined ? ANONYMOUS : `as:${principal}`;
+}
+
+/** How many sessions a caller may have; those without a name have theirs together. */
+export function sessionsFor(stored: string, limits: Limits): { sessions: number; pending: number } {
+  return stored === ANONYMOUS
+    ? { sessions: limits.anonymousSessions, pending: limits.anonymousPending }
+    : { sessions: limits.sessionsPerPrincipal, pending: limits.pendingPerPrincipal };
 }
 
 function textOf(value: unknown): string | null {

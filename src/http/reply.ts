@@ -18,6 +18,12 @@ function refusal(status: number, message: string, code: number = ErrorCode.Conne
   return { status, code, message };
 }
 
+/** A limit that waiting helps against. */
+function later(message: string, seconds = 1) {
+  const headers = { 'Retry-After': `${seconds}` };
+  return { ...refusal(429, `Too Many Requests: ${message}`), headers };
+}
+
 /** Texts and numbers of the SDK's transport (v1 line, `webStandardStreamableHttp`). */
 export const REFUSALS = {
   methodNotAllowed: {
@@ -47,6 +53,15 @@ export const REFUSALS = {
     'Invalid Request: Request ID is already in use by a running request',
     ErrorCode.InvalidRequest,
   ),
+  idTooLong: refusal(
+    400,
+    'Invalid Request: Request ID must not exceed 1024 characters',
+    ErrorCode.InvalidRequest,
+  ),
+  tooManyRequests: later('Too many requests of this session are running'),
+  tooManyStreams: later('Too many streams of this session are open'),
+  tooManySessions: later('Too many sessions', 60),
+  tooManyPending: later('Too many sessions that were never initialized', 60),
   sessionIdRequired: refusal(400, 'Bad Request: Mcp-Session-Id header is required'),
   sessionNotFound: refusal(404, 'Session not found', ErrorCode.SessionNotFound),
   conflict: refusal(409, 'Conflict: Only one SSE stream is allowed per session'),
@@ -72,6 +87,16 @@ export function batchTooLarge(most: number): Refusal {
     `Invalid Request: Batch must not exceed ${most} messages`,
     ErrorCode.InvalidRequest,
   );
+}
+
+export function messageTooLarge(most: number): Refusal {
+  const message = `Invalid Request: A message must not exceed ${most} bytes`;
+  return refusal(400, message, ErrorCode.InvalidRequest);
+}
+
+export function messageTooDeep(most: number): Refusal {
+  const message = `Invalid Request: A message must not be nested deeper than ${most}`;
+  return refusal(400, message, ErrorCode.InvalidRequest);
 }
 
 export function unsupportedVersion(version: string, supported: readonly string[]): Refusal {

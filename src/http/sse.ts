@@ -64,7 +64,7 @@ export class SseConnection implements Sink {
     this.scheduleKeepAlive();
     const { clock, maxStreamAgeMs } = this.options;
     if (maxStreamAgeMs === 0) return;
-    this.cancelAge = clock.after(jittered(maxStreamAgeMs), () => this.options.onOld());
+    this.cancelAge = clock.after(jittered(maxStreamAgeMs, clock), () => this.options.onOld());
   }
 
   get resumable(): boolean {
@@ -89,12 +89,12 @@ export class SseConnection implements Sink {
 
   end(reason: EndReason): void {
     if (this.closed) return;
-    if (reason === 'hangup')
-      this.res.write(`retry: ${Math.round(jittered(this.options.retryMs))}\n\n`);
+    const { clock, retryMs } = this.options;
+    if (reason === 'hangup') this.res.write(`retry: ${Math.round(jittered(retryMs, clock))}\n\n`);
     this.res.end();
     this.stopTimers();
     // A client that does not read does not see the end either, and would keep the socket.
-    this.cancelAge = this.options.clock.after(LINGER_MS, () => this.res.destroy());
+    this.cancelAge = clock.after(LINGER_MS, () => this.res.destroy());
   }
 
   private scheduleKeepAlive(): void {

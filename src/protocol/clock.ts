@@ -1,9 +1,14 @@
-/** Time, as the library sees it. Passed in rather than reached for, so that tests can run on a clock of their own. */
+/**
+ * Time, as the library sees it, and the chance that moves it a little. Passed in rather than reached for, so that tests
+ * can run on a clock of their own.
+ */
 export interface Clock {
   /** Milliseconds since the epoch. */
   now(): number;
   /** Calls `callback` once after `ms`. The timer never keeps the process alive. Returns its cancellation. */
   after(ms: number, callback: () => void): () => void;
+  /** From 0 up to 1. For jitter only: nothing secret may come of it. */
+  random(): number;
 }
 
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
@@ -15,9 +20,10 @@ export const systemClock: Clock = {
     timer.unref();
     return () => clearTimeout(timer);
   },
+  random: () => Math.random(),
 };
 
 /** `ms`, moved by up to a tenth in either direction, so that many nodes or connections do not act in the same instant. */
-export function jittered(ms: number): number {
-  return ms * (0.9 + Math.random() * 0.2);
+export function jittered(ms: number, clock: Pick<Clock, 'random'>): number {
+  return ms * (0.9 + clock.random() * 0.2);
 }

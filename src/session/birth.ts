@@ -72,3 +72,13 @@ export class Birth {
     });
   }
 }
+
+/** Which broadcasts a server has announced that it may send. */
+export function hearsOf(capabilities: unknown): string {
+  const declared = (capabilities ?? {}) as Record<string, { listChanged?: boolean } | undefined>;
+  return [
+    declared.tools?.listChanged === true ? 'T' : '',
+    declared.prompts?.listChanged === true ? 'P' : '',
+    declared.resources?.listChanged === true ? 'R' : '',
+  ].join('');
+}

@@ -60,6 +60,10 @@ export class Calls {
     return call;
   }
 
+  withMethod(method: string): number {
+    return this.all().filter(({ request }) => request.method === method).length;
+  }
+
   all(): Call[] {
     return [...this.byId.values()];
   }

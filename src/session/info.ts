@@ -19,7 +19,7 @@ export function infoOf(record: SessionRecord): SessionInfo {
     lastSeenAt: record.lastSeenAt,
     logLevel: record.logLevel,
     subscriptions: record.subscriptions,
-    owner: undefined,
+    owner: record.owner,
   };
 }
 

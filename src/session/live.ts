@@ -22,7 +22,7 @@ import { Calls } from './calls.js';
 import type { SessionNode } from './node.js';
 import type { DeliveryContext, ReplicaEvents } from './replica.js';
 import type { Effect, Shape } from './shape.js';
-import { effectOf, shapeOf, UNSHAPED, withEffect, withoutEffect } from './shape.js';
+import { effectOf, refusalOf, shapeOf, UNSHAPED, withEffect, withoutEffect } from './shape.js';
 import type { AuthInfo, SessionInfo } from './types.js';
 
 /** A server whose tool list goes on for ever is not asked for ever. */
@@ -213,6 +213,14 @@ export class LiveSession {
     const call = this.calls.get(request.id);
     if (call?.request !== request) return;
     call.revision = this.revision;
+    const { subscriptionsPerSession } = this.node.limits;
+    const subscribing = this.calls.withMethod('resources/subscribe');
+    const refusal = refusalOf(request, this.shape, subscribing, subscriptionsPerSession);
+    if (refusal !== undefined) {
+      this.calls.take(request.id);
+      void this.finish(call, refusal).catch(ignoreClosed);
+      return;
+    }
     try {
       if (this.replica === undefined) throw new Error('its replica was discarded');
       this.replica.transport.deliver(request, context);
@@ -305,9 +313,7 @@ export class LiveSession {
     const call = this.calls.take(id);
     // `initialize` must not be cancelled (specification, cancellation); it never is a call here.
     if (call === undefined) return;
-    const response = errorResponse(id, ErrorCode.ConnectionClosed, 'Request cancelled');
-    const shown = this.node.responseMode === 'json' ? response : undefined;
-    void this.finish(call, shown).catch(ignoreClosed);
+    void this.finish(call, answerToCancelled(this.node, id)).catch(ignoreClosed);
   }
 
   private eventsOf(replica: () => BuiltReplica): ReplicaEvents {
@@ -334,11 +340,13 @@ export class LiveSession {
     // A JSON response has nowhere to carry them: the standalone stream does.
     const stream =
       call === undefined || this.node.responseMode === 'json' ? STANDALONE : call.stream;
-    const text = JSON.stringify(message);
-    await this.append(
-      { type: 'append', stream, message: text, ...(isRequest(message) && { asks: true }) },
-      false,
-    );
+    const operation: AppendOperation = {
+      ...{ type: 'append', stream, message: JSON.stringify(message) },
+      ...(isRequest(message) && { asks: true }),
+      // Of a session that another node has taken over meanwhile, this server has nothing to say any more.
+      ...(this.node.owned && stream === STANDALONE && { onlyIf: { owned: true } }),
+    };
+    await this.append(operation, false);
   }
 
   private async answer(response: JsonRpcResponse): Promise<void> {
@@ -359,6 +367,7 @@ export class LiveSession {
     }
     const [result] = committed.results;
     show(this.node.followers, this.id, operation, result);
+    if (result?.status === 'skipped') this.node.onDisowned(this.id);
     return result?.status === 'appended' ? committed.reply.revision : undefined;
   }
 
@@ -436,6 +445,15 @@ export function show(
     const { position, token, ended } = result;
     followers.offer(sessionId, stream, token, { position, message, end: ended }, true);
   }
+}
+
+/** The end of a request that its client has given up. Of a JSON response there has to be one. */
+export function answerToCancelled(
+  { responseMode }: Pick<SessionNode, 'responseMode'>,
+  id: RequestId,
+): JsonRpcResponse | undefined {
+  if (responseMode === 'sse') return undefined;
+  return errorResponse(id, ErrorCode.ConnectionClosed, 'Request cancelled');
 }
 
 /** Progress that the client has had from the node that ran the request first. */

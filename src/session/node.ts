@@ -1,4 +1,5 @@
 import type { Membership } from '../backplane/backplane.js';
+import type { Limits } from '../limits.js';
 import type { Clock } from '../protocol/clock.js';
 import type { Follower } from '../stream/follower.js';
 import type { Followers } from '../stream/followers.js';
@@ -17,12 +18,19 @@ export interface SessionNode {
   running: Running;
   factory: (context: ServerContext) => ServerLike | Promise<ServerLike>;
   responseMode: 'sse' | 'json';
+  /** `affinity: 'owner'`: a session has one replica, on the node that owns it. */
+  owned: boolean;
   replicaIdleMs: number;
   maxReplicas: number;
+  limits: Limits;
   clock: Clock;
   logger: Logger;
   /** Ends the requests of a stream if the node that runs them is dead. `false`: it lives, or nobody knows. */
   endDead(sessionId: string, stream: string, executor: string): Promise<boolean>;
+  /** Another node owns the session, though this one has its replica. */
+  onDisowned(sessionId: string): void;
+  /** Ends the connection that holds a stream, wherever it is, if its client can come back. Never fails. */
+  hangUp(sessionId: string, stream: string): void;
   /** Whether a node holds its lease; the answer may be a little old. */
   isAlive(nodeId: string): Promise<boolean>;
   /** A connection has shown something: its position is to be reported. */

@@ -1,6 +1,8 @@
 import { jittered } from '../protocol/clock.js';
+import type { SessionRecord } from '../backplane/backplane.js';
 import { LiveSession } from './live.js';
 import type { SessionNode } from './node.js';
+import type { AuthInfo } from './types.js';
 
 /** The sessions that are live on this node, least recently used first. Those that nobody uses give way. */
 export class Pool {
@@ -69,8 +71,9 @@ export class Pool {
   }
 
   private scheduleSweep(): void {
-    const every = jittered(Math.max(this.node.replicaIdleMs / 4, 250));
-    this.cancelSweep = this.node.clock.after(every, () => {
+    const { clock, replicaIdleMs } = this.node;
+    const every = jittered(Math.max(replicaIdleMs / 4, 250), clock);
+    this.cancelSweep = clock.after(every, () => {
       this.sweep()
         .catch((error: unknown) => {
           this.node.logger.warn(`mcp-anynode: idle replicas stay for now: ${String(error)}`);
@@ -104,8 +107,24 @@ export class Pool {
     return live.idle && live.lastUsedAt <= deadline && !followedHere;
   }
 
-  /** Resolves when its server is closed; never rejects. */
-  private evict(live: LiveSession): Promise<void> {
+  /** Makes sure that there is a replica which knows all that `record` says. Rejects like {@link LiveSession.prepare}. */
+  async prepare(
+    live: LiveSession,
+    record: SessionRecord | undefined,
+    authInfo: AuthInfo | undefined,
+  ): Promise<void> {
+    if (!live.hasReplica) this.makeRoom();
+    await live.prepare(record, authInfo);
+  }
+
+  /** Before this node closes: whoever gets the next request of a session has its server object to itself. */
+  async evictIdle(): Promise<void> {
+    const idle = this.all().filter((live) => live.idle && live.hasReplica);
+    await Promise.all(idle.map((live) => this.evict(live)));
+  }
+
+  /** Discards the replica, and what is left of it here. Resolves when its server is closed; never rejects. */
+  evict(live: LiveSession): Promise<void> {
     if (this.live.get(live.id) === live) this.live.delete(live.id);
     if (live.hasReplica) {
       this.node.lanes.append(live.id, [{ type: 'forget' }], true).catch(() => undefined); // closed

@@ -8,15 +8,16 @@ import { nodeOf } from './asks.js';
 export function receive(
   message: JsonRpcMessage,
   principal: string,
-  revision: number | undefined,
+  { revision, owned }: { revision: number | undefined; owned: boolean },
 ): ReceiveOperation {
-  const route = routeOf(message);
+  const route = routeOf(message, owned);
   return { type: 'receive', principal, message: JSON.stringify(message), route, revision };
 }
 
-function routeOf(message: JsonRpcMessage): Route {
+function routeOf(message: JsonRpcMessage, owned: boolean): Route {
   if (isResponse(message)) return toNode(nodeOf(message.id));
-  if (!isNotification(message)) return { to: 'here' };
+  const usual = owned ? { to: 'owner' as const } : { to: 'here' as const };
+  if (!isNotification(message)) return usual;
   switch (message.method) {
     case 'notifications/progress':
       return toNode(nodeOf(message.params?.progressToken));
@@ -28,9 +29,9 @@ function routeOf(message: JsonRpcMessage): Route {
     case 'notifications/roots/list_changed':
       return { to: 'replicas' };
     case 'notifications/initialized':
-      return { to: 'initialized' };
+      return { to: 'initialized', owned };
     default:
-      return { to: 'here' };
+      return usual;
   }
 }
 

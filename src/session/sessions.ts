@@ -1,30 +1,28 @@
 import type {
-  AppendOperation,
+  NewSession,
   NodeMessage,
   Operation,
   OperationResult,
   Position,
   SessionRecord,
 } from '../backplane/backplane.js';
-import type {
-  JsonRpcError,
-  JsonRpcMessage,
-  JsonRpcRequest,
-  RequestId,
-} from '../protocol/jsonrpc.js';
-import { isNotification, isRequest, isResponse } from '../protocol/jsonrpc.js';
-import { Birth } from './birth.js';
-import { LiveSession, show } from './live.js';
-import { mayRerun, pastOf } from './past.js';
+import type { JsonRpcMessage, JsonRpcRequest, RequestId } from '../protocol/jsonrpc.js';
+import { isNotification, isRequest } from '../protocol/jsonrpc.js';
+import { Birth, hearsOf } from './birth.js';
+import { LiveSession } from './live.js';
+import { unpackContext } from './context.js';
+import { nodeLost } from './lost.js';
+import { Missed } from './missed.js';
+import type { Orphan } from './orphaned.js';
+import { Orphaned } from './orphaned.js';
+import { Ownership } from './ownership.js';
+import { pastOf } from './past.js';
 import { Pool } from './pool.js';
+import { Quotas } from './quotas.js';
 import { isAnswer, isHere, isInitialized, receive } from './routing.js';
 import type { SessionNode } from './node.js';
 import type { DeliveryContext } from './replica.js';
 import type { AuthInfo } from './types.js';
-
-/** How far back to look for what was missed: longer than an outage that clients and calls live through. */
-const MISSED_MS = 15 * 60_000;
-const HISTORY_PAGE = 500;
 
 /** A POST of one session, as it came in. */
 export interface Inbound {
@@ -39,16 +37,32 @@ export interface Opened {
   position: Position;
   /** Gives the stream up, where nobody can follow it. Either this or `run` has to be called. */
   abandon(): void;
-  /** Hands the messages to the replica, which is built where there is none. To be called once somebody follows. */
-  run(contextOf: (request: JsonRpcRequest) => DeliveryContext): void;
+  /** Another node is to run the requests, and has to be told of them. */
+  owner: string | undefined;
+  /**
+   * Hands the messages to the replica, which is built where there is none; what is for another node is sent there, but
+   * for requests that have an `owner`. To be called once somebody follows.
+   */
+  run(context: DeliveryContext): void;
 }
 
 /** All sessions that this node has something to do with. */
 export class Sessions {
+  readonly orphaned: Orphaned;
+  readonly ownership: Ownership;
   private readonly pool: Pool;
+  private readonly missed: Missed;
+  private readonly quotas: Quotas;
 
   constructor(private readonly node: SessionNode) {
     this.pool = new Pool(node);
+    this.quotas = new Quotas(node.clock);
+    this.orphaned = new Orphaned(node, this.pool);
+    this.ownership = new Ownership(node, this.pool);
+    this.missed = new Missed(node, {
+      busy: () => [...this.running().keys()],
+      deliver: (sessionId, message) => this.deliver(sessionId, message),
+    });
   }
 
   /** Sessions with a replica on this node. */
@@ -80,10 +94,11 @@ export class Sessions {
    */
   async initialize(
     request: JsonRpcRequest,
-    session: { id: string; principal: string; authInfo: AuthInfo | undefined },
+    session: Pick<NewSession, 'id' | 'principal' | 'most'> & { authInfo: AuthInfo | undefined },
     delivery: DeliveryContext,
   ): Promise<{ birth: Birth; positions: Position[] }> {
     const { node } = this;
+    this.quotas.check(session.principal);
     const live = new LiveSession(session.id, node);
     const birth = new Birth(request, node.nextName(), node.clock);
     const now = node.clock.now();
@@ -98,24 +113,28 @@ export class Sessions {
       lastSeenAt: now,
       logLevel: undefined,
       subscriptions: [],
-      owner: undefined,
+      owner: node.owned ? node.nodeId : undefined,
     };
     let positions: Position[] = [];
     this.pool.makeRoom();
     const context = { session: info, authInfo: session.authInfo };
     await live.beginWith(birth, context, delivery, async ({ answer }) => {
       if (answer === undefined || !('result' in answer)) throw new Refused(birth);
-      const created = await node.membership.create({
-        id: session.id,
-        initialize: JSON.stringify(params),
-        protocolVersion: String(answer.result.protocolVersion),
-        principal: session.principal,
-        hears: hearsOf(answer.result.capabilities),
-        createdAt: now,
-        inbound: JSON.stringify(request),
-        stream: birth.stream,
-        outbound: birth.outbound,
-      });
+      const created = await this.quotas.watch(session.principal, () =>
+        node.membership.create({
+          id: session.id,
+          initialize: JSON.stringify(params),
+          protocolVersion: String(answer.result.protocolVersion),
+          principal: session.principal,
+          hears: hearsOf(answer.result.capabilities),
+          owned: node.owned,
+          createdAt: now,
+          inbound: JSON.stringify(request),
+          stream: birth.stream,
+          outbound: birth.outbound,
+          most: session.most,
+        }),
+      );
       if (created === false) {
         throw new Error(`sessionIdGenerator returned an id that is in use: ${session.id}`);
       }
@@ -129,9 +148,8 @@ export class Sessions {
   async open(
     inbound: Inbound,
     stream: { name: string; token: string },
-    authInfo: AuthInfo | undefined,
     retried = false,
-  ): Promise<Opened | 'gone' | 'duplicate'> {
+  ): Promise<Opened | 'gone' | 'duplicate' | 'limited'> {
     const { sessionId, principal, messages } = inbound;
     const live = this.pool.of(sessionId);
     const unpin = live.pin();
@@ -139,6 +157,7 @@ export class Sessions {
       const requests = messages.filter(isRequest);
       const others = messages.filter((message) => !isRequest(message));
       const { revision } = live;
+      const { owned } = this.node;
       const operations: Operation[] = [
         {
           type: 'open',
@@ -148,8 +167,10 @@ export class Sessions {
           requests: requests.map(({ id }) => JSON.stringify(id)),
           messages: requests.map((request) => JSON.stringify(request)),
           revision,
+          owned,
+          most: this.node.limits.requestsPerSession,
         },
-        ...others.map((message) => receive(message, principal, revision)),
+        ...others.map((message) => receive(message, principal, { revision, owned })),
       ];
       const committed = await this.node.lanes.submit(sessionId, operations);
       if (committed === 'gone') return this.lost(live, unpin);
@@ -159,27 +180,43 @@ export class Sessions {
       if (opened?.status !== 'opened') {
         unpin();
         this.pool.dropIfEmpty(live);
-        if (retried || opened?.status !== 'duplicate') return 'duplicate';
-        // In use by a request of a dead node, which nobody followed and nobody ended: its id is free again.
-        const ended = await this.node.endDead(sessionId, opened.stream, opened.executor);
-        return ended ? await this.open(inbound, stream, authInfo, true) : 'duplicate';
+        const limited = opened?.status === 'limited';
+        const refusal = limited ? 'limited' : 'duplicate';
+        if (retried || (!limited && opened?.status !== 'duplicate')) return refusal;
+        // In use by requests of a dead node, which nobody followed and nobody ended: what they take is free again.
+        let ended = false;
+        for (const { stream: name, executor } of limited ? opened.running : [opened]) {
+          if (await this.node.endDead(sessionId, name, executor)) ended = true;
+        }
+        return ended ? await this.open(inbound, stream, true) : refusal;
       }
       if (reply.record !== undefined) live.followedBy = reply.followedBy;
+      this.ownership.found(live, committed);
       const here = (message: JsonRpcMessage): boolean =>
-        isRequest(message) || isHere(results[1 + others.indexOf(message)]);
+        isRequest(message)
+          ? opened.owner === undefined
+          : isHere(results[1 + others.indexOf(message)]);
       return {
         position: opened.position,
+        owner: opened.owner,
         abandon: () => {
           const ids = requests.map(({ id }) => JSON.stringify(id));
           const abandon = { type: 'abandon' as const, stream: stream.name, requests: ids };
           this.node.lanes.append(sessionId, [abandon], true).catch(() => undefined); // closed
           unpin();
         },
-        run: (contextOf) => {
+        run: (context) => {
           const now = reached(reply, results);
-          void this.run(live, messages.filter(here), stream.name, now, authInfo, contextOf)
+          const passing = others.map((message, at) =>
+            this.ownership.passOn(live, message, results[1 + at], context),
+          );
+          const run = this.run(live, messages.filter(here), stream.name, now, context);
+          void Promise.all([run, ...passing])
             .catch((error: unknown) => this.node.logger.error(`mcp-anynode: ${String(error)}`))
-            .finally(unpin);
+            .finally(() => {
+              unpin();
+              this.pool.dropIfEmpty(live);
+            });
         },
       };
     } catch (error) {
@@ -194,21 +231,21 @@ export class Sessions {
     messages: JsonRpcMessage[],
     stream: string,
     reply: Reached,
-    authInfo: AuthInfo | undefined,
-    contextOf: (request: JsonRpcRequest) => DeliveryContext,
+    context: DeliveryContext,
   ): Promise<void> {
+    if (messages.length === 0) return;
     const requests = messages.filter(isRequest);
     live.expect(requests, stream);
     try {
-      await this.prepare(live, recordFor(reply), authInfo);
+      await this.pool.prepare(live, recordFor(reply), context.authInfo);
     } catch (error) {
       this.node.logger.error(`mcp-anynode: no server for a session: ${String(error)}`);
       await live.fail(requests);
       return;
     }
     for (const message of messages) {
-      if (isRequest(message)) live.call(message, contextOf(message));
-      else this.deliver(live.id, message, undefined);
+      if (isRequest(message)) live.call(message, context);
+      else this.deliver(live.id, message);
       if (reply.initialized && isInitialized(message)) live.reached(reply.revision);
     }
   }
@@ -218,63 +255,61 @@ export class Sessions {
     return this.pool.get(sessionId)?.revision;
   }
 
-  /** Ends requests of a stream that this node has claimed, each with an error. */
-  async endOrphans(
-    sessionId: string,
-    stream: string,
-    requests: RequestId[],
-    errorOf: (id: RequestId) => JsonRpcError,
-  ): Promise<void> {
-    const operations = requests.map((id): AppendOperation => ({
-      type: 'append',
-      stream,
-      message: JSON.stringify(errorOf(id)),
-      ends: JSON.stringify(id),
-    }));
-    const committed = await this.node.lanes.append(sessionId, operations, true);
-    if (committed === 'gone') return;
-    operations.forEach((operation, at) =>
-      show(this.node.followers, sessionId, operation, committed.results[at]),
-    );
-  }
-
-  /** Runs again those of the requests that may be run again, and ends the others. See `recovery` in the options. */
-  async rerunOrphans(orphan: Orphan): Promise<void> {
-    const { sessionId, stream, context, record } = orphan;
-    const past = await pastOf(this.node.membership, sessionId, stream);
+  /**
+   * Has the requests of a stream that nobody has begun assigned to the session's owner (this node, where `dead` was the
+   * owner, whom the caller knows to be dead), and runs them, if that is this node. `undefined`: the stream has ended.
+   */
+  async assign(
+    { sessionId, stream }: { sessionId: string; stream: string },
+    dead: string | undefined,
+    context: DeliveryContext,
+    inline: string[] | undefined,
+  ): Promise<Placed | undefined> {
     const live = this.pool.of(sessionId);
     const unpin = live.pin();
     try {
-      await this.prepare(live, record, context.authInfo);
-      const runnable: JsonRpcRequest[] = [];
-      for (const id of orphan.requests) {
-        const request = past.requests.get(id);
-        if (request !== undefined && !past.asked && (await mayRerun(live, request))) {
-          runnable.push(request);
-        }
+      const { revision } = live;
+      const operation = { type: 'assign' as const, stream, dead, revision };
+      const committed = await this.node.lanes.append(sessionId, [operation], true);
+      if (committed === 'gone') return undefined;
+      const [result] = committed.results;
+      if (result?.status !== 'assigned') return undefined;
+      this.ownership.found(live, committed);
+      if (result.requests !== undefined) {
+        const run = { sessionId, stream, context, record: committed.reply.record };
+        const ids = result.requests.map((text) => JSON.parse(text) as RequestId);
+        const unpinLater = live.pin();
+        void this.runAssigned(live, { ...run, requests: ids }, result.again === true, inline)
+          .catch((error: unknown) => this.node.logger.error(`mcp-anynode: ${String(error)}`))
+          .finally(unpinLater);
       }
-      const rest = orphan.requests.filter((id) => !runnable.some((request) => request.id === id));
-      await this.endOrphans(sessionId, stream, rest, orphan.errorOf);
-      live.expect(runnable, stream, past.progress);
-      for (const request of runnable) live.call(request, context);
-    } catch (error) {
-      this.node.logger.error(`mcp-anynode: a request could not be run again: ${String(error)}`);
-      await this.endOrphans(sessionId, stream, orphan.requests, orphan.errorOf);
+      return { executor: result.executor, begun: result.begun };
     } finally {
       unpin();
+      this.pool.dropIfEmpty(live);
     }
   }
 
-  /** This node closes, and some requests still run: ends them with an error, or leaves them to whoever follows them. */
-  async orphanAll(leave: boolean, errorOf: (id: RequestId) => JsonRpcError): Promise<void> {
-    const busy = this.pool.all().filter((live) => live.running > 0);
-    await Promise.all(
-      busy.map(async (live) => {
-        if (!leave) return live.failAll(errorOf);
-        const release = live.streams().map((stream) => ({ type: 'release' as const, stream }));
-        await this.node.lanes.append(live.id, release, true);
-      }),
-    );
+  private async runAssigned(
+    live: LiveSession,
+    assigned: Omit<Orphan, 'errorOf'>,
+    again: boolean,
+    inline: string[] | undefined,
+  ): Promise<void> {
+    const { sessionId, stream, context, record, requests: ids } = assigned;
+    if (again) {
+      await this.orphaned.rerun({ ...assigned, errorOf: (id) => nodeLost(id, undefined) });
+      return;
+    }
+    const messages = inline?.map((text) => JSON.parse(text) as JsonRpcRequest) ?? [
+      ...(await pastOf(this.node.membership, sessionId, stream)).requests.values(),
+    ];
+    // Some may have been cancelled, or are no longer kept.
+    const requests = messages.filter(({ id }) => ids.includes(id));
+    const missing = ids.filter((id) => !requests.some((request) => request.id === id));
+    await this.orphaned.end(sessionId, stream, missing, (id) => nodeLost(id, undefined));
+    const now: Reached = { revision: 0, initialized: false, ...(record && { record }) };
+    await this.run(live, requests, stream, now, context);
   }
 
   /** Stores messages that ask for nothing, and hands each to whom it concerns. */
@@ -291,7 +326,10 @@ export class Sessions {
     const unpin = live.pin();
     try {
       const { revision } = live;
-      const operations = messages.map((message) => receive(message, principal, revision));
+      const { owned } = this.node;
+      const operations = messages.map((message) =>
+        receive(message, principal, { revision, owned }),
+      );
       const committed = await this.node.lanes.submit(sessionId, operations);
       if (committed === 'gone' || committed.results[0]?.status === 'denied') {
         return this.lost(live, unpin);
@@ -300,7 +338,9 @@ export class Sessions {
       const concerned: JsonRpcMessage[] = [];
       for (const [at, message] of messages.entries()) {
         const result = results[at];
-        if (isHere(result) || (await this.inheritsFrom(result))) concerned.push(message);
+        if (isHere(result) || (await this.ownership.passOn(live, message, result, context))) {
+          concerned.push(message);
+        }
       }
       const needsReplica = concerned.some((message) => !isAnswer(message));
       if (!needsReplica) {
@@ -311,7 +351,7 @@ export class Sessions {
       }
       if (reply.record !== undefined) live.followedBy = reply.followedBy;
       // Stored is acknowledged: the client does not wait for the server to be built.
-      void this.handOver(live, concerned, reached(reply, results), context)
+      void this.hand(live, concerned, reached(reply, results), context)
         .catch((error: unknown) => {
           this.node.logger.error(`mcp-anynode: a notification was not handled: ${String(error)}`);
         })
@@ -324,14 +364,7 @@ export class Sessions {
     }
   }
 
-  /** `initialized` was given to the replica of a node that is dead: then it is ours to handle. */
-  private async inheritsFrom(result: OperationResult | undefined): Promise<boolean> {
-    if (result?.status !== 'received' || result.handler === undefined) return false;
-    // Nothing is known while the backplane is away; it lives, then, as far as we are concerned.
-    return !(await this.node.isAlive(result.handler).catch(() => true));
-  }
-
-  private async handOver(
+  private async hand(
     live: LiveSession,
     messages: JsonRpcMessage[],
     reply: Reached,
@@ -339,7 +372,7 @@ export class Sessions {
   ): Promise<void> {
     const record = recordFor(reply);
     if (record !== undefined || !live.hasReplica) {
-      await this.prepare(live, record, context.authInfo);
+      await this.pool.prepare(live, record, context.authInfo);
     }
     for (const message of messages) {
       this.deliver(live.id, message, context);
@@ -347,21 +380,8 @@ export class Sessions {
     }
   }
 
-  private async prepare(
-    live: LiveSession,
-    record: SessionRecord | undefined,
-    authInfo: AuthInfo | undefined,
-  ): Promise<void> {
-    if (!live.hasReplica) this.pool.makeRoom();
-    await live.prepare(record, authInfo);
-  }
-
   /** A message of the client that another node has stored, or this one. */
-  private deliver(
-    sessionId: string,
-    message: JsonRpcMessage,
-    context: DeliveryContext | undefined,
-  ): void {
+  private deliver(sessionId: string, message: JsonRpcMessage, context?: DeliveryContext): void {
     if (!isAnswer(message)) {
       this.pool.get(sessionId)?.deliver(message, context);
       return;
@@ -370,36 +390,26 @@ export class Sessions {
     this.node.asks.find(sessionId, id)?.asker.deliver(message, context);
   }
 
-  /**
-   * Messages to this node may have been lost: reads in the log what clients have said to those who wait here, or run
-   * something. What was heard already is not heard twice: an answer has nobody waiting any more, a cancelled call is over.
-   */
-  async catchUp(): Promise<void> {
-    const waiting = new Set([...this.node.asks.sessions(), ...this.running().keys()]);
-    const since = `${this.node.clock.now() - MISSED_MS}-0`;
-    await Promise.all([...waiting].map((sessionId) => this.catchUpOn(sessionId, since)));
-  }
-
-  private async catchUpOn(sessionId: string, since: string): Promise<void> {
-    for (let after = since; ;) {
-      const entries = await this.node.membership.history(sessionId, after, HISTORY_PAGE);
-      for (const { direction, stream, message: text } of entries) {
-        if (direction !== 'in' || stream !== undefined || text === undefined) continue;
-        const message = JSON.parse(text) as JsonRpcMessage;
-        const cancels = isNotification(message) && message.method === 'notifications/cancelled';
-        if (cancels || isResponse(message)) this.deliver(sessionId, message, undefined);
-      }
-      const last = entries.at(-1);
-      if (last === undefined || entries.length < HISTORY_PAGE) return;
-      after = last.logId;
-    }
+  /** Messages to this node may have been lost: see {@link Missed}. */
+  catchUp(): Promise<void> {
+    return this.missed.catchUp();
   }
 
   /** Messages of other nodes. Nothing is awaited: a slow tool must not hold up the answer that it waits for. */
   onMessage(message: NodeMessage): void {
     switch (message.type) {
-      case 'deliver':
-        this.deliver(message.sessionId, JSON.parse(message.message) as JsonRpcMessage, undefined);
+      case 'deliver': {
+        const { sessionId, context } = message;
+        const unpacked = context && unpackContext(this.node, context, sessionId, undefined);
+        this.deliver(
+          sessionId,
+          JSON.parse(message.message) as JsonRpcMessage,
+          unpacked || undefined,
+        );
+        break;
+      }
+      case 'disowned':
+        this.disowned(message.sessionId);
         break;
       case 'shape': {
         const { sessionId, revision, message: text } = message;
@@ -425,6 +435,17 @@ export class Sessions {
     }
   }
 
+  /** Another node owns the session now. */
+  disowned(sessionId: string): void {
+    const live = this.pool.get(sessionId);
+    if (live !== undefined) this.ownership.lost(live);
+  }
+
+  /** This node closes: idle sessions that it owns are others' from now on. */
+  async handOver(): Promise<void> {
+    if (this.node.owned) await this.pool.evictIdle();
+  }
+
   /** The session has ended: nothing of it stays on this node. */
   end(sessionId: string): void {
     this.node.followers.endSession(sessionId, 'gone');
@@ -443,15 +464,10 @@ export class Sessions {
   }
 }
 
-/** Requests that this node has claimed from another one. */
-export interface Orphan {
-  sessionId: string;
-  stream: string;
-  requests: RequestId[];
-  /** Of the client that follows the stream now. */
-  context: DeliveryContext;
-  record: SessionRecord | undefined;
-  errorOf: (id: RequestId) => JsonRpcError;
+/** Who executes a stream, or is to. */
+export interface Placed {
+  executor: string;
+  begun: boolean;
 }
 
 /** The server answered `initialize` with an error: there is no session. */
@@ -479,14 +495,4 @@ function reached(reply: Omit<Reached, 'initialized'>, results: OperationResult[]
   const { record, revision } = reply;
   const initialized = results.some((result) => result.status === 'received' && result.changed);
   return { revision, initialized, ...(record !== undefined && { record }) };
-}
-
-/** Which broadcasts a server has announced that it may send. */
-function hearsOf(capabilities: unknown): string {
-  const declared = (capabilities ?? {}) as Record<string, { listChanged?: boolean } | undefined>;
-  return [
-    declared.tools?.listChanged === true ? 'T' : '',
-    declared.prompts?.listChanged === true ? 'P' : '',
-    declared.resources?.listChanged === true ? 'R' : '',
-  ].join('');
 }

@@ -1,6 +1,7 @@
 /** The messages that shape a session: what the record remembers of them, and how a replica is told of it. */
 import type { AppendOperation, SessionRecord } from '../backplane/backplane.js';
-import type { JsonRpcRequest } from '../protocol/jsonrpc.js';
+import type { JsonRpcError, JsonRpcRequest } from '../protocol/jsonrpc.js';
+import { ErrorCode, errorResponse } from '../protocol/jsonrpc.js';
 
 /** What a replica has been told. */
 export interface Shape {
@@ -27,6 +28,27 @@ export function effectOf({ method, params }: JsonRpcRequest): Effect | undefined
   if (method === 'resources/subscribe') return { type: 'subscribe', value: params.uri };
   if (method === 'resources/unsubscribe') return { type: 'unsubscribe', value: params.uri };
   return undefined;
+}
+
+/** Each is a field of the record, and is sent along with it. */
+const LONGEST_URI = 8192;
+
+/** Why a subscription is not let through to the server, when `running` are on their way; `undefined`: it is. */
+export function refusalOf(
+  request: JsonRpcRequest,
+  { subscriptions }: Shape,
+  running: number,
+  most: number,
+): JsonRpcError | undefined {
+  const effect = effectOf(request);
+  if (effect?.type !== 'subscribe' || subscriptions.has(effect.value)) return undefined;
+  if (effect.value.length > LONGEST_URI) {
+    const text = `Invalid Request: A resource URI must not exceed ${LONGEST_URI} characters`;
+    return errorResponse(request.id, ErrorCode.InvalidRequest, text);
+  }
+  if (subscriptions.size + running <= most) return undefined;
+  const text = `Too many subscriptions: A session may have ${most}`;
+  return errorResponse(request.id, ErrorCode.ConnectionClosed, text);
 }
 
 export function withEffect(shape: Shape, { type, value }: Effect): Shape {

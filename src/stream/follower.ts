@@ -36,7 +36,7 @@ export interface FollowerOptions {
 
 const ENDS = { gone: 'gone', lost: 'replaced', trimmed: 'overtaken' } as const;
 
-/** A page of the log; also what may wait in memory per follower while it reads. */
+/** A page of the log; also what may wait in memory per follower while it reads, beside one message of any size. */
 const PAGE_BYTES = 256 * 1024;
 const MOST_KEPT = 128;
 
@@ -57,6 +57,8 @@ export class Follower {
   /** How far the log was looked through; ahead of `written` where others' entries lie between. */
   private scanned: string;
   private kept = new Map<number, StreamEvent>();
+  /** Of the texts in `kept`; not less than they have. */
+  private keptBytes = 0;
   /** There is more than what is kept. */
   private behind = false;
 
@@ -91,8 +93,10 @@ export class Follower {
       return;
     }
     if (this.state !== 'live') {
-      if (inline && this.state === 'reading' && this.kept.size < MOST_KEPT) {
+      const room = this.kept.size < MOST_KEPT && this.keptBytes < PAGE_BYTES;
+      if (inline && this.state === 'reading' && room) {
         this.kept.set(event.position.n, event);
+        this.keptBytes += event.message?.length ?? 0;
       } else {
         this.behind = true;
       }
@@ -112,7 +116,7 @@ export class Follower {
   end(reason: EndReason): void {
     if (this.state === 'ended') return;
     this.state = 'ended';
-    this.kept.clear();
+    this.forgetKept();
     this.options.sink.end(reason);
     this.options.onEnd(this, reason);
   }
@@ -137,8 +141,9 @@ export class Follower {
       } catch {
         // The backplane is away. The connection stays, and goes on when it is back.
         failures += 1;
-        const pause = jittered(Math.min(100 * 2 ** failures, 2000));
-        await new Promise<void>((resolve) => this.options.clock.after(pause, resolve));
+        const { clock } = this.options;
+        const pause = jittered(Math.min(100 * 2 ** failures, 2000), clock);
+        await new Promise<void>((resolve) => clock.after(pause, resolve));
         if (this.ended) return;
         continue;
       }
@@ -194,10 +199,13 @@ export class Follower {
     }
     // Older ones were in the page. Newer ones with a gap before them: the next page brings both.
     for (const n of this.kept.keys()) if (n <= this.written.n) this.kept.delete(n);
-    if (this.kept.size > 0) {
-      this.kept.clear();
-      this.behind = true;
-    }
+    if (this.kept.size > 0) this.behind = true;
+    this.forgetKept();
+  }
+
+  private forgetKept(): void {
+    this.kept.clear();
+    this.keptBytes = 0;
   }
 
   private show(event: StreamEvent): void {
@@ -209,7 +217,7 @@ export class Follower {
       this.end('complete');
     } else if (!room) {
       this.state = 'waiting';
-      this.kept.clear();
+      this.forgetKept();
       this.options.sink.whenRoom(() => {
         if (this.state === 'waiting') void this.catchUp();
       });

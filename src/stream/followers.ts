@@ -13,6 +13,8 @@ export class Followers {
   /** Connections on their way: they hold their stream in the backplane, and cannot show anything yet. */
   private readonly arriving = new Map<string, Claim>();
   private readonly bySession = new Map<string, Map<string, Follower>>();
+  /** Where connections came to that have ended lately. */
+  private readonly leaving = new Map<string, Position>();
   private count = 0;
 
   get size(): number {
@@ -44,9 +46,15 @@ export class Followers {
     const claim = this.arriving.get(token);
     if (claim !== undefined) claim.lost = true;
     const follower = this.find(sessionId, stream, token);
-    const position = follower?.position;
+    const position = follower?.position ?? this.leaving.get(token);
     follower?.end('replaced');
     return position;
+  }
+
+  /** Its connection has ended; a successor may ask where it came to until the returned function is called. */
+  leave({ token, position }: Follower): () => void {
+    this.leaving.set(token, position);
+    return () => this.leaving.delete(token);
   }
 
   remove(follower: Follower): void {

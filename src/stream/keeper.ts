@@ -51,7 +51,8 @@ export class Keeper {
   noteMove(follower: Follower): void {
     if (follower.stream !== STANDALONE || this.closed) return;
     this.moved.add(follower);
-    this.cancelReport ??= this.options.clock.after(jittered(REPORT_MS), () => {
+    const { clock } = this.options;
+    this.cancelReport ??= clock.after(jittered(REPORT_MS, clock), () => {
       this.cancelReport = undefined;
       const moved = [...this.moved].filter(({ ended }) => !ended);
       this.moved.clear();
@@ -75,8 +76,9 @@ export class Keeper {
 
   private scheduleRefresh(): void {
     // Not sooner than after a third, and twice before it runs out: one refresh may fail.
-    const every = jittered(this.options.sessionTtlMs / 2.6);
-    this.cancelRefresh = this.options.clock.after(every, () => {
+    const { clock, sessionTtlMs } = this.options;
+    const every = jittered(sessionTtlMs / 2.6, clock);
+    this.cancelRefresh = clock.after(every, () => {
       void this.refresh().finally(() => {
         if (!this.closed) this.scheduleRefresh();
       });

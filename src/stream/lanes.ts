@@ -200,7 +200,7 @@ export class Lanes {
         if (attempt === (isRefusal(error) ? 0 : LOUD_AFTER)) {
           this.logger.error(`mcp-anynode: the backplane refuses to store: ${String(error)}`);
         }
-        const pause = jittered(Math.min(25 * 2 ** attempt, 1000));
+        const pause = jittered(Math.min(25 * 2 ** attempt, 1000), this.clock);
         await new Promise<void>((resolve) => this.clock.after(pause, resolve));
       }
     }

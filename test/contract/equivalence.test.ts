@@ -7,7 +7,7 @@ import type {
   Position,
   SessionRecord,
 } from '../../src/backplane/backplane.js';
-import { LOG_START, STANDALONE } from '../../src/backplane/backplane.js';
+import { LOG_START, RELEASED, STANDALONE } from '../../src/backplane/backplane.js';
 import { memoryBackplane } from '../../src/backplane/memory/memory.js';
 import { redisBackplane } from '../../src/backplane/redis/redis.js';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
@@ -107,7 +107,8 @@ class World {
     return Object.fromEntries(
       Object.entries(value).map(([key, item]: [string, unknown]) => {
         if (key === 'lastSeenAt' || key === 'at') return [key, 0];
-        if (key === 'subscriptions') return [key, [...(item as string[])].sort()];
+        if (key === 'subscriptions' || key === 'requests')
+          return [key, [...(item as string[])].sort()];
         const isLogId = (key === 'logId' || key === 'scanned') && item !== LOG_START;
         return [
           key,
@@ -147,6 +148,7 @@ const principal = fc.constantFrom(ALICE, ALICE, ALICE, ALICE, MALLORY);
 const token = fc.constantFrom('t1', 't2');
 const request = fc.constantFrom('0', '1', '"1"');
 const streamIndex = fc.constantFrom(0, 0, 1, 1, 2, 3);
+const executor = fc.constantFrom('n0', 'n1', 'n2', RELEASED);
 const revision = fc.constantFrom(undefined, 1, 2, 3);
 const uri = fc.constantFrom('file:///a', 'file:///b');
 const cursor: fc.Arbitrary<Cursor> = fc.oneof(
@@ -163,6 +165,7 @@ const operation: fc.Arbitrary<Template> = fc.oneof(
         token,
         revision,
         requests: fc.uniqueArray(request, { minLength: 1, maxLength: 2 }),
+        owned: fc.boolean(),
       })
       .map((parts): Template => (world, session) => ({
         type: 'open',
@@ -181,7 +184,9 @@ const operation: fc.Arbitrary<Template> = fc.oneof(
           fc.constantFrom(
             { to: 'replicas' as const },
             { to: 'initialized' as const },
+            { to: 'initialized' as const, owned: true },
             { to: 'here' as const },
+            { to: 'owner' as const },
             { to: 'nobody' as const },
           ),
           fc.constantFrom('n0', 'n1', 'n2').map((nodeId) => ({ to: 'node' as const, nodeId })),
@@ -206,6 +211,7 @@ const operation: fc.Arbitrary<Template> = fc.oneof(
           onlyIf: fc.oneof(
             fc.record({ hears: fc.constantFrom('T' as const, 'P' as const) }),
             fc.record({ subscribed: uri }),
+            fc.constantFrom({ owned: true as const }, { unbegun: true as const }),
           ),
           coalesce: fc.constantFrom('tools', 'file:///a'),
         },
@@ -236,6 +242,31 @@ const operation: fc.Arbitrary<Template> = fc.oneof(
       stream: world.stream(session, index),
       requests,
     })),
+  fc
+    .record({ index: streamIndex, from: executor, revision, owned: fc.boolean() })
+    .map(({ index, ...parts }): Template => (world, session) => ({
+      type: 'claim',
+      stream: world.stream(session, index),
+      ...parts,
+    })),
+  {
+    weight: 2,
+    arbitrary: fc
+      .record({
+        index: fc.option(streamIndex, { nil: undefined }),
+        dead: fc.constantFrom(undefined, undefined, 'n0', 'n1'),
+        revision,
+      })
+      .map(({ index, ...parts }): Template => (world, session) => ({
+        type: 'assign',
+        stream: index === undefined ? undefined : world.stream(session, index),
+        ...parts,
+      })),
+  },
+  streamIndex.map((index): Template => (world, session) => ({
+    type: 'release',
+    stream: world.stream(session, index),
+  })),
   fc.constant<Template>(() => ({ type: 'forget' })),
 );
 
@@ -245,10 +276,11 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc
       .record({
         hears: fc.constantFrom('', 'T', 'TP'),
+        owned: fc.boolean(),
         streams: fc.array(fc.constantFrom(STANDALONE, 'init'), { maxLength: 2 }),
         asks: fc.boolean(),
       })
-      .map(({ hears, streams, asks }): Step => async (world, { membership }, session) => {
+      .map(({ hears, owned, streams, asks }): Step => async (world, { membership }, session) => {
         const own = world.unique();
         const name = (stream: string) => (stream === 'init' ? own : stream);
         const outbound = [...streams.map(name), own].map((stream, at) => ({
@@ -258,7 +290,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
         }));
         const id = world.id(session);
         const created = await membership.create(
-          newSession({ id, hears, stream: own, outbound, createdAt: 1_700_000_000_000 }),
+          newSession({ id, hears, owned, stream: own, outbound, createdAt: 1_700_000_000_000 }),
         );
         if (created !== false) {
           world.forget(session);

@@ -525,9 +525,25 @@ describe('the keys of a session', () => {
     );
   });
 
+  it('the index of a principal has a TTL, which each of its sessions begins anew, and loses those that end', async () => {
+    const node = await join(server.url, { sessionTtlMs: 60_000 });
+    const most = { sessions: 2, pending: 2 };
+    const one = await node.create({ most });
+    const [index = ''] = await admin.keys(`${prefix}:principal:*`);
+    expect(await admin.pttl(index)).toBeGreaterThan(50_000);
+    await admin.pexpire(index, 10_000);
+    const two = await node.create({ most });
+    expect(await admin.pttl(index)).toBeGreaterThan(50_000);
+    expect(await admin.zcard(index)).toBe(2);
+    await expect(node.create({ most })).rejects.toThrow('Too many sessions');
+    expect((await keys()).filter((key) => key.endsWith(':streams'))).toHaveLength(2);
+    await Promise.all([one, two].map((id) => node.membership.remove(id, ALICE)));
+    expect(await keys()).toEqual([`${prefix}:node:${node.id}`]);
+  });
+
   it('are all gone after DELETE, the index entry too', async () => {
     const node = await join();
-    const id = await node.create();
+    const id = await node.create({ most: { sessions: 1, pending: 1 } });
     await node.run(id, open('p', ['1']), append(STANDALONE, 'news'));
     await node.membership.remove(id, ALICE);
     expect(await keys()).toEqual([`${prefix}:node:${node.id}`]);

@@ -147,7 +147,7 @@ describe('health() and ready()', () => {
 describe('misuse is told when the middleware is made', () => {
   it.each([
     [{ sever: 1 }, 'unknown option `sever`'],
-    [{ affinity: 'owner' }, '`affinity` is "owner", but can only be \'any\''],
+    [{ affinity: 'one' }, "`affinity` is \"one\", but can only be 'any' or 'owner'"],
     [{ recovery: 'rerun' }, '`recovery` is "rerun", but can only be'],
     [{ leaseMs: -1 }, '`leaseMs` has to be a whole number of at least 0, and is -1'],
     [{ retention: { maxEvents: 0 } }, '`maxEvents` must be more than 0'],

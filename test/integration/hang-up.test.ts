@@ -104,3 +104,28 @@ it('hanging up when nobody is there is no error', async () => {
   expect(answer.result).toMatchObject({ content: [{ text: 'done' }] });
   expect(node.logged).toEqual([]);
 });
+
+// It holds a cursor, since it came with one. Kept until the first new event, it would keep a draining node waiting.
+it('a stream that was resumed can be ended before anything new was shown on it, whatever the revision', async () => {
+  const go = signal();
+  const tools = {
+    poll: async ({ extra }: ToolCall) => {
+      await say(extra, 'before');
+      await go.promise;
+      return 'done';
+    },
+  };
+  const a = await startSession({ tools, maxStreamAgeMs: 300 }, { protocolVersion: '2025-06-18' });
+  const { sse } = await a.client.post(a.url, call(9, 'poll'));
+  await sse.first(1);
+  sse.close();
+  const lastEventId = sse.lastEventId ?? '';
+  const resumed = await a.client.listen(a.url, { lastEventId });
+  expect(await resumed.untilEnded()).toBe('end');
+  expect(resumed.messages).toEqual([]);
+  expect(resumed.retries.length).toBeGreaterThan(0);
+  go.resolve();
+  const again = await a.client.listen(a.url, { lastEventId });
+  await again.untilEnded();
+  expect(again.messages).toMatchObject([{ id: 9 }]);
+});

@@ -158,7 +158,7 @@ describe('bodies', () => {
     const deep = '['.repeat(100_000) + ']'.repeat(100_000);
     expect((await client.send('POST', url, deep)).status).toBe(400);
     const params = `{"jsonrpc":"2.0","id":1,"method":"no/such","params":{"a":${deep}}}`;
-    expect((await client.send('POST', url, params)).json().error?.code).toBe(-32700);
+    expect((await client.send('POST', url, params)).json().error?.code).toBe(-32600);
     expect(await client.request(url, 'ping')).toMatchObject({ result: {} });
   });
 });

@@ -39,6 +39,8 @@ describe('the tarball', () => {
       'LICENSE',
       'CHANGELOG.md',
       'docs/architecture.md',
+      'docs/guarantees.md',
+      'docs/operations.md',
       'docs/wire.md',
     ]) {
       expect(files).toContain(name);

@@ -22,8 +22,12 @@ let folder: Awaited<ReturnType<typeof temporaryFolder>>;
 let blocks: string[];
 
 beforeAll(async () => {
-  const readme = await readFile(join(root, 'README.md'), 'utf8');
-  blocks = [...readme.matchAll(/^```ts\n([^]*?)^```$/gm)].map(([, code = '']) => code);
+  // README's come first: the first of all is run.
+  const documents = ['README.md', 'docs/operations.md', 'docs/guarantees.md'];
+  const texts = await Promise.all(documents.map((path) => readFile(join(root, path), 'utf8')));
+  blocks = texts.flatMap((text) =>
+    [...text.matchAll(/^```ts\n([^]*?)^```$/gm)].map(([, code = '']) => code),
+  );
   folder = await temporaryFolder();
   await symlink(join(root, 'node_modules'), join(folder.path, 'node_modules'));
   await writeJson(folder.path, 'package.json', { private: true, type: 'module' });

@@ -45,7 +45,26 @@ const event: fc.Arbitrary<NodeMessage> = fc
 
 const messages: Record<NodeMessage['type'], fc.Arbitrary<NodeMessage>> = {
   event,
-  deliver: fc.record({ type: fc.constant('deliver' as const), sessionId, message: text }),
+  deliver: fc.record(
+    { type: fc.constant('deliver' as const), sessionId, message: text, context: text },
+    { requiredKeys: ['type', 'sessionId', 'message'] },
+  ),
+  run: fc.record({
+    type: fc.constant('run' as const),
+    sessionId,
+    stream: word,
+    replyTo: word,
+    context: text,
+    messages: maybe(fc.array(text, { minLength: 1, maxLength: 5 })),
+  }),
+  placed: fc.record({
+    type: fc.constant('placed' as const),
+    sessionId,
+    stream: word,
+    executor: maybe(word),
+    begun: fc.boolean(),
+  }),
+  disowned: fc.record({ type: fc.constant('disowned' as const), sessionId }),
   shape: fc.record({
     type: fc.constant('shape' as const),
     sessionId,

@@ -137,6 +137,29 @@ describe('a follower that reads the log', () => {
     expect(sink.numbers).toEqual(Array.from({ length: 1001 }, (_, at) => at + 1));
   });
 
+  // Of a node's own messages any size is handed on: 128 of 4 MB were kept for each connection.
+  it('keeps no more than a page of bytes, beside one message of any size', async () => {
+    const { follower, log, sink } = follow();
+    log.append();
+    log.hold();
+    follower.poke();
+    const message = 'x'.repeat(200_000);
+    for (let count = 0; count < 20; count += 1) follower.offer(log.append({ message }), true);
+    const kept = (follower as unknown as { kept: Map<number, StreamEvent> }).kept;
+    expect(kept.size).toBe(2);
+    log.letGo();
+    await settled();
+    expect(sink.numbers).toEqual(Array.from({ length: 21 }, (_, at) => at + 1));
+    // What was kept before does not count any more.
+    log.hold();
+    follower.poke();
+    for (let count = 0; count < 3; count += 1) follower.offer(log.append({ message }), true);
+    expect(kept.size).toBe(2);
+    log.letGo();
+    await settled();
+    expect(sink.numbers).toHaveLength(24);
+  });
+
   it('goes on trying, ever more slowly, while the backplane is away, and keeps the connection', async () => {
     const { follower, log, sink, clock, ends } = follow();
     log.append();

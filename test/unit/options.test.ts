@@ -18,6 +18,7 @@ it('with nothing but a server, everything has its default', () => {
     backplane: expect.objectContaining({ join: expect.any(Function) as unknown }) as unknown,
     responseMode: 'sse',
     standaloneStream: 'takeover',
+    affinity: 'any',
     recovery: 'error',
     sessionIdGenerator: expect.any(Function) as unknown,
     principal: expect.any(Function) as unknown,
@@ -26,7 +27,7 @@ it('with nothing but a server, everything has its default', () => {
     nodeHeader: true,
     sessionTtlMs: 86_400_000,
     pendingTtlMs: 300_000,
-    retention: { maxEvents: 10_000, maxAgeMs: 3_600_000 },
+    retention: { maxEvents: 10_000, maxAgeMs: 3_600_000, maxBytes: 67_108_864 },
     replicaIdleMs: 300_000,
     maxReplicas: 10_000,
     leaseMs: 10_000,
@@ -37,6 +38,19 @@ it('with nothing but a server, everything has its default', () => {
     primingEvents: true,
     maxBodyBytes: 4_194_304,
     maxBufferedBytes: 1_048_576,
+    limits: {
+      sessionsPerPrincipal: 10_000,
+      pendingPerPrincipal: 1_000,
+      anonymousSessions: 100_000,
+      anonymousPending: 10_000,
+      requestsPerSession: 200,
+      streamsPerSession: 256,
+      subscriptionsPerSession: 1_000,
+      batchSize: 100,
+      messageBytes: 4_194_304,
+      jsonDepth: 100,
+      stalledMs: 60_000,
+    },
     logger: console,
   });
   expect(options.sessionIdGenerator()).toMatch(/^[0-9a-f-]{36}$/);
@@ -70,6 +84,7 @@ it('every option may be undefined, which leaves its default', () => {
     primingEvents: undefined,
     maxBodyBytes: undefined,
     maxBufferedBytes: undefined,
+    limits: undefined,
     logger: undefined,
   };
   const plain = resolveOptions({ server });
@@ -100,6 +115,13 @@ it('what is given is taken', () => {
   expect(resolveOptions({ server, retention: { maxEvents: 5 } }).retention).toEqual({
     maxEvents: 5,
     maxAgeMs: 3_600_000,
+    maxBytes: 67_108_864,
+  });
+  const limits = { batchSize: 7, stalledMs: 0 };
+  expect(resolveOptions({ server, limits, maxBodyBytes: 99 }).limits).toMatchObject({
+    ...limits,
+    messageBytes: 99,
+    jsonDepth: 100,
   });
 });
 
@@ -142,7 +164,7 @@ describe('misuse is told at construction, with the way to mend it', () => {
       { backplane: value },
       '`backplane` has to be what `memoryBackplane()` or `redisBackplane()` returns',
     ]),
-    [{ affinity: 'owner' }, '`affinity` is "owner", but can only be \'any\''],
+    [{ affinity: 'one' }, "`affinity` is \"one\", but can only be 'any' or 'owner'"],
     [
       { recovery: 'rerun' },
       "`recovery` is \"rerun\", but can only be 'error' or 'rerun-idempotent'",
@@ -168,6 +190,18 @@ describe('misuse is told at construction, with the way to mend it', () => {
     ),
     ...times.map((name): [object, string] => [{ [name]: 0 }, `\`${name}\` must be more than 0`]),
     [{ retention: { maxEvents: 0 } }, '`maxEvents` must be more than 0'],
+    [{ retention: { maxBytes: 0 } }, '`maxBytes` must be more than 0'],
+    [{ limits: { depth: 5 } }, 'unknown option `limits.depth`'],
+    [
+      { limits: { jsonDepth: 0 } },
+      '`limits.jsonDepth` has to be a whole number of at least 1, and is 0',
+    ],
+    [
+      { limits: { stalledMs: -1 } },
+      '`limits.stalledMs` has to be a whole number of at least 0, and is -1',
+    ],
+    [{ limits: { batchSize: 1001 } }, '`limits.batchSize` must not be more than 1000'],
+    [{ limits: { jsonDepth: 1001 } }, '`limits.jsonDepth` must not be more than 1000'],
     [
       { retention: { maxAgeMs: -1 } },
       '`maxAgeMs` has to be a whole number of at least 0, and is -1',

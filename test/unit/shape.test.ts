@@ -82,6 +82,7 @@ describe('requestsBetween', () => {
       active: true,
       logLevel: 'warning',
       subscriptions: ['a://1', 'a://2'],
+      owner: undefined,
     });
     expect(requestsBetween(UNSHAPED, stored)).toEqual([
       { method: 'logging/setLevel', params: { level: 'warning' } },

@@ -1,4 +1,4 @@
-import type { LogEntry, LogId, StreamEvent } from '../backplane.js';
+import type { JoinOptions, LogEntry, LogId, StreamEvent } from '../backplane.js';
 import { compareLogIds } from '../backplane.js';
 
 /** An entry of a session's log: what {@link LogEntry} shows, and what streams need. */
@@ -9,13 +9,18 @@ export interface StoredEntry extends LogEntry {
   asker: string | undefined;
 }
 
+/** What an entry counts for beside its message. */
+const ENTRY_BYTES = 100;
+const SLACK_BYTES = 1024 * 1024;
+
 /** A session's event log, both directions, with ids that grow even when the clock does not. */
 export class MemoryLog {
   private readonly entries: StoredEntry[] = [];
   private lastMs = 0;
   private lastCounter = 0;
+  private bytes = 0;
 
-  constructor(private readonly retention: { maxEvents: number; maxAgeMs: number }) {}
+  constructor(private readonly retention: JoinOptions['retention']) {}
 
   append(now: number, entry: Omit<StoredEntry, 'logId' | 'at'>): LogId {
     if (now > this.lastMs) {
@@ -26,6 +31,7 @@ export class MemoryLog {
     }
     const logId = `${this.lastMs}-${this.lastCounter}`;
     this.entries.push({ ...entry, logId, at: this.lastMs });
+    this.bytes += sizeOf(entry);
     this.trim(now);
     return logId;
   }
@@ -62,7 +68,9 @@ export class MemoryLog {
 
   /** With nothing added for as long as events are kept, all of it goes. */
   expire(now: number): void {
-    if (this.lastMs + this.retention.maxAgeMs <= now) this.entries.length = 0;
+    if (this.lastMs + this.retention.maxAgeMs > now) return;
+    this.entries.length = 0;
+    this.bytes = 0;
   }
 
   private trim(now: number): void {
@@ -72,7 +80,21 @@ export class MemoryLog {
       drop += 1;
       entry = this.entries[drop];
     }
-    if (drop > 0) this.entries.splice(0, drop);
+    this.drop(drop);
+    const { maxBytes = Infinity } = this.retention;
+    if (this.bytes <= maxBytes) return;
+    // As with Redis: more than needed goes, so that this is rare, and the newest stays in any case.
+    const most = maxBytes - Math.min(maxBytes / 8, SLACK_BYTES);
+    drop = 0;
+    for (let bytes = this.bytes; bytes > most && drop < this.entries.length - 1; drop += 1) {
+      bytes -= sizeOf(this.entries[drop]);
+    }
+    this.drop(drop);
+  }
+
+  private drop(count: number): void {
+    if (count === 0) return;
+    for (const entry of this.entries.splice(0, count)) this.bytes -= sizeOf(entry);
   }
 
   /** The index of the first entry that comes after `logId`. */
@@ -87,6 +109,10 @@ export class MemoryLog {
     }
     return low;
   }
+}
+
+function sizeOf(entry: Pick<StoredEntry, 'message'> | undefined): number {
+  return ENTRY_BYTES + Buffer.byteLength(entry?.message ?? '');
 }
 
 function toEvent(entry: StoredEntry): StreamEvent {

@@ -12,9 +12,11 @@ import type {
   ReadRequest,
   TouchRequest,
 } from '../backplane.js';
-import { ANY_PRINCIPAL, LOG_START } from '../backplane.js';
+import { ANY_PRINCIPAL, LOG_START, TooManySessions } from '../backplane.js';
 import { MemoryLog } from './log.js';
 import { MemorySession } from './session.js';
+
+type Most = NonNullable<NewSession['most']>;
 
 /**
  * A backplane in this process's memory: nothing to install, the same behaviour as with Redis, gone with the process.
@@ -62,6 +64,7 @@ class MemoryMembership implements Membership {
     return this.step((now) => {
       this.clearExpired(now);
       if (this.find(session.id) !== undefined) return false;
+      if (session.most !== undefined) this.checkQuota(session.principal, session.most, now);
       const { nodeId, retention } = this.options;
       const stored = new MemorySession(
         {
@@ -76,6 +79,7 @@ class MemoryMembership implements Membership {
           active: false,
           logLevel: undefined,
           subscriptions: [],
+          owner: session.owned === true ? nodeId : undefined,
         },
         new MemoryLog(retention),
         (node, message) => this.shared.tell(node, message),
@@ -234,6 +238,20 @@ class MemoryMembership implements Membership {
     if (this.left) throw new AnynodeError('closed', 'This node has left the backplane');
     await Promise.resolve();
     return run(this.options.clock.now());
+  }
+
+  /** Throws {@link TooManySessions}. */
+  private checkQuota(principal: string, most: Most, now: number): void {
+    if (this.shared.sessions.size < Math.min(most.sessions, most.pending)) return;
+    const since = now - this.options.pendingTtlMs;
+    let [sessions, pending] = [0, 0];
+    for (const session of this.shared.sessions.values()) {
+      if (session.principal !== principal || session.expiresAt <= now) continue;
+      sessions += 1;
+      if (!session.confirmed && session.createdAt >= since) pending += 1;
+    }
+    if (sessions >= most.sessions) throw new TooManySessions('sessions');
+    if (pending >= most.pending) throw new TooManySessions('pending');
   }
 
   private find(sessionId: string): MemorySession | undefined {

@@ -1,5 +1,6 @@
 import type {
   AppendOperation,
+  AssignOperation,
   AttachReply,
   AttachRequest,
   DetachOperation,
@@ -33,6 +34,10 @@ interface Stream {
   before?: Holder;
   written?: Position;
   executor?: string;
+  /** The executor has not begun. */
+  unbegun?: boolean;
+  /** Another node had begun before. */
+  again?: boolean;
   pending: number;
 }
 
@@ -66,6 +71,10 @@ export class MemorySession {
 
   get principal(): string {
     return this.stored.principal;
+  }
+
+  get createdAt(): number {
+    return this.stored.createdAt;
   }
 
   /** By `initialized`, or by a request. */
@@ -114,26 +123,85 @@ export class MemorySession {
         return { status: 'received', here: false };
       }
       case 'claim': {
+        const { from, owned } = operation;
         const stream = this.streams.get(operation.stream);
-        const from = step.repeated ? step.nodeId : operation.from;
-        if (stream?.executor !== from) return { status: 'dropped' };
-        stream.executor = step.nodeId;
+        if (step.repeated) {
+          const elsewhere = stream?.unbegun !== true && stream?.executor !== step.nodeId;
+          if (stream === undefined || elsewhere) return { status: 'dropped' };
+        } else {
+          if (stream?.executor !== from) return { status: 'dropped' };
+          this.give(stream, owned === true ? this.ownerUnless(step, from) : step.nodeId, step);
+        }
+        const requests = this.requestsOf(operation.stream);
+        if (stream.unbegun === true && stream.executor !== undefined) {
+          stream.again = true;
+          return { status: 'claimed', requests, owner: stream.executor };
+        }
         this.check(operation.revision, step);
-        return { status: 'claimed', requests: this.requestsOf(operation.stream) };
+        return { status: 'claimed', requests };
       }
+      case 'assign':
+        return this.assign(operation, step);
       case 'release':
         if (!step.repeated) this.release(operation.stream, step);
         return { status: 'done' };
       case 'abandon':
-        if (!step.repeated && this.streams.get(operation.stream)?.executor === step.nodeId) {
+        if (!step.repeated && this.mayAbandon(operation.stream, step)) {
           for (const request of operation.requests) this.requests.delete(request);
           this.streams.delete(operation.stream);
         }
         return { status: 'done' };
       case 'forget':
-        if (!step.repeated) this.replicas.delete(step.nodeId);
+        if (!step.repeated) {
+          this.replicas.delete(step.nodeId);
+          if (this.stored.owner === step.nodeId) this.stored.owner = undefined;
+        }
         return { status: 'done' };
     }
+  }
+
+  /** The owner of the session: this node, where nobody is, or one that is known to be dead. */
+  private ownerUnless({ nodeId, repeated }: Step, dead?: string): string {
+    const { owner, id: sessionId } = this.stored;
+    if (repeated || (owner !== undefined && owner !== dead)) return owner ?? '';
+    if (owner !== undefined) this.tell(owner, { type: 'disowned', sessionId });
+    this.stored.owner = nodeId;
+    return nodeId;
+  }
+
+  /** Another node than this one has to begin it by itself. */
+  private give(stream: Stream, executor: string, { nodeId }: Step): void {
+    stream.executor = executor;
+    stream.unbegun = executor !== nodeId;
+  }
+
+  private assign({ stream: name, dead, revision }: AssignOperation, step: Step): OperationResult {
+    const { nodeId, repeated } = step;
+    if (name === undefined) {
+      const executor = this.ownerUnless(step, dead);
+      if (executor === nodeId) this.check(revision, step);
+      return { status: 'assigned', executor, begun: false };
+    }
+    const stream = this.streams.get(name);
+    if (stream?.executor === undefined) return { status: 'dropped' };
+    const open = stream.unbegun === true;
+    if (!repeated && open) this.give(stream, this.ownerUnless(step, dead), step);
+    const { executor, unbegun } = stream;
+    const mine = executor === nodeId && unbegun !== true && (repeated || open);
+    if (!mine) return { status: 'assigned', executor, begun: unbegun !== true };
+    this.check(revision, step);
+    const requests = this.requestsOf(name);
+    const { again } = stream;
+    return {
+      ...{ status: 'assigned', executor, begun: true, requests },
+      ...(again === true && { again }),
+    };
+  }
+
+  /** Begun by nobody, it is still the one's who opened it. */
+  private mayAbandon(name: string, { nodeId }: Step): boolean {
+    const stream = this.streams.get(name);
+    return stream !== undefined && (stream.unbegun === true || stream.executor === nodeId);
   }
 
   private open(operation: OpenOperation, step: Step): OperationResult {
@@ -145,6 +213,9 @@ export class MemorySession {
         const executor = this.streams.get(taken)?.executor ?? '';
         return { status: 'duplicate', stream: taken, executor };
       }
+      if (this.requests.size + operation.requests.length > (operation.most ?? Infinity)) {
+        return { status: 'limited', running: this.executed() };
+      }
       let logId = LOG_START;
       for (const message of operation.messages) {
         logId = this.logInbound(step.now, message, operation.stream);
@@ -152,17 +223,36 @@ export class MemorySession {
       this.streams.set(operation.stream, {
         last: { n: 0, logId },
         holder: { nodeId: step.nodeId, token: operation.token },
-        executor: step.nodeId,
         pending: operation.requests.length,
       });
+      const opened = this.streams.get(operation.stream);
+      const executor = operation.owned === true ? this.ownerUnless(step) : step.nodeId;
+      if (opened !== undefined) this.give(opened, executor, step);
       for (const request of operation.requests) this.requests.set(request, operation.stream);
     }
     const stream = this.streams.get(operation.stream);
-    if (stream === undefined) return { status: 'duplicate', stream: '', executor: '' };
+    if (stream === undefined) {
+      // The first run refused it, and there is one reason only where no id is taken.
+      const taken = operation.requests.some((id) => this.requests.has(id));
+      if (taken || operation.most === undefined) {
+        return { status: 'duplicate', stream: '', executor: '' };
+      }
+      return { status: 'limited', running: [] };
+    }
     this.use(step);
     this.called = true;
+    const position = { n: 0, logId: stream.last.logId };
+    if (stream.unbegun === true && stream.executor !== undefined) {
+      return { status: 'opened', position, owner: stream.executor };
+    }
     this.check(operation.revision, step);
-    return { status: 'opened', position: { n: 0, logId: stream.last.logId } };
+    return { status: 'opened', position };
+  }
+
+  private executed(): { stream: string; executor: string }[] {
+    return [...this.streams].flatMap(([stream, { executor }]) =>
+      executor === undefined ? [] : { stream, executor },
+    );
   }
 
   private requestsOf(stream: string): string[] {
@@ -188,14 +278,21 @@ export class MemorySession {
     let here = false;
     let handler: string | undefined;
     let changed = false;
+    let unbegun: string | undefined;
     switch (route.to) {
       case 'node':
         here = route.nodeId === step.nodeId;
         if (!here && !step.repeated) this.tell(route.nodeId, deliver);
         break;
       case 'executor': {
-        const stream = this.requests.get(route.request);
-        const executor = stream === undefined ? undefined : this.streams.get(stream)?.executor;
+        const name = this.requests.get(route.request);
+        const stream = name === undefined ? undefined : this.streams.get(name);
+        const executor = stream?.executor;
+        if (stream?.unbegun === true) {
+          unbegun = name;
+          handler = executor;
+          break;
+        }
         here = executor === step.nodeId;
         if (executor !== undefined && !here && !step.repeated) this.tell(executor, deliver);
         break;
@@ -208,7 +305,8 @@ export class MemorySession {
         break;
       case 'initialized': {
         const [first] = this.replicas;
-        const chosen = this.replicas.has(step.nodeId) ? step.nodeId : (first ?? step.nodeId);
+        const any = this.replicas.has(step.nodeId) ? step.nodeId : (first ?? step.nodeId);
+        const chosen = route.owned === true ? this.ownerUnless(step) : any;
         here = chosen === step.nodeId;
         if (!here) handler = chosen;
         if (!step.repeated) {
@@ -228,12 +326,20 @@ export class MemorySession {
         here = true;
         this.check(operation.revision, step);
         break;
+      case 'owner': {
+        const owner = this.ownerUnless(step);
+        here = owner === step.nodeId;
+        if (here) this.check(operation.revision, step);
+        else handler = owner;
+        break;
+      }
       case 'nobody':
     }
     return {
       ...{ status: 'received', here },
       ...(handler !== undefined && { handler }),
       ...(changed && { changed }),
+      ...(unbegun !== undefined && { unbegun }),
     };
   }
 
@@ -241,14 +347,16 @@ export class MemorySession {
     if (step.repeated) return { status: 'repeated' };
     const stream = this.streams.get(operation.stream);
     if (stream === undefined) return { status: 'dropped' };
-    if (operation.stream !== STANDALONE && stream.executor !== step.nodeId) {
-      return { status: 'dropped' };
-    }
+    const unbegun = stream.unbegun === true;
+    const mine = unbegun
+      ? operation.onlyIf !== undefined && 'unbegun' in operation.onlyIf
+      : stream.executor === step.nodeId;
+    if (operation.stream !== STANDALONE && !mine) return { status: 'dropped' };
     const { ends, effect } = operation;
     if (ends !== undefined && this.requests.get(ends) !== operation.stream) {
       return { status: 'dropped' };
     }
-    if (!this.wanted(operation, stream)) return { status: 'skipped' };
+    if (!this.wanted(operation, stream, step)) return { status: 'skipped' };
 
     if (ends !== undefined) {
       this.requests.delete(ends);
@@ -291,11 +399,12 @@ export class MemorySession {
     return { status: 'appended', position, ended, ...(here && { token: holder.token }) };
   }
 
-  private wanted(operation: AppendOperation, stream: Stream): boolean {
+  private wanted(operation: AppendOperation, stream: Stream, { nodeId }: Step): boolean {
     const { onlyIf, coalesce } = operation;
     if (onlyIf !== undefined) {
       if ('hears' in onlyIf && !this.stored.hears.includes(onlyIf.hears)) return false;
       if ('subscribed' in onlyIf && !this.subscriptions.has(onlyIf.subscribed)) return false;
+      if ('owned' in onlyIf && this.stored.owner !== nodeId) return false;
     }
     if (coalesce === undefined || stream.holder !== undefined) return true;
     const last = this.coalesced.get(coalesce);
@@ -369,6 +478,7 @@ export class MemorySession {
       protocolVersion: this.stored.protocolVersion,
       ...(holder !== undefined && { previous: holder }),
       ...(stream?.executor !== undefined && { executor: stream.executor }),
+      ...(stream?.unbegun === true && { unbegun: true }),
     };
   }
 

@@ -6,10 +6,10 @@ type Argument = string | number;
 export function operationArguments(operation: Operation): Argument[] {
   switch (operation.type) {
     case 'open': {
-      const { principal, stream, token, revision, requests, messages } = operation;
+      const { principal, stream, token, revision, requests, messages, owned, most } = operation;
       const known = revision ?? '-';
       return [
-        ...['open', principal, stream, token, known],
+        ...['open', principal, stream, token, known, owned === true ? '1' : '', most ?? ''],
         ...[requests.length, ...requests],
         ...[messages.length, ...messages],
       ];
@@ -27,8 +27,14 @@ export function operationArguments(operation: Operation): Argument[] {
     }
     case 'hangup':
       return ['hangup', operation.stream];
-    case 'claim':
-      return ['claim', operation.stream, operation.from, operation.revision ?? '-'];
+    case 'claim': {
+      const { stream, from, revision, owned } = operation;
+      return ['claim', stream, from, revision ?? '-', owned === true ? '1' : ''];
+    }
+    case 'assign': {
+      const { stream, dead, revision } = operation;
+      return ['assign', stream ?? '', dead ?? '', revision ?? '-'];
+    }
     case 'release':
       return ['release', operation.stream];
     case 'abandon':
@@ -40,20 +46,23 @@ export function operationArguments(operation: Operation): Argument[] {
 
 function append(operation: AppendOperation): Argument[] {
   const { stream, ends, asks, effect, onlyIf, coalesce, message } = operation;
-  const condition =
-    onlyIf === undefined
-      ? ['', '']
-      : 'hears' in onlyIf
-        ? ['hears', onlyIf.hears]
-        : ['subscribed', onlyIf.subscribed];
+  const conditions = Object.entries(onlyIf ?? {}) as [string, string | true][];
+  const [[condition, value] = ['', '']] = conditions;
   return [
     ...['append', stream, ends ?? '', asks === true ? '1' : ''],
-    ...[effect?.type ?? '', effect?.value ?? '', ...condition, coalesce ?? ''],
+    ...[
+      effect?.type ?? '',
+      effect?.value ?? '',
+      condition,
+      value === true ? '' : value,
+      coalesce ?? '',
+    ],
     ...[message === undefined ? '' : '1', message ?? ''],
   ];
 }
 
 function argumentOf(route: Route): string {
   if (route.to === 'node') return route.nodeId;
-  return route.to === 'executor' ? route.request : '';
+  if (route.to === 'executor') return route.request;
+  return route.to === 'initialized' && route.owned === true ? '1' : '';
 }

@@ -29,8 +29,23 @@ export function encode(message: NodeMessage): string {
         inline ? event.message : '',
       );
     }
-    case 'deliver':
-      return line(['deliver', message.sessionId], message.message);
+    case 'deliver': {
+      const { sessionId, context, message: text } = message;
+      if (context === undefined) return line(['deliver', sessionId], text);
+      return line(['deliver', sessionId, context.length], `${context}${text}`);
+    }
+    case 'run': {
+      const { sessionId, stream, replyTo, context, messages = [] } = message;
+      const texts = [context, ...messages];
+      const lengths = texts.map(({ length }) => length);
+      return line(['run', sessionId, stream, replyTo, ...lengths], texts.join(''));
+    }
+    case 'placed': {
+      const { sessionId, stream, executor, begun } = message;
+      return line(['placed', sessionId, stream, executor ?? NONE, flag(begun)]);
+    }
+    case 'disowned':
+      return line(['disowned', message.sessionId]);
     case 'shape':
       return line(['shape', message.sessionId, message.revision], message.message);
     case 'gone':
@@ -77,8 +92,27 @@ export function decode(text: string): NodeMessage | undefined {
         },
       };
     }
-    case 'deliver':
-      return { type, sessionId: a, message: payload };
+    case 'deliver': {
+      const length = Number(b); // of the context; nothing: there is none
+      const context = length > 0 ? { context: payload.slice(0, length) } : {};
+      return { type, sessionId: a, message: payload.slice(length), ...context };
+    }
+    case 'run': {
+      let from = 0;
+      const [context = '', ...messages] = words.slice(5).map((length) => {
+        from += Number(length);
+        return payload.slice(from - Number(length), from);
+      });
+      const inline = messages.length > 0 ? messages : undefined;
+      return { type, sessionId: a, stream: b, replyTo: c, context, messages: inline };
+    }
+    case 'placed':
+      return {
+        ...{ type, sessionId: a, stream: b, begun: d === '1' },
+        executor: c === NONE ? undefined : c,
+      };
+    case 'disowned':
+      return { type, sessionId: a };
     case 'shape':
       return {
         type,

@@ -25,7 +25,7 @@ const OPTIONS = {
   reconnectOnError: (error: Error) => refusal(error.message) === 'READONLY',
 } as const;
 
-type Client = Scripted<Redis> | Scripted<Cluster>;
+export type Client = Scripted<Redis> | Scripted<Cluster>;
 
 /**
  * Replies that mean "not now": the server is loading, failing over, full or busy. Worth another try. Before 7.0, an error

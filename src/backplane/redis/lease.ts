@@ -110,7 +110,8 @@ export class Lease {
     // Closed, or started again by `renewNow`, while we waited for Redis: that run goes on, this one ends.
     if (this.closed || probe !== this.count) return;
     this.wake();
-    this.cancel = this.options.clock.after(jittered(pause), () => {
+    const { clock } = this.options;
+    this.cancel = clock.after(jittered(pause, clock), () => {
       void this.renew();
     });
   }

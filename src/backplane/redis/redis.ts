@@ -14,11 +14,12 @@ import type {
   ReadRequest,
   TouchRequest,
 } from '../backplane.js';
-import { ANY_PRINCIPAL } from '../backplane.js';
+import { ANY_PRINCIPAL, TooManySessions } from '../backplane.js';
 import { operationArguments } from './arguments.js';
 import { decode, encode } from './codec.js';
 import { CommandConnection, keyPrefixOf } from './connection.js';
 import { Lease } from './lease.js';
+import { Principals } from './principals.js';
 import { attachReply, commitReply, page, recordOf, touchReply } from './replies.js';
 import { Subscriber } from './subscriber.js';
 
@@ -42,6 +43,7 @@ class RedisMembership implements Membership {
   private readonly subscriber: Subscriber;
   private readonly lease: Lease;
   private readonly names: Names;
+  private readonly principals: Principals;
   private left = false;
 
   constructor(
@@ -56,6 +58,8 @@ class RedisMembership implements Membership {
       onReady: () => this.lease.reconnected(),
       onNodeLost: () => options.onLost(),
     });
+    const { names } = this;
+    this.principals = new Principals(prefix, (id) => names.record(id), options);
     this.whenLeft.catch(() => undefined); // nobody may be waiting for it
     let turn = Math.floor(Math.random() * 1000);
     this.subscriber = new Subscriber({
@@ -106,9 +110,11 @@ class RedisMembership implements Membership {
       ...['rev', 1, 'init', session.initialize, 'pv', session.protocolVersion],
       ...['pr', session.principal, 'hears', session.hears, 'at', session.createdAt],
       ...['seen', session.createdAt, 'v', 1],
+      ...(session.owned === true ? ['own', nodeId] : []),
     ];
-    // Both in one go, so that they share one limit of time; repeating both does no harm.
-    const ids = await this.connection.run(async (client) => {
+    // All in one go, so that they share one limit of time; repeating them does no harm.
+    const { most } = session;
+    const { ids, entered } = await this.connection.run(async (client) => {
       const created = (await client['anynode:create'](
         ...this.names.keys(session.id),
         ...[nodeId, session.createdAt, pendingTtlMs, retention.maxAgeMs],
@@ -119,10 +125,19 @@ class RedisMembership implements Membership {
           message,
         ]),
       )) as string[] | '';
-      if (created !== '') await client.zadd(this.names.sessions, 0, session.id);
-      return created;
+      if (created === '') return { ids: created };
+      const [outcome] = await Promise.all([
+        most === undefined ? undefined : this.principals.enter(client, { ...session, most }),
+        client.zadd(this.names.sessions, 0, session.id),
+      ]);
+      return { ids: created, entered: outcome };
     });
     if (ids === '') return false;
+    if (entered !== undefined && entered !== 'entered') {
+      // Nobody has learned of it yet.
+      await this.remove(session.id, ANY_PRINCIPAL);
+      throw new TooManySessions(entered);
+    }
     this.tidyIndex();
     const numbers = new Map<string, number>();
     return ids.map((logId, at) => {
@@ -154,6 +169,7 @@ class RedisMembership implements Membership {
         ...this.names.keys(sessionId),
         ...[nodeId, number, clock.now(), sessionTtlMs, pendingTtlMs],
         ...[retention.maxEvents, retention.maxAgeMs, this.names.channel(''), sessionId],
+        retention.maxBytes ?? '',
         ...operations.flatMap(operationArguments),
       ),
     );
@@ -216,9 +232,14 @@ class RedisMembership implements Membership {
         sessionId,
       );
       // A first try whose reply was lost may have been the one that did it.
-      const removed = done === 1 || (done === 0 && attempts > 0);
-      if (removed) await client.zrem(this.names.sessions, sessionId);
-      return removed;
+      const removed = done === 0 && attempts > 0 ? principal : undefined;
+      const of = typeof done === 'string' ? done : removed;
+      if (of === undefined) return false;
+      await Promise.all([
+        client.zrem(this.names.sessions, sessionId),
+        typeof of === 'symbol' ? undefined : this.principals.drop(client, of, sessionId),
+      ]);
+      return true;
     });
   }
 

@@ -28,6 +28,7 @@ export function recordOf(id: string, flat: string[]): SessionRecord {
     subscriptions: [...fields.keys()]
       .filter((key) => key.startsWith('sub:'))
       .map((key) => key.slice(4)),
+    owner: fields.get('own'),
   };
 }
 
@@ -50,10 +51,10 @@ export function commitReply(
 }
 
 function operationResult([status, ...rest]: string[]): OperationResult {
-  const [a = '', b = '', c = '', d = ''] = rest;
+  const [a = '', b = '', c = '', d = '', e = ''] = rest;
   switch (status) {
     case 'opened':
-      return { status, position: { n: Number(a), logId: b } };
+      return { status, position: { n: Number(a), logId: b }, ...(c !== '' && { owner: c }) };
     case 'received':
       return {
         status,
@@ -61,6 +62,7 @@ function operationResult([status, ...rest]: string[]): OperationResult {
         ...(b !== '' && { token: b }),
         ...(c !== '' && { handler: c }),
         ...(d !== '' && { changed: true }),
+        ...(e !== '' && { unbegun: e }),
       };
     case 'appended':
       return {
@@ -71,8 +73,21 @@ function operationResult([status, ...rest]: string[]): OperationResult {
       };
     case 'duplicate':
       return { status, stream: a, executor: b };
+    case 'limited': {
+      const running: { stream: string; executor: string }[] = [];
+      for (let at = 0; at + 1 < rest.length; at += 2) {
+        running.push({ stream: rest[at] ?? '', executor: rest[at + 1] ?? '' });
+      }
+      return { status, running: running.filter(({ stream }) => stream !== '') };
+    }
     case 'claimed':
-      return { status, requests: rest };
+      return { status, requests: rest.slice(1), ...(a !== '' && { owner: a }) };
+    case 'assigned':
+      return {
+        ...{ status, executor: a, begun: b === '1' },
+        ...(c !== '' && { requests: rest.slice(3) }),
+        ...(c === 'again' && { again: true }),
+      };
     case 'repeated':
     case 'dropped':
     case 'skipped':
@@ -86,7 +101,7 @@ function operationResult([status, ...rest]: string[]): OperationResult {
 
 /** attach.lua */
 export function attachReply(reply: unknown): AttachReply {
-  const [status, a = '', b = '', c = '', d = '', executor = ''] = reply as string[];
+  const [status, a = '', b = '', c = '', d = '', executor = '', begun] = reply as string[];
   switch (status) {
     case 'conflict':
       return { status, holder: a };
@@ -101,6 +116,7 @@ export function attachReply(reply: unknown): AttachReply {
         position: { n: Number(a), logId: b },
         protocolVersion: c,
         ...(executor !== '' && { executor }),
+        ...(begun === '' && { unbegun: true }),
         ...(colon > 0 && { previous: { nodeId: d.slice(0, colon), token: d.slice(colon + 1) } }),
       };
     }

@@ -4,6 +4,7 @@ import type { Cluster, Redis } from 'ioredis';
 /** How many keys each script takes; the files in `scripts/` say which. */
 const KEYS = {
   create: 3,
+  enter: 1,
   commit: 3,
   attach: 3,
   read: 3,

@@ -95,7 +95,7 @@ export class Subscriber {
     if (this.closed || this.cancelRetry !== undefined) return;
     this.failures += 1;
     this.cancelRetry = this.options.clock.after(
-      jittered(Math.min(50 * this.failures, 1000)),
+      jittered(Math.min(50 * this.failures, 1000), this.options.clock),
       () => {
         this.cancelRetry = undefined;
         if (!this.closed) this.connect();

@@ -1,4 +1,4 @@
-/** A node whose tools take their time. Environment: REDIS_URL, PREFIX, LEASE_MS, RECOVERY. */
+/** A node whose tools take their time. Environment: REDIS_URL, PREFIX, LEASE_MS, RECOVERY, AFFINITY. */
 import type { AddressInfo } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
@@ -38,6 +38,11 @@ function buildServer(): McpServer {
   const inputSchema = { steps: z.number(), ms: z.number() };
   server.registerTool('count', { inputSchema }, count);
   server.registerTool('recount', { inputSchema, annotations: { idempotentHint: true } }, count);
+  let nexts = 0;
+  server.registerTool('next', { inputSchema: {} }, () => {
+    nexts += 1;
+    return { content: [{ type: 'text', text: String(nexts) }] };
+  });
   server.registerTool(
     'ask',
     { inputSchema: {}, annotations: { readOnlyHint: true } },
@@ -67,6 +72,7 @@ const mcp = anynode({
   prefix: process.env.PREFIX,
   leaseMs: Number(process.env.LEASE_MS),
   recovery: process.env.RECOVERY as 'error' | 'rerun-idempotent',
+  affinity: process.env.AFFINITY === 'owner' ? 'owner' : 'any',
   retryMs: 50,
 });
 app.use('/mcp', mcp);

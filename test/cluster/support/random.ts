@@ -9,8 +9,7 @@ export interface Random {
  * Random choices that a seed repeats. The seed is in the variable SEED, or new for each run; it is printed, so that
  * a failure can be looked at again: `SEED=123 npx vitest run test/cluster/notifications.test.ts`.
  */
-export function seededRandom(): Random {
-  const seed = Number(process.env['SEED'] ?? Date.now() % 1_000_000);
+export function seededRandom(seed = Number(process.env['SEED'] ?? Date.now() % 1_000_000)): Random {
   console.log(`SEED=${seed}`);
   let state = seed;
   // mulberry32

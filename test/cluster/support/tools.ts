@@ -66,6 +66,8 @@ export const sampling = (text: string): object => ({
   maxTokens: 10,
 });
 
+const counts = new WeakMap<object, number>();
+
 type Args = Record<string, unknown>;
 
 /** The tools of the test server. Each returns the text of its result; objects come as JSON. */
@@ -74,6 +76,17 @@ export const tools: Record<string, (args: Args, call: Call) => Promise<unknown>>
 
   whoami: (_args, { nodeId, sessionId, clientId }) =>
     Promise.resolve({ nodeId, sessionId, clientId }),
+
+  /** Counts in this server object: 1, 2, 3, … */
+  next(_args, { server, nodeId }) {
+    const count = (counts.get(server) ?? 0) + 1;
+    counts.set(server, count);
+    return Promise.resolve({ count, nodeId });
+  },
+
+  /** What it was given, in short. */
+  length: ({ text }, { clientId }) =>
+    Promise.resolve({ length: (text as string).length, clientId }),
 
   subscriptions: (_args, { subscriptions }) => Promise.resolve([...subscriptions].sort()),
 

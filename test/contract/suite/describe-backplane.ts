@@ -3,7 +3,9 @@ import { describeCommits } from './commit.js';
 import { describeEnds } from './ends.js';
 import { describeHolders } from './holders.js';
 import { describeLeases } from './leases.js';
+import { describeLimits } from './limits.js';
 import { describeNotify } from './notify.js';
+import { describeOwners } from './owners.js';
 import { describeRepeats } from './repeats.js';
 import { describeReplicas } from './replicas.js';
 import type { OpenStore } from './rig.js';
@@ -23,9 +25,11 @@ export function describeBackplane(name: string, openStore: OpenStore): void {
     describeStreams(openStore);
     describeHolders(openStore);
     describeReplicas(openStore);
+    describeOwners(openStore);
     describeState(openStore);
     describeNotify(openStore);
     describeLeases(openStore);
+    describeLimits(openStore);
     describeEnds(openStore);
   });
 }

@@ -22,6 +22,11 @@ export class ManualClock implements Clock {
     };
   }
 
+  /** No jitter, so that tests know when. */
+  random(): number {
+    return 0.5;
+  }
+
   /** How many timers wait. */
   get pending(): number {
     return this.timers.length;

@@ -6,7 +6,7 @@
 --       11 session TTL (ms), 12 TTL before `initialized` (ms), 13 now (ms), 14 longest time events are kept (ms)
 --
 -- Returns { 'gone' } | { 'conflict', holder } | { 'unknown' } | { 'trimmed' } | { 'ended' }
---       | { 'attached', number, log id, protocol version, previous holder or '', executor or '' }
+--       | { 'attached', number, log id, protocol version, previous holder or '', executor or '', it has begun ('1'|'') }
 -- Repeating it (a lost reply) finds the connection as the holder: that is no conflict, and the previous holder is still
 -- the one that it took the stream from.
 local record, streams, events = KEYS[1], KEYS[2], KEYS[3]
@@ -73,4 +73,5 @@ redis.call('HSET', record, 'seen', ARGV[13])
 redis.call('PEXPIRE', record, ttl)
 redis.call('PEXPIRE', streams, ttl)
 if ttl < tonumber(ARGV[14]) then redis.call('PEXPIRE', events, ttl) end
-return { 'attached', tostring(n), id, head[2], previous, state[4] or '' }
+local executor, begun = executorOf(state[4])
+return { 'attached', tostring(n), id, head[2], previous, executor, begun and '1' or '' }

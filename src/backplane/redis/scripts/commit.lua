@@ -2,13 +2,15 @@
 --
 -- KEYS: 1 record, 2 streams, 3 events
 -- ARGV: 1 node, 2 number of the commit, 3 now (ms), 4 session TTL (ms), 5 TTL before `initialized` (ms),
---       6 most events kept, 7 longest time kept (ms), 8 channel prefix, 9 session id, then the operations:
---   open     <principal> <stream> <token> <revision|-> <#requests> <request>... <#messages> <message>...
+--       6 most events kept, 7 longest time kept (ms), 8 channel prefix, 9 session id,
+--       10 most bytes of the log or '', then the operations:
+--   open     <principal> <stream> <token> <revision|-> <owned 1|''> <most|''> <#requests> <request>... <#messages> <message>...
 --   receive  <principal> <revision|-> <route> <argument> <message>
 --   append   <stream> <ends|''> <asks 1|''> <effect|''> <value> <condition|''> <value> <coalesce|''> <has message 1|''> <message>
 --   detach   <stream> <token> <n> <log id> <never used 1|''>
 --   hangup   <stream>
---   claim    <stream> <from> <revision|->
+--   claim    <stream> <from> <revision|-> <owned 1|''>
+--   assign   <stream|''> <dead|''> <revision|->
 --   release  <stream>
 --   abandon  <stream> <#requests> <request>...
 --   forget
@@ -21,15 +23,18 @@ local record, streams, events = KEYS[1], KEYS[2], KEYS[3]
 local node, number, now = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local maxEvents, maxAge, channels, sid = ARGV[6], tonumber(ARGV[7]), ARGV[8], ARGV[9]
 
-local head = redis.call('HMGET', record, 'rev', 'on', 'pr', 'hears', 'called')
+local head = redis.call('HMGET', record, 'rev', 'on', 'pr', 'hears', 'called', 'own')
 if not head[1] then return { 'gone' } end
 local revision, active, principal, hears = tonumber(head[1]), head[2] == '1', head[3], head[4]
-local called = head[5] == '1'
+local called, owner = head[5] == '1', head[6] or ''
 
-local repeated = tonumber(redis.call('HGET', streams, 't:' .. node) or '0') >= number
+local counters = redis.call('HMGET', streams, 't:' .. node, 'bytes', 'from')
+local repeated = tonumber(counters[1] or '0') >= number
+local bytes = tonumber(counters[2] or '0')
 
-local used, logged, stale = false, false, false
-local at = 10
+-- `logged`: the id of the first entry of this step.
+local used, logged, stale = false, nil, false
+local at = 11
 local function take()
   local value = ARGV[at]
   at = at + 1
@@ -41,9 +46,11 @@ local function takeList()
   return list
 end
 
-local function log(...)
-  logged = true
-  return redis.call('XADD', events, 'MAXLEN', maxEvents, '*', ...)
+local function log(message, ...)
+  local id = redis.call('XADD', events, 'MAXLEN', maxEvents, '*', 'o', bytes, ...)
+  bytes = bytes + ENTRY_BYTES + #message
+  logged = logged or id
+  return id
 end
 
 local function reps() return redis.call('HGET', streams, 'reps') or '' end
@@ -63,60 +70,115 @@ end
 
 local function dropStream(stream)
   redis.call('HDEL', streams, 'n:' .. stream, 'h:' .. stream, 'w:' .. stream, 'x:' .. stream,
-    'p:' .. stream, 'b:' .. stream)
+    'p:' .. stream, 'b:' .. stream, 'a:' .. stream)
+end
+
+-- The owner of the session: this node, where nobody is, or one that is known to be dead.
+local function ownerUnless(dead)
+  if not repeated and (owner == '' or owner == dead) then
+    -- It may only have been paused: then it is to know.
+    if owner ~= '' then tell(channels, owner, 'disowned ' .. sid) end
+    owner = node
+    redis.call('HSET', record, 'own', node)
+  end
+  return owner
+end
+
+-- The field x:<stream> of a stream that this owner is to execute, and whether that is another node.
+local function executorFor(name)
+  if name == node then return node, '' end
+  return UNBEGUN .. name, name
 end
 
 local run = {}
 
+-- The streams whose requests run, as <stream> <executor> ...; and how many run in fact.
+local function running()
+  local fields = redis.call('HGETALL', streams)
+  local list, count = {}, 0
+  for i = 1, #fields, 2 do
+    local kind, name = string.sub(fields[i], 1, 2), string.sub(fields[i], 3)
+    if kind == 'r:' then count = count + 1 end
+    if kind == 'x:' and #list < 1000 then
+      list[#list + 1] = name
+      list[#list + 1] = (executorOf(fields[i + 1]))
+    end
+  end
+  return list, count
+end
+
+-- Whether so many requests more are too many. Counted anew where it seems so: that costs, and mends the counter.
+local function tooMany(more, most)
+  local count = tonumber(redis.call('HGET', streams, 'run') or '0')
+  if most == '' or count + more <= tonumber(most) then return nil end
+  local list, exactly = running()
+  redis.call('HSET', streams, 'run', exactly)
+  return exactly + more > tonumber(most) and list or nil
+end
+
 function run.open()
-  local who, stream, token, known = take(), take(), take(), take()
+  local who, stream, token, known, owned, most = take(), take(), take(), take(), take(), take()
   local requests, messages = takeList(), takeList()
   if who ~= principal then return { 'denied' } end
   if not repeated then
     for _, id in ipairs(requests) do
       local taken = redis.call('HGET', streams, 'r:' .. id)
-      if taken then return { 'duplicate', taken, redis.call('HGET', streams, 'x:' .. taken) or '' } end
+      if taken then return { 'duplicate', taken, (executorOf(redis.call('HGET', streams, 'x:' .. taken))) } end
     end
+    local others = tooMany(#requests, most)
+    if others then return { 'limited', unpack(others) } end
+    redis.call('HINCRBY', streams, 'run', #requests)
     local id
-    for _, message in ipairs(messages) do id = log('s', stream, 'm', message) end
+    for _, message in ipairs(messages) do id = log(message, 's', stream, 'm', message) end
     redis.call('HSET', streams, 'n:' .. stream, '0:' .. id, 'h:' .. stream, node .. ':' .. token,
-      'x:' .. stream, node, 'p:' .. stream, #requests)
+      'x:' .. stream, owned == '1' and executorFor(ownerUnless()) or node, 'p:' .. stream, #requests)
     for _, request in ipairs(requests) do redis.call('HSET', streams, 'r:' .. request, stream) end
   elseif not redis.call('HGET', streams, 'x:' .. stream) then
-    return { 'duplicate', '', '' } -- the first run refused it, and the only reason that it can have had is this
+    -- The first run refused it, and there is one reason only where no id is taken.
+    for _, id in ipairs(requests) do
+      if redis.call('HEXISTS', streams, 'r:' .. id) == 1 then return { 'duplicate', '', '' } end
+    end
+    return { most == '' and 'duplicate' or 'limited', '', '' }
   end
   used = true
   if not called then
     called = true
     redis.call('HSET', record, 'called', '1')
   end
-  check(known)
-  local _, id = position(redis.call('HGET', streams, 'n:' .. stream))
-  return { 'opened', '0', id }
+  local state = redis.call('HMGET', streams, 'n:' .. stream, 'x:' .. stream)
+  local executor, begun = executorOf(state[2])
+  if begun then check(known) end
+  local _, id = position(state[1])
+  return { 'opened', '0', id, begun and '' or executor }
 end
 
 function run.receive()
   local who, known, route, argument, message = take(), take(), take(), take(), take()
   if who ~= principal then return { 'denied' } end
   used = true
-  if not repeated then log('m', message) end
+  if not repeated then log(message, 'm', message) end
   local here = false
-  local chosen, changed = '', ''
+  local chosen, changed, unbegun = '', '', ''
   if route == 'node' then
     here = argument == node
     if not here and not repeated then tell(channels, argument, 'deliver ' .. sid, message) end
   elseif route == 'executor' then
     local stream = redis.call('HGET', streams, 'r:' .. argument)
-    local executor = stream and redis.call('HGET', streams, 'x:' .. stream)
-    here = executor == node
-    if executor and not here and not repeated then tell(channels, executor, 'deliver ' .. sid, message) end
+    local executor, begun = executorOf(stream and redis.call('HGET', streams, 'x:' .. stream))
+    here = executor == node and begun
+    if not begun then
+      unbegun, chosen = stream, executor
+    elseif executor ~= '' and not here and not repeated then
+      tell(channels, executor, 'deliver ' .. sid, message)
+    end
   elseif route == 'replicas' then
     here = hasReplica(reps(), node)
     if not repeated then tellReplicas(channels, reps(), node, 'deliver ' .. sid, message) end
   elseif route == 'initialized' then
     local list = reps()
     local handler = node
-    if not hasReplica(list, node) then handler = string.match(list, '%S+') or node end
+    if argument == '1' then handler = ownerUnless()
+    elseif not hasReplica(list, node) then handler = string.match(list, '%S+') or node end
     here = handler == node
     if not here then chosen = handler end
     if not repeated then
@@ -137,8 +199,11 @@ function run.receive()
   elseif route == 'here' then
     here = true
     check(known)
+  elseif route == 'owner' then
+    here = ownerUnless() == node
+    if here then check(known) else chosen = owner end
   end
-  return { 'received', here and '1' or '', '', chosen, changed }
+  return { 'received', here and '1' or '', '', chosen, changed, unbegun }
 end
 
 local function shape(effect, value)
@@ -153,6 +218,7 @@ end
 local function wanted(stream, condition, value, coalesce)
   if condition == 'hears' and not string.find(hears, value, 1, true) then return false end
   if condition == 'subscribed' and redis.call('HEXISTS', record, 'sub:' .. value) == 0 then return false end
+  if condition == 'owned' and owner ~= node then return false end
   if coalesce == '' or redis.call('HEXISTS', streams, 'h:' .. stream) == 1 then return true end
   local last = redis.call('HGET', streams, 'c:' .. coalesce)
   if not last then return true end
@@ -167,13 +233,17 @@ function run.append()
   if repeated then return { 'repeated' } end
   local state = redis.call('HMGET', streams, 'n:' .. stream, 'h:' .. stream, 'x:' .. stream, 'p:' .. stream)
   local last, holder, executor, pending = state[1], state[2], state[3], state[4]
-  if stream ~= STANDALONE and executor ~= node then return { 'dropped' } end
+  if stream ~= STANDALONE and executor ~= node then
+    local _, begun = executorOf(executor)
+    if begun or condition ~= 'unbegun' then return { 'dropped' } end
+  end
   if ends ~= '' and redis.call('HGET', streams, 'r:' .. ends) ~= stream then return { 'dropped' } end
   if not wanted(stream, condition, conditionValue, coalesce) then return { 'skipped' } end
 
   local ended = false
   if ends ~= '' then
     redis.call('HDEL', streams, 'r:' .. ends)
+    redis.call('HINCRBY', streams, 'run', -1)
     ended = tonumber(pending) <= 1
     if not ended then redis.call('HINCRBY', streams, 'p:' .. stream, -1) end
   end
@@ -182,7 +252,7 @@ function run.append()
   if has == '1' then fields[5] = 'm' fields[6] = message end
   if ended then fields[#fields + 1] = 'e' fields[#fields + 1] = '1' end
   if asks == '1' then fields[#fields + 1] = 'q' fields[#fields + 1] = node end
-  local id = log(unpack(fields))
+  local id = log(message, unpack(fields))
   if ended then dropStream(stream) else redis.call('HSET', streams, 'n:' .. stream, n .. ':' .. id) end
   if coalesce ~= '' then redis.call('HSET', streams, 'c:' .. coalesce, n .. ':' .. id) end
   if effect ~= '' then shape(effect, effectValue) end
@@ -249,16 +319,45 @@ local function requestsOf(stream)
 end
 
 function run.claim()
-  local stream, from, known = take(), take(), take()
-  local executor = redis.call('HGET', streams, 'x:' .. stream)
+  local stream, from, known, owned = take(), take(), take(), take()
+  local field = redis.call('HGET', streams, 'x:' .. stream)
+  local executor, begun = executorOf(field)
+  local other = ''
   if repeated then
-    if executor ~= node then return { 'dropped' } end
+    if not begun then other = executor end
+    if not field or (begun and executor ~= node) then return { 'dropped' } end
   else
     if executor ~= from then return { 'dropped' } end
-    redis.call('HSET', streams, 'x:' .. stream, node)
+    field = node
+    if owned == '1' then field, other = executorFor(ownerUnless(from)) end
+    redis.call('HSET', streams, 'x:' .. stream, field)
+    if other ~= '' then redis.call('HSET', streams, 'a:' .. stream, '1') end
   end
+  if other == '' then check(known) end
+  return { 'claimed', other, unpack(requestsOf(stream)) }
+end
+
+function run.assign()
+  local stream, dead, known = take(), take(), take()
+  if stream == '' then
+    ownerUnless(dead)
+    if owner == node then check(known) end
+    return { 'assigned', owner, '' }
+  end
+  local field = redis.call('HGET', streams, 'x:' .. stream)
+  if not field then return { 'dropped' } end
+  local executor, begun = executorOf(field)
+  local mine = repeated and field == node
+  if not repeated and not begun then
+    field = executorFor(ownerUnless(dead))
+    redis.call('HSET', streams, 'x:' .. stream, field)
+    executor, begun = executorOf(field)
+    mine = begun
+  end
+  if not mine then return { 'assigned', executor, begun and '1' or '' } end
   check(known)
-  return { 'claimed', unpack(requestsOf(stream)) }
+  local again = redis.call('HGET', streams, 'a:' .. stream)
+  return { 'assigned', executor, '1', again and 'again' or '1', unpack(requestsOf(stream)) }
 end
 
 function run.release()
@@ -276,8 +375,12 @@ end
 function run.abandon()
   local stream = take()
   local requests = takeList()
-  if not repeated and redis.call('HGET', streams, 'x:' .. stream) == node then
-    for _, request in ipairs(requests) do redis.call('HDEL', streams, 'r:' .. request) end
+  local executor, begun = executorOf(redis.call('HGET', streams, 'x:' .. stream))
+  -- Begun by nobody, it is still the one's who opened it.
+  if not repeated and (not begun or executor == node) then
+    for _, request in ipairs(requests) do
+      redis.call('HINCRBY', streams, 'run', -redis.call('HDEL', streams, 'r:' .. request))
+    end
     dropStream(stream)
   end
   return { 'done' }
@@ -290,6 +393,10 @@ function run.forget()
       if other ~= node then left[#left + 1] = other end
     end
     redis.call('HSET', streams, 'reps', table.concat(left, ' '))
+    if owner == node then
+      owner = ''
+      redis.call('HDEL', record, 'own')
+    end
   end
   return { 'done' }
 end
@@ -297,7 +404,7 @@ end
 local results = {}
 while at <= #ARGV do results[#results + 1] = run[take()]() end
 -- Last: a script that failed in the middle has not been carried out, and may not be taken for a repeat.
-if not repeated then redis.call('HSET', streams, 't:' .. node, number) end
+if not repeated then redis.call('HSET', streams, 't:' .. node, number, 'bytes', bytes) end
 
 local ttl = tonumber((active or called) and ARGV[4] or ARGV[5])
 if used then
@@ -310,6 +417,9 @@ if logged then
     local time = redis.call('TIME')
     redis.call('XTRIM', events, 'MINID', string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000) - maxAge))
   end
+  local from = tonumber(counters[3] or '0')
+  local oldest = ARGV[10] == '' and from or trimBytes(events, bytes, from, tonumber(ARGV[10]), logged)
+  if oldest ~= from then redis.call('HSET', streams, 'from', oldest) end
   redis.call('PEXPIRE', events, math.min(ttl, maxAge))
 end
 if not stale then return { 'ok', tostring(revision), '', '', results } end

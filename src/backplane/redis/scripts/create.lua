@@ -24,18 +24,20 @@ redis.call('HSET', record, 'born', mark, unpack(ARGV, 8, 7 + fields))
 -- What an expired session of this id may have left must not become part of this one.
 redis.call('DEL', streams, events)
 local ids = { redis.call('XADD', events, '*', 's', stream, 'm', ARGV[6]) }
+local bytes = ENTRY_BYTES + #ARGV[6]
 local numbers = {}
 for at = 8 + fields, #ARGV, 3 do
   local target, asks, message = ARGV[at], ARGV[at + 1], ARGV[at + 2]
   local n = (numbers[target] or 0) + 1
   numbers[target] = n
-  local entryFields = { 's', target, 'n', n, 'm', message }
-  if at + 3 > #ARGV then entryFields[7] = 'e' entryFields[8] = '1' end
+  local entryFields = { 'o', bytes, 's', target, 'n', n, 'm', message }
+  bytes = bytes + ENTRY_BYTES + #message
+  if at + 3 > #ARGV then entryFields[9] = 'e' entryFields[10] = '1' end
   if asks == '1' then entryFields[#entryFields + 1] = 'q' entryFields[#entryFields + 1] = node end
   ids[#ids + 1] = redis.call('XADD', events, '*', unpack(entryFields))
   if target == STANDALONE then redis.call('HSET', streams, 'n:' .. STANDALONE, n .. ':' .. ids[#ids]) end
 end
-redis.call('HSET', streams, 'reps', node)
+redis.call('HSET', streams, 'reps', node, 'bytes', bytes)
 redis.call('PEXPIRE', record, ARGV[3])
 redis.call('PEXPIRE', streams, ARGV[3])
 redis.call('PEXPIRE', events, math.min(tonumber(ARGV[3]), tonumber(ARGV[4])))

@@ -5,11 +5,18 @@
 --   h:<stream>  "<node>:<token>" of the connection that holds it
 --   b:<stream>  the one from which that connection took it
 --   w:<stream>  "<number>:<log id>" up to which an earlier connection has written it (standalone stream only)
---   x:<stream>  the node that runs its requests      p:<stream>  how many of them still run
---   r:<id>      the stream of a running request      c:<key>     number of the last message of a coalescing key
---   t:<node>    the number of the node's last commit reps        the nodes with a live replica, space-separated
+--   x:<stream>  the node that runs its requests, with a + in front while it has not begun
+--   a:<stream>  another node had begun them before
+--   p:<stream>  how many of them still run
+--   r:<id>      the stream of a running request
+--   c:<key>     number of the last message of a coalescing key
+--   run         how many requests run                bytes       how many bytes were ever logged
+--   from        the `o` of the oldest entry of the log, when it was last looked at
+--   t:<node>    the number of the node's last commit
+--   reps        the nodes with a live replica, space-separated
 
 local STANDALONE = 'g'
+local UNBEGUN = '+'
 -- A bigger message is not sent along with its wake-up: the follower reads it from the log.
 local INLINE_BYTES = 65536
 
@@ -23,6 +30,13 @@ local function position(text)
   if not text then return 0, '0-0' end
   local n, id = split(text, ':')
   return tonumber(n), id
+end
+
+-- The field x:<stream> -> the executor, whether it has begun; a missing field is nobody.
+local function executorOf(field)
+  if not field then return '', true end
+  if string.sub(field, 1, 1) ~= UNBEGUN then return field, true end
+  return string.sub(field, 2), false
 end
 
 -- Whether log id a comes before b: milliseconds, then counter.
@@ -74,5 +88,34 @@ local function scanStream(events, stream, after, limit, scan, newest)
     if #chunk < count then return found, from, false end
     if seen >= scan then return found, from, true end
     count = math.min(count * 2, 256)
+  end
+end
+
+-- What an entry counts for beside its message, about.
+local ENTRY_BYTES = 100
+
+-- Drops the oldest entries of a log that has grown beyond `most` bytes, but none from `keep` on. `total` is the number of
+-- bytes that were ever logged; each entry says in `o` how many there were before it, so the log has total - o(oldest),
+-- whatever else has trimmed it. Returns o(oldest), which `from` was when it was last looked at: it only grows, so as long
+-- as even that is no more than `most` ago there is nothing to look for. More than needed goes, so that this is rare.
+local function trimBytes(events, total, from, most, keep)
+  if total - from <= most then return from end
+  local least = total - most + math.min(most / 8, 1048576)
+  local after, count = '-', 1
+  while true do
+    local chunk = redis.call('XRANGE', events, after, '+', 'COUNT', count)
+    for _, item in ipairs(chunk) do
+      local offset = tonumber(entry(item[2]).o or '0')
+      -- Trimmed by count or age meanwhile, it may not be too long at all.
+      if after == '-' and total - offset <= most then return offset end
+      if offset >= least or not before(item[1], keep) then
+        redis.call('XTRIM', events, 'MINID', item[1])
+        return offset
+      end
+      after = '(' .. item[1]
+    end
+    if #chunk == 0 then return total end
+    -- Few at first: each is read with its message.
+    count = math.min(count * 2, 64)
   end
 end

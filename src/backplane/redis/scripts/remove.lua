@@ -3,7 +3,7 @@
 -- KEYS: 1 record, 2 streams, 3 events
 -- ARGV: 1 whose session it has to be ('1'|'' any), 2 principal, 3 channel prefix, 4 session id
 --
--- Returns 1, 0 when there is no such session, or -1 when it is another principal's.
+-- Returns the principal, 0 when there is no such session, or -1 when it is another principal's.
 local principal = redis.call('HGET', KEYS[1], 'pr')
 if not principal then return 0 end
 if ARGV[1] == '' and principal ~= ARGV[2] then return -1 end
@@ -20,10 +20,10 @@ for i = 1, #fields, 2 do
   if kind == 'h:' then
     tellOnce((split(fields[i + 1], ':')))
   elseif kind == 'x:' then
-    tellOnce(fields[i + 1])
+    tellOnce((executorOf(fields[i + 1])))
   elseif fields[i] == 'reps' then
     for node in string.gmatch(fields[i + 1], '%S+') do tellOnce(node) end
   end
 end
 redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
-return 1
+return principal

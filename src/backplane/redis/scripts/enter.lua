@@ -1,0 +1,23 @@
+-- Enters a new session into the index of its principal, if that has not too many.
+--
+-- KEYS: 1 index of the principal: a sorted set of session ids, by the time (ms) of their creation, or 0 for those that
+--       are known to have been used
+-- ARGV: 1 session id, 2 most sessions, 3 most of them that were never used, 4 for how long such a session lives (ms),
+--       5 session TTL (ms)
+--
+-- Returns 'entered', or 'sessions' | 'pending' when there are too many, and the ids among which some may be gone or used:
+-- a thousand by chance of all sessions, or all that may be pending.
+local index, id = KEYS[1], ARGV[1]
+if redis.call('ZSCORE', index, id) then return { 'entered' } end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if redis.call('ZCARD', index) >= tonumber(ARGV[2]) then
+  return { 'sessions', redis.call('ZRANDMEMBER', index, 1000) }
+end
+local since = string.format('%.0f', now - ARGV[4])
+if redis.call('ZCOUNT', index, since, '+inf') >= tonumber(ARGV[3]) then
+  return { 'pending', redis.call('ZRANGEBYSCORE', index, since, '+inf') }
+end
+redis.call('ZADD', index, string.format('%.0f', now), id)
+redis.call('PEXPIRE', index, ARGV[5])
+return { 'entered' }

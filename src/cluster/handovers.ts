@@ -1,0 +1,167 @@
+import type { Membership, NodeMessage } from '../backplane/backplane.js';
+import type { Clock } from '../protocol/clock.js';
+import { packContext } from '../session/context.js';
+import type { DeliveryContext } from '../session/replica.js';
+import type { Placed, Sessions } from '../session/sessions.js';
+import type { Follower } from '../stream/follower.js';
+import type { Obituary } from './liveness.js';
+import type { Orphans } from './orphans.js';
+
+/** How often an owner that has not answered is asked again, and looked after. */
+const CHECK_MS = 900;
+/** Bigger messages are read from the log by the owner: pub/sub is no place for them. */
+const INLINE_CHARACTERS = 65_536;
+
+export interface HandoversOptions {
+  nodeId: string;
+  membership: Pick<Membership, 'send'>;
+  sessions: Sessions;
+  orphans: Orphans;
+  obituary: Obituary;
+  clock: Clock;
+  logger: { warn(message: string): void };
+}
+
+interface Handover {
+  follower: Follower;
+  owner: string;
+  context: DeliveryContext;
+  messages: string[] | undefined;
+}
+
+/**
+ * Gets requests that reached this node to the owner of their session (`affinity: 'owner'`), whatever becomes of the
+ * messages on the way or of the owner: asks again until the owner has begun, and has them assigned to another node when
+ * it is dead. That the owner begins is one step in the backplane, so that asking twice does nothing twice.
+ *
+ * What came with the request (authorization above all) is kept here and sent along, and stored nowhere. So it takes a
+ * client: a request that nobody has begun waits in the log for one that comes back to its stream.
+ */
+export class Handovers {
+  private readonly waiting = new Map<string, Handover>();
+  private cancelCheck: (() => void) | undefined;
+  private closed = false;
+
+  constructor(private readonly options: HandoversOptions) {}
+
+  /** `messages`: the requests, where they are at hand. `context`: of the client that follows the stream. */
+  hand(
+    follower: Follower,
+    owner: string,
+    context: DeliveryContext,
+    messages: string[] | undefined,
+  ): void {
+    if (this.closed) return;
+    const length = messages?.reduce((sum, text) => sum + text.length, 0) ?? 0;
+    const inline = length > INLINE_CHARACTERS ? undefined : messages;
+    const handover = { follower, owner, context, messages: inline };
+    this.waiting.set(keyOf(follower), handover);
+    if (owner === this.options.nodeId) this.assign(handover, undefined);
+    else this.ask(handover);
+    this.schedule();
+  }
+
+  /** An owner, or whoever was asked instead, says who executes the stream. */
+  onPlaced(message: Extract<NodeMessage, { type: 'placed' }>): void {
+    const handover = this.waiting.get(keyOf(message));
+    const { executor, begun } = message;
+    if (handover !== undefined) this.placed(handover, executor && { executor, begun });
+  }
+
+  /** Requests of other nodes for sessions that this one owns. */
+  onRun(message: Extract<NodeMessage, { type: 'run' }>, context: DeliveryContext): void {
+    const { sessionId, stream, replyTo, messages } = message;
+    const { sessions, membership, logger } = this.options;
+    sessions
+      .assign({ sessionId, stream }, undefined, context, messages)
+      .then((placed) => {
+        const { executor, begun = true } = placed ?? {};
+        return membership.send(replyTo, { type: 'placed', sessionId, stream, executor, begun });
+      })
+      .catch((error: unknown) => {
+        // The other node asks again.
+        logger.warn(`mcp-anynode: a request of another node has to wait: ${String(error)}`);
+      });
+  }
+
+  close(): void {
+    this.closed = true;
+    this.cancelCheck?.();
+    this.waiting.clear();
+  }
+
+  private ask({ follower, owner, context, messages }: Handover): void {
+    const { sessionId, stream } = follower;
+    const { membership, nodeId } = this.options;
+    const text = packContext(context);
+    membership
+      .send(owner, {
+        ...{ type: 'run', sessionId, stream, replyTo: nodeId },
+        ...{ context: text, messages },
+      })
+      .catch(() => undefined); // it is asked again
+  }
+
+  private placed(handover: Handover, placed: Placed | '' | undefined): void {
+    const { follower, context } = handover;
+    const key = keyOf(follower);
+    if (this.waiting.get(key) !== handover) return;
+    if (!placed) {
+      this.waiting.delete(key);
+      follower.poke(); // ended, as the log knows
+    } else if (!placed.begun) {
+      if (placed.executor === handover.owner) return; // it is asked again
+      handover.owner = placed.executor;
+      if (placed.executor === this.options.nodeId) this.assign(handover, undefined);
+      else this.ask(handover);
+    } else {
+      this.waiting.delete(key);
+      if (placed.executor === this.options.nodeId) return;
+      this.options.orphans.watch(follower, placed.executor, context);
+    }
+  }
+
+  private assign(handover: Handover, dead: string | undefined): void {
+    const { follower, context, messages } = handover;
+    this.options.sessions
+      .assign(follower, dead, context, messages)
+      .then((placed) => this.placed(handover, placed))
+      .catch((error: unknown) => {
+        this.options.logger.warn(`mcp-anynode: a request has to wait: ${String(error)}`);
+      });
+  }
+
+  private schedule(): void {
+    if (this.closed || this.waiting.size === 0) return;
+    this.cancelCheck ??= this.options.clock.after(CHECK_MS, () => {
+      void this.check().finally(() => {
+        this.cancelCheck = undefined;
+        this.schedule();
+      });
+    });
+  }
+
+  private async check(): Promise<void> {
+    const waiting = [...this.waiting];
+    const owners = waiting.map(([, { owner }]) => owner);
+    const dead = await this.options.obituary.look(owners);
+    for (const [key, handover] of waiting) {
+      if (this.waiting.get(key) !== handover) continue; // placed while we looked
+      const { follower, owner } = handover;
+      if (follower.ended && (dead.has(owner) || owner === this.options.nodeId)) {
+        // Whoever comes back to the stream takes it from here, with an authorization of its own.
+        this.waiting.delete(key);
+      } else if (dead.has(owner)) {
+        this.assign(handover, owner);
+      } else if (owner === this.options.nodeId) {
+        this.assign(handover, undefined);
+      } else {
+        this.ask(handover);
+      }
+    }
+  }
+}
+
+function keyOf({ sessionId, stream }: { sessionId: string; stream: string }): string {
+  return `${sessionId}\n${stream}`;
+}

@@ -1,0 +1,73 @@
+/** What one client may take. Each has a default, and `docs/operations.md` says what a client gets that goes beyond it. */
+export interface Limits {
+  /** Sessions of one caller that has a name (see `principal`). Default 10,000. */
+  sessionsPerPrincipal: number;
+  /** Of these, sessions that have sent neither `initialized` nor a request. Default 1,000. */
+  pendingPerPrincipal: number;
+  /** Sessions of all callers without a name together. Default 100,000. */
+  anonymousSessions: number;
+  /** Of these, sessions that have sent neither `initialized` nor a request. Default 10,000. */
+  anonymousPending: number;
+  /** Requests of one session that run at the same time, on all nodes together. Default 200. */
+  requestsPerSession: number;
+  /** Connections of one session to one node that wait for messages: GETs, and POSTs with requests. Default 256. */
+  streamsPerSession: number;
+  /** Resources that one session may be subscribed to. Default 1,000. */
+  subscriptionsPerSession: number;
+  /** Messages in one POST. Default 100, as in the SDK. */
+  batchSize: number;
+  /** Bytes of one message of a client. Default `maxBodyBytes`. */
+  messageBytes: number;
+  /** How deep objects and lists may be nested in a message of a client. Default 100. */
+  jsonDepth: number;
+  /** After so many milliseconds in which a client takes nothing of what waits for it, its connection is ended. `0`: never. Default 60,000. */
+  stalledMs: number;
+}
+
+const DEFAULTS: Omit<Limits, 'messageBytes'> = {
+  sessionsPerPrincipal: 10_000,
+  pendingPerPrincipal: 1_000,
+  anonymousSessions: 100_000,
+  anonymousPending: 10_000,
+  requestsPerSession: 200,
+  streamsPerSession: 256,
+  subscriptionsPerSession: 1_000,
+  batchSize: 100,
+  jsonDepth: 100,
+  stalledMs: 60_000,
+};
+
+/** A script may not have more results on its stack than this, and each request of a batch can be one. */
+const MOST_IN_BATCH = 1_000;
+/** What is nested deeper cannot be written as JSON again on every stack. */
+const DEEPEST = 1_000;
+
+/** Fills in the defaults; throws a `TypeError` for what makes no sense. */
+export function resolveLimits(
+  given: { [Name in keyof Limits]?: Limits[Name] | undefined } | undefined,
+  maxBodyBytes: number,
+): Limits {
+  const defaults: Limits = { ...DEFAULTS, messageBytes: maxBodyBytes };
+  const limits = { ...defaults };
+  for (const [name, value] of Object.entries<unknown>(given ?? {})) {
+    if (!Object.hasOwn(defaults, name)) {
+      throw new TypeError(`mcp-anynode: unknown option \`limits.${name}\``);
+    }
+    if (value === undefined) continue;
+    const least = name === 'stalledMs' ? 0 : 1;
+    if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < least) {
+      throw new TypeError(
+        `mcp-anynode: \`limits.${name}\` has to be a whole number of at least ${least}, and is ${JSON.stringify(value)}`,
+      );
+    }
+    limits[name as keyof Limits] = value;
+  }
+  atMost(limits, 'batchSize', MOST_IN_BATCH);
+  atMost(limits, 'jsonDepth', DEEPEST);
+  return limits;
+}
+
+function atMost(limits: Limits, name: keyof Limits, most: number): void {
+  if (limits[name] <= most) return;
+  throw new TypeError(`mcp-anynode: \`limits.${name}\` must not be more than ${most}`);
+}

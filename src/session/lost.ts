@@ -1,0 +1,29 @@
+import { RELEASED } from '../backplane/backplane.js';
+import type { JsonRpcError, RequestId } from '../protocol/jsonrpc.js';
+import { ErrorCode } from '../protocol/jsonrpc.js';
+
+/**
+ * What a client gets for a request whose node is gone. Whether it was carried out, nobody knows. `node`: the one that is
+ * gone, if it is known; `RELEASED`: it has closed.
+ */
+export function nodeLost(id: RequestId, node: string | undefined): JsonRpcError {
+  const closed = node === RELEASED;
+  return {
+    jsonrpc: '2.0',
+    id,
+    error: {
+      code: ErrorCode.ConnectionClosed,
+      message: closed
+        ? 'The node that ran this request was closed'
+        : 'The node that ran this request is gone',
+      data: closed
+        ? { reason: 'node_closed' }
+        : { reason: 'node_lost', ...(node !== undefined && { node }) },
+    },
+  };
+}
+
+/** Of a request that still ran when its node's time to drain was over. */
+export function nodeClosed(id: RequestId): JsonRpcError {
+  return nodeLost(id, RELEASED);
+}

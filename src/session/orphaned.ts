@@ -1,0 +1,87 @@
+import type { AppendOperation, SessionRecord } from '../backplane/backplane.js';
+import type { JsonRpcError, JsonRpcRequest, RequestId } from '../protocol/jsonrpc.js';
+import { show } from './live.js';
+import { nodeClosed } from './lost.js';
+import type { SessionNode } from './node.js';
+import { mayRerun, pastOf } from './past.js';
+import type { Pool } from './pool.js';
+import type { DeliveryContext } from './replica.js';
+
+/** Requests that this node has claimed from another one. */
+export interface Orphan {
+  sessionId: string;
+  stream: string;
+  requests: RequestId[];
+  /** Of the client that follows the stream now. */
+  context: DeliveryContext;
+  record: SessionRecord | undefined;
+  errorOf: (id: RequestId) => JsonRpcError;
+}
+
+/** Ends, or runs again, the requests that a node has left behind. See `recovery` in the options. */
+export class Orphaned {
+  constructor(
+    private readonly node: SessionNode,
+    private readonly pool: Pool,
+  ) {}
+
+  /** Ends requests of a stream that this node executes now, each with an error. */
+  async end(
+    sessionId: string,
+    stream: string,
+    requests: RequestId[],
+    errorOf: (id: RequestId) => JsonRpcError,
+  ): Promise<void> {
+    if (requests.length === 0) return;
+    const operations = requests.map((id): AppendOperation => ({
+      type: 'append',
+      stream,
+      message: JSON.stringify(errorOf(id)),
+      ends: JSON.stringify(id),
+    }));
+    const committed = await this.node.lanes.append(sessionId, operations, true);
+    if (committed === 'gone') return;
+    operations.forEach((operation, at) =>
+      show(this.node.followers, sessionId, operation, committed.results[at]),
+    );
+  }
+
+  /** Runs again those of the requests that may be run again, and ends the others. */
+  async rerun(orphan: Orphan): Promise<void> {
+    const { sessionId, stream, context, record } = orphan;
+    const past = await pastOf(this.node.membership, sessionId, stream);
+    const live = this.pool.of(sessionId);
+    const unpin = live.pin();
+    try {
+      await this.pool.prepare(live, record, context.authInfo);
+      const runnable: JsonRpcRequest[] = [];
+      for (const id of orphan.requests) {
+        const request = past.requests.get(id);
+        if (request !== undefined && !past.asked && (await mayRerun(live, request))) {
+          runnable.push(request);
+        }
+      }
+      const rest = orphan.requests.filter((id) => !runnable.some((request) => request.id === id));
+      await this.end(sessionId, stream, rest, orphan.errorOf);
+      live.expect(runnable, stream, past.progress);
+      for (const request of runnable) live.call(request, context);
+    } catch (error) {
+      this.node.logger.error(`mcp-anynode: a request could not be run again: ${String(error)}`);
+      await this.end(sessionId, stream, orphan.requests, orphan.errorOf);
+    } finally {
+      unpin();
+    }
+  }
+
+  /** This node closes, and some requests still run: ends them with an error, or leaves them to whoever follows them. */
+  async leaveBehind(leave: boolean): Promise<void> {
+    const busy = this.pool.all().filter((live) => live.running > 0);
+    await Promise.all(
+      busy.map(async (live) => {
+        if (!leave) return live.failAll(nodeClosed);
+        const release = live.streams().map((stream) => ({ type: 'release' as const, stream }));
+        await this.node.lanes.append(live.id, release, true);
+      }),
+    );
+  }
+}

@@ -1,0 +1,135 @@
+import type { NodeMessage, OperationResult } from '../backplane/backplane.js';
+import type { Committed } from '../stream/lanes.js';
+import type { JsonRpcMessage, RequestId } from '../protocol/jsonrpc.js';
+import { isNotification } from '../protocol/jsonrpc.js';
+import { packContext } from './context.js';
+import type { LiveSession } from './live.js';
+import { answerToCancelled, show } from './live.js';
+import { nodeLost } from './lost.js';
+import type { SessionNode } from './node.js';
+import type { Pool } from './pool.js';
+import type { DeliveryContext } from './replica.js';
+import { isInitialized } from './routing.js';
+
+/** Owned sessions are asked for together, so many at a time. */
+const BATCH = 100;
+
+/**
+ * Which node a session belongs to (`affinity: 'owner'`), and what follows from it here. The backplane decides: every
+ * step that an owner takes is refused there once another node is the owner, so that nothing depends on what this node
+ * believes. What is here makes sure that it does not believe it for long.
+ */
+export class Ownership {
+  constructor(
+    private readonly node: SessionNode,
+    private readonly pool: Pool,
+  ) {}
+
+  /**
+   * A message that another node is to handle, as the commit says that stored it: is sent there. `true`: that node is
+   * dead, and this one is to handle it instead.
+   */
+  async passOn(
+    live: LiveSession,
+    message: JsonRpcMessage,
+    result: OperationResult | undefined,
+    context: DeliveryContext,
+  ): Promise<boolean> {
+    if (result?.status !== 'received' || result.handler === undefined) return false;
+    const { handler, unbegun } = result;
+    const { node } = this;
+    if (unbegun !== undefined) {
+      await this.endUnbegun(live.id, unbegun, handler, message);
+      return false;
+    }
+    // The script has told the handler already; an owner that is dead gets a successor, which is built from the record.
+    const told = isInitialized(message);
+    if (told && node.owned) return false;
+    // Nothing is known while the backplane is away; it lives, then, as far as we are concerned.
+    const alive = await node.isAlive(handler).catch(() => true);
+    if (told) return !alive;
+    if (alive) return this.send(live.id, handler, message, context);
+    const assign = { type: 'assign' as const, stream: undefined, dead: handler };
+    const committed = await node.lanes.append(
+      live.id,
+      [{ ...assign, revision: live.revision }],
+      true,
+    );
+    const [assigned] = committed === 'gone' ? [] : committed.results;
+    if (assigned?.status !== 'assigned') return false;
+    if (assigned.executor === node.nodeId) return true;
+    return this.send(live.id, assigned.executor, message, context);
+  }
+
+  /** At most once: what comes of it is the client's to see, and it asked for no answer. */
+  private send(
+    sessionId: string,
+    nodeId: string,
+    message: JsonRpcMessage,
+    context: DeliveryContext,
+  ): false {
+    const deliver: NodeMessage = {
+      ...{ type: 'deliver', sessionId, message: JSON.stringify(message) },
+      context: packContext(context),
+    };
+    this.node.membership.send(nodeId, deliver).catch((error: unknown) => {
+      this.node.logger.warn(`mcp-anynode: a notification was not sent on: ${String(error)}`);
+    });
+    return false;
+  }
+
+  /** The client gives up a request that nobody has begun: it ends here. Was it begun meanwhile, its executor is told. */
+  private async endUnbegun(
+    sessionId: string,
+    stream: string,
+    executor: string,
+    cancelled: JsonRpcMessage,
+  ): Promise<void> {
+    const { node } = this;
+    const id = (isNotification(cancelled) ? cancelled.params?.requestId : undefined) as RequestId;
+    const answer = answerToCancelled(node, id);
+    const end = {
+      ...{ type: 'append' as const, stream, ends: JSON.stringify(id) },
+      message: answer && JSON.stringify(answer),
+      onlyIf: { unbegun: true as const },
+    };
+    const committed = await node.lanes.append(sessionId, [end], true);
+    if (committed === 'gone') return;
+    const [result] = committed.results;
+    show(node.followers, sessionId, end, result);
+    if (result?.status !== 'dropped') return;
+    const message = JSON.stringify(cancelled);
+    await node.membership.send(executor, { type: 'deliver', sessionId, message });
+  }
+
+  /** Looks at what another node has become the owner of, after this one was taken for dead. */
+  async verify(): Promise<void> {
+    const owned = this.node.owned ? this.pool.all().filter((live) => live.hasReplica) : [];
+    for (let at = 0; at < owned.length; at += BATCH) {
+      await Promise.all(
+        owned.slice(at, at + BATCH).map(async (live) => {
+          const record = await this.node.membership.load(live.id);
+          if (record?.owner !== this.node.nodeId) this.lost(live);
+        }),
+      );
+    }
+  }
+
+  /** The backplane has named another node: a server object that is still here is of the past. */
+  found(live: LiveSession, { results }: Committed): void {
+    const elsewhere = results.some(
+      (result) =>
+        (result.status === 'opened' && result.owner !== undefined) ||
+        (result.status === 'assigned' && result.executor !== this.node.nodeId),
+    );
+    if (elsewhere) this.lost(live);
+  }
+
+  /** Another node owns the session: its server object here is discarded, and what that was doing ends with an error. */
+  lost(live: LiveSession): void {
+    if (!live.hasReplica || this.pool.get(live.id) !== live) return;
+    this.node.logger.warn('mcp-anynode: another node has taken a session over');
+    live.failAll((id) => nodeLost(id, this.node.nodeId)).catch(() => undefined); // closed: then its requests are orphans
+    void this.pool.evict(live);
+  }
+}

@@ -1,0 +1,70 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { Faults, REDIS_FAULTS, type FaultName } from './faults.js';
+import { Scene, type SceneOptions } from './scene.js';
+import type { Verdict } from './verdict.js';
+
+export interface ChaosOptions extends SceneOptions {
+  /** How long faults are brought. */
+  forMs: number;
+  /** How often; left out: never. */
+  killEveryMs?: number | undefined;
+  pauseEveryMs?: number | undefined;
+  restartEveryMs?: number | undefined;
+  cutEveryMs?: number | undefined;
+  /** Which of those of Redis; all of them, in turn. */
+  cuts?: readonly FaultName[] | undefined;
+}
+
+export interface Outcome {
+  verdict: Verdict;
+  /** How often each fault was brought. */
+  faults: Map<FaultName, number>;
+  lostReplies: number;
+  /** What happened when. */
+  log: string[];
+  /** What the nodes wrote. */
+  outputs: string[];
+}
+
+/** Three kinds of trouble at once, each at its own pace, while clients call, listen and come back. */
+export async function runChaos(options: ChaosOptions): Promise<Outcome> {
+  const scene = await Scene.start(options);
+  const { fleet, random, redis } = scene;
+  const faults = new Faults(fleet, redis, random, options.leaseMs);
+  const timers: NodeJS.Timeout[] = [];
+  const every = (ms: number | undefined, next: () => void): void => {
+    if (ms !== undefined) timers.push(setInterval(next, ms));
+  };
+  /** Each once before any comes again. */
+  const inTurn = (names: readonly FaultName[]): (() => void) => {
+    let left: FaultName[] = [];
+    return () => {
+      if (left.length === 0) left = [...names];
+      const name = random.pick(left);
+      left = left.filter((other) => other !== name);
+      faults.bring(name);
+    };
+  };
+  try {
+    scene.begin();
+    every(options.killEveryMs, () => faults.bring('node killed'));
+    every(options.restartEveryMs, () => faults.bring('node restarted'));
+    every(
+      options.pauseEveryMs,
+      inTurn(['node paused, shorter than its lease', 'node paused, longer than its lease']),
+    );
+    every(options.cutEveryMs, inTurn(options.cuts ?? REDIS_FAULTS));
+    if (options.restless) {
+      every(4000 / options.clients, () => random.pick(scene.clients).cutStream());
+    }
+    await pause(options.forMs);
+    for (const timer of timers.splice(0)) clearInterval(timer);
+    await faults.over();
+    const verdict = await scene.end();
+    const { counts, lostReplies, log } = faults;
+    return { verdict, faults: counts, lostReplies, log, outputs: fleet.outputs };
+  } finally {
+    for (const timer of timers) clearInterval(timer);
+    await scene.stop();
+  }
+}

@@ -1,0 +1,149 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Redis } from 'ioredis';
+import type { Random } from '../cluster/support/random.js';
+import type { Fleet, Place } from './fleet.js';
+
+/** All that can be done to a fleet, by name; each resolves when it is over. */
+export type FaultName =
+  | 'node killed'
+  | 'node restarted'
+  | 'node paused, shorter than its lease'
+  | 'node paused, longer than its lease'
+  | 'Redis cut off from one node'
+  | 'Redis cut off from all nodes'
+  | 'Redis away'
+  | 'Redis stalled'
+  | 'Redis slow'
+  | 'Redis swallows, then hangs up'
+  | 'replies lost'
+  | 'subscribers cut off';
+
+export const REDIS_FAULTS: readonly FaultName[] = [
+  'Redis cut off from one node',
+  'Redis cut off from all nodes',
+  'Redis away',
+  'Redis stalled',
+  'Redis slow',
+  'Redis swallows, then hangs up',
+  'replies lost',
+  'subscribers cut off',
+];
+
+/** How many commits lose their reply, each time. */
+const LOST_REPLIES = 5;
+
+/** Brings trouble on a fleet, and counts it. */
+export class Faults {
+  readonly counts = new Map<FaultName, number>();
+  readonly log: string[] = [];
+  /** Commits that were carried out, and whose reply was lost. */
+  lostReplies = 0;
+  private readonly since = Date.now();
+  private readonly underWay = new Set<Promise<void>>();
+
+  constructor(
+    private readonly fleet: Fleet,
+    private readonly redis: Redis,
+    private readonly random: Random,
+    private readonly leaseMs: number,
+  ) {}
+
+  /** Starts it and returns. Nothing happens if no node is left that it could happen to. */
+  bring(name: FaultName): void {
+    const up = this.fleet.up();
+    if (up.length === 0) {
+      this.note(`no node is up for: ${name}`);
+      return;
+    }
+    const place = this.random.pick(up);
+    this.counts.set(name, (this.counts.get(name) ?? 0) + 1);
+    this.note(`${name}: ${place.name}, process ${place.process.pid}`);
+    const done = this.run(name, place)
+      .then(() => this.note(`over: ${name}: ${place.name}, now process ${place.process.pid}`))
+      .finally(() => this.underWay.delete(done));
+    this.underWay.add(done);
+  }
+
+  /** Resolves when all that was brought is over. Rejects if a node could not be started again. */
+  async over(): Promise<void> {
+    while (this.underWay.size > 0) await Promise.all(this.underWay);
+  }
+
+  private run(name: FaultName, place: Place): Promise<void> {
+    const { fleet, random, leaseMs } = this;
+    const { proxy } = place;
+    switch (name) {
+      case 'node killed':
+        return fleet.kill(place);
+      case 'node restarted':
+        return fleet.restart(place);
+      case 'node paused, shorter than its lease':
+        return fleet.pause(place, random.int(leaseMs / 10, leaseMs / 2));
+      case 'node paused, longer than its lease':
+        return fleet.pause(place, random.int(leaseMs * 1.2, leaseMs * 2));
+      case 'Redis cut off from one node':
+        proxy.cut();
+        return Promise.resolve();
+      case 'Redis cut off from all nodes':
+        for (const each of fleet.places) each.proxy.cut();
+        return Promise.resolve();
+      case 'Redis away':
+        return this.away(random.int(leaseMs / 3, leaseMs * 1.2));
+      case 'Redis stalled':
+        return this.between(random.int(leaseMs / 3, leaseMs * 1.2), proxy.stall, proxy.resume);
+      case 'Redis slow': {
+        const ms = random.int(50, 300);
+        return this.between(
+          leaseMs,
+          () => proxy.delay(ms),
+          () => proxy.delay(0),
+        );
+      }
+      case 'Redis swallows, then hangs up':
+        return this.between(
+          random.int(leaseMs / 3, leaseMs),
+          () => proxy.mute(),
+          () => {
+            // As a connection that a firewall forgot: it never goes on with a piece missing.
+            proxy.cut();
+            proxy.unmute();
+          },
+        );
+      case 'replies lost':
+        return this.loseReplies(place);
+      case 'subscribers cut off':
+        return fleet.killSubscribers(this.redis);
+    }
+  }
+
+  private async away(ms: number): Promise<void> {
+    const proxies = this.fleet.places.map(({ proxy }) => proxy);
+    for (const proxy of proxies) {
+      proxy.refuse();
+      proxy.cut();
+    }
+    await pause(ms);
+    for (const proxy of proxies) proxy.accept();
+  }
+
+  private async between(ms: number, begin: () => void, end: () => void): Promise<void> {
+    begin();
+    await pause(ms);
+    end();
+  }
+
+  /** Of commits that append something, so that a repeat would show. One after the other: each makes a new connection. */
+  private async loseReplies({ proxy }: Place): Promise<void> {
+    for (let lost = 0; lost < LOST_REPLIES; lost += 1) {
+      const sprung = proxy
+        .cutBeforeReply((data) => data.includes('\r\nappend\r\n'))
+        .then(() => void (this.lostReplies += 1));
+      // A node that has gone meanwhile sends nothing.
+      await Promise.race([sprung, pause(3000, undefined, { ref: false })]);
+    }
+  }
+
+  private note(what: string): void {
+    this.log.push(`+${((Date.now() - this.since) / 1000).toFixed(2)}s ${what}`);
+  }
+}

@@ -1,0 +1,143 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Redis } from 'ioredis';
+import { startNode, type NodeProcess } from '../../demo/rig/processes.js';
+import type { Random } from '../cluster/support/random.js';
+import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.js';
+import type { Balancer } from './balancer.js';
+import type { Sabotage } from './sabotage.js';
+
+export interface FleetOptions {
+  nodes: number;
+  redis: { port: number; url: string };
+  prefix: string;
+  leaseMs: number;
+  /** What clients are told to wait before they come back. */
+  retryMs: number;
+  drainMs: number;
+  affinity?: 'any' | 'owner' | undefined;
+  sabotage?: Sabotage | undefined;
+  bare?: boolean | undefined;
+}
+
+/** A place for a node: its process is replaced, its way to Redis stays. */
+export interface Place {
+  readonly name: string;
+  readonly proxy: TcpProxy;
+  process: NodeProcess;
+  /** Only `up` gets new trouble; only one that is no longer there gets no more to do. */
+  state: 'up' | 'paused' | 'leaving' | 'down';
+}
+
+const script = new URL('node.ts', import.meta.url);
+/** Between a node's "not ready" and its end, longer than the balancer takes to notice. */
+const LEAVE_MS = 400;
+
+/** Node processes behind one balancer, each with a proxy of its own between it and Redis. */
+export class Fleet {
+  readonly places: Place[] = [];
+  /** What nodes wrote that ended, for a look at a failed run. */
+  readonly outputs: string[] = [];
+  private closed = false;
+
+  private constructor(
+    private readonly options: FleetOptions,
+    private readonly balancer: Balancer,
+  ) {}
+
+  static async start(options: FleetOptions, balancer: Balancer): Promise<Fleet> {
+    const fleet = new Fleet(options, balancer);
+    await Promise.all(
+      Array.from({ length: options.nodes }, async (_, at) => {
+        const proxy = await startTcpProxy({ target: { port: options.redis.port } });
+        const process = await fleet.launch(proxy);
+        fleet.places.push({ name: `node ${at + 1}`, proxy, process, state: 'up' });
+      }),
+    );
+    return fleet;
+  }
+
+  up(): Place[] {
+    return this.places.filter(({ state }) => state === 'up');
+  }
+
+  /** A crash; then a fresh node. */
+  async kill(place: Place): Promise<void> {
+    place.state = 'down';
+    place.process.kill('SIGKILL');
+    await this.replace(place);
+  }
+
+  async pause(place: Place, ms: number): Promise<void> {
+    place.state = 'paused';
+    place.process.kill('SIGSTOP');
+    await pause(ms);
+    place.process.kill('SIGCONT');
+    place.state = 'up';
+  }
+
+  /** Not ready, drained, closed; then a fresh node. */
+  async restart(place: Place): Promise<void> {
+    place.state = 'leaving';
+    place.process.kill('SIGTERM');
+    await this.replace(place);
+  }
+
+  /** From any living node, as a webhook does. Resolves when it was accepted, rejects if that is not known. */
+  async notify(random: Random, sessionId: string, data: unknown): Promise<void> {
+    const up = this.up();
+    const { process } = random.pick(up.length > 0 ? up : this.places);
+    await process.call('notify', { sessionId, data });
+  }
+
+  /** Ends the subscriptions of all nodes, and leaves their other connections alone. */
+  async killSubscribers(redis: Redis): Promise<void> {
+    await redis.client('KILL', 'TYPE', 'PUBSUB');
+  }
+
+  async stop(): Promise<void> {
+    this.closed = true;
+    await Promise.all(
+      this.places.map(async ({ process, proxy }) => {
+        process.kill('SIGKILL');
+        await process.exited;
+        this.note(process);
+        await proxy.stop();
+      }),
+    );
+  }
+
+  private async replace(place: Place): Promise<void> {
+    const { process: old } = place;
+    await old.exited;
+    this.balancer.remove(old.port);
+    this.note(old);
+    if (this.closed) return;
+    place.process = await this.launch(place.proxy);
+    place.state = 'up';
+  }
+
+  private note({ output, pid }: NodeProcess): void {
+    if (output !== '') this.outputs.push(`${pid}: ${output.trim()}`);
+  }
+
+  private async launch(proxy: TcpProxy): Promise<NodeProcess> {
+    const { redis, prefix, leaseMs, retryMs, drainMs, affinity, sabotage, bare } = this.options;
+    const process = await startNode({
+      script,
+      env: {
+        REDIS_URL: `redis://127.0.0.1:${proxy.port}`,
+        RECORDS_URL: redis.url,
+        PREFIX: prefix,
+        LEASE_MS: `${leaseMs}`,
+        RETRY_MS: `${retryMs}`,
+        LEAVE_MS: `${LEAVE_MS}`,
+        DRAIN_MS: `${drainMs}`,
+        AFFINITY: affinity,
+        SABOTAGE: sabotage,
+        BARE: bare ? '1' : undefined,
+      },
+    });
+    this.balancer.add(process.port);
+    return process;
+  }
+}

@@ -1,0 +1,80 @@
+/**
+ * A node of a chaos run. Environment: REDIS_URL (through the run's proxy), RECORDS_URL (past it), PREFIX, LEASE_MS,
+ * RETRY_MS, LEAVE_MS, DRAIN_MS, AFFINITY; SABOTAGE takes a guard out; BARE is the plain SDK instead.
+ */
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
+import express from 'express';
+import { Redis } from 'ioredis';
+import { bare } from '../../demo/bare.js';
+import { serveParent } from '../../demo/rig/child.js';
+import type { Anynode } from '../../src/index.js';
+import { sabotage, type Sabotage } from './sabotage.js';
+import { acceptedKey, executedKey, replicaKey } from './records.js';
+import { buildServer, type Records } from './server.js';
+
+const { env } = process;
+const prefix = env['PREFIX'] ?? 'chaos';
+const book = new Redis(env['RECORDS_URL'] ?? '');
+const records: Records = {
+  executed: (key, replica) =>
+    Promise.all([
+      book.hincrby(executedKey(prefix), key, 1),
+      book.hset(replicaKey(prefix), key, replica),
+    ]),
+  accepted: (key, n) => book.sadd(acceptedKey(prefix), `${key} ${n}`),
+};
+
+if (env['SABOTAGE'] !== undefined) sabotage(env['SABOTAGE'] as Sabotage);
+// Only now: what the library reads when it is loaded may have been changed.
+const { anynode } = await import('../../src/index.js');
+
+const retryMs = Number(env['RETRY_MS']);
+const app = express();
+let leaving = false;
+let mcp: Anynode | undefined;
+
+if (env['BARE'] === undefined) {
+  mcp = anynode({
+    server: () => buildServer(records),
+    redis: env['REDIS_URL'],
+    prefix,
+    affinity: env['AFFINITY'] as 'any' | 'owner' | undefined,
+    leaseMs: Number(env['LEASE_MS']),
+    retryMs,
+    keepAliveMs: 1000,
+  });
+  app.use('/mcp', mcp);
+} else {
+  const name = `bare-${process.pid}`;
+  app.use('/mcp', bare({ server: () => buildServer(records), name, eventStore: true, retryMs }));
+}
+app.get('/ready', (_req, res) => {
+  const ready = !leaving && (mcp === undefined || mcp.health().status === 'ready');
+  res.sendStatus(ready ? 200 : 503);
+});
+
+await mcp?.ready();
+const http = app.listen(0, '127.0.0.1');
+await once(http, 'listening');
+
+process.once('SIGTERM', () => {
+  void (async () => {
+    leaving = true;
+    await pause(Number(env['LEAVE_MS'])); // until the balancer has noticed
+    await mcp?.close({ drainMs: Number(env['DRAIN_MS']) });
+    http.close(() => process.exit(0));
+  })();
+});
+
+serveParent({
+  port: (http.address() as AddressInfo).port,
+  ...(mcp !== undefined && { nodeId: mcp.nodeId }),
+  methods: {
+    notify: async ({ sessionId, data }: { sessionId: string; data: unknown }) => {
+      const params = { level: 'info', data };
+      await mcp?.session(sessionId).notify({ method: 'notifications/message', params });
+    },
+  },
+});

@@ -1,0 +1,99 @@
+/**
+ * `npm run chaos -- [--minutes 10] [--nodes 3] [--clients 50] [--kill-every 10] [--cut-every 30] [--pause-every 25]
+ * [--restart-every 45] [--lease 3000] [--affinity owner] [--seed N]`, or `npm run chaos -- --rolling 5 [--nodes 3] [--clients 20]`.
+ *
+ * Seconds, but for the lease; 0: never. `--verbose` also tells what happened when, and of the slowest calls. Ends with 1 when anything was lost, shown or run twice.
+ */
+import { parseArgs } from 'node:util';
+import { runChaos } from './chaos.js';
+import { runRolling } from './rolling.js';
+import { table } from './table.js';
+import { violated, type Verdict } from './verdict.js';
+
+const { values } = parseArgs({
+  options: {
+    minutes: { type: 'string', default: '10' },
+    nodes: { type: 'string', default: '3' },
+    clients: { type: 'string' },
+    'kill-every': { type: 'string', default: '10' },
+    'cut-every': { type: 'string', default: '30' },
+    'pause-every': { type: 'string', default: '25' },
+    'restart-every': { type: 'string', default: '45' },
+    lease: { type: 'string' },
+    affinity: { type: 'string', default: 'any' },
+    seed: { type: 'string' },
+    rolling: { type: 'string' },
+    verbose: { type: 'boolean', default: false },
+  },
+});
+/** 0: never. */
+const seconds = (text: string): number | undefined => Number(text) * 1000 || undefined;
+const affinity = values.affinity as 'any' | 'owner';
+const seed = Number(values.seed ?? Date.now() % 1_000_000);
+
+async function chaos(): Promise<Verdict> {
+  const { verdict, faults, lostReplies, log, outputs } = await runChaos({
+    nodes: Number(values.nodes),
+    affinity,
+    clients: Number(values.clients ?? 50),
+    leaseMs: Number(values.lease ?? 3000),
+    retryMs: 300,
+    drainMs: 5000,
+    rate: 2,
+    thinkMs: 1200,
+    restless: true,
+    settleMs: 45_000,
+    seed,
+    forMs: Number(values.minutes) * 60_000,
+    killEveryMs: seconds(values['kill-every']),
+    cutEveryMs: seconds(values['cut-every']),
+    pauseEveryMs: seconds(values['pause-every']),
+    restartEveryMs: seconds(values['restart-every']),
+  });
+  const brought = [...faults].map(([name, count]) => [name, `${count} times`] as const);
+  console.log(table(verdict, [['', ''], ...brought, ['  in all', lostReplies]]));
+  if (violated(verdict) || values.verbose) {
+    tell(['the slowest calls', ...verdict.slowest, '', 'what happened', ...log], outputs);
+  }
+  return verdict;
+}
+
+async function rolling(rounds: number): Promise<Verdict> {
+  const outcome = await runRolling({
+    nodes: Number(values.nodes),
+    affinity,
+    clients: Number(values.clients ?? 20),
+    leaseMs: Number(values.lease ?? 10_000),
+    // As in the library.
+    retryMs: 1000,
+    drainMs: 10_000,
+    rate: 10,
+    thinkMs: 1200,
+    restless: false,
+    slowMs: 500,
+    settleMs: 30_000,
+    seed,
+    rounds,
+    betweenMs: 1000,
+  });
+  const { verdict, failed, restarts, ms, outputs } = outcome;
+  console.log(
+    table(verdict, [
+      ['', ''],
+      ['failed calls', failed],
+      ['nodes replaced', `${restarts} in ${Math.round(ms / 1000)} s`],
+      ['longest gap in a stream of 10 per second, ms', verdict.gaps.max],
+    ]),
+  );
+  if (violated(verdict) || failed > 0) tell([], outputs);
+  if (failed > 0) process.exitCode = 1;
+  return verdict;
+}
+
+function tell(log: string[], outputs: string[]): void {
+  console.log(['', ...log, '', 'what the nodes wrote', ...outputs].join('\n'));
+}
+
+const verdict =
+  values.rolling === undefined ? await chaos() : await rolling(Number(values.rolling));
+if (violated(verdict)) process.exitCode = 1;

@@ -1,0 +1,125 @@
+import { randomBytes } from 'node:crypto';
+import { setTimeout as pause } from 'node:timers/promises';
+import { Redis } from 'ioredis';
+import { startRedis, type RedisServer } from '../../demo/rig/redis.js';
+import { seededRandom, type Random } from '../cluster/support/random.js';
+import { Balancer } from './balancer.js';
+import { ChaosClient, type ClientOptions } from './client.js';
+import { Fleet, type FleetOptions } from './fleet.js';
+import { Ledger } from './ledger.js';
+import { readRecords } from './records.js';
+import { judge, lostOf, type Verdict } from './verdict.js';
+
+export interface SceneOptions
+  extends Omit<FleetOptions, 'redis' | 'prefix'>, Partial<Pick<ClientOptions, 'tools' | 'slowMs'>> {
+  clients: number;
+  /** Notifications from outside, per client and second; 0: none. */
+  rate: number;
+  thinkMs: number;
+  restless: boolean;
+  /** Left out: another one each time. */
+  seed?: number;
+  /** How long to wait, once all is quiet, for what is still to come. */
+  settleMs: number;
+}
+
+const TOOLS = ['echo', 'echo', 'slow', 'slow', 'ask', 'announce'];
+
+/** Redis, nodes, balancer and clients of one run. */
+export class Scene {
+  readonly clients: ChaosClient[] = [];
+  private readonly working: Promise<void>[] = [];
+  private readonly notifying: Promise<void>[] = [];
+  private quiet = false;
+
+  private constructor(
+    private readonly options: SceneOptions,
+    readonly random: Random,
+    private readonly server: RedisServer,
+    /** Past the proxies. */
+    readonly redis: Redis,
+    private readonly balancer: Balancer,
+    readonly fleet: Fleet,
+    private readonly prefix: string,
+  ) {}
+
+  static async start(options: SceneOptions): Promise<Scene> {
+    const random = seededRandom(options.seed);
+    const prefix = `chaos-${randomBytes(4).toString('hex')}`;
+    const server = await startRedis();
+    const balancer = await Balancer.start();
+    const fleet = await Fleet.start({ ...options, redis: server, prefix }, balancer);
+    const redis = new Redis(server.url);
+    const scene = new Scene(options, random, server, redis, balancer, fleet, prefix);
+    await scene.open();
+    return scene;
+  }
+
+  /** Calls and notifications from now on. */
+  begin(): void {
+    for (const client of this.clients) {
+      this.working.push(client.work());
+      if (this.options.rate > 0) this.notifying.push(this.notify(client));
+    }
+  }
+
+  /** No more is begun. Waits for what is under way and for what was accepted, for `settleMs` in all; then judges. */
+  async end(): Promise<Verdict> {
+    const deadline = Date.now() + this.options.settleMs;
+    for (const { proxy } of this.fleet.places) {
+      proxy.resume();
+      proxy.unmute();
+      proxy.delay(0);
+      proxy.accept();
+    }
+    this.quiet = true;
+    for (const client of this.clients) client.finish();
+    const done = Promise.all([...this.working, ...this.notifying]);
+    // Unref'd: it would keep the process for as long.
+    await Promise.race([done, pause(this.options.settleMs, undefined, { ref: false })]);
+    const ledgers = this.clients.map(({ ledger }) => ledger);
+    for (;;) {
+      const recorded = await readRecords(this.redis, this.prefix);
+      const isAllThere = ledgers.every((ledger) => lostOf(ledger, recorded).length === 0);
+      if (isAllThere || Date.now() > deadline) {
+        return judge(ledgers, recorded, { owned: this.options.affinity === 'owner' });
+      }
+      await pause(100);
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.quiet = true;
+    for (const client of this.clients) client.stop();
+    await this.fleet.stop();
+    await this.balancer.stop();
+    this.redis.disconnect();
+    await this.server.stop();
+  }
+
+  private async open(): Promise<void> {
+    const { clients, thinkMs, restless, tools = TOOLS, slowMs = 200, bare } = this.options;
+    const more = { random: this.random, thinkMs, restless, tools, slowMs };
+    const since = Date.now();
+    for (let at = 1; at <= clients; at += 1) {
+      const ledger = new Ledger(`client${at}`, since);
+      this.clients.push(new ChaosClient({ url: this.balancer.url, ledger, ...more }));
+    }
+    await Promise.all(this.clients.map((client) => client.start({ primed: bare !== true })));
+  }
+
+  /** One after the other, from any living node: what came later was sent later. */
+  private async notify({ ledger, sessionId }: ChaosClient): Promise<void> {
+    const everyMs = 1000 / this.options.rate;
+    for (let n = 1; !this.quiet; n += 1) {
+      const at = Date.now();
+      const sent = { n, at, outcome: 'pending' as 'pending' | 'accepted' | 'unknown' };
+      ledger.sent.push(sent);
+      await this.fleet.notify(this.random, sessionId, { n }).then(
+        () => (sent.outcome = 'accepted'),
+        () => (sent.outcome = 'unknown'),
+      );
+      await pause(Math.max(0, everyMs - (Date.now() - at)));
+    }
+  }
+}

@@ -1,0 +1,185 @@
+/** `affinity: 'owner'` when the owner is killed, paused or cut off: one successor, nothing run twice, nobody waits for ever. */
+import { afterEach, describe, expect, it } from 'vitest';
+import { startNode, type NodeProcess } from '../../demo/rig/processes.js';
+import { answers, hasMethod, notification, RawClient, request } from '../support/mcp-http.js';
+import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
+import { resultText } from './support/cluster.js';
+
+const LEASE_MS = 1500;
+
+interface CallsOf {
+  started: string[];
+  aborted: string[];
+}
+
+let nodes: NodeProcess[] = [];
+let client: RawClient;
+
+async function cluster(more: Record<string, string> = {}) {
+  const env = {
+    REDIS_URL: redisUrl(),
+    PREFIX: uniquePrefix(),
+    LEASE_MS: String(LEASE_MS),
+    RECOVERY: 'error',
+    AFFINITY: 'owner',
+    ...more,
+  };
+  const script = new URL('dead-nodes/node.ts', import.meta.url);
+  nodes = await Promise.all([0, 1, 2].map(() => startNode({ script, env })));
+  client = new RawClient();
+  const [a, b, c] = nodes;
+  if (a === undefined || b === undefined || c === undefined) throw new Error('No nodes');
+  await client.initialize(a.url);
+  return { a, b, c };
+}
+
+afterEach(async () => {
+  client.close();
+  await Promise.all(nodes.map((node) => node.stop({ graceMs: 0 })));
+});
+
+async function next(node: NodeProcess): Promise<number> {
+  const answer = await client.request(node.url, 'tools/call', { name: 'next', arguments: {} });
+  return Number(resultText(answer));
+}
+
+async function begin(node: NodeProcess, tool: string, steps = 20, ms = 100) {
+  const id = client.nextId();
+  const params = { name: tool, arguments: { steps, ms }, _meta: { progressToken: `p${id}` } };
+  const { sse } = await client.post(node.url, request(id, 'tools/call', params));
+  await sse.next(hasMethod('notifications/progress'));
+  return { id, sse };
+}
+
+describe('an owner that is killed', () => {
+  it('has counted 500 calls over three nodes; its one successor starts anew, with the calls of that time', async () => {
+    const { a, b, c } = await cluster();
+    for (let count = 1; count <= 500; count += 1) {
+      expect(await next([a, b, c][count % 3] as NodeProcess)).toBe(count);
+    }
+    a.kill('SIGKILL');
+    const died = Date.now();
+    // None of them was begun by the one that is dead, so none of them is lost.
+    const counts = await Promise.all([b, c, b, c, b, c].map((node) => next(node)));
+    expect(Date.now() - died).toBeLessThan(LEASE_MS + 4000);
+    expect(counts.sort()).toEqual([1, 2, 3, 4, 5, 6]);
+    expect(await next(b)).toBe(7);
+    expect(await next(c)).toBe(8);
+  });
+
+  it('leaves an error to those whose calls it had begun, wherever their client is', async () => {
+    const { a, b } = await cluster();
+    const { id, sse } = await begin(b, 'count', 1000);
+    a.kill('SIGKILL');
+    const { message } = await sse.next(answers(id), LEASE_MS + 4000);
+    expect(message?.error?.data).toEqual({ reason: 'node_lost', node: a.nodeId });
+    expect(await next(b)).toBe(1);
+  });
+
+  it("leaves what may be run again to its successor (recovery: 'rerun-idempotent')", async () => {
+    const { a, b, c } = await cluster({ RECOVERY: 'rerun-idempotent' });
+    const [first, second] = await Promise.all([begin(b, 'recount', 10), begin(c, 'recount', 10)]);
+    const other = await begin(c, 'count', 1000);
+    a.kill('SIGKILL');
+    for (const { id, sse } of [first, second]) {
+      const { message } = await sse.next(answers(id), LEASE_MS + 8000);
+      expect(resultText(message)).toBe('counted to 10 for nobody');
+      const shown = sse.messages.filter(({ method }) => method === 'notifications/progress');
+      expect(shown.map(({ params }) => params?.['progress'])).toEqual(
+        Array.from({ length: 10 }, (_, at) => at + 1),
+      );
+    }
+    const { message } = await other.sse.next(answers(other.id), LEASE_MS + 4000);
+    expect(message?.error?.data).toMatchObject({ reason: 'node_lost' });
+    const started = await Promise.all([b, c].map((node) => node.call<CallsOf>('calls')));
+    const [atB, atC] = started.map((calls) => calls.started.sort());
+    // One of them owns the session now, and has run both.
+    expect([atB, atC].sort((x = [], y = []) => x.length - y.length)).toEqual([
+      [],
+      [String(first.id), String(second.id)].sort(),
+    ]);
+  });
+
+  it('is not asked for what was cancelled before it was known to be dead', async () => {
+    const { a, b, c } = await cluster();
+    a.kill('SIGKILL');
+    const id = client.nextId();
+    const params = { name: 'count', arguments: { steps: 1, ms: 1 } };
+    const { sse } = await client.post(b.url, request(id, 'tools/call', params));
+    await client.notify(c.url, 'notifications/cancelled', { requestId: id });
+    await sse.ended;
+    expect(sse.messages).toEqual([]);
+    expect(await next(c)).toBe(1);
+    const calls = await Promise.all([b, c].map((node) => node.call<CallsOf>('calls')));
+    expect(calls.map(({ started }) => started)).toEqual([[], []]);
+  });
+
+  it('has its calls begun for a client that lost its node as well, and came back', async () => {
+    const { a, b, c } = await cluster();
+    a.kill('SIGKILL');
+    const id = client.nextId();
+    const params = { name: 'next', arguments: {} };
+    const { sse } = await client.post(b.url, request(id, 'tools/call', params));
+    await expect.poll(() => sse.lastEventId).toBeDefined();
+    b.kill('SIGKILL');
+    await sse.ended;
+    const resumed = await client.listen(c.url, { lastEventId: sse.lastEventId ?? '' });
+    const { message } = await resumed.next(answers(id), LEASE_MS + 4000);
+    expect(resultText(message)).toBe('1');
+  });
+
+  it('takes no notification with it that comes later', async () => {
+    const { a, b, c } = await cluster();
+    a.kill('SIGKILL');
+    await expect
+      .poll(() => b.call<{ status: string }>('health'), { timeout: 100 })
+      .toMatchObject({ status: 'ready' });
+    (await client.post(b.url, notification('notifications/custom'))).expect(202);
+    expect(await next(c)).toBe(1);
+  });
+});
+
+describe('an owner that is paused for longer than its lease', () => {
+  it('is the owner no more, and finds out: its server object goes, its calls end with an error', async () => {
+    const { a, b, c } = await cluster();
+    expect(await next(c)).toBe(1);
+    const { id, sse } = await begin(a, 'count', 1000);
+    a.kill('SIGSTOP');
+    expect(await next(b)).toBe(1);
+    a.kill('SIGCONT');
+    const { message } = await sse.next(answers(id), LEASE_MS + 4000);
+    expect(message?.error?.data).toEqual({ reason: 'node_lost', node: a.nodeId });
+    await expect
+      .poll(() => a.call<object>('health'), { timeout: 5000 })
+      .toMatchObject({ sessions: 0, inFlight: 0 });
+    await expect
+      .poll(async () => (await a.call<CallsOf>('calls')).aborted, { timeout: 5000 })
+      .toEqual([String(id)]);
+    expect(await next(a)).toBe(2);
+    expect(await next(c)).toBe(3);
+  });
+
+  it('does not run what it was sent meanwhile, and somebody else has run', async () => {
+    const { a, b } = await cluster();
+    a.kill('SIGSTOP');
+    const id = client.nextId();
+    const params = { name: 'count', arguments: { steps: 1, ms: 1 } };
+    const answer = await client.post(b.url, request(id, 'tools/call', params));
+    expect(resultText(await answer.answer(id))).toBe('counted to 1 for nobody');
+    a.kill('SIGCONT');
+    await expect
+      .poll(() => a.call<object>('health'), { timeout: 5000 })
+      .toMatchObject({ sessions: 0, status: 'ready' });
+    expect((await a.call<CallsOf>('calls')).started).toEqual([]);
+    expect((await b.call<CallsOf>('calls')).started).toEqual([String(id)]);
+  });
+
+  it('goes on as the owner if nobody needed it meanwhile', async () => {
+    const { a, b } = await cluster();
+    expect(await next(b)).toBe(1);
+    a.kill('SIGSTOP');
+    await new Promise((resolve) => setTimeout(resolve, LEASE_MS * 1.5)); // the pause is what is tested
+    a.kill('SIGCONT');
+    expect(await next(b)).toBe(2);
+  });
+});

@@ -1,0 +1,247 @@
+/** `affinity: 'owner'` while all nodes live: one server object per session, whichever node its requests reach. */
+import { Redis } from 'ioredis';
+import { describe, expect, it } from 'vitest';
+import { answers, hasMethod, notification, request } from '../support/mcp-http.js';
+import { redisUrl } from '../support/redis-fixture.js';
+import {
+  callTool,
+  clientOf,
+  holdTool,
+  logged,
+  newClient,
+  resultText,
+  says,
+  startTool,
+  useCluster,
+  type TestNode,
+} from './support/cluster.js';
+
+const cluster = useCluster();
+
+/** Three nodes, and a client whose session the first one owns. */
+async function owned(options: Parameters<typeof cluster.mount>[0] = {}) {
+  const nodes = await cluster.mount(
+    typeof options === 'function' ? options : { affinity: 'owner', ...options },
+  );
+  const client = await clientOf(nodes[0]);
+  return { nodes, client };
+}
+
+async function next(client: Awaited<ReturnType<typeof clientOf>>, node: TestNode) {
+  return JSON.parse(await callTool(client, node, 'next')) as { count: number; nodeId: string };
+}
+
+describe("a session of a server that keeps its state in memory, with affinity: 'owner'", () => {
+  it('counts on, whichever node its calls reach', async () => {
+    const { nodes, client } = await owned();
+    const [a] = nodes;
+    for (let count = 1; count <= 60; count += 1) {
+      const node = nodes[count % 3] as TestNode;
+      expect(await next(client, node)).toEqual({ count, nodeId: a.nodeId });
+    }
+    for (const [at, node] of nodes.entries()) {
+      expect(await node.call('built')).toHaveLength(at === 0 ? 1 : 0);
+      expect((await node.call('health')).inFlight).toBe(0);
+    }
+    const info = await nodes[1].call('session', { sessionId: client.sessionId ?? '' });
+    expect(info?.owner).toBe(a.nodeId);
+  });
+
+  it('gets calls that come all at once, each once', async () => {
+    const { nodes, client } = await owned();
+    const all = await Promise.all(
+      Array.from({ length: 90 }, (_, at) => next(client, nodes[at % 3] as TestNode)),
+    );
+    expect(all.map(({ count }) => count).sort((x, y) => x - y)).toEqual(
+      Array.from({ length: 90 }, (_, at) => at + 1),
+    );
+  });
+
+  it('is without it another server object on every node', async () => {
+    const nodes = await cluster.mount();
+    const client = await clientOf(nodes[0]);
+    for (const node of nodes) {
+      expect(await next(client, node)).toEqual({ count: 1, nodeId: node.nodeId });
+    }
+  });
+
+  it('streams, asks, and is cancelled through nodes that do not own it', async () => {
+    const { nodes, client } = await owned();
+    const [a, b, c] = nodes;
+    const meta = { progressToken: 'p' };
+    const counting = await startTool(client, b, 'progress', { steps: 5 }, meta);
+    expect(await counting.text()).toBe('progress: done');
+    const shown = counting.stream.messages.filter(hasProgress);
+    expect(shown.map(({ params }) => params?.['progress'])).toEqual([1, 2, 3, 4, 5]);
+
+    const asking = await startTool(client, b, 'elicit', { message: 'name?' });
+    const { message } = await asking.stream.next(hasMethod('elicitation/create'));
+    const ada = { action: 'accept', content: { name: 'Ada' } };
+    await client.respond(c.url, message?.id ?? '', ada);
+    expect(JSON.parse(await asking.text())).toEqual(ada);
+
+    const listener = await client.listen(c.url);
+    const pushed = { sessionId: client.sessionId ?? '', as: 'news', from: 1 };
+    await a.call('push', pushed);
+    await listener.next(says('news 1'));
+
+    const held = await startTool(client, b, 'hold', { key: `cancel ${b.nodeId}` });
+    await a.until(`held:cancel ${b.nodeId}`);
+    await client.notify(c.url, 'notifications/cancelled', { requestId: held.id });
+    await a.until(`aborted:cancel ${b.nodeId}`);
+    await held.stream.ended;
+    expect(held.stream.messages).toEqual([]);
+  });
+
+  it('resumes a stream on a third node', async () => {
+    const { nodes, client } = await owned();
+    const [a, b, c] = nodes;
+    const key = `resume ${a.nodeId}`;
+    const held = await startTool(client, b, 'hold', { key });
+    await a.until(`held:${key}`);
+    await a.call('say', { key, data: 'one' });
+    await held.stream.next(says('one'));
+    held.stream.close();
+    const resumed = await client.listen(c.url, { lastEventId: held.stream.lastEventId ?? '' });
+    await a.call('say', { key, data: 'two' });
+    await resumed.next(says('two'));
+    await a.call('release', { key, text: 'done' });
+    expect(resultText((await resumed.next(answers(held.id))).message)).toBe('done');
+    expect(logged(resumed)).toEqual(['two']);
+  });
+
+  it('sees the authorization of each call, which is stored nowhere', async () => {
+    const { nodes } = await owned();
+    const [a, b] = nodes;
+    const secret = `s3cret-${a.nodeId}`;
+    const client = await clientOf(a, { authorization: `Bearer ada/${secret}` });
+    const redis = new Redis(redisUrl());
+    const whole = 'x'.repeat(200_000);
+    for (const text of ['small', whole]) {
+      const answer = await callTool(client, b, 'length', { text });
+      expect(JSON.parse(answer)).toEqual({ length: text.length, clientId: 'ada' });
+    }
+    const keys = await redis.keys(`*${client.sessionId ?? ''}*`);
+    expect(keys.length).toBeGreaterThanOrEqual(3);
+    for (const key of keys) {
+      const type = await redis.type(key);
+      const value = type === 'hash' ? await redis.hgetall(key) : await redis.xrange(key, '-', '+');
+      expect(JSON.stringify(value)).not.toContain(secret);
+    }
+    redis.disconnect();
+  });
+
+  // Over 64 KiB the owner reads from the log: pub/sub buffers are no place for it.
+  it('sends big messages through the log', async () => {
+    const { nodes, client } = await owned();
+    const [a, b] = nodes;
+    const redis = new Redis(redisUrl());
+    const sizes: number[] = [];
+    await redis.psubscribe(`*:inbox:${a.nodeId}`);
+    redis.on('pmessage', (_pattern, _channel, text: string) => sizes.push(text.length));
+    const text = 'x'.repeat(500_000);
+    expect(JSON.parse(await callTool(client, b, 'length', { text }))).toMatchObject({
+      length: text.length,
+    });
+    redis.disconnect();
+    expect(sizes.length).toBeGreaterThan(0);
+    expect(Math.max(...sizes)).toBeLessThan(10_000);
+  });
+
+  it('takes its level, its subscriptions and its notifications from any node', async () => {
+    const { nodes, client } = await owned();
+    const [, b, c] = nodes;
+    await client.request(b.url, 'logging/setLevel', { level: 'error' });
+    await client.request(c.url, 'resources/subscribe', { uri: 'a://1' });
+    expect(JSON.parse(await callTool(client, b, 'subscriptions'))).toEqual(['a://1']);
+    const listener = await client.listen(b.url);
+    await callTool(client, c, 'log', { level: 'info', data: 'quiet' });
+    await callTool(client, c, 'log', { level: 'error', data: 'loud' });
+    await listener.next(says('loud'));
+    expect(logged(listener)).toEqual(['loud']);
+    await c.call('resourceUpdated', { uri: 'a://1' });
+    await listener.next(hasMethod('notifications/resources/updated'));
+  });
+
+  it('is initialized once, whichever node hears of it', async () => {
+    const nodes = await cluster.mount({ affinity: 'owner', welcomes: true });
+    const [a, b, c] = nodes;
+    const client = newClient();
+    await client.initialize(a.url, { initialized: b.url });
+    await a.until('initialized');
+    const listener = await client.listen(c.url);
+    await listener.next(says(`welcome from ${a.nodeId}`));
+    await callTool(client, c, 'next');
+    expect(
+      await Promise.all(nodes.map((node) => node.call('count', { of: 'initialized' }))),
+    ).toEqual([1, 0, 0]);
+  });
+
+  it('answers batches and JSON the same', async () => {
+    const { nodes } = await owned({ responseMode: 'json' });
+    const [a, b, c] = nodes;
+    const client = newClient({ protocolVersion: '2025-03-26' });
+    await client.initialize(a.url);
+    const calls = [1, 2, 3].map(() => ({
+      id: client.nextId(),
+      method: 'tools/call',
+      params: { name: 'next', arguments: {} },
+    }));
+    const answer = await client.post(b.url, [
+      ...calls.map(({ id, method, params }) => request(id, method, params)),
+      notification('notifications/roots/list_changed'),
+    ]);
+    const messages = answer.expect(200).json() as unknown as { id: number }[];
+    expect(messages.map(({ id }) => id).sort()).toEqual(calls.map(({ id }) => id));
+    const fourth = await client.request(c.url, 'tools/call', { name: 'next', arguments: {} });
+    expect(JSON.parse(resultText(fourth))).toEqual({ count: 4, nodeId: a.nodeId });
+  });
+
+  it('ends for all nodes when it is deleted', async () => {
+    const { nodes, client } = await owned();
+    const [a, b, c] = nodes;
+    await next(client, b);
+    (await client.delete(c.url)).expect(200);
+    for (const node of [a, b, c]) {
+      expect((await client.post(node.url, request(99, 'tools/list'))).status).toBe(404);
+    }
+    await expect.poll(async () => (await a.call('health')).sessions).toBe(0);
+  });
+
+  it('is given up by an owner that has discarded its server object, idle for too long', async () => {
+    const { nodes, client } = await owned({ replicaIdleMs: 200 });
+    const [a, b] = nodes;
+    expect((await next(client, b)).count).toBe(1);
+    await expect.poll(async () => (await a.call('health')).sessions).toBe(0);
+    const info = await b.call('session', { sessionId: client.sessionId ?? '' });
+    expect(info?.owner).toBeUndefined();
+    expect(await next(client, b)).toEqual({ count: 1, nodeId: b.nodeId });
+  });
+});
+
+describe('an owner that is drained', () => {
+  it('hands its sessions over: at once where they are idle, else when they are', async () => {
+    const { nodes, client } = await owned();
+    const [a, b, c] = nodes;
+    expect(await next(client, b)).toEqual({ count: 1, nodeId: a.nodeId });
+    const busy = await clientOf(a);
+    const key = `drain ${a.nodeId}`;
+    const held = await holdTool(busy, a, key);
+    const closing = a.call('close', { drainMs: 10_000 });
+    await expect.poll(async () => (await next(client, c)).nodeId).toBe(c.nodeId);
+    // The one that works goes on with its work, and is asked for more meanwhile.
+    expect(await next(busy, b)).toEqual({ count: 1, nodeId: a.nodeId });
+    await held.stream.ended;
+    const resumed = await busy.listen(b.url, { lastEventId: held.stream.lastEventId ?? '' });
+    await a.call('release', { key, text: 'done' });
+    expect(resultText((await resumed.next(answers(held.id))).message)).toBe('done');
+    await closing;
+    expect((await next(busy, b)).nodeId).toBe(b.nodeId);
+    const built = await c.call('built');
+    expect(built).toMatchObject([{ rehydrated: true }]);
+  });
+});
+
+function hasProgress({ method }: { method?: string }): boolean {
+  return method === 'notifications/progress';
+}

@@ -1,0 +1,236 @@
+import { randomBytes } from 'node:crypto';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { ANY_PRINCIPAL, LOG_START, STANDALONE } from '../../../src/backplane/backplane.js';
+import type { OpenStore } from './rig.js';
+import { ALICE, append, eventually, MALLORY, newSession, open, receive, useRig } from './rig.js';
+
+const TOO_MANY = { name: 'TooManySessions' };
+
+/** What one session, and one caller, may take. */
+export function describeLimits(openStore: OpenStore): void {
+  describe('the bytes of a log', () => {
+    const rig = useRig(openStore);
+    const RETENTION = { maxEvents: 10_000, maxAgeMs: 60_000, maxBytes: 200_000 };
+    const MESSAGE = 'x'.repeat(9_900);
+
+    async function bytesOf(sessionId: string): Promise<{ bytes: number; entries: number }> {
+      const entries = await rig.a.membership.history(sessionId, LOG_START, 10_000);
+      const texts = entries.map(({ message }) => 100 + Buffer.byteLength(message ?? ''));
+      return { bytes: texts.reduce((sum, size) => sum + size, 0), entries: entries.length };
+    }
+
+    it('are bounded in both directions, and not trimmed far below the bound', async () => {
+      const node = await rig.join({ retention: RETENTION });
+      const other = await rig.join({ retention: RETENTION });
+      const id = await node.create();
+      let most = 0;
+      let least = Infinity;
+      for (let at = 0; at < 80; at += 1) {
+        const by = at % 2 === 0 ? node : other;
+        if (at % 3 === 0) await by.run(id, receive({ to: 'nobody' }, `${MESSAGE}${at}`));
+        else await by.say(id, STANDALONE, `${MESSAGE}${at}`);
+        const { bytes } = await bytesOf(id);
+        most = Math.max(most, bytes);
+        if (at > 30) least = Math.min(least, bytes);
+      }
+      expect(most).toBeLessThanOrEqual(RETENTION.maxBytes);
+      expect(most).toBeGreaterThan(0.9 * RETENTION.maxBytes);
+      expect(least).toBeGreaterThan(0.8 * RETENTION.maxBytes);
+      const [last] = (await rig.a.membership.history(id, LOG_START, 10_000)).slice(-1);
+      expect(last?.message).toBe(`${MESSAGE}79`);
+    });
+
+    // The twin: so it is the bound that keeps it small.
+    it('without a bound grow', async () => {
+      const id = await rig.a.create();
+      for (let at = 0; at < 30; at += 1) await rig.a.say(id, STANDALONE, MESSAGE);
+      expect((await bytesOf(id)).bytes).toBeGreaterThan(300_000);
+    });
+
+    it('tell a cursor that is older that it is', async () => {
+      const node = await rig.join({ retention: RETENTION });
+      const id = await node.create();
+      const first = await node.say(id, STANDALONE, 'first');
+      for (let at = 0; at < 30; at += 1) await node.say(id, STANDALONE, MESSAGE);
+      const { position: cursor } = first;
+      expect(await rig.b.attach(id, STANDALONE, { cursor })).toEqual({ status: 'trimmed' });
+    });
+
+    it('keep a message that is bigger than all of it, until the next one comes', async () => {
+      const node = await rig.join({ retention: RETENTION });
+      const id = await node.create();
+      await node.say(id, STANDALONE, 'before');
+      const { position } = await node.say(id, STANDALONE, 'y'.repeat(300_000));
+      const { events } = await rig.b.read(id, STANDALONE, { n: 1, logId: LOG_START });
+      expect(events.map(({ position: at }) => at)).toEqual([position]);
+      await node.say(id, STANDALONE, 'after');
+      expect(await rig.b.texts(id, STANDALONE).catch(() => 'trimmed')).toBe('trimmed');
+      expect((await bytesOf(id)).entries).toBe(1);
+    });
+
+    it('are counted right when entries go by their number as well', async () => {
+      const node = await rig.join({ retention: { ...RETENTION, maxEvents: 5 } });
+      const id = await node.create();
+      // More than the bound in all, and never more than a quarter of it at a time.
+      for (let at = 0; at < 60; at += 1) await node.say(id, STANDALONE, `${MESSAGE}${at}`);
+      expect((await bytesOf(id)).entries).toBe(5);
+    });
+  });
+
+  describe('requests of a session that run', () => {
+    const rig = useRig(openStore);
+    let id = '';
+    beforeEach(async () => {
+      id = await rig.a.create();
+    });
+
+    it('are counted over all nodes, and one too many changes nothing', async () => {
+      const { a, b } = rig;
+      await a.run(id, open('p', ['1'], { most: 3 }));
+      await b.run(id, open('q', ['2', '3'], { most: 3 }));
+      const before = await a.membership.history(id, LOG_START, 100);
+      const [limited] = await b.run(id, open('r', ['4'], { most: 3 }));
+      expect(limited).toEqual({
+        status: 'limited',
+        running: expect.arrayContaining([
+          { stream: 'p', executor: a.id },
+          { stream: 'q', executor: b.id },
+        ]) as unknown,
+      });
+      expect(await a.membership.history(id, LOG_START, 100)).toEqual(before);
+      expect((await b.read(id, 'r')).open).toBe(false);
+      // An id that is in use is said first: waiting does not help against that.
+      expect(await b.run(id, open('r', ['1'], { most: 3 }))).toMatchObject([
+        { status: 'duplicate' },
+      ]);
+    });
+
+    it('make room when they end, in whichever way', async () => {
+      const { a, b } = rig;
+      const most = 2;
+      const isFull = async (): Promise<boolean> => {
+        const [result] = await b.run(id, open('probe', ['probe'], { most }));
+        if (result?.status === 'limited') return true;
+        await b.run(id, { type: 'abandon', stream: 'probe', requests: ['probe'] });
+        return false;
+      };
+      await a.run(id, open('p', ['1', '2'], { most }));
+      expect(await isFull()).toBe(true);
+      await a.say(id, 'p', 'answer', { ends: '1' });
+      expect(await isFull()).toBe(false);
+      await a.run(id, open('q', ['3'], { most }));
+      expect(await isFull()).toBe(true);
+      await a.run(id, append('p', undefined, { ends: '2' }));
+      expect(await isFull()).toBe(false);
+      await a.run(id, { type: 'abandon', stream: 'q', requests: ['3'] });
+      await a.run(id, { type: 'abandon', stream: 'q', requests: ['3'] });
+      await a.run(id, open('r', ['4', '5'], { most }));
+      expect(await isFull()).toBe(true);
+      // Claimed by another node, it still is the same request.
+      await b.run(id, { type: 'claim', stream: 'r', from: a.id, revision: 1 });
+      expect(await isFull()).toBe(true);
+      await b.say(id, 'r', 'ended', { ends: '4' });
+      expect(await isFull()).toBe(false);
+    });
+
+    it('answer a repeat like the first time', async () => {
+      const { a, b } = rig;
+      await a.run(id, open('p', ['1'], { most: 1 }));
+      await b.run(id, open('q', ['2'], { most: 1 }));
+      const again = await b.repeat(id, open('q', ['2'], { most: 1 }));
+      expect(again).toMatchObject({ results: [{ status: 'limited' }] });
+      await b.run(id, open('q', ['1'], { most: 1 }));
+      const duplicate = await b.repeat(id, open('q', ['1'], { most: 1 }));
+      expect(duplicate).toMatchObject({ results: [{ status: 'duplicate' }] });
+      // One that was let in counts once.
+      await b.run(id, open('q', ['2'], { most: 2 }));
+      expect(await b.repeat(id, open('q', ['2'], { most: 2 }))).toMatchObject({
+        results: [{ status: 'opened' }],
+      });
+      await a.say(id, 'p', 'answer', { ends: '1' });
+      expect(await a.run(id, open('r', ['1'], { most: 2 }))).toMatchObject([{ status: 'opened' }]);
+    });
+  });
+
+  describe('sessions of a principal', () => {
+    const rig = useRig(openStore);
+    const most = { sessions: 3, pending: 2 };
+    /** A name of its own, since stores may be shared. */
+    let who = '';
+    beforeEach(() => {
+      who = `${ALICE}-${randomBytes(4).toString('hex')}`;
+    });
+    const create = (node = rig.a, principal = who): Promise<string> =>
+      node.create({ principal, most });
+    const createUsed = async (node = rig.a): Promise<string> => {
+      const id = await create(node);
+      await node.run(id, receive({ to: 'initialized' }, '{}', { principal: who }));
+      return id;
+    };
+    const refused = (kind: 'sessions' | 'pending') => ({ ...TOO_MANY, kind });
+
+    it('are bounded over all nodes, and those of others are others', async () => {
+      const { a, b } = rig;
+      for (const node of [a, b, a]) await createUsed(node);
+      await expect(create(b)).rejects.toMatchObject(refused('sessions'));
+      await create(b, MALLORY);
+    });
+
+    it('that is one too many is not there, and never was for anybody', async () => {
+      const { a, b } = rig;
+      for (const node of [a, b, a]) await createUsed(node);
+      const session = newSession({ principal: who, most });
+      await expect(a.membership.create(session)).rejects.toMatchObject(TOO_MANY);
+      expect(await b.membership.load(session.id)).toBeUndefined();
+    });
+
+    it('that were never used are bounded more tightly, and count no more once they are', async () => {
+      const { a, b } = rig;
+      const first = await create(a);
+      const second = await create(b);
+      await expect(create(a)).rejects.toMatchObject(refused('pending'));
+      await b.run(first, receive({ to: 'initialized' }, '{}', { principal: who }));
+      const third = await create(a);
+      // A client that sends requests without `initialized` uses its session, too.
+      await expect(create(a)).rejects.toMatchObject(TOO_MANY);
+      await b.run(second, open('p', ['1'], { principal: who }));
+      await b.run(third, open('p', ['1'], { principal: who }));
+      await expect(create(b)).rejects.toMatchObject(refused('sessions'));
+    });
+
+    it('make room when they are deleted, by their client or the operator', async () => {
+      const { a, b } = rig;
+      const ids = [await createUsed(), await createUsed(), await createUsed()];
+      await expect(create()).rejects.toMatchObject(TOO_MANY);
+      expect(await b.membership.remove(ids[0] ?? '', who)).toBe(true);
+      await create(a);
+      await expect(create()).rejects.toMatchObject(TOO_MANY);
+      expect(await b.membership.remove(ids[1] ?? '', ANY_PRINCIPAL)).toBe(true);
+      await create(a);
+    });
+
+    it('make room when they expire', async () => {
+      const short = await rig.join({ pendingTtlMs: 150, sessionTtlMs: 150 });
+      for (let at = 0; at < 2; at += 1) await create(short);
+      await expect(create(short)).rejects.toMatchObject(refused('pending'));
+      await eventually(() => create(short));
+    });
+
+    it('are not counted when another has the id', async () => {
+      const { b } = rig;
+      const id = await createUsed();
+      for (let at = 0; at < 5; at += 1) {
+        expect(await b.membership.create(newSession({ id, principal: who, most }))).toBe(false);
+      }
+      await createUsed();
+      await createUsed();
+    });
+
+    it('all at once are not more than may be', async () => {
+      const { a, b, c } = rig;
+      const tries = Array.from({ length: 12 }, (_, at) => create([a, b, c][at % 3]));
+      const done = await Promise.allSettled(tries);
+      expect(done.filter(({ status }) => status === 'fulfilled')).toHaveLength(most.pending);
+    });
+  });
+}

@@ -1,0 +1,39 @@
+import type { World } from '../world.js';
+import { answersArrive, cancelled, endsOnce, fenced, nobodyWaits, runsOnce } from './requests.js';
+import {
+  acknowledgedIsStored,
+  endedEverywhere,
+  remembered,
+  statuses,
+  strangers,
+} from './sessions.js';
+import { inOrder, madeUpFor, nothingSkipped, onOneStream, stored } from './streams.js';
+
+/** Yields what is wrong: what was expected, and what was seen. The numbers are those of the design's invariants. */
+export type Check = (world: World) => Iterable<string>;
+
+const CHECKS: Record<string, Check> = {
+  '1 in order': inOrder,
+  '1 nothing skipped': nothingSkipped,
+  '1 made up for': madeUpFor,
+  '1 stored': stored,
+  '2 on one stream': onOneStream,
+  '3 ends once': endsOnce,
+  '3 runs once': runsOnce,
+  '3 nobody waits': nobodyWaits,
+  '3 fenced': fenced,
+  '3 answers arrive': answersArrive,
+  '3 cancelled': cancelled,
+  '4 ended everywhere': endedEverywhere,
+  '5 strangers': strangers,
+  '6 statuses': statuses,
+  '6 acknowledged is stored': acknowledgedIsStored,
+  'shape is remembered': remembered,
+};
+
+/** Checked when everything has settled. Empty: all hold. */
+export function violationsOf(world: World): string[] {
+  return Object.entries(CHECKS).flatMap(([name, check]) =>
+    [...check(world)].map((text) => `${name}: ${text}`),
+  );
+}

@@ -1,0 +1,136 @@
+/** What became of requests, in either direction. */
+import type { CallRecord } from '../ledger.js';
+import { HORIZON_MS } from '../plan.js';
+import type { Check } from './index.js';
+import { RELEASED } from '../../../src/backplane/backplane.js';
+
+interface Message {
+  id?: string | number;
+  method?: string;
+}
+
+/** There is one answer to a request, in the log and at its client. */
+export const endsOnce: Check = function* ({ ledger }) {
+  const answers = new Map<string, string>();
+  for (const { sessionId, message, stream, n } of ledger.stored) {
+    if (message === undefined) continue;
+    const { id, method } = JSON.parse(message) as Message;
+    if (method !== undefined) continue;
+    const key = `${sessionId} ${JSON.stringify(id)}`;
+    const before = answers.get(key);
+    if (before !== undefined)
+      yield `${key} has two answers: ${before}, and ${stream} ${n}: ${message}`;
+    answers.set(key, message);
+  }
+  for (const { client, answers: shown } of ledger.calls) {
+    for (const [id, marks] of shown) {
+      if (marks.length > 1)
+        yield `${client} was shown ${marks.length} answers to ${id}: ${marks.join()}`;
+    }
+  }
+};
+
+/** A request runs once; again only where that was asked for, it does no harm, and its node was lost. */
+export const runsOnce: Check = function* ({ ledger, setting }) {
+  const runs = new Map<string, (typeof ledger.executions)[number]>();
+  for (const execution of ledger.executions) {
+    const key = `${execution.sessionId} ${execution.requestId}`;
+    const before = runs.get(key);
+    runs.set(key, execution);
+    const received = [...(ledger.received.get(execution.sessionId) ?? [])];
+    if (!received.some((text) => text.includes(`"id":${execution.requestId},`))) {
+      yield `${key} ran as x${execution.id}, and was never stored`;
+    }
+    if (before === undefined) continue;
+    const asked = ledger.stored.some(
+      ({ asker, message }) => asker !== undefined && message?.includes(`"x${before.id}.`) === true,
+    );
+    const may = setting.recovery === 'rerun-idempotent' && execution.tool === 'again' && !asked;
+    const claimed = ledger.claims.some(
+      ({ sessionId, by }) => sessionId === execution.sessionId && by === execution.nodeId,
+    );
+    if (!may || !claimed) {
+      yield `${key} ran as x${before.id} on ${before.nodeId} and as x${execution.id} on ${execution.nodeId}`;
+    }
+  }
+};
+
+/** Every request of a client has ended for it, once nothing fails any more: and it was not just left without a word. */
+export const nobodyWaits: Check = function* ({ ledger, setting, nodes }) {
+  for (const call of ledger.calls) {
+    const open = call.ids.filter((id) => !call.answers.has(id) && !call.cancelled.has(id));
+    const what = `${call.client} and its ${open.join()} of ${call.sessionId} on ${call.stream}`;
+    const isGone = ledger.removedAt.has(call.sessionId);
+    if (call.state === 'open') yield `${what} still wait`;
+    if (call.state === 'ended' && open.length > 0 && !isGone) {
+      // Without a cursor, of a node that was closed before it was done: the client sees a broken response.
+      const closed = nodes.some((node) => node.closing && call.stream === undefined);
+      if (!closed) yield `${what}: the stream has ended without an answer`;
+    }
+    if (call.state === 'gone' && !isGone) yield `${what}: 404, and the session is there`;
+    if (call.state === 'trimmed' && setting.maxEvents >= 1000) yield `${what}: 400`;
+    yield* inTime(call, setting.leaseMs);
+  }
+};
+
+/** A dead node is known as such after its lease and two looks; what a client does to come back is its own time. */
+function* inTime(call: CallRecord, leaseMs: number): Iterable<string> {
+  const lost = [...call.answers.values()].flat().some((answer) => answer.includes('node_'));
+  const bound = HORIZON_MS + leaseMs + 2000 + 3000;
+  if (lost && call.endedAt !== undefined && call.endedAt > bound) {
+    yield `${call.client} learnt at ${call.endedAt.toFixed()} that the node of ${call.ids.join()} is gone, expected was ${bound}`;
+  }
+}
+
+/** A stream is claimed from whom it belongs to; and nothing that a node says is stored on what another one has claimed. */
+export const fenced: Check = function* ({ ledger }) {
+  const owners = new Map<string, string>();
+  for (const { sessionId, stream, from, by } of ledger.claims) {
+    const key = `${sessionId} ${stream}`;
+    const owner = owners.get(key);
+    if (owner !== undefined && owner !== from && from !== RELEASED) {
+      yield `${by} claimed ${stream} of ${sessionId} from ${from}, and it was ${owner}'s`;
+    }
+    owners.set(key, by);
+  }
+  for (const { sessionId, stream, from, by, at } of ledger.claims) {
+    if (from === by) continue;
+    for (const entry of ledger.stored) {
+      const same = entry.sessionId === sessionId && entry.stream === stream;
+      if (same && entry.nodeId === from && entry.at > at) {
+        yield `${stream} of ${sessionId} is ${by}'s since ${at.toFixed()}, and ${from} stored ${entry.n}`;
+      }
+    }
+  }
+};
+
+/** A cancellation that was taken stops the tool, wherever it runs. */
+export const cancelled: Check = function* (world) {
+  const within = world.setting.isQuick ? 300 : ANSWER_MS;
+  for (const { sessionId, id, acknowledgedAt } of world.ledger.cancellations) {
+    for (const execution of world.ledger.executions) {
+      if (execution.sessionId !== sessionId || execution.requestId !== id) continue;
+      const node = world.nodes.find(({ nodeId }) => nodeId === execution.nodeId);
+      // One that begins about then may not have been there to be cancelled.
+      if (node?.process.state === 'dead' || execution.at > acknowledgedAt - 200) continue;
+      const endedAt = execution.endedAt ?? world.scheduler.elapsed;
+      if (endedAt - acknowledgedAt > within && !world.ledger.removedAt.has(sessionId)) {
+        yield `${id} of ${sessionId} was cancelled at ${acknowledgedAt.toFixed()}, and ran on ${execution.nodeId} until ${endedAt.toFixed()}`;
+      }
+    }
+  }
+};
+
+/** How long an answer may be on its way where nothing fails any more; longer than a subscription can be away. */
+const ANSWER_MS = 8000;
+
+/** An answer that was taken with 202 reaches whoever asked. */
+export const answersArrive: Check = function* ({ ledger, nodes }) {
+  for (const { mark, acknowledgedAt, outcome, endedAt, execution } of ledger.questions) {
+    if (acknowledgedAt === undefined || outcome === 'answered' || outcome === 'stopped') continue;
+    const node = nodes.find(({ nodeId }) => nodeId === execution.nodeId);
+    if (node?.process.state === 'dead' || ledger.removedAt.has(execution.sessionId)) continue;
+    if (outcome === 'timeout' && (endedAt ?? 0) - acknowledgedAt < ANSWER_MS) continue;
+    yield `the answer to ${mark} was taken at ${acknowledgedAt.toFixed()}, and ${execution.nodeId} never got it (${outcome})`;
+  }
+};

@@ -1,0 +1,112 @@
+/** What HTTP said, and what sessions are. */
+import type { Asked } from '../ledger.js';
+import type { World } from '../world.js';
+import type { Check } from './index.js';
+
+function about({ client, what, sessionId, at, status }: Asked): string {
+  return `${client}'s ${what} of ${sessionId} at ${at.toFixed()} got ${status}`;
+}
+
+/** Nothing, or a refusal that says "not now". */
+function isNoAnswer({ status }: Asked): boolean {
+  return status === undefined || status === 'cut' || status === 503;
+}
+
+/** After DELETE was answered, the session is served nowhere. */
+export const endedEverywhere: Check = function* ({ ledger, clients }) {
+  for (const asked of ledger.asked) {
+    const deletedAt = ledger.deletedAt.get(asked.sessionId ?? '');
+    if (deletedAt === undefined || asked.at < deletedAt || isNoAnswer(asked)) continue;
+    if (asked.status !== 404)
+      yield `${about(asked)}, expected was 404: deleted at ${deletedAt.toFixed()}`;
+  }
+  for (const client of clients) {
+    const isOver = client.over && ledger.deletedAt.has(client.sessionId ?? '');
+    if (isOver && client.listening?.isOpen === true) {
+      yield `${client.sessionId} is deleted, and ${client.listening.name} still open`;
+    }
+  }
+};
+
+/** To others a session does not exist. */
+export const strangers: Check = function* ({ ledger }) {
+  for (const asked of ledger.asked) {
+    if (asked.expected === undefined || isNoAnswer(asked)) continue;
+    if (asked.status !== asked.expected) yield `${about(asked)}, expected was ${asked.expected}`;
+  }
+};
+
+/** Known: served; unknown: 404; unreachable: 503 with `Retry-After`. All of it soon. */
+export const statuses: Check = function* (world) {
+  const { ledger, setting, paused } = world;
+  const within = 3 * setting.commandTimeoutMs + 4 * setting.httpMs + 2000;
+  for (const asked of ledger.asked) {
+    const { status, retryAfter, answeredAt, at } = asked;
+    if (status === 503 && retryAfter === undefined) yield `${about(asked)} without Retry-After`;
+    if (asked.expected === undefined && !allowed(world, asked)) yield about(asked);
+    if (paused || (asked.what === 'call' && setting.responseMode === 'json')) continue;
+    const until = answeredAt ?? Math.max(world.scheduler.elapsed, at);
+    if (until - at > within) {
+      yield `${about(asked)} after ${(until - at).toFixed()} ms, expected were ${within}`;
+    }
+  }
+};
+
+function allowed({ ledger, setting }: World, asked: Asked): boolean {
+  const { status, method, what, sessionId = '', answeredAt = 0 } = asked;
+  if (isNoAnswer(asked)) return true;
+  const removedAt = ledger.removedAt.get(sessionId);
+  if (status === 404) return removedAt !== undefined && removedAt <= answeredAt;
+  if (method === 'DELETE') return status === 200;
+  if (method === 'POST') return status === (asked.messages.some(isRequest) ? 200 : 202);
+  if (status === 204) return what.startsWith('resume');
+  if (status === 409) return setting.standaloneStream === 'reject' && what === 'listen';
+  if (status === 400) return setting.maxEvents < 1000;
+  return status === 200;
+}
+
+function isRequest(message: object): boolean {
+  return 'id' in message && 'method' in message;
+}
+
+/** Nothing is acknowledged unless it is stored. */
+export const acknowledgedIsStored: Check = function* ({ ledger }) {
+  for (const asked of ledger.asked) {
+    const { method, status, sessionId, messages } = asked;
+    if (method !== 'POST' || typeof status !== 'number' || status >= 300) continue;
+    if (sessionId === undefined) continue; // `initialize`: the answer names the session
+    const texts = ledger.received.get(sessionId);
+    for (const message of messages) {
+      if (texts?.has(JSON.stringify(message)) !== true) {
+        yield `${about(asked)}, and ${JSON.stringify(message)} is not stored`;
+      }
+    }
+  }
+};
+
+/** What a client was told that its session remembers holds on every node, from its next request on. */
+export const remembered: Check = function* ({ ledger }) {
+  for (const call of ledger.calls) {
+    if (call.level !== undefined) continue;
+    for (const [id, level] of call.levels) {
+      const changes = ledger.calls.filter(
+        (other) => other.sessionId === call.sessionId && other.level !== undefined,
+      );
+      const sure = changes.filter(
+        (other) => other.state === 'answered' && (other.endedAt ?? Infinity) < call.at,
+      );
+      // Superseded by one that began after this one had been acknowledged.
+      const last = sure.filter(
+        (one) => !sure.some((other) => other.at > (one.endedAt ?? Infinity)),
+      );
+      const open = changes.filter(
+        (other) => !sure.includes(other) && other.at < (call.endedAt ?? Infinity),
+      );
+      const may = [...last, ...open].map((other) => other.level);
+      if (last.length === 0) may.push('none');
+      if (!may.includes(level)) {
+        yield `${call.client}'s ${id} ran at level ${level}, expected was ${may.join(' or ')}`;
+      }
+    }
+  }
+};

@@ -1,0 +1,526 @@
+import { createParser } from 'eventsource-parser';
+import type { Exchange, HttpRequest, Listener } from './exchange.js';
+import type { Asked, CallRecord, Ledger, Showing } from './ledger.js';
+import type { Random } from './random.js';
+import type { Scheduler } from './scheduler.js';
+import type { ToolStep } from './server.js';
+
+/** What a client lives in. */
+export interface ClientHost {
+  scheduler: Scheduler;
+  random: Random;
+  ledger: Ledger;
+  /** The order is over: from now on clients come back with what they hold, and wait. */
+  calm(): boolean;
+  /** A node that answers, as a load balancer would find it. */
+  anySlot(): number;
+  slots: number;
+  /** Sends a request to a node; `undefined`: nobody listens there. */
+  request(
+    slot: number,
+    request: HttpRequest,
+    listener: Listener,
+    name: string,
+    onWrite: (text: string) => void,
+  ): Exchange | undefined;
+}
+
+export interface ClientOptions {
+  name: string;
+  principal: string;
+  version: '2025-06-18' | '2025-11-25';
+}
+
+interface Message {
+  id?: string | number;
+  method?: string;
+  params?: Record<string, unknown>;
+  result?: { mark?: string; level?: string };
+  error?: { code: number; data?: { reason?: string } };
+}
+
+/** The requests of one POST, on the client's side. */
+interface Call {
+  record: CallRecord;
+  cursor: string | undefined;
+  exchange: Exchange | undefined;
+  /** Coming back by itself, some time soon. */
+  returning: boolean;
+}
+
+const JSON_AND_SSE = 'application/json, text/event-stream';
+
+/** An MCP client with one session: calls tools, listens, answers questions, breaks off, comes back. */
+export class SimClient {
+  sessionId: string | undefined;
+  /** Nothing more is wanted: the session was deleted, or the client left. */
+  over = false;
+  listening: Exchange | undefined;
+  /** The last event of the standalone stream. */
+  cursor: string | undefined;
+  wantsToListen = false;
+  readonly calls: Call[] = [];
+  private nextId = 0;
+  private connections = 0;
+  private relisten = false;
+  private readonly answered = new Set<string>();
+
+  constructor(
+    private readonly host: ClientHost,
+    readonly options: ClientOptions,
+  ) {}
+
+  initialize(slot: number): void {
+    const { name, version } = this.options;
+    const message = {
+      ...{ jsonrpc: '2.0', id: this.nextId++, method: 'initialize' },
+      params: {
+        ...{ protocolVersion: version, capabilities: { elicitation: {} } },
+        clientInfo: { name, version: '1' },
+      },
+    };
+    let sessionId: string | undefined;
+    const again = (): void => {
+      if (this.sessionId === undefined) this.soon(() => this.initialize(this.host.anySlot()));
+    };
+    this.post('initialize', slot, [message], {
+      head: (_, headers) => (sessionId = headers['mcp-session-id']),
+      message: (answer) => {
+        if (answer.result === undefined || this.sessionId !== undefined) return;
+        this.sessionId = sessionId;
+        this.note(`has session ${sessionId ?? '?'}`);
+        this.tell('initialized', { jsonrpc: '2.0', method: 'notifications/initialized' });
+      },
+      over: again,
+    });
+  }
+
+  /** POSTs something that asks for nothing, until somebody has taken it. */
+  tell(what: string, message: object, then: (status: number) => void = () => undefined): void {
+    const attempt = (): void => {
+      this.post(what, this.host.anySlot(), [message], {
+        over: (status) => {
+          if (this.over) return;
+          if (status === 'cut' || status === 503) this.soon(attempt);
+          else then(status);
+        },
+      });
+    };
+    attempt();
+  }
+
+  /** Calls tools, several where there are several lists of steps. */
+  call(slot: number, calls: { tool: string; steps: ToolStep[] }[]): void {
+    if (this.sessionId === undefined || this.over) return;
+    const messages = calls.map(({ tool, steps }) => {
+      const id = this.nextId++;
+      return {
+        ...{ jsonrpc: '2.0', id, method: 'tools/call' },
+        params: { name: tool, arguments: { steps }, _meta: { progressToken: `p${id}` } },
+      };
+    });
+    this.request('call', slot, messages);
+  }
+
+  /** Changes what the session remembers. */
+  setLevel(slot: number): void {
+    if (this.sessionId === undefined || this.over) return;
+    const id = this.nextId++;
+    const level = `level${id}`;
+    const message = { jsonrpc: '2.0', id, method: 'logging/setLevel', params: { level } };
+    this.request('setLevel', slot, [message], level);
+  }
+
+  /** POSTs requests, and waits for what becomes of them, on other nodes if need be. */
+  private request(
+    what: string,
+    slot: number,
+    messages: { id: string | number }[],
+    level?: string,
+  ): void {
+    const record: CallRecord = {
+      client: this.options.name,
+      sessionId: this.sessionId ?? '',
+      ids: messages.map(({ id }) => JSON.stringify(id)),
+      at: this.host.scheduler.elapsed,
+      ...{ status: undefined, stream: undefined, cancelled: new Set(), answers: new Map() },
+      ...{ state: 'open', endedAt: undefined, level, levels: new Map() },
+    };
+    this.host.ledger.calls.push(record);
+    const call: Call = { record, cursor: undefined, exchange: undefined, returning: false };
+    this.calls.push(call);
+    call.exchange = this.post(what, slot, messages, {
+      head: (status) => (record.status = status),
+      event: (id) => this.movedTo(call, id),
+      message: (message) => this.onMessage(message, call),
+      over: (status, how) => {
+        call.exchange = undefined;
+        record.status = status;
+        if (status === 200) this.brokeOff(call, how);
+        else if (status === 'cut') this.close(call, 'lost');
+        else this.close(call, status === 404 ? 'gone' : 'refused');
+      },
+    });
+  }
+
+  /** Opens a GET, beside or in place of the one before. */
+  listen(slot: number, withCursor: boolean): void {
+    if (this.sessionId === undefined || this.over) return;
+    this.wantsToListen = true;
+    const cursor = withCursor ? this.cursor : undefined;
+    const exchange = this.get(slot, cursor, 'listen', {
+      event: (id) => (this.cursor = id),
+      message: (message) => this.onMessage(message, undefined),
+      over: (status) => {
+        if (this.listening !== exchange && exchange !== undefined) return; // a newer one is there
+        this.listening = undefined;
+        if (this.over || !this.wantsToListen) return;
+        if (status === 404) this.wantsToListen = false;
+        else if (status === 400) this.cursor = undefined;
+        if (this.wantsToListen) this.listenSoon();
+      },
+    });
+    this.listening = exchange;
+  }
+
+  private listenSoon(): void {
+    if (this.relisten) return;
+    this.relisten = true;
+    this.soon(() => {
+      this.relisten = false;
+      if (this.listening !== undefined || !this.wantsToListen) return;
+      const withCursor = this.host.calm() || this.host.random.chance(0.8);
+      this.listen(this.host.anySlot(), withCursor);
+    });
+  }
+
+  cancel(slot: number, which: number): void {
+    const running = this.calls.filter(({ record }) => record.state === 'open');
+    const call = running[which % Math.max(running.length, 1)];
+    if (call === undefined) return;
+    const [text = ''] = call.record.ids;
+    const params = { requestId: JSON.parse(text) as string | number };
+    const message = { jsonrpc: '2.0', method: 'notifications/cancelled', params };
+    this.post('cancel', slot, [message], {
+      over: (status) => {
+        if (status !== 202) return;
+        const { sessionId } = call.record;
+        const acknowledgedAt = this.host.scheduler.elapsed;
+        this.host.ledger.cancellations.push({ sessionId, id: text, acknowledgedAt });
+      },
+    });
+    // It may have been carried out before we are told.
+    call.record.cancelled.add(text);
+  }
+
+  delete(slot: number): void {
+    const { sessionId } = this;
+    if (sessionId === undefined) return;
+    const asked = this.asked('delete', slot, 'DELETE', []);
+    this.send(slot, { method: 'DELETE', headers: this.headers() }, asked, {
+      over: (status) => {
+        if (status === 200) {
+          this.host.ledger.deletedAt.set(sessionId, this.host.scheduler.elapsed);
+          this.over = true;
+          for (const call of this.calls) if (call.exchange === undefined) this.close(call, 'left');
+          this.probe();
+        }
+      },
+    });
+  }
+
+  /** After the end of its session: asks every node for it. */
+  private probe(): void {
+    for (let slot = 0; slot < this.host.slots; slot += 1) {
+      const id = this.nextId++;
+      const call = { jsonrpc: '2.0', id, method: 'tools/call', params: { name: 'run' } };
+      this.post('probe', slot, [call], {});
+      this.get(slot, undefined, 'probe', {});
+    }
+  }
+
+  /** Breaks one of its connections off. */
+  breakOff(which: number, noticedMs: number): void {
+    const open = [this.listening, ...this.calls.map(({ exchange }) => exchange)].filter(
+      (exchange) => exchange?.isOpen === true,
+    );
+    const exchange = open[which % Math.max(open.length, 1)];
+    if (exchange === undefined) return;
+    this.note(`breaks ${exchange.name} off`);
+    exchange.hangUp(noticedMs);
+  }
+
+  /** One of its connections is not read for a while. */
+  stall(which: number, ms: number): void {
+    const open = [this.listening, ...this.calls.map(({ exchange }) => exchange)].filter(
+      (exchange) => exchange?.isOpen === true,
+    );
+    const exchange = open[which % Math.max(open.length, 1)];
+    if (exchange === undefined) return;
+    exchange.stopReading();
+    this.host.scheduler.after(ms, () => exchange.goOnReading());
+  }
+
+  /** Comes back to everything that it can come back to. */
+  comeBack(): void {
+    if (this.over) return;
+    for (const call of this.calls) {
+      if (call.record.state === 'open' && call.exchange === undefined) this.resume(call);
+    }
+    if (this.wantsToListen && this.listening === undefined) this.listenSoon();
+  }
+
+  /** Is gone for good. */
+  leave(): void {
+    this.over = true;
+    this.wantsToListen = false;
+    for (const call of this.calls) if (call.record.state === 'open') this.close(call, 'left');
+    for (const exchange of [this.listening, ...this.calls.map((call) => call.exchange)]) {
+      exchange?.hangUp(0);
+    }
+  }
+
+  /** Whether it waits for something that it was promised. */
+  get waits(): boolean {
+    return this.calls.some(({ record }) => record.state === 'open');
+  }
+
+  private movedTo(call: Call, id: string): void {
+    call.cursor = id;
+    call.record.stream = id.split('.')[1];
+  }
+
+  private onMessage(message: Message, call: Call | undefined): void {
+    const { id, method, result, error } = message;
+    if (method === 'elicitation/create' && typeof id === 'string') {
+      this.answer(id, message.params?.mark as string);
+    }
+    if (method !== undefined || call === undefined) return;
+    const key = JSON.stringify(id);
+    const answers = call.record.answers.get(key) ?? [];
+    answers.push(
+      result?.mark ??
+        (error === undefined ? 'empty' : `error ${error.code} ${error.data?.reason ?? ''}`),
+    );
+    call.record.answers.set(key, answers);
+    if (result?.level !== undefined) call.record.levels.set(key, result.level);
+    if (call.record.ids.every((each) => call.record.answers.has(each)))
+      this.close(call, 'answered');
+  }
+
+  /** Answers a question once, however often it was shown. */
+  private answer(id: string, mark: string): void {
+    if (this.answered.has(id)) return;
+    this.answered.add(id);
+    const message = { jsonrpc: '2.0', id, result: { action: 'accept', content: {} } };
+    this.host.scheduler.after(this.host.random.next() * 400, () => {
+      this.tell(`answer to ${mark}`, message, (status) => {
+        if (status !== 202) return;
+        const question = this.host.ledger.questions.find((asked) => asked.mark === mark);
+        if (question !== undefined) question.acknowledgedAt ??= this.host.scheduler.elapsed;
+      });
+    });
+  }
+
+  private brokeOff(call: Call, how: 'end' | 'cut'): void {
+    if (call.record.state !== 'open') return;
+    if (this.over) this.close(call, 'left');
+    else if (call.cursor === undefined) {
+      this.close(call, how === 'end' ? 'ended' : 'lost');
+    } else if (this.host.calm() || this.host.random.chance(0.85)) {
+      // Some clients are slow to come back, or only do so when all is quiet again.
+      call.returning = true;
+      this.soon(() => {
+        call.returning = false;
+        this.resume(call);
+      });
+    }
+  }
+
+  private resume(call: Call): void {
+    const { record, cursor } = call;
+    if (record.state !== 'open' || call.exchange !== undefined || call.returning || this.over)
+      return;
+    if (cursor === undefined) return;
+    call.exchange = this.get(this.host.anySlot(), cursor, `resume ${record.ids.join()}`, {
+      event: (id) => this.movedTo(call, id),
+      message: (message) => this.onMessage(message, call),
+      over: (status, how) => {
+        call.exchange = undefined;
+        if (status === 204) this.close(call, 'ended');
+        else if (status === 404) this.close(call, 'gone');
+        else if (status === 400) this.close(call, 'trimmed');
+        else this.brokeOff(call, how);
+      },
+    });
+  }
+
+  private close(call: Call, state: CallRecord['state']): void {
+    if (call.record.state !== 'open') return;
+    call.record.state = state;
+    call.record.endedAt = this.host.scheduler.elapsed;
+    this.note(`call ${call.record.ids.join()} ${state}`);
+  }
+
+  private get(slot: number, cursor: string | undefined, what: string, on: Handlers) {
+    const headers: Record<string, string> = { ...this.headers(), accept: 'text/event-stream' };
+    if (cursor !== undefined) headers['last-event-id'] = cursor;
+    const asked = this.asked(what, slot, 'GET', []);
+    return this.send(slot, { method: 'GET', headers }, asked, on, cursor);
+  }
+
+  private post(what: string, slot: number, messages: object[], on: Handlers) {
+    const headers: Record<string, string> = {
+      ...this.headers(),
+      ...{ accept: JSON_AND_SSE, 'content-type': 'application/json' },
+    };
+    const body = messages.length === 1 ? messages[0] : messages;
+    const asked = this.asked(what, slot, 'POST', messages);
+    return this.send(slot, { method: 'POST', headers, body }, asked, on);
+  }
+
+  /** Somebody else's try at this session, or one at a session that there is not. */
+  intrude(slot: number, as: { principal?: string; sessionId?: string; cursor?: string }): void {
+    const headers: Record<string, string> = { ...this.headers(), accept: 'text/event-stream' };
+    if (as.principal !== undefined) headers['x-user'] = as.principal;
+    if (as.sessionId !== undefined) headers['mcp-session-id'] = as.sessionId;
+    if (as.cursor !== undefined) headers['last-event-id'] = as.cursor;
+    const asked = this.asked('intrusion', slot, 'GET', []);
+    asked.sessionId = as.sessionId ?? this.sessionId;
+    asked.expected = as.cursor === undefined ? 404 : 400;
+    const exchange = this.send(slot, { method: 'GET', headers }, asked, {
+      head: () => exchange?.hangUp(0),
+    });
+  }
+
+  private headers(): Record<string, string> {
+    return {
+      'x-user': this.options.principal,
+      ...(this.sessionId !== undefined && {
+        'mcp-session-id': this.sessionId,
+        'mcp-protocol-version': this.options.version,
+      }),
+    };
+  }
+
+  private asked(what: string, slot: number, method: string, messages: object[]): Asked {
+    const asked: Asked = {
+      ...{ what, client: this.options.name, sessionId: this.sessionId, slot, method, messages },
+      ...{ at: this.host.scheduler.elapsed, status: undefined, retryAfter: undefined },
+      ...{ answeredAt: undefined, expected: undefined },
+    };
+    this.host.ledger.asked.push(asked);
+    return asked;
+  }
+
+  private send(
+    slot: number,
+    request: HttpRequest,
+    asked: Asked,
+    on: Handlers,
+    cursor?: string,
+  ): Exchange | undefined {
+    const { scheduler, ledger } = this.host;
+    this.connections += 1;
+    const connection = `${this.options.name}.${this.connections}`;
+    let status: number | 'cut' | undefined;
+    let showing: Showing | undefined;
+    let body = '';
+    const parser = createParser({
+      onEvent: ({ id, data }) => {
+        if (id !== undefined) {
+          const [, stream = '', n = ''] = id.split('.');
+          const shown = { stream, n: parseInt(n, 36), data, at: scheduler.elapsed };
+          showing?.shown.push(shown);
+          this.note(
+            `${connection} shows ${stream} ${shown.n} ${data === '' ? '(primed)' : markOf(data)}`,
+          );
+          on.event?.(id);
+        }
+        if (data !== '') on.message?.(JSON.parse(data) as Message);
+      },
+    });
+    const over = (how: 'end' | 'cut'): void => {
+      asked.answeredAt ??= scheduler.elapsed;
+      if (status === undefined) {
+        status = 'cut';
+        asked.status = 'cut';
+      }
+      this.note(
+        `${connection} ${how === 'end' ? 'is complete' : 'broke'} (${asked.what}: ${status})`,
+      );
+      if (showing !== undefined) {
+        showing.ended = how;
+        showing.endedAt = scheduler.elapsed;
+      } else if (status === 200 && how === 'end' && body !== '') {
+        const parsed = JSON.parse(body) as Message | Message[];
+        for (const message of [parsed].flat()) on.message?.(message);
+      }
+      on.over?.(status, how);
+    };
+    const listener: Listener = {
+      head: (code, headers) => {
+        status = code;
+        asked.status = code;
+        asked.retryAfter = headers['retry-after'];
+        asked.answeredAt = scheduler.elapsed;
+        on.head?.(code, headers);
+        if (headers['content-type'] !== 'text/event-stream') return;
+        const [, stream, n] = cursor?.split('.') ?? [];
+        showing = {
+          ...{ connection, client: this.options.name },
+          sessionId: headers['mcp-session-id'] ?? '',
+          nodeId: headers['x-anynode-node'] ?? '',
+          method: request.method as 'GET' | 'POST',
+          cursor: stream === undefined ? undefined : { stream, n: parseInt(n ?? '', 36) },
+          ...{ at: asked.at, shown: [], ended: undefined, endedAt: undefined },
+        };
+        ledger.showings.push(showing);
+      },
+      data: (text) => {
+        if (showing === undefined) body += text;
+        else parser.feed(text);
+      },
+      end: () => over('end'),
+      cut: () => over('cut'),
+    };
+    const onWrite = (text: string): void => {
+      const [, stream, n] = WRITTEN.exec(text) ?? [];
+      if (stream === undefined || n === undefined) return;
+      const sessionId = request.headers['mcp-session-id'] ?? '';
+      const at = scheduler.elapsed;
+      ledger.written.push({ connection, sessionId, stream, n: parseInt(n, 36), at });
+    };
+    this.note(
+      `${connection} ${asked.method} ${asked.what} to slot ${slot}${cursor === undefined ? '' : ` after ${cursor}`}`,
+    );
+    const exchange = this.host.request(slot, request, listener, connection, onWrite);
+    if (exchange === undefined) this.host.scheduler.after(1, () => over('cut'));
+    return exchange;
+  }
+
+  private soon(run: () => void): void {
+    this.host.scheduler.after(this.host.random.int(1, 700), () => {
+      if (!this.over) run();
+    });
+  }
+
+  private note(text: string): void {
+    this.host.scheduler.note(`${this.options.name} ${text}`);
+  }
+}
+
+interface Handlers {
+  head?: (status: number, headers: Record<string, string>) => void;
+  event?: (id: string) => void;
+  message?: (message: Message) => void;
+  /** The exchange is over: refused, complete or broken. */
+  over?: (status: number | 'cut', how: 'end' | 'cut') => void;
+}
+
+/** An event with a message, as a node writes it: stream and number. */
+const WRITTEN = /^event: message\nid: [^.]*\.([^.]*)\.([^.]*)\./;
+
+function markOf(data: string): string {
+  return /"mark":"([^"]*)"/.exec(data)?.[1] ?? data.slice(0, 60);
+}

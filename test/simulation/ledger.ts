@@ -1,0 +1,204 @@
+import type { Commit, CommitReply, NewSession, Position } from '../../src/backplane/backplane.js';
+import type { Witness } from './backplane.js';
+import type { Scheduler } from './scheduler.js';
+
+/** One entry of a stream, as it was stored. */
+export interface Stored {
+  sessionId: string;
+  stream: string;
+  n: number;
+  logId: string;
+  /** `undefined`: the stream just ends. */
+  message: string | undefined;
+  end: boolean;
+  asker: string | undefined;
+  nodeId: string;
+  at: number;
+}
+
+/** Something that a server said, with a mark that nothing else has. */
+export interface Said {
+  mark: string;
+  /** On the stream of its call, else on the standalone stream. */
+  related: boolean;
+  at: number;
+  outcome: 'pending' | 'stored' | 'failed';
+}
+
+/** Told to one session from outside of a call. */
+export interface Pushed {
+  sessionId: string;
+  mark: string;
+  outcome: 'pending' | 'stored' | 'failed';
+}
+
+/** One run of a tool. */
+export interface Execution {
+  id: number;
+  sessionId: string;
+  nodeId: string;
+  requestId: string;
+  tool: string;
+  at: number;
+  said: Said[];
+  /** `stopped`: cancelled, or its server was closed. */
+  state: 'running' | 'answered' | 'stopped';
+  endedAt: number | undefined;
+}
+
+/** A question of a server to its client. */
+export interface Question {
+  mark: string;
+  execution: Execution;
+  at: number;
+  /** When the client was told, with 202, that its answer is stored. */
+  acknowledgedAt: number | undefined;
+  /** How it ended for the server. */
+  outcome: 'waiting' | 'answered' | 'timeout' | 'stopped';
+  endedAt: number | undefined;
+}
+
+/** One event that a client got. */
+export interface Shown {
+  stream: string;
+  n: number;
+  /** The text of its data; empty for a priming event. */
+  data: string;
+  at: number;
+}
+
+/** The requests of one POST, as their client sees them. */
+export interface CallRecord {
+  client: string;
+  sessionId: string;
+  ids: string[];
+  at: number;
+  status: number | 'cut' | undefined;
+  stream: string | undefined;
+  cancelled: Set<string>;
+  /** The log level that the request sets; and those that tools of the POST found, by request id. */
+  level: string | undefined;
+  levels: Map<string, string>;
+  /** By request id: the marks or error codes that came. */
+  answers: Map<string, string[]>;
+  /** `lost`: the connection ended, and there was no cursor to come back with. */
+  state: 'open' | 'answered' | 'refused' | 'lost' | 'ended' | 'trimmed' | 'gone' | 'left';
+  endedAt: number | undefined;
+}
+
+/** One connection of a client that shows a stream. */
+export interface Showing {
+  connection: string;
+  client: string;
+  sessionId: string;
+  nodeId: string;
+  method: 'GET' | 'POST';
+  /** The place that the client asked to go on from. */
+  cursor: { stream: string; n: number } | undefined;
+  at: number;
+  /** What reached the client. */
+  shown: Shown[];
+  ended: 'end' | 'cut' | 'given up' | undefined;
+  endedAt: number | undefined;
+}
+
+/** One HTTP request of a client. */
+export interface Asked {
+  what: string;
+  client: string;
+  sessionId: string | undefined;
+  slot: number;
+  method: string;
+  at: number;
+  /** Its messages, as they were sent. */
+  messages: object[];
+  status: number | 'cut' | undefined;
+  retryAfter: string | undefined;
+  answeredAt: number | undefined;
+  /** Whether it had to be refused, whatever state the session is in, with this status. */
+  expected: number | undefined;
+}
+
+/** What really happened, as far as the invariants ask for it. */
+export class Ledger implements Witness {
+  readonly stored: Stored[] = [];
+  /** Messages of clients, as stored: session and text. */
+  readonly received = new Map<string, Set<string>>();
+  readonly executions: Execution[] = [];
+  readonly questions: Question[] = [];
+  readonly showings: Showing[] = [];
+  /** Messages that nodes wrote to connections, whether or not they got through. */
+  readonly written: {
+    connection: string;
+    sessionId: string;
+    stream: string;
+    n: number;
+    at: number;
+  }[] = [];
+  readonly asked: Asked[] = [];
+  readonly calls: CallRecord[] = [];
+  readonly bornAt = new Map<string, number>();
+  readonly removedAt = new Map<string, number>();
+  /** When the client was told of the end of the session. */
+  readonly deletedAt = new Map<string, number>();
+  readonly claims: { sessionId: string; stream: string; from: string; by: string; at: number }[] =
+    [];
+  /** Told to one session from outside of a call: `session(id).notify`. */
+  readonly pushed: Pushed[] = [];
+  /** Taken with 202. */
+  readonly cancellations: { sessionId: string; id: string; acknowledgedAt: number }[] = [];
+  /** Violations that were seen as they happened. */
+  readonly seen: string[] = [];
+
+  constructor(private readonly scheduler: Scheduler) {}
+
+  private get now(): number {
+    return this.scheduler.elapsed;
+  }
+
+  created(nodeId: string, session: NewSession, positions: Position[]): void {
+    this.bornAt.set(session.id, this.now);
+    this.receivedText(session.id, session.inbound);
+    session.outbound.forEach(({ stream, message, asks }, at) => {
+      const { n = 0, logId = '' } = positions[at + 1] ?? {};
+      this.stored.push({
+        ...{ sessionId: session.id, stream, n, logId, message, nodeId, at: this.now },
+        end: at === session.outbound.length - 1,
+        asker: asks ? nodeId : undefined,
+      });
+    });
+  }
+
+  committed(nodeId: string, { sessionId, operations }: Commit, reply: CommitReply): void {
+    if (reply.status === 'gone') return;
+    operations.forEach((operation, index) => {
+      const result = reply.results[index];
+      if (operation.type === 'append' && result?.status === 'appended') {
+        const { stream, message } = operation;
+        this.stored.push({
+          ...{ sessionId, stream, message, nodeId, at: this.now },
+          ...result.position,
+          end: result.ended,
+          asker: operation.asks === true ? nodeId : undefined,
+        });
+      } else if (operation.type === 'open' && result?.status === 'opened') {
+        for (const text of operation.messages) this.receivedText(sessionId, text);
+      } else if (operation.type === 'receive' && result?.status === 'received') {
+        this.receivedText(sessionId, operation.message);
+      } else if (operation.type === 'claim' && result?.status === 'claimed') {
+        const { stream, from } = operation;
+        this.claims.push({ sessionId, stream, from, by: nodeId, at: this.now });
+      }
+    });
+  }
+
+  removed(sessionId: string): void {
+    this.removedAt.set(sessionId, this.now);
+  }
+
+  private receivedText(sessionId: string, text: string): void {
+    const texts = this.received.get(sessionId) ?? new Set();
+    texts.add(text);
+    this.received.set(sessionId, texts);
+  }
+}

@@ -1,0 +1,126 @@
+import type { Anynode } from '../../src/anynode.js';
+import { createNode } from '../../src/anynode.js';
+import type { Clock } from '../../src/protocol/clock.js';
+import type { SimBackplane } from './backplane.js';
+import type { HttpRequest, Listener } from './exchange.js';
+import { Exchange } from './exchange.js';
+import type { Ledger } from './ledger.js';
+import type { Setting } from './plan.js';
+import type { Random } from './random.js';
+import { Process, type Scheduler } from './scheduler.js';
+import { SimServer } from './server.js';
+
+export interface NodeParts {
+  scheduler: Scheduler;
+  random: Random;
+  setting: Setting;
+  ledger: Ledger;
+  backplane: SimBackplane;
+  sessionIdGenerator: () => string;
+}
+
+/** One process with the middleware in it, from its start to its end. */
+export class SimNode {
+  readonly process: Process;
+  readonly handle: Anynode;
+  /** Its timers that wait, with their times. */
+  readonly timers = new Map<object, number>();
+  readonly exchanges = new Set<Exchange>();
+  /** Takes no more connections. */
+  left = false;
+  closing = false;
+
+  constructor(
+    readonly nodeId: string,
+    private readonly parts: NodeParts,
+  ) {
+    const { scheduler, random, setting, ledger, backplane } = parts;
+    this.process = new Process(nodeId);
+    const clock: Clock = {
+      now: () => Math.floor(scheduler.now),
+      after: (ms, callback) => this.timer(ms, callback),
+      random: () => random.next(),
+    };
+    const log = (level: string) => (text: string) => scheduler.note(`${nodeId} ${level}: ${text}`);
+    this.handle = createNode(
+      {
+        server: (context) => new SimServer({ nodeId, clock, ledger, scheduler }, context),
+        backplane: backplane.for(this.process),
+        principal: (req) => req.headers['x-user'] as string | undefined,
+        sessionIdGenerator: parts.sessionIdGenerator,
+        responseMode: setting.responseMode,
+        standaloneStream: setting.standaloneStream,
+        recovery: setting.recovery,
+        leaseMs: setting.leaseMs,
+        commandTimeoutMs: setting.commandTimeoutMs,
+        replicaIdleMs: setting.replicaIdleMs,
+        maxReplicas: setting.maxReplicas,
+        maxBufferedBytes: setting.maxBufferedBytes,
+        maxStreamAgeMs: setting.maxStreamAgeMs,
+        keepAliveMs: setting.keepAliveMs,
+        retention: { maxEvents: setting.maxEvents },
+        retryMs: 100,
+        sessionTtlMs: 3_600_000,
+        logger: { warn: log('warns'), error: log('error') },
+      },
+      { clock, nodeId },
+    );
+  }
+
+  request(
+    request: HttpRequest,
+    listener: Listener,
+    name: string,
+    onWrite: (text: string) => void,
+  ): Exchange {
+    const { scheduler, random, setting } = this.parts;
+    const { kernelBytes, httpMs } = setting;
+    const wire = { scheduler, random, kernelBytes, latencyMs: httpMs };
+    const exchange = new Exchange(wire, this.process, listener, name, onWrite);
+    this.exchanges.add(exchange);
+    exchange.begin(request, (req, res) => {
+      void this.handle(req as never, res as never, (error: unknown) => {
+        scheduler.note(`${this.nodeId} error: passed on ${String(error)}`);
+        res.writeHead(500).end();
+      });
+    });
+    return exchange;
+  }
+
+  /** SIGKILL. What it sent may still take effect; nothing else of it happens any more. */
+  crash(): void {
+    this.parts.backplane.member(this.nodeId)?.link.cut('crash');
+    this.process.state = 'dead';
+    this.left = true;
+    this.breakAll();
+  }
+
+  /** Its process ends after `close`. */
+  exit(): void {
+    this.left = true;
+    this.breakAll();
+  }
+
+  private breakAll(): void {
+    for (const exchange of this.exchanges) exchange.broken();
+    this.exchanges.clear();
+  }
+
+  private timer(ms: number, callback: () => void): () => void {
+    const key = {};
+    this.timers.set(key, ms);
+    const cancel = this.parts.scheduler.after(
+      ms,
+      () => {
+        this.timers.delete(key);
+        callback();
+      },
+      this.process,
+      'timer',
+    );
+    return () => {
+      this.timers.delete(key);
+      cancel();
+    };
+  }
+}

@@ -1,0 +1,200 @@
+import type { Random } from './random.js';
+import type { ToolStep } from './server.js';
+
+/** What a seed chooses for a whole run. */
+export interface Setting {
+  nodes: number;
+  clients: number;
+  responseMode: 'sse' | 'json';
+  standaloneStream: 'takeover' | 'reject';
+  recovery: 'error' | 'rerun-idempotent';
+  versions: ('2025-06-18' | '2025-11-25')[];
+  leaseMs: number;
+  commandTimeoutMs: number;
+  replicaIdleMs: number;
+  maxReplicas: number;
+  maxBufferedBytes: number;
+  maxStreamAgeMs: number;
+  keepAliveMs: number;
+  maxEvents: number;
+  kernelBytes: number;
+  /** At most, one way. */
+  httpMs: number;
+  backplaneMs: number;
+  busMs: number;
+  /** Chances per call or message; 0 in runs that show what holds when nothing fails. */
+  loseReply: number;
+  loseCall: number;
+  refuse: number;
+  reorder: number;
+  duplicate: number;
+  /** Whether nodes crash, pause and lose connections at all. */
+  trouble: boolean;
+  /** Nothing fails, and the network is fast enough for every answer to come in time. */
+  isQuick: boolean;
+}
+
+export type Action = { at: number } & (
+  | { do: 'call'; client: number; slot: number; calls: { tool: string; steps: ToolStep[] }[] }
+  | { do: 'listen'; client: number; slot: number; withCursor: boolean }
+  | { do: 'breakOff'; client: number; which: number; noticedMs: number }
+  | { do: 'stall'; client: number; which: number; ms: number }
+  | { do: 'cancel'; client: number; slot: number; which: number }
+  | { do: 'setLevel'; client: number; slot: number }
+  | { do: 'delete'; client: number; slot: number }
+  | { do: 'roots'; client: number }
+  | { do: 'intrude'; client: number; slot: number; how: 'principal' | 'session' }
+  | { do: 'push'; client: number; slot: number }
+  | { do: 'crash'; slot: number; downMs: number }
+  | { do: 'pause'; slot: number; ms: number; timersFirst: boolean }
+  | { do: 'close'; slot: number; drainMs: number; downMs: number }
+  | { do: 'cutLink'; slot: number; downMs: number }
+  | { do: 'stallLink'; slot: number; ms: number }
+  | { do: 'loseSubscription'; slot: number; ms: number }
+  | { do: 'deafen'; slot: number }
+);
+
+export interface Plan {
+  setting: Setting;
+  actions: Action[];
+}
+
+/** When the last action may be. */
+export const HORIZON_MS = 12_000;
+
+/** Decides all that a run will try, before it begins: so that actions can be left out, to find those that matter. */
+export function planOf(random: Random): Plan {
+  const setting = settingOf(random);
+  const count = random.int(20, 70);
+  const actions = Array.from({ length: count }, () => actionOf(random, setting));
+  return { setting, actions: actions.sort((one, other) => one.at - other.at) };
+}
+
+function settingOf(random: Random): Setting {
+  const trouble = random.chance(0.85);
+  const some = (most: number): number => (trouble && random.chance(0.6) ? random.next() * most : 0);
+  const httpMs = random.pick([2, 20, 80]);
+  const backplaneMs = random.pick([1, 10, 60]);
+  const busMs = random.pick([1, 10, 100]);
+  return {
+    nodes: random.int(2, 4),
+    clients: random.int(1, 3),
+    responseMode: random.chance(0.15) ? 'json' : 'sse',
+    standaloneStream: random.chance(0.2) ? 'reject' : 'takeover',
+    recovery: random.chance(0.4) ? 'rerun-idempotent' : 'error',
+    versions: random.chance(0.75) ? ['2025-11-25'] : ['2025-06-18', '2025-11-25'],
+    leaseMs: random.pick([2000, 3000]),
+    commandTimeoutMs: random.pick([500, 1500]),
+    replicaIdleMs: random.pick([400, 300_000, 300_000]),
+    maxReplicas: random.pick([1, 10_000, 10_000]),
+    maxBufferedBytes: random.pick([100, 2000, 1_000_000]),
+    maxStreamAgeMs: random.pick([0, 0, 2500]),
+    keepAliveMs: random.pick([0, 15_000]),
+    maxEvents: 10_000,
+    kernelBytes: random.pick([200, 100_000]),
+    ...{ httpMs, backplaneMs, busMs },
+    loseReply: some(0.04),
+    loseCall: some(0.03),
+    refuse: some(0.03),
+    reorder: random.chance(0.5) ? random.next() * 0.5 : 0,
+    duplicate: random.chance(0.3) ? random.next() * 0.3 : 0,
+    trouble,
+    isQuick: !trouble && busMs < 100 && backplaneMs < 60,
+  };
+}
+
+function actionOf(random: Random, setting: Setting): Action {
+  const at = random.int(300, HORIZON_MS);
+  const client = random.int(0, setting.clients - 1);
+  const slot = random.int(0, setting.nodes - 1);
+  const trouble = setting.trouble ? 1 : 0;
+  const kind = random.weighted<Action['do']>({
+    call: 14,
+    listen: 6,
+    breakOff: 7,
+    stall: 2,
+    cancel: 3,
+    setLevel: 2,
+    delete: 0.4,
+    roots: 1,
+    intrude: 1,
+    push: 3,
+    crash: 1.2 * trouble,
+    pause: 1.5 * trouble,
+    close: 1 * trouble,
+    cutLink: 1.5 * trouble,
+    stallLink: 1.5 * trouble,
+    loseSubscription: 1.5 * trouble,
+    deafen: 0.7 * trouble,
+  });
+  const which = random.int(0, 9);
+  switch (kind) {
+    case 'call': {
+      const several = random.chance(0.15) ? 2 : 1;
+      const calls = Array.from({ length: several }, () => ({
+        tool: random.chance(0.4) ? 'again' : 'run',
+        steps: stepsOf(random),
+      }));
+      return { at, do: kind, client, slot, calls };
+    }
+    case 'listen':
+      return { at, do: kind, client, slot, withCursor: random.chance(0.5) };
+    case 'breakOff':
+      // Sometimes the node does not notice for long: a proxy hides it.
+      return { at, do: kind, client, which, noticedMs: random.pick([1, 20, 20, 5000]) };
+    case 'stall':
+      return { at, do: kind, client, which, ms: random.int(50, 3000) };
+    case 'cancel':
+      return { at, do: kind, client, slot, which };
+    case 'intrude':
+      return { at, do: kind, client, slot, how: random.pick(['principal', 'session']) };
+    case 'delete':
+    case 'setLevel':
+    case 'push':
+      return { at, do: kind, client, slot };
+    case 'roots':
+      return { at, do: kind, client };
+    case 'crash':
+      return { at, do: kind, slot, downMs: random.int(50, 6000) };
+    case 'pause':
+      return {
+        ...{ at, do: kind, slot, timersFirst: random.chance(0.5) },
+        ms: random.chance(0.5) ? random.int(20, 800) : setting.leaseMs + random.int(100, 3000),
+      };
+    case 'close':
+      return {
+        at,
+        do: kind,
+        slot,
+        drainMs: random.pick([0, 500, 4000]),
+        downMs: random.int(50, 3000),
+      };
+    case 'cutLink':
+      return { at, do: kind, slot, downMs: random.pick([10, 300, 3000]) };
+    case 'stallLink':
+      return { at, do: kind, slot, ms: random.pick([100, 700, 2500]) };
+    case 'loseSubscription':
+      return { at, do: kind, slot, ms: random.int(10, 2000) };
+    case 'deafen':
+      return { at, do: kind, slot };
+  }
+}
+
+function stepsOf(random: Random): ToolStep[] {
+  const count = random.int(0, 6);
+  // One question at most: each may cost all the time that a server waits.
+  let ask = 1.2;
+  return Array.from({ length: count }, (): ToolStep => {
+    const kind = random.weighted<ToolStep['do']>({
+      wait: 6,
+      progress: 4,
+      log: 3,
+      announce: 3,
+      ask,
+      hangUp: 0.5,
+      hangUpStandalone: 0.3,
+    });
+    if (kind === 'ask') ask = 0;
+    return kind === 'wait' ? { do: kind, ms: random.pick([0, 5, 50, 300, 1500]) } : { do: kind };
+  });
+}

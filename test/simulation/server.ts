@@ -1,0 +1,309 @@
+import type { Clock } from '../../src/protocol/clock.js';
+import type { ServerContext, ServerLike, ServerTransport } from '../../src/session/types.js';
+import type { Execution, Ledger, Question } from './ledger.js';
+import type { Scheduler } from './scheduler.js';
+
+/** What a tool does, one after another; a call names the steps in its arguments. */
+export type ToolStep =
+  | { do: 'wait'; ms: number }
+  /** Says something on the stream of the call. */
+  | { do: 'progress' }
+  | { do: 'log' }
+  /** Says something on the standalone stream. */
+  | { do: 'announce' }
+  /** Asks the client, and waits for its answer. */
+  | { do: 'ask' }
+  | { do: 'hangUp' }
+  | { do: 'hangUpStandalone' };
+
+interface Message {
+  id?: string | number;
+  method?: string;
+  params?: Record<string, unknown>;
+  result?: unknown;
+  error?: unknown;
+}
+
+interface Extra {
+  closeSSEStream?: () => void;
+  closeStandaloneSSEStream?: () => void;
+}
+
+/** How long a server waits for its client, as the SDK does with its own time. */
+export const QUESTION_MS = 25_000;
+
+export interface ServerHost {
+  nodeId: string;
+  clock: Clock;
+  ledger: Ledger;
+  scheduler: Scheduler;
+}
+
+/** An MCP server that does nothing by chance and nothing in real time, and writes down what it does. */
+export class SimServer implements ServerLike {
+  private transport: ServerTransport | undefined;
+  private readonly running = new Map<string, { execution: Execution; stop: () => void }>();
+  private readonly waiting = new Map<number, { settle: (answered: boolean) => void }>();
+  private questions = 0;
+  private progress = 0;
+  private level = 'none';
+  private readonly subscriptions = new Set<string>();
+
+  constructor(
+    private readonly host: ServerHost,
+    private readonly context: ServerContext,
+  ) {}
+
+  async connect(transport: ServerTransport): Promise<void> {
+    this.transport = transport;
+    transport.onmessage = (message: Message, extra: Extra = {}) => this.onMessage(message, extra);
+    transport.onclose = () => this.stop();
+    await transport.start();
+  }
+
+  close(): Promise<void> {
+    this.stop();
+    return Promise.resolve();
+  }
+
+  private stop(): void {
+    this.transport = undefined;
+    for (const { stop } of this.running.values()) stop();
+    for (const question of this.waiting.values()) question.settle(false);
+  }
+
+  private onMessage(message: Message, extra: Extra): void {
+    const { id, method, params = {} } = message;
+    if (method === undefined) {
+      if (typeof id === 'number') this.waiting.get(id)?.settle(true);
+    } else if (id === undefined) {
+      this.onNotification(method, params);
+    } else {
+      this.onRequest(id, method, params, extra);
+    }
+  }
+
+  private onNotification(method: string, params: Record<string, unknown>): void {
+    if (method !== 'notifications/cancelled') return;
+    this.running.get(JSON.stringify(params.requestId))?.stop();
+  }
+
+  private onRequest(
+    id: string | number,
+    method: string,
+    params: Record<string, unknown>,
+    extra: Extra,
+  ): void {
+    switch (method) {
+      case 'initialize':
+        this.answer(id, {
+          protocolVersion: params.protocolVersion,
+          capabilities: {
+            tools: { listChanged: true },
+            resources: { subscribe: true },
+            logging: {},
+          },
+          serverInfo: { name: 'simulated', version: '1' },
+        });
+        break;
+      case 'tools/list':
+        this.answer(id, {
+          tools: [{ name: 'run' }, { name: 'again', annotations: { idempotentHint: true } }],
+        });
+        break;
+      case 'tools/call':
+        void this.call(id, params, extra);
+        break;
+      case 'logging/setLevel':
+        this.level = String(params.level);
+        this.answer(id, {});
+        break;
+      case 'resources/subscribe':
+        this.subscriptions.add(String(params.uri));
+        this.answer(id, {});
+        break;
+      case 'resources/unsubscribe':
+        this.subscriptions.delete(String(params.uri));
+        this.answer(id, {});
+        break;
+      default:
+        this.answer(id, {});
+    }
+  }
+
+  private answer(id: string | number, result: object): void {
+    this.transport?.send({ jsonrpc: '2.0', id, result }).catch(() => undefined);
+  }
+
+  private async call(
+    id: string | number,
+    params: Record<string, unknown>,
+    extra: Extra,
+  ): Promise<void> {
+    const { ledger, scheduler, nodeId } = this.host;
+    const key = JSON.stringify(id);
+    const requestId = typeof id === 'string' ? id.replace(/^anynode:/, '') : key;
+    const { steps = [] } = (params.arguments ?? {}) as { steps?: ToolStep[] };
+    const execution: Execution = {
+      id: ledger.executions.length,
+      sessionId: this.context.session.id,
+      nodeId,
+      requestId,
+      tool: String(params.name),
+      at: scheduler.elapsed,
+      said: [],
+      state: 'running',
+      endedAt: undefined,
+    };
+    ledger.executions.push(execution);
+    scheduler.note(
+      `${nodeId} runs ${requestId} of ${execution.sessionId} as x${execution.id} (${execution.tool})`,
+    );
+    let wake = (): void => undefined;
+    const stop = (): void => {
+      if (execution.state === 'running') {
+        execution.state = 'stopped';
+        execution.endedAt = scheduler.elapsed;
+      }
+      wake();
+    };
+    const running = { execution, stop };
+    this.running.set(key, running);
+    const token = (params._meta as { progressToken?: string } | undefined)?.progressToken;
+    for (const step of steps) {
+      await new Promise<void>((resolve) => {
+        let cancel = (): void => undefined;
+        wake = () => {
+          cancel();
+          resolve();
+        };
+        if (execution.state !== 'running') {
+          resolve();
+        } else if (step.do === 'wait') {
+          cancel = this.host.clock.after(step.ms, resolve);
+        } else if (step.do === 'ask') {
+          this.ask(id, execution).then(resolve, resolve);
+        } else {
+          this.say(step, id, execution, token, extra);
+          resolve();
+        }
+      });
+      // It may have been stopped while it waited.
+      if ((execution.state as string) !== 'running') break;
+    }
+    if (this.running.get(key) === running) this.running.delete(key);
+    if ((execution.state as string) !== 'running') return;
+    execution.state = 'answered';
+    execution.endedAt = scheduler.elapsed;
+    const mark = `x${execution.id}.answer`;
+    this.note(execution, mark, true, {
+      ...{ jsonrpc: '2.0', id },
+      result: { mark, level: this.level, subscriptions: [...this.subscriptions].sort() },
+    });
+  }
+
+  private say(
+    step: ToolStep,
+    id: string | number,
+    execution: Execution,
+    progressToken: string | undefined,
+    extra: Extra,
+  ): void {
+    const mark = `x${execution.id}.${execution.said.length}`;
+    switch (step.do) {
+      case 'progress': {
+        this.progress += 1;
+        const method = progressToken === undefined ? 'message' : 'progress';
+        const params = { mark, progressToken, progress: execution.said.length + 1 };
+        this.note(
+          execution,
+          mark,
+          true,
+          { jsonrpc: '2.0', method: `notifications/${method}`, params },
+          id,
+        );
+        break;
+      }
+      case 'log':
+        this.note(
+          ...([execution, mark, true] as const),
+          { jsonrpc: '2.0', method: 'notifications/message', params: { mark } },
+          id,
+        );
+        break;
+      case 'announce':
+        this.note(...([execution, mark, false] as const), {
+          jsonrpc: '2.0',
+          method: 'notifications/message',
+          params: { mark },
+        });
+        break;
+      case 'hangUp':
+        extra.closeSSEStream?.();
+        break;
+      case 'hangUpStandalone':
+        extra.closeStandaloneSSEStream?.();
+        break;
+      default:
+    }
+  }
+
+  private note(
+    execution: Execution,
+    mark: string,
+    related: boolean,
+    message: object,
+    relatedRequestId?: string | number,
+  ): void {
+    const said = { mark, related, at: this.host.scheduler.elapsed, outcome: 'pending' as const };
+    const entry: Execution['said'][number] = said;
+    execution.said.push(entry);
+    const options = relatedRequestId === undefined ? {} : { relatedRequestId };
+    (this.transport?.send(message, options) ?? Promise.reject(new Error('closed'))).then(
+      () => (entry.outcome = 'stored'),
+      () => (entry.outcome = 'failed'),
+    );
+  }
+
+  private async ask(id: string | number, execution: Execution): Promise<void> {
+    const { ledger, scheduler, clock } = this.host;
+    const number = this.questions;
+    this.questions += 1;
+    const mark = `x${execution.id}.${execution.said.length}`;
+    const question: Question = {
+      ...{ mark, execution, at: scheduler.elapsed },
+      ...{ acknowledgedAt: undefined, outcome: 'waiting', endedAt: undefined },
+    };
+    ledger.questions.push(question);
+    await new Promise<void>((resolve) => {
+      const end = (outcome: Question['outcome']): void => {
+        cancelTimer();
+        this.waiting.delete(number);
+        question.outcome = outcome;
+        question.endedAt = scheduler.elapsed;
+        resolve();
+      };
+      const cancelTimer = clock.after(QUESTION_MS, () => {
+        this.transport
+          ?.send({
+            ...{ jsonrpc: '2.0', method: 'notifications/cancelled' },
+            params: { requestId: number, reason: 'timeout' },
+          })
+          .catch(() => undefined);
+        end('timeout');
+      });
+      const settle = (answered: boolean): void => end(answered ? 'answered' : 'stopped');
+      this.waiting.set(number, { settle });
+      this.note(
+        ...([execution, mark, true] as const),
+        {
+          jsonrpc: '2.0',
+          id: number,
+          method: 'elicitation/create',
+          params: { mark, message: '?' },
+        },
+        id,
+      );
+    });
+  }
+}

@@ -1,0 +1,271 @@
+import { SimBackplane } from './backplane.js';
+import { SimClient } from './client.js';
+import type { Pushed } from './ledger.js';
+import { Ledger } from './ledger.js';
+import { SimNode } from './node.js';
+import type { Action, Plan, Setting } from './plan.js';
+import { HORIZON_MS } from './plan.js';
+import type { Random } from './random.js';
+import { Scheduler } from './scheduler.js';
+
+/** How long everything may take to settle once nothing fails any more. */
+export const SETTLE_MS = 45_000;
+
+/** Nodes, clients and the backplane of one run, and what happens to them. */
+export class World {
+  readonly scheduler: Scheduler;
+  readonly ledger: Ledger;
+  readonly backplane: SimBackplane;
+  readonly clients: SimClient[] = [];
+  /** Where load balancers look; a slot is empty while its node is down. */
+  readonly slots: (SimNode | undefined)[] = [];
+  readonly nodes: SimNode[] = [];
+  readonly setting: Setting;
+  /** From then on nothing fails any more. */
+  calm = false;
+  /** Some node stood still for a while: nothing can be said of how long answers took. */
+  paused = false;
+  private readonly random: Random;
+  private readonly nodeRandom: Random;
+  private starts = 0;
+  private sessions = 0;
+  private pushes = 0;
+
+  constructor(
+    private readonly plan: Plan,
+    random: Random,
+  ) {
+    this.setting = plan.setting;
+    this.random = random.fork();
+    this.nodeRandom = random.fork();
+    this.scheduler = new Scheduler(random.fork());
+    this.ledger = new Ledger(this.scheduler);
+    const { setting } = this;
+    this.backplane = new SimBackplane(
+      this.scheduler,
+      random.fork(),
+      () => ({
+        latencyMs: setting.backplaneMs,
+        busMs: setting.busMs,
+        loseReply: this.calm ? 0 : setting.loseReply,
+        loseCall: this.calm ? 0 : setting.loseCall,
+        refuse: this.calm ? 0 : setting.refuse,
+        reorder: this.calm ? 0 : setting.reorder,
+        duplicate: this.calm ? 0 : setting.duplicate,
+      }),
+      this.ledger,
+    );
+  }
+
+  async run(): Promise<void> {
+    const { scheduler, setting } = this;
+    for (let slot = 0; slot < setting.nodes; slot += 1) this.start(slot);
+    for (let at = 0; at < setting.clients; at += 1) this.addClient(at);
+    for (const action of this.plan.actions) scheduler.after(action.at, () => this.act(action));
+    await scheduler.runUntil(HORIZON_MS);
+    this.heal();
+    await scheduler.runUntil(HORIZON_MS + SETTLE_MS);
+  }
+
+  /** Sessions are left, nodes are closed: nothing of them is to remain. */
+  async end(): Promise<void> {
+    const { scheduler } = this;
+    scheduler.note('--- everybody leaves');
+    for (const client of this.clients) client.leave();
+    await scheduler.runUntil(scheduler.elapsed + 5000);
+    let closed = 0;
+    const open = this.slots.filter((node) => node !== undefined);
+    for (const node of open) void node.handle.close({ drainMs: 1000 }).then(() => (closed += 1));
+    await scheduler.runUntil(scheduler.elapsed + 20_000);
+    if (closed < open.length) this.ledger.seen.push('leaks: close() of a node does not resolve');
+  }
+
+  private start(slot: number): void {
+    this.starts += 1;
+    const nodeId = `n${this.starts}`;
+    this.scheduler.note(`${nodeId} starts in slot ${slot}`);
+    const node = new SimNode(nodeId, {
+      scheduler: this.scheduler,
+      random: this.nodeRandom,
+      setting: this.setting,
+      ledger: this.ledger,
+      backplane: this.backplane,
+      sessionIdGenerator: () => `s${(this.sessions += 1)}`,
+    });
+    this.slots[slot] = node;
+    this.nodes.push(node);
+  }
+
+  private addClient(at: number): void {
+    const client = new SimClient(
+      {
+        scheduler: this.scheduler,
+        random: this.random,
+        ledger: this.ledger,
+        calm: () => this.calm,
+        anySlot: () => this.anySlot(),
+        slots: this.setting.nodes,
+        request: (slot, request, listener, name, onWrite) => {
+          const node = this.slots[slot];
+          return node === undefined || node.left
+            ? undefined
+            : node.request(request, listener, name, onWrite);
+        },
+      },
+      {
+        name: `c${at}`,
+        principal: `user${at}`,
+        version: this.random.pick(this.setting.versions),
+      },
+    );
+    this.clients.push(client);
+    this.scheduler.after(this.random.int(0, 200), () => client.initialize(this.anySlot()));
+  }
+
+  private anySlot(): number {
+    const up = [...this.slots.keys()].filter((slot) => this.slots[slot] !== undefined);
+    return up.length === 0 ? 0 : this.random.pick(up);
+  }
+
+  private act(action: Action): void {
+    const { scheduler } = this;
+    if ('client' in action) {
+      const client = this.clients[action.client];
+      if (client !== undefined) this.actOfClient(client, action);
+      return;
+    }
+    const node = this.slots[action.slot];
+    if (node === undefined || node.process.state === 'dead' || node.closing) return;
+    const member = this.backplane.member(node.nodeId);
+    scheduler.note(`--- ${action.do} ${node.nodeId}`);
+    switch (action.do) {
+      case 'crash':
+        node.crash();
+        this.empty(action.slot, node, action.downMs);
+        break;
+      case 'pause':
+        if (node.process.state !== 'running') return;
+        node.process.state = 'paused';
+        this.paused = true;
+        scheduler.after(action.ms, () => {
+          if (node.process.state !== 'paused') return;
+          scheduler.note(`--- ${node.nodeId} goes on`);
+          scheduler.resume(node.process, action.timersFirst);
+        });
+        break;
+      case 'close':
+        this.close(action.slot, node, action.drainMs, action.downMs);
+        break;
+      case 'cutLink':
+        if (member === undefined) return;
+        member.link.cut('cut');
+        member.link.downUntil = scheduler.now + action.downMs;
+        break;
+      case 'stallLink':
+        if (member !== undefined) member.link.stalledUntil = scheduler.now + action.ms;
+        break;
+      case 'loseSubscription':
+        member?.loseSubscription('cut', action.ms);
+        break;
+      case 'deafen':
+        member?.goDeaf();
+        break;
+    }
+  }
+
+  private actOfClient(client: SimClient, action: Extract<Action, { client: number }>): void {
+    switch (action.do) {
+      case 'call':
+        client.call(action.slot, action.calls);
+        break;
+      case 'listen':
+        client.listen(action.slot, action.withCursor);
+        break;
+      case 'breakOff':
+        client.breakOff(action.which, action.noticedMs);
+        break;
+      case 'stall':
+        client.stall(action.which, action.ms);
+        break;
+      case 'cancel':
+        client.cancel(action.slot, action.which);
+        break;
+      case 'setLevel':
+        client.setLevel(action.slot);
+        break;
+      case 'delete':
+        client.delete(action.slot);
+        break;
+      case 'roots':
+        if (client.sessionId === undefined || client.over) return;
+        client.tell('roots', { jsonrpc: '2.0', method: 'notifications/roots/list_changed' });
+        break;
+      case 'intrude':
+        if (client.sessionId === undefined) return;
+        client.intrude(
+          action.slot,
+          action.how === 'principal' ? { principal: 'stranger' } : { sessionId: 'unknown' },
+        );
+        break;
+      case 'push':
+        this.push(client, action.slot);
+    }
+  }
+
+  /** A node's application tells the session something, outside of any call. */
+  private push(client: SimClient, slot: number): void {
+    const node = this.slots[slot];
+    const { sessionId } = client;
+    if (node?.process.state !== 'running' || sessionId === undefined) return;
+    this.pushes += 1;
+    const mark = `push${this.pushes}`;
+    const entry: Pushed = { sessionId, mark, outcome: 'pending' };
+    this.ledger.pushed.push(entry);
+    node.handle
+      .session(sessionId)
+      .notify({ method: 'notifications/message', params: { mark } })
+      .then(
+        () => (entry.outcome = 'stored'),
+        () => (entry.outcome = 'failed'),
+      );
+  }
+
+  private close(slot: number, node: SimNode, drainMs: number, downMs: number): void {
+    node.closing = true;
+    void node.handle.close({ drainMs }).then(() => {
+      this.scheduler.note(`--- ${node.nodeId} has closed`);
+      this.scheduler.after(
+        this.random.int(0, 50),
+        () => {
+          node.exit();
+          if (this.slots[slot] === node) this.empty(slot, node, downMs);
+        },
+        node.process,
+      );
+    });
+  }
+
+  private empty(slot: number, node: SimNode, downMs: number): void {
+    if (this.slots[slot] !== node) return;
+    this.slots[slot] = undefined;
+    this.scheduler.after(this.calm ? 0 : downMs, () => {
+      if (this.slots[slot] === undefined) this.start(slot);
+    });
+  }
+
+  private heal(): void {
+    const { scheduler } = this;
+    scheduler.note('--- from here on nothing fails');
+    this.calm = true;
+    for (const node of this.slots) {
+      if (node === undefined) continue;
+      scheduler.resume(node.process, true);
+      const link = this.backplane.member(node.nodeId)?.link;
+      if (link === undefined) continue;
+      link.downUntil = Math.min(link.downUntil, scheduler.now + 50);
+      link.stalledUntil = scheduler.now;
+    }
+    for (const [slot, node] of this.slots.entries()) if (node === undefined) this.start(slot);
+    for (const client of this.clients) client.comeBack();
+  }
+}
