@@ -23,7 +23,7 @@ describe('the simulator finds planted faults:', () => {
       expect(code).toBe(1);
       const [took = '', violation = ''] = stdout.split('\n').slice(-3);
       console.log(
-        `${mutant.name}: ${/\d+ seeds/.exec(took)?.[0] ?? ''} (${violation.trim().slice(0, 100)})`,
+        `${mutant.name}: ${/seed \d+/.exec(took)?.[0] ?? ''} (${violation.trim().slice(0, 100)})`,
       );
     } finally {
       await remove();

@@ -30,7 +30,7 @@ interface Extra {
 }
 
 /** How long a server waits for its client, as the SDK does with its own time. */
-export const QUESTION_MS = 25_000;
+const QUESTION_MS = 25_000;
 
 export interface ServerHost {
   nodeId: string;

@@ -9,7 +9,7 @@ import type { Random } from './random.js';
 import { Scheduler } from './scheduler.js';
 
 /** How long everything may take to settle once nothing fails any more. */
-export const SETTLE_MS = 45_000;
+const SETTLE_MS = 45_000;
 
 /** Nodes, clients and the backplane of one run, and what happens to them. */
 export class World {
@@ -77,7 +77,22 @@ export class World {
     const open = this.slots.filter((node) => node !== undefined);
     for (const node of open) void node.handle.close({ drainMs: 1000 }).then(() => (closed += 1));
     await scheduler.runUntil(scheduler.elapsed + 20_000);
-    if (closed < open.length) this.ledger.seen.push('leaks: close() of a node does not resolve');
+    const { seen } = this.ledger;
+    if (closed < open.length) seen.push('7 leaks: close() of a node does not resolve');
+    for (const node of this.nodes) {
+      if (node.process.state !== 'running') continue;
+      const { sessions, streams, inFlight } = node.handle.health();
+      if (sessions + streams + inFlight > 0) {
+        seen.push(
+          `7 leaks: ${node.nodeId} has closed, with ${sessions} replicas, ${streams} streams, ${inFlight} calls`,
+        );
+      }
+      if (node.timers.size > 0) {
+        seen.push(
+          `7 leaks: ${node.nodeId} has closed, and timers wait: ${[...node.timers.values()].join()}`,
+        );
+      }
+    }
   }
 
   private start(slot: number): void {

@@ -6,7 +6,7 @@ import type { Check } from './index.js';
 const STANDALONE = 'g';
 
 /** The entries of each stream, in their order. */
-export function streamsOf({ ledger }: World): Map<string, Stored[]> {
+function streamsOf({ ledger }: World): Map<string, Stored[]> {
   const streams = new Map<string, Stored[]>();
   for (const entry of ledger.stored) {
     const key = `${entry.sessionId} ${entry.stream}`;
@@ -22,7 +22,7 @@ function maySkip({ backplane }: World, { message, asker }: Stored): boolean {
   return message === undefined || (asker !== undefined && backplane.foundDead.has(asker));
 }
 
-export function markOf(message: string | undefined): string | undefined {
+function markOf(message: string | undefined): string | undefined {
   return message === undefined ? undefined : /"mark":"([^"]*)"/.exec(message)?.[1];
 }
 
