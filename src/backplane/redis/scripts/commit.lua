@@ -389,7 +389,7 @@ function run.abandon()
   -- Begun by nobody, it is still the one's who opened it.
   if not repeated and (not begun or executor == node) then
     for _, request in ipairs(requests) do
-      redis.call('HINCRBY', streams, 'run', -redis.call('HDEL', streams, 'r:' .. request))
+      if redis.call('HDEL', streams, 'r:' .. request) == 1 then redis.call('HINCRBY', streams, 'run', -1) end
     end
     dropStream(stream)
   end
