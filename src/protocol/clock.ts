@@ -23,7 +23,13 @@ export const systemClock: Clock = {
   random: () => Math.random(),
 };
 
+/**
+ * As many different times as a jitter may come to. Node keeps a list per duration of `unref()`ed timers until that duration is
+ * over, though all of them were cancelled long before: with any number of durations, each connection would leave one.
+ */
+const STEPS = 1024;
+
 /** `ms`, moved by up to a tenth in either direction, so that many nodes or connections do not act in the same instant. */
 export function jittered(ms: number, clock: Pick<Clock, 'random'>): number {
-  return ms * (0.9 + clock.random() * 0.2);
+  return ms * (0.9 + (Math.round(clock.random() * STEPS) / STEPS) * 0.2);
 }
