@@ -491,7 +491,8 @@ export class SimClient {
       if (stream === undefined || n === undefined) return;
       const sessionId = request.headers['mcp-session-id'] ?? '';
       const at = scheduler.elapsed;
-      ledger.written.push({ connection, sessionId, stream, n: parseInt(n, 36), at });
+      const resumed = cursor !== undefined;
+      ledger.written.push({ connection, sessionId, stream, n: parseInt(n, 36), at, resumed });
     };
     this.note(
       `${connection} ${asked.method} ${asked.what} to slot ${slot}${cursor === undefined ? '' : ` after ${cursor}`}`,

@@ -134,6 +134,8 @@ export class Ledger implements Witness {
     stream: string;
     n: number;
     at: number;
+    /** The connection came with a cursor. */
+    resumed: boolean;
   }[] = [];
   readonly asked: Asked[] = [];
   readonly calls: CallRecord[] = [];

@@ -66,15 +66,12 @@ export const nothingSkipped: Check = function* (world) {
   const streams = streamsOf(world);
   const written = new Map<string, Set<number>>();
   const began = new Set<string>();
-  const cursors = new Set(
-    world.ledger.showings.flatMap(({ cursor, connection }) => (cursor ? [connection] : [])),
-  );
-  for (const { connection, sessionId, stream, n } of world.ledger.written) {
+  for (const { connection, sessionId, stream, n, resumed } of world.ledger.written) {
     if (stream !== STANDALONE) continue;
     const key = `${sessionId} ${stream}`;
     const before = written.get(key) ?? new Set();
     written.set(key, before);
-    if (!began.has(connection) && !cursors.has(connection)) {
+    if (!began.has(connection) && !resumed) {
       for (const entry of streams.get(key) ?? []) {
         if (entry.n < n && !before.has(entry.n) && !maySkip(world, entry)) {
           yield `${connection} begins with ${n} of ${sessionId}, and ${entry.n} was written to nobody`;
