@@ -144,7 +144,7 @@ export function createNode(
   const rerun = options.recovery === 'rerun-idempotent';
   const obituary = new Obituary(membership);
   const orphans = new Orphans({
-    ...{ obituary, lanes, sessions, clock, rerun, owned: node.owned, logger },
+    ...{ nodeId, membership, obituary, lanes, sessions, clock, rerun, owned: node.owned, logger },
     hand: (follower, owner, context) => handovers.hand(follower, owner, context, undefined),
   });
   const handovers = new Handovers({
@@ -169,6 +169,9 @@ export function createNode(
         break;
       case 'hangup':
         hangUpHere(message.sessionId, message.stream, message.token);
+        break;
+      case 'check':
+        orphans.check(message.sessionId, message.stream);
         break;
       case 'orphaned': {
         const follower = followers.find(message.sessionId, message.stream, message.token);

@@ -336,8 +336,11 @@ export type OperationResult =
   | { status: 'appended'; position: Position; token?: string; ended: boolean }
   /** `append`: a repeat. It stands in the log, where exactly is not known any more. */
   | { status: 'repeated' }
-  /** `append`, `claim`: the request has ended already, or runs elsewhere now. `assign`: the stream has ended. */
-  | { status: 'dropped' }
+  /**
+   * `append`, `claim`: the request has ended already, or runs elsewhere now. `assign`: the stream has ended. `executor`, of
+   * a `claim`: who runs it, or (`unbegun`) is to; none: it has ended.
+   */
+  | { status: 'dropped'; executor?: string; unbegun?: boolean }
   /** `append`: `onlyIf` or `coalesce` said no. */
   | { status: 'skipped' }
   /** `open`: one of its request ids is in use by a request that `executor` runs on `stream`. */
@@ -506,6 +509,8 @@ export type NodeMessage =
   | { type: 'released'; ref: string; position: Position | undefined }
   /** End this connection so that the client comes back. */
   | { type: 'hangup'; sessionId: string; stream: string; token: string }
+  /** A follower elsewhere waits for the end of a stream that the addressee executes: see to it that it comes. */
+  | { type: 'check'; sessionId: string; stream: string }
   /** The executor of a stream has released it: claim its requests. */
   | { type: 'orphaned'; sessionId: string; stream: string; token: string }
   /** The client's standalone stream is held by `by` now (`undefined`: by nobody). */

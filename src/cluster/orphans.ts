@@ -1,7 +1,8 @@
+import type { Membership } from '../backplane/backplane.js';
 import { RELEASED } from '../backplane/backplane.js';
 import type { Clock } from '../protocol/clock.js';
-import type { RequestId } from '../protocol/jsonrpc.js';
-import { nodeLost } from '../session/lost.js';
+import type { JsonRpcError, RequestId } from '../protocol/jsonrpc.js';
+import { answerLost, nodeLost } from '../session/lost.js';
 import type { Orphan } from '../session/orphaned.js';
 import type { DeliveryContext } from '../session/replica.js';
 import type { Sessions } from '../session/sessions.js';
@@ -12,7 +13,12 @@ import type { Obituary } from './liveness.js';
 /** How often the executors of followed streams are looked after. */
 const CHECK_MS = 900;
 
+/** A living executor is asked whether it still runs a stream at its first follower, and then so rarely: about every 9 s. */
+const CHECKS_PER_QUESTION = 10;
+
 export interface OrphansOptions {
+  nodeId: string;
+  membership: Pick<Membership, 'send'>;
   obituary: Obituary;
   lanes: Lanes;
   sessions: Sessions;
@@ -39,6 +45,7 @@ export class Orphans {
   private readonly watched = new Map<Follower, Watched>();
   private cancelCheck: (() => void) | undefined;
   private closed = false;
+  private checks = 0;
 
   constructor(private readonly options: OrphansOptions) {}
 
@@ -47,7 +54,20 @@ export class Orphans {
     if (this.closed || follower.ended) return;
     this.watched.set(follower, { executor, context });
     if (executor === RELEASED) this.recoverFollowed(follower);
+    else this.ask(follower.sessionId, follower.stream, executor);
     this.schedule();
+  }
+
+  /**
+   * A follower waits for the end of a stream that this node executes. If it does not, it has answered, and the backplane
+   * has lost the answer (a failover): then it ends here.
+   */
+  check(sessionId: string, stream: string): void {
+    const { sessions, nodeId, logger } = this.options;
+    if (this.closed || sessions.mayRun(sessionId, stream)) return;
+    this.end(sessionId, stream, nodeId, answerLost).catch((error: unknown) => {
+      logger.warn(`mcp-anynode: a request whose answer was lost did not end: ${String(error)}`);
+    });
   }
 
   unwatch(follower: Follower): void {
@@ -63,15 +83,18 @@ export class Orphans {
   }
 
   /** Ends what a node that is known to be dead has left on a stream that nobody follows here. Never runs it again. */
-  async end(sessionId: string, stream: string, executor: string): Promise<void> {
+  async end(
+    sessionId: string,
+    stream: string,
+    executor: string,
+    errorOf = (id: RequestId): JsonRpcError => nodeLost(id, executor),
+  ): Promise<void> {
     const claim = { type: 'claim' as const, stream, from: executor, revision: -1 };
     const committed = await this.options.lanes.append(sessionId, [claim], true);
     if (committed === 'gone') return;
     const [result] = committed.results;
     if (result?.status !== 'claimed') return;
-    await this.options.sessions.orphaned.end(sessionId, stream, idsOf(result.requests), (id) =>
-      nodeLost(id, executor),
-    );
+    await this.options.sessions.orphaned.end(sessionId, stream, idsOf(result.requests), errorOf);
   }
 
   close(): void {
@@ -83,19 +106,32 @@ export class Orphans {
   private schedule(): void {
     if (this.closed || this.watched.size === 0) return;
     this.cancelCheck ??= this.options.clock.after(CHECK_MS, () => {
-      void this.check().finally(() => {
+      void this.look().finally(() => {
         this.cancelCheck = undefined;
         this.schedule();
       });
     });
   }
 
-  private async check(): Promise<void> {
+  private async look(): Promise<void> {
+    const { nodeId, obituary } = this.options;
     const executors = [...this.watched.values()].map(({ executor }) => executor);
-    const dead = await this.options.obituary.look(executors);
+    const others = executors.filter((executor) => executor !== nodeId);
+    const dead = others.length > 0 ? await obituary.look(others) : new Set<string>();
+    this.checks += 1;
     for (const [follower, { executor }] of this.watched) {
       if (dead.has(executor)) this.recoverFollowed(follower);
+      else if (this.checks % CHECKS_PER_QUESTION === 0) {
+        this.ask(follower.sessionId, follower.stream, executor);
+      }
     }
+  }
+
+  /** Has the executor look whether it still runs the stream. At most once: it is asked again. */
+  private ask(sessionId: string, stream: string, executor: string): void {
+    const { nodeId, membership } = this.options;
+    if (executor === nodeId) this.check(sessionId, stream);
+    else membership.send(executor, { type: 'check', sessionId, stream }).catch(() => undefined);
   }
 
   private recoverFollowed(follower: Follower): void {
@@ -123,9 +159,14 @@ export class Orphans {
     const committed = await lanes.append(sessionId, [claim], true);
     if (committed === 'gone') return;
     const [result] = committed.results;
+    if (result?.status === 'dropped' && result.executor !== undefined && !follower.ended) {
+      // Released meanwhile, or somebody else's, who may die as well.
+      if (result.unbegun === true) this.options.hand(follower, result.executor, context);
+      else this.watch(follower, result.executor, context);
+      return;
+    }
     if (result?.status !== 'claimed') {
-      // Ended, or somebody else's now. The log knows the one, and its end the other.
-      follower.poke();
+      follower.poke(); // ended, as the log knows
       return;
     }
     if (result.owner !== undefined) {

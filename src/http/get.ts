@@ -92,7 +92,7 @@ function show(
   connection.open(primed ? stream.position : undefined);
   // Attached first, read now: whatever came between is in the log.
   follower.poke();
-  if (executor === undefined || (executor === node.nodeId && unbegun !== true)) return;
+  if (executor === undefined) return;
   const context = deliveryContext(endpoint, req, stream);
   // Its requests run elsewhere. Should that node die, somebody has to tell the client, and we are the ones it sees. Or they
   // do not run yet, and whoever was to see to it has lost its client.

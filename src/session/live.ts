@@ -170,6 +170,11 @@ export class LiveSession {
     }
   }
 
+  /** Whether requests of a stream run here, or may be about to, or their answers are still to be stored. */
+  mayRun(stream: string): boolean {
+    return this.pins > 0 || this.calls.all().some((call) => call.stream === stream);
+  }
+
   /** The streams of the requests that run here. */
   streams(): string[] {
     return [...new Set(this.calls.all().map(({ stream }) => stream))];

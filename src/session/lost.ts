@@ -27,3 +27,16 @@ export function nodeLost(id: RequestId, node: string | undefined): JsonRpcError 
 export function nodeClosed(id: RequestId): JsonRpcError {
   return nodeLost(id, RELEASED);
 }
+
+/** Of a request that was carried out, whose answer the backplane has lost (see docs/guarantees.md). */
+export function answerLost(id: RequestId): JsonRpcError {
+  return {
+    jsonrpc: '2.0',
+    id,
+    error: {
+      code: ErrorCode.ConnectionClosed,
+      message: 'The answer to this request was lost',
+      data: { reason: 'answer_lost' },
+    },
+  };
+}

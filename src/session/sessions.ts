@@ -83,6 +83,11 @@ export class Sessions {
     return new Map(busy.map((live) => [live.id, live.streams()]));
   }
 
+  /** See {@link LiveSession.mayRun}. */
+  mayRun(sessionId: string, stream: string): boolean {
+    return this.pool.get(sessionId)?.mayRun(stream) ?? false;
+  }
+
   /** Another node runs the requests of this stream now: what they do here is stopped, and nobody hears of it. */
   taken(sessionId: string, stream: string): void {
     this.pool.get(sessionId)?.taken(stream);

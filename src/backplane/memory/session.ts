@@ -30,8 +30,8 @@ interface Holder {
 interface Stream {
   last: Position;
   holder?: Holder;
-  /** The one from which that connection took it. */
-  before?: Holder;
+  /** Those from which that connection took it, the latest first. */
+  before?: Holder[];
   written?: Position;
   executor?: string;
   /** The executor has not begun. */
@@ -40,6 +40,9 @@ interface Stream {
   again?: boolean;
   pending: number;
 }
+
+/** So many claims in a row may turn out never to have been used. */
+const PREDECESSORS = 4;
 
 const BEGINNING: Position = { n: 0, logId: LOG_START };
 
@@ -127,9 +130,9 @@ export class MemorySession {
         const stream = this.streams.get(operation.stream);
         if (step.repeated) {
           const elsewhere = stream?.unbegun !== true && stream?.executor !== step.nodeId;
-          if (stream === undefined || elsewhere) return { status: 'dropped' };
+          if (stream === undefined || elsewhere) return droppedClaim(stream);
         } else {
-          if (stream?.executor !== from) return { status: 'dropped' };
+          if (stream?.executor !== from) return droppedClaim(stream);
           this.give(stream, owned === true ? this.ownerUnless(step, from) : step.nodeId, step);
         }
         const requests = this.requestsOf(operation.stream);
@@ -395,8 +398,8 @@ export class MemorySession {
         inline: true,
       });
     }
-    if (ended && stream.before !== undefined) {
-      this.tellToLook(stream.before, operation.stream, position, true);
+    for (const other of ended ? (stream.before ?? []) : []) {
+      this.tellToLook(other, operation.stream, position, true);
     }
     const here = holder?.nodeId === step.nodeId;
     return { status: 'appended', position, ended, ...(here && { token: holder.token }) };
@@ -431,15 +434,15 @@ export class MemorySession {
     }
     const isMe = (other: Holder | undefined): boolean =>
       other?.nodeId === step.nodeId && other.token === operation.token;
-    const { before } = stream;
-    if (isMe(before)) delete stream.before;
+    stream.before = stream.before?.filter((other) => !isMe(other)) ?? [];
     if (!isMe(stream.holder)) return;
-    delete stream.before;
-    if (operation.neverUsed === true && before !== undefined) {
-      stream.holder = before;
-      this.tellToLook(before, operation.stream, stream.last, false);
+    const back = operation.neverUsed === true ? stream.before.shift() : undefined;
+    if (back !== undefined) {
+      stream.holder = back;
+      this.tellToLook(back, operation.stream, stream.last, false);
     } else {
       delete stream.holder;
+      delete stream.before;
     }
     if (operation.stream === STANDALONE) this.tellFollowed(stream.holder?.nodeId);
   }
@@ -449,7 +452,7 @@ export class MemorySession {
     const stream = this.streams.get(request.stream);
     const held = stream?.holder;
     const again = held?.nodeId === nodeId && held.token === request.token;
-    const holder = again ? stream?.before : held;
+    const holder = again ? stream?.before?.[0] : held;
     const name = holder === undefined ? undefined : `${holder.nodeId}:${holder.token}`;
     if (request.unlessHeld && name !== undefined && name !== request.deadHolder) {
       return { status: 'conflict', holder: name };
@@ -474,8 +477,9 @@ export class MemorySession {
 
     if (stream !== undefined) {
       stream.holder = { nodeId, token: request.token };
-      if (holder === undefined) delete stream.before;
-      else stream.before = holder;
+      if (!again && held !== undefined) {
+        stream.before = [held, ...(stream.before ?? [])].slice(0, PREDECESSORS);
+      }
       if (request.stream === STANDALONE) this.tellFollowed(nodeId);
     }
     this.stored.lastSeenAt = now;
@@ -589,6 +593,15 @@ export class MemorySession {
       this.tell(node, { type: 'followed', sessionId: this.stored.id, by });
     }
   }
+}
+
+function droppedClaim(stream: Stream | undefined): OperationResult {
+  const { executor, unbegun } = stream ?? {};
+  return {
+    status: 'dropped',
+    ...(executor !== undefined && { executor }),
+    ...(unbegun === true && { unbegun }),
+  };
 }
 
 interface Step {

@@ -60,6 +60,8 @@ export function encode(message: NodeMessage): string {
     }
     case 'hangup':
       return line(['hangup', message.sessionId, message.stream, message.token]);
+    case 'check':
+      return line(['check', message.sessionId, message.stream]);
     case 'orphaned':
       return line(['orphaned', message.sessionId, message.stream, message.token]);
     case 'followed':
@@ -126,6 +128,8 @@ export function decode(text: string): NodeMessage | undefined {
       return { type, sessionId: a, stream: b, token: c, replyTo: d, ref: e };
     case 'released':
       return { type, ref: a, position: b === NONE ? undefined : { n: Number(b), logId: c } };
+    case 'check':
+      return { type, sessionId: a, stream: b };
     case 'hangup':
     case 'orphaned':
       return { type, sessionId: a, stream: b, token: c };

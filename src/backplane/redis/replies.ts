@@ -88,8 +88,13 @@ function operationResult([status, ...rest]: string[]): OperationResult {
         ...(c !== '' && { requests: rest.slice(3) }),
         ...(c === 'again' && { again: true }),
       };
-    case 'repeated':
     case 'dropped':
+      return {
+        status,
+        ...(a !== '' && { executor: a }),
+        ...(a !== '' && b === '' && { unbegun: true }),
+      };
+    case 'repeated':
     case 'skipped':
     case 'denied':
     case 'done':

@@ -21,7 +21,9 @@ local state = redis.call('HMGET', streams, 'n:' .. stream, 'h:' .. stream, 'w:' 
 local last, lastId = position(state[1])
 local me = node .. ':' .. token
 local holder = state[2]
-if holder == me then holder = state[5] end
+local before = predecessors(state[5])
+if holder == me then holder = before[1]
+elseif holder then table.insert(before, 1, holder) end
 local open = stream == STANDALONE or state[4]
 
 if ARGV[7] == '1' and holder and holder ~= ARGV[8] then return { 'conflict', holder } end
@@ -59,11 +61,7 @@ end
 local previous = holder or ''
 if open then
   redis.call('HSET', streams, 'h:' .. stream, me)
-  if holder then
-    redis.call('HSET', streams, 'b:' .. stream, holder)
-  else
-    redis.call('HDEL', streams, 'b:' .. stream)
-  end
+  setPredecessors(streams, stream, before)
   if stream == STANDALONE then
     tellReplicas(ARGV[9], redis.call('HGET', streams, 'reps'), nil, 'followed ' .. ARGV[10] .. ' ' .. node)
   end

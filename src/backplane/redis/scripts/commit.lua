@@ -269,10 +269,12 @@ function run.append()
         asks == '1' and node or '-', inline and '1' or '0', has == '1' and '1' or '0' }, ' '), inline and message or '')
     end
   end
-  if ended and before then
+  if ended then
     -- The holder's claim may be one that was never used: then nobody will give the stream back, since there is none.
-    local node, connection = split(before, ':')
-    tell(channels, node, table.concat({ 'event', sid, stream, connection, n, id, '1', '-', '0', '0' }, ' '))
+    for _, other in ipairs(predecessors(before)) do
+      local itsNode, connection = split(other, ':')
+      tell(channels, itsNode, table.concat({ 'event', sid, stream, connection, n, id, '1', '-', '0', '0' }, ' '))
+    end
   end
   return { 'appended', tostring(n), id, token, ended and '1' or '' }
 end
@@ -285,21 +287,25 @@ function run.detach()
     local written = position(redis.call('HGET', streams, 'w:' .. stream))
     if n > written then redis.call('HSET', streams, 'w:' .. stream, n .. ':' .. id) end
   end
+  local state = redis.call('HMGET', streams, 'h:' .. stream, 'b:' .. stream)
   -- Nobody may give the stream back to a connection that has ended.
-  local before = redis.call('HGET', streams, 'b:' .. stream)
-  if before == me then redis.call('HDEL', streams, 'b:' .. stream) end
-  if redis.call('HGET', streams, 'h:' .. stream) ~= me then return { 'done' } end
-  redis.call('HDEL', streams, 'b:' .. stream)
+  local before = predecessors(state[2], me)
+  if state[1] ~= me then
+    if state[2] then setPredecessors(streams, stream, before) end
+    return { 'done' }
+  end
   local follower = '-'
-  if never == '1' and before then
-    redis.call('HSET', streams, 'h:' .. stream, before)
+  if never == '1' and before[1] then
+    local back = table.remove(before, 1)
+    redis.call('HSET', streams, 'h:' .. stream, back)
+    setPredecessors(streams, stream, before)
     local connection
-    follower, connection = split(before, ':')
+    follower, connection = split(back, ':')
     -- What was stored meanwhile was announced to a connection that never was.
     local last, lastId = position(redis.call('HGET', streams, 'n:' .. stream))
     tell(channels, follower, table.concat({ 'event', sid, stream, connection, last, lastId, '0', '-', '0', '0' }, ' '))
   else
-    redis.call('HDEL', streams, 'h:' .. stream)
+    redis.call('HDEL', streams, 'h:' .. stream, 'b:' .. stream)
   end
   if stream == STANDALONE then
     tellReplicas(channels, reps(), nil, 'followed ' .. sid .. ' ' .. follower)
@@ -335,9 +341,9 @@ function run.claim()
   local other = ''
   if repeated then
     if not begun then other = executor end
-    if not field or (begun and executor ~= node) then return { 'dropped' } end
+    if not field or (begun and executor ~= node) then return { 'dropped', executor, begun and '1' or '' } end
   else
-    if executor ~= from then return { 'dropped' } end
+    if executor ~= from then return { 'dropped', executor, begun and '1' or '' } end
     field = node
     if owned == '1' then field, other = executorFor(ownerUnless(from)) end
     redis.call('HSET', streams, 'x:' .. stream, field)

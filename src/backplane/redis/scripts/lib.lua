@@ -3,7 +3,8 @@
 -- Fields of the streams hash of a session (KEYS[2] everywhere):
 --   n:<stream>  "<number>:<log id>" of the stream's last message
 --   h:<stream>  "<node>:<token>" of the connection that holds it
---   b:<stream>  the one from which that connection took it
+--   b:<stream>  those from which that connection took it, the latest first, separated by spaces: a claim may turn out
+--               never to have been used, and then so may the one before
 --   w:<stream>  "<number>:<log id>" up to which an earlier connection has written it (standalone stream only)
 --   x:<stream>  the node that runs its requests, with a + in front while it has not begun
 --   a:<stream>  another node had begun them before
@@ -17,6 +18,8 @@
 
 local STANDALONE = 'g'
 local UNBEGUN = '+'
+-- So many claims in a row may turn out never to have been used.
+local PREDECESSORS = 4
 -- A bigger message is not sent along with its wake-up: the follower reads it from the log.
 local INLINE_BYTES = 65536
 
@@ -37,6 +40,20 @@ local function executorOf(field)
   if not field then return '', true end
   if string.sub(field, 1, 1) ~= UNBEGUN then return field, true end
   return string.sub(field, 2), false
+end
+
+-- The field b:<stream> -> its connections, but for one.
+local function predecessors(field, except)
+  local list = {}
+  for connection in string.gmatch(field or '', '%S+') do
+    if connection ~= except then list[#list + 1] = connection end
+  end
+  return list
+end
+
+local function setPredecessors(streams, stream, list)
+  if #list == 0 then redis.call('HDEL', streams, 'b:' .. stream)
+  else redis.call('HSET', streams, 'b:' .. stream, table.concat(list, ' ', 1, math.min(#list, PREDECESSORS))) end
 end
 
 -- Whether log id a comes before b: milliseconds, then counter.

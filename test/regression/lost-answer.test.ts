@@ -1,0 +1,58 @@
+/**
+ * A failover of Redis may lose an answer that was stored, though the node that gave it lives: it is done with the request,
+ * and the new master thinks that it runs. A client that comes back to the stream then waited for ever.
+ */
+import { Redis } from 'ioredis';
+import { expect, it } from 'vitest';
+import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
+import { answers, request } from '../support/mcp-http.js';
+import { redisBackplane } from '../../src/index.js';
+import { openSession, startNode } from '../integration/support/serve.js';
+import { signal } from '../integration/support/signal.js';
+
+it.each(['the node that gave it', 'another node'])(
+  'an answer that Redis has lost becomes an error for a client that comes back to %s',
+  async (where) => {
+    const prefix = uniquePrefix();
+    const backplane = () => redisBackplane({ redis: redisUrl(), prefix });
+    const go = signal();
+    const tools = {
+      slow: async () => {
+        await go.promise;
+        return 'done';
+      },
+    };
+    const a = await startNode({ backplane: backplane(), tools });
+    const b = await startNode({ backplane: backplane(), tools });
+    const { client } = await openSession(a.url);
+    const id = client.nextId();
+    const { sse } = await client.post(a.url, request(id, 'tools/call', { name: 'slow' }));
+    await expect.poll(() => sse.lastEventId).toBeDefined();
+    sse.close();
+    await expect.poll(() => a.mcp.health().streams).toBe(0);
+
+    // What a replica had that did not get the last write.
+    const redis = new Redis(redisUrl());
+    const keys = await redis.keys(`${prefix}:{*`);
+    const dumps = await Promise.all(keys.map((key) => redis.dumpBuffer(key)));
+    go.resolve();
+    await expect.poll(() => a.mcp.health().inFlight).toBe(0);
+    await expect
+      .poll(async () =>
+        (await redis.hkeys(keys.find((key) => key.endsWith(':streams')) ?? '')).join(),
+      )
+      .not.toContain('r:');
+    await Promise.all(keys.map((key, at) => redis.restore(key, 0, dumps[at] ?? '', 'REPLACE')));
+    redis.disconnect();
+
+    const node = where === 'another node' ? b : a;
+    const resumed = await client.listen(node.url, { lastEventId: sse.lastEventId ?? '' });
+    const { message } = await resumed.next(answers(id));
+    expect(message?.error).toEqual({
+      code: -32000,
+      message: 'The answer to this request was lost',
+      data: { reason: 'answer_lost' },
+    });
+    await resumed.untilEnded();
+  },
+);
