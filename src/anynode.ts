@@ -119,6 +119,7 @@ export function createNode(
     factory: options.server,
     responseMode: options.responseMode,
     owned: options.affinity === 'owner',
+    leaseMs,
     replicaIdleMs: Math.min(options.replicaIdleMs, sessionTtlMs),
     maxReplicas: options.maxReplicas,
     limits: options.limits,

@@ -14,6 +14,7 @@ import {
   isRequest,
   isResponse,
 } from '../protocol/jsonrpc.js';
+import { AnynodeError } from '../errors.js';
 import type { BuiltReplica } from './build.js';
 import { connectReplica, rehydrate, replayShape } from './build.js';
 import type { Birth } from './birth.js';
@@ -372,7 +373,10 @@ export class LiveSession {
     }
     const [result] = committed.results;
     show(this.node.followers, this.id, operation, result);
-    if (result?.status === 'skipped') this.node.onDisowned(this.id);
+    if (result?.status === 'skipped') {
+      this.node.onDisowned(this.id);
+      throw new AnynodeError('closed', 'Another node owns the session now');
+    }
     return result?.status === 'appended' ? committed.reply.revision : undefined;
   }
 

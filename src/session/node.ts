@@ -20,6 +20,8 @@ export interface SessionNode {
   responseMode: 'sse' | 'json';
   /** `affinity: 'owner'`: a session has one replica, on the node that owns it. */
   owned: boolean;
+  /** A node that is silent for so long is dead. */
+  leaseMs: number;
   replicaIdleMs: number;
   maxReplicas: number;
   limits: Limits;

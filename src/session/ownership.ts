@@ -115,6 +115,19 @@ export class Ownership {
     }
   }
 
+  /**
+   * Whether another node may own the session by now, and does, though the backplane has just said that this one does: the
+   * node was paused for longer than its lease since it had asked, at `asked`.
+   */
+  async isFenced(live: LiveSession, asked: number): Promise<boolean> {
+    const { owned, clock, leaseMs, membership, nodeId } = this.node;
+    if (!owned || clock.now() - asked <= leaseMs) return false;
+    const record = await membership.load(live.id);
+    if (record?.owner === nodeId) return false;
+    this.lost(live);
+    return true;
+  }
+
   /** The backplane has named another node: a server object that is still here is of the past. */
   found(live: LiveSession, { results }: Committed): void {
     const elsewhere = results.some(

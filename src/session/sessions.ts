@@ -21,6 +21,7 @@ import { Pool } from './pool.js';
 import { Quotas } from './quotas.js';
 import { isAnswer, isHere, isInitialized, receive } from './routing.js';
 import type { SessionNode } from './node.js';
+import type { Committed } from '../stream/lanes.js';
 import type { DeliveryContext } from './replica.js';
 import type { AuthInfo } from './types.js';
 
@@ -177,6 +178,7 @@ export class Sessions {
         },
         ...others.map((message) => receive(message, principal, { revision, owned })),
       ];
+      const asked = this.node.clock.now();
       const committed = await this.node.lanes.submit(sessionId, operations);
       if (committed === 'gone') return this.lost(live, unpin);
       const { results, reply } = committed;
@@ -211,7 +213,7 @@ export class Sessions {
           unpin();
         },
         run: (context) => {
-          const now = reached(reply, results);
+          const now = reached(committed, asked);
           const passing = others.map((message, at) =>
             this.ownership.passOn(live, message, results[1 + at], context),
           );
@@ -243,6 +245,7 @@ export class Sessions {
     live.expect(requests, stream);
     try {
       await this.pool.prepare(live, recordFor(reply), context.authInfo);
+      if (await this.ownership.isFenced(live, reply.asked)) return;
     } catch (error) {
       this.node.logger.error(`mcp-anynode: no server for a session: ${String(error)}`);
       await live.fail(requests);
@@ -275,13 +278,14 @@ export class Sessions {
     try {
       const { revision } = live;
       const operation = { type: 'assign' as const, stream, dead, revision };
+      const asked = this.node.clock.now();
       const committed = await this.node.lanes.append(sessionId, [operation], true);
       if (committed === 'gone') return undefined;
       const [result] = committed.results;
       if (result?.status !== 'assigned') return undefined;
       this.ownership.found(live, committed);
       if (result.requests !== undefined) {
-        const run = { sessionId, stream, context, record: committed.reply.record };
+        const run = { asked, sessionId, stream, context, record: committed.reply.record };
         const ids = result.requests.map((text) => JSON.parse(text) as RequestId);
         const unpinLater = live.pin();
         void this.runAssigned(live, { ...run, requests: ids }, result.again === true, inline)
@@ -297,7 +301,7 @@ export class Sessions {
 
   private async runAssigned(
     live: LiveSession,
-    assigned: Omit<Orphan, 'errorOf'>,
+    assigned: Omit<Orphan, 'errorOf'> & { asked: number },
     again: boolean,
     inline: string[] | undefined,
   ): Promise<void> {
@@ -313,7 +317,12 @@ export class Sessions {
     const requests = messages.filter(({ id }) => ids.includes(id));
     const missing = ids.filter((id) => !requests.some((request) => request.id === id));
     await this.orphaned.end(sessionId, stream, missing, (id) => nodeLost(id, undefined));
-    const now: Reached = { revision: 0, initialized: false, ...(record && { record }) };
+    const now: Reached = {
+      asked: assigned.asked,
+      revision: 0,
+      initialized: false,
+      ...(record && { record }),
+    };
     await this.run(live, requests, stream, now, context);
   }
 
@@ -335,6 +344,7 @@ export class Sessions {
       const operations = messages.map((message) =>
         receive(message, principal, { revision, owned }),
       );
+      const asked = this.node.clock.now();
       const committed = await this.node.lanes.submit(sessionId, operations);
       if (committed === 'gone' || committed.results[0]?.status === 'denied') {
         return this.lost(live, unpin);
@@ -356,7 +366,7 @@ export class Sessions {
       }
       if (reply.record !== undefined) live.followedBy = reply.followedBy;
       // Stored is acknowledged: the client does not wait for the server to be built.
-      void this.hand(live, concerned, reached(reply, results), context)
+      void this.hand(live, concerned, reached(committed, asked), context)
         .catch((error: unknown) => {
           this.node.logger.error(`mcp-anynode: a notification was not handled: ${String(error)}`);
         })
@@ -484,6 +494,8 @@ export class Refused extends Error {
 
 /** What a commit said of the session. */
 interface Reached {
+  /** When it was asked for. */
+  asked: number;
   record?: SessionRecord;
   revision: number;
   /** This commit brought `initialized`, which made the revision. */
@@ -496,8 +508,8 @@ function recordFor({ record, initialized }: Reached): SessionRecord | undefined 
   return { ...record, active: false, revision: record.revision - 1 };
 }
 
-function reached(reply: Omit<Reached, 'initialized'>, results: OperationResult[]): Reached {
+function reached({ reply, results }: Committed, asked: number): Reached {
   const { record, revision } = reply;
   const initialized = results.some((result) => result.status === 'received' && result.changed);
-  return { revision, initialized, ...(record !== undefined && { record }) };
+  return { asked, revision, initialized, ...(record !== undefined && { record }) };
 }

@@ -1,4 +1,5 @@
 import type { Commit, CommitReply, NewSession, Position } from '../../src/backplane/backplane.js';
+import { RELEASED } from '../../src/backplane/backplane.js';
 import type { Witness } from './backplane.js';
 import type { Scheduler } from './scheduler.js';
 
@@ -37,6 +38,8 @@ export interface Execution {
   id: number;
   sessionId: string;
   nodeId: string;
+  /** The server object that ran it. */
+  server: object;
   requestId: string;
   tool: string;
   at: number;
@@ -189,7 +192,10 @@ export class Ledger implements Witness {
         this.receivedText(sessionId, operation.message);
       } else if (operation.type === 'claim' && result?.status === 'claimed') {
         const { stream, from } = operation;
-        this.claims.push({ sessionId, stream, from, by: nodeId, at: this.now });
+        this.claims.push({ sessionId, stream, from, by: result.owner ?? nodeId, at: this.now });
+      } else if (operation.type === 'assign' && result?.status === 'assigned' && result.again) {
+        const stream = operation.stream ?? '';
+        this.claims.push({ sessionId, stream, from: RELEASED, by: nodeId, at: this.now });
       }
     });
   }

@@ -96,8 +96,8 @@ export const MUTANTS: Mutant[] = [
   one(
     'a node that lost its streams is still heard',
     'backplane/memory/session.ts',
-    `if (operation.stream !== STANDALONE && stream.executor !== step.nodeId) {`,
-    `if (operation.stream === '') {`,
+    `if (operation.stream !== STANDALONE && !mine) return { status: 'dropped' };`,
+    ``,
     801,
   ),
   one(
@@ -140,7 +140,7 @@ export const MUTANTS: Mutant[] = [
   one(
     'a stream that was given back is not looked at',
     'backplane/memory/session.ts',
-    `      this.tellToLook(before, operation.stream, stream.last, false);`,
+    `      this.tellToLook(back, operation.stream, stream.last, false);`,
     ``,
     301,
   ),

@@ -51,6 +51,7 @@ export class SimNode {
         responseMode: setting.responseMode,
         standaloneStream: setting.standaloneStream,
         recovery: setting.recovery,
+        affinity: setting.affinity,
         leaseMs: setting.leaseMs,
         commandTimeoutMs: setting.commandTimeoutMs,
         replicaIdleMs: setting.replicaIdleMs,

@@ -8,6 +8,7 @@ export interface Setting {
   responseMode: 'sse' | 'json';
   standaloneStream: 'takeover' | 'reject';
   recovery: 'error' | 'rerun-idempotent';
+  affinity: 'any' | 'owner';
   versions: ('2025-06-18' | '2025-11-25')[];
   leaseMs: number;
   commandTimeoutMs: number;
@@ -87,6 +88,7 @@ function settingOf(random: Random): Setting {
     standaloneStream: random.chance(0.2) ? 'reject' : 'takeover',
     // Further options of a whole run go here, and into `node.ts`.
     recovery: random.chance(0.4) ? 'rerun-idempotent' : 'error',
+    affinity: random.chance(0.3) ? 'owner' : 'any',
     versions: random.chance(0.75) ? ['2025-11-25'] : ['2025-06-18', '2025-11-25'],
     leaseMs: random.pick([2000, 3000]),
     commandTimeoutMs: random.pick([500, 1500]),

@@ -146,6 +146,7 @@ export class SimServer implements ServerLike {
     const { steps = [] } = (params.arguments ?? {}) as { steps?: ToolStep[] };
     const execution: Execution = {
       id: ledger.executions.length,
+      server: this,
       sessionId: this.context.session.id,
       nodeId,
       requestId,

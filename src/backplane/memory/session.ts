@@ -36,6 +36,8 @@ interface Stream {
   executor?: string;
   /** The executor has not begun. */
   unbegun?: boolean;
+  /** The number of the commit that assigned it. */
+  assignedBy?: number;
   /** Another node had begun before. */
   again?: boolean;
   pending: number;
@@ -93,7 +95,7 @@ export class MemorySession {
   commit(nodeId: string, number: number, operations: Operation[], now: number) {
     const repeated = (this.numbers.get(nodeId) ?? 0) >= number;
     if (!repeated) this.numbers.set(nodeId, number);
-    const step = { nodeId, repeated, now, used: false, stale: false };
+    const step = { nodeId, number, repeated, now, used: false, stale: false };
     const results = operations.map((operation) => this.run(operation, step));
     return { revision: this.stored.revision, results, used: step.used, stale: step.stale };
   }
@@ -188,9 +190,15 @@ export class MemorySession {
     const stream = this.streams.get(name);
     if (stream?.executor === undefined) return { status: 'dropped' };
     const open = stream.unbegun === true;
-    if (!repeated && open) this.give(stream, this.ownerUnless(step, dead), step);
+    if (!repeated && open) {
+      this.give(stream, this.ownerUnless(step, dead), step);
+      stream.assignedBy = step.number;
+    }
     const { executor, unbegun } = stream;
-    const mine = executor === nodeId && unbegun !== true && (repeated || open);
+    const mine =
+      executor === nodeId &&
+      unbegun !== true &&
+      (repeated ? stream.assignedBy === step.number : open);
     if (!mine) return { status: 'assigned', executor, begun: unbegun !== true };
     this.check(revision, step);
     const requests = this.requestsOf(name);
@@ -606,6 +614,7 @@ function droppedClaim(stream: Stream | undefined): OperationResult {
 
 interface Step {
   nodeId: string;
+  number: number;
   repeated: boolean;
   now: number;
   /** By its client, which keeps it alive. */

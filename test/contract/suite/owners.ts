@@ -63,6 +63,17 @@ export function describeOwners(openStore: OpenStore): void {
       expect(okay(await a.repeat(id, assign('p', { revision: 1 }))).results).toEqual([given]);
     });
 
+    // Found by the simulator: the second of two assignments lost its reply, and its repeat began what the first had begun.
+    it('are not given again, by a repeat, what an earlier commit has given them', async () => {
+      const { a, b } = rig;
+      const id = await a.create(owned);
+      await b.run(id, open('p', ['1'], owned));
+      await a.run(id, assign('p', { revision: 1 }));
+      const [second] = await a.run(id, assign('p', { revision: 1 }));
+      expect(second).not.toHaveProperty('requests');
+      expect(okay(await a.repeat(id, assign('p', { revision: 1 }))).results).toEqual([second]);
+    });
+
     it('that are dead have one successor, and are told, in case they were only paused', async () => {
       const { a, b, c } = rig;
       const id = await a.create(owned);

@@ -7,6 +7,7 @@ import {
   statuses,
   strangers,
 } from './sessions.js';
+import { oneOwner } from './owners.js';
 import { inOrder, madeUpFor, nothingSkipped, onOneStream, stored } from './streams.js';
 
 /** Yields what is wrong: what was expected, and what was seen. The numbers are those of the design's invariants. */
@@ -28,6 +29,7 @@ const CHECKS: Record<string, Check> = {
   '5 strangers': strangers,
   '6 statuses': statuses,
   '6 acknowledged is stored': acknowledgedIsStored,
+  '9 one owner': oneOwner,
   'shape is remembered': remembered,
 };
 

@@ -70,7 +70,8 @@ end
 
 local function dropStream(stream)
   redis.call('HDEL', streams, 'n:' .. stream, 'h:' .. stream, 'w:' .. stream, 'x:' .. stream,
-    'p:' .. stream, 'b:' .. stream, 'a:' .. stream)
+    'p:' .. stream, 'b:' .. stream, 'a:' .. stream,
+    'd:' .. stream)
 end
 
 -- The owner of the session: this node, where nobody is, or one that is known to be dead.
@@ -363,10 +364,11 @@ function run.assign()
   local field = redis.call('HGET', streams, 'x:' .. stream)
   if not field then return { 'dropped' } end
   local executor, begun = executorOf(field)
-  local mine = repeated and field == node
+  -- A repeat has begun it only if it did so the first time: an earlier commit of this node may have.
+  local mine = repeated and field == node and redis.call('HGET', streams, 'd:' .. stream) == ARGV[2]
   if not repeated and not begun then
     field = executorFor(ownerUnless(dead))
-    redis.call('HSET', streams, 'x:' .. stream, field)
+    redis.call('HSET', streams, 'x:' .. stream, field, 'd:' .. stream, ARGV[2])
     executor, begun = executorOf(field)
     mine = begun
   end

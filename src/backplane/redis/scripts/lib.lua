@@ -8,6 +8,7 @@
 --   w:<stream>  "<number>:<log id>" up to which an earlier connection has written it (standalone stream only)
 --   x:<stream>  the node that runs its requests, with a + in front while it has not begun
 --   a:<stream>  another node had begun them before
+--   d:<stream>  the number of the commit that assigned them
 --   p:<stream>  how many of them still run
 --   r:<id>      the stream of a running request
 --   c:<key>     number of the last message of a coalescing key
