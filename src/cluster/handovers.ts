@@ -70,6 +70,7 @@ export class Handovers {
 
   /** Requests of other nodes for sessions that this one owns. */
   onRun(message: Extract<NodeMessage, { type: 'run' }>, context: DeliveryContext): void {
+    if (this.closed) return;
     const { sessionId, stream, replyTo, messages } = message;
     const { sessions, membership, logger } = this.options;
     sessions

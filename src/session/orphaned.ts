@@ -49,7 +49,7 @@ export class Orphaned {
   /** Runs again those of the requests that may be run again, and ends the others. */
   async rerun(orphan: Orphan): Promise<void> {
     const { sessionId, stream, context, record } = orphan;
-    const past = await pastOf(this.node.membership, sessionId, stream);
+    const past = await pastOf(this.node, sessionId, stream);
     const live = this.pool.of(sessionId);
     const unpin = live.pin();
     try {

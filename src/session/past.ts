@@ -1,9 +1,9 @@
 /** What the log says of a request that another node has begun, and whether it may be run again. */
-import type { Membership } from '../backplane/backplane.js';
-import { LOG_START } from '../backplane/backplane.js';
+import { LOG_START, STANDALONE } from '../backplane/backplane.js';
 import type { JsonRpcMessage, JsonRpcRequest, RequestId } from '../protocol/jsonrpc.js';
 import { isNotification, isRequest } from '../protocol/jsonrpc.js';
 import type { LiveSession } from './live.js';
+import type { SessionNode } from './node.js';
 
 export interface Past {
   /** As they came in. One that is no longer kept cannot be run again. */
@@ -16,8 +16,9 @@ export interface Past {
 
 const PAGE = 500;
 
+/** With JSON responses, what belongs to a call is on the standalone stream, beside what does not: all of it counts. */
 export async function pastOf(
-  membership: Pick<Membership, 'history'>,
+  { membership, responseMode }: Pick<SessionNode, 'membership' | 'responseMode'>,
   sessionId: string,
   stream: string,
 ): Promise<Past> {
@@ -26,7 +27,9 @@ export async function pastOf(
   for (;;) {
     const entries = await membership.history(sessionId, after, PAGE);
     for (const entry of entries) {
-      if (entry.stream !== stream || entry.message === undefined) continue;
+      const beside =
+        responseMode === 'json' && entry.stream === STANDALONE && past.requests.size > 0;
+      if ((entry.stream !== stream && !beside) || entry.message === undefined) continue;
       const message = JSON.parse(entry.message) as JsonRpcMessage;
       if (entry.direction === 'in') {
         if (isRequest(message)) past.requests.set(message.id, message);

@@ -31,6 +31,11 @@ export class Pool {
   /** For use: it is there afterwards, and the most recently used. Whether there is such a session is not known yet. */
   of(sessionId: string): LiveSession {
     const live = this.live.get(sessionId) ?? new LiveSession(sessionId, this.node);
+    if (this.closed) {
+      // A message of another node came too late: no server is built for it any more.
+      void live.end();
+      return live;
+    }
     this.live.delete(sessionId);
     this.live.set(sessionId, live);
     return live;

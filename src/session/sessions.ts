@@ -2,7 +2,6 @@ import type {
   NewSession,
   NodeMessage,
   Operation,
-  OperationResult,
   Position,
   SessionRecord,
 } from '../backplane/backplane.js';
@@ -311,7 +310,7 @@ export class Sessions {
       return;
     }
     const messages = inline?.map((text) => JSON.parse(text) as JsonRpcRequest) ?? [
-      ...(await pastOf(this.node.membership, sessionId, stream)).requests.values(),
+      ...(await pastOf(this.node, sessionId, stream)).requests.values(),
     ];
     // Some may have been cancelled, or are no longer kept.
     const requests = messages.filter(({ id }) => ids.includes(id));

@@ -355,7 +355,11 @@ export class MemorySession {
   }
 
   private append(operation: AppendOperation, step: Step): OperationResult {
-    if (step.repeated) return { status: 'repeated' };
+    if (step.repeated) {
+      const { onlyIf = {} } = operation;
+      const disowned = 'owned' in onlyIf && this.stored.owner !== step.nodeId;
+      return { status: disowned ? 'skipped' : 'repeated' };
+    }
     const stream = this.streams.get(operation.stream);
     if (stream === undefined) return { status: 'dropped' };
     const unbegun = stream.unbegun === true;

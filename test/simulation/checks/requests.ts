@@ -101,7 +101,16 @@ export const fenced: Check = function* ({ ledger }) {
     if (from === by) continue;
     for (const entry of ledger.stored) {
       const same = entry.sessionId === sessionId && entry.stream === stream;
-      if (same && entry.nodeId === from && entry.at > at) {
+      // It may have been the successor's successor.
+      const back = ledger.claims.some(
+        (claim) =>
+          claim.sessionId === sessionId &&
+          claim.stream === stream &&
+          claim.by === from &&
+          claim.at > at &&
+          claim.at <= entry.at,
+      );
+      if (same && entry.nodeId === from && entry.at > at && !back) {
         yield `${stream} of ${sessionId} is ${by}'s since ${at.toFixed()}, and ${from} stored ${entry.n}`;
       }
     }

@@ -231,7 +231,10 @@ end
 function run.append()
   local stream, ends, asks, effect, effectValue = take(), take(), take(), take(), take()
   local condition, conditionValue, coalesce, has, message = take(), take(), take(), take(), take()
-  if repeated then return { 'repeated' } end
+  if repeated then
+    -- Whether this node was the owner the first time, nobody knows: its server is not told that it was heard.
+    return { condition == 'owned' and owner ~= node and 'skipped' or 'repeated' }
+  end
   local state = redis.call('HMGET', streams, 'n:' .. stream, 'h:' .. stream, 'x:' .. stream, 'p:' .. stream,
     'b:' .. stream)
   local last, holder, executor, pending, before = state[1], state[2], state[3], state[4], state[5]
