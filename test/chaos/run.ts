@@ -51,7 +51,9 @@ async function chaos(): Promise<Verdict> {
     restartEveryMs: seconds(values['restart-every']),
   });
   const brought = [...faults].map(([name, count]) => [name, `${count} times`] as const);
-  console.log(table(verdict, [['', ''], ...brought, ['commits whose reply was lost', lostReplies]]));
+  console.log(
+    table(verdict, [['', ''], ...brought, ['commits whose reply was lost', lostReplies]]),
+  );
   if (violated(verdict) || values.verbose) {
     tell(['the slowest calls', ...verdict.slowest, '', 'what happened', ...log], outputs);
   }

@@ -93,7 +93,10 @@ export const remembered: Check = function* ({ ledger }) {
         (other) => other.sessionId === call.sessionId && other.level !== undefined,
       );
       const sure = changes.filter(
-        (other) => other.state === 'answered' && (other.endedAt ?? Infinity) < call.at,
+        (other) =>
+          other.state === 'answered' &&
+          other.cancelled.size === 0 &&
+          (other.endedAt ?? Infinity) < call.at,
       );
       // Superseded by one that began after this one had been acknowledged.
       const last = sure.filter(
