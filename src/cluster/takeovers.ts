@@ -46,9 +46,10 @@ export class Takeovers {
       this.waiting.get(message.ref)?.(message.position);
     } else if (message.type === 'release') {
       const { sessionId, stream, token, replyTo, ref } = message;
-      const position = this.followers.release(sessionId, stream, token);
-      // Lost, the other node goes on with what was last reported.
-      this.membership.send(replyTo, { type: 'released', ref, position }).catch(() => undefined);
+      this.followers
+        .release(sessionId, stream, token)
+        .then((position) => this.membership.send(replyTo, { type: 'released', ref, position }))
+        .catch(() => undefined); // then the other node goes on with what was last reported
     }
   }
 }

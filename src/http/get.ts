@@ -50,6 +50,7 @@ export async function handleGet(endpoint: Endpoint, req: Request, res: Response)
       return;
     }
     const position = await takeOver(endpoint, request, attached);
+    claim.beginsAfter(position);
     if (endpoint.isClosed()) throw new RefusalError(REFUSALS.closed);
     const spoken = version ?? attached.protocolVersion;
     const stream = { sessionId, name: request.stream, token: request.token, position };
@@ -176,7 +177,7 @@ async function takeOver(
   if (previous === undefined) return position;
   let reached: Position | undefined;
   if (previous.nodeId === node.nodeId) {
-    reached = node.followers.release(sessionId, stream, previous.token);
+    reached = await node.followers.release(sessionId, stream, previous.token);
   } else {
     const release = takeovers.release(previous.nodeId, {
       sessionId,

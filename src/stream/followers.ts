@@ -5,13 +5,20 @@ import type { EndReason, Follower } from './follower.js';
 export interface Claim {
   /** Another connection has taken the stream meanwhile. */
   lost: boolean;
+  /** Where it begins, as soon as that is known: its successor may ask before it has shown anything. */
+  beginsAfter: (position: Position) => void;
   arrived: () => void;
+}
+
+interface Coming {
+  claim: Claim;
+  position: Promise<Position | undefined>;
 }
 
 /** The followers of this node: one per stream, since a stream has one holder. */
 export class Followers {
   /** Connections on their way: they hold their stream in the backplane, and cannot show anything yet. */
-  private readonly arriving = new Map<string, Claim>();
+  private readonly arriving = new Map<string, Coming>();
   private readonly bySession = new Map<string, Map<string, Follower>>();
   /** Where connections came to that have ended lately. */
   private readonly leaving = new Map<string, Position>();
@@ -36,15 +43,27 @@ export class Followers {
 
   /** Before a connection is made the holder of a stream. `arrived` has to be called in the end, whatever becomes of it. */
   expect(token: string): Claim {
-    const claim: Claim = { lost: false, arrived: () => this.arriving.delete(token) };
-    this.arriving.set(token, claim);
+    let settle = (_position?: Position): void => undefined;
+    const position = new Promise<Position | undefined>((resolve) => (settle = resolve));
+    const claim: Claim = {
+      lost: false,
+      beginsAfter: settle,
+      arrived: () => {
+        this.arriving.delete(token);
+        settle();
+      },
+    };
+    this.arriving.set(token, { claim, position });
     return claim;
   }
 
   /** Ends the connection that has lost its stream, and says how far it came; one that is on its way learns of it. */
-  release(sessionId: string, stream: string, token: string): Position | undefined {
-    const claim = this.arriving.get(token);
-    if (claim !== undefined) claim.lost = true;
+  async release(sessionId: string, stream: string, token: string): Promise<Position | undefined> {
+    const coming = this.arriving.get(token);
+    if (coming !== undefined) {
+      coming.claim.lost = true;
+      return coming.position;
+    }
     const follower = this.find(sessionId, stream, token);
     const position = follower?.position ?? this.leaving.get(token);
     follower?.end('replaced');
