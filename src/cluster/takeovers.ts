@@ -18,8 +18,8 @@ export class Takeovers {
   ) {}
 
   /**
-   * Has a connection of another node ended. Resolves with the last position that it wrote, or with `undefined` when
-   * there is no such connection, or no answer in time. Never rejects.
+   * Has a connection ended, of this node or another one. Resolves with the last position that it wrote, or with
+   * `undefined` when there is no such connection, or no answer in time. Never rejects.
    */
   async release(
     nodeId: string,
@@ -34,6 +34,12 @@ export class Takeovers {
         this.waiting.delete(ref);
         resolve(position);
       };
+      if (nodeId === this.nodeId) {
+        const { sessionId, stream, token } = held;
+        // In time, too: of two that are on their way each may wait for the other, where a repeat took the stream back.
+        void this.followers.release(sessionId, stream, token).then(settle);
+        return;
+      }
       this.waiting.set(ref, settle);
       this.membership
         .send(nodeId, { type: 'release', ...held, replyTo: this.nodeId, ref })

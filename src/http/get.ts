@@ -170,22 +170,14 @@ async function attachOnce(node: Endpoint['node'], request: AttachRequest): Promi
  * connection has written. One that does not answer may be dead: then its last reported position counts.
  */
 async function takeOver(
-  { node, takeovers }: Endpoint,
+  { takeovers }: Endpoint,
   { sessionId, stream, cursor }: AttachRequest,
   { previous, position }: Attached,
 ): Promise<Position> {
   if (previous === undefined) return position;
-  let reached: Position | undefined;
-  if (previous.nodeId === node.nodeId) {
-    reached = await node.followers.release(sessionId, stream, previous.token);
-  } else {
-    const release = takeovers.release(previous.nodeId, {
-      sessionId,
-      stream,
-      token: previous.token,
-    });
-    if (cursor === undefined) reached = await release;
-  }
+  const { nodeId, token } = previous;
+  const release = takeovers.release(nodeId, { sessionId, stream, token });
+  const reached = cursor === undefined ? await release : undefined;
   return cursor === undefined && reached !== undefined && reached.n > position.n
     ? reached
     : position;

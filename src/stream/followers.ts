@@ -43,7 +43,7 @@ export class Followers {
 
   /** Before a connection is made the holder of a stream. `arrived` has to be called in the end, whatever becomes of it. */
   expect(token: string): Claim {
-    let settle = (_position?: Position): void => undefined;
+    let settle: (position?: Position) => void = () => undefined;
     const position = new Promise<Position | undefined>((resolve) => (settle = resolve));
     const claim: Claim = {
       lost: false,
