@@ -158,6 +158,8 @@ describe('a subscriber', () => {
     await sender.call('push', { sessionId, from: 1, as: 'n' });
     await stream.first(1);
 
+    // WAIT is about what this connection has written: with a write of its own, about all that came before.
+    await master.set('last', '1');
     await master.wait(1, 5_000);
     await other.replicaof('NO', 'ONE');
     proxy.retarget(replica.port);

@@ -23,7 +23,7 @@ function one(name: string, file: string, search: string, replace: string, from =
 export const MUTANTS: Mutant[] = [
   {
     name: 'attach after reading',
-    from: 61,
+    from: 1,
     seeds: SEEDS,
     patches: [
       {
@@ -76,7 +76,6 @@ export const MUTANTS: Mutant[] = [
     'anynode.ts',
     `      for (const follower of followers.all()) follower.poke();`,
     ``,
-    161,
   ),
   one(
     'cancellations stay on the node that they reach',
@@ -98,7 +97,6 @@ export const MUTANTS: Mutant[] = [
     'backplane/memory/session.ts',
     `if (operation.stream !== STANDALONE && !mine) return { status: 'dropped' };`,
     ``,
-    801,
   ),
   one(
     'a replica that is behind is not told',
@@ -107,42 +105,42 @@ export const MUTANTS: Mutant[] = [
     `if (known === undefined) step.stale = true;`,
   ),
   one(
-    'a claimed stream is left alone when its client is gone',
-    'cluster/orphans.ts',
-    `    if (committed === 'gone') return;
-    const [result] = committed.results;
-    if (result?.status !== 'claimed') {`,
-    `    if (committed === 'gone' || follower.ended) return;
-    const [result] = committed.results;
-    if (result?.status !== 'claimed') {`,
-    2121,
+    'a repeated assignment begins a request again',
+    'backplane/memory/session.ts',
+    `(repeated ? stream.assignedBy === step.number : open)`,
+    `(repeated || open)`,
+  ),
+  one(
+    'anybody may own a session',
+    'backplane/memory/session.ts',
+    `if (repeated || (owner !== undefined && owner !== dead)) return owner ?? '';`,
+    `if (repeated) return owner ?? '';`,
+  ),
+  one(
+    'a request is handed to its owner once',
+    'cluster/handovers.ts',
+    `    for (const [key, handover] of waiting) {`,
+    `    for (const [key, handover] of waiting.filter(([, { owner }]) => dead.has(owner))) {`,
   ),
   one(
     'what was missed is looked for once',
     'session/missed.ts',
     `if (error instanceof AnynodeError && error.code === 'closed') throw error;`,
     `if (error !== undefined) throw error;`,
-    2391,
+    901,
   ),
   one(
     'an ended stream with nothing to show is shown',
     'http/get.ts',
     ` || (await isSilent(node, request, attached))`,
     ``,
-    1531,
+    601,
   ),
   one(
     'answers stay on the node that they reach',
     'session/routing.ts',
     `  if (isResponse(message)) return toNode(nodeOf(message.id));`,
     `  if (isResponse(message)) return { to: 'here' };`,
-  ),
-  one(
-    'a stream that was given back is not looked at',
-    'backplane/memory/session.ts',
-    `      this.tellToLook(back, operation.stream, stream.last, false);`,
-    ``,
-    301,
   ),
   one(
     'GETs of strangers are served',
