@@ -106,13 +106,13 @@ export const MUTANTS: Mutant[] = [
   ),
   one(
     'a repeated assignment begins a request again',
-    'backplane/memory/session.ts',
+    'backplane/memory/executors.ts',
     `(repeated ? stream.assignedBy === step.number : open)`,
     `(repeated || open)`,
   ),
   one(
     'anybody may own a session',
-    'backplane/memory/session.ts',
+    'backplane/memory/executors.ts',
     `if (repeated || (owner !== undefined && owner !== dead)) return owner ?? '';`,
     `if (repeated) return owner ?? '';`,
   ),

@@ -1,6 +1,5 @@
 import type {
   AppendOperation,
-  AssignOperation,
   AttachReply,
   AttachRequest,
   DetachOperation,
@@ -16,37 +15,11 @@ import type {
   TouchReply,
   TouchRequest,
 } from '../backplane.js';
-import { LOG_START, RELEASED, STANDALONE } from '../backplane.js';
+import { LOG_START, STANDALONE } from '../backplane.js';
+import { Executors, give } from './executors.js';
 import type { MemoryLog } from './log.js';
-
-/** Sends to a node. */
-type Tell = (nodeId: string, message: NodeMessage) => void;
-
-interface Holder {
-  nodeId: string;
-  token: string;
-}
-
-interface Stream {
-  last: Position;
-  holder?: Holder;
-  /** Those from which that connection took it, the latest first. */
-  before?: Holder[];
-  written?: Position;
-  executor?: string;
-  /** The executor has not begun. */
-  unbegun?: boolean;
-  /** The number of the commit that assigned it. */
-  assignedBy?: number;
-  /** Another node had begun before. */
-  again?: boolean;
-  pending: number;
-}
-
-/** So many claims in a row may turn out never to have been used. */
-const PREDECESSORS = 4;
-
-const BEGINNING: Position = { n: 0, logId: LOG_START };
+import type { Holder, Step, Stream, Tell } from './stream.js';
+import { BEGINNING, pageOf, placeOf, PREDECESSORS } from './stream.js';
 
 /**
  * One stored session: the same state and the same steps as the scripts in `../redis/scripts`, where each is
@@ -61,13 +34,18 @@ export class MemorySession {
   private readonly numbers = new Map<string, number>();
   private readonly coalesced = new Map<string, Position>();
   private readonly subscriptions = new Set<string>();
+  private readonly executors: Executors;
   private called = false;
 
   constructor(
     private readonly stored: SessionRecord & { hears: string },
     readonly log: MemoryLog,
     private readonly tell: Tell,
-  ) {}
+  ) {
+    const { streams, requests } = this;
+    const check = (known: number | undefined, step: Step): void => this.check(known, step);
+    this.executors = new Executors({ streams, requests, stored, tell, check });
+  }
 
   record(): SessionRecord {
     const { hears: _, ...record } = this.stored;
@@ -127,31 +105,15 @@ export class MemorySession {
         }
         return { status: 'received', here: false };
       }
-      case 'claim': {
-        const { from, owned } = operation;
-        const stream = this.streams.get(operation.stream);
-        if (step.repeated) {
-          const elsewhere = stream?.unbegun !== true && stream?.executor !== step.nodeId;
-          if (stream === undefined || elsewhere) return droppedClaim(stream);
-        } else {
-          if (stream?.executor !== from) return droppedClaim(stream);
-          this.give(stream, owned === true ? this.ownerUnless(step, from) : step.nodeId, step);
-        }
-        const requests = this.requestsOf(operation.stream);
-        if (stream.unbegun === true && stream.executor !== undefined) {
-          stream.again = true;
-          return { status: 'claimed', requests, owner: stream.executor };
-        }
-        this.check(operation.revision, step);
-        return { status: 'claimed', requests };
-      }
+      case 'claim':
+        return this.executors.claim(operation, step);
       case 'assign':
-        return this.assign(operation, step);
+        return this.executors.assign(operation, step);
       case 'release':
-        if (!step.repeated) this.release(operation.stream, step);
+        if (!step.repeated) this.executors.release(operation.stream, step);
         return { status: 'done' };
       case 'abandon':
-        if (!step.repeated && this.mayAbandon(operation.stream, step)) {
+        if (!step.repeated && this.executors.mayAbandon(operation.stream, step)) {
           for (const request of operation.requests) this.requests.delete(request);
           this.streams.delete(operation.stream);
         }
@@ -165,56 +127,6 @@ export class MemorySession {
     }
   }
 
-  /** The owner of the session: this node, where nobody is, or one that is known to be dead. */
-  private ownerUnless({ nodeId, repeated }: Step, dead?: string): string {
-    const { owner, id: sessionId } = this.stored;
-    if (repeated || (owner !== undefined && owner !== dead)) return owner ?? '';
-    if (owner !== undefined) this.tell(owner, { type: 'disowned', sessionId });
-    this.stored.owner = nodeId;
-    return nodeId;
-  }
-
-  /** Another node than this one has to begin it by itself. */
-  private give(stream: Stream, executor: string, { nodeId }: Step): void {
-    stream.executor = executor;
-    stream.unbegun = executor !== nodeId;
-  }
-
-  private assign({ stream: name, dead, revision }: AssignOperation, step: Step): OperationResult {
-    const { nodeId, repeated } = step;
-    if (name === undefined) {
-      const executor = this.ownerUnless(step, dead);
-      if (executor === nodeId) this.check(revision, step);
-      return { status: 'assigned', executor, begun: false };
-    }
-    const stream = this.streams.get(name);
-    if (stream?.executor === undefined) return { status: 'dropped' };
-    const open = stream.unbegun === true;
-    if (!repeated && open) {
-      this.give(stream, this.ownerUnless(step, dead), step);
-      stream.assignedBy = step.number;
-    }
-    const { executor, unbegun } = stream;
-    const mine =
-      executor === nodeId &&
-      unbegun !== true &&
-      (repeated ? stream.assignedBy === step.number : open);
-    if (!mine) return { status: 'assigned', executor, begun: unbegun !== true };
-    this.check(revision, step);
-    const requests = this.requestsOf(name);
-    const { again } = stream;
-    return {
-      ...{ status: 'assigned', executor, begun: true, requests },
-      ...(again === true && { again }),
-    };
-  }
-
-  /** Begun by nobody, it is still the one's who opened it. */
-  private mayAbandon(name: string, { nodeId }: Step): boolean {
-    const stream = this.streams.get(name);
-    return stream !== undefined && (stream.unbegun === true || stream.executor === nodeId);
-  }
-
   private open(operation: OpenOperation, step: Step): OperationResult {
     if (operation.principal !== this.stored.principal) return { status: 'denied' };
     if (!step.repeated) {
@@ -225,7 +137,7 @@ export class MemorySession {
         return { status: 'duplicate', stream: taken, executor };
       }
       if (this.requests.size + operation.requests.length > (operation.most ?? Infinity)) {
-        return { status: 'limited', running: this.executed() };
+        return { status: 'limited', running: this.executors.all() };
       }
       let logId = LOG_START;
       for (const message of operation.messages) {
@@ -237,8 +149,8 @@ export class MemorySession {
         pending: operation.requests.length,
       });
       const opened = this.streams.get(operation.stream);
-      const executor = operation.owned === true ? this.ownerUnless(step) : step.nodeId;
-      if (opened !== undefined) this.give(opened, executor, step);
+      const executor = operation.owned === true ? this.executors.ownerUnless(step) : step.nodeId;
+      if (opened !== undefined) give(opened, executor, step);
       for (const request of operation.requests) this.requests.set(request, operation.stream);
     }
     const stream = this.streams.get(operation.stream);
@@ -258,26 +170,6 @@ export class MemorySession {
     }
     this.check(operation.revision, step);
     return { status: 'opened', position };
-  }
-
-  private executed(): { stream: string; executor: string }[] {
-    return [...this.streams].flatMap(([stream, { executor }]) =>
-      executor === undefined ? [] : { stream, executor },
-    );
-  }
-
-  private requestsOf(stream: string): string[] {
-    return [...this.requests].flatMap(([id, of]) => (of === stream ? id : []));
-  }
-
-  private release(name: string, { nodeId }: Step): void {
-    const stream = this.streams.get(name);
-    if (stream?.executor !== nodeId) return;
-    stream.executor = RELEASED;
-    const { holder } = stream;
-    if (holder === undefined || holder.nodeId === nodeId) return;
-    const { id: sessionId } = this.stored;
-    this.tell(holder.nodeId, { type: 'orphaned', sessionId, stream: name, token: holder.token });
   }
 
   private receive(operation: ReceiveOperation, step: Step): OperationResult {
@@ -317,7 +209,7 @@ export class MemorySession {
       case 'initialized': {
         const [first] = this.replicas;
         const any = this.replicas.has(step.nodeId) ? step.nodeId : (first ?? step.nodeId);
-        const chosen = route.owned === true ? this.ownerUnless(step) : any;
+        const chosen = route.owned === true ? this.executors.ownerUnless(step) : any;
         here = chosen === step.nodeId;
         if (!here) handler = chosen;
         if (!step.repeated) {
@@ -338,7 +230,7 @@ export class MemorySession {
         this.check(operation.revision, step);
         break;
       case 'owner': {
-        const owner = this.ownerUnless(step);
+        const owner = this.executors.ownerUnless(step);
         here = owner === step.nodeId;
         if (here) this.check(operation.revision, step);
         else handler = owner;
@@ -470,23 +362,8 @@ export class MemorySession {
       return { status: 'conflict', holder: name };
     }
 
-    const last = stream?.last.n ?? 0;
-    const position = { ...(request.cursor ?? stream?.written ?? BEGINNING) };
-    const after = this.log.ofStream(request.stream, position.logId, 1, stream?.last.logId).events;
-    const [found] = after;
-    if (request.cursor === undefined) {
-      position.n = found === undefined ? last : found.position.n - 1;
-    } else if (found !== undefined) {
-      if (found.position.n > position.n + 1) return { status: 'trimmed' };
-      position.n = Math.min(position.n, found.position.n - 1);
-    } else if (stream !== undefined) {
-      if (last > position.n) return { status: 'trimmed' };
-      if (last < position.n) Object.assign(position, stream.last);
-    } else if (this.log.at(position.logId)?.stream !== request.stream) {
-      return { status: 'unknown' };
-    }
-    if (stream === undefined && after.at(-1)?.message === undefined) return { status: 'ended' };
-
+    const place = placeOf(this.log, stream, request);
+    if ('status' in place) return place;
     if (stream !== undefined) {
       stream.holder = { nodeId, token: request.token };
       if (!again && held !== undefined) {
@@ -497,7 +374,7 @@ export class MemorySession {
     this.stored.lastSeenAt = now;
     return {
       status: 'attached',
-      position,
+      position: place,
       protocolVersion: this.stored.protocolVersion,
       ...(holder !== undefined && { previous: holder }),
       ...(stream?.executor !== undefined && { executor: stream.executor }),
@@ -505,31 +382,12 @@ export class MemorySession {
     };
   }
 
-  read(nodeId: string, { stream: name, after, maxBytes, token }: ReadRequest): Page {
-    const stream = this.streams.get(name);
+  read(nodeId: string, request: ReadRequest): Page {
+    const stream = this.streams.get(request.stream);
     const holder = stream?.holder;
-    const isReader = holder?.nodeId === nodeId && holder.token === token;
-    if (token !== undefined && holder !== undefined && !isReader) return { status: 'lost' };
-    const page = this.log.ofStream(name, after.logId, maxBytes, stream?.last.logId);
-    const first = page.events[0]?.position.n;
-    const last = stream?.last.n ?? 0;
-    let restart: number | undefined;
-    if (first !== undefined) {
-      if (first > after.n + 1) return { status: 'trimmed' };
-      if (first <= after.n) restart = first - 1;
-    } else if (stream !== undefined && !page.more) {
-      if (last > after.n) return { status: 'trimmed' };
-      if (last < after.n) {
-        restart = last;
-        page.scanned = stream.last.logId;
-      }
-    }
-    return {
-      status: 'ok',
-      ...page,
-      open: stream !== undefined,
-      ...(restart !== undefined && { restart }),
-    };
+    const isReader = holder?.nodeId === nodeId && holder.token === request.token;
+    if (request.token !== undefined && holder !== undefined && !isReader) return { status: 'lost' };
+    return pageOf(this.log, stream, request);
   }
 
   touch(nodeId: string, request: TouchRequest): TouchReply {
@@ -605,23 +463,4 @@ export class MemorySession {
       this.tell(node, { type: 'followed', sessionId: this.stored.id, by });
     }
   }
-}
-
-function droppedClaim(stream: Stream | undefined): OperationResult {
-  const { executor, unbegun } = stream ?? {};
-  return {
-    status: 'dropped',
-    ...(executor !== undefined && { executor }),
-    ...(unbegun === true && { unbegun }),
-  };
-}
-
-interface Step {
-  nodeId: string;
-  number: number;
-  repeated: boolean;
-  now: number;
-  /** By its client, which keeps it alive. */
-  used: boolean;
-  stale: boolean;
 }
