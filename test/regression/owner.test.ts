@@ -1,0 +1,126 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect, it, onTestFinished } from 'vitest';
+import type { Backplane, Membership, Operation } from '../../src/backplane/backplane.js';
+import { LOG_START } from '../../src/backplane/backplane.js';
+import { memoryBackplane } from '../../src/index.js';
+import { systemClock } from '../../src/protocol/clock.js';
+import { newGate } from '../integration/support/gate.js';
+import { scriptedServer } from '../integration/support/scripted-server.js';
+import {
+  openSession,
+  startNode,
+  type NodeOptions,
+  type TestNode,
+} from '../integration/support/serve.js';
+import { notification, request, type RawClient } from '../support/mcp-http.js';
+
+const call = (id: number, name: string, args: Record<string, unknown> = {}) =>
+  request(id, 'tools/call', { name, arguments: args });
+
+/** A store whose nodes are watched, or held up, by the test. */
+function wrapped(
+  store: Backplane,
+  wrap: (membership: Membership) => Partial<Membership>,
+): Backplane {
+  return {
+    join(options) {
+      const membership = store.join(options);
+      const changed = wrap(membership);
+      return new Proxy(membership, {
+        get(target, name) {
+          const own: unknown = Reflect.get(name in changed ? changed : target, name);
+          return typeof own === 'function' ? (own as () => unknown).bind(target) : own;
+        },
+      });
+    },
+  };
+}
+
+/** Two nodes in one process, and a client whose session the first one owns. */
+async function owned(options: NodeOptions) {
+  const store = memoryBackplane();
+  const both = { backplane: store, affinity: 'owner' as const, ...options };
+  const a = await startNode(both);
+  const b = await startNode(both);
+  return { store, a, b, ...(await openSession(a.url)) };
+}
+
+/** An owner that says only what the test makes it say. */
+async function ghostOwner(store: Backplane, from: TestNode, sessionId: string) {
+  const ghost = store.join({
+    ...{ nodeId: 'ghost', leaseMs: 10_000, commandTimeoutMs: 2_000 },
+    ...{ sessionTtlMs: 60_000, pendingTtlMs: 60_000 },
+    retention: { maxEvents: 1_000, maxAgeMs: 60_000 },
+    ...{ clock: systemClock, logger: console },
+    ...{ onMessage: () => undefined, onLost: () => undefined, onLapse: () => undefined },
+  });
+  await ghost.ready();
+  let number = 0;
+  const commit = (operation: Operation) => {
+    number += 1;
+    return ghost.commit({ sessionId, number, operations: [operation] });
+  };
+  const assign = { type: 'assign', stream: undefined, revision: undefined } as const;
+  await commit({ ...assign, dead: from.mcp.nodeId });
+  expect((await ghost.load(sessionId))?.owner).toBe('ghost');
+  return {
+    /** Begins the request that came last. */
+    async begin() {
+      const inbound = await ghost.history(sessionId, LOG_START, 100);
+      const stream = inbound.filter(({ direction }) => direction === 'in').at(-1)?.stream;
+      await commit({ ...assign, stream, dead: undefined });
+    },
+    leave: () => ghost.leave(),
+  };
+}
+
+const text = (answer: object | undefined): unknown =>
+  (answer as { result?: { content: { text: string }[] } }).result?.content[0]?.text;
+
+async function textOf(client: RawClient, url: string, message: ReturnType<typeof call>) {
+  const answer = await client.post(url, message);
+  return text(await answer.answer(message.id as number));
+}
+
+// It was stored, and then waited for a second step without any limit of time.
+it('a cancellation is acknowledged when it is stored, whatever becomes of the request', async () => {
+  const store = memoryBackplane();
+  const gate = newGate();
+  onTestFinished(gate.open);
+  const stuck = wrapped(store, (membership) => ({
+    async commit(commit) {
+      if (commit.operations.some((each) => each.type === 'append')) await gate.opened;
+      return membership.commit(commit);
+    },
+  }));
+  const a = await startNode({ backplane: store, affinity: 'owner' });
+  const b = await startNode({ backplane: stuck, affinity: 'owner' });
+  const { client, sessionId } = await openSession(a.url);
+  const ghost = await ghostOwner(store, a, sessionId);
+  const answer = await client.post(b.url, call(50, 'echo'));
+  const cancelled = client.post(b.url, notification('notifications/cancelled', { requestId: 50 }));
+  const first = await Promise.race([cancelled, sleep(1_000)]);
+  expect(first?.status).toBe(202);
+  gate.open();
+  await answer.sse.ended;
+  expect(answer.sse.messages).toEqual([]);
+  await ghost.leave();
+});
+
+// That somebody else had begun one request was taken for a sign that the session was somebody else's.
+it("an owner that hears of a dead node's request keeps its server object", async () => {
+  const { store, a, b, client, sessionId } = await owned({
+    server: () => {
+      let count = 0;
+      return scriptedServer({ next: () => `${(count += 1)}` });
+    },
+  });
+  const ghost = await ghostOwner(store, a, sessionId);
+  const answer = await client.post(b.url, call(50, 'echo'));
+  await ghost.begin();
+  await ghost.leave();
+  await client.post(b.url, notification('notifications/custom'));
+  await expect.poll(async () => textOf(client, b.url, call(51, 'next'))).toBe('1');
+  expect(await answer.answer(50, 8_000)).toMatchObject({ error: { data: { node: 'ghost' } } });
+  expect(await textOf(client, b.url, call(52, 'next'))).toBe('2');
+});
