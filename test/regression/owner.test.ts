@@ -82,6 +82,36 @@ async function textOf(client: RawClient, url: string, message: ReturnType<typeof
   return text(await answer.answer(message.id as number));
 }
 
+// Packing threw: the response had begun and broke off, and the timer that was to ask again threw for ever after, which
+// no one caught. That ended the process.
+it('an authorization that is no JSON arrives as far as it is, and ends nothing', async () => {
+  const circular: Record<string, unknown> = {};
+  circular['self'] = circular;
+  const auth = {
+    ...{ token: 't', clientId: 'c', scopes: ['s'], resource: 'no url' },
+    extra: { big: 10n, circular, tenant: 'acme' },
+  };
+  const tools = {
+    who: ({ extra }: { extra: { authInfo?: unknown } }) => JSON.stringify(extra.authInfo),
+  };
+  const { a, b, client } = await owned({
+    tools,
+    mount: {
+      before: [
+        (req, _res, next) => {
+          Object.assign(req, { auth });
+          next();
+        },
+      ],
+    },
+  });
+  expect(JSON.parse((await textOf(client, b.url, call(50, 'who'))) as string)).toEqual({
+    ...{ token: 't', clientId: 'c', scopes: ['s'], extra: { tenant: 'acme' } },
+  });
+  (await client.post(b.url, notification('notifications/custom'))).expect(202);
+  expect([...a.logged, ...b.logged]).toEqual([]);
+});
+
 // It was stored, and then waited for a second step without any limit of time.
 it('a cancellation is acknowledged when it is stored, whatever becomes of the request', async () => {
   const store = memoryBackplane();
