@@ -112,6 +112,32 @@ it('an authorization that is no JSON arrives as far as it is, and ends nothing',
   expect([...a.logged, ...b.logged]).toEqual([]);
 });
 
+// The owner was told of it before it knew the request, and took it for one that had ended.
+it('a call is cancelled while its owner still reads it', async () => {
+  const store = memoryBackplane();
+  const reading = newGate();
+  const gate = newGate();
+  const slow = wrapped(store, (membership) => ({
+    async history(...args) {
+      reading.open();
+      await gate.opened;
+      return membership.history(...args);
+    },
+  }));
+  let ran = 0;
+  const tools = { big: () => `${(ran += 1)}` };
+  const a = await startNode({ backplane: slow, affinity: 'owner', tools });
+  const b = await startNode({ backplane: store, affinity: 'owner' });
+  const { client } = await openSession(a.url);
+  const answer = await client.post(b.url, call(50, 'big', { text: 'x'.repeat(100_000) }));
+  await reading.opened;
+  await client.notify(b.url, 'notifications/cancelled', { requestId: 50 });
+  gate.open();
+  await answer.sse.ended;
+  expect(answer.sse.messages).toEqual([]);
+  expect(ran).toBe(0);
+});
+
 // It was stored, and then waited for a second step without any limit of time.
 it('a cancellation is acknowledged when it is stored, whatever becomes of the request', async () => {
   const store = memoryBackplane();
