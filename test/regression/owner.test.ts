@@ -163,6 +163,39 @@ it('a cancellation is acknowledged when it is stored, whatever becomes of the re
   await ghost.leave();
 });
 
+// Every 0.9 s another step was queued, by both nodes, for as long as the backplane was away.
+it('a request is begun with one step, however long that takes', async () => {
+  const store = memoryBackplane();
+  const gate = newGate();
+  onTestFinished(gate.open);
+  const thrice = newGate();
+  let steps = 0;
+  let asked = 0;
+  const stuck = wrapped(store, (membership) => ({
+    async commit(commit) {
+      const assigns = commit.operations.filter(({ type }) => type === 'assign').length;
+      steps += assigns;
+      if (assigns > 0) await gate.opened;
+      return membership.commit(commit);
+    },
+  }));
+  const asking = wrapped(store, (membership) => ({
+    async send(nodeId, message) {
+      await membership.send(nodeId, message);
+      if (message.type === 'run' && (asked += 1) === 3) setImmediate(thrice.open);
+    },
+  }));
+  const a = await startNode({ backplane: stuck, affinity: 'owner' });
+  const b = await startNode({ backplane: asking, affinity: 'owner' });
+  const { client } = await openSession(a.url);
+  const answer = await client.post(b.url, call(50, 'echo'));
+  await thrice.opened;
+  gate.open();
+  expect(await answer.answer(50)).toMatchObject({ result: {} });
+  await textOf(client, a.url, call(51, 'echo')); // whatever was queued before it is through
+  expect(steps).toBe(1);
+});
+
 // That somebody else had begun one request was taken for a sign that the session was somebody else's.
 it("an owner that hears of a dead node's request keeps its server object", async () => {
   const { store, a, b, client, sessionId } = await owned({
