@@ -112,6 +112,97 @@ it('an authorization that is no JSON arrives as far as it is, and ends nothing',
   expect([...a.logged, ...b.logged]).toEqual([]);
 });
 
+// Only what ran on the closing node was waited for. What its clients waited for ran elsewhere, and they cannot come back.
+it('a closing node keeps a connection that cannot be resumed until the owner has answered', async () => {
+  const started = newGate();
+  const gate = newGate();
+  const tools = {
+    hold: async () => {
+      started.open();
+      await gate.opened;
+      return 'done';
+    },
+  };
+  const { b, client } = await owned({ tools, responseMode: 'json' });
+  const posted = client.post(b.url, call(50, 'hold'));
+  await started.opened;
+  const closing = b.mcp.close({ drainMs: 5_000 });
+  await Promise.race([closing, sleep(200)]);
+  gate.open();
+  expect((await posted).expect(200).json()).toMatchObject({ result: {} });
+  await closing;
+});
+
+// Whether anything ran was asked once, when the drain began: a call that came while connections were being ended was
+// ended as soon as they were.
+it('a call that begins during the drain has the rest of its time', async () => {
+  const started = newGate();
+  const gate = newGate();
+  const tools = {
+    hold: async () => {
+      started.open();
+      await gate.opened;
+      return 'done';
+    },
+  };
+  const { url, mcp } = await startNode({ tools });
+  const sessions = await Promise.all([openSession(url), openSession(url)]);
+  const listeners = await Promise.all(sessions.map(({ client }) => client.listen(url)));
+  const { client } = await openSession(url);
+  const closing = mcp.close({ drainMs: 10_000 });
+  const answer = await client.post(url, call(50, 'hold'));
+  await started.opened;
+  await Promise.all(listeners.map((listener) => listener.ended));
+  await Promise.race([closing, sleep(100)]);
+  gate.open();
+  expect(await answer.answer(50)).toMatchObject({ result: {} });
+  await closing;
+});
+
+// It had ended what it ran already: what it began then was nobody's, and its client got an error.
+it('a node that has closed begins nothing that another node sends it', async () => {
+  const store = memoryBackplane();
+  const reached = newGate();
+  const gate = newGate();
+  const slow = wrapped(store, (membership) => ({
+    async commit(commit) {
+      if (commit.operations.some((each) => each.type === 'append' && each.ends === '60')) {
+        reached.open();
+        await gate.opened;
+      }
+      return membership.commit(commit);
+    },
+  }));
+  const never = newGate();
+  const holding = [newGate(), newGate()];
+  const a = await startNode({
+    ...{ backplane: slow, affinity: 'owner' },
+    tools: {
+      hold: async ({ args }) => {
+        holding[Number(args['at'])]?.open();
+        await never.opened;
+        return 'never';
+      },
+      where: async () => {
+        await never.opened;
+        return 'a';
+      },
+    },
+  });
+  const b = await startNode({ backplane: store, affinity: 'owner', tools: { where: () => 'b' } });
+  const [one, two] = await Promise.all([openSession(a.url), openSession(a.url)]);
+  await one.client.post(a.url, call(60, 'hold', { at: 0 }));
+  await two.client.post(a.url, call(61, 'hold', { at: 1 }));
+  await Promise.all(holding.map(({ opened }) => opened));
+  const closing = a.mcp.close({ drainMs: 0 });
+  await reached.opened;
+  const answer = await two.client.post(b.url, call(70, 'where'));
+  await sleep(50); // it is sent, and arrives
+  gate.open();
+  await closing;
+  expect(text(await answer.answer(70, 8_000))).toBe('b');
+});
+
 // The owner was told of it before it knew the request, and took it for one that had ended.
 it('a call is cancelled while its owner still reads it', async () => {
   const store = memoryBackplane();
