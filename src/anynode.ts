@@ -112,10 +112,11 @@ export function createNode(
   const asks = new Asks(nodeId);
   const running = new Running();
   const arriving = new Running();
+  const elsewhere = new Running();
   const liveness = new Liveness(nodeId, membership, clock, leaseMs);
   let names = 0;
   const node: SessionNode = {
-    ...{ nodeId, membership, lanes, followers, asks, running, clock, logger },
+    ...{ nodeId, membership, lanes, followers, asks, running, arriving, clock, logger },
     factory: options.server,
     responseMode: options.responseMode,
     owned: options.affinity === 'owner',
@@ -217,25 +218,23 @@ export function createNode(
     orphans,
     handovers,
     options,
-    arriving,
+    elsewhere,
     isClosed: () => closed,
   });
 
-  /** Nothing runs, and nothing is on its way to. */
+  /** Nothing runs, nothing is on its way to, and nobody here waits for what runs elsewhere. */
   const allDone = async (): Promise<void> => {
-    while (arriving.size > 0 || running.size > 0) {
-      await arriving.none();
-      await running.none();
-    }
+    const all = [arriving, running, elsewhere];
+    while (all.some(({ size }) => size > 0)) for (const each of all) await each.none();
   };
 
   const close = async (drainMs: number): Promise<void> => {
-    const drained = allDone();
     await sessions.handOver();
     await atMost(drainMs, spreadHangUps(followers.all(), drainMs, clock), clock);
     const left = Math.max(0, drainMs - (clock.now() - closingSince));
-    await atMost(left, drained, clock);
+    await atMost(left, allDone(), clock);
     closed = true;
+    handovers.close();
     // What is being stored just now runs in a moment, or is refused.
     await atMost(commandTimeoutMs, arriving.none(), clock);
     // What still runs is an orphan now: ended here, or left to those who may run it again.
@@ -246,7 +245,6 @@ export function createNode(
     }
     keeper.close();
     orphans.close();
-    handovers.close();
     await sessions.close();
     await atMost(commandTimeoutMs, lanes.idle(), clock);
     lanes.close();

@@ -27,6 +27,8 @@ interface Handover {
   owner: string;
   context: DeliveryContext;
   messages: string[] | undefined;
+  /** Asking the backplane: once at a time, however long it is away. */
+  assigning: boolean;
 }
 
 /**
@@ -39,6 +41,8 @@ interface Handover {
  */
 export class Handovers {
   private readonly waiting = new Map<string, Handover>();
+  /** What other nodes have asked for, and the backplane has not answered yet. */
+  private readonly beginning = new Set<string>();
   private cancelCheck: (() => void) | undefined;
   private closed = false;
 
@@ -54,7 +58,7 @@ export class Handovers {
     if (this.closed) return;
     const length = messages?.reduce((sum, text) => sum + text.length, 0) ?? 0;
     const inline = length > INLINE_CHARACTERS ? undefined : messages;
-    const handover = { follower, owner, context, messages: inline };
+    const handover = { follower, owner, context, messages: inline, assigning: false };
     this.waiting.set(keyOf(follower), handover);
     if (owner === this.options.nodeId) this.assign(handover, undefined);
     else this.ask(handover);
@@ -70,7 +74,9 @@ export class Handovers {
 
   /** Requests of other nodes for sessions that this one owns. */
   onRun(message: Extract<NodeMessage, { type: 'run' }>, context: DeliveryContext): void {
-    if (this.closed) return;
+    const key = keyOf(message);
+    if (this.closed || this.beginning.has(key)) return;
+    this.beginning.add(key);
     const { sessionId, stream, replyTo, messages } = message;
     const { sessions, membership, logger } = this.options;
     sessions
@@ -82,9 +88,11 @@ export class Handovers {
       .catch((error: unknown) => {
         // The other node asks again.
         logger.warn(`mcp-anynode: a request of another node has to wait: ${String(error)}`);
-      });
+      })
+      .finally(() => this.beginning.delete(key));
   }
 
+  /** Hands over and begins nothing any more. */
   close(): void {
     this.closed = true;
     this.cancelCheck?.();
@@ -123,9 +131,12 @@ export class Handovers {
   }
 
   private assign(handover: Handover, dead: string | undefined): void {
+    if (handover.assigning) return;
+    handover.assigning = true;
     const { follower, context, messages } = handover;
     this.options.sessions
       .assign(follower, dead, context, messages)
+      .finally(() => (handover.assigning = false))
       .then((placed) => this.placed(handover, placed))
       .catch((error: unknown) => {
         this.options.logger.warn(`mcp-anynode: a request has to wait: ${String(error)}`);

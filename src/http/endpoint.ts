@@ -27,8 +27,8 @@ export interface Endpoint {
   options: Options;
   slots: Slots;
   principalOf(req: Request): string;
-  /** Requests that are neither answered nor running yet. */
-  arriving: Running;
+  /** Connections of requests that another node runs. */
+  elsewhere: Running;
   /** After `close()` has resolved. */
   isClosed(): boolean;
 }
@@ -50,7 +50,7 @@ export function middleware(endpoint: Endpoint): RequestHandler {
       refuse(res, REFUSALS.closed);
       return;
     }
-    endpoint.arriving.begin();
+    endpoint.node.arriving.begin();
     handle(endpoint, req, res)
       .catch((error: unknown) => {
         const refusal = refusalOf(error);
@@ -63,7 +63,7 @@ export function middleware(endpoint: Endpoint): RequestHandler {
           next(error);
         }
       })
-      .finally(() => endpoint.arriving.end());
+      .finally(() => endpoint.node.arriving.end());
   };
 }
 

@@ -206,9 +206,9 @@ function answerStream(
     messages: JsonRpcMessage[];
     spoken: string;
   },
-  { position }: Opened,
+  { position, owner }: Opened,
 ): Follower {
-  const { node, options } = endpoint;
+  const { node, options, orphans, elsewhere } = endpoint;
   const { sessionId } = stream;
   // The client may have gone while its request was stored: nobody holds the stream then, and it can be resumed.
   const onClose = (): void => follower.end('closed');
@@ -222,9 +222,11 @@ function answerStream(
           onClose,
         )
       : sseConnection(endpoint, res, stream, onClose);
-  const follower = follow(node, { ...stream, position }, sink, (ended) =>
-    endpoint.orphans.unwatch(ended),
-  );
+  if (owner !== undefined) elsewhere.begin();
+  const follower = follow(node, { ...stream, position }, sink, (ended) => {
+    orphans.unwatch(ended);
+    if (owner !== undefined) elsewhere.end();
+  });
   if (sink instanceof SseConnection) {
     sink.open(primes(endpoint, stream.spoken) ? position : undefined);
   }

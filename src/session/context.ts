@@ -12,14 +12,41 @@ interface Packed {
   resumable: boolean;
 }
 
-/** As JSON. Of `authInfo.extra` arrives what JSON can carry. */
-export function packContext({ authInfo, requestInfo, closeSSEStream }: DeliveryContext): string {
+/** As JSON; never throws. Of `authInfo` and its `extra` arrives what JSON can carry. */
+export function packContext(context: DeliveryContext): string {
+  const { authInfo } = context;
+  try {
+    return pack(context, authInfo);
+  } catch {
+    const { extra, ...rest } = authInfo ?? {};
+    const carried = { ...carriedOf(rest), ...(extra && { extra: carriedOf(extra) }) };
+    return pack(context, carried as AuthInfo);
+  }
+}
+
+function pack(
+  { requestInfo, closeSSEStream }: DeliveryContext,
+  authInfo: AuthInfo | undefined,
+): string {
   const packed = {
     ...(authInfo !== undefined && { authInfo }),
     ...(requestInfo !== undefined && { headers: requestInfo.headers, url: requestInfo.url }),
     resumable: closeSSEStream !== undefined,
   };
   return JSON.stringify(packed);
+}
+
+function carriedOf(fields: object): object {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => isJson(value)));
+}
+
+function isJson(value: unknown): boolean {
+  try {
+    JSON.stringify(value);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** For a request of `stream`; `undefined`: for a message that has none. */
@@ -31,11 +58,13 @@ export function unpackContext(
 ): DeliveryContext {
   const { authInfo, headers, url, resumable } = JSON.parse(text) as Packed;
   const { resource, ...rest } = authInfo ?? { resource: undefined };
+  // What sets `req.auth` is the application's, and may not keep to the type.
+  const isUrl = typeof resource === 'string' && URL.canParse(resource);
   return {
     authInfo:
       authInfo === undefined
         ? undefined
-        : ({ ...rest, ...(resource !== undefined && { resource: new URL(resource) }) } as AuthInfo),
+        : ({ ...rest, ...(isUrl && { resource: new URL(resource) }) } as AuthInfo),
     requestInfo:
       headers === undefined || url === undefined ? undefined : { headers, url: new URL(url) },
     ...(resumable &&

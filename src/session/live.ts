@@ -48,6 +48,8 @@ export class LiveSession {
   private readonly calls: Calls;
   private failure: { at: number; error: unknown } | undefined;
   private pins = 0;
+  /** Cancelled before they were known here: the word of it may come before the request was read, or its commit answered. */
+  private readonly givenUp = new Set<RequestId>();
   private ended = false;
   /** While `initialize` is being answered. */
   private birth: Birth | undefined;
@@ -78,6 +80,7 @@ export class LiveSession {
     this.pins += 1;
     return () => {
       this.pins -= 1;
+      if (this.pins === 0) this.givenUp.clear();
       this.lastUsedAt = this.node.clock.now();
     };
   }
@@ -195,7 +198,10 @@ export class LiveSession {
 
   /** Requests whose stream is open, and which run as soon as there is a replica. */
   expect(requests: JsonRpcRequest[], stream: string, shown?: Call['shown']): void {
-    for (const request of requests) this.calls.add({ request, stream, shown });
+    for (const request of requests) {
+      this.calls.add({ request, stream, shown });
+      if (this.givenUp.delete(request.id)) this.cancelled(request.id);
+    }
   }
 
   /** The annotations of a tool, as the server lists it; the client may never have asked for them. */
@@ -318,7 +324,10 @@ export class LiveSession {
   private cancelled(id: RequestId): void {
     const call = this.calls.take(id);
     // `initialize` must not be cancelled (specification, cancellation); it never is a call here.
-    if (call === undefined) return;
+    if (call === undefined) {
+      if (this.pins > 0) this.givenUp.add(id);
+      return;
+    }
     void this.finish(call, answerToCancelled(this.node, id)).catch(ignoreClosed);
   }
 

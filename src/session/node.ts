@@ -16,6 +16,8 @@ export interface SessionNode {
   followers: Followers;
   asks: Asks;
   running: Running;
+  /** Requests that are neither answered nor running yet. */
+  arriving: Running;
   factory: (context: ServerContext) => ServerLike | Promise<ServerLike>;
   responseMode: 'sse' | 'json';
   /** `affinity: 'owner'`: a session has one replica, on the node that owns it. */

@@ -39,7 +39,10 @@ export class Ownership {
     const { handler, unbegun } = result;
     const { node } = this;
     if (unbegun !== undefined) {
-      await this.endUnbegun(live.id, unbegun, handler, message);
+      // Stored is acknowledged: how long the request takes to end is not for its client to wait.
+      this.endUnbegun(live.id, unbegun, handler, message).catch((error: unknown) => {
+        node.logger.warn(`mcp-anynode: a cancellation was not passed on: ${String(error)}`);
+      });
       return false;
     }
     // The script has told the handler already; an owner that is dead gets a successor, which is built from the record.
@@ -128,12 +131,15 @@ export class Ownership {
     return true;
   }
 
-  /** The backplane has named another node: a server object that is still here is of the past. */
+  /**
+   * The backplane has named another node: a server object that is still here is of the past. A request that another node
+   * had begun says nothing: that node may be dead, and this one its successor.
+   */
   found(live: LiveSession, { results }: Committed): void {
     const elsewhere = results.some(
       (result) =>
         (result.status === 'opened' && result.owner !== undefined) ||
-        (result.status === 'assigned' && result.executor !== this.node.nodeId),
+        (result.status === 'assigned' && !result.begun && result.executor !== this.node.nodeId),
     );
     if (elsewhere) this.lost(live);
   }

@@ -273,7 +273,7 @@ export class Sessions {
     inline: string[] | undefined,
   ): Promise<Placed | undefined> {
     const live = this.pool.of(sessionId);
-    const unpin = live.pin();
+    const leave = this.enter(live);
     try {
       const { revision } = live;
       const operation = { type: 'assign' as const, stream, dead, revision };
@@ -286,16 +286,26 @@ export class Sessions {
       if (result.requests !== undefined) {
         const run = { asked, sessionId, stream, context, record: committed.reply.record };
         const ids = result.requests.map((text) => JSON.parse(text) as RequestId);
-        const unpinLater = live.pin();
+        const leaveLater = this.enter(live);
         void this.runAssigned(live, { ...run, requests: ids }, result.again === true, inline)
           .catch((error: unknown) => this.node.logger.error(`mcp-anynode: ${String(error)}`))
-          .finally(unpinLater);
+          .finally(leaveLater);
       }
       return { executor: result.executor, begun: result.begun };
     } finally {
-      unpin();
-      this.pool.dropIfEmpty(live);
+      leave();
     }
+  }
+
+  /** A request is on its way to the session's replica: this node does not close before it runs. */
+  private enter(live: LiveSession): () => void {
+    const unpin = live.pin();
+    this.node.arriving.begin();
+    return () => {
+      unpin();
+      this.node.arriving.end();
+      this.pool.dropIfEmpty(live);
+    };
   }
 
   private async runAssigned(
