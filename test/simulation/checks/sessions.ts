@@ -58,6 +58,13 @@ function allowed({ ledger, setting }: World, asked: Asked): boolean {
   const removedAt = ledger.removedAt.get(sessionId);
   if (status === 404) return removedAt !== undefined && removedAt <= answeredAt;
   if (method === 'DELETE') return status === 200;
+  // Opened by a try whose reply was lost, and cancelled before its owner began it: for the second try there is no such call.
+  if (status === 429 && setting.affinity === 'owner') {
+    const cancelled = ledger.calls.filter(
+      (call) => call.cancelled.size > 0 && call.at === asked.at,
+    );
+    return cancelled.some((call) => call.client === asked.client);
+  }
   if (method === 'POST') return status === (asked.messages.some(isRequest) ? 200 : 202);
   if (status === 204) return what.startsWith('resume');
   if (status === 409) return setting.standaloneStream === 'reject' && what === 'listen';
