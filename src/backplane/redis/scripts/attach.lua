@@ -68,8 +68,8 @@ if open then
 end
 local ttl = tonumber((head[3] == '1' or head[4] == '1') and ARGV[11] or ARGV[12])
 redis.call('HSET', record, 'seen', ARGV[13])
-redis.call('PEXPIRE', record, ttl)
-redis.call('PEXPIRE', streams, ttl)
-if ttl < tonumber(ARGV[14]) then redis.call('PEXPIRE', events, ttl) end
+expireIn(record, ttl)
+expireIn(streams, ttl)
+if ttl < tonumber(ARGV[14]) then expireIn(events, ttl) end
 local executor, begun = executorOf(state[4])
 return { 'attached', tostring(n), id, head[2], previous, executor, begun and '1' or '' }
