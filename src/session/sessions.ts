@@ -146,6 +146,7 @@ export class Sessions {
       positions = created;
       this.pool.add(live);
     });
+    this.pool.trim();
     return { birth, positions };
   }
 
