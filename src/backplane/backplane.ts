@@ -338,7 +338,7 @@ export type OperationResult =
   | { status: 'repeated' }
   /**
    * `append`, `claim`: the request has ended already, or runs elsewhere now. `assign`: the stream has ended. `executor`, of
-   * a `claim`: who runs it, or (`unbegun`) is to; none: it has ended.
+   * a `claim`: who runs it, or (`unbegun`) is to; none: it has ended. Also of an `append` to what nobody has begun: who has.
    */
   | { status: 'dropped'; executor?: string; unbegun?: boolean }
   /** `append`: `onlyIf` or `coalesce` said no. */

@@ -40,7 +40,7 @@ export class Ownership {
     const { node } = this;
     if (unbegun !== undefined) {
       // Stored is acknowledged: how long the request takes to end is not for its client to wait.
-      this.endUnbegun(live.id, unbegun, handler, message).catch((error: unknown) => {
+      this.endUnbegun(live.id, unbegun, message).catch((error: unknown) => {
         node.logger.warn(`mcp-anynode: a cancellation was not passed on: ${String(error)}`);
       });
       return false;
@@ -85,7 +85,6 @@ export class Ownership {
   private async endUnbegun(
     sessionId: string,
     stream: string,
-    executor: string,
     cancelled: JsonRpcMessage,
   ): Promise<void> {
     const { node } = this;
@@ -96,13 +95,22 @@ export class Ownership {
       message: answer && JSON.stringify(answer),
       onlyIf: { unbegun: true as const },
     };
-    const committed = await node.lanes.append(sessionId, [end], true);
-    if (committed === 'gone') return;
-    const [result] = committed.results;
-    show(node.followers, sessionId, end, result);
-    if (result?.status !== 'dropped') return;
-    const message = JSON.stringify(cancelled);
-    await node.membership.send(executor, { type: 'deliver', sessionId, message });
+    let result: OperationResult | undefined;
+    do {
+      const committed = await node.lanes.append(sessionId, [end], true);
+      if (committed === 'gone') return;
+      [result] = committed.results;
+      show(node.followers, sessionId, end, result);
+      // Carried out or not, by a step whose reply was lost: done again it tells.
+    } while (result?.status === 'repeated');
+    if (result?.status !== 'dropped' || result.executor === undefined) return;
+    // Not the one that was to run it when the cancellation was stored: that one may be dead, and have a successor.
+    if (result.executor === node.nodeId) {
+      this.pool.get(sessionId)?.deliver(cancelled);
+    } else {
+      const message = JSON.stringify(cancelled);
+      await node.membership.send(result.executor, { type: 'deliver', sessionId, message });
+    }
   }
 
   /** Looks at what another node has become the owner of, after this one was taken for dead. */

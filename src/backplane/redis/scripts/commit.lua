@@ -238,9 +238,11 @@ function run.append()
   local state = redis.call('HMGET', streams, 'n:' .. stream, 'h:' .. stream, 'x:' .. stream, 'p:' .. stream,
     'b:' .. stream)
   local last, holder, executor, pending, before = state[1], state[2], state[3], state[4], state[5]
-  if stream ~= STANDALONE and executor ~= node then
-    local _, begun = executorOf(executor)
-    if begun or condition ~= 'unbegun' then return { 'dropped' } end
+  if condition == 'unbegun' then
+    local name, begun = executorOf(executor)
+    if begun then return { 'dropped', name, '1' } end
+  elseif stream ~= STANDALONE and executor ~= node then
+    return { 'dropped' }
   end
   if ends ~= '' and redis.call('HGET', streams, 'r:' .. ends) ~= stream then return { 'dropped' } end
   if not wanted(stream, condition, conditionValue, coalesce) then return { 'skipped' } end
