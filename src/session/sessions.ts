@@ -8,6 +8,7 @@ import type {
 import type { JsonRpcMessage, JsonRpcRequest, RequestId } from '../protocol/jsonrpc.js';
 import { isNotification, isRequest } from '../protocol/jsonrpc.js';
 import { Birth, hearsOf } from './birth.js';
+import { Inbox } from './inbox.js';
 import { LiveSession } from './live.js';
 import { unpackContext } from './context.js';
 import { nodeLost } from './lost.js';
@@ -53,12 +54,17 @@ export class Sessions {
   private readonly pool: Pool;
   private readonly missed: Missed;
   private readonly quotas: Quotas;
+  private readonly inbox: Inbox;
 
   constructor(private readonly node: SessionNode) {
     this.pool = new Pool(node);
     this.quotas = new Quotas(node.clock);
     this.orphaned = new Orphaned(node, this.pool);
     this.ownership = new Ownership(node, this.pool);
+    this.inbox = new Inbox(node, (sessionId, text, context) => {
+      const unpacked = context && unpackContext(node, context, sessionId, undefined);
+      this.deliver(sessionId, JSON.parse(text) as JsonRpcMessage, unpacked || undefined);
+    });
     this.missed = new Missed(node, {
       busy: () => [...this.running().keys()],
       deliver: (sessionId, message) => this.deliver(sessionId, message),
@@ -423,16 +429,12 @@ export class Sessions {
   /** Messages of other nodes. Nothing is awaited: a slow tool must not hold up the answer that it waits for. */
   onMessage(message: NodeMessage): void {
     switch (message.type) {
-      case 'deliver': {
-        const { sessionId, context } = message;
-        const unpacked = context && unpackContext(this.node, context, sessionId, undefined);
-        this.deliver(
-          sessionId,
-          JSON.parse(message.message) as JsonRpcMessage,
-          unpacked || undefined,
-        );
+      case 'deliver':
+        this.inbox.onDeliver(message);
         break;
-      }
+      case 'logged':
+        this.inbox.onLogged(message);
+        break;
       case 'disowned':
         this.disowned(message.sessionId);
         break;

@@ -51,7 +51,7 @@ export function commitReply(
 }
 
 function operationResult([status, ...rest]: string[]): OperationResult {
-  const [a = '', b = '', c = '', d = '', e = ''] = rest;
+  const [a = '', b = '', c = '', d = '', e = '', f = ''] = rest;
   switch (status) {
     case 'opened':
       return { status, position: { n: Number(a), logId: b }, ...(c !== '' && { owner: c }) };
@@ -63,6 +63,7 @@ function operationResult([status, ...rest]: string[]): OperationResult {
         ...(c !== '' && { handler: c }),
         ...(d !== '' && { changed: true }),
         ...(e !== '' && { unbegun: e }),
+        ...(f !== '' && { logged: f }),
       };
     case 'appended':
       return {

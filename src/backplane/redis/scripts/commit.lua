@@ -153,16 +153,22 @@ function run.open()
   return { 'opened', '0', id, begun and '' or executor }
 end
 
+-- A message of the client for another node. What is big is in the log, where that node reads it.
+local function deliver(name, id, message)
+  if #message > INLINE_BYTES then tell(channels, name, 'logged ' .. sid .. ' ' .. id)
+  else tell(channels, name, 'deliver ' .. sid, message) end
+end
+
 function run.receive()
   local who, known, route, argument, message = take(), take(), take(), take(), take()
   if who ~= principal then return { 'denied' } end
   used = true
-  if not repeated then log(message, 'm', message) end
+  local id = not repeated and log(message, 'm', message)
   local here = false
-  local chosen, changed, unbegun = '', '', ''
+  local chosen, changed, unbegun, big = '', '', '', ''
   if route == 'node' then
     here = argument == node
-    if not here and not repeated then tell(channels, argument, 'deliver ' .. sid, message) end
+    if not here and not repeated then deliver(argument, id, message) end
   elseif route == 'executor' then
     local stream = redis.call('HGET', streams, 'r:' .. argument)
     local executor, begun = executorOf(stream and redis.call('HGET', streams, 'x:' .. stream))
@@ -170,11 +176,15 @@ function run.receive()
     if not begun then
       unbegun, chosen = stream, executor
     elseif executor ~= '' and not here and not repeated then
-      tell(channels, executor, 'deliver ' .. sid, message)
+      deliver(executor, id, message)
     end
   elseif route == 'replicas' then
     here = hasReplica(reps(), node)
-    if not repeated then tellReplicas(channels, reps(), node, 'deliver ' .. sid, message) end
+    if not repeated then
+      for other in string.gmatch(reps(), '%S+') do
+        if other ~= node then deliver(other, id, message) end
+      end
+    end
   elseif route == 'initialized' then
     local list = reps()
     local handler = node
@@ -193,7 +203,7 @@ function run.receive()
           end
         end
       elseif handler ~= node then
-        tell(channels, handler, 'deliver ' .. sid, message)
+        deliver(handler, id, message)
       end
     end
     if here then check(known) end
@@ -203,8 +213,9 @@ function run.receive()
   elseif route == 'owner' then
     here = ownerUnless() == node
     if here then check(known) else chosen = owner end
+    if not here and id and #message > INLINE_BYTES then big = id end
   end
-  return { 'received', here and '1' or '', '', chosen, changed, unbegun }
+  return { 'received', here and '1' or '', '', chosen, changed, unbegun, big }
 end
 
 local function shape(effect, value)
