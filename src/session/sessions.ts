@@ -7,6 +7,7 @@ import type {
 } from '../backplane/backplane.js';
 import type { JsonRpcMessage, JsonRpcRequest, RequestId } from '../protocol/jsonrpc.js';
 import { isNotification, isRequest } from '../protocol/jsonrpc.js';
+import { isSessionEnded } from '../errors.js';
 import { Birth, hearsOf } from './birth.js';
 import { Inbox } from './inbox.js';
 import { LiveSession } from './live.js';
@@ -260,7 +261,9 @@ export class Sessions {
       await this.pool.prepare(live, recordFor(reply), context.authInfo);
       if (await this.ownership.isFenced(live, reply.asked)) return;
     } catch (error) {
-      this.node.logger.error(`mcp-anynode: no server for a session: ${String(error)}`);
+      if (!isSessionEnded(error)) {
+        this.node.logger.error(`mcp-anynode: no server for a session: ${String(error)}`);
+      }
       await live.fail(requests);
       return;
     }
@@ -391,6 +394,7 @@ export class Sessions {
       // Stored is acknowledged: the client does not wait for the server to be built.
       void this.hand(live, concerned, reached(committed, asked), context)
         .catch((error: unknown) => {
+          if (isSessionEnded(error)) return;
           this.node.logger.error(`mcp-anynode: a notification was not handled: ${String(error)}`);
         })
         .finally(unpin);
