@@ -19,6 +19,14 @@ export function compareLogIds(a: LogId, b: LogId): number {
   return aMs - bMs || aCounter - bCounter;
 }
 
+const LAST_COUNTER = '18446744073709551615';
+
+/** A place in the log between an entry and the one before it: what comes after it begins with that entry. */
+export function justBefore(logId: LogId): LogId {
+  const [ms = 0, counter = 0] = logId.split('-').map(Number);
+  return counter > 0 ? `${ms}-${counter - 1}` : `${ms - 1}-${LAST_COUNTER}`;
+}
+
 /** Before the first entry of any log. */
 export const LOG_START: LogId = '0-0';
 
@@ -322,7 +330,8 @@ export type OperationResult =
   /**
    * `receive`, `hangup`: whether this node is (among) those concerned. `token`: of the connection to hang up.
    * `handler`: of `initialized` and `owner`, the other node that is to handle it. `changed`: it made the present revision.
-   * `unbegun`: the stream of the request that it is about, which nobody has begun; `handler` is to.
+   * `unbegun`: the stream of the request that it is about, which nobody has begun; `handler` is to. `logged`, with a
+   * `handler` that is not told: it is too big to be sent along, and this is where it stands in the log.
    */
   | {
       status: 'received';
@@ -331,6 +340,7 @@ export type OperationResult =
       handler?: string;
       changed?: boolean;
       unbegun?: string;
+      logged?: LogId;
     }
   /** `append`. `token`: this node's connection that holds the stream. `ended`: the stream has ended with it. */
   | { status: 'appended'; position: Position; token?: string; ended: boolean }
@@ -338,7 +348,7 @@ export type OperationResult =
   | { status: 'repeated' }
   /**
    * `append`, `claim`: the request has ended already, or runs elsewhere now. `assign`: the stream has ended. `executor`, of
-   * a `claim`: who runs it, or (`unbegun`) is to; none: it has ended.
+   * a `claim`: who runs it, or (`unbegun`) is to; none: it has ended. Also of an `append` to what nobody has begun: who has.
    */
   | { status: 'dropped'; executor?: string; unbegun?: boolean }
   /** `append`: `onlyIf` or `coalesce` said no. */
@@ -470,6 +480,8 @@ export type NodeMessage =
     }
   /** A message of the client for the addressee's replica. */
   | { type: 'deliver'; sessionId: string; message: string; context?: string }
+  /** The same, of one that is too big to be sent along: it stands in the log. */
+  | { type: 'logged'; sessionId: string; logId: LogId; context?: string }
   /**
    * Requests of a session that the addressee owns: to be assigned to itself, and run. `context`: what came with them, as
    * JSON; it is stored nowhere. `messages`: left out where they are big, or were not at hand: they are in the log.

@@ -49,6 +49,15 @@ const messages: Record<NodeMessage['type'], fc.Arbitrary<NodeMessage>> = {
     { type: fc.constant('deliver' as const), sessionId, message: text, context: text },
     { requiredKeys: ['type', 'sessionId', 'message'] },
   ),
+  logged: fc.record(
+    {
+      type: fc.constant('logged' as const),
+      sessionId,
+      logId: position.map(({ logId }) => logId),
+      context: text,
+    },
+    { requiredKeys: ['type', 'sessionId', 'logId'] },
+  ),
   run: fc.record({
     type: fc.constant('run' as const),
     sessionId,

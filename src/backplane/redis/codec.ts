@@ -34,6 +34,8 @@ export function encode(message: NodeMessage): string {
       if (context === undefined) return line(['deliver', sessionId], text);
       return line(['deliver', sessionId, context.length], `${context}${text}`);
     }
+    case 'logged':
+      return line(['logged', message.sessionId, message.logId], message.context);
     case 'run': {
       const { sessionId, stream, replyTo, context, messages = [] } = message;
       const texts = [context, ...messages];
@@ -99,6 +101,8 @@ export function decode(text: string): NodeMessage | undefined {
       const context = length > 0 ? { context: payload.slice(0, length) } : {};
       return { type, sessionId: a, message: payload.slice(length), ...context };
     }
+    case 'logged':
+      return { type, sessionId: a, logId: b, ...(payload !== '' && { context: payload }) };
     case 'run': {
       let from = 0;
       const [context = '', ...messages] = words.slice(5).map((length) => {

@@ -48,7 +48,7 @@ export function commitReply(sessionId: string, reply: unknown): CommitReply {
 }
 
 function operationResult(reply: string[]): OperationResult {
-  const [status, a = '', b = '', c = '', d = '', e = ''] = reply;
+  const [status, a = '', b = '', c = '', d = '', e = '', f = ''] = reply;
   switch (status) {
     case 'opened':
       return { status, position: { n: Number(a), logId: b }, ...(c !== '' && { owner: c }) };
@@ -60,6 +60,7 @@ function operationResult(reply: string[]): OperationResult {
         ...(c !== '' && { handler: c }),
         ...(d !== '' && { changed: true }),
         ...(e !== '' && { unbegun: e }),
+        ...(f !== '' && { logged: f }),
       };
     case 'appended':
       return {

@@ -220,16 +220,22 @@ function run.open()
   return { 'opened', '0', id, begun and '' or executor }
 end
 
+-- A message of the client for another node. What is big is in the log, where that node reads it.
+local function deliver(name, id, message)
+  if #message > INLINE_BYTES then tell(channels, name, 'logged ' .. sid .. ' ' .. id)
+  else tell(channels, name, 'deliver ' .. sid, message) end
+end
+
 function run.receive()
   local who, known, route, argument, message = take(), take(), take(), take(), take()
   if who ~= principal then return { 'denied' } end
   used = true
-  if not repeated then log(message, 'm', message) end
+  local id = not repeated and log(message, 'm', message)
   local here = false
-  local chosen, reshaped, unbegun = '', '', ''
+  local chosen, reshaped, unbegun, big = '', '', '', ''
   if route == 'node' then
     here = argument == node
-    if not here and not repeated then tell(channels, argument, 'deliver ' .. sid, message) end
+    if not here and not repeated then deliver(argument, id, message) end
   elseif route == 'executor' then
     local stream = get('r:' .. argument)
     local executor, begun = executorOf(stream and get('x:' .. stream))
@@ -237,11 +243,15 @@ function run.receive()
     if not begun then
       unbegun, chosen = stream, executor
     elseif executor ~= '' and not here and not repeated then
-      tell(channels, executor, 'deliver ' .. sid, message)
+      deliver(executor, id, message)
     end
   elseif route == 'replicas' then
     here = hasReplica(reps(), node)
-    if not repeated then tellReplicas(channels, reps(), node, 'deliver ' .. sid, message) end
+    if not repeated then
+      for other in string.gmatch(reps(), '%S+') do
+        if other ~= node then deliver(other, id, message) end
+      end
+    end
   elseif route == 'initialized' then
     local list = reps()
     local handler = node
@@ -260,7 +270,7 @@ function run.receive()
           end
         end
       elseif handler ~= node then
-        tell(channels, handler, 'deliver ' .. sid, message)
+        deliver(handler, id, message)
       end
     end
     if here then check(known) end
@@ -270,8 +280,9 @@ function run.receive()
   elseif route == 'owner' then
     here = ownerUnless() == node
     if here then check(known) else chosen = owner end
+    if not here and id and #message > INLINE_BYTES then big = id end
   end
-  return { 'received', here and '1' or '', '', chosen, reshaped, unbegun }
+  return { 'received', here and '1' or '', '', chosen, reshaped, unbegun, big }
 end
 
 local function shape(effect, value)
@@ -307,9 +318,11 @@ function run.append()
   end
   local last, holder, executor = get('n:' .. stream), get('h:' .. stream), get('x:' .. stream)
   local pending, before = get('p:' .. stream), get('b:' .. stream)
-  if stream ~= STANDALONE and executor ~= node then
-    local _, begun = executorOf(executor)
-    if begun or condition ~= 'unbegun' then return { 'dropped' } end
+  if condition == 'unbegun' then
+    local name, begun = executorOf(executor)
+    if begun then return { 'dropped', name, '1' } end
+  elseif stream ~= STANDALONE and executor ~= node then
+    return { 'dropped' }
   end
   if ends ~= '' and get('r:' .. ends) ~= stream then return { 'dropped' } end
   if not concerns(stream, condition, conditionValue, coalesce) then return { 'skipped' } end
