@@ -85,7 +85,7 @@ export interface Membership {
    * nothing and says so per operation. Numbers of one node grow per session; a lower one than the last is a repeat.
    */
   commit(commit: Commit): Promise<CommitReply>;
-  /** Makes a connection the holder of a stream, and checks its cursor, in one step. */
+  /** Makes a connection the holder of a stream, checks its cursor, and tells another node's that held it, in one step. */
   attach(request: AttachRequest): Promise<AttachReply>;
   /** Reads a stream on from `after`. */
   read(request: ReadRequest): Promise<Page>;
@@ -519,6 +519,11 @@ export type NodeMessage =
       ref: string;
     }
   | { type: 'released'; ref: string; position: Position | undefined }
+  /**
+   * A connection of another node has claimed the stream of this one. `release` follows, or the claim is undone; neither
+   * does where that node has died. See to it that this connection is not left open for nothing.
+   */
+  | { type: 'taken'; sessionId: string; stream: string; token: string }
   /** End this connection so that the client comes back. */
   | { type: 'hangup'; sessionId: string; stream: string; token: string }
   /** A follower elsewhere waits for the end of a stream that the addressee executes: see to it that it comes. */

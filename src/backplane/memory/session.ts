@@ -368,6 +368,10 @@ export class MemorySession {
       stream.holder = { nodeId, token: request.token };
       if (!again && held !== undefined) {
         stream.before = [held, ...(stream.before ?? [])].slice(0, PREDECESSORS);
+        if (held.nodeId !== nodeId) {
+          const { stream: name, sessionId } = request;
+          this.tell(held.nodeId, { type: 'taken', sessionId, stream: name, token: held.token });
+        }
       }
       if (request.stream === STANDALONE) this.tellFollowed(nodeId);
     }

@@ -60,6 +60,8 @@ export function encode(message: NodeMessage): string {
       const { ref, position } = message;
       return line(['released', ref, position?.n ?? NONE, position?.logId ?? NONE]);
     }
+    case 'taken':
+      return line(['taken', message.sessionId, message.stream, message.token]);
     case 'hangup':
       return line(['hangup', message.sessionId, message.stream, message.token]);
     case 'check':
@@ -136,6 +138,7 @@ export function decode(text: string): NodeMessage | undefined {
       return { type, sessionId: a, stream: b };
     case 'hangup':
     case 'orphaned':
+    case 'taken':
       return { type, sessionId: a, stream: b, token: c };
     case 'followed':
       return { type, sessionId: a, by: b === NONE ? undefined : b };
