@@ -1,0 +1,44 @@
+/**
+ * Everything that is measured, in one run: `npm run bench`. What the figures mean is in `docs/performance.md`.
+ *
+ * All contestants run side by side, in turn, for several rounds; what counts is the ratio within a round, since a
+ * machine's speed drifts. `--quick` runs little and says little: it shows that it runs. `--only tools-call,resume`
+ * picks scenarios, `--rounds N` is 5 unless it is said.
+ */
+import { Redis } from 'ioredis';
+import { startRedis } from '../demo/rig/redis.js';
+import { parseOptions } from './options.js';
+import { asText } from './report/table.js';
+import type { Bench } from './run/bench.js';
+import { Fleet } from './run/fleet.js';
+import { LoadGenerator } from './run/load.js';
+import type { Spread } from './run/spread.js';
+import { SCENARIOS } from './scenarios/index.js';
+
+const options = parseOptions(
+  process.argv.slice(2),
+  SCENARIOS.map(({ name }) => name),
+);
+const chosen = SCENARIOS.filter(
+  ({ name }) => options.only.length === 0 || options.only.includes(name),
+);
+
+const server = await startRedis();
+const redis = new Redis(server.url);
+const fleet = new Fleet(server.url);
+const load = await LoadGenerator.start();
+const figures = new Map<string, Spread>();
+const { quick, rounds } = options;
+const bench: Bench = {
+  ...{ quick, rounds, warmUps: quick ? 0 : 1, fleet, load, redis },
+  note: (figure, value) => void figures.set(figure, value),
+};
+try {
+  for (const { run } of chosen) {
+    for (const table of await run(bench)) console.log(`\n${asText(table)}`);
+  }
+} finally {
+  await Promise.all([load.stop(), fleet.stop()]);
+  redis.disconnect();
+  await server.stop();
+}
