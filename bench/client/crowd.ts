@@ -41,6 +41,12 @@ export class Crowd {
     this.#connections = connections;
   }
 
+  get first(): Session {
+    const [first] = this.sessions;
+    if (first === undefined) throw new Error('There is no session');
+    return first;
+  }
+
   /** Handshakes, one after another on each of so many connections. */
   open(url: string, count: number, concurrency: number): Promise<Load> {
     let left = count;

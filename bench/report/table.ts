@@ -10,10 +10,10 @@ export interface Table {
   note?: string;
 }
 
-export interface Column<Name extends string, Metric extends string> {
+export interface Column {
   title: string;
   /** Undefined: there is nothing to say of this one. */
-  value: (rounds: Rounds<Name, Metric>, name: Name) => Spread | undefined;
+  value: (rounds: Rounds, name: string) => Spread | undefined;
   digits: number;
   /** Shows the lowest and the highest beside the median. */
   withSpread?: boolean;
@@ -22,17 +22,17 @@ export interface Column<Name extends string, Metric extends string> {
 }
 
 /** One row for each contestant. */
-export function tableOf<Name extends string, Metric extends string>(
+export function tableOf(
   title: string,
-  rounds: Rounds<Name, Metric>,
-  columns: readonly Column<Name, Metric>[],
-  titles: Record<Name, string>,
+  rounds: Rounds,
+  columns: readonly Column[],
+  titles: Record<string, string>,
 ): Table {
   return {
     title,
     columns: ['', ...columns.map((column) => column.title)],
     rows: rounds.names.map((name) => [
-      titles[name],
+      titles[name] ?? name,
       ...columns.map(({ value, digits, withSpread, scale = 1 }) => {
         const found = value(rounds, name);
         return found === undefined ? '' : show(found, digits, { withSpread, scale });

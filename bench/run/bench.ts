@@ -4,6 +4,7 @@ import type { Load } from '../client/crowd.js';
 import type { Table } from '../report/table.js';
 import type { Fleet } from './fleet.js';
 import type { LoadGenerator } from './load.js';
+import type { Rounds } from './rounds.js';
 import type { Spread } from './spread.js';
 
 /** What a scenario works with. */
@@ -25,8 +26,26 @@ export interface Scenario {
   run: (bench: Bench) => Promise<Table[]>;
 }
 
+/** Notes each contestant's figures, `<of>.<contestant>.<metric>`, and their ratios, `<of>.<one>/<other>.<metric>`. */
+export function noteAll(
+  { note }: Bench,
+  of: string,
+  rounds: Rounds,
+  metrics: readonly string[],
+): void {
+  for (const metric of metrics) {
+    for (const name of rounds.names) {
+      note(`${of}.${name}.${metric}`, rounds.of(name, metric));
+      for (const other of rounds.names) {
+        if (other !== name)
+          note(`${of}.${name}/${other}.${metric}`, rounds.ratio(name, other, metric));
+      }
+    }
+  }
+}
+
 /** What most samples consist of. */
-export type LoadMetric = 'rate' | 'p50' | 'p99' | 'cpu' | 'redisCpu' | 'client';
+export type LoadSample = Record<'rate' | 'p50' | 'p99' | 'cpu' | 'redisCpu' | 'client', number>;
 
 /**
  * Puts load on some nodes and looks at the clocks of their processes before and after. CPU times are microseconds per
@@ -36,7 +55,7 @@ export async function underLoad(
   { redis }: Pick<Bench, 'redis'>,
   nodes: readonly NodeProcess[],
   run: () => Promise<Load>,
-): Promise<Record<LoadMetric, number>> {
+): Promise<LoadSample> {
   const [cpuBefore, redisBefore] = [await cpuOf(nodes), await redisCpu(redis)];
   const { count, seconds, p50, p99, clientCpu } = await run();
   return {

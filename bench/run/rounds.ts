@@ -1,34 +1,31 @@
 import { spread, type Spread } from './spread.js';
 
-/** What one contestant did in one round, by name. */
+/** What one contestant did in one round, by the names of what was measured. */
 export type Sample = Record<string, number>;
 
 /** The samples of several contestants, taken in turn: the ones of a round were taken one right after another. */
-export class Rounds<Name extends string = string, Metric extends string = string> {
-  readonly #samples: Map<Name, Record<Metric, number>[]>;
+export class Rounds {
+  readonly #samples: ReadonlyMap<string, readonly Sample[]>;
 
-  constructor(samples: Map<Name, Record<Metric, number>[]>) {
+  constructor(samples: ReadonlyMap<string, readonly Sample[]>) {
     this.#samples = samples;
   }
 
-  get names(): Name[] {
+  get names(): string[] {
     return [...this.#samples.keys()];
   }
 
-  of(name: Name, metric: Metric): Spread {
+  of(name: string, metric: string): Spread {
     return spread(this.#values(name, metric));
   }
 
   /** Of the ratios within each round, since the machine's speed drifts from one to the next. */
-  ratio(name: Name, to: Name, metric: Metric): Spread {
-    const reference = this.#values(to, metric);
-    return spread(
-      this.#values(name, metric).map((value, round) => value / (reference[round] ?? Number.NaN)),
-    );
+  ratio(name: string, to: string, metric: string): Spread {
+    return this.each((value) => value(name, metric) / value(to, metric));
   }
 
   /** Of whatever is to be calculated from the values of one round. */
-  each(calculate: (value: (name: Name, metric: Metric) => number) => number): Spread {
+  each(calculate: (value: (name: string, metric: string) => number) => number): Spread {
     const count = Math.min(...Array.from(this.#samples.values(), ({ length }) => length));
     return spread(
       Array.from({ length: count }, (_, round) =>
@@ -37,20 +34,25 @@ export class Rounds<Name extends string = string, Metric extends string = string
     );
   }
 
-  #values(name: Name, metric: Metric): number[] {
-    return (this.#samples.get(name) ?? []).map((sample) => sample[metric]);
+  /** Throws for what was not measured: a slip in a scenario must not read as a figure. */
+  #values(name: string, metric: string): number[] {
+    const samples = this.#samples.get(name);
+    if (samples === undefined) throw new Error(`There is no contestant ${name}`);
+    return samples.map(({ [metric]: value }) => {
+      if (value === undefined) throw new Error(`There is no figure ${metric} of ${name}`);
+      return value;
+    });
   }
 }
 
-/**
- * Lets the contestants take turns: A B C, A B C, and so on, after `warmUps` rounds that do not count.
- */
-export async function inTurn<Name extends string, Metric extends string>(
+export type Turn<S extends Sample> = [name: string, take: () => Promise<S>];
+
+/** Lets the contestants take turns: A B C, A B C, and so on, after `warmUps` rounds that do not count. */
+export async function inTurn(
   { rounds, warmUps }: { rounds: number; warmUps: number },
-  contestants: Record<Name, () => Promise<Record<Metric, number>>>,
-): Promise<Rounds<Name, Metric>> {
-  const turns = Object.entries(contestants) as [Name, () => Promise<Record<Metric, number>>][];
-  const samples = new Map(turns.map(([name]) => [name, [] as Record<Metric, number>[]]));
+  turns: readonly Turn<Sample>[],
+): Promise<Rounds> {
+  const samples = new Map(turns.map(([name]) => [name, [] as Sample[]]));
   for (let round = -warmUps; round < rounds; round += 1) {
     for (const [name, take] of turns) {
       const sample = await take();

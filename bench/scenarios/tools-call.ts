@@ -1,15 +1,15 @@
-import { underLoad, type Bench, type LoadMetric, type Scenario } from '../run/bench.js';
-import { inTurn, type Rounds } from '../run/rounds.js';
 import { tableOf, type Table } from '../report/table.js';
+import { noteAll, underLoad, type Bench, type LoadSample, type Scenario } from '../run/bench.js';
+import { inTurn, type Turn } from '../run/rounds.js';
 import { CONTESTANTS, TITLES, type Contestant } from '../server/contestants.js';
-import { loadColumns } from './columns.js';
+import { loadColumns, plain, ratio } from './columns.js';
 
 const CONCURRENCIES = [1, 16, 64];
 
 /** In JSON mode the SDK stores nothing, with or without a store. */
 const IN_JSON_MODE = ['sdk', 'memory', 'redis'] as const;
 
-type Measured = Rounds<Contestant, LoadMetric>;
+type Mode = 'sse' | 'json';
 
 /** `tools/call` of an echo tool, on sessions that the node knows. */
 export const toolsCall: Scenario = {
@@ -30,7 +30,7 @@ export const toolsCall: Scenario = {
 /** Thousands of calls, until what runs often has been compiled: a single caller would not come so far in a round. */
 async function warmUp({ fleet, load }: Bench): Promise<void> {
   const all = [
-    ...CONTESTANTS.map((contestant) => ({ contestant, responseMode: 'sse' as const })),
+    ...CONTESTANTS.map((contestant) => ({ contestant })),
     ...IN_JSON_MODE.map((contestant) => ({ contestant, responseMode: 'json' as const })),
   ];
   for (const settings of all) {
@@ -43,45 +43,57 @@ async function warmUp({ fleet, load }: Bench): Promise<void> {
 
 async function compare(
   bench: Bench,
-  responseMode: 'sse' | 'json',
+  mode: Mode,
   contestants: readonly Contestant[],
   concurrency: number,
 ): Promise<Table> {
-  const forMs = bench.quick ? 60 : 800;
-  const turns = await Promise.all(
-    contestants.map(async (contestant) => {
-      const node = await bench.fleet.shared({ contestant, responseMode });
-      const crowd = await bench.load.open(node.url, concurrency);
-      const call = () => crowd.call({ urls: [node.url], concurrency, forMs });
-      return { contestant, end: crowd.end, take: () => underLoad(bench, [node], call) };
-    }),
-  );
-  const measured: Measured = await inTurn(
-    bench,
-    Object.fromEntries(turns.map(({ contestant, take }) => [contestant, take])) as Record<
-      Contestant,
-      () => Promise<Record<LoadMetric, number>>
-    >,
-  );
-  for (const { end } of turns) await end();
-
-  const name = `tools-call.${responseMode}.c${concurrency}`;
+  const forMs = bench.quick ? 50 : 800;
+  const ends: (() => Promise<void>)[] = [];
+  const turns: Turn<LoadSample>[] = [];
   for (const contestant of contestants) {
-    bench.note(`${name}.${contestant}.rate`, measured.of(contestant, 'rate'));
-    bench.note(`${name}.${contestant}.p50`, measured.of(contestant, 'p50'));
-    bench.note(`${name}.${contestant}.cpu`, measured.of(contestant, 'cpu'));
-    for (const to of contestants) {
-      if (to === contestant) continue;
-      bench.note(`${name}.${contestant}/${to}.rate`, measured.ratio(contestant, to, 'rate'));
-      bench.note(`${name}.${contestant}/${to}.p50`, measured.ratio(contestant, to, 'p50'));
-      bench.note(`${name}.${contestant}/${to}.cpu`, measured.ratio(contestant, to, 'cpu'));
-    }
+    const node = await bench.fleet.shared(settingsOf(contestant, mode));
+    const crowd = await bench.load.open(node.url, concurrency);
+    const call = () => crowd.call({ urls: [node.url], concurrency, forMs });
+    turns.push([contestant, () => underLoad(bench, [node], call)]);
+    ends.push(crowd.end);
   }
-  const mode = responseMode === 'sse' ? 'SSE' : 'JSON';
+  if (concurrency === 1 && mode === 'sse') turns.push(['ping', await pings(bench, forMs)]);
+  const measured = await inTurn(bench, turns);
+  for (const end of ends) await end();
+
+  const name = `tools-call.${mode}.c${concurrency}`;
+  noteAll(bench, name, measured, ['rate', 'p50', 'p99', 'cpu']);
+  if (measured.names.includes('ping')) {
+    const excess = measured.each(
+      (value) => value('redis', 'p50') - value('memory', 'p50') - 2 * value('ping', 'p50'),
+    );
+    bench.note(`${name}.excess`, excess);
+  }
   return tableOf(
-    `tools/call, ${mode}, concurrency ${concurrency}`,
+    `tools/call, ${mode.toUpperCase()}, concurrency ${concurrency}`,
     measured,
-    loadColumns('calls/s', 'sdk', responseMode === 'sse' ? 'sdk-redis-store' : undefined),
-    TITLES,
+    [
+      ...loadColumns('calls/s'),
+      ratio('rate ÷ SDK', 'rate', 'sdk'),
+      ratio('CPU ÷ SDK', 'cpu', 'sdk'),
+      ...(mode === 'sse' ? [ratio('rate ÷ SDK+Redis', 'rate', 'sdk-redis-store')] : []),
+      plain('client busy %', 'client', 0, 100),
+    ],
+    { ...TITLES, ping: 'one PING of Redis' },
   );
+}
+
+/** SSE is what everyone answers with by default. */
+function settingsOf(contestant: Contestant, mode: Mode) {
+  return { contestant, ...(mode === 'json' && { responseMode: mode }) };
+}
+
+/** A round trip to Redis, from a process that has nothing else to do, in the same rounds. */
+async function pings(bench: Bench, forMs: number) {
+  const node = await bench.fleet.shared({ contestant: 'redis' });
+  return async (): Promise<LoadSample> => {
+    const { p50, p99 } = await node.call<{ p50: number; p99: number }>('ping', { forMs });
+    const none = Number.NaN;
+    return { p50, p99, rate: none, cpu: none, redisCpu: none, client: none };
+  };
 }
