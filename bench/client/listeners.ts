@@ -6,7 +6,7 @@ import { listenRequest, type Session } from './mcp.js';
 export interface Heard extends Quantiles {
   /** Milliseconds until the last one. */
   last: number;
-  /** Messages per second, from the first to the last. */
+  /** Messages per second, from `since` to the last. */
   rate: number;
 }
 
@@ -46,8 +46,7 @@ export class Listeners {
     await this.#until(count);
     const arrivals = this.#arrivals.splice(0, count);
     const times = arrivals.map(({ at, sentAt = since }) => at - sentAt);
-    const [first, last] = [arrivals[0]?.at ?? 0, arrivals.at(-1)?.at ?? 0];
-    const rate = (1000 * (count - 1)) / (last - first);
+    const rate = (1000 * count) / ((arrivals.at(-1)?.at ?? Number.NaN) - since);
     return { last: Math.max(...times), rate, ...quantiles(times) };
   }
 

@@ -12,7 +12,7 @@ export interface Table {
 
 export interface Column {
   title: string;
-  /** Undefined: there is nothing to say of this one. */
+  /** Undefined, or not a number: there is nothing to say of this one. */
   value: (rounds: Rounds, name: string) => Spread | undefined;
   digits: number;
   /** Shows the lowest and the highest beside the median. */
@@ -35,7 +35,9 @@ export function tableOf(
       titles[name] ?? name,
       ...columns.map(({ value, digits, withSpread, scale = 1 }) => {
         const found = value(rounds, name);
-        return found === undefined ? '' : show(found, digits, { withSpread, scale });
+        return found === undefined || Number.isNaN(found.median)
+          ? ''
+          : show(found, digits, { withSpread, scale });
       }),
     ]),
   };

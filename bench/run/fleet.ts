@@ -18,14 +18,14 @@ export class Fleet {
     return running;
   }
 
-  /** Nodes for this use only. */
-  async with<T>(
-    settings: readonly NodeSettings[],
-    use: (...nodes: NodeProcess[]) => Promise<T>,
+  /** Nodes for this use only: as many as there are settings. */
+  async with<S extends NodeSettings[], T>(
+    settings: readonly [...S],
+    use: (nodes: { [At in keyof S]: NodeProcess }) => Promise<T>,
   ): Promise<T> {
     const starting = settings.map((each) => this.#start(each));
     try {
-      return await use(...(await Promise.all(starting)));
+      return await use((await Promise.all(starting)) as { [At in keyof S]: NodeProcess });
     } finally {
       await stopAll(starting);
     }

@@ -1,7 +1,9 @@
 import type { Scenario } from '../run/bench.js';
 import { elicitation } from './elicitation.js';
 import { fanOut } from './fan-out.js';
+import { growth } from './growth.js';
 import { handshake } from './handshake.js';
+import { memory } from './memory.js';
 import { notification } from './notification.js';
 import { rehydration } from './rehydration.js';
 import { resume } from './resume.js';
@@ -16,4 +18,6 @@ export const SCENARIOS: readonly Scenario[] = [
   resume,
   rehydration,
   fanOut,
+  memory,
+  growth,
 ];

@@ -79,8 +79,8 @@ async function stream(bench: Bench, sender: NodeProcess, holder: NodeProcess) {
     await sender.call('notify', { id, ...paced });
     const { p50, p99 } = await listeners.heard(paced.count);
     const [cpu, inRedis] = [await cpuOf(nodes), await redisCpu(bench.redis)];
-    await sender.call('notify', { id, count: burst });
-    const { rate } = await listeners.heard(burst);
+    const began = await sender.call<number>('notify', { id, count: burst });
+    const { rate } = await listeners.heard(burst, began);
     return {
       ...{ p50, p99, rate },
       cpu: ((await cpuOf(nodes)) - cpu) / burst,

@@ -1,6 +1,8 @@
+import type { Redis } from 'ioredis';
 import { tableOf, type Table } from '../report/table.js';
 import { noteAll, underLoad, type Bench, type LoadSample, type Scenario } from '../run/bench.js';
 import { inTurn, type Turn } from '../run/rounds.js';
+import { spread } from '../run/spread.js';
 import { CONTESTANTS, TITLES, type Contestant } from '../server/contestants.js';
 import { loadColumns, plain, ratio } from './columns.js';
 
@@ -16,6 +18,7 @@ export const toolsCall: Scenario = {
   name: 'tools-call',
   run: async (bench) => {
     if (!bench.quick) await warmUp(bench);
+    await countScripts(bench);
     const tables: Table[] = [];
     for (const concurrency of CONCURRENCIES) {
       tables.push(await compare(bench, 'sse', CONTESTANTS, concurrency));
@@ -39,6 +42,23 @@ async function warmUp({ fleet, load }: Bench): Promise<void> {
     await crowd.call({ urls: [url], concurrency: 16, forMs: 2_000 });
     await crowd.end();
   }
+}
+
+/** How often a plain call makes Redis run a script; what a script does there is not counted. */
+async function countScripts({ fleet, load, redis, note }: Bench): Promise<void> {
+  const { url } = await fleet.shared({ contestant: 'redis' });
+  const crowd = await load.open(url, 20);
+  const before = await scriptsRun(redis);
+  const { count } = await crowd.call({ urls: [url], concurrency: 1 });
+  note('tools-call.scripts', spread([((await scriptsRun(redis)) - before) / count]));
+  await crowd.end();
+}
+
+async function scriptsRun(redis: Redis): Promise<number> {
+  const counts = (await redis.info('commandstats')).matchAll(
+    /^cmdstat_(?:eval|evalsha|fcall):calls=(\d+)/gm,
+  );
+  return Array.from(counts, ([, calls]) => Number(calls)).reduce((sum, calls) => sum + calls, 0);
 }
 
 async function compare(

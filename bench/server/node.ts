@@ -47,7 +47,9 @@ const server = app.listen(0, '127.0.0.1', () => {
         const { heapUsed, external } = process.memoryUsage();
         return heapUsed + external;
       },
+      /** Says when it began. */
       notify: async ({ id, count, everyMs }: NotifyOptions) => {
+        const began = sharedNow();
         let left = count;
         const workers = everyMs === undefined ? AT_ONCE : 1;
         await Promise.all(
@@ -59,6 +61,7 @@ const server = app.listen(0, '127.0.0.1', () => {
             }
           }),
         );
+        return began;
       },
       announce: async () => {
         const at = sharedNow();
