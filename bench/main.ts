@@ -44,7 +44,8 @@ const bench: Bench = {
 };
 try {
   for (const [name, value] of Object.entries(about)) console.log(`${name}: ${value}`);
-  for (const { run } of chosen) {
+  for (const { name, run } of chosen) {
+    console.log(`\n== ${name} ==`);
     for (const table of await run(bench)) {
       tables.push(table);
       console.log(`\n${asText(table)}`);

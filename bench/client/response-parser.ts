@@ -83,6 +83,7 @@ export class ResponseParser {
       this.#state = 'chunk-size';
     } else if (this.#state === 'chunk-size') {
       this.#missing = Number.parseInt(line, 16);
+      if (Number.isNaN(this.#missing)) throw new Error(`Not the size of a chunk: ${line}`);
       this.#state = this.#missing === 0 ? 'trailer' : 'chunk';
     } else if (line === '\r\n') {
       this.#end();
