@@ -46,9 +46,15 @@ try {
   for (const [name, value] of Object.entries(about)) console.log(`${name}: ${value}`);
   for (const { name, run } of chosen) {
     console.log(`\n== ${name} ==`);
-    for (const table of await run(bench)) {
-      tables.push(table);
-      console.log(`\n${asText(table)}`);
+    try {
+      for (const table of await run(bench)) {
+        tables.push(table);
+        console.log(`\n${asText(table)}`);
+      }
+    } catch (error) {
+      // What the others found in the meantime is worth keeping.
+      console.error(`\n${name} failed:`, error);
+      process.exitCode = 1;
     }
   }
 } finally {
@@ -65,4 +71,4 @@ if (options.json !== undefined) {
   const whole = { ...results, figures: Object.fromEntries(figures) };
   await writeFile(options.json, `${JSON.stringify(whole, undefined, 2)}\n`);
 }
-if (options.write) await writePage(results);
+if (options.write && process.exitCode === undefined) await writePage(results);

@@ -11,7 +11,7 @@ const CONCURRENCY = 16;
 export const handshake: Scenario = {
   name: 'handshake',
   run: async (bench) => {
-    const count = bench.quick ? 20 : 600;
+    const count = bench.quick ? 20 : 1_000;
     const turns: Turn<LoadSample>[] = [];
     for (const contestant of CONTESTANTS) {
       const node = await bench.fleet.shared({ contestant });

@@ -67,7 +67,7 @@ async function compare(
   contestants: readonly Contestant[],
   concurrency: number,
 ): Promise<Table> {
-  const forMs = bench.quick ? 50 : 800;
+  const forMs = bench.quick ? 50 : 1_200;
   const ends: (() => Promise<void>)[] = [];
   const turns: Turn<LoadSample>[] = [];
   for (const contestant of contestants) {

@@ -9,6 +9,10 @@ import type { NodeSettings } from './contestants.js';
 import { Reference } from './reference.js';
 import { mountSdk } from './sdk.js';
 
+// Before anything is waited for: whoever has lost its parent by then may wait for a Redis that has gone with it.
+process.on('disconnect', () => process.exit(0));
+if (!process.connected) process.exit(0);
+
 const settings = JSON.parse(process.env.SETTINGS ?? '') as NodeSettings;
 const redisUrl = process.env.REDIS_URL ?? '';
 
