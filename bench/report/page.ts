@@ -36,7 +36,7 @@ export function withResults(page: string, { machine, rounds, tables, targets }: 
   return `${page.slice(0, begin)}${parts.join('\n\n')}\n\n${page.slice(end)}`;
 }
 
-export function asMarkdown({ title, columns, rows, note }: Table): string {
+function asMarkdown({ title, columns, rows, note }: Table): string {
   const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
   const rule = columns.map((_, at) => (at === 0 ? '---' : '--:'));
   const table = [line(columns), line(rule), ...rows.map(line)].join('\n');

@@ -2,7 +2,7 @@ import { tableOf } from '../report/table.js';
 import { noteAll, underLoad, type LoadSample, type Scenario } from '../run/bench.js';
 import type { Crowd } from '../run/load.js';
 import { inTurn, type Turn } from '../run/rounds.js';
-import { CONTESTANTS, TITLES, type Contestant } from '../server/contestants.js';
+import { CONTESTANTS, TITLES } from '../server/contestants.js';
 import { loadColumns, ratio } from './columns.js';
 
 const CONCURRENCY = 16;

@@ -43,7 +43,7 @@ describe('ResponseParser', () => {
 
   it('finds the ends of responses, wherever the bytes are cut', () => {
     expect(parse([wire])).toEqual(responses);
-    expect(parse([...wire])).toEqual(responses);
+    expect(parse(Array.from(wire))).toEqual(responses);
     for (let at = 1; at < wire.length; at += 1) {
       expect(parse([wire.slice(0, at), wire.slice(at)])).toEqual(responses);
     }
