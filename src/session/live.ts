@@ -153,10 +153,7 @@ export class LiveSession {
     }
   }
 
-  private async settle(
-    record: SessionRecord | undefined,
-    cause: Cause | undefined,
-  ): Promise<void> {
+  private async settle(record: SessionRecord | undefined, cause: Cause | undefined): Promise<void> {
     this.throwIfEnded();
     if (this.replica === undefined) {
       // None any more, though there was one when the caller asked: what it was told is not what we need.
