@@ -26,7 +26,7 @@ try {
     await compare(concurrency ?? 1, calls ?? 1);
   }
 } finally {
-  await Promise.all(nodes.map(([, [node]]) => node?.stop()));
+  for (const [, [node]] of nodes) await node?.stop();
   await upstream.stop();
 }
 

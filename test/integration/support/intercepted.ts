@@ -7,7 +7,7 @@ export const WAYS = ['handler', 'upstream'] as const;
 export type Way = (typeof WAYS)[number];
 
 /** What a node is given for a server that is mounted this way; for several nodes, each has its own server, or they share it. */
-export async function mountedAs(way: Way, handler: RequestHandler): Promise<NodeOptions> {
+async function mountedAs(way: Way, handler: RequestHandler): Promise<NodeOptions> {
   const without = { server: undefined };
   if (way === 'handler') return { ...without, handler };
   return { ...without, upstream: await listen(mounted(handler)) };
