@@ -4,7 +4,7 @@ import net from 'node:net';
 import express from 'express';
 import express4 from 'express4';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { anynode } from '../../src/index.js';
+import { anynode, memoryBackplane } from '../../src/index.js';
 import { activeResources, leftBehind } from '../support/leaks.js';
 import { listen, openSession, startNode } from './support/serve.js';
 import { mapEndpoint } from './support/map-endpoint.js';
@@ -167,4 +167,34 @@ it('close() leaves no socket, no timer and no port behind', async () => {
     net.connect(port, '127.0.0.1').on('error', ({ message }) => resolve(message));
   });
   expect(await refused).toContain('ECONNREFUSED');
+});
+
+it('with owners, a call that came in on another node reaches the handler with its headers, its caller and its URL', async () => {
+  const backplane = memoryBackplane();
+  const seen: unknown[] = [];
+  const start = async (name: string) => {
+    const inner = mapEndpoint().handler;
+    const mcp = anynode({
+      handler: (req, res, next) => {
+        const { auth } = req as { auth?: { clientId: string } };
+        if (req.method === 'POST' && (req.body as { method?: string }).method === 'tools/call') {
+          seen.push([name, req.originalUrl, req.baseUrl, req.headers['x-mine'], auth?.clientId]);
+        }
+        inner(req, res, next);
+      },
+      ...{ backplane, affinity: 'owner' as const },
+    });
+    onTestFinished(() => mcp.close({ drainMs: 0 }));
+    const app = express().use(express.json(), (req, _res, next) => {
+      Object.assign(req, { auth: { token: 't', clientId: 'c', scopes: [] } });
+      next();
+    });
+    return listen(app.use('/deep/mcp', mcp));
+  };
+  const urls = [await start('a'), await start('b')].map((url) => url.replace('/mcp', '/deep/mcp'));
+  const [a = '', b = ''] = urls;
+  const { client } = await openSession(a, { headers: { 'x-mine': 'mine' } });
+  const { result } = await client.request(`${b}?q=1`, 'tools/call', call('echo'));
+  expect(result).toBeDefined();
+  expect(seen).toEqual([['a', '/deep/mcp?q=1', '/deep/mcp', 'mine', 'c']]);
 });
