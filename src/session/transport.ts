@@ -6,6 +6,7 @@ import type {
 } from '../protocol/jsonrpc.js';
 import { isNotification, isRequest, isResponse } from '../protocol/jsonrpc.js';
 import type { Asker, Asks } from './asks.js';
+import { ReplayRefused } from './lost.js';
 import type { DeliveryContext, Replica, ReplayMessage, ReplicaEvents } from './replica.js';
 import type { ServerTransport } from './types.js';
 
@@ -22,6 +23,7 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
   onclose?: (() => void) | undefined;
   onerror?: ((error: Error) => void) | undefined;
   onmessage?: ((message: JsonRpcMessage, extra?: object) => void) | undefined;
+  onreplayed?: (() => Promise<void>) | undefined;
 
   private readonly asked = new Map<RequestId, string>();
   private readonly tokens = new Map<RequestId, string>();
@@ -29,7 +31,7 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
   private replays = 0;
   /** While the session is replayed to a fresh server: what it says on its own has been said before. */
   private muted = false;
-  private closed = false;
+  closed = false;
 
   constructor(
     readonly sessionId: string,
@@ -105,9 +107,16 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
           method,
           ...(params !== undefined && { params }),
         };
-        if (expectsAnswer) await this.replayRequest(message);
-        else this.receive(message);
+        if (!expectsAnswer) {
+          this.receive(message);
+          continue;
+        }
+        const answer = await this.replayRequest(message);
+        if (answer !== undefined && 'error' in answer && method === 'initialize') {
+          throw new ReplayRefused(answer.error);
+        }
       }
+      await this.onreplayed?.();
       // Handlers of notifications start in a microtask: let what they say at once pass by.
       await new Promise((resolve) => setImmediate(resolve));
     } finally {
