@@ -1,5 +1,5 @@
 /** What HTTP said, and what sessions are. */
-import type { Asked } from '../ledger.js';
+import type { Asked, CallRecord } from '../ledger.js';
 import type { World } from '../world.js';
 import type { Check } from './index.js';
 
@@ -91,6 +91,11 @@ export const acknowledgedIsStored: Check = function* ({ ledger }) {
   }
 };
 
+/** It may have been carried out, or not: its client was told neither. */
+function endedWithError({ answers }: CallRecord): boolean {
+  return [...answers.values()].flat().some((mark) => mark.startsWith('error '));
+}
+
 /** What a client was told that its session remembers holds on every node, from its next request on. */
 export const remembered: Check = function* ({ ledger }) {
   for (const call of ledger.calls) {
@@ -102,6 +107,7 @@ export const remembered: Check = function* ({ ledger }) {
       const sure = changes.filter(
         (other) =>
           other.state === 'answered' &&
+          !endedWithError(other) &&
           other.cancelled.size === 0 &&
           (other.endedAt ?? Infinity) < call.at,
       );
