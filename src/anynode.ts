@@ -4,9 +4,11 @@ import type { NodeMessage } from './backplane/backplane.js';
 import { atMost, spreadHangUps } from './cluster/drain.js';
 import { Liveness, Obituary } from './cluster/liveness.js';
 import { Handovers } from './cluster/handovers.js';
+import { Openers } from './cluster/openers.js';
 import { Orphans } from './cluster/orphans.js';
 import { Takeovers } from './cluster/takeovers.js';
-import { endpointOf, middleware } from './http/endpoint.js';
+import { endpointOf, endpoints, middleware } from './http/endpoint.js';
+import { legacySse } from './http/legacy/legacy-sse.js';
 import type { AnynodeOptions } from './options.js';
 import { resolveOptions } from './options.js';
 import type { Clock } from './protocol/clock.js';
@@ -154,6 +156,11 @@ export function createNode(
     obituary: new Obituary(membership),
   });
 
+  const openers = new Openers({
+    ...{ membership, clock, logger },
+    obituary: new Obituary(membership),
+  });
+
   const hangUpHere = (sessionId: string, stream: string, token: string): void => {
     const follower = followers.find(sessionId, stream, token);
     if (follower?.resumable === true) follower.end('hangup');
@@ -217,6 +224,7 @@ export function createNode(
     takeovers,
     orphans,
     handovers,
+    openers,
     options,
     elsewhere,
     isClosed: () => closed,
@@ -232,7 +240,7 @@ export function createNode(
     await sessions.handOver();
     await atMost(drainMs, spreadHangUps(followers.all(), drainMs, clock), clock);
     const left = Math.max(0, drainMs - (clock.now() - closingSince));
-    await atMost(left, allDone(), clock);
+    await atMost(left, Promise.all([allDone(), openers.drain()]), clock);
     closed = true;
     handovers.close();
     // What is being stored just now runs in a moment, or is refused.
@@ -245,13 +253,14 @@ export function createNode(
     }
     keeper.close();
     orphans.close();
+    openers.close();
     await sessions.close();
     await atMost(commandTimeoutMs, lanes.idle(), clock);
     lanes.close();
     await membership.leave();
   };
 
-  return Object.assign(middleware(endpoint), {
+  const mcp: Anynode = Object.assign(middleware(endpoint), {
     nodeId,
     ready: () => membership.ready(),
     health(): Health {
@@ -278,7 +287,11 @@ export function createNode(
       return (closing ??= close(drainMs));
     },
   });
+  endpoints.set(mcp, endpoint);
+  return mcp;
 }
+
+anynode.legacySse = legacySse;
 
 /** Ten characters 0–9a–z. The bytes above the last multiple of 36 are thrown away, so that all are equally likely. */
 function randomNodeId(): string {

@@ -5,6 +5,10 @@ export { anynode } from './anynode.js';
 export type { Anynode, Health } from './anynode.js';
 export type { AnynodeOptions } from './options.js';
 
+// The HTTP+SSE transport of 2024-11-05, beside it.
+export { legacySse } from './http/legacy/legacy-sse.js';
+export type { LegacySseOptions } from './http/legacy/legacy-sse.js';
+
 // Where sessions are stored: to share one in a process, to configure one by hand, or to write one.
 export { memoryBackplane } from './backplane/memory/memory.js';
 export { redisBackplane } from './backplane/redis/redis.js';

@@ -1,5 +1,6 @@
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
 import type { Handovers } from '../cluster/handovers.js';
+import type { Openers } from '../cluster/openers.js';
 import type { Orphans } from '../cluster/orphans.js';
 import type { Takeovers } from '../cluster/takeovers.js';
 import { AnynodeError } from '../errors.js';
@@ -26,6 +27,8 @@ export interface Endpoint {
   handovers: Handovers;
   options: Options;
   slots: Slots;
+  /** Connections of HTTP+SSE. */
+  openers: Openers;
   principalOf(req: Request): string;
   /** Connections of requests that another node runs. */
   elsewhere: Running;
@@ -42,8 +45,19 @@ export function endpointOf(parts: Omit<Endpoint, 'principalOf' | 'slots'>): Endp
   };
 }
 
+/** Of the nodes in this process, by their handles: what is mounted beside a node works on the same. */
+export const endpoints = new WeakMap<object, Endpoint>();
+
 /** The MCP endpoint as Express middleware. It answers every request and calls `next` only for errors that are not its own. */
 export function middleware(endpoint: Endpoint): RequestHandler {
+  return serving(endpoint, (req, res) => handle(endpoint, req, res));
+}
+
+/** What all that this node serves has in common: its header, its end, and what becomes of errors. */
+export function serving(
+  endpoint: Endpoint,
+  answer: (req: Request, res: Response) => Promise<void>,
+): RequestHandler {
   return (req: Request, res: Response, next: NextFunction) => {
     if (endpoint.options.nodeHeader) res.setHeader('X-Anynode-Node', endpoint.node.nodeId);
     if (endpoint.isClosed()) {
@@ -51,7 +65,7 @@ export function middleware(endpoint: Endpoint): RequestHandler {
       return;
     }
     endpoint.node.arriving.begin();
-    handle(endpoint, req, res)
+    answer(req, res)
       .catch((error: unknown) => {
         const refusal = refusalOf(error);
         if (res.headersSent) {

@@ -63,6 +63,7 @@ export const REFUSALS = {
   tooManySessions: later('Too many sessions', 60),
   tooManyPending: later('Too many sessions that were never initialized', 60),
   sessionIdRequired: refusal(400, 'Bad Request: Mcp-Session-Id header is required'),
+  sessionIdParameter: refusal(400, 'Bad Request: Missing sessionId parameter'),
   sessionNotFound: refusal(404, 'Session not found', ErrorCode.SessionNotFound),
   conflict: refusal(409, 'Conflict: Only one SSE stream is allowed per session'),
   invalidEventId: refusal(400, 'Invalid event ID format'),

@@ -4,7 +4,7 @@ import type { JsonRpcRequest } from '../protocol/jsonrpc.js';
 import { infoOf } from './info.js';
 import type { SessionNode } from './node.js';
 import type { ReplayMessage, ReplicaEvents } from './replica.js';
-import { requestsBetween, shapeOf, UNSHAPED } from './shape.js';
+import { isUninitialized, requestsBetween, shapeOf, UNSHAPED } from './shape.js';
 import type { Shape } from './shape.js';
 import { ReplicaTransport } from './transport.js';
 import type { AuthInfo, ServerLike, SessionInfo } from './types.js';
@@ -53,17 +53,11 @@ export async function rehydrate(
   authInfo: AuthInfo | undefined,
   eventsOf: (replica: () => BuiltReplica) => ReplicaEvents,
 ): Promise<BuiltReplica> {
-  const context = { session: infoOf(record), rehydrated: true, authInfo };
+  const rehydrated = !isUninitialized(record);
+  const context = { session: infoOf(record), rehydrated, authInfo };
   const built = await connectReplica(node, context, eventsOf);
   try {
-    const initialize = JSON.parse(record.initialize) as JsonRpcRequest['params'];
-    await replayShape(node, built.transport, UNSHAPED, shapeOf(record), [
-      {
-        method: 'initialize',
-        ...(initialize !== undefined && { params: initialize }),
-        expectsAnswer: true,
-      },
-    ]);
+    await replayShape(node, built.transport, UNSHAPED, shapeOf(record));
     return built;
   } catch (error) {
     await built.discard();
@@ -77,9 +71,13 @@ export async function replayShape(
   transport: ReplicaTransport,
   from: Shape,
   to: Shape,
-  first: ReplayMessage[] = [],
 ): Promise<void> {
-  const messages = [...first];
+  const messages: ReplayMessage[] = [];
+  if (to.initialize !== undefined && from.initialize === undefined) {
+    const params = JSON.parse(to.initialize) as JsonRpcRequest['params'];
+    const initialize = { method: 'initialize', expectsAnswer: true };
+    messages.push({ ...initialize, ...(params !== undefined && { params }) });
+  }
   if (to.active && !from.active) {
     messages.push({ method: 'notifications/initialized', expectsAnswer: false });
   }

@@ -1,6 +1,8 @@
 import { RELEASED } from '../backplane/backplane.js';
-import type { JsonRpcError, RequestId } from '../protocol/jsonrpc.js';
-import { ErrorCode } from '../protocol/jsonrpc.js';
+import type { JsonRpcError, JsonRpcResponse, RequestId } from '../protocol/jsonrpc.js';
+import { ErrorCode, errorResponse } from '../protocol/jsonrpc.js';
+import { isTributary } from '../stream/tributary.js';
+import type { SessionNode } from './node.js';
 
 /**
  * What a client gets for a request whose node is gone. Whether it was carried out, nobody knows. `node`: the one that is
@@ -39,4 +41,14 @@ export function answerLost(id: RequestId): JsonRpcError {
       data: { reason: 'answer_lost' },
     },
   };
+}
+
+/** The end of a request that its client has given up. Of a JSON response there has to be one. */
+export function answerToCancelled(
+  { responseMode }: Pick<SessionNode, 'responseMode'>,
+  id: RequestId,
+  stream: string,
+): JsonRpcResponse | undefined {
+  if (responseMode === 'sse' || isTributary(stream)) return undefined;
+  return errorResponse(id, ErrorCode.ConnectionClosed, 'Request cancelled');
 }

@@ -18,6 +18,7 @@ import { Ownership } from './ownership.js';
 import { pastOf } from './past.js';
 import { Pool } from './pool.js';
 import { Quotas } from './quotas.js';
+import { announcement, idInUse, introduced, reserve } from './reserved.js';
 import { isAnswer, isHere, isInitialized, receive } from './routing.js';
 import type { SessionNode } from './node.js';
 import type { Committed } from '../stream/lanes.js';
@@ -141,12 +142,20 @@ export class Sessions {
         }),
       );
       if (created === false) {
-        throw new Error(`sessionIdGenerator returned an id that is in use: ${session.id}`);
+        throw idInUse(session.id);
       }
       positions = created;
       this.pool.add(live);
     });
     return { birth, positions };
+  }
+
+  /**
+   * Makes a session whose `initialize` is to come, and to be answered as a request like any other (HTTP+SSE). Rejects
+   * with {@link TooManySessions}, and where the id is taken.
+   */
+  async reserve(session: Pick<NewSession, 'id' | 'principal' | 'most'>): Promise<void> {
+    await reserve(this.node, this.quotas, session);
   }
 
   /** Stores a POST with requests and opens its stream. */
@@ -175,8 +184,10 @@ export class Sessions {
           owned,
           most: this.node.limits.requestsPerSession,
         },
+        ...announcement(this.node, live, stream.name),
         ...others.map((message) => receive(message, principal, { revision, owned })),
       ];
+      const first = operations.length - others.length;
       const asked = this.node.clock.now();
       const committed = await this.node.lanes.submit(sessionId, operations);
       if (committed === 'gone') return this.lost(live, unpin);
@@ -197,11 +208,12 @@ export class Sessions {
         return ended ? await this.open(inbound, stream, true) : refusal;
       }
       if (reply.record !== undefined) live.followedBy = reply.followedBy;
+      live.announced = true;
       this.ownership.found(live, committed);
       const here = (message: JsonRpcMessage): boolean =>
         isRequest(message)
           ? opened.owner === undefined
-          : isHere(results[1 + others.indexOf(message)]);
+          : isHere(results[first + others.indexOf(message)]);
       return {
         position: opened.position,
         owner: opened.owner,
@@ -214,7 +226,7 @@ export class Sessions {
         run: (context) => {
           const now = reached(committed, asked);
           const passing = others.map((message, at) =>
-            this.ownership.passOn(live, message, results[1 + at], context),
+            this.ownership.passOn(live, message, results[first + at], context),
           );
           const run = this.run(live, messages.filter(here), stream.name, now, context);
           void Promise.all([run, ...passing])
@@ -243,7 +255,7 @@ export class Sessions {
     const requests = messages.filter(isRequest);
     live.expect(requests, stream);
     try {
-      await this.pool.prepare(live, recordFor(reply), context.authInfo);
+      await this.pool.prepare(live, introduced(recordFor(reply), requests), context.authInfo);
       if (await this.ownership.isFenced(live, reply.asked)) return;
     } catch (error) {
       this.node.logger.error(`mcp-anynode: no server for a session: ${String(error)}`);

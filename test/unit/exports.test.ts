@@ -7,6 +7,7 @@ it('the package exports these names and no others', () => {
     'AnynodeError',
     'ClientError',
     'anynode',
+    'legacySse',
     'memoryBackplane',
     'redisBackplane',
   ]);
@@ -26,6 +27,7 @@ it('the package exports these types and no others', () => {
     'Backplane',
     'Directory',
     'Health',
+    'LegacySseOptions',
     'Logger',
     'Notify',
     'RedisBackplaneOptions',

@@ -12,7 +12,7 @@ import type {
   ReadRequest,
   TouchRequest,
 } from '../backplane.js';
-import { ANY_PRINCIPAL, LOG_START, TooManySessions } from '../backplane.js';
+import { ANY_PRINCIPAL, LOG_START, STANDALONE, TooManySessions } from '../backplane.js';
 import { MemoryLog } from './log.js';
 import { MemorySession } from './session.js';
 
@@ -87,15 +87,17 @@ class MemoryMembership implements Membership {
       this.shared.sessions.set(session.id, stored);
       stored.replicas.add(nodeId);
       const positions: Position[] = [];
-      const inbound = {
-        direction: 'in' as const,
-        stream: session.stream,
-        message: session.inbound,
-        n: 0,
-        end: false,
-        asker: undefined,
-      };
-      positions.push({ n: 0, logId: stored.log.append(now, inbound) });
+      if (session.inbound !== undefined) {
+        const inbound = {
+          direction: 'in' as const,
+          stream: session.stream,
+          message: session.inbound,
+          n: 0,
+          end: false,
+          asker: undefined,
+        };
+        positions.push({ n: 0, logId: stored.log.append(now, inbound) });
+      }
       const numbers = new Map<string, number>();
       session.outbound.forEach(({ stream, message, asks }, index) => {
         const n = (numbers.get(stream) ?? 0) + 1;
@@ -182,6 +184,14 @@ class MemoryMembership implements Membership {
 
   load(sessionId: string) {
     return this.step(() => this.find(sessionId)?.record());
+  }
+
+  openStreams(sessionId: string) {
+    return this.step(() =>
+      [...(this.find(sessionId)?.streams ?? [])]
+        .filter(([stream]) => stream !== STANDALONE)
+        .map(([stream, { holder }]) => ({ stream, holder: holder?.nodeId })),
+    );
   }
 
   list(after: string | undefined, count: number) {

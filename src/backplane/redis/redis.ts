@@ -118,7 +118,7 @@ class RedisMembership implements Membership {
       const created = (await client['anynode:create'](
         ...this.names.keys(session.id),
         ...[nodeId, session.createdAt, pendingTtlMs, retention.maxAgeMs],
-        ...[session.stream, session.inbound, record.length, ...record],
+        ...[session.stream, session.inbound ?? '', record.length, ...record],
         ...session.outbound.flatMap(({ stream, message, asks }) => [
           stream,
           asks ? '1' : '',
@@ -249,6 +249,17 @@ class RedisMembership implements Membership {
     );
     const flat = Object.entries(fields).flat();
     return flat.length === 0 ? undefined : recordOf(sessionId, flat);
+  }
+
+  async openStreams(sessionId: string) {
+    const [, key] = this.names.keys(sessionId);
+    const fields = await this.connection.run((client) => client.hgetall(key));
+    return Object.keys(fields)
+      .filter((field) => field.startsWith('x:'))
+      .map((field) => {
+        const stream = field.slice(2);
+        return { stream, holder: fields[`h:${stream}`]?.split(':')[0] };
+      });
   }
 
   async list(after: string | undefined, count: number) {

@@ -34,6 +34,7 @@ local bytes = tonumber(counters[2] or '0')
 
 -- `logged`: the id of the first entry of this step.
 local used, logged, stale = false, nil, false
+local results = {}
 local at = 11
 local function take()
   local value = ARGV[at]
@@ -210,6 +211,11 @@ end
 local function shape(effect, value)
   if effect == 'level' then redis.call('HSET', record, 'lvl', value)
   elseif effect == 'subscribe' then redis.call('HSET', record, 'sub:' .. value, '1')
+  elseif effect == 'initialize' then
+    local heard, rest = split(value, '\n')
+    local params, version = split(rest, '\n')
+    redis.call('HSET', record, 'hears', heard, 'init', params, 'pv', version)
+    hears = heard
   else redis.call('HDEL', record, 'sub:' .. value) end
   revision = redis.call('HINCRBY', record, 'rev', 1)
   tellReplicas(channels, reps(), node, 'shape ' .. sid .. ' ' .. revision)
@@ -220,6 +226,10 @@ local function wanted(stream, condition, value, coalesce)
   if condition == 'hears' and not string.find(hears, value, 1, true) then return false end
   if condition == 'subscribed' and redis.call('HEXISTS', record, 'sub:' .. value) == 0 then return false end
   if condition == 'owned' and owner ~= node then return false end
+  if condition == 'after' then
+    local before = results[#results]
+    if not before or (before[1] ~= 'appended' and before[1] ~= 'opened') then return false end
+  end
   if coalesce == '' or redis.call('HEXISTS', streams, 'h:' .. stream) == 1 then return true end
   local last = redis.call('HGET', streams, 'c:' .. coalesce)
   if not last then return true end
@@ -422,7 +432,6 @@ function run.forget()
   return { 'done' }
 end
 
-local results = {}
 while at <= #ARGV do results[#results + 1] = run[take()]() end
 -- Last: a script that failed in the middle has not been carried out, and may not be taken for a repeat.
 if not repeated then redis.call('HSET', streams, 't:' .. node, number, 'bytes', bytes) end
