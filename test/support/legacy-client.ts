@@ -35,6 +35,7 @@ export async function connectLegacy(
   let sessionId = '';
   const heard: unknown[] = [];
   const posted: number[] = [];
+  // eslint-disable-next-line @typescript-eslint/no-deprecated -- the transport is, and these are its clients
   const transport = new SSEClientTransport(new URL(sseUrl), {
     requestInit: { headers },
     fetch: async (url, init) => {
