@@ -251,6 +251,7 @@ export function createNode(
     for (const follower of followers.all()) {
       follower.end(follower.resumable ? 'hangup' : 'closed');
     }
+    endpoint.soon.close();
     keeper.close();
     orphans.close();
     openers.close();

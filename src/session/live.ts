@@ -34,6 +34,7 @@ import {
 } from './shape.js';
 import { endOf, shownOn } from '../stream/tributary.js';
 import type { AuthInfo, SessionInfo } from './types.js';
+import { Cursors } from '../stream/cursor.js';
 
 /** A server whose tool list goes on for ever is not asked for ever. */
 const MOST_PAGES = 100;
@@ -47,6 +48,8 @@ interface ToolList {
 export class LiveSession {
   /** The record's revision that the replica has been brought to; `undefined`: there is no replica. */
   revision: number | undefined;
+  /** Writes its event ids. */
+  readonly cursors: Cursors;
   /** The node that holds the client's standalone stream, as far as this node has heard. */
   followedBy: string | undefined;
   /** HTTP+SSE: the holder of the client's connection has been told that this node has requests of it. */
@@ -70,6 +73,7 @@ export class LiveSession {
     private readonly node: SessionNode,
   ) {
     this.lastUsedAt = node.clock.now();
+    this.cursors = new Cursors(id);
     this.calls = new Calls(node.running);
   }
 

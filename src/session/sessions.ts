@@ -21,6 +21,7 @@ import { Quotas } from './quotas.js';
 import { announcement, idInUse, introduced, reserve } from './reserved.js';
 import { isAnswer, isHere, isInitialized, receive } from './routing.js';
 import type { SessionNode } from './node.js';
+import type { Cursors } from '../stream/cursor.js';
 import type { Committed } from '../stream/lanes.js';
 import type { DeliveryContext } from './replica.js';
 import type { AuthInfo } from './types.js';
@@ -31,11 +32,14 @@ export interface Inbound {
   /** The caller's identity in the backplane's own form. */
   principal: string;
   messages: JsonRpcMessage[];
+  /** The body as it came, where it is one message alone. */
+  text: string | undefined;
 }
 
 export interface Opened {
   /** Where the stream begins. */
   position: Position;
+  cursors: Cursors;
   /** Gives the stream up, where nobody can follow it. Either this or `run` has to be called. */
   abandon(): void;
   /** Another node is to run the requests, and has to be told of them. */
@@ -164,7 +168,7 @@ export class Sessions {
     stream: { name: string; token: string },
     retried = false,
   ): Promise<Opened | 'gone' | 'duplicate' | 'limited'> {
-    const { sessionId, principal, messages } = inbound;
+    const { sessionId, principal, messages, text } = inbound;
     const live = this.pool.of(sessionId);
     const unpin = live.pin();
     try {
@@ -179,13 +183,15 @@ export class Sessions {
           stream: stream.name,
           token: stream.token,
           requests: requests.map(({ id }) => JSON.stringify(id)),
-          messages: requests.map((request) => JSON.stringify(request)),
+          messages: requests.map((request) => text ?? JSON.stringify(request)),
           revision,
           owned,
           most: this.node.limits.requestsPerSession,
         },
         ...announcement(this.node, live, stream.name),
-        ...others.map((message) => receive(message, principal, { revision, owned })),
+        ...others.map((message) =>
+          receive(message, JSON.stringify(message), principal, { revision, owned }),
+        ),
       ];
       const first = operations.length - others.length;
       const asked = this.node.clock.now();
@@ -216,6 +222,7 @@ export class Sessions {
           : isHere(results[first + others.indexOf(message)]);
       return {
         position: opened.position,
+        cursors: live.cursors,
         owner: opened.owner,
         abandon: () => {
           const ids = requests.map(({ id }) => JSON.stringify(id));
@@ -349,7 +356,7 @@ export class Sessions {
 
   /** Stores messages that ask for nothing, and hands each to whom it concerns. */
   async receive(
-    { sessionId, principal, messages }: Inbound,
+    { sessionId, principal, messages, text }: Inbound,
     context: DeliveryContext,
   ): Promise<'received' | 'gone'> {
     if (messages.length === 0) {
@@ -363,7 +370,7 @@ export class Sessions {
       const { revision } = live;
       const { owned } = this.node;
       const operations = messages.map((message) =>
-        receive(message, principal, { revision, owned }),
+        receive(message, text ?? JSON.stringify(message), principal, { revision, owned }),
       );
       const asked = this.node.clock.now();
       const committed = await this.node.lanes.submit(sessionId, operations);

@@ -22,8 +22,8 @@ export async function receiveMessages(
   if (!isSessionId(sessionId)) throw new RefusalError(REFUSALS.sessionNotFound);
   requireJson(req);
   const { maxBodyBytes, limits } = endpoint.options;
-  const messages = await readMessages(req, maxBodyBytes, limits);
-  const inbound = { sessionId, principal: legacyPrincipal(endpoint, req), messages };
+  const { messages, text } = await readMessages(req, maxBodyBytes, limits);
+  const inbound = { sessionId, principal: legacyPrincipal(endpoint, req), messages, text };
   const context = { authInfo: authInfoOf(req), requestInfo: requestInfoOf(req) };
   if (messages.some(isRequest)) {
     await runRequests(endpoint, inbound, context);
