@@ -33,8 +33,6 @@ export function serverEventBus(
         });
     },
     subscribe(listener) {
-      const own = { hear: listener };
-      listeners.add(own);
       // Kept until the node closes: to begin anew with each client would leave moments in which nothing is heard.
       stopListening ??= broadcasts().listen({
         onText: (text) => {
@@ -46,6 +44,8 @@ export function serverEventBus(
           for (const kind of LISTS) tell({ kind });
         },
       });
+      const own = { hear: listener };
+      listeners.add(own);
       return () => listeners.delete(own);
     },
     close() {

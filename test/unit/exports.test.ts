@@ -9,6 +9,7 @@ it('the package exports these names and no others', () => {
     'anynode',
     'memoryBackplane',
     'redisBackplane',
+    'seams',
   ]);
 });
 
@@ -31,7 +32,11 @@ it('the package exports these types and no others', () => {
     'RedisBackplaneOptions',
     'RequestOptions',
     'ResultSchema',
+    'Seams',
+    'SeamsOptions',
     'ServerContext',
+    'ServerEvent',
+    'ServerEventBus',
     'ServerLike',
     'ServerTransport',
     'SessionEvent',
