@@ -1,8 +1,8 @@
-import { randomBytes } from 'node:crypto';
 import type { RequestHandler } from 'express';
 import type { NodeMessage } from './backplane/backplane.js';
 import { atMost, spreadHangUps } from './cluster/drain.js';
 import { Liveness, Obituary } from './cluster/liveness.js';
+import { randomNodeId } from './cluster/node-id.js';
 import { Handovers } from './cluster/handovers.js';
 import { Openers } from './cluster/openers.js';
 import { Orphans } from './cluster/orphans.js';
@@ -21,6 +21,8 @@ import { directory } from './session/directory.js';
 import type { SessionHandle } from './session/handle.js';
 import { sessionHandle } from './session/handle.js';
 import type { SessionNode } from './session/node.js';
+import { seamsOn } from './seams/seams.js';
+import type { Seams } from './seams/types.js';
 import type { Notify } from './session/notify.js';
 import { notifyAll } from './session/notify.js';
 import { Sessions } from './session/sessions.js';
@@ -43,7 +45,7 @@ export interface Health {
 }
 
 /** Express middleware, and the node's handle. */
-export interface Anynode extends RequestHandler {
+export interface Anynode extends RequestHandler, Seams {
   /** Random per start. Also in the header `X-Anynode-Node`. */
   readonly nodeId: string;
   /** Resolves when the backplane was reached and the node's lease is held. Goes on trying; rejects only after `close()`. */
@@ -62,8 +64,6 @@ export interface Anynode extends RequestHandler {
 }
 
 const DRAIN_MS = 10_000;
-/** 36^10: no two nodes of a cluster share one, without asking anybody. */
-const NODE_ID_LENGTH = 10;
 
 /**
  * Makes any node serve any MCP session: `app.use('/mcp', anynode({ server: () => buildServer(), redis }))`.
@@ -215,6 +215,8 @@ export function createNode(
       .catch(() => undefined); // this node closes, and ends its connections anyway
   };
 
+  const seams = seamsOn(() => membership, { logger });
+
   let closed = false;
   let closing: Promise<void> | undefined;
   let closingSince = 0;
@@ -258,6 +260,7 @@ export function createNode(
     await sessions.close();
     await atMost(commandTimeoutMs, lanes.idle(), clock);
     lanes.close();
+    seams.close();
     await membership.leave();
   };
 
@@ -283,6 +286,7 @@ export function createNode(
     sessions: directory(membership, (id) => sessions.end(id)),
     session: (id: string) => sessionHandle({ membership, lanes, followers, asks, clock }, id),
     notify: notifyAll({ membership, lanes, followers }),
+    ...seams.parts,
     close: ({ drainMs = DRAIN_MS } = {}) => {
       closingSince ||= clock.now();
       return (closing ??= close(drainMs));
@@ -293,14 +297,3 @@ export function createNode(
 }
 
 anynode.legacySse = legacySse;
-
-/** Ten characters 0–9a–z. The bytes above the last multiple of 36 are thrown away, so that all are equally likely. */
-function randomNodeId(): string {
-  let id = '';
-  while (id.length < NODE_ID_LENGTH) {
-    for (const byte of randomBytes(NODE_ID_LENGTH)) {
-      if (byte < 252 && id.length < NODE_ID_LENGTH) id += (byte % 36).toString(36);
-    }
-  }
-  return id;
-}

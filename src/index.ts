@@ -15,6 +15,11 @@ export { redisBackplane } from './backplane/redis/redis.js';
 export type { RedisBackplaneOptions } from './backplane/redis/redis.js';
 export type { Backplane } from './backplane/backplane.js';
 
+// What the SDK lets others store, in the backplane: each usable by itself.
+export { seams } from './seams/seams.js';
+export type { SeamsOptions } from './seams/seams.js';
+export type { Seams, ServerEvent, ServerEventBus } from './seams/types.js';
+
 // What can go wrong at run time.
 export { AnynodeError } from './errors.js';
 export type { AnynodeErrorCode } from './errors.js';

@@ -132,22 +132,9 @@ const MIB = 1024 * 1024;
 
 /** Fills in the defaults. Throws a `TypeError` that says what was given and what can be, for anything that makes no sense. */
 export function resolveOptions(given: AnynodeOptions): Options {
-  rejectUnknown(given);
+  rejectUnknown(given, KNOWN);
   if (typeof given.server !== 'function') {
     throw new TypeError('mcp-anynode: `server` has to be a function that returns an MCP server');
-  }
-  if (given.redis !== undefined && !isRedis(given.redis)) {
-    throw new TypeError(
-      'mcp-anynode: `redis` has to be a URL such as redis://localhost:6379, or an ioredis `Redis` or `Cluster`',
-    );
-  }
-  if (given.redis !== undefined && given.backplane !== undefined) {
-    throw new TypeError('mcp-anynode: give either `redis` or `backplane`, not both');
-  }
-  if (given.backplane !== undefined && !isBackplane(given.backplane)) {
-    throw new TypeError(
-      'mcp-anynode: `backplane` has to be what `memoryBackplane()` or `redisBackplane()` returns',
-    );
   }
   oneOf(given, 'affinity', ['any', 'owner']);
   oneOf(given, 'recovery', ['error', 'rerun-idempotent']);
@@ -225,8 +212,8 @@ const KNOWN: Record<keyof AnynodeOptions, true> = {
   logger: true,
 };
 
-function rejectUnknown(given: AnynodeOptions): void {
-  const unknown = Object.keys(given).filter((name) => !(name in KNOWN));
+export function rejectUnknown(given: object, known: object): void {
+  const unknown = Object.keys(given).filter((name) => !(name in known));
   if (unknown.length > 0) {
     throw new TypeError(
       `mcp-anynode: unknown option ${unknown.map((name) => `\`${name}\``).join(', ')}`,
@@ -244,7 +231,25 @@ function isBackplane(value: unknown): boolean {
   return typeof value === 'object' && value !== null && 'join' in value;
 }
 
-function backplaneOf({ redis, backplane, prefix }: AnynodeOptions): Backplane {
+/** The backplane that was given, or is made of what was given. Throws a `TypeError` for what makes no sense. */
+export function backplaneOf({
+  redis,
+  backplane,
+  prefix,
+}: Pick<AnynodeOptions, 'redis' | 'backplane' | 'prefix'>): Backplane {
+  if (redis !== undefined && !isRedis(redis)) {
+    throw new TypeError(
+      'mcp-anynode: `redis` has to be a URL such as redis://localhost:6379, or an ioredis `Redis` or `Cluster`',
+    );
+  }
+  if (redis !== undefined && backplane !== undefined) {
+    throw new TypeError('mcp-anynode: give either `redis` or `backplane`, not both');
+  }
+  if (backplane !== undefined && !isBackplane(backplane)) {
+    throw new TypeError(
+      'mcp-anynode: `backplane` has to be what `memoryBackplane()` or `redisBackplane()` returns',
+    );
+  }
   if (prefix !== undefined && !/^[^\s{}]+$/.test(prefix)) {
     throw new TypeError('mcp-anynode: `prefix` must not be empty or contain spaces or braces');
   }
@@ -262,7 +267,11 @@ function oneOf(given: AnynodeOptions, name: keyof AnynodeOptions, values: unknow
   );
 }
 
-function positive<T extends object>(given: T, name: keyof T & string, otherwise: number): number {
+export function positive<T extends object>(
+  given: T,
+  name: keyof T & string,
+  otherwise: number,
+): number {
   const value = positiveOrZero(given, name, otherwise);
   if (value === 0) throw new TypeError(`mcp-anynode: \`${name}\` must be more than 0`);
   return value;

@@ -5,6 +5,7 @@
  * handler or another node. Messages are JSON texts and are never looked into.
  */
 import type { Clock } from '../protocol/clock.js';
+import type { SeamStore } from './seams.js';
 
 /** The stream of the GET connection: exists as long as its session does. All others belong to one POST. */
 export const STANDALONE = 'g';
@@ -108,6 +109,8 @@ export interface Membership {
   alive(nodeIds: string[]): Promise<Set<string>>;
   /** Gives the lease up and closes the connections. Calls made later reject. */
   leave(): Promise<void>;
+  /** What `seams` need. Left out: this backplane has no room for them, and they say so when they are used. */
+  readonly seams?: SeamStore;
 }
 
 /** Instead of a principal: for the operator's own calls, which no principal limits. */

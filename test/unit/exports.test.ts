@@ -10,6 +10,7 @@ it('the package exports these names and no others', () => {
     'legacySse',
     'memoryBackplane',
     'redisBackplane',
+    'seams',
   ]);
 });
 
@@ -33,7 +34,11 @@ it('the package exports these types and no others', () => {
     'RedisBackplaneOptions',
     'RequestOptions',
     'ResultSchema',
+    'Seams',
+    'SeamsOptions',
     'ServerContext',
+    'ServerEvent',
+    'ServerEventBus',
     'ServerLike',
     'ServerTransport',
     'SessionEvent',

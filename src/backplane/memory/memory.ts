@@ -13,7 +13,9 @@ import type {
   TouchRequest,
 } from '../backplane.js';
 import { ANY_PRINCIPAL, LOG_START, STANDALONE, TooManySessions } from '../backplane.js';
+import type { SeamStore } from '../seams.js';
 import { MemoryLog } from './log.js';
+import { MemorySeams } from './seams.js';
 import { MemorySession } from './session.js';
 
 type Most = NonNullable<NewSession['most']>;
@@ -31,6 +33,7 @@ export function memoryBackplane(): Backplane {
 class MemoryBackplane implements Backplane {
   readonly sessions = new Map<string, MemorySession>();
   readonly nodes = new Map<string, MemoryMembership>();
+  readonly seams = new MemorySeams();
 
   join(options: JoinOptions): Membership {
     const member = new MemoryMembership(this, options);
@@ -45,12 +48,15 @@ class MemoryBackplane implements Backplane {
 }
 
 class MemoryMembership implements Membership {
+  readonly seams: SeamStore;
   private left = false;
 
   constructor(
     private readonly shared: MemoryBackplane,
     readonly options: JoinOptions,
-  ) {}
+  ) {
+    this.seams = shared.seams.of(options, (run) => this.step(run));
+  }
 
   ready(): Promise<void> {
     return this.step(() => undefined);
@@ -240,6 +246,7 @@ class MemoryMembership implements Membership {
 
   leave(): Promise<void> {
     this.left = true;
+    this.shared.seams.leave(this.options.nodeId);
     this.shared.nodes.delete(this.options.nodeId);
     return Promise.resolve();
   }

@@ -15,11 +15,13 @@ import type {
   TouchRequest,
 } from '../backplane.js';
 import { ANY_PRINCIPAL, TooManySessions } from '../backplane.js';
+import type { SeamStore } from '../seams.js';
 import { operationArguments } from './arguments.js';
 import { decode, encode } from './codec.js';
 import { CommandConnection, keyPrefixOf } from './connection.js';
 import { Lease } from './lease.js';
 import { Principals } from './principals.js';
+import { redisSeams } from './seams.js';
 import { attachReply, commitReply, page, recordOf, touchReply } from './replies.js';
 import { Subscriber } from './subscriber.js';
 
@@ -39,6 +41,7 @@ export function redisBackplane({ redis, prefix = 'mcp' }: RedisBackplaneOptions)
 const PROBE = '1 probe ';
 
 class RedisMembership implements Membership {
+  readonly seams: SeamStore;
   private readonly connection: CommandConnection;
   private readonly subscriber: Subscriber;
   private readonly lease: Lease;
@@ -58,7 +61,7 @@ class RedisMembership implements Membership {
       onReady: () => this.lease.reconnected(),
       onNodeLost: () => options.onLost(),
     });
-    const { names } = this;
+    const { connection, names } = this;
     this.principals = new Principals(prefix, (id) => names.record(id), options);
     this.whenLeft.catch(() => undefined); // nobody may be waiting for it
     let turn = Math.floor(Math.random() * 1000);
@@ -76,6 +79,7 @@ class RedisMembership implements Membership {
       },
       clock,
     });
+    this.seams = redisSeams({ ...options, prefix, connection, subscriber: this.subscriber });
     this.lease = new Lease({
       leaseMs,
       clock,

@@ -143,6 +143,7 @@ async function takeOver(
     follower.poke();
     if (executor === undefined) continue;
     if (unbegun === true) endpoint.handovers.hand(follower, executor, context, undefined);
+    else if (executor === dead) endpoint.orphans.inherit(follower, executor, context);
     else endpoint.orphans.watch(follower, executor, context);
   }
 }
