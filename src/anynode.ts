@@ -8,6 +8,7 @@ import { Openers } from './cluster/openers.js';
 import { Orphans } from './cluster/orphans.js';
 import { Takeovers } from './cluster/takeovers.js';
 import { endpointOf, endpoints, middleware } from './http/endpoint.js';
+import { checkModern } from './http/modern.js';
 import { legacySse } from './http/legacy/legacy-sse.js';
 import type { AnynodeOptions } from './options.js';
 import { resolveOptions } from './options.js';
@@ -24,7 +25,7 @@ import type { SessionNode } from './session/node.js';
 import { seamsOn } from './seams/seams.js';
 import type { Seams } from './seams/types.js';
 import type { Notify } from './session/notify.js';
-import { notifyAll } from './session/notify.js';
+import { notifyAll, notifyBoth } from './session/notify.js';
 import { Sessions } from './session/sessions.js';
 import { Followers } from './stream/followers.js';
 import { Keeper } from './stream/keeper.js';
@@ -217,6 +218,9 @@ export function createNode(
 
   const seams = seamsOn(() => membership, { logger });
 
+  const bus = seams.parts.serverEventBus;
+  const modern = checkModern(options.modern?.({ bus }));
+
   let closed = false;
   let closing: Promise<void> | undefined;
   let closingSince = 0;
@@ -227,6 +231,7 @@ export function createNode(
     orphans,
     handovers,
     openers,
+    modern,
     options,
     elsewhere,
     isClosed: () => closed,
@@ -253,6 +258,7 @@ export function createNode(
     for (const follower of followers.all()) {
       follower.end(follower.resumable ? 'hangup' : 'closed');
     }
+    await atMost(commandTimeoutMs, modern?.handler.close(), clock);
     endpoint.soon.close();
     keeper.close();
     orphans.close();
@@ -264,6 +270,7 @@ export function createNode(
     await membership.leave();
   };
 
+  const notify = notifyAll({ membership, lanes, followers });
   const mcp: Anynode = Object.assign(middleware(endpoint), {
     nodeId,
     ready: () => membership.ready(),
@@ -285,7 +292,7 @@ export function createNode(
     },
     sessions: directory(membership, (id) => sessions.end(id)),
     session: (id: string) => sessionHandle({ membership, lanes, followers, asks, clock }, id),
-    notify: notifyAll({ membership, lanes, followers }),
+    notify: modern === undefined ? notify : notifyBoth(notify, bus),
     ...seams.parts,
     close: ({ drainMs = DRAIN_MS } = {}) => {
       closingSince ||= clock.now();

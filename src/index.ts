@@ -9,6 +9,9 @@ export type { AnynodeOptions } from './options.js';
 export { legacySse } from './http/legacy/legacy-sse.js';
 export type { LegacySseOptions } from './http/legacy/legacy-sse.js';
 
+// Revision 2026-07-28, on the same mount.
+export type { Modern, ModernHandler } from './http/modern.js';
+
 // Where sessions are stored: to share one in a process, to configure one by hand, or to write one.
 export { memoryBackplane } from './backplane/memory/memory.js';
 export { redisBackplane } from './backplane/redis/redis.js';

@@ -4,9 +4,11 @@ import type { Cluster, Redis } from 'ioredis';
 import type { Backplane } from './backplane/backplane.js';
 import { memoryBackplane } from './backplane/memory/memory.js';
 import { redisBackplane } from './backplane/redis/redis.js';
+import type { Modern } from './http/modern.js';
 import { defaultPrincipal } from './http/principal.js';
 import type { Limits } from './limits.js';
 import { resolveLimits } from './limits.js';
+import type { ServerEventBus } from './seams/types.js';
 import type { Logger, ServerContext, ServerLike } from './session/types.js';
 
 /** Options of {@link anynode}. Times are in milliseconds, sizes in bytes. All nodes of a cluster should be given the same. */
@@ -17,6 +19,14 @@ export interface AnynodeOptions {
    * error -32603, and the next one tries again.
    */
   server: (context: ServerContext) => ServerLike | Promise<ServerLike>;
+  /**
+   * What serves revision 2026-07-28 on the same mount, without sessions: the v2 SDK's own handler, with the bus of all
+   * nodes, so that `subscriptions/listen` hears of changes on each. Called once, at the start; the handler is closed
+   * with the node. Left out: requests of that revision are refused, and clients that can fall back to a session.
+   *
+   * `modern: ({ bus }) => ({ handler: createMcpHandler(build, { bus, legacy: 'reject' }), isLegacyRequest })`
+   */
+  modern?: ((parts: { bus: ServerEventBus }) => Modern) | undefined;
   /**
    * A URL, or an ioredis `Redis` or `Cluster` whose settings are taken over: this node makes connections of its own like
    * it, and neither uses nor closes the given one. Left out: in memory, for one process.
@@ -97,6 +107,7 @@ export interface AnynodeOptions {
 /** The options with everything filled in. */
 export interface Options {
   server: AnynodeOptions['server'];
+  modern: AnynodeOptions['modern'];
   backplane: Backplane;
   responseMode: 'sse' | 'json';
   standaloneStream: 'takeover' | 'reject';
@@ -145,6 +156,7 @@ export function resolveOptions(given: AnynodeOptions): Options {
   const maxBodyBytes = positive(given, 'maxBodyBytes', 4 * MIB);
   return {
     server: given.server,
+    modern: callable(given, 'modern'),
     backplane: backplaneOf(given),
     responseMode: given.responseMode ?? 'sse',
     standaloneStream: given.standaloneStream ?? 'takeover',
@@ -184,6 +196,7 @@ export function resolveOptions(given: AnynodeOptions): Options {
 /** Every option, so that a misspelt one is noticed; the type makes sure that none is missing here. */
 const KNOWN: Record<keyof AnynodeOptions, true> = {
   server: true,
+  modern: true,
   redis: true,
   backplane: true,
   prefix: true,
@@ -299,7 +312,7 @@ function list(
   throw new TypeError(`mcp-anynode: \`${name}\` has to be a list of strings`);
 }
 
-function callable<K extends 'sessionIdGenerator' | 'principal'>(
+function callable<K extends 'sessionIdGenerator' | 'principal' | 'modern'>(
   given: AnynodeOptions,
   name: K,
 ): AnynodeOptions[K] {

@@ -11,6 +11,8 @@ import type { Sessions } from '../session/sessions.js';
 import { handleGet } from './get.js';
 import { guard } from './guard.js';
 import { protocolVersionOf, requireSessionId } from './headers.js';
+import type { Modern } from './modern.js';
+import { answersModern } from './modern.js';
 import { handlePost } from './post.js';
 import { storedPrincipal } from './principal.js';
 import type { Refusal } from './reply.js';
@@ -28,6 +30,8 @@ export interface Endpoint {
   handovers: Handovers;
   options: Options;
   slots: Slots;
+  /** Serves revision 2026-07-28. */
+  modern: Modern | undefined;
   /** Connections of HTTP+SSE. */
   openers: Openers;
   /** For responses that may wait for their first message a moment. */
@@ -90,6 +94,7 @@ export function serving(
 
 async function handle(endpoint: Endpoint, req: Request, res: Response): Promise<void> {
   guard(req, endpoint.options);
+  if (endpoint.modern !== undefined && (await answersModern(endpoint, req, res))) return;
   switch (req.method) {
     case 'POST':
       return handlePost(endpoint, req, res);

@@ -68,6 +68,7 @@ export const REFUSALS = {
   conflict: refusal(409, 'Conflict: Only one SSE stream is allowed per session'),
   invalidEventId: refusal(400, 'Invalid event ID format'),
   eventsTrimmed: refusal(400, 'Bad Request: Events after Last-Event-ID are no longer available'),
+  failed: refusal(500, 'Internal error', ErrorCode.InternalError),
   unavailable: {
     ...refusal(503, 'Service Unavailable: The session store cannot be reached'),
     headers: { 'Retry-After': '1' },

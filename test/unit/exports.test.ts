@@ -30,6 +30,8 @@ it('the package exports these types and no others', () => {
     'Health',
     'LegacySseOptions',
     'Logger',
+    'Modern',
+    'ModernHandler',
     'Notify',
     'RedisBackplaneOptions',
     'RequestOptions',

@@ -60,6 +60,7 @@ it('with nothing but a server, everything has its default', () => {
 it('every option may be undefined, which leaves its default', () => {
   const all: Record<keyof AnynodeOptions, unknown> = {
     server,
+    modern: undefined,
     redis: undefined,
     backplane: undefined,
     prefix: undefined,
