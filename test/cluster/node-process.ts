@@ -4,7 +4,13 @@ import express, { type RequestHandler } from 'express';
 import { Cluster, Redis } from 'ioredis';
 import { z } from 'zod';
 import { serveParent } from '../../demo/rig/child.js';
-import { anynode, legacySse, type Anynode, type AnynodeOptions, type ServerContext } from '../../src/index.js';
+import {
+  anynode,
+  legacySse,
+  type Anynode,
+  type AnynodeOptions,
+  type ServerContext,
+} from '../../src/index.js';
 import { MASTER_NAME } from '../support/redis-sentinels.js';
 import { Happenings } from './support/happenings.js';
 import { buildServer, type Kind, type TestServer } from './support/servers.js';
