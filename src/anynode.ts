@@ -1,12 +1,15 @@
-import { randomBytes } from 'node:crypto';
 import type { RequestHandler } from 'express';
 import type { NodeMessage } from './backplane/backplane.js';
 import { atMost, spreadHangUps } from './cluster/drain.js';
 import { Liveness, Obituary } from './cluster/liveness.js';
+import { randomNodeId } from './cluster/node-id.js';
 import { Handovers } from './cluster/handovers.js';
+import { Openers } from './cluster/openers.js';
 import { Orphans } from './cluster/orphans.js';
 import { Takeovers } from './cluster/takeovers.js';
-import { endpointOf, middleware } from './http/endpoint.js';
+import { endpointOf, endpoints, middleware } from './http/endpoint.js';
+import { checkModern } from './http/modern.js';
+import { legacySse } from './http/legacy/legacy-sse.js';
 import type { Interception } from './intercept/intercept.js';
 import { intercept } from './intercept/intercept.js';
 import type { AnynodeOptions, Options } from './options.js';
@@ -21,8 +24,10 @@ import { directory } from './session/directory.js';
 import type { SessionHandle } from './session/handle.js';
 import { sessionHandle } from './session/handle.js';
 import type { SessionNode } from './session/node.js';
+import { seamsOn } from './seams/seams.js';
+import type { Seams } from './seams/types.js';
 import type { Notify } from './session/notify.js';
-import { notifyAll } from './session/notify.js';
+import { notifyAll, notifyBoth } from './session/notify.js';
 import { Sessions } from './session/sessions.js';
 import { Followers } from './stream/followers.js';
 import { Keeper } from './stream/keeper.js';
@@ -43,7 +48,7 @@ export interface Health {
 }
 
 /** Express middleware, and the node's handle. */
-export interface Anynode extends RequestHandler {
+export interface Anynode extends RequestHandler, Seams {
   /** Random per start. Also in the header `X-Anynode-Node`. */
   readonly nodeId: string;
   /** Resolves when the backplane was reached and the node's lease is held. Goes on trying; rejects only after `close()`. */
@@ -62,8 +67,6 @@ export interface Anynode extends RequestHandler {
 }
 
 const DRAIN_MS = 10_000;
-/** 36^10: no two nodes of a cluster share one, without asking anybody. */
-const NODE_ID_LENGTH = 10;
 
 /**
  * Makes any node serve any MCP session: `app.use('/mcp', anynode({ server: () => buildServer(), redis }))`.
@@ -157,6 +160,11 @@ export function createNode(
     obituary: new Obituary(membership),
   });
 
+  const openers = new Openers({
+    ...{ membership, clock, logger },
+    obituary: new Obituary(membership),
+  });
+
   const hangUpHere = (sessionId: string, stream: string, token: string): void => {
     const follower = followers.find(sessionId, stream, token);
     if (follower?.resumable === true) follower.end('hangup');
@@ -212,6 +220,11 @@ export function createNode(
       .catch(() => undefined); // this node closes, and ends its connections anyway
   };
 
+  const seams = seamsOn(() => membership, { logger });
+
+  const bus = seams.parts.serverEventBus;
+  const modern = checkModern(options.modern?.({ bus }));
+
   let closed = false;
   let closing: Promise<void> | undefined;
   let closingSince = 0;
@@ -221,6 +234,8 @@ export function createNode(
     takeovers,
     orphans,
     handovers,
+    openers,
+    modern,
     options,
     elsewhere,
     isClosed: () => closed,
@@ -236,7 +251,7 @@ export function createNode(
     await sessions.handOver();
     await atMost(drainMs, spreadHangUps(followers.all(), drainMs, clock), clock);
     const left = Math.max(0, drainMs - (clock.now() - closingSince));
-    await atMost(left, allDone(), clock);
+    await atMost(left, Promise.all([allDone(), openers.drain()]), clock);
     closed = true;
     handovers.close();
     // What is being stored just now runs in a moment, or is refused.
@@ -247,17 +262,21 @@ export function createNode(
     for (const follower of followers.all()) {
       follower.end(follower.resumable ? 'hangup' : 'closed');
     }
+    await atMost(commandTimeoutMs, modern?.handler.close(), clock);
     endpoint.soon.close();
     keeper.close();
     orphans.close();
+    openers.close();
     await sessions.close();
     await closeServers();
     await atMost(commandTimeoutMs, lanes.idle(), clock);
     lanes.close();
+    seams.close();
     await membership.leave();
   };
 
-  return Object.assign(middleware(endpoint), {
+  const notify = notifyAll({ membership, lanes, followers });
+  const mcp: Anynode = Object.assign(middleware(endpoint), {
     nodeId,
     ready: () => membership.ready(),
     health(): Health {
@@ -278,12 +297,15 @@ export function createNode(
     },
     sessions: directory(membership, (id) => sessions.end(id)),
     session: (id: string) => sessionHandle({ membership, lanes, followers, asks, clock }, id),
-    notify: notifyAll({ membership, lanes, followers }),
+    notify: modern === undefined ? notify : notifyBoth(notify, bus),
+    ...seams.parts,
     close: ({ drainMs = DRAIN_MS } = {}) => {
       closingSince ||= clock.now();
       return (closing ??= close(drainMs));
     },
   });
+  endpoints.set(mcp, endpoint);
+  return mcp;
 }
 
 /** What builds the server objects, whichever way they are mounted. */
@@ -296,13 +318,4 @@ function serversOf(
   return { factory: server, close: () => Promise.resolve() };
 }
 
-/** Ten characters 0–9a–z. The bytes above the last multiple of 36 are thrown away, so that all are equally likely. */
-function randomNodeId(): string {
-  let id = '';
-  while (id.length < NODE_ID_LENGTH) {
-    for (const byte of randomBytes(NODE_ID_LENGTH)) {
-      if (byte < 252 && id.length < NODE_ID_LENGTH) id += (byte % 36).toString(36);
-    }
-  }
-  return id;
-}
+anynode.legacySse = legacySse;

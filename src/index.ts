@@ -5,11 +5,23 @@ export { anynode } from './anynode.js';
 export type { Anynode, Health } from './anynode.js';
 export type { AnynodeOptions } from './options.js';
 
+// The HTTP+SSE transport of 2024-11-05, beside it.
+export { legacySse } from './http/legacy/legacy-sse.js';
+export type { LegacySseOptions } from './http/legacy/legacy-sse.js';
+
+// Revision 2026-07-28, on the same mount.
+export type { Modern, ModernHandler } from './http/modern.js';
+
 // Where sessions are stored: to share one in a process, to configure one by hand, or to write one.
 export { memoryBackplane } from './backplane/memory/memory.js';
 export { redisBackplane } from './backplane/redis/redis.js';
 export type { RedisBackplaneOptions } from './backplane/redis/redis.js';
 export type { Backplane } from './backplane/backplane.js';
+
+// What the SDK lets others store, in the backplane: each usable by itself.
+export { seams } from './seams/seams.js';
+export type { SeamsOptions } from './seams/seams.js';
+export type { Seams, ServerEvent, ServerEventBus } from './seams/types.js';
 
 // What can go wrong at run time.
 export { AnynodeError } from './errors.js';

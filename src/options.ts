@@ -4,10 +4,12 @@ import type { Cluster, Redis } from 'ioredis';
 import type { Backplane } from './backplane/backplane.js';
 import { memoryBackplane } from './backplane/memory/memory.js';
 import { redisBackplane } from './backplane/redis/redis.js';
+import type { Modern } from './http/modern.js';
 import { defaultPrincipal } from './http/principal.js';
 import type { Intercepted } from './intercept/intercept.js';
 import type { Limits } from './limits.js';
 import { resolveLimits } from './limits.js';
+import type { ServerEventBus } from './seams/types.js';
 import type { Logger, ServerContext, ServerLike } from './session/types.js';
 
 /** Options of {@link anynode}. Times are in milliseconds, sizes in bytes. All nodes of a cluster should be given the same. */
@@ -37,6 +39,14 @@ export interface AnynodeOptions {
    * Default 10 seconds.
    */
   upstreamTimeoutMs?: number | undefined;
+  /**
+   * What serves revision 2026-07-28 on the same mount, without sessions: the v2 SDK's own handler, with the bus of all
+   * nodes, so that `subscriptions/listen` hears of changes on each. Called once, at the start; the handler is closed
+   * with the node. Left out: requests of that revision are refused, and clients that can fall back to a session.
+   *
+   * `modern: ({ bus }) => ({ handler: createMcpHandler(build, { bus, legacy: 'reject' }), isLegacyRequest })`
+   */
+  modern?: ((parts: { bus: ServerEventBus }) => Modern) | undefined;
   /**
    * A URL, or an ioredis `Redis` or `Cluster` whose settings are taken over: this node makes connections of its own like
    * it, and neither uses nor closes the given one. Left out: in memory, for one process.
@@ -120,6 +130,7 @@ export interface Options {
   server: AnynodeOptions['server'];
   intercepted: Intercepted | undefined;
   upstreamTimeoutMs: number;
+  modern: AnynodeOptions['modern'];
   backplane: Backplane;
   responseMode: 'sse' | 'json';
   standaloneStream: 'takeover' | 'reject';
@@ -155,21 +166,8 @@ const MIB = 1024 * 1024;
 
 /** Fills in the defaults. Throws a `TypeError` that says what was given and what can be, for anything that makes no sense. */
 export function resolveOptions(given: AnynodeOptions): Options {
-  rejectUnknown(given);
+  rejectUnknown(given, KNOWN);
   const intercepted = serverOf(given);
-  if (given.redis !== undefined && !isRedis(given.redis)) {
-    throw new TypeError(
-      'mcp-anynode: `redis` has to be a URL such as redis://localhost:6379, or an ioredis `Redis` or `Cluster`',
-    );
-  }
-  if (given.redis !== undefined && given.backplane !== undefined) {
-    throw new TypeError('mcp-anynode: give either `redis` or `backplane`, not both');
-  }
-  if (given.backplane !== undefined && !isBackplane(given.backplane)) {
-    throw new TypeError(
-      'mcp-anynode: `backplane` has to be what `memoryBackplane()` or `redisBackplane()` returns',
-    );
-  }
   oneOf(given, 'affinity', ['any', 'owner']);
   oneOf(given, 'recovery', ['error', 'rerun-idempotent']);
   oneOf(given, 'responseMode', ['sse', 'json']);
@@ -181,6 +179,7 @@ export function resolveOptions(given: AnynodeOptions): Options {
     server: given.server,
     intercepted,
     upstreamTimeoutMs: positive(given, 'upstreamTimeoutMs', 10 * SECOND),
+    modern: callable(given, 'modern'),
     backplane: backplaneOf(given),
     responseMode: given.responseMode ?? 'sse',
     standaloneStream: given.standaloneStream ?? 'takeover',
@@ -223,6 +222,7 @@ const KNOWN: Record<keyof AnynodeOptions, true> = {
   handler: true,
   upstream: true,
   upstreamTimeoutMs: true,
+  modern: true,
   redis: true,
   backplane: true,
   prefix: true,
@@ -251,8 +251,8 @@ const KNOWN: Record<keyof AnynodeOptions, true> = {
   logger: true,
 };
 
-function rejectUnknown(given: AnynodeOptions): void {
-  const unknown = Object.keys(given).filter((name) => !(name in KNOWN));
+export function rejectUnknown(given: object, known: object): void {
+  const unknown = Object.keys(given).filter((name) => !(name in known));
   if (unknown.length > 0) {
     throw new TypeError(
       `mcp-anynode: unknown option ${unknown.map((name) => `\`${name}\``).join(', ')}`,
@@ -298,7 +298,25 @@ function isBackplane(value: unknown): boolean {
   return typeof value === 'object' && value !== null && 'join' in value;
 }
 
-function backplaneOf({ redis, backplane, prefix }: AnynodeOptions): Backplane {
+/** The backplane that was given, or is made of what was given. Throws a `TypeError` for what makes no sense. */
+export function backplaneOf({
+  redis,
+  backplane,
+  prefix,
+}: Pick<AnynodeOptions, 'redis' | 'backplane' | 'prefix'>): Backplane {
+  if (redis !== undefined && !isRedis(redis)) {
+    throw new TypeError(
+      'mcp-anynode: `redis` has to be a URL such as redis://localhost:6379, or an ioredis `Redis` or `Cluster`',
+    );
+  }
+  if (redis !== undefined && backplane !== undefined) {
+    throw new TypeError('mcp-anynode: give either `redis` or `backplane`, not both');
+  }
+  if (backplane !== undefined && !isBackplane(backplane)) {
+    throw new TypeError(
+      'mcp-anynode: `backplane` has to be what `memoryBackplane()` or `redisBackplane()` returns',
+    );
+  }
   if (prefix !== undefined && !/^[^\s{}]+$/.test(prefix)) {
     throw new TypeError('mcp-anynode: `prefix` must not be empty or contain spaces or braces');
   }
@@ -316,7 +334,11 @@ function oneOf(given: AnynodeOptions, name: keyof AnynodeOptions, values: unknow
   );
 }
 
-function positive<T extends object>(given: T, name: keyof T & string, otherwise: number): number {
+export function positive<T extends object>(
+  given: T,
+  name: keyof T & string,
+  otherwise: number,
+): number {
   const value = positiveOrZero(given, name, otherwise);
   if (value === 0) throw new TypeError(`mcp-anynode: \`${name}\` must be more than 0`);
   return value;
@@ -344,7 +366,7 @@ function list(
   throw new TypeError(`mcp-anynode: \`${name}\` has to be a list of strings`);
 }
 
-function callable<K extends 'sessionIdGenerator' | 'principal'>(
+function callable<K extends 'sessionIdGenerator' | 'principal' | 'modern'>(
   given: AnynodeOptions,
   name: K,
 ): AnynodeOptions[K] {

@@ -5,6 +5,7 @@
  * handler or another node. Messages are JSON texts and are never looked into.
  */
 import type { Clock } from '../protocol/clock.js';
+import type { SeamStore } from './seams.js';
 
 /** The stream of the GET connection: exists as long as its session does. All others belong to one POST. */
 export const STANDALONE = 'g';
@@ -95,6 +96,8 @@ export interface Membership {
   remove(sessionId: string, principal: string | typeof ANY_PRINCIPAL): Promise<boolean>;
 
   load(sessionId: string): Promise<SessionRecord | undefined>;
+  /** The streams of POSTs that are open, each with the node whose connection holds it. */
+  openStreams(sessionId: string): Promise<{ stream: string; holder: string | undefined }[]>;
   /** Ids of sessions, in the order of their characters; may name some that are gone. */
   list(after: string | undefined, count: number): Promise<{ ids: string[]; next?: string }>;
   /** The whole log, both directions, after `after`. */
@@ -114,6 +117,8 @@ export interface Membership {
   alive(nodeIds: string[]): Promise<Set<string>>;
   /** Gives the lease up and closes the connections. Calls made later reject. */
   leave(): Promise<void>;
+  /** What `seams` need. Left out: this backplane has no room for them, and they say so when they are used. */
+  readonly seams?: SeamStore;
 }
 
 /** Instead of a principal: for the operator's own calls, which no principal limits. */
@@ -133,6 +138,7 @@ export interface SessionRecord {
   revision: number;
   /** The params of the client's `initialize`, as JSON. */
   initialize: string;
+  /** As negotiated; `''`: the client has not been answered an `initialize` yet. */
   protocolVersion: string;
   /** The client's identity in the backplane's own form; see `Options.principal`. */
   principal: string;
@@ -161,8 +167,8 @@ export interface NewSession {
    * since they were created, at most `pendingTtlMs` ago. Left out: as many as it likes, and this one does not count.
    */
   most?: { sessions: number; pending: number } | undefined;
-  /** The client's `initialize` request, whose stream is `stream`. */
-  inbound: string;
+  /** The client's `initialize` request, whose stream is `stream`; left out: it is to come, and nothing is logged. */
+  inbound?: string;
   stream: string;
   /** What the server sent until and with its answer; the last one is the answer and ends the stream. */
   outbound: { stream: string; message: string; asks: boolean }[];
@@ -285,13 +291,18 @@ export interface AppendOperation {
   /** It is a request of this node: not shown any more once this node is gone. */
   asks?: boolean;
   /** What the session remembers from now on, in the same step. */
-  effect?: { type: 'level' | 'subscribe' | 'unsubscribe'; value: string };
+  effect?: { type: 'level' | 'subscribe' | 'unsubscribe' | 'initialize'; value: string };
   /**
    * Append only to a session that `hears` this letter, or has subscribed to this URI; only while this node owns the
-   * session; or to a stream that nobody has begun to execute, whoever is to.
+   * session; to a stream that nobody has begun to execute, whoever is to; or where the operation before this one, an
+   * `open` or `append` of the same step, was carried out.
    */
   onlyIf?:
-    { hears: 'T' | 'P' | 'R' } | { subscribed: string } | { owned: true } | { unbegun: true };
+    | { hears: 'T' | 'P' | 'R' }
+    | { subscribed: string }
+    | { owned: true }
+    | { unbegun: true }
+    | { after: true };
   /** Skip it where a message of this key still waits, unshown, for a client with no connection. */
   coalesce?: string;
 }

@@ -22,7 +22,11 @@ export async function spreadHangUps(
 }
 
 /** Resolves with `done`, and after `ms` in any case. */
-export async function atMost(ms: number, done: Promise<void>, clock: Clock): Promise<void> {
+export async function atMost(
+  ms: number,
+  done: Promise<unknown> | undefined,
+  clock: Clock,
+): Promise<void> {
   let cancelTimer = (): void => undefined;
   const timeout = new Promise<void>((resolve) => {
     cancelTimer = clock.after(ms, resolve);

@@ -58,6 +58,13 @@ export class Orphans {
     this.schedule();
   }
 
+  /** The same, where the executor is known to be dead. */
+  inherit(follower: Follower, executor: string, context: DeliveryContext): void {
+    if (this.closed || follower.ended) return;
+    this.watched.set(follower, { executor, context });
+    this.recoverFollowed(follower);
+  }
+
   /**
    * A follower waits for the end of a stream that this node executes. If it does not, it has answered, and the backplane
    * has lost the answer (a failover): then it ends here.

@@ -73,6 +73,13 @@ interface Body {
   text?: string;
 }
 
+/** What a POST says, as JSON; whoever reads it afterwards gets the same. Rejects like {@link readMessages}. */
+export async function peekBody(req: Request, maxBytes: number): Promise<unknown> {
+  const read = await readBody(req, maxBytes);
+  if (read?.text !== undefined) req.body = read.text;
+  return (read ?? parsedBefore(req.body)).body;
+}
+
 /** What a middleware in front has made of the body. */
 function parsedBefore(body: unknown): Body {
   if (typeof body === 'string') return parse(body, Buffer.byteLength(body));

@@ -1,5 +1,6 @@
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
 import type { Handovers } from '../cluster/handovers.js';
+import type { Openers } from '../cluster/openers.js';
 import type { Orphans } from '../cluster/orphans.js';
 import type { Takeovers } from '../cluster/takeovers.js';
 import { AnynodeError } from '../errors.js';
@@ -10,6 +11,8 @@ import type { Sessions } from '../session/sessions.js';
 import { handleGet } from './get.js';
 import { guard } from './guard.js';
 import { protocolVersionOf, requireSessionId } from './headers.js';
+import type { Modern } from './modern.js';
+import { answersModern } from './modern.js';
 import { handlePost } from './post.js';
 import { storedPrincipal } from './principal.js';
 import type { Refusal } from './reply.js';
@@ -27,6 +30,10 @@ export interface Endpoint {
   handovers: Handovers;
   options: Options;
   slots: Slots;
+  /** Serves revision 2026-07-28. */
+  modern: Modern | undefined;
+  /** Connections of HTTP+SSE. */
+  openers: Openers;
   /** For responses that may wait for their first message a moment. */
   soon: SharedTimer;
   principalOf(req: Request): string;
@@ -49,8 +56,19 @@ export function endpointOf(parts: Omit<Endpoint, 'principalOf' | 'slots' | 'soon
   };
 }
 
+/** Of the nodes in this process, by their handles: what is mounted beside a node works on the same. */
+export const endpoints = new WeakMap<object, Endpoint>();
+
 /** The MCP endpoint as Express middleware. It answers every request and calls `next` only for errors that are not its own. */
 export function middleware(endpoint: Endpoint): RequestHandler {
+  return serving(endpoint, (req, res) => handle(endpoint, req, res));
+}
+
+/** What all that this node serves has in common: its header, its end, and what becomes of errors. */
+export function serving(
+  endpoint: Endpoint,
+  answer: (req: Request, res: Response) => Promise<void>,
+): RequestHandler {
   return (req: Request, res: Response, next: NextFunction) => {
     if (endpoint.options.nodeHeader) res.setHeader('X-Anynode-Node', endpoint.node.nodeId);
     if (endpoint.isClosed()) {
@@ -58,7 +76,7 @@ export function middleware(endpoint: Endpoint): RequestHandler {
       return;
     }
     endpoint.node.arriving.begin();
-    handle(endpoint, req, res)
+    answer(req, res)
       .catch((error: unknown) => {
         const refusal = refusalOf(error);
         if (res.headersSent) {
@@ -76,6 +94,7 @@ export function middleware(endpoint: Endpoint): RequestHandler {
 
 async function handle(endpoint: Endpoint, req: Request, res: Response): Promise<void> {
   guard(req, endpoint.options);
+  if (endpoint.modern !== undefined && (await answersModern(endpoint, req, res))) return;
   switch (req.method) {
     case 'POST':
       return handlePost(endpoint, req, res);

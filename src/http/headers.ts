@@ -28,14 +28,17 @@ const PARAMETERS =
  * parameter of another type may contain the words. Broken parameters are forgiven, unless there is a comma in them:
  * that means that two headers were joined.
  */
-export function requireJson(req: Request): void {
+export function isJson(req: Request): boolean {
   const header = contentTypeOf(req);
-  if (header === 'application/json') return;
+  if (header === 'application/json') return true;
   const type = header.split(';', 1)[0] ?? '';
   const parameters = header.slice(type.length);
-  const isJson = type.trim().toLowerCase() === 'application/json';
   const joined = parameters.includes(',') && !PARAMETERS.test(parameters);
-  if (!isJson || joined) throw new RefusalError(REFUSALS.mediaType);
+  return type.trim().toLowerCase() === 'application/json' && !joined;
+}
+
+export function requireJson(req: Request): void {
+  if (!isJson(req)) throw new RefusalError(REFUSALS.mediaType);
 }
 
 /** All lines of it: Node keeps only the first, and a proxy in front may have looked at another. */

@@ -157,11 +157,7 @@ async function answerRequests(
   const { node, sessions } = endpoint;
   const { sessionId, messages } = inbound;
   const requests = messages.filter(isRequest);
-  refuseRepeatedIds(requests);
-  const { requestsPerSession } = endpoint.options.limits;
-  if (requests.length > requestsPerSession) {
-    throw new RefusalError(batchTooLarge(requestsPerSession));
-  }
+  refuseBadRequests(endpoint, requests);
   const stream = { name: node.nextName(), token: node.nextName() };
   const opened = await sessions.open(inbound, stream);
   if (opened === 'gone') throw new RefusalError(REFUSALS.sessionNotFound);
@@ -199,6 +195,14 @@ export function deliveryContext(
       closeStandaloneSSEStream: () => endpoint.node.hangUp(sessionId, STANDALONE),
     }),
   };
+}
+
+export function refuseBadRequests({ options }: Endpoint, requests: JsonRpcRequest[]): void {
+  refuseRepeatedIds(requests);
+  const { requestsPerSession } = options.limits;
+  if (requests.length > requestsPerSession) {
+    throw new RefusalError(batchTooLarge(requestsPerSession));
+  }
 }
 
 /** Two requests of one batch with the same id: the answers could not be told apart. */

@@ -63,10 +63,12 @@ export const REFUSALS = {
   tooManySessions: later('Too many sessions', 60),
   tooManyPending: later('Too many sessions that were never initialized', 60),
   sessionIdRequired: refusal(400, 'Bad Request: Mcp-Session-Id header is required'),
+  sessionIdParameter: refusal(400, 'Bad Request: Missing sessionId parameter'),
   sessionNotFound: refusal(404, 'Session not found', ErrorCode.SessionNotFound),
   conflict: refusal(409, 'Conflict: Only one SSE stream is allowed per session'),
   invalidEventId: refusal(400, 'Invalid event ID format'),
   eventsTrimmed: refusal(400, 'Bad Request: Events after Last-Event-ID are no longer available'),
+  failed: refusal(500, 'Internal error', ErrorCode.InternalError),
   unavailable: {
     ...refusal(503, 'Service Unavailable: The session store cannot be reached'),
     headers: { 'Retry-After': '1' },

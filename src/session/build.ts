@@ -4,7 +4,7 @@ import type { JsonRpcRequest } from '../protocol/jsonrpc.js';
 import { infoOf } from './info.js';
 import type { FactoryContext, SessionNode } from './node.js';
 import type { Cause, ReplayMessage, ReplicaEvents } from './replica.js';
-import { requestsBetween, shapeOf, UNSHAPED } from './shape.js';
+import { isUninitialized, requestsBetween, shapeOf, UNSHAPED } from './shape.js';
 import type { Shape } from './shape.js';
 import { ReplicaTransport } from './transport.js';
 import type { ServerLike } from './types.js';
@@ -54,19 +54,12 @@ export async function rehydrate(
   eventsOf: (replica: () => BuiltReplica) => ReplicaEvents,
 ): Promise<BuiltReplica> {
   const context = {
-    ...{ session: infoOf(record), rehydrated: true },
+    ...{ session: infoOf(record), rehydrated: !isUninitialized(record) },
     ...{ authInfo: cause?.authInfo, requestInfo: cause?.requestInfo },
   };
   const built = await connectReplica(node, context, eventsOf);
   try {
-    const initialize = JSON.parse(record.initialize) as JsonRpcRequest['params'];
-    await replayShape(node, built.transport, UNSHAPED, shapeOf(record), [
-      {
-        method: 'initialize',
-        ...(initialize !== undefined && { params: initialize }),
-        expectsAnswer: true,
-      },
-    ]);
+    await replayShape(node, built.transport, UNSHAPED, shapeOf(record));
     // Nobody but the server itself can have closed it yet.
     if (built.transport.closed) throw new Error('The server closed while it was told its session');
     return built;
@@ -82,9 +75,13 @@ export async function replayShape(
   transport: ReplicaTransport,
   from: Shape,
   to: Shape,
-  first: ReplayMessage[] = [],
 ): Promise<void> {
-  const messages = [...first];
+  const messages: ReplayMessage[] = [];
+  if (to.initialize !== undefined && from.initialize === undefined) {
+    const params = JSON.parse(to.initialize) as JsonRpcRequest['params'];
+    const initialize = { method: 'initialize', expectsAnswer: true };
+    messages.push({ ...initialize, ...(params !== undefined && { params }) });
+  }
   if (to.active && !from.active) {
     messages.push({ method: 'notifications/initialized', expectsAnswer: false });
   }

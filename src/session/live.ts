@@ -21,10 +21,19 @@ import { connectReplica, rehydrate, replayShape } from './build.js';
 import type { Birth } from './birth.js';
 import type { Call } from './calls.js';
 import { Calls } from './calls.js';
+import { answerToCancelled } from './lost.js';
 import type { SessionNode } from './node.js';
 import type { Cause, DeliveryContext, ReplicaEvents } from './replica.js';
 import type { Effect, Shape } from './shape.js';
-import { effectOf, refusalOf, shapeOf, UNSHAPED, withEffect, withoutEffect } from './shape.js';
+import {
+  effectOfAnswer,
+  refusalOf,
+  shapeOf,
+  UNSHAPED,
+  withEffect,
+  withoutEffect,
+} from './shape.js';
+import { endOf, shownOn } from '../stream/tributary.js';
 import type { AuthInfo, SessionInfo } from './types.js';
 import { Cursors } from '../stream/cursor.js';
 
@@ -44,6 +53,8 @@ export class LiveSession {
   readonly cursors: Cursors;
   /** The node that holds the client's standalone stream, as far as this node has heard. */
   followedBy: string | undefined;
+  /** HTTP+SSE: the holder of the client's connection has been told that this node has requests of it. */
+  announced = false;
   lastUsedAt: number;
   private replica: BuiltReplica | undefined;
   private shape: Shape = UNSHAPED;
@@ -115,6 +126,7 @@ export class LiveSession {
       await answered;
       await store(birth);
       this.revision = 1;
+      this.shape = { ...UNSHAPED, initialize: JSON.stringify(birth.request.params ?? {}) };
       birth.succeed();
     } catch (error) {
       birth.failed(error);
@@ -263,17 +275,11 @@ export class LiveSession {
   private async finish(call: Call, given: JsonRpcResponse | undefined): Promise<void> {
     const { request, stream } = call;
     const { response, message } = this.serialized(request, given);
-    const effect = response !== undefined && 'result' in response ? effectOf(request) : undefined;
-    const operation: AppendOperation = {
-      type: 'append',
-      stream,
-      message,
-      ends: JSON.stringify(request.id),
-      ...(effect !== undefined && { effect }),
-    };
+    const effect = effectOfAnswer(request, response);
+    const end = endOf(stream, request.id, message, effect && { effect });
     const unpin = this.pin();
     try {
-      const revision = await this.append(operation, true);
+      const revision = await this.append(end, true);
       if (effect !== undefined && revision !== undefined) await this.took(effect, revision, call);
     } finally {
       unpin();
@@ -330,7 +336,8 @@ export class LiveSession {
       if (this.pins > 0) this.givenUp.add(id);
       return;
     }
-    void this.finish(call, answerToCancelled(this.node, id)).catch(ignoreClosed);
+    const answer = answerToCancelled(this.node, id, call.stream);
+    void this.finish(call, answer).catch(ignoreClosed);
   }
 
   private eventsOf(replica: () => BuiltReplica): ReplicaEvents {
@@ -356,14 +363,14 @@ export class LiveSession {
     if (call !== undefined && wasShown(call, message)) return;
     // A JSON response has nowhere to carry them: the standalone stream does.
     const stream =
-      call === undefined || this.node.responseMode === 'json' ? STANDALONE : call.stream;
+      call === undefined || this.node.responseMode === 'json' ? STANDALONE : shownOn(call.stream);
     const operation: AppendOperation = {
       ...{ type: 'append', stream, message: JSON.stringify(message) },
       ...(isRequest(message) && { asks: true }),
       // Of a session that another node has taken over meanwhile, this server has nothing to say any more.
       ...(this.node.owned && stream === STANDALONE && { onlyIf: { owned: true } }),
     };
-    await this.append(operation, false);
+    await this.append([operation], false);
   }
 
   private async answer(response: JsonRpcResponse): Promise<void> {
@@ -374,16 +381,19 @@ export class LiveSession {
 
   /**
    * Stores a message and shows it to its follower, if that is a connection of this node. Resolves with the record's
-   * revision where it was stored just now, else with `undefined`.
+   * revision where it was stored just now, else with `undefined`. What follows the first operation depends on it.
    */
-  private async append(operation: AppendOperation, urgent: boolean): Promise<number | undefined> {
-    const committed = await this.node.lanes.append(this.id, [operation], urgent);
+  private async append(
+    operations: AppendOperation[],
+    urgent: boolean,
+  ): Promise<number | undefined> {
+    const committed = await this.node.lanes.append(this.id, operations, urgent);
     if (committed === 'gone') {
       this.node.followers.endSession(this.id, 'gone');
       return undefined;
     }
     const [result] = committed.results;
-    show(this.node.followers, this.id, operation, result);
+    showAll(this.node.followers, this.id, operations, committed.results);
     if (result?.status === 'skipped') {
       this.node.onDisowned(this.id);
       throw new AnynodeError('closed', 'Another node owns the session now');
@@ -467,13 +477,13 @@ export function show(
   }
 }
 
-/** The end of a request that its client has given up. Of a JSON response there has to be one. */
-export function answerToCancelled(
-  { responseMode }: Pick<SessionNode, 'responseMode'>,
-  id: RequestId,
-): JsonRpcResponse | undefined {
-  if (responseMode === 'sse') return undefined;
-  return errorResponse(id, ErrorCode.ConnectionClosed, 'Request cancelled');
+export function showAll(
+  followers: Followers,
+  sessionId: string,
+  operations: AppendOperation[],
+  results: OperationResult[],
+): void {
+  operations.forEach((operation, at) => show(followers, sessionId, operation, results[at]));
 }
 
 /** Progress that the client has had from the node that ran the request first. */

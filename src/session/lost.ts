@@ -1,6 +1,8 @@
 import { RELEASED } from '../backplane/backplane.js';
-import type { JsonRpcError, RequestId } from '../protocol/jsonrpc.js';
+import type { JsonRpcError, JsonRpcResponse, RequestId } from '../protocol/jsonrpc.js';
 import { ErrorCode, errorResponse } from '../protocol/jsonrpc.js';
+import { isTributary } from '../stream/tributary.js';
+import type { SessionNode } from './node.js';
 
 /**
  * What a client gets for a request whose node is gone. Whether it was carried out, nobody knows. `node`: the one that is
@@ -52,4 +54,14 @@ export class ReplayRefused extends Error {
 export function notBuilt(id: RequestId, why: unknown): JsonRpcError {
   if (why instanceof ReplayRefused) return { jsonrpc: '2.0', id, error: why.error };
   return errorResponse(id, ErrorCode.InternalError, 'Internal error');
+}
+
+/** The end of a request that its client has given up. Of a JSON response there has to be one. */
+export function answerToCancelled(
+  { responseMode }: Pick<SessionNode, 'responseMode'>,
+  id: RequestId,
+  stream: string,
+): JsonRpcResponse | undefined {
+  if (responseMode === 'sse' || isTributary(stream)) return undefined;
+  return errorResponse(id, ErrorCode.ConnectionClosed, 'Request cancelled');
 }

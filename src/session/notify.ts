@@ -2,12 +2,13 @@ import type { AppendOperation, Membership } from '../backplane/backplane.js';
 import { STANDALONE } from '../backplane/backplane.js';
 import type { Followers } from '../stream/followers.js';
 import type { Lanes } from '../stream/lanes.js';
+import type { ServerEvent, ServerEventBus } from '../seams/types.js';
 import { show } from './live.js';
 
 /**
  * Tells every session in the cluster that should hear it, once each, whichever node is asked: those whose server has
  * announced such notifications, or that have subscribed to the resource. A session with no open stream keeps one of a
- * kind until its client is back.
+ * kind until its client is back. With the option `modern`, also each client of 2026-07-28 that has subscribed.
  *
  * Each resolves when all is stored, with the number of sessions told, and rejects with `backplane_unavailable`; some
  * sessions may have been told then.
@@ -17,6 +18,21 @@ export interface Notify {
   promptsChanged(): Promise<number>;
   resourcesChanged(): Promise<number>;
   resourceUpdated(uri: string): Promise<number>;
+}
+
+/** The same, and clients without a session that listen on the bus. Those are not in the numbers. */
+export function notifyBoth(sessions: Notify, bus: Pick<ServerEventBus, 'publish'>): Notify {
+  const both = (event: ServerEvent, tell: () => Promise<number>) => async (): Promise<number> => {
+    bus.publish(event);
+    return tell();
+  };
+  return {
+    toolsChanged: both({ kind: 'tools_list_changed' }, () => sessions.toolsChanged()),
+    promptsChanged: both({ kind: 'prompts_list_changed' }, () => sessions.promptsChanged()),
+    resourcesChanged: both({ kind: 'resources_list_changed' }, () => sessions.resourcesChanged()),
+    resourceUpdated: (uri) =>
+      both({ kind: 'resource_updated', uri }, () => sessions.resourceUpdated(uri))(),
+  };
 }
 
 /** Sessions that are told at the same time. */

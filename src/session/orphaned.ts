@@ -1,6 +1,7 @@
-import type { AppendOperation, SessionRecord } from '../backplane/backplane.js';
+import type { SessionRecord } from '../backplane/backplane.js';
 import type { JsonRpcError, JsonRpcRequest, RequestId } from '../protocol/jsonrpc.js';
-import { show } from './live.js';
+import { endOf } from '../stream/tributary.js';
+import { showAll } from './live.js';
 import { nodeClosed } from './lost.js';
 import type { SessionNode } from './node.js';
 import { mayRerun, pastOf } from './past.js';
@@ -33,17 +34,10 @@ export class Orphaned {
     errorOf: (id: RequestId) => JsonRpcError,
   ): Promise<void> {
     if (requests.length === 0) return;
-    const operations = requests.map((id): AppendOperation => ({
-      type: 'append',
-      stream,
-      message: JSON.stringify(errorOf(id)),
-      ends: JSON.stringify(id),
-    }));
+    const operations = requests.flatMap((id) => endOf(stream, id, JSON.stringify(errorOf(id))));
     const committed = await this.node.lanes.append(sessionId, operations, true);
     if (committed === 'gone') return;
-    operations.forEach((operation, at) =>
-      show(this.node.followers, sessionId, operation, committed.results[at]),
-    );
+    showAll(this.node.followers, sessionId, operations, committed.results);
   }
 
   /** Runs again those of the requests that may be run again, and ends the others. */

@@ -4,8 +4,9 @@ import type { JsonRpcMessage, RequestId } from '../protocol/jsonrpc.js';
 import { isNotification } from '../protocol/jsonrpc.js';
 import { packContext } from './context.js';
 import type { LiveSession } from './live.js';
-import { answerToCancelled, show } from './live.js';
-import { nodeLost } from './lost.js';
+import { endOf } from '../stream/tributary.js';
+import { showAll } from './live.js';
+import { answerToCancelled, nodeLost } from './lost.js';
 import type { SessionNode } from './node.js';
 import type { Pool } from './pool.js';
 import type { DeliveryContext } from './replica.js';
@@ -91,18 +92,15 @@ export class Ownership {
   ): Promise<void> {
     const { node } = this;
     const id = (isNotification(cancelled) ? cancelled.params?.requestId : undefined) as RequestId;
-    const answer = answerToCancelled(node, id);
-    const end = {
-      ...{ type: 'append' as const, stream, ends: JSON.stringify(id) },
-      message: answer && JSON.stringify(answer),
-      onlyIf: { unbegun: true as const },
-    };
+    const answer = answerToCancelled(node, id, stream);
+    const text = answer && JSON.stringify(answer);
+    const end = endOf(stream, id, text, { onlyIf: { unbegun: true } });
     let result: OperationResult | undefined;
     do {
-      const committed = await node.lanes.append(sessionId, [end], true);
+      const committed = await node.lanes.append(sessionId, end, true);
       if (committed === 'gone') return;
       [result] = committed.results;
-      show(node.followers, sessionId, end, result);
+      showAll(node.followers, sessionId, end, committed.results);
       // Carried out or not, by a step whose reply was lost: done again it tells.
     } while (result?.status === 'repeated');
     if (result?.status !== 'dropped' || result.executor === undefined) return;

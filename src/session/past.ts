@@ -2,6 +2,7 @@
 import { LOG_START, STANDALONE } from '../backplane/backplane.js';
 import type { JsonRpcMessage, JsonRpcRequest, RequestId } from '../protocol/jsonrpc.js';
 import { isNotification, isRequest } from '../protocol/jsonrpc.js';
+import { isTributary } from '../stream/tributary.js';
 import type { LiveSession } from './live.js';
 import type { SessionNode } from './node.js';
 
@@ -16,19 +17,19 @@ export interface Past {
 
 const PAGE = 500;
 
-/** With JSON responses, what belongs to a call is on the standalone stream, beside what does not: all of it counts. */
+/** With JSON responses, and with HTTP+SSE, what belongs to a call is on the standalone stream, beside what does not: all of it counts. */
 export async function pastOf(
   { membership, responseMode }: Pick<SessionNode, 'membership' | 'responseMode'>,
   sessionId: string,
   stream: string,
 ): Promise<Past> {
   const past: Past = { requests: new Map(), asked: false, progress: new Map() };
+  const isBeside = responseMode === 'json' || isTributary(stream);
   let after = LOG_START;
   for (;;) {
     const entries = await membership.history(sessionId, after, PAGE);
     for (const entry of entries) {
-      const beside =
-        responseMode === 'json' && entry.stream === STANDALONE && past.requests.size > 0;
+      const beside = isBeside && entry.stream === STANDALONE && past.requests.size > 0;
       if ((entry.stream !== stream && !beside) || entry.message === undefined) continue;
       const message = JSON.parse(entry.message) as JsonRpcMessage;
       if (entry.direction === 'in') {

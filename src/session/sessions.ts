@@ -20,6 +20,7 @@ import { Ownership } from './ownership.js';
 import { pastOf } from './past.js';
 import { Pool } from './pool.js';
 import { Quotas } from './quotas.js';
+import { announcement, idInUse, introduced, reserve } from './reserved.js';
 import { isAnswer, isHere, isInitialized, receive } from './routing.js';
 import type { SessionNode } from './node.js';
 import type { Cursors } from '../stream/cursor.js';
@@ -152,13 +153,21 @@ export class Sessions {
         }),
       );
       if (created === false) {
-        throw new Error(`sessionIdGenerator returned an id that is in use: ${session.id}`);
+        throw idInUse(session.id);
       }
       positions = created;
       this.pool.add(live);
     });
     this.pool.trim();
     return { birth, positions };
+  }
+
+  /**
+   * Makes a session whose `initialize` is to come, and to be answered as a request like any other (HTTP+SSE). Rejects
+   * with {@link TooManySessions}, and where the id is taken.
+   */
+  async reserve(session: Pick<NewSession, 'id' | 'principal' | 'most'>): Promise<void> {
+    await reserve(this.node, this.quotas, session);
   }
 
   /** Stores a POST with requests and opens its stream. */
@@ -187,10 +196,12 @@ export class Sessions {
           owned,
           most: this.node.limits.requestsPerSession,
         },
+        ...announcement(this.node, live, stream.name),
         ...others.map((message) =>
           receive(message, JSON.stringify(message), principal, { revision, owned }),
         ),
       ];
+      const first = operations.length - others.length;
       const asked = this.node.clock.now();
       const committed = await this.node.lanes.submit(sessionId, operations);
       if (committed === 'gone') return this.lost(live, unpin);
@@ -211,11 +222,12 @@ export class Sessions {
         return ended ? await this.open(inbound, stream, true) : refusal;
       }
       if (reply.record !== undefined) live.followedBy = reply.followedBy;
+      live.announced = true;
       this.ownership.found(live, committed);
       const here = (message: JsonRpcMessage): boolean =>
         isRequest(message)
           ? opened.owner === undefined
-          : isHere(results[1 + others.indexOf(message)]);
+          : isHere(results[first + others.indexOf(message)]);
       return {
         position: opened.position,
         cursors: live.cursors,
@@ -229,7 +241,7 @@ export class Sessions {
         run: (context) => {
           const now = reached(committed, asked);
           const passing = others.map((message, at) =>
-            this.ownership.passOn(live, message, results[1 + at], context),
+            this.ownership.passOn(live, message, results[first + at], context),
           );
           const run = this.run(live, messages.filter(here), stream.name, now, context);
           void Promise.all([run, ...passing])
@@ -258,7 +270,7 @@ export class Sessions {
     const requests = messages.filter(isRequest);
     live.expect(requests, stream);
     try {
-      await this.pool.prepare(live, recordFor(reply), context);
+      await this.pool.prepare(live, introduced(recordFor(reply), requests), context);
       if (await this.ownership.isFenced(live, reply.asked)) return;
     } catch (error) {
       if (!isSessionEnded(error)) {

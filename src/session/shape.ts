@@ -1,20 +1,32 @@
 /** The messages that shape a session: what the record remembers of them, and how a replica is told of it. */
 import type { AppendOperation, SessionRecord } from '../backplane/backplane.js';
-import type { JsonRpcError, JsonRpcRequest } from '../protocol/jsonrpc.js';
+import type { JsonRpcError, JsonRpcRequest, JsonRpcResponse } from '../protocol/jsonrpc.js';
 import { ErrorCode, errorResponse } from '../protocol/jsonrpc.js';
+import { hearsOf } from './birth.js';
 
 /** What a replica has been told. */
 export interface Shape {
+  /** The params of `initialize`, as JSON; `undefined`: not yet. */
+  initialize: string | undefined;
   active: boolean;
   logLevel: string | undefined;
   subscriptions: ReadonlySet<string>;
 }
 
-export const UNSHAPED: Shape = { active: false, logLevel: undefined, subscriptions: new Set() };
+export const UNSHAPED: Shape = {
+  ...{ initialize: undefined, active: false, logLevel: undefined },
+  subscriptions: new Set(),
+};
 
 export function shapeOf(record: SessionRecord): Shape {
   const { active, logLevel, subscriptions } = record;
-  return { active, logLevel, subscriptions: new Set(subscriptions) };
+  const initialize = isUninitialized(record) ? undefined : record.initialize;
+  return { initialize, active, logLevel, subscriptions: new Set(subscriptions) };
+}
+
+/** Its client has a stream, and may not have said who it is yet (HTTP+SSE). */
+export function isUninitialized({ protocolVersion }: SessionRecord): boolean {
+  return protocolVersion === '';
 }
 
 export type Effect = NonNullable<AppendOperation['effect']>;
@@ -30,16 +42,33 @@ export function effectOf({ method, params }: JsonRpcRequest): Effect | undefined
   return undefined;
 }
 
+/** The same, with the answer. An `initialize` may come as a request like any other (HTTP+SSE). */
+export function effectOfAnswer(
+  request: JsonRpcRequest,
+  response: JsonRpcResponse | undefined,
+): Effect | undefined {
+  if (response === undefined || !('result' in response)) return undefined;
+  if (request.method !== 'initialize') return effectOf(request);
+  const { capabilities, protocolVersion } = response.result;
+  const params = JSON.stringify(request.params ?? {});
+  const value = [hearsOf(capabilities), params, String(protocolVersion)].join('\n');
+  return { type: 'initialize', value };
+}
+
 /** Each is a field of the record, and is sent along with it. */
 const LONGEST_URI = 8192;
 
-/** Why a subscription is not let through to the server, when `running` are on their way; `undefined`: it is. */
+/** Why a request is not let through to the server, when `running` subscriptions are on their way; `undefined`: it is. */
 export function refusalOf(
   request: JsonRpcRequest,
-  { subscriptions }: Shape,
+  { initialize, subscriptions }: Shape,
   running: number,
   most: number,
 ): JsonRpcError | undefined {
+  if (request.method === 'initialize' && initialize !== undefined) {
+    const text = 'Invalid Request: Server already initialized';
+    return errorResponse(request.id, ErrorCode.InvalidRequest, text);
+  }
   const effect = effectOf(request);
   if (effect?.type !== 'subscribe' || subscriptions.has(effect.value)) return undefined;
   if (effect.value.length > LONGEST_URI) {
@@ -53,6 +82,7 @@ export function refusalOf(
 
 export function withEffect(shape: Shape, { type, value }: Effect): Shape {
   if (type === 'level') return { ...shape, logLevel: value };
+  if (type === 'initialize') return { ...shape, initialize: value.split('\n')[1] };
   const subscriptions = new Set(shape.subscriptions);
   if (type === 'subscribe') subscriptions.add(value);
   else subscriptions.delete(value);
@@ -62,6 +92,7 @@ export function withEffect(shape: Shape, { type, value }: Effect): Shape {
 /** A shape that differs from `shape` in what `effect` decides, so that going from it to `shape` carries the effect out. */
 export function withoutEffect(shape: Shape, { type, value }: Effect): Shape {
   if (type === 'level') return { ...shape, logLevel: undefined };
+  if (type === 'initialize') return shape; // once only
   const subscriptions = new Set(shape.subscriptions);
   if (type === 'subscribe') subscriptions.delete(value);
   else subscriptions.add(value);

@@ -229,7 +229,9 @@ export class Follower {
     const skip = new Set<StreamEvent>();
     if (page.status !== 'ok') return skip;
     for (const event of page.events) {
-      if (event.asker !== undefined && !(await this.options.isAlive(event.asker))) skip.add(event);
+      const { asker, message } = event;
+      if (asker === undefined || message === undefined) continue;
+      if (!(await this.options.isAlive(asker))) skip.add(event);
     }
     return skip;
   }

@@ -4,7 +4,13 @@ import express, { type RequestHandler } from 'express';
 import { Cluster, Redis } from 'ioredis';
 import { z } from 'zod';
 import { serveParent } from '../../demo/rig/child.js';
-import { anynode, type Anynode, type AnynodeOptions, type ServerContext } from '../../src/index.js';
+import {
+  anynode,
+  legacySse,
+  type Anynode,
+  type AnynodeOptions,
+  type ServerContext,
+} from '../../src/index.js';
 import { MASTER_NAME } from '../support/redis-sentinels.js';
 import { Happenings } from './support/happenings.js';
 import { buildServer, type Kind, type TestServer } from './support/servers.js';
@@ -98,7 +104,7 @@ async function mount({ name, options }: { name: string; options: MountOptions })
         lazyConnect: true,
       });
   const mcp = anynode({ ...rest, redis: source ?? url, server: factory, logger });
-  const handlers = parsed ? [express.json(), mcp] : [mcp];
+  const handlers = [...(parsed ? [express.json()] : []), legacySse(mcp), mcp];
   mounts.set(name, { mcp, handlers, happenings, built, servers, complaints });
   await mcp.ready();
   return mcp.nodeId;

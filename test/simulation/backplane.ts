@@ -266,6 +266,10 @@ export class SimMembership implements Membership {
     return this.link.run('history', () => this.inner.history(...args));
   }
 
+  openStreams(sessionId: string) {
+    return this.link.run('openStreams', () => this.inner.openStreams(sessionId));
+  }
+
   loadState(sessionId: string) {
     return this.link.run('loadState', () => this.inner.loadState(sessionId));
   }

@@ -163,7 +163,7 @@ export class Ledger implements Witness {
 
   created(nodeId: string, session: NewSession, positions: Position[]): void {
     this.bornAt.set(session.id, this.now);
-    this.receivedText(session.id, session.inbound);
+    if (session.inbound !== undefined) this.receivedText(session.id, session.inbound);
     session.outbound.forEach(({ stream, message, asks }, at) => {
       const { n = 0, logId = '' } = positions[at + 1] ?? {};
       this.stored.push({

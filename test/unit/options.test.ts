@@ -65,6 +65,7 @@ it('every option may be undefined, which leaves its default', () => {
     handler: undefined,
     upstream: undefined,
     upstreamTimeoutMs: undefined,
+    modern: undefined,
     redis: undefined,
     backplane: undefined,
     prefix: undefined,

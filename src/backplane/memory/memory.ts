@@ -12,8 +12,10 @@ import type {
   ReadRequest,
   TouchRequest,
 } from '../backplane.js';
-import { ANY_PRINCIPAL, LOG_START, TooManySessions } from '../backplane.js';
+import { ANY_PRINCIPAL, LOG_START, STANDALONE, TooManySessions } from '../backplane.js';
+import type { SeamStore } from '../seams.js';
 import { MemoryLog } from './log.js';
+import { MemorySeams } from './seams.js';
 import { MemorySession } from './session.js';
 
 type Most = NonNullable<NewSession['most']>;
@@ -31,6 +33,7 @@ export function memoryBackplane(): Backplane {
 class MemoryBackplane implements Backplane {
   readonly sessions = new Map<string, MemorySession>();
   readonly nodes = new Map<string, MemoryMembership>();
+  readonly seams = new MemorySeams();
 
   join(options: JoinOptions): Membership {
     const member = new MemoryMembership(this, options);
@@ -45,12 +48,15 @@ class MemoryBackplane implements Backplane {
 }
 
 class MemoryMembership implements Membership {
+  readonly seams: SeamStore;
   private left = false;
 
   constructor(
     private readonly shared: MemoryBackplane,
     readonly options: JoinOptions,
-  ) {}
+  ) {
+    this.seams = shared.seams.of(options, (run) => this.step(run));
+  }
 
   ready(): Promise<void> {
     return this.step(() => undefined);
@@ -87,15 +93,17 @@ class MemoryMembership implements Membership {
       this.shared.sessions.set(session.id, stored);
       stored.replicas.add(nodeId);
       const positions: Position[] = [];
-      const inbound = {
-        direction: 'in' as const,
-        stream: session.stream,
-        message: session.inbound,
-        n: 0,
-        end: false,
-        asker: undefined,
-      };
-      positions.push({ n: 0, logId: stored.log.append(now, inbound) });
+      if (session.inbound !== undefined) {
+        const inbound = {
+          direction: 'in' as const,
+          stream: session.stream,
+          message: session.inbound,
+          n: 0,
+          end: false,
+          asker: undefined,
+        };
+        positions.push({ n: 0, logId: stored.log.append(now, inbound) });
+      }
       const numbers = new Map<string, number>();
       session.outbound.forEach(({ stream, message, asks }, index) => {
         const n = (numbers.get(stream) ?? 0) + 1;
@@ -184,6 +192,14 @@ class MemoryMembership implements Membership {
     return this.step(() => this.find(sessionId)?.record());
   }
 
+  openStreams(sessionId: string) {
+    return this.step(() =>
+      [...(this.find(sessionId)?.streams ?? [])]
+        .filter(([stream]) => stream !== STANDALONE)
+        .map(([stream, { holder }]) => ({ stream, holder: holder?.nodeId })),
+    );
+  }
+
   list(after: string | undefined, count: number) {
     return this.step(() => {
       const ids = [...this.shared.sessions.keys()]
@@ -230,6 +246,7 @@ class MemoryMembership implements Membership {
 
   leave(): Promise<void> {
     this.left = true;
+    this.shared.seams.leave(this.options.nodeId);
     this.shared.nodes.delete(this.options.nodeId);
     return Promise.resolve();
   }

@@ -73,8 +73,12 @@ export class MemorySession {
   commit(nodeId: string, number: number, operations: Operation[], now: number) {
     const repeated = (this.numbers.get(nodeId) ?? 0) >= number;
     if (!repeated) this.numbers.set(nodeId, number);
-    const step = { nodeId, number, repeated, now, used: false, stale: false };
-    const results = operations.map((operation) => this.run(operation, step));
+    const step: Step = { nodeId, number, repeated, now, used: false, stale: false };
+    const results: OperationResult[] = [];
+    for (const operation of operations) {
+      step.before = results.at(-1);
+      results.push(this.run(operation, step));
+    }
     return { revision: this.stored.revision, results, used: step.used, stale: step.stale };
   }
 
@@ -309,12 +313,14 @@ export class MemorySession {
     return { status: 'appended', position, ended, ...(here && { token: holder.token }) };
   }
 
-  private wanted(operation: AppendOperation, stream: Stream, { nodeId }: Step): boolean {
+  private wanted(operation: AppendOperation, stream: Stream, { nodeId, before }: Step): boolean {
     const { onlyIf, coalesce } = operation;
     if (onlyIf !== undefined) {
       if ('hears' in onlyIf && !this.stored.hears.includes(onlyIf.hears)) return false;
       if ('subscribed' in onlyIf && !this.subscriptions.has(onlyIf.subscribed)) return false;
       if ('owned' in onlyIf && this.stored.owner !== nodeId) return false;
+      const isDone = before?.status === 'appended' || before?.status === 'opened';
+      if ('after' in onlyIf && !isDone) return false;
     }
     if (coalesce === undefined || stream.holder !== undefined) return true;
     const last = this.coalesced.get(coalesce);
@@ -324,10 +330,16 @@ export class MemorySession {
 
   private shape(effect: NonNullable<AppendOperation['effect']>, step: Step): void {
     if (effect.type === 'level') this.stored.logLevel = effect.value;
+    else if (effect.type === 'initialize') this.initialized(effect.value);
     else if (effect.type === 'subscribe') this.subscriptions.add(effect.value);
     else this.subscriptions.delete(effect.value);
     this.stored.revision += 1;
     this.tellReplicas(step.nodeId, () => undefined);
+  }
+
+  private initialized(value: string): void {
+    const [hears = '', initialize = '', ...protocolVersion] = value.split('\n');
+    Object.assign(this.stored, { hears, initialize, protocolVersion: protocolVersion.join('\n') });
   }
 
   private detach(operation: DetachOperation, step: Step): void {

@@ -3,6 +3,7 @@ import type {
   AttachReply,
   AttachRequest,
   NodeMessage,
+  OperationResult,
   Page,
   Position,
   ReadRequest,
@@ -48,6 +49,8 @@ export interface Step {
   /** By its client, which keeps it alive. */
   used: boolean;
   stale: boolean;
+  /** What came of the operation before this one. */
+  before?: OperationResult | undefined;
 }
 
 /** Where a connection goes on from that comes with this cursor, or what is wrong with the cursor. */

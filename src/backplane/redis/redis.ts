@@ -15,11 +15,13 @@ import type {
   TouchRequest,
 } from '../backplane.js';
 import { ANY_PRINCIPAL, TooManySessions } from '../backplane.js';
+import type { SeamStore } from '../seams.js';
 import { pushArguments } from './arguments.js';
 import { decode, encode } from './codec.js';
 import { CommandConnection, keyPrefixOf } from './connection.js';
 import { Lease } from './lease.js';
 import { Principals } from './principals.js';
+import { redisSeams } from './seams.js';
 import { attachReply, commitReply, page, recordOf, touchReply } from './replies.js';
 import { Subscriber } from './subscriber.js';
 
@@ -39,6 +41,7 @@ export function redisBackplane({ redis, prefix = 'mcp' }: RedisBackplaneOptions)
 const PROBE = '1 probe ';
 
 class RedisMembership implements Membership {
+  readonly seams: SeamStore;
   private readonly connection: CommandConnection;
   private readonly subscriber: Subscriber;
   private readonly lease: Lease;
@@ -61,7 +64,7 @@ class RedisMembership implements Membership {
       onReady: () => this.lease.reconnected(),
       onNodeLost: () => options.onLost(),
     });
-    const { names } = this;
+    const { connection, names } = this;
     this.principals = new Principals(prefix, (id) => names.record(id), options);
     this.whenLeft.catch(() => undefined); // nobody may be waiting for it
     let turn = Math.floor(Math.random() * 1000);
@@ -79,6 +82,7 @@ class RedisMembership implements Membership {
       },
       clock,
     });
+    this.seams = redisSeams({ ...options, prefix, connection, subscriber: this.subscriber });
     this.lease = new Lease({
       leaseMs,
       clock,
@@ -121,7 +125,7 @@ class RedisMembership implements Membership {
       const created = (await client['anynode:create'](
         ...this.names.keys(session.id),
         ...[nodeId, session.createdAt, pendingTtlMs, retention.maxAgeMs],
-        ...[session.stream, session.inbound, record.length, ...record],
+        ...[session.stream, session.inbound ?? '', record.length, ...record],
         ...session.outbound.flatMap(({ stream, message, asks }) => [
           stream,
           asks ? '1' : '',
@@ -251,6 +255,17 @@ class RedisMembership implements Membership {
     );
     const flat = Object.entries(fields).flat();
     return flat.length === 0 ? undefined : recordOf(sessionId, flat);
+  }
+
+  async openStreams(sessionId: string) {
+    const [, key] = this.names.keys(sessionId);
+    const fields = await this.connection.run((client) => client.hgetall(key));
+    return Object.keys(fields)
+      .filter((field) => field.startsWith('x:'))
+      .map((field) => {
+        const stream = field.slice(2);
+        return { stream, holder: fields[`h:${stream}`]?.split(':')[0] };
+      });
   }
 
   async list(after: string | undefined, count: number) {

@@ -12,6 +12,8 @@ const KEYS = {
   remove: 3,
   state: 1,
   send: 1,
+  'seams/broadcast': 1,
+  'seams/heard': 1,
 } as const;
 
 export type ScriptName = keyof typeof KEYS;

@@ -13,6 +13,14 @@ export interface SubscriberOptions {
   clock: Clock;
 }
 
+/** One more channel on the same connection. */
+export interface Subscription {
+  channel: string;
+  onMessage(text: string): void;
+  /** Subscribed, again: what was published meanwhile is lost. */
+  onSubscribed(): void;
+}
+
 /** Anything that goes wrong ends the connection; {@link Subscriber} then makes a new one and says so. */
 const OPTIONS = {
   keyPrefix: '',
@@ -30,10 +38,24 @@ export class Subscriber {
   private cancelRetry: (() => void) | undefined;
   private closed = false;
   private failures = 0;
+  private readonly added = new Set<Subscription>();
   subscribed = false;
 
   constructor(private readonly options: SubscriberOptions) {
     this.connect();
+  }
+
+  /** Hears one more channel, until what it returns is called. */
+  add(subscription: Subscription): () => void {
+    this.added.add(subscription);
+    if (this.client !== undefined && this.subscribed) this.subscribeTo(this.client, subscription);
+    return () => {
+      this.added.delete(subscription);
+      const others = [...this.added].some(({ channel }) => channel === subscription.channel);
+      if (others || this.client === undefined || !this.subscribed) return;
+      // It ends with the connection otherwise.
+      this.client.unsubscribe(subscription.channel).catch(() => undefined);
+    };
   }
 
   /** Ends the connection, which brings a new one: for when it is found connected but deaf. */
@@ -63,23 +85,43 @@ export class Subscriber {
     client.on('end', () => {
       if (this.client === client) this.drop();
     });
-    client.on('message', (_channel: string, text: string) => {
-      if (this.client === client) this.options.onMessage(text);
+    client.on('message', (channel: string, text: string) => {
+      if (this.client !== client) return;
+      if (channel === this.options.channel) this.options.onMessage(text);
+      else for (const added of this.added) if (added.channel === channel) added.onMessage(text);
     });
+    let added: Subscription[] = [];
     void client
       .connect()
-      .then(() => client.subscribe(this.options.channel))
+      .then(() => {
+        added = [...this.added];
+        return client.subscribe(this.options.channel, ...added.map(({ channel }) => channel));
+      })
       .then(
         () => {
           if (this.client !== client) return;
           this.subscribed = true;
           this.failures = 0;
           this.options.onSubscribed();
+          for (const one of added) one.onSubscribed();
+          // Added while this was on its way.
+          for (const one of this.added) if (!added.includes(one)) this.subscribeTo(client, one);
         },
         () => {
           if (this.client === client) this.drop();
         },
       );
+  }
+
+  private subscribeTo(client: Redis, subscription: Subscription): void {
+    client.subscribe(subscription.channel).then(
+      () => {
+        if (this.client === client) subscription.onSubscribed();
+      },
+      () => {
+        if (this.client === client) this.drop();
+      },
+    );
   }
 
   private drop(): void {

@@ -7,7 +7,7 @@ import type { ServerNotification, ServerRequest } from '@modelcontextprotocol/sd
 import express from 'express';
 import { z } from 'zod';
 import { serveParent } from '../../../demo/rig/child.js';
-import { anynode } from '../../../src/index.js';
+import { anynode, legacySse } from '../../../src/index.js';
 import type { AuthInfo } from '../../../src/index.js';
 
 type Extra = RequestHandlerExtra<ServerRequest, ServerNotification>;
@@ -76,6 +76,7 @@ const mcp = anynode({
   retryMs: 50,
 });
 app.use('/mcp', mcp);
+app.use(legacySse(mcp));
 const server = app.listen(0, '127.0.0.1', () => {
   void mcp.ready().then(() => {
     serveParent({

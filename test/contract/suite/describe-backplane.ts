@@ -12,6 +12,7 @@ import type { OpenStore } from './rig.js';
 import { describeSessions } from './sessions.js';
 import { describeState } from './state.js';
 import { describeStreams } from './streams.js';
+import { describeTributaries } from './tributaries.js';
 
 /**
  * What every backplane has to do, as tests. `openStore` gives a store that no other test uses; each test puts two or
@@ -31,5 +32,6 @@ export function describeBackplane(name: string, openStore: OpenStore): void {
     describeLeases(openStore);
     describeLimits(openStore);
     describeEnds(openStore);
+    describeTributaries(openStore);
   });
 }

@@ -89,6 +89,7 @@ local bytes = tonumber(fields.bytes or '0')
 
 -- `logged`: the id of the first entry of this step; `lengthened`: from now on the session lives longer than it did.
 local used, logged, stale, lengthened = false, nil, false, false
+local results = {}
 local at = 11
 local function take()
   local value = ARGV[at]
@@ -288,6 +289,11 @@ end
 local function shape(effect, value)
   if effect == 'level' then redis.call('HSET', record, 'lvl', value)
   elseif effect == 'subscribe' then redis.call('HSET', record, 'sub:' .. value, '1')
+  elseif effect == 'initialize' then
+    local heard, rest = split(value, '\n')
+    local params, version = split(rest, '\n')
+    redis.call('HSET', record, 'hears', heard, 'init', params, 'pv', version)
+    hears = heard
   else redis.call('HDEL', record, 'sub:' .. value) end
   revision = redis.call('HINCRBY', record, 'rev', 1)
   tellReplicas(channels, reps(), node, 'shape ' .. sid .. ' ' .. revision)
@@ -298,6 +304,10 @@ local function concerns(stream, condition, value, coalesce)
   if condition == 'hears' and not string.find(hears, value, 1, true) then return false end
   if condition == 'subscribed' and redis.call('HEXISTS', record, 'sub:' .. value) == 0 then return false end
   if condition == 'owned' and owner ~= node then return false end
+  if condition == 'after' then
+    local before = results[#results]
+    if not before or (before[1] ~= 'appended' and before[1] ~= 'opened') then return false end
+  end
   if coalesce == '' or get('h:' .. stream) then return true end
   local last = get('c:' .. coalesce)
   if not last then return true end
@@ -513,7 +523,6 @@ function run.forget()
   return { 'done' }
 end
 
-local results = {}
 while at <= #ARGV do results[#results + 1] = run[take()]() end
 -- Last: a script that failed in the middle has not been carried out, and may not be taken for a repeat.
 if not repeated then

@@ -2,7 +2,7 @@
 --
 -- KEYS: 1 record, 2 streams, 3 events
 -- ARGV: 1 node, 2 now (ms), 3 TTL (ms), 4 longest time events are kept (ms), 5 stream of `initialize`,
---       6 the request as it came in, 7 #record fields, field, value ..., then per message of the server:
+--       6 the request as it came in, or '': it is to come, 7 #record fields, field, value ..., then per message of the server:
 --       <stream> <asks 1|''> <message>; the last one is the answer and ends its stream.
 --
 -- Returns '' when the id is taken, else { log id of the request, log id of each message ... }. Repeating it
@@ -23,8 +23,11 @@ local fields = tonumber(ARGV[7])
 redis.call('HSET', record, 'born', mark, unpack(ARGV, 8, 7 + fields))
 -- What an expired session of this id may have left must not become part of this one.
 redis.call('DEL', streams, events)
-local ids = { redis.call('XADD', events, '*', 's', stream, 'm', ARGV[6]) }
-local bytes = ENTRY_BYTES + #ARGV[6]
+local ids, bytes = {}, 0
+if ARGV[6] ~= '' then
+  ids[1] = redis.call('XADD', events, '*', 's', stream, 'm', ARGV[6])
+  bytes = ENTRY_BYTES + #ARGV[6]
+end
 local numbers = {}
 for at = 8 + fields, #ARGV, 3 do
   local target, asks, message = ARGV[at], ARGV[at + 1], ARGV[at + 2]

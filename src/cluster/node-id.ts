@@ -1,0 +1,15 @@
+import { randomBytes } from 'node:crypto';
+
+/** 36^10: no two nodes of a cluster share one, without asking anybody. */
+const NODE_ID_LENGTH = 10;
+
+/** Ten characters 0–9a–z. The bytes above the last multiple of 36 are thrown away, so that all are equally likely. */
+export function randomNodeId(): string {
+  let id = '';
+  while (id.length < NODE_ID_LENGTH) {
+    for (const byte of randomBytes(NODE_ID_LENGTH)) {
+      if (byte < 252 && id.length < NODE_ID_LENGTH) id += (byte % 36).toString(36);
+    }
+  }
+  return id;
+}

@@ -1,0 +1,99 @@
+import type { Response } from 'express';
+import type { StreamEvent } from '../../backplane/backplane.js';
+import type { Clock } from '../../protocol/clock.js';
+import { jittered } from '../../protocol/clock.js';
+import type { EndReason, Sink } from '../../stream/follower.js';
+
+export interface LegacyConnectionOptions {
+  keepAliveMs: number;
+  /** Told to a client whose connection is ended because this node closes. */
+  retryMs: number;
+  maxBufferedBytes: number;
+  clock: Clock;
+  /** The client has closed the connection, or the network has. Called once, unless this side was first. */
+  onClose: () => void;
+  /** This side ends it. */
+  onEnd: (reason: EndReason) => void;
+  /** A node has begun to take requests of this client. */
+  onOpener: (nodeId: string) => void;
+}
+
+const HEADERS = {
+  'Content-Type': 'text/event-stream',
+  'Cache-Control': 'no-cache, no-transform',
+  Connection: 'keep-alive',
+  'X-Accel-Buffering': 'no',
+};
+
+/** How long an ended connection may take to hand over what is buffered. */
+const LINGER_MS = 10_000;
+
+/**
+ * The one SSE response of an HTTP+SSE client. Its events have no ids: there is no coming back, so nothing ends it on
+ * purpose but the end of this node or of the session.
+ */
+export class LegacyConnection implements Sink {
+  readonly resumable = false;
+  private ended = false;
+  private cancelTimer: () => void = () => undefined;
+
+  constructor(
+    private readonly res: Response,
+    private readonly options: LegacyConnectionOptions,
+  ) {
+    res.on('close', () => {
+      this.cancelTimer();
+      if (!this.ended) options.onClose();
+      this.ended = true;
+    });
+  }
+
+  /** Sends the headers and tells the client where to POST to. */
+  open(endpoint: string): void {
+    this.res.writeHead(200, HEADERS);
+    this.res.write(`event: endpoint\ndata: ${endpoint}\n\n`);
+    this.scheduleKeepAlive();
+  }
+
+  write({ message, asker }: StreamEvent): boolean {
+    if (message !== undefined) this.res.write(`event: message\ndata: ${message}\n\n`);
+    else if (asker !== undefined) this.options.onOpener(asker);
+    // With less than the socket's own buffer takes there would never be a `drain` to wait for.
+    const full = this.res.writableLength > this.options.maxBufferedBytes;
+    return !(full && this.res.writableNeedDrain);
+  }
+
+  whenRoom(callback: () => void): void {
+    this.res.once('drain', callback);
+  }
+
+  end(reason: EndReason): void {
+    const { clock, retryMs, onEnd } = this.options;
+    onEnd(reason);
+    if (this.ended) return;
+    this.ended = true;
+    if (reason === 'hangup') this.res.write(`retry: ${Math.round(jittered(retryMs, clock))}\n\n`);
+    this.res.end();
+    this.cancelTimer();
+    // A client that does not read does not see the end either, and would keep the socket.
+    this.cancelTimer = clock.after(LINGER_MS, () => this.res.destroy());
+  }
+
+  private scheduleKeepAlive(): void {
+    const { clock, keepAliveMs } = this.options;
+    if (keepAliveMs === 0) return;
+    this.cancelTimer = clock.after(keepAliveMs, () => {
+      // A client that does not read gets no more to read.
+      if (!this.res.writableNeedDrain) this.res.write(': keepalive\n\n');
+      this.scheduleKeepAlive();
+    });
+  }
+}
+
+/** Of a request whose answer is shown on the client's one connection, which may be another node's. */
+export const NOWHERE: Sink = {
+  resumable: false,
+  write: () => true,
+  whenRoom: () => undefined,
+  end: () => undefined,
+};

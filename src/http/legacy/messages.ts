@@ -1,0 +1,64 @@
+import type { Request, Response } from 'express';
+import { isRequest } from '../../protocol/jsonrpc.js';
+import type { DeliveryContext } from '../../session/replica.js';
+import type { Inbound } from '../../session/sessions.js';
+import { tributary } from '../../stream/tributary.js';
+import { readMessages } from '../body.js';
+import type { Endpoint } from '../endpoint.js';
+import { isSessionId, requestInfoOf, requireJson } from '../headers.js';
+import { authInfoOf } from '../principal.js';
+import { refuseBadRequests } from '../post.js';
+import { RefusalError, REFUSALS } from '../reply.js';
+import { followRequest, legacyPrincipal } from './open.js';
+
+/** POST: stores what the client says, and has it carried out. What comes of it is shown on the client's connection. */
+export async function receiveMessages(
+  endpoint: Endpoint,
+  req: Request,
+  res: Response,
+): Promise<void> {
+  const { sessionId } = req.query;
+  if (typeof sessionId !== 'string') throw new RefusalError(REFUSALS.sessionIdParameter);
+  if (!isSessionId(sessionId)) throw new RefusalError(REFUSALS.sessionNotFound);
+  requireJson(req);
+  const { maxBodyBytes, limits } = endpoint.options;
+  const { messages, text } = await readMessages(req, maxBodyBytes, limits);
+  const inbound = { sessionId, principal: legacyPrincipal(endpoint, req), messages, text };
+  const context = { authInfo: authInfoOf(req), requestInfo: requestInfoOf(req) };
+  if (messages.some(isRequest)) {
+    await runRequests(endpoint, inbound, context);
+  } else {
+    const received = await endpoint.sessions.receive(inbound, context);
+    if (received === 'gone') throw new RefusalError(REFUSALS.sessionNotFound);
+  }
+  res.writeHead(202).end('Accepted');
+}
+
+async function runRequests(
+  endpoint: Endpoint,
+  inbound: Inbound,
+  context: DeliveryContext,
+): Promise<void> {
+  const { node, sessions, handovers, elsewhere } = endpoint;
+  const { sessionId, messages } = inbound;
+  const requests = messages.filter(isRequest);
+  refuseBadRequests(endpoint, requests);
+  const stream = { name: tributary(node.nextName()), token: node.nextName() };
+  const opened = await sessions.open(inbound, stream);
+  if (opened === 'gone') throw new RefusalError(REFUSALS.sessionNotFound);
+  if (opened === 'duplicate') throw new RefusalError(REFUSALS.duplicateRequest);
+  if (opened === 'limited') throw new RefusalError(REFUSALS.tooManyRequests);
+  if (endpoint.isClosed()) {
+    opened.abandon();
+    throw new RefusalError(REFUSALS.closed);
+  }
+  const { position, owner } = opened;
+  if (owner !== undefined) elsewhere.begin();
+  const follower = followRequest(endpoint, { sessionId, ...stream, position }, () => {
+    if (owner !== undefined) elsewhere.end();
+  });
+  opened.run(context);
+  if (owner === undefined) return;
+  const texts = requests.map((request) => JSON.stringify(request));
+  handovers.hand(follower, owner, context, texts);
+}

@@ -1,0 +1,127 @@
+import { expect, it, onTestFinished } from 'vitest';
+import type { JoinOptions } from '../../src/backplane/backplane.js';
+import { redisBackplane } from '../../src/backplane/redis/redis.js';
+import { KEPT_BROADCASTS } from '../../src/backplane/seams.js';
+import { connectRedis, redisUrl, uniquePrefix } from '../support/redis-fixture.js';
+import { startTcpProxy } from '../support/tcp-proxy.js';
+import { broadcastsOf, ear } from './seams/broadcasts.js';
+import { eventually, TestNode } from './suite/rig.js';
+
+/** Two nodes, the second one behind a proxy. */
+async function behindProxy(options: Partial<JoinOptions> = {}) {
+  const prefix = uniquePrefix();
+  const proxy = await startTcpProxy({ target: { port: Number(new URL(redisUrl()).port) } });
+  onTestFinished(proxy.stop);
+  const join = async (url: string) => {
+    const node = new TestNode(redisBackplane({ redis: url, prefix }), options);
+    onTestFinished(() => node.membership.leave());
+    await node.membership.ready();
+    return node;
+  };
+  const [a, b] = [await join(redisUrl()), await join(`redis://127.0.0.1:${proxy.port}`)];
+  return { prefix, proxy, a, b };
+}
+
+it('what was broadcast while a node could not hear comes when it can, in order', async () => {
+  const { proxy, a, b } = await behindProxy();
+  const { texts, gaps } = ear(b);
+  await broadcastsOf(a).publish('one');
+  await eventually(() => {
+    expect(texts).toEqual(['one']);
+  });
+  proxy.refuse();
+  proxy.cut();
+  for (const text of ['two', 'three']) await broadcastsOf(a).publish(text);
+  proxy.accept();
+  await eventually(() => {
+    expect(texts).toEqual(['one', 'two', 'three']);
+  });
+  await broadcastsOf(a).publish('four');
+  await eventually(() => {
+    expect(texts).toEqual(['one', 'two', 'three', 'four']);
+  });
+  expect(gaps()).toBe(0);
+});
+
+it('what came before Redis could be reached for the first time is heard as well', async () => {
+  const { proxy, a, b } = await behindProxy();
+  proxy.refuse();
+  proxy.cut();
+  const { texts } = ear(b);
+  await broadcastsOf(a).publish('early');
+  proxy.accept();
+  await eventually(() => {
+    expect(texts).toEqual(['early']);
+  });
+});
+
+it('a wake-up that is lost alone is noticed with the next one', async () => {
+  const { prefix, a, b } = await behindProxy();
+  const { texts, gaps } = ear(b);
+  await broadcastsOf(a).publish('one');
+  await eventually(() => {
+    expect(texts).toEqual(['one']);
+  });
+  // Stored as the script does, but nobody is told.
+  const redis = connectRedis();
+  const key = `${prefix}:broadcasts`;
+  const [[last]] = (await redis.xrevrange(key, '+', '-', 'COUNT', 1)) as [[string, string[]]];
+  await redis.xadd(key, '*', 'b', last, 'f', 'other', 'k', 'x', 't', 'two');
+  await broadcastsOf(a).publish('three');
+  await eventually(() => {
+    expect(texts).toEqual(['one', 'two', 'three']);
+  });
+  expect(gaps()).toBe(0);
+});
+
+it('a node that missed more than is kept is told so', async () => {
+  const { proxy, a, b } = await behindProxy();
+  const { texts, gaps } = ear(b);
+  await broadcastsOf(a).publish('one');
+  await eventually(() => {
+    expect(texts).toEqual(['one']);
+  });
+  proxy.refuse();
+  proxy.cut();
+  await Promise.all(
+    Array.from({ length: KEPT_BROADCASTS + 1 }, (_, at) => broadcastsOf(a).publish(String(at))),
+  );
+  proxy.accept();
+  await eventually(() => {
+    expect(texts).toHaveLength(1 + KEPT_BROADCASTS);
+  });
+  expect(gaps()).toBe(1);
+});
+
+it('a broadcast whose reply was lost is there once', async () => {
+  const { proxy, a, b } = await behindProxy();
+  const { texts } = ear(a);
+  const cut = proxy.cutBeforeReply((data) => data.includes('once'));
+  await Promise.all([broadcastsOf(b).publish('once'), cut]);
+  await broadcastsOf(b).publish('again');
+  await eventually(() => {
+    expect(texts).toEqual(['once', 'again']);
+  });
+});
+
+it('nothing is kept for ever, and nothing is there before it is used', async () => {
+  const { prefix, a } = await behindProxy();
+  const redis = connectRedis();
+  const others = async () =>
+    (await redis.keys(`${prefix}:*`)).filter((key) => !key.startsWith(`${prefix}:node:`));
+  const channels = () => redis.pubsub('CHANNELS', `${prefix}:*`);
+  const before = (await channels()).length;
+  expect(await others()).toEqual([]);
+  await broadcastsOf(a).publish('x');
+  expect(await others()).toEqual([`${prefix}:broadcasts`]);
+  const ttl = await redis.pttl(`${prefix}:broadcasts`);
+  expect(ttl).toBeGreaterThan(0);
+  const { stop } = ear(a);
+  await eventually(async () => {
+    expect(await channels()).toHaveLength(before + 1);
+  });
+  stop();
+  await eventually(async () => {
+    expect(await channels()).toHaveLength(before);
+  });
+});

@@ -1,0 +1,17 @@
+import { memoryBackplane } from '../../src/backplane/memory/memory.js';
+import { redisBackplane } from '../../src/backplane/redis/redis.js';
+import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
+import { describeSeams } from './seams/describe-seams.js';
+
+describeSeams('memory', () => {
+  const shared = memoryBackplane();
+  return Promise.resolve({ backplane: () => shared, close: () => Promise.resolve() });
+});
+
+describeSeams('Redis', () => {
+  const prefix = uniquePrefix();
+  return Promise.resolve({
+    backplane: () => redisBackplane({ redis: redisUrl(), prefix }),
+    close: () => Promise.resolve(),
+  });
+});

@@ -1,0 +1,103 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, it } from 'vitest';
+import type { Broadcasts } from '../../../src/backplane/seams.js';
+import { KEPT_BROADCASTS } from '../../../src/backplane/seams.js';
+import type { OpenStore, TestNode } from '../suite/rig.js';
+import { eventually, useRig } from '../suite/rig.js';
+
+export function broadcastsOf(node: TestNode): Broadcasts {
+  const { seams } = node.membership;
+  if (seams === undefined) throw new Error('This backplane has no seams');
+  return seams.broadcasts;
+}
+
+/** What a node hears from now on. */
+export function ear(node: TestNode) {
+  const texts: string[] = [];
+  let gaps = 0;
+  const stop = broadcastsOf(node).listen({
+    onText: (text) => texts.push(text),
+    onGap: () => (gaps += 1),
+  });
+  return { texts, stop, gaps: () => gaps };
+}
+
+export function describeBroadcasts(openStore: OpenStore): void {
+  describe('broadcasts', () => {
+    const rig = useRig(openStore);
+
+    it('reach all nodes that listen, once each, in one order, and not the one they come from', async () => {
+      const [a, b, c] = [ear(rig.a), ear(rig.b), ear(rig.c)];
+      for (let at = 0; at < 20; at += 1) await broadcastsOf(rig.a).publish(`a${at}`);
+      await Promise.all(
+        [rig.a, rig.b].map(async (node, from) => {
+          for (let at = 0; at < 20; at += 1) await broadcastsOf(node).publish(`${from} ${at}`);
+        }),
+      );
+      await eventually(() => {
+        expect(c.texts).toHaveLength(60);
+      });
+      expect(c.texts.slice(0, 20)).toEqual(Array.from({ length: 20 }, (_, at) => `a${at}`));
+      await eventually(() => {
+        expect(b.texts).toEqual(c.texts.filter((text) => !text.startsWith('1 ')));
+        expect(a.texts).toEqual(c.texts.filter((text) => text.startsWith('1 ')));
+      });
+      expect([a.gaps(), b.gaps(), c.gaps()]).toEqual([0, 0, 0]);
+    });
+
+    it('begin with the moment of listening: nothing older comes', async () => {
+      await broadcastsOf(rig.a).publish('before');
+      // What came just before may come: two clocks are never quite one.
+      await sleep(500);
+      const b = ear(rig.b);
+      await broadcastsOf(rig.a).publish('after');
+      await eventually(() => {
+        expect(b.texts).toEqual(['after']);
+      });
+    });
+
+    it('end with listening', async () => {
+      const [b, c] = [ear(rig.b), ear(rig.c)];
+      await broadcastsOf(rig.a).publish('one');
+      await eventually(() => {
+        expect(b.texts).toEqual(['one']);
+      });
+      b.stop();
+      b.stop();
+      await broadcastsOf(rig.a).publish('two');
+      await eventually(() => {
+        expect(c.texts).toEqual(['one', 'two']);
+      });
+      expect(b.texts).toEqual(['one']);
+    });
+
+    it('may be big, and have any characters', async () => {
+      const b = ear(rig.b);
+      const texts = ['x'.repeat(200_000), 'two\nlines', '', 'ü😀'];
+      for (const text of texts) await broadcastsOf(rig.a).publish(text);
+      await eventually(() => {
+        expect(b.texts).toEqual(texts);
+      });
+    });
+
+    it('come to a node in order however many there are at once', async () => {
+      const b = ear(rig.b);
+      const count = KEPT_BROADCASTS / 2;
+      await Promise.all(
+        Array.from({ length: count }, (_, at) => broadcastsOf(rig.a).publish(String(at))),
+      );
+      await eventually(() => {
+        expect(b.texts).toHaveLength(count);
+      });
+      expect(new Set(b.texts).size).toBe(count);
+      expect(b.gaps()).toBe(0);
+    });
+
+    it('are refused by a node that has left', async () => {
+      const node = await rig.join();
+      ear(node);
+      await node.membership.leave();
+      await expect(broadcastsOf(node).publish('late')).rejects.toMatchObject({ code: 'closed' });
+    });
+  });
+}

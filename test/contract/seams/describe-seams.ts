@@ -1,0 +1,10 @@
+import { describe } from 'vitest';
+import type { OpenStore } from '../suite/rig.js';
+import { describeBroadcasts } from './broadcasts.js';
+
+/** What a backplane has to do that has room for the SDK's seams. */
+export function describeSeams(name: string, openStore: OpenStore): void {
+  describe(`${name}: seams`, () => {
+    describeBroadcasts(openStore);
+  });
+}
