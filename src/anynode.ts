@@ -19,10 +19,11 @@ import { directory } from './session/directory.js';
 import type { SessionHandle } from './session/handle.js';
 import { sessionHandle } from './session/handle.js';
 import type { SessionNode } from './session/node.js';
-import { seamsOn } from './seams/seams.js';
+import { resolveTasks, seamsOn } from './seams/seams.js';
 import type { Seams } from './seams/types.js';
 import type { Notify } from './session/notify.js';
 import { notifyAll } from './session/notify.js';
+import { questionsOf } from './session/questions.js';
 import { Sessions } from './session/sessions.js';
 import { Followers } from './stream/followers.js';
 import { Keeper } from './stream/keeper.js';
@@ -208,7 +209,12 @@ export function createNode(
       .catch(() => undefined); // this node closes, and ends its connections anyway
   };
 
-  const seams = seamsOn(() => membership, { logger });
+  const seams = seamsOn(() => membership, {
+    ...{ nodeId, clock, leaseMs, maxEvents: retention.maxEvents, logger },
+    tasks: resolveTasks(given.tasks),
+    questions: questionsOf(sessions, membership),
+    hold: (sessionId) => sessions.find(sessionId)?.hold() ?? (() => undefined),
+  });
 
   let closed = false;
   let closing: Promise<void> | undefined;

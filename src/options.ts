@@ -4,6 +4,7 @@ import type { Cluster, Redis } from 'ioredis';
 import type { Backplane } from './backplane/backplane.js';
 import { memoryBackplane } from './backplane/memory/memory.js';
 import { redisBackplane } from './backplane/redis/redis.js';
+import type { TaskOptions } from './seams/types.js';
 import { defaultPrincipal } from './http/principal.js';
 import type { Limits } from './limits.js';
 import { resolveLimits } from './limits.js';
@@ -90,6 +91,8 @@ export interface AnynodeOptions {
   maxBufferedBytes?: number | undefined;
   /** What one client may take. Each has a default; `docs/operations.md` says what comes of going beyond it. */
   limits?: { [Name in keyof Limits]?: Limits[Name] | undefined } | undefined;
+  /** What becomes of the tasks in `taskStore`. */
+  tasks?: TaskOptions | undefined;
   /** Where warnings and errors go: the subset of `console` or a pino logger that is used. Default `console`. */
   logger?: Logger | undefined;
 }
@@ -209,6 +212,7 @@ const KNOWN: Record<keyof AnynodeOptions, true> = {
   maxBodyBytes: true,
   maxBufferedBytes: true,
   limits: true,
+  tasks: true,
   logger: true,
 };
 
@@ -258,7 +262,7 @@ export function backplaneOf({
   return redisBackplane({ redis, ...(prefix !== undefined && { prefix }) });
 }
 
-function oneOf(given: AnynodeOptions, name: keyof AnynodeOptions, values: unknown[]): void {
+export function oneOf<T extends object>(given: T, name: keyof T & string, values: unknown[]): void {
   const value: unknown = given[name];
   if (value === undefined || values.includes(value)) return;
   const list = values.map((possible) => `'${String(possible)}'`).join(' or ');

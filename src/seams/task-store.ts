@@ -11,7 +11,7 @@ export interface TaskStoreParts {
   waits: Waits;
   executors: Executors;
   clock: Clock;
-  nodeId: () => string;
+  nodeId: string;
   maxTtlMs: number;
   maxPerSession: number;
   failOrphans: boolean;
@@ -50,7 +50,7 @@ export function taskStore(parts: TaskStoreParts): TaskStore & { close(): void } 
     if (record === undefined || isTerminal(record.status)) letGo(taskId);
     if (!parts.failOrphans || record === undefined || isTerminal(record.status)) return record;
     const { executor, method } = record;
-    if (executor === parts.nodeId() || !(await executors.isDead(executor))) return record;
+    if (executor === parts.nodeId || !(await executors.isDead(executor))) return record;
     const statusMessage = 'The node that worked on this task is gone, and its work with it.';
     await tasks().change({
       ...{ id: taskId, sessionId, status: 'failed', statusMessage, at: now(), onlyIf: executor },

@@ -85,11 +85,18 @@ export interface TaskStore {
 }
 
 /** What waits in a task's queue: the SDK's `QueuedMessage`. */
-export interface QueuedMessage {
-  type: 'request' | 'notification' | 'response' | 'error';
-  message: never;
-  timestamp: number;
-}
+export type QueuedMessage = { timestamp: number } & (
+  | { type: 'request'; message: QueuedRequest }
+  | { type: 'notification'; message: { jsonrpc: '2.0'; method: string; params?: Params } }
+  | { type: 'response'; message: { jsonrpc: '2.0'; id: Id; result: { [key: string]: unknown } } }
+  | { type: 'error'; message: { jsonrpc: '2.0'; id?: Id | undefined; error: JsonRpcError } }
+);
+
+/** A request to the client. */
+export type QueuedRequest = { jsonrpc: '2.0'; id: Id; method: string; params?: Params };
+type Id = string | number;
+type Params = { [key: string]: unknown } | undefined;
+type JsonRpcError = { code: number; message: string; data?: unknown };
 
 /** The `taskMessageQueue` of the SDK's v1 `McpServer`. */
 export interface TaskMessageQueue {

@@ -26,9 +26,11 @@ it('the package exports these types and no others', () => {
     'AuthInfo',
     'Backplane',
     'Directory',
+    'EventStore',
     'Health',
     'Logger',
     'Notify',
+    'QueuedMessage',
     'RedisBackplaneOptions',
     'RequestOptions',
     'ResultSchema',
@@ -43,5 +45,9 @@ it('the package exports these types and no others', () => {
     'SessionHandle',
     'SessionInfo',
     'SessionState',
+    'Task',
+    'TaskMessageQueue',
+    'TaskOptions',
+    'TaskStore',
   ]);
 });
