@@ -365,7 +365,7 @@ describe.each(BACKPLANES)('waiting for a task (%s)', (_name, openStore) => {
       if (task === null || ['completed', 'failed', 'cancelled'].includes(task.status)) {
         return { ms: performance.now() - began, found: task };
       }
-      const { pollInterval = 1000 } = (await on.taskStore.getTask(taskId, 's')) as Task;
+      const { pollInterval } = (await on.taskStore.getTask(taskId, 's')) as Task;
       await sleep(pollInterval);
     }
   }
@@ -377,7 +377,7 @@ describe.each(BACKPLANES)('waiting for a task (%s)', (_name, openStore) => {
       (id) => a.taskStore.storeTaskResult(id, 'completed', text('x'), 's'),
       (id) => a.taskStore.updateTaskStatus(id, 'cancelled', undefined, 's'),
       (id) =>
-        (a.taskMessageQueue as SdkQueue).enqueue(id, {
+        a.taskMessageQueue.enqueue(id, {
           ...{ type: 'notification', timestamp: 0 },
           message: { jsonrpc: '2.0', method: 'notifications/x' },
         }),

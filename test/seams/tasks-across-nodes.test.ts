@@ -37,11 +37,11 @@ async function nodeOn(backplane: Backplane) {
         {
           createTask: async ({ ms }, extra) => {
             const task = await extra.taskStore.createTask({ pollInterval: 20_000 });
-            run(work, ms, task.taskId, extra as never);
+            run(work, ms, task.taskId, extra);
             return { task };
           },
-          getTask: ({ ms: _ }, { taskId, taskStore: store }) => store.getTask(taskId),
-          getTaskResult: ({ ms: _ }, { taskId, taskStore: store }) =>
+          getTask: (_args, { taskId, taskStore: store }) => store.getTask(taskId),
+          getTaskResult: (_args, { taskId, taskStore: store }) =>
             store.getTaskResult(taskId) as never,
         },
       );
@@ -113,7 +113,7 @@ async function clientOf(first: URL) {
   const transport = new StreamableHTTPClientTransport(first, {
     fetch: (_url, init) => fetch(to.url, init),
   });
-  await client.connect(transport as never);
+  await client.connect(transport);
   onTestFinished(() => client.close());
   const start = async (name: string, ms: number): Promise<string> => {
     const stream = client.experimental.tasks.callToolStream(
