@@ -143,7 +143,7 @@ export function createNode(
     onTaken: (sessionId, stream) => sessions.taken(sessionId, stream),
     onGone: (id) => sessions.end(id),
   });
-  const takeovers = new Takeovers(nodeId, membership, followers, clock);
+  const takeovers = new Takeovers(nodeId, membership, followers, clock, commandTimeoutMs);
   const rerun = options.recovery === 'rerun-idempotent';
   const obituary = new Obituary(membership);
   const orphans = new Orphans({
@@ -191,6 +191,7 @@ export function createNode(
         break;
       case 'release':
       case 'released':
+      case 'taken':
         takeovers.onMessage(message);
         break;
       default:

@@ -20,6 +20,15 @@ export class AnynodeError extends Error {
   }
 }
 
+/** For what was about to be done in a session that has ended meanwhile, which is nobody's fault. */
+export function sessionEnded(): AnynodeError {
+  return new AnynodeError('session_not_found', 'The session has ended');
+}
+
+export function isSessionEnded(error: unknown): boolean {
+  return error instanceof AnynodeError && error.code === 'session_not_found';
+}
+
 export function unavailable(cause: unknown): AnynodeError {
   const detail = cause instanceof Error ? cause.message : String(cause);
   return new AnynodeError('backplane_unavailable', `The backplane cannot be reached: ${detail}`, {

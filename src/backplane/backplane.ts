@@ -20,6 +20,14 @@ export function compareLogIds(a: LogId, b: LogId): number {
   return aMs - bMs || aCounter - bCounter;
 }
 
+const LAST_COUNTER = '18446744073709551615';
+
+/** A place in the log between an entry and the one before it: what comes after it begins with that entry. */
+export function justBefore(logId: LogId): LogId {
+  const [ms = 0, counter = 0] = logId.split('-').map(Number);
+  return counter > 0 ? `${ms}-${counter - 1}` : `${ms - 1}-${LAST_COUNTER}`;
+}
+
 /** Before the first entry of any log. */
 export const LOG_START: LogId = '0-0';
 
@@ -78,7 +86,7 @@ export interface Membership {
    * nothing and says so per operation. Numbers of one node grow per session; a lower one than the last is a repeat.
    */
   commit(commit: Commit): Promise<CommitReply>;
-  /** Makes a connection the holder of a stream, and checks its cursor, in one step. */
+  /** Makes a connection the holder of a stream, checks its cursor, and tells another node's that held it, in one step. */
   attach(request: AttachRequest): Promise<AttachReply>;
   /** Reads a stream on from `after`. */
   read(request: ReadRequest): Promise<Page>;
@@ -325,7 +333,8 @@ export type OperationResult =
   /**
    * `receive`, `hangup`: whether this node is (among) those concerned. `token`: of the connection to hang up.
    * `handler`: of `initialized` and `owner`, the other node that is to handle it. `changed`: it made the present revision.
-   * `unbegun`: the stream of the request that it is about, which nobody has begun; `handler` is to.
+   * `unbegun`: the stream of the request that it is about, which nobody has begun; `handler` is to. `logged`, with a
+   * `handler` that is not told: it is too big to be sent along, and this is where it stands in the log.
    */
   | {
       status: 'received';
@@ -334,6 +343,7 @@ export type OperationResult =
       handler?: string;
       changed?: boolean;
       unbegun?: string;
+      logged?: LogId;
     }
   /** `append`. `token`: this node's connection that holds the stream. `ended`: the stream has ended with it. */
   | { status: 'appended'; position: Position; token?: string; ended: boolean }
@@ -341,7 +351,7 @@ export type OperationResult =
   | { status: 'repeated' }
   /**
    * `append`, `claim`: the request has ended already, or runs elsewhere now. `assign`: the stream has ended. `executor`, of
-   * a `claim`: who runs it, or (`unbegun`) is to; none: it has ended.
+   * a `claim`: who runs it, or (`unbegun`) is to; none: it has ended. Also of an `append` to what nobody has begun: who has.
    */
   | { status: 'dropped'; executor?: string; unbegun?: boolean }
   /** `append`: `onlyIf` or `coalesce` said no. */
@@ -473,6 +483,8 @@ export type NodeMessage =
     }
   /** A message of the client for the addressee's replica. */
   | { type: 'deliver'; sessionId: string; message: string; context?: string }
+  /** The same, of one that is too big to be sent along: it stands in the log. */
+  | { type: 'logged'; sessionId: string; logId: LogId; context?: string }
   /**
    * Requests of a session that the addressee owns: to be assigned to itself, and run. `context`: what came with them, as
    * JSON; it is stored nowhere. `messages`: left out where they are big, or were not at hand: they are in the log.
@@ -510,6 +522,11 @@ export type NodeMessage =
       ref: string;
     }
   | { type: 'released'; ref: string; position: Position | undefined }
+  /**
+   * A connection of another node has claimed the stream of this one. `release` follows, or the claim is undone; neither
+   * does where that node has died. See to it that this connection is not left open for nothing.
+   */
+  | { type: 'taken'; sessionId: string; stream: string; token: string }
   /** End this connection so that the client comes back. */
   | { type: 'hangup'; sessionId: string; stream: string; token: string }
   /** A follower elsewhere waits for the end of a stream that the addressee executes: see to it that it comes. */

@@ -26,6 +26,8 @@ interface Handover {
   follower: Follower;
   owner: string;
   context: DeliveryContext;
+  /** The same, as it travels. */
+  packed: string;
   messages: string[] | undefined;
   /** Asking the backplane: once at a time, however long it is away. */
   assigning: boolean;
@@ -58,7 +60,9 @@ export class Handovers {
     if (this.closed) return;
     const length = messages?.reduce((sum, text) => sum + text.length, 0) ?? 0;
     const inline = length > INLINE_CHARACTERS ? undefined : messages;
-    const handover = { follower, owner, context, messages: inline, assigning: false };
+    // Here, once: what cannot be packed must not throw where the owner is asked again, out of a timer.
+    const packed = packContext(context);
+    const handover = { follower, owner, context, packed, messages: inline, assigning: false };
     this.waiting.set(keyOf(follower), handover);
     if (owner === this.options.nodeId) this.assign(handover, undefined);
     else this.ask(handover);
@@ -99,15 +103,11 @@ export class Handovers {
     this.waiting.clear();
   }
 
-  private ask({ follower, owner, context, messages }: Handover): void {
+  private ask({ follower, owner, packed: context, messages }: Handover): void {
     const { sessionId, stream } = follower;
     const { membership, nodeId } = this.options;
-    const text = packContext(context);
     membership
-      .send(owner, {
-        ...{ type: 'run', sessionId, stream, replyTo: nodeId },
-        ...{ context: text, messages },
-      })
+      .send(owner, { type: 'run', sessionId, stream, replyTo: nodeId, context, messages })
       .catch(() => undefined); // it is asked again
   }
 

@@ -5,6 +5,9 @@ import type { Followers } from '../stream/followers.js';
 /** How long the old holder may take to say how far it came: longer than a node under load needs, shorter than a client notices. */
 const ANSWER_MS = 250;
 
+/** How long a node may need to undo a claim, once it knows that nobody waits for it any more. */
+const UNDO_MS = 1000;
+
 /** Asking another node to give a stream up, and being asked. */
 export class Takeovers {
   private readonly waiting = new Map<string, (position: Position | undefined) => void>();
@@ -15,6 +18,7 @@ export class Takeovers {
     private readonly membership: Pick<Membership, 'send'>,
     private readonly followers: Followers,
     private readonly clock: Clock,
+    private readonly commandTimeoutMs: number,
   ) {}
 
   /**
@@ -50,6 +54,13 @@ export class Takeovers {
   onMessage(message: NodeMessage): void {
     if (message.type === 'released') {
       this.waiting.get(message.ref)?.(message.position);
+    } else if (message.type === 'taken') {
+      // Usually it is released at once, or, where the claim came too late, has its stream again after a while. Is it
+      // neither, the node that claimed the stream has died: the log says whose it is, and the client has to come back.
+      const { sessionId, stream, token } = message;
+      this.clock.after(this.commandTimeoutMs + UNDO_MS, () =>
+        this.followers.find(sessionId, stream, token)?.poke(),
+      );
     } else if (message.type === 'release') {
       const { sessionId, stream, token, replyTo, ref } = message;
       this.followers

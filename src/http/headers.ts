@@ -80,8 +80,18 @@ export function requestInfoOf(req: Request): RequestInfo {
       return headers;
     },
     get url() {
-      const { host = 'localhost' } = req.headers;
-      return new URL(req.originalUrl, `${req.protocol}://${host}`);
+      return urlOf(req);
     },
   };
+}
+
+/** Neither the target of a request nor its Host have to be what a URL is made of: then it is the path, and no more. */
+function urlOf(req: Request): URL {
+  const { host = 'localhost' } = req.headers;
+  const base = `${req.protocol}://${host}`;
+  if (URL.canParse(req.originalUrl, base)) return new URL(req.originalUrl, base);
+  const url = new URL('http://localhost');
+  // Where it is mounted at the path itself, Express calls what is left of it `/`.
+  url.pathname = req.path === '/' ? req.baseUrl : `${req.baseUrl}${req.path}`;
+  return url;
 }

@@ -14,7 +14,7 @@ import {
   isRequest,
   isResponse,
 } from '../protocol/jsonrpc.js';
-import { AnynodeError } from '../errors.js';
+import { AnynodeError, sessionEnded } from '../errors.js';
 import type { BuiltReplica } from './build.js';
 import { connectReplica, rehydrate, replayShape } from './build.js';
 import { nodeOf } from './asks.js';
@@ -177,7 +177,7 @@ export class LiveSession {
     if (this.replica === undefined) {
       // None any more, though there was one when the caller asked: what it was told is not what we need.
       const needed = record ?? (await this.node.membership.load(this.id));
-      if (needed === undefined) throw new Error('The session has ended');
+      if (needed === undefined) throw sessionEnded();
       this.throwIfEnded();
       const replica = await rehydrate(this.node, needed, authInfo, (built) => this.eventsOf(built));
       if (this.isEnded()) {
@@ -467,7 +467,7 @@ export class LiveSession {
   }
 
   private throwIfEnded(): void {
-    if (this.ended) throw new Error('The session has ended');
+    if (this.ended) throw sessionEnded();
   }
 }
 

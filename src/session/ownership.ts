@@ -1,4 +1,4 @@
-import type { NodeMessage, OperationResult } from '../backplane/backplane.js';
+import type { LogId, NodeMessage, OperationResult } from '../backplane/backplane.js';
 import type { Committed } from '../stream/lanes.js';
 import type { JsonRpcMessage, RequestId } from '../protocol/jsonrpc.js';
 import { isNotification } from '../protocol/jsonrpc.js';
@@ -36,11 +36,11 @@ export class Ownership {
     context: DeliveryContext,
   ): Promise<boolean> {
     if (result?.status !== 'received' || result.handler === undefined) return false;
-    const { handler, unbegun } = result;
+    const { handler, unbegun, logged } = result;
     const { node } = this;
     if (unbegun !== undefined) {
       // Stored is acknowledged: how long the request takes to end is not for its client to wait.
-      this.endUnbegun(live.id, unbegun, handler, message).catch((error: unknown) => {
+      this.endUnbegun(live.id, unbegun, message).catch((error: unknown) => {
         node.logger.warn(`mcp-anynode: a cancellation was not passed on: ${String(error)}`);
       });
       return false;
@@ -51,7 +51,7 @@ export class Ownership {
     // Nothing is known while the backplane is away; it lives, then, as far as we are concerned.
     const alive = await node.isAlive(handler).catch(() => true);
     if (told) return !alive;
-    if (alive) return this.send(live.id, handler, message, context);
+    if (alive) return this.send(live.id, handler, message, logged, context);
     const assign = { type: 'assign' as const, stream: undefined, dead: handler };
     const committed = await node.lanes.append(
       live.id,
@@ -61,7 +61,7 @@ export class Ownership {
     const [assigned] = committed === 'gone' ? [] : committed.results;
     if (assigned?.status !== 'assigned') return false;
     if (assigned.executor === node.nodeId) return true;
-    return this.send(live.id, assigned.executor, message, context);
+    return this.send(live.id, assigned.executor, message, logged, context);
   }
 
   /** At most once: what comes of it is the client's to see, and it asked for no answer. */
@@ -69,13 +69,15 @@ export class Ownership {
     sessionId: string,
     nodeId: string,
     message: JsonRpcMessage,
-    context: DeliveryContext,
+    logged: LogId | undefined,
+    given: DeliveryContext,
   ): false {
-    const deliver: NodeMessage = {
-      ...{ type: 'deliver', sessionId, message: JSON.stringify(message) },
-      context: packContext(context),
-    };
-    this.node.membership.send(nodeId, deliver).catch((error: unknown) => {
+    const context = packContext(given);
+    const sent: NodeMessage =
+      logged === undefined
+        ? { type: 'deliver', sessionId, message: JSON.stringify(message), context }
+        : { type: 'logged', sessionId, logId: logged, context };
+    this.node.membership.send(nodeId, sent).catch((error: unknown) => {
       this.node.logger.warn(`mcp-anynode: a notification was not sent on: ${String(error)}`);
     });
     return false;
@@ -85,7 +87,6 @@ export class Ownership {
   private async endUnbegun(
     sessionId: string,
     stream: string,
-    executor: string,
     cancelled: JsonRpcMessage,
   ): Promise<void> {
     const { node } = this;
@@ -96,13 +97,22 @@ export class Ownership {
       message: answer && JSON.stringify(answer),
       onlyIf: { unbegun: true as const },
     };
-    const committed = await node.lanes.append(sessionId, [end], true);
-    if (committed === 'gone') return;
-    const [result] = committed.results;
-    show(node.followers, sessionId, end, result);
-    if (result?.status !== 'dropped') return;
-    const message = JSON.stringify(cancelled);
-    await node.membership.send(executor, { type: 'deliver', sessionId, message });
+    let result: OperationResult | undefined;
+    do {
+      const committed = await node.lanes.append(sessionId, [end], true);
+      if (committed === 'gone') return;
+      [result] = committed.results;
+      show(node.followers, sessionId, end, result);
+      // Carried out or not, by a step whose reply was lost: done again it tells.
+    } while (result?.status === 'repeated');
+    if (result?.status !== 'dropped' || result.executor === undefined) return;
+    // Not the one that was to run it when the cancellation was stored: that one may be dead, and have a successor.
+    if (result.executor === node.nodeId) {
+      this.pool.get(sessionId)?.deliver(cancelled);
+    } else {
+      const message = JSON.stringify(cancelled);
+      await node.membership.send(result.executor, { type: 'deliver', sessionId, message });
+    }
   }
 
   /** Looks at what another node has become the owner of, after this one was taken for dead. */

@@ -51,22 +51,37 @@ export class Pool {
     return live;
   }
 
-  /** After use: nothing is kept of a session that has no replica here. */
+  /** After use: nothing is kept of a session that has no replica here, or of one too many. */
   dropIfEmpty(live: LiveSession): void {
     if (!live.hasReplica && live.idle && this.live.get(live.id) === live) this.live.delete(live.id);
+    this.trim();
   }
 
-  /** Before another replica is built: the one that was idle for longest gives way, where there are too many. */
-  makeRoom(): void {
-    if (this.live.size < this.node.maxReplicas) return;
-    for (const live of this.live.values()) {
-      if (!live.idle || !live.hasReplica) continue;
-      void this.evict(live);
-      return;
-    }
+  /**
+   * Before another replica is built, for a session that is not live here yet, or one that is: those that were idle for
+   * longest give way, where there are too many.
+   */
+  makeRoom(live?: LiveSession): void {
+    if (this.evictOver(this.node.maxReplicas - (live === undefined ? 1 : 0))) return;
     if (this.replicas >= this.node.maxReplicas) {
       this.node.logger.warn('mcp-anynode: more replicas are busy than maxReplicas allows');
     }
+  }
+
+  /** Of those that were built at the same time each had made room for itself, before any was there. */
+  trim(): void {
+    this.evictOver(this.node.maxReplicas);
+  }
+
+  /** `false`: there are more than `most`, all of them in use. */
+  private evictOver(most: number): boolean {
+    if (this.live.size <= most) return true;
+    for (const live of [...this.live.values()]) {
+      if (!live.idle || !live.hasReplica) continue;
+      void this.evict(live);
+      if (this.live.size <= most) return true;
+    }
+    return false;
   }
 
   async close(): Promise<void> {
@@ -91,6 +106,7 @@ export class Pool {
 
   /** Discards replicas that nobody has used for `replicaIdleMs`. */
   private async sweep(): Promise<void> {
+    this.trim();
     const deadline = this.node.clock.now() - this.node.replicaIdleMs;
     const idle = this.all().filter((live) => this.isIdleSince(live, deadline));
     const followers = new Set(idle.flatMap(({ followedBy }) => followedBy ?? []));
@@ -118,7 +134,7 @@ export class Pool {
     record: SessionRecord | undefined,
     authInfo: AuthInfo | undefined,
   ): Promise<void> {
-    if (!live.hasReplica) this.makeRoom();
+    if (!live.hasReplica) this.makeRoom(live);
     await live.prepare(record, authInfo);
   }
 

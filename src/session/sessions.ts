@@ -7,7 +7,9 @@ import type {
 } from '../backplane/backplane.js';
 import type { JsonRpcMessage, JsonRpcRequest, RequestId } from '../protocol/jsonrpc.js';
 import { isNotification, isRequest } from '../protocol/jsonrpc.js';
+import { isSessionEnded } from '../errors.js';
 import { Birth, hearsOf } from './birth.js';
+import { Inbox } from './inbox.js';
 import { LiveSession } from './live.js';
 import { unpackContext } from './context.js';
 import { nodeLost } from './lost.js';
@@ -57,12 +59,17 @@ export class Sessions {
   private readonly pool: Pool;
   private readonly missed: Missed;
   private readonly quotas: Quotas;
+  private readonly inbox: Inbox;
 
   constructor(private readonly node: SessionNode) {
     this.pool = new Pool(node);
     this.quotas = new Quotas(node.clock);
     this.orphaned = new Orphaned(node, this.pool);
     this.ownership = new Ownership(node, this.pool);
+    this.inbox = new Inbox(node, (sessionId, text, context) => {
+      const unpacked = context && unpackContext(node, context, sessionId, undefined);
+      this.deliver(sessionId, JSON.parse(text) as JsonRpcMessage, unpacked || undefined);
+    });
     this.missed = new Missed(node, {
       busy: () => [...this.running().keys()],
       deliver: (sessionId, message) => this.deliver(sessionId, message),
@@ -155,6 +162,7 @@ export class Sessions {
       positions = created;
       this.pool.add(live);
     });
+    this.pool.trim();
     return { birth, positions };
   }
 
@@ -258,7 +266,9 @@ export class Sessions {
       await this.pool.prepare(live, recordFor(reply), context.authInfo);
       if (await this.ownership.isFenced(live, reply.asked)) return;
     } catch (error) {
-      this.node.logger.error(`mcp-anynode: no server for a session: ${String(error)}`);
+      if (!isSessionEnded(error)) {
+        this.node.logger.error(`mcp-anynode: no server for a session: ${String(error)}`);
+      }
       await live.fail(requests);
       return;
     }
@@ -389,6 +399,7 @@ export class Sessions {
       // Stored is acknowledged: the client does not wait for the server to be built.
       void this.hand(live, concerned, reached(committed, asked), context)
         .catch((error: unknown) => {
+          if (isSessionEnded(error)) return;
           this.node.logger.error(`mcp-anynode: a notification was not handled: ${String(error)}`);
         })
         .finally(unpin);
@@ -434,16 +445,12 @@ export class Sessions {
   /** Messages of other nodes. Nothing is awaited: a slow tool must not hold up the answer that it waits for. */
   onMessage(message: NodeMessage): void {
     switch (message.type) {
-      case 'deliver': {
-        const { sessionId, context } = message;
-        const unpacked = context && unpackContext(this.node, context, sessionId, undefined);
-        this.deliver(
-          sessionId,
-          JSON.parse(message.message) as JsonRpcMessage,
-          unpacked || undefined,
-        );
+      case 'deliver':
+        this.inbox.onDeliver(message);
         break;
-      }
+      case 'logged':
+        this.inbox.onLogged(message);
+        break;
       case 'disowned':
         this.disowned(message.sessionId);
         break;

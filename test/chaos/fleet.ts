@@ -5,10 +5,13 @@ import type { Random } from '../cluster/support/random.js';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.js';
 import type { Balancer } from './balancer.js';
 import type { Sabotage } from './sabotage.js';
+import type { Store } from './store.js';
 
 export interface FleetOptions {
   nodes: number;
   redis: { port: number; url: string };
+  /** Where the nodes keep sessions, past all proxies. Left out: in `redis`, each by way of its proxy. */
+  store?: Store | undefined;
   prefix: string;
   leaseMs: number;
   /** What clients are told to wait before they come back. */
@@ -121,11 +124,12 @@ export class Fleet {
   }
 
   private async launch(proxy: TcpProxy): Promise<NodeProcess> {
-    const { redis, prefix, leaseMs, retryMs, drainMs, affinity, sabotage, bare } = this.options;
+    const { redis, store, prefix, leaseMs, retryMs, drainMs, affinity, sabotage, bare } =
+      this.options;
     const process = await startNode({
       script,
       env: {
-        REDIS_URL: `redis://127.0.0.1:${proxy.port}`,
+        STORE: JSON.stringify(store ?? { url: `redis://127.0.0.1:${proxy.port}` }),
         RECORDS_URL: redis.url,
         PREFIX: prefix,
         LEASE_MS: `${leaseMs}`,

@@ -1,5 +1,5 @@
 /**
- * A node of a chaos run. Environment: REDIS_URL (through the run's proxy), RECORDS_URL (past it), PREFIX, LEASE_MS,
+ * A node of a chaos run. Environment: STORE (JSON; through the run's proxy), RECORDS_URL (past it), PREFIX, LEASE_MS,
  * RETRY_MS, LEAVE_MS, DRAIN_MS, AFFINITY; SABOTAGE takes a guard out; BARE is the plain SDK instead.
  */
 import { once } from 'node:events';
@@ -13,6 +13,7 @@ import type { Anynode } from '../../src/index.js';
 import { sabotage, type Sabotage } from './sabotage.js';
 import { acceptedKey, executedKey, replicaKey } from './records.js';
 import { buildServer, type Records } from './server.js';
+import { redisOf, type Store } from './store.js';
 
 const { env } = process;
 const prefix = env['PREFIX'] ?? 'chaos';
@@ -40,7 +41,7 @@ let mcp: Anynode | undefined;
 if (env['BARE'] === undefined) {
   mcp = anynode({
     server: () => buildServer(records),
-    redis: env['REDIS_URL'],
+    redis: redisOf(JSON.parse(env['STORE'] ?? '') as Store),
     prefix,
     affinity: env['AFFINITY'] as 'any' | 'owner' | undefined,
     leaseMs: Number(env['LEASE_MS']),

@@ -1,11 +1,13 @@
 /**
  * `npm run chaos -- [--minutes 10] [--nodes 3] [--clients 50] [--kill-every 10] [--cut-every 30] [--pause-every 25]
- * [--restart-every 45] [--lease 3000] [--affinity owner] [--seed N]`, or `npm run chaos -- --rolling 5 [--nodes 3] [--clients 20]`.
+ * [--restart-every 45] [--lease 3000] [--affinity owner] [--seed N]`, or `npm run chaos -- --rolling 5 [--nodes 3] [--clients 20]`,
+ * or `npm run chaos -- --failover sentinel|cluster [--runs 5] [--clients 20]`.
  *
  * Seconds, but for the lease; 0: never. `--verbose` also tells what happened when, and of the slowest calls. Ends with 1 when anything was lost, shown or run twice.
  */
 import { parseArgs } from 'node:util';
 import { runChaos } from './chaos.js';
+import { runFailover, type FailoverKind } from './failover.js';
 import { runRolling } from './rolling.js';
 import { table } from './table.js';
 import { violated, type Verdict } from './verdict.js';
@@ -23,6 +25,8 @@ const { values } = parseArgs({
     affinity: { type: 'string', default: 'any' },
     seed: { type: 'string' },
     rolling: { type: 'string' },
+    failover: { type: 'string' },
+    runs: { type: 'string', default: '5' },
     verbose: { type: 'boolean', default: false },
   },
 });
@@ -92,10 +96,50 @@ async function rolling(rounds: number): Promise<Verdict> {
   return verdict;
 }
 
+async function failover(kind: FailoverKind, runs: number): Promise<Verdict[]> {
+  const verdicts: Verdict[] = [];
+  for (let run = 1; run <= runs; run += 1) {
+    const clients = Number(values.clients ?? 20);
+    const { verdict, recoveredMs, outputs } = await runFailover({
+      ...{ kind, affinity, clients, nodes: Number(values.nodes) },
+      leaseMs: Number(values.lease ?? 10_000),
+      retryMs: 300,
+      drainMs: 5000,
+      rate: 10,
+      thinkMs: 300,
+      restless: false,
+      slowMs: 40,
+      settleMs: 20_000,
+      seed: seed + run,
+      aroundMs: 5000,
+    });
+    const [first, last] = [recoveredMs.at(0), recoveredMs.at(-1)];
+    const all = `${recoveredMs.length} of ${clients} clients`;
+    console.log(`\nrun ${run}`);
+    console.log(
+      table(verdict, [
+        ['', ''],
+        ['clients that got results again', all],
+        ['ms from the death of the master to the first of them', first ?? '-'],
+        ['ms to the last of them', last ?? '-'],
+      ]),
+    );
+    if (violated(verdict) || values.verbose) tell([], outputs);
+    if (recoveredMs.length < clients) process.exitCode = 1;
+    verdicts.push(verdict);
+  }
+  return verdicts;
+}
+
 function tell(log: string[], outputs: string[]): void {
   console.log(['', ...log, '', 'what the nodes wrote', ...outputs].join('\n'));
 }
 
-const verdict =
-  values.rolling === undefined ? await chaos() : await rolling(Number(values.rolling));
-if (violated(verdict)) process.exitCode = 1;
+async function run(): Promise<Verdict[]> {
+  const { rolling: rounds, failover: kind } = values;
+  if (kind === 'sentinel' || kind === 'cluster') return failover(kind, Number(values.runs));
+  if (kind !== undefined) throw new Error(`--failover is sentinel or cluster, not ${kind}`);
+  return [rounds === undefined ? await chaos() : await rolling(Number(rounds))];
+}
+
+if ((await run()).some(violated)) process.exitCode = 1;

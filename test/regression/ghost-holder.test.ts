@@ -2,6 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { STANDALONE } from '../../src/backplane/backplane.js';
 import { memoryBackplane, redisBackplane, type Backplane } from '../../src/index.js';
 import { BEGINNING, open, TestNode } from '../contract/suite/rig.js';
+import { openSession, startNode, STORES as SHARED } from '../integration/support/serve.js';
+import { hasMethod } from '../support/mcp-http.js';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
 
 const STORES: [string, () => Backplane][] = [
@@ -62,5 +64,29 @@ describe.each(STORES)('a claim that is undone, over %s', (_, openBackplane) => {
       event: { position: ended.position, end: true },
     });
     await Promise.all([one, two].map(({ membership }) => membership.leave()));
+  });
+});
+
+describe.each(SHARED)('a claim whose node has died, over %s', (_, openStore) => {
+  // A GET was under way to Redis for so long that its client had come back on another node before it was carried out.
+  // Its node died before it could undo the claim: the stream was held by nobody, and the connection that was open got
+  // nothing more, until a refresh found out hours later.
+  it('does not leave the connection that it took the stream from open and deaf', async () => {
+    const backplane = openStore();
+    const one = await startNode({ backplane: backplane(), commandTimeoutMs: 1_000 });
+    const { client, sessionId } = await openSession(one.url);
+    const stream = await client.listen(one.url);
+    await expect.poll(() => stream.lastEventId).toBeDefined();
+
+    const dead = new TestNode(backplane());
+    await dead.membership.ready();
+    await dead.hold(sessionId, STANDALONE, { token: 'late', principal: 'anonymous' });
+    await dead.membership.leave();
+    await one.mcp.session(sessionId).notify({ method: 'notifications/message', params: {} });
+
+    await stream.untilEnded(8_000);
+    expect(stream.messages).toEqual([]);
+    const again = await client.listen(one.url, { lastEventId: stream.lastEventId ?? '' });
+    await again.next(hasMethod('notifications/message'));
   });
 });

@@ -304,3 +304,86 @@ it("an owner that hears of a dead node's request keeps its server object", async
   expect(await answer.answer(50, 8_000)).toMatchObject({ error: { data: { node: 'ghost' } } });
   expect(await textOf(client, b.url, call(52, 'next'))).toBe('2');
 });
+
+// The word of it went to the node that had been the owner when it was stored: the successor's handler was never aborted.
+it('a cancellation that races with a takeover reaches the successor', async () => {
+  const store = memoryBackplane();
+  const ending = newGate();
+  const gate = newGate();
+  onTestFinished(gate.open);
+  const stuck = wrapped(store, (membership) => ({
+    async commit(commit) {
+      if (commit.operations.some((each) => each.type === 'append')) {
+        ending.open();
+        await gate.opened;
+      }
+      return membership.commit(commit);
+    },
+  }));
+  const started = newGate();
+  const aborted = newGate();
+  const tools = {
+    hold: ({ extra }: { extra: { signal: AbortSignal } }) => {
+      extra.signal.addEventListener('abort', aborted.open);
+      started.open();
+      return new Promise<string>(() => undefined);
+    },
+  };
+  const a = await startNode({ backplane: store, affinity: 'owner' });
+  const b = await startNode({ backplane: store, affinity: 'owner', tools });
+  const c = await startNode({ backplane: stuck, affinity: 'owner' });
+  const { client, sessionId } = await openSession(a.url);
+  const ghost = await ghostOwner(store, a, sessionId);
+  const answer = await client.post(b.url, call(50, 'hold'));
+  (await client.post(c.url, notification('notifications/cancelled', { requestId: 50 }))).expect(
+    202,
+  );
+  await ending.opened;
+  await ghost.leave();
+  await started.opened;
+  gate.open();
+  await Promise.race([
+    aborted.opened,
+    sleep(3_000).then(() => Promise.reject(new Error('runs on'))),
+  ]);
+  await answer.sse.ended;
+  expect(answer.sse.messages).toEqual([]);
+});
+
+// Both went in one step: the request was begun and, as far as the log knew, ended. Its handler ran on, and nobody told it.
+it('a cancellation that is stored as its own node takes over is heard there', async () => {
+  const store = memoryBackplane();
+  const gate = newGate();
+  onTestFinished(gate.open);
+  const stuck = wrapped(store, (membership) => ({
+    async commit(commit) {
+      if (commit.operations.some((each) => each.type === 'receive')) await gate.opened;
+      return membership.commit(commit);
+    },
+  }));
+  let running = 0;
+  const tools = {
+    hold: ({ extra }: { extra: { signal: AbortSignal } }) => {
+      running += 1;
+      extra.signal.addEventListener('abort', () => (running -= 1));
+      return new Promise<string>(() => undefined);
+    },
+  };
+  const a = await startNode({ backplane: store, affinity: 'owner' });
+  const b = await startNode({
+    ...{ backplane: stuck, affinity: 'owner', tools },
+    commandTimeoutMs: 20_000,
+  });
+  const { client, sessionId } = await openSession(a.url);
+  const ghost = await ghostOwner(store, a, sessionId);
+  const answer = await client.post(b.url, call(50, 'hold'));
+  const cancelled = client.post(b.url, notification('notifications/cancelled', { requestId: 50 }));
+  await ghost.leave();
+  await sleep(2_500); // found dead, and its successor waits behind the cancellation
+  gate.open();
+  (await cancelled).expect(202);
+  await answer.sse.ended;
+  expect(answer.sse.messages).toEqual([]);
+  await expect.poll(() => b.mcp.health().inFlight).toBe(0);
+  await expect.poll(() => running).toBe(0);
+});

@@ -323,6 +323,7 @@ function brief(message: NodeMessage): string {
     case 'release':
     case 'hangup':
     case 'orphaned':
+    case 'taken':
       return `${message.type} ${message.sessionId} ${message.stream} ${message.token}`;
     case 'released':
       return `released ${message.ref} ${message.position?.n ?? '-'}`;

@@ -21,10 +21,9 @@ describe('the simulator finds planted faults:', () => {
       const { code, stdout } = ran;
       expect(stdout).toMatch(/seed \d+ failed/);
       expect(code).toBe(1);
-      const [took = '', violation = ''] = stdout.split('\n').slice(-3);
-      console.log(
-        `${mutant.name}: ${/seed \d+/.exec(took)?.[0] ?? ''} (${violation.trim().slice(0, 100)})`,
-      );
+      const [, seed, violation = ''] = /seed (\d+) failed\n *(.*)/.exec(stdout) ?? [];
+      const took = Number(seed) - from + 1;
+      console.log(`${mutant.name}: ${took} seeds from ${from} on (${violation.slice(0, 100)})`);
     } finally {
       await remove();
     }

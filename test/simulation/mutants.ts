@@ -89,8 +89,8 @@ export const MUTANTS: Mutant[] = [
   one(
     'a resumed stream begins one too late',
     'http/get.ts',
-    `const stream = { sessionId, name: request.stream, token: request.token, position };`,
-    `const stream = { sessionId, name: request.stream, token: request.token, position: { ...position, n: position.n + 1 } };`,
+    `token: request.token, position, cursors };`,
+    `token: request.token, position: { ...position, n: position.n + 1 }, cursors };`,
   ),
   one(
     'a node that lost its streams is still heard',
@@ -134,7 +134,7 @@ export const MUTANTS: Mutant[] = [
     'http/get.ts',
     ` || (await isSilent(node, request, attached))`,
     ``,
-    601,
+    901,
   ),
   one(
     'answers stay on the node that they reach',

@@ -49,6 +49,15 @@ const messages: Record<NodeMessage['type'], fc.Arbitrary<NodeMessage>> = {
     { type: fc.constant('deliver' as const), sessionId, message: text, context: text },
     { requiredKeys: ['type', 'sessionId', 'message'] },
   ),
+  logged: fc.record(
+    {
+      type: fc.constant('logged' as const),
+      sessionId,
+      logId: position.map(({ logId }) => logId),
+      context: text,
+    },
+    { requiredKeys: ['type', 'sessionId', 'logId'] },
+  ),
   run: fc.record({
     type: fc.constant('run' as const),
     sessionId,
@@ -86,6 +95,7 @@ const messages: Record<NodeMessage['type'], fc.Arbitrary<NodeMessage>> = {
     position: maybe(position),
   }),
   hangup: fc.record({ type: fc.constant('hangup' as const), sessionId, stream: word, token }),
+  taken: fc.record({ type: fc.constant('taken' as const), sessionId, stream: word, token }),
   check: fc.record({ type: fc.constant('check' as const), sessionId, stream: word }),
   orphaned: fc.record({ type: fc.constant('orphaned' as const), sessionId, stream: word, token }),
   followed: fc.record({ type: fc.constant('followed' as const), sessionId, by: maybe(word) }),

@@ -19,8 +19,8 @@ function setUp() {
   };
   const followers = { a: new Followers(), b: new Followers() };
   const nodes = {
-    a: new Takeovers('a', { send }, followers.a, clock),
-    b: new Takeovers('b', { send }, followers.b, clock),
+    a: new Takeovers('a', { send }, followers.a, clock, 2000),
+    b: new Takeovers('b', { send }, followers.b, clock, 2000),
   };
   const passOn = async (): Promise<void> => {
     for (const { to, message } of sent.splice(0)) nodes[to as 'a' | 'b'].onMessage(message);
@@ -100,4 +100,33 @@ it('a node that cannot answer gives the stream up all the same', async () => {
   fails.next = true;
   await passOn();
   expect(ends).toEqual(['replaced']);
+});
+
+describe('a connection whose stream another node has claimed', () => {
+  it('looks who has it when there was time for its release, and for undoing the claim', async () => {
+    const { clock, followers, nodes } = setUp();
+    const { follower, log, ends } = follow();
+    followers.b.add(follower);
+    nodes.b.onMessage({ type: 'taken', ...held });
+    await clock.advance(2_999);
+    expect(log.reads).toBe(0);
+    await clock.advance(1);
+    expect(log.reads).toBe(1);
+    expect(ends).toEqual([]); // it has the stream again
+  });
+
+  it('does not look once it is released', async () => {
+    const { clock, followers, nodes, passOn } = setUp();
+    const { follower, log, ends } = follow();
+    followers.b.add(follower);
+    nodes.b.onMessage({ type: 'taken', ...held });
+    const released = nodes.a.release('b', held);
+    await passOn();
+    await passOn();
+    await released;
+    await clock.advance(3_000);
+    expect(log.reads).toBe(0);
+    expect(ends).toEqual(['replaced']);
+    expect(clock.pending).toBe(0);
+  });
 });

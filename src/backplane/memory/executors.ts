@@ -27,9 +27,9 @@ export class Executors {
     const stream = this.parts.streams.get(operation.stream);
     if (step.repeated) {
       const elsewhere = stream?.unbegun !== true && stream?.executor !== step.nodeId;
-      if (stream === undefined || elsewhere) return droppedClaim(stream);
+      if (stream === undefined || elsewhere) return dropped(stream);
     } else {
-      if (stream?.executor !== from) return droppedClaim(stream);
+      if (stream?.executor !== from) return dropped(stream);
       give(stream, owned === true ? this.ownerUnless(step, from) : step.nodeId, step);
     }
     const requests = this.requestsOf(operation.stream);
@@ -117,7 +117,8 @@ export function give(stream: Stream, executor: string, { nodeId }: Step): void {
   stream.unbegun = executor !== nodeId;
 }
 
-function droppedClaim(stream: Stream | undefined): OperationResult {
+/** With who executes the stream, or is to. */
+export function dropped(stream: Stream | undefined): OperationResult {
   const { executor, unbegun } = stream ?? {};
   return {
     status: 'dropped',

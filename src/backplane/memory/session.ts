@@ -16,7 +16,7 @@ import type {
   TouchRequest,
 } from '../backplane.js';
 import { LOG_START, STANDALONE } from '../backplane.js';
-import { Executors, give } from './executors.js';
+import { dropped, Executors, give } from './executors.js';
 import type { MemoryLog } from './log.js';
 import type { Holder, Step, Stream, Tell } from './stream.js';
 import { BEGINNING, pageOf, placeOf, PREDECESSORS } from './stream.js';
@@ -255,9 +255,9 @@ export class MemorySession {
     const stream = this.streams.get(operation.stream);
     if (stream === undefined) return { status: 'dropped' };
     const unbegun = stream.unbegun === true;
-    const mine = unbegun
-      ? operation.onlyIf !== undefined && 'unbegun' in operation.onlyIf
-      : stream.executor === step.nodeId;
+    const toUnbegun = operation.onlyIf !== undefined && 'unbegun' in operation.onlyIf;
+    if (toUnbegun && !unbegun) return dropped(stream);
+    const mine = toUnbegun || (!unbegun && stream.executor === step.nodeId);
     if (operation.stream !== STANDALONE && !mine) return { status: 'dropped' };
     const { ends, effect } = operation;
     if (ends !== undefined && this.requests.get(ends) !== operation.stream) {
@@ -368,6 +368,10 @@ export class MemorySession {
       stream.holder = { nodeId, token: request.token };
       if (!again && held !== undefined) {
         stream.before = [held, ...(stream.before ?? [])].slice(0, PREDECESSORS);
+        if (held.nodeId !== nodeId) {
+          const { stream: name, sessionId } = request;
+          this.tell(held.nodeId, { type: 'taken', sessionId, stream: name, token: held.token });
+        }
       }
       if (request.stream === STANDALONE) this.tellFollowed(nodeId);
     }

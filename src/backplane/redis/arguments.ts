@@ -3,62 +3,67 @@ import type { AppendOperation, Operation, Route } from '../backplane.js';
 
 type Argument = string | number;
 
-export function operationArguments(operation: Operation): Argument[] {
+/** Puts those of one operation behind the others. */
+export function pushArguments(args: Argument[], operation: Operation): void {
   switch (operation.type) {
     case 'open': {
       const { principal, stream, token, revision, requests, messages, owned, most } = operation;
-      const known = revision ?? '-';
-      return [
-        ...['open', principal, stream, token, known, owned === true ? '1' : '', most ?? ''],
-        ...[requests.length, ...requests],
-        ...[messages.length, ...messages],
-      ];
+      args.push('open', principal, stream, token, revision ?? '-', flag(owned), most ?? '');
+      args.push(requests.length, ...requests, messages.length, ...messages);
+      break;
     }
     case 'receive': {
       const { principal, revision, route, message } = operation;
-      return ['receive', principal, revision ?? '-', route.to, argumentOf(route), message];
+      args.push('receive', principal, revision ?? '-', route.to, argumentOf(route), message);
+      break;
     }
     case 'append':
-      return append(operation);
+      pushAppend(args, operation);
+      break;
     case 'detach': {
       const { stream, token, position, neverUsed } = operation;
-      const never = neverUsed === true ? '1' : '';
-      return ['detach', stream, token, position.n, position.logId, never];
+      args.push('detach', stream, token, position.n, position.logId, flag(neverUsed));
+      break;
     }
     case 'hangup':
-      return ['hangup', operation.stream];
+      args.push('hangup', operation.stream);
+      break;
     case 'claim': {
       const { stream, from, revision, owned } = operation;
-      return ['claim', stream, from, revision ?? '-', owned === true ? '1' : ''];
+      args.push('claim', stream, from, revision ?? '-', flag(owned));
+      break;
     }
     case 'assign': {
       const { stream, dead, revision } = operation;
-      return ['assign', stream ?? '', dead ?? '', revision ?? '-'];
+      args.push('assign', stream ?? '', dead ?? '', revision ?? '-');
+      break;
     }
     case 'release':
-      return ['release', operation.stream];
+      args.push('release', operation.stream);
+      break;
     case 'abandon':
-      return ['abandon', operation.stream, operation.requests.length, ...operation.requests];
+      args.push('abandon', operation.stream, operation.requests.length, ...operation.requests);
+      break;
     case 'forget':
-      return ['forget'];
+      args.push('forget');
+      break;
   }
 }
 
-function append(operation: AppendOperation): Argument[] {
+function pushAppend(args: Argument[], operation: AppendOperation): void {
   const { stream, ends, asks, effect, onlyIf, coalesce, message } = operation;
-  const conditions = Object.entries(onlyIf ?? {}) as [string, string | true][];
-  const [[condition, value] = ['', '']] = conditions;
-  return [
-    ...['append', stream, ends ?? '', asks === true ? '1' : ''],
-    ...[
-      effect?.type ?? '',
-      effect?.value ?? '',
-      condition,
-      value === true ? '' : value,
-      coalesce ?? '',
-    ],
-    ...[message === undefined ? '' : '1', message ?? ''],
-  ];
+  let [condition, value] = ['', ''];
+  if (onlyIf !== undefined) {
+    const [[name, given] = ['', '']] = Object.entries(onlyIf) as [string, string | true][];
+    condition = name;
+    value = given === true ? '' : given;
+  }
+  args.push('append', stream, ends ?? '', flag(asks), effect?.type ?? '', effect?.value ?? '');
+  args.push(condition, value, coalesce ?? '', flag(message !== undefined), message ?? '');
+}
+
+function flag(value: boolean | undefined): string {
+  return value === true ? '1' : '';
 }
 
 function argumentOf(route: Route): string {

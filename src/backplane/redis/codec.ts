@@ -34,6 +34,8 @@ export function encode(message: NodeMessage): string {
       if (context === undefined) return line(['deliver', sessionId], text);
       return line(['deliver', sessionId, context.length], `${context}${text}`);
     }
+    case 'logged':
+      return line(['logged', message.sessionId, message.logId], message.context);
     case 'run': {
       const { sessionId, stream, replyTo, context, messages = [] } = message;
       const texts = [context, ...messages];
@@ -58,6 +60,8 @@ export function encode(message: NodeMessage): string {
       const { ref, position } = message;
       return line(['released', ref, position?.n ?? NONE, position?.logId ?? NONE]);
     }
+    case 'taken':
+      return line(['taken', message.sessionId, message.stream, message.token]);
     case 'hangup':
       return line(['hangup', message.sessionId, message.stream, message.token]);
     case 'check':
@@ -99,6 +103,8 @@ export function decode(text: string): NodeMessage | undefined {
       const context = length > 0 ? { context: payload.slice(0, length) } : {};
       return { type, sessionId: a, message: payload.slice(length), ...context };
     }
+    case 'logged':
+      return { type, sessionId: a, logId: b, ...(payload !== '' && { context: payload }) };
     case 'run': {
       let from = 0;
       const [context = '', ...messages] = words.slice(5).map((length) => {
@@ -132,6 +138,7 @@ export function decode(text: string): NodeMessage | undefined {
       return { type, sessionId: a, stream: b };
     case 'hangup':
     case 'orphaned':
+    case 'taken':
       return { type, sessionId: a, stream: b, token: c };
     case 'followed':
       return { type, sessionId: a, by: b === NONE ? undefined : b };

@@ -26,6 +26,7 @@ const OPTIONS = {
   reconnectOnError: (error: Error) => refusal(error.message) === 'READONLY',
 } as const;
 
+type NetStream = Redis['stream'];
 export type Client = Scripted<Redis> | Scripted<Cluster>;
 
 /**
@@ -66,6 +67,7 @@ export class CommandConnection {
   private lastError: Error | undefined;
   private closed = false;
   private readonly timeouts: SharedTimer;
+  private readonly gathering = new Set<NetStream>();
   /** Calls that wait for a connection. They share one listener: an outage must cost no memory per call. */
   private readonly waiting = new Set<() => void>();
 
@@ -182,12 +184,31 @@ export class CommandConnection {
       const unusable = this.check.trouble();
       if (unusable !== undefined) throw unavailable(new Error(unusable));
       try {
+        this.gather();
         return await command(this.client, attempts);
       } catch (error) {
         if (call.expired || !isTransient(error)) throw error;
         await this.pause(attempts);
-        if (call.expired) throw error;
+        // The time may have run out meanwhile, which control flow analysis cannot see.
+        if (call.expired as boolean) throw error;
       }
+    }
+  }
+
+  /**
+   * What is sent in one turn of the event loop goes out as one write: a system call per command costs more than all the
+   * rest of it. A turn ends when all that had come in is seen to, so that nobody waits for anybody.
+   */
+  private gather(): void {
+    for (const { stream } of this.masters()) {
+      // None yet, or none any more: then nothing is sent either.
+      if ((stream as NetStream | undefined) === undefined || this.gathering.has(stream)) continue;
+      this.gathering.add(stream);
+      stream.cork();
+      setImmediate(() => {
+        this.gathering.delete(stream);
+        stream.uncork();
+      });
     }
   }
 

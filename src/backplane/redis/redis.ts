@@ -15,7 +15,7 @@ import type {
   TouchRequest,
 } from '../backplane.js';
 import { ANY_PRINCIPAL, TooManySessions } from '../backplane.js';
-import { operationArguments } from './arguments.js';
+import { pushArguments } from './arguments.js';
 import { decode, encode } from './codec.js';
 import { CommandConnection, keyPrefixOf } from './connection.js';
 import { Lease } from './lease.js';
@@ -46,6 +46,8 @@ class RedisMembership implements Membership {
   private readonly lease: Lease;
   private readonly names: Names;
   private readonly principals: Principals;
+  /** What a channel's name begins with. */
+  private readonly channels: string;
   private left = false;
 
   constructor(
@@ -55,6 +57,7 @@ class RedisMembership implements Membership {
   ) {
     const { clock, nodeId, leaseMs, commandTimeoutMs, logger } = options;
     this.names = new Names(prefix);
+    this.channels = this.names.channel('');
     this.connection = new CommandConnection(redis, {
       ...{ clock, logger, timeoutMs: commandTimeoutMs },
       onReady: () => this.lease.reconnected(),
@@ -168,16 +171,15 @@ class RedisMembership implements Membership {
 
   async commit({ sessionId, number, operations }: Commit) {
     const { nodeId, clock, sessionTtlMs, pendingTtlMs, retention } = this.options;
-    const reply = await this.connection.run((client) =>
-      client['anynode:commit'](
-        ...this.names.keys(sessionId),
-        ...[nodeId, number, clock.now(), sessionTtlMs, pendingTtlMs],
-        ...[retention.maxEvents, retention.maxAgeMs, this.names.channel(''), sessionId],
-        retention.maxBytes ?? '',
-        ...operations.flatMap(operationArguments),
-      ),
-    );
-    return commitReply(sessionId, operations, reply);
+    const args: (string | number)[] = [
+      ...this.names.keys(sessionId),
+      ...[nodeId, number, clock.now(), sessionTtlMs, pendingTtlMs],
+      ...[retention.maxEvents, retention.maxAgeMs, this.channels, sessionId],
+      retention.maxBytes ?? '',
+    ];
+    for (const operation of operations) pushArguments(args, operation);
+    const reply = await this.connection.run((client) => client['anynode:commit'](args));
+    return commitReply(sessionId, reply);
   }
 
   async attach(request: AttachRequest) {
@@ -187,7 +189,7 @@ class RedisMembership implements Membership {
       client['anynode:attach'](
         ...this.names.keys(sessionId),
         ...[nodeId, principal, stream, token, cursor?.n ?? '', cursor?.logId ?? ''],
-        ...[unlessHeld ? '1' : '', deadHolder ?? '', this.names.channel(''), sessionId],
+        ...[unlessHeld ? '1' : '', deadHolder ?? '', this.channels, sessionId],
         ...[sessionTtlMs, pendingTtlMs, clock.now(), retention.maxAgeMs],
       ),
     );
@@ -232,7 +234,7 @@ class RedisMembership implements Membership {
         ...this.names.keys(sessionId),
         principal === ANY_PRINCIPAL ? '1' : '',
         principal === ANY_PRINCIPAL ? '' : principal,
-        this.names.channel(''),
+        this.channels,
         sessionId,
       );
       // A first try whose reply was lost may have been the one that did it.

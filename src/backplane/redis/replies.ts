@@ -2,7 +2,6 @@
 import type {
   AttachReply,
   CommitReply,
-  Operation,
   OperationResult,
   Page,
   SessionRecord,
@@ -33,25 +32,23 @@ export function recordOf(id: string, flat: string[]): SessionRecord {
 }
 
 /** commit.lua */
-export function commitReply(
-  sessionId: string,
-  operations: Operation[],
-  reply: unknown,
-): CommitReply {
+export function commitReply(sessionId: string, reply: unknown): CommitReply {
   const [status, revision, record, followedBy, results] = reply as Reply;
   if (status !== 'ok') return { status: 'gone' };
-  return {
+  const said: CommitReply = {
     status: 'ok',
     revision: Number(revision),
-    ...(Array.isArray(record) && { record: recordOf(sessionId, record as string[]) }),
-    ...(typeof followedBy === 'string' &&
-      followedBy !== '' && { followedBy: followedBy.slice(0, followedBy.indexOf(':')) }),
     results: (results as string[][]).map((result) => operationResult(result)),
   };
+  if (Array.isArray(record)) said.record = recordOf(sessionId, record as string[]);
+  if (typeof followedBy === 'string' && followedBy !== '') {
+    said.followedBy = followedBy.slice(0, followedBy.indexOf(':'));
+  }
+  return said;
 }
 
-function operationResult([status, ...rest]: string[]): OperationResult {
-  const [a = '', b = '', c = '', d = '', e = ''] = rest;
+function operationResult(reply: string[]): OperationResult {
+  const [status, a = '', b = '', c = '', d = '', e = '', f = ''] = reply;
   switch (status) {
     case 'opened':
       return { status, position: { n: Number(a), logId: b }, ...(c !== '' && { owner: c }) };
@@ -63,6 +60,7 @@ function operationResult([status, ...rest]: string[]): OperationResult {
         ...(c !== '' && { handler: c }),
         ...(d !== '' && { changed: true }),
         ...(e !== '' && { unbegun: e }),
+        ...(f !== '' && { logged: f }),
       };
     case 'appended':
       return {
@@ -75,17 +73,17 @@ function operationResult([status, ...rest]: string[]): OperationResult {
       return { status, stream: a, executor: b };
     case 'limited': {
       const running: { stream: string; executor: string }[] = [];
-      for (let at = 0; at + 1 < rest.length; at += 2) {
-        running.push({ stream: rest[at] ?? '', executor: rest[at + 1] ?? '' });
+      for (let at = 1; at + 1 < reply.length; at += 2) {
+        running.push({ stream: reply[at] ?? '', executor: reply[at + 1] ?? '' });
       }
       return { status, running: running.filter(({ stream }) => stream !== '') };
     }
     case 'claimed':
-      return { status, requests: rest.slice(1), ...(a !== '' && { owner: a }) };
+      return { status, requests: reply.slice(2), ...(a !== '' && { owner: a }) };
     case 'assigned':
       return {
         ...{ status, executor: a, begun: b === '1' },
-        ...(c !== '' && { requests: rest.slice(3) }),
+        ...(c !== '' && { requests: reply.slice(4) }),
         ...(c === 'again' && { again: true }),
       };
     case 'dropped':

@@ -29,7 +29,7 @@ type Argument = string | number;
 
 /** A client with the scripts as commands. They are sent by hash; one that Redis does not know is sent whole, once. */
 export type Scripted<Client> = Client &
-  Record<`anynode:${ScriptName}`, (...args: Argument[]) => Promise<unknown>>;
+  Record<`anynode:${ScriptName}`, (...args: Argument[] | [Argument[]]) => Promise<unknown>>;
 
 const library = text('lib');
 

@@ -15,6 +15,7 @@ export function describeHolders(openStore: OpenStore): void {
         nodeId: b.id,
         token: 'b1',
       });
+      await b.next('taken');
       await a.say(id, STANDALONE, 'news');
       expect((await c.next('event')).token).toBe('c1');
       expect(await b.drain(a, id)).toEqual([]);
@@ -22,6 +23,41 @@ export function describeHolders(openStore: OpenStore): void {
       expect(await b.membership.touch([{ sessionId: id, streams }])).toMatchObject([
         { status: 'ok', streams: [{ last: 1, held: false }] },
       ]);
+    });
+
+    // Whoever takes a stream asks for its release, or undoes the claim. A node that dies in between does neither.
+    it('is told, on another node, that its stream was taken, in the same step', async () => {
+      const { a, b, c } = rig;
+      const id = await a.create();
+      await a.run(id, open('p', ['1'], { token: 'post' }));
+      for (const [holder, stream, token] of [
+        [b, STANDALONE, 'b1'],
+        [a, 'p', 'post'],
+      ] as const) {
+        if (stream === STANDALONE) await holder.hold(id, stream, { token });
+        await holder.drain(c, id);
+        await c.hold(id, stream, { token: 'c1', cursor: BEGINNING });
+        await c.hold(id, stream, { token: 'c1', cursor: BEGINNING }); // its reply was lost
+        await c.hold(id, stream, { token: 'c2', cursor: BEGINNING }); // a node knows its own
+        const taken = { type: 'taken', sessionId: id, stream, token };
+        const told = await holder.drain(c, id);
+        expect(told.filter(({ type }) => type === 'taken')).toEqual([taken]);
+      }
+      expect(await c.drain(a, id)).toEqual([]);
+    });
+
+    // A claim that changes nothing is no reason to look.
+    it('is not told of a claim that was refused', async () => {
+      const { a, b, c } = rig;
+      const id = await a.create();
+      await b.hold(id, STANDALONE, { token: 'b1' });
+      await c.attach(id, STANDALONE, { token: 'c1', unlessHeld: true });
+      await c.attach(id, STANDALONE, {
+        token: 'c1',
+        cursor: { n: 0, logId: '1-0' },
+        principal: 'mallory',
+      });
+      expect(await b.drain(a, id)).toEqual([]);
     });
 
     it('is a connection, not a node: the next one may be on the same node', async () => {

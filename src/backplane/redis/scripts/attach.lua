@@ -8,7 +8,7 @@
 -- Returns { 'gone' } | { 'conflict', holder } | { 'unknown' } | { 'trimmed' } | { 'ended' }
 --       | { 'attached', number, log id, protocol version, previous holder or '', executor or '', it has begun ('1'|'') }
 -- Repeating it (a lost reply) finds the connection as the holder: that is no conflict, and the previous holder is still
--- the one that it took the stream from.
+-- the one that it took the stream from, and was told so.
 local record, streams, events = KEYS[1], KEYS[2], KEYS[3]
 local node, stream, token = ARGV[1], ARGV[3], ARGV[4]
 local cursor, cursorId = tonumber(ARGV[5]), ARGV[6]
@@ -62,14 +62,19 @@ local previous = holder or ''
 if open then
   redis.call('HSET', streams, 'h:' .. stream, me)
   setPredecessors(streams, stream, before)
+  if state[2] and state[2] ~= me then
+    -- Here, since this node may have died before it could: a claim may be carried out long after it was sent.
+    local itsNode, connection = split(state[2], ':')
+    if itsNode ~= node then tell(ARGV[9], itsNode, table.concat({ 'taken', ARGV[10], stream, connection }, ' ')) end
+  end
   if stream == STANDALONE then
     tellReplicas(ARGV[9], redis.call('HGET', streams, 'reps'), nil, 'followed ' .. ARGV[10] .. ' ' .. node)
   end
 end
 local ttl = tonumber((head[3] == '1' or head[4] == '1') and ARGV[11] or ARGV[12])
 redis.call('HSET', record, 'seen', ARGV[13])
-redis.call('PEXPIRE', record, ttl)
-redis.call('PEXPIRE', streams, ttl)
-if ttl < tonumber(ARGV[14]) then redis.call('PEXPIRE', events, ttl) end
+expireIn(record, ttl)
+expireIn(streams, ttl)
+if ttl < tonumber(ARGV[14]) then expireIn(events, ttl) end
 local executor, begun = executorOf(state[4])
 return { 'attached', tostring(n), id, head[2], previous, executor, begun and '1' or '' }

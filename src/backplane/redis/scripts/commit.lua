@@ -28,12 +28,67 @@ if not head[1] then return { 'gone' } end
 local revision, active, principal, hears = tonumber(head[1]), head[2] == '1', head[3], head[4]
 local called, owner = head[5] == '1', head[6] or ''
 
-local counters = redis.call('HMGET', streams, 't:' .. node, 'bytes', 'from')
-local repeated = tonumber(counters[1] or '0') >= number
-local bytes = tonumber(counters[2] or '0')
+-- The streams hash, as far as this step has looked at it: a value, or false. What it changes is written in one go, at the
+-- end, or before somebody reads the hash as a whole.
+local fields, changed = {}, {}
 
--- `logged`: the id of the first entry of this step.
-local used, logged, stale = false, nil, false
+local function load(names)
+  local values = redis.call('HMGET', streams, unpack(names))
+  for i = 1, #names do fields[names[i]] = values[i] end
+end
+
+local function get(name)
+  local value = fields[name]
+  if value == nil then
+    value = redis.call('HGET', streams, name)
+    fields[name] = value
+  end
+  return value
+end
+
+-- `value`: false takes it away.
+local function set(name, value)
+  fields[name], changed[name] = value, true
+end
+
+-- Taken away at once. Where Redis is full, a script that has begun with this may go on, and one that begins with anything
+-- that needs memory may not: an answer to a call is to be stored all the same.
+local function drop(names)
+  redis.call('HDEL', streams, unpack(names))
+  for i = 1, #names do fields[names[i]], changed[names[i]] = false, nil end
+end
+
+local function write()
+  local gone, put = {}, {}
+  for name in pairs(changed) do
+    local value = fields[name]
+    if value then put[#put + 1] = name put[#put + 1] = value
+    else gone[#gone + 1] = name end
+  end
+  changed = {}
+  -- No more than fit on the stack.
+  for at = 1, #gone, 1000 do redis.call('HDEL', streams, unpack(gone, at, math.min(at + 999, #gone))) end
+  for at = 1, #put, 1000 do redis.call('HSET', streams, unpack(put, at, math.min(at + 999, #put))) end
+end
+
+-- What the first operation, mostly the only one, is about to look at.
+local mark = 't:' .. node
+local wanted = { mark, 'bytes', 'from', 'kept', 'trimmed' }
+if ARGV[11] == 'open' then
+  wanted[6] = 'run'
+  if ARGV[18] == '1' then wanted[7] = 'r:' .. ARGV[19] end
+elseif ARGV[11] == 'append' then
+  local stream, ends = ARGV[12], ARGV[13]
+  for i, kind in ipairs({ 'n:', 'h:', 'x:', 'p:', 'b:' }) do wanted[5 + i] = kind .. stream end
+  if ends ~= '' then wanted[11] = 'r:' .. ends wanted[12] = 'run' end
+end
+load(wanted)
+
+local repeated = tonumber(fields[mark] or '0') >= number
+local bytes = tonumber(fields.bytes or '0')
+
+-- `logged`: the id of the first entry of this step; `lengthened`: from now on the session lives longer than it did.
+local used, logged, stale, lengthened = false, nil, false, false
 local at = 11
 local function take()
   local value = ARGV[at]
@@ -53,12 +108,12 @@ local function log(message, ...)
   return id
 end
 
-local function reps() return redis.call('HGET', streams, 'reps') or '' end
+local function reps() return get('reps') or '' end
 local function hasReplica(list, name) return string.find(' ' .. list .. ' ', ' ' .. name .. ' ', 1, true) ~= nil end
 local function addReplica()
   local list = reps()
   if not hasReplica(list, node) then
-    redis.call('HSET', streams, 'reps', list == '' and node or (list .. ' ' .. node))
+    set('reps', list == '' and node or (list .. ' ' .. node))
   end
 end
 
@@ -68,10 +123,20 @@ local function check(known)
   if known ~= tostring(revision) then stale = true end
 end
 
-local function dropStream(stream)
-  redis.call('HDEL', streams, 'n:' .. stream, 'h:' .. stream, 'w:' .. stream, 'x:' .. stream,
-    'p:' .. stream, 'b:' .. stream, 'a:' .. stream,
-    'd:' .. stream)
+local function dropStream(stream, request)
+  local names = { 'n:' .. stream, 'h:' .. stream, 'w:' .. stream, 'x:' .. stream, 'p:' .. stream, 'b:' .. stream,
+    'a:' .. stream, 'd:' .. stream }
+  if request then names[9] = 'r:' .. request end
+  drop(names)
+end
+
+local function countRunning(more)
+  set('run', tonumber(get('run') or '0') + more)
+end
+
+-- The field b:<stream> of the connections from which its holder took it.
+local function setBefore(stream, list)
+  set('b:' .. stream, #list > 0 and table.concat(list, ' ', 1, math.min(#list, PREDECESSORS)))
 end
 
 -- The owner of the session: this node, where nobody is, or one that is known to be dead.
@@ -95,14 +160,15 @@ local run = {}
 
 -- The streams whose requests run, as <stream> <executor> ...; and how many run in fact.
 local function running()
-  local fields = redis.call('HGETALL', streams)
+  write()
+  local all = redis.call('HGETALL', streams)
   local list, count = {}, 0
-  for i = 1, #fields, 2 do
-    local kind, name = string.sub(fields[i], 1, 2), string.sub(fields[i], 3)
+  for i = 1, #all, 2 do
+    local kind, name = string.sub(all[i], 1, 2), string.sub(all[i], 3)
     if kind == 'r:' then count = count + 1 end
     if kind == 'x:' and #list < 1000 then
       list[#list + 1] = name
-      list[#list + 1] = (executorOf(fields[i + 1]))
+      list[#list + 1] = (executorOf(all[i + 1]))
     end
   end
   return list, count
@@ -110,10 +176,10 @@ end
 
 -- Whether so many requests more are too many. Counted anew where it seems so: that costs, and mends the counter.
 local function tooMany(more, most)
-  local count = tonumber(redis.call('HGET', streams, 'run') or '0')
+  local count = tonumber(get('run') or '0')
   if most == '' or count + more <= tonumber(most) then return nil end
   local list, exactly = running()
-  redis.call('HSET', streams, 'run', exactly)
+  set('run', exactly)
   return exactly + more > tonumber(most) and list or nil
 end
 
@@ -123,58 +189,69 @@ function run.open()
   if who ~= principal then return { 'denied' } end
   if not repeated then
     for _, id in ipairs(requests) do
-      local taken = redis.call('HGET', streams, 'r:' .. id)
-      if taken then return { 'duplicate', taken, (executorOf(redis.call('HGET', streams, 'x:' .. taken))) } end
+      local taken = get('r:' .. id)
+      if taken then return { 'duplicate', taken, (executorOf(get('x:' .. taken))) } end
     end
     local others = tooMany(#requests, most)
     if others then return { 'limited', unpack(others) } end
-    redis.call('HINCRBY', streams, 'run', #requests)
+    countRunning(#requests)
     local id
     for _, message in ipairs(messages) do id = log(message, 's', stream, 'm', message) end
-    redis.call('HSET', streams, 'n:' .. stream, '0:' .. id, 'h:' .. stream, node .. ':' .. token,
-      'x:' .. stream, owned == '1' and executorFor(ownerUnless()) or node, 'p:' .. stream, #requests)
-    for _, request in ipairs(requests) do redis.call('HSET', streams, 'r:' .. request, stream) end
-  elseif not redis.call('HGET', streams, 'x:' .. stream) then
+    set('n:' .. stream, '0:' .. id)
+    set('h:' .. stream, node .. ':' .. token)
+    set('x:' .. stream, owned == '1' and executorFor(ownerUnless()) or node)
+    set('p:' .. stream, #requests)
+    for _, request in ipairs(requests) do set('r:' .. request, stream) end
+  elseif not get('x:' .. stream) then
     -- The first run refused it, and there is one reason only where no id is taken.
     for _, id in ipairs(requests) do
-      if redis.call('HEXISTS', streams, 'r:' .. id) == 1 then return { 'duplicate', '', '' } end
+      if get('r:' .. id) then return { 'duplicate', '', '' } end
     end
     return { most == '' and 'duplicate' or 'limited', '', '' }
   end
   used = true
   if not called then
-    called = true
+    called, lengthened = true, true
     redis.call('HSET', record, 'called', '1')
   end
-  local state = redis.call('HMGET', streams, 'n:' .. stream, 'x:' .. stream)
-  local executor, begun = executorOf(state[2])
+  local executor, begun = executorOf(get('x:' .. stream))
   if begun then check(known) end
-  local _, id = position(state[1])
+  local _, id = position(get('n:' .. stream))
   return { 'opened', '0', id, begun and '' or executor }
+end
+
+-- A message of the client for another node. What is big is in the log, where that node reads it.
+local function deliver(name, id, message)
+  if #message > INLINE_BYTES then tell(channels, name, 'logged ' .. sid .. ' ' .. id)
+  else tell(channels, name, 'deliver ' .. sid, message) end
 end
 
 function run.receive()
   local who, known, route, argument, message = take(), take(), take(), take(), take()
   if who ~= principal then return { 'denied' } end
   used = true
-  if not repeated then log(message, 'm', message) end
+  local id = not repeated and log(message, 'm', message)
   local here = false
-  local chosen, changed, unbegun = '', '', ''
+  local chosen, reshaped, unbegun, big = '', '', '', ''
   if route == 'node' then
     here = argument == node
-    if not here and not repeated then tell(channels, argument, 'deliver ' .. sid, message) end
+    if not here and not repeated then deliver(argument, id, message) end
   elseif route == 'executor' then
-    local stream = redis.call('HGET', streams, 'r:' .. argument)
-    local executor, begun = executorOf(stream and redis.call('HGET', streams, 'x:' .. stream))
+    local stream = get('r:' .. argument)
+    local executor, begun = executorOf(stream and get('x:' .. stream))
     here = executor == node and begun
     if not begun then
       unbegun, chosen = stream, executor
     elseif executor ~= '' and not here and not repeated then
-      tell(channels, executor, 'deliver ' .. sid, message)
+      deliver(executor, id, message)
     end
   elseif route == 'replicas' then
     here = hasReplica(reps(), node)
-    if not repeated then tellReplicas(channels, reps(), node, 'deliver ' .. sid, message) end
+    if not repeated then
+      for other in string.gmatch(reps(), '%S+') do
+        if other ~= node then deliver(other, id, message) end
+      end
+    end
   elseif route == 'initialized' then
     local list = reps()
     local handler = node
@@ -184,7 +261,7 @@ function run.receive()
     if not here then chosen = handler end
     if not repeated then
       if not active then
-        active, changed = true, '1'
+        active, reshaped, lengthened = true, '1', true
         revision = redis.call('HINCRBY', record, 'rev', 1)
         redis.call('HSET', record, 'on', '1')
         for other in string.gmatch(list, '%S+') do
@@ -193,7 +270,7 @@ function run.receive()
           end
         end
       elseif handler ~= node then
-        tell(channels, handler, 'deliver ' .. sid, message)
+        deliver(handler, id, message)
       end
     end
     if here then check(known) end
@@ -203,8 +280,9 @@ function run.receive()
   elseif route == 'owner' then
     here = ownerUnless() == node
     if here then check(known) else chosen = owner end
+    if not here and id and #message > INLINE_BYTES then big = id end
   end
-  return { 'received', here and '1' or '', '', chosen, changed, unbegun }
+  return { 'received', here and '1' or '', '', chosen, reshaped, unbegun, big }
 end
 
 local function shape(effect, value)
@@ -216,15 +294,15 @@ local function shape(effect, value)
 end
 
 -- Whether a broadcast concerns the session, and is not waiting there unshown already.
-local function wanted(stream, condition, value, coalesce)
+local function concerns(stream, condition, value, coalesce)
   if condition == 'hears' and not string.find(hears, value, 1, true) then return false end
   if condition == 'subscribed' and redis.call('HEXISTS', record, 'sub:' .. value) == 0 then return false end
   if condition == 'owned' and owner ~= node then return false end
-  if coalesce == '' or redis.call('HEXISTS', streams, 'h:' .. stream) == 1 then return true end
-  local last = redis.call('HGET', streams, 'c:' .. coalesce)
+  if coalesce == '' or get('h:' .. stream) then return true end
+  local last = get('c:' .. coalesce)
   if not last then return true end
   local n, id = position(last)
-  local written = position(redis.call('HGET', streams, 'w:' .. stream))
+  local written = position(get('w:' .. stream))
   return n <= written or #redis.call('XRANGE', events, id, id) == 0
 end
 
@@ -235,31 +313,38 @@ function run.append()
     -- Whether this node was the owner the first time, nobody knows: its server is not told that it was heard.
     return { condition == 'owned' and owner ~= node and 'skipped' or 'repeated' }
   end
-  local state = redis.call('HMGET', streams, 'n:' .. stream, 'h:' .. stream, 'x:' .. stream, 'p:' .. stream,
-    'b:' .. stream)
-  local last, holder, executor, pending, before = state[1], state[2], state[3], state[4], state[5]
-  if stream ~= STANDALONE and executor ~= node then
-    local _, begun = executorOf(executor)
-    if begun or condition ~= 'unbegun' then return { 'dropped' } end
+  if fields['n:' .. stream] == nil then
+    load({ 'n:' .. stream, 'h:' .. stream, 'x:' .. stream, 'p:' .. stream, 'b:' .. stream })
   end
-  if ends ~= '' and redis.call('HGET', streams, 'r:' .. ends) ~= stream then return { 'dropped' } end
-  if not wanted(stream, condition, conditionValue, coalesce) then return { 'skipped' } end
+  local last, holder, executor = get('n:' .. stream), get('h:' .. stream), get('x:' .. stream)
+  local pending, before = get('p:' .. stream), get('b:' .. stream)
+  if condition == 'unbegun' then
+    local name, begun = executorOf(executor)
+    if begun then return { 'dropped', name, '1' } end
+  elseif stream ~= STANDALONE and executor ~= node then
+    return { 'dropped' }
+  end
+  if ends ~= '' and get('r:' .. ends) ~= stream then return { 'dropped' } end
+  if not concerns(stream, condition, conditionValue, coalesce) then return { 'skipped' } end
 
   local ended = false
   if ends ~= '' then
-    redis.call('HDEL', streams, 'r:' .. ends)
-    redis.call('HINCRBY', streams, 'run', -1)
     ended = tonumber(pending) <= 1
-    if not ended then redis.call('HINCRBY', streams, 'p:' .. stream, -1) end
+    if ended then dropStream(stream, ends)
+    else
+      drop({ 'r:' .. ends })
+      set('p:' .. stream, tonumber(pending) - 1)
+    end
+    countRunning(-1)
   end
   local n = position(last) + 1
-  local fields = { 's', stream, 'n', n }
-  if has == '1' then fields[5] = 'm' fields[6] = message end
-  if ended then fields[#fields + 1] = 'e' fields[#fields + 1] = '1' end
-  if asks == '1' then fields[#fields + 1] = 'q' fields[#fields + 1] = node end
-  local id = log(message, unpack(fields))
-  if ended then dropStream(stream) else redis.call('HSET', streams, 'n:' .. stream, n .. ':' .. id) end
-  if coalesce ~= '' then redis.call('HSET', streams, 'c:' .. coalesce, n .. ':' .. id) end
+  local parts = { 's', stream, 'n', n }
+  if has == '1' then parts[5] = 'm' parts[6] = message end
+  if ended then parts[#parts + 1] = 'e' parts[#parts + 1] = '1' end
+  if asks == '1' then parts[#parts + 1] = 'q' parts[#parts + 1] = node end
+  local id = log(message, unpack(parts))
+  if not ended then set('n:' .. stream, n .. ':' .. id) end
+  if coalesce ~= '' then set('c:' .. coalesce, n .. ':' .. id) end
   if effect ~= '' then shape(effect, effectValue) end
 
   local token = ''
@@ -288,28 +373,29 @@ function run.detach()
   if repeated then return { 'done' } end
   local me = node .. ':' .. token
   if stream == STANDALONE then
-    local written = position(redis.call('HGET', streams, 'w:' .. stream))
-    if n > written then redis.call('HSET', streams, 'w:' .. stream, n .. ':' .. id) end
+    local written = position(get('w:' .. stream))
+    if n > written then set('w:' .. stream, n .. ':' .. id) end
   end
-  local state = redis.call('HMGET', streams, 'h:' .. stream, 'b:' .. stream)
   -- Nobody may give the stream back to a connection that has ended.
-  local before = predecessors(state[2], me)
-  if state[1] ~= me then
-    if state[2] then setPredecessors(streams, stream, before) end
+  local list = get('b:' .. stream)
+  local before = predecessors(list, me)
+  if get('h:' .. stream) ~= me then
+    if list then setBefore(stream, before) end
     return { 'done' }
   end
   local follower = '-'
   if never == '1' and before[1] then
     local back = table.remove(before, 1)
-    redis.call('HSET', streams, 'h:' .. stream, back)
-    setPredecessors(streams, stream, before)
+    set('h:' .. stream, back)
+    setBefore(stream, before)
     local connection
     follower, connection = split(back, ':')
     -- What was stored meanwhile was announced to a connection that never was.
-    local last, lastId = position(redis.call('HGET', streams, 'n:' .. stream))
+    local last, lastId = position(get('n:' .. stream))
     tell(channels, follower, table.concat({ 'event', sid, stream, connection, last, lastId, '0', '-', '0', '0' }, ' '))
   else
-    redis.call('HDEL', streams, 'h:' .. stream, 'b:' .. stream)
+    set('h:' .. stream, false)
+    set('b:' .. stream, false)
   end
   if stream == STANDALONE then
     tellReplicas(channels, reps(), nil, 'followed ' .. sid .. ' ' .. follower)
@@ -319,7 +405,7 @@ end
 
 function run.hangup()
   local stream = take()
-  local holder = redis.call('HGET', streams, 'h:' .. stream)
+  local holder = get('h:' .. stream)
   if not holder then return { 'received', '' } end
   local holdingNode, connection = split(holder, ':')
   if holdingNode == node then return { 'received', '1', connection } end
@@ -329,10 +415,11 @@ end
 
 local function requestsOf(stream)
   local list = {}
-  local fields = redis.call('HGETALL', streams)
-  for i = 1, #fields, 2 do
-    if fields[i + 1] == stream and string.sub(fields[i], 1, 2) == 'r:' then
-      list[#list + 1] = string.sub(fields[i], 3)
+  write()
+  local all = redis.call('HGETALL', streams)
+  for i = 1, #all, 2 do
+    if all[i + 1] == stream and string.sub(all[i], 1, 2) == 'r:' then
+      list[#list + 1] = string.sub(all[i], 3)
     end
   end
   return list
@@ -340,7 +427,7 @@ end
 
 function run.claim()
   local stream, from, known, owned = take(), take(), take(), take()
-  local field = redis.call('HGET', streams, 'x:' .. stream)
+  local field = get('x:' .. stream)
   local executor, begun = executorOf(field)
   local other = ''
   if repeated then
@@ -350,8 +437,8 @@ function run.claim()
     if executor ~= from then return { 'dropped', executor, begun and '1' or '' } end
     field = node
     if owned == '1' then field, other = executorFor(ownerUnless(from)) end
-    redis.call('HSET', streams, 'x:' .. stream, field)
-    if other ~= '' then redis.call('HSET', streams, 'a:' .. stream, '1') end
+    set('x:' .. stream, field)
+    if other ~= '' then set('a:' .. stream, '1') end
   end
   if other == '' then check(known) end
   return { 'claimed', other, unpack(requestsOf(stream)) }
@@ -364,28 +451,29 @@ function run.assign()
     if owner == node then check(known) end
     return { 'assigned', owner, '' }
   end
-  local field = redis.call('HGET', streams, 'x:' .. stream)
+  local field = get('x:' .. stream)
   if not field then return { 'dropped' } end
   local executor, begun = executorOf(field)
   -- A repeat has begun it only if it did so the first time: an earlier commit of this node may have.
-  local mine = repeated and field == node and redis.call('HGET', streams, 'd:' .. stream) == ARGV[2]
+  local mine = repeated and field == node and get('d:' .. stream) == ARGV[2]
   if not repeated and not begun then
     field = executorFor(ownerUnless(dead))
-    redis.call('HSET', streams, 'x:' .. stream, field, 'd:' .. stream, ARGV[2])
+    set('x:' .. stream, field)
+    set('d:' .. stream, ARGV[2])
     executor, begun = executorOf(field)
     mine = begun
   end
   if not mine then return { 'assigned', executor, begun and '1' or '' } end
   check(known)
-  local again = redis.call('HGET', streams, 'a:' .. stream)
+  local again = get('a:' .. stream)
   return { 'assigned', executor, '1', again and 'again' or '1', unpack(requestsOf(stream)) }
 end
 
 function run.release()
   local stream = take()
-  if repeated or redis.call('HGET', streams, 'x:' .. stream) ~= node then return { 'done' } end
-  redis.call('HSET', streams, 'x:' .. stream, '-')
-  local holder = redis.call('HGET', streams, 'h:' .. stream)
+  if repeated or get('x:' .. stream) ~= node then return { 'done' } end
+  set('x:' .. stream, '-')
+  local holder = get('h:' .. stream)
   if holder then
     local holdingNode, connection = split(holder, ':')
     if holdingNode ~= node then tell(channels, holdingNode, 'orphaned ' .. sid .. ' ' .. stream .. ' ' .. connection) end
@@ -396,11 +484,14 @@ end
 function run.abandon()
   local stream = take()
   local requests = takeList()
-  local executor, begun = executorOf(redis.call('HGET', streams, 'x:' .. stream))
+  local executor, begun = executorOf(get('x:' .. stream))
   -- Begun by nobody, it is still the one's who opened it.
   if not repeated and (not begun or executor == node) then
     for _, request in ipairs(requests) do
-      if redis.call('HDEL', streams, 'r:' .. request) == 1 then redis.call('HINCRBY', streams, 'run', -1) end
+      if get('r:' .. request) then
+        drop({ 'r:' .. request })
+        countRunning(-1)
+      end
     end
     dropStream(stream)
   end
@@ -413,7 +504,7 @@ function run.forget()
     for other in string.gmatch(reps(), '%S+') do
       if other ~= node then left[#left + 1] = other end
     end
-    redis.call('HSET', streams, 'reps', table.concat(left, ' '))
+    set('reps', table.concat(left, ' '))
     if owner == node then
       owner = ''
       redis.call('HDEL', record, 'own')
@@ -425,23 +516,36 @@ end
 local results = {}
 while at <= #ARGV do results[#results + 1] = run[take()]() end
 -- Last: a script that failed in the middle has not been carried out, and may not be taken for a repeat.
-if not repeated then redis.call('HSET', streams, 't:' .. node, number, 'bytes', bytes) end
+if not repeated then
+  set(mark, number)
+  set('bytes', bytes)
+end
 
 local ttl = tonumber((active or called) and ARGV[4] or ARGV[5])
-if used then
+-- Of the clock of Redis, as text: a number of so many digits would be written with an exponent.
+local time = logged and string.match(logged, '^%d+')
+local function isDue(name, every)
+  local elapsed = time and tonumber(time) - tonumber(fields[name] or '0')
+  return not elapsed or elapsed < 0 or elapsed >= every
+end
+if used and (lengthened or isDue('kept', slackOf(ttl))) then
   redis.call('HSET', record, 'seen', now)
-  redis.call('PEXPIRE', record, ttl)
+  expireIn(record, ttl)
+  expireIn(streams, ttl)
+  if time then set('kept', time) end
 end
-redis.call('PEXPIRE', streams, ttl)
 if logged then
-  if maxAge > 0 then
-    local time = redis.call('TIME')
-    redis.call('XTRIM', events, 'MINID', string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000) - maxAge))
-  end
-  local from = tonumber(counters[3] or '0')
+  local from = tonumber(fields.from or '0')
   local oldest = ARGV[10] == '' and from or trimBytes(events, bytes, from, tonumber(ARGV[10]), logged)
-  if oldest ~= from then redis.call('HSET', streams, 'from', oldest) end
-  redis.call('PEXPIRE', events, math.min(ttl, maxAge))
+  if oldest ~= from then set('from', oldest) end
+  if lengthened or isDue('trimmed', slackOf(math.min(ttl, maxAge))) then
+    if maxAge > 0 then
+      redis.call('XTRIM', events, 'MINID', string.format('%.0f', tonumber(time) - maxAge))
+    end
+    expireIn(events, math.min(ttl, maxAge))
+    set('trimmed', time)
+  end
 end
+write()
 if not stale then return { 'ok', tostring(revision), '', '', results } end
 return { 'ok', tostring(revision), redis.call('HGETALL', record), redis.call('HGET', streams, 'h:' .. STANDALONE) or '', results }

@@ -38,7 +38,7 @@ for at = 8 + fields, #ARGV, 3 do
   if target == STANDALONE then redis.call('HSET', streams, 'n:' .. STANDALONE, n .. ':' .. ids[#ids]) end
 end
 redis.call('HSET', streams, 'reps', node, 'bytes', bytes)
-redis.call('PEXPIRE', record, ARGV[3])
-redis.call('PEXPIRE', streams, ARGV[3])
-redis.call('PEXPIRE', events, math.min(tonumber(ARGV[3]), tonumber(ARGV[4])))
+expireIn(record, tonumber(ARGV[3]))
+expireIn(streams, tonumber(ARGV[3]))
+expireIn(events, math.min(tonumber(ARGV[3]), tonumber(ARGV[4])))
 return ids

@@ -13,6 +13,8 @@
 --   r:<id>      the stream of a running request
 --   c:<key>     number of the last message of a coalescing key
 --   run         how many requests run                bytes       how many bytes were ever logged
+--   kept        when the session's time last began anew, trimmed     when the log was last trimmed by age: ms by the
+--               clock of Redis; see SLACK_MS
 --   from        the `o` of the oldest entry of the log, when it was last looked at
 --   t:<node>    the number of the node's last commit
 --   reps        the nodes with a live replica, space-separated
@@ -23,6 +25,12 @@ local UNBEGUN = '+'
 local PREDECESSORS = 4
 -- A bigger message is not sent along with its wake-up: the follower reads it from the log.
 local INLINE_BYTES = 65536
+
+-- A session's time does not begin anew with each step, nor is the log trimmed with each, but once in so many ms (of short
+-- times, a 64th). So that nothing goes too soon it all lives for as much longer.
+local SLACK_MS = 1000
+local function slackOf(ms) return math.min(SLACK_MS, math.floor(ms / 64)) end
+local function expireIn(key, ms) redis.call('PEXPIRE', key, ms + slackOf(ms)) end
 
 local function split(text, separator)
   local at = string.find(text, separator, 1, true)

@@ -12,9 +12,9 @@ local on = redis.call('HMGET', record, 'rev', 'on', 'called')
 if not on[1] then return { 'gone' } end
 
 local ttl = tonumber((on[2] == '1' or on[3] == '1') and ARGV[2] or ARGV[3])
-redis.call('PEXPIRE', record, ttl)
-redis.call('PEXPIRE', streams, ttl)
-if ttl < tonumber(ARGV[4]) then redis.call('PEXPIRE', events, ttl) end
+expireIn(record, ttl)
+expireIn(streams, ttl)
+if ttl < tonumber(ARGV[4]) then expireIn(events, ttl) end
 
 local reply = { 'ok' }
 for at = 5, #ARGV, 4 do

@@ -1,0 +1,89 @@
+import type { Spread } from '../run/spread.js';
+import { CONTESTANTS, TITLES, type Contestant } from '../server/contestants.js';
+import type { Panel } from './chart.js';
+
+const COLOURS: Record<Contestant, string> = {
+  sdk: '#9aa5b1',
+  'sdk-memory-store': '#9aa5b1',
+  'sdk-redis-store': '#9aa5b1',
+  memory: '#3f83c8',
+  redis: '#d1553f',
+};
+
+const SHORT: Record<Contestant, string> = {
+  ...TITLES,
+  'sdk-memory-store': 'SDK, store in memory',
+  'sdk-redis-store': 'SDK, store in Redis',
+};
+
+/** What is shown of a whole run. Panels of what was not measured are left out. */
+export function panelsOf(figures: ReadonlyMap<string, Spread>): Panel[] {
+  const one = (label: string, figure: string, colour: string) => {
+    const value = figures.get(figure);
+    return value === undefined ? [] : [{ label, value, colour }];
+  };
+  const all = (figure: (contestant: Contestant) => string) =>
+    CONTESTANTS.flatMap((contestant) =>
+      one(SHORT[contestant], figure(contestant), COLOURS[contestant]),
+    );
+  const { sdk, memory, redis } = COLOURS;
+  const c16 = 'tools-call.sse.c16';
+  const panels: Panel[] = [
+    {
+      title: 'tools/call, SSE, 16 callers: rate',
+      unit: 'times the SDK’s, higher is better',
+      mark: 1,
+      bars: all((contestant) => `${c16}.${contestant}/sdk.rate`),
+    },
+    {
+      title: 'tools/call, SSE, 16 callers: CPU of the server',
+      unit: 'µs per call, lower is better',
+      bars: all((contestant) => `${c16}.${contestant}.cpu`),
+    },
+    {
+      title: 'tools/call, SSE, one caller: p50',
+      unit: 'ms, lower is better',
+      bars: all((contestant) => `tools-call.sse.c1.${contestant}.p50`),
+    },
+    {
+      title: 'Handshake, 16 callers: rate',
+      unit: 'times the SDK’s, higher is better',
+      mark: 1,
+      bars: all((contestant) => `handshake.${contestant}/sdk.rate`),
+    },
+    {
+      title: 'Resume after 10,000 missed events',
+      unit: 'ms, lower is better',
+      bars: all((contestant) => `resume.10000.${contestant}.p50`),
+    },
+    {
+      title: 'Notification to a GET stream: p50',
+      unit: 'ms, lower is better',
+      bars: [
+        ...one('PUBLISH → subscriber', 'notification.publish.p50', '#c7ccd1'),
+        ...one('SDK', 'notification.sdk.p50', sdk),
+        ...one('anynode, memory', 'notification.memory.p50', memory),
+        ...one('anynode, same node', 'notification.redis-same.p50', redis),
+        ...one('anynode, other node', 'notification.redis-other.p50', redis),
+      ],
+    },
+    {
+      title: 'Memory of a session with its server object',
+      unit: 'bytes, lower is better',
+      bars: [
+        ...one('SDK', 'memory.sdk.live', sdk),
+        ...one('anynode, memory', 'memory.memory.live', memory),
+        ...one('anynode, Redis', 'memory.redis.live', redis),
+        ...one('… when it is idle', 'memory.redis.idle', redis),
+      ],
+    },
+    {
+      title: 'CPU of a node beside sessions that nobody uses',
+      unit: 'µs per call at 300 calls/s, lower is better',
+      bars: [1_000, 10_000, 50_000].flatMap((size) =>
+        one(`${size.toLocaleString('en')} sessions`, `growth.sessions.${size}.cpu`, redis),
+      ),
+    },
+  ];
+  return panels.filter(({ bars }) => bars.length > 0);
+}

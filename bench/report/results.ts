@@ -1,0 +1,11 @@
+import type { Spread } from '../run/spread.js';
+import type { Table } from './table.js';
+
+/** All that a run has found. */
+export interface Results {
+  machine: Record<string, string>;
+  rounds: number;
+  tables: Table[];
+  targets: Table;
+  figures: ReadonlyMap<string, Spread>;
+}

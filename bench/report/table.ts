@@ -1,0 +1,68 @@
+import type { Rounds } from '../run/rounds.js';
+import type { Spread } from '../run/spread.js';
+
+export interface Table {
+  title: string;
+  columns: string[];
+  /** The first cell of each is its name. */
+  rows: string[][];
+  /** What the reader has to know to read it. */
+  note?: string;
+}
+
+export interface Column {
+  title: string;
+  /** Undefined, or not a number: there is nothing to say of this one. */
+  value: (rounds: Rounds, name: string) => Spread | undefined;
+  digits: number;
+  /** Shows the lowest and the highest beside the median. */
+  withSpread?: boolean;
+  /** What the value is multiplied with. */
+  scale?: number;
+}
+
+/** One row for each contestant. */
+export function tableOf(
+  title: string,
+  rounds: Rounds,
+  columns: readonly Column[],
+  titles: Record<string, string>,
+): Table {
+  return {
+    title,
+    columns: ['', ...columns.map((column) => column.title)],
+    rows: rounds.names.map((name) => [
+      titles[name] ?? name,
+      ...columns.map(({ value, digits, withSpread, scale = 1 }) => {
+        const found = value(rounds, name);
+        return found === undefined || Number.isNaN(found.median)
+          ? ''
+          : show(found, digits, { withSpread, scale });
+      }),
+    ]),
+  };
+}
+
+/** `1.52 (1.48–1.60)` */
+export function show(
+  { median, low, high }: Spread,
+  digits: number,
+  { withSpread = false, scale = 1 }: { withSpread?: boolean | undefined; scale?: number } = {},
+): string {
+  const text = (value: number): string => (value * scale).toFixed(digits);
+  return withSpread ? `${text(median)} (${text(low)}–${text(high)})` : text(median);
+}
+
+/** For a terminal. */
+export function asText({ title, columns, rows, note }: Table): string {
+  const widths = columns.map((column, at) =>
+    Math.max(column.length, ...rows.map((row) => row[at]?.length ?? 0)),
+  );
+  const line = (cells: readonly string[]): string =>
+    cells
+      .map((cell, at) => (at === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[at] ?? 0)))
+      .join('  ');
+  return [title, line(columns), ...rows.map(line), ...(note === undefined ? [] : [note])].join(
+    '\n',
+  );
+}

@@ -1,0 +1,81 @@
+import type { Spread } from '../run/spread.js';
+import { show, type Table } from './table.js';
+
+interface Target {
+  title: string;
+  figure: string;
+  is: 'at least' | 'at most';
+  bound: number;
+  digits: number;
+  unit?: string;
+}
+
+/** What the project wants to hold. Nothing fails where it does not: a table says so. */
+const TARGETS: readonly Target[] = [
+  ratio('tools/call SSE c16, memory: rate ÷ SDK', 'tools-call.sse.c16.memory/sdk.rate', 2.5),
+  ratio('tools/call SSE c16, Redis: rate ÷ SDK', 'tools-call.sse.c16.redis/sdk.rate', 1.5),
+  atMost('tools/call SSE c16, Redis: CPU ÷ SDK', 'tools-call.sse.c16.redis/sdk.cpu', 0.67),
+  ratio(
+    'tools/call SSE c16, Redis: rate ÷ SDK with EventStore in Redis',
+    'tools-call.sse.c16.redis/sdk-redis-store.rate',
+    1.6,
+  ),
+  atMost(
+    'tools/call SSE c1, Redis: p50 ÷ SDK with EventStore in memory',
+    'tools-call.sse.c1.redis/sdk-memory-store.p50',
+    0.4,
+  ),
+  {
+    ...atMost('tools/call SSE c1: p50 Redis − memory − 2 PINGs', 'tools-call.sse.c1.excess', 0.1),
+    ...{ digits: 3, unit: 'ms' },
+  },
+  atMost('scripts in Redis per call', 'tools-call.scripts', 2),
+  ratio('handshake, memory: rate ÷ SDK', 'handshake.memory/sdk.rate', 1),
+  ratio('handshake, Redis: rate ÷ SDK', 'handshake.redis/sdk.rate', 1),
+  atMost(
+    'notification from another node: p50 ÷ PUBLISH → subscriber',
+    'notification.redis-other/publish.p50',
+    3,
+  ),
+  atMost(
+    'elicitation: p50 answered on the other node ÷ on the same',
+    'elicitation.c1.redis-other/redis-same.p50',
+    1.5,
+  ),
+  atMost('server object in memory: Redis ÷ SDK', 'memory.redis/sdk.live', 1),
+  // Noise: what a page of the heap more or less comes to, over ten thousand sessions.
+  bytes('idle session on a node with Redis', 'memory.redis.idle', 100),
+  bytes('idle session in Redis', 'memory.redis.stored', 2048),
+  atMost('CPU per call beside 50,000 sessions ÷ beside 1,000', 'growth.sessions.cpu', 1.1),
+];
+
+function ratio(title: string, figure: string, bound: number): Target {
+  return { title, figure, is: 'at least', bound, digits: 2 };
+}
+
+function atMost(title: string, figure: string, bound: number): Target {
+  return { title, figure, is: 'at most', bound, digits: 2 };
+}
+
+function bytes(title: string, figure: string, bound: number): Target {
+  return { title, figure, is: 'at most', bound, digits: 0, unit: 'bytes' };
+}
+
+/** Only of what was measured. */
+export function targetTable(figures: ReadonlyMap<string, Spread>): Table {
+  const rows = TARGETS.flatMap(({ title, figure, is, bound, digits, unit }) => {
+    const value = figures.get(figure);
+    if (value === undefined) return [];
+    const met = is === 'at least' ? value.median >= bound : value.median <= bound;
+    const what = unit === undefined ? '' : ` ${unit}`;
+    return [
+      [
+        title,
+        `${is} ${bound}${what}`,
+        show(value, digits, { withSpread: true }),
+        met ? 'yes' : 'no',
+      ],
+    ];
+  });
+  return { title: 'Targets', columns: ['', 'target', 'median (lowest–highest)', 'met'], rows };
+}

@@ -1,0 +1,53 @@
+import { startNode, type NodeProcess } from '../../demo/rig/processes.js';
+import type { NodeSettings } from '../server/contestants.js';
+
+/** The servers of a run. Those that several scenarios use are started once; an idle one costs no time worth mentioning. */
+export class Fleet {
+  readonly #redisUrl: string;
+  readonly #shared = new Map<string, Promise<NodeProcess>>();
+
+  constructor(redisUrl: string) {
+    this.#redisUrl = redisUrl;
+  }
+
+  /** The node with these settings; `at` tells nodes of one cluster apart. */
+  shared(settings: NodeSettings, at = 0): Promise<NodeProcess> {
+    const key = JSON.stringify([settings, at]);
+    const running = this.#shared.get(key) ?? this.#start(settings);
+    this.#shared.set(key, running);
+    return running;
+  }
+
+  /** Nodes for this use only: as many as there are settings. */
+  async with<S extends NodeSettings[], T>(
+    settings: readonly [...S],
+    use: (nodes: { [At in keyof S]: NodeProcess }) => Promise<T>,
+  ): Promise<T> {
+    const starting = settings.map((each) => this.#start(each));
+    try {
+      return await use((await Promise.all(starting)) as { [At in keyof S]: NodeProcess });
+    } finally {
+      await stopAll(starting);
+    }
+  }
+
+  stop(): Promise<void> {
+    return stopAll([...this.#shared.values()]);
+  }
+
+  #start(settings: NodeSettings): Promise<NodeProcess> {
+    return startNode({
+      script: new URL('../server/node.ts', import.meta.url),
+      env: {
+        REDIS_URL: this.#redisUrl,
+        SETTINGS: JSON.stringify(settings),
+        NODE_OPTIONS: '--expose-gc',
+      },
+    });
+  }
+}
+
+/** One that could not be started has said so where it was waited for. */
+async function stopAll(starting: Promise<NodeProcess>[]): Promise<void> {
+  await Promise.all(starting.map((node) => node.then(({ stop }) => stop()).catch(() => undefined)));
+}

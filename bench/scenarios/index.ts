@@ -1,0 +1,23 @@
+import type { Scenario } from '../run/bench.js';
+import { elicitation } from './elicitation.js';
+import { fanOut } from './fan-out.js';
+import { growth } from './growth.js';
+import { handshake } from './handshake.js';
+import { memory } from './memory.js';
+import { notification } from './notification.js';
+import { rehydration } from './rehydration.js';
+import { resume } from './resume.js';
+import { toolsCall } from './tools-call.js';
+
+/** In the order in which they run. */
+export const SCENARIOS: readonly Scenario[] = [
+  toolsCall,
+  handshake,
+  notification,
+  elicitation,
+  resume,
+  rehydration,
+  fanOut,
+  memory,
+  growth,
+];

@@ -1,0 +1,119 @@
+import type { Redis } from 'ioredis';
+import { tableOf, type Table } from '../report/table.js';
+import { noteAll, underLoad, type Bench, type LoadSample, type Scenario } from '../run/bench.js';
+import { inTurn, type Turn } from '../run/rounds.js';
+import { spread } from '../run/spread.js';
+import { CONTESTANTS, TITLES, type Contestant } from '../server/contestants.js';
+import { loadColumns, plain, ratio } from './columns.js';
+
+const CONCURRENCIES = [1, 16, 64];
+
+/** In JSON mode the SDK stores nothing, with or without a store. */
+const IN_JSON_MODE = ['sdk', 'memory', 'redis'] as const;
+
+type Mode = 'sse' | 'json';
+
+/** `tools/call` of an echo tool, on sessions that the node knows. */
+export const toolsCall: Scenario = {
+  name: 'tools-call',
+  run: async (bench) => {
+    if (!bench.quick) await warmUp(bench);
+    await countScripts(bench);
+    const tables: Table[] = [];
+    for (const concurrency of CONCURRENCIES) {
+      tables.push(await compare(bench, 'sse', CONTESTANTS, concurrency));
+    }
+    for (const concurrency of CONCURRENCIES) {
+      tables.push(await compare(bench, 'json', IN_JSON_MODE, concurrency));
+    }
+    return tables;
+  },
+};
+
+/** Thousands of calls, until what runs often has been compiled: a single caller would not come so far in a round. */
+async function warmUp({ fleet, load }: Bench): Promise<void> {
+  const all = [
+    ...CONTESTANTS.map((contestant) => ({ contestant })),
+    ...IN_JSON_MODE.map((contestant) => ({ contestant, responseMode: 'json' as const })),
+  ];
+  for (const settings of all) {
+    const { url } = await fleet.shared(settings);
+    const crowd = await load.open(url, 16);
+    await crowd.call({ urls: [url], concurrency: 16, forMs: 2_000 });
+    await crowd.end();
+  }
+}
+
+/** How often a plain call makes Redis run a script; what a script does there is not counted. */
+async function countScripts({ fleet, load, redis, note }: Bench): Promise<void> {
+  const { url } = await fleet.shared({ contestant: 'redis' });
+  const crowd = await load.open(url, 20);
+  const before = await scriptsRun(redis);
+  const { count } = await crowd.call({ urls: [url], concurrency: 1 });
+  note('tools-call.scripts', spread([((await scriptsRun(redis)) - before) / count]));
+  await crowd.end();
+}
+
+async function scriptsRun(redis: Redis): Promise<number> {
+  const counts = (await redis.info('commandstats')).matchAll(
+    /^cmdstat_(?:eval|evalsha|fcall):calls=(\d+)/gm,
+  );
+  return Array.from(counts, ([, calls]) => Number(calls)).reduce((sum, calls) => sum + calls, 0);
+}
+
+async function compare(
+  bench: Bench,
+  mode: Mode,
+  contestants: readonly Contestant[],
+  concurrency: number,
+): Promise<Table> {
+  const forMs = bench.quick ? 50 : 1_200;
+  const ends: (() => Promise<void>)[] = [];
+  const turns: Turn<LoadSample>[] = [];
+  for (const contestant of contestants) {
+    const node = await bench.fleet.shared(settingsOf(contestant, mode));
+    const crowd = await bench.load.open(node.url, concurrency);
+    const call = () => crowd.call({ urls: [node.url], concurrency, forMs });
+    turns.push([contestant, () => underLoad(bench, [node], call)]);
+    ends.push(crowd.end);
+  }
+  if (concurrency === 1 && mode === 'sse') turns.push(['ping', await pings(bench, forMs)]);
+  const measured = await inTurn(bench, turns);
+  for (const end of ends) await end();
+
+  const name = `tools-call.${mode}.c${concurrency}`;
+  noteAll(bench, name, measured, ['rate', 'p50', 'p99', 'cpu']);
+  if (measured.names.includes('ping')) {
+    const excess = measured.each(
+      (value) => value('redis', 'p50') - value('memory', 'p50') - 2 * value('ping', 'p50'),
+    );
+    bench.note(`${name}.excess`, excess);
+  }
+  return tableOf(
+    `tools/call, ${mode.toUpperCase()}, concurrency ${concurrency}`,
+    measured,
+    [
+      ...loadColumns('calls/s'),
+      ratio('rate ÷ SDK', 'rate', 'sdk'),
+      ratio('CPU ÷ SDK', 'cpu', 'sdk'),
+      ...(mode === 'sse' ? [ratio('rate ÷ SDK+Redis', 'rate', 'sdk-redis-store')] : []),
+      plain('client busy %', 'client', 0, 100),
+    ],
+    { ...TITLES, ping: 'one PING of Redis' },
+  );
+}
+
+/** SSE is what everyone answers with by default. */
+function settingsOf(contestant: Contestant, mode: Mode) {
+  return { contestant, ...(mode === 'json' && { responseMode: mode }) };
+}
+
+/** A round trip to Redis, from a process that has nothing else to do, in the same rounds. */
+async function pings(bench: Bench, forMs: number) {
+  const node = await bench.fleet.shared({ contestant: 'redis' });
+  return async (): Promise<LoadSample> => {
+    const { p50, p99 } = await node.call<{ p50: number; p99: number }>('ping', { forMs });
+    const none = Number.NaN;
+    return { p50, p99, rate: none, cpu: none, redisCpu: none, client: none };
+  };
+}

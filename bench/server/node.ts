@@ -1,0 +1,83 @@
+/** One server, in a process of its own. */
+import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import express from 'express';
+import { serveParent } from '../../demo/rig/child.js';
+import { cpuTime, sharedNow } from '../client/latencies.js';
+import { mountAnynode } from './anynode.js';
+import type { NodeSettings } from './contestants.js';
+import { Reference } from './reference.js';
+import { mountSdk } from './sdk.js';
+
+// Before anything is waited for: whoever has lost its parent by then may wait for a Redis that has gone with it.
+process.on('disconnect', () => process.exit(0));
+if (!process.connected) process.exit(0);
+
+const settings = JSON.parse(process.env.SETTINGS ?? '') as NodeSettings;
+const redisUrl = process.env.REDIS_URL ?? '';
+
+const app = express();
+const mount = settings.contestant.startsWith('sdk') ? mountSdk : mountAnynode;
+const { notify, announce, replicas } = await mount(app, settings, redisUrl);
+const reference = new Reference(redisUrl);
+
+/** As many as may be under way at a time when no pace is asked for. */
+const AT_ONCE = 64;
+
+interface NotifyOptions {
+  id: string;
+  count: number;
+  /** Left out: as fast as they are stored. */
+  everyMs?: number;
+}
+
+function say(id: string): Promise<void> {
+  const params = { level: 'info', data: { sentAt: sharedNow() } };
+  return notify(id, { method: 'notifications/message', params });
+}
+
+const server = app.listen(0, '127.0.0.1', () => {
+  serveParent({
+    port: (server.address() as AddressInfo).port,
+    methods: {
+      cpu: cpuTime,
+      replicas,
+      /** Bytes in use, when all that is garbage has been collected. */
+      memory: async () => {
+        for (let time = 0; time < 3; time += 1) {
+          global.gc?.();
+          await sleep(10);
+        }
+        const { heapUsed, external } = process.memoryUsage();
+        return heapUsed + external;
+      },
+      /** Says when it began. */
+      notify: async ({ id, count, everyMs }: NotifyOptions) => {
+        const began = sharedNow();
+        let left = count;
+        const workers = everyMs === undefined ? AT_ONCE : 1;
+        await Promise.all(
+          Array.from({ length: workers }, async () => {
+            while (left > 0) {
+              left -= 1;
+              await say(id);
+              if (everyMs !== undefined) await sleep(everyMs);
+            }
+          }),
+        );
+        return began;
+      },
+      announce: async () => {
+        const at = sharedNow();
+        await announce();
+        return at;
+      },
+      ping: (options: { forMs: number }) => reference.ping(options),
+      publish: (options: { count: number; everyMs: number }) => reference.publish(options),
+      subscribe: () => reference.subscribe(),
+      received: () => reference.received(),
+    },
+  });
+});
+// Between two of its turns a contestant waits for longer than the 5 s after which Node ends idle connections.
+server.keepAliveTimeout = 0;

@@ -1,0 +1,90 @@
+/**
+ * The benchmarks run, from the command to the figures. What the figures are is not looked at: a machine that runs tests
+ * has other things to do.
+ */
+import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Table } from '../../bench/report/table.js';
+
+const run = promisify(execFile);
+const root = fileURLToPath(new URL('../../', import.meta.url));
+
+interface Found {
+  machine: Record<string, string>;
+  tables: Table[];
+  targets: Table;
+}
+
+/** The tables that each scenario has to print, by the beginnings of their titles. */
+const EXPECTED = {
+  'tools-call': [
+    'tools/call, SSE, concurrency 1',
+    'tools/call, SSE, concurrency 16',
+    'tools/call, SSE, concurrency 64',
+    'tools/call, JSON, concurrency 1',
+    'tools/call, JSON, concurrency 16',
+    'tools/call, JSON, concurrency 64',
+  ],
+  handshake: ['Handshake, concurrency 16'],
+  notification: ['Notification to a GET stream'],
+  elicitation: ['Elicitation round trip, concurrency 1', 'Elicitation round trip, concurrency 16'],
+  resume: ['Resume after 10 missed events', 'Resume after 100 missed events'],
+  rehydration: ['Rehydration'],
+  'fan-out': ['Fan-out of one notify to 40 open streams'],
+  memory: ['Memory'],
+  growth: ['Growth: the same 64 callers', 'Growth: 300 calls/s'],
+};
+
+const TARGETS = 15;
+
+describe('npm run bench -- --quick', () => {
+  let folder: string;
+  let printed: string;
+  let found: Found;
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'anynode-bench-'));
+    const json = join(folder, 'results.json');
+    const args = ['run', '--silent', 'bench', '--', '--quick', '--json', json];
+    ({ stdout: printed } = await run('npm', args, { cwd: root }));
+    found = JSON.parse(await readFile(json, 'utf8')) as Found;
+  }, 180_000);
+  afterAll(() => rm(folder, { recursive: true, force: true }));
+
+  it.each(Object.entries(EXPECTED))('prints the tables of %s', (scenario, titles) => {
+    const section = printed.split(`\n== ${scenario} ==\n`)[1]?.split('\n== ')[0] ?? '';
+    for (const title of titles) {
+      expect(section).toContain(`\n${title}`);
+      const table = found.tables.find((each) => each.title.startsWith(title));
+      // Each contestant has its row, and at least one figure in it.
+      expect(table?.rows.length).toBeGreaterThan(1);
+      for (const [name, ...cells] of table?.rows ?? []) {
+        expect(cells.join(' '), name).toMatch(/\d/);
+        expect(section).toContain(name);
+      }
+    }
+  });
+
+  it('has no table that it does not expect, and nothing in them that is no figure', () => {
+    expect(found.tables).toHaveLength(Object.values(EXPECTED).flat().length);
+    const cells = found.tables.flatMap(({ rows }) => rows.flat());
+    expect(cells.filter((cell) => /NaN|undefined|Infinity/.test(cell))).toEqual([]);
+  });
+
+  it('holds what was found against every target, and names the machine', () => {
+    expect(found.targets.rows).toHaveLength(TARGETS);
+    for (const [title, , value, met] of found.targets.rows) {
+      expect(value, title).toMatch(/^-?\d/);
+      expect(met, title).toMatch(/^(yes|no)$/);
+    }
+    expect(printed).toContain('\nTargets\n');
+    expect(Object.keys(found.machine)).toEqual(
+      expect.arrayContaining(['Processor', 'Node', 'Redis']),
+    );
+  });
+});
