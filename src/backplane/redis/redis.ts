@@ -61,7 +61,10 @@ class RedisMembership implements Membership {
     this.connection = new CommandConnection(redis, {
       ...{ clock, logger, timeoutMs: commandTimeoutMs },
       onReady: () => this.lease.reconnected(),
-      onNodeLost: () => options.onLost(),
+      onNodeLost: () => {
+        this.seams.tasks.wakeAll();
+        options.onLost();
+      },
     });
     const { connection, names } = this;
     this.principals = new Principals(prefix, (id) => names.record(id), options);
