@@ -24,10 +24,11 @@ import { directory } from './session/directory.js';
 import type { SessionHandle } from './session/handle.js';
 import { sessionHandle } from './session/handle.js';
 import type { SessionNode } from './session/node.js';
-import { seamsOn } from './seams/seams.js';
+import { resolveTasks, seamsOn } from './seams/seams.js';
 import type { Seams } from './seams/types.js';
 import type { Notify } from './session/notify.js';
 import { notifyAll, notifyBoth } from './session/notify.js';
+import { questionsOf } from './session/questions.js';
 import { Sessions } from './session/sessions.js';
 import { Followers } from './stream/followers.js';
 import { Keeper } from './stream/keeper.js';
@@ -74,9 +75,14 @@ const DRAIN_MS = 10_000;
  * Returns at once; connections are made in the background, and requests that come before wait for them. Throws a
  * `TypeError` for options that make no sense.
  */
-export function anynode(given: AnynodeOptions): Anynode {
-  return createNode(given, { clock: systemClock, nodeId: randomNodeId() });
-}
+export const anynode: {
+  (given: AnynodeOptions): Anynode;
+  /** See {@link legacySse}. */
+  legacySse: typeof legacySse;
+} = Object.assign(
+  (given: AnynodeOptions) => createNode(given, { clock: systemClock, nodeId: randomNodeId() }),
+  { legacySse },
+);
 
 /** The same, with what it would reach for passed in: a simulation repeats exactly. */
 export function createNode(
@@ -220,7 +226,12 @@ export function createNode(
       .catch(() => undefined); // this node closes, and ends its connections anyway
   };
 
-  const seams = seamsOn(() => membership, { logger });
+  const seams = seamsOn(() => membership, {
+    ...{ nodeId, clock, leaseMs, maxEvents: retention.maxEvents, logger },
+    tasks: resolveTasks(given.tasks),
+    questions: questionsOf(sessions, membership),
+    hold: (sessionId) => sessions.find(sessionId)?.hold() ?? (() => undefined),
+  });
 
   const bus = seams.parts.serverEventBus;
   const modern = checkModern(options.modern?.({ bus }));
@@ -317,5 +328,3 @@ function serversOf(
   if (server === undefined) throw new TypeError('mcp-anynode: there is no `server`');
   return { factory: server, close: () => Promise.resolve() };
 }
-
-anynode.legacySse = legacySse;

@@ -21,7 +21,17 @@ export type { Backplane } from './backplane/backplane.js';
 // What the SDK lets others store, in the backplane: each usable by itself.
 export { seams } from './seams/seams.js';
 export type { SeamsOptions } from './seams/seams.js';
-export type { Seams, ServerEvent, ServerEventBus } from './seams/types.js';
+export type {
+  EventStore,
+  QueuedMessage,
+  Seams,
+  ServerEvent,
+  ServerEventBus,
+  Task,
+  TaskMessageQueue,
+  TaskOptions,
+  TaskStore,
+} from './seams/types.js';
 
 // What can go wrong at run time.
 export { AnynodeError } from './errors.js';

@@ -9,7 +9,7 @@ import { defaultPrincipal } from './http/principal.js';
 import type { Intercepted } from './intercept/intercept.js';
 import type { Limits } from './limits.js';
 import { resolveLimits } from './limits.js';
-import type { ServerEventBus } from './seams/types.js';
+import type { ServerEventBus, TaskOptions } from './seams/types.js';
 import type { Logger, ServerContext, ServerLike } from './session/types.js';
 
 /** Options of {@link anynode}. Times are in milliseconds, sizes in bytes. All nodes of a cluster should be given the same. */
@@ -120,6 +120,8 @@ export interface AnynodeOptions {
   maxBufferedBytes?: number | undefined;
   /** What one client may take. Each has a default; `docs/operations.md` says what comes of going beyond it. */
   limits?: { [Name in keyof Limits]?: Limits[Name] | undefined } | undefined;
+  /** What becomes of the tasks in `taskStore`. */
+  tasks?: TaskOptions | undefined;
   /** Where warnings and errors go: the subset of `console` or a pino logger that is used. Default `console`. */
   logger?: Logger | undefined;
 }
@@ -248,6 +250,7 @@ const KNOWN: Record<keyof AnynodeOptions, true> = {
   maxBodyBytes: true,
   maxBufferedBytes: true,
   limits: true,
+  tasks: true,
   logger: true,
 };
 
@@ -325,7 +328,7 @@ export function backplaneOf({
   return redisBackplane({ redis, ...(prefix !== undefined && { prefix }) });
 }
 
-function oneOf(given: AnynodeOptions, name: keyof AnynodeOptions, values: unknown[]): void {
+export function oneOf<T extends object>(given: T, name: keyof T & string, values: unknown[]): void {
   const value: unknown = given[name];
   if (value === undefined || values.includes(value)) return;
   const list = values.map((possible) => `'${String(possible)}'`).join(' or ');

@@ -2,8 +2,12 @@
  * What the SDK's own seams are kept in. Separate from sessions: each part may be used by itself, and a backplane may do
  * without all of it.
  */
+import type { Position } from './backplane.js';
+
 export interface SeamStore {
   readonly broadcasts: Broadcasts;
+  readonly replays: Replays;
+  readonly tasks: Tasks;
 }
 
 /** Texts for every node that listens. */
@@ -26,3 +30,84 @@ export interface BroadcastListener {
 
 /** So many broadcasts are kept for nodes that could not hear for a while. */
 export const KEPT_BROADCASTS = 1000;
+
+/** Events of the SDK's transports, for clients that resume. A log per session. */
+export interface Replays {
+  /** Where it stands: a number that counts the stream's events from 1, and a place in the session's log. */
+  append(sessionId: string, stream: string, message: string): Promise<Position>;
+  /** What comes after `after` in a stream; at most about `maxBytes` of it. */
+  read(sessionId: string, stream: string, after: Position, maxBytes: number): Promise<ReplayPage>;
+}
+
+export type ReplayPage =
+  /** There never was such an event in this session, or nobody remembers. */
+  | { status: 'unknown' }
+  /** What came after it is not kept any more. */
+  | { status: 'trimmed' }
+  | { status: 'ok'; events: { position: Position; message: string }[]; more: boolean };
+
+export type TaskStatus = 'working' | 'input_required' | 'completed' | 'failed' | 'cancelled';
+
+export function isTerminal(status: TaskStatus): boolean {
+  return status === 'completed' || status === 'failed' || status === 'cancelled';
+}
+
+/** A task without its result. */
+export interface TaskRecord {
+  id: string;
+  /** The session that it belongs to; `undefined`: none. */
+  sessionId: string | undefined;
+  status: TaskStatus;
+  statusMessage: string | undefined;
+  /** How long it is kept, from its creation, and again from its end. */
+  ttlMs: number;
+  /** ISO 8601. */
+  createdAt: string;
+  lastUpdatedAt: string;
+  pollIntervalMs: number;
+  /** The node that works on it: that created it, or gave it its last status. */
+  executor: string;
+  /** Of the request that it came from. */
+  method: string;
+}
+
+export type NewTask = Omit<TaskRecord, 'status' | 'statusMessage' | 'lastUpdatedAt' | 'executor'>;
+
+export interface TaskChange {
+  id: string;
+  /** Another session's task is as good as gone. `undefined`: whichever session it belongs to. */
+  sessionId: string | undefined;
+  status: TaskStatus;
+  statusMessage: string | undefined;
+  /** JSON; with it the task ends. */
+  result: string | undefined;
+  at: string;
+  /** Only while this node is its executor. */
+  onlyIf?: string;
+}
+
+/** How a change turned out. `final`: the task had ended, with that status, or `onlyIf` said no. */
+export type TaskChanged =
+  { status: 'changed' } | { status: 'gone' } | { status: 'final'; was: TaskStatus };
+
+/** A task that has ended does not change any more. Each call is one atomic step. */
+export interface Tasks {
+  /** `full`: the session has `most` tasks already, and nothing was changed. */
+  create(task: NewTask, most: number): Promise<'created' | 'full'>;
+  get(id: string): Promise<TaskRecord | undefined>;
+  /** `undefined`: no such task. */
+  result(id: string): Promise<{ record: TaskRecord; result: string | undefined } | undefined>;
+  change(change: TaskChange): Promise<TaskChanged>;
+  /** Tasks of a session (`undefined`: those that belong to none) in the order of their creation. */
+  list(
+    sessionId: string | undefined,
+    after: number,
+    count: number,
+  ): Promise<{ tasks: TaskRecord[]; next: number | undefined }>;
+  /** `false`: it has `most` messages already. A queue may be there without a task. */
+  push(id: string, message: string, most: number): Promise<boolean>;
+  pop(id: string): Promise<string | undefined>;
+  popAll(id: string): Promise<string[]>;
+  /** Resolves when a message is queued, the task has ended, or after `ms`; it may resolve too early. */
+  wait(id: string, ms: number): Promise<void>;
+}

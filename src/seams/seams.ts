@@ -3,11 +3,18 @@ import type { SeamStore } from '../backplane/seams.js';
 import { randomNodeId } from '../cluster/node-id.js';
 import type { AnynodeOptions } from '../options.js';
 import { AnynodeError } from '../errors.js';
-import { backplaneOf, positive, rejectUnknown } from '../options.js';
+import { backplaneOf, oneOf, positive, rejectUnknown } from '../options.js';
 import { systemClock } from '../protocol/clock.js';
+import type { Clock } from '../protocol/clock.js';
 import type { Logger } from '../session/types.js';
+import { eventStore } from './event-store.js';
+import { Executors } from './executors.js';
+import type { Questions } from './questions.js';
 import { serverEventBus } from './server-event-bus.js';
-import type { Seams } from './types.js';
+import { taskMessageQueue } from './task-message-queue.js';
+import { taskStore } from './task-store.js';
+import type { Seams, TaskOptions } from './types.js';
+import { Waits } from './waits.js';
 
 /** As for `anynode`, with the same defaults. */
 export interface SeamsOptions extends Pick<
@@ -16,6 +23,7 @@ export interface SeamsOptions extends Pick<
 > {
   /** How long what is stored is kept. Default 1 hour. */
   retention?: { maxEvents?: number; maxAgeMs?: number } | undefined;
+  tasks?: TaskOptions | undefined;
 }
 
 const KNOWN: Record<keyof SeamsOptions, true> = {
@@ -25,6 +33,7 @@ const KNOWN: Record<keyof SeamsOptions, true> = {
   leaseMs: true,
   commandTimeoutMs: true,
   retention: true,
+  tasks: true,
   logger: true,
 };
 
@@ -49,11 +58,19 @@ export function seams(given: SeamsOptions): Seams & { close(): Promise<void> } {
       maxAgeMs: positive(retention, 'maxAgeMs', HOUR),
     },
   };
+  const nodeId = randomNodeId();
+  const {
+    leaseMs,
+    retention: { maxEvents },
+  } = settings;
+  const tasks = resolveTasks(given.tasks);
   let membership: Membership | undefined;
-  const join = (): Membership =>
-    backplane.join({
+  let closed = false;
+  const join = (): Membership => {
+    if (closed) throw new AnynodeError('closed', 'These seams were closed before they were used');
+    return backplane.join({
       ...settings,
-      nodeId: randomNodeId(),
+      nodeId,
       clock: systemClock,
       // It has no sessions.
       sessionTtlMs: 24 * HOUR,
@@ -63,14 +80,10 @@ export function seams(given: SeamsOptions): Seams & { close(): Promise<void> } {
       onLost: () => undefined,
       logger,
     });
-  let closed = false;
-  const opened = seamsOn(
-    () => {
-      if (closed && membership === undefined) throw new AnynodeError('closed', 'This was closed');
-      return (membership ??= join());
-    },
-    { logger },
-  );
+  };
+  const opened = seamsOn(() => (membership ??= join()), {
+    ...{ nodeId, clock: systemClock, leaseMs, maxEvents, tasks, logger },
+  });
   return {
     ...opened.parts,
     close: async () => {
@@ -81,10 +94,23 @@ export function seams(given: SeamsOptions): Seams & { close(): Promise<void> } {
   };
 }
 
+export interface SeamsSettings {
+  nodeId: string;
+  clock: Clock;
+  leaseMs: number;
+  /** Of a task's queue, too. */
+  maxEvents: number;
+  tasks: ResolvedTasks;
+  logger: Logger;
+  /** With the middleware only. */
+  questions?: Questions;
+  hold?: (sessionId: string) => () => void;
+}
+
 /** The seams of a node whose membership there is, or will be when it is asked for. */
 export function seamsOn(
   membership: () => Membership,
-  { logger }: { logger: Logger },
+  settings: SeamsSettings,
 ): { parts: Seams; close(): void } {
   const store = (): SeamStore => {
     const { seams: given } = membership();
@@ -95,6 +121,60 @@ export function seamsOn(
     }
     return given;
   };
+  const { nodeId, clock, leaseMs, logger, questions, hold = () => () => undefined } = settings;
+  const waits = new Waits();
   const bus = serverEventBus(() => store().broadcasts, logger);
-  return { parts: { serverEventBus: bus }, close: () => bus.close() };
+  const tasks = taskStore({
+    ...{ ...settings.tasks, nodeId, waits, clock, hold },
+    tasks: () => store().tasks,
+    executors: new Executors(membership, clock, leaseMs),
+  });
+  const queue = taskMessageQueue({
+    ...{ nodeId, waits, questions, most: settings.maxEvents },
+    tasks: () => store().tasks,
+  });
+  return {
+    parts: {
+      eventStore: (sessionId) => {
+        if (typeof sessionId !== 'string' || sessionId === '') {
+          throw new TypeError('mcp-anynode: `eventStore` is for one session, and needs its id');
+        }
+        return eventStore(() => store().replays, sessionId);
+      },
+      taskStore: tasks,
+      taskMessageQueue: queue,
+      serverEventBus: bus,
+    },
+    close() {
+      bus.close();
+      tasks.close();
+    },
+  };
 }
+
+export interface ResolvedTasks {
+  maxTtlMs: number;
+  maxPerSession: number;
+  failOrphans: boolean;
+}
+
+/** Throws a `TypeError` for what makes no sense. */
+export function resolveTasks(given: TaskOptions = {}): ResolvedTasks {
+  // By the names that they have where they were given.
+  const tasks = Object.fromEntries(
+    Object.entries(given).map(([name, value]) => [`tasks.${name}`, value as unknown]),
+  );
+  rejectUnknown(tasks, TASKS);
+  oneOf(tasks, 'tasks.orphans', ['fail', 'keep']);
+  return {
+    maxTtlMs: positive(tasks, 'tasks.maxTtlMs', 24 * HOUR),
+    maxPerSession: positive(tasks, 'tasks.maxPerSession', 1000),
+    failOrphans: given.orphans !== 'keep',
+  };
+}
+
+const TASKS: Record<`tasks.${keyof TaskOptions}`, true> = {
+  'tasks.maxTtlMs': true,
+  'tasks.maxPerSession': true,
+  'tasks.orphans': true,
+};

@@ -15,13 +15,13 @@ import {
   isResponse,
 } from '../protocol/jsonrpc.js';
 import { AnynodeError, sessionEnded } from '../errors.js';
-import { notBuilt } from './lost.js';
 import type { BuiltReplica } from './build.js';
 import { connectReplica, rehydrate, replayShape } from './build.js';
+import { nodeOf } from './asks.js';
 import type { Birth } from './birth.js';
 import type { Call } from './calls.js';
 import { Calls } from './calls.js';
-import { answerToCancelled } from './lost.js';
+import { answerToCancelled, notBuilt } from './lost.js';
 import type { SessionNode } from './node.js';
 import type { Cause, DeliveryContext, ReplicaEvents } from './replica.js';
 import type { Effect, Shape } from './shape.js';
@@ -33,6 +33,7 @@ import {
   withEffect,
   withoutEffect,
 } from './shape.js';
+import type { ReplicaTransport } from './transport.js';
 import { endOf, shownOn } from '../stream/tributary.js';
 import type { AuthInfo, SessionInfo } from './types.js';
 import { Cursors } from '../stream/cursor.js';
@@ -63,6 +64,7 @@ export class LiveSession {
   private readonly calls: Calls;
   private failure: { at: number; error: unknown } | undefined;
   private pins = 0;
+  private held = 0;
   /** Cancelled before they were known here: the word of it may come before the request was read, or its commit answered. */
   private readonly givenUp = new Set<RequestId>();
   private ended = false;
@@ -88,7 +90,21 @@ export class LiveSession {
 
   /** No request, no running call, nobody waited for. (Whether a stream is open is known elsewhere.) */
   get idle(): boolean {
-    return this.pins === 0 && this.calls.size === 0 && (this.replica?.transport.waiting ?? 0) === 0;
+    const { pins, held, calls, transport } = this;
+    return pins === 0 && held === 0 && calls.size === 0 && (transport?.waiting ?? 0) === 0;
+  }
+
+  get transport(): ReplicaTransport | undefined {
+    return this.replica?.transport;
+  }
+
+  /** Its server goes on with something that is no call, until the returned function is called. */
+  hold(): () => void {
+    this.held += 1;
+    return () => {
+      this.held -= 1;
+      this.lastUsedAt = this.node.clock.now();
+    };
   }
 
   /** Not idle until the returned function is called. */
@@ -366,7 +382,8 @@ export class LiveSession {
       call === undefined || this.node.responseMode === 'json' ? STANDALONE : shownOn(call.stream);
     const operation: AppendOperation = {
       ...{ type: 'append', stream, message: JSON.stringify(message) },
-      ...(isRequest(message) && { asks: true }),
+      // One that another node asks has that node's id: what is true of this one says nothing of it.
+      ...(isRequest(message) && nodeOf(message.id) === this.node.nodeId && { asks: true }),
       // Of a session that another node has taken over meanwhile, this server has nothing to say any more.
       ...(this.node.owned && stream === STANDALONE && { onlyIf: { owned: true } }),
     };

@@ -77,6 +77,11 @@ export class Sessions {
     });
   }
 
+  /** What there is of a session on this node. */
+  find(sessionId: string): LiveSession | undefined {
+    return this.pool.get(sessionId);
+  }
+
   /** Sessions with a replica on this node. */
   get replicas(): number {
     return this.pool.replicas;

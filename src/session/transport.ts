@@ -5,6 +5,7 @@ import type {
   RequestId,
 } from '../protocol/jsonrpc.js';
 import { isNotification, isRequest, isResponse } from '../protocol/jsonrpc.js';
+import { isAdopted } from './adopted.js';
 import type { Asker, Asks } from './asks.js';
 import { ReplayRefused } from './lost.js';
 import type { DeliveryContext, Replica, ReplayMessage, ReplicaEvents } from './replica.js';
@@ -64,11 +65,12 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
     // What belongs to a running call is news, whatever else is being replayed.
     if (isNotification(message) && (ofReplay || (this.muted && related === undefined))) return;
     const relatedTo = related === undefined || ofReplay ? undefined : toClientId(related);
-    const outgoing = isRequest(message) ? this.ask(message) : this.translateOutgoing(message);
+    const own = isRequest(message) && !isAdopted(message);
+    const outgoing = own ? this.adopt(message) : this.translateOutgoing(message);
     try {
       await this.events.emit(outgoing, relatedTo);
     } catch (error) {
-      if (isRequest(message)) this.forgetAsk(message.id);
+      if (own) this.forgetAsk(message.id);
       throw error;
     }
   }
@@ -159,7 +161,8 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
     this.onmessage?.(message, context === undefined ? undefined : extraOf(context));
   }
 
-  private ask(request: JsonRpcRequest): JsonRpcRequest {
+  /** The request as the client gets it, whoever sends it: its answer comes to this server. */
+  adopt(request: JsonRpcRequest): JsonRpcRequest {
     const id = this.asks.add(this, request.id);
     this.asked.set(request.id, id);
     const token = request.params?._meta?.progressToken;
@@ -172,6 +175,14 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
       _meta: { ...request.params?._meta, progressToken: cluster },
     };
     return { ...request, id, params };
+  }
+
+  /** It is not sent after all: the request as the server knows it. `undefined`: it is not this one's. */
+  retract(request: JsonRpcRequest): JsonRpcRequest | undefined {
+    const ask = this.asks.find(this.sessionId, request.id);
+    if (ask?.asker !== this) return undefined;
+    this.forgetAsk(ask.original);
+    return { ...request, id: ask.original };
   }
 
   private rememberToken(token: RequestId, cluster: string): void {

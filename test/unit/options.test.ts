@@ -91,6 +91,7 @@ it('every option may be undefined, which leaves its default', () => {
     maxBodyBytes: undefined,
     maxBufferedBytes: undefined,
     limits: undefined,
+    tasks: undefined,
     logger: undefined,
   };
   const plain = resolveOptions({ server });

@@ -1,5 +1,7 @@
 import type { JoinOptions } from '../backplane.js';
 import type { BroadcastListener, Broadcasts, SeamStore } from '../seams.js';
+import { MemoryReplays } from './replays.js';
+import { MemoryTasks } from './tasks.js';
 
 /** Does one step of a node, if it has not left. */
 export type Step = <T>(run: (now: number) => T) => Promise<T>;
@@ -7,9 +9,15 @@ export type Step = <T>(run: (now: number) => T) => Promise<T>;
 /** What the seams of the nodes that share a memory backplane have in common. */
 export class MemorySeams {
   private readonly listeners = new Map<string, Set<BroadcastListener>>();
+  private readonly replays = new MemoryReplays();
+  private readonly tasks = new MemoryTasks();
 
-  of({ nodeId }: JoinOptions, step: Step): SeamStore {
-    return { broadcasts: this.broadcasts(nodeId, step) };
+  of(options: JoinOptions, step: Step): SeamStore {
+    return {
+      broadcasts: this.broadcasts(options.nodeId, step),
+      replays: this.replays.of(options, step),
+      tasks: this.tasks.of(options, step),
+    };
   }
 
   leave(nodeId: string): void {

@@ -15,7 +15,6 @@ import type {
   TouchRequest,
 } from '../backplane.js';
 import { ANY_PRINCIPAL, TooManySessions } from '../backplane.js';
-import type { SeamStore } from '../seams.js';
 import { pushArguments } from './arguments.js';
 import { decode, encode } from './codec.js';
 import { CommandConnection, keyPrefixOf } from './connection.js';
@@ -41,7 +40,7 @@ export function redisBackplane({ redis, prefix = 'mcp' }: RedisBackplaneOptions)
 const PROBE = '1 probe ';
 
 class RedisMembership implements Membership {
-  readonly seams: SeamStore;
+  readonly seams: ReturnType<typeof redisSeams>;
   private readonly connection: CommandConnection;
   private readonly subscriber: Subscriber;
   private readonly lease: Lease;
@@ -62,7 +61,10 @@ class RedisMembership implements Membership {
     this.connection = new CommandConnection(redis, {
       ...{ clock, logger, timeoutMs: commandTimeoutMs },
       onReady: () => this.lease.reconnected(),
-      onNodeLost: () => options.onLost(),
+      onNodeLost: () => {
+        this.seams.tasks.wakeAll();
+        options.onLost();
+      },
     });
     const { connection, names } = this;
     this.principals = new Principals(prefix, (id) => names.record(id), options);
@@ -78,6 +80,7 @@ class RedisMembership implements Membership {
       onMessage: (text) => this.receive(text),
       onSubscribed: () => {
         this.lease.resubscribed();
+        this.seams.tasks.wakeAll();
         options.onLost();
       },
       clock,
@@ -385,6 +388,7 @@ class RedisMembership implements Membership {
       this.lease.onProbe(text.slice(PROBE.length));
       return;
     }
+    if (this.seams.tasks.receive(text)) return;
     const message = decode(text);
     if (message !== undefined) this.options.onMessage(message);
   }

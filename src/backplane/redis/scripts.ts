@@ -14,6 +14,14 @@ const KEYS = {
   send: 1,
   'seams/broadcast': 1,
   'seams/heard': 1,
+  'seams/replay-append': 3,
+  'seams/replay-read': 2,
+  'seams/task-create': 1,
+  'seams/task-enter': 1,
+  'seams/task-change': 2,
+  'seams/task-push': 2,
+  'seams/task-pop': 2,
+  'seams/task-wait': 2,
 } as const;
 
 export type ScriptName = keyof typeof KEYS;

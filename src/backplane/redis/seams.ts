@@ -1,8 +1,9 @@
 import type { JoinOptions } from '../backplane.js';
-import type { SeamStore } from '../seams.js';
 import { RedisBroadcasts } from './broadcasts.js';
 import type { CommandConnection } from './connection.js';
+import { RedisReplays } from './replays.js';
 import type { Subscriber } from './subscriber.js';
+import { RedisTasks } from './tasks.js';
 
 export interface RedisSeamsOptions extends JoinOptions {
   prefix: string;
@@ -10,13 +11,12 @@ export interface RedisSeamsOptions extends JoinOptions {
   subscriber: Subscriber;
 }
 
-export function redisSeams(options: RedisSeamsOptions): SeamStore {
+export function redisSeams(options: RedisSeamsOptions) {
   const { prefix, retention } = options;
+  const keptMs = retention.maxAgeMs;
   return {
-    broadcasts: new RedisBroadcasts({
-      ...options,
-      name: `${prefix}:broadcasts`,
-      keptMs: retention.maxAgeMs,
-    }),
+    broadcasts: new RedisBroadcasts({ ...options, name: `${prefix}:broadcasts`, keptMs }),
+    replays: new RedisReplays(options),
+    tasks: new RedisTasks({ ...options, keptMs }),
   };
 }

@@ -1,0 +1,150 @@
+import type { NewTask, TaskChange, TaskChanged, TaskRecord, Tasks } from '../seams.js';
+import { isTerminal } from '../seams.js';
+import type { JoinOptions } from '../backplane.js';
+import type { Step } from './seams.js';
+
+interface Stored {
+  record: TaskRecord;
+  order: number;
+  result: string | undefined;
+  expiresAt: number;
+}
+
+/** The tasks of nodes that share a memory backplane. What has expired is cleared away as new tasks come. */
+export class MemoryTasks {
+  private readonly tasks = new Map<string, Stored>();
+  private readonly queues = new Map<string, { messages: string[]; expiresAt: number }>();
+  private readonly waiting = new Map<string, Set<() => void>>();
+  private order = 0;
+
+  of({ nodeId, clock, retention }: JoinOptions, step: Step): Tasks {
+    return {
+      create: (task, most) => step((now) => this.create(task, most, nodeId, now)),
+      get: (id) => step((now) => copy(this.find(id, now)?.record)),
+      result: (id) =>
+        step((now) => {
+          const stored = this.find(id, now);
+          return stored && { record: { ...stored.record }, result: stored.result };
+        }),
+      change: (change) => step((now) => this.change(change, nodeId, now)),
+      list: (sessionId, after, count) =>
+        step((now) => {
+          const found = [...this.tasks.values()].filter(
+            ({ record, order, expiresAt }) =>
+              record.sessionId === sessionId && order > after && expiresAt > now,
+          );
+          const shown = found.slice(0, count);
+          return {
+            tasks: shown.map(({ record }) => ({ ...record })),
+            next: found.length > count ? shown.at(-1)?.order : undefined,
+          };
+        }),
+      push: (id, message, most) =>
+        step((now) => {
+          const queue = this.queue(id, now);
+          const messages = queue?.messages ?? [];
+          if (messages.length >= most) return false;
+          messages.push(message);
+          const expiresAt = this.find(id, now)?.expiresAt ?? now + retention.maxAgeMs;
+          this.queues.set(id, { messages, expiresAt });
+          this.wake(id);
+          return true;
+        }),
+      pop: (id) => step((now) => this.queue(id, now)?.messages.shift()),
+      popAll: (id) => step((now) => this.queue(id, now)?.messages.splice(0) ?? []),
+      wait: async (id, ms) => {
+        const ready = await step((now) => {
+          const stored = this.find(id, now);
+          const queued = this.queue(id, now)?.messages.length ?? 0;
+          return stored === undefined || isTerminal(stored.record.status) || queued > 0;
+        });
+        if (ready) return;
+        await new Promise<void>((resolve) => {
+          const waiting = this.waiting.get(id) ?? new Set();
+          this.waiting.set(id, waiting);
+          const wake = (): void => {
+            cancelTimer();
+            waiting.delete(wake);
+            if (waiting.size === 0) this.waiting.delete(id);
+            resolve();
+          };
+          const cancelTimer = clock.after(ms, wake);
+          waiting.add(wake);
+        });
+      },
+    };
+  }
+
+  private create(task: NewTask, most: number, nodeId: string, now: number): 'created' | 'full' {
+    this.clearExpired(now);
+    const ofSession = [...this.tasks.values()].filter(
+      ({ record }) => record.sessionId === task.sessionId,
+    );
+    if (ofSession.length >= most) return 'full';
+    this.order += 1;
+    this.tasks.set(task.id, {
+      record: {
+        ...task,
+        status: 'working',
+        statusMessage: undefined,
+        lastUpdatedAt: task.createdAt,
+        executor: nodeId,
+      },
+      order: this.order,
+      result: undefined,
+      expiresAt: now + task.ttlMs,
+    });
+    return 'created';
+  }
+
+  private change(change: TaskChange, nodeId: string, now: number): TaskChanged {
+    const stored = this.find(change.id, now);
+    const of = stored?.record.sessionId;
+    const denied = of !== undefined && change.sessionId !== undefined && of !== change.sessionId;
+    if (stored === undefined || denied) return { status: 'gone' };
+    const { record } = stored;
+    const refused = change.onlyIf !== undefined && change.onlyIf !== record.executor;
+    if (isTerminal(record.status) || refused) return { status: 'final', was: record.status };
+    record.status = change.status;
+    record.lastUpdatedAt = change.at;
+    if (change.statusMessage !== undefined) record.statusMessage = change.statusMessage;
+    stored.result = change.result ?? stored.result;
+    if (!isTerminal(change.status)) {
+      record.executor = nodeId;
+    } else {
+      stored.expiresAt = now + record.ttlMs;
+      const queue = this.queues.get(change.id);
+      if (queue !== undefined) queue.expiresAt = stored.expiresAt;
+      this.wake(change.id);
+    }
+    return { status: 'changed' };
+  }
+
+  private wake(id: string): void {
+    const waiting = [...(this.waiting.get(id) ?? [])];
+    setImmediate(() => {
+      for (const wake of waiting) wake();
+    });
+  }
+
+  private find(id: string, now: number): Stored | undefined {
+    const stored = this.tasks.get(id);
+    return stored !== undefined && stored.expiresAt > now ? stored : undefined;
+  }
+
+  private queue(id: string, now: number) {
+    const queue = this.queues.get(id);
+    if (queue === undefined || (queue.expiresAt > now && queue.messages.length > 0)) return queue;
+    this.queues.delete(id);
+    return undefined;
+  }
+
+  private clearExpired(now: number): void {
+    for (const [id, { expiresAt }] of this.tasks) if (expiresAt <= now) this.tasks.delete(id);
+    for (const [id, { expiresAt }] of this.queues) if (expiresAt <= now) this.queues.delete(id);
+  }
+}
+
+function copy(record: TaskRecord | undefined): TaskRecord | undefined {
+  return record && { ...record };
+}

@@ -1,0 +1,56 @@
+import type { Position } from '../backplane.js';
+import type { ReplayPage, Replays } from '../seams.js';
+import type { CommandConnection } from './connection.js';
+import { hashTag } from './hash-tag.js';
+
+export interface RedisReplaysOptions {
+  connection: CommandConnection;
+  nodeId: string;
+  prefix: string;
+  retention: { maxEvents: number; maxAgeMs: number };
+}
+
+/** Three keys per session, all in one slot. */
+export class RedisReplays implements Replays {
+  private count = 0;
+
+  constructor(private readonly options: RedisReplaysOptions) {}
+
+  async append(sessionId: string, stream: string, message: string): Promise<Position> {
+    const { connection, nodeId, retention } = this.options;
+    this.count += 1;
+    const token = `${nodeId}:${this.count}`;
+    const [n, logId] = (await connection.run((client, attempts) =>
+      client['anynode:seams/replay-append'](
+        ...this.keys(sessionId),
+        ...[stream, message, token, attempts > 0 ? '1' : ''],
+        ...[retention.maxEvents, retention.maxAgeMs],
+      ),
+    )) as [string, string];
+    return { n: Number(n), logId };
+  }
+
+  async read(
+    sessionId: string,
+    stream: string,
+    after: Position,
+    maxBytes: number,
+  ): Promise<ReplayPage> {
+    const [log, ends] = this.keys(sessionId);
+    const reply = (await this.options.connection.run((client) =>
+      client['anynode:seams/replay-read'](log, ends, stream, after.n, after.logId, maxBytes),
+    )) as 'unknown' | 'trimmed' | string[];
+    if (typeof reply === 'string') return { status: reply };
+    const events = [];
+    for (let at = 1; at + 2 < reply.length; at += 3) {
+      const position = { n: Number(reply[at]), logId: reply[at + 1] ?? '' };
+      events.push({ position, message: reply[at + 2] ?? '' });
+    }
+    return { status: 'ok', events, more: reply[0] === '1' };
+  }
+
+  private keys(sessionId: string): [string, string, string] {
+    const log = `${this.options.prefix}:replay:${hashTag(sessionId)}`;
+    return [log, `${log}:ends`, `${log}:ages`];
+  }
+}

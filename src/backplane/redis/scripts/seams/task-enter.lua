@@ -1,0 +1,16 @@
+-- Enters a task into the list of its session, if that has not too many.
+--
+-- KEYS: 1 list of the session's tasks: a sorted set of ids, by their order (microseconds of their creation, each its own)
+-- ARGV: 1 task id, 2 most tasks, 3 how long the task may be there (ms)
+--
+-- Returns 'entered', or 'full' and all ids: some of these tasks may be gone. One that is there stays as it is.
+local list = KEYS[1]
+if redis.call('ZSCORE', list, ARGV[1]) then return { 'entered' } end
+if redis.call('ZCARD', list) >= tonumber(ARGV[2]) then return { 'full', redis.call('ZRANGE', list, 0, -1) } end
+local time = redis.call('TIME')
+local score = time[1] * 1000000 + time[2]
+local last = redis.call('ZRANGE', list, -1, -1, 'WITHSCORES')[2]
+if last and tonumber(last) >= score then score = tonumber(last) + 1 end
+redis.call('ZADD', list, string.format('%.0f', score), ARGV[1])
+if redis.call('PTTL', list) < tonumber(ARGV[3]) then redis.call('PEXPIRE', list, ARGV[3]) end
+return { 'entered' }

@@ -1,0 +1,15 @@
+-- Remembers that a node wants to hear of a task, once.
+--
+-- KEYS: 1 task, 2 its queue
+-- ARGV: 1 node
+--
+-- Returns 1 if there is something to hear of already: it is gone, has ended, or has a message in its queue; else 0.
+local current = redis.call('HMGET', KEYS[1], 'st', 'w')
+local status, waiting = current[1], current[2] or ''
+if not status or status == 'completed' or status == 'failed' or status == 'cancelled' then return 1 end
+if redis.call('LLEN', KEYS[2]) > 0 then return 1 end
+for node in string.gmatch(waiting, '%S+') do
+  if node == ARGV[1] then return 0 end
+end
+redis.call('HSET', KEYS[1], 'w', waiting == '' and ARGV[1] or waiting .. ' ' .. ARGV[1])
+return 0

@@ -1,0 +1,169 @@
+import { randomBytes } from 'node:crypto';
+import type { TaskChange, TaskRecord, Tasks } from '../backplane/seams.js';
+import { isTerminal } from '../backplane/seams.js';
+import type { Clock } from '../protocol/clock.js';
+import type { Executors } from './executors.js';
+import type { Task, TaskStore } from './types.js';
+import type { Waits } from './waits.js';
+
+export interface TaskStoreParts {
+  tasks: () => Tasks;
+  waits: Waits;
+  executors: Executors;
+  clock: Clock;
+  nodeId: string;
+  maxTtlMs: number;
+  maxPerSession: number;
+  failOrphans: boolean;
+  /** This node works on a task of this session, until what it returns is called. */
+  hold: (sessionId: string) => () => void;
+}
+
+const POLL_INTERVAL_MS = 1000;
+const PAGE = 10;
+
+export function taskStore(parts: TaskStoreParts): TaskStore & { close(): void } {
+  const { tasks, waits, executors, clock } = parts;
+  const held = new Map<string, () => void>();
+  const now = (): string => new Date(clock.now()).toISOString();
+  const letGo = (taskId: string): void => held.get(taskId)?.();
+
+  /** While a task is worked on here, its session's server is needed: it may have something to say or to ask. */
+  const hold = (taskId: string, sessionId: string, ttlMs: number): void => {
+    const release = parts.hold(sessionId);
+    const cancelTimer = clock.after(ttlMs, () => letGo(taskId));
+    held.set(taskId, () => {
+      held.delete(taskId);
+      cancelTimer();
+      release();
+    });
+  };
+
+  const find = async (taskId: string, sessionId: string | undefined) => {
+    const record = await tasks().get(taskId);
+    return record === undefined || isOthers(record, sessionId) ? undefined : record;
+  };
+
+  /** The record, after what has to become of it where its node is gone. */
+  const current = async (taskId: string, sessionId: string | undefined) => {
+    const record = await find(taskId, sessionId);
+    if (record === undefined || isTerminal(record.status)) letGo(taskId);
+    if (!parts.failOrphans || record === undefined || isTerminal(record.status)) return record;
+    const { executor, method } = record;
+    if (executor === parts.nodeId || !(await executors.isDead(executor))) return record;
+    const statusMessage = 'The node that worked on this task is gone, and its work with it.';
+    await tasks().change({
+      ...{ id: taskId, sessionId, status: 'failed', statusMessage, at: now(), onlyIf: executor },
+      result:
+        method === 'tools/call'
+          ? JSON.stringify({ content: [{ type: 'text', text: statusMessage }], isError: true })
+          : undefined,
+    });
+    // Somebody may have been faster, or it was not that node's any more.
+    return find(taskId, sessionId);
+  };
+
+  const change = async (
+    given: Omit<TaskChange, 'at'>,
+    refusal: (was: Task['status']) => string,
+  ): Promise<void> => {
+    const changed = await tasks().change({ ...given, at: now() });
+    if (changed.status !== 'changed' || isTerminal(given.status)) letGo(given.id);
+    if (changed.status === 'gone') throw new Error(`Task with ID ${given.id} not found`);
+    if (changed.status === 'final') throw new Error(refusal(changed.was));
+  };
+
+  return {
+    async createTask(params, _requestId, { method }, sessionId) {
+      const { maxTtlMs, maxPerSession } = parts;
+      const record = {
+        id: randomBytes(16).toString('hex'),
+        sessionId,
+        ttlMs: Math.max(1, Math.floor(Math.min(params.ttl ?? maxTtlMs, maxTtlMs))),
+        createdAt: now(),
+        pollIntervalMs: params.pollInterval ?? POLL_INTERVAL_MS,
+        method,
+      };
+      if ((await tasks().create(record, maxPerSession)) === 'full') {
+        throw new Error(`This session has ${maxPerSession} tasks already`);
+      }
+      if (sessionId !== undefined) hold(record.id, sessionId, record.ttlMs);
+      const { createdAt: lastUpdatedAt } = record;
+      return shown({ ...record, status: 'working', statusMessage: undefined, lastUpdatedAt });
+    },
+
+    async getTask(taskId, sessionId) {
+      const step = waits.step(taskId, sessionId);
+      if (step !== 'wait') {
+        const record = await current(taskId, sessionId);
+        if (record === undefined) return null;
+        if (step === 'look' && !isTerminal(record.status)) waits.looked(taskId, sessionId);
+        return shown(record);
+      }
+      const before = await find(taskId, sessionId);
+      if (before === undefined) return null;
+      await tasks().wait(taskId, Math.max(before.pollIntervalMs, 1));
+      const record = await current(taskId, sessionId);
+      return record === undefined ? null : { ...shown(record), pollInterval: 1 };
+    },
+
+    async storeTaskResult(taskId, status, result, sessionId) {
+      const text = JSON.stringify(result);
+      await change(
+        { id: taskId, sessionId, status, statusMessage: undefined, result: text },
+        (was) =>
+          `Cannot store result for task ${taskId} in terminal status '${was}'. Task results can only be stored once.`,
+      );
+    },
+
+    async getTaskResult(taskId, sessionId) {
+      const found = await tasks().result(taskId);
+      if (found === undefined || isOthers(found.record, sessionId)) {
+        throw new Error(`Task with ID ${taskId} not found`);
+      }
+      if (found.result === undefined) throw new Error(`Task ${taskId} has no result stored`);
+      return JSON.parse(found.result) as { [key: string]: unknown };
+    },
+
+    async updateTaskStatus(taskId, status, statusMessage, sessionId) {
+      await change(
+        { id: taskId, sessionId, status, statusMessage, result: undefined },
+        (was) =>
+          `Cannot update task ${taskId} from terminal status '${was}' to '${status}'. Terminal states (completed, failed, cancelled) cannot transition to other states.`,
+      );
+    },
+
+    async listTasks(cursor, sessionId) {
+      if (cursor !== undefined && !/^\d{1,16}$/.test(cursor)) {
+        throw new Error(`Invalid cursor: ${cursor}`);
+      }
+      const { tasks: records, next } = await tasks().list(sessionId, Number(cursor ?? 0), PAGE);
+      return {
+        tasks: records.map(shown),
+        ...(next !== undefined && { nextCursor: String(next) }),
+      };
+    },
+
+    close() {
+      for (const taskId of [...held.keys()]) letGo(taskId);
+    },
+  };
+}
+
+/** A task that belongs to no session is everybody's who knows its id, and a caller that has none asks for all. */
+function isOthers(record: TaskRecord, sessionId: string | undefined): boolean {
+  const of = record.sessionId;
+  return of !== undefined && sessionId !== undefined && of !== sessionId;
+}
+
+function shown(record: Omit<TaskRecord, 'executor' | 'method' | 'sessionId'>): Task {
+  return {
+    taskId: record.id,
+    status: record.status,
+    ...(record.statusMessage !== undefined && { statusMessage: record.statusMessage }),
+    ttl: record.ttlMs,
+    createdAt: record.createdAt,
+    lastUpdatedAt: record.lastUpdatedAt,
+    pollInterval: record.pollIntervalMs,
+  };
+}

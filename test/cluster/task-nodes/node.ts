@@ -1,0 +1,60 @@
+/** A node with a tool that works as a task. Environment: REDIS_URL, PREFIX, LEASE_MS. */
+import type { AddressInfo } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
+import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
+import express from 'express';
+import { z } from 'zod';
+import { serveParent } from '../../../demo/rig/child.js';
+import type { Anynode } from '../../../src/index.js';
+import { anynode } from '../../../src/index.js';
+
+const refused: string[] = [];
+
+const mcp: Anynode = anynode({
+  server: () => {
+    // Asked for by now: the factory runs later than `anynode` returns.
+    const { taskStore, taskMessageQueue } = mcp;
+    const server = new McpServer(
+      { name: 'tasks', version: '1.0.0' },
+      {
+        ...{ taskStore, taskMessageQueue },
+        capabilities: { tasks: { requests: { tools: { call: {} } }, list: {}, cancel: {} } },
+      },
+    );
+    server.experimental.tasks.registerToolTask(
+      'work',
+      { inputSchema: { ms: z.number() }, execution: { taskSupport: 'required' } },
+      {
+        createTask: async ({ ms }, extra) => {
+          const task = await extra.taskStore.createTask({ pollInterval: 1_000 });
+          void pause(ms)
+            .then(() =>
+              extra.taskStore.storeTaskResult(task.taskId, 'completed', {
+                content: [{ type: 'text', text: 'worked' }],
+              }),
+            )
+            .catch((error: unknown) => refused.push(String(error)));
+          return { task };
+        },
+        getTask: (_args, { taskId, taskStore: store }) => store.getTask(taskId),
+        getTaskResult: (_args, { taskId, taskStore: store }) =>
+          store.getTaskResult(taskId) as never,
+      },
+    );
+    return server;
+  },
+  redis: process.env.REDIS_URL,
+  prefix: process.env.PREFIX,
+  leaseMs: Number(process.env.LEASE_MS),
+});
+
+const app = express().use('/mcp', mcp);
+const server = app.listen(0, '127.0.0.1', () => {
+  void mcp.ready().then(() => {
+    serveParent({
+      port: (server.address() as AddressInfo).port,
+      nodeId: mcp.nodeId,
+      methods: { refused: () => refused },
+    });
+  });
+});

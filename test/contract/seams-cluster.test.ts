@@ -1,0 +1,60 @@
+import { Cluster } from 'ioredis';
+import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
+import { startRedisCluster, type RedisCluster } from '../../demo/rig/redis.js';
+import { redisBackplane, seams } from '../../src/index.js';
+import { uniquePrefix } from '../support/redis-fixture.js';
+import { describeSeams } from './seams/describe-seams.js';
+import { eventually } from './suite/rig.js';
+
+let servers: RedisCluster;
+let client: Cluster;
+
+beforeAll(async () => {
+  servers = await startRedisCluster({ masters: 3 });
+  client = new Cluster(servers.urls, { lazyConnect: true });
+});
+
+afterAll(async () => {
+  client.disconnect();
+  await servers.stop();
+});
+
+describeSeams('Redis Cluster', () => {
+  const prefix = uniquePrefix();
+  return Promise.resolve({
+    backplane: () => redisBackplane({ redis: client, prefix }),
+    close: () => Promise.resolve(),
+  });
+});
+
+// Keys of two slots in one script would fail with CROSSSLOT.
+it('each step of each seam touches one slot', async () => {
+  const prefix = uniquePrefix();
+  const [a, b] = [0, 1].map(() => seams({ redis: client, prefix })) as [
+    ReturnType<typeof seams>,
+    ReturnType<typeof seams>,
+  ];
+  onTestFinished(async () => {
+    await Promise.all([a.close(), b.close()]);
+  });
+  for (let at = 0; at < 10; at += 1) {
+    const session = `s${at}`;
+    const { taskId } = await a.taskStore.createTask({}, at, { method: 'tools/call' }, session);
+    await a.taskMessageQueue.enqueue(taskId, {
+      ...{ type: 'notification', timestamp: at },
+      message: { jsonrpc: '2.0', method: 'notifications/x' },
+    });
+    expect(await b.taskMessageQueue.dequeue(taskId, session)).toMatchObject({ timestamp: at });
+    await b.taskStore.storeTaskResult(taskId, 'completed', { at }, session);
+    expect(await a.taskStore.getTaskResult(taskId, session)).toEqual({ at });
+    expect((await b.taskStore.listTasks(undefined, session)).tasks).toHaveLength(1);
+    const id = await a.eventStore(session).storeEvent('x', {});
+    expect(await b.eventStore(session).getStreamIdForEventId(id)).toBe('x');
+  }
+  const seen: string[] = [];
+  b.serverEventBus.subscribe(({ kind }) => seen.push(kind));
+  a.serverEventBus.publish({ kind: 'tools_list_changed' });
+  await eventually(() => {
+    expect(seen).toEqual(['tools_list_changed']);
+  });
+});
