@@ -100,6 +100,7 @@ describe.each(Object.keys(kinds))('%s that takes commands and never answers', (k
       storeState: () => membership.storeState(id, '1', undefined),
       send: () => membership.send('other', { type: 'gone', sessionId: id }),
       alive: () => membership.alive(['x', 'y', 'z']),
+      openStreams: () => membership.openStreams(id),
     };
     // Every one that the interface has, but for these.
     const rest = ['constructor', 'ready', 'trouble', 'leave', 'tidyIndex', 'renewLease'];
