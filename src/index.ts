@@ -11,6 +11,20 @@ export { redisBackplane } from './backplane/redis/redis.js';
 export type { RedisBackplaneOptions } from './backplane/redis/redis.js';
 export type { Backplane } from './backplane/backplane.js';
 
+// A look from outside, for command lines and dashboards.
+export { observe } from './observe/observe.js';
+export type { ObserveOptions } from './observe/observe.js';
+export type {
+  NodeInfo,
+  Observer,
+  RequestInfo,
+  SessionDetails,
+  SessionStats,
+  Stats,
+  StreamInfo,
+  Traffic,
+} from './observe/types.js';
+
 // What can go wrong at run time.
 export { AnynodeError } from './errors.js';
 export type { AnynodeErrorCode } from './errors.js';

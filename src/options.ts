@@ -235,7 +235,7 @@ function rejectUnknown(given: AnynodeOptions): void {
 }
 
 /** Looked at from outside, since the caller may have another copy of ioredis than we. */
-function isRedis(value: unknown): boolean {
+export function isRedis(value: unknown): boolean {
   if (typeof value === 'string') return /^rediss?:\/\//.test(value);
   return typeof value === 'object' && value !== null && 'duplicate' in value;
 }
@@ -244,10 +244,13 @@ function isBackplane(value: unknown): boolean {
   return typeof value === 'object' && value !== null && 'join' in value;
 }
 
+export function checkPrefix(prefix: string | undefined): void {
+  if (prefix === undefined || /^[^\s{}]+$/.test(prefix)) return;
+  throw new TypeError('mcp-anynode: `prefix` must not be empty or contain spaces or braces');
+}
+
 function backplaneOf({ redis, backplane, prefix }: AnynodeOptions): Backplane {
-  if (prefix !== undefined && !/^[^\s{}]+$/.test(prefix)) {
-    throw new TypeError('mcp-anynode: `prefix` must not be empty or contain spaces or braces');
-  }
+  checkPrefix(prefix);
   if (backplane !== undefined) return backplane;
   if (redis === undefined) return memoryBackplane();
   return redisBackplane({ redis, ...(prefix !== undefined && { prefix }) });

@@ -8,6 +8,7 @@ it('the package exports these names and no others', () => {
     'ClientError',
     'anynode',
     'memoryBackplane',
+    'observe',
     'redisBackplane',
   ]);
 });
@@ -27,16 +28,25 @@ it('the package exports these types and no others', () => {
     'Directory',
     'Health',
     'Logger',
+    'NodeInfo',
     'Notify',
+    'ObserveOptions',
+    'Observer',
     'RedisBackplaneOptions',
+    'RequestInfo',
     'RequestOptions',
     'ResultSchema',
     'ServerContext',
     'ServerLike',
     'ServerTransport',
+    'SessionDetails',
     'SessionEvent',
     'SessionHandle',
     'SessionInfo',
     'SessionState',
+    'SessionStats',
+    'Stats',
+    'StreamInfo',
+    'Traffic',
   ]);
 });
