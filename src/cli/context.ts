@@ -31,10 +31,8 @@ export async function withObserver(
   if (redis === undefined) {
     throw new CommandError(EXIT.usage, 'which Redis? Give --redis URL, or set REDIS_URL');
   }
-  const observer = observe({
-    redis,
-    ...{ prefix: options.prefix, commandTimeoutMs: options.timeout },
-  });
+  const { prefix, timeout: commandTimeoutMs } = options;
+  const observer = orUsage(() => observe({ redis, prefix, commandTimeoutMs }));
   const note = (text: string): void => void process.stderr.write(`mcp-anynode: ${plain(text)}\n`);
   try {
     await command({ observer, output: new Output({ json: options.json === true }), note });
@@ -45,6 +43,16 @@ export async function withObserver(
     throw new CommandError(EXIT.unavailable, `cannot reach ${place}: ${reason}`, { cause: error });
   } finally {
     observer.close();
+  }
+}
+
+/** What the library refuses to begin with was given on the command line. */
+export function orUsage<T>(make: () => T): T {
+  try {
+    return make();
+  } catch (error) {
+    if (error instanceof TypeError) throw new CommandError(EXIT.usage, error.message);
+    throw error;
   }
 }
 

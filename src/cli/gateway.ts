@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net';
 import type { Cluster, Redis } from 'ioredis';
 import { anynode } from '../anynode.js';
 import type { AnynodeOptions } from '../options.js';
+import { orUsage } from './context.js';
 import { CommandError, EXIT } from './exit.js';
 
 export interface GatewayOptions {
@@ -35,7 +36,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       cause: error,
     });
   });
-  const mcp = anynode(optionsOf({ upstream, redis, prefix, allowedHosts, allowedOrigins }));
+  const mcp = orUsage(() =>
+    anynode(optionsOf({ upstream, redis, prefix, allowedHosts, allowedOrigins })),
+  );
   const app = express();
   app.disable('x-powered-by');
   if (options.trustProxy === true) app.set('trust proxy', true);

@@ -5,6 +5,9 @@ const SECRET =
   /(?<!progress)(token|secret|passw(or)?d|passphrase|authorization|api[-_]?key|private[-_]?key|credentials?|cookie)$/i;
 const BEARER = /\b(Bearer|Basic)\s+[\w.~+/=-]+/gi;
 const JWT = /\beyJ[\w-]+\.[\w-]+\.[\w-]*/g;
+/** The same in a text: of a configuration, a URL or JSON. */
+const PAIR =
+  /((?<!progress)(?:token|secret|passw(?:or)?d|passphrase|authorization|api[-_]?key|private[-_]?key|credentials?|cookie)\\?["']?\s*[:=]\s*)(\\?["'])?[^\s"'\\,;&})]+/gi;
 const HIDDEN = '***';
 
 /** What a message says, in one line that may be cut off. What looks like a secret is left out; `--json` has it all. */
@@ -48,5 +51,11 @@ function text(value: unknown): string {
 }
 
 function hide(value: string): string {
-  return value.replace(BEARER, `$1 ${HIDDEN}`).replace(JWT, HIDDEN);
+  return value
+    .replace(BEARER, `$1 ${HIDDEN}`)
+    .replace(JWT, HIDDEN)
+    .replace(
+      PAIR,
+      (_, name: string, quote: string | undefined) => `${name}${quote ?? ''}${HIDDEN}`,
+    );
 }

@@ -51,7 +51,8 @@ export class Table<T> {
       const fitted = this.output.width === undefined ? cell : cut(cell, width);
       return at === last ? fitted : pad(fitted, width);
     });
-    return text.join(' '.repeat(GAP));
+    const line = text.join(' '.repeat(GAP));
+    return this.output.width === undefined ? line : cut(line, this.output.width);
   }
 
   private fit(cells: string[][]): number[] {
