@@ -243,6 +243,7 @@ export function createNode(
     for (const follower of followers.all()) {
       follower.end(follower.resumable ? 'hangup' : 'closed');
     }
+    endpoint.soon.close();
     keeper.close();
     orphans.close();
     await sessions.close();

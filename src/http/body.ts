@@ -14,18 +14,27 @@ import {
 /** Of a request's id, which is a key wherever the request is known. */
 const LONGEST_ID = 1024;
 
+/** What came in one POST. */
+export interface Posted {
+  messages: JsonRpcMessage[];
+  /** The body as it came, where it is one message alone: stored as it is, it need not be written as JSON again. */
+  text: string | undefined;
+}
+
 /** The messages of a POST. A body that `express.json()` has parsed is used as it is; else it is read here, up to `maxBytes`. */
 export async function readMessages(
   req: Request,
   maxBytes: number,
   limits: Limits,
-): Promise<JsonRpcMessage[]> {
-  const { body, bytes } = await readBody(req, maxBytes);
+): Promise<Posted> {
+  const read = await readBody(req, maxBytes);
+  const { body, bytes, text } = read ?? parsedBefore(req.body);
   const list: unknown[] = Array.isArray(body) ? body : [body];
   if (list.length > limits.batchSize) throw new RefusalError(batchTooLarge(limits.batchSize));
   if (!list.every(isMessage)) throw new RefusalError(REFUSALS.invalidMessage);
   for (const message of list) checkMessage(message, bytes, limits);
-  return list;
+  const isAlone = list.length === 1 && !Array.isArray(body) && bytes <= limits.messageBytes;
+  return { messages: list, text: isAlone ? text : undefined };
 }
 
 /** `bytes`: of the whole body. */
@@ -34,8 +43,11 @@ function checkMessage(
   bytes: number,
   { jsonDepth, messageBytes }: Limits,
 ): void {
-  // Before anything that looks into it: what is nested deep enough brings the stack to its end.
-  if (isDeeperThan(message, jsonDepth)) throw new RefusalError(messageTooDeep(jsonDepth));
+  // Before anything that looks into it: what is nested deep enough brings the stack to its end. Each level takes two
+  // characters, so that short bodies need not be looked through.
+  if (bytes > 2 * jsonDepth && isDeeperThan(message, jsonDepth)) {
+    throw new RefusalError(messageTooDeep(jsonDepth));
+  }
   if (bytes > messageBytes && Buffer.byteLength(JSON.stringify(message)) > messageBytes) {
     throw new RefusalError(messageTooLarge(messageBytes));
   }
@@ -45,26 +57,27 @@ function checkMessage(
 }
 
 /** A value that is no object and no list has depth 0. Goes no deeper than `most`. */
-function isDeeperThan(value: unknown, most: number): boolean {
-  if (typeof value !== 'object' || value === null) return false;
+function isDeeperThan(value: object, most: number): boolean {
   if (most === 0) return true;
-  return Object.values(value).some((inner) => isDeeperThan(inner, most - 1));
+  for (const key in value) {
+    const inner = (value as Record<string, unknown>)[key];
+    if (typeof inner === 'object' && inner !== null && isDeeperThan(inner, most - 1)) return true;
+  }
+  return false;
 }
 
 interface Body {
   body: unknown;
   /** `Infinity`: somebody else has read it. */
   bytes: number;
+  text?: string;
 }
 
-async function readBody(req: Request, maxBytes: number): Promise<Body> {
-  const parsed: unknown = req.body;
-  if (typeof parsed === 'string') return parse(parsed);
-  if (Buffer.isBuffer(parsed)) return parse(decode(parsed));
-  // A parser that was not meant for this body leaves `{}` behind (Express 4), and the body unread.
-  const isLeftOver = !req.readableEnded && isEmpty(parsed);
-  if (parsed !== undefined && !isLeftOver) return { body: parsed, bytes: Infinity };
-  return parse(await readText(req, maxBytes));
+/** What a middleware in front has made of the body. */
+function parsedBefore(body: unknown): Body {
+  if (typeof body === 'string') return parse(body, Buffer.byteLength(body));
+  if (Buffer.isBuffer(body)) return parse(decode(body), body.length);
+  return { body, bytes: Infinity };
 }
 
 function isEmpty(value: unknown): boolean {
@@ -72,26 +85,35 @@ function isEmpty(value: unknown): boolean {
 }
 
 /** As the Fetch standard reads a body: a byte order mark in front is none of the text. */
-function decode(bytes: Uint8Array): string {
-  return new TextDecoder().decode(bytes);
+function decode(bytes: Buffer): string {
+  const text = bytes.toString('utf8');
+  return text.startsWith('\uFEFF') ? text.slice(1) : text;
 }
 
-function parse(text: string): Body {
+function parse(text: string, bytes: number): Body {
   try {
-    return { body: JSON.parse(text) as unknown, bytes: Buffer.byteLength(text) };
+    return { body: JSON.parse(text) as unknown, bytes, text };
   } catch {
     throw new RefusalError(REFUSALS.invalidJson);
   }
 }
 
-/** Stops at the limit; a declared length over it is refused without reading. The rest of the body is thrown away. */
-async function readText(req: Request, maxBytes: number): Promise<string> {
+/**
+ * Stops at the limit; a declared length over it is refused without reading. The rest of the body is thrown away.
+ * `undefined`: somebody else has read it.
+ */
+async function readBody(req: Request, maxBytes: number): Promise<Body | undefined> {
+  const parsed: unknown = req.body;
+  // A parser that was not meant for this body leaves `{}` behind (Express 4), and the body unread.
+  const isLeftOver = !req.readableEnded && isEmpty(parsed);
+  if (parsed !== undefined && !isLeftOver) return undefined;
   if (Number(req.headers['content-length']) > maxBytes) {
     throw new RefusalError(bodyTooLarge(maxBytes));
   }
-  return new Promise((resolve, reject) => {
+  const bytes = await new Promise<Buffer>((resolve, reject) => {
     let chunks: Buffer[] = [];
     let received = 0;
+    let ended = false;
     req.on('data', (chunk: Buffer) => {
       received += chunk.length;
       if (received > maxBytes) {
@@ -101,9 +123,17 @@ async function readText(req: Request, maxBytes: number): Promise<string> {
         chunks.push(chunk);
       }
     });
-    req.on('end', () => resolve(decode(Buffer.concat(chunks))));
-    // The client went away in the middle: nobody reads the answer.
-    req.on('close', () => reject(new RefusalError(REFUSALS.invalidJson)));
-    req.on('error', () => reject(new RefusalError(REFUSALS.invalidJson)));
+    req.on('end', () => {
+      ended = true;
+      const [only] = chunks;
+      resolve(chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks));
+    });
+    // The client went away in the middle: nobody reads the answer. Both come after the end, too.
+    const onGone = (): void => {
+      if (!ended) reject(new RefusalError(REFUSALS.invalidJson));
+    };
+    req.on('close', onGone);
+    req.on('error', onGone);
   });
+  return parse(decode(bytes), bytes.length);
 }

@@ -14,6 +14,7 @@ import { handlePost } from './post.js';
 import { storedPrincipal } from './principal.js';
 import type { Refusal } from './reply.js';
 import { refuse, RefusalError, REFUSALS } from './reply.js';
+import { SharedTimer } from '../protocol/shared-timer.js';
 import { Slots } from './slots.js';
 import { SUPPORTED_PROTOCOL_VERSIONS } from '../session/sdk.js';
 
@@ -26,6 +27,8 @@ export interface Endpoint {
   handovers: Handovers;
   options: Options;
   slots: Slots;
+  /** For responses that may wait for their first message a moment. */
+  soon: SharedTimer;
   principalOf(req: Request): string;
   /** Connections of requests that another node runs. */
   elsewhere: Running;
@@ -33,11 +36,15 @@ export interface Endpoint {
   isClosed(): boolean;
 }
 
-export function endpointOf(parts: Omit<Endpoint, 'principalOf' | 'slots'>): Endpoint {
+/** No client waits noticeably for headers that come so late, and most calls are answered by then. */
+const SOON_MS = 10;
+
+export function endpointOf(parts: Omit<Endpoint, 'principalOf' | 'slots' | 'soon'>): Endpoint {
   const { options } = parts;
   return {
     ...parts,
     slots: new Slots(options.limits.streamsPerSession),
+    soon: new SharedTimer(parts.node.clock, SOON_MS),
     principalOf: (req) => storedPrincipal(options.principal(req)),
   };
 }

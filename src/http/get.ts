@@ -53,7 +53,7 @@ export async function handleGet(endpoint: Endpoint, req: Request, res: Response)
     claim.beginsAfter(position);
     if (endpoint.isClosed()) throw new RefusalError(REFUSALS.closed);
     const spoken = version ?? attached.protocolVersion;
-    const stream = { sessionId, name: request.stream, token: request.token, position };
+    const stream = { sessionId, name: request.stream, token: request.token, position, cursors };
     show(endpoint, req, res, stream, { ...attached, spoken, lost: claim.lost });
   } finally {
     claim.arrived();
@@ -65,7 +65,13 @@ function show(
   endpoint: Endpoint,
   req: Request,
   res: Response,
-  stream: { sessionId: string; name: string; token: string; position: Position },
+  stream: {
+    sessionId: string;
+    name: string;
+    token: string;
+    position: Position;
+    cursors: Cursors;
+  },
   {
     executor,
     unbegun,

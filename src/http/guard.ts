@@ -37,12 +37,24 @@ function forbidden(message: string): RefusalError {
   return new RefusalError({ status: 403, code: ErrorCode.ConnectionClosed, message });
 }
 
+/** Of the Host headers seen last: clients send the same ones over and over, and a `URL` costs more than all the rest here. */
+const hostnames = new Map<string, string>();
+const MOST_HOSTNAMES = 100;
+const LONGEST_HOST = 300;
+
 function hostname(host: string | undefined): string | undefined {
+  if (host === undefined) return undefined;
+  const known = hostnames.get(host);
+  if (known !== undefined) return known;
+  let name: string | undefined;
   try {
-    return host === undefined ? undefined : new URL(`http://${host}`).hostname;
+    name = new URL(`http://${host}`).hostname;
   } catch {
     return undefined;
   }
+  if (hostnames.size >= MOST_HOSTNAMES) hostnames.clear();
+  if (host.length <= LONGEST_HOST) hostnames.set(host, name);
+  return name;
 }
 
 function isLoopback(address: string | undefined): boolean {

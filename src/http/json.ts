@@ -3,6 +3,17 @@ import type { StreamEvent } from '../backplane/backplane.js';
 import type { RequestId } from '../protocol/jsonrpc.js';
 import type { EndReason, Sink } from '../stream/follower.js';
 import { refuse, REFUSALS } from './reply.js';
+import { cutWhenStalled } from './stalled.js';
+
+export interface JsonOptions {
+  sessionId: string;
+  /** The ids of the requests, in the order in which the answers are to stand. */
+  order: RequestId[];
+  /** See {@link cutWhenStalled}. */
+  stalledMs: number;
+  /** The connection is closed, by whichever side. */
+  onClose: () => void;
+}
 
 /** Collects the answers of one POST and sends them as one JSON body: an object, or a list for a batch of requests. */
 export class JsonConnection implements Sink {
@@ -12,14 +23,11 @@ export class JsonConnection implements Sink {
 
   constructor(
     private readonly res: Response,
-    private readonly sessionId: string,
-    /** The ids of the requests, in the order in which the answers are to stand. */
-    private readonly order: RequestId[],
-    onClose: () => void,
+    private readonly options: JsonOptions,
   ) {
     res.on('close', () => {
       this.done = true;
-      onClose();
+      options.onClose();
     });
   }
 
@@ -35,14 +43,15 @@ export class JsonConnection implements Sink {
   end(reason: EndReason): void {
     if (this.done) return;
     this.done = true;
-    if (reason === 'complete') sendJson(this.res, this.sessionId, this.inOrder());
+    if (reason === 'complete') sendJson(this.res, this.options.sessionId, this.inOrder());
     else refuse(this.res, reason === 'closed' ? REFUSALS.closed : REFUSALS.sessionNotFound);
+    if (this.res.writableLength > 0) cutWhenStalled(this.res, this.options.stalledMs);
   }
 
   private inOrder(): string[] {
     if (this.answers.length < 2) return this.answers;
     const place = (text: string): number =>
-      this.order.indexOf((JSON.parse(text) as { id: RequestId }).id);
+      this.options.order.indexOf((JSON.parse(text) as { id: RequestId }).id);
     return this.answers.sort((a, b) => place(a) - place(b));
   }
 }

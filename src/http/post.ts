@@ -30,16 +30,19 @@ import { JsonConnection, sendJson } from './json.js';
 import { authInfoOf, sessionsFor } from './principal.js';
 import { batchTooLarge, RefusalError, REFUSALS } from './reply.js';
 import { SseConnection } from './sse.js';
-import { cutWhenStalled } from './stalled.js';
 
 /** A POST: `initialize`, requests (answered on a stream of their own), or messages that ask for nothing (202). */
 export async function handlePost(endpoint: Endpoint, req: Request, res: Response): Promise<void> {
   requireAccept(req, ['application/json', 'text/event-stream']);
   requireJson(req);
   const { maxBodyBytes, limits } = endpoint.options;
-  const messages = await readMessages(req, maxBodyBytes, limits);
+  const { messages, text } = await readMessages(req, maxBodyBytes, limits);
 
-  const initialize = messages.find((message) => isInitializeRequest(message));
+  // The SDK's own test looks at everything; most messages are none by their name.
+  const initialize = messages.find(
+    (message) =>
+      'method' in message && message.method === 'initialize' && isInitializeRequest(message),
+  );
   if (initialize !== undefined) {
     await refuseKnownSession(endpoint, req);
     if (messages.length > 1) throw new RefusalError(REFUSALS.onlyOneInitialize);
@@ -52,7 +55,7 @@ export async function handlePost(endpoint: Endpoint, req: Request, res: Response
   const sessionId = requireSessionId(req);
   const version = protocolVersionOf(req, SUPPORTED_PROTOCOL_VERSIONS);
   const principal = endpoint.principalOf(req);
-  const inbound = { sessionId, principal, messages };
+  const inbound = { sessionId, principal, messages, text };
   if (messages.some(isRequest)) {
     if (!endpoint.slots.take(sessionId, principal, res)) {
       throw new RefusalError(REFUSALS.tooManyStreams);
@@ -103,11 +106,13 @@ async function answerInitialize(
       );
       return;
     }
-    const connection = sseConnection(endpoint, res, { sessionId: id, name: birth.stream });
+    const cursors = new Cursors(id);
+    const connection = sseConnection(endpoint, res, { sessionId: id, name: birth.stream, cursors });
     const version = String(request.params?.protocolVersion);
     connection.open(primes(endpoint, version) ? positions[0] : undefined);
-    for (const { message, position } of shown) {
-      if (position !== undefined) connection.write({ position, message, end: false });
+    for (const [at, { message, position }] of shown.entries()) {
+      const end = at === shown.length - 1;
+      if (position !== undefined) connection.write({ position, message, end });
     }
     connection.end('complete');
   } catch (error) {
@@ -206,22 +211,21 @@ function answerStream(
     messages: JsonRpcMessage[];
     spoken: string;
   },
-  { position, owner }: Opened,
+  { position, owner, cursors }: Opened,
 ): Follower {
   const { node, options, orphans, elsewhere } = endpoint;
   const { sessionId } = stream;
   // The client may have gone while its request was stored: nobody holds the stream then, and it can be resumed.
   const onClose = (): void => follower.end('closed');
-  if (options.responseMode === 'json') cutWhenStalled(res, options.limits.stalledMs);
   const sink =
     options.responseMode === 'json'
-      ? new JsonConnection(
-          res,
+      ? new JsonConnection(res, {
           sessionId,
-          stream.messages.filter(isRequest).map(({ id }) => id),
+          order: stream.messages.filter(isRequest).map(({ id }) => id),
+          stalledMs: options.limits.stalledMs,
           onClose,
-        )
-      : sseConnection(endpoint, res, stream, onClose);
+        })
+      : sseConnection(endpoint, res, { ...stream, cursors }, onClose);
   if (owner !== undefined) elsewhere.begin();
   const follower = follow(node, { ...stream, position }, sink, (ended) => {
     orphans.unwatch(ended);
@@ -241,19 +245,20 @@ function primes({ options }: Endpoint, version: string): boolean {
 export function sseConnection(
   endpoint: Endpoint,
   res: Response,
-  { sessionId, name }: { sessionId: string; name: string },
+  { sessionId, name, cursors }: { sessionId: string; name: string; cursors: Cursors },
   onClose: () => void = () => undefined,
 ): SseConnection {
   const { options, node } = endpoint;
   const { keepAliveMs, retryMs, maxStreamAgeMs, maxBufferedBytes } = options;
-  cutWhenStalled(res, options.limits.stalledMs);
   return new SseConnection(res, {
     sessionId,
     stream: name,
-    cursors: new Cursors(sessionId),
+    cursors,
     isGet: res.req.method === 'GET',
     ...{ keepAliveMs, retryMs, maxStreamAgeMs, maxBufferedBytes },
+    stalledMs: options.limits.stalledMs,
     clock: node.clock,
+    soon: endpoint.soon,
     onClose,
     onOld: () => {
       const follower = node.followers.find(sessionId, name);

@@ -2,8 +2,10 @@ import type { Response } from 'express';
 import type { Position, StreamEvent } from '../backplane/backplane.js';
 import type { Clock } from '../protocol/clock.js';
 import { jittered } from '../protocol/clock.js';
+import type { SharedTimer } from '../protocol/shared-timer.js';
 import type { Cursors } from '../stream/cursor.js';
 import type { EndReason, Sink } from '../stream/follower.js';
+import { cutWhenStalled } from './stalled.js';
 
 export interface SseOptions {
   sessionId: string;
@@ -16,7 +18,11 @@ export interface SseOptions {
   retryMs: number;
   maxStreamAgeMs: number;
   maxBufferedBytes: number;
+  /** See {@link cutWhenStalled}. */
+  stalledMs: number;
   clock: Clock;
+  /** For connections that may wait for their first message a moment; see {@link SseConnection.open}. */
+  soon: SharedTimer;
   /** The connection is closed, by whichever side. Called once. */
   onClose: () => void;
   /** The connection has become old: end it, if the client can come back. */
@@ -35,9 +41,13 @@ const LINGER_MS = 10_000;
 
 /** One SSE response. */
 export class SseConnection implements Sink {
-  /** The client has an event id, and can resume with it. */
+  /** The client has an event id, or will have one with the first bytes, and can resume with it. */
   private hasCursor = false;
+  private begun = false;
   private closed = false;
+  /** Written with what comes next. */
+  private held = '';
+  private cancelFlush: () => void = () => undefined;
   private cancelKeepAlive: () => void = () => undefined;
   private cancelAge: () => void = () => undefined;
 
@@ -49,34 +59,35 @@ export class SseConnection implements Sink {
   }
 
   /**
-   * Sends the headers and a first byte at once, since proxies hold the headers back until there is one. With `primed`
-   * also an event without data, whose id lets the client resume before any message has come.
+   * Sends the headers and a first byte, since proxies hold the headers back until there is one. With `primed` also an
+   * event without data, whose id lets the client resume before any message has come.
+   *
+   * At once for a GET. A POST is given a moment first: most calls are answered by then, and headers, priming and answer
+   * go out as one write instead of three, which is what a response costs most of its time for.
    */
   open(primed: Position | undefined): void {
-    const { sessionId, stream, cursors, retryMs } = this.options;
-    this.res.writeHead(200, { ...HEADERS, 'mcp-session-id': sessionId });
-    let first = ': stream\n\n';
+    const { stream, cursors, retryMs, isGet, soon } = this.options;
+    this.held = ': stream\n\n';
     if (primed !== undefined) {
-      first += `id: ${cursors.format(stream, primed)}\nretry: ${retryMs}\ndata: \n\n`;
+      this.held += `id: ${cursors.format(stream, primed)}\nretry: ${retryMs}\ndata: \n\n`;
       this.hasCursor = true;
     }
-    this.res.write(first);
-    this.scheduleKeepAlive();
-    const { clock, maxStreamAgeMs } = this.options;
-    if (maxStreamAgeMs === 0) return;
-    this.cancelAge = clock.after(jittered(maxStreamAgeMs, clock), () => this.options.onOld());
+    if (isGet) this.send('');
+    else this.cancelFlush = soon.after(() => this.send(''));
   }
 
   get resumable(): boolean {
     return this.options.isGet || this.hasCursor;
   }
 
-  write({ position, message }: StreamEvent): boolean {
+  write({ position, message, end }: StreamEvent): boolean {
     if (this.closed) return true;
     if (message !== undefined) {
       const id = this.options.cursors.format(this.options.stream, position);
-      this.res.write(`event: message\nid: ${id}\ndata: ${message}\n\n`);
+      const text = `event: message\nid: ${id}\ndata: ${message}\n\n`;
       this.hasCursor = true;
+      if (end) this.held += text;
+      else this.send(text);
     }
     // With less than the socket's own buffer takes there would never be a `drain` to wait for.
     const full = this.res.writableLength > this.options.maxBufferedBytes;
@@ -90,11 +101,41 @@ export class SseConnection implements Sink {
   end(reason: EndReason): void {
     if (this.closed) return;
     const { clock, retryMs } = this.options;
-    if (reason === 'hangup') this.res.write(`retry: ${Math.round(jittered(retryMs, clock))}\n\n`);
-    this.res.end();
+    if (reason === 'hangup') this.held += `retry: ${Math.round(jittered(retryMs, clock))}\n\n`;
+    if (!this.begin({ 'Content-Length': Buffer.byteLength(this.held) })) return;
+    this.res.end(this.held);
     this.stopTimers();
     // A client that does not read does not see the end either, and would keep the socket.
+    if (this.res.writableLength === 0) return;
     this.cancelAge = clock.after(LINGER_MS, () => this.res.destroy());
+  }
+
+  /** Together with what was held. */
+  private send(text: string): void {
+    const begins = !this.begun;
+    if (this.closed || !this.begin({})) return;
+    this.res.write(this.held + text);
+    this.held = '';
+    if (!begins) return;
+    const { clock, maxStreamAgeMs, stalledMs } = this.options;
+    cutWhenStalled(this.res, stalledMs);
+    this.scheduleKeepAlive();
+    if (maxStreamAgeMs === 0) return;
+    this.cancelAge = clock.after(jittered(maxStreamAgeMs, clock), () => this.options.onOld());
+  }
+
+  /** `false`: somebody else, a timeout in front perhaps, has answered meanwhile. */
+  private begin(headers: Record<string, number>): boolean {
+    if (this.begun) return true;
+    this.begun = true;
+    this.cancelFlush();
+    if (this.res.headersSent) {
+      this.onClosed();
+      return false;
+    }
+    const { sessionId } = this.options;
+    this.res.writeHead(200, { ...HEADERS, 'mcp-session-id': sessionId, ...headers });
+    return true;
   }
 
   private scheduleKeepAlive(): void {
@@ -116,6 +157,7 @@ export class SseConnection implements Sink {
   }
 
   private stopTimers(): void {
+    this.cancelFlush();
     this.cancelKeepAlive();
     this.cancelAge();
   }

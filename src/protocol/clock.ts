@@ -5,6 +5,8 @@
 export interface Clock {
   /** Milliseconds since the epoch. */
   now(): number;
+  /** Milliseconds from some beginning, which go on evenly whatever the machine's time is set to. */
+  elapsed(): number;
   /** Calls `callback` once after `ms`. The timer never keeps the process alive. Returns its cancellation. */
   after(ms: number, callback: () => void): () => void;
   /** From 0 up to 1. For jitter only: nothing secret may come of it. */
@@ -15,6 +17,7 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 export const systemClock: Clock = {
   now: () => Date.now(),
+  elapsed: () => performance.now(),
   after(ms, callback) {
     const timer = setTimeout(callback, Math.min(Math.max(ms, 0), LONGEST_TIMER_MS));
     timer.unref();

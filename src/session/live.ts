@@ -25,6 +25,7 @@ import type { DeliveryContext, ReplicaEvents } from './replica.js';
 import type { Effect, Shape } from './shape.js';
 import { effectOf, refusalOf, shapeOf, UNSHAPED, withEffect, withoutEffect } from './shape.js';
 import type { AuthInfo, SessionInfo } from './types.js';
+import { Cursors } from '../stream/cursor.js';
 
 /** A server whose tool list goes on for ever is not asked for ever. */
 const MOST_PAGES = 100;
@@ -38,6 +39,8 @@ interface ToolList {
 export class LiveSession {
   /** The record's revision that the replica has been brought to; `undefined`: there is no replica. */
   revision: number | undefined;
+  /** Writes its event ids. */
+  readonly cursors: Cursors;
   /** The node that holds the client's standalone stream, as far as this node has heard. */
   followedBy: string | undefined;
   lastUsedAt: number;
@@ -59,6 +62,7 @@ export class LiveSession {
     private readonly node: SessionNode,
   ) {
     this.lastUsedAt = node.clock.now();
+    this.cursors = new Cursors(id);
     this.calls = new Calls(node.running);
   }
 

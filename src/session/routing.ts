@@ -4,14 +4,15 @@ import type { JsonRpcMessage } from '../protocol/jsonrpc.js';
 import { isNotification, isResponse } from '../protocol/jsonrpc.js';
 import { nodeOf } from './asks.js';
 
-/** One message from the client that opens no stream, as an operation of the backplane. */
+/** One message from the client that opens no stream, as an operation of the backplane; `text`: the message as JSON. */
 export function receive(
   message: JsonRpcMessage,
+  text: string,
   principal: string,
   { revision, owned }: { revision: number | undefined; owned: boolean },
 ): ReceiveOperation {
   const route = routeOf(message, owned);
-  return { type: 'receive', principal, message: JSON.stringify(message), route, revision };
+  return { type: 'receive', principal, message: text, route, revision };
 }
 
 function routeOf(message: JsonRpcMessage, owned: boolean): Route {

@@ -20,6 +20,7 @@ import { Pool } from './pool.js';
 import { Quotas } from './quotas.js';
 import { isAnswer, isHere, isInitialized, receive } from './routing.js';
 import type { SessionNode } from './node.js';
+import type { Cursors } from '../stream/cursor.js';
 import type { Committed } from '../stream/lanes.js';
 import type { DeliveryContext } from './replica.js';
 import type { AuthInfo } from './types.js';
@@ -30,11 +31,14 @@ export interface Inbound {
   /** The caller's identity in the backplane's own form. */
   principal: string;
   messages: JsonRpcMessage[];
+  /** The body as it came, where it is one message alone. */
+  text: string | undefined;
 }
 
 export interface Opened {
   /** Where the stream begins. */
   position: Position;
+  cursors: Cursors;
   /** Gives the stream up, where nobody can follow it. Either this or `run` has to be called. */
   abandon(): void;
   /** Another node is to run the requests, and has to be told of them. */
@@ -155,7 +159,7 @@ export class Sessions {
     stream: { name: string; token: string },
     retried = false,
   ): Promise<Opened | 'gone' | 'duplicate' | 'limited'> {
-    const { sessionId, principal, messages } = inbound;
+    const { sessionId, principal, messages, text } = inbound;
     const live = this.pool.of(sessionId);
     const unpin = live.pin();
     try {
@@ -170,12 +174,14 @@ export class Sessions {
           stream: stream.name,
           token: stream.token,
           requests: requests.map(({ id }) => JSON.stringify(id)),
-          messages: requests.map((request) => JSON.stringify(request)),
+          messages: requests.map((request) => text ?? JSON.stringify(request)),
           revision,
           owned,
           most: this.node.limits.requestsPerSession,
         },
-        ...others.map((message) => receive(message, principal, { revision, owned })),
+        ...others.map((message) =>
+          receive(message, JSON.stringify(message), principal, { revision, owned }),
+        ),
       ];
       const asked = this.node.clock.now();
       const committed = await this.node.lanes.submit(sessionId, operations);
@@ -204,6 +210,7 @@ export class Sessions {
           : isHere(results[1 + others.indexOf(message)]);
       return {
         position: opened.position,
+        cursors: live.cursors,
         owner: opened.owner,
         abandon: () => {
           const ids = requests.map(({ id }) => JSON.stringify(id));
@@ -337,7 +344,7 @@ export class Sessions {
 
   /** Stores messages that ask for nothing, and hands each to whom it concerns. */
   async receive(
-    { sessionId, principal, messages }: Inbound,
+    { sessionId, principal, messages, text }: Inbound,
     context: DeliveryContext,
   ): Promise<'received' | 'gone'> {
     if (messages.length === 0) {
@@ -351,7 +358,7 @@ export class Sessions {
       const { revision } = live;
       const { owned } = this.node;
       const operations = messages.map((message) =>
-        receive(message, principal, { revision, owned }),
+        receive(message, text ?? JSON.stringify(message), principal, { revision, owned }),
       );
       const asked = this.node.clock.now();
       const committed = await this.node.lanes.submit(sessionId, operations);

@@ -25,8 +25,10 @@ export class Cursors {
   }
 
   format(stream: string, { n, logId }: Position): string {
-    const [ms, counter] = logId.split('-').map((part) => Number(part).toString(36));
-    return `${this.tag}.${stream}.${n.toString(36)}.${ms ?? '0'}.${counter ?? '0'}`;
+    const dash = logId.indexOf('-');
+    const ms = Number(logId.slice(0, dash)).toString(36);
+    const counter = Number(logId.slice(dash + 1)).toString(36);
+    return `${this.tag}.${stream}.${n.toString(36)}.${ms}.${counter}`;
   }
 
   /** `undefined`: not a cursor of this session. */

@@ -7,6 +7,7 @@ import type {
 import { AnynodeError, unavailable } from '../errors.js';
 import type { Clock } from '../protocol/clock.js';
 import { jittered } from '../protocol/clock.js';
+import { SharedTimer } from '../protocol/shared-timer.js';
 
 /** What a submission comes back with: one result per operation, and what the commit said of the session. */
 export interface Committed {
@@ -46,6 +47,7 @@ const LANE_BYTES = 8 * 1024 * 1024;
  */
 export class Lanes {
   private readonly lanes = new Map<string, Lane>();
+  private readonly timeouts: SharedTimer;
   private number = 0;
   private closed = false;
 
@@ -56,17 +58,21 @@ export class Lanes {
     private readonly logger: { error(message: string): void } = console,
     /** A message was stored after its sender had been told that it may not be: whoever follows the stream here, look. */
     private readonly onLate: (sessionId: string, stream: string) => void = () => undefined,
-  ) {}
+  ) {
+    this.timeouts = new SharedTimer(clock, timeoutMs);
+  }
 
   /**
    * For what a client waits for: rejects with `backplane_unavailable` after `commandTimeoutMs`. What was not sent by
    * then never will be; a stream that opens after all is abandoned again, so that its request ids are free.
    */
   submit(sessionId: string, operations: Operation[]): Promise<Committed | 'gone'> {
+    if (this.closed) return Promise.reject(closedError());
     return new Promise((resolve, reject) => {
-      const cancelTimer = this.clock.after(this.timeoutMs, () => {
+      const cancelTimer = this.timeouts.after(() => {
         this.abandon(sessionId, submission);
-        reject(unavailable(new Error(`not stored within ${this.timeoutMs} ms`)));
+        const late = unavailable(new Error(`not stored within ${this.timeoutMs} ms`));
+        reject(this.closed ? closedError() : late);
       });
       const submission = this.enqueue(sessionId, {
         operations,
@@ -99,6 +105,7 @@ export class Lanes {
   /** What is still waiting is rejected. */
   close(): void {
     this.closed = true;
+    this.timeouts.close();
     for (const lane of this.lanes.values()) {
       for (const { reject } of lane.queue) reject(closedError());
       lane.queue = [];

@@ -38,6 +38,7 @@ export class SimNode {
     this.process = new Process(nodeId);
     const clock: Clock = {
       now: () => Math.floor(scheduler.now),
+      elapsed: () => scheduler.now,
       after: (ms, callback) => this.timer(ms, callback),
       random: () => random.next(),
     };

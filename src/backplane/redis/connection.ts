@@ -2,6 +2,7 @@ import { Redis } from 'ioredis';
 import type { Cluster } from 'ioredis';
 import { AnynodeError, unavailable } from '../../errors.js';
 import type { Clock } from '../../protocol/clock.js';
+import { SharedTimer } from '../../protocol/shared-timer.js';
 import type { Scripted } from './scripts.js';
 import { defineScripts } from './scripts.js';
 import { ServerCheck } from './server-check.js';
@@ -64,6 +65,7 @@ export class CommandConnection {
   private looking = false;
   private lastError: Error | undefined;
   private closed = false;
+  private readonly timeouts: SharedTimer;
   /** Calls that wait for a connection. They share one listener: an outage must cost no memory per call. */
   private readonly waiting = new Set<() => void>();
 
@@ -74,6 +76,7 @@ export class CommandConnection {
     const { clock, timeoutMs, logger } = options;
     this.clock = clock;
     this.timeoutMs = timeoutMs;
+    this.timeouts = new SharedTimer(clock, timeoutMs);
     this.check = new ServerCheck(logger);
     this.client = defineScripts(ownClient(source, timeoutMs));
     // The reason is kept for whoever asks next; ioredis goes on trying by itself.
@@ -134,43 +137,63 @@ export class CommandConnection {
    * is up: then it rejects with `backplane_unavailable`, and the command may or may not have been carried out.
    * `attempts` tells the command how often it was tried before.
    */
-  async run<T>(command: (client: Client, attempts: number) => Promise<T>): Promise<T> {
-    let cancelTimer = (): void => undefined;
-    let stopWaiting = (): void => undefined;
-    let expired = false;
-    const timeout = new Promise<never>((_, reject) => {
-      cancelTimer = this.clock.after(this.timeoutMs, () => {
-        expired = true;
-        const reason = this.trouble() ?? `no answer within ${this.timeoutMs} ms`;
-        reject(unavailable(this.lastError ?? new Error(reason)));
+  run<T>(command: (client: Client, attempts: number) => Promise<T>): Promise<T> {
+    if (this.closed) return Promise.reject(closedError());
+    return new Promise((resolve, reject) => {
+      const call = { expired: false, leave: (): void => undefined };
+      const cancelTimer = this.timeouts.after(() => {
+        call.expired = true;
+        call.leave();
+        reject(this.closed ? closedError() : this.tooLate());
       });
+      this.attempt(command, call).then(
+        (result) => {
+          cancelTimer();
+          resolve(result);
+        },
+        (error: unknown) => {
+          cancelTimer();
+          reject(asUnavailable(error));
+        },
+      );
     });
-    try {
-      for (let attempts = 0; ; attempts += 1) {
-        if (this.closed || this.client.status === 'end') {
-          throw new AnynodeError('closed', 'The connection is closed');
-        }
-        if (this.client.status !== 'ready' || this.looking) {
-          const ready = new Promise<void>((resolve) => {
-            this.waiting.add(resolve);
-            stopWaiting = () => this.waiting.delete(resolve);
-          });
-          await Promise.race([ready, timeout]);
-        }
-        const unusable = this.check.trouble();
-        if (unusable !== undefined) throw unavailable(new Error(unusable));
-        try {
-          return await Promise.race([command(this.client, attempts), timeout]);
-        } catch (error) {
-          // `expired` may have been set while we waited, which control flow analysis cannot see.
-          if ((expired as boolean) || !isTransient(error)) throw asUnavailable(error);
-          await Promise.race([this.pause(attempts), timeout]);
-        }
+  }
+
+  /** After `expired` its outcome is nobody's: it stops at its next step. */
+  private async attempt<T>(
+    command: (client: Client, attempts: number) => Promise<T>,
+    call: { readonly expired: boolean; leave: () => void },
+  ): Promise<T> {
+    for (let attempts = 0; ; attempts += 1) {
+      if (this.closed || this.client.status === 'end') {
+        throw closedError();
       }
-    } finally {
-      cancelTimer();
-      stopWaiting();
+      if (this.client.status !== 'ready' || this.looking) {
+        await new Promise<void>((resolve) => {
+          this.waiting.add(resolve);
+          // Woken, or given up: nothing of it is to be left behind.
+          call.leave = () => {
+            this.waiting.delete(resolve);
+            resolve();
+          };
+        });
+        if (call.expired) throw new Error('too late');
+      }
+      const unusable = this.check.trouble();
+      if (unusable !== undefined) throw unavailable(new Error(unusable));
+      try {
+        return await command(this.client, attempts);
+      } catch (error) {
+        if (call.expired || !isTransient(error)) throw error;
+        await this.pause(attempts);
+        if (call.expired) throw error;
+      }
     }
+  }
+
+  private tooLate(): AnynodeError {
+    const reason = this.trouble() ?? `no answer within ${this.timeoutMs} ms`;
+    return unavailable(this.lastError ?? new Error(reason));
   }
 
   private wake(): void {
@@ -186,6 +209,7 @@ export class CommandConnection {
     this.closed = true;
     this.client.disconnect();
     this.wake();
+    this.timeouts.close();
   }
 }
 
@@ -221,6 +245,10 @@ function isTransient(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
   if (error instanceof AnynodeError) return false;
   return error.name !== 'ReplyError' || refusal(error.message) !== undefined;
+}
+
+function closedError(): AnynodeError {
+  return new AnynodeError('closed', 'The connection is closed');
 }
 
 function asUnavailable(error: unknown): Error {

@@ -23,6 +23,10 @@ export class ManualClock implements Clock {
   }
 
   /** No jitter, so that tests know when. */
+  elapsed(): number {
+    return this.now();
+  }
+
   random(): number {
     return 0.5;
   }

@@ -1,0 +1,60 @@
+import { describe, expect, it } from 'vitest';
+import { SharedTimer } from '../../src/protocol/shared-timer.js';
+import { ManualClock } from './support/manual-clock.js';
+
+function rig() {
+  const clock = new ManualClock();
+  const timer = new SharedTimer(clock, 100);
+  const struck: string[] = [];
+  const wait = (name: string) =>
+    timer.after(() => struck.push(`${name} ${clock.now() - 1_000_000}`));
+  return { clock, timer, struck, wait };
+}
+
+describe('a timer for many waits of one length', () => {
+  it('calls each when its time is over, with one timer', async () => {
+    const { clock, struck, wait } = rig();
+    wait('a');
+    await clock.advance(30);
+    wait('b');
+    wait('c');
+    expect(clock.pending).toBe(1);
+    await clock.advance(500);
+    expect(struck).toEqual(['a 100', 'b 130', 'c 130']);
+    expect(clock.pending).toBe(0);
+  });
+
+  it('does not call what was cancelled, and is late for nobody on that account', async () => {
+    const { clock, struck, wait } = rig();
+    const cancel = wait('a');
+    await clock.advance(60);
+    wait('b');
+    cancel();
+    cancel();
+    await clock.advance(100);
+    expect(struck).toEqual(['b 160']);
+  });
+
+  it('may be used by what it calls', async () => {
+    const { clock, timer, struck, wait } = rig();
+    timer.after(() => void wait('again'));
+    wait('b');
+    await clock.advance(50);
+    wait('c');
+    await clock.advance(500);
+    expect(struck).toEqual(['b 100', 'c 150', 'again 200']);
+  });
+
+  it('calls at once what waits when it is closed, and leaves no timer', async () => {
+    const { clock, timer, struck, wait } = rig();
+    wait('a');
+    await clock.advance(10);
+    const cancel = wait('b');
+    wait('c');
+    cancel();
+    timer.close();
+    expect(clock.pending).toBe(0);
+    await clock.advance(500);
+    expect(struck).toEqual(['a 10', 'c 10']);
+  });
+});
