@@ -7,7 +7,9 @@ import { Handovers } from './cluster/handovers.js';
 import { Orphans } from './cluster/orphans.js';
 import { Takeovers } from './cluster/takeovers.js';
 import { endpointOf, middleware } from './http/endpoint.js';
-import type { AnynodeOptions } from './options.js';
+import type { Interception } from './intercept/intercept.js';
+import { intercept } from './intercept/intercept.js';
+import type { AnynodeOptions, Options } from './options.js';
 import { resolveOptions } from './options.js';
 import type { Clock } from './protocol/clock.js';
 import { systemClock } from './protocol/clock.js';
@@ -114,10 +116,11 @@ export function createNode(
   const arriving = new Running();
   const elsewhere = new Running();
   const liveness = new Liveness(nodeId, membership, clock, leaseMs);
+  const { factory, close: closeServers } = serversOf(options, clock);
   let names = 0;
   const node: SessionNode = {
     ...{ nodeId, membership, lanes, followers, asks, running, arriving, clock, logger },
-    factory: options.server,
+    factory,
     responseMode: options.responseMode,
     owned: options.affinity === 'owner',
     leaseMs,
@@ -247,6 +250,7 @@ export function createNode(
     keeper.close();
     orphans.close();
     await sessions.close();
+    await closeServers();
     await atMost(commandTimeoutMs, lanes.idle(), clock);
     lanes.close();
     await membership.leave();
@@ -279,6 +283,16 @@ export function createNode(
       return (closing ??= close(drainMs));
     },
   });
+}
+
+/** What builds the server objects, whichever way they are mounted. */
+function serversOf(
+  { server, intercepted, upstreamTimeoutMs: timeoutMs, logger }: Options,
+  clock: Clock,
+): Pick<SessionNode, 'factory'> & Pick<Interception, 'close'> {
+  if (intercepted !== undefined) return intercept(intercepted, { clock, logger, timeoutMs });
+  if (server === undefined) throw new TypeError('mcp-anynode: there is no `server`');
+  return { factory: server, close: () => Promise.resolve() };
 }
 
 /** Ten characters 0–9a–z. The bytes above the last multiple of 36 are thrown away, so that all are equally likely. */

@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import type { Request } from 'express';
+import type { Request, RequestHandler } from 'express';
 import type { Cluster, Redis } from 'ioredis';
 import type { Backplane } from './backplane/backplane.js';
 import { memoryBackplane } from './backplane/memory/memory.js';
 import { redisBackplane } from './backplane/redis/redis.js';
 import { defaultPrincipal } from './http/principal.js';
+import type { Intercepted } from './intercept/intercept.js';
 import type { Limits } from './limits.js';
 import { resolveLimits } from './limits.js';
 import type { Logger, ServerContext, ServerLike } from './session/types.js';
@@ -14,9 +15,28 @@ export interface AnynodeOptions {
   /**
    * Builds the MCP server of one session: an `McpServer` or `Server`, not connected yet. Called once per replica, that is
    * once per session on each node that needs it. If it throws, the request that needed it is answered with the JSON-RPC
-   * error -32603, and the next one tries again.
+   * error -32603, and the next one tries again. Exactly one of `server`, `handler` and `upstream` is needed.
    */
-  server: (context: ServerContext) => ServerLike | Promise<ServerLike>;
+  server?: ((context: ServerContext) => ServerLike | Promise<ServerLike>) | undefined;
+  /**
+   * Instead of `server`: an Express handler, router or app that speaks Streamable HTTP and keeps its sessions in this
+   * process. Each replica is a session of it that nobody else knows. It is called with requests of this library, which
+   * carry the client's headers and what middleware in front has put on the client's request; its responses are read, not
+   * passed on: a status that is no success reaches the client as such for `initialize` only, else as a JSON-RPC error.
+   */
+  handler?: RequestHandler | undefined;
+  /**
+   * Instead of `server`: the URL of a server that speaks Streamable HTTP, in any language. As with `handler`, over HTTP:
+   * the client's headers go along, `Host` excepted, and its query. It must not be reachable for clients but through here,
+   * if what is in front here checks who they are. `http:` or `https:`.
+   */
+  upstream?: string | URL | undefined;
+  /**
+   * How long the server at `upstream` may take to accept a connection and to take a notification, an answer or a DELETE,
+   * and for how long a stream that broke off is tried to be resumed. Answers to requests take as long as they take.
+   * Default 10 seconds.
+   */
+  upstreamTimeoutMs?: number | undefined;
   /**
    * A URL, or an ioredis `Redis` or `Cluster` whose settings are taken over: this node makes connections of its own like
    * it, and neither uses nor closes the given one. Left out: in memory, for one process.
@@ -96,7 +116,10 @@ export interface AnynodeOptions {
 
 /** The options with everything filled in. */
 export interface Options {
+  /** Either this, or what is intercepted. */
   server: AnynodeOptions['server'];
+  intercepted: Intercepted | undefined;
+  upstreamTimeoutMs: number;
   backplane: Backplane;
   responseMode: 'sse' | 'json';
   standaloneStream: 'takeover' | 'reject';
@@ -133,9 +156,7 @@ const MIB = 1024 * 1024;
 /** Fills in the defaults. Throws a `TypeError` that says what was given and what can be, for anything that makes no sense. */
 export function resolveOptions(given: AnynodeOptions): Options {
   rejectUnknown(given);
-  if (typeof given.server !== 'function') {
-    throw new TypeError('mcp-anynode: `server` has to be a function that returns an MCP server');
-  }
+  const intercepted = serverOf(given);
   if (given.redis !== undefined && !isRedis(given.redis)) {
     throw new TypeError(
       'mcp-anynode: `redis` has to be a URL such as redis://localhost:6379, or an ioredis `Redis` or `Cluster`',
@@ -158,6 +179,8 @@ export function resolveOptions(given: AnynodeOptions): Options {
   const maxBodyBytes = positive(given, 'maxBodyBytes', 4 * MIB);
   return {
     server: given.server,
+    intercepted,
+    upstreamTimeoutMs: positive(given, 'upstreamTimeoutMs', 10 * SECOND),
     backplane: backplaneOf(given),
     responseMode: given.responseMode ?? 'sse',
     standaloneStream: given.standaloneStream ?? 'takeover',
@@ -197,6 +220,9 @@ export function resolveOptions(given: AnynodeOptions): Options {
 /** Every option, so that a misspelt one is noticed; the type makes sure that none is missing here. */
 const KNOWN: Record<keyof AnynodeOptions, true> = {
   server: true,
+  handler: true,
+  upstream: true,
+  upstreamTimeoutMs: true,
   redis: true,
   backplane: true,
   prefix: true,
@@ -232,6 +258,34 @@ function rejectUnknown(given: AnynodeOptions): void {
       `mcp-anynode: unknown option ${unknown.map((name) => `\`${name}\``).join(', ')}`,
     );
   }
+}
+
+/** `undefined`: it is `server`. */
+function serverOf({ server, handler, upstream }: AnynodeOptions): Intercepted | undefined {
+  const ways = [server, handler, upstream].filter((way) => way !== undefined).length;
+  if (ways > 1) {
+    throw new TypeError('mcp-anynode: give one of `server`, `handler` and `upstream`, not more');
+  }
+  if (upstream !== undefined) return { upstream: urlOf(upstream) };
+  if (handler !== undefined) {
+    if (typeof handler === 'function') return { handler };
+    throw new TypeError('mcp-anynode: `handler` has to be an Express handler, router or app');
+  }
+  if (typeof server !== 'function') {
+    throw new TypeError(
+      'mcp-anynode: `server` has to be a function that returns an MCP server; or give `handler` or `upstream`',
+    );
+  }
+  return undefined;
+}
+
+function urlOf(upstream: string | URL): URL {
+  const url = URL.canParse(String(upstream)) ? new URL(upstream) : undefined;
+  if (url?.protocol === 'http:' || url?.protocol === 'https:') return url;
+  // Not said what it is: there may be a password in it.
+  throw new TypeError(
+    'mcp-anynode: `upstream` has to be a URL such as http://127.0.0.1:9000/mcp, with http: or https:',
+  );
 }
 
 /** Looked at from outside, since the caller may have another copy of ioredis than we. */

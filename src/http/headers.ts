@@ -1,6 +1,7 @@
 /** What the MCP endpoint asks of a request's headers, in the order and words of the SDK's transport. */
 import type { Request } from 'express';
-import type { RequestInfo } from '../session/replica.js';
+import type { Mounted, RequestInfo } from '../session/replica.js';
+import { MOUNTED } from '../session/replica.js';
 import { RefusalError, REFUSALS, unsupportedVersion } from './reply.js';
 
 /** Of a session id that this library can have given out; anything else cannot name a session. */
@@ -83,5 +84,16 @@ export function requestInfoOf(req: Request): RequestInfo {
       const { host = 'localhost' } = req.headers;
       return new URL(req.originalUrl, `${req.protocol}://${host}`);
     },
+    get [MOUNTED]() {
+      return { base: req.baseUrl, parsed: parsedOf(req.body), req };
+    },
   };
+}
+
+function parsedOf(body: unknown): Mounted['parsed'] {
+  if (typeof body === 'string') return 'text';
+  if (Buffer.isBuffer(body)) return 'raw';
+  // What a parser leaves behind that was not meant for the body (Express 4) is empty; a message is not.
+  const isParsed = typeof body === 'object' && body !== null && Object.keys(body).length > 0;
+  return isParsed ? 'json' : undefined;
 }

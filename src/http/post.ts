@@ -1,6 +1,7 @@
 import type { Request, Response } from 'express';
 import { ErrorCode, errorResponse, isRequest } from '../protocol/jsonrpc.js';
 import type { JsonRpcMessage, JsonRpcRequest } from '../protocol/jsonrpc.js';
+import { httpAnswerOf } from '../session/http-answer.js';
 import type { DeliveryContext } from '../session/replica.js';
 import {
   DEFAULT_NEGOTIATED_PROTOCOL_VERSION,
@@ -134,6 +135,11 @@ function answerWithoutSession(
   error: unknown,
 ): void {
   const answer = error instanceof Refused ? error.birth.answer : undefined;
+  const http = answer && httpAnswerOf(answer);
+  if (http !== undefined) {
+    res.writeHead(http.status, http.headers).end(http.body);
+    return;
+  }
   if (answer === undefined) {
     endpoint.options.logger.error(`mcp-anynode: initialize failed: ${String(error)}`);
   }

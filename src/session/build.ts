@@ -2,12 +2,12 @@ import type { SessionRecord } from '../backplane/backplane.js';
 import { AnynodeError } from '../errors.js';
 import type { JsonRpcRequest } from '../protocol/jsonrpc.js';
 import { infoOf } from './info.js';
-import type { SessionNode } from './node.js';
-import type { ReplayMessage, ReplicaEvents } from './replica.js';
+import type { FactoryContext, SessionNode } from './node.js';
+import type { Cause, ReplayMessage, ReplicaEvents } from './replica.js';
 import { requestsBetween, shapeOf, UNSHAPED } from './shape.js';
 import type { Shape } from './shape.js';
 import { ReplicaTransport } from './transport.js';
-import type { AuthInfo, ServerLike, SessionInfo } from './types.js';
+import type { ServerLike } from './types.js';
 
 /** A replica with the object that it was made of. */
 export interface BuiltReplica {
@@ -22,7 +22,7 @@ const REPLAY_MS = 30_000;
 /** Calls the factory and connects what it returns. Rejects with what the factory threw. */
 export async function connectReplica(
   node: SessionNode,
-  context: { session: SessionInfo; rehydrated: boolean; authInfo: AuthInfo | undefined },
+  context: FactoryContext,
   eventsOf: (replica: () => BuiltReplica) => ReplicaEvents,
 ): Promise<BuiltReplica> {
   const server: ServerLike = await node.factory(context);
@@ -50,10 +50,13 @@ export async function connectReplica(
 export async function rehydrate(
   node: SessionNode,
   record: SessionRecord,
-  authInfo: AuthInfo | undefined,
+  cause: Cause | undefined,
   eventsOf: (replica: () => BuiltReplica) => ReplicaEvents,
 ): Promise<BuiltReplica> {
-  const context = { session: infoOf(record), rehydrated: true, authInfo };
+  const context = {
+    ...{ session: infoOf(record), rehydrated: true },
+    ...{ authInfo: cause?.authInfo, requestInfo: cause?.requestInfo },
+  };
   const built = await connectReplica(node, context, eventsOf);
   try {
     const initialize = JSON.parse(record.initialize) as JsonRpcRequest['params'];

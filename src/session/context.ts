@@ -1,13 +1,15 @@
 /** What accompanies a request on its way to another node. It goes there with the request, and is stored nowhere. */
 import { STANDALONE } from '../backplane/backplane.js';
 import type { SessionNode } from './node.js';
-import type { DeliveryContext } from './replica.js';
+import type { DeliveryContext, Mounted } from './replica.js';
+import { MOUNTED } from './replica.js';
 import type { AuthInfo } from './types.js';
 
 interface Packed {
   authInfo?: Omit<AuthInfo, 'resource'> & { resource?: string };
   headers?: Record<string, string>;
   url?: string;
+  mounted?: Omit<Mounted, 'req'>;
   /** The client can come back to its streams. */
   resumable: boolean;
 }
@@ -28,9 +30,11 @@ function pack(
   { requestInfo, closeSSEStream }: DeliveryContext,
   authInfo: AuthInfo | undefined,
 ): string {
+  const mounted = requestInfo?.[MOUNTED];
   const packed = {
     ...(authInfo !== undefined && { authInfo }),
     ...(requestInfo !== undefined && { headers: requestInfo.headers, url: requestInfo.url }),
+    ...(mounted !== undefined && { mounted: { base: mounted.base, parsed: mounted.parsed } }),
     resumable: closeSSEStream !== undefined,
   };
   return JSON.stringify(packed);
@@ -56,7 +60,7 @@ export function unpackContext(
   sessionId: string,
   stream: string | undefined,
 ): DeliveryContext {
-  const { authInfo, headers, url, resumable } = JSON.parse(text) as Packed;
+  const { authInfo, headers, url, mounted, resumable } = JSON.parse(text) as Packed;
   const { resource, ...rest } = authInfo ?? { resource: undefined };
   // What sets `req.auth` is the application's, and may not keep to the type.
   const isUrl = typeof resource === 'string' && URL.canParse(resource);
@@ -66,7 +70,9 @@ export function unpackContext(
         ? undefined
         : ({ ...rest, ...(isUrl && { resource: new URL(resource) }) } as AuthInfo),
     requestInfo:
-      headers === undefined || url === undefined ? undefined : { headers, url: new URL(url) },
+      headers === undefined || url === undefined
+        ? undefined
+        : { headers, url: new URL(url), ...(mounted !== undefined && { [MOUNTED]: mounted }) },
     ...(resumable &&
       stream !== undefined && {
         closeSSEStream: () => node.hangUp(sessionId, stream),

@@ -15,13 +15,14 @@ import {
   isResponse,
 } from '../protocol/jsonrpc.js';
 import { AnynodeError } from '../errors.js';
+import { notBuilt } from './lost.js';
 import type { BuiltReplica } from './build.js';
 import { connectReplica, rehydrate, replayShape } from './build.js';
 import type { Birth } from './birth.js';
 import type { Call } from './calls.js';
 import { Calls } from './calls.js';
 import type { SessionNode } from './node.js';
-import type { DeliveryContext, ReplicaEvents } from './replica.js';
+import type { Cause, DeliveryContext, ReplicaEvents } from './replica.js';
 import type { Effect, Shape } from './shape.js';
 import { effectOf, refusalOf, shapeOf, UNSHAPED, withEffect, withoutEffect } from './shape.js';
 import type { AuthInfo, SessionInfo } from './types.js';
@@ -104,9 +105,9 @@ export class LiveSession {
     const unpin = this.pin();
     let replica: BuiltReplica | undefined;
     try {
-      replica = await connectReplica(this.node, { ...context, rehydrated: false }, (built) =>
-        this.eventsOf(built),
-      );
+      const { requestInfo } = delivery;
+      const told = { ...context, rehydrated: false, requestInfo };
+      replica = await connectReplica(this.node, told, (built) => this.eventsOf(built));
       this.replica = replica;
       const answered = birth.answered();
       answered.catch(() => undefined); // what comes between may fail first
@@ -129,10 +130,10 @@ export class LiveSession {
    * Makes sure that there is a replica which knows all that `record` says. Shared: concurrent callers wait for the same
    * one. Rejects where the factory or the server fails, or when the session ended meanwhile.
    */
-  async prepare(record: SessionRecord | undefined, authInfo: AuthInfo | undefined): Promise<void> {
+  async prepare(record: SessionRecord | undefined, cause: Cause | undefined): Promise<void> {
     if (record === undefined && this.replica !== undefined) return;
     const asked = this.node.clock.now();
-    const turn = this.settling.then(() => this.settleOnce(asked, record, authInfo));
+    const turn = this.settling.then(() => this.settleOnce(asked, record, cause));
     this.settling = turn.catch(() => undefined);
     await turn;
   }
@@ -141,11 +142,11 @@ export class LiveSession {
   private async settleOnce(
     asked: number,
     record: SessionRecord | undefined,
-    authInfo: AuthInfo | undefined,
+    cause: Cause | undefined,
   ): Promise<void> {
     if (this.failure !== undefined && this.failure.at > asked) throw this.failure.error;
     try {
-      await this.settle(record, authInfo);
+      await this.settle(record, cause);
     } catch (error) {
       this.failure = { at: this.node.clock.now(), error };
       throw error;
@@ -154,7 +155,7 @@ export class LiveSession {
 
   private async settle(
     record: SessionRecord | undefined,
-    authInfo: AuthInfo | undefined,
+    cause: Cause | undefined,
   ): Promise<void> {
     this.throwIfEnded();
     if (this.replica === undefined) {
@@ -162,7 +163,7 @@ export class LiveSession {
       const needed = record ?? (await this.node.membership.load(this.id));
       if (needed === undefined) throw new Error('The session has ended');
       this.throwIfEnded();
-      const replica = await rehydrate(this.node, needed, authInfo, (built) => this.eventsOf(built));
+      const replica = await rehydrate(this.node, needed, cause, (built) => this.eventsOf(built));
       if (this.isEnded()) {
         await replica.discard();
         this.throwIfEnded();
@@ -246,11 +247,11 @@ export class LiveSession {
     }
   }
 
-  /** Ends requests that cannot be run. */
-  async fail(requests: JsonRpcRequest[]): Promise<void> {
+  /** Ends requests that cannot be run: with what their server said of it, if `why` is that. */
+  async fail(requests: JsonRpcRequest[], why?: unknown): Promise<void> {
     for (const { id } of requests) {
       const call = this.calls.take(id);
-      const response = errorResponse(id, ErrorCode.InternalError, 'Internal error');
+      const response = notBuilt(id, why);
       if (call !== undefined) await this.finish(call, response);
     }
   }

@@ -1,6 +1,6 @@
 import { RELEASED } from '../backplane/backplane.js';
 import type { JsonRpcError, RequestId } from '../protocol/jsonrpc.js';
-import { ErrorCode } from '../protocol/jsonrpc.js';
+import { ErrorCode, errorResponse } from '../protocol/jsonrpc.js';
 
 /**
  * What a client gets for a request whose node is gone. Whether it was carried out, nobody knows. `node`: the one that is
@@ -39,4 +39,17 @@ export function answerLost(id: RequestId): JsonRpcError {
       data: { reason: 'answer_lost' },
     },
   };
+}
+
+/** The server refused to be told again what its session is: why is for the client, whose request needed it. */
+export class ReplayRefused extends Error {
+  constructor(readonly error: JsonRpcError['error']) {
+    super(error.message);
+  }
+}
+
+/** Of a request that was not begun, since there was no server to run it. */
+export function notBuilt(id: RequestId, why: unknown): JsonRpcError {
+  if (why instanceof ReplayRefused) return { jsonrpc: '2.0', id, error: why.error };
+  return errorResponse(id, ErrorCode.InternalError, 'Internal error');
 }

@@ -6,7 +6,11 @@ import type { Followers } from '../stream/followers.js';
 import type { Lanes } from '../stream/lanes.js';
 import type { Asks } from './asks.js';
 import type { Running } from './calls.js';
+import type { DeliveryContext } from './replica.js';
 import type { Logger, ServerContext, ServerLike } from './types.js';
+
+/** What a factory is told, and what those of this library need besides: the HTTP request that needs the replica. */
+export type FactoryContext = ServerContext & Pick<DeliveryContext, 'requestInfo'>;
 
 /** What every part of a node's session layer shares. */
 export interface SessionNode {
@@ -18,7 +22,7 @@ export interface SessionNode {
   running: Running;
   /** Requests that are neither answered nor running yet. */
   arriving: Running;
-  factory: (context: ServerContext) => ServerLike | Promise<ServerLike>;
+  factory: (context: FactoryContext) => ServerLike | Promise<ServerLike>;
   responseMode: 'sse' | 'json';
   /** `affinity: 'owner'`: a session has one replica, on the node that owns it. */
   owned: boolean;

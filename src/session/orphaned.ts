@@ -53,7 +53,7 @@ export class Orphaned {
     const live = this.pool.of(sessionId);
     const unpin = live.pin();
     try {
-      await this.pool.prepare(live, record, context.authInfo);
+      await this.pool.prepare(live, record, context);
       const runnable: JsonRpcRequest[] = [];
       for (const id of orphan.requests) {
         const request = past.requests.get(id);

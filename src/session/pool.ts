@@ -2,7 +2,7 @@ import { jittered } from '../protocol/clock.js';
 import type { SessionRecord } from '../backplane/backplane.js';
 import { LiveSession } from './live.js';
 import type { SessionNode } from './node.js';
-import type { AuthInfo } from './types.js';
+import type { Cause } from './replica.js';
 
 /** The sessions that are live on this node, least recently used first. Those that nobody uses give way. */
 export class Pool {
@@ -116,10 +116,10 @@ export class Pool {
   async prepare(
     live: LiveSession,
     record: SessionRecord | undefined,
-    authInfo: AuthInfo | undefined,
+    cause: Cause | undefined,
   ): Promise<void> {
     if (!live.hasReplica) this.makeRoom();
-    await live.prepare(record, authInfo);
+    await live.prepare(record, cause);
   }
 
   /** Before this node closes: whoever gets the next request of a session has its server object to itself. */

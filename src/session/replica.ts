@@ -36,8 +36,25 @@ export interface DeliveryContext {
   closeStandaloneSSEStream?: (() => void) | undefined;
 }
 
+/** Why a replica is needed: the request that it is built for. */
+export type Cause = Pick<DeliveryContext, 'authInfo' | 'requestInfo'>;
+
 /** The HTTP request that brought a message. */
 export interface RequestInfo {
   headers: Record<string, string>;
   url: URL;
+  /** For a handler that is called with the like of it: see `intercept/origin.ts`. */
+  readonly [MOUNTED]?: Mounted;
+}
+
+export const MOUNTED = Symbol('mounted');
+
+/** How the request looked to what is mounted behind this middleware. */
+export interface Mounted {
+  /** `req.baseUrl`. */
+  base: string;
+  /** What a body parser in front has made of the body. */
+  parsed: 'json' | 'text' | 'raw' | undefined;
+  /** Express's request itself; not on another node than that which received it. */
+  req?: object;
 }

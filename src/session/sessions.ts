@@ -250,11 +250,11 @@ export class Sessions {
     const requests = messages.filter(isRequest);
     live.expect(requests, stream);
     try {
-      await this.pool.prepare(live, recordFor(reply), context.authInfo);
+      await this.pool.prepare(live, recordFor(reply), context);
       if (await this.ownership.isFenced(live, reply.asked)) return;
     } catch (error) {
       this.node.logger.error(`mcp-anynode: no server for a session: ${String(error)}`);
-      await live.fail(requests);
+      await live.fail(requests, error);
       return;
     }
     for (const message of messages) {
@@ -403,7 +403,7 @@ export class Sessions {
   ): Promise<void> {
     const record = recordFor(reply);
     if (record !== undefined || !live.hasReplica) {
-      await this.pool.prepare(live, record, context.authInfo);
+      await this.pool.prepare(live, record, context);
     }
     for (const message of messages) {
       this.deliver(live.id, message, context);

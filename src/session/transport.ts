@@ -6,6 +6,7 @@ import type {
 } from '../protocol/jsonrpc.js';
 import { isNotification, isRequest, isResponse } from '../protocol/jsonrpc.js';
 import type { Asker, Asks } from './asks.js';
+import { ReplayRefused } from './lost.js';
 import type { DeliveryContext, Replica, ReplayMessage, ReplicaEvents } from './replica.js';
 import type { ServerTransport } from './types.js';
 
@@ -22,6 +23,7 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
   onclose?: (() => void) | undefined;
   onerror?: ((error: Error) => void) | undefined;
   onmessage?: ((message: JsonRpcMessage, extra?: object) => void) | undefined;
+  onreplayed?: (() => Promise<void>) | undefined;
 
   private readonly asked = new Map<RequestId, string>();
   private readonly tokens = new Map<RequestId, string>();
@@ -105,9 +107,15 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
           method,
           ...(params !== undefined && { params }),
         };
-        if (expectsAnswer) await this.replayRequest(message);
-        else this.receive(message);
+        if (!expectsAnswer) {
+          this.receive(message);
+          continue;
+        }
+        const answer = await this.replayRequest(message);
+        if (answer === undefined) throw new Error('The server closed while it was told its session');
+        if (method === 'initialize' && 'error' in answer) throw new ReplayRefused(answer.error);
       }
+      await this.onreplayed?.();
       // Handlers of notifications start in a microtask: let what they say at once pass by.
       await new Promise((resolve) => setImmediate(resolve));
     } finally {

@@ -66,6 +66,13 @@ export interface ServerTransport {
   onerror?: ((error: Error) => void) | undefined;
   // eslint-disable-next-line @typescript-eslint/no-explicit-any -- each SDK line has its own message types
   onmessage?: ((message: any, extra?: any) => void) | undefined;
+  /**
+   * Set by a server that hears and speaks with a delay: what it says until this resolves belongs to what it was told
+   * again, and the client has had it.
+   *
+   * @internal
+   */
+  onreplayed?: (() => Promise<void>) | undefined;
   start(): Promise<void>;
   // eslint-disable-next-line @typescript-eslint/no-explicit-any -- as above
   send(message: any, options?: { relatedRequestId?: RequestId }): Promise<void>;

@@ -1,0 +1,128 @@
+/** What comes back from a server behind this library, read as what the protocol says it may be. */
+import type { IncomingMessage } from 'node:http';
+import type { EventSourceMessage } from 'eventsource-parser';
+import { createParser } from 'eventsource-parser';
+import type { JsonRpcError, JsonRpcMessage } from '../protocol/jsonrpc.js';
+import type { Refusal } from './failure.js';
+import { Failure } from './failure.js';
+
+/** Of a refusal, which is shown to a client or looked at for a reason. */
+const MOST_OF_REFUSAL = 64 * 1024;
+/** Characters that may be on their way into the session's log; beyond that the server has to wait. */
+const MOST_WAITING = 256 * 1024;
+
+/** A server that lets its clients come back at once, and ends their streams at once, is not asked without end. */
+const LEAST_RETRY_MS = 100;
+
+/** `undefined`: neither kind. */
+export function kindOf({ headers }: IncomingMessage): 'json' | 'events' | undefined {
+  const type = (headers['content-type'] ?? '').split(';', 1)[0]?.trim().toLowerCase();
+  if (type === 'application/json') return 'json';
+  return type === 'text/event-stream' ? 'events' : undefined;
+}
+
+export function isSuccess({ statusCode = 0 }: IncomingMessage): boolean {
+  return statusCode >= 200 && statusCode < 300;
+}
+
+/** Rejects with a {@link Failure} where it breaks off. */
+export async function readText(response: IncomingMessage, most = Infinity): Promise<string> {
+  let text = '';
+  response.setEncoding('utf8');
+  try {
+    for await (const chunk of response) {
+      text += chunk as string;
+      if (text.length > most) break; // which ends the connection
+    }
+  } catch (error) {
+    throw new Failure('server_lost', String(error));
+  }
+  return text.slice(0, most);
+}
+
+/** The messages of a body of JSON: one, or a batch. */
+export async function readJson(response: IncomingMessage): Promise<JsonRpcMessage[]> {
+  const value = parsed(await readText(response));
+  const messages = Array.isArray(value) ? (value as unknown[]) : [value];
+  if (!messages.every(isMessage)) throw new Failure('server_invalid', 'no JSON-RPC');
+  return messages;
+}
+
+export async function readRefusal(response: IncomingMessage): Promise<Failure> {
+  const status = response.statusCode ?? 0;
+  const body = await readText(response, MOST_OF_REFUSAL).catch(() => '');
+  const { error } = (parsed(body) ?? {}) as { error?: Partial<JsonRpcError['error']> | null };
+  const isError = typeof error?.code === 'number' && typeof error.message === 'string';
+  const refusal: Refusal = {
+    status,
+    contentType: response.headers['content-type'],
+    headers: shownOf(response),
+    body,
+    error: isError ? (error as JsonRpcError['error']) : undefined,
+  };
+  return new Failure('server_refused', `status ${status}`, refusal);
+}
+
+function shownOf({ headers }: IncomingMessage): Record<string, string> {
+  const shown: Record<string, string> = {};
+  const authenticate = headers['www-authenticate'];
+  const retryAfter = headers['retry-after'];
+  if (authenticate !== undefined) shown['WWW-Authenticate'] = authenticate;
+  if (retryAfter !== undefined) shown['Retry-After'] = retryAfter;
+  return shown;
+}
+
+/** What is to be known of an event stream in order to go on with it. */
+export interface Place {
+  lastEventId: string | undefined;
+  /** How long the server wants its clients to wait before they come back. */
+  retryMs: number | undefined;
+}
+
+/**
+ * Reads an event stream until it ends; `cut` where that was not the server's doing. `take` gets one message after the
+ * other and is not waited for, unless too much is on its way.
+ */
+export function readEvents(
+  response: IncomingMessage,
+  place: Place,
+  take: (message: JsonRpcMessage) => Promise<void>,
+): Promise<'ended' | 'cut'> {
+  let waiting = 0;
+  const onEvent = ({ id, event, data }: EventSourceMessage): void => {
+    if (id !== undefined && id !== '') place.lastEventId = id;
+    if (event !== undefined && event !== 'message') return;
+    // One without data is there for its id.
+    const message = data === '' ? undefined : parsed(data);
+    if (!isMessage(message)) return;
+    waiting += data.length;
+    if (waiting > MOST_WAITING) response.pause();
+    void take(message).finally(() => {
+      waiting -= data.length;
+      if (waiting <= MOST_WAITING) response.resume();
+    });
+  };
+  const onRetry = (ms: number): void => void (place.retryMs = Math.max(ms, LEAST_RETRY_MS));
+  const parser = createParser({ onEvent, onRetry });
+  return new Promise((resolve) => {
+    response.setEncoding('utf8');
+    response.on('data', (chunk: string) => parser.feed(chunk));
+    response.once('close', () => resolve(response.complete ? 'ended' : 'cut'));
+    if (response.destroyed) resolve('cut');
+  });
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Loosely: what a server says beyond the frame of JSON-RPC is between it and its client. */
+function isMessage(value: unknown): value is JsonRpcMessage {
+  if (typeof value !== 'object' || value === null) return false;
+  if ((value as { jsonrpc?: unknown }).jsonrpc !== '2.0') return false;
+  return 'method' in value || 'result' in value || 'error' in value;
+}

@@ -1,0 +1,163 @@
+/** One request to a server behind this library, from its POST to its answer. */
+import type { IncomingMessage } from 'node:http';
+import type { Clock } from '../protocol/clock.js';
+import { jittered } from '../protocol/clock.js';
+import type {
+  JsonRpcMessage,
+  JsonRpcRequest,
+  JsonRpcResponse,
+  RequestId,
+} from '../protocol/jsonrpc.js';
+import { isResponse } from '../protocol/jsonrpc.js';
+import type { Place } from './body.js';
+import { isSuccess, kindOf, readEvents, readJson, readRefusal } from './body.js';
+import { Failure } from './failure.js';
+import type { Origin } from './origin.js';
+import type { Target } from './http.js';
+
+export interface CallParts {
+  target: Target;
+  clock: Clock;
+  /** Of the private session. */
+  headers: Record<string, string>;
+  origin: Origin | undefined;
+  signal: AbortSignal;
+  /** How long until the head of the response; left out: as long as it takes. */
+  timeoutMs?: number;
+  /** How long to try to come back to a stream that broke off. */
+  patienceMs: number;
+  onSent?: (() => void) | undefined;
+  onHead?: (response: IncomingMessage) => void;
+  /** What the server says before its answer. Never rejects. */
+  onMessage: (message: JsonRpcMessage) => Promise<void>;
+  /** The server has ended the connection, and expects its client to come back. */
+  onHangUp?: (() => void) | undefined;
+}
+
+/** How long a client waits before it comes back, where the server does not say. */
+export const RETRY_MS = 1000;
+/** A server ends the stream of an answered call; one that does not is not waited for. */
+const LINGER_MS = 1000;
+
+export const ACCEPT_BOTH = 'application/json, text/event-stream';
+export const ACCEPT_EVENTS = 'text/event-stream';
+
+/** Resolves with the server's answer. Rejects with a {@link Failure}, also when `signal` fires. */
+export async function call(request: JsonRpcRequest, parts: CallParts): Promise<JsonRpcResponse> {
+  const { target, headers, origin, signal, timeoutMs, onSent, onHead, onMessage } = parts;
+  const response = await target.send({
+    method: 'POST',
+    headers: { ...headers, accept: ACCEPT_BOTH, 'content-type': 'application/json' },
+    body: JSON.stringify(request),
+    ...{ origin, signal },
+    ...(timeoutMs !== undefined && { timeoutMs }),
+    ...(onSent !== undefined && { onSent }),
+  });
+  if (!isSuccess(response)) throw await readRefusal(response);
+  onHead?.(response);
+  const kind = kindOf(response);
+  if (kind === 'events') return new Stream(request.id, parts).follow(response);
+  if (kind === 'json') {
+    const messages = await readJson(response);
+    const answer = messages.find((message) => answers(message, request.id));
+    for (const message of messages) if (!isResponse(message)) void onMessage(message);
+    if (answer !== undefined) return answer;
+  }
+  response.resume();
+  throw new Failure('server_invalid', `status ${response.statusCode}, no answer`);
+}
+
+/** The event stream of one request, over as many connections as it takes. */
+class Stream {
+  private readonly place: Place = { lastEventId: undefined, retryMs: undefined };
+  private answer: JsonRpcResponse | undefined;
+
+  constructor(
+    private readonly id: RequestId,
+    private readonly parts: CallParts,
+  ) {}
+
+  follow(response: IncomingMessage): Promise<JsonRpcResponse> {
+    return new Promise((resolve, reject) => {
+      void this.read(response, resolve).then(async (how) => {
+        if (this.answer !== undefined) return;
+        await this.resume(how, resolve);
+      }).catch(reject);
+    });
+  }
+
+  private read(
+    response: IncomingMessage,
+    resolve: (answer: JsonRpcResponse) => void,
+  ): Promise<'ended' | 'cut'> {
+    const { clock, onMessage } = this.parts;
+    return readEvents(response, this.place, async (message) => {
+      if (!answers(message, this.id)) {
+        if (!isResponse(message)) await onMessage(message);
+        return;
+      }
+      if (this.answer !== undefined) return;
+      this.answer = message;
+      resolve(message);
+      const cancel = clock.after(LINGER_MS, () => response.destroy());
+      response.once('close', cancel);
+    });
+  }
+
+  /** Comes back with the id of the last event, until there is an answer or no more hope. */
+  private async resume(
+    how: 'ended' | 'cut',
+    resolve: (answer: JsonRpcResponse) => void,
+  ): Promise<void> {
+    const { target, clock, headers, origin, signal, patienceMs, onHangUp } = this.parts;
+    if (how === 'ended' && this.place.lastEventId !== undefined) onHangUp?.();
+    let lastHeard = clock.now();
+    while (this.answer === undefined) {
+      const { lastEventId, retryMs = RETRY_MS } = this.place;
+      if (lastEventId === undefined || clock.now() - lastHeard > patienceMs + retryMs) {
+        throw new Failure('server_lost', 'the stream ended without an answer');
+      }
+      await pause(jittered(retryMs, clock), clock, signal);
+      const response = await target
+        .send({
+          method: 'GET',
+          headers: { ...headers, accept: ACCEPT_EVENTS, 'last-event-id': lastEventId },
+          ...{ origin, signal, timeoutMs: patienceMs },
+        })
+        .catch((error: unknown) => {
+          if (signal.aborted) throw error;
+          return undefined;
+        });
+      if (response === undefined) continue;
+      if (!isSuccess(response) || kindOf(response) !== 'events') {
+        response.resume();
+        throw new Failure('server_lost', `coming back was answered with ${response.statusCode}`);
+      }
+      await this.read(response, resolve);
+      lastHeard = clock.now();
+    }
+  }
+}
+
+/** An error without an id is about the request, which came alone. */
+function answers(message: JsonRpcMessage, id: RequestId): message is JsonRpcResponse {
+  if (!isResponse(message)) return false;
+  const given = message.id as RequestId | null | undefined;
+  return given === id || given === undefined || given === null;
+}
+
+/** Resolves after `ms`; rejects with a {@link Failure} when `signal` fires. */
+export function pause(ms: number, clock: Clock, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const stop = (): void => {
+      cancel();
+      reject(new Failure('server_lost', 'given up'));
+    };
+    const cancel = clock.after(ms, () => {
+      signal.removeEventListener('abort', stop);
+      resolve();
+    });
+    if (signal.aborted) stop();
+    else signal.addEventListener('abort', stop, { once: true });
+  });
+}

@@ -1,0 +1,100 @@
+/** What can go wrong between this library and a server that it reaches over HTTP, and what the client hears of it. */
+import type { JsonRpcError, RequestId } from '../protocol/jsonrpc.js';
+import { ErrorCode } from '../protocol/jsonrpc.js';
+import type { HttpAnswer } from '../session/http-answer.js';
+import { answeringWith } from '../session/http-answer.js';
+
+/**
+ * - `server_unreachable`: no connection could be made. Nothing has begun.
+ * - `server_lost`: the connection broke after the message was sent, and could not be resumed. What became of it, nobody
+ *   knows.
+ * - `server_refused`: an HTTP status that is none of success.
+ * - `server_invalid`: what came back is not what the protocol says.
+ */
+export type FailureReason =
+  'server_unreachable' | 'server_lost' | 'server_refused' | 'server_invalid';
+
+const TEXTS: Record<FailureReason, string> = {
+  server_unreachable: 'The server cannot be reached; the request was not sent',
+  server_lost: 'The connection to the server broke before it answered',
+  server_refused: 'The server refused the request',
+  server_invalid: 'The server answered with something that is not MCP',
+};
+
+export class Failure extends Error {
+  constructor(
+    readonly reason: FailureReason,
+    /** For the log; nothing of it is shown to clients. */
+    detail: string,
+    readonly refusal?: Refusal,
+  ) {
+    super(`${TEXTS[reason]}: ${detail}`);
+  }
+}
+
+/** An HTTP response that is no success. */
+export interface Refusal {
+  status: number;
+  contentType: string | undefined;
+  /** Headers that a client needs to do better. */
+  headers: Record<string, string>;
+  body: string;
+  /** The JSON-RPC error in the body, if that is one. */
+  error: JsonRpcError['error'] | undefined;
+}
+
+/** What a client gets for a request: the server's own error, if it sent one, else ours. */
+export function errorOf(id: RequestId, why: unknown): JsonRpcError {
+  const failure = failureOf(why);
+  const { reason, refusal } = failure;
+  const status = refusal === undefined ? {} : { status: refusal.status };
+  return {
+    jsonrpc: '2.0',
+    id,
+    error: {
+      code: refusal?.error?.code ?? ErrorCode.ConnectionClosed,
+      message: refusal?.error?.message ?? TEXTS[reason],
+      data: { reason, ...status },
+    },
+  };
+}
+
+/**
+ * The answer to `initialize`, which is one of HTTP as well: 503 where the server cannot be reached, what the server
+ * itself has said where it refused (a 401 starts the client's authorization), else 502.
+ */
+export function initializeError(id: RequestId, why: unknown): JsonRpcError {
+  const error = errorOf(id, why);
+  return answeringWith(error, httpAnswerOf(failureOf(why), error));
+}
+
+function httpAnswerOf({ reason, refusal }: Failure, error: JsonRpcError): HttpAnswer {
+  if (refusal !== undefined && refusal.status >= 400 && refusal.status < 500) {
+    const { status, contentType, headers, body } = refusal;
+    return {
+      status,
+      headers: { ...headers, ...(contentType !== undefined && { 'Content-Type': contentType }) },
+      body,
+    };
+  }
+  const unreachable = reason === 'server_unreachable';
+  return {
+    status: unreachable ? 503 : 502,
+    headers: { 'Content-Type': 'application/json', ...(unreachable && { 'Retry-After': '1' }) },
+    body: JSON.stringify(error),
+  };
+}
+
+/**
+ * Whether the server has forgotten the session: 404, as the specification has it, or the 400 of the many servers that
+ * keep transports in a `Map` and take an id that they do not know for none. Either way the message has not begun.
+ */
+export function hasForgotten(why: unknown): boolean {
+  if (!(why instanceof Failure) || why.refusal === undefined) return false;
+  const { status, error, body } = why.refusal;
+  return status === 404 || (status === 400 && /session/i.test(error?.message ?? body));
+}
+
+function failureOf(why: unknown): Failure {
+  return why instanceof Failure ? why : new Failure('server_lost', String(why));
+}

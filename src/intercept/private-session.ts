@@ -1,0 +1,133 @@
+/** A session that a server behind this library has given to one replica. Its id is known to nobody else. */
+import type { Clock } from '../protocol/clock.js';
+import { jittered } from '../protocol/clock.js';
+import type { JsonRpcMessage } from '../protocol/jsonrpc.js';
+import type { Place } from './body.js';
+import { isSuccess, kindOf, readEvents, readRefusal } from './body.js';
+import { ACCEPT_EVENTS, pause, RETRY_MS } from './call.js';
+import { hasForgotten } from './failure.js';
+import type { Target } from './http.js';
+import type { Origin } from './origin.js';
+
+export interface PrivateSessionParts {
+  target: Target;
+  clock: Clock;
+  timeoutMs: number;
+  /** `undefined`: the server keeps no sessions. */
+  id: string | undefined;
+  /** As negotiated. */
+  version: string;
+  /** Counts the sessions of one replica. */
+  generation: number;
+  origin: () => Origin | undefined;
+  /** What the server says outside of a call. Never rejects. */
+  onMessage: (message: JsonRpcMessage) => Promise<void>;
+  /** The server does not know the session any more. Rejects if it does not give another one. */
+  onForgotten: () => Promise<unknown>;
+}
+
+/** Longest pause between two attempts to have the GET stream open. */
+const MOST_PAUSE_MS = 30_000;
+/**
+ * A message that finds no GET stream is lost with most servers, so calls wait for it to be open; but not for servers that
+ * hold the head of the response back until there is something to send.
+ */
+const OPENING_MS = 250;
+
+export class PrivateSession {
+  readonly generation: number;
+  private readonly ending = new AbortController();
+  private opened: Promise<void> | undefined;
+  private settleOpened: () => void = () => undefined;
+
+  constructor(private readonly parts: PrivateSessionParts) {
+    this.generation = parts.generation;
+  }
+
+  /** With every request of the session. */
+  get headers(): Record<string, string> {
+    const { id, version } = this.parts;
+    return { 'mcp-protocol-version': version, ...(id !== undefined && { 'mcp-session-id': id }) };
+  }
+
+  /** Keeps the GET stream open from now on. Resolves when it is, or the server has none, or does not say. */
+  listen(): Promise<void> {
+    this.opened ??= new Promise((resolve) => {
+      const cancel = this.parts.clock.after(OPENING_MS, resolve);
+      this.settleOpened = () => {
+        cancel();
+        resolve();
+      };
+      this.keepOpen().catch(() => undefined).finally(this.settleOpened); // it has ended
+    });
+    return this.opened;
+  }
+
+  /** Ends the GET stream. */
+  end(): void {
+    this.ending.abort();
+  }
+
+  /** Tells the server that the session is over; never rejects. */
+  async remove(): Promise<void> {
+    this.end();
+    const { target, id, origin, timeoutMs } = this.parts;
+    if (id === undefined) return;
+    try {
+      const response = await target.send({
+        ...{ method: 'DELETE' as const, headers: this.headers, origin: origin(), timeoutMs },
+      });
+      response.resume();
+    } catch {
+      // It is gone, or will find out by itself that nobody comes any more.
+    }
+  }
+
+  private async keepOpen(): Promise<void> {
+    const { clock } = this.parts;
+    const { signal } = this.ending;
+    const place: Place = { lastEventId: undefined, retryMs: undefined };
+    let failures = 0;
+    for (;;) {
+      const outcome = await this.openOnce(place).catch(() => 'failed' as const);
+      this.settleOpened();
+      if (outcome === 'none' || signal.aborted) return;
+      failures = outcome === 'failed' ? failures + 1 : 0;
+      const { retryMs = RETRY_MS } = place;
+      const delay = Math.min(retryMs * 2 ** Math.max(0, failures - 1), MOST_PAUSE_MS);
+      await pause(jittered(delay, clock), clock, signal);
+    }
+  }
+
+  /** `none`: the server offers no such stream. */
+  private async openOnce(place: Place): Promise<'read' | 'failed' | 'none'> {
+    const { target, origin, onMessage, onForgotten, id } = this.parts;
+    const { signal } = this.ending;
+    const { lastEventId } = place;
+    const headers = { ...this.headers, accept: ACCEPT_EVENTS };
+    const response = await target.send({
+      ...{ method: 'GET' as const, origin: origin(), signal },
+      headers: lastEventId === undefined ? headers : { ...headers, 'last-event-id': lastEventId },
+    });
+    if (isSuccess(response) && kindOf(response) === 'events') {
+      this.settleOpened();
+      await readEvents(response, place, onMessage);
+      return 'read';
+    }
+    if (isSuccess(response)) {
+      response.destroy();
+      // Some servers answer with a page, or with 204: nothing will come.
+      return 'none';
+    }
+    const refusal = await readRefusal(response);
+    const { status } = refusal.refusal ?? {};
+    if (status === 405 || status === 501 || (status === 404 && id === undefined)) return 'none';
+    if (lastEventId !== undefined && status === 400) {
+      // What comes after it is not kept any more, or never was.
+      place.lastEventId = undefined;
+      return 'read';
+    }
+    if (id !== undefined && hasForgotten(refusal)) await onForgotten();
+    return 'failed';
+  }
+}
