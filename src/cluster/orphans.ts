@@ -94,7 +94,8 @@ export class Orphans {
     if (committed === 'gone') return;
     const [result] = committed.results;
     if (result?.status !== 'claimed') return;
-    await this.options.sessions.orphaned.end(sessionId, stream, idsOf(result.requests), errorOf);
+    const ids = idsOf(result.requests);
+    await this.options.sessions.orphaned.end(sessionId, stream, ids, errorOf, executor);
   }
 
   close(): void {
@@ -179,9 +180,11 @@ export class Orphans {
       requests: idsOf(result.requests),
       record: committed.reply.record,
       errorOf: (id) => nodeLost(id, executor),
+      from: executor,
     };
     if (rerun) await sessions.orphaned.rerun(orphan);
-    else await sessions.orphaned.end(sessionId, stream, orphan.requests, orphan.errorOf);
+    else
+      await sessions.orphaned.end(sessionId, stream, orphan.requests, orphan.errorOf, orphan.from);
   }
 }
 

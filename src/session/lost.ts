@@ -1,3 +1,4 @@
+import type { NoteOperation } from '../backplane/backplane.js';
 import { RELEASED } from '../backplane/backplane.js';
 import type { JsonRpcError, RequestId } from '../protocol/jsonrpc.js';
 import { ErrorCode } from '../protocol/jsonrpc.js';
@@ -39,4 +40,24 @@ export function answerLost(id: RequestId): JsonRpcError {
       data: { reason: 'answer_lost' },
     },
   };
+}
+
+/** For the commit that ends a request with one of these errors. `from`: the node that had run it. */
+export function failed(id: RequestId, stream: string, from: string | undefined): NoteOperation {
+  return { ...note('request.failed', id, stream, from), ifAppended: true };
+}
+
+/** For a request that is run again. */
+export function recovered(id: RequestId, stream: string, from: string | undefined): NoteOperation {
+  return note('request.recovered', id, stream, from);
+}
+
+function note(
+  kind: NoteOperation['kind'],
+  id: RequestId,
+  stream: string,
+  from: string | undefined,
+): NoteOperation {
+  const known = from === RELEASED ? undefined : from; // it has closed, and is not named any more
+  return { type: 'note', kind, stream, request: JSON.stringify(id), from: known };
 }

@@ -14,13 +14,13 @@ import type {
   ReadRequest,
   TouchRequest,
 } from '../backplane.js';
-import { ANY_PRINCIPAL, TooManySessions } from '../backplane.js';
+import { ANY_PRINCIPAL, RESUMED_EVERY_MS, TooManySessions } from '../backplane.js';
 import { operationArguments } from './arguments.js';
 import { decode, encode } from './codec.js';
 import { CommandConnection, keyPrefixOf } from './connection.js';
 import { Lease } from './lease.js';
 import { Principals } from './principals.js';
-import { attachReply, commitReply, page, recordOf, touchReply } from './replies.js';
+import { attachReply, commitReply, logEntry, page, recordOf, touchReply } from './replies.js';
 import { Subscriber } from './subscriber.js';
 
 export interface RedisBackplaneOptions {
@@ -184,7 +184,7 @@ class RedisMembership implements Membership {
         ...this.names.keys(sessionId),
         ...[nodeId, principal, stream, token, cursor?.n ?? '', cursor?.logId ?? ''],
         ...[unlessHeld ? '1' : '', deadHolder ?? '', this.names.channel(''), sessionId],
-        ...[sessionTtlMs, pendingTtlMs, clock.now(), retention.maxAgeMs],
+        ...[sessionTtlMs, pendingTtlMs, clock.now(), retention.maxAgeMs, RESUMED_EVERY_MS],
       ),
     );
     return attachReply(reply);
@@ -264,19 +264,7 @@ class RedisMembership implements Membership {
     const entries = await this.connection.run((client) =>
       client.xrange(this.names.events(sessionId), `(${after}`, '+', 'COUNT', count),
     );
-    return entries.map(([logId, flat]) => {
-      const fields = new Map<string, string>();
-      for (let at = 0; at + 1 < flat.length; at += 2)
-        fields.set(flat[at] ?? '', flat[at + 1] ?? '');
-      return {
-        logId,
-        at: Number(logId.split('-')[0]),
-        direction: fields.has('n') ? 'out' : 'in',
-        stream: fields.get('s'),
-        message: fields.get('m'),
-        asker: fields.get('q'),
-      };
-    });
+    return entries.map(([logId, flat]) => logEntry(logId, flat));
   }
 
   async loadState(sessionId: string) {
