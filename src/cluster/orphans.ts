@@ -62,10 +62,10 @@ export class Orphans {
    * A follower waits for the end of a stream that this node executes. If it does not, it has answered, and the backplane
    * has lost the answer (a failover): then it ends here.
    */
-  check(sessionId: string, stream: string): void {
+  check(sessionId: string, stream: string, errorOf = answerLost): void {
     const { sessions, nodeId, logger } = this.options;
     if (this.closed || sessions.mayRun(sessionId, stream)) return;
-    this.end(sessionId, stream, nodeId, answerLost).catch((error: unknown) => {
+    this.end(sessionId, stream, nodeId, errorOf).catch((error: unknown) => {
       logger.warn(`mcp-anynode: a request whose answer was lost did not end: ${String(error)}`);
     });
   }

@@ -2,7 +2,7 @@ import type { Response } from 'express';
 import type { StreamEvent } from '../backplane/backplane.js';
 import type { RequestId } from '../protocol/jsonrpc.js';
 import type { EndReason, Sink } from '../stream/follower.js';
-import { ErrorCode, errorResponse } from '../protocol/jsonrpc.js';
+import { internalError } from '../session/lost.js';
 import { refuse, REFUSALS } from './reply.js';
 
 /** Collects the answers of one POST and sends them as one JSON body: an object, or a list for a batch of requests. */
@@ -37,9 +37,11 @@ export class JsonConnection implements Sink {
     if (this.done) return;
     this.done = true;
     if (reason === 'complete') sendJson(this.res, this.sessionId, this.inOrder());
-    else if (reason === 'unreadable')
-      sendJson(this.res, this.sessionId, this.order.map(unreadable));
-    else refuse(this.res, reason === 'closed' ? REFUSALS.closed : REFUSALS.sessionNotFound);
+    else if (reason === 'unreadable') {
+      // Its codec has no key for the answer.
+      const errors = this.order.map((id) => JSON.stringify(internalError(id)));
+      sendJson(this.res, this.sessionId, errors);
+    } else refuse(this.res, reason === 'closed' ? REFUSALS.closed : REFUSALS.sessionNotFound);
   }
 
   private inOrder(): string[] {
@@ -48,11 +50,6 @@ export class JsonConnection implements Sink {
       this.order.indexOf((JSON.parse(text) as { id: RequestId }).id);
     return this.answers.sort((a, b) => place(a) - place(b));
   }
-}
-
-/** The request has ended, with an answer that this node has no key for. */
-function unreadable(id: RequestId): string {
-  return JSON.stringify(errorResponse(id, ErrorCode.InternalError, 'Internal error'));
 }
 
 export function sendJson(res: Response, sessionId: string | undefined, answers: string[]): void {

@@ -1,7 +1,7 @@
 import type { NoteOperation } from '../backplane/backplane.js';
 import { RELEASED } from '../backplane/backplane.js';
 import type { JsonRpcError, RequestId } from '../protocol/jsonrpc.js';
-import { ErrorCode } from '../protocol/jsonrpc.js';
+import { ErrorCode, errorResponse } from '../protocol/jsonrpc.js';
 
 /**
  * What a client gets for a request whose node is gone. Whether it was carried out, nobody knows. `node`: the one that is
@@ -40,6 +40,11 @@ export function answerLost(id: RequestId): JsonRpcError {
       data: { reason: 'answer_lost' },
     },
   };
+}
+
+/** Of a request that nobody can run, or whose answer nobody can show. */
+export function internalError(id: RequestId): JsonRpcError {
+  return errorResponse(id, ErrorCode.InternalError, 'Internal error');
 }
 
 /** For the commit that ends a request with one of these errors. `from`: the node that had run it. */

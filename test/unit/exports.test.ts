@@ -6,9 +6,11 @@ it('the package exports these names and no others', () => {
   expect(Object.keys(index).sort()).toEqual([
     'AnynodeError',
     'ClientError',
+    'aesGcmCodec',
     'anynode',
     'memoryBackplane',
     'redisBackplane',
+    'stateAt',
   ]);
 });
 
@@ -19,15 +21,22 @@ it('the package exports these types and no others', () => {
   );
   expect(text).not.toContain('export *');
   expect(names.sort()).toEqual([
+    'AesGcmOptions',
     'Anynode',
     'AnynodeErrorCode',
     'AnynodeOptions',
     'AuthInfo',
     'Backplane',
     'Directory',
+    'EventOptions',
     'Health',
     'Logger',
     'Notify',
+    'OpenRequest',
+    'PayloadCodec',
+    'PayloadContext',
+    'Redact',
+    'RedactContext',
     'RedisBackplaneOptions',
     'RequestOptions',
     'ResultSchema',
@@ -35,8 +44,10 @@ it('the package exports these types and no others', () => {
     'ServerLike',
     'ServerTransport',
     'SessionEvent',
+    'SessionEventType',
     'SessionHandle',
     'SessionInfo',
+    'SessionSnapshot',
     'SessionState',
   ]);
 });

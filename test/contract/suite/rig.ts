@@ -9,6 +9,7 @@ import type {
   CommitReply,
   DetachOperation,
   JoinOptions,
+  LogEntry,
   Membership,
   NewSession,
   NodeMessage,
@@ -165,6 +166,12 @@ export class TestNode {
   /** The texts of all messages that the log keeps of a stream. */
   async texts(sessionId: string, stream: string): Promise<(string | undefined)[]> {
     return (await this.read(sessionId, stream)).events.map(({ message }) => message);
+  }
+
+  /** What was said in a session, both directions, without what has happened to it. */
+  async said(sessionId: string): Promise<LogEntry[]> {
+    const entries = await this.membership.history(sessionId, LOG_START, 1_000);
+    return entries.filter(({ note }) => note === undefined);
   }
 
   /** Takes the next message of this type out of the inbox, when it is there. */
