@@ -28,6 +28,8 @@ import { systemClock } from '../../../src/protocol/clock.js';
 export interface Store {
   /** A backplane object of its own on this store, as another process would have. */
   backplane(): Backplane;
+  /** How many bytes a text takes there. Default: those of the text. */
+  sizeOf?(text: string): number;
   close(): Promise<void>;
 }
 
@@ -43,6 +45,8 @@ export interface Rig {
   readonly a: TestNode;
   readonly b: TestNode;
   readonly c: TestNode;
+  /** How many bytes a text takes in the store. */
+  sizeOf(text: string): number;
   /** One more node. */
   join(overrides?: Partial<JoinOptions>): Promise<TestNode>;
 }
@@ -78,6 +82,7 @@ export function useRig(open: OpenStore): Rig {
     get c() {
       return defined(nodes[2]);
     },
+    sizeOf: (text) => store?.sizeOf?.(text) ?? Buffer.byteLength(text),
     join,
   };
 }

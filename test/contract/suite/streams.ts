@@ -255,11 +255,12 @@ export function describeStreams(openStore: OpenStore): void {
       const id = await a.create();
       const texts = Array.from({ length: 25 }, (_, at) => `${at}`.padStart(100, '.'));
       await a.run(id, ...texts.map((text) => append(STANDALONE, text)));
+      const maxBytes = 9.5 * rig.sizeOf('.'.repeat(100));
       const seen: (string | undefined)[] = [];
       let pages = 0;
       let after = BEGINNING;
       for (;;) {
-        const { events, scanned, more } = await b.read(id, STANDALONE, after, 950);
+        const { events, scanned, more } = await b.read(id, STANDALONE, after, maxBytes);
         pages += 1;
         seen.push(...events.map(({ message }) => message));
         after = { n: events.at(-1)?.position.n ?? after.n, logId: scanned };
