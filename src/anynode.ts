@@ -13,6 +13,8 @@ import type { AnynodeOptions, Options } from './options.js';
 import { resolveOptions } from './options.js';
 import type { Clock } from './protocol/clock.js';
 import { systemClock } from './protocol/clock.js';
+import { internalError } from './session/lost.js';
+import { NODE_ID_LENGTH } from './session/event.js';
 import { Asks } from './session/asks.js';
 import { unpackContext } from './session/context.js';
 import { Running } from './session/calls.js';
@@ -62,8 +64,6 @@ export interface Anynode extends RequestHandler {
 }
 
 const DRAIN_MS = 10_000;
-/** 36^10: no two nodes of a cluster share one, without asking anybody. */
-const NODE_ID_LENGTH = 10;
 
 /**
  * Makes any node serve any MCP session: `app.use('/mcp', anynode({ server: () => buildServer(), redis }))`.
@@ -185,6 +185,11 @@ export function createNode(
       }
       case 'run': {
         const { sessionId, stream, context } = message;
+        if (message.unreadable === true) {
+          // Nor will it be when it is asked again: the request ends.
+          orphans.check(sessionId, stream, internalError);
+          break;
+        }
         handovers.onRun(message, unpackContext(node, context, sessionId, stream));
         break;
       }
@@ -275,7 +280,7 @@ export function createNode(
         inFlight: running.size,
       };
     },
-    sessions: directory(membership, (id) => sessions.end(id)),
+    sessions: directory({ membership, clock, redact: options.redact }, (id) => sessions.end(id)),
     session: (id: string) => sessionHandle({ membership, lanes, followers, asks, clock }, id),
     notify: notifyAll({ membership, lanes, followers }),
     close: ({ drainMs = DRAIN_MS } = {}) => {

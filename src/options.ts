@@ -2,12 +2,15 @@ import { randomUUID } from 'node:crypto';
 import type { Request, RequestHandler } from 'express';
 import type { Cluster, Redis } from 'ioredis';
 import type { Backplane } from './backplane/backplane.js';
+import type { PayloadCodec } from './backplane/encoded.js';
+import { encodedBackplane } from './backplane/encoded.js';
 import { memoryBackplane } from './backplane/memory/memory.js';
 import { redisBackplane } from './backplane/redis/redis.js';
 import { defaultPrincipal } from './http/principal.js';
 import type { Intercepted } from './intercept/intercept.js';
 import type { Limits } from './limits.js';
 import { resolveLimits } from './limits.js';
+import type { Redact } from './session/events.js';
 import type { Logger, ServerContext, ServerLike } from './session/types.js';
 
 /** Options of {@link anynode}. Times are in milliseconds, sizes in bytes. All nodes of a cluster should be given the same. */
@@ -110,6 +113,18 @@ export interface AnynodeOptions {
   maxBufferedBytes?: number | undefined;
   /** What one client may take. Each has a default; `docs/operations.md` says what comes of going beyond it. */
   limits?: { [Name in keyof Limits]?: Limits[Name] | undefined } | undefined;
+  /**
+   * How what was said in sessions is kept in the backplane and sent between nodes, such as encrypted: messages of both
+   * directions, what the client said at `initialize`, `session(id).state`, and what accompanies a request to another
+   * node. `aesGcmCodec()` makes one. What stays in clear is in `docs/operations.md`. Default: as it is.
+   */
+  codec?: PayloadCodec | undefined;
+  /**
+   * What `sessions.events` and `sessions.export` show of a message: the same, another one, or `undefined` for none. It
+   * gets a copy of its own, which it may change. What is stored, and what clients get, is not changed; see `codec` for
+   * that. What it throws, the iteration rejects with. Default: the message.
+   */
+  redact?: Redact | undefined;
   /** Where warnings and errors go: the subset of `console` or a pino logger that is used. Default `console`. */
   logger?: Logger | undefined;
 }
@@ -145,6 +160,7 @@ export interface Options {
   maxBodyBytes: number;
   maxBufferedBytes: number;
   limits: Limits;
+  redact: Redact | undefined;
   logger: Logger;
 }
 
@@ -181,7 +197,7 @@ export function resolveOptions(given: AnynodeOptions): Options {
     server: given.server,
     intercepted,
     upstreamTimeoutMs: positive(given, 'upstreamTimeoutMs', 10 * SECOND),
-    backplane: backplaneOf(given),
+    backplane: encodedWith(given.codec, backplaneOf(given)),
     responseMode: given.responseMode ?? 'sse',
     standaloneStream: given.standaloneStream ?? 'takeover',
     affinity: given.affinity ?? 'any',
@@ -213,6 +229,7 @@ export function resolveOptions(given: AnynodeOptions): Options {
     maxBodyBytes,
     maxBufferedBytes: positive(given, 'maxBufferedBytes', MIB),
     limits: resolveLimits(given.limits, maxBodyBytes),
+    redact: callable(given, 'redact'),
     logger: given.logger ?? console,
   };
 }
@@ -248,6 +265,8 @@ const KNOWN: Record<keyof AnynodeOptions, true> = {
   maxBodyBytes: true,
   maxBufferedBytes: true,
   limits: true,
+  codec: true,
+  redact: true,
   logger: true,
 };
 
@@ -310,6 +329,17 @@ function backplaneOf({ redis, backplane, prefix }: AnynodeOptions): Backplane {
   return redisBackplane({ redis, ...(prefix !== undefined && { prefix }) });
 }
 
+function encodedWith(codec: PayloadCodec | undefined, backplane: Backplane): Backplane {
+  if (codec === undefined) return backplane;
+  const value = codec as Partial<Record<keyof PayloadCodec, unknown>> | null;
+  if (typeof value?.encode === 'function' && typeof value.decode === 'function') {
+    return encodedBackplane(backplane, codec);
+  }
+  throw new TypeError(
+    'mcp-anynode: `codec` has to have `encode` and `decode`, such as what `aesGcmCodec()` returns',
+  );
+}
+
 function oneOf(given: AnynodeOptions, name: keyof AnynodeOptions, values: unknown[]): void {
   const value: unknown = given[name];
   if (value === undefined || values.includes(value)) return;
@@ -347,7 +377,7 @@ function list(
   throw new TypeError(`mcp-anynode: \`${name}\` has to be a list of strings`);
 }
 
-function callable<K extends 'sessionIdGenerator' | 'principal'>(
+function callable<K extends 'sessionIdGenerator' | 'principal' | 'redact'>(
   given: AnynodeOptions,
   name: K,
 ): AnynodeOptions[K] {

@@ -79,10 +79,12 @@ class Stream {
 
   follow(response: IncomingMessage): Promise<JsonRpcResponse> {
     return new Promise((resolve, reject) => {
-      void this.read(response, resolve).then(async (how) => {
-        if (this.answer !== undefined) return;
-        await this.resume(how, resolve);
-      }).catch(reject);
+      void this.read(response, resolve)
+        .then(async (how) => {
+          if (this.answer !== undefined) return;
+          await this.resume(how, resolve);
+        })
+        .catch(reject);
     });
   }
 

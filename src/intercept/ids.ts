@@ -22,10 +22,7 @@ export function marked(message: JsonRpcMessage, generation: number): JsonRpcMess
 }
 
 /** The client's answer, or progress, as the server knows it. `undefined`: it is not for this session. */
-export function unmarked(
-  message: JsonRpcMessage,
-  generation: number,
-): JsonRpcMessage | undefined {
+export function unmarked(message: JsonRpcMessage, generation: number): JsonRpcMessage | undefined {
   const unmark = (id: unknown): RequestId | undefined => {
     const prefix = `${generation}:`;
     if (typeof id !== 'string' || !id.startsWith(prefix)) return undefined;

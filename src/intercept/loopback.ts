@@ -116,7 +116,11 @@ export class Loopback implements Target {
     if (req.method !== 'POST' || parsed === undefined) return;
     const bytes = await bytesOf(req);
     const body: unknown =
-      parsed === 'raw' ? bytes : parsed === 'text' ? bytes.toString() : JSON.parse(bytes.toString());
+      parsed === 'raw'
+        ? bytes
+        : parsed === 'text'
+          ? bytes.toString()
+          : JSON.parse(bytes.toString());
     Object.assign(req, { body, _body: true });
   }
 

@@ -58,7 +58,9 @@ export class PrivateSession {
         cancel();
         resolve();
       };
-      this.keepOpen().catch(() => undefined).finally(this.settleOpened); // it has ended
+      this.keepOpen()
+        .catch(() => undefined)
+        .finally(this.settleOpened); // it has ended
     });
     return this.opened;
   }

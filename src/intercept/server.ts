@@ -125,7 +125,9 @@ export class InterceptedServer implements ServerLike {
     const parts = { origin, signal: abort.signal, onSent, onHangUp };
     let answer: JsonRpcResponse;
     try {
-      answer = await (isInitialize ? this.begin(request, parts) : this.run(request, running, parts));
+      answer = await (isInitialize
+        ? this.begin(request, parts)
+        : this.run(request, running, parts));
     } catch (error) {
       // Its client has given it up, or the session has ended: nobody waits for an answer.
       if (abort.signal.aborted) return;

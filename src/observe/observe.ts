@@ -66,7 +66,7 @@ function observerOf(observation: Observation, clock: Clock): Observer {
       } while (from !== undefined);
       return nodesOf(await observation.leases([...found]));
     },
-    sessions: directory(observation, () => undefined),
+    sessions: directory({ membership: observation, clock, redact: undefined }, () => undefined),
     details: (id) => detailsOf(observation, id),
     stats: () => survey.next(),
     close: () => observation.close(),

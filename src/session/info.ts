@@ -1,6 +1,5 @@
-import type { LogEntry, SessionRecord } from '../backplane/backplane.js';
-import type { JsonRpcMessage } from '../protocol/jsonrpc.js';
-import type { SessionEvent, SessionInfo } from './types.js';
+import type { SessionRecord } from '../backplane/backplane.js';
+import type { SessionInfo } from './types.js';
 
 interface InitializeParams {
   clientInfo?: SessionInfo['clientInfo'];
@@ -8,7 +7,10 @@ interface InitializeParams {
 }
 
 export function infoOf(record: SessionRecord): SessionInfo {
-  const { clientInfo, capabilities } = JSON.parse(record.initialize) as InitializeParams;
+  const unreadable = record.unreadable === true;
+  const { clientInfo, capabilities } = unreadable
+    ? {}
+    : (JSON.parse(record.initialize) as InitializeParams);
   return {
     id: record.id,
     state: record.active ? 'active' : 'initialized',
@@ -20,15 +22,6 @@ export function infoOf(record: SessionRecord): SessionInfo {
     logLevel: record.logLevel,
     subscriptions: record.subscriptions,
     owner: record.owner,
-  };
-}
-
-export function eventOf({ logId, at, direction, stream, message }: LogEntry): SessionEvent {
-  return {
-    id: logId,
-    at,
-    direction,
-    stream,
-    message: message === undefined ? undefined : (JSON.parse(message) as JsonRpcMessage),
+    ...(unreadable && { unreadable }),
   };
 }

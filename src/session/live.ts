@@ -1,4 +1,9 @@
-import type { AppendOperation, OperationResult, SessionRecord } from '../backplane/backplane.js';
+import type {
+  AppendOperation,
+  NoteOperation,
+  OperationResult,
+  SessionRecord,
+} from '../backplane/backplane.js';
 import type { Followers } from '../stream/followers.js';
 import { STANDALONE } from '../backplane/backplane.js';
 import type {
@@ -15,7 +20,7 @@ import {
   isResponse,
 } from '../protocol/jsonrpc.js';
 import { AnynodeError } from '../errors.js';
-import { notBuilt } from './lost.js';
+import { failed, notBuilt } from './lost.js';
 import type { BuiltReplica } from './build.js';
 import { connectReplica, rehydrate, replayShape } from './build.js';
 import type { Birth } from './birth.js';
@@ -153,10 +158,7 @@ export class LiveSession {
     }
   }
 
-  private async settle(
-    record: SessionRecord | undefined,
-    cause: Cause | undefined,
-  ): Promise<void> {
+  private async settle(record: SessionRecord | undefined, cause: Cause | undefined): Promise<void> {
     this.throwIfEnded();
     if (this.replica === undefined) {
       // None any more, though there was one when the caller asked: what it was told is not what we need.
@@ -259,11 +261,20 @@ export class LiveSession {
   /** Ends all that runs, each with an error. */
   async failAll(errorOf: (id: RequestId) => JsonRpcResponse): Promise<void> {
     const calls = this.calls.takeAll();
-    await Promise.all(calls.map((call) => this.finish(call, errorOf(call.request.id))));
+    await Promise.all(
+      calls.map((call) => {
+        const { id } = call.request;
+        return this.finish(call, errorOf(id), [failed(id, call.stream, this.node.nodeId)]);
+      }),
+    );
   }
 
   /** Stores the end of a request that has been taken; without a response its stream just ends. */
-  private async finish(call: Call, given: JsonRpcResponse | undefined): Promise<void> {
+  private async finish(
+    call: Call,
+    given: JsonRpcResponse | undefined,
+    notes?: NoteOperation[],
+  ): Promise<void> {
     const { request, stream } = call;
     const { response, message } = this.serialized(request, given);
     const effect = response !== undefined && 'result' in response ? effectOf(request) : undefined;
@@ -276,7 +287,7 @@ export class LiveSession {
     };
     const unpin = this.pin();
     try {
-      const revision = await this.append(operation, true);
+      const revision = await this.append(operation, true, notes);
       if (effect !== undefined && revision !== undefined) await this.took(effect, revision, call);
     } finally {
       unpin();
@@ -379,8 +390,12 @@ export class LiveSession {
    * Stores a message and shows it to its follower, if that is a connection of this node. Resolves with the record's
    * revision where it was stored just now, else with `undefined`.
    */
-  private async append(operation: AppendOperation, urgent: boolean): Promise<number | undefined> {
-    const committed = await this.node.lanes.append(this.id, [operation], urgent);
+  private async append(
+    operation: AppendOperation,
+    urgent: boolean,
+    notes: NoteOperation[] = [],
+  ): Promise<number | undefined> {
+    const committed = await this.node.lanes.append(this.id, [operation, ...notes], urgent);
     if (committed === 'gone') {
       this.node.followers.endSession(this.id, 'gone');
       return undefined;

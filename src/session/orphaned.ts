@@ -1,7 +1,7 @@
-import type { AppendOperation, SessionRecord } from '../backplane/backplane.js';
+import type { AppendOperation, NoteOperation, SessionRecord } from '../backplane/backplane.js';
 import type { JsonRpcError, JsonRpcRequest, RequestId } from '../protocol/jsonrpc.js';
 import { show } from './live.js';
-import { nodeClosed } from './lost.js';
+import { failed, nodeClosed, recovered } from './lost.js';
 import type { SessionNode } from './node.js';
 import { mayRerun, pastOf } from './past.js';
 import type { Pool } from './pool.js';
@@ -16,6 +16,8 @@ export interface Orphan {
   context: DeliveryContext;
   record: SessionRecord | undefined;
   errorOf: (id: RequestId) => JsonRpcError;
+  /** The node that had run them, if it is known. */
+  from: string | undefined;
 }
 
 /** Ends, or runs again, the requests that a node has left behind. See `recovery` in the options. */
@@ -31,24 +33,29 @@ export class Orphaned {
     stream: string,
     requests: RequestId[],
     errorOf: (id: RequestId) => JsonRpcError,
+    from: string | undefined,
   ): Promise<void> {
     if (requests.length === 0) return;
-    const operations = requests.map((id): AppendOperation => ({
-      type: 'append',
-      stream,
-      message: JSON.stringify(errorOf(id)),
-      ends: JSON.stringify(id),
-    }));
+    const operations = requests.flatMap((id): [AppendOperation, NoteOperation] => [
+      {
+        type: 'append',
+        stream,
+        message: JSON.stringify(errorOf(id)),
+        ends: JSON.stringify(id),
+      },
+      failed(id, stream, from),
+    ]);
     const committed = await this.node.lanes.append(sessionId, operations, true);
     if (committed === 'gone') return;
-    operations.forEach((operation, at) =>
-      show(this.node.followers, sessionId, operation, committed.results[at]),
-    );
+    operations.forEach((operation, at) => {
+      if (operation.type !== 'append') return;
+      show(this.node.followers, sessionId, operation, committed.results[at]);
+    });
   }
 
   /** Runs again those of the requests that may be run again, and ends the others. */
   async rerun(orphan: Orphan): Promise<void> {
-    const { sessionId, stream, context, record } = orphan;
+    const { sessionId, stream, context, record, from } = orphan;
     const past = await pastOf(this.node, sessionId, stream);
     const live = this.pool.of(sessionId);
     const unpin = live.pin();
@@ -62,12 +69,15 @@ export class Orphaned {
         }
       }
       const rest = orphan.requests.filter((id) => !runnable.some((request) => request.id === id));
-      await this.end(sessionId, stream, rest, orphan.errorOf);
+      await this.end(sessionId, stream, rest, orphan.errorOf, from);
       live.expect(runnable, stream, past.progress);
+      const notes = runnable.map(({ id }) => recovered(id, stream, from));
+      // Not waited for: in the lane it is before whatever the request is answered with.
+      if (notes.length > 0) this.node.lanes.append(sessionId, notes, true).catch(() => undefined); // closed
       for (const request of runnable) live.call(request, context);
     } catch (error) {
       this.node.logger.error(`mcp-anynode: a request could not be run again: ${String(error)}`);
-      await this.end(sessionId, stream, orphan.requests, orphan.errorOf);
+      await this.end(sessionId, stream, orphan.requests, orphan.errorOf, from);
     } finally {
       unpin();
     }

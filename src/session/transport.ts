@@ -112,7 +112,8 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
           continue;
         }
         const answer = await this.replayRequest(message);
-        if (answer === undefined) throw new Error('The server closed while it was told its session');
+        if (answer === undefined)
+          throw new Error('The server closed while it was told its session');
         if (method === 'initialize' && 'error' in answer) throw new ReplayRefused(answer.error);
       }
       await this.onreplayed?.();

@@ -6,10 +6,12 @@ it('the package exports these names and no others', () => {
   expect(Object.keys(index).sort()).toEqual([
     'AnynodeError',
     'ClientError',
+    'aesGcmCodec',
     'anynode',
     'memoryBackplane',
     'observe',
     'redisBackplane',
+    'stateAt',
   ]);
 });
 
@@ -20,18 +22,25 @@ it('the package exports these types and no others', () => {
   );
   expect(text).not.toContain('export *');
   expect(names.sort()).toEqual([
+    'AesGcmOptions',
     'Anynode',
     'AnynodeErrorCode',
     'AnynodeOptions',
     'AuthInfo',
     'Backplane',
     'Directory',
+    'EventOptions',
     'Health',
     'Logger',
     'NodeInfo',
     'Notify',
     'ObserveOptions',
     'Observer',
+    'OpenRequest',
+    'PayloadCodec',
+    'PayloadContext',
+    'Redact',
+    'RedactContext',
     'RedisBackplaneOptions',
     'RequestInfo',
     'RequestOptions',
@@ -41,8 +50,10 @@ it('the package exports these types and no others', () => {
     'ServerTransport',
     'SessionDetails',
     'SessionEvent',
+    'SessionEventType',
     'SessionHandle',
     'SessionInfo',
+    'SessionSnapshot',
     'SessionState',
     'SessionStats',
     'Stats',

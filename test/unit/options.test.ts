@@ -85,6 +85,8 @@ it('every option may be undefined, which leaves its default', () => {
     maxBodyBytes: undefined,
     maxBufferedBytes: undefined,
     limits: undefined,
+    codec: undefined,
+    redact: undefined,
     logger: undefined,
   };
   const plain = resolveOptions({ server });

@@ -13,7 +13,7 @@ import type {
   TouchRequest,
 } from '../backplane.js';
 import { ANY_PRINCIPAL, LOG_START, TooManySessions } from '../backplane.js';
-import { MemoryLog } from './log.js';
+import { MemoryLog, noteEntry } from './log.js';
 import { MemorySession } from './session.js';
 
 type Most = NonNullable<NewSession['most']>;
@@ -87,6 +87,7 @@ class MemoryMembership implements Membership {
       this.shared.sessions.set(session.id, stored);
       stored.replicas.add(nodeId);
       const positions: Position[] = [];
+      stored.log.append(now, noteEntry({ kind: 'session.created', nodeId }));
       const inbound = {
         direction: 'in' as const,
         stream: session.stream,
@@ -198,8 +199,9 @@ class MemoryMembership implements Membership {
   history(sessionId: string, after = LOG_START, count = 1000) {
     return this.step(() =>
       (this.find(sessionId)?.log.after(after, count) ?? []).map(
-        ({ logId, at, direction, stream, message, asker }) => ({
+        ({ logId, at, direction, stream, message, asker, note }) => ({
           ...{ logId, at, direction, stream, message, asker },
+          ...(note !== undefined && { note }),
         }),
       ),
     );

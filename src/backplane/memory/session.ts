@@ -4,6 +4,7 @@ import type {
   AttachRequest,
   DetachOperation,
   NodeMessage,
+  NoteOperation,
   OpenOperation,
   Operation,
   OperationResult,
@@ -18,6 +19,7 @@ import type {
 import { LOG_START, STANDALONE } from '../backplane.js';
 import { Executors, give } from './executors.js';
 import type { MemoryLog } from './log.js';
+import { noteEntry } from './log.js';
 import type { Holder, Step, Stream, Tell } from './stream.js';
 import { BEGINNING, pageOf, placeOf, PREDECESSORS } from './stream.js';
 
@@ -74,11 +76,16 @@ export class MemorySession {
     const repeated = (this.numbers.get(nodeId) ?? 0) >= number;
     if (!repeated) this.numbers.set(nodeId, number);
     const step = { nodeId, number, repeated, now, used: false, stale: false };
-    const results = operations.map((operation) => this.run(operation, step));
+    const results: OperationResult[] = [];
+    for (const operation of operations) results.push(this.run(operation, step, results.at(-1)));
     return { revision: this.stored.revision, results, used: step.used, stale: step.stale };
   }
 
-  private run(operation: Operation, step: Step): OperationResult {
+  private run(
+    operation: Operation,
+    step: Step,
+    before: OperationResult | undefined,
+  ): OperationResult {
     switch (operation.type) {
       case 'open':
         return this.open(operation, step);
@@ -118,6 +125,8 @@ export class MemorySession {
           this.streams.delete(operation.stream);
         }
         return { status: 'done' };
+      case 'note':
+        return this.note(operation, step, before);
       case 'forget':
         if (!step.repeated) {
           this.replicas.delete(step.nodeId);
@@ -215,6 +224,10 @@ export class MemorySession {
         if (!step.repeated) {
           if (!this.stored.active) {
             this.stored.active = true;
+            this.log.append(
+              step.now,
+              noteEntry({ kind: 'session.initialized', nodeId: step.nodeId }),
+            );
             this.stored.revision += 1;
             changed = true;
             this.tellReplicas(step.nodeId, (node) => (node === chosen ? message : undefined));
@@ -351,6 +364,18 @@ export class MemorySession {
     if (operation.stream === STANDALONE) this.tellFollowed(stream.holder?.nodeId);
   }
 
+  private note(
+    { kind, request, from, stream, ifAppended }: NoteOperation,
+    { nodeId, now, repeated }: Step,
+    before: OperationResult | undefined,
+  ): OperationResult {
+    if (repeated) return { status: 'done' };
+    if (ifAppended === true && before?.status !== 'appended') return { status: 'skipped' };
+    const note = { kind, nodeId, request, ...(from !== undefined && { from }) };
+    this.log.append(now, noteEntry(note, stream));
+    return { status: 'done' };
+  }
+
   attach(nodeId: string, request: AttachRequest, now: number): AttachReply {
     if (request.principal !== this.stored.principal) return { status: 'gone' };
     const stream = this.streams.get(request.stream);
@@ -372,6 +397,7 @@ export class MemorySession {
       if (request.stream === STANDALONE) this.tellFollowed(nodeId);
     }
     this.stored.lastSeenAt = now;
+    if (request.cursor !== undefined && !again) this.log.noteResumed(now, nodeId, request.stream);
     return {
       status: 'attached',
       position: place,

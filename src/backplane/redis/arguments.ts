@@ -39,6 +39,10 @@ export function operationArguments(operation: Operation): Argument[] {
       return ['release', operation.stream];
     case 'abandon':
       return ['abandon', operation.stream, operation.requests.length, ...operation.requests];
+    case 'note': {
+      const { kind, stream, request, from, ifAppended } = operation;
+      return ['note', kind, stream, request, from ?? '', ifAppended === true ? '1' : ''];
+    }
     case 'forget':
       return ['forget'];
   }

@@ -5,8 +5,8 @@ import type { Lease, Lifetime, Observation } from '../observation.js';
 import { aboutOf } from './about.js';
 import { CommandConnection, keyPrefixOf } from './connection.js';
 import { Names } from './names.js';
-import { recordOf } from './replies.js';
-import { entryOf, Shelf } from './shelf.js';
+import { logEntry, recordOf } from './replies.js';
+import { Shelf } from './shelf.js';
 import { tableOf } from './table.js';
 
 export interface RedisObservationOptions {
@@ -148,7 +148,7 @@ export class RedisObservation implements Observation {
         ),
       ),
     );
-    return all.map((entries) => entries.map(([logId, flat]) => entryOf(logId, flat)));
+    return all.map((entries) => entries.map(([logId, flat]) => logEntry(logId, flat)));
   }
 
   close(): void {

@@ -14,7 +14,7 @@ import type {
   ReadRequest,
   TouchRequest,
 } from '../backplane.js';
-import { ANY_PRINCIPAL, TooManySessions } from '../backplane.js';
+import { ANY_PRINCIPAL, RESUMED_EVERY_MS, TooManySessions } from '../backplane.js';
 import { operationArguments } from './arguments.js';
 import { decode, encode } from './codec.js';
 import { aboutThisNode } from './about.js';
@@ -191,7 +191,7 @@ class RedisMembership implements Membership {
         ...this.names.keys(sessionId),
         ...[nodeId, principal, stream, token, cursor?.n ?? '', cursor?.logId ?? ''],
         ...[unlessHeld ? '1' : '', deadHolder ?? '', this.names.channel(''), sessionId],
-        ...[sessionTtlMs, pendingTtlMs, clock.now(), retention.maxAgeMs],
+        ...[sessionTtlMs, pendingTtlMs, clock.now(), retention.maxAgeMs, RESUMED_EVERY_MS],
       ),
     );
     return attachReply(reply);

@@ -3,7 +3,7 @@ import { ANY_PRINCIPAL } from '../backplane.js';
 import type { CommandConnection } from './connection.js';
 import type { Names } from './names.js';
 import { dropFromIndex } from './principals.js';
-import { recordOf } from './replies.js';
+import { logEntry, recordOf } from './replies.js';
 
 /** Sessions as they are stored: what one can do with them from anywhere, without being a node. */
 export class Shelf implements Pick<Membership, 'load' | 'list' | 'history' | 'remove'> {
@@ -34,7 +34,7 @@ export class Shelf implements Pick<Membership, 'load' | 'list' | 'history' | 're
     const entries = await this.connection.run((client) =>
       client.xrange(this.names.events(sessionId), `(${after}`, '+', 'COUNT', count),
     );
-    return entries.map(([logId, flat]) => entryOf(logId, flat));
+    return entries.map(([logId, flat]) => logEntry(logId, flat));
   }
 
   async remove(sessionId: string, principal: string | typeof ANY_PRINCIPAL): Promise<boolean> {
@@ -57,17 +57,4 @@ export class Shelf implements Pick<Membership, 'load' | 'list' | 'history' | 're
       return true;
     });
   }
-}
-
-export function entryOf(logId: string, flat: string[]): LogEntry {
-  const fields = new Map<string, string>();
-  for (let at = 0; at + 1 < flat.length; at += 2) fields.set(flat[at] ?? '', flat[at + 1] ?? '');
-  return {
-    logId,
-    at: Number(logId.split('-')[0]),
-    direction: fields.has('n') ? 'out' : 'in',
-    stream: fields.get('s'),
-    message: fields.get('m'),
-    asker: fields.get('q'),
-  };
 }

@@ -13,6 +13,7 @@
 --   assign   <stream|''> <dead|''> <revision|->
 --   release  <stream>
 --   abandon  <stream> <#requests> <request>...
+--   note     <kind> <stream> <request> <from|''> <only after 'appended' 1|''>
 --   forget
 --
 -- Returns { 'gone' }, or { 'ok', revision, record (flat) or '', holder of the standalone stream or '', results },
@@ -185,6 +186,7 @@ function run.receive()
     if not repeated then
       if not active then
         active, changed = true, '1'
+        log('', 'k', 'session.initialized', 'by', node)
         revision = redis.call('HINCRBY', record, 'rev', 1)
         redis.call('HSET', record, 'on', '1')
         for other in string.gmatch(list, '%S+') do
@@ -423,6 +425,16 @@ function run.forget()
 end
 
 local results = {}
+function run.note()
+  local kind, stream, request, from, dependent = take(), take(), take(), take(), take()
+  if repeated then return { 'done' } end
+  if dependent == '1' and results[#results][1] ~= 'appended' then return { 'skipped' } end
+  local fields = { 'k', kind, 'by', node, 's', stream, 'r', request }
+  if from ~= '' then fields[9] = 'f' fields[10] = from end
+  log('', unpack(fields))
+  return { 'done' }
+end
+
 while at <= #ARGV do results[#results + 1] = run[take()]() end
 -- Last: a script that failed in the middle has not been carried out, and may not be taken for a repeat.
 if not repeated then redis.call('HSET', streams, 't:' .. node, number, 'bytes', bytes) end

@@ -14,7 +14,9 @@ local mark = node .. ':' .. stream
 if redis.call('EXISTS', record) == 1 then
   if redis.call('HGET', record, 'born') ~= mark then return '' end
   local ids = {}
-  for _, item in ipairs(redis.call('XRANGE', events, '-', '+')) do ids[#ids + 1] = item[1] end
+  for _, item in ipairs(redis.call('XRANGE', events, '-', '+')) do
+    if not entry(item[2]).k then ids[#ids + 1] = item[1] end
+  end
   return ids
 end
 
@@ -23,8 +25,9 @@ local fields = tonumber(ARGV[7])
 redis.call('HSET', record, 'born', mark, unpack(ARGV, 8, 7 + fields))
 -- What an expired session of this id may have left must not become part of this one.
 redis.call('DEL', streams, events)
-local ids = { redis.call('XADD', events, '*', 's', stream, 'm', ARGV[6]) }
-local bytes = ENTRY_BYTES + #ARGV[6]
+redis.call('XADD', events, '*', 'k', 'session.created', 'by', node)
+local ids = { redis.call('XADD', events, '*', 'o', ENTRY_BYTES, 's', stream, 'm', ARGV[6]) }
+local bytes = 2 * ENTRY_BYTES + #ARGV[6]
 local numbers = {}
 for at = 8 + fields, #ARGV, 3 do
   local target, asks, message = ARGV[at], ARGV[at + 1], ARGV[at + 2]

@@ -14,6 +14,7 @@
 --   c:<key>     number of the last message of a coalescing key
 --   run         how many requests run                bytes       how many bytes were ever logged
 --   from        the `o` of the oldest entry of the log, when it was last looked at
+--   res         "<how many were not logged since>:<when it was last logged, ms>-0" of resumed streams
 --   t:<node>    the number of the node's last commit
 --   reps        the nodes with a live replica, space-separated
 
