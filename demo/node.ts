@@ -12,32 +12,41 @@ import { serveParent } from './rig/child.js';
  *     PORT=3001 REDIS_URL=redis://127.0.0.1:6379 npx tsx demo/node.ts
  *
  * PORT 0, the default, takes a free one. HOST is the address to listen on; 127.0.0.1. Without REDIS_URL it is a node
- * of its own. BARE=1 serves the plain SDK transport instead, under NODE_NAME.
+ * of its own. BARE=1 serves the plain SDK transport instead, under NODE_NAME. MOUNT=handler mounts that one behind the
+ * middleware; UPSTREAM is the URL of a server elsewhere.
  */
 const {
   PORT = '0',
   HOST = '127.0.0.1',
   REDIS_URL,
   BARE,
+  MOUNT,
+  UPSTREAM,
   NODE_NAME = `pid-${process.pid}`,
 } = process.env;
 
 /** Soon enough to see a stream resumed in mid-call. */
 const retryMs = 100;
 
+const plain = () =>
+  bare({ server: buildEverythingServer, name: NODE_NAME, eventStore: true, retryMs });
+const mounted =
+  UPSTREAM !== undefined
+    ? { upstream: UPSTREAM }
+    : MOUNT === 'handler'
+      ? { handler: plain() }
+      : { server: buildEverythingServer };
+
 const app = express();
 const mcp =
   BARE === '1'
     ? undefined
     : anynode({
-        server: buildEverythingServer,
+        ...mounted,
         retryMs,
         ...(REDIS_URL !== undefined && { redis: REDIS_URL }),
       });
-app.use(
-  '/mcp',
-  mcp ?? bare({ server: buildEverythingServer, name: NODE_NAME, eventStore: true, retryMs }),
-);
+app.use('/mcp', mcp ?? plain());
 app.get('/health', (_req, res) => {
   const health = mcp?.health() ?? { status: 'ready', nodeId: NODE_NAME };
   res.status(health.status === 'ready' ? 200 : 503).json({ name: NODE_NAME, ...health });

@@ -26,7 +26,7 @@ export function isSuccess({ statusCode = 0 }: IncomingMessage): boolean {
 }
 
 /** Rejects with a {@link Failure} where it breaks off. */
-export async function readText(response: IncomingMessage, most = Infinity): Promise<string> {
+async function readText(response: IncomingMessage, most = Infinity): Promise<string> {
   let text = '';
   response.setEncoding('utf8');
   try {

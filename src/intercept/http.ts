@@ -65,7 +65,9 @@ export function exchange(
   { url, agent, clock, connectMs }: Connecting,
 ): Promise<IncomingMessage> {
   const secure = url.protocol === 'https:';
-  const length = body === undefined ? {} : { 'content-length': `${Buffer.byteLength(body)}` };
+  // As bytes: together with a text, Node would write the headers as UTF-8 too.
+  const bytes = body === undefined ? undefined : Buffer.from(body);
+  const length = bytes === undefined ? {} : { 'content-length': `${bytes.length}` };
   const options: RequestOptions = { method, agent, headers: { ...headers, ...length } };
   return new Promise((resolve, reject) => {
     let connected = false;
@@ -108,7 +110,7 @@ export function exchange(
     }
     if (signal?.aborted) onAbort();
     else signal?.addEventListener('abort', onAbort);
-    request.end(body);
+    request.end(bytes);
   });
 }
 

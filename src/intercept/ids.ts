@@ -3,7 +3,7 @@
  * start again; so that an answer to the old one's question is not taken for one to the new one's, each id carries the
  * number of its session on its way through this library.
  */
-import type { JsonRpcMessage, JsonRpcResponse, RequestId } from '../protocol/jsonrpc.js';
+import type { JsonRpcMessage, RequestId } from '../protocol/jsonrpc.js';
 import { isNotification, isRequest } from '../protocol/jsonrpc.js';
 
 export function marked(message: JsonRpcMessage, generation: number): JsonRpcMessage {
@@ -30,7 +30,7 @@ export function unmarked(message: JsonRpcMessage, generation: number): JsonRpcMe
   };
   if (!('method' in message)) {
     const id = unmark(message.id);
-    return id === undefined ? undefined : ({ ...message, id } as JsonRpcResponse);
+    return id === undefined ? undefined : { ...message, id };
   }
   if (message.method === 'notifications/progress') {
     const progressToken = unmark(message.params?.progressToken);

@@ -83,6 +83,7 @@ export class Loopback implements Target {
     const app = express().disable('x-powered-by');
     app.use((req, res, next) => {
       this.present(req, res, this.admitted.get(req));
+      // Express 5 minds a promise that it returns.
       return this.handler(req, res, next);
     });
     const server = createServer((req, res) => {
@@ -95,7 +96,9 @@ export class Loopback implements Target {
       this.tickets.delete(ticket);
       withoutTicket(req);
       this.admit(req, outgoing)
-        .then(() => app(req, res))
+        .then(() => {
+          app(req, res);
+        })
         .catch(() => req.destroy()); // it broke off
     });
     // It is our own connections that come here, and they stay as long as we want.

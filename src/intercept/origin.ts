@@ -82,6 +82,8 @@ function traitsOf(request: ExpressRequest): ExpressTraits {
   const names = 'lazyrouter' in request.app ? SEEN : [...SEEN, 'host'];
   const seen = Object.fromEntries(names.map((name) => [name, valueOf(request, name)]));
   seen.params = request.params;
+  // In Express 4 it is none of a prototype's.
+  if (Object.hasOwn(request, 'query')) seen.query = request.query;
   return { app: request.app, added, locals: request.res?.locals ?? {}, seen };
 }
 

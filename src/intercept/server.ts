@@ -144,7 +144,7 @@ export class InterceptedServer implements ServerLike {
   private async begin(request: JsonRpcRequest, parts: AnswerParts): Promise<JsonRpcResponse> {
     this.initialize = request.params;
     const opening = this.open(request, parts, request.id);
-    this.settle(opening.then(({ session }) => session));
+    void this.settle(opening.then(({ session }) => session));
     const { answer, session } = await opening;
     this.session = session;
     return answer;

@@ -70,6 +70,8 @@ export async function rehydrate(
         expectsAnswer: true,
       },
     ]);
+    // Nobody but the server itself can have closed it yet.
+    if (built.transport.closed) throw new Error('The server closed while it was told its session');
     return built;
   } catch (error) {
     await built.discard();

@@ -31,7 +31,7 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
   private replays = 0;
   /** While the session is replayed to a fresh server: what it says on its own has been said before. */
   private muted = false;
-  private closed = false;
+  closed = false;
 
   constructor(
     readonly sessionId: string,
@@ -112,9 +112,9 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
           continue;
         }
         const answer = await this.replayRequest(message);
-        if (answer === undefined)
-          throw new Error('The server closed while it was told its session');
-        if (method === 'initialize' && 'error' in answer) throw new ReplayRefused(answer.error);
+        if (answer !== undefined && 'error' in answer && method === 'initialize') {
+          throw new ReplayRefused(answer.error);
+        }
       }
       await this.onreplayed?.();
       // Handlers of notifications start in a microtask: let what they say at once pass by.

@@ -14,7 +14,7 @@ const revisions = [
 
 /** Started once for the file, stopped in reverse. */
 const open: { stop: () => Promise<unknown> }[] = [];
-const urls = { bare: '', one: '', two: '' };
+const urls = { bare: '', one: '', two: '', handler: '', upstream: '' };
 
 async function started<T extends { stop: () => Promise<unknown> }>(
   starting: Promise<T>,
@@ -32,10 +32,21 @@ beforeAll(async () => {
   const first = await started(startNode({ script, env }));
   const second = await started(startNode({ script, env }));
   const nginx = await started(startNginx({ upstreams: [first.port, second.port] }));
+  urls.handler = await twoNodes({ ...env, MOUNT: 'handler' });
+  urls.upstream = await twoNodes({ ...env, UPSTREAM: `${bare.url}/mcp` });
   urls.bare = `${bare.url}/mcp`;
   urls.one = `${first.url}/mcp`;
   urls.two = `${nginx.url}/mcp`;
 }, 300_000);
+
+async function twoNodes(env: Record<string, string>): Promise<string> {
+  const [first, second] = [
+    await started(startNode({ script, env })),
+    await started(startNode({ script, env })),
+  ];
+  const nginx = await started(startNginx({ upstreams: [first.port, second.port] }));
+  return `${nginx.url}/mcp`;
+}
 
 afterAll(async () => {
   for (const service of open.reverse()) await service.stop();
@@ -48,6 +59,8 @@ describe.each(revisions)(
       ['the plain SDK transport, for reference', 'bare'],
       ['one node', 'one'],
       ['two nodes behind round robin', 'two'],
+      ['two nodes behind round robin, with the plain transport as their handler', 'handler'],
+      ['two nodes behind round robin, with the plain transport at a URL', 'upstream'],
     ] as const)(
       '%s',
       async (_name, where) => {

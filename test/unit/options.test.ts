@@ -15,6 +15,8 @@ it('with nothing but a server, everything has its default', () => {
   const options = resolveOptions({ server });
   expect(options).toEqual({
     server,
+    intercepted: undefined,
+    upstreamTimeoutMs: 10_000,
     backplane: expect.objectContaining({ join: expect.any(Function) as unknown }) as unknown,
     responseMode: 'sse',
     standaloneStream: 'takeover',
@@ -60,6 +62,9 @@ it('with nothing but a server, everything has its default', () => {
 it('every option may be undefined, which leaves its default', () => {
   const all: Record<keyof AnynodeOptions, unknown> = {
     server,
+    handler: undefined,
+    upstream: undefined,
+    upstreamTimeoutMs: undefined,
     redis: undefined,
     backplane: undefined,
     prefix: undefined,
@@ -153,8 +158,25 @@ describe('misuse is told at construction, with the way to mend it', () => {
   const timesOrNever = ['keepAliveMs', 'retryMs', 'maxStreamAgeMs'];
 
   it.each<[object, string]>([
-    [{ server: undefined }, '`server` has to be a function that returns an MCP server'],
-    [{ server: {} }, '`server` has to be a function that returns an MCP server'],
+    [
+      { server: undefined },
+      '`server` has to be a function that returns an MCP server; or give `handler` or `upstream`',
+    ],
+    [
+      { server: {} },
+      '`server` has to be a function that returns an MCP server; or give `handler` or `upstream`',
+    ],
+    [{ handler: () => undefined }, 'give one of `server`, `handler` and `upstream`, not more'],
+    [
+      { server: undefined, handler: 'http://localhost' },
+      '`handler` has to be an Express handler, router or app',
+    ],
+    ...['localhost:9000', 'ftp://localhost', 'redis://x', '', 7].map(
+      (upstream): [object, string] => [
+        { server: undefined, upstream },
+        '`upstream` has to be a URL such as http://127.0.0.1:9000/mcp, with http: or https:',
+      ],
+    ),
     [{ sessionTtl: 5 }, 'unknown option `sessionTtl`'],
     [{ ttl: 5, keepAlive: 5 }, 'unknown option `ttl`, `keepAlive`'],
     ...['localhost:6379', 'http://localhost', '', 6379, {}, null].map((value): [object, string] => [
