@@ -8,7 +8,7 @@ const PREVIEW = 160;
 
 /** One event in one line: when, which way, on which stream, what. Nothing in it moves the cursor. */
 export function eventLine(event: SessionEvent, output: Output, session?: string): string {
-  const arrow = event.direction === 'in' ? '→' : '←';
+  const arrow = { in: '→', out: '←', none: '·' }[event.direction ?? 'none'];
   const head = [
     clockTime(event.at),
     ...(session === undefined ? [] : [pad(cut(plain(session), 8), 8)]),
@@ -25,11 +25,23 @@ export function eventLine(event: SessionEvent, output: Output, session?: string)
 }
 
 /** `tools/call 3`, `answer 3`, or what became of a stream or session. */
-function whatOf(event: SessionEvent): string {
-  const { message } = event;
-  if (message === undefined) return 'end without an answer';
-  const id = 'id' in message ? ` ${JSON.stringify(message.id)}` : '';
-  return 'method' in message ? `${message.method}${id}` : `answer${id}`;
+function whatOf({
+  message,
+  type,
+  method,
+  requestId,
+  from,
+  skipped,
+  unreadable,
+}: SessionEvent): string {
+  const id = requestId === undefined ? '' : ` ${JSON.stringify(requestId)}`;
+  if (message !== undefined) return `${method ?? 'answer'}${id}`;
+  const details = [
+    ...(from === undefined ? [] : [`from ${from}`]),
+    ...(skipped === undefined ? [] : [`and ${skipped} more times before`]),
+    ...(unreadable === true ? ['(encrypted)'] : []),
+  ];
+  return [`${type}${id}`, ...details].join(' ');
 }
 
 function colorOf({ message }: SessionEvent) {

@@ -2,7 +2,6 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import type { Cluster, Redis } from 'ioredis';
 import { anynode } from '../anynode.js';
-import type { AnynodeOptions } from '../options.js';
 import { orUsage } from './context.js';
 import { CommandError, EXIT } from './exit.js';
 
@@ -36,9 +35,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       cause: error,
     });
   });
-  const mcp = orUsage(() =>
-    anynode(optionsOf({ upstream, redis, prefix, allowedHosts, allowedOrigins })),
-  );
+  const mcp = orUsage(() => anynode({ upstream, redis, prefix, allowedHosts, allowedOrigins }));
   const app = express();
   app.disable('x-powered-by');
   if (options.trustProxy === true) app.set('trust proxy', true);
@@ -71,8 +68,4 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       await closed;
     },
   };
-}
-
-function optionsOf(given: Partial<AnynodeOptions> & { upstream: string }): AnynodeOptions {
-  return given as unknown as AnynodeOptions;
 }

@@ -15,12 +15,15 @@ export function interruptible(): {
     controller.abort(new CommandError(exitCode, ''));
   };
   const [interrupt, terminate] = [on(EXIT.interrupted), on(EXIT.terminated)];
+  // Nothing else may keep the process while it waits for Redis.
+  const stay = setInterval(() => undefined, 60_000);
   process.on('SIGINT', interrupt);
   process.on('SIGTERM', terminate);
   return {
     signal: controller.signal,
     abort: (reason) => controller.abort(reason),
     release: () => {
+      clearInterval(stay);
       process.removeListener('SIGINT', interrupt);
       process.removeListener('SIGTERM', terminate);
     },

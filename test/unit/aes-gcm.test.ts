@@ -94,10 +94,13 @@ describe('keys', () => {
     ['none', {}, 'k', '`keys` has none'],
     ['not given', undefined as never, 'k', '`keys` has none'],
     ['not chosen', { k: K1 }, undefined as never, '`current` is undefined'],
-  ])('that are %s are refused at once', (_, keys: Record<string, Uint8Array | string>, current, text) => {
-    expect(() => aesGcmCodec({ keys, current })).toThrow(TypeError);
-    expect(() => aesGcmCodec({ keys, current })).toThrow(text);
-  });
+  ])(
+    'that are %s are refused at once',
+    (_, keys: Record<string, Uint8Array | string>, current, text) => {
+      expect(() => aesGcmCodec({ keys, current })).toThrow(TypeError);
+      expect(() => aesGcmCodec({ keys, current })).toThrow(text);
+    },
+  );
 });
 
 describe('plaintext', () => {
