@@ -24,3 +24,8 @@ export function seconds(text: string): number {
 export function listOf(text: string, before: string[] | undefined): string[] {
   return [...(before ?? []), ...text.split(',').filter((value) => value !== '')];
 }
+
+export function urlPath(text: string): string {
+  if (/^\/[\w./~-]*$/.test(text)) return text;
+  throw new InvalidArgumentError('It has to be a path such as /mcp.');
+}

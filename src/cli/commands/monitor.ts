@@ -1,5 +1,6 @@
 import { setTimeout as after } from 'node:timers/promises';
 import type { Command } from 'commander';
+import { Option } from 'commander';
 import type { Stats } from '../../observe/types.js';
 import type { Context, GlobalOptions } from '../context.js';
 import { withObserver } from '../context.js';
@@ -21,7 +22,9 @@ export function addMonitor(program: Command): void {
     .command('monitor')
     .description('show nodes, sessions and traffic, renewed every second; the key q quits')
     .option('--once', 'print it once and end')
-    .option('--interval <seconds>', 'between two looks', seconds, 1000)
+    .addOption(
+      new Option('--interval <seconds>', 'between two looks').argParser(seconds).default(1000, '1'),
+    )
     .action((_, command: Command) => {
       const { once = false, interval, ...options } = command.optsWithGlobals<Options>();
       const place = `${placesOf(options.redis ?? '')}  ${options.prefix}`;

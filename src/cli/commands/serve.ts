@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { Option } from 'commander';
 import type { GatewayOptions } from '../gateway.js';
 import { startGateway } from '../gateway.js';
 import type { GlobalOptions } from '../context.js';
@@ -7,7 +8,7 @@ import { interruptible } from '../interrupts.js';
 import { Output } from '../output.js';
 import { redisOf } from '../redis.js';
 import { plain } from '../text.js';
-import { listOf, portNumber, seconds } from '../values.js';
+import { listOf, portNumber, seconds, urlPath } from '../values.js';
 
 type Options = GlobalOptions & Omit<GatewayOptions, 'upstream' | 'redis'> & { upstream?: string };
 
@@ -20,11 +21,15 @@ export function addServe(program: Command): void {
     .option('--upstream <url>', 'of the MCP server (Streamable HTTP), in any language; required')
     .option('--port <port>', 'to listen on; 0: a free one', portNumber, 3000)
     .option('--host <address>', 'to listen on; 0.0.0.0 for all', '127.0.0.1')
-    .option('--path <path>', 'of the endpoint', '/mcp')
+    .option('--path <path>', 'of the endpoint', urlPath, '/mcp')
     .option('--allowed-hosts <hosts>', 'values of Host that are let in, with commas', listOf)
     .option('--allowed-origins <origins>', 'values of Origin that are let in, with commas', listOf)
     .option('--trust-proxy', 'a proxy is in front, and checks Host')
-    .option('--drain <seconds>', 'how long running calls may take when it ends', seconds, 10_000)
+    .addOption(
+      new Option('--drain <seconds>', 'how long running calls may take when it ends')
+        .argParser(seconds)
+        .default(10_000, '10'),
+    )
     .allowExcessArguments()
     .action((_, command: Command) => {
       const [unknown] = command.args;

@@ -6,8 +6,8 @@ import { onTestFinished } from 'vitest';
 const tsx = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
 const main = fileURLToPath(new URL('../../../src/cli/main.ts', import.meta.url));
 
-/** Program and arguments of the command line, for what starts it by itself. */
-export const COMMAND = [process.execPath, '--import', tsx, main];
+/** Program and arguments of the command line. */
+const COMMAND = [process.execPath, '--import', tsx, main];
 
 export interface Ended {
   code: number | null;
