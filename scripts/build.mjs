@@ -1,6 +1,6 @@
-// Compiles src/ to dist/ and copies the Lua scripts beside the code that loads them.
+// Compiles src/ to dist/, copies the Lua scripts beside the code that loads them, and makes the command executable.
 import { execFileSync } from 'node:child_process';
-import { cpSync, rmSync } from 'node:fs';
+import { chmodSync, cpSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -13,3 +13,4 @@ execFileSync(process.execPath, [tsc, '-p', 'tsconfig.build.json'], { cwd: root, 
 cpSync(join(root, 'src/backplane/redis/scripts'), join(root, 'dist/backplane/redis/scripts'), {
   recursive: true,
 });
+chmodSync(join(root, 'dist/cli/main.js'), 0o755);

@@ -16,6 +16,7 @@ import type { AnynodeOptions, Options } from './options.js';
 import { resolveOptions } from './options.js';
 import type { Clock } from './protocol/clock.js';
 import { systemClock } from './protocol/clock.js';
+import { internalError } from './session/lost.js';
 import { Asks } from './session/asks.js';
 import { unpackContext } from './session/context.js';
 import { Running } from './session/calls.js';
@@ -199,6 +200,11 @@ export function createNode(
       }
       case 'run': {
         const { sessionId, stream, context } = message;
+        if (message.unreadable === true) {
+          // Nor will it be when it is asked again: the request ends.
+          orphans.check(sessionId, stream, internalError);
+          break;
+        }
         handovers.onRun(message, unpackContext(node, context, sessionId, stream));
         break;
       }
@@ -306,7 +312,7 @@ export function createNode(
         inFlight: running.size,
       };
     },
-    sessions: directory(membership, (id) => sessions.end(id)),
+    sessions: directory({ membership, clock, redact: options.redact }, (id) => sessions.end(id)),
     session: (id: string) => sessionHandle({ membership, lanes, followers, asks, clock }, id),
     notify: modern === undefined ? notify : notifyBoth(notify, bus),
     ...seams.parts,

@@ -4,10 +4,11 @@
  * - `backplane_unavailable`: the backplane did not answer in `commandTimeoutMs`, or refused. HTTP clients see 503.
  * - `session_not_found`: no session of that id, or no longer.
  * - `request_timeout`: the client did not answer a `session(id).request` in time.
+ * - `undecodable`: what is stored was not encoded by the `codec` of this node, or with keys that it does not have.
  * - `closed`: this node was closed; or another one owns the session now (`affinity: 'owner'`), to which its server speaks.
  */
 export type AnynodeErrorCode =
-  'backplane_unavailable' | 'session_not_found' | 'request_timeout' | 'closed';
+  'backplane_unavailable' | 'session_not_found' | 'request_timeout' | 'undecodable' | 'closed';
 
 export class AnynodeError extends Error {
   override readonly name = 'AnynodeError';

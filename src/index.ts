@@ -32,6 +32,24 @@ export type {
   TaskOptions,
   TaskStore,
 } from './seams/types.js';
+// A look from outside, for command lines and dashboards.
+export { observe } from './observe/observe.js';
+export type { ObserveOptions } from './observe/observe.js';
+export type {
+  NodeInfo,
+  Observer,
+  RequestInfo,
+  SessionDetails,
+  SessionStats,
+  Stats,
+  StreamInfo,
+  Traffic,
+} from './observe/types.js';
+
+// Encryption of what is stored of sessions, ready-made, and what another codec has to be.
+export { aesGcmCodec } from './backplane/aes-gcm.js';
+export type { AesGcmOptions } from './backplane/aes-gcm.js';
+export type { PayloadCodec, PayloadContext } from './backplane/encoded.js';
 
 // What can go wrong at run time.
 export { AnynodeError } from './errors.js';
@@ -40,6 +58,7 @@ export { ClientError } from './session/handle.js';
 
 // The shapes of what the handle takes and gives.
 export type { Directory } from './session/directory.js';
+export type { EventOptions, Redact, RedactContext } from './session/events.js';
 export type {
   RequestOptions,
   ResultSchema,
@@ -47,6 +66,8 @@ export type {
   SessionState,
 } from './session/handle.js';
 export type { Notify } from './session/notify.js';
+export { stateAt } from './session/snapshot.js';
+export type { OpenRequest, SessionSnapshot } from './session/snapshot.js';
 export type {
   AuthInfo,
   Logger,
@@ -54,5 +75,6 @@ export type {
   ServerLike,
   ServerTransport,
   SessionEvent,
+  SessionEventType,
   SessionInfo,
 } from './session/types.js';

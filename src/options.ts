@@ -2,6 +2,8 @@ import { randomUUID } from 'node:crypto';
 import type { Request, RequestHandler } from 'express';
 import type { Cluster, Redis } from 'ioredis';
 import type { Backplane } from './backplane/backplane.js';
+import type { PayloadCodec } from './backplane/encoded.js';
+import { encodedBackplane } from './backplane/encoded.js';
 import { memoryBackplane } from './backplane/memory/memory.js';
 import { redisBackplane } from './backplane/redis/redis.js';
 import type { Modern } from './http/modern.js';
@@ -10,6 +12,7 @@ import type { Intercepted } from './intercept/intercept.js';
 import type { Limits } from './limits.js';
 import { resolveLimits } from './limits.js';
 import type { ServerEventBus, TaskOptions } from './seams/types.js';
+import type { Redact } from './session/events.js';
 import type { Logger, ServerContext, ServerLike } from './session/types.js';
 
 /** Options of {@link anynode}. Times are in milliseconds, sizes in bytes. All nodes of a cluster should be given the same. */
@@ -122,6 +125,18 @@ export interface AnynodeOptions {
   limits?: { [Name in keyof Limits]?: Limits[Name] | undefined } | undefined;
   /** What becomes of the tasks in `taskStore`. */
   tasks?: TaskOptions | undefined;
+  /**
+   * How what was said in sessions is kept in the backplane and sent between nodes, such as encrypted: messages of both
+   * directions, what the client said at `initialize`, `session(id).state`, and what accompanies a request to another
+   * node. `aesGcmCodec()` makes one. What stays in clear is in `docs/operations.md`. Default: as it is.
+   */
+  codec?: PayloadCodec | undefined;
+  /**
+   * What `sessions.events` and `sessions.export` show of a message: the same, another one, or `undefined` for none. It
+   * gets a copy of its own, which it may change. What is stored, and what clients get, is not changed; see `codec` for
+   * that. What it throws, the iteration rejects with. Default: the message.
+   */
+  redact?: Redact | undefined;
   /** Where warnings and errors go: the subset of `console` or a pino logger that is used. Default `console`. */
   logger?: Logger | undefined;
 }
@@ -158,6 +173,7 @@ export interface Options {
   maxBodyBytes: number;
   maxBufferedBytes: number;
   limits: Limits;
+  redact: Redact | undefined;
   logger: Logger;
 }
 
@@ -182,7 +198,7 @@ export function resolveOptions(given: AnynodeOptions): Options {
     intercepted,
     upstreamTimeoutMs: positive(given, 'upstreamTimeoutMs', 10 * SECOND),
     modern: callable(given, 'modern'),
-    backplane: backplaneOf(given),
+    backplane: encodedWith(given.codec, backplaneOf(given)),
     responseMode: given.responseMode ?? 'sse',
     standaloneStream: given.standaloneStream ?? 'takeover',
     affinity: given.affinity ?? 'any',
@@ -214,6 +230,7 @@ export function resolveOptions(given: AnynodeOptions): Options {
     maxBodyBytes,
     maxBufferedBytes: positive(given, 'maxBufferedBytes', MIB),
     limits: resolveLimits(given.limits, maxBodyBytes),
+    redact: callable(given, 'redact'),
     logger: given.logger ?? console,
   };
 }
@@ -251,6 +268,8 @@ const KNOWN: Record<keyof AnynodeOptions, true> = {
   maxBufferedBytes: true,
   limits: true,
   tasks: true,
+  codec: true,
+  redact: true,
   logger: true,
 };
 
@@ -292,13 +311,18 @@ function urlOf(upstream: string | URL): URL {
 }
 
 /** Looked at from outside, since the caller may have another copy of ioredis than we. */
-function isRedis(value: unknown): boolean {
+export function isRedis(value: unknown): boolean {
   if (typeof value === 'string') return /^rediss?:\/\//.test(value);
   return typeof value === 'object' && value !== null && 'duplicate' in value;
 }
 
 function isBackplane(value: unknown): boolean {
   return typeof value === 'object' && value !== null && 'join' in value;
+}
+
+export function checkPrefix(prefix: string | undefined): void {
+  if (prefix === undefined || /^[^\s{}]+$/.test(prefix)) return;
+  throw new TypeError('mcp-anynode: `prefix` must not be empty or contain spaces or braces');
 }
 
 /** The backplane that was given, or is made of what was given. Throws a `TypeError` for what makes no sense. */
@@ -320,12 +344,21 @@ export function backplaneOf({
       'mcp-anynode: `backplane` has to be what `memoryBackplane()` or `redisBackplane()` returns',
     );
   }
-  if (prefix !== undefined && !/^[^\s{}]+$/.test(prefix)) {
-    throw new TypeError('mcp-anynode: `prefix` must not be empty or contain spaces or braces');
-  }
+  checkPrefix(prefix);
   if (backplane !== undefined) return backplane;
   if (redis === undefined) return memoryBackplane();
   return redisBackplane({ redis, ...(prefix !== undefined && { prefix }) });
+}
+
+function encodedWith(codec: PayloadCodec | undefined, backplane: Backplane): Backplane {
+  if (codec === undefined) return backplane;
+  const value = codec as Partial<Record<keyof PayloadCodec, unknown>> | null;
+  if (typeof value?.encode === 'function' && typeof value.decode === 'function') {
+    return encodedBackplane(backplane, codec);
+  }
+  throw new TypeError(
+    'mcp-anynode: `codec` has to have `encode` and `decode`, such as what `aesGcmCodec()` returns',
+  );
 }
 
 export function oneOf<T extends object>(given: T, name: keyof T & string, values: unknown[]): void {
@@ -369,7 +402,7 @@ function list(
   throw new TypeError(`mcp-anynode: \`${name}\` has to be a list of strings`);
 }
 
-function callable<K extends 'sessionIdGenerator' | 'principal' | 'modern'>(
+function callable<K extends 'sessionIdGenerator' | 'principal' | 'modern' | 'redact'>(
   given: AnynodeOptions,
   name: K,
 ): AnynodeOptions[K] {

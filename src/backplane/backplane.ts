@@ -118,7 +118,7 @@ export interface Membership {
   /** Gives the lease up and closes the connections. Calls made later reject. */
   leave(): Promise<void>;
   /** What `seams` need. Left out: this backplane has no room for them, and they say so when they are used. */
-  readonly seams?: SeamStore;
+  readonly seams?: SeamStore | undefined;
 }
 
 /** Instead of a principal: for the operator's own calls, which no principal limits. */
@@ -138,6 +138,8 @@ export interface SessionRecord {
   revision: number;
   /** The params of the client's `initialize`, as JSON. */
   initialize: string;
+  /** `initialize` could not be decoded, and is empty: no replica can be built from this record. */
+  unreadable?: true;
   /** As negotiated; `''`: the client has not been answered an `initialize` yet. */
   protocolVersion: string;
   /** The client's identity in the backplane's own form; see `Options.principal`. */
@@ -193,6 +195,7 @@ export type Operation =
   /** Gives up the requests of a stream that this node executes: whoever follows it may claim them, at once. */
   | { type: 'release'; stream: string }
   | { type: 'abandon'; stream: string; requests: string[] }
+  | NoteOperation
   /** This node has no replica any more, and does not own the session any more. */
   | { type: 'forget' };
 
@@ -317,6 +320,19 @@ export interface DetachOperation {
   neverUsed?: boolean;
 }
 
+/** Logs what has happened to a request, beside what was said of it. */
+export interface NoteOperation {
+  type: 'note';
+  kind: 'request.recovered' | 'request.failed';
+  stream: string;
+  /** The JSON text of its id. */
+  request: string;
+  /** The node that had run it; `undefined`: nobody knows. */
+  from: string | undefined;
+  /** Only where the operation before it in the commit has come to `appended`. */
+  ifAppended?: boolean;
+}
+
 /** Ends the connection that holds a stream, wherever it is. */
 export interface HangUpOperation {
   type: 'hangup';
@@ -362,7 +378,7 @@ export type OperationResult =
    * a `claim`: who runs it, or (`unbegun`) is to; none: it has ended. Also of an `append` to what nobody has begun: who has.
    */
   | { status: 'dropped'; executor?: string; unbegun?: boolean }
-  /** `append`: `onlyIf` or `coalesce` said no. */
+  /** `append`: `onlyIf` or `coalesce` said no. `note`: `ifAppended` did. */
   | { status: 'skipped' }
   /** `open`: one of its request ids is in use by a request that `executor` runs on `stream`. */
   | { status: 'duplicate'; stream: string; executor: string }
@@ -428,6 +444,8 @@ export type Page =
   | { status: 'gone' }
   | { status: 'lost' }
   | { status: 'trimmed' }
+  /** The next message could not be decoded, and nothing may be shown in its place. */
+  | { status: 'unreadable' }
   | {
       status: 'ok';
       events: StreamEvent[];
@@ -476,7 +494,35 @@ export interface LogEntry {
   message: string | undefined;
   /** The node that asked the client with it. */
   asker: string | undefined;
+  /** There is a message, and it could not be decoded. */
+  unreadable?: true;
+  /** This is no message, but something that has happened to the session; `direction` says nothing then. */
+  note?: Note;
 }
+
+/** What has happened to a session, beside what was said in it. */
+export interface Note {
+  kind:
+    | 'session.created'
+    | 'session.initialized'
+    | 'stream.resumed'
+    | 'request.recovered'
+    | 'request.failed';
+  /** The node that it happened on. */
+  nodeId: string;
+  /** `request.…`: the JSON text of the request's id. */
+  request?: string;
+  /** `request.…`: the node that had run it. */
+  from?: string;
+  /** `stream.resumed`: how many more there were since the last one that was logged; left out: none. */
+  skipped?: number;
+}
+
+/**
+ * Clients that come back all the time must not push out of the log what they come back for: of a session's
+ * `stream.resumed`, one is logged in so long.
+ */
+export const RESUMED_EVERY_MS = 10_000;
 
 /** What nodes tell each other. At most once, unordered between senders; whoever gets one must bear to miss it. */
 export type NodeMessage =
@@ -505,6 +551,8 @@ export type NodeMessage =
       replyTo: string;
       context: string;
       messages: string[] | undefined;
+      /** `context` or `messages` could not be decoded, and are empty. */
+      unreadable?: true;
     }
   /** Who executes a stream, or is to; `undefined`: it has ended. */
   | {

@@ -69,10 +69,10 @@ export class Orphans {
    * A follower waits for the end of a stream that this node executes. If it does not, it has answered, and the backplane
    * has lost the answer (a failover): then it ends here.
    */
-  check(sessionId: string, stream: string): void {
+  check(sessionId: string, stream: string, errorOf = answerLost): void {
     const { sessions, nodeId, logger } = this.options;
     if (this.closed || sessions.mayRun(sessionId, stream)) return;
-    this.end(sessionId, stream, nodeId, answerLost).catch((error: unknown) => {
+    this.end(sessionId, stream, nodeId, errorOf).catch((error: unknown) => {
       logger.warn(`mcp-anynode: a request whose answer was lost did not end: ${String(error)}`);
     });
   }
@@ -101,7 +101,8 @@ export class Orphans {
     if (committed === 'gone') return;
     const [result] = committed.results;
     if (result?.status !== 'claimed') return;
-    await this.options.sessions.orphaned.end(sessionId, stream, idsOf(result.requests), errorOf);
+    const ids = idsOf(result.requests);
+    await this.options.sessions.orphaned.end(sessionId, stream, ids, errorOf, executor);
   }
 
   close(): void {
@@ -186,9 +187,11 @@ export class Orphans {
       requests: idsOf(result.requests),
       record: committed.reply.record,
       errorOf: (id) => nodeLost(id, executor),
+      from: executor,
     };
     if (rerun) await sessions.orphaned.rerun(orphan);
-    else await sessions.orphaned.end(sessionId, stream, orphan.requests, orphan.errorOf);
+    else
+      await sessions.orphaned.end(sessionId, stream, orphan.requests, orphan.errorOf, orphan.from);
   }
 }
 

@@ -2,6 +2,7 @@ import type { Response } from 'express';
 import type { StreamEvent } from '../backplane/backplane.js';
 import type { RequestId } from '../protocol/jsonrpc.js';
 import type { EndReason, Sink } from '../stream/follower.js';
+import { internalError } from '../session/lost.js';
 import { refuse, REFUSALS } from './reply.js';
 import { cutWhenStalled } from './stalled.js';
 
@@ -44,7 +45,11 @@ export class JsonConnection implements Sink {
     if (this.done) return;
     this.done = true;
     if (reason === 'complete') sendJson(this.res, this.options.sessionId, this.inOrder());
-    else refuse(this.res, reason === 'closed' ? REFUSALS.closed : REFUSALS.sessionNotFound);
+    else if (reason === 'unreadable') {
+      // Its codec has no key for the answer.
+      const errors = this.options.order.map((id) => JSON.stringify(internalError(id)));
+      sendJson(this.res, this.options.sessionId, errors);
+    } else refuse(this.res, reason === 'closed' ? REFUSALS.closed : REFUSALS.sessionNotFound);
     if (this.res.writableLength > 0) cutWhenStalled(this.res, this.options.stalledMs);
   }
 

@@ -53,6 +53,9 @@ export async function rehydrate(
   cause: Cause | undefined,
   eventsOf: (replica: () => BuiltReplica) => ReplicaEvents,
 ): Promise<BuiltReplica> {
+  if (record.unreadable === true) {
+    throw new AnynodeError('undecodable', 'What the client said at initialize cannot be decoded');
+  }
   const context = {
     ...{ session: infoOf(record), rehydrated: !isUninitialized(record) },
     ...{ authInfo: cause?.authInfo, requestInfo: cause?.requestInfo },

@@ -1,6 +1,12 @@
 import type { Membership } from '../backplane/backplane.js';
-import { ANY_PRINCIPAL, LOG_START } from '../backplane/backplane.js';
-import { eventOf, infoOf } from './info.js';
+import { ANY_PRINCIPAL } from '../backplane/backplane.js';
+import type { Clock } from '../protocol/clock.js';
+import type { EventOptions, Redact } from './events.js';
+import { readEvents } from './events.js';
+import { jsonLine } from './export.js';
+import { infoOf } from './info.js';
+import type { SessionSnapshot } from './snapshot.js';
+import { stateAt } from './snapshot.js';
 import type { SessionEvent, SessionInfo } from './types.js';
 
 /** All sessions of the cluster, for operators: no principal limits it. Every call may reject with `backplane_unavailable`. */
@@ -9,8 +15,21 @@ export interface Directory {
   get(id: string): Promise<SessionInfo | undefined>;
   /** Every session that exists throughout, in no particular order; one that comes or goes meanwhile may be missing. */
   list(options?: { pageSize?: number }): AsyncIterable<SessionInfo>;
-  /** The event log as far as it is kept, oldest first, both directions, until its present end. */
-  events(id: string, options?: { after?: string; limit?: number }): AsyncIterable<SessionEvent>;
+  /**
+   * The event log as far as it is kept, oldest first, both directions, until its present end; with `follow` on from
+   * there. No session of that id: nothing. Throws a `TypeError` for options that make no sense.
+   */
+  events(id: string, options?: EventOptions): AsyncIterable<SessionEvent>;
+  /**
+   * The same as JSON Lines: each a JSON text and a newline, with `v` (1, the version of the format), `session` (its id)
+   * and the fields of a {@link SessionEvent} that are not `undefined`.
+   */
+  export(id: string, options?: EventOptions): AsyncIterable<string>;
+  /**
+   * What the session looked like after the event of this id, or is now, from its log; see {@link SessionSnapshot}.
+   * `undefined`: no such session.
+   */
+  stateAt(id: string, eventId?: string): Promise<SessionSnapshot | undefined>;
   /** Ends a session as the client's DELETE does. `false`: no such session. */
   delete(id: string): Promise<boolean>;
 }
@@ -18,9 +37,14 @@ export interface Directory {
 const PAGE = 100;
 
 export function directory(
-  membership: Pick<Membership, 'load' | 'list' | 'history' | 'remove'>,
+  parts: {
+    membership: Pick<Membership, 'load' | 'list' | 'history' | 'remove'>;
+    clock: Clock;
+    redact: Redact | undefined;
+  },
   onDeleted: (sessionId: string) => void,
 ): Directory {
+  const { membership } = parts;
   return {
     async get(id) {
       const record = await membership.load(id);
@@ -37,16 +61,19 @@ export function directory(
       } while (after !== undefined);
     },
 
-    async *events(id, { after = LOG_START, limit = Number.POSITIVE_INFINITY } = {}) {
-      let from = after;
-      for (let left = limit; left > 0;) {
-        const entries = await membership.history(id, from, Math.min(left, PAGE));
-        for (const entry of entries) yield eventOf(entry);
-        const last = entries.at(-1);
-        if (last === undefined || entries.length < PAGE) return;
-        from = last.logId;
-        left -= entries.length;
-      }
+    events: (id, options = {}) => readEvents(parts, id, options),
+
+    export(id, options = {}) {
+      const events = readEvents(parts, id, options);
+      return (async function* () {
+        for await (const event of events) yield jsonLine(id, event);
+      })();
+    },
+
+    async stateAt(id, eventId) {
+      if ((await membership.load(id)) === undefined) return undefined;
+      // What it tells of messages is what `get` tells, too: methods, ids, the level, URIs.
+      return stateAt(readEvents({ ...parts, redact: undefined }, id, {}), eventId);
     },
 
     async delete(id) {

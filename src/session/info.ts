@@ -1,7 +1,6 @@
-import type { LogEntry, SessionRecord } from '../backplane/backplane.js';
-import type { JsonRpcMessage } from '../protocol/jsonrpc.js';
+import type { SessionRecord } from '../backplane/backplane.js';
 import { isUninitialized } from './shape.js';
-import type { SessionEvent, SessionInfo } from './types.js';
+import type { SessionInfo } from './types.js';
 
 interface InitializeParams {
   clientInfo?: SessionInfo['clientInfo'];
@@ -10,11 +9,12 @@ interface InitializeParams {
 }
 
 export function infoOf(record: SessionRecord): SessionInfo {
+  const unreadable = record.unreadable === true;
   const {
     clientInfo,
     capabilities,
     protocolVersion = '',
-  } = JSON.parse(record.initialize) as InitializeParams;
+  } = unreadable ? ({} as InitializeParams) : (JSON.parse(record.initialize) as InitializeParams);
   return {
     id: record.id,
     state: record.active ? 'active' : 'initialized',
@@ -26,15 +26,6 @@ export function infoOf(record: SessionRecord): SessionInfo {
     logLevel: record.logLevel,
     subscriptions: record.subscriptions,
     owner: record.owner,
-  };
-}
-
-export function eventOf({ logId, at, direction, stream, message }: LogEntry): SessionEvent {
-  return {
-    id: logId,
-    at,
-    direction,
-    stream,
-    message: message === undefined ? undefined : (JSON.parse(message) as JsonRpcMessage),
+    ...(unreadable && { unreadable }),
   };
 }

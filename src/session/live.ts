@@ -1,4 +1,10 @@
-import type { AppendOperation, OperationResult, SessionRecord } from '../backplane/backplane.js';
+import type {
+  AppendOperation,
+  NoteOperation,
+  Operation,
+  OperationResult,
+  SessionRecord,
+} from '../backplane/backplane.js';
 import type { Followers } from '../stream/followers.js';
 import { STANDALONE } from '../backplane/backplane.js';
 import type {
@@ -21,7 +27,7 @@ import { nodeOf } from './asks.js';
 import type { Birth } from './birth.js';
 import type { Call } from './calls.js';
 import { Calls } from './calls.js';
-import { answerToCancelled, notBuilt } from './lost.js';
+import { answerToCancelled, failed, notBuilt } from './lost.js';
 import type { SessionNode } from './node.js';
 import type { Cause, DeliveryContext, ReplicaEvents } from './replica.js';
 import type { Effect, Shape } from './shape.js';
@@ -284,18 +290,27 @@ export class LiveSession {
   /** Ends all that runs, each with an error. */
   async failAll(errorOf: (id: RequestId) => JsonRpcResponse): Promise<void> {
     const calls = this.calls.takeAll();
-    await Promise.all(calls.map((call) => this.finish(call, errorOf(call.request.id))));
+    await Promise.all(
+      calls.map((call) => {
+        const { id } = call.request;
+        return this.finish(call, errorOf(id), [failed(id, call.stream, this.node.nodeId)]);
+      }),
+    );
   }
 
   /** Stores the end of a request that has been taken; without a response its stream just ends. */
-  private async finish(call: Call, given: JsonRpcResponse | undefined): Promise<void> {
+  private async finish(
+    call: Call,
+    given: JsonRpcResponse | undefined,
+    notes?: NoteOperation[],
+  ): Promise<void> {
     const { request, stream } = call;
     const { response, message } = this.serialized(request, given);
     const effect = effectOfAnswer(request, response);
     const end = endOf(stream, request.id, message, effect && { effect });
     const unpin = this.pin();
     try {
-      const revision = await this.append(end, true);
+      const revision = await this.append(end, true, notes);
       if (effect !== undefined && revision !== undefined) await this.took(effect, revision, call);
     } finally {
       unpin();
@@ -403,8 +418,9 @@ export class LiveSession {
   private async append(
     operations: AppendOperation[],
     urgent: boolean,
+    notes: NoteOperation[] = [],
   ): Promise<number | undefined> {
-    const committed = await this.node.lanes.append(this.id, operations, urgent);
+    const committed = await this.node.lanes.append(this.id, [...operations, ...notes], urgent);
     if (committed === 'gone') {
       this.node.followers.endSession(this.id, 'gone');
       return undefined;
@@ -497,10 +513,12 @@ export function show(
 export function showAll(
   followers: Followers,
   sessionId: string,
-  operations: AppendOperation[],
+  operations: Operation[],
   results: OperationResult[],
 ): void {
-  operations.forEach((operation, at) => show(followers, sessionId, operation, results[at]));
+  operations.forEach((operation, at) => {
+    if (operation.type === 'append') show(followers, sessionId, operation, results[at]);
+  });
 }
 
 /** Progress that the client has had from the node that ran the request first. */

@@ -1,3 +1,4 @@
+import type { NoteOperation } from '../backplane/backplane.js';
 import { RELEASED } from '../backplane/backplane.js';
 import type { JsonRpcError, JsonRpcResponse, RequestId } from '../protocol/jsonrpc.js';
 import { ErrorCode, errorResponse } from '../protocol/jsonrpc.js';
@@ -53,6 +54,11 @@ export class ReplayRefused extends Error {
 /** Of a request that was not begun, since there was no server to run it. */
 export function notBuilt(id: RequestId, why: unknown): JsonRpcError {
   if (why instanceof ReplayRefused) return { jsonrpc: '2.0', id, error: why.error };
+  return internalError(id);
+}
+
+/** Of a request that nobody can run, or whose answer nobody can show. */
+export function internalError(id: RequestId): JsonRpcError {
   return errorResponse(id, ErrorCode.InternalError, 'Internal error');
 }
 
@@ -64,4 +70,24 @@ export function answerToCancelled(
 ): JsonRpcResponse | undefined {
   if (responseMode === 'sse' || isTributary(stream)) return undefined;
   return errorResponse(id, ErrorCode.ConnectionClosed, 'Request cancelled');
+}
+
+/** For the commit that ends a request with one of these errors. `from`: the node that had run it. */
+export function failed(id: RequestId, stream: string, from: string | undefined): NoteOperation {
+  return { ...note('request.failed', id, stream, from), ifAppended: true };
+}
+
+/** For a request that is run again. */
+export function recovered(id: RequestId, stream: string, from: string | undefined): NoteOperation {
+  return note('request.recovered', id, stream, from);
+}
+
+function note(
+  kind: NoteOperation['kind'],
+  id: RequestId,
+  stream: string,
+  from: string | undefined,
+): NoteOperation {
+  const known = from === RELEASED ? undefined : from; // it has closed, and is not named any more
+  return { type: 'note', kind, stream, request: JSON.stringify(id), from: known };
 }

@@ -1,8 +1,8 @@
-import type { SessionRecord } from '../backplane/backplane.js';
+import type { Operation, SessionRecord } from '../backplane/backplane.js';
 import type { JsonRpcError, JsonRpcRequest, RequestId } from '../protocol/jsonrpc.js';
 import { endOf } from '../stream/tributary.js';
 import { showAll } from './live.js';
-import { nodeClosed } from './lost.js';
+import { failed, nodeClosed, recovered } from './lost.js';
 import type { SessionNode } from './node.js';
 import { mayRerun, pastOf } from './past.js';
 import type { Pool } from './pool.js';
@@ -17,6 +17,8 @@ export interface Orphan {
   context: DeliveryContext;
   record: SessionRecord | undefined;
   errorOf: (id: RequestId) => JsonRpcError;
+  /** The node that had run them, if it is known. */
+  from: string | undefined;
 }
 
 /** Ends, or runs again, the requests that a node has left behind. See `recovery` in the options. */
@@ -32,9 +34,13 @@ export class Orphaned {
     stream: string,
     requests: RequestId[],
     errorOf: (id: RequestId) => JsonRpcError,
+    from: string | undefined,
   ): Promise<void> {
     if (requests.length === 0) return;
-    const operations = requests.flatMap((id) => endOf(stream, id, JSON.stringify(errorOf(id))));
+    const operations = requests.flatMap((id): Operation[] => [
+      ...endOf(stream, id, JSON.stringify(errorOf(id))),
+      failed(id, stream, from),
+    ]);
     const committed = await this.node.lanes.append(sessionId, operations, true);
     if (committed === 'gone') return;
     showAll(this.node.followers, sessionId, operations, committed.results);
@@ -42,7 +48,7 @@ export class Orphaned {
 
   /** Runs again those of the requests that may be run again, and ends the others. */
   async rerun(orphan: Orphan): Promise<void> {
-    const { sessionId, stream, context, record } = orphan;
+    const { sessionId, stream, context, record, from } = orphan;
     const past = await pastOf(this.node, sessionId, stream);
     const live = this.pool.of(sessionId);
     const unpin = live.pin();
@@ -56,12 +62,15 @@ export class Orphaned {
         }
       }
       const rest = orphan.requests.filter((id) => !runnable.some((request) => request.id === id));
-      await this.end(sessionId, stream, rest, orphan.errorOf);
+      await this.end(sessionId, stream, rest, orphan.errorOf, from);
       live.expect(runnable, stream, past.progress);
+      const notes = runnable.map(({ id }) => recovered(id, stream, from));
+      // Not waited for: in the lane it is before whatever the request is answered with.
+      if (notes.length > 0) this.node.lanes.append(sessionId, notes, true).catch(() => undefined); // closed
       for (const request of runnable) live.call(request, context);
     } catch (error) {
       this.node.logger.error(`mcp-anynode: a request could not be run again: ${String(error)}`);
-      await this.end(sessionId, stream, orphan.requests, orphan.errorOf);
+      await this.end(sessionId, stream, orphan.requests, orphan.errorOf, from);
     } finally {
       unpin();
     }

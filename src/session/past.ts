@@ -30,7 +30,9 @@ export async function pastOf(
     const entries = await membership.history(sessionId, after, PAGE);
     for (const entry of entries) {
       const beside = isBeside && entry.stream === STANDALONE && past.requests.size > 0;
-      if ((entry.stream !== stream && !beside) || entry.message === undefined) continue;
+      if (entry.stream !== stream && !beside) continue;
+      if (entry.unreadable === true) past.asked = true; // as far as anybody knows
+      if (entry.message === undefined) continue;
       const message = JSON.parse(entry.message) as JsonRpcMessage;
       if (entry.direction === 'in') {
         if (isRequest(message)) past.requests.set(message.id, message);

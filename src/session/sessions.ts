@@ -5,7 +5,12 @@ import type {
   Position,
   SessionRecord,
 } from '../backplane/backplane.js';
-import type { JsonRpcMessage, JsonRpcRequest, RequestId } from '../protocol/jsonrpc.js';
+import type {
+  JsonRpcError,
+  JsonRpcMessage,
+  JsonRpcRequest,
+  RequestId,
+} from '../protocol/jsonrpc.js';
 import { isNotification, isRequest } from '../protocol/jsonrpc.js';
 import { isSessionEnded } from '../errors.js';
 import { Birth, hearsOf } from './birth.js';
@@ -344,13 +349,14 @@ export class Sessions {
 
   private async runAssigned(
     live: LiveSession,
-    assigned: Omit<Orphan, 'errorOf'> & { asked: number },
+    assigned: Omit<Orphan, 'errorOf' | 'from'> & { asked: number },
     again: boolean,
     inline: string[] | undefined,
   ): Promise<void> {
     const { sessionId, stream, context, record, requests: ids } = assigned;
     if (again) {
-      await this.orphaned.rerun({ ...assigned, errorOf: (id) => nodeLost(id, undefined) });
+      const errorOf = (id: RequestId): JsonRpcError => nodeLost(id, undefined);
+      await this.orphaned.rerun({ ...assigned, errorOf, from: undefined });
       return;
     }
     const messages = inline?.map((text) => JSON.parse(text) as JsonRpcRequest) ?? [
@@ -359,7 +365,7 @@ export class Sessions {
     // Some may have been cancelled, or are no longer kept.
     const requests = messages.filter(({ id }) => ids.includes(id));
     const missing = ids.filter((id) => !requests.some((request) => request.id === id));
-    await this.orphaned.end(sessionId, stream, missing, (id) => nodeLost(id, undefined));
+    await this.orphaned.end(sessionId, stream, missing, (id) => nodeLost(id, undefined), undefined);
     const now: Reached = {
       asked: assigned.asked,
       revision: 0,

@@ -29,7 +29,35 @@ export interface SessionInfo {
   subscriptions: string[];
   /** The node that owns the session; `undefined` with `affinity: 'any'`. */
   owner: string | undefined;
+  /** This node has no key for what the client said of itself; see the option `codec`. */
+  unreadable?: true;
 }
+
+/**
+ * What an event is.
+ * - `session.created`: `initialize` was answered, by `nodeId`;
+ * - `session.initialized`: the client has confirmed it, with `notifications/initialized`;
+ * - `session.closed`: the session has ended, by DELETE or because nobody used it. Not in the log, which goes with the
+ *   session: only whoever follows it is told;
+ * - `message.received`, `message.sent`: a message of the client, or to it;
+ * - `stream.resumed`: the client has come back to a stream with an event id. Of a session at most one in 10 s is logged,
+ *   and says how many others there were;
+ * - `request.cancelled`: the client took a request back, and it ended without an answer;
+ * - `request.recovered`: the node of a request was gone, and `nodeId` runs it again;
+ * - `request.failed`: the node of a request was gone, or closed, and the request ended with an error;
+ * - `log.trimmed`: events between the one before and the one after may be missing, since they were not kept. Not in the log.
+ */
+export type SessionEventType =
+  | 'session.created'
+  | 'session.initialized'
+  | 'session.closed'
+  | 'message.received'
+  | 'message.sent'
+  | 'stream.resumed'
+  | 'request.cancelled'
+  | 'request.recovered'
+  | 'request.failed'
+  | 'log.trimmed';
 
 /** One entry of a session's event log. */
 export interface SessionEvent {
@@ -37,11 +65,28 @@ export interface SessionEvent {
   id: string;
   /** Milliseconds since the epoch. */
   at: number;
-  direction: 'in' | 'out';
+  type: SessionEventType;
+  /** Of a message, or of its place; `undefined` for what has happened to the session beside. */
+  direction: 'in' | 'out' | undefined;
   /** The stream it belongs to; `undefined` for what the client sent outside of one. */
   stream: string | undefined;
-  /** `undefined`: marks the end of a stream without an answer. */
+  /** `undefined`: there is none, it was redacted, or it is `unreadable`. */
   message: JsonRpcMessage | undefined;
+  /**
+   * The node that it happened on: which received the request, asked the client, or did what is told. Left out where it
+   * is not known.
+   */
+  nodeId?: string;
+  /** Of a request or notification. */
+  method?: string;
+  /** Of the request that it is, answers, cancels or is about. */
+  requestId?: RequestId;
+  /** `request.recovered`, `request.failed`: the node that had run it, where that is known. */
+  from?: string;
+  /** `stream.resumed`: how often streams of the session were resumed since the last such event; left out: never. */
+  skipped?: number;
+  /** There is a message, and this node has no key for it; see the option `codec`. */
+  unreadable?: true;
 }
 
 /** What the factory is told. */

@@ -4,7 +4,8 @@ import type { Clock } from '../protocol/clock.js';
 import { jittered } from '../protocol/clock.js';
 
 /** Why a follower ends its connection. Only `complete` means that the client has had everything. */
-export type EndReason = 'complete' | 'gone' | 'overtaken' | 'replaced' | 'hangup' | 'closed';
+export type EndReason =
+  'complete' | 'gone' | 'overtaken' | 'unreadable' | 'replaced' | 'hangup' | 'closed';
 
 /** The client's side of a follower: an SSE connection, or the collector of a JSON response. */
 export interface Sink {
@@ -34,7 +35,12 @@ export interface FollowerOptions {
   onEnd: (follower: Follower, reason: EndReason) => void;
 }
 
-const ENDS = { gone: 'gone', lost: 'replaced', trimmed: 'overtaken' } as const;
+const ENDS = {
+  gone: 'gone',
+  lost: 'replaced',
+  trimmed: 'overtaken',
+  unreadable: 'unreadable',
+} as const;
 
 /** A page of the log; also what may wait in memory per follower while it reads, beside one message of any size. */
 const PAGE_BYTES = 256 * 1024;

@@ -39,6 +39,7 @@ describe('the tarball', () => {
       'LICENSE',
       'CHANGELOG.md',
       'docs/architecture.md',
+      'docs/cli.md',
       'docs/guarantees.md',
       'docs/operations.md',
       'docs/wire.md',
@@ -145,6 +146,17 @@ describe.each([
     const output = await run(process.execPath, ['session.mjs'], { cwd: project.path, env });
     // Nothing but that line: ioredis 5.4.0 printed a line of its own for each reply.
     expect(JSON.parse(output)).toEqual(served);
+  });
+
+  it('its command runs as it is installed', async () => {
+    const command = join(project.path, 'node_modules/.bin/mcp-anynode');
+    const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as {
+      version: string;
+    };
+    expect(await run(command, ['--version'], { cwd: project.path })).toBe(`${version}\n`);
+    const args = ['nodes', '--json', '--prefix', uniquePrefix()];
+    const env = { REDIS_URL: redisUrl() };
+    expect(await run(command, args, { cwd: project.path, env })).toBe('');
   });
 
   it('a strict TypeScript program compiles against the types', async () => {

@@ -23,7 +23,7 @@ let blocks: string[];
 
 beforeAll(async () => {
   // README's come first: the first of all is run.
-  const documents = ['README.md', 'docs/operations.md', 'docs/guarantees.md'];
+  const documents = ['README.md', 'docs/operations.md', 'docs/guarantees.md', 'docs/cli.md'];
   const texts = await Promise.all(documents.map((path) => readFile(join(root, path), 'utf8')));
   blocks = texts.flatMap((text) =>
     [...text.matchAll(/^```ts\n([^]*?)^```$/gm)].map(([, code = '']) => code),

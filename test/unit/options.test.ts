@@ -92,6 +92,8 @@ it('every option may be undefined, which leaves its default', () => {
     maxBufferedBytes: undefined,
     limits: undefined,
     tasks: undefined,
+    codec: undefined,
+    redact: undefined,
     logger: undefined,
   };
   const plain = resolveOptions({ server });

@@ -1,5 +1,5 @@
-import type { JoinOptions, LogEntry, LogId, StreamEvent } from '../backplane.js';
-import { compareLogIds } from '../backplane.js';
+import type { JoinOptions, LogEntry, LogId, Note, StreamEvent } from '../backplane.js';
+import { compareLogIds, RESUMED_EVERY_MS } from '../backplane.js';
 
 /** An entry of a session's log: what {@link LogEntry} shows, and what streams need. */
 export interface StoredEntry extends LogEntry {
@@ -19,10 +19,34 @@ export class MemoryLog {
   private lastMs = 0;
   private lastCounter = 0;
   private bytes = 0;
+  /** When the last message was added. */
+  private usedAt = 0;
+  /** When it was last logged that a stream was resumed, and how often it was since. */
+  private resumed = { at: 0, skipped: 0 };
 
   constructor(private readonly retention: JoinOptions['retention']) {}
 
   append(now: number, entry: Omit<StoredEntry, 'logId' | 'at'>): LogId {
+    const logId = this.push(now, entry);
+    this.usedAt = this.lastMs;
+    this.trim(now);
+    return logId;
+  }
+
+  /** See attach.lua: trims nothing, and does not lengthen the time for which the log is kept. */
+  noteResumed(now: number, nodeId: string, stream: string): void {
+    if (this.entries.length === 0) return;
+    const { at, skipped } = this.resumed;
+    if (now - at < RESUMED_EVERY_MS) {
+      this.resumed.skipped += 1;
+      return;
+    }
+    this.resumed = { at: now, skipped: 0 };
+    const note = { kind: 'stream.resumed' as const, nodeId, ...(skipped > 0 && { skipped }) };
+    this.push(now, noteEntry(note, stream));
+  }
+
+  private push(now: number, entry: Omit<StoredEntry, 'logId' | 'at'>): LogId {
     if (now > this.lastMs) {
       this.lastMs = now;
       this.lastCounter = 0;
@@ -32,7 +56,6 @@ export class MemoryLog {
     const logId = `${this.lastMs}-${this.lastCounter}`;
     this.entries.push({ ...entry, logId, at: this.lastMs });
     this.bytes += sizeOf(entry);
-    this.trim(now);
     return logId;
   }
 
@@ -68,7 +91,7 @@ export class MemoryLog {
 
   /** With nothing added for as long as events are kept, all of it goes. */
   expire(now: number): void {
-    if (this.lastMs + this.retention.maxAgeMs > now) return;
+    if (this.usedAt + this.retention.maxAgeMs > now) return;
     this.entries.length = 0;
     this.bytes = 0;
   }
@@ -109,6 +132,12 @@ export class MemoryLog {
     }
     return low;
   }
+}
+
+/** What has happened to the session, as an entry that no stream shows. */
+export function noteEntry(note: Note, stream?: string): Omit<StoredEntry, 'logId' | 'at'> {
+  const nothing = { message: undefined, asker: undefined, n: 0, end: false };
+  return { ...nothing, direction: 'in', stream, note };
 }
 
 function sizeOf(entry: Pick<StoredEntry, 'message'> | undefined): number {

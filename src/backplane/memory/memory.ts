@@ -14,7 +14,7 @@ import type {
 } from '../backplane.js';
 import { ANY_PRINCIPAL, LOG_START, STANDALONE, TooManySessions } from '../backplane.js';
 import type { SeamStore } from '../seams.js';
-import { MemoryLog } from './log.js';
+import { MemoryLog, noteEntry } from './log.js';
 import { MemorySeams } from './seams.js';
 import { MemorySession } from './session.js';
 
@@ -93,6 +93,7 @@ class MemoryMembership implements Membership {
       this.shared.sessions.set(session.id, stored);
       stored.replicas.add(nodeId);
       const positions: Position[] = [];
+      stored.log.append(now, noteEntry({ kind: 'session.created', nodeId }));
       if (session.inbound !== undefined) {
         const inbound = {
           direction: 'in' as const,
@@ -214,8 +215,9 @@ class MemoryMembership implements Membership {
   history(sessionId: string, after = LOG_START, count = 1000) {
     return this.step(() =>
       (this.find(sessionId)?.log.after(after, count) ?? []).map(
-        ({ logId, at, direction, stream, message, asker }) => ({
+        ({ logId, at, direction, stream, message, asker, note }) => ({
           ...{ logId, at, direction, stream, message, asker },
+          ...(note !== undefined && { note }),
         }),
       ),
     );

@@ -4,6 +4,7 @@ import type {
   AttachRequest,
   DetachOperation,
   NodeMessage,
+  NoteOperation,
   OpenOperation,
   Operation,
   OperationResult,
@@ -18,6 +19,7 @@ import type {
 import { LOG_START, STANDALONE } from '../backplane.js';
 import { dropped, Executors, give } from './executors.js';
 import type { MemoryLog } from './log.js';
+import { noteEntry } from './log.js';
 import type { Holder, Step, Stream, Tell } from './stream.js';
 import { BEGINNING, pageOf, placeOf, PREDECESSORS } from './stream.js';
 
@@ -77,12 +79,16 @@ export class MemorySession {
     const results: OperationResult[] = [];
     for (const operation of operations) {
       step.before = results.at(-1);
-      results.push(this.run(operation, step));
+      results.push(this.run(operation, step, step.before));
     }
     return { revision: this.stored.revision, results, used: step.used, stale: step.stale };
   }
 
-  private run(operation: Operation, step: Step): OperationResult {
+  private run(
+    operation: Operation,
+    step: Step,
+    before: OperationResult | undefined,
+  ): OperationResult {
     switch (operation.type) {
       case 'open':
         return this.open(operation, step);
@@ -122,6 +128,8 @@ export class MemorySession {
           this.streams.delete(operation.stream);
         }
         return { status: 'done' };
+      case 'note':
+        return this.note(operation, step, before);
       case 'forget':
         if (!step.repeated) {
           this.replicas.delete(step.nodeId);
@@ -219,6 +227,10 @@ export class MemorySession {
         if (!step.repeated) {
           if (!this.stored.active) {
             this.stored.active = true;
+            this.log.append(
+              step.now,
+              noteEntry({ kind: 'session.initialized', nodeId: step.nodeId }),
+            );
             this.stored.revision += 1;
             changed = true;
             this.tellReplicas(step.nodeId, (node) => (node === chosen ? message : undefined));
@@ -363,6 +375,18 @@ export class MemorySession {
     if (operation.stream === STANDALONE) this.tellFollowed(stream.holder?.nodeId);
   }
 
+  private note(
+    { kind, request, from, stream, ifAppended }: NoteOperation,
+    { nodeId, now, repeated }: Step,
+    before: OperationResult | undefined,
+  ): OperationResult {
+    if (repeated) return { status: 'done' };
+    if (ifAppended === true && before?.status !== 'appended') return { status: 'skipped' };
+    const note = { kind, nodeId, request, ...(from !== undefined && { from }) };
+    this.log.append(now, noteEntry(note, stream));
+    return { status: 'done' };
+  }
+
   attach(nodeId: string, request: AttachRequest, now: number): AttachReply {
     if (request.principal !== this.stored.principal) return { status: 'gone' };
     const stream = this.streams.get(request.stream);
@@ -388,6 +412,7 @@ export class MemorySession {
       if (request.stream === STANDALONE) this.tellFollowed(nodeId);
     }
     this.stored.lastSeenAt = now;
+    if (request.cursor !== undefined && !again) this.log.noteResumed(now, nodeId, request.stream);
     return {
       status: 'attached',
       position: place,

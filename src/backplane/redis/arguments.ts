@@ -44,6 +44,11 @@ export function pushArguments(args: Argument[], operation: Operation): void {
     case 'abandon':
       args.push('abandon', operation.stream, operation.requests.length, ...operation.requests);
       break;
+    case 'note': {
+      const { kind, stream, request, from, ifAppended } = operation;
+      args.push('note', kind, stream, request, from ?? '', flag(ifAppended));
+      break;
+    }
     case 'forget':
       args.push('forget');
       break;

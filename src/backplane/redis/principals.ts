@@ -23,7 +23,7 @@ export class Principals {
   /** Enters a session that is stored already, if its principal has not too many. */
   async enter(client: Client, session: NewSession & { most: Most }): Promise<Outcome> {
     const { id, principal, most } = session;
-    const index = this.indexOf(principal);
+    const index = indexOf(this.prefix, principal);
     const { pendingTtlMs, sessionTtlMs } = this.options;
     for (;;) {
       const [outcome, ids = []] = (await client['anynode:enter'](
@@ -32,10 +32,6 @@ export class Principals {
       if (outcome === 'entered') return outcome;
       if ((await this.lookAt(client, index, ids, outcome)) === 0) return outcome;
     }
-  }
-
-  async drop(client: Client, principal: string, sessionId: string): Promise<void> {
-    await client.zrem(this.indexOf(principal), sessionId);
   }
 
   /** Drops those that are gone, and marks those that were used. How many count no longer for `kind`? */
@@ -62,10 +58,19 @@ export class Principals {
     if (typeof revision !== 'string') return 'gone';
     return on === '1' || called === '1' ? 'used' : 'pending';
   }
+}
 
-  /** A principal can be anything, and of any length. */
-  private indexOf(principal: string): string {
-    const hash = createHash('sha256').update(principal).digest('base64url');
-    return `${this.prefix}:principal:{${hash}}`;
-  }
+export async function dropFromIndex(
+  client: Client,
+  prefix: string,
+  principal: string,
+  sessionId: string,
+): Promise<void> {
+  await client.zrem(indexOf(prefix, principal), sessionId);
+}
+
+/** A principal can be anything, and of any length. */
+function indexOf(prefix: string, principal: string): string {
+  const hash = createHash('sha256').update(principal).digest('base64url');
+  return `${prefix}:principal:{${hash}}`;
 }

@@ -14,14 +14,17 @@ import type {
   ReadRequest,
   TouchRequest,
 } from '../backplane.js';
-import { ANY_PRINCIPAL, TooManySessions } from '../backplane.js';
+import { ANY_PRINCIPAL, RESUMED_EVERY_MS, TooManySessions } from '../backplane.js';
 import { pushArguments } from './arguments.js';
 import { decode, encode } from './codec.js';
+import { aboutThisNode } from './about.js';
 import { CommandConnection, keyPrefixOf } from './connection.js';
 import { Lease } from './lease.js';
+import { Names } from './names.js';
 import { Principals } from './principals.js';
 import { redisSeams } from './seams.js';
-import { attachReply, commitReply, page, recordOf, touchReply } from './replies.js';
+import { attachReply, commitReply, page, touchReply } from './replies.js';
+import { Shelf } from './shelf.js';
 import { Subscriber } from './subscriber.js';
 
 export interface RedisBackplaneOptions {
@@ -48,6 +51,8 @@ class RedisMembership implements Membership {
   private readonly principals: Principals;
   /** What a channel's name begins with. */
   private readonly channels: string;
+  private readonly shelf: Shelf;
+  private readonly about: string;
   private left = false;
 
   constructor(
@@ -68,6 +73,8 @@ class RedisMembership implements Membership {
     });
     const { connection, names } = this;
     this.principals = new Principals(prefix, (id) => names.record(id), options);
+    this.shelf = new Shelf(this.connection, names, prefix);
+    this.about = aboutThisNode(clock);
     this.whenLeft.catch(() => undefined); // nobody may be waiting for it
     let turn = Math.floor(Math.random() * 1000);
     this.subscriber = new Subscriber({
@@ -193,7 +200,7 @@ class RedisMembership implements Membership {
         ...this.names.keys(sessionId),
         ...[nodeId, principal, stream, token, cursor?.n ?? '', cursor?.logId ?? ''],
         ...[unlessHeld ? '1' : '', deadHolder ?? '', this.channels, sessionId],
-        ...[sessionTtlMs, pendingTtlMs, clock.now(), retention.maxAgeMs],
+        ...[sessionTtlMs, pendingTtlMs, clock.now(), retention.maxAgeMs, RESUMED_EVERY_MS],
       ),
     );
     return attachReply(reply);
@@ -231,33 +238,12 @@ class RedisMembership implements Membership {
     return replies.map((reply, at) => touchReply(requests[at]?.streams.length ?? 0, reply));
   }
 
-  async remove(sessionId: string, principal: string | typeof ANY_PRINCIPAL): Promise<boolean> {
-    return this.connection.run(async (client, attempts) => {
-      const done = await client['anynode:remove'](
-        ...this.names.keys(sessionId),
-        principal === ANY_PRINCIPAL ? '1' : '',
-        principal === ANY_PRINCIPAL ? '' : principal,
-        this.channels,
-        sessionId,
-      );
-      // A first try whose reply was lost may have been the one that did it.
-      const removed = done === 0 && attempts > 0 ? principal : undefined;
-      const of = typeof done === 'string' ? done : removed;
-      if (of === undefined) return false;
-      await Promise.all([
-        client.zrem(this.names.sessions, sessionId),
-        typeof of === 'symbol' ? undefined : this.principals.drop(client, of, sessionId),
-      ]);
-      return true;
-    });
+  remove(sessionId: string, principal: string | typeof ANY_PRINCIPAL): Promise<boolean> {
+    return this.shelf.remove(sessionId, principal);
   }
 
-  async load(sessionId: string) {
-    const fields = await this.connection.run((client) =>
-      client.hgetall(this.names.record(sessionId)),
-    );
-    const flat = Object.entries(fields).flat();
-    return flat.length === 0 ? undefined : recordOf(sessionId, flat);
+  load(sessionId: string) {
+    return this.shelf.load(sessionId);
   }
 
   async openStreams(sessionId: string) {
@@ -271,32 +257,12 @@ class RedisMembership implements Membership {
       });
   }
 
-  async list(after: string | undefined, count: number) {
-    const from = after === undefined ? '-' : `(${after}`;
-    const ids = await this.connection.run((client) =>
-      client.zrangebylex(this.names.sessions, from, '+', 'LIMIT', 0, count),
-    );
-    const next = ids.length === count ? ids.at(-1) : undefined;
-    return { ids, ...(next !== undefined && { next }) };
+  list(after: string | undefined, count: number) {
+    return this.shelf.list(after, count);
   }
 
-  async history(sessionId: string, after: string, count: number): Promise<LogEntry[]> {
-    const entries = await this.connection.run((client) =>
-      client.xrange(this.names.events(sessionId), `(${after}`, '+', 'COUNT', count),
-    );
-    return entries.map(([logId, flat]) => {
-      const fields = new Map<string, string>();
-      for (let at = 0; at + 1 < flat.length; at += 2)
-        fields.set(flat[at] ?? '', flat[at + 1] ?? '');
-      return {
-        logId,
-        at: Number(logId.split('-')[0]),
-        direction: fields.has('n') ? 'out' : 'in',
-        stream: fields.get('s'),
-        message: fields.get('m'),
-        asker: fields.get('q'),
-      };
-    });
+  history(sessionId: string, after: string, count: number): Promise<LogEntry[]> {
+    return this.shelf.history(sessionId, after, count);
   }
 
   async loadState(sessionId: string) {
@@ -366,7 +332,7 @@ class RedisMembership implements Membership {
       }
       tried = true;
       // Of renewals that overlap, as they do at the start, one has got it anew: the others would be told of a lapse.
-      anew = (await client.set(key, '1', 'PX', leaseMs, 'NX')) === 'OK';
+      anew = (await client.set(key, this.about, 'PX', leaseMs, 'NX')) === 'OK';
     });
     return anew;
   }
@@ -391,36 +357,5 @@ class RedisMembership implements Membership {
     if (this.seams.tasks.receive(text)) return;
     const message = decode(text);
     if (message !== undefined) this.options.onMessage(message);
-  }
-}
-
-/** Keys and channels. Those of one session share a hash tag: one slot, so that a script may touch them all. */
-class Names {
-  readonly sessions: string;
-
-  constructor(private readonly prefix: string) {
-    this.sessions = `${prefix}:sessions`;
-  }
-
-  /** No session has an id that makes no hash tag: all such ids share the keys of one that cannot be. */
-  record(sessionId: string): string {
-    return `${this.prefix}:{${/^[^{}]+$/.test(sessionId) ? sessionId : ' '}}`;
-  }
-
-  events(sessionId: string): string {
-    return `${this.record(sessionId)}:events`;
-  }
-
-  keys(sessionId: string): [string, string, string] {
-    const record = this.record(sessionId);
-    return [record, `${record}:streams`, `${record}:events`];
-  }
-
-  node(nodeId: string): string {
-    return `${this.prefix}:node:${nodeId}`;
-  }
-
-  channel(nodeId: string): string {
-    return `${this.prefix}:inbox:${nodeId}`;
   }
 }

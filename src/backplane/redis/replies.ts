@@ -2,6 +2,8 @@
 import type {
   AttachReply,
   CommitReply,
+  LogEntry,
+  Note,
   OperationResult,
   Page,
   SessionRecord,
@@ -28,6 +30,36 @@ export function recordOf(id: string, flat: string[]): SessionRecord {
       .filter((key) => key.startsWith('sub:'))
       .map((key) => key.slice(4)),
     owner: fields.get('own'),
+  };
+}
+
+/** One entry of the log, with its fields as they lie there. */
+export function logEntry(logId: string, flat: string[]): LogEntry {
+  const fields = new Map<string, string>();
+  for (let at = 0; at + 1 < flat.length; at += 2) fields.set(flat[at] ?? '', flat[at + 1] ?? '');
+  const note = noteOf(fields);
+  return {
+    logId,
+    at: Number(logId.split('-')[0]),
+    direction: fields.has('n') ? 'out' : 'in',
+    stream: fields.get('s'),
+    message: fields.get('m'),
+    asker: fields.get('q'),
+    ...(note !== undefined && { note }),
+  };
+}
+
+/** A newer node may have written other kinds. */
+function noteOf(fields: Map<string, string>): Note | undefined {
+  const kind = fields.get('k');
+  if (kind === undefined) return undefined;
+  const [request, from, skipped] = [fields.get('r'), fields.get('f'), fields.get('x')];
+  return {
+    kind: kind as Note['kind'],
+    nodeId: fields.get('by') ?? '',
+    ...(request !== undefined && { request }),
+    ...(from !== undefined && { from }),
+    ...(skipped !== undefined && { skipped: Number(skipped) }),
   };
 }
 

@@ -4,6 +4,7 @@ import { describeEnds } from './ends.js';
 import { describeHolders } from './holders.js';
 import { describeLeases } from './leases.js';
 import { describeLimits } from './limits.js';
+import { describeNotes } from './notes.js';
 import { describeNotify } from './notify.js';
 import { describeOwners } from './owners.js';
 import { describeRepeats } from './repeats.js';
@@ -28,6 +29,7 @@ export function describeBackplane(name: string, openStore: OpenStore): void {
     describeReplicas(openStore);
     describeOwners(openStore);
     describeState(openStore);
+    describeNotes(openStore);
     describeNotify(openStore);
     describeLeases(openStore);
     describeLimits(openStore);

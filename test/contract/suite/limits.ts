@@ -15,7 +15,9 @@ export function describeLimits(openStore: OpenStore): void {
 
     async function bytesOf(sessionId: string): Promise<{ bytes: number; entries: number }> {
       const entries = await rig.a.membership.history(sessionId, LOG_START, 10_000);
-      const texts = entries.map(({ message }) => 100 + Buffer.byteLength(message ?? ''));
+      const texts = entries.map(
+        ({ message }) => 100 + (message === undefined ? 0 : rig.sizeOf(message)),
+      );
       return { bytes: texts.reduce((sum, size) => sum + size, 0), entries: entries.length };
     }
 

@@ -9,6 +9,7 @@ import type {
   CommitReply,
   DetachOperation,
   JoinOptions,
+  LogEntry,
   Membership,
   NewSession,
   NodeMessage,
@@ -27,6 +28,8 @@ import { systemClock } from '../../../src/protocol/clock.js';
 export interface Store {
   /** A backplane object of its own on this store, as another process would have. */
   backplane(): Backplane;
+  /** How many bytes a text takes there. Default: those of the text. */
+  sizeOf?(text: string): number;
   close(): Promise<void>;
 }
 
@@ -42,6 +45,8 @@ export interface Rig {
   readonly a: TestNode;
   readonly b: TestNode;
   readonly c: TestNode;
+  /** How many bytes a text takes in the store. */
+  sizeOf(text: string): number;
   /** One more node. */
   join(overrides?: Partial<JoinOptions>): Promise<TestNode>;
 }
@@ -77,6 +82,7 @@ export function useRig(open: OpenStore): Rig {
     get c() {
       return defined(nodes[2]);
     },
+    sizeOf: (text) => store?.sizeOf?.(text) ?? Buffer.byteLength(text),
     join,
   };
 }
@@ -165,6 +171,12 @@ export class TestNode {
   /** The texts of all messages that the log keeps of a stream. */
   async texts(sessionId: string, stream: string): Promise<(string | undefined)[]> {
     return (await this.read(sessionId, stream)).events.map(({ message }) => message);
+  }
+
+  /** What was said in a session, both directions, without what has happened to it. */
+  async said(sessionId: string): Promise<LogEntry[]> {
+    const entries = await this.membership.history(sessionId, LOG_START, 1_000);
+    return entries.filter(({ note }) => note === undefined);
   }
 
   /** Takes the next message of this type out of the inbox, when it is there. */

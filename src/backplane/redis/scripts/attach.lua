@@ -3,7 +3,8 @@
 -- KEYS: 1 record, 2 streams, 3 events
 -- ARGV: 1 node, 2 principal, 3 stream, 4 token, 5 cursor number or '', 6 cursor log id, 7 refuse when held ('1'|''),
 --       8 a holder ("<node>:<token>") that does not count, or '', 9 channel prefix, 10 session id,
---       11 session TTL (ms), 12 TTL before `initialized` (ms), 13 now (ms), 14 longest time events are kept (ms)
+--       11 session TTL (ms), 12 TTL before `initialized` (ms), 13 now (ms), 14 longest time events are kept (ms),
+--       15 how often it is logged that the session's streams are resumed, at most (ms)
 --
 -- Returns { 'gone' } | { 'conflict', holder } | { 'unknown' } | { 'trimmed' } | { 'ended' }
 --       | { 'attached', number, log id, protocol version, previous holder or '', executor or '', it has begun ('1'|'') }
@@ -76,5 +77,20 @@ redis.call('HSET', record, 'seen', ARGV[13])
 expireIn(record, ttl)
 expireIn(streams, ttl)
 if ttl < tonumber(ARGV[14]) then expireIn(events, ttl) end
+
+-- That a stream was resumed is logged as long as there is a log, whose time it does not lengthen; and not so often that
+-- clients which come back all the time push out what they come back for.
+if cursor and state[2] ~= me and redis.call('EXISTS', events) == 1 then
+  local noted = redis.call('HMGET', streams, 'res', 'bytes')
+  local skipped, since = position(noted[1])
+  if tonumber(ARGV[13]) - tonumber((split(since, '-'))) >= tonumber(ARGV[15]) then
+    local fields = { 'o', noted[2] or '0', 'k', 'stream.resumed', 'by', node, 's', stream }
+    if skipped > 0 then fields[9] = 'x' fields[10] = skipped end
+    redis.call('XADD', events, '*', unpack(fields))
+    redis.call('HSET', streams, 'bytes', tonumber(noted[2] or '0') + ENTRY_BYTES, 'res', '0:' .. ARGV[13] .. '-0')
+  else
+    redis.call('HSET', streams, 'res', (skipped + 1) .. ':' .. since)
+  end
+end
 local executor, begun = executorOf(state[4])
 return { 'attached', tostring(n), id, head[2], previous, executor, begun and '1' or '' }

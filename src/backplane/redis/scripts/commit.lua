@@ -13,6 +13,7 @@
 --   assign   <stream|''> <dead|''> <revision|->
 --   release  <stream>
 --   abandon  <stream> <#requests> <request>...
+--   note     <kind> <stream> <request> <from|''> <only after 'appended' 1|''>
 --   forget
 --
 -- Returns { 'gone' }, or { 'ok', revision, record (flat) or '', holder of the standalone stream or '', results },
@@ -263,6 +264,7 @@ function run.receive()
     if not repeated then
       if not active then
         active, reshaped, lengthened = true, '1', true
+        log('', 'k', 'session.initialized', 'by', node)
         revision = redis.call('HINCRBY', record, 'rev', 1)
         redis.call('HSET', record, 'on', '1')
         for other in string.gmatch(list, '%S+') do
@@ -520,6 +522,16 @@ function run.forget()
       redis.call('HDEL', record, 'own')
     end
   end
+  return { 'done' }
+end
+
+function run.note()
+  local kind, stream, request, from, dependent = take(), take(), take(), take(), take()
+  if repeated then return { 'done' } end
+  if dependent == '1' and results[#results][1] ~= 'appended' then return { 'skipped' } end
+  local parts = { 'k', kind, 'by', node, 's', stream, 'r', request }
+  if from ~= '' then parts[9] = 'f' parts[10] = from end
+  log('', unpack(parts))
   return { 'done' }
 end
 

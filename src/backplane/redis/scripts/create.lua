@@ -14,7 +14,9 @@ local mark = node .. ':' .. stream
 if redis.call('EXISTS', record) == 1 then
   if redis.call('HGET', record, 'born') ~= mark then return '' end
   local ids = {}
-  for _, item in ipairs(redis.call('XRANGE', events, '-', '+')) do ids[#ids + 1] = item[1] end
+  for _, item in ipairs(redis.call('XRANGE', events, '-', '+')) do
+    if not entry(item[2]).k then ids[#ids + 1] = item[1] end
+  end
   return ids
 end
 
@@ -23,10 +25,11 @@ local fields = tonumber(ARGV[7])
 redis.call('HSET', record, 'born', mark, unpack(ARGV, 8, 7 + fields))
 -- What an expired session of this id may have left must not become part of this one.
 redis.call('DEL', streams, events)
-local ids, bytes = {}, 0
+redis.call('XADD', events, '*', 'k', 'session.created', 'by', node)
+local ids, bytes = {}, ENTRY_BYTES
 if ARGV[6] ~= '' then
-  ids[1] = redis.call('XADD', events, '*', 's', stream, 'm', ARGV[6])
-  bytes = ENTRY_BYTES + #ARGV[6]
+  ids[1] = redis.call('XADD', events, '*', 'o', bytes, 's', stream, 'm', ARGV[6])
+  bytes = bytes + ENTRY_BYTES + #ARGV[6]
 end
 local numbers = {}
 for at = 8 + fields, #ARGV, 3 do

@@ -1,0 +1,340 @@
+/** A backplane that keeps what was said in a session in an encoded form. */
+import { AnynodeError } from '../errors.js';
+import type {
+  AppendOperation,
+  AttachRequest,
+  Backplane,
+  Commit,
+  CommitReply,
+  JoinOptions,
+  LogEntry,
+  Membership,
+  NewSession,
+  NodeMessage,
+  Operation,
+  Page,
+  ReadRequest,
+  SessionRecord,
+  StreamEvent,
+  TouchRequest,
+} from './backplane.js';
+
+/** What a text is: each kind is encoded for itself, so that one can not be put in the place of another. */
+export interface PayloadContext {
+  sessionId: string;
+  /**
+   * A message of either direction; the params of the client's `initialize`; the application's state
+   * (`session(id).state`); what accompanies a request to another node: authorization and headers.
+   */
+  kind: 'message' | 'initialize' | 'state' | 'context';
+}
+
+/**
+ * How what was said in a session is kept in the backplane and sent between nodes. See the option `codec`.
+ *
+ * Both are called synchronously, for every message, on every node. What `encode` returns is given to `decode` as it
+ * is, on any node, until the session has ended. While `encode` throws, nothing is stored, and clients get 503.
+ * `decode` throws for what it cannot decode or what was not encoded for this context.
+ */
+export interface PayloadCodec {
+  encode(text: string, context: PayloadContext): string;
+  decode(text: string, context: PayloadContext): string;
+}
+
+type Effect = NonNullable<AppendOperation['effect']>;
+
+/** At most one warning in so long: a client that comes back all the time must not fill the log of the process. */
+const WARN_EVERY_MS = 10_000;
+
+/**
+ * `inner`, with everything encoded that came from a client, a server or the application: messages in the log and on
+ * the bus, params of `initialize`, state, contexts. What the steps of a backplane look into is as it was: ids, streams,
+ * principals, effects, keys.
+ */
+export function encodedBackplane(inner: Backplane, codec: PayloadCodec): Backplane {
+  return { join: (options) => new EncodedMembership(inner, codec, options) };
+}
+
+class EncodedMembership implements Membership {
+  private readonly inner: Membership;
+  private warnedAt = -Infinity;
+
+  constructor(
+    inner: Backplane,
+    private readonly codec: PayloadCodec,
+    private readonly options: JoinOptions,
+  ) {
+    this.inner = inner.join({
+      ...options,
+      onMessage: (message) => {
+        const decoded = this.decodeMessage(message);
+        if (decoded !== undefined) options.onMessage(decoded);
+      },
+    });
+  }
+
+  ready(): Promise<void> {
+    return this.inner.ready();
+  }
+
+  trouble(): string | undefined {
+    return this.inner.trouble();
+  }
+
+  async create(session: NewSession) {
+    const { id, initialize, inbound, outbound } = session;
+    return this.inner.create({
+      ...session,
+      initialize: this.encode(initialize, id, 'initialize'),
+      ...(inbound !== undefined && { inbound: this.encode(inbound, id) }),
+      outbound: outbound.map((each) => ({ ...each, message: this.encode(each.message, id) })),
+    });
+  }
+
+  async commit({ sessionId, number, operations }: Commit): Promise<CommitReply> {
+    const encoded = operations.map((operation) => this.encodeOperation(operation, sessionId));
+    const reply = await this.inner.commit({ sessionId, number, operations: encoded });
+    // It has been carried out: whatever becomes of the record, this may not reject.
+    if (reply.status === 'gone' || reply.record === undefined) return reply;
+    return { ...reply, record: this.decodeRecord(reply.record) };
+  }
+
+  attach(request: AttachRequest) {
+    return this.inner.attach(request);
+  }
+
+  /** As far as it can be decoded: then `unreadable`, which nothing may be shown in the place of. */
+  async read(request: ReadRequest): Promise<Page> {
+    const page = await this.inner.read(request);
+    if (page.status !== 'ok') return page;
+    const events: StreamEvent[] = [];
+    for (const event of page.events) {
+      const { message, position } = event;
+      if (message === undefined) {
+        events.push(event);
+        continue;
+      }
+      const text = this.decode(message, request.sessionId, 'message', `entry ${position.logId}`);
+      if (text === undefined) {
+        const last = events.at(-1);
+        if (last === undefined) return { status: 'unreadable' };
+        return { ...page, events, scanned: last.position.logId, more: true };
+      }
+      events.push({ ...event, message: text });
+    }
+    return { ...page, events };
+  }
+
+  touch(requests: TouchRequest[]) {
+    return this.inner.touch(requests);
+  }
+
+  remove(sessionId: string, principal: Parameters<Membership['remove']>[1]) {
+    return this.inner.remove(sessionId, principal);
+  }
+
+  async load(sessionId: string): Promise<SessionRecord | undefined> {
+    const record = await this.inner.load(sessionId);
+    return record && this.decodeRecord(record);
+  }
+
+  openStreams(sessionId: string) {
+    return this.inner.openStreams(sessionId);
+  }
+
+  /** What the SDK's seams store is not of a session's log, and is kept as it is. */
+  get seams() {
+    return this.inner.seams;
+  }
+
+  list(after: string | undefined, count: number) {
+    return this.inner.list(after, count);
+  }
+
+  async history(sessionId: string, after: string, count: number): Promise<LogEntry[]> {
+    const entries = await this.inner.history(sessionId, after, count);
+    return entries.map((entry): LogEntry => {
+      if (entry.message === undefined) return entry;
+      const where = `entry ${entry.logId}`;
+      const message = this.decode(entry.message, sessionId, 'message', where);
+      return { ...entry, message, ...(message === undefined && { unreadable: true }) };
+    });
+  }
+
+  async loadState(sessionId: string) {
+    const state = await this.inner.loadState(sessionId);
+    if (state?.value === undefined) return state;
+    try {
+      return { ...state, value: this.codec.decode(state.value, { sessionId, kind: 'state' }) };
+    } catch (cause) {
+      const text = `The state of the session cannot be decoded: ${reasonOf(cause)}`;
+      throw new AnynodeError('undecodable', text, { cause });
+    }
+  }
+
+  async storeState(sessionId: string, value: string, expected: number | undefined) {
+    return this.inner.storeState(sessionId, this.encode(value, sessionId, 'state'), expected);
+  }
+
+  async send(nodeId: string, message: NodeMessage): Promise<void> {
+    return this.inner.send(nodeId, this.encodeMessage(message));
+  }
+
+  alive(nodeIds: string[]) {
+    return this.inner.alive(nodeIds);
+  }
+
+  leave(): Promise<void> {
+    return this.inner.leave();
+  }
+
+  private encodeOperation(operation: Operation, sessionId: string): Operation {
+    switch (operation.type) {
+      case 'open': {
+        const messages = operation.messages.map((text) => this.encode(text, sessionId));
+        return { ...operation, messages };
+      }
+      case 'receive':
+        return { ...operation, message: this.encode(operation.message, sessionId) };
+      case 'append': {
+        const { message, effect } = operation;
+        return {
+          ...operation,
+          message: message === undefined ? undefined : this.encode(message, sessionId),
+          ...(effect !== undefined && { effect: this.encodeEffect(effect, sessionId) }),
+        };
+      }
+      default:
+        return operation;
+    }
+  }
+
+  /** That of `initialize` has its params in the second of three lines. */
+  private encodeEffect(effect: Effect, sessionId: string): Effect {
+    if (effect.type !== 'initialize') return effect;
+    const [hears = '', params = '', ...version] = effect.value.split('\n');
+    const encoded = this.encode(params, sessionId, 'initialize');
+    if (encoded.includes('\n')) {
+      throw new TypeError('mcp-anynode: what `codec.encode` returns must not have line breaks');
+    }
+    return { ...effect, value: [hears, encoded, ...version].join('\n') };
+  }
+
+  private decodeRecord(record: SessionRecord): SessionRecord {
+    const { id, initialize } = record;
+    const text = this.decode(initialize, id, 'initialize', 'the record of a session');
+    return text === undefined
+      ? { ...record, initialize: '', unreadable: true }
+      : { ...record, initialize: text };
+  }
+
+  /** Others are sent by the steps of the backplane, which have the message as it is stored. */
+  private encodeMessage(message: NodeMessage): NodeMessage {
+    switch (message.type) {
+      case 'deliver': {
+        const { sessionId, context } = message;
+        return {
+          ...message,
+          message: this.encode(message.message, sessionId),
+          ...(context !== undefined && { context: this.encode(context, sessionId, 'context') }),
+        };
+      }
+      case 'logged': {
+        const { sessionId, context } = message;
+        if (context === undefined) return message;
+        return { ...message, context: this.encode(context, sessionId, 'context') };
+      }
+      case 'run': {
+        const { sessionId, context, messages } = message;
+        return {
+          ...message,
+          context: this.encode(context, sessionId, 'context'),
+          messages: messages?.map((text) => this.encode(text, sessionId)),
+        };
+      }
+      default:
+        return message;
+    }
+  }
+
+  /** `undefined`: it says nothing any more. */
+  private decodeMessage(message: NodeMessage): NodeMessage | undefined {
+    const where = `a message of another node (${message.type})`;
+    switch (message.type) {
+      case 'event': {
+        const { event, sessionId } = message;
+        if (event.message === undefined) return message;
+        const text = this.decode(event.message, sessionId, 'message', where);
+        // Then the log says it, or why not.
+        return {
+          ...message,
+          event: { ...event, message: text },
+          inline: message.inline && text !== undefined,
+        };
+      }
+      case 'deliver': {
+        const { sessionId, context: encoded } = message;
+        const text = this.decode(message.message, sessionId, 'message', where);
+        const context = encoded && this.decode(encoded, sessionId, 'context', where);
+        if (text === undefined || (encoded !== undefined && context === undefined))
+          return undefined;
+        return { ...message, message: text, ...(context !== undefined && { context }) };
+      }
+      case 'shape': {
+        const { sessionId, message: text } = message;
+        if (text === undefined) return message;
+        return { ...message, message: this.decode(text, sessionId, 'message', where) };
+      }
+      case 'logged': {
+        if (message.context === undefined) return message;
+        const context = this.decode(message.context, message.sessionId, 'context', where);
+        return context === undefined ? undefined : { ...message, context };
+      }
+      case 'run':
+        return this.decodeRun(message, where);
+      default:
+        return message;
+    }
+  }
+
+  private decodeRun(run: Extract<NodeMessage, { type: 'run' }>, where: string): NodeMessage {
+    const { sessionId } = run;
+    const context = this.decode(run.context, sessionId, 'context', where);
+    const texts = run.messages?.map((text) => this.decode(text, sessionId, 'message', where));
+    const messages = texts?.filter((text) => text !== undefined);
+    if (context !== undefined && messages?.length === texts?.length) {
+      return { ...run, context, messages };
+    }
+    return { ...run, context: '', messages: undefined, unreadable: true };
+  }
+
+  private encode(text: string, sessionId: string, kind: PayloadContext['kind'] = 'message') {
+    const encoded: unknown = this.codec.encode(text, { sessionId, kind });
+    if (typeof encoded === 'string') return encoded;
+    throw new TypeError('mcp-anynode: `codec.encode` has to return a string');
+  }
+
+  private decode(
+    text: string,
+    sessionId: string,
+    kind: PayloadContext['kind'],
+    where: string,
+  ): string | undefined {
+    try {
+      return this.codec.decode(text, { sessionId, kind });
+    } catch (error) {
+      const now = this.options.clock.now();
+      if (now - this.warnedAt >= WARN_EVERY_MS) {
+        this.warnedAt = now;
+        this.options.logger.warn(
+          `mcp-anynode: the codec cannot decode ${where}: ${reasonOf(error)}`,
+        );
+      }
+      return undefined;
+    }
+  }
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

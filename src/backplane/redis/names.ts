@@ -1,0 +1,43 @@
+/** Keys and channels. Those of one session share a hash tag: one slot, so that a script may touch them all. */
+export class Names {
+  readonly sessions: string;
+
+  constructor(private readonly prefix: string) {
+    this.sessions = `${prefix}:sessions`;
+  }
+
+  /** No session has an id that makes no hash tag: all such ids share the keys of one that cannot be. */
+  record(sessionId: string): string {
+    return `${this.prefix}:{${/^[^{}]+$/.test(sessionId) ? sessionId : ' '}}`;
+  }
+
+  streams(sessionId: string): string {
+    return `${this.record(sessionId)}:streams`;
+  }
+
+  events(sessionId: string): string {
+    return `${this.record(sessionId)}:events`;
+  }
+
+  keys(sessionId: string): [string, string, string] {
+    return [this.record(sessionId), this.streams(sessionId), this.events(sessionId)];
+  }
+
+  node(nodeId: string): string {
+    return `${this.prefix}:node:${nodeId}`;
+  }
+
+  /** For `SCAN`: the leases of all nodes. */
+  get anyNode(): string {
+    return `${this.prefix.replace(/[*?[\]\\]/g, '\\$&')}:node:*`;
+  }
+
+  /** Of a key that {@link anyNode} fits. */
+  nodeIdOf(key: string): string {
+    return key.slice(this.node('').length);
+  }
+
+  channel(nodeId: string): string {
+    return `${this.prefix}:inbox:${nodeId}`;
+  }
+}

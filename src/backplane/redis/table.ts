@@ -1,0 +1,43 @@
+import { LOG_START } from '../backplane.js';
+import type { StreamState, StreamTable } from '../observation.js';
+
+/** The streams hash of a session; `scripts/lib.lua` lists its fields. `undefined`: there is none, nor a session. */
+export function tableOf(fields: Record<string, string>): StreamTable | undefined {
+  if (Object.keys(fields).length === 0) return undefined;
+  const streams = new Map<string, StreamState>();
+  const requests: StreamTable['requests'] = [];
+  const stream = (name: string): StreamState => {
+    const known = streams.get(name);
+    if (known !== undefined) return known;
+    const made: StreamState = { name, last: { n: 0, logId: LOG_START }, begun: true };
+    streams.set(name, made);
+    return made;
+  };
+  for (const [field, value] of Object.entries(fields)) {
+    // A request's id may have colons of its own.
+    const name = field.slice(2);
+    const colon = value.indexOf(':');
+    switch (field.slice(0, 2)) {
+      case 'n:':
+        stream(name).last = { n: Number(value.slice(0, colon)), logId: value.slice(colon + 1) };
+        break;
+      case 'h:':
+        stream(name).holder = { nodeId: value.slice(0, colon), token: value.slice(colon + 1) };
+        break;
+      case 'x:': {
+        const begun = !value.startsWith('+');
+        Object.assign(stream(name), { executor: begun ? value : value.slice(1), begun });
+        break;
+      }
+      case 'r:':
+        requests.push({ id: name, stream: value });
+        break;
+    }
+  }
+  return {
+    streams: [...streams.values()],
+    requests,
+    replicas: (fields.reps ?? '').split(' ').filter((id) => id !== ''),
+    loggedBytes: Number(fields.bytes ?? 0),
+  };
+}

@@ -1,0 +1,65 @@
+import type { Command } from 'commander';
+import { Option } from 'commander';
+import type { EventOptions } from '../../session/events.js';
+import type { SessionEventType } from '../../session/types.js';
+import type { Context, GlobalOptions } from '../context.js';
+import { orUsage, withObserver } from '../context.js';
+import { eventLine } from '../event-line.js';
+import { noSuchSession } from '../exit.js';
+import { interruptible } from '../interrupts.js';
+import { listOf, wholeNumber } from '../values.js';
+
+interface Options
+  extends GlobalOptions, Pick<EventOptions, 'follow' | 'after' | 'limit' | 'direction'> {
+  type?: SessionEventType[];
+  method?: string[];
+}
+
+export function addEvents(program: Command): void {
+  program
+    .command('events')
+    .argument('<id>', 'of the session')
+    .description(
+      'print what happened and was said in a session, as far as it is kept: → from the client, ← to it',
+    )
+    .option('--follow', 'go on with what comes, until the session ends')
+    .option('--after <event>', 'only what came after the event with this id')
+    .option('--limit <n>', 'no more than so many', wholeNumber)
+    .option(
+      '--type <type>',
+      'only of this type, such as message.received; several with commas',
+      listOf,
+    )
+    .option(
+      '--method <method>',
+      'only of this method, such as tools/call; several with commas',
+      listOf,
+    )
+    .addOption(
+      new Option('--direction <way>', 'only from the client, or to it').choices(['in', 'out']),
+    )
+    .action((id: string, _, command: Command) => {
+      const options = command.optsWithGlobals<Options>();
+      return withObserver(options, (context) => run(context, id, options));
+    });
+}
+
+async function run({ observer, output }: Context, id: string, options: Options): Promise<void> {
+  const { signal, release } = interruptible();
+  const { type: types, follow, after, limit, direction, method } = options;
+  // Looked at before it is followed: a session that ends meanwhile was there.
+  let known = (await observer.sessions.get(id)) !== undefined;
+  const events = orUsage(() =>
+    observer.sessions.events(id, { types, follow, after, limit, direction, method, signal }),
+  );
+  try {
+    for await (const event of events) {
+      known = true;
+      await (output.json ? output.document(event) : output.line(eventLine(event, output)));
+    }
+  } finally {
+    release();
+  }
+  signal.throwIfAborted();
+  if (!known) throw noSuchSession(id);
+}

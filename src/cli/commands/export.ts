@@ -1,0 +1,115 @@
+import { createWriteStream } from 'node:fs';
+import { rename, rm } from 'node:fs/promises';
+import { once } from 'node:events';
+import { finished } from 'node:stream/promises';
+import type { Command } from 'commander';
+import type { SessionInfo } from '../../session/types.js';
+import type { Context, GlobalOptions } from '../context.js';
+import { withObserver } from '../context.js';
+import { CommandError, EXIT, noSuchSession } from '../exit.js';
+import { interruptible } from '../interrupts.js';
+import { json } from '../text.js';
+
+interface Options extends GlobalOptions {
+  all?: boolean;
+  output?: string;
+}
+
+/** Where lines go, and what becomes of them. */
+interface Sink {
+  line(text: string): Promise<void>;
+  /** All is there. */
+  done(): Promise<void>;
+  /** It ended before. */
+  drop(): Promise<void>;
+}
+
+export function addExport(program: Command): void {
+  program
+    .command('export')
+    .argument('[id]', 'of the session')
+    .description(
+      'write sessions and their events as JSON Lines: a line for each session, then one for each event',
+    )
+    .option('--all', 'all sessions')
+    .option('--output <file>', 'instead of standard output; only its owner may read it')
+    .action((id: string | undefined, _, command: Command) => {
+      const { all = false, output: file, ...options } = command.optsWithGlobals<Options>();
+      if (all === (id !== undefined)) {
+        throw new CommandError(EXIT.usage, 'give either the id of a session or --all');
+      }
+      return withObserver(options, (context) => run(context, id, file));
+    });
+}
+
+async function run(context: Context, id: string | undefined, file: string | undefined) {
+  const { observer, output, note } = context;
+  const { signal, release } = interruptible();
+  const sink: Sink =
+    file === undefined
+      ? { line: (text) => output.line(text), done: nothing, drop: nothing }
+      : await openFile(file);
+  const count = { sessions: 0, events: 0 };
+  const write = async (info: SessionInfo): Promise<void> => {
+    await sink.line(json({ v: 1, session: info.id, info }));
+    count.sessions += 1;
+    for await (const event of observer.sessions.events(info.id)) {
+      signal.throwIfAborted();
+      await sink.line(json({ v: 1, session: info.id, ...event }));
+      count.events += 1;
+    }
+  };
+  try {
+    if (id === undefined) {
+      for await (const info of observer.sessions.list()) await write(info);
+    } else {
+      const info = await observer.sessions.get(id);
+      if (info === undefined) throw noSuchSession(id);
+      await write(info);
+    }
+    await sink.done();
+  } catch (error) {
+    await sink.drop();
+    throw error;
+  } finally {
+    release();
+  }
+  if (file !== undefined) note(`${count.sessions} sessions, ${count.events} events in ${file}`);
+}
+
+const nothing = (): Promise<void> => Promise.resolve();
+
+/** Messages may be confidential, so nobody else may read them; and what was there stays until all is written. */
+async function openFile(path: string): Promise<Sink> {
+  const unfinished = `${path}.${process.pid}.part`;
+  const stream = createWriteStream(unfinished, { flags: 'wx', mode: 0o600 });
+  const failed = (error: unknown): CommandError =>
+    new CommandError(EXIT.failed, `cannot write ${path}: ${String(error)}`, { cause: error });
+  let broken: unknown;
+  stream.on('error', (error) => (broken = error));
+  await once(stream, 'open').catch((error: unknown) => {
+    throw failed(error);
+  });
+  return {
+    async line(text) {
+      if (broken !== undefined) throw failed(broken);
+      if (stream.write(`${text}\n`)) return;
+      await once(stream, 'drain').catch((error: unknown) => {
+        throw failed(error);
+      });
+    },
+    async done() {
+      try {
+        stream.end();
+        await finished(stream);
+        await rename(unfinished, path);
+      } catch (error) {
+        throw failed(error);
+      }
+    },
+    async drop() {
+      stream.destroy();
+      await rm(unfinished, { force: true });
+    },
+  };
+}

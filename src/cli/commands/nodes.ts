@@ -1,0 +1,34 @@
+import type { Command } from 'commander';
+import type { NodeInfo } from '../../observe/types.js';
+import type { GlobalOptions } from '../context.js';
+import { withObserver } from '../context.js';
+import type { Column } from '../table.js';
+import { Table } from '../table.js';
+import { duration } from '../text.js';
+
+export function nodeColumns(now: () => number): Column<NodeInfo>[] {
+  return [
+    { title: 'NODE', of: ({ id }) => id },
+    { title: 'LEASE', of: ({ leaseLeftMs }) => duration(leaseLeftMs) },
+    {
+      title: 'UP',
+      of: ({ startedAt }) => (startedAt === undefined ? undefined : duration(now() - startedAt)),
+    },
+    { title: 'HOST', of: ({ host }) => host, shrinks: true },
+    { title: 'PID', of: ({ pid }) => pid },
+    { title: 'VERSION', of: ({ version }) => version },
+  ];
+}
+
+export function addNodes(program: Command): void {
+  program
+    .command('nodes')
+    .description('list the nodes that are alive, and how long their leases last')
+    .action((_, command: Command) =>
+      withObserver(command.optsWithGlobals<GlobalOptions>(), async ({ observer, output }) => {
+        const nodes = await observer.nodes();
+        if (output.json) for (const node of nodes) await output.document(node);
+        else await new Table(nodeColumns(Date.now), output).print(nodes);
+      }),
+    );
+}

@@ -1,0 +1,58 @@
+import type { Command } from 'commander';
+import type { SessionInfo } from '../../session/types.js';
+import type { GlobalOptions } from '../context.js';
+import { withObserver } from '../context.js';
+import type { Column } from '../table.js';
+import { Table } from '../table.js';
+import { duration } from '../text.js';
+import { wholeNumber } from '../values.js';
+
+/** Columns are made to fit so many; the sessions of a big cluster are not held in memory. */
+const PART = 100;
+
+interface Options extends GlobalOptions {
+  limit?: number;
+}
+
+export function clientOf({ clientInfo: { name, version } }: SessionInfo): string {
+  return `${name} ${version}`.trim();
+}
+
+function columns(now: number): Column<SessionInfo>[] {
+  return [
+    { title: 'SESSION', of: ({ id }) => id },
+    { title: 'CLIENT', of: clientOf, shrinks: true },
+    { title: 'STATE', of: ({ state }) => state },
+    { title: 'PROTOCOL', of: ({ protocolVersion }) => protocolVersion },
+    { title: 'AGE', of: ({ createdAt }) => duration(now - createdAt) },
+    { title: 'USED', of: ({ lastSeenAt }) => `${duration(now - lastSeenAt)} ago` },
+    { title: 'OWNER', of: ({ owner }) => owner },
+  ];
+}
+
+export function addSessions(program: Command): void {
+  program
+    .command('sessions')
+    .description('list the sessions')
+    .option('--limit <n>', 'no more than so many', wholeNumber)
+    .action((_, command: Command) => {
+      const { limit, ...options } = command.optsWithGlobals<Options>();
+      return withObserver(options, async ({ observer, output }) => {
+        const table = new Table(columns(Date.now()), output);
+        let part: SessionInfo[] = [];
+        let left = limit ?? Number.POSITIVE_INFINITY;
+        let printed = false;
+        for await (const session of observer.sessions.list()) {
+          if (output.json) await output.document(session);
+          else part.push(session);
+          if (part.length === PART) {
+            await table.print(part);
+            printed = true;
+            part = [];
+          }
+          if ((left -= 1) === 0) break;
+        }
+        if (!output.json && (part.length > 0 || !printed)) await table.print(part);
+      });
+    });
+}

@@ -1,0 +1,37 @@
+import { AnynodeError } from '../errors.js';
+
+/** What the command ends with; `docs/cli.md` promises them. */
+export const EXIT = {
+  ok: 0,
+  notFound: 1,
+  usage: 2,
+  unavailable: 3,
+  failed: 4,
+  interrupted: 130,
+  terminated: 143,
+} as const;
+
+/** Ends the command with a message and a code of {@link EXIT}. */
+export class CommandError extends Error {
+  override readonly name = 'CommandError';
+  constructor(
+    readonly exitCode: number,
+    message: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}
+
+export function noSuchSession(id: string): CommandError {
+  return new CommandError(EXIT.notFound, `there is no session ${id}`);
+}
+
+export function exitCodeOf(error: unknown): number {
+  if (error instanceof CommandError) return error.exitCode;
+  return isUnavailable(error) ? EXIT.unavailable : EXIT.failed;
+}
+
+export function isUnavailable(error: unknown): boolean {
+  return error instanceof AnynodeError && error.code === 'backplane_unavailable';
+}

@@ -1,0 +1,71 @@
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import type { Cluster, Redis } from 'ioredis';
+import { anynode } from '../anynode.js';
+import { orUsage } from './context.js';
+import { CommandError, EXIT } from './exit.js';
+
+export interface GatewayOptions {
+  upstream: string;
+  redis: string | Redis | Cluster | undefined;
+  prefix: string;
+  port: number;
+  host: string;
+  path: string;
+  allowedHosts?: string[];
+  allowedOrigins?: string[];
+  trustProxy?: boolean;
+  /** Milliseconds. */
+  drain: number;
+}
+
+export interface Gateway {
+  nodeId: string;
+  /** Of the endpoint. */
+  url: string;
+  /** Lets running calls finish, and ends. */
+  close(): Promise<void>;
+}
+
+/** A node that serves the MCP server at a URL. Besides its endpoint there are `/ready` and `/live`, for a balancer. */
+export async function startGateway(options: GatewayOptions): Promise<Gateway> {
+  const { upstream, redis, prefix, allowedHosts, allowedOrigins, drain } = options;
+  const { default: express } = await import('express').catch((error: unknown) => {
+    throw new CommandError(EXIT.failed, 'this command needs express: npm install express', {
+      cause: error,
+    });
+  });
+  const mcp = orUsage(() => anynode({ upstream, redis, prefix, allowedHosts, allowedOrigins }));
+  const app = express();
+  app.disable('x-powered-by');
+  if (options.trustProxy === true) app.set('trust proxy', true);
+  app.get('/ready', (_req, res) => {
+    const health = mcp.health();
+    res.status(health.status === 'ready' ? 200 : 503).json(health);
+  });
+  app.get('/live', (_req, res) => {
+    res.sendStatus(200);
+  });
+  app.use(options.path, mcp);
+  const server = app.listen(options.port, options.host);
+  try {
+    await once(server, 'listening');
+  } catch (error) {
+    await mcp.close({ drainMs: 0 });
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new CommandError(EXIT.failed, `cannot listen: ${reason}`, { cause: error });
+  }
+  const { address, family, port } = server.address() as AddressInfo;
+  const host = family === 'IPv6' ? `[${address}]` : address;
+  return {
+    nodeId: mcp.nodeId,
+    url: `http://${host}:${port}${options.path}`,
+    async close() {
+      await mcp.close({ drainMs: drain });
+      const closed = once(server, 'close');
+      server.close();
+      server.closeAllConnections();
+      await closed;
+    },
+  };
+}

@@ -1,0 +1,109 @@
+import type { SessionStats, Stats } from '../../observe/types.js';
+import { nodeColumns } from '../commands/nodes.js';
+import { clientOf } from '../commands/sessions.js';
+import { eventLine } from '../event-line.js';
+import type { Output } from '../output.js';
+import type { Column } from '../table.js';
+import { Table } from '../table.js';
+import { bytes, clockTime, cut, duration } from '../text.js';
+
+export interface ViewOptions {
+  output: Output;
+  /** Where the cluster is, for the first line. */
+  place: string;
+  /** Lines that there are; none: as many as it takes. */
+  height?: number | undefined;
+  /** What is wrong at the moment; what is shown is older. */
+  trouble?: string | undefined;
+}
+
+function sessionColumns({ at, traffic }: Stats): Column<SessionStats>[] {
+  return [
+    { title: 'SESSION', of: ({ info }) => info.id, shrinks: true },
+    { title: 'CLIENT', of: ({ info }) => clientOf(info), shrinks: true },
+    { title: 'USED', of: ({ info }) => `${duration(at - info.lastSeenAt)} ago` },
+    { title: 'STREAMS', of: ({ streams, followed }) => `${followed}/${streams}` },
+    { title: 'RUNNING', of: ({ requests }) => requests },
+    { title: 'RATE', of: (session) => rateOf(session, traffic?.ms) },
+    { title: 'NODES', of: ({ replicas }) => replicas.join(' '), shrinks: true },
+  ];
+}
+
+function rateOf({ bytes: logged }: SessionStats, ms: number | undefined): string | undefined {
+  if (logged === undefined || ms === undefined || ms === 0) return undefined;
+  return `${bytes((logged * 1000) / ms)}/s`;
+}
+
+/** The whole view, each line no wider than the terminal. */
+export function viewOf(stats: Stats, options: ViewOptions): string[] {
+  const { output, height, trouble } = options;
+  const top = [headOf(stats, options), summaryOf(stats, output)];
+  if (trouble !== undefined) top.push(output.style('red', fit(trouble, output)));
+  const nodes = new Table(
+    nodeColumns(() => stats.at),
+    output,
+  ).lines(stats.nodes);
+  const sessions = new Table(sessionColumns(stats), output).lines(stats.sessions);
+  const events = (stats.traffic?.events ?? []).map(({ session, event }) =>
+    eventLine(event, output, session),
+  );
+  const traffic = events.length === 0 ? [] : [output.style('bold', 'TRAFFIC'), ...events];
+  const blocks = [nodes, sessions, traffic];
+  const shown = height === undefined ? blocks : share(blocks, height - top.length);
+  return [...top, ...shown.flatMap((lines) => (lines.length === 0 ? [] : ['', ...lines]))];
+}
+
+function headOf({ at }: Stats, { output, place }: ViewOptions): string {
+  const text = `mcp-anynode  ${place}  ${clockTime(at).slice(0, 8)}`;
+  return output.style('bold', fit(text, output));
+}
+
+function summaryOf(stats: Stats, output: Output): string {
+  const { listed, sessions, sampled, totals, nodes, nodesComplete, traffic } = stats;
+  const parts = [
+    `${nodes.length} nodes${nodesComplete ? '' : ' (still looking)'}`,
+    sampled
+      ? `about ${listed} sessions, ${sessions.length} looked at`
+      : `${sessions.length} sessions`,
+    `${totals.streams} streams, ${totals.followed} followed`,
+    `${totals.requests} running`,
+  ];
+  if (traffic !== undefined && traffic.ms > 0) {
+    const perSecond = (count: number): number => (count * 1000) / traffic.ms;
+    const more = traffic.partial ? '≥' : '';
+    parts.push(`${more}${perSecond(traffic.count).toFixed(1)} events/s`);
+    parts.push(`${bytes(perSecond(traffic.bytes))}/s`);
+  }
+  return fit(parts.join('  ·  '), output);
+}
+
+function fit(text: string, output: Output): string {
+  return output.width === undefined ? text : cut(text, output.width);
+}
+
+/**
+ * Gives each block its part of the lines: nodes up to a third, traffic what it needs of a half of the rest, sessions the
+ * others. Of traffic the end counts, of the others the beginning.
+ */
+function share([nodes = [], sessions = [], traffic = []]: string[][], height: number): string[][] {
+  const room = Math.max(0, height - 3);
+  const forNodes = Math.min(nodes.length, Math.max(2, Math.floor(room / 3)));
+  const rest = room - forNodes;
+  const forSessions = Math.min(
+    sessions.length,
+    Math.max(2, rest - Math.min(traffic.length, Math.floor(rest / 2))),
+  );
+  const forTraffic = Math.max(0, rest - forSessions);
+  const [title, ...events] = traffic;
+  return [
+    shorten(nodes, forNodes),
+    shorten(sessions, forSessions),
+    title === undefined || forTraffic < 2 ? [] : [title, ...events.slice(-(forTraffic - 1))],
+  ];
+}
+
+function shorten(lines: string[], room: number): string[] {
+  if (lines.length <= room) return lines;
+  const kept = Math.max(0, room - 1);
+  return [...lines.slice(0, kept), `… ${lines.length - kept} more`];
+}

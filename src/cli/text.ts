@@ -1,0 +1,103 @@
+/** Text for a terminal. What comes out of sessions was written by strangers: nothing of it may move the cursor. */
+
+// eslint-disable-next-line no-control-regex -- they are what is looked for
+const CONTROLS = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+
+/** With a dot for each character that controls a terminal or turns the direction of writing. */
+export function plain(text: string): string {
+  return text.replace(CONTROLS, '·');
+}
+
+/** As JSON, the same characters escaped: `JSON.stringify` leaves those of the C1 set as they are. */
+export function json(value: unknown): string {
+  return JSON.stringify(value).replace(
+    CONTROLS,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}
+
+const NARROW = /^[ -~]*$/;
+const NONE = /^[\p{Mn}\p{Me}\p{Cf}]$/u;
+const WIDE =
+  /^[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{1f300}-\u{1f64f}\u{1f680}-\u{1f6ff}\u{1f900}-\u{1f9ff}\u{20000}-\u{3fffd}]$/u;
+
+function widthOfChar(char: string): number {
+  if (NONE.test(char)) return 0;
+  return WIDE.test(char) ? 2 : 1;
+}
+
+/** How many columns a plain text takes. */
+export function widthOf(text: string): number {
+  if (NARROW.test(text)) return text.length;
+  let width = 0;
+  for (const char of text) width += widthOfChar(char);
+  return width;
+}
+
+/** At most `width` columns; where something was cut off, the last one is an ellipsis. */
+export function cut(text: string, width: number): string {
+  if (widthOf(text) <= width) return text;
+  let [kept, taken] = ['', 0];
+  for (const char of text) {
+    const more = widthOfChar(char);
+    if (taken + more > width - 1) break;
+    kept += char;
+    taken += more;
+  }
+  return width < 1 ? '' : `${kept}…`;
+}
+
+/** Filled up with spaces to `width` columns. */
+export function pad(text: string, width: number): string {
+  return text + ' '.repeat(Math.max(0, width - widthOf(text)));
+}
+
+/** The two biggest units: `3d 4h`, `12m 5s`, `0.4s`. */
+export function duration(ms: number): string {
+  if (ms < 10_000) return `${(Math.max(0, ms) / 1000).toFixed(1)}s`;
+  const seconds = Math.round(ms / 1000);
+  const units = [
+    ['d', 86_400],
+    ['h', 3600],
+    ['m', 60],
+    ['s', 1],
+  ] as const;
+  const first = units.findIndex(([, size]) => seconds >= size);
+  const parts: string[] = [];
+  let left = seconds;
+  for (const [unit, size] of units.slice(first, first + 2)) {
+    const count = Math.floor(left / size);
+    if (count > 0) parts.push(`${count}${unit}`);
+    left -= count * size;
+  }
+  return parts.join(' ');
+}
+
+/** `950 B`, `12.3 kB`, `4.0 MB`. */
+export function bytes(count: number): string {
+  if (count < 1000) return `${Math.round(count)} B`;
+  const units = ['kB', 'MB', 'GB', 'TB'];
+  let value = count / 1000;
+  let unit = 0;
+  while (value >= 999.95 && unit < units.length - 1) {
+    value /= 1000;
+    unit += 1;
+  }
+  return `${value.toFixed(1)} ${units[unit] ?? ''}`;
+}
+
+/** In the local time zone: `2026-11-25 15:04:05`. */
+export function dateTime(at: number): string {
+  const two = (value: number): string => String(value).padStart(2, '0');
+  const date = new Date(at);
+  const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+  return `${day} ${clockTime(at).slice(0, 8)}`;
+}
+
+/** In the local time zone: `15:04:05.123`. */
+export function clockTime(at: number): string {
+  const date = new Date(at);
+  const part = (value: number, digits = 2): string => String(value).padStart(digits, '0');
+  const seconds = `${part(date.getSeconds())}.${part(date.getMilliseconds(), 3)}`;
+  return `${part(date.getHours())}:${part(date.getMinutes())}:${seconds}`;
+}

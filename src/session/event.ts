@@ -1,0 +1,60 @@
+/** Entries of the log, as events for operators. */
+import type { LogEntry } from '../backplane/backplane.js';
+import type { JsonRpcMessage, RequestId } from '../protocol/jsonrpc.js';
+import { isRequest, isResponse } from '../protocol/jsonrpc.js';
+import type { SessionEvent } from './types.js';
+
+/** Of the ids of nodes. 36^10: no two nodes of a cluster share one, without asking anybody. */
+export const NODE_ID_LENGTH = 10;
+
+export function eventOf(entry: LogEntry): SessionEvent {
+  const { logId: id, at, stream, direction, note } = entry;
+  if (note !== undefined) {
+    const { kind: type, request, ...details } = note;
+    const requestId = request === undefined ? undefined : (JSON.parse(request) as RequestId);
+    return {
+      ...{ id, at, type, direction: undefined, stream, message: undefined, ...details },
+      ...(requestId !== undefined && { requestId }),
+    };
+  }
+  const message = messageOf(entry);
+  const isEnd = direction === 'out' && entry.message === undefined && entry.unreadable !== true;
+  const type = isEnd
+    ? 'request.cancelled'
+    : direction === 'in'
+      ? 'message.received'
+      : 'message.sent';
+  const nodeId = nodeOf(entry);
+  const method = message !== undefined && 'method' in message ? message.method : undefined;
+  const requestId = message && requestOf(message);
+  return {
+    ...{ id, at, type, direction, stream, message },
+    ...(nodeId !== undefined && { nodeId }),
+    ...(method !== undefined && { method }),
+    ...(requestId !== undefined && { requestId }),
+    ...(message === undefined && !isEnd && { unreadable: true }),
+  };
+}
+
+/** `undefined`: there is none, or it is not readable here: encoded, on a node that has no codec. */
+function messageOf({ message }: LogEntry): JsonRpcMessage | undefined {
+  if (message === undefined) return undefined;
+  try {
+    return JSON.parse(message) as JsonRpcMessage;
+  } catch {
+    return undefined;
+  }
+}
+
+/** A stream is named by the node that opened it: its id, and a counter. */
+function nodeOf({ direction, stream, asker }: LogEntry): string | undefined {
+  if (direction === 'out') return asker;
+  if (stream === undefined || stream.length <= NODE_ID_LENGTH) return undefined;
+  return stream.slice(0, NODE_ID_LENGTH);
+}
+
+function requestOf(message: JsonRpcMessage): RequestId | undefined {
+  if (isRequest(message) || isResponse(message)) return message.id;
+  if (message.method !== 'notifications/cancelled') return undefined;
+  return message.params?.requestId as RequestId | undefined;
+}

@@ -1,0 +1,30 @@
+/** The whole contract once more, with everything encrypted on its way into the backplane, and decrypted on its way out. */
+import { randomBytes } from 'node:crypto';
+import { aesGcmCodec } from '../../src/backplane/aes-gcm.js';
+import type { Backplane } from '../../src/backplane/backplane.js';
+import { encodedBackplane } from '../../src/backplane/encoded.js';
+import { memoryBackplane } from '../../src/backplane/memory/memory.js';
+import { redisBackplane } from '../../src/backplane/redis/redis.js';
+import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
+import { describeBackplane } from './suite/describe-backplane.js';
+import type { Store } from './suite/rig.js';
+
+const codec = aesGcmCodec({ keys: { k1: randomBytes(32) }, current: 'k1' });
+
+function storeOf(backplane: () => Backplane): Promise<Store> {
+  return Promise.resolve({
+    backplane: () => encodedBackplane(backplane(), codec),
+    sizeOf: (text) => codec.encode(text, { sessionId: '', kind: 'message' }).length,
+    close: () => Promise.resolve(),
+  });
+}
+
+describeBackplane('memory, encrypted', () => {
+  const shared = memoryBackplane();
+  return storeOf(() => shared);
+});
+
+describeBackplane('Redis, encrypted', () => {
+  const prefix = uniquePrefix();
+  return storeOf(() => redisBackplane({ redis: redisUrl(), prefix }));
+});

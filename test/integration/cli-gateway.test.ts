@@ -1,0 +1,100 @@
+/** The command line where there is more than one Redis, and as a gateway: processes beside each other. */
+import { randomUUID } from 'node:crypto';
+import { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/streamableHttp.js';
+import express from 'express';
+import { Cluster } from 'ioredis';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { startRedisCluster } from '../../demo/rig/redis.js';
+import type { NodeInfo, SessionInfo, Stats } from '../../src/index.js';
+import { redisBackplane } from '../../src/index.js';
+import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
+import { cli, jsonLines, lines, startCli } from './support/cli.js';
+import { scriptedServer } from './support/scripted-server.js';
+import { listen, openSession, startNode } from './support/serve.js';
+import { eventually } from './support/signal.js';
+
+describe('over a Redis Cluster', () => {
+  it('nodes of all masters are found, sessions shown and ended', async () => {
+    const cluster = await startRedisCluster({ masters: 3 });
+    onTestFinished(() => cluster.stop());
+    const prefix = uniquePrefix();
+    const [url = ''] = cluster.urls;
+    const source = new Cluster([url], { lazyConnect: true });
+    const backplane = () => redisBackplane({ redis: source, prefix });
+    const nodes = await Promise.all(
+      Array.from({ length: 4 }, () => startNode({ backplane: backplane() })),
+    );
+    const { sessionId } = await openSession(nodes[0]?.url ?? '');
+    const ask = (...args: string[]) =>
+      cli([...args, '--cluster', '--redis', url, '--prefix', prefix]);
+    const found = jsonLines<NodeInfo>((await ask('nodes', '--json')).stdout);
+    expect(found.map(({ id }) => id)).toEqual(nodes.map(({ mcp }) => mcp.nodeId).sort());
+    const stats = JSON.parse((await ask('monitor', '--once', '--json')).stdout) as Stats;
+    expect(stats.nodes).toHaveLength(4);
+    expect(stats.sessions.map(({ info }) => info.id)).toEqual([sessionId]);
+    expect((await ask('kill', sessionId)).code).toBe(0);
+    expect((await ask('session', sessionId)).code).toBe(1);
+  }, 60_000);
+});
+
+describe('the gateway', () => {
+  it('two of them serve the session of a server that knows nothing of it', async () => {
+    const upstream = await plainServer();
+    const prefix = uniquePrefix();
+    const args = ['--upstream', upstream, '--redis', redisUrl(), '--prefix', prefix, '--port', '0'];
+    const gateways = [startCli([...args, '--json']), startCli(['serve', ...args, '--json'])];
+    const urls: string[] = [];
+    for (const gateway of gateways) {
+      await gateway.until('\n');
+      urls.push((JSON.parse(gateway.stdout) as { listening: string }).listening);
+    }
+    const [a = '', b = ''] = urls;
+    const { client, sessionId } = await openSession(a);
+    const answer = await client.request(b, 'tools/call', { name: 'echo', arguments: { n: 1 } });
+    expect(JSON.stringify(answer)).toContain('{\\"n\\":1}');
+    for (const url of urls) {
+      await eventually(async () => (await fetch(new URL('/ready', url))).ok);
+      expect((await fetch(new URL('/live', url))).status).toBe(200);
+      expect((await fetch(new URL('/other', url))).status).toBe(404);
+    }
+    const at = ['--redis', redisUrl(), '--prefix', prefix];
+    const listed = await cli(['sessions', '--json', ...at]);
+    expect(jsonLines<SessionInfo>(listed.stdout).map(({ id }) => id)).toEqual([sessionId]);
+    gateways[0]?.kill('SIGTERM');
+    gateways[1]?.kill('SIGINT');
+    const ended = await Promise.all(gateways.map((gateway) => gateway.ended));
+    expect(ended.map(({ code }) => code)).toEqual([0, 130]);
+    expect(lines((await cli(['nodes', ...at])).stdout)).toHaveLength(1); // no lease is left
+  }, 60_000);
+
+  it('a port that is in use is code 4, a URL that is none code 2', async () => {
+    const upstream = await plainServer();
+    const { port } = new URL(upstream);
+    const taken = await cli(['--upstream', upstream, '--port', port]);
+    expect(taken).toMatchObject({ code: 4, stdout: '' });
+    expect(taken.stderr).toContain('cannot listen');
+    const odd = await cli(['--upstream', 'ftp://somewhere/mcp', '--port', '0']);
+    expect(odd).toMatchObject({ code: 2, stdout: '' });
+    expect(odd.stderr).toContain('`upstream` has to be a URL');
+  });
+});
+
+/** A server of the SDK with sessions in its memory, such as anybody has. */
+async function plainServer(): Promise<string> {
+  const transports = new Map<string, StreamableHTTPServerTransport>();
+  const app = express();
+  app.use(express.json());
+  app.all('/mcp', async (req, res) => {
+    let transport = transports.get(String(req.headers['mcp-session-id']));
+    if (transport === undefined) {
+      const made = new StreamableHTTPServerTransport({
+        sessionIdGenerator: () => randomUUID(),
+        onsessioninitialized: (id) => void transports.set(id, made),
+      });
+      await scriptedServer().connect(made);
+      transport = made;
+    }
+    await transport.handleRequest(req, res, req.body);
+  });
+  return listen(app);
+}
