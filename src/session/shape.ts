@@ -3,6 +3,7 @@ import type { AppendOperation, SessionRecord } from '../backplane/backplane.js';
 import type { JsonRpcError, JsonRpcRequest, JsonRpcResponse } from '../protocol/jsonrpc.js';
 import { ErrorCode, errorResponse } from '../protocol/jsonrpc.js';
 import { hearsOf } from './birth.js';
+import { isInitializeRequest } from './sdk.js';
 
 /** What a replica has been told. */
 export interface Shape {
@@ -65,7 +66,8 @@ export function refusalOf(
   running: number,
   most: number,
 ): JsonRpcError | undefined {
-  if (request.method === 'initialize' && initialize !== undefined) {
+  // One that makes no sense is for the server to refuse, as with a session of the SDK's transport.
+  if (initialize !== undefined && isInitializeRequest(request)) {
     const text = 'Invalid Request: Server already initialized';
     return errorResponse(request.id, ErrorCode.InvalidRequest, text);
   }

@@ -1,5 +1,5 @@
 import { copyFile, readdir, readFile } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
 import { npm, oldestOf, root, run, temporaryFolder, tsc, writeJson } from './npm.js';
@@ -50,8 +50,12 @@ describe('the tarball', () => {
       expect(files).toContain(path);
     }
     const scripts = files.filter((path) => path.endsWith('.lua'));
-    const written = await readdir(join(root, 'src/backplane/redis/scripts'));
-    expect(scripts.map((path) => basename(path)).sort()).toEqual(written.sort());
+    const folder = join(root, 'src/backplane/redis/scripts');
+    const written = (await readdir(folder, { recursive: true })).filter((path) =>
+      path.endsWith('.lua'),
+    );
+    const packed = scripts.map((path) => path.replace('dist/backplane/redis/scripts/', ''));
+    expect(packed.sort()).toEqual(written.sort());
   });
 
   it('has nothing else', () => {

@@ -51,13 +51,14 @@ export const MUTANTS: Mutant[] = [
   one(
     'shown before it is stored',
     'session/live.ts',
-    `    const committed = await this.node.lanes.append(this.id, [operation], urgent);`,
-    `    const early = this.node.followers.find(this.id, operation.stream);
-    if (early !== undefined && operation.message !== undefined) {
+    `    const committed = await this.node.lanes.append(this.id, [...operations, ...notes], urgent);`,
+    `    for (const operation of operations) {
+      const early = this.node.followers.find(this.id, operation.stream);
+      if (early === undefined || operation.message === undefined) continue;
       const { n, logId } = early.position;
       early.offer({ position: { n: n + 1, logId }, message: operation.message, end: false }, true);
     }
-    const committed = await this.node.lanes.append(this.id, [operation], urgent);`,
+    const committed = await this.node.lanes.append(this.id, [...operations, ...notes], urgent);`,
   ),
   one(
     'repeats of a commit are carried out',

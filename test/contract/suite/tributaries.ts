@@ -72,14 +72,15 @@ export function describeTributaries(openStore: OpenStore): void {
     const rig = useRig(openStore);
     const unborn = { initialize: '{}', protocolVersion: '', hears: '', outbound: [] };
 
-    it('begins with an empty log, and can be attached to and read', async () => {
+    it('begins with no message in its log, and can be attached to and read', async () => {
       const { a, b } = rig;
       const { inbound: _, ...session } = { ...unborn, inbound: '' };
       const id = 'a-session-to-come';
       const created = { ...session, id, principal: ALICE, createdAt: Date.now(), stream: 'born' };
       expect(await a.membership.create(created)).toEqual([]);
       expect(await b.membership.create({ ...created, stream: 'other' })).toBe(false);
-      expect(await b.membership.history(id, LOG_START, 10)).toEqual([]);
+      const log = await b.membership.history(id, LOG_START, 10);
+      expect(log.map(({ message, note }) => message ?? note?.kind)).toEqual(['session.created']);
       expect(await b.membership.load(id)).toMatchObject({ protocolVersion: '', revision: 1 });
       const attached = await a.membership.attach({
         ...{ sessionId: id, principal: ALICE, stream: STANDALONE, token: 't' },
