@@ -5,7 +5,7 @@ import { isRequest, isResponse } from '../protocol/jsonrpc.js';
 import type { SessionEvent } from './types.js';
 
 /** Of the ids of nodes. 36^10: no two nodes of a cluster share one, without asking anybody. */
-export const NODE_ID_LENGTH = 10;
+const NODE_ID_LENGTH = 10;
 
 export function eventOf(entry: LogEntry): SessionEvent {
   const { logId: id, at, stream, direction, note } = entry;
