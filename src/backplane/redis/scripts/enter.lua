@@ -6,7 +6,9 @@
 --       5 session TTL (ms)
 --
 -- Returns 'entered', or 'sessions' | 'pending' when there are too many, and the ids among which some may be gone or used:
--- a thousand by chance of all sessions, or all that may be pending.
+-- a thousand by chance of all sessions, or some two hundred of those that may be pending. All of them would be ten thousand,
+-- for each of the sessions that come at the same time.
+local WINDOWS, WINDOW = 4, 50
 local index, id = KEYS[1], ARGV[1]
 if redis.call('ZSCORE', index, id) then return { 'entered' } end
 local time = redis.call('TIME')
@@ -15,8 +17,18 @@ if redis.call('ZCARD', index) >= tonumber(ARGV[2]) then
   return { 'sessions', redis.call('ZRANDMEMBER', index, 1000) }
 end
 local since = string.format('%.0f', now - ARGV[4])
-if redis.call('ZCOUNT', index, since, '+inf') >= tonumber(ARGV[3]) then
-  return { 'pending', redis.call('ZRANGEBYSCORE', index, since, '+inf') }
+local pending = redis.call('ZCOUNT', index, since, '+inf')
+if pending >= tonumber(ARGV[3]) then
+  -- Each script begins with the same numbers otherwise.
+  math.randomseed(tonumber(time[2]))
+  local ids = {}
+  for _ = 1, pending > WINDOW and WINDOWS or 1 do
+    local from = math.random(0, math.max(0, pending - WINDOW))
+    for _, each in ipairs(redis.call('ZRANGEBYSCORE', index, since, '+inf', 'LIMIT', from, WINDOW)) do
+      ids[#ids + 1] = each
+    end
+  end
+  return { 'pending', ids }
 end
 redis.call('ZADD', index, string.format('%.0f', now), id)
 redis.call('PEXPIRE', index, ARGV[5])
