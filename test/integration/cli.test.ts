@@ -360,7 +360,7 @@ describe('monitor', () => {
     }
   });
 
-  it('in a terminal: the interrupt key ends it with 130, SIGTERM with 143; the screen comes back', async () => {
+  it('in a terminal: the interrupt key ends it with 130, and the screen comes back', async () => {
     const { at } = await start();
     const typed = startCliInTerminal(['monitor', ...at]);
     await typed.until('2 nodes');

@@ -239,7 +239,7 @@ describe('a server at a URL', () => {
     expect((await client.request(node.url, 'tools/call', call('echo'))).result).toBeDefined();
   });
 
-  it('that takes no connection in time is as one that is down; one that answers late is waited for', async () => {
+  it('that answers late is waited for, however short the time to reach it is', async () => {
     const { handler } = mapEndpoint({
       tools: { slow: () => new Promise((resolve) => setTimeout(() => resolve('late'), 800)) },
     });
