@@ -118,7 +118,8 @@ it('a session whose client never said `initialized` is kept for minutes, not for
   const minutes = 60_000;
   for (const left of await timeLeft()) {
     expect(left).toBeGreaterThan(4 * minutes);
-    expect(left).toBeLessThanOrEqual(5 * minutes);
+    // A session's time begins anew once a second at most, and is as much longer.
+    expect(left).toBeLessThanOrEqual(5 * minutes + 1_000);
   }
   await client.notify(b.url, 'notifications/initialized');
   expect(Math.max(...(await timeLeft()))).toBeGreaterThan(23 * 60 * minutes);
