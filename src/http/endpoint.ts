@@ -76,19 +76,19 @@ export function serving(
       return;
     }
     endpoint.node.arriving.begin();
-    answer(req, res)
-      .catch((error: unknown) => {
-        const refusal = refusalOf(error);
-        if (res.headersSent) {
-          endpoint.options.logger.error(`mcp-anynode: a response broke off: ${String(error)}`);
-          res.end();
-        } else if (refusal !== undefined) {
-          refuse(res, refusal);
-        } else {
-          next(error);
-        }
-      })
-      .finally(() => endpoint.node.arriving.end());
+    const leave = (): void => endpoint.node.arriving.end();
+    answer(req, res).then(leave, (error: unknown) => {
+      leave();
+      const refusal = refusalOf(error);
+      if (res.headersSent) {
+        endpoint.options.logger.error(`mcp-anynode: a response broke off: ${String(error)}`);
+        res.end();
+      } else if (refusal !== undefined) {
+        refuse(res, refusal);
+      } else {
+        next(error);
+      }
+    });
   };
 }
 

@@ -67,7 +67,8 @@ export function refusalOf(
   most: number,
 ): JsonRpcError | undefined {
   // One that makes no sense is for the server to refuse, as with a session of the SDK's transport.
-  if (initialize !== undefined && isInitializeRequest(request)) {
+  const again = initialize !== undefined && request.method === 'initialize';
+  if (again && isInitializeRequest(request)) {
     const text = 'Invalid Request: Server already initialized';
     return errorResponse(request.id, ErrorCode.InvalidRequest, text);
   }
