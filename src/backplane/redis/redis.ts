@@ -24,6 +24,7 @@ import { Names } from './names.js';
 import { Principals } from './principals.js';
 import { redisSeams } from './seams.js';
 import { attachReply, commitReply, page, touchReply } from './replies.js';
+import { commitScript } from './scripts.js';
 import { Shelf } from './shelf.js';
 import { Subscriber } from './subscriber.js';
 
@@ -188,7 +189,8 @@ class RedisMembership implements Membership {
       retention.maxBytes ?? '',
     ];
     for (const operation of operations) pushArguments(args, operation);
-    const reply = await this.connection.run((client) => client['anynode:commit'](args));
+    const script = commitScript(operations);
+    const reply = await this.connection.run((client) => client[script](args));
     return commitReply(sessionId, reply);
   }
 

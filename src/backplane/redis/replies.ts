@@ -63,7 +63,7 @@ function noteOf(fields: Map<string, string>): Note | undefined {
   };
 }
 
-/** commit.lua */
+/** commit/step.lua */
 export function commitReply(sessionId: string, reply: unknown): CommitReply {
   const [status, revision, record, followedBy, results] = reply as Reply;
   if (status !== 'ok') return { status: 'gone' };

@@ -10,6 +10,11 @@
 --       | { 'attached', number, log id, protocol version, previous holder or '', executor or '', it has begun ('1'|'') }
 -- Repeating it (a lost reply) finds the connection as the holder: that is no conflict, and the previous holder is still
 -- the one that it took the stream from, and was told so.
+local function setPredecessors(streams, stream, list)
+  if #list == 0 then redis.call('HDEL', streams, 'b:' .. stream)
+  else redis.call('HSET', streams, 'b:' .. stream, table.concat(list, ' ', 1, math.min(#list, PREDECESSORS))) end
+end
+
 local record, streams, events = KEYS[1], KEYS[2], KEYS[3]
 local node, stream, token = ARGV[1], ARGV[3], ARGV[4]
 local cursor, cursorId = tonumber(ARGV[5]), ARGV[6]
