@@ -23,7 +23,7 @@ import { Lease } from './lease.js';
 import { Names } from './names.js';
 import { Principals } from './principals.js';
 import { redisSeams } from './seams.js';
-import { attachReply, commitReply, page, touchReply } from './replies.js';
+import { attachReply, commitReply, initializeFields, page, touchReply } from './replies.js';
 import { commitScript } from './scripts.js';
 import { Shelf } from './shelf.js';
 import { Subscriber } from './subscriber.js';
@@ -125,10 +125,11 @@ class RedisMembership implements Membership {
   async create(session: NewSession): Promise<Position[] | false> {
     const { nodeId, pendingTtlMs, retention } = this.options;
     const record = [
-      ...['rev', 1, 'init', session.initialize, 'pv', session.protocolVersion],
-      ...['pr', session.principal, 'hears', session.hears, 'at', session.createdAt],
+      ...['rev', 1, 'pr', session.principal, 'hears', session.hears],
+      ...['pv', session.protocolVersion, 'at', session.createdAt],
       ...['seen', session.createdAt, 'v', 1],
       ...(session.owned === true ? ['own', nodeId] : []),
+      ...initializeFields(session.initialize),
     ];
     // All in one go, so that they share one limit of time; repeating them does no harm.
     const { most } = session;

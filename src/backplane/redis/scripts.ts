@@ -7,7 +7,7 @@ import type { Operation } from '../backplane.js';
  * defines costs time with each run, used or not, so none has what it does not need.
  */
 const SCRIPTS = {
-  create: { keys: 3, files: ['lib', 'log', 'create'] },
+  create: { keys: 3, files: ['lib', 'first', 'log', 'create'] },
   enter: { keys: 1, files: ['enter'] },
   commit: {
     keys: 3,
@@ -16,8 +16,8 @@ const SCRIPTS = {
   'commit/open': { keys: 3, files: commit('replicas', 'open') },
   'commit/append': { keys: 3, files: commit('append') },
   'commit/receive': { keys: 3, files: commit('replicas', 'receive') },
-  attach: { keys: 3, files: ['lib', 'log', 'attach'] },
-  read: { keys: 3, files: ['lib', 'log', 'read'] },
+  attach: { keys: 3, files: ['lib', 'first', 'log', 'attach'] },
+  read: { keys: 3, files: ['lib', 'first', 'log', 'read'] },
   touch: { keys: 3, files: ['lib', 'touch'] },
   remove: { keys: 3, files: ['lib', 'remove'] },
   state: { keys: 1, files: ['state'] },
@@ -65,7 +65,7 @@ export function commitScript(operations: readonly Operation[]) {
 
 /** `rooms`: those of the operations that it is for, in an order in which each finds what it needs. */
 function commit(...rooms: string[]): string[] {
-  return ['lib', ...['step', ...rooms, 'trim', 'finish'].map((room) => `commit/${room}`)];
+  return ['lib', 'first', ...['step', ...rooms, 'trim', 'finish'].map((room) => `commit/${room}`)];
 }
 
 function text(file: string): string {

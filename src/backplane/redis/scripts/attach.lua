@@ -23,8 +23,9 @@ local head = redis.call('HMGET', record, 'pr', 'pv', 'on', 'called')
 if not head[1] or head[1] ~= ARGV[2] then return { 'gone' } end
 
 local state = redis.call('HMGET', streams, 'n:' .. stream, 'h:' .. stream, 'w:' .. stream, 'x:' .. stream,
-  'b:' .. stream)
+  'b:' .. stream, 'first')
 local last, lastId = position(state[1])
+local first = state[6]
 local me = node .. ':' .. token
 local holder = state[2]
 local before = predecessors(state[5])
@@ -39,11 +40,11 @@ local n, id
 if not cursor then
   -- No promise of completeness was given out yet: begin with what is left.
   n, id = position(state[3])
-  local found = scanStream(events, stream, id, 1, math.huge, newest)[1]
+  local found = scanStream(events, stream, id, 1, math.huge, newest, first)[1]
   n = found and tonumber(found[2].n) - 1 or last
 else
   n, id = cursor, cursorId
-  local after = scanStream(events, stream, id, 1, math.huge, newest)
+  local after = scanStream(events, stream, id, 1, math.huge, newest, first)
   local found = after[1]
   if found then
     -- A first message with a bigger number: those between are gone. With a smaller one the log lost its end since
@@ -57,7 +58,12 @@ else
     if last < n then n, id = last, lastId end
   else
     -- The stream has ended, and nothing comes after the cursor: is the cursor one of its entries?
-    local here = redis.call('XRANGE', events, id, id)[1]
+    local here
+    if first then
+      for _, item in ipairs(firstEntries(events)) do here = item[1] == id and item or here end
+    else
+      here = redis.call('XRANGE', events, id, id)[1]
+    end
     if not here or entry(here[2]).s ~= stream then return { 'unknown' } end
   end
   -- What comes after may be the bare end of a cancelled request, which shows nothing.
@@ -91,6 +97,10 @@ if cursor and state[2] ~= me and redis.call('EXISTS', events) == 1 then
   if tonumber(ARGV[13]) - tonumber((split(since, '-'))) >= tonumber(ARGV[15]) then
     local fields = { 'o', noted[2] or '0', 'k', 'stream.resumed', 'by', node, 's', stream }
     if skipped > 0 then fields[9] = 'x' fields[10] = skipped end
+    if first then
+      moveFirst(events)
+      redis.call('HDEL', streams, 'first')
+    end
     redis.call('XADD', events, '*', unpack(fields))
     redis.call('HSET', streams, 'bytes', tonumber(noted[2] or '0') + ENTRY_BYTES, 'res', '0:' .. ARGV[13] .. '-0')
   else

@@ -13,6 +13,8 @@ local function shape(effect, value)
   elseif effect == 'initialize' then
     local heard, rest = split(value, '\n')
     local params, version = split(rest, '\n')
+    -- What was there in its place may have been in pieces.
+    for piece = 1, 9 do redis.call('HDEL', record, 'init' .. piece) end
     redis.call('HSET', record, 'hears', heard, 'init', params, 'pv', version)
     hears = heard
   else redis.call('HDEL', record, 'sub:' .. value) end

@@ -24,13 +24,14 @@ if used and (lengthened or isDue('kept', slackOf(ttl))) then
   if time then set('kept', time) end
 end
 if logged then
-  if ARGV[10] ~= '' then
+  -- Of the first entries none goes before its time.
+  if ARGV[10] ~= '' and not fields.first then
     local from = tonumber(fields.from or '0')
     local oldest = trimBytes(from, tonumber(ARGV[10]))
     if oldest ~= from then set('from', oldest) end
   end
   if lengthened or isDue('trimmed', slackOf(math.min(ttl, maxAge))) then
-    if maxAge > 0 then
+    if maxAge > 0 and not fields.first then
       redis.call('XTRIM', events, 'MINID', string.format('%.0f', tonumber(time) - maxAge))
     end
     expireIn(events, math.min(ttl, maxAge))

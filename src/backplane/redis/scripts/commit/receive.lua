@@ -6,11 +6,37 @@ local function deliver(name, id, message)
   else tell(channels, name, 'deliver ' .. sid, message) end
 end
 
+local function logIdAfter(last)
+  local time = redis.call('TIME')
+  local now = time[1] * 1000 + math.floor(time[2] / 1000)
+  local ms, counter = split(last, '-')
+  if now > tonumber(ms) then return string.format('%.0f-0', now) end
+  return ms .. '-' .. (counter + 1)
+end
+
+-- The end of a handshake has its place among the first entries of the log, unless so many are not to be kept.
+local function logFirst(message, ...)
+  local count, last = position(fields.first)
+  local size = bytes + ENTRY_BYTES + (message and #message or 0)
+  if not fields.first or count >= tonumber(maxEvents) or size > tonumber(ARGV[10] ~= '' and ARGV[10] or size) then
+    if message then return log(message, 'm', message) end
+    return log('', ...)
+  end
+  local id = logIdAfter(last)
+  -- Not APPEND, which makes room for as much again.
+  redis.call('SET', events, (redis.call('GET', events) or '') .. firstEntry(id, message, 'o', bytes, ...), 'KEEPTTL')
+  set('first', (count + 1) .. ':' .. id)
+  bytes = size
+  logged = logged or id
+  return id
+end
+
 function run.receive()
   local who, known, route, argument, message = take(5)
   if who ~= principal then return { 'denied' } end
   used = true
-  local id = not repeated and log(message, 'm', message)
+  local ends = route == 'initialized' and not active
+  local id = not repeated and (ends and logFirst(message) or log(message, 'm', message))
   local here = false
   local chosen, reshaped, unbegun, big = '', '', '', ''
   if route == 'node' then
@@ -42,7 +68,7 @@ function run.receive()
     if not repeated then
       if not active then
         active, reshaped, lengthened = true, '1', true
-        log('', 'k', 'session.initialized', 'by', node)
+        logFirst(nil, 'k', 'session.initialized', 'by', node)
         revision = tostring(redis.call('HINCRBY', record, 'rev', 1))
         redis.call('HSET', record, 'on', '1')
         for other in string.gmatch(list, '%S+') do

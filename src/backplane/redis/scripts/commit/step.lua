@@ -85,16 +85,16 @@ end
 
 -- What the first operation, mostly the only one, is about to look at.
 local mark = 't:' .. node
-local wanted = { mark, 'bytes', 'from', 'kept', 'trimmed' }
+local wanted = { mark, 'bytes', 'first', 'from', 'kept', 'trimmed' }
 if ARGV[11] == 'open' then
-  wanted[6] = 'run'
-  if ARGV[18] == '1' then wanted[7] = 'r:' .. ARGV[19] end
+  wanted[7] = 'run'
+  if ARGV[18] == '1' then wanted[8] = 'r:' .. ARGV[19] end
 elseif ARGV[11] == 'append' then
   local stream, ends = ARGV[12], ARGV[13]
-  wanted[6], wanted[7], wanted[8] = 'n:' .. stream, 'h:' .. stream, 'x:' .. stream
+  wanted[7], wanted[8], wanted[9] = 'n:' .. stream, 'h:' .. stream, 'x:' .. stream
   if ends ~= '' then
-    wanted[9], wanted[10] = 'p:' .. stream, 'b:' .. stream
-    wanted[11], wanted[12] = 'r:' .. ends, 'run'
+    wanted[10], wanted[11] = 'p:' .. stream, 'b:' .. stream
+    wanted[12], wanted[13] = 'r:' .. ends, 'run'
   end
 end
 load(wanted)
@@ -120,6 +120,10 @@ local function takeList()
 end
 
 local function log(message, ...)
+  if fields.first then
+    moveFirst(events)
+    set('first', false)
+  end
   local id = redis.call('XADD', events, 'MAXLEN', maxEvents, '*', 'o', bytes, ...)
   bytes = bytes + ENTRY_BYTES + #message
   logged = logged or id
