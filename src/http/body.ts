@@ -118,7 +118,7 @@ async function readBody(req: Request, maxBytes: number): Promise<Body | undefine
   if (declared > maxBytes) throw new RefusalError(bodyTooLarge(maxBytes));
   const bytes = await new Promise<Buffer>((resolve, reject) => {
     // Somebody else listens already, and takes what comes when it comes.
-    if (req.readableFlowing !== null || req.readableEncoding !== null) {
+    if (!isUntouched(req)) {
       collect(req, maxBytes, resolve, reject);
       return;
     }
@@ -127,7 +127,9 @@ async function readBody(req: Request, maxBytes: number): Promise<Body | undefine
     // What is read in one turn of the event loop is gone on with in the next: the requests have ended then, and their
     // answers go out one right after the other, which wakes those who wait for them less often.
     process.nextTick(() => {
-      const whole: unknown = req.readableLength === declared ? req.read() : null;
+      // Unless somebody has begun to listen right after `next()`: then `read` would give a piece of it, or a text.
+      const isWhole = req.readableLength === declared && isUntouched(req);
+      const whole: unknown = isWhole ? req.read() : null;
       if (!Buffer.isBuffer(whole)) {
         collect(req, maxBytes, resolve, reject);
         return;
@@ -139,6 +141,11 @@ async function readBody(req: Request, maxBytes: number): Promise<Body | undefine
   return parse(decode(bytes), bytes.length);
 }
 
+/** Nobody reads it, has stopped it, or has said how it is to be decoded. */
+function isUntouched({ readableFlowing, readableEncoding }: Request): boolean {
+  return readableFlowing === null && readableEncoding === null;
+}
+
 function collect(
   req: Request,
   maxBytes: number,
@@ -148,7 +155,9 @@ function collect(
   let chunks: Buffer[] = [];
   let received = 0;
   let ended = false;
-  req.on('data', (chunk: Buffer) => {
+  req.on('data', (data: Buffer | string) => {
+    // A text, where something in front has called `setEncoding`.
+    const chunk = typeof data === 'string' ? Buffer.from(data, encodingOf(req)) : data;
     received += chunk.length;
     if (received > maxBytes) {
       chunks = [];
@@ -168,6 +177,12 @@ function collect(
   };
   req.on('close', onGone);
   req.on('error', onGone);
+  // Whoever paused it has passed it on since, and a listener alone does not set it going again.
+  if (req.readableFlowing === false) req.resume();
   // It may have gone before this was called: while something in front of us was asynchronous.
   if (req.destroyed) onGone();
+}
+
+function encodingOf({ readableEncoding }: Request): BufferEncoding {
+  return readableEncoding ?? 'utf8';
 }
