@@ -118,9 +118,15 @@ export class SseConnection implements Sink {
     if (!this.begin({ 'Content-Length': Buffer.byteLength(this.held) })) return;
     this.res.end(this.held);
     this.stopTimers();
-    // A client that does not read does not see the end either, and would keep the socket.
+    // Behind another response of the connection (pipelining): there is nothing to be read yet.
+    if (this.res.socket === null) this.res.once('socket', () => this.linger());
+    else this.linger();
+  }
+
+  /** A client that does not read does not see the end either, and would keep the socket. */
+  private linger(): void {
     if (this.res.writableLength === 0) return;
-    this.cancelAge = clock.after(LINGER_MS, () => this.res.destroy());
+    this.cancelAge = this.settings.clock.after(LINGER_MS, () => this.res.destroy());
   }
 
   /** Together with what was held. */

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import type { Response } from 'express';
 
 /**
@@ -11,5 +12,7 @@ export function cutWhenStalled(res: Response, ms: number): void {
   res.on('timeout', () => {
     if (res.writableLength > 0) res.destroy();
   });
-  res.socket?.setTimeout(ms);
+  if (res.socket !== null) res.socket.setTimeout(ms);
+  // Behind another response of the connection (pipelining).
+  else res.once('socket', (socket: Socket) => socket.setTimeout(ms));
 }

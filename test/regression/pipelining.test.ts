@@ -1,0 +1,130 @@
+/** Clients that send requests on one connection without waiting for the answers. */
+import { once } from 'node:events';
+import type { Socket } from 'node:net';
+import { connect } from 'node:net';
+import type { Response } from 'express';
+import express from 'express';
+import { expect, it, onTestFinished, vi } from 'vitest';
+import { Closing } from '../../src/http/closing.js';
+import { SseConnection } from '../../src/http/sse.js';
+import { SharedTimer } from '../../src/protocol/shared-timer.js';
+import { Cursors } from '../../src/stream/cursor.js';
+import { listen, startSession } from '../integration/support/serve.js';
+import { request } from '../support/mcp-http.js';
+import { ManualClock } from '../unit/support/manual-clock.js';
+
+interface Connection {
+  socket: Socket;
+  /** All that has come back. */
+  text: () => string;
+}
+
+async function dial(url: string): Promise<Connection> {
+  const socket = connect(Number(new URL(url).port), '127.0.0.1');
+  onTestFinished(() => void socket.destroy());
+  await once(socket, 'connect');
+  let text = '';
+  socket.on('data', (chunk) => (text += String(chunk)));
+  return { socket, text: () => text };
+}
+
+function http(method: string, sessionId: string, body = ''): string {
+  return [
+    `${method} /mcp HTTP/1.1`,
+    'Host: localhost',
+    'Accept: application/json, text/event-stream',
+    'Content-Type: application/json',
+    `Mcp-Session-Id: ${sessionId}`,
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    ...['', body],
+  ].join('\r\n');
+}
+
+const call = (id: number, name: string): string =>
+  JSON.stringify(request(id, 'tools/call', { name, arguments: {} }));
+
+/** A session with a call that runs, and how to end it. */
+async function busySession() {
+  let started = (): void => undefined;
+  let finish = (): void => undefined;
+  const running = new Promise<void>((resolve) => (started = resolve));
+  const finished = new Promise<void>((resolve) => (finish = resolve));
+  const wait = async (): Promise<string> => {
+    started();
+    await finished;
+    return 'done';
+  };
+  const session = await startSession({
+    standaloneStream: 'reject',
+    limits: { streamsPerSession: 3 },
+    tools: { wait },
+  });
+  onTestFinished(() => finish());
+  return { ...session, running, finish };
+}
+
+// Node closes the response whose turn it is, and no other. What waited behind it kept its place among the session's
+// streams, and its follower, until the node ended: the session's next GET was refused, or waited for.
+it('what waits behind another response ends with the connection', async () => {
+  const { url, client, sessionId, running } = await busySession();
+  const { socket } = await dial(url);
+  const more = [http('GET', sessionId), http('POST', sessionId, call(51, 'wait'))];
+  socket.write([http('POST', sessionId, call(50, 'wait')), ...more].join(''));
+  await running;
+  await vi.waitFor(async () => expect((await client.get(url)).status).toBe(429)); // three streams are open
+  socket.destroy();
+  await vi.waitFor(async () => {
+    const answer = await client.get(url);
+    answer.close();
+    expect(answer.status).toBe(200); // with `reject`: nobody holds the stream
+  });
+});
+
+it('many of them are answered in order, without a warning', async () => {
+  const warnings: Error[] = [];
+  const onWarning = (warning: Error): void => void warnings.push(warning);
+  process.on('warning', onWarning);
+  onTestFinished(() => void process.off('warning', onWarning));
+  const { url, sessionId } = await startSession();
+  const { socket, text } = await dial(url);
+  const ids = Array.from({ length: 20 }, (_, at) => 100 + at);
+  socket.write(ids.map((id) => http('POST', sessionId, call(id, 'echo'))).join(''));
+  const answered = () => [...text().matchAll(/"id":(\d+)/g)].map(([, id]) => Number(id));
+  await vi.waitFor(() => expect(answered()).toEqual(ids));
+  expect(warnings).toEqual([]);
+});
+
+// It counted as not read by its client, and was cut after ten seconds, together with all that came after it.
+it('an answer may wait as long as the one before it takes', async () => {
+  const clock = new ManualClock();
+  const settings = {
+    ...{ keepAliveMs: 0, retryMs: 1000, maxStreamAgeMs: 0, maxBufferedBytes: 1000 },
+    ...{ stalledMs: 0, clock, soon: new SharedTimer(clock, 10), onOld: () => undefined },
+  };
+  const responses: Response[] = [];
+  let arrived = (): void => undefined;
+  const both = new Promise<void>((resolve) => (arrived = resolve));
+  const app = express().use((_req, res) => {
+    if (responses.push(res) === 2) arrived();
+  });
+  const { socket, text } = await dial(await listen(app));
+  socket.write(http('POST', '', '{}') + http('POST', '', '{}'));
+  await both;
+
+  const [first, second] = responses as [Response, Response];
+  const stream = { sessionId: 'abc', name: 's', cursors: new Cursors('abc'), isGet: false };
+  const connection = new SseConnection(
+    second,
+    new Closing(second),
+    stream,
+    settings,
+    () => undefined,
+  );
+  connection.open(undefined);
+  connection.write({ position: { n: 1, logId: '1-0' }, message: 'the answer', end: true });
+  connection.end('complete');
+  await clock.advance(60_000);
+  first.end('the one before');
+
+  await vi.waitFor(() => expect(text()).toMatch(/the one before[^]*the answer/));
+});
