@@ -92,6 +92,11 @@ class ExpressRequestInfo implements RequestInfo {
     return urlOf(this.#req);
   }
 
+  /** `url` is no field, which costs more than all the rest of this, but belongs to what is written to a log. */
+  toJSON(): object {
+    return { headers: this.headers, url: this.url };
+  }
+
   get [MOUNTED](): Mounted {
     const req = this.#req;
     return { base: req.baseUrl, parsed: parsedOf(req.body), req };
@@ -102,11 +107,21 @@ export function requestInfoOf(req: Request): RequestInfo {
   return new ExpressRequestInfo(req);
 }
 
-/** As one text each. Of what a client may send, Node makes a list of `Set-Cookie` alone, which is no header of requests. */
+/**
+ * As one text each, which they nearly always are: Node makes a list of `Set-Cookie` alone, but what is in front may have
+ * put another one there, or `undefined` in the place of one that nobody is to see.
+ */
 function headersOf({ headers }: Request): Record<string, string> {
-  const plain = headers as Record<string, string>;
-  const cookies = headers['set-cookie'];
-  return cookies === undefined ? plain : { ...plain, 'set-cookie': cookies.join(', ') };
+  for (const name in headers) if (typeof headers[name] !== 'string') return asTexts(headers);
+  return headers as Record<string, string>;
+}
+
+function asTexts(headers: Request['headers']): Record<string, string> {
+  const texts: Record<string, string> = {};
+  for (const [name, value] of Object.entries(headers)) {
+    if (value !== undefined) texts[name] = Array.isArray(value) ? value.join(', ') : value;
+  }
+  return texts;
 }
 
 /** Neither the target of a request nor its Host have to be what a URL is made of: then it is the path, and no more. */
