@@ -94,7 +94,9 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
       this.forgetAsk(ask.original);
       this.receive({ ...message, id: ask.original }, context);
     } else if (isRequest(message)) {
-      this.receive(withId(message, toServerId(message.id)), context);
+      // A copy: the server may be one that passes requests on and gives them ids of its own, while our one is what says
+      // which request is to be ended.
+      this.receive({ ...message, id: toServerId(message.id) }, context);
     } else {
       this.receive(this.translateIncoming(message), context);
     }

@@ -4,6 +4,8 @@ import { memoryBackplane } from '../../src/index.js';
 import { scriptedServer, say } from '../integration/support/scripted-server.js';
 import { rawClient, startNode, startSession } from '../integration/support/serve.js';
 import { hasMethod, notification, request } from '../support/mcp-http.js';
+import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js';
+import type { RequestId } from '@modelcontextprotocol/sdk/types.js';
 import { CallToolRequestSchema } from '@modelcontextprotocol/sdk/types.js';
 
 const call = (id: number, name: string, args: Record<string, unknown> = {}) =>
@@ -122,3 +124,43 @@ it('a progress callback that throws is not the client’s fault', async () => {
   const posted = await client.post(url, notification('notifications/progress', progress));
   expect(posted.status).toBe(202);
 });
+
+// The server was given the very message by whose id its call is known here: under another one, nobody could end it.
+it('a server may give requests ids of its own', async () => {
+  const { url, client } = await startSession({
+    server: () => {
+      const inner = scriptedServer();
+      return {
+        connect: (transport) => inner.connect(renumbered(transport)),
+        close: () => inner.close(),
+      };
+    },
+  });
+  const answer = await client.post(url, call(50, 'echo'));
+  expect(await answer.answer(50, 3_000)).toMatchObject({ result: {} });
+});
+
+/** As gateways do it, in place. */
+function renumbered(transport: Transport): Transport {
+  const ids = new Map<unknown, RequestId>();
+  const inner: Transport = {
+    start: () => transport.start(),
+    close: () => transport.close(),
+    send: (message, options) => {
+      if ('id' in message && !('method' in message)) {
+        message.id = ids.get(message.id) ?? '';
+      }
+      return transport.send(message, options);
+    },
+  };
+  transport.onclose = () => inner.onclose?.();
+  transport.onmessage = (message, extra) => {
+    if ('id' in message && 'method' in message) {
+      const id = `own-${ids.size}`;
+      ids.set(id, message.id);
+      message.id = id;
+    }
+    inner.onmessage?.(message, extra);
+  };
+  return inner;
+}
