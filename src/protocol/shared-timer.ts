@@ -41,15 +41,13 @@ export class SharedTimer {
   close(): void {
     this.cancelTimer?.();
     this.cancelTimer = undefined;
-    let wait = this.first;
-    this.first = undefined;
-    this.last = undefined;
-    while (wait !== undefined) {
-      const next: Wait | undefined = wait.after;
-      wait.before = undefined;
-      wait.after = undefined;
+    const waits: Wait[] = [];
+    for (let wait = this.first; wait !== undefined; wait = wait.after) waits.push(wait);
+    for (const wait of waits) {
+      // One of those before may have cancelled it.
+      if (wait !== this.first && wait.before === undefined) continue;
+      this.remove(wait);
       wait.run();
-      wait = next;
     }
   }
 

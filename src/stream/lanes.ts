@@ -171,7 +171,7 @@ export class Lanes {
         : batch.flatMap((submission) => submission.operations);
     this.number += 1;
     const commit = { sessionId, number: this.number, operations };
-    this.membership.commit(commit).then(
+    this.commit(commit).then(
       (reply) => {
         this.settle(sessionId, batch, reply);
         this.drain(sessionId, lane);
@@ -190,6 +190,15 @@ export class Lanes {
           .then(() => this.drain(sessionId, lane));
       },
     );
+  }
+
+  /** A backplane that throws has failed like one that rejects: here nobody else would hear of it. */
+  private commit(commit: Commit): Promise<CommitReply> {
+    try {
+      return this.membership.commit(commit);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   private settle(sessionId: string, batch: Submission[], reply: CommitReply): void {

@@ -78,6 +78,25 @@ function open(stream: string): OpenOperation {
 }
 
 describe('a session’s lane', () => {
+  // Where no promise was made there was nothing to catch: it ended the process, and the lane waited for ever.
+  it('tries again what a backplane has thrown at', async () => {
+    const { clock, commits } = setUp();
+    let thrown = 0;
+    const throwing = {
+      commit: (commit: Commit) => {
+        if (thrown === 2) return commits.commit(commit);
+        thrown += 1;
+        throw new Error('not ready');
+      },
+    };
+    const lanes = new Lanes(throwing, clock, TIMEOUT_MS);
+    const stored = lanes.append('s', [say('a')], false);
+    await clock.advance(500);
+    await commits.answer();
+    expect(await stored).toMatchObject({ results: [{ status: 'appended' }] });
+    await lanes.idle();
+  });
+
   it('puts what is submitted in one turn into one commit', async () => {
     const { commits, lanes } = setUp();
     const submitted = [

@@ -57,4 +57,25 @@ describe('a timer for many waits of one length', () => {
     await clock.advance(500);
     expect(struck).toEqual(['a 10', 'c 10']);
   });
+
+  // Taken out of a list that was being gone through, it took those behind it along: they were never called.
+  it.each([
+    ['strikes', ({ clock }: ReturnType<typeof rig>) => clock.advance(100)],
+    [
+      'is closed',
+      ({ timer }: ReturnType<typeof rig>) => {
+        timer.close();
+        return Promise.resolve();
+      },
+    ],
+  ])('one may be cancelled by another when it %s', async (_, end) => {
+    const all = rig();
+    const { timer, struck, wait } = all;
+    let cancel = (): void => undefined;
+    timer.after(() => cancel());
+    cancel = wait('b');
+    wait('c');
+    await end(all);
+    expect(struck.map((text) => text.charAt(0))).toEqual(['c']);
+  });
 });
