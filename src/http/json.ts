@@ -46,6 +46,8 @@ export class JsonConnection implements Sink {
   end(reason: EndReason): void {
     if (this.done) return;
     this.done = true;
+    // Somebody else, a timeout in front perhaps, has begun to answer meanwhile.
+    if (this.res.headersSent) return;
     if (reason === 'complete') sendJson(this.res, this.options.sessionId, this.inOrder());
     else if (reason === 'unreadable') {
       // Its codec has no key for the answer.

@@ -145,15 +145,15 @@ export class SseConnection implements Sink {
     this.cancelAge = clock.after(age, () => this.settings.onOld(sessionId, name));
   }
 
-  /** `false`: somebody else, a timeout in front perhaps, has answered meanwhile. */
+  /** `false`: somebody else, a timeout in front perhaps, has answered meanwhile, or has ended the response. */
   private begin(headers: Record<string, number>): boolean {
-    if (this.begun) return true;
-    this.begun = true;
-    this.cancelFlush();
-    if (this.res.headersSent) {
+    if (this.begun ? this.res.writableEnded : this.res.headersSent) {
       this.onClosed();
       return false;
     }
+    if (this.begun) return true;
+    this.begun = true;
+    this.cancelFlush();
     const { sessionId } = this.stream;
     this.res.writeHead(200, { ...HEADERS, 'mcp-session-id': sessionId, ...headers });
     return true;
@@ -163,7 +163,7 @@ export class SseConnection implements Sink {
     const { clock, keepAliveMs } = this.settings;
     if (keepAliveMs === 0) return;
     this.cancelKeepAlive = clock.after(keepAliveMs, () => {
-      if (this.closed) return;
+      if (this.closed || this.res.writableEnded) return;
       // A client that does not read gets no more to read.
       if (!this.res.writableNeedDrain) this.res.write(': keepalive\n\n');
       this.scheduleKeepAlive();

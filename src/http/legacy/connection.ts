@@ -51,12 +51,12 @@ export class LegacyConnection implements Sink {
   /** Sends the headers and tells the client where to POST to. */
   open(endpoint: string): void {
     this.res.writeHead(200, HEADERS);
-    this.res.write(`event: endpoint\ndata: ${endpoint}\n\n`);
+    this.say(`event: endpoint\ndata: ${endpoint}\n\n`);
     this.scheduleKeepAlive();
   }
 
   write({ message, asker }: StreamEvent): boolean {
-    if (message !== undefined) this.res.write(`event: message\ndata: ${message}\n\n`);
+    if (message !== undefined) this.say(`event: message\ndata: ${message}\n\n`);
     else if (asker !== undefined) this.options.onOpener(asker);
     // With less than the socket's own buffer takes there would never be a `drain` to wait for.
     const full = this.res.writableLength > this.options.maxBufferedBytes;
@@ -72,11 +72,16 @@ export class LegacyConnection implements Sink {
     onEnd(reason);
     if (this.ended) return;
     this.ended = true;
-    if (reason === 'hangup') this.res.write(`retry: ${Math.round(jittered(retryMs, clock))}\n\n`);
+    if (reason === 'hangup') this.say(`retry: ${Math.round(jittered(retryMs, clock))}\n\n`);
     this.res.end();
     this.cancelTimer();
     // A client that does not read does not see the end either, and would keep the socket.
     this.cancelTimer = clock.after(LINGER_MS, () => this.res.destroy());
+  }
+
+  /** Unless somebody else, a timeout in front perhaps, has ended the response. */
+  private say(text: string): void {
+    if (!this.res.writableEnded) this.res.write(text);
   }
 
   private scheduleKeepAlive(): void {
@@ -84,7 +89,7 @@ export class LegacyConnection implements Sink {
     if (keepAliveMs === 0) return;
     this.cancelTimer = clock.after(keepAliveMs, () => {
       // A client that does not read gets no more to read.
-      if (!this.res.writableNeedDrain) this.res.write(': keepalive\n\n');
+      if (!this.res.writableNeedDrain) this.say(': keepalive\n\n');
       this.scheduleKeepAlive();
     });
   }

@@ -1,0 +1,79 @@
+/** Something in front of the node ends, or begins, a response of its own accord: a timeout, say. */
+import type { RequestHandler, Response } from 'express';
+import express from 'express';
+import { expect, it } from 'vitest';
+import { endpoints } from '../../src/http/endpoint.js';
+import { LegacyConnection } from '../../src/http/legacy/connection.js';
+import { say } from '../integration/support/scripted-server.js';
+import { listen, rawClient, startSession } from '../integration/support/serve.js';
+import { request } from '../support/mcp-http.js';
+import { ManualClock } from '../unit/support/manual-clock.js';
+
+/** The response to the POST that came last. */
+function capture(): { front: RequestHandler; response: () => Response } {
+  let last: Response | undefined;
+  const front: RequestHandler = (_req, res, next) => {
+    last = res;
+    next();
+  };
+  return {
+    front,
+    response: () => {
+      if (last === undefined) throw new Error('There was no request');
+      return last;
+    },
+  };
+}
+
+// Until the connection had taken the end, which takes a slow reader long, what the server said was written after it.
+// That is an error of the response, which nobody listened for: it ended the process.
+it('what is said after it is not written', async () => {
+  const { front, response } = capture();
+  const { url, client } = await startSession({
+    mount: { before: [front] },
+    tools: {
+      talk: async ({ extra }) => {
+        await say(extra, 'before');
+        response().end();
+        await say(extra, 'after');
+        return 'done';
+      },
+    },
+  });
+  const { sse } = await client.post(url, request(50, 'tools/call', { name: 'talk' }));
+  await sse.untilEnded(2_000);
+  expect(await client.request(url, 'ping')).toMatchObject({ result: {} });
+});
+
+it('nor on a connection of HTTP+SSE', async () => {
+  const app = express().use((_req, res) => {
+    const connection = new LegacyConnection(res, {
+      ...{ keepAliveMs: 0, retryMs: 1000, maxBufferedBytes: 1000, clock: new ManualClock() },
+      ...{ onClose: () => undefined, onEnd: () => undefined, onOpener: () => undefined },
+    });
+    connection.open('/messages');
+    res.end();
+    connection.write({ position: { n: 1, logId: '1-0' }, message: 'after', end: false });
+    connection.end('hangup');
+  });
+  const { sse } = await rawClient().get(await listen(app));
+  await sse.untilEnded(2_000);
+});
+
+// The answer was thrown at what had been sent, and the rest that is done at the end of a connection was left out.
+it('nothing is kept of a call whose answer came too late', async () => {
+  const { front, response } = capture();
+  const { mcp, url, client, sessionId } = await startSession({
+    responseMode: 'json',
+    mount: { before: [front] },
+    tools: {
+      slow: () => {
+        response().status(503).end('too slow');
+        return 'done';
+      },
+    },
+  });
+  const answer = await client.post(url, request(50, 'tools/call', { name: 'slow' }));
+  expect(answer).toMatchObject({ status: 503, body: 'too slow' });
+  expect(endpoints.get(mcp)?.node.followers.ofSession(sessionId)).toEqual([]);
+});
