@@ -329,7 +329,12 @@ export class LiveSession {
     if (isNotification(message) && message.method === 'notifications/initialized') {
       this.shape = { ...this.shape, active: true };
     }
-    this.replica?.transport.deliver(message, context);
+    try {
+      this.replica?.transport.deliver(message, context);
+    } catch (error) {
+      // Its own affair: what came along with the message, and what follows from it here, goes on.
+      this.node.logger.error(`mcp-anynode: the server threw at a message: ${String(error)}`);
+    }
     if (isNotification(message) && message.method === 'notifications/cancelled') {
       this.cancelled(message.params?.requestId as RequestId);
     }

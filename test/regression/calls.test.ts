@@ -5,7 +5,11 @@ import { scriptedServer, say } from '../integration/support/scripted-server.js';
 import { rawClient, startNode, startSession } from '../integration/support/serve.js';
 import { hasMethod, notification, request } from '../support/mcp-http.js';
 import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js';
-import type { RequestId } from '@modelcontextprotocol/sdk/types.js';
+import type {
+  JSONRPCMessage,
+  MessageExtraInfo,
+  RequestId,
+} from '@modelcontextprotocol/sdk/types.js';
 import { CallToolRequestSchema } from '@modelcontextprotocol/sdk/types.js';
 
 const call = (id: number, name: string, args: Record<string, unknown> = {}) =>
@@ -138,6 +142,37 @@ it('a server may give requests ids of its own', async () => {
   });
   const answer = await client.post(url, call(50, 'echo'));
   expect(await answer.answer(50, 3_000)).toMatchObject({ result: {} });
+});
+
+// What came after the message in the same POST was not handed over, and nobody ended it; a call that was cancelled did
+// not end either.
+it('a server that throws at a notification answers what came along with it', async () => {
+  const { url, client, logged } = await startSession({
+    server: () => {
+      const inner = scriptedServer({ wait: () => new Promise(() => undefined) });
+      return {
+        connect: async (transport) => {
+          await inner.connect(transport);
+          const { onmessage } = transport;
+          transport.onmessage = (message: JSONRPCMessage, extra) => {
+            if ('method' in message && message.method.startsWith('notifications/c')) {
+              throw new Error('not that');
+            }
+            onmessage?.(message, extra as MessageExtraInfo);
+          };
+        },
+        close: () => inner.close(),
+      };
+    },
+  });
+  const answer = await client.post(url, [notification('notifications/custom'), call(50, 'echo')]);
+  expect(await answer.answer(50, 3_000)).toMatchObject({ result: {} });
+  const { sse } = await client.post(url, call(51, 'wait'));
+  await client.notify(url, 'notifications/cancelled', { requestId: 51 });
+  await sse.untilEnded(3_000);
+  expect(logged).toEqual(
+    Array(2).fill('mcp-anynode: the server threw at a message: Error: not that'),
+  );
 });
 
 /** As gateways do it, in place. */
