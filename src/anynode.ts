@@ -314,7 +314,7 @@ export function createNode(
     },
     sessions: directory({ membership, clock, redact: options.redact }, (id) => sessions.end(id)),
     session: (id: string) => sessionHandle({ membership, lanes, followers, asks, clock }, id),
-    notify: modern === undefined ? notify : notifyBoth(notify, bus),
+    notify: modern === undefined ? notify : notifyBoth(notify, seams.announce),
     ...seams.parts,
     close: ({ drainMs = DRAIN_MS } = {}) => {
       closingSince ||= clock.now();
