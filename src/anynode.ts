@@ -286,7 +286,7 @@ export function createNode(
       const ended = closeModern(modern, logger).then(() => exchanges.none());
       await atMost(commandTimeoutMs, ended, clock);
     }
-    endpoint.soon.close();
+    endpoint.sse.soon.close();
     keeper.close();
     orphans.close();
     openers.close();

@@ -151,15 +151,18 @@ it('what follows a log that lost its end shows what is new there', async () => {
       whenRoom: () => undefined,
       end: () => undefined,
     },
-    log: {
-      read: () =>
-        Promise.resolve({
-          ...{ status: 'ok', events: log, scanned: '2003-0', more: false, open: true, restart: 7 },
-        }),
+    node: {
+      membership: {
+        read: () =>
+          Promise.resolve({
+            ...{ status: 'ok', events: log, scanned: '2003-0', more: false, open: true },
+            restart: 7,
+          }),
+      },
+      isAlive: () => Promise.resolve(true),
+      clock: systemClock,
+      onMove: () => undefined,
     },
-    isAlive: () => Promise.resolve(true),
-    clock: systemClock,
-    onMove: () => undefined,
     onEnd: () => undefined,
   });
   for (const event of log) follower.offer(event, true);
