@@ -21,6 +21,7 @@ import {
   WATCHED,
   type EraClient,
 } from './support/era-clients.js';
+import type { Kind } from './support/servers.js';
 
 /** What a client is told of in each test, and how often; nothing else. */
 const ALL = { tools: 1, prompts: 1, resources: 1, [`updated ${WATCHED}`]: 1 };
@@ -51,49 +52,57 @@ describe('two nodes behind round robin, and one that nobody is connected to', ()
   });
   afterAll(() => nginx.stop());
 
-  async function mount(): Promise<{ nodes: Nodes; url: string; ids: string[] }> {
-    const nodes = await cluster.mount({ modern: true });
+  async function mount(
+    server: Kind = 'McpServer v1',
+  ): Promise<{ nodes: Nodes; url: string; ids: string[] }> {
+    const nodes = await cluster.mount({ modern: true, server });
     const ids = nodes.slice(0, 2).map(({ nodeId }) => nodeId);
     return { nodes, url: `${nginx.url}/${nodes[0].mount}`, ids: ids.sort() };
   }
 
-  it('serve each client in its own era, on both of them', async () => {
-    const { nodes, url, ids } = await mount();
-    const [a, b] = nodes;
-    const [old, fresh, fallen] = [
-      await older(url, a),
-      await newer(url),
-      await newer(url, 'legacy'),
-    ];
-    expect(fresh.client.getNegotiatedProtocolVersion()).toBe(MODERN);
-    expect(fresh.sessionId()).toBeUndefined();
-    expect(fallen.client.getNegotiatedProtocolVersion()).toBe('2025-11-25');
-    const sessions = [old.sessionId(), fallen.sessionId()].sort();
-    expect((await b.call('sessions')).sort()).toEqual(sessions);
+  it.each([
+    ['v1', 'McpServer v1'],
+    ['v2, as those of the newer one', 'McpServer v2'],
+  ] as const)(
+    'serve each client in its own era; servers of the older one are %s',
+    async (_, kind) => {
+      const { nodes, url, ids } = await mount(kind);
+      const [a, b] = nodes;
+      const [old, fresh, fallen] = [
+        await older(url, a),
+        await newer(url),
+        await newer(url, 'legacy'),
+      ];
+      expect(fresh.client.getNegotiatedProtocolVersion()).toBe(MODERN);
+      expect(fresh.sessionId()).toBeUndefined();
+      expect(fallen.client.getNegotiatedProtocolVersion()).toBe('2025-11-25');
+      const sessions = [old.sessionId(), fallen.sessionId()].sort();
+      expect((await b.call('sessions')).sort()).toEqual(sessions);
 
-    for (const each of [old, fresh, fallen]) {
-      const { tools } = await each.client.listTools();
-      expect(tools.map(({ name }) => name)).toContain('whoami');
-      const served = new Set<string>();
-      for (let count = 0; count < 6; count += 1) {
-        served.add((JSON.parse(await each.call('whoami')) as { nodeId: string }).nodeId);
+      for (const each of [old, fresh, fallen]) {
+        const { tools } = await each.client.listTools();
+        expect(tools.map(({ name }) => name)).toContain('whoami');
+        const served = new Set<string>();
+        for (let count = 0; count < 6; count += 1) {
+          served.add((JSON.parse(await each.call('whoami')) as { nodeId: string }).nodeId);
+        }
+        expect([...served].sort()).toEqual(ids);
+        const progress: number[] = [];
+        const onprogress = (step: { progress: number }): void => void progress.push(step.progress);
+        expect(await each.call('progress', { steps: 3 }, { onprogress })).toBe('progress: done');
+        expect(progress).toEqual([1, 2, 3]);
+
+        const key = `${url} ${each.sessionId() ?? 'none'}`;
+        const controller = new AbortController();
+        const call = each.call('hold', { key }, { signal: controller.signal });
+        const refused = expect(call).rejects.toThrow();
+        const anywhere = (what: string) => Promise.race([a, b].map((node) => node.until(what)));
+        await anywhere(`held:${key}`);
+        controller.abort();
+        await Promise.all([refused, anywhere(`aborted:${key}`)]);
       }
-      expect([...served].sort()).toEqual(ids);
-      const progress: number[] = [];
-      const onprogress = (step: { progress: number }): void => void progress.push(step.progress);
-      expect(await each.call('progress', { steps: 3 }, { onprogress })).toBe('progress: done');
-      expect(progress).toEqual([1, 2, 3]);
-
-      const key = `${url} ${each.sessionId() ?? 'none'}`;
-      const controller = new AbortController();
-      const call = each.call('hold', { key }, { signal: controller.signal });
-      const refused = expect(call).rejects.toThrow();
-      const anywhere = (what: string) => Promise.race([a, b].map((node) => node.until(what)));
-      await anywhere(`held:${key}`);
-      controller.abort();
-      await Promise.all([refused, anywhere(`aborted:${key}`)]);
-    }
-  });
+    },
+  );
 
   it('tell clients of both, once each, of what the third one says', async () => {
     const { nodes, url } = await mount();
