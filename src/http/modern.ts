@@ -49,14 +49,11 @@ export async function answersModern(
 }
 
 /** Ends what the handler has open. Never rejects. */
-export async function closeModern(
-  { handler }: Modern,
-  { error }: Pick<Logger, 'error'>,
-): Promise<void> {
+export async function closeModern({ handler }: Modern, logger: Logger): Promise<void> {
   try {
     await handler.close();
-  } catch (reason) {
-    error(`mcp-anynode: the modern handler could not be closed: ${String(reason)}`);
+  } catch (error) {
+    logger.error(`mcp-anynode: the modern handler could not be closed: ${String(error)}`);
   }
 }
 

@@ -1,51 +1,18 @@
 /** What clients of 2026-07-28 may send, and what becomes of it on a mount that serves both eras. */
 import { request as httpRequest } from 'node:http';
 import { toNodeHandler } from '@modelcontextprotocol/node';
-import {
-  createMcpHandler,
-  isLegacyRequest,
-  McpServer,
-  type ServerContext,
-} from '@modelcontextprotocol/server';
+import { createMcpHandler } from '@modelcontextprotocol/server';
 import express from 'express';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { z } from 'zod';
-import type { AnynodeOptions, Backplane } from '../../src/index.js';
+import type { Backplane } from '../../src/index.js';
 import { anynode, memoryBackplane } from '../../src/index.js';
 import { META, modernHeaders, postModern, subscribe } from '../support/modern-http.js';
 import { notification, request, type Headers } from '../support/mcp-http.js';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
 import { startTcpProxy } from '../support/tcp-proxy.js';
 import { mapEndpoint } from './support/map-endpoint.js';
+import { modernOf, modernServer } from './support/modern.js';
 import { listen, openSession, rawClient, startNode } from './support/serve.js';
-
-type Tool = (context: ServerContext) => string | Promise<string>;
-
-const capabilities = { tools: { listChanged: true }, resources: { subscribe: true } };
-
-function modernServer(tools: Record<string, Tool> = {}): McpServer {
-  const server = new McpServer({ name: 'modern', version: '1' }, { capabilities });
-  for (const [name, tool] of Object.entries(tools)) {
-    server.registerTool(name, { inputSchema: z.looseObject({}) }, async (_, context) => ({
-      content: [{ type: 'text', text: await tool(context) }],
-    }));
-  }
-  return server;
-}
-
-function modernOf(
-  tools: Record<string, Tool> = {},
-  built: () => void | Promise<void> = () => undefined,
-): AnynodeOptions['modern'] {
-  const build = async (): Promise<McpServer> => {
-    await built();
-    return modernServer(tools);
-  };
-  return ({ bus }) => ({
-    handler: createMcpHandler(build, { bus, legacy: 'reject', keepAliveMs: 0 }),
-    isLegacyRequest,
-  });
-}
 
 const listing = request(1, 'tools/list', { _meta: META });
 const meta = (more: object): object => request(1, 'tools/list', { _meta: { ...META, ...more } });
@@ -216,120 +183,6 @@ it('a Host header with a user in it does no harm, in either era', async () => {
     clientInfo: { name: 'raw', version: '1' },
   };
   expect(await post(request(1, 'initialize', params), {})).toBe(200);
-});
-
-describe('a node that closes', () => {
-  const said = (message: string) => ({
-    jsonrpc: '2.0',
-    id: 'call',
-    error: { code: -32000, message, data: { reason: 'node_closed' } },
-  });
-  const closed = said('The node that ran this request was closed');
-  const call = { name: 'slow', arguments: {}, _meta: { progressToken: 'p' } };
-
-  it('lets calls finish, and keeps subscriptions until then', async () => {
-    let finish = (): void => undefined;
-    const finished = new Promise<void>((resolve) => (finish = resolve));
-    let begun = (): void => undefined;
-    const started = new Promise<void>((resolve) => (begun = resolve));
-    const slow: Tool = async () => {
-      begun();
-      await finished;
-      return 'done';
-    };
-    const node = await startNode({ modern: modernOf({ slow }) });
-    const client = rawClient();
-    const stream = await subscribe(client, node.url);
-    const answer = postModern(client, node.url, 'call', 'tools/call', call);
-    await started;
-    expect(node.mcp.health()).toMatchObject({ inFlight: 1, streams: 2 });
-    const closing = node.mcp.close();
-    await node.mcp.notify.toolsChanged();
-    expect((await stream.next()).message?.method).toBe('notifications/tools/list_changed');
-    finish();
-    expect((await answer).json()).toMatchObject({ result: { content: [{ text: 'done' }] } });
-    await closing;
-    // A graceful end is told.
-    expect((await stream.next()).message).toMatchObject({
-      ...{ id: 'listen', result: { resultType: 'complete' } },
-    });
-    expect(await stream.untilEnded()).toBe('end');
-    expect((await postModern(client, node.url, 1, 'tools/list')).status).toBe(503);
-    expect(node.mcp.health()).toMatchObject({ inFlight: 0, streams: 0 });
-    expect(node.logged).toEqual([]);
-  });
-
-  it('ends calls that do not, with an error that says so, whether they have said something or not', async () => {
-    let running = 0;
-    let begun = (): void => undefined;
-    const started = new Promise<void>((resolve) => (begun = resolve));
-    const slow: Tool = async ({ mcpReq }) => {
-      if (mcpReq._meta?.progressToken !== undefined) {
-        const params = { progressToken: 'p', progress: 1 };
-        await mcpReq.notify({ method: 'notifications/progress', params });
-      }
-      running += 1;
-      if (running === 2) begun();
-      return new Promise<string>((_, reject) => {
-        mcpReq.signal.addEventListener('abort', () => reject(new Error('aborted')));
-      });
-    };
-    const node = await startNode({ modern: modernOf({ slow }) });
-    const client = rawClient();
-    const silent = postModern(client, node.url, 'call', 'tools/call', {
-      name: 'slow',
-      arguments: {},
-    });
-    const { sse } = await postModern(client, node.url, 'call', 'tools/call', call);
-    await started;
-    await node.mcp.close({ drainMs: 0 });
-    expect((await silent).expect(200).json()).toEqual(closed);
-    await sse.untilEnded();
-    expect(sse.messages).toMatchObject([{ method: 'notifications/progress' }, closed]);
-    expect(node.logged).toEqual([]);
-  });
-
-  it('adds nothing to what was answered', async () => {
-    const slow: Tool = async ({ mcpReq }) => {
-      const params = { progressToken: 'p', progress: 1 };
-      await mcpReq.notify({ method: 'notifications/progress', params });
-      return 'x'.repeat(5_000_000);
-    };
-    const node = await startNode({ modern: modernOf({ slow }) });
-    const { sse } = await postModern(rawClient(), node.url, 'call', 'tools/call', call);
-    // The answer waits for a reader; the node closes meanwhile.
-    sse.pause();
-    await new Promise((resolve) => setTimeout(resolve, 100));
-    const closing = node.mcp.close({ drainMs: 0 });
-    await new Promise((resolve) => setTimeout(resolve, 100));
-    sse.resume();
-    await closing;
-    await sse.untilEnded();
-    expect(sse.messages.map(({ id, result }) => [id, result !== undefined])).toEqual([
-      [undefined, false],
-      ['call', true],
-    ]);
-  });
-
-  it('does not take a subscription whose server is built too late', async () => {
-    let built = (): void => undefined;
-    const building = new Promise<void>((resolve) => (built = resolve));
-    let begun = (): void => undefined;
-    const started = new Promise<void>((resolve) => (begun = resolve));
-    const modern = modernOf({}, () => {
-      begun();
-      return building;
-    });
-    const node = await startNode({ modern, commandTimeoutMs: 100 });
-    const client = rawClient();
-    const params = { notifications: { toolsListChanged: true } };
-    const answer = postModern(client, node.url, 1, 'subscriptions/listen', params);
-    await started;
-    await node.mcp.close({ drainMs: 0 });
-    built();
-    expect((await answer).status).toBe(503);
-    expect(node.logged).toEqual([]);
-  });
 });
 
 it('`notify` rejects when Redis is away: nobody else was told', async () => {
