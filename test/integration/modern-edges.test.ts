@@ -80,8 +80,14 @@ it('a session is none the worse for a request of the other era that carries its 
   expect(await client.request(url, 'tools/list')).toMatchObject({ result: {} });
 });
 
-it('both eras are told who is calling', async () => {
+it.each([
+  [4, 'unread', []],
+  [4, 'parsed', [express.json()]],
+  [5, 'unread', []],
+  [5, 'parsed', [express.json()]],
+] as const)('both eras are told who is calling: Express %s, body %s', async (major, _, parsers) => {
   const before = [
+    ...parsers,
     (req: express.Request, _res: express.Response, next: express.NextFunction) => {
       Object.assign(req, { auth: { token: 't', clientId: 'ada', scopes: ['read'] } });
       next();
@@ -90,7 +96,7 @@ it('both eras are told who is calling', async () => {
   const { url } = await startNode({
     tools: { who: ({ extra }) => extra.authInfo?.clientId ?? 'nobody' },
     modern: modernOf({ who: ({ http }) => http?.authInfo?.clientId ?? 'nobody' }),
-    mount: { before },
+    mount: { express: major, before },
   });
   const who = { name: 'who', arguments: {} };
   const { client } = await openSession(url);
@@ -228,4 +234,23 @@ it('`notify` is through when other nodes will hear of it, and not before', async
   expect(through).toBe(false);
   stored();
   await telling;
+});
+
+it('the subscription of a client that reads nothing is ended after `stalledMs`, and only then', async () => {
+  const ended = await startNode({ modern: modernOf(), limits: { stalledMs: 400 } });
+  // The twin: so it is the limit that ends it.
+  const kept = await startNode({ modern: modernOf(), limits: { stalledMs: 0 } });
+  for (const { mcp, url } of [ended, kept]) {
+    const stream = await subscribe(rawClient(), url);
+    stream.pause();
+    // More than sockets and the kernel take.
+    const params = { filling: 'x'.repeat(100_000) };
+    for (let at = 0; at < 150; at += 1) {
+      mcp.serverEventBus.publish({ kind: 'tools_list_changed', params });
+    }
+    expect(mcp.health().streams).toBe(1);
+  }
+  await expect.poll(() => ended.mcp.health().streams, { timeout: 10_000 }).toBe(0);
+  expect(kept.mcp.health().streams).toBe(1);
+  expect([ended.logged, kept.logged]).toEqual([[], []]);
 });
