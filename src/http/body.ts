@@ -134,6 +134,8 @@ async function readBody(req: Request, maxBytes: number): Promise<Body | undefine
     }
     // Most bodies come along with their headers: a tick later, before anything else can ask for them, they are there as
     // a whole, and four listeners less are attached to a request, which is what reading one takes most of its time for.
+    // What is read in one turn of the event loop is gone on with in the next: the requests have ended then, and their
+    // answers go out one right after the other, which wakes those who wait for them less often.
     process.nextTick(() => {
       const whole: unknown = req.readableLength === declared ? req.read() : null;
       if (!Buffer.isBuffer(whole)) {
@@ -141,7 +143,7 @@ async function readBody(req: Request, maxBytes: number): Promise<Body | undefine
         return;
       }
       req.resume(); // on to its end, which somebody may wait for
-      resolve(whole);
+      setImmediate(() => resolve(whole));
     });
   });
   return parse(decode(bytes), bytes.length);
