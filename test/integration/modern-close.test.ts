@@ -78,15 +78,18 @@ describe('a node that closes', () => {
   });
 
   it('adds nothing to what was answered', async () => {
+    const returns = signal();
     const slow: ModernTool = async ({ mcpReq }) => {
       const params = { progressToken: 'p', progress: 1 };
       await mcpReq.notify({ method: 'notifications/progress', params });
+      returns.resolve();
       return 'x'.repeat(5_000_000);
     };
     const node = await startNode({ modern: modernOf({ slow }) });
     const { sse } = await postModern(rawClient(), node.url, 'call', 'tools/call', call);
     // The answer waits for a reader; the node closes meanwhile.
     sse.pause();
+    await returns.promise;
     await new Promise((resolve) => setTimeout(resolve, 100));
     const closing = node.mcp.close({ drainMs: 0 });
     await new Promise((resolve) => setTimeout(resolve, 100));
