@@ -3,7 +3,7 @@ import { STANDALONE } from '../backplane/backplane.js';
 import type { Followers } from '../stream/followers.js';
 import type { Lanes } from '../stream/lanes.js';
 import type { ServerEvent } from '../seams/types.js';
-import { show } from './live.js';
+import { show } from './show.js';
 
 /**
  * Tells every session in the cluster that should hear it, once each, whichever node is asked: those whose server has
