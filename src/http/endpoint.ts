@@ -33,6 +33,8 @@ export interface Endpoint {
   slots: Slots;
   /** Serves revision 2026-07-28. */
   modern: Modern | undefined;
+  /** What its handler answers just now, subscriptions included. */
+  exchanges: Running;
   /** Connections of HTTP+SSE. */
   openers: Openers;
   sse: SseSettings;

@@ -13,7 +13,7 @@ import type { Questions } from './questions.js';
 import { serverEventBus } from './server-event-bus.js';
 import { taskMessageQueue } from './task-message-queue.js';
 import { taskStore } from './task-store.js';
-import type { Seams, TaskOptions } from './types.js';
+import type { Seams, ServerEvent, TaskOptions } from './types.js';
 import { Waits } from './waits.js';
 
 /** As for `anynode`, with the same defaults. */
@@ -111,7 +111,7 @@ export interface SeamsSettings {
 export function seamsOn(
   membership: () => Membership,
   settings: SeamsSettings,
-): { parts: Seams; close(): void } {
+): { parts: Seams; announce: (event: ServerEvent) => Promise<void>; close(): void } {
   const store = (): SeamStore => {
     const { seams: given } = membership();
     if (given === undefined) {
@@ -145,6 +145,7 @@ export function seamsOn(
       taskMessageQueue: queue,
       serverEventBus: bus,
     },
+    announce: (event) => bus.announce(event),
     close() {
       bus.close();
       tasks.close();

@@ -2,7 +2,7 @@ import type { AppendOperation, Membership } from '../backplane/backplane.js';
 import { STANDALONE } from '../backplane/backplane.js';
 import type { Followers } from '../stream/followers.js';
 import type { Lanes } from '../stream/lanes.js';
-import type { ServerEvent, ServerEventBus } from '../seams/types.js';
+import type { ServerEvent } from '../seams/types.js';
 import { show } from './show.js';
 
 /**
@@ -21,17 +21,21 @@ export interface Notify {
 }
 
 /** The same, and clients without a session that listen on the bus. Those are not in the numbers. */
-export function notifyBoth(sessions: Notify, bus: Pick<ServerEventBus, 'publish'>): Notify {
-  const both = (event: ServerEvent, tell: () => Promise<number>) => async (): Promise<number> => {
-    bus.publish(event);
-    return tell();
+export function notifyBoth(
+  sessions: Notify,
+  announce: (event: ServerEvent) => Promise<void>,
+): Notify {
+  const both = async (event: ServerEvent, tell: () => Promise<number>): Promise<number> => {
+    const [, told] = await Promise.all([announce(event), tell()]);
+    return told;
   };
   return {
-    toolsChanged: both({ kind: 'tools_list_changed' }, () => sessions.toolsChanged()),
-    promptsChanged: both({ kind: 'prompts_list_changed' }, () => sessions.promptsChanged()),
-    resourcesChanged: both({ kind: 'resources_list_changed' }, () => sessions.resourcesChanged()),
+    toolsChanged: () => both({ kind: 'tools_list_changed' }, () => sessions.toolsChanged()),
+    promptsChanged: () => both({ kind: 'prompts_list_changed' }, () => sessions.promptsChanged()),
+    resourcesChanged: () =>
+      both({ kind: 'resources_list_changed' }, () => sessions.resourcesChanged()),
     resourceUpdated: (uri) =>
-      both({ kind: 'resource_updated', uri }, () => sessions.resourceUpdated(uri))(),
+      both({ kind: 'resource_updated', uri }, () => sessions.resourceUpdated(uri)),
   };
 }
 

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
+import { createMcpHandler, isLegacyRequest } from '@modelcontextprotocol/server';
 import express, { type RequestHandler } from 'express';
 import { Cluster, Redis } from 'ioredis';
 import { z } from 'zod';
@@ -9,11 +10,12 @@ import {
   legacySse,
   type Anynode,
   type AnynodeOptions,
+  type ServerEventBus,
   type ServerContext,
 } from '../../src/index.js';
 import { MASTER_NAME } from '../support/redis-sentinels.js';
 import { Happenings } from './support/happenings.js';
-import { buildServer, type Kind, type TestServer } from './support/servers.js';
+import { buildModernServer, buildServer, type Kind, type TestServer } from './support/servers.js';
 import { elicitation, held, logNotification, sampling } from './support/tools.js';
 
 /**
@@ -24,7 +26,7 @@ import { elicitation, held, logNotification, sampling } from './support/tools.js
 /** Options travel as JSON, so only what is JSON of them. */
 export interface MountOptions extends Omit<
   AnynodeOptions,
-  'server' | 'redis' | 'backplane' | 'sessionIdGenerator' | 'principal' | 'logger'
+  'server' | 'redis' | 'backplane' | 'sessionIdGenerator' | 'principal' | 'logger' | 'modern'
 > {
   redis: string;
   /** The URL is that of one node of a Redis Cluster. */
@@ -40,6 +42,8 @@ export interface MountOptions extends Omit<
   welcomes?: boolean;
   /** How long the factory takes. */
   buildMs?: number;
+  /** Clients of 2026-07-28 are served on the same mount, by servers of the v2 line with the same tools. */
+  modern?: boolean;
 }
 
 export interface Built {
@@ -65,7 +69,7 @@ interface Mount {
 const mounts = new Map<string, Mount>();
 
 async function mount({ name, options }: { name: string; options: MountOptions }): Promise<string> {
-  const { server: kind = 'McpServer v1', parsed, welcomes, buildMs, ...more } = options;
+  const { server: kind = 'McpServer v1', parsed, welcomes, buildMs, modern, ...more } = options;
   const { redis: url, redisCluster, sentinels, ...rest } = more;
   const happenings = new Happenings();
   const built: Built[] = [];
@@ -92,6 +96,10 @@ async function mount({ name, options }: { name: string; options: MountOptions })
     servers.set(session.id, server);
     return server.server;
   };
+  const handlerOn = (bus: ServerEventBus) =>
+    createMcpHandler(() => buildModernServer({ nodeId: () => mcp.nodeId, happenings }), {
+      ...{ bus, legacy: 'reject' as const, keepAliveMs: 1_000 },
+    });
   const complain = (text: string): void => void complaints.push(text);
   const logger = { warn: complain, error: complain };
   // Its settings are taken over; the client itself is not used.
@@ -103,7 +111,10 @@ async function mount({ name, options }: { name: string; options: MountOptions })
         name: MASTER_NAME,
         lazyConnect: true,
       });
-  const mcp = anynode({ ...rest, redis: source ?? url, server: factory, logger });
+  const mcp: Anynode = anynode({
+    ...{ ...rest, redis: source ?? url, server: factory, logger },
+    ...(modern && { modern: ({ bus }) => ({ handler: handlerOn(bus), isLegacyRequest }) }),
+  });
   const handlers = [...(parsed ? [express.json()] : []), legacySse(mcp), mcp];
   mounts.set(name, { mcp, handlers, happenings, built, servers, complaints });
   await mcp.ready();
