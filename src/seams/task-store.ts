@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { TaskChange, TaskRecord, Tasks } from '../backplane/seams.js';
 import { isTerminal } from '../backplane/seams.js';
+import { AnynodeError } from '../errors.js';
 import type { Clock } from '../protocol/clock.js';
 import type { Executors } from './executors.js';
 import type { Task, TaskStore } from './types.js';
@@ -120,6 +121,10 @@ export function taskStore(parts: TaskStoreParts): TaskStore & { close(): void } 
       const found = await tasks().result(taskId);
       if (found === undefined || isOthers(found.record, sessionId)) {
         throw new Error(`Task with ID ${taskId} not found`);
+      }
+      if (found.unreadable === true) {
+        const text = `The result of task ${taskId} cannot be decoded here`;
+        throw new AnynodeError('undecodable', text);
       }
       if (found.result === undefined) throw new Error(`Task ${taskId} has no result stored`);
       return JSON.parse(found.result) as { [key: string]: unknown };
