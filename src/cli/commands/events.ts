@@ -3,9 +3,9 @@ import { Option } from 'commander';
 import type { EventOptions } from '../../session/events.js';
 import type { SessionEventType } from '../../session/types.js';
 import type { Context, GlobalOptions } from '../context.js';
-import { orUsage, withObserver } from '../context.js';
+import { withObserver } from '../context.js';
 import { eventLine } from '../event-line.js';
-import { noSuchSession } from '../exit.js';
+import { noSuchSession, orUsage } from '../exit.js';
 import { interruptible } from '../interrupts.js';
 import { listOf, wholeNumber } from '../values.js';
 
