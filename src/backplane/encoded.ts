@@ -17,9 +17,11 @@ import type {
   StreamEvent,
   TouchRequest,
 } from './backplane.js';
+import { decodedEntry, decodedRecord } from './decoded.js';
 import { encodedSeams } from './encoded-seams.js';
 import type { PayloadCodec, PayloadContext } from './payloads.js';
 import { Payloads } from './payloads.js';
+import { ReadableSessions, says } from './readable.js';
 import type { SeamStore } from './seams.js';
 
 type Effect = NonNullable<AppendOperation['effect']>;
@@ -36,6 +38,7 @@ export function encodedBackplane(inner: Backplane, codec: PayloadCodec): Backpla
 class EncodedMembership implements Membership {
   private readonly inner: Membership;
   private readonly payloads: Payloads;
+  private readonly readable = new ReadableSessions((id) => this.load(id));
   readonly seams: SeamStore | undefined;
 
   constructor(inner: Backplane, codec: PayloadCodec, options: JoinOptions) {
@@ -61,6 +64,7 @@ class EncodedMembership implements Membership {
 
   async create(session: NewSession) {
     const { id, initialize, inbound, outbound } = session;
+    this.readable.note(id);
     return this.inner.create({
       ...session,
       initialize: this.encode(initialize, id, 'initialize'),
@@ -70,14 +74,16 @@ class EncodedMembership implements Membership {
   }
 
   async commit({ sessionId, number, operations }: Commit): Promise<CommitReply> {
+    if (operations.some(says)) await this.readable.check(sessionId);
     const encoded = operations.map((operation) => this.encodeOperation(operation, sessionId));
     const reply = await this.inner.commit({ sessionId, number, operations: encoded });
     // It has been carried out: whatever becomes of the record, this may not reject.
     if (reply.status === 'gone' || reply.record === undefined) return reply;
-    return { ...reply, record: decodedRecord(reply.record, this.payloads) };
+    return { ...reply, record: this.decodeRecord(reply.record) };
   }
 
-  attach(request: AttachRequest) {
+  async attach(request: AttachRequest) {
+    await this.readable.check(request.sessionId);
     return this.inner.attach(request);
   }
 
@@ -113,7 +119,7 @@ class EncodedMembership implements Membership {
 
   async load(sessionId: string): Promise<SessionRecord | undefined> {
     const record = await this.inner.load(sessionId);
-    return record && decodedRecord(record, this.payloads);
+    return record && this.decodeRecord(record);
   }
 
   openStreams(sessionId: string) {
@@ -138,6 +144,7 @@ class EncodedMembership implements Membership {
   }
 
   async storeState(sessionId: string, value: string, expected: number | undefined) {
+    await this.readable.check(sessionId);
     return this.inner.storeState(sessionId, this.encode(value, sessionId, 'state'), expected);
   }
 
@@ -151,6 +158,12 @@ class EncodedMembership implements Membership {
 
   leave(): Promise<void> {
     return this.inner.leave();
+  }
+
+  private decodeRecord(record: SessionRecord): SessionRecord {
+    const decoded = decodedRecord(record, this.payloads);
+    if (decoded.unreadable !== true) this.readable.note(record.id);
+    return decoded;
   }
 
   private encodeOperation(operation: Operation, sessionId: string): Operation {
@@ -272,22 +285,4 @@ class EncodedMembership implements Membership {
   private decode(text: string, sessionId: string, kind: PayloadContext['kind'], where: string) {
     return this.payloads.decode(text, { sessionId, kind }, where);
   }
-}
-
-/** What cannot be decoded is `unreadable`. */
-export function decodedRecord(record: SessionRecord, payloads: Payloads): SessionRecord {
-  const { id: sessionId, initialize } = record;
-  const context = { sessionId, kind: 'initialize' } as const;
-  const text = payloads.decode(initialize, context, 'the record of a session');
-  return text === undefined
-    ? { ...record, initialize: '', unreadable: true }
-    : { ...record, initialize: text };
-}
-
-/** What cannot be decoded is `unreadable`. */
-export function decodedEntry(entry: LogEntry, sessionId: string, payloads: Payloads): LogEntry {
-  if (entry.message === undefined) return entry;
-  const where = `entry ${entry.logId}`;
-  const message = payloads.decode(entry.message, { sessionId, kind: 'message' }, where);
-  return { ...entry, message, ...(message === undefined && { unreadable: true }) };
 }

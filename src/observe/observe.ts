@@ -1,6 +1,6 @@
 import type { Cluster, Redis } from 'ioredis';
 import { STANDALONE, RELEASED } from '../backplane/backplane.js';
-import { decodedObservation } from '../backplane/decoded-observation.js';
+import { decodedObservation } from '../backplane/decoded.js';
 import type { Observation, StreamState, StreamTable } from '../backplane/observation.js';
 import type { PayloadCodec } from '../backplane/payloads.js';
 import { Payloads } from '../backplane/payloads.js';

@@ -203,6 +203,8 @@ export class Lanes {
         if (this.closed || (error instanceof AnynodeError && error.code === 'closed')) {
           throw closedError();
         }
+        // Nor does this mend itself; nothing was stored.
+        if (error instanceof AnynodeError && error.code === 'undecodable') throw error;
         if (batch.every(isRefused)) return 'unknown';
         if (attempt === (isRefusal(error) ? 0 : LOUD_AFTER)) {
           this.logger.error(`mcp-anynode: the backplane refuses to store: ${String(error)}`);

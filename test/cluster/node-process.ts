@@ -5,14 +5,17 @@ import { Cluster, Redis } from 'ioredis';
 import { z } from 'zod';
 import { serveParent } from '../../demo/rig/child.js';
 import {
+  aesGcmCodec,
   anynode,
   legacySse,
+  type AesGcmOptions,
   type Anynode,
   type AnynodeOptions,
   type ServerContext,
 } from '../../src/index.js';
 import { MASTER_NAME } from '../support/redis-sentinels.js';
 import { Happenings } from './support/happenings.js';
+import { seamMethods } from './support/seam-methods.js';
 import { buildServer, type Kind, type TestServer } from './support/servers.js';
 import { elicitation, held, logNotification, sampling } from './support/tools.js';
 
@@ -24,7 +27,7 @@ import { elicitation, held, logNotification, sampling } from './support/tools.js
 /** Options travel as JSON, so only what is JSON of them. */
 export interface MountOptions extends Omit<
   AnynodeOptions,
-  'server' | 'redis' | 'backplane' | 'sessionIdGenerator' | 'principal' | 'logger'
+  'server' | 'redis' | 'backplane' | 'sessionIdGenerator' | 'principal' | 'codec' | 'logger'
 > {
   redis: string;
   /** The URL is that of one node of a Redis Cluster. */
@@ -32,6 +35,8 @@ export interface MountOptions extends Omit<
   /** Ports of sentinels, to be asked for the master instead of the URL. */
   sentinels?: number[];
   prefix: string;
+  /** For `aesGcmCodec`. Keys are texts. */
+  encrypted?: AesGcmOptions;
   /** What the factory builds; 'McpServer v1'. */
   server?: Kind;
   /** `express.json()` in front. */
@@ -65,7 +70,7 @@ interface Mount {
 const mounts = new Map<string, Mount>();
 
 async function mount({ name, options }: { name: string; options: MountOptions }): Promise<string> {
-  const { server: kind = 'McpServer v1', parsed, welcomes, buildMs, ...more } = options;
+  const { server: kind = 'McpServer v1', parsed, welcomes, buildMs, encrypted, ...more } = options;
   const { redis: url, redisCluster, sentinels, ...rest } = more;
   const happenings = new Happenings();
   const built: Built[] = [];
@@ -103,7 +108,8 @@ async function mount({ name, options }: { name: string; options: MountOptions })
         name: MASTER_NAME,
         lazyConnect: true,
       });
-  const mcp = anynode({ ...rest, redis: source ?? url, server: factory, logger });
+  const codec = encrypted && aesGcmCodec(encrypted);
+  const mcp = anynode({ ...rest, codec, redis: source ?? url, server: factory, logger });
   const handlers = [...(parsed ? [express.json()] : []), legacySse(mcp), mcp];
   mounts.set(name, { mcp, handlers, happenings, built, servers, complaints });
   await mcp.ready();
@@ -135,6 +141,7 @@ interface OfSession {
 }
 
 const methods = {
+  ...seamMethods((name) => mounted(name).mcp),
   mount,
   /** Closes the node, and returns what it has complained of. */
   async unmount({ mount: name, drainMs = 0 }: { mount: string; drainMs?: number }) {

@@ -1,4 +1,5 @@
-import { decodedEntry, decodedRecord } from './encoded.js';
+/** What is stored encoded, read by whoever has the codec. */
+import type { LogEntry, SessionRecord } from './backplane.js';
 import type { Observation } from './observation.js';
 import type { Payloads } from './payloads.js';
 
@@ -33,4 +34,22 @@ export function decodedObservation(inner: Observation, payloads: Payloads): Obse
     lifetime: (id) => inner.lifetime(id),
     close: () => inner.close(),
   };
+}
+
+/** What cannot be decoded is `unreadable`. */
+export function decodedRecord(record: SessionRecord, payloads: Payloads): SessionRecord {
+  const { id: sessionId, initialize } = record;
+  const context = { sessionId, kind: 'initialize' } as const;
+  const text = payloads.decode(initialize, context, 'the record of a session');
+  return text === undefined
+    ? { ...record, initialize: '', unreadable: true }
+    : { ...record, initialize: text };
+}
+
+/** What cannot be decoded is `unreadable`. */
+export function decodedEntry(entry: LogEntry, sessionId: string, payloads: Payloads): LogEntry {
+  if (entry.message === undefined) return entry;
+  const where = `entry ${entry.logId}`;
+  const message = payloads.decode(entry.message, { sessionId, kind: 'message' }, where);
+  return { ...entry, message, ...(message === undefined && { unreadable: true }) };
 }
