@@ -22,6 +22,8 @@ export interface TaskStoreParts {
 
 const POLL_INTERVAL_MS = 1000;
 const PAGE = 10;
+/** Of a task whose time is over by this node's clock, though not by Redis'. */
+const LEAST_WAIT_MS = 1000;
 
 export function taskStore(parts: TaskStoreParts): TaskStore & { close(): void } {
   const { tasks, waits, executors, clock } = parts;
@@ -64,6 +66,13 @@ export function taskStore(parts: TaskStoreParts): TaskStore & { close(): void } 
     return find(taskId, sessionId);
   };
 
+  /** Nothing wakes who waits where the task's node dies, or its time is over: that is looked for. */
+  const waitMs = ({ executor, pollIntervalMs, createdAt, ttlMs }: TaskRecord): number => {
+    const left = Math.max(Date.parse(createdAt) + ttlMs - clock.now(), LEAST_WAIT_MS);
+    const isWatched = parts.failOrphans && executor !== parts.nodeId;
+    return Math.min(pollIntervalMs, left, isWatched ? executors.lookAgainMs(executor) : Infinity);
+  };
+
   const change = async (
     given: Omit<TaskChange, 'at'>,
     refusal: (was: Task['status']) => string,
@@ -103,7 +112,7 @@ export function taskStore(parts: TaskStoreParts): TaskStore & { close(): void } 
       }
       const before = await find(taskId, sessionId);
       if (before === undefined) return null;
-      await tasks().wait(taskId, Math.max(before.pollIntervalMs, 1));
+      await tasks().wait(taskId, Math.max(waitMs(before), 1));
       const record = await current(taskId, sessionId);
       return record === undefined ? null : { ...shown(record), pollInterval: 1 };
     },
