@@ -280,7 +280,7 @@ export function createNode(
       follower.end(follower.resumable ? 'hangup' : 'closed');
     }
     await atMost(commandTimeoutMs, modern?.handler.close(), clock);
-    endpoint.soon.close();
+    endpoint.sse.soon.close();
     keeper.close();
     orphans.close();
     openers.close();

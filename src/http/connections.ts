@@ -25,10 +25,7 @@ export function follow(
     token: stream.token,
     position: stream.position,
     sink,
-    log: node.membership,
-    isAlive: (nodeId) => node.isAlive(nodeId),
-    clock: node.clock,
-    onMove: (moved) => node.onMove(moved),
+    node,
     onEnd: (ended, reason) => {
       node.followers.remove(ended);
       onEnd(ended);

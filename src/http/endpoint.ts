@@ -19,6 +19,7 @@ import type { Refusal } from './reply.js';
 import { refuse, RefusalError, REFUSALS } from './reply.js';
 import { SharedTimer } from '../protocol/shared-timer.js';
 import { Slots } from './slots.js';
+import type { SseSettings } from './sse.js';
 import { SUPPORTED_PROTOCOL_VERSIONS } from '../session/sdk.js';
 
 /** What the handlers of the methods need. */
@@ -34,8 +35,7 @@ export interface Endpoint {
   modern: Modern | undefined;
   /** Connections of HTTP+SSE. */
   openers: Openers;
-  /** For responses that may wait for their first message a moment. */
-  soon: SharedTimer;
+  sse: SseSettings;
   principalOf(req: Request): string;
   /** Connections of requests that another node runs. */
   elsewhere: Running;
@@ -46,12 +46,22 @@ export interface Endpoint {
 /** No client waits noticeably for headers that come so late, and most calls are answered by then. */
 const SOON_MS = 10;
 
-export function endpointOf(parts: Omit<Endpoint, 'principalOf' | 'slots' | 'soon'>): Endpoint {
-  const { options } = parts;
+export function endpointOf(parts: Omit<Endpoint, 'principalOf' | 'slots' | 'sse'>): Endpoint {
+  const { options, node } = parts;
+  const { keepAliveMs, retryMs, maxStreamAgeMs, maxBufferedBytes, limits } = options;
   return {
     ...parts,
-    slots: new Slots(options.limits.streamsPerSession),
-    soon: new SharedTimer(parts.node.clock, SOON_MS),
+    slots: new Slots(limits.streamsPerSession),
+    sse: {
+      ...{ keepAliveMs, retryMs, maxStreamAgeMs, maxBufferedBytes },
+      stalledMs: limits.stalledMs,
+      clock: node.clock,
+      soon: new SharedTimer(node.clock, SOON_MS),
+      onOld: (sessionId, stream) => {
+        const follower = node.followers.find(sessionId, stream);
+        if (follower?.resumable === true) follower.end('hangup');
+      },
+    },
     principalOf: (req) => storedPrincipal(options.principal(req)),
   };
 }
@@ -76,19 +86,19 @@ export function serving(
       return;
     }
     endpoint.node.arriving.begin();
-    answer(req, res)
-      .catch((error: unknown) => {
-        const refusal = refusalOf(error);
-        if (res.headersSent) {
-          endpoint.options.logger.error(`mcp-anynode: a response broke off: ${String(error)}`);
-          res.end();
-        } else if (refusal !== undefined) {
-          refuse(res, refusal);
-        } else {
-          next(error);
-        }
-      })
-      .finally(() => endpoint.node.arriving.end());
+    const leave = (): void => endpoint.node.arriving.end();
+    answer(req, res).then(leave, (error: unknown) => {
+      leave();
+      const refusal = refusalOf(error);
+      if (res.headersSent) {
+        endpoint.options.logger.error(`mcp-anynode: a response broke off: ${String(error)}`);
+        res.end();
+      } else if (refusal !== undefined) {
+        refuse(res, refusal);
+      } else {
+        next(error);
+      }
+    });
   };
 }
 

@@ -4,9 +4,11 @@ import { LOG_START, STANDALONE } from '../backplane/backplane.js';
 import { SUPPORTED_PROTOCOL_VERSIONS, FIRST_VERSION_WITH_PRIMING } from '../session/sdk.js';
 import { Cursors } from '../stream/cursor.js';
 import type { Follower } from '../stream/follower.js';
+import { Closing } from './closing.js';
 import { follow } from './connections.js';
 import type { Endpoint } from './endpoint.js';
 import { protocolVersionOf, requireAccept, requireSessionId } from './headers.js';
+import type { Answer } from './post.js';
 import { deliveryContext, sseConnection } from './post.js';
 import { RefusalError, REFUSALS } from './reply.js';
 
@@ -33,7 +35,8 @@ export async function handleGet(endpoint: Endpoint, req: Request, res: Response)
     cursor: cursor?.position,
     unlessHeld: endpoint.options.standaloneStream === 'reject' && cursor === undefined,
   };
-  if (!endpoint.slots.take(sessionId, request.principal, res)) {
+  const closing = new Closing(res);
+  if (!endpoint.slots.take(sessionId, request.principal, res, closing)) {
     throw new RefusalError(REFUSALS.tooManyStreams);
   }
   if (typeof lastEventId === 'string' && lastEventId !== '' && cursor === undefined) {
@@ -54,7 +57,8 @@ export async function handleGet(endpoint: Endpoint, req: Request, res: Response)
     if (endpoint.isClosed()) throw new RefusalError(REFUSALS.closed);
     const spoken = version ?? attached.protocolVersion;
     const stream = { sessionId, name: request.stream, token: request.token, position, cursors };
-    show(endpoint, req, res, stream, { ...attached, spoken, lost: claim.lost });
+    const told = { ...attached, spoken, lost: claim.lost };
+    show(endpoint, req, { res, closing }, stream, told);
   } finally {
     claim.arrived();
   }
@@ -64,7 +68,7 @@ export async function handleGet(endpoint: Endpoint, req: Request, res: Response)
 function show(
   endpoint: Endpoint,
   req: Request,
-  res: Response,
+  answer: Answer,
   stream: {
     sessionId: string;
     name: string;
@@ -80,9 +84,10 @@ function show(
   }: { executor?: string; unbegun?: boolean; spoken: string; lost: boolean },
 ): void {
   const { node, options, orphans } = endpoint;
+  const { res } = answer;
   // Assigned below; the connection may close before that.
   let follower: Follower | undefined = undefined as Follower | undefined;
-  const connection = sseConnection(endpoint, res, stream, () => follower?.end('closed'));
+  const connection = sseConnection(endpoint, answer, stream, () => follower?.end('closed'));
   const primed = options.primingEvents && spoken >= FIRST_VERSION_WITH_PRIMING;
   if (lost) {
     // Overtaken by a newer connection while it was on its way.

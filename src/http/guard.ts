@@ -22,11 +22,10 @@ export function guard(req: Request, { allowedHosts, allowedOrigins }: GuardOptio
     const name = hostname(host);
     const allowed = [host, name].some((text) => text !== undefined && allowedHosts.includes(text));
     if (!allowed) throw forbidden(`Invalid Host header: ${host ?? ''}`);
-  } else if (isLoopback(req.socket.localAddress) && !isProxied(req)) {
+  } else if (!isLocalName(host) && isLoopback(req.socket.localAddress) && !isProxied(req)) {
     if (host === undefined || host === '') throw forbidden('Missing Host header');
     const name = hostname(host);
-    if (name === undefined) throw forbidden(`Invalid Host header: ${host}`);
-    if (!LOCAL_NAMES.has(name)) throw forbidden(`Invalid Host: ${name}`);
+    throw forbidden(name === undefined ? `Invalid Host header: ${host}` : `Invalid Host: ${name}`);
   }
   if (allowedOrigins !== undefined && origin !== undefined && !allowedOrigins.includes(origin)) {
     throw forbidden(`Invalid Origin header: ${origin}`);
@@ -55,6 +54,11 @@ function hostname(host: string | undefined): string | undefined {
   if (hostnames.size >= MOST_HOSTNAMES) hostnames.clear();
   if (host.length <= LONGEST_HOST) hostnames.set(host, name);
   return name;
+}
+
+function isLocalName(host: string | undefined): boolean {
+  const name = hostname(host);
+  return name !== undefined && LOCAL_NAMES.has(name);
 }
 
 function isLoopback(address: string | undefined): boolean {

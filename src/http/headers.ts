@@ -41,14 +41,19 @@ export function requireJson(req: Request): void {
   if (!isJson(req)) throw new RefusalError(REFUSALS.mediaType);
 }
 
+const CONTENT_TYPE = 'content-type';
+
 /** All lines of it: Node keeps only the first, and a proxy in front may have looked at another. */
-function contentTypeOf(req: Request): string {
-  const { rawHeaders } = req;
-  const values: string[] = [];
+function contentTypeOf({ rawHeaders }: Request): string {
+  let joined = '';
   for (let at = 0; at < rawHeaders.length; at += 2) {
-    if (rawHeaders[at]?.toLowerCase() === 'content-type') values.push(rawHeaders[at + 1] ?? '');
+    const name = rawHeaders[at];
+    // By its length first: this looks at every header of every request.
+    if (name?.length !== CONTENT_TYPE.length || name.toLowerCase() !== CONTENT_TYPE) continue;
+    const value = rawHeaders[at + 1] ?? '';
+    joined = joined === '' ? value : `${joined}, ${value}`;
   }
-  return values.join(', ');
+  return joined;
 }
 
 export function requireSessionId(req: Request): string {
@@ -73,23 +78,35 @@ export function protocolVersionOf(req: Request, supported: readonly string[]): s
   return version;
 }
 
-/** What handlers get to see of the HTTP request, made only when one looks. */
+/** What handlers get to see of the HTTP request: what takes work is made only when one looks. */
+class ExpressRequestInfo implements RequestInfo {
+  readonly headers: Record<string, string>;
+  readonly #req: Request;
+
+  constructor(req: Request) {
+    this.headers = headersOf(req);
+    this.#req = req;
+  }
+
+  get url(): URL {
+    return urlOf(this.#req);
+  }
+
+  get [MOUNTED](): Mounted {
+    const req = this.#req;
+    return { base: req.baseUrl, parsed: parsedOf(req.body), req };
+  }
+}
+
 export function requestInfoOf(req: Request): RequestInfo {
-  return {
-    get headers() {
-      const headers: Record<string, string> = {};
-      for (const [name, value] of Object.entries(req.headers)) {
-        if (value !== undefined) headers[name] = Array.isArray(value) ? value.join(', ') : value;
-      }
-      return headers;
-    },
-    get url() {
-      return urlOf(req);
-    },
-    get [MOUNTED]() {
-      return { base: req.baseUrl, parsed: parsedOf(req.body), req };
-    },
-  };
+  return new ExpressRequestInfo(req);
+}
+
+/** As one text each. Of what a client may send, Node makes a list of `Set-Cookie` alone, which is no header of requests. */
+function headersOf({ headers }: Request): Record<string, string> {
+  const plain = headers as Record<string, string>;
+  const cookies = headers['set-cookie'];
+  return cookies === undefined ? plain : { ...plain, 'set-cookie': cookies.join(', ') };
 }
 
 /** Neither the target of a request nor its Host have to be what a URL is made of: then it is the path, and no more. */

@@ -3,6 +3,7 @@ import type { StreamEvent } from '../backplane/backplane.js';
 import type { RequestId } from '../protocol/jsonrpc.js';
 import type { EndReason, Sink } from '../stream/follower.js';
 import { internalError } from '../session/lost.js';
+import type { Closing } from './closing.js';
 import { refuse, REFUSALS } from './reply.js';
 import { cutWhenStalled } from './stalled.js';
 
@@ -24,9 +25,10 @@ export class JsonConnection implements Sink {
 
   constructor(
     private readonly res: Response,
+    closing: Closing,
     private readonly options: JsonOptions,
   ) {
-    res.on('close', () => {
+    closing.add(() => {
       this.done = true;
       options.onClose();
     });

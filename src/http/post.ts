@@ -16,6 +16,7 @@ import { Cursors } from '../stream/cursor.js';
 import type { Follower } from '../stream/follower.js';
 import { STANDALONE, TooManySessions } from '../backplane/backplane.js';
 import { readMessages } from './body.js';
+import { Closing } from './closing.js';
 import { follow } from './connections.js';
 import type { Endpoint } from './endpoint.js';
 import {
@@ -31,6 +32,12 @@ import { JsonConnection, sendJson } from './json.js';
 import { authInfoOf, sessionsFor } from './principal.js';
 import { batchTooLarge, RefusalError, REFUSALS } from './reply.js';
 import { SseConnection } from './sse.js';
+
+/** The response, and what hangs on its end. */
+export interface Answer {
+  res: Response;
+  closing: Closing;
+}
 
 /** A POST: `initialize`, requests (answered on a stream of their own), or messages that ask for nothing (202). */
 export async function handlePost(endpoint: Endpoint, req: Request, res: Response): Promise<void> {
@@ -58,10 +65,11 @@ export async function handlePost(endpoint: Endpoint, req: Request, res: Response
   const principal = endpoint.principalOf(req);
   const inbound = { sessionId, principal, messages, text };
   if (messages.some(isRequest)) {
-    if (!endpoint.slots.take(sessionId, principal, res)) {
+    const closing = new Closing(res);
+    if (!endpoint.slots.take(sessionId, principal, res, closing)) {
       throw new RefusalError(REFUSALS.tooManyStreams);
     }
-    await answerRequests(endpoint, req, res, inbound, version);
+    await answerRequests(endpoint, req, { res, closing }, inbound, version);
     return;
   }
   const context = { authInfo: authInfoOf(req), requestInfo: requestInfoOf(req) };
@@ -108,7 +116,11 @@ async function answerInitialize(
       return;
     }
     const cursors = new Cursors(id);
-    const connection = sseConnection(endpoint, res, { sessionId: id, name: birth.stream, cursors });
+    const connection = sseConnection(
+      endpoint,
+      { res, closing: new Closing(res) },
+      { sessionId: id, name: birth.stream, cursors },
+    );
     const version = String(request.params?.protocolVersion);
     connection.open(primes(endpoint, version) ? positions[0] : undefined);
     for (const [at, { message, position }] of shown.entries()) {
@@ -150,11 +162,12 @@ function answerWithoutSession(
 async function answerRequests(
   endpoint: Endpoint,
   req: Request,
-  res: Response,
+  answer: Answer,
   inbound: Inbound,
   version: string | undefined,
 ): Promise<void> {
   const { node, sessions } = endpoint;
+  const { res } = answer;
   const { sessionId, messages } = inbound;
   const requests = messages.filter(isRequest);
   refuseBadRequests(endpoint, requests);
@@ -171,7 +184,7 @@ async function answerRequests(
     throw new RefusalError(REFUSALS.closed);
   }
   const shown = { ...stream, sessionId, messages, spoken };
-  const follower = answerStream(endpoint, res, shown, opened);
+  const follower = answerStream(endpoint, answer, shown, opened);
   const context = deliveryContext(endpoint, req, { sessionId, name: stream.name });
   opened.run(context);
   if (opened.owner === undefined) return;
@@ -213,7 +226,7 @@ function refuseRepeatedIds(requests: JsonRpcRequest[]): void {
 
 function answerStream(
   endpoint: Endpoint,
-  res: Response,
+  { res, closing }: Answer,
   stream: {
     sessionId: string;
     name: string;
@@ -229,13 +242,18 @@ function answerStream(
   const onClose = (): void => follower.end('closed');
   const sink =
     options.responseMode === 'json'
-      ? new JsonConnection(res, {
+      ? new JsonConnection(res, closing, {
           sessionId,
           order: stream.messages.filter(isRequest).map(({ id }) => id),
           stalledMs: options.limits.stalledMs,
           onClose,
         })
-      : sseConnection(endpoint, res, { ...stream, cursors }, onClose);
+      : sseConnection(
+          endpoint,
+          { res, closing },
+          { sessionId, name: stream.name, cursors },
+          onClose,
+        );
   if (owner !== undefined) elsewhere.begin();
   const follower = follow(node, { ...stream, position }, sink, (ended) => {
     orphans.unwatch(ended);
@@ -254,25 +272,10 @@ function primes({ options }: Endpoint, version: string): boolean {
 
 export function sseConnection(
   endpoint: Endpoint,
-  res: Response,
+  { res, closing }: Answer,
   { sessionId, name, cursors }: { sessionId: string; name: string; cursors: Cursors },
   onClose: () => void = () => undefined,
 ): SseConnection {
-  const { options, node } = endpoint;
-  const { keepAliveMs, retryMs, maxStreamAgeMs, maxBufferedBytes } = options;
-  return new SseConnection(res, {
-    sessionId,
-    stream: name,
-    cursors,
-    isGet: res.req.method === 'GET',
-    ...{ keepAliveMs, retryMs, maxStreamAgeMs, maxBufferedBytes },
-    stalledMs: options.limits.stalledMs,
-    clock: node.clock,
-    soon: endpoint.soon,
-    onClose,
-    onOld: () => {
-      const follower = node.followers.find(sessionId, name);
-      if (follower?.resumable === true) follower.end('hangup');
-    },
-  });
+  const stream = { sessionId, name, cursors, isGet: res.req.method === 'GET' };
+  return new SseConnection(res, closing, stream, endpoint.sse, onClose);
 }

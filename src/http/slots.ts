@@ -1,4 +1,5 @@
 import type { Response } from 'express';
+import type { Closing } from './closing.js';
 
 /**
  * How many connections of each session wait for messages on this node, whether they are answered already or not.
@@ -10,14 +11,14 @@ export class Slots {
   constructor(private readonly most: number) {}
 
   /** Until the response is closed. `false`: there is none left. */
-  take(sessionId: string, principal: string, res: Response): boolean {
+  take(sessionId: string, principal: string, res: Response, closing: Closing): boolean {
     const key = `${sessionId} ${principal}`;
     const taken = this.taken.get(key) ?? 0;
     if (taken >= this.most) return false;
     this.taken.set(key, taken + 1);
     // A client that has gone before now will not close its connection again.
     if (res.destroyed) this.giveBack(key);
-    else res.once('close', () => this.giveBack(key));
+    else closing.add(() => this.giveBack(key));
     return true;
   }
 

@@ -5,14 +5,11 @@ import { jittered } from '../protocol/clock.js';
 import type { SharedTimer } from '../protocol/shared-timer.js';
 import type { Cursors } from '../stream/cursor.js';
 import type { EndReason, Sink } from '../stream/follower.js';
+import type { Closing } from './closing.js';
 import { cutWhenStalled } from './stalled.js';
 
-export interface SseOptions {
-  sessionId: string;
-  stream: string;
-  cursors: Cursors;
-  /** A GET: its client comes back even without a cursor. */
-  isGet: boolean;
+/** What all connections of a node have in common. */
+export interface SseSettings {
   keepAliveMs: number;
   /** Told to a client that is to come back; also in the priming event. */
   retryMs: number;
@@ -23,11 +20,20 @@ export interface SseOptions {
   clock: Clock;
   /** For connections that may wait for their first message a moment; see {@link SseConnection.open}. */
   soon: SharedTimer;
-  /** The connection is closed, by whichever side. Called once. */
-  onClose: () => void;
-  /** The connection has become old: end it, if the client can come back. */
-  onOld: () => void;
+  /** A connection has become old: it is ended, if its client can come back. */
+  onOld: (sessionId: string, stream: string) => void;
 }
+
+/** Which stream of which session a connection shows. */
+export interface SseStream {
+  sessionId: string;
+  name: string;
+  cursors: Cursors;
+  /** A GET: its client comes back even without a cursor. */
+  isGet: boolean;
+}
+
+const nothing = (): void => undefined;
 
 const HEADERS = {
   'Content-Type': 'text/event-stream',
@@ -47,15 +53,19 @@ export class SseConnection implements Sink {
   private closed = false;
   /** Written with what comes next. */
   private held = '';
-  private cancelFlush: () => void = () => undefined;
-  private cancelKeepAlive: () => void = () => undefined;
-  private cancelAge: () => void = () => undefined;
+  private cancelFlush = nothing;
+  private cancelKeepAlive = nothing;
+  private cancelAge = nothing;
 
+  /** `onClose`: the connection is closed, by whichever side. Called once. */
   constructor(
     private readonly res: Response,
-    private readonly options: SseOptions,
+    closing: Closing,
+    private readonly stream: SseStream,
+    private readonly settings: SseSettings,
+    private readonly onClose: () => void,
   ) {
-    res.on('close', () => this.onClosed());
+    closing.add(() => this.onClosed());
   }
 
   /**
@@ -66,10 +76,11 @@ export class SseConnection implements Sink {
    * go out as one write instead of three, which is what a response costs most of its time for.
    */
   open(primed: Position | undefined): void {
-    const { stream, cursors, retryMs, isGet, soon } = this.options;
+    const { name, cursors, isGet } = this.stream;
+    const { retryMs, soon } = this.settings;
     this.held = ': stream\n\n';
     if (primed !== undefined) {
-      this.held += `id: ${cursors.format(stream, primed)}\nretry: ${retryMs}\ndata: \n\n`;
+      this.held += `id: ${cursors.format(name, primed)}\nretry: ${retryMs}\ndata: \n\n`;
       this.hasCursor = true;
     }
     if (isGet) this.send('');
@@ -77,20 +88,22 @@ export class SseConnection implements Sink {
   }
 
   get resumable(): boolean {
-    return this.options.isGet || this.hasCursor;
+    return this.stream.isGet || this.hasCursor;
   }
 
   write({ position, message, end }: StreamEvent): boolean {
     if (this.closed) return true;
     if (message !== undefined) {
-      const id = this.options.cursors.format(this.options.stream, position);
+      const id = this.stream.cursors.format(this.stream.name, position);
       const text = `event: message\nid: ${id}\ndata: ${message}\n\n`;
       this.hasCursor = true;
       if (end) this.held += text;
       else this.send(text);
     }
+    // Goes out with the end, which comes next.
+    if (end) return true;
     // With less than the socket's own buffer takes there would never be a `drain` to wait for.
-    const full = this.res.writableLength > this.options.maxBufferedBytes;
+    const full = this.res.writableLength > this.settings.maxBufferedBytes;
     return !(full && this.res.writableNeedDrain);
   }
 
@@ -100,7 +113,7 @@ export class SseConnection implements Sink {
 
   end(reason: EndReason): void {
     if (this.closed) return;
-    const { clock, retryMs } = this.options;
+    const { clock, retryMs } = this.settings;
     if (reason === 'hangup') this.held += `retry: ${Math.round(jittered(retryMs, clock))}\n\n`;
     if (!this.begin({ 'Content-Length': Buffer.byteLength(this.held) })) return;
     this.res.end(this.held);
@@ -117,11 +130,13 @@ export class SseConnection implements Sink {
     this.res.write(this.held + text);
     this.held = '';
     if (!begins) return;
-    const { clock, maxStreamAgeMs, stalledMs } = this.options;
+    const { clock, maxStreamAgeMs, stalledMs } = this.settings;
     cutWhenStalled(this.res, stalledMs);
     this.scheduleKeepAlive();
     if (maxStreamAgeMs === 0) return;
-    this.cancelAge = clock.after(jittered(maxStreamAgeMs, clock), () => this.options.onOld());
+    const { sessionId, name } = this.stream;
+    const age = jittered(maxStreamAgeMs, clock);
+    this.cancelAge = clock.after(age, () => this.settings.onOld(sessionId, name));
   }
 
   /** `false`: somebody else, a timeout in front perhaps, has answered meanwhile. */
@@ -133,13 +148,13 @@ export class SseConnection implements Sink {
       this.onClosed();
       return false;
     }
-    const { sessionId } = this.options;
+    const { sessionId } = this.stream;
     this.res.writeHead(200, { ...HEADERS, 'mcp-session-id': sessionId, ...headers });
     return true;
   }
 
   private scheduleKeepAlive(): void {
-    const { clock, keepAliveMs } = this.options;
+    const { clock, keepAliveMs } = this.settings;
     if (keepAliveMs === 0) return;
     this.cancelKeepAlive = clock.after(keepAliveMs, () => {
       if (this.closed) return;
@@ -153,7 +168,7 @@ export class SseConnection implements Sink {
     if (this.closed) return;
     this.closed = true;
     this.stopTimers();
-    this.options.onClose();
+    this.onClose();
   }
 
   private stopTimers(): void {

@@ -33,6 +33,7 @@ import type { Cause, DeliveryContext, ReplicaEvents } from './replica.js';
 import type { Effect, Shape } from './shape.js';
 import {
   effectOfAnswer,
+  mayBeRefused,
   refusalOf,
   shapeOf,
   UNSHAPED,
@@ -261,9 +262,7 @@ export class LiveSession {
     const call = this.calls.get(request.id);
     if (call?.request !== request) return;
     call.revision = this.revision;
-    const { subscriptionsPerSession } = this.node.limits;
-    const subscribing = this.calls.withMethod('resources/subscribe');
-    const refusal = refusalOf(request, this.shape, subscribing, subscriptionsPerSession);
+    const refusal = this.refusalOf(request);
     if (refusal !== undefined) {
       this.calls.take(request.id);
       void this.finish(call, refusal).catch(ignoreClosed);
@@ -276,6 +275,13 @@ export class LiveSession {
       this.node.logger.error(`mcp-anynode: a request could not be run: ${String(error)}`);
       void this.fail([request]).catch(ignoreClosed);
     }
+  }
+
+  private refusalOf(request: JsonRpcRequest): JsonRpcResponse | undefined {
+    if (!mayBeRefused(request)) return undefined;
+    const { subscriptionsPerSession } = this.node.limits;
+    const subscribing = this.calls.withMethod('resources/subscribe');
+    return refusalOf(request, this.shape, subscribing, subscriptionsPerSession);
   }
 
   /** Ends requests that cannot be run: with what their server said of it, if `why` is that. */
@@ -385,10 +391,7 @@ export class LiveSession {
       await this.birth.stored; // it was said after the answer: it goes the usual way
       if (isResponse(message)) return; // a second answer to `initialize`
     }
-    if (isResponse(message)) {
-      await this.answer(message);
-      return;
-    }
+    if (isResponse(message)) return this.answer(message);
     const call = relatedTo === undefined ? undefined : this.calls.get(relatedTo);
     if (relatedTo !== undefined && call === undefined) throw noConnection(relatedTo);
     if (call !== undefined && wasShown(call, message)) return;
@@ -405,10 +408,10 @@ export class LiveSession {
     await this.append([operation], false);
   }
 
-  private async answer(response: JsonRpcResponse): Promise<void> {
+  private answer(response: JsonRpcResponse): Promise<void> {
     const call = this.calls.take(response.id);
     if (call === undefined) throw noConnection(response.id);
-    await this.finish(call, response);
+    return this.finish(call, response);
   }
 
   /**

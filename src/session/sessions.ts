@@ -254,12 +254,17 @@ export class Sessions {
             this.ownership.passOn(live, message, results[first + at], context),
           );
           const run = this.run(live, messages.filter(here), stream.name, now, context);
-          void Promise.all([run, ...passing])
-            .catch((error: unknown) => this.node.logger.error(`mcp-anynode: ${String(error)}`))
-            .finally(() => {
-              unpin();
-              this.pool.dropIfEmpty(live);
-            });
+          const leave = (): void => {
+            unpin();
+            this.pool.dropIfEmpty(live);
+          };
+          (passing.length === 0 ? run : Promise.all([run, ...passing])).then(
+            leave,
+            (error: unknown) => {
+              this.node.logger.error(`mcp-anynode: ${String(error)}`);
+              leave();
+            },
+          );
         },
       };
     } catch (error) {
@@ -280,8 +285,12 @@ export class Sessions {
     const requests = messages.filter(isRequest);
     live.expect(requests, stream);
     try {
-      await this.pool.prepare(live, introduced(recordFor(reply), requests), context);
-      if (await this.ownership.isFenced(live, reply.asked)) return;
+      const record = introduced(recordFor(reply), requests);
+      // Nothing is awaited that need not be: what every call does.
+      if (record !== undefined || !live.hasReplica) {
+        await this.pool.prepare(live, record, context);
+      }
+      if (this.node.owned && (await this.ownership.isFenced(live, reply.asked))) return;
     } catch (error) {
       if (!isSessionEnded(error)) {
         this.node.logger.error(`mcp-anynode: no server for a session: ${String(error)}`);

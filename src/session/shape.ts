@@ -59,6 +59,11 @@ export function effectOfAnswer(
 /** Each is a field of the record, and is sent along with it. */
 const LONGEST_URI = 8192;
 
+/** Only by what it is called; most are not worth a look at the session's shape. */
+export function mayBeRefused({ method }: JsonRpcRequest): boolean {
+  return method === 'initialize' || method === 'resources/subscribe';
+}
+
 /** Why a request is not let through to the server, when `running` subscriptions are on their way; `undefined`: it is. */
 export function refusalOf(
   request: JsonRpcRequest,

@@ -56,7 +56,7 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
     if (isResponse(message)) {
       if (message.id !== undefined && this.settleReplay(message.id, message)) return;
       const { id } = message;
-      const answer = id === undefined ? message : { ...message, id: toClientId(id) };
+      const answer = id === undefined ? message : withId(message, toClientId(id));
       await this.events.emit(answer, undefined);
       return;
     }
@@ -94,7 +94,7 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
       this.forgetAsk(ask.original);
       this.receive({ ...message, id: ask.original }, context);
     } else if (isRequest(message)) {
-      this.receive({ ...message, id: toServerId(message.id) }, context);
+      this.receive(withId(message, toServerId(message.id)), context);
     } else {
       this.receive(this.translateIncoming(message), context);
     }
@@ -158,7 +158,7 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
   }
 
   private receive(message: JsonRpcMessage, context?: DeliveryContext): void {
-    this.onmessage?.(message, context === undefined ? undefined : extraOf(context));
+    this.onmessage?.(message, context === undefined ? undefined : new MessageExtra(context));
   }
 
   /** The request as the client gets it, whoever sends it: its answer comes to this server. */
@@ -254,22 +254,33 @@ function toServerId(id: RequestId): RequestId {
   return plain ? id : `${ALIAS}${JSON.stringify(id)}`;
 }
 
+/** The message itself where it has the id already, which it nearly always has. */
+function withId<T extends { id?: RequestId }>(message: T, id: RequestId): T {
+  return message.id === id ? message : { ...message, id };
+}
+
 function toClientId(id: RequestId): RequestId {
   if (typeof id !== 'string' || !id.startsWith(ALIAS)) return id;
   return JSON.parse(id.slice(ALIAS.length)) as RequestId;
 }
 
 /** The extra of both SDK lines: v1 reads `requestInfo`, v2 a web `Request`, which is built only if it is asked for. */
-function extraOf(context: DeliveryContext): object {
-  const { requestInfo } = context;
-  return {
-    authInfo: context.authInfo,
-    requestInfo,
-    closeSSEStream: context.closeSSEStream,
-    closeStandaloneSSEStream: context.closeStandaloneSSEStream,
-    get request(): Request | undefined {
-      if (requestInfo === undefined) return undefined;
-      return new Request(requestInfo.url, { method: 'POST', headers: requestInfo.headers });
-    },
-  };
+class MessageExtra {
+  readonly authInfo: DeliveryContext['authInfo'];
+  readonly requestInfo: DeliveryContext['requestInfo'];
+  readonly closeSSEStream: DeliveryContext['closeSSEStream'];
+  readonly closeStandaloneSSEStream: DeliveryContext['closeStandaloneSSEStream'];
+
+  constructor(context: DeliveryContext) {
+    this.authInfo = context.authInfo;
+    this.requestInfo = context.requestInfo;
+    this.closeSSEStream = context.closeSSEStream;
+    this.closeStandaloneSSEStream = context.closeStandaloneSSEStream;
+  }
+
+  get request(): Request | undefined {
+    const { requestInfo } = this;
+    if (requestInfo === undefined) return undefined;
+    return new Request(requestInfo.url, { method: 'POST', headers: requestInfo.headers });
+  }
 }

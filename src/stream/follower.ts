@@ -18,6 +18,16 @@ export interface Sink {
   end(reason: EndReason): void;
 }
 
+/** What the followers of a node have in common. */
+export interface FollowerNode {
+  membership: Pick<Membership, 'read'>;
+  /** Whether a node still holds its lease. */
+  isAlive: (nodeId: string) => Promise<boolean>;
+  clock: Clock;
+  /** Something was shown. */
+  onMove: (follower: Follower) => void;
+}
+
 export interface FollowerOptions {
   sessionId: string;
   stream: string;
@@ -25,12 +35,7 @@ export interface FollowerOptions {
   token: string;
   position: Position;
   sink: Sink;
-  log: Pick<Membership, 'read'>;
-  /** Whether a node still holds its lease. */
-  isAlive: (nodeId: string) => Promise<boolean>;
-  clock: Clock;
-  /** Something was shown. */
-  onMove: (follower: Follower) => void;
+  node: FollowerNode;
   /** Called once, when the follower has ended for whatever reason. */
   onEnd: (follower: Follower, reason: EndReason) => void;
 }
@@ -62,7 +67,8 @@ export class Follower {
   private written: Position;
   /** How far the log was looked through; ahead of `written` where others' entries lie between. */
   private scanned: string;
-  private kept = new Map<number, StreamEvent>();
+  /** Made when there is something to keep, which there seldom is. */
+  private kept: Map<number, StreamEvent> | undefined;
   /** Of the texts in `kept`; not less than they have. */
   private keptBytes = 0;
   /** There is more than what is kept. */
@@ -99,8 +105,9 @@ export class Follower {
       return;
     }
     if (this.state !== 'live') {
-      const room = this.kept.size < MOST_KEPT && this.keptBytes < PAGE_BYTES;
+      const room = (this.kept?.size ?? 0) < MOST_KEPT && this.keptBytes < PAGE_BYTES;
       if (inline && this.state === 'reading' && room) {
+        this.kept ??= new Map();
         this.kept.set(event.position.n, event);
         this.keptBytes += event.message?.length ?? 0;
       } else {
@@ -135,7 +142,7 @@ export class Follower {
       let page: Page;
       let skip: Set<StreamEvent>;
       try {
-        page = await this.options.log.read({
+        page = await this.options.node.membership.read({
           sessionId: this.sessionId,
           stream: this.stream,
           after: { n: this.written.n, logId: this.scanned },
@@ -147,7 +154,7 @@ export class Follower {
       } catch {
         // The backplane is away. The connection stays, and goes on when it is back.
         failures += 1;
-        const { clock } = this.options;
+        const { clock } = this.options.node;
         const pause = jittered(Math.min(100 * 2 ** failures, 2000), clock);
         await new Promise<void>((resolve) => clock.after(pause, resolve));
         if (this.ended) return;
@@ -182,7 +189,7 @@ export class Follower {
   }
 
   private isBehind(): boolean {
-    return this.behind || this.kept.size > 0;
+    return this.behind || this.kept !== undefined;
   }
 
   /** `false`: no further. */
@@ -199,18 +206,17 @@ export class Follower {
 
   private showKept(): void {
     for (;;) {
-      const next = this.kept.get(this.written.n + 1);
+      const next = this.kept?.get(this.written.n + 1);
       if (next === undefined || this.state !== 'reading') break;
       this.show(next);
     }
     // Older ones were in the page. Newer ones with a gap before them: the next page brings both.
-    for (const n of this.kept.keys()) if (n <= this.written.n) this.kept.delete(n);
-    if (this.kept.size > 0) this.behind = true;
+    for (const n of this.kept?.keys() ?? []) if (n > this.written.n) this.behind = true;
     this.forgetKept();
   }
 
   private forgetKept(): void {
-    this.kept.clear();
+    this.kept = undefined;
     this.keptBytes = 0;
   }
 
@@ -218,7 +224,7 @@ export class Follower {
     this.written = event.position;
     this.scanned = event.position.logId;
     const room = this.options.sink.write(event);
-    this.options.onMove(this);
+    this.options.node.onMove(this);
     if (event.end) {
       this.end('complete');
     } else if (!room) {
@@ -237,7 +243,7 @@ export class Follower {
     for (const event of page.events) {
       const { asker, message } = event;
       if (asker === undefined || message === undefined) continue;
-      if (!(await this.options.isAlive(asker))) skip.add(event);
+      if (!(await this.options.node.isAlive(asker))) skip.add(event);
     }
     return skip;
   }

@@ -1,4 +1,5 @@
 import type {
+  Commit,
   CommitReply,
   Membership,
   Operation,
@@ -15,13 +16,30 @@ export interface Committed {
   reply: Extract<CommitReply, { status: 'ok' }>;
 }
 
-interface Submission {
-  operations: Operation[];
-  bytes: number;
-  resolve: (committed: Committed | 'gone') => void;
-  reject: (error: unknown) => void;
+class Submission {
+  readonly bytes: number;
   /** The caller waits no longer. */
-  abandoned: boolean;
+  abandoned = false;
+  /** Of a caller that waits only so long. */
+  cancelTimer: (() => void) | undefined;
+
+  constructor(
+    readonly operations: Operation[],
+    private readonly resolve: (committed: Committed | 'gone') => void,
+    private readonly refuse: (error: unknown) => void,
+  ) {
+    this.bytes = sizeOf(operations);
+  }
+
+  stored(committed: Committed | 'gone'): void {
+    this.cancelTimer?.();
+    this.resolve(committed);
+  }
+
+  reject(error: unknown): void {
+    this.cancelTimer?.();
+    this.refuse(error);
+  }
 }
 
 interface Lane {
@@ -69,23 +87,13 @@ export class Lanes {
   submit(sessionId: string, operations: Operation[]): Promise<Committed | 'gone'> {
     if (this.closed) return Promise.reject(closedError());
     return new Promise((resolve, reject) => {
-      const cancelTimer = this.timeouts.after(() => {
+      const submission = new Submission(operations, resolve, reject);
+      submission.cancelTimer = this.timeouts.after(() => {
         this.abandon(sessionId, submission);
         const late = unavailable(new Error(`not stored within ${this.timeoutMs} ms`));
         reject(this.closed ? closedError() : late);
       });
-      const submission = this.enqueue(sessionId, {
-        operations,
-        resolve: (committed) => {
-          cancelTimer();
-          if (submission.abandoned) this.late(sessionId, operations, committed);
-          else resolve(committed);
-        },
-        reject: (error) => {
-          cancelTimer();
-          reject(error);
-        },
-      });
+      this.enqueue(sessionId, submission);
     });
   }
 
@@ -98,7 +106,7 @@ export class Lanes {
       return Promise.reject(unavailable(new Error('too much waits to be stored')));
     }
     return new Promise((resolve, reject) => {
-      this.enqueue(sessionId, { operations, resolve, reject });
+      this.enqueue(sessionId, new Submission(operations, resolve, reject));
     });
   }
 
@@ -107,7 +115,7 @@ export class Lanes {
     this.closed = true;
     this.timeouts.close();
     for (const lane of this.lanes.values()) {
-      for (const { reject } of lane.queue) reject(closedError());
+      for (const submission of lane.queue) submission.reject(closedError());
       lane.queue = [];
     }
   }
@@ -130,15 +138,10 @@ export class Lanes {
     lane.bytes -= submission.bytes;
   }
 
-  private enqueue(
-    sessionId: string,
-    parts: Pick<Submission, 'operations' | 'resolve' | 'reject'>,
-    first = false,
-  ): Submission {
-    const submission = { ...parts, bytes: sizeOf(parts.operations), abandoned: false };
+  private enqueue(sessionId: string, submission: Submission, first = false): void {
     if (this.closed) {
       submission.reject(closedError());
-      return submission;
+      return;
     }
     let lane = this.lanes.get(sessionId);
     if (lane === undefined) {
@@ -146,30 +149,62 @@ export class Lanes {
       this.lanes.set(sessionId, lane);
       const opened = lane;
       // In a turn of its own: all that is submitted in this one goes in the first commit.
-      queueMicrotask(() => void this.drain(sessionId, opened));
+      queueMicrotask(() => this.drain(sessionId, opened));
     }
     if (first) lane.queue.unshift(submission);
     else lane.queue.push(submission);
     lane.bytes += submission.bytes;
-    return submission;
   }
 
-  private async drain(sessionId: string, lane: Lane): Promise<void> {
-    while (lane.queue.length > 0) await this.carry(sessionId, this.take(lane));
-    this.lanes.delete(sessionId);
-    if (this.lanes.size === 0) for (const resolve of this.idlers.splice(0)) resolve();
-  }
-
-  /** One commit. A function of its own, so that nothing of it is kept while the lane waits with the next one. */
-  private async carry(sessionId: string, batch: Submission[]): Promise<void> {
-    const operations = batch.flatMap((submission) => submission.operations);
+  /** The next commit of a lane, after which comes the next one. */
+  private drain(sessionId: string, lane: Lane): void {
+    if (lane.queue.length === 0) {
+      this.lanes.delete(sessionId);
+      if (this.lanes.size === 0) for (const resolve of this.idlers.splice(0)) resolve();
+      return;
+    }
+    const batch = this.take(lane);
+    const [only] = batch;
+    const operations =
+      batch.length === 1 && only !== undefined
+        ? only.operations
+        : batch.flatMap((submission) => submission.operations);
     this.number += 1;
-    try {
-      const reply = await this.commit(sessionId, this.number, operations, batch);
-      if (reply === 'unknown') for (const each of batch) this.undo(sessionId, each.operations);
-      else settle(batch, reply);
-    } catch (error) {
-      for (const { reject } of batch) reject(error);
+    const commit = { sessionId, number: this.number, operations };
+    this.membership.commit(commit).then(
+      (reply) => {
+        this.settle(sessionId, batch, reply);
+        this.drain(sessionId, lane);
+      },
+      (error: unknown) => {
+        void this.retry(commit, batch, error)
+          .then(
+            (reply) => {
+              if (reply !== 'unknown') this.settle(sessionId, batch, reply);
+              else for (const each of batch) this.undo(sessionId, each.operations);
+            },
+            (closed: unknown) => {
+              for (const submission of batch) submission.reject(closed);
+            },
+          )
+          .then(() => this.drain(sessionId, lane));
+      },
+    );
+  }
+
+  private settle(sessionId: string, batch: Submission[], reply: CommitReply): void {
+    let at = 0;
+    for (const submission of batch) {
+      const { operations } = submission;
+      let committed: Committed | 'gone' = 'gone';
+      if (reply.status === 'ok') {
+        const { results } = reply;
+        const mine = batch.length === 1 ? results : results.slice(at, at + operations.length);
+        committed = { reply, results: mine };
+      }
+      at += operations.length;
+      if (submission.abandoned) this.late(sessionId, operations, committed);
+      else submission.stored(committed);
     }
   }
 
@@ -187,30 +222,31 @@ export class Lanes {
   }
 
   /**
-   * The same commit again until its outcome is known. Only where it is all of clients that have been refused is it left
-   * `unknown`, since what they sent is not to wait in memory for the end of an outage.
+   * The same commit again, after it has failed, until its outcome is known. Only where it is all of clients that have been
+   * refused is it left `unknown`, since what they sent is not to wait in memory for the end of an outage.
    */
-  private async commit(
-    sessionId: string,
-    number: number,
-    operations: Operation[],
+  private async retry(
+    commit: Commit,
     batch: Submission[],
+    error: unknown,
   ): Promise<CommitReply | 'unknown'> {
+    let failure = error;
     for (let attempt = 0; ; attempt += 1) {
+      if (this.closed || (failure instanceof AnynodeError && failure.code === 'closed')) {
+        throw closedError();
+      }
+      // Nor does this mend itself; nothing was stored.
+      if (failure instanceof AnynodeError && failure.code === 'undecodable') throw failure;
+      if (batch.every(isRefused)) return 'unknown';
+      if (attempt === (isRefusal(failure) ? 0 : LOUD_AFTER)) {
+        this.logger.error(`mcp-anynode: the backplane refuses to store: ${String(failure)}`);
+      }
+      const pause = jittered(Math.min(25 * 2 ** attempt, 1000), this.clock);
+      await new Promise<void>((resolve) => this.clock.after(pause, resolve));
       try {
-        return await this.membership.commit({ sessionId, number, operations });
-      } catch (error) {
-        if (this.closed || (error instanceof AnynodeError && error.code === 'closed')) {
-          throw closedError();
-        }
-        // Nor does this mend itself; nothing was stored.
-        if (error instanceof AnynodeError && error.code === 'undecodable') throw error;
-        if (batch.every(isRefused)) return 'unknown';
-        if (attempt === (isRefusal(error) ? 0 : LOUD_AFTER)) {
-          this.logger.error(`mcp-anynode: the backplane refuses to store: ${String(error)}`);
-        }
-        const pause = jittered(Math.min(25 * 2 ** attempt, 1000), this.clock);
-        await new Promise<void>((resolve) => this.clock.after(pause, resolve));
+        return await this.membership.commit(commit);
+      } catch (again) {
+        failure = again;
       }
     }
   }
@@ -235,7 +271,7 @@ export class Lanes {
     });
     if (undone.length === 0) return;
     const ignore = (): void => undefined; // closed: what this node runs are orphans then
-    this.enqueue(sessionId, { operations: undone, resolve: ignore, reject: ignore }, true);
+    this.enqueue(sessionId, new Submission(undone, ignore, ignore), true);
   }
 }
 
@@ -249,18 +285,6 @@ function isRefusal(error: unknown): boolean {
   return (
     error instanceof Error && error.cause instanceof Error && error.cause.name === 'ReplyError'
   );
-}
-
-function settle(batch: Submission[], reply: CommitReply): void {
-  let at = 0;
-  for (const { operations, resolve } of batch) {
-    if (reply.status === 'gone') {
-      resolve('gone');
-    } else {
-      resolve({ reply, results: reply.results.slice(at, at + operations.length) });
-      at += operations.length;
-    }
-  }
 }
 
 function sizeOf(operations: Operation[]): number {

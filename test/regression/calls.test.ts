@@ -66,13 +66,33 @@ it('a running call keeps a session alive whose client never sent `initialized`',
 
 // The headers could not be sent, and the request was left: stored, never run, its id in use, its replica never idle.
 it('a request whose response somebody else has begun runs or is given up', async () => {
+  const shared = memoryBackplane();
+  const nothing = (): void => undefined;
+  let storing = nothing;
   const { url, client, mcp } = await startSession({
     replicaIdleMs: 1_000,
+    backplane: {
+      join: (options) => {
+        const membership = shared.join(options);
+        const commit = membership.commit.bind(membership);
+        membership.commit = async (what) => {
+          const reply = await commit(what);
+          storing();
+          return reply;
+        };
+        return membership;
+      },
+    },
     mount: {
       before: [
         (req, res, next) => {
           // While it is being stored: the body has come, the response has not begun.
-          if (req.get('x-hurry') !== undefined) req.on('end', () => res.status(504).end('late'));
+          if (req.get('x-hurry') !== undefined) {
+            storing = () => {
+              storing = nothing;
+              res.status(504).end('late');
+            };
+          }
           next();
         },
       ],

@@ -151,15 +151,18 @@ it('what follows a log that lost its end shows what is new there', async () => {
       whenRoom: () => undefined,
       end: () => undefined,
     },
-    log: {
-      read: () =>
-        Promise.resolve({
-          ...{ status: 'ok', events: log, scanned: '2003-0', more: false, open: true, restart: 7 },
-        }),
+    node: {
+      membership: {
+        read: () =>
+          Promise.resolve({
+            ...{ status: 'ok', events: log, scanned: '2003-0', more: false, open: true },
+            restart: 7,
+          }),
+      },
+      isAlive: () => Promise.resolve(true),
+      clock: systemClock,
+      onMove: () => undefined,
     },
-    isAlive: () => Promise.resolve(true),
-    clock: systemClock,
-    onMove: () => undefined,
     onEnd: () => undefined,
   });
   for (const event of log) follower.offer(event, true);
@@ -191,6 +194,8 @@ describe('a step that Redis refuses, and not for lack of a connection', () => {
     const two = await startNode({ ...options(), redis: url });
     await one.client.listen(two.url);
     const events = `mcp:{${one.sessionId}}:events`;
+    // The log is a string until then.
+    await one.mcp.session(one.sessionId).notify({ method: 'notifications/before' });
     const before = await admin.xlen(events);
     await admin.call('ACL', 'SETUSER', 'app', 'resetchannels');
     // It is stored; only the wake-up is not to be had.

@@ -23,7 +23,8 @@ import { Lease } from './lease.js';
 import { Names } from './names.js';
 import { Principals } from './principals.js';
 import { redisSeams } from './seams.js';
-import { attachReply, commitReply, page, touchReply } from './replies.js';
+import { attachReply, commitReply, initializeFields, page, touchReply } from './replies.js';
+import { commitScript } from './scripts.js';
 import { Shelf } from './shelf.js';
 import { Subscriber } from './subscriber.js';
 
@@ -124,10 +125,11 @@ class RedisMembership implements Membership {
   async create(session: NewSession): Promise<Position[] | false> {
     const { nodeId, pendingTtlMs, retention } = this.options;
     const record = [
-      ...['rev', 1, 'init', session.initialize, 'pv', session.protocolVersion],
-      ...['pr', session.principal, 'hears', session.hears, 'at', session.createdAt],
+      ...['rev', 1, 'pr', session.principal, 'hears', session.hears],
+      ...['pv', session.protocolVersion, 'at', session.createdAt],
       ...['seen', session.createdAt, 'v', 1],
       ...(session.owned === true ? ['own', nodeId] : []),
+      ...initializeFields(session.initialize),
     ];
     // All in one go, so that they share one limit of time; repeating them does no harm.
     const { most } = session;
@@ -188,7 +190,8 @@ class RedisMembership implements Membership {
       retention.maxBytes ?? '',
     ];
     for (const operation of operations) pushArguments(args, operation);
-    const reply = await this.connection.run((client) => client['anynode:commit'](args));
+    const script = commitScript(operations);
+    const reply = await this.connection.run((client) => client[script](args));
     return commitReply(sessionId, reply);
   }
 

@@ -1,6 +1,11 @@
 import type { Page, ReadRequest, StreamEvent } from '../../../src/backplane/backplane.js';
 import { LOG_START } from '../../../src/backplane/backplane.js';
-import type { EndReason, FollowerOptions, Sink } from '../../../src/stream/follower.js';
+import type {
+  EndReason,
+  FollowerNode,
+  FollowerOptions,
+  Sink,
+} from '../../../src/stream/follower.js';
 import { Follower } from '../../../src/stream/follower.js';
 import { ManualClock } from './manual-clock.js';
 
@@ -132,7 +137,8 @@ export interface Followed {
   ends: EndReason[];
 }
 
-export function follow(overrides: Partial<FollowerOptions> = {}): Followed {
+export function follow(overrides: Partial<FollowerOptions & FollowerNode> = {}): Followed {
+  const { isAlive = () => Promise.resolve(true), onMove = () => undefined, ...others } = overrides;
   const log = new FakeLog();
   const sink = new FakeSink();
   const clock = new ManualClock();
@@ -143,12 +149,9 @@ export function follow(overrides: Partial<FollowerOptions> = {}): Followed {
     token: 'token',
     position: { n: 0, logId: LOG_START },
     sink,
-    log,
-    isAlive: () => Promise.resolve(true),
-    clock,
-    onMove: () => undefined,
+    node: { membership: log, isAlive, clock, onMove },
     onEnd: (_, reason) => ends.push(reason),
-    ...overrides,
+    ...others,
   });
   return { follower, log, sink, clock, ends };
 }

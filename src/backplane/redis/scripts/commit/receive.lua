@@ -1,0 +1,93 @@
+-- `receive`: a message of the client that opens no stream.
+
+-- A message of the client for another node. What is big is in the log, where that node reads it.
+local function deliver(name, id, message)
+  if #message > INLINE_BYTES then tell(channels, name, 'logged ' .. sid .. ' ' .. id)
+  else tell(channels, name, 'deliver ' .. sid, message) end
+end
+
+local function logIdAfter(last)
+  local time = redis.call('TIME')
+  local now = time[1] * 1000 + math.floor(time[2] / 1000)
+  local ms, counter = split(last, '-')
+  if now > tonumber(ms) then return string.format('%.0f-0', now) end
+  return ms .. '-' .. (counter + 1)
+end
+
+-- The end of a handshake has its place among the first entries of the log, unless so many are not to be kept.
+local function logFirst(message, ...)
+  local count, last = position(fields.first)
+  local size = bytes + ENTRY_BYTES + (message and #message or 0)
+  if not fields.first or count >= tonumber(maxEvents) or size > tonumber(ARGV[10] ~= '' and ARGV[10] or size) then
+    if message then return log(message, 'm', message) end
+    return log('', ...)
+  end
+  local id = logIdAfter(last)
+  -- Not APPEND, which makes room for as much again.
+  redis.call('SET', events, (redis.call('GET', events) or '') .. firstEntry(id, message, 'o', bytes, ...), 'KEEPTTL')
+  set('first', (count + 1) .. ':' .. id)
+  bytes = size
+  logged = logged or id
+  return id
+end
+
+function run.receive()
+  local who, known, route, argument, message = take(5)
+  if who ~= principal then return { 'denied' } end
+  used = true
+  local ends = route == 'initialized' and not active
+  local id = not repeated and (ends and logFirst(message) or log(message, 'm', message))
+  local here = false
+  local chosen, reshaped, unbegun, big = '', '', '', ''
+  if route == 'node' then
+    here = argument == node
+    if not here and not repeated then deliver(argument, id, message) end
+  elseif route == 'executor' then
+    local stream = get('r:' .. argument)
+    local executor, begun = executorOf(stream and get('x:' .. stream))
+    here = executor == node and begun
+    if not begun then
+      unbegun, chosen = stream, executor
+    elseif executor ~= '' and not here and not repeated then
+      deliver(executor, id, message)
+    end
+  elseif route == 'replicas' then
+    here = hasReplica(reps(), node)
+    if not repeated then
+      for other in string.gmatch(reps(), '%S+') do
+        if other ~= node then deliver(other, id, message) end
+      end
+    end
+  elseif route == 'initialized' then
+    local list = reps()
+    local handler = node
+    if argument == '1' then handler = ownerUnless()
+    elseif not hasReplica(list, node) then handler = string.match(list, '%S+') or node end
+    here = handler == node
+    if not here then chosen = handler end
+    if not repeated then
+      if not active then
+        active, reshaped, lengthened = true, '1', true
+        logFirst(nil, 'k', 'session.initialized', 'by', node)
+        revision = tostring(redis.call('HINCRBY', record, 'rev', 1))
+        redis.call('HSET', record, 'on', '1')
+        for other in string.gmatch(list, '%S+') do
+          if other ~= node then
+            tell(channels, other, 'shape ' .. sid .. ' ' .. revision, other == handler and message or '')
+          end
+        end
+      elseif handler ~= node then
+        deliver(handler, id, message)
+      end
+    end
+    if here then check(known) end
+  elseif route == 'here' then
+    here = true
+    check(known)
+  elseif route == 'owner' then
+    here = ownerUnless() == node
+    if here then check(known) else chosen = owner end
+    if not here and id and #message > INLINE_BYTES then big = id end
+  end
+  return { 'received', here and '1' or '', '', chosen, reshaped, unbegun, big }
+end
