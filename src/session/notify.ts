@@ -4,7 +4,7 @@ import { AnynodeError } from '../errors.js';
 import type { Followers } from '../stream/followers.js';
 import type { Lanes } from '../stream/lanes.js';
 import type { ServerEvent, ServerEventBus } from '../seams/types.js';
-import { show } from './live.js';
+import { show } from './show.js';
 
 /**
  * Tells every session in the cluster that should hear it, once each, whichever node is asked: those whose server has

@@ -25,6 +25,7 @@ import { Principals } from './principals.js';
 import { redisSeams } from './seams.js';
 import { attachReply, commitReply, initializeFields, page, touchReply } from './replies.js';
 import { commitScript } from './scripts.js';
+import { SessionIndex } from './session-index.js';
 import { Shelf } from './shelf.js';
 import { Subscriber } from './subscriber.js';
 
@@ -49,6 +50,7 @@ class RedisMembership implements Membership {
   private readonly subscriber: Subscriber;
   private readonly lease: Lease;
   private readonly names: Names;
+  private readonly index: SessionIndex;
   private readonly principals: Principals;
   /** What a channel's name begins with. */
   private readonly channels: string;
@@ -73,6 +75,7 @@ class RedisMembership implements Membership {
       },
     });
     const { connection, names } = this;
+    this.index = new SessionIndex(connection, names);
     this.principals = new Principals(prefix, (id) => names.record(id), options);
     this.shelf = new Shelf(this.connection, names, prefix);
     this.about = aboutThisNode(clock);
@@ -147,7 +150,7 @@ class RedisMembership implements Membership {
       if (created === '') return { ids: created };
       const [outcome] = await Promise.all([
         most === undefined ? undefined : this.principals.enter(client, { ...session, most }),
-        client.zadd(this.names.sessions, 0, session.id),
+        this.index.add(client, session.id),
       ]);
       return { ids: created, entered: outcome };
     });
@@ -157,7 +160,7 @@ class RedisMembership implements Membership {
       await this.remove(session.id, ANY_PRINCIPAL);
       throw new TooManySessions(entered);
     }
-    this.tidyIndex();
+    this.index.tidy();
     const numbers = new Map<string, number>();
     return ids.map((logId, at) => {
       const stream = session.outbound[at - 1]?.stream;
@@ -166,19 +169,6 @@ class RedisMembership implements Membership {
       numbers.set(stream, n);
       return { n, logId };
     });
-  }
-
-  /** Unlists a few sessions, taken by chance, that are gone: so the index does not grow for ever. */
-  private tidyIndex(): void {
-    const { sessions } = this.names;
-    void this.connection
-      .run(async (client) => {
-        const some = await client.zrandmember(sessions, 3);
-        for (const id of some) {
-          if ((await client.exists(this.names.record(id))) === 0) await client.zrem(sessions, id);
-        }
-      })
-      .catch(() => undefined); // tidying only: the next session tries again
   }
 
   async commit({ sessionId, number, operations }: Commit) {

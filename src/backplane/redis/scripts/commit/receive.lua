@@ -6,29 +6,27 @@ local function deliver(name, id, message)
   else tell(channels, name, 'deliver ' .. sid, message) end
 end
 
-local function logIdAfter(last)
-  local time = redis.call('TIME')
-  local now = time[1] * 1000 + math.floor(time[2] / 1000)
-  local ms, counter = split(last, '-')
-  if now > tonumber(ms) then return string.format('%.0f-0', now) end
-  return ms .. '-' .. (counter + 1)
-end
-
--- The end of a handshake has its place among the first entries of the log, unless so many are not to be kept.
-local function logFirst(message, ...)
+-- Logs `initialized`, and that it came. They have their place among the first entries of the log, unless so many are not
+-- to be kept.
+local function logHandshake(message)
   local count, last = position(fields.first)
-  local size = bytes + ENTRY_BYTES + (message and #message or 0)
-  if not fields.first or count >= tonumber(maxEvents) or size > tonumber(ARGV[10] ~= '' and ARGV[10] or size) then
-    if message then return log(message, 'm', message) end
-    return log('', ...)
+  local size = bytes + 2 * ENTRY_BYTES + #message
+  if not fields.first or count + 2 > tonumber(maxEvents) or (ARGV[10] ~= '' and size > tonumber(ARGV[10])) then
+    log(message, 'm', message)
+    log('', 'k', 'session.initialized', 'by', node)
+    return
   end
-  local id = logIdAfter(last)
+  local time = redis.call('TIME')
+  local ms, counter = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000)), 0
+  local lastMs, lastCounter = split(last, '-')
+  if tonumber(ms) <= tonumber(lastMs) then ms, counter = lastMs, lastCounter + 1 end
+  logged = ms .. '-' .. counter
+  local lastId = ms .. '-' .. (counter + 1)
   -- Not APPEND, which makes room for as much again.
-  redis.call('SET', events, (redis.call('GET', events) or '') .. firstEntry(id, message, 'o', bytes, ...), 'KEEPTTL')
-  set('first', (count + 1) .. ':' .. id)
+  redis.call('SET', events, (redis.call('GET', events) or '') .. firstEntry(logged, message, 'o', bytes) ..
+    firstEntry(lastId, nil, 'o', bytes + ENTRY_BYTES + #message, 'k', 'session.initialized', 'by', node), 'KEEPTTL')
+  set('first', (count + 2) .. ':' .. lastId)
   bytes = size
-  logged = logged or id
-  return id
 end
 
 function run.receive()
@@ -36,7 +34,7 @@ function run.receive()
   if who ~= principal then return { 'denied' } end
   used = true
   local ends = route == 'initialized' and not active
-  local id = not repeated and (ends and logFirst(message) or log(message, 'm', message))
+  local id = not repeated and not ends and log(message, 'm', message)
   local here = false
   local chosen, reshaped, unbegun, big = '', '', '', ''
   if route == 'node' then
@@ -66,11 +64,11 @@ function run.receive()
     here = handler == node
     if not here then chosen = handler end
     if not repeated then
-      if not active then
+      if ends then
         active, reshaped, lengthened = true, '1', true
-        logFirst(nil, 'k', 'session.initialized', 'by', node)
-        revision = tostring(redis.call('HINCRBY', record, 'rev', 1))
-        redis.call('HSET', record, 'on', '1')
+        logHandshake(message)
+        revision = tostring(revision + 1)
+        redis.call('HSET', record, 'rev', revision, 'on', '1')
         for other in string.gmatch(list, '%S+') do
           if other ~= node then
             tell(channels, other, 'shape ' .. sid .. ' ' .. revision, other == handler and message or '')
