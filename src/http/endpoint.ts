@@ -134,5 +134,7 @@ function refusalOf(error: unknown): Refusal | undefined {
   if (error instanceof RefusalError) return error.refusal;
   if (!(error instanceof AnynodeError)) return undefined;
   if (error.code === 'closed') return REFUSALS.closed;
+  // Another node may have the keys that this one has not.
+  if (error.code === 'undecodable') return REFUSALS.undecodable;
   return error.code === 'backplane_unavailable' ? REFUSALS.unavailable : undefined;
 }

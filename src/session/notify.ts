@@ -1,5 +1,6 @@
 import type { AppendOperation, Membership } from '../backplane/backplane.js';
 import { STANDALONE } from '../backplane/backplane.js';
+import { AnynodeError } from '../errors.js';
 import type { Followers } from '../stream/followers.js';
 import type { Lanes } from '../stream/lanes.js';
 import type { ServerEvent } from '../seams/types.js';
@@ -11,7 +12,7 @@ import { show } from './show.js';
  * kind until its client is back. With the option `modern`, also each client of 2026-07-28 that has subscribed.
  *
  * Each resolves when all is stored, with the number of sessions told, and rejects with `backplane_unavailable`; some
- * sessions may have been told then.
+ * sessions may have been told then. With `undecodable`, all were but those that this node's `codec` cannot read.
  */
 export interface Notify {
   toolsChanged(): Promise<number>;
@@ -59,8 +60,13 @@ export function notifyAll(parts: {
       onlyIf,
       coalesce: 'subscribed' in onlyIf ? `${method} ${onlyIf.subscribed}` : method,
     };
+    let unread: AnynodeError | undefined;
     const tellOne = async (sessionId: string): Promise<boolean> => {
-      const committed = await parts.lanes.submit(sessionId, [operation]);
+      const committed = await parts.lanes.submit(sessionId, [operation]).catch((error: unknown) => {
+        if (!(error instanceof AnynodeError && error.code === 'undecodable')) throw error;
+        unread = error;
+        return 'gone' as const;
+      });
       if (committed === 'gone') return false;
       const [result] = committed.results;
       show(parts.followers, sessionId, operation, result);
@@ -74,6 +80,7 @@ export function notifyAll(parts: {
       told += results.filter(Boolean).length;
       after = page.next;
     } while (after !== undefined);
+    if (unread !== undefined) throw unread;
     return told;
   };
   return {

@@ -6,8 +6,10 @@ import { Cluster, Redis } from 'ioredis';
 import { z } from 'zod';
 import { serveParent } from '../../demo/rig/child.js';
 import {
+  aesGcmCodec,
   anynode,
   legacySse,
+  type AesGcmOptions,
   type Anynode,
   type AnynodeOptions,
   type ServerEventBus,
@@ -15,6 +17,7 @@ import {
 } from '../../src/index.js';
 import { MASTER_NAME } from '../support/redis-sentinels.js';
 import { Happenings } from './support/happenings.js';
+import { seamMethods } from './support/seam-methods.js';
 import { buildModernServer, buildServer, type Kind, type TestServer } from './support/servers.js';
 import { elicitation, held, logNotification, sampling } from './support/tools.js';
 
@@ -26,7 +29,14 @@ import { elicitation, held, logNotification, sampling } from './support/tools.js
 /** Options travel as JSON, so only what is JSON of them. */
 export interface MountOptions extends Omit<
   AnynodeOptions,
-  'server' | 'redis' | 'backplane' | 'sessionIdGenerator' | 'principal' | 'logger' | 'modern'
+  | 'server'
+  | 'redis'
+  | 'backplane'
+  | 'sessionIdGenerator'
+  | 'principal'
+  | 'codec'
+  | 'logger'
+  | 'modern'
 > {
   redis: string;
   /** The URL is that of one node of a Redis Cluster. */
@@ -34,6 +44,8 @@ export interface MountOptions extends Omit<
   /** Ports of sentinels, to be asked for the master instead of the URL. */
   sentinels?: number[];
   prefix: string;
+  /** For `aesGcmCodec`. Keys are texts. */
+  encrypted?: AesGcmOptions;
   /** What the factory builds; 'McpServer v1'. */
   server?: Kind;
   /** `express.json()` in front. */
@@ -69,7 +81,15 @@ interface Mount {
 const mounts = new Map<string, Mount>();
 
 async function mount({ name, options }: { name: string; options: MountOptions }): Promise<string> {
-  const { server: kind = 'McpServer v1', parsed, welcomes, buildMs, modern, ...more } = options;
+  const {
+    server: kind = 'McpServer v1',
+    parsed,
+    welcomes,
+    buildMs,
+    modern,
+    encrypted,
+    ...more
+  } = options;
   const { redis: url, redisCluster, sentinels, ...rest } = more;
   const happenings = new Happenings();
   const built: Built[] = [];
@@ -111,8 +131,9 @@ async function mount({ name, options }: { name: string; options: MountOptions })
         name: MASTER_NAME,
         lazyConnect: true,
       });
+  const codec = encrypted && aesGcmCodec(encrypted);
   const mcp: Anynode = anynode({
-    ...{ ...rest, redis: source ?? url, server: factory, logger },
+    ...{ ...rest, codec, redis: source ?? url, server: factory, logger },
     ...(modern && { modern: ({ bus }) => ({ handler: handlerOn(bus), isLegacyRequest }) }),
   });
   const handlers = [...(parsed ? [express.json()] : []), legacySse(mcp), mcp];
@@ -146,6 +167,7 @@ interface OfSession {
 }
 
 const methods = {
+  ...seamMethods((name) => mounted(name).mcp),
   mount,
   /** Closes the node, and returns what it has complained of. */
   async unmount({ mount: name, drainMs = 0 }: { mount: string; drainMs?: number }) {
