@@ -9,8 +9,8 @@ import type {
   RequestId,
 } from '../protocol/jsonrpc.js';
 import { isResponse } from '../protocol/jsonrpc.js';
-import type { Place } from './body.js';
 import { isSuccess, kindOf, readEvents, readJson, readRefusal } from './body.js';
+import type { Place } from './event-stream.js';
 import { Failure } from './failure.js';
 import type { Origin } from './origin.js';
 import type { Target } from './http.js';
@@ -131,6 +131,10 @@ class Stream {
           return undefined;
         });
       if (response === undefined) continue;
+      if (isBusy(response)) {
+        response.resume();
+        continue;
+      }
       if (!isSuccess(response) || kindOf(response) !== 'events') {
         response.resume();
         throw new Failure('server_lost', `coming back was answered with ${response.statusCode}`);
@@ -139,6 +143,11 @@ class Stream {
       lastHeard = clock.now();
     }
   }
+}
+
+/** Or restarting, or something between us and it says so: the stream may be there all the same. */
+function isBusy({ statusCode = 0 }: IncomingMessage): boolean {
+  return statusCode === 429 || (statusCode >= 502 && statusCode <= 504);
 }
 
 /** An error without an id is about the request, which came alone. */

@@ -36,9 +36,10 @@ export function intercept(
   };
 }
 
-/** Says once that the server cannot be reached, and once that it can again. */
+/** Says once that the server cannot be reached, and once that it can again; and once that it wants to be elsewhere. */
 class Watched implements Target {
   private reachable = true;
+  private redirected = false;
 
   constructor(
     private readonly target: Target,
@@ -51,6 +52,7 @@ class Watched implements Target {
       const response = await this.target.send(outgoing);
       if (!this.reachable) this.logger.warn(`mcp-anynode: ${this.url.origin} is reached again`);
       this.reachable = true;
+      this.lookForRedirect(response);
       return response;
     } catch (error) {
       const isDown = error instanceof Failure && error.reason === 'server_unreachable';
@@ -60,6 +62,15 @@ class Watched implements Target {
       }
       throw error;
     }
+  }
+
+  /** Not followed: what clients say, and what authorizes them, goes to the address that was given and no other. */
+  private lookForRedirect({ statusCode = 0, headers: { location } }: IncomingMessage): void {
+    if (this.redirected || location === undefined || statusCode < 300 || statusCode >= 400) return;
+    this.redirected = true;
+    this.logger.warn(
+      `mcp-anynode: ${this.url.origin} redirects to ${location}, which is not followed: give that as \`upstream\``,
+    );
   }
 
   close(): Promise<void> {

@@ -2,9 +2,9 @@
 import type { Clock } from '../protocol/clock.js';
 import { jittered } from '../protocol/clock.js';
 import type { JsonRpcMessage } from '../protocol/jsonrpc.js';
-import type { Place } from './body.js';
 import { isSuccess, kindOf, readEvents, readRefusal } from './body.js';
 import { ACCEPT_EVENTS, pause, RETRY_MS } from './call.js';
+import type { Place } from './event-stream.js';
 import { hasForgotten } from './failure.js';
 import type { Target } from './http.js';
 import type { Origin } from './origin.js';
