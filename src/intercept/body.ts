@@ -23,18 +23,20 @@ export function isSuccess({ statusCode = 0 }: IncomingMessage): boolean {
 }
 
 /** Rejects with a {@link Failure} where it breaks off. */
-async function readText(response: IncomingMessage, most = Infinity): Promise<string> {
-  let text = '';
-  response.setEncoding('utf8');
-  try {
-    for await (const chunk of response) {
-      text += chunk as string;
-      if (text.length > most) break; // which ends the connection
-    }
-  } catch (error) {
-    throw new Failure('server_lost', String(error));
-  }
-  return text.slice(0, most);
+function readText(response: IncomingMessage, most = Infinity): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let text = '';
+    response.setEncoding('utf8');
+    response.on('data', (chunk: string) => {
+      text += chunk;
+      if (text.length > most) response.destroy();
+    });
+    response.once('close', () => {
+      if (response.complete || text.length > most) resolve(text.slice(0, most));
+      else reject(new Failure('server_lost', 'the response broke off'));
+    });
+    if (response.destroyed) reject(new Failure('server_lost', 'given up'));
+  });
 }
 
 /** The messages of a body of JSON: one, or a batch. */

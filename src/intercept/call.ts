@@ -10,6 +10,7 @@ import type {
 } from '../protocol/jsonrpc.js';
 import { isResponse } from '../protocol/jsonrpc.js';
 import { isSuccess, kindOf, readEvents, readJson, readRefusal } from './body.js';
+import type { Ending } from './ending.js';
 import type { Place } from './event-stream.js';
 import { Failure } from './failure.js';
 import type { Origin } from './origin.js';
@@ -21,7 +22,8 @@ export interface CallParts {
   /** Of the private session. */
   headers: Record<string, string>;
   origin: Origin | undefined;
-  signal: AbortSignal;
+  /** Ends it: nobody waits for the answer any more. */
+  ending: Ending;
   /** How long until the head of the response; left out: as long as it takes. */
   timeoutMs?: number;
   /** How long to try to come back to a stream that broke off. */
@@ -42,14 +44,14 @@ const LINGER_MS = 1000;
 export const ACCEPT_BOTH = 'application/json, text/event-stream';
 export const ACCEPT_EVENTS = 'text/event-stream';
 
-/** Resolves with the server's answer. Rejects with a {@link Failure}, also when `signal` fires. */
+/** Resolves with the server's answer. Rejects with a {@link Failure}, also when `ending` ends. */
 export async function call(request: JsonRpcRequest, parts: CallParts): Promise<JsonRpcResponse> {
-  const { target, headers, origin, signal, timeoutMs, onSent, onHead, onMessage } = parts;
+  const { target, headers, origin, ending, timeoutMs, onSent, onHead, onMessage } = parts;
   const response = await target.send({
     method: 'POST',
     headers: { ...headers, accept: ACCEPT_BOTH, 'content-type': 'application/json' },
     body: JSON.stringify(request),
-    ...{ origin, signal },
+    ...{ origin, ending },
     ...(timeoutMs !== undefined && { timeoutMs }),
     ...(onSent !== undefined && { onSent }),
   });
@@ -111,7 +113,7 @@ class Stream {
     how: 'ended' | 'cut',
     resolve: (answer: JsonRpcResponse) => void,
   ): Promise<void> {
-    const { target, clock, headers, origin, signal, patienceMs, onHangUp } = this.parts;
+    const { target, clock, headers, origin, ending, patienceMs, onHangUp } = this.parts;
     if (how === 'ended' && this.place.lastEventId !== undefined) onHangUp?.();
     let lastHeard = clock.now();
     while (this.answer === undefined) {
@@ -119,15 +121,15 @@ class Stream {
       if (lastEventId === undefined || clock.now() - lastHeard > patienceMs + retryMs) {
         throw new Failure('server_lost', 'the stream ended without an answer');
       }
-      await pause(jittered(retryMs, clock), clock, signal);
+      await pause(jittered(retryMs, clock), clock, ending);
       const response = await target
         .send({
           method: 'GET',
           headers: { ...headers, accept: ACCEPT_EVENTS, 'last-event-id': lastEventId },
-          ...{ origin, signal, timeoutMs: patienceMs },
+          ...{ origin, ending, timeoutMs: patienceMs },
         })
         .catch((error: unknown) => {
-          if (signal.aborted) throw error;
+          if (ending.ended) throw error;
           return undefined;
         });
       if (response === undefined) continue;
@@ -157,18 +159,16 @@ function answers(message: JsonRpcMessage, id: RequestId): message is JsonRpcResp
   return given === id || given === undefined || given === null;
 }
 
-/** Resolves after `ms`; rejects with a {@link Failure} when `signal` fires. */
-export function pause(ms: number, clock: Clock, signal: AbortSignal): Promise<void> {
+/** Resolves after `ms`; rejects with a {@link Failure} when `ending` ends. */
+export function pause(ms: number, clock: Clock, ending: Ending): Promise<void> {
   return new Promise((resolve, reject) => {
-    const stop = (): void => {
-      cancel();
-      reject(new Failure('server_lost', 'given up'));
-    };
     const cancel = clock.after(ms, () => {
-      signal.removeEventListener('abort', stop);
+      release();
       resolve();
     });
-    if (signal.aborted) stop();
-    else signal.addEventListener('abort', stop, { once: true });
+    const release = ending.onEnd(() => {
+      cancel();
+      reject(new Failure('server_lost', 'given up'));
+    });
   });
 }

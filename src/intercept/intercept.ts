@@ -27,17 +27,18 @@ export function intercept(
   const { clock, logger, timeoutMs } = parts;
   const target =
     'handler' in intercepted
-      ? new Loopback(intercepted.handler, clock, timeoutMs)
+      ? new Loopback(intercepted.handler, parts)
       : new Watched(upstreamTarget(intercepted.upstream, parts), intercepted.upstream, logger);
   return {
     factory: (context) =>
-      new InterceptedServer({ target, clock, logger, timeoutMs }, originOf(context)),
+      new InterceptedServer({ target, clock, logger, timeoutMs }, originOf(context, target)),
     close: () => target.close(),
   };
 }
 
 /** Says once that the server cannot be reached, and once that it can again; and once that it wants to be elsewhere. */
 class Watched implements Target {
+  readonly inside = false;
   private reachable = true;
   private redirected = false;
 
@@ -56,7 +57,7 @@ class Watched implements Target {
       return response;
     } catch (error) {
       const isDown = error instanceof Failure && error.reason === 'server_unreachable';
-      if (isDown && this.reachable && !outgoing.signal?.aborted) {
+      if (isDown && this.reachable && !outgoing.ending?.ended) {
         this.reachable = false;
         this.logger.warn(`mcp-anynode: ${this.url.origin}: ${error.message}`);
       }
