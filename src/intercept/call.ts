@@ -24,8 +24,6 @@ export interface CallParts {
   origin: Origin | undefined;
   /** Ends it: nobody waits for the answer any more. */
   ending: Ending;
-  /** How long until the head of the response; left out: as long as it takes. */
-  timeoutMs?: number;
   /** How long to try to come back to a stream that broke off. */
   patienceMs: number;
   onSent?: (() => void) | undefined;
@@ -46,13 +44,12 @@ export const ACCEPT_EVENTS = 'text/event-stream';
 
 /** Resolves with the server's answer. Rejects with a {@link Failure}, also when `ending` ends. */
 export async function call(request: JsonRpcRequest, parts: CallParts): Promise<JsonRpcResponse> {
-  const { target, headers, origin, ending, timeoutMs, onSent, onHead, onMessage } = parts;
+  const { target, headers, origin, ending, onSent, onHead, onMessage } = parts;
   const response = await target.send({
     method: 'POST',
     headers: { ...headers, accept: ACCEPT_BOTH, 'content-type': 'application/json' },
     body: JSON.stringify(request),
     ...{ origin, ending },
-    ...(timeoutMs !== undefined && { timeoutMs }),
     ...(onSent !== undefined && { onSent }),
   });
   if (!isSuccess(response)) throw await readRefusal(response);

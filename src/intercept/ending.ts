@@ -1,3 +1,5 @@
+import type { Clock } from '../protocol/clock.js';
+
 /**
  * The end of something, which those hear of that need to. As `AbortController`, which costs each call ten times as much: an
  * event target, and an event, for what is one flag and one or two callbacks.
@@ -27,5 +29,15 @@ export class Ending {
     }
     this.callbacks.add(callback);
     return () => this.callbacks.delete(callback);
+  }
+
+  /** One that ends with this one, or after `ms`; until it is released. */
+  within(ms: number, clock: Clock): { ending: Ending; release: () => void } {
+    const ending = new Ending();
+    const cancels = [this.onEnd(() => ending.end()), clock.after(ms, () => ending.end())];
+    const release = (): void => {
+      for (const cancel of cancels) cancel();
+    };
+    return { ending, release };
   }
 }

@@ -192,10 +192,9 @@ export class InterceptedServer implements ServerLike {
     const sessionOf = (version: unknown): PrivateSession =>
       this.privateSession(id, String(version), generation);
     try {
-      const answer = await call(request, {
+      const answer = await this.within(HANDSHAKE_MS, request, {
         ...this.callParts({ headers: {}, generation }, related),
         ...parts,
-        timeoutMs: HANDSHAKE_MS,
         onHead: ({ headers }) => {
           const given = headers['mcp-session-id'];
           if (typeof given === 'string') id = given;
@@ -296,7 +295,11 @@ export class InterceptedServer implements ServerLike {
     const initialized = { jsonrpc: '2.0' as const, method: 'notifications/initialized' };
     if (this.shape.active) await this.post(session, initialized, this.origin);
     for (const { method, params } of requestsBetween(UNSHAPED, this.shape)) {
-      await call(this.own(method, { ...params }), this.callParts(session, undefined));
+      await this.within(
+        HANDSHAKE_MS,
+        this.own(method, { ...params }),
+        this.callParts(session, undefined),
+      );
     }
     await this.calmDown(session);
   }
@@ -312,11 +315,18 @@ export class InterceptedServer implements ServerLike {
   private async calmDown(session: PrivateSession): Promise<void> {
     if (this.calm === session) return;
     this.calm = session;
-    const ending = new Ending();
-    const cancel = this.parts.clock.after(CALM_MS, () => ending.end());
-    const parts = { ...this.callParts(session, undefined), ending };
-    await call(this.own('ping'), parts).catch(() => undefined);
-    cancel();
+    const parts = this.callParts(session, undefined);
+    await this.within(CALM_MS, this.own('ping'), parts).catch(() => undefined);
+  }
+
+  /** A call that does not take longer, answer and all: others wait for it. */
+  private async within(
+    ms: number,
+    request: JsonRpcRequest,
+    parts: CallParts,
+  ): Promise<JsonRpcResponse> {
+    const { ending, release } = parts.ending.within(ms, this.parts.clock);
+    return call(request, { ...parts, ending }).finally(release);
   }
 
   /** A request of our own. */

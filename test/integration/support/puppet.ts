@@ -16,10 +16,11 @@ type Act = (res: ServerResponse, exchange: Exchange) => void;
 export interface PuppetOptions {
   /** `null`: it keeps no sessions. */
   sessionId?: string | null;
-  /** `true`: it took the exchange in hand. */
   onInitialize?: Act;
   /** A `tools/call`. */
   onCall?: Act;
+  /** Any other request; else an empty result. */
+  onOther?: Act;
   /** A GET; else 405. */
   onGet?: Act;
 }
@@ -31,7 +32,7 @@ export interface Puppet {
 }
 
 export function puppet(options: PuppetOptions = {}): Puppet {
-  const { sessionId = 'private', onInitialize = greet, onCall, onGet } = options;
+  const { sessionId = 'private', onInitialize = greet, onCall, onOther, onGet } = options;
   const seen: Exchange[] = [];
 
   function greet(res: ServerResponse, { message }: Exchange): void {
@@ -52,6 +53,7 @@ export function puppet(options: PuppetOptions = {}): Puppet {
     else if (message?.id === undefined) res.writeHead(202).end();
     else if (message.method === 'initialize') onInitialize(res, exchange);
     else if (message.method === 'tools/call' && onCall !== undefined) onCall(res, exchange);
+    else if (onOther !== undefined) onOther(res, exchange);
     else answerJson(res, { jsonrpc: '2.0', id: message.id, result: {} });
   }
 
