@@ -1,8 +1,8 @@
 import type { Clock } from '../protocol/clock.js';
 
 /**
- * The end of something, which those hear of that need to. As `AbortController`, which costs each call ten times as much: an
- * event target, and an event, for what is one flag and one or two callbacks.
+ * The end of something, for those that need to hear of it. Not an `AbortController`, which is an event target and an event
+ * per call, for what is a flag and one or two callbacks.
  */
 export class Ending {
   private readonly callbacks = new Set<() => void>();

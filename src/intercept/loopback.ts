@@ -35,7 +35,10 @@ export class Loopback implements Target {
   ) {}
 
   async send(outgoing: Outgoing): Promise<IncomingMessage> {
-    await (this.serving ??= this.serve());
+    await (this.serving ??= this.serve().catch((error: unknown) => {
+      this.serving = undefined;
+      throw new Failure('server_unreachable', String(error));
+    }));
     if (this.closed) throw new Failure('server_unreachable', 'closed');
     this.parsed = outgoing.origin?.parsed ?? this.parsed;
     this.app = outgoing.origin?.express?.app ?? this.app;
@@ -113,7 +116,7 @@ export class Loopback implements Target {
 
   /** As an application does with what nobody in it has answered. */
   private finish(req: Request, res: Response, why: unknown): void {
-    const passed = why === undefined || why === null || why === 'route' || why === 'router';
+    const passed = !why || why === 'route' || why === 'router';
     const { status, statusCode } = (passed ? {} : why) as {
       status?: unknown;
       statusCode?: unknown;
