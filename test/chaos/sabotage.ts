@@ -15,7 +15,7 @@ export function sabotage(what: Sabotage): void {
     return;
   }
   patchScript(
-    'commit.lua',
+    'commit/step.lua',
     /^local repeated = .*$/m,
     'local repeated = false -- taken out by the test',
   );

@@ -376,6 +376,8 @@ describe('as a guest of Redis', () => {
     const server = await startRedis();
     onTestFinished(server.stop);
     const { a, at } = await start(server.url);
+    // With the first thing after the handshake its log becomes a stream.
+    expect((await a.client.post(a.url, request(1, 'ping'))).status).toBe(200);
     const redis = connectRedis(server.url);
     const heard = await redis.monitor();
     const from = new Set<string>();

@@ -194,6 +194,8 @@ describe('a step that Redis refuses, and not for lack of a connection', () => {
     const two = await startNode({ ...options(), redis: url });
     await one.client.listen(two.url);
     const events = `mcp:{${one.sessionId}}:events`;
+    // The log is a string until then.
+    await one.mcp.session(one.sessionId).notify({ method: 'notifications/before' });
     const before = await admin.xlen(events);
     await admin.call('ACL', 'SETUSER', 'app', 'resetchannels');
     // It is stored; only the wake-up is not to be had.

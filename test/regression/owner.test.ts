@@ -208,6 +208,7 @@ it('a call is cancelled while its owner still reads it', async () => {
   const store = memoryBackplane();
   const reading = newGate();
   const gate = newGate();
+  const told = newGate();
   const slow = wrapped(store, (membership) => ({
     async history(...args) {
       reading.open();
@@ -215,14 +216,25 @@ it('a call is cancelled while its owner still reads it', async () => {
       return membership.history(...args);
     },
   }));
+  const heard: Backplane = {
+    join: (options) =>
+      slow.join({
+        ...options,
+        onMessage: (message) => {
+          options.onMessage(message);
+          if (message.type === 'deliver') told.open();
+        },
+      }),
+  };
   let ran = 0;
   const tools = { big: () => `${(ran += 1)}` };
-  const a = await startNode({ backplane: slow, affinity: 'owner', tools });
+  const a = await startNode({ backplane: heard, affinity: 'owner', tools });
   const b = await startNode({ backplane: store, affinity: 'owner' });
   const { client } = await openSession(a.url);
   const answer = await client.post(b.url, call(50, 'big', { text: 'x'.repeat(100_000) }));
   await reading.opened;
   await client.notify(b.url, 'notifications/cancelled', { requestId: 50 });
+  await told.opened;
   gate.open();
   await answer.sse.ended;
   expect(answer.sse.messages).toEqual([]);

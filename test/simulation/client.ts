@@ -497,6 +497,12 @@ export class SimClient {
     this.note(
       `${connection} ${asked.method} ${asked.what} to slot ${slot}${cursor === undefined ? '' : ` after ${cursor}`}`,
     );
+    const [, resumed, n] = cursor?.split('.') ?? [];
+    if (resumed !== undefined && n !== undefined) {
+      const sessionId = request.headers['mcp-session-id'] ?? '';
+      const place = { sessionId, stream: resumed, n: parseInt(n, 36) };
+      ledger.resumptions.push({ ...place, at: scheduler.elapsed });
+    }
     const exchange = this.host.request(slot, request, listener, connection, onWrite);
     if (exchange === undefined) this.host.scheduler.after(1, () => over('cut'));
     return exchange;

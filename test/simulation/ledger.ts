@@ -140,6 +140,8 @@ export class Ledger implements Witness {
     /** The connection came with a cursor. */
     resumed: boolean;
   }[] = [];
+  /** Places that clients asked to go on from, whatever became of it. */
+  readonly resumptions: { sessionId: string; stream: string; n: number; at: number }[] = [];
   readonly asked: Asked[] = [];
   readonly calls: CallRecord[] = [];
   readonly bornAt = new Map<string, number>();

@@ -54,7 +54,11 @@ export class MemoryLog {
       this.lastCounter += 1;
     }
     const logId = `${this.lastMs}-${this.lastCounter}`;
-    this.entries.push({ ...entry, logId, at: this.lastMs });
+    // Written out, so that all entries are of one shape.
+    const { direction, stream, message, n, end, asker, note } = entry;
+    const at = this.lastMs;
+    const stored = { logId, at, direction, stream, message, n, end, asker };
+    this.entries.push(note === undefined ? stored : { ...stored, note });
     this.bytes += sizeOf(entry);
     return logId;
   }

@@ -261,7 +261,7 @@ class MemoryMembership implements Membership {
     try {
       return Promise.resolve(run(this.options.clock.now()));
     } catch (error) {
-      return Promise.reject(error as Error);
+      return Promise.reject(error);
     }
   }
 

@@ -321,8 +321,8 @@ export class MemorySession {
     for (const other of ended ? (stream.before ?? []) : []) {
       this.tellToLook(other, operation.stream, position, true);
     }
-    const here = holder?.nodeId === step.nodeId;
-    return { status: 'appended', position, ended, ...(here && { token: holder.token }) };
+    if (holder?.nodeId !== step.nodeId) return { status: 'appended', position, ended };
+    return { status: 'appended', position, ended, token: holder.token };
   }
 
   private wanted(operation: AppendOperation, stream: Stream, { nodeId, before }: Step): boolean {

@@ -1,4 +1,4 @@
-/** Operations as arguments of commit.lua, whose header says the format. */
+/** Operations as arguments of the commit scripts; scripts/commit/step.lua says the format. */
 import type { AppendOperation, Operation, Route } from '../backplane.js';
 
 type Argument = string | number;

@@ -20,7 +20,8 @@ export class Names {
   }
 
   keys(sessionId: string): [string, string, string] {
-    return [this.record(sessionId), this.streams(sessionId), this.events(sessionId)];
+    const record = this.record(sessionId);
+    return [record, `${record}:streams`, `${record}:events`];
   }
 
   node(nodeId: string): string {

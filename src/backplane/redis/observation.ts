@@ -4,8 +4,9 @@ import type { ANY_PRINCIPAL, LogEntry } from '../backplane.js';
 import type { Lease, Lifetime, Observation } from '../observation.js';
 import { aboutOf } from './about.js';
 import { CommandConnection, keyPrefixOf } from './connection.js';
+import { readFirst, readLog } from './log.js';
 import { Names } from './names.js';
-import { logEntry, recordOf } from './replies.js';
+import { recordOf } from './replies.js';
 import { Shelf } from './shelf.js';
 import { tableOf } from './table.js';
 
@@ -121,34 +122,36 @@ export class RedisObservation implements Observation {
 
   async lifetime(id: string): Promise<Lifetime | undefined> {
     const [record, streams, log] = this.names.keys(id);
-    const [leftMs, logged, events, [first], [last]] = await this.connection.run((client) =>
-      Promise.all([
+    return this.connection.run(async (client): Promise<Lifetime | undefined> => {
+      const [leftMs, logged, start] = await Promise.all([
         client.pttl(record),
         client.hget(streams, 'bytes'),
-        client.xlen(log),
-        client.xrange(log, '-', '+', 'COUNT', 1),
-        client.xrevrange(log, '+', '-', 'COUNT', 1),
-      ]),
-    );
-    if (leftMs === GONE) return undefined;
-    const before = first === undefined ? 0 : offsetOf(first[1]);
-    return {
-      ...{ leftMs, events },
-      bytes: first === undefined ? 0 : Number(logged ?? 0) - before,
-      ...(first !== undefined && { oldest: first[0] }),
-      ...(last !== undefined && { newest: last[0] }),
-    };
+        readFirst(client, this.names, id),
+      ]);
+      if (leftMs === GONE) return undefined;
+      const [events, first, last] = start
+        ? [start.length, start[0], start.at(-1)]
+        : await Promise.all([
+            client.xlen(log),
+            client.xrange(log, '-', '+', 'COUNT', 1).then(([entry]) => entry),
+            client.xrevrange(log, '+', '-', 'COUNT', 1).then(([entry]) => entry),
+          ]);
+      const before = first === undefined ? 0 : offsetOf(first[1]);
+      return {
+        ...{ leftMs, events },
+        bytes: first === undefined ? 0 : Number(logged ?? 0) - before,
+        ...(first !== undefined && { oldest: first[0] }),
+        ...(last !== undefined && { newest: last[0] }),
+      };
+    });
   }
 
   async histories(from: { id: string; after: string; count: number }[]): Promise<LogEntry[][]> {
-    const all = await this.connection.run((client) =>
+    return this.connection.run((client) =>
       Promise.all(
-        from.map(({ id, after, count }) =>
-          client.xrange(this.names.events(id), `(${after}`, '+', 'COUNT', count),
-        ),
+        from.map(({ id, after, count }) => readLog(client, this.names, id, after, count)),
       ),
     );
-    return all.map((entries) => entries.map(([logId, flat]) => logEntry(logId, flat)));
   }
 
   close(): void {

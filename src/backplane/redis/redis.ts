@@ -23,7 +23,9 @@ import { Lease } from './lease.js';
 import { Names } from './names.js';
 import { Principals } from './principals.js';
 import { redisSeams } from './seams.js';
-import { attachReply, commitReply, page, touchReply } from './replies.js';
+import { attachReply, commitReply, initializeFields, page, touchReply } from './replies.js';
+import { commitScript } from './scripts.js';
+import { SessionIndex } from './session-index.js';
 import { Shelf } from './shelf.js';
 import { Subscriber } from './subscriber.js';
 
@@ -48,6 +50,7 @@ class RedisMembership implements Membership {
   private readonly subscriber: Subscriber;
   private readonly lease: Lease;
   private readonly names: Names;
+  private readonly index: SessionIndex;
   private readonly principals: Principals;
   /** What a channel's name begins with. */
   private readonly channels: string;
@@ -72,6 +75,7 @@ class RedisMembership implements Membership {
       },
     });
     const { connection, names } = this;
+    this.index = new SessionIndex(connection, names);
     this.principals = new Principals(prefix, (id) => names.record(id), options);
     this.shelf = new Shelf(this.connection, names, prefix);
     this.about = aboutThisNode(clock);
@@ -124,10 +128,11 @@ class RedisMembership implements Membership {
   async create(session: NewSession): Promise<Position[] | false> {
     const { nodeId, pendingTtlMs, retention } = this.options;
     const record = [
-      ...['rev', 1, 'init', session.initialize, 'pv', session.protocolVersion],
-      ...['pr', session.principal, 'hears', session.hears, 'at', session.createdAt],
+      ...['rev', 1, 'pr', session.principal, 'hears', session.hears],
+      ...['pv', session.protocolVersion, 'at', session.createdAt],
       ...['seen', session.createdAt, 'v', 1],
       ...(session.owned === true ? ['own', nodeId] : []),
+      ...initializeFields(session.initialize),
     ];
     // All in one go, so that they share one limit of time; repeating them does no harm.
     const { most } = session;
@@ -145,7 +150,7 @@ class RedisMembership implements Membership {
       if (created === '') return { ids: created };
       const [outcome] = await Promise.all([
         most === undefined ? undefined : this.principals.enter(client, { ...session, most }),
-        client.zadd(this.names.sessions, 0, session.id),
+        this.index.add(client, session.id),
       ]);
       return { ids: created, entered: outcome };
     });
@@ -155,7 +160,7 @@ class RedisMembership implements Membership {
       await this.remove(session.id, ANY_PRINCIPAL);
       throw new TooManySessions(entered);
     }
-    this.tidyIndex();
+    this.index.tidy();
     const numbers = new Map<string, number>();
     return ids.map((logId, at) => {
       const stream = session.outbound[at - 1]?.stream;
@@ -164,19 +169,6 @@ class RedisMembership implements Membership {
       numbers.set(stream, n);
       return { n, logId };
     });
-  }
-
-  /** Unlists a few sessions, taken by chance, that are gone: so the index does not grow for ever. */
-  private tidyIndex(): void {
-    const { sessions } = this.names;
-    void this.connection
-      .run(async (client) => {
-        const some = await client.zrandmember(sessions, 3);
-        for (const id of some) {
-          if ((await client.exists(this.names.record(id))) === 0) await client.zrem(sessions, id);
-        }
-      })
-      .catch(() => undefined); // tidying only: the next session tries again
   }
 
   async commit({ sessionId, number, operations }: Commit) {
@@ -188,7 +180,8 @@ class RedisMembership implements Membership {
       retention.maxBytes ?? '',
     ];
     for (const operation of operations) pushArguments(args, operation);
-    const reply = await this.connection.run((client) => client['anynode:commit'](args));
+    const script = commitScript(operations);
+    const reply = await this.connection.run((client) => client[script](args));
     return commitReply(sessionId, reply);
   }
 

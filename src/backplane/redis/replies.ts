@@ -19,7 +19,7 @@ export function recordOf(id: string, flat: string[]): SessionRecord {
   return {
     id,
     revision: Number(fields.get('rev')),
-    initialize: fields.get('init') ?? '{}',
+    initialize: joined(fields) ?? '{}',
     protocolVersion: fields.get('pv') ?? '',
     principal: fields.get('pr') ?? '',
     createdAt: Number(fields.get('at')),
@@ -31,6 +31,41 @@ export function recordOf(id: string, flat: string[]): SessionRecord {
       .map((key) => key.slice(4)),
     owner: fields.get('own'),
   };
+}
+
+/** Texts of up to so many bytes are cut into pieces: of more of them, each look at the hash would cost time. */
+const MOST_IN_PIECES = 512;
+/** `hash-max-listpack-value`: with one value that is longer, a hash takes some 500 bytes more. */
+const PIECE = 64;
+
+/** The params of a client's `initialize`, as fields of the record: `init`, `init1`, `init2` … */
+export function initializeFields(text: string): string[] {
+  const bytes = Buffer.from(text);
+  if (bytes.length > MOST_IN_PIECES) return ['init', text];
+  const fields: string[] = [];
+  let from = 0;
+  do {
+    let end = from + PIECE;
+    // Not within a character.
+    while (((bytes[end] ?? 0) & 0xc0) === 0x80) end -= 1;
+    fields.push(initField(fields.length / 2), bytes.toString('utf8', from, end));
+    from = end;
+  } while (from < bytes.length);
+  return fields;
+}
+
+function initField(piece: number): string {
+  return piece === 0 ? 'init' : `init${piece}`;
+}
+
+function joined(fields: Map<string, string>): string | undefined {
+  let text = fields.get('init');
+  for (let piece = 1; text !== undefined; piece += 1) {
+    const more = fields.get(initField(piece));
+    if (more === undefined) break;
+    text += more;
+  }
+  return text;
 }
 
 /** One entry of the log, with its fields as they lie there. */
@@ -63,7 +98,7 @@ function noteOf(fields: Map<string, string>): Note | undefined {
   };
 }
 
-/** commit.lua */
+/** commit/step.lua */
 export function commitReply(sessionId: string, reply: unknown): CommitReply {
   const [status, revision, record, followedBy, results] = reply as Reply;
   if (status !== 'ok') return { status: 'gone' };

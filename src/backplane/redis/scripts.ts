@@ -1,45 +1,73 @@
 import { readFileSync } from 'node:fs';
 import type { Cluster, Redis } from 'ioredis';
+import type { Operation } from '../backplane.js';
 
-/** How many keys each script takes; the files in `scripts/` say which. */
-const KEYS = {
-  create: 3,
-  enter: 1,
-  commit: 3,
-  attach: 3,
-  read: 3,
-  touch: 3,
-  remove: 3,
-  state: 1,
-  send: 1,
-  'seams/broadcast': 1,
-  'seams/heard': 1,
-  'seams/replay-append': 3,
-  'seams/replay-read': 2,
-  'seams/task-create': 1,
-  'seams/task-enter': 1,
-  'seams/task-change': 2,
-  'seams/task-push': 2,
-  'seams/task-pop': 2,
-  'seams/task-wait': 2,
-} as const;
+/**
+ * Of each script, how many keys it takes (the files say which), and the files in `scripts/` that it is made of. What it
+ * defines costs time with each run, used or not, so none has what it does not need.
+ */
+const SCRIPTS = {
+  create: { keys: 3, files: ['lib', 'first', 'log', 'create'] },
+  enter: { keys: 1, files: ['enter'] },
+  commit: {
+    keys: 3,
+    files: commit('replicas', 'open', 'append', 'receive', 'connections', 'execution'),
+  },
+  'commit/open': { keys: 3, files: commit('replicas', 'open') },
+  'commit/append': { keys: 3, files: commit('append') },
+  'commit/receive': { keys: 3, files: commit('replicas', 'receive') },
+  attach: { keys: 3, files: ['lib', 'first', 'log', 'attach'] },
+  read: { keys: 3, files: ['lib', 'first', 'log', 'read'] },
+  touch: { keys: 3, files: ['lib', 'touch'] },
+  remove: { keys: 3, files: ['lib', 'remove'] },
+  state: { keys: 1, files: ['state'] },
+  send: { keys: 1, files: ['send'] },
+  'seams/broadcast': { keys: 1, files: ['lib', 'log', 'seams/broadcast'] },
+  'seams/heard': { keys: 1, files: ['lib', 'seams/heard'] },
+  'seams/replay-append': { keys: 3, files: ['lib', 'log', 'seams/replay-append'] },
+  'seams/replay-read': { keys: 2, files: ['lib', 'log', 'seams/replay-read'] },
+  'seams/task-create': { keys: 1, files: ['lib', 'seams/task-create'] },
+  'seams/task-enter': { keys: 1, files: ['lib', 'seams/task-enter'] },
+  'seams/task-change': { keys: 2, files: ['lib', 'seams/task-change'] },
+  'seams/task-push': { keys: 2, files: ['lib', 'seams/task-push'] },
+  'seams/task-pop': { keys: 2, files: ['lib', 'seams/task-pop'] },
+  'seams/task-wait': { keys: 2, files: ['lib', 'seams/task-wait'] },
+} as const satisfies Record<string, { keys: number; files: readonly string[] }>;
 
-export type ScriptName = keyof typeof KEYS;
+const TEXTS = new Map(
+  Object.entries(SCRIPTS).map(([name, { files }]) => [name, files.map(text).join('\n')]),
+);
+
+export type ScriptName = keyof typeof SCRIPTS;
 type Argument = string | number;
 
 /** A client with the scripts as commands. They are sent by hash; one that Redis does not know is sent whole, once. */
 export type Scripted<Client> = Client &
   Record<`anynode:${ScriptName}`, (...args: Argument[] | [Argument[]]) => Promise<unknown>>;
 
-const library = text('lib');
-
 export function defineScripts<Client extends Redis | Cluster>(client: Client): Scripted<Client> {
-  for (const [name, numberOfKeys] of Object.entries(KEYS)) {
-    client.defineCommand(`anynode:${name}`, { numberOfKeys, lua: `${library}\n${text(name)}` });
+  for (const [name, { keys }] of Object.entries(SCRIPTS)) {
+    client.defineCommand(`anynode:${name}`, { numberOfKeys: keys, lua: TEXTS.get(name) ?? '' });
   }
   return client as Scripted<Client>;
 }
 
-function text(name: string): string {
-  return readFileSync(new URL(`./scripts/${name}.lua`, import.meta.url), 'utf8');
+/** The script that a commit of these operations needs. Most are of one kind, and the two of a call have one of their own. */
+export function commitScript(operations: readonly Operation[]) {
+  const [first] = operations;
+  const { type } = first ?? {};
+  const isOne = operations.every((operation) => operation.type === type);
+  if (!isOne || (type !== 'open' && type !== 'append' && type !== 'receive')) {
+    return 'anynode:commit';
+  }
+  return `anynode:commit/${type}` as const;
+}
+
+/** `rooms`: those of the operations that it is for, in an order in which each finds what it needs. */
+function commit(...rooms: string[]): string[] {
+  return ['lib', 'first', ...['step', ...rooms, 'trim', 'finish'].map((room) => `commit/${room}`)];
+}
+
+function text(file: string): string {
+  return readFileSync(new URL(`./scripts/${file}.lua`, import.meta.url), 'utf8');
 }

@@ -1,9 +1,10 @@
 import type { LogEntry, Membership } from '../backplane.js';
 import { ANY_PRINCIPAL } from '../backplane.js';
 import type { CommandConnection } from './connection.js';
+import { readLog } from './log.js';
 import type { Names } from './names.js';
 import { dropFromIndex } from './principals.js';
-import { logEntry, recordOf } from './replies.js';
+import { recordOf } from './replies.js';
 
 /** Sessions as they are stored: what one can do with them from anywhere, without being a node. */
 export class Shelf implements Pick<Membership, 'load' | 'list' | 'history' | 'remove'> {
@@ -31,10 +32,7 @@ export class Shelf implements Pick<Membership, 'load' | 'list' | 'history' | 're
   }
 
   async history(sessionId: string, after: string, count: number): Promise<LogEntry[]> {
-    const entries = await this.connection.run((client) =>
-      client.xrange(this.names.events(sessionId), `(${after}`, '+', 'COUNT', count),
-    );
-    return entries.map(([logId, flat]) => logEntry(logId, flat));
+    return this.connection.run((client) => readLog(client, this.names, sessionId, after, count));
   }
 
   async remove(sessionId: string, principal: string | typeof ANY_PRINCIPAL): Promise<boolean> {

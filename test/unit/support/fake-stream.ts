@@ -1,6 +1,11 @@
 import type { Page, ReadRequest, StreamEvent } from '../../../src/backplane/backplane.js';
 import { LOG_START } from '../../../src/backplane/backplane.js';
-import type { EndReason, FollowerNode, FollowerOptions, Sink } from '../../../src/stream/follower.js';
+import type {
+  EndReason,
+  FollowerNode,
+  FollowerOptions,
+  Sink,
+} from '../../../src/stream/follower.js';
 import { Follower } from '../../../src/stream/follower.js';
 import { ManualClock } from './manual-clock.js';
 

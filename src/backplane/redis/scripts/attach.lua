@@ -10,6 +10,11 @@
 --       | { 'attached', number, log id, protocol version, previous holder or '', executor or '', it has begun ('1'|'') }
 -- Repeating it (a lost reply) finds the connection as the holder: that is no conflict, and the previous holder is still
 -- the one that it took the stream from, and was told so.
+local function setPredecessors(streams, stream, list)
+  if #list == 0 then redis.call('HDEL', streams, 'b:' .. stream)
+  else redis.call('HSET', streams, 'b:' .. stream, table.concat(list, ' ', 1, math.min(#list, PREDECESSORS))) end
+end
+
 local record, streams, events = KEYS[1], KEYS[2], KEYS[3]
 local node, stream, token = ARGV[1], ARGV[3], ARGV[4]
 local cursor, cursorId = tonumber(ARGV[5]), ARGV[6]
@@ -18,8 +23,9 @@ local head = redis.call('HMGET', record, 'pr', 'pv', 'on', 'called')
 if not head[1] or head[1] ~= ARGV[2] then return { 'gone' } end
 
 local state = redis.call('HMGET', streams, 'n:' .. stream, 'h:' .. stream, 'w:' .. stream, 'x:' .. stream,
-  'b:' .. stream)
+  'b:' .. stream, 'first')
 local last, lastId = position(state[1])
+local first = state[6]
 local me = node .. ':' .. token
 local holder = state[2]
 local before = predecessors(state[5])
@@ -34,11 +40,11 @@ local n, id
 if not cursor then
   -- No promise of completeness was given out yet: begin with what is left.
   n, id = position(state[3])
-  local found = scanStream(events, stream, id, 1, math.huge, newest)[1]
+  local found = scanStream(events, stream, id, 1, math.huge, newest, first)[1]
   n = found and tonumber(found[2].n) - 1 or last
 else
   n, id = cursor, cursorId
-  local after = scanStream(events, stream, id, 1, math.huge, newest)
+  local after = scanStream(events, stream, id, 1, math.huge, newest, first)
   local found = after[1]
   if found then
     -- A first message with a bigger number: those between are gone. With a smaller one the log lost its end since
@@ -52,7 +58,12 @@ else
     if last < n then n, id = last, lastId end
   else
     -- The stream has ended, and nothing comes after the cursor: is the cursor one of its entries?
-    local here = redis.call('XRANGE', events, id, id)[1]
+    local here
+    if first then
+      for _, item in ipairs(firstEntries(events)) do here = item[1] == id and item or here end
+    else
+      here = redis.call('XRANGE', events, id, id)[1]
+    end
     if not here or entry(here[2]).s ~= stream then return { 'unknown' } end
   end
   -- What comes after may be the bare end of a cancelled request, which shows nothing.
@@ -86,6 +97,10 @@ if cursor and state[2] ~= me and redis.call('EXISTS', events) == 1 then
   if tonumber(ARGV[13]) - tonumber((split(since, '-'))) >= tonumber(ARGV[15]) then
     local fields = { 'o', noted[2] or '0', 'k', 'stream.resumed', 'by', node, 's', stream }
     if skipped > 0 then fields[9] = 'x' fields[10] = skipped end
+    if first then
+      moveFirst(events)
+      redis.call('HDEL', streams, 'first')
+    end
     redis.call('XADD', events, '*', unpack(fields))
     redis.call('HSET', streams, 'bytes', tonumber(noted[2] or '0') + ENTRY_BYTES, 'res', '0:' .. ARGV[13] .. '-0')
   else

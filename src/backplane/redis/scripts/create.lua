@@ -11,10 +11,12 @@ local record, streams, events = KEYS[1], KEYS[2], KEYS[3]
 local node, stream = ARGV[1], ARGV[5]
 local mark = node .. ':' .. stream
 
-if redis.call('EXISTS', record) == 1 then
-  if redis.call('HGET', record, 'born') ~= mark then return '' end
+local born = redis.call('HGET', record, 'born')
+if born then
+  if born ~= mark then return '' end
   local ids = {}
-  for _, item in ipairs(redis.call('XRANGE', events, '-', '+')) do
+  local isFirst = redis.call('HEXISTS', streams, 'first') == 1
+  for _, item in ipairs(isFirst and firstEntries(events) or redis.call('XRANGE', events, '-', '+')) do
     if not entry(item[2]).k then ids[#ids + 1] = item[1] end
   end
   return ids
@@ -25,25 +27,34 @@ local fields = tonumber(ARGV[7])
 redis.call('HSET', record, 'born', mark, unpack(ARGV, 8, 7 + fields))
 -- What an expired session of this id may have left must not become part of this one.
 redis.call('DEL', streams, events)
-redis.call('XADD', events, '*', 'k', 'session.created', 'by', node)
-local ids, bytes = {}, ENTRY_BYTES
-if ARGV[6] ~= '' then
-  ids[1] = redis.call('XADD', events, '*', 'o', bytes, 's', stream, 'm', ARGV[6])
-  bytes = bytes + ENTRY_BYTES + #ARGV[6]
+
+local time = redis.call('TIME')
+local ms = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
+local entries, bytes, count, lastId = {}, 0, 0, nil
+local function log(message, ...)
+  lastId = ms .. '-' .. count
+  count = count + 1
+  entries[count] = firstEntry(lastId, message, 'o', bytes, ...)
+  bytes = bytes + ENTRY_BYTES + (message and #message or 0)
+  return lastId
 end
-local numbers = {}
+
+log(nil, 'k', 'session.created', 'by', node)
+local ids, numbers, shown = {}, {}, nil
+if ARGV[6] ~= '' then ids[1] = log(ARGV[6], 's', stream) end
 for at = 8 + fields, #ARGV, 3 do
   local target, asks, message = ARGV[at], ARGV[at + 1], ARGV[at + 2]
   local n = (numbers[target] or 0) + 1
   numbers[target] = n
-  local entryFields = { 'o', bytes, 's', target, 'n', n, 'm', message }
-  bytes = bytes + ENTRY_BYTES + #message
-  if at + 3 > #ARGV then entryFields[9] = 'e' entryFields[10] = '1' end
-  if asks == '1' then entryFields[#entryFields + 1] = 'q' entryFields[#entryFields + 1] = node end
-  ids[#ids + 1] = redis.call('XADD', events, '*', unpack(entryFields))
-  if target == STANDALONE then redis.call('HSET', streams, 'n:' .. STANDALONE, n .. ':' .. ids[#ids]) end
+  local more = {}
+  if at + 3 > #ARGV then more = { 'e', '1' } end
+  if asks == '1' then more[#more + 1] = 'q' more[#more + 1] = node end
+  ids[#ids + 1] = log(message, 's', target, 'n', n, unpack(more))
+  if target == STANDALONE then shown = n .. ':' .. lastId end
 end
-redis.call('HSET', streams, 'reps', node, 'bytes', bytes)
+redis.call('SET', events, table.concat(entries))
+redis.call('HSET', streams, 'reps', node, 'bytes', bytes, 'first', count .. ':' .. lastId)
+if shown then redis.call('HSET', streams, 'n:' .. STANDALONE, shown) end
 expireIn(record, tonumber(ARGV[3]))
 expireIn(streams, tonumber(ARGV[3]))
 expireIn(events, math.min(tonumber(ARGV[3]), tonumber(ARGV[4])))

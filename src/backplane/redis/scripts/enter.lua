@@ -10,15 +10,18 @@
 -- for each of the sessions that come at the same time.
 local WINDOWS, WINDOW = 4, 50
 local index, id = KEYS[1], ARGV[1]
-if redis.call('ZSCORE', index, id) then return { 'entered' } end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-if redis.call('ZCARD', index) >= tonumber(ARGV[2]) then
+local all = redis.call('ZCARD', index)
+if all >= tonumber(ARGV[2]) then
+  if redis.call('ZSCORE', index, id) then return { 'entered' } end
   return { 'sessions', redis.call('ZRANDMEMBER', index, 1000) }
 end
 local since = string.format('%.0f', now - ARGV[4])
-local pending = redis.call('ZCOUNT', index, since, '+inf')
+-- With fewer than may be pending there is nothing to count.
+local pending = all >= tonumber(ARGV[3]) and redis.call('ZCOUNT', index, since, '+inf') or 0
 if pending >= tonumber(ARGV[3]) then
+  if redis.call('ZSCORE', index, id) then return { 'entered' } end
   -- Each script begins with the same numbers otherwise.
   math.randomseed(tonumber(time[2]))
   local ids = {}
@@ -30,6 +33,6 @@ if pending >= tonumber(ARGV[3]) then
   end
   return { 'pending', ids }
 end
-redis.call('ZADD', index, string.format('%.0f', now), id)
+redis.call('ZADD', index, 'NX', string.format('%.0f', now), id)
 redis.call('PEXPIRE', index, ARGV[5])
 return { 'entered' }

@@ -1,4 +1,4 @@
--- Shared by all scripts: the loader puts this text in front of each.
+-- Shared by all scripts about sessions: the loader puts this text in front of each.
 --
 -- Fields of the streams hash of a session (KEYS[2] everywhere):
 --   n:<stream>  "<number>:<log id>" of the stream's last message
@@ -16,6 +16,7 @@
 --   kept        when the session's time last began anew, trimmed     when the log was last trimmed by age: ms by the
 --               clock of Redis; see SLACK_MS
 --   from        the `o` of the oldest entry of the log, when it was last looked at
+--   first       "<how many>:<log id of the last one>" of the log's first entries, as long as those are all it has (see first.lua)
 --   res         "<how many were not logged since>:<when it was last logged, ms>-0" of resumed streams
 --   t:<node>    the number of the node's last commit
 --   reps        the nodes with a live replica, space-separated
@@ -26,6 +27,8 @@ local UNBEGUN = '+'
 local PREDECESSORS = 4
 -- A bigger message is not sent along with its wake-up: the follower reads it from the log.
 local INLINE_BYTES = 65536
+-- What an entry of the log counts for beside its message, about.
+local ENTRY_BYTES = 100
 
 -- A session's time does not begin anew with each step, nor is the log trimmed with each, but once in so many ms (of short
 -- times, a 64th). So that nothing goes too soon it all lives for as much longer.
@@ -61,25 +64,6 @@ local function predecessors(field, except)
   return list
 end
 
-local function setPredecessors(streams, stream, list)
-  if #list == 0 then redis.call('HDEL', streams, 'b:' .. stream)
-  else redis.call('HSET', streams, 'b:' .. stream, table.concat(list, ' ', 1, math.min(#list, PREDECESSORS))) end
-end
-
--- Whether log id a comes before b: milliseconds, then counter.
-local function before(a, b)
-  local ams, an = split(a, '-')
-  local bms, bn = split(b, '-')
-  if ams ~= bms then return tonumber(ams) < tonumber(bms) end
-  return tonumber(an) < tonumber(bn)
-end
-
-local function entry(fields)
-  local e = {}
-  for i = 1, #fields, 2 do e[fields[i]] = fields[i + 1] end
-  return e
-end
-
 local function tell(channels, node, line, payload)
   -- Only a wake-up: a step that is half done because a channel is refused would be worse. The lease's probe finds that out.
   redis.pcall('PUBLISH', channels .. node, '1 ' .. line .. '\n' .. (payload or ''))
@@ -89,60 +73,5 @@ end
 local function tellReplicas(channels, reps, except, line, payload)
   for node in string.gmatch(reps or '', '%S+') do
     if node ~= except then tell(channels, node, line, payload) end
-  end
-end
-
--- The messages of `stream` in the log after `after`, until `limit` bytes of them or `scan` entries of any kind.
--- Returns the list of {log id, entry}, how far it looked, and whether it stopped before the end of the log.
-local function scanStream(events, stream, after, limit, scan, newest)
-  -- An open stream knows its newest message: behind it there is nothing to look for in a log that others fill.
-  if newest and not before(after, newest) then return {}, after, false end
-  local found, bytes, seen, from = {}, 0, 0, after
-  -- Few at first: of big messages a page holds a handful, and what is read beyond it is read for nothing.
-  local count = 8
-  while true do
-    local chunk = redis.call('XRANGE', events, '(' .. from, '+', 'COUNT', count)
-    for _, item in ipairs(chunk) do
-      from = item[1]
-      seen = seen + 1
-      local e = entry(item[2])
-      if e.n and e.s == stream then
-        found[#found + 1] = { item[1], e }
-        bytes = bytes + #(e.m or '')
-        if bytes >= limit then return found, from, true end
-      end
-    end
-    if #chunk < count then return found, from, false end
-    if seen >= scan then return found, from, true end
-    count = math.min(count * 2, 256)
-  end
-end
-
--- What an entry counts for beside its message, about.
-local ENTRY_BYTES = 100
-
--- Drops the oldest entries of a log that has grown beyond `most` bytes, but none from `keep` on. `total` is the number of
--- bytes that were ever logged; each entry says in `o` how many there were before it, so the log has total - o(oldest),
--- whatever else has trimmed it. Returns o(oldest), which `from` was when it was last looked at: it only grows, so as long
--- as even that is no more than `most` ago there is nothing to look for. More than needed goes, so that this is rare.
-local function trimBytes(events, total, from, most, keep)
-  if total - from <= most then return from end
-  local least = total - most + math.min(most / 8, 1048576)
-  local after, count = '-', 1
-  while true do
-    local chunk = redis.call('XRANGE', events, after, '+', 'COUNT', count)
-    for _, item in ipairs(chunk) do
-      local offset = tonumber(entry(item[2]).o or '0')
-      -- Trimmed by count or age meanwhile, it may not be too long at all.
-      if after == '-' and total - offset <= most then return offset end
-      if offset >= least or not before(item[1], keep) then
-        redis.call('XTRIM', events, 'MINID', item[1])
-        return offset
-      end
-      after = '(' .. item[1]
-    end
-    if #chunk == 0 then return total end
-    -- Few at first: each is read with its message.
-    count = math.min(count * 2, 64)
   end
 end

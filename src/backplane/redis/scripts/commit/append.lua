@@ -1,0 +1,100 @@
+-- `append`: a message of the server.
+
+local function dropStream(stream, request)
+  local names = { 'n:' .. stream, 'h:' .. stream, 'x:' .. stream, 'p:' .. stream, 'b:' .. stream, 'a:' .. stream,
+    'd:' .. stream }
+  if request then names[8] = 'r:' .. request end
+  drop(names)
+end
+
+local function shape(effect, value)
+  if effect == 'level' then redis.call('HSET', record, 'lvl', value)
+  elseif effect == 'subscribe' then redis.call('HSET', record, 'sub:' .. value, '1')
+  elseif effect == 'initialize' then
+    local heard, rest = split(value, '\n')
+    local params, version = split(rest, '\n')
+    -- What was there in its place may have been in pieces.
+    for piece = 1, 9 do redis.call('HDEL', record, 'init' .. piece) end
+    redis.call('HSET', record, 'hears', heard, 'init', params, 'pv', version)
+    hears = heard
+  else redis.call('HDEL', record, 'sub:' .. value) end
+  revision = tostring(redis.call('HINCRBY', record, 'rev', 1))
+  tellReplicas(channels, get('reps'), node, 'shape ' .. sid .. ' ' .. revision)
+end
+
+-- Whether a broadcast concerns the session, and is not waiting there unshown already.
+local function concerns(stream, condition, value, coalesce)
+  if condition == 'hears' and not string.find(hears, value, 1, true) then return false end
+  if condition == 'subscribed' and redis.call('HEXISTS', record, 'sub:' .. value) == 0 then return false end
+  if condition == 'owned' and owner ~= node then return false end
+  if condition == 'after' then
+    local before = results[#results]
+    if not before or (before[1] ~= 'appended' and before[1] ~= 'opened') then return false end
+  end
+  if coalesce == '' or get('h:' .. stream) then return true end
+  local last = get('c:' .. coalesce)
+  if not last then return true end
+  local n, id = position(last)
+  local written = position(get('w:' .. stream))
+  return n <= written or #redis.call('XRANGE', events, id, id) == 0
+end
+
+function run.append()
+  local stream, ends, asks, effect, effectValue, condition, conditionValue, coalesce, has, message = take(10)
+  if repeated then
+    -- Whether this node was the owner the first time, nobody knows: its server is not told that it was heard.
+    return { condition == 'owned' and owner ~= node and 'skipped' or 'repeated' }
+  end
+  local last, holder, executor = get('n:' .. stream), get('h:' .. stream), get('x:' .. stream)
+  if condition == 'unbegun' then
+    local name, begun = executorOf(executor)
+    if begun then return { 'dropped', name, '1' } end
+  elseif stream ~= STANDALONE and executor ~= node then
+    return { 'dropped' }
+  end
+  if ends ~= '' and get('r:' .. ends) ~= stream then return { 'dropped' } end
+  if not concerns(stream, condition, conditionValue, coalesce) then return { 'skipped' } end
+
+  local ended, before = false, nil
+  if ends ~= '' then
+    local pending = tonumber(get('p:' .. stream))
+    ended = pending <= 1
+    if ended then
+      before = get('b:' .. stream)
+      dropStream(stream, ends)
+    else
+      drop({ 'r:' .. ends })
+      set('p:' .. stream, pending - 1)
+    end
+    countRunning(-1)
+  end
+  local n = position(last) + 1
+  local parts, length = { 's', stream, 'n', n }, 4
+  if has == '1' then parts[5], parts[6] = 'm', message length = 6 end
+  if ended then parts[length + 1], parts[length + 2] = 'e', '1' length = length + 2 end
+  if asks == '1' then parts[length + 1], parts[length + 2] = 'q', node end
+  local id = log(message, unpack(parts))
+  if not ended then set('n:' .. stream, n .. ':' .. id) end
+  if coalesce ~= '' then set('c:' .. coalesce, n .. ':' .. id) end
+  if effect ~= '' then shape(effect, effectValue) end
+
+  local token = ''
+  if holder then
+    local holdingNode, connection = split(holder, ':')
+    if holdingNode == node then
+      token = connection
+    else
+      local inline = #message <= INLINE_BYTES
+      tell(channels, holdingNode, table.concat({ 'event', sid, stream, connection, n, id, ended and '1' or '0',
+        asks == '1' and node or '-', inline and '1' or '0', has == '1' and '1' or '0' }, ' '), inline and message or '')
+    end
+  end
+  if ended and before then
+    -- The holder's claim may be one that was never used: then nobody will give the stream back, since there is none.
+    for _, other in ipairs(predecessors(before)) do
+      local itsNode, connection = split(other, ':')
+      tell(channels, itsNode, table.concat({ 'event', sid, stream, connection, n, id, '1', '-', '0', '0' }, ' '))
+    end
+  end
+  return { 'appended', tostring(n), id, token, ended and '1' or '' }
+end

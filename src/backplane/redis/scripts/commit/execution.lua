@@ -1,0 +1,111 @@
+-- Who executes the requests of a stream, and what becomes of them.
+
+local function requestsOf(stream)
+  local list = {}
+  write()
+  local all = redis.call('HGETALL', streams)
+  for i = 1, #all, 2 do
+    if all[i + 1] == stream and string.sub(all[i], 1, 2) == 'r:' then
+      list[#list + 1] = string.sub(all[i], 3)
+    end
+  end
+  return list
+end
+
+function run.claim()
+  local stream, from, known, owned = take(4)
+  local field = get('x:' .. stream)
+  local executor, begun = executorOf(field)
+  local other = ''
+  if repeated then
+    if not begun then other = executor end
+    if not field or (begun and executor ~= node) then return { 'dropped', executor, begun and '1' or '' } end
+  else
+    if executor ~= from then return { 'dropped', executor, begun and '1' or '' } end
+    field = node
+    if owned == '1' then field, other = executorFor(ownerUnless(from)) end
+    set('x:' .. stream, field)
+    if other ~= '' then set('a:' .. stream, '1') end
+  end
+  if other == '' then check(known) end
+  return { 'claimed', other, unpack(requestsOf(stream)) }
+end
+
+function run.assign()
+  local stream, dead, known = take(3)
+  if stream == '' then
+    ownerUnless(dead)
+    if owner == node then check(known) end
+    return { 'assigned', owner, '' }
+  end
+  local field = get('x:' .. stream)
+  if not field then return { 'dropped' } end
+  local executor, begun = executorOf(field)
+  -- A repeat has begun it only if it did so the first time: an earlier commit of this node may have.
+  local mine = repeated and field == node and get('d:' .. stream) == number
+  if not repeated and not begun then
+    field = executorFor(ownerUnless(dead))
+    set('x:' .. stream, field)
+    set('d:' .. stream, number)
+    executor, begun = executorOf(field)
+    mine = begun
+  end
+  if not mine then return { 'assigned', executor, begun and '1' or '' } end
+  check(known)
+  local again = get('a:' .. stream)
+  return { 'assigned', executor, '1', again and 'again' or '1', unpack(requestsOf(stream)) }
+end
+
+function run.release()
+  local stream = take(1)
+  if repeated or get('x:' .. stream) ~= node then return { 'done' } end
+  set('x:' .. stream, '-')
+  local holder = get('h:' .. stream)
+  if holder then
+    local holdingNode, connection = split(holder, ':')
+    if holdingNode ~= node then tell(channels, holdingNode, 'orphaned ' .. sid .. ' ' .. stream .. ' ' .. connection) end
+  end
+  return { 'done' }
+end
+
+function run.abandon()
+  local stream = take(1)
+  local requests = takeList()
+  local executor, begun = executorOf(get('x:' .. stream))
+  -- Begun by nobody, it is still the one's who opened it.
+  if not repeated and (not begun or executor == node) then
+    for _, request in ipairs(requests) do
+      if get('r:' .. request) then
+        drop({ 'r:' .. request })
+        countRunning(-1)
+      end
+    end
+    dropStream(stream)
+  end
+  return { 'done' }
+end
+
+function run.forget()
+  if not repeated then
+    local left = {}
+    for other in string.gmatch(reps(), '%S+') do
+      if other ~= node then left[#left + 1] = other end
+    end
+    set('reps', table.concat(left, ' '))
+    if owner == node then
+      owner = ''
+      redis.call('HDEL', record, 'own')
+    end
+  end
+  return { 'done' }
+end
+
+function run.note()
+  local kind, stream, request, from, dependent = take(5)
+  if repeated then return { 'done' } end
+  if dependent == '1' and results[#results][1] ~= 'appended' then return { 'skipped' } end
+  local parts = { 'k', kind, 'by', node, 's', stream, 'r', request }
+  if from ~= '' then parts[9] = 'f' parts[10] = from end
+  log('', unpack(parts))
+  return { 'done' }
+end

@@ -1,0 +1,43 @@
+-- What a commit script ends with: runs the operations, and does what is to be done once for all of them.
+
+while at <= #ARGV do
+  at = at + 1
+  results[#results + 1] = run[ARGV[at - 1]]()
+end
+-- Last: a script that failed in the middle has not been carried out, and may not be taken for a repeat.
+if not repeated then
+  set(mark, number)
+  set('bytes', bytes)
+end
+
+local ttl, maxAge = tonumber((active or called) and ARGV[4] or ARGV[5]), tonumber(ARGV[7])
+-- Of the clock of Redis, as text: a number of so many digits would be written with an exponent.
+local time = logged and string.match(logged, '^%d+')
+local function isDue(name, every)
+  local elapsed = time and tonumber(time) - tonumber(fields[name] or '0')
+  return not elapsed or elapsed < 0 or elapsed >= every
+end
+if used and (lengthened or isDue('kept', slackOf(ttl))) then
+  redis.call('HSET', record, 'seen', ARGV[3])
+  expireIn(record, ttl)
+  expireIn(streams, ttl)
+  if time then set('kept', time) end
+end
+if logged then
+  -- Of the first entries none goes before its time.
+  if ARGV[10] ~= '' and not fields.first then
+    local from = tonumber(fields.from or '0')
+    local oldest = trimBytes(from, tonumber(ARGV[10]))
+    if oldest ~= from then set('from', oldest) end
+  end
+  if lengthened or isDue('trimmed', slackOf(math.min(ttl, maxAge))) then
+    if maxAge > 0 and not fields.first then
+      redis.call('XTRIM', events, 'MINID', string.format('%.0f', tonumber(time) - maxAge))
+    end
+    expireIn(events, math.min(ttl, maxAge))
+    set('trimmed', time)
+  end
+end
+write()
+if not stale then return { 'ok', revision, '', '', results } end
+return { 'ok', revision, redis.call('HGETALL', record), redis.call('HGET', streams, 'h:' .. STANDALONE) or '', results }

@@ -1,0 +1,68 @@
+-- `open`: a POST with requests.
+
+-- The streams whose requests run, as <stream> <executor> ...; and how many run in fact.
+local function running()
+  write()
+  local all = redis.call('HGETALL', streams)
+  local list, count = {}, 0
+  for i = 1, #all, 2 do
+    local kind, name = string.sub(all[i], 1, 2), string.sub(all[i], 3)
+    if kind == 'r:' then count = count + 1 end
+    if kind == 'x:' and #list < 1000 then
+      list[#list + 1] = name
+      list[#list + 1] = (executorOf(all[i + 1]))
+    end
+  end
+  return list, count
+end
+
+-- Whether so many requests more are too many. Counted anew where it seems so: that costs, and mends the counter.
+local function tooMany(more, most)
+  local count = tonumber(get('run') or '0')
+  if most == '' or count + more <= tonumber(most) then return nil end
+  local list, exactly = running()
+  set('run', exactly)
+  return exactly + more > tonumber(most) and list or nil
+end
+
+function run.open()
+  local who, stream, token, known, owned, most = take(6)
+  local requests, messages = takeList(), takeList()
+  if who ~= principal then return { 'denied' } end
+  local executor, id = node, nil
+  if not repeated then
+    for i = 1, #requests do
+      local taken = get('r:' .. requests[i])
+      if taken then return { 'duplicate', taken, (executorOf(get('x:' .. taken))) } end
+    end
+    local others = tooMany(#requests, most)
+    if others then return { 'limited', unpack(others) } end
+    countRunning(#requests)
+    for i = 1, #messages do id = log(messages[i], 's', stream, 'm', messages[i]) end
+    if owned == '1' then executor = executorFor(ownerUnless()) end
+    set('n:' .. stream, '0:' .. id)
+    set('h:' .. stream, node .. ':' .. token)
+    set('x:' .. stream, executor)
+    set('p:' .. stream, #requests)
+    for i = 1, #requests do set('r:' .. requests[i], stream) end
+  else
+    executor = get('x:' .. stream)
+    if not executor then
+      -- The first run refused it, and there is one reason only where no id is taken.
+      for i = 1, #requests do
+        if get('r:' .. requests[i]) then return { 'duplicate', '', '' } end
+      end
+      return { most == '' and 'duplicate' or 'limited', '', '' }
+    end
+    local _, logId = position(get('n:' .. stream))
+    id = logId
+  end
+  used = true
+  if not called then
+    called, lengthened = true, true
+    redis.call('HSET', record, 'called', '1')
+  end
+  local name, begun = executorOf(executor)
+  if begun then check(known) end
+  return { 'opened', '0', id, begun and '' or name }
+end

@@ -1,0 +1,91 @@
+-- `receive`: a message of the client that opens no stream.
+
+-- A message of the client for another node. What is big is in the log, where that node reads it.
+local function deliver(name, id, message)
+  if #message > INLINE_BYTES then tell(channels, name, 'logged ' .. sid .. ' ' .. id)
+  else tell(channels, name, 'deliver ' .. sid, message) end
+end
+
+-- Logs `initialized`, and that it came. They have their place among the first entries of the log, unless so many are not
+-- to be kept.
+local function logHandshake(message)
+  local count, last = position(fields.first)
+  local size = bytes + 2 * ENTRY_BYTES + #message
+  if not fields.first or count + 2 > tonumber(maxEvents) or (ARGV[10] ~= '' and size > tonumber(ARGV[10])) then
+    log(message, 'm', message)
+    log('', 'k', 'session.initialized', 'by', node)
+    return
+  end
+  local time = redis.call('TIME')
+  local ms, counter = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000)), 0
+  local lastMs, lastCounter = split(last, '-')
+  if tonumber(ms) <= tonumber(lastMs) then ms, counter = lastMs, lastCounter + 1 end
+  logged = ms .. '-' .. counter
+  local lastId = ms .. '-' .. (counter + 1)
+  -- Not APPEND, which makes room for as much again.
+  redis.call('SET', events, (redis.call('GET', events) or '') .. firstEntry(logged, message, 'o', bytes) ..
+    firstEntry(lastId, nil, 'o', bytes + ENTRY_BYTES + #message, 'k', 'session.initialized', 'by', node), 'KEEPTTL')
+  set('first', (count + 2) .. ':' .. lastId)
+  bytes = size
+end
+
+function run.receive()
+  local who, known, route, argument, message = take(5)
+  if who ~= principal then return { 'denied' } end
+  used = true
+  local ends = route == 'initialized' and not active
+  local id = not repeated and not ends and log(message, 'm', message)
+  local here = false
+  local chosen, reshaped, unbegun, big = '', '', '', ''
+  if route == 'node' then
+    here = argument == node
+    if not here and not repeated then deliver(argument, id, message) end
+  elseif route == 'executor' then
+    local stream = get('r:' .. argument)
+    local executor, begun = executorOf(stream and get('x:' .. stream))
+    here = executor == node and begun
+    if not begun then
+      unbegun, chosen = stream, executor
+    elseif executor ~= '' and not here and not repeated then
+      deliver(executor, id, message)
+    end
+  elseif route == 'replicas' then
+    here = hasReplica(reps(), node)
+    if not repeated then
+      for other in string.gmatch(reps(), '%S+') do
+        if other ~= node then deliver(other, id, message) end
+      end
+    end
+  elseif route == 'initialized' then
+    local list = reps()
+    local handler = node
+    if argument == '1' then handler = ownerUnless()
+    elseif not hasReplica(list, node) then handler = string.match(list, '%S+') or node end
+    here = handler == node
+    if not here then chosen = handler end
+    if not repeated then
+      if ends then
+        active, reshaped, lengthened = true, '1', true
+        logHandshake(message)
+        revision = tostring(revision + 1)
+        redis.call('HSET', record, 'rev', revision, 'on', '1')
+        for other in string.gmatch(list, '%S+') do
+          if other ~= node then
+            tell(channels, other, 'shape ' .. sid .. ' ' .. revision, other == handler and message or '')
+          end
+        end
+      elseif handler ~= node then
+        deliver(handler, id, message)
+      end
+    end
+    if here then check(known) end
+  elseif route == 'here' then
+    here = true
+    check(known)
+  elseif route == 'owner' then
+    here = ownerUnless() == node
+    if here then check(known) else chosen = owner end
+    if not here and id and #message > INLINE_BYTES then big = id end
+  end
+  return { 'received', here and '1' or '', '', chosen, reshaped, unbegun, big }
+end

@@ -1,0 +1,137 @@
+-- One atomic step of a node in a session: any number of operations, in order.
+--
+-- The loader puts each of the commit scripts together from this beginning, the rooms of the operations that it is for,
+-- and finish.lua: what a script defines costs time with each run, used or not, and most steps are one `open` or `append`.
+--
+-- KEYS: 1 record, 2 streams, 3 events
+-- ARGV: 1 node, 2 number of the commit, 3 now (ms), 4 session TTL (ms), 5 TTL before `initialized` (ms),
+--       6 most events kept, 7 longest time kept (ms), 8 channel prefix, 9 session id,
+--       10 most bytes of the log or '', then the operations:
+--   open     <principal> <stream> <token> <revision|-> <owned 1|''> <most|''> <#requests> <request>... <#messages> <message>...
+--   receive  <principal> <revision|-> <route> <argument> <message>
+--   append   <stream> <ends|''> <asks 1|''> <effect|''> <value> <condition|''> <value> <coalesce|''> <has message 1|''> <message>
+--   detach   <stream> <token> <n> <log id> <never used 1|''>
+--   hangup   <stream>
+--   claim    <stream> <from> <revision|-> <owned 1|''>
+--   assign   <stream|''> <dead|''> <revision|->
+--   release  <stream>
+--   abandon  <stream> <#requests> <request>...
+--   note     <kind> <stream> <request> <from|''> <only after 'appended' 1|''>
+--   forget
+--
+-- Returns { 'gone' }, or { 'ok', revision, record (flat) or '', holder of the standalone stream or '', results },
+-- where a result is a list that starts with its status (see OperationResult in backplane.ts).
+--
+-- A repeat (same number again, because a reply was lost) changes nothing.
+local record, streams, events = KEYS[1], KEYS[2], KEYS[3]
+local node, number, maxEvents, channels, sid = ARGV[1], ARGV[2], ARGV[6], ARGV[8], ARGV[9]
+
+local head = redis.call('HMGET', record, 'rev', 'on', 'pr', 'hears', 'called', 'own')
+-- Text, as the numbers below: one that is passed on to Redis is formatted anew each time.
+local revision, principal, hears, owner = head[1], head[3], head[4], head[6] or ''
+if not revision then return { 'gone' } end
+local active, called = head[2] == '1', head[5] == '1'
+
+-- The streams hash, as far as this step has looked at it: a value, or false. What it changes is written in one go, at the
+-- end, or before somebody reads the hash as a whole.
+local fields, changed = {}, {}
+
+local function load(names)
+  local values = redis.call('HMGET', streams, unpack(names))
+  for i = 1, #names do fields[names[i]] = values[i] end
+end
+
+local function get(name)
+  local value = fields[name]
+  if value == nil then
+    value = redis.call('HGET', streams, name)
+    fields[name] = value
+  end
+  return value
+end
+
+-- `value`: false takes it away.
+local function set(name, value)
+  fields[name], changed[name] = value, true
+end
+
+-- Taken away at once. Where Redis is full, a script that has begun with this may go on, and one that begins with anything
+-- that needs memory may not: an answer to a call is to be stored all the same.
+local function drop(names)
+  redis.call('HDEL', streams, unpack(names))
+  for i = 1, #names do fields[names[i]], changed[names[i]] = false, nil end
+end
+
+-- No more than fit on the stack go in one command.
+local function send(command, list)
+  for from = 1, #list, 1000 do redis.call(command, streams, unpack(list, from, math.min(from + 999, #list))) end
+end
+
+local function write()
+  local gone, put, last = {}, {}, 0
+  for name in pairs(changed) do
+    local value = fields[name]
+    if value then
+      put[last + 1], put[last + 2] = name, value
+      last = last + 2
+    else
+      gone[#gone + 1] = name
+    end
+  end
+  changed = {}
+  send('HDEL', gone)
+  send('HSET', put)
+end
+
+-- What the first operation, mostly the only one, is about to look at.
+local mark = 't:' .. node
+local wanted = { mark, 'bytes', 'first', 'from', 'kept', 'trimmed' }
+if ARGV[11] == 'open' then
+  wanted[7] = 'run'
+  if ARGV[18] == '1' then wanted[8] = 'r:' .. ARGV[19] end
+elseif ARGV[11] == 'receive' then
+  if ARGV[14] == 'initialized' then wanted[7] = 'reps' end
+elseif ARGV[11] == 'append' then
+  local stream, ends = ARGV[12], ARGV[13]
+  wanted[7], wanted[8], wanted[9] = 'n:' .. stream, 'h:' .. stream, 'x:' .. stream
+  if ends ~= '' then
+    wanted[10], wanted[11] = 'p:' .. stream, 'b:' .. stream
+    wanted[12], wanted[13] = 'r:' .. ends, 'run'
+  end
+end
+load(wanted)
+
+local repeated = tonumber(fields[mark] or '0') >= tonumber(number)
+local bytes = tonumber(fields.bytes or '0')
+
+-- `logged`: the id of the first entry of this step; `lengthened`: from now on the session lives longer than it did.
+local used, logged, stale, lengthened = false, nil, false, false
+local run, results = {}, {}
+
+-- The next so many arguments.
+local at = 11
+local function take(count)
+  at = at + count
+  return unpack(ARGV, at - count, at - 1)
+end
+local function takeList()
+  local list = {}
+  for i = 1, tonumber(ARGV[at]) do list[i] = ARGV[at + i] end
+  at = at + 1 + #list
+  return list
+end
+
+local function log(message, ...)
+  if fields.first then
+    moveFirst(events)
+    set('first', false)
+  end
+  local id = redis.call('XADD', events, 'MAXLEN', maxEvents, '*', 'o', bytes, ...)
+  bytes = bytes + ENTRY_BYTES + #message
+  logged = logged or id
+  return id
+end
+
+local function countRunning(more)
+  set('run', tonumber(get('run') or '0') + more)
+end

@@ -1,0 +1,40 @@
+import type { Client, CommandConnection } from './connection.js';
+import type { Names } from './names.js';
+
+/** One in so many new sessions looks at the index, at so many entries for each of them. */
+const TIDIED_EVERY = 8;
+const LOOKS = 3;
+
+/** The list of all sessions. It is not told when one expires: what is gone is found by chance. */
+export class SessionIndex {
+  private added = 0;
+
+  constructor(
+    private readonly connection: CommandConnection,
+    private readonly names: Names,
+  ) {}
+
+  async add(client: Client, sessionId: string): Promise<void> {
+    await client.zadd(this.names.sessions, 0, sessionId);
+  }
+
+  /** To be called for each new session: so the index does not grow for ever. */
+  tidy(): void {
+    this.added += 1;
+    if (this.added % TIDIED_EVERY !== 1) return;
+    // Tidying only: another session tries again.
+    void this.connection.run((client) => this.dropSome(client)).catch(() => undefined);
+  }
+
+  private async dropSome(client: Client): Promise<void> {
+    const { sessions } = this.names;
+    const ids = await client.zrandmember(sessions, TIDIED_EVERY * LOOKS);
+    if (ids.length === 0) return;
+    const keys = ids.map((id) => this.names.record(id));
+    // Mostly they all are there. In a cluster each is in a slot of its own.
+    if (!client.isCluster && (await client.exists(...keys)) === keys.length) return;
+    const there = await Promise.all(keys.map((key) => client.exists(key)));
+    const gone = ids.filter((_, at) => there[at] === 0);
+    if (gone.length > 0) await client.zrem(sessions, ...gone);
+  }
+}

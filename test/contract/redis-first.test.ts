@@ -1,0 +1,302 @@
+/** How a log begins in Redis: as a string, which costs a fifth of a stream, until something comes after the handshake. */
+import { Redis } from 'ioredis';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { JoinOptions } from '../../src/backplane/backplane.js';
+import { LOG_START, STANDALONE } from '../../src/backplane/backplane.js';
+import { RedisObservation } from '../../src/backplane/redis/observation.js';
+import { redisBackplane } from '../../src/backplane/redis/redis.js';
+import { systemClock } from '../../src/protocol/clock.js';
+import { startRedis, type RedisServer } from '../../demo/rig/redis.js';
+import { uniquePrefix } from '../support/redis-fixture.js';
+import { startTcpProxy } from '../support/tcp-proxy.js';
+import {
+  append,
+  BEGINNING,
+  eventually,
+  newSession,
+  open,
+  receive,
+  resultsOf,
+  TestNode,
+} from './suite/rig.js';
+
+// A server of its own: these tests fill it.
+let server: RedisServer;
+let admin: Redis;
+let prefix = '';
+let nodes: TestNode[] = [];
+
+beforeAll(async () => {
+  server = await startRedis();
+  admin = new Redis(server.url);
+});
+afterAll(async () => {
+  admin.disconnect();
+  await server.stop();
+});
+beforeEach(() => {
+  prefix = uniquePrefix();
+});
+afterEach(async () => {
+  await Promise.all(nodes.map(({ membership }) => membership.leave()));
+  nodes = [];
+});
+
+async function join(overrides?: Partial<JoinOptions>, url = server.url): Promise<TestNode> {
+  const node = new TestNode(redisBackplane({ redis: url, prefix }), overrides);
+  nodes.push(node);
+  await node.membership.ready();
+  return node;
+}
+
+const INITIALIZED = '{"jsonrpc":"2.0","method":"notifications/initialized"}';
+const initialized = receive({ to: 'initialized' }, INITIALIZED);
+
+const keyOf = (id: string) => `${prefix}:{${id}}`;
+const typeOf = (id: string) => admin.type(`${keyOf(id)}:events`);
+const history = (node: TestNode, id: string) => node.membership.history(id, LOG_START, 100);
+
+describe('the log of a session that has had its handshake', () => {
+  it('is a string, reads like any other, and survives a GET', async () => {
+    const node = await join();
+    const id = await node.create();
+    await node.run(id, initialized);
+    expect(await typeOf(id)).toBe('string');
+    const entries = await history(node, id);
+    expect(entries.map(({ note, message }) => note?.kind ?? message)).toEqual([
+      'session.created',
+      '{"method":"initialize"}',
+      '{"result":"initialized"}',
+      INITIALIZED,
+      'session.initialized',
+    ]);
+    expect(entries.map(({ direction, stream }) => [direction, stream]).slice(1, 4)).toEqual([
+      ['in', 'init'],
+      ['out', 'init'],
+      ['in', undefined],
+    ]);
+    const [first, second, ...others] = entries;
+    expect(await node.membership.history(id, second?.logId ?? '', 2)).toEqual(others.slice(0, 2));
+    expect(await node.membership.history(id, entries.at(-1)?.logId ?? '', 2)).toEqual([]);
+    expect(await node.membership.history(id, LOG_START, 1)).toEqual([first]);
+
+    await node.hold(id, STANDALONE);
+    expect((await node.read(id, STANDALONE)).events).toEqual([]);
+    await node.membership.touch([{ sessionId: id, streams: [] }]);
+    expect(await typeOf(id)).toBe('string');
+    for (const key of await admin.keys(`${keyOf(id)}*`)) {
+      expect(await admin.pttl(key), key).toBeGreaterThan(0);
+    }
+  });
+
+  it.each([
+    ['a call', (id: string, node: TestNode) => node.run(id, open('p', ['1']))],
+    ['a notification', (id: string, node: TestNode) => node.run(id, append(STANDALONE, 'news'))],
+    ['a message', (id: string, node: TestNode) => node.run(id, receive({ to: 'here' }))],
+    ['a second `initialized`', (id: string, node: TestNode) => node.run(id, initialized)],
+    [
+      'a stream that is resumed',
+      (id: string, node: TestNode) => node.hold(id, STANDALONE, { cursor: BEGINNING }),
+    ],
+  ])('becomes a stream with %s, with the same entries and ids', async (_, step) => {
+    const node = await join();
+    const id = await node.create();
+    await node.run(id, initialized);
+    const before = await history(node, id);
+    await admin.pexpire(`${keyOf(id)}:events`, 20_000);
+    await step(id, node);
+    // With a call or a message the session's time begins anew, and that of its log.
+    expect(await admin.pttl(`${keyOf(id)}:events`)).toBeGreaterThan(10_000);
+    expect(await typeOf(id)).toBe('stream');
+    const after = await history(node, id);
+    expect(after.slice(0, before.length)).toEqual(before);
+    expect(after).toHaveLength(before.length + 1);
+    expect(await admin.hget(`${keyOf(id)}:streams`, 'first')).toBeNull();
+    // And goes on as one.
+    await node.run(id, append(STANDALONE, 'more'));
+    expect(await history(node, id)).toHaveLength(before.length + 2);
+  });
+
+  it('shows what the server said before it had answered, and the answer to who comes back for it', async () => {
+    const node = await join();
+    const outbound = [
+      { stream: STANDALONE, message: 'häl"lo\n', asks: false },
+      { stream: STANDALONE, message: '{"method":"roots/list"}', asks: true },
+      { stream: 'init', message: '', asks: false },
+      { stream: 'init', message: 'line\nm 3\nline €', asks: false },
+    ];
+    const session = newSession({ outbound });
+    const ids = (await node.membership.create(session)) || [];
+    await node.run(session.id, initialized);
+    const [asked] = (await node.read(session.id, STANDALONE)).events.slice(1);
+    expect(asked).toMatchObject({ position: ids[2], asker: node.id });
+    expect(await node.texts(session.id, STANDALONE)).toEqual([
+      'häl"lo\n',
+      '{"method":"roots/list"}',
+    ]);
+    expect(await node.texts(session.id, 'init')).toEqual(['', 'line\nm 3\nline €']);
+    expect((await node.hold(session.id, STANDALONE)).position).toEqual(BEGINNING);
+    // Its stream has ended: there is something to show, or nothing.
+    const resumed = await node.hold(session.id, 'init', { cursor: { ...ids[3], n: 1 } as never });
+    expect(resumed.position.n).toBe(1);
+    expect(await typeOf(session.id)).toBe('stream');
+    const behind = await node.attach(session.id, 'init', { cursor: ids[4] });
+    expect(behind).toEqual({ status: 'ended' });
+    expect(await node.texts(session.id, 'init')).toEqual(['', 'line\nm 3\nline €']);
+  });
+
+  it('tells a cursor of its own from one of no entry', async () => {
+    const node = await join();
+    const session = newSession();
+    const [, answer] = (await node.membership.create(session)) || [];
+    expect(await node.attach(session.id, 'init', { cursor: answer })).toEqual({ status: 'ended' });
+    const later = { n: 1, logId: `${Number(answer?.logId.split('-')[0]) + 1}-0` };
+    expect(await node.attach(session.id, 'init', { cursor: later })).toEqual({ status: 'unknown' });
+    expect(await typeOf(session.id)).toBe('string');
+  });
+
+  it('ends after as long as events are kept, and goes on without what was there', async () => {
+    const node = await join({ retention: { maxEvents: 1_000, maxAgeMs: 200 } });
+    const id = await node.create();
+    await eventually(async () => {
+      expect(await typeOf(id)).toBe('none');
+    });
+    expect(await history(node, id)).toEqual([]);
+    await node.run(id, initialized);
+    expect((await history(node, id)).map(({ note }) => note?.kind)).toEqual([
+      undefined,
+      'session.initialized',
+    ]);
+    await node.run(id, append(STANDALONE, 'news'));
+    expect((await history(node, id)).map(({ message }) => message).slice(-1)).toEqual(['news']);
+  });
+
+  it.each([
+    ['entries', { maxEvents: 3, maxAgeMs: 60_000 }],
+    ['bytes', { maxEvents: 1_000, maxAgeMs: 60_000, maxBytes: 400 }],
+  ])('has no more %s than are to be kept', async (_, retention) => {
+    const node = await join({ retention });
+    const id = await node.create();
+    await node.run(id, initialized);
+    expect(await typeOf(id)).toBe('stream');
+    expect((await history(node, id)).length).toBeLessThanOrEqual(3);
+  });
+
+  it('is left as it is by a step that a full Redis refuses', async () => {
+    const node = await join({ commandTimeoutMs: 150 });
+    const id = await node.create();
+    const before = await history(node, id);
+    const fill = (maxmemory: number) => admin.config('SET', 'maxmemory', maxmemory);
+    for (const step of [initialized, open('p', ['1']), append(STANDALONE, 'news')]) {
+      await fill(1);
+      await expect(node.commit(id, step)).rejects.toMatchObject({ code: 'backplane_unavailable' });
+      expect(await node.texts(id, 'init')).toHaveLength(1);
+      await fill(0);
+      expect(await history(node, id)).toEqual(before);
+      expect(await typeOf(id)).toBe('string');
+    }
+  });
+
+  it('is the same whether a reply was lost or not', async () => {
+    const proxy = await startTcpProxy({ target: { port: server.port } });
+    const node = await join({}, `redis://127.0.0.1:${proxy.port}`);
+    const session = newSession();
+    const created = proxy.cutBeforeReply((data) => data.includes(session.id));
+    const positions = (await node.membership.create(session)) || [];
+    await created;
+    const cut = proxy.cutBeforeReply((data) => data.includes(INITIALIZED));
+    expect(resultsOf(await node.commit(session.id, initialized))).toMatchObject([
+      { status: 'received', here: true },
+    ]);
+    await cut;
+    const entries = await history(node, session.id);
+    expect(entries).toHaveLength(5);
+    expect(entries.slice(1, 3).map(({ logId }) => logId)).toEqual(
+      positions.map(({ logId }) => logId),
+    );
+    await Promise.all(nodes.splice(0).map(({ membership }) => membership.leave()));
+    await proxy.stop();
+  });
+
+  it('is seen by who only looks on', async () => {
+    const node = await join();
+    const id = await node.create();
+    await node.run(id, initialized);
+    const observation = new RedisObservation({
+      ...{ redis: server.url, prefix, clock: systemClock, commandTimeoutMs: 2_000 },
+      logger: { warn: () => undefined },
+    });
+    try {
+      const entries = await history(node, id);
+      const look = () => observation.lifetime(id);
+      const before = await look();
+      expect(before).toMatchObject({ events: 5, oldest: entries[0]?.logId });
+      expect(before?.newest).toBe(entries[4]?.logId);
+      expect(await observation.histories([{ id, after: LOG_START, count: 2 }])).toEqual([
+        entries.slice(0, 2),
+      ]);
+      await node.run(id, append(STANDALONE, 'news'));
+      const { bytes = 0, ...after } = (await look()) ?? {};
+      expect(after).toMatchObject({ events: 6, oldest: entries[0]?.logId });
+      expect(bytes - (before?.bytes ?? 0)).toBe(104);
+    } finally {
+      observation.close();
+    }
+  });
+});
+
+describe('a session that has had its handshake', () => {
+  const initialize = (more: string) =>
+    `{"protocolVersion":"2025-11-25","capabilities":{"elicitation":{}},"clientInfo":{"name":"${more}","version":"1"}}`;
+
+  async function begin(node: TestNode, name: string): Promise<string> {
+    const params = initialize(name);
+    const id = await node.create({
+      ...{ id: crypto.randomUUID(), initialize: params },
+      inbound: `{"jsonrpc":"2.0","id":0,"method":"initialize","params":${params}}`,
+      outbound: [
+        {
+          ...{ stream: 'init', asks: false },
+          message: `{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-11-25","capabilities":{"tools":{"listChanged":true}},"serverInfo":{"name":"server","version":"1.0.0"}}}`,
+        },
+      ],
+    });
+    await node.run(id, initialized);
+    return id;
+  }
+
+  it('has the params that take the place of others', async () => {
+    const node = await join();
+    const id = await begin(
+      node,
+      'what is long enough to be cut into pieces, of which there are three',
+    );
+    const value = `TP\n${initialize('b')}\n2025-11-25`;
+    await node.run(id, append(STANDALONE, '{}', { effect: { type: 'initialize', value } }));
+    expect((await node.membership.load(id))?.initialize).toBe(initialize('b'));
+  });
+
+  it('takes less than 2 KiB', async () => {
+    const node = await join();
+    const id = await begin(node, 'client');
+    const keys = await admin.keys(`${keyOf(id)}*`);
+    const sizes = await Promise.all(keys.map((key) => admin.memory('USAGE', key, 'SAMPLES', 0)));
+    // Beside them there are their entries among those that expire, and one or two in sorted sets.
+    expect(sizes.reduce((sum: number, size) => sum + Number(size), 0)).toBeLessThan(1_500);
+    for (const key of [keyOf(id), `${keyOf(id)}:streams`]) {
+      expect(await admin.object('ENCODING', key)).toMatch(/^(listpack|ziplist)$/);
+    }
+  });
+
+  it.each([0, 1, 7, 63, 64, 65, 400, 5_000])(
+    'has the params of its `initialize`, with a name of %i characters of all kinds',
+    async (length) => {
+      const node = await join();
+      const name = Array.from({ length }, (_, at) => ['a', 'é', '€', '😀'][at % 4]).join('');
+      const id = await begin(node, name);
+      expect((await node.membership.load(id))?.initialize).toBe(initialize(name));
+      const reply = await node.commit(id, open('p', ['1']));
+      expect(reply).toMatchObject({ record: { initialize: initialize(name) } });
+    },
+  );
+});
