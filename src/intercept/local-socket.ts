@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks';
 import { Socket } from 'node:net';
 
 type Done = (error?: Error | null) => void;
@@ -5,13 +6,16 @@ type Done = (error?: Error | null) => void;
 /**
  * One end of a connection within this process: a socket of Node with nothing of the kernel in it. What one end writes, the
  * other reads in a later turn of the event loop, at its own pace, and after it the end. Timeouts, `cork`, `pipe`, events and
- * all else are Node's.
+ * all else are Node's. As with a real one, what happens at one end has nothing of the asynchronous context of who wrote at
+ * the other.
  */
 export class LocalSocket extends Socket {
   private other: LocalSocket | undefined;
   /** Until the other end has room again. */
   private full: Done | undefined;
   private said = false;
+  /** Of those who opened it. */
+  private readonly context = new AsyncResource('LocalSocket');
 
   static pair(): [LocalSocket, LocalSocket] {
     const [one, two] = [new LocalSocket(), new LocalSocket()];
@@ -31,10 +35,11 @@ export class LocalSocket extends Socket {
   }
 
   override _read(): void {
-    const done = this.other?.full;
-    if (done === undefined || this.other === undefined) return;
-    this.other.full = undefined;
-    done();
+    const { other } = this;
+    if (other?.full === undefined) return;
+    const { full, context } = other;
+    other.full = undefined;
+    context.runInAsyncScope(full);
   }
 
   override _write(chunk: Buffer | string, encoding: BufferEncoding, done: Done): void {
@@ -79,8 +84,7 @@ export class LocalSocket extends Socket {
   }
 
   private pass(bytes: Buffer, done: Done): void {
-    const { other } = this;
-    setImmediate(() => {
+    this.later((other) => {
       if (other === undefined || other.destroyed) done(closed());
       else if (bytes.length === 0 || other.push(bytes)) done();
       else this.full = done;
@@ -91,10 +95,13 @@ export class LocalSocket extends Socket {
   private sayEnd(): void {
     if (this.said) return;
     this.said = true;
-    const { other } = this;
-    setImmediate(() => {
+    this.later((other) => {
       if (other !== undefined && !other.destroyed) other.push(null);
     });
+  }
+
+  private later(what: (other: LocalSocket | undefined) => void): void {
+    setImmediate(() => this.context.runInAsyncScope(what, undefined, this.other));
   }
 }
 

@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks';
 import type { IncomingMessage } from 'node:http';
 import { Agent, createServer, STATUS_CODES } from 'node:http';
 import type { Request, RequestHandler, Response } from 'express';
@@ -167,11 +168,15 @@ const PLACE = { host: '127.0.0.1', path: '/' };
 class LocalAgent extends Agent {
   /** Takes the server's end of a new connection. */
   accept: (socket: LocalSocket) => void = () => undefined;
+  /** A connection is used by many requests: it must not keep what belongs to the one that it was opened for. */
+  private readonly context = new AsyncResource('LocalAgent');
 
   override createConnection(): LocalSocket {
-    const [here, there] = LocalSocket.pair();
-    this.accept(there);
-    return here;
+    return this.context.runInAsyncScope(() => {
+      const [here, there] = LocalSocket.pair();
+      this.accept(there);
+      return here;
+    });
   }
 }
 

@@ -1,4 +1,5 @@
 /** What a handler in the process of a node gets to see, and who gets to see it. */
+import { AsyncLocalStorage } from 'node:async_hooks';
 import type net from 'node:net';
 import express from 'express';
 import express4 from 'express4';
@@ -140,6 +141,31 @@ it('a handler that throws, and one that passes on', async () => {
   await expect(openSession(late.url)).rejects.toThrow('Expected 200, got 422');
   const passing = await startNode({ server: undefined, handler: (_req, _res, next) => next() });
   await expect(openSession(passing.url)).rejects.toThrow('Expected 200, got 404');
+});
+
+// Connections are used again: what belongs to the request that opened one has nothing to do with those that come later.
+it('a handler is not called in the asynchronous context of another request', async () => {
+  const storage = new AsyncLocalStorage<string>();
+  const seen = new Set<string | undefined>();
+  const inner = mapEndpoint().handler;
+  const mcp = anynode({
+    handler: (req, res, next) => {
+      seen.add(storage.getStore());
+      req.once('end', () => seen.add(storage.getStore()));
+      res.once('close', () => seen.add(storage.getStore()));
+      inner(req, res, next);
+    },
+  });
+  onTestFinished(() => mcp.close({ drainMs: 0 }));
+  const app = express();
+  app.use((req, _res, next) => storage.run(req.header('x-tenant') ?? '', next));
+  const url = await listen(app.use('/mcp', mcp));
+  for (const tenant of ['a', 'b']) {
+    const { client } = await openSession(url, { headers: { 'x-tenant': tenant } });
+    await client.request(url, 'tools/call', call('echo'));
+    (await client.delete(url)).expect(200);
+  }
+  expect([...seen]).toEqual([undefined]);
 });
 
 it('a handler hears when nobody waits for its response any more, and when there is room for more', async () => {

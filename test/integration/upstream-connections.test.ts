@@ -18,6 +18,7 @@ const INITIALIZE = {
   clientInfo: { name: 'raw', version: '1' },
 };
 const CALL = { name: 'echo', arguments: {} };
+/** Of an authority that was made for this and signs no more: its key is gone. */
 const tls = (file: string): URL => new URL(`../support/tls/${file}`, import.meta.url);
 
 async function secure(app: Puppet['app']): Promise<string> {
