@@ -5,37 +5,16 @@
  * handler or another node. Messages are JSON texts and are never looked into.
  */
 import type { Clock } from '../protocol/clock.js';
+import type { LogEntry, StreamEvent } from './log.js';
+import type { NodeMessage } from './node-message.js';
+import type { Operation, OperationResult } from './operations.js';
+import type { LogId, Position } from './positions.js';
 import type { SeamStore } from './seams.js';
 
-/** The stream of the GET connection: exists as long as its session does. All others belong to one POST. */
-export const STANDALONE = 'g';
-
-/** A place in a session's log: `<milliseconds>-<counter>`, growing. */
-export type LogId = string;
-
-/** In the order of the log: negative where `a` comes before `b`. */
-export function compareLogIds(a: LogId, b: LogId): number {
-  const [aMs = 0, aCounter = 0] = a.split('-').map(Number);
-  const [bMs = 0, bCounter = 0] = b.split('-').map(Number);
-  return aMs - bMs || aCounter - bCounter;
-}
-
-const LAST_COUNTER = '18446744073709551615';
-
-/** A place in the log between an entry and the one before it: what comes after it begins with that entry. */
-export function justBefore(logId: LogId): LogId {
-  const [ms = 0, counter = 0] = logId.split('-').map(Number);
-  return counter > 0 ? `${ms}-${counter - 1}` : `${ms - 1}-${LAST_COUNTER}`;
-}
-
-/** Before the first entry of any log. */
-export const LOG_START: LogId = '0-0';
-
-/** How far a follower is in one stream: the number of the last message (0: none yet) and its place in the log. */
-export interface Position {
-  n: number;
-  logId: LogId;
-}
+export * from './log.js';
+export * from './node-message.js';
+export * from './operations.js';
+export * from './positions.js';
 
 export interface Backplane {
   /**
@@ -183,162 +162,6 @@ export interface Commit {
   operations: Operation[];
 }
 
-/** Who may act: the session's own principal. A session of another one answers `denied`. */
-export type Operation =
-  | OpenOperation
-  | ReceiveOperation
-  | AppendOperation
-  | DetachOperation
-  | HangUpOperation
-  | ClaimOperation
-  | AssignOperation
-  /** Gives up the requests of a stream that this node executes: whoever follows it may claim them, at once. */
-  | { type: 'release'; stream: string }
-  | { type: 'abandon'; stream: string; requests: string[] }
-  | NoteOperation
-  /** This node has no replica any more, and does not own the session any more. */
-  | { type: 'forget' };
-
-/**
- * A POST with requests: stores what came in and opens its stream, held and executed by this node. With `owned` the
- * session's owner is to execute it, and that is this node where nobody owns the session: see {@link AssignOperation}.
- */
-export interface OpenOperation {
-  type: 'open';
-  principal: string;
-  stream: string;
-  /** Names the connection among those of this node. */
-  token: string;
-  /** The JSON texts of the ids of its requests. */
-  requests: string[];
-  messages: string[];
-  /** The revision of this node's replica; `undefined`: it has none yet, and will now have one. */
-  revision: number | undefined;
-  owned?: boolean;
-  /** How many requests of the session may run at a time, with these; left out: as many as there are. */
-  most?: number;
-}
-
-/** One message from the client that opens nothing. */
-export interface ReceiveOperation {
-  type: 'receive';
-  principal: string;
-  message: string;
-  route: Route;
-  revision: number | undefined;
-}
-
-/**
- * Where a message from the client belongs.
- * - `node`: to a node by its id (answers and progress for a server's request);
- * - `executor`: to the node that runs a request (cancellation);
- * - `replicas`: to every live replica;
- * - `initialized`: marks the session active; to one live replica (this node's before another's), the others are told
- *    of the new revision; to this node where none is alive;
- * - `here`: to this node's replica, which is built where there is none;
- * - `owner`: to the replica of the session's owner, which is this node where nobody owns it. (Nobody is told: the caller
- *    sends the message on.) `initialized` with `owned` is for the owner, too;
- * - `nobody`: it is stored, and that is all (an answer to a question that none of us asked).
- */
-export type Route =
-  | { to: 'node'; nodeId: string }
-  | { to: 'executor'; request: string }
-  | { to: 'replicas' }
-  | { to: 'initialized'; owned?: boolean }
-  | { to: 'here' }
-  | { to: 'owner' }
-  | { to: 'nobody' };
-
-/**
- * Makes this node the executor of a stream in place of `from`, whom the caller knows to be dead. Only one of several can:
- * `from` has to be the executor still. From then on nothing is accepted that `from` says on the stream.
- */
-export interface ClaimOperation {
-  type: 'claim';
-  stream: string;
-  from: string;
-  /** The revision of this node's replica; `undefined`: it has none yet, and may have one now. */
-  revision: number | undefined;
-  /** The session's owner is to execute it; that is this node, where `from` or nobody owned the session. */
-  owned?: boolean;
-}
-
-/**
- * Says who is to execute the requests of a stream that nobody has begun: the session's owner. That is this node where
- * nobody owns the session, or `dead` does, whom the caller knows to be dead.
- *
- * A stream that was opened on another node than the owner's waits, as begun by nobody, until the owner has assigned it
- * to itself. So it is known of each request whether it was begun: none is run twice, and none is taken for lost that
- * was only on its way.
- */
-export interface AssignOperation {
-  type: 'assign';
-  /** `undefined`: none, it is about the session. */
-  stream: string | undefined;
-  dead: string | undefined;
-  /** As in {@link ClaimOperation}. */
-  revision: number | undefined;
-}
-
-/** The executor of a stream whose own node has released it. No node is called so. */
-export const RELEASED = '-';
-
-/** One message to the client. */
-export interface AppendOperation {
-  type: 'append';
-  stream: string;
-  /** `undefined`: nothing to show, the request ends without an answer. */
-  message: string | undefined;
-  /** The request that ends with this. When it was the stream's last, the stream ends. */
-  ends?: string;
-  /** It is a request of this node: not shown any more once this node is gone. */
-  asks?: boolean;
-  /** What the session remembers from now on, in the same step. */
-  effect?: { type: 'level' | 'subscribe' | 'unsubscribe' | 'initialize'; value: string };
-  /**
-   * Append only to a session that `hears` this letter, or has subscribed to this URI; only while this node owns the
-   * session; to a stream that nobody has begun to execute, whoever is to; or where the operation before this one, an
-   * `open` or `append` of the same step, was carried out.
-   */
-  onlyIf?:
-    | { hears: 'T' | 'P' | 'R' }
-    | { subscribed: string }
-    | { owned: true }
-    | { unbegun: true }
-    | { after: true };
-  /** Skip it where a message of this key still waits, unshown, for a client with no connection. */
-  coalesce?: string;
-}
-
-/** The connection is closed; it had written up to `position`. Leaves a successor's claim alone. */
-export interface DetachOperation {
-  type: 'detach';
-  stream: string;
-  token: string;
-  position: Position;
-  /** There never was a connection: its claim was not answered in time. The one that it took the stream from has it again. */
-  neverUsed?: boolean;
-}
-
-/** Logs what has happened to a request, beside what was said of it. */
-export interface NoteOperation {
-  type: 'note';
-  kind: 'request.recovered' | 'request.failed';
-  stream: string;
-  /** The JSON text of its id. */
-  request: string;
-  /** The node that had run it; `undefined`: nobody knows. */
-  from: string | undefined;
-  /** Only where the operation before it in the commit has come to `appended`. */
-  ifAppended?: boolean;
-}
-
-/** Ends the connection that holds a stream, wherever it is. */
-export interface HangUpOperation {
-  type: 'hangup';
-  stream: string;
-}
-
 export type CommitReply =
   | { status: 'gone' }
   | {
@@ -350,50 +173,6 @@ export type CommitReply =
       followedBy?: string;
       results: OperationResult[];
     };
-
-export type OperationResult =
-  /** `open`: where the request stands in the log. `owner`: another node, which is to be told. */
-  | { status: 'opened'; position: Position; owner?: string }
-  /**
-   * `receive`, `hangup`: whether this node is (among) those concerned. `token`: of the connection to hang up.
-   * `handler`: of `initialized` and `owner`, the other node that is to handle it. `changed`: it made the present revision.
-   * `unbegun`: the stream of the request that it is about, which nobody has begun; `handler` is to. `logged`, with a
-   * `handler` that is not told: it is too big to be sent along, and this is where it stands in the log.
-   */
-  | {
-      status: 'received';
-      here: boolean;
-      token?: string;
-      handler?: string;
-      changed?: boolean;
-      unbegun?: string;
-      logged?: LogId;
-    }
-  /** `append`. `token`: this node's connection that holds the stream. `ended`: the stream has ended with it. */
-  | { status: 'appended'; position: Position; token?: string; ended: boolean }
-  /** `append`: a repeat. It stands in the log, where exactly is not known any more. */
-  | { status: 'repeated' }
-  /**
-   * `append`, `claim`: the request has ended already, or runs elsewhere now. `assign`: the stream has ended. `executor`, of
-   * a `claim`: who runs it, or (`unbegun`) is to; none: it has ended. Also of an `append` to what nobody has begun: who has.
-   */
-  | { status: 'dropped'; executor?: string; unbegun?: boolean }
-  /** `append`: `onlyIf` or `coalesce` said no. `note`: `ifAppended` did. */
-  | { status: 'skipped' }
-  /** `open`: one of its request ids is in use by a request that `executor` runs on `stream`. */
-  | { status: 'duplicate'; stream: string; executor: string }
-  /** `open`: too many requests of the session run already, on these streams. */
-  | { status: 'limited'; running: { stream: string; executor: string }[] }
-  /** `claim`: the JSON texts of the ids of the requests that had not ended. `owner`: another node, which is to be told. */
-  | { status: 'claimed'; requests: string[]; owner?: string }
-  /**
-   * `assign`: who is to execute the stream (without a stream: who owns the session), and whether that node has begun.
-   * `requests`: it is this node, as of now; the JSON texts of the ids of what it has to run. `again`: another node had
-   * begun them, and is dead.
-   */
-  | { status: 'assigned'; executor: string; begun: boolean; requests?: string[]; again?: boolean }
-  | { status: 'denied' }
-  | { status: 'done' };
 
 export interface AttachRequest {
   sessionId: string;
@@ -458,17 +237,6 @@ export type Page =
       restart?: number;
     };
 
-/** One message on one stream, as shown to the client. */
-export interface StreamEvent {
-  position: Position;
-  /** `undefined`: only marks the end, or is too big to be sent along: read the log. */
-  message: string | undefined;
-  /** The stream ends with it. */
-  end: boolean;
-  /** The node that waits for the client's answer to this request. */
-  asker?: string;
-}
-
 export interface TouchRequest {
   sessionId: string;
   streams: { stream: string; token: string; position: Position }[];
@@ -485,109 +253,3 @@ export type TouchReply =
       /** Per stream of `runs`: whether this node still is its executor. */
       runs: boolean[];
     };
-
-export interface LogEntry {
-  logId: LogId;
-  at: number;
-  direction: 'in' | 'out';
-  stream: string | undefined;
-  message: string | undefined;
-  /** The node that asked the client with it. */
-  asker: string | undefined;
-  /** There is a message, and it could not be decoded. */
-  unreadable?: true;
-  /** This is no message, but something that has happened to the session; `direction` says nothing then. */
-  note?: Note;
-}
-
-/** What has happened to a session, beside what was said in it. */
-export interface Note {
-  kind:
-    | 'session.created'
-    | 'session.initialized'
-    | 'stream.resumed'
-    | 'request.recovered'
-    | 'request.failed';
-  /** The node that it happened on. */
-  nodeId: string;
-  /** `request.…`: the JSON text of the request's id. */
-  request?: string;
-  /** `request.…`: the node that had run it. */
-  from?: string;
-  /** `stream.resumed`: how many more there were since the last one that was logged; left out: none. */
-  skipped?: number;
-}
-
-/**
- * Clients that come back all the time must not push out of the log what they come back for: of a session's
- * `stream.resumed`, one is logged in so long.
- */
-export const RESUMED_EVERY_MS = 10_000;
-
-/** What nodes tell each other. At most once, unordered between senders; whoever gets one must bear to miss it. */
-export type NodeMessage =
-  /** An event of a stream that a connection of the addressee holds. */
-  | {
-      type: 'event';
-      sessionId: string;
-      stream: string;
-      token: string;
-      event: StreamEvent;
-      inline: boolean;
-    }
-  /** A message of the client for the addressee's replica. */
-  | { type: 'deliver'; sessionId: string; message: string; context?: string }
-  /** The same, of one that is too big to be sent along: it stands in the log. */
-  | { type: 'logged'; sessionId: string; logId: LogId; context?: string }
-  /**
-   * Requests of a session that the addressee owns: to be assigned to itself, and run. `context`: what came with them, as
-   * JSON; it is stored nowhere. `messages`: left out where they are big, or were not at hand: they are in the log.
-   * Is answered with `placed`.
-   */
-  | {
-      type: 'run';
-      sessionId: string;
-      stream: string;
-      replyTo: string;
-      context: string;
-      messages: string[] | undefined;
-      /** `context` or `messages` could not be decoded, and are empty. */
-      unreadable?: true;
-    }
-  /** Who executes a stream, or is to; `undefined`: it has ended. */
-  | {
-      type: 'placed';
-      sessionId: string;
-      stream: string;
-      executor: string | undefined;
-      begun: boolean;
-    }
-  /** The addressee was taken for dead, and does not own the session any more. */
-  | { type: 'disowned'; sessionId: string }
-  /** The session's shape has changed. `message`: what did it, for the replica that is to handle it. */
-  | { type: 'shape'; sessionId: string; revision: number; message: string | undefined }
-  /** The session has ended. */
-  | { type: 'gone'; sessionId: string }
-  /** Another connection took the stream over: end yours, and answer `released` where `replyTo` says. */
-  | {
-      type: 'release';
-      sessionId: string;
-      stream: string;
-      token: string;
-      replyTo: string;
-      ref: string;
-    }
-  | { type: 'released'; ref: string; position: Position | undefined }
-  /**
-   * A connection of another node has claimed the stream of this one. `release` follows, or the claim is undone; neither
-   * does where that node has died. See to it that this connection is not left open for nothing.
-   */
-  | { type: 'taken'; sessionId: string; stream: string; token: string }
-  /** End this connection so that the client comes back. */
-  | { type: 'hangup'; sessionId: string; stream: string; token: string }
-  /** A follower elsewhere waits for the end of a stream that the addressee executes: see to it that it comes. */
-  | { type: 'check'; sessionId: string; stream: string }
-  /** The executor of a stream has released it: claim its requests. */
-  | { type: 'orphaned'; sessionId: string; stream: string; token: string }
-  /** The client's standalone stream is held by `by` now (`undefined`: by nobody). */
-  | { type: 'followed'; sessionId: string; by: string | undefined };

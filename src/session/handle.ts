@@ -7,7 +7,7 @@ import { isResponse } from '../protocol/jsonrpc.js';
 import type { Followers } from '../stream/followers.js';
 import type { Lanes } from '../stream/lanes.js';
 import type { Asker, Asks } from './asks.js';
-import { show } from './live.js';
+import { show } from './show.js';
 
 /** Anything that checks a value and returns it typed: a schema of the SDK, of zod, or one's own. It throws what does not fit. */
 export interface ResultSchema<T> {

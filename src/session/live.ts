@@ -1,11 +1,4 @@
-import type {
-  AppendOperation,
-  NoteOperation,
-  Operation,
-  OperationResult,
-  SessionRecord,
-} from '../backplane/backplane.js';
-import type { Followers } from '../stream/followers.js';
+import type { AppendOperation, NoteOperation, SessionRecord } from '../backplane/backplane.js';
 import { STANDALONE } from '../backplane/backplane.js';
 import type {
   JsonRpcMessage,
@@ -40,18 +33,11 @@ import {
   withEffect,
   withoutEffect,
 } from './shape.js';
+import { showAll } from './show.js';
 import type { ReplicaTransport } from './transport.js';
 import { endOf, shownOn } from '../stream/tributary.js';
 import type { AuthInfo, SessionInfo } from './types.js';
 import { Cursors } from '../stream/cursor.js';
-
-/** A server whose tool list goes on for ever is not asked for ever. */
-const MOST_PAGES = 100;
-
-interface ToolList {
-  tools?: { name: string; annotations?: Record<string, unknown> }[];
-  nextCursor?: string;
-}
 
 /** A session of which this node has a replica, is building one, or is about to need one. */
 export class LiveSession {
@@ -239,22 +225,6 @@ export class LiveSession {
       this.calls.add({ request, stream, shown });
       if (this.givenUp.delete(request.id)) this.cancelled(request.id);
     }
-  }
-
-  /** The annotations of a tool, as the server lists it; the client may never have asked for them. */
-  async annotationsOf(tool: unknown): Promise<Record<string, unknown>> {
-    let cursor: string | undefined;
-    for (let page = 0; page < MOST_PAGES; page += 1) {
-      const params = cursor === undefined ? undefined : { cursor };
-      const answer = await this.replica?.transport.query('tools/list', params);
-      if (answer === undefined || !('result' in answer)) return {};
-      const { tools, nextCursor } = answer.result as ToolList;
-      const found = tools?.find(({ name }) => name === tool);
-      if (found !== undefined) return found.annotations ?? {};
-      if (nextCursor === undefined) return {};
-      cursor = nextCursor;
-    }
-    return {};
   }
 
   /** Hands a request to the replica; its stream ends with its answer. One that was cancelled meanwhile is not run. */
@@ -495,33 +465,6 @@ export class LiveSession {
   private throwIfEnded(): void {
     if (this.ended) throw sessionEnded();
   }
-}
-
-/** Shows what was appended to the follower on this node, if the stream has one here. */
-export function show(
-  followers: Followers,
-  sessionId: string,
-  { stream, message }: AppendOperation,
-  result: OperationResult | undefined,
-): void {
-  if (result?.status === 'repeated') {
-    // It is in the log, where exactly was lost with the first reply: whoever follows here, look.
-    followers.find(sessionId, stream)?.poke();
-  } else if (result?.status === 'appended' && result.token !== undefined) {
-    const { position, token, ended } = result;
-    followers.offer(sessionId, stream, token, { position, message, end: ended }, true);
-  }
-}
-
-export function showAll(
-  followers: Followers,
-  sessionId: string,
-  operations: Operation[],
-  results: OperationResult[],
-): void {
-  operations.forEach((operation, at) => {
-    if (operation.type === 'append') show(followers, sessionId, operation, results[at]);
-  });
 }
 
 /** Progress that the client has had from the node that ran the request first. */

@@ -1,7 +1,7 @@
 import type { Operation, SessionRecord } from '../backplane/backplane.js';
 import type { JsonRpcError, JsonRpcRequest, RequestId } from '../protocol/jsonrpc.js';
 import { endOf } from '../stream/tributary.js';
-import { showAll } from './live.js';
+import { showAll } from './show.js';
 import { failed, nodeClosed, recovered } from './lost.js';
 import type { SessionNode } from './node.js';
 import { mayRerun, pastOf } from './past.js';

@@ -5,7 +5,7 @@ import { isNotification } from '../protocol/jsonrpc.js';
 import { packContext } from './context.js';
 import type { LiveSession } from './live.js';
 import { endOf } from '../stream/tributary.js';
-import { showAll } from './live.js';
+import { showAll } from './show.js';
 import { answerToCancelled, nodeLost } from './lost.js';
 import type { SessionNode } from './node.js';
 import type { Pool } from './pool.js';

@@ -3,6 +3,7 @@ import { LOG_START, STANDALONE } from '../backplane/backplane.js';
 import type { JsonRpcMessage, JsonRpcRequest, RequestId } from '../protocol/jsonrpc.js';
 import { isNotification, isRequest } from '../protocol/jsonrpc.js';
 import { isTributary } from '../stream/tributary.js';
+import { annotationsOf } from './annotations.js';
 import type { LiveSession } from './live.js';
 import type { SessionNode } from './node.js';
 
@@ -52,6 +53,9 @@ export async function pastOf(
 /** Only a call of a tool that says of itself that a second call does no harm. */
 export async function mayRerun(live: LiveSession, request: JsonRpcRequest): Promise<boolean> {
   if (request.method !== 'tools/call') return false;
-  const { idempotentHint, readOnlyHint } = await live.annotationsOf(request.params?.name);
+  const { idempotentHint, readOnlyHint } = await annotationsOf(
+    live.transport,
+    request.params?.name,
+  );
   return idempotentHint === true || readOnlyHint === true;
 }

@@ -1,35 +1,24 @@
-import type {
-  NewSession,
-  NodeMessage,
-  Operation,
-  Position,
-  SessionRecord,
-} from '../backplane/backplane.js';
-import type {
-  JsonRpcError,
-  JsonRpcMessage,
-  JsonRpcRequest,
-  RequestId,
-} from '../protocol/jsonrpc.js';
+import type { NewSession, NodeMessage, Operation, Position } from '../backplane/backplane.js';
+import type { JsonRpcMessage, JsonRpcRequest } from '../protocol/jsonrpc.js';
 import { isNotification, isRequest } from '../protocol/jsonrpc.js';
 import { isSessionEnded } from '../errors.js';
+import type { Placed, Run } from './assignments.js';
+import { Assignments } from './assignments.js';
 import { Birth, hearsOf } from './birth.js';
 import { Inbox } from './inbox.js';
 import { LiveSession } from './live.js';
 import { unpackContext } from './context.js';
-import { nodeLost } from './lost.js';
 import { Missed } from './missed.js';
-import type { Orphan } from './orphaned.js';
 import { Orphaned } from './orphaned.js';
 import { Ownership } from './ownership.js';
-import { pastOf } from './past.js';
 import { Pool } from './pool.js';
 import { Quotas } from './quotas.js';
+import type { Reached } from './reached.js';
+import { reached, recordFor } from './reached.js';
 import { announcement, idInUse, introduced, reserve } from './reserved.js';
 import { isAnswer, isHere, isInitialized, receive } from './routing.js';
 import type { SessionNode } from './node.js';
 import type { Cursors } from '../stream/cursor.js';
-import type { Committed } from '../stream/lanes.js';
 import type { DeliveryContext } from './replica.js';
 import type { AuthInfo } from './types.js';
 
@@ -66,12 +55,16 @@ export class Sessions {
   private readonly missed: Missed;
   private readonly quotas: Quotas;
   private readonly inbox: Inbox;
+  private readonly assignments: Assignments;
 
   constructor(private readonly node: SessionNode) {
     this.pool = new Pool(node);
     this.quotas = new Quotas(node.clock);
     this.orphaned = new Orphaned(node, this.pool);
     this.ownership = new Ownership(node, this.pool);
+    const { pool, ownership, orphaned } = this;
+    const run: Run = (...args) => this.run(...args);
+    this.assignments = new Assignments(node, { pool, ownership, orphaned, run });
     this.inbox = new Inbox(node, (sessionId, text, context) => {
       const unpacked = context && unpackContext(node, context, sessionId, undefined);
       this.deliver(sessionId, JSON.parse(text) as JsonRpcMessage, unpacked || undefined);
@@ -310,78 +303,9 @@ export class Sessions {
     return this.pool.get(sessionId)?.revision;
   }
 
-  /**
-   * Has the requests of a stream that nobody has begun assigned to the session's owner (this node, where `dead` was the
-   * owner, whom the caller knows to be dead), and runs them, if that is this node. `undefined`: the stream has ended.
-   */
-  async assign(
-    { sessionId, stream }: { sessionId: string; stream: string },
-    dead: string | undefined,
-    context: DeliveryContext,
-    inline: string[] | undefined,
-  ): Promise<Placed | undefined> {
-    const live = this.pool.of(sessionId);
-    const leave = this.enter(live);
-    try {
-      const { revision } = live;
-      const operation = { type: 'assign' as const, stream, dead, revision };
-      const asked = this.node.clock.now();
-      const committed = await this.node.lanes.append(sessionId, [operation], true);
-      if (committed === 'gone') return undefined;
-      const [result] = committed.results;
-      if (result?.status !== 'assigned') return undefined;
-      this.ownership.found(live, committed);
-      if (result.requests !== undefined) {
-        const run = { asked, sessionId, stream, context, record: committed.reply.record };
-        const ids = result.requests.map((text) => JSON.parse(text) as RequestId);
-        const leaveLater = this.enter(live);
-        void this.runAssigned(live, { ...run, requests: ids }, result.again === true, inline)
-          .catch((error: unknown) => this.node.logger.error(`mcp-anynode: ${String(error)}`))
-          .finally(leaveLater);
-      }
-      return { executor: result.executor, begun: result.begun };
-    } finally {
-      leave();
-    }
-  }
-
-  /** A request is on its way to the session's replica: this node does not close before it runs. */
-  private enter(live: LiveSession): () => void {
-    const unpin = live.pin();
-    this.node.arriving.begin();
-    return () => {
-      unpin();
-      this.node.arriving.end();
-      this.pool.dropIfEmpty(live);
-    };
-  }
-
-  private async runAssigned(
-    live: LiveSession,
-    assigned: Omit<Orphan, 'errorOf' | 'from'> & { asked: number },
-    again: boolean,
-    inline: string[] | undefined,
-  ): Promise<void> {
-    const { sessionId, stream, context, record, requests: ids } = assigned;
-    if (again) {
-      const errorOf = (id: RequestId): JsonRpcError => nodeLost(id, undefined);
-      await this.orphaned.rerun({ ...assigned, errorOf, from: undefined });
-      return;
-    }
-    const messages = inline?.map((text) => JSON.parse(text) as JsonRpcRequest) ?? [
-      ...(await pastOf(this.node, sessionId, stream)).requests.values(),
-    ];
-    // Some may have been cancelled, or are no longer kept.
-    const requests = messages.filter(({ id }) => ids.includes(id));
-    const missing = ids.filter((id) => !requests.some((request) => request.id === id));
-    await this.orphaned.end(sessionId, stream, missing, (id) => nodeLost(id, undefined), undefined);
-    const now: Reached = {
-      asked: assigned.asked,
-      revision: 0,
-      initialized: false,
-      ...(record && { record }),
-    };
-    await this.run(live, requests, stream, now, context);
+  /** See {@link Assignments.assign}. */
+  assign(...args: Parameters<Assignments['assign']>): Promise<Placed | undefined> {
+    return this.assignments.assign(...args);
   }
 
   /** Stores messages that ask for nothing, and hands each to whom it concerns. */
@@ -534,37 +458,9 @@ export class Sessions {
   }
 }
 
-/** Who executes a stream, or is to. */
-export interface Placed {
-  executor: string;
-  begun: boolean;
-}
-
 /** The server answered `initialize` with an error: there is no session. */
 export class Refused extends Error {
   constructor(readonly birth: Birth) {
     super('The server refused to initialize');
   }
-}
-
-/** What a commit said of the session. */
-interface Reached {
-  /** When it was asked for. */
-  asked: number;
-  record?: SessionRecord;
-  revision: number;
-  /** This commit brought `initialized`, which made the revision. */
-  initialized: boolean;
-}
-
-/** What the replica has to know before it gets these: one that is to handle `initialized` must not have had it before. */
-function recordFor({ record, initialized }: Reached): SessionRecord | undefined {
-  if (record === undefined || !initialized) return record;
-  return { ...record, active: false, revision: record.revision - 1 };
-}
-
-function reached({ reply, results }: Committed, asked: number): Reached {
-  const { record, revision } = reply;
-  const initialized = results.some((result) => result.status === 'received' && result.changed);
-  return { asked, revision, initialized, ...(record !== undefined && { record }) };
 }

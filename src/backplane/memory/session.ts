@@ -3,7 +3,6 @@ import type {
   AttachReply,
   AttachRequest,
   DetachOperation,
-  NodeMessage,
   NoteOperation,
   OpenOperation,
   Operation,
@@ -20,6 +19,7 @@ import { LOG_START, STANDALONE } from '../backplane.js';
 import { dropped, Executors, give } from './executors.js';
 import type { MemoryLog } from './log.js';
 import { noteEntry } from './log.js';
+import { Routes } from './routes.js';
 import type { Holder, Step, Stream, Tell } from './stream.js';
 import { BEGINNING, pageOf, placeOf, PREDECESSORS } from './stream.js';
 
@@ -37,6 +37,7 @@ export class MemorySession {
   private readonly coalesced = new Map<string, Position>();
   private readonly subscriptions = new Set<string>();
   private readonly executors: Executors;
+  private readonly routes: Routes;
   private called = false;
 
   constructor(
@@ -44,9 +45,13 @@ export class MemorySession {
     readonly log: MemoryLog,
     private readonly tell: Tell,
   ) {
-    const { streams, requests } = this;
+    const { streams, requests, replicas } = this;
     const check = (known: number | undefined, step: Step): void => this.check(known, step);
     this.executors = new Executors({ streams, requests, stored, tell, check });
+    const { executors } = this;
+    const tellReplicas: MemorySession['tellReplicas'] = (...args) => this.tellReplicas(...args);
+    const common = { streams, requests, replicas, stored, log, executors };
+    this.routes = new Routes({ ...common, tell, tellReplicas, check });
   }
 
   record(): SessionRecord {
@@ -185,81 +190,10 @@ export class MemorySession {
   }
 
   private receive(operation: ReceiveOperation, step: Step): OperationResult {
-    const { route, message } = operation;
     if (operation.principal !== this.stored.principal) return { status: 'denied' };
     this.use(step);
-    if (!step.repeated) this.logInbound(step.now, message, undefined);
-    const deliver: NodeMessage = { type: 'deliver', sessionId: this.stored.id, message };
-    let here = false;
-    let handler: string | undefined;
-    let changed = false;
-    let unbegun: string | undefined;
-    switch (route.to) {
-      case 'node':
-        here = route.nodeId === step.nodeId;
-        if (!here && !step.repeated) this.tell(route.nodeId, deliver);
-        break;
-      case 'executor': {
-        const name = this.requests.get(route.request);
-        const stream = name === undefined ? undefined : this.streams.get(name);
-        const executor = stream?.executor;
-        if (stream?.unbegun === true) {
-          unbegun = name;
-          handler = executor;
-          break;
-        }
-        here = executor === step.nodeId;
-        if (executor !== undefined && !here && !step.repeated) this.tell(executor, deliver);
-        break;
-      }
-      case 'replicas':
-        here = this.replicas.has(step.nodeId);
-        if (!step.repeated) {
-          for (const node of this.replicas) if (node !== step.nodeId) this.tell(node, deliver);
-        }
-        break;
-      case 'initialized': {
-        const [first] = this.replicas;
-        const any = this.replicas.has(step.nodeId) ? step.nodeId : (first ?? step.nodeId);
-        const chosen = route.owned === true ? this.executors.ownerUnless(step) : any;
-        here = chosen === step.nodeId;
-        if (!here) handler = chosen;
-        if (!step.repeated) {
-          if (!this.stored.active) {
-            this.stored.active = true;
-            this.log.append(
-              step.now,
-              noteEntry({ kind: 'session.initialized', nodeId: step.nodeId }),
-            );
-            this.stored.revision += 1;
-            changed = true;
-            this.tellReplicas(step.nodeId, (node) => (node === chosen ? message : undefined));
-          } else if (!here) {
-            this.tell(chosen, deliver);
-          }
-        }
-        if (here) this.check(operation.revision, step);
-        break;
-      }
-      case 'here':
-        here = true;
-        this.check(operation.revision, step);
-        break;
-      case 'owner': {
-        const owner = this.executors.ownerUnless(step);
-        here = owner === step.nodeId;
-        if (here) this.check(operation.revision, step);
-        else handler = owner;
-        break;
-      }
-      case 'nobody':
-    }
-    return {
-      ...{ status: 'received', here },
-      ...(handler !== undefined && { handler }),
-      ...(changed && { changed }),
-      ...(unbegun !== undefined && { unbegun }),
-    };
+    if (!step.repeated) this.logInbound(step.now, operation.message, undefined);
+    return this.routes.follow(operation, step);
   }
 
   private append(operation: AppendOperation, step: Step): OperationResult {

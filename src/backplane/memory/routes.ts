@@ -1,0 +1,107 @@
+import type {
+  NodeMessage,
+  OperationResult,
+  ReceiveOperation,
+  SessionRecord,
+} from '../backplane.js';
+import type { Executors } from './executors.js';
+import type { MemoryLog } from './log.js';
+import { noteEntry } from './log.js';
+import type { Step, Stream, Tell } from './stream.js';
+
+/** What belongs to the stored session of which this is a part. */
+interface Parts {
+  streams: Map<string, Stream>;
+  /** The stream of each running request. */
+  requests: Map<string, string>;
+  /** Nodes that have a server object of the session. */
+  replicas: Set<string>;
+  stored: SessionRecord;
+  log: MemoryLog;
+  executors: Executors;
+  tell: Tell;
+  tellReplicas(except: string, message: (nodeId: string) => string | undefined): void;
+  /** A caller that has no replica, or one of another revision, needs the record. */
+  check(known: number | undefined, step: Step): void;
+}
+
+/** Where the messages of a client go that open no stream. */
+export class Routes {
+  constructor(private readonly parts: Parts) {}
+
+  follow(operation: ReceiveOperation, step: Step): OperationResult {
+    const { route, message } = operation;
+    const deliver: NodeMessage = { type: 'deliver', sessionId: this.parts.stored.id, message };
+    let here = false;
+    let handler: string | undefined;
+    let changed = false;
+    let unbegun: string | undefined;
+    switch (route.to) {
+      case 'node':
+        here = route.nodeId === step.nodeId;
+        if (!here && !step.repeated) this.parts.tell(route.nodeId, deliver);
+        break;
+      case 'executor': {
+        const name = this.parts.requests.get(route.request);
+        const stream = name === undefined ? undefined : this.parts.streams.get(name);
+        const executor = stream?.executor;
+        if (stream?.unbegun === true) {
+          unbegun = name;
+          handler = executor;
+          break;
+        }
+        here = executor === step.nodeId;
+        if (executor !== undefined && !here && !step.repeated) this.parts.tell(executor, deliver);
+        break;
+      }
+      case 'replicas':
+        here = this.parts.replicas.has(step.nodeId);
+        if (!step.repeated) {
+          for (const node of this.parts.replicas)
+            if (node !== step.nodeId) this.parts.tell(node, deliver);
+        }
+        break;
+      case 'initialized': {
+        const [first] = this.parts.replicas;
+        const any = this.parts.replicas.has(step.nodeId) ? step.nodeId : (first ?? step.nodeId);
+        const chosen = route.owned === true ? this.parts.executors.ownerUnless(step) : any;
+        here = chosen === step.nodeId;
+        if (!here) handler = chosen;
+        if (!step.repeated) {
+          if (!this.parts.stored.active) {
+            this.parts.stored.active = true;
+            this.parts.log.append(
+              step.now,
+              noteEntry({ kind: 'session.initialized', nodeId: step.nodeId }),
+            );
+            this.parts.stored.revision += 1;
+            changed = true;
+            this.parts.tellReplicas(step.nodeId, (node) => (node === chosen ? message : undefined));
+          } else if (!here) {
+            this.parts.tell(chosen, deliver);
+          }
+        }
+        if (here) this.parts.check(operation.revision, step);
+        break;
+      }
+      case 'here':
+        here = true;
+        this.parts.check(operation.revision, step);
+        break;
+      case 'owner': {
+        const owner = this.parts.executors.ownerUnless(step);
+        here = owner === step.nodeId;
+        if (here) this.parts.check(operation.revision, step);
+        else handler = owner;
+        break;
+      }
+      case 'nobody':
+    }
+    return {
+      ...{ status: 'received', here },
+      ...(handler !== undefined && { handler }),
+      ...(changed && { changed }),
+      ...(unbegun !== undefined && { unbegun }),
+    };
+  }
+}

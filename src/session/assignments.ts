@@ -1,0 +1,118 @@
+import type {
+  JsonRpcError,
+  JsonRpcMessage,
+  JsonRpcRequest,
+  RequestId,
+} from '../protocol/jsonrpc.js';
+import type { LiveSession } from './live.js';
+import { nodeLost } from './lost.js';
+import type { SessionNode } from './node.js';
+import type { Orphan, Orphaned } from './orphaned.js';
+import type { Ownership } from './ownership.js';
+import { pastOf } from './past.js';
+import type { Pool } from './pool.js';
+import type { Reached } from './reached.js';
+import type { DeliveryContext } from './replica.js';
+
+/** Who executes a stream, or is to. */
+export interface Placed {
+  executor: string;
+  begun: boolean;
+}
+
+/** Runs requests that are this node's. */
+export type Run = (
+  live: LiveSession,
+  messages: JsonRpcMessage[],
+  stream: string,
+  reply: Reached,
+  context: DeliveryContext,
+) => Promise<void>;
+
+/** Requests that came to another node than the session's owner, or whose owner has died before it began them. */
+export class Assignments {
+  constructor(
+    private readonly node: SessionNode,
+    private readonly parts: { pool: Pool; ownership: Ownership; orphaned: Orphaned; run: Run },
+  ) {}
+
+  /**
+   * Has the requests of a stream that nobody has begun assigned to the session's owner (this node, where `dead` was the
+   * owner, whom the caller knows to be dead), and runs them, if that is this node. `undefined`: the stream has ended.
+   */
+  async assign(
+    { sessionId, stream }: { sessionId: string; stream: string },
+    dead: string | undefined,
+    context: DeliveryContext,
+    inline: string[] | undefined,
+  ): Promise<Placed | undefined> {
+    const live = this.parts.pool.of(sessionId);
+    const leave = this.enter(live);
+    try {
+      const { revision } = live;
+      const operation = { type: 'assign' as const, stream, dead, revision };
+      const asked = this.node.clock.now();
+      const committed = await this.node.lanes.append(sessionId, [operation], true);
+      if (committed === 'gone') return undefined;
+      const [result] = committed.results;
+      if (result?.status !== 'assigned') return undefined;
+      this.parts.ownership.found(live, committed);
+      if (result.requests !== undefined) {
+        const run = { asked, sessionId, stream, context, record: committed.reply.record };
+        const ids = result.requests.map((text) => JSON.parse(text) as RequestId);
+        const leaveLater = this.enter(live);
+        void this.runAssigned(live, { ...run, requests: ids }, result.again === true, inline)
+          .catch((error: unknown) => this.node.logger.error(`mcp-anynode: ${String(error)}`))
+          .finally(leaveLater);
+      }
+      return { executor: result.executor, begun: result.begun };
+    } finally {
+      leave();
+    }
+  }
+
+  /** A request is on its way to the session's replica: this node does not close before it runs. */
+  private enter(live: LiveSession): () => void {
+    const unpin = live.pin();
+    this.node.arriving.begin();
+    return () => {
+      unpin();
+      this.node.arriving.end();
+      this.parts.pool.dropIfEmpty(live);
+    };
+  }
+
+  private async runAssigned(
+    live: LiveSession,
+    assigned: Omit<Orphan, 'errorOf' | 'from'> & { asked: number },
+    again: boolean,
+    inline: string[] | undefined,
+  ): Promise<void> {
+    const { sessionId, stream, context, record, requests: ids } = assigned;
+    if (again) {
+      const errorOf = (id: RequestId): JsonRpcError => nodeLost(id, undefined);
+      await this.parts.orphaned.rerun({ ...assigned, errorOf, from: undefined });
+      return;
+    }
+    const messages = inline?.map((text) => JSON.parse(text) as JsonRpcRequest) ?? [
+      ...(await pastOf(this.node, sessionId, stream)).requests.values(),
+    ];
+    // Some may have been cancelled, or are no longer kept.
+    const requests = messages.filter(({ id }) => ids.includes(id));
+    const missing = ids.filter((id) => !requests.some((request) => request.id === id));
+    await this.parts.orphaned.end(
+      sessionId,
+      stream,
+      missing,
+      (id) => nodeLost(id, undefined),
+      undefined,
+    );
+    const now: Reached = {
+      asked: assigned.asked,
+      revision: 0,
+      initialized: false,
+      ...(record && { record }),
+    };
+    await this.parts.run(live, requests, stream, now, context);
+  }
+}
