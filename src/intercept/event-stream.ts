@@ -1,9 +1,10 @@
 /** Reads Server-Sent Events, as the HTML standard has them, from text that comes in pieces. */
+import { createParser } from 'eventsource-parser';
+import type { EventSourceParser } from 'eventsource-parser';
 
 export interface ServerSentEvent {
   /** Left out: `message`. */
   event: string | undefined;
-  /** Empty: the event has only an id. */
   data: string;
 }
 
@@ -18,80 +19,39 @@ export interface Place {
 /** A server that lets its clients come back at once, and ends their streams at once, is not asked without end. */
 const LEAST_RETRY_MS = 100;
 
-const CARRIAGE_RETURN = 13;
-const BYTE_ORDER_MARK = 0xfeff;
+const BYTE_ORDER_MARK = '\uFEFF';
+
+/** An event that is an id, perhaps with `retry`; where a piece begins in the middle of a line, also what only looks like one. */
+const ID_ALONE = /(^|\n\r?\n)(id:.*\r?\n(?:retry:.*\r?\n)?)(?=\r?\n)/g;
 
 /**
- * An event that has an id and no data counts: it is where its stream goes on. A line may be as long as a message; it is put
- * together once, however many pieces it comes in.
+ * An event without data shows nothing, and is a place to go on from: with an empty field for it (specification 2025-11-25,
+ * transports), or with none. One with none is no event to the parser, so it gets one; the empty line that this adds to the
+ * data of what only looks like one is nothing to JSON.
  */
 export class EventStreamReader {
-  /** The line that has not ended. */
-  private rest = '';
+  private readonly parser: EventSourceParser;
   private begun = false;
-  /** The last piece ended with a carriage return: a line feed that follows belongs to it. */
-  private afterReturn = false;
-  private data: string | undefined;
-  private event: string | undefined;
-  private id: string | undefined;
 
-  constructor(
-    private readonly place: Place,
-    private readonly onEvent: (event: ServerSentEvent) => void,
-  ) {}
+  constructor(place: Place, onEvent: (event: ServerSentEvent) => void) {
+    this.parser = createParser({
+      onEvent: ({ id, event, data }) => {
+        // An empty one says that there is nothing to come back with.
+        if (id !== undefined) place.lastEventId = id === '' ? undefined : id;
+        if (data !== '') onEvent({ event, data });
+      },
+      onRetry: (ms) => {
+        place.retryMs = Math.max(ms, LEAST_RETRY_MS);
+      },
+    });
+  }
 
   feed(piece: string): void {
-    let from = 0;
-    if (!this.begun && piece.length > 0) {
-      this.begun = true;
-      if (piece.charCodeAt(0) === BYTE_ORDER_MARK) from = 1;
-    }
-    if (this.afterReturn && piece.length > 0) {
-      this.afterReturn = false;
-      if (piece.startsWith('\n')) from = 1;
-    }
-    let feed = piece.indexOf('\n', from);
-    let back = piece.indexOf('\r', from);
-    for (;;) {
-      const end = feed === -1 || (back !== -1 && back < feed) ? back : feed;
-      if (end === -1) break;
-      const line = piece.slice(from, end);
-      this.take(this.rest === '' ? line : this.rest + line);
-      this.rest = '';
-      from = end + 1;
-      if (piece.charCodeAt(end) === CARRIAGE_RETURN) {
-        if (from === feed) from += 1;
-        else this.afterReturn = from === piece.length;
-        back = piece.indexOf('\r', from);
-      }
-      if (feed !== -1 && feed < from) feed = piece.indexOf('\n', from);
-    }
-    if (from < piece.length) this.rest += piece.slice(from);
-  }
-
-  private take(line: string): void {
-    if (line === '') {
-      this.dispatch();
-      return;
-    }
-    const colon = line.indexOf(':');
-    if (colon === 0) return; // a comment
-    const name = colon === -1 ? line : line.slice(0, colon);
-    let value = colon === -1 ? '' : line.slice(colon + 1);
-    if (value.startsWith(' ')) value = value.slice(1);
-    if (name === 'data') this.data = this.data === undefined ? value : `${this.data}\n${value}`;
-    else if (name === 'event') this.event = value;
-    else if (name === 'id' && !value.includes('\0')) this.id = value;
-    else if (name === 'retry' && /^\d+$/.test(value)) {
-      this.place.retryMs = Math.max(Number(value), LEAST_RETRY_MS);
-    }
-  }
-
-  private dispatch(): void {
-    const { data = '', event, id } = this;
-    this.data = this.event = this.id = undefined;
-    // An empty one says that there is nothing to come back with.
-    if (id !== undefined) this.place.lastEventId = id === '' ? undefined : id;
-    if (data !== '') this.onEvent({ event: event === '' ? undefined : event, data });
+    if (piece === '') return;
+    // The parser knows it as bytes; here it is one character of decoded text.
+    const marked = !this.begun && piece.startsWith(BYTE_ORDER_MARK);
+    this.begun = true;
+    const text = marked ? piece.slice(1) : piece;
+    this.parser.feed(text.includes('id:') ? text.replace(ID_ALONE, '$1$2data:\n') : text);
   }
 }
