@@ -1,6 +1,7 @@
 /**
  * What interception costs: an echo tool as `server`, as `handler` (transports of the SDK in a map) and as `upstream` (the
- * same in a process of its own), on the memory backplane, in turn. `tsx bench/interception.ts [--quick]`.
+ * same in a process of its own), on the memory backplane; and, for comparison, `plain`, that handler with nothing in front.
+ * In turn. `tsx bench/interception.ts [--quick]`.
  */
 import { startNode } from '../demo/rig/processes.js';
 import type { NodeProcess } from '../demo/rig/processes.js';
@@ -11,7 +12,7 @@ const rounds = quick ? 1 : 5;
 const script = new URL('interception-node.ts', import.meta.url);
 
 const upstream = await startNode({ script, env: { WAY: 'plain' } });
-const nodes: [string, NodeProcess[]][] = [];
+const nodes: [string, NodeProcess[]][] = [['plain', [upstream]]];
 try {
   for (const WAY of ['server', 'handler', 'upstream']) {
     const node = await startNode({ script, env: { WAY, UPSTREAM: `${upstream.url}/mcp` } });
@@ -27,7 +28,6 @@ try {
   }
 } finally {
   for (const [, [node]] of nodes) await node?.stop();
-  await upstream.stop();
 }
 
 async function compare(concurrency: number, calls: number): Promise<void> {

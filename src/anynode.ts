@@ -8,7 +8,7 @@ import { Openers } from './cluster/openers.js';
 import { Orphans } from './cluster/orphans.js';
 import { Takeovers } from './cluster/takeovers.js';
 import { endpointOf, endpoints, middleware } from './http/endpoint.js';
-import { checkModern } from './http/modern.js';
+import { checkModern, closeModern } from './http/modern.js';
 import { legacySse } from './http/legacy/legacy-sse.js';
 import type { Interception } from './intercept/intercept.js';
 import { intercept } from './intercept/intercept.js';
@@ -125,6 +125,7 @@ export function createNode(
   const running = new Running();
   const arriving = new Running();
   const elsewhere = new Running();
+  const exchanges = new Running();
   const liveness = new Liveness(nodeId, membership, clock, leaseMs);
   const { factory, close: closeServers } = serversOf(options, clock);
   let names = 0;
@@ -253,6 +254,7 @@ export function createNode(
     handovers,
     openers,
     modern,
+    exchanges,
     options,
     elsewhere,
     isClosed: () => closed,
@@ -279,7 +281,11 @@ export function createNode(
     for (const follower of followers.all()) {
       follower.end(follower.resumable ? 'hangup' : 'closed');
     }
-    await atMost(commandTimeoutMs, modern?.handler.close(), clock);
+    if (modern !== undefined) {
+      // And what that says last is written: the process may end with this promise.
+      const ended = closeModern(modern, logger).then(() => exchanges.none());
+      await atMost(commandTimeoutMs, ended, clock);
+    }
     endpoint.sse.soon.close();
     keeper.close();
     orphans.close();
@@ -308,13 +314,13 @@ export function createNode(
         nodeId,
         ...(trouble !== undefined && { reason: trouble }),
         sessions: sessions.replicas,
-        streams: followers.size,
+        streams: followers.size + exchanges.size,
         inFlight: running.size,
       };
     },
     sessions: directory({ membership, clock, redact: options.redact }, (id) => sessions.end(id)),
     session: (id: string) => sessionHandle({ membership, lanes, followers, asks, clock }, id),
-    notify: modern === undefined ? notify : notifyBoth(notify, bus),
+    notify: modern === undefined ? notify : notifyBoth(notify, seams.announce),
     ...seams.parts,
     close: ({ drainMs = DRAIN_MS } = {}) => {
       closingSince ||= clock.now();

@@ -49,7 +49,7 @@ export type {
 // Encryption of what is stored of sessions, ready-made, and what another codec has to be.
 export { aesGcmCodec } from './backplane/aes-gcm.js';
 export type { AesGcmOptions } from './backplane/aes-gcm.js';
-export type { PayloadCodec, PayloadContext } from './backplane/encoded.js';
+export type { PayloadCodec, PayloadContext } from './backplane/payloads.js';
 
 // What can go wrong at run time.
 export { AnynodeError } from './errors.js';

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Request, RequestHandler } from 'express';
 import type { Cluster, Redis } from 'ioredis';
 import type { Backplane } from './backplane/backplane.js';
-import type { PayloadCodec } from './backplane/encoded.js';
+import type { PayloadCodec } from './backplane/payloads.js';
 import { encodedBackplane } from './backplane/encoded.js';
 import { memoryBackplane } from './backplane/memory/memory.js';
 import { redisBackplane } from './backplane/redis/redis.js';
@@ -127,8 +127,9 @@ export interface AnynodeOptions {
   tasks?: TaskOptions | undefined;
   /**
    * How what was said in sessions is kept in the backplane and sent between nodes, such as encrypted: messages of both
-   * directions, what the client said at `initialize`, `session(id).state`, and what accompanies a request to another
-   * node. `aesGcmCodec()` makes one. What stays in clear is in `docs/operations.md`. Default: as it is.
+   * directions, what the client said at `initialize`, `session(id).state`, what accompanies a request to another node,
+   * and what the SDK's seams store: tasks' results and messages, events, server events. `aesGcmCodec()` makes one. What
+   * stays in clear is in `docs/operations.md`. Default: as it is.
    */
   codec?: PayloadCodec | undefined;
   /**
@@ -350,12 +351,15 @@ export function backplaneOf({
   return redisBackplane({ redis, ...(prefix !== undefined && { prefix }) });
 }
 
-function encodedWith(codec: PayloadCodec | undefined, backplane: Backplane): Backplane {
-  if (codec === undefined) return backplane;
+export function encodedWith(codec: PayloadCodec | undefined, backplane: Backplane): Backplane {
+  checkCodec(codec);
+  return codec === undefined ? backplane : encodedBackplane(backplane, codec);
+}
+
+export function checkCodec(codec: PayloadCodec | undefined): void {
+  if (codec === undefined) return;
   const value = codec as Partial<Record<keyof PayloadCodec, unknown>> | null;
-  if (typeof value?.encode === 'function' && typeof value.decode === 'function') {
-    return encodedBackplane(backplane, codec);
-  }
+  if (typeof value?.encode === 'function' && typeof value.decode === 'function') return;
   throw new TypeError(
     'mcp-anynode: `codec` has to have `encode` and `decode`, such as what `aesGcmCodec()` returns',
   );

@@ -1,6 +1,6 @@
 import type { KeyObject } from 'node:crypto';
 import { createCipheriv, createDecipheriv, createSecretKey, randomBytes } from 'node:crypto';
-import type { PayloadCodec, PayloadContext } from './encoded.js';
+import type { PayloadCodec, PayloadContext } from './payloads.js';
 
 export interface AesGcmOptions {
   /**
@@ -96,9 +96,10 @@ export function aesGcmCodec({
   };
 }
 
-/** Kinds and key ids have no newline, so no two contexts come to the same. */
-function boundTo({ sessionId, kind }: PayloadContext, keyId: string): Buffer {
-  return Buffer.from(`mcp-anynode\n${keyId}\n${kind}\n${sessionId}`);
+/** Kinds, key ids and ids of sessions have no newline, so no two contexts come to the same. */
+function boundTo({ sessionId, kind, taskId }: PayloadContext, keyId: string): Buffer {
+  const task = taskId === undefined ? '' : `\n${taskId}`;
+  return Buffer.from(`mcp-anynode\n${keyId}\n${kind}\n${sessionId}${task}`);
 }
 
 function keyOf(id: string, key: Uint8Array | string): KeyObject {

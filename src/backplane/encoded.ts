@@ -1,5 +1,4 @@
 /** A backplane that keeps what was said in a session in an encoded form. */
-import { AnynodeError } from '../errors.js';
 import type {
   AppendOperation,
   AttachRequest,
@@ -18,33 +17,14 @@ import type {
   StreamEvent,
   TouchRequest,
 } from './backplane.js';
-
-/** What a text is: each kind is encoded for itself, so that one can not be put in the place of another. */
-export interface PayloadContext {
-  sessionId: string;
-  /**
-   * A message of either direction; the params of the client's `initialize`; the application's state
-   * (`session(id).state`); what accompanies a request to another node: authorization and headers.
-   */
-  kind: 'message' | 'initialize' | 'state' | 'context';
-}
-
-/**
- * How what was said in a session is kept in the backplane and sent between nodes. See the option `codec`.
- *
- * Both are called synchronously, for every message, on every node. What `encode` returns is given to `decode` as it
- * is, on any node, until the session has ended. While `encode` throws, nothing is stored, and clients get 503.
- * `decode` throws for what it cannot decode or what was not encoded for this context.
- */
-export interface PayloadCodec {
-  encode(text: string, context: PayloadContext): string;
-  decode(text: string, context: PayloadContext): string;
-}
+import { decodedEntry, decodedRecord } from './decoded.js';
+import { encodedSeams } from './encoded-seams.js';
+import type { PayloadCodec, PayloadContext } from './payloads.js';
+import { Payloads } from './payloads.js';
+import { ReadableSessions, says } from './readable.js';
+import type { SeamStore } from './seams.js';
 
 type Effect = NonNullable<AppendOperation['effect']>;
-
-/** At most one warning in so long: a client that comes back all the time must not fill the log of the process. */
-const WARN_EVERY_MS = 10_000;
 
 /**
  * `inner`, with everything encoded that came from a client, a server or the application: messages in the log and on
@@ -57,13 +37,12 @@ export function encodedBackplane(inner: Backplane, codec: PayloadCodec): Backpla
 
 class EncodedMembership implements Membership {
   private readonly inner: Membership;
-  private warnedAt = -Infinity;
+  private readonly payloads: Payloads;
+  private readonly readable = new ReadableSessions((id) => this.load(id));
+  readonly seams: SeamStore | undefined;
 
-  constructor(
-    inner: Backplane,
-    private readonly codec: PayloadCodec,
-    private readonly options: JoinOptions,
-  ) {
+  constructor(inner: Backplane, codec: PayloadCodec, options: JoinOptions) {
+    this.payloads = new Payloads(codec, options);
     this.inner = inner.join({
       ...options,
       onMessage: (message) => {
@@ -71,6 +50,8 @@ class EncodedMembership implements Membership {
         if (decoded !== undefined) options.onMessage(decoded);
       },
     });
+    const { seams } = this.inner;
+    this.seams = seams && encodedSeams(seams, this.payloads);
   }
 
   ready(): Promise<void> {
@@ -83,6 +64,7 @@ class EncodedMembership implements Membership {
 
   async create(session: NewSession) {
     const { id, initialize, inbound, outbound } = session;
+    this.readable.note(id);
     return this.inner.create({
       ...session,
       initialize: this.encode(initialize, id, 'initialize'),
@@ -92,6 +74,7 @@ class EncodedMembership implements Membership {
   }
 
   async commit({ sessionId, number, operations }: Commit): Promise<CommitReply> {
+    if (operations.some(says)) await this.readable.check(sessionId);
     const encoded = operations.map((operation) => this.encodeOperation(operation, sessionId));
     const reply = await this.inner.commit({ sessionId, number, operations: encoded });
     // It has been carried out: whatever becomes of the record, this may not reject.
@@ -99,7 +82,8 @@ class EncodedMembership implements Membership {
     return { ...reply, record: this.decodeRecord(reply.record) };
   }
 
-  attach(request: AttachRequest) {
+  async attach(request: AttachRequest) {
+    await this.readable.check(request.sessionId);
     return this.inner.attach(request);
   }
 
@@ -142,37 +126,25 @@ class EncodedMembership implements Membership {
     return this.inner.openStreams(sessionId);
   }
 
-  /** What the SDK's seams store is not of a session's log, and is kept as it is. */
-  get seams() {
-    return this.inner.seams;
-  }
-
   list(after: string | undefined, count: number) {
     return this.inner.list(after, count);
   }
 
   async history(sessionId: string, after: string, count: number): Promise<LogEntry[]> {
     const entries = await this.inner.history(sessionId, after, count);
-    return entries.map((entry): LogEntry => {
-      if (entry.message === undefined) return entry;
-      const where = `entry ${entry.logId}`;
-      const message = this.decode(entry.message, sessionId, 'message', where);
-      return { ...entry, message, ...(message === undefined && { unreadable: true }) };
-    });
+    return entries.map((entry) => decodedEntry(entry, sessionId, this.payloads));
   }
 
   async loadState(sessionId: string) {
     const state = await this.inner.loadState(sessionId);
     if (state?.value === undefined) return state;
-    try {
-      return { ...state, value: this.codec.decode(state.value, { sessionId, kind: 'state' }) };
-    } catch (cause) {
-      const text = `The state of the session cannot be decoded: ${reasonOf(cause)}`;
-      throw new AnynodeError('undecodable', text, { cause });
-    }
+    const context = { sessionId, kind: 'state' } as const;
+    const value = this.payloads.decodeOrThrow(state.value, context, 'The state of the session');
+    return { ...state, value };
   }
 
   async storeState(sessionId: string, value: string, expected: number | undefined) {
+    await this.readable.check(sessionId);
     return this.inner.storeState(sessionId, this.encode(value, sessionId, 'state'), expected);
   }
 
@@ -186,6 +158,12 @@ class EncodedMembership implements Membership {
 
   leave(): Promise<void> {
     return this.inner.leave();
+  }
+
+  private decodeRecord(record: SessionRecord): SessionRecord {
+    const decoded = decodedRecord(record, this.payloads);
+    if (decoded.unreadable !== true) this.readable.note(record.id);
+    return decoded;
   }
 
   private encodeOperation(operation: Operation, sessionId: string): Operation {
@@ -218,14 +196,6 @@ class EncodedMembership implements Membership {
       throw new TypeError('mcp-anynode: what `codec.encode` returns must not have line breaks');
     }
     return { ...effect, value: [hears, encoded, ...version].join('\n') };
-  }
-
-  private decodeRecord(record: SessionRecord): SessionRecord {
-    const { id, initialize } = record;
-    const text = this.decode(initialize, id, 'initialize', 'the record of a session');
-    return text === undefined
-      ? { ...record, initialize: '', unreadable: true }
-      : { ...record, initialize: text };
   }
 
   /** Others are sent by the steps of the backplane, which have the message as it is stored. */
@@ -309,32 +279,10 @@ class EncodedMembership implements Membership {
   }
 
   private encode(text: string, sessionId: string, kind: PayloadContext['kind'] = 'message') {
-    const encoded: unknown = this.codec.encode(text, { sessionId, kind });
-    if (typeof encoded === 'string') return encoded;
-    throw new TypeError('mcp-anynode: `codec.encode` has to return a string');
+    return this.payloads.encode(text, { sessionId, kind });
   }
 
-  private decode(
-    text: string,
-    sessionId: string,
-    kind: PayloadContext['kind'],
-    where: string,
-  ): string | undefined {
-    try {
-      return this.codec.decode(text, { sessionId, kind });
-    } catch (error) {
-      const now = this.options.clock.now();
-      if (now - this.warnedAt >= WARN_EVERY_MS) {
-        this.warnedAt = now;
-        this.options.logger.warn(
-          `mcp-anynode: the codec cannot decode ${where}: ${reasonOf(error)}`,
-        );
-      }
-      return undefined;
-    }
+  private decode(text: string, sessionId: string, kind: PayloadContext['kind'], where: string) {
+    return this.payloads.decode(text, { sessionId, kind }, where);
   }
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -44,6 +44,8 @@ export type ReplayPage =
   | { status: 'unknown' }
   /** What came after it is not kept any more. */
   | { status: 'trimmed' }
+  /** The next event could not be decoded, and nothing may be shown in its place. */
+  | { status: 'unreadable' }
   | { status: 'ok'; events: { position: Position; message: string }[]; more: boolean };
 
 export type TaskStatus = 'working' | 'input_required' | 'completed' | 'failed' | 'cancelled';
@@ -95,8 +97,10 @@ export interface Tasks {
   /** `full`: the session has `most` tasks already, and nothing was changed. */
   create(task: NewTask, most: number): Promise<'created' | 'full'>;
   get(id: string): Promise<TaskRecord | undefined>;
-  /** `undefined`: no such task. */
-  result(id: string): Promise<{ record: TaskRecord; result: string | undefined } | undefined>;
+  /** `undefined`: no such task. `unreadable`: it has a result, which could not be decoded. */
+  result(
+    id: string,
+  ): Promise<{ record: TaskRecord; result: string | undefined; unreadable?: true } | undefined>;
   change(change: TaskChange): Promise<TaskChanged>;
   /** Tasks of a session (`undefined`: those that belong to none) in the order of their creation. */
   list(
@@ -108,6 +112,8 @@ export interface Tasks {
   push(id: string, message: string, most: number): Promise<boolean>;
   pop(id: string): Promise<string | undefined>;
   popAll(id: string): Promise<string[]>;
+  /** In front of all others, in their order, however many there are: they were taken out by mistake. */
+  putBack(id: string, messages: string[]): Promise<void>;
   /** Resolves when a message is queued, the task has ended, or after `ms`; it may resolve too early. */
   wait(id: string, ms: number): Promise<void>;
 }

@@ -1,14 +1,16 @@
 import type { Observer } from '../observe/types.js';
 import { observe } from '../observe/observe.js';
 import { AnynodeError } from '../errors.js';
-import { CommandError, EXIT, isUnavailable } from './exit.js';
+import { CommandError, EXIT, isUnavailable, orUsage } from './exit.js';
+import type { KeyChoice } from './keys.js';
+import { codecOf } from './keys.js';
 import { Output } from './output.js';
 import type { RedisChoice } from './redis.js';
 import { plain } from './text.js';
 import { placesOf, redisOf } from './redis.js';
 
 /** Options that every command has. */
-export interface GlobalOptions extends RedisChoice {
+export interface GlobalOptions extends RedisChoice, KeyChoice {
   prefix: string;
   json?: boolean;
   timeout: number;
@@ -32,7 +34,8 @@ export async function withObserver(
     throw new CommandError(EXIT.usage, 'which Redis? Give --redis URL, or set REDIS_URL');
   }
   const { prefix, timeout: commandTimeoutMs } = options;
-  const observer = orUsage(() => observe({ redis, prefix, commandTimeoutMs }));
+  const codec = codecOf(options);
+  const observer = orUsage(() => observe({ redis, prefix, commandTimeoutMs, codec }));
   const note = (text: string): void => void process.stderr.write(`mcp-anynode: ${plain(text)}\n`);
   try {
     await command({ observer, output: new Output({ json: options.json === true }), note });
@@ -43,16 +46,6 @@ export async function withObserver(
     throw new CommandError(EXIT.unavailable, `cannot reach ${place}: ${reason}`, { cause: error });
   } finally {
     observer.close();
-  }
-}
-
-/** What the library refuses to begin with was given on the command line. */
-export function orUsage<T>(make: () => T): T {
-  try {
-    return make();
-  } catch (error) {
-    if (error instanceof TypeError) throw new CommandError(EXIT.usage, error.message);
-    throw error;
   }
 }
 

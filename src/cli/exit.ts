@@ -35,3 +35,13 @@ export function exitCodeOf(error: unknown): number {
 export function isUnavailable(error: unknown): boolean {
   return error instanceof AnynodeError && error.code === 'backplane_unavailable';
 }
+
+/** What the library refuses to begin with was given on the command line. */
+export function orUsage<T>(make: () => T): T {
+  try {
+    return make();
+  } catch (error) {
+    if (error instanceof TypeError) throw new CommandError(EXIT.usage, error.message);
+    throw error;
+  }
+}

@@ -2,13 +2,14 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import type { Cluster, Redis } from 'ioredis';
 import { anynode } from '../anynode.js';
-import { orUsage } from './context.js';
-import { CommandError, EXIT } from './exit.js';
+import type { PayloadCodec } from '../backplane/payloads.js';
+import { CommandError, EXIT, orUsage } from './exit.js';
 
 export interface GatewayOptions {
   upstream: string;
   redis: string | Redis | Cluster | undefined;
   prefix: string;
+  codec: PayloadCodec | undefined;
   port: number;
   host: string;
   path: string;
@@ -29,13 +30,15 @@ export interface Gateway {
 
 /** A node that serves the MCP server at a URL. Besides its endpoint there are `/ready` and `/live`, for a balancer. */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
-  const { upstream, redis, prefix, allowedHosts, allowedOrigins, drain } = options;
+  const { upstream, redis, prefix, codec, allowedHosts, allowedOrigins, drain } = options;
   const { default: express } = await import('express').catch((error: unknown) => {
     throw new CommandError(EXIT.failed, 'this command needs express: npm install express', {
       cause: error,
     });
   });
-  const mcp = orUsage(() => anynode({ upstream, redis, prefix, allowedHosts, allowedOrigins }));
+  const mcp = orUsage(() =>
+    anynode({ upstream, redis, prefix, codec, allowedHosts, allowedOrigins }),
+  );
   const app = express();
   app.disable('x-powered-by');
   if (options.trustProxy === true) app.set('trust proxy', true);

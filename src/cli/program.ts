@@ -8,6 +8,7 @@ import { addNodes } from './commands/nodes.js';
 import { addServe } from './commands/serve.js';
 import { addSession } from './commands/session.js';
 import { addSessions } from './commands/sessions.js';
+import { KEYS_VARIABLE } from './keys.js';
 import { wholeNumber } from './values.js';
 
 const COMMANDS = [
@@ -53,6 +54,11 @@ export function buildProgram(): Command {
     .option('--sentinel <name>', 'it is a sentinel, to be asked for the master of this name')
     .option('--prefix <prefix>', 'of keys and channels, as the nodes have it', 'mcp')
     .option('--timeout <ms>', 'how long Redis may take', wholeNumber, 2000)
+    .option(
+      '--key-file <file>',
+      `of nodes that encrypt: <id>=<key> a line, the current one first (env with the lines: ${KEYS_VARIABLE})`,
+    )
+    .option('--allow-plaintext', 'with keys: also take what was stored in clear')
     .option('--json', 'print JSON: one document, or JSON Lines for lists and streams')
     .configureHelp({ showGlobalOptions: true })
     .addHelpText('after', MORE)

@@ -27,7 +27,9 @@ export async function readMessages(
   maxBytes: number,
   limits: Limits,
 ): Promise<Posted> {
-  const read = await readBody(req, maxBytes);
+  const read = peeked.get(req) ?? (await readBody(req, maxBytes));
+  // The request lives for as long as its connection does.
+  peeked.delete(req);
   const { body, bytes, text } = read ?? parsedBefore(req.body);
   const list: unknown[] = Array.isArray(body) ? body : [body];
   if (list.length > limits.batchSize) throw new RefusalError(batchTooLarge(limits.batchSize));
@@ -38,10 +40,18 @@ export async function readMessages(
 }
 
 /** `bytes`: of the whole body. */
-function checkMessage(
-  message: JsonRpcMessage,
+function checkMessage(message: JsonRpcMessage, bytes: number, limits: Limits): void {
+  checkSize(message, bytes, limits);
+  if (isRequest(message) && String(message.id).length > LONGEST_ID) {
+    throw new RefusalError(REFUSALS.idTooLong);
+  }
+}
+
+/** `bytes`: of the whole body. */
+export function checkSize(
+  message: object,
   bytes: number,
-  { jsonDepth, messageBytes }: Limits,
+  { jsonDepth, messageBytes }: Pick<Limits, 'jsonDepth' | 'messageBytes'>,
 ): void {
   // Before anything that looks into it: what is nested deep enough brings the stack to its end. Each level takes two
   // characters, so that short bodies need not be looked through.
@@ -50,9 +60,6 @@ function checkMessage(
   }
   if (bytes > messageBytes && Buffer.byteLength(JSON.stringify(message)) > messageBytes) {
     throw new RefusalError(messageTooLarge(messageBytes));
-  }
-  if (isRequest(message) && String(message.id).length > LONGEST_ID) {
-    throw new RefusalError(REFUSALS.idTooLong);
   }
 }
 
@@ -68,16 +75,19 @@ function isDeeperThan(value: object, most: number): boolean {
 
 interface Body {
   body: unknown;
-  /** `Infinity`: somebody else has read it. */
+  /** `Infinity`: somebody else has read it, and there is no `text`. */
   bytes: number;
   text?: string;
 }
 
-/** What a POST says, as JSON; whoever reads it afterwards gets the same. Rejects like {@link readMessages}. */
-export async function peekBody(req: Request, maxBytes: number): Promise<unknown> {
+/** Kept here, and not in `req.body`: that would look as if a parser in front had read it, to an application behind. */
+const peeked = new WeakMap<Request, Body>();
+
+/** What a POST says, as JSON; {@link readMessages} gets the same afterwards. Rejects like {@link readMessages}. */
+export async function peekBody(req: Request, maxBytes: number): Promise<Body> {
   const read = await readBody(req, maxBytes);
-  if (read?.text !== undefined) req.body = read.text;
-  return (read ?? parsedBefore(req.body)).body;
+  if (read !== undefined) peeked.set(req, read);
+  return read ?? parsedBefore(req.body);
 }
 
 /** What a middleware in front has made of the body. */

@@ -33,6 +33,8 @@ export interface Endpoint {
   slots: Slots;
   /** Serves revision 2026-07-28. */
   modern: Modern | undefined;
+  /** What its handler answers just now, subscriptions included. */
+  exchanges: Running;
   /** Connections of HTTP+SSE. */
   openers: Openers;
   sse: SseSettings;
@@ -132,5 +134,7 @@ function refusalOf(error: unknown): Refusal | undefined {
   if (error instanceof RefusalError) return error.refusal;
   if (!(error instanceof AnynodeError)) return undefined;
   if (error.code === 'closed') return REFUSALS.closed;
+  // Another node may have the keys that this one has not.
+  if (error.code === 'undecodable') return REFUSALS.undecodable;
   return error.code === 'backplane_unavailable' ? REFUSALS.unavailable : undefined;
 }

@@ -1,14 +1,10 @@
-import { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import type { Request, Response } from 'express';
-import type { AuthInfo } from '../session/types.js';
-import { isMessage, isRequest } from '../protocol/jsonrpc.js';
-import { peekBody } from './body.js';
+import type { AuthInfo, Logger } from '../session/types.js';
+import { checkSize, peekBody } from './body.js';
 import type { Endpoint } from './endpoint.js';
 import { isJson, requestInfoOf } from './headers.js';
+import { exchange } from './modern-exchange.js';
 import { authInfoOf } from './principal.js';
-import { refuse, REFUSALS } from './reply.js';
-import { cutWhenStalled } from './stalled.js';
 
 /** What serves revision 2026-07-28, which knows no sessions: the v2 SDK's own, given by the user. */
 export interface Modern {
@@ -39,50 +35,25 @@ export async function answersModern(
   const { modern, options } = endpoint;
   // All else is of the other era, or would be refused alike: the body alone makes the difference.
   if (modern === undefined || req.method !== 'POST' || !isJson(req)) return false;
-  const parsedBody = await peekBody(req, options.maxBodyBytes);
+  const { body, bytes, text } = await peekBody(req, options.maxBodyBytes);
+  const bare = new Request(urlOf(req), { method: 'POST', headers: headersOf(req) });
+  if (await modern.isLegacyRequest(bare, body)) return false;
+  if (typeof body === 'object' && body !== null) checkSize(body, bytes, options.limits);
   const gone = new AbortController();
   res.once('close', () => gone.abort());
   if (res.destroyed) gone.abort();
-  const request = webRequest(req, parsedBody, gone.signal);
-  if (await modern.isLegacyRequest(request, parsedBody)) return false;
-  void exchange(endpoint, modern.handler, { request, parsedBody, authInfo: authInfoOf(req) }, res);
+  const request = new Request(bare, { body: text ?? JSON.stringify(body), signal: gone.signal });
+  const given = { request, parsedBody: body, authInfo: authInfoOf(req) };
+  void exchange(endpoint, modern.handler, given, res);
   return true;
 }
 
-/** Never rejects. */
-async function exchange(
-  { node, options }: Endpoint,
-  handler: ModernHandler,
-  {
-    request,
-    parsedBody,
-    authInfo,
-  }: { request: globalThis.Request; parsedBody: unknown; authInfo: AuthInfo | undefined },
-  res: Response,
-): Promise<void> {
-  // A subscription has no end of its own: nobody waits for it.
-  const ends = !isListen(parsedBody);
-  if (ends) node.running.begin();
+/** Ends what the handler has open. Never rejects. */
+export async function closeModern({ handler }: Modern, logger: Logger): Promise<void> {
   try {
-    const given = { parsedBody, ...(authInfo !== undefined && { authInfo }) };
-    const response = await handler.fetch(request, given);
-    if (res.headersSent || res.destroyed) return;
-    cutWhenStalled(res, options.limits.stalledMs);
-    res.writeHead(response.status, Object.fromEntries(response.headers));
-    if (response.body === null) {
-      res.end();
-      return;
-    }
-    res.flushHeaders();
-    await pipeline(Readable.fromWeb(response.body), res);
+    await handler.close();
   } catch (error) {
-    // The client went away, or this node closes; else it is the handler's own.
-    if (res.destroyed) return;
-    options.logger.error(`mcp-anynode: a response of the modern handler failed: ${String(error)}`);
-    if (res.headersSent) res.destroy();
-    else refuse(res, REFUSALS.failed);
-  } finally {
-    if (ends) node.running.end();
+    logger.error(`mcp-anynode: the modern handler could not be closed: ${String(error)}`);
   }
 }
 
@@ -97,17 +68,17 @@ export function checkModern(given: Modern | undefined): Modern | undefined {
   );
 }
 
-function isListen(body: unknown): boolean {
-  return isMessage(body) && isRequest(body) && body.method === 'subscriptions/listen';
+function urlOf(req: Request): URL {
+  const { url } = requestInfoOf(req);
+  // A Host header may have them, which a `Request` refuses.
+  Object.assign(url, { username: '', password: '' });
+  return url;
 }
 
-function webRequest(req: Request, parsedBody: unknown, signal: AbortSignal): globalThis.Request {
+function headersOf({ rawHeaders }: Request): Headers {
   const headers = new Headers();
-  const { rawHeaders } = req;
   for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
     headers.append(rawHeaders[at] ?? '', rawHeaders[at + 1] ?? '');
   }
-  const body: unknown = req.body;
-  const text = typeof body === 'string' ? body : JSON.stringify(parsedBody);
-  return new Request(requestInfoOf(req).url, { method: 'POST', headers, body: text, signal });
+  return headers;
 }

@@ -73,6 +73,10 @@ export const REFUSALS = {
     ...refusal(503, 'Service Unavailable: The session store cannot be reached'),
     headers: { 'Retry-After': '1' },
   },
+  undecodable: {
+    ...refusal(503, 'Service Unavailable: This node cannot read the session'),
+    headers: { 'Retry-After': '1' },
+  },
   closed: {
     ...refusal(503, 'Service Unavailable: The server is shutting down'),
     headers: { 'Retry-After': '1' },

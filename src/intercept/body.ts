@@ -1,8 +1,8 @@
 /** What comes back from a server behind this library, read as what the protocol says it may be. */
 import type { IncomingMessage } from 'node:http';
-import type { EventSourceMessage } from 'eventsource-parser';
-import { createParser } from 'eventsource-parser';
 import type { JsonRpcError, JsonRpcMessage } from '../protocol/jsonrpc.js';
+import type { Place, ServerSentEvent } from './event-stream.js';
+import { EventStreamReader } from './event-stream.js';
 import type { Refusal } from './failure.js';
 import { Failure } from './failure.js';
 
@@ -10,9 +10,6 @@ import { Failure } from './failure.js';
 const MOST_OF_REFUSAL = 64 * 1024;
 /** Characters that may be on their way into the session's log; beyond that the server has to wait. */
 const MOST_WAITING = 256 * 1024;
-
-/** A server that lets its clients come back at once, and ends their streams at once, is not asked without end. */
-const LEAST_RETRY_MS = 100;
 
 /** `undefined`: neither kind. */
 export function kindOf({ headers }: IncomingMessage): 'json' | 'events' | undefined {
@@ -26,18 +23,20 @@ export function isSuccess({ statusCode = 0 }: IncomingMessage): boolean {
 }
 
 /** Rejects with a {@link Failure} where it breaks off. */
-async function readText(response: IncomingMessage, most = Infinity): Promise<string> {
-  let text = '';
-  response.setEncoding('utf8');
-  try {
-    for await (const chunk of response) {
-      text += chunk as string;
-      if (text.length > most) break; // which ends the connection
-    }
-  } catch (error) {
-    throw new Failure('server_lost', String(error));
-  }
-  return text.slice(0, most);
+function readText(response: IncomingMessage, most = Infinity): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let text = '';
+    response.setEncoding('utf8');
+    response.on('data', (chunk: string) => {
+      text += chunk;
+      if (text.length > most) response.destroy();
+    });
+    response.once('close', () => {
+      if (response.complete || text.length > most) resolve(text.slice(0, most));
+      else reject(new Failure('server_lost', 'the response broke off'));
+    });
+    if (response.destroyed) reject(new Failure('server_lost', 'given up'));
+  });
 }
 
 /** The messages of a body of JSON: one, or a batch. */
@@ -72,13 +71,6 @@ function shownOf({ headers }: IncomingMessage): Record<string, string> {
   return shown;
 }
 
-/** What is to be known of an event stream in order to go on with it. */
-export interface Place {
-  lastEventId: string | undefined;
-  /** How long the server wants its clients to wait before they come back. */
-  retryMs: number | undefined;
-}
-
 /**
  * Reads an event stream until it ends; `cut` where that was not the server's doing. `take` gets one message after the
  * other and is not waited for, unless too much is on its way.
@@ -89,11 +81,9 @@ export function readEvents(
   take: (message: JsonRpcMessage) => Promise<void>,
 ): Promise<'ended' | 'cut'> {
   let waiting = 0;
-  const onEvent = ({ id, event, data }: EventSourceMessage): void => {
-    if (id !== undefined && id !== '') place.lastEventId = id;
+  const onEvent = ({ event, data }: ServerSentEvent): void => {
     if (event !== undefined && event !== 'message') return;
-    // One without data is there for its id.
-    const message = data === '' ? undefined : parsed(data);
+    const message = parsed(data);
     if (!isMessage(message)) return;
     waiting += data.length;
     if (waiting > MOST_WAITING) response.pause();
@@ -102,11 +92,10 @@ export function readEvents(
       if (waiting <= MOST_WAITING) response.resume();
     });
   };
-  const onRetry = (ms: number): void => void (place.retryMs = Math.max(ms, LEAST_RETRY_MS));
-  const parser = createParser({ onEvent, onRetry });
+  const reader = new EventStreamReader(place, onEvent);
   return new Promise((resolve) => {
     response.setEncoding('utf8');
-    response.on('data', (chunk: string) => parser.feed(chunk));
+    response.on('data', (chunk: string) => reader.feed(chunk));
     response.once('close', () => resolve(response.complete ? 'ended' : 'cut'));
     if (response.destroyed) resolve('cut');
   });

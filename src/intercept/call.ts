@@ -9,8 +9,9 @@ import type {
   RequestId,
 } from '../protocol/jsonrpc.js';
 import { isResponse } from '../protocol/jsonrpc.js';
-import type { Place } from './body.js';
 import { isSuccess, kindOf, readEvents, readJson, readRefusal } from './body.js';
+import type { Ending } from './ending.js';
+import type { Place } from './event-stream.js';
 import { Failure } from './failure.js';
 import type { Origin } from './origin.js';
 import type { Target } from './http.js';
@@ -21,9 +22,8 @@ export interface CallParts {
   /** Of the private session. */
   headers: Record<string, string>;
   origin: Origin | undefined;
-  signal: AbortSignal;
-  /** How long until the head of the response; left out: as long as it takes. */
-  timeoutMs?: number;
+  /** Ends it: nobody waits for the answer any more. */
+  ending: Ending;
   /** How long to try to come back to a stream that broke off. */
   patienceMs: number;
   onSent?: (() => void) | undefined;
@@ -42,15 +42,14 @@ const LINGER_MS = 1000;
 export const ACCEPT_BOTH = 'application/json, text/event-stream';
 export const ACCEPT_EVENTS = 'text/event-stream';
 
-/** Resolves with the server's answer. Rejects with a {@link Failure}, also when `signal` fires. */
+/** Resolves with the server's answer. Rejects with a {@link Failure}, also when `ending` ends. */
 export async function call(request: JsonRpcRequest, parts: CallParts): Promise<JsonRpcResponse> {
-  const { target, headers, origin, signal, timeoutMs, onSent, onHead, onMessage } = parts;
+  const { target, headers, origin, ending, onSent, onHead, onMessage } = parts;
   const response = await target.send({
     method: 'POST',
     headers: { ...headers, accept: ACCEPT_BOTH, 'content-type': 'application/json' },
     body: JSON.stringify(request),
-    ...{ origin, signal },
-    ...(timeoutMs !== undefined && { timeoutMs }),
+    ...{ origin, ending },
     ...(onSent !== undefined && { onSent }),
   });
   if (!isSuccess(response)) throw await readRefusal(response);
@@ -111,7 +110,7 @@ class Stream {
     how: 'ended' | 'cut',
     resolve: (answer: JsonRpcResponse) => void,
   ): Promise<void> {
-    const { target, clock, headers, origin, signal, patienceMs, onHangUp } = this.parts;
+    const { target, clock, headers, origin, ending, patienceMs, onHangUp } = this.parts;
     if (how === 'ended' && this.place.lastEventId !== undefined) onHangUp?.();
     let lastHeard = clock.now();
     while (this.answer === undefined) {
@@ -119,18 +118,22 @@ class Stream {
       if (lastEventId === undefined || clock.now() - lastHeard > patienceMs + retryMs) {
         throw new Failure('server_lost', 'the stream ended without an answer');
       }
-      await pause(jittered(retryMs, clock), clock, signal);
+      await pause(jittered(retryMs, clock), clock, ending);
       const response = await target
         .send({
           method: 'GET',
           headers: { ...headers, accept: ACCEPT_EVENTS, 'last-event-id': lastEventId },
-          ...{ origin, signal, timeoutMs: patienceMs },
+          ...{ origin, ending, timeoutMs: patienceMs },
         })
         .catch((error: unknown) => {
-          if (signal.aborted) throw error;
+          if (ending.ended) throw error;
           return undefined;
         });
       if (response === undefined) continue;
+      if (isBusy(response)) {
+        response.resume();
+        continue;
+      }
       if (!isSuccess(response) || kindOf(response) !== 'events') {
         response.resume();
         throw new Failure('server_lost', `coming back was answered with ${response.statusCode}`);
@@ -141,6 +144,11 @@ class Stream {
   }
 }
 
+/** Or restarting, or something between us and it says so: the stream may be there all the same. */
+function isBusy({ statusCode = 0 }: IncomingMessage): boolean {
+  return statusCode === 429 || (statusCode >= 502 && statusCode <= 504);
+}
+
 /** An error without an id is about the request, which came alone. */
 function answers(message: JsonRpcMessage, id: RequestId): message is JsonRpcResponse {
   if (!isResponse(message)) return false;
@@ -148,18 +156,16 @@ function answers(message: JsonRpcMessage, id: RequestId): message is JsonRpcResp
   return given === id || given === undefined || given === null;
 }
 
-/** Resolves after `ms`; rejects with a {@link Failure} when `signal` fires. */
-export function pause(ms: number, clock: Clock, signal: AbortSignal): Promise<void> {
+/** Resolves after `ms`; rejects with a {@link Failure} when `ending` ends. */
+export function pause(ms: number, clock: Clock, ending: Ending): Promise<void> {
   return new Promise((resolve, reject) => {
-    const stop = (): void => {
-      cancel();
-      reject(new Failure('server_lost', 'given up'));
-    };
     const cancel = clock.after(ms, () => {
-      signal.removeEventListener('abort', stop);
+      release();
       resolve();
     });
-    if (signal.aborted) stop();
-    else signal.addEventListener('abort', stop, { once: true });
+    const release = ending.onEnd(() => {
+      cancel();
+      reject(new Failure('server_lost', 'given up'));
+    });
   });
 }

@@ -1,14 +1,17 @@
 /** One HTTP exchange with a server behind this library. */
-import type { Agent, IncomingMessage, RequestOptions } from 'node:http';
+import type { Agent, ClientRequest, IncomingMessage, RequestOptions } from 'node:http';
 import { request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import type { Socket } from 'node:net';
 import type { Clock } from '../protocol/clock.js';
+import type { Ending } from './ending.js';
 import { Failure } from './failure.js';
 import type { Origin } from './origin.js';
 
 /** Where a server behind this library takes its requests. */
 export interface Target {
+  /** In this process: see {@link Origin}. */
+  readonly inside: boolean;
   /** Resolves with the head of the response, whatever its status. Rejects with a {@link Failure}. */
   send(outgoing: Outgoing): Promise<IncomingMessage>;
   close(): Promise<void>;
@@ -21,7 +24,7 @@ export interface Outgoing {
   body?: string;
   origin: Origin | undefined;
   /** Ends the exchange, the body of the response included. */
-  signal?: AbortSignal;
+  ending?: Ending;
   /** How long until the head of the response; left out: as long as it takes. */
   timeoutMs?: number;
   /** All of it has been written. */
@@ -49,52 +52,49 @@ export function headersOf(
   return { ...Object.fromEntries(passed), ...headers };
 }
 
-/** TCP itself finds out about a peer that is gone without a word, after this and some seconds. */
-const TCP_KEEP_ALIVE_MS = 15_000;
-
 export interface Connecting {
-  url: URL;
+  place: Pick<RequestOptions, 'protocol' | 'host' | 'port' | 'path' | 'auth'>;
   agent: Agent;
   clock: Clock;
   connectMs: number;
+  /** Called with the connection before anything is sent. */
+  onSocket?: (socket: Socket) => void;
 }
 
 /** Sends one request, with exactly these headers. */
 export function exchange(
-  { method, headers, body, signal, timeoutMs, onSent }: Omit<Outgoing, 'origin'>,
-  { url, agent, clock, connectMs }: Connecting,
+  { method, headers, body, ending, timeoutMs, onSent }: Omit<Outgoing, 'origin'>,
+  { place, agent, clock, connectMs, onSocket }: Connecting,
 ): Promise<IncomingMessage> {
-  const secure = url.protocol === 'https:';
-  // As bytes: together with a text, Node would write the headers as UTF-8 too.
-  const bytes = body === undefined ? undefined : Buffer.from(body);
-  const length = bytes === undefined ? {} : { 'content-length': `${bytes.length}` };
-  const options: RequestOptions = { method, agent, headers: { ...headers, ...length } };
+  const secure = place.protocol === 'https:';
+  const length = body === undefined ? {} : { 'content-length': `${Buffer.byteLength(body)}` };
+  const options: RequestOptions = { ...place, method, agent, headers: { ...headers, ...length } };
   return new Promise((resolve, reject) => {
     let connected = false;
     let cancelConnect = (): void => undefined;
     let cancelTimeout = (): void => undefined;
+    let release = (): void => undefined;
     const settle = (): void => {
       cancelConnect();
       cancelTimeout();
-      signal?.removeEventListener('abort', onAbort);
+      release();
     };
     const fail = (detail: string): void => {
       settle();
       reject(new Failure(connected ? 'server_lost' : 'server_unreachable', detail));
       request.destroy();
     };
-    const onAbort = (): void => fail('given up');
 
     const send = secure ? requestHttps : requestHttp;
-    const request = send(url, options, (response) => {
+    const request = send(options, (response) => {
       settle();
-      endWith(signal, response);
+      endWith(ending, response);
       resolve(response);
     });
     request.on('error', (error: NodeJS.ErrnoException) => fail(error.code ?? error.message));
-    request.setSocketKeepAlive(true, TCP_KEEP_ALIVE_MS);
     request.once('finish', () => onSent?.());
     request.once('socket', (socket: Socket) => {
+      onSocket?.(socket);
       if (request.reusedSocket || (!secure && !socket.connecting)) {
         connected = true;
         return;
@@ -108,16 +108,25 @@ export function exchange(
     if (timeoutMs !== undefined) {
       cancelTimeout = clock.after(timeoutMs, () => fail(`no answer within ${timeoutMs} ms`));
     }
-    if (signal?.aborted) onAbort();
-    else signal?.addEventListener('abort', onAbort);
-    request.end(bytes);
+    if (ending !== undefined) release = ending.onEnd(() => fail('given up'));
+    end(request, body);
   });
 }
 
+/**
+ * A text goes out in one piece with the headers, which are Latin-1 whatever the body is: that of most bodies is the same in
+ * both. Others go as bytes, since Node would write the headers as UTF-8 too.
+ */
+function end(request: ClientRequest, body = ''): void {
+  if (isAscii(body)) request.end(body, 'latin1');
+  else request.end(Buffer.from(body));
+}
+
+const isAscii = (text: string): boolean => Buffer.byteLength(text) === text.length;
+
 /** A body that breaks off is noticed by whoever reads it. */
-function endWith(signal: AbortSignal | undefined, response: IncomingMessage): void {
-  const onAbort = (): void => void response.destroy();
-  signal?.addEventListener('abort', onAbort);
+function endWith(ending: Ending | undefined, response: IncomingMessage): void {
   response.on('error', () => undefined);
-  response.once('close', () => signal?.removeEventListener('abort', onAbort));
+  const release = ending?.onEnd(() => void response.destroy());
+  if (release !== undefined) response.once('close', release);
 }

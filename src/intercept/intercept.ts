@@ -27,18 +27,20 @@ export function intercept(
   const { clock, logger, timeoutMs } = parts;
   const target =
     'handler' in intercepted
-      ? new Loopback(intercepted.handler, clock, timeoutMs)
+      ? new Loopback(intercepted.handler, parts)
       : new Watched(upstreamTarget(intercepted.upstream, parts), intercepted.upstream, logger);
   return {
     factory: (context) =>
-      new InterceptedServer({ target, clock, logger, timeoutMs }, originOf(context)),
+      new InterceptedServer({ target, clock, logger, timeoutMs }, originOf(context, target)),
     close: () => target.close(),
   };
 }
 
-/** Says once that the server cannot be reached, and once that it can again. */
+/** Says once that the server cannot be reached, and once that it can again; and once that it wants to be elsewhere. */
 class Watched implements Target {
+  readonly inside = false;
   private reachable = true;
+  private redirected = false;
 
   constructor(
     private readonly target: Target,
@@ -51,15 +53,25 @@ class Watched implements Target {
       const response = await this.target.send(outgoing);
       if (!this.reachable) this.logger.warn(`mcp-anynode: ${this.url.origin} is reached again`);
       this.reachable = true;
+      this.lookForRedirect(response);
       return response;
     } catch (error) {
       const isDown = error instanceof Failure && error.reason === 'server_unreachable';
-      if (isDown && this.reachable && !outgoing.signal?.aborted) {
+      if (isDown && this.reachable && !outgoing.ending?.ended) {
         this.reachable = false;
         this.logger.warn(`mcp-anynode: ${this.url.origin}: ${error.message}`);
       }
       throw error;
     }
+  }
+
+  /** Not followed: what clients say, and what authorizes them, goes to the address that was given and no other. */
+  private lookForRedirect({ statusCode = 0, headers: { location } }: IncomingMessage): void {
+    if (this.redirected || location === undefined || statusCode < 300 || statusCode >= 400) return;
+    this.redirected = true;
+    this.logger.warn(
+      `mcp-anynode: ${this.url.origin} redirects to ${location}, which is not followed: give that as \`upstream\``,
+    );
   }
 
   close(): Promise<void> {

@@ -1,38 +1,30 @@
-import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
-import type { IncomingMessage, Server } from 'node:http';
-import { Agent, createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { AsyncResource } from 'node:async_hooks';
+import type { IncomingMessage } from 'node:http';
+import { Agent, createServer, STATUS_CODES } from 'node:http';
 import type { Request, RequestHandler, Response } from 'express';
 import type { Clock } from '../protocol/clock.js';
 import type { Mounted } from '../session/replica.js';
+import type { Logger } from '../session/types.js';
 import { Failure } from './failure.js';
 import type { Outgoing, Target } from './http.js';
 import { exchange, headersOf } from './http.js';
+import { LocalSocket } from './local-socket.js';
 import type { ExpressTraits } from './origin.js';
 import { IDLE_CONNECTION_MS } from './upstream.js';
 
-/** Names the request that a connection to ourselves brings. Good for one, and for nobody who does not know it. */
-const TICKET = 'x-anynode-ticket';
-
-interface Place {
-  server: Server;
-  port: number;
-}
-
 /**
- * An Express handler of this process, reached over the loopback interface: what it is called with are Node's own requests
- * and responses on a real socket, so that whatever it does with them works as in front of a client. What middleware in
- * front has made of the client's request is put on the handler's.
+ * An Express handler of this process, reached over connections to ourselves: what it is called with are requests and
+ * responses of Node's own HTTP server, each on a socket, so that whatever it does with them works as in front of a client.
+ * What middleware in front has made of the client's request is put on the handler's.
  *
- * The port is open to other processes of the machine, which may not get past that middleware: a request without a ticket
- * is cut off.
+ * There is no port, by which other processes of the machine could get past that middleware.
  */
 export class Loopback implements Target {
-  private readonly agent = new Agent({ keepAlive: true, timeout: IDLE_CONNECTION_MS });
-  private readonly tickets = new Map<string, Outgoing>();
-  private readonly admitted = new WeakMap<IncomingMessage, Outgoing>();
-  private place: Promise<Place> | undefined;
+  readonly inside = true;
+  private readonly agent = new LocalAgent({ keepAlive: true, timeout: IDLE_CONNECTION_MS });
+  /** What is sent over the connection whose client's end this is. */
+  private readonly underway = new WeakMap<object, Outgoing>();
+  private serving: Promise<void> | undefined;
   private closed = false;
   private app: ExpressTraits['app'] | undefined;
   /** Whether there is a body parser in front is known from the first POST; the same holds for all. */
@@ -40,91 +32,110 @@ export class Loopback implements Target {
 
   constructor(
     private readonly handler: RequestHandler,
-    private readonly clock: Clock,
-    private readonly timeoutMs: number,
+    private readonly parts: { clock: Clock; logger: Logger; timeoutMs: number },
   ) {}
 
   async send(outgoing: Outgoing): Promise<IncomingMessage> {
-    const { port } = await this.listening();
+    await (this.serving ??= this.serve().catch((error: unknown) => {
+      this.serving = undefined;
+      throw new Failure('server_unreachable', String(error));
+    }));
+    if (this.closed) throw new Failure('server_unreachable', 'closed');
     this.parsed = outgoing.origin?.parsed ?? this.parsed;
     this.app = outgoing.origin?.express?.app ?? this.app;
-    const ticket = randomBytes(18).toString('base64url');
-    this.tickets.set(ticket, outgoing);
-    const headers = { ...headersOf(outgoing, []), [TICKET]: ticket };
-    const { clock, agent, timeoutMs: connectMs } = this;
-    const url = new URL(`http://127.0.0.1:${port}/`);
-    try {
-      return await exchange({ ...outgoing, headers }, { url, agent, clock, connectMs });
-    } finally {
-      this.tickets.delete(ticket);
-    }
+    const { clock, timeoutMs: connectMs } = this.parts;
+    return exchange(
+      { ...outgoing, headers: headersOf(outgoing, []) },
+      {
+        ...{ place: PLACE, agent: this.agent, clock, connectMs },
+        onSocket: (socket) => this.underway.set(socket, outgoing),
+      },
+    );
   }
 
-  async close(): Promise<void> {
+  close(): Promise<void> {
     this.closed = true;
     this.agent.destroy();
-    const place = await this.place?.catch(() => undefined);
-    place?.server.close();
-    place?.server.closeAllConnections();
+    return Promise.resolve();
   }
 
-  private listening(): Promise<Place> {
-    if (this.closed) return Promise.reject(new Failure('server_unreachable', 'closed'));
-    this.place ??= this.listen().catch((error: unknown) => {
-      this.place = undefined;
-      throw new Failure('server_unreachable', String(error));
-    });
-    return this.place;
-  }
-
-  private async listen(): Promise<Place> {
+  private async serve(): Promise<void> {
     // Only here is more needed of Express than its types.
     const { default: express } = await import('express');
     const app = express().disable('x-powered-by');
-    app.use((req, res, next) => {
-      this.present(req, res, this.admitted.get(req));
-      // Express 5 minds a promise that it returns.
-      return this.handler(req, res, next);
-    });
+    app.use((req, res) => this.handle(req, res, this.outgoingOf(req)));
     const server = createServer((req, res) => {
-      const ticket = req.headers[TICKET];
-      const outgoing = typeof ticket === 'string' ? this.tickets.get(ticket) : undefined;
-      if (outgoing === undefined || typeof ticket !== 'string') {
-        req.socket.destroy();
-        return;
-      }
-      this.tickets.delete(ticket);
-      withoutTicket(req);
-      this.admit(req, outgoing)
-        .then(() => {
-          app(req, res);
-        })
-        .catch(() => req.destroy()); // it broke off
+      const outgoing = this.outgoingOf(req);
+      const begin = (): void => {
+        // What comes without Express's own request needs what an application puts on one.
+        if (outgoing?.origin?.express === undefined) app(req, res);
+        else this.handle(req as Request, res as Response, outgoing);
+      };
+      const body = this.admit(req, outgoing);
+      if (body === undefined) begin();
+      else body.then(begin).catch(() => req.destroy()); // it broke off
     });
     // It is our own connections that come here, and they stay as long as we want.
     Object.assign(server, { keepAliveTimeout: 0, requestTimeout: 0, headersTimeout: 0 });
-    server.listen(0, '127.0.0.1').unref();
-    await once(server, 'listening');
-    server.on('error', () => undefined); // a connection that could not be accepted: whoever made it hears of it
-    return { server, port: (server.address() as AddressInfo).port };
+    this.agent.accept = (socket) => void server.emit('connection', socket);
+  }
+
+  private outgoingOf(req: IncomingMessage): Outgoing | undefined {
+    const peer = req.socket instanceof LocalSocket ? req.socket.peer : undefined;
+    return peer && this.underway.get(peer);
   }
 
   /** Before Express looks at it: where it came in, and its body, if a parser in front has read the client's. */
-  private async admit(req: IncomingMessage, outgoing: Outgoing): Promise<void> {
-    this.admitted.set(req, outgoing);
-    const { originalUrl = '/', base = '', parsed = this.parsed } = outgoing.origin ?? {};
+  private admit(req: IncomingMessage, outgoing: Outgoing | undefined): Promise<void> | undefined {
+    const { originalUrl = '/', base = '', parsed = this.parsed } = outgoing?.origin ?? {};
     const below = originalUrl.startsWith(base) ? originalUrl.slice(base.length) : originalUrl;
     const url = below.startsWith('/') ? below : `/${below}`;
     Object.assign(req, { originalUrl, baseUrl: base, url });
-    if (req.method !== 'POST' || parsed === undefined) return;
-    const bytes = await bytesOf(req);
-    const body: unknown =
-      parsed === 'raw'
-        ? bytes
-        : parsed === 'text'
-          ? bytes.toString()
-          : JSON.parse(bytes.toString());
-    Object.assign(req, { body, _body: true });
+    if (req.method !== 'POST' || parsed === undefined) return undefined;
+    return bytesOf(req).then((bytes) => {
+      const body: unknown =
+        parsed === 'raw'
+          ? bytes
+          : parsed === 'text'
+            ? bytes.toString()
+            : JSON.parse(bytes.toString());
+      Object.assign(req, { body, _body: true });
+    });
+  }
+
+  private handle(req: Request, res: Response, outgoing: Outgoing | undefined): void {
+    this.present(req, res, outgoing);
+    const next = (why?: unknown): void => this.finish(req, res, why);
+    try {
+      // Express 5 minds a promise that it returns.
+      const handled = this.handler(req, res, next);
+      if (handled instanceof Promise) handled.catch(next);
+    } catch (error) {
+      next(error);
+    }
+  }
+
+  /** As an application does with what nobody in it has answered. */
+  private finish(req: Request, res: Response, why: unknown): void {
+    const passed = !why || why === 'route' || why === 'router';
+    const { status, statusCode } = (passed ? {} : why) as {
+      status?: unknown;
+      statusCode?: unknown;
+    };
+    const given = [status, statusCode].find((code) => Number(code) >= 400 && Number(code) < 600);
+    const code = passed ? 404 : Number(given ?? 500);
+    if (code >= 500) {
+      const text = why instanceof Error ? (why.stack ?? why.message) : String(why);
+      this.parts.logger.error(`mcp-anynode: the handler failed: ${text}`);
+    }
+    if (res.headersSent) {
+      req.socket.destroy();
+      return;
+    }
+    for (const name of res.getHeaderNames()) res.removeHeader(name);
+    res.statusCode = code;
+    res.setHeader('Content-Type', 'text/plain; charset=utf-8');
+    res.end(passed ? `Cannot ${req.method} ${req.originalUrl}` : STATUS_CODES[code]);
   }
 
   /** As the application that this middleware is mounted in would. */
@@ -135,20 +146,38 @@ export class Loopback implements Target {
       Object.setPrototypeOf(req, app.request);
       Object.setPrototypeOf(res, app.response);
     }
+    req.res = res;
+    res.req = req;
     if (express !== undefined) res.locals = express.locals;
-    const all = { ...(authInfo !== undefined && { auth: authInfo }), ...express?.added };
-    for (const [name, value] of Object.entries({ ...all, ...express?.seen })) {
-      // Some have a getter in Express, which would look at this connection.
-      const property = { value, writable: true, enumerable: true, configurable: true };
-      Object.defineProperty(req, name, property);
+    if (authInfo !== undefined) define(req, 'auth', authInfo);
+    if (express === undefined) return;
+    for (const traits of [express.added, express.seen]) {
+      for (const name of Object.keys(traits)) define(req, name, traits[name]);
     }
   }
 }
 
-function withoutTicket(req: IncomingMessage): void {
-  Reflect.deleteProperty(req.headers, TICKET);
-  const at = req.rawHeaders.findIndex((name, index) => index % 2 === 0 && name === TICKET);
-  req.rawHeaders.splice(at, 2);
+/** Some have a getter in Express, which would look at this connection. */
+function define(req: Request, name: string, value: unknown): void {
+  const property = { value, writable: true, enumerable: true, configurable: true };
+  Object.defineProperty(req, name, property);
+}
+
+const PLACE = { host: '127.0.0.1', path: '/' };
+
+class LocalAgent extends Agent {
+  /** Takes the server's end of a new connection. */
+  accept: (socket: LocalSocket) => void = () => undefined;
+  /** A connection is used by many requests: it must not keep what belongs to the one that it was opened for. */
+  private readonly context = new AsyncResource('LocalAgent');
+
+  override createConnection(): LocalSocket {
+    return this.context.runInAsyncScope(() => {
+      const [here, there] = LocalSocket.pair();
+      this.accept(there);
+      return here;
+    });
+  }
 }
 
 function bytesOf(req: IncomingMessage): Promise<Buffer> {

@@ -35,8 +35,11 @@ interface ExpressRequest {
   [name: string]: unknown;
 }
 
-/** `undefined`: nothing came along. */
-export function originOf(cause: Partial<Cause> | undefined): Origin | undefined {
+/** `undefined`: nothing came along. `inside`: the server is in this process, and sees what middleware has made. */
+export function originOf(
+  cause: Partial<Cause> | undefined,
+  { inside }: { inside: boolean },
+): Origin | undefined {
   const { requestInfo, authInfo } = cause ?? {};
   if (requestInfo === undefined) return undefined;
   const mounted = requestInfo[MOUNTED];
@@ -48,7 +51,7 @@ export function originOf(cause: Partial<Cause> | undefined): Origin | undefined 
     base: mounted?.base ?? '',
     parsed: mounted?.parsed,
     authInfo,
-    express: request && traitsOf(request),
+    express: inside && request !== undefined ? traitsOf(request) : undefined,
   };
 }
 

@@ -2,9 +2,10 @@
 import type { Clock } from '../protocol/clock.js';
 import { jittered } from '../protocol/clock.js';
 import type { JsonRpcMessage } from '../protocol/jsonrpc.js';
-import type { Place } from './body.js';
 import { isSuccess, kindOf, readEvents, readRefusal } from './body.js';
 import { ACCEPT_EVENTS, pause, RETRY_MS } from './call.js';
+import { Ending } from './ending.js';
+import type { Place } from './event-stream.js';
 import { hasForgotten } from './failure.js';
 import type { Target } from './http.js';
 import type { Origin } from './origin.js';
@@ -36,7 +37,7 @@ const OPENING_MS = 250;
 
 export class PrivateSession {
   readonly generation: number;
-  private readonly ending = new AbortController();
+  private readonly ending = new Ending();
   private opened: Promise<void> | undefined;
   private settleOpened: () => void = () => undefined;
 
@@ -67,7 +68,7 @@ export class PrivateSession {
 
   /** Ends the GET stream. */
   end(): void {
-    this.ending.abort();
+    this.ending.end();
   }
 
   /** Tells the server that the session is over; never rejects. */
@@ -87,28 +88,28 @@ export class PrivateSession {
 
   private async keepOpen(): Promise<void> {
     const { clock } = this.parts;
-    const { signal } = this.ending;
+    const { ending } = this;
     const place: Place = { lastEventId: undefined, retryMs: undefined };
     let failures = 0;
     for (;;) {
       const outcome = await this.openOnce(place).catch(() => 'failed' as const);
       this.settleOpened();
-      if (outcome === 'none' || signal.aborted) return;
+      if (outcome === 'none' || ending.ended) return;
       failures = outcome === 'failed' ? failures + 1 : 0;
       const { retryMs = RETRY_MS } = place;
       const delay = Math.min(retryMs * 2 ** Math.max(0, failures - 1), MOST_PAUSE_MS);
-      await pause(jittered(delay, clock), clock, signal);
+      await pause(jittered(delay, clock), clock, ending);
     }
   }
 
   /** `none`: the server offers no such stream. */
   private async openOnce(place: Place): Promise<'read' | 'failed' | 'none'> {
     const { target, origin, onMessage, onForgotten, id } = this.parts;
-    const { signal } = this.ending;
+    const { ending } = this;
     const { lastEventId } = place;
     const headers = { ...this.headers, accept: ACCEPT_EVENTS };
     const response = await target.send({
-      ...{ method: 'GET' as const, origin: origin(), signal },
+      ...{ method: 'GET' as const, origin: origin(), ending },
       headers: lastEventId === undefined ? headers : { ...headers, 'last-event-id': lastEventId },
     });
     if (isSuccess(response) && kindOf(response) === 'events') {

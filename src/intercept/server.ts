@@ -15,6 +15,7 @@ import type { Logger, ServerLike, ServerTransport } from '../session/types.js';
 import { isSuccess, kindOf, readRefusal } from './body.js';
 import type { CallParts } from './call.js';
 import { ACCEPT_BOTH, call } from './call.js';
+import { Ending } from './ending.js';
 import { errorOf, Failure, hasForgotten, initializeError } from './failure.js';
 import type { Target } from './http.js';
 import { marked, unmarked } from './ids.js';
@@ -36,13 +37,13 @@ const HANDSHAKE_MS = 30_000;
 const CALM_MS = 2000;
 
 interface Running {
-  abort: AbortController;
+  ending: Ending;
   /** Resolves when the server has been sent the request, or never will be. */
   sent: Promise<void>;
   begun: boolean;
 }
 
-type AnswerParts = Pick<CallParts, 'origin' | 'signal' | 'onSent' | 'onHangUp'>;
+type AnswerParts = Pick<CallParts, 'origin' | 'ending' | 'onSent' | 'onHangUp'>;
 
 /**
  * A server that is reached over HTTP, as a server object: what the transport delivers is POSTed to it, each message by
@@ -62,7 +63,7 @@ export class InterceptedServer implements ServerLike {
   private telling: Promise<void> = Promise.resolve();
   private answering: Promise<void> = Promise.resolve();
   private readonly running = new Map<RequestId, Running>();
-  private readonly life = new AbortController();
+  private readonly life = new Ending();
   private initialize: JsonRpcRequest['params'];
   private shape: Shape = UNSHAPED;
   private generations = 0;
@@ -87,14 +88,14 @@ export class InterceptedServer implements ServerLike {
   }
 
   async close(): Promise<void> {
-    this.life.abort();
-    for (const { abort } of this.running.values()) abort.abort();
+    this.life.end();
+    for (const { ending } of this.running.values()) ending.end();
     // One that is being made is removed by whoever makes it.
     await this.session?.remove();
   }
 
   private take(message: JsonRpcMessage, extra: DeliveryContext | undefined): void {
-    this.origin = originOf(extra) ?? this.origin;
+    this.origin = originOf(extra, this.parts.target) ?? this.origin;
     const { origin } = this;
     if (isRequest(message)) {
       void this.answer(message, origin, extra?.closeSSEStream);
@@ -116,13 +117,13 @@ export class InterceptedServer implements ServerLike {
     origin: Origin | undefined,
     onHangUp: (() => void) | undefined,
   ): Promise<void> {
-    const abort = new AbortController();
+    const ending = new Ending();
     let onSent = (): void => undefined;
     const sent = new Promise<void>((resolve) => (onSent = resolve));
-    const running = { abort, sent, begun: false };
+    const running = { ending, sent, begun: false };
     this.running.set(request.id, running);
     const isInitialize = request.method === 'initialize';
-    const parts = { origin, signal: abort.signal, onSent, onHangUp };
+    const parts = { origin, ending, onSent, onHangUp };
     let answer: JsonRpcResponse;
     try {
       answer = await (isInitialize
@@ -130,7 +131,7 @@ export class InterceptedServer implements ServerLike {
         : this.run(request, running, parts));
     } catch (error) {
       // Its client has given it up, or the session has ended: nobody waits for an answer.
-      if (abort.signal.aborted) return;
+      if (ending.ended) return;
       answer = (isInitialize ? initializeError : errorOf)(request.id, error);
     } finally {
       onSent();
@@ -157,7 +158,7 @@ export class InterceptedServer implements ServerLike {
   ): Promise<JsonRpcResponse> {
     let session = await this.ready();
     for (let again = false; ; again = true) {
-      if (parts.signal.aborted) throw new Failure('server_lost', 'given up');
+      if (parts.ending.ended) throw new Failure('server_lost', 'given up');
       running.begun = true;
       try {
         return await call(request, { ...this.callParts(session, request.id), ...parts });
@@ -174,7 +175,7 @@ export class InterceptedServer implements ServerLike {
   ): CallParts {
     const { target, clock, timeoutMs } = this.parts;
     return {
-      ...{ target, clock, headers, origin: this.origin, signal: this.life.signal },
+      ...{ target, clock, headers, origin: this.origin, ending: this.life },
       patienceMs: timeoutMs,
       onMessage: (message) => this.hear(message, related, generation),
     };
@@ -191,10 +192,9 @@ export class InterceptedServer implements ServerLike {
     const sessionOf = (version: unknown): PrivateSession =>
       this.privateSession(id, String(version), generation);
     try {
-      const answer = await call(request, {
+      const answer = await this.within(HANDSHAKE_MS, request, {
         ...this.callParts({ headers: {}, generation }, related),
         ...parts,
-        timeoutMs: HANDSHAKE_MS,
         onHead: ({ headers }) => {
           const given = headers['mcp-session-id'];
           if (typeof given === 'string') id = given;
@@ -202,7 +202,7 @@ export class InterceptedServer implements ServerLike {
       });
       if (!('result' in answer)) return { answer, session: undefined };
       const session = sessionOf(answer.result.protocolVersion);
-      if (this.life.signal.aborted) throw new Failure('server_lost', 'closed meanwhile');
+      if (this.life.ended) throw new Failure('server_lost', 'closed meanwhile');
       this.latest = session;
       return { answer, session };
     } catch (error) {
@@ -269,7 +269,7 @@ export class InterceptedServer implements ServerLike {
 
   private async remake(forgotten: PrivateSession): Promise<PrivateSession> {
     this.parts.logger.warn('mcp-anynode: the server has lost a session, which is made again');
-    const parts = { origin: this.origin, signal: this.life.signal };
+    const parts = { origin: this.origin, ending: this.life };
     const params = this.initialize;
     const request = this.own('initialize', params);
     this.muted = this.generations;
@@ -295,7 +295,11 @@ export class InterceptedServer implements ServerLike {
     const initialized = { jsonrpc: '2.0' as const, method: 'notifications/initialized' };
     if (this.shape.active) await this.post(session, initialized, this.origin);
     for (const { method, params } of requestsBetween(UNSHAPED, this.shape)) {
-      await call(this.own(method, { ...params }), this.callParts(session, undefined));
+      await this.within(
+        HANDSHAKE_MS,
+        this.own(method, { ...params }),
+        this.callParts(session, undefined),
+      );
     }
     await this.calmDown(session);
   }
@@ -311,11 +315,18 @@ export class InterceptedServer implements ServerLike {
   private async calmDown(session: PrivateSession): Promise<void> {
     if (this.calm === session) return;
     this.calm = session;
-    const abort = new AbortController();
-    const cancel = this.parts.clock.after(CALM_MS, () => abort.abort());
-    const parts = { ...this.callParts(session, undefined), signal: abort.signal };
-    await call(this.own('ping'), parts).catch(() => undefined);
-    cancel();
+    const parts = this.callParts(session, undefined);
+    await this.within(CALM_MS, this.own('ping'), parts).catch(() => undefined);
+  }
+
+  /** A call that does not take longer, answer and all: others wait for it. */
+  private async within(
+    ms: number,
+    request: JsonRpcRequest,
+    parts: CallParts,
+  ): Promise<JsonRpcResponse> {
+    const { ending, release } = parts.ending.within(ms, this.parts.clock);
+    return call(request, { ...parts, ending }).finally(release);
   }
 
   /** A request of our own. */
@@ -332,7 +343,7 @@ export class InterceptedServer implements ServerLike {
       await running.sent;
       await this.tell(message, origin, () => this.session);
     }
-    running.abort.abort();
+    running.ending.end();
   }
 
   /** Hands the server a message that asks for nothing; never rejects. */
@@ -354,7 +365,7 @@ export class InterceptedServer implements ServerLike {
         }
       });
     } catch (error) {
-      if (this.life.signal.aborted) return;
+      if (this.life.ended) return;
       this.parts.logger.warn(`mcp-anynode: the server did not get a message: ${String(error)}`);
     }
   }
@@ -369,7 +380,7 @@ export class InterceptedServer implements ServerLike {
       method: 'POST',
       headers: { ...headers, accept: ACCEPT_BOTH, 'content-type': 'application/json' },
       body: JSON.stringify(message),
-      ...{ origin, timeoutMs, signal: this.life.signal },
+      ...{ origin, timeoutMs, ending: this.life },
     });
     if (!isSuccess(response)) throw await readRefusal(response);
     // There is nothing to be said; a stream would never end.

@@ -1,8 +1,11 @@
 import type { Cluster, Redis } from 'ioredis';
 import { STANDALONE, RELEASED } from '../backplane/backplane.js';
+import { decodedObservation } from '../backplane/decoded.js';
 import type { Observation, StreamState, StreamTable } from '../backplane/observation.js';
+import type { PayloadCodec } from '../backplane/payloads.js';
+import { Payloads } from '../backplane/payloads.js';
 import { RedisObservation } from '../backplane/redis/observation.js';
-import { isRedis, checkPrefix } from '../options.js';
+import { checkCodec, checkPrefix, isRedis } from '../options.js';
 import type { RequestId } from '../protocol/jsonrpc.js';
 import type { Clock } from '../protocol/clock.js';
 import { systemClock } from '../protocol/clock.js';
@@ -19,6 +22,11 @@ export interface ObserveOptions {
   prefix?: string | undefined;
   /** How long Redis may take. Default 2 seconds. */
   commandTimeoutMs?: number | undefined;
+  /**
+   * That of the nodes; only `decode` is called. What it cannot decode, and without one what is encoded, is shown as
+   * `unreadable`. Default: none.
+   */
+  codec?: PayloadCodec | undefined;
 }
 
 /**
@@ -31,6 +39,7 @@ export function observe({
   redis,
   prefix = 'mcp',
   commandTimeoutMs = 2000,
+  codec,
 }: ObserveOptions): Observer {
   if (!isRedis(redis)) {
     throw new TypeError(
@@ -41,13 +50,16 @@ export function observe({
   if (!Number.isSafeInteger(commandTimeoutMs) || commandTimeoutMs < 1) {
     throw new TypeError('mcp-anynode: `commandTimeoutMs` has to be a whole number of at least 1');
   }
+  checkCodec(codec);
   const clock = systemClock;
   // What is wrong with the server is the nodes' to say, and they do.
   const logger = { warn: () => undefined };
-  return observerOf(
-    new RedisObservation({ redis, prefix, clock, commandTimeoutMs, logger }),
-    clock,
-  );
+  const stored = new RedisObservation({ redis, prefix, clock, commandTimeoutMs, logger });
+  const observation =
+    codec === undefined
+      ? stored
+      : decodedObservation(stored, new Payloads(codec, { clock, logger }));
+  return observerOf(observation, clock);
 }
 
 function observerOf(observation: Observation, clock: Clock): Observer {

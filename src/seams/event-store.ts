@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Position } from '../backplane/backplane.js';
 import type { Replays } from '../backplane/seams.js';
+import { AnynodeError } from '../errors.js';
 import type { EventStore } from './types.js';
 
 /** What is read at a time while a client is brought up to date. */
@@ -24,12 +25,14 @@ export function eventStore(replays: () => Replays, sessionId: string): EventStor
   };
   return {
     async storeEvent(streamId, message) {
+      if (streamId === '') throw new TypeError('mcp-anynode: a stream needs a name');
       const position = await replays().append(sessionId, streamId, JSON.stringify(message));
       return format(streamId, position, tag);
     },
     async getStreamIdForEventId(eventId) {
       const page = await read(eventId, 1);
-      return page.status === 'ok' ? page.stream : undefined;
+      // What cannot be decoded is there all the same: that is said where it is to be shown.
+      return page.status === 'ok' || page.status === 'unreadable' ? page.stream : undefined;
     },
     async replayEventsAfter(lastEventId, options) {
       for (let eventId = lastEventId; ;) {
@@ -37,6 +40,8 @@ export function eventStore(replays: () => Replays, sessionId: string): EventStor
         if (page.status === 'unknown') throw new Error('There is no such event in this session');
         if (page.status === 'trimmed')
           throw new Error('Events after this one are not kept any more');
+        if (page.status === 'unreadable')
+          throw new AnynodeError('undecodable', 'Events after this one cannot be decoded here');
         for (const { position, message } of page.events) {
           eventId = format(page.stream, position, tag);
           if (message !== PRIMING) await options.send(eventId, JSON.parse(message) as never);

@@ -18,6 +18,11 @@ export class Executors {
     private readonly leaseMs: number,
   ) {}
 
+  /** After how long a look tells something new. */
+  lookAgainMs(nodeId: string): number {
+    return this.missing.has(nodeId) ? MISSING_MS + 50 : this.leaseMs / 3;
+  }
+
   /** While nothing is known nobody is dead: never rejects. */
   async isDead(nodeId: string): Promise<boolean> {
     const now = this.clock.now();

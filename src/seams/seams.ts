@@ -3,7 +3,7 @@ import type { SeamStore } from '../backplane/seams.js';
 import { randomNodeId } from '../cluster/node-id.js';
 import type { AnynodeOptions } from '../options.js';
 import { AnynodeError } from '../errors.js';
-import { backplaneOf, oneOf, positive, rejectUnknown } from '../options.js';
+import { backplaneOf, encodedWith, oneOf, positive, rejectUnknown } from '../options.js';
 import { systemClock } from '../protocol/clock.js';
 import type { Clock } from '../protocol/clock.js';
 import type { Logger } from '../session/types.js';
@@ -13,16 +13,19 @@ import type { Questions } from './questions.js';
 import { serverEventBus } from './server-event-bus.js';
 import { taskMessageQueue } from './task-message-queue.js';
 import { taskStore } from './task-store.js';
-import type { Seams, TaskOptions } from './types.js';
+import type { Seams, ServerEvent, TaskOptions } from './types.js';
 import { Waits } from './waits.js';
 
 /** As for `anynode`, with the same defaults. */
 export interface SeamsOptions extends Pick<
   AnynodeOptions,
-  'redis' | 'backplane' | 'prefix' | 'leaseMs' | 'commandTimeoutMs' | 'logger'
+  'redis' | 'backplane' | 'prefix' | 'leaseMs' | 'commandTimeoutMs' | 'codec' | 'logger'
 > {
-  /** How long what is stored is kept. Default 1 hour. */
-  retention?: { maxEvents?: number; maxAgeMs?: number } | undefined;
+  /**
+   * How much of what an `eventStore` is given is kept: so many events of a session, for so long, of so many bytes
+   * together. Default 10,000, 1 hour and 64 MiB. A task's queue has at most `maxEvents` messages.
+   */
+  retention?: { maxEvents?: number; maxAgeMs?: number; maxBytes?: number } | undefined;
   tasks?: TaskOptions | undefined;
 }
 
@@ -34,10 +37,12 @@ const KNOWN: Record<keyof SeamsOptions, true> = {
   commandTimeoutMs: true,
   retention: true,
   tasks: true,
+  codec: true,
   logger: true,
 };
 
 const HOUR = 3_600_000;
+const MIB = 1024 * 1024;
 
 /**
  * The SDK's own seams on a backplane, without the middleware. Whoever is given the same `redis` and `prefix` shares
@@ -47,7 +52,7 @@ const HOUR = 3_600_000;
  */
 export function seams(given: SeamsOptions): Seams & { close(): Promise<void> } {
   rejectUnknown(given, KNOWN);
-  const backplane = backplaneOf(given);
+  const backplane = encodedWith(given.codec, backplaneOf(given));
   const logger = given.logger ?? console;
   const retention = given.retention ?? {};
   const settings = {
@@ -56,6 +61,7 @@ export function seams(given: SeamsOptions): Seams & { close(): Promise<void> } {
     retention: {
       maxEvents: positive(retention, 'maxEvents', 10_000),
       maxAgeMs: positive(retention, 'maxAgeMs', HOUR),
+      maxBytes: positive(retention, 'maxBytes', 64 * MIB),
     },
   };
   const nodeId = randomNodeId();
@@ -111,7 +117,7 @@ export interface SeamsSettings {
 export function seamsOn(
   membership: () => Membership,
   settings: SeamsSettings,
-): { parts: Seams; close(): void } {
+): { parts: Seams; announce: (event: ServerEvent) => Promise<void>; close(): void } {
   const store = (): SeamStore => {
     const { seams: given } = membership();
     if (given === undefined) {
@@ -130,7 +136,7 @@ export function seamsOn(
     executors: new Executors(membership, clock, leaseMs),
   });
   const queue = taskMessageQueue({
-    ...{ nodeId, waits, questions, most: settings.maxEvents },
+    ...{ nodeId, waits, questions, most: settings.maxEvents, logger },
     tasks: () => store().tasks,
   });
   return {
@@ -145,6 +151,7 @@ export function seamsOn(
       taskMessageQueue: queue,
       serverEventBus: bus,
     },
+    announce: (event) => bus.announce(event),
     close() {
       bus.close();
       tasks.close();

@@ -8,9 +8,14 @@ const LISTS = ['tools_list_changed', 'prompts_list_changed', 'resources_list_cha
 export function serverEventBus(
   broadcasts: () => Broadcasts,
   logger: Logger,
-): ServerEventBus & { close(): void } {
+): ServerEventBus & {
+  /** As `publish`, but resolves when others will hear of it too, and rejects with `backplane_unavailable`. */
+  announce(event: ServerEvent): Promise<void>;
+  close(): void;
+} {
   const listeners = new Set<{ hear: (event: ServerEvent) => void }>();
   let stopListening: (() => void) | undefined;
+  let closed = false;
   const tell = (event: ServerEvent): void => {
     for (const { hear } of [...listeners]) {
       try {
@@ -21,18 +26,22 @@ export function serverEventBus(
       }
     }
   };
+  const announce = (event: ServerEvent): Promise<void> => {
+    const text = JSON.stringify(event);
+    tell(event);
+    return broadcasts().publish(text);
+  };
   return {
+    announce,
     publish(event) {
-      const text = JSON.stringify(event);
-      tell(event);
-      broadcasts()
-        .publish(text)
-        .catch((error: unknown) => {
-          const { kind } = event;
-          logger.warn(`mcp-anynode: other nodes were not told of ${kind}: ${String(error)}`);
-        });
+      announce(event).catch((error: unknown) => {
+        const { kind } = event;
+        logger.warn(`mcp-anynode: other nodes were not told of ${kind}: ${String(error)}`);
+      });
     },
     subscribe(listener) {
+      // A subscription that was on its way while the node closed: nothing would end what it begins.
+      if (closed) return () => undefined;
       // Kept until the node closes: to begin anew with each client would leave moments in which nothing is heard.
       stopListening ??= broadcasts().listen({
         onText: (text) => {
@@ -49,6 +58,7 @@ export function serverEventBus(
       return () => listeners.delete(own);
     },
     close() {
+      closed = true;
       listeners.clear();
       stopListening?.();
     },

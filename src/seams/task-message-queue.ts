@@ -1,4 +1,5 @@
 import type { Tasks } from '../backplane/seams.js';
+import type { Logger } from '../session/types.js';
 import type { Questions } from './questions.js';
 import type { QueuedMessage, TaskMessageQueue } from './types.js';
 import type { Waits } from './waits.js';
@@ -9,6 +10,7 @@ export interface TaskMessageQueueParts {
   nodeId: string;
   /** However many the server would allow. */
   most: number;
+  logger: Pick<Logger, 'warn'>;
   /** Left out: without the middleware, answers come to the node that has sent the request, and stay there. */
   questions?: Questions | undefined;
 }
@@ -62,7 +64,14 @@ export function taskMessageQueue(parts: TaskMessageQueueParts): TaskMessageQueue
       return taken(JSON.parse(text) as Stored);
     },
     async dequeueAll(taskId, sessionId) {
-      const all = (await tasks().popAll(taskId)).map((text) => JSON.parse(text) as Stored);
+      let all: Stored[];
+      try {
+        all = (await tasks().popAll(taskId)).map((text) => JSON.parse(text) as Stored);
+      } catch (error) {
+        // The SDK clears the queue of a task that has ended without waiting: it would be nobody's, and end the process.
+        parts.logger.warn(`mcp-anynode: the queue of a task was not cleared: ${String(error)}`);
+        return [];
+      }
       return all.map((stored) => {
         const { queued, adopted } = stored;
         if (!adopted || sessionId === undefined || queued.type !== 'request') return taken(stored);

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { TaskChange, TaskRecord, Tasks } from '../backplane/seams.js';
 import { isTerminal } from '../backplane/seams.js';
+import { AnynodeError } from '../errors.js';
 import type { Clock } from '../protocol/clock.js';
 import type { Executors } from './executors.js';
 import type { Task, TaskStore } from './types.js';
@@ -21,6 +22,8 @@ export interface TaskStoreParts {
 
 const POLL_INTERVAL_MS = 1000;
 const PAGE = 10;
+/** Of a task whose time is over by this node's clock, though not by Redis'. */
+const LEAST_WAIT_MS = 1000;
 
 export function taskStore(parts: TaskStoreParts): TaskStore & { close(): void } {
   const { tasks, waits, executors, clock } = parts;
@@ -63,6 +66,13 @@ export function taskStore(parts: TaskStoreParts): TaskStore & { close(): void } 
     return find(taskId, sessionId);
   };
 
+  /** Nothing wakes who waits where the task's node dies, or its time is over: that is looked for. */
+  const waitMs = ({ executor, pollIntervalMs, createdAt, ttlMs }: TaskRecord): number => {
+    const left = Math.max(Date.parse(createdAt) + ttlMs - clock.now(), LEAST_WAIT_MS);
+    const isWatched = parts.failOrphans && executor !== parts.nodeId;
+    return Math.min(pollIntervalMs, left, isWatched ? executors.lookAgainMs(executor) : Infinity);
+  };
+
   const change = async (
     given: Omit<TaskChange, 'at'>,
     refusal: (was: Task['status']) => string,
@@ -102,7 +112,7 @@ export function taskStore(parts: TaskStoreParts): TaskStore & { close(): void } 
       }
       const before = await find(taskId, sessionId);
       if (before === undefined) return null;
-      await tasks().wait(taskId, Math.max(before.pollIntervalMs, 1));
+      await tasks().wait(taskId, Math.max(waitMs(before), 1));
       const record = await current(taskId, sessionId);
       return record === undefined ? null : { ...shown(record), pollInterval: 1 };
     },
@@ -120,6 +130,10 @@ export function taskStore(parts: TaskStoreParts): TaskStore & { close(): void } 
       const found = await tasks().result(taskId);
       if (found === undefined || isOthers(found.record, sessionId)) {
         throw new Error(`Task with ID ${taskId} not found`);
+      }
+      if (found.unreadable === true) {
+        const text = `The result of task ${taskId} cannot be decoded here`;
+        throw new AnynodeError('undecodable', text);
       }
       if (found.result === undefined) throw new Error(`Task ${taskId} has no result stored`);
       return JSON.parse(found.result) as { [key: string]: unknown };

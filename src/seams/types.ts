@@ -109,6 +109,7 @@ export interface TaskMessageQueue {
   ): Promise<void>;
   /** Takes the first one out; `undefined`: there is none. */
   dequeue(taskId: string, sessionId?: string): Promise<QueuedMessage | undefined>;
+  /** Does not reject: where it cannot be done, nothing is taken out, and a warning says so. */
   dequeueAll(taskId: string, sessionId?: string): Promise<QueuedMessage[]>;
 }
 

@@ -53,11 +53,12 @@ export async function rehydrate(
   cause: Cause | undefined,
   eventsOf: (replica: () => BuiltReplica) => ReplicaEvents,
 ): Promise<BuiltReplica> {
-  if (record.unreadable === true) {
+  const session = infoOf(record);
+  if (session.unreadable === true) {
     throw new AnynodeError('undecodable', 'What the client said at initialize cannot be decoded');
   }
   const context = {
-    ...{ session: infoOf(record), rehydrated: !isUninitialized(record) },
+    ...{ session, rehydrated: !isUninitialized(record) },
     ...{ authInfo: cause?.authInfo, requestInfo: cause?.requestInfo },
   };
   const built = await connectReplica(node, context, eventsOf);

@@ -10,14 +10,21 @@ import type { SessionEvent, SessionEventType } from './types.js';
 
 /** What is to be seen of a session's events. All conditions have to hold. */
 export interface EventOptions {
-  /** The id of an event: only those after it. Default: from the oldest that is kept. */
+  /**
+   * The id of an event: only those after it, the first of which is `log.trimmed` where some may not be kept any more.
+   * Default: from the oldest that is kept.
+   */
   after?: string | undefined;
+  /** The id of an event: it ends after that, followed or not. Default: it goes on. */
+  until?: string | undefined;
   /** So many events, then it ends. Default: as many as there are. */
   limit?: number | undefined;
   /** Only these. Default: all. */
   types?: SessionEventType[] | undefined;
   /** Only messages of the client (`in`) or to it (`out`). Default: both, and what is no message. */
   direction?: 'in' | 'out' | undefined;
+  /** Only what belongs to this stream, as an event names it: all of one POST, or of the GET (`g`). Default: all. */
+  stream?: string | undefined;
   /** Only requests and notifications of this method, or one of these. Answers have none. Default: all. */
   method?: string | string[] | undefined;
   /**
@@ -84,18 +91,28 @@ async function* select(
   sessionId: string,
   options: EventOptions,
 ): AsyncGenerator<SessionEvent, void, undefined> {
-  const { limit = Infinity, types, direction } = options;
-  const methods = typeof options.method === 'string' ? [options.method] : options.method;
+  const { limit = Infinity, until } = options;
+  const fits = filterOf(options);
   let left = limit;
   if (left <= 0) return;
   for await (const event of all(parts, sessionId, options)) {
-    if (types !== undefined && !types.includes(event.type)) continue;
-    if (direction !== undefined && event.direction !== direction) continue;
-    if (methods !== undefined && !methods.includes(event.method ?? '')) continue;
-    yield redacted(event, sessionId, parts.redact);
-    left -= 1;
-    if (left <= 0) return;
+    const past = until === undefined ? -1 : compareLogIds(event.id, until);
+    if (past > 0) return;
+    if (fits(event)) {
+      yield redacted(event, sessionId, parts.redact);
+      left -= 1;
+    }
+    if (left <= 0 || past === 0) return;
   }
+}
+
+function filterOf({ types, direction, stream, method }: EventOptions) {
+  const methods = typeof method === 'string' ? [method] : method;
+  return (event: SessionEvent): boolean =>
+    types?.includes(event.type) !== false &&
+    (direction === undefined || event.direction === direction) &&
+    (stream === undefined || event.stream === stream) &&
+    methods?.includes(event.method ?? '') !== false;
 }
 
 async function* all(
@@ -104,8 +121,8 @@ async function* all(
   { after = LOG_START, follow = false, pollMs = POLL_MS, signal }: EventOptions,
 ): AsyncGenerator<SessionEvent, void, undefined> {
   let reached: LogId = after;
-  /** The last event that was read here. */
-  let last: LogId | undefined;
+  /** The last event that is known, read here or by whoever goes on from it. */
+  let last: LogId | undefined = after === LOG_START ? undefined : after;
   let known = false;
   const aborted = (): boolean => signal?.aborted === true;
   while (!aborted()) {
@@ -113,8 +130,9 @@ async function* all(
       const entries = await membership.history(sessionId, reached, PAGE);
       if (entries.length > 0 && last !== undefined) {
         const [oldest] = await membership.history(sessionId, LOG_START, 1);
-        if (oldest !== undefined && compareLogIds(oldest.logId, last) > 0) {
-          yield unlogged('log.trimmed', last, oldest.at);
+        const next = following(last);
+        if (oldest !== undefined && compareLogIds(oldest.logId, next) > 0) {
+          yield unlogged('log.trimmed', next, oldest.at);
         }
       }
       for (const entry of entries) {
@@ -126,7 +144,7 @@ async function* all(
       if (entries.length === PAGE) continue;
       if (!follow) return;
       if (entries.length === 0 && (await membership.load(sessionId)) === undefined) {
-        if (known) yield unlogged('session.closed', reached, clock.now());
+        if (known) yield unlogged('session.closed', following(reached), clock.now());
         return;
       }
       known = true;
@@ -138,11 +156,15 @@ async function* all(
   }
 }
 
-/** Something that no entry of the log says. Its id comes after the one before, and is that of no other. */
-function unlogged(type: SessionEventType, before: LogId, at: number): SessionEvent {
-  const [ms = '0', counter = '0'] = before.split('-');
-  const id = `${ms}-${Number(counter) + 1}`;
+/** Something that no entry of the log says. */
+function unlogged(type: SessionEventType, id: LogId, at: number): SessionEvent {
   return { id, at, type, direction: undefined, stream: undefined, message: undefined };
+}
+
+/** The first place after an event: nothing fits between the two. */
+function following(logId: LogId): LogId {
+  const [ms = '0', counter = '0'] = logId.split('-');
+  return `${ms}-${Number(counter) + 1}`;
 }
 
 function redacted(
@@ -168,11 +190,17 @@ function pause(clock: Clock, ms: number, signal: AbortSignal | undefined): Promi
   });
 }
 
-function check({ after, limit, types, direction, method, pollMs }: EventOptions): void {
-  if (after !== undefined && !isEventId(after)) {
+function check(options: EventOptions): void {
+  const { limit, types, direction, stream, method, pollMs } = options;
+  for (const name of ['after', 'until'] as const) {
+    const id = options[name];
+    if (id === undefined || isEventId(id)) continue;
     throw new TypeError(
-      `mcp-anynode: \`after\` has to be the id of an event, and is ${said(after)}`,
+      `mcp-anynode: \`${name}\` has to be the id of an event, and is ${said(id)}`,
     );
+  }
+  if (stream !== undefined && typeof stream !== 'string') {
+    throw new TypeError('mcp-anynode: `stream` has to be the name of a stream');
   }
   if (limit !== undefined && !(limit >= 0)) {
     throw new TypeError(

@@ -9,12 +9,8 @@ interface InitializeParams {
 }
 
 export function infoOf(record: SessionRecord): SessionInfo {
-  const unreadable = record.unreadable === true;
-  const {
-    clientInfo,
-    capabilities,
-    protocolVersion = '',
-  } = unreadable ? ({} as InitializeParams) : (JSON.parse(record.initialize) as InitializeParams);
+  const params = paramsOf(record);
+  const { clientInfo, capabilities, protocolVersion = '' } = params ?? {};
   return {
     id: record.id,
     state: record.active ? 'active' : 'initialized',
@@ -26,6 +22,16 @@ export function infoOf(record: SessionRecord): SessionInfo {
     logLevel: record.logLevel,
     subscriptions: record.subscriptions,
     owner: record.owner,
-    ...(unreadable && { unreadable }),
+    ...(params === undefined && { unreadable: true }),
   };
+}
+
+/** `undefined`: they are not readable here: encoded, with keys that this node does not have, or it has no codec at all. */
+function paramsOf({ initialize, unreadable }: SessionRecord): InitializeParams | undefined {
+  if (unreadable === true) return undefined;
+  try {
+    return JSON.parse(initialize) as InitializeParams;
+  } catch {
+    return undefined;
+  }
 }

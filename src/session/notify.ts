@@ -1,8 +1,9 @@
 import type { AppendOperation, Membership } from '../backplane/backplane.js';
 import { STANDALONE } from '../backplane/backplane.js';
+import { AnynodeError } from '../errors.js';
 import type { Followers } from '../stream/followers.js';
 import type { Lanes } from '../stream/lanes.js';
-import type { ServerEvent, ServerEventBus } from '../seams/types.js';
+import type { ServerEvent } from '../seams/types.js';
 import { show } from './show.js';
 
 /**
@@ -11,7 +12,7 @@ import { show } from './show.js';
  * kind until its client is back. With the option `modern`, also each client of 2026-07-28 that has subscribed.
  *
  * Each resolves when all is stored, with the number of sessions told, and rejects with `backplane_unavailable`; some
- * sessions may have been told then.
+ * sessions may have been told then. With `undecodable`, all were but those that this node's `codec` cannot read.
  */
 export interface Notify {
   toolsChanged(): Promise<number>;
@@ -21,17 +22,21 @@ export interface Notify {
 }
 
 /** The same, and clients without a session that listen on the bus. Those are not in the numbers. */
-export function notifyBoth(sessions: Notify, bus: Pick<ServerEventBus, 'publish'>): Notify {
-  const both = (event: ServerEvent, tell: () => Promise<number>) => async (): Promise<number> => {
-    bus.publish(event);
-    return tell();
+export function notifyBoth(
+  sessions: Notify,
+  announce: (event: ServerEvent) => Promise<void>,
+): Notify {
+  const both = async (event: ServerEvent, tell: () => Promise<number>): Promise<number> => {
+    const [, told] = await Promise.all([announce(event), tell()]);
+    return told;
   };
   return {
-    toolsChanged: both({ kind: 'tools_list_changed' }, () => sessions.toolsChanged()),
-    promptsChanged: both({ kind: 'prompts_list_changed' }, () => sessions.promptsChanged()),
-    resourcesChanged: both({ kind: 'resources_list_changed' }, () => sessions.resourcesChanged()),
+    toolsChanged: () => both({ kind: 'tools_list_changed' }, () => sessions.toolsChanged()),
+    promptsChanged: () => both({ kind: 'prompts_list_changed' }, () => sessions.promptsChanged()),
+    resourcesChanged: () =>
+      both({ kind: 'resources_list_changed' }, () => sessions.resourcesChanged()),
     resourceUpdated: (uri) =>
-      both({ kind: 'resource_updated', uri }, () => sessions.resourceUpdated(uri))(),
+      both({ kind: 'resource_updated', uri }, () => sessions.resourceUpdated(uri)),
   };
 }
 
@@ -55,8 +60,13 @@ export function notifyAll(parts: {
       onlyIf,
       coalesce: 'subscribed' in onlyIf ? `${method} ${onlyIf.subscribed}` : method,
     };
+    let unread: AnynodeError | undefined;
     const tellOne = async (sessionId: string): Promise<boolean> => {
-      const committed = await parts.lanes.submit(sessionId, [operation]);
+      const committed = await parts.lanes.submit(sessionId, [operation]).catch((error: unknown) => {
+        if (!(error instanceof AnynodeError && error.code === 'undecodable')) throw error;
+        unread = error;
+        return 'gone' as const;
+      });
       if (committed === 'gone') return false;
       const [result] = committed.results;
       show(parts.followers, sessionId, operation, result);
@@ -70,6 +80,7 @@ export function notifyAll(parts: {
       told += results.filter(Boolean).length;
       after = page.next;
     } while (after !== undefined);
+    if (unread !== undefined) throw unread;
     return told;
   };
   return {

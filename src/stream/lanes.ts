@@ -244,6 +244,8 @@ export class Lanes {
       if (this.closed || (failure instanceof AnynodeError && failure.code === 'closed')) {
         throw closedError();
       }
+      // Nor does this mend itself; nothing was stored.
+      if (failure instanceof AnynodeError && failure.code === 'undecodable') throw failure;
       if (batch.every(isRefused)) return 'unknown';
       if (attempt === (isRefusal(failure) ? 0 : LOUD_AFTER)) {
         this.logger.error(`mcp-anynode: the backplane refuses to store: ${String(failure)}`);

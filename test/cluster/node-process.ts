@@ -1,19 +1,24 @@
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
+import { createMcpHandler, isLegacyRequest } from '@modelcontextprotocol/server';
 import express, { type RequestHandler } from 'express';
 import { Cluster, Redis } from 'ioredis';
 import { z } from 'zod';
 import { serveParent } from '../../demo/rig/child.js';
 import {
+  aesGcmCodec,
   anynode,
   legacySse,
+  type AesGcmOptions,
   type Anynode,
   type AnynodeOptions,
+  type ServerEventBus,
   type ServerContext,
 } from '../../src/index.js';
 import { MASTER_NAME } from '../support/redis-sentinels.js';
 import { Happenings } from './support/happenings.js';
-import { buildServer, type Kind, type TestServer } from './support/servers.js';
+import { seamMethods } from './support/seam-methods.js';
+import { buildModernServer, buildServer, type Kind, type TestServer } from './support/servers.js';
 import { elicitation, held, logNotification, sampling } from './support/tools.js';
 
 /**
@@ -24,7 +29,14 @@ import { elicitation, held, logNotification, sampling } from './support/tools.js
 /** Options travel as JSON, so only what is JSON of them. */
 export interface MountOptions extends Omit<
   AnynodeOptions,
-  'server' | 'redis' | 'backplane' | 'sessionIdGenerator' | 'principal' | 'logger'
+  | 'server'
+  | 'redis'
+  | 'backplane'
+  | 'sessionIdGenerator'
+  | 'principal'
+  | 'codec'
+  | 'logger'
+  | 'modern'
 > {
   redis: string;
   /** The URL is that of one node of a Redis Cluster. */
@@ -32,6 +44,8 @@ export interface MountOptions extends Omit<
   /** Ports of sentinels, to be asked for the master instead of the URL. */
   sentinels?: number[];
   prefix: string;
+  /** For `aesGcmCodec`. Keys are texts. */
+  encrypted?: AesGcmOptions;
   /** What the factory builds; 'McpServer v1'. */
   server?: Kind;
   /** `express.json()` in front. */
@@ -40,6 +54,8 @@ export interface MountOptions extends Omit<
   welcomes?: boolean;
   /** How long the factory takes. */
   buildMs?: number;
+  /** Clients of 2026-07-28 are served on the same mount, by servers of the v2 line with the same tools. */
+  modern?: boolean;
 }
 
 export interface Built {
@@ -65,7 +81,15 @@ interface Mount {
 const mounts = new Map<string, Mount>();
 
 async function mount({ name, options }: { name: string; options: MountOptions }): Promise<string> {
-  const { server: kind = 'McpServer v1', parsed, welcomes, buildMs, ...more } = options;
+  const {
+    server: kind = 'McpServer v1',
+    parsed,
+    welcomes,
+    buildMs,
+    modern,
+    encrypted,
+    ...more
+  } = options;
   const { redis: url, redisCluster, sentinels, ...rest } = more;
   const happenings = new Happenings();
   const built: Built[] = [];
@@ -92,6 +116,10 @@ async function mount({ name, options }: { name: string; options: MountOptions })
     servers.set(session.id, server);
     return server.server;
   };
+  const handlerOn = (bus: ServerEventBus) =>
+    createMcpHandler(() => buildModernServer({ nodeId: () => mcp.nodeId, happenings }), {
+      ...{ bus, legacy: 'reject' as const, keepAliveMs: 1_000 },
+    });
   const complain = (text: string): void => void complaints.push(text);
   const logger = { warn: complain, error: complain };
   // Its settings are taken over; the client itself is not used.
@@ -103,7 +131,11 @@ async function mount({ name, options }: { name: string; options: MountOptions })
         name: MASTER_NAME,
         lazyConnect: true,
       });
-  const mcp = anynode({ ...rest, redis: source ?? url, server: factory, logger });
+  const codec = encrypted && aesGcmCodec(encrypted);
+  const mcp: Anynode = anynode({
+    ...{ ...rest, codec, redis: source ?? url, server: factory, logger },
+    ...(modern && { modern: ({ bus }) => ({ handler: handlerOn(bus), isLegacyRequest }) }),
+  });
   const handlers = [...(parsed ? [express.json()] : []), legacySse(mcp), mcp];
   mounts.set(name, { mcp, handlers, happenings, built, servers, complaints });
   await mcp.ready();
@@ -135,6 +167,7 @@ interface OfSession {
 }
 
 const methods = {
+  ...seamMethods((name) => mounted(name).mcp),
   mount,
   /** Closes the node, and returns what it has complained of. */
   async unmount({ mount: name, drainMs = 0 }: { mount: string; drainMs?: number }) {

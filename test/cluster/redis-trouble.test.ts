@@ -13,6 +13,7 @@ import {
   startTool,
   useCluster,
   type ClusterOptions,
+  type TestNode,
 } from './support/cluster.js';
 
 /** Redis and the way to it, as they fail in earnest: every test has a Redis and a proxy of its own. */
@@ -299,15 +300,16 @@ describe('a reply that is lost', () => {
     const lose = (): Promise<void> =>
       proxy.cutBeforeReply((data) => /\r\nevalsha\r\n/i.test(data.toString('latin1')));
     // Scripts that Redis does not know yet are sent in another way.
-    await warmUp(nodes[0].url);
+    await warmUp(nodes[0]);
     await cases[name]?.(lose, nodes);
   });
 
-  async function warmUp(url: string): Promise<void> {
+  async function warmUp(node: TestNode): Promise<void> {
     const client = newClient();
-    await client.initialize(url);
-    (await client.listen(url)).close();
-    (await client.delete(url)).expect(200);
+    await client.initialize(node.url);
+    await callTool(client, node, 'echo', { text: 'warm' });
+    (await client.listen(node.url)).close();
+    (await client.delete(node.url)).expect(200);
   }
 });
 

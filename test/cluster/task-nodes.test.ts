@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, it } from 'vitest';
 import type { NodeProcess } from '../../demo/rig/processes.js';
 import { startNode } from '../../demo/rig/processes.js';
-import { answers, RawClient, request } from '../support/mcp-http.js';
+import { answers, hasMethod, RawClient, request } from '../support/mcp-http.js';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
 
 const LEASE_MS = 1_500;
@@ -16,14 +16,19 @@ afterEach(async () => {
   await Promise.all(nodes.map((node) => node.stop({ graceMs: 0 })));
 });
 
-async function cluster() {
-  const env = { REDIS_URL: redisUrl(), PREFIX: uniquePrefix(), LEASE_MS: String(LEASE_MS) };
+async function cluster(more: Record<string, string> = {}) {
+  const env = {
+    REDIS_URL: redisUrl(),
+    PREFIX: uniquePrefix(),
+    LEASE_MS: String(LEASE_MS),
+    ...more,
+  };
   const script = new URL('task-nodes/node.ts', import.meta.url);
   nodes = await Promise.all([0, 1].map(() => startNode({ script, env })));
   const [a, b] = nodes;
   if (a === undefined || b === undefined) throw new Error('No nodes');
   client = new RawClient();
-  await client.initialize(a.url);
+  await client.initialize(a.url, { capabilities: { elicitation: {} } });
   return { a, b };
 }
 
@@ -42,8 +47,8 @@ async function ask(
   return (await sse.next(answers(id), 15_000)).message as Answer;
 }
 
-async function start(node: NodeProcess, ms: number): Promise<string> {
-  const params = { name: 'work', arguments: { ms }, task: { ttl: 60_000 } };
+async function start(node: NodeProcess, ms: number, ttl = 60_000): Promise<string> {
+  const params = { name: 'work', arguments: { ms }, task: { ttl } };
   return (await ask(node, 'tools/call', params)).result?.task?.taskId ?? '';
 }
 
@@ -62,6 +67,68 @@ it('its node is killed: whoever waits for its result elsewhere hears that it has
   const task = (await ask(b, 'tasks/get', { taskId })).result;
   expect(task).toMatchObject({ status: 'failed' });
   expect(task?.statusMessage).toContain('is gone');
+});
+
+it('its node is killed before anybody asks: the first to ask for the result hears that it has failed', async () => {
+  const { a, b } = await cluster();
+  const taskId = await start(a, 60_000);
+  a.kill('SIGKILL');
+  await a.exited;
+  const { result } = await ask(b, 'tasks/result', { taskId });
+  expect(result).toMatchObject({ isError: true });
+  expect(JSON.stringify(result)).toContain('is gone');
+  // And again: what it has come to stays.
+  expect((await ask(b, 'tasks/result', { taskId })).result).toMatchObject({ isError: true });
+  expect((await ask(b, 'tasks/cancel', { taskId })).error?.message).toContain('terminal status');
+});
+
+// Nothing wakes who waits, and the next look was as far away as the task's poll interval.
+it('its node is killed, and it was not to be asked for in an hour: who waits hears of it all the same', async () => {
+  const { a, b } = await cluster({ POLL_MS: '3600000' });
+  const taskId = await start(a, 60_000);
+  const waiting = ask(b, 'tasks/result', { taskId });
+  await sleep(300);
+  a.kill('SIGKILL');
+  const died = performance.now();
+  expect((await waiting).result).toMatchObject({ isError: true });
+  expect(performance.now() - died).toBeLessThan(2 * LEASE_MS + 2_000);
+});
+
+it('its node is killed, and tasks are kept: who waits is told when its time is over', async () => {
+  const { a, b } = await cluster({ ORPHANS: 'keep', POLL_MS: '3600000' });
+  const taskId = await start(a, 60_000, 5_000);
+  const began = performance.now();
+  const waiting = ask(b, 'tasks/result', { taskId });
+  a.kill('SIGKILL');
+  await sleep(3_000);
+  expect((await ask(b, 'tasks/get', { taskId })).result?.status).toBe('working');
+  expect((await waiting).error?.message).toContain(`Task not found: ${taskId}`);
+  expect(performance.now() - began).toBeLessThan(5_000 + 3_000);
+});
+
+it('its node is killed while it asks something: the answer is taken, and the task has failed', async () => {
+  const { a, b } = await cluster();
+  const params = { name: 'ask', arguments: {}, task: { ttl: 60_000 } };
+  const taskId = (await ask(a, 'tools/call', params)).result?.task?.taskId ?? '';
+  const id = client.nextId();
+  const { sse } = (await client.post(b.url, request(id, 'tasks/result', { taskId }))).expect(200);
+  const { message } = await sse.next(hasMethod('elicitation/create'));
+  a.kill('SIGKILL');
+  await client.respond(b.url, message?.id ?? '', { action: 'accept', content: {} });
+  const answer = (await sse.next(answers(id), 15_000)).message;
+  expect(answer?.result).toMatchObject({ isError: true });
+  expect((await ask(b, 'tasks/get', { taskId })).result?.status).toBe('failed');
+});
+
+it('its client gives up waiting: nothing is answered, and the task goes on', async () => {
+  const { a, b } = await cluster({ POLL_MS: '3600000' });
+  const taskId = await start(a, 60_000);
+  const id = client.nextId();
+  const { sse } = (await client.post(b.url, request(id, 'tasks/result', { taskId }))).expect(200);
+  await client.notify(b.url, 'notifications/cancelled', { requestId: id });
+  await sse.ended;
+  expect(sse.messages).toEqual([]);
+  expect((await ask(b, 'tasks/get', { taskId })).result?.status).toBe('working');
 });
 
 it('its node had finished it before it was killed: the result is there', async () => {

@@ -6,6 +6,7 @@ import { encodedBackplane } from '../../src/backplane/encoded.js';
 import { memoryBackplane } from '../../src/backplane/memory/memory.js';
 import { redisBackplane } from '../../src/backplane/redis/redis.js';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
+import { describeSeams } from './seams/describe-seams.js';
 import { describeBackplane } from './suite/describe-backplane.js';
 import type { Store } from './suite/rig.js';
 
@@ -25,6 +26,11 @@ describeBackplane('memory, encrypted', () => {
 });
 
 describeBackplane('Redis, encrypted', () => {
+  const prefix = uniquePrefix();
+  return storeOf(() => redisBackplane({ redis: redisUrl(), prefix }));
+});
+
+describeSeams('Redis, encrypted', () => {
   const prefix = uniquePrefix();
   return storeOf(() => redisBackplane({ redis: redisUrl(), prefix }));
 });

@@ -3,16 +3,9 @@ import { createMcpHandler, isLegacyRequest, McpServer } from '@modelcontextproto
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { AnynodeOptions } from '../../src/index.js';
 import { anynode } from '../../src/index.js';
-import { request } from '../support/mcp-http.js';
+import { MODERN, postModern, subscribe } from '../support/modern-http.js';
 import { rawClient, startNode, STORES } from './support/serve.js';
 import { scriptedServer } from './support/scripted-server.js';
-
-const META = {
-  'io.modelcontextprotocol/protocolVersion': '2026-07-28',
-  'io.modelcontextprotocol/clientInfo': { name: 'modern', version: '1' },
-  'io.modelcontextprotocol/clientCapabilities': {},
-};
-const HEADERS = { 'mcp-protocol-version': '2026-07-28' };
 
 const modern: AnynodeOptions['modern'] = ({ bus }) => ({
   handler: createMcpHandler(
@@ -37,24 +30,14 @@ describe.each(STORES)('both eras on one mount, over %s', (_, openStore) => {
     const listening = await old.listen(a.url);
 
     const client = rawClient();
-    const discover = request(1, 'server/discover', { _meta: META });
-    const headers = { ...HEADERS, 'mcp-method': 'server/discover' };
-    const answer = await client.post(b.url, discover, { headers });
+    const answer = await postModern(client, b.url, 1, 'server/discover');
     expect(answer.expect(200).json().result).toMatchObject({
-      supportedVersions: expect.arrayContaining(['2026-07-28']) as string[],
+      supportedVersions: expect.arrayContaining([MODERN]) as string[],
     });
     expect(answer.headers['mcp-session-id']).toBeUndefined();
     expect(answer.node).toBe(b.mcp.nodeId);
 
-    const listen = request(2, 'subscriptions/listen', {
-      ...{ _meta: META, notifications: { toolsListChanged: true } },
-    });
-    const stream = (
-      await client.post(a.url, listen, {
-        headers: { ...HEADERS, 'mcp-method': 'subscriptions/listen' },
-      })
-    ).sse;
-    await stream.next();
+    const stream = await subscribe(client, a.url);
     expect(await b.mcp.notify.toolsChanged()).toBe(1);
     const method = 'notifications/tools/list_changed';
     expect((await stream.next()).message).toMatchObject({ method });
@@ -64,13 +47,17 @@ describe.each(STORES)('both eras on one mount, over %s', (_, openStore) => {
     expect([...a.logged, ...b.logged]).toEqual([]);
   });
 
-  it('the v2 client is served as one that knows of no sessions falls back to one', async () => {
-    const node = await startNode({ backplane: openStore()() });
-    const client = new Client({ name: 'v2', version: '1' });
-    onTestFinished(() => client.close());
-    await client.connect(new StreamableHTTPClientTransport(new URL(node.url)));
-    expect(client.getServerVersion()).toMatchObject({ name: 'scripted' });
-  });
+  it.each(['legacy', 'auto'] as const)(
+    'the v2 client (%s) gets a session where there is nothing else',
+    async (mode) => {
+      const node = await startNode({ backplane: openStore()() });
+      const client = new Client({ name: 'v2', version: '1' }, { versionNegotiation: { mode } });
+      onTestFinished(() => client.close());
+      await client.connect(new StreamableHTTPClientTransport(new URL(node.url)));
+      expect(client.getServerVersion()).toMatchObject({ name: 'scripted' });
+      expect(client.getNegotiatedProtocolVersion()).toBe('2025-11-25');
+    },
+  );
 });
 
 it('throws for what is not of the v2 SDK', () => {

@@ -92,6 +92,48 @@ describe.each(BACKPLANES)('the event store (%s)', (_name, openStore) => {
     expect((await replayed(a, quiet)).messages).toEqual([]);
   });
 
+  it('keeps no more bytes than it may, but the newest event in any case', async () => {
+    const maxBytes = 20_000;
+    const { on } = two({ retention: { maxBytes } });
+    const a = on('a', 's') satisfies SdkStore;
+    const big = (at: number) => ({ ...note(at), params: { at, text: 'x'.repeat(1_000) } });
+    const kept = async (ids: string[]): Promise<number> => {
+      const found = await Promise.all(ids.map((id) => a.getStreamIdForEventId(id)));
+      return found.filter((stream) => stream !== undefined).length;
+    };
+    const ids: string[] = [];
+    const others: string[] = [];
+    for (let at = 0; at < 60; at += 1) {
+      ids.push(await on(at % 2 === 0 ? 'a' : 'b', 's').storeEvent(GET, big(at)));
+      // Another session has bytes of its own.
+      if (at < 5) others.push(await on('a', 'other').storeEvent(GET, big(at)));
+    }
+    // Each counts for 1,100 bytes and some, encrypted for a third more; up to an eighth more than needed goes at a time.
+    const count = await kept(ids);
+    expect(count).toBeLessThanOrEqual(Math.ceil(maxBytes / 1_150) + 1);
+    expect(count).toBeGreaterThanOrEqual(Math.floor((maxBytes * 7) / 8 / 1_650));
+    const { messages } = await replayed(a, ids.at(-count) ?? '');
+    expect(messages).toEqual(Array.from({ length: count - 1 }, (_, at) => big(61 - count + at)));
+    await expect(replayed(a, ids.at(-count - 1) ?? '')).rejects.toThrow('not kept any more');
+    expect((await replayed(on('b', 'other'), others[0] ?? '')).messages).toHaveLength(4);
+
+    const huge = { ...note(99), params: { text: 'y'.repeat(2 * maxBytes) } };
+    await a.storeEvent(GET, huge);
+    expect((await replayed(a, ids.at(-1) ?? '')).messages).toEqual([huge]);
+    expect(await kept(ids.slice(0, -1))).toBe(0);
+  });
+
+  it('counts anew what it forgets by age and number', async () => {
+    const { on } = two({ retention: { maxBytes: 5_000, maxEvents: 3, maxAgeMs: 400 } });
+    const a = on('a', 's') satisfies SdkStore;
+    const big = (at: number) => ({ ...note(at), params: { at, text: 'x'.repeat(1_000) } });
+    for (let at = 0; at < 12; at += 1) await a.storeEvent(GET, big(at));
+    await sleep(450);
+    const first = await a.storeEvent(GET, big(20));
+    for (let at = 21; at < 23; at += 1) await a.storeEvent(GET, big(at));
+    expect((await replayed(a, first)).messages).toEqual([21, 22].map(big));
+  });
+
   it('forgets what is older than its retention', async () => {
     const { on } = two({ retention: { maxAgeMs: 300 } });
     const a = on('a', 's') satisfies SdkStore;

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { aesGcmCodec } from '../../src/backplane/aes-gcm.js';
-import type { PayloadContext } from '../../src/backplane/encoded.js';
+import type { PayloadContext } from '../../src/backplane/payloads.js';
 
 const K1 = randomBytes(32);
 const K2 = randomBytes(32);

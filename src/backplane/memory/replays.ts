@@ -14,7 +14,13 @@ interface Session {
   events: Event[];
   ends: Map<string, Position & { at: number }>;
   last: number;
+  /** Of its events, as {@link sizeOf} counts them. */
+  bytes: number;
 }
+
+/** As with the log of a session: what an event counts for beside its message, and what goes beyond what has to. */
+const EVENT_BYTES = 100;
+const SLACK_BYTES = 1024 * 1024;
 
 /** The events of the SDK's transports, of nodes that share a memory backplane. */
 export class MemoryReplays {
@@ -29,17 +35,17 @@ export class MemoryReplays {
           const session: Session = this.sessions.get(sessionId) ?? {
             events: [],
             ends: new Map(),
-            last: 0,
+            ...{ last: 0, bytes: 0 },
           };
           this.sessions.set(sessionId, session);
           this.count += 1;
           const n = (session.ends.get(stream)?.n ?? 0) + 1;
           const position = { n, logId: `${now}-${this.count}` };
           session.events.push({ stream, position, message, at: now });
+          session.bytes += sizeOf(message);
           session.ends.set(stream, { ...position, at: now });
           session.last = now;
-          const surplus = session.events.length - retention.maxEvents;
-          if (surplus > 0) session.events.splice(0, surplus);
+          trim(session, retention);
           return position;
         }),
       read: (sessionId, stream, after, maxBytes) =>
@@ -81,8 +87,25 @@ export class MemoryReplays {
   private clear(oldest: number): void {
     for (const [id, session] of this.sessions) {
       if (session.last < oldest) this.sessions.delete(id);
-      while ((session.events[0]?.at ?? oldest) < oldest) session.events.shift();
+      while ((session.events[0]?.at ?? oldest) < oldest) dropFirst(session);
       for (const [stream, { at }] of session.ends) if (at < oldest) session.ends.delete(stream);
     }
   }
+}
+
+/** The newest stays in any case. */
+function trim(session: Session, { maxEvents, maxBytes = Infinity }: JoinOptions['retention']) {
+  while (session.events.length > maxEvents) dropFirst(session);
+  if (session.bytes <= maxBytes) return;
+  const most = maxBytes - Math.min(maxBytes / 8, SLACK_BYTES);
+  while (session.bytes > most && session.events.length > 1) dropFirst(session);
+}
+
+function dropFirst(session: Session): void {
+  const event = session.events.shift();
+  if (event !== undefined) session.bytes -= sizeOf(event.message);
+}
+
+function sizeOf(message: string): number {
+  return EVENT_BYTES + Buffer.byteLength(message);
 }

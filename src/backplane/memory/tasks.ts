@@ -41,14 +41,15 @@ export class MemoryTasks {
         }),
       push: (id, message, most) =>
         step((now) => {
-          const queue = this.queue(id, now);
-          const messages = queue?.messages ?? [];
-          if (messages.length >= most) return false;
-          messages.push(message);
-          const expiresAt = this.find(id, now)?.expiresAt ?? now + retention.maxAgeMs;
-          this.queues.set(id, { messages, expiresAt });
-          this.wake(id);
+          const queued = this.queue(id, now)?.messages ?? [];
+          if (queued.length >= most) return false;
+          this.enqueue(id, [...queued, message], now, retention.maxAgeMs);
           return true;
+        }),
+      putBack: (id, messages) =>
+        step((now) => {
+          const queued = this.queue(id, now)?.messages ?? [];
+          this.enqueue(id, [...messages, ...queued], now, retention.maxAgeMs);
         }),
       pop: (id) => step((now) => this.queue(id, now)?.messages.shift()),
       popAll: (id) => step((now) => this.queue(id, now)?.messages.splice(0) ?? []),
@@ -118,6 +119,12 @@ export class MemoryTasks {
       this.wake(change.id);
     }
     return { status: 'changed' };
+  }
+
+  private enqueue(id: string, messages: string[], now: number, keptMs: number): void {
+    const expiresAt = this.find(id, now)?.expiresAt ?? now + keptMs;
+    this.queues.set(id, { messages, expiresAt });
+    this.wake(id);
   }
 
   private wake(id: string): void {

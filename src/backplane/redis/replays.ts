@@ -1,4 +1,4 @@
-import type { Position } from '../backplane.js';
+import type { JoinOptions, Position } from '../backplane.js';
 import type { ReplayPage, Replays } from '../seams.js';
 import type { CommandConnection } from './connection.js';
 import { hashTag } from './hash-tag.js';
@@ -7,7 +7,7 @@ export interface RedisReplaysOptions {
   connection: CommandConnection;
   nodeId: string;
   prefix: string;
-  retention: { maxEvents: number; maxAgeMs: number };
+  retention: JoinOptions['retention'];
 }
 
 /** Three keys per session, all in one slot. */
@@ -24,7 +24,7 @@ export class RedisReplays implements Replays {
       client['anynode:seams/replay-append'](
         ...this.keys(sessionId),
         ...[stream, message, token, attempts > 0 ? '1' : ''],
-        ...[retention.maxEvents, retention.maxAgeMs],
+        ...[retention.maxEvents, retention.maxAgeMs, retention.maxBytes ?? ''],
       ),
     )) as [string, string];
     return { n: Number(n), logId };

@@ -130,13 +130,22 @@ export class RedisTasks implements Tasks {
     });
   }
 
-  async push(id: string, message: string, most: number): Promise<boolean> {
+  push(id: string, message: string, most: number): Promise<boolean> {
+    return this.put(id, message, most);
+  }
+
+  async putBack(id: string, messages: string[]): Promise<void> {
+    for (const message of messages.toReversed()) await this.put(id, message, undefined);
+  }
+
+  /** `most` left out: in front, however many there are. */
+  private async put(id: string, message: string, most: number | undefined): Promise<boolean> {
     const { connection, prefix, keptMs } = this.options;
     const token = this.token();
     const length = await connection.run((client, attempts) =>
       client['anynode:seams/task-push'](
         ...[this.key(id), this.queue(id), id, `${prefix}:inbox:`, token],
-        ...[attempts > 0 ? '1' : '', most, keptMs, message],
+        ...[attempts > 0 ? '1' : '', most ?? '', keptMs, message],
       ),
     );
     return Number(length) >= 0;

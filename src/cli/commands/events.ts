@@ -3,14 +3,16 @@ import { Option } from 'commander';
 import type { EventOptions } from '../../session/events.js';
 import type { SessionEventType } from '../../session/types.js';
 import type { Context, GlobalOptions } from '../context.js';
-import { orUsage, withObserver } from '../context.js';
+import { withObserver } from '../context.js';
 import { eventLine } from '../event-line.js';
-import { noSuchSession } from '../exit.js';
+import { noSuchSession, orUsage } from '../exit.js';
 import { interruptible } from '../interrupts.js';
 import { listOf, wholeNumber } from '../values.js';
 
 interface Options
-  extends GlobalOptions, Pick<EventOptions, 'follow' | 'after' | 'limit' | 'direction'> {
+  extends
+    GlobalOptions,
+    Pick<EventOptions, 'follow' | 'after' | 'until' | 'limit' | 'direction' | 'stream'> {
   type?: SessionEventType[];
   method?: string[];
 }
@@ -24,6 +26,7 @@ export function addEvents(program: Command): void {
     )
     .option('--follow', 'go on with what comes, until the session ends')
     .option('--after <event>', 'only what came after the event with this id')
+    .option('--until <event>', 'nothing after the event with this id')
     .option('--limit <n>', 'no more than so many', wholeNumber)
     .option(
       '--type <type>',
@@ -38,6 +41,7 @@ export function addEvents(program: Command): void {
     .addOption(
       new Option('--direction <way>', 'only from the client, or to it').choices(['in', 'out']),
     )
+    .option('--stream <name>', 'only of this stream, such as g')
     .action((id: string, _, command: Command) => {
       const options = command.optsWithGlobals<Options>();
       return withObserver(options, (context) => run(context, id, options));
@@ -46,12 +50,11 @@ export function addEvents(program: Command): void {
 
 async function run({ observer, output }: Context, id: string, options: Options): Promise<void> {
   const { signal, release } = interruptible();
-  const { type: types, follow, after, limit, direction, method } = options;
+  const { type: types, follow, after, until, limit, direction, stream, method } = options;
+  const wanted = { types, follow, after, until, limit, direction, stream, method };
   // Looked at before it is followed: a session that ends meanwhile was there.
   let known = (await observer.sessions.get(id)) !== undefined;
-  const events = orUsage(() =>
-    observer.sessions.events(id, { types, follow, after, limit, direction, method, signal }),
-  );
+  const events = orUsage(() => observer.sessions.events(id, { ...wanted, signal }));
   try {
     for await (const event of events) {
       known = true;

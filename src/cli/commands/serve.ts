@@ -5,12 +5,14 @@ import { startGateway } from '../gateway.js';
 import type { GlobalOptions } from '../context.js';
 import { CommandError, EXIT } from '../exit.js';
 import { interruptible } from '../interrupts.js';
+import { codecOf } from '../keys.js';
 import { Output } from '../output.js';
 import { redisOf } from '../redis.js';
 import { plain } from '../text.js';
 import { listOf, portNumber, seconds, urlPath } from '../values.js';
 
-type Options = GlobalOptions & Omit<GatewayOptions, 'upstream' | 'redis'> & { upstream?: string };
+type Options = GlobalOptions &
+  Omit<GatewayOptions, 'upstream' | 'redis' | 'codec'> & { upstream?: string };
 
 export function addServe(program: Command): void {
   program
@@ -25,6 +27,7 @@ export function addServe(program: Command): void {
     .option('--allowed-hosts <hosts>', 'values of Host that are let in, with commas', listOf)
     .option('--allowed-origins <origins>', 'values of Origin that are let in, with commas', listOf)
     .option('--trust-proxy', 'a proxy is in front, and checks Host')
+    .option('--decrypt-only', 'nothing is encrypted yet; needs keys and --allow-plaintext')
     .addOption(
       new Option('--drain <seconds>', 'how long running calls may take when it ends')
         .argParser(seconds)
@@ -49,7 +52,8 @@ async function serve({ upstream, ...options }: Options): Promise<void> {
   }
   const output = new Output({ json: options.json === true });
   const { signal, release } = interruptible();
-  const gateway = await startGateway({ ...options, upstream, redis: redisOf(options) });
+  const [redis, codec] = [redisOf(options), codecOf(options)];
+  const gateway = await startGateway({ ...options, upstream, redis, codec });
   const { url, nodeId } = gateway;
   if (output.json) await output.document({ listening: url, node: nodeId });
   else await output.line(`node ${nodeId} listens on ${plain(url)}`);

@@ -14,8 +14,8 @@ interface Options extends GlobalOptions {
   limit?: number;
 }
 
-export function clientOf({ clientInfo: { name, version } }: SessionInfo): string {
-  return `${name} ${version}`.trim();
+export function clientOf({ clientInfo: { name, version }, unreadable }: SessionInfo): string {
+  return unreadable === true ? '(encrypted)' : `${name} ${version}`.trim();
 }
 
 function columns(now: number): Column<SessionInfo>[] {

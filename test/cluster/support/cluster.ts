@@ -79,6 +79,16 @@ export function useCluster(): Cluster {
   return { mount, processes };
 }
 
+/** As many nodes, each on a process of its own that the test may do anything to. */
+export async function startNodes(count: number, options: ClusterOptions = {}): Promise<TestNode[]> {
+  const processes = await Promise.all(Array.from({ length: count }, startProcess));
+  onTestFinished(async () => {
+    await Promise.all(processes.map((process) => process.stop({ graceMs: 0 })));
+  });
+  const [prefix, name] = [uniquePrefix(), newMountName()];
+  return Promise.all(processes.map((process) => mountOn(process, { prefix, ...options }, name)));
+}
+
 function startProcess(): Promise<NodeProcess> {
   return startNode({ script, env: { NODE_OPTIONS: '--expose-gc' } });
 }

@@ -71,36 +71,42 @@ const builders: Record<Kind, (surroundings: Surroundings) => TestServer> = {
     return { bare, server };
   },
 
-  'McpServer v2'({ nodeId, happenings }) {
-    const server = new McpServerV2(info, { capabilities });
-    const bare = server.server as unknown as TestServer['bare'];
-    const subscriptions = new Set<string>();
-    server.server.setRequestHandler('resources/subscribe', ({ params }) => {
-      subscriptions.add(params.uri);
-      return {};
-    });
-    server.server.setRequestHandler('resources/unsubscribe', ({ params }) => {
-      subscriptions.delete(params.uri);
-      return {};
-    });
-    server.server.setNotificationHandler('notifications/roots/list_changed', () => {
-      happenings.happened('roots changed');
-    });
-    for (const name of Object.keys(tools)) {
-      server.registerTool(name, { inputSchema }, async (args, { sessionId = '', mcpReq, http }) =>
-        run(name, args, {
-          ...{ server: bare, nodeId: nodeId(), subscriptions, happenings, sessionId },
-          requestId: mcpReq.id,
-          progressToken: mcpReq._meta?.progressToken,
-          clientId: http?.authInfo?.clientId,
-          signal: mcpReq.signal,
-          notify: (notification) => mcpReq.notify(notification),
-        }),
-      );
-    }
-    return { bare, server };
+  'McpServer v2'(surroundings) {
+    const server = buildModernServer(surroundings);
+    return { bare: server.server, server };
   },
 };
+
+/** Of the v2 line: for a session, or for one request of 2026-07-28. */
+export function buildModernServer({ nodeId, happenings }: Surroundings): McpServerV2 {
+  const server = new McpServerV2(info, { capabilities });
+  const bare = server.server as unknown as TestServer['bare'];
+  const subscriptions = new Set<string>();
+  server.server.setRequestHandler('resources/subscribe', ({ params }) => {
+    subscriptions.add(params.uri);
+    return {};
+  });
+  server.server.setRequestHandler('resources/unsubscribe', ({ params }) => {
+    subscriptions.delete(params.uri);
+    return {};
+  });
+  server.server.setNotificationHandler('notifications/roots/list_changed', () => {
+    happenings.happened('roots changed');
+  });
+  for (const name of Object.keys(tools)) {
+    server.registerTool(name, { inputSchema }, async (args, { sessionId = '', mcpReq, http }) =>
+      run(name, args, {
+        ...{ server: bare, nodeId: nodeId(), subscriptions, happenings, sessionId },
+        requestId: mcpReq.id,
+        progressToken: mcpReq._meta?.progressToken,
+        clientId: http?.authInfo?.clientId,
+        signal: mcpReq.signal,
+        notify: (notification) => mcpReq.notify(notification),
+      }),
+    );
+  }
+  return server;
+}
 
 /** Gives a server of the v1 line its subscriptions; what it returns, its calls have in common. */
 function subscribingV1(

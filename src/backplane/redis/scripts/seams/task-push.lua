@@ -1,18 +1,18 @@
--- Puts a message at the end of a task's queue.
+-- Puts a message at the end of a task's queue, or back in front.
 --
 -- KEYS: 1 task, 2 its queue (a list)
 -- ARGV: 1 task id, 2 channel prefix, 3 token of this message, 4 '1': it may have been carried out already, 5 most messages,
---       6 how long the queue of no task is kept (ms), 7 message
+--       '': in front, however many there are, 6 how long the queue of no task is kept (ms), 7 message
 --
 -- Returns the queue's length, -1 if it is full. Nodes that wait are told. Entries: "<token> <message>".
-local task, queue, token = KEYS[1], KEYS[2], ARGV[3]
+local task, queue, token, most = KEYS[1], KEYS[2], ARGV[3], tonumber(ARGV[5])
 if ARGV[4] == '1' then
-  for _, item in ipairs(redis.call('LRANGE', queue, -100, -1)) do
+  for _, item in ipairs(redis.call('LRANGE', queue, most and -100 or 0, most and -1 or 99)) do
     if string.sub(item, 1, #token + 1) == token .. ' ' then return redis.call('LLEN', queue) end
   end
 end
-if redis.call('LLEN', queue) >= tonumber(ARGV[5]) then return -1 end
-local length = redis.call('RPUSH', queue, token .. ' ' .. ARGV[7])
+if most and redis.call('LLEN', queue) >= most then return -1 end
+local length = redis.call(most and 'RPUSH' or 'LPUSH', queue, token .. ' ' .. ARGV[7])
 local left = redis.call('PTTL', task)
 redis.call('PEXPIRE', queue, left > 0 and left or ARGV[6])
 local waiting = redis.call('HGET', task, 'w')

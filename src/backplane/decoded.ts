@@ -1,0 +1,55 @@
+/** What is stored encoded, read by whoever has the codec. */
+import type { LogEntry, SessionRecord } from './backplane.js';
+import type { Observation } from './observation.js';
+import type { Payloads } from './payloads.js';
+
+/** What is seen of a backplane whose nodes have a codec, decoded as far as it can be: the rest is `unreadable`. */
+export function decodedObservation(inner: Observation, payloads: Payloads): Observation {
+  return {
+    async load(sessionId) {
+      const record = await inner.load(sessionId);
+      return record && decodedRecord(record, payloads);
+    },
+    async history(sessionId, after, count) {
+      const entries = await inner.history(sessionId, after, count);
+      return entries.map((entry) => decodedEntry(entry, sessionId, payloads));
+    },
+    async sessions(ids) {
+      const records = await inner.sessions(ids);
+      return records.map((record) => record && decodedRecord(record, payloads));
+    },
+    async histories(from) {
+      const logs = await inner.histories(from);
+      return logs.map((entries, at) =>
+        entries.map((entry) => decodedEntry(entry, from[at]?.id ?? '', payloads)),
+      );
+    },
+    list: (after, count) => inner.list(after, count),
+    remove: (sessionId, principal) => inner.remove(sessionId, principal),
+    listed: () => inner.listed(),
+    now: () => inner.now(),
+    sweep: (from) => inner.sweep(from),
+    leases: (nodeIds) => inner.leases(nodeIds),
+    tables: (ids) => inner.tables(ids),
+    lifetime: (id) => inner.lifetime(id),
+    close: () => inner.close(),
+  };
+}
+
+/** What cannot be decoded is `unreadable`. */
+export function decodedRecord(record: SessionRecord, payloads: Payloads): SessionRecord {
+  const { id: sessionId, initialize } = record;
+  const context = { sessionId, kind: 'initialize' } as const;
+  const text = payloads.decode(initialize, context, 'the record of a session');
+  return text === undefined
+    ? { ...record, initialize: '', unreadable: true }
+    : { ...record, initialize: text };
+}
+
+/** What cannot be decoded is `unreadable`. */
+export function decodedEntry(entry: LogEntry, sessionId: string, payloads: Payloads): LogEntry {
+  if (entry.message === undefined) return entry;
+  const where = `entry ${entry.logId}`;
+  const message = payloads.decode(entry.message, { sessionId, kind: 'message' }, where);
+  return { ...entry, message, ...(message === undefined && { unreadable: true }) };
+}

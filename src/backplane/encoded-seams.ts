@@ -1,0 +1,135 @@
+import { AnynodeError } from '../errors.js';
+import type { PayloadContext, Payloads } from './payloads.js';
+import type { Broadcasts, ReplayPage, Replays, SeamStore, TaskRecord, Tasks } from './seams.js';
+
+/**
+ * The store of the SDK's seams, with everything encoded that a client or a server has said. What its steps look into is as
+ * it was: ids, names of streams, status, times and methods of tasks.
+ */
+export function encodedSeams(inner: SeamStore, payloads: Payloads): SeamStore {
+  return {
+    broadcasts: encodedBroadcasts(inner.broadcasts, payloads),
+    replays: encodedReplays(inner.replays, payloads),
+    tasks: encodedTasks(inner.tasks, payloads),
+  };
+}
+
+function encodedBroadcasts(inner: Broadcasts, payloads: Payloads): Broadcasts {
+  const context: PayloadContext = { sessionId: '', kind: 'server-event' };
+  return {
+    // Async, so that what a codec throws is a rejection as any other.
+    publish: async (text) => inner.publish(payloads.encode(text, context)),
+    listen: (listener) =>
+      inner.listen({
+        onText(text) {
+          const decoded = payloads.decode(text, context, 'a server event');
+          // Something has happened, and nobody here knows what.
+          if (decoded === undefined) listener.onGap();
+          else listener.onText(decoded);
+        },
+        onGap: () => listener.onGap(),
+      }),
+  };
+}
+
+function encodedReplays(inner: Replays, payloads: Payloads): Replays {
+  const contextOf = (sessionId: string): PayloadContext => ({ sessionId, kind: 'replay' });
+  return {
+    append: async (sessionId, stream, message) =>
+      inner.append(sessionId, stream, payloads.encode(message, contextOf(sessionId))),
+    /** As far as it can be decoded: then `unreadable`, which nothing may be shown in the place of. */
+    async read(sessionId, stream, after, maxBytes): Promise<ReplayPage> {
+      const page = await inner.read(sessionId, stream, after, maxBytes);
+      if (page.status !== 'ok') return page;
+      const events: typeof page.events = [];
+      for (const { position, message } of page.events) {
+        const where = `event ${position.logId} of an event store`;
+        const text = payloads.decode(message, contextOf(sessionId), where);
+        if (text === undefined) {
+          return events.length === 0 ? { status: 'unreadable' } : { ...page, events, more: true };
+        }
+        events.push({ position, message: text });
+      }
+      return { ...page, events };
+    },
+  };
+}
+
+type TaskKind = Extract<PayloadContext['kind'], `task-${string}`>;
+
+function encodedTasks(inner: Tasks, payloads: Payloads): Tasks {
+  // A task is asked for by its id alone: which session it belongs to may not be known before it is read.
+  const contextOf = (taskId: string, kind: TaskKind) => ({ sessionId: '', kind, taskId });
+
+  /** Without the text of its status, if that cannot be decoded: the status itself can be told. */
+  const decoded = (record: TaskRecord): TaskRecord => {
+    const { id, statusMessage } = record;
+    if (statusMessage === undefined || statusMessage === '') return record;
+    const context = contextOf(id, 'task-status');
+    return {
+      ...record,
+      statusMessage: payloads.decode(statusMessage, context, `the status of task ${id}`),
+    };
+  };
+
+  /** What cannot be decoded goes back to where it was: another node may know the key. */
+  const opened = async (id: string, taken: string[]): Promise<string[]> => {
+    const context = contextOf(id, 'task-message');
+    try {
+      return taken.map((text) =>
+        payloads.decodeOrThrow(text, context, `A message in the queue of task ${id}`),
+      );
+    } catch (error) {
+      if (error instanceof AnynodeError) await inner.putBack(id, taken);
+      throw error;
+    }
+  };
+
+  return {
+    create: (task, most) => inner.create(task, most),
+    async get(id) {
+      const record = await inner.get(id);
+      return record && decoded(record);
+    },
+    async result(id) {
+      const found = await inner.result(id);
+      if (found === undefined) return undefined;
+      const record = decoded(found.record);
+      if (found.result === undefined) return { ...found, record };
+      const context = contextOf(id, 'task-result');
+      const result = payloads.decode(found.result, context, `the result of task ${id}`);
+      return { record, result, ...(result === undefined && { unreadable: true }) };
+    },
+    async change(change) {
+      const { id, statusMessage, result } = change;
+      const encode = (text: string | undefined, kind: TaskKind) =>
+        text === undefined || text === '' ? text : payloads.encode(text, contextOf(id, kind));
+      return inner.change({
+        ...change,
+        statusMessage: encode(statusMessage, 'task-status'),
+        result: encode(result, 'task-result'),
+      });
+    },
+    async list(sessionId, after, count) {
+      const page = await inner.list(sessionId, after, count);
+      return { ...page, tasks: page.tasks.map(decoded) };
+    },
+    push: async (id, message, most) =>
+      inner.push(id, payloads.encode(message, contextOf(id, 'task-message')), most),
+    async pop(id) {
+      const taken = await inner.pop(id);
+      if (taken === undefined) return undefined;
+      const [message] = await opened(id, [taken]);
+      return message;
+    },
+    popAll: async (id) => opened(id, await inner.popAll(id)),
+    putBack: async (id, messages) => {
+      const context = contextOf(id, 'task-message');
+      return inner.putBack(
+        id,
+        messages.map((text) => payloads.encode(text, context)),
+      );
+    },
+    wait: (id, ms) => inner.wait(id, ms),
+  };
+}

@@ -1,0 +1,80 @@
+/** How texts are encoded on their way into a backplane, and decoded on their way out. */
+import { AnynodeError } from '../errors.js';
+import type { JoinOptions } from './backplane.js';
+
+/** What a text is: each kind is encoded for itself, so that one can not be put in the place of another. */
+export interface PayloadContext {
+  /** `''`: it belongs to no session, or is read where nobody knows to which. So are tasks and server events. */
+  sessionId: string;
+  /**
+   * A message of either direction; the params of the client's `initialize`; the application's state
+   * (`session(id).state`); what accompanies a request to another node: authorization and headers. Of the SDK's seams: an
+   * event of `eventStore`; of a task its result, the text of its status, and a message in its queue; a server event.
+   */
+  kind:
+    | ('message' | 'initialize' | 'state' | 'context')
+    | ('replay' | 'task-result' | 'task-status' | 'task-message' | 'server-event');
+  /** Of the kinds that begin with `task-`. */
+  taskId?: string;
+}
+
+/**
+ * How what was said in a session is kept in the backplane and sent between nodes. See the option `codec`.
+ *
+ * Both are called synchronously, for every message, on every node. What `encode` returns is given to `decode` as it
+ * is, on any node, until the session has ended. While `encode` throws, nothing is stored, and clients get 503.
+ * `decode` throws for what it cannot decode or what was not encoded for this context.
+ */
+export interface PayloadCodec {
+  encode(text: string, context: PayloadContext): string;
+  decode(text: string, context: PayloadContext): string;
+}
+
+/** At most one warning in so long: a client that comes back all the time must not fill the log of the process. */
+const WARN_EVERY_MS = 10_000;
+
+/** A codec, with what becomes of its failures. */
+export class Payloads {
+  private warnedAt = -Infinity;
+
+  constructor(
+    private readonly codec: PayloadCodec,
+    private readonly options: Pick<JoinOptions, 'clock' | 'logger'>,
+  ) {}
+
+  encode(text: string, context: PayloadContext): string {
+    const encoded: unknown = this.codec.encode(text, context);
+    if (typeof encoded === 'string') return encoded;
+    throw new TypeError('mcp-anynode: `codec.encode` has to return a string');
+  }
+
+  /** `undefined`: it cannot be decoded, which the log of the process was told. */
+  decode(text: string, context: PayloadContext, where: string): string | undefined {
+    try {
+      return this.codec.decode(text, context);
+    } catch (error) {
+      const now = this.options.clock.now();
+      if (now - this.warnedAt >= WARN_EVERY_MS) {
+        this.warnedAt = now;
+        this.options.logger.warn(
+          `mcp-anynode: the codec cannot decode ${where}: ${reasonOf(error)}`,
+        );
+      }
+      return undefined;
+    }
+  }
+
+  /** The same for who asked for just this. Throws `undecodable`. `what`: begins a sentence. */
+  decodeOrThrow(text: string, context: PayloadContext, what: string): string {
+    try {
+      return this.codec.decode(text, context);
+    } catch (cause) {
+      const reason = `${what} cannot be decoded: ${reasonOf(cause)}`;
+      throw new AnynodeError('undecodable', reason, { cause });
+    }
+  }
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,126 @@
+import { AsyncResource } from 'node:async_hooks';
+import { Socket } from 'node:net';
+
+type Done = (error?: Error | null) => void;
+
+/**
+ * One end of a connection within this process: a socket of Node with nothing of the kernel in it. What one end writes, the
+ * other reads in a later turn of the event loop, at its own pace, and after it the end. Timeouts, `cork`, `pipe`, events and
+ * all else are Node's. As with a real one, what happens at one end has nothing of the asynchronous context of who wrote at
+ * the other.
+ */
+export class LocalSocket extends Socket {
+  private other: LocalSocket | undefined;
+  /** Until the other end has room again. */
+  private full: Done | undefined;
+  private said = false;
+  /** Of those who opened it. */
+  private readonly context = new AsyncResource('LocalSocket');
+
+  static pair(): [LocalSocket, LocalSocket] {
+    const [one, two] = [new LocalSocket(), new LocalSocket()];
+    one.other = two;
+    two.other = one;
+    return [one, two];
+  }
+
+  /** The other end. */
+  get peer(): LocalSocket | undefined {
+    return this.other;
+  }
+
+  private constructor() {
+    super({ allowHalfOpen: true });
+    for (const [name, value] of ADDRESSES) Object.defineProperty(this, name, { value });
+  }
+
+  override _read(): void {
+    const { other } = this;
+    if (other?.full === undefined) return;
+    const { full, context } = other;
+    other.full = undefined;
+    context.runInAsyncScope(full);
+  }
+
+  override _write(chunk: Buffer | string, encoding: BufferEncoding, done: Done): void {
+    this.pass(bytesOf({ chunk, encoding }), done);
+  }
+
+  override _writev(chunks: Chunk[], done: Done): void {
+    this.pass(Buffer.concat(chunks.map(bytesOf)), done);
+  }
+
+  override _final(done: Done): void {
+    this.sayEnd();
+    done();
+  }
+
+  override _destroy(error: Error | null, done: Done): void {
+    this.sayEnd();
+    super._destroy(error, done);
+    const { full } = this;
+    this.full = undefined;
+    full?.();
+    // The other end may be waiting for this one to read.
+    this._read();
+  }
+
+  // There is nothing of it in the kernel.
+
+  override setNoDelay(): this {
+    return this;
+  }
+
+  override setKeepAlive(): this {
+    return this;
+  }
+
+  override ref(): this {
+    return this;
+  }
+
+  override unref(): this {
+    return this;
+  }
+
+  private pass(bytes: Buffer, done: Done): void {
+    this.later((other) => {
+      if (other === undefined || other.destroyed) done(closed());
+      else if (bytes.length === 0 || other.push(bytes)) done();
+      else this.full = done;
+    });
+  }
+
+  /** The other end hears of it after what was written. */
+  private sayEnd(): void {
+    if (this.said) return;
+    this.said = true;
+    this.later((other) => {
+      if (other !== undefined && !other.destroyed) other.push(null);
+    });
+  }
+
+  private later(what: (other: LocalSocket | undefined) => void): void {
+    setImmediate(() => this.context.runInAsyncScope(what, undefined, this.other));
+  }
+}
+
+interface Chunk {
+  chunk: Buffer | string;
+  encoding: BufferEncoding;
+}
+
+function bytesOf({ chunk, encoding }: Chunk): Buffer {
+  return typeof chunk === 'string' ? Buffer.from(chunk, encoding) : chunk;
+}
+
+function closed(): Error {
+  return Object.assign(new Error('write EPIPE'), { code: 'EPIPE', syscall: 'write' });
+}
+
+/** Both ends are here. */
+const ADDRESSES = [
+  ['remoteAddress', '127.0.0.1'],
+  ['remoteFamily', 'IPv4'],
+  ['localAddress', '127.0.0.1'],
+] as const;

@@ -1,0 +1,103 @@
+/** Both eras on one mount, as the official conformance suite sees them. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startNginx } from '../../demo/rig/nginx.js';
+import { startNode } from '../../demo/rig/processes.js';
+import { startRedis } from '../../demo/rig/redis.js';
+import { complaints, installSuite, runSuite, successes } from '../conformance/suite.js';
+
+const script = new URL('../conformance/modern-node.ts', import.meta.url);
+const MODERN = '2026-07-28';
+const KEY = 'the same on each node, as the SDK asks for';
+
+/** Started once for the file, stopped in reverse. */
+const open: { stop: () => Promise<unknown> }[] = [];
+const urls = { bare: '', one: '', two: '', handler: '', twoKeys: '', twoBare: '' };
+
+async function started<T extends { stop: () => Promise<unknown> }>(
+  starting: Promise<T>,
+): Promise<T> {
+  const service = await starting;
+  open.push(service);
+  return service;
+}
+
+const node = (env: Record<string, string>) => started(startNode({ script, env: { KEY, ...env } }));
+
+async function balanced(...nodes: { port: number }[]): Promise<string> {
+  const nginx = await started(startNginx({ upstreams: nodes.map(({ port }) => port) }));
+  return `${nginx.url}/mcp`;
+}
+
+beforeAll(async () => {
+  await installSuite();
+  const redis = await started(startRedis());
+  const env = { REDIS_URL: redis.url };
+  const [first, second] = [await node(env), await node(env)];
+  const behind = { ...env, MOUNT: 'handler' };
+  urls.bare = `${(await node({})).url}/mcp`;
+  urls.one = `${first.url}/mcp`;
+  urls.two = await balanced(first, second);
+  urls.handler = await balanced(await node(behind), await node(behind));
+  urls.twoBare = await balanced(await node({}), await node({}));
+  urls.twoKeys = await balanced(first, await node({ ...env, KEY: `another ${KEY}` }));
+}, 300_000);
+
+afterAll(async () => {
+  for (const service of open.reverse()) await service.stop();
+}, 60_000);
+
+/** What the SDK gives on one node, which is all there is to reach: see `conformance` for the older revisions. */
+const revisions = {
+  [MODERN]: { scenarios: 40, checks: 152 },
+  '2025-11-25': { scenarios: 33, checks: 84 },
+  '2025-06-18': { scenarios: 27, checks: 56 },
+};
+
+describe.each([
+  ["the SDK's own handler, for reference", 'bare', [MODERN]],
+  ['one node', 'one', [MODERN, '2025-11-25', '2025-06-18']],
+  ['two nodes behind round robin', 'two', [MODERN, '2025-11-25', '2025-06-18']],
+  [
+    'two nodes behind round robin, with the plain transport as their handler',
+    'handler',
+    [MODERN, '2025-11-25', '2025-06-18'],
+  ],
+] as const)('every scenario of the official suite: %s', (_name, where, specVersions) => {
+  it.each(specVersions)(
+    '%s',
+    async (specVersion) => {
+      const result = await runSuite(urls[where], specVersion);
+      expect(complaints(result)).toEqual([]);
+
+      const made = successes(result);
+      const { scenarios, checks } = revisions[specVersion];
+      expect(Object.keys(made)).toHaveLength(scenarios);
+      expect(Object.values(made).flat()).toHaveLength(checks);
+      const vacuous = Object.entries(made).filter(([, ids]) =>
+        ids.every((id) => id === 'wire-schema-valid'),
+      );
+      expect(vacuous).toEqual([]);
+      if (specVersion !== MODERN || where === 'bare') return;
+      expect(made).toEqual(successes(await runSuite(urls.bare, MODERN)));
+    },
+    60_000,
+  );
+});
+
+/** The scenarios that something is wrong with: that the suite sees what nodes have in common. */
+async function failedAt(url: string): Promise<string[]> {
+  const lines = complaints(await runSuite(url, MODERN));
+  return [...new Set(lines.map((line) => line.split(':')[0] ?? ''))].sort();
+}
+
+it("without the bus of all nodes, subscriptions hear nothing: two of the SDK's own handler fail", async () => {
+  expect(await failedAt(urls.twoBare)).toEqual(['server-stateless']);
+}, 60_000);
+
+it('nodes with keys of their own refuse what the other one has sealed', async () => {
+  expect(await failedAt(urls.twoKeys)).toEqual([
+    'input-required-result-multi-round',
+    'input-required-result-multiple-input-requests',
+    'input-required-result-request-state',
+  ]);
+}, 60_000);

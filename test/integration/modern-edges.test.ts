@@ -1,0 +1,256 @@
+/** What clients of 2026-07-28 may send, and what becomes of it on a mount that serves both eras. */
+import { request as httpRequest } from 'node:http';
+import { toNodeHandler } from '@modelcontextprotocol/node';
+import { createMcpHandler } from '@modelcontextprotocol/server';
+import express from 'express';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import type { Backplane } from '../../src/index.js';
+import { anynode, memoryBackplane } from '../../src/index.js';
+import { META, modernHeaders, postModern, subscribe } from '../support/modern-http.js';
+import { notification, request, type Headers } from '../support/mcp-http.js';
+import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
+import { startTcpProxy } from '../support/tcp-proxy.js';
+import { mapEndpoint } from './support/map-endpoint.js';
+import { modernOf, modernServer } from './support/modern.js';
+import { listen, openSession, rawClient, startNode } from './support/serve.js';
+
+const listing = request(1, 'tools/list', { _meta: META });
+const meta = (more: object): object => request(1, 'tools/list', { _meta: { ...META, ...more } });
+const version = 'io.modelcontextprotocol/protocolVersion';
+
+describe('is answered as by the handler of the SDK alone', () => {
+  const cases: [string, unknown, Headers?][] = [
+    ['server/discover', request(1, 'server/discover', { _meta: META })],
+    ['a list', listing],
+    [
+      'a list, of a client that names a session that is gone',
+      listing,
+      { 'mcp-session-id': 'gone' },
+    ],
+    ['a list, of a client that names what is no session', listing, { 'mcp-session-id': '{a b}' }],
+    ['an unknown method', request(1, 'tools/none', { _meta: META })],
+    [
+      'a version of the future',
+      meta({ [version]: '2099-01-01' }),
+      { 'mcp-protocol-version': '2099-01-01' },
+    ],
+    [
+      'a version of the past',
+      meta({ [version]: '2025-11-25' }),
+      { 'mcp-protocol-version': '2025-11-25' },
+    ],
+    ['another version in the header', listing, { 'mcp-protocol-version': '2099-01-01' }],
+    ['no version in the header', listing, { 'mcp-protocol-version': undefined }],
+    ['no method in the header', listing, { 'mcp-method': undefined }],
+    ['another method in the header', listing, { 'mcp-method': 'prompts/list' }],
+    ['the header alone', request(1, 'tools/list')],
+    ['broken metadata', meta({ 'io.modelcontextprotocol/clientCapabilities': 1 })],
+    ['a batch', [listing, listing]],
+    ['a notification', notification('notifications/cancelled', { requestId: 1, _meta: META })],
+    ['an unknown tool', request(1, 'tools/call', { name: 'none', _meta: META })],
+    ['another era’s method', request(1, 'ping', { _meta: META })],
+  ];
+
+  it.each(cases)('%s', async (_name, message, headers = {}) => {
+    const node = await startNode({ modern: modernOf({ hello: () => 'hello' }) });
+    const handler = toNodeHandler(createMcpHandler(() => modernServer({ hello: () => 'hello' })));
+    const bare = await listen(express().use('/mcp', (req, res) => void handler(req, res)));
+    const { method, params } = [message].flat()[0] as { method: string; params?: object };
+    const options = { headers: { ...modernHeaders(method, params), ...headers } };
+    const client = rawClient();
+    const ours = await client.send('POST', node.url, JSON.stringify(message), options);
+    const theirs = await client.send('POST', bare, JSON.stringify(message), options);
+    expect([ours.status, ours.body]).toEqual([theirs.status, theirs.body]);
+    expect(ours.headers['content-type']).toBe(theirs.headers['content-type']);
+    expect(ours.headers['mcp-session-id']).toBeUndefined();
+    expect(ours.node).toBe(node.mcp.nodeId);
+    expect(node.logged).toEqual([]);
+  });
+});
+
+it('a session is none the worse for a request of the other era that carries its id', async () => {
+  const { url } = await startNode({ modern: modernOf() });
+  const { client, sessionId } = await openSession(url);
+  const headers = { 'mcp-session-id': sessionId };
+  expect((await postModern(client, url, 'a', 'tools/list', {}, headers)).status).toBe(200);
+  const mixed = await client.post(url, request('b', 'tools/list'), {
+    headers: modernHeaders('tools/list'),
+  });
+  expect(mixed.expect(400).json().error).toMatchObject({ code: -32602 });
+  expect(await client.request(url, 'tools/list')).toMatchObject({ result: {} });
+});
+
+it.each([
+  [4, 'unread', []],
+  [4, 'parsed', [express.json()]],
+  [5, 'unread', []],
+  [5, 'parsed', [express.json()]],
+] as const)('both eras are told who is calling: Express %s, body %s', async (major, _, parsers) => {
+  const before = [
+    ...parsers,
+    (req: express.Request, _res: express.Response, next: express.NextFunction) => {
+      Object.assign(req, { auth: { token: 't', clientId: 'ada', scopes: ['read'] } });
+      next();
+    },
+  ];
+  const { url } = await startNode({
+    tools: { who: ({ extra }) => extra.authInfo?.clientId ?? 'nobody' },
+    modern: modernOf({ who: ({ http }) => http?.authInfo?.clientId ?? 'nobody' }),
+    mount: { express: major, before },
+  });
+  const who = { name: 'who', arguments: {} };
+  const { client } = await openSession(url);
+  const content = [{ type: 'text', text: 'ada' }];
+  expect(await client.request(url, 'tools/call', who)).toMatchObject({ result: { content } });
+  const answer = await postModern(rawClient(), url, 1, 'tools/call', who);
+  expect(answer.expect(200).json()).toMatchObject({ result: { content } });
+});
+
+// The body had been read to see which era it is of, and was left where a parser leaves it: handlers took a text for
+// what `express.json()` had made of it, and refused every request.
+it.each([
+  ['unread', []],
+  ['behind express.json()', [express.json()]],
+])('a handler that keeps its own sessions gets the body as it came: %s', async (_, before) => {
+  const { handler } = mapEndpoint();
+  const seen: unknown[] = [];
+  const mcp = anynode({
+    handler: (req, res, next) => {
+      if (req.method === 'POST') seen.push(req.body);
+      handler(req, res, next);
+    },
+    modern: modernOf(),
+  });
+  onTestFinished(() => mcp.close({ drainMs: 0 }));
+  const url = await listen(express().use('/mcp', ...before, mcp));
+  const { client } = await openSession(url);
+  expect(await client.request(url, 'tools/list')).toMatchObject({ result: {} });
+  expect(seen.map((body) => typeof body)).toEqual(
+    seen.map(() => (before.length === 0 ? 'undefined' : 'object')),
+  );
+  expect((await postModern(client, url, 1, 'tools/list')).status).toBe(200);
+});
+
+describe('limits hold for both', () => {
+  const nested = (depth: number): unknown =>
+    JSON.parse(`${'{"a":'.repeat(depth)}1${'}'.repeat(depth)}`);
+
+  it.each([
+    ['read here', []],
+    ['read in front', [express.json({ limit: '4mb' })]],
+  ])('a body that is nested too deep, %s', async (_, before) => {
+    const { url } = await startNode({ modern: modernOf(), mount: { before } });
+    const client = rawClient();
+    const deep = (more: object): string => {
+      const message = JSON.stringify(request(1, 'tools/list', { ...more, a: 'deep' }));
+      return message.replace('"deep"', `${'['.repeat(100_000)}${']'.repeat(100_000)}`);
+    };
+    const bodies: [string, Headers][] = [
+      [deep({ _meta: META }), modernHeaders('tools/list')],
+      [deep({}), {}],
+    ];
+    for (const [body, headers] of bodies) {
+      const answer = await client.send('POST', url, body, { headers });
+      expect(answer.expect(400).json().error?.message).toContain('nested deeper than 100');
+    }
+    const fits = { _meta: { ...META, x: nested(90) } };
+    expect((await postModern(client, url, 1, 'tools/list', fits)).status).toBe(200);
+  });
+
+  it('a body that is too long', async () => {
+    const { url } = await startNode({ modern: modernOf(), maxBodyBytes: 1000 });
+    const long = { _meta: { ...META, x: 'x'.repeat(1000) } };
+    expect((await postModern(rawClient(), url, 1, 'tools/list', long)).status).toBe(413);
+  });
+});
+
+// A URL that names a user is refused by `Request`: it was an error of the server.
+it('a Host header with a user in it does no harm, in either era', async () => {
+  const { url } = await startNode({ modern: modernOf(), mount: { trustProxy: 1 } });
+  const post = (body: unknown, headers: Headers): Promise<number | undefined> =>
+    new Promise((resolve, reject) => {
+      const outgoing = httpRequest(url, {
+        method: 'POST',
+        headers: {
+          ...{ host: 'ada:secret@example.com', 'content-type': 'application/json' },
+          ...{ accept: 'application/json, text/event-stream', ...headers },
+        },
+      });
+      outgoing.once('response', (response) => {
+        response.destroy();
+        resolve(response.statusCode);
+      });
+      outgoing.once('error', reject);
+      outgoing.end(JSON.stringify(body));
+    });
+  expect(await post(listing, modernHeaders('tools/list'))).toBe(200);
+  const params = {
+    ...{ protocolVersion: '2025-11-25', capabilities: {} },
+    clientInfo: { name: 'raw', version: '1' },
+  };
+  expect(await post(request(1, 'initialize', params), {})).toBe(200);
+});
+
+it('`notify` rejects when Redis is away: nobody else was told', async () => {
+  const proxy = await startTcpProxy({ target: { port: Number(new URL(redisUrl()).port) } });
+  onTestFinished(proxy.stop);
+  const node = await startNode({
+    redis: `redis://127.0.0.1:${proxy.port}`,
+    ...{
+      prefix: uniquePrefix(),
+      commandTimeoutMs: 200,
+      modern: modernOf({ hello: () => 'hello' }),
+    },
+  });
+  const client = rawClient();
+  const stream = await subscribe(client, node.url);
+  proxy.refuse();
+  proxy.cut();
+  await expect(node.mcp.notify.toolsChanged()).rejects.toMatchObject({
+    code: 'backplane_unavailable',
+  });
+  // Listeners here hear of it all the same, and what needs no session is served.
+  expect((await stream.next()).message?.method).toBe('notifications/tools/list_changed');
+  expect((await postModern(client, node.url, 1, 'tools/list')).status).toBe(200);
+});
+
+it('`notify` is through when other nodes will hear of it, and not before', async () => {
+  const inner = memoryBackplane();
+  let stored = (): void => undefined;
+  const storing = new Promise<void>((resolve) => (stored = resolve));
+  const backplane: Backplane = {
+    join: (options) => {
+      const membership = inner.join(options);
+      const { seams } = membership;
+      const broadcasts = { ...seams?.broadcasts, publish: () => storing };
+      Object.defineProperty(membership, 'seams', { value: { ...seams, broadcasts } });
+      return membership;
+    },
+  };
+  const { mcp } = await startNode({ backplane, modern: modernOf() });
+  let through = false;
+  const telling = mcp.notify.toolsChanged().then(() => (through = true));
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  expect(through).toBe(false);
+  stored();
+  await telling;
+});
+
+it('the subscription of a client that reads nothing is ended after `stalledMs`, and only then', async () => {
+  const ended = await startNode({ modern: modernOf(), limits: { stalledMs: 400 } });
+  // The twin: so it is the limit that ends it.
+  const kept = await startNode({ modern: modernOf(), limits: { stalledMs: 0 } });
+  for (const { mcp, url } of [ended, kept]) {
+    const stream = await subscribe(rawClient(), url);
+    stream.pause();
+    // More than sockets and the kernel take.
+    const params = { filling: 'x'.repeat(100_000) };
+    for (let at = 0; at < 150; at += 1) {
+      mcp.serverEventBus.publish({ kind: 'tools_list_changed', params });
+    }
+    expect(mcp.health().streams).toBe(1);
+  }
+  await expect.poll(() => ended.mcp.health().streams, { timeout: 10_000 }).toBe(0);
+  expect(kept.mcp.health().streams).toBe(1);
+  expect([ended.logged, kept.logged]).toEqual([[], []]);
+});

@@ -1,0 +1,81 @@
+import { describe, expect, it } from 'vitest';
+import type { Place, ServerSentEvent } from '../../src/intercept/event-stream.js';
+import { EventStreamReader } from '../../src/intercept/event-stream.js';
+
+function read(...pieces: string[]): { events: ServerSentEvent[]; place: Place } {
+  const events: ServerSentEvent[] = [];
+  const place: Place = { lastEventId: undefined, retryMs: undefined };
+  const reader = new EventStreamReader(place, (event) => void events.push(event));
+  for (const piece of pieces) reader.feed(piece);
+  return { events, place };
+}
+
+const dataOf = (...pieces: string[]): string[] => read(...pieces).events.map(({ data }) => data);
+
+describe('the lines of an event stream', () => {
+  it.each(['\n', '\r', '\r\n'])('end with %j', (end) => {
+    const lines = [': a comment', 'event: e', 'data: 1', 'data', 'data:  2', '', 'data:3', '', ''];
+    // After a carriage return a line feed may follow, so that it takes one character more.
+    const { events } = read(`${lines.join(end)}:`);
+    expect(events).toEqual([
+      { event: 'e', data: '1\n\n 2' },
+      { event: undefined, data: '3' },
+    ]);
+  });
+
+  it('may be cut anywhere, in the middle of their end as well', () => {
+    const text = '\ufeffid: 1\r\ndata: a\r\rdata: b\n\r\ndata: c\r\n\r\n';
+    const whole = read(text);
+    expect(whole.events.map(({ data }) => data)).toEqual(['a', 'b', 'c']);
+    expect(read(...Array.from(text)).events).toEqual(whole.events);
+    for (let at = 0; at <= text.length; at += 1) {
+      expect(read(text.slice(0, at), '', text.slice(at)).events).toEqual(whole.events);
+    }
+  });
+
+  it('a byte order mark counts at the beginning only', () => {
+    expect(dataOf('\ufeffdata: a\n\n\ufeffdata: b\n\n')).toEqual(['a']);
+  });
+
+  it('looks like an event with an id alone, and is none', () => {
+    const { events } = read('data: {"a":"', 'id: 1"}\n\ndata: [2]\n', 'id: 2\n\n');
+    expect(events.map(({ data }) => JSON.parse(data) as unknown)).toEqual([{ a: 'id: 1' }, [2]]);
+  });
+
+  it('what has not ended is no event', () => {
+    const { events, place } = read('id: 1\ndata: a\n');
+    expect(events).toEqual([]);
+    expect(place.lastEventId).toBeUndefined();
+  });
+});
+
+describe('where a stream goes on', () => {
+  it('is the last id of a whole event, with data or with empty data', () => {
+    expect(read('id: 1\ndata: a\n\nid: 2\ndata:\n\n').place.lastEventId).toBe('2');
+    expect(read('id: 1\ndata: a\n\nid: 2\n\n').place.lastEventId).toBe('2');
+    expect(read('id: 1\n\n', ': hello\n\n', 'id: 2\r\n\r\n').place.lastEventId).toBe('2');
+    expect(read('id: 1\n\nid: 2\n\ndata: a\n\nid: 3\n\n').place.lastEventId).toBe('3');
+    expect(read('id: 1\ndata: a\n\ndata: b\n\nid: 3\n').place.lastEventId).toBe('1');
+    expect(read('id: 1\ndata:\n\nid: a\0b\ndata:\n\n').place.lastEventId).toBe('1');
+  });
+
+  it('is nowhere after an empty id', () => {
+    expect(read('id: 1\ndata:\n\nid\ndata:\n\n').place.lastEventId).toBeUndefined();
+  });
+
+  it('and when: a number of milliseconds, not under 100', () => {
+    expect(read('retry: 2500\n').place.retryMs).toBe(2500);
+    expect(read('retry: 0\n').place.retryMs).toBe(100);
+    expect(read('retry: soon\nretry: -1\nretry: 1.5\nretry:\n').place.retryMs).toBeUndefined();
+  });
+});
+
+// Put together with each piece, the time that it takes grows with the square of its length.
+it('a line of many pieces is put together once', () => {
+  const piece = 'x'.repeat(16_384);
+  const pieces = Array.from({ length: 2000 }, () => piece);
+  const begin = performance.now();
+  const [data] = dataOf('data: ', ...pieces, '\n\n');
+  expect(data).toHaveLength(piece.length * pieces.length);
+  expect(performance.now() - begin).toBeLessThan(1000);
+});
