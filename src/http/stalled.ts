@@ -12,7 +12,7 @@ export function cutWhenStalled(res: Response, ms: number): void {
   res.on('timeout', () => {
     if (res.writableLength > 0) res.destroy();
   });
-  if (res.socket !== null) res.socket.setTimeout(ms);
+  res.socket?.setTimeout(ms);
   // Behind another response of the connection (pipelining).
-  else res.once('socket', (socket: Socket) => socket.setTimeout(ms));
+  if (res.socket === null) res.once('socket', (socket: Socket) => socket.setTimeout(ms));
 }
