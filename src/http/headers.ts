@@ -113,7 +113,8 @@ export function requestInfoOf(req: Request): RequestInfo {
  */
 function headersOf({ headers }: Request): Record<string, string> {
   for (const name in headers) if (typeof headers[name] !== 'string') return asTexts(headers);
-  return headers as Record<string, string>;
+  // A copy: what a handler changes in it is its own affair.
+  return { ...(headers as Record<string, string>) };
 }
 
 function asTexts(headers: Request['headers']): Record<string, string> {

@@ -8,6 +8,7 @@ import { Birth, hearsOf } from './birth.js';
 import { Inbox } from './inbox.js';
 import { LiveSession } from './live.js';
 import { unpackContext } from './context.js';
+import { nodeLost } from './lost.js';
 import { Missed } from './missed.js';
 import { Orphaned } from './orphaned.js';
 import { Ownership } from './ownership.js';
@@ -285,9 +286,12 @@ export class Sessions {
       }
       if (this.node.owned && (await this.ownership.isFenced(live, reply.asked))) return;
     } catch (error) {
-      if (!isSessionEnded(error)) {
-        this.node.logger.error(`mcp-anynode: no server for a session: ${String(error)}`);
+      if (isSessionEnded(error)) {
+        // Nothing is stored of a session that has ended; one that another node owns now has lost these before they began.
+        await live.failAll((id) => nodeLost(id, this.node.nodeId));
+        return;
       }
+      this.node.logger.error(`mcp-anynode: no server for a session: ${String(error)}`);
       await live.fail(requests, error);
       return;
     }

@@ -241,6 +241,37 @@ it('a call is cancelled while its owner still reads it', async () => {
   expect(ran).toBe(0);
 });
 
+// Its server object was gone by then, and the client was told of an internal error.
+it('a request whose session is taken over between its commit and its run is lost with its node', async () => {
+  const store = memoryBackplane();
+  const gate = newGate();
+  const opened = newGate();
+  onTestFinished(gate.open);
+  let holds = false;
+  const late = wrapped(store, (membership) => ({
+    async commit(commit) {
+      const reply = await membership.commit(commit);
+      if (holds && commit.operations.some(({ type }) => type === 'open')) {
+        opened.open();
+        await gate.opened;
+      }
+      return reply;
+    },
+  }));
+  const a = await startNode({ backplane: late, affinity: 'owner' });
+  const { client, sessionId } = await openSession(a.url);
+  expect((await client.post(a.url, call(49, 'echo'))).status).toBe(200);
+  holds = true;
+  const posted = client.post(a.url, call(50, 'echo'));
+  await opened.opened;
+  const ghost = await ghostOwner(store, a, sessionId);
+  await expect.poll(() => a.mcp.health().sessions).toBe(0);
+  gate.open();
+  const answer = await (await posted).answer(50);
+  expect(answer.error).toMatchObject({ code: -32000, data: { reason: 'node_lost' } });
+  await ghost.leave();
+});
+
 // It was stored, and then waited for a second step without any limit of time.
 it('a cancellation is acknowledged when it is stored, whatever becomes of the request', async () => {
   const store = memoryBackplane();
