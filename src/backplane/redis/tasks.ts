@@ -1,5 +1,5 @@
 import type { Clock } from '../../protocol/clock.js';
-import type { NewTask, TaskChange, TaskChanged, TaskRecord, Tasks, TaskStatus } from '../seams.js';
+import type { ListedTask, NewTask, TaskChange, TaskChanged, TaskRecord, Tasks, TaskStatus } from '../seams.js';
 import { isTerminal } from '../seams.js';
 import type { CommandConnection } from './connection.js';
 import { hashTag } from './hash-tag.js';
@@ -101,14 +101,18 @@ export class RedisTasks implements Tasks {
     return outcome === 'final' ? { status: outcome, was } : { status: outcome };
   }
 
-  async list(sessionId: string | undefined, after: number, count: number) {
+  async list(
+    sessionId: string | undefined,
+    after: number,
+    count: number,
+  ): Promise<ListedTask[]> {
     const list = this.listOf(sessionId);
     return this.options.connection.run(async (client) => {
-      const tasks: { record: TaskRecord; order: number }[] = [];
+      const tasks: ListedTask[] = [];
       let from = after;
       for (;;) {
         const page = await client.zrangebyscore(
-          ...([list, `(${from}`, '+inf', 'WITHSCORES', 'LIMIT', 0, count + 1] as const),
+          ...([list, `(${from}`, '+inf', 'WITHSCORES', 'LIMIT', 0, count] as const),
         );
         const ids = page.filter((_, at) => at % 2 === 0);
         const records = await Promise.all(
@@ -120,13 +124,8 @@ export class RedisTasks implements Tasks {
           from = Number(page[2 * at + 1]);
           if (record !== undefined) tasks.push({ record, order: from });
         });
-        if (ids.length <= count || tasks.length > count) break;
+        if (ids.length < count || tasks.length >= count) return tasks.slice(0, count);
       }
-      const shown = tasks.slice(0, count);
-      return {
-        tasks: shown.map(({ record }) => record),
-        next: tasks.length > count ? shown.at(-1)?.order : undefined,
-      };
     });
   }
 
