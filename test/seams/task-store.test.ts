@@ -178,7 +178,18 @@ describe.each(BACKPLANES)('the task store (%s)', (_name, openStore) => {
 
   it('a cursor that is none is refused', async () => {
     const { a } = two();
-    for (const cursor of ['nope', '-1', '1', '1.', '1.2.3', '1e3.0', '', '+inf', '1 2', '9'.repeat(40)]) {
+    for (const cursor of [
+      'nope',
+      '-1',
+      '1',
+      '1.',
+      '1.2.3',
+      '1e3.0',
+      '',
+      '+inf',
+      '1 2',
+      '9'.repeat(40),
+    ]) {
       await expect(a.listTasks(cursor, 's')).rejects.toThrow(`Invalid cursor: ${cursor}`);
     }
   });

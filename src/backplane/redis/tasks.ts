@@ -1,5 +1,13 @@
 import type { Clock } from '../../protocol/clock.js';
-import type { ListedTask, NewTask, TaskChange, TaskChanged, TaskRecord, Tasks, TaskStatus } from '../seams.js';
+import type {
+  ListedTask,
+  NewTask,
+  TaskChange,
+  TaskChanged,
+  TaskRecord,
+  Tasks,
+  TaskStatus,
+} from '../seams.js';
 import { isTerminal } from '../seams.js';
 import type { CommandConnection } from './connection.js';
 import { hashTag } from './hash-tag.js';
@@ -101,11 +109,7 @@ export class RedisTasks implements Tasks {
     return outcome === 'final' ? { status: outcome, was } : { status: outcome };
   }
 
-  async list(
-    sessionId: string | undefined,
-    after: number,
-    count: number,
-  ): Promise<ListedTask[]> {
+  async list(sessionId: string | undefined, after: number, count: number): Promise<ListedTask[]> {
     const list = this.listOf(sessionId);
     return this.options.connection.run(async (client) => {
       const tasks: ListedTask[] = [];
