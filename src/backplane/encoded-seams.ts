@@ -111,8 +111,8 @@ function encodedTasks(inner: Tasks, payloads: Payloads): Tasks {
       });
     },
     async list(sessionId, after, count) {
-      const page = await inner.list(sessionId, after, count);
-      return { ...page, tasks: page.tasks.map(decoded) };
+      const listed = await inner.list(sessionId, after, count);
+      return listed.map(({ record, order }) => ({ record: decoded(record), order }));
     },
     push: async (id, message, most) =>
       inner.push(id, payloads.encode(message, contextOf(id, 'task-message')), most),

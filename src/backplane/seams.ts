@@ -73,6 +73,12 @@ export interface TaskRecord {
   method: string;
 }
 
+/** With its place in the order of creation: whole, from 1, and each in its list its own. */
+export interface ListedTask {
+  record: TaskRecord;
+  order: number;
+}
+
 export type NewTask = Omit<TaskRecord, 'status' | 'statusMessage' | 'lastUpdatedAt' | 'executor'>;
 
 export interface TaskChange {
@@ -102,12 +108,8 @@ export interface Tasks {
     id: string,
   ): Promise<{ record: TaskRecord; result: string | undefined; unreadable?: true } | undefined>;
   change(change: TaskChange): Promise<TaskChanged>;
-  /** Tasks of a session (`undefined`: those that belong to none) in the order of their creation. */
-  list(
-    sessionId: string | undefined,
-    after: number,
-    count: number,
-  ): Promise<{ tasks: TaskRecord[]; next: number | undefined }>;
+  /** The first `count` tasks of a session (`undefined`: of those that belong to none) after a place, in their order. */
+  list(sessionId: string | undefined, after: number, count: number): Promise<ListedTask[]>;
   /** `false`: it has `most` messages already. A queue may be there without a task. */
   push(id: string, message: string, most: number): Promise<boolean>;
   pop(id: string): Promise<string | undefined>;

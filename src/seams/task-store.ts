@@ -5,6 +5,7 @@ import { AnynodeError } from '../errors.js';
 import type { Clock } from '../protocol/clock.js';
 import type { Executors } from './executors.js';
 import type { Task, TaskStore } from './types.js';
+import { pageOf } from './task-pages.js';
 import type { Waits } from './waits.js';
 
 export interface TaskStoreParts {
@@ -21,7 +22,6 @@ export interface TaskStoreParts {
 }
 
 const POLL_INTERVAL_MS = 1000;
-const PAGE = 10;
 /** Of a task whose time is over by this node's clock, though not by Redis'. */
 const LEAST_WAIT_MS = 1000;
 
@@ -148,14 +148,8 @@ export function taskStore(parts: TaskStoreParts): TaskStore & { close(): void } 
     },
 
     async listTasks(cursor, sessionId) {
-      if (cursor !== undefined && !/^\d{1,16}$/.test(cursor)) {
-        throw new Error(`Invalid cursor: ${cursor}`);
-      }
-      const { tasks: records, next } = await tasks().list(sessionId, Number(cursor ?? 0), PAGE);
-      return {
-        tasks: records.map(shown),
-        ...(next !== undefined && { nextCursor: String(next) }),
-      };
+      const { records, nextCursor } = await pageOf(tasks(), cursor, sessionId);
+      return { tasks: records.map(shown), ...(nextCursor !== undefined && { nextCursor }) };
     },
 
     close() {

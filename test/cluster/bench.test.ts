@@ -88,3 +88,11 @@ describe('npm run bench -- --quick', () => {
     );
   });
 });
+
+it('bench/interception.ts --quick: each way, in the same rounds, with its calls/s, latency and CPU', async () => {
+  const args = ['--import', 'tsx', 'bench/interception.ts', '--quick'];
+  const { stdout } = await run(process.execPath, args, { cwd: root });
+  for (const way of ['plain', 'server', 'handler', 'upstream']) {
+    expect(stdout).toMatch(new RegExp(`^${way} +[1-9]\\d* +\\d+\\.\\d\\d +[1-9]\\d*$`, 'm'));
+  }
+}, 60_000);

@@ -19,7 +19,7 @@ import type {
 import { redisBackplane } from '../../src/index.js';
 import { request } from '../support/mcp-http.js';
 import { connectRedis, redisUrl, uniquePrefix } from '../support/redis-fixture.js';
-import { cli, jsonLines, lines, startCli, startCliInTerminal } from './support/cli.js';
+import { cli, jsonLines, lines, startCli } from './support/cli.js';
 import { newGate } from './support/gate.js';
 import { openSession, startNode, startSession } from './support/serve.js';
 import { eventually } from './support/signal.js';
@@ -328,46 +328,6 @@ describe('monitor', () => {
     expect(watching.stdout).not.toContain('\u001b');
     watching.kill('SIGINT');
     expect(await watching.ended).toMatchObject({ code: 130 });
-  });
-
-  it('in a terminal: fills it, says when Redis is away, and gives the screen back', async () => {
-    const redis = await startRedis({ args: ['--appendonly', 'yes'] });
-    onTestFinished(redis.stop);
-    const { a, at } = await start(redis.url);
-    const command = ['monitor', '--interval', '0.2', '--timeout', '500', ...at];
-    const watching = startCliInTerminal(command, { columns: 80, rows: 24 });
-    await watching.until('2 nodes');
-    expect(watching.stdout.startsWith('\u001b[?1049h\u001b[?25l')).toBe(true);
-    await a.client.request(a.url, 'tools/call', {
-      name: 'echo',
-      arguments: { n: 'x'.repeat(200) },
-    });
-    await watching.until('TRAFFIC');
-    await redis.halt();
-    await watching.until('cannot be reached');
-    await redis.start();
-    const before = watching.stdout.length;
-    await eventually(() => /\d nodes/.test(watching.stdout.slice(before)), 10_000);
-    watching.type('q');
-    const { code, stdout } = await watching.ended;
-    expect(code).toBe(0);
-    expect(stdout.endsWith('\u001b[?25h\u001b[?1049l')).toBe(true);
-    for (const screen of stdout.split('\u001b[H').slice(1)) {
-      // eslint-disable-next-line no-control-regex -- styles take no columns
-      const shown = screen.replace(/\u001b\[[?\d;]*[a-zA-Z]/g, '').split(/\r*\n/);
-      expect(shown.length).toBeLessThanOrEqual(24);
-      for (const line of shown) expect(line.length).toBeLessThanOrEqual(80);
-    }
-  });
-
-  it('in a terminal: the interrupt key ends it with 130, and the screen comes back', async () => {
-    const { at } = await start();
-    const typed = startCliInTerminal(['monitor', ...at]);
-    await typed.until('2 nodes');
-    typed.type('\u0003');
-    const ended = await typed.ended;
-    expect(ended.code).toBe(130);
-    expect(ended.stdout.endsWith('\u001b[?25h\u001b[?1049l')).toBe(true);
   });
 });
 

@@ -178,7 +178,18 @@ describe.each(BACKPLANES)('the task store (%s)', (_name, openStore) => {
 
   it('a cursor that is none is refused', async () => {
     const { a } = two();
-    for (const cursor of ['nope', '-1', '1e3', '', '+inf', '1 2', '9'.repeat(40)]) {
+    for (const cursor of [
+      'nope',
+      '-1',
+      '1',
+      '1.',
+      '1.2.3',
+      '1e3.0',
+      '',
+      '+inf',
+      '1 2',
+      '9'.repeat(40),
+    ]) {
       await expect(a.listTasks(cursor, 's')).rejects.toThrow(`Invalid cursor: ${cursor}`);
     }
   });
@@ -198,13 +209,45 @@ describe.each(BACKPLANES)('the task store (%s)', (_name, openStore) => {
     expect(await b.getTask(taskId)).toMatchObject({ status: 'working' });
   });
 
-  it('a task of no session is found by whoever knows it, and listed for those that have none', async () => {
+  it('a task of no session is found by whoever knows it, and listed in every session', async () => {
     const { a, b } = two();
     const { taskId } = await a.createTask({}, 1, CALL);
-    await create(a, {}, 'one');
+    const own = await create(a, {}, 'one');
     expect(await b.getTask(taskId, 'one')).toMatchObject({ status: 'working' });
-    const { tasks } = await b.listTasks();
-    expect(tasks.map((task) => task.taskId)).toEqual([taskId]);
+    const listed = async (session?: string) =>
+      (await b.listTasks(undefined, session)).tasks.map((task) => task.taskId);
+    expect(await listed('one')).toEqual([taskId, own.taskId]);
+    expect(await listed('two')).toEqual([taskId]);
+    // Without a session none of another one's is told.
+    expect(await listed()).toEqual([taskId]);
+  });
+
+  it('those of a session and those of none are listed together, in order, each once', async () => {
+    const { a, b } = two();
+    const ids: string[] = [];
+    // Runs of both that are longer and shorter than a page.
+    for (const [session, count] of [
+      ['s', 1],
+      [undefined, 12],
+      ['s', 13],
+      [undefined, 1],
+      ['s', 2],
+    ] as const) {
+      for (let at = 0; at < count; at += 1) {
+        const task = await (at % 2 === 0 ? a : b).createTask({}, 1, CALL, session);
+        ids.push(task.taskId);
+      }
+      await create(a, {}, 'another');
+    }
+    const [seen, sizes]: [string[], number[]] = [[], []];
+    for (let cursor: string | undefined, more = true; more; more = cursor !== undefined) {
+      const page = await b.listTasks(cursor, 's');
+      sizes.push(page.tasks.length);
+      seen.push(...page.tasks.map(({ taskId }) => taskId));
+      cursor = page.nextCursor;
+    }
+    expect(sizes).toEqual([10, 10, 9]);
+    expect(seen).toEqual(ids);
   });
 
   it('a session may have so many tasks, of which those that are gone do not count', async () => {

@@ -28,17 +28,15 @@ export class MemoryTasks {
         }),
       change: (change) => step((now) => this.change(change, nodeId, now)),
       list: (sessionId, after, count) =>
-        step((now) => {
-          const found = [...this.tasks.values()].filter(
-            ({ record, order, expiresAt }) =>
-              record.sessionId === sessionId && order > after && expiresAt > now,
-          );
-          const shown = found.slice(0, count);
-          return {
-            tasks: shown.map(({ record }) => ({ ...record })),
-            next: found.length > count ? shown.at(-1)?.order : undefined,
-          };
-        }),
+        step((now) =>
+          [...this.tasks.values()]
+            .filter(
+              ({ record, order, expiresAt }) =>
+                record.sessionId === sessionId && order > after && expiresAt > now,
+            )
+            .slice(0, count)
+            .map(({ record, order }) => ({ record: { ...record }, order })),
+        ),
       push: (id, message, most) =>
         step((now) => {
           const queued = this.queue(id, now)?.messages ?? [];

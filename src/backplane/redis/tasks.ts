@@ -1,5 +1,13 @@
 import type { Clock } from '../../protocol/clock.js';
-import type { NewTask, TaskChange, TaskChanged, TaskRecord, Tasks, TaskStatus } from '../seams.js';
+import type {
+  ListedTask,
+  NewTask,
+  TaskChange,
+  TaskChanged,
+  TaskRecord,
+  Tasks,
+  TaskStatus,
+} from '../seams.js';
 import { isTerminal } from '../seams.js';
 import type { CommandConnection } from './connection.js';
 import { hashTag } from './hash-tag.js';
@@ -14,6 +22,8 @@ export interface RedisTasksOptions {
   clock: Clock;
 }
 
+/** A task is listed before it is stored: by far no longer than this before, or its creation has failed. */
+const STORED_WITHIN_S = 60;
 const WAKE_UP = '1 task ';
 const FIELDS = ['s', 'st', 'msg', 'ttl', 'at', 'up', 'poll', 'x', 'm'] as const;
 
@@ -101,32 +111,33 @@ export class RedisTasks implements Tasks {
     return outcome === 'final' ? { status: outcome, was } : { status: outcome };
   }
 
-  async list(sessionId: string | undefined, after: number, count: number) {
+  async list(sessionId: string | undefined, after: number, count: number): Promise<ListedTask[]> {
     const list = this.listOf(sessionId);
     return this.options.connection.run(async (client) => {
-      const tasks: { record: TaskRecord; order: number }[] = [];
+      const tasks: ListedTask[] = [];
       let from = after;
       for (;;) {
         const page = await client.zrangebyscore(
-          ...([list, `(${from}`, '+inf', 'WITHSCORES', 'LIMIT', 0, count + 1] as const),
+          ...([list, `(${from}`, '+inf', 'WITHSCORES', 'LIMIT', 0, count] as const),
         );
         const ids = page.filter((_, at) => at % 2 === 0);
         const records = await Promise.all(
           ids.map(async (id) => recordOf(id, await client.hmget(this.key(id), ...FIELDS))),
         );
-        const gone = ids.filter((_, at) => records[at] === undefined);
+        const orders = page.filter((_, at) => at % 2 === 1).map(Number);
+        const missing = ids.some((_, at) => records[at] === undefined);
+        // One that is listed and not there may be about to be stored: it is taken off when it is older than any step.
+        const longAgo = missing ? 1e6 * (Number((await client.time())[0]) - STORED_WITHIN_S) : 0;
+        const gone = ids.filter(
+          (_, at) => records[at] === undefined && (orders[at] ?? 0) < longAgo,
+        );
         if (gone.length > 0) await client.zrem(list, ...gone);
         records.forEach((record, at) => {
-          from = Number(page[2 * at + 1]);
+          from = orders[at] ?? from;
           if (record !== undefined) tasks.push({ record, order: from });
         });
-        if (ids.length <= count || tasks.length > count) break;
+        if (ids.length < count || tasks.length >= count) return tasks.slice(0, count);
       }
-      const shown = tasks.slice(0, count);
-      return {
-        tasks: shown.map(({ record }) => record),
-        next: tasks.length > count ? shown.at(-1)?.order : undefined,
-      };
     });
   }
 

@@ -1,6 +1,8 @@
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { promisify } from 'node:util';
 import { onTestFinished } from 'vitest';
 
 const tsx = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
@@ -24,6 +26,7 @@ export class Running {
   stderr = '';
   readonly ended: Promise<Ended>;
   private readonly waiting = new Set<() => void>();
+  readonly pid: number | undefined;
   readonly kill: (signal: NodeJS.Signals) => void;
   readonly closeOutput: () => void;
   readonly type: (keys: string) => void;
@@ -31,6 +34,7 @@ export class Running {
   constructor(program: string, args: string[], env: NodeJS.ProcessEnv) {
     const child = spawn(program, args, { env, stdio: ['pipe', 'pipe', 'pipe'] });
     const started = Date.now();
+    this.pid = child.pid;
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       this.stdout += text;
       this.wake();
@@ -76,6 +80,25 @@ export class Running {
   }
 }
 
+/** A command in a pseudo terminal of `script`, whose child it is. */
+class InTerminal extends Running {
+  /** Tells the command itself. */
+  async signal(name: NodeJS.Signals): Promise<void> {
+    process.kill(await this.command(), name);
+  }
+
+  /** As when somebody drags the corner of the window: the kernel tells the command. */
+  async resize({ columns, rows }: { columns: number; rows: number }): Promise<void> {
+    const terminal = `/proc/${await this.command()}/fd/1`;
+    const size = ['cols', `${columns}`, 'rows', `${rows}`];
+    await promisify(execFile)('stty', ['-F', terminal, ...size]);
+  }
+
+  private async command(): Promise<number> {
+    return Number(await readFile(`/proc/${this.pid}/task/${this.pid}/children`, 'utf8'));
+  }
+}
+
 function environment(extra: Record<string, string>): NodeJS.ProcessEnv {
   const { REDIS_URL: _, ...env } = process.env;
   return { ...env, NO_COLOR: '', ...extra };
@@ -94,10 +117,10 @@ export function startCliInTerminal(
     rows = 30,
     env = {},
   }: { columns?: number; rows?: number; env?: Record<string, string> } = {},
-): Running {
+): InTerminal {
   const quoted = [...COMMAND, ...args].map((word) => `'${word.replaceAll("'", String.raw`'\''`)}'`);
   const line = `stty cols ${columns} rows ${rows}; exec ${quoted.join(' ')}`;
-  return new Running(
+  return new InTerminal(
     'script',
     ['-qefc', line, '/dev/null'],
     environment({ TERM: 'xterm', ...env }),

@@ -1,0 +1,138 @@
+/** The command line where Redis is found by sentinels, or spoken to over TLS. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { requireBinary } from '../../demo/rig/binaries.js';
+import { startRedis, type RedisServer } from '../../demo/rig/redis.js';
+import { startOnPort, startService } from '../../demo/rig/service.js';
+import type { NodeInfo, SessionInfo } from '../../src/index.js';
+import { redisBackplane } from '../../src/index.js';
+import { connectRedis, uniquePrefix } from '../support/redis-fixture.js';
+import { MASTER_NAME, startSentinels } from '../support/redis-sentinels.js';
+import { cli, jsonLines } from './support/cli.js';
+import { startSession } from './support/serve.js';
+
+/** A node with a session, on a Redis where only one user may do anything from then on. */
+async function start(redis: RedisServer) {
+  const prefix = uniquePrefix();
+  const { mcp, sessionId } = await startSession({
+    backplane: redisBackplane({ redis: redis.url, prefix }),
+  });
+  const admin = connectRedis(redis.url);
+  await admin.acl('SETUSER', 'app', 'on', '>p@ss', '~*', '&*', '+@all');
+  // Whoever is connected stays so: the node, and a sentinel.
+  await admin.acl('SETUSER', 'default', 'off');
+  const ask =
+    (env: Record<string, string> = {}) =>
+    (args: string[], ...redisOptions: string[]) =>
+      cli([...args, '--prefix', prefix, ...redisOptions], env);
+  return { mcp, sessionId, ask };
+}
+
+type Ask = ReturnType<Awaited<ReturnType<typeof start>>['ask']>;
+
+/** All that can be asked of a cluster with one node and one session, which is ended. */
+async function shown(ask: Ask, redisOptions: string[]) {
+  const of = async (...args: string[]) => {
+    const ended = await ask(args, ...redisOptions);
+    expect(ended, args.join(' ')).toMatchObject({ code: 0, stderr: '' });
+    return ended.stdout;
+  };
+  const nodes = jsonLines<NodeInfo>(await of('nodes', '--json')).map(({ id }) => id);
+  const sessions = jsonLines<SessionInfo>(await of('sessions', '--json')).map(({ id }) => id);
+  const monitor = await of('monitor', '--once');
+  expect(monitor).toContain('1 nodes  ·  1 sessions');
+  expect(monitor).not.toContain('p@ss');
+  await of('kill', ...sessions);
+  expect(await of('sessions', '--json')).toBe('');
+  return { nodes, sessions };
+}
+
+describe('sentinels', () => {
+  it('say where the master is, which is asked as the user of the first URL; one of them may be away', async () => {
+    const sentinels = await startSentinels();
+    onTestFinished(sentinels.stop);
+    const { mcp, sessionId, ask } = await start(sentinels.master);
+    const [, second = 0, third = 0] = sentinels.ports;
+    const urls = `redis://app:p%40ss@127.0.0.1:1,redis://127.0.0.1:${second},redis://127.0.0.1:${third}`;
+    const found = await shown(ask(), ['--redis', urls, '--sentinel', MASTER_NAME]);
+    expect(found).toEqual({ nodes: [mcp.nodeId], sessions: [sessionId] });
+
+    // A name that they do not know, and no password for the master.
+    for (const wrong of [
+      ['--redis', urls, '--sentinel', 'nobody'],
+      ['--redis', urls.replace('app:p%40ss@', ''), '--sentinel', MASTER_NAME],
+    ]) {
+      const ended = await ask()(['nodes', '--timeout', '500'], ...wrong);
+      expect(ended).toMatchObject({ code: 3, stdout: '' });
+      expect(ended.stderr).toContain('mcp-anynode: cannot reach redis://127.0.0.1:1,');
+      expect(ended.stderr).not.toMatch(/p@ss|p%40ss/);
+      expect(ended.ms).toBeLessThan(10_000);
+    }
+  }, 60_000);
+});
+
+describe('over TLS', () => {
+  const file = (name: string) => fileURLToPath(new URL(`../support/tls/${name}`, import.meta.url));
+  const trusting = { NODE_EXTRA_CA_CERTS: file('ca.pem') };
+  const certificates = [
+    ...['--tls-cert-file', file('cert.pem'), '--tls-key-file', file('key.pem')],
+    ...['--tls-ca-cert-file', file('ca.pem'), '--tls-auth-clients', 'no'],
+  ];
+
+  async function startRedisOverTls(): Promise<{ redis: RedisServer; tlsPort: number }> {
+    const { port, service } = await startOnPort(undefined, (own) =>
+      startRedis({ args: ['--tls-port', `${own}`, ...certificates] }),
+    );
+    onTestFinished(service.stop);
+    return { redis: service, tlsPort: port };
+  }
+
+  it('a Redis whose certificate is known is asked, and another one is not', async () => {
+    const { redis, tlsPort } = await startRedisOverTls();
+    const { mcp, sessionId, ask } = await start(redis);
+    const at = ['--redis', `rediss://app:p%40ss@127.0.0.1:${tlsPort}`];
+    // The twin: it is the certificate that matters.
+    const stranger = await ask()(['nodes', '--timeout', '500'], ...at);
+    expect(stranger).toMatchObject({ code: 3, stdout: '' });
+    expect(stranger.stderr).toContain(`cannot reach rediss://127.0.0.1:${tlsPort}: `);
+    expect(stranger.stderr).toContain('certificate');
+    const found = await shown(ask(trusting), at);
+    expect(found).toEqual({ nodes: [mcp.nodeId], sessions: [sessionId] });
+  });
+
+  it('a sentinel is asked over TLS as well, and so is the master that it names', async () => {
+    const { redis, tlsPort } = await startRedisOverTls();
+    const port = await startSentinelOverTls(tlsPort);
+    const { mcp, sessionId, ask } = await start(redis);
+    const at = ['--redis', `rediss://app:p%40ss@127.0.0.1:${port}`, '--sentinel', MASTER_NAME];
+    const stranger = await ask()(['nodes', '--timeout', '500'], ...at);
+    expect(stranger).toMatchObject({ code: 3, stdout: '' });
+    const found = await shown(ask(trusting), at);
+    expect(found).toEqual({ nodes: [mcp.nodeId], sessions: [sessionId] });
+  });
+
+  /** One that speaks nothing else, to the master as well. */
+  async function startSentinelOverTls(masterPort: number): Promise<number> {
+    const dir = await mkdtemp(join(tmpdir(), 'anynode-sentinel-'));
+    const { port, service } = await startOnPort(undefined, async (own) => {
+      const conf = join(dir, 'sentinel.conf');
+      const lines = [
+        ...['port 0', `tls-port ${own}`, 'tls-replication yes', 'bind 127.0.0.1', `dir ${dir}`],
+        ...[`tls-cert-file ${file('cert.pem')}`, `tls-key-file ${file('key.pem')}`],
+        ...[`tls-ca-cert-file ${file('ca.pem')}`, 'tls-auth-clients no'],
+        `sentinel monitor ${MASTER_NAME} 127.0.0.1 ${masterPort} 1`,
+      ];
+      await writeFile(conf, `${lines.join('\n')}\n`);
+      const program = requireBinary('redis-server');
+      return startService(program, [conf, '--sentinel'], { ready: /\+monitor master/, cwd: dir });
+    });
+    onTestFinished(async () => {
+      await service.stop();
+      await rm(dir, { recursive: true, force: true });
+    });
+    return port;
+  }
+});
