@@ -1,0 +1,83 @@
+/** The live view of the command line, with and without a terminal. */
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { startRedis } from '../../demo/rig/redis.js';
+import type { Stats } from '../../src/index.js';
+import { request } from '../support/mcp-http.js';
+import { startCliInTerminal } from './support/cli.js';
+import { startCliCluster } from './support/cli-cluster.js';
+import { eventually } from './support/signal.js';
+
+describe('monitor', () => {
+  it('--once: nodes, sessions and totals, in text and as one document', async () => {
+    const { a, b, held, ask } = await startCliCluster();
+    await a.client.listen(b.url);
+    const call = a.client.post(a.url, request(7, 'tools/call', { name: 'hold', arguments: {} }));
+    const stats = await eventually(async () => {
+      const found = JSON.parse((await ask('monitor', '--once', '--json')).stdout) as Stats;
+      return found.totals.requests === 1 && found;
+    });
+    expect(stats.nodes.map(({ id }) => id)).toEqual([a.mcp.nodeId, b.mcp.nodeId].sort());
+    expect(stats).toMatchObject({
+      ...{ nodesComplete: true, listed: 1, sampled: false },
+      totals: { streams: 2, followed: 2, requests: 1 },
+      sessions: [{ info: { id: a.sessionId }, streams: 2, followed: 2, requests: 1 }],
+    });
+    const { stdout } = await ask('monitor', '--once');
+    expect(stdout).toContain('2 nodes  ·  1 sessions  ·  2 streams, 2 followed  ·  1 running');
+    expect(stdout).toContain(a.sessionId);
+    held.open();
+    await (await call).answer(7);
+  });
+
+  it('no terminal: goes on, with traffic and rates', async () => {
+    const { a, begin } = await startCliCluster();
+    const watching = begin('monitor', '--interval', '0.2');
+    await watching.until('1 sessions');
+    await a.client.request(a.url, 'tools/call', { name: 'echo', arguments: { n: 'seen' } });
+    await watching.until(/TRAFFIC\n.*tools\/call 2 echo \{"n":"seen"\}\n/);
+    expect(watching.stdout).toMatch(/[1-9][\d.]* events\/s {2}· {2}[\d.]+ k?B\/s/);
+    expect(watching.stdout).not.toContain('\u001b');
+    watching.kill('SIGINT');
+    expect(await watching.ended).toMatchObject({ code: 130 });
+  });
+
+  it('in a terminal: fills it, says when Redis is away, and gives the screen back', async () => {
+    const redis = await startRedis({ args: ['--appendonly', 'yes'] });
+    onTestFinished(redis.stop);
+    const { a, at } = await startCliCluster(redis.url);
+    const command = ['monitor', '--interval', '0.2', '--timeout', '500', ...at];
+    const watching = startCliInTerminal(command, { columns: 80, rows: 24 });
+    await watching.until('2 nodes');
+    expect(watching.stdout.startsWith('\u001b[?1049h\u001b[?25l')).toBe(true);
+    await a.client.request(a.url, 'tools/call', {
+      name: 'echo',
+      arguments: { n: 'x'.repeat(200) },
+    });
+    await watching.until('TRAFFIC');
+    await redis.halt();
+    await watching.until('cannot be reached');
+    await redis.start();
+    const before = watching.stdout.length;
+    await eventually(() => /\d nodes/.test(watching.stdout.slice(before)), 10_000);
+    watching.type('q');
+    const { code, stdout } = await watching.ended;
+    expect(code).toBe(0);
+    expect(stdout.endsWith('\u001b[?25h\u001b[?1049l')).toBe(true);
+    for (const screen of stdout.split('\u001b[H').slice(1)) {
+      // eslint-disable-next-line no-control-regex -- styles take no columns
+      const shown = screen.replace(/\u001b\[[?\d;]*[a-zA-Z]/g, '').split(/\r*\n/);
+      expect(shown.length).toBeLessThanOrEqual(24);
+      for (const line of shown) expect(line.length).toBeLessThanOrEqual(80);
+    }
+  });
+
+  it('in a terminal: the interrupt key ends it with 130, and the screen comes back', async () => {
+    const { at } = await startCliCluster();
+    const typed = startCliInTerminal(['monitor', ...at]);
+    await typed.until('2 nodes');
+    typed.type('\u0003');
+    const ended = await typed.ended;
+    expect(ended.code).toBe(130);
+    expect(ended.stdout.endsWith('\u001b[?25h\u001b[?1049l')).toBe(true);
+  });
+});
