@@ -2,10 +2,8 @@
 import type { LogEntry } from '../backplane/backplane.js';
 import type { JsonRpcMessage, RequestId } from '../protocol/jsonrpc.js';
 import { isRequest, isResponse } from '../protocol/jsonrpc.js';
+import { NODE_ID_LENGTH } from './node.js';
 import type { SessionEvent } from './types.js';
-
-/** Of the ids of nodes. 36^10: no two nodes of a cluster share one, without asking anybody. */
-const NODE_ID_LENGTH = 10;
 
 export function eventOf(entry: LogEntry): SessionEvent {
   const { logId: id, at, stream, direction, note } = entry;
