@@ -2,6 +2,7 @@
 import type { LogEntry } from '../backplane/backplane.js';
 import type { JsonRpcMessage, RequestId } from '../protocol/jsonrpc.js';
 import { isRequest, isResponse } from '../protocol/jsonrpc.js';
+import { givenName } from '../stream/tributary.js';
 import { NODE_ID_LENGTH } from './node.js';
 import type { SessionEvent } from './types.js';
 
@@ -47,8 +48,8 @@ function messageOf({ message }: LogEntry): JsonRpcMessage | undefined {
 /** A stream is named by the node that opened it: its id, and a counter. */
 function nodeOf({ direction, stream, asker }: LogEntry): string | undefined {
   if (direction === 'out') return asker;
-  if (stream === undefined || stream.length <= NODE_ID_LENGTH) return undefined;
-  return stream.slice(0, NODE_ID_LENGTH);
+  const name = givenName(stream ?? '');
+  return name.length > NODE_ID_LENGTH ? name.slice(0, NODE_ID_LENGTH) : undefined;
 }
 
 function requestOf(message: JsonRpcMessage): RequestId | undefined {
