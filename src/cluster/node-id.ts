@@ -1,7 +1,5 @@
 import { randomBytes } from 'node:crypto';
-
-/** 36^10: no two nodes of a cluster share one, without asking anybody. */
-const NODE_ID_LENGTH = 10;
+import { NODE_ID_LENGTH } from '../session/node.js';
 
 /** Ten characters 0–9a–z. The bytes above the last multiple of 36 are thrown away, so that all are equally likely. */
 export function randomNodeId(): string {

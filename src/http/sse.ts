@@ -35,7 +35,8 @@ export interface SseStream {
 
 const nothing = (): void => undefined;
 
-const HEADERS = {
+/** Of each event stream. The last one tells nginx not to hold it back. */
+export const SSE_HEADERS = {
   'Content-Type': 'text/event-stream',
   'Cache-Control': 'no-cache, no-transform',
   Connection: 'keep-alive',
@@ -43,7 +44,7 @@ const HEADERS = {
 };
 
 /** How long an ended connection may take to hand over what is buffered. */
-const LINGER_MS = 10_000;
+export const LINGER_MS = 10_000;
 
 /** One SSE response. */
 export class SseConnection implements Sink {
@@ -155,7 +156,7 @@ export class SseConnection implements Sink {
     this.begun = true;
     this.cancelFlush();
     const { sessionId } = this.stream;
-    this.res.writeHead(200, { ...HEADERS, 'mcp-session-id': sessionId, ...headers });
+    this.res.writeHead(200, { ...SSE_HEADERS, 'mcp-session-id': sessionId, ...headers });
     return true;
   }
 

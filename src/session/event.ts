@@ -2,10 +2,9 @@
 import type { LogEntry } from '../backplane/backplane.js';
 import type { JsonRpcMessage, RequestId } from '../protocol/jsonrpc.js';
 import { isRequest, isResponse } from '../protocol/jsonrpc.js';
+import { givenName } from '../stream/tributary.js';
+import { NODE_ID_LENGTH } from './node.js';
 import type { SessionEvent } from './types.js';
-
-/** Of the ids of nodes. 36^10: no two nodes of a cluster share one, without asking anybody. */
-const NODE_ID_LENGTH = 10;
 
 export function eventOf(entry: LogEntry): SessionEvent {
   const { logId: id, at, stream, direction, note } = entry;
@@ -49,8 +48,8 @@ function messageOf({ message }: LogEntry): JsonRpcMessage | undefined {
 /** A stream is named by the node that opened it: its id, and a counter. */
 function nodeOf({ direction, stream, asker }: LogEntry): string | undefined {
   if (direction === 'out') return asker;
-  if (stream === undefined || stream.length <= NODE_ID_LENGTH) return undefined;
-  return stream.slice(0, NODE_ID_LENGTH);
+  const name = givenName(stream ?? '');
+  return name.length > NODE_ID_LENGTH ? name.slice(0, NODE_ID_LENGTH) : undefined;
 }
 
 function requestOf(message: JsonRpcMessage): RequestId | undefined {

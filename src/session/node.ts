@@ -9,6 +9,9 @@ import type { Running } from './calls.js';
 import type { DeliveryContext } from './replica.js';
 import type { Logger, ServerContext, ServerLike } from './types.js';
 
+/** Of the ids of nodes. 36^10: no two nodes of a cluster share one, without asking anybody. */
+export const NODE_ID_LENGTH = 10;
+
 /** What a factory is told, and what those of this library need besides: the HTTP request that needs the replica. */
 export type FactoryContext = ServerContext & Pick<DeliveryContext, 'requestInfo'>;
 

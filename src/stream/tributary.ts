@@ -18,6 +18,11 @@ export function isTributary(stream: string): boolean {
   return stream.startsWith(MARK);
 }
 
+/** What the node that opened a stream has called it. */
+export function givenName(stream: string): string {
+  return isTributary(stream) ? stream.slice(MARK.length) : stream;
+}
+
 /** The stream on which the client sees the messages of this one. */
 export function shownOn(stream: string): string {
   return isTributary(stream) ? STANDALONE : stream;

@@ -1,14 +1,10 @@
 /** How a log begins in Redis: as a string, which costs a fifth of a stream, until something comes after the handshake. */
-import { Redis } from 'ioredis';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { JoinOptions } from '../../src/backplane/backplane.js';
+import { describe, expect, it } from 'vitest';
 import { LOG_START, STANDALONE } from '../../src/backplane/backplane.js';
 import { RedisObservation } from '../../src/backplane/redis/observation.js';
-import { redisBackplane } from '../../src/backplane/redis/redis.js';
 import { systemClock } from '../../src/protocol/clock.js';
-import { startRedis, type RedisServer } from '../../demo/rig/redis.js';
-import { uniquePrefix } from '../support/redis-fixture.js';
 import { startTcpProxy } from '../support/tcp-proxy.js';
+import { ownRedis } from './support/own-redis.js';
 import {
   append,
   BEGINNING,
@@ -17,48 +13,21 @@ import {
   open,
   receive,
   resultsOf,
-  TestNode,
+  type TestNode,
 } from './suite/rig.js';
 
-// A server of its own: these tests fill it.
-let server: RedisServer;
-let admin: Redis;
-let prefix = '';
-let nodes: TestNode[] = [];
-
-beforeAll(async () => {
-  server = await startRedis();
-  admin = new Redis(server.url);
-});
-afterAll(async () => {
-  admin.disconnect();
-  await server.stop();
-});
-beforeEach(() => {
-  prefix = uniquePrefix();
-});
-afterEach(async () => {
-  await Promise.all(nodes.map(({ membership }) => membership.leave()));
-  nodes = [];
-});
-
-async function join(overrides?: Partial<JoinOptions>, url = server.url): Promise<TestNode> {
-  const node = new TestNode(redisBackplane({ redis: url, prefix }), overrides);
-  nodes.push(node);
-  await node.membership.ready();
-  return node;
-}
+const own = ownRedis();
 
 const INITIALIZED = '{"jsonrpc":"2.0","method":"notifications/initialized"}';
 const initialized = receive({ to: 'initialized' }, INITIALIZED);
 
-const keyOf = (id: string) => `${prefix}:{${id}}`;
-const typeOf = (id: string) => admin.type(`${keyOf(id)}:events`);
+const keyOf = (id: string) => `${own.prefix}:{${id}}`;
+const typeOf = (id: string) => own.admin.type(`${keyOf(id)}:events`);
 const history = (node: TestNode, id: string) => node.membership.history(id, LOG_START, 100);
 
 describe('the log of a session that has had its handshake', () => {
   it('is a string, reads like any other, and survives a GET', async () => {
-    const node = await join();
+    const node = await own.join();
     const id = await node.create();
     await node.run(id, initialized);
     expect(await typeOf(id)).toBe('string');
@@ -84,8 +53,8 @@ describe('the log of a session that has had its handshake', () => {
     expect((await node.read(id, STANDALONE)).events).toEqual([]);
     await node.membership.touch([{ sessionId: id, streams: [] }]);
     expect(await typeOf(id)).toBe('string');
-    for (const key of await admin.keys(`${keyOf(id)}*`)) {
-      expect(await admin.pttl(key), key).toBeGreaterThan(0);
+    for (const key of await own.admin.keys(`${keyOf(id)}*`)) {
+      expect(await own.admin.pttl(key), key).toBeGreaterThan(0);
     }
   });
 
@@ -99,26 +68,26 @@ describe('the log of a session that has had its handshake', () => {
       (id: string, node: TestNode) => node.hold(id, STANDALONE, { cursor: BEGINNING }),
     ],
   ])('becomes a stream with %s, with the same entries and ids', async (_, step) => {
-    const node = await join();
+    const node = await own.join();
     const id = await node.create();
     await node.run(id, initialized);
     const before = await history(node, id);
-    await admin.pexpire(`${keyOf(id)}:events`, 20_000);
+    await own.admin.pexpire(`${keyOf(id)}:events`, 20_000);
     await step(id, node);
     // With a call or a message the session's time begins anew, and that of its log.
-    expect(await admin.pttl(`${keyOf(id)}:events`)).toBeGreaterThan(10_000);
+    expect(await own.admin.pttl(`${keyOf(id)}:events`)).toBeGreaterThan(10_000);
     expect(await typeOf(id)).toBe('stream');
     const after = await history(node, id);
     expect(after.slice(0, before.length)).toEqual(before);
     expect(after).toHaveLength(before.length + 1);
-    expect(await admin.hget(`${keyOf(id)}:streams`, 'first')).toBeNull();
+    expect(await own.admin.hget(`${keyOf(id)}:streams`, 'first')).toBeNull();
     // And goes on as one.
     await node.run(id, append(STANDALONE, 'more'));
     expect(await history(node, id)).toHaveLength(before.length + 2);
   });
 
   it('shows what the server said before it had answered, and the answer to who comes back for it', async () => {
-    const node = await join();
+    const node = await own.join();
     const outbound = [
       { stream: STANDALONE, message: 'häl"lo\n', asks: false },
       { stream: STANDALONE, message: '{"method":"roots/list"}', asks: true },
@@ -146,7 +115,7 @@ describe('the log of a session that has had its handshake', () => {
   });
 
   it('tells a cursor of its own from one of no entry', async () => {
-    const node = await join();
+    const node = await own.join();
     const session = newSession();
     const [, answer] = (await node.membership.create(session)) || [];
     expect(await node.attach(session.id, 'init', { cursor: answer })).toEqual({ status: 'ended' });
@@ -156,7 +125,7 @@ describe('the log of a session that has had its handshake', () => {
   });
 
   it('ends after as long as events are kept, and goes on without what was there', async () => {
-    const node = await join({ retention: { maxEvents: 1_000, maxAgeMs: 200 } });
+    const node = await own.join(own.server.url, { retention: { maxEvents: 1_000, maxAgeMs: 200 } });
     const id = await node.create();
     await eventually(async () => {
       expect(await typeOf(id)).toBe('none');
@@ -175,7 +144,7 @@ describe('the log of a session that has had its handshake', () => {
     ['entries', { maxEvents: 3, maxAgeMs: 60_000 }],
     ['bytes', { maxEvents: 1_000, maxAgeMs: 60_000, maxBytes: 400 }],
   ])('has no more %s than are to be kept', async (_, retention) => {
-    const node = await join({ retention });
+    const node = await own.join(own.server.url, { retention });
     const id = await node.create();
     await node.run(id, initialized);
     expect(await typeOf(id)).toBe('stream');
@@ -183,10 +152,10 @@ describe('the log of a session that has had its handshake', () => {
   });
 
   it('is left as it is by a step that a full Redis refuses', async () => {
-    const node = await join({ commandTimeoutMs: 150 });
+    const node = await own.join(own.server.url, { commandTimeoutMs: 150 });
     const id = await node.create();
     const before = await history(node, id);
-    const fill = (maxmemory: number) => admin.config('SET', 'maxmemory', maxmemory);
+    const fill = (maxmemory: number) => own.admin.config('SET', 'maxmemory', maxmemory);
     for (const step of [initialized, open('p', ['1']), append(STANDALONE, 'news')]) {
       await fill(1);
       await expect(node.commit(id, step)).rejects.toMatchObject({ code: 'backplane_unavailable' });
@@ -198,8 +167,8 @@ describe('the log of a session that has had its handshake', () => {
   });
 
   it('is the same whether a reply was lost or not', async () => {
-    const proxy = await startTcpProxy({ target: { port: server.port } });
-    const node = await join({}, `redis://127.0.0.1:${proxy.port}`);
+    const proxy = await startTcpProxy({ target: { port: own.server.port } });
+    const node = await own.join(`redis://127.0.0.1:${proxy.port}`);
     const session = newSession();
     const created = proxy.cutBeforeReply((data) => data.includes(session.id));
     const positions = (await node.membership.create(session)) || [];
@@ -214,16 +183,16 @@ describe('the log of a session that has had its handshake', () => {
     expect(entries.slice(1, 3).map(({ logId }) => logId)).toEqual(
       positions.map(({ logId }) => logId),
     );
-    await Promise.all(nodes.splice(0).map(({ membership }) => membership.leave()));
+    await own.leaveAll();
     await proxy.stop();
   });
 
   it('is seen by who only looks on', async () => {
-    const node = await join();
+    const node = await own.join();
     const id = await node.create();
     await node.run(id, initialized);
     const observation = new RedisObservation({
-      ...{ redis: server.url, prefix, clock: systemClock, commandTimeoutMs: 2_000 },
+      ...{ redis: own.server.url, prefix: own.prefix, clock: systemClock, commandTimeoutMs: 2_000 },
       logger: { warn: () => undefined },
     });
     try {
@@ -266,7 +235,7 @@ describe('a session that has had its handshake', () => {
   }
 
   it('has the params that take the place of others', async () => {
-    const node = await join();
+    const node = await own.join();
     const id = await begin(
       node,
       'what is long enough to be cut into pieces, of which there are three',
@@ -277,21 +246,23 @@ describe('a session that has had its handshake', () => {
   });
 
   it('takes less than 2 KiB', async () => {
-    const node = await join();
+    const node = await own.join();
     const id = await begin(node, 'client');
-    const keys = await admin.keys(`${keyOf(id)}*`);
-    const sizes = await Promise.all(keys.map((key) => admin.memory('USAGE', key, 'SAMPLES', 0)));
+    const keys = await own.admin.keys(`${keyOf(id)}*`);
+    const sizes = await Promise.all(
+      keys.map((key) => own.admin.memory('USAGE', key, 'SAMPLES', 0)),
+    );
     // Beside them there are their entries among those that expire, and one or two in sorted sets.
     expect(sizes.reduce((sum: number, size) => sum + Number(size), 0)).toBeLessThan(1_500);
     for (const key of [keyOf(id), `${keyOf(id)}:streams`]) {
-      expect(await admin.object('ENCODING', key)).toMatch(/^(listpack|ziplist)$/);
+      expect(await own.admin.object('ENCODING', key)).toMatch(/^(listpack|ziplist)$/);
     }
   });
 
   it.each([0, 1, 7, 63, 64, 65, 400, 5_000])(
     'has the params of its `initialize`, with a name of %i characters of all kinds',
     async (length) => {
-      const node = await join();
+      const node = await own.join();
       const name = Array.from({ length }, (_, at) => ['a', 'é', '€', '😀'][at % 4]).join('');
       const id = await begin(node, name);
       expect((await node.membership.load(id))?.initialize).toBe(initialize(name));

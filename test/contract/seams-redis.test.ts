@@ -139,7 +139,7 @@ it('a task that is being created stays in the list, and one that went long ago d
   await redis.del(key);
   await redis.zadd(list, 1, 'old');
   expect(await other?.list('s', 0, 10)).toEqual([]);
-  expect(await redis.zrange(list, 0, -1)).toEqual(['new']);
-  await redis.restore(key, '60000', stored);
+  expect(await redis.zrange(list, '0', '-1')).toEqual(['new']);
+  await redis.restore(key, 60_000, stored);
   expect(await other?.list('s', 0, 10)).toMatchObject([{ record: { id: 'new' } }]);
 });

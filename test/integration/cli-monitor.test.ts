@@ -1,23 +1,14 @@
-/** The monitor in a terminal. */
+/** The live view of the command line, with and without a terminal. */
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { startRedis } from '../../demo/rig/redis.js';
-import { redisBackplane } from '../../src/index.js';
-import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
+import type { Stats } from '../../src/index.js';
+import { request } from '../support/mcp-http.js';
 import { startCliInTerminal } from './support/cli.js';
-import { startNode, startSession } from './support/serve.js';
+import { startCliCluster } from './support/cli-cluster.js';
 import { eventually } from './support/signal.js';
 
 const ENTER = '\u001b[?1049h\u001b[?25l';
 const LEAVE = '\u001b[?25h\u001b[?1049l';
-
-/** Two nodes, a session that the first one has made, and where they are. */
-async function start(url = redisUrl()) {
-  const prefix = uniquePrefix();
-  const backplane = () => redisBackplane({ redis: url, prefix });
-  const a = await startSession({ backplane: backplane() });
-  await startNode({ backplane: backplane() });
-  return { a, at: ['--redis', url, '--prefix', prefix] };
-}
 
 /** What each screen showed, line by line, without its styles. */
 function screens(stdout: string): string[][] {
@@ -30,11 +21,46 @@ function screens(stdout: string): string[][] {
     );
 }
 
+describe('without a terminal', () => {
+  it('--once: nodes, sessions and totals, in text and as one document', async () => {
+    const { a, b, held, ask } = await startCliCluster();
+    await a.client.listen(b.url);
+    const call = a.client.post(a.url, request(7, 'tools/call', { name: 'hold', arguments: {} }));
+    const stats = await eventually(async () => {
+      const found = JSON.parse((await ask('monitor', '--once', '--json')).stdout) as Stats;
+      return found.totals.requests === 1 && found;
+    });
+    expect(stats.nodes.map(({ id }) => id)).toEqual([a.mcp.nodeId, b.mcp.nodeId].sort());
+    expect(stats).toMatchObject({
+      ...{ nodesComplete: true, listed: 1, sampled: false },
+      totals: { streams: 2, followed: 2, requests: 1 },
+      sessions: [{ info: { id: a.sessionId }, streams: 2, followed: 2, requests: 1 }],
+    });
+    const { stdout } = await ask('monitor', '--once');
+    expect(stdout).toContain('2 nodes  ·  1 sessions  ·  2 streams, 2 followed  ·  1 running');
+    expect(stdout).toContain(a.sessionId);
+    held.open();
+    await (await call).answer(7);
+  });
+
+  it('no terminal: goes on, with traffic and rates', async () => {
+    const { a, begin } = await startCliCluster();
+    const watching = begin('monitor', '--interval', '0.2');
+    await watching.until('1 sessions');
+    await a.client.request(a.url, 'tools/call', { name: 'echo', arguments: { n: 'seen' } });
+    await watching.until(/TRAFFIC\n.*tools\/call 2 echo \{"n":"seen"\}\n/);
+    expect(watching.stdout).toMatch(/[1-9][\d.]* events\/s {2}· {2}[\d.]+ k?B\/s/);
+    expect(watching.stdout).not.toContain('\u001b');
+    watching.kill('SIGINT');
+    expect(await watching.ended).toMatchObject({ code: 130 });
+  });
+});
+
 describe('in a terminal', () => {
   it('fills it, says when Redis is away, and gives the screen back', async () => {
     const redis = await startRedis({ args: ['--appendonly', 'yes'] });
     onTestFinished(redis.stop);
-    const { a, at } = await start(redis.url);
+    const { a, at } = await startCliCluster(redis.url);
     const command = ['monitor', '--interval', '0.2', '--timeout', '500', ...at];
     const watching = startCliInTerminal(command, { columns: 80, rows: 24 });
     await watching.until('2 nodes');
@@ -60,7 +86,7 @@ describe('in a terminal', () => {
   });
 
   it('the interrupt key ends it with 130, and the screen comes back', async () => {
-    const { at } = await start();
+    const { at } = await startCliCluster();
     const typed = startCliInTerminal(['monitor', ...at]);
     await typed.until('2 nodes');
     typed.type('\u0003');
@@ -73,7 +99,7 @@ describe('in a terminal', () => {
     ['SIGTERM', 143],
     ['SIGINT', 130],
   ] as const)('%s ends it with %i, and the screen comes back', async (signal, code) => {
-    const { at } = await start();
+    const { at } = await startCliCluster();
     const watching = startCliInTerminal(['monitor', ...at]);
     await watching.until('2 nodes');
     await watching.signal(signal);
@@ -83,7 +109,7 @@ describe('in a terminal', () => {
   });
 
   it('another size is taken up at once, not with the next look', async () => {
-    const { a, at } = await start();
+    const { a, at } = await startCliCluster();
     const command = ['monitor', '--interval', '3600', ...at];
     const watching = startCliInTerminal(command, { columns: 100, rows: 30 });
     await watching.until('2 nodes');

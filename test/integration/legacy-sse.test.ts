@@ -111,6 +111,18 @@ describe.each(STORES)('HTTP+SSE over %s', (_, openStore) => {
     expect(node.logged).toEqual([]);
   });
 
+  // Of a stream's name, which begins otherwise than with Streamable HTTP, the wrong part was taken for the node.
+  it('tells which node each request of a client came to', async () => {
+    const [a, b] = await pair(openStore, { tools });
+    const { call, sessionId } = await connectLegacy(a.sse, { postTo: () => b.url });
+    await call('echo', {});
+    const requests: (string | undefined)[] = [];
+    for await (const event of a.mcp.sessions.events(sessionId(), { method: 'tools/call' })) {
+      requests.push(event.nodeId);
+    }
+    expect(requests).toEqual([b.mcp.nodeId]);
+  });
+
   it('shows on the one connection what comes of POSTs to another node', async () => {
     const [a, b] = await pair(openStore, { tools });
     const { call, heard, sessionId } = await connectLegacy(a.sse, { postTo: () => b.url });

@@ -116,7 +116,7 @@ it.each([
   const arguments_ = { padding: 'x'.repeat(1024 * 1024) };
   await duringStall(async () => {
     const before = collected();
-    for (let n = 0; n < 60; n += 5) {
+    for (let n = 0; n < 120; n += 5) {
       const posts = [0, 1, 2, 3, 4].map(async (at) => {
         const client = rawClient();
         client.sessionId = `made-up-${nth(n + at)}`;
@@ -125,7 +125,8 @@ it.each([
       });
       await Promise.all(posts);
     }
-    expect((collected() - before) / 2 ** 20).toBeLessThan(25);
+    // 120 MiB were posted; some of them stay for a while in the buffers of sockets, however many there were.
+    expect((collected() - before) / 2 ** 20).toBeLessThan(40);
   });
 });
 

@@ -1,45 +1,8 @@
-import { createParser } from 'eventsource-parser';
-import type { Exchange, HttpRequest, Listener } from './exchange.js';
-import type { Asked, CallRecord, Ledger, Showing } from './ledger.js';
-import type { Random } from './random.js';
-import type { Scheduler } from './scheduler.js';
+import type { ClientHost, ClientOptions, Message } from './client-requests.js';
+import { ClientRequests } from './client-requests.js';
+import type { Exchange } from './exchange.js';
+import type { CallRecord } from './ledger.js';
 import type { ToolStep } from './server.js';
-
-/** What a client lives in. */
-export interface ClientHost {
-  scheduler: Scheduler;
-  random: Random;
-  ledger: Ledger;
-  /** The order is over: from now on clients come back with what they hold, and wait. */
-  calm(): boolean;
-  /** A node that answers, as a load balancer would find it. */
-  anySlot(): number;
-  slots: number;
-  /** How long clients wait before they come back, at most. */
-  returnMs: number;
-  /** Sends a request to a node; `undefined`: nobody listens there. */
-  request(
-    slot: number,
-    request: HttpRequest,
-    listener: Listener,
-    name: string,
-    onWrite: (text: string) => void,
-  ): Exchange | undefined;
-}
-
-export interface ClientOptions {
-  name: string;
-  principal: string;
-  version: '2025-06-18' | '2025-11-25';
-}
-
-interface Message {
-  id?: string | number;
-  method?: string;
-  params?: Record<string, unknown>;
-  result?: { mark?: string; level?: string };
-  error?: { code: number; data?: { reason?: string } };
-}
 
 /** The requests of one POST, on the client's side. */
 interface Call {
@@ -50,11 +13,8 @@ interface Call {
   returning: boolean;
 }
 
-const JSON_AND_SSE = 'application/json, text/event-stream';
-
 /** An MCP client with one session: calls tools, listens, answers questions, breaks off, comes back. */
 export class SimClient {
-  sessionId: string | undefined;
   /** Nothing more is wanted: the session was deleted, or the client left. */
   over = false;
   listening: Exchange | undefined;
@@ -63,14 +23,20 @@ export class SimClient {
   wantsToListen = false;
   readonly calls: Call[] = [];
   private nextId = 0;
-  private connections = 0;
   private relisten = false;
   private readonly answered = new Set<string>();
+  private readonly requests: ClientRequests;
 
   constructor(
     private readonly host: ClientHost,
     readonly options: ClientOptions,
-  ) {}
+  ) {
+    this.requests = new ClientRequests(host, options);
+  }
+
+  get sessionId(): string | undefined {
+    return this.requests.sessionId;
+  }
 
   initialize(slot: number): void {
     const { name, version } = this.options;
@@ -85,12 +51,12 @@ export class SimClient {
     const again = (): void => {
       if (this.sessionId === undefined) this.soon(() => this.initialize(this.host.anySlot()));
     };
-    this.post('initialize', slot, [message], {
+    this.requests.post('initialize', slot, [message], {
       head: (_, headers) => (sessionId = headers['mcp-session-id']),
       message: (answer) => {
         if (answer.result === undefined || this.sessionId !== undefined) return;
-        this.sessionId = sessionId;
-        this.note(`has session ${sessionId ?? '?'}`);
+        this.requests.sessionId = sessionId;
+        this.requests.note(`has session ${sessionId ?? '?'}`);
         this.tell('initialized', { jsonrpc: '2.0', method: 'notifications/initialized' });
       },
       over: again,
@@ -100,7 +66,7 @@ export class SimClient {
   /** POSTs something that asks for nothing, until somebody has taken it. */
   tell(what: string, message: object, then: (status: number) => void = () => undefined): void {
     const attempt = (): void => {
-      this.post(what, this.host.anySlot(), [message], {
+      this.requests.post(what, this.host.anySlot(), [message], {
         over: (status) => {
           if (this.over) return;
           if (status === 'cut' || status === 503) this.soon(attempt);
@@ -151,7 +117,7 @@ export class SimClient {
     this.host.ledger.calls.push(record);
     const call: Call = { record, cursor: undefined, exchange: undefined, returning: false };
     this.calls.push(call);
-    call.exchange = this.post(what, slot, messages, {
+    call.exchange = this.requests.post(what, slot, messages, {
       head: (status) => (record.status = status),
       event: (id) => this.movedTo(call, id),
       message: (message) => this.onMessage(message, call),
@@ -170,7 +136,7 @@ export class SimClient {
     if (this.sessionId === undefined || this.over) return;
     this.wantsToListen = true;
     const cursor = withCursor ? this.cursor : undefined;
-    const exchange = this.get(slot, cursor, 'listen', {
+    const exchange = this.requests.get(slot, cursor, 'listen', {
       event: (id) => (this.cursor = id),
       message: (message) => this.onMessage(message, undefined),
       over: (status) => {
@@ -203,7 +169,7 @@ export class SimClient {
     const [text = ''] = call.record.ids;
     const params = { requestId: JSON.parse(text) as string | number };
     const message = { jsonrpc: '2.0', method: 'notifications/cancelled', params };
-    this.post('cancel', slot, [message], {
+    this.requests.post('cancel', slot, [message], {
       over: (status) => {
         if (status !== 202) return;
         const { sessionId } = call.record;
@@ -218,8 +184,8 @@ export class SimClient {
   delete(slot: number): void {
     const { sessionId } = this;
     if (sessionId === undefined) return;
-    const asked = this.asked('delete', slot, 'DELETE', []);
-    this.send(slot, { method: 'DELETE', headers: this.headers() }, asked, {
+    const asked = this.requests.asked('delete', slot, 'DELETE', []);
+    this.requests.send(slot, { method: 'DELETE', headers: this.requests.headers() }, asked, {
       over: (status) => {
         if (status === 200) {
           this.host.ledger.deletedAt.set(sessionId, this.host.scheduler.elapsed);
@@ -236,8 +202,8 @@ export class SimClient {
     for (let slot = 0; slot < this.host.slots; slot += 1) {
       const id = this.nextId++;
       const call = { jsonrpc: '2.0', id, method: 'tools/call', params: { name: 'run' } };
-      this.post('probe', slot, [call], {});
-      this.get(slot, undefined, 'probe', {});
+      this.requests.post('probe', slot, [call], {});
+      this.requests.get(slot, undefined, 'probe', {});
     }
   }
 
@@ -248,7 +214,7 @@ export class SimClient {
     );
     const exchange = open[which % Math.max(open.length, 1)];
     if (exchange === undefined) return;
-    this.note(`breaks ${exchange.name} off`);
+    this.requests.note(`breaks ${exchange.name} off`);
     exchange.hangUp(noticedMs);
   }
 
@@ -344,7 +310,7 @@ export class SimClient {
     if (record.state !== 'open' || call.exchange !== undefined || call.returning || this.over)
       return;
     if (cursor === undefined) return;
-    call.exchange = this.get(this.host.anySlot(), cursor, `resume ${record.ids.join()}`, {
+    call.exchange = this.requests.get(this.host.anySlot(), cursor, `resume ${record.ids.join()}`, {
       event: (id) => this.movedTo(call, id),
       message: (message) => this.onMessage(message, call),
       over: (status, how) => {
@@ -361,151 +327,24 @@ export class SimClient {
     if (call.record.state !== 'open') return;
     call.record.state = state;
     call.record.endedAt = this.host.scheduler.elapsed;
-    this.note(`call ${call.record.ids.join()} ${state}`);
-  }
-
-  private get(slot: number, cursor: string | undefined, what: string, on: Handlers) {
-    const headers: Record<string, string> = { ...this.headers(), accept: 'text/event-stream' };
-    if (cursor !== undefined) headers['last-event-id'] = cursor;
-    const asked = this.asked(what, slot, 'GET', []);
-    return this.send(slot, { method: 'GET', headers }, asked, on, cursor);
-  }
-
-  private post(what: string, slot: number, messages: object[], on: Handlers) {
-    const headers: Record<string, string> = {
-      ...this.headers(),
-      ...{ accept: JSON_AND_SSE, 'content-type': 'application/json' },
-    };
-    const body = messages.length === 1 ? messages[0] : messages;
-    const asked = this.asked(what, slot, 'POST', messages);
-    return this.send(slot, { method: 'POST', headers, body }, asked, on);
+    this.requests.note(`call ${call.record.ids.join()} ${state}`);
   }
 
   /** Somebody else's try at this session, or one at a session that there is not. */
   intrude(slot: number, as: { principal?: string; sessionId?: string; cursor?: string }): void {
-    const headers: Record<string, string> = { ...this.headers(), accept: 'text/event-stream' };
+    const headers: Record<string, string> = {
+      ...this.requests.headers(),
+      accept: 'text/event-stream',
+    };
     if (as.principal !== undefined) headers['x-user'] = as.principal;
     if (as.sessionId !== undefined) headers['mcp-session-id'] = as.sessionId;
     if (as.cursor !== undefined) headers['last-event-id'] = as.cursor;
-    const asked = this.asked('intrusion', slot, 'GET', []);
+    const asked = this.requests.asked('intrusion', slot, 'GET', []);
     asked.sessionId = as.sessionId ?? this.sessionId;
     asked.expected = as.cursor === undefined ? 404 : 400;
-    const exchange = this.send(slot, { method: 'GET', headers }, asked, {
+    const exchange = this.requests.send(slot, { method: 'GET', headers }, asked, {
       head: () => exchange?.hangUp(0),
     });
-  }
-
-  private headers(): Record<string, string> {
-    return {
-      'x-user': this.options.principal,
-      ...(this.sessionId !== undefined && {
-        'mcp-session-id': this.sessionId,
-        'mcp-protocol-version': this.options.version,
-      }),
-    };
-  }
-
-  private asked(what: string, slot: number, method: string, messages: object[]): Asked {
-    const asked: Asked = {
-      ...{ what, client: this.options.name, sessionId: this.sessionId, slot, method, messages },
-      ...{ at: this.host.scheduler.elapsed, status: undefined, retryAfter: undefined },
-      ...{ answeredAt: undefined, expected: undefined },
-    };
-    this.host.ledger.asked.push(asked);
-    return asked;
-  }
-
-  private send(
-    slot: number,
-    request: HttpRequest,
-    asked: Asked,
-    on: Handlers,
-    cursor?: string,
-  ): Exchange | undefined {
-    const { scheduler, ledger } = this.host;
-    this.connections += 1;
-    const connection = `${this.options.name}.${this.connections}`;
-    let status: number | 'cut' | undefined;
-    let showing: Showing | undefined;
-    let body = '';
-    const parser = createParser({
-      onEvent: ({ id, data }) => {
-        if (id !== undefined) {
-          const [, stream = '', n = ''] = id.split('.');
-          const shown = { stream, n: parseInt(n, 36), data, at: scheduler.elapsed };
-          showing?.shown.push(shown);
-          this.note(
-            `${connection} shows ${stream} ${shown.n} ${data === '' ? '(primed)' : markOf(data)}`,
-          );
-          on.event?.(id);
-        }
-        if (data !== '') on.message?.(JSON.parse(data) as Message);
-      },
-    });
-    const over = (how: 'end' | 'cut'): void => {
-      asked.answeredAt ??= scheduler.elapsed;
-      if (status === undefined) {
-        status = 'cut';
-        asked.status = 'cut';
-      }
-      this.note(
-        `${connection} ${how === 'end' ? 'is complete' : 'broke'} (${asked.what}: ${status})`,
-      );
-      if (showing !== undefined) {
-        showing.ended = how;
-        showing.endedAt = scheduler.elapsed;
-      } else if (status === 200 && how === 'end' && body !== '') {
-        const parsed = JSON.parse(body) as Message | Message[];
-        for (const message of [parsed].flat()) on.message?.(message);
-      }
-      on.over?.(status, how);
-    };
-    const listener: Listener = {
-      head: (code, headers) => {
-        status = code;
-        asked.status = code;
-        asked.retryAfter = headers['retry-after'];
-        asked.answeredAt = scheduler.elapsed;
-        on.head?.(code, headers);
-        if (headers['content-type'] !== 'text/event-stream') return;
-        const [, stream, n] = cursor?.split('.') ?? [];
-        showing = {
-          ...{ connection, client: this.options.name },
-          sessionId: headers['mcp-session-id'] ?? '',
-          nodeId: headers['x-anynode-node'] ?? '',
-          method: request.method as 'GET' | 'POST',
-          cursor: stream === undefined ? undefined : { stream, n: parseInt(n ?? '', 36) },
-          ...{ at: asked.at, shown: [], ended: undefined, endedAt: undefined },
-        };
-        ledger.showings.push(showing);
-      },
-      data: (text) => {
-        if (showing === undefined) body += text;
-        else parser.feed(text);
-      },
-      end: () => over('end'),
-      cut: () => over('cut'),
-    };
-    const onWrite = (text: string): void => {
-      const [, stream, n] = WRITTEN.exec(text) ?? [];
-      if (stream === undefined || n === undefined) return;
-      const sessionId = request.headers['mcp-session-id'] ?? '';
-      const at = scheduler.elapsed;
-      const resumed = cursor !== undefined;
-      ledger.written.push({ connection, sessionId, stream, n: parseInt(n, 36), at, resumed });
-    };
-    this.note(
-      `${connection} ${asked.method} ${asked.what} to slot ${slot}${cursor === undefined ? '' : ` after ${cursor}`}`,
-    );
-    const [, resumed, n] = cursor?.split('.') ?? [];
-    if (resumed !== undefined && n !== undefined) {
-      const sessionId = request.headers['mcp-session-id'] ?? '';
-      const place = { sessionId, stream: resumed, n: parseInt(n, 36) };
-      ledger.resumptions.push({ ...place, at: scheduler.elapsed });
-    }
-    const exchange = this.host.request(slot, request, listener, connection, onWrite);
-    if (exchange === undefined) this.host.scheduler.after(1, () => over('cut'));
-    return exchange;
   }
 
   private soon(run: () => void): void {
@@ -513,23 +352,4 @@ export class SimClient {
       if (!this.over) run();
     });
   }
-
-  private note(text: string): void {
-    this.host.scheduler.note(`${this.options.name} ${text}`);
-  }
-}
-
-interface Handlers {
-  head?: (status: number, headers: Record<string, string>) => void;
-  event?: (id: string) => void;
-  message?: (message: Message) => void;
-  /** The exchange is over: refused, complete or broken. */
-  over?: (status: number | 'cut', how: 'end' | 'cut') => void;
-}
-
-/** An event with a message, as a node writes it: stream and number. */
-const WRITTEN = /^event: message\nid: [^.]*\.([^.]*)\.([^.]*)\./;
-
-function markOf(data: string): string {
-  return /"mark":"([^"]*)"/.exec(data)?.[1] ?? data.slice(0, 60);
 }

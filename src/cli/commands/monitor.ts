@@ -6,7 +6,7 @@ import type { Context, GlobalOptions } from '../context.js';
 import { withObserver } from '../context.js';
 import { CommandError, EXIT, isUnavailable } from '../exit.js';
 import { interruptible } from '../interrupts.js';
-import { onKeys } from '../monitor/keys.js';
+import { onKeys } from '../monitor/keyboard.js';
 import { Screen } from '../monitor/screen.js';
 import { viewOf } from '../monitor/view.js';
 import { placesOf } from '../redis.js';

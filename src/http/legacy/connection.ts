@@ -3,6 +3,7 @@ import type { StreamEvent } from '../../backplane/backplane.js';
 import type { Clock } from '../../protocol/clock.js';
 import { jittered } from '../../protocol/clock.js';
 import type { EndReason, Sink } from '../../stream/follower.js';
+import { LINGER_MS, SSE_HEADERS } from '../sse.js';
 
 export interface LegacyConnectionOptions {
   keepAliveMs: number;
@@ -17,16 +18,6 @@ export interface LegacyConnectionOptions {
   /** A node has begun to take requests of this client. */
   onOpener: (nodeId: string) => void;
 }
-
-const HEADERS = {
-  'Content-Type': 'text/event-stream',
-  'Cache-Control': 'no-cache, no-transform',
-  Connection: 'keep-alive',
-  'X-Accel-Buffering': 'no',
-};
-
-/** How long an ended connection may take to hand over what is buffered. */
-const LINGER_MS = 10_000;
 
 /**
  * The one SSE response of an HTTP+SSE client. Its events have no ids: there is no coming back, so nothing ends it on
@@ -50,7 +41,7 @@ export class LegacyConnection implements Sink {
 
   /** Sends the headers and tells the client where to POST to. */
   open(endpoint: string): void {
-    this.res.writeHead(200, HEADERS);
+    this.res.writeHead(200, SSE_HEADERS);
     this.say(`event: endpoint\ndata: ${endpoint}\n\n`);
     this.scheduleKeepAlive();
   }

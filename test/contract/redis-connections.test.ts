@@ -1,0 +1,118 @@
+/** Which connections a node makes, and of what. */
+import { once } from 'node:events';
+import { connect, type AddressInfo } from 'node:net';
+import { createServer as createTlsServer } from 'node:tls';
+import { Redis } from 'ioredis';
+import { describe, expect, it } from 'vitest';
+import { STANDALONE } from '../../src/backplane/backplane.js';
+import { CERTIFICATE, PRIVATE_KEY } from './support/certificate.js';
+import { ownRedis } from './support/own-redis.js';
+import { ALICE, append, eventually, receive } from './suite/rig.js';
+
+const own = ownRedis();
+
+describe('the connections of a node', () => {
+  // A connection per open request, or per stream: a few thousand clients, and Redis refuses.
+  it('are two, however many streams it has, and none when it has left', async () => {
+    await eventually(async () => {
+      expect(await own.clients()).toEqual([]);
+    });
+    const node = await own.join();
+    const ids = await Promise.all(Array.from({ length: 20 }, () => node.create()));
+    for (const id of ids) await node.hold(id, STANDALONE);
+    expect((await own.clients()).map(({ subscriptions }) => subscriptions).sort()).toEqual([0, 1]);
+    await node.membership.leave();
+    await eventually(async () => {
+      expect(await own.clients()).toEqual([]);
+    });
+    expect(await own.admin.exists(`${own.prefix}:node:${node.id}`)).toBe(0);
+  });
+});
+
+describe('a client of the application', () => {
+  // User name, TLS or database lost on the way to the subscriber: it works on the developer's machine only.
+  it('lends its settings, and is neither used, changed nor closed', async () => {
+    const { tlsPort, stop } = await startTls(own.server.port);
+    // This user may touch nothing outside of the prefix: neither keys nor channels.
+    const allowed = `app:${own.prefix}:*`;
+    await own.admin.acl('SETUSER', 'app', 'on', '>secret', `~${allowed}`, `&${allowed}`, '+@all');
+    const client = new Redis({
+      host: 'localhost',
+      port: tlsPort,
+      family: 4,
+      tls: { ca: CERTIFICATE },
+      username: 'app',
+      password: 'secret',
+      db: 3,
+      keyPrefix: 'app:',
+      stringNumbers: true,
+      enableAutoPipelining: true,
+      maxRetriesPerRequest: null,
+      lazyConnect: true,
+    });
+    const members = () => Object.getOwnPropertyNames(client).sort();
+    const before = members();
+    try {
+      const [a, b] = [await own.join(client), await own.join(client)];
+      const id = await a.create();
+      await b.hold(id, STANDALONE);
+      await a.run(id, append(STANDALONE, 'news'), receive({ to: 'initialized' }));
+      expect((await b.next('event')).event.message).toBe('news');
+      expect(await b.membership.alive([a.id])).toEqual(new Set([a.id]));
+      expect(await b.membership.storeState(id, '1', 0)).toBe('stored');
+      expect((await b.membership.list(undefined, 10)).ids).toEqual([id]);
+
+      await own.admin.select(3);
+      const stored = await own.admin.keys('*');
+      expect(stored).toContain(`app:${own.prefix}:{${id}}`);
+      for (const key of stored) expect(key.startsWith(`app:${own.prefix}:`), key).toBe(true);
+      const channels = (await own.admin.pubsub('CHANNELS')) as string[];
+      expect(channels).toHaveLength(2);
+      for (const name of channels) expect(name.startsWith(`app:${own.prefix}:`), name).toBe(true);
+      expect(await b.membership.remove(id, ALICE)).toBe(true);
+
+      expect(members()).toEqual(before);
+      expect(Object.keys(client).filter((key) => key.includes('anynode'))).toEqual([]);
+      await Promise.all([a, b].map(({ membership }) => membership.leave()));
+      expect(client.status).toBe('wait'); // never connected: not used, and not closed
+      expect(client.options.keyPrefix).toBe('app:');
+    } finally {
+      await own.admin.select(0);
+      client.disconnect();
+      await stop();
+      await own.admin.acl('DELUSER', 'app');
+    }
+  });
+
+  it('that is connected stays so', async () => {
+    const client = new Redis(own.server.url);
+    try {
+      await client.set(`${own.prefix}:own`, '1');
+      const node = await own.join(client);
+      await node.create();
+      await node.membership.leave();
+      expect(await client.get(`${own.prefix}:own`)).toBe('1');
+      expect(client.status).toBe('ready');
+    } finally {
+      client.disconnect();
+    }
+  });
+
+  /** What Redis would do with its own TLS port. */
+  async function startTls(port: number) {
+    const listener = createTlsServer({ cert: CERTIFICATE, key: PRIVATE_KEY }, (socket) => {
+      const inner = connect(port, '127.0.0.1');
+      socket.on('error', () => undefined).pipe(inner);
+      inner.on('error', () => undefined).pipe(socket);
+    });
+    listener.listen(0, '127.0.0.1');
+    await once(listener, 'listening');
+    return {
+      tlsPort: (listener.address() as AddressInfo).port,
+      stop: async () => {
+        listener.close();
+        await once(listener, 'close');
+      },
+    };
+  }
+});

@@ -1,0 +1,105 @@
+/** Which keys there are, and for how long. */
+import { describe, expect, it } from 'vitest';
+import { STANDALONE } from '../../src/backplane/backplane.js';
+import { ownRedis } from './support/own-redis.js';
+import { ALICE, append, eventually, newSession, open, receive } from './suite/rig.js';
+
+const own = ownRedis();
+
+async function keys(): Promise<string[]> {
+  return (await own.admin.keys(`${own.prefix}*`)).sort();
+}
+
+describe('the keys of a session', () => {
+  const isIndex = (key: string) => key === `${own.prefix}:sessions`;
+
+  // Whatever happens to the nodes: nothing may stay in Redis for ever.
+  it('all have a TTL', async () => {
+    const node = await own.join();
+    const id = await node.create();
+    const ttls = async () => {
+      for (const key of await keys()) {
+        if (!isIndex(key)) expect(await own.admin.pttl(key), key).toBeGreaterThan(0);
+      }
+    };
+    await ttls();
+    await node.run(id, open('p', ['1']), append(STANDALONE, 'news', { coalesce: 'x' }));
+    await ttls();
+    await node.hold(id, STANDALONE);
+    await node.membership.storeState(id, '1', undefined);
+    await ttls();
+    await node.run(id, receive({ to: 'initialized' }), append('p', 'answer', { ends: '1' }));
+    await node.membership.touch([{ sessionId: id, streams: [] }]);
+    await ttls();
+    expect(await keys()).toEqual(
+      [
+        `${own.prefix}:node:${node.id}`,
+        `${own.prefix}:sessions`,
+        `${own.prefix}:{${id}}`,
+        `${own.prefix}:{${id}}:events`,
+        `${own.prefix}:{${id}}:streams`,
+      ].sort(),
+    );
+  });
+
+  it('the index of a principal has a TTL, which each of its sessions begins anew, and loses those that end', async () => {
+    const node = await own.join(own.server.url, { sessionTtlMs: 60_000 });
+    const most = { sessions: 2, pending: 2 };
+    const one = await node.create({ most });
+    const [index = ''] = await own.admin.keys(`${own.prefix}:principal:*`);
+    expect(await own.admin.pttl(index)).toBeGreaterThan(50_000);
+    await own.admin.pexpire(index, 10_000);
+    const two = await node.create({ most });
+    expect(await own.admin.pttl(index)).toBeGreaterThan(50_000);
+    expect(await own.admin.zcard(index)).toBe(2);
+    await expect(node.create({ most })).rejects.toThrow('Too many sessions');
+    expect((await keys()).filter((key) => key.endsWith(':streams'))).toHaveLength(2);
+    await Promise.all([one, two].map((id) => node.membership.remove(id, ALICE)));
+    expect(await keys()).toEqual([`${own.prefix}:node:${node.id}`]);
+  });
+
+  it('are all gone after DELETE, the index entry too', async () => {
+    const node = await own.join();
+    const id = await node.create({ most: { sessions: 1, pending: 1 } });
+    await node.run(id, open('p', ['1']), append(STANDALONE, 'news'));
+    await node.membership.remove(id, ALICE);
+    expect(await keys()).toEqual([`${own.prefix}:node:${node.id}`]);
+  });
+
+  it('are all gone after expiry, and later sessions tidy the index', async () => {
+    const node = await own.join(own.server.url, { sessionTtlMs: 250, pendingTtlMs: 250 });
+    const ids = await Promise.all(Array.from({ length: 5 }, () => node.create()));
+    for (const id of ids) await node.run(id, append(STANDALONE, 'news'));
+    await eventually(async () => {
+      expect((await keys()).filter((key) => ids.some((id) => key.includes(id)))).toEqual([]);
+    });
+    const later = await own.join(own.server.url);
+    await eventually(async () => {
+      await later.membership.create(newSession());
+      const left = await own.admin.zrangebylex(`${own.prefix}:sessions`, '-', '+');
+      expect(left.filter((id) => ids.includes(id))).toEqual([]);
+    });
+  });
+
+  // The end of the log is lost in a failover, and with it the numbers: a client that knows more must not hang.
+  it('may lose their newest part, and readers go on from what is left', async () => {
+    const node = await own.join();
+    const id = await node.create();
+    const streams = `${own.prefix}:{${id}}:streams`;
+    const one = await node.say(id, STANDALONE, 'one');
+    const before = await own.admin.hget(streams, 'n:g');
+    const two = await node.say(id, STANDALONE, 'two');
+    await own.admin.xdel(`${own.prefix}:{${id}}:events`, two.position.logId);
+    await own.admin.hset(streams, 'n:g', before ?? '');
+
+    expect((await node.hold(id, STANDALONE, { cursor: two.position })).position).toEqual(
+      one.position,
+    );
+    expect(await node.read(id, STANDALONE, two.position)).toMatchObject({ events: [], restart: 1 });
+    await node.say(id, STANDALONE, 'another two');
+    expect(await node.read(id, STANDALONE, two.position)).toMatchObject({
+      restart: 1,
+      events: [{ message: 'another two', position: { n: 2 } }],
+    });
+  });
+});

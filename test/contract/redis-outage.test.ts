@@ -1,0 +1,180 @@
+/** Redis away, silent, paused or without its scripts, and a subscriber that hears nothing. */
+import { describe, expect, it } from 'vitest';
+import { STANDALONE } from '../../src/backplane/backplane.js';
+import { startTcpProxy } from '../support/tcp-proxy.js';
+import { startDeafeningProxy } from './support/deafening-proxy.js';
+import { ownRedis } from './support/own-redis.js';
+import { ALICE, append, BEGINNING, eventually, newSession } from './suite/rig.js';
+
+const own = ownRedis();
+
+/** Whatever it settles with, and after how many milliseconds. */
+async function timed(promise: Promise<unknown>): Promise<{ ms: number; outcome: unknown }> {
+  const from = performance.now();
+  const outcome = await promise.catch((error: unknown) => error);
+  return { ms: performance.now() - from, outcome };
+}
+
+describe('a Redis that cannot be reached', () => {
+  const QUICK = { commandTimeoutMs: 300, leaseMs: 600 };
+  const MARGIN_MS = 250;
+  const UNAVAILABLE = { code: 'backplane_unavailable' };
+
+  // One blip reads as "no session", 404, and every session is lost; or requests hang for ever.
+  it('is told in bounded time, and used again when it is back', async () => {
+    const proxy = await startTcpProxy({ target: { port: own.server.port } });
+    const warnings: unknown[] = [];
+    const onWarning = (warning: unknown) => warnings.push(warning);
+    process.on('warning', onWarning);
+    try {
+      const node = await own.join(`redis://127.0.0.1:${proxy.port}`, QUICK);
+      const id = await node.create();
+      const losses = node.losses;
+      proxy.refuse();
+      proxy.cut();
+      const calls: (() => Promise<unknown>)[] = [
+        () => node.membership.load(id),
+        () => node.commit(id, append(STANDALONE, 'news')),
+        () => node.attach(id, STANDALONE),
+        () => node.membership.touch([{ sessionId: id, streams: [] }]),
+        () => node.membership.create(newSession()),
+        () => node.membership.remove(id, ALICE),
+        () => node.membership.send('x', { type: 'gone', sessionId: id }),
+        () => node.membership.alive(['x']),
+        () => node.membership.list(undefined, 1),
+        () => node.membership.storeState(id, '1', undefined),
+      ];
+      for (const { ms, outcome } of await Promise.all(calls.map((call) => timed(call())))) {
+        expect(outcome).toMatchObject(UNAVAILABLE);
+        expect(ms).toBeLessThan(QUICK.commandTimeoutMs + MARGIN_MS);
+      }
+      expect(node.membership.trouble()).toEqual(expect.any(String));
+
+      proxy.accept();
+      await eventually(async () => {
+        expect(await node.membership.load(id)).toBeDefined();
+      });
+      await eventually(() => {
+        expect(node.membership.trouble()).toBeUndefined();
+      });
+      // What follows a log has to look again: messages may have been missed.
+      expect(node.losses).toBeGreaterThan(losses);
+      expect(warnings).toEqual([]);
+    } finally {
+      process.off('warning', onWarning);
+      await own.leaveAll();
+      await proxy.stop();
+    }
+  });
+
+  // A firewall forgets the connection: nobody says so, and TCP alone notices after a quarter of an hour.
+  it('is found to swallow everything, and connected to anew', async () => {
+    const proxy = await startTcpProxy({ target: { port: own.server.port } });
+    try {
+      const node = await own.join(`redis://127.0.0.1:${proxy.port}`, QUICK);
+      const id = await node.create();
+      proxy.mute('client→server');
+      const { ms, outcome } = await timed(node.membership.load(id));
+      expect(outcome).toMatchObject(UNAVAILABLE);
+      expect(ms).toBeLessThan(QUICK.commandTimeoutMs + MARGIN_MS);
+      await eventually(() => {
+        expect(node.membership.trouble()).toEqual(expect.any(String));
+      });
+      proxy.unmute();
+      await eventually(async () => {
+        expect((await node.membership.load(id))?.id).toBe(id);
+        expect(node.membership.trouble()).toBeUndefined();
+      });
+    } finally {
+      await own.leaveAll();
+      await proxy.stop();
+    }
+  });
+
+  it('pauses, and what it did afterwards it did once', async () => {
+    const node = await own.join(own.server.url, QUICK);
+    const id = await node.create();
+    await own.admin.client('PAUSE', 600, 'ALL');
+    const { ms, outcome } = await timed(node.commit(id, append(STANDALONE, 'news')));
+    expect(outcome).toMatchObject(UNAVAILABLE);
+    expect(ms).toBeLessThan(QUICK.commandTimeoutMs + MARGIN_MS);
+    // The caller does not know whether it was done, and tries until it does.
+    await eventually(() => node.repeat(id, append(STANDALONE, 'news')));
+    expect(await node.texts(id, STANDALONE)).toEqual(['news']);
+  });
+
+  it('hangs up, and no caller notices', async () => {
+    const node = await own.join(own.server.url);
+    const other = await own.join(own.server.url);
+    const id = await node.create();
+    for (let round = 0; round < 3; round += 1) {
+      for (const client of await own.clients()) await own.admin.client('KILL', 'ID', client.id);
+      await node.commit(id, append(STANDALONE, `${round}`));
+    }
+    expect(await node.texts(id, STANDALONE)).toEqual(['0', '1', '2']);
+    await eventually(() => {
+      expect(other.membership.trouble()).toBeUndefined();
+    });
+    await other.hold(id, STANDALONE);
+    await node.say(id, STANDALONE, 'heard');
+    expect((await other.next('event')).event.message).toBe('heard');
+  });
+
+  it('is not there yet when a node starts', async () => {
+    const proxy = await startTcpProxy({ target: { port: own.server.port } });
+    try {
+      proxy.refuse();
+      const node = own.start(`redis://127.0.0.1:${proxy.port}`, QUICK);
+      const ready = node.membership.ready();
+      const { outcome } = await timed(node.membership.load('x'));
+      expect(outcome).toMatchObject(UNAVAILABLE);
+      proxy.accept();
+      await ready;
+      expect(await node.membership.load('x')).toBeUndefined();
+    } finally {
+      await own.leaveAll();
+      await proxy.stop();
+    }
+  });
+
+  it('comes back without its scripts', async () => {
+    const node = await own.join();
+    const id = await node.create();
+    await node.say(id, STANDALONE, 'one');
+    await own.admin.script('FLUSH');
+    await node.say(id, STANDALONE, 'two');
+    expect(await node.texts(id, STANDALONE)).toEqual(['one', 'two']);
+    expect((await node.hold(id, STANDALONE)).position).toEqual(BEGINNING);
+  });
+});
+
+describe('a subscriber that is connected but deaf', () => {
+  // After a failover a connection can answer pings and receive nothing: an idle stream would be silent for ever.
+  it('is found by the probe of the lease, and renewed', async () => {
+    const proxy = await startDeafeningProxy(own.server.port);
+    try {
+      const node = await own.join(`redis://127.0.0.1:${proxy.port}`, { leaseMs: 300 });
+      const other = await own.join();
+      const id = await other.create();
+      await node.hold(id, STANDALONE);
+      await other.say(id, STANDALONE, 'heard');
+      await node.next('event');
+
+      const { losses } = node;
+      proxy.deafen();
+      await other.say(id, STANDALONE, 'lost');
+      await eventually(() => {
+        expect(node.losses).toBe(losses + 1);
+      });
+      expect(node.warnings).toEqual([expect.stringContaining('hears nothing')]);
+      await eventually(() => {
+        expect(node.membership.trouble()).toBeUndefined();
+      });
+      await other.say(id, STANDALONE, 'heard again');
+      expect((await node.next('event')).event.message).toBe('heard again');
+    } finally {
+      await own.leaveAll();
+      await proxy.stop();
+    }
+  });
+});

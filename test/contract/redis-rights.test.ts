@@ -1,0 +1,111 @@
+/** The rights in Redis that `docs/operations.md` gives a user are enough, and those for the SDK's seams are needed. */
+import { readdir, readFile } from 'node:fs/promises';
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { startRedis, type RedisServer } from '../../demo/rig/redis.js';
+import { redisBackplane } from '../../src/backplane/redis/redis.js';
+import { seams } from '../../src/seams/seams.js';
+import { uniquePrefix } from '../support/redis-fixture.js';
+import { describeSeams } from './seams/describe-seams.js';
+import { describeBackplane } from './suite/describe-backplane.js';
+import { newSession, TestNode } from './suite/rig.js';
+
+let server: RedisServer;
+let admin: Redis;
+/** First those for all, then what seams need besides. */
+let grants: string[][] = [];
+beforeAll(async () => {
+  server = await startRedis();
+  admin = new Redis(server.url);
+  const text = await readFile(new URL('../../docs/operations.md', import.meta.url), 'utf8');
+  grants = [...text.matchAll(/^ACL SETUSER mcp ([^]*?)\n```$/gm)].map(([, words = '']) =>
+    words.split(/[\s\\]+/),
+  );
+  expect(grants).toHaveLength(2);
+});
+afterAll(async () => {
+  admin.disconnect();
+  await server.stop();
+});
+
+/** A user of its own, who has what so many of the commands give. */
+async function userWith(blocks: number): Promise<{ url: string; prefix: string }> {
+  const prefix = uniquePrefix();
+  const words = grants.slice(0, blocks).flat();
+  const rights = words.map((word) => word.replace(/^([~&])mcp:/, `$1${prefix}:`));
+  await admin.acl('SETUSER', prefix, ...rights);
+  return { url: `redis://${prefix}:password@127.0.0.1:${server.port}`, prefix };
+}
+
+async function open(blocks: number) {
+  const { url, prefix } = await userWith(blocks);
+  return {
+    backplane: () => redisBackplane({ redis: url, prefix }),
+    close: () => Promise.resolve(),
+  };
+}
+
+describeBackplane('Redis, with the rights that a node needs', () => open(1));
+describeSeams('Redis, with the rights that seams need', () => open(2));
+
+describe('with the rights that seams need', () => {
+  async function start(blocks: number) {
+    const { url, prefix } = await userWith(blocks);
+    const node = new TestNode(redisBackplane({ redis: url, prefix }));
+    const own = seams({ redis: url, prefix });
+    onTestFinished(async () => {
+      await own.close();
+      await node.membership.leave();
+    });
+    await node.membership.ready();
+    const session = newSession();
+    await node.membership.create(session);
+    return { own, sessionId: session.id };
+  }
+  const call = { method: 'tools/call', params: { name: 'run' } };
+  const message = { jsonrpc: '2.0' as const, method: 'notifications/message' };
+  const queued = () => ({ type: 'notification' as const, message, timestamp: Date.now() });
+
+  it('tasks, their queues and replayed events are served', async () => {
+    const { own, sessionId } = await start(2);
+    const { taskId } = await own.taskStore.createTask({ ttl: 60_000 }, 1, call, sessionId);
+    for (let time = 0; time < 2; time += 1) {
+      await own.taskMessageQueue.enqueue(taskId, queued(), sessionId, 10);
+    }
+    expect(await own.taskMessageQueue.dequeue(taskId, sessionId)).toMatchObject({ message });
+    expect(await own.taskMessageQueue.dequeueAll(taskId, sessionId)).toHaveLength(1);
+    await own.taskStore.storeTaskResult(taskId, 'completed', { content: [] }, sessionId);
+    expect(await own.taskStore.getTask(taskId, sessionId)).toMatchObject({ status: 'completed' });
+    expect((await own.taskStore.listTasks(undefined, sessionId)).tasks).toHaveLength(1);
+
+    const events = own.eventStore(sessionId);
+    const first = await events.storeEvent('stream', message);
+    await events.storeEvent('stream', message);
+    const seen: string[] = [];
+    const send = (id: string) => Promise.resolve(void seen.push(id));
+    await events.replayEventsAfter(first, { send });
+    expect(seen).toHaveLength(1);
+  });
+
+  // A refused UNSUBSCRIBE, say, fails nothing.
+  it('none of the tests before was refused anything', async () => {
+    expect(await admin.acl('LOG')).toEqual([]);
+  });
+
+  it('each command of a script is among them', async () => {
+    const scripts = new URL('../../src/backplane/redis/scripts/', import.meta.url);
+    const names = await readdir(scripts, { recursive: true });
+    const files = names.filter((name) => name.endsWith('.lua'));
+    const texts = await Promise.all(files.map((name) => readFile(new URL(name, scripts), 'utf8')));
+    const calls = texts.flatMap((text) => text.match(/redis\.p?call\([^,]*,/g) ?? []);
+    const commands = calls.flatMap((call) => call.match(/(?<=')[A-Z]+(?=')/g) ?? []);
+    const granted = new Set(grants.flat());
+    expect(commands.length).toBeGreaterThan(100);
+    expect(commands.filter((name) => !granted.has(`+${name.toLowerCase()}`))).toEqual([]);
+  });
+
+  it('without them a node serves sessions, and no queue of a task', async () => {
+    const { own, sessionId } = await start(1);
+    await expect(own.taskMessageQueue.enqueue('task', queued(), sessionId, 10)).rejects.toThrow();
+  });
+});

@@ -1,0 +1,89 @@
+import { Redis } from 'ioredis';
+import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest';
+import { startRedis, type RedisServer } from '../../../demo/rig/redis.js';
+import type { JoinOptions } from '../../../src/backplane/backplane.js';
+import { redisBackplane } from '../../../src/backplane/redis/redis.js';
+import { uniquePrefix } from '../../support/redis-fixture.js';
+import { TestNode } from '../suite/rig.js';
+
+/** One connection, as Redis sees it. */
+export interface ClientInfo {
+  id: string;
+  subscriptions: number;
+}
+
+/** A Redis for the tests of one file alone, which pause it, fill it, flush it or count its connections. */
+export interface OwnRedis {
+  readonly server: RedisServer;
+  /** Beside all nodes. */
+  readonly admin: Redis;
+  /** Another one for each test. */
+  readonly prefix: string;
+  /** A node that may not have reached Redis yet; it leaves with the test. */
+  start(redis?: string | Redis, overrides?: Partial<JoinOptions>): TestNode;
+  /** The same, ready. */
+  join(redis?: string | Redis, overrides?: Partial<JoinOptions>): Promise<TestNode>;
+  /** All connections, but for that of `admin`. */
+  clients(): Promise<ClientInfo[]>;
+  /** For those that have to leave before something else ends. */
+  leaveAll(): Promise<void>;
+}
+
+/** To be called at the top of a file. */
+export function ownRedis(): OwnRedis {
+  let server: RedisServer;
+  let admin: Redis;
+  let prefix = '';
+  let nodes: TestNode[] = [];
+
+  beforeAll(async () => {
+    server = await startRedis();
+    admin = new Redis(server.url);
+  });
+  afterAll(async () => {
+    admin.disconnect();
+    await server.stop();
+  });
+  beforeEach(() => {
+    prefix = uniquePrefix();
+  });
+  async function leaveAll(): Promise<void> {
+    await Promise.all(nodes.map(({ membership }) => membership.leave()));
+    nodes = [];
+  }
+  afterEach(leaveAll);
+
+  function start(redis: string | Redis = server.url, overrides?: Partial<JoinOptions>): TestNode {
+    const node = new TestNode(redisBackplane({ redis, prefix }), overrides);
+    nodes.push(node);
+    return node;
+  }
+
+  return {
+    get server() {
+      return server;
+    },
+    get admin() {
+      return admin;
+    },
+    get prefix() {
+      return prefix;
+    },
+    ...{ start, leaveAll },
+    async clients() {
+      const ownId = String(await admin.client('ID'));
+      const list = (await admin.client('LIST')) as string;
+      return list
+        .trim()
+        .split('\n')
+        .map((line) => new Map(line.split(' ').map((pair) => pair.split('=') as [string, string])))
+        .map((fields) => ({ id: fields.get('id') ?? '', subscriptions: Number(fields.get('sub')) }))
+        .filter(({ id }) => id !== ownId);
+    },
+    async join(redis, overrides) {
+      const node = start(redis, overrides);
+      await node.membership.ready();
+      return node;
+    },
+  };
+}

@@ -1,0 +1,204 @@
+import { createParser } from 'eventsource-parser';
+import type { Exchange, HttpRequest, Listener } from './exchange.js';
+import type { Asked, Ledger, Showing } from './ledger.js';
+import type { Random } from './random.js';
+import type { Scheduler } from './scheduler.js';
+
+/** What a client lives in. */
+export interface ClientHost {
+  scheduler: Scheduler;
+  random: Random;
+  ledger: Ledger;
+  /** The order is over: from now on clients come back with what they hold, and wait. */
+  calm(): boolean;
+  /** A node that answers, as a load balancer would find it. */
+  anySlot(): number;
+  slots: number;
+  /** How long clients wait before they come back, at most. */
+  returnMs: number;
+  /** Sends a request to a node; `undefined`: nobody listens there. */
+  request(
+    slot: number,
+    request: HttpRequest,
+    listener: Listener,
+    name: string,
+    onWrite: (text: string) => void,
+  ): Exchange | undefined;
+}
+
+export interface ClientOptions {
+  name: string;
+  principal: string;
+  version: '2025-06-18' | '2025-11-25';
+}
+
+export interface Message {
+  id?: string | number;
+  method?: string;
+  params?: Record<string, unknown>;
+  result?: { mark?: string; level?: string };
+  error?: { code: number; data?: { reason?: string } };
+}
+
+interface Handlers {
+  head?: (status: number, headers: Record<string, string>) => void;
+  event?: (id: string) => void;
+  message?: (message: Message) => void;
+  /** The exchange is over: refused, complete or broken. */
+  over?: (status: number | 'cut', how: 'end' | 'cut') => void;
+}
+
+const JSON_AND_SSE = 'application/json, text/event-stream';
+
+/** The requests of one client, as HTTP: sends them, reads what comes, and writes both down. */
+export class ClientRequests {
+  /** Which they are about; `undefined`: there is none yet. */
+  sessionId: string | undefined;
+  private connections = 0;
+
+  constructor(
+    private readonly host: ClientHost,
+    private readonly options: ClientOptions,
+  ) {}
+
+  get(slot: number, cursor: string | undefined, what: string, on: Handlers) {
+    const headers: Record<string, string> = { ...this.headers(), accept: 'text/event-stream' };
+    if (cursor !== undefined) headers['last-event-id'] = cursor;
+    const asked = this.asked(what, slot, 'GET', []);
+    return this.send(slot, { method: 'GET', headers }, asked, on, cursor);
+  }
+
+  post(what: string, slot: number, messages: object[], on: Handlers) {
+    const headers: Record<string, string> = {
+      ...this.headers(),
+      ...{ accept: JSON_AND_SSE, 'content-type': 'application/json' },
+    };
+    const body = messages.length === 1 ? messages[0] : messages;
+    const asked = this.asked(what, slot, 'POST', messages);
+    return this.send(slot, { method: 'POST', headers, body }, asked, on);
+  }
+
+  headers(): Record<string, string> {
+    return {
+      'x-user': this.options.principal,
+      ...(this.sessionId !== undefined && {
+        'mcp-session-id': this.sessionId,
+        'mcp-protocol-version': this.options.version,
+      }),
+    };
+  }
+
+  asked(what: string, slot: number, method: string, messages: object[]): Asked {
+    const asked: Asked = {
+      ...{ what, client: this.options.name, sessionId: this.sessionId, slot, method, messages },
+      ...{ at: this.host.scheduler.elapsed, status: undefined, retryAfter: undefined },
+      ...{ answeredAt: undefined, expected: undefined },
+    };
+    this.host.ledger.asked.push(asked);
+    return asked;
+  }
+
+  send(
+    slot: number,
+    request: HttpRequest,
+    asked: Asked,
+    on: Handlers,
+    cursor?: string,
+  ): Exchange | undefined {
+    const { scheduler, ledger } = this.host;
+    this.connections += 1;
+    const connection = `${this.options.name}.${this.connections}`;
+    let status: number | 'cut' | undefined;
+    let showing: Showing | undefined;
+    let body = '';
+    const parser = createParser({
+      onEvent: ({ id, data }) => {
+        if (id !== undefined) {
+          const [, stream = '', n = ''] = id.split('.');
+          const shown = { stream, n: parseInt(n, 36), data, at: scheduler.elapsed };
+          showing?.shown.push(shown);
+          this.note(
+            `${connection} shows ${stream} ${shown.n} ${data === '' ? '(primed)' : markOf(data)}`,
+          );
+          on.event?.(id);
+        }
+        if (data !== '') on.message?.(JSON.parse(data) as Message);
+      },
+    });
+    const over = (how: 'end' | 'cut'): void => {
+      asked.answeredAt ??= scheduler.elapsed;
+      if (status === undefined) {
+        status = 'cut';
+        asked.status = 'cut';
+      }
+      this.note(
+        `${connection} ${how === 'end' ? 'is complete' : 'broke'} (${asked.what}: ${status})`,
+      );
+      if (showing !== undefined) {
+        showing.ended = how;
+        showing.endedAt = scheduler.elapsed;
+      } else if (status === 200 && how === 'end' && body !== '') {
+        const parsed = JSON.parse(body) as Message | Message[];
+        for (const message of [parsed].flat()) on.message?.(message);
+      }
+      on.over?.(status, how);
+    };
+    const listener: Listener = {
+      head: (code, headers) => {
+        status = code;
+        asked.status = code;
+        asked.retryAfter = headers['retry-after'];
+        asked.answeredAt = scheduler.elapsed;
+        on.head?.(code, headers);
+        if (headers['content-type'] !== 'text/event-stream') return;
+        const [, stream, n] = cursor?.split('.') ?? [];
+        showing = {
+          ...{ connection, client: this.options.name },
+          sessionId: headers['mcp-session-id'] ?? '',
+          nodeId: headers['x-anynode-node'] ?? '',
+          method: request.method as 'GET' | 'POST',
+          cursor: stream === undefined ? undefined : { stream, n: parseInt(n ?? '', 36) },
+          ...{ at: asked.at, shown: [], ended: undefined, endedAt: undefined },
+        };
+        ledger.showings.push(showing);
+      },
+      data: (text) => {
+        if (showing === undefined) body += text;
+        else parser.feed(text);
+      },
+      end: () => over('end'),
+      cut: () => over('cut'),
+    };
+    const onWrite = (text: string): void => {
+      const [, stream, n] = WRITTEN.exec(text) ?? [];
+      if (stream === undefined || n === undefined) return;
+      const sessionId = request.headers['mcp-session-id'] ?? '';
+      const at = scheduler.elapsed;
+      const resumed = cursor !== undefined;
+      ledger.written.push({ connection, sessionId, stream, n: parseInt(n, 36), at, resumed });
+    };
+    this.note(
+      `${connection} ${asked.method} ${asked.what} to slot ${slot}${cursor === undefined ? '' : ` after ${cursor}`}`,
+    );
+    const [, resumed, n] = cursor?.split('.') ?? [];
+    if (resumed !== undefined && n !== undefined) {
+      const sessionId = request.headers['mcp-session-id'] ?? '';
+      const place = { sessionId, stream: resumed, n: parseInt(n, 36) };
+      ledger.resumptions.push({ ...place, at: scheduler.elapsed });
+    }
+    const exchange = this.host.request(slot, request, listener, connection, onWrite);
+    if (exchange === undefined) this.host.scheduler.after(1, () => over('cut'));
+    return exchange;
+  }
+
+  note(text: string): void {
+    this.host.scheduler.note(`${this.options.name} ${text}`);
+  }
+}
+
+/** An event with a message, as a node writes it: stream and number. */
+const WRITTEN = /^event: message\nid: [^.]*\.([^.]*)\.([^.]*)\./;
+
+function markOf(data: string): string {
+  return /"mark":"([^"]*)"/.exec(data)?.[1] ?? data.slice(0, 60);
+}
