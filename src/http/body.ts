@@ -145,10 +145,23 @@ async function readBody(req: Request, maxBytes: number): Promise<Body | undefine
         return;
       }
       req.resume(); // on to its end, which somebody may wait for
-      setImmediate(() => resolve(whole));
+      inNextTurn(() => resolve(whole));
     });
   });
   return parse(decode(bytes), bytes.length);
+}
+
+let readInThisTurn: (() => void)[] = [];
+
+/** All of them in one go: what they ask of Redis is sent when the last one has asked. */
+function inNextTurn(goOn: () => void): void {
+  readInThisTurn.push(goOn);
+  if (readInThisTurn.length > 1) return;
+  setImmediate(() => {
+    const all = readInThisTurn;
+    readInThisTurn = [];
+    for (const each of all) each();
+  });
 }
 
 /** Nobody reads it, has stopped it, or has said how it is to be decoded. */

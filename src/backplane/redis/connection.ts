@@ -26,6 +26,9 @@ const OPTIONS = {
   reconnectOnError: (error: Error) => refusal(error.message) === 'READONLY',
 } as const;
 
+/** Measured with 8, 16 and 64 callers on two processors: as a first write fewer cost more than they gain, more come too late. */
+const FIRST_TOGETHER = 4;
+
 type NetStream = Redis['stream'];
 export type Client = Scripted<Redis> | Scripted<Cluster>;
 
@@ -67,7 +70,8 @@ export class CommandConnection {
   private lastError: Error | undefined;
   private closed = false;
   private readonly timeouts: SharedTimer;
-  private readonly gathering = new Set<NetStream>();
+  /** What is being sent in this turn: how large the next write is to be, and how many commands are still to come for it. */
+  private readonly turns = new Map<NetStream, { write: number; room: number }>();
   /** Calls that wait for a connection. They share one listener: an outage must cost no memory per call. */
   private readonly waiting = new Set<() => void>();
 
@@ -196,19 +200,31 @@ export class CommandConnection {
   }
 
   /**
-   * What is sent in one turn of the event loop goes out as one write: a system call per command costs more than all the
-   * rest of it. A turn ends when all that had come in is seen to, so that nobody waits for anybody.
+   * What is sent in one turn of the event loop goes out in few writes: a system call per command costs more than all the
+   * rest of it. Nor is it a single one: Redis would have nothing to do until all of a turn is seen to, and this process
+   * nothing until Redis has answered it all, since what comes together is answered together. So there are a few commands
+   * in the first write, and twice as many in each that follows.
    */
   private gather(): void {
     for (const { stream } of this.masters()) {
       // None yet, or none any more: then nothing is sent either.
-      if ((stream as NetStream | undefined) === undefined || this.gathering.has(stream)) continue;
-      this.gathering.add(stream);
-      stream.cork();
-      setImmediate(() => {
-        this.gathering.delete(stream);
+      if ((stream as NetStream | undefined) === undefined) continue;
+      const turn = this.turns.get(stream);
+      if (turn === undefined) {
+        this.turns.set(stream, { room: FIRST_TOGETHER - 1, write: FIRST_TOGETHER });
+        stream.cork();
+        process.nextTick(() => {
+          this.turns.delete(stream);
+          stream.uncork();
+        });
+      } else if (turn.room > 0) {
+        turn.room -= 1;
+      } else {
         stream.uncork();
-      });
+        stream.cork();
+        turn.write *= 2;
+        turn.room = turn.write - 1;
+      }
     }
   }
 
