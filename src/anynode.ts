@@ -1,3 +1,4 @@
+import type { RequestListener } from 'node:http';
 import type { RequestHandler } from 'express';
 import type { NodeMessage } from './backplane/backplane.js';
 import { atMost, spreadHangUps } from './cluster/drain.js';
@@ -7,7 +8,7 @@ import { Handovers } from './cluster/handovers.js';
 import { Openers } from './cluster/openers.js';
 import { Orphans } from './cluster/orphans.js';
 import { Takeovers } from './cluster/takeovers.js';
-import { endpointOf, endpoints, middleware } from './http/endpoint.js';
+import { endpointOf, endpoints, middleware, requestListener } from './http/endpoint.js';
 import { checkModern, closeModern } from './http/modern.js';
 import { legacySse } from './http/legacy/legacy-sse.js';
 import type { Interception } from './intercept/intercept.js';
@@ -55,6 +56,13 @@ export interface Anynode extends RequestHandler, Seams {
   readonly nodeId: string;
   /** Resolves when the backplane was reached and the node's lease is held. Goes on trying; rejects only after `close()`. */
   ready(): Promise<void>;
+  /**
+   * The same endpoint for a server of Node's own: `createServer(mcp.listener)`. It answers each request that it is given,
+   * whatever its path. Nothing of Express has seen these requests: no middleware, no `req.auth` unless you have put it
+   * there, no `trust proxy`, and `principal` gets an `IncomingMessage`. On Node 20 and 22 this makes a call about half as
+   * expensive; see `docs/performance.md`.
+   */
+  readonly listener: RequestListener;
   /** At once, from what this node knows. */
   health(): Health;
   sessions: Directory;
@@ -301,6 +309,7 @@ export function createNode(
   const notify = notifyAll({ membership, lanes, followers });
   const mcp: Anynode = Object.assign(middleware(endpoint), {
     nodeId,
+    listener: requestListener(endpoint),
     ready: () => membership.ready(),
     health(): Health {
       const trouble = membership.trouble();

@@ -1,3 +1,4 @@
+import type { RequestListener } from 'node:http';
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
 import type { Handovers } from '../cluster/handovers.js';
 import type { Openers } from '../cluster/openers.js';
@@ -74,6 +75,17 @@ export const endpoints = new WeakMap<object, Endpoint>();
 /** The MCP endpoint as Express middleware. It answers every request and calls `next` only for errors that are not its own. */
 export function middleware(endpoint: Endpoint): RequestHandler {
   return serving(endpoint, (req, res) => handle(endpoint, req, res));
+}
+
+/** The same for a server of Node's own, without Express: errors that are not its own are logged, and answered with 500. */
+export function requestListener(endpoint: Endpoint): RequestListener {
+  const serve = middleware(endpoint);
+  return (req, res) => {
+    void serve(req as Request, res as Response, (error: unknown) => {
+      endpoint.options.logger.error(`mcp-anynode: a request failed: ${String(error)}`);
+      refuse(res as Response, REFUSALS.failed);
+    });
+  };
 }
 
 /** What all that this node serves has in common: its header, its end, and what becomes of errors. */

@@ -1,5 +1,6 @@
 import type { Request } from 'express';
 import { ErrorCode } from '../protocol/jsonrpc.js';
+import { isProxied } from './incoming.js';
 import { RefusalError } from './reply.js';
 
 const LOCAL_NAMES = new Set(['localhost', '127.0.0.1', '[::1]']);
@@ -63,9 +64,4 @@ function isLocalName(host: string | undefined): boolean {
 
 function isLoopback(address: string | undefined): boolean {
   return address !== undefined && /^(::ffff:)?127\.|^::1$/.test(address);
-}
-
-function isProxied(req: Request): boolean {
-  const trust: unknown = req.app.get('trust proxy');
-  return trust !== undefined && trust !== false && trust !== 0;
 }

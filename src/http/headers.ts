@@ -2,6 +2,7 @@
 import type { Request } from 'express';
 import type { Mounted, RequestInfo } from '../session/replica.js';
 import { MOUNTED } from '../session/replica.js';
+import { baseOf, urlOf } from './incoming.js';
 import { RefusalError, REFUSALS, unsupportedVersion } from './reply.js';
 
 /** Of a session id that this library can have given out; anything else cannot name a session. */
@@ -99,7 +100,7 @@ class ExpressRequestInfo implements RequestInfo {
 
   get [MOUNTED](): Mounted {
     const req = this.#req;
-    return { base: req.baseUrl, parsed: parsedOf(req.body), req };
+    return { base: baseOf(req), parsed: parsedOf(req.body), req };
   }
 }
 
@@ -123,17 +124,6 @@ function asTexts(headers: Request['headers']): Record<string, string> {
     if (value !== undefined) texts[name] = Array.isArray(value) ? value.join(', ') : value;
   }
   return texts;
-}
-
-/** Neither the target of a request nor its Host have to be what a URL is made of: then it is the path, and no more. */
-function urlOf(req: Request): URL {
-  const { host = 'localhost' } = req.headers;
-  const base = `${req.protocol}://${host}`;
-  if (URL.canParse(req.originalUrl, base)) return new URL(req.originalUrl, base);
-  const url = new URL('http://localhost');
-  // Where it is mounted at the path itself, Express calls what is left of it `/`.
-  url.pathname = req.path === '/' ? req.baseUrl : `${req.baseUrl}${req.path}`;
-  return url;
 }
 
 function parsedOf(body: unknown): Mounted['parsed'] {

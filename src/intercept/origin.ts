@@ -43,7 +43,7 @@ export function originOf(
   const { requestInfo, authInfo } = cause ?? {};
   if (requestInfo === undefined) return undefined;
   const mounted = requestInfo[MOUNTED];
-  const request = mounted?.req as ExpressRequest | undefined;
+  const request = mounted?.req as Partial<ExpressRequest> | undefined;
   const originalUrl = request?.originalUrl ?? pathOf(requestInfo);
   return {
     headers: requestInfo.headers,
@@ -51,8 +51,13 @@ export function originOf(
     base: mounted?.base ?? '',
     parsed: mounted?.parsed,
     authInfo,
-    express: inside && request !== undefined ? traitsOf(request) : undefined,
+    express: inside && isOfExpress(request) ? traitsOf(request) : undefined,
   };
+}
+
+/** It may have come straight from Node's server. */
+function isOfExpress(request: Partial<ExpressRequest> | undefined): request is ExpressRequest {
+  return request?.app !== undefined;
 }
 
 /** With what the client asked for, beginning with `?`; or nothing. */

@@ -23,6 +23,8 @@ const mounts: [string, Mount][] = ([4, 5] as const).flatMap((major) =>
   ]),
 );
 
+mounts.push(['no Express', { express: 'none' }]);
+
 describe.each(mounts)('%s', (_, mount) => {
   it('a session from its beginning to its end', async () => {
     const { url, mcp } = await startNode({ mount });

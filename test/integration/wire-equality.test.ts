@@ -4,6 +4,7 @@
  */
 import { describe, expect, it } from 'vitest';
 import { notification, request } from '../support/mcp-http.js';
+import type { Mount } from './support/serve.js';
 import type { Step } from './support/side-by-side.js';
 import { INITIALIZE, MODES, PARAMS, same, SESSION, sideBySide } from './support/side-by-side.js';
 
@@ -117,9 +118,15 @@ const steps: [number, string, Step][] = [
   [405, 'PUT with a body', { method: 'PUT', body: PING }],
 ];
 
-describe.each(MODES)('%s', (...mode) => {
+const ways = MODES.map(([name, mode]) => [name, mode, {}] as [...(typeof MODES)[number], Mount]);
+const [[, resumable]] = MODES as [(typeof MODES)[number]];
+ways.push(['SSE, resumable, without Express', resumable, { express: 'none' }]);
+
+describe.each(ways)('%s', (name, mode, mount) => {
+  const start = () => sideBySide([name, mode], {}, mount, {});
+
   it.each(steps)('%i: %s', async (status, _, step) => {
-    expect((await same(await sideBySide(mode), step)).status).toBe(status);
+    expect((await same(await start(), step)).status).toBe(status);
   });
 
   const opening: [number, string, Step][] = [
@@ -140,11 +147,11 @@ describe.each(MODES)('%s', (...mode) => {
     [406, 'no Accept', { body: INITIALIZE, headers: { accept: undefined } }],
   ];
   it.each(opening)('opening a session, %i: %s', async (status, _, step) => {
-    expect((await same(await sideBySide(mode), { opens: true, ...step })).status).toBe(status);
+    expect((await same(await start(), { opens: true, ...step })).status).toBe(status);
   });
 
   it('404 for every method after DELETE', async () => {
-    const both = await sideBySide(mode);
+    const both = await start();
     expect((await same(both, { method: 'DELETE' })).status).toBe(200);
     for (const step of [
       { method: 'DELETE' },

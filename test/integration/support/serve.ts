@@ -44,7 +44,8 @@ export const STORES: [string, OpenStore][] = [
 
 /** How a node is mounted. */
 export interface Mount {
-  express?: 4 | 5;
+  /** `none`: straight on a server of Node's own. */
+  express?: 4 | 5 | 'none';
   as?: 'use' | 'all';
   /** Middleware in front, such as a body parser. */
   before?: RequestHandler[];
@@ -72,7 +73,7 @@ export async function startNode(options: NodeOptions = {}): Promise<TestNode> {
     ...given,
   });
   const app = mounted(mcp, mount);
-  const url = await listen(app);
+  const url = await listen(mount.express === 'none' ? mcp.listener : app);
   onTestFinished(() => mcp.close({ drainMs: 0 }));
   await mcp.ready();
   return { mcp, url, app, logged };

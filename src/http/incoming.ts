@@ -1,0 +1,41 @@
+/** What Express has put on a request; of one that comes straight from Node's server, what that knows of it. */
+import type { IncomingMessage } from 'node:http';
+import type { TLSSocket } from 'node:tls';
+import type { Request } from 'express';
+
+/** As {@link Anynode.listener} gets it: all of this may be missing. */
+type Incoming = IncomingMessage &
+  Partial<Pick<Request, 'app' | 'baseUrl' | 'originalUrl' | 'path' | 'protocol'>>;
+
+/** Where this middleware is mounted; `''` at the root, and without Express. */
+export function baseOf(req: Incoming): string {
+  return req.baseUrl ?? '';
+}
+
+/** Whether the application was told that a proxy is in front, whose headers tell where a request comes from. */
+export function isProxied(req: Incoming): boolean {
+  const trust: unknown = req.app?.get('trust proxy');
+  return trust !== undefined && trust !== false && trust !== 0;
+}
+
+/** Neither the target of a request nor its Host have to be what a URL is made of: then it is the path, and no more. */
+export function urlOf(req: Incoming): URL {
+  const { host = 'localhost' } = req.headers;
+  const base = `${protocolOf(req)}://${host}`;
+  const target = req.originalUrl ?? req.url ?? '/';
+  if (URL.canParse(target, base)) return new URL(target, base);
+  const url = new URL('http://localhost');
+  url.pathname = pathOf(req);
+  return url;
+}
+
+function protocolOf(req: Incoming): string {
+  if (req.protocol !== undefined) return req.protocol;
+  return (req.socket as Partial<TLSSocket>).encrypted === true ? 'https' : 'http';
+}
+
+function pathOf(req: Incoming): string {
+  if (req.path === undefined) return req.url?.split('?', 1)[0] ?? '/';
+  // Where it is mounted at the path itself, Express calls what is left of it `/`.
+  return req.path === '/' ? baseOf(req) : `${baseOf(req)}${req.path}`;
+}

@@ -1,0 +1,201 @@
+/** Without Express: what is different about requests that come straight from a server of Node's own. */
+import { once } from 'node:events';
+import { request as httpRequest } from 'node:http';
+import { createServer as createSecureServer, request as httpsRequest } from 'node:https';
+import { readFile } from 'node:fs/promises';
+import { connect, type AddressInfo } from 'node:net';
+import { text } from 'node:stream/consumers';
+import express, { type Request } from 'express';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import type { AuthInfo } from '../../src/index.js';
+import { request } from '../support/mcp-http.js';
+import { MODERN, postModern } from '../support/modern-http.js';
+import { exchange } from './support/exchange.js';
+import { mapEndpoint } from './support/map-endpoint.js';
+import { modernOf } from './support/modern.js';
+import { listen, openSession, rawClient, startNode, STORES } from './support/serve.js';
+import { INITIALIZE } from './support/side-by-side.js';
+
+const mount = { express: 'none' } as const;
+const HEADERS = {
+  accept: 'application/json, text/event-stream',
+  'content-type': 'application/json',
+};
+const look = ({ extra }: { extra: { requestInfo?: { url?: URL } } }) =>
+  String(extra.requestInfo?.url);
+
+const textOf = (result: unknown) => (result as { content: { text: string }[] }).content[0]?.text;
+
+describe.each(STORES)('over %s', (_, openStore) => {
+  it('a session goes on in an application, and the other way round', async () => {
+    const store = openStore();
+    const plain = await startNode({ backplane: store(), mount });
+    const inExpress = await startNode({ backplane: store() });
+    const { client } = await openSession(plain.url);
+    const listener = await client.listen(plain.url);
+    const sent = { name: 'echo', arguments: { a: 1 } };
+    for (const url of [inExpress.url, plain.url]) {
+      expect(textOf((await client.request(url, 'tools/call', sent)).result)).toBe('{"a":1}');
+    }
+    await inExpress.mcp.notify.toolsChanged();
+    expect((await listener.next()).message).toMatchObject({
+      method: 'notifications/tools/list_changed',
+    });
+    (await client.delete(inExpress.url)).expect(200);
+    expect((await client.post(plain.url, request(9, 'ping'))).status).toBe(404);
+  });
+});
+
+it('the paths are the caller’s affair: an application beside it gets all others', async () => {
+  const { mcp } = await startNode({ mount });
+  const app = express().get('/health', (_req, res) => void res.json(mcp.health().status));
+  const url = await listen((req, res) => {
+    if (req.url?.split('?', 1)[0] === '/mcp') mcp.listener(req, res);
+    else app(req, res);
+  });
+  expect((await openSession(url)).sessionId).not.toBe('');
+  expect(await (await fetch(new URL('/health', url))).json()).toBe('ready');
+  expect((await fetch(new URL('/mcp/other', url))).status).toBe(404);
+});
+
+it('a handler sees the whole URL; the scheme is that of the connection', async () => {
+  const { url, mcp } = await startNode({ mount, tools: { look } });
+  const { client, sessionId } = await openSession(url);
+  const call = request(1, 'tools/call', { name: 'look', arguments: {} });
+  const answer = await (await client.post(`${url}?a=1`, call)).answer(1);
+  expect(textOf(answer.result)).toBe(`${url}?a=1`);
+
+  const certificates = new URL('../support/tls/', import.meta.url);
+  const [cert, key] = await Promise.all(
+    ['cert.pem', 'key.pem'].map((file) => readFile(new URL(file, certificates))),
+  );
+  const secure = createSecureServer({ cert, key }, mcp.listener).listen(0, '127.0.0.1');
+  onTestFinished(() => {
+    secure.close();
+    secure.closeAllConnections();
+  });
+  await once(secure, 'listening');
+  const { port } = secure.address() as AddressInfo;
+  const sent = httpsRequest({
+    ...{ port, host: '127.0.0.1', path: '/mcp', method: 'POST', rejectUnauthorized: false },
+    headers: { ...HEADERS, host: `localhost:${port}`, 'mcp-session-id': sessionId },
+  }).end(JSON.stringify({ ...call, id: 2 }));
+  const [response] = (await once(sent, 'response')) as [AsyncIterable<Uint8Array>];
+  expect(await text(response)).toContain(`https://localhost:${port}/mcp`);
+});
+
+it('a target that is no URL is a path, and harms nobody', async () => {
+  const { url } = await startNode({ mount, tools: { look } });
+  const { sessionId } = await openSession(url);
+  const { port } = new URL(url);
+  const body = JSON.stringify(request(1, 'tools/call', { name: 'look', arguments: {} }));
+  const socket = connect(Number(port), '127.0.0.1');
+  onTestFinished(() => void socket.destroy());
+  socket.write(
+    [
+      ...['POST //[?a HTTP/1.1', 'host: localhost'],
+      ...Object.entries(HEADERS).map(([name, value]) => `${name}: ${value}`),
+      ...[`mcp-session-id: ${sessionId}`, `content-length: ${body.length}`, '', body],
+    ].join('\r\n'),
+  );
+  let received = '';
+  // It stays open for more.
+  for await (const chunk of socket) {
+    received += String(chunk);
+    if (received.includes('"result"')) break;
+  }
+  expect(received).toContain('"text":"http://localhost//["');
+});
+
+describe('who may', () => {
+  it('what is put on the request as `auth` is who calls', async () => {
+    const { mcp } = await startNode({
+      mount,
+      tools: { who: ({ extra }) => extra.authInfo?.clientId ?? '' },
+    });
+    const url = await listen((req, res) => {
+      const clientId = req.headers.authorization;
+      const auth: AuthInfo | undefined = clientId ? { token: '', clientId, scopes: [] } : undefined;
+      mcp.listener(Object.assign(req, { auth }), res);
+    });
+    const { client, sessionId } = await openSession(url, { headers: { authorization: 'ann' } });
+    const { result } = await client.request(url, 'tools/call', { name: 'who', arguments: {} });
+    expect(textOf(result)).toBe('ann');
+    const stranger = rawClient({ headers: { authorization: 'bob' } });
+    stranger.sessionId = sessionId;
+    expect((await stranger.post(url, request(1, 'ping'))).status).toBe(404);
+  });
+
+  it('`principal` gets the request as Node makes it', async () => {
+    const principal = ({ headers }: Request) => headers['x-user']?.toString();
+    const { url } = await startNode({ mount, principal });
+    const { sessionId } = await openSession(url, { headers: { 'x-user': 'ann' } });
+    const stranger = rawClient({ headers: { 'x-user': 'bob' } });
+    stranger.sessionId = sessionId;
+    expect((await stranger.post(url, request(1, 'ping'))).status).toBe(404);
+  });
+
+  it('on a loopback address a foreign Host is refused, unless it is allowed', async () => {
+    const guarded = await startNode({ mount });
+    const open = await startNode({ mount, allowedHosts: ['mcp.example.com'] });
+    const lines = Object.entries({ ...HEADERS, host: 'mcp.example.com' });
+    const body = JSON.stringify(INITIALIZE);
+    expect((await exchange('POST', guarded.url, lines, body)).status).toBe(403);
+    const answer = await exchange('POST', open.url, lines, body);
+    onTestFinished(() => answer.close());
+    expect(answer.status).toBe(200);
+  });
+});
+
+it('an error of the user’s own code is a JSON-RPC error, and logged', async () => {
+  const principal = () => {
+    throw new Error('no such tenant');
+  };
+  const { url, logged } = await startNode({ mount, principal });
+  const answer = await exchange('POST', url, Object.entries(HEADERS), JSON.stringify(INITIALIZE));
+  expect(answer.status).toBe(500);
+  expect(answer.json()).toEqual({
+    jsonrpc: '2.0',
+    error: { code: -32603, message: 'Internal error' },
+    id: null,
+  });
+  expect(logged).toEqual([expect.stringContaining('no such tenant')]);
+});
+
+it('a handler behind it is called as in an application of its own', async () => {
+  const seen: unknown[] = [];
+  const inner = express().use('/mcp', mapEndpoint().handler);
+  const { url, logged } = await startNode({
+    mount,
+    server: undefined,
+    handler: (req, res, next) => {
+      seen.push([req.originalUrl, req.query, req.get('x-trace'), typeof req.app.get]);
+      inner(req, res, next);
+    },
+  });
+  const { client } = await openSession(`${url}?a=1`, { headers: { 'x-trace': 't' } });
+  (await client.post(url, request(1, 'ping'))).expect(200);
+  expect(seen[0]).toEqual(['/mcp?a=1', { a: '1' }, 't', 'function']);
+  expect(logged).toEqual([]);
+});
+
+it('clients of 2026-07-28 are served, too', async () => {
+  const { url } = await startNode({ mount, modern: modernOf() });
+  const answer = await postModern(rawClient(), url, 1, 'server/discover');
+  expect(answer.expect(200).json().result).toMatchObject({
+    supportedVersions: expect.arrayContaining([MODERN]) as string[],
+  });
+});
+
+it('after `close` it answers 503', async () => {
+  const { mcp, url } = await startNode({ mount });
+  await mcp.close({ drainMs: 0 });
+  const sent = httpRequest(url, { method: 'POST', headers: HEADERS }).end(
+    JSON.stringify(INITIALIZE),
+  );
+  const [response] = (await once(sent, 'response')) as [
+    AsyncIterable<Uint8Array> & { statusCode: number },
+  ];
+  expect(response.statusCode).toBe(503);
+  await text(response);
+});
