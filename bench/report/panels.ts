@@ -1,19 +1,24 @@
 import type { Spread } from '../run/spread.js';
-import { CONTESTANTS, TITLES, type Contestant } from '../server/contestants.js';
+import { CONTESTANTS, TITLES, WITHOUT_EXPRESS, type Variant } from '../server/contestants.js';
 import type { Panel } from './chart.js';
 
-const COLOURS: Record<Contestant, string> = {
+const COLOURS: Record<Variant, string> = {
   sdk: '#9aa5b1',
   'sdk-memory-store': '#9aa5b1',
   'sdk-redis-store': '#9aa5b1',
   memory: '#3f83c8',
   redis: '#d1553f',
+  'sdk-plain': '#9aa5b1',
+  'memory-plain': '#3f83c8',
+  'redis-plain': '#d1553f',
 };
 
-const SHORT: Record<Contestant, string> = {
+const SHORT: Record<Variant, string> = {
   ...TITLES,
   'sdk-memory-store': 'SDK, store in memory',
   'sdk-redis-store': 'SDK, store in Redis',
+  'memory-plain': 'memory, no Express',
+  'redis-plain': 'Redis, no Express',
 };
 
 /** What is shown of a whole run. Panels of what was not measured are left out. */
@@ -22,8 +27,8 @@ export function panelsOf(figures: ReadonlyMap<string, Spread>): Panel[] {
     const value = figures.get(figure);
     return value === undefined ? [] : [{ label, value, colour }];
   };
-  const all = (figure: (contestant: Contestant) => string) =>
-    CONTESTANTS.flatMap((contestant) =>
+  const all = (figure: (contestant: Variant) => string) =>
+    [...CONTESTANTS, ...WITHOUT_EXPRESS].flatMap((contestant) =>
       one(SHORT[contestant], figure(contestant), COLOURS[contestant]),
     );
   const { sdk, memory, redis } = COLOURS;

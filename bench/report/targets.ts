@@ -20,13 +20,40 @@ const TARGETS: readonly Target[] = [
     'tools-call.sse.c16.redis/sdk-redis-store.rate',
     1.6,
   ),
+  ratio(
+    'without Express, c16, memory: rate ÷ SDK (on Express)',
+    'tools-call.sse.c16.memory-plain/sdk.rate',
+    2.5,
+  ),
+  ratio(
+    'without Express, c16, Redis: rate ÷ SDK (on Express)',
+    'tools-call.sse.c16.redis-plain/sdk.rate',
+    1.5,
+  ),
+  atMost(
+    'without Express, c16, Redis: CPU ÷ SDK (on Express)',
+    'tools-call.sse.c16.redis-plain/sdk.cpu',
+    0.67,
+  ),
   atMost(
     'tools/call SSE c1, Redis: p50 ÷ SDK with EventStore in memory',
     'tools-call.sse.c1.redis/sdk-memory-store.p50',
     0.4,
   ),
   {
-    ...atMost('tools/call SSE c1: p50 Redis − memory − 2 PINGs', 'tools-call.sse.c1.excess', 0.1),
+    ...atMost(
+      'tools/call SSE c1: p50 Redis − memory − 2 PINGs',
+      'tools-call.sse.c1.redis.excess',
+      0.1,
+    ),
+    ...{ digits: 3, unit: 'ms' },
+  },
+  {
+    ...atMost(
+      'without Express, c1: p50 Redis − memory − 2 PINGs',
+      'tools-call.sse.c1.redis-plain.excess',
+      0.1,
+    ),
     ...{ digits: 3, unit: 'ms' },
   },
   atMost('scripts in Redis per call', 'tools-call.scripts', 2),

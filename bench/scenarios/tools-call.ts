@@ -3,13 +3,15 @@ import { tableOf, type Table } from '../report/table.js';
 import { noteAll, underLoad, type Bench, type LoadSample, type Scenario } from '../run/bench.js';
 import { inTurn, type Turn } from '../run/rounds.js';
 import { spread } from '../run/spread.js';
-import { CONTESTANTS, TITLES, type Contestant } from '../server/contestants.js';
+import { CONTESTANTS, TITLES, WITHOUT_EXPRESS } from '../server/contestants.js';
+import type { Contestant, NodeSettings, Variant } from '../server/contestants.js';
 import { loadColumns, plain, ratio } from './columns.js';
 
 const CONCURRENCIES = [1, 16, 64];
 
 /** In JSON mode the SDK stores nothing, with or without a store. */
-const IN_JSON_MODE = ['sdk', 'memory', 'redis'] as const;
+const IN_JSON_MODE = ['sdk', 'memory', 'redis', ...WITHOUT_EXPRESS] as const;
+const IN_SSE_MODE = [...CONTESTANTS, ...WITHOUT_EXPRESS];
 
 type Mode = 'sse' | 'json';
 
@@ -21,7 +23,7 @@ export const toolsCall: Scenario = {
     await countScripts(bench);
     const tables: Table[] = [];
     for (const concurrency of CONCURRENCIES) {
-      tables.push(await compare(bench, 'sse', CONTESTANTS, concurrency));
+      tables.push(await compare(bench, 'sse', IN_SSE_MODE, concurrency));
     }
     for (const concurrency of CONCURRENCIES) {
       tables.push(await compare(bench, 'json', IN_JSON_MODE, concurrency));
@@ -33,8 +35,8 @@ export const toolsCall: Scenario = {
 /** Thousands of calls, until what runs often has been compiled: a single caller would not come so far in a round. */
 async function warmUp({ fleet, load }: Bench): Promise<void> {
   const all = [
-    ...CONTESTANTS.map((contestant) => ({ contestant })),
-    ...IN_JSON_MODE.map((contestant) => ({ contestant, responseMode: 'json' as const })),
+    ...IN_SSE_MODE.map((variant) => settingsOf(variant, 'sse')),
+    ...IN_JSON_MODE.map((variant) => settingsOf(variant, 'json')),
   ];
   for (const settings of all) {
     const { url } = await fleet.shared(settings);
@@ -64,17 +66,17 @@ async function scriptsRun(redis: Redis): Promise<number> {
 async function compare(
   bench: Bench,
   mode: Mode,
-  contestants: readonly Contestant[],
+  variants: readonly Variant[],
   concurrency: number,
 ): Promise<Table> {
   const forMs = bench.quick ? 50 : 1_200;
   const ends: (() => Promise<void>)[] = [];
   const turns: Turn<LoadSample>[] = [];
-  for (const contestant of contestants) {
-    const node = await bench.fleet.shared(settingsOf(contestant, mode));
+  for (const variant of variants) {
+    const node = await bench.fleet.shared(settingsOf(variant, mode));
     const crowd = await bench.load.open(node.url, concurrency);
     const call = () => crowd.call({ urls: [node.url], concurrency, forMs });
-    turns.push([contestant, () => underLoad(bench, [node], call)]);
+    turns.push([variant, () => underLoad(bench, [node], call)]);
     ends.push(crowd.end);
   }
   if (concurrency === 1 && mode === 'sse') turns.push(['ping', await pings(bench, forMs)]);
@@ -84,10 +86,15 @@ async function compare(
   const name = `tools-call.${mode}.c${concurrency}`;
   noteAll(bench, name, measured, ['rate', 'p50', 'p99', 'cpu']);
   if (measured.names.includes('ping')) {
-    const excess = measured.each(
-      (value) => value('redis', 'p50') - value('memory', 'p50') - 2 * value('ping', 'p50'),
-    );
-    bench.note(`${name}.excess`, excess);
+    for (const [redis, memory] of [
+      ['redis', 'memory'],
+      ['redis-plain', 'memory-plain'],
+    ] as const) {
+      const excess = measured.each(
+        (value) => value(redis, 'p50') - value(memory, 'p50') - 2 * value('ping', 'p50'),
+      );
+      bench.note(`${name}.${redis}.excess`, excess);
+    }
   }
   return tableOf(
     `tools/call, ${mode.toUpperCase()}, concurrency ${concurrency}`,
@@ -104,8 +111,13 @@ async function compare(
 }
 
 /** SSE is what everyone answers with by default. */
-function settingsOf(contestant: Contestant, mode: Mode) {
-  return { contestant, ...(mode === 'json' && { responseMode: mode }) };
+function settingsOf(variant: Variant, mode: Mode): NodeSettings {
+  const contestant = variant.replace(/-plain$/, '') as Contestant;
+  return {
+    contestant,
+    ...(mode === 'json' && { responseMode: mode }),
+    ...(variant !== contestant && { plain: true, prefix: 'plain' }),
+  };
 }
 
 /** A round trip to Redis, from a process that has nothing else to do, in the same rounds. */

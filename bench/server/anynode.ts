@@ -1,4 +1,4 @@
-import type { Express } from 'express';
+import express from 'express';
 import type * as Anynode from '../../src/index.js';
 import { buildServer } from './build-server.js';
 import type { Mounted, NodeSettings } from './contestants.js';
@@ -15,11 +15,7 @@ const MANY = 1_000_000;
  */
 const BUILT = new URL('../../dist/index.js', import.meta.url).href;
 
-export async function mountAnynode(
-  app: Express,
-  settings: NodeSettings,
-  redisUrl: string,
-): Promise<Mounted> {
+export async function mountAnynode(settings: NodeSettings, redisUrl: string): Promise<Mounted> {
   const { anynode } = (await import(BUILT)) as typeof Anynode;
   const { contestant, responseMode, prefix = 'bench', replicaIdleMs, maxReplicas } = settings;
   const mcp = anynode({
@@ -28,9 +24,9 @@ export async function mountAnynode(
     limits: { anonymousSessions: MANY, anonymousPending: MANY },
     ...(contestant === 'redis' && { redis: redisUrl, prefix }),
   });
-  app.use('/mcp', mcp);
   await mcp.ready();
   return {
+    listener: settings.plain === true ? mcp.listener : express().use('/mcp', mcp),
     notify: (id, notification) => mcp.session(id).notify(notification),
     announce: async () => {
       await mcp.notify.toolsChanged();

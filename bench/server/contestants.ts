@@ -1,3 +1,5 @@
+import type { RequestListener } from 'node:http';
+
 /** The servers that are compared. Each runs in a process of its own (`node.ts`). */
 export const CONTESTANTS = [
   'sdk',
@@ -8,18 +10,27 @@ export const CONTESTANTS = [
 ] as const;
 export type Contestant = (typeof CONTESTANTS)[number];
 
-export const TITLES: Record<Contestant, string> = {
+/** The same on a server of Node's own, without Express. */
+export const WITHOUT_EXPRESS = ['sdk-plain', 'memory-plain', 'redis-plain'] as const;
+export type Variant = Contestant | (typeof WITHOUT_EXPRESS)[number];
+
+export const TITLES: Record<Variant, string> = {
   sdk: 'SDK',
   'sdk-memory-store': 'SDK, EventStore in memory',
   'sdk-redis-store': 'SDK, EventStore in Redis',
   memory: 'anynode, memory',
   redis: 'anynode, Redis',
+  'sdk-plain': 'SDK, no Express',
+  'memory-plain': 'anynode, memory, no Express',
+  'redis-plain': 'anynode, Redis, no Express',
 };
 
 /** What a node is told when it is started. */
 export interface NodeSettings {
   contestant: Contestant;
   responseMode?: 'sse' | 'json';
+  /** Without Express. */
+  plain?: boolean;
   /** As the options of the same names; only for anynode. */
   prefix?: string;
   replicaIdleMs?: number;
@@ -28,6 +39,7 @@ export interface NodeSettings {
 
 /** What `node.ts` needs of a server, besides that it serves. */
 export interface Mounted {
+  listener: RequestListener;
   /** A message that belongs to no call, to one session. */
   notify: (sessionId: string, notification: Notification) => Promise<void>;
   /** The list of tools has changed: to all sessions. */

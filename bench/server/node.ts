@@ -1,7 +1,7 @@
 /** One server, in a process of its own. */
+import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import express from 'express';
 import { serveParent } from '../../demo/rig/child.js';
 import { cpuTime, sharedNow } from '../client/latencies.js';
 import { mountAnynode } from './anynode.js';
@@ -16,9 +16,8 @@ if (!process.connected) process.exit(0);
 const settings = JSON.parse(process.env.SETTINGS ?? '') as NodeSettings;
 const redisUrl = process.env.REDIS_URL ?? '';
 
-const app = express();
 const mount = settings.contestant.startsWith('sdk') ? mountSdk : mountAnynode;
-const { notify, announce, replicas } = await mount(app, settings, redisUrl);
+const { listener, notify, announce, replicas } = await mount(settings, redisUrl);
 const reference = new Reference(redisUrl);
 
 /** As many as may be under way at a time when no pace is asked for. */
@@ -36,7 +35,7 @@ function say(id: string): Promise<void> {
   return notify(id, { method: 'notifications/message', params });
 }
 
-const server = app.listen(0, '127.0.0.1', () => {
+const server = createServer(listener).listen(0, '127.0.0.1', () => {
   serveParent({
     port: (server.address() as AddressInfo).port,
     methods: {

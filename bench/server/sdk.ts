@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/streamableHttp.js';
 import type { EventStore } from '@modelcontextprotocol/sdk/server/streamableHttp.js';
 import type { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
 import { isInitializeRequest } from '@modelcontextprotocol/sdk/types.js';
-import express, { type Express } from 'express';
+import express from 'express';
 import { Redis } from 'ioredis';
 import { InMemoryEventStore } from '../../demo/event-store.js';
 import { buildServer } from './build-server.js';
@@ -16,7 +17,7 @@ interface Session {
 }
 
 /** The SDK's transport as its documentation shows it: sessions in a map of this process. */
-export function mountSdk(app: Express, settings: NodeSettings, redisUrl: string): Mounted {
+export function mountSdk(settings: NodeSettings, redisUrl: string): Mounted {
   const sessions = new Map<string, Session>();
   const storeFor = eventStores(settings, redisUrl);
 
@@ -37,22 +38,22 @@ export function mountSdk(app: Express, settings: NodeSettings, redisUrl: string)
     return { transport, server };
   };
 
-  app.use(express.json());
-  app.all('/mcp', async (req, res) => {
+  const serve = async (req: IncomingMessage, res: ServerResponse, body: unknown): Promise<void> => {
     const id = req.headers['mcp-session-id'];
     let session = typeof id === 'string' ? sessions.get(id) : undefined;
-    if (session === undefined && id === undefined && isInitializeRequest(req.body)) {
+    if (session === undefined && id === undefined && isInitializeRequest(body)) {
       session = await open();
     }
     if (session === undefined) {
       const error = { code: -32000, message: 'Bad Request: No valid session ID provided' };
-      res.status(400).json({ jsonrpc: '2.0', error, id: null });
+      res.writeHead(400).end(JSON.stringify({ jsonrpc: '2.0', error, id: null }));
       return;
     }
-    await session.transport.handleRequest(req, res, req.body);
-  });
+    await session.transport.handleRequest(req, res, body);
+  };
 
   return {
+    listener: settings.plain === true ? plain(serve) : inExpress(serve),
     notify: async (id, notification) => {
       await sessions.get(id)?.server.server.notification(notification);
     },
@@ -62,6 +63,24 @@ export function mountSdk(app: Express, settings: NodeSettings, redisUrl: string)
       );
     },
     replicas: () => sessions.size,
+  };
+}
+
+type Serve = (req: IncomingMessage, res: ServerResponse, body: unknown) => Promise<void>;
+
+function inExpress(serve: Serve): RequestListener {
+  const app = express().use(express.json());
+  return app.all('/mcp', (req, res) => serve(req, res, req.body));
+}
+
+function plain(serve: Serve): RequestListener {
+  return (req, res) => {
+    const chunks: Buffer[] = [];
+    req.on('data', (chunk: Buffer) => void chunks.push(chunk));
+    req.on('end', () => {
+      const text = Buffer.concat(chunks).toString();
+      void serve(req, res, text === '' ? undefined : JSON.parse(text));
+    });
   };
 }
 
