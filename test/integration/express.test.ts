@@ -1,10 +1,11 @@
 /** As an Express user sees it: versions, ways to mount, what stands in front, and what comes behind. */
+import { AsyncLocalStorage } from 'node:async_hooks';
 import cors from 'cors';
 import express, { type ErrorRequestHandler } from 'express';
 import supertest from 'supertest';
 import { describe, expect, it } from 'vitest';
 import { request } from '../support/mcp-http.js';
-import { mounted, rawClient, startNode, type Mount } from './support/serve.js';
+import { mounted, openSession, rawClient, startNode, STORES, type Mount } from './support/serve.js';
 import { INITIALIZE } from './support/side-by-side.js';
 
 const ACCEPT = 'application/json, text/event-stream';
@@ -136,6 +137,31 @@ describe('among other middleware', () => {
       .set('accept', ACCEPT)
       .send(INITIALIZE)
       .expect(418, 'no such tenant');
+  });
+
+  it.each(STORES)('its async context reaches the handler, over %s', async (_store, openStore) => {
+    const storage = new AsyncLocalStorage<string>();
+    const { url } = await startNode({
+      backplane: openStore()(),
+      tools: {
+        who: async () => {
+          await Promise.resolve();
+          return String(storage.getStore());
+        },
+      },
+      mount: { before: [(req, _res, next) => storage.run(String(req.headers['x-who']), next)] },
+    });
+    const { client } = await openSession(url);
+    const names = Array.from({ length: 40 }, (_each, n) => `w${n}`);
+    const answers = names.map(async (name) => {
+      const call = request(name, 'tools/call', { name: 'who', arguments: {} });
+      const response = await client.post(url, call, { headers: { 'x-who': name } });
+      return (await response.answer(name)).result;
+    });
+    // All at once: none sees another's, though they are stored and run together.
+    expect(await Promise.all(answers)).toEqual(
+      names.map((text) => ({ content: [{ type: 'text', text }] })),
+    );
   });
 
   it('mounted under two paths, and in a router, it is one node', async () => {
