@@ -275,7 +275,7 @@ export function createNode(
   };
 
   const close = async (drainMs: number): Promise<void> => {
-    await sessions.handOver();
+    await atMost(commandTimeoutMs, sessions.handOver(), clock);
     await atMost(drainMs, spreadHangUps(followers.all(), drainMs, clock), clock);
     const left = Math.max(0, drainMs - (clock.now() - closingSince));
     await atMost(left, Promise.all([allDone(), openers.drain()]), clock);
@@ -298,7 +298,8 @@ export function createNode(
     keeper.close();
     orphans.close();
     openers.close();
-    await sessions.close();
+    // A server behind may never answer that its session is over.
+    await atMost(commandTimeoutMs, sessions.close(), clock);
     await closeServers();
     await atMost(commandTimeoutMs, lanes.idle(), clock);
     lanes.close();

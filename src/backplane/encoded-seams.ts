@@ -116,13 +116,13 @@ function encodedTasks(inner: Tasks, payloads: Payloads): Tasks {
     },
     push: async (id, message, most) =>
       inner.push(id, payloads.encode(message, contextOf(id, 'task-message')), most),
-    async pop(id) {
-      const taken = await inner.pop(id);
+    async pop(id, sessionId) {
+      const taken = await inner.pop(id, sessionId);
       if (taken === undefined) return undefined;
       const [message] = await opened(id, [taken]);
       return message;
     },
-    popAll: async (id) => opened(id, await inner.popAll(id)),
+    popAll: async (id, sessionId) => opened(id, await inner.popAll(id, sessionId)),
     putBack: async (id, messages) => {
       const context = contextOf(id, 'task-message');
       return inner.putBack(

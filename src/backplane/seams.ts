@@ -112,8 +112,9 @@ export interface Tasks {
   list(sessionId: string | undefined, after: number, count: number): Promise<ListedTask[]>;
   /** `false`: it has `most` messages already. A queue may be there without a task. */
   push(id: string, message: string, most: number): Promise<boolean>;
-  pop(id: string): Promise<string | undefined>;
-  popAll(id: string): Promise<string[]>;
+  /** Nothing, where the task is another session's than the one that asks (`undefined`: it is not said who asks). */
+  pop(id: string, sessionId: string | undefined): Promise<string | undefined>;
+  popAll(id: string, sessionId: string | undefined): Promise<string[]>;
   /** In front of all others, in their order, however many there are: they were taken out by mistake. */
   putBack(id: string, messages: string[]): Promise<void>;
   /** Resolves when a message is queued, the task has ended, or after `ms`; it may resolve too early. */

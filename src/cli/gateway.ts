@@ -16,6 +16,10 @@ export interface GatewayOptions {
   allowedHosts?: string[];
   allowedOrigins?: string[];
   trustProxy?: boolean;
+  affinity: 'any' | 'owner';
+  /** Milliseconds. */
+  upstreamTimeout: number;
+  principalHeader?: string;
   /** Milliseconds. */
   drain: number;
 }
@@ -30,14 +34,19 @@ export interface Gateway {
 
 /** A node that serves the MCP server at a URL. Besides its endpoint there are `/ready` and `/live`, for a balancer. */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
-  const { upstream, redis, prefix, codec, allowedHosts, allowedOrigins, drain } = options;
+  const { upstream, redis, prefix, codec, allowedHosts, allowedOrigins, affinity, drain } = options;
+  const { upstreamTimeout: upstreamTimeoutMs, principalHeader } = options;
   const { default: express } = await import('express').catch((error: unknown) => {
     throw new CommandError(EXIT.failed, 'this command needs express: npm install express', {
       cause: error,
     });
   });
   const mcp = orUsage(() =>
-    anynode({ upstream, redis, prefix, codec, allowedHosts, allowedOrigins }),
+    anynode({
+      ...{ upstream, upstreamTimeoutMs, redis, prefix, codec },
+      ...{ allowedHosts, allowedOrigins, affinity },
+      ...(principalHeader !== undefined && { principal: (req) => req.get(principalHeader) }),
+    }),
   );
   const app = express();
   app.disable('x-powered-by');

@@ -25,6 +25,11 @@ export function listOf(text: string, before: string[] | undefined): string[] {
   return [...(before ?? []), ...text.split(',').filter((value) => value !== '')];
 }
 
+export function headerName(text: string): string {
+  if (/^[\w!#$%&'*+.^`|~-]+$/.test(text)) return text;
+  throw new InvalidArgumentError('It has to be the name of a header.');
+}
+
 export function urlPath(text: string): string {
   if (/^\/[\w./~-]*$/.test(text)) return text;
   throw new InvalidArgumentError('It has to be a path such as /mcp.');

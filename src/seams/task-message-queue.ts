@@ -56,7 +56,7 @@ export function taskMessageQueue(parts: TaskMessageQueueParts): TaskMessageQueue
       if (!pushed) throw new Error(`Task message queue overflow: it has ${most} messages already`);
     },
     async dequeue(taskId, sessionId) {
-      const text = await tasks().pop(taskId);
+      const text = await tasks().pop(taskId, sessionId);
       if (text === undefined) {
         waits.foundEmpty(taskId, sessionId);
         return undefined;
@@ -66,7 +66,7 @@ export function taskMessageQueue(parts: TaskMessageQueueParts): TaskMessageQueue
     async dequeueAll(taskId, sessionId) {
       let all: Stored[];
       try {
-        all = (await tasks().popAll(taskId)).map((text) => JSON.parse(text) as Stored);
+        all = (await tasks().popAll(taskId, sessionId)).map((text) => JSON.parse(text) as Stored);
       } catch (error) {
         // The SDK clears the queue of a task that has ended without waiting: it would be nobody's, and end the process.
         parts.logger.warn(`mcp-anynode: the queue of a task was not cleared: ${String(error)}`);

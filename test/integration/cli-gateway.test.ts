@@ -7,10 +7,11 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { startRedisCluster } from '../../demo/rig/redis.js';
 import type { NodeInfo, SessionInfo, Stats } from '../../src/index.js';
 import { redisBackplane } from '../../src/index.js';
+import { request } from '../support/mcp-http.js';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
 import { cli, jsonLines, lines, startCli } from './support/cli.js';
 import { scriptedServer } from './support/scripted-server.js';
-import { listen, openSession, startNode } from './support/serve.js';
+import { listen, openSession, rawClient, startNode } from './support/serve.js';
 import { eventually } from './support/signal.js';
 
 describe('over a Redis Cluster', () => {
@@ -67,6 +68,54 @@ describe('the gateway', () => {
     expect(lines((await cli(['nodes', ...at])).stdout)).toHaveLength(1); // no lease is left
   }, 60_000);
 
+  it('--affinity owner: a server that counts in its own memory, one for each node', async () => {
+    const args = ['--redis', redisUrl(), '--prefix', uniquePrefix(), '--port', '0', '--json'];
+    const urls: string[] = [];
+    for (let nodes = 0; nodes < 2; nodes += 1) {
+      const upstream = await plainServer();
+      const gateway = startCli(['--upstream', upstream, '--affinity', 'owner', ...args]);
+      onTestFinished(() => gateway.kill('SIGKILL'));
+      await gateway.until('\n');
+      urls.push((JSON.parse(gateway.stdout) as { listening: string }).listening);
+    }
+    const { client } = await openSession(urls[0] ?? '');
+    for (let count = 1; count <= 6; count += 1) {
+      const call = { name: 'count', arguments: {} };
+      const { result } = await client.request(urls[count % 2] ?? '', 'tools/call', call);
+      expect(result).toMatchObject({ content: [{ text: String(count) }] });
+    }
+  }, 60_000);
+
+  it('--principal-header: a session is for whom the proxy says, and for nobody else', async () => {
+    const gateway = startCli([
+      ...['--upstream', await plainServer(), '--port', '0', '--json'],
+      ...['--principal-header', 'X-User'],
+    ]);
+    onTestFinished(() => gateway.kill('SIGKILL'));
+    await gateway.until('\n');
+    const { listening: url } = JSON.parse(gateway.stdout) as { listening: string };
+    const { sessionId } = await openSession(url, { headers: { 'x-user': 'ann' } });
+    for (const [headers, status] of [
+      [{ 'x-user': 'ann' }, 200],
+      [{ 'x-user': 'bob' }, 404],
+      [{}, 404],
+    ] as const) {
+      const client = rawClient({ headers });
+      client.sessionId = sessionId;
+      expect((await client.post(url, request(1, 'ping'))).status).toBe(status);
+    }
+  }, 60_000);
+
+  it.each([
+    ['--affinity', 'somewhere'],
+    ['--upstream-timeout', '0'],
+    ['--principal-header', 'a b'],
+  ])('%s %s is code 2', async (...args) => {
+    const ended = await cli(['--upstream', 'http://127.0.0.1:9/mcp', '--port', '0', ...args]);
+    expect(ended).toMatchObject({ code: 2, stdout: '' });
+    expect(ended.stderr).toContain(args[0]);
+  });
+
   it('a port that is in use is code 4, a URL that is none code 2', async () => {
     const upstream = await plainServer();
     const { port } = new URL(upstream);
@@ -91,7 +140,8 @@ async function plainServer(): Promise<string> {
         sessionIdGenerator: () => randomUUID(),
         onsessioninitialized: (id) => void transports.set(id, made),
       });
-      await scriptedServer().connect(made);
+      let count = 0;
+      await scriptedServer({ count: () => String((count += 1)) }).connect(made);
       transport = made;
     }
     await transport.handleRequest(req, res, req.body);

@@ -10,7 +10,7 @@ import { startNode as startProcess } from '../../demo/rig/processes.js';
 import { request } from '../support/mcp-http.js';
 import { mapEndpoint } from './support/map-endpoint.js';
 import { puppet, type Puppet } from './support/puppet.js';
-import { mounted, openSession, rawClient, startNode } from './support/serve.js';
+import { listen, mounted, openSession, rawClient, startNode } from './support/serve.js';
 import { blackHole, mute } from './support/silent.js';
 
 const INITIALIZE = {
@@ -62,6 +62,20 @@ describe('an address that does not answer', () => {
     return Number(new URL(server.url).port);
   }
 });
+
+// It waited for the answers to its DELETEs for `upstreamTimeoutMs`, with owners even before it ended a stream.
+it.each(['any', 'owner'] as const)(
+  'a server that does not answer DELETE does not keep a node from closing (affinity %s)',
+  async (affinity) => {
+    const upstream = await listen(puppet({ onDelete: () => undefined }).app);
+    const given = { affinity, commandTimeoutMs: 200, upstreamTimeoutMs: 60_000 };
+    const { mcp, url } = await startNode({ server: undefined, upstream, ...given });
+    await openSession(url);
+    // The test's time is over before `upstreamTimeoutMs` is.
+    await mcp.close({ drainMs: 0 });
+    expect(mcp.health().sessions).toBe(0);
+  },
+);
 
 describe('over TLS', () => {
   const script = new URL('../../demo/node.ts', import.meta.url);

@@ -316,6 +316,17 @@ describe.each(BACKPLANES)('the queue of a task (%s)', (_name, openStore) => {
     message: { jsonrpc: '2.0', method: 'notifications/x', params: { at } },
   });
 
+  // A question to one client was taken out by another one that named its task, and the one waited in vain.
+  it('another session takes nothing out of the queue of a task', async () => {
+    const store = openStore();
+    const [a, b] = [open(store()), open(store())];
+    const { taskId } = await a.taskStore.createTask({}, 1, CALL, 'one');
+    await a.taskMessageQueue.enqueue(taskId, note(1), 'one');
+    expect(await b.taskMessageQueue.dequeue(taskId, 'two')).toBeUndefined();
+    expect(await b.taskMessageQueue.dequeueAll(taskId, 'two')).toEqual([]);
+    expect(await b.taskMessageQueue.dequeue(taskId, 'one')).toEqual(note(1));
+  });
+
   it('gives each kind of message back as it was, on either node, first in first out', async () => {
     const { a, b } = two();
     const request: Queued = {

@@ -59,6 +59,25 @@ describe('where a stream goes on', () => {
     expect(read('id: 1\ndata:\n\nid: a\0b\ndata:\n\n').place.lastEventId).toBe('1');
   });
 
+  // Of an id alone, it depended on where the stream was cut.
+  it.each([
+    'id: 7\n\n',
+    'event: message\nid: 7\n\n',
+    'retry: 500\nid: 7\n\n',
+    'id: 7\r\r',
+    'id: 7\r\n\r\n',
+  ])('also if %j comes in pieces', (text) => {
+    for (const before of ['', 'id: 1\ndata: a\n\n']) {
+      const whole = before + text;
+      expect(read(...Array.from(whole)).place.lastEventId).toBe('7');
+      for (let at = 0; at <= whole.length; at += 1) {
+        const { events, place } = read(whole.slice(0, at), whole.slice(at));
+        expect(place.lastEventId).toBe('7');
+        expect(events).toHaveLength(before === '' ? 0 : 1);
+      }
+    }
+  });
+
   it('is nowhere after an empty id', () => {
     expect(read('id: 1\ndata:\n\nid\ndata:\n\n').place.lastEventId).toBeUndefined();
   });

@@ -49,8 +49,9 @@ export class MemoryTasks {
           const queued = this.queue(id, now)?.messages ?? [];
           this.enqueue(id, [...messages, ...queued], now, retention.maxAgeMs);
         }),
-      pop: (id) => step((now) => this.queue(id, now)?.messages.shift()),
-      popAll: (id) => step((now) => this.queue(id, now)?.messages.splice(0) ?? []),
+      pop: (id, sessionId) => step((now) => this.queueFor(sessionId, id, now)?.messages.shift()),
+      popAll: (id, sessionId) =>
+        step((now) => this.queueFor(sessionId, id, now)?.messages.splice(0) ?? []),
       wait: async (id, ms) => {
         const ready = await step((now) => {
           const stored = this.find(id, now);
@@ -142,6 +143,13 @@ export class MemoryTasks {
     if (queue === undefined || (queue.expiresAt > now && queue.messages.length > 0)) return queue;
     this.queues.delete(id);
     return undefined;
+  }
+
+  /** None, where the task is another session's than the one that asks. */
+  private queueFor(sessionId: string | undefined, id: string, now: number) {
+    const of = this.find(id, now)?.record.sessionId;
+    const denied = of !== undefined && sessionId !== undefined && of !== sessionId;
+    return denied ? undefined : this.queue(id, now);
   }
 
   private clearExpired(now: number): void {

@@ -30,7 +30,7 @@ const SCRIPTS = {
   'seams/task-enter': { keys: 1, files: ['lib', 'seams/task-enter'] },
   'seams/task-change': { keys: 2, files: ['lib', 'seams/task-change'] },
   'seams/task-push': { keys: 2, files: ['lib', 'seams/task-push'] },
-  'seams/task-pop': { keys: 2, files: ['lib', 'seams/task-pop'] },
+  'seams/task-pop': { keys: 3, files: ['lib', 'seams/task-pop'] },
   'seams/task-wait': { keys: 2, files: ['lib', 'seams/task-wait'] },
 } as const satisfies Record<string, { keys: number; files: readonly string[] }>;
 

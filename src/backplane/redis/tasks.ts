@@ -162,21 +162,22 @@ export class RedisTasks implements Tasks {
     return Number(length) >= 0;
   }
 
-  async pop(id: string): Promise<string | undefined> {
-    const [message] = await this.take(id, false);
+  async pop(id: string, sessionId: string | undefined): Promise<string | undefined> {
+    const [message] = await this.take(id, sessionId, false);
     return message;
   }
 
-  popAll(id: string): Promise<string[]> {
-    return this.take(id, true);
+  popAll(id: string, sessionId: string | undefined): Promise<string[]> {
+    return this.take(id, sessionId, true);
   }
 
-  private async take(id: string, all: boolean): Promise<string[]> {
+  private async take(id: string, sessionId: string | undefined, all: boolean): Promise<string[]> {
     const { connection, commandTimeoutMs } = this.options;
     const taken = `${this.key(id)}:taken:${this.token()}`;
     const messages = await connection.run((client, attempts) =>
       client['anynode:seams/task-pop'](
-        ...[this.queue(id), taken, attempts > 0 ? '1' : '', 2 * commandTimeoutMs, all ? '1' : ''],
+        ...[this.key(id), this.queue(id), taken, sessionId ?? '', attempts > 0 ? '1' : ''],
+        ...[2 * commandTimeoutMs, all ? '1' : ''],
       ),
     );
     return messages as string[];

@@ -9,7 +9,7 @@ import { codecOf } from '../keys.js';
 import { Output } from '../output.js';
 import { redisOf } from '../redis.js';
 import { plain } from '../text.js';
-import { listOf, portNumber, seconds, urlPath } from '../values.js';
+import { headerName, listOf, portNumber, seconds, urlPath } from '../values.js';
 
 type Options = GlobalOptions &
   Omit<GatewayOptions, 'upstream' | 'redis' | 'codec'> & { upstream?: string };
@@ -26,6 +26,24 @@ export function addServe(program: Command): void {
     .option('--path <path>', 'of the endpoint', urlPath, '/mcp')
     .option('--allowed-hosts <hosts>', 'values of Host that are let in, with commas', listOf)
     .option('--allowed-origins <origins>', 'values of Origin that are let in, with commas', listOf)
+    .addOption(
+      new Option('--affinity <which>', 'owner: a session has one server behind at a time')
+        .choices(['any', 'owner'])
+        .default('any'),
+    )
+    .addOption(
+      new Option(
+        '--upstream-timeout <seconds>',
+        'how long the server may take to be reached, and to take what asks for nothing',
+      )
+        .argParser(seconds)
+        .default(10_000, '10'),
+    )
+    .option(
+      '--principal-header <name>',
+      'says who is calling; what is in front must set it, whatever the client sends',
+      headerName,
+    )
     .option('--trust-proxy', 'a proxy is in front, and checks Host')
     .option('--decrypt-only', 'nothing is encrypted yet; needs keys and --allow-plaintext')
     .addOption(

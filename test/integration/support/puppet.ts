@@ -23,6 +23,8 @@ export interface PuppetOptions {
   onOther?: Act;
   /** A GET; else 405. */
   onGet?: Act;
+  /** A DELETE; else 200. */
+  onDelete?: Act;
 }
 
 export interface Puppet {
@@ -33,6 +35,7 @@ export interface Puppet {
 
 export function puppet(options: PuppetOptions = {}): Puppet {
   const { sessionId = 'private', onInitialize = greet, onCall, onOther, onGet } = options;
+  const { onDelete = (res: ServerResponse) => void res.writeHead(200).end() } = options;
   const seen: Exchange[] = [];
 
   function greet(res: ServerResponse, { message }: Exchange): void {
@@ -49,7 +52,7 @@ export function puppet(options: PuppetOptions = {}): Puppet {
     const { method, message } = exchange;
     if (method === 'GET' && onGet !== undefined) onGet(res, exchange);
     else if (method === 'GET') res.writeHead(405).end();
-    else if (method === 'DELETE') res.writeHead(200).end();
+    else if (method === 'DELETE') onDelete(res, exchange);
     else if (message?.id === undefined) res.writeHead(202).end();
     else if (message.method === 'initialize') onInitialize(res, exchange);
     else if (message.method === 'tools/call' && onCall !== undefined) onCall(res, exchange);
