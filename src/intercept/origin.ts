@@ -31,6 +31,7 @@ export interface ExpressTraits {
 interface ExpressRequest {
   app: ExpressTraits['app'];
   originalUrl: string;
+  url?: string;
   res?: { locals?: object };
   [name: string]: unknown;
 }
@@ -44,16 +45,19 @@ export function originOf(
   if (requestInfo === undefined) return undefined;
   const mounted = requestInfo[MOUNTED];
   const request = mounted?.req as Partial<ExpressRequest> | undefined;
-  const originalUrl = request?.originalUrl ?? pathOf(requestInfo);
+  const target = request?.originalUrl ?? request?.url;
   return {
     headers: requestInfo.headers,
-    originalUrl,
+    originalUrl: target?.replace(AUTHORITY, '') ?? pathOf(requestInfo),
     base: mounted?.base ?? '',
     parsed: mounted?.parsed,
     authInfo,
     express: inside && isOfExpress(request) ? traitsOf(request) : undefined,
   };
 }
+
+/** Of a target in absolute form, which each server has to take (RFC 9112, section 3.2.2). */
+const AUTHORITY = /^[a-z][a-z\d+.-]*:\/\/[^/?]*/i;
 
 /** It may have come straight from Node's server. */
 function isOfExpress(request: Partial<ExpressRequest> | undefined): request is ExpressRequest {
