@@ -49,8 +49,8 @@ export class RedisTasks implements Tasks {
   }
 
   async create(task: NewTask, most: number): Promise<'created' | 'full'> {
-    // Listed first: one that is listed and not there is passed over, one that is there and not listed would never be found.
-    if (!(await this.enter(task, most))) return 'full';
+    // Stored first: whoever makes room in a full list would take one that is listed and not there for gone, and it would
+    // never be found. One that is there and not listed is known to nobody until this returns, and ends by itself.
     const { connection, nodeId } = this.options;
     await connection.run((client) =>
       client['anynode:seams/task-create'](
@@ -59,6 +59,10 @@ export class RedisTasks implements Tasks {
         ...['up', task.createdAt, 'poll', task.pollIntervalMs, 'x', nodeId, 'm', task.method],
       ),
     );
+    if (!(await this.enter(task, most))) {
+      await connection.run((client) => client.del(this.key(task.id)));
+      return 'full';
+    }
     return 'created';
   }
 
