@@ -163,26 +163,29 @@ it('an error of the user’s own code is a JSON-RPC error, and logged', async ()
 });
 
 // There is no Express that would catch it: an error of the listener's would be the end of the process.
-it.each([true, false])('a request that was answered before is left alone, closed: %s', async (closed) => {
-  const { mcp, logged } = await startNode({ mount });
-  if (closed) await mcp.close({ drainMs: 0 });
-  const thrown: unknown[] = [];
-  const url = await listen((req, res) => {
-    res.writeHead(408).end('too late');
-    try {
-      mcp.listener(req, res);
-    } catch (error) {
-      thrown.push(error);
+it.each([true, false])(
+  'a request that was answered before is left alone, closed: %s',
+  async (closed) => {
+    const { mcp, logged } = await startNode({ mount });
+    if (closed) await mcp.close({ drainMs: 0 });
+    const thrown: unknown[] = [];
+    const url = await listen((req, res) => {
+      res.writeHead(408).end('too late');
+      try {
+        mcp.listener(req, res);
+      } catch (error) {
+        thrown.push(error);
+      }
+    });
+    for (const method of ['POST', 'GET', 'DELETE']) {
+      const body = method === 'POST' ? JSON.stringify(INITIALIZE) : undefined;
+      const answer = await exchange(method, url, Object.entries(HEADERS), body);
+      expect([answer.status, answer.body]).toEqual([408, 'too late']);
     }
-  });
-  for (const method of ['POST', 'GET', 'DELETE']) {
-    const body = method === 'POST' ? JSON.stringify(INITIALIZE) : undefined;
-    const answer = await exchange(method, url, Object.entries(HEADERS), body);
-    expect([answer.status, answer.body]).toEqual([408, 'too late']);
-  }
-  expect(thrown).toEqual([]);
-  expect(logged).toEqual([]);
-});
+    expect(thrown).toEqual([]);
+    expect(logged).toEqual([]);
+  },
+);
 
 it('a handler behind it is called as in an application of its own', async () => {
   const seen: unknown[] = [];

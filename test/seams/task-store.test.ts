@@ -269,9 +269,7 @@ describe.each(BACKPLANES)('the task store (%s)', (_name, openStore) => {
       const tried = await Promise.allSettled(
         Array.from({ length: 20 }, (_, at) => create(at % 2 === 0 ? a : b, {}, session)),
       );
-      const ids = tried.flatMap((each) =>
-        each.status === 'fulfilled' ? [each.value.taskId] : [],
-      );
+      const ids = tried.flatMap((each) => (each.status === 'fulfilled' ? [each.value.taskId] : []));
       const { tasks } = await b.listTasks(undefined, session);
       expect(tasks.map(({ taskId }) => taskId).sort()).toEqual(ids.sort());
       expect(ids).toHaveLength(5);
