@@ -138,5 +138,5 @@ it('a task that has gone is taken off the list by whoever looks', async () => {
   const [list = ''] = await redis.keys(`${prefix}:tasks:*`);
   await redis.del(key);
   expect((await other?.list('s', 0, 2))?.map(({ record }) => record.id)).toEqual(['one', 'three']);
-  expect(await redis.zrange(list, 0, -1)).toEqual(['one', 'three']);
+  expect(await redis.zrange(list, '0', '-1')).toEqual(['one', 'three']);
 });
