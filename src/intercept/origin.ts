@@ -1,6 +1,7 @@
 /** What came along with a message of the client, as far as the server behind is to see it. */
 import { IncomingMessage } from 'node:http';
 import { Socket } from 'node:net';
+import { pathAndQuery } from '../protocol/request-target.js';
 import type { AuthInfo } from '../session/types.js';
 import type { Cause, Mounted, RequestInfo } from '../session/replica.js';
 import { MOUNTED } from '../session/replica.js';
@@ -48,16 +49,13 @@ export function originOf(
   const target = request?.originalUrl ?? request?.url;
   return {
     headers: requestInfo.headers,
-    originalUrl: target?.replace(AUTHORITY, '') ?? pathOf(requestInfo),
+    originalUrl: target === undefined ? pathOf(requestInfo) : pathAndQuery(target),
     base: mounted?.base ?? '',
     parsed: mounted?.parsed,
     authInfo,
     express: inside && isOfExpress(request) ? traitsOf(request) : undefined,
   };
 }
-
-/** Of a target in absolute form, which each server has to take (RFC 9112, section 3.2.2). */
-const AUTHORITY = /^[a-z][a-z\d+.-]*:\/\/[^/?]*/i;
 
 /** It may have come straight from Node's server. */
 function isOfExpress(request: Partial<ExpressRequest> | undefined): request is ExpressRequest {

@@ -104,7 +104,24 @@ it('a target that is no URL is a path, and harms nobody', async () => {
     received += String(chunk);
     if (received.includes('"result"')) break;
   }
-  expect(received).toContain('"text":"http://localhost//["');
+  expect(received).toContain('"text":"http://localhost//[?a"');
+});
+
+// Else the one in the target would be whatever a client likes, since only the header is checked.
+it.each([
+  ['http://evil.example/mcp?a=1', '/mcp?a=1'],
+  ['//evil.example/mcp', '//evil.example/mcp'],
+  ['http://evil.example?a=1', '/?a=1'],
+])('the host that a handler sees is that of the header: %s', async (path, shown) => {
+  const { url } = await startNode({ mount, tools: { look }, responseMode: 'json' });
+  const { sessionId } = await openSession(url);
+  const sent = httpRequest(url, {
+    ...{ path, method: 'POST', agent: false },
+    headers: { ...HEADERS, 'mcp-session-id': sessionId },
+  }).end(JSON.stringify(request(1, 'tools/call', { name: 'look', arguments: {} })));
+  const [response] = (await once(sent, 'response')) as [AsyncIterable<Uint8Array>];
+  const answer = JSON.parse(await text(response)) as { result: unknown };
+  expect(textOf(answer.result)).toBe(`${new URL(url).origin}${shown}`);
 });
 
 describe('who may', () => {
