@@ -1,3 +1,5 @@
+// Not the global one, which a test of an application may have replaced: one that never calls back would hold up all after it.
+import { setImmediate } from 'node:timers';
 import type { Request } from 'express';
 import type { JsonRpcMessage } from '../protocol/jsonrpc.js';
 import { isMessage, isRequest } from '../protocol/jsonrpc.js';

@@ -94,6 +94,13 @@ export function serving(
   answer: (req: Request, res: Response) => Promise<void>,
 ): RequestHandler {
   return (req: Request, res: Response, next: NextFunction) => {
+    // Somebody in front, a timeout perhaps, has answered: without Express nobody would catch what Node throws then.
+    if (res.headersSent) {
+      if (res.writableEnded) return;
+      endpoint.options.logger.error('mcp-anynode: a response was begun in front of this endpoint');
+      res.end();
+      return;
+    }
     if (endpoint.options.nodeHeader) res.setHeader('X-Anynode-Node', endpoint.node.nodeId);
     if (endpoint.isClosed()) {
       refuse(res, REFUSALS.closed);

@@ -2,6 +2,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { TLSSocket } from 'node:tls';
 import type { Request } from 'express';
+import { pathAndQuery } from '../protocol/request-target.js';
 
 /** As {@link Anynode.listener} gets it: all of this may be missing. */
 type Incoming = IncomingMessage &
@@ -22,7 +23,9 @@ export function isProxied(req: Incoming): boolean {
 export function urlOf(req: Incoming): URL {
   const { host = 'localhost' } = req.headers;
   const base = `${protocolOf(req)}://${host}`;
-  const target = req.originalUrl ?? req.url ?? '/';
+  // Of one host, whatever the target says of others: that of the header, which alone is looked at for who is allowed.
+  const path = pathAndQuery(req.originalUrl ?? req.url ?? '/');
+  const target = path.startsWith('//') ? `/.${path}` : path;
   if (URL.canParse(target, base)) return new URL(target, base);
   const url = new URL('http://localhost');
   url.pathname = pathOf(req);

@@ -1,6 +1,7 @@
 /** What came along with a message of the client, as far as the server behind is to see it. */
 import { IncomingMessage } from 'node:http';
 import { Socket } from 'node:net';
+import { pathAndQuery } from '../protocol/request-target.js';
 import type { AuthInfo } from '../session/types.js';
 import type { Cause, Mounted, RequestInfo } from '../session/replica.js';
 import { MOUNTED } from '../session/replica.js';
@@ -31,6 +32,7 @@ export interface ExpressTraits {
 interface ExpressRequest {
   app: ExpressTraits['app'];
   originalUrl: string;
+  url?: string;
   res?: { locals?: object };
   [name: string]: unknown;
 }
@@ -44,10 +46,10 @@ export function originOf(
   if (requestInfo === undefined) return undefined;
   const mounted = requestInfo[MOUNTED];
   const request = mounted?.req as Partial<ExpressRequest> | undefined;
-  const originalUrl = request?.originalUrl ?? pathOf(requestInfo);
+  const target = request?.originalUrl ?? request?.url;
   return {
     headers: requestInfo.headers,
-    originalUrl,
+    originalUrl: target === undefined ? pathOf(requestInfo) : pathAndQuery(target),
     base: mounted?.base ?? '',
     parsed: mounted?.parsed,
     authInfo,

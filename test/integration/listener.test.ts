@@ -104,7 +104,24 @@ it('a target that is no URL is a path, and harms nobody', async () => {
     received += String(chunk);
     if (received.includes('"result"')) break;
   }
-  expect(received).toContain('"text":"http://localhost//["');
+  expect(received).toContain('"text":"http://localhost//[?a"');
+});
+
+// Else the one in the target would be whatever a client likes, since only the header is checked.
+it.each([
+  ['http://evil.example/mcp?a=1', '/mcp?a=1'],
+  ['//evil.example/mcp', '//evil.example/mcp'],
+  ['http://evil.example?a=1', '/?a=1'],
+])('the host that a handler sees is that of the header: %s', async (path, shown) => {
+  const { url } = await startNode({ mount, tools: { look }, responseMode: 'json' });
+  const { sessionId } = await openSession(url);
+  const sent = httpRequest(url, {
+    ...{ path, method: 'POST', agent: false },
+    headers: { ...HEADERS, 'mcp-session-id': sessionId },
+  }).end(JSON.stringify(request(1, 'tools/call', { name: 'look', arguments: {} })));
+  const [response] = (await once(sent, 'response')) as [AsyncIterable<Uint8Array>];
+  const answer = JSON.parse(await text(response)) as { result: unknown };
+  expect(textOf(answer.result)).toBe(`${new URL(url).origin}${shown}`);
 });
 
 describe('who may', () => {
@@ -162,6 +179,31 @@ it('an error of the user’s own code is a JSON-RPC error, and logged', async ()
   expect(logged).toEqual([expect.stringContaining('no such tenant')]);
 });
 
+// There is no Express that would catch it: an error of the listener's would be the end of the process.
+it.each([true, false])(
+  'a request that was answered before is left alone, closed: %s',
+  async (closed) => {
+    const { mcp, logged } = await startNode({ mount });
+    if (closed) await mcp.close({ drainMs: 0 });
+    const thrown: unknown[] = [];
+    const url = await listen((req, res) => {
+      res.writeHead(408).end('too late');
+      try {
+        mcp.listener(req, res);
+      } catch (error) {
+        thrown.push(error);
+      }
+    });
+    for (const method of ['POST', 'GET', 'DELETE']) {
+      const body = method === 'POST' ? JSON.stringify(INITIALIZE) : undefined;
+      const answer = await exchange(method, url, Object.entries(HEADERS), body);
+      expect([answer.status, answer.body]).toEqual([408, 'too late']);
+    }
+    expect(thrown).toEqual([]);
+    expect(logged).toEqual([]);
+  },
+);
+
 it('a handler behind it is called as in an application of its own', async () => {
   const seen: unknown[] = [];
   const inner = express().use('/mcp', mapEndpoint().handler);
@@ -178,6 +220,49 @@ it('a handler behind it is called as in an application of its own', async () => 
   expect(seen[0]).toEqual(['/mcp?a=1', { a: '1' }, 't', 'function']);
   expect(logged).toEqual([]);
 });
+
+// A target is what the client wrote: read as a URL and written again it is another one.
+it.each([
+  ["/mcp/../mcp?a='b'|c", "/mcp/../mcp?a='b'|c"],
+  ['//[?a=1', '//[?a=1'],
+  ['http://localhost/mcp?a=1', '/mcp?a=1'],
+  ['HTTP://localhost?a=1', '/?a=1'],
+])('a handler behind it sees what the client asked for: %s', async (path, seenUrl) => {
+  const seen: string[][] = [];
+  const { url } = await startNode({
+    mount,
+    server: undefined,
+    handler: (req, res) => {
+      seen.push([req.originalUrl, req.url]);
+      res.sendStatus(400);
+    },
+  });
+  await send(url, path);
+  expect(seen[0]?.[1]).toBe(seenUrl);
+  expect(seen[0]?.[0]).toBe(seenUrl.replace(/^\/\?/, '?'));
+});
+
+it('a handler in an application sees the path of a target in absolute form', async () => {
+  const seen: string[][] = [];
+  const { url } = await startNode({
+    server: undefined,
+    handler: (req, res) => {
+      seen.push([req.originalUrl, req.baseUrl, req.url]);
+      res.sendStatus(400);
+    },
+  });
+  await send(url, 'http://localhost/mcp?a=1');
+  expect(seen[0]).toEqual(['/mcp?a=1', '/mcp', '/?a=1']);
+});
+
+/** A session's first request, to exactly this target. */
+async function send(url: string, path: string): Promise<void> {
+  const sent = httpRequest(url, { path, method: 'POST', headers: HEADERS, agent: false }).end(
+    JSON.stringify(INITIALIZE),
+  );
+  const [response] = (await once(sent, 'response')) as [AsyncIterable<Uint8Array>];
+  await text(response);
+}
 
 it('clients of 2026-07-28 are served, too', async () => {
   const { url } = await startNode({ mount, modern: modernOf() });

@@ -22,8 +22,6 @@ export interface RedisTasksOptions {
   clock: Clock;
 }
 
-/** A task is listed before it is stored: by far no longer than this before, or its creation has failed. */
-const STORED_WITHIN_S = 60;
 const WAKE_UP = '1 task ';
 const FIELDS = ['s', 'st', 'msg', 'ttl', 'at', 'up', 'poll', 'x', 'm'] as const;
 
@@ -49,8 +47,8 @@ export class RedisTasks implements Tasks {
   }
 
   async create(task: NewTask, most: number): Promise<'created' | 'full'> {
-    // Listed first: one that is listed and not there is passed over, one that is there and not listed would never be found.
-    if (!(await this.enter(task, most))) return 'full';
+    // Stored first: whoever makes room in a full list would take one that is listed and not there for gone, and it would
+    // never be found. One that is there and not listed is known to nobody until this returns, and ends by itself.
     const { connection, nodeId } = this.options;
     await connection.run((client) =>
       client['anynode:seams/task-create'](
@@ -59,6 +57,10 @@ export class RedisTasks implements Tasks {
         ...['up', task.createdAt, 'poll', task.pollIntervalMs, 'x', nodeId, 'm', task.method],
       ),
     );
+    if (!(await this.enter(task, most))) {
+      await connection.run((client) => client.del(this.key(task.id)));
+      return 'full';
+    }
     return 'created';
   }
 
@@ -125,12 +127,7 @@ export class RedisTasks implements Tasks {
           ids.map(async (id) => recordOf(id, await client.hmget(this.key(id), ...FIELDS))),
         );
         const orders = page.filter((_, at) => at % 2 === 1).map(Number);
-        const missing = ids.some((_, at) => records[at] === undefined);
-        // One that is listed and not there may be about to be stored: it is taken off when it is older than any step.
-        const longAgo = missing ? 1e6 * (Number((await client.time())[0]) - STORED_WITHIN_S) : 0;
-        const gone = ids.filter(
-          (_, at) => records[at] === undefined && (orders[at] ?? 0) < longAgo,
-        );
+        const gone = ids.filter((_, at) => records[at] === undefined);
         if (gone.length > 0) await client.zrem(list, ...gone);
         records.forEach((record, at) => {
           from = orders[at] ?? from;
