@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import express from 'express';
 import { anynode } from '../src/index.js';
@@ -13,7 +14,7 @@ import { serveParent } from './rig/child.js';
  *
  * PORT 0, the default, takes a free one. HOST is the address to listen on; 127.0.0.1. Without REDIS_URL it is a node
  * of its own. BARE=1 serves the plain SDK transport instead, under NODE_NAME. MOUNT=handler mounts that one behind the
- * middleware; UPSTREAM is the URL of a server elsewhere.
+ * middleware, MOUNT=listener does without Express; UPSTREAM is the URL of a server elsewhere.
  */
 const {
   PORT = '0',
@@ -52,7 +53,11 @@ app.get('/health', (_req, res) => {
   res.status(health.status === 'ready' ? 200 : 503).json({ name: NODE_NAME, ...health });
 });
 
-const server = app.listen(Number(PORT), HOST);
+const withoutExpress: RequestListener = (req, res) => {
+  if (mcp !== undefined && req.url?.split('?', 1)[0] === '/mcp') mcp.listener(req, res);
+  else app(req, res);
+};
+const server = createServer(MOUNT === 'listener' ? withoutExpress : app).listen(Number(PORT), HOST);
 await once(server, 'listening');
 await mcp?.ready();
 const { port } = server.address() as AddressInfo;

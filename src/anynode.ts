@@ -59,8 +59,8 @@ export interface Anynode extends RequestHandler, Seams {
   /**
    * The same endpoint for a server of Node's own: `createServer(mcp.listener)`. It answers each request that it is given,
    * whatever its path. Nothing of Express has seen these requests: no middleware, no `req.auth` unless you have put it
-   * there, no `trust proxy`, and `principal` gets an `IncomingMessage`. On Node 20 and 22 this makes a call about half as
-   * expensive; see `docs/performance.md`.
+   * there, no `trust proxy`, and `principal` gets an `IncomingMessage`. On Node 20 and 22 this takes a third to a half off
+   * what a call costs; see `docs/performance.md`.
    */
   readonly listener: RequestListener;
   /** At once, from what this node knows. */
@@ -275,6 +275,7 @@ export function createNode(
   };
 
   const close = async (drainMs: number): Promise<void> => {
+    // They are given up at once; a server behind may never answer that its session is over.
     await atMost(commandTimeoutMs, sessions.handOver(), clock);
     await atMost(drainMs, spreadHangUps(followers.all(), drainMs, clock), clock);
     const left = Math.max(0, drainMs - (clock.now() - closingSince));
@@ -298,8 +299,7 @@ export function createNode(
     keeper.close();
     orphans.close();
     openers.close();
-    // A server behind may never answer that its session is over.
-    await atMost(commandTimeoutMs, sessions.close(), clock);
+    await atMost(commandTimeoutMs, sessions.close(), clock); // as above
     await closeServers();
     await atMost(commandTimeoutMs, lanes.idle(), clock);
     lanes.close();

@@ -1,4 +1,5 @@
 import type { RequestListener } from 'node:http';
+import { inspect } from 'node:util';
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
 import type { Handovers } from '../cluster/handovers.js';
 import type { Openers } from '../cluster/openers.js';
@@ -82,7 +83,7 @@ export function requestListener(endpoint: Endpoint): RequestListener {
   const serve = middleware(endpoint);
   return (req, res) => {
     void serve(req as Request, res as Response, (error: unknown) => {
-      endpoint.options.logger.error(`mcp-anynode: a request failed: ${String(error)}`);
+      endpoint.options.logger.error(`mcp-anynode: a request failed: ${inspect(error)}`);
       refuse(res as Response, REFUSALS.failed);
     });
   };

@@ -164,9 +164,13 @@ describe('who may', () => {
   });
 });
 
-it('an error of the user’s own code is a JSON-RPC error, and logged', async () => {
+it.each([
+  ['an error', new Error('no such tenant'), 'no such tenant'],
+  // As text it cannot be had: logging it rejected, and ended the process.
+  ['what has no text', Object.create(null), 'null prototype'],
+])('%s that the user’s own code throws is a JSON-RPC error, and logged', async (_, why, said) => {
   const principal = () => {
-    throw new Error('no such tenant');
+    throw why;
   };
   const { url, logged } = await startNode({ mount, principal });
   const answer = await exchange('POST', url, Object.entries(HEADERS), JSON.stringify(INITIALIZE));
@@ -176,7 +180,7 @@ it('an error of the user’s own code is a JSON-RPC error, and logged', async ()
     error: { code: -32603, message: 'Internal error' },
     id: null,
   });
-  expect(logged).toEqual([expect.stringContaining('no such tenant')]);
+  expect(logged).toEqual([expect.stringContaining(said)]);
 });
 
 // There is no Express that would catch it: an error of the listener's would be the end of the process.

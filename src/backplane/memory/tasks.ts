@@ -99,9 +99,7 @@ export class MemoryTasks {
 
   private change(change: TaskChange, nodeId: string, now: number): TaskChanged {
     const stored = this.find(change.id, now);
-    const of = stored?.record.sessionId;
-    const denied = of !== undefined && change.sessionId !== undefined && of !== change.sessionId;
-    if (stored === undefined || denied) return { status: 'gone' };
+    if (stored === undefined || isAnothers(stored, change.sessionId)) return { status: 'gone' };
     const { record } = stored;
     const refused = change.onlyIf !== undefined && change.onlyIf !== record.executor;
     if (isTerminal(record.status) || refused) return { status: 'final', was: record.status };
@@ -147,9 +145,7 @@ export class MemoryTasks {
 
   /** None, where the task is another session's than the one that asks. */
   private queueFor(sessionId: string | undefined, id: string, now: number) {
-    const of = this.find(id, now)?.record.sessionId;
-    const denied = of !== undefined && sessionId !== undefined && of !== sessionId;
-    return denied ? undefined : this.queue(id, now);
+    return isAnothers(this.find(id, now), sessionId) ? undefined : this.queue(id, now);
   }
 
   private clearExpired(now: number): void {
@@ -160,4 +156,10 @@ export class MemoryTasks {
 
 function copy(record: TaskRecord | undefined): TaskRecord | undefined {
   return record && { ...record };
+}
+
+/** Whether it is the task of another session than the one that asks; `undefined`: it is not said who asks. */
+function isAnothers(stored: Stored | undefined, sessionId: string | undefined): boolean {
+  const of = stored?.record.sessionId;
+  return of !== undefined && sessionId !== undefined && of !== sessionId;
 }

@@ -53,8 +53,7 @@ export function registerRuleTools(
     'test_logging_tool',
     { description: 'Logs, which is shown to callers that gave a level', inputSchema: nothing },
     async (_, { mcpReq }) => {
-      // It alone heeds the level; what is to replace it is none of the protocol's.
-      // eslint-disable-next-line @typescript-eslint/no-deprecated
+      // eslint-disable-next-line @typescript-eslint/no-deprecated -- it alone heeds the level; what is to replace it is none of the protocol's
       await mcpReq.log('info', 'a line');
       return text('logged');
     },
