@@ -10,11 +10,14 @@ import { eventually } from './support/signal.js';
 const ENTER = '\u001b[?1049h\u001b[?25l';
 const LEAVE = '\u001b[?25h\u001b[?1049l';
 
-/** What each screen showed, line by line, without its styles. */
+const CLEAR_REST = '\u001b[J';
+
+/** What each screen showed, line by line, without its styles. One of which only a part has come is left out. */
 function screens(stdout: string): string[][] {
   return stdout
     .split('\u001b[H')
     .slice(1)
+    .filter((screen) => screen.includes(CLEAR_REST))
     .map((screen) =>
       // eslint-disable-next-line no-control-regex -- styles take no columns
       screen.replace(/\u001b\[[?\d;]*[a-zA-Z]/g, '').split(/\r*\n/),
@@ -112,20 +115,25 @@ describe('in a terminal', () => {
     const { a, at } = await startCliCluster();
     const command = ['monitor', '--interval', '3600', ...at];
     const watching = startCliInTerminal(command, { columns: 100, rows: 30 });
-    await watching.until('2 nodes');
-    for (const size of [
-      { columns: 50, rows: 8 },
-      { columns: 120, rows: 40 },
-    ]) {
+    await watching.until(CLEAR_REST);
+    const size = { cols: 100, rows: 30 };
+    for (const [side, length] of [
+      ['rows', 8],
+      ['cols', 50],
+      ['cols', 120],
+      ['rows', 40],
+    ] as const) {
+      size[side] = length;
       const before = screens(watching.stdout).length;
-      await watching.resize(size);
+      await watching.resize(side, length);
       await eventually(() => screens(watching.stdout).length > before, 10_000);
       const shown = screens(watching.stdout).at(-1) ?? [];
       expect(shown.length).toBeLessThanOrEqual(size.rows);
-      expect(Math.max(...shown.map((line) => line.length))).toBeLessThanOrEqual(size.columns);
-      // There is room for all of it, or there is not.
-      expect(shown.join().includes(a.sessionId)).toBe(size.columns === 120);
+      expect(Math.max(...shown.map((line) => line.length))).toBeLessThanOrEqual(size.cols);
+      // There is room for all of it in a line, or there is not.
+      expect(shown.join().includes(a.sessionId)).toBe(size.cols > 50);
     }
+    expect(screens(watching.stdout)).toHaveLength(5);
     watching.type('q');
     expect((await watching.ended).code).toBe(0);
   });

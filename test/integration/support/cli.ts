@@ -87,11 +87,13 @@ class InTerminal extends Running {
     process.kill(await this.command(), name);
   }
 
-  /** As when somebody drags the corner of the window: the kernel tells the command. */
-  async resize({ columns, rows }: { columns: number; rows: number }): Promise<void> {
+  /**
+   * As when somebody drags a side of the window: the kernel tells the command. One side at a time, as `stty` makes a call
+   * for each, and the command hears of both.
+   */
+  async resize(side: 'cols' | 'rows', size: number): Promise<void> {
     const terminal = `/proc/${await this.command()}/fd/1`;
-    const size = ['cols', `${columns}`, 'rows', `${rows}`];
-    await promisify(execFile)('stty', ['-F', terminal, ...size]);
+    await promisify(execFile)('stty', ['-F', terminal, side, `${size}`]);
   }
 
   private async command(): Promise<number> {
