@@ -165,5 +165,5 @@ describe.each([
 
   it('a strict TypeScript program compiles against the types', async () => {
     await tsc(project.path);
-  });
+  }, 120_000); // all of the SDK's types, too: as long as the machine takes
 });
