@@ -1,11 +1,5 @@
-import type { Redis } from 'ioredis';
 import { expect, it } from 'vitest';
-import { defineScripts } from '../../src/backplane/redis/scripts.js';
-
-const scripts = new Map<string, string>();
-defineScripts({
-  defineCommand: (name: string, { lua }: { lua: string }) => scripts.set(name, lua),
-} as unknown as Redis);
+import { SCRIPT_TEXTS as scripts } from '../../src/backplane/redis/scripts.js';
 
 const uncommented = (lua: string) => lua.replace(/--.*$/gm, '');
 const DEFINITION = /\blocal function (\w+)/g;

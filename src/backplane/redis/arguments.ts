@@ -1,7 +1,6 @@
 /** Operations as arguments of the commit scripts; scripts/commit/step.lua says the format. */
 import type { AppendOperation, Operation, Route } from '../backplane.js';
-
-type Argument = string | number;
+import type { Argument } from './script.js';
 
 /** Puts those of one operation behind the others. */
 export function pushArguments(args: Argument[], operation: Operation): void {

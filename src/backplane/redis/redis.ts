@@ -24,6 +24,7 @@ import { Names } from './names.js';
 import { Principals } from './principals.js';
 import { redisSeams } from './seams.js';
 import { attachReply, commitReply, initializeFields, page, touchReply } from './replies.js';
+import type { Argument } from './script.js';
 import { commitScript } from './scripts.js';
 import { SessionIndex } from './session-index.js';
 import { Shelf } from './shelf.js';
@@ -173,7 +174,7 @@ class RedisMembership implements Membership {
 
   async commit({ sessionId, number, operations }: Commit) {
     const { nodeId, clock, sessionTtlMs, pendingTtlMs, retention } = this.options;
-    const args: (string | number)[] = [
+    const args: Argument[] = [
       ...this.names.keys(sessionId),
       ...[nodeId, number, clock.now(), sessionTtlMs, pendingTtlMs],
       ...[retention.maxEvents, retention.maxAgeMs, this.channels, sessionId],

@@ -100,6 +100,10 @@ function noteOf(fields: Map<string, string>): Note | undefined {
 
 /** commit/step.lua */
 export function commitReply(sessionId: string, reply: unknown): CommitReply {
+  if (typeof reply === 'string') {
+    const [revision, ...result] = reply.split(' ');
+    return { status: 'ok', revision: Number(revision), results: [operationResult(result)] };
+  }
   const [status, revision, record, followedBy, results] = reply as Reply;
   if (status !== 'ok') return { status: 'gone' };
   const said: CommitReply = {

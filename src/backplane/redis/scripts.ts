@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
 import type { Cluster, Redis } from 'ioredis';
 import type { Operation } from '../backplane.js';
+import type { Argument } from './script.js';
+import { Script } from './script.js';
 
 /**
  * Of each script, how many keys it takes (the files say which), and the files in `scripts/` that it is made of. What it
@@ -34,22 +36,31 @@ const SCRIPTS = {
   'seams/task-wait': { keys: 2, files: ['lib', 'seams/task-wait'] },
 } as const satisfies Record<string, { keys: number; files: readonly string[] }>;
 
-const TEXTS = new Map(
-  Object.entries(SCRIPTS).map(([name, { files }]) => [name, files.map(text).join('\n')]),
+/** What Redis is given, by the names of the commands. */
+export const SCRIPT_TEXTS = new Map(
+  Object.entries(SCRIPTS).map(([name, { files }]) => [
+    `anynode:${name}`,
+    files.map(text).join('\n'),
+  ]),
 );
 
 export type ScriptName = keyof typeof SCRIPTS;
-type Argument = string | number;
 
 /** A client with the scripts as commands. They are sent by hash; one that Redis does not know is sent whole, once. */
 export type Scripted<Client> = Client &
   Record<`anynode:${ScriptName}`, (...args: Argument[] | [Argument[]]) => Promise<unknown>>;
 
 export function defineScripts<Client extends Redis | Cluster>(client: Client): Scripted<Client> {
-  for (const [name, { keys }] of Object.entries(SCRIPTS)) {
-    client.defineCommand(`anynode:${name}`, { numberOfKeys: keys, lua: TEXTS.get(name) ?? '' });
-  }
-  return client as Scripted<Client>;
+  const commands = Object.entries(SCRIPTS).map(([name, { keys }]) => {
+    const command = `anynode:${name}`;
+    const script = new Script(SCRIPT_TEXTS.get(command) ?? '', keys);
+    const call = (...args: Argument[] | [Argument[]]): Promise<unknown> => {
+      const [first] = args;
+      return script.run(client, Array.isArray(first) ? first : (args as Argument[]));
+    };
+    return [command, call];
+  });
+  return Object.assign(client, Object.fromEntries(commands)) as Scripted<Client>;
 }
 
 /** The script that a commit of these operations needs. Most are of one kind, and the two of a call have one of their own. */

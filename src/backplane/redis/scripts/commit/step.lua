@@ -20,7 +20,8 @@
 --   forget
 --
 -- Returns { 'gone' }, or { 'ok', revision, record (flat) or '', holder of the standalone stream or '', results },
--- where a result is a list that starts with its status (see OperationResult in backplane.ts).
+-- where a result is a list that starts with its status (see OperationResult in backplane.ts); or, for a single `opened`
+-- or `appended` and no record, "<revision> <the result, separated by spaces>".
 --
 -- A repeat (same number again, because a reply was lost) changes nothing.
 local record, streams, events = KEYS[1], KEYS[2], KEYS[3]
