@@ -1,11 +1,12 @@
 /** How scripts are sent. */
 import { Redis } from 'ioredis';
 import { expect, it, onTestFinished } from 'vitest';
+import { startRedis } from '../../demo/rig/redis.js';
 import { defineScripts } from '../../src/backplane/redis/scripts.js';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
 
-function connect() {
-  const client = new Redis(redisUrl());
+function connect(url = redisUrl()) {
+  const client = new Redis(url);
   onTestFinished(() => client.disconnect());
   return defineScripts(client);
 }
@@ -13,7 +14,10 @@ function connect() {
 const record = () => `${uniquePrefix()}:record`;
 
 it('Redis may forget them at any time: each call is answered, once', async () => {
-  const [client, admin] = [connect(), connect()];
+  // One of its own: others count how often their scripts run.
+  const redis = await startRedis();
+  onTestFinished(redis.stop);
+  const [client, admin] = [connect(redis.url), connect(redis.url)];
   const key = record();
   await client.hset(key, 'rev', '1');
   for (let round = 0; round < 20; round += 1) {

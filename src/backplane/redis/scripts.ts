@@ -46,7 +46,7 @@ export const SCRIPT_TEXTS = new Map(
 
 export type ScriptName = keyof typeof SCRIPTS;
 
-/** A client with the scripts as commands. They are sent by hash; one that Redis does not know is sent whole, once. */
+/** A client with the scripts as commands (see {@link Script}). */
 export type Scripted<Client> = Client &
   Record<`anynode:${ScriptName}`, (...args: Argument[] | [Argument[]]) => Promise<unknown>>;
 
