@@ -28,7 +28,7 @@ export interface RedisClusterOptions {
 }
 
 /**
- * Starts a real Redis Cluster, and waits until each of them knows all others and says
+ * Starts a real Redis Cluster, and waits until each of them knows all others, and who replicates whom, and says
  * `cluster_state:ok`. That takes two to three seconds: a new master waits so long before it accepts writes.
  *
  * Throws if it is not formed within 20 seconds; then nothing is left running.
@@ -103,6 +103,13 @@ async function form(
         await sleep(50);
       }
     }
+    for (const client of clients) {
+      // A master that has not heard yet that a replica is its own ignores what that one asks for, a failover too.
+      while (!(await knowsReplicas(client, others.length))) {
+        if (Date.now() > deadline) throw new Error('A replica was not known to all in 20 s');
+        await sleep(50);
+      }
+    }
   } finally {
     for (const client of clients) client.disconnect();
   }
@@ -117,6 +124,11 @@ function slotsOf(index: number, masters: number): number[] {
 async function isFormed(client: Redis, masters: number): Promise<boolean> {
   const info = await client.cluster('INFO');
   return info.includes('cluster_state:ok') && info.includes(`cluster_size:${masters}\r`);
+}
+
+async function knowsReplicas(client: Redis, count: number): Promise<boolean> {
+  const members = String(await client.cluster('NODES')).split('\n');
+  return members.filter((member) => / (?:myself,)?slave /.test(member)).length === count;
 }
 
 async function isLinked(replica: Redis): Promise<boolean> {
