@@ -294,11 +294,11 @@ describe.each(BACKPLANES)('the task store (%s)', (_name, openStore) => {
 
   it('the node that gave a task its last status is the one that works on it', async () => {
     const store = openStore();
-    const [a, b] = [open(store(), { leaseMs: 600 }), open(store(), { leaseMs: 600 })];
+    const [a, b] = [open(store(), { leaseMs: 1_500 }), open(store(), { leaseMs: 1_500 })];
     const { taskId } = await create(a.taskStore);
     await b.taskStore.updateTaskStatus(taskId, 'working', 'taken over', 's');
     await a.close();
-    const c = open(store(), { leaseMs: 600 });
+    const c = open(store(), { leaseMs: 1_500 });
     for (let at = 0; at < 3; at += 1) {
       expect(await c.taskStore.getTask(taskId, 's')).toMatchObject({ status: 'working' });
       await sleep(500);

@@ -20,7 +20,7 @@ import { BACKPLANES } from './stores.js';
 /** A node whose tools work as tasks. */
 async function nodeOn(backplane: Backplane) {
   const answers: unknown[] = [];
-  const mcp: Anynode = anynode({ backplane, leaseMs: 600, server: () => build() });
+  const mcp: Anynode = anynode({ backplane, leaseMs: 3_000, server: () => build() });
   const build = () => {
     const { taskStore, taskMessageQueue } = mcp;
     const server = new McpServer(
