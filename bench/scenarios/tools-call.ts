@@ -10,7 +10,7 @@ import { loadColumns, plain, ratio } from './columns.js';
 const CONCURRENCIES = [1, 16, 64];
 
 /** In JSON mode the SDK stores nothing, with or without a store. */
-const IN_JSON_MODE = ['sdk', 'memory', 'redis', ...MADE_FOR_EXPRESS, ...WITHOUT_EXPRESS] as const;
+const IN_JSON_MODE = ['sdk', 'memory', 'redis', ...WITHOUT_EXPRESS] as const;
 const IN_SSE_MODE = [...CONTESTANTS, ...MADE_FOR_EXPRESS, ...WITHOUT_EXPRESS];
 
 type Mode = 'sse' | 'json';
