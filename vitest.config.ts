@@ -3,8 +3,12 @@ import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config
 const shared: TestProjectInlineConfiguration['test'] = {
   pool: 'forks',
   maxWorkers: 2,
-  testTimeout: 30_000,
-  hookTimeout: 30_000,
+  // What a machine that has other things to do may need, and several commands started one after another; no test is one
+  // of time by these.
+  testTimeout: 60_000,
+  hookTimeout: 60_000,
+  // A second, the default, is not much where two files and a Redis share two busy processors.
+  expect: { poll: { timeout: 10_000 } },
   setupFiles: ['test/support/setup.ts'],
 };
 

@@ -12,6 +12,7 @@ import {
 } from '../../demo/rig/redis.js';
 import { uniquePrefix } from '../support/redis-fixture.js';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.js';
+import { lateness } from './support/lateness.js';
 import {
   ALICE,
   append,
@@ -32,7 +33,7 @@ beforeAll(async () => {
   server = await startRedis();
   admin = new Redis(server.url);
   servers = await startRedisCluster({ masters: 3 });
-}, 30_000);
+});
 afterAll(async () => {
   admin.disconnect();
   await server.stop();
@@ -78,7 +79,9 @@ const kinds: Record<string, () => Promise<Backplane>> = {
 };
 
 describe.each(Object.keys(kinds))('%s that takes commands and never answers', (kind) => {
-  const TIMEOUT_MS = 400;
+  const TIMEOUT_MS = 1_000;
+  /** Far from a second time-out after the first one. */
+  const MARGIN_MS = 500;
 
   it('holds no call up for longer than `commandTimeoutMs`', async () => {
     const node = await join(await (kinds[kind] as () => Promise<Backplane>)(), TIMEOUT_MS);
@@ -111,10 +114,9 @@ describe.each(Object.keys(kinds))('%s that takes commands and never answers', (k
     for (let round = 0; round < 2; round += 1) {
       await Promise.all(
         Object.entries(calls).map(async ([name, call]) => {
-          const began = performance.now();
-          const outcome = await call().catch((error: unknown) => error);
+          const { outcome, lateMs } = await lateness(TIMEOUT_MS, call);
           expect(outcome, name).toMatchObject({ code: 'backplane_unavailable' });
-          expect(performance.now() - began, name).toBeLessThan(TIMEOUT_MS + 300);
+          expect(lateMs, name).toBeLessThan(MARGIN_MS);
         }),
       );
     }
@@ -125,12 +127,11 @@ describe.each(Object.keys(kinds))('%s that takes commands and never answers', (k
     await eventually(() => {
       expect(membership.trouble()).toBeUndefined();
     });
-    expect(performance.now() - began).toBeLessThan(5_000);
+    expect(performance.now() - began).toBeLessThan(10_000);
     for (const proxy of proxies) proxy.stall();
-    const left = performance.now();
-    await membership.leave();
-    expect(performance.now() - left).toBeLessThan(TIMEOUT_MS + 300);
-  }, 20_000);
+    const { lateMs } = await lateness(TIMEOUT_MS, () => membership.leave());
+    expect(lateMs).toBeLessThan(MARGIN_MS);
+  });
 });
 
 describe('a step that Redis refuses', () => {
@@ -167,52 +168,48 @@ describe('a step that Redis refuses', () => {
   };
 
   // Half of a step, and its repeat appends what the first attempt has appended.
-  it.each(Object.keys(refusals))(
-    '%s is done in whole or not at all, and once',
-    async (name) => {
-      const [begin, end] = refusals[name] as (typeof refusals)[string];
-      const prefix = uniquePrefix();
-      const node = await join(redisBackplane({ redis: server.url, prefix }), 150);
-      const state = async (id: string) => {
-        const key = `${prefix}:{${id}}`;
-        const { seen: _, ...record } = await admin.hgetall(key);
-        const streams = await admin.hgetall(`${key}:streams`);
-        return { record, streams, events: await admin.xrange(`${key}:events`, '-', '+') };
-      };
-      onTestFinished(async () => {
-        await end();
-      });
-      let refused = 0;
-      for (const [step, operations] of Object.entries(steps)) {
-        const id = await node.create();
-        await node.run(id, open('p', ['"1"']));
-        await node.hold(id, STANDALONE);
-        const before = await state(id);
-        await begin();
-        const done = await node.commit(id, ...operations).catch(() => undefined);
-        const after = await state(id);
-        if (done === undefined) {
-          refused += 1;
-          expect(after, step).toEqual(before);
-        }
-        await end();
-        await eventually(() => node.repeat(id, ...operations));
-        await node.repeat(id, ...operations);
-        const expected = operations.flatMap((operation) =>
-          operation.type === 'append' ? (operation.message ?? []) : [],
-        );
-        const shown = [...(await node.texts(id, STANDALONE)), ...(await node.texts(id, 'p'))];
-        expect(shown.filter((text) => text !== undefined).sort(), step).toEqual(expected.sort());
-        if (done !== undefined) expect(await state(id), step).toEqual(after);
+  it.each(Object.keys(refusals))('%s is done in whole or not at all, and once', async (name) => {
+    const [begin, end] = refusals[name] as (typeof refusals)[string];
+    const prefix = uniquePrefix();
+    const node = await join(redisBackplane({ redis: server.url, prefix }), 500);
+    const state = async (id: string) => {
+      const key = `${prefix}:{${id}}`;
+      const { seen: _, ...record } = await admin.hgetall(key);
+      const streams = await admin.hgetall(`${key}:streams`);
+      return { record, streams, events: await admin.xrange(`${key}:events`, '-', '+') };
+    };
+    onTestFinished(async () => {
+      await end();
+    });
+    let refused = 0;
+    for (const [step, operations] of Object.entries(steps)) {
+      const id = await node.create();
+      await node.run(id, open('p', ['"1"']));
+      await node.hold(id, STANDALONE);
+      const before = await state(id);
+      await begin();
+      const done = await node.commit(id, ...operations).catch(() => undefined);
+      const after = await state(id);
+      if (done === undefined) {
+        refused += 1;
+        expect(after, step).toEqual(before);
       }
-      expect(refused).toBeGreaterThan(0);
-    },
-    30_000,
-  );
+      await end();
+      await eventually(() => node.repeat(id, ...operations));
+      await node.repeat(id, ...operations);
+      const expected = operations.flatMap((operation) =>
+        operation.type === 'append' ? (operation.message ?? []) : [],
+      );
+      const shown = [...(await node.texts(id, STANDALONE)), ...(await node.texts(id, 'p'))];
+      expect(shown.filter((text) => text !== undefined).sort(), step).toEqual(expected.sort());
+      if (done !== undefined) expect(await state(id), step).toEqual(after);
+    }
+    expect(refused).toBeGreaterThan(0);
+  });
 
   it('is no session that is half there', async () => {
     const prefix = uniquePrefix();
-    const node = await join(redisBackplane({ redis: server.url, prefix }), 150);
+    const node = await join(redisBackplane({ redis: server.url, prefix }), 500);
     await admin.config('SET', 'maxmemory', 1);
     onTestFinished(async () => {
       await admin.config('SET', 'maxmemory', 0);

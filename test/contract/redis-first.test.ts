@@ -125,7 +125,9 @@ describe('the log of a session that has had its handshake', () => {
   });
 
   it('ends after as long as events are kept, and goes on without what was there', async () => {
-    const node = await own.join(own.server.url, { retention: { maxEvents: 1_000, maxAgeMs: 200 } });
+    const node = await own.join(own.server.url, {
+      retention: { maxEvents: 1_000, maxAgeMs: 1_000 },
+    });
     const id = await node.create();
     await eventually(async () => {
       expect(await typeOf(id)).toBe('none');
@@ -152,7 +154,7 @@ describe('the log of a session that has had its handshake', () => {
   });
 
   it('is left as it is by a step that a full Redis refuses', async () => {
-    const node = await own.join(own.server.url, { commandTimeoutMs: 150 });
+    const node = await own.join(own.server.url, { commandTimeoutMs: 500 });
     const id = await node.create();
     const before = await history(node, id);
     const fill = (maxmemory: number) => own.admin.config('SET', 'maxmemory', maxmemory);

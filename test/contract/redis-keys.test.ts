@@ -67,7 +67,7 @@ describe('the keys of a session', () => {
   });
 
   it('are all gone after expiry, and later sessions tidy the index', async () => {
-    const node = await own.join(own.server.url, { sessionTtlMs: 250, pendingTtlMs: 250 });
+    const node = await own.join(own.server.url, { sessionTtlMs: 1_000, pendingTtlMs: 1_000 });
     const ids = await Promise.all(Array.from({ length: 5 }, () => node.create()));
     for (const id of ids) await node.run(id, append(STANDALONE, 'news'));
     await eventually(async () => {

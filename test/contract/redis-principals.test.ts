@@ -1,9 +1,10 @@
 /** Many sessions of one caller, which are looked at when there seem to be too many that were never used. */
 import { createHash } from 'node:crypto';
 import { expect, it, onTestFinished } from 'vitest';
+import { startRedis } from '../../demo/rig/redis.js';
 import { redisBackplane } from '../../src/backplane/redis/redis.js';
 import { commandCounts, commandsBetween } from '../support/commandstats.js';
-import { connectRedis, redisUrl, uniquePrefix } from '../support/redis-fixture.js';
+import { connectRedis, uniquePrefix } from '../support/redis-fixture.js';
 import { ALICE, newSession, TestNode } from './suite/rig.js';
 
 const MANY = 10_000;
@@ -12,9 +13,11 @@ const MANY = 10_000;
 // and were answered with 503.
 it('a new session beside ten thousand looks at some of them, and finds the room that there is', async () => {
   const prefix = uniquePrefix();
-  const redis = connectRedis();
-  onTestFinished(() => redis.disconnect());
-  const node = new TestNode(redisBackplane({ redis: redisUrl(), prefix }));
+  // One of its own: what other tests have Redis do is counted as well.
+  const server = await startRedis();
+  onTestFinished(server.stop);
+  const redis = connectRedis(server.url);
+  const node = new TestNode(redisBackplane({ redis: server.url, prefix }));
   onTestFinished(() => node.membership.leave());
   await node.membership.ready();
 

@@ -35,7 +35,7 @@ describe('over a Redis Cluster', () => {
     expect(stats.sessions.map(({ info }) => info.id)).toEqual([sessionId]);
     expect((await ask('kill', sessionId)).code).toBe(0);
     expect((await ask('session', sessionId)).code).toBe(1);
-  }, 60_000);
+  });
 });
 
 describe('the gateway', () => {
@@ -66,7 +66,7 @@ describe('the gateway', () => {
     const ended = await Promise.all(gateways.map((gateway) => gateway.ended));
     expect(ended.map(({ code }) => code)).toEqual([0, 130]);
     expect(lines((await cli(['nodes', ...at])).stdout)).toHaveLength(1); // no lease is left
-  }, 60_000);
+  });
 
   it('--affinity owner: a server that counts in its own memory, one for each node', async () => {
     const args = ['--redis', redisUrl(), '--prefix', uniquePrefix(), '--port', '0', '--json'];
@@ -84,7 +84,7 @@ describe('the gateway', () => {
       const { result } = await client.request(urls[count % 2] ?? '', 'tools/call', call);
       expect(result).toMatchObject({ content: [{ text: String(count) }] });
     }
-  }, 60_000);
+  });
 
   it('--principal-header: a session is for whom the proxy says, and for nobody else', async () => {
     const gateway = startCli([
@@ -104,7 +104,7 @@ describe('the gateway', () => {
       client.sessionId = sessionId;
       expect((await client.post(url, request(1, 'ping'))).status).toBe(status);
     }
-  }, 60_000);
+  });
 
   it.each([
     ['--affinity', 'somewhere'],

@@ -57,7 +57,7 @@ describe('a cluster that encrypts', () => {
     expect(events.filter((line) => line.includes('(encrypted)'))).toHaveLength(5);
     const [info] = jsonLines<SessionInfo>((await cli(['sessions', '--json', ...at])).stdout);
     expect(info).toMatchObject({ id: sessionId, unreadable: true, state: 'active' });
-  }, 60_000);
+  });
 
   it('is shown with its keys, from a file or from the environment', async () => {
     const { sessionId, at, entries, keys } = await start();
@@ -82,7 +82,7 @@ describe('a cluster that encrypts', () => {
     expect(stats.sessions[0]?.info.clientInfo.name).toBe('raw');
     const [, ...exported] = jsonLines<SessionEvent>(await ask(['export', sessionId], env));
     expect(await stateAt(exported)).toMatchObject({ complete: true, received: 3 });
-  }, 60_000);
+  });
 
   it('is shown live: what is followed, and the traffic of the monitor', async () => {
     const { client, url, sessionId, at, entries } = await start();

@@ -113,7 +113,7 @@ describe.each(STORES)('close(), over %s', (_, openStore) => {
     await mcp.close();
     client.close();
     // The HTTP servers are the test's own, and look as if they went later.
-    const { TCPServerWrap: _, ...left } = await leftBehind(before, { withinMs: 1_000 });
+    const { TCPServerWrap: _, ...left } = await leftBehind(before);
     expect(left).toEqual({});
     expect(listeners()).toEqual(listenersBefore);
   });

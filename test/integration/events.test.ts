@@ -52,8 +52,8 @@ describe.each(STORES)('over %s', (_, openStore) => {
   async function start(options: Omit<NodeOptions, 'backplane'> = {}) {
     const store = openStore();
     const capabilities = { elicitation: {} };
-    const a = await startSession({ backplane: store(), tools, ...options }, { capabilities });
     const b = await startNode({ backplane: store(), tools, ...options });
+    const a = await startSession({ backplane: store(), tools, ...options }, { capabilities });
     return { a, b, store, ...a };
   }
   const call = (text: string) => ({ name: 'echo', arguments: { text } });
@@ -106,7 +106,7 @@ describe.each(STORES)('over %s', (_, openStore) => {
     });
 
     it('it does not keep the session alive', async () => {
-      const { b, sessionId } = await start({ sessionTtlMs: 800 });
+      const { b, sessionId } = await start({ sessionTtlMs: 1_500 });
       const following = follow(b, sessionId);
       await following.ended;
       expect(following.seen.at(-1)?.type).toBe('session.closed');

@@ -241,10 +241,10 @@ describe('a server at a URL', () => {
 
   it('that answers late is waited for, however short the time to reach it is', async () => {
     const { handler } = mapEndpoint({
-      tools: { slow: () => new Promise((resolve) => setTimeout(() => resolve('late'), 800)) },
+      tools: { slow: () => new Promise((resolve) => setTimeout(() => resolve('late'), 2_500)) },
     });
     const server = await fallible(mounted(handler));
-    const options = { server: undefined, upstream: server.url, upstreamTimeoutMs: 300 };
+    const options = { server: undefined, upstream: server.url, upstreamTimeoutMs: 1_000 };
     const node = await startNode(options);
     const { client } = await openSession(node.url);
     const { result } = await client.request(node.url, 'tools/call', call('slow'));

@@ -268,10 +268,12 @@ describe.each(STORES)('sessions, over %s', (_, openStore) => {
       );
     };
     const statuses: number[] = [];
+    const began = performance.now();
     for (let at = 0; at < 30; at += 1) statuses.push(await begin());
     expect(statuses).toEqual([...Array<number>(5).fill(200), ...Array<number>(25).fill(429)]);
     // Those that were let in, and about one each second to see whether it still is so.
-    expect(built).toBeLessThan(10);
+    const seconds = (performance.now() - began) / 1000;
+    expect(built).toBeLessThan(10 + seconds);
     expect(mcp.health().sessions).toBe(5);
     expect(logged).toEqual([]);
   });

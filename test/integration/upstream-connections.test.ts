@@ -52,7 +52,8 @@ describe('an address that does not answer', () => {
       expect(refused.headers['retry-after']).toBe('1');
       expect(JSON.parse(refused.body)).toMatchObject({ id: 1, error: unreachable });
     }
-    expect(Date.now() - begin).toBeLessThan(3000);
+    // The system would try to connect for two minutes.
+    expect(Date.now() - begin).toBeLessThan(10_000);
     expect(node.logged).toHaveLength(1);
     expect(node.logged[0]).toContain(new URL(upstream).origin);
   });
@@ -68,7 +69,7 @@ it.each(['any', 'owner'] as const)(
   'a server that does not answer DELETE does not keep a node from closing (affinity %s)',
   async (affinity) => {
     const upstream = await listen(puppet({ onDelete: () => undefined }).app);
-    const given = { affinity, commandTimeoutMs: 200, upstreamTimeoutMs: 60_000 };
+    const given = { affinity, commandTimeoutMs: 200, upstreamTimeoutMs: 600_000 };
     const { mcp, url } = await startNode({ server: undefined, upstream, ...given });
     await openSession(url);
     // The test's time is over before `upstreamTimeoutMs` is.

@@ -61,7 +61,7 @@ function imports(code: string): boolean {
 it('every TypeScript block compiles', async () => {
   expect(blocks.length).toBeGreaterThan(0);
   await tsc(folder.path);
-});
+}, 120_000); // as long as the machine takes
 
 it('the first one runs: it serves a session, and ends on SIGTERM', async () => {
   const env = { ...process.env };

@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type express from 'express';
 import type { RequestHandler } from 'express';
-import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { rawClient, startNode } from '../integration/support/serve.js';
 import { request } from '../support/mcp-http.js';
 
@@ -87,6 +87,6 @@ describe.each(Object.entries(FRONTS))('with something in front that %s', (_, fro
       socket.write(piece);
     }
     if (chunked) socket.write('0\r\n\r\n');
-    await vi.waitFor(() => expect(text).toContain('"result"'));
+    await expect.poll(() => text).toContain('"result"');
   });
 });

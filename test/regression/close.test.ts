@@ -33,7 +33,7 @@ it('a GET on its way while the node closes is ended, or refused', async () => {
   await node.mcp.close();
   const answer = await get;
 
-  if (answer.status === 200) await answer.sse.untilEnded(2_000);
+  if (answer.status === 200) await answer.sse.untilEnded();
   else expect(answer.status).toBe(503);
 });
 

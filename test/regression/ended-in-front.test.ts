@@ -41,7 +41,7 @@ it('what is said after it is not written', async () => {
     },
   });
   const { sse } = await client.post(url, request(50, 'tools/call', { name: 'talk' }));
-  await sse.untilEnded(2_000);
+  await sse.untilEnded();
   expect(await client.request(url, 'ping')).toMatchObject({ result: {} });
 });
 
@@ -57,7 +57,7 @@ it('nor on a connection of HTTP+SSE', async () => {
     connection.end('hangup');
   });
   const { sse } = await rawClient().get(await listen(app));
-  await sse.untilEnded(2_000);
+  await sse.untilEnded();
 });
 
 // The answer was thrown at what had been sent, and the rest that is done at the end of a connection was left out.

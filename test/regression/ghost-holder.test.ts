@@ -84,7 +84,7 @@ describe.each(SHARED)('a claim whose node has died, over %s', (_, openStore) => 
     await dead.membership.leave();
     await one.mcp.session(sessionId).notify({ method: 'notifications/message', params: {} });
 
-    await stream.untilEnded(8_000);
+    await stream.untilEnded(15_000);
     expect(stream.messages).toEqual([]);
     const again = await client.listen(one.url, { lastEventId: stream.lastEventId ?? '' });
     await again.next(hasMethod('notifications/message'));

@@ -200,7 +200,7 @@ it('a node that has closed begins nothing that another node sends it', async () 
   await sleep(50); // it is sent, and arrives
   gate.open();
   await closing;
-  expect(text(await answer.answer(70, 8_000))).toBe('b');
+  expect(text(await answer.answer(70, 20_000))).toBe('b');
 });
 
 // The owner was told of it before it knew the request, and took it for one that had ended.
@@ -289,7 +289,7 @@ it('a cancellation is acknowledged when it is stored, whatever becomes of the re
   const ghost = await ghostOwner(store, a, sessionId);
   const answer = await client.post(b.url, call(50, 'echo'));
   const cancelled = client.post(b.url, notification('notifications/cancelled', { requestId: 50 }));
-  const first = await Promise.race([cancelled, sleep(1_000)]);
+  const first = await Promise.race([cancelled, sleep(10_000)]);
   expect(first?.status).toBe(202);
   gate.open();
   await answer.sse.ended;
@@ -344,7 +344,7 @@ it("an owner that hears of a dead node's request keeps its server object", async
   await ghost.leave();
   await client.post(b.url, notification('notifications/custom'));
   await expect.poll(async () => textOf(client, b.url, call(51, 'next'))).toBe('1');
-  expect(await answer.answer(50, 8_000)).toMatchObject({ error: { data: { node: 'ghost' } } });
+  expect(await answer.answer(50, 20_000)).toMatchObject({ error: { data: { node: 'ghost' } } });
   expect(await textOf(client, b.url, call(52, 'next'))).toBe('2');
 });
 
@@ -387,7 +387,7 @@ it('a cancellation that races with a takeover reaches the successor', async () =
   gate.open();
   await Promise.race([
     aborted.opened,
-    sleep(3_000).then(() => Promise.reject(new Error('runs on'))),
+    sleep(15_000).then(() => Promise.reject(new Error('runs on'))),
   ]);
   await answer.sse.ended;
   expect(answer.sse.messages).toEqual([]);

@@ -4,7 +4,7 @@ import type { Socket } from 'node:net';
 import { connect } from 'node:net';
 import type { Response } from 'express';
 import express from 'express';
-import { expect, it, onTestFinished, vi } from 'vitest';
+import { expect, it, onTestFinished } from 'vitest';
 import { Closing } from '../../src/http/closing.js';
 import { SseConnection } from '../../src/http/sse.js';
 import { SharedTimer } from '../../src/protocol/shared-timer.js';
@@ -66,18 +66,21 @@ async function busySession() {
 // Node closes the response whose turn it is, and no other. What waited behind it kept its place among the session's
 // streams, and its follower, until the node ended: the session's next GET was refused, or waited for.
 it('what waits behind another response ends with the connection', async () => {
-  const { url, client, sessionId, running } = await busySession();
+  const { url, client, mcp, sessionId, running } = await busySession();
   const { socket } = await dial(url);
   const more = [http('GET', sessionId), http('POST', sessionId, call(51, 'wait'))];
   socket.write([http('POST', sessionId, call(50, 'wait')), ...more].join(''));
   await running;
-  await vi.waitFor(async () => expect((await client.get(url)).status).toBe(429)); // three streams are open
+  // Before, a GET would take the place of the one that waits.
+  await expect.poll(() => mcp.health().streams).toBe(3);
+  expect((await client.get(url)).status).toBe(429); // three streams are open
   socket.destroy();
-  await vi.waitFor(async () => {
+  const statusOfGet = async (): Promise<number> => {
     const answer = await client.get(url);
     answer.close();
-    expect(answer.status).toBe(200); // with `reject`: nobody holds the stream
-  });
+    return answer.status;
+  };
+  await expect.poll(statusOfGet).toBe(200); // with `reject`: nobody holds the stream
 });
 
 it('many of them are answered in order, without a warning', async () => {
@@ -90,7 +93,7 @@ it('many of them are answered in order, without a warning', async () => {
   const ids = Array.from({ length: 20 }, (_, at) => 100 + at);
   socket.write(ids.map((id) => http('POST', sessionId, call(id, 'echo'))).join(''));
   const answered = () => [...text().matchAll(/"id":(\d+)/g)].map(([, id]) => Number(id));
-  await vi.waitFor(() => expect(answered()).toEqual(ids));
+  await expect.poll(answered).toEqual(ids);
   expect(warnings).toEqual([]);
 });
 
@@ -126,5 +129,5 @@ it('an answer may wait as long as the one before it takes', async () => {
   await clock.advance(60_000);
   first.end('the one before');
 
-  await vi.waitFor(() => expect(text()).toMatch(/the one before[^]*the answer/));
+  await expect.poll(text).toMatch(/the one before[^]*the answer/);
 });

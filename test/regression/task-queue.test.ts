@@ -13,7 +13,7 @@ it('clearing it does not reject, but says so; whatever is waited for does', asyn
   const logger = { warn: (text: string) => warnings.push(text), error: () => undefined };
   const opened = seams({
     ...{ redis: `redis://127.0.0.1:${proxy.port}`, prefix: uniquePrefix() },
-    ...{ commandTimeoutMs: 300, logger },
+    ...{ commandTimeoutMs: 1_000, logger },
   });
   onTestFinished(() => opened.close());
   const { taskMessageQueue: queue } = opened;
@@ -25,5 +25,5 @@ it('clearing it does not reject, but says so; whatever is waited for does', asyn
   expect(warnings).toContainEqual(expect.stringContaining('the queue of a task was not cleared'));
   await expect(queue.dequeue('t')).rejects.toMatchObject({ code: 'backplane_unavailable' });
   proxy.accept();
-  await expect.poll(() => queue.dequeueAll('t'), { timeout: 5_000 }).toHaveLength(1);
+  await expect.poll(() => queue.dequeueAll('t')).toHaveLength(1);
 });

@@ -124,11 +124,11 @@ describe.each(BACKPLANES)('the event store (%s)', (_name, openStore) => {
   });
 
   it('counts anew what it forgets by age and number', async () => {
-    const { on } = two({ retention: { maxBytes: 5_000, maxEvents: 3, maxAgeMs: 400 } });
+    const { on } = two({ retention: { maxBytes: 5_000, maxEvents: 3, maxAgeMs: 1_000 } });
     const a = on('a', 's') satisfies SdkStore;
     const big = (at: number) => ({ ...note(at), params: { at, text: 'x'.repeat(1_000) } });
     for (let at = 0; at < 12; at += 1) await a.storeEvent(GET, big(at));
-    await sleep(450);
+    await sleep(1_050);
     const first = await a.storeEvent(GET, big(20));
     for (let at = 21; at < 23; at += 1) await a.storeEvent(GET, big(at));
     expect((await replayed(a, first)).messages).toEqual([21, 22].map(big));

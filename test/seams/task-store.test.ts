@@ -130,14 +130,13 @@ describe.each(BACKPLANES)('the task store (%s)', (_name, openStore) => {
 
   it('a task goes after its ttl, whatever its status, and has it anew from its end', async () => {
     const { a, b } = two();
-    const [working, ended] = [await create(a, { ttl: 600 }), await create(a, { ttl: 600 })];
-    await sleep(350);
+    const ttl = 1_200;
+    const [working, ended] = [await create(a, { ttl }), await create(a, { ttl })];
+    await sleep(ttl / 2);
     await a.storeTaskResult(ended.taskId, 'completed', text('x'), 's');
-    await sleep(350);
-    expect(await b.getTask(working.taskId, 's')).toBeNull();
+    await expect.poll(() => b.getTask(working.taskId, 's')).toBeNull();
     expect(await b.getTask(ended.taskId, 's')).not.toBeNull();
-    await sleep(350);
-    expect(await b.getTask(ended.taskId, 's')).toBeNull();
+    await expect.poll(() => b.getTask(ended.taskId, 's')).toBeNull();
     expect((await b.listTasks(undefined, 's')).tasks).toEqual([]);
   });
 
@@ -169,10 +168,10 @@ describe.each(BACKPLANES)('the task store (%s)', (_name, openStore) => {
   it('a cursor outlives the task that it was made at', async () => {
     const { a } = two();
     for (let at = 0; at < 9; at += 1) await create(a);
-    await create(a, { ttl: 300 });
+    await create(a, { ttl: 1_000 });
     const last = await create(a);
     const { nextCursor } = await a.listTasks(undefined, 's');
-    await sleep(400);
+    await sleep(1_100);
     expect((await a.listTasks(nextCursor, 's')).tasks).toEqual([last]);
   });
 
@@ -253,10 +252,10 @@ describe.each(BACKPLANES)('the task store (%s)', (_name, openStore) => {
   it('a session may have so many tasks, of which those that are gone do not count', async () => {
     const { a, b } = two({ tasks: { maxPerSession: 3 } });
     for (let at = 0; at < 2; at += 1) await create(a);
-    await create(b, { ttl: 200 });
+    await create(b, { ttl: 1_000 });
     await expect(create(b)).rejects.toThrow('has 3 tasks already');
     await create(a, {}, 'other');
-    await sleep(300);
+    await sleep(1_100);
     await create(b);
     await expect(create(a)).rejects.toThrow('has 3 tasks already');
   });
@@ -295,11 +294,11 @@ describe.each(BACKPLANES)('the task store (%s)', (_name, openStore) => {
 
   it('the node that gave a task its last status is the one that works on it', async () => {
     const store = openStore();
-    const [a, b] = [open(store(), { leaseMs: 600 }), open(store(), { leaseMs: 600 })];
+    const [a, b] = [open(store(), { leaseMs: 1_500 }), open(store(), { leaseMs: 1_500 })];
     const { taskId } = await create(a.taskStore);
     await b.taskStore.updateTaskStatus(taskId, 'working', 'taken over', 's');
     await a.close();
-    const c = open(store(), { leaseMs: 600 });
+    const c = open(store(), { leaseMs: 1_500 });
     for (let at = 0; at < 3; at += 1) {
       expect(await c.taskStore.getTask(taskId, 's')).toMatchObject({ status: 'working' });
       await sleep(500);
@@ -441,7 +440,9 @@ describe.each(BACKPLANES)('waiting for a task (%s)', (_name, openStore) => {
 
   it('a result, a cancellation or a message of another node ends it at once', async () => {
     const store = openStore();
-    const [a, b] = [open(store()), open(store())];
+    // A third of that is how often one looks whether who works on it lives, and at the task.
+    const options = { leaseMs: 60_000 };
+    const [a, b] = [open(store(), options), open(store(), options)];
     const steps: ((id: string) => Promise<void>)[] = [
       (id) => a.taskStore.storeTaskResult(id, 'completed', text('x'), 's'),
       (id) => a.taskStore.updateTaskStatus(id, 'cancelled', undefined, 's'),
@@ -458,12 +459,12 @@ describe.each(BACKPLANES)('waiting for a task (%s)', (_name, openStore) => {
       const began = performance.now();
       await step(taskId);
       await Promise.any(waits);
-      expect(performance.now() - began).toBeLessThan(1_000);
+      expect(performance.now() - began).toBeLessThan(10_000);
       // A message is taken by one of the two.
       if (step === steps[2])
         await a.taskStore.updateTaskStatus(taskId, 'cancelled', undefined, 's');
       await Promise.all(waits);
-      expect(performance.now() - began).toBeLessThan(2_000);
+      expect(performance.now() - began).toBeLessThan(10_000);
     }
   });
 
@@ -477,7 +478,7 @@ describe.each(BACKPLANES)('waiting for a task (%s)', (_name, openStore) => {
       expect(await b.taskStore.getTask(taskId, 's')).toMatchObject({ pollInterval: 20_000 });
       await sleep(5);
     }
-    expect(performance.now() - began).toBeLessThan(5_000);
+    expect(performance.now() - began).toBeLessThan(10_000);
     await a.taskStore.updateTaskStatus(taskId, 'cancelled', undefined, 's');
     await waiting;
   });
@@ -485,12 +486,12 @@ describe.each(BACKPLANES)('waiting for a task (%s)', (_name, openStore) => {
   it('the twin: one that looks in another order polls, as it would with the store of the SDK', async () => {
     const store = openStore();
     const [a, b] = [open(store()), open(store())];
-    const { taskId } = await a.taskStore.createTask({ pollInterval: 400 }, 1, CALL, 's');
+    const { taskId } = await a.taskStore.createTask({ pollInterval: 20_000 }, 1, CALL, 's');
     await b.taskMessageQueue.dequeue(taskId, 's');
     await sleep(1); // a turn of the event loop: what comes now is somebody else's
     const began = performance.now();
     await b.taskStore.getTask(taskId, 's');
     await b.taskStore.getTask(taskId, 's');
-    expect(performance.now() - began).toBeLessThan(300);
+    expect(performance.now() - began).toBeLessThan(10_000);
   });
 });

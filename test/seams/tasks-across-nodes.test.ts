@@ -20,7 +20,7 @@ import { BACKPLANES } from './stores.js';
 /** A node whose tools work as tasks. */
 async function nodeOn(backplane: Backplane) {
   const answers: unknown[] = [];
-  const mcp: Anynode = anynode({ backplane, leaseMs: 600, server: () => build() });
+  const mcp: Anynode = anynode({ backplane, leaseMs: 3_000, server: () => build() });
   const build = () => {
     const { taskStore, taskMessageQueue } = mcp;
     const server = new McpServer(
@@ -140,14 +140,14 @@ describe.each(BACKPLANES)('tasks through the middleware (%s)', (_name, openStore
 
   it('created on one node, the result is awaited on another, and comes at once', async () => {
     const { b, client, to, start } = await setUp();
-    const taskId = await start('sleep', 500);
+    const taskId = await start('sleep', 2_000);
     to.url = b.url;
     expect(await client.experimental.tasks.getTask(taskId)).toMatchObject({ status: 'working' });
     const began = performance.now();
     const result = await client.experimental.tasks.getTaskResult(taskId, CallToolResultSchema);
     expect(result.content).toEqual([{ type: 'text', text: 'slept' }]);
     // The task's `pollInterval` is 20 s.
-    expect(performance.now() - began).toBeLessThan(3_000);
+    expect(performance.now() - began).toBeLessThan(15_000);
     const { tasks } = await client.experimental.tasks.listTasks();
     expect(tasks.map((task) => task.taskId)).toEqual([taskId]);
   });
@@ -159,7 +159,7 @@ describe.each(BACKPLANES)('tasks through the middleware (%s)', (_name, openStore
     const began = performance.now();
     const result = await client.experimental.tasks.getTaskResult(taskId, CallToolResultSchema);
     expect(result.content[0]).toMatchObject({ text: expect.stringContaining('Ada') as string });
-    expect(performance.now() - began).toBeLessThan(5_000);
+    expect(performance.now() - began).toBeLessThan(15_000);
     expect(asked()).toBe(1);
     expect(a.answers).toHaveLength(1);
     expect(b.answers).toEqual([]);
@@ -174,7 +174,7 @@ describe.each(BACKPLANES)('tasks through the middleware (%s)', (_name, openStore
       status: 'cancelled',
     });
     await expect
-      .poll(() => a.answers.map(String), { timeout: 5_000 })
+      .poll(() => a.answers.map(String), { timeout: 15_000 })
       .toContainEqual(expect.stringContaining('Task cancelled or completed'));
     expect(asked()).toBe(0);
     expect(await client.experimental.tasks.getTask(taskId)).toMatchObject({ status: 'cancelled' });

@@ -17,7 +17,7 @@ export function activeResources(): Resources {
  */
 export async function leftBehind(
   before: Resources,
-  { withinMs = 2_000 }: { withinMs?: number } = {},
+  { withinMs = 10_000 }: { withinMs?: number } = {},
 ): Promise<Resources> {
   const deadline = Date.now() + withinMs;
   for (;;) {

@@ -62,7 +62,7 @@ export class RawResponse {
   }
 
   /** The JSON-RPC response to a request, from the stream or the body. Throws `HttpError` unless the status is 200. */
-  async answer(id: RequestId, timeoutMs = 10_000): Promise<JsonRpc> {
+  async answer(id: RequestId, timeoutMs = 20_000): Promise<JsonRpc> {
     this.expect(200);
     if (this.stream !== undefined) {
       const { message } = await this.stream.next(answers(id), timeoutMs);

@@ -93,7 +93,7 @@ export class SseReader {
    * The next event that matches and was not given out yet. Those that it goes past stay for later calls.
    * Rejects if the stream ends first or after `timeoutMs`; the error lists what came instead.
    */
-  next(predicate: Predicate = () => true, timeoutMs = 10_000): Promise<SseEvent> {
+  next(predicate: Predicate = () => true, timeoutMs = 20_000): Promise<SseEvent> {
     return this.#wait('a matching event', timeoutMs, () => {
       const found = this.events.find((event) => !this.#given.has(event) && predicate(event));
       if (found !== undefined) this.#given.add(found);
@@ -102,24 +102,24 @@ export class SseReader {
   }
 
   /** Resolves as soon as `count` events have come in all, with these. */
-  async first(count: number, timeoutMs = 10_000): Promise<SseEvent[]> {
+  async first(count: number, timeoutMs = 20_000): Promise<SseEvent[]> {
     return this.#wait(`${count} events`, timeoutMs, () =>
       this.events.length >= count ? this.events.slice(0, count) : undefined,
     );
   }
 
   /** The first priming event, at once if it has come already. */
-  priming(timeoutMs = 10_000): Promise<SseEvent> {
+  priming(timeoutMs = 20_000): Promise<SseEvent> {
     return this.#wait('a priming event', timeoutMs, () => this.primings[0]);
   }
 
   /** Resolves when there are `count` comments. */
-  comment(count = 1, timeoutMs = 10_000): Promise<string> {
+  comment(count = 1, timeoutMs = 20_000): Promise<string> {
     return this.#wait(`${count} comments`, timeoutMs, () => this.comments[count - 1]);
   }
 
   /** Resolves when the stream is over; rejects if it is not after `timeoutMs`. */
-  untilEnded(timeoutMs = 10_000): Promise<StreamEnd> {
+  untilEnded(timeoutMs = 20_000): Promise<StreamEnd> {
     return this.#wait('the end', timeoutMs, () => this.#end);
   }
 

@@ -73,7 +73,7 @@ export function describeEnds(openStore: OpenStore): void {
     });
 
     it('by expiry wins as well', async () => {
-      const short = { sessionTtlMs: 200, pendingTtlMs: 200 };
+      const short = { sessionTtlMs: 700, pendingTtlMs: 700 };
       const [a, b] = [await rig.join(short), await rig.join(short)];
       const id = await a.create();
       await b.run(id, open('p', ['1']));

@@ -212,7 +212,7 @@ export function describeLimits(openStore: OpenStore): void {
     });
 
     it('make room when they expire', async () => {
-      const short = await rig.join({ pendingTtlMs: 150, sessionTtlMs: 150 });
+      const short = await rig.join({ pendingTtlMs: 700, sessionTtlMs: 700 });
       for (let at = 0; at < 2; at += 1) await create(short);
       await expect(create(short)).rejects.toMatchObject(refused('pending'));
       await eventually(() => create(short));

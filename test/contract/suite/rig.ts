@@ -291,7 +291,10 @@ function page(reply: Page): Extract<Page, { status: 'ok' }> {
 }
 
 /** Tries an assertion until it holds: for what others do in their own time, and nobody announces. */
-export async function eventually<T>(assertion: () => T | Promise<T>, withinMs = 5_000): Promise<T> {
+export async function eventually<T>(
+  assertion: () => T | Promise<T>,
+  withinMs = 15_000,
+): Promise<T> {
   const deadline = Date.now() + withinMs;
   for (;;) {
     try {

@@ -147,7 +147,7 @@ export function describeStreams(openStore: OpenStore): void {
     });
 
     it('older than events are kept is told so', async () => {
-      const keepShort = { retention: { maxEvents: 1_000, maxAgeMs: 100 } };
+      const keepShort = { retention: { maxEvents: 1_000, maxAgeMs: 700 } };
       const [a, b] = [await rig.join(keepShort), await rig.join(keepShort)];
       const { id, one, three } = await threeMessages(a);
       await eventually(async () => {

@@ -13,7 +13,7 @@ export function signal<T = void>(): Signal<T> {
 /** Looks until `look` gives something; for what shows itself only to those who ask. */
 export async function eventually<T>(
   look: () => T | undefined | false | Promise<T | undefined | false>,
-  withinMs = 5_000,
+  withinMs = 15_000,
 ): Promise<T> {
   const deadline = Date.now() + withinMs;
   for (;;) {
