@@ -5,6 +5,8 @@ const shared: TestProjectInlineConfiguration['test'] = {
   maxWorkers: 2,
   testTimeout: 30_000,
   hookTimeout: 30_000,
+  // What is waited for comes when the machine gets to it; how soon is not what these look at, and a second is not much.
+  expect: { poll: { timeout: 10_000 } },
   setupFiles: ['test/support/setup.ts'],
 };
 
