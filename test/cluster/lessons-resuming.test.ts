@@ -2,14 +2,7 @@
 import { expect, it } from 'vitest';
 import { answers, RawClient } from '../support/mcp-http.js';
 import { connectRedis, uniquePrefix } from '../support/redis-fixture.js';
-import {
-  clientOf,
-  holdTool,
-  resultText,
-  says,
-  startTool,
-  useCluster,
-} from './support/cluster.js';
+import { clientOf, holdTool, resultText, says, startTool, useCluster } from './support/cluster.js';
 
 const cluster = useCluster();
 
