@@ -236,6 +236,8 @@ describe('an owner that is drained', () => {
     const key = `drain ${a.nodeId}`;
     const held = await holdTool(busy, a, key);
     const closing = a.call('close', { drainMs: 10_000 });
+    // A call that reached it sooner than this would find it the owner, and keep the session there.
+    await expect.poll(async () => (await a.call('health')).status).toBe('draining');
     await expect.poll(async () => (await next(client, c)).nodeId).toBe(c.nodeId);
     // The one that works goes on with its work, and is asked for more meanwhile.
     expect(await next(busy, b)).toEqual({ count: 1, nodeId: a.nodeId });
