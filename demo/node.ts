@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import express from 'express';
-import { anynode } from '../src/index.js';
+import { anynode, serverOptionsFor } from '../src/index.js';
 import { bare } from './bare.js';
 import { buildEverythingServer } from './everything/server.js';
 import { serveParent } from './rig/child.js';
@@ -14,7 +14,8 @@ import { serveParent } from './rig/child.js';
  *
  * PORT 0, the default, takes a free one. HOST is the address to listen on; 127.0.0.1. Without REDIS_URL it is a node
  * of its own. BARE=1 serves the plain SDK transport instead, under NODE_NAME. MOUNT=handler mounts that one behind the
- * middleware, MOUNT=listener does without Express; UPSTREAM is the URL of a server elsewhere.
+ * middleware, MOUNT=listener does without Express, MOUNT=made has requests made for it (`serverOptionsFor`); UPSTREAM is the
+ * URL of a server elsewhere.
  */
 const {
   PORT = '0',
@@ -57,7 +58,10 @@ const withoutExpress: RequestListener = (req, res) => {
   if (mcp !== undefined && req.url?.split('?', 1)[0] === '/mcp') mcp.listener(req, res);
   else app(req, res);
 };
-const server = createServer(MOUNT === 'listener' ? withoutExpress : app).listen(Number(PORT), HOST);
+const server = createServer(
+  MOUNT === 'made' ? serverOptionsFor(app) : {},
+  MOUNT === 'listener' ? withoutExpress : app,
+).listen(Number(PORT), HOST);
 await once(server, 'listening');
 await mcp?.ready();
 const { port } = server.address() as AddressInfo;

@@ -59,8 +59,8 @@ export interface Anynode extends RequestHandler, Seams {
   /**
    * The same endpoint for a server of Node's own: `createServer(mcp.listener)`. It answers each request that it is given,
    * whatever its path. Nothing of Express has seen these requests: no middleware, no `req.auth` unless you have put it
-   * there, no `trust proxy`, and `principal` gets an `IncomingMessage`. On Node 20 and 22 this takes a third to a half off
-   * what a call costs; see `docs/performance.md`.
+   * there, no `trust proxy`, and `principal` gets an `IncomingMessage`. What it spares is mostly spared by
+   * {@link serverOptionsFor}, too; see `docs/performance.md`.
    */
   readonly listener: RequestListener;
   /** At once, from what this node knows. */

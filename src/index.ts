@@ -5,6 +5,10 @@ export { anynode } from './anynode.js';
 export type { Anynode, Health } from './anynode.js';
 export type { AnynodeOptions } from './options.js';
 
+// For the HTTP server that an Express application gets.
+export { serverOptionsFor } from './http/server-options.js';
+export type { AppServerOptions, ExpressPrototypes } from './http/server-options.js';
+
 // The HTTP+SSE transport of 2024-11-05, beside it.
 export { legacySse } from './http/legacy/legacy-sse.js';
 export type { LegacySseOptions } from './http/legacy/legacy-sse.js';

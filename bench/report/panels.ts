@@ -1,5 +1,11 @@
 import type { Spread } from '../run/spread.js';
-import { CONTESTANTS, TITLES, WITHOUT_EXPRESS, type Variant } from '../server/contestants.js';
+import {
+  CONTESTANTS,
+  MADE_FOR_EXPRESS,
+  TITLES,
+  WITHOUT_EXPRESS,
+  type Variant,
+} from '../server/contestants.js';
 import type { Panel } from './chart.js';
 
 const COLOURS: Record<Variant, string> = {
@@ -8,6 +14,9 @@ const COLOURS: Record<Variant, string> = {
   'sdk-redis-store': '#9aa5b1',
   memory: '#3f83c8',
   redis: '#d1553f',
+  'sdk-made': '#9aa5b1',
+  'memory-made': '#3f83c8',
+  'redis-made': '#d1553f',
   'sdk-plain': '#9aa5b1',
   'memory-plain': '#3f83c8',
   'redis-plain': '#d1553f',
@@ -17,6 +26,8 @@ const SHORT: Record<Variant, string> = {
   ...TITLES,
   'sdk-memory-store': 'SDK, store in memory',
   'sdk-redis-store': 'SDK, store in Redis',
+  'memory-made': 'memory, serverOptionsFor',
+  'redis-made': 'Redis, serverOptionsFor',
   'memory-plain': 'memory, no Express',
   'redis-plain': 'Redis, no Express',
 };
@@ -28,7 +39,7 @@ export function panelsOf(figures: ReadonlyMap<string, Spread>): Panel[] {
     return value === undefined ? [] : [{ label, value, colour }];
   };
   const all = (figure: (contestant: Variant) => string) =>
-    [...CONTESTANTS, ...WITHOUT_EXPRESS].flatMap((contestant) =>
+    [...CONTESTANTS, ...MADE_FOR_EXPRESS, ...WITHOUT_EXPRESS].flatMap((contestant) =>
       one(SHORT[contestant], figure(contestant), COLOURS[contestant]),
     );
   const { sdk, memory, redis } = COLOURS;

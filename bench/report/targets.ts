@@ -21,6 +21,21 @@ const TARGETS: readonly Target[] = [
     1.6,
   ),
   ratio(
+    'serverOptionsFor, c16, memory: rate ÷ SDK (as usual)',
+    'tools-call.sse.c16.memory-made/sdk.rate',
+    2.5,
+  ),
+  ratio(
+    'serverOptionsFor, c16, Redis: rate ÷ SDK (as usual)',
+    'tools-call.sse.c16.redis-made/sdk.rate',
+    1.5,
+  ),
+  atMost(
+    'serverOptionsFor, c16, Redis: CPU ÷ SDK (as usual)',
+    'tools-call.sse.c16.redis-made/sdk.cpu',
+    0.67,
+  ),
+  ratio(
     'without Express, c16, memory: rate ÷ SDK (on Express)',
     'tools-call.sse.c16.memory-plain/sdk.rate',
     2.5,
@@ -44,6 +59,14 @@ const TARGETS: readonly Target[] = [
     ...atMost(
       'tools/call SSE c1: p50 Redis − memory − 2 PINGs',
       'tools-call.sse.c1.redis.excess',
+      0.1,
+    ),
+    ...{ digits: 3, unit: 'ms' },
+  },
+  {
+    ...atMost(
+      'serverOptionsFor, c1: p50 Redis − memory − 2 PINGs',
+      'tools-call.sse.c1.redis-made.excess',
       0.1,
     ),
     ...{ digits: 3, unit: 'ms' },

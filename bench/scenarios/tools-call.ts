@@ -3,15 +3,15 @@ import { tableOf, type Table } from '../report/table.js';
 import { noteAll, underLoad, type Bench, type LoadSample, type Scenario } from '../run/bench.js';
 import { inTurn, type Turn } from '../run/rounds.js';
 import { spread } from '../run/spread.js';
-import { CONTESTANTS, TITLES, WITHOUT_EXPRESS } from '../server/contestants.js';
-import type { Contestant, NodeSettings, Variant } from '../server/contestants.js';
+import { CONTESTANTS, MADE_FOR_EXPRESS, TITLES, WITHOUT_EXPRESS } from '../server/contestants.js';
+import type { Contestant, Mount, NodeSettings, Variant } from '../server/contestants.js';
 import { loadColumns, plain, ratio } from './columns.js';
 
 const CONCURRENCIES = [1, 16, 64];
 
 /** In JSON mode the SDK stores nothing, with or without a store. */
 const IN_JSON_MODE = ['sdk', 'memory', 'redis', ...WITHOUT_EXPRESS] as const;
-const IN_SSE_MODE = [...CONTESTANTS, ...WITHOUT_EXPRESS];
+const IN_SSE_MODE = [...CONTESTANTS, ...MADE_FOR_EXPRESS, ...WITHOUT_EXPRESS];
 
 type Mode = 'sse' | 'json';
 
@@ -88,6 +88,7 @@ async function compare(
   if (measured.names.includes('ping')) {
     for (const [redis, memory] of [
       ['redis', 'memory'],
+      ['redis-made', 'memory-made'],
       ['redis-plain', 'memory-plain'],
     ] as const) {
       const excess = measured.each(
@@ -112,11 +113,11 @@ async function compare(
 
 /** SSE is what everyone answers with by default. */
 function settingsOf(variant: Variant, mode: Mode): NodeSettings {
-  const contestant = variant.replace(/-plain$/, '') as Contestant;
+  const [contestant = '', mount] = variant.split(/-(?=made$|plain$)/);
   return {
-    contestant,
+    contestant: contestant as Contestant,
     ...(mode === 'json' && { responseMode: mode }),
-    ...(variant !== contestant && { plain: true, prefix: 'plain' }),
+    ...(mount !== undefined && { mount: mount as Mount, prefix: mount }),
   };
 }
 

@@ -2,9 +2,11 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Express } from 'express';
 import { serveParent } from '../../demo/rig/child.js';
 import { cpuTime, sharedNow } from '../client/latencies.js';
 import { mountAnynode } from './anynode.js';
+import { built } from './built.js';
 import type { NodeSettings } from './contestants.js';
 import { Reference } from './reference.js';
 import { mountSdk } from './sdk.js';
@@ -35,7 +37,9 @@ function say(id: string): Promise<void> {
   return notify(id, { method: 'notifications/message', params });
 }
 
-const server = createServer(listener).listen(0, '127.0.0.1', () => {
+const { serverOptionsFor } = await built();
+const options = settings.mount === 'made' ? serverOptionsFor(listener as Express) : {};
+const server = createServer(options, listener).listen(0, '127.0.0.1', () => {
   serveParent({
     port: (server.address() as AddressInfo).port,
     methods: {

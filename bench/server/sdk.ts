@@ -4,7 +4,7 @@ import { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/
 import type { EventStore } from '@modelcontextprotocol/sdk/server/streamableHttp.js';
 import type { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
 import { isInitializeRequest } from '@modelcontextprotocol/sdk/types.js';
-import express from 'express';
+import express, { type Express } from 'express';
 import { Redis } from 'ioredis';
 import { InMemoryEventStore } from '../../demo/event-store.js';
 import { buildServer } from './build-server.js';
@@ -53,7 +53,7 @@ export function mountSdk(settings: NodeSettings, redisUrl: string): Mounted {
   };
 
   return {
-    listener: settings.plain === true ? plain(serve) : inExpress(serve),
+    listener: settings.mount === 'plain' ? plain(serve) : inExpress(serve),
     notify: async (id, notification) => {
       await sessions.get(id)?.server.server.notification(notification);
     },
@@ -68,7 +68,7 @@ export function mountSdk(settings: NodeSettings, redisUrl: string): Mounted {
 
 type Serve = (req: IncomingMessage, res: ServerResponse, body: unknown) => Promise<void>;
 
-function inExpress(serve: Serve): RequestListener {
+function inExpress(serve: Serve): Express {
   const app = express().use(express.json());
   return app.all('/mcp', (req, res) => serve(req, res, req.body));
 }

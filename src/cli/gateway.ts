@@ -1,8 +1,10 @@
 import { once } from 'node:events';
+import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Cluster, Redis } from 'ioredis';
 import { anynode } from '../anynode.js';
 import type { PayloadCodec } from '../backplane/payloads.js';
+import { serverOptionsFor } from '../http/server-options.js';
 import { CommandError, EXIT, orUsage } from './exit.js';
 
 export interface GatewayOptions {
@@ -59,7 +61,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     res.sendStatus(200);
   });
   app.use(options.path, mcp);
-  const server = app.listen(options.port, options.host);
+  const server = createServer(serverOptionsFor(app), app).listen(options.port, options.host);
   try {
     await once(server, 'listening');
   } catch (error) {

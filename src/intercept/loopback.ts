@@ -2,6 +2,7 @@ import { AsyncResource } from 'node:async_hooks';
 import type { IncomingMessage } from 'node:http';
 import { Agent, createServer, STATUS_CODES } from 'node:http';
 import type { Request, RequestHandler, Response } from 'express';
+import { serverOptionsFor } from '../http/server-options.js';
 import type { Clock } from '../protocol/clock.js';
 import type { Mounted } from '../session/replica.js';
 import type { Logger } from '../session/types.js';
@@ -36,13 +37,13 @@ export class Loopback implements Target {
   ) {}
 
   async send(outgoing: Outgoing): Promise<IncomingMessage> {
+    this.parsed = outgoing.origin?.parsed ?? this.parsed;
+    this.app = outgoing.origin?.express?.app ?? this.app;
     await (this.serving ??= this.serve().catch((error: unknown) => {
       this.serving = undefined;
       throw new Failure('server_unreachable', String(error));
     }));
     if (this.closed) throw new Failure('server_unreachable', 'closed');
-    this.parsed = outgoing.origin?.parsed ?? this.parsed;
-    this.app = outgoing.origin?.express?.app ?? this.app;
     const { clock, timeoutMs: connectMs } = this.parts;
     return exchange(
       { ...outgoing, headers: headersOf(outgoing, []) },
@@ -64,7 +65,8 @@ export class Loopback implements Target {
     const { default: express } = await import('express');
     const app = express().disable('x-powered-by');
     app.use((req, res) => this.handle(req, res, this.outgoingOf(req)));
-    const server = createServer((req, res) => {
+    // Of the application that it is mounted in, if that is known by now: then `present` finds its prototypes in place.
+    const server = createServer(serverOptionsFor(this.app ?? app), (req, res) => {
       const outgoing = this.outgoingOf(req);
       const begin = (): void => {
         // What comes without Express's own request needs what an application puts on one.

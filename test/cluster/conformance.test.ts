@@ -14,7 +14,7 @@ const revisions = [
 
 /** Started once for the file, stopped in reverse. */
 const open: { stop: () => Promise<unknown> }[] = [];
-const urls = { bare: '', one: '', two: '', listener: '', handler: '', upstream: '' };
+const urls = { bare: '', one: '', two: '', made: '', listener: '', handler: '', upstream: '' };
 
 async function started<T extends { stop: () => Promise<unknown> }>(
   starting: Promise<T>,
@@ -32,6 +32,7 @@ beforeAll(async () => {
   const first = await started(startNode({ script, env }));
   const second = await started(startNode({ script, env }));
   const nginx = await started(startNginx({ upstreams: [first.port, second.port] }));
+  urls.made = await twoNodes({ ...env, MOUNT: 'made' });
   urls.listener = await twoNodes({ ...env, MOUNT: 'listener' });
   urls.handler = await twoNodes({ ...env, MOUNT: 'handler' });
   urls.upstream = await twoNodes({ ...env, UPSTREAM: `${bare.url}/mcp` });
@@ -60,6 +61,7 @@ describe.each(revisions)(
       ['the plain SDK transport, for reference', 'bare'],
       ['one node', 'one'],
       ['two nodes behind round robin', 'two'],
+      ['two nodes behind round robin, their servers making the requests of Express', 'made'],
       ['two nodes behind round robin, without Express', 'listener'],
       ['two nodes behind round robin, with the plain transport as their handler', 'handler'],
       ['two nodes behind round robin, with the plain transport at a URL', 'upstream'],

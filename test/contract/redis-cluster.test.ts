@@ -2,6 +2,7 @@ import { Cluster } from 'ioredis';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { STANDALONE } from '../../src/backplane/backplane.js';
 import { redisBackplane } from '../../src/backplane/redis/redis.js';
+import { defineScripts } from '../../src/backplane/redis/scripts.js';
 import { startRedisCluster, type RedisCluster } from '../../demo/rig/redis.js';
 import { uniquePrefix } from '../support/redis-fixture.js';
 import { describeBackplane } from './suite/describe-backplane.js';
@@ -52,6 +53,22 @@ it('keeps all keys of a session in one slot, and spreads sessions over the maste
   } finally {
     admin.disconnect();
     await node.membership.leave();
+  }
+});
+
+// Of such a client each error is one of redirections, the one that says that a script is forgotten, too.
+it('sends a forgotten script again, also with a client that follows no redirections', async () => {
+  const scripted = defineScripts(new Cluster(servers.urls, { maxRedirections: 0 }));
+  try {
+    const key = `${uniquePrefix()}:record`;
+    await scripted.hset(key, 'rev', '1');
+    const store = (value: string) => scripted['anynode:state'](key, value, '', 'node', value);
+    expect(await store('known')).toBe('stored');
+    await Promise.all(scripted.nodes('master').map((master) => master.script('FLUSH')));
+    expect(await store('forgotten')).toBe('stored');
+    expect(await scripted.hget(key, 'st')).toBe('forgotten');
+  } finally {
+    scripted.disconnect();
   }
 });
 

@@ -103,6 +103,32 @@ describe('a Redis that cannot be reached', () => {
     expect(await node.texts(id, STANDALONE)).toEqual(['news']);
   });
 
+  // Those that were on their way paused, and were overtaken by those that came while there was no connection.
+  it('hangs up, and messages to a node keep their order', async () => {
+    const proxy = await startTcpProxy({ target: { port: own.server.port } });
+    try {
+      const node = await own.join(`redis://127.0.0.1:${proxy.port}`);
+      const other = await own.join();
+      const names = Array.from({ length: 40 }, (_, n) => `s${n}`);
+      const send = (sessionId: string) =>
+        node.membership.send(other.id, { type: 'gone', sessionId });
+      proxy.mute('client→server');
+      const first = names.slice(0, 20).map(send);
+      proxy.cut();
+      proxy.unmute();
+      await eventually(() => {
+        expect(node.membership.trouble()).toEqual(expect.any(String));
+      });
+      await Promise.all([...first, ...names.slice(20).map(send)]);
+      await eventually(() => {
+        expect(other.inbox).toEqual(names.map((sessionId) => ({ type: 'gone', sessionId })));
+      });
+    } finally {
+      await own.leaveAll();
+      await proxy.stop();
+    }
+  });
+
   it('hangs up, and no caller notices', async () => {
     const node = await own.join(own.server.url);
     const other = await own.join(own.server.url);

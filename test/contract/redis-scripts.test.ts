@@ -2,11 +2,11 @@
 import { Redis } from 'ioredis';
 import { expect, it, onTestFinished } from 'vitest';
 import { startRedis } from '../../demo/rig/redis.js';
-import { defineScripts } from '../../src/backplane/redis/scripts.js';
+import { defineScripts, SCRIPT_TEXTS } from '../../src/backplane/redis/scripts.js';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
 
-function connect(url = redisUrl()) {
-  const client = new Redis(url);
+function connect(url = redisUrl(), options: { commandTimeout?: number } = {}) {
+  const client = new Redis(url, options);
   onTestFinished(() => client.disconnect());
   return defineScripts(client);
 }
@@ -40,8 +40,53 @@ it('arguments arrive as they are, and an error of Redis is what it rejects with'
   const value = 'ä € 😀 \r\n$3\r\n \u0000 end';
   expect(await client['anynode:state'](key, value, '', 'node', 'a')).toBe('stored');
   expect(await client.hget(key, 'st')).toBe(value);
+  // Halves of a character, which are none on the wire, and must not become one together with what is next to them.
+  for (const [at, text] of ['\ude00 \ud83d', '😀'.repeat(300_000), '', '\u0000'].entries()) {
+    const token = `\ude00${at}\ud83d`;
+    expect(await client['anynode:state'](key, text, '', 'node', token)).toBe('stored');
+    expect(await client.hget(key, 'st')).toBe(Buffer.from(text).toString());
+  }
   await client.set(`${key}:text`, 'no hash');
   await expect(client['anynode:state'](`${key}:text`, value, '', 'node', 'b')).rejects.toThrow(
     'WRONGTYPE',
   );
+});
+
+// A script that Redis had forgotten was sent again behind the next one, which another node had made known meanwhile.
+it('messages to a node keep their order', async () => {
+  const redis = await startRedis();
+  onTestFinished(redis.stop);
+  const [client, node] = [connect(redis.url), connect(redis.url)];
+  const heard: string[] = [];
+  node.on('message', (_, text) => heard.push(text));
+  await node.subscribe('inbox');
+  const send = (text: string) => client['anynode:send']('lease', 'inbox', text);
+  await send('first');
+  await Promise.all([
+    client.script('FLUSH'),
+    send('second'),
+    client.script('LOAD', SCRIPT_TEXTS.get('anynode:send') ?? ''),
+    send('third'),
+  ]);
+  await expect.poll(() => heard).toEqual(['first', 'second', 'third']);
+});
+
+// Its caller has tried again by then, as a repeat that knows of none before: a message was queued twice.
+it('one that has timed out is not sent again, though Redis has forgotten it', async () => {
+  const redis = await startRedis();
+  onTestFinished(redis.stop);
+  const [client, admin] = [connect(redis.url, { commandTimeout: 100 }), connect(redis.url)];
+  const key = record();
+  await admin.hset(key, 'rev', '1');
+  const store = (value: string) => client['anynode:state'](key, value, '', 'node', value);
+  expect(await store('before')).toBe('stored');
+  await admin.script('FLUSH');
+  await admin.client('PAUSE', 60_000, 'WRITE');
+  await expect(store('late')).rejects.toThrow('Command timed out');
+  delete client.options.commandTimeout;
+  await admin.client('UNPAUSE');
+  // The refusal is here with the first answer, and what is sent because of it has an answer before the second.
+  await client.ping();
+  await client.ping();
+  expect(await admin.hget(key, 'st')).toBe('before');
 });

@@ -24,7 +24,11 @@ const mounts: [string, Mount][] = ([4, 5] as const).flatMap((major) =>
   ]),
 );
 
-mounts.push(['no Express', { express: 'none' }]);
+mounts.push(
+  ['Express 4, its server making its requests', { express: 4, made: true }],
+  ['Express 5, its server making its requests', { express: 5, made: true }],
+  ['no Express', { express: 'none' }],
+);
 
 describe.each(mounts)('%s', (_, mount) => {
   it('a session from its beginning to its end', async () => {

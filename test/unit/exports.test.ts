@@ -13,6 +13,7 @@ it('the package exports these names and no others', () => {
     'observe',
     'redisBackplane',
     'seams',
+    'serverOptionsFor',
     'stateAt',
   ]);
 });
@@ -28,11 +29,13 @@ it('the package exports these types and no others', () => {
     'Anynode',
     'AnynodeErrorCode',
     'AnynodeOptions',
+    'AppServerOptions',
     'AuthInfo',
     'Backplane',
     'Directory',
     'EventOptions',
     'EventStore',
+    'ExpressPrototypes',
     'Health',
     'LegacySseOptions',
     'Logger',

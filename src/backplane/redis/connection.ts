@@ -74,7 +74,8 @@ export class CommandConnection {
   /** What is being sent in this turn: how large the next write is to be, and how many commands are still to come for it. */
   private readonly turns = new Map<NetStream, { write: number; room: number }>();
   /** Calls that wait for a connection. They share one listener: an outage must cost no memory per call. */
-  private readonly waiting = new Set<() => void>();
+  private readonly waiting = new Set<{ number: number; resolve: () => void }>();
+  private calls = 0;
 
   constructor(
     source: string | Redis | Cluster,
@@ -147,7 +148,8 @@ export class CommandConnection {
   run<T>(command: (client: Client, attempts: number) => Promise<T>): Promise<T> {
     if (this.closed) return Promise.reject(closedError());
     return new Promise((resolve, reject) => {
-      const call = { expired: false, leave: (): void => undefined };
+      const call = { number: this.calls, expired: false, leave: (): void => undefined };
+      this.calls += 1;
       const cancelTimer = this.timeouts.after(() => {
         call.expired = true;
         call.leave();
@@ -169,7 +171,7 @@ export class CommandConnection {
   /** After `expired` its outcome is nobody's: it stops at its next step. */
   private async attempt<T>(
     command: (client: Client, attempts: number) => Promise<T>,
-    call: { readonly expired: boolean; leave: () => void },
+    call: { readonly number: number; readonly expired: boolean; leave: () => void },
   ): Promise<T> {
     for (let attempts = 0; ; attempts += 1) {
       if (this.closed || this.client.status === 'end') {
@@ -177,10 +179,11 @@ export class CommandConnection {
       }
       if (this.client.status !== 'ready' || this.looking) {
         await new Promise<void>((resolve) => {
-          this.waiting.add(resolve);
+          const waiting = { number: call.number, resolve };
+          this.waiting.add(waiting);
           // Woken, or given up: nothing of it is to be left behind.
           call.leave = () => {
-            this.waiting.delete(resolve);
+            this.waiting.delete(waiting);
             resolve();
           };
         });
@@ -193,7 +196,8 @@ export class CommandConnection {
         return await command(this.client, attempts);
       } catch (error) {
         if (call.expired || !isTransient(error)) throw error;
-        await this.pause(attempts);
+        // Without a connection it waits for one, and may not be late for it.
+        if (this.client.status === 'ready') await this.pause(attempts);
         // The time may have run out meanwhile, which control flow analysis cannot see.
         if (call.expired as boolean) throw error;
       }
@@ -234,9 +238,11 @@ export class CommandConnection {
     return unavailable(this.lastError ?? new Error(reason));
   }
 
+  /** What was called first is sent first, though it may have failed before, and come here after others. */
   private wake(): void {
-    for (const resolve of this.waiting) resolve();
+    const waiting = [...this.waiting].sort((a, b) => a.number - b.number);
     this.waiting.clear();
+    for (const { resolve } of waiting) resolve();
   }
 
   private pause(attempts: number): Promise<void> {

@@ -4,6 +4,9 @@ import type { Cluster, Redis } from 'ioredis';
 
 export type Argument = string | number;
 
+/** That Redis does not know the hash; a cluster's client that may not redirect wraps what it gets. */
+const FORGOTTEN = /^(?:Too many Cluster redirections\. Last error: ReplyError: )?NOSCRIPT/;
+
 /**
  * A script, sent by its hash: whole over a connection over which it has not gone before, and where Redis has forgotten it.
  * What `defineCommand` of ioredis does, at three quarters of its cost: that goes through the arguments three times, and makes
@@ -17,7 +20,15 @@ export class Script {
   private readonly whole: string;
   readonly hash: string;
 
-  constructor(lua: string, keys: number) {
+  /**
+   * `inOrder`: sent whole each time. Where Redis has forgotten a script, a call of it is sent again behind those that came
+   * after it, some of which another node may have made known again meanwhile: they would overtake it.
+   */
+  constructor(
+    lua: string,
+    keys: number,
+    private readonly inOrder = false,
+  ) {
     this.hash = createHash('sha1').update(lua).digest('hex');
     this.byHash = encoded(['evalsha', this.hash, keys]);
     this.whole = encoded(['eval', lua, keys]);
@@ -27,6 +38,14 @@ export class Script {
   run(client: Redis | Cluster, args: Argument[]): Promise<unknown> {
     const call = new ScriptCall(this, args, () => void client.sendCommand(call));
     return client.sendCommand(call) as Promise<unknown>;
+  }
+
+  /** Whether its hash will do over this connection; if not, it is about to go whole. */
+  goesByHash(socket: object): boolean {
+    if (this.inOrder) return false;
+    if (this.sent.has(socket)) return true;
+    this.sent.add(socket);
+    return false;
   }
 
   encode(args: Argument[], whole: boolean): string {
@@ -49,7 +68,9 @@ class ScriptCall extends Command {
     const { reject } = this;
     this.reject = (error) => {
       const { trusting } = this;
-      if (trusting === undefined || !error.message.startsWith('NOSCRIPT')) {
+      // Rejected once, for the time it took, it is not sent again: its caller may have done something else since.
+      this.trusting = undefined;
+      if (trusting === undefined || !FORGOTTEN.test(error.message)) {
         reject(error);
         return;
       }
@@ -60,9 +81,16 @@ class ScriptCall extends Command {
 
   override toWritable(socket: object): string {
     const { script, all } = this;
-    this.trusting = script.sent.has(socket) ? socket : undefined;
-    script.sent.add(socket);
+    this.trusting = script.goesByHash(socket) ? socket : undefined;
     return script.encode(all, this.trusting === undefined);
+  }
+
+  /**
+   * Asked by a client of ioredis 6, which may be the caller's, of a command that may be of ioredis 5, which has no such
+   * method. What it would say concerns only commands whose replies ioredis changes.
+   */
+  override setReplyContext(): void {
+    // No script's is changed.
   }
 }
 

@@ -4,6 +4,13 @@ import type { Operation } from '../backplane.js';
 import type { Argument } from './script.js';
 import { Script } from './script.js';
 
+interface Parts {
+  keys: number;
+  files: readonly string[];
+  /** See {@link Script}. For short ones: its text goes along with each call. */
+  inOrder?: true;
+}
+
 /**
  * Of each script, how many keys it takes (the files say which), and the files in `scripts/` that it is made of. What it
  * defines costs time with each run, used or not, so none has what it does not need.
@@ -23,7 +30,7 @@ const SCRIPTS = {
   touch: { keys: 3, files: ['lib', 'touch'] },
   remove: { keys: 3, files: ['lib', 'remove'] },
   state: { keys: 1, files: ['state'] },
-  send: { keys: 1, files: ['send'] },
+  send: { keys: 1, files: ['send'], inOrder: true },
   'seams/broadcast': { keys: 1, files: ['lib', 'first', 'log', 'seams/broadcast'] },
   'seams/heard': { keys: 1, files: ['lib', 'seams/heard'] },
   'seams/replay-append': { keys: 3, files: ['lib', 'first', 'log', 'seams/replay-append'] },
@@ -34,7 +41,7 @@ const SCRIPTS = {
   'seams/task-push': { keys: 2, files: ['lib', 'seams/task-push'] },
   'seams/task-pop': { keys: 3, files: ['lib', 'seams/task-pop'] },
   'seams/task-wait': { keys: 2, files: ['lib', 'seams/task-wait'] },
-} as const satisfies Record<string, { keys: number; files: readonly string[] }>;
+} as const satisfies Record<string, Parts>;
 
 /** What Redis is given, by the names of the commands. */
 export const SCRIPT_TEXTS = new Map(
@@ -51,9 +58,9 @@ export type Scripted<Client> = Client &
   Record<`anynode:${ScriptName}`, (...args: Argument[] | [Argument[]]) => Promise<unknown>>;
 
 export function defineScripts<Client extends Redis | Cluster>(client: Client): Scripted<Client> {
-  const commands = Object.entries(SCRIPTS).map(([name, { keys }]) => {
+  const commands = Object.entries<Parts>(SCRIPTS).map(([name, { keys, inOrder }]) => {
     const command = `anynode:${name}`;
-    const script = new Script(SCRIPT_TEXTS.get(command) ?? '', keys);
+    const script = new Script(SCRIPT_TEXTS.get(command) ?? '', keys, inOrder);
     const call = (...args: Argument[] | [Argument[]]): Promise<unknown> => {
       const [first] = args;
       return script.run(client, Array.isArray(first) ? first : (args as Argument[]));

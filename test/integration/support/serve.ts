@@ -1,19 +1,19 @@
 import { once } from 'node:events';
-import { createServer, type RequestListener } from 'node:http';
+import { createServer, type RequestListener, type ServerOptions } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { RequestHandler } from 'express';
 import express from 'express';
 import express4 from 'express4';
 import { onTestFinished } from 'vitest';
 import type { Anynode, AnynodeOptions, Backplane } from '../../../src/index.js';
-import { anynode, memoryBackplane, redisBackplane } from '../../../src/index.js';
+import { anynode, memoryBackplane, redisBackplane, serverOptionsFor } from '../../../src/index.js';
 import { RawClient, type RawClientOptions } from '../../support/mcp-http.js';
 import { redisUrl, uniquePrefix } from '../../support/redis-fixture.js';
 import { scriptedServer, type Tools } from './scripted-server.js';
 
 /** Listens on a free loopback port until the test is over; resolves with the endpoint's URL. */
-export async function listen(app: RequestListener): Promise<string> {
-  const server = createServer(app).listen(0, '127.0.0.1');
+export async function listen(app: RequestListener, options: ServerOptions = {}): Promise<string> {
+  const server = createServer(options, app).listen(0, '127.0.0.1');
   await once(server, 'listening');
   onTestFinished(async () => {
     const closed = once(server, 'close');
@@ -46,6 +46,8 @@ export const STORES: [string, OpenStore][] = [
 export interface Mount {
   /** `none`: straight on a server of Node's own. */
   express?: 4 | 5 | 'none';
+  /** Its server makes requests as the app's: `serverOptionsFor`. */
+  made?: boolean;
   as?: 'use' | 'all';
   /** Middleware in front, such as a body parser. */
   before?: RequestHandler[];
@@ -73,7 +75,8 @@ export async function startNode(options: NodeOptions = {}): Promise<TestNode> {
     ...given,
   });
   const app = mounted(mcp, mount);
-  const url = await listen(mount.express === 'none' ? mcp.listener : app);
+  const made = mount.made === true ? serverOptionsFor(app) : {};
+  const url = await listen(mount.express === 'none' ? mcp.listener : app, made);
   onTestFinished(() => mcp.close({ drainMs: 0 }));
   await mcp.ready();
   return { mcp, url, app, logged };
