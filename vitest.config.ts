@@ -3,9 +3,11 @@ import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config
 const shared: TestProjectInlineConfiguration['test'] = {
   pool: 'forks',
   maxWorkers: 2,
-  testTimeout: 30_000,
-  hookTimeout: 30_000,
-  // What is waited for comes when the machine gets to it; how soon is not what these look at, and a second is not much.
+  // What a machine that has other things to do may need, and several commands started one after another; no test is one
+  // of time by these.
+  testTimeout: 60_000,
+  hookTimeout: 60_000,
+  // A second, the default, is not much where two files and a Redis share two busy processors.
   expect: { poll: { timeout: 10_000 } },
   setupFiles: ['test/support/setup.ts'],
 };
