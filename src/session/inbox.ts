@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers';
 import type { LogId, NodeMessage } from '../backplane/backplane.js';
 import { justBefore } from '../backplane/backplane.js';
 import { AnynodeError } from '../errors.js';
@@ -9,6 +10,10 @@ type Of<Type extends NodeMessage['type']> = Extract<NodeMessage, { type: Type }>
 /**
  * What clients have sent to other nodes, for this one. Small messages come along with the word of them, big ones are read
  * from the log; those that come while one is being read wait for it, so that a session's are in order.
+ *
+ * Each has a turn of the event loop of its own, as if it had come by HTTP: after a busy moment several come in one piece,
+ * and a server starts its handlers of notifications in a microtask, but takes answers at once. Progress that the client had
+ * reported before its answer would find nobody who waits for it.
  */
 export class Inbox {
   /** By session: until what came last has been handed over. */
@@ -20,33 +25,36 @@ export class Inbox {
   ) {}
 
   onDeliver({ sessionId, message, context }: Of<'deliver'>): void {
-    const before = this.reading.get(sessionId);
-    if (before === undefined) this.hand(sessionId, message, context);
-    else this.queue(sessionId, before, () => this.hand(sessionId, message, context));
+    this.queue(sessionId, () => this.hand(sessionId, message, context));
   }
 
   onLogged({ sessionId, logId, context }: Of<'logged'>): void {
-    this.queue(sessionId, this.reading.get(sessionId), async () => {
+    this.queue(sessionId, async () => {
       const text = await this.read(sessionId, logId);
       if (text !== undefined) this.hand(sessionId, text, context);
     });
   }
 
-  private queue(
-    sessionId: string,
+  private queue(sessionId: string, step: () => void | Promise<void>): void {
+    const turn = this.take(this.reading.get(sessionId), step).finally(() => {
+      if (this.reading.get(sessionId) === turn) this.reading.delete(sessionId);
+    });
+    this.reading.set(sessionId, turn);
+  }
+
+  /** At once where nothing is waited for. Never rejects. */
+  private async take(
     before: Promise<void> | undefined,
     step: () => void | Promise<void>,
-  ): void {
-    const turn = (before ?? Promise.resolve())
-      .then(step)
-      .catch((error: unknown) => {
-        if (isClosed(error)) return;
-        this.node.logger.error(`mcp-anynode: a message of another node failed: ${String(error)}`);
-      })
-      .finally(() => {
-        if (this.reading.get(sessionId) === turn) this.reading.delete(sessionId);
-      });
-    this.reading.set(sessionId, turn);
+  ): Promise<void> {
+    if (before !== undefined) await before;
+    try {
+      await step();
+    } catch (error) {
+      if (isClosed(error)) return;
+      this.node.logger.error(`mcp-anynode: a message of another node failed: ${String(error)}`);
+    }
+    await new Promise((resolve) => setImmediate(resolve));
   }
 
   /** Tried until the log could be read, since nobody else would look. `undefined`: it is no longer kept. */

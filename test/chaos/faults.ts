@@ -40,6 +40,8 @@ export class Faults {
   lostReplies = 0;
   private readonly since = Date.now();
   private readonly underWay = new Set<Promise<void>>();
+  /** What was to be brought when no node was up. */
+  private readonly due: FaultName[] = [];
 
   constructor(
     private readonly fleet: Fleet,
@@ -48,18 +50,22 @@ export class Faults {
     private readonly leaseMs: number,
   ) {}
 
-  /** Starts it and returns. Nothing happens if no node is left that it could happen to. */
+  /** Starts it and returns. Where no node is left that it could happen to, it comes as soon as another fault is over. */
   bring(name: FaultName): void {
     const up = this.fleet.up();
     if (up.length === 0) {
       this.note(`no node is up for: ${name}`);
+      if (!this.due.includes(name)) this.due.push(name);
       return;
     }
     const place = this.random.pick(up);
     this.counts.set(name, (this.counts.get(name) ?? 0) + 1);
     this.note(`${name}: ${place.name}, process ${place.process.pid}`);
     const done = this.run(name, place)
-      .then(() => this.note(`over: ${name}: ${place.name}, now process ${place.process.pid}`))
+      .then(() => {
+        this.note(`over: ${name}: ${place.name}, now process ${place.process.pid}`);
+        for (const next of this.due.splice(0)) this.bring(next);
+      })
       .finally(() => this.underWay.delete(done));
     this.underWay.add(done);
   }

@@ -50,9 +50,10 @@ afterEach(async () => {
 });
 
 /** Starts a call on `node` and resolves when its first progress has come. */
-async function begin(node: NodeProcess, tool: string, steps = 20, ms = 100) {
+async function begin(node: NodeProcess, tool: string, steps = 1000, ms = 100, stuckOn?: string) {
   const id = client.nextId();
-  const params = { name: tool, arguments: { steps, ms }, _meta: { progressToken: `p${id}` } };
+  const args = { steps, ms, ...(stuckOn !== undefined && { stuckOn }) };
+  const params = { name: tool, arguments: args, _meta: { progressToken: `p${id}` } };
   const { sse } = await client.post(node.url, request(id, 'tools/call', params));
   await sse.next(hasMethod('notifications/progress'));
   return { id, sse };
@@ -94,7 +95,7 @@ describe('a request whose node is killed', () => {
   it('was run again: by whom, in place of which node, and whose it was when', async () => {
     const { a, b, all, live } = await cluster('rerun-idempotent');
     const following = live('request.recovered');
-    const { id, sse } = await begin(a, 'recount', 6, 150);
+    const { id, sse } = await begin(a, 'recount', 6, 150, a.nodeId);
     a.kill('SIGKILL');
     await sse.ended;
     const resumed = await client.listen(b.url, { lastEventId: sse.lastEventId ?? '' });
@@ -121,7 +122,7 @@ describe('a request whose node is killed', () => {
 
 it('a node that was only paused: its late answer is not part of what was said', async () => {
   const { a, b, all } = await cluster();
-  const { id, sse } = await begin(a, 'count', 30);
+  const { id, sse } = await begin(a, 'count');
   a.kill('SIGSTOP');
   const resumed = await client.listen(b.url, { lastEventId: sse.lastEventId ?? '' });
   await resumed.next(answers(id), LEASE_MS + 4000);

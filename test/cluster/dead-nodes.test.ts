@@ -8,6 +8,7 @@ import type { NodeProcess } from '../../demo/rig/processes.js';
 import type { SseReader } from '../support/mcp-http.js';
 import { answers, hasMethod, RawClient, request } from '../support/mcp-http.js';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
+import { killLate } from './support/leases.js';
 
 const LEASE_MS = 1500;
 
@@ -15,9 +16,10 @@ let nodes: NodeProcess[] = [];
 let client: RawClient;
 
 async function cluster(recovery: 'error' | 'rerun-idempotent' = 'error', count = 3) {
+  const prefix = uniquePrefix();
   const env = {
     REDIS_URL: redisUrl(),
-    PREFIX: uniquePrefix(),
+    PREFIX: prefix,
     LEASE_MS: String(LEASE_MS),
     RECOVERY: recovery,
   };
@@ -27,7 +29,7 @@ async function cluster(recovery: 'error' | 'rerun-idempotent' = 'error', count =
   const [a, b, c] = nodes;
   if (a === undefined || b === undefined) throw new Error('No nodes');
   await client.initialize(a.url, { capabilities: { elicitation: {} } });
-  return { a, b, c: c ?? b };
+  return { a, b, c: c ?? b, prefix };
 }
 
 afterEach(async () => {
@@ -36,9 +38,10 @@ afterEach(async () => {
 });
 
 /** Starts a call on `node` and resolves when its first progress has come. */
-async function begin(node: NodeProcess, tool: string, steps = 20, ms = 100) {
+async function begin(node: NodeProcess, tool: string, steps = 1000, ms = 100, stuckOn?: string) {
   const id = client.nextId();
-  const params = { name: tool, arguments: { steps, ms }, _meta: { progressToken: `p${id}` } };
+  const args = { steps, ms, ...(stuckOn !== undefined && { stuckOn }) };
+  const params = { name: tool, arguments: args, _meta: { progressToken: `p${id}` } };
   const { sse } = await client.post(node.url, request(id, 'tools/call', params));
   await sse.next(hasMethod('notifications/progress'));
   return { id, sse };
@@ -53,10 +56,9 @@ function progressOf(...streams: SseReader[]): number[] {
 
 describe('a node that is killed in the middle of a call', () => {
   it('leaves an error to the client that resumes elsewhere, within its lease and two seconds', async () => {
-    const { a, b } = await cluster();
+    const { a, b, prefix } = await cluster();
     const { id, sse } = await begin(a, 'count');
-    a.kill('SIGKILL');
-    const died = Date.now();
+    const died = await killLate(a, prefix, LEASE_MS);
     await sse.ended;
     const resumed = await client.listen(b.url, { lastEventId: sse.lastEventId ?? '' });
     const { message } = await resumed.next(answers(id), LEASE_MS + 4000);
@@ -71,7 +73,7 @@ describe('a node that is killed in the middle of a call', () => {
 
   it('leaves an error to the client that was following elsewhere already', async () => {
     const { a, b } = await cluster();
-    const { id, sse } = await begin(a, 'count', 100);
+    const { id, sse } = await begin(a, 'count');
     sse.close();
     const resumed = await client.listen(b.url, { lastEventId: sse.lastEventId ?? '' });
     await resumed.next(hasMethod('notifications/progress'));
@@ -128,7 +130,7 @@ describe('a node that is killed in the middle of a call', () => {
 describe("recovery: 'rerun-idempotent'", () => {
   it('runs an idempotent tool again, shows no progress twice, and acts for the client that came back', async () => {
     const { a, b } = await cluster('rerun-idempotent');
-    const { id, sse } = await begin(a, 'recount', 10, 150);
+    const { id, sse } = await begin(a, 'recount', 10, 150, a.nodeId);
     await sse.next(hasMethod('notifications/progress'));
     a.kill('SIGKILL');
     await sse.ended;
@@ -171,7 +173,7 @@ describe('a node that is paused for longer than its lease', () => {
   it('finds out by itself: its late answer is dropped, its handler stopped, its connection closed', async () => {
     const { a, b } = await cluster();
     const listener = await client.listen(a.url);
-    const { id, sse } = await begin(a, 'count', 40);
+    const { id, sse } = await begin(a, 'count');
     a.kill('SIGSTOP');
     const resumed = await client.listen(b.url, { lastEventId: sse.lastEventId ?? '' });
     await client.listen(b.url);
@@ -194,20 +196,20 @@ describe('a node that is paused for longer than its lease', () => {
 describe('a node that is closed', () => {
   it('sends its clients elsewhere, and the call goes on for them', async () => {
     const { a, b } = await cluster();
-    const { id, sse } = await begin(a, 'count', 15);
+    const { id, sse } = await begin(a, 'count', 25);
     const closing = a.call<number>('close', { drainMs: 10_000 });
     await sse.ended;
     expect(sse.retries.length).toBeGreaterThan(0);
     const resumed = await client.listen(b.url, { lastEventId: sse.lastEventId ?? '' });
     const { message } = await resumed.next(answers(id));
     expect(message?.result).toBeDefined();
-    expect(progressOf(sse, resumed)).toEqual(Array.from({ length: 15 }, (_, at) => at + 1));
+    expect(progressOf(sse, resumed)).toEqual(Array.from({ length: 25 }, (_, at) => at + 1));
     expect(await closing).toBeLessThan(10_000);
   });
 
   it('answers as ever until it is through, then with 503', async () => {
     const { a } = await cluster();
-    const { sse } = await begin(a, 'count', 15);
+    const { sse } = await begin(a, 'count', 25);
     const closing = a.call<number>('close', { drainMs: 10_000 });
     await sse.ended;
     expect((await client.request(a.url, 'tools/list')).result).toBeDefined();
@@ -234,7 +236,7 @@ describe('a node that is closed', () => {
 
   it('leaves what may be run again to the node that its client has come to, at once', async () => {
     const { a, b } = await cluster('rerun-idempotent');
-    const { id, sse } = await begin(a, 'recount', 8, 200);
+    const { id, sse } = await begin(a, 'recount', 8, 200, a.nodeId);
     const closing = a.call<number>('close', { drainMs: 500 });
     await sse.ended;
     const resumed = await client.listen(b.url, { lastEventId: sse.lastEventId ?? '' });

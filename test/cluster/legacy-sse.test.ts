@@ -5,6 +5,7 @@ import { connectLegacy } from '../support/legacy-client.js';
 import { answers, notification, RawClient, request } from '../support/mcp-http.js';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
 import { logged, newClient, useCluster, type TestNode } from './support/cluster.js';
+import { killLate } from './support/leases.js';
 
 describe('three nodes', () => {
   const cluster = useCluster();
@@ -89,8 +90,9 @@ describe('a node that dies', () => {
 
   /** The connection is at `a`; `say` is where to POST to on each node. */
   async function cluster(more: Record<string, string> = {}) {
+    const prefix = uniquePrefix();
     const env = {
-      ...{ REDIS_URL: redisUrl(), PREFIX: uniquePrefix(), LEASE_MS: String(LEASE_MS) },
+      ...{ REDIS_URL: redisUrl(), PREFIX: prefix, LEASE_MS: String(LEASE_MS) },
       ...{ RECOVERY: 'error', ...more },
     };
     const script = new URL('dead-nodes/node.ts', import.meta.url);
@@ -109,21 +111,27 @@ describe('a node that dies', () => {
     await stream.next(answers('i'));
     (await client.post(say(c), notification('notifications/initialized'))).expect(202);
     /** Starts a call at a node, and resolves when its first progress is shown: of earlier calls there may be some left. */
-    const begin = async (node: NodeProcess, id: number, tool: string, steps = 20, ms = 100) => {
-      const args = { name: tool, arguments: { steps, ms }, _meta: { progressToken: `p${id}` } };
+    const begin = async (
+      node: NodeProcess,
+      id: number,
+      tool: string,
+      steps = 1000,
+      stuckOn = '',
+    ) => {
+      const given = { steps, ms: 100, stuckOn };
+      const args = { name: tool, arguments: given, _meta: { progressToken: `p${id}` } };
       (await client.post(say(node), request(id, 'tools/call', args))).expect(202);
       await stream.next(({ message }) => message?.params?.['progressToken'] === `p${id}`);
     };
-    return { a, b, c, stream, say, begin };
+    return { a, b, c, stream, say, begin, prefix };
   }
 
   it('leaves an error on the connection, within its lease and two seconds, for each call that it ran', async () => {
-    const { b, c, stream, say, begin } = await cluster();
+    const { b, c, stream, say, begin, prefix } = await cluster();
     await begin(b, 1, 'count', 1000);
     await begin(b, 2, 'count', 1000);
     await begin(c, 3, 'count', 60);
-    b.kill('SIGKILL');
-    const died = Date.now();
+    const died = await killLate(b, prefix, LEASE_MS);
     for (const id of [1, 2]) {
       const { message } = await stream.next(answers(id), LEASE_MS + 4000);
       expect(message?.error).toEqual({
@@ -142,7 +150,7 @@ describe('a node that dies', () => {
 
   it('has its idempotent calls run again by the node that holds the connection', async () => {
     const { a, b, stream, begin } = await cluster({ RECOVERY: 'rerun-idempotent' });
-    await begin(b, 1, 'recount', 20);
+    await begin(b, 1, 'recount', 20, b.nodeId);
     await begin(b, 2, 'count', 200);
     b.kill('SIGKILL');
     const { message } = await stream.next(answers(2), LEASE_MS + 4000);
@@ -160,12 +168,12 @@ describe('a node that dies', () => {
 
   it('and was only paused is fenced: its late answer is not shown', async () => {
     const { b, stream, begin } = await cluster();
-    await begin(b, 1, 'count', 20, 100);
+    await begin(b, 1, 'count');
     b.kill('SIGSTOP');
     const { message } = await stream.next(answers(1), LEASE_MS + 4000);
     expect(message?.error?.data).toMatchObject({ reason: 'node_lost' });
     b.kill('SIGCONT');
-    await begin(b, 2, 'count', 30, 100);
+    await begin(b, 2, 'count', 30);
     await stream.next(answers(2));
     expect(stream.messages.filter(({ id, method }) => id === 1 && !method)).toHaveLength(1);
   });

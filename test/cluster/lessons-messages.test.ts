@@ -130,16 +130,22 @@ it('a cancellation reaches the handler on its node, and the stream ends without 
   await a.until('aborted', 3);
 });
 
-it('progress of the client reaches the node that waits', async () => {
+it.each([
+  ['is idle', false],
+  // What comes in one piece was handed over in one turn: the answer overtook the progress, whose handlers start later.
+  ['is held up meanwhile', true],
+])('progress of the client reaches the node that waits, which %s', async (_, paused) => {
   const [a, b, c] = await cluster.mount();
   const client = await clientOf(a);
   const { id, stream: sse } = await startTool(client, b, 'patient');
   const { message } = await sse.next(hasMethod('sampling/createMessage'));
   const { progressToken } = message?.params?._meta as { progressToken: string };
+  if (paused) b.process.kill('SIGSTOP');
   for (const progress of [1, 2]) {
     await client.notify(c.url, 'notifications/progress', { progressToken, progress });
   }
   await client.respond(a.url, message?.id ?? '', sampled);
+  if (paused) b.process.kill('SIGCONT');
   const { message: answer } = await sse.next(answers(id));
   expect(resultText(answer)).toBe('[1,2]');
 });

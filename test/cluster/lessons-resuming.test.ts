@@ -1,8 +1,8 @@
 /** Resuming, as other systems get it wrong. The comment of each test says where that was seen. */
 import { expect, it } from 'vitest';
-import { answers, hasMethod, RawClient } from '../support/mcp-http.js';
+import { answers, RawClient } from '../support/mcp-http.js';
 import { connectRedis, uniquePrefix } from '../support/redis-fixture.js';
-import { clientOf, resultText, startTool, useCluster } from './support/cluster.js';
+import { clientOf, holdTool, resultText, says, startTool, useCluster } from './support/cluster.js';
 
 const cluster = useCluster();
 
@@ -30,20 +30,29 @@ it('resuming shows that stream, and no other of the same session', async () => {
   const [a, b, c] = await cluster.mount();
   const client = await clientOf(a);
   const listener = await client.listen(c.url);
-  const [one, two] = await Promise.all([
-    startTool(client, a, 'count', { steps: 8, ms: 30 }),
-    startTool(client, b, 'count', { steps: 6, ms: 30 }),
-  ]);
+  const one = await holdTool(client, a, 'one');
+  const two = await holdTool(client, b, 'two');
+  const say = async (from: number, to: number): Promise<void> => {
+    for (let n = from; n <= to; n += 1) {
+      await a.call('say', { key: 'one', data: n });
+      await b.call('say', { key: 'two', data: `of two, ${n}` });
+    }
+  };
+  await say(1, 2);
   await c.call('notify', { sessionId: client.sessionId ?? '', data: 'standalone' });
-  await Promise.all([one.stream.next(), two.stream.next(), listener.next()]);
+  await Promise.all([one.stream.first(2), two.stream.first(2), listener.next()]);
   one.stream.close();
+  await say(3, 4);
   const resumed = await client.listen(b.url, { lastEventId: one.stream.lastEventId ?? '' });
-  expect(resultText((await resumed.next(answers(one.id))).message)).toBe('counted to 8');
+  await say(5, 6);
+  await a.call('release', { key: 'one', text: 'one is done' });
+  expect(resultText((await resumed.next(answers(one.id))).message)).toBe('one is done');
   await resumed.untilEnded();
   const shown = [...one.stream.messages, ...resumed.messages].flatMap(
     ({ params }) => params?.data ?? [],
   );
-  expect(shown).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+  expect(shown).toEqual([1, 2, 3, 4, 5, 6]);
+  await b.call('release', { key: 'two' });
 });
 
 // platformatic/mcp: an id is read, incremented and written: two sends give one entry.
@@ -66,21 +75,28 @@ it('two nodes that speak at once make two entries, in one sequence', async () =>
 it('a stream is resumed live on another node while the handler still runs elsewhere', async () => {
   const [a, b, c] = await cluster.mount();
   const client = await clientOf(a);
-  const { id, stream: sse } = await startTool(client, a, 'count', { steps: 20, ms: 25 });
+  const { id, stream: sse } = await holdTool(client, a, 'live');
+  const say = (n: number): Promise<void> => a.call('say', { key: 'live', data: n });
+  for (const n of [1, 2, 3]) await say(n);
   await sse.first(3);
   sse.close();
+  await say(4);
   const second = await client.listen(b.url, { lastEventId: sse.lastEventId ?? '' });
-  await second.first(4);
+  await second.first(1);
+  await say(5);
+  await second.first(2);
   second.close();
-  const third = await client.listen(c.url, {
-    lastEventId: second.lastEventId ?? sse.lastEventId ?? '',
-  });
+  await say(6);
+  const third = await client.listen(c.url, { lastEventId: second.lastEventId ?? '' });
+  await third.first(1);
+  await say(7);
+  await a.call('release', { key: 'live' });
   await third.next(answers(id));
   expect(await third.untilEnded()).toBe('end');
   const shown = [sse, second, third]
     .flatMap(({ messages }) => messages)
     .flatMap(({ params }) => params?.data ?? []);
-  expect(shown).toEqual(Array.from({ length: 20 }, (_, n) => n + 1));
+  expect(shown).toEqual([1, 2, 3, 4, 5, 6, 7]);
 });
 
 it('a stream that ended meanwhile is replayed to its end and closed; behind its end there is nothing to come back for', async () => {
@@ -151,17 +167,23 @@ it("with standaloneStream: 'reject' it gets 409 while the older one lives, and t
 
 // agentdeals PR #1100, langfuse PR #15100: proxies cut idle streams and hold headers back until the first byte.
 it('a stream begins with a byte at once, is kept alive, and is ended at its age, to be resumed', async () => {
+  const [early] = await cluster.mount({ keepAliveMs: 600_000 });
+  await (await (await clientOf(early)).listen(early.url)).comment();
+
   const [a, b] = await cluster.mount({ keepAliveMs: 100, maxStreamAgeMs: 700 });
   const client = await clientOf(a);
   const stream = await client.listen(b.url);
-  await stream.comment(1, 500);
   await stream.comment(3);
-  expect(await stream.untilEnded(3000)).toBe('end');
+  expect(await stream.untilEnded()).toBe('end');
   expect(stream.retries.length).toBeGreaterThan(0);
-  const { id, stream: sse } = await startTool(client, a, 'count', { steps: 12, ms: 100 });
-  await sse.untilEnded(3000);
+  const { id, stream: sse } = await holdTool(client, a, 'aged');
+  expect(await sse.untilEnded()).toBe('end');
+  expect(sse.messages).toEqual([]);
+  await a.call('say', { key: 'aged', data: 'on' });
   const resumed = await client.listen(b.url, { lastEventId: sse.lastEventId ?? '' });
-  await resumed.next(hasMethod('notifications/message'));
+  await resumed.next(says('on'));
+  expect(await resumed.untilEnded()).toBe('end');
+  await a.call('release', { key: 'aged' });
   const last = await client.listen(a.url, { lastEventId: resumed.lastEventId ?? '' });
   await last.next(answers(id));
 });

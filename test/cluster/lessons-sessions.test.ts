@@ -85,10 +85,10 @@ it('a session that nobody uses expires, one that is used does not', async () => 
 
 // example-remote-server: five minutes without a client's message kill a session although its GET stream is open.
 it('an open GET stream keeps its session alive', async () => {
-  const [a, b, c] = await cluster.mount({ sessionTtlMs: 1500 });
+  const [a, b, c] = await cluster.mount({ sessionTtlMs: 2500 });
   const client = await clientOf(a);
   const stream = await client.listen(b.url);
-  const listening = new Promise((resolve) => setTimeout(resolve, 4000));
+  const listening = new Promise((resolve) => setTimeout(resolve, 6000));
   await listening;
   expect(stream.endedBy).toBeUndefined();
   expect(await callTool(client, c, 'echo', { text: 'alive' })).toBe('alive');

@@ -56,7 +56,8 @@ it('1,000 notifications from two other nodes reach a GET stream once each and in
   const resumedOn = new Set<string>();
   for (; cuts < CUTS; cuts++) {
     sendMore();
-    const node = random.pick(nodes);
+    // Chance alone leaves one of the nodes out in one run of a thousand.
+    const node = nodes[cuts] ?? random.pick(nodes);
     resumedOn.add(node.nodeId);
     // Without a cursor a client is shown what no earlier connection had: what was lost on the way is lost to it then. So
     // the first connection lives until its priming event is complete.

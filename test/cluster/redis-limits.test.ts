@@ -21,10 +21,11 @@ beforeEach(async () => {
 });
 
 const COMMAND_TIMEOUT_MS = 500;
+const LEASE_MS = 2_500;
 const prefix = uniquePrefix();
 const mount = () =>
   cluster.mount({
-    ...{ redis: redis.url, prefix, mayComplain: true, leaseMs: 1_500 },
+    ...{ redis: redis.url, prefix, mayComplain: true, leaseMs: LEASE_MS },
     commandTimeoutMs: COMMAND_TIMEOUT_MS,
   });
 
@@ -130,13 +131,13 @@ describe('a Redis that is full', () => {
     await followed.comment();
     const lease = `${prefix}:node:${a.nodeId}`;
     await fill();
-    const until = Date.now() + 3_000;
+    const until = Date.now() + 1.6 * LEASE_MS;
     while (Date.now() < until) {
       expect(await admin.pttl(lease)).toBeGreaterThan(0);
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
     // The twin: it is that command that is refused.
-    await expect(admin.set(lease, '1', 'PX', 1_500)).rejects.toThrow(/^OOM/);
+    await expect(admin.set(lease, '1', 'PX', LEASE_MS)).rejects.toThrow(/^OOM/);
     expect((await a.call('health')).status).toBe('ready');
     await a.call('release', { key: 'lease', text: 'alive' });
     const { message } = await followed.next(answers(held.id));

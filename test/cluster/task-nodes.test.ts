@@ -144,7 +144,7 @@ it('its node had finished it before it was killed: the result is there', async (
 
 it('its node was only paused: what has failed stays so, and the late result is refused', async () => {
   const { a, b } = await cluster();
-  const taskId = await start(a, 1_000);
+  const taskId = await start(a, 2_500);
   a.kill('SIGSTOP');
   expect((await ask(b, 'tasks/result', { taskId })).result).toMatchObject({ isError: true });
   a.kill('SIGCONT');

@@ -1,4 +1,5 @@
 /** A node whose tools take their time. Environment: REDIS_URL, PREFIX, LEASE_MS, RECOVERY, AFFINITY. */
+import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
@@ -15,8 +16,14 @@ type Extra = RequestHandlerExtra<ServerRequest, ServerNotification>;
 const started: string[] = [];
 const aborted: string[] = [];
 
-/** Reports progress 1…steps, one every `ms`, then answers with who asked and where it ran. */
-async function count({ steps, ms }: { steps: number; ms: number }, extra: Extra) {
+/**
+ * Reports progress 1…steps, one every `ms`, then answers with who asked and where it ran. On the node `stuckOn` it gets no
+ * further than to 2: so it is not through before a test has done to that node what it is about.
+ */
+async function count(
+  { steps, ms, stuckOn }: { steps: number; ms: number; stuckOn?: string | undefined },
+  extra: Extra,
+) {
   started.push(String(extra.requestId));
   extra.signal.addEventListener('abort', () => aborted.push(String(extra.requestId)));
   const progressToken = extra._meta?.progressToken;
@@ -28,6 +35,8 @@ async function count({ steps, ms }: { steps: number; ms: number }, extra: Extra)
       method: 'notifications/progress',
       params: { progressToken, progress, total: steps },
     });
+    const stuck = progress === 2 && stuckOn === mcp.nodeId && !extra.signal.aborted;
+    if (stuck) await once(extra.signal, 'abort');
   }
   const who = extra.authInfo?.clientId ?? 'nobody';
   return { content: [{ type: 'text' as const, text: `counted to ${steps} for ${who}` }] };
@@ -35,7 +44,7 @@ async function count({ steps, ms }: { steps: number; ms: number }, extra: Extra)
 
 function buildServer(): McpServer {
   const server = new McpServer({ name: 'slow', version: '1.0.0' });
-  const inputSchema = { steps: z.number(), ms: z.number() };
+  const inputSchema = { steps: z.number(), ms: z.number(), stuckOn: z.string().optional() };
   server.registerTool('count', { inputSchema }, count);
   server.registerTool('recount', { inputSchema, annotations: { idempotentHint: true } }, count);
   let nexts = 0;

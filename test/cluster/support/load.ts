@@ -8,6 +8,7 @@ export interface Ledger {
   stored: Map<number, number>;
   /** The numbers that the client was shown, in order, over all its connections. */
   shown: number[];
+  /** `longestMs`: until a call was taken or refused. The answer of one that was taken waits for as long as Redis is away. */
   calls: { ended: number; refused: number; longestMs: number };
   /** Whatever should not have happened. */
   surprises: string[];
@@ -72,6 +73,7 @@ export function startLoad(nodes: Nodes, client: RawClient): Load {
     const id = client.nextId();
     const params = { name: 'echo', arguments: { text: `${id}` } };
     const answer = await client.post(node.url, request(id, 'tools/call', params));
+    ledger.calls.longestMs = Math.max(ledger.calls.longestMs, performance.now() - began);
     if (answer.status === 503) {
       ledger.calls.refused += 1;
     } else {
@@ -81,7 +83,6 @@ export function startLoad(nodes: Nodes, client: RawClient): Load {
       ledger.gapMs = Math.max(ledger.gapMs, performance.now() - succeededAt);
       succeededAt = performance.now();
     }
-    ledger.calls.longestMs = Math.max(ledger.calls.longestMs, performance.now() - began);
     look();
   };
   const calling = (async () => {
