@@ -1,4 +1,5 @@
-import type { JsonRpcRequest, RequestId } from '../protocol/jsonrpc.js';
+import type { JsonRpcMessage, JsonRpcRequest, RequestId } from '../protocol/jsonrpc.js';
+import { isNotification } from '../protocol/jsonrpc.js';
 
 /** A request of the client that this node runs. */
 export interface Call {
@@ -71,4 +72,13 @@ export class Calls {
   takeAll(): Call[] {
     return [...this.byId.keys()].flatMap((id) => this.take(id) ?? []);
   }
+}
+
+/** Progress that the client has had from the node that ran the request first. */
+export function wasShown({ shown }: Call, message: JsonRpcMessage): boolean {
+  if (shown === undefined || !isNotification(message)) return false;
+  if (message.method !== 'notifications/progress') return false;
+  const progress = message.params?.progress;
+  const before = shown.get(message.params?.progressToken);
+  return before !== undefined && typeof progress === 'number' && progress <= before;
 }

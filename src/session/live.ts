@@ -19,8 +19,8 @@ import { connectReplica, rehydrate, replayShape } from './build.js';
 import { nodeOf } from './asks.js';
 import type { Birth } from './birth.js';
 import type { Call } from './calls.js';
-import { Calls } from './calls.js';
-import { answerToCancelled, failed, notBuilt } from './lost.js';
+import { Calls, wasShown } from './calls.js';
+import { answerToCancelled, failed, notBuilt, serialized } from './lost.js';
 import type { SessionNode } from './node.js';
 import type { Cause, DeliveryContext, ReplicaEvents } from './replica.js';
 import type { Effect, Shape } from './shape.js';
@@ -61,6 +61,8 @@ export class LiveSession {
   /** Cancelled before they were known here: the word of it may come before the request was read, or its commit answered. */
   private readonly givenUp = new Set<RequestId>();
   private ended = false;
+  /** Called when it is idle next, once. */
+  onIdle: (() => void) | undefined;
   /** While `initialize` is being answered. */
   private birth: Birth | undefined;
 
@@ -96,7 +98,7 @@ export class LiveSession {
     this.held += 1;
     return () => {
       this.held -= 1;
-      this.lastUsedAt = this.node.clock.now();
+      this.used();
     };
   }
 
@@ -106,8 +108,16 @@ export class LiveSession {
     return () => {
       this.pins -= 1;
       if (this.pins === 0) this.givenUp.clear();
-      this.lastUsedAt = this.node.clock.now();
+      this.used();
     };
+  }
+
+  private used(): void {
+    this.lastUsedAt = this.node.clock.now();
+    if (!this.idle) return;
+    const { onIdle } = this;
+    this.onIdle = undefined;
+    onIdle?.();
   }
 
   /**
@@ -281,7 +291,7 @@ export class LiveSession {
     notes?: NoteOperation[],
   ): Promise<void> {
     const { request, stream } = call;
-    const { response, message } = this.serialized(request, given);
+    const { response, message } = serialized(this.node, request, given);
     const effect = effectOfAnswer(request, response);
     const end = endOf(stream, request.id, message, effect && { effect });
     const unpin = this.pin();
@@ -290,20 +300,6 @@ export class LiveSession {
       if (effect !== undefined && revision !== undefined) await this.took(effect, revision, call);
     } finally {
       unpin();
-    }
-  }
-
-  /** An answer that is no JSON (a `bigint`, a cycle, too deep) becomes an error: its client must not wait for ever. */
-  private serialized(
-    { id, method }: JsonRpcRequest,
-    response: JsonRpcResponse | undefined,
-  ): { response: JsonRpcResponse | undefined; message: string | undefined } {
-    try {
-      return { response, message: response && JSON.stringify(response) };
-    } catch (error) {
-      this.node.logger.error(`mcp-anynode: the answer to ${method} is no JSON: ${String(error)}`);
-      const failure = errorResponse(id, ErrorCode.InternalError, 'Internal error');
-      return { response: failure, message: JSON.stringify(failure) };
     }
   }
 
@@ -470,15 +466,6 @@ export class LiveSession {
   private throwIfEnded(): void {
     if (this.ended) throw sessionEnded();
   }
-}
-
-/** Progress that the client has had from the node that ran the request first. */
-function wasShown({ shown }: Call, message: JsonRpcMessage): boolean {
-  if (shown === undefined || !isNotification(message)) return false;
-  if (message.method !== 'notifications/progress') return false;
-  const progress = message.params?.progress;
-  const before = shown.get(message.params?.progressToken);
-  return before !== undefined && typeof progress === 'number' && progress <= before;
 }
 
 function noConnection(id: RequestId | undefined): Error {

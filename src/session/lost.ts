@@ -1,6 +1,11 @@
 import type { NoteOperation } from '../backplane/backplane.js';
 import { RELEASED } from '../backplane/backplane.js';
-import type { JsonRpcError, JsonRpcResponse, RequestId } from '../protocol/jsonrpc.js';
+import type {
+  JsonRpcError,
+  JsonRpcRequest,
+  JsonRpcResponse,
+  RequestId,
+} from '../protocol/jsonrpc.js';
 import { ErrorCode, errorResponse } from '../protocol/jsonrpc.js';
 import { isTributary } from '../stream/tributary.js';
 import type { SessionNode } from './node.js';
@@ -60,6 +65,21 @@ export function notBuilt(id: RequestId, why: unknown): JsonRpcError {
 /** Of a request that nobody can run, or whose answer nobody can show. */
 export function internalError(id: RequestId): JsonRpcError {
   return errorResponse(id, ErrorCode.InternalError, 'Internal error');
+}
+
+/** An answer that is no JSON (a `bigint`, a cycle, too deep) becomes an error: its client must not wait for ever. */
+export function serialized(
+  { logger }: Pick<SessionNode, 'logger'>,
+  { id, method }: JsonRpcRequest,
+  response: JsonRpcResponse | undefined,
+): { response: JsonRpcResponse | undefined; message: string | undefined } {
+  try {
+    return { response, message: response && JSON.stringify(response) };
+  } catch (error) {
+    logger.error(`mcp-anynode: the answer to ${method} is no JSON: ${String(error)}`);
+    const failure = internalError(id);
+    return { response: failure, message: JSON.stringify(failure) };
+  }
 }
 
 /** The end of a request that its client has given up. Of a JSON response there has to be one. */

@@ -138,9 +138,15 @@ export class Pool {
     await live.prepare(record, cause);
   }
 
-  /** Before this node closes: whoever gets the next request of a session has its server object to itself. */
-  async evictIdle(): Promise<void> {
-    const idle = this.all().filter((live) => live.idle && live.hasReplica);
+  /**
+   * Before this node closes: whoever gets the next request of a session has its server object to itself. Resolves when
+   * those that are idle are discarded. The others follow, each as soon as it is idle, once: if the next request comes here
+   * all the same, what it builds stays.
+   */
+  async evictAll(): Promise<void> {
+    const [idle, busy] = [[] as LiveSession[], [] as LiveSession[]];
+    for (const live of this.all()) if (live.hasReplica) (live.idle ? idle : busy).push(live);
+    for (const live of busy) live.onIdle = () => void this.evict(live);
     await Promise.all(idle.map((live) => this.evict(live)));
   }
 

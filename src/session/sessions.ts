@@ -439,9 +439,9 @@ export class Sessions {
     if (live !== undefined) this.ownership.lost(live);
   }
 
-  /** This node closes: idle sessions that it owns are others' from now on. */
+  /** This node closes: sessions that it owns are others' from now on, those in use as soon as they are idle. */
   async handOver(): Promise<void> {
-    if (this.node.owned) await this.pool.evictIdle();
+    if (this.node.owned) await this.pool.evictAll();
   }
 
   /** The session has ended: nothing of it stays on this node. */

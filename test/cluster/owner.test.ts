@@ -1,7 +1,7 @@
 /** `affinity: 'owner'` while all nodes live: one server object per session, whichever node its requests reach. */
 import { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
-import { answers, hasMethod, notification, request } from '../support/mcp-http.js';
+import { answers, hasMethod, notification, request, type RawClient } from '../support/mcp-http.js';
 import { redisUrl } from '../support/redis-fixture.js';
 import {
   callTool,
@@ -13,6 +13,7 @@ import {
   says,
   startTool,
   useCluster,
+  type RunningTool,
   type TestNode,
 } from './support/cluster.js';
 
@@ -241,16 +242,45 @@ describe('an owner that is drained', () => {
     await expect.poll(async () => (await next(client, c)).nodeId).toBe(c.nodeId);
     // The one that works goes on with its work, and is asked for more meanwhile.
     expect(await next(busy, b)).toEqual({ count: 1, nodeId: a.nodeId });
-    await held.stream.ended;
-    const resumed = await busy.listen(b.url, { lastEventId: held.stream.lastEventId ?? '' });
-    await a.call('release', { key, text: 'done' });
-    expect(resultText((await resumed.next(answers(held.id))).message)).toBe('done');
+    expect(await resumedAndReleased(busy, b, held, key)).toBe('released');
     await closing;
     expect((await next(busy, b)).nodeId).toBe(b.nodeId);
     const built = await c.call('built');
     expect(built).toMatchObject([{ rehydrated: true }]);
   });
+
+  // One that had a call in it when its node began to close stayed there, and its last call was cut off with the node.
+  it('hands one that was in use over as soon as it is not, while another one still is', async () => {
+    const { nodes, client } = await owned();
+    const [a, b] = nodes;
+    const busy = await clientOf(a);
+    const [key, longer] = [`drain ${a.nodeId}`, `on ${a.nodeId}`];
+    const held = await holdTool(client, a, key);
+    const other = await holdTool(busy, a, longer);
+    const closing = a.call('close', { drainMs: 10_000 });
+    await expect.poll(async () => (await a.call('health')).status).toBe('draining');
+    expect(await resumedAndReleased(client, b, held, key)).toBe('released');
+    await expect.poll(async () => (await next(client, b)).nodeId).toBe(b.nodeId);
+    // What comes to it all the same is passed on.
+    expect(await next(client, a)).toMatchObject({ nodeId: b.nodeId });
+    expect((await a.call('health')).inFlight).toBe(1);
+    expect(await resumedAndReleased(busy, b, other, longer)).toBe('released');
+    await closing;
+  });
 });
+
+/** What a call ends with that a closing node was made to hold, once its client has come back on another node. */
+async function resumedAndReleased(
+  client: RawClient,
+  node: TestNode,
+  held: RunningTool,
+  key: string,
+): Promise<string> {
+  await held.stream.ended;
+  const resumed = await client.listen(node.url, { lastEventId: held.stream.lastEventId ?? '' });
+  await held.node.call('release', { key, text: 'released' });
+  return resultText((await resumed.next(answers(held.id))).message);
+}
 
 function hasProgress({ method }: { method?: string }): boolean {
   return method === 'notifications/progress';
