@@ -194,9 +194,17 @@ export type OperationResult =
   | { status: 'claimed'; requests: string[]; owner?: string }
   /**
    * `assign`: who is to execute the stream (without a stream: who owns the session), and whether that node has begun.
-   * `requests`: it is this node, as of now; the JSON texts of the ids of what it has to run. `again`: another node had
-   * begun them, and is dead.
+   * `requests`: it is this node, as of now; the JSON texts of the ids of what it has to run. `last`: where the stream's
+   * last message is in the log; of one that had not begun, the last of its requests. `again`: another node had begun them,
+   * and is dead.
    */
-  | { status: 'assigned'; executor: string; begun: boolean; requests?: string[]; again?: boolean }
+  | {
+      status: 'assigned';
+      executor: string;
+      begun: boolean;
+      requests?: string[];
+      last?: LogId;
+      again?: boolean;
+    }
   | { status: 'denied' }
   | { status: 'done' };

@@ -18,6 +18,7 @@ const LAST_COUNTER = '18446744073709551615';
 /** A place in the log between an entry and the one before it: what comes after it begins with that entry. */
 export function justBefore(logId: LogId): LogId {
   const [ms = 0, counter = 0] = logId.split('-').map(Number);
+  if (ms === 0 && counter === 0) return LOG_START;
   return counter > 0 ? `${ms}-${counter - 1}` : `${ms - 1}-${LAST_COUNTER}`;
 }
 

@@ -1,3 +1,5 @@
+import type { LogId } from '../backplane/backplane.js';
+import { justBefore } from '../backplane/backplane.js';
 import type {
   JsonRpcError,
   JsonRpcMessage,
@@ -28,6 +30,14 @@ export type Run = (
   reply: Reached,
   context: DeliveryContext,
 ) => Promise<void>;
+
+interface Assigned extends Omit<Orphan, 'errorOf' | 'from'> {
+  asked: number;
+  /** Another node had begun them. */
+  again: boolean;
+  /** Where the stream's last message is in the log. */
+  last: LogId | undefined;
+}
 
 /** Requests that came to another node than the session's owner, or whose owner has died before it began them. */
 export class Assignments {
@@ -61,7 +71,8 @@ export class Assignments {
         const run = { asked, sessionId, stream, context, record: committed.reply.record };
         const ids = result.requests.map((text) => JSON.parse(text) as RequestId);
         const leaveLater = this.enter(live);
-        void this.runAssigned(live, { ...run, requests: ids }, result.again === true, inline)
+        const { again = false, last } = result;
+        void this.runAssigned(live, { ...run, requests: ids, again, last }, inline)
           .catch((error: unknown) => this.node.logger.error(`mcp-anynode: ${String(error)}`))
           .finally(leaveLater);
       }
@@ -84,19 +95,17 @@ export class Assignments {
 
   private async runAssigned(
     live: LiveSession,
-    assigned: Omit<Orphan, 'errorOf' | 'from'> & { asked: number },
-    again: boolean,
+    assigned: Assigned,
     inline: string[] | undefined,
   ): Promise<void> {
     const { sessionId, stream, context, record, requests: ids } = assigned;
-    if (again) {
+    if (assigned.again) {
       const errorOf = (id: RequestId): JsonRpcError => nodeLost(id, undefined);
       await this.parts.orphaned.rerun({ ...assigned, errorOf, from: undefined });
       return;
     }
-    const messages = inline?.map((text) => JSON.parse(text) as JsonRpcRequest) ?? [
-      ...(await pastOf(this.node, sessionId, stream)).requests.values(),
-    ];
+    const messages =
+      inline?.map((text) => JSON.parse(text) as JsonRpcRequest) ?? (await this.logged(assigned));
     // Some may have been cancelled, or are no longer kept.
     const requests = messages.filter(({ id }) => ids.includes(id));
     const missing = ids.filter((id) => !requests.some((request) => request.id === id));
@@ -114,5 +123,14 @@ export class Assignments {
       ...(record && { record }),
     };
     await this.parts.run(live, requests, stream, now, context);
+  }
+
+  /** Nobody has begun them: the last one is where the stream ends, and there is seldom another. */
+  private async logged({ sessionId, stream, requests, last }: Assigned): Promise<JsonRpcRequest[]> {
+    if (last !== undefined) {
+      const end = await pastOf(this.node, sessionId, stream, justBefore(last));
+      if (requests.every((id) => end.requests.has(id))) return [...end.requests.values()];
+    }
+    return [...(await pastOf(this.node, sessionId, stream)).requests.values()];
   }
 }

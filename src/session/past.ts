@@ -1,4 +1,5 @@
 /** What the log says of a request that another node has begun, and whether it may be run again. */
+import type { LogId } from '../backplane/backplane.js';
 import { LOG_START, STANDALONE } from '../backplane/backplane.js';
 import type { JsonRpcMessage, JsonRpcRequest, RequestId } from '../protocol/jsonrpc.js';
 import { isNotification, isRequest } from '../protocol/jsonrpc.js';
@@ -18,15 +19,16 @@ export interface Past {
 
 const PAGE = 500;
 
-/** With JSON responses, and with HTTP+SSE, what belongs to a call is on the standalone stream, beside what does not: all of it counts. */
+/** With JSON responses, and with HTTP+SSE, what belongs to a call is on the standalone stream, beside what does not: all of it counts. `from`: what is after that entry. */
 export async function pastOf(
   { membership, responseMode }: Pick<SessionNode, 'membership' | 'responseMode'>,
   sessionId: string,
   stream: string,
+  from: LogId = LOG_START,
 ): Promise<Past> {
   const past: Past = { requests: new Map(), asked: false, progress: new Map() };
   const isBeside = responseMode === 'json' || isTributary(stream);
-  let after = LOG_START;
+  let after = from;
   for (;;) {
     const entries = await membership.history(sessionId, after, PAGE);
     for (const entry of entries) {

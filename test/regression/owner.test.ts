@@ -5,10 +5,11 @@ import { LOG_START } from '../../src/backplane/backplane.js';
 import { memoryBackplane } from '../../src/index.js';
 import { systemClock } from '../../src/protocol/clock.js';
 import { newGate } from '../integration/support/gate.js';
-import { scriptedServer } from '../integration/support/scripted-server.js';
+import { scriptedServer, type Tools } from '../integration/support/scripted-server.js';
 import {
   openSession,
   startNode,
+  STORES,
   type NodeOptions,
   type TestNode,
 } from '../integration/support/serve.js';
@@ -201,6 +202,34 @@ it('a node that has closed begins nothing that another node sends it', async () 
   gate.open();
   await closing;
   expect(text(await answer.answer(70, 20_000))).toBe('b');
+});
+
+// It looked for it from the beginning: with a full log that was 64 MiB for each.
+it.each(STORES)('a big request is read where it is in the log, over %s', async (_, openStore) => {
+  const store = openStore();
+  let read = 0;
+  const counted = wrapped(store(), (membership) => ({
+    async history(...args) {
+      const entries = await membership.history(...args);
+      read += entries.length;
+      return entries;
+    },
+  }));
+  const tools: Tools = { big: ({ args }) => `${String(args['text']).length}` };
+  const a = await startNode({ backplane: counted, affinity: 'owner', tools });
+  const b = await startNode({ backplane: store(), affinity: 'owner' });
+  const { client, sessionId } = await openSession(a.url);
+  for (let n = 0; n < 40; n += 1) {
+    await a.mcp.session(sessionId).notify({ method: 'notifications/message', params: { n } });
+  }
+  const answer = await client.post(b.url, call(50, 'big', { text: 'x'.repeat(100_000) }));
+  expect(text(await answer.answer(50))).toBe('100000');
+  expect(read).toBe(1);
+  // Several at once, of which the last is where the stream ends.
+  const several = [51, 52].map((id) => call(id, 'big', { text: 'x'.repeat(100_000 + id) }));
+  const both = await client.post(b.url, several);
+  expect(text(await both.answer(51))).toBe('100051');
+  expect(text(await both.answer(52))).toBe('100052');
 });
 
 // The owner was told of it before it knew the request, and took it for one that had ended.

@@ -72,9 +72,9 @@ export class Executors {
     if (!mine) return { status: 'assigned', executor, begun: unbegun !== true };
     this.parts.check(revision, step);
     const requests = this.requestsOf(name);
-    const { again } = stream;
+    const { again, last } = stream;
     return {
-      ...{ status: 'assigned', executor, begun: true, requests },
+      ...{ status: 'assigned', executor, begun: true, last: last.logId, requests },
       ...(again === true && { again }),
     };
   }

@@ -41,6 +41,8 @@ export function describeOwners(openStore: OpenStore): void {
       expect(mine).toMatchObject({ status: 'assigned', executor: a.id, begun: true });
       expect(mine).toHaveProperty('requests');
       expect((mine as { requests: string[] }).requests.sort()).toEqual(['1', '2']);
+      const stored = (await a.said(id)).find(({ message }) => message === 'x');
+      expect(mine).toHaveProperty('last', stored?.logId);
       // Asked twice, it runs once.
       expect(await a.run(id, assign('p', { revision: 1 }))).toEqual([
         { status: 'assigned', executor: a.id, begun: true },
@@ -187,7 +189,10 @@ export function describeOwners(openStore: OpenStore): void {
         { status: 'claimed', requests: ['2'], owner: b.id },
       ]);
       expect(await b.run(id, assign('q'))).toEqual([
-        { status: 'assigned', executor: b.id, begun: true, requests: ['2'], again: true },
+        {
+          ...{ status: 'assigned', executor: b.id, begun: true, requests: ['2'], again: true },
+          last: expect.any(String) as string,
+        },
       ]);
     });
 

@@ -53,7 +53,8 @@ function run.assign()
   if not mine then return { 'assigned', executor, begun and '1' or '' } end
   check(known)
   local again = get('a:' .. stream)
-  return { 'assigned', executor, '1', again and 'again' or '1', unpack(requestsOf(stream)) }
+  local _, logId = position(get('n:' .. stream))
+  return { 'assigned', executor, '1', again and 'again' or '1', logId, unpack(requestsOf(stream)) }
 end
 
 function run.release()
