@@ -1,8 +1,9 @@
 import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config';
+import { WORKERS } from './test/support/workers.js';
 
 const shared: TestProjectInlineConfiguration['test'] = {
   pool: 'forks',
-  maxWorkers: 2,
+  maxWorkers: WORKERS,
   // What a machine that has other things to do may need, and several commands started one after another; no test is one
   // of time by these.
   testTimeout: 60_000,
@@ -30,9 +31,7 @@ export default defineConfig({
           ...shared,
           name: 'cluster',
           include: ['test/cluster/**/*.test.ts'],
-          // Each file starts several processes: one after another, when the other tests are through.
-          fileParallelism: false,
-          maxWorkers: 1,
+          // Each file starts several processes, which mostly wait: they come when the other tests are through.
           sequence: { groupOrder: 1 },
         },
       },

@@ -1,16 +1,22 @@
 import type { TestProject } from 'vitest/node';
 import { startRedis } from '../../demo/rig/redis.js';
+import { WORKERS } from './workers.js';
 
 declare module 'vitest' {
   interface ProvidedContext {
-    /** The one Redis of the test run. Tests share it, so each takes a `uniquePrefix()`. */
-    redisUrl: string;
+    /** A Redis for each worker. The tests of a file share one, so each takes a `uniquePrefix()`. */
+    redisUrls: string[];
   }
 }
 
-/** Starts the Redis of the test run. If there is none on this machine the run fails: no test is ever skipped for it. */
+/** Starts the Redis servers of the test run. If there is none on this machine the run fails: no test is ever skipped for it. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const redis = await startRedis();
-  project.provide('redisUrl', redis.url);
-  return redis.stop;
+  const all = await Promise.all(Array.from({ length: WORKERS }, () => startRedis()));
+  project.provide(
+    'redisUrls',
+    all.map(({ url }) => url),
+  );
+  return async () => {
+    await Promise.all(all.map((redis) => redis.stop()));
+  };
 }

@@ -3,17 +3,20 @@ import { Redis } from 'ioredis';
 import { inject, onTestFinished } from 'vitest';
 import type {} from './global-setup.js';
 
-/** The URL of the Redis that the whole test run shares. */
+/** The URL of the Redis that the tests of a file have to themselves, while they run. */
 export function redisUrl(): string {
-  return inject('redisUrl');
+  const worker = Number(process.env.VITEST_POOL_ID);
+  const url = inject('redisUrls')[worker - 1];
+  if (url === undefined) throw new Error(`There is no Redis for worker ${worker}`);
+  return url;
 }
 
-/** A key prefix that no other test has, as all share one Redis. */
+/** A key prefix that no other test has. */
 export function uniquePrefix(): string {
   return `test-${randomBytes(6).toString('hex')}`;
 }
 
-/** A client of the shared Redis, or of `url`, disconnected when the test that asked for it is over. */
+/** A client of that Redis, or of `url`, disconnected when the test that asked for it is over. */
 export function connectRedis(url = redisUrl()): Redis {
   const client = new Redis(url);
   onTestFinished(() => client.disconnect());

@@ -1,0 +1,2 @@
+/** So many test files run at a time. */
+export const WORKERS = 2;
