@@ -1,4 +1,5 @@
 import http, { type ServerOptions } from 'node:http';
+import type { Application } from 'express';
 
 /** Of an Express application: what its requests and responses inherit from. */
 export interface ExpressPrototypes {
@@ -21,7 +22,9 @@ export type AppServerOptions = Pick<ServerOptions, 'IncomingMessage' | 'ServerRe
  *
  * Throws a `TypeError` if `app` is no Express application.
  */
-export function serverOptionsFor(app: ExpressPrototypes): AppServerOptions {
+export function serverOptionsFor(app: ExpressPrototypes | Application): AppServerOptions {
+  // The type `Application` says nothing of them, though many annotate what `express()` returns with it.
+  const { request, response } = app as Partial<ExpressPrototypes>;
   // Named as what they make is: these names are seen in stack traces.
   function IncomingMessage(this: object, socket: unknown): void {
     initializeRequest.call(this, socket);
@@ -29,8 +32,8 @@ export function serverOptionsFor(app: ExpressPrototypes): AppServerOptions {
   function ServerResponse(this: object, req: unknown, options: unknown): void {
     initializeResponse.call(this, req, options);
   }
-  IncomingMessage.prototype = madeBy(http.IncomingMessage, app.request);
-  ServerResponse.prototype = madeBy(http.ServerResponse, app.response);
+  IncomingMessage.prototype = madeBy(http.IncomingMessage, request);
+  ServerResponse.prototype = madeBy(http.ServerResponse, response);
   if (Number.parseInt(process.versions.node, 10) >= 24) return {};
   return { IncomingMessage, ServerResponse } as unknown as AppServerOptions;
 }
