@@ -268,6 +268,43 @@ describe.each([
   });
 });
 
+// After a request of an Express 4 application, those that came without one had no `query`: it had got its prototype, which has
+// no getter for it.
+it.each([
+  ['four', 'plain', 'five'],
+  ['plain', 'four', 'plain'],
+  ['five', 'made', 'plain'],
+] as const)(
+  'a handler behind applications and none sees the right one: %s, %s, %s',
+  async (...ways) => {
+    const seen: unknown[] = [];
+    const { mcp, logged } = await startNode({
+      server: undefined,
+      handler: (req, res) => {
+        seen.push([req.app.get('name'), req.query, req.originalUrl, req.baseUrl, req.res === res]);
+        res.status(400).json({});
+      },
+    });
+    const appOf = (make: () => Express, name: string) => make().set('name', name).use('/mcp', mcp);
+    const [four, five] = [appOf(express4, 'four'), appOf(express, 'five')];
+    const made = appOf(express4, 'made');
+    const urls = {
+      four: await listen(four),
+      five: await listen(five),
+      made: await listen(made, serverOptionsFor(made)),
+      plain: await listen(mcp.listener),
+    };
+    for (const way of ways) {
+      const body = JSON.stringify(INITIALIZE);
+      await exchange('POST', `${urls[way]}?a=1`, Object.entries(HEADERS), body);
+      const [name, ...rest] = (seen.splice(0)[0] ?? []) as unknown[];
+      if (way !== 'plain') expect(name).toBe(way);
+      expect(rest).toEqual([{ a: '1' }, '/mcp?a=1', way === 'plain' ? '' : '/mcp', true]);
+    }
+    expect(logged).toEqual([]);
+  },
+);
+
 // A target is what the client wrote: read as a URL and written again it is another one.
 it.each([
   ["/mcp/../mcp?a='b'|c", "/mcp/../mcp?a='b'|c"],
