@@ -6,7 +6,15 @@ import { pathAndQuery } from '../protocol/request-target.js';
 
 /** As {@link Anynode.listener} gets it: all of this may be missing. */
 type Incoming = IncomingMessage &
-  Partial<Pick<Request, 'app' | 'baseUrl' | 'originalUrl' | 'path' | 'protocol'>>;
+  Partial<Pick<Request, 'app' | 'baseUrl' | 'originalUrl' | 'path' | 'protocol' | 'res'>>;
+
+/**
+ * The application that has it in hand. The prototype says nothing: a server that makes requests for an application
+ * (`serverOptionsFor`) need not give it this one.
+ */
+function appOf({ app, res }: Incoming): Incoming['app'] {
+  return res === undefined ? undefined : app;
+}
 
 /** Where this middleware is mounted; `''` at the root, and without Express. */
 export function baseOf(req: Incoming): string {
@@ -15,7 +23,7 @@ export function baseOf(req: Incoming): string {
 
 /** Whether the application was told that a proxy is in front, whose headers tell where a request comes from. */
 export function isProxied(req: Incoming): boolean {
-  const trust: unknown = req.app?.get('trust proxy');
+  const trust: unknown = appOf(req)?.get('trust proxy');
   return trust !== undefined && trust !== false && trust !== 0;
 }
 
@@ -33,7 +41,7 @@ export function urlOf(req: Incoming): URL {
 }
 
 function protocolOf(req: Incoming): string {
-  if (req.protocol !== undefined) return req.protocol;
+  if (appOf(req) !== undefined && req.protocol !== undefined) return req.protocol;
   return (req.socket as Partial<TLSSocket>).encrypted === true ? 'https' : 'http';
 }
 

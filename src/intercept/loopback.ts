@@ -144,10 +144,13 @@ export class Loopback implements Target {
   private present(req: Request, res: Response, outgoing: Outgoing | undefined): void {
     const { express, authInfo } = outgoing?.origin ?? {};
     const app = express?.app ?? this.app;
+    // Without Express's own request it is the one here that has read it, and Express 4 has no getter for it.
+    const query = express === undefined ? req.query : undefined;
     if (app !== undefined) {
       Object.setPrototypeOf(req, app.request);
       Object.setPrototypeOf(res, app.response);
     }
+    if (query !== undefined && (req.query as unknown) === undefined) define(req, 'query', query);
     req.res = res;
     res.req = req;
     if (express !== undefined) res.locals = express.locals;

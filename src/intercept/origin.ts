@@ -57,9 +57,9 @@ export function originOf(
   };
 }
 
-/** It may have come straight from Node's server. */
+/** It may have come straight from Node's server, with or without the prototype of an application that did not get it. */
 function isOfExpress(request: Partial<ExpressRequest> | undefined): request is ExpressRequest {
-  return request?.app !== undefined;
+  return request?.app !== undefined && request.res !== undefined;
 }
 
 /** With what the client asked for, beginning with `?`; or nothing. */

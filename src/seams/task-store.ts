@@ -24,22 +24,32 @@ export interface TaskStoreParts {
 const POLL_INTERVAL_MS = 1000;
 /** Of a task whose time is over by this node's clock, though not by Redis'. */
 const LEAST_WAIT_MS = 1000;
+/** Once a task is over, the SDK looks at it again, and tells the client. */
+const AFTERWARDS_MS = 1000;
 
 export function taskStore(parts: TaskStoreParts): TaskStore & { close(): void } {
   const { tasks, waits, executors, clock } = parts;
-  const held = new Map<string, () => void>();
+  const held = new Map<string, Record<'end' | 'over', () => void>>();
   const now = (): string => new Date(clock.now()).toISOString();
-  const letGo = (taskId: string): void => held.get(taskId)?.();
+  const letGo = (taskId: string): void => held.get(taskId)?.over();
 
   /** While a task is worked on here, its session's server is needed: it may have something to say or to ask. */
   const hold = (taskId: string, sessionId: string, ttlMs: number): void => {
     const release = parts.hold(sessionId);
-    const cancelTimer = clock.after(ttlMs, () => letGo(taskId));
-    held.set(taskId, () => {
-      held.delete(taskId);
+    const end = (): void => {
       cancelTimer();
+      held.delete(taskId);
       release();
-    });
+    };
+    let cancelTimer = clock.after(ttlMs, end);
+    let isOver = false;
+    const over = (): void => {
+      if (isOver) return;
+      isOver = true;
+      cancelTimer();
+      cancelTimer = clock.after(AFTERWARDS_MS, end);
+    };
+    held.set(taskId, { end, over });
   };
 
   const find = async (taskId: string, sessionId: string | undefined) => {
@@ -153,7 +163,7 @@ export function taskStore(parts: TaskStoreParts): TaskStore & { close(): void } 
     },
 
     close() {
-      for (const taskId of [...held.keys()]) letGo(taskId);
+      for (const { end } of [...held.values()]) end();
     },
   };
 }

@@ -102,17 +102,21 @@ export class LiveSession {
     };
   }
 
-  /** Not idle until the returned function is called. */
+  /** Not idle until the returned function is called; called again it does nothing. */
   pin(): () => void {
     this.pins += 1;
+    let pinned = true;
     return () => {
+      if (!pinned) return;
+      pinned = false;
       this.pins -= 1;
       if (this.pins === 0) this.givenUp.clear();
       this.used();
     };
   }
 
-  private used(): void {
+  /** It was in use, and may be idle now. */
+  used(): void {
     this.lastUsedAt = this.node.clock.now();
     if (!this.idle) return;
     const { onIdle } = this;

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers';
 import { jittered } from '../protocol/clock.js';
 import type { SessionRecord } from '../backplane/backplane.js';
 import { LiveSession } from './live.js';
@@ -144,10 +145,21 @@ export class Pool {
    * all the same, what it builds stays.
    */
   async evictAll(): Promise<void> {
-    const [idle, busy] = [[] as LiveSession[], [] as LiveSession[]];
-    for (const live of this.all()) if (live.hasReplica) (live.idle ? idle : busy).push(live);
-    for (const live of busy) live.onIdle = () => void this.evict(live);
+    const idle: LiveSession[] = [];
+    for (const live of this.all()) {
+      if (!live.idle) this.evictOnceIdle(live);
+      else if (live.hasReplica) idle.push(live);
+    }
     await Promise.all(idle.map((live) => this.evict(live)));
+  }
+
+  /** A turn later: what its server got last, the answer that it had waited for, is still to be acted upon. */
+  private evictOnceIdle(live: LiveSession): void {
+    live.onIdle = () =>
+      setImmediate(() => {
+        if (live.idle) void this.evict(live);
+        else this.evictOnceIdle(live);
+      });
   }
 
   /** Discards the replica, and what is left of it here. Resolves when its server is closed; never rejects. */

@@ -390,6 +390,8 @@ export class Sessions {
     }
     const id = isNotification(message) ? message.params?.progressToken : message.id;
     this.node.asks.find(sessionId, id)?.asker.deliver(message, context);
+    // Nothing else may have been going on but that it was waited for.
+    this.pool.get(sessionId)?.used();
   }
 
   /** Messages to this node may have been lost: see {@link Missed}. */

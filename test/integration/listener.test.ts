@@ -5,9 +5,11 @@ import { createServer as createSecureServer, request as httpsRequest } from 'nod
 import { readFile } from 'node:fs/promises';
 import { connect, type AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
-import express, { type Request } from 'express';
+import express, { type Express, type Request } from 'express';
+import express4 from 'express4';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import type { AuthInfo } from '../../src/index.js';
+import type { Anynode, AuthInfo } from '../../src/index.js';
+import { serverOptionsFor } from '../../src/index.js';
 import { request } from '../support/mcp-http.js';
 import { MODERN, postModern } from '../support/modern-http.js';
 import { exchange } from './support/exchange.js';
@@ -224,6 +226,84 @@ it('a handler behind it is called as in an application of its own', async () => 
   expect(seen[0]).toEqual(['/mcp?a=1', { a: '1' }, 't', 'function']);
   expect(logged).toEqual([]);
 });
+
+// Its requests have the prototype of an application that never gets to see them: its `trust proxy` was heeded, and a
+// handler was called without what Express puts on a request.
+describe.each([
+  ['Express 4', express4],
+  ['Express 5', express],
+])('beside an application whose server makes requests for it, %s', (_, make: () => Express) => {
+  const beside = (mcp: Anynode) => {
+    const app = make().set('trust proxy', true);
+    return listen(
+      (req, res) => (req.url === '/app' ? void app(req, res) : mcp.listener(req, res)),
+      serverOptionsFor(app),
+    );
+  };
+
+  it('nothing of it is known', async () => {
+    const { mcp } = await startNode({ tools: { look } });
+    const url = await beside(mcp);
+    const { client } = await openSession(url, { headers: { 'x-forwarded-proto': 'https' } });
+    const { result } = await client.request(url, 'tools/call', { name: 'look', arguments: {} });
+    expect(textOf(result)).toBe(url);
+    const lines = Object.entries({ ...HEADERS, host: 'mcp.example.com' });
+    expect((await exchange('POST', url, lines, JSON.stringify(INITIALIZE))).status).toBe(403);
+  });
+
+  it('a handler is called as in an application of its own', async () => {
+    const seen: unknown[] = [];
+    const { mcp, logged } = await startNode({
+      server: undefined,
+      handler: ({ query, params, protocol }, res) => {
+        seen.push([query, { ...params }, protocol]);
+        res.sendStatus(400);
+      },
+    });
+    const url = await beside(mcp);
+    const lines = Object.entries({ ...HEADERS, 'x-forwarded-proto': 'https' });
+    await exchange('POST', `${url}?a=1`, lines, JSON.stringify(INITIALIZE));
+    expect(seen[0]).toEqual([{ a: '1' }, {}, 'http']);
+    expect(logged).toEqual([]);
+  });
+});
+
+// After a request of an Express 4 application, those that came without one had no `query`: it had got its prototype, which has
+// no getter for it.
+it.each([
+  ['four', 'plain', 'five'],
+  ['plain', 'four', 'plain'],
+  ['five', 'made', 'plain'],
+] as const)(
+  'a handler behind applications and none sees the right one: %s, %s, %s',
+  async (...ways) => {
+    const seen: unknown[] = [];
+    const { mcp, logged } = await startNode({
+      server: undefined,
+      handler: (req, res) => {
+        seen.push([req.app.get('name'), req.query, req.originalUrl, req.baseUrl, req.res === res]);
+        res.status(400).json({});
+      },
+    });
+    const appOf = (make: () => Express, name: string) => make().set('name', name).use('/mcp', mcp);
+    const [four, five] = [appOf(express4, 'four'), appOf(express, 'five')];
+    const made = appOf(express4, 'made');
+    const urls = {
+      four: await listen(four),
+      five: await listen(five),
+      made: await listen(made, serverOptionsFor(made)),
+      plain: await listen(mcp.listener),
+    };
+    for (const way of ways) {
+      const body = JSON.stringify(INITIALIZE);
+      await exchange('POST', `${urls[way]}?a=1`, Object.entries(HEADERS), body);
+      const [name, ...rest] = (seen.splice(0)[0] ?? []) as unknown[];
+      if (way !== 'plain') expect(name).toBe(way);
+      expect(rest).toEqual([{ a: '1' }, '/mcp?a=1', way === 'plain' ? '' : '/mcp', true]);
+    }
+    expect(logged).toEqual([]);
+  },
+);
 
 // A target is what the client wrote: read as a URL and written again it is another one.
 it.each([

@@ -5,7 +5,7 @@ import { createServer, IncomingMessage, request, ServerResponse } from 'node:htt
 import { createServer as createSecureServer, request as secureRequest } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { json, text } from 'node:stream/consumers';
-import express, { type Express } from 'express';
+import express, { type Application, type Express } from 'express';
 import express4 from 'express4';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { serverOptionsFor } from '../../src/index.js';
@@ -84,6 +84,13 @@ describe.each([
       expect(made?.[0]).toBe(status);
     }
   });
+});
+
+it('takes what is annotated as an `Application`, too', async () => {
+  const app: Application = express();
+  app.get('/', (_req, res) => void res.json('ok'));
+  const url = await listen(app, serverOptionsFor(app));
+  expect(await (await fetch(new URL('/', url))).json()).toBe('ok');
 });
 
 it('over HTTPS as well', async () => {

@@ -82,3 +82,38 @@ it('calls that race with the end of their server object are answered', async () 
   await expect.poll(() => node.mcp.health().sessions).toBe(1);
   expect(node.mcp.health().inFlight).toBe(0);
 });
+
+// It was counted as not in use twice, once for the refusal and once for the failure, and as in use ever after.
+it('a server object whose session had a refused request is discarded when it is idle', async () => {
+  const store = memoryBackplane();
+  const gate = newGate();
+  const started = newGate();
+  const hold = async () => {
+    started.open();
+    await gate.opened;
+    return 'held';
+  };
+  const first = await startNode({ backplane: store, tools: { hold } });
+  let away = false;
+  const node = await startNode({
+    replicaIdleMs: 200,
+    backplane: {
+      join(options) {
+        const membership = store.join(options);
+        const alive = membership.alive.bind(membership);
+        membership.alive = (ids) => (away ? Promise.reject(new Error('away')) : alive(ids));
+        return membership;
+      },
+    },
+  });
+  const { client } = await openSession(first.url);
+  await client.request(node.url, 'tools/list');
+  const call = request(90, 'tools/call', { name: 'hold', arguments: {} });
+  const held = client.post(first.url, call);
+  await started.opened;
+  away = true;
+  expect((await client.post(node.url, call)).status).toBeGreaterThanOrEqual(400);
+  await expect.poll(() => node.mcp.health().sessions).toBe(0);
+  gate.open();
+  (await held).expect(200);
+});

@@ -15,12 +15,15 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { z } from 'zod';
 import type { Anynode, Backplane } from '../../src/index.js';
 import { anynode } from '../../src/index.js';
+import { newGate } from '../integration/support/gate.js';
+import { openSession } from '../integration/support/serve.js';
+import { request } from '../support/mcp-http.js';
 import { BACKPLANES } from './stores.js';
 
 /** A node whose tools work as tasks. */
-async function nodeOn(backplane: Backplane) {
+async function nodeOn(backplane: Backplane, affinity: 'any' | 'owner' = 'any') {
   const answers: unknown[] = [];
-  const mcp: Anynode = anynode({ backplane, leaseMs: 3_000, server: () => build() });
+  const mcp: Anynode = anynode({ backplane, affinity, leaseMs: 3_000, server: () => build() });
   const build = () => {
     const { taskStore, taskMessageQueue } = mcp;
     const server = new McpServer(
@@ -85,8 +88,13 @@ async function nodeOn(backplane: Backplane) {
       answers.push(answer);
       return JSON.stringify(answer);
     });
+    server.registerTool('hold', {}, async () => {
+      await letGo.opened;
+      return { content: [] };
+    });
     return server;
   };
+  const letGo = newGate();
   const http = createServer(express().use('/mcp', mcp)).listen(0, '127.0.0.1');
   await once(http, 'listening');
   onTestFinished(async () => {
@@ -95,7 +103,7 @@ async function nodeOn(backplane: Backplane) {
     http.close();
   });
   const port = (http.address() as AddressInfo).port;
-  return { mcp, url: new URL(`http://127.0.0.1:${port}/mcp`), answers };
+  return { mcp, url: new URL(`http://127.0.0.1:${port}/mcp`), answers, letGo };
 }
 
 /** A client of the SDK whose POSTs go where the test says. */
@@ -178,5 +186,28 @@ describe.each(BACKPLANES)('tasks through the middleware (%s)', (_name, openStore
       .toContainEqual(expect.stringContaining('Task cancelled or completed'));
     expect(asked()).toBe(0);
     expect(await client.experimental.tasks.getTask(taskId)).toMatchObject({ status: 'cancelled' });
+  });
+
+  // The SDK tells the client of a task that it has ended: of a server that was discarded meanwhile it was an error, of which
+  // nobody knew who works on by himself.
+  it('a closing owner lets a task say that it is over', async () => {
+    const store = openStore();
+    const a = await nodeOn(store(), 'owner');
+    const b = await nodeOn(store(), 'owner');
+    await Promise.all([a.mcp.ready(), b.mcp.ready()]);
+    const { to, start } = await clientOf(a.url);
+    const taskId = await start('sleep', 1_000);
+    const other = await openSession(a.url.href);
+    const call = request(90, 'tools/call', { name: 'hold', arguments: {} });
+    const held = other.client.post(a.url.href, call);
+    await expect.poll(() => a.mcp.health().inFlight).toBe(1);
+    to.url = b.url;
+    const closing = a.mcp.close({ drainMs: 15_000 });
+    await expect.poll(() => a.mcp.health().sessions, { timeout: 10_000 }).toBe(1);
+    expect((await b.mcp.taskStore.getTask(taskId))?.status).toBe('completed');
+    expect(a.answers).toEqual([]);
+    a.letGo.open();
+    await held;
+    await closing;
   });
 });

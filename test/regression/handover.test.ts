@@ -1,0 +1,97 @@
+/** `affinity: 'owner'`: when a closing owner hands over what was in use, and what that may need of it until then. */
+import { expect, it } from 'vitest';
+import { memoryBackplane } from '../../src/index.js';
+import { newGate } from '../integration/support/gate.js';
+import { announce, scriptedServer, type Tools } from '../integration/support/scripted-server.js';
+import { openSession, startNode, type TestNode } from '../integration/support/serve.js';
+import { hasMethod, request, response } from '../support/mcp-http.js';
+
+const call = (id: number, name: string) => request(id, 'tools/call', { name, arguments: {} });
+
+/** Two nodes. The first one's close lasts until `release` is called, since a call of another session runs there. */
+async function owners(rehydrating = (): Promise<void> => Promise.resolve()) {
+  const [started, gate] = [newGate(), newGate()];
+  const errors: unknown[] = [];
+  const tools: Tools = {
+    hold: async () => {
+      started.open();
+      await gate.opened;
+      return 'held';
+    },
+    // Asks outside of any call, and has something to say of the answer.
+    ask: ({ server }) => {
+      server
+        .listRoots()
+        .then(({ roots }) => announce(server, `${roots.length} roots`))
+        .catch((error: unknown) => errors.push(error));
+      return 'asked';
+    },
+  };
+  const options = {
+    ...{ backplane: memoryBackplane(), affinity: 'owner' as const },
+    server: async ({ rehydrated }: { rehydrated: boolean }) => {
+      if (rehydrated) await rehydrating();
+      return scriptedServer(tools);
+    },
+  };
+  const [a, b] = [await startNode(options), await startNode(options)];
+  const busy = await openSession(a.url);
+  const held = busy.client.post(a.url, call(90, 'hold'));
+  await started.opened;
+  const release = async (closing: Promise<void>): Promise<void> => {
+    gate.open();
+    await held;
+    await closing;
+  };
+  return { a, b, errors, release };
+}
+
+/** A client that its session's server has asked for its roots. */
+async function asked({ a, b }: { a: TestNode; b: TestNode }) {
+  const { client } = await openSession(a.url, { capabilities: { roots: {} } });
+  const before = await client.listen(a.url);
+  (await client.post(a.url, call(1, 'ask'))).expect(200);
+  const { message } = await before.next(hasMethod('roots/list'));
+  const answer = response(message?.id as string, { roots: [] });
+  const resume = async () => {
+    await before.untilEnded();
+    return client.listen(b.url, { lastEventId: before.lastEventId ?? '' });
+  };
+  return { client, answer, resume };
+}
+
+// It was discarded as soon as it had the answer, before it could do anything with it. And where another node had passed the
+// answer on, nobody looked whether it was idle.
+it.each(['a', 'b'] as const)(
+  'a server that waits for an answer acts upon it, and goes then: answered on %s',
+  async (where) => {
+    const nodes = await owners();
+    const { client, answer, resume } = await asked(nodes);
+    const closing = nodes.a.mcp.close({ drainMs: 20_000 });
+    const stream = await resume();
+    (await client.post(nodes[where].url, answer)).expect(202);
+    const { message } = await stream.next(hasMethod('notifications/message'));
+    expect(message?.params).toMatchObject({ data: '0 roots' });
+    await expect.poll(() => nodes.a.mcp.health().sessions).toBe(1);
+    expect(nodes.errors).toEqual([]);
+    await nodes.release(closing);
+  },
+);
+
+// Only what was there when its node began to close went. What was just being built stayed to the end.
+it('a server that is being built when its owner begins to close goes after its call', async () => {
+  const [building, built] = [newGate(), newGate()];
+  const { a, b, release } = await owners(() => {
+    building.open();
+    return built.opened;
+  });
+  const { client } = await openSession(b.url);
+  await b.mcp.close();
+  const first = client.post(a.url, call(1, 'echo'));
+  await building.opened;
+  const closing = a.mcp.close({ drainMs: 20_000 });
+  built.open();
+  (await first).expect(200);
+  await expect.poll(() => a.mcp.health().sessions).toBe(1);
+  await release(closing);
+});
