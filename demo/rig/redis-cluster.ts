@@ -97,19 +97,8 @@ async function form(
     for (const [i, replica] of others.entries()) {
       await replica.cluster('REPLICATE', String(await masters[i]?.cluster('MYID')));
     }
-    for (const replica of others) {
-      while (!(await isLinked(replica))) {
-        if (Date.now() > deadline) throw new Error('A replica was not in step in 20 s');
-        await sleep(50);
-      }
-    }
-    for (const client of clients) {
-      // A master that has not heard yet that a replica is its own ignores what that one asks for, a failover too.
-      while (!(await knowsReplicas(client, others.length))) {
-        if (Date.now() > deadline) throw new Error('A replica was not known to all in 20 s');
-        await sleep(50);
-      }
-    }
+    // A master that has not heard yet that a replica is its own ignores what that one asks for, a failover too.
+    await settled(clients);
   } finally {
     for (const client of clients) client.disconnect();
   }
@@ -126,11 +115,33 @@ async function isFormed(client: Redis, masters: number): Promise<boolean> {
   return info.includes('cluster_state:ok') && info.includes(`cluster_size:${masters}\r`);
 }
 
-async function knowsReplicas(client: Redis, count: number): Promise<boolean> {
-  const members = String(await client.cluster('NODES')).split('\n');
-  return members.filter((member) => / (?:myself,)?slave /.test(member)).length === count;
+/**
+ * Resolves when all servers are there and of one mind about who has which slots and who replicates whom, and each replica
+ * is in step. Throws after 20 s.
+ */
+export async function settled(admins: readonly Redis[]): Promise<void> {
+  const deadline = Date.now() + 20_000;
+  for (;;) {
+    const views = await Promise.all(admins.map((admin) => viewOf(admin).catch(() => '')));
+    const [first] = views;
+    if (first !== '' && views.every((view) => view === first)) return;
+    if (Date.now() > deadline) throw new Error('The Redis Cluster is not whole after 20 s');
+    await sleep(50);
+  }
 }
 
-async function isLinked(replica: Redis): Promise<boolean> {
-  return (await replica.info('replication')).includes('master_link_status:up');
+/** What a server knows of all members. Empty: somebody is missing, or it is not in step with its master. */
+async function viewOf(admin: Redis): Promise<string> {
+  const [info, replication, nodes] = await Promise.all([
+    admin.cluster('INFO').then(String),
+    admin.info('replication'),
+    admin.cluster('NODES').then(String),
+  ]);
+  const inStep = !replication.includes('role:slave') || replication.includes('link_status:up');
+  if (!info.includes('cluster_state:ok') || !inStep || /fail|handshake/.test(nodes)) return '';
+  const members = nodes.split('\n').map((line) => {
+    const [id, , flags = '', master, , , , , ...slots] = line.split(' ');
+    return [id, flags.replace('myself,', ''), master, ...slots].join(' ');
+  });
+  return members.sort().join('\n');
 }

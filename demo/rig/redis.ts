@@ -1,2 +1,2 @@
-export { startRedisCluster, type RedisCluster } from './redis-cluster.js';
+export { settled, startRedisCluster, type RedisCluster } from './redis-cluster.js';
 export { startRedis, type RedisServer } from './redis-server.js';

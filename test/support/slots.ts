@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import type { RedisCluster, RedisServer } from '../../demo/rig/redis.js';
+import { settled, type RedisCluster, type RedisServer } from '../../demo/rig/redis.js';
 
 /** The slots of a running cluster, as an operator moves them about. */
 export class Slots {
@@ -23,37 +23,10 @@ export class Slots {
     for (const admin of this.admins.values()) admin.disconnect();
   }
 
-  /**
-   * Resolves when all servers are there and of one mind about who has which slots and who replicates whom, and each replica
-   * is in step: after a failover, or when one has come back that knows itself as the master still. Throws after 20 s.
-   */
-  async settled(): Promise<void> {
-    const deadline = Date.now() + 20_000;
+  /** After a failover, or when one has come back that knows itself as the master still. */
+  settled(): Promise<void> {
     const all = [...this.cluster.servers, ...this.cluster.replicas];
-    for (;;) {
-      const views = await Promise.all(all.map((server) => this.viewOf(server).catch(() => '')));
-      const [first] = views;
-      if (first !== '' && views.every((view) => view === first)) return;
-      if (Date.now() > deadline) throw new Error('The cluster is not whole after 20 s');
-      await sleep(50);
-    }
-  }
-
-  /** What a server knows of all members. Empty: somebody is missing, or it is not in step with its master. */
-  private async viewOf(server: RedisServer): Promise<string> {
-    const admin = this.admin(server);
-    const [info, replication, nodes] = await Promise.all([
-      admin.cluster('INFO').then(String),
-      admin.info('replication'),
-      admin.cluster('NODES').then(String),
-    ]);
-    const inStep = !replication.includes('role:slave') || replication.includes('link_status:up');
-    if (!info.includes('cluster_state:ok') || !inStep || /fail|handshake/.test(nodes)) return '';
-    const members = nodes.split('\n').map((line) => {
-      const [id, , flags = '', master, , , , , ...slots] = line.split(' ');
-      return [id, flags.replace('myself,', ''), master, ...slots].join(' ');
-    });
-    return members.sort().join('\n');
+    return settled(all.map((server) => this.admin(server)));
   }
 
   /** The master of a key. Of one that is being moved: where it is moved from. */
