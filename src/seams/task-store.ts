@@ -24,32 +24,22 @@ export interface TaskStoreParts {
 const POLL_INTERVAL_MS = 1000;
 /** Of a task whose time is over by this node's clock, though not by Redis'. */
 const LEAST_WAIT_MS = 1000;
-/** Once a task is over, the SDK looks at it again, and tells the client. */
-const AFTERWARDS_MS = 1000;
 
 export function taskStore(parts: TaskStoreParts): TaskStore & { close(): void } {
   const { tasks, waits, executors, clock } = parts;
-  const held = new Map<string, Record<'end' | 'over', () => void>>();
+  const held = new Map<string, () => void>();
   const now = (): string => new Date(clock.now()).toISOString();
-  const letGo = (taskId: string): void => held.get(taskId)?.over();
+  const letGo = (taskId: string): void => held.get(taskId)?.();
 
   /** While a task is worked on here, its session's server is needed: it may have something to say or to ask. */
   const hold = (taskId: string, sessionId: string, ttlMs: number): void => {
     const release = parts.hold(sessionId);
-    const end = (): void => {
-      cancelTimer();
+    const cancelTimer = clock.after(ttlMs, () => letGo(taskId));
+    held.set(taskId, () => {
       held.delete(taskId);
-      release();
-    };
-    let cancelTimer = clock.after(ttlMs, end);
-    let isOver = false;
-    const over = (): void => {
-      if (isOver) return;
-      isOver = true;
       cancelTimer();
-      cancelTimer = clock.after(AFTERWARDS_MS, end);
-    };
-    held.set(taskId, { end, over });
+      release();
+    });
   };
 
   const find = async (taskId: string, sessionId: string | undefined) => {
@@ -93,6 +83,21 @@ export function taskStore(parts: TaskStoreParts): TaskStore & { close(): void } 
     if (changed.status === 'final') throw new Error(refusal(changed.was));
   };
 
+  const look = async (taskId: string, sessionId: string | undefined): Promise<Task | null> => {
+    const step = waits.step(taskId, sessionId);
+    if (step !== 'wait') {
+      const record = await current(taskId, sessionId);
+      if (record === undefined) return null;
+      if (step === 'look' && !isTerminal(record.status)) waits.looked(taskId, sessionId);
+      return shown(record);
+    }
+    const before = await find(taskId, sessionId);
+    if (before === undefined) return null;
+    await tasks().wait(taskId, Math.max(waitMs(before), 1));
+    const record = await current(taskId, sessionId);
+    return record === undefined ? null : { ...shown(record), pollInterval: 1 };
+  };
+
   return {
     async createTask(params, _requestId, { method }, sessionId) {
       const { maxTtlMs, maxPerSession } = parts;
@@ -113,18 +118,13 @@ export function taskStore(parts: TaskStoreParts): TaskStore & { close(): void } 
     },
 
     async getTask(taskId, sessionId) {
-      const step = waits.step(taskId, sessionId);
-      if (step !== 'wait') {
-        const record = await current(taskId, sessionId);
-        if (record === undefined) return null;
-        if (step === 'look' && !isTerminal(record.status)) waits.looked(taskId, sessionId);
-        return shown(record);
+      // Of a task that has just ended the SDK asks this, and then tells the client: its server is needed until then.
+      const release = sessionId === undefined ? undefined : parts.hold(sessionId);
+      try {
+        return await look(taskId, sessionId);
+      } finally {
+        release?.();
       }
-      const before = await find(taskId, sessionId);
-      if (before === undefined) return null;
-      await tasks().wait(taskId, Math.max(waitMs(before), 1));
-      const record = await current(taskId, sessionId);
-      return record === undefined ? null : { ...shown(record), pollInterval: 1 };
     },
 
     async storeTaskResult(taskId, status, result, sessionId) {
@@ -163,7 +163,7 @@ export function taskStore(parts: TaskStoreParts): TaskStore & { close(): void } 
     },
 
     close() {
-      for (const { end } of [...held.values()]) end();
+      for (const taskId of [...held.keys()]) letGo(taskId);
     },
   };
 }
