@@ -7,6 +7,9 @@ import type { Scripted } from './scripts.js';
 import { defineScripts } from './scripts.js';
 import { ServerCheck } from './server-check.js';
 
+/** However long Redis was away: others, who may be back sooner, call a node dead whose lease is missing for 0.9 s. */
+const retryStrategy = (times: number): number => Math.min(50 * times, 500);
+
 /**
  * Never queue what cannot be sent, never repeat by itself what may have been done: a call that fails because a
  * connection was cut is repeated by {@link CommandConnection.run}, which knows its deadline, and every script bears it.
@@ -16,8 +19,9 @@ const OPTIONS = {
   enableOfflineQueue: false,
   autoResendUnfulfilledCommands: false,
   maxRetriesPerRequest: 0,
-  /** However long Redis was away: others, who may be back sooner, call a node dead whose lease is missing for 0.9 s. */
-  retryStrategy: (times: number) => Math.min(50 * times, 500),
+  retryStrategy,
+  /** Where no sentinel answers. The caller's client may give up then: this one would have ended for good. */
+  sentinelRetryStrategy: retryStrategy,
   /** The caller's client may have other habits; the replies are read here. */
   stringNumbers: false,
   replyMapping: 'legacy',
@@ -271,7 +275,7 @@ function ownClient(source: string | Redis | Cluster, timeoutMs: number): Redis |
       keyPrefix: '',
       // A replica may not know yet what was stored a moment ago.
       scaleReads: 'master',
-      clusterRetryStrategy: OPTIONS.retryStrategy,
+      clusterRetryStrategy: retryStrategy,
       redisOptions: {
         ...cluster.options.redisOptions,
         keyPrefix: '',

@@ -1,0 +1,35 @@
+/** A client of the application that finds its master by sentinels. */
+import { Redis } from 'ioredis';
+import { expect, it, onTestFinished } from 'vitest';
+import { MASTER_NAME, startSentinels } from '../support/redis-sentinels.js';
+import { startTcpProxy } from '../support/tcp-proxy.js';
+import { ownRedis } from './support/own-redis.js';
+
+const own = ownRedis();
+
+// Its way to give up was taken over: the node's connection had ended for good, and every call was answered with `closed`.
+it('may give up where no sentinel answers: a node does not', async () => {
+  const sentinels = await startSentinels();
+  onTestFinished(() => sentinels.stop());
+  const proxies = await Promise.all(
+    sentinels.ports.map((port) => startTcpProxy({ target: { port } })),
+  );
+  onTestFinished(() => Promise.all(proxies.map((proxy) => proxy.stop())).then(() => undefined));
+  for (const proxy of proxies) proxy.refuse();
+
+  const client = new Redis({
+    sentinels: proxies.map(({ port }) => ({ host: '127.0.0.1', port })),
+    name: MASTER_NAME,
+    sentinelRetryStrategy: () => null,
+    lazyConnect: true,
+  });
+  client.on('error', () => undefined);
+  const node = own.start(client, { commandTimeoutMs: 500 });
+  onTestFinished(() => own.leaveAll());
+  await expect(node.membership.alive(['x'])).rejects.toMatchObject({
+    code: 'backplane_unavailable',
+  });
+  for (const proxy of proxies) proxy.accept();
+  await node.membership.ready();
+  expect(await node.membership.alive([node.id, 'x'])).toEqual(new Set([node.id]));
+}, 60_000);
