@@ -14,12 +14,12 @@ export type AppServerOptions = Pick<ServerOptions, 'IncomingMessage' | 'ServerRe
  * Options for the HTTP server of an Express application, with which requests and responses are the application's from
  * the start: `createServer(serverOptionsFor(app), app).listen(3000)` in place of `app.listen(3000)`.
  *
- * All that changes for the application is speed, on Node 20 and 22. Express gives each request and response the application's prototype, and
- * for their V8 each is then an object of a kind of its own, which costs more than all else that a small request does (see
- * `docs/performance.md`). Where they have it already, nothing is done. It goes for the application that the server is given:
- * a request that this one hands on to an application mounted in it costs what it did. From Node 24 on there is nothing to
- * gain, and the result is empty. What sees requests before the application does (a listener in front of it) cannot assign to
- * what Express has as a getter only, `req.protocol` for instance.
+ * All that changes for the application is speed, on Node 20 and 22. Express gives each request and response the
+ * application's prototype, and for their V8 each is then an object of a kind of its own, which costs more than all else that
+ * a small request does (see `docs/performance.md`). Where they have it already, nothing is done. It goes for the application
+ * that the server is given: a request that this one hands on to an application mounted in it costs what it did. From Node 24
+ * on there is nothing to gain, and the result is empty. What sees requests before the application does (a listener in front
+ * of it) cannot assign to what Express has as a getter only, `req.protocol` for instance.
  *
  * Throws a `TypeError` if `app` is no Express application.
  */
