@@ -194,7 +194,7 @@ export type OperationResult =
   | { status: 'claimed'; requests: string[]; owner?: string }
   /**
    * `assign`: who is to execute the stream (without a stream: who owns the session), and whether that node has begun.
-   * `requests`: it is this node, as of now; the JSON texts of the ids of what it has to run. `last`: where the stream's
+   * `requests`: it is this node, as of now; the JSON texts of the ids of what it has to run. `logId`: where the stream's
    * last message is in the log; of one that had not begun, the last of its requests. `again`: another node had begun them,
    * and is dead.
    */
@@ -203,7 +203,7 @@ export type OperationResult =
       executor: string;
       begun: boolean;
       requests?: string[];
-      last?: LogId;
+      logId?: LogId;
       again?: boolean;
     }
   | { status: 'denied' }

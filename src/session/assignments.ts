@@ -36,7 +36,7 @@ interface Assigned extends Omit<Orphan, 'errorOf' | 'from'> {
   /** Another node had begun them. */
   again: boolean;
   /** Where the stream's last message is in the log. */
-  last: LogId | undefined;
+  logId: LogId | undefined;
 }
 
 /** Requests that came to another node than the session's owner, or whose owner has died before it began them. */
@@ -71,8 +71,8 @@ export class Assignments {
         const run = { asked, sessionId, stream, context, record: committed.reply.record };
         const ids = result.requests.map((text) => JSON.parse(text) as RequestId);
         const leaveLater = this.enter(live);
-        const { again = false, last } = result;
-        void this.runAssigned(live, { ...run, requests: ids, again, last }, inline)
+        const { again = false, logId } = result;
+        void this.runAssigned(live, { ...run, requests: ids, again, logId }, inline)
           .catch((error: unknown) => this.node.logger.error(`mcp-anynode: ${String(error)}`))
           .finally(leaveLater);
       }
@@ -126,9 +126,14 @@ export class Assignments {
   }
 
   /** Nobody has begun them: the last one is where the stream ends, and there is seldom another. */
-  private async logged({ sessionId, stream, requests, last }: Assigned): Promise<JsonRpcRequest[]> {
-    if (last !== undefined) {
-      const end = await pastOf(this.node, sessionId, stream, justBefore(last));
+  private async logged({
+    sessionId,
+    stream,
+    requests,
+    logId,
+  }: Assigned): Promise<JsonRpcRequest[]> {
+    if (logId !== undefined) {
+      const end = await pastOf(this.node, sessionId, stream, justBefore(logId));
       if (requests.every((id) => end.requests.has(id))) return [...end.requests.values()];
     }
     return [...(await pastOf(this.node, sessionId, stream)).requests.values()];

@@ -74,7 +74,7 @@ export class Executors {
     const requests = this.requestsOf(name);
     const { again, last } = stream;
     return {
-      ...{ status: 'assigned', executor, begun: true, last: last.logId, requests },
+      ...{ status: 'assigned', executor, begun: true, logId: last.logId, requests },
       ...(again === true && { again }),
     };
   }

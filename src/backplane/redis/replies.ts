@@ -154,7 +154,7 @@ function operationResult(reply: string[]): OperationResult {
     case 'assigned':
       return {
         ...{ status, executor: a, begun: b === '1' },
-        ...(c !== '' && { last: d, requests: reply.slice(5) }),
+        ...(c !== '' && { logId: d, requests: reply.slice(5) }),
         ...(c === 'again' && { again: true }),
       };
     case 'dropped':

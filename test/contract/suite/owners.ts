@@ -42,7 +42,7 @@ export function describeOwners(openStore: OpenStore): void {
       expect(mine).toHaveProperty('requests');
       expect((mine as { requests: string[] }).requests.sort()).toEqual(['1', '2']);
       const stored = (await a.said(id)).find(({ message }) => message === 'x');
-      expect(mine).toHaveProperty('last', stored?.logId);
+      expect(mine).toHaveProperty('logId', stored?.logId);
       // Asked twice, it runs once.
       expect(await a.run(id, assign('p', { revision: 1 }))).toEqual([
         { status: 'assigned', executor: a.id, begun: true },
@@ -191,7 +191,7 @@ export function describeOwners(openStore: OpenStore): void {
       expect(await b.run(id, assign('q'))).toEqual([
         {
           ...{ status: 'assigned', executor: b.id, begun: true, requests: ['2'], again: true },
-          last: expect.any(String) as string,
+          logId: expect.any(String) as string,
         },
       ]);
     });
