@@ -97,7 +97,8 @@ export class Executors {
 
   release(name: string, { nodeId }: Step): void {
     const stream = this.parts.streams.get(name);
-    if (stream?.executor !== nodeId) return;
+    // What it has not begun is not its own to leave behind: its owner is found dead, and another one begins it.
+    if (stream?.executor !== nodeId || stream.unbegun === true) return;
     stream.executor = RELEASED;
     const { holder } = stream;
     if (holder === undefined || holder.nodeId === nodeId) return;
