@@ -34,10 +34,13 @@ class World {
   private streams: string[][] = [];
   private last = new Map<string, Operation[]>();
   private ids: string[] = [];
+  /** How often a session has begun anew: its log ids may be those of the one before. */
+  private readonly lives = new Map<string, number>();
   private count = 0;
 
   begin(run: string): void {
     this.names.clear();
+    this.lives.clear();
     this.last.clear();
     this.ids = [];
     this.positions = [];
@@ -85,6 +88,11 @@ class World {
 
   forget(session: number): void {
     this.positions[session] = [];
+    this.lives.set(this.id(session), this.livesOf(this.id(session)) + 1);
+  }
+
+  private livesOf(sessionId: string): number {
+    return this.lives.get(sessionId) ?? 1;
   }
 
   operations(node: TestNode, session: number, templates: Template[] | 'again'): Operation[] {
@@ -119,7 +127,7 @@ class World {
   }
 
   private nameOf(logId: string, sessionId: string): string {
-    const key = `${sessionId} ${logId}`;
+    const key = `${sessionId} ${this.livesOf(sessionId)} ${logId}`;
     const name = this.names.get(key) ?? `log id ${this.names.size}`;
     this.names.set(key, name);
     return name;
