@@ -99,7 +99,8 @@ export class Routes {
     }
     return {
       ...{ status: 'received', here },
-      ...(handler !== undefined && { handler }),
+      // Empty: a repeat, of a session that nobody owns any more.
+      ...(handler !== undefined && handler !== '' && { handler }),
       ...(changed && { changed }),
       ...(unbegun !== undefined && { unbegun }),
     };
