@@ -1,9 +1,10 @@
-/** `npm run simulate -- --seeds 1000 [--from N] [--seed N] [--workers N] [--brief]` */
+/** `npm run simulate -- --seeds 1000 [--from N] [--seed N] [--workers N] [--brief] [--mutant NAME]` */
 import type { ChildProcess } from 'node:child_process';
 import { fork } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { plant } from './mutants/index.js';
 import { shrink } from './shrink.js';
 import { simulate } from './simulate.js';
 
@@ -16,6 +17,8 @@ const { values } = parseArgs({
     workers: { type: 'string', default: String(availableParallelism()) },
     /** Says which seed failed, and no more. */
     brief: { type: 'boolean', default: false },
+    /** With this fault planted. */
+    mutant: { type: 'string' },
   },
 });
 
@@ -37,6 +40,10 @@ process.on('unhandledRejection', (reason) => {
   console.error('Nobody handled a rejection:', reason);
   process.exit(1);
 });
+
+// A worker is given it by its environment.
+const mutant = values.mutant ?? process.env.SIMULATION_MUTANT;
+if (mutant !== undefined) plant(mutant);
 
 if (process.env.SIMULATION_WORKER === '1') {
   process.on('message', (task: Task) => void work(task).then((done) => process.send?.(done)));
@@ -97,7 +104,11 @@ async function runAll(from: number, seeds: number): Promise<number> {
 
 function startWorker(): { run(task: Task): Promise<Done>; stop(): void } {
   const child: ChildProcess = fork(fileURLToPath(import.meta.url), [], {
-    env: { ...process.env, SIMULATION_WORKER: '1' },
+    env: {
+      ...process.env,
+      SIMULATION_WORKER: '1',
+      ...(mutant !== undefined && { SIMULATION_MUTANT: mutant }),
+    },
   });
   return {
     run: (task) =>

@@ -1,0 +1,14 @@
+import type { Mutant } from './mutant.js';
+import { REQUEST_MUTANTS } from './requests.js';
+import { STREAM_MUTANTS } from './streams.js';
+
+/** The simulator has to find each of them. */
+export const MUTANTS: readonly Mutant[] = [...STREAM_MUTANTS, ...REQUEST_MUTANTS];
+
+/** In this process, from now on. */
+export function plant(name: string): Mutant {
+  const mutant = MUTANTS.find((each) => each.name === name);
+  if (mutant === undefined) throw new Error(`There is no mutant "${name}"`);
+  mutant.plant();
+  return mutant;
+}

@@ -1,0 +1,102 @@
+/** Faults in what becomes of requests, and of what a client says beside them. */
+import { Executors } from '../../../src/backplane/memory/executors.js';
+import { MemorySession } from '../../../src/backplane/memory/session.js';
+import type { Route } from '../../../src/backplane/backplane.js';
+import { Handovers } from '../../../src/cluster/handovers.js';
+import { Missed } from '../../../src/session/missed.js';
+import type { Mutant } from './mutant.js';
+import { methodsOf } from './mutant.js';
+
+/** What goes by such a route stays on the node that it reaches. */
+function staysHere(to: Route['to']): () => void {
+  return () => {
+    const original = methodsOf(MemorySession.prototype);
+    MemorySession.prototype['receive'] = function (operation, step) {
+      const route = operation.route.to === to ? { to: 'here' as const } : operation.route;
+      return original['receive'].call(this, { ...operation, route }, step);
+    };
+  };
+}
+
+export const REQUEST_MUTANTS: Mutant[] = [
+  { name: 'a cancellation stays on the node that it reaches', plant: staysHere('executor') },
+  { name: 'an answer stays on the node that it reaches', plant: staysHere('node') },
+  {
+    name: 'a node that has lost its streams is still heard',
+    plant() {
+      const original = methodsOf(MemorySession.prototype);
+      MemorySession.prototype['append'] = function (operation, step) {
+        const stream = this.streams.get(operation.stream);
+        const { executor } = stream ?? {};
+        if (stream === undefined || executor === undefined) {
+          return original['append'].call(this, operation, step);
+        }
+        stream.executor = step.nodeId;
+        const result = original['append'].call(this, operation, step);
+        stream.executor = executor;
+        return result;
+      };
+    },
+  },
+  {
+    name: 'a replica that is behind is not told',
+    plant() {
+      const original = methodsOf(MemorySession.prototype);
+      MemorySession.prototype['check'] = function (known, step) {
+        if (known === undefined) original['check'].call(this, known, step);
+      };
+    },
+  },
+  {
+    name: 'an assignment that comes again begins a request again',
+    plant() {
+      const original = methodsOf(Executors.prototype);
+      Executors.prototype.assign = function (operation, step) {
+        const stream = this['parts'].streams.get(operation.stream ?? '');
+        if (step.repeated && stream !== undefined) stream.assignedBy = step.number;
+        return original.assign.call(this, operation, step);
+      };
+    },
+  },
+  {
+    name: 'any node may own a session that another one owns',
+    plant() {
+      const original = methodsOf(Executors.prototype);
+      Executors.prototype.ownerUnless = function (step) {
+        return original.ownerUnless.call(this, step, this['parts'].stored.owner);
+      };
+    },
+  },
+  {
+    name: 'a request is handed to its owner once',
+    plant() {
+      const asked = new WeakSet();
+      const original = methodsOf(Handovers.prototype);
+      Handovers.prototype['ask'] = function (handover) {
+        if (asked.has(handover)) return;
+        asked.add(handover);
+        original['ask'].call(this, handover);
+      };
+    },
+  },
+  {
+    name: 'what was missed is looked for once',
+    from: 901,
+    plant() {
+      Missed.prototype.catchUp = async function () {
+        const { asks } = this['node'];
+        const waiting = new Set([...asks.sessions(), ...this['sessions'].busy()]);
+        await Promise.all([...waiting].map((sessionId) => this['catchUpOn'](sessionId, '0-0')));
+      };
+    },
+  },
+  {
+    name: 'a GET of a stranger is served',
+    plant() {
+      const original = methodsOf(MemorySession.prototype);
+      MemorySession.prototype.attach = function (nodeId, request, now) {
+        return original.attach.call(this, nodeId, { ...request, principal: this.principal }, now);
+      };
+    },
+  },
+];

@@ -1,0 +1,115 @@
+/** Faults in how messages are stored and shown. */
+import type { StreamEvent } from '../../../src/backplane/backplane.js';
+import { LOG_START, STANDALONE } from '../../../src/backplane/backplane.js';
+import { MemorySession } from '../../../src/backplane/memory/session.js';
+import { LiveSession } from '../../../src/session/live.js';
+import { Follower } from '../../../src/stream/follower.js';
+import { SimBackplane, SimMembership } from '../backplane.js';
+import type { Mutant } from './mutant.js';
+import { methodsOf } from './mutant.js';
+
+export const STREAM_MUTANTS: Mutant[] = [
+  {
+    name: 'a connection reads the log before it holds the stream, and not after',
+    plant() {
+      const early = new Map<string, StreamEvent[]>();
+      const membership = methodsOf(SimMembership.prototype);
+      SimMembership.prototype.attach = async function (request) {
+        const { sessionId, stream, token, cursor } = request;
+        const after = cursor ?? { n: 0, logId: LOG_START };
+        const page = await this.read({ sessionId, stream, after, maxBytes: 1e6 });
+        if (page.status === 'ok') early.set(token, page.events);
+        return membership.attach.call(this, request);
+      };
+      const follower = methodsOf(Follower.prototype);
+      Follower.prototype.poke = function () {
+        const events = early.get(this.token);
+        early.delete(this.token);
+        if (events === undefined) follower.poke.call(this);
+        else for (const event of events) this.offer(event, true);
+      };
+    },
+  },
+  {
+    name: 'a follower shows what comes, whatever may be missing before it',
+    plant() {
+      const original = methodsOf(Follower.prototype);
+      Follower.prototype.offer = function (event, inline) {
+        const isNext = event.position.n > this.position.n;
+        if (this['state'] === 'live' && inline && isNext) this['show'](event);
+        else original.offer.call(this, event, inline);
+      };
+    },
+  },
+  {
+    name: 'a message is shown before it is stored',
+    plant() {
+      const original = methodsOf(LiveSession.prototype);
+      LiveSession.prototype['append'] = function (operations, ...rest) {
+        for (const { stream, message } of operations) {
+          const follower = this['node'].followers.find(this.id, stream);
+          if (follower === undefined || message === undefined) continue;
+          const { n, logId } = follower.position;
+          follower.offer({ position: { n: n + 1, logId }, message, end: false }, true);
+        }
+        return original['append'].call(this, operations, ...rest);
+      };
+    },
+  },
+  {
+    name: 'a commit that comes again is carried out again',
+    plant() {
+      const original = methodsOf(MemorySession.prototype);
+      MemorySession.prototype.commit = function (nodeId, ...rest) {
+        this['numbers'].delete(nodeId);
+        return original.commit.call(this, nodeId, ...rest);
+      };
+    },
+  },
+  {
+    name: 'a late detach ends what its successor holds',
+    plant() {
+      const original = methodsOf(MemorySession.prototype);
+      MemorySession.prototype['detach'] = function (operation, step) {
+        original['detach'].call(this, operation, step);
+        delete this.streams.get(operation.stream)?.holder;
+      };
+    },
+  },
+  {
+    name: 'nothing is looked at after the subscription was lost',
+    plant() {
+      const original = methodsOf(SimBackplane.prototype);
+      SimBackplane.prototype.for = function (process) {
+        const backplane = original.for.call(this, process);
+        return {
+          join: (options) => backplane.join({ ...options, onLost: () => undefined }),
+        };
+      };
+    },
+  },
+  {
+    name: 'a stream that is resumed begins one too late',
+    plant() {
+      const original = methodsOf(MemorySession.prototype);
+      MemorySession.prototype.attach = function (...args) {
+        const reply = original.attach.apply(this, args);
+        if (reply.status !== 'attached') return reply;
+        const { n, logId } = reply.position;
+        return { ...reply, position: { n: n + 1, logId } };
+      };
+    },
+  },
+  {
+    name: 'a stream that has ended with nothing to show is shown',
+    from: 901,
+    plant() {
+      const original = methodsOf(SimMembership.prototype);
+      SimMembership.prototype.read = async function (request) {
+        const page = await original.read.call(this, request);
+        const isLook = request.token === undefined && request.stream !== STANDALONE;
+        return isLook && page.status === 'ok' ? { ...page, open: true } : page;
+      };
+    },
+  },
+];
