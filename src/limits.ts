@@ -14,6 +14,8 @@ export interface Limits {
   streamsPerSession: number;
   /** Resources that one session may be subscribed to. Default 1,000. */
   subscriptionsPerSession: number;
+  /** Bytes of the URIs of these resources together. Each look at a session's record reads them. Default 256 KiB. */
+  subscriptionBytesPerSession: number;
   /** Messages in one POST. Default 100, as in the SDK. */
   batchSize: number;
   /** Bytes of one message of a client. Default `maxBodyBytes`. */
@@ -32,6 +34,7 @@ const DEFAULTS: Omit<Limits, 'messageBytes'> = {
   requestsPerSession: 200,
   streamsPerSession: 256,
   subscriptionsPerSession: 1_000,
+  subscriptionBytesPerSession: 256 * 1024,
   batchSize: 100,
   jsonDepth: 100,
   stalledMs: 60_000,

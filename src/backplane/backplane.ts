@@ -75,6 +75,8 @@ export interface Membership {
   remove(sessionId: string, principal: string | typeof ANY_PRINCIPAL): Promise<boolean>;
 
   load(sessionId: string): Promise<SessionRecord | undefined>;
+  /** Says whose session it is. Costs the same for every session, however large its record is: `load` reads all of it. */
+  identify(sessionId: string): Promise<SessionIdentity | undefined>;
   /** The streams of POSTs that are open, each with the node whose connection holds it. */
   openStreams(sessionId: string): Promise<{ stream: string; holder: string | undefined }[]>;
   /** Ids of sessions, in the order of their characters; may name some that are gone. */
@@ -110,6 +112,8 @@ export class TooManySessions extends Error {
     super(`Too many sessions of one principal (${kind})`);
   }
 }
+
+export type SessionIdentity = Pick<SessionRecord, 'principal' | 'owner'>;
 
 export interface SessionRecord {
   id: string;

@@ -122,6 +122,10 @@ class EncodedMembership implements Membership {
     return record && this.decodeRecord(record);
   }
 
+  identify(sessionId: string) {
+    return this.inner.identify(sessionId);
+  }
+
   openStreams(sessionId: string) {
     return this.inner.openStreams(sessionId);
   }

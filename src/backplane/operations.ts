@@ -101,6 +101,11 @@ export interface AssignOperation {
 /** The executor of a stream whose own node has released it. No node is called so. */
 export const RELEASED = '-';
 
+/** The coalescing key of messages about one resource. The session forgets it with the subscription. */
+export function coalescedByUri(uri: string): string {
+  return `sub:${uri}`;
+}
+
 /** One message to the client. */
 export interface AppendOperation {
   type: 'append';
@@ -124,7 +129,10 @@ export interface AppendOperation {
     | { owned: true }
     | { unbegun: true }
     | { after: true };
-  /** Skip it where a message of this key still waits, unshown, for a client with no connection. */
+  /**
+   * Skip it where a message of this key still waits, unshown, for a client with no connection. The key of a resource that
+   * the session has subscribed to is {@link coalescedByUri}: it is forgotten when the subscription ends.
+   */
   coalesce?: string;
 }
 

@@ -114,8 +114,8 @@ function show(
 
 /** Not a cursor of this session. Whether there is such a session is said first. */
 async function refuseCursor(endpoint: Endpoint, request: AttachRequest): Promise<never> {
-  const record = await endpoint.node.membership.load(request.sessionId);
-  const known = record?.principal === request.principal;
+  const identity = await endpoint.node.membership.identify(request.sessionId);
+  const known = identity?.principal === request.principal;
   throw new RefusalError(known ? REFUSALS.invalidEventId : REFUSALS.sessionNotFound);
 }
 

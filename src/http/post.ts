@@ -82,8 +82,8 @@ export async function handlePost(endpoint: Endpoint, req: Request, res: Response
 async function refuseKnownSession(endpoint: Endpoint, req: Request): Promise<void> {
   const id = sessionIdOf(req);
   if (id === undefined) return;
-  const record = isSessionId(id) ? await endpoint.node.membership.load(id) : undefined;
-  const known = record?.principal === endpoint.principalOf(req);
+  const identity = isSessionId(id) ? await endpoint.node.membership.identify(id) : undefined;
+  const known = identity?.principal === endpoint.principalOf(req);
   throw new RefusalError(known ? REFUSALS.alreadyInitialized : REFUSALS.sessionNotFound);
 }
 

@@ -61,8 +61,8 @@ export class Calls {
     return call;
   }
 
-  withMethod(method: string): number {
-    return this.all().filter(({ request }) => request.method === method).length;
+  withMethod(method: string): JsonRpcRequest[] {
+    return this.all().flatMap(({ request }) => (request.method === method ? request : []));
   }
 
   all(): Call[] {

@@ -263,9 +263,8 @@ export class LiveSession {
 
   private refusalOf(request: JsonRpcRequest): JsonRpcResponse | undefined {
     if (!mayBeRefused(request)) return undefined;
-    const { subscriptionsPerSession } = this.node.limits;
-    const subscribing = this.calls.withMethod('resources/subscribe');
-    return refusalOf(request, this.shape, subscribing, subscriptionsPerSession);
+    const running = this.calls.withMethod('resources/subscribe');
+    return refusalOf(request, this.shape, running, this.node.limits);
   }
 
   /** Ends requests that cannot be run: with what their server said of it, if `why` is that. */

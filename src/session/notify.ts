@@ -1,5 +1,5 @@
 import type { AppendOperation, Membership } from '../backplane/backplane.js';
-import { STANDALONE } from '../backplane/backplane.js';
+import { coalescedByUri, STANDALONE } from '../backplane/backplane.js';
 import { AnynodeError } from '../errors.js';
 import type { Followers } from '../stream/followers.js';
 import type { Lanes } from '../stream/lanes.js';
@@ -58,7 +58,7 @@ export function notifyAll(parts: {
       stream: STANDALONE,
       message: JSON.stringify({ jsonrpc: '2.0', method, ...(params !== undefined && { params }) }),
       onlyIf,
-      coalesce: 'subscribed' in onlyIf ? `${method} ${onlyIf.subscribed}` : method,
+      coalesce: 'subscribed' in onlyIf ? coalescedByUri(onlyIf.subscribed) : method,
     };
     let unread: AnynodeError | undefined;
     const tellOne = async (sessionId: string): Promise<boolean> => {

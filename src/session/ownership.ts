@@ -119,8 +119,8 @@ export class Ownership {
     for (let at = 0; at < owned.length; at += BATCH) {
       await Promise.all(
         owned.slice(at, at + BATCH).map(async (live) => {
-          const record = await this.node.membership.load(live.id);
-          if (record?.owner !== this.node.nodeId) this.lost(live);
+          const identity = await this.node.membership.identify(live.id);
+          if (identity?.owner !== this.node.nodeId) this.lost(live);
         }),
       );
     }
@@ -133,8 +133,8 @@ export class Ownership {
   async isFenced(live: LiveSession, asked: number): Promise<boolean> {
     const { owned, clock, leaseMs, membership, nodeId } = this.node;
     if (!owned || clock.now() - asked <= leaseMs) return false;
-    const record = await membership.load(live.id);
-    if (record?.owner === nodeId) return false;
+    const identity = await membership.identify(live.id);
+    if (identity?.owner === nodeId) return false;
     this.lost(live);
     return true;
   }

@@ -319,8 +319,8 @@ export class Sessions {
   ): Promise<'received' | 'gone'> {
     if (messages.length === 0) {
       // Nothing to store that could be denied: whether there is such a session is the store's to say all the same.
-      const record = await this.node.membership.load(sessionId);
-      return record?.principal === principal ? 'received' : 'gone';
+      const identity = await this.node.membership.identify(sessionId);
+      return identity?.principal === principal ? 'received' : 'gone';
     }
     const live = this.pool.of(sessionId);
     const unpin = live.pin();

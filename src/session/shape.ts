@@ -2,6 +2,7 @@
 import type { AppendOperation, SessionRecord } from '../backplane/backplane.js';
 import type { JsonRpcError, JsonRpcRequest, JsonRpcResponse } from '../protocol/jsonrpc.js';
 import { ErrorCode, errorResponse } from '../protocol/jsonrpc.js';
+import type { Limits } from '../limits.js';
 import { hearsOf } from './birth.js';
 import { isInitializeRequest } from './sdk.js';
 
@@ -64,12 +65,15 @@ export function mayBeRefused({ method }: JsonRpcRequest): boolean {
   return method === 'initialize' || method === 'resources/subscribe';
 }
 
-/** Why a request is not let through to the server, when `running` subscriptions are on their way; `undefined`: it is. */
+/**
+ * Why a request is not let through to the server; `undefined`: it is. `running` are the requests to subscribe that have
+ * not been answered, this one among them.
+ */
 export function refusalOf(
   request: JsonRpcRequest,
   { initialize, subscriptions }: Shape,
-  running: number,
-  most: number,
+  running: JsonRpcRequest[],
+  limits: Pick<Limits, 'subscriptionsPerSession' | 'subscriptionBytesPerSession'>,
 ): JsonRpcError | undefined {
   // One that makes no sense is for the server to refuse, as with a session of the SDK's transport.
   if (initialize !== undefined && isInitializeRequest(request)) {
@@ -82,9 +86,18 @@ export function refusalOf(
     const text = `Invalid Request: A resource URI must not exceed ${LONGEST_URI} characters`;
     return errorResponse(request.id, ErrorCode.InvalidRequest, text);
   }
-  if (subscriptions.size + running <= most) return undefined;
-  const text = `Too many subscriptions: A session may have ${most}`;
-  return errorResponse(request.id, ErrorCode.ConnectionClosed, text);
+  const most = limits.subscriptionsPerSession;
+  if (subscriptions.size + running.length > most) {
+    const text = `Too many subscriptions: A session may have ${most}`;
+    return errorResponse(request.id, ErrorCode.ConnectionClosed, text);
+  }
+  const mostBytes = limits.subscriptionBytesPerSession;
+  const uris = [...subscriptions, ...running.flatMap((other) => effectOf(other)?.value ?? [])];
+  if (uris.reduce((sum, uri) => sum + Buffer.byteLength(uri), 0) > mostBytes) {
+    const text = `Too many subscriptions: Their URIs may have ${mostBytes} bytes in all`;
+    return errorResponse(request.id, ErrorCode.ConnectionClosed, text);
+  }
+  return undefined;
 }
 
 export function withEffect(shape: Shape, { type, value }: Effect): Shape {

@@ -97,6 +97,7 @@ describe.each(Object.keys(kinds))('%s that takes commands and never answers', (k
       touch: () => membership.touch(ids.map((sessionId) => ({ sessionId, streams: [] }))),
       remove: () => membership.remove(id, ALICE),
       load: () => membership.load(id),
+      identify: () => membership.identify(id),
       list: () => membership.list(undefined, 10),
       history: () => membership.history(id, LOG_START, 10),
       loadState: () => membership.loadState(id),

@@ -153,6 +153,56 @@ describe('the log of a session that has had its handshake', () => {
     expect((await history(node, id)).length).toBeLessThanOrEqual(3);
   });
 
+  // With the length -5, and with a word that no line end follows, the node and Redis itself looked at it for ever.
+  it.each([
+    ['a word', 'x'],
+    ['nothing', ''],
+    ['an empty line', '\n'],
+    ['no fields', '1-1\n'],
+    ['a negative length', '1-1 m -5\nabc'],
+    ['a length that is no whole number', '1-1 m 1e1\n0123456789'],
+    ['a length beyond its end', '1-1 m 4\nabc'],
+    ['an id that is none', '- m 3\nabc'],
+    ['ids of one order only', '5-1 o 0 m 1\na5-1 o 0 m 1\nb'],
+    ['a thousand words', `1-1 ${'o 0 '.repeat(500)}\n`],
+  ])('ends before what was not written here: %s', async (_, text) => {
+    const node = await own.join();
+    const id = await node.create();
+    await own.admin.set(`${keyOf(id)}:events`, text);
+    const whole = text.startsWith('5-1') ? 1 : 0;
+    expect(await history(node, id)).toHaveLength(whole);
+    expect(await node.attach(id, 'init', { cursor: { n: 1, logId: '9-9' } })).toEqual({
+      status: 'unknown',
+    });
+    expect((await node.read(id, 'init')).events).toEqual([]);
+    await node.run(id, open('p', ['1']), append(STANDALONE, 'news'));
+    expect(await typeOf(id)).toBe('stream');
+    expect(await node.texts(id, STANDALONE)).toEqual(['news']);
+    expect((await history(node, id)).slice(-2).map(({ stream }) => stream)).toEqual(['p', 'g']);
+  });
+
+  // A session whose first messages are large would have all of them read with each look at its log.
+  it('is a stream from the start where it is large', async () => {
+    const node = await own.join();
+    const text = 'x'.repeat(70_000);
+    const session = newSession({ inbound: text });
+    const ids = (await node.membership.create(session)) || [];
+    expect(await typeOf(session.id)).toBe('stream');
+    await node.run(session.id, initialized);
+    const entries = await history(node, session.id);
+    expect(entries.map(({ note, message }) => note?.kind ?? message)).toEqual([
+      'session.created',
+      text,
+      '{"result":"initialized"}',
+      INITIALIZED,
+      'session.initialized',
+    ]);
+    expect(entries.slice(1, 3).map(({ logId }) => logId)).toEqual(ids.map(({ logId }) => logId));
+    const small = await node.create();
+    await node.run(small, receive({ to: 'initialized' }, text));
+    expect(await typeOf(small)).toBe('stream');
+  });
+
   it('is left as it is by a step that a full Redis refuses', async () => {
     const node = await own.join(own.server.url, { commandTimeoutMs: 500 });
     const id = await node.create();

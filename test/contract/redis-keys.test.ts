@@ -1,8 +1,17 @@
 /** Which keys there are, and for how long. */
 import { describe, expect, it } from 'vitest';
-import { STANDALONE } from '../../src/backplane/backplane.js';
+import { coalescedByUri, STANDALONE } from '../../src/backplane/backplane.js';
 import { ownRedis } from './support/own-redis.js';
-import { ALICE, append, eventually, newSession, open, receive } from './suite/rig.js';
+import {
+  ALICE,
+  append,
+  detach,
+  eventually,
+  newSession,
+  open,
+  receive,
+  subscribe,
+} from './suite/rig.js';
 
 const own = ownRedis();
 
@@ -56,6 +65,33 @@ describe('the keys of a session', () => {
     expect((await keys()).filter((key) => key.endsWith(':streams'))).toHaveLength(2);
     await Promise.all([one, two].map((id) => node.membership.remove(id, ALICE)));
     expect(await keys()).toEqual([`${own.prefix}:node:${node.id}`]);
+  });
+
+  // The field of each resource that was ever told of stayed: 2.5 MB in a session that was subscribed to nothing.
+  it('have no field left of what is over: subscriptions, their news, requests, connections', async () => {
+    const node = await own.join();
+    const id = await node.create();
+    const fields = async () => [
+      ...(await own.admin.hkeys(`${own.prefix}:{${id}}`)),
+      ...(await own.admin.hkeys(`${own.prefix}:{${id}}:streams`)),
+    ];
+    const live = async (name: string) => {
+      const uri = `file:///${name}`;
+      const coalesce = coalescedByUri(uri);
+      const effect = { type: 'unsubscribe', value: uri } as const;
+      await node.run(id, subscribe(uri));
+      await node.run(id, append(STANDALONE, 'news', { onlyIf: { subscribed: uri }, coalesce }));
+      await node.run(id, open(name, [`"${name}"`]));
+      await node.hold(id, STANDALONE, { token: name });
+      await node.run(id, detach(STANDALONE, name, { n: 1, logId: '1-1' }));
+      await node.run(id, append(name, 'answer', { ends: `"${name}"` }));
+      await node.run(id, append(STANDALONE, '{}', { effect }));
+      await node.membership.storeState(id, '1', undefined);
+    };
+    await live('one');
+    const before = await fields();
+    await live('two');
+    expect((await fields()).sort()).toEqual(before.sort());
   });
 
   it('are all gone after DELETE, the index entry too', async () => {

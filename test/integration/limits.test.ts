@@ -211,6 +211,23 @@ describe.each(STORES)('subscriptions, over %s', (_, openStore) => {
   });
 });
 
+describe.each(STORES)('the URIs of subscriptions, over %s', (_, openStore) => {
+  // With a thousand URIs of 8 kB each look at the session's record cost Redis 8 MB of output.
+  it('are refused with an error above a number of bytes in all, and room comes back', async () => {
+    const limits = { subscriptionBytesPerSession: 20 };
+    const { url } = await startNode({ backplane: openStore()(), limits });
+    const { client } = await openSession(url);
+    const ask = (what: string, uri: string) => client.request(url, `resources/${what}`, { uri });
+    expect(await ask('subscribe', 'r://a-dozen-1')).toMatchObject({ result: {} });
+    expect((await ask('subscribe', 'r://ääää')).error).toEqual(
+      tooMany(/may have 20 bytes in all$/),
+    );
+    expect(await ask('subscribe', 'r://abc')).toMatchObject({ result: {} });
+    await ask('unsubscribe', 'r://a-dozen-1');
+    expect(await ask('subscribe', 'r://ääää')).toMatchObject({ result: {} });
+  });
+});
+
 describe.each(STORES)('sessions, over %s', (_, openStore) => {
   it('of one caller are refused with 429 from the limit on; another has its own', async () => {
     const store = openStore();

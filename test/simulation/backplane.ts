@@ -254,6 +254,10 @@ export class SimMembership implements Membership {
     });
   }
 
+  identify(sessionId: string) {
+    return this.link.run('identify', () => this.inner.identify(sessionId));
+  }
+
   load(sessionId: string) {
     return this.link.run('load', () => this.inner.load(sessionId));
   }

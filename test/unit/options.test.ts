@@ -48,6 +48,7 @@ it('with nothing but a server, everything has its default', () => {
       requestsPerSession: 200,
       streamsPerSession: 256,
       subscriptionsPerSession: 1_000,
+      subscriptionBytesPerSession: 262_144,
       batchSize: 100,
       messageBytes: 4_194_304,
       jsonDepth: 100,

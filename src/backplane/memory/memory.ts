@@ -193,6 +193,13 @@ class MemoryMembership implements Membership {
     return this.step(() => this.find(sessionId)?.record());
   }
 
+  identify(sessionId: string) {
+    return this.step(() => {
+      const record = this.find(sessionId)?.record();
+      return record && { principal: record.principal, owner: record.owner };
+    });
+  }
+
   openStreams(sessionId: string) {
     return this.step(() =>
       [...(this.find(sessionId)?.streams ?? [])]

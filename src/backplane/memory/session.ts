@@ -15,7 +15,7 @@ import type {
   TouchReply,
   TouchRequest,
 } from '../backplane.js';
-import { LOG_START, STANDALONE } from '../backplane.js';
+import { coalescedByUri, LOG_START, STANDALONE } from '../backplane.js';
 import { dropped, Executors, give } from './executors.js';
 import type { MemoryLog } from './log.js';
 import { noteEntry } from './log.js';
@@ -278,7 +278,10 @@ export class MemorySession {
     if (effect.type === 'level') this.stored.logLevel = effect.value;
     else if (effect.type === 'initialize') this.initialized(effect.value);
     else if (effect.type === 'subscribe') this.subscriptions.add(effect.value);
-    else this.subscriptions.delete(effect.value);
+    else {
+      this.subscriptions.delete(effect.value);
+      this.coalesced.delete(coalescedByUri(effect.value));
+    }
     this.stored.revision += 1;
     this.tellReplicas(step.nodeId, () => undefined);
   }

@@ -1,8 +1,13 @@
 import type { LogEntry, LogId } from '../backplane.js';
-import { compareLogIds } from '../backplane.js';
+import { compareLogIds, LOG_START } from '../backplane.js';
 import type { Client } from './connection.js';
 import type { Names } from './names.js';
 import { logEntry } from './replies.js';
+
+/** Of at most 32 characters: longer numbers are not told apart. */
+const LOG_ID = /^(?=.{3,32}$)\d+-\d+$/;
+/** An entry has a few fields. */
+const MOST_WORDS = 32;
 
 /** An entry's log id, and its fields and values. */
 export type LogRow = [LogId, string[]];
@@ -39,18 +44,24 @@ export async function readFirst(
   }
 }
 
-/** Of each entry a line of words, and the message whose length they end with. */
+/** As the function of the same name in `scripts/first.lua`: the log ends before what this library would not have written. */
 function firstEntries(bytes: Buffer | null): LogRow[] {
   const entries: LogRow[] = [];
+  let newest = LOG_START;
   for (let at = 0; bytes !== null && at < bytes.length;) {
     const end = bytes.indexOf('\n', at);
+    if (end < 0) break;
     const [logId = '', ...fields] = bytes.toString('utf8', at, end).split(' ');
     at = end + 1;
+    if (!LOG_ID.test(logId) || compareLogIds(logId, newest) <= 0) break;
+    if (fields.length === 0 || fields.length > MOST_WORDS || fields.length % 2 === 1) break;
     if (fields.at(-2) === 'm') {
-      const messageAt = at;
-      at += Number(fields.pop());
-      fields.push(bytes.toString('utf8', messageAt, at));
+      const length = /^\d+$/.test(fields.at(-1) ?? '') ? Number(fields.pop()) : NaN;
+      if (!(at + length <= bytes.length)) break;
+      fields.push(bytes.toString('utf8', at, at + length));
+      at += length;
     }
+    newest = logId;
     entries.push([logId, fields]);
   }
   return entries;

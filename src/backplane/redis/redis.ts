@@ -240,6 +240,14 @@ class RedisMembership implements Membership {
     return this.shelf.load(sessionId);
   }
 
+  async identify(sessionId: string) {
+    const [revision, principal, owner] = await this.connection.run((client) =>
+      client.hmget(this.names.record(sessionId), 'rev', 'pr', 'own'),
+    );
+    if (typeof revision !== 'string') return undefined;
+    return { principal: principal ?? '', owner: owner ?? undefined };
+  }
+
   async openStreams(sessionId: string) {
     const [, key] = this.names.keys(sessionId);
     const fields = await this.connection.run((client) => client.hgetall(key));

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { STANDALONE } from '../../../src/backplane/backplane.js';
+import { coalescedByUri, STANDALONE } from '../../../src/backplane/backplane.js';
 import { append, detach, open, subscribe, useRig, type OpenStore } from './rig.js';
 
 export function describeNotify(openStore: OpenStore): void {
@@ -79,6 +79,25 @@ export function describeNotify(openStore: OpenStore): void {
       expect(await a.run(id, tools)).toEqual([{ status: 'skipped' }]);
       await a.say(id, STANDALONE, '3');
       expect(await a.run(id, tools)).toMatchObject([{ status: 'appended' }]);
+    });
+
+    // The keys of resources stayed for ever: 300 URIs that were subscribed to once took 2.5 MB of a session.
+    it('of a resource is said again to a session that has unsubscribed in between', async () => {
+      const { a, b } = rig;
+      const id = await a.create();
+      const uri = 'file:///x';
+      const unsubscribe = append(STANDALONE, '{}', { effect: { type: 'unsubscribe', value: uri } });
+      const updated = append(STANDALONE, 'updated', {
+        onlyIf: { subscribed: uri },
+        coalesce: coalescedByUri(uri),
+      });
+      await a.run(id, subscribe(uri));
+      expect(await b.run(id, updated, updated)).toMatchObject([
+        { status: 'appended' },
+        { status: 'skipped' },
+      ]);
+      await a.run(id, unsubscribe, subscribe(uri));
+      expect(await b.run(id, updated)).toMatchObject([{ status: 'appended' }]);
     });
 
     it('does not coalesce across sessions', async () => {

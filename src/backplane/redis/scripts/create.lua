@@ -34,7 +34,7 @@ local entries, bytes, count, lastId = {}, 0, 0, nil
 local function log(message, ...)
   lastId = ms .. '-' .. count
   count = count + 1
-  entries[count] = firstEntry(lastId, message, 'o', bytes, ...)
+  entries[count] = { lastId, message, 'o', bytes, ... }
   bytes = bytes + ENTRY_BYTES + (message and #message or 0)
   return lastId
 end
@@ -52,8 +52,18 @@ for at = 8 + fields, #ARGV, 3 do
   ids[#ids + 1] = log(message, 's', target, 'n', n, unpack(more))
   if target == STANDALONE then shown = n .. ':' .. lastId end
 end
-redis.call('SET', events, table.concat(entries))
-redis.call('HSET', streams, 'reps', node, 'bytes', bytes, 'first', count .. ':' .. lastId)
+redis.call('HSET', streams, 'reps', node, 'bytes', bytes)
+-- Each look at a string reads all of it: a large log is a stream from the start.
+if bytes > FIRST_BYTES then
+  for _, item in ipairs(entries) do
+    if item[2] then item[#item + 1] = 'm' item[#item + 1] = item[2] end
+    redis.call('XADD', events, item[1], unpack(item, 3))
+  end
+else
+  for at, item in ipairs(entries) do entries[at] = firstEntry(unpack(item)) end
+  redis.call('SET', events, table.concat(entries))
+  redis.call('HSET', streams, 'first', count .. ':' .. lastId)
+end
 if shown then redis.call('HSET', streams, 'n:' .. STANDALONE, shown) end
 expireIn(record, tonumber(ARGV[3]))
 expireIn(streams, tonumber(ARGV[3]))

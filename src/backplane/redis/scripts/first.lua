@@ -5,33 +5,56 @@
 -- <value> ...", where the value of the last field, if that is `m`, is the length of the message that follows the line. With
 -- what comes after the handshake it becomes a stream, where the entries have the same ids and fields. Under the same key:
 -- with one that is missing, no script could be run while the slot is moved to another server of a cluster.
+
+-- Whether log id a comes before b: milliseconds, then counter.
+local function before(a, b)
+  local ams, an = split(a, '-')
+  local bms, bn = split(b, '-')
+  if ams ~= bms then return tonumber(ams) < tonumber(bms) end
+  return tonumber(an) < tonumber(bn)
+end
+
+local function isLogId(text) return text and #text <= 32 and string.find(text, '^%d+%-%d+$') ~= nil end
+
+-- A log of more bytes is a stream from the start.
+local FIRST_BYTES = 65536
+
 local function firstEntry(id, message, ...)
   local line = table.concat({ id, ... }, ' ')
   if not message then return line .. '\n' end
   return line .. ' m ' .. #message .. '\n' .. message
 end
 
--- As XRANGE returns them.
+-- As XRANGE returns them. What somebody else has put there may be anything: the log ends before the first entry that
+-- this library would not have written, and what is missing is found as what was trimmed is.
 local function firstEntries(events)
-  local text, entries, at = redis.call('GET', events) or '', {}, 1
+  local text, entries, at, newest = redis.call('GET', events) or '', {}, 1, '0-0'
   while at <= #text do
     local ends, words = string.find(text, '\n', at, true), {}
+    if not ends then break end
     for word in string.gmatch(string.sub(text, at, ends), '%S+') do words[#words + 1] = word end
     at = ends + 1
+    local id = table.remove(words, 1)
+    if not isLogId(id) or not before(newest, id) or #words == 0 or #words > 32 or #words % 2 == 1 then
+      break
+    end
     if words[#words - 1] == 'm' then
-      local length = tonumber(words[#words])
+      local length = tonumber(string.match(words[#words], '^%d+$'))
+      if not length or at + length - 1 > #text then break end
       words[#words] = string.sub(text, at, at + length - 1)
       at = at + length
     end
-    entries[#entries + 1] = { table.remove(words, 1), words }
+    newest = id
+    entries[#entries + 1] = { id, words }
   end
   return entries
 end
 
 -- Makes it a stream; the field that says what it is is the caller's.
 local function moveFirst(events)
-  local entries, left = firstEntries(events), redis.call('PTTL', events)
-  if #entries == 0 then return end
+  local left = redis.call('PTTL', events)
+  if left == -2 then return end
+  local entries = firstEntries(events)
   -- A full Redis refuses this, but not what follows a DEL.
   redis.call('SET', events, '')
   redis.call('DEL', events)

@@ -1,13 +1,5 @@
 -- The log of a session, as scripts read it.
 
--- Whether log id a comes before b: milliseconds, then counter.
-local function before(a, b)
-  local ams, an = split(a, '-')
-  local bms, bn = split(b, '-')
-  if ams ~= bms then return tonumber(ams) < tonumber(bms) end
-  return tonumber(an) < tonumber(bn)
-end
-
 local function entry(fields)
   local e = {}
   for i = 1, #fields, 2 do e[fields[i]] = fields[i + 1] end

@@ -1,5 +1,8 @@
 -- `append`: a message of the server.
 
+-- Keys of messages that are coalesced by the resource which the session has subscribed to begin with this.
+local COALESCED_BY_URI = 'sub:'
+
 local function dropStream(stream, request)
   local names = { 'n:' .. stream, 'h:' .. stream, 'x:' .. stream, 'p:' .. stream, 'b:' .. stream, 'a:' .. stream,
     'd:' .. stream }
@@ -17,7 +20,11 @@ local function shape(effect, value)
     for piece = 1, 9 do redis.call('HDEL', record, 'init' .. piece) end
     redis.call('HSET', record, 'hears', heard, 'init', params, 'pv', version)
     hears = heard
-  else redis.call('HDEL', record, 'sub:' .. value) end
+  else
+    redis.call('HDEL', record, 'sub:' .. value)
+    -- No message of this resource is coalesced any more.
+    set('c:' .. COALESCED_BY_URI .. value, false)
+  end
   revision = tostring(redis.call('HINCRBY', record, 'rev', 1))
   tellReplicas(channels, get('reps'), node, 'shape ' .. sid .. ' ' .. revision)
 end
