@@ -38,7 +38,10 @@ import { Lanes } from './stream/lanes.js';
 
 /** The state of one node. */
 export interface Health {
-  /** `draining`: `close()` was called. `down`: the backplane cannot be reached; `reason` says why. */
+  /**
+   * `draining`: `close()` was called. `down`: the backplane cannot be reached, or the server at `upstream` does not answer;
+   * `reason` says why.
+   */
   status: 'ready' | 'draining' | 'down';
   nodeId: string;
   reason?: string;
@@ -54,8 +57,11 @@ export interface Health {
 export interface Anynode extends RequestHandler, Seams {
   /** Random per start. Also in the header `X-Anynode-Node`. */
   readonly nodeId: string;
-  /** Resolves when the backplane was reached and the node's lease is held. Goes on trying; rejects only after `close()`. */
-  ready(): Promise<void>;
+  /**
+   * Resolves when the backplane was reached and the node's lease is held; with `upstream`, when the server at `upstream`
+   * answers as well (see `upstreamCheck`). Goes on trying; rejects only after `close()`.
+   */
+  ready(options?: { upstream?: boolean }): Promise<void>;
   /**
    * The same endpoint for a server of Node's own: `createServer(mcp.listener)`. It answers each request that it is given,
    * whatever its path. Nothing of Express has seen these requests: no middleware, no `req.auth` unless you have put it
@@ -135,7 +141,8 @@ export function createNode(
   const elsewhere = new Running();
   const exchanges = new Running();
   const liveness = new Liveness(nodeId, membership, clock, leaseMs);
-  const { factory, close: closeServers } = serversOf(options, clock);
+  const servers = serversOf(options, clock);
+  const { factory } = servers;
   let names = 0;
   const node: SessionNode = {
     ...{ nodeId, membership, lanes, followers, asks, running, arriving, clock, logger },
@@ -300,7 +307,7 @@ export function createNode(
     orphans.close();
     openers.close();
     await atMost(commandTimeoutMs, sessions.close(), clock); // as above
-    await closeServers();
+    await servers.close();
     await atMost(commandTimeoutMs, lanes.idle(), clock);
     lanes.close();
     seams.close();
@@ -311,9 +318,12 @@ export function createNode(
   const mcp: Anynode = Object.assign(middleware(endpoint), {
     nodeId,
     listener: requestListener(endpoint),
-    ready: () => membership.ready(),
+    ready: async ({ upstream = false } = {}) => {
+      await membership.ready();
+      if (upstream) await servers.ready();
+    },
     health(): Health {
-      const trouble = membership.trouble();
+      const trouble = membership.trouble() ?? servers.trouble();
       return {
         status:
           closing !== undefined
@@ -345,8 +355,9 @@ export function createNode(
 function serversOf(
   { server, intercepted, upstreamTimeoutMs: timeoutMs, logger }: Options,
   clock: Clock,
-): Pick<SessionNode, 'factory'> & Pick<Interception, 'close'> {
+): Pick<SessionNode, 'factory'> & Omit<Interception, 'factory'> {
   if (intercepted !== undefined) return intercept(intercepted, { clock, logger, timeoutMs });
   if (server === undefined) throw new TypeError('mcp-anynode: there is no `server`');
-  return { factory: server, close: () => Promise.resolve() };
+  const done = (): Promise<void> => Promise.resolve();
+  return { factory: server, trouble: () => undefined, ready: done, close: done };
 }

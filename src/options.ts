@@ -43,6 +43,12 @@ export interface AnynodeOptions {
    */
   upstreamTimeoutMs?: number | undefined;
   /**
+   * Whether `health()` depends on the server at `upstream`. `true`: a connection to it has to come about; this is tried
+   * every few seconds while no requests tell. A path, such as `/health`: GET there has to be answered with 2xx within
+   * `upstreamTimeoutMs`. `false`: it is not looked at. Default `true`.
+   */
+  upstreamCheck?: boolean | string | undefined;
+  /**
    * What serves revision 2026-07-28 on the same mount, without sessions: the v2 SDK's own handler, with the bus of all
    * nodes, so that `subscriptions/listen` hears of changes on each. Called once, at the start; the handler is closed
    * with the node. Left out: requests of that revision are refused, and clients that can fall back to a session.
@@ -138,7 +144,7 @@ export interface AnynodeOptions {
    * that. What it throws, the iteration rejects with. Default: the message.
    */
   redact?: Redact | undefined;
-  /** Where warnings and errors go: the subset of `console` or a pino logger that is used. Default `console`. */
+  /** Where the log goes: the subset of `console` or a pino logger that is used; `info` may be missing. Default `console`. */
   logger?: Logger | undefined;
 }
 
@@ -242,6 +248,7 @@ const KNOWN: Record<keyof AnynodeOptions, true> = {
   handler: true,
   upstream: true,
   upstreamTimeoutMs: true,
+  upstreamCheck: true,
   modern: true,
   redis: true,
   backplane: true,
@@ -284,12 +291,14 @@ export function rejectUnknown(given: object, known: object): void {
 }
 
 /** `undefined`: it is `server`. */
-function serverOf({ server, handler, upstream }: AnynodeOptions): Intercepted | undefined {
+function serverOf(given: AnynodeOptions): Intercepted | undefined {
+  const { server, handler, upstream } = given;
+  const check = checkOf(given);
   const ways = [server, handler, upstream].filter((way) => way !== undefined).length;
   if (ways > 1) {
     throw new TypeError('mcp-anynode: give one of `server`, `handler` and `upstream`, not more');
   }
-  if (upstream !== undefined) return { upstream: urlOf(upstream) };
+  if (upstream !== undefined) return { upstream: urlOf(upstream), check };
   if (handler !== undefined) {
     if (typeof handler === 'function') return { handler };
     throw new TypeError('mcp-anynode: `handler` has to be an Express handler, router or app');
@@ -300,6 +309,15 @@ function serverOf({ server, handler, upstream }: AnynodeOptions): Intercepted | 
     );
   }
   return undefined;
+}
+
+function checkOf({ upstreamCheck: check = true }: AnynodeOptions): boolean | string {
+  const value: unknown = check;
+  if (typeof value === 'boolean' || (typeof value === 'string' && /^\/[!-~]*$/.test(value)))
+    return check;
+  throw new TypeError(
+    'mcp-anynode: `upstreamCheck` has to be true, false, or a path of the server such as /health',
+  );
 }
 
 function urlOf(upstream: string | URL): URL {

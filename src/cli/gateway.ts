@@ -6,6 +6,7 @@ import { anynode } from '../anynode.js';
 import type { PayloadCodec } from '../backplane/payloads.js';
 import { serverOptionsFor } from '../http/server-options.js';
 import { CommandError, EXIT, orUsage } from './exit.js';
+import { plain } from './text.js';
 
 export interface GatewayOptions {
   upstream: string;
@@ -21,6 +22,7 @@ export interface GatewayOptions {
   affinity: 'any' | 'owner';
   /** Milliseconds. */
   upstreamTimeout: number;
+  upstreamCheck?: boolean | string;
   principalHeader?: string;
   /** Milliseconds. */
   drain: number;
@@ -34,10 +36,14 @@ export interface Gateway {
   close(): Promise<void>;
 }
 
+/** All of the log goes to stderr: stdout is for what the command prints. */
+const note = (text: string): void => void process.stderr.write(`${plain(text)}\n`);
+const LOGGER = { info: note, warn: note, error: note };
+
 /** A node that serves the MCP server at a URL. Besides its endpoint there are `/ready` and `/live`, for a balancer. */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const { upstream, redis, prefix, codec, allowedHosts, allowedOrigins, affinity, drain } = options;
-  const { upstreamTimeout: upstreamTimeoutMs, principalHeader } = options;
+  const { upstreamTimeout: upstreamTimeoutMs, upstreamCheck, principalHeader } = options;
   const { default: express } = await import('express').catch((error: unknown) => {
     throw new CommandError(EXIT.failed, 'this command needs express: npm install express', {
       cause: error,
@@ -45,8 +51,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   });
   const mcp = orUsage(() =>
     anynode({
-      ...{ upstream, upstreamTimeoutMs, redis, prefix, codec },
-      ...{ allowedHosts, allowedOrigins, affinity },
+      ...{ upstream, upstreamTimeoutMs, upstreamCheck, redis, prefix, codec },
+      ...{ allowedHosts, allowedOrigins, affinity, logger: LOGGER },
       ...(principalHeader !== undefined && { principal: (req) => req.get(principalHeader) }),
     }),
   );

@@ -56,10 +56,27 @@ export async function readRefusal(response: IncomingMessage): Promise<Failure> {
     status,
     contentType: response.headers['content-type'],
     headers: shownOf(response),
+    ...locationOf(response),
     body,
     error: isError ? (error as JsonRpcError['error']) : undefined,
   };
   return new Failure('server_refused', `status ${status}`, refusal);
+}
+
+function locationOf({ statusCode = 0, headers }: IncomingMessage): { location?: string } {
+  const { location } = headers;
+  if (location === undefined || statusCode < 300 || statusCode >= 400) return {};
+  return { location: withoutSecrets(location) };
+}
+
+/** An address, absolute or not, as a log may name it: without credentials and query. */
+export function withoutSecrets(address: string | URL): string {
+  const text = String(address).replace(/[?#].*$/s, '');
+  if (!URL.canParse(text)) return text;
+  const url = new URL(text);
+  url.username = '';
+  url.password = '';
+  return url.href;
 }
 
 function shownOf({ headers }: IncomingMessage): Record<string, string> {

@@ -63,7 +63,8 @@ export async function call(request: JsonRpcRequest, parts: CallParts): Promise<J
     if (answer !== undefined) return answer;
   }
   response.resume();
-  throw new Failure('server_invalid', `status ${response.statusCode}, no answer`);
+  const type = response.headers['content-type'] ?? 'no type';
+  throw new Failure('server_invalid', `status ${response.statusCode}, ${type}, no answer`);
 }
 
 /** The event stream of one request, over as many connections as it takes. */

@@ -25,7 +25,7 @@ export class Failure extends Error {
   constructor(
     readonly reason: FailureReason,
     /** For the log; nothing of it is shown to clients. */
-    detail: string,
+    readonly detail: string,
     readonly refusal?: Refusal,
   ) {
     super(`${TEXTS[reason]}: ${detail}`);
@@ -38,6 +38,8 @@ export interface Refusal {
   contentType: string | undefined;
   /** Headers that a client needs to do better. */
   headers: Record<string, string>;
+  /** Of a redirect, without credentials and query. */
+  location?: string;
   body: string;
   /** The JSON-RPC error in the body, if that is one. */
   error: JsonRpcError['error'] | undefined;
@@ -59,18 +61,54 @@ export function errorOf(id: RequestId, why: unknown): JsonRpcError {
   };
 }
 
+/** A client takes such an answer to `initialize` for a server of HTTP+SSE, and goes on with that. */
+const MISLEADING = new Set([404, 405]);
+/** The server does not speak Streamable HTTP at that address, unless its answer is one of JSON-RPC. */
+const NO_ENDPOINT = new Set([400, 404, 405, 406, 410, 415]);
+
 /**
  * The answer to `initialize`, which is one of HTTP as well: 503 where the server cannot be reached, what the server
- * itself has said where it refused (a 401 starts the client's authorization), else 502.
+ * itself has said where it refused (a 401 starts the client's authorization), else 502. A refusal that looks as if there
+ * were no MCP endpoint says so, with its status, as 502.
  */
 export function initializeError(id: RequestId, why: unknown): JsonRpcError {
-  const error = errorOf(id, why);
-  return answeringWith(error, httpAnswerOf(failureOf(why), error));
+  const failure = failureOf(why);
+  const error = errorOf(id, failure);
+  const mend = mendOf(failure);
+  if (failure.refusal?.error === undefined && mend !== undefined) {
+    error.error.message = `${TEXTS[failure.reason]}: ${mend}`;
+  }
+  return answeringWith(error, httpAnswerOf(failure, error));
+}
+
+/** What is wrong with a refused `initialize`, and what to look at. `undefined`: the server says it itself. */
+export function mendOf({ reason, refusal }: Failure): string | undefined {
+  if (reason === 'server_invalid') {
+    return 'is it an MCP endpoint (Streamable HTTP)? Look at the path of the address';
+  }
+  if (refusal === undefined) return undefined;
+  const { status, body } = refusal;
+  if (isNoEndpoint(refusal)) {
+    return `\`initialize\` was answered with status ${status}; is there an MCP endpoint (Streamable HTTP) at this path?`;
+  }
+  if (status >= 300 && status < 400) {
+    return `\`initialize\` was answered with status ${status}; redirects are not followed`;
+  }
+  if (status < 500 && body === '') return `\`initialize\` was answered with status ${status}`;
+  return undefined;
+}
+
+function isNoEndpoint({ status, error }: Refusal): boolean {
+  return MISLEADING.has(status) || (NO_ENDPOINT.has(status) && error === undefined);
 }
 
 function httpAnswerOf({ reason, refusal }: Failure, error: JsonRpcError): HttpAnswer {
+  const ours = { 'Content-Type': 'application/json' };
+  const text = JSON.stringify(error);
   if (refusal !== undefined && refusal.status >= 400 && refusal.status < 500) {
     const { status, contentType, headers, body } = refusal;
+    if (isNoEndpoint(refusal)) return { status: 502, headers: { ...headers, ...ours }, body: text };
+    if (body === '') return { status, headers: { ...headers, ...ours }, body: text };
     return {
       status,
       headers: { ...headers, ...(contentType !== undefined && { 'Content-Type': contentType }) },
@@ -80,8 +118,8 @@ function httpAnswerOf({ reason, refusal }: Failure, error: JsonRpcError): HttpAn
   const unreachable = reason === 'server_unreachable';
   return {
     status: unreachable ? 503 : 502,
-    headers: { 'Content-Type': 'application/json', ...(unreachable && { 'Retry-After': '1' }) },
-    body: JSON.stringify(error),
+    headers: { ...ours, ...(unreachable && { 'Retry-After': '1' }) },
+    body: text,
   };
 }
 
@@ -95,6 +133,6 @@ export function hasForgotten(why: unknown): boolean {
   return status === 404 || (status === 400 && /session/i.test(error?.message ?? body));
 }
 
-function failureOf(why: unknown): Failure {
+export function failureOf(why: unknown): Failure {
   return why instanceof Failure ? why : new Failure('server_lost', String(why));
 }

@@ -12,6 +12,8 @@ import type { Origin } from './origin.js';
 export interface Target {
   /** In this process: see {@link Origin}. */
   readonly inside: boolean;
+  /** Grows when the server was found not to listen: the sessions that it had before are gone. */
+  readonly restarts: number;
   /** Resolves with the head of the response, whatever its status. Rejects with a {@link Failure}. */
   send(outgoing: Outgoing): Promise<IncomingMessage>;
   close(): Promise<void>;

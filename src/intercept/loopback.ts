@@ -22,6 +22,7 @@ import { IDLE_CONNECTION_MS } from './upstream.js';
  */
 export class Loopback implements Target {
   readonly inside = true;
+  readonly restarts = 0;
   private readonly agent = new LocalAgent({ keepAlive: true, timeout: IDLE_CONNECTION_MS });
   /** What is sent over the connection whose client's end this is. */
   private readonly underway = new WeakMap<object, Outgoing>();

@@ -20,6 +20,8 @@ export interface PrivateSessionParts {
   version: string;
   /** Counts the sessions of one replica. */
   generation: number;
+  /** Of the target, when the session was asked for. */
+  restarts: number;
   origin: () => Origin | undefined;
   /** What the server says outside of a call. Never rejects. */
   onMessage: (message: JsonRpcMessage) => Promise<void>;
@@ -49,6 +51,11 @@ export class PrivateSession {
   get headers(): Record<string, string> {
     const { id, version } = this.parts;
     return { 'mcp-protocol-version': version, ...(id !== undefined && { 'mcp-session-id': id }) };
+  }
+
+  /** The server has not listened since it gave this session: another process of it answers now, or none. */
+  get isLost(): boolean {
+    return this.parts.target.restarts !== this.parts.restarts;
   }
 
   /** Keeps the GET stream open from now on. Resolves when it is, or the server has none, or does not say. */
@@ -106,6 +113,10 @@ export class PrivateSession {
   private async openOnce(place: Place): Promise<'read' | 'failed' | 'none'> {
     const { target, origin, onMessage, onForgotten, id } = this.parts;
     const { ending } = this;
+    if (this.isLost) {
+      await onForgotten();
+      return 'failed';
+    }
     const { lastEventId } = place;
     const headers = { ...this.headers, accept: ACCEPT_EVENTS };
     const response = await target.send({

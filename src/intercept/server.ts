@@ -22,6 +22,7 @@ import { marked, unmarked } from './ids.js';
 import type { Origin } from './origin.js';
 import { originOf } from './origin.js';
 import { PrivateSession } from './private-session.js';
+import type { RefusalLog } from './refusal-log.js';
 
 export interface InterceptedParts {
   target: Target;
@@ -29,6 +30,7 @@ export interface InterceptedParts {
   logger: Logger;
   /** How long the server may take for anything but to answer a request. */
   timeoutMs: number;
+  refusals: RefusalLog;
 }
 
 /** How long a server may take to answer what shapes its session: as long as one of the SDK. */
@@ -188,9 +190,10 @@ export class InterceptedServer implements ServerLike {
     related: RequestId | undefined,
   ): Promise<{ answer: JsonRpcResponse; session: PrivateSession | undefined }> {
     const generation = this.generations++;
+    const { restarts } = this.parts.target;
     let id: string | undefined;
     const sessionOf = (version: unknown): PrivateSession =>
-      this.privateSession(id, String(version), generation);
+      this.privateSession(id, String(version), generation, restarts);
     try {
       const answer = await this.within(HANDSHAKE_MS, request, {
         ...this.callParts({ headers: {}, generation }, related),
@@ -206,6 +209,7 @@ export class InterceptedServer implements ServerLike {
       this.latest = session;
       return { answer, session };
     } catch (error) {
+      if (!parts.ending.ended) this.parts.refusals.refused(error);
       void sessionOf(request.params?.protocolVersion).remove();
       throw error;
     }
@@ -215,10 +219,11 @@ export class InterceptedServer implements ServerLike {
     id: string | undefined,
     version: string,
     generation: number,
+    restarts: number,
   ): PrivateSession {
     const { target, clock, timeoutMs } = this.parts;
     const session: PrivateSession = new PrivateSession({
-      ...{ target, clock, timeoutMs, id, version, generation },
+      ...{ target, clock, timeoutMs, id, version, generation, restarts },
       origin: () => this.origin,
       onMessage: (message) => this.hear(message, undefined, generation),
       onForgotten: () => this.renew(session),
@@ -234,7 +239,8 @@ export class InterceptedServer implements ServerLike {
     // It may have been made again while we waited.
     const now = this.session ?? session;
     if (now === undefined) throw new Failure('server_unreachable', 'there is no session');
-    return now;
+    // What the server says of a session that it never had is not to be relied on: some take any id.
+    return now.isLost ? this.renew(now) : now;
   }
 
   private async announced(): Promise<PrivateSession | undefined> {
@@ -268,7 +274,6 @@ export class InterceptedServer implements ServerLike {
   }
 
   private async remake(forgotten: PrivateSession): Promise<PrivateSession> {
-    this.parts.logger.warn('mcp-anynode: the server has lost a session, which is made again');
     const parts = { origin: this.origin, ending: this.life };
     const params = this.initialize;
     const request = this.own('initialize', params);
@@ -284,6 +289,7 @@ export class InterceptedServer implements ServerLike {
       }
       forgotten.end();
       this.session = session;
+      this.parts.refusals.madeAgain();
       return session;
     } finally {
       this.muted = undefined;

@@ -126,6 +126,8 @@ export interface ServerTransport {
 
 /** The subset of `console` or a pino logger that is used. Messages never contain tokens or message bodies. */
 export interface Logger {
+  /** What is as it should be, and good to know. Left out: not logged. */
+  info?(message: string): void;
   warn(message: string): void;
   error(message: string): void;
 }

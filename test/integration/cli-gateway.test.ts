@@ -10,9 +10,13 @@ import { redisBackplane } from '../../src/index.js';
 import { request } from '../support/mcp-http.js';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
 import { cli, jsonLines, lines, startCli } from './support/cli.js';
+import { fallible } from './support/fallible.js';
+import { mapEndpoint } from './support/map-endpoint.js';
 import { scriptedServer } from './support/scripted-server.js';
-import { listen, openSession, rawClient, startNode } from './support/serve.js';
+import { listen, mounted, openSession, rawClient, startNode } from './support/serve.js';
 import { eventually } from './support/signal.js';
+
+const INFO = { name: 'raw', version: '1' };
 
 describe('over a Redis Cluster', () => {
   it('nodes of all masters are found, sessions shown and ended', async () => {
@@ -84,6 +88,33 @@ describe('the gateway', () => {
       const { result } = await client.request(urls[count % 2] ?? '', 'tools/call', call);
       expect(result).toMatchObject({ content: [{ text: String(count) }] });
     }
+  });
+
+  it('/ready says whether the server behind answers, and a wrong path is said in answer and log', async () => {
+    const server = await fallible(mounted(mapEndpoint().handler));
+    const upstream = server.url.replace('/mcp', '/wrong?key=s3cret');
+    const gateway = startCli(['--upstream', upstream, '--port', '0', '--json']);
+    onTestFinished(() => gateway.kill('SIGKILL'));
+    await gateway.until('\n');
+    const { listening: url } = JSON.parse(gateway.stdout) as { listening: string };
+    const ready = () => fetch(new URL('/ready', url));
+    await eventually(async () => (await ready()).ok);
+    const params = { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: INFO };
+    const answer = await rawClient().post(url, request(1, 'initialize', params));
+    expect(answer.status).toBe(502);
+    expect(answer.body).toContain('status 404');
+    await eventually(() => gateway.stderr.includes('status 404'));
+    expect(gateway.stderr).toContain(`${new URL(upstream).origin}/wrong `);
+    expect(gateway.stderr).not.toContain('s3cret');
+    await server.kill();
+    const down = await eventually(async () => {
+      const response = await ready();
+      return response.status === 503 && response;
+    });
+    expect(await down.text()).toContain('ECONNREFUSED');
+    expect((await fetch(new URL('/live', url))).status).toBe(200);
+    // Nothing of the log is on stdout.
+    expect(gateway.stdout.trim().split('\n')).toHaveLength(1);
   });
 
   it('--principal-header: a session is for whom the proxy says, and for nobody else', async () => {

@@ -140,7 +140,7 @@ it('a handler that throws, and one that passes on', async () => {
   });
   await expect(openSession(late.url)).rejects.toThrow('Expected 200, got 422');
   const passing = await startNode({ server: undefined, handler: (_req, _res, next) => next() });
-  await expect(openSession(passing.url)).rejects.toThrow('Expected 200, got 404');
+  await expect(openSession(passing.url)).rejects.toThrow('Expected 200, got 502');
 });
 
 // Connections are used again: what belongs to the request that opened one has nothing to do with those that come later.

@@ -66,6 +66,7 @@ it('every option may be undefined, which leaves its default', () => {
     handler: undefined,
     upstream: undefined,
     upstreamTimeoutMs: undefined,
+    upstreamCheck: undefined,
     modern: undefined,
     redis: undefined,
     backplane: undefined,

@@ -40,6 +40,12 @@ export function addServe(program: Command): void {
         .default(10_000, '10'),
     )
     .option(
+      '--upstream-check <path>',
+      'GET there has to be answered with 2xx, or /ready says 503; without it, a connection has to come about',
+      urlPath,
+    )
+    .option('--no-upstream-check', '/ready does not depend on the server')
+    .option(
       '--principal-header <name>',
       'says who is calling; what is in front must set it, whatever the client sends',
       headerName,

@@ -62,16 +62,19 @@ export interface TestNode {
   app: express.Express;
   /** What it has warned of, and errors. */
   logged: string[];
+  /** What it has logged as information. */
+  informed: string[];
 }
 
 /** Starts a node, ready to serve, and closes it when the test is over. */
 export async function startNode(options: NodeOptions = {}): Promise<TestNode> {
   const { tools, mount = {}, ...given } = options;
   const logged: string[] = [];
+  const informed: string[] = [];
   const log = (text: string): void => void logged.push(text);
   const mcp = anynode({
     server: () => scriptedServer(tools),
-    logger: { warn: log, error: log },
+    logger: { info: (text) => void informed.push(text), warn: log, error: log },
     ...given,
   });
   const app = mounted(mcp, mount);
@@ -79,7 +82,7 @@ export async function startNode(options: NodeOptions = {}): Promise<TestNode> {
   const url = await listen(mount.express === 'none' ? mcp.listener : app, made);
   onTestFinished(() => mcp.close({ drainMs: 0 }));
   await mcp.ready();
-  return { mcp, url, app, logged };
+  return { mcp, url, app, logged, informed };
 }
 
 export function mounted(handler: RequestHandler, mount: Mount = {}): express.Express {

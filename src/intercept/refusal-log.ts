@@ -1,0 +1,52 @@
+/** What the log says of a server behind this library that does not take its sessions, and of what to look at. */
+import type { Clock } from '../protocol/clock.js';
+import { LogLimit } from '../protocol/log-limit.js';
+import type { Logger } from '../session/types.js';
+import { failureOf, mendOf } from './failure.js';
+
+/** Statuses that such a server is expected to answer: to clients without authorization, or to too many. */
+const EXPECTED = new Set([401, 403, 429]);
+
+export class RefusalLog {
+  private readonly limit: LogLimit;
+
+  constructor(
+    private readonly parts: {
+      /** Where the server is, as the log may name it: without credentials and query. `undefined`: in this process. */
+      place: string | undefined;
+      clock: Clock;
+      logger: Logger;
+    },
+  ) {
+    this.limit = new LogLimit(parts.clock);
+  }
+
+  /** `why`: what `initialize` failed with. A server that cannot be reached is logged elsewhere. */
+  refused(why: unknown): void {
+    const failure = failureOf(why);
+    const { reason, refusal, detail } = failure;
+    if (reason === 'server_unreachable' || reason === 'server_lost') return;
+    const { place, logger } = this.parts;
+    // The handler's own failure was logged when it threw.
+    if (place === undefined && refusal !== undefined && refusal.status >= 500) return;
+    const what = refusal === undefined ? detail : `status ${refusal.status}`;
+    const text = `mcp-anynode: ${place ?? '`handler`'} did not take \`initialize\`: ${what}`;
+    const mend = refusal?.location === undefined ? mendOf(failure) : redirection(refusal.location);
+    this.limit.pass(`${reason} ${refusal?.status ?? ''}`, (more) => {
+      if (refusal !== undefined && EXPECTED.has(refusal.status)) logger.info?.(`${text}${more}`);
+      else logger.warn(`${mend === undefined ? text : `${text}; ${mend}`}${more}`);
+    });
+  }
+
+  madeAgain(): void {
+    this.limit.pass('made again', (more) => {
+      const text = 'the server had lost a session, which was made again';
+      this.parts.logger.warn(`mcp-anynode: ${text}${more}`);
+    });
+  }
+}
+
+/** Not followed: what clients say, and what authorizes them, goes to the address that was given and no other. */
+function redirection(location: string): string {
+  return `it redirects to ${location}, which is not followed: give that as \`upstream\``;
+}
