@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { refusal } from '../../src/backplane/redis/connection.js';
+import { refusal } from '../../src/backplane/redis/refusal.js';
 import { evicts, unsupported } from '../../src/backplane/redis/server-check.js';
 
 const info = (...lines: string[]): string => ['# Server', ...lines, ''].join('\r\n');

@@ -3,6 +3,8 @@ import type { Cluster } from 'ioredis';
 import { AnynodeError, unavailable } from '../../errors.js';
 import type { Clock } from '../../protocol/clock.js';
 import { SharedTimer } from '../../protocol/shared-timer.js';
+import { Fence } from './fence.js';
+import { isTransient, refusal } from './refusal.js';
 import type { Scripted } from './scripts.js';
 import { defineScripts } from './scripts.js';
 import { ServerCheck } from './server-check.js';
@@ -37,18 +39,6 @@ const FIRST_TOGETHER = 4;
 type NetStream = Redis['stream'];
 export type Client = Scripted<Redis> | Scripted<Cluster>;
 
-/**
- * Replies that mean "not now": the server is loading, failing over, full or busy. Worth another try. Before 7.0, an error
- * of a command inside a script comes wrapped: `ERR Error running script (call to f_1a2b): @user_script:9: … -OOM …`.
- */
-const TRANSIENT =
-  /^(?:ERR Error running script .*?: -)?(LOADING|READONLY|CLUSTERDOWN|TRYAGAIN|MASTERDOWN|BUSY|NOREPLICAS|MISCONF|OOM|UNBLOCKED)/;
-
-/** The word for why the server refuses for now; `undefined` for any other reply. */
-export function refusal(message: string): string | undefined {
-  return TRANSIENT.exec(message)?.[1];
-}
-
 /** The prefix that the caller's own client puts in front of its keys; ours are put behind it, channels included. */
 export function keyPrefixOf(client: Redis | Cluster): string {
   return client.options.keyPrefix ?? '';
@@ -58,6 +48,8 @@ export interface ConnectionOptions {
   clock: Clock;
   timeoutMs: number;
   logger: { warn(message: string): void };
+  /** It takes no steps but the removal of sessions, which may come late: earlier connections are left alone. */
+  observes?: true;
   /** Connected, again. */
   onReady(): void;
   /** The connection to one node of a cluster has ended: what it was about to tell the others may be lost. */
@@ -70,6 +62,11 @@ export class CommandConnection {
   private readonly clock: Clock;
   private readonly timeoutMs: number;
   private readonly check: ServerCheck;
+  private readonly fence = new Fence();
+  /** The servers that are being looked at. */
+  private readonly lookedAt = new Set<Redis>();
+  /** The call that is being tried. The scripts that it sends belong to it. */
+  private trying: { readonly expired: boolean } | undefined;
   /** Just connected: nothing is sent before the server is known to be usable. */
   private looking = false;
   private lastError: Error | undefined;
@@ -90,7 +87,13 @@ export class CommandConnection {
     this.timeoutMs = timeoutMs;
     this.timeouts = new SharedTimer(clock, timeoutMs);
     this.check = new ServerCheck(logger);
-    this.client = defineScripts(ownClient(source, timeoutMs));
+    this.client = defineScripts(ownClient(source, timeoutMs), {
+      begin: () => {
+        const call = this.trying;
+        return (socket) => call?.expired !== true && this.fence.isPassed(socket);
+      },
+      onHeldBack: () => this.lookAgain(),
+    });
     // The reason is kept for whoever asks next; ioredis goes on trying by itself.
     this.client.on('error', (error: Error) => (this.lastError = error));
     this.client.on('ready', () => {
@@ -119,8 +122,61 @@ export class CommandConnection {
     const timeout = new Promise<void>((resolve) => {
       cancelTimer = this.clock.after(this.timeoutMs, resolve);
     });
-    await Promise.race([Promise.all(servers.map((server) => this.check.look(server))), timeout]);
+    await Promise.race([Promise.all(servers.map((server) => this.lookAt(server))), timeout]);
     cancelTimer();
+  }
+
+  /** Until scripts may be sent there, or the connection has ended. */
+  private async lookAt(server: Redis): Promise<void> {
+    this.lookedAt.add(server);
+    try {
+      for (let attempts = 0; !(await this.letPass(server)); attempts += 1) {
+        await this.pause(attempts);
+      }
+    } catch {
+      // The next connection is looked at in its turn.
+    }
+    this.lookedAt.delete(server);
+  }
+
+  /** Lets scripts pass to a server. `false`: it refuses for now. Rejects when the connection to it has ended. */
+  private async letPass(server: Redis): Promise<boolean> {
+    if (this.options.observes === true) {
+      await this.check.look(server);
+      this.fence.passUnfenced(server.stream);
+      return true;
+    }
+    const asked = server.client('ID').then((id) => ({ id, socket: server.stream }));
+    try {
+      const [{ id, socket }, runId] = await Promise.all([asked, this.check.look(server)]);
+      if (runId === undefined) this.passUnfenced(server, 'it does not say its run_id');
+      else await this.fence.pass(server, socket, runId, id);
+      return true;
+    } catch (error) {
+      if (!(error instanceof Error) || error.name !== 'ReplyError') throw error;
+      if (isTransient(error)) return false;
+      this.passUnfenced(server, error.message);
+      return true;
+    }
+  }
+
+  private passUnfenced(server: Redis, reason: string): void {
+    this.fence.passUnfenced(server.stream);
+    this.check.say(
+      `Redis does not let this node end its own earlier connections (${reason}): ` +
+        'a command that the network delays for seconds may still take effect',
+    );
+  }
+
+  /**
+   * A script was held back. In a cluster ioredis connects to a server by itself when it is redirected, and makes a master
+   * of a replica without a new connection.
+   */
+  private lookAgain(): void {
+    for (const server of this.servers()) {
+      const isOpen = server.status !== 'ready' || this.fence.isPassed(server.stream);
+      if (!isOpen && !this.lookedAt.has(server)) void this.lookAt(server);
+    }
   }
 
   trouble(): string | undefined {
@@ -132,9 +188,13 @@ export class CommandConnection {
 
   /** A cluster's nodes, to connect to one of them in particular. */
   nodeOptions() {
+    return this.servers().map(({ options }) => options);
+  }
+
+  private servers(): Redis[] {
     return this.client.isCluster
-      ? (this.client as unknown as Cluster).nodes('all').map((node) => node.options)
-      : [(this.client as unknown as Redis).options];
+      ? (this.client as unknown as Cluster).nodes('all')
+      : [this.client as unknown as Redis];
   }
 
   /** Each server that messages can be published on: with a cluster, its masters. */
@@ -196,8 +256,7 @@ export class CommandConnection {
       const unusable = this.check.trouble();
       if (unusable !== undefined) throw unavailable(new Error(unusable));
       try {
-        this.gather();
-        return await command(this.client, attempts);
+        return await this.start(() => command(this.client, attempts), call);
       } catch (error) {
         if (call.expired || !isTransient(error)) throw error;
         // Without a connection it waits for one, and may not be late for it.
@@ -205,6 +264,16 @@ export class CommandConnection {
         // The time may have run out meanwhile, which control flow analysis cannot see.
         if (call.expired as boolean) throw error;
       }
+    }
+  }
+
+  private start<T>(command: () => Promise<T>, call: { readonly expired: boolean }): Promise<T> {
+    this.gather();
+    this.trying = call;
+    try {
+      return command();
+    } finally {
+      this.trying = undefined;
     }
   }
 
@@ -287,12 +356,6 @@ function ownClient(source: string | Redis | Cluster, timeoutMs: number): Redis |
     return cluster.duplicate([], options as Parameters<Cluster['duplicate']>[1]);
   }
   return (source as Redis).duplicate(own);
-}
-
-function isTransient(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
-  if (error instanceof AnynodeError) return false;
-  return error.name !== 'ReplyError' || refusal(error.message) !== undefined;
 }
 
 function closedError(): AnynodeError {

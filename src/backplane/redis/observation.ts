@@ -35,7 +35,7 @@ export class RedisObservation implements Observation {
     const inner = `${outer}${prefix}`;
     this.names = new Names(inner);
     this.connection = new CommandConnection(redis, {
-      ...{ clock, logger, timeoutMs: commandTimeoutMs },
+      ...{ clock, logger, timeoutMs: commandTimeoutMs, observes: true as const },
       onReady: () => undefined,
       onNodeLost: () => undefined,
     });

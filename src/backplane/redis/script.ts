@@ -4,6 +4,17 @@ import type { Cluster, Redis } from 'ioredis';
 
 export type Argument = string | number;
 
+/** Decides over which connections scripts are sent. */
+export interface ScriptGate {
+  /** Called for each script that is about to be sent. What it returns is asked each time before the script is written. */
+  begin(): (socket: object) => boolean;
+  /** A script was not written. Its promise rejects as if the connection had ended. */
+  onHeldBack(): void;
+}
+
+/** Written in place of a script that is held back, as ioredis expects a reply. */
+const PING = '*1\r\n$4\r\nPING\r\n';
+
 /** That Redis does not know the hash; a cluster's client that may not redirect wraps what it gets. */
 const FORGOTTEN = /^(?:Too many Cluster redirections\. Last error: ReplyError: )?NOSCRIPT/;
 
@@ -35,8 +46,8 @@ export class Script {
   }
 
   /** `args`: its keys, and then the others. */
-  run(client: Redis | Cluster, args: Argument[]): Promise<unknown> {
-    const call = new ScriptCall(this, args, () => void client.sendCommand(call));
+  run(client: Redis | Cluster, args: Argument[], gate: ScriptGate | undefined): Promise<unknown> {
+    const call = new ScriptCall(this, args, gate, () => void client.sendCommand(call));
     return client.sendCommand(call) as Promise<unknown>;
   }
 
@@ -56,17 +67,31 @@ export class Script {
 class ScriptCall extends Command {
   /** The connection over which only the hash was sent. */
   private trusting: object | undefined;
+  private heldBack = false;
+  private readonly mayPass: ((socket: object) => boolean) | undefined;
 
   /** `again` sends it once more; its promise is the same. */
   constructor(
     private readonly script: Script,
     private readonly all: Argument[],
+    private readonly gate: ScriptGate | undefined,
     again: () => void,
   ) {
     // Of the arguments ioredis needs one key, for its slot: the others are in the same one.
     super('evalsha', [script.hash, '1', all[0] ?? ''], { replyEncoding: 'utf8' });
-    const { reject } = this;
+    this.mayPass = gate?.begin();
+    const { reject, resolve } = this;
+    const refuse = (): void => reject(new Error('The connection was not ready for scripts'));
+    this.resolve = (reply: unknown) => {
+      if (this.heldBack) refuse();
+      else resolve(reply);
+    };
     this.reject = (error) => {
+      if (this.heldBack) {
+        // Whatever became of what was written in its place.
+        refuse();
+        return;
+      }
       const { trusting } = this;
       // Rejected once, for the time it took, it is not sent again: its caller may have done something else since.
       this.trusting = undefined;
@@ -81,6 +106,12 @@ class ScriptCall extends Command {
 
   override toWritable(socket: object): string {
     const { script, all } = this;
+    this.heldBack = this.mayPass?.(socket) === false;
+    if (this.heldBack) {
+      this.trusting = undefined;
+      this.gate?.onHeldBack();
+      return PING;
+    }
     this.trusting = script.goesByHash(socket) ? socket : undefined;
     return script.encode(all, this.trusting === undefined);
   }

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { Cluster, Redis } from 'ioredis';
 import type { Operation } from '../backplane.js';
-import type { Argument } from './script.js';
+import type { Argument, ScriptGate } from './script.js';
 import { Script } from './script.js';
 
 interface Parts {
@@ -57,13 +57,16 @@ export type ScriptName = keyof typeof SCRIPTS;
 export type Scripted<Client> = Client &
   Record<`anynode:${ScriptName}`, (...args: Argument[] | [Argument[]]) => Promise<unknown>>;
 
-export function defineScripts<Client extends Redis | Cluster>(client: Client): Scripted<Client> {
+export function defineScripts<Client extends Redis | Cluster>(
+  client: Client,
+  gate?: ScriptGate,
+): Scripted<Client> {
   const commands = Object.entries<Parts>(SCRIPTS).map(([name, { keys, inOrder }]) => {
     const command = `anynode:${name}`;
     const script = new Script(SCRIPT_TEXTS.get(command) ?? '', keys, inOrder);
     const call = (...args: Argument[] | [Argument[]]): Promise<unknown> => {
       const [first] = args;
-      return script.run(client, Array.isArray(first) ? first : (args as Argument[]));
+      return script.run(client, Array.isArray(first) ? first : (args as Argument[]), gate);
     };
     return [command, call];
   });

@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import { isTransient } from './refusal.js';
 
 /** The first version with `XTRIM MINID` and `ZRANDMEMBER`. Valkey calls itself 7.2.4 and up here. */
 const OLDEST = [6, 2] as const;
@@ -38,8 +39,11 @@ export class ServerCheck {
     return reason;
   }
 
-  /** Never rejects: a server that does not say what it is (an ACL without INFO) is taken as it is. */
-  async look(server: Redis): Promise<void> {
+  /**
+   * Returns the server's `run_id`. A server that does not say what it is (an ACL without INFO) is taken as it is. Rejects
+   * when there is no answer, or none for now.
+   */
+  async look(server: Redis): Promise<string | undefined> {
     const name = nameOf(server);
     try {
       const [about, memory] = await Promise.all([server.info('server'), server.info('memory')]);
@@ -56,8 +60,11 @@ export class ServerCheck {
           `maxmemory-policy is ${policy}: a full Redis would throw parts of sessions away; set it to noeviction`,
         );
       }
-    } catch {
+      return field(about, 'run_id');
+    } catch (error) {
       this.reasons.delete(name);
+      if (isTransient(error)) throw error;
+      return undefined;
     }
   }
 
@@ -66,7 +73,8 @@ export class ServerCheck {
     this.reasons.delete(nameOf(server));
   }
 
-  private say(text: string): void {
+  /** Warns, once. */
+  say(text: string): void {
     if (this.said.has(text)) return;
     this.said.add(text);
     this.logger.warn(`mcp-anynode: ${text}`);

@@ -1,0 +1,78 @@
+import { once } from 'node:events';
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+
+/** A client's connection through the proxy, and what the proxy holds back of it. */
+interface Link {
+  client: Socket;
+  server: Socket;
+  held: Buffer[];
+  isHeld: boolean;
+  subscribes: boolean;
+}
+
+/** In front of a Redis, as a network that drops packets for a while. */
+export interface LateProxy {
+  readonly port: number;
+  /** Loses the packets of the command connections that are open now. Connections that subscribe outlive it. */
+  drop(): void;
+  /**
+   * What was written into these connections is transmitted again and arrives, although the client has closed them: the
+   * kernel goes on with what it had accepted. Resolves when the server has seen to it.
+   */
+  arrive(): Promise<void>;
+  stop(): void;
+}
+
+export async function startLateProxy(port: number): Promise<LateProxy> {
+  const links = new Set<Link>();
+  const listener = createServer({ noDelay: true, allowHalfOpen: true }, (client) => {
+    const server = connect({ port, host: '127.0.0.1', noDelay: true, allowHalfOpen: true });
+    const link: Link = { client, server, held: [], isHeld: false, subscribes: false };
+    links.add(link);
+    client.on('error', () => undefined);
+    server.on('error', () => undefined);
+    client.on('data', (data) => {
+      link.subscribes ||= data.includes('subscribe\r\n');
+      if (link.isHeld) link.held.push(data);
+      else server.write(data);
+    });
+    client.on('end', () => client.end());
+    client.on('close', () => {
+      if (!link.isHeld) server.end();
+    });
+    server.on('data', (data) => {
+      if (!link.isHeld) client.write(data);
+    });
+    server.on('end', () => server.end());
+    server.on('close', () => {
+      client.destroy();
+      links.delete(link);
+    });
+  });
+  listener.listen(0, '127.0.0.1');
+  await once(listener, 'listening');
+  return {
+    port: (listener.address() as AddressInfo).port,
+    drop() {
+      for (const link of links) link.isHeld ||= !link.subscribes;
+    },
+    async arrive() {
+      const held = [...links].filter(({ isHeld }) => isHeld);
+      await Promise.all(
+        held.map(async ({ server, held: data }) => {
+          const closed = server.destroyed ? undefined : once(server, 'close');
+          for (const bytes of data) server.write(bytes);
+          server.end();
+          await closed;
+        }),
+      );
+    },
+    stop() {
+      listener.close();
+      for (const { client, server } of links) {
+        client.destroy();
+        server.destroy();
+      }
+    },
+  };
+}
