@@ -353,10 +353,13 @@ export function createNode(
 
 /** What builds the server objects, whichever way they are mounted. */
 function serversOf(
-  { server, intercepted, upstreamTimeoutMs: timeoutMs, logger }: Options,
+  { server, intercepted, upstreamTimeoutMs, upstreamMessageBytes, logger }: Options,
   clock: Clock,
 ): Pick<SessionNode, 'factory'> & Omit<Interception, 'factory'> {
-  if (intercepted !== undefined) return intercept(intercepted, { clock, logger, timeoutMs });
+  if (intercepted !== undefined) {
+    const [timeoutMs, messageBytes] = [upstreamTimeoutMs, upstreamMessageBytes];
+    return intercept(intercepted, { clock, logger, timeoutMs, messageBytes });
+  }
   if (server === undefined) throw new TypeError('mcp-anynode: there is no `server`');
   const done = (): Promise<void> => Promise.resolve();
   return { factory: server, trouble: () => undefined, ready: done, close: done };

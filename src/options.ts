@@ -8,6 +8,7 @@ import { memoryBackplane } from './backplane/memory/memory.js';
 import { redisBackplane } from './backplane/redis/redis.js';
 import type { Modern } from './http/modern.js';
 import { defaultPrincipal } from './http/principal.js';
+import { MESSAGE_BYTES, MOST_MESSAGE_BYTES } from './intercept/bounds.js';
 import type { Intercepted } from './intercept/intercept.js';
 import type { Limits } from './limits.js';
 import { resolveLimits } from './limits.js';
@@ -48,6 +49,11 @@ export interface AnynodeOptions {
    * `upstreamTimeoutMs`. `false`: it is not looked at. Default `true`.
    */
   upstreamCheck?: boolean | string | undefined;
+  /**
+   * How many bytes one message of the server at `upstream`, or of `handler`, may have. A longer one ends its call with an
+   * error, and its connection. Default 32 MiB, at most 256 MiB.
+   */
+  upstreamMessageBytes?: number | undefined;
   /**
    * What serves revision 2026-07-28 on the same mount, without sessions: the v2 SDK's own handler, with the bus of all
    * nodes, so that `subscriptions/listen` hears of changes on each. Called once, at the start; the handler is closed
@@ -154,6 +160,7 @@ export interface Options {
   server: AnynodeOptions['server'];
   intercepted: Intercepted | undefined;
   upstreamTimeoutMs: number;
+  upstreamMessageBytes: number;
   modern: AnynodeOptions['modern'];
   backplane: Backplane;
   responseMode: 'sse' | 'json';
@@ -204,6 +211,7 @@ export function resolveOptions(given: AnynodeOptions): Options {
     server: given.server,
     intercepted,
     upstreamTimeoutMs: positive(given, 'upstreamTimeoutMs', 10 * SECOND),
+    upstreamMessageBytes: messageBytesOf(given),
     modern: callable(given, 'modern'),
     backplane: encodedWith(given.codec, backplaneOf(given)),
     responseMode: given.responseMode ?? 'sse',
@@ -249,6 +257,7 @@ const KNOWN: Record<keyof AnynodeOptions, true> = {
   upstream: true,
   upstreamTimeoutMs: true,
   upstreamCheck: true,
+  upstreamMessageBytes: true,
   modern: true,
   redis: true,
   backplane: true,
@@ -411,6 +420,14 @@ function positiveOrZero<T extends object>(
   if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value;
   throw new TypeError(
     `mcp-anynode: \`${name}\` has to be a whole number of at least 0, and is ${String(value)}`,
+  );
+}
+
+function messageBytesOf(given: AnynodeOptions): number {
+  const bytes = positive(given, 'upstreamMessageBytes', MESSAGE_BYTES);
+  if (bytes <= MOST_MESSAGE_BYTES) return bytes;
+  throw new TypeError(
+    `mcp-anynode: \`upstreamMessageBytes\` must not be more than ${MOST_MESSAGE_BYTES}`,
   );
 }
 

@@ -1,15 +1,18 @@
 /** What comes back from a server behind this library, read as what the protocol says it may be. */
 import type { IncomingMessage } from 'node:http';
+import type { Clock } from '../protocol/clock.js';
 import type { JsonRpcError, JsonRpcMessage } from '../protocol/jsonrpc.js';
+import { costOf, MemoryBudget, REFUSAL_BYTES } from './bounds.js';
 import type { Place, ServerSentEvent } from './event-stream.js';
 import { EventStreamReader } from './event-stream.js';
 import type { Refusal } from './failure.js';
 import { Failure } from './failure.js';
+import { messageOf, messagesOf, parseJson } from './incoming.js';
 
-/** Of a refusal, which is shown to a client or looked at for a reason. */
-const MOST_OF_REFUSAL = 64 * 1024;
 /** Characters that may be on their way into the session's log; beyond that the server has to wait. */
 const MOST_WAITING = 256 * 1024;
+/** What each message on its way counts besides its characters. */
+const WAITING_COST = 512;
 
 /** `undefined`: neither kind. */
 export function kindOf({ headers }: IncomingMessage): 'json' | 'events' | undefined {
@@ -22,45 +25,171 @@ export function isSuccess({ statusCode = 0 }: IncomingMessage): boolean {
   return statusCode >= 200 && statusCode < 300;
 }
 
-/** Rejects with a {@link Failure} where it breaks off. */
-function readText(response: IncomingMessage, most = Infinity): Promise<string> {
-  return new Promise((resolve, reject) => {
-    let text = '';
-    response.setEncoding('utf8');
-    response.on('data', (chunk: string) => {
-      text += chunk;
-      if (text.length > most) response.destroy();
+/** Reads the bodies of all responses of one server within their bounds. What breaks one ends its connection. */
+export class BodyReader {
+  private readonly budget: MemoryBudget;
+
+  constructor(
+    private readonly parts: {
+      clock: Clock;
+      /** How long a body that has begun may say nothing, and one that nobody needs may take. */
+      timeoutMs: number;
+      messageBytes: number;
+    },
+  ) {
+    this.budget = new MemoryBudget(parts.messageBytes);
+  }
+
+  /** The messages of a body of JSON: one, or a batch. Rejects with a {@link Failure}. */
+  async json(response: IncomingMessage, most?: number): Promise<JsonRpcMessage[]> {
+    return messagesOf(await this.text(response, most));
+  }
+
+  /** A response that is no success. Resolves in bounded time, with as much of the body as has come by then. */
+  async refusal(response: IncomingMessage): Promise<Failure> {
+    const status = response.statusCode ?? 0;
+    const body = await this.beginning(response);
+    const { error } = (parsedOrNothing(body) ?? {}) as { error?: Partial<JsonRpcError['error']> };
+    const isError = Number.isSafeInteger(error?.code) && typeof error?.message === 'string';
+    const refusal: Refusal = {
+      status,
+      contentType: response.headers['content-type'],
+      headers: shownOf(response),
+      ...locationOf(response),
+      body,
+      error: isError ? (error as JsonRpcError['error']) : undefined,
+    };
+    return new Failure('server_refused', `status ${status}`, refusal);
+  }
+
+  /** Lets a body pass that nobody needs, so that its connection can be used again; a long one ends with its connection. */
+  discard(response: IncomingMessage): void {
+    void this.beginning(response);
+  }
+
+  /**
+   * Reads an event stream until it ends; `cut` where that was not the server's doing. `take` gets one message after the
+   * other, with its length, and is not waited for, unless too much is on its way. Rejects with a {@link Failure} for what
+   * breaks a bound, and with what `take` rejects with.
+   */
+  events(
+    response: IncomingMessage,
+    place: Place,
+    take: (message: JsonRpcMessage, length: number) => Promise<void>,
+  ): Promise<'ended' | 'cut'> {
+    return new Promise((resolve, reject) => {
+      const fail = (error: unknown): void => {
+        reject(error instanceof Error ? error : new Error(String(error)));
+        response.destroy();
+      };
+      const share = this.budget.share(fail);
+      let waiting = 0;
+      const onEvent = ({ event, data }: ServerSentEvent): void => {
+        if (event !== undefined && event !== 'message') return;
+        const message = messageOf(data);
+        if (message === undefined) return;
+        const cost = data.length + WAITING_COST;
+        waiting += cost;
+        if (waiting > MOST_WAITING) response.pause();
+        take(message, data.length)
+          .catch(fail)
+          .finally(() => {
+            waiting -= cost;
+            if (waiting <= MOST_WAITING) response.resume();
+          });
+      };
+      const reader = new EventStreamReader(place, onEvent, (bytes) => share.hold(bytes));
+      response.setEncoding('utf8');
+      response.on('data', (chunk: string) => {
+        if (response.destroyed) return;
+        try {
+          reader.feed(chunk);
+        } catch (error) {
+          fail(error);
+        }
+      });
+      response.once('close', () => {
+        share.release();
+        resolve(response.complete ? 'ended' : 'cut');
+      });
+      if (response.destroyed) {
+        share.release();
+        resolve('cut');
+      }
     });
-    response.once('close', () => {
-      if (response.complete || text.length > most) resolve(text.slice(0, most));
-      else reject(new Failure('server_lost', 'the response broke off'));
+  }
+
+  /** A whole body. Rejects with a {@link Failure} where it breaks off, falls silent, or is too long. */
+  private text(response: IncomingMessage, most?: number): Promise<string> {
+    const { clock, timeoutMs } = this.parts;
+    return new Promise((resolve, reject) => {
+      const pieces: string[] = [];
+      let cost = 0;
+      let cancelTimer: (() => void) | undefined;
+      const fail = (error: unknown): void => {
+        reject(error instanceof Error ? error : new Error(String(error)));
+        response.destroy();
+      };
+      const share = this.budget.share(fail, most);
+      let heard = 0;
+      const watch = (): void => {
+        const left = heard + timeoutMs - clock.elapsed();
+        if (left > 0) cancelTimer = clock.after(left, watch);
+        else fail(new Failure('server_lost', `half a response, then nothing for ${timeoutMs} ms`));
+      };
+      response.setEncoding('utf8');
+      response.on('data', (chunk: string) => {
+        if (response.destroyed) return;
+        pieces.push(chunk);
+        cost += costOf(chunk);
+        heard = clock.elapsed();
+        try {
+          share.hold(cost);
+        } catch (error) {
+          fail(error);
+          return;
+        }
+        // White space may be all that a server sends for a long time, to keep the connection open.
+        if (cancelTimer === undefined && /\S/.test(chunk)) watch();
+      });
+      const settle = (): void => {
+        cancelTimer?.();
+        share.release();
+        if (response.complete) resolve(pieces.join(''));
+        else reject(new Failure('server_lost', 'the response broke off'));
+      };
+      response.once('close', settle);
+      if (response.destroyed) settle();
     });
-    if (response.destroyed) reject(new Failure('server_lost', 'given up'));
-  });
+  }
+
+  /** What comes of a body within the time and the length that are allowed. Never rejects. */
+  private beginning(response: IncomingMessage): Promise<string> {
+    const { clock, timeoutMs } = this.parts;
+    return new Promise((resolve) => {
+      let text = '';
+      const cancelTimer = clock.after(timeoutMs, () => response.destroy());
+      response.setEncoding('utf8');
+      response.on('data', (chunk: string) => {
+        text += chunk;
+        if (text.length > REFUSAL_BYTES) response.destroy();
+      });
+      const settle = (): void => {
+        cancelTimer();
+        resolve(text.slice(0, REFUSAL_BYTES));
+      };
+      response.once('close', settle);
+      if (response.destroyed) settle();
+    });
+  }
 }
 
-/** The messages of a body of JSON: one, or a batch. */
-export async function readJson(response: IncomingMessage): Promise<JsonRpcMessage[]> {
-  const value = parsed(await readText(response));
-  const messages = Array.isArray(value) ? (value as unknown[]) : [value];
-  if (!messages.every(isMessage)) throw new Failure('server_invalid', 'no JSON-RPC');
-  return messages;
-}
-
-export async function readRefusal(response: IncomingMessage): Promise<Failure> {
-  const status = response.statusCode ?? 0;
-  const body = await readText(response, MOST_OF_REFUSAL).catch(() => '');
-  const { error } = (parsed(body) ?? {}) as { error?: Partial<JsonRpcError['error']> | null };
-  const isError = typeof error?.code === 'number' && typeof error.message === 'string';
-  const refusal: Refusal = {
-    status,
-    contentType: response.headers['content-type'],
-    headers: shownOf(response),
-    ...locationOf(response),
-    body,
-    error: isError ? (error as JsonRpcError['error']) : undefined,
-  };
-  return new Failure('server_refused', `status ${status}`, refusal);
+function parsedOrNothing(text: string): unknown {
+  try {
+    return parseJson(text);
+  } catch {
+    return undefined;
+  }
 }
 
 function locationOf({ statusCode = 0, headers }: IncomingMessage): { location?: string } {
@@ -86,49 +215,4 @@ function shownOf({ headers }: IncomingMessage): Record<string, string> {
   if (authenticate !== undefined) shown['WWW-Authenticate'] = authenticate;
   if (retryAfter !== undefined) shown['Retry-After'] = retryAfter;
   return shown;
-}
-
-/**
- * Reads an event stream until it ends; `cut` where that was not the server's doing. `take` gets one message after the
- * other and is not waited for, unless too much is on its way.
- */
-export function readEvents(
-  response: IncomingMessage,
-  place: Place,
-  take: (message: JsonRpcMessage) => Promise<void>,
-): Promise<'ended' | 'cut'> {
-  let waiting = 0;
-  const onEvent = ({ event, data }: ServerSentEvent): void => {
-    if (event !== undefined && event !== 'message') return;
-    const message = parsed(data);
-    if (!isMessage(message)) return;
-    waiting += data.length;
-    if (waiting > MOST_WAITING) response.pause();
-    void take(message).finally(() => {
-      waiting -= data.length;
-      if (waiting <= MOST_WAITING) response.resume();
-    });
-  };
-  const reader = new EventStreamReader(place, onEvent);
-  return new Promise((resolve) => {
-    response.setEncoding('utf8');
-    response.on('data', (chunk: string) => reader.feed(chunk));
-    response.once('close', () => resolve(response.complete ? 'ended' : 'cut'));
-    if (response.destroyed) resolve('cut');
-  });
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    return undefined;
-  }
-}
-
-/** Loosely: what a server says beyond the frame of JSON-RPC is between it and its client. */
-function isMessage(value: unknown): value is JsonRpcMessage {
-  if (typeof value !== 'object' || value === null) return false;
-  if ((value as { jsonrpc?: unknown }).jsonrpc !== '2.0') return false;
-  return 'method' in value || 'result' in value || 'error' in value;
 }

@@ -9,7 +9,9 @@ import type {
   RequestId,
 } from '../protocol/jsonrpc.js';
 import { isResponse } from '../protocol/jsonrpc.js';
-import { isSuccess, kindOf, readEvents, readJson, readRefusal } from './body.js';
+import type { BodyReader } from './body.js';
+import { isSuccess, kindOf } from './body.js';
+import { MESSAGE_COST, oversized } from './bounds.js';
 import type { Ending } from './ending.js';
 import type { Place } from './event-stream.js';
 import { Failure } from './failure.js';
@@ -18,6 +20,7 @@ import type { Target } from './http.js';
 
 export interface CallParts {
   target: Target;
+  reader: BodyReader;
   clock: Clock;
   /** Of the private session. */
   headers: Record<string, string>;
@@ -26,6 +29,8 @@ export interface CallParts {
   ending: Ending;
   /** How long to try to come back to a stream that broke off. */
   patienceMs: number;
+  /** What the server may send until its answer has come, and that answer; left out: any number of messages. */
+  mostBytes?: number;
   onSent?: (() => void) | undefined;
   onHead?: (response: IncomingMessage) => void;
   /** What the server says before its answer. Never rejects. */
@@ -44,7 +49,7 @@ export const ACCEPT_EVENTS = 'text/event-stream';
 
 /** Resolves with the server's answer. Rejects with a {@link Failure}, also when `ending` ends. */
 export async function call(request: JsonRpcRequest, parts: CallParts): Promise<JsonRpcResponse> {
-  const { target, headers, origin, ending, onSent, onHead, onMessage } = parts;
+  const { target, reader, headers, origin, ending, mostBytes, onSent, onHead, onMessage } = parts;
   const response = await target.send({
     method: 'POST',
     headers: { ...headers, accept: ACCEPT_BOTH, 'content-type': 'application/json' },
@@ -52,17 +57,17 @@ export async function call(request: JsonRpcRequest, parts: CallParts): Promise<J
     ...{ origin, ending },
     ...(onSent !== undefined && { onSent }),
   });
-  if (!isSuccess(response)) throw await readRefusal(response);
+  if (!isSuccess(response)) throw await reader.refusal(response);
   onHead?.(response);
   const kind = kindOf(response);
   if (kind === 'events') return new Stream(request.id, parts).follow(response);
   if (kind === 'json') {
-    const messages = await readJson(response);
+    const messages = await reader.json(response, mostBytes);
     const answer = messages.find((message) => answers(message, request.id));
     for (const message of messages) if (!isResponse(message)) void onMessage(message);
     if (answer !== undefined) return answer;
   }
-  response.resume();
+  reader.discard(response);
   const type = response.headers['content-type'] ?? 'no type';
   throw new Failure('server_invalid', `status ${response.statusCode}, ${type}, no answer`);
 }
@@ -71,11 +76,14 @@ export async function call(request: JsonRpcRequest, parts: CallParts): Promise<J
 class Stream {
   private readonly place: Place = { lastEventId: undefined, retryMs: undefined };
   private answer: JsonRpcResponse | undefined;
+  private bytesLeft: number;
 
   constructor(
     private readonly id: RequestId,
     private readonly parts: CallParts,
-  ) {}
+  ) {
+    this.bytesLeft = parts.mostBytes ?? Infinity;
+  }
 
   follow(response: IncomingMessage): Promise<JsonRpcResponse> {
     return new Promise((resolve, reject) => {
@@ -92,8 +100,10 @@ class Stream {
     response: IncomingMessage,
     resolve: (answer: JsonRpcResponse) => void,
   ): Promise<'ended' | 'cut'> {
-    const { clock, onMessage } = this.parts;
-    return readEvents(response, this.place, async (message) => {
+    const { clock, reader, onMessage, mostBytes } = this.parts;
+    return reader.events(response, this.place, async (message, length) => {
+      this.bytesLeft -= length + MESSAGE_COST;
+      if (this.bytesLeft < 0) throw oversized(`more than ${mostBytes} bytes before its answer`);
       if (!answers(message, this.id)) {
         if (!isResponse(message)) await onMessage(message);
         return;
@@ -111,7 +121,7 @@ class Stream {
     how: 'ended' | 'cut',
     resolve: (answer: JsonRpcResponse) => void,
   ): Promise<void> {
-    const { target, clock, headers, origin, ending, patienceMs, onHangUp } = this.parts;
+    const { target, reader, clock, headers, origin, ending, patienceMs, onHangUp } = this.parts;
     if (how === 'ended' && this.place.lastEventId !== undefined) onHangUp?.();
     let lastHeard = clock.now();
     while (this.answer === undefined) {
@@ -132,11 +142,11 @@ class Stream {
         });
       if (response === undefined) continue;
       if (isBusy(response)) {
-        response.resume();
+        reader.discard(response);
         continue;
       }
       if (!isSuccess(response) || kindOf(response) !== 'events') {
-        response.resume();
+        reader.discard(response);
         throw new Failure('server_lost', `coming back was answered with ${response.statusCode}`);
       }
       await this.read(response, resolve);

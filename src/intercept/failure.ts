@@ -10,21 +10,23 @@ import { answeringWith } from '../session/http-answer.js';
  *   knows.
  * - `server_refused`: an HTTP status that is none of success.
  * - `server_invalid`: what came back is not what the protocol says.
+ * - `server_oversized`: what came back exceeds a bound, which the detail names.
  */
 export type FailureReason =
-  'server_unreachable' | 'server_lost' | 'server_refused' | 'server_invalid';
+  'server_unreachable' | 'server_lost' | 'server_refused' | 'server_invalid' | 'server_oversized';
 
 const TEXTS: Record<FailureReason, string> = {
   server_unreachable: 'The server cannot be reached; the request was not sent',
   server_lost: 'The connection to the server broke before it answered',
   server_refused: 'The server refused the request',
   server_invalid: 'The server answered with something that is not MCP',
+  server_oversized: 'The server sent more than this node takes',
 };
 
 export class Failure extends Error {
   constructor(
     readonly reason: FailureReason,
-    /** For the log; nothing of it is shown to clients. */
+    /** For the log. Clients are shown that of `server_oversized` only, which says nothing that the server has said. */
     readonly detail: string,
     readonly refusal?: Refusal,
   ) {
@@ -47,15 +49,14 @@ export interface Refusal {
 
 /** What a client gets for a request: the server's own error, if it sent one, else ours. */
 export function errorOf(id: RequestId, why: unknown): JsonRpcError {
-  const failure = failureOf(why);
-  const { reason, refusal } = failure;
+  const { reason, refusal, message } = failureOf(why);
   const status = refusal === undefined ? {} : { status: refusal.status };
   return {
     jsonrpc: '2.0',
     id,
     error: {
       code: refusal?.error?.code ?? ErrorCode.ConnectionClosed,
-      message: refusal?.error?.message ?? TEXTS[reason],
+      message: refusal?.error?.message ?? (reason === 'server_oversized' ? message : TEXTS[reason]),
       data: { reason, ...status },
     },
   };
@@ -131,6 +132,13 @@ export function hasForgotten(why: unknown): boolean {
   if (!(why instanceof Failure) || why.refusal === undefined) return false;
   const { status, error, body } = why.refusal;
   return status === 404 || (status === 400 && /session/i.test(error?.message ?? body));
+}
+
+/** Whether the server has sent what it must not send, as opposed to nothing. */
+export function breaksBounds(why: unknown): boolean {
+  return (
+    why instanceof Failure && (why.reason === 'server_oversized' || why.reason === 'server_invalid')
+  );
 }
 
 export function failureOf(why: unknown): Failure {

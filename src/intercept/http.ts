@@ -4,6 +4,7 @@ import { request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import type { Socket } from 'node:net';
 import type { Clock } from '../protocol/clock.js';
+import { INTERIM_RESPONSES, oversized } from './bounds.js';
 import type { Ending } from './ending.js';
 import { Failure } from './failure.js';
 import type { Origin } from './origin.js';
@@ -73,6 +74,7 @@ export function exchange(
   const options: RequestOptions = { ...place, method, agent, headers: { ...headers, ...length } };
   return new Promise((resolve, reject) => {
     let connected = false;
+    let interim = 0;
     let cancelConnect = (): void => undefined;
     let cancelTimeout = (): void => undefined;
     let release = (): void => undefined;
@@ -81,19 +83,35 @@ export function exchange(
       cancelTimeout();
       release();
     };
-    const fail = (detail: string): void => {
+    const fail = (why: string | Failure): void => {
       settle();
-      reject(new Failure(connected ? 'server_lost' : 'server_unreachable', detail));
+      const reason = connected ? 'server_lost' : 'server_unreachable';
+      reject(typeof why === 'string' ? new Failure(reason, why) : why);
       request.destroy();
     };
 
     const send = secure ? requestHttps : requestHttp;
+    let answered = false;
     const request = send(options, (response) => {
+      answered = true;
       settle();
       endWith(ending, response);
       resolve(response);
     });
-    request.on('error', (error: NodeJS.ErrnoException) => fail(error.code ?? error.message));
+    request.on('error', (error: NodeJS.ErrnoException) => fail(failureOf(error)));
+    // Node destroys a connection that was upgraded although that was not asked for, and says nothing more.
+    request.once('upgrade', (_, socket: Socket) => {
+      socket.destroy();
+      fail(new Failure('server_invalid', 'status 101'));
+    });
+    request.once('close', () => {
+      if (!answered) fail('the connection closed before the answer');
+    });
+    request.on('information', () => {
+      interim += 1;
+      if (interim <= INTERIM_RESPONSES) return;
+      fail(oversized(`more than ${INTERIM_RESPONSES} responses with a status of 1xx`));
+    });
     request.once('finish', () => onSent?.());
     request.once('socket', (socket: Socket) => {
       onSocket?.(socket);
@@ -113,6 +131,13 @@ export function exchange(
     if (ending !== undefined) release = ending.onEnd(() => fail('given up'));
     end(request, body);
   });
+}
+
+/** What the parser of Node refuses is no HTTP, or has headers that are longer than Node allows. */
+function failureOf({ code, message }: NodeJS.ErrnoException): string | Failure {
+  if (code === 'HPE_HEADER_OVERFLOW') return oversized('headers that are longer than Node allows');
+  if (code?.startsWith('HPE_') === true) return new Failure('server_invalid', code);
+  return code ?? message;
 }
 
 /**

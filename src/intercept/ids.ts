@@ -15,8 +15,9 @@ export function marked(message: JsonRpcMessage, generation: number): JsonRpcMess
     return { ...message, id: mark(message.id), params: { ...message.params, _meta } };
   }
   if (isNotification(message) && message.method === 'notifications/cancelled') {
-    const requestId = mark(message.params?.requestId as RequestId);
-    return { ...message, params: { ...message.params, requestId } };
+    const requestId = message.params?.requestId as RequestId | undefined;
+    if (requestId === undefined) return message;
+    return { ...message, params: { ...message.params, requestId: mark(requestId) } };
   }
   return message;
 }
@@ -26,7 +27,11 @@ export function unmarked(message: JsonRpcMessage, generation: number): JsonRpcMe
   const unmark = (id: unknown): RequestId | undefined => {
     const prefix = `${generation}:`;
     if (typeof id !== 'string' || !id.startsWith(prefix)) return undefined;
-    return JSON.parse(id.slice(prefix.length)) as RequestId;
+    try {
+      return JSON.parse(id.slice(prefix.length)) as RequestId;
+    } catch {
+      return undefined; // The client has made it up.
+    }
   };
   if (!('method' in message)) {
     const id = unmark(message.id);

@@ -3,7 +3,7 @@ import type { RequestHandler } from 'express';
 import type { Clock } from '../protocol/clock.js';
 import type { FactoryContext } from '../session/node.js';
 import type { Logger, ServerLike } from '../session/types.js';
-import { withoutSecrets } from './body.js';
+import { BodyReader, withoutSecrets } from './body.js';
 import { Loopback } from './loopback.js';
 import { originOf } from './origin.js';
 import { RefusalLog } from './refusal-log.js';
@@ -27,15 +27,16 @@ export type Intercepted = { handler: RequestHandler } | { upstream: URL; check?:
 
 export function intercept(
   intercepted: Intercepted,
-  parts: { clock: Clock; logger: Logger; timeoutMs: number },
+  parts: { clock: Clock; logger: Logger; timeoutMs: number; messageBytes: number },
 ): Interception {
   const { clock, logger, timeoutMs } = parts;
+  const reader = new BodyReader(parts);
   const build = (
     target: Loopback | ServerWatch,
     place?: string,
   ): Pick<Interception, 'factory' | 'close'> => {
     const refusals = new RefusalLog({ place, clock, logger });
-    const common = { target, clock, logger, timeoutMs, refusals };
+    const common = { target, reader, clock, logger, timeoutMs, refusals };
     return {
       factory: (context) => new InterceptedServer(common, originOf(context, target)),
       close: () => target.close(),

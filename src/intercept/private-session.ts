@@ -2,17 +2,21 @@
 import type { Clock } from '../protocol/clock.js';
 import { jittered } from '../protocol/clock.js';
 import type { JsonRpcMessage } from '../protocol/jsonrpc.js';
-import { isSuccess, kindOf, readEvents, readRefusal } from './body.js';
+import type { BodyReader } from './body.js';
+import { isSuccess, kindOf } from './body.js';
 import { ACCEPT_EVENTS, pause, RETRY_MS } from './call.js';
 import { Ending } from './ending.js';
 import type { Place } from './event-stream.js';
-import { hasForgotten } from './failure.js';
+import { breaksBounds, hasForgotten } from './failure.js';
 import type { Target } from './http.js';
 import type { Origin } from './origin.js';
+import type { RefusalLog } from './refusal-log.js';
 
 export interface PrivateSessionParts {
   target: Target;
+  reader: BodyReader;
   clock: Clock;
+  refusals: RefusalLog;
   timeoutMs: number;
   /** `undefined`: the server keeps no sessions. */
   id: string | undefined;
@@ -81,13 +85,13 @@ export class PrivateSession {
   /** Tells the server that the session is over; never rejects. */
   async remove(): Promise<void> {
     this.end();
-    const { target, id, origin, timeoutMs } = this.parts;
+    const { target, reader, id, origin, timeoutMs } = this.parts;
     if (id === undefined) return;
     try {
       const response = await target.send({
         ...{ method: 'DELETE' as const, headers: this.headers, origin: origin(), timeoutMs },
       });
-      response.resume();
+      reader.discard(response);
     } catch {
       // It is gone, or will find out by itself that nobody comes any more.
     }
@@ -99,7 +103,7 @@ export class PrivateSession {
     const place: Place = { lastEventId: undefined, retryMs: undefined };
     let failures = 0;
     for (;;) {
-      const outcome = await this.openOnce(place).catch(() => 'failed' as const);
+      const outcome = await this.openOnce(place).catch((error: unknown) => this.failed(error));
       this.settleOpened();
       if (outcome === 'none' || ending.ended) return;
       failures = outcome === 'failed' ? failures + 1 : 0;
@@ -109,9 +113,15 @@ export class PrivateSession {
     }
   }
 
+  /** The stream is opened again, with longer and longer pauses. */
+  private failed(error: unknown): 'failed' {
+    if (breaksBounds(error)) this.parts.refusals.streamEnded(error);
+    return 'failed';
+  }
+
   /** `none`: the server offers no such stream. */
   private async openOnce(place: Place): Promise<'read' | 'failed' | 'none'> {
-    const { target, origin, onMessage, onForgotten, id } = this.parts;
+    const { target, reader, origin, onMessage, onForgotten, id } = this.parts;
     const { ending } = this;
     if (this.isLost) {
       await onForgotten();
@@ -125,7 +135,7 @@ export class PrivateSession {
     });
     if (isSuccess(response) && kindOf(response) === 'events') {
       this.settleOpened();
-      await readEvents(response, place, onMessage);
+      await reader.events(response, place, onMessage);
       return 'read';
     }
     if (isSuccess(response)) {
@@ -133,7 +143,7 @@ export class PrivateSession {
       // Some servers answer with a page, or with 204: nothing will come.
       return 'none';
     }
-    const refusal = await readRefusal(response);
+    const refusal = await reader.refusal(response);
     const { status } = refusal.refusal ?? {};
     if (status === 405 || status === 501 || (status === 404 && id === undefined)) return 'none';
     if (lastEventId !== undefined && status === 400) {

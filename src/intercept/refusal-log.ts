@@ -38,6 +38,15 @@ export class RefusalLog {
     });
   }
 
+  /** `why`: what a GET stream of the server has sent that it must not send. */
+  streamEnded(why: unknown): void {
+    this.limit.pass('stream', (more) => {
+      this.parts.logger.warn(
+        `mcp-anynode: a GET stream of the server is ended: ${String(why)}${more}`,
+      );
+    });
+  }
+
   madeAgain(): void {
     this.limit.pass('made again', (more) => {
       const text = 'the server had lost a session, which was made again';

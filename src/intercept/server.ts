@@ -12,7 +12,9 @@ import type { DeliveryContext } from '../session/replica.js';
 import type { Shape } from '../session/shape.js';
 import { effectOf, requestsBetween, UNSHAPED, withEffect } from '../session/shape.js';
 import type { Logger, ServerLike, ServerTransport } from '../session/types.js';
-import { isSuccess, kindOf, readRefusal } from './body.js';
+import type { BodyReader } from './body.js';
+import { isSuccess, kindOf } from './body.js';
+import { HANDSHAKE_BYTES, LONGEST_VERSION } from './bounds.js';
 import type { CallParts } from './call.js';
 import { ACCEPT_BOTH, call } from './call.js';
 import { Ending } from './ending.js';
@@ -26,6 +28,7 @@ import type { RefusalLog } from './refusal-log.js';
 
 export interface InterceptedParts {
   target: Target;
+  reader: BodyReader;
   clock: Clock;
   logger: Logger;
   /** How long the server may take for anything but to answer a request. */
@@ -175,11 +178,11 @@ export class InterceptedServer implements ServerLike {
     { headers, generation }: Pick<PrivateSession, 'headers' | 'generation'>,
     related: RequestId | undefined,
   ): CallParts {
-    const { target, clock, timeoutMs } = this.parts;
+    const { target, reader, clock, timeoutMs } = this.parts;
     return {
-      ...{ target, clock, headers, origin: this.origin, ending: this.life },
+      ...{ target, reader, clock, headers, origin: this.origin, ending: this.life },
       patienceMs: timeoutMs,
-      onMessage: (message) => this.hear(message, related, generation),
+      onMessage: (message) => this.heard(message, related, generation),
     };
   }
 
@@ -192,8 +195,8 @@ export class InterceptedServer implements ServerLike {
     const generation = this.generations++;
     const { restarts } = this.parts.target;
     let id: string | undefined;
-    const sessionOf = (version: unknown): PrivateSession =>
-      this.privateSession(id, String(version), generation, restarts);
+    const sessionOf = (version: string): PrivateSession =>
+      this.privateSession(id, version, generation, restarts);
     try {
       const answer = await this.within(HANDSHAKE_MS, request, {
         ...this.callParts({ headers: {}, generation }, related),
@@ -204,13 +207,16 @@ export class InterceptedServer implements ServerLike {
         },
       });
       if (!('result' in answer)) return { answer, session: undefined };
-      const session = sessionOf(answer.result.protocolVersion);
+      const version = answer.result.protocolVersion;
+      if (!isVersion(version)) throw new Failure('server_invalid', 'no protocol version');
+      const session = sessionOf(version);
       if (this.life.ended) throw new Failure('server_lost', 'closed meanwhile');
       this.latest = session;
       return { answer, session };
     } catch (error) {
       if (!parts.ending.ended) this.parts.refusals.refused(error);
-      void sessionOf(request.params?.protocolVersion).remove();
+      const version = request.params?.protocolVersion;
+      void sessionOf(isVersion(version) ? version : '').remove();
       throw error;
     }
   }
@@ -221,11 +227,10 @@ export class InterceptedServer implements ServerLike {
     generation: number,
     restarts: number,
   ): PrivateSession {
-    const { target, clock, timeoutMs } = this.parts;
     const session: PrivateSession = new PrivateSession({
-      ...{ target, clock, timeoutMs, id, version, generation, restarts },
+      ...{ ...this.parts, id, version, generation, restarts },
       origin: () => this.origin,
-      onMessage: (message) => this.hear(message, undefined, generation),
+      onMessage: (message) => this.heard(message, undefined, generation),
       onForgotten: () => this.renew(session),
     });
     return session;
@@ -332,7 +337,7 @@ export class InterceptedServer implements ServerLike {
     parts: CallParts,
   ): Promise<JsonRpcResponse> {
     const { ending, release } = parts.ending.within(ms, this.parts.clock);
-    return call(request, { ...parts, ending }).finally(release);
+    return call(request, { ...parts, ending, mostBytes: HANDSHAKE_BYTES }).finally(release);
   }
 
   /** A request of our own. */
@@ -381,20 +386,30 @@ export class InterceptedServer implements ServerLike {
     message: JsonRpcMessage,
     origin: Origin | undefined,
   ): Promise<void> {
-    const { target, timeoutMs } = this.parts;
+    const { target, reader, timeoutMs } = this.parts;
     const response = await target.send({
       method: 'POST',
       headers: { ...headers, accept: ACCEPT_BOTH, 'content-type': 'application/json' },
       body: JSON.stringify(message),
       ...{ origin, timeoutMs, ending: this.life },
     });
-    if (!isSuccess(response)) throw await readRefusal(response);
+    if (!isSuccess(response)) throw await reader.refusal(response);
     // There is nothing to be said; a stream would never end.
     if (kindOf(response) === 'events') response.destroy();
-    else response.resume();
+    else reader.discard(response);
   }
 
   /** A message of the server that is no answer; never rejects. */
+  private heard(
+    message: JsonRpcMessage,
+    related: RequestId | undefined,
+    generation: number,
+  ): Promise<void> {
+    return this.hear(message, related, generation).catch((error: unknown) => {
+      this.parts.logger.error(`mcp-anynode: a message of the server failed: ${String(error)}`);
+    });
+  }
+
   private async hear(
     message: JsonRpcMessage,
     related: RequestId | undefined,
@@ -425,4 +440,13 @@ export class InterceptedServer implements ServerLike {
       return false;
     }
   }
+}
+
+/** It goes along as a header with every request of the session. */
+function isVersion(version: unknown): version is string {
+  return (
+    typeof version === 'string' &&
+    version.length <= LONGEST_VERSION &&
+    /^[\x21-\x7e]+$/.test(version)
+  );
 }

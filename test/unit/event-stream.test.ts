@@ -85,6 +85,7 @@ describe('where a stream goes on', () => {
   it('and when: a number of milliseconds, not under 100', () => {
     expect(read('retry: 2500\n').place.retryMs).toBe(2500);
     expect(read('retry: 0\n').place.retryMs).toBe(100);
+    expect(read('retry: 99999999999999\n').place.retryMs).toBe(30_000);
     expect(read('retry: soon\nretry: -1\nretry: 1.5\nretry:\n').place.retryMs).toBeUndefined();
   });
 });

@@ -27,7 +27,8 @@ async function connected(options: PuppetOptions) {
   const made = puppet(options);
   const logger = { warn: () => undefined, error: () => undefined };
   const upstream = new URL(await listen(made.app));
-  const interception = intercept({ upstream }, { clock, logger, timeoutMs: 1000 });
+  const parts = { clock, logger, timeoutMs: 1000, messageBytes: 1_000_000 };
+  const interception = intercept({ upstream }, parts);
   const sent: JsonRpcMessage[] = [];
   const transport: ServerTransport = {
     start: () => Promise.resolve(),
@@ -49,7 +50,7 @@ const LOST = { error: { code: -32000, data: { reason: 'server_lost' } } };
 it.each<[string, PuppetOptions['onInitialize']]>([
   ['nothing', () => undefined],
   ['a stream that says nothing', (res) => void stream(res, ': wait\n\n')],
-  ['half an answer', (res) => void res.setHeader('content-type', 'application/json').write('{')],
+  ['white space', (res) => void res.setHeader('content-type', 'application/json').write(' ')],
   ['a stream that talks of something else', (res) => void stream(res, event(logLine('hm')))],
 ])('an initialize that is answered with %s ends after 30 s', async (_, onInitialize) => {
   const { clock, deliver, answerTo, seen } = await connected({
@@ -61,6 +62,23 @@ it.each<[string, PuppetOptions['onInitialize']]>([
   expect(answerTo(1)).toBeUndefined();
   await clock.advance(2000);
   await expect.poll(() => answerTo(1)).toMatchObject(LOST);
+});
+
+// It waited for the rest as long as for an answer that had not begun; and where it was a call's, for ever.
+it('half an answer, after which the server keeps silent, ends after `upstreamTimeoutMs`', async () => {
+  const { clock, deliver, answerTo, seen } = await connected({
+    onInitialize: (res) => void res.setHeader('content-type', 'application/json').write('{'),
+  });
+  deliver(request(1, 'initialize'));
+  await expect.poll(() => seen.length).toBe(1);
+  const began = clock.now();
+  await expect
+    .poll(async () => {
+      await clock.advance(100);
+      return answerTo(1);
+    })
+    .toMatchObject(LOST);
+  expect(clock.now() - began).toBeLessThan(10_000);
 });
 
 // It was not bounded: with a server that lost its session and then kept silent, all calls waited for ever.

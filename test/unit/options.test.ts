@@ -17,6 +17,7 @@ it('with nothing but a server, everything has its default', () => {
     server,
     intercepted: undefined,
     upstreamTimeoutMs: 10_000,
+    upstreamMessageBytes: 33_554_432,
     backplane: expect.objectContaining({ join: expect.any(Function) as unknown }) as unknown,
     responseMode: 'sse',
     standaloneStream: 'takeover',
@@ -67,6 +68,7 @@ it('every option may be undefined, which leaves its default', () => {
     upstream: undefined,
     upstreamTimeoutMs: undefined,
     upstreamCheck: undefined,
+    upstreamMessageBytes: undefined,
     modern: undefined,
     redis: undefined,
     backplane: undefined,
@@ -229,6 +231,10 @@ describe('misuse is told at construction, with the way to mend it', () => {
       '`limits.stalledMs` has to be a whole number of at least 0, and is -1',
     ],
     [{ limits: { batchSize: 1001 } }, '`limits.batchSize` must not be more than 1000'],
+    [
+      { upstreamMessageBytes: 2 ** 28 + 1 },
+      '`upstreamMessageBytes` must not be more than 268435456',
+    ],
     [{ limits: { jsonDepth: 1001 } }, '`limits.jsonDepth` must not be more than 1000'],
     [
       { retention: { maxAgeMs: -1 } },

@@ -1,0 +1,55 @@
+/** What a JSON text asks of the process that parses it, found without parsing it and without recursion. */
+
+export interface JsonShape {
+  /** How deep objects and lists may be nested. */
+  depth: number;
+  /** How many values there may be: members of objects, items of lists, and the objects and lists themselves. */
+  values: number;
+}
+
+const QUOTE = 0x22;
+const COMMA = 0x2c;
+const OPENING_BRACKET = 0x5b;
+const BACKSLASH = 0x5c;
+const CLOSING_BRACKET = 0x5d;
+const OPENING_BRACE = 0x7b;
+const CLOSING_BRACE = 0x7d;
+
+/**
+ * Says which part of `most` a JSON text exceeds, or `undefined` if it exceeds none. A few bytes for each value can make
+ * `JSON.parse` and everything after it slow, and deep nesting ends the stack of `JSON.stringify`. The text need not be
+ * valid: then the answer only says that parsing it is cheap.
+ */
+export function exceededBy(text: string, most: JsonShape): keyof JsonShape | undefined {
+  // Each level of nesting takes two characters, and so does each value.
+  if (text.length <= 2 * Math.min(most.depth, most.values)) return undefined;
+  let depth = 0;
+  let values = 1;
+  for (let at = 0; at < text.length; at += 1) {
+    const char = text.charCodeAt(at);
+    if (char === QUOTE) {
+      at = endOfString(text, at);
+    } else if (char === COMMA) {
+      values += 1;
+      if (values > most.values) return 'values';
+    } else if (char === OPENING_BRACKET || char === OPENING_BRACE) {
+      depth += 1;
+      values += 1;
+      if (depth > most.depth) return 'depth';
+      if (values > most.values) return 'values';
+    } else if (char === CLOSING_BRACKET || char === CLOSING_BRACE) {
+      depth -= 1;
+    }
+  }
+  return undefined;
+}
+
+/** The index of the quote that ends the string which begins at `begin`. */
+function endOfString(text: string, begin: number): number {
+  for (let at = begin + 1; at < text.length; at += 1) {
+    const char = text.charCodeAt(at);
+    if (char === QUOTE) return at;
+    if (char === BACKSLASH) at += 1;
+  }
+  return text.length;
+}

@@ -1,0 +1,34 @@
+import { describe, expect, it } from 'vitest';
+import { exceededBy } from '../../src/protocol/json-shape.js';
+
+const MOST = { depth: 3, values: 10 };
+
+describe('the shape of a JSON text', () => {
+  it.each<[string, ReturnType<typeof exceededBy>]>([
+    ['[[[1]]]', undefined],
+    ['[[[[1]]]]', 'depth'],
+    ['{"a":{"b":{"c":{}}}}', 'depth'],
+    ['[1,2,3,4,5,6,7,8,9]', undefined],
+    ['[1,2,3,4,5,6,7,8,9,10]', 'values'],
+    ['{"a":1,"b":2,"c":3,"d":4,"e":5,"f":6,"g":7,"h":8,"i":9,"j":10}', 'values'],
+    ['["[[[[,,,,,,,,,,,,,,,,,,,"]', undefined],
+    [String.raw`["\"[[[[[\\","\\\"{{{{{{"]`, undefined],
+    [String.raw`["\\",[[[[[[[[[[]]]]]]]]]]]`, 'depth'],
+    [`[]${'[]'.repeat(20)}`, 'values'],
+    [`${']'.repeat(100)}[[`, undefined],
+    [`"${'\\'.repeat(99)}`, undefined],
+  ])('of %s', (text, exceeded) => {
+    expect(exceededBy(text, MOST)).toBe(exceeded);
+  });
+
+  // A recursive look at it would end the stack.
+  it('is found without recursion and in linear time', () => {
+    const before = process.cpuUsage();
+    const deep = '['.repeat(5_000_000);
+    expect(exceededBy(deep, { depth: 1e7, values: 1e7 })).toBeUndefined();
+    const string = `"${'\\"'.repeat(5_000_000)}"`;
+    expect(exceededBy(string, MOST)).toBeUndefined();
+    const { user, system } = process.cpuUsage(before);
+    expect((user + system) / 1000).toBeLessThan(1000);
+  });
+});
