@@ -107,5 +107,6 @@ if cursor and state[2] ~= me and redis.call('EXISTS', events) == 1 then
     redis.call('HSET', streams, 'res', (skipped + 1) .. ':' .. since)
   end
 end
+wake()
 local executor, begun = executorOf(state[4])
 return { 'attached', tostring(n), id, head[2], previous, executor, begun and '1' or '' }

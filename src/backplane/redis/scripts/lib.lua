@@ -64,9 +64,16 @@ local function predecessors(field, except)
   return list
 end
 
+-- Wake-ups are sent by `wake`, with which each script ends that has written something: a step that is refused tells nobody.
+local wakeUps = {}
 local function tell(channels, node, line, payload)
-  -- Only a wake-up: a step that is half done because a channel is refused would be worse. The lease's probe finds that out.
-  redis.pcall('PUBLISH', channels .. node, '1 ' .. line .. '\n' .. (payload or ''))
+  local at = #wakeUps
+  wakeUps[at + 1], wakeUps[at + 2] = channels .. node, '1 ' .. line .. '\n' .. (payload or '')
+end
+
+local function wake()
+  -- Only wake-ups: a step that is half done because a channel is refused would be worse. The lease's probe finds that out.
+  for at = 1, #wakeUps, 2 do redis.pcall('PUBLISH', wakeUps[at], wakeUps[at + 1]) end
 end
 
 -- Tells every node with a replica, but for `except`.

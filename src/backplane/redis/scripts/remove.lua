@@ -27,4 +27,5 @@ for i = 1, #fields, 2 do
 end
 -- Not DEL, which takes its time with a long log.
 redis.call('UNLINK', KEYS[1], KEYS[2], KEYS[3])
+wake()
 return principal

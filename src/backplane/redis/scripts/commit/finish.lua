@@ -39,6 +39,7 @@ if logged then
   end
 end
 write()
+wake()
 if not stale then
   local only = #results == 1 and results[1]
   -- Of a call's two steps; nothing in it has a space. One text costs both sides less than lists of many.

@@ -26,4 +26,5 @@ if ARGV[8] == '1' then
 else
   redis.call('HSET', task, 'x', node)
 end
+wake()
 return { 'changed' }

@@ -20,4 +20,5 @@ if waiting then
   for node in string.gmatch(waiting, '%S+') do tell(ARGV[2], node, 'task ' .. ARGV[1]) end
   redis.call('HDEL', task, 'w')
 end
+wake()
 return length
