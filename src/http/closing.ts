@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import type { Response } from 'express';
+import { connectionOf, cut, isGone } from './response.js';
 
 /**
  * What is to be done when a response is closed, by whichever side. One listener for all of it: what Express has made of a
@@ -9,8 +10,13 @@ export class Closing {
   private readonly tasks: (() => void)[] = [];
 
   constructor(res: Response) {
-    res.on('close', () => this.close());
-    if (res.socket === null && !res.destroyed && !res.writableFinished) {
+    const close = (): void => this.close();
+    res.on('close', close);
+    const connection = connectionOf(res);
+    if (connection === undefined) {
+      // A response of a serverless adapter has no connection that could be closed: it ends when all of it was handed over.
+      res.on('finish', close);
+    } else if (connection === null && !isGone(res) && !res.writableFinished) {
       this.closeWithConnection(res);
     }
   }
@@ -31,7 +37,7 @@ export class Closing {
   private closeWithConnection(res: Response): void {
     const { socket } = res.req;
     const onGone = (): void => {
-      res.destroy();
+      cut(res);
       this.close();
     };
     if (socket.destroyed) onGone();

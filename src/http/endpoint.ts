@@ -12,17 +12,17 @@ import type { SessionNode } from '../session/node.js';
 import type { Sessions } from '../session/sessions.js';
 import { handleGet } from './get.js';
 import { guard } from './guard.js';
-import { protocolVersionOf, requireSessionId } from './headers.js';
+import { requireSessionId, spokenVersionOf } from './headers.js';
 import type { Modern } from './modern.js';
 import { answersModern } from './modern.js';
 import { handlePost } from './post.js';
 import { storedPrincipal } from './principal.js';
 import type { Refusal } from './reply.js';
 import { refuse, RefusalError, REFUSALS } from './reply.js';
+import { cut, reply } from './response.js';
 import { SharedTimer } from '../protocol/shared-timer.js';
 import { Slots } from './slots.js';
 import type { SseSettings } from './sse.js';
-import { SUPPORTED_PROTOCOL_VERSIONS } from '../session/sdk.js';
 
 /** What the handlers of the methods need. */
 export interface Endpoint {
@@ -60,6 +60,7 @@ export function endpointOf(parts: Omit<Endpoint, 'principalOf' | 'slots' | 'sse'
       ...{ keepAliveMs, retryMs, maxStreamAgeMs, maxBufferedBytes },
       stalledMs: limits.stalledMs,
       clock: node.clock,
+      logger: options.logger,
       soon: new SharedTimer(node.clock, SOON_MS),
       onOld: (sessionId, stream) => {
         const follower = node.followers.find(sessionId, stream);
@@ -109,18 +110,26 @@ export function serving(
     }
     endpoint.node.arriving.begin();
     const leave = (): void => endpoint.node.arriving.end();
-    answer(req, res).then(leave, (error: unknown) => {
-      leave();
-      const refusal = refusalOf(error);
-      if (res.headersSent) {
-        endpoint.options.logger.error(`mcp-anynode: a response broke off: ${String(error)}`);
-        res.end();
-      } else if (refusal !== undefined) {
-        refuse(res, refusal);
-      } else {
-        next(error);
-      }
-    });
+    answer(req, res)
+      .then(leave, (error: unknown) => {
+        leave();
+        const refusal = refusalOf(error);
+        if (res.headersSent) {
+          endpoint.options.logger.error(`mcp-anynode: a response broke off: ${String(error)}`);
+          res.end();
+        } else if (refusal !== undefined) {
+          refuse(res, refusal);
+        } else {
+          next(error);
+        }
+      })
+      .catch((error: unknown) => {
+        // What middleware in front, or an adapter, has made of the response throws: nobody else would catch it here.
+        endpoint.options.logger.error(
+          `mcp-anynode: a request could not be answered: ${inspect(error)}`,
+        );
+        cut(res);
+      });
   };
 }
 
@@ -142,12 +151,12 @@ async function handle(endpoint: Endpoint, req: Request, res: Response): Promise<
 /** Ends the session, on every node. */
 async function handleDelete(endpoint: Endpoint, req: Request, res: Response): Promise<void> {
   const sessionId = requireSessionId(req);
-  protocolVersionOf(req, SUPPORTED_PROTOCOL_VERSIONS);
+  spokenVersionOf(req);
   const { node, sessions } = endpoint;
   const removed = await node.membership.remove(sessionId, endpoint.principalOf(req));
   if (!removed) throw new RefusalError(REFUSALS.sessionNotFound);
   sessions.end(sessionId);
-  res.writeHead(200).end();
+  reply(res, 200);
 }
 
 function refusalOf(error: unknown): Refusal | undefined {

@@ -1,16 +1,16 @@
 import type { Request, Response } from 'express';
 import type { AttachReply, AttachRequest, Position } from '../backplane/backplane.js';
 import { LOG_START, STANDALONE } from '../backplane/backplane.js';
-import { SUPPORTED_PROTOCOL_VERSIONS, FIRST_VERSION_WITH_PRIMING } from '../session/sdk.js';
 import { Cursors } from '../stream/cursor.js';
 import type { Follower } from '../stream/follower.js';
 import { Closing } from './closing.js';
 import { follow } from './connections.js';
 import type { Endpoint } from './endpoint.js';
-import { protocolVersionOf, requireAccept, requireSessionId } from './headers.js';
+import { requireAccept, requireSessionId, spokenVersionOf } from './headers.js';
 import type { Answer } from './post.js';
-import { deliveryContext, sseConnection } from './post.js';
+import { deliveryContext, primes, sseConnection } from './post.js';
 import { RefusalError, REFUSALS } from './reply.js';
+import { isGone, reply } from './response.js';
 
 /** Of what is looked at before a response is begun. */
 const PAGE_BYTES = 64 * 1024;
@@ -21,7 +21,7 @@ type Attached = Extract<AttachReply, { status: 'attached' }>;
 export async function handleGet(endpoint: Endpoint, req: Request, res: Response): Promise<void> {
   requireAccept(req, ['text/event-stream']);
   const sessionId = requireSessionId(req);
-  const version = protocolVersionOf(req, SUPPORTED_PROTOCOL_VERSIONS);
+  const spoken = spokenVersionOf(req);
   const { node } = endpoint;
 
   const cursors = new Cursors(sessionId);
@@ -49,15 +49,17 @@ export async function handleGet(endpoint: Endpoint, req: Request, res: Response)
     if (attached === 'ended' || (await isSilent(node, request, attached))) {
       // Server-sent events' word for "do not come back". An SSE response that just ends would bring the SDK's v1 client
       // back for ever: it takes a stream for complete only when it has seen a result, not an error, in that connection.
-      res.writeHead(204, { 'mcp-session-id': sessionId }).end();
+      reply(res, 204, { 'mcp-session-id': sessionId });
       return;
     }
     const position = await takeOver(endpoint, request, attached);
     claim.beginsAfter(position);
     if (endpoint.isClosed()) throw new RefusalError(REFUSALS.closed);
-    const spoken = version ?? attached.protocolVersion;
     const stream = { sessionId, name: request.stream, token: request.token, position, cursors };
-    const told = { ...attached, spoken, lost: claim.lost };
+    // A client that has just sent this very event id is not told it once more.
+    const isNew = cursors.format(stream.name, position) !== lastEventId;
+    const primed = isNew && primes(endpoint, spoken);
+    const told = { ...attached, primed, lost: claim.lost };
     show(endpoint, req, { res, closing }, stream, told);
   } finally {
     claim.arrived();
@@ -79,16 +81,16 @@ function show(
   {
     executor,
     unbegun,
-    spoken,
+    primed,
     lost,
-  }: { executor?: string; unbegun?: boolean; spoken: string; lost: boolean },
+  }: { executor?: string; unbegun?: boolean; primed: boolean; lost: boolean },
 ): void {
-  const { node, options, orphans } = endpoint;
+  const { node, orphans } = endpoint;
   const { res } = answer;
   // Assigned below; the connection may close before that.
   let follower: Follower | undefined = undefined as Follower | undefined;
-  const connection = sseConnection(endpoint, answer, stream, () => follower?.end('closed'));
-  const primed = options.primingEvents && spoken >= FIRST_VERSION_WITH_PRIMING;
+  const shown = { ...stream, isGet: true };
+  const connection = sseConnection(endpoint, answer, shown, () => follower?.end('closed'));
   if (lost) {
     // Overtaken by a newer connection while it was on its way.
     connection.open(undefined);
@@ -97,7 +99,7 @@ function show(
   }
   follower = follow(node, stream, connection, (ended) => orphans.unwatch(ended));
   // The client may have gone while we asked around.
-  if (res.destroyed) {
+  if (isGone(res)) {
     follower.end('closed');
     return;
   }

@@ -1,6 +1,6 @@
 import type { Request } from 'express';
 import { ErrorCode } from '../protocol/jsonrpc.js';
-import { isProxied } from './incoming.js';
+import { hostOf, isLoopback, isProxied } from './incoming.js';
 import { RefusalError } from './reply.js';
 
 const LOCAL_NAMES = new Set(['localhost', '127.0.0.1', '[::1]']);
@@ -18,12 +18,13 @@ export interface GuardOptions {
  * host, as in the SDK's `createMcpExpressApp`, unless Express was told that a proxy is in front (`trust proxy`).
  */
 export function guard(req: Request, { allowedHosts, allowedOrigins }: GuardOptions): void {
-  const { host, origin } = req.headers;
+  const { origin } = req.headers;
+  const host = hostOf(req);
   if (allowedHosts !== undefined) {
     const name = hostname(host);
     const allowed = [host, name].some((text) => text !== undefined && allowedHosts.includes(text));
     if (!allowed) throw forbidden(`Invalid Host header: ${host ?? ''}`);
-  } else if (!isLocalName(host) && isLoopback(req.socket.localAddress) && !isProxied(req)) {
+  } else if (!isLocalName(host) && isLoopback(req) && !isProxied(req)) {
     if (host === undefined || host === '') throw forbidden('Missing Host header');
     const name = hostname(host);
     throw forbidden(name === undefined ? `Invalid Host header: ${host}` : `Invalid Host: ${name}`);
@@ -60,8 +61,4 @@ function hostname(host: string | undefined): string | undefined {
 function isLocalName(host: string | undefined): boolean {
   const name = hostname(host);
   return name !== undefined && LOCAL_NAMES.has(name);
-}
-
-function isLoopback(address: string | undefined): boolean {
-  return address !== undefined && /^(::ffff:)?127\.|^::1$/.test(address);
 }

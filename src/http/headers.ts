@@ -2,7 +2,11 @@
 import type { Request } from 'express';
 import type { Mounted, RequestInfo } from '../session/replica.js';
 import { MOUNTED } from '../session/replica.js';
-import { baseOf, urlOf } from './incoming.js';
+import { baseOf, hostOf, urlOf } from './incoming.js';
+import {
+  DEFAULT_NEGOTIATED_PROTOCOL_VERSION,
+  SUPPORTED_PROTOCOL_VERSIONS,
+} from '../session/sdk.js';
 import { RefusalError, REFUSALS, unsupportedVersion } from './reply.js';
 
 /** Of a session id that this library can have given out; anything else cannot name a session. */
@@ -44,17 +48,26 @@ export function requireJson(req: Request): void {
 
 const CONTENT_TYPE = 'content-type';
 
-/** All lines of it: Node keeps only the first, and a proxy in front may have looked at another. */
-function contentTypeOf({ rawHeaders }: Request): string {
-  let joined = '';
+/**
+ * What middleware in front has made of it counts. Where that is what the client has sent, further lines of it count, too:
+ * Node has dropped them, and a proxy in front may have looked at one of them.
+ */
+function contentTypeOf({ headers, rawHeaders }: Request): string {
+  const header = headers[CONTENT_TYPE] ?? '';
+  const lines = linesOf(CONTENT_TYPE, rawHeaders);
+  return lines.length > 1 && lines[0] === header ? lines.join(', ') : header;
+}
+
+/** All lines of a header that the client has sent; none where an adapter does not say. */
+function linesOf(wanted: string, rawHeaders: string[] | undefined = []): string[] {
+  const lines: string[] = [];
   for (let at = 0; at < rawHeaders.length; at += 2) {
     const name = rawHeaders[at];
     // By its length first: this looks at every header of every request.
-    if (name?.length !== CONTENT_TYPE.length || name.toLowerCase() !== CONTENT_TYPE) continue;
-    const value = rawHeaders[at + 1] ?? '';
-    joined = joined === '' ? value : `${joined}, ${value}`;
+    if (name?.length !== wanted.length || name.toLowerCase() !== wanted) continue;
+    lines.push(rawHeaders[at + 1] ?? '');
   }
-  return joined;
+  return lines;
 }
 
 export function requireSessionId(req: Request): string {
@@ -69,12 +82,15 @@ export function sessionIdOf(req: Request): string | undefined {
   return typeof id === 'string' && id !== '' ? id : undefined;
 }
 
-/** No header: the client does not say. A version that is none of `supported` is refused. */
-export function protocolVersionOf(req: Request, supported: readonly string[]): string | undefined {
+/**
+ * The protocol version that the client speaks. Without the header it is taken for 2025-03-26, whatever the method, as in the
+ * SDK's transport (specification, transports: such a client does not know the header). An unsupported version is refused.
+ */
+export function spokenVersionOf(req: Request): string {
   const version = req.headers['mcp-protocol-version'];
-  if (typeof version !== 'string') return undefined;
-  if (!supported.includes(version)) {
-    throw new RefusalError(unsupportedVersion(version, supported));
+  if (typeof version !== 'string') return DEFAULT_NEGOTIATED_PROTOCOL_VERSION;
+  if (!SUPPORTED_PROTOCOL_VERSIONS.includes(version)) {
+    throw new RefusalError(unsupportedVersion(version, SUPPORTED_PROTOCOL_VERSIONS));
   }
   return version;
 }
@@ -85,7 +101,7 @@ class ExpressRequestInfo implements RequestInfo {
   readonly #req: Request;
 
   constructor(req: Request) {
-    this.headers = headersOf(req);
+    this.headers = textsOf(req);
     this.#req = req;
   }
 
@@ -109,19 +125,26 @@ export function requestInfoOf(req: Request): RequestInfo {
 }
 
 /**
- * As one text each, which they nearly always are: Node makes a list of `Set-Cookie` alone, but what is in front may have
- * put another one there, or `undefined` in the place of one that nobody is to see.
+ * The headers as one text each, which they nearly always are: Node makes a list of `Set-Cookie` alone, but what is in front
+ * may have put another one there, or `undefined` in the place of one that nobody is to see.
  */
-function headersOf({ headers }: Request): Record<string, string> {
-  for (const name in headers) if (typeof headers[name] !== 'string') return asTexts(headers);
+export function textsOf(req: Request): Record<string, string> {
+  const { headers } = req;
+  for (const name in headers) {
+    if (typeof headers[name] !== 'string' || name.startsWith(':')) return asTexts(req);
+  }
   // A copy: what a handler changes in it is its own affair.
   return { ...(headers as Record<string, string>) };
 }
 
-function asTexts(headers: Request['headers']): Record<string, string> {
+/** HTTP/2 has pseudo-headers, which are none to anybody else, and `:authority` among them in the place of Host. */
+function asTexts(req: Request): Record<string, string> {
   const texts: Record<string, string> = {};
-  for (const [name, value] of Object.entries(headers)) {
-    if (value !== undefined) texts[name] = Array.isArray(value) ? value.join(', ') : value;
+  const host = hostOf(req);
+  if (host !== undefined) texts.host = host;
+  for (const [name, value] of Object.entries(req.headers)) {
+    if (value === undefined || name.startsWith(':')) continue;
+    texts[name] = Array.isArray(value) ? value.join(', ') : value;
   }
   return texts;
 }

@@ -1,5 +1,6 @@
 /** What Express has put on a request; of one that comes straight from Node's server, what that knows of it. */
 import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { Request } from 'express';
 import { pathAndQuery } from '../protocol/request-target.js';
@@ -27,9 +28,21 @@ export function isProxied(req: Incoming): boolean {
   return trust !== undefined && trust !== false && trust !== 0;
 }
 
+/** The host that the client named. HTTP/2 has `:authority` in the place of the header (RFC 9113, section 8.3.1). */
+export function hostOf({ headers }: Pick<Incoming, 'headers'>): string | undefined {
+  const authority = headers[':authority'];
+  return headers.host ?? (typeof authority === 'string' ? authority : undefined);
+}
+
+/** Whether this request came in on a loopback address. */
+export function isLoopback(req: Incoming): boolean {
+  const { localAddress } = (req.socket as Partial<Socket> | undefined) ?? {};
+  return localAddress !== undefined && /^(::ffff:)?127\.|^::1$/.test(localAddress);
+}
+
 /** Neither the target of a request nor its Host have to be what a URL is made of: then it is the path, and no more. */
 export function urlOf(req: Incoming): URL {
-  const { host = 'localhost' } = req.headers;
+  const host = hostOf(req) ?? 'localhost';
   const base = `${protocolOf(req)}://${host}`;
   // Of one host, whatever the target says of others: that of the header, which alone is looked at for who is allowed.
   const path = pathAndQuery(req.originalUrl ?? req.url ?? '/');
@@ -42,7 +55,16 @@ export function urlOf(req: Incoming): URL {
 
 function protocolOf(req: Incoming): string {
   if (appOf(req) !== undefined && req.protocol !== undefined) return req.protocol;
-  return (req.socket as Partial<TLSSocket>).encrypted === true ? 'https' : 'http';
+  return isEncrypted(req.socket as Partial<TLSSocket> | undefined) ? 'https' : 'http';
+}
+
+/** A serverless adapter may have no socket; the one of HTTP/2 throws once its connection is closed. */
+function isEncrypted(socket: Partial<TLSSocket> | undefined): boolean {
+  try {
+    return socket?.encrypted === true;
+  } catch {
+    return false;
+  }
 }
 
 function pathOf(req: Incoming): string {

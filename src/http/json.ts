@@ -3,8 +3,10 @@ import type { StreamEvent } from '../backplane/backplane.js';
 import type { RequestId } from '../protocol/jsonrpc.js';
 import type { EndReason, Sink } from '../stream/follower.js';
 import { internalError } from '../session/lost.js';
+import type { Logger } from '../session/types.js';
 import type { Closing } from './closing.js';
 import { refuse, REFUSALS } from './reply.js';
+import { cut, reply } from './response.js';
 import { cutWhenStalled } from './stalled.js';
 
 export interface JsonOptions {
@@ -13,6 +15,7 @@ export interface JsonOptions {
   order: RequestId[];
   /** See {@link cutWhenStalled}. */
   stalledMs: number;
+  logger: Pick<Logger, 'error'>;
   /** The connection is closed, by whichever side. */
   onClose: () => void;
 }
@@ -48,6 +51,16 @@ export class JsonConnection implements Sink {
     this.done = true;
     // Somebody else, a timeout in front perhaps, has begun to answer meanwhile.
     if (this.res.headersSent) return;
+    try {
+      this.answer(reason);
+    } catch (error) {
+      // Messages of other nodes bring us here, where nobody else catches what a response throws that is not Node's own.
+      this.options.logger.error(`mcp-anynode: a response broke off: ${String(error)}`);
+      cut(this.res);
+    }
+  }
+
+  private answer(reason: EndReason): void {
     if (reason === 'complete') sendJson(this.res, this.options.sessionId, this.inOrder());
     else if (reason === 'unreadable') {
       // Its codec has no key for the answer.
@@ -68,7 +81,10 @@ export class JsonConnection implements Sink {
 export function sendJson(res: Response, sessionId: string | undefined, answers: string[]): void {
   const body = answers.length === 1 ? (answers[0] ?? '') : `[${answers.join(',')}]`;
   const headers = { 'Content-Type': 'application/json' };
-  res
-    .writeHead(200, sessionId === undefined ? headers : { ...headers, 'mcp-session-id': sessionId })
-    .end(body);
+  reply(
+    res,
+    200,
+    sessionId === undefined ? headers : { ...headers, 'mcp-session-id': sessionId },
+    body,
+  );
 }

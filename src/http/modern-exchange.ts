@@ -8,6 +8,7 @@ import type { AuthInfo } from '../session/types.js';
 import type { Endpoint } from './endpoint.js';
 import type { ModernHandler } from './modern.js';
 import { refuse, REFUSALS } from './reply.js';
+import { cut, flushHeaders, isGone, reply } from './response.js';
 import { cutWhenStalled } from './stalled.js';
 
 interface Given {
@@ -36,7 +37,7 @@ export async function exchange(
   try {
     const given = { parsedBody, ...(authInfo !== undefined && { authInfo }) };
     const response = await handler.fetch(request, given);
-    if (res.destroyed) return;
+    if (isGone(res)) return;
     cutWhenStalled(res, options.limits.stalledMs);
     // Where the handler was closed meanwhile, nobody would end it.
     if (listens && isClosed()) {
@@ -49,13 +50,13 @@ export async function exchange(
     await show(response, res, unanswered);
   } catch (error) {
     // The client went away, or the handler was closed before it began; else it is the handler's own.
-    if (res.destroyed) return;
+    if (isGone(res)) return;
     if (!isClosed()) {
       options.logger.error(
         `mcp-anynode: a response of the modern handler failed: ${String(error)}`,
       );
     }
-    if (res.headersSent) res.destroy();
+    if (res.headersSent) cut(res);
     else refuse(res, isClosed() ? REFUSALS.closed : REFUSALS.failed);
   } finally {
     if (!listens) node.running.end();
@@ -72,20 +73,27 @@ async function show(
   const error = response.status === BROKEN_OFF ? unanswered() : undefined;
   if (error !== undefined) {
     const body = JSON.stringify(error);
-    res.writeHead(200, { 'Content-Type': 'application/json' }).end(body);
+    reply(res, 200, { 'Content-Type': 'application/json' }, body);
     return;
   }
-  res.writeHead(response.status, Object.fromEntries(response.headers));
+  res.writeHead(response.status, endToEnd(response.headers));
   if (response.body === null) {
     res.end();
     return;
   }
-  res.flushHeaders();
+  flushHeaders(res);
   const source = Readable.fromWeb(response.body);
   const isStream = response.headers.get('content-type')?.startsWith('text/event-stream') === true;
   if (isStream) await pipeline(source, (chunks) => answered(chunks, unanswered), res);
   else await pipeline(source, res);
 }
+
+/** Without those of a connection, which are Node's to set: this one is another connection than the handler knows. */
+function endToEnd(headers: Headers): Record<string, string> {
+  return Object.fromEntries([...headers].filter(([name]) => !HOP_BY_HOP.has(name)));
+}
+
+const HOP_BY_HOP = new Set(['connection', 'keep-alive', 'transfer-encoding', 'upgrade']);
 
 /** An event stream, and at its end what is missing of it: the client would wait for as long as it has patience. */
 async function* answered(

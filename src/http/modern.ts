@@ -2,9 +2,10 @@ import type { Request, Response } from 'express';
 import type { AuthInfo, Logger } from '../session/types.js';
 import { checkSize, peekBody } from './body.js';
 import type { Endpoint } from './endpoint.js';
-import { isJson, requestInfoOf } from './headers.js';
+import { isJson, requestInfoOf, textsOf } from './headers.js';
 import { exchange } from './modern-exchange.js';
 import { authInfoOf } from './principal.js';
+import { isGone } from './response.js';
 
 /** What serves revision 2026-07-28, which knows no sessions: the v2 SDK's own, given by the user. */
 export interface Modern {
@@ -41,7 +42,7 @@ export async function answersModern(
   if (typeof body === 'object' && body !== null) checkSize(body, bytes, options.limits);
   const gone = new AbortController();
   res.once('close', () => gone.abort());
-  if (res.destroyed) gone.abort();
+  if (isGone(res)) gone.abort();
   const request = new Request(bare, { body: text ?? JSON.stringify(body), signal: gone.signal });
   const given = { request, parsedBody: body, authInfo: authInfoOf(req) };
   void exchange(endpoint, modern.handler, given, res);
@@ -75,10 +76,11 @@ function urlOf(req: Request): URL {
   return url;
 }
 
-function headersOf({ rawHeaders }: Request): Headers {
-  const headers = new Headers();
-  for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
-    headers.append(rawHeaders[at] ?? '', rawHeaders[at + 1] ?? '');
-  }
+/** As middleware in front has left them. The body is passed on as text, whatever its length and coding were. */
+function headersOf(req: Request): Headers {
+  const headers = new Headers(textsOf(req));
+  for (const name of OF_BODY) headers.delete(name);
   return headers;
 }
+
+const OF_BODY = ['content-encoding', 'content-length', 'transfer-encoding'];

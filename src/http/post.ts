@@ -3,12 +3,7 @@ import { ErrorCode, errorResponse, isRequest } from '../protocol/jsonrpc.js';
 import type { JsonRpcMessage, JsonRpcRequest } from '../protocol/jsonrpc.js';
 import { httpAnswerOf } from '../session/http-answer.js';
 import type { DeliveryContext } from '../session/replica.js';
-import {
-  DEFAULT_NEGOTIATED_PROTOCOL_VERSION,
-  FIRST_VERSION_WITH_PRIMING,
-  isInitializeRequest,
-  SUPPORTED_PROTOCOL_VERSIONS,
-} from '../session/sdk.js';
+import { FIRST_VERSION_WITH_PRIMING, isInitializeRequest } from '../session/sdk.js';
 import type { Inbound, Opened } from '../session/sessions.js';
 import { Refused } from '../session/sessions.js';
 import { AnynodeError } from '../errors.js';
@@ -21,16 +16,18 @@ import { follow } from './connections.js';
 import type { Endpoint } from './endpoint.js';
 import {
   isSessionId,
-  protocolVersionOf,
   requestInfoOf,
   requireAccept,
   requireJson,
   requireSessionId,
   sessionIdOf,
+  spokenVersionOf,
 } from './headers.js';
 import { JsonConnection, sendJson } from './json.js';
 import { authInfoOf, sessionsFor } from './principal.js';
 import { batchTooLarge, RefusalError, REFUSALS } from './reply.js';
+import { isGone, reply } from './response.js';
+import type { SseStream } from './sse.js';
 import { SseConnection } from './sse.js';
 
 /** The response, and what hangs on its end. */
@@ -61,7 +58,7 @@ export async function handlePost(endpoint: Endpoint, req: Request, res: Response
   }
 
   const sessionId = requireSessionId(req);
-  const version = protocolVersionOf(req, SUPPORTED_PROTOCOL_VERSIONS);
+  const spoken = spokenVersionOf(req);
   const principal = endpoint.principalOf(req);
   const inbound = { sessionId, principal, messages, text };
   if (messages.some(isRequest)) {
@@ -69,13 +66,13 @@ export async function handlePost(endpoint: Endpoint, req: Request, res: Response
     if (!endpoint.slots.take(sessionId, principal, res, closing)) {
       throw new RefusalError(REFUSALS.tooManyStreams);
     }
-    await answerRequests(endpoint, req, { res, closing }, inbound, version);
+    await answerRequests(endpoint, req, { res, closing }, inbound, spoken);
     return;
   }
   const context = { authInfo: authInfoOf(req), requestInfo: requestInfoOf(req) };
   const received = await endpoint.sessions.receive(inbound, context);
   if (received === 'gone') throw new RefusalError(REFUSALS.sessionNotFound);
-  res.writeHead(202).end();
+  reply(res, 202);
 }
 
 /** `initialize` with the id of a session: refused, with the reason that applies. */
@@ -119,7 +116,7 @@ async function answerInitialize(
     const connection = sseConnection(
       endpoint,
       { res, closing: new Closing(res) },
-      { sessionId: id, name: birth.stream, cursors },
+      { sessionId: id, name: birth.stream, cursors, isGet: false },
     );
     const version = String(request.params?.protocolVersion);
     connection.open(primes(endpoint, version) ? positions[0] : undefined);
@@ -149,7 +146,7 @@ function answerWithoutSession(
   const answer = error instanceof Refused ? error.birth.answer : undefined;
   const http = answer && httpAnswerOf(answer);
   if (http !== undefined) {
-    res.writeHead(http.status, http.headers).end(http.body);
+    reply(res, http.status, http.headers, http.body);
     return;
   }
   if (answer === undefined) {
@@ -164,7 +161,7 @@ async function answerRequests(
   req: Request,
   answer: Answer,
   inbound: Inbound,
-  version: string | undefined,
+  spoken: string,
 ): Promise<void> {
   const { node, sessions } = endpoint;
   const { res } = answer;
@@ -177,7 +174,6 @@ async function answerRequests(
   if (opened === 'duplicate') throw new RefusalError(REFUSALS.duplicateRequest);
   if (opened === 'limited') throw new RefusalError(REFUSALS.tooManyRequests);
 
-  const spoken = version ?? DEFAULT_NEGOTIATED_PROTOCOL_VERSION;
   if (endpoint.isClosed() || res.headersSent) {
     // This node has closed, or somebody else has begun the response (a timeout in front): nobody can follow it.
     opened.abandon();
@@ -198,8 +194,8 @@ export function deliveryContext(
   req: Request,
   { sessionId, name }: { sessionId: string; name: string },
 ): DeliveryContext {
-  const spoken = req.headers['mcp-protocol-version'] ?? DEFAULT_NEGOTIATED_PROTOCOL_VERSION;
-  const resumable = endpoint.options.responseMode === 'sse' && spoken >= FIRST_VERSION_WITH_PRIMING;
+  const resumable =
+    endpoint.options.responseMode === 'sse' && spokenVersionOf(req) >= FIRST_VERSION_WITH_PRIMING;
   return {
     authInfo: authInfoOf(req),
     requestInfo: requestInfoOf(req),
@@ -246,12 +242,13 @@ function answerStream(
           sessionId,
           order: stream.messages.filter(isRequest).map(({ id }) => id),
           stalledMs: options.limits.stalledMs,
+          logger: options.logger,
           onClose,
         })
       : sseConnection(
           endpoint,
           { res, closing },
-          { sessionId, name: stream.name, cursors },
+          { sessionId, name: stream.name, cursors, isGet: false },
           onClose,
         );
   if (owner !== undefined) elsewhere.begin();
@@ -262,20 +259,19 @@ function answerStream(
   if (sink instanceof SseConnection) {
     sink.open(primes(endpoint, stream.spoken) ? position : undefined);
   }
-  if (res.destroyed) onClose();
+  if (isGone(res)) onClose();
   return follower;
 }
 
-function primes({ options }: Endpoint, version: string): boolean {
+export function primes({ options }: Endpoint, version: string): boolean {
   return options.primingEvents && version >= FIRST_VERSION_WITH_PRIMING;
 }
 
 export function sseConnection(
   endpoint: Endpoint,
   { res, closing }: Answer,
-  { sessionId, name, cursors }: { sessionId: string; name: string; cursors: Cursors },
+  stream: SseStream,
   onClose: () => void = () => undefined,
 ): SseConnection {
-  const stream = { sessionId, name, cursors, isGet: res.req.method === 'GET' };
   return new SseConnection(res, closing, stream, endpoint.sse, onClose);
 }

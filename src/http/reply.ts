@@ -1,5 +1,6 @@
 import type { Response } from 'express';
 import { ErrorCode } from '../protocol/jsonrpc.js';
+import { reply } from './response.js';
 
 /** A refusal, as the SDK's transport words it: a JSON-RPC error without an id, and an HTTP status. */
 export interface Refusal {
@@ -11,7 +12,7 @@ export interface Refusal {
 
 export function refuse(res: Response, { status, code, message, headers }: Refusal): void {
   const body = JSON.stringify({ jsonrpc: '2.0', error: { code, message }, id: null });
-  res.writeHead(status, { ...headers, 'Content-Type': 'application/json' }).end(body);
+  reply(res, status, { ...headers, 'Content-Type': 'application/json' }, body);
 }
 
 function refusal(status: number, message: string, code: number = ErrorCode.ConnectionClosed) {

@@ -1,5 +1,6 @@
 import type { Response } from 'express';
 import type { Closing } from './closing.js';
+import { isGone } from './response.js';
 
 /**
  * How many connections of each session wait for messages on this node, whether they are answered already or not.
@@ -17,7 +18,7 @@ export class Slots {
     if (taken >= this.most) return false;
     this.taken.set(key, taken + 1);
     // A client that has gone before now will not close its connection again.
-    if (res.destroyed) this.giveBack(key);
+    if (isGone(res)) this.giveBack(key);
     else closing.add(() => this.giveBack(key));
     return true;
   }

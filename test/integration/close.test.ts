@@ -30,7 +30,7 @@ describe.each(STORES)('close(), over %s', (_, openStore) => {
     const closed = a.mcp.close();
     expect(await listener.untilEnded()).toBe('end');
     expect(await sse.untilEnded()).toBe('end');
-    expect([listener.retries.length, sse.retries.length]).toEqual([2, 2]);
+    expect([listener.retries.length, sse.retries.length]).toEqual([1, 1]);
     expect(a.mcp.health()).toMatchObject({ status: 'draining', inFlight: 1 });
     // Until it is through, it answers as ever: a balancer needs time to notice.
     expect(await a.client.request(a.url, 'ping')).toMatchObject({ result: {} });

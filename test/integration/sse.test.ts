@@ -4,6 +4,13 @@ import { announce, say, type ToolCall } from './support/scripted-server.js';
 import { openSession, startNode, startSession, STORES } from './support/serve.js';
 import { signal } from './support/signal.js';
 
+const headersOf = (sessionId: string) => ({
+  accept: 'application/json, text/event-stream',
+  'content-type': 'application/json',
+  'mcp-session-id': sessionId,
+  'mcp-protocol-version': '2025-11-25',
+});
+
 const call = (id: number, name: string, args?: Record<string, unknown>) =>
   request(id, 'tools/call', { name, ...(args && { arguments: args }) });
 
@@ -15,7 +22,7 @@ describe.each(STORES)('SSE, over %s', (_, openStore) => {
     const { sse } = await client.post(url, call(9, 'wait'));
     const priming = await sse.priming();
     expect(sse.comments).toEqual(['stream']);
-    expect(priming).toMatchObject({ data: '', retry: 1000, event: undefined });
+    expect(priming).toMatchObject({ data: '', retry: undefined, event: undefined });
     expect(sse.events).toEqual([]);
     go.resolve();
     await sse.untilEnded();
@@ -73,11 +80,72 @@ describe('options of SSE', () => {
     expect([...sse.primings, ...listener.primings]).toEqual([]);
   });
 
-  it('`retryMs` is what the client is told to wait', async () => {
-    const { client, url } = await startSession({ retryMs: 4321 });
+  // Some clients take each line that is none of id, event, data and comment for an error, and did not connect at all.
+  it('the client is told `retryMs` when its connection is ended on purpose, and not before', async () => {
+    const { client, url, mcp } = await startSession({ retryMs: 4000 });
     const listener = await client.listen(url);
     await listener.priming();
-    expect(listener.retries).toEqual([4321]);
+    expect(listener.retries).toEqual([]);
+    await mcp.close();
+    await listener.untilEnded();
+    expect(listener.retries).toHaveLength(1);
+    expect(listener.retries[0]).toBeGreaterThanOrEqual(3600);
+    expect(listener.retries[0]).toBeLessThanOrEqual(4400);
+  });
+
+  // A reader that splits the text at blank lines took the comment for an event, and waited for what follows it.
+  it('the first event comes with the opening comment', async () => {
+    const { url, sessionId } = await startSession();
+    const body = JSON.stringify(call(9, 'echo'));
+    const posted = await fetch(url, { method: 'POST', headers: headersOf(sessionId), body });
+    const [first, second] = (await posted.text()).split('\n\n');
+    expect(first).toMatch(/^: stream\nid: \S+\ndata: $/);
+    expect(second).toMatch(/^event: message\nid: \S+\ndata: \{/);
+  });
+
+  it('a client that comes back with an event id is not told the same id once more', async () => {
+    const { client, url } = await startSession();
+    const listener = await client.listen(url);
+    const { id = '' } = await listener.priming();
+    const again = await client.listen(url, { lastEventId: id });
+    await again.comment();
+    await client.request(url, 'ping');
+    expect(again.primings).toEqual([]);
+    // The twin: without the id, it is told.
+    expect((await (await client.listen(url)).priming()).id).toBe(id);
+  });
+
+  it('a client that does not say its version speaks 2025-03-26, with POST and with GET', async () => {
+    const { client, url } = await startSession();
+    const headers = { 'mcp-protocol-version': undefined };
+    const { sse } = await client.post(url, call(9, 'echo'), { headers });
+    await sse.untilEnded();
+    const listener = await client.listen(url, { headers });
+    await listener.comment();
+    await client.request(url, 'ping');
+    expect([...sse.primings, ...listener.primings]).toEqual([]);
+  });
+
+  // They stand in strings as they are, by the standards of JSON and of server-sent events; but some readers split there.
+  it('no line of data has a line separator of Unicode in it', async () => {
+    const text = 'a\u2028b\u2029c\u0085d';
+    const tools = {
+      odd: async ({ extra, server }: ToolCall) => {
+        await say(extra, text);
+        await announce(server, text);
+        return text;
+      },
+    };
+    const { client, url } = await startSession({ tools });
+    const listener = await client.listen(url);
+    const { sse } = await client.post(url, call(9, 'odd'));
+    await sse.untilEnded();
+    const events = [...sse.events, await listener.next()];
+    expect(events).toHaveLength(3);
+    for (const { data, message } of events) {
+      expect(data).not.toMatch(/[\u0085\u2028\u2029]/);
+      expect(JSON.stringify(message)).toContain(text);
+    }
   });
 
   it('`keepAliveMs`: comments go on as long as the stream, on POST and GET; 0 means none', async () => {
@@ -112,9 +180,9 @@ describe('options of SSE', () => {
     expect(await sse.untilEnded()).toBe('end');
     expect(await listener.untilEnded()).toBe('end');
     for (const { retries } of [sse, listener]) {
-      expect(retries).toHaveLength(2);
-      expect(retries[1]).toBeGreaterThanOrEqual(450);
-      expect(retries[1]).toBeLessThanOrEqual(550);
+      expect(retries).toHaveLength(1);
+      expect(retries[0]).toBeGreaterThanOrEqual(450);
+      expect(retries[0]).toBeLessThanOrEqual(550);
     }
     go.resolve();
     const resumed = await client.listen(url, { lastEventId: sse.lastEventId ?? '' });

@@ -21,7 +21,7 @@ describe('GET', () => {
     expect(mine.sse.comments).toEqual(['stream']);
     expect(theirs.sse.comments).toEqual([]);
     expect(theirs.sse.primings).toEqual([]);
-    for (const name of ['content-type', 'cache-control', 'connection', 'x-accel-buffering']) {
+    for (const name of ['content-type', 'cache-control', 'x-accel-buffering']) {
       expect(mine.headers[name]).toBe(theirs.headers[name]);
     }
     expect([theirs, mine].map(({ status }) => status)).toEqual([200, 200]);
@@ -77,6 +77,19 @@ describe('GET', () => {
       [200, undefined],
     ]);
   });
+});
+
+it('what a client asks of its connection is heard: the SDK says that it stays open', async () => {
+  const { sdk, ours } = await sideBySide(PLAIN);
+  for (const [connection, theirs, mine] of [
+    ['close', 'keep-alive', 'close'],
+    ['keep-alive', 'keep-alive', 'keep-alive'],
+  ] as const) {
+    const step = { body: call(1, 'echo'), headers: { connection } };
+    const answers = [await send(sdk, step), await send(ours, step)];
+    expect(answers.map(({ headers }) => headers.connection)).toEqual([theirs, mine]);
+    for (const { sse } of answers) await sse.untilEnded();
+  }
 });
 
 describe('a cancelled call', () => {

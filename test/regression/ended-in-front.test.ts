@@ -48,7 +48,13 @@ it('what is said after it is not written', async () => {
 it('nor on a connection of HTTP+SSE', async () => {
   const app = express().use((_req, res) => {
     const connection = new LegacyConnection(res, {
-      ...{ keepAliveMs: 0, retryMs: 1000, maxBufferedBytes: 1000, clock: new ManualClock() },
+      ...{
+        keepAliveMs: 0,
+        retryMs: 1000,
+        maxBufferedBytes: 1000,
+        clock: new ManualClock(),
+        logger: console,
+      },
       ...{ onClose: () => undefined, onEnd: () => undefined, onOpener: () => undefined },
     });
     connection.open('/messages');

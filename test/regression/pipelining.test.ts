@@ -103,6 +103,7 @@ it('an answer may wait as long as the one before it takes', async () => {
   const settings = {
     ...{ keepAliveMs: 0, retryMs: 1000, maxStreamAgeMs: 0, maxBufferedBytes: 1000 },
     ...{ stalledMs: 0, clock, soon: new SharedTimer(clock, 10), onOld: () => undefined },
+    logger: console,
   };
   const responses: Response[] = [];
   let arrived = (): void => undefined;

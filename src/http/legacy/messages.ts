@@ -9,6 +9,7 @@ import { isSessionId, requestInfoOf, requireJson } from '../headers.js';
 import { authInfoOf } from '../principal.js';
 import { refuseBadRequests } from '../post.js';
 import { RefusalError, REFUSALS } from '../reply.js';
+import { reply } from '../response.js';
 import { followRequest, legacyPrincipal } from './open.js';
 
 /** POST: stores what the client says, and has it carried out. What comes of it is shown on the client's connection. */
@@ -31,7 +32,7 @@ export async function receiveMessages(
     const received = await endpoint.sessions.receive(inbound, context);
     if (received === 'gone') throw new RefusalError(REFUSALS.sessionNotFound);
   }
-  res.writeHead(202).end('Accepted');
+  reply(res, 202, {}, 'Accepted');
 }
 
 async function runRequests(

@@ -8,6 +8,7 @@ import type { Endpoint } from '../endpoint.js';
 import { isSessionId, requestInfoOf } from '../headers.js';
 import { authInfoOf, sessionsFor } from '../principal.js';
 import { RefusalError, REFUSALS } from '../reply.js';
+import { isGone } from '../response.js';
 import { cutWhenStalled } from '../stalled.js';
 import { LegacyConnection, NOWHERE } from './connection.js';
 
@@ -96,7 +97,7 @@ function show(
   const { keepAliveMs, retryMs, maxBufferedBytes, limits } = options;
   cutWhenStalled(res, limits.stalledMs);
   const connection = new LegacyConnection(res, {
-    ...{ keepAliveMs, retryMs, maxBufferedBytes, clock: node.clock },
+    ...{ keepAliveMs, retryMs, maxBufferedBytes, clock: node.clock, logger: node.logger },
     onClose: () => follower.end('closed'),
     onEnd: (reason) => {
       // Nobody can come back to it, whatever the reason; only where it is over, or another's, is there nothing to end.
@@ -107,7 +108,7 @@ function show(
   const follower: Follower = follow(node, stream, connection, (ended) => openers.remove(ended));
   openers.add(follower, (dead) => takeOver(endpoint, session, context, dead));
   // The client may have gone while its session was stored.
-  if (res.destroyed) {
+  if (isGone(res)) {
     follower.end('closed');
     return;
   }

@@ -108,14 +108,7 @@ export interface Seen {
   body: unknown;
 }
 
-const HEADERS = [
-  'content-type',
-  'cache-control',
-  'x-accel-buffering',
-  'allow',
-  'connection',
-  'retry-after',
-];
+const HEADERS = ['content-type', 'cache-control', 'x-accel-buffering', 'allow', 'retry-after'];
 
 /** Reads a stream to its end. */
 export async function seen(response: RawResponse): Promise<Seen> {

@@ -1,0 +1,66 @@
+/**
+ * What the rest of the library asks of a response. Node's HTTP/1 server makes complete ones. Those of its HTTP/2 server and of
+ * serverless adapters lack some members, or a real socket, so that no other file relies on these members.
+ */
+import { Socket } from 'node:net';
+import type { Http2ServerResponse } from 'node:http2';
+import type { Response } from 'express';
+
+/** As a serverless adapter or the HTTP/2 server may make one. */
+type AnyResponse = Partial<Omit<Response, 'socket'>> & {
+  socket?: unknown;
+  stream?: Http2ServerResponse['stream'];
+};
+
+/** Sends a whole response. `writeHead` of an adapter may return nothing, so that no call is chained to it. */
+export function reply(
+  res: Response,
+  status: number,
+  headers: Record<string, string> = {},
+  body?: string,
+): void {
+  res.writeHead(status, headers);
+  res.end(body);
+}
+
+/** Whether the client, or this side, has closed the connection of this response. */
+export function isGone(res: Response): boolean {
+  const { destroyed, stream } = res as AnyResponse;
+  return destroyed === true || stream?.destroyed === true;
+}
+
+/** Whether more is buffered than the connection takes at once; then `drain` follows. */
+export function needsDrain(res: Response): boolean {
+  const { writableNeedDrain, stream } = res as AnyResponse;
+  return writableNeedDrain ?? stream?.writableNeedDrain ?? false;
+}
+
+/** Sends the headers now, where the response can do so. */
+export function flushHeaders(res: Response): void {
+  (res as AnyResponse).flushHeaders?.();
+}
+
+/** Cuts the connection of this response. Never throws: timers call this, and an adapter may have nothing to cut. */
+export function cut(res: Response): void {
+  try {
+    res.destroy();
+  } catch {
+    // The adapter has no connection.
+  }
+}
+
+/** The stream of a response on HTTP/2. */
+export function http2StreamOf(res: Response): AnyResponse['stream'] {
+  return (res as AnyResponse).stream;
+}
+
+/**
+ * The connection of a response on HTTP/1. `null`: the response waits behind another one of its connection (pipelining), and
+ * will get the connection later. `undefined`: there is none of its own, or none that Node knows.
+ */
+export function connectionOf(res: Response): Socket | null | undefined {
+  const { socket, stream, req } = res as AnyResponse;
+  if (stream !== undefined) return undefined;
+  if (socket instanceof Socket) return socket;
+  return socket === null && (req?.socket as unknown) instanceof Socket ? null : undefined;
+}
