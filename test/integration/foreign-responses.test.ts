@@ -151,7 +151,10 @@ it.each([
     const { client, url, mcp, logged } = node;
     broken = true;
     const call = request(50, 'tools/call', { name: 'slow', arguments: {} });
-    const posted = client.post(url, call).catch(() => undefined);
+    const posted = client.post(url, call).then(
+      ({ stream }) => stream?.ended,
+      () => undefined,
+    );
     // A GET stream ends with the session only.
     const got = method === 'end' ? undefined : client.get(url).catch(() => undefined);
     await Promise.all([posted, got]);
