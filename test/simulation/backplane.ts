@@ -8,12 +8,13 @@ import type {
   NodeMessage,
   Position,
 } from '../../src/backplane/backplane.js';
-import { memoryBackplane } from '../../src/backplane/memory/memory.js';
+import { MemoryBackplane } from '../../src/backplane/memory/memory.js';
 import { Lease } from '../../src/backplane/redis/lease.js';
 import type { LinkFaults } from './link.js';
 import { Link } from './link.js';
 import type { Random } from './random.js';
 import type { Process, Scheduler } from './scheduler.js';
+import { Snapshot } from './snapshot.js';
 
 export interface BackplaneFaults extends LinkFaults {
   /** How long a message between nodes may take. */
@@ -28,6 +29,8 @@ export interface Witness {
   created(nodeId: string, session: NewSession, positions: Position[]): void;
   committed(nodeId: string, commit: Commit, reply: CommitReply): void;
   removed(sessionId: string): void;
+  /** Remembers what there is. The returned function is told of which sessions all that came since is lost. */
+  mark(): (sessionIds: string[]) => void;
 }
 
 /**
@@ -35,11 +38,17 @@ export interface Witness {
  * counts as alive as long as its lease runs, which the lease of the Redis backplane renews.
  */
 export class SimBackplane {
-  private readonly memory = memoryBackplane();
-  /** Nodes that somebody was told are dead. */
-  readonly foundDead = new Set<string>();
+  /** How often it has gone back to an earlier state. */
+  generation = 0;
+  /** What a step that writes is answered with; `undefined`: it is carried out. */
+  refusal: string | undefined;
+  /** No node can be connected before then. */
+  awayUntil = 0;
+  private readonly memory = new MemoryBackplane();
   private readonly leases = new Map<string, number>();
   private readonly members = new Map<string, SimMembership>();
+  /** How far the clock of the present master is ahead. */
+  private skewMs = 0;
 
   constructor(
     readonly scheduler: Scheduler,
@@ -63,6 +72,15 @@ export class SimBackplane {
     return this.members.get(nodeId);
   }
 
+  now(): number {
+    return Math.floor(this.scheduler.now + this.skewMs);
+  }
+
+  /** Whether there is this session, by itself: that is no step of a node. */
+  has(sessionId: string): boolean {
+    return this.memory.sessions.has(sessionId);
+  }
+
   /** Whether the lease was not there any more. */
   renew(nodeId: string, leaseMs: number): boolean {
     const anew = !this.isAlive(nodeId);
@@ -76,6 +94,48 @@ export class SimBackplane {
 
   isAlive(nodeId: string): boolean {
     return (this.leases.get(nodeId) ?? 0) > this.scheduler.now;
+  }
+
+  /**
+   * What a replica has got so far. The returned function makes it the master, with a clock that is so far from the one
+   * before: what was written since is lost, of all that `isLost` names, which share the master that has failed.
+   */
+  replicate(): (isLost: (key: string) => boolean, clockMs: number) => void {
+    const { sessions } = this.memory;
+    const before = new Map(
+      [...sessions].map(([id, session]) => [id, { session, snapshot: new Snapshot(session) }]),
+    );
+    const leases = new Map(this.leases);
+    const lose = this.witness.mark();
+    return (isLost, clockMs) => {
+      const lost = [...new Set([...before.keys(), ...sessions.keys()])].filter(isLost);
+      for (const id of lost) {
+        const had = before.get(id);
+        had?.snapshot.restore();
+        if (had === undefined) sessions.delete(id);
+        else sessions.set(id, had.session);
+      }
+      for (const id of new Set([...leases.keys(), ...this.leases.keys()])) {
+        if (!isLost(id)) continue;
+        const until = leases.get(id);
+        if (until === undefined) this.leases.delete(id);
+        else this.leases.set(id, until);
+      }
+      this.generation += 1;
+      this.skewMs += clockMs;
+      lose(lost);
+      this.scheduler.note(`the backplane goes back, and loses what is new of ${lost.join(' ')}`);
+    };
+  }
+
+  /** Every connection ends, and none can be made for `ms` and then, by chance, up to `apartMs`. */
+  cutAll(why: string, { ms, apartMs, arrives }: { ms: number; apartMs: number; arrives: boolean }) {
+    this.awayUntil = Math.max(this.awayUntil, this.scheduler.now + ms);
+    for (const member of this.members.values()) {
+      const downMs = ms + this.random.next() * apartMs;
+      member.link.cut(why, { downMs, arrives });
+      member.loseSubscription(why, ms + this.random.next() * apartMs);
+    }
   }
 }
 
@@ -102,10 +162,14 @@ export class SimMembership implements Membership {
   ) {
     const { scheduler, random } = shared;
     const { nodeId, clock, leaseMs, commandTimeoutMs } = options;
-    this.link = new Link(scheduler, random, process, clock, commandTimeoutMs, shared.faults);
+    const onReconnected = (): void => this.lease.reconnected();
+    this.link = new Link(
+      ...([scheduler, random, process, clock, commandTimeoutMs] as const),
+      ...([shared.faults, onReconnected] as const),
+    );
     this.inner = memory.join({
       ...options,
-      clock: { ...clock, now: () => Math.floor(scheduler.now) },
+      clock: { ...clock, now: () => shared.now() },
       onMessage: (message) => this.deliver(message),
     });
     this.lease = new Lease({
@@ -113,15 +177,28 @@ export class SimMembership implements Membership {
       clock,
       renew: (probe) =>
         this.link.run('lease', () => {
-          const anew = shared.renew(nodeId, leaseMs);
           this.lease.onProbeSent(probe);
           this.toNode('probe', () => this.lease.onProbe(probe));
-          return Promise.resolve(anew);
+          // It is published, though the lease may not be written.
+          const { refusal } = shared;
+          if (refusal !== undefined) return Promise.reject(new Error(refusal));
+          return Promise.resolve(shared.renew(nodeId, leaseMs));
         }),
       onDeaf: () => this.loseSubscription('deaf', 0),
       onLapse: () => options.onLapse(),
     });
+    const away = shared.awayUntil - scheduler.now;
+    if (away > 0) this.link.cut('not connected yet', { downMs: away });
+    this.unsubscribable = shared.awayUntil;
     this.subscribe(RESUBSCRIBE_MS / 2);
+  }
+
+  /** A step that writes something. */
+  private write<T>(name: string, execute: (attempt: number) => Promise<T>): Promise<T> {
+    return this.link.run(name, (attempt) => {
+      const { refusal } = this.shared;
+      return refusal === undefined ? execute(attempt) : Promise.reject(new Error(refusal));
+    });
   }
 
   /** The subscriber's connection ends, and cannot be made again for a while: what is published meanwhile is lost. */
@@ -198,9 +275,9 @@ export class SimMembership implements Membership {
 
   create(session: NewSession): Promise<Position[] | false> {
     let first: Position[] | false | undefined;
-    return this.link.run('create', async () => {
-      // The script knows its own session again.
-      if (first !== undefined) return first;
+    return this.write('create', async () => {
+      // The script knows its own session again, where it is there still.
+      if (first !== undefined && this.shared.has(session.id)) return first;
       first = await this.inner.create(session);
       if (first !== false) {
         this.shared.witness.created(this.options.nodeId, session, first);
@@ -210,7 +287,7 @@ export class SimMembership implements Membership {
   }
 
   commit(commit: Commit): Promise<CommitReply> {
-    return this.link.run('commit', async (attempt) => {
+    return this.write('commit', async (attempt) => {
       const reply = await this.inner.commit(commit);
       const again = attempt > 0 ? ` (attempt ${attempt + 1})` : '';
       this.shared.scheduler.note(
@@ -223,7 +300,7 @@ export class SimMembership implements Membership {
   }
 
   attach(request: Parameters<Membership['attach']>[0]) {
-    return this.link.run('attach', async () => {
+    return this.write('attach', async () => {
       const reply = await this.inner.attach(request);
       this.shared.scheduler.note(
         `${this.options.nodeId} attaches ${request.token} to ${request.sessionId} ${request.stream}: ` +
@@ -240,11 +317,11 @@ export class SimMembership implements Membership {
   }
 
   touch(requests: Parameters<Membership['touch']>[0]) {
-    return this.link.run('touch', () => this.inner.touch(requests));
+    return this.write('touch', () => this.inner.touch(requests));
   }
 
   remove(...args: Parameters<Membership['remove']>): Promise<boolean> {
-    return this.link.run('remove', async (attempt) => {
+    return this.write('remove', async (attempt) => {
       const removed = await this.inner.remove(...args);
       if (removed) {
         this.shared.scheduler.note(`${this.options.nodeId} removes ${args[0]}`);
@@ -279,11 +356,14 @@ export class SimMembership implements Membership {
   }
 
   storeState(...args: Parameters<Membership['storeState']>) {
-    let first: Awaited<ReturnType<Membership['storeState']>> | undefined;
-    return this.link.run(
-      'storeState',
-      async () => (first ??= await this.inner.storeState(...args)),
-    );
+    let first: { reply: Awaited<ReturnType<Membership['storeState']>>; in: number } | undefined;
+    return this.write('storeState', async () => {
+      // The record says who has written it last.
+      const { generation } = this.shared;
+      if (first?.in === generation) return first.reply;
+      first = { reply: await this.inner.storeState(...args), in: generation };
+      return first.reply;
+    });
   }
 
   send(nodeId: string, message: NodeMessage): Promise<void> {
@@ -292,9 +372,7 @@ export class SimMembership implements Membership {
 
   alive(nodeIds: string[]): Promise<Set<string>> {
     return this.link.run('alive', () => {
-      const alive = new Set(nodeIds.filter((id) => this.shared.isAlive(id)));
-      for (const id of nodeIds) if (!alive.has(id)) this.shared.foundDead.add(id);
-      return Promise.resolve(alive);
+      return Promise.resolve(new Set(nodeIds.filter((id) => this.shared.isAlive(id))));
     });
   }
 

@@ -1,6 +1,6 @@
 import { createParser } from 'eventsource-parser';
 import type { Exchange, HttpRequest, Listener } from './exchange.js';
-import type { Asked, Ledger, Showing } from './ledger.js';
+import type { Asked, Ledger, Place, Showing } from './ledger.js';
 import type { Random } from './random.js';
 import type { Scheduler } from './scheduler.js';
 
@@ -114,11 +114,10 @@ export class ClientRequests {
     const parser = createParser({
       onEvent: ({ id, data }) => {
         if (id !== undefined) {
-          const [, stream = '', n = ''] = id.split('.');
-          const shown = { stream, n: parseInt(n, 36), data, at: scheduler.elapsed };
-          showing?.shown.push(shown);
+          const { stream, n } = placeOf(id);
+          showing?.shown.push({ id, stream, n, data, at: scheduler.elapsed });
           this.note(
-            `${connection} shows ${stream} ${shown.n} ${data === '' ? '(primed)' : markOf(data)}`,
+            `${connection} shows ${stream} ${n} ${data === '' ? '(primed)' : markOf(data)}`,
           );
           on.event?.(id);
         }
@@ -151,13 +150,12 @@ export class ClientRequests {
         asked.answeredAt = scheduler.elapsed;
         on.head?.(code, headers);
         if (headers['content-type'] !== 'text/event-stream') return;
-        const [, stream, n] = cursor?.split('.') ?? [];
         showing = {
           ...{ connection, client: this.options.name },
           sessionId: headers['mcp-session-id'] ?? '',
           nodeId: headers['x-anynode-node'] ?? '',
           method: request.method as 'GET' | 'POST',
-          cursor: stream === undefined ? undefined : { stream, n: parseInt(n ?? '', 36) },
+          cursor: cursor === undefined ? undefined : placeOf(cursor),
           ...{ at: asked.at, shown: [], ended: undefined, endedAt: undefined },
         };
         ledger.showings.push(showing);
@@ -170,21 +168,19 @@ export class ClientRequests {
       cut: () => over('cut'),
     };
     const onWrite = (text: string): void => {
-      const [, stream, n] = WRITTEN.exec(text) ?? [];
-      if (stream === undefined || n === undefined) return;
+      const [, id] = WRITTEN.exec(text) ?? [];
+      if (id === undefined) return;
       const sessionId = request.headers['mcp-session-id'] ?? '';
       const at = scheduler.elapsed;
       const resumed = cursor !== undefined;
-      ledger.written.push({ connection, sessionId, stream, n: parseInt(n, 36), at, resumed });
+      ledger.written.push({ connection, sessionId, place: placeOf(id), at, resumed });
     };
     this.note(
       `${connection} ${asked.method} ${asked.what} to slot ${slot}${cursor === undefined ? '' : ` after ${cursor}`}`,
     );
-    const [, resumed, n] = cursor?.split('.') ?? [];
-    if (resumed !== undefined && n !== undefined) {
+    if (cursor !== undefined) {
       const sessionId = request.headers['mcp-session-id'] ?? '';
-      const place = { sessionId, stream: resumed, n: parseInt(n, 36) };
-      ledger.resumptions.push({ ...place, at: scheduler.elapsed });
+      ledger.resumptions.push({ sessionId, place: placeOf(cursor), at: scheduler.elapsed });
     }
     const exchange = this.host.request(slot, request, listener, connection, onWrite);
     if (exchange === undefined) this.host.scheduler.after(1, () => over('cut'));
@@ -196,8 +192,13 @@ export class ClientRequests {
   }
 }
 
-/** An event with a message, as a node writes it: stream and number. */
-const WRITTEN = /^event: message\nid: [^.]*\.([^.]*)\.([^.]*)\./;
+/** An event with a message, as a node writes it. */
+const WRITTEN = /^event: message\nid: (.*)\n/;
+
+function placeOf(id: string): Place {
+  const [, stream = '', n = ''] = id.split('.');
+  return { id, stream, n: parseInt(n, 36) };
+}
 
 function markOf(data: string): string {
   return /"mark":"([^"]*)"/.exec(data)?.[1] ?? data.slice(0, 60);

@@ -1,5 +1,6 @@
 import type { Commit, CommitReply, NewSession, Position } from '../../src/backplane/backplane.js';
 import { RELEASED } from '../../src/backplane/backplane.js';
+import { Cursors } from '../../src/stream/cursor.js';
 import type { Witness } from './backplane.js';
 import type { Scheduler } from './scheduler.js';
 
@@ -8,12 +9,32 @@ export interface Stored {
   sessionId: string;
   stream: string;
   n: number;
-  logId: string;
+  /** Of the event that shows it. */
+  id: string;
   /** `undefined`: the stream just ends. */
   message: string | undefined;
   end: boolean;
   asker: string | undefined;
   nodeId: string;
+  at: number;
+  /** The backplane has gone back to where it was before. */
+  lost: boolean;
+}
+
+/** A stream is another node's now. */
+export interface Claimed {
+  sessionId: string;
+  stream: string;
+  from: string;
+  by: string;
+  at: number;
+  lost: boolean;
+}
+
+/** The backplane has lost what was stored of a session in this time. */
+export interface Loss {
+  sessionId: string;
+  since: number;
   at: number;
 }
 
@@ -61,10 +82,15 @@ export interface Question {
   endedAt: number | undefined;
 }
 
-/** One event that a client got. */
-export interface Shown {
+/** What an event id names. */
+export interface Place {
+  id: string;
   stream: string;
   n: number;
+}
+
+/** One event that a client got. */
+export interface Shown extends Place {
   /** The text of its data; empty for a priming event. */
   data: string;
   at: number;
@@ -97,7 +123,7 @@ export interface Showing {
   nodeId: string;
   method: 'GET' | 'POST';
   /** The place that the client asked to go on from. */
-  cursor: { stream: string; n: number } | undefined;
+  cursor: Place | undefined;
   at: number;
   /** What reached the client. */
   shown: Shown[];
@@ -134,22 +160,25 @@ export class Ledger implements Witness {
   readonly written: {
     connection: string;
     sessionId: string;
-    stream: string;
-    n: number;
+    place: Place;
     at: number;
     /** The connection came with a cursor. */
     resumed: boolean;
   }[] = [];
   /** Places that clients asked to go on from, whatever became of it. */
-  readonly resumptions: { sessionId: string; stream: string; n: number; at: number }[] = [];
+  readonly resumptions: { sessionId: string; place: Place; at: number }[] = [];
   readonly asked: Asked[] = [];
   readonly calls: CallRecord[] = [];
   readonly bornAt = new Map<string, number>();
   readonly removedAt = new Map<string, number>();
   /** When the client was told of the end of the session. */
   readonly deletedAt = new Map<string, number>();
-  readonly claims: { sessionId: string; stream: string; from: string; by: string; at: number }[] =
-    [];
+  readonly claims: Claimed[] = [];
+  /** Sessions that got another owner, because the one before was taken for dead. */
+  readonly successions: { sessionId: string; from: string; by: string; at: number }[] = [];
+  readonly losses: Loss[] = [];
+  /** Sessions that had ended, until the backplane lost that. */
+  readonly goneBetween: { sessionId: string; from: number; to: number }[] = [];
   /** Told to one session from outside of a call: `session(id).notify`. */
   readonly pushed: Pushed[] = [];
   /** Taken with 202. */
@@ -169,7 +198,8 @@ export class Ledger implements Witness {
     session.outbound.forEach(({ stream, message, asks }, at) => {
       const { n = 0, logId = '' } = positions[at + 1] ?? {};
       this.stored.push({
-        ...{ sessionId: session.id, stream, n, logId, message, nodeId, at: this.now },
+        ...{ sessionId: session.id, stream, n, message, nodeId, at: this.now, lost: false },
+        id: new Cursors(session.id).format(stream, { n, logId }),
         end: at === session.outbound.length - 1,
         asker: asks ? nodeId : undefined,
       });
@@ -183,8 +213,9 @@ export class Ledger implements Witness {
       if (operation.type === 'append' && result?.status === 'appended') {
         const { stream, message } = operation;
         this.stored.push({
-          ...{ sessionId, stream, message, nodeId, at: this.now },
-          ...result.position,
+          ...{ sessionId, stream, message, nodeId, at: this.now, lost: false },
+          n: result.position.n,
+          id: new Cursors(sessionId).format(stream, result.position),
           end: result.ended,
           asker: operation.asks === true ? nodeId : undefined,
         });
@@ -194,16 +225,54 @@ export class Ledger implements Witness {
         this.receivedText(sessionId, operation.message);
       } else if (operation.type === 'claim' && result?.status === 'claimed') {
         const { stream, from } = operation;
-        this.claims.push({ sessionId, stream, from, by: result.owner ?? nodeId, at: this.now });
+        this.claimed(sessionId, stream, from, result.owner ?? nodeId);
       } else if (operation.type === 'assign' && result?.status === 'assigned' && result.again) {
         const stream = operation.stream ?? '';
-        this.claims.push({ sessionId, stream, from: RELEASED, by: nodeId, at: this.now });
+        this.claimed(sessionId, stream, RELEASED, nodeId);
+      }
+      if (operation.type === 'assign' && result?.status === 'assigned') {
+        const { dead: from } = operation;
+        if (from === undefined || result.executor !== nodeId) return;
+        this.successions.push({ sessionId, from, by: nodeId, at: this.now });
       }
     });
   }
 
   removed(sessionId: string): void {
     this.removedAt.set(sessionId, this.now);
+  }
+
+  mark(): (sessionIds: string[]) => void {
+    const [since, stored, claims] = [this.now, this.stored.length, this.claims.length];
+    return (sessionIds) => {
+      for (const sessionId of sessionIds) {
+        this.losses.push({ sessionId, since, at: this.now });
+        if ((this.bornAt.get(sessionId) ?? 0) > since) this.removedAt.set(sessionId, this.now);
+        else if ((this.removedAt.get(sessionId) ?? 0) > since) {
+          this.goneBetween.push({
+            sessionId,
+            from: this.removedAt.get(sessionId) ?? 0,
+            to: this.now,
+          });
+          this.removedAt.delete(sessionId);
+          this.deletedAt.delete(sessionId);
+        }
+      }
+      for (const entry of [...this.stored.slice(stored), ...this.claims.slice(claims)]) {
+        if (sessionIds.includes(entry.sessionId)) entry.lost = true;
+      }
+    };
+  }
+
+  /** Whether something may have been lost that was stored of the session in this time. */
+  mayHaveLost(sessionId: string, from: number, to = Infinity): boolean {
+    return this.losses.some(
+      (loss) => loss.sessionId === sessionId && loss.since <= to && loss.at >= from,
+    );
+  }
+
+  private claimed(sessionId: string, stream: string, from: string, by: string): void {
+    this.claims.push({ sessionId, stream, from, by, at: this.now, lost: false });
   }
 
   private receivedText(sessionId: string, text: string): void {

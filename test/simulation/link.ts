@@ -15,25 +15,36 @@ export interface LinkFaults {
 }
 
 interface Attempt {
+  name: string;
+  /** May still arrive. */
   sent: boolean;
   executed: boolean;
   settled: boolean;
+  arrive: () => void;
   fail: (error: Error) => void;
 }
 
 const RECONNECT_MS = 40;
+/** How long a kernel may go on sending what a connection that has ended on one side had still to send. */
+const LATE_MS = 8000;
 
 /**
  * A node's connection for commands. They arrive and are answered in order; a break loses all replies that are on their
  * way, and the calls behind one of them. Calls are repeated as `backplane/redis/connection.ts` does it: until they are
  * answered, or the time is up.
+ *
+ * Of the calls that a break has caught on their way, the first few may still arrive, at once or seconds later, though
+ * their callers have been told that the connection is lost, and have sent them again.
  */
 export class Link {
   /** Calls that are sent before then arrive after it. */
   stalledUntil = 0;
-  /** No connection can be made before then. */
-  downUntil = 0;
+  private connected = true;
+  private reconnectAt = 0;
+  private readonly waiting = new Set<() => void>();
   private attempts: Attempt[] = [];
+  /** Of connections that have ended: what may still arrive. */
+  private late: Attempt[] = [];
   private lastArrival = 0;
   private lastReply = 0;
   private closed = false;
@@ -45,19 +56,22 @@ export class Link {
     private readonly clock: Clock,
     private readonly timeoutMs: number,
     private readonly faults: () => LinkFaults,
+    private readonly onReconnected: () => void,
   ) {}
 
   get isUp(): boolean {
-    return this.scheduler.now >= this.downUntil;
+    return this.connected;
   }
 
   /** `attempt` counts from 0: how often the call was tried before. */
   async run<T>(name: string, execute: (attempt: number) => Promise<T>): Promise<T> {
     let cancelTimer = (): void => undefined;
     let expired = false;
+    let leave = (): void => undefined;
     const timeout = new Promise<never>((_, reject) => {
       cancelTimer = this.clock.after(this.timeoutMs, () => {
         expired = true;
+        leave();
         this.cut(`${name} was not answered in time`);
         reject(unavailable(new Error(`no answer within ${this.timeoutMs} ms`)));
       });
@@ -65,10 +79,14 @@ export class Link {
     timeout.catch(() => undefined); // it may expire after the answer
     try {
       for (let attempt = 0; ; attempt += 1) {
-        if (this.closed) throw new AnynodeError('closed', 'The connection is closed');
-        while (!this.isUp) {
-          await Promise.race([this.pause(this.downUntil - this.scheduler.now), timeout]);
+        while (!this.connected && !this.closed) {
+          const up = new Promise<void>((resolve) => {
+            this.waiting.add(resolve);
+            leave = () => this.waiting.delete(resolve);
+          });
+          await Promise.race([up, timeout]);
         }
+        if (this.closed) throw new AnynodeError('closed', 'The connection is closed');
         try {
           return await Promise.race([this.attempt(name, () => execute(attempt)), timeout]);
         } catch (error) {
@@ -81,26 +99,74 @@ export class Link {
     }
   }
 
-  /** Breaks the connection: what was sent fails, whether or not it takes effect. */
-  cut(why: string): void {
+  /** Breaks the connection: what was sent fails, whether or not it takes effect. Another one can be made after `downMs`. */
+  cut(why: string, { downMs = RECONNECT_MS, arrives = true } = {}): void {
     if (this.process.state === 'dead') return;
+    const { scheduler, random } = this;
     const broken = this.attempts.splice(0);
-    if (broken.length > 0) this.scheduler.note(`${this.process.name} link breaks: ${why}`);
-    this.downUntil = Math.max(this.downUntil, this.scheduler.now + RECONNECT_MS);
-    // Of what has not arrived yet, the first few may still do so; the new connection comes after them.
-    let arrives = true;
+    if (broken.length > 0) scheduler.note(`${this.process.name} link breaks: ${why}`);
+    this.connected = false;
+    this.reconnectBy(Math.max(this.reconnectAt, scheduler.now + downMs));
+    let may = arrives;
+    let at = scheduler.now;
     for (const attempt of broken) {
-      arrives &&= attempt.executed || this.random.chance(0.5);
-      if (!arrives) attempt.sent = false;
+      may &&= attempt.executed || (attempt.sent && random.chance(0.6));
+      if (!may) attempt.sent = false;
+      else if (!attempt.executed) {
+        at += random.next() * random.pick([RECONNECT_MS / 4, RECONNECT_MS, LATE_MS]);
+        this.late.push(attempt);
+        scheduler.after(at - scheduler.now, () => this.arriveLate(attempt));
+      }
       if (attempt.settled) continue;
       attempt.settled = true;
-      this.scheduler.after(0, () => attempt.fail(new Error('connection lost')), this.process);
+      scheduler.after(0, () => attempt.fail(new Error('connection lost')), this.process);
     }
+  }
+
+  /** A connection can be made soon, whatever was to keep it from it. */
+  heal(): void {
+    this.stalledUntil = this.scheduler.now;
+    if (!this.connected) this.reconnectBy(Math.min(this.reconnectAt, this.scheduler.now + 50));
   }
 
   close(): void {
     this.closed = true;
     this.cut('closed');
+    this.wake();
+  }
+
+  private reconnectBy(at: number): void {
+    if (at === this.reconnectAt) return;
+    this.reconnectAt = at;
+    const { scheduler } = this;
+    const reconnect = (): void => {
+      if (this.connected || this.closed || at !== this.reconnectAt) return;
+      this.fence();
+      this.connected = true;
+      this.lastArrival = 0;
+      this.lastReply = 0;
+      this.wake();
+      this.onReconnected();
+    };
+    scheduler.after(at - scheduler.now, reconnect, this.process);
+  }
+
+  /** A connection ends the one before at the server before it is used: what has not arrived by then never will. */
+  private fence(): void {
+    for (const attempt of this.late.splice(0)) attempt.sent = false;
+  }
+
+  private arriveLate(attempt: Attempt): void {
+    if (!attempt.sent) return;
+    this.late = this.late.filter((other) => other !== attempt);
+    this.scheduler.note(`${this.process.name} late arrives: ${attempt.name}`);
+    attempt.arrive();
+  }
+
+  private wake(): void {
+    const waiting = [...this.waiting];
+    this.waiting.clear();
+    for (const resolve of waiting) resolve();
   }
 
   private attempt<T>(name: string, execute: () => Promise<T>): Promise<T> {
@@ -112,7 +178,23 @@ export class Link {
     const losesReply =
       !refused && !losesCall && fault < faults.refuse + faults.loseCall + faults.loseReply;
     return new Promise<T>((resolve, reject) => {
-      const attempt: Attempt = { sent: true, executed: false, settled: false, fail: reject };
+      const arrive = (): void => {
+        attempt.executed = true;
+        const outcome = refused
+          ? Promise.reject(new Error('LOADING the backplane is busy'))
+          : execute();
+        outcome.then(
+          (value) => {
+            if (losesReply) this.loseReplyTo(attempt);
+            else this.reply(attempt, () => resolve(value));
+          },
+          (error: unknown) => this.reply(attempt, () => reject(error)),
+        );
+      };
+      const attempt: Attempt = {
+        ...{ name, sent: true, executed: false, settled: false },
+        ...{ arrive, fail: reject },
+      };
       this.attempts.push(attempt);
       const arrival = Math.max(
         scheduler.now + random.next() * faults.latencyMs,
@@ -120,27 +202,22 @@ export class Link {
         this.lastArrival + 1e-3,
       );
       this.lastArrival = arrival;
-      const arrive = (): void => {
-        if (!attempt.sent) return;
+      scheduler.after(arrival - scheduler.now, () => {
+        // Broken off meanwhile: what still arrives of it does so at a time of its own.
+        if (!attempt.sent || !this.attempts.includes(attempt)) return;
         if (losesCall) {
           attempt.sent = false;
           this.cut(`${name} is lost`);
-          return;
+        } else {
+          attempt.arrive();
         }
-        attempt.executed = true;
-        const outcome = refused
-          ? Promise.reject(new Error('LOADING the backplane is busy'))
-          : execute();
-        outcome.then(
-          (value) => {
-            if (losesReply) this.cut(`the reply to ${name} is lost`);
-            else this.reply(attempt, () => resolve(value));
-          },
-          (error: unknown) => this.reply(attempt, () => reject(error)),
-        );
-      };
-      scheduler.after(arrival - scheduler.now, arrive);
+      });
     });
+  }
+
+  private loseReplyTo(attempt: Attempt): void {
+    // Of an earlier connection, it has no reply anyway.
+    if (this.attempts.includes(attempt)) this.cut(`the reply to ${attempt.name} is lost`);
   }
 
   private reply(attempt: Attempt, settle: () => void): void {

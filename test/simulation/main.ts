@@ -1,10 +1,12 @@
-/** `npm run simulate -- --seeds 1000 [--from N] [--seed N] [--workers N] [--brief] [--mutant NAME]` */
+/** `npm run simulate -- --seeds 1000 [--from N] [--seed N] [--workers N] [--brief] [--mutant NAME] [--with FAULT,…]` */
 import type { ChildProcess } from 'node:child_process';
 import { fork } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { plant } from './mutants/index.js';
+import type { Fault } from './plan.js';
+import { OFF } from './plan.js';
 import { shrink } from './shrink.js';
 import { simulate } from './simulate.js';
 
@@ -19,6 +21,8 @@ const { values } = parseArgs({
     brief: { type: 'boolean', default: false },
     /** With this fault planted. */
     mutant: { type: 'string' },
+    /** And with these faults, which are off. */
+    with: { type: 'string' },
   },
 });
 
@@ -41,9 +45,11 @@ process.on('unhandledRejection', (reason) => {
   process.exit(1);
 });
 
-// A worker is given it by its environment.
+// A worker is given them by its environment.
 const mutant = values.mutant ?? process.env.SIMULATION_MUTANT;
 if (mutant !== undefined) plant(mutant);
+const faults = values.with ?? process.env.SIMULATION_WITH;
+for (const name of faults?.split(',') ?? []) OFF.delete(name as Fault);
 
 if (process.env.SIMULATION_WORKER === '1') {
   process.on('message', (task: Task) => void work(task).then((done) => process.send?.(done)));
@@ -108,6 +114,7 @@ function startWorker(): { run(task: Task): Promise<Done>; stop(): void } {
       ...process.env,
       SIMULATION_WORKER: '1',
       ...(mutant !== undefined && { SIMULATION_MUTANT: mutant }),
+      ...(faults !== undefined && { SIMULATION_WITH: faults }),
     },
   });
   return {

@@ -17,6 +17,8 @@ export interface NodeParts {
   ledger: Ledger;
   backplane: SimBackplane;
   sessionIdGenerator: () => string;
+  /** How far its clock is ahead. */
+  clockMs: number;
 }
 
 /** One process with the middleware in it, from its start to its end. */
@@ -29,6 +31,7 @@ export class SimNode {
   /** Takes no more connections. */
   left = false;
   closing = false;
+  clockMs: number;
 
   constructor(
     readonly nodeId: string,
@@ -36,8 +39,9 @@ export class SimNode {
   ) {
     const { scheduler, random, setting, ledger, backplane } = parts;
     this.process = new Process(nodeId);
+    this.clockMs = parts.clockMs;
     const clock: Clock = {
-      now: () => Math.floor(scheduler.now),
+      now: () => Math.floor(scheduler.now + this.clockMs),
       elapsed: () => scheduler.now,
       after: (ms, callback) => this.timer(ms, callback),
       random: () => random.next(),

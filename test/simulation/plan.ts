@@ -4,6 +4,8 @@ import type { ToolStep } from './server.js';
 /** What a seed chooses for a whole run. */
 export interface Setting {
   nodes: number;
+  /** How far the clock of each is ahead. */
+  clocksMs: number[];
   clients: number;
   responseMode: 'sse' | 'json';
   standaloneStream: 'takeover' | 'reject';
@@ -55,7 +57,29 @@ export type Action = { at: number } & (
   | { do: 'stallLink'; slot: number; ms: number }
   | { do: 'loseSubscription'; slot: number; ms: number }
   | { do: 'deafen'; slot: number }
+  | { do: 'stepClock'; slot: number; ms: number }
+  /** No node reaches the backplane for a while. */
+  | { do: 'outage'; ms: number; apartMs: number }
+  /** The backplane answers what only reads. */
+  | { do: 'refuseWrites'; ms: number }
+  /** Another server of the backplane takes over, which has not got all. */
+  | { do: 'failover'; lostMs: number; awayMs: number; share: number; salt: number; clockMs: number }
 );
+
+/** What can be taken out of a plan; `clocks`: nodes whose clocks are wrong from the start. */
+export type Fault = Action['do'] | 'clocks';
+
+/** Faults that are not brought unless the command line says so, and why. */
+export const OFF = new Map<Fault, string>([
+  [
+    'clocks',
+    'A node whose clock is ahead looks for answers that it missed from too late a moment on.',
+  ],
+  ['stepClock', 'As with `clocks`.'],
+  ['refuseWrites', 'Nodes that cannot renew their leases are taken for dead.'],
+  ['outage', 'A node that is back a little later than others is taken for dead.'],
+  ['failover', 'Revisions and assignments that were lost come again.'],
+]);
 
 export interface Plan {
   setting: Setting;
@@ -81,8 +105,11 @@ function settingOf(random: Random): Setting {
   const httpMs = random.pick([2, 20, 80]);
   const backplaneMs = random.pick([1, 10, 60]);
   const busMs = random.pick([1, 10, 100]);
+  const nodes = random.int(2, 4);
+  const skewed = random.chance(0.3) && !OFF.has('clocks');
   return {
-    nodes: random.int(2, 4),
+    nodes,
+    clocksMs: Array.from({ length: nodes }, () => (skewed ? random.pick(CLOCKS_MS) : 0)),
     clients: random.int(1, 3),
     responseMode: random.chance(0.15) ? 'json' : 'sse',
     standaloneStream: random.chance(0.2) ? 'reject' : 'takeover',
@@ -111,6 +138,9 @@ function settingOf(random: Random): Setting {
   };
 }
 
+const MINUTE_MS = 60_000;
+const CLOCKS_MS = [0, 700, -700, 5000, -5000, 20 * MINUTE_MS, -20 * MINUTE_MS, 180 * MINUTE_MS];
+
 type Weights<T extends string> = Partial<Record<T, number>>;
 
 const QUIET: Weights<Action['do']> = {
@@ -134,6 +164,10 @@ const TROUBLE: Weights<Action['do']> = {
   stallLink: 1.5,
   loseSubscription: 1.5,
   deafen: 0.7,
+  stepClock: 0.5,
+  outage: 0.3,
+  refuseWrites: 0.4,
+  failover: 0.7,
 };
 
 const STEPS: Weights<ToolStep['do']> = {
@@ -150,7 +184,8 @@ const STEPS: Weights<ToolStep['do']> = {
 function weightsOf<T extends string>(random: Random, usual: Weights<T>): Weights<T> {
   const weights: Weights<T> = {};
   for (const [name, weight] of Object.entries(usual) as [T, number][]) {
-    weights[name] = weight * random.pick([0, 0.3, 1, 1, 1, 3]);
+    const times = random.pick([0, 0.3, 1, 1, 1, 3]);
+    weights[name] = OFF.has(name as Action['do']) ? 0 : weight * times;
   }
   return weights;
 }
@@ -221,7 +256,29 @@ function actionOf(
       return { at, do: kind, slot, ms: random.int(10, 2000) };
     case 'deafen':
       return { at, do: kind, slot };
+    case 'stepClock':
+      return { at, do: kind, slot, ms: random.pick(CLOCKS_MS) };
+    case 'outage':
+      return { ...{ at, do: kind }, ms: longOrShort(random, setting), apartMs: 300 };
+    case 'refuseWrites':
+      return { at, do: kind, ms: longOrShort(random, setting) };
+    case 'failover':
+      return {
+        ...{ at: Math.min(at, HORIZON_MS - 3000), do: kind },
+        lostMs: random.pick([5, 50, 500, 2000]),
+        awayMs: random.pick([20, 500, 500, setting.leaseMs + 500]),
+        share: random.pick([1, 1, 0.5]),
+        salt: random.int(0, 1e6),
+        clockMs: random.pick([0, 0, 0, 30_000, -30_000]),
+      };
   }
+}
+
+/** Shorter than a lease, or a good deal longer. */
+function longOrShort(random: Random, { leaseMs }: Setting): number {
+  return random.chance(0.4)
+    ? random.int(50, leaseMs - 500)
+    : leaseMs + random.int(500, 2 * leaseMs);
 }
 
 function stepsOf(random: Random, weights: Weights<ToolStep['do']>): ToolStep[] {
@@ -232,7 +289,7 @@ function stepsOf(random: Random, weights: Weights<ToolStep['do']>): ToolStep[] {
     const kind = random.weighted({ ...weights, wait: Math.max(weights.wait ?? 0, 2) });
     if (kind === 'ask') asks += 1;
     return kind === 'wait' || (kind === 'ask' && asks > 1)
-      ? { do: 'wait', ms: random.pick([0, 5, 50, 300, 1500, 3000]) }
+      ? { do: 'wait', ms: random.pick([0, 5, 50, 300, 1500, 3000, 8000]) }
       : { do: kind };
   });
 }

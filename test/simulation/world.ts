@@ -5,7 +5,7 @@ import { Ledger } from './ledger.js';
 import { SimNode } from './node.js';
 import type { Action, Plan, Setting } from './plan.js';
 import { HORIZON_MS } from './plan.js';
-import type { Random } from './random.js';
+import { Random } from './random.js';
 import { Scheduler } from './scheduler.js';
 
 /** How long everything may take to settle once nothing fails any more. */
@@ -25,6 +25,9 @@ export class World {
   calm = false;
   /** Some node stood still for a while: nothing can be said of how long answers took. */
   paused = false;
+  /** How long each node was out of touch by itself, of all times together. */
+  private readonly troubledMs = new Map<string, number>();
+  private failingOver = false;
   private readonly random: Random;
   private readonly nodeRandom: Random;
   private starts = 0;
@@ -106,6 +109,7 @@ export class World {
       ledger: this.ledger,
       backplane: this.backplane,
       sessionIdGenerator: () => `s${(this.sessions += 1)}`,
+      clockMs: this.setting.clocksMs[slot] ?? 0,
     });
     this.slots[slot] = node;
     this.nodes.push(node);
@@ -150,12 +154,17 @@ export class World {
       if (client !== undefined) this.actOfClient(client, action);
       return;
     }
+    if (!('slot' in action)) {
+      this.actOfBackplane(action);
+      return;
+    }
     const node = this.slots[action.slot];
     if (node === undefined || node.process.state === 'dead' || node.closing) return;
     const member = this.backplane.member(node.nodeId);
     scheduler.note(`--- ${action.do} ${node.nodeId}`);
     switch (action.do) {
       case 'crash':
+        this.troubled(node, Infinity);
         node.crash();
         this.empty(action.slot, node, action.downMs);
         break;
@@ -163,6 +172,7 @@ export class World {
         if (node.process.state !== 'running') return;
         node.process.state = 'paused';
         this.paused = true;
+        this.troubled(node, action.ms);
         // A proxy in front finds it dead, and so do its clients.
         if (action.dropsClients) {
           const open = [...node.exchanges].filter((exchange) => exchange.isOpen);
@@ -181,10 +191,11 @@ export class World {
         break;
       case 'cutLink':
         if (member === undefined) return;
-        member.link.cut('cut');
-        member.link.downUntil = scheduler.now + action.downMs;
+        this.troubled(node, action.downMs);
+        member.link.cut('cut', { downMs: action.downMs });
         break;
       case 'stallLink':
+        this.troubled(node, action.ms);
         if (member !== undefined) member.link.stalledUntil = scheduler.now + action.ms;
         break;
       case 'loseSubscription':
@@ -193,8 +204,54 @@ export class World {
       case 'deafen':
         member?.goDeaf();
         break;
+      case 'stepClock':
+        node.clockMs = action.ms;
+        break;
     }
   }
+
+  private actOfBackplane(action: Exclude<Action, { client: number } | { slot: number }>): void {
+    const { scheduler, backplane, random } = this;
+    scheduler.note(`--- ${action.do}`);
+    switch (action.do) {
+      case 'outage':
+        backplane.cutAll('outage', { ms: action.ms, apartMs: action.apartMs, arrives: true });
+        break;
+      case 'refuseWrites': {
+        const refusal = `NOREPLICAS until ${scheduler.elapsed + action.ms}`;
+        backplane.refusal = refusal;
+        scheduler.after(action.ms, () => {
+          if (backplane.refusal !== refusal) return;
+          scheduler.note('--- writes are allowed again');
+          backplane.refusal = undefined;
+        });
+        break;
+      }
+      case 'failover': {
+        if (this.failingOver) return;
+        this.failingOver = true;
+        const takeOver = backplane.replicate();
+        scheduler.after(action.lostMs, () => {
+          this.failingOver = false;
+          const isLost = (key: string): boolean =>
+            new Random(action.salt + Number.parseInt(key, 36)).fork().chance(action.share);
+          takeOver(isLost, action.clockMs);
+          // What is on its way to the server that has failed has no effect any more.
+          const ms = random.next() * action.awayMs;
+          backplane.cutAll('failover', { ms, apartMs: 300, arrives: false });
+        });
+        break;
+      }
+    }
+  }
+
+  private troubled({ nodeId }: SimNode, ms: number): void {
+    this.troubledMs.set(nodeId, (this.troubledMs.get(nodeId) ?? 0) + ms);
+  }
+
+  /** Whether others could have reason to find the node dead: it is, or it alone was out of touch for long. */
+  readonly mayBeFoundDead = (nodeId: string): boolean =>
+    (this.troubledMs.get(nodeId) ?? 0) > this.setting.leaseMs / 2;
 
   private actOfClient(client: SimClient, action: Extract<Action, { client: number }>): void {
     switch (action.do) {
@@ -255,6 +312,7 @@ export class World {
 
   private close(slot: number, node: SimNode, drainMs: number, downMs: number): void {
     node.closing = true;
+    this.troubled(node, Infinity);
     void node.handle.close({ drainMs }).then(() => {
       this.scheduler.note(`--- ${node.nodeId} has closed`);
       this.scheduler.after(
@@ -280,13 +338,12 @@ export class World {
     const { scheduler } = this;
     scheduler.note('--- from here on nothing fails');
     this.calm = true;
+    this.backplane.refusal = undefined;
+    this.backplane.awayUntil = scheduler.now;
     for (const node of this.slots) {
       if (node === undefined) continue;
       scheduler.resume(node.process, true);
-      const link = this.backplane.member(node.nodeId)?.link;
-      if (link === undefined) continue;
-      link.downUntil = Math.min(link.downUntil, scheduler.now + 50);
-      link.stalledUntil = scheduler.now;
+      this.backplane.member(node.nodeId)?.link.heal();
     }
     for (const [slot, node] of this.slots.entries()) if (node === undefined) this.start(slot);
     for (const client of this.clients) client.comeBack();

@@ -30,7 +30,8 @@ export function memoryBackplane(): Backplane {
   return new MemoryBackplane();
 }
 
-class MemoryBackplane implements Backplane {
+/** See {@link memoryBackplane}. */
+export class MemoryBackplane implements Backplane {
   readonly sessions = new Map<string, MemorySession>();
   readonly nodes = new Map<string, MemoryMembership>();
   readonly seams = new MemorySeams();

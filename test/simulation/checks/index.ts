@@ -1,5 +1,13 @@
 import type { World } from '../world.js';
-import { answersArrive, cancelled, endsOnce, fenced, nobodyWaits, runsOnce } from './requests.js';
+import {
+  answersArrive,
+  cancelled,
+  endsOnce,
+  fenced,
+  livingAreLeft,
+  nobodyWaits,
+  runsOnce,
+} from './requests.js';
 import {
   acknowledgedIsStored,
   endedEverywhere,
@@ -23,6 +31,7 @@ const CHECKS: Record<string, Check> = {
   '3 runs once': runsOnce,
   '3 nobody waits': nobodyWaits,
   '3 fenced': fenced,
+  '3 living are left': livingAreLeft,
   '3 answers arrive': answersArrive,
   '3 cancelled': cancelled,
   '4 ended everywhere': endedEverywhere,

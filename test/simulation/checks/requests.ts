@@ -12,8 +12,8 @@ interface Message {
 /** There is one answer to a request, in the log and at its client. */
 export const endsOnce: Check = function* ({ ledger }) {
   const answers = new Map<string, string>();
-  for (const { sessionId, message, stream, n } of ledger.stored) {
-    if (message === undefined) continue;
+  for (const { sessionId, message, stream, n, lost } of ledger.stored) {
+    if (message === undefined || lost) continue;
     const { id, method } = JSON.parse(message) as Message;
     if (method !== undefined) continue;
     const key = `${sessionId} ${JSON.stringify(id)}`;
@@ -61,14 +61,16 @@ export const nobodyWaits: Check = function* ({ ledger, setting, nodes }) {
     const open = call.ids.filter((id) => !call.answers.has(id) && !call.cancelled.has(id));
     const what = `${call.client} and its ${open.join()} of ${call.sessionId} on ${call.stream}`;
     const isGone = ledger.removedAt.has(call.sessionId);
+    // The backplane has lost its stream: one that is on it sees it end, one that comes back gets 400.
+    const isLost = ledger.mayHaveLost(call.sessionId, call.at, call.endedAt);
     if (call.state === 'open') yield `${what} still wait`;
-    if (call.state === 'ended' && open.length > 0 && !isGone) {
+    if (call.state === 'ended' && open.length > 0 && !isGone && !isLost) {
       // Without a cursor, of a node that was closed before it was done: the client sees a broken response.
       const closed = nodes.some((node) => node.closing && call.stream === undefined);
       if (!closed) yield `${what}: the stream has ended without an answer`;
     }
     if (call.state === 'gone' && !isGone) yield `${what}: 404, and the session is there`;
-    if (call.state === 'trimmed' && setting.maxEvents >= 1000) yield `${what}: 400`;
+    if (call.state === 'trimmed' && setting.maxEvents >= 1000 && !isLost) yield `${what}: 400`;
     yield* inTime(call, setting.leaseMs);
   }
 };
@@ -88,7 +90,8 @@ function* inTime(call: CallRecord, leaseMs: number): Iterable<string> {
 /** A stream is claimed from whom it belongs to; and nothing that a node says is stored on what another one has claimed. */
 export const fenced: Check = function* ({ ledger }) {
   const owners = new Map<string, string>();
-  for (const { sessionId, stream, from, by } of ledger.claims) {
+  const claims = ledger.claims.filter(({ lost }) => !lost);
+  for (const { sessionId, stream, from, by } of claims) {
     const key = `${sessionId} ${stream}`;
     const owner = owners.get(key);
     // A repeat of its own claim finds itself.
@@ -97,12 +100,12 @@ export const fenced: Check = function* ({ ledger }) {
     }
     owners.set(key, by);
   }
-  for (const { sessionId, stream, from, by, at } of ledger.claims) {
+  for (const { sessionId, stream, from, by, at } of claims) {
     if (from === by) continue;
     for (const entry of ledger.stored) {
       const same = entry.sessionId === sessionId && entry.stream === stream;
       // It may have been the successor's successor.
-      const back = ledger.claims.some(
+      const back = claims.some(
         (claim) =>
           claim.sessionId === sessionId &&
           claim.stream === stream &&
@@ -110,10 +113,22 @@ export const fenced: Check = function* ({ ledger }) {
           claim.at > at &&
           claim.at <= entry.at,
       );
-      if (same && entry.nodeId === from && entry.at > at && !back) {
+      if (same && entry.nodeId === from && entry.at > at && !entry.lost && !back) {
         yield `${stream} of ${sessionId} is ${by}'s since ${at.toFixed()}, and ${from} stored ${entry.n}`;
       }
     }
+  }
+};
+
+/** Requests and sessions are taken from nodes that are dead, or that alone were out of touch for long; from no others. */
+export const livingAreLeft: Check = function* ({ ledger, mayBeFoundDead }) {
+  for (const { sessionId, stream, from, by, at } of ledger.claims) {
+    if (from === RELEASED || from === by || mayBeFoundDead(from)) continue;
+    yield `${by} claimed ${stream} of ${sessionId} at ${at.toFixed()} from ${from}, which lives`;
+  }
+  for (const { sessionId, from, by, at } of ledger.successions) {
+    if (from === by || mayBeFoundDead(from)) continue;
+    yield `${by} took ${sessionId} at ${at.toFixed()} from ${from}, which lives`;
   }
 };
 
@@ -127,6 +142,8 @@ export const cancelled: Check = function* (world) {
       // One that begins about then may not have been there to be cancelled.
       if (node?.process.state === 'dead' || execution.at > acknowledgedAt - 200) continue;
       const endedAt = execution.endedAt ?? world.scheduler.elapsed;
+      // The backplane has lost the cancellation, or the request that it names.
+      if (world.ledger.mayHaveLost(sessionId, execution.at, acknowledgedAt)) continue;
       if (endedAt - acknowledgedAt > within && !world.ledger.removedAt.has(sessionId)) {
         yield `${id} of ${sessionId} was cancelled at ${acknowledgedAt.toFixed()}, and ran on ${execution.nodeId} until ${endedAt.toFixed()}`;
       }
@@ -143,6 +160,8 @@ export const answersArrive: Check = function* ({ ledger, nodes }) {
     if (acknowledgedAt === undefined || outcome === 'answered' || outcome === 'stopped') continue;
     const node = nodes.find(({ nodeId }) => nodeId === execution.nodeId);
     if (node?.process.state === 'dead' || ledger.removedAt.has(execution.sessionId)) continue;
+    if (ledger.mayHaveLost(execution.sessionId, acknowledgedAt - ANSWER_MS, acknowledgedAt))
+      continue;
     if (outcome === 'timeout' && (endedAt ?? 0) - acknowledgedAt < ANSWER_MS) continue;
     yield `the answer to ${mark} was taken at ${acknowledgedAt.toFixed()}, and ${execution.nodeId} never got it (${outcome})`;
   }

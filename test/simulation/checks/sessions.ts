@@ -56,7 +56,12 @@ function allowed({ ledger, setting }: World, asked: Asked): boolean {
   const { status, method, what, sessionId = '', answeredAt = 0 } = asked;
   if (isNoAnswer(asked)) return true;
   const removedAt = ledger.removedAt.get(sessionId);
-  if (status === 404) return removedAt !== undefined && removedAt <= answeredAt;
+  if (status === 404) {
+    const wasGone = ledger.goneBetween.some(
+      (gone) => gone.sessionId === sessionId && gone.from <= answeredAt && asked.at <= gone.to,
+    );
+    return wasGone || (removedAt !== undefined && removedAt <= answeredAt);
+  }
   if (method === 'DELETE') return status === 200;
   // Opened by a try whose reply was lost, and cancelled before its owner began it: for the second try there is no such call.
   if (status === 429 && setting.affinity === 'owner') {
@@ -68,7 +73,8 @@ function allowed({ ledger, setting }: World, asked: Asked): boolean {
   if (method === 'POST') return status === (asked.messages.some(isRequest) ? 200 : 202);
   if (status === 204) return what.startsWith('resume');
   if (status === 409) return setting.standaloneStream === 'reject' && what === 'listen';
-  if (status === 400) return setting.maxEvents < 1000;
+  if (status === 400)
+    return setting.maxEvents < 1000 || ledger.mayHaveLost(sessionId, 0, answeredAt);
   return status === 200;
 }
 
@@ -98,6 +104,16 @@ function endedWithError({ answers }: CallRecord): boolean {
 
 /** What a client was told that its session remembers holds on every node, from its next request on. */
 export const remembered: Check = function* ({ ledger }) {
+  const isLost = ({ sessionId, at, endedAt }: CallRecord): boolean =>
+    ledger.mayHaveLost(sessionId, at, endedAt);
+  /** The backplane has lost it, or may have, and has taken another one since. */
+  const isOver = (change: CallRecord, sure: CallRecord[]): boolean =>
+    ledger.losses.some(
+      ({ sessionId, at }) =>
+        sessionId === change.sessionId &&
+        (change.endedAt ?? Infinity) < at &&
+        sure.some((other) => other.at > at),
+    );
   for (const call of ledger.calls) {
     if (call.level !== undefined) continue;
     for (const [id, level] of call.levels) {
@@ -109,14 +125,16 @@ export const remembered: Check = function* ({ ledger }) {
           other.state === 'answered' &&
           !endedWithError(other) &&
           other.cancelled.size === 0 &&
-          (other.endedAt ?? Infinity) < call.at,
+          (other.endedAt ?? Infinity) < call.at &&
+          !isLost(other),
       );
       // Superseded by one that began after this one had been acknowledged.
       const last = sure.filter(
         (one) => !sure.some((other) => other.at > (one.endedAt ?? Infinity)),
       );
       const open = changes.filter(
-        (other) => !sure.includes(other) && other.at < (call.endedAt ?? Infinity),
+        (other) =>
+          !sure.includes(other) && other.at < (call.endedAt ?? Infinity) && !isOver(other, sure),
       );
       const may = [...last, ...open].map((other) => other.level);
       if (last.length === 0) may.push('none');

@@ -1,5 +1,5 @@
 /** What was stored, and what connections showed of it. */
-import type { Showing, Stored } from '../ledger.js';
+import type { Place, Showing, Stored } from '../ledger.js';
 import type { World } from '../world.js';
 import type { Check } from './index.js';
 
@@ -17,46 +17,69 @@ function streamsOf({ ledger }: World): Map<string, Stored[]> {
   return streams;
 }
 
-/** Nobody has to show it: it only marks an end, or is a question of a node that was found dead. */
-function maySkip({ backplane }: World, { message, asker }: Stored): boolean {
-  return message === undefined || (asker !== undefined && backplane.foundDead.has(asker));
+/** Nobody has to show it: it only marks an end, is a question of a node that may be dead, or the backplane has lost it. */
+function maySkip({ mayBeFoundDead }: World, { message, asker, lost }: Stored): boolean {
+  return message === undefined || lost || (asker !== undefined && mayBeFoundDead(asker));
 }
 
 function markOf(message: string | undefined): string | undefined {
   return message === undefined ? undefined : /"mark":"([^"]*)"/.exec(message)?.[1];
 }
 
+/** Which of the entries an event showed; -1: none. */
+function indexOf(entries: Stored[], { id }: Place, data?: string): number {
+  return entries.findLastIndex(
+    (entry) => entry.id === id && (data === undefined || entry.message === data),
+  );
+}
+
+/**
+ * The last of the entries that is not after a place; -1: the place is before all of them. A place that names no entry says
+ * by its number where it is, which is unknown (`undefined`) once the backplane has gone back, and counts anew.
+ */
+function lastUpTo(entries: Stored[], place: Place): number | undefined {
+  const itself = indexOf(entries, place);
+  if (itself >= 0) return itself;
+  if (entries.some(({ lost }) => lost)) return undefined;
+  return entries.findLastIndex(({ n }) => n <= place.n);
+}
+
 /** A connection shows one stream's messages as they are stored: from its cursor on, in order, none twice, none left out. */
 export const inOrder: Check = function* (world) {
   const streams = streamsOf(world);
-  for (const showing of world.ledger.showings) {
-    const stream = showing.cursor?.stream ?? showing.shown[0]?.stream;
-    const entries = streams.get(`${showing.sessionId} ${stream}`) ?? [];
-    let last = showing.cursor?.n;
-    for (const event of showing.shown) {
+  for (const { connection, sessionId, cursor, shown } of world.ledger.showings) {
+    const stream = cursor?.stream ?? shown[0]?.stream;
+    const entries = streams.get(`${sessionId} ${stream}`) ?? [];
+    const wentBack = world.ledger.mayHaveLost(sessionId, 0);
+    let begin = cursor?.n;
+    let last = cursor && lastUpTo(entries, cursor);
+    for (const event of shown) {
       if (event.stream !== stream) {
-        yield `${showing.connection} shows stream ${stream}, and ${event.stream} as well`;
+        yield `${connection} shows stream ${stream}, and ${event.stream} as well`;
       }
       if (event.data === '') {
-        last ??= event.n;
-        if (last !== event.n) yield `${showing.connection} begins at ${event.n}, not at ${last}`;
+        begin ??= event.n;
+        if (begin !== event.n && !wentBack) {
+          yield `${connection} begins at ${event.n}, not at ${begin}`;
+        }
+        last ??= lastUpTo(entries, event);
         continue;
       }
-      const entry = entries.find(({ n }) => n === event.n);
-      if (entry?.message !== event.data) {
-        yield `${showing.connection} shows ${stream} ${event.n} as ${event.data}, stored is ${entry?.message}`;
+      const at = indexOf(entries, event, event.data);
+      if (at < 0) {
+        const stored = entries.filter(({ n }) => n === event.n).map(({ message }) => message);
+        yield `${connection} shows ${stream} ${event.n} as ${event.data}, stored is ${stored.join()}`;
+        continue;
       }
       if (last !== undefined) {
-        if (event.n <= last) yield `${showing.connection} shows ${stream} ${event.n} after ${last}`;
-        const from = last;
-        const missing = entries.filter(
-          (other) => other.n > from && other.n < event.n && !maySkip(world, other),
-        );
+        const before = entries[last]?.n ?? 0;
+        if (at <= last) yield `${connection} shows ${stream} ${event.n} after ${before}`;
+        const missing = entries.slice(last + 1, at).filter((entry) => !maySkip(world, entry));
         for (const { n, message } of missing) {
-          yield `${showing.connection} shows ${stream} ${event.n} after ${last}, without ${n} (${markOf(message)})`;
+          yield `${connection} shows ${stream} ${event.n} after ${before}, without ${n} (${markOf(message)})`;
         }
       }
-      last = event.n;
+      last = at;
     }
   }
 };
@@ -64,30 +87,34 @@ export const inOrder: Check = function* (world) {
 /** A GET without a cursor begins behind what some connection was written before, and nowhere later. */
 export const nothingSkipped: Check = function* (world) {
   const streams = streamsOf(world);
-  const written = new Map<string, Set<number>>();
+  const written = new Map<string, Set<string>>();
   const began = new Set<string>();
-  for (const { connection, sessionId, stream, n, at, resumed } of world.ledger.written) {
-    if (stream !== STANDALONE) continue;
-    const key = `${sessionId} ${stream}`;
+  for (const { connection, sessionId, place, at, resumed } of world.ledger.written) {
+    if (place.stream !== STANDALONE) continue;
+    const key = `${sessionId} ${place.stream}`;
     const before = written.get(key) ?? new Set();
     written.set(key, before);
     if (!began.has(connection) && !resumed) {
-      for (const entry of streams.get(key) ?? []) {
-        if (entry.n < n && !before.has(entry.n) && !maySkip(world, entry)) {
-          yield `${connection} begins with ${n} of ${sessionId}, and ${entry.n} was written to nobody`;
+      const entries = streams.get(key) ?? [];
+      for (const entry of entries.slice(0, Math.max(indexOf(entries, place), 0))) {
+        if (!before.has(entry.id) && !maySkip(world, entry)) {
+          yield `${connection} begins with ${place.n} of ${sessionId}, and ${entry.n} was written to nobody`;
         }
       }
       // On a network that is quick and whole, the old holder says how far it came. It may have gone back, for its client.
       const wentBack = world.ledger.resumptions.some(
         (each) =>
-          each.sessionId === sessionId && each.stream === stream && each.n < n && each.at <= at,
+          each.sessionId === sessionId &&
+          each.place.stream === place.stream &&
+          each.place.n < place.n &&
+          each.at <= at,
       );
-      if (world.setting.isQuick && before.has(n) && !wentBack) {
-        yield `${connection} begins with ${n} of ${sessionId}, which was written before`;
+      if (world.setting.isQuick && before.has(place.id) && !wentBack) {
+        yield `${connection} begins with ${place.n} of ${sessionId}, which was written before`;
       }
     }
     began.add(connection);
-    before.add(n);
+    before.add(place.id);
   }
 };
 
@@ -96,8 +123,8 @@ export const madeUpFor: Check = function* (world) {
   const streams = streamsOf(world);
   for (const client of world.clients) {
     if (client.over || client.sessionId === undefined || client.listening === undefined) continue;
-    const key = `${client.sessionId} ${STANDALONE}`;
-    const due = (streams.get(key) ?? []).filter((entry) => !maySkip(world, entry)).at(-1);
+    const entries = streams.get(`${client.sessionId} ${STANDALONE}`) ?? [];
+    const due = entries.findLast((entry) => !maySkip(world, entry));
     if (due === undefined) continue;
     const mine = world.ledger.showings.filter(
       ({ client: of, method, cursor }) =>
@@ -105,27 +132,28 @@ export const madeUpFor: Check = function* (world) {
         method === 'GET' &&
         (cursor?.stream ?? STANDALONE) === STANDALONE,
     );
-    const last = lastShown(mine);
+    const last = lastShown(entries, mine);
     // Without a cursor, what was written to an earlier connection is the client's loss.
     const isLost = mine.at(-1)?.cursor === undefined && wasWritten(world, due);
-    if (last < due.n && !isLost) {
-      yield `${client.options.name} was shown the standalone stream up to ${last}, there is ${due.n} (${markOf(due.message)})`;
+    if (last < entries.indexOf(due) && !isLost) {
+      yield `${client.options.name} was shown the standalone stream up to ${entries[last]?.n ?? 0}, there is ${due.n} (${markOf(due.message)})`;
     }
   }
 };
 
-function wasWritten({ ledger }: World, { sessionId, stream, n }: Stored): boolean {
-  return ledger.written.some(
-    (each) => each.sessionId === sessionId && each.stream === stream && each.n === n,
-  );
+function wasWritten({ ledger }: World, { sessionId, id }: Stored): boolean {
+  return ledger.written.some((each) => each.sessionId === sessionId && each.place.id === id);
 }
 
-function lastShown(showings: Showing[]): number {
-  const numbers = showings.flatMap(({ shown, cursor }) => [
-    ...(cursor?.stream === STANDALONE ? [cursor.n] : []),
-    ...shown.filter(({ stream }) => stream === STANDALONE).map(({ n }) => n),
+/** The index of the last of the entries that a client was shown. */
+function lastShown(entries: Stored[], showings: Showing[]): number {
+  const indexes = showings.flatMap(({ shown, cursor }) => [
+    ...(cursor?.stream === STANDALONE ? [lastUpTo(entries, cursor) ?? -1] : []),
+    ...shown
+      .filter(({ stream }) => stream === STANDALONE)
+      .map((event) => lastUpTo(entries, event) ?? -1),
   ]);
-  return Math.max(0, ...numbers);
+  return Math.max(-1, ...indexes);
 }
 
 /** Every message is on one stream, once, and on the one where it belongs. */
@@ -135,7 +163,7 @@ export const onOneStream: Check = function* ({ ledger, setting }) {
     const mark = markOf(entry.message);
     if (mark === undefined) continue;
     const before = where.get(mark);
-    if (before !== undefined) {
+    if (before !== undefined && !before.lost) {
       yield `${mark} is stored as ${before.stream} ${before.n} and as ${entry.stream} ${entry.n}`;
     }
     where.set(mark, entry);
