@@ -153,16 +153,20 @@ async function attach({ node }: Endpoint, request: AttachRequest): Promise<Attac
 async function isSilent(
   node: Endpoint['node'],
   { sessionId, stream }: AttachRequest,
-  { executor, position: after }: Attached,
+  { executor, position }: Attached,
 ): Promise<boolean> {
   if (stream === STANDALONE || executor !== undefined) return false;
-  const page = await node.membership.read({ sessionId, stream, after, maxBytes: PAGE_BYTES });
-  if (page.status !== 'ok' || page.open || page.more) return false;
-  for (const { message, asker } of page.events) {
-    if (message === undefined) continue;
-    if (asker === undefined || (await node.isAlive(asker))) return false;
+  for (let after = position; ;) {
+    const page = await node.membership.read({ sessionId, stream, after, maxBytes: PAGE_BYTES });
+    if (page.status !== 'ok' || page.open) return false;
+    for (const { message, asker } of page.events) {
+      if (message === undefined) continue;
+      if (asker === undefined || (await node.isAlive(asker))) return false;
+    }
+    if (!page.more) return true;
+    const n = page.events.at(-1)?.position.n ?? after.n;
+    after = { n, logId: page.scanned };
   }
-  return true;
 }
 
 /** The claim may be carried out though its answer did not come in time. Then there never was such a connection. */

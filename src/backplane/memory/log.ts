@@ -12,6 +12,8 @@ export interface StoredEntry extends LogEntry {
 /** What an entry counts for beside its message. */
 const ENTRY_BYTES = 100;
 const SLACK_BYTES = 1024 * 1024;
+/** How many entries a page looks at, as with Redis (LOOK_ENTRIES in log.lua). */
+export const LOOK_ENTRIES = 256;
 
 /** A session's event log, both directions, with ids that grow even when the clock does not. */
 export class MemoryLog {
@@ -73,22 +75,29 @@ export class MemoryLog {
     return this.entries.slice(from, from + count);
   }
 
-  /** The messages of one stream after `logId`, until `maxBytes` of them. None comes after `newest`, where it is known. */
-  ofStream(stream: string, logId: LogId, maxBytes: number, newest?: LogId) {
+  /**
+   * The messages of one stream after `logId`, until `maxBytes` of them or its end, or `look` entries of any kind. None comes
+   * after `newest`, where it is known.
+   */
+  ofStream(stream: string, logId: LogId, maxBytes: number, newest?: LogId, look = Infinity) {
     const events: StreamEvent[] = [];
     let scanned = logId;
     let bytes = 0;
     if (newest !== undefined && compareLogIds(logId, newest) >= 0) {
       return { events, scanned, more: false };
     }
-    for (let index = this.indexAfter(logId); index < this.entries.length; index += 1) {
+    const from = this.indexAfter(logId);
+    for (let index = from; index < this.entries.length; index += 1) {
       const entry = this.entries[index];
       if (entry === undefined) break;
       scanned = entry.logId;
-      if (entry.n === 0 || entry.stream !== stream) continue;
-      events.push(toEvent(entry));
-      bytes += Buffer.byteLength(entry.message ?? '');
-      if (bytes >= maxBytes) return { events, scanned, more: true };
+      if (entry.n > 0 && entry.stream === stream) {
+        events.push(toEvent(entry));
+        bytes += Buffer.byteLength(entry.message ?? '');
+        if (entry.end) break;
+        if (bytes >= maxBytes) return { events, scanned, more: true };
+      }
+      if (index + 1 - from >= look) return { events, scanned, more: true };
     }
     return { events, scanned, more: false };
   }

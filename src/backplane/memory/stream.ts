@@ -10,6 +10,7 @@ import type {
 } from '../backplane.js';
 import { LOG_START } from '../backplane.js';
 import type { MemoryLog } from './log.js';
+import { LOOK_ENTRIES } from './log.js';
 
 /** Sends to a node. */
 export type Tell = (nodeId: string, message: NodeMessage) => void;
@@ -84,7 +85,7 @@ export function pageOf(
   stream: Stream | undefined,
   { stream: name, after, maxBytes }: ReadRequest,
 ): Page {
-  const page = log.ofStream(name, after.logId, maxBytes, stream?.last.logId);
+  const page = log.ofStream(name, after.logId, maxBytes, stream?.last.logId, LOOK_ENTRIES);
   const first = page.events[0]?.position.n;
   const last = stream?.last.n ?? 0;
   let restart: number | undefined;

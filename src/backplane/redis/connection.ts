@@ -44,6 +44,16 @@ export function keyPrefixOf(client: Redis | Cluster): string {
   return client.options.keyPrefix ?? '';
 }
 
+/** For a command that does not send all that it has to at once. */
+export interface Later {
+  /** Whether the time is up. */
+  isExpired: () => boolean;
+  /** Sends what `step` sends at once, as part of this command. */
+  send: <T>(step: () => Promise<T>) => Promise<T>;
+}
+
+type Command<T> = (client: Client, attempts: number, later: Later) => Promise<T>;
+
 export interface ConnectionOptions {
   clock: Clock;
   timeoutMs: number;
@@ -209,7 +219,7 @@ export class CommandConnection {
    * is up: then it rejects with `backplane_unavailable`, and the command may or may not have been carried out.
    * `attempts` tells the command how often it was tried before.
    */
-  run<T>(command: (client: Client, attempts: number) => Promise<T>): Promise<T> {
+  run<T>(command: Command<T>): Promise<T> {
     if (this.closed) return Promise.reject(closedError());
     return new Promise((resolve, reject) => {
       const call = { number: this.calls, expired: false, leave: (): void => undefined };
@@ -234,7 +244,7 @@ export class CommandConnection {
 
   /** After `expired` its outcome is nobody's: it stops at its next step. */
   private async attempt<T>(
-    command: (client: Client, attempts: number) => Promise<T>,
+    command: Command<T>,
     call: { readonly number: number; readonly expired: boolean; leave: () => void },
   ): Promise<T> {
     for (let attempts = 0; ; attempts += 1) {
@@ -256,7 +266,11 @@ export class CommandConnection {
       const unusable = this.check.trouble();
       if (unusable !== undefined) throw unavailable(new Error(unusable));
       try {
-        return await this.start(() => command(this.client, attempts), call);
+        const later: Later = {
+          isExpired: () => call.expired,
+          send: (step) => this.start(step, call),
+        };
+        return await this.start(() => command(this.client, attempts, later), call);
       } catch (error) {
         if (call.expired || !isTransient(error)) throw error;
         // Without a connection it waits for one, and may not be late for it.

@@ -19,6 +19,7 @@ import { pushArguments } from './arguments.js';
 import { decode, encode } from './codec.js';
 import { aboutThisNode } from './about.js';
 import { CommandConnection, keyPrefixOf } from './connection.js';
+import { FairTurns } from './fair-turns.js';
 import { Lease } from './lease.js';
 import { Names } from './names.js';
 import { Principals } from './principals.js';
@@ -57,6 +58,7 @@ class RedisMembership implements Membership {
   private readonly channels: string;
   private readonly shelf: Shelf;
   private readonly about: string;
+  private readonly turns = new FairTurns();
   private left = false;
 
   constructor(
@@ -97,7 +99,8 @@ class RedisMembership implements Membership {
       },
       clock,
     });
-    this.seams = redisSeams({ ...options, prefix, connection, subscriber: this.subscriber });
+    const { turns, subscriber } = this;
+    this.seams = redisSeams({ ...options, prefix, connection, subscriber, turns });
     this.lease = new Lease({
       leaseMs,
       clock,
@@ -189,22 +192,31 @@ class RedisMembership implements Membership {
   async attach(request: AttachRequest) {
     const { sessionId, principal, stream, token, cursor, unlessHeld, deadHolder } = request;
     const { nodeId, clock, sessionTtlMs, pendingTtlMs, retention } = this.options;
-    const reply = await this.connection.run((client) =>
-      client['anynode:attach'](
-        ...this.names.keys(sessionId),
-        ...[nodeId, principal, stream, token, cursor?.n ?? '', cursor?.logId ?? ''],
-        ...[unlessHeld ? '1' : '', deadHolder ?? '', this.channels, sessionId],
-        ...[sessionTtlMs, pendingTtlMs, clock.now(), retention.maxAgeMs, RESUMED_EVERY_MS],
-      ),
-    );
+    const args = [
+      ...this.names.keys(sessionId),
+      ...[nodeId, principal, stream, token, cursor?.n ?? '', cursor?.logId ?? ''],
+      ...[unlessHeld ? '1' : '', deadHolder ?? '', this.channels, sessionId],
+      ...[sessionTtlMs, pendingTtlMs, clock.now(), retention.maxAgeMs, RESUMED_EVERY_MS],
+    ];
+    // Each look at a part of the log is a step of its own; all of them share one limit of time.
+    const reply = await this.connection.run(async (client, _attempts, later) => {
+      for (let looked = ''; ;) {
+        const step = () => client['anynode:attach'](...args, looked) as Promise<string[]>;
+        const reply = await this.turns.take(sessionId, later, step);
+        if (reply[0] !== 'further') return reply;
+        looked = reply[1] ?? '';
+      }
+    });
     return attachReply(reply);
   }
 
   async read({ sessionId, stream, after, maxBytes, token }: ReadRequest) {
     const keys = this.names.keys(sessionId);
     const reader = token === undefined ? '' : `${this.options.nodeId}:${token}`;
-    const reply = await this.connection.run((client) =>
-      client['anynode:read'](...keys, stream, after.n, after.logId, maxBytes, reader),
+    const reply = await this.connection.run((client, _attempts, later) =>
+      this.turns.take(sessionId, later, () =>
+        client['anynode:read'](...keys, stream, after.n, after.logId, maxBytes, reader),
+      ),
     );
     return page(reply);
   }

@@ -1,10 +1,12 @@
 import type { JoinOptions, Position } from '../backplane.js';
 import type { ReplayPage, Replays } from '../seams.js';
 import type { CommandConnection } from './connection.js';
+import type { FairTurns } from './fair-turns.js';
 import { hashTag } from './hash-tag.js';
 
 export interface RedisReplaysOptions {
   connection: CommandConnection;
+  turns: FairTurns;
   nodeId: string;
   prefix: string;
   retention: JoinOptions['retention'];
@@ -37,9 +39,16 @@ export class RedisReplays implements Replays {
     maxBytes: number,
   ): Promise<ReplayPage> {
     const [log, ends] = this.keys(sessionId);
-    const reply = (await this.options.connection.run((client) =>
-      client['anynode:seams/replay-read'](log, ends, stream, after.n, after.logId, maxBytes),
-    )) as 'unknown' | 'trimmed' | string[];
+    const reply = await this.options.connection.run(async (client, _attempts, later) => {
+      for (let from = ''; ;) {
+        const args = [log, ends, stream, after.n, after.logId, maxBytes, from];
+        const page = (await this.options.turns.take(log, later, () =>
+          client['anynode:seams/replay-read'](...args),
+        )) as 'unknown' | 'trimmed' | string[];
+        if (page[0] !== 'further') return page;
+        from = page[1] ?? '';
+      }
+    });
     if (typeof reply === 'string') return { status: reply };
     const events = [];
     for (let at = 1; at + 2 < reply.length; at += 3) {

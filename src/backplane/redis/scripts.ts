@@ -16,7 +16,7 @@ interface Parts {
  * defines costs time with each run, used or not, so none has what it does not need.
  */
 const SCRIPTS = {
-  create: { keys: 3, files: ['lib', 'first', 'log', 'create'] },
+  create: { keys: 3, files: ['lib', 'first', 'map', 'log', 'create'] },
   enter: { keys: 1, files: ['enter'] },
   commit: {
     keys: 3,
@@ -25,16 +25,16 @@ const SCRIPTS = {
   'commit/open': { keys: 3, files: commit('replicas', 'open') },
   'commit/append': { keys: 3, files: commit('append') },
   'commit/receive': { keys: 3, files: commit('replicas', 'receive') },
-  attach: { keys: 3, files: ['lib', 'first', 'log', 'attach'] },
-  read: { keys: 3, files: ['lib', 'first', 'log', 'read'] },
+  attach: { keys: 3, files: ['lib', 'first', 'map', 'log', 'attach'] },
+  read: { keys: 3, files: ['lib', 'first', 'map', 'log', 'read'] },
   touch: { keys: 3, files: ['lib', 'touch'] },
   remove: { keys: 3, files: ['lib', 'remove'] },
   state: { keys: 1, files: ['state'] },
   send: { keys: 1, files: ['send'], inOrder: true },
-  'seams/broadcast': { keys: 1, files: ['lib', 'first', 'log', 'seams/broadcast'] },
+  'seams/broadcast': { keys: 1, files: ['lib', 'first', 'map', 'log', 'seams/broadcast'] },
   'seams/heard': { keys: 1, files: ['lib', 'seams/heard'] },
-  'seams/replay-append': { keys: 3, files: ['lib', 'first', 'log', 'seams/replay-append'] },
-  'seams/replay-read': { keys: 2, files: ['lib', 'first', 'log', 'seams/replay-read'] },
+  'seams/replay-append': { keys: 3, files: replay('seams/replay-append') },
+  'seams/replay-read': { keys: 2, files: replay('seams/replay-read') },
   'seams/task-create': { keys: 1, files: ['lib', 'seams/task-create'] },
   'seams/task-enter': { keys: 1, files: ['lib', 'seams/task-enter'] },
   'seams/task-change': { keys: 2, files: ['lib', 'seams/task-change'] },
@@ -86,7 +86,16 @@ export function commitScript(operations: readonly Operation[]) {
 
 /** `rooms`: those of the operations that it is for, in an order in which each finds what it needs. */
 function commit(...rooms: string[]): string[] {
-  return ['lib', 'first', ...['step', ...rooms, 'trim', 'finish'].map((room) => `commit/${room}`)];
+  return [
+    'lib',
+    'first',
+    'map',
+    ...['step', ...rooms, 'trim', 'finish'].map((room) => `commit/${room}`),
+  ];
+}
+
+function replay(file: string): string[] {
+  return ['lib', 'first', 'map', 'log', 'seams/replay-map', file];
 }
 
 function text(file: string): string {

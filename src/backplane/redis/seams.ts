@@ -1,6 +1,7 @@
 import type { JoinOptions } from '../backplane.js';
 import { RedisBroadcasts } from './broadcasts.js';
 import type { CommandConnection } from './connection.js';
+import type { FairTurns } from './fair-turns.js';
 import { RedisReplays } from './replays.js';
 import type { Subscriber } from './subscriber.js';
 import { RedisTasks } from './tasks.js';
@@ -9,6 +10,7 @@ export interface RedisSeamsOptions extends JoinOptions {
   prefix: string;
   connection: CommandConnection;
   subscriber: Subscriber;
+  turns: FairTurns;
 }
 
 export function redisSeams(options: RedisSeamsOptions) {

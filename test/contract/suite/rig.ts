@@ -170,7 +170,13 @@ export class TestNode {
 
   /** The texts of all messages that the log keeps of a stream. */
   async texts(sessionId: string, stream: string): Promise<(string | undefined)[]> {
-    return (await this.read(sessionId, stream)).events.map(({ message }) => message);
+    const texts: (string | undefined)[] = [];
+    for (let after = BEGINNING; ;) {
+      const { events, scanned, more } = await this.read(sessionId, stream, after);
+      texts.push(...events.map(({ message }) => message));
+      if (!more) return texts;
+      after = { n: events.at(-1)?.position.n ?? after.n, logId: scanned };
+    }
   }
 
   /** What was said in a session, both directions, without what has happened to it. */

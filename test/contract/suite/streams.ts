@@ -278,6 +278,52 @@ export function describeStreams(openStore: OpenStore): void {
       await a.run(id, ...Array.from({ length: 900 }, (_, at) => append(STANDALONE, `${at}`)));
       await a.say(id, 'p', 'last');
       expect(await b.texts(id, 'p')).toEqual(['first', 'last']);
+      // One GET had a whole log looked through in one step, during which nobody else was served.
+      const page = await b.read(id, 'p');
+      expect(page).toMatchObject({ events: [{ message: 'first' }], more: true });
+    });
+
+    it('passes over large messages of others, and shows those of its own, wherever it begins', async () => {
+      const { a, b } = rig;
+      const id = await a.create();
+      const large = (text: string) => text.padEnd(150_000, '.');
+      await a.run(id, open('p', ['1'], { messages: [large('call')] }));
+      const { position: one } = await a.say(id, 'p', 'one');
+      await a.run(id, receive({ to: 'nobody' }, large('client')), append(STANDALONE, large('g1')));
+      const { position: two } = await a.say(id, 'p', large('two'));
+      await a.run(id, append(STANDALONE, 'g2'), append(STANDALONE, large('g3')));
+      const { position: end } = await a.say(id, 'p', large('three'), { ends: '1' });
+      await a.run(id, append(STANDALONE, large('g4')));
+      const three = ['one', large('two'), large('three')];
+      expect(await b.texts(id, 'p')).toEqual(three);
+      expect(await b.texts(id, STANDALONE)).toEqual([large('g1'), 'g2', large('g3'), large('g4')]);
+      for (const [at, cursor] of [one, two].entries()) {
+        expect((await b.hold(id, 'p', { cursor })).position).toEqual(cursor);
+        const { events } = await b.read(id, 'p', cursor, 1);
+        expect(events.map(({ message }) => message)).toEqual([three[at + 1]]);
+      }
+      expect(await b.attach(id, 'p', { cursor: end })).toEqual({ status: 'ended' });
+      const client = (await b.membership.history(id, one.logId, 1))[0]?.logId ?? '';
+      expect(await b.attach(id, 'p', { cursor: { n: 3, logId: client } })).toMatchObject({
+        position: { n: 1 },
+      });
+      expect((await b.hold(id, STANDALONE)).position.n).toBe(0);
+    });
+
+    it('is found from a cursor with a long log of others behind it, or there is none', async () => {
+      const { a, b } = rig;
+      const id = await a.create();
+      await a.run(id, open('p', ['1']), open('q', ['2']));
+      const { position: one } = await a.say(id, 'p', 'one');
+      const { position: q } = await a.say(id, 'q', 'over', { ends: '2' });
+      await a.run(id, ...Array.from({ length: 700 }, (_, at) => append(STANDALONE, `${at}`)));
+      expect(await b.attach(id, 'q', { cursor: q })).toEqual({ status: 'ended' });
+      expect(await b.attach(id, 'q', { cursor: { n: 0, logId: one.logId } })).toMatchObject({
+        position: { n: 0, logId: one.logId },
+      });
+      expect((await b.hold(id, 'p', { cursor: one })).position).toEqual(one);
+      await a.say(id, 'p', 'two', { ends: '1' });
+      expect((await b.hold(id, 'p', { cursor: one })).position).toEqual(one);
     });
 
     it('tells requests of a node from other messages', async () => {

@@ -4,12 +4,14 @@
 -- ARGV: 1 node, 2 principal, 3 stream, 4 token, 5 cursor number or '', 6 cursor log id, 7 refuse when held ('1'|''),
 --       8 a holder ("<node>:<token>") that does not count, or '', 9 channel prefix, 10 session id,
 --       11 session TTL (ms), 12 TTL before `initialized` (ms), 13 now (ms), 14 longest time events are kept (ms),
---       15 how often it is logged that the session's streams are resumed, at most (ms)
+--       15 how often it is logged that the session's streams are resumed, at most (ms),
+--       16 a log id up to which an earlier run has looked, or ''
 --
--- Returns { 'gone' } | { 'conflict', holder } | { 'unknown' } | { 'trimmed' } | { 'ended' }
+-- Returns { 'gone' } | { 'conflict', holder } | { 'unknown' } | { 'trimmed' } | { 'ended' } | { 'further', log id }
 --       | { 'attached', number, log id, protocol version, previous holder or '', executor or '', it has begun ('1'|'') }
 -- Repeating it (a lost reply) finds the connection as the holder: that is no conflict, and the previous holder is still
 -- the one that it took the stream from, and was told so.
+-- With 'further' it has changed nothing: it has to be run again to look further in the log than one step may.
 local function setPredecessors(streams, stream, list)
   if #list == 0 then redis.call('HDEL', streams, 'b:' .. stream)
   else redis.call('HSET', streams, 'b:' .. stream, table.concat(list, ' ', 1, math.min(#list, PREDECESSORS))) end
@@ -23,9 +25,9 @@ local head = redis.call('HMGET', record, 'pr', 'pv', 'on', 'called')
 if not head[1] or head[1] ~= ARGV[2] then return { 'gone' } end
 
 local state = redis.call('HMGET', streams, 'n:' .. stream, 'h:' .. stream, 'w:' .. stream, 'x:' .. stream,
-  'b:' .. stream, 'first')
+  'b:' .. stream, 'first', 'map')
 local last, lastId = position(state[1])
-local first = state[6]
+local first, map = state[6], state[7]
 local me = node .. ':' .. token
 local holder = state[2]
 local before = predecessors(state[5])
@@ -35,17 +37,21 @@ local open = stream == STANDALONE or state[4]
 
 if ARGV[7] == '1' and holder and holder ~= ARGV[8] then return { 'conflict', holder } end
 
-local newest = open and lastId or nil
 local n, id
+if cursor then n, id = cursor, cursorId
+else n, id = position(state[3]) end
+if not open then
+  -- Nothing comes after the end, so the log is not looked through for it.
+  local of, ends = entryAt(events, id, first, map)
+  if of == stream and ends then return { 'ended' } end
+end
+local after, looked, more = scanStream(events, stream, ARGV[16] == '' and id or ARGV[16], 1, open and lastId or nil, first, map)
+local found = after[1]
+if not found and more then return { 'further', looked } end
 if not cursor then
   -- No promise of completeness was given out yet: begin with what is left.
-  n, id = position(state[3])
-  local found = scanStream(events, stream, id, 1, math.huge, newest, first)[1]
   n = found and tonumber(found[2].n) - 1 or last
 else
-  n, id = cursor, cursorId
-  local after = scanStream(events, stream, id, 1, math.huge, newest, first)
-  local found = after[1]
   if found then
     -- A first message with a bigger number: those between are gone. With a smaller one the log lost its end since
     -- the cursor was given out (failover), and this is a new message: it is shown.
@@ -58,13 +64,7 @@ else
     if last < n then n, id = last, lastId end
   else
     -- The stream has ended, and nothing comes after the cursor: is the cursor one of its entries?
-    local here
-    if first then
-      for _, item in ipairs(firstEntries(events)) do here = item[1] == id and item or here end
-    else
-      here = redis.call('XRANGE', events, id, id)[1]
-    end
-    if not here or entry(here[2]).s ~= stream then return { 'unknown' } end
+    if entryAt(events, id, first, map) ~= stream then return { 'unknown' } end
   end
   -- What comes after may be the bare end of a cancelled request, which shows nothing.
   if not open and (not found or not after[#after][2].m) then return { 'ended' } end

@@ -1,5 +1,12 @@
 -- The log of a session, as scripts read it.
 
+-- How much of a log one step looks at: so many entries, and messages of so many bytes in all. The last chunk may exceed
+-- that, and one large message that the step looks for.
+local LOOK_ENTRIES = 256
+local LOOK_BYTES = 262144
+-- What is not large may be almost that, so few are read at a time.
+local CHUNK = 4
+
 local function entry(fields)
   local e = {}
   for i = 1, #fields, 2 do e[fields[i]] = fields[i + 1] end
@@ -15,29 +22,74 @@ local function firstAfter(events, after)
   return later
 end
 
--- The messages of `stream` in the log after `after`, until `limit` bytes of them or `scan` entries of any kind.
--- `first`: the log has not become a stream yet.
--- Returns the list of {log id, entry}, how far it looked, and whether it stopped before the end of the log.
-local function scanStream(events, stream, after, limit, scan, newest, first)
+-- The large messages after `after`, by the log's map: a list of {log id, stream}.
+local function largeAfter(map, after)
+  local list = {}
+  for id, stream, ends in string.gmatch(map or '', '(%S+) %d+ (%S+) (%S+)\n') do
+    if stream ~= '*' and before(after, id) then list[#list + 1] = { id, ends == 'i' and '-' or stream } end
+  end
+  return list
+end
+
+-- The stream of an entry, and whether that ends with it; nil if there is no such entry.
+local function entryAt(events, id, first, map)
+  for large, stream, ends in string.gmatch(map or '', '(%S+) %d+ (%S+) (%S+)\n') do
+    if large == id and stream ~= '*' then return stream, ends == '1' end
+  end
+  local found
+  if first then
+    for _, item in ipairs(firstEntries(events)) do found = item[1] == id and item or found end
+  else
+    found = redis.call('XRANGE', events, id, id)[1]
+  end
+  if not found then return nil end
+  local e = entry(found[2])
+  return e.s, e.e == '1'
+end
+
+-- The messages of `stream` in the log after `after`, until `limit` bytes of them, or its end, or as many entries as one step
+-- looks at. `newest`: the log id of the last message of a stream that is open. `first`: the log is not a stream of Redis
+-- yet. `map`: see map.lua; large messages of other streams are passed over by it.
+-- Returns the list of {log id, entry}, how far it looked, and whether there may be more.
+local function scanStream(events, stream, after, limit, newest, first, map)
   -- An open stream knows its newest message: behind it there is nothing to look for in a log that others fill.
   if newest and not before(after, newest) then return {}, after, false end
-  local found, bytes, seen, from = {}, 0, 0, after
-  -- Few at first: of big messages a page holds a handful, and what is read beyond it is read for nothing.
-  local count = 8
+  local found, bytes, seen, looked, from = {}, 0, 0, 0, after
+  local larges, at = largeAfter(map, after), 1
+
+  -- Whether that was all that is needed, and then whether there may be more.
+  local function look(item)
+    local e = entry(item[2])
+    local size = #(e.m or '')
+    from, seen, looked = item[1], seen + 1, looked + size
+    if not e.n or e.s ~= stream then return false end
+    found[#found + 1] = { item[1], e }
+    bytes = bytes + size
+    return e.e == '1' or bytes >= limit, e.e ~= '1'
+  end
+
   while true do
-    local chunk = first and firstAfter(events, from) or redis.call('XRANGE', events, '(' .. from, '+', 'COUNT', count)
+    local large = larges[at]
+    local chunk = first and firstAfter(events, from)
+      or redis.call('XRANGE', events, '(' .. from, large and '(' .. large[1] or '+', 'COUNT', CHUNK)
     for _, item in ipairs(chunk) do
-      from = item[1]
-      seen = seen + 1
-      local e = entry(item[2])
-      if e.n and e.s == stream then
-        found[#found + 1] = { item[1], e }
-        bytes = bytes + #(e.m or '')
-        if bytes >= limit then return found, from, true end
-      end
+      local done, more = look(item)
+      if done then return found, from, more end
     end
-    if #chunk < count then return found, from, false end
-    if seen >= scan then return found, from, true end
-    count = math.min(count * 2, 256)
+    if first then return found, from, false end
+    if #chunk < CHUNK then
+      if not large then return found, from, false end
+      at = at + 1
+      if large[2] == nameInMap(stream) then
+        -- Trimmed, it is not there any more.
+        local item = redis.call('XRANGE', events, large[1], large[1])[1]
+        if item then
+          local done, more = look(item)
+          if done then return found, from, more end
+        end
+      end
+      from, seen = large[1], seen + 1
+    end
+    if seen >= LOOK_ENTRIES or looked >= LOOK_BYTES then return found, from, true end
   end
 end

@@ -10,14 +10,14 @@ local record, streams, events = KEYS[1], KEYS[2], KEYS[3]
 local stream, n = ARGV[1], tonumber(ARGV[2])
 
 if redis.call('EXISTS', record) == 0 then return { 'gone' } end
-local state = redis.call('HMGET', streams, 'n:' .. stream, 'x:' .. stream, 'h:' .. stream, 'first')
+local state = redis.call('HMGET', streams, 'n:' .. stream, 'x:' .. stream, 'h:' .. stream, 'first', 'map')
 local last, lastId = position(state[1])
 local open = stream == STANDALONE or state[2]
 -- Another connection shows the stream now, and this one was not told.
 if open and ARGV[5] ~= '' and state[3] and state[3] ~= ARGV[5] then return { 'lost' } end
 
-local found, scanned, more = scanStream(events, stream, ARGV[3], tonumber(ARGV[4]), 5000,
-  open and lastId or nil, state[4])
+local found, scanned, more = scanStream(events, stream, ARGV[3], tonumber(ARGV[4]), open and lastId or nil, state[4],
+  state[5])
 local restart = ''
 if found[1] then
   local first = tonumber(found[1][2].n)

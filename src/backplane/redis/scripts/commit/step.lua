@@ -122,14 +122,25 @@ local function takeList()
   return list
 end
 
+-- Of a log that is bounded in bytes, the map has a place each so many bytes: where it is to be trimmed to.
+local mapEvery = ARGV[10] ~= '' and tonumber(ARGV[10]) / 64
+
+-- Logs an entry. `...` are its fields; those of a message of the server begin with s and n.
 local function log(message, ...)
   if fields.first then
     moveFirst(events)
     set('first', false)
   end
   local id = redis.call('XADD', events, 'MAXLEN', maxEvents, '*', 'o', bytes, ...)
+  local offset = bytes
   bytes = bytes + ENTRY_BYTES + #message
   logged = logged or id
+  local large = #message >= LARGE_BYTES
+  if large or (mapEvery and math.floor(offset / mapEvery) < math.floor(bytes / mapEvery)) then
+    local has, stream, numbered = ...
+    local ends = numbered ~= 'n' and 'i' or (select(select('#', ...) - 1, ...) == 'e' and '1' or '0')
+    set('map', mapped(get('map'), id, offset, large and (has == 's' and stream or '-') or '*', ends))
+  end
   return id
 end
 

@@ -1,43 +1,29 @@
 -- Stores an event of one of the SDK's transports.
 --
 -- KEYS: 1 log of the session (a stream), 2 where its streams end (a hash: "<number>:<log id>", and in the field of no name
---       "<bytes that were ever logged>:<`o` of the oldest event, when it was last looked at>"), 3 when (a sorted set of
---       streams, by ms)
+--       "<bytes that were ever logged>:<a lower bound of the `o` of the oldest event>"; for REPLAY_MAP see replay-map.lua),
+--       3 when (a sorted set of streams, by ms)
 -- ARGV: 1 stream, which has a name, 2 message, 3 token of this event, 4 '1': it may have been carried out already, 5 most
 --       events, 6 how long they are kept (ms), 7 most bytes, of messages and 100 for each event, or '' for any
 --
 -- Returns number and log id. The new event stays in any case, so that one that is bigger than all of it can be read once.
+local log, ends, ages, stream, token, most = KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[3], tonumber(ARGV[7])
 
--- As commit/trim.lua does: each event says in `o` how many bytes there were before it. Returns o(oldest).
-local function trimBytes(log, bytes, from, most, new, begun)
-  if bytes - from <= most then return from end
-  local least = bytes - most + math.min(most / 8, 1048576)
-  local after, count = '-', 1
-  while true do
-    local chunk = redis.call('XRANGE', log, after, '(' .. new, 'COUNT', count)
-    for _, item in ipairs(chunk) do
-      local offset = item[2][1] == 'o' and tonumber(item[2][2]) or 0
-      if after == '-' and bytes - offset <= most then return offset end
-      if offset >= least then
-        redis.call('XTRIM', log, 'MINID', item[1])
-        return offset
-      end
-      after = '(' .. item[1]
-    end
-    if #chunk == 0 then
-      redis.call('XTRIM', log, 'MINID', new)
-      return begun
-    end
-    count = math.min(count * 2, 64)
+-- Where a first try whose reply was lost has put the event, if that is among the latest.
+local function repeated()
+  local to, looked = '+', 0
+  for _ = 1, 100 do
+    local item = redis.call('XREVRANGE', log, to, '-', 'COUNT', 1)[1]
+    if not item or looked > 4194304 then return nil end
+    local e = entry(item[2])
+    if e.k == token then return { e.n, item[1] } end
+    to, looked = '(' .. item[1], looked + #e.m
   end
 end
 
-local log, ends, ages, stream, token = KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[3]
 if ARGV[4] == '1' then
-  for _, item in ipairs(redis.call('XREVRANGE', log, '+', '-', 'COUNT', 100)) do
-    local e = entry(item[2])
-    if e.k == token then return { e.n, item[1] } end
-  end
+  local done = repeated()
+  if done then return done end
 end
 local known = redis.call('HMGET', ends, stream, '')
 local n = position(known[1]) + 1
@@ -46,7 +32,21 @@ local begun = tonumber(logged)
 local bytes = begun + #ARGV[2] + ENTRY_BYTES
 local fields = { 'o', logged, 's', stream, 'n', n, 'k', token, 'm', ARGV[2] }
 local id = redis.call('XADD', log, 'MAXLEN', ARGV[5], '*', unpack(fields))
-if ARGV[7] ~= '' then from = trimBytes(log, bytes, tonumber(from), tonumber(ARGV[7]), id, begun) end
+
+-- As in commit/step.lua and commit/trim.lua.
+local large = #ARGV[2] >= LARGE_BYTES
+if large or (most and math.floor(begun * 64 / most) < math.floor(bytes * 64 / most)) then
+  local map = redis.call('HGET', ends, REPLAY_MAP)
+  redis.call('HSET', ends, REPLAY_MAP, mapped(map, id, begun, large and nameInMap(stream) or '*', 0))
+end
+if most and bytes - from > most then
+  local place, offset, map = placeBehind(redis.call('HGET', ends, REPLAY_MAP), bytes - most)
+  if not place or not before(place, id) then place, offset, map = id, begun, nil end
+  redis.call('XTRIM', log, 'MINID', place)
+  if map then redis.call('HSET', ends, REPLAY_MAP, map) end
+  from = offset
+end
+
 redis.call('HSET', ends, stream, n .. ':' .. id, '', string.format('%.0f:%.0f', bytes, from))
 local now = split(id, '-')
 local oldest = string.format('%.0f', now - ARGV[6])

@@ -1,24 +1,30 @@
 -- Reads a stream of one of the SDK's transports on.
 --
 -- KEYS: 1 log of the session, 2 where its streams end
--- ARGV: 1 stream, 2 number and 3 log id of the event up to which it is known, 4 bytes that a page has about
+-- ARGV: 1 stream, 2 number and 3 log id of the event up to which it is known, 4 bytes that a page has about, 5 a log id up
+--       to which an earlier run has looked, or ''
 --
--- Returns 'unknown', 'trimmed', or { more ('1' or '0'), number, log id, message… }
+-- Returns 'unknown', 'trimmed', { 'further', log id }: nothing was found as far as one step looks, or
+-- { more ('1' or '0'), number, log id, message… }
 local log, stream, n, id = KEYS[1], ARGV[1], tonumber(ARGV[2]), ARGV[3]
-local found = redis.call('HGET', KEYS[2], stream)
+local found, map = unpack(redis.call('HMGET', KEYS[2], stream, REPLAY_MAP))
 if not found then return 'unknown' end
 local lastN, lastId = position(found)
 if n > lastN or (n == lastN and id ~= lastId) then return 'unknown' end
 if n == lastN then return { '0' } end
--- While it is kept, it has to be the one that it says it is.
-local known = redis.call('XRANGE', log, id, id)[1]
-if known then
-  local e = entry(known[2])
-  if e.s ~= stream or tonumber(e.n) ~= n then return 'unknown' end
-elseif not before(id, lastId) then
-  return 'unknown'
+if ARGV[5] == '' then
+  -- While it is kept, it has to be the one that it says it is.
+  local known = redis.call('XRANGE', log, id, id)[1]
+  if known then
+    local e = entry(known[2])
+    if e.s ~= stream or tonumber(e.n) ~= n then return 'unknown' end
+  elseif not before(id, lastId) then
+    return 'unknown'
+  end
 end
-local events, _, more = scanStream(log, stream, id, tonumber(ARGV[4]), math.huge, lastId)
+local from = ARGV[5] == '' and id or ARGV[5]
+local events, looked, more = scanStream(log, stream, from, tonumber(ARGV[4]), lastId, nil, map)
+if not events[1] and more then return { 'further', looked } end
 -- What follows has to be the very next one.
 if not events[1] or tonumber(events[1][2].n) ~= n + 1 then return 'trimmed' end
 local reply = { more and '1' or '0' }
