@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest';
 import { STANDALONE } from '../../src/backplane/backplane.js';
 import { CERTIFICATE, PRIVATE_KEY } from './support/certificate.js';
 import { ownRedis } from './support/own-redis.js';
-import { ALICE, append, eventually, receive } from './suite/rig.js';
+import { ALICE, append, eventually, receive, type TestNode } from './suite/rig.js';
 
 const own = ownRedis();
 
@@ -26,6 +26,39 @@ describe('the connections of a node', () => {
       expect(await own.clients()).toEqual([]);
     });
     expect(await own.admin.exists(`${own.prefix}:node:${node.id}`)).toBe(0);
+  });
+});
+
+describe('nodes in two databases of one Redis', () => {
+  // Pub/sub knows no databases: production heard what staging announced, with the same prefix.
+  it('hear nothing of each other', async () => {
+    const nodeId = 'same';
+    const production = await own.join(`${own.server.url}/0`, { nodeId });
+    const staging = await own.join(`${own.server.url}/1`, { nodeId });
+    const [beside, besideStaging] = [
+      await own.join(`${own.server.url}/0`),
+      await own.join(`${own.server.url}/1`),
+    ];
+    const heard: string[] = [];
+    const listenAs = (name: string, { membership }: TestNode) =>
+      membership.seams?.broadcasts.listen({
+        onText: (text) => heard.push(`${name} hears ${text}`),
+        onGap: () => heard.push(`${name} has a gap`),
+      });
+    const ends = [listenAs('production', production), listenAs('staging', staging)];
+    const id = await beside.create();
+    const idOfStaging = await besideStaging.create();
+    await beside.membership.send(nodeId, { type: 'gone', sessionId: 'production' });
+    await besideStaging.membership.send(nodeId, { type: 'gone', sessionId: 'staging' });
+    await beside.membership.seams?.broadcasts.publish('production');
+    await besideStaging.membership.seams?.broadcasts.publish('staging');
+    const gone = (sessionId: string) => [{ type: 'gone', sessionId }];
+    expect(await production.drain(beside, id)).toEqual(gone('production'));
+    expect(await staging.drain(besideStaging, idOfStaging)).toEqual(gone('staging'));
+    await eventually(() => {
+      expect(heard.sort()).toEqual(['production hears production', 'staging hears staging']);
+    });
+    for (const end of ends) end?.();
   });
 });
 

@@ -11,8 +11,10 @@ export interface RedisBroadcastsOptions {
   connection: CommandConnection;
   subscriber: Subscriber;
   nodeId: string;
-  /** Key of the log and name of the channel. */
-  name: string;
+  /** Of the log. */
+  key: string;
+  /** Wakes those that listen. */
+  channel: string;
   keptMs: number;
   clock: Clock;
 }
@@ -24,12 +26,12 @@ export class RedisBroadcasts implements Broadcasts {
   constructor(private readonly options: RedisBroadcastsOptions) {}
 
   async publish(text: string): Promise<void> {
-    const { connection, nodeId, name, keptMs } = this.options;
+    const { connection, nodeId, key, channel, keptMs } = this.options;
     this.count += 1;
     const token = `${nodeId}:${this.count}`;
     await connection.run((client, attempts) =>
       client['anynode:seams/broadcast'](
-        ...[name, name, nodeId, token, attempts > 0 ? '1' : ''],
+        ...[key, channel, nodeId, token, attempts > 0 ? '1' : ''],
         ...[KEPT_BROADCASTS, keptMs, text],
       ),
     );
@@ -64,7 +66,7 @@ class Reader {
   ) {
     this.since = options.clock.now();
     this.unsubscribe = options.subscriber.add({
-      channel: options.name,
+      channel: options.channel,
       onMessage: (text) => this.heard(text),
       // What was published until now did not wake this node.
       onSubscribed: () => this.read(),
@@ -101,11 +103,11 @@ class Reader {
     if (this.reading || this.closed) return;
     this.reading = true;
     this.cancelRetry?.();
-    const { connection, name, clock } = this.options;
+    const { connection, key, clock } = this.options;
     connection
       .run((client) => {
         const ago = this.last === undefined ? clock.now() - this.since + ON_ITS_WAY_MS : '';
-        return client['anynode:seams/heard'](name, this.last ?? '', ago) as Promise<Reply>;
+        return client['anynode:seams/heard'](key, this.last ?? '', ago) as Promise<Reply>;
       })
       .then(
         (reply) => {

@@ -201,6 +201,11 @@ export class CommandConnection {
     return this.servers().map(({ options }) => options);
   }
 
+  /** The number of the database that it uses; a cluster has one alone. */
+  get database(): number {
+    return this.client.isCluster ? 0 : ((this.client as unknown as Redis).options.db ?? 0);
+  }
+
   private servers(): Redis[] {
     return this.client.isCluster
       ? (this.client as unknown as Cluster).nodes('all')

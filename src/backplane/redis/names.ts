@@ -2,7 +2,11 @@
 export class Names {
   readonly sessions: string;
 
-  constructor(private readonly prefix: string) {
+  /** `database`: its number. Pub/sub knows no databases, so the channels of each but 0 are named after it. */
+  constructor(
+    private readonly prefix: string,
+    private readonly database = 0,
+  ) {
     this.sessions = `${prefix}:sessions`;
   }
 
@@ -39,6 +43,15 @@ export class Names {
   }
 
   channel(nodeId: string): string {
-    return `${this.prefix}:inbox:${nodeId}`;
+    return `${this.prefix}:inbox:${this.database === 0 ? '' : `${this.database}:`}${nodeId}`;
+  }
+
+  /** The key of the log of broadcasts. */
+  get broadcasts(): string {
+    return `${this.prefix}:broadcasts`;
+  }
+
+  get broadcastChannel(): string {
+    return `${this.broadcasts}${this.database === 0 ? '' : `:${this.database}`}`;
   }
 }

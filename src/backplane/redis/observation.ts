@@ -33,12 +33,12 @@ export class RedisObservation implements Observation {
   constructor({ redis, prefix, clock, commandTimeoutMs, logger }: RedisObservationOptions) {
     const outer = typeof redis === 'string' ? '' : keyPrefixOf(redis);
     const inner = `${outer}${prefix}`;
-    this.names = new Names(inner);
     this.connection = new CommandConnection(redis, {
       ...{ clock, logger, timeoutMs: commandTimeoutMs, observes: true as const },
       onReady: () => undefined,
       onNodeLost: () => undefined,
     });
+    this.names = new Names(inner, this.connection.database);
     this.shelf = new Shelf(this.connection, this.names, inner);
   }
 

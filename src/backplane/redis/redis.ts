@@ -67,8 +67,6 @@ class RedisMembership implements Membership {
     private readonly options: JoinOptions,
   ) {
     const { clock, nodeId, leaseMs, commandTimeoutMs, logger } = options;
-    this.names = new Names(prefix);
-    this.channels = this.names.channel('');
     this.connection = new CommandConnection(redis, {
       ...{ clock, logger, timeoutMs: commandTimeoutMs },
       onReady: () => this.lease.reconnected(),
@@ -77,7 +75,10 @@ class RedisMembership implements Membership {
         options.onLost();
       },
     });
-    const { connection, names } = this;
+    const { connection } = this;
+    const names = new Names(prefix, connection.database);
+    this.names = names;
+    this.channels = names.channel('');
     this.index = new SessionIndex(connection, names);
     this.principals = new Principals(prefix, (id) => names.record(id), options);
     this.shelf = new Shelf(this.connection, names, prefix);
@@ -100,7 +101,7 @@ class RedisMembership implements Membership {
       clock,
     });
     const { turns, subscriber } = this;
-    this.seams = redisSeams({ ...options, prefix, connection, subscriber, turns });
+    this.seams = redisSeams({ ...options, prefix, names, connection, subscriber, turns });
     this.lease = new Lease({
       leaseMs,
       clock,

@@ -16,6 +16,8 @@ export interface RedisTasksOptions {
   connection: CommandConnection;
   nodeId: string;
   prefix: string;
+  /** What the channel of each node begins with. */
+  channels: string;
   commandTimeoutMs: number;
   /** How long a queue is kept that belongs to no task. */
   keptMs: number;
@@ -101,11 +103,11 @@ export class RedisTasks implements Tasks {
 
   async change(change: TaskChange): Promise<TaskChanged> {
     const { id, sessionId, status, statusMessage, result, at, onlyIf } = change;
-    const { nodeId, connection, prefix } = this.options;
+    const { nodeId, connection, channels } = this.options;
     const token = this.token();
     const [outcome, was] = (await connection.run((client) =>
       client['anynode:seams/task-change'](
-        ...[this.key(id), this.queue(id), id, `${prefix}:inbox:`, nodeId, token],
+        ...[this.key(id), this.queue(id), id, channels, nodeId, token],
         ...[sessionId ?? '', onlyIf ?? '', status, isTerminal(status) ? '1' : '', at],
         ...[statusMessage ?? '', result ?? ''],
       ),
@@ -148,11 +150,11 @@ export class RedisTasks implements Tasks {
 
   /** `most` left out: in front, however many there are. */
   private async put(id: string, message: string, most: number | undefined): Promise<boolean> {
-    const { connection, prefix, keptMs } = this.options;
+    const { connection, channels, keptMs } = this.options;
     const token = this.token();
     const length = await connection.run((client, attempts) =>
       client['anynode:seams/task-push'](
-        ...[this.key(id), this.queue(id), id, `${prefix}:inbox:`, token],
+        ...[this.key(id), this.queue(id), id, channels, token],
         ...[attempts > 0 ? '1' : '', most ?? '', keptMs, message],
       ),
     );
