@@ -19,6 +19,7 @@ import type { Clock } from './protocol/clock.js';
 import { systemClock } from './protocol/clock.js';
 import { internalError } from './session/lost.js';
 import { Asks } from './session/asks.js';
+import { BegunStreams } from './session/begun-streams.js';
 import { unpackContext } from './session/context.js';
 import { Running } from './session/calls.js';
 import type { Directory } from './session/directory.js';
@@ -132,8 +133,10 @@ export function createNode(
       });
     },
   });
-  const lanes = new Lanes(membership, clock, commandTimeoutMs, logger, (sessionId, stream) =>
-    followers.find(sessionId, stream)?.poke(),
+  const lanes = new Lanes(
+    ...([membership, clock, commandTimeoutMs, logger] as const),
+    (sessionId, stream) => followers.find(sessionId, stream)?.poke(),
+    (sessionId) => sessions.end(sessionId),
   );
   const asks = new Asks(nodeId);
   const running = new Running();
@@ -146,6 +149,7 @@ export function createNode(
   let names = 0;
   const node: SessionNode = {
     ...{ nodeId, membership, lanes, followers, asks, running, arriving, clock, logger },
+    begun: new BegunStreams(clock, retention.maxAgeMs),
     factory,
     responseMode: options.responseMode,
     owned: options.affinity === 'owner',
@@ -160,6 +164,12 @@ export function createNode(
       return true;
     },
     onDisowned: (sessionId) => sessions.disowned(sessionId),
+    onGone: (sessionId) => sessions.end(sessionId),
+    onTaken: (sessionId, stream, executor) => {
+      sessions.taken(sessionId, stream);
+      if (executor !== undefined) orphans.endReleased(sessionId, stream, executor);
+      followers.find(sessionId, stream)?.poke();
+    },
     hangUp: (sessionId, stream) => hangUp(sessionId, stream),
     onMove: (follower) => keeper.noteMove(follower),
     nextName: () => `${nodeId}${(names += 1).toString(36)}`,
@@ -339,7 +349,10 @@ export function createNode(
       };
     },
     sessions: directory({ membership, clock, redact: options.redact }, (id) => sessions.end(id)),
-    session: (id: string) => sessionHandle({ membership, lanes, followers, asks, clock }, id),
+    session: (id: string) => {
+      const onGone = (sessionId: string): void => sessions.end(sessionId);
+      return sessionHandle({ membership, lanes, followers, asks, clock, onGone }, id);
+    },
     notify: modern === undefined ? notify : notifyBoth(notify, seams.announce),
     ...seams.parts,
     close: ({ drainMs = DRAIN_MS } = {}) => {

@@ -98,12 +98,25 @@ export interface AssignOperation {
   revision: number | undefined;
 }
 
-/** The executor of a stream whose own node has released it. No node is called so. */
+/** The executor of a stream whose own node has closed. No node is called so. */
 export const RELEASED = '-';
 
 /** The coalescing key of messages about one resource. The session forgets it with the subscription. */
 export function coalescedByUri(uri: string): string {
   return `sub:${uri}`;
+}
+
+/**
+ * Whether nobody executes a stream any more, so that its requests may be claimed at once: its node has closed
+ * ({@link RELEASED}), or it has lost the session to another owner (the same, with the node's id behind it).
+ */
+export function isReleased(executor: string): boolean {
+  return executor.startsWith(RELEASED);
+}
+
+/** The node that executed a stream; `undefined`: it has closed, and is not named any more. */
+export function formerExecutor(executor: string): string | undefined {
+  return isReleased(executor) ? executor.slice(RELEASED.length) || undefined : executor;
 }
 
 /** One message to the client. */
@@ -120,13 +133,14 @@ export interface AppendOperation {
   effect?: { type: 'level' | 'subscribe' | 'unsubscribe' | 'initialize'; value: string };
   /**
    * Append only to a session that `hears` this letter, or has subscribed to this URI; only while this node owns the
-   * session; to a stream that nobody has begun to execute, whoever is to; or where the operation before this one, an
+   * session, or executes this other stream; to a stream that nobody has begun to execute, whoever is to; or where the operation before this one, an
    * `open` or `append` of the same step, was carried out.
    */
   onlyIf?:
     | { hears: 'T' | 'P' | 'R' }
     | { subscribed: string }
     | { owned: true }
+    | { executes: string }
     | { unbegun: true }
     | { after: true };
   /**
@@ -188,8 +202,8 @@ export type OperationResult =
   /** `append`: a repeat. It stands in the log, where exactly is not known any more. */
   | { status: 'repeated' }
   /**
-   * `append`, `claim`: the request has ended already, or runs elsewhere now. `assign`: the stream has ended. `executor`, of
-   * a `claim`: who runs it, or (`unbegun`) is to; none: it has ended. Also of an `append` to what nobody has begun: who has.
+   * `append`, `claim`: the request has ended already, or runs elsewhere now. `assign`: the stream has ended. `executor`:
+   * who runs the stream, or (`unbegun`) is to; none: it has ended, or there never was such a stream.
    */
   | { status: 'dropped'; executor?: string; unbegun?: boolean }
   /** `append`: `onlyIf` or `coalesce` said no. `note`: `ifAppended` did. */

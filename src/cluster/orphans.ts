@@ -1,5 +1,5 @@
 import type { Membership } from '../backplane/backplane.js';
-import { RELEASED } from '../backplane/backplane.js';
+import { isReleased, RELEASED } from '../backplane/backplane.js';
 import type { Clock } from '../protocol/clock.js';
 import type { JsonRpcError, RequestId } from '../protocol/jsonrpc.js';
 import { answerLost, nodeLost } from '../session/lost.js';
@@ -53,7 +53,7 @@ export class Orphans {
   watch(follower: Follower, executor: string, context: DeliveryContext): void {
     if (this.closed || follower.ended) return;
     this.watched.set(follower, { executor, context });
-    if (executor === RELEASED) this.recoverFollowed(follower);
+    if (isReleased(executor)) this.recoverFollowed(follower);
     else this.ask(follower.sessionId, follower.stream, executor);
     this.schedule();
   }
@@ -89,6 +89,16 @@ export class Orphans {
     this.recoverFollowed(follower);
   }
 
+  /** Ends what its executor has lost together with the session, where nobody else may know of it: this node had begun it. */
+  endReleased(sessionId: string, stream: string, executor: string): void {
+    if (this.closed || !isReleased(executor)) return;
+    this.end(sessionId, stream, executor).catch((error: unknown) => {
+      this.options.logger.warn(
+        `mcp-anynode: a request of another owner did not end: ${String(error)}`,
+      );
+    });
+  }
+
   /** Ends what a node that is known to be dead has left on a stream that nobody follows here. Never runs it again. */
   async end(
     sessionId: string,
@@ -100,6 +110,12 @@ export class Orphans {
     const committed = await this.options.lanes.append(sessionId, [claim], true);
     if (committed === 'gone') return;
     const [result] = committed.results;
+    if (result?.status === 'dropped') {
+      // The session has another owner meanwhile, which has taken the stream from its executor.
+      const { executor: now = '' } = result;
+      if (isReleased(now) && now !== executor) await this.end(sessionId, stream, now);
+      return;
+    }
     if (result?.status !== 'claimed') return;
     const ids = idsOf(result.requests);
     await this.options.sessions.orphaned.end(sessionId, stream, ids, errorOf, executor);
@@ -146,10 +162,14 @@ export class Orphans {
     const watched = this.watched.get(follower);
     if (watched === undefined) return;
     this.watched.delete(follower);
-    this.recover(follower, watched).catch((error: unknown) => {
-      this.options.logger.warn(`mcp-anynode: an orphan was not ended: ${String(error)}`);
-      this.watch(follower, watched.executor, watched.context);
-    });
+    // Before the claim is made, since a `check` may come as soon as that is carried out.
+    const unpin = this.options.sessions.pin(follower.sessionId);
+    this.recover(follower, watched)
+      .catch((error: unknown) => {
+        this.options.logger.warn(`mcp-anynode: an orphan was not ended: ${String(error)}`);
+        this.watch(follower, watched.executor, watched.context);
+      })
+      .finally(unpin);
   }
 
   private async recover(follower: Follower, { executor, context }: Watched): Promise<void> {

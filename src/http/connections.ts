@@ -30,6 +30,7 @@ export function follow(
       node.followers.remove(ended);
       onEnd(ended);
       // Nothing to give up: the stream or the session is over, or somebody else holds the stream.
+      if (reason === 'gone') node.onGone(ended.sessionId);
       if (reason === 'complete' || reason === 'gone') return;
       const left = node.followers.leave(ended);
       const forget = (): void => void node.clock.after(REMEMBERED_MS, left);

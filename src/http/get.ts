@@ -121,7 +121,10 @@ async function refuseCursor(endpoint: Endpoint, request: AttachRequest): Promise
   throw new RefusalError(known ? REFUSALS.invalidEventId : REFUSALS.sessionNotFound);
 }
 
-async function attach({ node }: Endpoint, request: AttachRequest): Promise<Attached | 'ended'> {
+async function attach(
+  { node, sessions }: Endpoint,
+  request: AttachRequest,
+): Promise<Attached | 'ended'> {
   let reply = await attachOnce(node, request);
   if (reply.status === 'conflict') {
     const { holder } = reply;
@@ -136,6 +139,7 @@ async function attach({ node }: Endpoint, request: AttachRequest): Promise<Attac
     case 'ended':
       return 'ended';
     case 'gone':
+      sessions.verify(request.sessionId);
       throw new RefusalError(REFUSALS.sessionNotFound);
     case 'conflict':
       throw new RefusalError(REFUSALS.conflict);

@@ -1,5 +1,5 @@
 import type { Cluster, Redis } from 'ioredis';
-import { STANDALONE, RELEASED } from '../backplane/backplane.js';
+import { isReleased, STANDALONE } from '../backplane/backplane.js';
 import { decodedObservation } from '../backplane/decoded.js';
 import type { Observation, StreamState, StreamTable } from '../backplane/observation.js';
 import type { PayloadCodec } from '../backplane/payloads.js';
@@ -121,7 +121,7 @@ function streamOf({ name, last, holder, executor, begun }: StreamState): StreamI
     kind: name === STANDALONE ? 'standalone' : 'request',
     messages: last.n,
     holder: holder && { node: holder.nodeId, connection: holder.token },
-    executor: executor === RELEASED ? undefined : executor,
+    executor: executor === undefined || isReleased(executor) ? undefined : executor,
     begun,
   };
 }

@@ -72,7 +72,7 @@ export class Assignments {
         const ids = result.requests.map((text) => JSON.parse(text) as RequestId);
         const leaveLater = this.enter(live);
         const { again = false, logId } = result;
-        void this.runAssigned(live, { ...run, requests: ids, again, logId }, inline)
+        void this.beginAssigned(live, { ...run, requests: ids, again, logId }, inline)
           .catch((error: unknown) => this.node.logger.error(`mcp-anynode: ${String(error)}`))
           .finally(leaveLater);
       }
@@ -93,17 +93,25 @@ export class Assignments {
     };
   }
 
+  private beginAssigned(
+    live: LiveSession,
+    assigned: Assigned,
+    inline: string[] | undefined,
+  ): Promise<void> {
+    const { orphaned } = this.parts;
+    if (assigned.again) {
+      const errorOf = (id: RequestId): JsonRpcError => nodeLost(id, undefined);
+      return orphaned.rerun({ ...assigned, errorOf, from: undefined });
+    }
+    return orphaned.beginOnce(assigned, () => this.runAssigned(live, assigned, inline));
+  }
+
   private async runAssigned(
     live: LiveSession,
     assigned: Assigned,
     inline: string[] | undefined,
   ): Promise<void> {
     const { sessionId, stream, context, record, requests: ids } = assigned;
-    if (assigned.again) {
-      const errorOf = (id: RequestId): JsonRpcError => nodeLost(id, undefined);
-      await this.parts.orphaned.rerun({ ...assigned, errorOf, from: undefined });
-      return;
-    }
     const messages =
       inline?.map((text) => JSON.parse(text) as JsonRpcRequest) ?? (await this.logged(assigned));
     // Some may have been cancelled, or are no longer kept.

@@ -71,6 +71,8 @@ export interface HandleParts {
   followers: Followers;
   asks: Asks;
   clock: Clock;
+  /** There is no such session, or no longer. */
+  onGone(sessionId: string): void;
 }
 
 const DEFAULT_TIMEOUT_MS = 60_000;
@@ -80,7 +82,7 @@ export function sessionHandle(parts: HandleParts, sessionId: string): SessionHan
     notify: (notification) => send(parts, sessionId, { jsonrpc: '2.0', ...notification }, false),
     request: (request, schema, options = {}) =>
       new Question(parts, sessionId, request.method, options).ask(request.params, schema),
-    state: sessionState(parts.membership, sessionId),
+    state: sessionState(parts, sessionId),
   };
 }
 
@@ -192,18 +194,22 @@ function paramsOf(params: Record<string, unknown> | undefined, token: string | u
 }
 
 function sessionState(
-  membership: Pick<Membership, 'loadState' | 'storeState'>,
+  { membership, onGone }: Pick<HandleParts, 'membership' | 'onGone'>,
   sessionId: string,
 ): SessionState {
+  const gone = (): AnynodeError => {
+    onGone(sessionId);
+    return notFound(sessionId);
+  };
   const load = async () => {
     const state = await membership.loadState(sessionId);
-    if (state === undefined) throw notFound(sessionId);
+    if (state === undefined) throw gone();
     const value: unknown = state.value === undefined ? undefined : JSON.parse(state.value);
     return { version: state.version, value };
   };
   const store = async (value: unknown, expected: number | undefined) => {
     const stored = await membership.storeState(sessionId, jsonOf(value), expected);
-    if (stored === 'gone') throw notFound(sessionId);
+    if (stored === 'gone') throw gone();
     return stored === 'stored';
   };
   return {

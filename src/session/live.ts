@@ -1,4 +1,9 @@
-import type { AppendOperation, NoteOperation, SessionRecord } from '../backplane/backplane.js';
+import type {
+  AppendOperation,
+  NoteOperation,
+  OperationResult,
+  SessionRecord,
+} from '../backplane/backplane.js';
 import { STANDALONE } from '../backplane/backplane.js';
 import type {
   JsonRpcMessage,
@@ -192,7 +197,7 @@ export class LiveSession {
     this.throwIfEnded();
     if (this.replica === undefined) {
       // None any more, though there was one when the caller asked: what it was told is not what we need.
-      const needed = record ?? (await this.node.membership.load(this.id));
+      const needed = record ?? (await this.load());
       if (needed === undefined) throw sessionEnded();
       this.throwIfEnded();
       const replica = await rehydrate(this.node, needed, cause, (built) => this.eventsOf(built));
@@ -214,6 +219,11 @@ export class LiveSession {
   /** Whether requests of a stream run here, or may be about to, or their answers are still to be stored. */
   mayRun(stream: string): boolean {
     return this.pins > 0 || this.calls.all().some((call) => call.stream === stream);
+  }
+
+  /** Whether this request of a stream runs here. */
+  runs(id: RequestId, stream: string): boolean {
+    return this.calls.get(id)?.stream === stream;
   }
 
   /** The streams of the requests that run here. */
@@ -300,7 +310,9 @@ export class LiveSession {
     const unpin = this.pin();
     try {
       const revision = await this.append(end, true, notes);
-      if (effect !== undefined && revision !== undefined) await this.took(effect, revision, call);
+      if (effect !== undefined && typeof revision === 'number') {
+        await this.took(effect, revision, call);
+      }
     } finally {
       unpin();
     }
@@ -376,10 +388,17 @@ export class LiveSession {
       ...{ type: 'append', stream, message: JSON.stringify(message) },
       // One that another node asks has that node's id: what is true of this one says nothing of it.
       ...(isRequest(message) && nodeOf(message.id) === this.node.nodeId && { asks: true }),
-      // Of a session that another node has taken over meanwhile, this server has nothing to say any more.
-      ...(this.node.owned && stream === STANDALONE && { onlyIf: { owned: true } }),
+      ...(stream === STANDALONE && this.conditionOf(call)),
     };
-    await this.append([operation], false);
+    const stored = await this.append([operation], false);
+    if (stored === 'gone') throw sessionEnded();
+    if (call !== undefined && stored === 'taken') throw noConnection(relatedTo);
+  }
+
+  /** Of what another node has taken over meanwhile, this server has nothing to say any more. */
+  private conditionOf(call: Call | undefined): Pick<AppendOperation, 'onlyIf'> {
+    if (call !== undefined) return { onlyIf: { executes: call.stream } };
+    return this.node.owned ? { onlyIf: { owned: true } } : {};
   }
 
   private answer(response: JsonRpcResponse): Promise<void> {
@@ -390,25 +409,60 @@ export class LiveSession {
 
   /**
    * Stores a message and shows it to its follower, if that is a connection of this node. Resolves with the record's
-   * revision where it was stored just now, else with `undefined`. What follows the first operation depends on it.
+   * revision where it was stored just now. What follows the first operation depends on it. `gone`: the session has ended;
+   * `taken`: another node runs the request now, or the backplane has lost it.
    */
   private async append(
-    operations: AppendOperation[],
+    operations: [AppendOperation, ...AppendOperation[]],
     urgent: boolean,
     notes: NoteOperation[] = [],
-  ): Promise<number | undefined> {
-    const committed = await this.node.lanes.append(this.id, [...operations, ...notes], urgent);
-    if (committed === 'gone') {
-      this.node.followers.endSession(this.id, 'gone');
-      return undefined;
+  ): Promise<number | 'gone' | 'taken' | undefined> {
+    const all = [...operations, ...notes];
+    let committed = await this.node.lanes.append(this.id, all, urgent);
+    const [operation] = operations;
+    const stream =
+      committed === 'gone' ? undefined : this.forgotten(operation, committed.results[0]);
+    if (stream !== undefined) {
+      // The backplane may have lost that this node has begun (a failover): it begins once more, and says it again.
+      const { revision } = this;
+      const assign = { type: 'assign' as const, stream, dead: undefined, revision };
+      const again = await this.node.lanes.append(this.id, [assign, ...all], urgent);
+      committed = again === 'gone' ? again : { ...again, results: again.results.slice(1) };
     }
+    if (committed === 'gone') return 'gone';
     const [result] = committed.results;
     showAll(this.node.followers, this.id, operations, committed.results);
-    if (result?.status === 'skipped') {
-      this.node.onDisowned(this.id);
-      throw new AnynodeError('closed', 'Another node owns the session now');
+    switch (result?.status) {
+      case 'appended':
+        return committed.reply.revision;
+      case 'dropped':
+        if (result.executor === this.node.nodeId) return undefined;
+        this.node.onTaken(this.id, operation.stream, result.executor);
+        return 'taken';
+      case 'skipped': {
+        const { onlyIf } = operation;
+        if (onlyIf !== undefined && 'executes' in onlyIf) {
+          this.node.onTaken(this.id, onlyIf.executes, undefined);
+          return 'taken';
+        }
+        this.node.onDisowned(this.id);
+        throw new AnynodeError('closed', 'Another node owns the session now');
+      }
+      default:
+        return undefined;
     }
-    return result?.status === 'appended' ? committed.reply.revision : undefined;
+  }
+
+  /** The stream of a message that was refused, where that may be since the stream waits for this node to begin it. */
+  private forgotten(
+    { stream, onlyIf }: Pick<AppendOperation, 'stream' | 'onlyIf'>,
+    result: OperationResult | undefined,
+  ): string | undefined {
+    if (result?.status === 'skipped' && onlyIf !== undefined && 'executes' in onlyIf) {
+      return onlyIf.executes;
+    }
+    const isMine = result?.status === 'dropped' && result.executor === this.node.nodeId;
+    return isMine && result.unbegun === true ? stream : undefined;
   }
 
   /** What was just delivered is the change that made the record `revision`. */
@@ -426,8 +480,16 @@ export class LiveSession {
       this.reached(revision);
     }
     if (this.revision !== undefined && this.revision >= revision) return;
-    const record = await this.node.membership.load(this.id);
+    const record = await this.load();
     if (record !== undefined && this.hasReplica) await this.prepare(record, undefined);
+  }
+
+  private async load(): Promise<SessionRecord | undefined> {
+    const { membership, owned, nodeId } = this.node;
+    const record = await membership.load(this.id);
+    if (record === undefined) this.node.onGone(this.id);
+    else if (owned && record.owner !== nodeId) this.node.onDisowned(this.id);
+    return record;
   }
 
   /** The server closed itself: what it was doing ends with an error, and the next request gets a new replica. */

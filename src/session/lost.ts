@@ -1,5 +1,5 @@
 import type { NoteOperation } from '../backplane/backplane.js';
-import { RELEASED } from '../backplane/backplane.js';
+import { formerExecutor, RELEASED } from '../backplane/backplane.js';
 import type {
   JsonRpcError,
   JsonRpcRequest,
@@ -11,11 +11,12 @@ import { isTributary } from '../stream/tributary.js';
 import type { SessionNode } from './node.js';
 
 /**
- * What a client gets for a request whose node is gone. Whether it was carried out, nobody knows. `node`: the one that is
- * gone, if it is known; `RELEASED`: it has closed.
+ * What a client gets for a request whose node is gone. Whether it was carried out, nobody knows. `executor`: what the
+ * backplane named as the stream's executor, if it is known.
  */
-export function nodeLost(id: RequestId, node: string | undefined): JsonRpcError {
-  const closed = node === RELEASED;
+export function nodeLost(id: RequestId, executor: string | undefined): JsonRpcError {
+  const closed = executor === RELEASED;
+  const node = executor && formerExecutor(executor);
   return {
     jsonrpc: '2.0',
     id,
@@ -108,6 +109,6 @@ function note(
   stream: string,
   from: string | undefined,
 ): NoteOperation {
-  const known = from === RELEASED ? undefined : from; // it has closed, and is not named any more
-  return { type: 'note', kind, stream, request: JSON.stringify(id), from: known };
+  const node = from && formerExecutor(from);
+  return { type: 'note', kind, stream, request: JSON.stringify(id), from: node };
 }

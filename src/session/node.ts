@@ -5,6 +5,7 @@ import type { Follower } from '../stream/follower.js';
 import type { Followers } from '../stream/followers.js';
 import type { Lanes } from '../stream/lanes.js';
 import type { Asks } from './asks.js';
+import type { BegunStreams } from './begun-streams.js';
 import type { Running } from './calls.js';
 import type { DeliveryContext } from './replica.js';
 import type { Logger, ServerContext, ServerLike } from './types.js';
@@ -25,6 +26,7 @@ export interface SessionNode {
   running: Running;
   /** Requests that are neither answered nor running yet. */
   arriving: Running;
+  begun: BegunStreams;
   factory: (context: FactoryContext) => ServerLike | Promise<ServerLike>;
   responseMode: 'sse' | 'json';
   /** `affinity: 'owner'`: a session has one replica, on the node that owns it. */
@@ -40,6 +42,10 @@ export interface SessionNode {
   endDead(sessionId: string, stream: string, executor: string): Promise<boolean>;
   /** Another node owns the session, though this one has its replica. */
   onDisowned(sessionId: string): void;
+  /** The session has ended, as the backplane says, though nobody may have told this node. */
+  onGone(sessionId: string): void;
+  /** Another node executes a stream that this one had begun, or (`undefined`) there is no such stream any more. */
+  onTaken(sessionId: string, stream: string, executor: string | undefined): void;
   /** Ends the connection that holds a stream, wherever it is, if its client can come back. Never fails. */
   hangUp(sessionId: string, stream: string): void;
   /** Whether a node holds its lease; the answer may be a little old. */

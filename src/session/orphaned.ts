@@ -2,7 +2,8 @@ import type { Operation, SessionRecord } from '../backplane/backplane.js';
 import type { JsonRpcError, JsonRpcRequest, RequestId } from '../protocol/jsonrpc.js';
 import { endOf } from '../stream/tributary.js';
 import { showAll } from './show.js';
-import { failed, nodeClosed, recovered } from './lost.js';
+import { answerLost, failed, nodeClosed, recovered } from './lost.js';
+import type { LiveSession } from './live.js';
 import type { SessionNode } from './node.js';
 import { mayRerun, pastOf } from './past.js';
 import type { Pool } from './pool.js';
@@ -46,13 +47,38 @@ export class Orphaned {
     showAll(this.node.followers, sessionId, operations, committed.results);
   }
 
+  /**
+   * Begins a stream by `start`, unless this node has begun it before (see {@link BegunStreams}). Then the requests that run
+   * here go on: the backplane now knows again that they do. Those that do not have been answered, and the backplane has lost
+   * the answers: they end with an error.
+   */
+  async beginOnce(
+    { sessionId, stream, requests }: Pick<Orphan, 'sessionId' | 'stream' | 'requests'>,
+    start: () => Promise<void>,
+  ): Promise<void> {
+    const started = this.node.begun.begin(sessionId, stream, start);
+    if (started !== undefined) return started;
+    if (this.node.begun.isStarting(sessionId, stream)) return;
+    const live = this.pool.get(sessionId);
+    const over = requests.filter((id) => live?.runs(id, stream) !== true);
+    await this.end(sessionId, stream, over, answerLost, undefined);
+  }
+
   /** Runs again those of the requests that may be run again, and ends the others. */
-  async rerun(orphan: Orphan): Promise<void> {
-    const { sessionId, stream, context, record, from } = orphan;
-    const past = await pastOf(this.node, sessionId, stream);
-    const live = this.pool.of(sessionId);
+  rerun(orphan: Orphan): Promise<void> {
+    // Pinned at once: nobody may take the requests for over while the log is read.
+    const live = this.pool.of(orphan.sessionId);
     const unpin = live.pin();
+    return this.beginOnce(orphan, () => this.runAgain(live, orphan)).finally(() => {
+      unpin();
+      this.pool.dropIfEmpty(live);
+    });
+  }
+
+  private async runAgain(live: LiveSession, orphan: Orphan): Promise<void> {
+    const { sessionId, stream, context, record, from } = orphan;
     try {
+      const past = await pastOf(this.node, sessionId, stream);
       await this.pool.prepare(live, record, context);
       const runnable: JsonRpcRequest[] = [];
       for (const id of orphan.requests) {
@@ -71,8 +97,6 @@ export class Orphaned {
     } catch (error) {
       this.node.logger.error(`mcp-anynode: a request could not be run again: ${String(error)}`);
       await this.end(sessionId, stream, orphan.requests, orphan.errorOf, from);
-    } finally {
-      unpin();
     }
   }
 

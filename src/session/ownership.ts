@@ -120,7 +120,8 @@ export class Ownership {
       await Promise.all(
         owned.slice(at, at + BATCH).map(async (live) => {
           const identity = await this.node.membership.identify(live.id);
-          if (identity?.owner !== this.node.nodeId) this.lost(live);
+          if (identity === undefined) this.node.onGone(live.id);
+          else if (identity.owner !== this.node.nodeId) this.lost(live);
         }),
       );
     }
@@ -135,7 +136,8 @@ export class Ownership {
     if (!owned || clock.now() - asked <= leaseMs) return false;
     const identity = await membership.identify(live.id);
     if (identity?.owner === nodeId) return false;
-    this.lost(live);
+    if (identity === undefined) this.node.onGone(live.id);
+    else this.lost(live);
     return true;
   }
 

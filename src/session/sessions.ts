@@ -99,6 +99,16 @@ export class Sessions {
     return new Map(busy.map((live) => [live.id, live.streams()]));
   }
 
+  /** See {@link LiveSession.pin}. */
+  pin(sessionId: string): () => void {
+    const live = this.pool.of(sessionId);
+    const unpin = live.pin();
+    return () => {
+      unpin();
+      this.pool.dropIfEmpty(live);
+    };
+  }
+
   /** See {@link LiveSession.mayRun}. */
   mayRun(sessionId: string, stream: string): boolean {
     return this.pool.get(sessionId)?.mayRun(stream) ?? false;
@@ -106,6 +116,7 @@ export class Sessions {
 
   /** Another node runs the requests of this stream now: what they do here is stopped, and nobody hears of it. */
   taken(sessionId: string, stream: string): void {
+    this.node.begun.forget(sessionId, stream);
     this.pool.get(sessionId)?.taken(stream);
   }
 
@@ -450,6 +461,24 @@ export class Sessions {
   end(sessionId: string): void {
     this.node.followers.endSession(sessionId, 'gone');
     void this.pool.remove(sessionId)?.end();
+  }
+
+  /**
+   * There is no such session, or it is another principal's. Where this node has something of it, it finds out which; the
+   * caller does not wait.
+   */
+  verify(sessionId: string): void {
+    const { membership, followers, logger } = this.node;
+    const isHere = this.pool.get(sessionId) ?? followers.ofSession(sessionId)[0];
+    if (isHere === undefined) return;
+    membership.load(sessionId).then(
+      (record) => {
+        if (record === undefined) this.end(sessionId);
+      },
+      (error: unknown) => {
+        logger.warn(`mcp-anynode: a session may be gone: ${String(error)}`);
+      },
+    );
   }
 
   /** Discards all replicas. What still runs ends without an answer. */

@@ -76,6 +76,8 @@ export class Lanes {
     private readonly logger: { error(message: string): void } = console,
     /** A message was stored after its sender had been told that it may not be: whoever follows the stream here, look. */
     private readonly onLate: (sessionId: string, stream: string) => void = () => undefined,
+    /** There is no such session, or no longer. */
+    private readonly onGone: (sessionId: string) => void = () => undefined,
   ) {
     this.timeouts = new SharedTimer(clock, timeoutMs);
   }
@@ -215,6 +217,7 @@ export class Lanes {
       if (submission.abandoned) this.late(sessionId, operations, committed);
       else submission.stored(committed);
     }
+    if (reply.status === 'gone') this.onGone(sessionId);
   }
 
   private take(lane: Lane): Submission[] {

@@ -37,7 +37,7 @@ export function endOf(
   id: RequestId,
   answer: string | undefined,
   more: Pick<AppendOperation, 'effect' | 'onlyIf'> = {},
-): AppendOperation[] {
+): [AppendOperation, ...AppendOperation[]] {
   const end = { ...{ type: 'append' as const, stream, ends: JSON.stringify(id) }, ...more };
   if (answer === undefined || !isTributary(stream)) return [{ ...end, message: answer }];
   const shown = { type: 'append' as const, stream: STANDALONE, message: answer };

@@ -29,8 +29,9 @@ export class Executors {
       const elsewhere = stream?.unbegun !== true && stream?.executor !== step.nodeId;
       if (stream === undefined || elsewhere) return dropped(stream);
     } else {
-      if (stream?.executor !== from) return dropped(stream);
-      give(stream, owned === true ? this.ownerUnless(step, from) : step.nodeId, step);
+      const isFrom = stream?.executor === from || stream?.executor === `${RELEASED}${from}`;
+      if (stream === undefined || !isFrom) return dropped(stream);
+      give(stream, owned === true ? this.succeed(step, from, operation.stream) : step.nodeId, step);
     }
     const requests = this.requestsOf(operation.stream);
     if (stream.unbegun === true && stream.executor !== undefined) {
@@ -50,10 +51,35 @@ export class Executors {
     return nodeId;
   }
 
+  /**
+   * Makes this node the owner in place of a dead one, and takes from that one what it has begun, but for one stream: it may
+   * only have been paused, and its server is of the past.
+   */
+  private succeed(step: Step, dead: string | undefined, except?: string): string {
+    const former = this.parts.stored.owner;
+    const owner = this.ownerUnless(step, dead);
+    if (former === undefined || owner === former) return owner;
+    for (const [name, stream] of this.parts.streams) {
+      if (stream.executor !== former || stream.unbegun === true || name === except) continue;
+      this.giveUp(name, stream, `${RELEASED}${former}`, step);
+    }
+    return owner;
+  }
+
+  /** Whoever follows a stream may end its requests, or have them run again, at once. */
+  private giveUp(name: string, stream: Stream, executor: string, { nodeId }: Step): void {
+    stream.executor = executor;
+    const { holder } = stream;
+    if (holder === undefined || holder.nodeId === nodeId) return;
+    const { id: sessionId } = this.parts.stored;
+    const { token } = holder;
+    this.parts.tell(holder.nodeId, { type: 'orphaned', sessionId, stream: name, token });
+  }
+
   assign({ stream: name, dead, revision }: AssignOperation, step: Step): OperationResult {
     const { nodeId, repeated } = step;
     if (name === undefined) {
-      const executor = this.ownerUnless(step, dead);
+      const executor = this.succeed(step, dead);
       if (executor === nodeId) this.parts.check(revision, step);
       return { status: 'assigned', executor, begun: false };
     }
@@ -61,7 +87,7 @@ export class Executors {
     if (stream?.executor === undefined) return { status: 'dropped' };
     const open = stream.unbegun === true;
     if (!repeated && open) {
-      give(stream, this.ownerUnless(step, dead), step);
+      give(stream, this.succeed(step, dead), step);
       stream.assignedBy = step.number;
     }
     const { executor, unbegun } = stream;
@@ -85,6 +111,12 @@ export class Executors {
     return stream !== undefined && (stream.unbegun === true || stream.executor === nodeId);
   }
 
+  /** Whether this node has begun the stream, and nobody has taken it over. */
+  executes(name: string, nodeId: string): boolean {
+    const stream = this.parts.streams.get(name);
+    return stream?.executor === nodeId && stream.unbegun !== true;
+  }
+
   all(): { stream: string; executor: string }[] {
     return [...this.parts.streams].flatMap(([stream, { executor }]) =>
       executor === undefined ? [] : { stream, executor },
@@ -95,20 +127,11 @@ export class Executors {
     return [...this.parts.requests].flatMap(([id, of]) => (of === stream ? id : []));
   }
 
-  release(name: string, { nodeId }: Step): void {
+  release(name: string, step: Step): void {
     const stream = this.parts.streams.get(name);
     // What it has not begun is not its own to leave behind: its owner is found dead, and another one begins it.
-    if (stream?.executor !== nodeId || stream.unbegun === true) return;
-    stream.executor = RELEASED;
-    const { holder } = stream;
-    if (holder === undefined || holder.nodeId === nodeId) return;
-    const { id: sessionId } = this.parts.stored;
-    this.parts.tell(holder.nodeId, {
-      type: 'orphaned',
-      sessionId,
-      stream: name,
-      token: holder.token,
-    });
+    if (stream?.executor !== step.nodeId || stream.unbegun === true) return;
+    this.giveUp(name, stream, RELEASED, step);
   }
 }
 

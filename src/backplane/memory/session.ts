@@ -208,10 +208,10 @@ export class MemorySession {
     const toUnbegun = operation.onlyIf !== undefined && 'unbegun' in operation.onlyIf;
     if (toUnbegun && !unbegun) return dropped(stream);
     const mine = toUnbegun || (!unbegun && stream.executor === step.nodeId);
-    if (operation.stream !== STANDALONE && !mine) return { status: 'dropped' };
+    if (operation.stream !== STANDALONE && !mine) return dropped(stream);
     const { ends, effect } = operation;
     if (ends !== undefined && this.requests.get(ends) !== operation.stream) {
-      return { status: 'dropped' };
+      return { status: 'dropped', ...(!toUnbegun && { executor: step.nodeId }) };
     }
     if (!this.wanted(operation, stream, step)) return { status: 'skipped' };
 
@@ -265,6 +265,7 @@ export class MemorySession {
       if ('hears' in onlyIf && !this.stored.hears.includes(onlyIf.hears)) return false;
       if ('subscribed' in onlyIf && !this.subscriptions.has(onlyIf.subscribed)) return false;
       if ('owned' in onlyIf && this.stored.owner !== nodeId) return false;
+      if ('executes' in onlyIf && !this.executors.executes(onlyIf.executes, nodeId)) return false;
       const isDone = before?.status === 'appended' || before?.status === 'opened';
       if ('after' in onlyIf && !isDone) return false;
     }

@@ -76,13 +76,17 @@ export function describeCommits(openStore: OpenStore): void {
       const id = await a.create();
       await a.run(id, open('p', ['1', '2']), open('q', ['3']));
       expect(await b.run(id, append('p', 'forged', { ends: '1' }), append('p', 'forged'))).toEqual([
-        { status: 'dropped' },
-        { status: 'dropped' },
+        { status: 'dropped', executor: a.id },
+        { status: 'dropped', executor: a.id },
       ]);
       // Not with the id of another stream's request either.
-      expect(await a.run(id, append('p', 'x', { ends: '3' }))).toEqual([{ status: 'dropped' }]);
+      expect(await a.run(id, append('p', 'x', { ends: '3' }))).toEqual([
+        { status: 'dropped', executor: a.id },
+      ]);
       await a.say(id, 'p', 'answer', { ends: '1' });
-      expect(await a.run(id, append('p', 'again', { ends: '1' }))).toEqual([{ status: 'dropped' }]);
+      expect(await a.run(id, append('p', 'again', { ends: '1' }))).toEqual([
+        { status: 'dropped', executor: a.id },
+      ]);
       await a.say(id, 'p', 'answer 2', { ends: '2' });
       expect(await a.run(id, append('p', 'late'))).toEqual([{ status: 'dropped' }]);
       expect(await a.texts(id, 'p')).toEqual(['answer', 'answer 2']);
@@ -118,7 +122,7 @@ export function describeCommits(openStore: OpenStore): void {
       // Nothing is remembered of an answer that was not stored.
       const effect = { type: 'level', value: 'error' } as const;
       expect(await b.run(id, append('p', '{}', { ends: '3', effect }))).toEqual([
-        { status: 'dropped' },
+        { status: 'dropped', executor: a.id },
       ]);
       const unsubscribe = { type: 'unsubscribe', value: 'file:///x' } as const;
       await a.run(id, append('p', '{}', { ends: '3', effect: unsubscribe }));

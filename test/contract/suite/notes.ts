@@ -90,7 +90,7 @@ export function describeNotes(openStore: OpenStore): void {
       const failed = { ...note('request.failed', '1'), from: b.id, ifAppended: true };
       // Another node's request: its error is dropped, so nothing has failed.
       const dropped = await b.run(id, append('p', 'error', { ends: '1' }), failed);
-      expect(dropped).toEqual([{ status: 'dropped' }, { status: 'skipped' }]);
+      expect(dropped).toEqual([{ status: 'dropped', executor: a.id }, { status: 'skipped' }]);
       const steps = [append('p', 'error', { ends: '1' }), failed];
       expect(await a.run(id, ...steps)).toMatchObject([{ status: 'appended' }, { status: 'done' }]);
       await a.repeat(id, ...steps);

@@ -32,8 +32,9 @@ export function describeOwners(openStore: OpenStore): void {
       expect(opened.results).toMatchObject([{ status: 'opened', owner: a.id }]);
       // It builds no replica, so it needs no record.
       expect(opened).not.toHaveProperty('record');
-      expect(await b.run(id, append('p', 'mine?', { ends: '1' }))).toEqual([{ status: 'dropped' }]);
-      expect(await a.run(id, append('p', 'early', { ends: '1' }))).toEqual([{ status: 'dropped' }]);
+      const dropped = { status: 'dropped', executor: a.id, unbegun: true };
+      expect(await b.run(id, append('p', 'mine?', { ends: '1' }))).toEqual([dropped]);
+      expect(await a.run(id, append('p', 'early', { ends: '1' }))).toEqual([dropped]);
       expect(await c.run(id, assign('p'))).toEqual([
         { status: 'assigned', executor: a.id, begun: false },
       ]);
@@ -194,6 +195,55 @@ export function describeOwners(openStore: OpenStore): void {
           logId: expect.any(String) as string,
         },
       ]);
+    });
+
+    // Paused for longer than its lease, an owner goes on with what it had begun, although its successor has served requests
+    // of the session meanwhile: its late answer was stored, and shown. That its successor has given the session up again
+    // changes nothing.
+    it('are not heard any more on streams that they had begun, after another node has taken their place', async () => {
+      const { a, b, c } = rig;
+      const id = await a.create(owned);
+      await a.run(id, open('p', ['1', '2'], owned));
+      await c.run(id, open('q', ['3'], owned));
+      await a.run(id, assign('q'));
+      await b.run(id, { type: 'assign', stream: undefined, dead: a.id, revision: undefined });
+      const dropped = { status: 'dropped', executor: `-${a.id}` };
+      expect(await a.run(id, append('p', 'late', { ends: '1' }), append('q', 'late'))).toEqual([
+        dropped,
+        dropped,
+      ]);
+      expect(await a.next('disowned')).toEqual({ type: 'disowned', sessionId: id });
+      // The connections that wait for these streams are told to see to their end; the one of `p` is the former owner's own.
+      expect(await c.next('orphaned')).toMatchObject({ sessionId: id, stream: 'q' });
+      expect(await a.next('orphaned')).toMatchObject({ sessionId: id, stream: 'p' });
+      await b.run(id, { type: 'forget' });
+      expect(await a.run(id, append('p', 'late', { ends: '1' }))).toEqual([dropped]);
+      // Claimed as what they are, or by who still takes the former owner for dead; and ended once.
+      const claim = { type: 'claim' as const, revision: undefined };
+      expect(await c.run(id, { ...claim, stream: 'q', from: a.id })).toMatchObject([
+        { status: 'claimed', requests: ['3'] },
+      ]);
+      expect(await a.run(id, { ...claim, stream: 'p', from: `-${a.id}` })).toMatchObject([
+        { status: 'claimed' },
+      ]);
+      const end = append('p', 'its node is gone', { ends: '1' });
+      expect(await a.run(id, end)).toMatchObject([{ status: 'appended' }]);
+      expect(await a.run(id, end)).toMatchObject([{ status: 'dropped' }]);
+      expect(await b.texts(id, 'p')).toEqual(['its node is gone']);
+    });
+
+    // With JSON responses, and with HTTP+SSE, what a call says besides its answer is on the standalone stream: whose call it
+    // is decides there as well.
+    it('are heard on the standalone stream for a call as long as they execute it', async () => {
+      const { a, b } = rig;
+      const id = await a.create(owned);
+      await a.run(id, open('p', ['1'], owned));
+      const says = append(STANDALONE, 'progress', { onlyIf: { executes: 'p' } });
+      expect(await a.run(id, says)).toMatchObject([{ status: 'appended' }]);
+      expect(await b.run(id, says)).toEqual([{ status: 'skipped' }]);
+      await b.run(id, { type: 'assign', stream: undefined, dead: a.id, revision: undefined });
+      expect(await a.run(id, says)).toEqual([{ status: 'skipped' }]);
+      expect(await b.texts(id, STANDALONE)).toEqual(['progress']);
     });
 
     it('are named to whoever resumes a stream that they have not begun', async () => {

@@ -45,7 +45,8 @@ export function describeTributaries(openStore: OpenStore): void {
       await a.run(id, open('t', ['1']));
       await b.run(id, { type: 'claim', stream: 't', from: a.id, revision: undefined });
       const end = [append('t', undefined, { ends: '1' }), append(STANDALONE, 'late', AFTER)];
-      expect(await a.run(id, ...end)).toEqual([{ status: 'dropped' }, { status: 'skipped' }]);
+      const dropped = { status: 'dropped', executor: b.id };
+      expect(await a.run(id, ...end)).toEqual([dropped, { status: 'skipped' }]);
       expect(await a.run(id, append(STANDALONE, 'alone', AFTER))).toEqual([{ status: 'skipped' }]);
       const refused = [open('u', ['1']), append(STANDALONE, 'refused', AFTER)];
       expect(await a.run(id, ...refused)).toMatchObject([

@@ -6,7 +6,8 @@
 --   b:<stream>  those from which that connection took it, the latest first, separated by spaces: a claim may turn out
 --               never to have been used, and then so may the one before
 --   w:<stream>  "<number>:<log id>" up to which an earlier connection has written it (standalone stream only)
---   x:<stream>  the node that runs its requests, with a + in front while it has not begun
+--   x:<stream>  the node that runs its requests, with a + in front while it has not begun; - alone: that node has closed;
+--               with a - in front: that node has lost the session to another owner
 --   a:<stream>  another node had begun them before
 --   d:<stream>  the number of the commit that assigned them
 --   p:<stream>  how many of them still run
@@ -24,6 +25,7 @@
 
 local STANDALONE = 'g'
 local UNBEGUN = '+'
+local RELEASED = '-'
 -- So many claims in a row may turn out never to have been used.
 local PREDECESSORS = 4
 -- A bigger message is not sent along with its wake-up: the follower reads it from the log.

@@ -34,6 +34,7 @@ local function concerns(stream, condition, value, coalesce)
   if condition == 'hears' and not string.find(hears, value, 1, true) then return false end
   if condition == 'subscribed' and redis.call('HEXISTS', record, 'sub:' .. value) == 0 then return false end
   if condition == 'owned' and owner ~= node then return false end
+  if condition == 'executes' and get('x:' .. value) ~= node then return false end
   if condition == 'after' then
     local before = results[#results]
     if not before or (before[1] ~= 'appended' and before[1] ~= 'opened') then return false end
@@ -57,9 +58,12 @@ function run.append()
     local name, begun = executorOf(executor)
     if begun then return { 'dropped', name, '1' } end
   elseif stream ~= STANDALONE and executor ~= node then
-    return { 'dropped' }
+    local name, begun = executorOf(executor)
+    return { 'dropped', name, begun and '1' or '' }
   end
-  if ends ~= '' and get('r:' .. ends) ~= stream then return { 'dropped' } end
+  if ends ~= '' and get('r:' .. ends) ~= stream then
+    return { 'dropped', condition ~= 'unbegun' and node or '', '1' }
+  end
   if not concerns(stream, condition, conditionValue, coalesce) then return { 'skipped' } end
 
   local ended, before = false, nil

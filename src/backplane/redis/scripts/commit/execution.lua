@@ -12,6 +12,32 @@ local function requestsOf(stream)
   return list
 end
 
+-- Whoever follows a stream may end its requests, or have them run again, at once.
+local function giveUp(stream, field)
+  set('x:' .. stream, field)
+  local holder = get('h:' .. stream)
+  if not holder then return end
+  local holdingNode, connection = split(holder, ':')
+  if holdingNode ~= node then tell(channels, holdingNode, 'orphaned ' .. sid .. ' ' .. stream .. ' ' .. connection) end
+end
+
+-- Makes this node the owner in place of a dead one, and takes from that one what it has begun, but for one stream: it may
+-- only have been paused, and its server is of the past.
+local function succeed(dead, except)
+  local former = owner
+  local now = ownerUnless(dead)
+  if former == '' or now == former then return now end
+  write()
+  local all = redis.call('HGETALL', streams)
+  for i = 1, #all, 2 do
+    local stream = string.sub(all[i], 3)
+    if all[i + 1] == former and string.sub(all[i], 1, 2) == 'x:' and stream ~= except then
+      giveUp(stream, RELEASED .. former)
+    end
+  end
+  return now
+end
+
 function run.claim()
   local stream, from, known, owned = take(4)
   local field = get('x:' .. stream)
@@ -21,9 +47,11 @@ function run.claim()
     if not begun then other = executor end
     if not field or (begun and executor ~= node) then return { 'dropped', executor, begun and '1' or '' } end
   else
-    if executor ~= from then return { 'dropped', executor, begun and '1' or '' } end
+    if executor ~= from and executor ~= RELEASED .. from then
+      return { 'dropped', executor, begun and '1' or '' }
+    end
     field = node
-    if owned == '1' then field, other = executorFor(ownerUnless(from)) end
+    if owned == '1' then field, other = executorFor(succeed(from, stream)) end
     set('x:' .. stream, field)
     if other ~= '' then set('a:' .. stream, '1') end
   end
@@ -34,7 +62,7 @@ end
 function run.assign()
   local stream, dead, known = take(3)
   if stream == '' then
-    ownerUnless(dead)
+    succeed(dead)
     if owner == node then check(known) end
     return { 'assigned', owner, '' }
   end
@@ -44,7 +72,7 @@ function run.assign()
   -- A repeat has begun it only if it did so the first time: an earlier commit of this node may have.
   local mine = repeated and field == node and get('d:' .. stream) == number
   if not repeated and not begun then
-    field = executorFor(ownerUnless(dead))
+    field = executorFor(succeed(dead))
     set('x:' .. stream, field)
     set('d:' .. stream, number)
     executor, begun = executorOf(field)
@@ -60,12 +88,7 @@ end
 function run.release()
   local stream = take(1)
   if repeated or get('x:' .. stream) ~= node then return { 'done' } end
-  set('x:' .. stream, '-')
-  local holder = get('h:' .. stream)
-  if holder then
-    local holdingNode, connection = split(holder, ':')
-    if holdingNode ~= node then tell(channels, holdingNode, 'orphaned ' .. sid .. ' ' .. stream .. ' ' .. connection) end
-  end
+  giveUp(stream, RELEASED)
   return { 'done' }
 end
 

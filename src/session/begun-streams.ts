@@ -1,0 +1,61 @@
+import type { Clock } from '../protocol/clock.js';
+
+/** So many streams are remembered; of more, the oldest are forgotten. */
+const MOST = 10_000;
+
+interface Begun {
+  at: number;
+  /** Its requests are being read, or their server is being built. */
+  starting: boolean;
+}
+
+/**
+ * The streams that this node was given and has begun: assigned to it as their session's owner, or claimed from a dead node
+ * to run them again.
+ *
+ * A stream is begun here once, whatever the backplane says later. A failover of Redis may lose the step that says so, and a
+ * message that asks for it may be published again. A stream is remembered as long as its requests can be read in the log.
+ */
+export class BegunStreams {
+  private readonly streams = new Map<string, Begun>();
+
+  constructor(
+    private readonly clock: Pick<Clock, 'elapsed'>,
+    private readonly keepMs: number,
+  ) {}
+
+  /**
+   * Calls `start`, which resolves as soon as the requests of the stream are among the running calls; `undefined`: this node
+   * has begun the stream before, and `start` is not called.
+   */
+  begin(sessionId: string, stream: string, start: () => Promise<void>): Promise<void> | undefined {
+    const key = keyOf(sessionId, stream);
+    if (this.streams.has(key)) return undefined;
+    const begun = { at: this.clock.elapsed(), starting: true };
+    this.streams.set(key, begun);
+    this.forgetOldest();
+    return start().finally(() => (begun.starting = false));
+  }
+
+  isStarting(sessionId: string, stream: string): boolean {
+    return this.streams.get(keyOf(sessionId, stream))?.starting === true;
+  }
+
+  /** Another node has taken the stream over. Should that one die, this node may be given the stream again. */
+  forget(sessionId: string, stream: string): void {
+    this.streams.delete(keyOf(sessionId, stream));
+  }
+
+  private forgetOldest(): void {
+    const oldest = this.clock.elapsed() - this.keepMs;
+    for (const [key, { at, starting }] of this.streams) {
+      if (starting) continue;
+      if (this.streams.size <= MOST && at > oldest) return;
+      this.streams.delete(key);
+    }
+  }
+}
+
+function keyOf(sessionId: string, stream: string): string {
+  return `${sessionId} ${stream}`;
+}

@@ -1,0 +1,99 @@
+import { expect, it } from 'vitest';
+import type { Backplane } from '../../src/index.js';
+import { redisBackplane } from '../../src/index.js';
+import { openSession, startNode } from '../integration/support/serve.js';
+import { signal } from '../integration/support/signal.js';
+import { answers, request } from '../support/mcp-http.js';
+import { connectRedis, redisUrl, uniquePrefix } from '../support/redis-fixture.js';
+import { replicate } from '../support/redis-snapshot.js';
+
+/** A backplane that calls `before` once, before this node first asks another one to run a request. */
+function handingOver(inner: Backplane, before: () => Promise<void>): Backplane {
+  return {
+    join(options) {
+      const membership = inner.join(options);
+      const send = membership.send.bind(membership);
+      let called: Promise<void> | undefined;
+      membership.send = async (nodeId, message) => {
+        if (message.type === 'run') await (called ??= before());
+        return send(nodeId, message);
+      };
+      return membership;
+    },
+  };
+}
+
+/**
+ * Two nodes, `affinity: 'owner'`: the client's connection is at B, and A owns its session and runs its call. Resolves when
+ * the call runs, with what makes a replica the master that has the step which opened the call's stream, and none since.
+ */
+async function callBegunByOwner() {
+  const prefix = uniquePrefix();
+  const redis = connectRedis();
+  const over = () => redisBackplane({ redis: redisUrl(), prefix });
+  const go = signal();
+  const started: string[] = [];
+  const tools = {
+    charge: async () => {
+      const run = `run ${started.length + 1}`;
+      started.push(run);
+      await go.promise;
+      return run;
+    },
+  };
+  const options = { affinity: 'owner' as const, tools };
+  const a = await startNode({ ...options, backplane: over() });
+  let failOver = (): Promise<void> => Promise.reject(new Error('not noted'));
+  const note = async (): Promise<void> => {
+    failOver = await replicate(redis, `${prefix}:{*`);
+  };
+  const b = await startNode({ ...options, backplane: handingOver(over(), note) });
+  const { client, sessionId } = await openSession(a.url);
+  const id = client.nextId();
+  const { sse } = await client.post(b.url, request(id, 'tools/call', { name: 'charge' }));
+  await expect.poll(() => started).toEqual(['run 1']);
+  await expect.poll(() => sse.lastEventId).toBeDefined();
+  /** The requests of the session that have not ended, as Redis knows. */
+  const running = async (): Promise<string[]> => {
+    const fields = await redis.hkeys(`${prefix}:{${sessionId}}:streams`);
+    return fields.filter((field) => field.startsWith('r:'));
+  };
+  return { b, client, id, sse, go, started, running, failOver: () => failOver() };
+}
+
+// For the new master nobody had begun the call, so the owner was asked to begin it: it ran the call twice at the same time.
+it('a call runs on, once, though a failover loses the step by which its owner has begun it', async () => {
+  const { b, client, id, sse, go, started, failOver } = await callBegunByOwner();
+  sse.close();
+  await failOver();
+  const resumed = await client.listen(b.url, { lastEventId: sse.lastEventId ?? '' });
+  await new Promise((resolve) => setTimeout(resolve, 1_500)); // B asks its owner again after 0.9 s
+  go.resolve();
+  const { message } = await resumed.next(answers(id));
+  expect(JSON.stringify(message?.result)).toContain('run 1');
+  expect(started).toEqual(['run 1']);
+});
+
+// Nobody was told that the answer is lost: the call was run a second time, after it had been answered.
+it('a call that was answered is not run again though a failover loses that it was begun and answered', async () => {
+  const { b, client, id, sse, go, started, running, failOver } = await callBegunByOwner();
+  sse.close();
+  go.resolve();
+  await expect.poll(running).toEqual([]);
+  await failOver();
+  const resumed = await client.listen(b.url, { lastEventId: sse.lastEventId ?? '' });
+  const { message } = await resumed.next(answers(id));
+  expect(message?.error).toMatchObject({ code: -32000, data: { reason: 'answer_lost' } });
+  expect(started).toEqual(['run 1']);
+});
+
+// Its owner's answer was dropped, since it had not begun the call as far as the new master knew.
+it('a call is answered though a failover loses the step by which its owner has begun it, and nobody asks again', async () => {
+  const { b, client, id, sse, go, running, failOver } = await callBegunByOwner();
+  sse.close();
+  await failOver();
+  go.resolve();
+  await expect.poll(running).toEqual([]);
+  const resumed = await client.listen(b.url, { lastEventId: sse.lastEventId ?? '' });
+  expect(JSON.stringify((await resumed.next(answers(id))).message?.result)).toContain('run 1');
+});
