@@ -471,9 +471,9 @@ export class Sessions {
     const { membership, followers, logger } = this.node;
     const isHere = this.pool.get(sessionId) ?? followers.ofSession(sessionId)[0];
     if (isHere === undefined) return;
-    membership.load(sessionId).then(
-      (record) => {
-        if (record === undefined) this.end(sessionId);
+    membership.identify(sessionId).then(
+      (identity) => {
+        if (identity === undefined) this.end(sessionId);
       },
       (error: unknown) => {
         logger.warn(`mcp-anynode: a session may be gone: ${String(error)}`);
