@@ -1,5 +1,5 @@
 import type { Commit, CommitReply, NewSession, Position } from '../../src/backplane/backplane.js';
-import { RELEASED } from '../../src/backplane/backplane.js';
+import { formerExecutor, RELEASED } from '../../src/backplane/backplane.js';
 import { Cursors } from '../../src/stream/cursor.js';
 import type { Witness } from './backplane.js';
 import type { Scheduler } from './scheduler.js';
@@ -224,7 +224,8 @@ export class Ledger implements Witness {
       } else if (operation.type === 'receive' && result?.status === 'received') {
         this.receivedText(sessionId, operation.message);
       } else if (operation.type === 'claim' && result?.status === 'claimed') {
-        const { stream, from } = operation;
+        const { stream, from: executor } = operation;
+        const from = formerExecutor(executor) ?? RELEASED;
         this.claimed(sessionId, stream, from, result.owner ?? nodeId);
       } else if (operation.type === 'assign' && result?.status === 'assigned' && result.again) {
         const stream = operation.stream ?? '';
