@@ -5,6 +5,7 @@ import { clockTime, cut, pad, plain, widthOf } from './text.js';
 
 /** Where the output is no terminal. */
 const PREVIEW = 160;
+const LONGEST_NAME = 80;
 
 /** One event in one line: when, which way, on which stream, what. Nothing in it moves the cursor. */
 export function eventLine(event: SessionEvent, output: Output, session?: string): string {
@@ -13,9 +14,9 @@ export function eventLine(event: SessionEvent, output: Output, session?: string)
     clockTime(event.at),
     ...(session === undefined ? [] : [pad(cut(plain(session), 8), 8)]),
     arrow,
-    pad(plain(event.stream ?? '-'), 13),
+    pad(plain(event.stream ?? '-').slice(0, LONGEST_NAME), 13),
   ].join(' ');
-  const what = plain(whatOf(event));
+  const what = plain(cut(whatOf(event), PREVIEW));
   const room = output.width === undefined ? undefined : output.width - widthOf(head) - 1;
   const said = plain(cut(event.message === undefined ? '' : preview(event.message), PREVIEW));
   const whole = said === '' ? what : `${what} ${said}`;

@@ -13,6 +13,16 @@ const GAP = 2;
 /** No column is made narrower to fit. */
 const LEAST = 8;
 
+/** No cell is longer, on no terminal either: the others of its column are filled up to its width. */
+const LONGEST_CELL = 512;
+
+function cellOf(text: string): string {
+  return cut(
+    plain(text.slice(0, LONGEST_CELL)),
+    text.length > LONGEST_CELL ? LONGEST_CELL : Infinity,
+  );
+}
+
 /** Lines of columns. Rows may come in parts: columns are as wide as those of the first part need. */
 export class Table<T> {
   private widths: number[] | undefined;
@@ -30,7 +40,7 @@ export class Table<T> {
     const cells = rows.map((row) =>
       this.columns.map(({ of }) => {
         const value = of(row);
-        return value === undefined || value === '' ? '-' : plain(String(value));
+        return value === undefined || value === '' ? '-' : cellOf(String(value));
       }),
     );
     const lines: string[] = [];

@@ -1,19 +1,31 @@
 /** Text for a terminal. What comes out of sessions was written by strangers: nothing of it may move the cursor. */
 
-// eslint-disable-next-line no-control-regex -- they are what is looked for
-const CONTROLS = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+/**
+ * Characters that control a terminal, turn the direction of writing, or cannot be seen: controls, formats (zero-width ones
+ * among them), separators of lines, fillers and variation selectors, and halves of characters.
+ */
+const UNSEEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}\p{Default_Ignorable_Code_Point}]/gu;
 
-/** With a dot for each character that controls a terminal or turns the direction of writing. */
+/** With an escape such as `\u202e` for each character that controls a terminal, turns the writing, or cannot be seen. */
 export function plain(text: string): string {
-  return text.replace(CONTROLS, '·');
+  return text.replace(UNSEEN, escaped);
 }
 
-/** As JSON, the same characters escaped: `JSON.stringify` leaves those of the C1 set as they are. */
+/** As JSON, with the same escapes, which JSON has as well: so it says exactly the same. */
 export function json(value: unknown): string {
-  return JSON.stringify(value).replace(
-    CONTROLS,
-    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
+  return JSON.stringify(value).replace(UNSEEN, escaped);
+}
+
+const SHORT: Record<string, string> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
+
+function escaped(char: string): string {
+  const short = SHORT[char];
+  if (short !== undefined) return short;
+  let text = '';
+  for (let at = 0; at < char.length; at += 1) {
+    text += `\\u${char.charCodeAt(at).toString(16).padStart(4, '0')}`;
+  }
+  return text;
 }
 
 const NARROW = /^[ -~]*$/;
@@ -34,9 +46,15 @@ export function widthOf(text: string): number {
   return width;
 }
 
+/** Marks above and below a letter take no column: so many characters there may be for each. */
+const MOST_IN_COLUMN = 8;
+
 /** At most `width` columns; where something was cut off, the last one is an ellipsis. */
-export function cut(text: string, width: number): string {
-  if (widthOf(text) <= width) return text;
+export function cut(given: string, width: number): string {
+  const most = Math.max(0, width) * MOST_IN_COLUMN;
+  const isWhole = given.length <= most;
+  const text = isWhole ? given : given.slice(0, most);
+  if (isWhole && widthOf(text) <= width) return text;
   let [kept, taken] = ['', 0];
   for (const char of text) {
     const more = widthOfChar(char);

@@ -11,6 +11,7 @@ import type { Clock } from '../protocol/clock.js';
 import { systemClock } from '../protocol/clock.js';
 import { directory } from '../session/directory.js';
 import { infoOf } from '../session/info.js';
+import { parseStored } from '../session/stored-json.js';
 import { Survey } from './survey.js';
 import { nodesOf } from './nodes.js';
 import type { Observer, SessionDetails, StreamInfo } from './types.js';
@@ -109,7 +110,7 @@ function requestsOf(table: StreamTable | undefined, streams: StreamInfo[]) {
   return (table?.requests ?? []).map(({ id, stream }) => {
     const of = streams.find(({ name }) => name === stream);
     return {
-      id: JSON.parse(id) as RequestId,
+      id: parseStored(id) as RequestId,
       ...{ stream, executor: of?.executor, begun: of?.begun ?? true },
     };
   });

@@ -4,13 +4,14 @@ import type { JsonRpcMessage, RequestId } from '../protocol/jsonrpc.js';
 import { isRequest, isResponse } from '../protocol/jsonrpc.js';
 import { givenName } from '../stream/tributary.js';
 import { NODE_ID_LENGTH } from './node.js';
+import { isObject, parseStored } from './stored-json.js';
 import type { SessionEvent } from './types.js';
 
 export function eventOf(entry: LogEntry): SessionEvent {
   const { logId: id, at, stream, direction, note } = entry;
   if (note !== undefined) {
     const { kind: type, request, ...details } = note;
-    const requestId = request === undefined ? undefined : (JSON.parse(request) as RequestId);
+    const requestId = request === undefined ? undefined : idOf(parseStored(request));
     return {
       ...{ id, at, type, direction: undefined, stream, message: undefined, ...details },
       ...(requestId !== undefined && { requestId }),
@@ -24,8 +25,8 @@ export function eventOf(entry: LogEntry): SessionEvent {
       ? 'message.received'
       : 'message.sent';
   const nodeId = nodeOf(entry);
-  const method = message !== undefined && 'method' in message ? message.method : undefined;
-  const requestId = message && requestOf(message);
+  const method = methodOf(message);
+  const requestId = message && idOf(requestOf(message));
   return {
     ...{ id, at, type, direction, stream, message },
     ...(nodeId !== undefined && { nodeId }),
@@ -35,14 +36,23 @@ export function eventOf(entry: LogEntry): SessionEvent {
   };
 }
 
-/** `undefined`: there is none, or it is not readable here: encoded, on a node that has no codec. */
+/**
+ * `undefined`: there is none, or it is not readable here: encoded, on a node that has no codec, or no message at all. It is
+ * shown as it was stored: its members may have any types.
+ */
 function messageOf({ message }: LogEntry): JsonRpcMessage | undefined {
-  if (message === undefined) return undefined;
-  try {
-    return JSON.parse(message) as JsonRpcMessage;
-  } catch {
-    return undefined;
-  }
+  const value = message === undefined ? undefined : parseStored(message);
+  return isObject(value) ? (value as unknown as JsonRpcMessage) : undefined;
+}
+
+function methodOf(message: JsonRpcMessage | undefined): string | undefined {
+  if (message === undefined || !('method' in message)) return undefined;
+  const method: unknown = message.method;
+  return typeof method === 'string' ? method : undefined;
+}
+
+function idOf(value: unknown): RequestId | undefined {
+  return typeof value === 'string' || typeof value === 'number' ? value : undefined;
 }
 
 /** A stream is named by the node that opened it: its id, and a counter. */
@@ -52,8 +62,7 @@ function nodeOf({ direction, stream, asker }: LogEntry): string | undefined {
   return name.length > NODE_ID_LENGTH ? name.slice(0, NODE_ID_LENGTH) : undefined;
 }
 
-function requestOf(message: JsonRpcMessage): RequestId | undefined {
+function requestOf(message: JsonRpcMessage): unknown {
   if (isRequest(message) || isResponse(message)) return message.id;
-  if (message.method !== 'notifications/cancelled') return undefined;
-  return message.params?.requestId as RequestId | undefined;
+  return message.method === 'notifications/cancelled' ? message.params?.requestId : undefined;
 }

@@ -1,22 +1,17 @@
 import type { SessionRecord } from '../backplane/backplane.js';
 import { isUninitialized } from './shape.js';
+import { isObject, parseStored } from './stored-json.js';
 import type { SessionInfo } from './types.js';
-
-interface InitializeParams {
-  clientInfo?: SessionInfo['clientInfo'];
-  capabilities?: Record<string, unknown>;
-  protocolVersion?: string;
-}
 
 export function infoOf(record: SessionRecord): SessionInfo {
   const params = paramsOf(record);
-  const { clientInfo, capabilities, protocolVersion = '' } = params ?? {};
+  const { clientInfo, capabilities, protocolVersion } = params ?? {};
   return {
     id: record.id,
     state: record.active ? 'active' : 'initialized',
-    clientInfo: clientInfo ?? { name: '', version: '' },
-    clientCapabilities: capabilities ?? {},
-    protocolVersion: isUninitialized(record) ? protocolVersion : record.protocolVersion,
+    clientInfo: clientInfoOf(clientInfo),
+    clientCapabilities: isObject(capabilities) ? capabilities : {},
+    protocolVersion: isUninitialized(record) ? textOf(protocolVersion) : record.protocolVersion,
     createdAt: record.createdAt,
     lastSeenAt: record.lastSeenAt,
     logLevel: record.logLevel,
@@ -27,11 +22,18 @@ export function infoOf(record: SessionRecord): SessionInfo {
 }
 
 /** `undefined`: they are not readable here: encoded, with keys that this node does not have, or it has no codec at all. */
-function paramsOf({ initialize, unreadable }: SessionRecord): InitializeParams | undefined {
-  if (unreadable === true) return undefined;
-  try {
-    return JSON.parse(initialize) as InitializeParams;
-  } catch {
-    return undefined;
-  }
+function paramsOf({ initialize, unreadable }: SessionRecord): Record<string, unknown> | undefined {
+  const value = unreadable === true ? undefined : parseStored(initialize);
+  return isObject(value) ? value : undefined;
+}
+
+/** As the client has said it, which a server behind `upstream` may not have looked at; name and version are texts. */
+function clientInfoOf(value: unknown): SessionInfo['clientInfo'] {
+  const said = isObject(value) ? value : {};
+  return { ...said, name: textOf(said.name), version: textOf(said.version) };
+}
+
+function textOf(value: unknown): string {
+  if (typeof value === 'string') return value;
+  return value === undefined ? '' : JSON.stringify(value);
 }

@@ -26,7 +26,7 @@ describe('events', () => {
       ...['→ tools/call', '← answer'],
     ]);
     expect(printed[5]).toContain(
-      'echo {"text":"a\\u001b[2Jb·c","apiKey":"***","note":"Bearer ***"}',
+      'echo {"text":"a\\u001b[2Jb\\u009bc","apiKey":"***","note":"Bearer ***"}',
     );
     // eslint-disable-next-line no-control-regex -- none is to be there
     expect(stdout).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/);

@@ -6,10 +6,45 @@ import { bytes, cut, duration, json, plain, widthOf } from '../../src/cli/text.j
 
 describe('text for a terminal', () => {
   it('what strangers wrote moves no cursor, and turns no direction', () => {
-    expect(plain('a\u001b[31mb\r\nc\u009bd\u202ee')).toBe('a·[31mb··c·d·e');
+    expect(plain('a\u001b[31mb\r\nc\u009bd\u202ee')).toBe(
+      String.raw`a\u001b[31mb\r\nc\u009bd\u202ee`,
+    );
     const text = json({ a: '\u009b\u202e\u001b' });
     expect(text).toBe(String.raw`{"a":"\u009b\u202e\u001b"}`);
     expect(JSON.parse(text)).toEqual({ a: '\u009b\u202e\u001b' });
+  });
+
+  // Only some of them were shown; a name could hide another one in what is not seen.
+  it.each([
+    ...[
+      '\u061c',
+      '\u200b',
+      '\u200d',
+      '\u200e',
+      '\u2028',
+      '\u2060',
+      '\u2066',
+      '\u206f',
+      '\ufeff',
+      '\ufff9',
+    ],
+    ...[
+      '\u00ad',
+      '\u034f',
+      '\u115f',
+      '\u180e',
+      '\u3164',
+      '\ufe0f',
+      '\ud800',
+      '\u{e0041}',
+      '\u{e0100}',
+      '\u{1d173}',
+    ],
+  ])('shows %j as an escape, and says the same in JSON', (char) => {
+    expect(plain(`a${char}b`)).toMatch(/^a(\\u[0-9a-f]{4})+b$/);
+    const text = json({ [char]: char });
+    expect(text).toMatch(/^\{"(\\u[0-9a-f]{4})+":"(\\u[0-9a-f]{4})+"\}$/);
+    expect(JSON.parse(text)).toEqual({ [char]: char });
   });
 
   it('is cut by columns, not characters', () => {
@@ -50,15 +85,72 @@ describe('a preview', () => {
     { text: '{"client_secret":"hunter2"}' },
     { text: 'https://x.example/?token=hunter2&a=b' },
     { text: 'eyJhbGciOi.hunter2.c2ln' },
+    { text: 'postgres://bob:hunter2@db.example:5432/x' },
+    { text: 'redis://:hun@ter:hunter2@cache' },
+    { text: '{"password": "two words, hunter2"}' },
+    { text: "DB_PASSWORD='hunter2 and more'" },
+    { text: 'psql --password hunter2 -h db' },
+    { text: 'AccountKey=hunter2==;EndpointSuffix=x' },
+    { text: 'Cookie: a=b; sid=hunter2' },
+    { text: 'Authorization: Digest username="x", response="hunter2"' },
+    { text: '-----BEGIN RSA PRIVATE KEY-----\nhunter2\n-----END RSA PRIVATE KEY-----' },
+    { passwords: ['hunter2'], awsSecretAccessKey: { value: 'hunter2' }, sig: 'hunter2' },
   ])('hides what looks like a secret: %j', (args) => {
     expect(call(args)).toContain('***');
-    expect(call(args)).not.toContain('hunter2');
+    expect(call(args)).not.toMatch(/hunter2/i);
+  });
+
+  it.each([
+    'AKIAIOSFODNN7EXAMPLE',
+    `ghp_${'a1B2'.repeat(9)}`,
+    `github_pat_${'a1B2_'.repeat(9)}`,
+    `glpat-${'a1B2'.repeat(5)}`,
+    `sk-proj-${'a1B2-'.repeat(9)}`,
+    `sk_live_${'a1B2'.repeat(6)}`,
+    'xoxb-123456789012-abcdefghij',
+    `AIza${'a1B2-'.repeat(7)}`,
+    `npm_${'a1B2'.repeat(9)}`,
+    `eyJ${'a1B2'.repeat(500)}.x.y`,
+  ])('hides a key that can be told by its beginning: %s', (key) => {
+    expect(call({ text: `use ${key} for it` })).toMatch(/use \*\*\* for it|use …/);
+    expect(call({ text: key })).not.toContain(key.slice(4, 12));
+    // Where it is cut off, the half that is left hides as well.
+    for (const before of [980, 990, 995]) {
+      expect(call({ text: `${'x'.repeat(before)} ${key}` })).not.toContain(key.slice(0, 9));
+    }
   });
 
   it('leaves alone what does not', () => {
     expect(call({ tokens: 5, progressToken: 'p', text: 'a token is a word' })).toBe(
       't {"tokens":5,"progressToken":"p","text":"a token is a word"}',
     );
+    const text =
+      'see http://localhost:3000/users/@me, sk-1, a multi-token word, the author: me, risk-averse';
+    expect(call({ text })).toContain(text);
+  });
+
+  // One of them ended `events` and `monitor` for everybody.
+  it.each<[unknown, string]>([
+    [
+      { method: 'tools/call', params: { name: { toString: 1 }, arguments: null } },
+      '{"toString":1} null',
+    ],
+    [{ method: 'tools/call', params: null }, 'null'],
+    [{ method: 'tools/call', params: 'text' }, 'text'],
+    [{ method: { toString: 1 }, params: { a: 1 } }, '{"a":1}'],
+    [{ method: 'resources/read', params: { uri: ['x'] } }, '["x"]'],
+    [{ method: 'notifications/message', params: { level: {}, data: [] } }, '{} []'],
+    [{ method: 'x', params: { _meta: 1, a: { _meta: 2 } } }, '{"a":{"_meta":2}}'],
+    [{ error: null }, 'error'],
+    [{ error: { code: { valueOf: 1 }, message: 7 } }, 'error {"valueOf":1} 7'],
+    [{ result: null }, 'null'],
+    [{ result: { content: [null], isError: true } }, 'failed: {"content":[null],"isError":true}'],
+    [{ result: { content: { 0: 1 } } }, '{"content":{"0":1}}'],
+    [JSON.parse('{"method":"x","params":{"__proto__":{"x":1}}}'), '{"__proto__":{"x":1}}'],
+    [null, 'null'],
+    [7, '7'],
+  ])('of what is no message is one all the same: %j', (message, text) => {
+    expect(preview(message)).toBe(text);
   });
 });
 

@@ -4,18 +4,20 @@ import type { GlobalOptions } from '../context.js';
 import { withObserver } from '../context.js';
 import type { Column } from '../table.js';
 import { Table } from '../table.js';
-import { duration } from '../text.js';
+import { cut, duration } from '../text.js';
 import { wholeNumber } from '../values.js';
 
 /** Columns are made to fit so many; the sessions of a big cluster are not held in memory. */
 const PART = 100;
+/** Clients say who they are, at any length. */
+const LONGEST_CLIENT = 120;
 
 interface Options extends GlobalOptions {
   limit?: number;
 }
 
 export function clientOf({ clientInfo: { name, version }, unreadable }: SessionInfo): string {
-  return unreadable === true ? '(encrypted)' : `${name} ${version}`.trim();
+  return unreadable === true ? '(encrypted)' : cut(`${name} ${version}`.trim(), LONGEST_CLIENT);
 }
 
 function columns(now: number): Column<SessionInfo>[] {

@@ -5,7 +5,7 @@ import { eventLine } from '../event-line.js';
 import type { Output } from '../output.js';
 import type { Column } from '../table.js';
 import { Table } from '../table.js';
-import { bytes, clockTime, cut, duration } from '../text.js';
+import { bytes, clockTime, cut, duration, plain } from '../text.js';
 
 export interface ViewOptions {
   output: Output;
@@ -38,7 +38,7 @@ function rateOf({ bytes: logged }: SessionStats, ms: number | undefined): string
 export function viewOf(stats: Stats, options: ViewOptions): string[] {
   const { output, height, trouble } = options;
   const top = [headOf(stats, options), summaryOf(stats, output)];
-  if (trouble !== undefined) top.push(output.style('red', fit(trouble, output)));
+  if (trouble !== undefined) top.push(output.style('red', fit(plain(trouble), output)));
   const nodes = new Table(
     nodeColumns(() => stats.at),
     output,
