@@ -51,7 +51,11 @@ export async function runChaos(options: ChaosOptions): Promise<Outcome> {
     every(options.restartEveryMs, () => faults.bring('node restarted'));
     every(
       options.pauseEveryMs,
-      inTurn(['node paused, shorter than its lease', 'node paused, longer than its lease']),
+      inTurn([
+        'node paused, shorter than its lease',
+        'node paused, longer than its lease',
+        'clock of one node 20 minutes ahead',
+      ]),
     );
     every(options.cutEveryMs, inTurn(options.cuts ?? REDIS_FAULTS));
     if (options.restless) {

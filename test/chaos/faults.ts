@@ -9,6 +9,7 @@ export type FaultName =
   | 'node restarted'
   | 'node paused, shorter than its lease'
   | 'node paused, longer than its lease'
+  | 'clock of one node 20 minutes ahead'
   | 'Redis cut off from one node'
   | 'Redis cut off from all nodes'
   | 'Redis away'
@@ -16,7 +17,9 @@ export type FaultName =
   | 'Redis slow'
   | 'Redis swallows, then hangs up'
   | 'replies lost'
-  | 'subscribers cut off';
+  | 'subscribers cut off'
+  | 'packets dropped'
+  | 'Redis refuses writes for 3 leases';
 
 export const REDIS_FAULTS: readonly FaultName[] = [
   'Redis cut off from one node',
@@ -27,7 +30,11 @@ export const REDIS_FAULTS: readonly FaultName[] = [
   'Redis swallows, then hangs up',
   'replies lost',
   'subscribers cut off',
+  'packets dropped',
+  'Redis refuses writes for 3 leases',
 ];
+
+const AHEAD_MS = 20 * 60_000;
 
 /** How many commits lose their reply, each time. */
 const LOST_REPLIES = 5;
@@ -87,6 +94,12 @@ export class Faults {
         return fleet.pause(place, random.int(leaseMs / 10, leaseMs / 2));
       case 'node paused, longer than its lease':
         return fleet.pause(place, random.int(leaseMs * 1.2, leaseMs * 2));
+      case 'clock of one node 20 minutes ahead':
+        return this.between(
+          random.int(leaseMs, leaseMs * 4),
+          () => fleet.setClock(place, AHEAD_MS),
+          () => fleet.setClock(place, 0),
+        );
       case 'Redis cut off from one node':
         proxy.cut();
         return Promise.resolve();
@@ -119,7 +132,25 @@ export class Faults {
         return this.loseReplies(place);
       case 'subscribers cut off':
         return fleet.killSubscribers(this.redis);
+      case 'packets dropped':
+        // The node gives the connections up and makes others; then what the kernel still had of them arrives.
+        return this.between(
+          random.int(2500, 6000),
+          () => place.packets.drop(),
+          () => void place.packets.arrive(),
+        );
+      case 'Redis refuses writes for 3 leases':
+        return this.between(
+          leaseMs * 3,
+          () => this.needReplicas(1),
+          () => this.needReplicas(0),
+        );
     }
+  }
+
+  /** More than it has: it answers what only reads, and refuses what writes. */
+  private needReplicas(count: number): void {
+    void this.redis.config('SET', 'min-replicas-to-write', count);
   }
 
   private async away(ms: number): Promise<void> {

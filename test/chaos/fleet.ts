@@ -2,6 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { startNode, type NodeProcess } from '../../demo/rig/processes.js';
 import type { Random } from '../cluster/support/random.js';
+import { startLateProxy, type LateProxy } from '../support/late-proxy.js';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.js';
 import type { Balancer } from './balancer.js';
 import type { Sabotage } from './sabotage.js';
@@ -10,6 +11,8 @@ import type { Store } from './store.js';
 export interface FleetOptions {
   nodes: number;
   redis: { port: number; url: string };
+  /** Another one, for the books: out of reach of all faults. */
+  recordsUrl: string;
   /** Where the nodes keep sessions, past all proxies. Left out: in `redis`, each by way of its proxy. */
   store?: Store | undefined;
   prefix: string;
@@ -26,6 +29,8 @@ export interface FleetOptions {
 export interface Place {
   readonly name: string;
   readonly proxy: TcpProxy;
+  /** In front of that. */
+  readonly packets: LateProxy;
   process: NodeProcess;
   /** Only `up` gets new trouble; only one that is no longer there gets no more to do. */
   state: 'up' | 'paused' | 'leaving' | 'down';
@@ -35,7 +40,7 @@ const script = new URL('node.ts', import.meta.url);
 /** Between the balancer's learning that a node is not ready any more, and its end. */
 const LEAVE_MS = 200;
 
-/** Node processes behind one balancer, each with a proxy of its own between it and Redis. */
+/** Node processes behind one balancer, each with two proxies of its own between it and Redis. */
 export class Fleet {
   readonly places: Place[] = [];
   /** What nodes wrote that ended, for a look at a failed run. */
@@ -52,8 +57,9 @@ export class Fleet {
     await Promise.all(
       Array.from({ length: options.nodes }, async (_, at) => {
         const proxy = await startTcpProxy({ target: { port: options.redis.port } });
-        const process = await fleet.launch(proxy);
-        fleet.places.push({ name: `node ${at + 1}`, proxy, process, state: 'up' });
+        const packets = await startLateProxy(proxy.port);
+        const process = await fleet.launch(packets);
+        fleet.places.push({ name: `node ${at + 1}`, proxy, packets, process, state: 'up' });
       }),
     );
     return fleet;
@@ -78,6 +84,11 @@ export class Fleet {
     place.state = 'up';
   }
 
+  /** Its wall clock, and nothing else of its time. A process that has ended meanwhile has no clock any more. */
+  setClock({ process }: Place, aheadMs: number): void {
+    process.call('setClock', { aheadMs }).catch(() => undefined);
+  }
+
   /** Not ready, drained, closed; then a fresh node. */
   async restart(place: Place): Promise<void> {
     place.state = 'leaving';
@@ -100,10 +111,11 @@ export class Fleet {
   async stop(): Promise<void> {
     this.closed = true;
     await Promise.all(
-      this.places.map(async ({ process, proxy }) => {
+      this.places.map(async ({ process, proxy, packets }) => {
         process.kill('SIGKILL');
         await process.exited;
         this.note(process);
+        packets.stop();
         await proxy.stop();
       }),
     );
@@ -115,7 +127,7 @@ export class Fleet {
     this.balancer.remove(old.port);
     this.note(old);
     if (this.closed) return;
-    place.process = await this.launch(place.proxy);
+    place.process = await this.launch(place.packets);
     place.state = 'up';
   }
 
@@ -123,14 +135,14 @@ export class Fleet {
     if (output !== '') this.outputs.push(`${pid}: ${output.trim()}`);
   }
 
-  private async launch(proxy: TcpProxy): Promise<NodeProcess> {
-    const { redis, store, prefix, leaseMs, retryMs, drainMs, affinity, sabotage, bare } =
+  private async launch({ port }: LateProxy): Promise<NodeProcess> {
+    const { recordsUrl, store, prefix, leaseMs, retryMs, drainMs, affinity, sabotage, bare } =
       this.options;
     const process = await startNode({
       script,
       env: {
-        STORE: JSON.stringify(store ?? { url: `redis://127.0.0.1:${proxy.port}` }),
-        RECORDS_URL: redis.url,
+        STORE: JSON.stringify(store ?? { url: `redis://127.0.0.1:${port}` }),
+        RECORDS_URL: recordsUrl,
         PREFIX: prefix,
         LEASE_MS: `${leaseMs}`,
         RETRY_MS: `${retryMs}`,

@@ -27,6 +27,11 @@ const records: Records = {
   accepted: (key, n) => book.sadd(acceptedKey(prefix), `${key} ${n}`),
 };
 
+// The wall clock of this process alone, as far as the library looks at it.
+const realNow = Date.now;
+let aheadMs = 0;
+Date.now = () => realNow() + aheadMs;
+
 if (env['SABOTAGE'] !== undefined) sabotage(env['SABOTAGE'] as Sabotage);
 // Only now: what the library reads when it is loaded may have been changed.
 const { anynode } = await import('../../src/index.js');
@@ -78,6 +83,9 @@ serveParent({
   port: (http.address() as AddressInfo).port,
   ...(mcp !== undefined && { nodeId: mcp.nodeId }),
   methods: {
+    setClock: (clock: { aheadMs: number }) => {
+      aheadMs = clock.aheadMs;
+    },
     notify: async ({ sessionId, data }: { sessionId: string; data: unknown }) => {
       const params = { level: 'info', data };
       await mcp?.session(sessionId).notify({ method: 'notifications/message', params });

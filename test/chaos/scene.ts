@@ -11,7 +11,9 @@ import { readRecords } from './records.js';
 import { judge, lostOf, type Verdict } from './verdict.js';
 
 export interface SceneOptions
-  extends Omit<FleetOptions, 'redis' | 'prefix'>, Partial<Pick<ClientOptions, 'tools' | 'slowMs'>> {
+  extends
+    Omit<FleetOptions, 'redis' | 'recordsUrl' | 'prefix'>,
+    Partial<Pick<ClientOptions, 'tools' | 'slowMs'>> {
   clients: number;
   /** Notifications from outside, per client and second; 0: none. */
   rate: number;
@@ -35,9 +37,10 @@ export class Scene {
   private constructor(
     private readonly options: SceneOptions,
     readonly random: Random,
-    private readonly server: RedisServer,
+    private readonly servers: readonly RedisServer[],
     /** Past the proxies. */
     readonly redis: Redis,
+    private readonly records: Redis,
     private readonly balancer: Balancer,
     readonly fleet: Fleet,
     private readonly prefix: string,
@@ -46,11 +49,15 @@ export class Scene {
   static async start(options: SceneOptions): Promise<Scene> {
     const random = seededRandom(options.seed);
     const prefix = `chaos-${randomBytes(4).toString('hex')}`;
-    const server = await startRedis();
+    const [server, book] = await Promise.all([startRedis(), startRedis()]);
     const balancer = await Balancer.start();
-    const fleet = await Fleet.start({ ...options, redis: server, prefix }, balancer);
-    const redis = new Redis(server.url);
-    const scene = new Scene(options, random, server, redis, balancer, fleet, prefix);
+    const fleet = await Fleet.start(
+      { ...options, redis: server, recordsUrl: book.url, prefix },
+      balancer,
+    );
+    const [redis, records] = [new Redis(server.url), new Redis(book.url)];
+    const parts = [[server, book], redis, records, balancer, fleet, prefix] as const;
+    const scene = new Scene(options, random, ...parts);
     await scene.open();
     return scene;
   }
@@ -66,7 +73,8 @@ export class Scene {
   /** No more is begun. Waits for what is under way and for what was accepted, for `settleMs` in all; then judges. */
   async end(): Promise<Verdict> {
     const deadline = Date.now() + this.options.settleMs;
-    for (const { proxy } of this.fleet.places) {
+    for (const { proxy, packets } of this.fleet.places) {
+      void packets.arrive();
       proxy.resume();
       proxy.unmute();
       proxy.delay(0);
@@ -79,7 +87,7 @@ export class Scene {
     await Promise.race([done, pause(this.options.settleMs, undefined, { ref: false })]);
     const ledgers = this.clients.map(({ ledger }) => ledger);
     for (;;) {
-      const recorded = await readRecords(this.redis, this.prefix);
+      const recorded = await readRecords(this.records, this.prefix);
       const isAllThere = ledgers.every((ledger) => lostOf(ledger, recorded).length === 0);
       if (isAllThere || Date.now() > deadline) {
         return judge(ledgers, recorded, { owned: this.options.affinity === 'owner' });
@@ -94,7 +102,8 @@ export class Scene {
     await this.fleet.stop();
     await this.balancer.stop();
     this.redis.disconnect();
-    await this.server.stop();
+    this.records.disconnect();
+    await Promise.all(this.servers.map((server) => server.stop()));
   }
 
   private async open(): Promise<void> {
