@@ -94,7 +94,8 @@ export interface AnynodeOptions {
   sessionIdGenerator?: (() => string) | undefined;
   /**
    * Who is calling; a session answers to the caller that created it and to no other. `undefined` is a caller of its own:
-   * nobody. Default: client id, issuer and subject of `req.auth`, which an authorization middleware in front has set.
+   * nobody. Default: issuer, subject and client of what the usual authorization middlewares leave on the request
+   * (`docs/operations.md` lists them); a caller whose identity is there in another form is refused with 403.
    */
   principal?: ((req: Request) => string | undefined) | undefined;
   /** Values of the Origin header that are let in; others get 403, requests without one are let in. Default: not looked at. */

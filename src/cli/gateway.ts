@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -40,6 +41,12 @@ export interface Gateway {
 const note = (text: string): void => void process.stderr.write(`${plain(text)}\n`);
 const LOGGER = { info: note, warn: note, error: note };
 
+/** What stands in the header may be a secret that a proxy passes on, so it is never stored as it is. */
+function digestOf(caller: string | undefined): string | undefined {
+  if (caller === undefined) return undefined;
+  return createHash('sha256').update(caller).digest('base64url');
+}
+
 /** A node that serves the MCP server at a URL. Besides its endpoint there are `/ready` and `/live`, for a balancer. */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const { upstream, redis, prefix, codec, allowedHosts, allowedOrigins, affinity, drain } = options;
@@ -53,7 +60,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     anynode({
       ...{ upstream, upstreamTimeoutMs, upstreamCheck, redis, prefix, codec },
       ...{ allowedHosts, allowedOrigins, affinity, logger: LOGGER },
-      ...(principalHeader !== undefined && { principal: (req) => req.get(principalHeader) }),
+      ...(principalHeader !== undefined && {
+        principal: (req) => digestOf(req.get(principalHeader)),
+      }),
     }),
   );
   const app = express();

@@ -25,9 +25,20 @@ export function listOf(text: string, before: string[] | undefined): string[] {
   return [...(before ?? []), ...text.split(',').filter((value) => value !== '')];
 }
 
-export function headerName(text: string): string {
+function headerName(text: string): string {
   if (/^[\w!#$%&'*+.^`|~-]+$/.test(text)) return text;
   throw new InvalidArgumentError('It has to be the name of a header.');
+}
+
+/** What authenticates a caller changes when it is refreshed, and is nothing to be stored. */
+const CREDENTIALS = new Set(['authorization', 'proxy-authorization', 'cookie']);
+
+export function principalHeader(text: string): string {
+  const name = headerName(text);
+  if (!CREDENTIALS.has(name.toLowerCase())) return name;
+  throw new InvalidArgumentError(
+    'It has to say who is calling, and not be what proves it: let what is in front put an id of the user there.',
+  );
 }
 
 export function urlPath(text: string): string {

@@ -16,7 +16,7 @@ import { requireSessionId, spokenVersionOf } from './headers.js';
 import type { Modern } from './modern.js';
 import { answersModern } from './modern.js';
 import { handlePost } from './post.js';
-import { storedPrincipal } from './principal.js';
+import { principalReader } from './principal.js';
 import type { Refusal } from './reply.js';
 import { refuse, RefusalError, REFUSALS } from './reply.js';
 import { cut, reply } from './response.js';
@@ -67,7 +67,7 @@ export function endpointOf(parts: Omit<Endpoint, 'principalOf' | 'slots' | 'sse'
         if (follower?.resumable === true) follower.end('hangup');
       },
     },
-    principalOf: (req) => storedPrincipal(options.principal(req)),
+    principalOf: principalReader(options.principal, options.logger),
   };
 }
 

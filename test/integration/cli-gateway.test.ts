@@ -141,6 +141,9 @@ describe('the gateway', () => {
     ['--affinity', 'somewhere'],
     ['--upstream-timeout', '0'],
     ['--principal-header', 'a b'],
+    // It was stored in Redis as it came, token and all.
+    ['--principal-header', 'Authorization'],
+    ['--principal-header', 'cookie'],
   ])('%s %s is code 2', async (...args) => {
     const ended = await cli(['--upstream', 'http://127.0.0.1:9/mcp', '--port', '0', ...args]);
     expect(ended).toMatchObject({ code: 2, stdout: '' });

@@ -148,6 +148,128 @@ it('a principal that looks like nobody, or like a stored one, is not taken for i
   }
 });
 
+/** What a middleware leaves on the request of a caller. */
+type Left = Record<string, unknown>;
+
+/** Callers whose identities are left as given, by number in a header. */
+async function callers(left: Left[], locals: Left[] = []) {
+  const leave: RequestHandler = (req, res, next) => {
+    const at = Number(req.headers['x-caller']);
+    Object.assign(req, left[at]);
+    Object.assign(res.locals, locals[at]);
+    next();
+  };
+  const node = await startNode({ mount: { before: [leave] } });
+  const clientOf = (at: number) => rawClient({ headers: { 'x-caller': `${at}` } });
+  return { ...node, clientOf };
+}
+
+const jwt = (claims: Left) => ({ iss: 'https://issuer', iat: 1, exp: 2, ...claims });
+const info = (more: Left) => ({ token: 't', scopes: [], ...more });
+
+// All of them were one caller, as none has the fields of the SDK's `AuthInfo`.
+it.each<[string, Left, Left, Left?, Left?]>([
+  ['express-jwt', { auth: jwt({ sub: 'a' }) }, { auth: jwt({ sub: 'b' }) }],
+  ['the issuer', { auth: jwt({ sub: 'a' }) }, { auth: jwt({ sub: 'a', iss: 'https://other' }) }],
+  ['the client', { auth: jwt({ sub: 'a', azp: 'x' }) }, { auth: jwt({ sub: 'a', azp: 'y' }) }],
+  ['only a client', { auth: jwt({ client_id: 'a' }) }, { auth: jwt({ client_id: 'b' }) }],
+  [
+    'express-oauth2-jwt-bearer',
+    { auth: { header: {}, payload: jwt({ sub: 'a' }), token: 't' } },
+    { auth: { header: {}, payload: jwt({ sub: 'b' }), token: 't' } },
+  ],
+  [
+    'AuthInfo whose user has another name',
+    { auth: info({ clientId: 'app', extra: { userId: 'a' } }) },
+    { auth: info({ clientId: 'app', extra: { userId: 'b' } }) },
+  ],
+  [
+    'AuthInfo whose user is an object',
+    { auth: info({ clientId: 'app', extra: { user: { id: 1 } } }) },
+    { auth: info({ clientId: 'app', extra: { user: { id: 2 } } }) },
+  ],
+  [
+    'AuthInfo that names the client only, beside a user',
+    { auth: info({ clientId: 'app' }), user: { id: 1 } },
+    { auth: info({ clientId: 'app' }), user: { id: 2 } },
+  ],
+  ['mcp-auth', { auth: info({ subject: 'a' }) }, { auth: info({ subject: 'b' }) }],
+  ['Passport', { user: { id: 1, name: 'x' } }, { user: { id: 2, name: 'x' } }],
+  ['two services', { user: { provider: 'x', id: '1' } }, { user: { provider: 'y', id: '1' } }],
+  ['a number and its digits', { user: { id: 1 } }, { user: { id: '1' } }],
+  ['a database of big numbers', { user: { id: 1n } }, { user: { id: 2n } }],
+  [
+    'MongoDB',
+    { user: { _id: { toHexString: () => 'a', toString: () => 'a' } } },
+    { user: { _id: { toHexString: () => 'b', toString: () => 'b' } } },
+  ],
+  ['basic auth', { auth: { user: 'a', password: 'p' } }, { auth: { user: 'b', password: 'p' } }],
+  ['openid-connect', { oidc: { user: { sub: 'a' } } }, { oidc: { user: { sub: 'b' } } }],
+  [
+    'keycloak-connect',
+    { kauth: { grant: { access_token: { content: { sub: 'a' } } } } },
+    { kauth: { grant: { access_token: { content: { sub: 'b' } } } } },
+  ],
+  [
+    'express-oauth-server',
+    {},
+    {},
+    { oauth: { token: { id: 1, client: { id: 'app' }, user: { id: 1 } } } },
+    { oauth: { token: { id: 1, client: { id: 'app' }, user: { id: 2 } } } },
+  ],
+  ['the place', { auth: { sub: 'a' } }, { user: { sub: 'a' } }],
+  [
+    'a text that looks like two',
+    { auth: { sub: 'a', iss: 'b"' } },
+    { auth: { sub: '"a', iss: 'b' } },
+  ],
+  ['somebody and nobody', { user: { id: 'anonymous' } }, { user: undefined }],
+])('callers are told apart by what a middleware leaves: %s', async (_, one, other, ...locals) => {
+  const { url, clientOf, logged } = await callers([one, other], locals as Left[]);
+  for (const at of [0, 1]) {
+    const client = clientOf(at);
+    await client.initialize(url);
+    // The same again is the same caller.
+    expect((await client.post(url, request(7, 'ping'))).status).toBe(200);
+    const thief = clientOf(1 - at);
+    thief.sessionId = client.sessionId;
+    thief.protocolVersion = client.protocolVersion;
+    expect((await thief.post(url, request(8, 'ping'))).status).toBe(404);
+    expect((await thief.get(url)).status).toBe(404);
+    expect((await thief.delete(url)).status).toBe(404);
+  }
+  expect(logged).toEqual([]);
+});
+
+it.each<[string, Left]>([
+  ['a payload without a name', { auth: { admin: true, jti: 'S3CRET' } }],
+  ['a text, which may be a token', { auth: 'S3CRET' }],
+  ['a function', { auth: () => ({ userId: 'S3CRET' }) }],
+  ['a user without an id', { user: { roles: ['S3CRET'] } }],
+  ['a user without an id, and a client', { user: { roles: ['S3CRET'] }, auth: { azp: 'app' } }],
+  ['an empty name', { user: { id: '', secret: 'S3CRET' } }],
+])('an identity that cannot be read is refused, and said in the log once: %s', async (_, left) => {
+  const { url, clientOf, logged } = await callers([left]);
+  const opened = clientOf(1);
+  await opened.initialize(url); // nobody
+  const client = clientOf(0);
+  client.sessionId = opened.sessionId;
+  client.protocolVersion = opened.protocolVersion;
+  for (const answer of [
+    await client.post(url, request(1, 'ping')),
+    await client.get(url),
+    await client.delete(url),
+  ]) {
+    expect(answer.status).toBe(403);
+    expect(JSON.parse(answer.body)).toMatchObject({
+      id: null,
+      error: { code: -32000, message: expect.stringContaining('`principal`') as unknown },
+    });
+  }
+  expect(logged).toEqual([expect.stringContaining('give the option `principal')]);
+  expect(logged.join()).not.toContain('S3CRET');
+});
+
 describe('the token is in no store', () => {
   const secret = 'S3CRET-token-bytes';
 

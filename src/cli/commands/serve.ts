@@ -9,7 +9,7 @@ import { codecOf } from '../keys.js';
 import { Output } from '../output.js';
 import { redisOf } from '../redis.js';
 import { plain } from '../text.js';
-import { headerName, listOf, portNumber, seconds, urlPath } from '../values.js';
+import { listOf, portNumber, principalHeader, seconds, urlPath } from '../values.js';
 
 type Options = GlobalOptions &
   Omit<GatewayOptions, 'upstream' | 'redis' | 'codec'> & { upstream?: string };
@@ -48,7 +48,7 @@ export function addServe(program: Command): void {
     .option(
       '--principal-header <name>',
       'says who is calling; what is in front must set it, whatever the client sends',
-      headerName,
+      principalHeader,
     )
     .option('--trust-proxy', 'a proxy is in front, and checks Host')
     .option('--decrypt-only', 'nothing is encrypted yet; needs keys and --allow-plaintext')

@@ -1,0 +1,119 @@
+/** Who is calling, as the usual authorization middlewares leave it on a request. */
+import type { Request } from 'express';
+
+/** Where something was found that says who is calling. */
+type Place = 'auth' | 'user' | 'oidc' | 'oauth' | 'kauth';
+
+type Scalar = string | [kind: string, text: string];
+
+export interface Identity {
+  place: Place;
+  issuer: Scalar | null;
+  subject: Scalar | null;
+  client: Scalar | null;
+}
+
+/** Something is there that says who is calling, and nothing of it is known. */
+export interface Unreadable {
+  place: Place;
+  /** Names of its fields, for the log; never a value, which may be a secret. */
+  fields: string[];
+}
+
+type Claims = Record<string, unknown>;
+
+/**
+ * Each place with the objects in it that may have claims, the most specific first.
+ *
+ * - `req.auth`: the SDK's `AuthInfo` (claims of the user in `extra`), the payload of express-jwt, `{ payload }` of
+ *   express-oauth2-jwt-bearer, `{ subject, issuer, claims }` of mcp-auth, `{ user }` of express-basic-auth;
+ * - `req.user`: Passport, express-jwt before version 7, and most others;
+ * - `req.oidc`: express-openid-connect;
+ * - `res.locals.oauth.token`: express-oauth-server;
+ * - `req.kauth`: keycloak-connect.
+ */
+function placesOf(req: Request): [Place, unknown, (found: Claims) => unknown[]][] {
+  const given = req as unknown as Record<Place, unknown>;
+  const locals: unknown = (req.res as Partial<typeof req.res> | undefined)?.locals;
+  return [
+    ['auth', given.auth, (auth) => [auth.extra, auth.payload, auth.claims, auth]],
+    ['user', given.user, (user) => [user]],
+    ['oidc', at(given.oidc, 'user'), (user) => [at(given.oidc, 'idTokenClaims'), user]],
+    ['oauth', at(at(locals, 'oauth'), 'token'), (token) => [token, at(token, 'client')]],
+    ['kauth', at(at(given.kauth, 'grant'), 'access_token'), (token) => [at(token, 'content')]],
+  ];
+}
+
+/** In this order. The names after the ids may change; they count where there is no id, so as to tell users apart all the same. */
+const SUBJECTS = [
+  ...['sub', 'subject', 'userId', 'user_id', 'uid', 'oid', 'id', '_id'],
+  ...['username', 'preferred_username', 'upn', 'login', 'email'],
+];
+/** Passport names the service that a profile is of: its ids are that service's own. */
+const ISSUERS = ['iss', 'issuer', 'provider'];
+const CLIENTS = ['clientId', 'client_id', 'azp', 'cid', 'appid'];
+
+/**
+ * Who is calling. The first place with a subject counts; else the first with a client (a client that acts for itself), but
+ * only where everything that is there can be read. `undefined`: nothing is there, the caller has no name.
+ */
+export function identityOf(req: Request): Identity | Unreadable | undefined {
+  let client: Identity | undefined;
+  let unreadable: Unreadable | undefined;
+  for (const [place, found, claimsOf] of placesOf(req)) {
+    if (found === undefined || found === null || found === false) continue;
+    const identity = readIdentity(place, isObject(found) ? claimsOf(found) : []);
+    if (identity.subject !== null) return identity;
+    if (identity.client !== null) client ??= identity;
+    else unreadable ??= { place, fields: isObject(found) ? Object.keys(found) : [] };
+  }
+  return unreadable ?? client;
+}
+
+function readIdentity(place: Place, given: unknown[]): Identity {
+  const claims = given.filter(isObject);
+  const first = (names: string[]): Scalar | null =>
+    firstOf(claims.flatMap((each) => names.map((name) => scalarOf(each[name]))));
+  // The token of an OAuth server, and the user of express-basic-auth or in `extra`: `user` is an object or a name.
+  const users = claims.flatMap(({ user }) =>
+    isObject(user) ? SUBJECTS.map((name) => scalarOf(user[name])) : [scalarOf(user)],
+  );
+  const client = first(CLIENTS);
+  const isOAuth = place === 'oauth';
+  return {
+    place,
+    issuer: first(ISSUERS),
+    // What an OAuth server calls `id` is the token's or the client's.
+    subject: firstOf([isOAuth ? null : first(SUBJECTS), ...users]),
+    client: client ?? (isOAuth ? scalarOf(claims.at(-1)?.id) : null),
+  };
+}
+
+function firstOf(values: (Scalar | null)[]): Scalar | null {
+  return values.find((value) => value !== null) ?? null;
+}
+
+/** A number is not the text of its digits, and an id of a database not the text that it is shown as. */
+function scalarOf(value: unknown): Scalar | null {
+  switch (typeof value) {
+    case 'string':
+      return value === '' ? null : value;
+    case 'number':
+      return Number.isFinite(value) ? ['number', String(value)] : null;
+    case 'bigint':
+      return ['bigint', String(value)];
+    default: {
+      // MongoDB's `ObjectId`.
+      const { toHexString } = (isObject(value) ? value : {}) as { toHexString?: unknown };
+      return typeof toHexString === 'function' ? ['hex', String(value)] : null;
+    }
+  }
+}
+
+function at(value: unknown, name: string): unknown {
+  return isObject(value) ? value[name] : undefined;
+}
+
+function isObject(value: unknown): value is Claims {
+  return typeof value === 'object' && value !== null;
+}
