@@ -2,8 +2,8 @@ import type { RequestListener } from 'node:http';
 import type { RequestHandler } from 'express';
 import type { NodeMessage } from './backplane/backplane.js';
 import { atMost, spreadHangUps } from './cluster/drain.js';
-import { Liveness, Obituary } from './cluster/liveness.js';
 import { randomNodeId } from './cluster/node-id.js';
+import { NodeWatch } from './cluster/node-watch.js';
 import { Handovers } from './cluster/handovers.js';
 import { Openers } from './cluster/openers.js';
 import { Orphans } from './cluster/orphans.js';
@@ -143,12 +143,12 @@ export function createNode(
   const arriving = new Running();
   const elsewhere = new Running();
   const exchanges = new Running();
-  const liveness = new Liveness(nodeId, membership, clock, leaseMs);
+  const watch = new NodeWatch({ nodeId, membership: () => membership, clock, leaseMs });
   const servers = serversOf(options, clock);
   const { factory } = servers;
   let names = 0;
   const node: SessionNode = {
-    ...{ nodeId, membership, lanes, followers, asks, running, arriving, clock, logger },
+    ...{ nodeId, membership, lanes, followers, asks, running, arriving, clock, logger, watch },
     begun: new BegunStreams(clock, retention.maxAgeMs),
     factory,
     responseMode: options.responseMode,
@@ -157,12 +157,8 @@ export function createNode(
     replicaIdleMs: Math.min(options.replicaIdleMs, sessionTtlMs),
     maxReplicas: options.maxReplicas,
     limits: options.limits,
-    isAlive: (id) => liveness.isAlive(id),
-    endDead: async (sessionId, stream, executor) => {
-      if (await liveness.isAlive(executor)) return false;
-      await orphans.end(sessionId, stream, executor);
-      return true;
-    },
+    isAlive: (id) => watch.isAlive(id),
+    endDead: (...args) => orphans.endDead(...args),
     onDisowned: (sessionId) => sessions.disowned(sessionId),
     onGone: (sessionId) => sessions.end(sessionId),
     onTaken: (sessionId, stream, executor) => {
@@ -183,20 +179,15 @@ export function createNode(
   });
   const takeovers = new Takeovers(nodeId, membership, followers, clock, commandTimeoutMs);
   const rerun = options.recovery === 'rerun-idempotent';
-  const obituary = new Obituary(membership);
   const orphans = new Orphans({
-    ...{ nodeId, membership, obituary, lanes, sessions, clock, rerun, owned: node.owned, logger },
+    ...{ nodeId, membership, watch, lanes, sessions, clock, rerun, owned: node.owned, logger },
     hand: (follower, owner, context) => handovers.hand(follower, owner, context, undefined),
   });
   const handovers = new Handovers({
-    ...{ nodeId, membership, sessions, orphans, clock, logger },
-    obituary: new Obituary(membership),
+    ...{ nodeId, membership, sessions, orphans, watch, clock, logger },
   });
 
-  const openers = new Openers({
-    ...{ membership, clock, logger },
-    obituary: new Obituary(membership),
-  });
+  const openers = new Openers({ membership, watch, clock, logger });
 
   const hangUpHere = (sessionId: string, stream: string, token: string): void => {
     const follower = followers.find(sessionId, stream, token);
@@ -259,7 +250,7 @@ export function createNode(
   };
 
   const seams = seamsOn(() => membership, {
-    ...{ nodeId, clock, leaseMs, maxEvents: retention.maxEvents, logger },
+    ...{ nodeId, clock, watch, maxEvents: retention.maxEvents, logger },
     tasks: resolveTasks(given.tasks),
     questions: questionsOf(sessions, membership),
     hold: (sessionId) => sessions.find(sessionId)?.hold() ?? (() => undefined),
@@ -316,6 +307,7 @@ export function createNode(
     keeper.close();
     orphans.close();
     openers.close();
+    watch.close();
     await atMost(commandTimeoutMs, sessions.close(), clock); // as above
     await servers.close();
     await atMost(commandTimeoutMs, lanes.idle(), clock);

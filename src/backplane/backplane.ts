@@ -94,8 +94,15 @@ export interface Membership {
 
   /** Sends to one node, at most once, without waiting for anything. */
   send(nodeId: string, message: NodeMessage): Promise<void>;
-  /** Which of these nodes hold a lease. */
+  /** Which of these nodes hold a lease. Rejects where leases cannot be renewed at present, since writes are refused. */
   alive(nodeIds: string[]): Promise<Set<string>>;
+  /**
+   * Since when this node has held its own lease without interruption, by `clock.elapsed()`; `undefined` while it may not
+   * hold it. After it had lost its lease this is half a `leaseMs` later, so that all other nodes have theirs again, too.
+   */
+  steadySince(): number | undefined;
+  /** What the clock says, in milliseconds, that the steps of the session or task of this id go by. It need not exist. */
+  timeOf(id: string): Promise<number>;
   /** Gives the lease up and closes the connections. Calls made later reject. */
   leave(): Promise<void>;
   /** What `seams` need. Left out: this backplane has no room for them, and they say so when they are used. */
@@ -187,8 +194,9 @@ export interface AttachRequest {
   cursor: Position | undefined;
   /** Refuse with `conflict` while this other connection holds the stream; `undefined`: take it over. */
   unlessHeld: boolean;
-  /** With `unlessHeld`: a holder known to be dead, which does not count. */
+  /** With `unlessHeld`: a holder known to be dead, which does not count; and when it was, as in `ClaimOperation`. */
   deadHolder?: string;
+  lookedAt?: number;
 }
 
 export type AttachReply =

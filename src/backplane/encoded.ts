@@ -160,6 +160,14 @@ class EncodedMembership implements Membership {
     return this.inner.alive(nodeIds);
   }
 
+  steadySince() {
+    return this.inner.steadySince();
+  }
+
+  timeOf(id: string) {
+    return this.inner.timeOf(id);
+  }
+
   leave(): Promise<void> {
     return this.inner.leave();
   }

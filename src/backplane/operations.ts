@@ -70,11 +70,16 @@ export type Route =
 /**
  * Makes this node the executor of a stream in place of `from`, whom the caller knows to be dead. Only one of several can:
  * `from` has to be the executor still. From then on nothing is accepted that `from` says on the stream.
+ *
+ * A step may be carried out long after it was decided, for instance when Redis had refused writes meanwhile. So it says
+ * when `from` was found dead, and does nothing (`stale`) where that is more than {@link LOOK_HOLDS_MS} ago.
  */
 export interface ClaimOperation {
   type: 'claim';
   stream: string;
   from: string;
+  /** When `from` was dead, by the clock of `timeOf`. Left out: `from` has released the stream, or is this node. */
+  lookedAt?: number;
   /** The revision of this node's replica; `undefined`: it has none yet, and may have one now. */
   revision: number | undefined;
   /** The session's owner is to execute it; that is this node, where `from` or nobody owned the session. */
@@ -94,9 +99,14 @@ export interface AssignOperation {
   /** `undefined`: none, it is about the session. */
   stream: string | undefined;
   dead: string | undefined;
+  /** With `dead`, as in {@link ClaimOperation}: the step is `stale` only if it would take the session from that node. */
+  lookedAt?: number;
   /** As in {@link ClaimOperation}. */
   revision: number | undefined;
 }
+
+/** How long a node counts as dead after a look that found it dead, in milliseconds: until then a step may build on it. */
+export const LOOK_HOLDS_MS = 1500;
 
 /** The executor of a stream whose own node has closed. No node is called so. */
 export const RELEASED = '-';
@@ -206,6 +216,8 @@ export type OperationResult =
    * who runs the stream, or (`unbegun`) is to; none: it has ended, or there never was such a stream.
    */
   | { status: 'dropped'; executor?: string; unbegun?: boolean }
+  /** `claim`, `assign`: the look at the dead node is too old. Nothing was changed, and the caller has to look again. */
+  | { status: 'stale' }
   /** `append`: `onlyIf` or `coalesce` said no. `note`: `ifAppended` did. */
   | { status: 'skipped' }
   /** `open`: one of its request ids is in use by a request that `executor` runs on `stream`. */

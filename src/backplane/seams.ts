@@ -90,8 +90,9 @@ export interface TaskChange {
   /** JSON; with it the task ends. */
   result: string | undefined;
   at: string;
-  /** Only while this node is its executor. */
+  /** Only while this node is its executor, and was dead at that moment, as in `ClaimOperation`. */
   onlyIf?: string;
+  lookedAt?: number;
 }
 
 /** How a change turned out. `final`: the task had ended, with that status, or `onlyIf` said no. */

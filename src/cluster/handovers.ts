@@ -5,11 +5,10 @@ import type { DeliveryContext } from '../session/replica.js';
 import type { Placed } from '../session/assignments.js';
 import type { Sessions } from '../session/sessions.js';
 import type { Follower } from '../stream/follower.js';
-import type { Obituary } from './liveness.js';
+import type { NodeWatch } from './node-watch.js';
+import { LOOK_EVERY_MS } from './node-watch.js';
 import type { Orphans } from './orphans.js';
 
-/** How often an owner that has not answered is asked again, and looked after. */
-const CHECK_MS = 900;
 /** Bigger messages are read from the log by the owner: pub/sub is no place for them. */
 const INLINE_CHARACTERS = 65_536;
 
@@ -18,7 +17,7 @@ export interface HandoversOptions {
   membership: Pick<Membership, 'send'>;
   sessions: Sessions;
   orphans: Orphans;
-  obituary: Obituary;
+  watch: NodeWatch;
   clock: Clock;
   logger: { warn(message: string): void };
 }
@@ -87,6 +86,7 @@ export class Handovers {
     sessions
       .assign({ sessionId, stream }, undefined, context, messages)
       .then((placed) => {
+        if (placed === 'stale') return undefined; // never: no node was said to be dead
         const { executor, begun = true } = placed ?? {};
         return membership.send(replyTo, { type: 'placed', sessionId, stream, executor, begun });
       })
@@ -134,19 +134,31 @@ export class Handovers {
   private assign(handover: Handover, dead: string | undefined): void {
     if (handover.assigning) return;
     handover.assigning = true;
-    const { follower, context, messages } = handover;
-    this.options.sessions
-      .assign(follower, dead, context, messages)
+    this.assigned(handover, dead)
       .finally(() => (handover.assigning = false))
-      .then((placed) => this.placed(handover, placed))
+      .then((placed) => {
+        if (placed !== 'stale') this.placed(handover, placed);
+      })
       .catch((error: unknown) => {
         this.options.logger.warn(`mcp-anynode: a request has to wait: ${String(error)}`);
       });
   }
 
+  /** `stale`: the node that was dead may be alive by now, and is looked at again. */
+  private async assigned(
+    { follower, context, messages }: Handover,
+    nodeId: string | undefined,
+  ): Promise<Placed | 'stale' | undefined> {
+    const { sessions, watch } = this.options;
+    if (nodeId === undefined) return sessions.assign(follower, undefined, context, messages);
+    const lookedAt = await watch.momentOfDeath(follower.sessionId, nodeId);
+    if (lookedAt === undefined) return 'stale';
+    return sessions.assign(follower, { nodeId, lookedAt }, context, messages);
+  }
+
   private schedule(): void {
     if (this.closed || this.waiting.size === 0) return;
-    this.cancelCheck ??= this.options.clock.after(CHECK_MS, () => {
+    this.cancelCheck ??= this.options.clock.after(LOOK_EVERY_MS, () => {
       void this.check().finally(() => {
         this.cancelCheck = undefined;
         this.schedule();
@@ -157,7 +169,7 @@ export class Handovers {
   private async check(): Promise<void> {
     const waiting = [...this.waiting];
     const owners = waiting.map(([, { owner }]) => owner);
-    const dead = await this.options.obituary.look(owners);
+    const dead = await this.options.watch.findDead(owners);
     for (const [key, handover] of waiting) {
       if (this.waiting.get(key) !== handover) continue; // placed while we looked
       const { follower, owner } = handover;

@@ -1,15 +1,15 @@
 import type { Membership } from '../backplane/backplane.js';
 import type { Clock } from '../protocol/clock.js';
 import type { Follower } from '../stream/follower.js';
-import type { Obituary } from './liveness.js';
+import type { NodeWatch } from './node-watch.js';
+import { LOOK_EVERY_MS } from './node-watch.js';
 
-/** How often the nodes are looked after, and how often a connection that is to end is asked whether it may. */
-const CHECK_MS = 900;
+/** How often a connection that is to end is asked whether it may. */
 const DRAIN_CHECK_MS = 200;
 
 export interface OpenersOptions {
   membership: Pick<Membership, 'openStreams'>;
-  obituary: Obituary;
+  watch: NodeWatch;
   clock: Clock;
   logger: { warn(message: string): void };
 }
@@ -70,7 +70,7 @@ export class Openers {
 
   private schedule(): void {
     if (this.closed) return;
-    this.cancelCheck ??= this.options.clock.after(CHECK_MS, () => {
+    this.cancelCheck ??= this.options.clock.after(LOOK_EVERY_MS, () => {
       void this.look().finally(() => {
         this.cancelCheck = undefined;
         if ([...this.connections.values()].some(({ nodes }) => nodes.size > 0)) this.schedule();
@@ -81,7 +81,7 @@ export class Openers {
   private async look(): Promise<void> {
     const nodes = [...this.connections.values()].flatMap((connection) => [...connection.nodes]);
     if (nodes.length === 0) return;
-    const dead = await this.options.obituary.look(nodes);
+    const dead = await this.options.watch.findDead(nodes);
     if (dead.size === 0) return;
     await Promise.all(
       [...this.connections.values()].flatMap((connection) =>

@@ -8,10 +8,8 @@ import type { DeliveryContext } from '../session/replica.js';
 import type { Sessions } from '../session/sessions.js';
 import type { Follower } from '../stream/follower.js';
 import type { Lanes } from '../stream/lanes.js';
-import type { Obituary } from './liveness.js';
-
-/** How often the executors of followed streams are looked after. */
-const CHECK_MS = 900;
+import type { NodeWatch } from './node-watch.js';
+import { LOOK_EVERY_MS } from './node-watch.js';
 
 /** A living executor is asked whether it still runs a stream at its first follower, and then so rarely: about every 9 s. */
 const CHECKS_PER_QUESTION = 10;
@@ -19,7 +17,7 @@ const CHECKS_PER_QUESTION = 10;
 export interface OrphansOptions {
   nodeId: string;
   membership: Pick<Membership, 'send'>;
-  obituary: Obituary;
+  watch: NodeWatch;
   lanes: Lanes;
   sessions: Sessions;
   clock: Clock;
@@ -72,7 +70,7 @@ export class Orphans {
   check(sessionId: string, stream: string, errorOf = answerLost): void {
     const { sessions, nodeId, logger } = this.options;
     if (this.closed || sessions.mayRun(sessionId, stream)) return;
-    this.end(sessionId, stream, nodeId, errorOf).catch((error: unknown) => {
+    this.end(sessionId, stream, nodeId, errorOf, undefined).catch((error: unknown) => {
       logger.warn(`mcp-anynode: a request whose answer was lost did not end: ${String(error)}`);
     });
   }
@@ -92,33 +90,48 @@ export class Orphans {
   /** Ends what its executor has lost together with the session, where nobody else may know of it: this node had begun it. */
   endReleased(sessionId: string, stream: string, executor: string): void {
     if (this.closed || !isReleased(executor)) return;
-    this.end(sessionId, stream, executor).catch((error: unknown) => {
+    this.endDead(sessionId, stream, executor).catch((error: unknown) => {
       this.options.logger.warn(
         `mcp-anynode: a request of another owner did not end: ${String(error)}`,
       );
     });
   }
 
-  /** Ends what a node that is known to be dead has left on a stream that nobody follows here. Never runs it again. */
-  async end(
+  /**
+   * Ends what a node has left on a stream that no connection of this node follows, if that node is dead. Never runs it again.
+   * `false`: the node is alive, or that is not known.
+   */
+  async endDead(sessionId: string, stream: string, executor: string): Promise<boolean> {
+    const { watch } = this.options;
+    let lookedAt: number | undefined;
+    if (!isReleased(executor)) {
+      if (await watch.isAlive(executor)) return false;
+      lookedAt = await watch.momentOfDeath(sessionId, executor);
+      if (lookedAt === undefined) return false;
+    }
+    return this.end(sessionId, stream, executor, (id) => nodeLost(id, executor), lookedAt);
+  }
+
+  private async end(
     sessionId: string,
     stream: string,
-    executor: string,
-    errorOf = (id: RequestId): JsonRpcError => nodeLost(id, executor),
-  ): Promise<void> {
-    const claim = { type: 'claim' as const, stream, from: executor, revision: -1 };
+    from: string,
+    errorOf: (id: RequestId) => JsonRpcError,
+    lookedAt: number | undefined,
+  ): Promise<boolean> {
+    const looked = lookedAt === undefined ? {} : { lookedAt };
+    const claim = { type: 'claim' as const, stream, from, ...looked, revision: -1 };
     const committed = await this.options.lanes.append(sessionId, [claim], true);
-    if (committed === 'gone') return;
-    const [result] = committed.results;
+    const [result] = committed === 'gone' ? [] : committed.results;
     if (result?.status === 'dropped') {
       // The session has another owner meanwhile, which has taken the stream from its executor.
       const { executor: now = '' } = result;
-      if (isReleased(now) && now !== executor) await this.end(sessionId, stream, now);
-      return;
+      if (isReleased(now) && now !== from) await this.endDead(sessionId, stream, now);
+    } else if (result?.status === 'claimed') {
+      const ids = idsOf(result.requests);
+      await this.options.sessions.orphaned.end(sessionId, stream, ids, errorOf, from);
     }
-    if (result?.status !== 'claimed') return;
-    const ids = idsOf(result.requests);
-    await this.options.sessions.orphaned.end(sessionId, stream, ids, errorOf, executor);
+    return result?.status !== 'stale';
   }
 
   close(): void {
@@ -129,7 +142,7 @@ export class Orphans {
 
   private schedule(): void {
     if (this.closed || this.watched.size === 0) return;
-    this.cancelCheck ??= this.options.clock.after(CHECK_MS, () => {
+    this.cancelCheck ??= this.options.clock.after(LOOK_EVERY_MS, () => {
       void this.look().finally(() => {
         this.cancelCheck = undefined;
         this.schedule();
@@ -138,10 +151,10 @@ export class Orphans {
   }
 
   private async look(): Promise<void> {
-    const { nodeId, obituary } = this.options;
+    const { nodeId, watch } = this.options;
     const executors = [...this.watched.values()].map(({ executor }) => executor);
     const others = executors.filter((executor) => executor !== nodeId);
-    const dead = others.length > 0 ? await obituary.look(others) : new Set<string>();
+    const dead = others.length > 0 ? await watch.findDead(others) : new Set<string>();
     this.checks += 1;
     for (const [follower, { executor }] of this.watched) {
       if (dead.has(executor)) this.recoverFollowed(follower);
@@ -174,13 +187,21 @@ export class Orphans {
 
   private async recover(follower: Follower, { executor, context }: Watched): Promise<void> {
     const { sessionId, stream } = follower;
-    const { lanes, sessions, rerun, owned } = this.options;
+    const { lanes, sessions, rerun, owned, watch } = this.options;
+    const released = isReleased(executor);
+    const lookedAt = released ? undefined : await watch.momentOfDeath(sessionId, executor);
+    if (!released && lookedAt === undefined) {
+      // The node is alive, or that is not known at present: it is looked at again.
+      this.watch(follower, executor, context);
+      return;
+    }
     const revision = sessions.revisionOf(sessionId);
     // A node that will not run anything again has no use for the record: -1 is no revision, and no replica either.
     const claim = {
       type: 'claim' as const,
       stream,
       from: executor,
+      ...(lookedAt !== undefined && { lookedAt }),
       revision: rerun ? revision : -1,
       owned: rerun && owned,
     };
@@ -191,6 +212,10 @@ export class Orphans {
       // Released meanwhile, or somebody else's, who may die as well.
       if (result.unbegun === true) this.options.hand(follower, result.executor, context);
       else this.watch(follower, result.executor, context);
+      return;
+    }
+    if (result?.status === 'stale') {
+      this.watch(follower, executor, context);
       return;
     }
     if (result?.status !== 'claimed') {

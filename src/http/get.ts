@@ -129,9 +129,12 @@ async function attach(
   if (reply.status === 'conflict') {
     const { holder } = reply;
     const [holdingNode = ''] = holder.split(':');
-    const alive = await node.membership.alive([holdingNode]);
-    if (alive.has(holdingNode)) throw new RefusalError(REFUSALS.conflict);
-    reply = await attachOnce(node, { ...request, deadHolder: holder });
+    const { watch } = node;
+    const lookedAt = (await watch.isDead(holdingNode))
+      ? await watch.momentOfDeath(request.sessionId, holdingNode)
+      : undefined;
+    if (lookedAt === undefined) throw new RefusalError(REFUSALS.conflict);
+    reply = await attachOnce(node, { ...request, deadHolder: holder, lookedAt });
   }
   switch (reply.status) {
     case 'attached':

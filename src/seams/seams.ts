@@ -1,6 +1,7 @@
 import type { Membership } from '../backplane/backplane.js';
 import type { SeamStore } from '../backplane/seams.js';
 import { randomNodeId } from '../cluster/node-id.js';
+import { NodeWatch } from '../cluster/node-watch.js';
 import type { AnynodeOptions } from '../options.js';
 import { AnynodeError } from '../errors.js';
 import { backplaneOf, encodedWith, oneOf, positive, rejectUnknown } from '../options.js';
@@ -8,7 +9,6 @@ import { systemClock } from '../protocol/clock.js';
 import type { Clock } from '../protocol/clock.js';
 import type { Logger } from '../session/types.js';
 import { eventStore } from './event-store.js';
-import { Executors } from './executors.js';
 import type { Questions } from './questions.js';
 import { serverEventBus } from './server-event-bus.js';
 import { taskMessageQueue } from './task-message-queue.js';
@@ -87,14 +87,17 @@ export function seams(given: SeamsOptions): Seams & { close(): Promise<void> } {
       logger,
     });
   };
-  const opened = seamsOn(() => (membership ??= join()), {
-    ...{ nodeId, clock: systemClock, leaseMs, maxEvents, tasks, logger },
+  const joined = (): Membership => (membership ??= join());
+  const watch = new NodeWatch({ nodeId, membership: joined, clock: systemClock, leaseMs });
+  const opened = seamsOn(joined, {
+    ...{ nodeId, clock: systemClock, watch, maxEvents, tasks, logger },
   });
   return {
     ...opened.parts,
     close: async () => {
       closed = true;
       opened.close();
+      watch.close();
       await membership?.leave();
     },
   };
@@ -103,7 +106,7 @@ export function seams(given: SeamsOptions): Seams & { close(): Promise<void> } {
 export interface SeamsSettings {
   nodeId: string;
   clock: Clock;
-  leaseMs: number;
+  watch: NodeWatch;
   /** Of a task's queue, too. */
   maxEvents: number;
   tasks: ResolvedTasks;
@@ -127,13 +130,12 @@ export function seamsOn(
     }
     return given;
   };
-  const { nodeId, clock, leaseMs, logger, questions, hold = () => () => undefined } = settings;
+  const { nodeId, clock, watch, logger, questions, hold = () => () => undefined } = settings;
   const waits = new Waits();
   const bus = serverEventBus(() => store().broadcasts, logger);
   const tasks = taskStore({
-    ...{ ...settings.tasks, nodeId, waits, clock, hold },
+    ...{ ...settings.tasks, nodeId, waits, clock, watch, hold },
     tasks: () => store().tasks,
-    executors: new Executors(membership, clock, leaseMs),
   });
   const queue = taskMessageQueue({
     ...{ nodeId, waits, questions, most: settings.maxEvents, logger },

@@ -3,7 +3,7 @@ import type { TaskChange, TaskRecord, Tasks } from '../backplane/seams.js';
 import { isTerminal } from '../backplane/seams.js';
 import { AnynodeError } from '../errors.js';
 import type { Clock } from '../protocol/clock.js';
-import type { Executors } from './executors.js';
+import type { NodeWatch } from '../cluster/node-watch.js';
 import type { Task, TaskStore } from './types.js';
 import { pageOf } from './task-pages.js';
 import type { Waits } from './waits.js';
@@ -11,7 +11,7 @@ import type { Waits } from './waits.js';
 export interface TaskStoreParts {
   tasks: () => Tasks;
   waits: Waits;
-  executors: Executors;
+  watch: NodeWatch;
   clock: Clock;
   nodeId: string;
   maxTtlMs: number;
@@ -26,7 +26,7 @@ const POLL_INTERVAL_MS = 1000;
 const LEAST_WAIT_MS = 1000;
 
 export function taskStore(parts: TaskStoreParts): TaskStore & { close(): void } {
-  const { tasks, waits, executors, clock } = parts;
+  const { tasks, waits, watch, clock } = parts;
   const held = new Map<string, () => void>();
   const now = (): string => new Date(clock.now()).toISOString();
   const letGo = (taskId: string): void => held.get(taskId)?.();
@@ -53,10 +53,13 @@ export function taskStore(parts: TaskStoreParts): TaskStore & { close(): void } 
     if (record === undefined || isTerminal(record.status)) letGo(taskId);
     if (!parts.failOrphans || record === undefined || isTerminal(record.status)) return record;
     const { executor, method } = record;
-    if (executor === parts.nodeId || !(await executors.isDead(executor))) return record;
+    if (executor === parts.nodeId || (await watch.seemsAlive(executor))) return record;
+    const lookedAt = await watch.momentOfDeath(taskId, executor);
+    if (lookedAt === undefined) return record;
     const statusMessage = 'The node that worked on this task is gone, and its work with it.';
     await tasks().change({
-      ...{ id: taskId, sessionId, status: 'failed', statusMessage, at: now(), onlyIf: executor },
+      ...{ id: taskId, sessionId, status: 'failed', statusMessage, at: now() },
+      ...{ onlyIf: executor, lookedAt },
       result:
         method === 'tools/call'
           ? JSON.stringify({ content: [{ type: 'text', text: statusMessage }], isError: true })
@@ -70,7 +73,7 @@ export function taskStore(parts: TaskStoreParts): TaskStore & { close(): void } 
   const waitMs = ({ executor, pollIntervalMs, createdAt, ttlMs }: TaskRecord): number => {
     const left = Math.max(Date.parse(createdAt) + ttlMs - clock.now(), LEAST_WAIT_MS);
     const isWatched = parts.failOrphans && executor !== parts.nodeId;
-    return Math.min(pollIntervalMs, left, isWatched ? executors.lookAgainMs(executor) : Infinity);
+    return Math.min(pollIntervalMs, left, isWatched ? watch.lookAgainMs(executor) : Infinity);
   };
 
   const change = async (

@@ -22,6 +22,12 @@ export interface Placed {
   begun: boolean;
 }
 
+/** A node that was dead at this moment, by the clock that the steps of the session go by. */
+export interface Dead {
+  nodeId: string;
+  lookedAt: number;
+}
+
 /** Runs requests that are this node's. */
 export type Run = (
   live: LiveSession,
@@ -48,23 +54,28 @@ export class Assignments {
 
   /**
    * Has the requests of a stream that nobody has begun assigned to the session's owner (this node, where `dead` was the
-   * owner, whom the caller knows to be dead), and runs them, if that is this node. `undefined`: the stream has ended.
+   * owner, which was dead at that moment), and runs them, if that is this node. `undefined`: the stream has ended. `stale`:
+   * nothing was assigned, since the step was carried out too late to know that `dead` is dead.
    */
   async assign(
     { sessionId, stream }: { sessionId: string; stream: string },
-    dead: string | undefined,
+    dead: Dead | undefined,
     context: DeliveryContext,
     inline: string[] | undefined,
-  ): Promise<Placed | undefined> {
+  ): Promise<Placed | 'stale' | undefined> {
     const live = this.parts.pool.of(sessionId);
     const leave = this.enter(live);
     try {
       const { revision } = live;
-      const operation = { type: 'assign' as const, stream, dead, revision };
-      const asked = this.node.clock.now();
+      const operation = {
+        ...{ type: 'assign' as const, stream, dead: dead?.nodeId, revision },
+        ...(dead !== undefined && { lookedAt: dead.lookedAt }),
+      };
+      const asked = this.node.clock.elapsed();
       const committed = await this.node.lanes.append(sessionId, [operation], true);
       if (committed === 'gone') return undefined;
       const [result] = committed.results;
+      if (result?.status === 'stale') return 'stale';
       if (result?.status !== 'assigned') return undefined;
       this.parts.ownership.found(live, committed);
       if (result.requests !== undefined) {

@@ -1,4 +1,5 @@
 import type { Membership } from '../backplane/backplane.js';
+import type { NodeWatch } from '../cluster/node-watch.js';
 import type { Limits } from '../limits.js';
 import type { Clock } from '../protocol/clock.js';
 import type { Follower } from '../stream/follower.js';
@@ -38,6 +39,8 @@ export interface SessionNode {
   limits: Limits;
   clock: Clock;
   logger: Logger;
+  /** Decides which nodes are dead. */
+  watch: NodeWatch;
   /** Ends the requests of a stream if the node that runs them is dead. `false`: it lives, or nobody knows. */
   endDead(sessionId: string, stream: string, executor: string): Promise<boolean>;
   /** Another node owns the session, though this one has its replica. */
@@ -48,7 +51,7 @@ export interface SessionNode {
   onTaken(sessionId: string, stream: string, executor: string | undefined): void;
   /** Ends the connection that holds a stream, wherever it is, if its client can come back. Never fails. */
   hangUp(sessionId: string, stream: string): void;
-  /** Whether a node holds its lease; the answer may be a little old. */
+  /** See {@link NodeWatch.isAlive}. */
   isAlive(nodeId: string): Promise<boolean>;
   /** A connection has shown something: its position is to be reported. */
   onMove(follower: Follower): void;

@@ -27,42 +27,69 @@ export class Ownership {
   ) {}
 
   /**
-   * A message that another node is to handle, as the commit says that stored it: is sent there. `true`: that node is
-   * dead, and this one is to handle it instead.
+   * Sends messages on that are for other nodes, as the commit says that stored them. Where such a node is dead, `handle`
+   * handles its message here. Resolves when all are sent, but for those whose node may be dead: to find that out takes a
+   * second. Never rejects.
    */
   async passOn(
     live: LiveSession,
-    message: JsonRpcMessage,
-    result: OperationResult | undefined,
+    messages: JsonRpcMessage[],
+    results: OperationResult[],
     context: DeliveryContext,
-  ): Promise<boolean> {
-    if (result?.status !== 'received' || result.handler === undefined) return false;
-    const { handler, unbegun, logged } = result;
+    handle: (message: JsonRpcMessage) => Promise<void>,
+  ): Promise<void> {
     const { node } = this;
-    if (unbegun !== undefined) {
-      // Stored is acknowledged: how long the request takes to end is not for its client to wait.
-      this.endUnbegun(live.id, unbegun, message).catch((error: unknown) => {
-        node.logger.warn(`mcp-anynode: a cancellation was not passed on: ${String(error)}`);
-      });
-      return false;
+    for (const [at, message] of messages.entries()) {
+      const result = results[at];
+      if (result?.status !== 'received' || result.handler === undefined) continue;
+      const { handler, unbegun, logged } = result;
+      const warn = (error: unknown): void => {
+        node.logger.warn(`mcp-anynode: a message was not passed on: ${String(error)}`);
+      };
+      if (unbegun !== undefined) {
+        // Stored is acknowledged: how long the request takes to end is not for its client to wait.
+        this.endUnbegun(live.id, unbegun, message).catch(warn);
+        continue;
+      }
+      // The script has told the handler already; an owner that is dead gets a successor, which is built from the record.
+      const told = isInitialized(message);
+      if (told && node.owned) continue;
+      if (await node.watch.seemsAlive(handler)) {
+        if (!told) this.send(live.id, handler, message, logged, context);
+        continue;
+      }
+      const unpin = live.pin();
+      this.successorOf(handler, live, told)
+        .then(async (executor) => {
+          if (executor === node.nodeId) await handle(message);
+          else if (!told) this.send(live.id, executor, message, logged, context);
+        })
+        .catch(warn)
+        .finally(() => {
+          unpin();
+          this.pool.dropIfEmpty(live);
+        });
     }
-    // The script has told the handler already; an owner that is dead gets a successor, which is built from the record.
-    const told = isInitialized(message);
-    if (told && node.owned) return false;
-    // Nothing is known while the backplane is away; it lives, then, as far as we are concerned.
-    const alive = await node.isAlive(handler).catch(() => true);
-    if (told) return !alive;
-    if (alive) return this.send(live.id, handler, message, logged, context);
-    const assign = { type: 'assign' as const, stream: undefined, dead: handler };
-    const committed = await node.lanes.append(
-      live.id,
-      [{ ...assign, revision: live.revision }],
-      true,
-    );
-    const [assigned] = committed === 'gone' ? [] : committed.results;
-    if (assigned?.status !== 'assigned') return false;
-    if (assigned.executor === node.nodeId) return true;
-    return this.send(live.id, assigned.executor, message, logged, context);
+  }
+
+  /**
+   * The node that is to handle a message of `handler`: that node, unless it is dead. Then it is this one, or, if the message
+   * is for the owner of the session, the next owner. `anyNode`: it is not for the owner.
+   */
+  private async successorOf(handler: string, live: LiveSession, anyNode: boolean): Promise<string> {
+    const { watch, lanes, nodeId } = this.node;
+    while (await watch.isDead(handler)) {
+      if (anyNode) return nodeId;
+      const lookedAt = await watch.momentOfDeath(live.id, handler);
+      if (lookedAt === undefined) break;
+      const assign = { type: 'assign' as const, stream: undefined, dead: handler, lookedAt };
+      const committed = await lanes.append(live.id, [{ ...assign, revision: live.revision }], true);
+      if (committed === 'gone') break;
+      const [result] = committed.results;
+      if (result?.status === 'assigned') return result.executor;
+      // Else the look was too old when the step was carried out.
+    }
+    return handler;
   }
 
   /** At most once: what comes of it is the client's to see, and it asked for no answer. */
@@ -72,7 +99,7 @@ export class Ownership {
     message: JsonRpcMessage,
     logged: LogId | undefined,
     given: DeliveryContext,
-  ): false {
+  ): void {
     const context = packContext(given);
     const sent: NodeMessage =
       logged === undefined
@@ -81,7 +108,6 @@ export class Ownership {
     this.node.membership.send(nodeId, sent).catch((error: unknown) => {
       this.node.logger.warn(`mcp-anynode: a notification was not sent on: ${String(error)}`);
     });
-    return false;
   }
 
   /** The client gives up a request that nobody has begun: it ends here. Was it begun meanwhile, its executor is told. */
@@ -133,7 +159,7 @@ export class Ownership {
    */
   async isFenced(live: LiveSession, asked: number): Promise<boolean> {
     const { owned, clock, leaseMs, membership, nodeId } = this.node;
-    if (!owned || clock.now() - asked <= leaseMs) return false;
+    if (!owned || clock.elapsed() - asked <= leaseMs) return false;
     const identity = await membership.identify(live.id);
     if (identity?.owner === nodeId) return false;
     if (identity === undefined) this.node.onGone(live.id);

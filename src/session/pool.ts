@@ -112,11 +112,11 @@ export class Pool {
     const idle = this.all().filter((live) => this.isIdleSince(live, deadline));
     const followers = new Set(idle.flatMap(({ followedBy }) => followedBy ?? []));
     followers.delete(this.node.nodeId);
-    const alive =
-      followers.size === 0 ? followers : await this.node.membership.alive([...followers]);
+    const dead = await this.node.watch.findDead(followers);
     for (const live of idle) {
       // An open stream on another node keeps it too: the server may have something to say by itself.
-      if (live.followedBy !== undefined && alive.has(live.followedBy)) continue;
+      const { followedBy = this.node.nodeId } = live;
+      if (followedBy !== this.node.nodeId && !dead.has(followedBy)) continue;
       // It may have been used, followed or ended while we asked.
       if (this.isIdleSince(live, deadline) && this.live.get(live.id) === live) {
         void this.evict(live);

@@ -2,7 +2,7 @@ import type { NewSession, NodeMessage, Operation, Position } from '../backplane/
 import type { JsonRpcMessage, JsonRpcRequest } from '../protocol/jsonrpc.js';
 import { isNotification, isRequest } from '../protocol/jsonrpc.js';
 import { isSessionEnded } from '../errors.js';
-import type { Placed, Run } from './assignments.js';
+import type { Run } from './assignments.js';
 import { Assignments } from './assignments.js';
 import { Birth, hearsOf } from './birth.js';
 import { Inbox } from './inbox.js';
@@ -217,7 +217,7 @@ export class Sessions {
         ),
       ];
       const first = operations.length - others.length;
-      const asked = this.node.clock.now();
+      const asked = this.node.clock.elapsed();
       const committed = await this.node.lanes.submit(sessionId, operations);
       if (committed === 'gone') return this.lost(live, unpin);
       const { results, reply } = committed;
@@ -255,15 +255,19 @@ export class Sessions {
         },
         run: (context) => {
           const now = reached(committed, asked);
-          const passing = others.map((message, at) =>
-            this.ownership.passOn(live, message, results[first + at], context),
-          );
+          const passed = results.slice(first);
+          const passing =
+            others.length === 0
+              ? undefined
+              : this.ownership.passOn(live, others, passed, context, (message) =>
+                  this.hand(live, [message], now, context),
+                );
           const run = this.run(live, messages.filter(here), stream.name, now, context);
           const leave = (): void => {
             unpin();
             this.pool.dropIfEmpty(live);
           };
-          (passing.length === 0 ? run : Promise.all([run, ...passing])).then(
+          (passing === undefined ? run : Promise.all([run, passing])).then(
             leave,
             (error: unknown) => {
               this.node.logger.error(`mcp-anynode: ${String(error)}`);
@@ -319,7 +323,7 @@ export class Sessions {
   }
 
   /** See {@link Assignments.assign}. */
-  assign(...args: Parameters<Assignments['assign']>): Promise<Placed | undefined> {
+  assign(...args: Parameters<Assignments['assign']>): ReturnType<Assignments['assign']> {
     return this.assignments.assign(...args);
   }
 
@@ -341,18 +345,18 @@ export class Sessions {
       const operations = messages.map((message) =>
         receive(message, text ?? JSON.stringify(message), principal, { revision, owned }),
       );
-      const asked = this.node.clock.now();
+      const asked = this.node.clock.elapsed();
       const committed = await this.node.lanes.submit(sessionId, operations);
       if (committed === 'gone' || committed.results[0]?.status === 'denied') {
         return this.lost(live, unpin);
       }
       const { reply, results } = committed;
-      const concerned: JsonRpcMessage[] = [];
-      for (const [at, message] of messages.entries()) {
-        const result = results[at];
-        if (isHere(result) || (await this.ownership.passOn(live, message, result, context))) {
-          concerned.push(message);
-        }
+      const concerned = messages.filter((_, at) => isHere(results[at]));
+      const now = reached(committed, asked);
+      if (concerned.length < messages.length) {
+        await this.ownership.passOn(live, messages, results, context, (message) =>
+          this.hand(live, [message], now, context),
+        );
       }
       const needsReplica = concerned.some((message) => !isAnswer(message));
       if (!needsReplica) {
@@ -363,12 +367,7 @@ export class Sessions {
       }
       if (reply.record !== undefined) live.followedBy = reply.followedBy;
       // Stored is acknowledged: the client does not wait for the server to be built.
-      void this.hand(live, concerned, reached(committed, asked), context)
-        .catch((error: unknown) => {
-          if (isSessionEnded(error)) return;
-          this.node.logger.error(`mcp-anynode: a notification was not handled: ${String(error)}`);
-        })
-        .finally(unpin);
+      void this.hand(live, concerned, now, context).finally(unpin);
       return 'received';
     } catch (error) {
       unpin();
@@ -377,19 +376,25 @@ export class Sessions {
     }
   }
 
+  /** Never rejects. */
   private async hand(
     live: LiveSession,
     messages: JsonRpcMessage[],
     reply: Reached,
     context: DeliveryContext,
   ): Promise<void> {
-    const record = recordFor(reply);
-    if (record !== undefined || !live.hasReplica) {
-      await this.pool.prepare(live, record, context);
-    }
-    for (const message of messages) {
-      this.deliver(live.id, message, context);
-      if (reply.initialized && isInitialized(message)) live.reached(reply.revision);
+    try {
+      const record = recordFor(reply);
+      if (record !== undefined || !live.hasReplica) {
+        await this.pool.prepare(live, record, context);
+      }
+      for (const message of messages) {
+        this.deliver(live.id, message, context);
+        if (reply.initialized && isInitialized(message)) live.reached(reply.revision);
+      }
+    } catch (error) {
+      if (isSessionEnded(error)) return;
+      this.node.logger.error(`mcp-anynode: a notification was not handled: ${String(error)}`);
     }
   }
 

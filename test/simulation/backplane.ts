@@ -169,7 +169,7 @@ export class SimMembership implements Membership {
     );
     this.inner = memory.join({
       ...options,
-      clock: { ...clock, now: () => shared.now() },
+      clock: { ...clock, now: () => shared.now(), elapsed: () => shared.now() },
       onMessage: (message) => this.deliver(message),
     });
     this.lease = new Lease({
@@ -371,9 +371,18 @@ export class SimMembership implements Membership {
   }
 
   alive(nodeIds: string[]): Promise<Set<string>> {
-    return this.link.run('alive', () => {
+    // A look is a write, as with Redis.
+    return this.write('alive', () => {
       return Promise.resolve(new Set(nodeIds.filter((id) => this.shared.isAlive(id))));
     });
+  }
+
+  steadySince(): number | undefined {
+    return this.lease.steadySince();
+  }
+
+  timeOf(id: string): Promise<number> {
+    return this.link.run('timeOf', () => this.inner.timeOf(id));
   }
 
   async leave(): Promise<void> {

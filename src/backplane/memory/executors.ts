@@ -4,7 +4,7 @@ import type {
   OperationResult,
   SessionRecord,
 } from '../backplane.js';
-import { RELEASED } from '../backplane.js';
+import { LOOK_HOLDS_MS, RELEASED } from '../backplane.js';
 import type { Step, Stream, Tell } from './stream.js';
 
 /** What belongs to the stored session of which this is a part. */
@@ -23,7 +23,7 @@ export class Executors {
   constructor(private readonly parts: Parts) {}
 
   claim(operation: ClaimOperation, step: Step): OperationResult {
-    const { from, owned } = operation;
+    const { from, owned, lookedAt } = operation;
     const stream = this.parts.streams.get(operation.stream);
     if (step.repeated) {
       const elsewhere = stream?.unbegun !== true && stream?.executor !== step.nodeId;
@@ -31,6 +31,7 @@ export class Executors {
     } else {
       const isFrom = stream?.executor === from || stream?.executor === `${RELEASED}${from}`;
       if (stream === undefined || !isFrom) return dropped(stream);
+      if (stream.executor === from && isStale(lookedAt, step)) return { status: 'stale' };
       give(stream, owned === true ? this.succeed(step, from, operation.stream) : step.nodeId, step);
     }
     const requests = this.requestsOf(operation.stream);
@@ -76,9 +77,13 @@ export class Executors {
     this.parts.tell(holder.nodeId, { type: 'orphaned', sessionId, stream: name, token });
   }
 
-  assign({ stream: name, dead, revision }: AssignOperation, step: Step): OperationResult {
+  assign(operation: AssignOperation, step: Step): OperationResult {
+    const { stream: name, dead, lookedAt, revision } = operation;
     const { nodeId, repeated } = step;
+    const { owner } = this.parts.stored;
+    const isLate = !repeated && owner !== undefined && owner === dead && isStale(lookedAt, step);
     if (name === undefined) {
+      if (isLate) return { status: 'stale' };
       const executor = this.succeed(step, dead);
       if (executor === nodeId) this.parts.check(revision, step);
       return { status: 'assigned', executor, begun: false };
@@ -87,6 +92,7 @@ export class Executors {
     if (stream?.executor === undefined) return { status: 'dropped' };
     const open = stream.unbegun === true;
     if (!repeated && open) {
+      if (isLate) return { status: 'stale' };
       give(stream, this.succeed(step, dead), step);
       stream.assignedBy = step.number;
     }
@@ -133,6 +139,13 @@ export class Executors {
     if (stream?.executor !== step.nodeId || stream.unbegun === true) return;
     this.giveUp(name, stream, RELEASED, step);
   }
+}
+
+/** Whether a look is too old to build on. See clock.lua. */
+export function isStale(lookedAt: number | undefined, { now }: Pick<Step, 'now'>): boolean {
+  if (lookedAt === undefined) return false;
+  const age = now - lookedAt;
+  return age < 0 || age > LOOK_HOLDS_MS;
 }
 
 /** Another node than this one has to begin it by itself. */

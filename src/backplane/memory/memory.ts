@@ -1,4 +1,5 @@
 import { AnynodeError } from '../../errors.js';
+import type { Clock } from '../../protocol/clock.js';
 import type {
   AttachRequest,
   Backplane,
@@ -35,11 +36,19 @@ export class MemoryBackplane implements Backplane {
   readonly sessions = new Map<string, MemorySession>();
   readonly nodes = new Map<string, MemoryMembership>();
   readonly seams = new MemorySeams();
+  private beginning: number | undefined;
 
   join(options: JoinOptions): Membership {
+    const { clock } = options;
+    this.beginning ??= clock.now() - clock.elapsed();
     const member = new MemoryMembership(this, options);
     this.nodes.set(options.nodeId, member);
     return member;
+  }
+
+  /** Milliseconds since the epoch that go on evenly: nothing expires because the time of the machine was set. */
+  now(clock: Clock): number {
+    return Math.floor((this.beginning ?? 0) + clock.elapsed());
   }
 
   /** Delivers in a turn of its own, as a network would: whoever sends has finished its step before. */
@@ -254,6 +263,15 @@ class MemoryMembership implements Membership {
     return this.step(() => new Set(nodeIds.filter((id) => this.shared.nodes.has(id))));
   }
 
+  /** A node that has not left is alive: its lease is never lost. */
+  steadySince(): number {
+    return 0;
+  }
+
+  timeOf(): Promise<number> {
+    return this.step((now) => now);
+  }
+
   leave(): Promise<void> {
     this.left = true;
     this.shared.seams.leave(this.options.nodeId);
@@ -267,7 +285,7 @@ class MemoryMembership implements Membership {
       return Promise.reject(new AnynodeError('closed', 'This node has left the backplane'));
     }
     try {
-      return Promise.resolve(run(this.options.clock.now()));
+      return Promise.resolve(run(this.shared.now(this.options.clock)));
     } catch (error) {
       return Promise.reject(error);
     }
@@ -290,7 +308,7 @@ class MemoryMembership implements Membership {
   private find(sessionId: string): MemorySession | undefined {
     const session = this.shared.sessions.get(sessionId);
     if (session === undefined) return undefined;
-    const now = this.options.clock.now();
+    const now = this.shared.now(this.options.clock);
     if (session.expiresAt <= now) {
       this.shared.sessions.delete(sessionId);
       return undefined;

@@ -16,7 +16,7 @@ import type {
   TouchRequest,
 } from '../backplane.js';
 import { coalescedByUri, LOG_START, STANDALONE } from '../backplane.js';
-import { dropped, Executors, give } from './executors.js';
+import { dropped, Executors, give, isStale } from './executors.js';
 import type { MemoryLog } from './log.js';
 import { noteEntry } from './log.js';
 import { Routes } from './routes.js';
@@ -332,7 +332,8 @@ export class MemorySession {
     const again = held?.nodeId === nodeId && held.token === request.token;
     const holder = again ? stream?.before?.[0] : held;
     const name = holder === undefined ? undefined : `${holder.nodeId}:${holder.token}`;
-    if (request.unlessHeld && name !== undefined && name !== request.deadHolder) {
+    const isDead = name === request.deadHolder && !isStale(request.lookedAt, { now });
+    if (request.unlessHeld && name !== undefined && !isDead) {
       return { status: 'conflict', holder: name };
     }
 

@@ -1,6 +1,7 @@
 import type { NewTask, TaskChange, TaskChanged, TaskRecord, Tasks } from '../seams.js';
 import { isTerminal } from '../seams.js';
 import type { JoinOptions } from '../backplane.js';
+import { isStale } from './executors.js';
 import type { Step } from './seams.js';
 
 interface Stored {
@@ -101,7 +102,9 @@ export class MemoryTasks {
     const stored = this.find(change.id, now);
     if (stored === undefined || isAnothers(stored, change.sessionId)) return { status: 'gone' };
     const { record } = stored;
-    const refused = change.onlyIf !== undefined && change.onlyIf !== record.executor;
+    const { onlyIf, lookedAt } = change;
+    const refused =
+      onlyIf !== undefined && (onlyIf !== record.executor || isStale(lookedAt, { now }));
     if (isTerminal(record.status) || refused) return { status: 'final', was: record.status };
     record.status = change.status;
     record.lastUpdatedAt = change.at;

@@ -28,13 +28,13 @@ export function pushArguments(args: Argument[], operation: Operation): void {
       args.push('hangup', operation.stream);
       break;
     case 'claim': {
-      const { stream, from, revision, owned } = operation;
-      args.push('claim', stream, from, revision ?? '-', flag(owned));
+      const { stream, from, lookedAt, revision, owned } = operation;
+      args.push('claim', stream, from, lookedAt ?? '', revision ?? '-', flag(owned));
       break;
     }
     case 'assign': {
-      const { stream, dead, revision } = operation;
-      args.push('assign', stream ?? '', dead ?? '', revision ?? '-');
+      const { stream, dead, lookedAt, revision } = operation;
+      args.push('assign', stream ?? '', dead ?? '', lookedAt ?? '', revision ?? '-');
       break;
     }
     case 'release':

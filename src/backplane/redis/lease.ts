@@ -31,8 +31,9 @@ export class Lease {
   private heard = 0;
   private everHeard = false;
   private listening = false;
-  /** The lease that was got last runs until then at least. */
+  /** The lease that was got last runs until then at least, by `clock.elapsed()`. */
   private heldUntil = 0;
+  private steady: number | undefined;
   private failure: string | undefined = 'not connected yet';
   private readonly waiting = new Set<() => void>();
 
@@ -67,9 +68,14 @@ export class Lease {
     this.renewNow();
   }
 
-  /** Redis can be reached again: others may be looking for the lease. */
+  /** See `Membership.steadySince`. */
+  steadySince(): number | undefined {
+    return this.options.clock.elapsed() < this.heldUntil ? this.steady : undefined;
+  }
+
+  /** Redis can be reached again, and may have lost the lease in a failover: other nodes may be looking for it. */
   reconnected(): void {
-    if (this.failure !== undefined && !this.closed) this.renewNow();
+    if (!this.closed) this.renewNow();
   }
 
   close(): void {
@@ -95,13 +101,16 @@ export class Lease {
     let pause = this.options.leaseMs / 3;
     try {
       // From before it is asked for: the lease runs from when Redis gets to it, which is later.
-      const asked = this.options.clock.now();
+      const { clock, leaseMs } = this.options;
+      const asked = clock.elapsed();
       // Two renewals under way at the start would each find no lease: neither has lost one.
       const hadOne = this.heldUntil > 0;
       const anew = await this.options.renew(String(probe));
       this.failure = undefined;
       const lapsed = hadOne && (anew || asked > this.heldUntil);
-      this.heldUntil = asked + this.options.leaseMs;
+      this.heldUntil = asked + leaseMs;
+      if (lapsed) this.steady = clock.elapsed() + leaseMs / 2;
+      else this.steady ??= clock.elapsed();
       if (lapsed) this.options.onLapse();
     } catch (error) {
       this.failure = error instanceof Error ? error.message : String(error);

@@ -191,13 +191,14 @@ class RedisMembership implements Membership {
   }
 
   async attach(request: AttachRequest) {
-    const { sessionId, principal, stream, token, cursor, unlessHeld, deadHolder } = request;
-    const { nodeId, clock, sessionTtlMs, pendingTtlMs, retention } = this.options;
+    const { sessionId, principal, stream, token, cursor, unlessHeld, deadHolder, lookedAt } =
+      request;
+    const { nodeId, sessionTtlMs, pendingTtlMs, retention } = this.options;
     const args = [
       ...this.names.keys(sessionId),
       ...[nodeId, principal, stream, token, cursor?.n ?? '', cursor?.logId ?? ''],
       ...[unlessHeld ? '1' : '', deadHolder ?? '', this.channels, sessionId],
-      ...[sessionTtlMs, pendingTtlMs, clock.now(), retention.maxAgeMs, RESUMED_EVERY_MS],
+      ...[sessionTtlMs, pendingTtlMs, lookedAt ?? '', retention.maxAgeMs, RESUMED_EVERY_MS],
     ];
     // Each look at a part of the log is a step of its own; all of them share one limit of time.
     const reply = await this.connection.run(async (client, _attempts, later) => {
@@ -306,10 +307,21 @@ class RedisMembership implements Membership {
   }
 
   async alive(nodeIds: string[]): Promise<Set<string>> {
+    // GETEX changes nothing here, but is a write for Redis. So this is refused where renewals of leases are refused, and a
+    // lease that is missing then does not read as a dead node. In a cluster that is so for each master.
     const held = await this.connection.run((client) =>
-      Promise.all(nodeIds.map((id) => client.exists(this.names.node(id)))),
+      Promise.all(nodeIds.map((id) => client.getex(this.names.node(id)))),
     );
-    return new Set(nodeIds.filter((_, at) => held[at] === 1));
+    return new Set(nodeIds.filter((_, at) => held[at] !== null));
+  }
+
+  steadySince(): number | undefined {
+    return this.lease.steadySince();
+  }
+
+  async timeOf(id: string): Promise<number> {
+    const key = this.names.record(id); // of the same slot as the key of a task
+    return Number(await this.connection.run((client) => client['anynode:time'](key)));
   }
 
   async leave(): Promise<void> {

@@ -164,6 +164,7 @@ function operationResult(reply: string[]): OperationResult {
         ...(a !== '' && b === '' && { unbegun: true }),
       };
     case 'repeated':
+    case 'stale':
     case 'skipped':
     case 'denied':
     case 'done':

@@ -102,14 +102,14 @@ export class RedisTasks implements Tasks {
   }
 
   async change(change: TaskChange): Promise<TaskChanged> {
-    const { id, sessionId, status, statusMessage, result, at, onlyIf } = change;
+    const { id, sessionId, status, statusMessage, result, at, onlyIf, lookedAt } = change;
     const { nodeId, connection, channels } = this.options;
     const token = this.token();
     const [outcome, was] = (await connection.run((client) =>
       client['anynode:seams/task-change'](
         ...[this.key(id), this.queue(id), id, channels, nodeId, token],
         ...[sessionId ?? '', onlyIf ?? '', status, isTerminal(status) ? '1' : '', at],
-        ...[statusMessage ?? '', result ?? ''],
+        ...[statusMessage ?? '', result ?? '', lookedAt ?? ''],
       ),
     )) as [TaskChanged['status'], TaskStatus];
     return outcome === 'final' ? { status: outcome, was } : { status: outcome };

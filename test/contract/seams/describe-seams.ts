@@ -1,10 +1,12 @@
 import { describe } from 'vitest';
 import type { OpenStore } from '../suite/rig.js';
 import { describeBroadcasts } from './broadcasts.js';
+import { describeTasks } from './tasks.js';
 
 /** What a backplane has to do that has room for the SDK's seams. */
 export function describeSeams(name: string, openStore: OpenStore): void {
   describe(`${name}: seams`, () => {
     describeBroadcasts(openStore);
+    describeTasks(openStore);
   });
 }

@@ -4,6 +4,7 @@ import { describeEnds } from './ends.js';
 import { describeHolders } from './holders.js';
 import { describeLeases } from './leases.js';
 import { describeLimits } from './limits.js';
+import { describeLooks } from './looks.js';
 import { describeNotes } from './notes.js';
 import { describeNotify } from './notify.js';
 import { describeOwners } from './owners.js';
@@ -33,6 +34,7 @@ export function describeBackplane(name: string, openStore: OpenStore): void {
     describeNotify(openStore);
     describeLeases(openStore);
     describeLimits(openStore);
+    describeLooks(openStore);
     describeEnds(openStore);
     describeTributaries(openStore);
   });

@@ -3,7 +3,7 @@
 -- KEYS: 1 record, 2 streams, 3 events
 -- ARGV: 1 node, 2 principal, 3 stream, 4 token, 5 cursor number or '', 6 cursor log id, 7 refuse when held ('1'|''),
 --       8 a holder ("<node>:<token>") that does not count, or '', 9 channel prefix, 10 session id,
---       11 session TTL (ms), 12 TTL before `initialized` (ms), 13 now (ms), 14 longest time events are kept (ms),
+--       11 session TTL (ms), 12 TTL before `initialized` (ms), 13 when the holder that does not count was found dead (ms) or '', 14 longest time events are kept (ms),
 --       15 how often it is logged that the session's streams are resumed, at most (ms),
 --       16 a log id up to which an earlier run has looked, or ''
 --
@@ -35,7 +35,10 @@ if holder == me then holder = before[1]
 elseif holder then table.insert(before, 1, holder) end
 local open = stream == STANDALONE or state[4]
 
-if ARGV[7] == '1' and holder and holder ~= ARGV[8] then return { 'conflict', holder } end
+local function isDead(name)
+  return name == ARGV[8] and not isStale(ARGV[13])
+end
+if ARGV[7] == '1' and holder and not isDead(holder) then return { 'conflict', holder } end
 
 local n, id
 if cursor then n, id = cursor, cursorId
@@ -84,7 +87,8 @@ if open then
   end
 end
 local ttl = tonumber((head[3] == '1' or head[4] == '1') and ARGV[11] or ARGV[12])
-redis.call('HSET', record, 'seen', ARGV[13])
+local now = timeNow()
+redis.call('HSET', record, 'seen', now)
 expireIn(record, ttl)
 expireIn(streams, ttl)
 if ttl < tonumber(ARGV[14]) then expireIn(events, ttl) end
@@ -94,7 +98,7 @@ if ttl < tonumber(ARGV[14]) then expireIn(events, ttl) end
 if cursor and state[2] ~= me and redis.call('EXISTS', events) == 1 then
   local noted = redis.call('HMGET', streams, 'res', 'bytes')
   local skipped, since = position(noted[1])
-  if tonumber(ARGV[13]) - tonumber((split(since, '-'))) >= tonumber(ARGV[15]) then
+  if tonumber(now) - tonumber((split(since, '-'))) >= tonumber(ARGV[15]) then
     local fields = { 'o', noted[2] or '0', 'k', 'stream.resumed', 'by', node, 's', stream }
     if skipped > 0 then fields[9] = 'x' fields[10] = skipped end
     if first then
@@ -102,7 +106,7 @@ if cursor and state[2] ~= me and redis.call('EXISTS', events) == 1 then
       redis.call('HDEL', streams, 'first')
     end
     redis.call('XADD', events, '*', unpack(fields))
-    redis.call('HSET', streams, 'bytes', tonumber(noted[2] or '0') + ENTRY_BYTES, 'res', '0:' .. ARGV[13] .. '-0')
+    redis.call('HSET', streams, 'bytes', tonumber(noted[2] or '0') + ENTRY_BYTES, 'res', '0:' .. now .. '-0')
   else
     redis.call('HSET', streams, 'res', (skipped + 1) .. ':' .. since)
   end

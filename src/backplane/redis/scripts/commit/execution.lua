@@ -39,7 +39,7 @@ local function succeed(dead, except)
 end
 
 function run.claim()
-  local stream, from, known, owned = take(4)
+  local stream, from, lookedAt, known, owned = take(5)
   local field = get('x:' .. stream)
   local executor, begun = executorOf(field)
   local other = ''
@@ -50,6 +50,7 @@ function run.claim()
     if executor ~= from and executor ~= RELEASED .. from then
       return { 'dropped', executor, begun and '1' or '' }
     end
+    if executor == from and isStale(lookedAt) then return { 'stale' } end
     field = node
     if owned == '1' then field, other = executorFor(succeed(from, stream)) end
     set('x:' .. stream, field)
@@ -60,8 +61,10 @@ function run.claim()
 end
 
 function run.assign()
-  local stream, dead, known = take(3)
+  local stream, dead, lookedAt, known = take(4)
+  local isLate = not repeated and owner ~= '' and owner == dead and isStale(lookedAt)
   if stream == '' then
+    if isLate then return { 'stale' } end
     succeed(dead)
     if owner == node then check(known) end
     return { 'assigned', owner, '' }
@@ -72,6 +75,7 @@ function run.assign()
   -- A repeat has begun it only if it did so the first time: an earlier commit of this node may have.
   local mine = repeated and field == node and get('d:' .. stream) == number
   if not repeated and not begun then
+    if isLate then return { 'stale' } end
     field = executorFor(succeed(dead))
     set('x:' .. stream, field)
     set('d:' .. stream, number)

@@ -12,8 +12,8 @@
 --   append   <stream> <ends|''> <asks 1|''> <effect|''> <value> <condition|''> <value> <coalesce|''> <has message 1|''> <message>
 --   detach   <stream> <token> <n> <log id> <never used 1|''>
 --   hangup   <stream>
---   claim    <stream> <from> <revision|-> <owned 1|''>
---   assign   <stream|''> <dead|''> <revision|->
+--   claim    <stream> <from> <looked at|''> <revision|-> <owned 1|''>
+--   assign   <stream|''> <dead|''> <looked at|''> <revision|->
 --   release  <stream>
 --   abandon  <stream> <#requests> <request>...
 --   note     <kind> <stream> <request> <from|''> <only after 'appended' 1|''>

@@ -1,0 +1,30 @@
+import { describe, expect, it } from 'vitest';
+import { LOOK_HOLDS_MS } from '../../../src/backplane/backplane.js';
+import { useRig, type OpenStore } from '../suite/rig.js';
+
+export function describeTasks(openStore: OpenStore): void {
+  describe('a task of a dead node', () => {
+    const rig = useRig(openStore);
+
+    it('fails just after the look that found its node dead, and not later', async () => {
+      const { a, b } = rig;
+      const { seams } = a.membership;
+      const id = `task-${a.id}`;
+      const at = new Date().toISOString();
+      const task = { id, sessionId: 's', ttlMs: 60_000, createdAt: at, method: 'tools/call' };
+      await seams?.tasks.create({ ...task, pollIntervalMs: 1_000 }, 10);
+      const failed = {
+        ...{ id, sessionId: 's', status: 'failed' as const, statusMessage: 'gone', at },
+        ...{ result: undefined, onlyIf: a.id },
+      };
+      const now = await b.membership.timeOf(id);
+      const tasks = b.membership.seams?.tasks;
+      expect(await tasks?.change({ ...failed, lookedAt: now - LOOK_HOLDS_MS - 1 })).toEqual({
+        ...{ status: 'final', was: 'working' },
+      });
+      expect(await tasks?.change({ ...failed, lookedAt: now })).toEqual({
+        status: 'changed',
+      });
+    });
+  });
+}
