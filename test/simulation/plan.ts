@@ -76,8 +76,6 @@ export const OFF = new Map<Fault, string>([
     'A node whose clock is ahead looks for answers that it missed from too late a moment on.',
   ],
   ['stepClock', 'As with `clocks`.'],
-  ['refuseWrites', 'Nodes that cannot renew their leases are taken for dead.'],
-  ['outage', 'A node that is back a little later than others is taken for dead.'],
   ['failover', 'Revisions and assignments that were lost come again.'],
 ]);
 
