@@ -36,6 +36,7 @@ import { Sessions } from './session/sessions.js';
 import { Followers } from './stream/followers.js';
 import { Keeper } from './stream/keeper.js';
 import { Lanes } from './stream/lanes.js';
+import { LogHorizon } from './stream/log-horizon.js';
 
 /** The state of one node. */
 export interface Health {
@@ -133,10 +134,12 @@ export function createNode(
       });
     },
   });
+  const horizon = new LogHorizon(clock);
   const lanes = new Lanes(
     ...([membership, clock, commandTimeoutMs, logger] as const),
     (sessionId, stream) => followers.find(sessionId, stream)?.poke(),
     (sessionId) => sessions.end(sessionId),
+    horizon,
   );
   const asks = new Asks(nodeId);
   const running = new Running();
@@ -167,7 +170,10 @@ export function createNode(
       followers.find(sessionId, stream)?.poke();
     },
     hangUp: (sessionId, stream) => hangUp(sessionId, stream),
-    onMove: (follower) => keeper.noteMove(follower),
+    onMove: (follower) => {
+      horizon.saw(follower.position.logId);
+      keeper.noteMove(follower);
+    },
     nextName: () => `${nodeId}${(names += 1).toString(36)}`,
   };
   const sessions = new Sessions(node);

@@ -171,6 +171,11 @@ export interface Commit {
   /** See {@link Membership.commit}. */
   number: number;
   operations: Operation[];
+  /**
+   * What this commit adds to the log gets ids after this one, even where the backplane's clock is behind it: the clock of a
+   * new master may be, after a failover. Left out: by that clock alone.
+   */
+  after?: LogId;
 }
 
 export type CommitReply =

@@ -73,10 +73,11 @@ class EncodedMembership implements Membership {
     });
   }
 
-  async commit({ sessionId, number, operations }: Commit): Promise<CommitReply> {
+  async commit({ operations, ...commit }: Commit): Promise<CommitReply> {
+    const { sessionId } = commit;
     if (operations.some(says)) await this.readable.check(sessionId);
     const encoded = operations.map((operation) => this.encodeOperation(operation, sessionId));
-    const reply = await this.inner.commit({ sessionId, number, operations: encoded });
+    const reply = await this.inner.commit({ ...commit, operations: encoded });
     // It has been carried out: whatever becomes of the record, this may not reject.
     if (reply.status === 'gone' || reply.record === undefined) return reply;
     return { ...reply, record: this.decodeRecord(reply.record) };

@@ -9,6 +9,7 @@ import { AnynodeError, unavailable } from '../errors.js';
 import type { Clock } from '../protocol/clock.js';
 import { jittered } from '../protocol/clock.js';
 import { SharedTimer } from '../protocol/shared-timer.js';
+import { LogHorizon } from './log-horizon.js';
 
 /** What a submission comes back with: one result per operation, and what the commit said of the session. */
 export interface Committed {
@@ -78,6 +79,7 @@ export class Lanes {
     private readonly onLate: (sessionId: string, stream: string) => void = () => undefined,
     /** There is no such session, or no longer. */
     private readonly onGone: (sessionId: string) => void = () => undefined,
+    private readonly horizon = new LogHorizon(clock),
   ) {
     this.timeouts = new SharedTimer(clock, timeoutMs);
   }
@@ -197,13 +199,18 @@ export class Lanes {
   /** A backplane that throws has failed like one that rejects: here nobody else would hear of it. */
   private commit(commit: Commit): Promise<CommitReply> {
     try {
-      return this.membership.commit(commit);
+      return this.membership.commit({ ...commit, ...this.horizon.after });
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
   private settle(sessionId: string, batch: Submission[], reply: CommitReply): void {
+    if (reply.status === 'ok') {
+      for (const result of reply.results) {
+        if ('position' in result) this.horizon.saw(result.position.logId);
+      }
+    }
     let at = 0;
     for (const submission of batch) {
       const { operations } = submission;
@@ -256,7 +263,7 @@ export class Lanes {
       const pause = jittered(Math.min(25 * 2 ** attempt, 1000), this.clock);
       await new Promise<void>((resolve) => this.clock.after(pause, resolve));
       try {
-        return await this.membership.commit(commit);
+        return await this.membership.commit({ ...commit, ...this.horizon.after });
       } catch (again) {
         failure = again;
       }

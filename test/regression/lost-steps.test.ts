@@ -3,7 +3,7 @@ import type { Backplane } from '../../src/index.js';
 import { redisBackplane } from '../../src/index.js';
 import { openSession, startNode } from '../integration/support/serve.js';
 import { signal } from '../integration/support/signal.js';
-import { answers, request } from '../support/mcp-http.js';
+import { answers, hasMethod, request } from '../support/mcp-http.js';
 import { connectRedis, redisUrl, uniquePrefix } from '../support/redis-fixture.js';
 import { replicate } from '../support/redis-snapshot.js';
 
@@ -97,3 +97,67 @@ it('a call is answered though a failover loses the step by which its owner has b
   const resumed = await client.listen(b.url, { lastEventId: sse.lastEventId ?? '' });
   expect(JSON.stringify((await resumed.next(answers(id))).message?.result)).toContain('run 1');
 });
+
+// Its answer was stored with the number of a message that the client had seen, and which the failover had lost, and with an
+// id before that one's, since the new master's clock was behind: it was taken for that message, and never shown.
+it.each([1, 30])(
+  'a call is answered although a new master is %i s behind the one that has lost a message of it',
+  async (behind) => {
+    const prefix = uniquePrefix();
+    const redis = connectRedis();
+    const go = signal();
+    const tools = {
+      slow: async () => {
+        await go.promise;
+        return 'done';
+      },
+    };
+    const inner = redisBackplane({ redis: redisUrl(), prefix });
+    // The answer is stored before the node looks at the log again.
+    const backplane: Backplane = {
+      join: (options) => inner.join({ ...options, onLost: () => undefined }),
+    };
+    const node = await startNode({ backplane, tools });
+    const { client, sessionId } = await openSession(node.url);
+    await client.request(node.url, 'ping');
+    const id = client.nextId();
+    const { sse } = await client.post(node.url, request(id, 'tools/call', { name: 'slow' }));
+    await expect.poll(() => node.mcp.health().inFlight).toBe(1);
+    const failOver = await replicate(redis, `${prefix}:{*`);
+
+    // What the master has stored since, by its own clock, and has announced.
+    const key = `${prefix}:{${sessionId}}`;
+    const fields = await redis.hgetall(`${key}:streams`);
+    const stream =
+      Object.keys(fields)
+        .find((name) => name.startsWith('x:'))
+        ?.slice(2) ?? '';
+    const token = (fields[`h:${stream}`] ?? '').split(':')[1] ?? '';
+    const logId = `${Date.now() + behind * 1_000}-0`;
+    const lost = JSON.stringify({
+      jsonrpc: '2.0',
+      ...{ method: 'notifications/message', params: { level: 'info', data: 'half' } },
+    });
+    await redis.xadd(
+      `${key}:events`,
+      logId,
+      'o',
+      fields.bytes ?? '0',
+      's',
+      stream,
+      'n',
+      '1',
+      'm',
+      lost,
+    );
+    await redis.hset(`${key}:streams`, `n:${stream}`, `1:${logId}`);
+    const event = `1 event ${sessionId} ${stream} ${token} 1 ${logId} 0 - 1 1\n${lost}`;
+    await redis.publish(`${prefix}:inbox:${node.mcp.nodeId}`, event);
+    await sse.next(hasMethod('notifications/message'));
+
+    await failOver();
+    go.resolve();
+    expect(JSON.stringify((await sse.next(answers(id))).message?.result)).toContain('done');
+    await sse.untilEnded();
+  },
+);

@@ -28,6 +28,15 @@ export class MemoryLog {
 
   constructor(private readonly retention: JoinOptions['retention']) {}
 
+  /** What is added from now on comes after this place. */
+  goOnAfter(logId: LogId | undefined): void {
+    if (logId === undefined) return;
+    if (compareLogIds(logId, `${this.lastMs}-${this.lastCounter}`) <= 0) return;
+    const [ms = 0, counter = 0] = logId.split('-').map(Number);
+    this.lastMs = ms;
+    this.lastCounter = counter;
+  }
+
   append(now: number, entry: Omit<StoredEntry, 'logId' | 'at'>): LogId {
     const logId = this.push(now, entry);
     this.usedAt = this.lastMs;

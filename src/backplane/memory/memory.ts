@@ -136,10 +136,11 @@ class MemoryMembership implements Membership {
     });
   }
 
-  commit({ sessionId, number, operations }: Commit): Promise<CommitReply> {
+  commit({ sessionId, number, operations, after }: Commit): Promise<CommitReply> {
     return this.step((now) => {
       const session = this.find(sessionId);
       if (session === undefined) return { status: 'gone' };
+      session.log.goOnAfter(after);
       const { used, stale, ...reply } = session.commit(
         this.options.nodeId,
         number,

@@ -176,13 +176,13 @@ class RedisMembership implements Membership {
     });
   }
 
-  async commit({ sessionId, number, operations }: Commit) {
+  async commit({ sessionId, number, operations, after }: Commit) {
     const { nodeId, clock, sessionTtlMs, pendingTtlMs, retention } = this.options;
     const args: Argument[] = [
       ...this.names.keys(sessionId),
       ...[nodeId, number, clock.now(), sessionTtlMs, pendingTtlMs],
       ...[retention.maxEvents, retention.maxAgeMs, this.channels, sessionId],
-      retention.maxBytes ?? '',
+      ...[retention.maxBytes ?? '', after ?? ''],
     ];
     for (const operation of operations) pushArguments(args, operation);
     const script = commitScript(operations);

@@ -1,10 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { STANDALONE } from '../../../src/backplane/backplane.js';
+import type { Operation } from '../../../src/backplane/backplane.js';
+import { compareLogIds, STANDALONE } from '../../../src/backplane/backplane.js';
 import {
   append,
+  appended,
   BEGINNING,
   detach,
   eventually,
+  okay,
   open,
   receive,
   useRig,
@@ -13,6 +16,53 @@ import {
 } from './rig.js';
 
 export function describeStreams(openStore: OpenStore): void {
+  // The clock of a new master may be behind that of the one before. Who had seen a message that the failover lost took the
+  // next one, with the same number and a lower id, for the one that it had.
+  describe('what is stored after a place in the log that its node has seen', () => {
+    const rig = useRig(openStore);
+
+    async function storeAfter(node: TestNode, id: string, after: string, operation: Operation) {
+      node.number += 1;
+      const step = { sessionId: id, number: node.number, operations: [operation], after };
+      const { results } = okay(await node.membership.commit(step));
+      return results[0];
+    }
+
+    it('comes after it, and so does what follows', async () => {
+      const { a, b } = rig;
+      const id = await a.create();
+      const after = `${Date.now() + 30_000}-7`;
+      const stored = appended(await storeAfter(a, id, after, append(STANDALONE, 'one')));
+      expect(compareLogIds(stored.position.logId, after)).toBeGreaterThan(0);
+      // By a node that has seen nothing, too.
+      const next = await b.say(id, STANDALONE, 'two');
+      expect(compareLogIds(next.position.logId, stored.position.logId)).toBeGreaterThan(0);
+      expect(await b.texts(id, STANDALONE)).toEqual(['one', 'two']);
+      expect((await b.said(id)).filter(({ message }) => message === 'one')).toHaveLength(1);
+      // A reader of what was lost: its number comes again, and it is a new message all the same.
+      const page = await b.read(id, STANDALONE, { n: 1, logId: after });
+      expect(page.events.map(({ message }) => message)).toEqual(['one', 'two']);
+    });
+
+    it('comes after it among the first entries of a log, too', async () => {
+      const { a } = rig;
+      const id = await a.create();
+      const after = `${Date.now() + 30_000}-0`;
+      await storeAfter(a, id, after, receive({ to: 'initialized' }, 'initialized'));
+      const [last] = (await a.said(id)).slice(-1);
+      expect(last?.message).toBe('initialized');
+      expect(compareLogIds(last?.logId ?? '', after)).toBeGreaterThan(0);
+    });
+
+    it('goes by the clock where that is ahead', async () => {
+      const { a } = rig;
+      const id = await a.create();
+      const after = `${Date.now() - 30_000}-0`;
+      const stored = appended(await storeAfter(a, id, after, append(STANDALONE, 'one')));
+      expect(Number.parseInt(stored.position.logId, 10)).toBeGreaterThan(Date.now() - 10_000);
+    });
+  });
+
   describe('a cursor', () => {
     const rig = useRig(openStore);
 

@@ -19,6 +19,8 @@ local function logHandshake(message)
   end
   local time = redis.call('TIME')
   local ms, counter = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000)), 0
+  local afterMs, afterCounter = notBehind(ms)
+  if afterMs then ms, counter = afterMs, afterCounter end
   local lastMs, lastCounter = split(last, '-')
   if tonumber(ms) <= tonumber(lastMs) then ms, counter = lastMs, lastCounter + 1 end
   logged = ms .. '-' .. counter

@@ -6,7 +6,7 @@
 -- KEYS: 1 record, 2 streams, 3 events
 -- ARGV: 1 node, 2 number of the commit, 3 now (ms), 4 session TTL (ms), 5 TTL before `initialized` (ms),
 --       6 most events kept, 7 longest time kept (ms), 8 channel prefix, 9 session id,
---       10 most bytes of the log or '', then the operations:
+--       10 most bytes of the log or '', 11 a log id after which its entries have to come, or '', then the operations:
 --   open     <principal> <stream> <token> <revision|-> <owned 1|''> <most|''> <#requests> <request>... <#messages> <message>...
 --   receive  <principal> <revision|-> <route> <argument> <message>
 --   append   <stream> <ends|''> <asks 1|''> <effect|''> <value> <condition|''> <value> <coalesce|''> <has message 1|''> <message>
@@ -87,13 +87,13 @@ end
 -- What the first operation, mostly the only one, is about to look at.
 local mark = 't:' .. node
 local wanted = { mark, 'bytes', 'first', 'from', 'kept', 'trimmed' }
-if ARGV[11] == 'open' then
+if ARGV[12] == 'open' then
   wanted[7] = 'run'
-  if ARGV[18] == '1' then wanted[8] = 'r:' .. ARGV[19] end
-elseif ARGV[11] == 'receive' then
-  if ARGV[14] == 'initialized' then wanted[7] = 'reps' end
-elseif ARGV[11] == 'append' then
-  local stream, ends = ARGV[12], ARGV[13]
+  if ARGV[19] == '1' then wanted[8] = 'r:' .. ARGV[20] end
+elseif ARGV[12] == 'receive' then
+  if ARGV[15] == 'initialized' then wanted[7] = 'reps' end
+elseif ARGV[12] == 'append' then
+  local stream, ends = ARGV[13], ARGV[14]
   wanted[7], wanted[8], wanted[9] = 'n:' .. stream, 'h:' .. stream, 'x:' .. stream
   if ends ~= '' then
     wanted[10], wanted[11] = 'p:' .. stream, 'b:' .. stream
@@ -110,7 +110,7 @@ local used, logged, stale, lengthened = false, nil, false, false
 local run, results = {}, {}
 
 -- The next so many arguments.
-local at = 11
+local at = 12
 local function take(count)
   at = at + count
   return unpack(ARGV, at - count, at - 1)
@@ -125,6 +125,17 @@ end
 -- Of a log that is bounded in bytes, the map has a place each so many bytes: where it is to be trimmed to.
 local mapEvery = ARGV[10] ~= '' and tonumber(ARGV[10]) / 64
 
+-- The lowest log id that this step may give, where `ms` is behind the clock by which the log has gone so far: a new master's
+-- clock may be, and who has seen what the log has lost must not take what comes now for that. Clocks of the masters of a
+-- cluster that differ a little do no harm.
+local CLOCK_SLACK_MS = 20
+local function notBehind(ms)
+  if ARGV[11] == '' then return nil end
+  local afterMs, counter = split(ARGV[11], '-')
+  if tonumber(ms) + CLOCK_SLACK_MS >= tonumber(afterMs) then return nil end
+  return afterMs, string.format('%.0f', counter + 1)
+end
+
 -- Logs an entry. `...` are its fields; those of a message of the server begin with s and n.
 local function log(message, ...)
   if fields.first then
@@ -132,6 +143,13 @@ local function log(message, ...)
     set('first', false)
   end
   local id = redis.call('XADD', events, 'MAXLEN', maxEvents, '*', 'o', bytes, ...)
+  if not logged then
+    local ms, counter = notBehind((split(id, '-')))
+    if ms then
+      redis.call('XDEL', events, id)
+      id = redis.call('XADD', events, 'MAXLEN', maxEvents, ms .. '-' .. counter, 'o', bytes, ...)
+    end
+  end
   local offset = bytes
   bytes = bytes + ENTRY_BYTES + #message
   logged = logged or id
