@@ -50,6 +50,11 @@ export interface AnynodeOptions {
    */
   upstreamCheck?: boolean | string | undefined;
   /**
+   * Whether the query of a client's request goes along to `upstream`, behind the query of that URL. Parameters that are in
+   * the URL cannot be given again by a client. Default `true`.
+   */
+  upstreamQuery?: boolean | undefined;
+  /**
    * How many bytes one message of the server at `upstream`, or of `handler`, may have. A longer one ends its call with an
    * error, and its connection. Default 32 MiB, at most 256 MiB.
    */
@@ -258,6 +263,7 @@ const KNOWN: Record<keyof AnynodeOptions, true> = {
   upstream: true,
   upstreamTimeoutMs: true,
   upstreamCheck: true,
+  upstreamQuery: true,
   upstreamMessageBytes: true,
   modern: true,
   redis: true,
@@ -304,11 +310,14 @@ export function rejectUnknown(given: object, known: object): void {
 function serverOf(given: AnynodeOptions): Intercepted | undefined {
   const { server, handler, upstream } = given;
   const check = checkOf(given);
+  oneOf(given, 'upstreamQuery', [true, false]);
   const ways = [server, handler, upstream].filter((way) => way !== undefined).length;
   if (ways > 1) {
     throw new TypeError('mcp-anynode: give one of `server`, `handler` and `upstream`, not more');
   }
-  if (upstream !== undefined) return { upstream: urlOf(upstream), check };
+  if (upstream !== undefined) {
+    return { upstream: urlOf(upstream), check, query: given.upstreamQuery ?? true };
+  }
   if (handler !== undefined) {
     if (typeof handler === 'function') return { handler };
     throw new TypeError('mcp-anynode: `handler` has to be an Express handler, router or app');

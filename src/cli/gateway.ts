@@ -24,6 +24,8 @@ export interface GatewayOptions {
   /** Milliseconds. */
   upstreamTimeout: number;
   upstreamCheck?: boolean | string;
+  /** `false`: clients' queries stay here. */
+  upstreamQuery?: boolean;
   principalHeader?: string;
   /** Milliseconds. */
   drain: number;
@@ -50,7 +52,12 @@ function digestOf(caller: string | undefined): string | undefined {
 /** A node that serves the MCP server at a URL. Besides its endpoint there are `/ready` and `/live`, for a balancer. */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const { upstream, redis, prefix, codec, allowedHosts, allowedOrigins, affinity, drain } = options;
-  const { upstreamTimeout: upstreamTimeoutMs, upstreamCheck, principalHeader } = options;
+  const {
+    upstreamTimeout: upstreamTimeoutMs,
+    upstreamCheck,
+    upstreamQuery,
+    principalHeader,
+  } = options;
   const { default: express } = await import('express').catch((error: unknown) => {
     throw new CommandError(EXIT.failed, 'this command needs express: npm install express', {
       cause: error,
@@ -58,7 +65,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   });
   const mcp = orUsage(() =>
     anynode({
-      ...{ upstream, upstreamTimeoutMs, upstreamCheck, redis, prefix, codec },
+      ...{ upstream, upstreamTimeoutMs, upstreamCheck, upstreamQuery, redis, prefix, codec },
       ...{ allowedHosts, allowedOrigins, affinity, logger: LOGGER },
       ...(principalHeader !== undefined && {
         principal: (req) => digestOf(req.get(principalHeader)),

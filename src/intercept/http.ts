@@ -42,16 +42,22 @@ const NOT_PASSED_ON = new Set([
   ...['mcp-protocol-version', 'last-event-id'],
 ]);
 
-/** The client's headers, but for those of its connection, of its session, and `except`. */
+/**
+ * The client's headers, but for those of its connection, of its session, and `except`. Names in the client's `Connection`
+ * header do not count: it could take away what is in front has set, such as who the client is. Names with underscores do
+ * not pass for those with hyphens, which is what they are to servers of CGI's descent.
+ */
 export function headersOf(
   { headers, origin }: Pick<Outgoing, 'headers' | 'origin'>,
   except: readonly string[],
 ): Record<string, string> {
   const given = origin?.headers ?? {};
-  const named = (given.connection ?? '').split(',').map((name) => name.trim().toLowerCase());
-  const passed = Object.entries(given).filter(
-    ([name]) => !NOT_PASSED_ON.has(name) && !named.includes(name) && !except.includes(name),
-  );
+  const passed = Object.entries(given).filter(([name]) => {
+    if (NOT_PASSED_ON.has(name) || except.includes(name)) return false;
+    if (!name.includes('_')) return true;
+    const meant = name.replaceAll('_', '-');
+    return !NOT_PASSED_ON.has(meant) && !except.includes(meant) && !Object.hasOwn(given, meant);
+  });
   return { ...Object.fromEntries(passed), ...headers };
 }
 

@@ -22,8 +22,9 @@ export interface Interception {
   close(): Promise<void>;
 }
 
-/** `check`: see `upstreamCheck` in the options. */
-export type Intercepted = { handler: RequestHandler } | { upstream: URL; check?: boolean | string };
+/** `check`, `query`: see `upstreamCheck` and `upstreamQuery` in the options. */
+export type Intercepted =
+  { handler: RequestHandler } | { upstream: URL; check?: boolean | string; query?: boolean };
 
 export function intercept(
   intercepted: Intercepted,
@@ -50,8 +51,13 @@ export function intercept(
       ready: () => Promise.resolve(),
     };
   }
-  const { upstream: url, check = false } = intercepted;
-  const watch = new ServerWatch({ ...parts, target: upstreamTarget(url, parts), url, check });
+  const { upstream: url, check = false, query } = intercepted;
+  const watch = new ServerWatch({
+    ...parts,
+    target: upstreamTarget(url, { ...parts, query }),
+    url,
+    check,
+  });
   return {
     ...build(watch, withoutSecrets(url)),
     trouble: () => watch.trouble(),

@@ -8,6 +8,7 @@ import type { Clock } from '../protocol/clock.js';
 import { Failure } from './failure.js';
 import type { Outgoing } from './http.js';
 import { exchange, headersOf } from './http.js';
+import { mergedQuery } from './client-query.js';
 import { queryOf } from './origin.js';
 
 /**
@@ -32,7 +33,11 @@ export interface UpstreamTarget {
 /** A server at a URL. There is no limit to connections: each running call, and each session's GET stream, needs one. */
 export function upstreamTarget(
   upstream: URL,
-  { clock, timeoutMs }: { clock: Clock; timeoutMs: number },
+  {
+    clock,
+    timeoutMs,
+    query: passesQuery = true,
+  }: { clock: Clock; timeoutMs: number; query?: boolean | undefined },
 ): UpstreamTarget {
   const secure = upstream.protocol === 'https:';
   const options = {
@@ -43,15 +48,17 @@ export function upstreamTarget(
   const agent = secure ? new HttpsAgent(options) : new HttpAgent(options);
   const { pathname, search } = upstream;
   const place = urlToHttpOptions(upstream);
+  // Node would take the client's credentials in place of those in the URL.
+  const except = place.auth === undefined ? ['host'] : ['host', 'authorization'];
   const connecting = { agent, clock, connectMs: timeoutMs };
   return {
     send(outgoing) {
-      const query = outgoing.origin === undefined ? '' : queryOf(outgoing.origin);
-      const more = query.length > 1 ? `${search === '' ? '?' : '&'}${query.slice(1)}` : '';
-      const headers = headersOf(outgoing, ['host']);
+      const { origin } = outgoing;
+      const query = origin === undefined || !passesQuery ? '' : queryOf(origin);
+      const headers = headersOf(outgoing, except);
       return exchange(
         { ...outgoing, headers },
-        { place: { ...place, path: `${pathname}${search}${more}` }, ...connecting },
+        { place: { ...place, path: `${pathname}${mergedQuery(search, query)}` }, ...connecting },
       );
     },
     connect: () => connectOnce(upstream, { secure, clock, timeoutMs }),

@@ -68,6 +68,7 @@ it('every option may be undefined, which leaves its default', () => {
     upstream: undefined,
     upstreamTimeoutMs: undefined,
     upstreamCheck: undefined,
+    upstreamQuery: undefined,
     upstreamMessageBytes: undefined,
     modern: undefined,
     redis: undefined,

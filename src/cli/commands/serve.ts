@@ -45,6 +45,7 @@ export function addServe(program: Command): void {
       urlPath,
     )
     .option('--no-upstream-check', '/ready does not depend on the server')
+    .option('--no-upstream-query', 'the query of a client does not go along to the server')
     .option(
       '--principal-header <name>',
       'says who is calling; what is in front must set it, whatever the client sends',

@@ -1,0 +1,41 @@
+import { describe, expect, it } from 'vitest';
+import { mergedQuery } from '../../src/intercept/client-query.js';
+
+describe('the query that goes to the URL of the operator', () => {
+  it('is that of the client as it came, where the operator has none', () => {
+    expect(mergedQuery('', '?a=%20b;c&&d')).toBe('?a=%20b;c&&d');
+    expect(mergedQuery('?', '?a=1')).toBe('?a=1');
+    expect(mergedQuery('?a=1', '')).toBe('?a=1');
+    expect(mergedQuery('', '?')).toBe('');
+  });
+
+  it('has what the client sets besides', () => {
+    expect(mergedQuery('?tenant=acme', '?page=2&x=%26tenant=other')).toBe(
+      '?tenant=acme&page=2&x=%26tenant%3Dother',
+    );
+  });
+
+  // Which of two a server takes is its own choice, and so is what it takes for the same name.
+  it.each([
+    ...[
+      'tenant=x',
+      'TENANT=x',
+      '%74enant=x',
+      'tenant[]=x',
+      'tenant[a]=x',
+      '[tenant]=x',
+      'tenant%5B%5D=x',
+    ],
+    ...['tenant.id=x', 'tenant%00=x', '+tenant=x', 'tenant', '&&tenant=x&&', 'tenant=1&tenant=2'],
+    ...['api.key=x', 'api%20key=x', 'api_key=x', 'API_KEY[]=x'],
+  ])('has nothing of a client that sets it again: %s', (query) => {
+    const operators = '?tenant=acme&api_key=1';
+    const merged = mergedQuery(operators, `?${query}`);
+    expect(merged).toBe(operators);
+  });
+
+  it('is split by the server where it was split here', () => {
+    const merged = mergedQuery('?tenant=acme', '?a=1;tenant=x&b=%3Btenant=x');
+    expect(merged).toBe('?tenant=acme&a=1%3Btenant%3Dx&b=%3Btenant%3Dx');
+  });
+});
