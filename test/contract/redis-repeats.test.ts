@@ -142,6 +142,16 @@ describe('a connection that is cut before the reply', () => {
     expect(await far.membership.loadState(id)).toEqual({ version: 2, value: '2' });
   });
 
+  // Only the node's last store was remembered: of two that were under way, the first was taken for new.
+  it('stores the state once, though the node has stored another one since', async () => {
+    const { membership } = near;
+    const sprung = proxy.cutBeforeReply((data) => data.includes(id));
+    const both = [membership.storeState(id, '1', 0), membership.storeState(id, '2', 1)];
+    expect(await Promise.all(both)).toEqual(['stored', 'stored']);
+    await sprung;
+    expect(await membership.loadState(id)).toEqual({ version: 2, value: '2' });
+  });
+
   it('ends a session, and says so', async () => {
     expect(await cut(id, () => near.membership.remove(id, ALICE))).toBe(true);
     expect(await far.membership.load(id)).toBeUndefined();

@@ -27,7 +27,16 @@ interface Parts {
 
 /** Where the messages of a client go that open no stream. */
 export class Routes {
+  /** The step that made the session active, and which node handles the message. */
+  private activation: { nodeId: string; number: number; handler: string } | undefined;
+
   constructor(private readonly parts: Parts) {}
+
+  private madeBy({ nodeId, number }: Step): { handler: string } | undefined {
+    const { activation } = this;
+    const isSame = activation?.nodeId === nodeId && activation.number === number;
+    return isSame ? activation : undefined;
+  }
 
   follow(operation: ReceiveOperation, step: Step): OperationResult {
     const { route, message } = operation;
@@ -51,7 +60,8 @@ export class Routes {
           break;
         }
         here = executor === step.nodeId;
-        if (executor !== undefined && !here && !step.repeated) this.parts.tell(executor, deliver);
+        // With a repeat, too: it may not have been begun the first time. To hear of a cancellation twice does no harm.
+        if (executor !== undefined && !here) this.parts.tell(executor, deliver);
         break;
       }
       case 'replicas':
@@ -64,12 +74,17 @@ export class Routes {
       case 'initialized': {
         const [first] = this.parts.replicas;
         const any = this.parts.replicas.has(step.nodeId) ? step.nodeId : (first ?? step.nodeId);
-        const chosen = route.owned === true ? this.parts.executors.ownerUnless(step) : any;
+        // A repeat of the step that made the session active says the same as that, whoever has a replica by now.
+        const made = step.repeated ? this.madeBy(step) : undefined;
+        const able = route.owned === true ? this.parts.executors.ownerUnless(step) : any;
+        const chosen = made?.handler ?? able;
+        changed = made !== undefined;
         here = chosen === step.nodeId;
         if (!here) handler = chosen;
         if (!step.repeated) {
           if (!this.parts.stored.active) {
             this.parts.stored.active = true;
+            this.activation = { nodeId: step.nodeId, number: step.number, handler: chosen };
             this.parts.log.append(
               step.now,
               noteEntry({ kind: 'session.initialized', nodeId: step.nodeId }),

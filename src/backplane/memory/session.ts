@@ -329,20 +329,26 @@ export class MemorySession {
     if (request.principal !== this.stored.principal) return { status: 'gone' };
     const stream = this.streams.get(request.stream);
     const held = stream?.holder;
-    const again = held?.nodeId === nodeId && held.token === request.token;
-    const holder = again ? stream?.before?.[0] : held;
+    const isOwn = (holder: Holder): boolean =>
+      holder.nodeId === nodeId && holder.token === request.token;
+    const before = stream?.before ?? [];
+    // A repeat may find that another connection has taken the stream since: it stays with that one.
+    const at = before.findIndex(isOwn);
+    const superseded = at >= 0;
+    const again = superseded || (held !== undefined && isOwn(held));
+    const holder = again ? before[at + 1] : held;
     const name = holder === undefined ? undefined : `${holder.nodeId}:${holder.token}`;
     const isDead = name === request.deadHolder && !isStale(request.lookedAt, { now });
-    if (request.unlessHeld && name !== undefined && !isDead) {
+    if (request.unlessHeld && !superseded && name !== undefined && !isDead) {
       return { status: 'conflict', holder: name };
     }
 
     const place = placeOf(this.log, stream, request);
     if ('status' in place) return place;
-    if (stream !== undefined) {
+    if (stream !== undefined && !superseded) {
       stream.holder = { nodeId, token: request.token };
       if (!again && held !== undefined) {
-        stream.before = [held, ...(stream.before ?? [])].slice(0, PREDECESSORS);
+        stream.before = [held, ...before].slice(0, PREDECESSORS);
         if (held.nodeId !== nodeId) {
           const { stream: name, sessionId } = request;
           this.tell(held.nodeId, { type: 'taken', sessionId, stream: name, token: held.token });

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import type { Cluster, Redis, RedisOptions } from 'ioredis';
 import { AnynodeError } from '../../errors.js';
 import type {
@@ -59,6 +58,8 @@ class RedisMembership implements Membership {
   private readonly shelf: Shelf;
   private readonly about: string;
   private readonly turns = new FairTurns();
+  /** How often this node has stored a state. */
+  private stores = 0;
   private left = false;
 
   constructor(
@@ -290,7 +291,8 @@ class RedisMembership implements Membership {
   }
 
   async storeState(sessionId: string, value: string, expected: number | undefined) {
-    const token = randomUUID();
+    this.stores += 1;
+    const token = this.stores.toString(36);
     const key = this.names.record(sessionId);
     const { nodeId } = this.options;
     const reply = await this.connection.run((client) =>

@@ -1,15 +1,18 @@
 import { describe, expect, it } from 'vitest';
 import type { Operation } from '../../../src/backplane/backplane.js';
-import { LOG_START, STANDALONE } from '../../../src/backplane/backplane.js';
+import { LOG_START, RELEASED, STANDALONE } from '../../../src/backplane/backplane.js';
 import {
   append,
+  BEGINNING,
   detach,
   okay,
   open,
   receive,
   resultsOf,
+  subscribe,
   useRig,
   type OpenStore,
+  type Rig,
   type TestNode,
 } from './rig.js';
 
@@ -58,7 +61,8 @@ export function describeRepeats(openStore: OpenStore): void {
         lastSeenAt: 0,
       });
       a.number += 1;
-      expect(await b.drain(a, id)).toEqual([]);
+      // A cancellation, which may not have found it running the first time. To hear of it twice does no harm.
+      expect(await b.drain(a, id)).toMatchObject([{ type: 'deliver', message: 'cancel' }]);
     });
 
     // The twin: only the number tells a repeat from a second message that says the same.
@@ -152,6 +156,125 @@ export function describeRepeats(openStore: OpenStore): void {
     });
   });
 
+  // The reply is lost, and before the commit is sent again, another node takes a step.
+  describe('a commit that is repeated after a step of another node', () => {
+    const rig = useRig(openStore);
+    interface Case {
+      operation: (rig: Rig) => Operation;
+      before?: (rig: Rig, id: string) => Promise<unknown>;
+      between: (rig: Rig, id: string) => Promise<unknown>;
+      /** Default: the same as the first time. */
+      answer?: object;
+    }
+    const opened = ({ a }: Rig, id: string) => a.run(id, open('p', ['1']));
+    const openedByC = ({ c }: Rig, id: string) => c.run(id, open('p', ['1']));
+    const holdOfB = ({ b }: Rig, id: string) => b.hold(id, STANDALONE, { token: 'b' });
+    const sayOfB = ({ b }: Rig, id: string) => b.run(id, subscribe('file:///x'));
+    const claim = ({ c }: Rig): Operation => ({
+      type: 'claim',
+      stream: 'p',
+      from: c.id,
+      revision: 1,
+    });
+    const note: Operation = {
+      ...{ type: 'note', kind: 'request.failed', stream: 'p', request: '1', from: undefined },
+    };
+    const CASES: Record<string, Case> = {
+      open: {
+        operation: () => open('p', ['1']),
+        between: ({ b }, id) => b.run(id, open('q', ['2'])),
+      },
+      append: {
+        operation: () => append(STANDALONE, 'news'),
+        between: sayOfB,
+        answer: { status: 'repeated' },
+      },
+      'receive for a node': {
+        operation: ({ b }) => receive({ to: 'node', nodeId: b.id }),
+        between: sayOfB,
+      },
+      'receive for replicas': { operation: () => receive({ to: 'replicas' }), between: sayOfB },
+      'receive for this node': { operation: () => receive({ to: 'here' }), between: sayOfB },
+      // The server got it twice: the record said by then that it had come, and it was given to the server besides.
+      initialized: { operation: () => receive({ to: 'initialized' }), between: sayOfB },
+      'initialized, for a replica of another node': {
+        before: ({ a, c }, id) => a.run(id, { type: 'forget' }).then(() => useOf(c, id)),
+        operation: () => receive({ to: 'initialized' }),
+        between: ({ a, c }, id) => c.run(id, { type: 'forget' }).then(() => a.id),
+      },
+      claim: { before: openedByC, operation: claim, between: (r, id) => r.b.run(id, claim(r)) },
+      detach: {
+        before: ({ a }, id) => a.hold(id, STANDALONE),
+        operation: () => detach(STANDALONE, 't1'),
+        between: holdOfB,
+      },
+      hangup: {
+        before: ({ c }, id) => c.hold(id, STANDALONE, { token: 'c' }),
+        operation: () => ({ type: 'hangup', stream: STANDALONE }),
+        between: holdOfB,
+      },
+      release: {
+        before: opened,
+        operation: () => ({ type: 'release', stream: 'p' }),
+        between: ({ b }, id) =>
+          b.run(id, { type: 'claim', stream: 'p', from: RELEASED, revision: 1 }),
+      },
+      abandon: {
+        before: opened,
+        operation: () => ({ type: 'abandon', stream: 'p', requests: ['1'] }),
+        between: ({ b }, id) => b.run(id, open('q', ['1'])),
+      },
+      note: { operation: () => note, between: sayOfB },
+      forget: {
+        operation: () => ({ type: 'forget' }),
+        between: ({ b }, id) =>
+          b.run(id, { type: 'assign', stream: undefined, dead: undefined, revision: 1 }),
+      },
+    };
+    const useOf = (node: TestNode, id: string) =>
+      node.run(id, receive({ to: 'here' }, '{}', { revision: undefined }));
+
+    it.each(Object.entries(CASES))(
+      'answers the same, and changes nothing: %s',
+      async (_, given) => {
+        const { a, b, c } = rig;
+        const id = await a.create();
+        await given.before?.(rig, id);
+        const operation = given.operation(rig);
+        const [first] = await a.run(id, operation);
+        await given.between(rig, id);
+        await Promise.all([b.drain(c, id), c.drain(b, id)]);
+        const stored = await everythingOf(a, id);
+        const [repeated] = resultsOf(await a.repeat(id, operation));
+        expect(repeated).toEqual(given.answer ?? first);
+        expect(await everythingOf(a, id)).toEqual(stored);
+        const heard = await Promise.all([b.drain(c, id), c.drain(b, id)]);
+        expect(heard).toEqual([[], []]);
+      },
+    );
+
+    async function everythingOf(node: TestNode, id: string) {
+      const record = await node.membership.load(id);
+      return {
+        record: { ...record, lastSeenAt: 0 },
+        streams: await node.membership.openStreams(id),
+        log: await node.membership.history(id, LOG_START, 1000),
+      };
+    }
+
+    // Stored before its owner had begun the call, it told nobody; repeated after that, it told nobody either.
+    it('tells the owner that a call is cancelled which it has begun in between', async () => {
+      const { a: owner, b } = rig;
+      const id = await owner.create({ owned: true });
+      await b.run(id, open('p', ['1'], { owned: true }));
+      const cancel = receive({ to: 'executor', request: '1' }, 'cancelled');
+      expect(await b.run(id, cancel)).toMatchObject([{ unbegun: 'p', handler: owner.id }]);
+      await owner.run(id, { type: 'assign', stream: 'p', dead: undefined, revision: 1 });
+      await b.repeat(id, cancel);
+      expect((await owner.next('deliver')).message).toBe('cancelled');
+    });
+  });
+
   describe('a repeated attach', () => {
     const rig = useRig(openStore);
 
@@ -170,5 +293,23 @@ export function describeRepeats(openStore: OpenStore): void {
       expect((await b.hold(other, STANDALONE, request)).previous).toBeUndefined();
       expect((await b.hold(other, STANDALONE, request)).previous).toBeUndefined();
     });
+
+    // It would end the newer connection, though the one that it is about may be gone.
+    it.each([false, true])(
+      'leaves the stream to a newer connection (polite: %s)',
+      async (unlessHeld) => {
+        const { a, b, c } = rig;
+        const id = await a.create();
+        await a.hold(id, STANDALONE, { token: 'old' });
+        const request = { token: 'new', unlessHeld, deadHolder: `${a.id}:old` };
+        const first = await b.hold(id, STANDALONE, request);
+        await c.hold(id, STANDALONE, { token: 'newest' });
+        expect(await b.hold(id, STANDALONE, request)).toEqual(first);
+        expect(await a.say(id, STANDALONE, 'news')).not.toHaveProperty('token');
+        expect((await c.next('event')).token).toBe('newest');
+        const read = { sessionId: id, stream: STANDALONE, after: BEGINNING, maxBytes: 1_000 };
+        expect(await b.membership.read({ ...read, token: 'new' })).toEqual({ status: 'lost' });
+      },
+    );
   });
 }

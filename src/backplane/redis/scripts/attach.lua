@@ -10,7 +10,8 @@
 -- Returns { 'gone' } | { 'conflict', holder } | { 'unknown' } | { 'trimmed' } | { 'ended' } | { 'further', log id }
 --       | { 'attached', number, log id, protocol version, previous holder or '', executor or '', it has begun ('1'|'') }
 -- Repeating it (a lost reply) finds the connection as the holder: that is no conflict, and the previous holder is still
--- the one that it took the stream from, and was told so.
+-- the one that it took the stream from, and was told so. Where another connection has taken the stream since, the repeat
+-- changes nothing: the connection finds out when it reads.
 -- With 'further' it has changed nothing: it has to be run again to look further in the log than one step may.
 local function setPredecessors(streams, stream, list)
   if #list == 0 then redis.call('HDEL', streams, 'b:' .. stream)
@@ -31,14 +32,19 @@ local first, map = state[6], state[7]
 local me = node .. ':' .. token
 local holder = state[2]
 local before = predecessors(state[5])
+-- A repeat may find that another connection has taken the stream since: it stays with that one.
+local superseded = false
+for at, connection in ipairs(before) do
+  if connection == me then superseded, holder = true, before[at + 1] end
+end
 if holder == me then holder = before[1]
-elseif holder then table.insert(before, 1, holder) end
+elseif holder and not superseded then table.insert(before, 1, holder) end
 local open = stream == STANDALONE or state[4]
 
 local function isDead(name)
   return name == ARGV[8] and not isStale(ARGV[13])
 end
-if ARGV[7] == '1' and holder and not isDead(holder) then return { 'conflict', holder } end
+if ARGV[7] == '1' and not superseded and holder and not isDead(holder) then return { 'conflict', holder } end
 
 local n, id
 if cursor then n, id = cursor, cursorId
@@ -74,7 +80,7 @@ else
 end
 
 local previous = holder or ''
-if open then
+if open and not superseded then
   redis.call('HSET', streams, 'h:' .. stream, me)
   setPredecessors(streams, stream, before)
   if state[2] and state[2] ~= me then
@@ -95,7 +101,7 @@ if ttl < tonumber(ARGV[14]) then expireIn(events, ttl) end
 
 -- That a stream was resumed is logged as long as there is a log, whose time it does not lengthen; and not so often that
 -- clients which come back all the time push out what they come back for.
-if cursor and state[2] ~= me and redis.call('EXISTS', events) == 1 then
+if cursor and state[2] ~= me and not superseded and redis.call('EXISTS', events) == 1 then
   local noted = redis.call('HMGET', streams, 'res', 'bytes')
   local skipped, since = position(noted[1])
   if tonumber(now) - tonumber((split(since, '-'))) >= tonumber(ARGV[15]) then

@@ -13,6 +13,7 @@
 --   p:<stream>  how many of them still run
 --   r:<id>      the stream of a running request
 --   c:<key>     number of the last message of a coalescing key
+--   ini         "<node>:<number of the commit> <node>": who made the session active, and who handles `initialized`
 --   run         how many requests run                bytes       how many bytes were ever logged
 --   kept        when the session's time last began anew, trimmed     when the log was last trimmed by age: ms by the
 --               clock of Redis; see SLACK_MS

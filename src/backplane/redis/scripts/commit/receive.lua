@@ -49,8 +49,9 @@ function run.receive()
     here = executor == node and begun
     if not begun then
       unbegun, chosen = stream, executor
-    elseif executor ~= '' and not here and not repeated then
-      deliver(executor, id, message)
+    elseif executor ~= '' and not here then
+      -- With a repeat, too: it may not have been begun the first time. To hear of a cancellation twice does no harm.
+      if repeated then tell(channels, executor, 'deliver ' .. sid, message) else deliver(executor, id, message) end
     end
   elseif route == 'replicas' then
     here = hasReplica(reps(), node)
@@ -64,11 +65,16 @@ function run.receive()
     local handler = node
     if argument == '1' then handler = ownerUnless()
     elseif not hasReplica(list, node) then handler = string.match(list, '%S+') or node end
+    -- A repeat of the step that made the session active says the same as that, whoever has a replica by now.
+    local mine = node .. ':' .. number .. ' '
+    local made = repeated and get('ini')
+    if made and string.sub(made, 1, #mine) == mine then handler, reshaped = string.sub(made, #mine + 1), '1' end
     here = handler == node
     if not here then chosen = handler end
     if not repeated then
       if ends then
         active, reshaped, lengthened = true, '1', true
+        set('ini', mine .. handler)
         logHandshake(message)
         revision = tostring(revision + 1)
         redis.call('HSET', record, 'rev', revision, 'on', '1')

@@ -1,0 +1,46 @@
+/** The reply to a step is lost, and the step is sent again: the server behind notices nothing. */
+import { expect, it } from 'vitest';
+import type { Backplane } from '../../src/index.js';
+import { memoryBackplane, redisBackplane } from '../../src/index.js';
+import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
+import { scriptedServer } from './support/scripted-server.js';
+import { rawClient, startNode } from './support/serve.js';
+
+const STORES: [string, () => Backplane][] = [
+  ['memory', () => memoryBackplane()],
+  ['Redis', () => redisBackplane({ redis: redisUrl(), prefix: uniquePrefix() })],
+];
+
+/** Each commit is carried out, its reply is lost, and it is sent again. */
+function losingReplies(store: Backplane): Backplane {
+  return {
+    join(options) {
+      const membership = store.join(options);
+      const commit = membership.commit.bind(membership);
+      membership.commit = async (given) => {
+        await commit(given);
+        return commit(given);
+      };
+      return membership;
+    },
+  };
+}
+
+// The record said by then that it had come, so that the server got it from there, and from the client besides.
+it.each(STORES)('%s: a server gets `initialized` once', async (_, store) => {
+  let initialized = 0;
+  const node = await startNode({
+    backplane: losingReplies(store()),
+    server: () => {
+      const server = scriptedServer();
+      server.oninitialized = () => (initialized += 1);
+      return server;
+    },
+  });
+  const client = rawClient();
+  await client.initialize(node.url);
+  await expect.poll(() => initialized).toBe(1);
+  // What was still on its way to the server comes before the answer.
+  await client.request(node.url, 'ping');
+  expect(initialized).toBe(1);
+});
