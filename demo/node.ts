@@ -71,11 +71,6 @@ console.log(`${NODE_NAME}: http://${HOST}:${port}/mcp (node ${nodeId})`);
 serveParent({ port, nodeId });
 
 process.once('SIGTERM', () => {
-  void (async () => {
-    // First the sessions' streams, which other nodes take over; then what is left of connections.
-    await mcp?.close();
-    server.close();
-    server.closeAllConnections();
-    process.exit(0);
-  })();
+  const done = mcp?.close({ server }) ?? Promise.resolve(server.close());
+  void done.then(() => process.exit(0));
 });

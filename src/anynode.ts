@@ -8,6 +8,8 @@ import { Handovers } from './cluster/handovers.js';
 import { Openers } from './cluster/openers.js';
 import { Orphans } from './cluster/orphans.js';
 import { Takeovers } from './cluster/takeovers.js';
+import type { ListeningServer } from './http/closing-server.js';
+import { endConnections, stopListening } from './http/closing-server.js';
 import { endpointOf, endpoints, middleware, requestListener } from './http/endpoint.js';
 import { checkModern, closeModern } from './http/modern.js';
 import { legacySse } from './http/legacy/legacy-sse.js';
@@ -55,6 +57,13 @@ export interface Health {
   inFlight: number;
 }
 
+export interface CloseOptions {
+  /** How long running calls may take. Default 10,000 ms. */
+  drainMs?: number | undefined;
+  /** The HTTP server that serves the node: it is closed, too. */
+  server?: ListeningServer | undefined;
+}
+
 /** Express middleware, and the node's handle. */
 export interface Anynode extends RequestHandler, Seams {
   /** Random per start. Also in the header `X-Anynode-Node`. */
@@ -79,12 +88,19 @@ export interface Anynode extends RequestHandler, Seams {
   /**
    * Ends the connections whose clients can come back, lets running calls finish for up to `drainMs` (default 10,000 ms),
    * discards all server objects and gives the lease up. Until then the node answers as ever; afterwards with 503.
-   * Calling it again returns the same promise. The HTTP server is the caller's to close. Never rejects.
+   * Calling it again returns the same promise. Never rejects.
+   *
+   * `server`: the HTTP server that serves this node. It stops listening first, so that a balancer takes new requests to
+   * other nodes, and its last connections are ended at the end. Left out: the HTTP server is the caller's to close.
    */
-  close(options?: { drainMs?: number }): Promise<void>;
+  close(options?: CloseOptions): Promise<void>;
 }
 
 const DRAIN_MS = 10_000;
+/** A connection that was accepted has sent its request by then; one that comes later was not for this node. */
+const SETTLE_MS = 100;
+/** So long connections are served that a balancer keeps: it ends them itself, or each with its next response. */
+const KEPT_MS = 6000;
 
 /**
  * Makes any node serve any MCP session: `app.use('/mcp', anynode({ server: () => buildServer(), redis }))`.
@@ -279,6 +295,7 @@ export function createNode(
     exchanges,
     options,
     elsewhere,
+    isClosing: () => closing !== undefined,
     isClosed: () => closed,
   });
 
@@ -288,12 +305,17 @@ export function createNode(
     while (all.some(({ size }) => size > 0)) for (const each of all) await each.none();
   };
 
-  const close = async (drainMs: number): Promise<void> => {
+  /** `ended`: when the last connection has ended, where that is known. */
+  const close = async (drainMs: number, ended?: Promise<void>): Promise<void> => {
     // They are given up at once; a server behind may never answer that its session is over.
     await atMost(commandTimeoutMs, sessions.handOver(), clock);
     await atMost(drainMs, spreadHangUps(followers.all(), drainMs, clock), clock);
-    const left = Math.max(0, drainMs - (clock.now() - closingSince));
-    await atMost(left, Promise.all([allDone(), openers.drain()]), clock);
+    const left = (): number => Math.max(0, drainMs - (clock.now() - closingSince));
+    await atMost(left(), Promise.all([allDone(), openers.drain()]), clock);
+    // What is on its way is served, too: nothing could say that it may be sent elsewhere.
+    const settled = ended ?? new Promise<void>((resolve) => clock.after(SETTLE_MS, resolve));
+    await atMost(Math.min(left(), KEPT_MS), settled, clock);
+    await atMost(left(), allDone(), clock);
     closed = true;
     handovers.close();
     // What is being stored just now runs in a moment, or is refused.
@@ -320,6 +342,12 @@ export function createNode(
     lanes.close();
     seams.close();
     await membership.leave();
+  };
+
+  const closeWith = async (server: ListeningServer, drainMs: number): Promise<void> => {
+    const { closed: ended } = await stopListening(server, clock);
+    await close(drainMs, ended);
+    await endConnections(server, ended, { ms: commandTimeoutMs, clock });
   };
 
   const notify = notifyAll({ membership, lanes, followers });
@@ -353,9 +381,9 @@ export function createNode(
     },
     notify: modern === undefined ? notify : notifyBoth(notify, seams.announce),
     ...seams.parts,
-    close: ({ drainMs = DRAIN_MS } = {}) => {
+    close: ({ drainMs = DRAIN_MS, server }: CloseOptions = {}) => {
       closingSince ||= clock.now();
-      return (closing ??= close(drainMs));
+      return (closing ??= server === undefined ? close(drainMs) : closeWith(server, drainMs));
     },
   });
   endpoints.set(mcp, endpoint);

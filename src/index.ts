@@ -2,10 +2,11 @@
 
 // The middleware, its options and its handle.
 export { anynode } from './anynode.js';
-export type { Anynode, Health } from './anynode.js';
+export type { Anynode, CloseOptions, Health } from './anynode.js';
 export type { AnynodeOptions } from './options.js';
 
 // For the HTTP server that an Express application gets.
+export type { ListeningServer } from './http/closing-server.js';
 export { serverOptionsFor } from './http/server-options.js';
 export type { AppServerOptions, ExpressPrototypes } from './http/server-options.js';
 

@@ -9,11 +9,15 @@ export interface NginxOptions {
   upstreams: readonly number[];
   /** Left out or 0: a free one. */
   port?: number;
+  /** What is in the `http` block for the nodes, instead of a plain balancer: called with the port to listen on. */
+  servers?: (port: number) => string;
 }
 
 export interface Nginx {
   port: number;
   url: string;
+  /** The last part of its log. */
+  readonly output: string;
   stop: () => Promise<void>;
 }
 
@@ -29,13 +33,20 @@ export async function startNginx(options: NginxOptions): Promise<Nginx> {
   const cleanUp = (): Promise<void> => rm(dir, { recursive: true, force: true });
   try {
     const { port, service } = await startOnPort(options.port, (port) =>
-      launchNginx(program, dir, port, options.upstreams),
+      launchNginx(program, dir, port, options),
     );
     const stop = async (): Promise<void> => {
       await service.stop();
       await cleanUp();
     };
-    return { port, url: `http://127.0.0.1:${port}`, stop };
+    const url = `http://127.0.0.1:${port}`;
+    const { output } = service;
+    return {
+      ...{ port, url, stop },
+      get output() {
+        return output.text;
+      },
+    };
   } catch (error) {
     await cleanUp();
     throw error;
@@ -46,10 +57,10 @@ async function launchNginx(
   program: string,
   dir: string,
   port: number,
-  upstreams: readonly number[],
+  { upstreams, servers }: NginxOptions,
 ): Promise<Service> {
   const file = join(dir, 'nginx.conf');
-  await writeFile(file, nginxConfig({ dir, port, upstreams }));
+  await writeFile(file, nginxConfig(dir, servers?.(port) ?? balancer(port, upstreams)));
   return startService(program, ['-p', dir, '-c', file], {
     // Written when the port is bound. A taken port makes nginx try for 2.5 s and then end.
     ready: /using the "\w+" event method/,
@@ -57,14 +68,7 @@ async function launchNginx(
   });
 }
 
-/**
- * The whole configuration. Connections to the nodes are not kept: a node may close an idle one at the very moment when
- * the next request is written to it, and a POST must not be sent twice.
- */
-function nginxConfig(options: { dir: string; port: number; upstreams: readonly number[] }): string {
-  const { dir, port, upstreams } = options;
-  // max_fails=0: else one 502 of a node that is starting takes it out of the rotation for 10 s.
-  const servers = upstreams.map((upstream) => `server 127.0.0.1:${upstream} max_fails=0;`);
+function nginxConfig(dir: string, servers: string): string {
   // A single process, so that none is left behind when this one is killed.
   return `
 daemon off;
@@ -80,6 +84,19 @@ http {
   fastcgi_temp_path ${dir}/fastcgi;
   uwsgi_temp_path ${dir}/uwsgi;
   scgi_temp_path ${dir}/scgi;
+  ${servers}
+}
+`;
+}
+
+/**
+ * Connections to the nodes are not kept: a node may close an idle one at the very moment when the next request is written
+ * to it, and a POST must not be sent twice.
+ */
+function balancer(port: number, upstreams: readonly number[]): string {
+  // max_fails=0: else one 502 of a node that is starting takes it out of the rotation for 10 s.
+  const servers = upstreams.map((upstream) => `server 127.0.0.1:${upstream} max_fails=0;`);
+  return `
   upstream nodes {
     ${servers.join('\n    ')}
   }
@@ -97,7 +114,5 @@ http {
       proxy_next_upstream off;
       client_max_body_size 64m;
     }
-  }
-}
-`;
+  }`;
 }

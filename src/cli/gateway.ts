@@ -96,12 +96,6 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   return {
     nodeId: mcp.nodeId,
     url: `http://${host}:${port}${options.path}`,
-    async close() {
-      await mcp.close({ drainMs: drain });
-      const closed = once(server, 'close');
-      server.close();
-      server.closeAllConnections();
-      await closed;
-    },
+    close: () => mcp.close({ drainMs: drain, server }),
   };
 }

@@ -1,10 +1,17 @@
+import { STANDALONE } from '../backplane/backplane.js';
 import type { Clock } from '../protocol/clock.js';
 import type { Follower } from '../stream/follower.js';
 
 /** Connections are ended over this time, so that their clients do not all come back at once. */
 const SPREAD_MS = 1000;
 
-/** Ends the connections whose clients can come back, one after another. Resolves when the last one is ended. */
+/** Most calls end by themselves in this time: their clients need not come back. */
+const CALL_MS = 1000;
+
+/**
+ * Ends the connections whose clients can come back, one after another: those of GETs first, those of calls that still run
+ * a second later. Resolves when the last one is ended.
+ */
 export async function spreadHangUps(
   followers: Follower[],
   withinMs: number,
@@ -12,9 +19,11 @@ export async function spreadHangUps(
 ): Promise<void> {
   const resumable = followers.filter((follower) => follower.resumable);
   const spread = Math.min(SPREAD_MS, withinMs / 2);
+  const later = Math.min(CALL_MS, withinMs / 4);
   await Promise.all(
     resumable.map(async (follower, index) => {
-      await pause((index / resumable.length) * spread, clock);
+      const delay = (index / resumable.length) * spread;
+      await pause(follower.stream === STANDALONE ? delay : delay + later, clock);
       // What holds no cursor any more does not exist: a connection only ever gets one.
       follower.end('hangup');
     }),

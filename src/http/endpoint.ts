@@ -43,6 +43,8 @@ export interface Endpoint {
   principalOf(req: Request): string;
   /** Connections of requests that another node runs. */
   elsewhere: Running;
+  /** `close()` was called: no connection is kept for another request. */
+  isClosing(): boolean;
   /** After `close()` has resolved. */
   isClosed(): boolean;
 }
@@ -104,6 +106,8 @@ export function serving(
       return;
     }
     if (endpoint.options.nodeHeader) res.setHeader('X-Anynode-Node', endpoint.node.nodeId);
+    // Node says so to the client, and ends the connection after this response.
+    if (endpoint.isClosing()) res.shouldKeepAlive = false;
     if (endpoint.isClosed()) {
       refuse(res, REFUSALS.closed);
       return;

@@ -1,3 +1,6 @@
+import { once } from 'node:events';
+import { Agent, createServer, request as httpRequest } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { anynode, redisBackplane } from '../../src/index.js';
 import { activeResources, leftBehind } from '../support/leaks.js';
@@ -5,7 +8,7 @@ import { request } from '../support/mcp-http.js';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
 import { scriptedServer, type ToolCall } from './support/scripted-server.js';
 import { listen, mounted, openSession, startNode, startSession, STORES } from './support/serve.js';
-import { signal } from './support/signal.js';
+import { eventually, signal } from './support/signal.js';
 
 const call = (id: number, name: string) => request(id, 'tools/call', { name });
 
@@ -158,3 +161,76 @@ describe('misuse is told when the middleware is made', () => {
     expect(make).toThrow(`mcp-anynode: ${message}`);
   });
 });
+
+describe('close({ server })', () => {
+  it('stops listening, serves what is open with `Connection: close`, and ends the connections', async () => {
+    const [running, finish] = [signal(), signal<string>()];
+    const mcp = anynode({
+      responseMode: 'json',
+      server: () =>
+        scriptedServer({
+          hold: () => {
+            running.resolve();
+            return finish.promise;
+          },
+        }),
+    });
+    const server = createServer(mcp.listener).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    const url = `http://127.0.0.1:${port}/mcp`;
+    const { client } = await openSession(url);
+    const agent = new Agent({ keepAlive: true });
+    onTestFinished(() => agent.destroy());
+    // A connection that is kept, as a balancer's.
+    const before = await ping(agent, url, client.sessionId);
+    expect(before).toMatchObject({ status: 200, connection: 'keep-alive' });
+    const held = client.request(url, 'tools/call', { name: 'hold', arguments: {} });
+    await running.promise;
+    const ended = once(server, 'close');
+    const closed = mcp.close({ server });
+    await eventually(() => !server.listening);
+    await expect(openSession(url)).rejects.toThrow('ECONNREFUSED');
+    finish.resolve('done');
+    expect((await held).result).toMatchObject({ content: [{ text: 'done' }] });
+    await Promise.all([closed, ended]);
+  });
+
+  it('answers with `Connection: close` from its beginning on, and keeps connections before', async () => {
+    const { mcp, url } = await startNode({
+      responseMode: 'json',
+      tools: { hold: () => new Promise<string>(() => undefined) },
+    });
+    const { client } = await openSession(url);
+    const agent = new Agent({ keepAlive: true });
+    onTestFinished(() => agent.destroy());
+    expect((await ping(agent, url, client.sessionId)).connection).toBe('keep-alive');
+    const held = client.request(url, 'tools/call', { name: 'hold', arguments: {} });
+    await eventually(() => mcp.health().inFlight === 1);
+    const closed = mcp.close({ drainMs: 1000 });
+    const answer = await ping(agent, url, client.sessionId);
+    expect(answer).toMatchObject({ status: 200, connection: 'close' });
+    await Promise.all([closed, held.catch(() => undefined)]);
+  });
+});
+
+function ping(
+  agent: Agent,
+  url: string,
+  sessionId = '',
+): Promise<{ status: number | undefined; connection: string | undefined }> {
+  const headers = {
+    'content-type': 'application/json',
+    accept: 'application/json, text/event-stream',
+    'mcp-session-id': sessionId,
+  };
+  return new Promise((resolve, reject) => {
+    const sent = httpRequest(url, { method: 'POST', agent, headers }, (res) => {
+      res.resume().once('end', () => {
+        resolve({ status: res.statusCode, connection: res.headers.connection });
+      });
+    });
+    sent.once('error', reject);
+    sent.end(JSON.stringify(request(`ping-${Math.random()}`, 'ping')));
+  });
+}
