@@ -2,6 +2,7 @@ import type { Membership } from '../backplane/backplane.js';
 import { isReleased, RELEASED } from '../backplane/backplane.js';
 import type { Clock } from '../protocol/clock.js';
 import type { JsonRpcError, RequestId } from '../protocol/jsonrpc.js';
+import { parseStoredIds } from '../protocol/stored.js';
 import { answerLost, nodeLost } from '../session/lost.js';
 import type { Orphan } from '../session/orphaned.js';
 import type { DeliveryContext } from '../session/replica.js';
@@ -128,7 +129,7 @@ export class Orphans {
       const { executor: now = '' } = result;
       if (isReleased(now) && now !== from) await this.endDead(sessionId, stream, now);
     } else if (result?.status === 'claimed') {
-      const ids = idsOf(result.requests);
+      const ids = parseStoredIds(result.requests);
       await this.options.sessions.orphaned.end(sessionId, stream, ids, errorOf, from);
     }
     return result?.status !== 'stale';
@@ -229,7 +230,7 @@ export class Orphans {
     // Ours now, even if the client is gone again: nobody else can claim it while this node lives.
     const orphan: Orphan = {
       ...{ sessionId, stream, context },
-      requests: idsOf(result.requests),
+      requests: parseStoredIds(result.requests),
       record: committed.reply.record,
       errorOf: (id) => nodeLost(id, executor),
       from: executor,
@@ -238,8 +239,4 @@ export class Orphans {
     else
       await sessions.orphaned.end(sessionId, stream, orphan.requests, orphan.errorOf, orphan.from);
   }
-}
-
-function idsOf(texts: string[]): RequestId[] {
-  return texts.map((text) => JSON.parse(text) as RequestId);
 }

@@ -1,6 +1,7 @@
 import type { Response } from 'express';
 import type { StreamEvent } from '../backplane/backplane.js';
 import type { RequestId } from '../protocol/jsonrpc.js';
+import { parseAnsweredId } from '../protocol/stored.js';
 import type { EndReason, Sink } from '../stream/follower.js';
 import { internalError } from '../session/lost.js';
 import type { Logger } from '../session/types.js';
@@ -24,6 +25,8 @@ export interface JsonOptions {
 export class JsonConnection implements Sink {
   readonly resumable = false;
   private readonly answers: string[] = [];
+  /** Those of a batch, by the ids of their requests. */
+  private readonly byId = new Map<RequestId, string>();
   private done = false;
 
   constructor(
@@ -38,7 +41,14 @@ export class JsonConnection implements Sink {
   }
 
   write({ message }: StreamEvent): boolean {
-    if (message !== undefined) this.answers.push(message);
+    if (message === undefined) return true;
+    if (this.options.order.length === 1) {
+      this.answers.push(message);
+    } else {
+      // One at a time: at the end all of them would be too much at once.
+      const id = parseAnsweredId(message);
+      if (id !== undefined) this.byId.set(id, message);
+    }
     return true;
   }
 
@@ -70,11 +80,11 @@ export class JsonConnection implements Sink {
     if (this.res.writableLength > 0) cutWhenStalled(this.res, this.options.stalledMs);
   }
 
+  /** What is stored of an answer may not be one any more: then its request ends with an error. */
   private inOrder(): string[] {
-    if (this.answers.length < 2) return this.answers;
-    const place = (text: string): number =>
-      this.options.order.indexOf((JSON.parse(text) as { id: RequestId }).id);
-    return this.answers.sort((a, b) => place(a) - place(b));
+    const { order } = this.options;
+    if (order.length === 1) return this.answers;
+    return order.map((id) => this.byId.get(id) ?? JSON.stringify(internalError(id)));
   }
 }
 

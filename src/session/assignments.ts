@@ -6,6 +6,8 @@ import type {
   JsonRpcRequest,
   RequestId,
 } from '../protocol/jsonrpc.js';
+import { isRequest } from '../protocol/jsonrpc.js';
+import { parseStoredMessage, parseStoredIds } from '../protocol/stored.js';
 import type { LiveSession } from './live.js';
 import { nodeLost } from './lost.js';
 import type { SessionNode } from './node.js';
@@ -80,7 +82,7 @@ export class Assignments {
       this.parts.ownership.found(live, committed);
       if (result.requests !== undefined) {
         const run = { asked, sessionId, stream, context, record: committed.reply.record };
-        const ids = result.requests.map((text) => JSON.parse(text) as RequestId);
+        const ids = parseStoredIds(result.requests);
         const leaveLater = this.enter(live);
         const { again = false, logId } = result;
         void this.beginAssigned(live, { ...run, requests: ids, again, logId }, inline)
@@ -123,8 +125,7 @@ export class Assignments {
     inline: string[] | undefined,
   ): Promise<void> {
     const { sessionId, stream, context, record, requests: ids } = assigned;
-    const messages =
-      inline?.map((text) => JSON.parse(text) as JsonRpcRequest) ?? (await this.logged(assigned));
+    const messages = inline === undefined ? await this.logged(assigned) : requestsOf(inline);
     // Some may have been cancelled, or are no longer kept.
     const requests = messages.filter(({ id }) => ids.includes(id));
     const missing = ids.filter((id) => !requests.some((request) => request.id === id));
@@ -157,4 +158,12 @@ export class Assignments {
     }
     return [...(await pastOf(this.node, sessionId, stream)).requests.values()];
   }
+}
+
+/** Of the messages that came along. What is not a request is missing then, and ends as such. */
+function requestsOf(texts: string[]): JsonRpcRequest[] {
+  return texts.flatMap((text) => {
+    const message = parseStoredMessage(text);
+    return message !== undefined && isRequest(message) ? message : [];
+  });
 }

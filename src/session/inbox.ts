@@ -7,6 +7,19 @@ import type { SessionNode } from './node.js';
 
 type Of<Type extends NodeMessage['type']> = Extract<NodeMessage, { type: Type }>;
 
+/** So many characters may wait for one session while a message of it is read from the log. */
+const MOST_WAITING = 4 * 1024 * 1024;
+/** What one counts for beside its text. */
+const ENTRY = 200;
+
+interface Queue {
+  /** Resolves when what came last has been handed over. */
+  last?: Promise<void>;
+  /** How many characters wait, or are being handed over. */
+  waiting: number;
+  dropped: boolean;
+}
+
 /**
  * What clients have sent to other nodes, for this one. Small messages come along with the word of them, big ones are read
  * from the log; those that come while one is being read wait for it, so that a session's are in order.
@@ -16,30 +29,44 @@ type Of<Type extends NodeMessage['type']> = Extract<NodeMessage, { type: Type }>
  * reported before its answer would find nobody who waits for it.
  */
 export class Inbox {
-  /** By session: until what came last has been handed over. */
-  private readonly reading = new Map<string, Promise<void>>();
+  /** By session. */
+  private readonly reading = new Map<string, Queue>();
 
   constructor(
     private readonly node: Pick<SessionNode, 'membership' | 'clock' | 'logger'>,
     private readonly hand: (sessionId: string, text: string, context: string | undefined) => void,
+    /** Messages were dropped, since too many had waited. They are in the log. */
+    private readonly onDropped: () => void,
   ) {}
 
   onDeliver({ sessionId, message, context }: Of<'deliver'>): void {
-    this.queue(sessionId, () => this.hand(sessionId, message, context));
+    const size = message.length + (context?.length ?? 0);
+    this.queue(sessionId, size, () => this.hand(sessionId, message, context));
   }
 
   onLogged({ sessionId, logId, context }: Of<'logged'>): void {
-    this.queue(sessionId, async () => {
+    this.queue(sessionId, context?.length ?? 0, async () => {
       const text = await this.read(sessionId, logId);
       if (text !== undefined) this.hand(sessionId, text, context);
     });
   }
 
-  private queue(sessionId: string, step: () => void | Promise<void>): void {
-    const turn = this.take(this.reading.get(sessionId), step).finally(() => {
-      if (this.reading.get(sessionId) === turn) this.reading.delete(sessionId);
+  private queue(sessionId: string, text: number, step: () => void | Promise<void>): void {
+    const size = text + ENTRY;
+    const queue = this.reading.get(sessionId) ?? { waiting: 0, dropped: false };
+    if (queue.waiting > 0 && queue.waiting + size > MOST_WAITING) {
+      queue.dropped = true;
+      return;
+    }
+    queue.waiting += size;
+    const last = this.take(queue.last, step).then(() => {
+      queue.waiting -= size;
+      if (queue.last !== last) return;
+      this.reading.delete(sessionId);
+      if (queue.dropped) this.onDropped();
     });
-    this.reading.set(sessionId, turn);
+    queue.last = last;
+    this.reading.set(sessionId, queue);
   }
 
   /** At once where nothing is waited for. Never rejects. */

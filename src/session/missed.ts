@@ -2,6 +2,7 @@ import { AnynodeError } from '../errors.js';
 import { jittered } from '../protocol/clock.js';
 import type { JsonRpcMessage } from '../protocol/jsonrpc.js';
 import { isNotification, isResponse } from '../protocol/jsonrpc.js';
+import { parseStoredMessage } from '../protocol/stored.js';
 import type { SessionNode } from './node.js';
 
 /** How far back to look for what was missed: longer than an outage that clients and calls live through. */
@@ -49,7 +50,8 @@ export class Missed {
       const entries = await this.node.membership.history(sessionId, after, HISTORY_PAGE);
       for (const { direction, stream, message: text } of entries) {
         if (direction !== 'in' || stream !== undefined || text === undefined) continue;
-        const message = JSON.parse(text) as JsonRpcMessage;
+        const message = parseStoredMessage(text);
+        if (message === undefined) continue;
         const cancels = isNotification(message) && message.method === 'notifications/cancelled';
         if (cancels || isResponse(message)) this.sessions.deliver(sessionId, message);
       }

@@ -3,6 +3,7 @@ import type { LogId } from '../backplane/backplane.js';
 import { LOG_START, STANDALONE } from '../backplane/backplane.js';
 import type { JsonRpcMessage, JsonRpcRequest, RequestId } from '../protocol/jsonrpc.js';
 import { isNotification, isRequest } from '../protocol/jsonrpc.js';
+import { parseStoredMessage } from '../protocol/stored.js';
 import { isTributary } from '../stream/tributary.js';
 import { annotationsOf } from './annotations.js';
 import type { LiveSession } from './live.js';
@@ -36,7 +37,8 @@ export async function pastOf(
       if (entry.stream !== stream && !beside) continue;
       if (entry.unreadable === true) past.asked = true; // as far as anybody knows
       if (entry.message === undefined) continue;
-      const message = JSON.parse(entry.message) as JsonRpcMessage;
+      const message = parseStoredMessage(entry.message);
+      if (message === undefined) continue;
       if (entry.direction === 'in') {
         if (isRequest(message)) past.requests.set(message.id, message);
       } else if (entry.asker !== undefined) {

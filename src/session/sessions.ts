@@ -1,6 +1,7 @@
 import type { NewSession, NodeMessage, Operation, Position } from '../backplane/backplane.js';
 import type { JsonRpcMessage, JsonRpcRequest } from '../protocol/jsonrpc.js';
 import { isNotification, isRequest } from '../protocol/jsonrpc.js';
+import { parseStoredMessage } from '../protocol/stored.js';
 import { isSessionEnded } from '../errors.js';
 import type { Run } from './assignments.js';
 import { Assignments } from './assignments.js';
@@ -66,9 +67,14 @@ export class Sessions {
     const { pool, ownership, orphaned } = this;
     const run: Run = (...args) => this.run(...args);
     this.assignments = new Assignments(node, { pool, ownership, orphaned, run });
-    this.inbox = new Inbox(node, (sessionId, text, context) => {
+    const hand: ConstructorParameters<typeof Inbox>[1] = (sessionId, text, context) => {
+      const message = parseStoredMessage(text);
+      if (message === undefined) throw new Error('it is not a message');
       const unpacked = context && unpackContext(node, context, sessionId, undefined);
-      this.deliver(sessionId, JSON.parse(text) as JsonRpcMessage, unpacked || undefined);
+      this.deliver(sessionId, message, unpacked || undefined);
+    };
+    this.inbox = new Inbox(node, hand, () => {
+      this.catchUp().catch(() => undefined); // this node has closed
     });
     this.missed = new Missed(node, {
       busy: () => [...this.running().keys()],
@@ -429,7 +435,7 @@ export class Sessions {
         break;
       case 'shape': {
         const { sessionId, revision, message: text } = message;
-        const shaped = text === undefined ? undefined : (JSON.parse(text) as JsonRpcMessage);
+        const shaped = text === undefined ? undefined : parseStoredMessage(text);
         this.pool
           .get(sessionId)
           ?.reshaped(revision, shaped)

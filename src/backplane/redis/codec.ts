@@ -2,7 +2,7 @@
  * Node messages as text, as the scripts write them: a first line of words, the first being the format's version, then
  * the payload. `docs/wire.md` describes it. An unknown version or verb is not an error: a newer node may have sent it.
  */
-import type { NodeMessage } from '../backplane.js';
+import type { NodeMessage, Position, StreamEvent } from '../backplane.js';
 
 const VERSION = '1';
 const NONE = '-';
@@ -73,8 +73,57 @@ export function encode(message: NodeMessage): string {
   }
 }
 
-/** `undefined`: not a message of this version. */
+/** `undefined`: not a message of this version, or one that no node would have sent. */
 export function decode(text: string): NodeMessage | undefined {
+  const message = parse(text);
+  return message !== undefined && isSound(message) ? message : undefined;
+}
+
+/** Names of sessions, streams, connections and nodes: words of visible ASCII. */
+const WORD = /^[!-~]{1,256}$/;
+const LOG_ID = /^\d{1,16}-\d{1,20}$/;
+
+function isSound(message: NodeMessage): boolean {
+  for (const [name, value] of Object.entries<unknown>(message)) {
+    switch (name) {
+      case 'logId':
+        if (!isLogId(value)) return false;
+        break;
+      case 'revision':
+        if (!isWhole(value)) return false;
+        break;
+      case 'position':
+        if (value !== undefined && !isPosition(value)) return false;
+        break;
+      case 'event': {
+        const { position, asker } = value as StreamEvent;
+        if (!isPosition(position) || (asker !== undefined && !isWord(asker))) return false;
+        break;
+      }
+      case 'type':
+      case 'inline':
+      case 'begun':
+      case 'message':
+      case 'messages':
+      case 'context':
+        break;
+      default:
+        if (value !== undefined && !isWord(value)) return false;
+    }
+  }
+  return true;
+}
+
+const isWord = (value: unknown): boolean => typeof value === 'string' && WORD.test(value);
+const isLogId = (value: unknown): boolean => typeof value === 'string' && LOG_ID.test(value);
+const isWhole = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
+
+function isPosition(value: unknown): boolean {
+  const { n, logId } = value as Position;
+  return isWhole(n) && isLogId(logId);
+}
+
+function parse(text: string): NodeMessage | undefined {
   const end = text.indexOf('\n');
   const words = (end < 0 ? text : text.slice(0, end)).split(' ');
   const payload = end < 0 ? '' : text.slice(end + 1);
@@ -100,6 +149,7 @@ export function decode(text: string): NodeMessage | undefined {
     }
     case 'deliver': {
       const length = Number(b); // of the context; nothing: there is none
+      if (!(length >= 0 && length <= payload.length)) return undefined;
       const context = length > 0 ? { context: payload.slice(0, length) } : {};
       return { type, sessionId: a, message: payload.slice(length), ...context };
     }
@@ -107,9 +157,11 @@ export function decode(text: string): NodeMessage | undefined {
       return { type, sessionId: a, logId: b, ...(payload !== '' && { context: payload }) };
     case 'run': {
       let from = 0;
-      const [context = '', ...messages] = words.slice(5).map((length) => {
-        from += Number(length);
-        return payload.slice(from - Number(length), from);
+      const lengths = words.slice(5).map(Number);
+      if (!lengths.every((length) => length >= 0)) return undefined;
+      const [context = '', ...messages] = lengths.map((length) => {
+        from += length;
+        return payload.slice(from - length, from);
       });
       const inline = messages.length > 0 ? messages : undefined;
       return { type, sessionId: a, stream: b, replyTo: c, context, messages: inline };

@@ -52,7 +52,7 @@ export interface Later {
   send: <T>(step: () => Promise<T>) => Promise<T>;
 }
 
-type Command<T> = (client: Client, attempts: number, later: Later) => Promise<T>;
+export type Command<T> = (client: Client, attempts: number, later: Later) => Promise<T>;
 
 export interface ConnectionOptions {
   clock: Clock;

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { NewSession } from '../backplane.js';
 import type { Client } from './connection.js';
+import { isMalformed } from './malformed.js';
 
 type Most = NonNullable<NewSession['most']>;
 
@@ -51,10 +52,13 @@ export class Principals {
   }
 
   private async fateOf(client: Client, sessionId: string): Promise<Fate> {
-    const [revision, on, called] = await client.hmget(
-      this.recordOf(sessionId),
-      ...['rev', 'on', 'called'],
-    );
+    const [revision, on, called] = await client
+      .hmget(this.recordOf(sessionId), ...['rev', 'on', 'called'])
+      .catch((error: unknown): (string | null)[] => {
+        // What is malformed ends with its next use. It must not count for ever, nor keep others from being counted.
+        if (isMalformed(error)) return [];
+        throw error;
+      });
     if (typeof revision !== 'string') return 'gone';
     return on === '1' || called === '1' ? 'used' : 'pending';
   }

@@ -1,29 +1,42 @@
 import type { Cluster, Redis, RedisOptions } from 'ioredis';
 import { AnynodeError } from '../../errors.js';
 import type {
+  AttachReply,
   AttachRequest,
   Backplane,
   Commit,
+  CommitReply,
   JoinOptions,
   LogEntry,
   Membership,
   NewSession,
   NodeMessage,
+  Page,
   Position,
   ReadRequest,
+  TouchReply,
   TouchRequest,
 } from '../backplane.js';
 import { ANY_PRINCIPAL, RESUMED_EVERY_MS, TooManySessions } from '../backplane.js';
 import { pushArguments } from './arguments.js';
 import { decode, encode } from './codec.js';
 import { aboutThisNode } from './about.js';
+import type { Command } from './connection.js';
 import { CommandConnection, keyPrefixOf } from './connection.js';
 import { FairTurns } from './fair-turns.js';
+import { isMalformed } from './malformed.js';
 import { Lease } from './lease.js';
 import { Names } from './names.js';
 import { Principals } from './principals.js';
 import { redisSeams } from './seams.js';
-import { attachReply, commitReply, initializeFields, page, touchReply } from './replies.js';
+import {
+  attachReply,
+  commitReply,
+  initializeFields,
+  page,
+  touchReply,
+  verifiedRecord,
+} from './replies.js';
 import type { Argument } from './script.js';
 import { commitScript } from './scripts.js';
 import { SessionIndex } from './session-index.js';
@@ -44,6 +57,9 @@ export function redisBackplane({ redis, prefix = 'mcp' }: RedisBackplaneOptions)
 }
 
 const PROBE = '1 probe ';
+const GONE = { status: 'gone' } as const;
+/** No message of another node is longer: see `INLINE_BYTES` in scripts/lib.lua, and what goes along with it. */
+const LONGEST_MESSAGE = 4 * 1024 * 1024;
 
 class RedisMembership implements Membership {
   readonly seams: ReturnType<typeof redisSeams>;
@@ -187,8 +203,9 @@ class RedisMembership implements Membership {
     ];
     for (const operation of operations) pushArguments(args, operation);
     const script = commitScript(operations);
-    const reply = await this.connection.run((client) => client[script](args));
-    return commitReply(sessionId, reply);
+    return this.verified<CommitReply>(sessionId, GONE, async () =>
+      commitReply(sessionId, await this.connection.run((client) => client[script](args))),
+    );
   }
 
   async attach(request: AttachRequest) {
@@ -202,31 +219,32 @@ class RedisMembership implements Membership {
       ...[sessionTtlMs, pendingTtlMs, lookedAt ?? '', retention.maxAgeMs, RESUMED_EVERY_MS],
     ];
     // Each look at a part of the log is a step of its own; all of them share one limit of time.
-    const reply = await this.connection.run(async (client, _attempts, later) => {
+    const attach: Command<string[]> = async (client, _attempts, later) => {
       for (let looked = ''; ;) {
         const step = () => client['anynode:attach'](...args, looked) as Promise<string[]>;
         const reply = await this.turns.take(sessionId, later, step);
         if (reply[0] !== 'further') return reply;
         looked = reply[1] ?? '';
       }
-    });
-    return attachReply(reply);
+    };
+    return this.verified<AttachReply>(sessionId, GONE, async () =>
+      attachReply(await this.connection.run(attach)),
+    );
   }
 
   async read({ sessionId, stream, after, maxBytes, token }: ReadRequest) {
     const keys = this.names.keys(sessionId);
     const reader = token === undefined ? '' : `${this.options.nodeId}:${token}`;
-    const reply = await this.connection.run((client, _attempts, later) =>
+    const read: Command<unknown> = (client, _attempts, later) =>
       this.turns.take(sessionId, later, () =>
         client['anynode:read'](...keys, stream, after.n, after.logId, maxBytes, reader),
-      ),
-    );
-    return page(reply);
+      );
+    return this.verified<Page>(sessionId, GONE, async () => page(await this.connection.run(read)));
   }
 
   async touch(requests: TouchRequest[]) {
     const { nodeId, sessionTtlMs, pendingTtlMs, retention } = this.options;
-    // Sent one after the other without waiting: one round trip for all of them.
+    // Sent one after the other without waiting: one round trip for all of them. One that is malformed is no other's trouble.
     const replies = await this.connection.run((client) =>
       Promise.all(
         requests.map(({ sessionId, streams, runs = [] }) =>
@@ -240,32 +258,51 @@ class RedisMembership implements Membership {
               position.logId,
             ]),
             ...runs.flatMap((stream) => [stream, '', 0, '']),
-          ),
+          ).catch((error: unknown) => {
+            if (isMalformed(error)) return error;
+            throw error;
+          }),
         ),
       ),
     );
-    return replies.map((reply, at) => touchReply(requests[at]?.streams.length ?? 0, reply));
+    return Promise.all(
+      requests.map(({ sessionId, streams }, at) =>
+        this.verified<TouchReply>(sessionId, GONE, () => {
+          const reply = replies[at];
+          if (reply instanceof Error) throw reply;
+          return Promise.resolve(touchReply(streams.length, reply));
+        }),
+      ),
+    );
   }
 
   remove(sessionId: string, principal: string | typeof ANY_PRINCIPAL): Promise<boolean> {
-    return this.shelf.remove(sessionId, principal);
+    return this.verified(sessionId, false, () => this.shelf.remove(sessionId, principal));
   }
 
   load(sessionId: string) {
-    return this.shelf.load(sessionId);
+    return this.verified(sessionId, undefined, async () => {
+      const record = await this.shelf.load(sessionId);
+      return record && verifiedRecord(record);
+    });
   }
 
   async identify(sessionId: string) {
-    const [revision, principal, owner] = await this.connection.run((client) =>
-      client.hmget(this.names.record(sessionId), 'rev', 'pr', 'own'),
-    );
-    if (typeof revision !== 'string') return undefined;
-    return { principal: principal ?? '', owner: owner ?? undefined };
+    const key = this.names.record(sessionId);
+    return this.verified(sessionId, undefined, async () => {
+      const [revision, principal, owner] = await this.connection.run((client) =>
+        client.hmget(key, 'rev', 'pr', 'own'),
+      );
+      if (typeof revision !== 'string') return undefined;
+      return { principal: principal ?? '', owner: owner ?? undefined };
+    });
   }
 
   async openStreams(sessionId: string) {
     const [, key] = this.names.keys(sessionId);
-    const fields = await this.connection.run((client) => client.hgetall(key));
+    const fields = await this.verified(sessionId, {}, () =>
+      this.connection.run((client) => client.hgetall(key)),
+    );
     return Object.keys(fields)
       .filter((field) => field.startsWith('x:'))
       .map((field) => {
@@ -274,17 +311,36 @@ class RedisMembership implements Membership {
       });
   }
 
+  /**
+   * Does something with a session, and ends the session where what is stored of it is not what this library writes: then
+   * it is gone. No call could be answered any more, and each would be tried again.
+   */
+  private async verified<T>(sessionId: string, gone: T, run: () => Promise<T>): Promise<T> {
+    try {
+      return await run();
+    } catch (error) {
+      if (!isMalformed(error)) throw error;
+      this.options.logger.warn(
+        `mcp-anynode: session ${sessionId} has ended: what is stored of it is malformed (${String(error)})`,
+      );
+      const keys = this.names.keys(sessionId);
+      await this.connection.run((client) => client.unlink(...keys));
+      return gone;
+    }
+  }
+
   list(after: string | undefined, count: number) {
     return this.shelf.list(after, count);
   }
 
   history(sessionId: string, after: string, count: number): Promise<LogEntry[]> {
-    return this.shelf.history(sessionId, after, count);
+    return this.verified(sessionId, [], () => this.shelf.history(sessionId, after, count));
   }
 
   async loadState(sessionId: string) {
-    const [revision, version, value] = await this.connection.run((client) =>
-      client.hmget(this.names.record(sessionId), 'rev', 'stv', 'st'),
+    const key = this.names.record(sessionId);
+    const [revision, version, value] = await this.verified(sessionId, [], () =>
+      this.connection.run((client) => client.hmget(key, 'rev', 'stv', 'st')),
     );
     if (typeof revision !== 'string') return undefined;
     return { version: Number(version ?? 0), value: value ?? undefined };
@@ -295,8 +351,10 @@ class RedisMembership implements Membership {
     const token = this.stores.toString(36);
     const key = this.names.record(sessionId);
     const { nodeId } = this.options;
-    const reply = await this.connection.run((client) =>
-      client['anynode:state'](key, value, expected ?? '', nodeId, token),
+    const reply = await this.verified<unknown>(sessionId, 'gone', () =>
+      this.connection.run((client) =>
+        client['anynode:state'](key, value, expected ?? '', nodeId, token),
+      ),
     );
     return reply as 'stored' | 'conflict' | 'gone';
   }
@@ -383,8 +441,17 @@ class RedisMembership implements Membership {
       this.lease.onProbe(text.slice(PROBE.length));
       return;
     }
-    if (this.seams.tasks.receive(text)) return;
-    const message = decode(text);
-    if (message !== undefined) this.options.onMessage(message);
+    if (text.length > LONGEST_MESSAGE) return;
+    try {
+      if (this.seams.tasks.receive(text)) return;
+      const message = decode(text);
+      if (message !== undefined) this.options.onMessage(message);
+    } catch (error) {
+      // Whoever can publish can say anything. It may harm the session that it is about, and nothing else.
+      const [line = ''] = text.slice(0, 200).split('\n');
+      this.options.logger.warn(
+        `mcp-anynode: a message of a node could not be handled: ${JSON.stringify(line)}: ${String(error)}`,
+      );
+    }
   }
 }

@@ -11,6 +11,8 @@ import type {
   TouchReply,
 } from '../backplane.js';
 
+import { MalformedSession } from './malformed.js';
+
 type Reply = (string | Reply)[];
 
 export function recordOf(id: string, flat: string[]): SessionRecord {
@@ -31,6 +33,15 @@ export function recordOf(id: string, flat: string[]): SessionRecord {
       .map((key) => key.slice(4)),
     owner: fields.get('own'),
   };
+}
+
+/** A record that the nodes can work with. Throws a {@link MalformedSession} for any other one. */
+export function verifiedRecord(record: SessionRecord): SessionRecord {
+  const numbers = [record.revision, record.createdAt, record.lastSeenAt];
+  if (!numbers.every((number) => Number.isSafeInteger(number))) {
+    throw new MalformedSession('its record');
+  }
+  return record;
 }
 
 /** Texts of up to so many bytes are cut into pieces: of more of them, each look at the hash would cost time. */
@@ -102,20 +113,29 @@ function noteOf(fields: Map<string, string>): Note | undefined {
 export function commitReply(sessionId: string, reply: unknown): CommitReply {
   if (typeof reply === 'string') {
     const [revision, ...result] = reply.split(' ');
-    return { status: 'ok', revision: Number(revision), results: [operationResult(result)] };
+    return { status: 'ok', revision: whole(revision), results: [operationResult(result)] };
   }
   const [status, revision, record, followedBy, results] = reply as Reply;
   if (status !== 'ok') return { status: 'gone' };
   const said: CommitReply = {
     status: 'ok',
-    revision: Number(revision),
+    revision: whole(revision),
     results: (results as string[][]).map((result) => operationResult(result)),
   };
-  if (Array.isArray(record)) said.record = recordOf(sessionId, record as string[]);
+  if (Array.isArray(record)) {
+    said.record = verifiedRecord(recordOf(sessionId, record as string[]));
+  }
   if (typeof followedBy === 'string' && followedBy !== '') {
     said.followedBy = followedBy.slice(0, followedBy.indexOf(':'));
   }
   return said;
+}
+
+/** Revisions and numbers of messages count from 0. */
+function whole(value: unknown): number {
+  const number = Number(value);
+  if (!Number.isSafeInteger(number) || number < 0) throw new MalformedSession('a number');
+  return number;
 }
 
 function operationResult(reply: string[]): OperationResult {
@@ -213,7 +233,7 @@ export function page(reply: unknown): Page {
     ...(restart !== '' && { restart: Number(restart) }),
     events: (items as string[][]).map(
       ([logId = '', n = '', has, message, end, asker = '']): StreamEvent => ({
-        position: { n: Number(n), logId },
+        position: { n: whole(n), logId },
         message: has === '1' ? message : undefined,
         end: end === '1',
         ...(asker !== '' && { asker }),

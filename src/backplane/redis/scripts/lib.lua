@@ -42,13 +42,15 @@ local function expireIn(key, ms) redis.call('PEXPIRE', key, ms + slackOf(ms)) en
 
 local function split(text, separator)
   local at = string.find(text, separator, 1, true)
+  if not at then error('MALFORMED') end
   return string.sub(text, 1, at - 1), string.sub(text, at + 1)
 end
 
 -- "<number>:<log id>" -> number, log id; a missing field is the beginning.
 local function position(text)
   if not text then return 0, '0-0' end
-  local n, id = split(text, ':')
+  local n, id = string.match(text, '^(%d+):(%d+%-%d+)$')
+  if not n or #n > 15 or #id > 36 or string.find(id, '^%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d') then error('MALFORMED') end
   return tonumber(n), id
 end
 

@@ -1,0 +1,35 @@
+/**
+ * Reads texts that come back from the backplane. This library wrote them, but whoever else can write there may have put
+ * anything in their place: nothing here throws, and what is malformed is `undefined`.
+ */
+import type { JsonRpcMessage, RequestId } from './jsonrpc.js';
+import { isMessage } from './jsonrpc.js';
+
+export function parseStoredMessage(text: string): JsonRpcMessage | undefined {
+  const value = parse(text);
+  return isMessage(value) ? value : undefined;
+}
+
+/** The ids of requests, which are stored as JSON. Malformed ones are left out. */
+export function parseStoredIds(texts: readonly string[]): RequestId[] {
+  return texts.flatMap((text) => {
+    const id = parse(text);
+    return typeof id === 'string' || typeof id === 'number' ? id : [];
+  });
+}
+
+/** The id of an answer that is stored as JSON. */
+export function parseAnsweredId(text: string): RequestId | undefined {
+  const value = parse(text);
+  if (typeof value !== 'object' || value === null || !('id' in value)) return undefined;
+  const { id } = value;
+  return typeof id === 'string' || typeof id === 'number' ? id : undefined;
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined;
+  }
+}

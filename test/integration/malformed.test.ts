@@ -1,0 +1,189 @@
+/** What whoever can write to Redis may put there harms at most the session that it is about. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { redisBackplane } from '../../src/backplane/redis/redis.js';
+import { startRedis, type RedisServer } from '../../demo/rig/redis.js';
+import { request } from '../support/mcp-http.js';
+import { newGate } from './support/gate.js';
+import { openSession, startNode } from './support/serve.js';
+
+let server: RedisServer;
+let redis: Redis;
+beforeAll(async () => {
+  server = await startRedis();
+  redis = new Redis(server.url);
+});
+afterAll(async () => {
+  redis.disconnect();
+  await server.stop();
+});
+
+const start = async (more: object = {}) => {
+  const node = await startNode({ backplane: redisBackplane({ redis: server.url }), ...more });
+  onTestFinished(() => redis.flushall().then(() => undefined));
+  return { ...node, inbox: `mcp:inbox:${node.mcp.nodeId}` };
+};
+
+/** What is there of a session, each with something else than what the scripts have written. */
+const HARM: [string, (key: string) => Promise<unknown>][] = [
+  ['a record of another type', (key) => redis.multi().del(key).set(key, 'x').exec()],
+  ['a record without a revision', (key) => redis.hset(key, 'rev', 'x')],
+  [
+    'a streams hash of another type',
+    (key) => redis.multi().del(`${key}:streams`).set(`${key}:streams`, 'x').exec(),
+  ],
+  [
+    'a log of another type',
+    (key) => redis.multi().del(`${key}:events`).lpush(`${key}:events`, 'x').exec(),
+  ],
+  ['a position that is none', (key) => redis.hset(`${key}:streams`, 'n:g', 'x')],
+  ['a log id that is none', (key) => redis.hset(`${key}:streams`, 'n:g', '1:x')],
+  ['a number of bytes that is none', (key) => redis.hset(`${key}:streams`, 'bytes', 'x')],
+  [
+    'a number of a commit that is none',
+    async (key) => {
+      const [field = 't:'] = (await redis.hkeys(`${key}:streams`)).filter((name) =>
+        name.startsWith('t:'),
+      );
+      await redis.hset(`${key}:streams`, field, 'x');
+    },
+  ],
+  ['a holder that is none', (key) => redis.hset(`${key}:streams`, 'h:g', 'x')],
+  [
+    'a young log that is none',
+    (key) =>
+      redis
+        .multi()
+        .del(`${key}:events`)
+        .set(`${key}:events`, '1-1 m -5\nabc')
+        .hset(`${key}:streams`, 'first', '1:1-1')
+        .exec(),
+  ],
+];
+
+describe('a session of which is stored', () => {
+  it.each(HARM)('%s: is answered, or has ended, and all others go on', async (_, harm) => {
+    const { url, mcp } = await start();
+    const [bad, good] = [await openSession(url), await openSession(url)];
+    await bad.client.request(url, 'ping');
+    await harm(`mcp:{${bad.sessionId}}`);
+    const statuses: number[] = [];
+    for (let at = 0; at < 3; at += 1) {
+      statuses.push((await bad.client.post(url, request(50 + at, 'ping'))).status);
+    }
+    statuses.push(
+      (await bad.client.post(url, { jsonrpc: '2.0', method: 'notifications/x' })).status,
+    );
+    // Known, or not: never 503, with which the client would come again for ever.
+    for (const status of statuses) expect([200, 202, 404]).toContain(status);
+    expect(await good.client.request(url, 'ping')).toMatchObject({ result: {} });
+    expect(mcp.health().status).toBe('ready');
+  });
+});
+
+// `null` in the place of an answer ended the process: 'id' in null.
+it('answers a batch in JSON mode though what is stored of its answers is malformed', async () => {
+  const gate = newGate();
+  const { url, inbox } = await start({
+    responseMode: 'json',
+    tools: {
+      wait: async () => {
+        await gate.opened;
+        return 'done';
+      },
+    },
+  });
+  const { client, sessionId } = await openSession(url, { protocolVersion: '2025-03-26' });
+  const call = (id: number) => request(id, 'tools/call', { name: 'wait', arguments: {} });
+  const answer = client.post(url, [call(5), call(6)]);
+  const key = `mcp:{${sessionId}}`;
+  let stream = '';
+  await expect
+    .poll(async () => {
+      const fields = await redis.hkeys(`${key}:streams`);
+      stream = fields.find((field) => field.startsWith('x:'))?.slice(2) ?? '';
+      return stream;
+    })
+    .not.toBe('');
+  const token = (await redis.hget(`${key}:streams`, `h:${stream}`))?.split(':')[1] ?? '';
+  const add = (n: number, text: string, ...more: string[]) =>
+    redis.xadd(`${key}:events`, '*', 's', stream, 'n', n, 'o', 0, 'm', text, ...more);
+  await add(1, 'no json');
+  const last = (await add(2, 'null', 'e', '1')) ?? '';
+  await redis.hset(`${key}:streams`, `n:${stream}`, `2:${last}`);
+  await redis.publish(inbox, `1 event ${sessionId} ${stream} ${token} 2 ${last} 1 - 0 1\n`);
+  const { status, body } = await answer;
+  expect(status).toBe(200);
+  expect(JSON.parse(body)).toMatchObject([
+    { id: 5, error: { code: -32603 } },
+    { id: 6, error: { code: -32603 } },
+  ]);
+  gate.open();
+});
+
+describe('lines in the inbox of a node', () => {
+  const LINES = [
+    '',
+    '\n',
+    '1',
+    '1 ',
+    '1 deliver',
+    '2 deliver x\n{}',
+    '1 deliver x -5\nabcdef',
+    '1 deliver x 9\nabc',
+    '1 deliver S\nnull',
+    '1 deliver S\nno json',
+    '1 deliver S 4\nnull{}',
+    '1 logged S x',
+    '1 logged S 1-1',
+    '1 logged S 99999999999999999999-1',
+    '1 shape S x\nnull',
+    '1 shape S 9007199254740993\n',
+    '1 shape S 3\nnull',
+    '1 event S g t NaN 1-1 0 - 1 1\nx',
+    '1 event S g t 1 x 0 - 1 1\nx',
+    '1 run S s n -1\n',
+    '1 run S s n 4\nnull',
+    '1 run S s n 2 4\n{}null',
+    '1 run S s n 9 9\n{"headers":1}',
+    '1 placed S s - 1',
+    '1 released r x y',
+    '1 released r 1 y',
+    '1 release S s t \u0000 r',
+    '1 taken S s',
+    '1 check S',
+    '1 orphaned S',
+    '1 followed S',
+    '1 task',
+    `1 gone ${'x'.repeat(300)}`,
+    `1 check ${'S '.repeat(10_000)}`,
+  ];
+
+  it('that no node would write change nothing', async () => {
+    const { url, mcp, inbox } = await start();
+    const { client, sessionId } = await openSession(url);
+    for (const line of LINES) {
+      await redis.publish(inbox, line);
+      await redis.publish(inbox, line.replace(' S', ` ${sessionId}`));
+    }
+    await sleep(100);
+    expect(await client.request(url, 'ping')).toMatchObject({ result: {} });
+    expect(mcp.health().status).toBe('ready');
+  });
+
+  // The log of a session that is not there was read for ever, and 424 MiB of lines waited behind it.
+  it('of a session that is not there are not kept', async () => {
+    const { url, inbox, mcp } = await start();
+    const { client } = await openSession(url);
+    await redis.set('mcp:{zzz}:events', 'x');
+    await redis.publish(inbox, '1 logged zzz 5-5');
+    const line = `1 deliver zzz\n"${'y'.repeat(100_000)}"`;
+    const before = process.memoryUsage().heapUsed;
+    for (let at = 0; at < 300; at += 1) await redis.publish(inbox, line);
+    expect(await client.request(url, 'ping')).toMatchObject({ result: {} });
+    expect(process.memoryUsage().heapUsed - before).toBeLessThan(60_000_000);
+    expect(await redis.exists('mcp:{zzz}:events')).toBe(0);
+    expect(mcp.health().status).toBe('ready');
+  });
+});
