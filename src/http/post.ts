@@ -72,6 +72,7 @@ export async function handlePost(endpoint: Endpoint, req: Request, res: Response
   const context = { authInfo: authInfoOf(req), requestInfo: requestInfoOf(req) };
   const received = await endpoint.sessions.receive(inbound, context);
   if (received === 'gone') throw new RefusalError(REFUSALS.sessionNotFound);
+  if (received === 'full') throw new RefusalError(REFUSALS.serverBehind);
   reply(res, 202);
 }
 

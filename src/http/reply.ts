@@ -60,6 +60,7 @@ export const REFUSALS = {
     ErrorCode.InvalidRequest,
   ),
   tooManyRequests: later('Too many requests of this session are running'),
+  serverBehind: later('The server has not taken what this session sent before'),
   tooManyStreams: later('Too many streams of this session are open'),
   tooManySessions: later('Too many sessions', 60),
   tooManyPending: later('Too many sessions that were never initialized', 60),

@@ -29,6 +29,9 @@ export const MOST_RETRY_MS = 30_000;
 /** Memory that a piece of text takes besides its characters, however short it is. */
 const PIECE_COST = 32;
 
+/** Messages that ask for no answer, and wait for the server: beyond that a session is stuck, and its server object ends. */
+export const STUCK_BYTES = 32 * 1024 * 1024;
+
 /** What a piece of text takes in memory. */
 export function costOf(piece: string): number {
   return Buffer.byteLength(piece) + PIECE_COST;

@@ -14,7 +14,7 @@ import { effectOf, requestsBetween, UNSHAPED, withEffect } from '../session/shap
 import type { Logger, ServerLike, ServerTransport } from '../session/types.js';
 import type { BodyReader } from './body.js';
 import { isSuccess, kindOf } from './body.js';
-import { HANDSHAKE_BYTES, LONGEST_VERSION } from './bounds.js';
+import { HANDSHAKE_BYTES, LONGEST_VERSION, MESSAGE_COST, STUCK_BYTES } from './bounds.js';
 import type { CallParts } from './call.js';
 import { ACCEPT_BOTH, call } from './call.js';
 import { Ending } from './ending.js';
@@ -71,6 +71,7 @@ export class InterceptedServer implements ServerLike {
   private readonly life = new Ending();
   private initialize: JsonRpcRequest['params'];
   private shape: Shape = UNSHAPED;
+  private backlog = 0;
   private generations = 0;
   private names = 0;
   /** Of a session that is made again: what its server says on that occasion has been said before. */
@@ -89,6 +90,7 @@ export class InterceptedServer implements ServerLike {
     transport.onmessage = (message: JsonRpcMessage, extra?: DeliveryContext) =>
       this.take(message, extra);
     transport.onreplayed = () => this.caughtUp();
+    transport.backlog = () => this.backlog;
     await transport.start();
   }
 
@@ -105,15 +107,36 @@ export class InterceptedServer implements ServerLike {
     if (isRequest(message)) {
       void this.answer(message, origin, extra?.closeSSEStream);
     } else if (isResponse(message) || message.method === 'notifications/progress') {
-      this.answering = this.answering.then(() => this.tell(message, origin, () => this.latest));
+      const before = this.answering;
+      this.answering = this.inLine(message, () =>
+        before.then(() => this.tell(message, origin, () => this.latest)),
+      );
     } else if (message.method === 'notifications/cancelled') {
-      void this.cancel(message, origin);
+      void this.inLine(message, () => this.cancel(message, origin));
     } else if (message.method === 'notifications/initialized') {
       this.shape = { ...this.shape, active: true };
-      this.announcing = this.tell(message, origin, () => this.announced());
+      this.announcing = this.inLine(message, () =>
+        this.tell(message, origin, () => this.announced()),
+      );
     } else {
-      this.telling = this.telling.then(() => this.tell(message, origin, () => this.ready()));
+      const before = this.telling;
+      this.telling = this.inLine(message, () =>
+        before.then(() => this.tell(message, origin, () => this.ready())),
+      );
     }
+  }
+
+  /** Counts a message until the server has taken it. The client has its 202 already: a server may be too slow for it. */
+  private async inLine(message: JsonRpcMessage, step: () => Promise<void>): Promise<void> {
+    const cost = JSON.stringify(message).length + MESSAGE_COST;
+    this.backlog += cost;
+    if (this.backlog > STUCK_BYTES && !this.life.ended) {
+      this.parts.logger.error('mcp-anynode: the server takes nothing: its session is ended');
+      void this.close();
+      void this.transport?.close();
+    }
+    await step();
+    this.backlog -= cost;
   }
 
   /** Answers a request of the client; never rejects. */

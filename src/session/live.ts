@@ -21,6 +21,7 @@ import {
 import { AnynodeError, sessionEnded } from '../errors.js';
 import type { BuiltReplica } from './build.js';
 import { connectReplica, rehydrate, replayShape } from './build.js';
+import { Admission } from './admission.js';
 import { nodeOf } from './asks.js';
 import type { Birth } from './birth.js';
 import type { Call } from './calls.js';
@@ -55,6 +56,7 @@ export class LiveSession {
   /** HTTP+SSE: the holder of the client's connection has been told that this node has requests of it. */
   announced = false;
   lastUsedAt: number;
+  readonly admission = new Admission();
   private replica: BuiltReplica | undefined;
   private shape: Shape = UNSHAPED;
   /** Building, or catching up: one at a time, and what comes meanwhile waits its turn. */

@@ -337,20 +337,34 @@ export class Sessions {
   async receive(
     { sessionId, principal, messages, text }: Inbound,
     context: DeliveryContext,
-  ): Promise<'received' | 'gone'> {
+  ): Promise<'received' | 'gone' | 'full'> {
     if (messages.length === 0) {
       // Nothing to store that could be denied: whether there is such a session is the store's to say all the same.
       const identity = await this.node.membership.identify(sessionId);
       return identity?.principal === principal ? 'received' : 'gone';
     }
     const live = this.pool.of(sessionId);
-    const unpin = live.pin();
+    const unpinned = live.pin();
+    let leave = (): void => undefined;
+    const unpin = (): void => {
+      leave();
+      unpinned();
+    };
     try {
       const { revision } = live;
       const { owned } = this.node;
       const operations = messages.map((message) =>
         receive(message, text ?? JSON.stringify(message), principal, { revision, owned }),
       );
+      const bytes = operations.reduce((sum, { message }) => sum + message.length, 0);
+      const admitted = live.admission.take(bytes, live.transport?.backlog?.() ?? 0);
+      if (admitted === undefined) {
+        unpin();
+        // Nobody else learns that there is such a session.
+        const identity = await this.node.membership.identify(sessionId);
+        return identity?.principal === principal ? 'full' : 'gone';
+      }
+      leave = admitted;
       const asked = this.node.clock.elapsed();
       const committed = await this.node.lanes.submit(sessionId, operations);
       if (committed === 'gone' || committed.results[0]?.status === 'denied') {

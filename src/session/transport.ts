@@ -25,6 +25,7 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
   onerror?: ((error: Error) => void) | undefined;
   onmessage?: ((message: JsonRpcMessage, extra?: object) => void) | undefined;
   onreplayed?: (() => Promise<void>) | undefined;
+  backlog?: (() => number) | undefined;
 
   private readonly asked = new Map<RequestId, string>();
   private readonly tokens = new Map<RequestId, string>();

@@ -118,6 +118,12 @@ export interface ServerTransport {
    * @internal
    */
   onreplayed?: (() => Promise<void>) | undefined;
+  /**
+   * Set by such a server: how many bytes of what it was told, and was to answer nothing to, it has not passed on.
+   *
+   * @internal
+   */
+  backlog?: (() => number) | undefined;
   start(): Promise<void>;
   // eslint-disable-next-line @typescript-eslint/no-explicit-any -- as above
   send(message: any, options?: { relatedRequestId?: RequestId }): Promise<void>;

@@ -232,3 +232,38 @@ describe('a GET stream of a hostile server', () => {
     expect((await client.request(node.url, 'tools/call', CALL)).result).toBeDefined();
   });
 });
+
+describe('a server that takes nothing', () => {
+  const big = 'x'.repeat(1024 * 1024);
+  const said = { jsonrpc: '2.0', method: 'notifications/x', params: { big } } as const;
+
+  // All of them were acknowledged, and waited in memory: 225 POSTs ended a node.
+  it('is behind by so much and no more: then its client gets 429, and 202 again when it has caught up', async () => {
+    const held: ServerResponse[] = [];
+    let isStuck = true;
+    const { app } = puppet();
+    const upstream = await listen((req, res) => {
+      if (isStuck && Number(req.headers['content-length']) > big.length) {
+        held.push(res);
+        req.resume();
+      } else app(req, res);
+    });
+    const node = await startNode({ server: undefined, upstream, upstreamTimeoutMs: 60_000 });
+    const { client } = await openSession(node.url);
+    const statuses: number[] = [];
+    for (let at = 0; at < 12; at += 1) statuses.push((await client.post(node.url, said)).status);
+    expect(statuses.slice(0, 7)).toEqual(Array.from({ length: 7 }, () => 202));
+    expect(statuses.slice(-4)).toEqual([429, 429, 429, 429]);
+    const refused = await client.post(node.url, said);
+    expect(refused.headers['retry-after']).toBe('1');
+    // A stranger learns nothing of it, and others are not slowed down.
+    const stranger = await rawClient().post(node.url, said, {
+      headers: { 'mcp-session-id': 'unknown' },
+    });
+    expect(stranger.status).toBe(404);
+    expect((await openSession(node.url)).sessionId).not.toBe('');
+    isStuck = false;
+    for (const res of held) res.writeHead(202).end();
+    await expect.poll(async () => (await client.post(node.url, said)).status).toBe(202);
+  });
+});

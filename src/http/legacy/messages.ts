@@ -31,6 +31,7 @@ export async function receiveMessages(
   } else {
     const received = await endpoint.sessions.receive(inbound, context);
     if (received === 'gone') throw new RefusalError(REFUSALS.sessionNotFound);
+    if (received === 'full') throw new RefusalError(REFUSALS.serverBehind);
   }
   reply(res, 202, {}, 'Accepted');
 }

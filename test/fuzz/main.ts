@@ -1,0 +1,28 @@
+/** `npm run fuzz -- --minutes 10 [--seed 1]`: goes on from a seed, and says which one failed. */
+import { setImmediate as turn } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { fuzzOnce } from './upstream.js';
+
+const { values } = parseArgs({
+  options: { minutes: { type: 'string', default: '1' }, seed: { type: 'string', default: '1' } },
+});
+const end = performance.now() + Number(values.minutes) * 60_000;
+const first = Number(values.seed);
+let seed = first;
+let heapAtFirst = 0;
+for (; performance.now() < end; seed += 1) {
+  try {
+    fuzzOnce(seed);
+  } catch (error) {
+    console.error(`seed ${seed} failed:`, error);
+    process.exitCode = 1;
+    break;
+  }
+  if (seed % 100 === 0) await turn();
+  if (seed - first === 5_000) heapAtFirst = process.memoryUsage().heapUsed;
+}
+const mib = (bytes: number): number => Math.round(bytes / 2 ** 20);
+const heap = process.memoryUsage().heapUsed;
+console.log(
+  `${seed - first} inputs; heap ${mib(heapAtFirst)} MiB after 5,000, ${mib(heap)} MiB at the end`,
+);
