@@ -68,6 +68,8 @@ export class LiveSession {
   /** Cancelled before they were known here: the word of it may come before the request was read, or its commit answered. */
   private readonly givenUp = new Set<RequestId>();
   private ended = false;
+  /** How often the revision was doubted. */
+  private doubts = 0;
   /** Called when it is idle next, once. */
   onIdle: (() => void) | undefined;
   /** While `initialize` is being answered. */
@@ -202,6 +204,7 @@ export class LiveSession {
       const needed = record ?? (await this.load());
       if (needed === undefined) throw sessionEnded();
       this.throwIfEnded();
+      const { doubts } = this;
       const replica = await rehydrate(this.node, needed, cause, (built) => this.eventsOf(built));
       if (this.isEnded()) {
         await replica.discard();
@@ -209,13 +212,32 @@ export class LiveSession {
       }
       this.replica = replica;
       this.shape = shapeOf(needed);
-      this.revision = needed.revision;
-    } else if (record !== undefined && record.revision > (this.revision ?? 0)) {
-      const shape = shapeOf(record);
-      await replayShape(this.node, this.replica.transport, this.shape, shape);
-      this.shape = shape;
-      this.revision = record.revision;
+      this.revision = this.doubts === doubts ? needed.revision : UNKNOWN_REVISION;
+    } else if (record !== undefined && record.revision !== this.revision) {
+      await this.catchUpWith(this.replica, record);
     }
+  }
+
+  private async catchUpWith(replica: BuiltReplica, record: SessionRecord): Promise<void> {
+    const { doubts } = this;
+    // An older one was read earlier; or the backplane has lost the later ones (a failover), and then it counts.
+    const isOlder = record.revision < (this.revision ?? 0);
+    const current = isOlder ? await this.load() : record;
+    if (current === undefined || this.replica !== replica) return;
+    const shape = shapeOf(current);
+    await replayShape(this.node, replica.transport, this.shape, shape);
+    // Handed to the server once, `initialized` is not to come again.
+    this.shape = { ...shape, active: shape.active || this.shape.active };
+    this.revision = this.doubts === doubts ? current.revision : UNKNOWN_REVISION;
+  }
+
+  /**
+   * The backplane may have lost its last steps, and given their revisions to other ones: the next step in this session brings
+   * the record, and the replica is told what is different from what it knows.
+   */
+  doubtRevision(): void {
+    this.doubts += 1;
+    if (this.replica !== undefined) this.revision = UNKNOWN_REVISION;
   }
 
   /** Whether requests of a stream run here, or may be about to, or their answers are still to be stored. */
@@ -534,6 +556,9 @@ export class LiveSession {
     if (this.ended) throw sessionEnded();
   }
 }
+
+/** Of a replica, where the backplane may mean something else by the revision that it is at. No record has it. */
+const UNKNOWN_REVISION = 0;
 
 function noConnection(id: RequestId | undefined): Error {
   return new Error(`No connection established for request ID: ${String(id)}`);

@@ -432,6 +432,7 @@ export class Sessions {
 
   /** Messages to this node may have been lost: see {@link Missed}. */
   catchUp(): Promise<void> {
+    for (const live of this.pool.all()) live.doubtRevision();
     return this.missed.catchUp();
   }
 

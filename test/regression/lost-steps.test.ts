@@ -1,6 +1,12 @@
+import {
+  SetLevelRequestSchema,
+  SubscribeRequestSchema,
+  UnsubscribeRequestSchema,
+} from '@modelcontextprotocol/sdk/types.js';
 import { expect, it } from 'vitest';
 import type { Backplane } from '../../src/index.js';
 import { redisBackplane } from '../../src/index.js';
+import { scriptedServer } from '../integration/support/scripted-server.js';
 import { openSession, startNode } from '../integration/support/serve.js';
 import { signal } from '../integration/support/signal.js';
 import { answers, hasMethod, request } from '../support/mcp-http.js';
@@ -161,3 +167,65 @@ it.each([1, 30])(
     await sse.untilEnded();
   },
 );
+
+// The revision is a number in the record, and goes back with it. A replica that had carried out the change which was lost was
+// at the revision that the next change got: it did not hear of that one, for as long as it lived.
+it('a level and a subscription that are acknowledged after a failover hold on every node, whatever it has lost', async () => {
+  const prefix = uniquePrefix();
+  const redis = connectRedis();
+  const start = () => {
+    const told = { level: 'none', subscribed: new Set<string>() };
+    const server = () => {
+      const made = scriptedServer({
+        told: () => `${told.level} ${[...told.subscribed].sort().join()}`,
+      });
+      made.setRequestHandler(SetLevelRequestSchema, ({ params }) => {
+        told.level = params.level;
+        return {};
+      });
+      made.setRequestHandler(SubscribeRequestSchema, ({ params }) => {
+        told.subscribed.add(params.uri);
+        return {};
+      });
+      made.setRequestHandler(UnsubscribeRequestSchema, ({ params }) => {
+        told.subscribed.delete(params.uri);
+        return {};
+      });
+      return made;
+    };
+    return startNode({ backplane: redisBackplane({ redis: redisUrl(), prefix }), server });
+  };
+  const [a, b] = [await start(), await start()];
+  const { client } = await openSession(a.url);
+  const told = async (url: string) =>
+    JSON.stringify((await client.request(url, 'tools/call', { name: 'told' })).result);
+  await told(a.url);
+  await told(b.url);
+  const failOver = await replicate(redis, `${prefix}:{*`);
+  await client.request(a.url, 'logging/setLevel', { level: 'debug' });
+  await client.request(a.url, 'resources/subscribe', { uri: 'file:///lost' });
+  await failOver();
+  await redis.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+  await expect
+    .poll(() => [a.mcp.health().status, b.mcp.health().status])
+    .toEqual(['ready', 'ready']);
+  await client.request(b.url, 'logging/setLevel', { level: 'error' });
+  await client.request(b.url, 'resources/subscribe', { uri: 'file:///kept' });
+  for (const { url } of [a, b]) await expect.poll(() => told(url)).toContain('error file:///kept');
+});
+
+// Its connection was not the holder of the stream any more, and nothing told it of what came: it was deaf for hours.
+it('a GET whose claim on its stream a failover has lost comes back, and hears what is said', async () => {
+  const prefix = uniquePrefix();
+  const redis = connectRedis();
+  const node = await startNode({ backplane: redisBackplane({ redis: redisUrl(), prefix }) });
+  const { client, sessionId } = await openSession(node.url);
+  await client.request(node.url, 'ping');
+  const failOver = await replicate(redis, `${prefix}:{*`);
+  const first = await client.listen(node.url);
+  await failOver();
+  await first.untilEnded();
+  const second = await client.listen(node.url, { lastEventId: first.lastEventId ?? '' });
+  await node.mcp.session(sessionId).notify({ method: 'notifications/message', params: {} });
+  await second.next(hasMethod('notifications/message'));
+});

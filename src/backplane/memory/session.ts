@@ -372,7 +372,7 @@ export class MemorySession {
     const stream = this.streams.get(request.stream);
     const holder = stream?.holder;
     const isReader = holder?.nodeId === nodeId && holder.token === request.token;
-    if (request.token !== undefined && holder !== undefined && !isReader) return { status: 'lost' };
+    if (request.token !== undefined && stream !== undefined && !isReader) return { status: 'lost' };
     return pageOf(this.log, stream, request);
   }
 

@@ -13,8 +13,9 @@ if redis.call('EXISTS', record) == 0 then return { 'gone' } end
 local state = redis.call('HMGET', streams, 'n:' .. stream, 'x:' .. stream, 'h:' .. stream, 'first', 'map')
 local last, lastId = position(state[1])
 local open = stream == STANDALONE or state[2]
--- Another connection shows the stream now, and this one was not told.
-if open and ARGV[5] ~= '' and state[3] and state[3] ~= ARGV[5] then return { 'lost' } end
+-- Another connection shows the stream now, and this one was not told; or a failover has lost that this one does: then nothing
+-- would tell it of what comes, and its client has to come back.
+if open and ARGV[5] ~= '' and state[3] ~= ARGV[5] then return { 'lost' } end
 
 local found, scanned, more = scanStream(events, stream, ARGV[3], tonumber(ARGV[4]), open and lastId or nil, state[4],
   state[5])
