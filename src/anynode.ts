@@ -283,7 +283,7 @@ export function createNode(
 
   let closed = false;
   let closing: Promise<void> | undefined;
-  let closingSince = 0;
+  let closingSince: number | undefined;
   const endpoint = endpointOf({
     node,
     sessions,
@@ -310,7 +310,7 @@ export function createNode(
     // They are given up at once; a server behind may never answer that its session is over.
     await atMost(commandTimeoutMs, sessions.handOver(), clock);
     await atMost(drainMs, spreadHangUps(followers.all(), drainMs, clock), clock);
-    const left = (): number => Math.max(0, drainMs - (clock.now() - closingSince));
+    const left = (): number => Math.max(0, drainMs - (clock.elapsed() - (closingSince ?? 0)));
     await atMost(left(), Promise.all([allDone(), openers.drain()]), clock);
     // What is on its way is served, too: nothing could say that it may be sent elsewhere.
     const settled = ended ?? new Promise<void>((resolve) => clock.after(SETTLE_MS, resolve));
@@ -382,7 +382,7 @@ export function createNode(
     notify: modern === undefined ? notify : notifyBoth(notify, seams.announce),
     ...seams.parts,
     close: ({ drainMs = DRAIN_MS, server }: CloseOptions = {}) => {
-      closingSince ||= clock.now();
+      closingSince ??= clock.elapsed();
       return (closing ??= server === undefined ? close(drainMs) : closeWith(server, drainMs));
     },
   });

@@ -153,7 +153,6 @@ export interface NewSession {
   hears: string;
   /** This node owns the session from the start. */
   owned?: boolean;
-  createdAt: number;
   /**
    * How many sessions the principal may have, and how many of them that have sent neither `initialized` nor a request
    * since they were created, at most `pendingTtlMs` ago. Left out: as many as it likes, and this one does not count.

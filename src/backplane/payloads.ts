@@ -53,7 +53,7 @@ export class Payloads {
     try {
       return this.codec.decode(text, context);
     } catch (error) {
-      const now = this.options.clock.now();
+      const now = this.options.clock.elapsed();
       if (now - this.warnedAt >= WARN_EVERY_MS) {
         this.warnedAt = now;
         this.options.logger.warn(

@@ -123,10 +123,10 @@ class Stream {
   ): Promise<void> {
     const { target, reader, clock, headers, origin, ending, patienceMs, onHangUp } = this.parts;
     if (how === 'ended' && this.place.lastEventId !== undefined) onHangUp?.();
-    let lastHeard = clock.now();
+    let lastHeard = clock.elapsed();
     while (this.answer === undefined) {
       const { lastEventId, retryMs = RETRY_MS } = this.place;
-      if (lastEventId === undefined || clock.now() - lastHeard > patienceMs + retryMs) {
+      if (lastEventId === undefined || clock.elapsed() - lastHeard > patienceMs + retryMs) {
         throw new Failure('server_lost', 'the stream ended without an answer');
       }
       await pause(jittered(retryMs, clock), clock, ending);
@@ -150,7 +150,7 @@ class Stream {
         throw new Failure('server_lost', `coming back was answered with ${response.statusCode}`);
       }
       await this.read(response, resolve);
-      lastHeard = clock.now();
+      lastHeard = clock.elapsed();
     }
   }
 }

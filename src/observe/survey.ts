@@ -44,18 +44,19 @@ export class Survey {
 
   constructor(
     private readonly observation: Observation,
-    private readonly clock: Pick<Clock, 'now'>,
+    private readonly clock: Pick<Clock, 'now' | 'elapsed'>,
   ) {}
 
   async next(): Promise<Stats> {
     const at = this.clock.now();
+    const begun = this.clock.elapsed();
     const listed = await this.observation.listed();
     const sampled = await this.turnPage();
     await this.look();
-    const traffic = await this.traffic(at);
+    const traffic = await this.traffic(begun);
     await this.sweep();
     const leases = await this.leases();
-    this.lastAt = at;
+    this.lastAt = begun;
     const sessions = [...this.watched.values()].map(statsOf);
     for (const watched of this.watched.values()) {
       watched.loggedBytes = watched.table?.loggedBytes ?? 0;
@@ -112,7 +113,7 @@ export class Survey {
     }
   }
 
-  private async traffic(at: number): Promise<Traffic | undefined> {
+  private async traffic(begun: number): Promise<Traffic | undefined> {
     // All that is counted by now has been logged by then.
     const now: LogId = `${await this.observation.now()}-0`;
     const moved = [...this.watched.values()].filter((each) => moreOf(each) > 0);
@@ -142,7 +143,7 @@ export class Survey {
     if (this.lastAt === undefined) return undefined;
     read.sort((a, b) => compareLogIds(a.event.id, b.event.id));
     return {
-      ms: at - this.lastAt,
+      ms: begun - this.lastAt,
       bytes: sum(moved, moreOf),
       events: read.slice(-TOLD),
       count: read.length,

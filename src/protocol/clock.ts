@@ -3,7 +3,10 @@
  * can run on a clock of their own.
  */
 export interface Clock {
-  /** Milliseconds since the epoch. */
+  /**
+   * Milliseconds since the epoch, by the clock of this machine, which may be wrong and may jump. Only for what people look
+   * at: intervals go by `elapsed`, and moments by the clock of the backplane (`Membership.timeOf`).
+   */
   now(): number;
   /** Milliseconds from some beginning, which go on evenly whatever the machine's time is set to. */
   elapsed(): number;

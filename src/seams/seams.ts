@@ -135,6 +135,7 @@ export function seamsOn(
   const bus = serverEventBus(() => store().broadcasts, logger);
   const tasks = taskStore({
     ...{ ...settings.tasks, nodeId, waits, clock, watch, hold },
+    timeOf: (id) => membership().timeOf(id),
     tasks: () => store().tasks,
   });
   const queue = taskMessageQueue({

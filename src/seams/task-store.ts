@@ -12,6 +12,8 @@ export interface TaskStoreParts {
   tasks: () => Tasks;
   waits: Waits;
   watch: NodeWatch;
+  /** What the clock says that the steps of a task go by: see `Membership.timeOf`. */
+  timeOf: (taskId: string) => Promise<number>;
   clock: Clock;
   nodeId: string;
   maxTtlMs: number;
@@ -22,13 +24,14 @@ export interface TaskStoreParts {
 }
 
 const POLL_INTERVAL_MS = 1000;
-/** Of a task whose time is over by this node's clock, though not by Redis'. */
+/** Of a task whose time is over, and which is there for a moment yet. */
 const LEAST_WAIT_MS = 1000;
 
 export function taskStore(parts: TaskStoreParts): TaskStore & { close(): void } {
   const { tasks, waits, watch, clock } = parts;
   const held = new Map<string, () => void>();
-  const now = (): string => new Date(clock.now()).toISOString();
+  const timeOf = async (taskId: string): Promise<string> =>
+    new Date(await parts.timeOf(taskId)).toISOString();
   const letGo = (taskId: string): void => held.get(taskId)?.();
 
   /** While a task is worked on here, its session's server is needed: it may have something to say or to ask. */
@@ -58,7 +61,7 @@ export function taskStore(parts: TaskStoreParts): TaskStore & { close(): void } 
     if (lookedAt === undefined) return record;
     const statusMessage = 'The node that worked on this task is gone, and its work with it.';
     await tasks().change({
-      ...{ id: taskId, sessionId, status: 'failed', statusMessage, at: now() },
+      ...{ id: taskId, sessionId, status: 'failed', statusMessage, at: await timeOf(taskId) },
       ...{ onlyIf: executor, lookedAt },
       result:
         method === 'tools/call'
@@ -70,8 +73,10 @@ export function taskStore(parts: TaskStoreParts): TaskStore & { close(): void } 
   };
 
   /** Nothing wakes who waits where the task's node dies, or its time is over: that is looked for. */
-  const waitMs = ({ executor, pollIntervalMs, createdAt, ttlMs }: TaskRecord): number => {
-    const left = Math.max(Date.parse(createdAt) + ttlMs - clock.now(), LEAST_WAIT_MS);
+  const waitMs = async (task: TaskRecord): Promise<number> => {
+    const { id, executor, pollIntervalMs, createdAt, ttlMs } = task;
+    const over = Date.parse(createdAt) + ttlMs;
+    const left = Math.max(over - (await parts.timeOf(id)), LEAST_WAIT_MS);
     const isWatched = parts.failOrphans && executor !== parts.nodeId;
     return Math.min(pollIntervalMs, left, isWatched ? watch.lookAgainMs(executor) : Infinity);
   };
@@ -80,7 +85,7 @@ export function taskStore(parts: TaskStoreParts): TaskStore & { close(): void } 
     given: Omit<TaskChange, 'at'>,
     refusal: (was: Task['status']) => string,
   ): Promise<void> => {
-    const changed = await tasks().change({ ...given, at: now() });
+    const changed = await tasks().change({ ...given, at: await timeOf(given.id) });
     if (changed.status !== 'changed' || isTerminal(given.status)) letGo(given.id);
     if (changed.status === 'gone') throw new Error(`Task with ID ${given.id} not found`);
     if (changed.status === 'final') throw new Error(refusal(changed.was));
@@ -96,7 +101,7 @@ export function taskStore(parts: TaskStoreParts): TaskStore & { close(): void } 
     }
     const before = await find(taskId, sessionId);
     if (before === undefined) return null;
-    await tasks().wait(taskId, Math.max(waitMs(before), 1));
+    await tasks().wait(taskId, Math.max(await waitMs(before), 1));
     const record = await current(taskId, sessionId);
     return record === undefined ? null : { ...shown(record), pollInterval: 1 };
   };
@@ -104,11 +109,12 @@ export function taskStore(parts: TaskStoreParts): TaskStore & { close(): void } 
   return {
     async createTask(params, _requestId, { method }, sessionId) {
       const { maxTtlMs, maxPerSession } = parts;
+      const id = randomBytes(16).toString('hex');
       const record = {
-        id: randomBytes(16).toString('hex'),
+        id,
         sessionId,
         ttlMs: Math.max(1, Math.floor(Math.min(params.ttl ?? maxTtlMs, maxTtlMs))),
-        createdAt: now(),
+        createdAt: await timeOf(id),
         pollIntervalMs: params.pollInterval ?? POLL_INTERVAL_MS,
         method,
       };

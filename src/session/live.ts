@@ -79,7 +79,7 @@ export class LiveSession {
     readonly id: string,
     private readonly node: SessionNode,
   ) {
-    this.lastUsedAt = node.clock.now();
+    this.lastUsedAt = node.clock.elapsed();
     this.cursors = new Cursors(id);
     this.calls = new Calls(node.running);
   }
@@ -126,7 +126,7 @@ export class LiveSession {
 
   /** It was in use, and may be idle now. */
   used(): void {
-    this.lastUsedAt = this.node.clock.now();
+    this.lastUsedAt = this.node.clock.elapsed();
     if (!this.idle) return;
     const { onIdle } = this;
     this.onIdle = undefined;
@@ -176,7 +176,7 @@ export class LiveSession {
    */
   async prepare(record: SessionRecord | undefined, cause: Cause | undefined): Promise<void> {
     if (record === undefined && this.replica !== undefined) return;
-    const asked = this.node.clock.now();
+    const asked = this.node.clock.elapsed();
     const turn = this.settling.then(() => this.settleOnce(asked, record, cause));
     this.settling = turn.catch(() => undefined);
     await turn;
@@ -192,7 +192,7 @@ export class LiveSession {
     try {
       await this.settle(record, cause);
     } catch (error) {
-      this.failure = { at: this.node.clock.now(), error };
+      this.failure = { at: this.node.clock.elapsed(), error };
       throw error;
     }
   }
@@ -360,7 +360,7 @@ export class LiveSession {
 
   /** Hands over a message that is no request. One for a replica that is not there any more has no addressee. */
   deliver(message: JsonRpcMessage, context?: DeliveryContext): void {
-    this.lastUsedAt = this.node.clock.now();
+    this.lastUsedAt = this.node.clock.elapsed();
     if (isNotification(message) && message.method === 'notifications/initialized') {
       this.shape = { ...this.shape, active: true };
     }

@@ -33,9 +33,8 @@ export class Missed {
     const mine = this.times;
     for (let failures = 0; mine === this.times; failures += 1) {
       const waiting = new Set([...asks.sessions(), ...this.sessions.busy()]);
-      const since = `${clock.now() - MISSED_MS}-0`;
       try {
-        await Promise.all([...waiting].map((sessionId) => this.catchUpOn(sessionId, since)));
+        await Promise.all([...waiting].map((sessionId) => this.catchUpOn(sessionId)));
         return;
       } catch (error) {
         if (error instanceof AnynodeError && error.code === 'closed') throw error;
@@ -45,8 +44,10 @@ export class Missed {
     }
   }
 
-  private async catchUpOn(sessionId: string, since: string): Promise<void> {
-    for (let after = since; ;) {
+  private async catchUpOn(sessionId: string): Promise<void> {
+    // Ids of log entries are times of the clock that the session goes by. This node's own may be minutes ahead of it.
+    const now = await this.node.membership.timeOf(sessionId);
+    for (let after = `${now - MISSED_MS}-0`; ;) {
       const entries = await this.node.membership.history(sessionId, after, HISTORY_PAGE);
       for (const { direction, stream, message: text } of entries) {
         if (direction !== 'in' || stream !== undefined || text === undefined) continue;

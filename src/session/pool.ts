@@ -108,7 +108,7 @@ export class Pool {
   /** Discards replicas that nobody has used for `replicaIdleMs`. */
   private async sweep(): Promise<void> {
     this.trim();
-    const deadline = this.node.clock.now() - this.node.replicaIdleMs;
+    const deadline = this.node.clock.elapsed() - this.node.replicaIdleMs;
     const idle = this.all().filter((live) => this.isIdleSince(live, deadline));
     const followers = new Set(idle.flatMap(({ followedBy }) => followedBy ?? []));
     followers.delete(this.node.nodeId);

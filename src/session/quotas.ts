@@ -14,7 +14,7 @@ export class Quotas {
   check(principal: string): void {
     const full = this.full.get(principal);
     if (full === undefined) return;
-    if (full.until > this.clock.now()) throw full.error;
+    if (full.until > this.clock.elapsed()) throw full.error;
     this.full.delete(principal);
   }
 
@@ -28,7 +28,7 @@ export class Quotas {
   }
 
   private remember(principal: string, error: TooManySessions): void {
-    const now = this.clock.now();
+    const now = this.clock.elapsed();
     for (const [other, { until }] of this.full) if (until <= now) this.full.delete(other);
     this.full.set(principal, { until: now + AGAIN_MS, error });
   }

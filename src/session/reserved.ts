@@ -18,7 +18,7 @@ export async function reserve(
   const created = await quotas.watch(session.principal, () =>
     node.membership.create({
       ...{ ...session, initialize: '{}', protocolVersion: '', hears: '', outbound: [] },
-      ...{ createdAt: node.clock.now(), stream: node.nextName() },
+      stream: node.nextName(),
     }),
   );
   if (created === false) throw idInUse(session.id);

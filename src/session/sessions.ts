@@ -166,7 +166,6 @@ export class Sessions {
           principal: session.principal,
           hears: hearsOf(answer.result.capabilities),
           owned: node.owned,
-          createdAt: now,
           inbound: JSON.stringify(request),
           stream: birth.stream,
           outbound: birth.outbound,

@@ -20,7 +20,9 @@ export interface SessionInfo {
   clientCapabilities: Record<string, unknown>;
   /** As negotiated. While `initialize` is being answered: as the client asked. */
   protocolVersion: string;
-  /** Milliseconds since the epoch. */
+  /**
+   * Milliseconds since the epoch, by the clock of the backplane; while `initialize` is being answered, by that of the node.
+   */
   createdAt: number;
   lastSeenAt: number;
   /** The last `logging/setLevel`; `undefined`: never set. */

@@ -71,11 +71,6 @@ export type Fault = Action['do'] | 'clocks';
 
 /** Faults that are not brought unless the command line says so, and why. */
 export const OFF = new Map<Fault, string>([
-  [
-    'clocks',
-    'A node whose clock is ahead looks for answers that it missed from too late a moment on.',
-  ],
-  ['stepClock', 'As with `clocks`.'],
   ['failover', 'Revisions and assignments that were lost come again.'],
 ]);
 

@@ -64,7 +64,7 @@ class Reader {
     private readonly options: RedisBroadcastsOptions,
     private readonly listener: BroadcastListener,
   ) {
-    this.since = options.clock.now();
+    this.since = options.clock.elapsed();
     this.unsubscribe = options.subscriber.add({
       channel: options.channel,
       onMessage: (text) => this.heard(text),
@@ -106,7 +106,7 @@ class Reader {
     const { connection, key, clock } = this.options;
     connection
       .run((client) => {
-        const ago = this.last === undefined ? clock.now() - this.since + ON_ITS_WAY_MS : '';
+        const ago = this.last === undefined ? clock.elapsed() - this.since + ON_ITS_WAY_MS : '';
         return client['anynode:seams/heard'](key, this.last ?? '', ago) as Promise<Reply>;
       })
       .then(
@@ -129,7 +129,7 @@ class Reader {
   private take([latest, time, entries]: Reply): void {
     const { last, since, options } = this;
     // What the server's clock said when this began, at the latest: rather a moment too early than one event too few.
-    const from = last === undefined ? Number(time) - (options.clock.now() - since) : 0;
+    const from = last === undefined ? Number(time) - (options.clock.elapsed() - since) : 0;
     // Behind what was heard: a failover has lost the end of the log. What is published from now on is new.
     this.last = latest;
     let before = last;

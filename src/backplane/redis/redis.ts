@@ -151,8 +151,7 @@ class RedisMembership implements Membership {
     const { nodeId, pendingTtlMs, retention } = this.options;
     const record = [
       ...['rev', 1, 'pr', session.principal, 'hears', session.hears],
-      ...['pv', session.protocolVersion, 'at', session.createdAt],
-      ...['seen', session.createdAt, 'v', 1],
+      ...['pv', session.protocolVersion, 'v', 1],
       ...(session.owned === true ? ['own', nodeId] : []),
       ...initializeFields(session.initialize),
     ];
@@ -161,7 +160,7 @@ class RedisMembership implements Membership {
     const { ids, entered } = await this.connection.run(async (client) => {
       const created = (await client['anynode:create'](
         ...this.names.keys(session.id),
-        ...[nodeId, session.createdAt, pendingTtlMs, retention.maxAgeMs],
+        ...[nodeId, pendingTtlMs, retention.maxAgeMs],
         ...[session.stream, session.inbound ?? '', record.length, ...record],
         ...session.outbound.flatMap(({ stream, message, asks }) => [
           stream,
@@ -194,12 +193,12 @@ class RedisMembership implements Membership {
   }
 
   async commit({ sessionId, number, operations, after }: Commit) {
-    const { nodeId, clock, sessionTtlMs, pendingTtlMs, retention } = this.options;
+    const { nodeId, sessionTtlMs, pendingTtlMs, retention } = this.options;
     const args: Argument[] = [
       ...this.names.keys(sessionId),
-      ...[nodeId, number, clock.now(), sessionTtlMs, pendingTtlMs],
+      ...[nodeId, number, retention.maxBytes ?? '', sessionTtlMs, pendingTtlMs],
       ...[retention.maxEvents, retention.maxAgeMs, this.channels, sessionId],
-      ...[retention.maxBytes ?? '', after ?? ''],
+      after ?? '',
     ];
     for (const operation of operations) pushArguments(args, operation);
     const script = commitScript(operations);

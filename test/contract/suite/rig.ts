@@ -222,7 +222,6 @@ export function newSession(overrides: Partial<NewSession> = {}): NewSession {
     protocolVersion: '2025-06-18',
     principal: ALICE,
     hears: 'TPR',
-    createdAt: Date.now(),
     inbound: '{"method":"initialize"}',
     stream: 'init',
     outbound: [{ stream: 'init', message: '{"result":"initialized"}', asks: false }],

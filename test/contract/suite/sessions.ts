@@ -1,3 +1,4 @@
+import { systemClock } from '../../../src/protocol/clock.js';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { ANY_PRINCIPAL, LOG_START, STANDALONE } from '../../../src/backplane/backplane.js';
@@ -21,21 +22,41 @@ export function describeSessions(openStore: OpenStore): void {
     // The client's very next request may reach any node: it must not get 404 there.
     it('are known on every node as soon as they are created', async () => {
       const { a, b } = rig;
-      const session = newSession({ createdAt: 1_700_000_000_000 });
+      const session = newSession();
+      const before = await a.membership.timeOf(session.id);
       await a.membership.create(session);
 
-      expect(await b.membership.load(session.id)).toEqual({
+      const record = await b.membership.load(session.id);
+      expect(record).toEqual({
         id: session.id,
         revision: 1,
         initialize: session.initialize,
         protocolVersion: '2025-06-18',
         principal: ALICE,
-        createdAt: 1_700_000_000_000,
-        lastSeenAt: 1_700_000_000_000,
+        createdAt: expect.any(Number) as number,
+        lastSeenAt: record?.createdAt,
         active: false,
         logLevel: undefined,
         subscriptions: [],
       });
+      expect(record?.createdAt).toBeGreaterThanOrEqual(before);
+    });
+
+    it('have the times of the backplane, whatever the clock of a node says', async () => {
+      const { a } = rig;
+      const ahead = { ...systemClock, now: () => systemClock.now() + 20 * 60_000 };
+      const wrong = await rig.join({ clock: ahead });
+      const id = await wrong.create();
+      const before = await a.membership.timeOf(id);
+      await wrong.run(id, receive({ to: 'here' }));
+      await wrong.hold(id, STANDALONE);
+      const after = await a.membership.timeOf(id);
+      const { createdAt = NaN, lastSeenAt = NaN } = (await a.membership.load(id)) ?? {};
+      expect(createdAt).toBeLessThanOrEqual(before);
+      expect(lastSeenAt).toBeGreaterThanOrEqual(before);
+      expect(lastSeenAt).toBeLessThanOrEqual(after);
+      // Nor does the session end, or its log, before their time.
+      expect((await a.membership.history(id, LOG_START, 10)).length).toBeGreaterThan(1);
     });
 
     // A made-up id that is admitted is a session that nobody created.

@@ -77,7 +77,7 @@ export function describeTributaries(openStore: OpenStore): void {
       const { a, b } = rig;
       const { inbound: _, ...session } = { ...unborn, inbound: '' };
       const id = 'a-session-to-come';
-      const created = { ...session, id, principal: ALICE, createdAt: Date.now(), stream: 'born' };
+      const created = { ...session, id, principal: ALICE, stream: 'born' };
       expect(await a.membership.create(created)).toEqual([]);
       expect(await b.membership.create({ ...created, stream: 'other' })).toBe(false);
       const log = await b.membership.history(id, LOG_START, 10);

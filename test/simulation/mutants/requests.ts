@@ -86,7 +86,7 @@ export const REQUEST_MUTANTS: Mutant[] = [
       Missed.prototype.catchUp = async function () {
         const { asks } = this['node'];
         const waiting = new Set([...asks.sessions(), ...this['sessions'].busy()]);
-        await Promise.all([...waiting].map((sessionId) => this['catchUpOn'](sessionId, '0-0')));
+        await Promise.all([...waiting].map((sessionId) => this['catchUpOn'](sessionId)));
       };
     },
   },

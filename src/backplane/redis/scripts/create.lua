@@ -1,14 +1,14 @@
 -- Stores a new session with the first entries of its log.
 --
 -- KEYS: 1 record, 2 streams, 3 events
--- ARGV: 1 node, 2 now (ms), 3 TTL (ms), 4 longest time events are kept (ms), 5 stream of `initialize`,
---       6 the request as it came in, or '': it is to come, 7 #record fields, field, value ..., then per message of the server:
+-- ARGV: 1 node, 2 TTL (ms), 3 longest time events are kept (ms), 4 stream of `initialize`,
+--       5 the request as it came in, or '': it is to come, 6 #record fields, field, value ..., then per message of the server:
 --       <stream> <asks 1|''> <message>; the last one is the answer and ends its stream.
 --
 -- Returns '' when the id is taken, else { log id of the request, log id of each message ... }. Repeating it
 -- (a lost reply) finds the session as its own work and returns the same.
 local record, streams, events = KEYS[1], KEYS[2], KEYS[3]
-local node, stream = ARGV[1], ARGV[5]
+local node, stream = ARGV[1], ARGV[4]
 local mark = node .. ':' .. stream
 
 local born = redis.call('HGET', record, 'born')
@@ -22,14 +22,13 @@ if born then
   return ids
 end
 
-local fields = tonumber(ARGV[7])
+local fields = tonumber(ARGV[6])
+local ms = timeNow()
 -- First: a full Redis refuses it, but once a script has written anything, DEL included, it refuses nothing more.
-redis.call('HSET', record, 'born', mark, unpack(ARGV, 8, 7 + fields))
+redis.call('HSET', record, 'born', mark, 'at', ms, 'seen', ms, unpack(ARGV, 7, 6 + fields))
 -- What an expired session of this id may have left must not become part of this one.
 redis.call('DEL', streams, events)
 
-local time = redis.call('TIME')
-local ms = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
 local entries, bytes, count, lastId = {}, 0, 0, nil
 local function log(message, ...)
   lastId = ms .. '-' .. count
@@ -41,8 +40,8 @@ end
 
 log(nil, 'k', 'session.created', 'by', node)
 local ids, numbers, shown = {}, {}, nil
-if ARGV[6] ~= '' then ids[1] = log(ARGV[6], 's', stream) end
-for at = 8 + fields, #ARGV, 3 do
+if ARGV[5] ~= '' then ids[1] = log(ARGV[5], 's', stream) end
+for at = 7 + fields, #ARGV, 3 do
   local target, asks, message = ARGV[at], ARGV[at + 1], ARGV[at + 2]
   local n = (numbers[target] or 0) + 1
   numbers[target] = n
@@ -65,7 +64,7 @@ else
   redis.call('HSET', streams, 'first', count .. ':' .. lastId)
 end
 if shown then redis.call('HSET', streams, 'n:' .. STANDALONE, shown) end
-expireIn(record, tonumber(ARGV[3]))
-expireIn(streams, tonumber(ARGV[3]))
-expireIn(events, math.min(tonumber(ARGV[3]), tonumber(ARGV[4])))
+expireIn(record, tonumber(ARGV[2]))
+expireIn(streams, tonumber(ARGV[2]))
+expireIn(events, math.min(tonumber(ARGV[2]), tonumber(ARGV[3])))
 return ids

@@ -18,16 +18,17 @@ local function isDue(name, every)
   return not elapsed or elapsed < 0 or elapsed >= every
 end
 if used and (lengthened or isDue('kept', slackOf(ttl))) then
-  redis.call('HSET', record, 'seen', ARGV[3])
+  -- Nothing is logged by a repeat: the first run has noted the time.
+  if time then redis.call('HSET', record, 'seen', time) end
   expireIn(record, ttl)
   expireIn(streams, ttl)
   if time then set('kept', time) end
 end
 if logged then
   -- Of the first entries none goes before its time.
-  if ARGV[10] ~= '' and not fields.first then
+  if ARGV[3] ~= '' and not fields.first then
     local from = tonumber(fields.from or '0')
-    local oldest = trimBytes(from, tonumber(ARGV[10]))
+    local oldest = trimBytes(from, tonumber(ARGV[3]))
     if oldest ~= from then set('from', oldest) end
   end
   if lengthened or isDue('trimmed', slackOf(math.min(ttl, maxAge))) then

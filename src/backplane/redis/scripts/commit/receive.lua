@@ -11,7 +11,7 @@ end
 local function logHandshake(message)
   local count, last = position(fields.first)
   local size = bytes + 2 * ENTRY_BYTES + #message
-  local most = math.min(FIRST_BYTES, tonumber(ARGV[10]) or FIRST_BYTES)
+  local most = math.min(FIRST_BYTES, tonumber(ARGV[3]) or FIRST_BYTES)
   if not fields.first or count + 2 > tonumber(maxEvents) or size > most then
     log(message, 'm', message)
     log('', 'k', 'session.initialized', 'by', node)

@@ -4,9 +4,9 @@
 -- and finish.lua: what a script defines costs time with each run, used or not, and most steps are one `open` or `append`.
 --
 -- KEYS: 1 record, 2 streams, 3 events
--- ARGV: 1 node, 2 number of the commit, 3 now (ms), 4 session TTL (ms), 5 TTL before `initialized` (ms),
+-- ARGV: 1 node, 2 number of the commit, 3 most bytes of the log or '', 4 session TTL (ms), 5 TTL before `initialized` (ms),
 --       6 most events kept, 7 longest time kept (ms), 8 channel prefix, 9 session id,
---       10 most bytes of the log or '', 11 a log id after which its entries have to come, or '', then the operations:
+--       10 a log id after which its entries have to come, or '', then the operations:
 --   open     <principal> <stream> <token> <revision|-> <owned 1|''> <most|''> <#requests> <request>... <#messages> <message>...
 --   receive  <principal> <revision|-> <route> <argument> <message>
 --   append   <stream> <ends|''> <asks 1|''> <effect|''> <value> <condition|''> <value> <coalesce|''> <has message 1|''> <message>
@@ -87,13 +87,13 @@ end
 -- What the first operation, mostly the only one, is about to look at.
 local mark = 't:' .. node
 local wanted = { mark, 'bytes', 'first', 'from', 'kept', 'trimmed' }
-if ARGV[12] == 'open' then
+if ARGV[11] == 'open' then
   wanted[7] = 'run'
-  if ARGV[19] == '1' then wanted[8] = 'r:' .. ARGV[20] end
-elseif ARGV[12] == 'receive' then
-  if ARGV[15] == 'initialized' then wanted[7] = 'reps' end
-elseif ARGV[12] == 'append' then
-  local stream, ends = ARGV[13], ARGV[14]
+  if ARGV[18] == '1' then wanted[8] = 'r:' .. ARGV[19] end
+elseif ARGV[11] == 'receive' then
+  if ARGV[14] == 'initialized' then wanted[7] = 'reps' end
+elseif ARGV[11] == 'append' then
+  local stream, ends = ARGV[12], ARGV[13]
   wanted[7], wanted[8], wanted[9] = 'n:' .. stream, 'h:' .. stream, 'x:' .. stream
   if ends ~= '' then
     wanted[10], wanted[11] = 'p:' .. stream, 'b:' .. stream
@@ -110,7 +110,7 @@ local used, logged, stale, lengthened = false, nil, false, false
 local run, results = {}, {}
 
 -- The next so many arguments.
-local at = 12
+local at = 11
 local function take(count)
   at = at + count
   return unpack(ARGV, at - count, at - 1)
@@ -123,15 +123,15 @@ local function takeList()
 end
 
 -- Of a log that is bounded in bytes, the map has a place each so many bytes: where it is to be trimmed to.
-local mapEvery = ARGV[10] ~= '' and tonumber(ARGV[10]) / 64
+local mapEvery = ARGV[3] ~= '' and tonumber(ARGV[3]) / 64
 
 -- The lowest log id that this step may give, where `ms` is behind the clock by which the log has gone so far: a new master's
 -- clock may be, and who has seen what the log has lost must not take what comes now for that. Clocks of the masters of a
 -- cluster that differ a little do no harm.
 local CLOCK_SLACK_MS = 20
 local function notBehind(ms)
-  if ARGV[11] == '' then return nil end
-  local afterMs, counter = split(ARGV[11], '-')
+  if ARGV[10] == '' then return nil end
+  local afterMs, counter = split(ARGV[10], '-')
   if tonumber(ms) + CLOCK_SLACK_MS >= tonumber(afterMs) then return nil end
   return afterMs, string.format('%.0f', counter + 1)
 end

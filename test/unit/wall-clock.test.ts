@@ -1,0 +1,30 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { expect, it } from 'vitest';
+
+const SRC = new URL('../../src/', import.meta.url);
+
+/** Where the clock of the machine is read, and what for. No promise depends on any of these. */
+const READERS: Record<string, string> = {
+  'protocol/clock.ts': 'is the clock',
+  'backplane/redis/about.ts': 'says when a node started, to people',
+  'backplane/memory/memory.ts':
+    'is the clock of this backplane, which goes on evenly from its beginning',
+  'observe/survey.ts': 'says when statistics were taken',
+  'session/events.ts': 'says when a session turned out to have ended',
+  'session/sessions.ts': 'tells the factory when a session begins that is not stored yet',
+  'stream/log-horizon.ts': 'refuses log ids that are a day ahead, as made up',
+  'cli/commands/nodes.ts': 'shows an age',
+  'cli/commands/session.ts': 'shows an age',
+  'cli/commands/sessions.ts': 'shows an age',
+};
+
+// A node whose clock was 16 minutes ahead never heard an answer that had been acknowledged.
+it('the clock of the machine is read only for what people look at', () => {
+  const files = readdirSync(SRC, { recursive: true, encoding: 'utf8' });
+  const readers = files
+    .filter((file) => file.endsWith('.ts'))
+    .filter((file) =>
+      /\bDate\.now\b|\bclock\.now\b|new Date\(\)/.test(readFileSync(new URL(file, SRC), 'utf8')),
+    );
+  expect(readers.sort()).toEqual(Object.keys(READERS).sort());
+});
