@@ -43,7 +43,12 @@ export class RedisBroadcasts implements Broadcasts {
   }
 }
 
-type Reply = [latest: string, time: string, entries: [id: string, fields: string[]][]];
+type Reply = [
+  latest: string,
+  time: string,
+  entries: [id: string, fields: string[]][],
+  more?: string,
+];
 
 /** Longer than a command is on its way, unless it is repeated: then its next try knows better. */
 const ON_ITS_WAY_MS = 2_000;
@@ -114,7 +119,7 @@ class Reader {
           this.reading = false;
           if (this.closed) return;
           this.take(reply);
-          if (this.again) this.read();
+          if (this.again || reply[3] === '1') this.read();
         },
         (error: unknown) => {
           this.reading = false;
