@@ -1,6 +1,7 @@
 import type { RequestListener } from 'node:http';
 import type { RequestHandler } from 'express';
 import type { NodeMessage } from './backplane/backplane.js';
+import { BackplaneWatch } from './cluster/backplane-watch.js';
 import { atMost, spreadHangUps } from './cluster/drain.js';
 import { randomNodeId } from './cluster/node-id.js';
 import { NodeWatch } from './cluster/node-watch.js';
@@ -157,6 +158,7 @@ export function createNode(
     (sessionId) => sessions.end(sessionId),
     horizon,
   );
+  const backplaneWatch = new BackplaneWatch({ membership, clock, logger });
   const asks = new Asks(nodeId);
   const running = new Running();
   const arriving = new Running();
@@ -341,6 +343,7 @@ export function createNode(
     await atMost(commandTimeoutMs, lanes.idle(), clock);
     lanes.close();
     seams.close();
+    backplaneWatch.close();
     await membership.leave();
   };
 

@@ -205,6 +205,7 @@ const MIB = 1024 * 1024;
 /** Fills in the defaults. Throws a `TypeError` that says what was given and what can be, for anything that makes no sense. */
 export function resolveOptions(given: AnynodeOptions): Options {
   rejectUnknown(given, KNOWN);
+  warnOfMemory(given);
   const intercepted = serverOf(given);
   oneOf(given, 'affinity', ['any', 'owner']);
   oneOf(given, 'recovery', ['error', 'rerun-idempotent']);
@@ -254,6 +255,16 @@ export function resolveOptions(given: AnynodeOptions): Options {
     redact: callable(given, 'redact'),
     logger: given.logger ?? console,
   };
+}
+
+/** `redis: process.env.REDIS_URL` with the variable missing looks well until there is a second node, or a restart. */
+function warnOfMemory({ redis, backplane, logger = console }: AnynodeOptions): void {
+  if (redis !== undefined || backplane !== undefined || process.env.NODE_ENV !== 'production')
+    return;
+  logger.warn(
+    'mcp-anynode: sessions are kept in the memory of this process, although NODE_ENV is production: ' +
+      'give `redis`, or `backplane: memoryBackplane()` if it is meant',
+  );
 }
 
 /** Every option, so that a misspelt one is noticed; the type makes sure that none is missing here. */

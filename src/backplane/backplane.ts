@@ -54,6 +54,8 @@ export interface Membership {
   ready(): Promise<void>;
   /** `undefined` while all is well, else what is wrong. Costs nothing. */
   trouble(): string | undefined;
+  /** What the log calls the backplane, such as `Redis at 10.0.0.1:6379`: without credentials. */
+  readonly place?: string | undefined;
 
   /**
    * Stores a session with the first entries of its log. `false`: the id is taken, nothing was changed. Rejects with

@@ -62,6 +62,10 @@ class EncodedMembership implements Membership {
     return this.inner.trouble();
   }
 
+  get place(): string | undefined {
+    return this.inner.place;
+  }
+
   async create(session: NewSession) {
     const { id, initialize, inbound, outbound } = session;
     this.readable.note(id);

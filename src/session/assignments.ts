@@ -80,6 +80,9 @@ export class Assignments {
       if (result?.status === 'stale') return 'stale';
       if (result?.status !== 'assigned') return undefined;
       this.parts.ownership.found(live, committed);
+      if (dead !== undefined && result.executor === this.node.nodeId) {
+        this.parts.ownership.tookOver();
+      }
       if (result.requests !== undefined) {
         const run = { asked, sessionId, stream, context, record: committed.reply.record };
         const ids = parseStoredIds(result.requests);

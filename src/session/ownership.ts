@@ -2,6 +2,7 @@ import type { LogId, NodeMessage, OperationResult } from '../backplane/backplane
 import type { Committed } from '../stream/lanes.js';
 import type { JsonRpcMessage, RequestId } from '../protocol/jsonrpc.js';
 import { isNotification } from '../protocol/jsonrpc.js';
+import { LogLimit } from '../protocol/log-limit.js';
 import { packContext } from './context.js';
 import type { LiveSession } from './live.js';
 import { endOf } from '../stream/tributary.js';
@@ -21,10 +22,14 @@ const BATCH = 100;
  * believes. What is here makes sure that it does not believe it for long.
  */
 export class Ownership {
+  private readonly limit: LogLimit;
+
   constructor(
     private readonly node: SessionNode,
     private readonly pool: Pool,
-  ) {}
+  ) {
+    this.limit = new LogLimit(node.clock);
+  }
 
   /**
    * Sends messages on that are for other nodes, as the commit says that stored them. Where such a node is dead, `handle`
@@ -180,10 +185,19 @@ export class Ownership {
     if (elsewhere) this.lost(live);
   }
 
+  /** This node owns a session now whose owner is dead. */
+  tookOver(): void {
+    this.limit.pass('took over', (more) => {
+      this.node.logger.info?.(`mcp-anynode: took over a session of a dead node${more}`);
+    });
+  }
+
   /** Another node owns the session: its server object here is discarded, and what that was doing ends with an error. */
   lost(live: LiveSession): void {
     if (!live.hasReplica || this.pool.get(live.id) !== live) return;
-    this.node.logger.warn('mcp-anynode: another node has taken a session over');
+    this.limit.pass('lost', (more) => {
+      this.node.logger.warn(`mcp-anynode: another node has taken a session over${more}`);
+    });
     live.failAll((id) => nodeLost(id, this.node.nodeId)).catch(() => undefined); // closed: then its requests are orphans
     void this.pool.evict(live);
   }

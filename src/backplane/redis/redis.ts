@@ -27,6 +27,7 @@ import { FairTurns } from './fair-turns.js';
 import { isMalformed } from './malformed.js';
 import { Lease } from './lease.js';
 import { Names } from './names.js';
+import { placeOf } from './place.js';
 import { Principals } from './principals.js';
 import { redisSeams } from './seams.js';
 import {
@@ -63,6 +64,7 @@ const LONGEST_MESSAGE = 4 * 1024 * 1024;
 
 class RedisMembership implements Membership {
   readonly seams: ReturnType<typeof redisSeams>;
+  readonly place: string;
   private readonly connection: CommandConnection;
   private readonly subscriber: Subscriber;
   private readonly lease: Lease;
@@ -83,6 +85,7 @@ class RedisMembership implements Membership {
     prefix: string,
     private readonly options: JoinOptions,
   ) {
+    this.place = placeOf(redis);
     const { clock, nodeId, leaseMs, commandTimeoutMs, logger } = options;
     this.connection = new CommandConnection(redis, {
       ...{ clock, logger, timeoutMs: commandTimeoutMs },

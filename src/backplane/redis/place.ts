@@ -1,0 +1,16 @@
+import type { Cluster, Redis } from 'ioredis';
+
+/** Where Redis is, as the log may name it: hosts and ports, and nothing of users, passwords or queries. */
+export function placeOf(redis: string | Redis | Cluster): string {
+  if (typeof redis === 'string') {
+    const url = URL.canParse(redis) ? new URL(redis) : undefined;
+    return url === undefined
+      ? 'Redis'
+      : `Redis at ${url.hostname || 'localhost'}:${url.port || 6379}`;
+  }
+  if (redis.isCluster) return 'the Redis Cluster';
+  const { sentinels, name, path, host, port } = (redis as Redis).options;
+  if (sentinels !== undefined && sentinels !== null)
+    return `Redis (${name ?? 'master'} of its sentinels)`;
+  return `Redis at ${path ?? `${host ?? 'localhost'}:${port ?? 6379}`}`;
+}
