@@ -195,16 +195,19 @@ export const SCENARIOS: readonly Scenario[] = [
     },
   },
   {
-    ...{ script: 'attach', situation: 'an ended stream, 9,990 messages behind the cursor' },
+    ...{
+      script: 'attach',
+      situation: 'an ended stream, 9,900 messages of others behind the cursor',
+    },
     prepare: async (world) => {
       const id = await world.a.create();
       await world.a.commit(id, open('s', ['"s"']));
       const first = await world.a.commit(id, append('s', 'one'));
       const [result] = first.status === 'ok' ? first.results : [];
       if (result?.status !== 'appended') throw new Error('not appended');
-      await world.a.commit(id, append('s', 'two', { ends: '"s"' }));
       await world.a.fill(id, 9_900, 6_000);
-      return () => attachTo(world, id, 's', cursor(2, result.position.logId));
+      await world.a.commit(id, append('s', 'two', { ends: '"s"' }));
+      return () => attachTo(world, id, 's', cursor(1, result.position.logId));
     },
   },
   {
