@@ -13,6 +13,8 @@ import type { ServerTransport } from './types.js';
 
 /** Progress tokens outlive their request's answer where that answer is a task; so many of them are remembered. */
 const MOST_TOKENS = 1000;
+/** Requests of one server object that wait for the client; each is remembered until its answer has come. */
+const MOST_ASKED = 10_000;
 
 /**
  * The transport that an SDK server is connected to, and the {@link Replica} that the rest of the library sees.
@@ -67,6 +69,8 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
     if (isNotification(message) && (ofReplay || (this.muted && related === undefined))) return;
     const relatedTo = related === undefined || ofReplay ? undefined : toClientId(related);
     const own = isRequest(message) && !isAdopted(message);
+    if (own && this.asked.size >= MOST_ASKED)
+      throw new Error('Too many requests wait for the client');
     const outgoing = own ? this.adopt(message) : this.translateOutgoing(message);
     try {
       await this.events.emit(outgoing, relatedTo);

@@ -346,3 +346,15 @@ it('what accompanies a message reaches the server, a web request only if it look
   transport.deliver(request(2));
   expect(extras[1]).toBeUndefined();
 });
+
+// A server behind HTTP that asked without end grew a node without end: each request was remembered until it was answered.
+it('refuses a request to the client where 10,000 wait, until one is answered', async () => {
+  const { transport, emitted } = setUp();
+  for (let id = 1; id <= 10_000; id += 1) await transport.send(request(id, 'ping'));
+  await expect(transport.send(request(10_001, 'ping'))).rejects.toThrow('Too many requests wait');
+  expect(transport.waiting).toBe(10_000);
+  const first = emitted[0]?.message as { id: RequestId };
+  transport.deliver(result(first.id));
+  await transport.send(request(10_002, 'ping'));
+  expect(emitted).toHaveLength(10_001);
+});
