@@ -163,8 +163,23 @@ export class Ownership {
    * node was paused for longer than its lease since it had asked, at `asked`.
    */
   async isFenced(live: LiveSession, asked: number): Promise<boolean> {
-    const { owned, clock, leaseMs, membership, nodeId } = this.node;
-    if (!owned || clock.elapsed() - asked <= leaseMs) return false;
+    const { owned, clock, leaseMs } = this.node;
+    return owned && clock.elapsed() - asked > leaseMs && this.isLost(live);
+  }
+
+  /** A message says that another node owns the session now. It may be late: this node may own the session again. */
+  onDisowned(sessionId: string): void {
+    const live = this.pool.get(sessionId);
+    if (live === undefined) return;
+    this.isLost(live).catch((error: unknown) => {
+      // Each step of a server object of the past is refused in any case.
+      this.node.logger.warn(`mcp-anynode: a session may be another node's: ${String(error)}`);
+    });
+  }
+
+  /** Asks the backplane whether another node owns the session. If so, discards what is here of it. */
+  async isLost(live: LiveSession): Promise<boolean> {
+    const { membership, nodeId } = this.node;
     const identity = await membership.identify(live.id);
     if (identity?.owner === nodeId) return false;
     if (identity === undefined) this.node.onGone(live.id);

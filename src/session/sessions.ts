@@ -445,7 +445,7 @@ export class Sessions {
         this.inbox.onLogged(message);
         break;
       case 'disowned':
-        this.disowned(message.sessionId);
+        this.ownership.onDisowned(message.sessionId);
         break;
       case 'shape': {
         const { sessionId, revision, message: text } = message;

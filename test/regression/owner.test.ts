@@ -459,3 +459,31 @@ it('a cancellation that is stored as its own node takes over is heard there', as
   await expect.poll(() => b.mcp.health().inFlight).toBe(0);
   await expect.poll(() => running).toBe(0);
 });
+
+// Two sockets bring a node its messages and its replies: a paused owner that was given the session again could read only
+// afterwards that it had lost it. It discarded its new server object, and the call in it ended with an error.
+it('word that a session was lost, which comes late, does not take it from the node that owns it again', async () => {
+  const gate = newGate();
+  const tools: Tools = {
+    slow: async () => {
+      await gate.opened;
+      return 'done';
+    },
+  };
+  const { store, a, client, sessionId } = await owned({ tools });
+  const answer = textOf(client, a.url, call(70, 'slow'));
+  await expect.poll(() => a.mcp.health().inFlight).toBe(1);
+  const other = store.join({
+    ...{ nodeId: 'other', leaseMs: 10_000, commandTimeoutMs: 2_000 },
+    ...{ sessionTtlMs: 60_000, pendingTtlMs: 60_000 },
+    retention: { maxEvents: 1_000, maxAgeMs: 60_000 },
+    ...{ clock: systemClock, logger: console },
+    ...{ onMessage: () => undefined, onLost: () => undefined, onLapse: () => undefined },
+  });
+  await other.send(a.mcp.nodeId, { type: 'disowned', sessionId });
+  await sleep(50);
+  expect(a.mcp.health()).toMatchObject({ sessions: 1, inFlight: 1 });
+  gate.open();
+  expect(await answer).toBe('done');
+  await other.leave();
+});
