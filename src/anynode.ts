@@ -136,7 +136,7 @@ export function createNode(
       }
     },
     onLost: () => {
-      for (const follower of followers.all()) follower.poke();
+      followers.pokeAll(clock);
       sessions.catchUp().catch((error: unknown) => {
         logger.warn(`mcp-anynode: answers may have been missed: ${String(error)}`);
       });

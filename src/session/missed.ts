@@ -8,6 +8,8 @@ import type { SessionNode } from './node.js';
 /** How far back to look for what was missed: longer than an outage that clients and calls live through. */
 const MISSED_MS = 15 * 60_000;
 const HISTORY_PAGE = 500;
+/** So many sessions are looked at together. */
+const AT_ONCE = 16;
 
 /**
  * Messages to this node may have been lost: reads in the log what clients have said to those who wait here, or run
@@ -32,9 +34,12 @@ export class Missed {
     this.times += 1;
     const mine = this.times;
     for (let failures = 0; mine === this.times; failures += 1) {
-      const waiting = new Set([...asks.sessions(), ...this.sessions.busy()]);
+      const waiting = [...new Set([...asks.sessions(), ...this.sessions.busy()])];
       try {
-        await Promise.all([...waiting].map((sessionId) => this.catchUpOn(sessionId)));
+        for (let at = 0; at < waiting.length && mine === this.times; at += AT_ONCE) {
+          const some = waiting.slice(at, at + AT_ONCE);
+          await Promise.all(some.map((sessionId) => this.catchUpOn(sessionId)));
+        }
         return;
       } catch (error) {
         if (error instanceof AnynodeError && error.code === 'closed') throw error;

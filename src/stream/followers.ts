@@ -1,5 +1,11 @@
 import type { Position, StreamEvent } from '../backplane/backplane.js';
+import type { Clock } from '../protocol/clock.js';
+import { jittered } from '../protocol/clock.js';
 import type { EndReason, Follower } from './follower.js';
+
+/** So many followers look at the log at once when all have to, and the next ones after this time. */
+const POKED_AT_ONCE = 50;
+const POKED_EVERY_MS = 50;
 
 /** What becomes of a connection between its claim on a stream and its first byte. */
 export interface Claim {
@@ -22,6 +28,8 @@ export class Followers {
   private readonly bySession = new Map<string, Map<string, Follower>>();
   /** Where connections came to that have ended lately. */
   private readonly leaving = new Map<string, Position>();
+  /** Those that are still to be poked. */
+  private readonly toPoke = new Set<Follower>();
   private count = 0;
 
   get size(): number {
@@ -106,6 +114,26 @@ export class Followers {
 
   ofSession(sessionId: string): Follower[] {
     return [...(this.bySession.get(sessionId)?.values() ?? [])];
+  }
+
+  /**
+   * Makes all followers look at the log, some at a time: after an outage each node may have thousands, and all nodes
+   * come back together.
+   */
+  pokeAll(clock: Clock): void {
+    const isUnderWay = this.toPoke.size > 0;
+    for (const follower of this.all()) this.toPoke.add(follower);
+    if (!isUnderWay) this.pokeSome(clock);
+  }
+
+  private pokeSome(clock: Clock): void {
+    for (const follower of [...this.toPoke].slice(0, POKED_AT_ONCE)) {
+      this.toPoke.delete(follower);
+      follower.poke();
+    }
+    if (this.toPoke.size > 0) {
+      clock.after(jittered(POKED_EVERY_MS, clock), () => this.pokeSome(clock));
+    }
   }
 
   all(): Follower[] {

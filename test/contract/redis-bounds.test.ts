@@ -105,12 +105,21 @@ describe.each(Object.keys(kinds))('%s that takes commands and never answers', (k
       send: () => membership.send('other', { type: 'gone', sessionId: id }),
       alive: () => membership.alive(['x', 'y', 'z']),
       openStreams: () => membership.openStreams(id),
+      timeOf: () => membership.timeOf(id),
     };
     // Every one that the interface has, but for these.
-    const rest = ['constructor', 'ready', 'trouble', 'leave', 'tidyIndex', 'renewLease'];
+    const rest = [
+      'constructor',
+      'ready',
+      'trouble',
+      'leave',
+      'tidyIndex',
+      'renewLease',
+      'steadySince',
+    ];
     const own = Object.getOwnPropertyNames(Object.getPrototypeOf(membership));
     const others = own.filter((name) => !rest.includes(name) && !(name in calls));
-    expect(others.sort()).toEqual(['receive', 'sendProbes']);
+    expect(others.sort()).toEqual(['receive', 'sendProbes', 'verified']);
 
     for (let round = 0; round < 2; round += 1) {
       await Promise.all(
