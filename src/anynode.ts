@@ -33,9 +33,10 @@ import type { SessionNode } from './session/node.js';
 import { resolveTasks, seamsOn } from './seams/seams.js';
 import type { Seams } from './seams/types.js';
 import type { Notify } from './session/notify.js';
-import { notifyAll, notifyBoth } from './session/notify.js';
+import { notifyAll, notifyBoth, unheldNotify } from './session/notify.js';
 import { questionsOf } from './session/questions.js';
 import { Sessions } from './session/sessions.js';
+import { unheld } from './session/unheld.js';
 import { Followers } from './stream/followers.js';
 import { Keeper } from './stream/keeper.js';
 import { Lanes } from './stream/lanes.js';
@@ -357,10 +358,8 @@ export function createNode(
   const mcp: Anynode = Object.assign(middleware(endpoint), {
     nodeId,
     listener: requestListener(endpoint),
-    ready: async ({ upstream = false } = {}) => {
-      await membership.ready();
-      if (upstream) await servers.ready();
-    },
+    ready: ({ upstream = false } = {}) =>
+      unheld(membership.ready().then(() => (upstream ? servers.ready() : undefined))),
     health(): Health {
       const trouble = membership.trouble() ?? servers.trouble();
       return {
@@ -380,13 +379,18 @@ export function createNode(
     sessions: directory({ membership, clock, redact: options.redact }, (id) => sessions.end(id)),
     session: (id: string) => {
       const onGone = (sessionId: string): void => sessions.end(sessionId);
-      return sessionHandle({ membership, lanes, followers, asks, clock, onGone }, id);
+      return sessionHandle({ membership, lanes, followers, asks, clock, logger, onGone }, id);
     },
-    notify: modern === undefined ? notify : notifyBoth(notify, seams.announce),
+    notify: unheldNotify(
+      modern === undefined ? notify : notifyBoth(notify, seams.announce),
+      logger,
+    ),
     ...seams.parts,
     close: ({ drainMs = DRAIN_MS, server }: CloseOptions = {}) => {
       closingSince ??= clock.elapsed();
-      return (closing ??= server === undefined ? close(drainMs) : closeWith(server, drainMs));
+      return (closing ??= unheld(
+        server === undefined ? close(drainMs) : closeWith(server, drainMs),
+      ));
     },
   });
   endpoints.set(mcp, endpoint);

@@ -4,6 +4,7 @@ import type { Request } from 'express';
 import type { JsonRpcMessage } from '../protocol/jsonrpc.js';
 import { isMessage, isRequest } from '../protocol/jsonrpc.js';
 import type { Limits } from '../limits.js';
+import { codingOf, decompress } from './content-coding.js';
 import {
   batchTooLarge,
   bodyTooLarge,
@@ -126,6 +127,7 @@ async function readBody(req: Request, maxBytes: number): Promise<Body | undefine
   // A parser that was not meant for this body leaves `{}` behind (Express 4), and the body unread.
   const isLeftOver = !req.readableEnded && isEmpty(parsed);
   if (parsed !== undefined && !isLeftOver) return undefined;
+  const coding = codingOf(req);
   const declared = Number(req.headers['content-length']);
   if (declared > maxBytes) throw new RefusalError(bodyTooLarge(maxBytes));
   const bytes = await new Promise<Buffer>((resolve, reject) => {
@@ -150,7 +152,8 @@ async function readBody(req: Request, maxBytes: number): Promise<Body | undefine
       inNextTurn(() => resolve(whole));
     });
   });
-  return parse(decode(bytes), bytes.length);
+  const plain = coding === undefined ? bytes : await decompress(bytes, coding, maxBytes);
+  return parse(decode(plain), plain.length);
 }
 
 let readInThisTurn: (() => void)[] = [];

@@ -3,6 +3,7 @@ import { pipeline } from 'node:stream/promises';
 import type { Response } from 'express';
 import type { JsonRpcError, RequestId } from '../protocol/jsonrpc.js';
 import { isMessage, isResponse } from '../protocol/jsonrpc.js';
+import { onOneLine } from '../protocol/json-text.js';
 import { nodeClosed } from '../session/lost.js';
 import type { AuthInfo } from '../session/types.js';
 import type { Endpoint } from './endpoint.js';
@@ -107,7 +108,7 @@ async function* answered(
   }
   const error = unanswered();
   if (error === undefined || (last !== undefined && endsWithResponse(last))) return;
-  yield `event: message\ndata: ${JSON.stringify(error)}\n\n`;
+  yield `event: message\ndata: ${onOneLine(JSON.stringify(error))}\n\n`;
 }
 
 /** Of whole events, as the SDK writes them: a line of data each, of one message. What it cannot read, it leaves alone. */

@@ -37,6 +37,18 @@ export const REFUSALS = {
     'Not Acceptable: Client must accept both application/json and text/event-stream',
   ),
   mediaType: refusal(415, 'Unsupported Media Type: Content-Type must be application/json'),
+  contentCoding: {
+    ...refusal(
+      415,
+      'Unsupported Media Type: Content-Encoding must be gzip, deflate or br, if there is one',
+    ),
+    headers: { 'Accept-Encoding': 'gzip, deflate, br' },
+  },
+  undecodableBody: refusal(
+    400,
+    'Parse error: Body is not what its Content-Encoding says',
+    ErrorCode.ParseError,
+  ),
   invalidJson: refusal(400, 'Parse error: Invalid JSON', ErrorCode.ParseError),
   invalidMessage: refusal(400, 'Parse error: Invalid JSON-RPC message', ErrorCode.ParseError),
   alreadyInitialized: refusal(

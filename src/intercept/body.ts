@@ -3,6 +3,8 @@ import type { IncomingMessage } from 'node:http';
 import type { Clock } from '../protocol/clock.js';
 import type { JsonRpcError, JsonRpcMessage } from '../protocol/jsonrpc.js';
 import { costOf, MemoryBudget, REFUSAL_BYTES } from './bounds.js';
+import type { ResponseBody } from './content-coding.js';
+import { bodyOf, isReadable } from './content-coding.js';
 import type { Place, ServerSentEvent } from './event-stream.js';
 import { EventStreamReader } from './event-stream.js';
 import type { Refusal } from './failure.js';
@@ -15,8 +17,9 @@ const MOST_WAITING = 256 * 1024;
 const WAITING_COST = 512;
 
 /** `undefined`: neither kind. */
-export function kindOf({ headers }: IncomingMessage): 'json' | 'events' | undefined {
-  const type = (headers['content-type'] ?? '').split(';', 1)[0]?.trim().toLowerCase();
+export function kindOf(response: IncomingMessage): 'json' | 'events' | undefined {
+  if (!isReadable(response)) return undefined;
+  const type = (response.headers['content-type'] ?? '').split(';', 1)[0]?.trim().toLowerCase();
   if (type === 'application/json') return 'json';
   return type === 'text/event-stream' ? 'events' : undefined;
 }
@@ -42,13 +45,13 @@ export class BodyReader {
 
   /** The messages of a body of JSON: one, or a batch. Rejects with a {@link Failure}. */
   async json(response: IncomingMessage, most?: number): Promise<JsonRpcMessage[]> {
-    return messagesOf(await this.text(response, most));
+    return messagesOf(await this.text(bodyOf(response), most));
   }
 
   /** A response that is no success. Resolves in bounded time, with as much of the body as has come by then. */
   async refusal(response: IncomingMessage): Promise<Failure> {
     const status = response.statusCode ?? 0;
-    const body = await this.beginning(response);
+    const body = await this.beginning(bodyOf(response));
     const { error } = (parsedOrNothing(body) ?? {}) as { error?: Partial<JsonRpcError['error']> };
     const isError = Number.isSafeInteger(error?.code) && typeof error?.message === 'string';
     const refusal: Refusal = {
@@ -73,10 +76,11 @@ export class BodyReader {
    * breaks a bound, and with what `take` rejects with.
    */
   events(
-    response: IncomingMessage,
+    whole: IncomingMessage,
     place: Place,
     take: (message: JsonRpcMessage, length: number) => Promise<void>,
   ): Promise<'ended' | 'cut'> {
+    const response = bodyOf(whole);
     return new Promise((resolve, reject) => {
       const fail = (error: unknown): void => {
         reject(error instanceof Error ? error : new Error(String(error)));
@@ -120,7 +124,7 @@ export class BodyReader {
   }
 
   /** A whole body. Rejects with a {@link Failure} where it breaks off, falls silent, or is too long. */
-  private text(response: IncomingMessage, most?: number): Promise<string> {
+  private text(response: ResponseBody, most?: number): Promise<string> {
     const { clock, timeoutMs } = this.parts;
     return new Promise((resolve, reject) => {
       const pieces: string[] = [];
@@ -164,7 +168,7 @@ export class BodyReader {
   }
 
   /** What comes of a body within the time and the length that are allowed. Never rejects. */
-  private beginning(response: IncomingMessage): Promise<string> {
+  private beginning(response: ResponseBody): Promise<string> {
     const { clock, timeoutMs } = this.parts;
     return new Promise((resolve) => {
       let text = '';

@@ -58,7 +58,8 @@ export function headersOf(
     const meant = name.replaceAll('_', '-');
     return !NOT_PASSED_ON.has(meant) && !except.includes(meant) && !Object.hasOwn(given, meant);
   });
-  return { ...Object.fromEntries(passed), ...headers };
+  // What is compressed all the same is decoded; but it is work for both sides, mostly of one machine.
+  return { ...Object.fromEntries(passed), 'accept-encoding': 'identity', ...headers };
 }
 
 export interface Connecting {

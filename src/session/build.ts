@@ -6,6 +6,7 @@ import type { FactoryContext, SessionNode } from './node.js';
 import type { Cause, ReplayMessage, ReplicaEvents } from './replica.js';
 import { isUninitialized, requestsBetween, shapeOf, UNSHAPED } from './shape.js';
 import type { Shape } from './shape.js';
+import { dropNotifications } from './sdk.js';
 import { ReplicaTransport } from './transport.js';
 import type { ServerLike } from './types.js';
 
@@ -34,7 +35,15 @@ export async function connectReplica(
   const replica: BuiltReplica = {
     transport,
     async discard() {
+      let warned = false;
       try {
+        dropNotifications(server, () => {
+          if (warned) return;
+          warned = true;
+          node.logger.warn(
+            'mcp-anynode: a server goes on sending notifications after it was closed, which go nowhere; `server.onclose` is the place to end its timers',
+          );
+        });
         transport.shutDown();
         await server.close();
       } catch (error) {

@@ -8,6 +8,7 @@ import { infoOf } from './info.js';
 import type { SessionSnapshot } from './snapshot.js';
 import { stateAt } from './snapshot.js';
 import type { SessionEvent, SessionInfo } from './types.js';
+import { unheld } from './unheld.js';
 
 /** All sessions of the cluster, for operators: no principal limits it. Every call may reject with `backplane_unavailable`. */
 export interface Directory {
@@ -76,10 +77,12 @@ export function directory(
       return stateAt(readEvents({ ...parts, redact: undefined }, id, {}), eventId);
     },
 
-    async delete(id) {
-      const removed = await membership.remove(id, ANY_PRINCIPAL);
-      if (removed) onDeleted(id);
-      return removed;
-    },
+    delete: (id) =>
+      unheld(
+        membership.remove(id, ANY_PRINCIPAL).then((removed) => {
+          if (removed) onDeleted(id);
+          return removed;
+        }),
+      ),
   };
 }

@@ -8,6 +8,8 @@ import type { Followers } from '../stream/followers.js';
 import type { Lanes } from '../stream/lanes.js';
 import type { Asker, Asks } from './asks.js';
 import { show } from './show.js';
+import type { Logger } from './types.js';
+import { unheld } from './unheld.js';
 
 /** Anything that checks a value and returns it typed: a schema of the SDK, of zod, or one's own. It throws what does not fit. */
 export interface ResultSchema<T> {
@@ -71,6 +73,7 @@ export interface HandleParts {
   followers: Followers;
   asks: Asks;
   clock: Clock;
+  logger: Pick<Logger, 'warn'>;
   /** There is no such session, or no longer. */
   onGone(sessionId: string): void;
 }
@@ -79,9 +82,13 @@ const DEFAULT_TIMEOUT_MS = 60_000;
 
 export function sessionHandle(parts: HandleParts, sessionId: string): SessionHandle {
   return {
-    notify: (notification) => send(parts, sessionId, { jsonrpc: '2.0', ...notification }, false),
+    notify: (notification) =>
+      unheld(send(parts, sessionId, { jsonrpc: '2.0', ...notification }, false), (error) => {
+        const { method } = notification;
+        parts.logger.warn(`mcp-anynode: ${method} was not delivered: ${String(error)}`);
+      }),
     request: (request, schema, options = {}) =>
-      new Question(parts, sessionId, request.method, options).ask(request.params, schema),
+      unheld(new Question(parts, sessionId, request.method, options).ask(request.params, schema)),
     state: sessionState(parts, sessionId),
   };
 }
@@ -212,18 +219,17 @@ function sessionState(
     if (stored === 'gone') throw gone();
     return stored === 'stored';
   };
+  const update: SessionState['update'] = async (fn) => {
+    for (;;) {
+      const { version, value } = await load();
+      const next = await fn(value);
+      if (await store(next, version)) return next;
+    }
+  };
   return {
-    get: async () => (await load()).value,
-    set: async (value) => {
-      await store(value, undefined);
-    },
-    update: async (fn) => {
-      for (;;) {
-        const { version, value } = await load();
-        const next = await fn(value);
-        if (await store(next, version)) return next;
-      }
-    },
+    get: () => unheld(load().then(({ value }) => value)),
+    set: (value) => unheld(store(value, undefined).then(() => undefined)),
+    update: (fn) => unheld(update(fn)),
   };
 }
 

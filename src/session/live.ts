@@ -72,6 +72,7 @@ export class LiveSession {
   private doubts = 0;
   /** Called when it is idle next, once. */
   onIdle: (() => void) | undefined;
+  private warnedAt: number | undefined;
   /** While `initialize` is being answered. */
   private birth: Birth | undefined;
 
@@ -390,8 +391,17 @@ export class LiveSession {
   private eventsOf(replica: () => BuiltReplica): ReplicaEvents {
     return {
       emit: (message, relatedTo) => this.emit(message, relatedTo),
+      undelivered: (method, why) => this.warnOf(method, why),
       closed: () => this.onClosed(replica()),
     };
+  }
+
+  /** Once a second at most: a server that goes on to report progress of a call that has ended may do so very often. */
+  private warnOf(method: string, why: unknown): void {
+    const now = this.node.clock.elapsed();
+    if (this.warnedAt !== undefined && now - this.warnedAt < 1000) return;
+    this.warnedAt = now;
+    this.node.logger.warn(`mcp-anynode: ${method} was not delivered: ${String(why)}`);
   }
 
   /** A message of the server. */

@@ -5,6 +5,8 @@ import type { Followers } from '../stream/followers.js';
 import type { Lanes } from '../stream/lanes.js';
 import type { ServerEvent } from '../seams/types.js';
 import { show } from './show.js';
+import type { Logger } from './types.js';
+import { unheld } from './unheld.js';
 
 /**
  * Tells every session in the cluster that should hear it, once each, whichever node is asked: those whose server has
@@ -37,6 +39,20 @@ export function notifyBoth(
       both({ kind: 'resources_list_changed' }, () => sessions.resourcesChanged()),
     resourceUpdated: (uri) =>
       both({ kind: 'resource_updated', uri }, () => sessions.resourceUpdated(uri)),
+  };
+}
+
+/** The same for callers that do not look at the promise: what it rejects with is in the log, and ends no process. */
+export function unheldNotify(notify: Notify, logger: Pick<Logger, 'warn'>): Notify {
+  const marked = (promise: Promise<number>): Promise<number> =>
+    unheld(promise, (error) => {
+      logger.warn(`mcp-anynode: not all sessions were told of a change: ${String(error)}`);
+    });
+  return {
+    toolsChanged: () => marked(notify.toolsChanged()),
+    promptsChanged: () => marked(notify.promptsChanged()),
+    resourcesChanged: () => marked(notify.resourcesChanged()),
+    resourceUpdated: (uri) => marked(notify.resourceUpdated(uri)),
   };
 }
 

@@ -23,6 +23,8 @@ export type ReplayMessage = Pick<JsonRpcRequest, 'method' | 'params'> & { expect
 export interface ReplicaEvents {
   /** A message of the server. `relatedTo`: the client's request that it belongs to. Resolves when it is stored. */
   emit(message: JsonRpcMessage, relatedTo: RequestId | undefined): Promise<void>;
+  /** A notification of the server could not be stored or shown; nobody else hears of it. */
+  undelivered(method: string, why: unknown): void;
   /** The server has closed its connection by itself. */
   closed(): void;
 }

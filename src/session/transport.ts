@@ -33,6 +33,11 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
   private readonly tokens = new Map<RequestId, string>();
   private readonly replaying = new Map<RequestId, (answer?: JsonRpcResponse) => void>();
   private replays = 0;
+  /**
+   * The id of `initialize` while it is being answered. The server gets it as it came, since it cannot be cancelled: what a
+   * server behind HTTP says of it goes to the client word for word.
+   */
+  private initializing: RequestId | undefined;
   /** While the session is replayed to a fresh server: what it says on its own has been said before. */
   private muted = false;
   closed = false;
@@ -57,9 +62,11 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
   async send(message: JsonRpcMessage, options?: { relatedRequestId?: RequestId }): Promise<void> {
     if (this.closed) return;
     if (isResponse(message)) {
-      if (message.id !== undefined && this.settleReplay(message.id, message)) return;
       const { id } = message;
-      const answer = id === undefined ? message : withId(message, toClientId(id));
+      const isFirst = id !== undefined && id === this.initializing;
+      if (!isFirst && id !== undefined && this.settleReplay(id, message)) return;
+      const answer = id === undefined ? message : withId(message, this.clientIdOf(id));
+      if (isFirst) this.initializing = undefined;
       await this.events.emit(answer, undefined);
       return;
     }
@@ -67,7 +74,7 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
     const ofReplay = related !== undefined && this.replaying.has(related);
     // What belongs to a running call is news, whatever else is being replayed.
     if (isNotification(message) && (ofReplay || (this.muted && related === undefined))) return;
-    const relatedTo = related === undefined || ofReplay ? undefined : toClientId(related);
+    const relatedTo = related === undefined || ofReplay ? undefined : this.clientIdOf(related);
     const own = isRequest(message) && !isAdopted(message);
     if (own && this.asked.size >= MOST_ASKED)
       throw new Error('Too many requests wait for the client');
@@ -76,7 +83,10 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
       await this.events.emit(outgoing, relatedTo);
     } catch (error) {
       if (own) this.forgetAsk(message.id);
-      throw error;
+      if (!isNotification(message)) throw error;
+      // The SDK does not look at all promises of its notifications, and what a server says in passing is no reason for the
+      // end of the process: one that cannot be delivered is said in the log, as one that the SDK's own transport drops.
+      this.events.undelivered(message.method, error);
     }
   }
 
@@ -101,7 +111,10 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
     } else if (isRequest(message)) {
       // A copy: the server may be one that passes requests on and gives them ids of its own, while our one is what says
       // which request is to be ended.
-      this.receive({ ...message, id: toServerId(message.id) }, context);
+      const isInitialize = message.method === 'initialize';
+      if (isInitialize) this.initializing = message.id;
+      const id = isInitialize ? message.id : toServerId(message.id);
+      this.receive({ ...message, id }, context);
     } else {
       this.receive(this.translateIncoming(message), context);
     }
@@ -155,6 +168,10 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
       this.replaying.set(id, resolve);
       this.receive({ ...message, id });
     });
+  }
+
+  private clientIdOf(id: RequestId): RequestId {
+    return id === this.initializing ? id : toClientId(id);
   }
 
   private settleReplay(id: RequestId, answer: JsonRpcResponse): boolean {

@@ -26,6 +26,7 @@ function setUp(sessionId = 's') {
       emitted.push({ message, relatedTo });
       return Promise.resolve();
     }),
+    undelivered: vi.fn(),
     closed,
   };
   const transport = new ReplicaTransport(sessionId, asks, events);
