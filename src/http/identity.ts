@@ -62,7 +62,9 @@ export function identityOf(req: Request): Identity | Unreadable | undefined {
   let unreadable: Unreadable | undefined;
   for (const [place, found, claimsOf] of placesOf(req)) {
     if (found === undefined || found === null || found === false) continue;
-    const identity = readIdentity(place, isObject(found) ? claimsOf(found) : []);
+    // Some leave the name alone; at `req.auth` a text may be a token.
+    const named = place === 'user' ? [{ username: found }] : [];
+    const identity = readIdentity(place, isObject(found) ? claimsOf(found) : named);
     if (identity.subject !== null) return identity;
     if (identity.client !== null) client ??= identity;
     else unreadable ??= { place, fields: isObject(found) ? Object.keys(found) : [] };

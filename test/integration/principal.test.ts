@@ -195,6 +195,12 @@ it.each<[string, Left, Left, Left?, Left?]>([
   ],
   ['mcp-auth', { auth: info({ subject: 'a' }) }, { auth: info({ subject: 'b' }) }],
   ['Passport', { user: { id: 1, name: 'x' } }, { user: { id: 2, name: 'x' } }],
+  ['a name alone', { user: 'a' }, { user: 'b' }],
+  [
+    'a name alone, and a client',
+    { user: 'a', auth: { azp: 'x' } },
+    { user: 'b', auth: { azp: 'x' } },
+  ],
   ['two services', { user: { provider: 'x', id: '1' } }, { user: { provider: 'y', id: '1' } }],
   ['a number and its digits', { user: { id: 1 } }, { user: { id: '1' } }],
   ['a database of big numbers', { user: { id: 1n } }, { user: { id: 2n } }],
