@@ -21,6 +21,13 @@ export class AnynodeError extends Error {
   }
 }
 
+/** The backplane has carried out a step wrongly, and would do so again: the step is not repeated. */
+export class FailedStep extends AnynodeError {
+  constructor(cause: Error) {
+    super('backplane_unavailable', `A step failed in the backplane: ${cause.message}`, { cause });
+  }
+}
+
 /** For what was about to be done in a session that has ended meanwhile, which is nobody's fault. */
 export function sessionEnded(): AnynodeError {
   return new AnynodeError('session_not_found', 'The session has ended');

@@ -5,7 +5,7 @@ import type {
   Operation,
   OperationResult,
 } from '../backplane/backplane.js';
-import { AnynodeError, unavailable } from '../errors.js';
+import { AnynodeError, FailedStep, unavailable } from '../errors.js';
 import type { Clock } from '../protocol/clock.js';
 import { jittered } from '../protocol/clock.js';
 import { SharedTimer } from '../protocol/shared-timer.js';
@@ -254,8 +254,9 @@ export class Lanes {
       if (this.closed || (failure instanceof AnynodeError && failure.code === 'closed')) {
         throw closedError();
       }
-      // Nor does this mend itself; nothing was stored.
-      if (failure instanceof AnynodeError && failure.code === 'undecodable') throw failure;
+      // These do not mend themselves either.
+      const isLasting = failure instanceof AnynodeError && failure.code === 'undecodable';
+      if (isLasting || failure instanceof FailedStep) throw failure;
       if (batch.every(isRefused)) return 'unknown';
       if (attempt === (isRefusal(failure) ? 0 : LOUD_AFTER)) {
         this.logger.error(`mcp-anynode: the backplane refuses to store: ${String(failure)}`);

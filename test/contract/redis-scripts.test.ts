@@ -3,7 +3,10 @@ import { Redis } from 'ioredis';
 import { expect, it, onTestFinished } from 'vitest';
 import { startRedis } from '../../demo/rig/redis.js';
 import { defineScripts, SCRIPT_TEXTS } from '../../src/backplane/redis/scripts.js';
+import { redisBackplane } from '../../src/backplane/redis/redis.js';
+import { FailedStep } from '../../src/errors.js';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
+import { detach, TestNode } from './suite/rig.js';
 
 function connect(url = redisUrl(), options: { commandTimeout?: number } = {}) {
   const client = new Redis(url, options);
@@ -89,4 +92,30 @@ it('one that has timed out is not sent again, though Redis has forgotten it', as
   await client.ping();
   await client.ping();
   expect(await admin.hget(key, 'st')).toBe('before');
+});
+
+// Any error of Lua was taken for malformed data, and the session was deleted: by a fault of a script, or by a node of another
+// release that sends what this release's script does not know.
+it('a script that fails ends no session, and is no trouble of other sessions', async () => {
+  const backplane = redisBackplane({ redis: redisUrl(), prefix: uniquePrefix() });
+  const node = new TestNode(backplane);
+  onTestFinished(() => node.membership.leave());
+  await node.membership.ready();
+  const [id, other] = [await node.create(), await node.create()];
+  await node.hold(id, 'g');
+  await node.say(other, 'g', 'message');
+  const position = { n: 'no number' as never, logId: '1-1' };
+  await expect(node.commit(id, detach('g', 't1', position))).rejects.toThrow(FailedStep);
+  const streams = [{ stream: 'g', token: 't1', position }];
+  const otherStreams = [{ stream: 'g', token: 't1', position: { n: 0, logId: '0-0' } }];
+  const touched = await node.membership.touch([
+    { sessionId: id, streams },
+    { sessionId: other, streams: otherStreams },
+  ]);
+  expect(touched).toMatchObject([
+    { status: 'ok', streams: [{ held: true, ended: false }] },
+    { status: 'ok', streams: [{ last: 1, held: false }] },
+  ]);
+  expect(await node.membership.load(id)).toMatchObject({ id });
+  expect(node.warnings).toEqual([expect.stringContaining(`a script failed in session ${id}`)]);
 });

@@ -49,6 +49,9 @@ const HARM: [string, (key: string) => Promise<unknown>][] = [
       await redis.hset(`${key}:streams`, field, 'x');
     },
   ],
+  ['a number of running requests that is none', (key) => redis.hset(`${key}:streams`, 'run', 'x')],
+  ['a time of trimming that is none', (key) => redis.hset(`${key}:streams`, 'trimmed', 'x')],
+  ['no capabilities of the client', (key) => redis.hdel(key, 'hears')],
   ['a holder that is none', (key) => redis.hset(`${key}:streams`, 'h:g', 'x')],
   [
     'a young log that is none',

@@ -5,7 +5,7 @@ import type {
   OpenOperation,
   Operation,
 } from '../../src/backplane/backplane.js';
-import { AnynodeError } from '../../src/errors.js';
+import { AnynodeError, FailedStep } from '../../src/errors.js';
 import { Lanes } from '../../src/stream/lanes.js';
 import { ManualClock, settled } from './support/manual-clock.js';
 
@@ -205,6 +205,19 @@ describe('a commit whose outcome is not known', () => {
     expect(commits.texts(3)).toEqual(['b']);
     expect(commits.seen[3]?.number).toBeGreaterThan(commits.seen[2]?.number ?? 0);
   });
+});
+
+// It was repeated for ever, and all that the session said waited behind it.
+it('does not repeat a step that fails by a fault of the backplane, and goes on with the next', async () => {
+  const { commits, lanes } = setUp();
+  const failed = lanes.append('s', [say('a')], false);
+  await settled();
+  const next = lanes.append('s', [say('b')], false);
+  const fails = expect(failed).rejects.toMatchObject({ code: 'backplane_unavailable' });
+  await commits.fail(new FailedStep(new Error('attempt to compare nil with number')));
+  await fails;
+  await commits.answer();
+  await expect(next).resolves.toBeDefined();
 });
 
 it('a backplane that goes on refusing is reported, once per commit', async () => {

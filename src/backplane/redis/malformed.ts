@@ -6,14 +6,29 @@ export class MalformedSession extends Error {
 }
 
 /**
- * What Redis says where a key has another type, or where a script comes upon a value that it cannot work with. Scripts say
- * MALFORMED by themselves; the others are from Lua and from commands within.
+ * A script says MALFORMED where it has found out that a stored value is none that this library writes. WRONGTYPE is for a
+ * key of the session that has another type.
  */
-const REPLIES =
-  /WRONGTYPE|MALFORMED|attempt to \w+|bad argument #|must be strings or integers|value is not an integer/;
+const MALFORMED = /\bMALFORMED\b|\bWRONGTYPE\b/;
 
+/** Whether the session has to end, since what is stored of it is malformed. */
 export function isMalformed(error: unknown): boolean {
-  if (error instanceof MalformedSession) return true;
+  return error instanceof MalformedSession || says(error, MALFORMED);
+}
+
+/** What Lua, or a command within a script, says of a value that it cannot work with. */
+const FAULT =
+  /attempt to \w+|bad argument #|must be strings or integers|not an integer|Invalid stream ID|too many results|stack overflow/;
+
+/**
+ * Whether a script has failed by a fault of its own, or by arguments that a node of another release sends it. That says
+ * nothing of the session, which stays; and the same step would fail again.
+ */
+export function isScriptFault(error: unknown): boolean {
+  return !isMalformed(error) && says(error, FAULT);
+}
+
+function says(error: unknown, pattern: RegExp): boolean {
   const reply = error instanceof AnynodeError ? error.cause : error;
-  return reply instanceof Error && reply.name === 'ReplyError' && REPLIES.test(reply.message);
+  return reply instanceof Error && reply.name === 'ReplyError' && pattern.test(reply.message);
 }

@@ -1,5 +1,6 @@
 import type { Cluster, Redis, RedisOptions } from 'ioredis';
-import { AnynodeError } from '../../errors.js';
+import { AnynodeError, FailedStep } from '../../errors.js';
+import { LogLimit } from '../../protocol/log-limit.js';
 import type {
   AttachReply,
   AttachRequest,
@@ -24,7 +25,7 @@ import { aboutThisNode } from './about.js';
 import type { Command } from './connection.js';
 import { CommandConnection, keyPrefixOf } from './connection.js';
 import { FairTurns } from './fair-turns.js';
-import { isMalformed } from './malformed.js';
+import { isMalformed, isScriptFault } from './malformed.js';
 import { Lease } from './lease.js';
 import { Names } from './names.js';
 import { placeOf } from './place.js';
@@ -76,6 +77,7 @@ class RedisMembership implements Membership {
   private readonly shelf: Shelf;
   private readonly about: string;
   private readonly turns = new FairTurns();
+  private readonly faults: LogLimit;
   /** How often this node has stored a state. */
   private stores = 0;
   private left = false;
@@ -86,6 +88,7 @@ class RedisMembership implements Membership {
     private readonly options: JoinOptions,
   ) {
     this.place = placeOf(redis);
+    this.faults = new LogLimit(options.clock);
     const { clock, nodeId, leaseMs, commandTimeoutMs, logger } = options;
     this.connection = new CommandConnection(redis, {
       ...{ clock, logger, timeoutMs: commandTimeoutMs },
@@ -261,18 +264,25 @@ class RedisMembership implements Membership {
             ]),
             ...runs.flatMap((stream) => [stream, '', 0, '']),
           ).catch((error: unknown) => {
-            if (isMalformed(error)) return error;
+            if (isMalformed(error) || isScriptFault(error)) return error;
             throw error;
           }),
         ),
       ),
     );
     return Promise.all(
-      requests.map(({ sessionId, streams }, at) =>
+      requests.map(({ sessionId, streams, runs = [] }, at) =>
         this.verified<TouchReply>(sessionId, GONE, () => {
           const reply = replies[at];
           if (reply instanceof Error) throw reply;
           return Promise.resolve(touchReply(streams.length, reply));
+        }).catch((error: unknown): TouchReply => {
+          if (!(error instanceof FailedStep)) throw error;
+          // Nothing was learned of this session, which is no other's trouble.
+          const state = ({ position }: { position: Position }) => ({
+            ...{ last: position.n, held: true, ended: false },
+          });
+          return { status: 'ok', streams: streams.map(state), runs: runs.map(() => true) };
         }),
       ),
     );
@@ -315,12 +325,14 @@ class RedisMembership implements Membership {
 
   /**
    * Does something with a session, and ends the session where what is stored of it is not what this library writes: then
-   * it is gone. No call could be answered any more, and each would be tried again.
+   * it is gone. No call could be answered any more, and each would be tried again. A script that fails for any other reason
+   * rejects with a {@link FailedStep}, and changes nothing of what is known of the session.
    */
   private async verified<T>(sessionId: string, gone: T, run: () => Promise<T>): Promise<T> {
     try {
       return await run();
     } catch (error) {
+      if (isScriptFault(error)) throw this.failed(sessionId, error as Error);
       if (!isMalformed(error)) throw error;
       this.options.logger.warn(
         `mcp-anynode: session ${sessionId} has ended: what is stored of it is malformed (${String(error)})`,
@@ -329,6 +341,16 @@ class RedisMembership implements Membership {
       await this.connection.run((client) => client.unlink(...keys));
       return gone;
     }
+  }
+
+  private failed(sessionId: string, error: Error): FailedStep {
+    const failed = new FailedStep(error.cause instanceof Error ? error.cause : error);
+    this.faults.pass('script', (more) => {
+      this.options.logger.warn(
+        `mcp-anynode: a script failed in session ${sessionId}: ${failed.message}${more}`,
+      );
+    });
+    return failed;
   }
 
   list(after: string | undefined, count: number) {

@@ -112,7 +112,7 @@ if cursor and state[2] ~= me and not superseded and redis.call('EXISTS', events)
       redis.call('HDEL', streams, 'first')
     end
     redis.call('XADD', events, '*', unpack(fields))
-    redis.call('HSET', streams, 'bytes', tonumber(noted[2] or '0') + ENTRY_BYTES, 'res', '0:' .. now .. '-0')
+    redis.call('HSET', streams, 'bytes', whole(noted[2]) + ENTRY_BYTES, 'res', '0:' .. now .. '-0')
   else
     redis.call('HSET', streams, 'res', (skipped + 1) .. ':' .. since)
   end

@@ -8,8 +8,9 @@
 
 -- Whether log id a comes before b: milliseconds, then counter.
 local function before(a, b)
-  local ams, an = split(a, '-')
-  local bms, bn = split(b, '-')
+  local ams, an = string.match(a, '^(%d+)%-(%d+)$')
+  local bms, bn = string.match(b, '^(%d+)%-(%d+)$')
+  if not ams or not bms then malformed() end
   if ams ~= bms then return tonumber(ams) < tonumber(bms) end
   return tonumber(an) < tonumber(bn)
 end

@@ -40,18 +40,31 @@ local SLACK_MS = 1000
 local function slackOf(ms) return math.min(SLACK_MS, math.floor(ms / 64)) end
 local function expireIn(key, ms) redis.call('PEXPIRE', key, ms + slackOf(ms)) end
 
+-- Says that this library cannot have written a value that is stored of the session: the session ends (see malformed.ts).
+-- Only what a script reads from Redis is checked with it, never an argument.
+local function malformed() error('MALFORMED') end
+
+-- A whole number that is stored, or that this step is about to store -> the number; a missing field is 0.
+local function whole(text)
+  if not text then return 0 end
+  if type(text) == 'number' then return text end
+  if #text > 17 or not string.find(text, '^%-?%d+$') then malformed() end
+  return tonumber(text)
+end
+
+-- A stored text -> what comes before and after the separator.
 local function split(text, separator)
   local at = string.find(text, separator, 1, true)
-  if not at then error('MALFORMED') end
+  if not at then malformed() end
   return string.sub(text, 1, at - 1), string.sub(text, at + 1)
 end
 
 -- "<number>:<log id>" -> number, log id; a missing field is the beginning.
 local function position(text)
   if not text then return 0, '0-0' end
-  local n, id = string.match(text, '^(%d+):(%d+%-%d+)$')
-  if not n or #n > 15 or #id > 36 or string.find(id, '^%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d') then error('MALFORMED') end
-  return tonumber(n), id
+  local n, ms, counter = string.match(text, '^(%d+):(%d+)%-(%d+)$')
+  if not n or #n > 15 or #ms > 15 or #counter > 19 then malformed() end
+  return tonumber(n), string.sub(text, #n + 2)
 end
 
 -- The field x:<stream> -> the executor, whether it has begun; a missing field is nobody.

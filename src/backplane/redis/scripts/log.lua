@@ -63,6 +63,7 @@ local function scanStream(events, stream, after, limit, newest, first, map)
     local size = #(e.m or '')
     from, seen, looked = item[1], seen + 1, looked + size
     if not e.n or e.s ~= stream then return false end
+    whole(e.n)
     found[#found + 1] = { item[1], e }
     bytes = bytes + size
     return e.e == '1' or bytes >= limit, e.e ~= '1'

@@ -15,6 +15,7 @@ for token in string.gmatch(current[3] or '', '%S+') do
   if #tokens < TOKENS then tokens[#tokens + 1] = token end
 end
 local version = tonumber(current[2] or '0')
+if not version then error('MALFORMED') end
 if ARGV[2] ~= '' and tonumber(ARGV[2]) ~= version then return 'conflict' end
 redis.call('HSET', KEYS[1], 'st', ARGV[1], 'stv', version + 1, 'stt:' .. ARGV[3], table.concat(tokens, ' '))
 return 'stored'

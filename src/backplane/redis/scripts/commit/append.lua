@@ -14,8 +14,7 @@ local function shape(effect, value)
   if effect == 'level' then redis.call('HSET', record, 'lvl', value)
   elseif effect == 'subscribe' then redis.call('HSET', record, 'sub:' .. value, '1')
   elseif effect == 'initialize' then
-    local heard, rest = split(value, '\n')
-    local params, version = split(rest, '\n')
+    local heard, params, version = string.match(value, '^(.-)\n(.-)\n(.*)$')
     -- What was there in its place may have been in pieces.
     for piece = 1, 9 do redis.call('HDEL', record, 'init' .. piece) end
     redis.call('HSET', record, 'hears', heard, 'init', params, 'pv', version)
@@ -68,7 +67,7 @@ function run.append()
 
   local ended, before = false, nil
   if ends ~= '' then
-    local pending = tonumber(get('p:' .. stream))
+    local pending = whole(get('p:' .. stream))
     ended = pending <= 1
     if ended then
       before = get('b:' .. stream)

@@ -14,7 +14,7 @@ local ttl, maxAge = tonumber((active or called) and ARGV[4] or ARGV[5]), tonumbe
 -- Of the clock of Redis, as text: a number of so many digits would be written with an exponent.
 local time = logged and string.match(logged, '^%d+')
 local function isDue(name, every)
-  local elapsed = time and tonumber(time) - tonumber(fields[name] or '0')
+  local elapsed = time and tonumber(time) - whole(fields[name])
   return not elapsed or elapsed < 0 or elapsed >= every
 end
 if used and (lengthened or isDue('kept', slackOf(ttl))) then
@@ -27,7 +27,7 @@ end
 if logged then
   -- Of the first entries none goes before its time.
   if ARGV[3] ~= '' and not fields.first then
-    local from = tonumber(fields.from or '0')
+    local from = whole(fields.from)
     local oldest = trimBytes(from, tonumber(ARGV[3]))
     if oldest ~= from then set('from', oldest) end
   end

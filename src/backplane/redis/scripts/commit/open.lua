@@ -18,7 +18,7 @@ end
 
 -- Whether so many requests more are too many. Counted anew where it seems so: that costs, and mends the counter.
 local function tooMany(more, most)
-  local count = tonumber(get('run') or '0')
+  local count = whole(get('run'))
   if most == '' or count + more <= tonumber(most) then return nil end
   local list, exactly = running()
   set('run', exactly)

@@ -29,8 +29,9 @@ local node, number, maxEvents, channels, sid = ARGV[1], ARGV[2], ARGV[6], ARGV[8
 
 local head = redis.call('HMGET', record, 'rev', 'on', 'pr', 'hears', 'called', 'own')
 -- Text, as the numbers below: one that is passed on to Redis is formatted anew each time.
-local revision, principal, hears, owner = head[1], head[3], head[4], head[6] or ''
+local revision, principal, hears, owner = head[1], head[3], head[4] or '', head[6] or ''
 if not revision then return { 'gone' } end
+whole(revision)
 local active, called = head[2] == '1', head[5] == '1'
 
 -- The streams hash, as far as this step has looked at it: a value, or false. What it changes is written in one go, at the
@@ -102,8 +103,8 @@ elseif ARGV[11] == 'append' then
 end
 load(wanted)
 
-local repeated = tonumber(fields[mark] or '0') >= tonumber(number)
-local bytes = tonumber(fields.bytes or '0')
+local repeated = whole(fields[mark]) >= tonumber(number)
+local bytes = whole(fields.bytes)
 
 -- `logged`: the id of the first entry of this step; `lengthened`: from now on the session lives longer than it did.
 local used, logged, stale, lengthened = false, nil, false, false
@@ -131,7 +132,7 @@ local mapEvery = ARGV[3] ~= '' and tonumber(ARGV[3]) / 64
 local CLOCK_SLACK_MS = 20
 local function notBehind(ms)
   if ARGV[10] == '' then return nil end
-  local afterMs, counter = split(ARGV[10], '-')
+  local afterMs, counter = string.match(ARGV[10], '^(%d+)%-(%d+)$')
   if tonumber(ms) + CLOCK_SLACK_MS >= tonumber(afterMs) then return nil end
   return afterMs, string.format('%.0f', counter + 1)
 end
@@ -163,5 +164,5 @@ local function log(message, ...)
 end
 
 local function countRunning(more)
-  set('run', tonumber(get('run') or '0') + more)
+  set('run', whole(get('run')) + more)
 end
