@@ -173,6 +173,7 @@ export function createNode(
     ...{ nodeId, membership, lanes, followers, asks, running, arriving, clock, logger, watch },
     begun: new BegunStreams(clock, retention.maxAgeMs),
     factory,
+    isServerReachable: () => servers.isReachable(),
     responseMode: options.responseMode,
     owned: options.affinity === 'owner',
     leaseMs,
@@ -408,5 +409,6 @@ function serversOf(
   }
   if (server === undefined) throw new TypeError('mcp-anynode: there is no `server`');
   const done = (): Promise<void> => Promise.resolve();
-  return { factory: server, trouble: () => undefined, ready: done, close: done };
+  const isReachable = (): Promise<boolean> => Promise.resolve(true);
+  return { factory: server, trouble: () => undefined, isReachable, ready: done, close: done };
 }

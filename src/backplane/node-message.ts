@@ -31,7 +31,10 @@ export type NodeMessage =
       /** `context` or `messages` could not be decoded, and are empty. */
       unreadable?: true;
     }
-  /** Who executes a stream, or is to; `undefined`: it has ended. */
+  /**
+   * Who executes a stream, or is to; `undefined`: it has ended. {@link RELEASED} with the sender's id behind it: the sender
+   * has given the session up, and has not begun the stream.
+   */
   | {
       type: 'placed';
       sessionId: string;

@@ -1,4 +1,5 @@
 import type { Membership, NodeMessage } from '../backplane/backplane.js';
+import { isReleased, RELEASED } from '../backplane/backplane.js';
 import type { Clock } from '../protocol/clock.js';
 import { packContext } from '../session/context.js';
 import type { DeliveryContext } from '../session/replica.js';
@@ -81,12 +82,10 @@ export class Handovers {
     const key = keyOf(message);
     if (this.closed || this.beginning.has(key)) return;
     this.beginning.add(key);
-    const { sessionId, stream, replyTo, messages } = message;
-    const { sessions, membership, logger } = this.options;
-    sessions
-      .assign({ sessionId, stream }, undefined, context, messages)
+    const { sessionId, stream, replyTo } = message;
+    const { membership, logger } = this.options;
+    this.begin(message, context)
       .then((placed) => {
-        if (placed === 'stale') return undefined; // never: no node was said to be dead
         const { executor, begun = true } = placed ?? {};
         return membership.send(replyTo, { type: 'placed', sessionId, stream, executor, begun });
       })
@@ -95,6 +94,18 @@ export class Handovers {
         logger.warn(`mcp-anynode: a request of another node has to wait: ${String(error)}`);
       })
       .finally(() => this.beginning.delete(key));
+  }
+
+  private async begin(
+    { sessionId, stream, messages }: Extract<NodeMessage, { type: 'run' }>,
+    context: DeliveryContext,
+  ): Promise<Placed | undefined> {
+    const { sessions, nodeId } = this.options;
+    if (await sessions.ownership.giveUp(sessionId)) {
+      return { executor: `${RELEASED}${nodeId}`, begun: false };
+    }
+    const placed = await sessions.assign({ sessionId, stream }, undefined, context, messages);
+    return placed === 'stale' ? undefined : placed; // never: no node was said to be dead
   }
 
   /** Hands over and begins nothing any more. */
@@ -121,8 +132,9 @@ export class Handovers {
       follower.poke(); // ended, as the log knows
     } else if (!placed.begun) {
       if (placed.executor === handover.owner) return; // it is asked again
-      handover.owner = placed.executor;
-      if (placed.executor === this.options.nodeId) this.assign(handover, undefined);
+      // Given up by its owner, whose server cannot be reached: the session is this node's, unless another one was faster.
+      handover.owner = isReleased(placed.executor) ? this.options.nodeId : placed.executor;
+      if (handover.owner === this.options.nodeId) this.assign(handover, undefined);
       else this.ask(handover);
     } else {
       this.waiting.delete(key);

@@ -16,6 +16,8 @@ export interface Interception {
   factory: (context: FactoryContext) => ServerLike;
   /** Why the server behind does not answer; `undefined`: it does, or is not looked at. At once. */
   trouble(): string | undefined;
+  /** Whether a request would reach the server behind now. Never rejects. */
+  isReachable(): Promise<boolean>;
   /** Resolves when the server behind answers. Rejects after `close()`. */
   ready(): Promise<void>;
   /** After all server objects have been closed. Never rejects. */
@@ -48,6 +50,7 @@ export function intercept(
     return {
       ...build(loopback),
       trouble: () => undefined,
+      isReachable: () => Promise.resolve(true),
       ready: () => Promise.resolve(),
     };
   }
@@ -61,6 +64,7 @@ export function intercept(
   return {
     ...build(watch, withoutSecrets(url)),
     trouble: () => watch.trouble(),
+    isReachable: () => watch.isReachable(),
     ready: () => watch.ready(),
   };
 }

@@ -44,6 +44,8 @@ export class ServerWatch implements Target {
   private heardAt: number;
   private cancelCheck: () => void = () => undefined;
   private readonly waiting = new Set<Waiter>();
+  /** An attempt to connect that is under way: one is enough for all who ask. */
+  private attempt: Promise<boolean> | undefined;
   private closed = false;
 
   constructor(private readonly parts: ServerWatchParts) {
@@ -62,6 +64,18 @@ export class ServerWatch implements Target {
     if (this.closed) return Promise.reject(closedError());
     if (this.trouble() === undefined) return Promise.resolve();
     return new Promise((resolve, reject) => this.waiting.add({ resolve, reject }));
+  }
+
+  /**
+   * Whether a request would reach the server now: a connection to it is open and idle, or one comes about. Never rejects.
+   */
+  async isReachable(): Promise<boolean> {
+    const { target, check } = this.parts;
+    if (target.hasIdleConnection()) return true;
+    // Then a connection is tried every second: what is known is no older than that.
+    if (this.isDown && check === true) return false;
+    this.attempt ??= this.tryToConnect().finally(() => (this.attempt = undefined));
+    return this.attempt;
   }
 
   async send(outgoing: Outgoing): Promise<IncomingMessage> {
@@ -83,6 +97,16 @@ export class ServerWatch implements Target {
     for (const { reject } of this.waiting) reject(closedError());
     this.waiting.clear();
     await this.parts.target.close();
+  }
+
+  private async tryToConnect(): Promise<boolean> {
+    try {
+      await this.parts.target.connect();
+      return true;
+    } catch (error) {
+      if (!this.closed) this.note(error);
+      return false;
+    }
   }
 
   private note(error: unknown): void {

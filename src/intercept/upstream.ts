@@ -25,6 +25,8 @@ export interface UpstreamTarget {
   send(outgoing: Outgoing): Promise<IncomingMessage>;
   /** Resolves when a connection came about, which is closed again. Rejects with a {@link Failure}. */
   connect(): Promise<void>;
+  /** Whether a connection is open that waits for the next request. */
+  hasIdleConnection(): boolean;
   /** Resolves with the head of the answer to a GET of another path of the same server. */
   get(path: string, timeoutMs: number): Promise<IncomingMessage>;
   close(): Promise<void>;
@@ -62,6 +64,8 @@ export function upstreamTarget(
       );
     },
     connect: () => connectOnce(upstream, { secure, clock, timeoutMs }),
+    hasIdleConnection: () =>
+      Object.values(agent.freeSockets).some((sockets = []) => sockets.length > 0),
     get(path, timeoutMs) {
       const headers = headersOf({ headers: { accept: '*/*' }, origin: undefined }, []);
       return exchange(

@@ -93,10 +93,15 @@ export class LiveSession {
     return this.calls.size;
   }
 
+  /** A request runs, or something of it is on its way to the backplane or back. */
+  get busy(): boolean {
+    return this.pins > 0 || this.calls.size > 0;
+  }
+
   /** No request, no running call, nobody waited for. (Whether a stream is open is known elsewhere.) */
   get idle(): boolean {
-    const { pins, held, calls, transport } = this;
-    return pins === 0 && held === 0 && calls.size === 0 && (transport?.waiting ?? 0) === 0;
+    const { busy, held, transport } = this;
+    return !busy && held === 0 && (transport?.waiting ?? 0) === 0;
   }
 
   get transport(): ReplicaTransport | undefined {

@@ -28,6 +28,8 @@ export interface SessionNode {
   /** Requests that are neither answered nor running yet. */
   arriving: Running;
   begun: BegunStreams;
+  /** Whether a request would reach the server behind this node, if there is one behind it. Never rejects. */
+  isServerReachable(): Promise<boolean>;
   factory: (context: FactoryContext) => ServerLike | Promise<ServerLike>;
   responseMode: 'sse' | 'json';
   /** `affinity: 'owner'`: a session has one replica, on the node that owns it. */

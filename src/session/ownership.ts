@@ -200,6 +200,27 @@ export class Ownership {
     if (elsewhere) this.lost(live);
   }
 
+  /**
+   * Before a request of another node is begun: gives the session up where the server behind this node cannot be reached, so
+   * that the other node becomes the owner. Not while a request of the session runs here, which may have reached the server.
+   * `false`: it is not given up.
+   */
+  async giveUp(sessionId: string): Promise<boolean> {
+    const { node, pool } = this;
+    if (await node.isServerReachable()) return false;
+    const live = pool.get(sessionId);
+    if (live?.busy === true) return false;
+    this.limit.pass('given up', (more) => {
+      node.logger.warn(
+        `mcp-anynode: the server cannot be reached: a session is given up to another node${more}`,
+      );
+    });
+    if (live !== undefined) void pool.evict(live);
+    // Known to be stored before the other node is told; and there may be no server object here whose end says it.
+    const committed = await node.lanes.append(sessionId, [{ type: 'forget' }], true);
+    return committed !== 'gone';
+  }
+
   /** This node owns a session now whose owner is dead. */
   tookOver(): void {
     this.limit.pass('took over', (more) => {
