@@ -91,13 +91,19 @@ export interface SessionEvent {
   unreadable?: true;
 }
 
-/** What the factory is told. */
+/** What the factory (the option `server`) is told of the session and of the request that needs its server object. */
 export interface ServerContext {
+  /** The session. While `initialize` is being answered: what the client asks for. */
   session: SessionInfo;
-  /** `false` for the replica that answers the client's `initialize`, `true` for every later one. */
+  /** `false` for the server object that answers the client's `initialize`, `true` for every later one. */
   rehydrated: boolean;
-  /** Of the request that needs the replica; `undefined` where none came, or where no client's request is the reason. */
+  /**
+   * `req.auth` of the request that needs the server object. `undefined` if that request had none, and where the server
+   * object is built without a request at hand: the node of a call died, and the call is run again (`recovery`).
+   */
   authInfo: AuthInfo | undefined;
+  /** Headers and URL of the request that needs the server object. `undefined` where none is at hand, as for `authInfo`. */
+  requestInfo: { headers: Record<string, string>; url: URL } | undefined;
 }
 
 /** An MCP server: `McpServer` or `Server` of the SDK (v1, or v2 for clients of 2025), or anything that connects like them. */

@@ -1,9 +1,22 @@
-/** The factory is the user's code: what it is told, and what becomes of requests when it fails. */
+/** The factory is the user's code: what it is told, what becomes of requests when it fails, and when its server is closed. */
+import type { RequestHandler } from 'express';
 import { describe, expect, it } from 'vitest';
-import { memoryBackplane, type ServerContext, type ServerLike } from '../../src/index.js';
+import {
+  memoryBackplane,
+  type Backplane,
+  type ServerContext,
+  type ServerLike,
+} from '../../src/index.js';
+import { systemClock } from '../../src/protocol/clock.js';
 import { request } from '../support/mcp-http.js';
 import { scriptedServer } from './support/scripted-server.js';
-import { openSession, rawClient, startNode, startSession } from './support/serve.js';
+import {
+  openSession,
+  rawClient,
+  startNode,
+  startSession,
+  type NodeOptions,
+} from './support/serve.js';
 import { eventually, signal } from './support/signal.js';
 
 const INTERNAL = { code: -32603, message: 'Internal error' };
@@ -28,6 +41,39 @@ it('is told of the session, and whether it is built again, once per node', async
     { rehydrated: true, session: { id: a.sessionId, state: 'active', clientCapabilities } },
   ]);
 });
+
+// The public type had no `requestInfo`, though every factory was given it.
+it.each(['any', 'owner'] as const)(
+  'is told of the request that needs the server, and of its caller; affinity: %s',
+  async (affinity) => {
+    const contexts: ServerContext[] = [];
+    const authorize: RequestHandler = (req, _res, next) => {
+      const auth = { token: 't', clientId: 'c', scopes: [], extra: { of: req.header('x-mine') } };
+      next(void Object.assign(req, { auth }));
+    };
+    const options = {
+      ...{ backplane: memoryBackplane(), affinity, mount: { before: [authorize] } },
+      principal: () => 'ada',
+      server: (context: ServerContext) => {
+        contexts.push(context);
+        return scriptedServer();
+      },
+    };
+    const a = await startNode(options);
+    const b = await startNode(options);
+    const client = rawClient();
+    await client.initialize(`${a.url}?q=1`, { headers: { 'x-mine': 'first' } });
+    if (affinity === 'owner') await a.mcp.close({ drainMs: 0 });
+    await client.request(`${b.url}?q=2`, 'ping', {}, { headers: { 'x-mine': 'second' } });
+    const told = contexts.map(({ rehydrated, authInfo, requestInfo }) => [
+      ...[rehydrated, authInfo?.extra, requestInfo?.headers['x-mine'], requestInfo?.url.href],
+    ]);
+    expect(told).toEqual([
+      [false, { of: 'first' }, 'first', `${a.url}?q=1`],
+      [true, { of: 'second' }, 'second', `${b.url}?q=2`],
+    ]);
+  },
+);
 
 describe.each<[string, () => ServerLike | Promise<ServerLike>]>([
   [
@@ -178,3 +224,96 @@ it('a server whose close() throws does no harm', async () => {
   expect(logged.join()).toContain('will not');
   await mcp.close();
 });
+
+describe('`onclose` of a server is called once', () => {
+  /** Two nodes in one process, and how often the servers of the first one were closed. */
+  async function counted(options: NodeOptions = {}) {
+    const backplane = memoryBackplane();
+    let closed = 0;
+    const server = (): ServerLike => {
+      const built = scriptedServer({ quit: ({ server }) => server.close().then(() => 'unheard') });
+      built.onclose = () => (closed += 1);
+      return built;
+    };
+    const a = await startNode({ backplane, server, ...options });
+    const b = await startNode({ backplane, ...options });
+    return { a, b, backplane, closed: () => closed, ...(await openSession(a.url)) };
+  }
+
+  /** Later than anything that was under way, and looked at once more: a second call would be counted. */
+  async function once({ a, closed }: Awaited<ReturnType<typeof counted>>): Promise<void> {
+    await eventually(() => closed() > 0);
+    await a.mcp.close({ drainMs: 0 });
+    expect(closed()).toBe(1);
+  }
+
+  it('after DELETE, on whichever node', async () => {
+    const all = await counted();
+    (await all.client.delete(all.b.url)).expect(200);
+    await once(all);
+  });
+
+  it('when nobody has used it for `replicaIdleMs`; the session lives on', async () => {
+    const all = await counted({ replicaIdleMs: 100 });
+    await eventually(() => all.closed() > 0);
+    expect(await all.client.request(all.b.url, 'ping')).toMatchObject({ result: {} });
+    await once(all);
+  });
+
+  it('when another session needs its place (`maxReplicas`)', async () => {
+    const all = await counted({ maxReplicas: 1 });
+    const other = await openSession(all.a.url);
+    await eventually(() => all.closed() > 0);
+    expect(all.closed()).toBe(1);
+    expect(await other.client.request(all.a.url, 'ping')).toMatchObject({ result: {} });
+  });
+
+  it('before `close()` of its node resolves', async () => {
+    const { a, closed } = await counted();
+    await a.mcp.close({ drainMs: 0 });
+    expect(closed()).toBe(1);
+  });
+
+  it('when another node has become the owner of the session', async () => {
+    const all = await counted({ affinity: 'owner' });
+    await takeOver(all.backplane, all.sessionId, all.a.mcp.nodeId);
+    await once(all);
+  });
+
+  it('when it refuses `initialize`', async () => {
+    let closed = 0;
+    const server = () => {
+      const refusing = scriptedServer();
+      refusing.removeRequestHandler('initialize');
+      refusing.onclose = () => (closed += 1);
+      return refusing;
+    };
+    const { url, mcp } = await startNode({ server });
+    await rawClient().initialize(url, { initialized: false });
+    await mcp.close();
+    expect(closed).toBe(1);
+  });
+
+  it('when it closes itself', async () => {
+    const all = await counted();
+    const quit = request('q', 'tools/call', { name: 'quit', arguments: {} });
+    await (await all.client.post(all.a.url, quit)).answer('q');
+    await once(all);
+  });
+});
+
+/** As a node does that finds the owner of a session dead. */
+async function takeOver(store: Backplane, sessionId: string, dead: string): Promise<void> {
+  const successor = store.join({
+    ...{ nodeId: 'successor', leaseMs: 10_000, commandTimeoutMs: 2_000 },
+    ...{ sessionTtlMs: 60_000, pendingTtlMs: 60_000 },
+    retention: { maxEvents: 1_000, maxAgeMs: 60_000 },
+    ...{ clock: systemClock, logger: console },
+    ...{ onMessage: () => undefined, onLost: () => undefined, onLapse: () => undefined },
+  });
+  await successor.ready();
+  const assign = { type: 'assign', stream: undefined, revision: undefined, dead } as const;
+  await successor.commit({ sessionId, number: 1, operations: [assign] });
+  expect((await successor.load(sessionId))?.owner).toBe('successor');
+  await successor.leave();
+}

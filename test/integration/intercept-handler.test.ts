@@ -264,3 +264,41 @@ it('with owners, a call that came in on another node reaches the handler with it
   expect(result).toBeDefined();
   expect(seen).toEqual([['a', '/deep/mcp?q=1', '/deep/mcp', 'mine', 'c']]);
 });
+
+// As a whole application of a framework is, whose routes are below a path of their own.
+describe.each([
+  ['Express 5', express],
+  ['Express 4', express4],
+] as [string, typeof express][])('a whole application of %s as `handler`', (_, framework) => {
+  /** An application with its endpoint at `path`, and what its route saw. */
+  function application(path: string) {
+    const seen: string[] = [];
+    const app = framework().set('tenant', 'of its own');
+    app.all(path, (req, res, next) => {
+      const { baseUrl, url, originalUrl } = req;
+      seen.push([baseUrl, url, originalUrl, req.app.get('tenant')].join(' '));
+      next();
+    });
+    app.use(path, mapEndpoint().handler);
+    return { app, seen };
+  }
+
+  it.each([
+    ['use', '/', '/mcp /?q=1 /mcp?q=1 of its own'],
+    ['all', '/mcp', ' /mcp?q=1 /mcp?q=1 of its own'],
+  ] as const)('under `%s` it has its route at %s', async (as, path, sight) => {
+    const { app, seen } = application(path);
+    const node = await startNode({ server: undefined, handler: app, mount: { as } });
+    const url = `${node.url}?q=1`;
+    const { client } = await openSession(url);
+    expect((await client.request(url, 'tools/call', call('echo'))).result).toBeDefined();
+    expect(seen.at(-1)).toBe(sight);
+  });
+
+  it('a route at the other path is not found: `initialize` gets 502, and the log names the status', async () => {
+    const { app } = application('/mcp');
+    const node = await startNode({ server: undefined, handler: app });
+    await expect(openSession(node.url)).rejects.toThrow('Expected 200, got 502');
+    expect(node.logged.join()).toContain('404');
+  });
+});
