@@ -153,6 +153,8 @@ export class Ledger implements Witness {
   readonly stored: Stored[] = [];
   /** Messages of clients, as stored: session and text. */
   readonly received = new Map<string, Set<string>>();
+  /** The stream of each request. */
+  readonly streams = new Map<string, string>();
   readonly executions: Execution[] = [];
   readonly questions: Question[] = [];
   readonly showings: Showing[] = [];
@@ -221,6 +223,8 @@ export class Ledger implements Witness {
         });
       } else if (operation.type === 'open' && result?.status === 'opened') {
         for (const text of operation.messages) this.receivedText(sessionId, text);
+        for (const id of operation.requests)
+          this.streams.set(`${sessionId} ${id}`, operation.stream);
       } else if (operation.type === 'receive' && result?.status === 'received') {
         this.receivedText(sessionId, operation.message);
       } else if (operation.type === 'claim' && result?.status === 'claimed') {

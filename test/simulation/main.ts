@@ -47,7 +47,8 @@ process.on('unhandledRejection', (reason) => {
 
 // A worker is given them by its environment.
 const mutant = values.mutant ?? process.env.SIMULATION_MUTANT;
-if (mutant !== undefined) plant(mutant);
+const planted = mutant === undefined ? undefined : plant(mutant);
+const given = planted?.setting === undefined ? {} : { setting: planted.setting };
 const faults = values.with ?? process.env.SIMULATION_WITH;
 for (const name of faults?.split(',') ?? []) OFF.delete(name as Fault);
 
@@ -62,7 +63,7 @@ if (process.env.SIMULATION_WORKER === '1') {
 async function work({ from, count }: Task): Promise<Done> {
   const done: Done = { ran: 0, steps: 0, failed: [] };
   for (let seed = from; seed < from + count; seed += 1) {
-    const { violations, steps } = await simulate(seed);
+    const { violations, steps } = await simulate(seed, given);
     done.ran += 1;
     done.steps += steps;
     if (violations.length === 0) continue;
@@ -133,7 +134,7 @@ function startWorker(): { run(task: Task): Promise<Done>; stop(): void } {
 
 /** What happens in one seed; where it fails, in as few actions as will do. */
 async function show(seed: number): Promise<number> {
-  const outcome = await simulate(seed);
+  const outcome = await simulate(seed, given);
   if (outcome.violations.length === 0) {
     console.log(outcome.trace.join('\n'));
     console.log(`Seed ${seed}: no violation in ${outcome.steps} steps`);

@@ -83,8 +83,9 @@ export interface Plan {
 export const HORIZON_MS = 12_000;
 
 /** Decides all that a run will try, before it begins: so that actions can be left out, to find those that matter. */
-export function planOf(random: Random): Plan {
-  const setting = settingOf(random);
+/** `given`: what is not left to chance. */
+export function planOf(random: Random, given: Partial<Setting> = {}): Plan {
+  const setting = { ...settingOf(random), ...given };
   const count = random.int(20, 70);
   const weights = weightsOf(random, setting.trouble ? { ...QUIET, ...TROUBLE } : QUIET);
   const steps = weightsOf(random, STEPS);

@@ -1,5 +1,5 @@
 import { violationsOf } from './checks/index.js';
-import type { Plan } from './plan.js';
+import type { Plan, Setting } from './plan.js';
 import { planOf } from './plan.js';
 import { Random } from './random.js';
 import { World } from './world.js';
@@ -14,10 +14,13 @@ export interface Outcome {
 }
 
 /** One run. The same seed (and plan, where one is given) does exactly the same. */
-export async function simulate(seed: number, given?: Plan): Promise<Outcome> {
+export async function simulate(
+  seed: number,
+  given: Plan | { setting?: Partial<Setting> } = {},
+): Promise<Outcome> {
   const random = new Random(seed);
-  const planned = planOf(random.fork());
-  const plan = given ?? planned;
+  const planned = planOf(random.fork(), given.setting);
+  const plan = 'actions' in given ? given : planned;
   const world = new World(plan, random);
   const { ledger, scheduler } = world;
   try {

@@ -15,7 +15,7 @@ import {
   statuses,
   strangers,
 } from './sessions.js';
-import { oneOwner } from './owners.js';
+import { formerAreSilent, handlersStop, oneOwner } from './owners.js';
 import { inOrder, madeUpFor, nothingSkipped, onOneStream, stored } from './streams.js';
 
 /** Yields what is wrong: what was expected, and what was seen. The numbers are those of the design's invariants. */
@@ -38,7 +38,9 @@ const CHECKS: Record<string, Check> = {
   '5 strangers': strangers,
   '6 statuses': statuses,
   '6 acknowledged is stored': acknowledgedIsStored,
+  '4 handlers stop': handlersStop,
   '9 one owner': oneOwner,
+  '9 former owners are silent': formerAreSilent,
   'shape is remembered': remembered,
 };
 

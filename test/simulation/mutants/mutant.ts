@@ -1,8 +1,12 @@
+import type { Setting } from '../plan.js';
+
 /** A fault that somebody could make: some methods of `src` do something else. */
 export interface Mutant {
   name: string;
   /** Replaces the methods, for the rest of this process. */
   plant: () => void;
+  /** What the runs have in common in which it is looked for: it shows in no others. */
+  setting?: Partial<Setting>;
   /** The seed to begin with. A rare fault is not looked for from the first seed on in every test run. */
   from?: number;
   /** The simulator has to find the fault within so many seeds. Default: 1000. */
