@@ -231,7 +231,7 @@ export interface ReadRequest {
   sessionId: string;
   stream: string;
   after: Position;
-  /** Names the connection that reads; one that has lost the stream to another gets `lost`. */
+  /** Names the connection that reads; one that does not hold the stream, though it is open, gets `lost`. */
   token?: string;
   /** A page ends at the first message that takes it over this. */
   maxBytes: number;

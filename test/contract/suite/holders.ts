@@ -46,6 +46,21 @@ export function describeHolders(openStore: OpenStore): void {
       expect(await c.drain(a, id)).toEqual([]);
     });
 
+    // A failover may lose the claim of a connection that stays open: it would show what is there now, and then nothing ever.
+    it('reads its stream, and a connection that holds it no more does not, though no other one does', async () => {
+      const { a, b } = rig;
+      const id = await a.create();
+      await a.say(id, STANDALONE, 'news');
+      const read = (token: string) =>
+        b.membership.read({
+          ...{ sessionId: id, stream: STANDALONE, after: BEGINNING, token, maxBytes: 1000 },
+        });
+      await b.hold(id, STANDALONE, { token: 'b1' });
+      expect(await read('b1')).toMatchObject({ status: 'ok' });
+      await b.run(id, detach(STANDALONE, 'b1'));
+      expect(await read('b1')).toEqual({ status: 'lost' });
+    });
+
     // A claim that changes nothing is no reason to look.
     it('is not told of a claim that was refused', async () => {
       const { a, b, c } = rig;
