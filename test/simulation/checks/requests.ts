@@ -64,7 +64,9 @@ export const nobodyWaits: Check = function* ({ ledger, setting, nodes }) {
   for (const call of ledger.calls) {
     const open = call.ids.filter((id) => !call.answers.has(id) && !call.cancelled.has(id));
     const what = `${call.client} and its ${open.join()} of ${call.sessionId} on ${call.stream}`;
-    const isGone = ledger.removedAt.has(call.sessionId);
+    const isGone =
+      ledger.removedAt.has(call.sessionId) ||
+      ledger.goneBetween.some(({ sessionId }) => sessionId === call.sessionId);
     // The backplane has lost its stream: one that is on it sees it end, one that comes back gets 400.
     const isLost = ledger.mayHaveLost(call.sessionId, call.at, call.endedAt);
     if (call.state === 'open') yield `${what} still wait`;
@@ -84,9 +86,9 @@ const CLIENT_MS = 8000;
 
 /** A dead node is known as such after its lease and two looks; what a client does to come back is its own time. */
 function* inTime(call: CallRecord, leaseMs: number): Iterable<string> {
-  const lost = [...call.answers.values()].flat().some((answer) => answer.includes('node_'));
+  const lost = [...call.answers.values()].flat().every((answer) => answer.includes('node_'));
   const bound = HORIZON_MS + leaseMs + 2000 + CLIENT_MS;
-  if (lost && call.endedAt !== undefined && call.endedAt > bound) {
+  if (lost && call.answers.size > 0 && call.endedAt !== undefined && call.endedAt > bound) {
     yield `${call.client} learnt at ${call.endedAt.toFixed()} that the node of ${call.ids.join()} is gone, expected was ${bound}`;
   }
 }
