@@ -70,9 +70,7 @@ export type Action = { at: number } & (
 export type Fault = Action['do'] | 'clocks';
 
 /** Faults that are not brought unless the command line says so, and why. */
-export const OFF = new Map<Fault, string>([
-  ['failover', 'Revisions and assignments that were lost come again.'],
-]);
+export const OFF = new Map<Fault, string>([]);
 
 export interface Plan {
   setting: Setting;

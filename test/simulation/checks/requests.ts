@@ -9,6 +9,9 @@ interface Message {
   method?: string;
 }
 
+/** Instead of an answer: it, or the node that was to give it, is not there any more. */
+const LOST = /^error -32000 (answer_lost|node_lost|node_closed)$/;
+
 /** There is one answer to a request, in the log and at its client. */
 export const endsOnce: Check = function* ({ ledger }) {
   const answers = new Map<string, string>();
@@ -24,9 +27,9 @@ export const endsOnce: Check = function* ({ ledger }) {
   }
   for (const { client, sessionId, at, answers: shown } of ledger.calls) {
     for (const [id, all] of shown) {
-      // An answer that was shown, and that the backplane has lost: a stream on which others are open says so.
+      // An answer that was shown, and that the backplane has lost: a stream on which others are open says that it was lost.
       const marks = ledger.mayHaveLost(sessionId, at)
-        ? all.filter((mark) => !mark.endsWith('answer_lost'))
+        ? all.filter((mark) => !LOST.test(mark))
         : all;
       if (marks.length > 1)
         yield `${client} was shown ${marks.length} answers to ${id}: ${marks.join()}`;
