@@ -47,6 +47,7 @@ export class SimServer implements ServerLike {
   private questions = 0;
   private progress = 0;
   private level = 'none';
+  private initialized = false;
   private readonly subscriptions = new Set<string>();
 
   constructor(
@@ -84,6 +85,11 @@ export class SimServer implements ServerLike {
   }
 
   private onNotification(method: string, params: Record<string, unknown>): void {
+    if (method === 'notifications/initialized') {
+      const what = `a server of ${this.context.session.id} on ${this.host.nodeId}`;
+      if (this.initialized) this.host.ledger.seen.push(`3 initialized once: ${what} got it twice`);
+      this.initialized = true;
+    }
     if (method !== 'notifications/cancelled') return;
     this.running.get(JSON.stringify(params.requestId))?.stop();
   }

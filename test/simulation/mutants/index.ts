@@ -1,9 +1,14 @@
+import { FAILURE_MUTANTS } from './failures.js';
 import type { Mutant } from './mutant.js';
 import { REQUEST_MUTANTS } from './requests.js';
 import { STREAM_MUTANTS } from './streams.js';
 
 /** The simulator has to find each of them. */
-export const MUTANTS: readonly Mutant[] = [...STREAM_MUTANTS, ...REQUEST_MUTANTS];
+export const MUTANTS: readonly Mutant[] = [
+  ...STREAM_MUTANTS,
+  ...REQUEST_MUTANTS,
+  ...FAILURE_MUTANTS,
+];
 
 /** In this process, from now on. */
 export function plant(name: string): Mutant {
