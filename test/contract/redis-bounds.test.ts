@@ -119,7 +119,7 @@ describe.each(Object.keys(kinds))('%s that takes commands and never answers', (k
     ];
     const own = Object.getOwnPropertyNames(Object.getPrototypeOf(membership));
     const others = own.filter((name) => !rest.includes(name) && !(name in calls));
-    expect(others.sort()).toEqual(['receive', 'sendProbes', 'verified']);
+    expect(others.sort()).toEqual(['failed', 'receive', 'sendProbes', 'verified']);
 
     for (let round = 0; round < 2; round += 1) {
       await Promise.all(

@@ -34,9 +34,11 @@ export async function readFirst(
   names: Names,
   sessionId: string,
 ): Promise<LogRow[] | undefined> {
-  if ((await client.hget(names.streams(sessionId), 'first')) === null) return undefined;
+  const key = names.streams(sessionId);
+  const [first, young] = await client.hmgetBuffer(key, 'first', 'young');
+  if (first == null) return undefined;
   try {
-    return firstEntries(await client.getBuffer(names.events(sessionId)));
+    return firstEntries(young ?? (await client.getBuffer(names.events(sessionId))));
   } catch (error) {
     // It has become one in between.
     if (error instanceof Error && error.message.startsWith('WRONGTYPE')) return undefined;

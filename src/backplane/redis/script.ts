@@ -29,20 +29,31 @@ export class Script {
   /** In the protocol of Redis (https://redis.io/docs/latest/develop/reference/protocol-spec), up to its arguments. */
   private readonly byHash: string;
   private readonly whole: string;
+  /** The same with fewer declared keys. */
+  private readonly again: { byHash: string; whole: string };
   readonly hash: string;
 
   /**
+   * `declaredAgain`: how many keys a call declares when it is sent again. While the slot of its keys is moved to another
+   * server of a cluster, Redis answers `TRYAGAIN` to a script as long as one declared key is missing. The script knows the
+   * names of the others.
+   *
    * `inOrder`: sent whole each time. Where Redis has forgotten a script, a call of it is sent again behind those that came
    * after it, some of which another node may have made known again meanwhile: they would overtake it.
    */
   constructor(
     lua: string,
-    keys: number,
+    private readonly keys: number,
+    private readonly declaredAgain = keys,
     private readonly inOrder = false,
   ) {
     this.hash = createHash('sha1').update(lua).digest('hex');
     this.byHash = encoded(['evalsha', this.hash, keys]);
     this.whole = encoded(['eval', lua, keys]);
+    this.again = {
+      byHash: encoded(['evalsha', this.hash, declaredAgain]),
+      whole: encoded(['eval', lua, declaredAgain]),
+    };
   }
 
   /** `args`: its keys, and then the others. */
@@ -59,8 +70,16 @@ export class Script {
     return false;
   }
 
-  encode(args: Argument[], whole: boolean): string {
-    return `*${args.length + 3}\r\n${whole ? this.whole : this.byHash}${encoded(args)}`;
+  encode(args: Argument[], whole: boolean, isAgain: boolean): string {
+    const { keys, declaredAgain } = this;
+    const begin = isAgain
+      ? this.again[whole ? 'whole' : 'byHash']
+      : this[whole ? 'whole' : 'byHash'];
+    const sent =
+      isAgain && declaredAgain < keys
+        ? [...args.slice(0, declaredAgain), ...args.slice(keys)]
+        : args;
+    return `*${sent.length + 3}\r\n${begin}${encoded(sent)}`;
   }
 }
 
@@ -68,6 +87,8 @@ class ScriptCall extends Command {
   /** The connection over which only the hash was sent. */
   private trusting: object | undefined;
   private heldBack = false;
+  /** Redis has had this call already, and refused it: there, for now, or because it does not know the script. */
+  private isAgain = false;
   private readonly mayPass: ((socket: object) => boolean) | undefined;
 
   /** `again` sends it once more; its promise is the same. */
@@ -113,7 +134,9 @@ class ScriptCall extends Command {
       return PING;
     }
     this.trusting = script.goesByHash(socket) ? socket : undefined;
-    return script.encode(all, this.trusting === undefined);
+    const { isAgain } = this;
+    this.isAgain = true;
+    return script.encode(all, this.trusting === undefined, isAgain);
   }
 
   /**

@@ -6,6 +6,8 @@ import { Script } from './script.js';
 
 interface Parts {
   keys: number;
+  /** See {@link Script}. A session's record and streams exist as long as it does; of a new one nothing exists. */
+  declaredAgain?: number;
   files: readonly string[];
   /** See {@link Script}. For short ones: its text goes along with each call. */
   inOrder?: true;
@@ -16,19 +18,20 @@ interface Parts {
  * defines costs time with each run, used or not, so none has what it does not need.
  */
 const SCRIPTS = {
-  create: { keys: 3, files: ['lib', 'first', 'map', 'log', 'clock', 'create'] },
+  create: { keys: 3, declaredAgain: 1, files: ['lib', 'first', 'map', 'log', 'clock', 'create'] },
   enter: { keys: 1, files: ['enter'] },
   commit: {
     keys: 3,
+    declaredAgain: 2,
     files: commit('replicas', 'open', 'append', 'receive', 'connections', '../clock', 'execution'),
   },
-  'commit/open': { keys: 3, files: commit('replicas', 'open') },
-  'commit/append': { keys: 3, files: commit('append') },
-  'commit/receive': { keys: 3, files: commit('replicas', 'receive') },
-  attach: { keys: 3, files: ['lib', 'first', 'map', 'log', 'clock', 'attach'] },
-  read: { keys: 3, files: ['lib', 'first', 'map', 'log', 'read'] },
-  touch: { keys: 3, files: ['lib', 'touch'] },
-  remove: { keys: 3, files: ['lib', 'remove'] },
+  'commit/open': { keys: 3, declaredAgain: 2, files: commit('replicas', 'open') },
+  'commit/append': { keys: 3, declaredAgain: 2, files: commit('append') },
+  'commit/receive': { keys: 3, declaredAgain: 2, files: commit('replicas', 'receive') },
+  attach: { keys: 3, declaredAgain: 2, files: ['lib', 'first', 'map', 'log', 'clock', 'attach'] },
+  read: { keys: 3, declaredAgain: 2, files: ['lib', 'first', 'map', 'log', 'read'] },
+  touch: { keys: 3, declaredAgain: 2, files: ['lib', 'touch'] },
+  remove: { keys: 3, declaredAgain: 2, files: ['lib', 'remove'] },
   state: { keys: 1, files: ['state'] },
   send: { keys: 1, files: ['send'], inOrder: true },
   time: { keys: 1, files: ['clock', 'time'] },
@@ -62,15 +65,17 @@ export function defineScripts<Client extends Redis | Cluster>(
   client: Client,
   gate?: ScriptGate,
 ): Scripted<Client> {
-  const commands = Object.entries<Parts>(SCRIPTS).map(([name, { keys, inOrder }]) => {
-    const command = `anynode:${name}`;
-    const script = new Script(SCRIPT_TEXTS.get(command) ?? '', keys, inOrder);
-    const call = (...args: Argument[] | [Argument[]]): Promise<unknown> => {
-      const [first] = args;
-      return script.run(client, Array.isArray(first) ? first : (args as Argument[]), gate);
-    };
-    return [command, call];
-  });
+  const commands = Object.entries<Parts>(SCRIPTS).map(
+    ([name, { keys, declaredAgain, inOrder }]) => {
+      const command = `anynode:${name}`;
+      const script = new Script(SCRIPT_TEXTS.get(command) ?? '', keys, declaredAgain, inOrder);
+      const call = (...args: Argument[] | [Argument[]]): Promise<unknown> => {
+        const [first] = args;
+        return script.run(client, Array.isArray(first) ? first : (args as Argument[]), gate);
+      };
+      return [command, call];
+    },
+  );
   return Object.assign(client, Object.fromEntries(commands)) as Scripted<Client>;
 }
 

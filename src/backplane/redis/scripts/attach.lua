@@ -18,7 +18,7 @@ local function setPredecessors(streams, stream, list)
   else redis.call('HSET', streams, 'b:' .. stream, table.concat(list, ' ', 1, math.min(#list, PREDECESSORS))) end
 end
 
-local record, streams, events = KEYS[1], KEYS[2], KEYS[3]
+local record, streams, events = sessionKeys()
 local node, stream, token = ARGV[1], ARGV[3], ARGV[4]
 local cursor, cursorId = tonumber(ARGV[5]), ARGV[6]
 
@@ -97,21 +97,21 @@ local now = timeNow()
 redis.call('HSET', record, 'seen', now)
 expireIn(record, ttl)
 expireIn(streams, ttl)
-if ttl < tonumber(ARGV[14]) then expireIn(events, ttl) end
+if ttl < tonumber(ARGV[14]) then expireLog(events, ttl) end
 
 -- That a stream was resumed is logged as long as there is a log, whose time it does not lengthen; and not so often that
 -- clients which come back all the time push out what they come back for.
-if cursor and state[2] ~= me and not superseded and redis.call('EXISTS', events) == 1 then
+if cursor and state[2] ~= me and not superseded and onLog('EXISTS', events) == 1 then
   local noted = redis.call('HMGET', streams, 'res', 'bytes')
   local skipped, since = position(noted[1])
   if tonumber(now) - tonumber((split(since, '-'))) >= tonumber(ARGV[15]) then
     local fields = { 'o', noted[2] or '0', 'k', 'stream.resumed', 'by', node, 's', stream }
     if skipped > 0 then fields[9] = 'x' fields[10] = skipped end
-    if first then
-      moveFirst(events)
+    if first and moveFirst(events) then
       redis.call('HDEL', streams, 'first')
+      first = nil
     end
-    redis.call('XADD', events, '*', unpack(fields))
+    if not first then redis.call('XADD', events, '*', unpack(fields)) end
     redis.call('HSET', streams, 'bytes', whole(noted[2]) + ENTRY_BYTES, 'res', '0:' .. now .. '-0')
   else
     redis.call('HSET', streams, 'res', (skipped + 1) .. ':' .. since)

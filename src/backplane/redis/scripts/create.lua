@@ -7,7 +7,7 @@
 --
 -- Returns '' when the id is taken, else { log id of the request, log id of each message ... }. Repeating it
 -- (a lost reply) finds the session as its own work and returns the same.
-local record, streams, events = KEYS[1], KEYS[2], KEYS[3]
+local record, streams, events = sessionKeys()
 local node, stream = ARGV[1], ARGV[4]
 local mark = node .. ':' .. stream
 
@@ -27,7 +27,8 @@ local ms = timeNow()
 -- First: a full Redis refuses it, but once a script has written anything, DEL included, it refuses nothing more.
 redis.call('HSET', record, 'born', mark, 'at', ms, 'seen', ms, unpack(ARGV, 7, 6 + fields))
 -- What an expired session of this id may have left must not become part of this one.
-redis.call('DEL', streams, events)
+redis.call('DEL', streams)
+redis.call('DEL', events)
 
 local entries, bytes, count, lastId = {}, 0, 0, nil
 local function log(message, ...)

@@ -3,8 +3,11 @@
 -- A stream of Redis takes more than 4 KiB for its first entry, and most sessions that are idle have had nothing but their
 -- handshake. So a log begins as a string, as long as the field `first` says so. Each entry is a line, "<log id> <field>
 -- <value> ...", where the value of the last field, if that is `m`, is the length of the message that follows the line. With
--- what comes after the handshake it becomes a stream, where the entries have the same ids and fields. Under the same key:
--- with one that is missing, no script could be run while the slot is moved to another server of a cluster.
+-- what comes after the handshake it becomes a stream, where the entries have the same ids and fields.
+--
+-- While the slot of a session is moved to another server of a cluster, a key that is missing cannot be made. So a log that
+-- is still a string stays one for that time, and a log that has expired begins again as the field `young` of the streams
+-- hash. The first step after the move makes it a stream.
 
 -- Whether log id a comes before b: milliseconds, then counter.
 local function before(a, b)
@@ -26,10 +29,28 @@ local function firstEntry(id, message, ...)
   return line .. ' m ' .. #message .. '\n' .. message
 end
 
+-- A log that stays text takes no more than this.
+local YOUNG_BYTES = 1048576
+
+local function youngLog(events)
+  local _, streams = sessionKeys()
+  return redis.call('HGET', streams, 'young') or onLog('GET', events) or ''
+end
+
+local function setYoungLog(events, text)
+  if onLog('EXISTS', events) == 1 then
+    -- Not APPEND, which makes room for as much again.
+    redis.call('SET', events, text, 'KEEPTTL')
+  else
+    local _, streams = sessionKeys()
+    redis.call('HSET', streams, 'young', text)
+  end
+end
+
 -- As XRANGE returns them. What somebody else has put there may be anything: the log ends before the first entry that
 -- this library would not have written, and what is missing is found as what was trimmed is.
 local function firstEntries(events)
-  local text, entries, at, newest = redis.call('GET', events) or '', {}, 1, '0-0'
+  local text, entries, at, newest = youngLog(events), {}, 1, '0-0'
   while at <= #text do
     local ends, words = string.find(text, '\n', at, true), {}
     if not ends then break end
@@ -51,14 +72,19 @@ local function firstEntries(events)
   return entries
 end
 
--- Makes it a stream; the field that says what it is is the caller's.
+-- Makes it a stream; the field that says what it is is the caller's. False: that cannot be done while the slot is moved.
 local function moveFirst(events)
-  local left = redis.call('PTTL', events)
-  if left == -2 then return end
+  if not onLog('EXISTS', events .. ':none') then return false end
+  local _, streams = sessionKeys()
+  local isField = redis.call('HEXISTS', streams, 'young') == 1
+  local left = redis.call('PTTL', isField and streams or events)
+  if left == -2 then return true end
   local entries = firstEntries(events)
   -- A full Redis refuses this, but not what follows a DEL.
   redis.call('SET', events, '')
   redis.call('DEL', events)
+  if isField then redis.call('HDEL', streams, 'young') end
   for _, item in ipairs(entries) do redis.call('XADD', events, item[1], unpack(item[2])) end
   if left >= 0 then redis.call('PEXPIRE', events, math.max(left, 1)) end
+  return true
 end

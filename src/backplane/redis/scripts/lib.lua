@@ -20,6 +20,7 @@
 --   from        the `o` of the oldest entry of the log, when it was last looked at
 --   map         where the large messages of the log are, and how many bytes were logged before some of its places (see map.lua)
 --   first       "<how many>:<log id of the last one>" of the log's first entries, as long as those are all it has (see first.lua)
+--   young       the text of a log that cannot have a key of its own for now (see first.lua)
 --   res         "<how many were not logged since>:<when it was last logged, ms>-0" of resumed streams
 --   t:<node>    the number of the node's last commit
 --   reps        the nodes with a live replica, space-separated
@@ -53,6 +54,22 @@ local function whole(text)
 end
 
 -- A stored text -> what comes before and after the separator.
+-- The keys of a session. A script that is sent again declares the first ones only (see script.ts).
+local function sessionKeys()
+  return KEYS[1], KEYS[2] or KEYS[1] .. ':streams', KEYS[3] or KEYS[1] .. ':events'
+end
+
+-- Runs a command on the log of a session. Returns nil where the log's key is missing while its slot is moved to another
+-- server of a cluster: then the key cannot be made here.
+local function onLog(...)
+  local reply = redis.pcall(...)
+  if type(reply) ~= 'table' or not reply.err then return reply end
+  if string.find(reply.err, 'non local key', 1, true) then return nil end
+  -- Raises the same error, in the form that this version of Redis gives it.
+  return redis.call(...)
+end
+local function expireLog(events, ms) onLog('PEXPIRE', events, ms + slackOf(ms)) end
+
 local function split(text, separator)
   local at = string.find(text, separator, 1, true)
   if not at then malformed() end

@@ -40,7 +40,7 @@ local function entryAt(events, id, first, map)
   if first then
     for _, item in ipairs(firstEntries(events)) do found = item[1] == id and item or found end
   else
-    found = redis.call('XRANGE', events, id, id)[1]
+    found = (onLog('XRANGE', events, id, id) or {})[1]
   end
   if not found then return nil end
   local e = entry(found[2])
@@ -72,7 +72,7 @@ local function scanStream(events, stream, after, limit, newest, first, map)
   while true do
     local large = larges[at]
     local chunk = first and firstAfter(events, from)
-      or redis.call('XRANGE', events, '(' .. from, large and '(' .. large[1] or '+', 'COUNT', CHUNK)
+      or onLog('XRANGE', events, '(' .. from, large and '(' .. large[1] or '+', 'COUNT', CHUNK) or {}
     for _, item in ipairs(chunk) do
       local done, more = look(item)
       if done then return found, from, more end
@@ -83,7 +83,7 @@ local function scanStream(events, stream, after, limit, newest, first, map)
       at = at + 1
       if large[2] == nameInMap(stream) then
         -- Trimmed, it is not there any more.
-        local item = redis.call('XRANGE', events, large[1], large[1])[1]
+        local item = (onLog('XRANGE', events, large[1], large[1]) or {})[1]
         if item then
           local done, more = look(item)
           if done then return found, from, more end

@@ -6,7 +6,7 @@
 --
 -- Returns { 'gone' } | { 'trimmed' } | { 'lost' } | { 'ok', scanned up to, more ('1'|''), open ('1'|''), restart number or '',
 --   { log id, number, has message ('1'|''), message, end ('1'|''), asker or '' } ... }
-local record, streams, events = KEYS[1], KEYS[2], KEYS[3]
+local record, streams, events = sessionKeys()
 local stream, n = ARGV[1], tonumber(ARGV[2])
 
 if redis.call('EXISTS', record) == 0 then return { 'gone' } end

@@ -4,7 +4,8 @@
 -- ARGV: 1 whose session it has to be ('1'|'' any), 2 principal, 3 channel prefix, 4 session id
 --
 -- Returns the principal, 0 when there is no such session, or -1 when it is another principal's.
-local principal = redis.call('HGET', KEYS[1], 'pr')
+local record, streams, events = sessionKeys()
+local principal = redis.call('HGET', record, 'pr')
 if not principal then return 0 end
 if ARGV[1] == '' and principal ~= ARGV[2] then return -1 end
 
@@ -14,7 +15,7 @@ local function tellOnce(node)
   told[node] = true
   tell(ARGV[3], node, 'gone ' .. ARGV[4])
 end
-local fields = redis.call('HGETALL', KEYS[2])
+local fields = redis.call('HGETALL', streams)
 for i = 1, #fields, 2 do
   local kind = string.sub(fields[i], 1, 2)
   if kind == 'h:' then
@@ -26,6 +27,8 @@ for i = 1, #fields, 2 do
   end
 end
 -- Not DEL, which takes its time with a long log.
-redis.call('UNLINK', KEYS[1], KEYS[2], KEYS[3])
+redis.call('UNLINK', record)
+redis.call('UNLINK', streams)
+onLog('UNLINK', events)
 wake()
 return principal

@@ -7,14 +7,14 @@
 --
 -- Returns { 'gone' } | { 'ok', last number, held ('1'|''|'e': the stream has ended), last number, held ... }; of a stream that the node runs,
 -- "held" says whether it still is the executor.
-local record, streams, events = KEYS[1], KEYS[2], KEYS[3]
+local record, streams, events = sessionKeys()
 local on = redis.call('HMGET', record, 'rev', 'on', 'called')
 if not on[1] then return { 'gone' } end
 
 local ttl = tonumber((on[2] == '1' or on[3] == '1') and ARGV[2] or ARGV[3])
 expireIn(record, ttl)
 expireIn(streams, ttl)
-if ttl < tonumber(ARGV[4]) then expireIn(events, ttl) end
+if ttl < tonumber(ARGV[4]) then expireLog(events, ttl) end
 
 local reply = { 'ok' }
 for at = 5, #ARGV, 4 do

@@ -43,7 +43,7 @@ local function concerns(stream, condition, value, coalesce)
   if not last then return true end
   local n, id = position(last)
   local written = position(get('w:' .. stream))
-  return n <= written or #redis.call('XRANGE', events, id, id) == 0
+  return n <= written or (get('first') or #(onLog('XRANGE', events, id, id) or {}) == 0)
 end
 
 function run.append()

@@ -35,7 +35,7 @@ if logged then
     if maxAge > 0 and not fields.first then
       redis.call('XTRIM', events, 'MINID', string.format('%.0f', tonumber(time) - maxAge))
     end
-    expireIn(events, math.min(ttl, maxAge))
+    expireLog(events, math.min(ttl, maxAge))
     set('trimmed', time)
   end
 end

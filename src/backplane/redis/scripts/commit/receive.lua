@@ -17,17 +17,11 @@ local function logHandshake(message)
     log('', 'k', 'session.initialized', 'by', node)
     return
   end
-  local time = redis.call('TIME')
-  local ms, counter = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000)), 0
-  local afterMs, afterCounter = notBehind(ms)
-  if afterMs then ms, counter = afterMs, afterCounter end
-  local lastMs, lastCounter = split(last, '-')
-  if tonumber(ms) <= tonumber(lastMs) then ms, counter = lastMs, lastCounter + 1 end
+  local ms, counter = nextId(last)
   logged = ms .. '-' .. counter
   local lastId = ms .. '-' .. (counter + 1)
-  -- Not APPEND, which makes room for as much again.
-  redis.call('SET', events, (redis.call('GET', events) or '') .. firstEntry(logged, message, 'o', bytes) ..
-    firstEntry(lastId, nil, 'o', bytes + ENTRY_BYTES + #message, 'k', 'session.initialized', 'by', node), 'KEEPTTL')
+  setYoungLog(events, youngLog(events) .. firstEntry(logged, message, 'o', bytes) ..
+    firstEntry(lastId, nil, 'o', bytes + ENTRY_BYTES + #message, 'k', 'session.initialized', 'by', node))
   set('first', (count + 2) .. ':' .. lastId)
   bytes = size
 end

@@ -24,7 +24,7 @@
 -- or `appended` and no record, "<revision> <the result, separated by spaces>".
 --
 -- A repeat (same number again, because a reply was lost) changes nothing.
-local record, streams, events = KEYS[1], KEYS[2], KEYS[3]
+local record, streams, events = sessionKeys()
 local node, number, maxEvents, channels, sid = ARGV[1], ARGV[2], ARGV[6], ARGV[8], ARGV[9]
 
 local head = redis.call('HMGET', record, 'rev', 'on', 'pr', 'hears', 'called', 'own')
@@ -137,13 +137,48 @@ local function notBehind(ms)
   return afterMs, string.format('%.0f', counter + 1)
 end
 
+-- The next log id of a log that is text, whose last one is `last`: milliseconds, and counter.
+local function nextId(last)
+  local time = redis.call('TIME')
+  local ms, counter = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000)), 0
+  local afterMs, afterCounter = notBehind(ms)
+  if afterMs then ms, counter = afterMs, afterCounter end
+  local lastMs, lastCounter = split(last, '-')
+  if tonumber(ms) <= tonumber(lastMs) then ms, counter = lastMs, lastCounter + 1 end
+  return ms, counter
+end
+
+-- Logs an entry while the log can be no stream.
+local function logYoung(message, ...)
+  local count, last = position(get('first'))
+  local text, given, ordered = youngLog(events), { ... }, { 'o', bytes }
+  local isWords = #text + #message <= YOUNG_BYTES
+  for i = 1, #given, 2 do
+    if given[i] ~= 'm' then
+      isWords = isWords and string.find(given[i + 1], '^%S+$') ~= nil
+      ordered[#ordered + 1] = given[i]
+      ordered[#ordered + 1] = given[i + 1]
+    end
+  end
+  -- What does not fit waits for the end of the move: this is refused.
+  if not isWords then redis.call('XADD', events .. ':none', '*', 'o', bytes) end
+  local ms, counter = nextId(last)
+  local id = ms .. '-' .. counter
+  setYoungLog(events, text .. firstEntry(id, #ordered < #given + 2 and message or nil, unpack(ordered)))
+  set('first', (count + 1) .. ':' .. id)
+  bytes = bytes + ENTRY_BYTES + #message
+  logged = logged or id
+  return id
+end
+
 -- Logs an entry. `...` are its fields; those of a message of the server begin with s and n.
 local function log(message, ...)
-  if fields.first then
-    moveFirst(events)
-    set('first', false)
+  local id
+  if not fields.first or moveFirst(events) then
+    if fields.first then set('first', false) end
+    id = onLog('XADD', events, 'MAXLEN', maxEvents, '*', 'o', bytes, ...)
   end
-  local id = redis.call('XADD', events, 'MAXLEN', maxEvents, '*', 'o', bytes, ...)
+  if not id then return logYoung(message, ...) end
   if not logged then
     local ms, counter = notBehind((split(id, '-')))
     if ms then

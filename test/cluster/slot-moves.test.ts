@@ -1,0 +1,143 @@
+/**
+ * Sessions of a Redis Cluster while an operator moves their slot to another server. Redis answers TRYAGAIN to a script as
+ * long as one of its keys is missing, and a missing key cannot be made where the slot is moved from. The log of a session
+ * that was quiet for `retention.maxAgeMs` is such a key, and such a session got 503 until the move had ended.
+ */
+import { Cluster } from 'ioredis';
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
+import { startRedisCluster, type RedisCluster } from '../../demo/rig/redis.js';
+import { redisBackplane } from '../../src/index.js';
+import { openSession, startNode } from '../integration/support/serve.js';
+import { answers, hasMethod, request } from '../support/mcp-http.js';
+import { uniquePrefix } from '../support/redis-fixture.js';
+import { Slots } from '../support/slots.js';
+
+let redis: RedisCluster;
+beforeAll(async () => {
+  redis = await startRedisCluster({ masters: 2 });
+});
+afterAll(() => redis.stop());
+
+/** A session on a node, and the steps of moving its slot. */
+async function sessionToMove() {
+  const slots = new Slots(redis);
+  const cluster = new Cluster(
+    redis.ports.map((port) => ({ host: '127.0.0.1', port })),
+    { lazyConnect: true },
+  );
+  onTestFinished(() => {
+    slots.close();
+    cluster.disconnect();
+  });
+  const prefix = uniquePrefix();
+  let nextId = randomUUID as () => string;
+  const node = await startNode({
+    backplane: redisBackplane({ redis: cluster, prefix }),
+    commandTimeoutMs: 2_000,
+    sessionIdGenerator: () => nextId(),
+  });
+  const { client, sessionId } = await openSession(node.url);
+  const key = `${prefix}:{${sessionId}}`;
+  const from = await slots.masterOf(key);
+  const to = redis.servers.find((server) => server !== from);
+  if (to === undefined) throw new Error('There is one master only');
+  const [source, target] = [slots.admin(from), slots.admin(to)];
+  const slot = await source.cluster('KEYSLOT', key);
+  let calls = 50;
+  return {
+    ...{ node, client, sessionId, key, source },
+    /** The status of a call. */
+    async call(): Promise<number> {
+      calls += 1;
+      const response = await client.post(node.url, request(calls, 'ping'));
+      if (response.status === 200) await response.sse.next(answers(calls));
+      return response.status;
+    },
+    async begin(): Promise<void> {
+      await target.call('CLUSTER', 'SETSLOT', slot, 'IMPORTING', await source.cluster('MYID'));
+      await source.call('CLUSTER', 'SETSLOT', slot, 'MIGRATING', await target.cluster('MYID'));
+    },
+    /** All keys of the session at once. */
+    async moveKeys(): Promise<void> {
+      const keys = await source.cluster('GETKEYSINSLOT', slot, 100);
+      await source.migrate('127.0.0.1', to.port, '', 0, 5_000, 'KEYS', ...keys);
+    },
+    async end(): Promise<void> {
+      for (const each of [target, source]) {
+        await each.call('CLUSTER', 'SETSLOT', slot, 'NODE', await target.cluster('MYID'));
+      }
+    },
+    /** From now on new sessions are in the same slot. */
+    async stayInSlot(): Promise<void> {
+      for (;;) {
+        const ids = Array.from({ length: 1_000 }, () => randomUUID());
+        const slots = await Promise.all(ids.map((id) => source.cluster('KEYSLOT', id)));
+        const found = ids.find((_, at) => slots[at] === slot);
+        if (found === undefined) continue;
+        nextId = () => found;
+        return;
+      }
+    },
+  };
+}
+
+it.each(['with its log', 'whose log has expired', 'that has had its handshake only'])(
+  'a session %s is served while its slot is moved, and its log tells all of it',
+  async (which) => {
+    const moved = await sessionToMove();
+    const { node, sessionId, source, key } = moved;
+    if (which !== 'that has had its handshake only') expect(await moved.call()).toBe(200);
+    if (which === 'whose log has expired') await source.del(`${key}:events`);
+    await moved.begin();
+    const before = [await moved.call(), await moved.call()];
+    await moved.moveKeys();
+    const during = [await moved.call(), await moved.call()];
+    await moved.end();
+    const after = [await moved.call(), await moved.call()];
+    expect([...before, ...during, ...after]).toEqual([200, 200, 200, 200, 200, 200]);
+    const pings = [];
+    for await (const event of node.mcp.sessions.events(sessionId)) {
+      if (event.type === 'message.received' && event.method === 'ping') pings.push(event);
+    }
+    expect(pings).toHaveLength(which === 'with its log' ? 7 : 6);
+  },
+);
+
+it('a message is held for a GET that comes later while the slot is moved and the log has begun anew', async () => {
+  const moved = await sessionToMove();
+  const { node, client, sessionId, source, key } = moved;
+  await source.del(`${key}:events`);
+  await moved.begin();
+  const method = 'notifications/tools/list_changed';
+  await node.mcp.session(sessionId).notify({ method });
+  await node.mcp.session(sessionId).notify({ method: 'notifications/prompts/list_changed' });
+  const listening = await client.listen(node.url);
+  const first = await listening.next(hasMethod(method));
+  listening.close();
+  await moved.moveKeys();
+  const resumed = await client.listen(node.url, { lastEventId: first.id ?? '' });
+  await resumed.next(hasMethod('notifications/prompts/list_changed'));
+  await moved.end();
+});
+
+it('a session is ended while its slot is moved and its log has expired', async () => {
+  const moved = await sessionToMove();
+  const { node, client, source, key } = moved;
+  await source.del(`${key}:events`);
+  await moved.begin();
+  expect((await client.delete(node.url)).status).toBe(200);
+  await moved.end();
+  expect(await moved.call()).toBe(404);
+});
+
+it('a session is made in a slot that is being moved', async () => {
+  const moved = await sessionToMove();
+  await moved.begin();
+  await moved.stayInSlot();
+  const { client } = await openSession(moved.node.url);
+  const { status } = await client.post(moved.node.url, request(9, 'ping'));
+  await moved.moveKeys();
+  await moved.end();
+  expect(status).toBe(200);
+});
