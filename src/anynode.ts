@@ -234,7 +234,7 @@ export function createNode(
         hangUpHere(message.sessionId, message.stream, message.token);
         break;
       case 'check':
-        orphans.check(message.sessionId, message.stream);
+        for (const each of message.streams) orphans.check(each.sessionId, each.stream);
         break;
       case 'orphaned': {
         const follower = followers.find(message.sessionId, message.stream, message.token);

@@ -1,6 +1,14 @@
 import type { StreamEvent } from './log.js';
 import type { LogId, Position } from './positions.js';
 
+export interface StreamName {
+  sessionId: string;
+  stream: string;
+}
+
+/** How many streams one `check` names at most. */
+export const MOST_CHECKED = 100;
+
 /** What nodes tell each other. At most once, unordered between senders; whoever gets one must bear to miss it. */
 export type NodeMessage =
   /** An event of a stream that a connection of the addressee holds. */
@@ -65,8 +73,11 @@ export type NodeMessage =
   | { type: 'taken'; sessionId: string; stream: string; token: string }
   /** End this connection so that the client comes back. */
   | { type: 'hangup'; sessionId: string; stream: string; token: string }
-  /** A follower elsewhere waits for the end of a stream that the addressee executes: see to it that it comes. */
-  | { type: 'check'; sessionId: string; stream: string }
+  /**
+   * Followers of the sender wait for the ends of these streams, which the addressee executes: see to it that they come.
+   * One to {@link MOST_CHECKED} streams.
+   */
+  | { type: 'check'; streams: StreamName[] }
   /** The executor of a stream has released it: claim its requests. */
   | { type: 'orphaned'; sessionId: string; stream: string; token: string }
   /** The client's standalone stream is held by `by` now (`undefined`: by nobody). */

@@ -1,5 +1,5 @@
-import type { Membership } from '../backplane/backplane.js';
-import { isReleased, RELEASED } from '../backplane/backplane.js';
+import type { Membership, StreamName } from '../backplane/backplane.js';
+import { isReleased, MOST_CHECKED, RELEASED } from '../backplane/backplane.js';
 import type { Clock } from '../protocol/clock.js';
 import type { JsonRpcError, RequestId } from '../protocol/jsonrpc.js';
 import { parseStoredIds } from '../protocol/stored.js';
@@ -53,7 +53,7 @@ export class Orphans {
     if (this.closed || follower.ended) return;
     this.watched.set(follower, { executor, context });
     if (isReleased(executor)) this.recoverFollowed(follower);
-    else this.ask(follower.sessionId, follower.stream, executor);
+    else this.ask(executor, [follower]);
     this.schedule();
   }
 
@@ -157,19 +157,34 @@ export class Orphans {
     const others = executors.filter((executor) => executor !== nodeId);
     const dead = others.length > 0 ? await watch.findDead(others) : new Set<string>();
     this.checks += 1;
+    const toAsk = new Map<string, StreamName[]>();
     for (const [follower, { executor }] of this.watched) {
       if (dead.has(executor)) this.recoverFollowed(follower);
       else if (this.checks % CHECKS_PER_QUESTION === 0) {
-        this.ask(follower.sessionId, follower.stream, executor);
+        const streams = toAsk.get(executor) ?? [];
+        streams.push(follower);
+        toAsk.set(executor, streams);
       }
     }
+    for (const [executor, streams] of toAsk) this.ask(executor, streams);
   }
 
-  /** Has the executor look whether it still runs the stream. At most once: it is asked again. */
-  private ask(sessionId: string, stream: string, executor: string): void {
+  /**
+   * Has the executor look whether it still runs these streams. A message may be lost: the executor is asked again. One
+   * message names many streams, since each would cost Redis a script and a publication.
+   */
+  private ask(executor: string, followed: StreamName[]): void {
     const { nodeId, membership } = this.options;
-    if (executor === nodeId) this.check(sessionId, stream);
-    else membership.send(executor, { type: 'check', sessionId, stream }).catch(() => undefined);
+    if (executor === nodeId) {
+      for (const { sessionId, stream } of followed) this.check(sessionId, stream);
+      return;
+    }
+    for (let at = 0; at < followed.length; at += MOST_CHECKED) {
+      const streams = followed
+        .slice(at, at + MOST_CHECKED)
+        .map(({ sessionId, stream }) => ({ sessionId, stream }));
+      membership.send(executor, { type: 'check', streams }).catch(() => undefined);
+    }
   }
 
   private recoverFollowed(follower: Follower): void {

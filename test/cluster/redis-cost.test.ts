@@ -130,6 +130,42 @@ it('a notification for a GET stream on another node takes one script and one wak
   expect(reports).toBeLessThanOrEqual(Math.ceil((performance.now() - began) / 900));
 });
 
+// Each such stream had a message of its own: with 200 of them, 1,300 scripts and as many publications per minute.
+it('200 streams whose calls run on another node are asked after with one message per 100 of them', async () => {
+  const prefix = uniquePrefix();
+  const [executor, holder] = await cluster.mount({
+    ...{ redis: server.url, leaseMs: LEASE_MS, prefix },
+  });
+  const client = newClient();
+  await client.initialize(executor.url);
+  const STREAMS = 200;
+  for (let at = 0; at < STREAMS; at += 1) {
+    const running = await holdTool(client, executor, `away${at}`);
+    const { id } = await running.stream.priming();
+    running.stream.close();
+    const resumed = await client.listen(holder.url, id === undefined ? {} : { lastEventId: id });
+    await resumed.comment();
+  }
+  const subscriber = new Redis(server.url);
+  const checks: number[] = [];
+  try {
+    const asked = new Promise<void>((resolve) => {
+      subscriber.on('message', (_: string, text: string) => {
+        const [, type, ...names] = text.trim().split(' ');
+        if (type !== 'check') return;
+        checks.push(names.length / 2);
+        if (checks.reduce((sum, count) => sum + count, 0) >= STREAMS) resolve();
+      });
+    });
+    await subscriber.subscribe(`${prefix}:inbox:${executor.nodeId}`);
+    await asked;
+  } finally {
+    subscriber.disconnect();
+  }
+  expect(checks).toEqual([100, 100]);
+  await executor.call('release', { key: 'away0', text: 'done' });
+}, 60_000);
+
 /** Resolves when each of the nodes has renewed its lease so many times; returns how often each one did. */
 async function renewals(prefix: string, nodes: readonly TestNode[], times: number) {
   const subscriber = new Redis(server.url);

@@ -62,7 +62,10 @@ it.each(MOMENTS)(
     const lastEventId = new Cursors(sessionId).format(stream, opened.position);
     const resumed = await client.listen(node.url, { lastEventId });
     await reached.opened;
-    await other.membership.send(node.mcp.nodeId, { type: 'check', sessionId, stream });
+    await other.membership.send(node.mcp.nodeId, {
+      type: 'check',
+      streams: [{ sessionId, stream }],
+    });
     await new Promise((resolve) => setTimeout(resolve, 50)); // it has been seen to
     gate.open();
     const { message } = await resumed.next(answers(50));

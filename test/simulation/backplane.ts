@@ -422,6 +422,8 @@ function brief(message: NodeMessage): string {
       return `${message.type} ${message.sessionId} ${message.stream} ${message.token}`;
     case 'released':
       return `released ${message.ref} ${message.position?.n ?? '-'}`;
+    case 'check':
+      return `check ${message.streams.map(({ sessionId, stream }) => `${sessionId} ${stream}`).join(' ')}`;
     default:
       return `${message.type} ${message.sessionId}`;
   }

@@ -96,7 +96,10 @@ const messages: Record<NodeMessage['type'], fc.Arbitrary<NodeMessage>> = {
   }),
   hangup: fc.record({ type: fc.constant('hangup' as const), sessionId, stream: word, token }),
   taken: fc.record({ type: fc.constant('taken' as const), sessionId, stream: word, token }),
-  check: fc.record({ type: fc.constant('check' as const), sessionId, stream: word }),
+  check: fc.record({
+    type: fc.constant('check' as const),
+    streams: fc.array(fc.record({ sessionId, stream: word }), { minLength: 1, maxLength: 100 }),
+  }),
   orphaned: fc.record({ type: fc.constant('orphaned' as const), sessionId, stream: word, token }),
   followed: fc.record({ type: fc.constant('followed' as const), sessionId, by: maybe(word) }),
 };
@@ -118,6 +121,8 @@ describe('a message that is not understood is none', () => {
     ['with nothing in it', ''],
     ['with no kind', '1'],
     ['a probe', '1 probe 7\n'],
+    ['a check of nothing', '1 check\n'],
+    ['a check of more streams than one may name', `1 check${' s p'.repeat(101)}\n`],
   ])('%s', (_, wire) => {
     expect(decode(wire)).toBeUndefined();
   });

@@ -2,7 +2,8 @@
  * Node messages as text, as the scripts write them: a first line of words, the first being the format's version, then
  * the payload. `docs/wire.md` describes it. An unknown version or verb is not an error: a newer node may have sent it.
  */
-import type { NodeMessage, Position, StreamEvent } from '../backplane.js';
+import type { NodeMessage, Position, StreamEvent, StreamName } from '../backplane.js';
+import { MOST_CHECKED } from '../backplane.js';
 
 const VERSION = '1';
 const NONE = '-';
@@ -65,7 +66,10 @@ export function encode(message: NodeMessage): string {
     case 'hangup':
       return line(['hangup', message.sessionId, message.stream, message.token]);
     case 'check':
-      return line(['check', message.sessionId, message.stream]);
+      return line([
+        'check',
+        ...message.streams.flatMap(({ sessionId, stream }) => [sessionId, stream]),
+      ]);
     case 'orphaned':
       return line(['orphaned', message.sessionId, message.stream, message.token]);
     case 'followed':
@@ -98,6 +102,12 @@ function isSound(message: NodeMessage): boolean {
       case 'event': {
         const { position, asker } = value as StreamEvent;
         if (!isPosition(position) || (asker !== undefined && !isWord(asker))) return false;
+        break;
+      }
+      case 'streams': {
+        const streams = value as StreamName[];
+        if (streams.length === 0) return false;
+        if (!streams.every((each) => isWord(each.sessionId) && isWord(each.stream))) return false;
         break;
       }
       case 'type':
@@ -186,8 +196,14 @@ function parse(text: string): NodeMessage | undefined {
       return { type, sessionId: a, stream: b, token: c, replyTo: d, ref: e };
     case 'released':
       return { type, ref: a, position: b === NONE ? undefined : { n: Number(b), logId: c } };
-    case 'check':
-      return { type, sessionId: a, stream: b };
+    case 'check': {
+      if (words.length > 2 + 2 * MOST_CHECKED) return undefined;
+      const streams: StreamName[] = [];
+      for (let at = 2; at + 1 < words.length; at += 2) {
+        streams.push({ sessionId: words[at] ?? '', stream: words[at + 1] ?? '' });
+      }
+      return { type, streams };
+    }
     case 'hangup':
     case 'orphaned':
     case 'taken':
