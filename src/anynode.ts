@@ -41,6 +41,7 @@ import { Followers } from './stream/followers.js';
 import { Keeper } from './stream/keeper.js';
 import { Lanes } from './stream/lanes.js';
 import { LogHorizon } from './stream/log-horizon.js';
+import { PositionCheck } from './stream/position-check.js';
 
 /** The state of one node. */
 export interface Health {
@@ -119,13 +120,13 @@ export const anynode: {
   { legacySse },
 );
 
-/** The same, with what it would reach for passed in: a simulation repeats exactly. */
+/** The same, with what it would reach for passed in: a simulation repeats exactly, and a test need not wait for a minute. */
 export function createNode(
   given: AnynodeOptions,
-  { clock, nodeId }: { clock: Clock; nodeId: string },
+  { clock, nodeId, checkEveryMs }: { clock: Clock; nodeId: string; checkEveryMs?: number },
 ): Anynode {
   const options = resolveOptions(given);
-  const followers = new Followers();
+  const followers = new Followers(() => positionCheck.schedule());
   const { leaseMs, commandTimeoutMs, sessionTtlMs, pendingTtlMs, retention, logger } = options;
   const membership = options.backplane.join({
     ...{ nodeId, clock, leaseMs, commandTimeoutMs, sessionTtlMs, pendingTtlMs, retention, logger },
@@ -203,6 +204,7 @@ export function createNode(
     onTaken: (sessionId, stream) => sessions.taken(sessionId, stream),
     onGone: (id) => sessions.end(id),
   });
+  const positionCheck = new PositionCheck({ membership, followers, clock, checkEveryMs });
   const takeovers = new Takeovers(nodeId, membership, followers, clock, commandTimeoutMs);
   const rerun = options.recovery === 'rerun-idempotent';
   const orphans = new Orphans({
@@ -337,6 +339,7 @@ export function createNode(
     }
     endpoint.sse.soon.close();
     keeper.close();
+    positionCheck.close();
     orphans.close();
     openers.close();
     watch.close();

@@ -73,6 +73,11 @@ export interface Membership {
   read(request: ReadRequest): Promise<Page>;
   /** Keeps sessions alive and reports positions, many in one go; answers in the order of the requests. */
   touch(requests: TouchRequest[]): Promise<TouchReply[]>;
+  /**
+   * Says where streams end, many sessions in one go, and changes nothing; answers in the order of the requests. Only a
+   * backplane that may lose a wake-up without losing the connection has this function: see `PositionCheck`.
+   */
+  readonly ends?: ((requests: EndsRequest[]) => Promise<EndsReply[]>) | undefined;
   /** Ends a session everywhere. `false`: there is none that `principal` may end. */
   remove(sessionId: string, principal: string | typeof ANY_PRINCIPAL): Promise<boolean>;
 
@@ -261,6 +266,17 @@ export interface TouchRequest {
   /** Streams whose requests this node runs. Default: none. */
   runs?: string[];
 }
+
+export interface EndsRequest {
+  sessionId: string;
+  streams: string[];
+}
+
+/**
+ * Per stream: the number of its last message (0: none yet), or `undefined` if the backplane has no such open stream. The
+ * whole reply is `undefined` if the backplane could not say it now.
+ */
+export type EndsReply = (number | undefined)[] | undefined;
 
 export type TouchReply =
   | { status: 'gone' }

@@ -40,6 +40,7 @@ class EncodedMembership implements Membership {
   private readonly payloads: Payloads;
   private readonly readable = new ReadableSessions((id) => this.load(id));
   readonly seams: SeamStore | undefined;
+  readonly ends: Membership['ends'];
 
   constructor(inner: Backplane, codec: PayloadCodec, options: JoinOptions) {
     this.payloads = new Payloads(codec, options);
@@ -50,7 +51,8 @@ class EncodedMembership implements Membership {
         if (decoded !== undefined) options.onMessage(decoded);
       },
     });
-    const { seams } = this.inner;
+    const { seams, ends } = this.inner;
+    this.ends = ends;
     this.seams = seams && encodedSeams(seams, this.payloads);
   }
 

@@ -32,6 +32,9 @@ export class Followers {
   private readonly toPoke = new Set<Follower>();
   private count = 0;
 
+  /** `onAdd` is called after each new follower. */
+  constructor(private readonly onAdd: () => void = () => undefined) {}
+
   get size(): number {
     return this.count;
   }
@@ -47,6 +50,7 @@ export class Followers {
     streams.set(follower.stream, follower);
     if (previous === undefined) this.count += 1;
     else previous.end('replaced');
+    this.onAdd();
   }
 
   /** Before a connection is made the holder of a stream. `arrived` has to be called in the end, whatever becomes of it. */

@@ -3,11 +3,16 @@
  * cluster's own bus, which says nothing when it loses one.
  */
 import { Cluster, Redis } from 'ioredis';
+import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
+import { createNode } from '../../src/anynode.js';
 import type { JoinOptions } from '../../src/backplane/backplane.js';
 import { STANDALONE } from '../../src/backplane/backplane.js';
 import { redisBackplane } from '../../src/backplane/redis/redis.js';
 import { startRedisCluster, type RedisCluster } from '../../demo/rig/redis.js';
+import { systemClock } from '../../src/protocol/clock.js';
+import { scriptedServer } from '../integration/support/scripted-server.js';
+import { listen, mounted, openSession } from '../integration/support/serve.js';
 import { uniquePrefix } from '../support/redis-fixture.js';
 import { startBusProxy, type BusProxy } from './support/bus-proxy.js';
 import { eventually, TestNode } from './suite/rig.js';
@@ -44,7 +49,7 @@ async function join(prefix: string, more: Partial<JoinOptions> = {}): Promise<Te
 }
 
 /** The index of the server where the node has subscribed. */
-async function subscribedAt(prefix: string, node: TestNode): Promise<number> {
+async function subscribedAt(prefix: string, node: { id: string }): Promise<number> {
   const channels = await Promise.all(
     admins.map((admin) => admin.pubsub('CHANNELS', `${prefix}:inbox:${node.id}`)),
   );
@@ -100,6 +105,67 @@ it('the twin: without a probe nobody says that it was lost', async () => {
   expect(follower.losses).toBe(losses);
   expect(follower.inbox.filter(({ type }) => type === 'event')).toEqual([]);
   expect(follower.membership.trouble()).toBeUndefined();
+});
+
+const hello = { method: 'notifications/message', params: { level: 'info', data: 'hello' } };
+
+/** A whole node, which loses wake-ups without a trace: its lease is renewed too seldom for a probe to tell. */
+async function startNode(prefix: string, checkEveryMs?: number) {
+  const redis = new Cluster(servers.urls, { lazyConnect: true });
+  const id = `n${randomBytes(5).toString('hex')}`;
+  const mcp = createNode(
+    { server: () => scriptedServer(), redis, prefix, leaseMs: 600_000 },
+    { clock: systemClock, nodeId: id, ...(checkEveryMs !== undefined && { checkEveryMs }) },
+  );
+  onTestFinished(() => mcp.close({ drainMs: 0 }));
+  const url = await listen(mounted(mcp));
+  await mcp.ready();
+  return { id, mcp, url };
+}
+
+/** A client that listens at a node to which the wake-ups of its session do not come. */
+async function listenCutOff(checkEveryMs?: number) {
+  const prefix = uniquePrefix();
+  const sender = await startNode(prefix);
+  const follower = await startNode(prefix, checkEveryMs);
+  const here = await subscribedAt(prefix, follower);
+  for (;;) {
+    const { client, sessionId } = await openSession(sender.url);
+    const found = await Promise.all(
+      admins.map((admin) => admin.exists(`${prefix}:{${sessionId}}`).catch(() => 0)),
+    );
+    const at = found.indexOf(1);
+    if (at === here) continue;
+    const stream = await client.listen(follower.url);
+    // Nothing is shown on it before: the position would be reported a second later, and that report finds what was lost.
+    await stream.comment();
+    const proxy = proxies[here];
+    proxy?.ignore(String(await admins[at]?.cluster('MYID')));
+    onTestFinished(() => proxy?.listen());
+    return { mcp: sender.mcp, sessionId, stream };
+  }
+}
+
+// The refresh of the session found it, up to ten hours later.
+it('a wake-up that is lost, with nothing after it, is found by the next check of positions', async () => {
+  const { mcp, sessionId, stream } = await listenCutOff(300);
+  const began = performance.now();
+  await mcp.session(sessionId).notify(hello);
+  await stream.first(1);
+  expect(performance.now() - began).toBeLessThan(1_500);
+});
+
+it('a stream whose session has ended, which its node was not told, is ended by the next check', async () => {
+  const { mcp, sessionId, stream } = await listenCutOff(300);
+  await mcp.sessions.delete(sessionId);
+  await stream.untilEnded();
+});
+
+it('the twin: without a check in that time the client gets nothing', async () => {
+  const { mcp, sessionId, stream } = await listenCutOff();
+  await mcp.session(sessionId).notify(hello);
+  await new Promise((resolve) => setTimeout(resolve, 1_500));
+  expect(stream.messages).toEqual([]);
 });
 
 it('a master that dies is a reason to look again: its last wake-ups may not have gone out', async () => {

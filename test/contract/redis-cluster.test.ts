@@ -1,6 +1,6 @@
 import { Cluster } from 'ioredis';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { STANDALONE } from '../../src/backplane/backplane.js';
+import { ANY_PRINCIPAL, STANDALONE } from '../../src/backplane/backplane.js';
 import { redisBackplane } from '../../src/backplane/redis/redis.js';
 import { defineScripts } from '../../src/backplane/redis/scripts.js';
 import { startRedisCluster, type RedisCluster } from '../../demo/rig/redis.js';
@@ -50,6 +50,31 @@ it('keeps all keys of a session in one slot, and spreads sessions over the maste
       for (const slot of found) slots.add(slot);
     }
     expect(slots.size).toBeGreaterThan(1);
+  } finally {
+    admin.disconnect();
+    await node.membership.leave();
+  }
+});
+
+it('says where streams end, of many sessions on all masters, and what is gone or malformed has no end', async () => {
+  const prefix = uniquePrefix();
+  const node = new TestNode(redisBackplane({ redis: client, prefix }));
+  const admin = new Cluster(servers.urls);
+  try {
+    await node.membership.ready();
+    const ids = await Promise.all(Array.from({ length: 20 }, () => node.create()));
+    const [quiet = '', gone = '', odd = '', ...others] = ids;
+    for (const id of others) await node.run(id, open('p', ['1']), append(STANDALONE, 'news'));
+    await node.membership.remove(gone, ANY_PRINCIPAL);
+    await admin.del(`${prefix}:{${odd}}:streams`);
+    await admin.set(`${prefix}:{${odd}}:streams`, 'text');
+    const streams = [STANDALONE, 'p'];
+    const ends = await node.membership.ends?.(ids.map((sessionId) => ({ sessionId, streams })));
+    expect(ends).toHaveLength(20);
+    const endOf = (id: string) => ends?.[ids.indexOf(id)];
+    expect(endOf(quiet)).toEqual([0, undefined]);
+    for (const id of [gone, odd]) expect(endOf(id)).toEqual([undefined, undefined]);
+    for (const id of others) expect(endOf(id)).toEqual([1, 0]);
   } finally {
     admin.disconnect();
     await node.membership.leave();

@@ -24,6 +24,7 @@ import { decode, encode } from './codec.js';
 import { aboutThisNode } from './about.js';
 import type { Command } from './connection.js';
 import { CommandConnection, keyPrefixOf } from './connection.js';
+import { readEnds } from './ends.js';
 import { FairTurns } from './fair-turns.js';
 import { isMalformed, isScriptFault } from './malformed.js';
 import { Lease } from './lease.js';
@@ -66,6 +67,8 @@ const LONGEST_MESSAGE = 4 * 1024 * 1024;
 class RedisMembership implements Membership {
   readonly seams: ReturnType<typeof redisSeams>;
   readonly place: string;
+  /** In a cluster alone: with a single server, a wake-up is lost only together with the subscriber's connection. */
+  readonly ends?: NonNullable<Membership['ends']>;
   private readonly connection: CommandConnection;
   private readonly subscriber: Subscriber;
   private readonly lease: Lease;
@@ -89,6 +92,9 @@ class RedisMembership implements Membership {
   ) {
     this.place = placeOf(redis);
     this.faults = new LogLimit(options.clock);
+    if (typeof redis !== 'string' && redis.isCluster) {
+      this.ends = (requests) => readEnds(this.connection, this.names, requests);
+    }
     const { clock, nodeId, leaseMs, commandTimeoutMs, logger } = options;
     this.connection = new CommandConnection(redis, {
       ...{ clock, logger, timeoutMs: commandTimeoutMs },

@@ -1,0 +1,81 @@
+import type { EndsReply, Membership } from '../backplane/backplane.js';
+import type { Clock } from '../protocol/clock.js';
+import { jittered } from '../protocol/clock.js';
+import type { Follower } from './follower.js';
+import type { Followers } from './followers.js';
+
+/** With its jitter and the time that the reads take, this is less than a minute. */
+const CHECK_EVERY_MS = 40_000;
+/** How many sessions are read in one round trip. */
+const BATCH = 100;
+
+export interface PositionCheckOptions {
+  membership: Pick<Membership, 'ends'>;
+  followers: Followers;
+  clock: Clock;
+  /** Default 40,000 ms. */
+  checkEveryMs?: number | undefined;
+}
+
+/**
+ * Finds wake-ups that were lost without a trace: compares the ends of all streams that this node follows with the
+ * positions of their followers, and makes those that are behind read the log.
+ *
+ * The check runs only with a backplane that can lose a wake-up while all connections stay (a Redis Cluster, see `ends`),
+ * and only while the node has a follower. It is one timer per node, and one read per session in each check.
+ */
+export class PositionCheck {
+  private cancelCheck: (() => void) | undefined;
+  private closed = false;
+
+  constructor(private readonly options: PositionCheckOptions) {}
+
+  /** Sees to it that a check is to come, if the node follows anything. */
+  schedule(): void {
+    const { membership, followers, clock, checkEveryMs = CHECK_EVERY_MS } = this.options;
+    if (this.closed || membership.ends === undefined || followers.size === 0) return;
+    this.cancelCheck ??= clock.after(jittered(checkEveryMs, clock), () => {
+      void this.check().finally(() => {
+        this.cancelCheck = undefined;
+        this.schedule();
+      });
+    });
+  }
+
+  close(): void {
+    this.closed = true;
+    this.cancelCheck?.();
+  }
+
+  /** Never rejects: what cannot be read now is read by the next check. */
+  private async check(): Promise<void> {
+    const { followers } = this.options;
+    const sessions = followers.sessions();
+    for (let at = 0; at < sessions.length && !this.closed; at += BATCH) {
+      const batch = sessions.slice(at, at + BATCH).map((id) => followers.ofSession(id));
+      await this.checkBatch(batch.filter(({ length }) => length > 0)).catch(() => undefined);
+    }
+  }
+
+  /** `sessions`: the followers of each session. */
+  private async checkBatch(sessions: Follower[][]): Promise<void> {
+    const asked = sessions.map((ofSession) =>
+      ofSession.map((follower) => ({ follower, n: follower.position.n })),
+    );
+    const requests = sessions.map((ofSession) => ({
+      sessionId: ofSession[0]?.sessionId ?? '',
+      streams: ofSession.map(({ stream }) => stream),
+    }));
+    const replies: EndsReply[] = (await this.options.membership.ends?.(requests)) ?? [];
+    asked.forEach((ofSession, at) => {
+      const ends = replies[at];
+      if (ends === undefined) return;
+      ofSession.forEach(({ follower, n }, index) => {
+        if (follower.ended) return;
+        const end = ends[index];
+        // The stream goes on, or it is over, or (below what was shown before the read) the log has lost its end.
+        if (end === undefined || end > follower.position.n || end < n) follower.poke();
+      });
+    });
+  }
+}
