@@ -1,6 +1,7 @@
 import type { RequestListener } from 'node:http';
 import type { RequestHandler } from 'express';
 import type { NodeMessage } from './backplane/backplane.js';
+import { STANDALONE } from './backplane/backplane.js';
 import { BackplaneWatch } from './cluster/backplane-watch.js';
 import { atMost, spreadHangUps } from './cluster/drain.js';
 import { randomNodeId } from './cluster/node-id.js';
@@ -138,7 +139,10 @@ export function createNode(
       }
     },
     onLost: () => {
-      followers.pokeAll(clock);
+      // The backplane may have lost the answer of a call that runs here no more (a failover): then its stream has to be ended.
+      followers.pokeAll(clock, ({ sessionId, stream }) => {
+        if (stream !== STANDALONE) orphans.check(sessionId, stream);
+      });
       sessions.catchUp().catch((error: unknown) => {
         logger.warn(`mcp-anynode: answers may have been missed: ${String(error)}`);
       });

@@ -124,19 +124,20 @@ export class Followers {
    * Makes all followers look at the log, some at a time: after an outage each node may have thousands, and all nodes
    * come back together.
    */
-  pokeAll(clock: Clock): void {
+  pokeAll(clock: Clock, onPoked: (follower: Follower) => void = () => undefined): void {
     const isUnderWay = this.toPoke.size > 0;
     for (const follower of this.all()) this.toPoke.add(follower);
-    if (!isUnderWay) this.pokeSome(clock);
+    if (!isUnderWay) this.pokeSome(clock, onPoked);
   }
 
-  private pokeSome(clock: Clock): void {
+  private pokeSome(clock: Clock, onPoked: (follower: Follower) => void): void {
     for (const follower of [...this.toPoke].slice(0, POKED_AT_ONCE)) {
       this.toPoke.delete(follower);
       follower.poke();
+      onPoked(follower);
     }
     if (this.toPoke.size > 0) {
-      clock.after(jittered(POKED_EVERY_MS, clock), () => this.pokeSome(clock));
+      clock.after(jittered(POKED_EVERY_MS, clock), () => this.pokeSome(clock, onPoked));
     }
   }
 

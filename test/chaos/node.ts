@@ -18,7 +18,17 @@ import { redisOf, type Store } from './store.js';
 const { env } = process;
 const prefix = env['PREFIX'] ?? 'chaos';
 const book = new Redis(env['RECORDS_URL'] ?? '');
+let undelivered = 0;
+const logger = {
+  info: (text: string) => console.info(text),
+  error: (text: string) => console.error(text),
+  warn: (text: string) => {
+    if (text.includes('was not delivered')) undelivered += 1;
+    console.warn(text);
+  },
+};
 const records: Records = {
+  undelivered: () => undelivered,
   executed: (key, replica) =>
     Promise.all([
       book.hincrby(executedKey(prefix), key, 1),
@@ -52,6 +62,7 @@ if (env['BARE'] === undefined) {
     leaseMs: Number(env['LEASE_MS']),
     retryMs,
     keepAliveMs: 1000,
+    logger,
   });
   app.use('/mcp', mcp);
 } else {

@@ -13,6 +13,8 @@ export interface Records {
   executed: (key: string, replica: string) => Promise<unknown>;
   /** A notification was accepted: its sender was told that it is stored. */
   accepted: (key: string, n: number) => Promise<unknown>;
+  /** How many notifications the node has said were not delivered: their senders are not told. */
+  undelivered: () => number;
 }
 
 const text = (said: string) => ({ content: [{ type: 'text' as const, text: said }] });
@@ -63,8 +65,9 @@ export function buildServer(records: Records): McpServer {
       await records.executed(key, replica);
       for (let n = 1; n <= count; n += 1) {
         const params = { level: 'info' as const, data: { key, n } };
+        const before = records.undelivered();
         await server.server.notification({ method: 'notifications/message', params });
-        await records.accepted(key, n);
+        if (records.undelivered() === before) await records.accepted(key, n);
       }
       return text(key);
     },

@@ -229,3 +229,34 @@ it('a GET whose claim on its stream a failover has lost comes back, and hears wh
   await node.mcp.session(sessionId).notify({ method: 'notifications/message', params: {} });
   await second.next(hasMethod('notifications/message'));
 });
+
+// Its node had answered all and ran none of them any more; for the new master one was open, and no node looked after it.
+it('the stream of a batch ends though a failover loses an answer that was shown', async () => {
+  const prefix = uniquePrefix();
+  const redis = connectRedis();
+  const [first, second] = [signal(), signal()];
+  const tools = {
+    first: async () => {
+      await first.promise;
+      return 'done';
+    },
+    second: async () => {
+      await second.promise;
+      return 'done';
+    },
+  };
+  const node = await startNode({ backplane: redisBackplane({ redis: redisUrl(), prefix }), tools });
+  const { client } = await openSession(node.url);
+  const ids = [client.nextId(), client.nextId()] as const;
+  const { sse } = await client.post(node.url, [
+    request(ids[0], 'tools/call', { name: 'first' }),
+    request(ids[1], 'tools/call', { name: 'second' }),
+  ]);
+  await expect.poll(() => node.mcp.health().inFlight).toBe(2);
+  const failOver = await replicate(redis, `${prefix}:{*`);
+  first.resolve();
+  await sse.next(answers(ids[0]));
+  await failOver();
+  second.resolve();
+  await sse.untilEnded();
+});

@@ -46,10 +46,15 @@ export class SimNode {
       after: (ms, callback) => this.timer(ms, callback),
       random: () => random.next(),
     };
-    const log = (level: string) => (text: string) => scheduler.note(`${nodeId} ${level}: ${text}`);
+    let undelivered = 0;
+    const log = (level: string) => (text: string) => {
+      if (text.includes('was not delivered')) undelivered += 1;
+      scheduler.note(`${nodeId} ${level}: ${text}`);
+    };
+    const host = { nodeId, clock, ledger, scheduler, undelivered: () => undelivered };
     this.handle = createNode(
       {
-        server: (context) => new SimServer({ nodeId, clock, ledger, scheduler }, context),
+        server: (context) => new SimServer(host, context),
         backplane: backplane.for(this.process),
         principal: (req) => req.headers['x-user'] as string | undefined,
         sessionIdGenerator: parts.sessionIdGenerator,

@@ -70,12 +70,7 @@ export type Action = { at: number } & (
 export type Fault = Action['do'] | 'clocks';
 
 /** Faults that are not brought unless the command line says so, and why. */
-export const OFF = new Map<Fault, string>([
-  [
-    'failover',
-    'What it loses shows in other ways than the documents say: about one seed in a hundred.',
-  ],
-]);
+export const OFF = new Map<Fault, string>([]);
 
 export interface Plan {
   setting: Setting;

@@ -184,9 +184,14 @@ export const onOneStream: Check = function* ({ ledger, setting }) {
 /** What a server or an application was told is stored, is stored, once; and in the order in which it was said. */
 export const stored: Check = function* ({ ledger }) {
   const places = new Map<string, number>();
-  ledger.stored.forEach(({ message }, at) => {
-    const mark = markOf(message);
-    if (mark !== undefined) places.set(mark, at);
+  const lost = new Set<string>();
+  ledger.stored.forEach((entry, at) => {
+    const mark = markOf(entry.message);
+    if (mark === undefined) return;
+    places.set(mark, at);
+    // Of what was stored in one step some may have been stored again, after all of it was lost.
+    if (entry.lost) lost.add(mark);
+    else lost.delete(mark);
   });
   for (const { mark, outcome, sessionId } of ledger.pushed) {
     if (outcome === 'stored' && !places.has(mark) && !ledger.removedAt.has(sessionId)) {
@@ -212,6 +217,7 @@ export const stored: Check = function* ({ ledger }) {
         }
         continue;
       }
+      if (lost.has(mark)) continue;
       if (place < last)
         yield `${mark} of ${execution.sessionId} is stored before what was said before`;
       last = place;
