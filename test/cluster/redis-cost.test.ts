@@ -130,7 +130,7 @@ it('a notification for a GET stream on another node takes one script and one wak
   expect(reports).toBeLessThanOrEqual(Math.ceil((performance.now() - began) / 900));
 });
 
-// Each such stream had a message of its own: with 200 of them, 1,300 scripts and as many publications per minute.
+// Each such stream had a message of its own: with 200 of them, 1,200 scripts and as many publications per minute.
 it('200 streams whose calls run on another node are asked after with one message per 100 of them', async () => {
   const prefix = uniquePrefix();
   const [executor, holder] = await cluster.mount({
