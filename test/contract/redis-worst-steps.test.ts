@@ -21,12 +21,7 @@ afterAll(async () => {
   await server.stop();
 });
 
-/** Of what an application's own tasks have queued and listed: these two are not bounded by a constant yet. */
-const UNBOUNDED = ['seams/task-pop', 'seams/task-enter'];
-
-const bounded = SCENARIOS.filter(
-  ({ script, carriesLarge }) => carriesLarge !== true && !UNBOUNDED.includes(script),
-);
+const bounded = SCENARIOS.filter(({ carriesLarge }) => carriesLarge !== true);
 
 it.each(bounded)('$script is done in a short time: $situation', async ({ situation, prepare }) => {
   await redis.flushall();

@@ -69,18 +69,19 @@ export class RedisTasks implements Tasks {
   private async enter({ id, sessionId, ttlMs }: NewTask, most: number): Promise<boolean> {
     const list = this.listOf(sessionId);
     const { connection } = this.options;
-    for (let looked = false; ; looked = true) {
+    for (;;) {
       // It may be there for its time, end, and be there for that time again.
       const [outcome, ids = []] = (await connection.run((client) =>
         client['anynode:seams/task-enter'](list, id, most, 2 * ttlMs),
       )) as ['entered'] | ['full', string[]];
       if (outcome === 'entered') return true;
-      if (looked) return false;
-      await connection.run(async (client) => {
+      const gone = await connection.run(async (client) => {
         const there = await Promise.all(ids.map((other) => client.exists(this.key(other))));
-        const gone = ids.filter((_, at) => there[at] === 0);
-        if (gone.length > 0) await client.zrem(list, ...gone);
+        const ended = ids.filter((_, at) => there[at] === 0);
+        if (ended.length > 0) await client.zrem(list, ...ended);
+        return ended.length;
       });
+      if (gone === 0) return false;
     }
   }
 
@@ -166,8 +167,20 @@ export class RedisTasks implements Tasks {
     return message;
   }
 
-  popAll(id: string, sessionId: string | undefined): Promise<string[]> {
-    return this.take(id, sessionId, true);
+  /** In pieces: one step takes no more than costs Redis a short time. */
+  async popAll(id: string, sessionId: string | undefined): Promise<string[]> {
+    const all: string[] = [];
+    for (;;) {
+      try {
+        const piece = await this.take(id, sessionId, true);
+        if (piece.length === 0) return all;
+        all.push(...piece);
+      } catch (error) {
+        // What was taken is in no queue any more; the rest stays there.
+        if (all.length === 0) throw error;
+        return all;
+      }
+    }
   }
 
   private async take(id: string, sessionId: string | undefined, all: boolean): Promise<string[]> {

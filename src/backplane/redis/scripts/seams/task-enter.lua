@@ -3,10 +3,11 @@
 -- KEYS: 1 list of the session's tasks: a sorted set of ids, by their order (microseconds of their creation, each its own)
 -- ARGV: 1 task id, 2 most tasks, 3 how long the task may be there (ms)
 --
--- Returns 'entered', or 'full' and all ids: some of these tasks may be gone. One that is there stays as it is.
+-- Returns 'entered', or 'full' and up to a thousand ids by chance, of which some may be gone: all of them would be ten
+-- thousand, for each of the tasks that come at the same time. One that is there stays as it is.
 local list = KEYS[1]
 if redis.call('ZSCORE', list, ARGV[1]) then return { 'entered' } end
-if redis.call('ZCARD', list) >= tonumber(ARGV[2]) then return { 'full', redis.call('ZRANGE', list, 0, -1) } end
+if redis.call('ZCARD', list) >= tonumber(ARGV[2]) then return { 'full', redis.call('ZRANDMEMBER', list, 1000) } end
 local time = redis.call('TIME')
 local score = time[1] * 1000000 + time[2]
 local last = redis.call('ZRANGE', list, -1, -1, 'WITHSCORES')[2]
