@@ -127,14 +127,14 @@ class Node {
 
 function open(stream: string, requests: string[], most = REQUESTS): Operation {
   return {
-    ...{ type: 'open', principal: PRINCIPAL, stream, token: `t${stream}`, revision: 1 },
+    ...{ type: 'open', principal: PRINCIPAL, stream, token: `t${stream}`, revision: '1' },
     ...{ requests, messages: requests.map(() => 'call'), most },
   };
 }
 
 function receive(message: string): Operation {
   const route = { to: 'nobody' } as const;
-  return { type: 'receive', principal: PRINCIPAL, message, route, revision: 1 };
+  return { type: 'receive', principal: PRINCIPAL, message, route, revision: '1' };
 }
 
 function append(stream: string, message: string, more: object = {}): Operation {
@@ -293,7 +293,7 @@ export const SCENARIOS: readonly Scenario[] = [
       let from = world.a.id;
       return async () => {
         const node = from === world.a.id ? world.b : world.a;
-        await node.commit(id, { type: 'claim', stream: 's0', from, revision: 1_001 });
+        await node.commit(id, { type: 'claim', stream: 's0', from, revision: String(1_001) });
         from = node.id;
       };
     },
@@ -308,7 +308,13 @@ export const SCENARIOS: readonly Scenario[] = [
       const route = { to: 'here' } as const;
       const message = '{}';
       return () =>
-        world.b.commit(id, { type: 'receive', principal: PRINCIPAL, message, route, revision: 1 });
+        world.b.commit(id, {
+          type: 'receive',
+          principal: PRINCIPAL,
+          message,
+          route,
+          revision: '1',
+        });
     },
   },
   {

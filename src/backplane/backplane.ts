@@ -9,12 +9,14 @@ import type { LogEntry, StreamEvent } from './log.js';
 import type { NodeMessage } from './node-message.js';
 import type { Operation, OperationResult } from './operations.js';
 import type { LogId, Position } from './positions.js';
+import type { Revision } from './revision.js';
 import type { SeamStore } from './seams.js';
 
 export * from './log.js';
 export * from './node-message.js';
 export * from './operations.js';
 export * from './positions.js';
+export type { Revision } from './revision.js';
 
 export interface Backplane {
   /**
@@ -91,12 +93,12 @@ export interface Membership {
   /** The whole log, both directions, after `after`. */
   history(sessionId: string, after: LogId, count: number): Promise<LogEntry[]>;
   /** The application's own state of a session. `undefined`: no such session. */
-  loadState(sessionId: string): Promise<{ version: number; value: string | undefined } | undefined>;
+  loadState(sessionId: string): Promise<StoredState | undefined>;
   /** Stores it when its version still is `expected` (or in any case). `conflict` and `gone` change nothing. */
   storeState(
     sessionId: string,
     value: string,
-    expected: number | undefined,
+    expected: string | undefined,
   ): Promise<'stored' | 'conflict' | 'gone'>;
 
   /** Sends to one node, at most once, without waiting for anything. */
@@ -127,12 +129,18 @@ export class TooManySessions extends Error {
   }
 }
 
+export interface StoredState {
+  /** Names the store that made it; `''`: nothing was stored yet. No two stores of a session make the same one. */
+  version: string;
+  value: string | undefined;
+}
+
 export type SessionIdentity = Pick<SessionRecord, 'principal' | 'owner'>;
 
 export interface SessionRecord {
   id: string;
-  /** Grows with every change of what shapes a replica: `active`, `logLevel`, `subscriptions`. */
-  revision: number;
+  /** Another one with every change of what shapes a replica: `active`, `logLevel`, `subscriptions`. */
+  revision: Revision;
   /** The params of the client's `initialize`, as JSON. */
   initialize: string;
   /** `initialize` could not be decoded, and is empty: no replica can be built from this record. */
@@ -188,7 +196,7 @@ export type CommitReply =
   | { status: 'gone' }
   | {
       status: 'ok';
-      revision: number;
+      revision: Revision;
       /** Where an operation gave a revision that is not the current one: the record as it is now. */
       record?: SessionRecord;
       /** With `record`: the node that holds the standalone stream, if one does. */

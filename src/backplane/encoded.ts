@@ -154,7 +154,7 @@ class EncodedMembership implements Membership {
     return { ...state, value };
   }
 
-  async storeState(sessionId: string, value: string, expected: number | undefined) {
+  async storeState(sessionId: string, value: string, expected: string | undefined) {
     await this.readable.check(sessionId);
     return this.inner.storeState(sessionId, this.encode(value, sessionId, 'state'), expected);
   }

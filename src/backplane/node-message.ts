@@ -1,5 +1,6 @@
 import type { StreamEvent } from './log.js';
 import type { LogId, Position } from './positions.js';
+import type { Revision } from './revision.js';
 
 export interface StreamName {
   sessionId: string;
@@ -53,7 +54,7 @@ export type NodeMessage =
   /** The addressee was taken for dead, and does not own the session any more. */
   | { type: 'disowned'; sessionId: string }
   /** The session's shape has changed. `message`: what did it, for the replica that is to handle it. */
-  | { type: 'shape'; sessionId: string; revision: number; message: string | undefined }
+  | { type: 'shape'; sessionId: string; revision: Revision; message: string | undefined }
   /** The session has ended. */
   | { type: 'gone'; sessionId: string }
   /** Another connection took the stream over: end yours, and answer `released` where `replyTo` says. */

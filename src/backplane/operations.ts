@@ -1,5 +1,6 @@
 /** What a commit consists of, and what comes of it. */
 import type { LogId, Position } from './positions.js';
+import type { Revision } from './revision.js';
 
 /** Who may act: the session's own principal. A session of another one answers `denied`. */
 export type Operation =
@@ -31,7 +32,7 @@ export interface OpenOperation {
   requests: string[];
   messages: string[];
   /** The revision of this node's replica; `undefined`: it has none yet, and will now have one. */
-  revision: number | undefined;
+  revision: Revision | undefined;
   owned?: boolean;
   /** How many requests of the session may run at a time, with these; left out: as many as there are. */
   most?: number;
@@ -43,7 +44,7 @@ export interface ReceiveOperation {
   principal: string;
   message: string;
   route: Route;
-  revision: number | undefined;
+  revision: Revision | undefined;
 }
 
 /**
@@ -81,7 +82,7 @@ export interface ClaimOperation {
   /** When `from` was dead, by the clock of `timeOf`. Left out: `from` has released the stream, or is this node. */
   lookedAt?: number;
   /** The revision of this node's replica; `undefined`: it has none yet, and may have one now. */
-  revision: number | undefined;
+  revision: Revision | undefined;
   /** The session's owner is to execute it; that is this node, where `from` or nobody owned the session. */
   owned?: boolean;
 }
@@ -102,7 +103,7 @@ export interface AssignOperation {
   /** With `dead`, as in {@link ClaimOperation}: the step is `stale` only if it would take the session from that node. */
   lookedAt?: number;
   /** As in {@link ClaimOperation}. */
-  revision: number | undefined;
+  revision: Revision | undefined;
 }
 
 /** How long a node counts as dead after a look that found it dead, in milliseconds: until then a step may build on it. */

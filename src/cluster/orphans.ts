@@ -1,5 +1,6 @@
 import type { Membership, StreamName } from '../backplane/backplane.js';
 import { isReleased, MOST_CHECKED, RELEASED } from '../backplane/backplane.js';
+import { UNKNOWN_REVISION } from '../backplane/revision.js';
 import type { Clock } from '../protocol/clock.js';
 import type { JsonRpcError, RequestId } from '../protocol/jsonrpc.js';
 import { parseStoredIds } from '../protocol/stored.js';
@@ -121,7 +122,7 @@ export class Orphans {
     lookedAt: number | undefined,
   ): Promise<boolean> {
     const looked = lookedAt === undefined ? {} : { lookedAt };
-    const claim = { type: 'claim' as const, stream, from, ...looked, revision: -1 };
+    const claim = { type: 'claim' as const, stream, from, ...looked, revision: UNKNOWN_REVISION };
     const committed = await this.options.lanes.append(sessionId, [claim], true);
     const [result] = committed === 'gone' ? [] : committed.results;
     if (result?.status === 'dropped') {
@@ -212,13 +213,13 @@ export class Orphans {
       return;
     }
     const revision = sessions.revisionOf(sessionId);
-    // A node that will not run anything again has no use for the record: -1 is no revision, and no replica either.
+    // A node that will not run anything again has no use for the record, and is not to be listed as one that has a replica.
     const claim = {
       type: 'claim' as const,
       stream,
       from: executor,
       ...(lookedAt !== undefined && { lookedAt }),
-      revision: rerun ? revision : -1,
+      revision: rerun ? revision : UNKNOWN_REVISION,
       owned: rerun && owned,
     };
     const committed = await lanes.append(sessionId, [claim], true);

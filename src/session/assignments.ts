@@ -1,5 +1,6 @@
 import type { LogId } from '../backplane/backplane.js';
 import { justBefore } from '../backplane/backplane.js';
+import { UNKNOWN_REVISION } from '../backplane/revision.js';
 import type {
   JsonRpcError,
   JsonRpcMessage,
@@ -141,7 +142,7 @@ export class Assignments {
     );
     const now: Reached = {
       asked: assigned.asked,
-      revision: 0,
+      revision: UNKNOWN_REVISION,
       initialized: false,
       ...(record && { record }),
     };

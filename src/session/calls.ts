@@ -1,3 +1,4 @@
+import type { Revision } from '../backplane/revision.js';
 import type { JsonRpcMessage, JsonRpcRequest, RequestId } from '../protocol/jsonrpc.js';
 import { isNotification } from '../protocol/jsonrpc.js';
 
@@ -6,7 +7,7 @@ export interface Call {
   request: JsonRpcRequest;
   stream: string;
   /** The revision that the replica was at when it got the request. */
-  revision?: number | undefined;
+  revision?: Revision | undefined;
   /** Run again: the highest progress that the client was shown before, by token. It is not shown again. */
   shown?: ReadonlyMap<unknown, number> | undefined;
 }

@@ -214,7 +214,7 @@ function sessionState(
     const value: unknown = state.value === undefined ? undefined : JSON.parse(state.value);
     return { version: state.version, value };
   };
-  const store = async (value: unknown, expected: number | undefined) => {
+  const store = async (value: unknown, expected: string | undefined) => {
     const stored = await membership.storeState(sessionId, jsonOf(value), expected);
     if (stored === 'gone') throw gone();
     return stored === 'stored';

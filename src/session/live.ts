@@ -5,6 +5,8 @@ import type {
   SessionRecord,
 } from '../backplane/backplane.js';
 import { STANDALONE } from '../backplane/backplane.js';
+import type { Revision } from '../backplane/revision.js';
+import { FIRST_REVISION, follows, isLower, UNKNOWN_REVISION } from '../backplane/revision.js';
 import type {
   JsonRpcMessage,
   JsonRpcRequest,
@@ -48,7 +50,7 @@ import { Cursors } from '../stream/cursor.js';
 /** A session of which this node has a replica, is building one, or is about to need one. */
 export class LiveSession {
   /** The record's revision that the replica has been brought to; `undefined`: there is no replica. */
-  revision: number | undefined;
+  revision: Revision | undefined;
   /** Writes its event ids. */
   readonly cursors: Cursors;
   /** The node that holds the client's standalone stream, as far as this node has heard. */
@@ -68,8 +70,6 @@ export class LiveSession {
   /** Cancelled before they were known here: the word of it may come before the request was read, or its commit answered. */
   private readonly givenUp = new Set<RequestId>();
   private ended = false;
-  /** How often the revision was doubted. */
-  private doubts = 0;
   /** Called when it is idle next, once. */
   onIdle: (() => void) | undefined;
   private warnedAt: number | undefined;
@@ -163,7 +163,7 @@ export class LiveSession {
       replica.transport.deliver(birth.request, delivery);
       await answered;
       await store(birth);
-      this.revision = 1;
+      this.revision = FIRST_REVISION;
       this.shape = { ...UNSHAPED, initialize: JSON.stringify(birth.request.params ?? {}) };
       birth.succeed();
     } catch (error) {
@@ -210,7 +210,6 @@ export class LiveSession {
       const needed = record ?? (await this.load());
       if (needed === undefined) throw sessionEnded();
       this.throwIfEnded();
-      const { doubts } = this;
       const replica = await rehydrate(this.node, needed, cause, (built) => this.eventsOf(built));
       if (this.isEnded()) {
         await replica.discard();
@@ -218,32 +217,22 @@ export class LiveSession {
       }
       this.replica = replica;
       this.shape = shapeOf(needed);
-      this.revision = this.doubts === doubts ? needed.revision : UNKNOWN_REVISION;
+      this.revision = needed.revision;
     } else if (record !== undefined && record.revision !== this.revision) {
       await this.catchUpWith(this.replica, record);
     }
   }
 
   private async catchUpWith(replica: BuiltReplica, record: SessionRecord): Promise<void> {
-    const { doubts } = this;
     // An older one was read earlier; or the backplane has lost the later ones (a failover), and then it counts.
-    const isOlder = record.revision < (this.revision ?? 0);
+    const isOlder = isLower(record.revision, this.revision ?? UNKNOWN_REVISION);
     const current = isOlder ? await this.load() : record;
     if (current === undefined || this.replica !== replica) return;
     const shape = shapeOf(current);
     await replayShape(this.node, replica.transport, this.shape, shape);
     // Handed to the server once, `initialized` is not to come again.
     this.shape = { ...shape, active: shape.active || this.shape.active };
-    this.revision = this.doubts === doubts ? current.revision : UNKNOWN_REVISION;
-  }
-
-  /**
-   * The backplane may have lost its last steps, and given their revisions to other ones: the next step in this session brings
-   * the record, and the replica is told what is different from what it knows.
-   */
-  doubtRevision(): void {
-    this.doubts += 1;
-    if (this.replica !== undefined) this.revision = UNKNOWN_REVISION;
+    this.revision = current.revision;
   }
 
   /** Whether requests of a stream run here, or may be about to, or their answers are still to be stored. */
@@ -339,9 +328,9 @@ export class LiveSession {
     const end = endOf(stream, request.id, message, effect && { effect });
     const unpin = this.pin();
     try {
-      const revision = await this.append(end, true, notes);
-      if (effect !== undefined && typeof revision === 'number') {
-        await this.took(effect, revision, call);
+      const stored = await this.append(end, true, notes);
+      if (effect !== undefined && typeof stored === 'object') {
+        await this.took(effect, stored.revision, call);
       }
     } finally {
       unpin();
@@ -349,10 +338,9 @@ export class LiveSession {
   }
 
   /** The replica has carried out what the session now remembers, as its `revision`. */
-  private async took(effect: Effect, revision: number, call: Call): Promise<void> {
-    // The record has moved on, and we with it: what was stored later counts.
-    if (this.revision === undefined || this.replica === undefined || revision <= this.revision)
-      return;
+  private async took(effect: Effect, revision: Revision, call: Call): Promise<void> {
+    // This replica has been brought to the record with the change in it, or is none any more.
+    if (this.replica === undefined || this.revision === revision) return;
     // Another node's change was replayed after the replica had carried this one out: this one is the later.
     const overwritten = call.revision !== this.revision;
     const shape = withEffect(this.shape, effect);
@@ -360,8 +348,13 @@ export class LiveSession {
       await replayShape(this.node, this.replica.transport, withoutEffect(shape, effect), shape);
     }
     this.shape = shape;
-    // Not the next one: somebody else has changed something too, and the next request makes us look.
-    if (revision === this.revision + 1) this.revision = revision;
+    if (follows(this.revision, revision)) {
+      this.revision = revision;
+    } else {
+      // Another node has changed something too, before or after this change: the record says what counts.
+      this.revision = UNKNOWN_REVISION;
+      this.refresh().catch(() => undefined);
+    }
   }
 
   /** Hands over a message that is no request. One for a replica that is not there any more has no addressee. */
@@ -455,7 +448,7 @@ export class LiveSession {
     operations: [AppendOperation, ...AppendOperation[]],
     urgent: boolean,
     notes: NoteOperation[] = [],
-  ): Promise<number | 'gone' | 'taken' | undefined> {
+  ): Promise<{ revision: Revision } | 'gone' | 'taken' | undefined> {
     const all = [...operations, ...notes];
     let committed = await this.node.lanes.append(this.id, all, urgent);
     const [operation] = operations;
@@ -473,7 +466,7 @@ export class LiveSession {
     showAll(this.node.followers, this.id, operations, committed.results);
     switch (result?.status) {
       case 'appended':
-        return committed.reply.revision;
+        return { revision: committed.reply.revision };
       case 'dropped':
         if (result.executor === this.node.nodeId) return undefined;
         this.node.onTaken(this.id, operation.stream, result.executor);
@@ -505,12 +498,12 @@ export class LiveSession {
   }
 
   /** What was just delivered is the change that made the record `revision`. */
-  reached(revision: number): void {
-    if (this.revision === revision - 1) this.revision = revision;
+  reached(revision: Revision): void {
+    if (follows(this.revision, revision)) this.revision = revision;
   }
 
   /** The session's shape has changed elsewhere. A failure is made good with the next request. */
-  async reshaped(revision: number, message: JsonRpcMessage | undefined): Promise<void> {
+  async reshaped(revision: Revision, message: JsonRpcMessage | undefined): Promise<void> {
     // One that is being built may have missed it, or may be the one that is to handle the message.
     await this.settling;
     if (this.replica === undefined) return;
@@ -518,7 +511,11 @@ export class LiveSession {
       this.deliver(message);
       this.reached(revision);
     }
-    if (this.revision !== undefined && this.revision >= revision) return;
+    if (this.revision !== revision) await this.refresh();
+  }
+
+  /** Brings the replica to the record as it is now. A failure is made good with the next request. */
+  private async refresh(): Promise<void> {
     const record = await this.load();
     if (record !== undefined && this.hasReplica) await this.prepare(record, undefined);
   }
@@ -571,9 +568,6 @@ export class LiveSession {
     if (this.ended) throw sessionEnded();
   }
 }
-
-/** Of a replica, where the backplane may mean something else by the revision that it is at. No record has it. */
-const UNKNOWN_REVISION = 0;
 
 function noConnection(id: RequestId | undefined): Error {
   return new Error(`No connection established for request ID: ${String(id)}`);

@@ -1,4 +1,6 @@
 import type { SessionRecord } from '../backplane/backplane.js';
+import type { Revision } from '../backplane/revision.js';
+import { revisionBefore } from '../backplane/revision.js';
 import type { Committed } from '../stream/lanes.js';
 
 /** What a commit said of the session. */
@@ -6,7 +8,7 @@ export interface Reached {
   /** When it was asked for. */
   asked: number;
   record?: SessionRecord;
-  revision: number;
+  revision: Revision;
   /** This commit brought `initialized`, which made the revision. */
   initialized: boolean;
 }
@@ -14,7 +16,7 @@ export interface Reached {
 /** What the replica has to know before it gets these: one that is to handle `initialized` must not have had it before. */
 export function recordFor({ record, initialized }: Reached): SessionRecord | undefined {
   if (record === undefined || !initialized) return record;
-  return { ...record, active: false, revision: record.revision - 1 };
+  return { ...record, active: false, revision: revisionBefore(record.revision) };
 }
 
 export function reached({ reply, results }: Committed, asked: number): Reached {

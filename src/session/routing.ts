@@ -1,5 +1,5 @@
 /** What the messages of a client are, and where each of them belongs. */
-import type { OperationResult, ReceiveOperation, Route } from '../backplane/backplane.js';
+import type { OperationResult, ReceiveOperation, Revision, Route } from '../backplane/backplane.js';
 import type { JsonRpcMessage } from '../protocol/jsonrpc.js';
 import { isNotification, isResponse } from '../protocol/jsonrpc.js';
 import { nodeOf } from './asks.js';
@@ -9,7 +9,7 @@ export function receive(
   message: JsonRpcMessage,
   text: string,
   principal: string,
-  { revision, owned }: { revision: number | undefined; owned: boolean },
+  { revision, owned }: { revision: Revision | undefined; owned: boolean },
 ): ReceiveOperation {
   const route = routeOf(message, owned);
   return { type: 'receive', principal, message: text, route, revision };

@@ -1,4 +1,5 @@
 import type { NewSession, NodeMessage, Operation, Position } from '../backplane/backplane.js';
+import type { Revision } from '../backplane/revision.js';
 import type { JsonRpcMessage, JsonRpcRequest } from '../protocol/jsonrpc.js';
 import { isNotification, isRequest } from '../protocol/jsonrpc.js';
 import { parseStoredMessage } from '../protocol/stored.js';
@@ -323,7 +324,7 @@ export class Sessions {
   }
 
   /** The revision that this node's replica of a session is at, if there is one. */
-  revisionOf(sessionId: string): number | undefined {
+  revisionOf(sessionId: string): Revision | undefined {
     return this.pool.get(sessionId)?.revision;
   }
 
@@ -431,7 +432,6 @@ export class Sessions {
 
   /** Messages to this node may have been lost: see {@link Missed}. */
   catchUp(): Promise<void> {
-    for (const live of this.pool.all()) live.doubtRevision();
     return this.missed.catchUp();
   }
 

@@ -36,6 +36,9 @@ class World {
   private ids: string[] = [];
   /** How often a session has begun anew: its log ids may be those of the one before. */
   private readonly lives = new Map<string, number>();
+  /** The last revision, and version of the state, that was seen of each session. */
+  readonly latest = new Map<string, string>();
+  readonly versions = new Map<string, string>();
   private count = 0;
 
   begin(run: string): void {
@@ -60,6 +63,10 @@ class World {
   unique(): string {
     this.count += 1;
     return `u${this.count}`;
+  }
+
+  revision(session: number, revision: string | undefined): string | undefined {
+    return revision === 'latest' ? this.latest.get(this.id(session)) : revision;
   }
 
   opened(session: number): string {
@@ -157,7 +164,7 @@ const token = fc.constantFrom('t1', 't2');
 const request = fc.constantFrom('0', '1', '"1"');
 const streamIndex = fc.constantFrom(0, 0, 1, 1, 2, 3);
 const executor = fc.constantFrom('n0', 'n1', 'n2', RELEASED);
-const revision = fc.constantFrom(undefined, 1, 2, 3);
+const revision = fc.constantFrom(undefined, '1', 'latest', 'latest', '2.n0:1.');
 const uri = fc.constantFrom('file:///a', 'file:///b');
 const cursor: fc.Arbitrary<Cursor> = fc.oneof(
   { weight: 6, arbitrary: fc.record({ seen: fc.nat(30), move: fc.constantFrom(0, 0, 0, -1, 1) }) },
@@ -178,6 +185,7 @@ const operation: fc.Arbitrary<Template> = fc.oneof(
       .map((parts): Template => (world, session) => ({
         type: 'open',
         ...parts,
+        revision: world.revision(session, parts.revision),
         stream: world.opened(session),
         messages: parts.requests.map((id) => `call ${id}`),
       })),
@@ -201,7 +209,12 @@ const operation: fc.Arbitrary<Template> = fc.oneof(
           request.map((id) => ({ to: 'executor' as const, request: id })),
         ),
       })
-      .map((parts): Template => () => ({ type: 'receive', ...parts, message: 'said' })),
+      .map((parts): Template => (world, session) => ({
+        type: 'receive',
+        ...parts,
+        revision: world.revision(session, parts.revision),
+        message: 'said',
+      })),
   },
   {
     weight: 8,
@@ -256,6 +269,7 @@ const operation: fc.Arbitrary<Template> = fc.oneof(
       type: 'claim',
       stream: world.stream(session, index),
       ...parts,
+      revision: world.revision(session, parts.revision),
     })),
   {
     weight: 2,
@@ -269,6 +283,7 @@ const operation: fc.Arbitrary<Template> = fc.oneof(
         type: 'assign',
         stream: index === undefined ? undefined : world.stream(session, index),
         ...parts,
+        revision: world.revision(session, parts.revision),
       })),
   },
   streamIndex.map((index): Template => (world, session) => ({
@@ -319,6 +334,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
         if (templates !== 'again') node.number += 1;
         const reply = await node.repeat(world.id(session), ...operations);
         if (reply.status === 'ok') {
+          world.latest.set(world.id(session), reply.revision);
           for (const result of reply.results) {
             if ('position' in result) world.remember(session, result.position);
           }
@@ -376,14 +392,22 @@ const step: fc.Arbitrary<Step> = fc.oneof(
         ]);
       }),
   },
-  fc.constantFrom(undefined, 0, 1, 2).chain((expected) =>
+  fc.constantFrom(undefined, '', 'latest', 'latest', '1.n0:1').chain((expected) =>
     fc.constantFrom('1', '2').map(
       (value): Step =>
         (world, { membership }, session) =>
-          membership.storeState(world.id(session), value, expected),
+          membership.storeState(
+            world.id(session),
+            value,
+            expected === 'latest' ? world.versions.get(world.id(session)) : expected,
+          ),
     ),
   ),
-  fc.constant<Step>((world, { membership }, session) => membership.loadState(world.id(session))),
+  fc.constant<Step>(async (world, { membership }, session) => {
+    const state = await membership.loadState(world.id(session));
+    if (state !== undefined) world.versions.set(world.id(session), state.version);
+    return state;
+  }),
   fc.constant<Step>((world, { membership }, session) => membership.load(world.id(session))),
   fc.constant<Step>((world, { membership }, session) =>
     membership.history(world.id(session), LOG_START, 100),

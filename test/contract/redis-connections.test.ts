@@ -92,7 +92,7 @@ describe('a client of the application', () => {
       await a.run(id, append(STANDALONE, 'news'), receive({ to: 'initialized' }));
       expect((await b.next('event')).event.message).toBe('news');
       expect(await b.membership.alive([a.id])).toEqual(new Set([a.id]));
-      expect(await b.membership.storeState(id, '1', 0)).toBe('stored');
+      expect(await b.membership.storeState(id, '1', '')).toBe('stored');
       expect((await b.membership.list(undefined, 10)).ids).toEqual([id]);
 
       await own.admin.select(3);

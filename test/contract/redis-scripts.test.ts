@@ -33,7 +33,7 @@ it('Redis may forget them at any time: each call is answered, once', async () =>
     expect(new Set(await Promise.all([...calls, after]))).toEqual(new Set(['stored']));
   }
   // As often as they were called, since a repeat would have been counted.
-  expect(await client.hget(key, 'stv')).toBe(`${20 * 21}`);
+  expect(await client.hget(key, 'stv')).toMatch(/^420\./);
 });
 
 it('arguments arrive as they are, and an error of Redis is what it rejects with', async () => {

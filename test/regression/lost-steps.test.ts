@@ -168,9 +168,8 @@ it.each([1, 30])(
   },
 );
 
-// The revision is a number in the record, and goes back with it. A replica that had carried out the change which was lost was
-// at the revision that the next change got: it did not hear of that one, for as long as it lived.
-it('a level and a subscription that are acknowledged after a failover hold on every node, whatever it has lost', async () => {
+/** Two nodes, each with a server that says what it was told of levels and subscriptions, and a client of both. */
+async function shapedOnTwoNodes() {
   const prefix = uniquePrefix();
   const redis = connectRedis();
   const start = () => {
@@ -202,6 +201,13 @@ it('a level and a subscription that are acknowledged after a failover hold on ev
   await told(a.url);
   await told(b.url);
   const failOver = await replicate(redis, `${prefix}:{*`);
+  return { redis, a, b, client, told, failOver };
+}
+
+// The revision was a number in the record, and went back with it. A replica that had carried out the change which was lost was
+// at the revision that the next change got: it did not hear of that one, for as long as it lived.
+it('a level and a subscription that are acknowledged after a failover hold on every node, whatever it has lost', async () => {
+  const { redis, a, b, client, told, failOver } = await shapedOnTwoNodes();
   await client.request(a.url, 'logging/setLevel', { level: 'debug' });
   await client.request(a.url, 'resources/subscribe', { uri: 'file:///lost' });
   await failOver();
@@ -212,6 +218,15 @@ it('a level and a subscription that are acknowledged after a failover hold on ev
   await client.request(b.url, 'logging/setLevel', { level: 'error' });
   await client.request(b.url, 'resources/subscribe', { uri: 'file:///kept' });
   for (const { url } of [a, b]) await expect.poll(() => told(url)).toContain('error file:///kept');
+});
+
+// Until its subscription was made again, a node did not doubt that its replica knew the change with the same number.
+it('a change that is acknowledged before a node notices the failover holds on that node, too', async () => {
+  const { a, b, client, told, failOver } = await shapedOnTwoNodes();
+  await client.request(a.url, 'logging/setLevel', { level: 'debug' });
+  await failOver({ unnoticed: true });
+  await client.request(b.url, 'logging/setLevel', { level: 'error' });
+  for (const { url } of [a, b]) expect(await told(url)).toContain('error');
 });
 
 // Its connection was not the holder of the stream any more, and nothing told it of what came: it was deaf for hours.

@@ -77,7 +77,7 @@ const messages: Record<NodeMessage['type'], fc.Arbitrary<NodeMessage>> = {
   shape: fc.record({
     type: fc.constant('shape' as const),
     sessionId,
-    revision: count,
+    revision: fc.nat().map((count) => `${String(count)}.n:1.m:2`),
     message: maybe(text),
   }),
   gone: fc.record({ type: fc.constant('gone' as const), sessionId }),

@@ -44,7 +44,7 @@ class FakeCommits {
         ? { status: 'opened' as const, position: { n: 0, logId: `${at}-0` } }
         : { status: 'appended' as const, position: { n: at, logId: `${at}-0` }, ended: false },
     );
-    return { status: 'ok', revision: 1, results };
+    return { status: 'ok', revision: '1', results };
   }
 
   /** The messages of a commit, to tell which it was. */
@@ -279,7 +279,7 @@ describe('submit', () => {
     await clock.advance(TIMEOUT_MS);
     await rejected;
     const refused = { status: 'duplicate' as const, stream: 'other', executor: 'node1' };
-    await commits.answer({ status: 'ok', revision: 1, results: [refused] });
+    await commits.answer({ status: 'ok', revision: '1', results: [refused] });
     expect(commits.seen).toHaveLength(1);
   });
 

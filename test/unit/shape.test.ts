@@ -74,7 +74,7 @@ describe('requestsBetween', () => {
   it('of a fresh server and a record: the level and every subscription', () => {
     const stored = shapeOf({
       id: 's',
-      revision: 3,
+      revision: '3',
       initialize: '{}',
       protocolVersion: '2025-06-18',
       principal: 'anonymous',

@@ -4,6 +4,7 @@ import type {
   OperationResult,
   SessionRecord,
 } from '../backplane.js';
+import type { Revision } from '../revision.js';
 import { LOOK_HOLDS_MS, RELEASED } from '../backplane.js';
 import type { Step, Stream, Tell } from './stream.js';
 
@@ -15,7 +16,7 @@ interface Parts {
   stored: SessionRecord;
   tell: Tell;
   /** A caller that has no replica, or one of another revision, needs the record. */
-  check(known: number | undefined, step: Step): void;
+  check(known: Revision | undefined, step: Step): void;
 }
 
 /** Who executes which stream of a session, who is to, and who owns the session. */

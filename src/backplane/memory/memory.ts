@@ -14,6 +14,7 @@ import type {
   TouchRequest,
 } from '../backplane.js';
 import { ANY_PRINCIPAL, LOG_START, STANDALONE, TooManySessions } from '../backplane.js';
+import { FIRST_REVISION } from '../revision.js';
 import type { SeamStore } from '../seams.js';
 import { MemoryLog, noteEntry } from './log.js';
 import { MemorySeams } from './seams.js';
@@ -60,6 +61,7 @@ export class MemoryBackplane implements Backplane {
 class MemoryMembership implements Membership {
   readonly seams: SeamStore;
   private left = false;
+  private stores = 0;
 
   constructor(
     private readonly shared: MemoryBackplane,
@@ -85,7 +87,7 @@ class MemoryMembership implements Membership {
       const stored = new MemorySession(
         {
           id: session.id,
-          revision: 1,
+          revision: FIRST_REVISION,
           initialize: session.initialize,
           protocolVersion: session.protocolVersion,
           principal: session.principal,
@@ -245,13 +247,15 @@ class MemoryMembership implements Membership {
     return this.step(() => this.find(sessionId)?.state);
   }
 
-  storeState(sessionId: string, value: string, expected: number | undefined) {
+  storeState(sessionId: string, value: string, expected: string | undefined) {
+    this.stores += 1;
+    const mark = `${this.options.nodeId}:${this.stores.toString(36)}`;
     return this.step(() => {
       const session = this.find(sessionId);
       if (session === undefined) return 'gone' as const;
-      const { version } = session.state;
-      if (expected !== undefined && expected !== version) return 'conflict' as const;
-      session.state = { version: version + 1, value };
+      if (expected !== undefined && expected !== session.state.version) return 'conflict' as const;
+      const count = parseInt(session.state.version || '0', 10) + 1;
+      session.state = { version: `${String(count)}.${mark}`, value };
       return 'stored' as const;
     });
   }

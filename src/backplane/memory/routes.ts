@@ -4,6 +4,8 @@ import type {
   ReceiveOperation,
   SessionRecord,
 } from '../backplane.js';
+import type { Revision } from '../revision.js';
+import { nextRevision } from '../revision.js';
 import type { Executors } from './executors.js';
 import type { MemoryLog } from './log.js';
 import { noteEntry } from './log.js';
@@ -22,7 +24,7 @@ interface Parts {
   tell: Tell;
   tellReplicas(except: string, message: (nodeId: string) => string | undefined): void;
   /** A caller that has no replica, or one of another revision, needs the record. */
-  check(known: number | undefined, step: Step): void;
+  check(known: Revision | undefined, step: Step): void;
 }
 
 /** Where the messages of a client go that open no stream. */
@@ -89,7 +91,8 @@ export class Routes {
               step.now,
               noteEntry({ kind: 'session.initialized', nodeId: step.nodeId }),
             );
-            this.parts.stored.revision += 1;
+            const { revision } = this.parts.stored;
+            this.parts.stored.revision = nextRevision(revision, step.nodeId, step.number);
             changed = true;
             this.parts.tellReplicas(step.nodeId, (node) => (node === chosen ? message : undefined));
           } else if (!here) {

@@ -12,10 +12,13 @@ import type {
   ReadRequest,
   ReceiveOperation,
   SessionRecord,
+  StoredState,
   TouchReply,
   TouchRequest,
 } from '../backplane.js';
 import { coalescedByUri, LOG_START, STANDALONE } from '../backplane.js';
+import type { Revision } from '../revision.js';
+import { nextRevision } from '../revision.js';
 import { dropped, Executors, give, isStale } from './executors.js';
 import type { MemoryLog } from './log.js';
 import { noteEntry } from './log.js';
@@ -31,7 +34,7 @@ export class MemorySession {
   readonly streams = new Map<string, Stream>([[STANDALONE, { last: BEGINNING, pending: 0 }]]);
   readonly replicas = new Set<string>();
   expiresAt = 0;
-  state: { version: number; value: string | undefined } = { version: 0, value: undefined };
+  state: StoredState = { version: '', value: undefined };
   private readonly requests = new Map<string, string>();
   private readonly numbers = new Map<string, number>();
   private readonly coalesced = new Map<string, Position>();
@@ -46,7 +49,7 @@ export class MemorySession {
     private readonly tell: Tell,
   ) {
     const { streams, requests, replicas } = this;
-    const check = (known: number | undefined, step: Step): void => this.check(known, step);
+    const check = (known: Revision | undefined, step: Step): void => this.check(known, step);
     this.executors = new Executors({ streams, requests, stored, tell, check });
     const { executors } = this;
     const tellReplicas: MemorySession['tellReplicas'] = (...args) => this.tellReplicas(...args);
@@ -283,7 +286,7 @@ export class MemorySession {
       this.subscriptions.delete(effect.value);
       this.coalesced.delete(coalescedByUri(effect.value));
     }
-    this.stored.revision += 1;
+    this.stored.revision = nextRevision(this.stored.revision, step.nodeId, step.number);
     this.tellReplicas(step.nodeId, () => undefined);
   }
 
@@ -403,7 +406,7 @@ export class MemorySession {
     return this.streams.get(STANDALONE)?.holder?.nodeId;
   }
 
-  private check(known: number | undefined, step: Step): void {
+  private check(known: Revision | undefined, step: Step): void {
     if (known === undefined) this.replicas.add(step.nodeId);
     if (known !== this.stored.revision) step.stale = true;
   }

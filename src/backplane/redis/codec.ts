@@ -4,6 +4,7 @@
  */
 import type { NodeMessage, Position, StreamEvent, StreamName } from '../backplane.js';
 import { MOST_CHECKED } from '../backplane.js';
+import { isRevision } from '../revision.js';
 
 const VERSION = '1';
 const NONE = '-';
@@ -94,7 +95,7 @@ function isSound(message: NodeMessage): boolean {
         if (!isLogId(value)) return false;
         break;
       case 'revision':
-        if (!isWhole(value)) return false;
+        if (!isRevision(value)) return false;
         break;
       case 'position':
         if (value !== undefined && !isPosition(value)) return false;
@@ -187,7 +188,7 @@ function parse(text: string): NodeMessage | undefined {
       return {
         type,
         sessionId: a,
-        revision: Number(b),
+        revision: b,
         message: payload === '' ? undefined : payload,
       };
     case 'gone':

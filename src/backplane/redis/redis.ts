@@ -19,6 +19,7 @@ import type {
   TouchRequest,
 } from '../backplane.js';
 import { ANY_PRINCIPAL, RESUMED_EVERY_MS, TooManySessions } from '../backplane.js';
+import { FIRST_REVISION } from '../revision.js';
 import { pushArguments } from './arguments.js';
 import { decode, encode } from './codec.js';
 import { aboutThisNode } from './about.js';
@@ -162,7 +163,7 @@ class RedisMembership implements Membership {
   async create(session: NewSession): Promise<Position[] | false> {
     const { nodeId, pendingTtlMs, retention } = this.options;
     const record = [
-      ...['rev', 1, 'pr', session.principal, 'hears', session.hears],
+      ...['rev', FIRST_REVISION, 'pr', session.principal, 'hears', session.hears],
       ...['pv', session.protocolVersion, 'v', 1],
       ...(session.owned === true ? ['own', nodeId] : []),
       ...initializeFields(session.initialize),
@@ -373,17 +374,23 @@ class RedisMembership implements Membership {
       this.connection.run((client) => client.hmget(key, 'rev', 'stv', 'st')),
     );
     if (typeof revision !== 'string') return undefined;
-    return { version: Number(version ?? 0), value: value ?? undefined };
+    return { version: version ?? '', value: value ?? undefined };
   }
 
-  async storeState(sessionId: string, value: string, expected: number | undefined) {
+  async storeState(sessionId: string, value: string, expected: string | undefined) {
     this.stores += 1;
     const token = this.stores.toString(36);
     const key = this.names.record(sessionId);
     const { nodeId } = this.options;
     const reply = await this.verified<unknown>(sessionId, 'gone', () =>
       this.connection.run((client) =>
-        client['anynode:state'](key, value, expected ?? '', nodeId, token),
+        client['anynode:state'](
+          key,
+          value,
+          expected === undefined ? '' : `=${expected}`,
+          nodeId,
+          token,
+        ),
       ),
     );
     return reply as 'stored' | 'conflict' | 'gone';

@@ -6,11 +6,12 @@ import type {
   Note,
   OperationResult,
   Page,
+  Revision,
   SessionRecord,
   StreamEvent,
   TouchReply,
 } from '../backplane.js';
-
+import { isRevision } from '../revision.js';
 import { MalformedSession } from './malformed.js';
 
 type Reply = (string | Reply)[];
@@ -20,7 +21,7 @@ export function recordOf(id: string, flat: string[]): SessionRecord {
   for (let at = 0; at + 1 < flat.length; at += 2) fields.set(flat[at] ?? '', flat[at + 1] ?? '');
   return {
     id,
-    revision: Number(fields.get('rev')),
+    revision: fields.get('rev') ?? '',
     initialize: joined(fields) ?? '{}',
     protocolVersion: fields.get('pv') ?? '',
     principal: fields.get('pr') ?? '',
@@ -37,8 +38,8 @@ export function recordOf(id: string, flat: string[]): SessionRecord {
 
 /** A record that the nodes can work with. Throws a {@link MalformedSession} for any other one. */
 export function verifiedRecord(record: SessionRecord): SessionRecord {
-  const numbers = [record.revision, record.createdAt, record.lastSeenAt];
-  if (!numbers.every((number) => Number.isSafeInteger(number))) {
+  const numbers = [record.createdAt, record.lastSeenAt];
+  if (!isRevision(record.revision) || !numbers.every((number) => Number.isSafeInteger(number))) {
     throw new MalformedSession('its record');
   }
   return record;
@@ -113,13 +114,13 @@ function noteOf(fields: Map<string, string>): Note | undefined {
 export function commitReply(sessionId: string, reply: unknown): CommitReply {
   if (typeof reply === 'string') {
     const [revision, ...result] = reply.split(' ');
-    return { status: 'ok', revision: whole(revision), results: [operationResult(result)] };
+    return { status: 'ok', revision: revisionOf(revision), results: [operationResult(result)] };
   }
   const [status, revision, record, followedBy, results] = reply as Reply;
   if (status !== 'ok') return { status: 'gone' };
   const said: CommitReply = {
     status: 'ok',
-    revision: whole(revision),
+    revision: revisionOf(revision),
     results: (results as string[][]).map((result) => operationResult(result)),
   };
   if (Array.isArray(record)) {
@@ -131,7 +132,12 @@ export function commitReply(sessionId: string, reply: unknown): CommitReply {
   return said;
 }
 
-/** Revisions and numbers of messages count from 0. */
+function revisionOf(value: unknown): Revision {
+  if (!isRevision(value)) throw new MalformedSession('its revision');
+  return value;
+}
+
+/** Numbers of messages count from 0. */
 function whole(value: unknown): number {
   const number = Number(value);
   if (!Number.isSafeInteger(number) || number < 0) throw new MalformedSession('a number');

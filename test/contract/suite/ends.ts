@@ -52,7 +52,7 @@ export function describeEnds(openStore: OpenStore): void {
       const { a, b, c } = rig;
       const d = await rig.join();
       const id = await a.create();
-      await b.run(id, open('p', ['1'], { revision: 1 }));
+      await b.run(id, open('p', ['1'], { revision: '1' }));
       await c.hold(id, STANDALONE);
       expect(await d.membership.remove(id, ALICE)).toBe(true);
       const gone = { type: 'gone', sessionId: id };

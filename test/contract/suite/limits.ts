@@ -129,7 +129,7 @@ export function describeLimits(openStore: OpenStore): void {
       await a.run(id, open('r', ['4', '5'], { most }));
       expect(await isFull()).toBe(true);
       // Claimed by another node, it still is the same request.
-      await b.run(id, { type: 'claim', stream: 'r', from: a.id, revision: 1 });
+      await b.run(id, { type: 'claim', stream: 'r', from: a.id, revision: '1' });
       expect(await isFull()).toBe(true);
       await b.say(id, 'r', 'ended', { ends: '4' });
       expect(await isFull()).toBe(false);

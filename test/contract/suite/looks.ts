@@ -7,8 +7,8 @@ export function describeLooks(openStore: OpenStore): void {
   describe('a step that builds on a look at a dead node', () => {
     const rig = useRig(openStore);
     const owned = { owned: true };
-    const claim = { type: 'claim' as const, stream: 'p', revision: 1 };
-    const assign = { type: 'assign' as const, stream: undefined, revision: 1 };
+    const claim = { type: 'claim' as const, stream: 'p', revision: '1' };
+    const assign = { type: 'assign' as const, stream: undefined, revision: '1' };
     const now = (id: string) => rig.b.membership.timeOf(id);
     const tooOld = async (id: string) => (await now(id)) - LOOK_HOLDS_MS - 1;
 

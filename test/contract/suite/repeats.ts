@@ -174,7 +174,7 @@ export function describeRepeats(openStore: OpenStore): void {
       type: 'claim',
       stream: 'p',
       from: c.id,
-      revision: 1,
+      revision: '1',
     });
     const note: Operation = {
       ...{ type: 'note', kind: 'request.failed', stream: 'p', request: '1', from: undefined },
@@ -217,7 +217,7 @@ export function describeRepeats(openStore: OpenStore): void {
         before: opened,
         operation: () => ({ type: 'release', stream: 'p' }),
         between: ({ b }, id) =>
-          b.run(id, { type: 'claim', stream: 'p', from: RELEASED, revision: 1 }),
+          b.run(id, { type: 'claim', stream: 'p', from: RELEASED, revision: '1' }),
       },
       abandon: {
         before: opened,
@@ -228,7 +228,7 @@ export function describeRepeats(openStore: OpenStore): void {
       forget: {
         operation: () => ({ type: 'forget' }),
         between: ({ b }, id) =>
-          b.run(id, { type: 'assign', stream: undefined, dead: undefined, revision: 1 }),
+          b.run(id, { type: 'assign', stream: undefined, dead: undefined, revision: '1' }),
       },
     };
     const useOf = (node: TestNode, id: string) =>
@@ -269,7 +269,7 @@ export function describeRepeats(openStore: OpenStore): void {
       await b.run(id, open('p', ['1'], { owned: true }));
       const cancel = receive({ to: 'executor', request: '1' }, 'cancelled');
       expect(await b.run(id, cancel)).toMatchObject([{ unbegun: 'p', handler: owner.id }]);
-      await owner.run(id, { type: 'assign', stream: 'p', dead: undefined, revision: 1 });
+      await owner.run(id, { type: 'assign', stream: 'p', dead: undefined, revision: '1' });
       await b.repeat(id, cancel);
       expect((await owner.next('deliver')).message).toBe('cancelled');
     });

@@ -1,6 +1,16 @@
 import { describe, expect, it } from 'vitest';
 import { STANDALONE } from '../../../src/backplane/backplane.js';
-import { append, detach, okay, open, receive, subscribe, useRig, type OpenStore } from './rig.js';
+import {
+  append,
+  detach,
+  okay,
+  open,
+  receive,
+  subscribe,
+  useRig,
+  type OpenStore,
+  changed,
+} from './rig.js';
 
 export function describeReplicas(openStore: OpenStore): void {
   describe('replicas', () => {
@@ -12,18 +22,23 @@ export function describeReplicas(openStore: OpenStore): void {
       const { a, b } = rig;
       const id = await a.create();
       const first = okay(await b.commit(id, open('p1', ['1'])));
-      expect(first.record).toMatchObject({ id, revision: 1, initialize: '{"capabilities":{}}' });
-      const known = okay(await b.commit(id, open('p2', ['2'], { revision: 1 })));
+      expect(first.record).toMatchObject({ id, revision: '1', initialize: '{"capabilities":{}}' });
+      const known = okay(await b.commit(id, open('p2', ['2'], { revision: '1' })));
       expect(known).not.toHaveProperty('record');
-      expect(known.revision).toBe(1);
+      expect(known.revision).toBe('1');
 
-      await a.run(id, open('p3', ['3'], { revision: 1 }));
+      await a.run(id, open('p3', ['3'], { revision: '1' }));
       const effect = { type: 'level', value: 'debug' } as const;
-      expect(okay(await a.commit(id, append('p3', '{}', { ends: '3', effect }))).revision).toBe(2);
-      const behind = okay(await b.commit(id, open('p4', ['4'], { revision: 1 })));
-      expect(behind).toMatchObject({ revision: 2, record: { revision: 2, logLevel: 'debug' } });
-      const here = receive({ to: 'here' }, 'x', { revision: 1 });
-      expect(okay(await b.commit(id, here))).toMatchObject({ record: { revision: 2 } });
+      expect(okay(await a.commit(id, append('p3', '{}', { ends: '3', effect }))).revision).toEqual(
+        changed(2),
+      );
+      const behind = okay(await b.commit(id, open('p4', ['4'], { revision: '1' })));
+      expect(behind).toMatchObject({
+        revision: changed(2),
+        record: { revision: changed(2), logLevel: 'debug' },
+      });
+      const here = receive({ to: 'here' }, 'x', { revision: '1' });
+      expect(okay(await b.commit(id, here))).toMatchObject({ record: { revision: changed(2) } });
     });
 
     // What was acknowledged on one node holds on every node for the next request.
@@ -35,7 +50,7 @@ export function describeReplicas(openStore: OpenStore): void {
       expect(await b.next('shape')).toEqual({
         type: 'shape',
         sessionId: id,
-        revision: 2,
+        revision: changed(2),
         message: undefined,
       });
       expect(await c.drain(a, id)).toEqual([]);
@@ -64,13 +79,13 @@ export function describeReplicas(openStore: OpenStore): void {
       await b.run(id, open('p', ['1']));
       const initialized = receive({ to: 'initialized' }, 'initialized');
       expect(okay(await c.commit(id, initialized))).toMatchObject({
-        revision: 2,
+        revision: changed(2),
         results: [{ status: 'received', here: false }],
       });
-      const shape = { type: 'shape', sessionId: id, revision: 2 };
+      const shape = { type: 'shape', sessionId: id, revision: changed(2) };
       expect(await a.next('shape')).toEqual({ ...shape, message: 'initialized' });
       expect(await b.next('shape')).toEqual({ ...shape, message: undefined });
-      expect(await c.membership.load(id)).toMatchObject({ active: true, revision: 2 });
+      expect(await c.membership.load(id)).toMatchObject({ active: true, revision: changed(2) });
     });
 
     it('are initialized where the message arrives, if there is one or none elsewhere', async () => {
@@ -80,11 +95,11 @@ export function describeReplicas(openStore: OpenStore): void {
       await b.run(id, open('p', ['1']));
       expect(okay(await b.commit(id, initialized))).toMatchObject({
         results: [{ here: true }],
-        record: { active: true, revision: 2 },
+        record: { active: true, revision: changed(2) },
       });
-      expect(await a.next('shape')).toMatchObject({ revision: 2, message: undefined });
+      expect(await a.next('shape')).toMatchObject({ revision: changed(2), message: undefined });
       // A second one changes nothing that a replica would have to know.
-      expect(okay(await b.commit(id, initialized)).revision).toBe(2);
+      expect(okay(await b.commit(id, initialized)).revision).toEqual(changed(2));
       expect(await a.drain(b, id)).toEqual([]);
 
       const alone = await a.create();
@@ -123,7 +138,7 @@ export function describeReplicas(openStore: OpenStore): void {
       expect(okay(await b.commit(id, open('p', ['1']))).followedBy).toBe(c.id);
       await c.run(id, detach(STANDALONE, 'c1'));
       for (const node of [a, b]) expect((await node.next('followed')).by).toBeUndefined();
-      expect(okay(await b.commit(id, open('q', ['2'], { revision: 9 })))).not.toHaveProperty(
+      expect(okay(await b.commit(id, open('q', ['2'], { revision: '9' })))).not.toHaveProperty(
         'followedBy',
       );
       expect(await c.drain(a, id)).toEqual([]);

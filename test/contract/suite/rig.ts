@@ -251,7 +251,7 @@ export function receive(
   message = '{"method":"x"}',
   more: Partial<ReceiveOperation> = {},
 ): ReceiveOperation {
-  return { type: 'receive', principal: ALICE, message, route, revision: 1, ...more };
+  return { type: 'receive', principal: ALICE, message, route, revision: '1', ...more };
 }
 
 export function append(
@@ -264,6 +264,11 @@ export function append(
 
 export function detach(stream: string, token: string, position = BEGINNING): DetachOperation {
   return { type: 'detach', stream, token, position };
+}
+
+/** Any revision that counts so many changes, the session's creation among them. */
+export function changed(count: number): string {
+  return expect.stringMatching(new RegExp(`^${String(count)}\\.`)) as string;
 }
 
 /** Appends a message that the session remembers something by. */

@@ -29,7 +29,7 @@ export function describeSessions(openStore: OpenStore): void {
       const record = await b.membership.load(session.id);
       expect(record).toEqual({
         id: session.id,
-        revision: 1,
+        revision: '1',
         initialize: session.initialize,
         protocolVersion: '2025-06-18',
         principal: ALICE,
@@ -284,7 +284,7 @@ export function describeSessions(openStore: OpenStore): void {
       expect(await a.texts(id, STANDALONE)).toEqual([]);
       expect(await a.said(id)).toHaveLength(2);
       expect((await a.membership.load(id))?.subscriptions).toEqual([]);
-      expect(await a.membership.loadState(id)).toEqual({ version: 0, value: undefined });
+      expect(await a.membership.loadState(id)).toEqual({ version: '', value: undefined });
       expect((await a.say(id, STANDALONE, 'first')).position.n).toBe(1);
     });
   });

@@ -110,11 +110,11 @@ async function awaitedByFar({ far }: Scene): Promise<void> {
 }
 
 function claim(from: TestNode): Extract<Operation, { type: 'claim' }> {
-  return { type: 'claim', stream: 'p', from: from.id, revision: 1 };
+  return { type: 'claim', stream: 'p', from: from.id, revision: '1' };
 }
 
 function assign(dead: TestNode): Operation {
-  return { type: 'assign', stream: undefined, dead: dead.id, revision: 1 };
+  return { type: 'assign', stream: undefined, dead: dead.id, revision: '1' };
 }
 
 function note(): Operation {

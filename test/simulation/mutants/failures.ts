@@ -1,4 +1,5 @@
 /** Faults in what holds where the backplane loses or refuses something, where bytes come late, and where nodes are taken for dead. */
+import { MemorySession } from '../../../src/backplane/memory/session.js';
 import { Executors } from '../../../src/backplane/memory/executors.js';
 import { Routes } from '../../../src/backplane/memory/routes.js';
 import { NodeWatch } from '../../../src/cluster/node-watch.js';
@@ -103,9 +104,18 @@ export const FAILURE_MUTANTS: Mutant[] = [
     },
   },
   {
-    name: 'a replica trusts its revision after a failover',
+    name: 'revisions are counted only, and so come again after a failover',
     plant() {
-      LiveSession.prototype.doubtRevision = () => undefined;
+      const countOf = (revision: string | undefined) => revision?.split('.')[0];
+      MemorySession.prototype['check'] = function (known, step) {
+        if (known === undefined) this.replicas.add(step.nodeId);
+        if (countOf(known) !== countOf(this['stored'].revision)) step.stale = true;
+      };
+      const { reshaped } = LiveSession.prototype;
+      LiveSession.prototype.reshaped = async function (revision, message) {
+        const isKnown = message === undefined && countOf(this.revision) === countOf(revision);
+        if (!isKnown) await reshaped.call(this, revision, message);
+      };
     },
   },
   {

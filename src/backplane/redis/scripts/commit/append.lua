@@ -24,8 +24,7 @@ local function shape(effect, value)
     -- No message of this resource is coalesced any more.
     set('c:' .. COALESCED_BY_URI .. value, false)
   end
-  revision = tostring(redis.call('HINCRBY', record, 'rev', 1))
-  tellReplicas(channels, get('reps'), node, 'shape ' .. sid .. ' ' .. revision)
+  tellReplicas(channels, get('reps'), node, 'shape ' .. sid .. ' ' .. revise())
 end
 
 -- Whether a broadcast concerns the session, and is not waiting there unshown already.

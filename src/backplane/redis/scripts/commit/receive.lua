@@ -70,8 +70,8 @@ function run.receive()
         active, reshaped, lengthened = true, '1', true
         set('ini', mine .. handler)
         logHandshake(message)
-        revision = tostring(revision + 1)
-        redis.call('HSET', record, 'rev', revision, 'on', '1')
+        redis.call('HSET', record, 'on', '1')
+        revise()
         for other in string.gmatch(list, '%S+') do
           if other ~= node then
             tell(channels, other, 'shape ' .. sid .. ' ' .. revision, other == handler and message or '')

@@ -31,7 +31,7 @@ local head = redis.call('HMGET', record, 'rev', 'on', 'pr', 'hears', 'called', '
 -- Text, as the numbers below: one that is passed on to Redis is formatted anew each time.
 local revision, principal, hears, owner = head[1], head[3], head[4] or '', head[6] or ''
 if not revision then return { 'gone' } end
-whole(revision)
+if #revision > 600 or not string.find(revision .. '.', '^%d+%.') then malformed() end
 local active, called = head[2] == '1', head[5] == '1'
 
 -- The streams hash, as far as this step has looked at it: a value, or false. What it changes is written in one go, at the
@@ -196,6 +196,14 @@ local function log(message, ...)
     set('map', mapped(get('map'), id, offset, large and (has == 's' and stream or '-') or '*', ends))
   end
   return id
+end
+
+-- Makes the record's next revision, and says which. See revision.ts: no other step can make the same one.
+local function revise()
+  local count, rest = string.match(revision, '^(%d+)%.?([^.]*)')
+  revision = string.format('%.0f', count + 1) .. '.' .. node .. ':' .. number .. '.' .. rest
+  redis.call('HSET', record, 'rev', revision)
+  return revision
 end
 
 local function countRunning(more)
