@@ -1,13 +1,15 @@
 /**
  * Sessions of a Redis Cluster while an operator moves their slot to another server. Redis answers TRYAGAIN to a script as
  * long as one of its keys is missing, and a missing key cannot be made where the slot is moved from. The log of a session
- * that was quiet for `retention.maxAgeMs` is such a key, and such a session got 503 until the move had ended.
+ * that was quiet for `retention.maxAgeMs` is such a key, and such a session got 503 until the move had ended. So is
+ * the queue of a task in which no message waits: no result of such a task could be stored.
  */
 import { Cluster } from 'ioredis';
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
 import { startRedisCluster, type RedisCluster } from '../../demo/rig/redis.js';
 import { redisBackplane } from '../../src/index.js';
+import { TestNode } from '../contract/suite/rig.js';
 import { openSession, startNode } from '../integration/support/serve.js';
 import { answers, hasMethod, request } from '../support/mcp-http.js';
 import { uniquePrefix } from '../support/redis-fixture.js';
@@ -47,6 +49,15 @@ async function sessionToMove() {
   let calls = 50;
   return {
     ...{ node, client, sessionId, key, source },
+    /** The tasks of another node. */
+    async tasks() {
+      const other = new TestNode(redisBackplane({ redis: cluster, prefix }));
+      onTestFinished(() => other.membership.leave());
+      await other.membership.ready();
+      const { seams } = other.membership;
+      if (seams === undefined) throw new Error('Redis has them');
+      return seams.tasks;
+    },
     /** The status of a call. */
     async call(): Promise<number> {
       calls += 1;
@@ -140,4 +151,25 @@ it('a session is made in a slot that is being moved', async () => {
   await moved.moveKeys();
   await moved.end();
   expect(status).toBe(200);
+});
+
+it('a task without messages is worked on, waited for and ended while its slot is moved', async () => {
+  const moved = await sessionToMove();
+  const id = moved.sessionId; // for the same slot
+  const tasks = await moved.tasks();
+  const created = '2030-01-01T00:00:00Z';
+  const kept = { ttlMs: 60_000, pollIntervalMs: 1_000, createdAt: created };
+  await tasks.create({ id, sessionId: undefined, method: 'tools/call', ...kept }, 10);
+  await moved.begin();
+  const change = { id, sessionId: undefined, statusMessage: undefined, at: created };
+  expect(await tasks.pop(id, undefined)).toBeUndefined();
+  const waited = tasks.wait(id, 30_000);
+  const asked = { ...change, status: 'input_required' as const, result: undefined };
+  expect(await tasks.change(asked)).toEqual({ status: 'changed' });
+  const ended = { ...change, status: 'completed' as const, result: '{}' };
+  expect(await tasks.change(ended)).toEqual({ status: 'changed' });
+  await waited;
+  await moved.moveKeys();
+  await moved.end();
+  expect((await tasks.result(id))?.result).toBe('{}');
 });

@@ -93,6 +93,29 @@ it('a node that missed more than is kept is told so', async () => {
   expect(gaps()).toBe(1);
 });
 
+// What is stored before the node has subscribed again comes before what it has heard, by a clock that is behind: it read on
+// behind what it had heard, and found nothing.
+it('a gap is told where a failover has lost a broadcast that was heard, and the clock of the new master is behind', async () => {
+  const { prefix, a, b } = await behindProxy();
+  const { texts, gaps } = ear(b);
+  for (const text of ['one', 'lost']) await broadcastsOf(a).publish(text);
+  await eventually(() => {
+    expect(texts).toEqual(['one', 'lost']);
+  });
+  const redis = connectRedis();
+  const key = `${prefix}:broadcasts`;
+  const [[first = ''] = [], [lost = ''] = []] = await redis.xrange(key, '-', '+');
+  await redis.xdel(key, lost);
+  // Redis goes on after the last id that it has ever given.
+  await redis.xsetid(key, first);
+  const early = first.replace(/\d+$/, '7');
+  await redis.xadd(key, early, 'b', first, 'f', 'other', 'k', 'x', 't', 'two');
+  await redis.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
+  await eventually(() => {
+    expect(gaps()).toBe(1);
+  });
+});
+
 it('a broadcast whose reply was lost is there once', async () => {
   const { proxy, a, b } = await behindProxy();
   const { texts } = ear(a);

@@ -135,7 +135,9 @@ class Reader {
     const { last, since, options } = this;
     // What the server's clock said when this began, at the latest: rather a moment too early than one event too few.
     const from = last === undefined ? Number(time) - (options.clock.elapsed() - since) : 0;
-    // Behind what was heard: a failover has lost the end of the log. What is published from now on is new.
+    // Behind what was heard: a failover has lost the end of the log. What is published from now on is new; what was since the
+    // failover may have come before what was heard, by the clock of the new master, and then it is not among the entries.
+    if (last !== undefined && isBehind(latest, last)) this.listener.onGap();
     this.last = latest;
     let before = last;
     for (const [id, flat] of entries) {
@@ -150,4 +152,9 @@ class Reader {
       if (fields.get('f') !== options.nodeId) this.listener.onText(fields.get('t') ?? '');
     }
   }
+}
+
+/** Where there is no log any more, which has its time too, nothing has come that would be missing. */
+function isBehind(latest: string, last: string): boolean {
+  return latest !== '0-0' && compareLogIds(latest, last) < 0;
 }

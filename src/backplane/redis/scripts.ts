@@ -41,10 +41,10 @@ const SCRIPTS = {
   'seams/replay-read': { keys: 2, files: replay('seams/replay-read') },
   'seams/task-create': { keys: 1, files: ['lib', 'seams/task-create'] },
   'seams/task-enter': { keys: 1, files: ['lib', 'seams/task-enter'] },
-  'seams/task-change': { keys: 2, files: ['lib', 'clock', 'seams/task-change'] },
+  'seams/task-change': { keys: 2, declaredAgain: 1, files: ['lib', 'clock', 'seams/task-change'] },
   'seams/task-push': { keys: 2, files: ['lib', 'seams/task-push'] },
-  'seams/task-pop': { keys: 3, files: ['lib', 'seams/task-pop'] },
-  'seams/task-wait': { keys: 2, files: ['lib', 'seams/task-wait'] },
+  'seams/task-pop': { keys: 2, declaredAgain: 1, files: ['lib', 'seams/task-pop'] },
+  'seams/task-wait': { keys: 2, declaredAgain: 1, files: ['lib', 'seams/task-wait'] },
 } as const satisfies Record<string, Parts>;
 
 /** What Redis is given, by the names of the commands. */

@@ -185,11 +185,11 @@ export class RedisTasks implements Tasks {
 
   private async take(id: string, sessionId: string | undefined, all: boolean): Promise<string[]> {
     const { connection, commandTimeoutMs } = this.options;
-    const taken = `${this.key(id)}:taken:${this.token()}`;
+    const token = this.token();
     const messages = await connection.run((client, attempts) =>
       client['anynode:seams/task-pop'](
-        ...[this.key(id), this.queue(id), taken, sessionId ?? '', attempts > 0 ? '1' : ''],
-        ...[2 * commandTimeoutMs, all ? '1' : ''],
+        ...[this.key(id), this.queue(id), sessionId ?? '', attempts > 0 ? '1' : ''],
+        ...[2 * commandTimeoutMs, all ? '1' : '', token],
       ),
     );
     return messages as string[];

@@ -59,8 +59,8 @@ local function sessionKeys()
   return KEYS[1], KEYS[2] or KEYS[1] .. ':streams', KEYS[3] or KEYS[1] .. ':events'
 end
 
--- Runs a command on the log of a session. Returns nil where the log's key is missing while its slot is moved to another
--- server of a cluster: then the key cannot be made here.
+-- Runs a command on the log of a session or the queue of a task. Returns nil where that key is missing while its slot is moved
+-- to another server of a cluster: then the key cannot be made here.
 local function onLog(...)
   local reply = redis.pcall(...)
   if type(reply) ~= 'table' or not reply.err then return reply end

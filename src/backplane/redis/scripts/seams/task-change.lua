@@ -7,7 +7,8 @@
 --
 -- Returns { 'changed' }, { 'gone' } or { 'final', status }. A repeat (same token, because a reply was lost) changes
 -- nothing and answers 'changed'. Nodes that wait are told of the end, and the task is kept for its time anew.
-local task, node = KEYS[1], ARGV[3]
+-- A queue in which no message waits has no key: sent again, the script declares the task only (see script.ts).
+local task, queue, node = KEYS[1], KEYS[2] or KEYS[1] .. ':queue', ARGV[3]
 local current = redis.call('HMGET', task, 'st', 'k', 's', 'x', 'ttl', 'w')
 local status = current[1]
 if not status then return { 'gone' } end
@@ -20,7 +21,7 @@ if ARGV[10] ~= '' then redis.call('HSET', task, 'msg', ARGV[10]) end
 if ARGV[11] ~= '' then redis.call('HSET', task, 'r', ARGV[11]) end
 if ARGV[8] == '1' then
   redis.call('PEXPIRE', task, current[5])
-  redis.call('PEXPIRE', KEYS[2], current[5])
+  onLog('PEXPIRE', queue, current[5])
   for waiting in string.gmatch(current[6] or '', '%S+') do tell(ARGV[2], waiting, 'task ' .. ARGV[1]) end
   redis.call('HDEL', task, 'w')
 else

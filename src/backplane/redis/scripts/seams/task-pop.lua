@@ -1,23 +1,26 @@
 -- Takes the first message, or as many as one step may, out of a task's queue.
 --
--- KEYS: 1 task, 2 its queue, 3 what was taken by this call
--- ARGV: 1 session that asks or '', 2 '1': it may have been carried out already, 3 how long that is remembered (ms), 4 '1': as many as one step may
+-- KEYS: 1 task, 2 its queue
+-- ARGV: 1 session that asks or '', 2 '1': it may have been carried out already, 3 how long that is remembered (ms), 4 '1': as
+--       many as one step may, 5 token of this call, under which is stored what it took
 --
--- Returns the messages; none, where the queue is empty, or where the task is another session's. A call whose reply was lost finds again what it took.
+-- Returns the messages; none, where the queue is empty, or where the task is another session's. A call whose reply was lost
+-- finds again what it took.
 local TAKEN_AT_ONCE, TAKEN_BYTES = 100, 262144
-local queue, taken = KEYS[2], KEYS[3]
+local queue, taken = KEYS[2] or KEYS[1] .. ':queue', KEYS[1] .. ':taken:' .. ARGV[5]
 local of = redis.call('HGET', KEYS[1], 's')
 if ARGV[1] ~= '' and of and of ~= '' and of ~= ARGV[1] then return {} end
-if ARGV[2] == '1' and redis.call('EXISTS', taken) == 1 then return redis.call('LRANGE', taken, 0, -1) end
+if ARGV[2] == '1' and onLog('EXISTS', taken) == 1 then return redis.call('LRANGE', taken, 0, -1) end
 local messages, bytes = {}, 0
 local most = ARGV[4] == '1' and TAKEN_AT_ONCE or 1
 while #messages < most and bytes < TAKEN_BYTES do
-  local item = redis.call('LINDEX', queue, #messages)
+  local item = onLog('LINDEX', queue, #messages)
   if not item then break end
   local _, message = split(item, ' ')
   messages[#messages + 1] = message
   bytes = bytes + #message
-  redis.call('RPUSH', taken, message)
+  -- While the slot is moved, no key can be made for it: not now.
+  if not onLog('RPUSH', taken, message) then return redis.error_reply('TRYAGAIN The slot of this task is being moved') end
 end
 if #messages == 0 then return messages end
 redis.call('PEXPIRE', taken, ARGV[3])
