@@ -25,7 +25,7 @@ type Claims = Record<string, unknown>;
 /**
  * Each place with the objects in it that may have claims, the most specific first.
  *
- * - `req.auth`: the SDK's `AuthInfo` (claims of the user in `extra`), the payload of express-jwt, `{ payload }` of
+ * - `req.auth`: the SDK's `AuthInfo` (claims of the user in `extra`, or in `payload` or `claims` there), the payload of express-jwt, `{ payload }` of
  *   express-oauth2-jwt-bearer, `{ subject, issuer, claims }` of mcp-auth, `{ user }` of express-basic-auth;
  * - `req.user`: Passport, express-jwt before version 7, and most others;
  * - `req.oidc`: express-openid-connect;
@@ -36,12 +36,18 @@ function placesOf(req: Request): [Place, unknown, (found: Claims) => unknown[]][
   const given = req as unknown as Record<Place, unknown>;
   const locals: unknown = (req.res as Partial<typeof req.res> | undefined)?.locals;
   return [
-    ['auth', given.auth, (auth) => [auth.extra, auth.payload, auth.claims, auth]],
+    ['auth', given.auth, authClaims],
     ['user', given.user, (user) => [user]],
     ['oidc', at(given.oidc, 'user'), (user) => [at(given.oidc, 'idTokenClaims'), user]],
     ['oauth', at(at(locals, 'oauth'), 'token'), (token) => [token, at(token, 'client')]],
     ['kauth', at(at(given.kauth, 'grant'), 'access_token'), (token) => [at(token, 'content')]],
   ];
+}
+
+/** A token verifier may put the payload of a token into `extra` as it is, or under a name of its own. */
+function authClaims(auth: Claims): unknown[] {
+  const { extra, payload, claims } = auth;
+  return [extra, at(extra, 'payload'), at(extra, 'claims'), payload, claims, auth];
 }
 
 /** In this order. The names after the ids may change; they count where there is no id, so as to tell users apart all the same. */
@@ -80,15 +86,24 @@ function readIdentity(place: Place, given: unknown[]): Identity {
   const users = claims.flatMap(({ user }) =>
     isObject(user) ? SUBJECTS.map((name) => scalarOf(user[name])) : [scalarOf(user)],
   );
-  const client = first(CLIENTS);
   const isOAuth = place === 'oauth';
-  return {
-    place,
-    issuer: first(ISSUERS),
-    // What an OAuth server calls `id` is the token's or the client's.
-    subject: firstOf([isOAuth ? null : first(SUBJECTS), ...users]),
-    client: client ?? (isOAuth ? scalarOf(claims.at(-1)?.id) : null),
-  };
+  // What an OAuth server calls `id` is the token's or the client's.
+  const subject = firstOf([isOAuth ? null : first(SUBJECTS), ...users]);
+  const client = first(CLIENTS) ?? (isOAuth ? scalarOf(claims.at(-1)?.id) : null);
+  // A client stands for itself only. Where a user is named in a form that is not known, it would stand for all its users.
+  const isForItself = subject !== null || !claims.some((each) => namesUser(each, isOAuth));
+  return { place, issuer: first(ISSUERS), subject, client: isForItself ? client : null };
+}
+
+/** Whether a field that is for the user has something in it. An OAuth server may set an empty `user` where there is none. */
+function namesUser(claims: Claims, isOAuth: boolean): boolean {
+  const { user } = claims;
+  if (isObject(user) ? Object.keys(user).length > 0 : isSet(user)) return true;
+  return !isOAuth && SUBJECTS.some((name) => isSet(claims[name]));
+}
+
+function isSet(value: unknown): boolean {
+  return value !== undefined && value !== null && value !== false;
 }
 
 function firstOf(values: (Scalar | null)[]): Scalar | null {
@@ -105,9 +120,10 @@ function scalarOf(value: unknown): Scalar | null {
     case 'bigint':
       return ['bigint', String(value)];
     default: {
-      // MongoDB's `ObjectId`.
-      const { toHexString } = (isObject(value) ? value : {}) as { toHexString?: unknown };
-      return typeof toHexString === 'function' ? ['hex', String(value)] : null;
+      // MongoDB's `ObjectId`. Its text is not asked for: a copy of another release may have that of all objects.
+      if (!isObject(value) || typeof value.toHexString !== 'function') return null;
+      const hex: unknown = value.toHexString();
+      return typeof hex === 'string' && hex !== '' ? ['hex', hex] : null;
     }
   }
 }

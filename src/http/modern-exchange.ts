@@ -102,9 +102,11 @@ async function* answered(
   unanswered: () => JsonRpcError | undefined,
 ): AsyncGenerator<Uint8Array | string> {
   let last: Uint8Array | undefined;
+  // A character may be divided between two chunks.
+  const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
   for await (const chunk of chunks) {
     last = chunk;
-    yield chunk;
+    yield onOneLine(decoder.decode(chunk, { stream: true }));
   }
   const error = unanswered();
   if (error === undefined || (last !== undefined && endsWithResponse(last))) return;

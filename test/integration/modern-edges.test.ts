@@ -1,7 +1,7 @@
 /** What clients of 2026-07-28 may send, and what becomes of it on a mount that serves both eras. */
 import { request as httpRequest } from 'node:http';
 import { toNodeHandler } from '@modelcontextprotocol/node';
-import { createMcpHandler } from '@modelcontextprotocol/server';
+import { createMcpHandler, isLegacyRequest } from '@modelcontextprotocol/server';
 import express from 'express';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { Backplane } from '../../src/index.js';
@@ -66,6 +66,25 @@ describe('is answered as by the handler of the SDK alone', () => {
     expect(ours.node).toBe(node.mcp.nodeId);
     expect(node.logged).toEqual([]);
   });
+});
+
+// They stand in strings as they are, by the standards of JSON and of server-sent events; but some readers split there. The
+// events of this handler were passed on as they came. Its chunks may end anywhere, in the middle of a character, too.
+it('no line of data has a line separator of Unicode in it', async () => {
+  const text = 'a\u2028b\u2029c\u0085d\uFEFFe';
+  const answer = { jsonrpc: '2.0', id: 1, result: { text } };
+  const bytes = Buffer.from(`event: message\ndata: ${JSON.stringify(answer)}\n\n`);
+  const body = ReadableStream.from([...bytes].map((byte) => Uint8Array.of(byte)));
+  const headers = { 'content-type': 'text/event-stream' };
+  const handler = {
+    fetch: () => Promise.resolve(new Response(body, { headers })),
+    close: () => Promise.resolve(),
+  };
+  const node = await startNode({ modern: () => ({ handler, isLegacyRequest }) });
+  const { sse } = await postModern(rawClient(), node.url, 1, 'tools/list');
+  await sse.untilEnded();
+  expect(sse.events.map(({ message }) => message)).toEqual([answer]);
+  expect(sse.events[0]?.data).not.toMatch(/[\u0085\u2028\u2029]/);
 });
 
 it('a session is none the worse for a request of the other era that carries its id', async () => {

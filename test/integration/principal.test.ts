@@ -209,6 +209,18 @@ it.each<[string, Left, Left, Left?, Left?]>([
     { user: { _id: { toHexString: () => 'a', toString: () => 'a' } } },
     { user: { _id: { toHexString: () => 'b', toString: () => 'b' } } },
   ],
+  // Its text was taken, which is '[object Object]' of all of them.
+  [
+    'an id in hexadecimal that has no text of its own',
+    { user: { _id: { toHexString: () => 'a' } } },
+    { user: { _id: { toHexString: () => 'b' } } },
+  ],
+  // Both were taken for their client.
+  [
+    'AuthInfo with the claims of the token under a name',
+    { auth: info({ clientId: 'app', extra: { claims: { sub: 'a' } } }) },
+    { auth: info({ clientId: 'app', extra: { claims: { sub: 'b' } } }) },
+  ],
   ['basic auth', { auth: { user: 'a', password: 'p' } }, { auth: { user: 'b', password: 'p' } }],
   ['openid-connect', { oidc: { user: { sub: 'a' } } }, { oidc: { user: { sub: 'b' } } }],
   [
@@ -253,6 +265,13 @@ it.each<[string, Left]>([
   ['a function', { auth: () => ({ userId: 'S3CRET' }) }],
   ['a user without an id', { user: { roles: ['S3CRET'] } }],
   ['a user without an id, and a client', { user: { roles: ['S3CRET'] }, auth: { azp: 'app' } }],
+  // The three of these were taken for their client, as all other users of it were.
+  ['a subject of no known form, and a client', { auth: { sub: ['S3CRET'], azp: 'app' } }],
+  ['an empty subject, and a client', { auth: { sub: '', azp: 'app', jti: 'S3CRET' } }],
+  [
+    'a user of no known form in AuthInfo',
+    { auth: info({ clientId: 'app', extra: { user: { key: 'S3CRET' } } }) },
+  ],
   ['an empty name', { user: { id: '', secret: 'S3CRET' } }],
 ])('an identity that cannot be read is refused, and said in the log once: %s', async (_, left) => {
   const { url, clientOf, logged } = await callers([left]);
