@@ -47,10 +47,10 @@ export function directory(
 ): Directory {
   const { membership } = parts;
   return {
-    async get(id) {
-      const record = await membership.load(id);
-      return record === undefined ? undefined : infoOf(record);
-    },
+    get: (id) =>
+      unheld(
+        membership.load(id).then((record) => (record === undefined ? undefined : infoOf(record))),
+      ),
 
     async *list({ pageSize = PAGE } = {}) {
       let after: string | undefined;
@@ -71,11 +71,14 @@ export function directory(
       })();
     },
 
-    async stateAt(id, eventId) {
-      if ((await membership.load(id)) === undefined) return undefined;
-      // What it tells of messages is what `get` tells, too: methods, ids, the level, URIs.
-      return stateAt(readEvents({ ...parts, redact: undefined }, id, {}), eventId);
-    },
+    stateAt: (id, eventId) =>
+      unheld(
+        membership.load(id).then((record) => {
+          if (record === undefined) return undefined;
+          // What it tells of messages is what `get` tells, too: methods, ids, the level, URIs.
+          return stateAt(readEvents({ ...parts, redact: undefined }, id, {}), eventId);
+        }),
+      ),
 
     delete: (id) =>
       unheld(

@@ -95,6 +95,8 @@ it('while Redis is away, what is sent in passing is said in the log; who waits h
     void handle.state.get();
     void handle.state.update(() => 1);
     void mcp.sessions.delete(sessionId);
+    void mcp.sessions.get(sessionId);
+    void mcp.sessions.stateAt(sessionId);
     await expect(mcp.notify.toolsChanged()).rejects.toMatchObject({
       code: 'backplane_unavailable',
     });
