@@ -33,7 +33,7 @@ export async function readMessages(
   const read = peeked.get(req) ?? (await readBody(req, maxBytes));
   // The request lives for as long as its connection does.
   peeked.delete(req);
-  const { body, bytes, text } = read ?? parsedBefore(req.body);
+  const { body, bytes, text } = read ?? (await parsedBefore(req, maxBytes));
   const list: unknown[] = Array.isArray(body) ? body : [body];
   if (list.length > limits.batchSize) throw new RefusalError(batchTooLarge(limits.batchSize));
   if (!list.every(isMessage)) throw new RefusalError(REFUSALS.invalidMessage);
@@ -90,14 +90,23 @@ const peeked = new WeakMap<Request, Body>();
 export async function peekBody(req: Request, maxBytes: number): Promise<Body> {
   const read = await readBody(req, maxBytes);
   if (read !== undefined) peeked.set(req, read);
-  return read ?? parsedBefore(req.body);
+  return read ?? parsedBefore(req, maxBytes);
 }
 
-/** What a middleware in front has made of the body. */
-function parsedBefore(body: unknown): Body {
+/** The body as something in front has left it: parsed, as text, or as bytes. */
+async function parsedBefore(req: Request, maxBytes: number): Promise<Body> {
+  const body: unknown = req.body;
   if (typeof body === 'string') return parse(body, Buffer.byteLength(body));
-  if (Buffer.isBuffer(body)) return parse(decode(body), body.length);
-  return { body, bytes: Infinity };
+  if (!Buffer.isBuffer(body)) return { body, bytes: Infinity };
+  try {
+    return parse(decode(body), body.length);
+  } catch (error) {
+    // A parser has decompressed the bytes. A serverless adapter hands them over as they came, with the same header.
+    const coding = codingOf(req);
+    if (coding === undefined) throw error;
+    const plain = await decompress(body, coding, maxBytes);
+    return parse(decode(plain), plain.length);
+  }
 }
 
 function isEmpty(value: unknown): boolean {

@@ -35,8 +35,11 @@ export function defaultPrincipal(req: Request): string | undefined {
   const found = identityOf(req);
   if (found === undefined) return undefined;
   const { place } = found;
-  if ('fields' in found)
-    throw new UnreadableIdentity(`\`${place}\` { ${found.fields.join(', ')} }`);
+  if ('fields' in found) {
+    const { fields } = found;
+    const described = fields.length === 0 ? '(without fields)' : `{ ${fields.join(', ')} }`;
+    throw new UnreadableIdentity(`\`${place}\` ${described}`);
+  }
   return JSON.stringify([place, found.issuer, found.subject, found.client]);
 }
 

@@ -12,9 +12,10 @@ import { systemClock } from '../protocol/clock.js';
 import { directory } from '../session/directory.js';
 import { infoOf } from '../session/info.js';
 import { parseStored } from '../session/stored-json.js';
+import { unheld } from '../session/unheld.js';
 import { Survey } from './survey.js';
 import { nodesOf } from './nodes.js';
-import type { Observer, SessionDetails, StreamInfo } from './types.js';
+import type { NodeInfo, Observer, SessionDetails, StreamInfo } from './types.js';
 
 export interface ObserveOptions {
   /** As for `anynode()`: a URL, or a client whose settings are taken over. It is neither used nor closed. */
@@ -66,24 +67,24 @@ export function observe({
 function observerOf(observation: Observation, clock: Clock): Observer {
   const survey = new Survey(observation, clock);
   return {
-    async ready() {
-      await observation.now();
-    },
-    async nodes() {
-      const found = new Set<string>();
-      let from: string | undefined;
-      do {
-        const step = await observation.sweep(from);
-        for (const id of step.nodeIds) found.add(id);
-        from = step.next;
-      } while (from !== undefined);
-      return nodesOf(await observation.leases([...found]));
-    },
+    ready: () => unheld(observation.now().then(() => undefined)),
+    nodes: () => unheld(nodesSeenBy(observation)),
     sessions: directory({ membership: observation, clock, redact: undefined }, () => undefined),
-    details: (id) => detailsOf(observation, id),
-    stats: () => survey.next(),
-    close: () => observation.close(),
+    details: (id) => unheld(detailsOf(observation, id)),
+    stats: () => unheld(survey.next()),
+    close: () => unheld(observation.close()),
   };
+}
+
+async function nodesSeenBy(observation: Observation): Promise<NodeInfo[]> {
+  const found = new Set<string>();
+  let from: string | undefined;
+  do {
+    const step = await observation.sweep(from);
+    for (const id of step.nodeIds) found.add(id);
+    from = step.next;
+  } while (from !== undefined);
+  return nodesOf(await observation.leases([...found]));
 }
 
 async function detailsOf(
