@@ -116,6 +116,29 @@ it('a gap is told where a failover has lost a broadcast that was heard, and the 
   });
 });
 
+// By a clock that is behind, what came in the place of the event that was lost comes before the cursor: it was passed over.
+it('an event that a failover has lost is no place to go on from, also where the clock of the new master is behind', async () => {
+  const { prefix, a } = await behindProxy();
+  const { seams } = a.membership;
+  if (seams === undefined) throw new Error('Redis has them');
+  const { replays } = seams;
+  const first = await replays.append('s', 'p', '1');
+  const lost = await replays.append('s', 'p', '2');
+  const redis = connectRedis();
+  const key = `${prefix}:replay:{s}`;
+  await redis.xdel(key, lost.logId);
+  await redis.xsetid(key, first.logId);
+  const id = first.logId.replace(/\d+$/, '7');
+  await redis.xadd(key, id, 'o', '101', 's', 'p', 'n', '2', 'k', 'x', 'm', 'another');
+  const next = `${parseInt(lost.logId) + 1}-0`;
+  await redis.xadd(key, next, 'o', '202', 's', 'p', 'n', '3', 'k', 'y', 'm', '3');
+  await redis.hset(`${key}:ends`, 'p', `3:${next}`);
+  expect(await replays.read('s', 'p', lost, 1_000)).toEqual({ status: 'unknown' });
+  expect(await replays.read('s', 'p', first, 1_000)).toMatchObject({
+    events: [{ message: 'another' }, { message: '3' }],
+  });
+});
+
 it('a broadcast whose reply was lost is there once', async () => {
   const { proxy, a, b } = await behindProxy();
   const { texts } = ear(a);

@@ -20,6 +20,10 @@ if ARGV[5] == '' then
     if e.s ~= stream or tonumber(e.n) ~= n then return 'unknown' end
   elseif not before(id, lastId) then
     return 'unknown'
+  else
+    -- Not trimmed, since older ones are there: a failover has lost it. What came in its place may be before it, by a clock that is behind.
+    local oldest = redis.call('XRANGE', log, '-', '+', 'COUNT', 1)[1]
+    if oldest and before(oldest[1], id) then return 'unknown' end
   end
 end
 local from = ARGV[5] == '' and id or ARGV[5]
