@@ -72,7 +72,7 @@ function observerOf(observation: Observation, clock: Clock): Observer {
     sessions: directory({ membership: observation, clock, redact: undefined }, () => undefined),
     details: (id) => unheld(detailsOf(observation, id)),
     stats: () => unheld(survey.next()),
-    close: () => unheld(observation.close()),
+    close: () => observation.close(),
   };
 }
 
