@@ -122,7 +122,7 @@ function scalarOf(value: unknown): Scalar | null {
     default: {
       // MongoDB's `ObjectId`. Its text is not asked for: a copy of another release may have that of all objects.
       if (!isObject(value) || typeof value.toHexString !== 'function') return null;
-      const hex: unknown = value.toHexString();
+      const hex = (value as { toHexString(): unknown }).toHexString();
       return typeof hex === 'string' && hex !== '' ? ['hex', hex] : null;
     }
   }

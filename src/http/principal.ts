@@ -12,7 +12,7 @@ export function authInfoOf(req: Request): AuthInfo | undefined {
 }
 
 /** Something on the request says who is calling, in a form that is not known. */
-export class UnreadableIdentity extends RefusalError {
+class UnreadableIdentity extends RefusalError {
   constructor(
     /** Says where it is, and names its fields. For the log, not for the client. */
     readonly detail: string,

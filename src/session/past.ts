@@ -1,7 +1,7 @@
 /** What the log says of a request that another node has begun, and whether it may be run again. */
 import type { LogId } from '../backplane/backplane.js';
 import { LOG_START, STANDALONE } from '../backplane/backplane.js';
-import type { JsonRpcMessage, JsonRpcRequest, RequestId } from '../protocol/jsonrpc.js';
+import type { JsonRpcRequest, RequestId } from '../protocol/jsonrpc.js';
 import { isNotification, isRequest } from '../protocol/jsonrpc.js';
 import { parseStoredMessage } from '../protocol/stored.js';
 import { isTributary } from '../stream/tributary.js';

@@ -104,7 +104,8 @@ it('a gap is told where a failover has lost a broadcast that was heard, and the 
   });
   const redis = connectRedis();
   const key = `${prefix}:broadcasts`;
-  const [[first = ''] = [], [lost = ''] = []] = await redis.xrange(key, '-', '+');
+  const [first, lost] = (await redis.xrange(key, '-', '+')).map(([logId]) => logId);
+  if (first === undefined || lost === undefined) throw new Error('Two texts were published');
   await redis.xdel(key, lost);
   // Redis goes on after the last id that it has ever given.
   await redis.xsetid(key, first);

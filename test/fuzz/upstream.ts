@@ -5,7 +5,7 @@ import { marked, unmarked } from '../../src/intercept/ids.js';
 import { messageOf, messagesOf } from '../../src/intercept/incoming.js';
 
 /** What one input may take. */
-export const MOST_MS = 1_000;
+const MOST_MS = 1_000;
 
 const VALUES = [
   ...[
@@ -47,7 +47,7 @@ const FIELDS = [
 const ENDS = ['\n', '\r', '\r\n', '\n\n', '\r\r', ''];
 
 /** Mulberry32: the same numbers for the same seed, everywhere. */
-export function randomOf(seed: number): (below: number) => number {
+function randomOf(seed: number): (below: number) => number {
   let state = seed;
   return (below) => {
     state = (state + 0x6d2b79f5) | 0;

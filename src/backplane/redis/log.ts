@@ -35,8 +35,8 @@ export async function readFirst(
   sessionId: string,
 ): Promise<LogRow[] | undefined> {
   const key = names.streams(sessionId);
-  const [first, young] = await client.hmgetBuffer(key, 'first', 'young');
-  if (first == null) return undefined;
+  if ((await client.hget(key, 'first')) === null) return undefined;
+  const young = await client.hgetBuffer(key, 'young');
   try {
     return firstEntries(young ?? (await client.getBuffer(names.events(sessionId))));
   } catch (error) {

@@ -10,7 +10,6 @@ export function placeOf(redis: string | Redis | Cluster): string {
   }
   if (redis.isCluster) return 'the Redis Cluster';
   const { sentinels, name, path, host, port } = (redis as Redis).options;
-  if (sentinels !== undefined && sentinels !== null)
-    return `Redis (${name ?? 'master'} of its sentinels)`;
+  if (sentinels != null) return `Redis (${name ?? 'master'} of its sentinels)`;
   return `Redis at ${path ?? `${host ?? 'localhost'}:${port ?? 6379}`}`;
 }

@@ -111,7 +111,7 @@ export const FAILURE_MUTANTS: Mutant[] = [
         if (known === undefined) this.replicas.add(step.nodeId);
         if (countOf(known) !== countOf(this['stored'].revision)) step.stale = true;
       };
-      const { reshaped } = LiveSession.prototype;
+      const reshaped = LiveSession.prototype['reshaped'];
       LiveSession.prototype.reshaped = async function (revision, message) {
         const isKnown = message === undefined && countOf(this.revision) === countOf(revision);
         if (!isKnown) await reshaped.call(this, revision, message);
