@@ -140,8 +140,9 @@ export function createNode(
     },
     onLost: () => {
       // The backplane may have lost the answer of a call that runs here no more (a failover): then its stream has to be ended.
-      followers.pokeAll(clock, ({ sessionId, stream }) => {
-        if (stream !== STANDALONE) orphans.check(sessionId, stream);
+      followers.pokeAll(clock, (follower) => {
+        if (follower.stream === STANDALONE || handovers.has(follower)) return;
+        orphans.checkOwn(follower);
       });
       sessions.catchUp().catch((error: unknown) => {
         logger.warn(`mcp-anynode: answers may have been missed: ${String(error)}`);

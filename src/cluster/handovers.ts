@@ -70,6 +70,11 @@ export class Handovers {
     this.schedule();
   }
 
+  /** Whether the requests of the stream are on their way to the node that is to run them. */
+  has(follower: Follower): boolean {
+    return this.waiting.has(keyOf(follower));
+  }
+
   /** An owner, or whoever was asked instead, says who executes the stream. */
   onPlaced(message: Extract<NodeMessage, { type: 'placed' }>): void {
     const handover = this.waiting.get(keyOf(message));

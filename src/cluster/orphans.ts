@@ -77,6 +77,11 @@ export class Orphans {
     });
   }
 
+  /** The same, for a stream of which no other node has been said to run its requests. */
+  checkOwn(follower: Follower): void {
+    if (!this.watched.has(follower)) this.check(follower.sessionId, follower.stream);
+  }
+
   unwatch(follower: Follower): void {
     this.watched.delete(follower);
   }

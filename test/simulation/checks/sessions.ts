@@ -17,6 +17,8 @@ export const endedEverywhere: Check = function* ({ ledger, clients }) {
   for (const asked of ledger.asked) {
     const deletedAt = ledger.deletedAt.get(asked.sessionId ?? '');
     if (deletedAt === undefined || asked.at < deletedAt || isNoAnswer(asked)) continue;
+    // Lost again, perhaps before its client was told.
+    if (ledger.goneBetween.some(({ sessionId }) => sessionId === asked.sessionId)) continue;
     if (asked.status !== 404)
       yield `${about(asked)}, expected was 404: deleted at ${deletedAt.toFixed()}`;
   }
@@ -72,7 +74,9 @@ function allowed({ ledger, setting }: World, asked: Asked): boolean {
   }
   if (method === 'POST') return status === (asked.messages.some(isRequest) ? 200 : 202);
   if (status === 204) return what.startsWith('resume');
-  if (status === 409) return setting.standaloneStream === 'reject' && what === 'listen';
+  if (status === 409) {
+    return setting.standaloneStream === 'reject' && (what === 'listen' || what === 'probe');
+  }
   if (status === 400)
     return setting.maxEvents < 1000 || ledger.mayHaveLost(sessionId, 0, answeredAt);
   return status === 200;
