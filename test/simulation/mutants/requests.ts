@@ -22,39 +22,11 @@ export const REQUEST_MUTANTS: Mutant[] = [
   { name: 'a cancellation stays on the node that it reaches', plant: staysHere('executor') },
   { name: 'an answer stays on the node that it reaches', plant: staysHere('node') },
   {
-    name: 'a node that has lost its streams is still heard',
-    plant() {
-      const original = methodsOf(MemorySession.prototype);
-      MemorySession.prototype['append'] = function (operation, step) {
-        const stream = this.streams.get(operation.stream);
-        const { executor } = stream ?? {};
-        if (stream === undefined || executor === undefined) {
-          return original['append'].call(this, operation, step);
-        }
-        stream.executor = step.nodeId;
-        const result = original['append'].call(this, operation, step);
-        stream.executor = executor;
-        return result;
-      };
-    },
-  },
-  {
     name: 'a replica that is behind is not told',
     plant() {
       const original = methodsOf(MemorySession.prototype);
       MemorySession.prototype['check'] = function (known, step) {
         if (known === undefined) original['check'].call(this, known, step);
-      };
-    },
-  },
-  {
-    name: 'an assignment that comes again begins a request again',
-    plant() {
-      const original = methodsOf(Executors.prototype);
-      Executors.prototype.assign = function (operation, step) {
-        const stream = this['parts'].streams.get(operation.stream ?? '');
-        if (step.repeated && stream !== undefined) stream.assignedBy = step.number;
-        return original.assign.call(this, operation, step);
       };
     },
   },

@@ -1,6 +1,6 @@
 /** Faults in how messages are stored and shown. */
 import type { StreamEvent } from '../../../src/backplane/backplane.js';
-import { LOG_START, STANDALONE } from '../../../src/backplane/backplane.js';
+import { LOG_START } from '../../../src/backplane/backplane.js';
 import { MemorySession } from '../../../src/backplane/memory/session.js';
 import { LiveSession } from '../../../src/session/live.js';
 import { Follower } from '../../../src/stream/follower.js';
@@ -97,18 +97,6 @@ export const STREAM_MUTANTS: Mutant[] = [
         if (reply.status !== 'attached') return reply;
         const { n, logId } = reply.position;
         return { ...reply, position: { n: n + 1, logId } };
-      };
-    },
-  },
-  {
-    name: 'a stream that has ended with nothing to show is shown',
-    from: 901,
-    plant() {
-      const original = methodsOf(SimMembership.prototype);
-      SimMembership.prototype.read = async function (request) {
-        const page = await original.read.call(this, request);
-        const isLook = request.token === undefined && request.stream !== STANDALONE;
-        return isLook && page.status === 'ok' ? { ...page, open: true } : page;
       };
     },
   },
