@@ -61,7 +61,7 @@ describe('the tarball', () => {
   it('has nothing else', () => {
     const others = files.filter(
       (path) =>
-        !/^(package\.json|README\.md|LICENSE|CHANGELOG\.md)$/.test(path) &&
+        !/^(package\.json|README\.md|LICENSE|CHANGELOG\.md|SECURITY\.md)$/.test(path) &&
         !/^docs\/[\w-]+\.(md|svg)$/.test(path) &&
         !/^dist\/(?!test|demo|bench)[\w/-]+(\.js|\.d\.ts|\.lua)$/.test(path),
     );
