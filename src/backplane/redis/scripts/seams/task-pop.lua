@@ -14,7 +14,7 @@ if ARGV[2] == '1' and onLog('EXISTS', taken) == 1 then return redis.call('LRANGE
 local messages, bytes = {}, 0
 local most = ARGV[4] == '1' and TAKEN_AT_ONCE or 1
 while #messages < most and bytes < TAKEN_BYTES do
-  local item = onLog('LINDEX', queue, #messages)
+  local item = (onLog('LRANGE', queue, #messages, #messages) or {})[1]
   if not item then break end
   local _, message = split(item, ' ')
   messages[#messages + 1] = message
