@@ -134,7 +134,9 @@ class Reader {
   private take([latest, time, entries]: Reply): void {
     const { last, since, options } = this;
     // What the server's clock said when this began, at the latest: rather a moment too early than one event too few.
-    const from = last === undefined ? Number(time) - (options.clock.elapsed() - since) : 0;
+    // Whole milliseconds, as log ids have them: what is published in the one in which this began has its beginning as its id.
+    const from =
+      last === undefined ? Math.floor(Number(time) - (options.clock.elapsed() - since)) : 0;
     // Behind what was heard: a failover has lost the end of the log. What is published from now on is new; what was since the
     // failover may have come before what was heard, by the clock of the new master, and then it is not among the entries.
     if (last !== undefined && isBehind(latest, last)) this.listener.onGap();
