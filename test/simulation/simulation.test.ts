@@ -49,6 +49,11 @@ describe('the simulator', () => {
     );
   });
 
+  // The answer of a call was refused, and the reply lost: told that it was stored, its node ended the call for nobody.
+  it.each([231, 695])('finds nothing any more in seed %i with owners', async (seed) => {
+    expect((await simulate(seed, { setting: { affinity: 'owner' } })).violations).toEqual([]);
+  });
+
   it('makes a failing plan smaller, and leaves what fails', async () => {
     const outcome = await simulate(3);
     // Any plan with this action in it shall count as failing.

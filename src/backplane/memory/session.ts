@@ -200,11 +200,7 @@ export class MemorySession {
   }
 
   private append(operation: AppendOperation, step: Step): OperationResult {
-    if (step.repeated) {
-      const { onlyIf = {} } = operation;
-      const disowned = 'owned' in onlyIf && this.stored.owner !== step.nodeId;
-      return { status: disowned ? 'skipped' : 'repeated' };
-    }
+    if (step.repeated) return this.appendedBefore(operation, step);
     const stream = this.streams.get(operation.stream);
     if (stream === undefined) return { status: 'dropped' };
     const unbegun = stream.unbegun === true;
@@ -260,6 +256,21 @@ export class MemorySession {
     }
     if (holder?.nodeId !== step.nodeId) return { status: 'appended', position, ended };
     return { status: 'appended', position, ended, token: holder.token };
+  }
+
+  /** What came of a commit that is repeated; see append.lua. */
+  private appendedBefore(operation: AppendOperation, { nodeId }: Step): OperationResult {
+    const { stream, ends, onlyIf } = operation;
+    if (onlyIf !== undefined) {
+      if ('unbegun' in onlyIf) return { status: 'repeated' };
+      if ('owned' in onlyIf && this.stored.owner !== nodeId) return { status: 'skipped' };
+      if ('executes' in onlyIf && this.streams.has(onlyIf.executes)) {
+        if (!this.executors.executes(onlyIf.executes, nodeId)) return { status: 'skipped' };
+      }
+    }
+    const isOpen = ends !== undefined && this.requests.get(ends) === stream;
+    if (isOpen) return dropped(this.streams.get(stream));
+    return { status: 'repeated' };
   }
 
   private wanted(operation: AppendOperation, stream: Stream, { nodeId, before }: Step): boolean {

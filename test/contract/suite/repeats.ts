@@ -189,6 +189,17 @@ export function describeRepeats(openStore: OpenStore): void {
         between: sayOfB,
         answer: { status: 'repeated' },
       },
+      // It was said to be stored: the node forgot the call, told nobody, and its client waited for ever.
+      'an answer that was refused, since another node executes the request': {
+        before: openedByC,
+        operation: () => append('p', 'answer', { ends: '1' }),
+        between: sayOfB,
+      },
+      'what belongs to a request that another node executes': {
+        before: openedByC,
+        operation: () => append(STANDALONE, 'progress', { onlyIf: { executes: 'p' } }),
+        between: sayOfB,
+      },
       'receive for a node': {
         operation: ({ b }) => receive({ to: 'node', nodeId: b.id }),
         between: sayOfB,

@@ -45,19 +45,29 @@ local function concerns(stream, condition, value, coalesce)
   return n <= written or (get('first') or #(onLog('XRANGE', events, id, id) or {}) == 0)
 end
 
+-- Another node executes the stream, or is to, or there is none.
+local function droppedBy(stream)
+  local name, begun = executorOf(get('x:' .. stream))
+  return { 'dropped', name, begun and '1' or '' }
+end
+
 function run.append()
   local stream, ends, asks, effect, effectValue, condition, conditionValue, coalesce, has, message = take(10)
   if repeated then
-    -- Whether this node was the owner the first time, nobody knows: its server is not told that it was heard.
-    return { condition == 'owned' and owner ~= node and 'skipped' or 'repeated' }
+    -- Whether this node was the owner, or the executor, the first time, nobody knows: its server is not told that it was
+    -- heard. (A call that has ended since then may have been this node's.)
+    local executor = condition == 'executes' and get('x:' .. conditionValue)
+    if condition == 'owned' and owner ~= node or executor and executor ~= node then return { 'skipped' } end
+    -- The first run would have ended the request. It has not: the stream was another node's, and is.
+    if ends ~= '' and get('r:' .. ends) == stream and condition ~= 'unbegun' then return droppedBy(stream) end
+    return { 'repeated' }
   end
   local last, holder, executor = get('n:' .. stream), get('h:' .. stream), get('x:' .. stream)
   if condition == 'unbegun' then
     local name, begun = executorOf(executor)
     if begun then return { 'dropped', name, '1' } end
   elseif stream ~= STANDALONE and executor ~= node then
-    local name, begun = executorOf(executor)
-    return { 'dropped', name, begun and '1' or '' }
+    return droppedBy(stream)
   end
   if ends ~= '' and get('r:' .. ends) ~= stream then
     return { 'dropped', condition ~= 'unbegun' and node or '', '1' }
