@@ -196,4 +196,6 @@ it('a node has one subscriber and one command connection, however many requests 
   const ids = request(0, 'ping'); // the session is none the worse for it
   expect((await client.post(a.url, ids)).status).toBe(200);
   expect(await callTool(client, b, 'echo', { text: 'fine' })).toBe('fine');
+  // A node that closes while they run says that it could not deliver their notifications.
+  await Promise.all(calls.map(({ id, stream: sse }) => sse.next(answers(id))));
 });

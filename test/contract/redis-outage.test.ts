@@ -86,6 +86,20 @@ describe('a Redis that cannot be reached', () => {
     }
   });
 
+  // Timers run before sockets are read: a node that garbage collection or a full processor had stopped called Redis
+  // unavailable, and answered 503, though the replies had come in time.
+  it('is not taken for one that does not answer by a process that stood still', async () => {
+    const node = await own.join(own.server.url, QUICK);
+    const id = await node.create();
+    const calls = [node.membership.load(id), node.commit(id, append(STANDALONE, 'news'))];
+    await new Promise((resolve) => setImmediate(resolve)); // they are sent
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1_000);
+    const [record] = await Promise.all(calls);
+    expect(record).toMatchObject({ id });
+    expect(node.membership.trouble()).toBeUndefined();
+    expect(await node.texts(id, STANDALONE)).toEqual(['news']);
+  });
+
   it('pauses, and what it did afterwards it did once', async () => {
     const node = await own.join(own.server.url, QUICK);
     const id = await node.create();

@@ -229,11 +229,15 @@ export class CommandConnection {
     return new Promise((resolve, reject) => {
       const call = { number: this.calls, expired: false, leave: (): void => undefined };
       this.calls += 1;
-      const cancelTimer = this.timeouts.after(() => {
+      const received = this.received();
+      const giveUp = (): void => {
         call.expired = true;
         call.leave();
+        if (this.received() === received) this.hangUp();
         reject(this.closed ? closedError() : this.tooLate());
-      });
+      };
+      // After a stall of this process timers run before sockets are read: the reply may have been here for long.
+      const cancelTimer = this.timeouts.after(() => setImmediate(giveUp));
       this.attempt(command, call).then(
         (result) => {
           cancelTimer();
@@ -245,6 +249,22 @@ export class CommandConnection {
         },
       );
     });
+  }
+
+  /** How much has come from the servers over the connections that there are. */
+  private received(): number {
+    let bytes = 0;
+    for (const { stream } of this.masters())
+      bytes += (stream as NetStream | undefined)?.bytesRead ?? 0;
+    return bytes;
+  }
+
+  /** Ends connections that swallow commands (a firewall forgot them): TCP would notice in many minutes. */
+  private hangUp(): void {
+    const silent = new Error(`Redis has sent nothing for ${this.timeoutMs} ms`);
+    for (const { status, stream } of this.masters()) {
+      if (status === 'ready') (stream as NetStream | undefined)?.destroy(silent);
+    }
   }
 
   /** After `expired` its outcome is nobody's: it stops at its next step. */
@@ -350,8 +370,11 @@ export class CommandConnection {
 }
 
 function ownClient(source: string | Redis | Cluster, timeoutMs: number): Redis | Cluster {
-  // A connection that swallows commands (a firewall forgot it) says nothing for many minutes: end it, make a new one.
-  const own = { ...OPTIONS, keyPrefix: '', socketTimeout: timeoutMs };
+  // Each call ends a silent connection when its time is up. This is for one of several masters that is silent alone, and
+  // has to be longer: ioredis does not read what is there before it ends a connection, so that a process that stood
+  // still for that long would lose all replies.
+  const socketTimeout = 2 * timeoutMs;
+  const own = { ...OPTIONS, keyPrefix: '', socketTimeout };
   if (typeof source === 'string') return new Redis(source, own);
   if (source.isCluster) {
     const cluster = source as Cluster;
@@ -369,7 +392,7 @@ function ownClient(source: string | Redis | Cluster, timeoutMs: number): Redis |
         keyPrefix: '',
         stringNumbers: false,
         replyMapping: 'legacy',
-        socketTimeout: timeoutMs,
+        socketTimeout,
       },
     };
     return cluster.duplicate([], options as Parameters<Cluster['duplicate']>[1]);
