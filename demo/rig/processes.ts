@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process';
-import { createRequire } from 'node:module';
 import { setTimeout as after } from 'node:timers/promises';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { fileURLToPath } from 'node:url';
 import { Calls } from './calls.js';
 import { OutputTail } from './output-tail.js';
 import { StartError } from './service.js';
+import { nodeArguments } from './typescript.js';
 
 export interface NodeOptions {
   /** A TypeScript or JavaScript file that calls `serveParent()`. */
@@ -43,8 +43,6 @@ export interface NodeProcess {
   stop: (options?: { graceMs?: number }) => Promise<void>;
 }
 
-const tsx = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
-
 /**
  * Starts a node as a process of its own and waits until it reports that it serves.
  *
@@ -54,7 +52,7 @@ const tsx = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
 export async function startNode(options: NodeOptions): Promise<NodeProcess> {
   const { script, args = [], env = {}, timeoutMs = 30_000 } = options;
   const path = script instanceof URL ? fileURLToPath(script) : script;
-  const child = spawn(process.execPath, ['--import', tsx, path, ...args], {
+  const child = spawn(process.execPath, [...nodeArguments(path), ...args], {
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   });

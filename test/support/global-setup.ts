@@ -1,5 +1,6 @@
 import type { TestProject } from 'vitest/node';
 import { startRedis } from '../../demo/rig/redis.js';
+import { compile } from './compile.js';
 import { WORKERS } from './workers.js';
 
 declare module 'vitest' {
@@ -9,9 +10,15 @@ declare module 'vitest' {
   }
 }
 
-/** Starts the Redis servers of the test run. If there is none on this machine the run fails: no test is ever skipped for it. */
+/**
+ * Compiles the programs that tests start, and starts the Redis servers of the test run. If there is none on this machine
+ * the run fails: no test is ever skipped for it.
+ */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const all = await Promise.all(Array.from({ length: WORKERS }, () => startRedis()));
+  const [all] = await Promise.all([
+    Promise.all(Array.from({ length: WORKERS }, () => startRedis())),
+    compile(),
+  ]);
   project.provide(
     'redisUrls',
     all.map(({ url }) => url),

@@ -1,15 +1,14 @@
 import { execFile, spawn } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { onTestFinished } from 'vitest';
+import { nodeArguments } from '../../../demo/rig/typescript.js';
 
-const tsx = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
 const main = fileURLToPath(new URL('../../../src/cli/main.ts', import.meta.url));
 
 /** Program and arguments of the command line. */
-const COMMAND = [process.execPath, '--import', tsx, main];
+const COMMAND = [process.execPath, ...nodeArguments(main)];
 
 export interface Ended {
   code: number | null;
