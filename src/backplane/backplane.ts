@@ -135,7 +135,7 @@ export interface StoredState {
   value: string | undefined;
 }
 
-export type SessionIdentity = Pick<SessionRecord, 'principal' | 'owner'>;
+export type SessionIdentity = Pick<SessionRecord, 'principal' | 'owner' | 'seal'>;
 
 export interface SessionRecord {
   id: string;
@@ -149,12 +149,16 @@ export interface SessionRecord {
   protocolVersion: string;
   /** The client's identity in the backplane's own form; see `Options.principal`. */
   principal: string;
+  /** Proves that a node with the codec stored `principal`. Missing: the node that created the session had no codec. */
+  seal?: string;
   createdAt: number;
   lastSeenAt: number;
   /** The client has sent `notifications/initialized`. */
   active: boolean;
   logLevel: string | undefined;
   subscriptions: string[];
+  /** By URI: proves that a node with the codec stored the subscription. Without a codec there are none. */
+  subscriptionSeals?: ReadonlyMap<string, string>;
   /** The one node that may run its requests; `undefined`: any may, or nobody owns it at the moment. */
   owner: string | undefined;
 }
@@ -164,6 +168,8 @@ export interface NewSession {
   initialize: string;
   protocolVersion: string;
   principal: string;
+  /** As in {@link SessionRecord}. */
+  seal?: string;
   /** Which `notify` broadcasts concern the session: `T`ools, `P`rompts, `R`esources, as letters in one word. */
   hears: string;
   /** This node owns the session from the start. */

@@ -2,13 +2,14 @@
 import type { LogEntry, SessionRecord } from './backplane.js';
 import type { Observation } from './observation.js';
 import type { Payloads } from './payloads.js';
+import { checkSeal } from './seals.js';
 
 /** What is seen of a backplane whose nodes have a codec, decoded as far as it can be: the rest is `unreadable`. */
 export function decodedObservation(inner: Observation, payloads: Payloads): Observation {
   return {
     async load(sessionId) {
       const record = await inner.load(sessionId);
-      return record && decodedRecord(record, payloads);
+      return record && observedRecord(record, payloads);
     },
     async history(sessionId, after, count) {
       const entries = await inner.history(sessionId, after, count);
@@ -16,7 +17,7 @@ export function decodedObservation(inner: Observation, payloads: Payloads): Obse
     },
     async sessions(ids) {
       const records = await inner.sessions(ids);
-      return records.map((record) => record && decodedRecord(record, payloads));
+      return records.map((record) => record && observedRecord(record, payloads));
     },
     async histories(from) {
       const logs = await inner.histories(from);
@@ -36,14 +37,34 @@ export function decodedObservation(inner: Observation, payloads: Payloads): Obse
   };
 }
 
-/** What cannot be decoded is `unreadable`. */
+/** What cannot be decoded is `unreadable`. A log level or a subscription that no node has stored is left out. */
 export function decodedRecord(record: SessionRecord, payloads: Payloads): SessionRecord {
-  const { id: sessionId, initialize } = record;
-  const context = { sessionId, kind: 'initialize' } as const;
-  const text = payloads.decode(initialize, context, 'the record of a session');
+  const { initialize, logLevel, subscriptionSeals, seal: _, ...rest } = record;
+  const sessionId = record.id;
+  const where = 'the record of a session';
+  const text = payloads.decode(initialize, { sessionId, kind: 'initialize' }, where);
+  const context = { sessionId, kind: 'subscription' } as const;
+  const decoded = {
+    ...rest,
+    logLevel: logLevel && payloads.decode(logLevel, { sessionId, kind: 'level' }, 'a log level'),
+    subscriptions: record.subscriptions.filter(
+      (uri) =>
+        checkSeal(payloads, subscriptionSeals?.get(uri), uri, context, 'a subscription') ===
+        'valid',
+    ),
+  };
   return text === undefined
-    ? { ...record, initialize: '', unreadable: true }
-    : { ...record, initialize: text };
+    ? { ...decoded, initialize: '', unreadable: true }
+    : { ...decoded, initialize: text };
+}
+
+/** The same, with its principal verified. A record whose principal no node has stored is `unreadable`. */
+export function observedRecord(record: SessionRecord, payloads: Payloads): SessionRecord {
+  const { id: sessionId, principal, seal } = record;
+  const context = { sessionId, kind: 'identity' } as const;
+  const state = checkSeal(payloads, seal, principal, context, 'the record of a session');
+  const decoded = decodedRecord(record, payloads);
+  return state === 'valid' ? decoded : { ...decoded, initialize: '', unreadable: true };
 }
 
 /** What cannot be decoded is `unreadable`. */

@@ -1,5 +1,7 @@
 import { AnynodeError } from '../errors.js';
 import type { PayloadContext, Payloads } from './payloads.js';
+import type { SealState } from './seals.js';
+import { checkSeal, seal } from './seals.js';
 import type { Broadcasts, ReplayPage, Replays, SeamStore, TaskRecord, Tasks } from './seams.js';
 
 /**
@@ -61,15 +63,50 @@ function encodedTasks(inner: Tasks, payloads: Payloads): Tasks {
   // A task is asked for by its id alone: which session it belongs to may not be known before it is read.
   const contextOf = (taskId: string, kind: TaskKind) => ({ sessionId: '', kind, taskId });
 
-  /** Without the text of its status, if that cannot be decoded: the status itself can be told. */
-  const decoded = (record: TaskRecord): TaskRecord => {
+  const owners = new TaskOwners();
+  const verify = (record: TaskRecord): SealState => {
+    const { id, sessionId } = record;
+    if (owners.has(id)) return owners.of(id) === sessionId ? 'valid' : 'forged';
+    const where = `the session of task ${id}`;
+    const context = contextOf(id, 'task-session');
+    const state = checkSeal(payloads, record.seal, ownershipOf(record), context, where);
+    if (state === 'valid') owners.note(id, sessionId);
+    return state;
+  };
+
+  /**
+   * Without the text of its status, if that cannot be decoded: the status itself can be told. `undefined`: no node has
+   * given the task to this session.
+   */
+  const decoded = (stored: TaskRecord): TaskRecord | undefined => {
+    const state = verify(stored);
+    if (state === 'forged') return undefined;
+    const { seal: _, ...record } = stored;
     const { id, statusMessage } = record;
     if (statusMessage === undefined || statusMessage === '') return record;
     const context = contextOf(id, 'task-status');
-    return {
-      ...record,
-      statusMessage: payloads.decode(statusMessage, context, `the status of task ${id}`),
-    };
+    const text =
+      state === 'valid'
+        ? payloads.decode(statusMessage, context, `the status of task ${id}`)
+        : undefined;
+    return { ...record, statusMessage: text };
+  };
+
+  /** Whether a session may change a task and take its messages. `undefined`: it is not said which session asks. */
+  const mayTouch = async (id: string, sessionId: string | undefined): Promise<boolean> => {
+    if (sessionId === undefined) return true;
+    if (!owners.has(id)) {
+      const record = await inner.get(id);
+      if (record === undefined) return true; // a queue may be there without a task
+      const state = verify(record);
+      if (state === 'unreadable') {
+        const what = `The session and the queue of task ${id} cannot be decoded`;
+        throw new AnynodeError('undecodable', what);
+      }
+      if (state !== 'valid') return false;
+    }
+    const owner = owners.of(id);
+    return owner === undefined || owner === sessionId;
   };
 
   /** What cannot be decoded goes back to where it was: another node may know the key. */
@@ -86,7 +123,13 @@ function encodedTasks(inner: Tasks, payloads: Payloads): Tasks {
   };
 
   return {
-    create: (task, most) => inner.create(task, most),
+    async create(task, most) {
+      const context = contextOf(task.id, 'task-session');
+      const sealed = { ...task, seal: seal(payloads, ownershipOf(task), context) };
+      const created = await inner.create(sealed, most);
+      if (created === 'created') owners.note(task.id, task.sessionId);
+      return created;
+    },
     async get(id) {
       const record = await inner.get(id);
       return record && decoded(record);
@@ -95,13 +138,18 @@ function encodedTasks(inner: Tasks, payloads: Payloads): Tasks {
       const found = await inner.result(id);
       if (found === undefined) return undefined;
       const record = decoded(found.record);
+      if (record === undefined) return undefined;
       if (found.result === undefined) return { ...found, record };
       const context = contextOf(id, 'task-result');
-      const result = payloads.decode(found.result, context, `the result of task ${id}`);
+      const result =
+        verify(found.record) === 'valid'
+          ? payloads.decode(found.result, context, `the result of task ${id}`)
+          : undefined;
       return { record, result, ...(result === undefined && { unreadable: true }) };
     },
     async change(change) {
       const { id, statusMessage, result } = change;
+      if (!(await mayTouch(id, change.sessionId))) return { status: 'gone' };
       const encode = (text: string | undefined, kind: TaskKind) =>
         text === undefined || text === '' ? text : payloads.encode(text, contextOf(id, kind));
       return inner.change({
@@ -112,17 +160,24 @@ function encodedTasks(inner: Tasks, payloads: Payloads): Tasks {
     },
     async list(sessionId, after, count) {
       const listed = await inner.list(sessionId, after, count);
-      return listed.map(({ record, order }) => ({ record: decoded(record), order }));
+      return listed.flatMap(({ record, order }) => {
+        const shown = decoded(record);
+        // The list itself may have been changed.
+        return shown !== undefined && shown.sessionId === sessionId
+          ? [{ record: shown, order }]
+          : [];
+      });
     },
     push: async (id, message, most) =>
       inner.push(id, payloads.encode(message, contextOf(id, 'task-message')), most),
     async pop(id, sessionId) {
-      const taken = await inner.pop(id, sessionId);
+      const taken = (await mayTouch(id, sessionId)) ? await inner.pop(id, sessionId) : undefined;
       if (taken === undefined) return undefined;
       const [message] = await opened(id, [taken]);
       return message;
     },
-    popAll: async (id, sessionId) => opened(id, await inner.popAll(id, sessionId)),
+    popAll: async (id, sessionId) =>
+      (await mayTouch(id, sessionId)) ? opened(id, await inner.popAll(id, sessionId)) : [],
     putBack: async (id, messages) => {
       const context = contextOf(id, 'task-message');
       return inner.putBack(
@@ -132,4 +187,35 @@ function encodedTasks(inner: Tasks, payloads: Payloads): Tasks {
     },
     wait: (id, ms) => inner.wait(id, ms),
   };
+}
+
+/** What the seal of a task is of. */
+function ownershipOf({ sessionId, method }: Pick<TaskRecord, 'sessionId' | 'method'>): string {
+  return JSON.stringify([sessionId ?? null, method]);
+}
+
+/** So many tasks are known at a time. */
+const KNOWN = 10_000;
+
+/** The sessions of tasks whose seals this node has verified. A task never changes its session, and its id is random. */
+class TaskOwners {
+  private readonly known = new Map<string, string | undefined>();
+
+  note(taskId: string, sessionId: string | undefined): void {
+    this.known.delete(taskId);
+    this.known.set(taskId, sessionId);
+    if (this.known.size <= KNOWN) return;
+    for (const oldest of this.known.keys()) {
+      this.known.delete(oldest);
+      break;
+    }
+  }
+
+  has(taskId: string): boolean {
+    return this.known.has(taskId);
+  }
+
+  of(taskId: string): string | undefined {
+    return this.known.get(taskId);
+  }
 }

@@ -1,6 +1,8 @@
 /** A backplane that keeps what was said in a session in an encoded form. */
+import { randomUUID } from 'node:crypto';
 import type {
   AppendOperation,
+  AttachReply,
   AttachRequest,
   Backplane,
   Commit,
@@ -22,6 +24,7 @@ import { encodedSeams } from './encoded-seams.js';
 import type { PayloadCodec, PayloadContext } from './payloads.js';
 import { Payloads } from './payloads.js';
 import { ReadableSessions, says } from './readable.js';
+import { seal } from './seals.js';
 import type { SeamStore } from './seams.js';
 
 type Effect = NonNullable<AppendOperation['effect']>;
@@ -38,7 +41,9 @@ export function encodedBackplane(inner: Backplane, codec: PayloadCodec): Backpla
 class EncodedMembership implements Membership {
   private readonly inner: Membership;
   private readonly payloads: Payloads;
-  private readonly readable = new ReadableSessions((id) => this.load(id));
+  private readonly readable: ReadableSessions;
+  /** A principal that no session has: to the steps of a backplane it stands for one who is denied. */
+  private readonly denied = `denied ${randomUUID()}`;
   readonly seams: SeamStore | undefined;
   readonly ends: Membership['ends'];
 
@@ -51,6 +56,7 @@ class EncodedMembership implements Membership {
         if (decoded !== undefined) options.onMessage(decoded);
       },
     });
+    this.readable = new ReadableSessions(this.inner, this.payloads);
     const { seams, ends } = this.inner;
     this.ends = ends;
     this.seams = seams && encodedSeams(seams, this.payloads);
@@ -69,29 +75,55 @@ class EncodedMembership implements Membership {
   }
 
   async create(session: NewSession) {
-    const { id, initialize, inbound, outbound } = session;
-    this.readable.note(id);
-    return this.inner.create({
+    const { id, principal, initialize, inbound, outbound } = session;
+    const created = await this.inner.create({
       ...session,
+      seal: seal(this.payloads, principal, { sessionId: id, kind: 'identity' }),
       initialize: this.encode(initialize, id, 'initialize'),
       ...(inbound !== undefined && { inbound: this.encode(inbound, id) }),
       outbound: outbound.map((each) => ({ ...each, message: this.encode(each.message, id) })),
     });
+    if (created !== false) this.readable.note(id, principal);
+    return created;
   }
 
   async commit({ operations, ...commit }: Commit): Promise<CommitReply> {
     const { sessionId } = commit;
-    if (operations.some(says)) await this.readable.check(sessionId);
-    const encoded = operations.map((operation) => this.encodeOperation(operation, sessionId));
+    const denied = await this.deniedIn(sessionId, operations);
+    if (denied === 'gone') return { status: 'gone' };
+    const encoded = operations.map((operation) => {
+      const mine = denied?.has(operation) ? { ...operation, principal: this.denied } : operation;
+      return this.encodeOperation(mine, sessionId);
+    });
     const reply = await this.inner.commit({ ...commit, operations: encoded });
     // It has been carried out: whatever becomes of the record, this may not reject.
     if (reply.status === 'gone' || reply.record === undefined) return reply;
-    return { ...reply, record: this.decodeRecord(reply.record) };
+    const record = decodedRecord(reply.record, this.payloads);
+    const principal = this.readable.principalOf(sessionId) ?? record.principal;
+    return { ...reply, record: { ...record, principal } };
   }
 
-  async attach(request: AttachRequest) {
-    await this.readable.check(request.sessionId);
-    return this.inner.attach(request);
+  /** The operations whose principal the session is not; `gone`: it is nobody's. Rejects with `undecodable`. */
+  private async deniedIn(
+    sessionId: string,
+    operations: Operation[],
+  ): Promise<Set<Operation> | 'gone' | undefined> {
+    let denied: Set<Operation> | undefined;
+    for (const operation of operations) {
+      if (!says(operation)) continue;
+      const principal = 'principal' in operation ? operation.principal : undefined;
+      // Usually nothing has to be waited for.
+      if (this.readable.isKnown(sessionId, principal)) continue;
+      const admission = await this.readable.admit(sessionId, principal);
+      if (admission === 'gone') return 'gone';
+      if (admission === 'denied') (denied ??= new Set()).add(operation);
+    }
+    return denied;
+  }
+
+  async attach(request: AttachRequest): Promise<AttachReply> {
+    const admission = await this.readable.admit(request.sessionId, request.principal);
+    return admission === 'admitted' ? this.inner.attach(request) : { status: 'gone' };
   }
 
   /** As far as it can be decoded: then `unreadable`, which nothing may be shown in the place of. */
@@ -126,11 +158,18 @@ class EncodedMembership implements Membership {
 
   async load(sessionId: string): Promise<SessionRecord | undefined> {
     const record = await this.inner.load(sessionId);
-    return record && this.decodeRecord(record);
+    if (record === undefined) return undefined;
+    const state = this.readable.verify(sessionId, record);
+    if (state === 'forged') return undefined;
+    const decoded = decodedRecord(record, this.payloads);
+    return state === 'valid' ? decoded : { ...decoded, initialize: '', unreadable: true };
   }
 
-  identify(sessionId: string) {
-    return this.inner.identify(sessionId);
+  /** Of a session that this node cannot read, as the backplane has it: nothing is said in it or shown of it here. */
+  async identify(sessionId: string) {
+    const identity = await this.inner.identify(sessionId);
+    if (identity === undefined) return undefined;
+    return this.readable.verify(sessionId, identity) === 'forged' ? undefined : identity;
   }
 
   openStreams(sessionId: string) {
@@ -155,7 +194,7 @@ class EncodedMembership implements Membership {
   }
 
   async storeState(sessionId: string, value: string, expected: string | undefined) {
-    await this.readable.check(sessionId);
+    if ((await this.readable.admit(sessionId)) === 'gone') return 'gone';
     return this.inner.storeState(sessionId, this.encode(value, sessionId, 'state'), expected);
   }
 
@@ -177,12 +216,6 @@ class EncodedMembership implements Membership {
 
   leave(): Promise<void> {
     return this.inner.leave();
-  }
-
-  private decodeRecord(record: SessionRecord): SessionRecord {
-    const decoded = decodedRecord(record, this.payloads);
-    if (decoded.unreadable !== true) this.readable.note(record.id);
-    return decoded;
   }
 
   private encodeOperation(operation: Operation, sessionId: string): Operation {
@@ -208,7 +241,14 @@ class EncodedMembership implements Membership {
 
   /** That of `initialize` has its params in the second of three lines. */
   private encodeEffect(effect: Effect, sessionId: string): Effect {
-    if (effect.type !== 'initialize') return effect;
+    if (effect.type === 'unsubscribe') return effect;
+    if (effect.type === 'level') {
+      return { ...effect, value: this.encode(effect.value, sessionId, 'level') };
+    }
+    if (effect.type === 'subscribe') {
+      const context = { sessionId, kind: 'subscription' } as const;
+      return { ...effect, seal: seal(this.payloads, effect.value, context) };
+    }
     const [hears = '', params = '', ...version] = effect.value.split('\n');
     const encoded = this.encode(params, sessionId, 'initialize');
     if (encoded.includes('\n')) {

@@ -141,7 +141,12 @@ export interface AppendOperation {
   /** It is a request of this node: not shown any more once this node is gone. */
   asks?: boolean;
   /** What the session remembers from now on, in the same step. */
-  effect?: { type: 'level' | 'subscribe' | 'unsubscribe' | 'initialize'; value: string };
+  effect?: {
+    type: 'level' | 'subscribe' | 'unsubscribe' | 'initialize';
+    value: string;
+    /** Of `subscribe`: see `subscriptionSeals` in {@link SessionRecord}. */
+    seal?: string;
+  };
   /**
    * Append only to a session that `hears` this letter, or has subscribed to this URI; only while this node owns the
    * session, or executes this other stream; to a stream that nobody has begun to execute, whoever is to; or where the operation before this one, an

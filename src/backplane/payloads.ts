@@ -10,10 +10,12 @@ export interface PayloadContext {
    * A message of either direction; the params of the client's `initialize`; the application's state
    * (`session(id).state`); what accompanies a request to another node: authorization and headers. Of the SDK's seams: an
    * event of `eventStore`; of a task its result, the text of its status, and a message in its queue; a server event.
+   * Seals, which only prove that a node wrote a value that is stored in clear beside them: of a session's principal
+   * (`identity`), of a subscription, and of a task's session (`task-session`). The log level is stored encoded.
    */
   kind:
-    | ('message' | 'initialize' | 'state' | 'context')
-    | ('replay' | 'task-result' | 'task-status' | 'task-message' | 'server-event');
+    | ('message' | 'initialize' | 'state' | 'context' | 'identity' | 'level' | 'subscription')
+    | ('replay' | 'task-result' | 'task-status' | 'task-message' | 'task-session' | 'server-event');
   /** Of the kinds that begin with `task-`. */
   taskId?: string;
 }
@@ -53,15 +55,17 @@ export class Payloads {
     try {
       return this.codec.decode(text, context);
     } catch (error) {
-      const now = this.options.clock.elapsed();
-      if (now - this.warnedAt >= WARN_EVERY_MS) {
-        this.warnedAt = now;
-        this.options.logger.warn(
-          `mcp-anynode: the codec cannot decode ${where}: ${reasonOf(error)}`,
-        );
-      }
+      this.warn(`the codec cannot decode ${where}: ${reasonOf(error)}`);
       return undefined;
     }
+  }
+
+  /** Tells the log of the process what was found in the backplane, at most once in {@link WARN_EVERY_MS}. */
+  warn(text: string): void {
+    const now = this.options.clock.elapsed();
+    if (now - this.warnedAt < WARN_EVERY_MS) return;
+    this.warnedAt = now;
+    this.options.logger.warn(`mcp-anynode: ${text}`);
   }
 
   /** The same for who asked for just this. Throws `undecodable`. `what`: begins a sentence. */

@@ -1,36 +1,78 @@
 import { AnynodeError } from '../errors.js';
-import type { Operation, SessionRecord } from './backplane.js';
+import type { Membership, Operation, SessionIdentity } from './backplane.js';
+import type { Payloads } from './payloads.js';
+import { checkSeal } from './seals.js';
 
-/** So many sessions are known at a time; of others the record is read once more. */
+/** So many sessions are known at a time; of others the identity is read once more. */
 const KNOWN = 10_000;
 
+/** - `denied`: the session is another principal's; - `gone`: there is no such session, or it was tampered with. */
+export type Admission = 'admitted' | 'denied' | 'gone';
+
 /**
+ * The sessions that this node can read, each with its principal as a node with the codec stored it.
+ *
  * What a node cannot read it must not write to. With other keys than the rest of the cluster it would acknowledge what
- * nobody can hear, and put messages into streams that no client gets past. So before a node says anything in a session, it
- * has to have decoded that session's record once.
+ * nobody can hear, and put messages into streams that no client gets past. And whose a session is, the backplane alone does
+ * not decide: whoever can write to it could become any principal. So before a node says or shows anything in a session, it
+ * has to have verified the seal of that session's principal once.
  */
 export class ReadableSessions {
-  private readonly known = new Set<string>();
+  /** By session: its principal. */
+  private readonly known = new Map<string, string>();
 
-  /** `load` returns records as far as they can be decoded. */
-  constructor(private readonly load: (sessionId: string) => Promise<SessionRecord | undefined>) {}
+  constructor(
+    private readonly inner: Pick<Membership, 'identify'>,
+    private readonly payloads: Payloads,
+  ) {}
 
-  /** Its record was decoded, or encoded, here. */
-  note(sessionId: string): void {
-    if (this.known.has(sessionId)) return;
-    for (const oldest of this.known) {
-      if (this.known.size < KNOWN) break;
-      this.known.delete(oldest);
-    }
-    this.known.add(sessionId);
+  /** The principal, as this node has stored or verified it. `undefined`: it has not. */
+  principalOf(sessionId: string): string | undefined {
+    return this.known.get(sessionId);
   }
 
-  /** Rejects with `undecodable`. A session that is gone is for what comes next to find out. */
-  async check(sessionId: string): Promise<void> {
-    if (this.known.has(sessionId)) return;
-    const record = await this.load(sessionId);
-    if (record?.unreadable !== true) return;
-    throw new AnynodeError('undecodable', 'This node cannot decode what is stored of the session');
+  /** The session's principal was verified, or sealed, here. */
+  note(sessionId: string, principal: string): void {
+    this.known.delete(sessionId);
+    this.known.set(sessionId, principal);
+    if (this.known.size <= KNOWN) return;
+    for (const oldest of this.known.keys()) {
+      this.known.delete(oldest);
+      break;
+    }
+  }
+
+  /** Whether nothing has to be read to know that the session is this principal's (left out: that this node can read it). */
+  isKnown(sessionId: string, principal?: string): boolean {
+    const known = this.known.get(sessionId);
+    return known !== undefined && (principal === undefined || known === principal);
+  }
+
+  /** Rejects with `undecodable`. */
+  async admit(sessionId: string, principal?: string): Promise<Admission> {
+    if (this.isKnown(sessionId, principal)) return 'admitted';
+    // Once more, where another one is known: an id may be used again after its session has ended.
+    const identity = await this.inner.identify(sessionId);
+    if (identity === undefined) return 'gone';
+    switch (this.verify(sessionId, identity)) {
+      case 'valid':
+        return principal === undefined || identity.principal === principal ? 'admitted' : 'denied';
+      case 'forged':
+        return 'gone';
+      case 'unreadable':
+        throw new AnynodeError(
+          'undecodable',
+          'This node cannot decode what is stored of the session',
+        );
+    }
+  }
+
+  verify(sessionId: string, { principal, seal }: Omit<SessionIdentity, 'owner'>) {
+    if (this.known.get(sessionId) === principal) return 'valid';
+    const context = { sessionId, kind: 'identity' } as const;
+    const state = checkSeal(this.payloads, seal, principal, context, 'the record of a session');
+    if (state === 'valid') this.note(sessionId, principal);
+    return state;
   }
 }
 

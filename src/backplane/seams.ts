@@ -71,6 +71,8 @@ export interface TaskRecord {
   executor: string;
   /** Of the request that it came from. */
   method: string;
+  /** Proves that a node with the codec stored `sessionId`. Missing: the node that created the task had no codec. */
+  seal?: string | undefined;
 }
 
 /** With its place in the order of creation: whole, from 1, and each in its list its own. */

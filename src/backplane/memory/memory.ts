@@ -91,6 +91,7 @@ class MemoryMembership implements Membership {
           initialize: session.initialize,
           protocolVersion: session.protocolVersion,
           principal: session.principal,
+          ...(session.seal !== undefined && { seal: session.seal }),
           hears: session.hears,
           createdAt: now,
           lastSeenAt: now,
@@ -209,7 +210,9 @@ class MemoryMembership implements Membership {
   identify(sessionId: string) {
     return this.step(() => {
       const record = this.find(sessionId)?.record();
-      return record && { principal: record.principal, owner: record.owner };
+      if (record === undefined) return undefined;
+      const { principal, owner, seal } = record;
+      return { principal, owner, ...(seal !== undefined && { seal }) };
     });
   }
 

@@ -38,7 +38,8 @@ export class MemorySession {
   private readonly requests = new Map<string, string>();
   private readonly numbers = new Map<string, number>();
   private readonly coalesced = new Map<string, Position>();
-  private readonly subscriptions = new Set<string>();
+  /** Each URI with the seal of the subscription, if one was given. */
+  private readonly subscriptions = new Map<string, string | undefined>();
   private readonly executors: Executors;
   private readonly routes: Routes;
   private called = false;
@@ -59,7 +60,14 @@ export class MemorySession {
 
   record(): SessionRecord {
     const { hears: _, ...record } = this.stored;
-    return { ...record, subscriptions: [...this.subscriptions] };
+    const sealed = [...this.subscriptions].filter(
+      (each): each is [string, string] => each[1] !== undefined,
+    );
+    return {
+      ...record,
+      subscriptions: [...this.subscriptions.keys()],
+      ...(sealed.length > 0 && { subscriptionSeals: new Map(sealed) }),
+    };
   }
 
   get principal(): string {
@@ -292,7 +300,7 @@ export class MemorySession {
   private shape(effect: NonNullable<AppendOperation['effect']>, step: Step): void {
     if (effect.type === 'level') this.stored.logLevel = effect.value;
     else if (effect.type === 'initialize') this.initialized(effect.value);
-    else if (effect.type === 'subscribe') this.subscriptions.add(effect.value);
+    else if (effect.type === 'subscribe') this.subscriptions.set(effect.value, effect.seal);
     else {
       this.subscriptions.delete(effect.value);
       this.coalesced.delete(coalescedByUri(effect.value));

@@ -62,7 +62,8 @@ function pushAppend(args: Argument[], operation: AppendOperation): void {
     condition = name;
     value = given === true ? '' : given;
   }
-  args.push('append', stream, ends ?? '', flag(asks), effect?.type ?? '', effect?.value ?? '');
+  args.push('append', stream, ends ?? '', flag(asks));
+  args.push(effect?.type ?? '', effect?.value ?? '', effect?.seal ?? '');
   args.push(condition, value, coalesce ?? '', flag(message !== undefined), message ?? '');
 }
 

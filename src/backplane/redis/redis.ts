@@ -37,6 +37,9 @@ import {
   attachReply,
   commitReply,
   initializeFields,
+  SEAL_FIELDS,
+  sealFields,
+  sealOf,
   page,
   touchReply,
   verifiedRecord,
@@ -167,6 +170,7 @@ class RedisMembership implements Membership {
       ...['pv', session.protocolVersion, 'v', 1],
       ...(session.owned === true ? ['own', nodeId] : []),
       ...initializeFields(session.initialize),
+      ...(session.seal === undefined ? [] : sealFields(session.seal)),
     ];
     // All in one go, so that they share one limit of time; repeating them does no harm.
     const { most } = session;
@@ -309,11 +313,15 @@ class RedisMembership implements Membership {
   async identify(sessionId: string) {
     const key = this.names.record(sessionId);
     return this.verified(sessionId, undefined, async () => {
-      const [revision, principal, owner] = await this.connection.run((client) =>
-        client.hmget(key, 'rev', 'pr', 'own'),
+      const [revision, principal, owner, ...pieces] = await this.connection.run((client) =>
+        client.hmget(key, 'rev', 'pr', 'own', ...SEAL_FIELDS),
       );
       if (typeof revision !== 'string') return undefined;
-      return { principal: principal ?? '', owner: owner ?? undefined };
+      const seal = sealOf(pieces);
+      return {
+        ...{ principal: principal ?? '', owner: owner ?? undefined },
+        ...(seal !== undefined && { seal }),
+      };
     });
   }
 

@@ -16,22 +16,30 @@ import { MalformedSession } from './malformed.js';
 
 type Reply = (string | Reply)[];
 
+/** The value of `sub:<uri>` where no seal was stored with the subscription. */
+const UNSEALED = '1';
+
 export function recordOf(id: string, flat: string[]): SessionRecord {
   const fields = new Map<string, string>();
   for (let at = 0; at + 1 < flat.length; at += 2) fields.set(flat[at] ?? '', flat[at + 1] ?? '');
+  const seal = joined(fields, 'seal');
+  const subscribed = [...fields]
+    .filter(([key]) => key.startsWith('sub:'))
+    .map(([key, value]) => [key.slice(4), value] as const);
+  const sealed = subscribed.filter(([, value]) => value !== UNSEALED);
   return {
     id,
     revision: fields.get('rev') ?? '',
-    initialize: joined(fields) ?? '{}',
+    initialize: joined(fields, 'init') ?? '{}',
     protocolVersion: fields.get('pv') ?? '',
     principal: fields.get('pr') ?? '',
+    ...(seal !== undefined && { seal }),
     createdAt: Number(fields.get('at')),
     lastSeenAt: Number(fields.get('seen')),
     active: fields.get('on') === '1',
     logLevel: fields.get('lvl'),
-    subscriptions: [...fields.keys()]
-      .filter((key) => key.startsWith('sub:'))
-      .map((key) => key.slice(4)),
+    subscriptions: subscribed.map(([uri]) => uri),
+    ...(sealed.length > 0 && { subscriptionSeals: new Map(sealed) }),
     owner: fields.get('own'),
   };
 }
@@ -52,28 +60,44 @@ const PIECE = 64;
 
 /** The params of a client's `initialize`, as fields of the record: `init`, `init1`, `init2` … */
 export function initializeFields(text: string): string[] {
+  return inPieces('init', text, MOST_IN_PIECES);
+}
+
+/** A session's seal, as fields of the record: `seal`, `seal1`, `seal2`. */
+export function sealFields(text: string): string[] {
+  return inPieces('seal', text, SEAL_FIELDS.length * PIECE);
+}
+
+export const SEAL_FIELDS = ['seal', 'seal1', 'seal2'] as const;
+
+/** The seal, where {@link SEAL_FIELDS} have these values. */
+export function sealOf([first, ...more]: (string | null)[]): string | undefined {
+  return first == null ? undefined : first + more.map((piece) => piece ?? '').join('');
+}
+
+function inPieces(name: string, text: string, most: number): string[] {
   const bytes = Buffer.from(text);
-  if (bytes.length > MOST_IN_PIECES) return ['init', text];
+  if (bytes.length > most) return [name, text];
   const fields: string[] = [];
   let from = 0;
   do {
     let end = from + PIECE;
     // Not within a character.
     while (((bytes[end] ?? 0) & 0xc0) === 0x80) end -= 1;
-    fields.push(initField(fields.length / 2), bytes.toString('utf8', from, end));
+    fields.push(pieceField(name, fields.length / 2), bytes.toString('utf8', from, end));
     from = end;
   } while (from < bytes.length);
   return fields;
 }
 
-function initField(piece: number): string {
-  return piece === 0 ? 'init' : `init${piece}`;
+function pieceField(name: string, piece: number): string {
+  return piece === 0 ? name : `${name}${piece}`;
 }
 
-function joined(fields: Map<string, string>): string | undefined {
-  let text = fields.get('init');
+function joined(fields: Map<string, string>, name: string): string | undefined {
+  let text = fields.get(name);
   for (let piece = 1; text !== undefined; piece += 1) {
-    const more = fields.get(initField(piece));
+    const more = fields.get(pieceField(name, piece));
     if (more === undefined) break;
     text += more;
   }

@@ -25,7 +25,7 @@ export interface RedisTasksOptions {
 }
 
 const WAKE_UP = '1 task ';
-const FIELDS = ['s', 'st', 'msg', 'ttl', 'at', 'up', 'poll', 'x', 'm'] as const;
+const FIELDS = ['s', 'st', 'msg', 'ttl', 'at', 'up', 'poll', 'x', 'm', 'seal'] as const;
 
 /** A hash and a list per task, in one slot; and the list of a session's tasks, in another. */
 export class RedisTasks implements Tasks {
@@ -57,6 +57,7 @@ export class RedisTasks implements Tasks {
         ...[this.key(task.id), task.ttlMs],
         ...['s', task.sessionId ?? '', 'st', 'working', 'ttl', task.ttlMs, 'at', task.createdAt],
         ...['up', task.createdAt, 'poll', task.pollIntervalMs, 'x', nodeId, 'm', task.method],
+        ...(task.seal === undefined ? [] : ['seal', task.seal]),
       ),
     );
     if (!(await this.enter(task, most))) {
@@ -238,7 +239,7 @@ export class RedisTasks implements Tasks {
 }
 
 function recordOf(id: string, values: (string | null)[]): TaskRecord | undefined {
-  const [session, status, message, ttl, at, updated, poll, executor, method] = values;
+  const [session, status, message, ttl, at, updated, poll, executor, method, seal] = values;
   if (typeof status !== 'string') return undefined;
   return {
     id,
@@ -251,5 +252,6 @@ function recordOf(id: string, values: (string | null)[]): TaskRecord | undefined
     pollIntervalMs: Number(poll),
     executor: executor ?? '',
     method: method ?? '',
+    ...(typeof seal === 'string' && { seal }),
   };
 }

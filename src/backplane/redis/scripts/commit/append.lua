@@ -10,9 +10,9 @@ local function dropStream(stream, request)
   drop(names)
 end
 
-local function shape(effect, value)
+local function shape(effect, value, seal)
   if effect == 'level' then redis.call('HSET', record, 'lvl', value)
-  elseif effect == 'subscribe' then redis.call('HSET', record, 'sub:' .. value, '1')
+  elseif effect == 'subscribe' then redis.call('HSET', record, 'sub:' .. value, seal ~= '' and seal or '1')
   elseif effect == 'initialize' then
     local heard, params, version = string.match(value, '^(.-)\n(.-)\n(.*)$')
     -- What was there in its place may have been in pieces.
@@ -52,7 +52,7 @@ local function droppedBy(stream)
 end
 
 function run.append()
-  local stream, ends, asks, effect, effectValue, condition, conditionValue, coalesce, has, message = take(10)
+  local stream, ends, asks, effect, effectValue, seal, condition, conditionValue, coalesce, has, message = take(11)
   if repeated then
     -- Whether this node was the owner, or the executor, the first time, nobody knows: its server is not told that it was
     -- heard. (A call that has ended since then may have been this node's.)
@@ -95,7 +95,7 @@ function run.append()
   local id = log(message, unpack(parts))
   if not ended then set('n:' .. stream, n .. ':' .. id) end
   if coalesce ~= '' then set('c:' .. coalesce, n .. ':' .. id) end
-  if effect ~= '' then shape(effect, effectValue) end
+  if effect ~= '' then shape(effect, effectValue, seal) end
 
   local token = ''
   if holder then
