@@ -22,11 +22,27 @@ export interface Limits {
   messageBytes: number;
   /** How deep objects and lists may be nested in a message of a client. Default 100. */
   jsonDepth: number;
+  /** Values in one body: members of objects, items of lists, and the objects and lists themselves. Default 100,000. */
+  jsonValues: number;
+  /** Values in one body outside of the arguments of `tools/call`, in which the SDK looks at each of them. Default 10,000. */
+  messageValues: number;
+  /** Bytes of a body without a session id, and of one with `initialize` in it. Default 64 KiB. */
+  handshakeBytes: number;
+  /**
+   * Bytes of all request bodies that a node has begun to read and has not stored yet. One caller may take half of it.
+   * At least twice `maxBodyBytes`. Default 64 MiB, or four times `maxBodyBytes` if that is more.
+   */
+  bodyBytesInFlight: number;
+  /** How many milliseconds a client may take to send a body. `0`: as long as the HTTP server allows. Default 60,000. */
+  bodyMs: number;
   /** After so many milliseconds in which a client takes nothing of what waits for it, its connection is ended. `0`: never. Default 60,000. */
   stalledMs: number;
 }
 
-const DEFAULTS: Omit<Limits, 'messageBytes'> = {
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+const DEFAULTS: Omit<Limits, 'messageBytes' | 'bodyBytesInFlight'> = {
   sessionsPerPrincipal: 10_000,
   pendingPerPrincipal: 1_000,
   anonymousSessions: 100_000,
@@ -34,9 +50,13 @@ const DEFAULTS: Omit<Limits, 'messageBytes'> = {
   requestsPerSession: 200,
   streamsPerSession: 256,
   subscriptionsPerSession: 1_000,
-  subscriptionBytesPerSession: 256 * 1024,
+  subscriptionBytesPerSession: 256 * KIB,
   batchSize: 100,
   jsonDepth: 100,
+  jsonValues: 100_000,
+  messageValues: 10_000,
+  handshakeBytes: 64 * KIB,
+  bodyMs: 60_000,
   stalledMs: 60_000,
 };
 
@@ -50,14 +70,15 @@ export function resolveLimits(
   given: { [Name in keyof Limits]?: Limits[Name] | undefined } | undefined,
   maxBodyBytes: number,
 ): Limits {
-  const defaults: Limits = { ...DEFAULTS, messageBytes: maxBodyBytes };
+  const bodyBytesInFlight = Math.max(64 * MIB, 4 * maxBodyBytes);
+  const defaults: Limits = { ...DEFAULTS, messageBytes: maxBodyBytes, bodyBytesInFlight };
   const limits = { ...defaults };
   for (const [name, value] of Object.entries<unknown>(given ?? {})) {
     if (!Object.hasOwn(defaults, name)) {
       throw new TypeError(`mcp-anynode: unknown option \`limits.${name}\``);
     }
     if (value === undefined) continue;
-    const least = name === 'stalledMs' ? 0 : 1;
+    const least = name.endsWith('Ms') ? 0 : 1;
     if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < least) {
       throw new TypeError(
         `mcp-anynode: \`limits.${name}\` has to be a whole number of at least ${least}, and is ${JSON.stringify(value)}`,
@@ -67,6 +88,11 @@ export function resolveLimits(
   }
   atMost(limits, 'batchSize', MOST_IN_BATCH);
   atMost(limits, 'jsonDepth', DEEPEST);
+  if (limits.bodyBytesInFlight < 2 * maxBodyBytes) {
+    throw new TypeError(
+      'mcp-anynode: `limits.bodyBytesInFlight` must not be less than twice `maxBodyBytes`',
+    );
+  }
   return limits;
 }
 

@@ -2,20 +2,15 @@
 import { setImmediate } from 'node:timers';
 import type { Request } from 'express';
 import type { JsonRpcMessage } from '../protocol/jsonrpc.js';
-import { isMessage, isRequest } from '../protocol/jsonrpc.js';
+import { isMessage } from '../protocol/jsonrpc.js';
 import type { Limits } from '../limits.js';
+import { exceededBy, exceededByValue } from '../protocol/json-shape.js';
+import type { SharedTimer } from '../protocol/shared-timer.js';
+import type { BodyShare } from './body-budget.js';
 import { codingOf, decompress } from './content-coding.js';
-import {
-  batchTooLarge,
-  bodyTooLarge,
-  messageTooDeep,
-  messageTooLarge,
-  RefusalError,
-  REFUSALS,
-} from './reply.js';
-
-/** Of a request's id, which is a key wherever the request is known. */
-const LONGEST_ID = 1024;
+import { checkMessages, refuseShape, shapeOf } from './message-bounds.js';
+import type { Refusal } from './reply.js';
+import { batchTooLarge, RefusalError, REFUSALS } from './reply.js';
 
 /** What came in one POST. */
 export interface Posted {
@@ -24,59 +19,33 @@ export interface Posted {
   text: string | undefined;
 }
 
-/** The messages of a POST. A body that `express.json()` has parsed is used as it is; else it is read here, up to `maxBytes`. */
-export async function readMessages(
-  req: Request,
-  maxBytes: number,
-  limits: Limits,
-): Promise<Posted> {
-  const read = peeked.get(req) ?? (await readBody(req, maxBytes));
+/** How the body of one request may be read: see `admitBody`. */
+export interface BodyRules {
+  maxBytes: number;
+  /** The answer to a longer body. */
+  tooLarge: Refusal;
+  limits: Limits;
+  share: BodyShare;
+  /** Ends bodies that do not come in time. */
+  timeouts: Pick<SharedTimer, 'after'>;
+}
+
+/** The messages of a POST. A body that `express.json()` has parsed is used as it is; else it is read here. */
+export async function readMessages(req: Request, rules: BodyRules): Promise<Posted> {
+  const { limits } = rules;
+  const read = peeked.get(req) ?? (await readBody(req, rules));
   // The request lives for as long as its connection does.
   peeked.delete(req);
-  const { body, bytes, text } = read ?? (await parsedBefore(req, maxBytes));
+  const { body, bytes, text } = read ?? (await parsedBefore(req, rules));
   const list: unknown[] = Array.isArray(body) ? body : [body];
   if (list.length > limits.batchSize) throw new RefusalError(batchTooLarge(limits.batchSize));
   if (!list.every(isMessage)) throw new RefusalError(REFUSALS.invalidMessage);
-  for (const message of list) checkMessage(message, bytes, limits);
+  checkMessages(list, bytes, limits);
   const isAlone = list.length === 1 && !Array.isArray(body) && bytes <= limits.messageBytes;
   return { messages: list, text: isAlone ? text : undefined };
 }
 
-/** `bytes`: of the whole body. */
-function checkMessage(message: JsonRpcMessage, bytes: number, limits: Limits): void {
-  checkSize(message, bytes, limits);
-  if (isRequest(message) && String(message.id).length > LONGEST_ID) {
-    throw new RefusalError(REFUSALS.idTooLong);
-  }
-}
-
-/** `bytes`: of the whole body. */
-export function checkSize(
-  message: object,
-  bytes: number,
-  { jsonDepth, messageBytes }: Pick<Limits, 'jsonDepth' | 'messageBytes'>,
-): void {
-  // Before anything that looks into it: what is nested deep enough brings the stack to its end. Each level takes two
-  // characters, so that short bodies need not be looked through.
-  if (bytes > 2 * jsonDepth && isDeeperThan(message, jsonDepth)) {
-    throw new RefusalError(messageTooDeep(jsonDepth));
-  }
-  if (bytes > messageBytes && Buffer.byteLength(JSON.stringify(message)) > messageBytes) {
-    throw new RefusalError(messageTooLarge(messageBytes));
-  }
-}
-
-/** A value that is no object and no list has depth 0. Goes no deeper than `most`. */
-function isDeeperThan(value: object, most: number): boolean {
-  if (most === 0) return true;
-  for (const key in value) {
-    const inner = (value as Record<string, unknown>)[key];
-    if (typeof inner === 'object' && inner !== null && isDeeperThan(inner, most - 1)) return true;
-  }
-  return false;
-}
-
-interface Body {
+export interface Body {
   body: unknown;
   /** `Infinity`: somebody else has read it, and there is no `text`. */
   bytes: number;
@@ -87,25 +56,29 @@ interface Body {
 const peeked = new WeakMap<Request, Body>();
 
 /** What a POST says, as JSON; {@link readMessages} gets the same afterwards. Rejects like {@link readMessages}. */
-export async function peekBody(req: Request, maxBytes: number): Promise<Body> {
-  const read = await readBody(req, maxBytes);
+export async function peekBody(req: Request, rules: BodyRules): Promise<Body> {
+  const read = await readBody(req, rules);
   if (read !== undefined) peeked.set(req, read);
-  return read ?? parsedBefore(req, maxBytes);
+  return read ?? parsedBefore(req, rules);
 }
 
 /** The body as something in front has left it: parsed, as text, or as bytes. */
-async function parsedBefore(req: Request, maxBytes: number): Promise<Body> {
+async function parsedBefore(req: Request, rules: BodyRules): Promise<Body> {
+  const { limits } = rules;
   const body: unknown = req.body;
-  if (typeof body === 'string') return parse(body, Buffer.byteLength(body));
-  if (!Buffer.isBuffer(body)) return { body, bytes: Infinity };
+  if (typeof body === 'string') return parse(body, Buffer.byteLength(body), limits);
+  if (!Buffer.isBuffer(body)) {
+    refuseShape(exceededByValue(body, shapeOf(Array.isArray(body), limits)), limits);
+    return { body, bytes: Infinity };
+  }
   try {
-    return parse(decode(body), body.length);
+    return parse(decode(body), body.length, limits);
   } catch (error) {
     // A parser has decompressed the bytes. A serverless adapter hands them over as they came, with the same header.
     const coding = codingOf(req);
     if (coding === undefined) throw error;
-    const plain = await decompress(body, coding, maxBytes);
-    return parse(decode(plain), plain.length);
+    const plain = await decompress(body, coding, rules);
+    return parse(decode(plain), plain.length, limits);
   }
 }
 
@@ -119,7 +92,9 @@ function decode(bytes: Buffer): string {
   return text.startsWith('\uFEFF') ? text.slice(1) : text;
 }
 
-function parse(text: string, bytes: number): Body {
+function parse(text: string, bytes: number, limits: Limits): Body {
+  const isBatch = /^\s*\[/.test(text);
+  refuseShape(exceededBy(text, shapeOf(isBatch, limits)), limits);
   try {
     return { body: JSON.parse(text) as unknown, bytes, text };
   } catch {
@@ -131,18 +106,22 @@ function parse(text: string, bytes: number): Body {
  * Stops at the limit; a declared length over it is refused without reading. The rest of the body is thrown away.
  * `undefined`: somebody else has read it.
  */
-async function readBody(req: Request, maxBytes: number): Promise<Body | undefined> {
+async function readBody(req: Request, rules: BodyRules): Promise<Body | undefined> {
+  const { maxBytes, tooLarge, share, limits } = rules;
   const parsed: unknown = req.body;
   // A parser that was not meant for this body leaves `{}` behind (Express 4), and the body unread.
   const isLeftOver = !req.readableEnded && isEmpty(parsed);
   if (parsed !== undefined && !isLeftOver) return undefined;
   const coding = codingOf(req);
   const declared = Number(req.headers['content-length']);
-  if (declared > maxBytes) throw new RefusalError(bodyTooLarge(maxBytes));
+  if (declared > maxBytes) throw new RefusalError(tooLarge);
+  // A compressed body may become as long as is allowed.
+  if (coding !== undefined) share.hold(maxBytes);
+  else if (declared > 0) share.hold(declared);
   const bytes = await new Promise<Buffer>((resolve, reject) => {
     // Somebody else listens already, and takes what comes when it comes.
     if (!isUntouched(req)) {
-      collect(req, maxBytes, resolve, reject);
+      collect(req, rules, resolve, reject);
       return;
     }
     // Most bodies come along with their headers: a tick later, before anything else can ask for them, they are there as
@@ -154,15 +133,15 @@ async function readBody(req: Request, maxBytes: number): Promise<Body | undefine
       const isWhole = req.readableLength === declared && isUntouched(req);
       const whole: unknown = isWhole ? req.read() : null;
       if (!Buffer.isBuffer(whole)) {
-        collect(req, maxBytes, resolve, reject);
+        collect(req, rules, resolve, reject);
         return;
       }
       req.resume(); // on to its end, which somebody may wait for
       inNextTurn(() => resolve(whole));
     });
   });
-  const plain = coding === undefined ? bytes : await decompress(bytes, coding, maxBytes);
-  return parse(decode(plain), plain.length);
+  const plain = coding === undefined ? bytes : await decompress(bytes, coding, rules);
+  return parse(decode(plain), plain.length, limits);
 }
 
 let readInThisTurn: (() => void)[] = [];
@@ -185,32 +164,44 @@ function isUntouched({ readableFlowing, readableEncoding }: Request): boolean {
 
 function collect(
   req: Request,
-  maxBytes: number,
+  { maxBytes, tooLarge, share, timeouts }: BodyRules,
   resolve: (bytes: Buffer) => void,
   reject: (error: RefusalError) => void,
 ): void {
   let chunks: Buffer[] = [];
   let received = 0;
   let ended = false;
+  let refused = false;
+  const refuse = (error: RefusalError): void => {
+    refused = true;
+    chunks = [];
+    cancelTimer();
+    reject(error);
+  };
+  const cancelTimer = timeouts.after(() => refuse(new RefusalError(REFUSALS.bodyTimeout)));
   req.on('data', (data: Buffer | string) => {
+    // What comes after a refusal is thrown away.
+    if (refused) return;
     // A text, where something in front has called `setEncoding`.
     const chunk = typeof data === 'string' ? Buffer.from(data, encodingOf(req)) : data;
     received += chunk.length;
-    if (received > maxBytes) {
-      chunks = [];
-      reject(new RefusalError(bodyTooLarge(maxBytes)));
-    } else {
+    try {
+      if (received > maxBytes) throw new RefusalError(tooLarge);
+      share.hold(received);
       chunks.push(chunk);
+    } catch (error) {
+      refuse(error as RefusalError);
     }
   });
   req.on('end', () => {
     ended = true;
+    cancelTimer();
     const [only] = chunks;
     resolve(chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks));
   });
   // The client went away in the middle: nobody reads the answer. Both come after the end, too.
   const onGone = (): void => {
-    if (!ended) reject(new RefusalError(REFUSALS.invalidJson));
+    if (!ended) refuse(new RefusalError(REFUSALS.invalidJson));
   };
   req.on('close', onGone);
   req.on('error', onGone);

@@ -2,7 +2,8 @@
 import { promisify } from 'node:util';
 import { brotliDecompress, gunzip, inflate, inflateRaw } from 'node:zlib';
 import type { Request } from 'express';
-import { bodyTooLarge, RefusalError, REFUSALS } from './reply.js';
+import type { Refusal } from './reply.js';
+import { RefusalError, REFUSALS } from './reply.js';
 
 export type Coding = 'gzip' | 'deflate' | 'br';
 
@@ -27,13 +28,17 @@ export function codingOf({ headers }: Request): Coding | undefined {
   return coding;
 }
 
-/** Decodes no more than `maxBytes`, whatever the body promises; what has more is refused with 413. */
-export async function decompress(bytes: Buffer, coding: Coding, maxBytes: number): Promise<Buffer> {
+/** Decodes no more than `maxBytes`, whatever the body promises; what has more is refused with `tooLarge`. */
+export async function decompress(
+  bytes: Buffer,
+  coding: Coding,
+  { maxBytes, tooLarge }: { maxBytes: number; tooLarge: Refusal },
+): Promise<Buffer> {
   const isRaw = coding === 'deflate' && ((bytes[0] ?? 8) & 0x0f) !== 8;
   try {
     return await DECODERS[isRaw ? 'raw' : coding](bytes, { maxOutputLength: maxBytes });
   } catch (error) {
     const isTooLarge = (error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE';
-    throw new RefusalError(isTooLarge ? bodyTooLarge(maxBytes) : REFUSALS.undecodableBody);
+    throw new RefusalError(isTooLarge ? tooLarge : REFUSALS.undecodableBody);
   }
 }

@@ -11,10 +11,10 @@ import type { Running } from '../session/calls.js';
 import type { SessionNode } from '../session/node.js';
 import type { Sessions } from '../session/sessions.js';
 import { handleGet } from './get.js';
+import { BodyBudget } from './body-budget.js';
 import { guard } from './guard.js';
 import { requireSessionId, spokenVersionOf } from './headers.js';
 import type { Modern } from './modern.js';
-import { answersModern } from './modern.js';
 import { handlePost } from './post.js';
 import { principalReader } from './principal.js';
 import type { Refusal } from './reply.js';
@@ -33,6 +33,9 @@ export interface Endpoint {
   handovers: Handovers;
   options: Options;
   slots: Slots;
+  /** Bounds the bytes of request bodies. */
+  bodies: BodyBudget;
+  bodyTimeouts: Pick<SharedTimer, 'after'>;
   /** Serves revision 2026-07-28. */
   modern: Modern | undefined;
   /** What its handler answers just now, subscriptions included. */
@@ -52,12 +55,18 @@ export interface Endpoint {
 /** No client waits noticeably for headers that come so late, and most calls are answered by then. */
 const SOON_MS = 10;
 
-export function endpointOf(parts: Omit<Endpoint, 'principalOf' | 'slots' | 'sse'>): Endpoint {
+const NO_TIMEOUT = { after: () => () => undefined };
+
+type Made = 'principalOf' | 'slots' | 'bodies' | 'bodyTimeouts' | 'sse';
+
+export function endpointOf(parts: Omit<Endpoint, Made>): Endpoint {
   const { options, node } = parts;
   const { keepAliveMs, retryMs, maxStreamAgeMs, maxBufferedBytes, limits } = options;
   return {
     ...parts,
     slots: new Slots(limits.streamsPerSession),
+    bodies: new BodyBudget(limits.bodyBytesInFlight),
+    bodyTimeouts: limits.bodyMs === 0 ? NO_TIMEOUT : new SharedTimer(node.clock, limits.bodyMs),
     sse: {
       ...{ keepAliveMs, retryMs, maxStreamAgeMs, maxBufferedBytes },
       stalledMs: limits.stalledMs,
@@ -139,7 +148,6 @@ export function serving(
 
 async function handle(endpoint: Endpoint, req: Request, res: Response): Promise<void> {
   guard(req, endpoint.options);
-  if (endpoint.modern !== undefined && (await answersModern(endpoint, req, res))) return;
   switch (req.method) {
     case 'POST':
       return handlePost(endpoint, req, res);

@@ -95,6 +95,12 @@ export function spokenVersionOf(req: Request): string {
   return version;
 }
 
+/** Whether the request names a revision that no session can have: requests of 2026-07-28 do. */
+export function namesOtherVersion(req: Request): boolean {
+  const version = req.headers['mcp-protocol-version'];
+  return typeof version === 'string' && !SUPPORTED_PROTOCOL_VERSIONS.includes(version.trim());
+}
+
 /** What handlers get to see of the HTTP request: what takes work is made only when one looks. */
 class ExpressRequestInfo implements RequestInfo {
   readonly headers: Record<string, string>;

@@ -1,8 +1,11 @@
 import type { Request, Response } from 'express';
 import type { AuthInfo, Logger } from '../session/types.js';
-import { checkSize, peekBody } from './body.js';
+import { isMessage } from '../protocol/jsonrpc.js';
+import type { BodyRules } from './body.js';
+import { peekBody } from './body.js';
 import type { Endpoint } from './endpoint.js';
-import { isJson, requestInfoOf, textsOf } from './headers.js';
+import { requestInfoOf, textsOf } from './headers.js';
+import { checkMessages } from './message-bounds.js';
 import { exchange } from './modern-exchange.js';
 import { authInfoOf } from './principal.js';
 import { isGone } from './response.js';
@@ -25,21 +28,22 @@ export interface ModernHandler {
 }
 
 /**
- * Answers a request of 2026-07-28, which may take longer than the returned promise. `false`: it is none, and its body
- * can be read still.
+ * Answers a POST of 2026-07-28, which may take longer than the returned promise. `false`: the request is of the other era,
+ * and its body can still be read.
  */
 export async function answersModern(
   endpoint: Endpoint,
+  modern: Modern,
   req: Request,
   res: Response,
+  rules: BodyRules,
 ): Promise<boolean> {
-  const { modern, options } = endpoint;
-  // All else is of the other era, or would be refused alike: the body alone makes the difference.
-  if (modern === undefined || req.method !== 'POST' || !isJson(req)) return false;
-  const { body, bytes, text } = await peekBody(req, options.maxBodyBytes);
+  const { body, bytes, text } = await peekBody(req, rules);
+  // Before the SDK looks at it.
+  const list: unknown[] = Array.isArray(body) ? body : [body];
+  checkMessages(list.filter(isMessage), bytes, rules.limits);
   const bare = new Request(urlOf(req), { method: 'POST', headers: headersOf(req) });
   if (await modern.isLegacyRequest(bare, body)) return false;
-  if (typeof body === 'object' && body !== null) checkSize(body, bytes, options.limits);
   const gone = new AbortController();
   res.once('close', () => gone.abort());
   if (isGone(res)) gone.abort();

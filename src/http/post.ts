@@ -10,12 +10,16 @@ import { AnynodeError } from '../errors.js';
 import { Cursors } from '../stream/cursor.js';
 import type { Follower } from '../stream/follower.js';
 import { STANDALONE, TooManySessions } from '../backplane/backplane.js';
+import { admitBody } from './admit-body.js';
+import type { Posted } from './body.js';
 import { readMessages } from './body.js';
 import { Closing } from './closing.js';
 import { follow } from './connections.js';
 import type { Endpoint } from './endpoint.js';
 import {
+  isJson,
   isSessionId,
+  namesOtherVersion,
   requestInfoOf,
   requireAccept,
   requireJson,
@@ -24,6 +28,7 @@ import {
   spokenVersionOf,
 } from './headers.js';
 import { JsonConnection, sendJson } from './json.js';
+import { answersModern } from './modern.js';
 import { authInfoOf, sessionsFor } from './principal.js';
 import { batchTooLarge, RefusalError, REFUSALS } from './reply.js';
 import { isGone, reply } from './response.js';
@@ -38,28 +43,49 @@ export interface Answer {
 
 /** A POST: `initialize`, requests (answered on a stream of their own), or messages that ask for nothing (202). */
 export async function handlePost(endpoint: Endpoint, req: Request, res: Response): Promise<void> {
+  const { modern } = endpoint;
+  // The body alone tells the eras apart; what is no JSON would be refused alike.
+  const mayBeModern = modern !== undefined && isJson(req);
+  if (!mayBeModern) requireTypes(req);
+  const sessionId = sessionIdOf(req);
+  const principal = endpoint.principalOf(req);
+  const isModern = mayBeModern && namesOtherVersion(req);
+  if (sessionId !== undefined && !isModern) spokenVersionOf(req);
+  await admitBody(endpoint, req, { sessionId, principal, isModern }, async (rules) => {
+    if (mayBeModern && (await answersModern(endpoint, modern, req, res, rules))) return;
+    if (mayBeModern) requireTypes(req);
+    await answerMessages(endpoint, req, res, await readMessages(req, rules), principal);
+  });
+}
+
+function requireTypes(req: Request): void {
   requireAccept(req, ['application/json', 'text/event-stream']);
   requireJson(req);
-  const { maxBodyBytes, limits } = endpoint.options;
-  const { messages, text } = await readMessages(req, maxBodyBytes, limits);
+}
 
+async function answerMessages(
+  endpoint: Endpoint,
+  req: Request,
+  res: Response,
+  { messages, text }: Posted,
+  principal: string,
+): Promise<void> {
   // The SDK's own test looks at everything; most messages are none by their name.
   const initialize = messages.find(
     (message) =>
       'method' in message && message.method === 'initialize' && isInitializeRequest(message),
   );
   if (initialize !== undefined) {
-    await refuseKnownSession(endpoint, req);
+    await refuseKnownSession(endpoint, req, principal);
     if (messages.length > 1) throw new RefusalError(REFUSALS.onlyOneInitialize);
     // As a notification it asks for no answer, so that nobody would learn of the session.
     if (!isRequest(initialize)) throw new RefusalError(REFUSALS.sessionIdRequired);
-    await answerInitialize(endpoint, req, res, initialize);
+    await answerInitialize(endpoint, req, res, initialize, principal);
     return;
   }
 
   const sessionId = requireSessionId(req);
   const spoken = spokenVersionOf(req);
-  const principal = endpoint.principalOf(req);
   const inbound = { sessionId, principal, messages, text };
   if (messages.some(isRequest)) {
     const closing = new Closing(res);
@@ -77,11 +103,14 @@ export async function handlePost(endpoint: Endpoint, req: Request, res: Response
 }
 
 /** `initialize` with the id of a session: refused, with the reason that applies. */
-async function refuseKnownSession(endpoint: Endpoint, req: Request): Promise<void> {
+async function refuseKnownSession(
+  { sessions }: Endpoint,
+  req: Request,
+  principal: string,
+): Promise<void> {
   const id = sessionIdOf(req);
   if (id === undefined) return;
-  const identity = isSessionId(id) ? await endpoint.node.membership.identify(id) : undefined;
-  const known = identity?.principal === endpoint.principalOf(req);
+  const known = isSessionId(id) && (await sessions.belongsTo(id, principal));
   throw new RefusalError(known ? REFUSALS.alreadyInitialized : REFUSALS.sessionNotFound);
 }
 
@@ -90,6 +119,7 @@ async function answerInitialize(
   req: Request,
   res: Response,
   request: JsonRpcRequest,
+  principal: string,
 ): Promise<void> {
   const { options, sessions } = endpoint;
   const authInfo = authInfoOf(req);
@@ -97,7 +127,6 @@ async function answerInitialize(
   if (!isSessionId(id)) {
     throw new TypeError('mcp-anynode: sessionIdGenerator returned an id that is not allowed');
   }
-  const principal = endpoint.principalOf(req);
   const session = { id, principal, authInfo, most: sessionsFor(principal, options.limits) };
   const delivery = { authInfo, requestInfo: requestInfoOf(req) };
   try {

@@ -12,6 +12,8 @@ export interface Refusal {
 
 export function refuse(res: Response, { status, code, message, headers }: Refusal): void {
   const body = JSON.stringify({ jsonrpc: '2.0', error: { code, message }, id: null });
+  // The rest of the body may never come: the connection ends after this response.
+  if (status === REFUSALS.bodyTimeout.status) res.shouldKeepAlive = false;
   reply(res, status, { ...headers, 'Content-Type': 'application/json' }, body);
 }
 
@@ -83,6 +85,11 @@ export const REFUSALS = {
   invalidEventId: refusal(400, 'Invalid event ID format'),
   eventsTrimmed: refusal(400, 'Bad Request: Events after Last-Event-ID are no longer available'),
   failed: refusal(500, 'Internal error', ErrorCode.InternalError),
+  bodyTimeout: refusal(408, 'Request Timeout: The request body did not come in time'),
+  bodiesInFlight: {
+    ...refusal(503, 'Service Unavailable: Too many request bodies are being read'),
+    headers: { 'Retry-After': '1' },
+  },
   unavailable: {
     ...refusal(503, 'Service Unavailable: The session store cannot be reached'),
     headers: { 'Retry-After': '1' },
@@ -101,6 +108,13 @@ export function bodyTooLarge(maxBytes: number): Refusal {
   return refusal(413, `Payload Too Large: Request body must not exceed ${maxBytes} bytes`);
 }
 
+export function handshakeTooLarge(maxBytes: number): Refusal {
+  return refusal(
+    413,
+    `Payload Too Large: Without a session, or with initialize, a request body must not exceed ${maxBytes} bytes`,
+  );
+}
+
 export function batchTooLarge(most: number): Refusal {
   return refusal(
     400,
@@ -116,6 +130,11 @@ export function messageTooLarge(most: number): Refusal {
 
 export function messageTooDeep(most: number): Refusal {
   const message = `Invalid Request: A message must not be nested deeper than ${most}`;
+  return refusal(400, message, ErrorCode.InvalidRequest);
+}
+
+export function tooManyValues(most: number): Refusal {
+  const message = `Invalid Request: A message must not have more than ${most} values`;
   return refusal(400, message, ErrorCode.InvalidRequest);
 }
 

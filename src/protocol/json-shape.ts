@@ -53,3 +53,25 @@ function endOfString(text: string, begin: number): number {
   }
   return text.length;
 }
+
+/** The same for a value that has been parsed already. Visits no more than `most.values` of its values. */
+export function exceededByValue(value: unknown, most: JsonShape): keyof JsonShape | undefined {
+  let level: object[] = isContainer(value) ? [value] : [];
+  let values = 1;
+  for (let depth = 1; level.length > 0; depth += 1) {
+    if (depth > most.depth) return 'depth';
+    const next: object[] = [];
+    for (const container of level) {
+      const inner: unknown[] = Array.isArray(container) ? container : Object.values(container);
+      values += inner.length;
+      if (values > most.values) return 'values';
+      for (const each of inner) if (isContainer(each)) next.push(each);
+    }
+    level = next;
+  }
+  return undefined;
+}
+
+function isContainer(value: unknown): value is object {
+  return typeof value === 'object' && value !== null;
+}

@@ -53,6 +53,8 @@ export class LiveSession {
   revision: Revision | undefined;
   /** Writes its event ids. */
   readonly cursors: Cursors;
+  /** Whose session it is, as far as this node has learned. A session never changes hands. */
+  principal: string | undefined;
   /** The node that holds the client's standalone stream, as far as this node has heard. */
   followedBy: string | undefined;
   /** HTTP+SSE: the holder of the client's connection has been told that this node has requests of it. */

@@ -177,6 +177,7 @@ export class Sessions {
         throw idInUse(session.id);
       }
       positions = created;
+      live.principal = session.principal;
       this.pool.add(live);
     });
     this.pool.trim();
@@ -191,6 +192,26 @@ export class Sessions {
     await reserve(this.node, this.quotas, session);
   }
 
+  /** Whether there is such a session, and it is this principal's. Costs as much for every session, and for none. */
+  async belongsTo(sessionId: string, principal: string): Promise<boolean> {
+    const identity = await this.node.membership.identify(sessionId);
+    return identity?.principal === principal;
+  }
+
+  /** Whether a caller may send much to a session. A session never changes hands, so that what this node has learned of it counts. */
+  async admits(sessionId: string, principal: string): Promise<boolean> {
+    if (this.pool.get(sessionId)?.principal === principal) return true;
+    return this.belongsTo(sessionId, principal);
+  }
+
+  /**
+   * Whether to ask first whose session it is. A stranger never waits in the queue of a session, and takes no room there.
+   * Nothing is asked where the queue is empty: then the commit tells, which every call needs anyway.
+   */
+  private mayBeStranger(live: LiveSession, principal: string): boolean {
+    return live.principal !== principal && this.node.lanes.isBusy(live.id);
+  }
+
   /** Stores a POST with requests and opens its stream. */
   async open(
     inbound: Inbound,
@@ -201,6 +222,10 @@ export class Sessions {
     const live = this.pool.of(sessionId);
     const unpin = live.pin();
     try {
+      if (this.mayBeStranger(live, principal)) {
+        if (!(await this.belongsTo(sessionId, principal))) return this.lost(live, unpin);
+        live.principal = principal;
+      }
       const requests = messages.filter(isRequest);
       const others = messages.filter((message) => !isRequest(message));
       const { revision } = live;
@@ -229,6 +254,7 @@ export class Sessions {
       const { results, reply } = committed;
       const [opened] = results;
       if (opened?.status === 'denied') return this.lost(live, unpin);
+      live.principal = principal;
       if (opened?.status !== 'opened') {
         unpin();
         this.pool.dropIfEmpty(live);
@@ -340,8 +366,7 @@ export class Sessions {
   ): Promise<'received' | 'gone' | 'full'> {
     if (messages.length === 0) {
       // Nothing to store that could be denied: whether there is such a session is the store's to say all the same.
-      const identity = await this.node.membership.identify(sessionId);
-      return identity?.principal === principal ? 'received' : 'gone';
+      return (await this.belongsTo(sessionId, principal)) ? 'received' : 'gone';
     }
     const live = this.pool.of(sessionId);
     const unpinned = live.pin();
@@ -351,6 +376,10 @@ export class Sessions {
       unpinned();
     };
     try {
+      if (this.mayBeStranger(live, principal)) {
+        if (!(await this.belongsTo(sessionId, principal))) return this.lost(live, unpin);
+        live.principal = principal;
+      }
       const { revision } = live;
       const { owned } = this.node;
       const operations = messages.map((message) =>
@@ -361,8 +390,7 @@ export class Sessions {
       if (admitted === undefined) {
         unpin();
         // Nobody else learns that there is such a session.
-        const identity = await this.node.membership.identify(sessionId);
-        return identity?.principal === principal ? 'full' : 'gone';
+        return (await this.belongsTo(sessionId, principal)) ? 'full' : 'gone';
       }
       leave = admitted;
       const asked = this.node.clock.elapsed();
@@ -370,6 +398,7 @@ export class Sessions {
       if (committed === 'gone' || committed.results[0]?.status === 'denied') {
         return this.lost(live, unpin);
       }
+      live.principal = principal;
       const { reply, results } = committed;
       const concerned = messages.filter((_, at) => isHere(results[at]));
       const now = reached(committed, asked);

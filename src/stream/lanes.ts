@@ -114,6 +114,11 @@ export class Lanes {
     });
   }
 
+  /** Whether something of this session waits to be stored, or is being stored. */
+  isBusy(sessionId: string): boolean {
+    return this.lanes.has(sessionId);
+  }
+
   /** What is still waiting is rejected. */
   close(): void {
     this.closed = true;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { exceededBy } from '../../src/protocol/json-shape.js';
+import { exceededBy, exceededByValue } from '../../src/protocol/json-shape.js';
 
 const MOST = { depth: 3, values: 10 };
 
@@ -19,6 +19,32 @@ describe('the shape of a JSON text', () => {
     [`"${'\\'.repeat(99)}`, undefined],
   ])('of %s', (text, exceeded) => {
     expect(exceededBy(text, MOST)).toBe(exceeded);
+  });
+
+  it.each([
+    '[[[1]]]',
+    '[[[[1]]]]',
+    '{"a":{"b":{"c":{}}}}',
+    '[1,2,3,4,5,6,7,8,9]',
+    '[1,2,3,4,5,6,7,8,9,10]',
+    '{"a":1,"b":2,"c":3,"d":4,"e":5,"f":6,"g":7,"h":8,"i":9,"j":10}',
+    '"a"',
+    'null',
+  ])('is the same for the text and the value: %s', (text) => {
+    expect(exceededByValue(JSON.parse(text), MOST)).toBe(exceededBy(text, MOST));
+  });
+
+  it('of a value is found without visiting more values than may be', () => {
+    let visited = 0;
+    const counted = Array.from({ length: 100 }, () => new Proxy([0], { ownKeys: () => [] }));
+    const watched = counted.map(
+      (each) =>
+        new Proxy(each, {
+          get: (target, name) => ((visited += 1), Reflect.get(target, name) as unknown),
+        }),
+    );
+    expect(exceededByValue([watched, watched], { depth: 100, values: 50 })).toBe('values');
+    expect(visited).toBe(0);
   });
 
   // A recursive look at it would end the stack.

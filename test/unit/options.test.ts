@@ -53,6 +53,11 @@ it('with nothing but a server, everything has its default', () => {
       batchSize: 100,
       messageBytes: 4_194_304,
       jsonDepth: 100,
+      jsonValues: 100_000,
+      messageValues: 10_000,
+      handshakeBytes: 65_536,
+      bodyBytesInFlight: 67_108_864,
+      bodyMs: 60_000,
       stalledMs: 60_000,
     },
     logger: console,
@@ -230,6 +235,10 @@ describe('misuse is told at construction, with the way to mend it', () => {
     [
       { limits: { stalledMs: -1 } },
       '`limits.stalledMs` has to be a whole number of at least 0, and is -1',
+    ],
+    [
+      { limits: { bodyBytesInFlight: 8_388_607 } },
+      '`limits.bodyBytesInFlight` must not be less than twice `maxBodyBytes`',
     ],
     [{ limits: { batchSize: 1001 } }, '`limits.batchSize` must not be more than 1000'],
     [

@@ -3,9 +3,10 @@ import { isRequest } from '../../protocol/jsonrpc.js';
 import type { DeliveryContext } from '../../session/replica.js';
 import type { Inbound } from '../../session/sessions.js';
 import { tributary } from '../../stream/tributary.js';
+import { admitBody } from '../admit-body.js';
 import { readMessages } from '../body.js';
 import type { Endpoint } from '../endpoint.js';
-import { isSessionId, requestInfoOf, requireJson } from '../headers.js';
+import { requestInfoOf, requireJson } from '../headers.js';
 import { authInfoOf } from '../principal.js';
 import { refuseBadRequests } from '../post.js';
 import { RefusalError, REFUSALS } from '../reply.js';
@@ -20,20 +21,24 @@ export async function receiveMessages(
 ): Promise<void> {
   const { sessionId } = req.query;
   if (typeof sessionId !== 'string') throw new RefusalError(REFUSALS.sessionIdParameter);
-  if (!isSessionId(sessionId)) throw new RefusalError(REFUSALS.sessionNotFound);
   requireJson(req);
-  const { maxBodyBytes, limits } = endpoint.options;
-  const { messages, text } = await readMessages(req, maxBodyBytes, limits);
-  const inbound = { sessionId, principal: legacyPrincipal(endpoint, req), messages, text };
+  const principal = legacyPrincipal(endpoint, req);
+  await admitBody(endpoint, req, { sessionId, principal }, async (rules) => {
+    const posted = await readMessages(req, rules);
+    await receivePosted(endpoint, req, { sessionId, principal, ...posted });
+  });
+  reply(res, 202, {}, 'Accepted');
+}
+
+async function receivePosted(endpoint: Endpoint, req: Request, inbound: Inbound): Promise<void> {
   const context = { authInfo: authInfoOf(req), requestInfo: requestInfoOf(req) };
-  if (messages.some(isRequest)) {
+  if (inbound.messages.some(isRequest)) {
     await runRequests(endpoint, inbound, context);
   } else {
     const received = await endpoint.sessions.receive(inbound, context);
     if (received === 'gone') throw new RefusalError(REFUSALS.sessionNotFound);
     if (received === 'full') throw new RefusalError(REFUSALS.serverBehind);
   }
-  reply(res, 202, {}, 'Accepted');
 }
 
 async function runRequests(
