@@ -1,7 +1,10 @@
 import type { Later } from './connection.js';
 
-/** Steps that run at the same time. More would only wait in Redis, where everybody else's would wait behind them. */
-const AT_ONCE = 2;
+/**
+ * Steps that run at the same time, of as many sessions. With many more, the steps of others would wait behind them in Redis.
+ * With a few, a thousand clients that come back at once would wait for as many round trips, and get 503.
+ */
+const AT_ONCE = 32;
 
 interface Waiting {
   isExpired: () => boolean;
