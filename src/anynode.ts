@@ -144,6 +144,10 @@ export function createNode(
         if (follower.stream === STANDALONE || handovers.has(follower)) return;
         orphans.checkOwn(follower);
       });
+      // What this node has begun as the owner of a session, the backplane may take for not begun.
+      if (node.owned) {
+        for (const { sessionId, stream } of sessions.begun()) orphans.assert(sessionId, stream);
+      }
       sessions.catchUp().catch((error: unknown) => {
         logger.warn(`mcp-anynode: answers may have been missed: ${String(error)}`);
       });
@@ -190,11 +194,8 @@ export function createNode(
     endDead: (...args) => orphans.endDead(...args),
     onDisowned: (sessionId) => sessions.disowned(sessionId),
     onGone: (sessionId) => sessions.end(sessionId),
-    onTaken: (sessionId, stream, executor) => {
-      sessions.taken(sessionId, stream);
-      if (executor !== undefined) orphans.endReleased(sessionId, stream, executor);
-      followers.find(sessionId, stream)?.poke();
-    },
+    onTaken: (sessionId, stream) => orphans.taken(sessionId, stream),
+    onAnswered: (sessionId, stream) => orphans.assert(sessionId, stream),
     hangUp: (sessionId, stream) => hangUp(sessionId, stream),
     onMove: (follower) => {
       horizon.saw(follower.position.logId);
@@ -206,14 +207,15 @@ export function createNode(
   const keeper = new Keeper({
     ...{ membership, followers, clock, sessionTtlMs },
     running: () => sessions.running(),
-    onTaken: (sessionId, stream) => sessions.taken(sessionId, stream),
+    onTaken: (sessionId, stream) => orphans.taken(sessionId, stream),
     onGone: (id) => sessions.end(id),
   });
   const positionCheck = new PositionCheck({ membership, followers, clock, checkEveryMs });
   const takeovers = new Takeovers(nodeId, membership, followers, clock, commandTimeoutMs);
   const rerun = options.recovery === 'rerun-idempotent';
   const orphans = new Orphans({
-    ...{ nodeId, membership, watch, lanes, sessions, clock, rerun, owned: node.owned, logger },
+    ...{ nodeId, membership, watch, lanes, sessions, followers, clock, rerun, logger },
+    owned: node.owned,
     hand: (follower, owner, context) => handovers.hand(follower, owner, context, undefined),
   });
   const handovers = new Handovers({

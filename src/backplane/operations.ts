@@ -219,9 +219,9 @@ export type OperationResult =
   | { status: 'repeated' }
   /**
    * `append`, `claim`: the request has ended already, or runs elsewhere now. `assign`: the stream has ended. `executor`:
-   * who runs the stream, or (`unbegun`) is to; none: it has ended, or there never was such a stream.
+   * who runs the stream, or (`unbegun`) is to, perhaps once more (`again`); none: it has ended, or there never was such a stream.
    */
-  | { status: 'dropped'; executor?: string; unbegun?: boolean }
+  | { status: 'dropped'; executor?: string; unbegun?: boolean; again?: boolean }
   /** `claim`, `assign`: the look at the dead node is too old. Nothing was changed, and the caller has to look again. */
   | { status: 'stale' }
   /** `append`: `onlyIf` or `coalesce` said no. `note`: `ifAppended` did. */

@@ -143,8 +143,8 @@ export class Handovers {
       else this.ask(handover);
     } else {
       this.waiting.delete(key);
-      if (placed.executor === this.options.nodeId) return;
-      this.options.orphans.watch(follower, placed.executor, context);
+      if (placed.executor === this.options.nodeId) this.options.orphans.attend(follower, context);
+      else this.options.orphans.watch(follower, placed.executor, context);
     }
   }
 

@@ -1,4 +1,4 @@
-import type { Membership, StreamName } from '../backplane/backplane.js';
+import type { Membership, OperationResult, StreamName } from '../backplane/backplane.js';
 import { isReleased, MOST_CHECKED, RELEASED } from '../backplane/backplane.js';
 import { UNKNOWN_REVISION } from '../backplane/revision.js';
 import type { Clock } from '../protocol/clock.js';
@@ -9,6 +9,7 @@ import type { Orphan } from '../session/orphaned.js';
 import type { DeliveryContext } from '../session/replica.js';
 import type { Sessions } from '../session/sessions.js';
 import type { Follower } from '../stream/follower.js';
+import type { Followers } from '../stream/followers.js';
 import type { Lanes } from '../stream/lanes.js';
 import type { NodeWatch } from './node-watch.js';
 import { LOOK_EVERY_MS } from './node-watch.js';
@@ -22,6 +23,7 @@ export interface OrphansOptions {
   watch: NodeWatch;
   lanes: Lanes;
   sessions: Sessions;
+  followers: Pick<Followers, 'find'>;
   clock: Clock;
   rerun: boolean;
   /** A session's requests are for its owner: what is to be run again is given to that node. */
@@ -43,6 +45,8 @@ interface Watched {
  */
 export class Orphans {
   private readonly watched = new Map<Follower, Watched>();
+  /** Streams of which the backplane is being asked who executes them. */
+  private readonly asserting = new Set<string>();
   private cancelCheck: (() => void) | undefined;
   private closed = false;
   private checks = 0;
@@ -58,7 +62,13 @@ export class Orphans {
     this.schedule();
   }
 
-  /** The same, where the executor is known to be dead. */
+  /** A connection here follows a stream that this node executes. Another node may take that over. */
+  attend(follower: Follower, context: DeliveryContext): void {
+    if (this.closed || follower.ended) return;
+    this.watched.set(follower, { executor: this.options.nodeId, context });
+  }
+
+  /** Like `watch`, where the executor is known to be dead. */
   inherit(follower: Follower, executor: string, context: DeliveryContext): void {
     if (this.closed || follower.ended) return;
     this.watched.set(follower, { executor, context });
@@ -66,20 +76,39 @@ export class Orphans {
   }
 
   /**
-   * A follower waits for the end of a stream that this node executes. If it does not, it has answered, and the backplane
-   * has lost the answer (a failover): then it ends here.
+   * A follower waits for the end of a stream that this node executes. If its requests do not all run, they have been answered,
+   * and the backplane has lost the answers (a failover): then those end here.
    */
   check(sessionId: string, stream: string, errorOf = answerLost): void {
-    const { sessions, nodeId, logger } = this.options;
-    if (this.closed || sessions.mayRun(sessionId, stream)) return;
-    this.end(sessionId, stream, nodeId, errorOf, undefined).catch((error: unknown) => {
-      logger.warn(`mcp-anynode: a request whose answer was lost did not end: ${String(error)}`);
-    });
+    if (!this.options.sessions.mayRun(sessionId, stream)) this.assert(sessionId, stream, errorOf);
   }
 
   /** The same, for a stream of which no other node has been said to run its requests. */
   checkOwn(follower: Follower): void {
-    if (!this.watched.has(follower)) this.check(follower.sessionId, follower.stream);
+    const executor = this.watched.get(follower)?.executor ?? this.options.nodeId;
+    if (executor === this.options.nodeId) this.check(follower.sessionId, follower.stream);
+  }
+
+  /**
+   * Has the backplane say again who executes a stream that this node has begun. If it is this node, the requests that do not
+   * run end. If it is another one, that node is looked after from now on.
+   */
+  assert(sessionId: string, stream: string, errorOf = answerLost): void {
+    const key = `${sessionId} ${stream}`;
+    if (this.closed || this.asserting.has(key)) return;
+    this.asserting.add(key);
+    this.end(sessionId, stream, this.options.nodeId, errorOf, undefined)
+      .catch((error: unknown) => {
+        this.options.logger.warn(`mcp-anynode: a lost request did not end: ${String(error)}`);
+      })
+      .finally(() => this.asserting.delete(key));
+  }
+
+  /** Another node has taken a stream over that this node had begun, or the backplane has lost that this node has it. */
+  taken(sessionId: string, stream: string): void {
+    const { sessions, nodeId } = this.options;
+    sessions.taken(sessionId, stream);
+    this.assert(sessionId, stream, (id) => nodeLost(id, nodeId));
   }
 
   unwatch(follower: Follower): void {
@@ -90,18 +119,12 @@ export class Orphans {
   released(follower: Follower): void {
     const watched = this.watched.get(follower);
     if (watched === undefined) return;
+    if (watched.executor === this.options.nodeId) {
+      this.taken(follower.sessionId, follower.stream);
+      return;
+    }
     watched.executor = RELEASED;
     this.recoverFollowed(follower);
-  }
-
-  /** Ends what its executor has lost together with the session, where nobody else may know of it: this node had begun it. */
-  endReleased(sessionId: string, stream: string, executor: string): void {
-    if (this.closed || !isReleased(executor)) return;
-    this.endDead(sessionId, stream, executor).catch((error: unknown) => {
-      this.options.logger.warn(
-        `mcp-anynode: a request of another owner did not end: ${String(error)}`,
-      );
-    });
   }
 
   /**
@@ -131,14 +154,42 @@ export class Orphans {
     const committed = await this.options.lanes.append(sessionId, [claim], true);
     const [result] = committed === 'gone' ? [] : committed.results;
     if (result?.status === 'dropped') {
-      // The session has another owner meanwhile, which has taken the stream from its executor.
-      const { executor: now = '' } = result;
-      if (isReleased(now) && now !== from) await this.endDead(sessionId, stream, now);
+      await this.foundElsewhere(sessionId, stream, from, result);
     } else if (result?.status === 'claimed') {
       const ids = parseStoredIds(result.requests);
-      await this.options.sessions.orphaned.end(sessionId, stream, ids, errorOf, from);
+      const { orphaned } = this.options.sessions;
+      if (from === this.options.nodeId) await orphaned.endAnswered(sessionId, stream, ids, errorOf);
+      else await orphaned.end(sessionId, stream, ids, errorOf, from);
     }
     return result?.status !== 'stale';
+  }
+
+  /** A stream is not executed by `from`, as the backplane says. */
+  private async foundElsewhere(
+    sessionId: string,
+    stream: string,
+    from: string,
+    { executor, unbegun, again }: Extract<OperationResult, { status: 'dropped' }>,
+  ): Promise<void> {
+    const { nodeId, sessions, followers } = this.options;
+    if (from === nodeId) {
+      sessions.taken(sessionId, stream);
+      const isForgotten = unbegun === true && again !== true;
+      if (isForgotten) await sessions.orphaned.endForgotten(sessionId, stream);
+      else if (executor !== undefined) sessions.forget(sessionId, stream);
+    }
+    const follower = followers.find(sessionId, stream);
+    const watched = follower && this.watched.get(follower);
+    if (executor === undefined) {
+      follower?.poke(); // ended, as the log knows
+    } else if (follower?.ended === false && watched?.executor === nodeId) {
+      this.watched.delete(follower);
+      if (unbegun === true) this.options.hand(follower, executor, watched.context);
+      else this.watch(follower, executor, watched.context);
+    } else if (isReleased(executor) && executor !== from) {
+      // The session has another owner meanwhile, which has taken the stream from its executor.
+      await this.endDead(sessionId, stream, executor);
+    }
   }
 
   close(): void {
@@ -249,6 +300,7 @@ export class Orphans {
       return;
     }
     // Ours now, even if the client is gone again: nobody else can claim it while this node lives.
+    this.attend(follower, context);
     const orphan: Orphan = {
       ...{ sessionId, stream, context },
       requests: parseStoredIds(result.requests),

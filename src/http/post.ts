@@ -212,6 +212,7 @@ async function answerRequests(
   const shown = { ...stream, sessionId, messages, spoken };
   const follower = answerStream(endpoint, answer, shown, opened);
   const context = deliveryContext(endpoint, req, { sessionId, name: stream.name });
+  if (opened.owner === undefined) endpoint.orphans.attend(follower, context);
   opened.run(context);
   if (opened.owner === undefined) return;
   const texts = requests.map((request) => JSON.stringify(request));

@@ -1,10 +1,12 @@
 import type { Clock } from '../protocol/clock.js';
+import type { RequestId } from '../protocol/jsonrpc.js';
 
 /** So many streams are remembered; of more, the oldest are forgotten. */
 const MOST = 10_000;
 
 interface Begun {
   at: number;
+  requests: RequestId[];
   /** Its requests are being read, or their server is being built. */
   starting: boolean;
 }
@@ -28,10 +30,13 @@ export class BegunStreams {
    * Calls `start`, which resolves as soon as the requests of the stream are among the running calls; `undefined`: this node
    * has begun the stream before, and `start` is not called.
    */
-  begin(sessionId: string, stream: string, start: () => Promise<void>): Promise<void> | undefined {
+  begin(
+    { sessionId, stream, requests }: { sessionId: string; stream: string; requests: RequestId[] },
+    start: () => Promise<void>,
+  ): Promise<void> | undefined {
     const key = keyOf(sessionId, stream);
     if (this.streams.has(key)) return undefined;
-    const begun = { at: this.clock.elapsed(), starting: true };
+    const begun = { at: this.clock.elapsed(), requests, starting: true };
     this.streams.set(key, begun);
     this.forgetOldest();
     return start().finally(() => (begun.starting = false));
@@ -39,6 +44,11 @@ export class BegunStreams {
 
   isStarting(sessionId: string, stream: string): boolean {
     return this.streams.get(keyOf(sessionId, stream))?.starting === true;
+  }
+
+  /** The requests with which this node has begun a stream; none if it has not. */
+  requestsOf(sessionId: string, stream: string): RequestId[] {
+    return this.streams.get(keyOf(sessionId, stream))?.requests ?? [];
   }
 
   /** Another node has taken the stream over. Should that one die, this node may be given the stream again. */

@@ -10,6 +10,8 @@ export interface Call {
   revision?: Revision | undefined;
   /** Run again: the highest progress that the client was shown before, by token. It is not shown again. */
   shown?: ReadonlyMap<unknown, number> | undefined;
+  /** The requests of its stream: how many there were, and how many of them are not known to be stored as ended. */
+  batch: { size: number; open: number };
 }
 
 /** How many requests run on this node, and a promise for the moment when none does. */

@@ -237,9 +237,11 @@ export class LiveSession {
     this.revision = current.revision;
   }
 
-  /** Whether requests of a stream run here, or may be about to, or their answers are still to be stored. */
+  /** Whether all requests of a stream run here, or may be about to, or the last answers are still to be stored. */
   mayRun(stream: string): boolean {
-    return this.pins > 0 || this.calls.all().some((call) => call.stream === stream);
+    const running = this.calls.all().filter((call) => call.stream === stream);
+    const [first] = running;
+    return first === undefined ? this.pins > 0 : running.length === first.batch.size;
   }
 
   /** Whether this request of a stream runs here. */
@@ -266,8 +268,9 @@ export class LiveSession {
 
   /** Requests whose stream is open, and which run as soon as there is a replica. */
   expect(requests: JsonRpcRequest[], stream: string, shown?: Call['shown']): void {
+    const batch = { size: requests.length, open: requests.length };
     for (const request of requests) {
-      this.calls.add({ request, stream, shown });
+      this.calls.add({ request, stream, shown, batch });
       if (this.givenUp.delete(request.id)) this.cancelled(request.id);
     }
   }
@@ -331,8 +334,11 @@ export class LiveSession {
     const unpin = this.pin();
     try {
       const stored = await this.append(end, true, notes);
-      if (effect !== undefined && typeof stored === 'object') {
-        await this.took(effect, stored.revision, call);
+      call.batch.open -= 1;
+      if (typeof stored === 'object') {
+        // All are answered, and the stream is open: the backplane has lost an answer (a failover).
+        if (call.batch.open === 0 && !stored.ended) this.node.onAnswered(this.id, stream);
+        if (effect !== undefined) await this.took(effect, stored.revision, call);
       }
     } finally {
       unpin();
@@ -450,7 +456,7 @@ export class LiveSession {
     operations: [AppendOperation, ...AppendOperation[]],
     urgent: boolean,
     notes: NoteOperation[] = [],
-  ): Promise<{ revision: Revision } | 'gone' | 'taken' | undefined> {
+  ): Promise<{ revision: Revision; ended: boolean } | 'gone' | 'taken' | undefined> {
     const all = [...operations, ...notes];
     let committed = await this.node.lanes.append(this.id, all, urgent);
     const [operation] = operations;
@@ -468,15 +474,15 @@ export class LiveSession {
     showAll(this.node.followers, this.id, operations, committed.results);
     switch (result?.status) {
       case 'appended':
-        return { revision: committed.reply.revision };
+        return { revision: committed.reply.revision, ended: result.ended };
       case 'dropped':
         if (result.executor === this.node.nodeId) return undefined;
-        this.node.onTaken(this.id, operation.stream, result.executor);
+        this.node.onTaken(this.id, operation.stream);
         return 'taken';
       case 'skipped': {
         const { onlyIf } = operation;
         if (onlyIf !== undefined && 'executes' in onlyIf) {
-          this.node.onTaken(this.id, onlyIf.executes, undefined);
+          this.node.onTaken(this.id, onlyIf.executes);
           return 'taken';
         }
         this.node.onDisowned(this.id);

@@ -49,8 +49,10 @@ export interface SessionNode {
   onDisowned(sessionId: string): void;
   /** The session has ended, as the backplane says, though nobody may have told this node. */
   onGone(sessionId: string): void;
-  /** Another node executes a stream that this one had begun, or (`undefined`) there is no such stream any more. */
-  onTaken(sessionId: string, stream: string, executor: string | undefined): void;
+  /** Another node executes a stream that this one had begun, or there is no such stream any more. */
+  onTaken(sessionId: string, stream: string): void;
+  /** All requests of a stream have been answered here, and the backplane still has it open. */
+  onAnswered(sessionId: string, stream: string): void;
   /** Ends the connection that holds a stream, wherever it is, if its client can come back. Never fails. */
   hangUp(sessionId: string, stream: string): void;
   /** See {@link NodeWatch.isAlive}. */

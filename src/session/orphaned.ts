@@ -53,15 +53,42 @@ export class Orphaned {
    * the answers: they end with an error.
    */
   async beginOnce(
-    { sessionId, stream, requests }: Pick<Orphan, 'sessionId' | 'stream' | 'requests'>,
+    orphan: Pick<Orphan, 'sessionId' | 'stream' | 'requests'>,
     start: () => Promise<void>,
   ): Promise<void> {
-    const started = this.node.begun.begin(sessionId, stream, start);
+    const { sessionId, stream, requests } = orphan;
+    const started = this.node.begun.begin(orphan, start);
     if (started !== undefined) return started;
     if (this.node.begun.isStarting(sessionId, stream)) return;
+    await this.endAnswered(sessionId, stream, requests, answerLost);
+  }
+
+  /** Of these requests of a stream that this node executes, ends those that do not run: the backplane has lost their answers. */
+  async endAnswered(
+    sessionId: string,
+    stream: string,
+    requests: RequestId[],
+    errorOf: (id: RequestId) => JsonRpcError,
+  ): Promise<void> {
     const live = this.pool.get(sessionId);
     const over = requests.filter((id) => live?.runs(id, stream) !== true);
-    await this.end(sessionId, stream, over, answerLost, undefined);
+    await this.end(sessionId, stream, over, errorOf, this.node.nodeId);
+  }
+
+  /**
+   * Ends the requests of a stream that this node has begun and that, as the backplane says, another node is to begin: it has
+   * lost that step (a failover), and the one by which this node became the owner of the session. They must not run again.
+   */
+  async endForgotten(sessionId: string, stream: string): Promise<void> {
+    const operations = this.node.begun
+      .requestsOf(sessionId, stream)
+      .flatMap((id) =>
+        endOf(stream, id, JSON.stringify(answerLost(id)), { onlyIf: { unbegun: true } }),
+      );
+    if (operations.length === 0) return;
+    const committed = await this.node.lanes.append(sessionId, operations, true);
+    if (committed === 'gone') return;
+    showAll(this.node.followers, sessionId, operations, committed.results);
   }
 
   /** Runs again those of the requests that may be run again, and ends the others. */

@@ -1,4 +1,10 @@
-import type { NewSession, NodeMessage, Operation, Position } from '../backplane/backplane.js';
+import type {
+  NewSession,
+  NodeMessage,
+  Operation,
+  Position,
+  StreamName,
+} from '../backplane/backplane.js';
 import type { Revision } from '../backplane/revision.js';
 import type { JsonRpcMessage, JsonRpcRequest } from '../protocol/jsonrpc.js';
 import { isNotification, isRequest } from '../protocol/jsonrpc.js';
@@ -106,6 +112,15 @@ export class Sessions {
     return new Map(busy.map((live) => [live.id, live.streams()]));
   }
 
+  /** Streams that were given to this node, and whose requests run here. */
+  begun(): StreamName[] {
+    return [...this.running()].flatMap(([sessionId, streams]) =>
+      streams
+        .filter((stream) => this.node.begun.requestsOf(sessionId, stream).length > 0)
+        .map((stream) => ({ sessionId, stream })),
+    );
+  }
+
   /** See {@link LiveSession.pin}. */
   pin(sessionId: string): () => void {
     const live = this.pool.of(sessionId);
@@ -123,8 +138,12 @@ export class Sessions {
 
   /** Another node runs the requests of this stream now: what they do here is stopped, and nobody hears of it. */
   taken(sessionId: string, stream: string): void {
-    this.node.begun.forget(sessionId, stream);
     this.pool.get(sessionId)?.taken(stream);
+  }
+
+  /** Another node has begun this stream. Should that one die, this node may be given the stream again. */
+  forget(sessionId: string, stream: string): void {
+    this.node.begun.forget(sessionId, stream);
   }
 
   /**

@@ -64,7 +64,21 @@ async function callBegunByOwner() {
     const fields = await redis.hkeys(`${prefix}:{${sessionId}}:streams`);
     return fields.filter((field) => field.startsWith('r:'));
   };
-  return { b, client, id, sse, go, started, running, failOver: () => failOver() };
+  const key = `${prefix}:{${sessionId}}`;
+  /** The node that executes the stream of the call, with a + in front if it has not begun. */
+  const executor = async (): Promise<string | undefined> => {
+    const fields = Object.entries(await redis.hgetall(`${key}:streams`));
+    return fields.find(([field]) => field.startsWith('x:'))?.[1];
+  };
+  /** Makes the backplane say that another node owns the session, and is to begin what runs. */
+  const giveTo = async (owner: string): Promise<void> => {
+    const fields = await redis.hkeys(`${key}:streams`);
+    const executing = fields.filter((field) => field.startsWith('x:'));
+    await redis.hset(key, 'own', owner);
+    for (const field of executing) await redis.hset(`${key}:streams`, field, `+${owner}`);
+  };
+  const ends = { running, executor, giveTo, failOver: () => failOver() };
+  return { a, b, client, id, sse, go, started, ...ends };
 }
 
 // For the new master nobody had begun the call, so the owner was asked to begin it: it ran the call twice at the same time.
@@ -102,6 +116,28 @@ it('a call is answered though a failover loses the step by which its owner has b
   await expect.poll(running).toEqual([]);
   const resumed = await client.listen(b.url, { lastEventId: sse.lastEventId ?? '' });
   expect(JSON.stringify((await resumed.next(answers(id))).message?.result)).toContain('run 1');
+});
+
+// Only what asked for the call again, or its answer, told the new master. Should its owner die before, it was run again.
+it('an owner says that it has begun a call as soon as it notices that a failover may have lost it', async () => {
+  const { a, sse, go, executor, failOver } = await callBegunByOwner();
+  sse.close();
+  await failOver();
+  await expect.poll(executor).toBe(a.mcp.nodeId);
+  go.resolve();
+});
+
+// Its owner had taken the session from a dead node, which was the owner again: the answer was dropped, nobody had the call
+// to end, and its client waited for ever.
+it('a call ends though a failover loses that its owner had taken the session from a dead node', async () => {
+  const { id, sse, go, started, running, giveTo } = await callBegunByOwner();
+  await giveTo('dead000000');
+  go.resolve();
+  const { message } = await sse.next(answers(id));
+  expect(message?.error).toMatchObject({ code: -32000, data: { reason: 'answer_lost' } });
+  await sse.untilEnded();
+  expect(await running()).toEqual([]);
+  expect(started).toEqual(['run 1']);
 });
 
 // Its answer was stored with the number of a message that the client had seen, and which the failover had lost, and with an
@@ -245,8 +281,7 @@ it('a GET whose claim on its stream a failover has lost comes back, and hears wh
   await second.next(hasMethod('notifications/message'));
 });
 
-// Its node had answered all and ran none of them any more; for the new master one was open, and no node looked after it.
-it('the stream of a batch ends though a failover loses an answer that was shown', async () => {
+async function batchOfTwo() {
   const prefix = uniquePrefix();
   const redis = connectRedis();
   const [first, second] = [signal(), signal()];
@@ -269,9 +304,28 @@ it('the stream of a batch ends though a failover loses an answer that was shown'
   ]);
   await expect.poll(() => node.mcp.health().inFlight).toBe(2);
   const failOver = await replicate(redis, `${prefix}:{*`);
+  return { ids, sse, first, second, failOver };
+}
+
+// Its node had answered all and ran none of them any more; for the new master one was open, and no node looked after it.
+it('the stream of a batch ends though a failover loses an answer that was shown', async () => {
+  const { ids, sse, first, second, failOver } = await batchOfTwo();
   first.resolve();
   await sse.next(answers(ids[0]));
   await failOver();
   second.resolve();
+  await sse.untilEnded();
+});
+
+// The second one ran when the node noticed the failover, and after it had been answered nobody looked again.
+it('an answer of a batch that a failover has lost becomes an error while others of the batch run', async () => {
+  const { ids, sse, first, second, failOver } = await batchOfTwo();
+  first.resolve();
+  await sse.next(answers(ids[0]));
+  await failOver();
+  const { message } = await sse.next(answers(ids[0]));
+  expect(message?.error).toMatchObject({ data: { reason: 'answer_lost' } });
+  second.resolve();
+  await sse.next(answers(ids[1]));
   await sse.untilEnded();
 });

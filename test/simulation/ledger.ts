@@ -31,6 +31,14 @@ export interface Claimed {
   lost: boolean;
 }
 
+/** A node was given the requests of a stream, or has said that it still has them. */
+export interface Begun {
+  sessionId: string;
+  stream: string;
+  nodeId: string;
+  lost: boolean;
+}
+
 /** The backplane has lost what was stored of a session in this time. */
 export interface Loss {
   sessionId: string;
@@ -178,7 +186,10 @@ export class Ledger implements Witness {
   readonly claims: Claimed[] = [];
   /** Sessions that got another owner, because the one before was taken for dead. */
   readonly successions: { sessionId: string; from: string; by: string; at: number }[] = [];
+  readonly begun: Begun[] = [];
   readonly losses: Loss[] = [];
+  /** When a master took over whose clock is behind, for the first time. */
+  clockWentBackAt = Infinity;
   /** Sessions that had ended, until the backplane lost that. */
   readonly goneBetween: { sessionId: string; from: number; to: number }[] = [];
   /** Told to one session from outside of a call: `session(id).notify`. */
@@ -235,6 +246,12 @@ export class Ledger implements Witness {
         const stream = operation.stream ?? '';
         this.claimed(sessionId, stream, RELEASED, nodeId);
       }
+      const isAsserted = operation.type === 'claim' && operation.from === nodeId;
+      const isGiven = result?.status === 'assigned' && result.requests !== undefined;
+      if (isGiven || (isAsserted && result?.status === 'claimed')) {
+        const { stream = '' } = operation as { stream?: string };
+        this.begun.push({ sessionId, stream, nodeId, lost: false });
+      }
       if (operation.type === 'assign' && result?.status === 'assigned') {
         const { dead: from } = operation;
         if (from === undefined || result.executor !== nodeId) return;
@@ -249,6 +266,7 @@ export class Ledger implements Witness {
 
   mark(): (sessionIds: string[]) => void {
     const [since, stored, claims] = [this.now, this.stored.length, this.claims.length];
+    const begun = this.begun.length;
     return (sessionIds) => {
       for (const sessionId of sessionIds) {
         this.losses.push({ sessionId, since, at: this.now });
@@ -263,7 +281,11 @@ export class Ledger implements Witness {
           this.deletedAt.delete(sessionId);
         }
       }
-      for (const entry of [...this.stored.slice(stored), ...this.claims.slice(claims)]) {
+      for (const entry of [
+        ...this.stored.slice(stored),
+        ...this.claims.slice(claims),
+        ...this.begun.slice(begun),
+      ]) {
         if (sessionIds.includes(entry.sessionId)) entry.lost = true;
       }
     };
@@ -274,6 +296,15 @@ export class Ledger implements Witness {
     return this.losses.some(
       (loss) => loss.sessionId === sessionId && loss.since <= to && loss.at >= from,
     );
+  }
+
+  /** Whether a run was begun by a step that the backplane has lost, and its node has not been able to say so again. */
+  isForgotten({ sessionId, requestId, nodeId }: Execution): boolean {
+    const stream = this.streams.get(`${sessionId} ${requestId}`);
+    const steps = this.begun.filter(
+      (each) => each.sessionId === sessionId && each.stream === stream && each.nodeId === nodeId,
+    );
+    return steps.length > 0 && steps.every(({ lost }) => lost);
   }
 
   private claimed(sessionId: string, stream: string, from: string, by: string): void {

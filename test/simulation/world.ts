@@ -236,6 +236,8 @@ export class World {
           const isLost = (key: string): boolean =>
             new Random(action.salt + Number.parseInt(key, 36)).fork().chance(action.share);
           takeOver(isLost, action.clockMs);
+          if (action.clockMs < 0)
+            this.ledger.clockWentBackAt = Math.min(this.ledger.clockWentBackAt, scheduler.elapsed);
           // What is on its way to the server that has failed has no effect any more.
           const ms = random.next() * action.awayMs;
           backplane.cutAll('failover', { ms, apartMs: 300, arrives: false });

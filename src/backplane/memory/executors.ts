@@ -157,10 +157,11 @@ export function give(stream: Stream, executor: string, { nodeId }: Step): void {
 
 /** With who executes the stream, or is to. */
 export function dropped(stream: Stream | undefined): OperationResult {
-  const { executor, unbegun } = stream ?? {};
+  const { executor, unbegun, again } = stream ?? {};
   return {
     status: 'dropped',
     ...(executor !== undefined && { executor }),
     ...(unbegun === true && { unbegun }),
+    ...(unbegun === true && again === true && { again }),
   };
 }

@@ -212,6 +212,7 @@ function operationResult(reply: string[]): OperationResult {
         status,
         ...(a !== '' && { executor: a }),
         ...(a !== '' && b === '' && { unbegun: true }),
+        ...(c === '1' && { again: true }),
       };
     case 'repeated':
     case 'stale':

@@ -64,6 +64,7 @@ async function runRequests(
   const follower = followRequest(endpoint, { sessionId, ...stream, position }, () => {
     if (owner !== undefined) elsewhere.end();
   });
+  if (owner === undefined) endpoint.orphans.attend(follower, context);
   opened.run(context);
   if (owner === undefined) return;
   const texts = requests.map((request) => JSON.stringify(request));

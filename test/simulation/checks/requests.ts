@@ -1,6 +1,7 @@
 /** What became of requests, in either direction. */
-import type { CallRecord } from '../ledger.js';
+import type { CallRecord, Execution } from '../ledger.js';
 import { HORIZON_MS } from '../plan.js';
+import type { World } from '../world.js';
 import type { Check } from './index.js';
 import { RELEASED } from '../../../src/backplane/backplane.js';
 
@@ -13,7 +14,8 @@ interface Message {
 const LOST = /^error -32000 (answer_lost|node_lost|node_closed)$/;
 
 /** There is one answer to a request, in the log and at its client. */
-export const endsOnce: Check = function* ({ ledger }) {
+export const endsOnce: Check = function* (world) {
+  const { ledger } = world;
   const answers = new Map<string, string>();
   for (const { sessionId, message, stream, n, lost } of ledger.stored) {
     if (message === undefined || lost) continue;
@@ -28,8 +30,12 @@ export const endsOnce: Check = function* ({ ledger }) {
   for (const { client, sessionId, at, answers: shown } of ledger.calls) {
     for (const [id, all] of shown) {
       // An answer that was shown, and that the backplane has lost: a stream on which others are open says that it was lost.
+      const isOfUnknown = (mark: string): boolean => {
+        const execution = ledger.executions[Number(/^x(\d+)/.exec(mark)?.[1])];
+        return execution !== undefined && isUnknown(world, execution);
+      };
       const marks = ledger.mayHaveLost(sessionId, at)
-        ? all.filter((mark) => !LOST.test(mark))
+        ? all.filter((mark) => !LOST.test(mark) && !isOfUnknown(mark))
         : all;
       if (marks.length > 1)
         yield `${client} was shown ${marks.length} answers to ${id}: ${marks.join()}`;
@@ -37,8 +43,15 @@ export const endsOnce: Check = function* ({ ledger }) {
   }
 };
 
+/** Only a dead node knew that it had begun this. */
+function isUnknown({ ledger, nodes }: World, execution: Execution): boolean {
+  const node = nodes.find(({ nodeId }) => nodeId === execution.nodeId);
+  return node?.left === true && ledger.isForgotten(execution);
+}
+
 /** A request runs once; again only where that was asked for, it does no harm, and its node was lost. */
-export const runsOnce: Check = function* ({ ledger, setting }) {
+export const runsOnce: Check = function* (world) {
+  const { ledger, setting } = world;
   const runs = new Map<string, (typeof ledger.executions)[number]>();
   for (const execution of ledger.executions) {
     const key = `${execution.sessionId} ${execution.requestId}`;
@@ -56,7 +69,7 @@ export const runsOnce: Check = function* ({ ledger, setting }) {
     const claimed = ledger.claims.some(
       ({ sessionId, by }) => sessionId === execution.sessionId && by === execution.nodeId,
     );
-    if (!may || !claimed) {
+    if ((!may || !claimed) && !isUnknown(world, before)) {
       yield `${key} ran as x${before.id} on ${before.nodeId} and as x${execution.id} on ${execution.nodeId}`;
     }
   }

@@ -25,7 +25,7 @@ export const FAILURE_MUTANTS: Mutant[] = [
     name: 'a request is begun again where the backplane does not know that it was begun',
     setting: { affinity: 'owner' },
     plant() {
-      BegunStreams.prototype.begin = (_sessionId, _stream, start) => start();
+      BegunStreams.prototype.begin = (_orphan, start) => start();
     },
   },
   {

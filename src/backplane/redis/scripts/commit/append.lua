@@ -45,10 +45,10 @@ local function concerns(stream, condition, value, coalesce)
   return n <= written or (get('first') or #(onLog('XRANGE', events, id, id) or {}) == 0)
 end
 
--- Another node executes the stream, or is to, or there is none.
+-- Another node executes the stream, or is to, perhaps as one that another one had begun; or there is none.
 local function droppedBy(stream)
   local name, begun = executorOf(get('x:' .. stream))
-  return { 'dropped', name, begun and '1' or '' }
+  return { 'dropped', name, begun and '1' or '', not begun and get('a:' .. stream) or '' }
 end
 
 function run.append()

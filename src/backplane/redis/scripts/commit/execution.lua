@@ -45,11 +45,9 @@ function run.claim()
   local other = ''
   if repeated then
     if not begun then other = executor end
-    if not field or (begun and executor ~= node) then return { 'dropped', executor, begun and '1' or '' } end
+    if not field or (begun and executor ~= node) then return droppedBy(stream) end
   else
-    if executor ~= from and executor ~= RELEASED .. from then
-      return { 'dropped', executor, begun and '1' or '' }
-    end
+    if executor ~= from and executor ~= RELEASED .. from then return droppedBy(stream) end
     if executor == from and isStale(lookedAt) then return { 'stale' } end
     field = node
     if owned == '1' then field, other = executorFor(succeed(from, stream)) end
