@@ -1,4 +1,8 @@
 import { afterEach, expect } from 'vitest';
+import { TESTED_MUTANTS } from '../mutants/mutants.js';
+
+const { MUTANT } = process.env;
+if (MUTANT !== undefined) await TESTED_MUTANTS.find(({ name }) => name === MUTANT)?.plant();
 
 /**
  * Vitest fails the run for a rejection or an exception that nobody handles, wherever it happens, but holds its tongue

@@ -1,0 +1,28 @@
+import fs from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
+
+/** Lua functions, by the name of the one in whose place each is put. It may call that one as `original`. */
+type Replacements = Record<string, string>;
+
+/**
+ * Replaces functions of a Lua include, by what is added behind it, or behind a later include whose variables it needs.
+ * Has to come before the scripts are read.
+ */
+export function replaceInScript(include: string, by: Replacements, behind = include): void {
+  const read = fs.readFileSync.bind(fs);
+  const contentOf = (name: string): string =>
+    read(new URL(`../../src/backplane/redis/scripts/${name}.lua`, import.meta.url), 'utf8');
+  const declared = contentOf(include);
+  const added = Object.entries(by).map(([name, lua]) => {
+    if (!declared.includes(`local function ${name}(`)) {
+      throw new Error(`${include}.lua has no function ${name}`);
+    }
+    return `do local original = ${name} ${name} = ${lua} end`;
+  });
+  const replaced = (...args: Parameters<typeof read>): string | Buffer =>
+    String(args[0]).endsWith(`/scripts/${behind}.lua`)
+      ? [contentOf(behind), ...added, ''].join('\n')
+      : read(...args);
+  fs.readFileSync = replaced as typeof fs.readFileSync;
+  syncBuiltinESMExports();
+}

@@ -1,0 +1,22 @@
+/** The tests find the faults that they are there for: each is planted, and its test has to fail. */
+import { execFile } from 'node:child_process';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { expect, it } from 'vitest';
+import { TESTED_MUTANTS } from './mutants.js';
+
+const vitest = join(
+  dirname(createRequire(import.meta.url).resolve('vitest/package.json')),
+  'vitest.mjs',
+);
+
+it.each(TESTED_MUTANTS)('$name', { timeout: 180_000 }, async ({ name, test, named }) => {
+  const output = await new Promise<string>((resolve) => {
+    const args = [vitest, 'run', test, '--bail=1', ...(named === '' ? [] : ['-t', named])];
+    const env = { ...process.env, MUTANT: name, NO_COLOR: '1' };
+    execFile(process.execPath, args, { env }, (_error, out, err) => resolve(`${out}\n${err}`));
+  });
+  // It was run, and what it says of the fault is what failed.
+  expect(output).toMatch(/\n\d+ passed, [1-9]\d* failed/);
+  expect(output).toMatch(/AssertionError|Waited for/);
+});

@@ -1,0 +1,157 @@
+import { methodsOf } from '../simulation/mutants/mutant.js';
+import { replaceInScript } from './lua.js';
+
+/** A fault that somebody could make, which a test finds. (Those that the simulator finds are in test/simulation.) */
+export interface TestedMutant {
+  name: string;
+  /** The file of the test, and what its name contains. */
+  test: string;
+  named: string;
+  /**
+   * Replaces functions or methods, for the rest of this process. It loads what it replaces: no other mutant is to have
+   * loaded it before. A method that was renamed is a type error; a Lua function that was renamed is an error.
+   */
+  plant: () => unknown;
+}
+
+export const TESTED_MUTANTS: TestedMutant[] = [
+  {
+    name: 'a dead node counts as dead however long ago it was looked at',
+    test: 'test/contract/redis.test.ts',
+    named: 'takes a request from its executor just after the look',
+    plant: () => replaceInScript('clock', { isStale: 'function() return false end' }),
+  },
+  {
+    name: 'what a connection has sent that was given up takes effect',
+    test: 'test/contract/redis-late.test.ts',
+    named: 'has no effect',
+    async plant() {
+      const { Fence } = await import('../../src/backplane/redis/fence.js');
+      Fence.prototype.pass = function (_server, socket) {
+        this.passUnfenced(socket);
+        return Promise.resolve();
+      };
+    },
+  },
+  {
+    name: '`initialized` that comes again is given to the server again',
+    test: 'test/contract/redis.test.ts',
+    named: 'changes nothing: initialized',
+    plant: () =>
+      replaceInScript('commit/step', {
+        get: "function(name) return name ~= 'ini' and original(name) end",
+      }),
+  },
+  {
+    name: 'a cancellation that comes again tells nobody',
+    test: 'test/contract/redis.test.ts',
+    named: 'a call is cancelled which it has begun in between',
+    plant: () =>
+      replaceInScript(
+        'lib',
+        { tell: 'function(...) if not repeated then original(...) end end' },
+        'commit/step',
+      ),
+  },
+  {
+    name: 'a step is published before it is written',
+    test: 'test/contract/redis-refused.test.ts',
+    named: '',
+    plant: () =>
+      replaceInScript('lib', {
+        tell: `function(channels, node, line, payload)
+          redis.pcall('PUBLISH', channels .. node, '1 ' .. line .. '\\n' .. (payload or ''))
+        end`,
+      }),
+  },
+  {
+    name: 'the last news of a resource stays when its subscription goes',
+    test: 'test/contract/redis-keys.test.ts',
+    named: 'no field left of what is over',
+    plant: () =>
+      replaceInScript('commit/append', {
+        shape: `function(effect, value)
+          local replaced = set
+          set = function(name, to) if string.sub(name, 1, 2) ~= 'c:' then replaced(name, to) end end
+          original(effect, value)
+          set = replaced
+        end`,
+      }),
+  },
+  {
+    name: 'what was missed is looked for by the clock of the node',
+    test: 'test/cluster/clocks.test.ts',
+    named: '960000 ms, then 960000 ms',
+    async plant() {
+      const { Missed } = await import('../../src/session/missed.js');
+      const original = methodsOf(Missed.prototype);
+      Missed.prototype['catchUpOn'] = function (sessionId) {
+        const { node } = { node: this['node'] };
+        const timeOf = () => Promise.resolve(node.clock.now());
+        const membership = Object.create(node.membership, { timeOf: { value: timeOf } }) as unknown;
+        const by = { node: { value: { ...node, membership } } };
+        return original['catchUpOn'].call(Object.create(this, by) as typeof this, sessionId);
+      };
+    },
+  },
+  {
+    name: 'a log goes by the clock of the server alone',
+    test: 'test/contract/redis.test.ts',
+    named: 'comes after it, and so does what follows',
+    plant: () => replaceInScript('commit/step', { notBehind: 'function() end' }),
+  },
+  {
+    name: 'revisions are counted only',
+    test: 'test/contract/redis.test.ts',
+    named: 'are told of every change of shape',
+    plant: () =>
+      replaceInScript('commit/step', {
+        revise: `function()
+          revision = string.format('%.0f', string.match(revision, '^%d+') + 1)
+          redis.call('HSET', record, 'rev', revision)
+          return revision
+        end`,
+      }),
+  },
+  {
+    name: 'a request that is about to run is taken for one that was lost',
+    test: 'test/regression/rerun.test.ts',
+    named: '',
+    async plant() {
+      const { LiveSession } = await import('../../src/session/live.js');
+      LiveSession.prototype.mayRun = function (stream) {
+        return this.streams().includes(stream);
+      };
+    },
+  },
+  {
+    name: 'a log whose key is missing while its slot is moved is an error',
+    test: 'test/cluster/slot-moves.test.ts',
+    named: 'a session is ended while its slot is moved and its log has expired',
+    plant: () => replaceInScript('lib', { onLog: 'function(...) return redis.call(...) end' }),
+  },
+  {
+    name: 'the places of large messages in a log are not known',
+    test: 'test/contract/redis-worst-steps.test.ts',
+    named: '',
+    plant: () => replaceInScript('map', { mapped: "function(map) return map or '' end" }),
+  },
+  {
+    name: 'all steps that look through a log go to Redis at once',
+    test: 'test/unit/fair-turns.test.ts',
+    named: 'runs one step of a session and 32 in all at a time',
+    async plant() {
+      const { FairTurns } = await import('../../src/backplane/redis/fair-turns.js');
+      FairTurns.prototype.take = (_session, command, step) => command.send(step);
+    },
+  },
+  {
+    name: 'a wake-up that is lost is not looked for',
+    test: 'test/unit/position-check.test.ts',
+    named: 'makes those followers read the log that are behind',
+    async plant() {
+      const { PositionCheck } = await import('../../src/stream/position-check.js');
+      PositionCheck.prototype['check'] = () => Promise.resolve();
+    },
+  },
+];
