@@ -211,7 +211,7 @@ export function createNode(
     onGone: (id) => sessions.end(id),
   });
   const positionCheck = new PositionCheck({ membership, followers, clock, checkEveryMs });
-  const takeovers = new Takeovers(nodeId, membership, followers, clock, commandTimeoutMs);
+  const takeovers = new Takeovers(nodeId, membership, followers, clock, commandTimeoutMs, lanes);
   const rerun = options.recovery === 'rerun-idempotent';
   const orphans = new Orphans({
     ...{ nodeId, membership, watch, lanes, sessions, followers, clock, rerun, logger },
@@ -266,6 +266,7 @@ export function createNode(
       case 'release':
       case 'released':
       case 'taken':
+      case 'held':
         takeovers.onMessage(message);
         break;
       default:

@@ -72,6 +72,11 @@ export type NodeMessage =
    * does where that node has died. See to it that this connection is not left open for nothing.
    */
   | { type: 'taken'; sessionId: string; stream: string; token: string }
+  /**
+   * A client that asked for this stream was refused, since this connection of the addressee holds it. Give the stream up if
+   * there is no such connection: a failover may have lost that it was given up.
+   */
+  | { type: 'held'; sessionId: string; stream: string; token: string }
   /** End this connection so that the client comes back. */
   | { type: 'hangup'; sessionId: string; stream: string; token: string }
   /**

@@ -59,6 +59,12 @@ export class Handovers {
     messages: string[] | undefined,
   ): void {
     if (this.closed) return;
+    if (owner !== this.options.nodeId && this.options.sessions.hasBegun(follower)) {
+      // The backplane has lost that: the owner must not begin it again.
+      this.options.orphans.attend(follower, context);
+      this.options.orphans.assert(follower.sessionId, follower.stream);
+      return;
+    }
     const length = messages?.reduce((sum, text) => sum + text.length, 0) ?? 0;
     const inline = length > INLINE_CHARACTERS ? undefined : messages;
     // Here, once: what cannot be packed must not throw where the owner is asked again, out of a timer.

@@ -122,19 +122,23 @@ async function refuseCursor(endpoint: Endpoint, request: AttachRequest): Promise
 }
 
 async function attach(
-  { node, sessions }: Endpoint,
+  { node, sessions, takeovers }: Endpoint,
   request: AttachRequest,
 ): Promise<Attached | 'ended'> {
   let reply = await attachOnce(node, request);
   if (reply.status === 'conflict') {
     const { holder } = reply;
-    const [holdingNode = ''] = holder.split(':');
+    const { sessionId, stream } = request;
+    const [holdingNode = '', token = ''] = holder.split(':');
     const { watch } = node;
     const lookedAt = (await watch.isDead(holdingNode))
       ? await watch.momentOfDeath(request.sessionId, holdingNode)
       : undefined;
-    if (lookedAt === undefined) throw new RefusalError(REFUSALS.conflict);
-    reply = await attachOnce(node, { ...request, deadHolder: holder, lookedAt });
+    if (lookedAt !== undefined) {
+      reply = await attachOnce(node, { ...request, deadHolder: holder, lookedAt });
+    } else if (await takeovers.doubt(holdingNode, { sessionId, stream, token })) {
+      reply = await attachOnce(node, request);
+    }
   }
   switch (reply.status) {
     case 'attached':

@@ -82,7 +82,7 @@ export class Assignments {
       if (result?.status !== 'assigned') return undefined;
       this.parts.ownership.found(live, committed);
       if (dead !== undefined && result.executor === this.node.nodeId) {
-        this.parts.ownership.tookOver();
+        this.parts.ownership.tookOver(sessionId);
       }
       if (result.requests !== undefined) {
         const run = { asked, sessionId, stream, context, record: committed.reply.record };

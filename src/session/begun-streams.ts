@@ -1,3 +1,4 @@
+import type { StreamName } from '../backplane/backplane.js';
 import type { Clock } from '../protocol/clock.js';
 import type { RequestId } from '../protocol/jsonrpc.js';
 
@@ -49,6 +50,15 @@ export class BegunStreams {
   /** The requests with which this node has begun a stream; none if it has not. */
   requestsOf(sessionId: string, stream: string): RequestId[] {
     return this.streams.get(keyOf(sessionId, stream))?.requests ?? [];
+  }
+
+  /** The streams of some sessions. */
+  of(sessions: Set<string>): StreamName[] {
+    if (sessions.size === 0) return [];
+    return [...this.streams.keys()].flatMap((key) => {
+      const [sessionId = '', stream = ''] = key.split(' ');
+      return sessions.has(sessionId) ? { sessionId, stream } : [];
+    });
   }
 
   /** Another node has taken the stream over. Should that one die, this node may be given the stream again. */

@@ -15,6 +15,8 @@ import { isInitialized } from './routing.js';
 
 /** Owned sessions are asked for together, so many at a time. */
 const BATCH = 100;
+/** What a failover loses is not older than this when nodes have noticed it. */
+const LATELY_MS = 60_000;
 
 /**
  * Which node a session belongs to (`affinity: 'owner'`), and what follows from it here. The backplane decides: every
@@ -23,6 +25,8 @@ const BATCH = 100;
  */
 export class Ownership {
   private readonly limit: LogLimit;
+  /** Sessions that this node has lately taken from a dead owner, with the time. */
+  private readonly taken = new Map<string, number>();
 
   constructor(
     private readonly node: SessionNode,
@@ -91,7 +95,10 @@ export class Ownership {
       const committed = await lanes.append(live.id, [{ ...assign, revision: live.revision }], true);
       if (committed === 'gone') break;
       const [result] = committed.results;
-      if (result?.status === 'assigned') return result.executor;
+      if (result?.status === 'assigned') {
+        if (result.executor === nodeId) this.tookOver(live.id);
+        return result.executor;
+      }
       // Else the look was too old when the step was carried out.
     }
     return handler;
@@ -222,10 +229,27 @@ export class Ownership {
   }
 
   /** This node owns a session now whose owner is dead. */
-  tookOver(): void {
+  tookOver(sessionId: string): void {
+    this.taken.delete(sessionId); // then the latest one is the last
+    this.taken.set(sessionId, this.node.clock.elapsed());
+    this.forgetOldest();
     this.limit.pass('took over', (more) => {
       this.node.logger.info?.(`mcp-anynode: took over a session of a dead node${more}`);
     });
+  }
+
+  /** Sessions that this node has lately taken from a dead owner: a failover may lose that. */
+  lately(): Set<string> {
+    this.forgetOldest();
+    return new Set(this.taken.keys());
+  }
+
+  private forgetOldest(): void {
+    const oldest = this.node.clock.elapsed() - LATELY_MS;
+    for (const [sessionId, at] of this.taken) {
+      if (at >= oldest) return;
+      this.taken.delete(sessionId);
+    }
   }
 
   /** Another node owns the session: its server object here is discarded, and what that was doing ends with an error. */

@@ -112,13 +112,20 @@ export class Sessions {
     return new Map(busy.map((live) => [live.id, live.streams()]));
   }
 
-  /** Streams that were given to this node, and whose requests run here. */
+  /** Streams that this node has begun, for which the backplane may take another node after a failover. */
   begun(): StreamName[] {
-    return [...this.running()].flatMap(([sessionId, streams]) =>
-      streams
-        .filter((stream) => this.node.begun.requestsOf(sessionId, stream).length > 0)
-        .map((stream) => ({ sessionId, stream })),
+    const running = [...this.running()].flatMap(([sessionId, streams]) =>
+      streams.map((stream) => ({ sessionId, stream })),
     );
+    return [
+      ...running.filter((stream) => this.hasBegun(stream)),
+      ...this.node.begun.of(this.ownership.lately()),
+    ];
+  }
+
+  /** Whether a stream was given to this node, and it has begun it. */
+  hasBegun({ sessionId, stream }: StreamName): boolean {
+    return this.node.begun.requestsOf(sessionId, stream).length > 0;
   }
 
   /** See {@link LiveSession.pin}. */

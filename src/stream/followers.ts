@@ -82,6 +82,11 @@ export class Followers {
     return position;
   }
 
+  /** Whether this node has this connection, or is about to have it. */
+  has(sessionId: string, stream: string, token: string): boolean {
+    return this.arriving.has(token) || this.find(sessionId, stream, token) !== undefined;
+  }
+
   /** Its connection has ended; a successor may ask where it came to until the returned function is called. */
   leave({ token, position }: Follower): () => void {
     this.leaving.set(token, position);

@@ -281,6 +281,36 @@ it('a GET whose claim on its stream a failover has lost comes back, and hears wh
   await second.next(hasMethod('notifications/message'));
 });
 
+// Its connection held the stream for ever, though there was none: every GET of the client got 409.
+it('a GET is served though a failover has lost that an earlier one gave the stream up', async () => {
+  const prefix = uniquePrefix();
+  const redis = connectRedis();
+  const start = () =>
+    startNode({
+      backplane: redisBackplane({ redis: redisUrl(), prefix }),
+      standaloneStream: 'reject',
+    });
+  const [a, b] = [await start(), await start()];
+  const { client, sessionId } = await openSession(a.url);
+  await client.request(a.url, 'ping');
+  const holder = () => redis.hget(`${prefix}:{${sessionId}}:streams`, 'h:g');
+  for (const { url } of [a, b]) {
+    const first = await client.listen(a.url);
+    const failOver = await replicate(redis, `${prefix}:{*`);
+    first.close();
+    await expect.poll(holder).toBeNull();
+    await failOver();
+    expect(await holder()).not.toBeNull();
+    const listen = async () => {
+      const { status, sse } = await client.get(url);
+      sse.close();
+      return status;
+    };
+    await expect.poll(listen, { timeout: 2_000 }).toBe(200);
+    await expect.poll(holder).toBeNull();
+  }
+});
+
 async function batchOfTwo() {
   const prefix = uniquePrefix();
   const redis = connectRedis();

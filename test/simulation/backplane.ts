@@ -29,8 +29,11 @@ export interface Witness {
   created(nodeId: string, session: NewSession, positions: Position[]): void;
   committed(nodeId: string, commit: Commit, reply: CommitReply): void;
   removed(sessionId: string): void;
-  /** Remembers what there is. The returned function is told of which sessions all that came since is lost. */
-  mark(): (sessionIds: string[]) => void;
+  /**
+   * Remembers what there is. The returned function is told of which sessions all that came since is lost, and which of these
+   * have another owner by that.
+   */
+  mark(): (sessionIds: string[], reowned: string[]) => void;
 }
 
 /**
@@ -109,12 +112,14 @@ export class SimBackplane {
     const lose = this.witness.mark();
     return (isLost, clockMs) => {
       const lost = [...new Set([...before.keys(), ...sessions.keys()])].filter(isLost);
-      for (const id of lost) {
+      const reowned = lost.filter((id) => {
         const had = before.get(id);
+        const owner = sessions.get(id)?.record().owner;
         had?.snapshot.restore();
         if (had === undefined) sessions.delete(id);
         else sessions.set(id, had.session);
-      }
+        return owner !== had?.session.record().owner;
+      });
       for (const id of new Set([...leases.keys(), ...this.leases.keys()])) {
         if (!isLost(id)) continue;
         const until = leases.get(id);
@@ -123,7 +128,7 @@ export class SimBackplane {
       }
       this.generation += 1;
       this.skewMs += clockMs;
-      lose(lost);
+      lose(lost, reowned);
       this.scheduler.note(`the backplane goes back, and loses what is new of ${lost.join(' ')}`);
     };
   }
@@ -140,7 +145,7 @@ export class SimBackplane {
 }
 
 /** Those that one node sends to another with `send`; all others are published by a step of a session. */
-const SENT = new Set<NodeMessage['type']>(['release', 'released']);
+const SENT = new Set<NodeMessage['type']>(['release', 'released', 'held']);
 
 const RESUBSCRIBE_MS = 60;
 
@@ -418,6 +423,7 @@ function brief(message: NodeMessage): string {
     case 'release':
     case 'hangup':
     case 'orphaned':
+    case 'held':
     case 'taken':
       return `${message.type} ${message.sessionId} ${message.stream} ${message.token}`;
     case 'released':

@@ -187,6 +187,8 @@ export class Ledger implements Witness {
   /** Sessions that got another owner, because the one before was taken for dead. */
   readonly successions: { sessionId: string; from: string; by: string; at: number }[] = [];
   readonly begun: Begun[] = [];
+  /** Sessions whose owner is an earlier one again, since the backplane has lost the change. */
+  readonly reowned: { sessionId: string; at: number }[] = [];
   readonly losses: Loss[] = [];
   /** When a master took over whose clock is behind, for the first time. */
   clockWentBackAt = Infinity;
@@ -264,10 +266,11 @@ export class Ledger implements Witness {
     this.removedAt.set(sessionId, this.now);
   }
 
-  mark(): (sessionIds: string[]) => void {
+  mark(): (sessionIds: string[], reowned: string[]) => void {
     const [since, stored, claims] = [this.now, this.stored.length, this.claims.length];
     const begun = this.begun.length;
-    return (sessionIds) => {
+    return (sessionIds, reowned) => {
+      for (const sessionId of reowned) this.reowned.push({ sessionId, at: this.now });
       for (const sessionId of sessionIds) {
         this.losses.push({ sessionId, since, at: this.now });
         if ((this.bornAt.get(sessionId) ?? 0) > since) this.removedAt.set(sessionId, this.now);
@@ -295,6 +298,13 @@ export class Ledger implements Witness {
   mayHaveLost(sessionId: string, from: number, to = Infinity): boolean {
     return this.losses.some(
       (loss) => loss.sessionId === sessionId && loss.since <= to && loss.at >= from,
+    );
+  }
+
+  /** Whether the backplane has lost a change of the session's owner in this time. */
+  isReowned(sessionId: string, from: number, to: number): boolean {
+    return this.reowned.some(
+      (each) => each.sessionId === sessionId && each.at > from && each.at <= to,
     );
   }
 

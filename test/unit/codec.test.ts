@@ -95,6 +95,7 @@ const messages: Record<NodeMessage['type'], fc.Arbitrary<NodeMessage>> = {
     position: maybe(position),
   }),
   hangup: fc.record({ type: fc.constant('hangup' as const), sessionId, stream: word, token }),
+  held: fc.record({ type: fc.constant('held' as const), sessionId, stream: word, token }),
   taken: fc.record({ type: fc.constant('taken' as const), sessionId, stream: word, token }),
   check: fc.record({
     type: fc.constant('check' as const),

@@ -18,9 +18,10 @@ function setUp() {
     return Promise.resolve();
   };
   const followers = { a: new Followers(), b: new Followers() };
+  const lanes = { submit: () => Promise.resolve('gone' as const) };
   const nodes = {
-    a: new Takeovers('a', { send }, followers.a, clock, 2000),
-    b: new Takeovers('b', { send }, followers.b, clock, 2000),
+    a: new Takeovers('a', { send }, followers.a, clock, 2000, lanes),
+    b: new Takeovers('b', { send }, followers.b, clock, 2000, lanes),
   };
   const passOn = async (): Promise<void> => {
     for (const { to, message } of sent.splice(0)) nodes[to as 'a' | 'b'].onMessage(message);

@@ -64,6 +64,8 @@ export function encode(message: NodeMessage): string {
     }
     case 'taken':
       return line(['taken', message.sessionId, message.stream, message.token]);
+    case 'held':
+      return line(['held', message.sessionId, message.stream, message.token]);
     case 'hangup':
       return line(['hangup', message.sessionId, message.stream, message.token]);
     case 'check':
@@ -206,6 +208,7 @@ function parse(text: string): NodeMessage | undefined {
       return { type, streams };
     }
     case 'hangup':
+    case 'held':
     case 'orphaned':
     case 'taken':
       return { type, sessionId: a, stream: b, token: c };

@@ -7,15 +7,16 @@ import type { Check } from './index.js';
 export function* oneOwner({ setting, ledger }: World): Iterable<string> {
   if (setting.affinity !== 'owner') return;
   const current = new Map<string, object>();
-  const former = new Map<object, string>();
-  for (const { id, sessionId, nodeId, server, at } of ledger.executions) {
+  const former = new Map<object, Execution>();
+  for (const execution of ledger.executions) {
+    const { id, sessionId, nodeId, server, at } = execution;
     const before = current.get(sessionId);
     if (before === server) continue;
-    if (before !== undefined) former.set(before, `x${id}`);
+    if (before !== undefined) former.set(before, execution);
     current.set(sessionId, server);
     const successor = former.get(server);
-    if (successor !== undefined) {
-      yield `x${id} ran on ${nodeId} at ${at}, whose server object had a successor that ran ${successor}`;
+    if (successor !== undefined && !ledger.isReowned(sessionId, successor.at, at)) {
+      yield `x${id} ran on ${nodeId} at ${at}, whose server object had a successor that ran x${successor.id}`;
     }
   }
 }
@@ -29,7 +30,11 @@ export const formerAreSilent: Check = function* ({ setting, ledger, nodes }) {
     if (execution === undefined || lost) continue;
     if (nodes.some(({ nodeId, closing }) => nodeId === execution.nodeId && closing)) continue;
     const successor = successorOf(execution, ledger.executions);
-    if (successor !== undefined && successor.at < at) {
+    if (
+      successor !== undefined &&
+      successor.at < at &&
+      !ledger.isReowned(sessionId, successor.at, at)
+    ) {
       yield `${stream} ${n} of ${sessionId} is what x${execution.id} said on ${execution.nodeId}, stored at ${at.toFixed()}, and x${successor.id} ran on ${successor.nodeId} since ${successor.at.toFixed()}`;
     }
   }

@@ -24,11 +24,11 @@ function maySkip({ mayBeFoundDead }: World, { message, asker, lost }: Stored): b
 
 /**
  * Stored after a failover by a node that had seen nothing of what was lost, with the clock of a new master that is behind:
- * it is before the client's cursor in the log.
+ * it is before a client's cursor in the log.
  */
-function isBehind({ ledger }: World, entry: Stored, cursor: Place | undefined): boolean {
+function isBehind({ ledger }: World, entry: Stored, cursor: string | undefined): boolean {
   if (cursor === undefined || ledger.clockWentBackAt > entry.at) return false;
-  const named = ledger.stored.find(({ id }) => id === cursor.id);
+  const named = ledger.stored.find(({ id }) => id === cursor);
   return named?.lost === true && entry.nodeId !== named.nodeId && timeOf(entry) <= timeOf(named);
 }
 
@@ -91,7 +91,7 @@ export const inOrder: Check = function* (world) {
         if (at <= last) yield `${connection} shows ${stream} ${event.n} after ${before}`;
         const missing = entries
           .slice(last + 1, at)
-          .filter((entry) => !maySkip(world, entry) && !isBehind(world, entry, cursor));
+          .filter((entry) => !maySkip(world, entry) && !isBehind(world, entry, cursor?.id));
         for (const { n, message } of missing) {
           yield `${connection} shows ${stream} ${event.n} after ${before}, without ${n} (${markOf(message)})`;
         }
@@ -141,7 +141,10 @@ export const madeUpFor: Check = function* (world) {
   for (const client of world.clients) {
     if (client.over || client.sessionId === undefined || client.listening === undefined) continue;
     const entries = streams.get(`${client.sessionId} ${STANDALONE}`) ?? [];
-    const due = entries.findLast((entry) => !maySkip(world, entry));
+    const lost = entries.filter((entry) => entry.lost);
+    const due = entries.findLast(
+      (entry) => !maySkip(world, entry) && !lost.some(({ id }) => isBehind(world, entry, id)),
+    );
     if (due === undefined) continue;
     const mine = world.ledger.showings.filter(
       ({ client: of, method, cursor }) =>
@@ -223,6 +226,10 @@ export const stored: Check = function* ({ ledger }) {
         other.requestId === execution.requestId,
     );
     const answered = places.has(`x${execution.id}.answer`);
+    // Of each stream; of all together, where what the backplane did not know to have been begun was not stored again.
+    const reordered = ledger.begun.some(
+      ({ sessionId, lost }) => lost && sessionId === execution.sessionId,
+    );
     let last = -1;
     for (const { mark, related, outcome } of execution.said) {
       const place = places.get(mark);
@@ -234,7 +241,7 @@ export const stored: Check = function* ({ ledger }) {
         }
         continue;
       }
-      if (lost.has(mark)) continue;
+      if (lost.has(mark) || (reordered && !related)) continue;
       if (place < last)
         yield `${mark} of ${execution.sessionId} is stored before what was said before`;
       last = place;
