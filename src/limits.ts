@@ -24,7 +24,7 @@ export interface Limits {
   jsonDepth: number;
   /** Values in one body: members of objects, items of lists, and the objects and lists themselves. Default 100,000. */
   jsonValues: number;
-  /** Values in one body outside of the arguments of `tools/call`, in which the SDK looks at each of them. Default 10,000. */
+  /** Values in one body outside of the arguments of `tools/call`, in which the SDK looks at each of them. Default 5,000. */
   messageValues: number;
   /** Bytes of a body without a session id, and of one with `initialize` in it. Default 64 KiB. */
   handshakeBytes: number;
@@ -54,7 +54,7 @@ const DEFAULTS: Omit<Limits, 'messageBytes' | 'bodyBytesInFlight'> = {
   batchSize: 100,
   jsonDepth: 100,
   jsonValues: 100_000,
-  messageValues: 10_000,
+  messageValues: 5_000,
   handshakeBytes: 64 * KIB,
   bodyMs: 60_000,
   stalledMs: 60_000,

@@ -141,7 +141,17 @@ async function readBody(req: Request, rules: BodyRules): Promise<Body | undefine
     });
   });
   const plain = coding === undefined ? bytes : await decompress(bytes, coding, rules);
+  if (plain.length > SMALL_TURN_BYTES) await ownTurn();
   return parse(decode(plain), plain.length, limits);
+}
+
+/** Longer bodies are parsed one in each turn of the event loop: many that come together would make it stand still. */
+const SMALL_TURN_BYTES = 16 * 1024;
+let lastTurn = Promise.resolve();
+
+function ownTurn(): Promise<void> {
+  lastTurn = lastTurn.then(() => new Promise<void>((resolve) => void setImmediate(resolve)));
+  return lastTurn;
 }
 
 let readInThisTurn: (() => void)[] = [];

@@ -54,7 +54,7 @@ it('with nothing but a server, everything has its default', () => {
       messageBytes: 4_194_304,
       jsonDepth: 100,
       jsonValues: 100_000,
-      messageValues: 10_000,
+      messageValues: 5_000,
       handshakeBytes: 65_536,
       bodyBytesInFlight: 67_108_864,
       bodyMs: 60_000,

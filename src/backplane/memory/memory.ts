@@ -13,6 +13,7 @@ import type {
   ReadRequest,
   TouchRequest,
 } from '../backplane.js';
+import { pendingWeight } from '../pending-weight.js';
 import { ANY_PRINCIPAL, LOG_START, STANDALONE, TooManySessions } from '../backplane.js';
 import { FIRST_REVISION } from '../revision.js';
 import type { SeamStore } from '../seams.js';
@@ -37,6 +38,8 @@ export class MemoryBackplane implements Backplane {
   readonly sessions = new Map<string, MemorySession>();
   readonly nodes = new Map<string, MemoryMembership>();
   readonly seams = new MemorySeams();
+  /** The highest weight of a session that was to be created. */
+  heaviest = 1;
   private beginning: number | undefined;
 
   join(options: JoinOptions): Membership {
@@ -82,7 +85,7 @@ class MemoryMembership implements Membership {
     return this.step((now) => {
       this.clearExpired(now);
       if (this.find(session.id) !== undefined) return false;
-      if (session.most !== undefined) this.checkQuota(session.principal, session.most, now);
+      if (session.most !== undefined) this.checkQuota(session, session.most, now);
       const { nodeId, retention } = this.options;
       const stored = new MemorySession(
         {
@@ -103,6 +106,7 @@ class MemoryMembership implements Membership {
         new MemoryLog(retention),
         (node, message) => this.shared.tell(node, message),
       );
+      stored.weight = pendingWeight(session);
       this.shared.sessions.set(session.id, stored);
       stored.replicas.add(nodeId);
       const positions: Position[] = [];
@@ -300,17 +304,20 @@ class MemoryMembership implements Membership {
   }
 
   /** Throws {@link TooManySessions}. */
-  private checkQuota(principal: string, most: Most, now: number): void {
-    if (this.shared.sessions.size < Math.min(most.sessions, most.pending)) return;
+  private checkQuota(session: NewSession, most: Most, now: number): void {
+    const weight = pendingWeight(session);
+    this.shared.heaviest = Math.max(this.shared.heaviest, weight);
+    const atMost = this.shared.sessions.size * this.shared.heaviest + weight;
+    if (atMost <= Math.min(most.sessions, most.pending)) return;
     const since = now - this.options.pendingTtlMs;
-    let [sessions, pending] = [0, 0];
-    for (const session of this.shared.sessions.values()) {
-      if (session.principal !== principal || session.expiresAt <= now) continue;
+    let [sessions, pending] = [0, weight];
+    for (const other of this.shared.sessions.values()) {
+      if (other.principal !== session.principal || other.expiresAt <= now) continue;
       sessions += 1;
-      if (!session.confirmed && session.createdAt >= since) pending += 1;
+      if (!other.confirmed && other.createdAt >= since) pending += other.weight;
     }
     if (sessions >= most.sessions) throw new TooManySessions('sessions');
-    if (pending >= most.pending) throw new TooManySessions('pending');
+    if (pending > most.pending) throw new TooManySessions('pending');
   }
 
   private find(sessionId: string): MemorySession | undefined {

@@ -34,6 +34,8 @@ export class MemorySession {
   readonly streams = new Map<string, Stream>([[STANDALONE, { last: BEGINNING, pending: 0 }]]);
   readonly replicas = new Set<string>();
   expiresAt = 0;
+  /** As how many sessions it counts until it is used. */
+  weight = 1;
   state: StoredState = { version: '', value: undefined };
   private readonly requests = new Map<string, string>();
   private readonly numbers = new Map<string, number>();

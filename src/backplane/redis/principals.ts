@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { NewSession } from '../backplane.js';
+import { pendingWeight } from '../pending-weight.js';
 import type { Client } from './connection.js';
 import { isMalformed } from './malformed.js';
 
@@ -27,28 +28,34 @@ export class Principals {
     const index = indexOf(this.prefix, principal);
     const { pendingTtlMs, sessionTtlMs } = this.options;
     for (;;) {
-      const [outcome, ids = []] = (await client['anynode:enter'](
+      const [outcome, members = []] = (await client['anynode:enter'](
         ...[index, id, most.sessions, most.pending, pendingTtlMs, sessionTtlMs],
+        pendingWeight(session),
       )) as [Outcome, string[]?];
       if (outcome === 'entered') return outcome;
-      if ((await this.lookAt(client, index, ids, outcome)) === 0) return outcome;
+      if ((await this.lookAt(client, index, members, outcome)) === 0) return outcome;
     }
   }
 
-  /** Drops those that are gone, and marks those that were used. How many count no longer for `kind`? */
+  /** Drops members whose session is gone, and marks those that were used. Returns how many count no longer for `kind`. */
   private async lookAt(
     client: Client,
     index: string,
-    ids: string[],
+    members: string[],
     kind: Outcome,
   ): Promise<number> {
-    const fates = await Promise.all(ids.map((id) => this.fateOf(client, id)));
-    const gone = ids.filter((_, at) => fates[at] === 'gone');
-    const used = ids.filter((_, at) => fates[at] === 'used');
-    if (gone.length > 0) await client.zrem(index, ...gone);
-    if (kind === 'sessions' || used.length === 0) return gone.length;
-    await client.zadd(index, 'XX', ...used.flatMap((id) => [0, id]));
-    return gone.length + used.length;
+    const fates = await Promise.all(
+      members.map((member) => this.fateOf(client, sessionOf(member))),
+    );
+    const used = members.filter((_, at) => fates[at] === 'used');
+    // What a session counted for its handshake is over when it is used.
+    const over = used.filter((member) => sessionOf(member) !== member);
+    const dropped = members.filter((_, at) => fates[at] === 'gone').concat(over);
+    if (dropped.length > 0) await client.zrem(index, ...dropped);
+    const marked = used.filter((member) => !over.includes(member));
+    if (kind === 'sessions' || marked.length === 0) return dropped.length;
+    await client.zadd(index, 'XX', ...marked.flatMap((id) => [0, id]));
+    return dropped.length + marked.length;
   }
 
   private async fateOf(client: Client, sessionId: string): Promise<Fate> {
@@ -62,6 +69,11 @@ export class Principals {
     if (typeof revision !== 'string') return 'gone';
     return on === '1' || called === '1' ? 'used' : 'pending';
   }
+}
+
+/** Session ids have no spaces. */
+function sessionOf(member: string): string {
+  return member.slice(member.lastIndexOf(' ') + 1);
 }
 
 export async function dropFromIndex(

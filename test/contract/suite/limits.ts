@@ -200,6 +200,31 @@ export function describeLimits(openStore: OpenStore): void {
       await expect(create(b)).rejects.toMatchObject(refused('sessions'));
     });
 
+    it('that were never used count for more with a large handshake', async () => {
+      const { a, b } = rig;
+      const roomy = { sessions: 10, pending: 4 };
+      const begin = (bytes: number) =>
+        b.create({ principal: who, most: roomy, initialize: `"${'x'.repeat(bytes)}"` });
+      const large = await begin(8_200);
+      await begin(10);
+      await expect(begin(10)).rejects.toMatchObject(refused('pending'));
+      await a.run(large, receive({ to: 'initialized' }, '{}', { principal: who }));
+      for (let at = 0; at < 3; at += 1) await begin(10);
+      await expect(begin(10)).rejects.toMatchObject(refused('pending'));
+    });
+
+    it('that were never used are gone with all that they counted', async () => {
+      const short = await rig.join({ pendingTtlMs: 700, sessionTtlMs: 700 });
+      const begin = () =>
+        short.create({ principal: who, most, initialize: `"${'x'.repeat(60_000)}"` });
+      const id = await begin();
+      await expect(begin()).rejects.toMatchObject(refused('pending'));
+      await short.membership.remove(id, who);
+      await begin();
+      await expect(create(short)).rejects.toMatchObject(refused('pending'));
+      await eventually(() => create(short));
+    });
+
     it('make room when they are deleted, by their client or the operator', async () => {
       const { a, b } = rig;
       const ids = [await createUsed(), await createUsed(), await createUsed()];

@@ -1,38 +1,50 @@
 -- Enters a new session into the index of its principal, if that has not too many.
 --
--- KEYS: 1 index of the principal: a sorted set of session ids, by the time (ms) of their creation, or 0 for those that
---       are known to have been used
+-- KEYS: 1 index of the principal, a sorted set:
+--         <session id>      by the time (ms) of its creation, or 0 for one that is known to have been used
+--         <n> <session id>  by the negative time of its creation: a session with a large handshake counts once more for each
 -- ARGV: 1 session id, 2 most sessions, 3 most of them that were never used, 4 for how long such a session lives (ms),
---       5 session TTL (ms)
+--       5 session TTL (ms), 6 as how many sessions this one counts until it is used
 --
--- Returns 'entered', or 'sessions' | 'pending' when there are too many, and the ids among which some may be gone or used:
+-- Returns 'entered', or 'sessions' | 'pending' when there are too many, and the members among which some may be gone or used:
 -- a thousand by chance of all sessions, or some two hundred of those that may be pending. All of them would be ten thousand,
 -- for each of the sessions that come at the same time.
 local WINDOWS, WINDOW = 4, 50
-local index, id = KEYS[1], ARGV[1]
+local index, id, weight = KEYS[1], ARGV[1], tonumber(ARGV[6])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local all = redis.call('ZCARD', index)
-if all >= tonumber(ARGV[2]) then
+local since = string.format('%.0f', now - ARGV[4])
+redis.call('ZREMRANGEBYSCORE', index, '(-' .. since, '(0')
+if redis.call('ZCOUNT', index, 0, '+inf') >= tonumber(ARGV[2]) then
   if redis.call('ZSCORE', index, id) then return { 'entered' } end
   return { 'sessions', redis.call('ZRANDMEMBER', index, 1000) }
 end
-local since = string.format('%.0f', now - ARGV[4])
 -- With fewer than may be pending there is nothing to count.
-local pending = all >= tonumber(ARGV[3]) and redis.call('ZCOUNT', index, since, '+inf') or 0
-if pending >= tonumber(ARGV[3]) then
-  if redis.call('ZSCORE', index, id) then return { 'entered' } end
-  -- Each script begins with the same numbers otherwise.
-  math.randomseed(tonumber(time[2]))
-  local ids = {}
-  for _ = 1, pending > WINDOW and WINDOWS or 1 do
-    local from = math.random(0, math.max(0, pending - WINDOW))
-    for _, each in ipairs(redis.call('ZRANGEBYSCORE', index, since, '+inf', 'LIMIT', from, WINDOW)) do
-      ids[#ids + 1] = each
+if redis.call('ZCARD', index) + weight > tonumber(ARGV[3]) then
+  local weights = redis.call('ZCOUNT', index, '-inf', '-' .. since)
+  local pending = weights + redis.call('ZCOUNT', index, since, '+inf')
+  if pending + weight > tonumber(ARGV[3]) then
+    if redis.call('ZSCORE', index, id) then return { 'entered' } end
+    -- Each script begins with the same numbers otherwise.
+    math.randomseed(tonumber(time[2]))
+    local members = {}
+    local function take(from, to, skip, count)
+      for _, each in ipairs(redis.call('ZRANGEBYSCORE', index, from, to, 'LIMIT', skip, count)) do
+        members[#members + 1] = each
+        count = count - 1
+      end
+      return count
     end
+    for _ = 1, pending > WINDOW and WINDOWS or 1 do
+      local skip = math.random(0, math.max(0, pending - WINDOW))
+      local left = take('-inf', '-' .. since, skip, WINDOW)
+      take(since, '+inf', math.max(0, skip - weights), left)
+    end
+    return { 'pending', members }
   end
-  return { 'pending', ids }
 end
-redis.call('ZADD', index, 'NX', string.format('%.0f', now), id)
+local at = string.format('%.0f', now)
+redis.call('ZADD', index, 'NX', at, id)
+for n = 2, weight do redis.call('ZADD', index, 'NX', '-' .. at, n .. ' ' .. id) end
 redis.call('PEXPIRE', index, ARGV[5])
 return { 'entered' }
