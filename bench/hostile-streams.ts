@@ -1,0 +1,123 @@
+/**
+ * What a hostile client with 256 streams does to the calls of others: two nodes and a Redis, 20 clients that call at a steady
+ * rate, without the hostile client and beside it. `npx tsx bench/hostile-streams.ts [CHECKOUT...]` prints a table; each
+ * checkout is measured in turn, so that what else the machine does falls on all of them.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { startNode, type NodeProcess } from '../demo/rig/processes.js';
+import { startRedis } from '../demo/rig/redis.js';
+import { Connection } from './client/connection.js';
+import { quantiles, type Quantiles } from './client/latencies.js';
+import { callEcho, openSession, type Session } from './client/mcp.js';
+
+const CLIENTS = 20;
+const EVERY_MS = 100;
+const MEASURED_MS = Number(process.env.MEASURED_MS ?? 5_000);
+/** How often each of the hostile client's streams comes again. */
+const HOSTILE_EVERY_MS = Number(process.env.HOSTILE_EVERY_MS ?? 1_000);
+const ROUNDS = Number(process.env.ROUNDS ?? 3);
+
+const KINDS: Record<string, number> = {
+  'resumes an ended stream': 1,
+  'resumes its GET stream from the start': 1,
+  // 25 MB/s, of answers of 1 MB and messages of 4 MB: more would measure how the machine copies bytes.
+  'calls, and reads no answer': 10,
+  'sends messages of 4 MB': 40,
+};
+
+interface Measured extends Quantiles {
+  /** Calls that were answered with an error; they count with the time that this took. */
+  failed: number;
+}
+
+interface Client {
+  session: Session;
+  /** To each node. */
+  connections: Connection[];
+}
+
+async function openClient(nodes: NodeProcess[]): Promise<Client> {
+  const connections = await Promise.all(nodes.map(({ url }) => Connection.open(url)));
+  return { connections, session: await openSession(connections[0] as Connection) };
+}
+
+/** The latencies of all clients' calls, from when each was due. */
+async function measure(clients: Client[]): Promise<Measured> {
+  const latencies: number[] = [];
+  let failed = 0;
+  await Promise.all(
+    clients.map(async ({ connections, session }, at) => {
+      const begun = performance.now() + 200 + (at * EVERY_MS) / CLIENTS;
+      for (let call = 0; call * EVERY_MS < MEASURED_MS; call += 1) {
+        const due = begun + call * EVERY_MS;
+        await sleep(Math.max(0, due - performance.now()));
+        const connection = connections[call % connections.length] as Connection;
+        await callEcho(connection, session).catch(() => (failed += 1));
+        latencies.push(performance.now() - due);
+      }
+    }),
+  );
+  return { ...quantiles(latencies), failed };
+}
+
+interface Cluster {
+  source: string;
+  nodes: NodeProcess[];
+  clients: Client[];
+  hostile: NodeProcess;
+  stop: () => Promise<void>;
+}
+
+async function start(source: string): Promise<Cluster> {
+  const redis = await startRedis();
+  const script = new URL('hostile-node.ts', import.meta.url);
+  const node = () => startNode({ script, env: { SOURCE: source, REDIS_URL: redis.url } });
+  const nodes = await Promise.all([node(), node()]);
+  const hostile = await startNode({ script: new URL('hostile-client.ts', import.meta.url) });
+  const stop = async () => {
+    await Promise.all([...nodes, hostile].map((each) => each.stop()));
+    await redis.stop();
+  };
+  const clients = await Promise.all(Array.from({ length: CLIENTS }, () => openClient(nodes)));
+  return { source, nodes, clients, hostile, stop };
+}
+
+const median = (values: number[]): number =>
+  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+
+const sources = process.argv.slice(2);
+const clusters = await Promise.all((sources.length > 0 ? sources : ['.']).map(start));
+for (const { clients } of clusters) await measure(clients);
+console.log(
+  '| | checkout | p50 alone, ms | p50 beside | p99 alone | p99 beside | p99 ratio | failed |',
+);
+console.log('| --- | --- | --: | --: | --: | --: | --: | --: |');
+for (const [kind, slower] of Object.entries(KINDS)) {
+  const results = new Map<Cluster, { alone: Measured[]; beside: Measured[] }>();
+  for (let round = 0; round < ROUNDS; round += 1) {
+    for (const cluster of clusters) {
+      const { nodes, clients, hostile } = cluster;
+      const result = results.get(cluster) ?? { alone: [], beside: [] };
+      results.set(cluster, result);
+      result.alone.push(await measure(clients));
+      const everyMs = HOSTILE_EVERY_MS * slower;
+      await hostile.call('begin', { kind, urls: nodes.map(({ url }) => url), everyMs });
+      await sleep(1_000);
+      result.beside.push(await measure(clients));
+      await hostile.call('end');
+      await sleep(500);
+    }
+  }
+  for (const [{ source }, { alone, beside }] of results) {
+    const ratio = median(beside.map(({ p99 }, at) => p99 / (alone[at]?.p99 ?? Number.NaN)));
+    const figures = [
+      ...[median(alone.map(({ p50 }) => p50)), median(beside.map(({ p50 }) => p50))],
+      ...[median(alone.map(({ p99 }) => p99)), median(beside.map(({ p99 }) => p99)), ratio],
+    ];
+    const failed = beside.reduce((sum, each) => sum + each.failed, 0);
+    const cells = [kind, source, ...figures.map((each) => each.toFixed(1)), failed];
+    console.log(`| ${cells.join(' | ')} |`);
+  }
+}
+await Promise.all(clusters.map(({ stop }) => stop()));
+process.exit(0);
