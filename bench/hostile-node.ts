@@ -5,9 +5,10 @@ import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
 import express from 'express';
 import { z } from 'zod';
 import { serveParent } from '../demo/rig/child.js';
+import type * as Anynode from '../src/index.js';
 
 const entry = pathToFileURL(`${process.env.SOURCE ?? '.'}/src/index.ts`).href;
-const { anynode } = (await import(entry)) as typeof import('../src/index.js');
+const { anynode } = (await import(entry)) as typeof Anynode;
 
 function buildServer(): McpServer {
   const server = new McpServer(
