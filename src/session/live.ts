@@ -41,6 +41,7 @@ import {
   withEffect,
   withoutEffect,
 } from './shape.js';
+import { isInitialized } from './routing.js';
 import { showAll } from './show.js';
 import type { ReplicaTransport } from './transport.js';
 import { endOf, shownOn } from '../stream/tributary.js';
@@ -368,7 +369,7 @@ export class LiveSession {
   /** Hands over a message that is no request. One for a replica that is not there any more has no addressee. */
   deliver(message: JsonRpcMessage, context?: DeliveryContext): void {
     this.lastUsedAt = this.node.clock.elapsed();
-    if (isNotification(message) && message.method === 'notifications/initialized') {
+    if (isInitialized(message)) {
       this.shape = { ...this.shape, active: true };
     }
     try {
@@ -516,7 +517,8 @@ export class LiveSession {
     await this.settling;
     if (this.replica === undefined) return;
     if (message !== undefined) {
-      this.deliver(message);
+      // A request that came first may have brought the replica to the record, which says that the client is initialized.
+      if (!isInitialized(message) || !this.shape.active) this.deliver(message);
       this.reached(revision);
     }
     if (this.revision !== revision) await this.refresh();

@@ -5,7 +5,7 @@ import { expect, it } from 'vitest';
 import type { Membership, NodeMessage } from '../../src/backplane/backplane.js';
 import type { Backplane } from '../../src/index.js';
 import { memoryBackplane } from '../../src/index.js';
-import { openSession, startNode } from '../integration/support/serve.js';
+import { openSession, rawClient, startNode } from '../integration/support/serve.js';
 import { request, type RawClient } from '../support/mcp-http.js';
 
 /** A server that notes the levels it is told, and whose tool says so many numbers. */
@@ -103,4 +103,35 @@ it('a repeated initialized does not hide a level set elsewhere', async () => {
   await client.request(one.url, 'tools/call', { name: 'count' });
 
   expect(levels).toEqual(['error']);
+});
+
+// Word of it came after a request that had brought the server to the record: the server was told twice.
+it('a server is told once that its client is initialized, though another node took that and a request came first', async () => {
+  const inner = memoryBackplane();
+  const held: (() => void)[] = [];
+  const late: Backplane = {
+    join: (options) =>
+      inner.join({
+        ...options,
+        onMessage: (message) => {
+          if (message.type === 'shape') held.push(() => options.onMessage(message));
+          else options.onMessage(message);
+        },
+      }),
+  };
+  let told = 0;
+  const server = (): Server => {
+    const made = chatty();
+    made.oninitialized = () => (told += 1);
+    return made;
+  };
+  const one = await startNode({ backplane: late, server });
+  const two = await startNode({ backplane: inner, server });
+  const client = rawClient();
+  await client.initialize(one.url, { initialized: two.url });
+  await client.request(one.url, 'ping');
+  expect(told).toBe(1);
+  for (const hear of held) hear();
+  await sleep(20);
+  expect(told).toBe(1);
 });
