@@ -35,8 +35,8 @@ const KEY_BYTES = 32;
  *
  * Throws a `TypeError` for keys and ids that make no sense. Keys are never part of an error.
  *
- * Not hidden are the lengths and times of messages, nor that they were exchanged; and a text that is put back in the
- * place of a later one of the same session is not noticed.
+ * Not hidden are the lengths and times of messages, nor that they were exchanged. What somebody can do who can write to the
+ * backplane but has no key is in `SECURITY.md`.
  */
 export function aesGcmCodec({
   keys,

@@ -92,6 +92,11 @@ export interface Membership {
   list(after: string | undefined, count: number): Promise<{ ids: string[]; next?: string }>;
   /** The whole log, both directions, after `after`. */
   history(sessionId: string, after: LogId, count: number): Promise<LogEntry[]>;
+  /**
+   * The message of the client that stands there, for this node to handle. `wasAddressed`: another node has told just this
+   * one so. `undefined`: it is no longer kept, or not this node's. Left out: whatever the history has there is.
+   */
+  received?(sessionId: string, logId: LogId, wasAddressed: boolean): Promise<string | undefined>;
   /** The application's own state of a session. `undefined`: no such session. */
   loadState(sessionId: string): Promise<StoredState | undefined>;
   /** Stores it when its version still is `expected` (or in any case). `conflict` and `gone` change nothing. */

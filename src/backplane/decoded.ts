@@ -1,11 +1,14 @@
 /** What is stored encoded, read by whoever has the codec. */
 import type { LogEntry, SessionRecord } from './backplane.js';
+import type { PageOrder } from './log-order.js';
+import { LogTexts } from './log-texts.js';
 import type { Observation } from './observation.js';
 import type { Payloads } from './payloads.js';
 import { checkSeal } from './seals.js';
 
 /** What is seen of a backplane whose nodes have a codec, decoded as far as it can be: the rest is `unreadable`. */
 export function decodedObservation(inner: Observation, payloads: Payloads): Observation {
+  const texts = new LogTexts(payloads);
   return {
     async load(sessionId) {
       const record = await inner.load(sessionId);
@@ -13,7 +16,7 @@ export function decodedObservation(inner: Observation, payloads: Payloads): Obse
     },
     async history(sessionId, after, count) {
       const entries = await inner.history(sessionId, after, count);
-      return entries.map((entry) => decodedEntry(entry, sessionId, payloads));
+      return decodedEntries(entries, sessionId, texts);
     },
     async sessions(ids) {
       const records = await inner.sessions(ids);
@@ -21,9 +24,7 @@ export function decodedObservation(inner: Observation, payloads: Payloads): Obse
     },
     async histories(from) {
       const logs = await inner.histories(from);
-      return logs.map((entries, at) =>
-        entries.map((entry) => decodedEntry(entry, from[at]?.id ?? '', payloads)),
-      );
+      return logs.map((entries, at) => decodedEntries(entries, from[at]?.id ?? '', texts));
     },
     list: (after, count) => inner.list(after, count),
     remove: (sessionId, principal) => inner.remove(sessionId, principal),
@@ -67,10 +68,18 @@ export function observedRecord(record: SessionRecord, payloads: Payloads): Sessi
   return state === 'valid' ? decoded : { ...decoded, initialize: '', unreadable: true };
 }
 
-/** What cannot be decoded is `unreadable`. */
-export function decodedEntry(entry: LogEntry, sessionId: string, payloads: Payloads): LogEntry {
-  if (entry.message === undefined) return entry;
-  const where = `entry ${entry.logId}`;
-  const message = payloads.decode(entry.message, { sessionId, kind: 'message' }, where);
-  return { ...entry, message, ...(message === undefined && { unreadable: true }) };
+/** Entries that follow each other in a log. What cannot be decoded, or is not where a node has put it, is `unreadable`. */
+export function decodedEntries(
+  entries: LogEntry[],
+  sessionId: string,
+  texts: LogTexts,
+): LogEntry[] {
+  const order: PageOrder = new Map();
+  return entries.map((entry) => {
+    if (entry.message === undefined) return entry;
+    const opened = texts.open(entry.message, sessionId, entry, order);
+    return typeof opened === 'object'
+      ? { ...entry, message: opened.text }
+      : { ...entry, message: undefined, unreadable: true };
+  });
 }

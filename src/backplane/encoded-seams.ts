@@ -36,21 +36,34 @@ function encodedBroadcasts(inner: Broadcasts, payloads: Payloads): Broadcasts {
 
 function encodedReplays(inner: Replays, payloads: Payloads): Replays {
   const contextOf = (sessionId: string): PayloadContext => ({ sessionId, kind: 'replay' });
+  /** Names of streams are the application's, and may have any characters. */
+  const purposeOf = (stream: string): string => `replay ${encodeURIComponent(stream)}`;
   return {
     append: async (sessionId, stream, message) =>
-      inner.append(sessionId, stream, payloads.encode(message, contextOf(sessionId))),
+      inner.append(
+        sessionId,
+        stream,
+        payloads.close(message, contextOf(sessionId), purposeOf(stream)),
+      ),
     /** As far as it can be decoded: then `unreadable`, which nothing may be shown in the place of. */
     async read(sessionId, stream, after, maxBytes): Promise<ReplayPage> {
       const page = await inner.read(sessionId, stream, after, maxBytes);
       if (page.status !== 'ok') return page;
       const events: typeof page.events = [];
+      const seen = new Set<string>();
       for (const { position, message } of page.events) {
         const where = `event ${position.logId} of an event store`;
-        const text = payloads.decode(message, contextOf(sessionId), where);
-        if (text === undefined) {
+        const opened = payloads.open(message, contextOf(sessionId), where);
+        const origin = opened?.origin;
+        const key = origin && `${origin.nodeId} ${origin.number}`;
+        const isMoved =
+          key !== undefined && (origin?.purpose !== purposeOf(stream) || seen.has(key));
+        if (isMoved) payloads.warn(`${where} is not where the node that encoded it has put it`);
+        if (opened === undefined || isMoved) {
           return events.length === 0 ? { status: 'unreadable' } : { ...page, events, more: true };
         }
-        events.push({ position, message: text });
+        if (key !== undefined) seen.add(key);
+        events.push({ position, message: opened.text });
       }
       return { ...page, events };
     },

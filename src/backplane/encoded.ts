@@ -9,18 +9,24 @@ import type {
   CommitReply,
   JoinOptions,
   LogEntry,
+  LogId,
   Membership,
   NewSession,
   NodeMessage,
   Operation,
+  OperationResult,
   Page,
   ReadRequest,
   SessionRecord,
   StreamEvent,
   TouchRequest,
 } from './backplane.js';
-import { decodedEntry, decodedRecord } from './decoded.js';
+import { justBefore } from './backplane.js';
+import { decodedEntries, decodedRecord } from './decoded.js';
+import { EncodedMessages } from './encoded-messages.js';
 import { encodedSeams } from './encoded-seams.js';
+import type { PageOrder } from './log-order.js';
+import { LogTexts, purposeIn, purposeOut } from './log-texts.js';
 import type { PayloadCodec, PayloadContext } from './payloads.js';
 import { Payloads } from './payloads.js';
 import { ReadableSessions, says } from './readable.js';
@@ -41,18 +47,26 @@ export function encodedBackplane(inner: Backplane, codec: PayloadCodec): Backpla
 class EncodedMembership implements Membership {
   private readonly inner: Membership;
   private readonly payloads: Payloads;
+  private readonly texts: LogTexts;
+  private readonly messages: EncodedMessages;
   private readonly readable: ReadableSessions;
   /** A principal that no session has: to the steps of a backplane it stands for one who is denied. */
   private readonly denied = `denied ${randomUUID()}`;
+  private readonly nodeId: string;
+  /** The highest number of a commit so far. */
+  private latest = 0;
   readonly seams: SeamStore | undefined;
   readonly ends: Membership['ends'];
 
   constructor(inner: Backplane, codec: PayloadCodec, options: JoinOptions) {
     this.payloads = new Payloads(codec, options);
+    this.texts = new LogTexts(this.payloads);
+    this.messages = new EncodedMessages(this.payloads, this.texts, options.nodeId);
+    this.nodeId = options.nodeId;
     this.inner = inner.join({
       ...options,
       onMessage: (message) => {
-        const decoded = this.decodeMessage(message);
+        const decoded = this.messages.decode(message);
         if (decoded !== undefined) options.onMessage(decoded);
       },
     });
@@ -80,8 +94,11 @@ class EncodedMembership implements Membership {
       ...session,
       seal: seal(this.payloads, principal, { sessionId: id, kind: 'identity' }),
       initialize: this.encode(initialize, id, 'initialize'),
-      ...(inbound !== undefined && { inbound: this.encode(inbound, id) }),
-      outbound: outbound.map((each) => ({ ...each, message: this.encode(each.message, id) })),
+      ...(inbound !== undefined && { inbound: this.close(inbound, id, purposeIn(session.stream)) }),
+      outbound: outbound.map((each) => ({
+        ...each,
+        message: this.close(each.message, id, purposeOut(each.stream)),
+      })),
     });
     if (created !== false) this.readable.note(id, principal);
     return created;
@@ -91,16 +108,38 @@ class EncodedMembership implements Membership {
     const { sessionId } = commit;
     const denied = await this.deniedIn(sessionId, operations);
     if (denied === 'gone') return { status: 'gone' };
+    // What a repeat says is true of the texts of the first try, whose numbers were others.
+    const isFirst = commit.number > this.latest;
+    this.latest = Math.max(this.latest, commit.number);
+    /** Per operation, the number of its last text. */
+    const numbers: (number | undefined)[] = [];
     const encoded = operations.map((operation) => {
       const mine = denied?.has(operation) ? { ...operation, principal: this.denied } : operation;
-      return this.encodeOperation(mine, sessionId);
+      const before = this.payloads.lastNumber;
+      const closed = this.encodeOperation(mine, sessionId);
+      const { lastNumber } = this.payloads;
+      numbers.push(lastNumber > before ? lastNumber : undefined);
+      return closed;
     });
     const reply = await this.inner.commit({ ...commit, operations: encoded });
+    if (reply.status === 'ok' && isFirst) this.noteStored(sessionId, reply.results, numbers);
     // It has been carried out: whatever becomes of the record, this may not reject.
     if (reply.status === 'gone' || reply.record === undefined) return reply;
     const record = decodedRecord(reply.record, this.payloads);
     const principal = this.readable.principalOf(sessionId) ?? record.principal;
     return { ...reply, record: { ...record, principal } };
+  }
+
+  /** Remembers where the last entry of a commit stands, if it has said so. */
+  private noteStored(
+    sessionId: string,
+    results: OperationResult[],
+    numbers: (number | undefined)[],
+  ): void {
+    const at = results.findLastIndex((result) => 'position' in result);
+    const [result, number] = [results[at], numbers[at]];
+    if (result === undefined || number === undefined || !('position' in result)) return;
+    this.texts.stored(sessionId, this.nodeId, number, result.position.logId);
   }
 
   /** The operations whose principal the session is not; `gone`: it is nobody's. Rejects with `undecodable`. */
@@ -130,20 +169,21 @@ class EncodedMembership implements Membership {
   async read(request: ReadRequest): Promise<Page> {
     const page = await this.inner.read(request);
     if (page.status !== 'ok') return page;
+    const { sessionId, stream } = request;
     const events: StreamEvent[] = [];
+    const order: PageOrder = new Map();
     for (const event of page.events) {
-      const { message, position } = event;
-      if (message === undefined) {
-        events.push(event);
-        continue;
-      }
-      const text = this.decode(message, request.sessionId, 'message', `entry ${position.logId}`);
-      if (text === undefined) {
+      const { message, position, end } = event;
+      const place = { logId: position.logId, direction: 'out', stream } as const;
+      const opened =
+        message === undefined ? undefined : this.texts.open(message, sessionId, place, order);
+      if (opened === 'unreadable' || (opened === 'forged' && end)) {
         const last = events.at(-1);
         if (last === undefined) return { status: 'unreadable' };
         return { ...page, events, scanned: last.position.logId, more: true };
       }
-      events.push({ ...event, message: text });
+      // What no node has put there is passed over.
+      events.push({ ...event, message: opened === 'forged' ? undefined : opened?.text });
     }
     return { ...page, events };
   }
@@ -182,7 +222,17 @@ class EncodedMembership implements Membership {
 
   async history(sessionId: string, after: string, count: number): Promise<LogEntry[]> {
     const entries = await this.inner.history(sessionId, after, count);
-    return entries.map((entry) => decodedEntry(entry, sessionId, this.payloads));
+    return decodedEntries(entries, sessionId, this.texts);
+  }
+
+  async received(sessionId: string, logId: LogId, wasAddressed: boolean) {
+    const [entry] = await this.inner.history(sessionId, justBefore(logId), 1);
+    if (entry?.logId !== logId || entry.message === undefined) return undefined;
+    if (entry.direction !== 'in' || entry.stream !== undefined) return undefined;
+    const opened = this.texts.open(entry.message, sessionId, entry);
+    if (typeof opened !== 'object') return undefined;
+    const logged = { type: 'logged', sessionId, logId } as const;
+    return wasAddressed || this.messages.isSent(opened.origin, logged) ? opened.text : undefined;
   }
 
   async loadState(sessionId: string) {
@@ -199,7 +249,7 @@ class EncodedMembership implements Membership {
   }
 
   async send(nodeId: string, message: NodeMessage): Promise<void> {
-    return this.inner.send(nodeId, this.encodeMessage(message));
+    return this.inner.send(nodeId, this.messages.encode(message, nodeId));
   }
 
   alive(nodeIds: string[]) {
@@ -221,16 +271,23 @@ class EncodedMembership implements Membership {
   private encodeOperation(operation: Operation, sessionId: string): Operation {
     switch (operation.type) {
       case 'open': {
-        const messages = operation.messages.map((text) => this.encode(text, sessionId));
+        const purpose = purposeIn(operation.stream);
+        const messages = operation.messages.map((text) => this.close(text, sessionId, purpose));
         return { ...operation, messages };
       }
       case 'receive':
-        return { ...operation, message: this.encode(operation.message, sessionId) };
+        return {
+          ...operation,
+          message: this.close(operation.message, sessionId, purposeIn(undefined, operation.route)),
+        };
       case 'append': {
         const { message, effect } = operation;
         return {
           ...operation,
-          message: message === undefined ? undefined : this.encode(message, sessionId),
+          message:
+            message === undefined
+              ? undefined
+              : this.close(message, sessionId, purposeOut(operation.stream)),
           ...(effect !== undefined && { effect: this.encodeEffect(effect, sessionId) }),
         };
       }
@@ -257,91 +314,11 @@ class EncodedMembership implements Membership {
     return { ...effect, value: [hears, encoded, ...version].join('\n') };
   }
 
-  /** Others are sent by the steps of the backplane, which have the message as it is stored. */
-  private encodeMessage(message: NodeMessage): NodeMessage {
-    switch (message.type) {
-      case 'deliver': {
-        const { sessionId, context } = message;
-        return {
-          ...message,
-          message: this.encode(message.message, sessionId),
-          ...(context !== undefined && { context: this.encode(context, sessionId, 'context') }),
-        };
-      }
-      case 'logged': {
-        const { sessionId, context } = message;
-        if (context === undefined) return message;
-        return { ...message, context: this.encode(context, sessionId, 'context') };
-      }
-      case 'run': {
-        const { sessionId, context, messages } = message;
-        return {
-          ...message,
-          context: this.encode(context, sessionId, 'context'),
-          messages: messages?.map((text) => this.encode(text, sessionId)),
-        };
-      }
-      default:
-        return message;
-    }
-  }
-
-  /** `undefined`: it says nothing any more. */
-  private decodeMessage(message: NodeMessage): NodeMessage | undefined {
-    const where = `a message of another node (${message.type})`;
-    switch (message.type) {
-      case 'event': {
-        const { event, sessionId } = message;
-        if (event.message === undefined) return message;
-        const text = this.decode(event.message, sessionId, 'message', where);
-        // Then the log says it, or why not.
-        return {
-          ...message,
-          event: { ...event, message: text },
-          inline: message.inline && text !== undefined,
-        };
-      }
-      case 'deliver': {
-        const { sessionId, context: encoded } = message;
-        const text = this.decode(message.message, sessionId, 'message', where);
-        const context = encoded && this.decode(encoded, sessionId, 'context', where);
-        if (text === undefined || (encoded !== undefined && context === undefined))
-          return undefined;
-        return { ...message, message: text, ...(context !== undefined && { context }) };
-      }
-      case 'shape': {
-        const { sessionId, message: text } = message;
-        if (text === undefined) return message;
-        return { ...message, message: this.decode(text, sessionId, 'message', where) };
-      }
-      case 'logged': {
-        if (message.context === undefined) return message;
-        const context = this.decode(message.context, message.sessionId, 'context', where);
-        return context === undefined ? undefined : { ...message, context };
-      }
-      case 'run':
-        return this.decodeRun(message, where);
-      default:
-        return message;
-    }
-  }
-
-  private decodeRun(run: Extract<NodeMessage, { type: 'run' }>, where: string): NodeMessage {
-    const { sessionId } = run;
-    const context = this.decode(run.context, sessionId, 'context', where);
-    const texts = run.messages?.map((text) => this.decode(text, sessionId, 'message', where));
-    const messages = texts?.filter((text) => text !== undefined);
-    if (context !== undefined && messages?.length === texts?.length) {
-      return { ...run, context, messages };
-    }
-    return { ...run, context: '', messages: undefined, unreadable: true };
-  }
-
-  private encode(text: string, sessionId: string, kind: PayloadContext['kind'] = 'message') {
+  private encode(text: string, sessionId: string, kind: PayloadContext['kind']) {
     return this.payloads.encode(text, { sessionId, kind });
   }
 
-  private decode(text: string, sessionId: string, kind: PayloadContext['kind'], where: string) {
-    return this.payloads.decode(text, { sessionId, kind }, where);
+  private close(text: string, sessionId: string, purpose: string): string {
+    return this.payloads.close(text, { sessionId, kind: 'message' }, purpose);
   }
 }

@@ -28,6 +28,7 @@ export interface PayloadContext {
  * `decode` throws for what it cannot decode or what was not encoded for this context.
  */
 export interface PayloadCodec {
+  /** `text` is JSON, or words of this library and JSON behind them. */
   encode(text: string, context: PayloadContext): string;
   decode(text: string, context: PayloadContext): string;
 }
@@ -35,14 +36,68 @@ export interface PayloadCodec {
 /** At most one warning in so long: a client that comes back all the time must not fill the log of the process. */
 const WARN_EVERY_MS = 10_000;
 
+/** Which node encoded a text, as the how manieth of its texts, and what for. */
+export interface Origin {
+  nodeId: string;
+  /** Counts the texts of the node from 1. */
+  number: number;
+  /** Words that say where the text belongs: a text is good for nothing else. */
+  purpose: string;
+}
+
+/** A text whose origin is encoded with it begins with a line of this, the node, the number and the purpose. No JSON does. */
+const ORIGIN = '~1 ';
+
 /** A codec, with what becomes of its failures. */
 export class Payloads {
   private warnedAt = -Infinity;
+  /** How many texts this node has encoded together with their origin. */
+  private count = 0;
 
+  /** `nodeId`: left out by who only reads. */
   constructor(
     private readonly codec: PayloadCodec,
-    private readonly options: Pick<JoinOptions, 'clock' | 'logger'>,
+    private readonly options: Pick<JoinOptions, 'clock' | 'logger'> & { nodeId?: string },
   ) {}
+
+  /** The number of the last text that was {@link close}d. */
+  get lastNumber(): number {
+    return this.count;
+  }
+
+  /**
+   * Encodes a text together with its origin. The codec proves both, so that a text cannot be put to another use, nor be used
+   * once more, by somebody who has no key. Where the codec leaves texts as they are, the origin is left out: nodes without a
+   * codec have to understand them.
+   */
+  close(text: string, context: PayloadContext, purpose: string): string {
+    this.count += 1;
+    const whole = `${ORIGIN}${this.options.nodeId ?? ''} ${this.count} ${purpose}\n${text}`;
+    const encoded = this.encode(whole, context);
+    return encoded === whole ? text : encoded;
+  }
+
+  /**
+   * `undefined`: it cannot be decoded, or was encoded without an origin; the log of the process was told. Without `origin`:
+   * the codec takes plaintext.
+   */
+  open(
+    stored: string,
+    context: PayloadContext,
+    where: string,
+  ): { text: string; origin: Origin | undefined } | undefined {
+    const whole = this.decode(stored, context, where);
+    if (whole === undefined) return undefined;
+    if (whole === stored) return { text: stored, origin: undefined };
+    const end = whole.indexOf('\n');
+    const [, nodeId = '', number = '', purpose = ''] =
+      (whole.startsWith(ORIGIN) && /^~1 (\S*) (\d{1,15}) (.+)$/.exec(whole.slice(0, end))) || [];
+    if (purpose === '') {
+      this.warn(`${where} was encoded by a node of another release`);
+      return undefined;
+    }
+    return { text: whole.slice(end + 1), origin: { nodeId, number: Number(number), purpose } };
+  }
 
   encode(text: string, context: PayloadContext): string {
     const encoded: unknown = this.codec.encode(text, context);

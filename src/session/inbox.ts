@@ -46,7 +46,7 @@ export class Inbox {
 
   onLogged({ sessionId, logId, context }: Of<'logged'>): void {
     this.queue(sessionId, context?.length ?? 0, async () => {
-      const text = await this.read(sessionId, logId);
+      const text = await this.read(sessionId, logId, context !== undefined);
       if (text !== undefined) this.hand(sessionId, text, context);
     });
   }
@@ -85,10 +85,17 @@ export class Inbox {
   }
 
   /** Tried until the log could be read, since nobody else would look. `undefined`: it is no longer kept. */
-  private async read(sessionId: string, logId: LogId): Promise<string | undefined> {
+  private async read(
+    sessionId: string,
+    logId: LogId,
+    wasAddressed: boolean,
+  ): Promise<string | undefined> {
     const { membership, clock } = this.node;
     for (let failures = 0; ; failures += 1) {
       try {
+        if (membership.received !== undefined) {
+          return await membership.received(sessionId, logId, wasAddressed);
+        }
         const [entry] = await membership.history(sessionId, justBefore(logId), 1);
         return entry?.logId === logId ? entry.message : undefined;
       } catch (error) {

@@ -12,10 +12,13 @@ import type { Store } from './suite/rig.js';
 
 const codec = aesGcmCodec({ keys: { k1: randomBytes(32) }, current: 'k1' });
 
+/** What stands in front of each message when it is encoded. */
+const ORIGIN = `~1 ${'n'.repeat(13)} 1 out g\n`;
+
 function storeOf(backplane: () => Backplane): Promise<Store> {
   return Promise.resolve({
     backplane: () => encodedBackplane(backplane(), codec),
-    sizeOf: (text) => codec.encode(text, { sessionId: '', kind: 'message' }).length,
+    sizeOf: (text) => codec.encode(ORIGIN + text, { sessionId: '', kind: 'message' }).length,
     close: () => Promise.resolve(),
   });
 }

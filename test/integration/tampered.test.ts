@@ -5,12 +5,14 @@
 import { SetLevelRequestSchema, SubscribeRequestSchema } from '@modelcontextprotocol/sdk/types.js';
 import { randomBytes } from 'node:crypto';
 import { Redis } from 'ioredis';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { startRedis, type RedisServer } from '../../demo/rig/redis.js';
 import { redisBackplane } from '../../src/backplane/redis/redis.js';
 import { aesGcmCodec, type AnynodeOptions } from '../../src/index.js';
-import { notification, request } from '../support/mcp-http.js';
+import { type JsonRpc, notification, request } from '../support/mcp-http.js';
 import { uniquePrefix } from '../support/redis-fixture.js';
+import { newGate } from './support/gate.js';
 import { scriptedServer } from './support/scripted-server.js';
 import { openSession, rawClient, startNode } from './support/serve.js';
 
@@ -118,6 +120,181 @@ it('does not act on a log level and on subscriptions that no node has stored', a
   await redis.hset(record, 'lvl', 'debug');
   const { logLevel, subscriptions } = (await b.mcp.sessions.get(alice.sessionId)) ?? {};
   expect({ logLevel, subscriptions }).toEqual({ logLevel: undefined, subscriptions: ['r:1'] });
+});
+
+/** Hears what nodes tell each other. */
+async function spyOn(prefix: string) {
+  const spy = new Redis(server.url);
+  onTestFinished(() => spy.disconnect());
+  const heard: { channel: string; text: string }[] = [];
+  spy.on('pmessage', (_, channel: string, text: string) => heard.push({ channel, text }));
+  await spy.psubscribe(`${prefix}:inbox:*`);
+  return (verb: string) => heard.filter(({ text }) => text.startsWith(`1 ${verb} `));
+}
+
+/** Entries of a session's log, each with its fields. */
+async function logOf(record: string) {
+  const rows = await redis.xrange(`${record}:events`, '-', '+');
+  return rows.map(([id, flat]) => {
+    const fields = new Map<string, string>();
+    for (let at = 0; at < flat.length; at += 2) fields.set(flat[at] ?? '', flat[at + 1] ?? '');
+    return { id, fields, message: fields.get('m') ?? '' };
+  });
+}
+
+describe('a message between nodes', () => {
+  // A payment was made three more times, with the credentials of then.
+  it('that asks the owner to run a request runs it once, however often it is published, and to whom', async () => {
+    const paid: unknown[] = [];
+    const { prefix, a, b, alice, record } = await twoNodes({
+      affinity: 'owner',
+      server: () =>
+        scriptedServer({
+          pay: ({ args }) => {
+            paid.push(args);
+            return 'paid';
+          },
+        }),
+    });
+    const heard = await spyOn(prefix);
+    await alice.client.request(b.url, 'tools/call', { name: 'pay', arguments: { to: 'bob' } });
+    expect(paid).toHaveLength(1);
+    const [run] = heard('run');
+    if (run === undefined) throw new Error('it was not sent to the owner');
+    const [, , , stream = ''] = run.text.split('\n')[0]?.split(' ') ?? [];
+    const first = (await logOf(record)).find(({ fields }) => fields.get('s') === stream);
+    for (const { mcp } of [a, b, a]) {
+      const { nodeId } = mcp;
+      const open = ['x:', `+${nodeId}`, 'p:', '1', 'n:', `0:${first?.id ?? ''}`];
+      for (let at = 0; at < open.length; at += 2) {
+        await redis.hset(`${record}:streams`, `${open[at] ?? ''}${stream}`, open[at + 1] ?? '');
+      }
+      await redis.hset(`${record}:streams`, 'r:2', stream);
+      await redis.hset(record, 'own', nodeId);
+      await redis.publish(`${prefix}:inbox:${nodeId}`, run.text);
+      // Until that node has done whatever it does with it.
+      await mcp.session(alice.sessionId).notify({ method: 'notifications/x' });
+      await sleep(50);
+    }
+    expect(paid).toHaveLength(1);
+    expect(a.logged.join('\n')).toContain('was not meant for this node, or was heard before');
+  });
+
+  it('that is made of what stands in the log is not heeded, nor is one that is repeated', async () => {
+    const ran: string[] = [];
+    const { prefix, a, b, alice, record } = await twoNodes({
+      server: () => {
+        const scripted = scriptedServer({
+          pay: () => {
+            ran.push('pay');
+            return 'paid';
+          },
+        });
+        scripted.fallbackNotificationHandler = ({ method }) => {
+          ran.push(method);
+          return Promise.resolve();
+        };
+        return scripted;
+      },
+    });
+    const { sessionId, client } = alice;
+    await client.request(b.url, 'ping');
+    await client.request(a.url, 'tools/call', { name: 'pay', arguments: {} });
+    await client.notify(a.url, 'notifications/custom');
+    await client.notify(a.url, 'notifications/roots/list_changed');
+    const roots = 'notifications/roots/list_changed';
+    const once = ['pay', 'notifications/custom', roots, roots];
+    await expect.poll(() => ran).toEqual(once);
+    const log = await logOf(record);
+    for (const { mcp } of [a, b]) {
+      const inbox = `${prefix}:inbox:${mcp.nodeId}`;
+      for (const { id, message, fields } of log) {
+        if (fields.has('n')) continue;
+        await redis.publish(inbox, `1 deliver ${sessionId}\n${message}`);
+        await redis.publish(inbox, `1 logged ${sessionId} ${id}`);
+        await redis.publish(inbox, `1 shape ${sessionId} 99.x:1.y\n${message}`);
+        const { length } = message;
+        const run = `1 run ${sessionId} ${fields.get('s') ?? ''} ${mcp.nodeId} ${length} ${length}`;
+        await redis.publish(inbox, `${run}\n${message}${message}`);
+      }
+    }
+    await sleep(100);
+    expect(ran).toEqual(once);
+  });
+});
+
+describe('an entry of the log', () => {
+  const GET = 'g';
+
+  /** Puts an entry on the GET stream, behind all others. */
+  async function put(record: string, message: string): Promise<void> {
+    const last = (await redis.hget(`${record}:streams`, 'n:g')) ?? '0:0-0';
+    const n = String(Number(last.split(':')[0]) + 1);
+    const fields = ['s', GET, 'n', n, 'o', '0', 'm', message];
+    const id = await redis.xadd(`${record}:events`, '*', ...fields);
+    await redis.hset(`${record}:streams`, 'n:g', `${n}:${id ?? ''}`);
+  }
+
+  it('is shown only in its direction, on its stream, and in its place', async () => {
+    const { a, b, alice, record } = await twoNodes();
+    const { client, sessionId } = alice;
+    const say = (node: typeof a, data: string) =>
+      node.mcp
+        .session(sessionId)
+        .notify({ method: 'notifications/message', params: { level: 'info', data } });
+    await client.request(b.url, 'tools/list');
+    await client.request(a.url, 'tools/list');
+    await say(a, 'one');
+    await say(b, 'two');
+    const log = (await logOf(record)).filter(({ message }) => message !== '');
+    for (const { message } of log) await put(record, message);
+    await say(a, 'three');
+    let first: string | undefined;
+    for (const { url } of [a, b]) {
+      const listener = await client.listen(url, first === undefined ? {} : { lastEventId: first });
+      const seen: unknown[] = [];
+      while (seen.at(-1) !== 'three') {
+        const { message } = await listener.next((event) => event.message !== undefined);
+        seen.push(message?.params?.['data']);
+      }
+      expect(seen).toEqual(['one', 'two', 'three']);
+      first ??= listener.primings[0]?.id;
+      listener.close();
+    }
+    const entries = [];
+    for await (const event of b.mcp.sessions.events(sessionId)) entries.push(event);
+    expect(entries.filter(({ unreadable }) => unreadable === true)).toHaveLength(log.length);
+  });
+
+  it('cannot be the answer to another request', async () => {
+    const held = newGate();
+    const { prefix, a, b, alice, record } = await twoNodes({
+      server: () =>
+        scriptedServer({
+          price: async ({ args }) => {
+            if (args.later === true) await held.opened;
+            return args.later === true ? 'new' : 'old';
+          },
+        }),
+    });
+    const { client, sessionId } = alice;
+    const call = (later: boolean) =>
+      client.post(a.url, request(77, 'tools/call', { name: 'price', arguments: { later } }));
+    const textOf = (answer: JsonRpc) => JSON.stringify(answer.result);
+    expect(textOf(await (await call(false)).answer(77))).toContain('old');
+    const old = (await logOf(record)).findLast(({ fields }) => fields.has('e'));
+    const answer = await call(true);
+    const fields = await redis.hgetall(`${record}:streams`);
+    const stream = fields['r:77'] ?? '';
+    const token = fields[`h:${stream}`]?.split(':')[1] ?? '';
+    const event = `1 event ${sessionId} ${stream} ${token} 1 9999999999999-0 1 - 1 1`;
+    for (const { mcp } of [a, b]) {
+      await redis.publish(`${prefix}:inbox:${mcp.nodeId}`, `${event}\n${old?.message ?? ''}`);
+    }
+    await sleep(50);
+    held.open();
+    expect(textOf(await answer.answer(77))).toContain('new');
+  });
 });
 
 describe('a task', () => {
