@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
+import { nodeArguments } from '../../../demo/rig/typescript.js';
 import { MUTANTS } from './index.js';
 
 const run = promisify(execFile);
@@ -12,8 +13,8 @@ describe('the simulator finds planted faults:', () => {
     // A process of its own: what a mutant replaces is replaced for good.
     const args = ['--from', String(from), '--seeds', String(seeds), '--workers', '1', '--brief'];
     const { code, stdout } = await run(process.execPath, [
-      ...['--import', 'tsx', MAIN, '--mutant', name],
-      ...args,
+      ...nodeArguments(MAIN),
+      ...['--mutant', name, ...args],
     ]).then(
       (ran) => ({ ...ran, code: 0 }),
       (error: unknown) => error as { code: number; stdout: string },
