@@ -28,7 +28,7 @@ export async function admitBody(
   if (sessionId !== undefined && !isModern) {
     if (!isSessionId(sessionId)) throw new RefusalError(REFUSALS.sessionNotFound);
     // Nothing else is awaited here: something in front may listen to the body in the same turn.
-    if (isLarge(req) && !(await endpoint.sessions.admits(sessionId, principal))) {
+    if (isLarge(req) && !(await endpoint.sessions.callers.maySendMuch(principal, sessionId))) {
       throw new RefusalError(REFUSALS.sessionNotFound);
     }
   }

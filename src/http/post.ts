@@ -110,7 +110,7 @@ async function refuseKnownSession(
 ): Promise<void> {
   const id = sessionIdOf(req);
   if (id === undefined) return;
-  const known = isSessionId(id) && (await sessions.belongsTo(id, principal));
+  const known = isSessionId(id) && (await sessions.callers.owns(principal, id));
   throw new RefusalError(known ? REFUSALS.alreadyInitialized : REFUSALS.sessionNotFound);
 }
 

@@ -6,6 +6,7 @@ import type { Clock } from '../protocol/clock.js';
 import { jittered } from '../protocol/clock.js';
 import type { JsonRpcMessage } from '../protocol/jsonrpc.js';
 import { eventOf } from './event.js';
+import { withParams } from './logged-initialize.js';
 import type { SessionEvent, SessionEventType } from './types.js';
 
 /** What is to be seen of a session's events. All conditions have to hold. */
@@ -139,7 +140,7 @@ async function* all(
         if (aborted()) return;
         reached = last = entry.logId;
         known = true;
-        yield eventOf(entry);
+        yield await withParams(eventOf(entry), sessionId, membership);
       }
       if (entries.length === PAGE) continue;
       if (!follow) return;

@@ -14,9 +14,11 @@ import type { Run } from './assignments.js';
 import { Assignments } from './assignments.js';
 import { Birth, hearsOf } from './birth.js';
 import { Inbox } from './inbox.js';
+import { Callers } from './callers.js';
 import { LiveSession } from './live.js';
 import { unpackContext } from './context.js';
 import { nodeLost } from './lost.js';
+import { loggedInitialize } from './logged-initialize.js';
 import { Missed } from './missed.js';
 import { Orphaned } from './orphaned.js';
 import { Ownership } from './ownership.js';
@@ -60,6 +62,7 @@ export interface Opened {
 export class Sessions {
   readonly orphaned: Orphaned;
   readonly ownership: Ownership;
+  readonly callers: Callers;
   private readonly pool: Pool;
   private readonly missed: Missed;
   private readonly quotas: Quotas;
@@ -68,6 +71,7 @@ export class Sessions {
 
   constructor(private readonly node: SessionNode) {
     this.pool = new Pool(node);
+    this.callers = new Callers(node, this.pool);
     this.quotas = new Quotas(node.clock);
     this.orphaned = new Orphaned(node, this.pool);
     this.ownership = new Ownership(node, this.pool);
@@ -185,15 +189,16 @@ export class Sessions {
     const context = { session: info, authInfo: session.authInfo };
     await live.beginWith(birth, context, delivery, async ({ answer }) => {
       if (answer === undefined || !('result' in answer)) throw new Refused(birth);
+      const initialize = JSON.stringify(params);
       const created = await this.quotas.watch(session.principal, () =>
         node.membership.create({
           id: session.id,
-          initialize: JSON.stringify(params),
+          initialize,
           protocolVersion: String(answer.result.protocolVersion),
           principal: session.principal,
           hears: hearsOf(answer.result.capabilities),
           owned: node.owned,
-          inbound: JSON.stringify(request),
+          inbound: loggedInitialize(request, initialize),
           stream: birth.stream,
           outbound: birth.outbound,
           most: session.most,
@@ -218,26 +223,6 @@ export class Sessions {
     await reserve(this.node, this.quotas, session);
   }
 
-  /** Whether there is such a session, and it is this principal's. Costs as much for every session, and for none. */
-  async belongsTo(sessionId: string, principal: string): Promise<boolean> {
-    const identity = await this.node.membership.identify(sessionId);
-    return identity?.principal === principal;
-  }
-
-  /** Whether a caller may send much to a session. A session never changes hands, so that what this node has learned of it counts. */
-  async admits(sessionId: string, principal: string): Promise<boolean> {
-    if (this.pool.get(sessionId)?.principal === principal) return true;
-    return this.belongsTo(sessionId, principal);
-  }
-
-  /**
-   * Whether to ask first whose session it is. A stranger never waits in the queue of a session, and takes no room there.
-   * Nothing is asked where the queue is empty: then the commit tells, which every call needs anyway.
-   */
-  private mayBeStranger(live: LiveSession, principal: string): boolean {
-    return live.principal !== principal && this.node.lanes.isBusy(live.id);
-  }
-
   /** Stores a POST with requests and opens its stream. */
   async open(
     inbound: Inbound,
@@ -245,12 +230,12 @@ export class Sessions {
     retried = false,
   ): Promise<Opened | 'gone' | 'duplicate' | 'limited'> {
     const { sessionId, principal, messages, text } = inbound;
+    const { callers } = this;
     const live = this.pool.of(sessionId);
     const unpin = live.pin();
     try {
-      if (this.mayBeStranger(live, principal)) {
-        if (!(await this.belongsTo(sessionId, principal))) return this.lost(live, unpin);
-        live.principal = principal;
+      if (callers.mayBeStranger(principal, live) && (await callers.isStranger(principal, live))) {
+        return this.lost(live, unpin);
       }
       const requests = messages.filter(isRequest);
       const others = messages.filter((message) => !isRequest(message));
@@ -390,9 +375,10 @@ export class Sessions {
     { sessionId, principal, messages, text }: Inbound,
     context: DeliveryContext,
   ): Promise<'received' | 'gone' | 'full'> {
+    const { callers } = this;
     if (messages.length === 0) {
       // Nothing to store that could be denied: whether there is such a session is the store's to say all the same.
-      return (await this.belongsTo(sessionId, principal)) ? 'received' : 'gone';
+      return (await callers.owns(principal, sessionId)) ? 'received' : 'gone';
     }
     const live = this.pool.of(sessionId);
     const unpinned = live.pin();
@@ -402,9 +388,8 @@ export class Sessions {
       unpinned();
     };
     try {
-      if (this.mayBeStranger(live, principal)) {
-        if (!(await this.belongsTo(sessionId, principal))) return this.lost(live, unpin);
-        live.principal = principal;
+      if (callers.mayBeStranger(principal, live) && (await callers.isStranger(principal, live))) {
+        return this.lost(live, unpin);
       }
       const { revision } = live;
       const { owned } = this.node;
@@ -416,7 +401,7 @@ export class Sessions {
       if (admitted === undefined) {
         unpin();
         // Nobody else learns that there is such a session.
-        return (await this.belongsTo(sessionId, principal)) ? 'full' : 'gone';
+        return (await callers.owns(principal, sessionId)) ? 'full' : 'gone';
       }
       leave = admitted;
       const asked = this.node.clock.elapsed();

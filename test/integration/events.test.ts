@@ -8,7 +8,7 @@ import { newGate } from './support/gate.js';
 import type { Tools } from './support/scripted-server.js';
 import { say } from './support/scripted-server.js';
 import type { NodeOptions, TestNode } from './support/serve.js';
-import { startNode, startSession, STORES } from './support/serve.js';
+import { rawClient, startNode, startSession, STORES } from './support/serve.js';
 import { eventually } from './support/signal.js';
 
 const SECRET = 'xyzzy';
@@ -57,6 +57,20 @@ describe.each(STORES)('over %s', (_, openStore) => {
     return { a, b, store, ...a };
   }
   const call = (text: string) => ({ name: 'echo', arguments: { text } });
+
+  // It was stored twice, in the session's record and in its log: each could have as many bytes as a handshake may.
+  it('shows a large initialize as it came, which the log itself has not', async () => {
+    const { b, store } = await start();
+    const experimental = { large: { text: 'x'.repeat(20_000) } };
+    const client = rawClient();
+    await client.initialize(b.url, { capabilities: { experimental } });
+    const id = client.sessionId ?? '';
+    const [shown] = await collect(b.mcp.sessions.events(id, { method: 'initialize' }));
+    expect(shown?.message).toMatchObject({ id: 1, params: { capabilities: { experimental } } });
+    const other = await startNode({ backplane: store() });
+    const state = await other.mcp.sessions.stateAt(id);
+    expect(state?.clientCapabilities).toEqual({ experimental });
+  });
 
   describe('followed on another node', () => {
     it('each event comes once, in order, whichever nodes it happens on, until that is aborted', async () => {

@@ -1,0 +1,17 @@
+import { expect, it } from 'vitest';
+import type { JsonRpcRequest } from '../../src/protocol/jsonrpc.js';
+import { loggedInitialize } from '../../src/session/logged-initialize.js';
+
+const request = (name: string): JsonRpcRequest => ({
+  ...{ jsonrpc: '2.0', id: 'a', method: 'initialize' },
+  params: { clientInfo: { name } },
+});
+
+it('the log has a small initialize as it is, and no second copy of a large one', () => {
+  const small = request('x');
+  expect(loggedInitialize(small, JSON.stringify(small.params))).toBe(JSON.stringify(small));
+  const large = request('x'.repeat(2_000));
+  expect(loggedInitialize(large, JSON.stringify(large.params))).toBe(
+    '{"jsonrpc":"2.0","id":"a","method":"initialize"}',
+  );
+});
