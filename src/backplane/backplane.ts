@@ -99,11 +99,15 @@ export interface Membership {
   received?(sessionId: string, logId: LogId, wasAddressed: boolean): Promise<string | undefined>;
   /** The application's own state of a session. `undefined`: no such session. */
   loadState(sessionId: string): Promise<StoredState | undefined>;
-  /** Stores it when its version still is `expected` (or in any case). `conflict` and `gone` change nothing. */
+  /**
+   * Stores it when its version still is `expected` (or in any case). `conflict` and `gone` change nothing. `mark`: ends the
+   * new version, behind this node's id and a colon; no two stores of a node have the same one. Left out: one is chosen.
+   */
   storeState(
     sessionId: string,
     value: string,
     expected: string | undefined,
+    mark?: string,
   ): Promise<'stored' | 'conflict' | 'gone'>;
 
   /** Sends to one node, at most once, without waiting for anything. */

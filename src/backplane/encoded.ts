@@ -1,5 +1,6 @@
 /** A backplane that keeps what was said in a session in an encoded form. */
 import { randomUUID } from 'node:crypto';
+import { AnynodeError } from '../errors.js';
 import type {
   AppendOperation,
   AttachReply,
@@ -162,7 +163,20 @@ class EncodedMembership implements Membership {
 
   async attach(request: AttachRequest): Promise<AttachReply> {
     const admission = await this.readable.admit(request.sessionId, request.principal);
-    return admission === 'admitted' ? this.inner.attach(request) : { status: 'gone' };
+    if (admission !== 'admitted') return { status: 'gone' };
+    const reply = await this.inner.attach(request);
+    if (reply.status === 'attached' && reply.position.n > 0) {
+      // Attached it is, whatever comes of this.
+      await this.lookBack(request.sessionId, reply.position.logId).catch(() => undefined);
+    }
+    return reply;
+  }
+
+  /** Reads the last entry that the client has, unless something of its session was read here: what comes next is to be newer. */
+  private async lookBack(sessionId: string, logId: LogId): Promise<void> {
+    if (this.texts.know(sessionId)) return;
+    const [entry] = await this.inner.history(sessionId, justBefore(logId), 1);
+    if (entry?.logId === logId) decodedEntries([entry], sessionId, this.texts);
   }
 
   /** As far as it can be decoded: then `unreadable`, which nothing may be shown in the place of. */
@@ -239,13 +253,24 @@ class EncodedMembership implements Membership {
     const state = await this.inner.loadState(sessionId);
     if (state?.value === undefined) return state;
     const context = { sessionId, kind: 'state' } as const;
-    const value = this.payloads.decodeOrThrow(state.value, context, 'The state of the session');
-    return { ...state, value };
+    const opened = this.payloads.open(state.value, context, 'the state of a session');
+    const origin = opened?.origin;
+    if (
+      origin !== undefined &&
+      !state.version.endsWith(`.${origin.nodeId}:${markOf(origin.number)}`)
+    ) {
+      this.payloads.warn('the state of a session is not the one that its version names');
+    } else if (opened !== undefined) {
+      return { ...state, value: opened.text };
+    }
+    throw new AnynodeError('undecodable', 'The state of the session cannot be decoded');
   }
 
   async storeState(sessionId: string, value: string, expected: string | undefined) {
     if ((await this.readable.admit(sessionId)) === 'gone') return 'gone';
-    return this.inner.storeState(sessionId, this.encode(value, sessionId, 'state'), expected);
+    const encoded = this.payloads.close(value, { sessionId, kind: 'state' }, 'state');
+    const mark = markOf(this.payloads.lastNumber);
+    return this.inner.storeState(sessionId, encoded, expected, mark);
   }
 
   async send(nodeId: string, message: NodeMessage): Promise<void> {
@@ -321,4 +346,9 @@ class EncodedMembership implements Membership {
   private close(text: string, sessionId: string, purpose: string): string {
     return this.payloads.close(text, { sessionId, kind: 'message' }, purpose);
   }
+}
+
+/** What the version of a state ends with whose text has this number. */
+function markOf(number: number): string {
+  return number.toString(36);
 }

@@ -48,6 +48,10 @@ export class LogOrder {
     return true;
   }
 
+  knows(sessionId: string): boolean {
+    return this.sessions.has(sessionId);
+  }
+
   /** Or is the highest. */
   isBelowHighest(sessionId: string, { nodeId, number }: Omit<Origin, 'purpose'>, logId: LogId) {
     let nodes = this.sessions.get(sessionId);

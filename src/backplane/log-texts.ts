@@ -70,6 +70,11 @@ export class LogTexts {
     return 'forged';
   }
 
+  /** Whether something of the session was read or stored here. */
+  know(sessionId: string): boolean {
+    return this.order.knows(sessionId);
+  }
+
   /** This node has stored a text, which it gave this number. */
   stored(sessionId: string, nodeId: string, number: number, logId: LogId): void {
     this.order.isBelowHighest(sessionId, { nodeId, number }, logId);

@@ -266,6 +266,25 @@ describe('an entry of the log', () => {
     expect(entries.filter(({ unreadable }) => unreadable === true)).toHaveLength(log.length);
   });
 
+  it('is not shown again on a node that has read nothing of the session', async () => {
+    const { a, b, alice, record } = await twoNodes();
+    const say = (data: string) =>
+      a.mcp
+        .session(alice.sessionId)
+        .notify({ method: 'notifications/message', params: { level: 'info', data } });
+    const there = await alice.client.listen(a.url);
+    for (const data of ['one', 'two']) await say(data);
+    await there.next((event) => event.message?.params?.['data'] === 'two');
+    const lastEventId = there.lastEventId ?? '';
+    there.close();
+    const sent = (await logOf(record)).filter(({ fields }) => fields.get('s') === GET);
+    for (const { message } of sent) await put(record, message);
+    await say('three');
+    const here = await alice.client.listen(b.url, { lastEventId });
+    const { message } = await here.next((event) => event.message !== undefined);
+    expect(message?.params?.['data']).toBe('three');
+  });
+
   it('cannot be the answer to another request', async () => {
     const held = newGate();
     const { prefix, a, b, alice, record } = await twoNodes({
@@ -295,6 +314,18 @@ describe('an entry of the log', () => {
     held.open();
     expect(textOf(await answer.answer(77))).toContain('new');
   });
+});
+
+it('does not take an earlier state for the present one', async () => {
+  const { a, b, alice, record } = await twoNodes();
+  const state = (node: typeof a) => node.mcp.session(alice.sessionId).state;
+  await state(a).set({ balance: 100 });
+  const earlier = (await redis.hget(record, 'st')) ?? '';
+  await state(b).set({ balance: 0 });
+  await redis.hset(record, 'st', earlier);
+  for (const node of [a, b]) await expect(state(node).get()).rejects.toThrow('cannot be decoded');
+  await state(a).set({ balance: 1 });
+  expect(await state(b).get()).toEqual({ balance: 1 });
 });
 
 describe('a task', () => {

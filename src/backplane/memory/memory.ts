@@ -254,9 +254,9 @@ class MemoryMembership implements Membership {
     return this.step(() => this.find(sessionId)?.state);
   }
 
-  storeState(sessionId: string, value: string, expected: string | undefined) {
+  storeState(sessionId: string, value: string, expected: string | undefined, given?: string) {
     this.stores += 1;
-    const mark = `${this.options.nodeId}:${this.stores.toString(36)}`;
+    const mark = `${this.options.nodeId}:${given ?? this.stores.toString(36)}`;
     return this.step(() => {
       const session = this.find(sessionId);
       if (session === undefined) return 'gone' as const;

@@ -385,9 +385,9 @@ class RedisMembership implements Membership {
     return { version: version ?? '', value: value ?? undefined };
   }
 
-  async storeState(sessionId: string, value: string, expected: string | undefined) {
+  async storeState(sessionId: string, value: string, expected: string | undefined, mark?: string) {
     this.stores += 1;
-    const token = this.stores.toString(36);
+    const token = mark ?? this.stores.toString(36);
     const key = this.names.record(sessionId);
     const { nodeId } = this.options;
     const reply = await this.verified<unknown>(sessionId, 'gone', () =>
