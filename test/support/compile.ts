@@ -8,6 +8,8 @@ const folder = join(root, 'node_modules/.cache/compiled');
 
 /** Compiles what processes of the tests are made of (see `nodeArguments`), and tells those that start processes. */
 export async function compile(): Promise<void> {
+  // A test run that a test has started uses what is there: others are using it.
+  if (process.env.COMPILED === folder) return;
   await rm(folder, { recursive: true, force: true });
   await build({
     absWorkingDir: root,
