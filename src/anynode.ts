@@ -192,6 +192,7 @@ export function createNode(
     limits: options.limits,
     isAlive: (id) => watch.isAlive(id),
     endDead: (...args) => orphans.endDead(...args),
+    doubt: (sessionId, stream, executor) => orphans.ask(executor, [{ sessionId, stream }]),
     onDisowned: (sessionId) => sessions.disowned(sessionId),
     onGone: (sessionId) => sessions.end(sessionId),
     onTaken: (sessionId, stream) => orphans.taken(sessionId, stream),

@@ -66,6 +66,7 @@ export class Orphans {
   attend(follower: Follower, context: DeliveryContext): void {
     if (this.closed || follower.ended) return;
     this.watched.set(follower, { executor: this.options.nodeId, context });
+    this.schedule();
   }
 
   /** Like `watch`, where the executor is known to be dead. */
@@ -230,8 +231,9 @@ export class Orphans {
    * Has the executor look whether it still runs these streams. A message may be lost: the executor is asked again. One
    * message names many streams, since each would cost Redis a script and a publication.
    */
-  private ask(executor: string, followed: StreamName[]): void {
+  ask(executor: string, followed: StreamName[]): void {
     const { nodeId, membership } = this.options;
+    if (isReleased(executor)) return;
     if (executor === nodeId) {
       for (const { sessionId, stream } of followed) this.check(sessionId, stream);
       return;

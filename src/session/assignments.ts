@@ -1,6 +1,8 @@
 import type { LogId } from '../backplane/backplane.js';
 import { justBefore } from '../backplane/backplane.js';
 import { UNKNOWN_REVISION } from '../backplane/revision.js';
+import { AnynodeError, FailedStep } from '../errors.js';
+import { jittered } from '../protocol/clock.js';
 import type {
   JsonRpcError,
   JsonRpcMessage,
@@ -129,7 +131,7 @@ export class Assignments {
     inline: string[] | undefined,
   ): Promise<void> {
     const { sessionId, stream, context, record, requests: ids } = assigned;
-    const messages = inline === undefined ? await this.logged(assigned) : requestsOf(inline);
+    const messages = inline === undefined ? await this.read(assigned) : requestsOf(inline);
     // Some may have been cancelled, or are no longer kept.
     const requests = messages.filter(({ id }) => ids.includes(id));
     const missing = ids.filter((id) => !requests.some((request) => request.id === id));
@@ -147,6 +149,25 @@ export class Assignments {
       ...(record && { record }),
     };
     await this.parts.run(live, requests, stream, now, context);
+  }
+
+  /** Tried until the log could be read: the requests are this node's now, and no other node would begin them or end them. */
+  private async read(assigned: Assigned): Promise<JsonRpcRequest[]> {
+    const { clock } = this.node;
+    for (let failures = 0; ; failures += 1) {
+      try {
+        return await this.logged(assigned);
+      } catch (error) {
+        if (error instanceof AnynodeError && error.code === 'closed') throw error;
+        const isAway = error instanceof AnynodeError && error.code === 'backplane_unavailable';
+        if (!isAway || error instanceof FailedStep) {
+          this.node.logger.error(`mcp-anynode: a request could not be read: ${String(error)}`);
+          return [];
+        }
+        const pause = jittered(Math.min(100 * 2 ** failures, 2000), clock);
+        await new Promise<void>((resolve) => clock.after(pause, resolve));
+      }
+    }
   }
 
   /** Nobody has begun them: the last one is where the stream ends, and there is seldom another. */

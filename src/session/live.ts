@@ -267,13 +267,24 @@ export class LiveSession {
     }
   }
 
-  /** Requests whose stream is open, and which run as soon as there is a replica. */
-  expect(requests: JsonRpcRequest[], stream: string, shown?: Call['shown']): void {
+  /**
+   * Requests whose stream is open, and which run as soon as there is a replica. `true`: handlers of other requests with their
+   * ids have been told to stop, which takes servers a turn of the event loop.
+   */
+  expect(requests: JsonRpcRequest[], stream: string, shown?: Call['shown']): boolean {
+    let stops = false;
     const batch = { size: requests.length, open: requests.length };
     for (const request of requests) {
+      // The backplane has lost the request that had this id (a failover): what its handler answers is no answer to this one.
+      const former = this.calls.get(request.id);
+      if (former !== undefined) {
+        this.taken(former.stream);
+        stops = true;
+      }
       this.calls.add({ request, stream, shown, batch });
       if (this.givenUp.delete(request.id)) this.cancelled(request.id);
     }
+    return stops;
   }
 
   /** Hands a request to the replica; its stream ends with its answer. One that was cancelled meanwhile is not run. */

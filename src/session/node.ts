@@ -45,6 +45,8 @@ export interface SessionNode {
   watch: NodeWatch;
   /** Ends the requests of a stream if the node that runs them is dead. `false`: it lives, or nobody knows. */
   endDead(sessionId: string, stream: string, executor: string): Promise<boolean>;
+  /** Has the node that runs the requests of a stream look whether it still does. Never fails. */
+  doubt(sessionId: string, stream: string, executor: string): void;
   /** Another node owns the session, though this one has its replica. */
   onDisowned(sessionId: string): void;
   /** The session has ended, as the backplane says, though nobody may have told this node. */

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers';
 import type {
   NewSession,
   NodeMessage,
@@ -277,6 +278,10 @@ export class Sessions {
         for (const { stream: name, executor } of limited ? opened.running : [opened]) {
           if (await this.node.endDead(sessionId, name, executor)) ended = true;
         }
+        // Or the backplane has lost the end of the request that has this id (a failover): then its node ends it.
+        if (!limited && !ended && opened.executor !== '') {
+          this.node.doubt(sessionId, opened.stream, opened.executor);
+        }
         return ended ? await this.open(inbound, stream, true) : refusal;
       }
       if (reply.record !== undefined) live.followedBy = reply.followedBy;
@@ -335,8 +340,9 @@ export class Sessions {
   ): Promise<void> {
     if (messages.length === 0) return;
     const requests = messages.filter(isRequest);
-    live.expect(requests, stream);
+    const stops = live.expect(requests, stream);
     try {
+      if (stops) await new Promise((resolve) => setImmediate(resolve));
       const record = introduced(recordFor(reply), requests);
       // Nothing is awaited that need not be: what every call does.
       if (record !== undefined || !live.hasReplica) {

@@ -311,6 +311,57 @@ it('a GET is served though a failover has lost that an earlier one gave the stre
   }
 });
 
+/** A node whose tool ends when it is told to, and what makes a replica the master that has got nothing since. */
+async function gatedCalls() {
+  const prefix = uniquePrefix();
+  const redis = connectRedis();
+  const gates = new Map<string, { promise: Promise<void>; resolve: () => void }>();
+  const gated = (name: string) => async () => {
+    const gate = signal();
+    gates.set(name, gate);
+    await gate.promise;
+    return name;
+  };
+  const node = await startNode({
+    backplane: redisBackplane({ redis: redisUrl(), prefix }),
+    tools: { one: gated('one'), other: gated('other') },
+  });
+  const { client } = await openSession(node.url);
+  await client.request(node.url, 'ping');
+  const id = client.nextId();
+  const call = (name: string) => client.post(node.url, request(id, 'tools/call', { name }));
+  const runs = (name: string) => expect.poll(() => gates.get(name)).toBeDefined();
+  return { id, call, runs, gates, note: () => replicate(redis, `${prefix}:{*`) };
+}
+
+// The answer of the handler whose request the failover had lost was taken for that to the new request.
+it('a request gets its own answer though a failover has lost another one with its id, whose handler still runs', async () => {
+  const { id, call, runs, gates, note } = await gatedCalls();
+  const failOver = await note();
+  await call('one');
+  await runs('one');
+  await failOver({ unnoticed: true });
+  const { sse } = await call('other');
+  await runs('other');
+  gates.get('one')?.resolve();
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  gates.get('other')?.resolve();
+  expect(JSON.stringify((await sse.next(answers(id))).message?.result)).toContain('other');
+});
+
+// It was refused for ever: the request that had the id had no follower, and its node lived.
+it('an id can be used again though a failover has lost that its request has ended', async () => {
+  const { id, call, runs, gates, note } = await gatedCalls();
+  const { sse } = await call('one');
+  await runs('one');
+  const failOver = await note();
+  gates.get('one')?.resolve();
+  await sse.next(answers(id));
+  await sse.untilEnded();
+  await failOver();
+  await expect.poll(async () => (await call('other')).status, { timeout: 2_000 }).toBe(200);
+});
+
 async function batchOfTwo() {
   const prefix = uniquePrefix();
   const redis = connectRedis();

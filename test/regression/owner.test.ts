@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it, onTestFinished } from 'vitest';
 import type { Backplane, Membership, Operation } from '../../src/backplane/backplane.js';
 import { LOG_START } from '../../src/backplane/backplane.js';
-import { memoryBackplane } from '../../src/index.js';
+import { AnynodeError, memoryBackplane } from '../../src/index.js';
 import { systemClock } from '../../src/protocol/clock.js';
 import { newGate } from '../integration/support/gate.js';
 import { scriptedServer, type Tools } from '../integration/support/scripted-server.js';
@@ -230,6 +230,26 @@ it.each(STORES)('a big request is read where it is in the log, over %s', async (
   const both = await client.post(b.url, several);
   expect(text(await both.answer(51))).toBe('100051');
   expect(text(await both.answer(52))).toBe('100052');
+});
+
+// Redis was away for a moment: the call was the owner's by then, which forgot it, and its client waited for ever.
+it('a call is run although its owner cannot read it at first', async () => {
+  const store = memoryBackplane();
+  let failures = 0;
+  const away = wrapped(store, (membership) => ({
+    async history(...args) {
+      failures += 1;
+      if (failures === 1) throw new AnynodeError('backplane_unavailable', 'away');
+      return membership.history(...args);
+    },
+  }));
+  const tools: Tools = { big: ({ args }) => `${String(args['text']).length}` };
+  const a = await startNode({ backplane: away, affinity: 'owner', tools });
+  const b = await startNode({ backplane: store, affinity: 'owner' });
+  const { client } = await openSession(a.url);
+  const answer = await client.post(b.url, call(50, 'big', { text: 'x'.repeat(100_000) }));
+  expect(text(await answer.answer(50))).toBe('100000');
+  expect(failures).toBeGreaterThan(1);
 });
 
 // The owner was told of it before it knew the request, and took it for one that had ended.

@@ -18,7 +18,7 @@ import type {
 } from '../backplane.js';
 import { coalescedByUri, LOG_START, STANDALONE } from '../backplane.js';
 import type { Revision } from '../revision.js';
-import { nextRevision } from '../revision.js';
+import { nextRevision, UNKNOWN_REVISION } from '../revision.js';
 import { dropped, Executors, give, isStale } from './executors.js';
 import type { MemoryLog } from './log.js';
 import { noteEntry } from './log.js';
@@ -428,7 +428,7 @@ export class MemorySession {
   }
 
   private check(known: Revision | undefined, step: Step): void {
-    if (known === undefined) this.replicas.add(step.nodeId);
+    if (known !== UNKNOWN_REVISION) this.replicas.add(step.nodeId);
     if (known !== this.stored.revision) step.stale = true;
   }
 

@@ -57,6 +57,16 @@ export function describeReplicas(openStore: OpenStore): void {
       expect(await a.drain(b, id)).toEqual([]);
     });
 
+    // A failover may lose that a replica is there: it was never told of anything again.
+    it('are known again with the next request that names their revision', async () => {
+      const { a, b } = rig;
+      const id = await a.create();
+      await b.run(id, open('p1', ['1']), FORGET);
+      await b.run(id, open('p2', ['2'], { revision: '1' }));
+      await a.run(id, receive({ to: 'replicas' }, 'roots'));
+      expect(await b.drain(a, id)).toMatchObject([{ type: 'deliver', message: 'roots' }]);
+    });
+
     it('all handle what concerns all of them', async () => {
       const { a, b, c } = rig;
       const id = await a.create();

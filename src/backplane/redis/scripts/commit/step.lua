@@ -89,10 +89,10 @@ end
 local mark = 't:' .. node
 local wanted = { mark, 'bytes', 'first', 'from', 'kept', 'trimmed' }
 if ARGV[11] == 'open' then
-  wanted[7] = 'run'
-  if ARGV[18] == '1' then wanted[8] = 'r:' .. ARGV[19] end
+  wanted[7], wanted[8] = 'run', 'reps'
+  if ARGV[18] == '1' then wanted[9] = 'r:' .. ARGV[19] end
 elseif ARGV[11] == 'receive' then
-  if ARGV[14] == 'initialized' then wanted[7] = 'reps' end
+  wanted[7] = 'reps'
 elseif ARGV[11] == 'append' then
   local stream, ends = ARGV[12], ARGV[13]
   wanted[7], wanted[8], wanted[9] = 'n:' .. stream, 'h:' .. stream, 'x:' .. stream
