@@ -1,4 +1,7 @@
 /** Nodes that live, though their leases are gone: no other node may take their calls, sessions and connections for those of the dead. */
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { expect, it, onTestFinished } from 'vitest';
@@ -53,55 +56,99 @@ async function callOnA(a: Two['a'], client: RawClient) {
   return { id, sse };
 }
 
+/** What makes a Redis refuse writes, by the error that it refuses them with, and what lets it allow them again. */
+const REFUSALS = {
+  NOREPLICAS: [
+    ['CONFIG', 'SET', 'min-replicas-to-write', '1'],
+    ['CONFIG', 'SET', 'min-replicas-to-write', '0'],
+  ],
+  OOM: [
+    ['CONFIG', 'SET', 'maxmemory', '1'],
+    ['CONFIG', 'SET', 'maxmemory', '0'],
+  ],
+  // A replica whose master cannot be reached goes on answering reads.
+  READONLY: [
+    ['REPLICAOF', '127.0.0.1', '1'],
+    ['REPLICAOF', 'NO', 'ONE'],
+  ],
+  // The server of these tests cannot save: a folder is in the place of its file.
+  MISCONF: [['BGSAVE'], ['CONFIG', 'SET', 'stop-writes-on-bgsave-error', 'no']],
+} as const;
+type Refusal = keyof typeof REFUSALS;
+
+/** Side by side, each with a Redis of its own: they mostly wait. */
+async function forEachRefusal(test: (by: Refusal) => Promise<void>): Promise<void> {
+  await Promise.all(Object.keys(REFUSALS).map((by) => test(by as Refusal)));
+}
+
 /** Redis goes on answering reads, and refuses writes for longer than leases last. */
-async function refuseWrites(admin: Redis, during: () => Promise<void> = () => Promise.resolve()) {
-  await admin.config('SET', 'min-replicas-to-write', 1);
+async function refuseWrites(
+  admin: Redis,
+  { by, during }: { by: Refusal; during?: () => Promise<void> },
+) {
+  const [[refuse, ...refuseArgs], [allow, ...allowArgs]] = REFUSALS[by];
+  await admin.call(refuse, ...refuseArgs);
+  const write = () => admin.set('written', '1').then(String, String);
+  await expect.poll(write).toContain(by);
   await sleep(1.5 * LEASE_MS);
-  await during();
+  await during?.();
   await sleep(LEASE_MS);
-  await admin.config('SET', 'min-replicas-to-write', 0);
+  await admin.call(allow, ...allowArgs);
 }
 
 async function ownRedis(): Promise<string> {
-  const redis = await startRedis();
-  onTestFinished(() => redis.stop());
+  const dir = await mkdtemp(join(tmpdir(), 'anynode-living-'));
+  const redis = await startRedis({
+    dir,
+    args: ['--save', '3600 1000000', '--dbfilename', 'taken'],
+  });
+  await mkdir(join(dir, 'taken', 'by'), { recursive: true });
+  onTestFinished(async () => {
+    await redis.stop();
+    await rm(dir, { recursive: true });
+  });
   return redis.url;
 }
 
 // All leases ran out, since renewals are writes; looks at them are reads. So every node found all others dead, and
 // claimed their requests as soon as writes were allowed again.
 it('a call on a living node ends with its result, though Redis had refused writes for longer than a lease', async () => {
-  const { admin, a, b, go } = await twoNodes(await ownRedis());
-  const { client } = await openSession(a.url);
-  const { id, sse } = await callOnA(a, client);
-  sse.close();
-  const resumed = await client.listen(b.url, { lastEventId: sse.lastEventId ?? '' });
-  await refuseWrites(admin);
-  await sleep(TWO_LOOKS_MS);
-  go.resolve();
-  const { message } = await resumed.next(answers(id));
-  expect(message).toMatchObject({ result: { content: [{ text: 'done' }] } });
-}, 30_000);
+  await forEachRefusal(async (by) => {
+    const { admin, a, b, go } = await twoNodes(await ownRedis());
+    const { client } = await openSession(a.url);
+    const { id, sse } = await callOnA(a, client);
+    sse.close();
+    const resumed = await client.listen(b.url, { lastEventId: sse.lastEventId ?? '' });
+    await refuseWrites(admin, { by });
+    await sleep(TWO_LOOKS_MS);
+    go.resolve();
+    const { message } = await resumed.next(answers(id));
+    expect(message, by).toMatchObject({ result: { content: [{ text: 'done' }] } });
+  });
+}, 60_000);
 
 it('a living owner keeps its session, though Redis had refused writes for longer than a lease', async () => {
-  const { admin, a, b, ownerOf, go } = await twoNodes(await ownRedis(), { affinity: 'owner' });
-  const { client, sessionId } = await openSession(a.url);
-  const { id, sse } = await callOnA(a, client);
-  const second = client.nextId();
-  let handed: Promise<unknown> | undefined;
-  await refuseWrites(admin, async () => {
-    // What comes meanwhile is refused, or waits; it must not move the session either.
-    const refused = client.post(b.url, notification('notifications/custom'));
-    handed = client.post(b.url, request(second, 'tools/list'));
-    await Promise.allSettled([refused, handed]);
+  await forEachRefusal(async (by) => {
+    const { admin, a, b, ownerOf, go } = await twoNodes(await ownRedis(), { affinity: 'owner' });
+    const { client, sessionId } = await openSession(a.url);
+    const { id, sse } = await callOnA(a, client);
+    const second = client.nextId();
+    let handed: Promise<unknown> | undefined;
+    const during = async () => {
+      // What comes meanwhile is refused, or waits; it must not move the session either.
+      const refused = client.post(b.url, notification('notifications/custom'));
+      handed = client.post(b.url, request(second, 'tools/list'));
+      await Promise.allSettled([refused, handed]);
+    };
+    await refuseWrites(admin, { by, during });
+    await client.post(b.url, notification('notifications/custom'));
+    await sleep(TWO_LOOKS_MS);
+    expect(await ownerOf(sessionId), by).toBe(a.mcp.nodeId);
+    go.resolve();
+    const { message } = await sse.next(answers(id));
+    expect(message, by).toMatchObject({ result: { content: [{ text: 'done' }] } });
   });
-  await client.post(b.url, notification('notifications/custom'));
-  await sleep(TWO_LOOKS_MS);
-  expect(await ownerOf(sessionId)).toBe(a.mcp.nodeId);
-  go.resolve();
-  const { message } = await sse.next(answers(id));
-  expect(message).toMatchObject({ result: { content: [{ text: 'done' }] } });
-}, 30_000);
+}, 60_000);
 
 /** Redis is away from both nodes for longer than a lease; B is back first, and A `laterMs` later. */
 async function outage(
