@@ -9,7 +9,7 @@ interface Call {
   record: CallRecord;
   cursor: string | undefined;
   exchange: Exchange | undefined;
-  /** Coming back by itself, some time soon. */
+  /** Coming back by itself, some time soon; or on its way to a node, which may not be there. */
   returning: boolean;
 }
 
@@ -310,11 +310,13 @@ export class SimClient {
     if (record.state !== 'open' || call.exchange !== undefined || call.returning || this.over)
       return;
     if (cursor === undefined) return;
+    call.returning = true;
     call.exchange = this.requests.get(this.host.anySlot(), cursor, `resume ${record.ids.join()}`, {
       event: (id) => this.movedTo(call, id),
       message: (message) => this.onMessage(message, call),
       over: (status, how) => {
         call.exchange = undefined;
+        call.returning = false;
         if (status === 204) this.close(call, 'ended');
         else if (status === 404) this.close(call, 'gone');
         else if (status === 400) this.close(call, 'trimmed');

@@ -30,7 +30,8 @@ export class Executors {
       const elsewhere = stream?.unbegun !== true && stream?.executor !== step.nodeId;
       if (stream === undefined || elsewhere) return dropped(stream);
     } else {
-      const isFrom = stream?.executor === from || stream?.executor === `${RELEASED}${from}`;
+      const isReleased = from !== step.nodeId && stream?.executor === `${RELEASED}${from}`;
+      const isFrom = stream?.executor === from || isReleased;
       if (stream === undefined || !isFrom) return dropped(stream);
       if (stream.executor === from && isStale(lookedAt, step)) return { status: 'stale' };
       give(stream, owned === true ? this.succeed(step, from, operation.stream) : step.nodeId, step);

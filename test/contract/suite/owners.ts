@@ -220,6 +220,7 @@ export function describeOwners(openStore: OpenStore): void {
       expect(await a.run(id, append('p', 'late', { ends: '1' }))).toEqual([dropped]);
       // Claimed as what they are, or by who still takes the former owner for dead; and ended once.
       const claim = { type: 'claim' as const, revision: undefined };
+      expect(await a.run(id, { ...claim, stream: 'p', from: a.id })).toEqual([dropped]);
       expect(await c.run(id, { ...claim, stream: 'q', from: a.id })).toMatchObject([
         { status: 'claimed', requests: ['3'] },
       ]);

@@ -47,7 +47,9 @@ function run.claim()
     if not begun then other = executor end
     if not field or (begun and executor ~= node) then return droppedBy(stream) end
   else
-    if executor ~= from and executor ~= RELEASED .. from then return droppedBy(stream) end
+    -- What a successor has taken from this node is not its own again by a claim that does not know of that.
+    local isReleased = from ~= node and executor == RELEASED .. from
+    if executor ~= from and not isReleased then return droppedBy(stream) end
     if executor == from and isStale(lookedAt) then return { 'stale' } end
     field = node
     if owned == '1' then field, other = executorFor(succeed(from, stream)) end
