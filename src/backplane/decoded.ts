@@ -60,7 +60,7 @@ export function decodedRecord(record: SessionRecord, payloads: Payloads): Sessio
 }
 
 /** The same, with its principal verified. A record whose principal no node has stored is `unreadable`. */
-export function observedRecord(record: SessionRecord, payloads: Payloads): SessionRecord {
+function observedRecord(record: SessionRecord, payloads: Payloads): SessionRecord {
   const { id: sessionId, principal, seal } = record;
   const context = { sessionId, kind: 'identity' } as const;
   const state = checkSeal(payloads, seal, principal, context, 'the record of a session');

@@ -13,14 +13,16 @@ interface Begun {
 }
 
 /**
- * The streams that this node was given and has begun: assigned to it as their session's owner, or claimed from a dead node
- * to run them again.
+ * The streams that this node has begun. It was given most of them: assigned to it as their session's owner, or claimed from a
+ * dead node to run them again. The others were opened here.
  *
  * A stream is begun here once, whatever the backplane says later. A failover of Redis may lose the step that says so, and a
  * message that asks for it may be published again. A stream is remembered as long as its requests can be read in the log.
  */
 export class BegunStreams {
   private readonly streams = new Map<string, Begun>();
+  /** Those that were opened here. Apart from the others, since there are many more of them. */
+  private readonly opened = new Set<string>();
 
   constructor(
     private readonly clock: Pick<Clock, 'elapsed'>,
@@ -36,11 +38,21 @@ export class BegunStreams {
     start: () => Promise<void>,
   ): Promise<void> | undefined {
     const key = keyOf(sessionId, stream);
-    if (this.streams.has(key)) return undefined;
+    if (this.streams.has(key) || this.opened.has(key)) return undefined;
     const begun = { at: this.clock.elapsed(), requests, starting: true };
     this.streams.set(key, begun);
     this.forgetOldest();
     return start().finally(() => (begun.starting = false));
+  }
+
+  /** This node runs the requests of a stream that was opened here. */
+  noteOpened(sessionId: string, stream: string): void {
+    this.opened.add(keyOf(sessionId, stream));
+    if (this.opened.size <= MOST) return;
+    for (const oldest of this.opened) {
+      this.opened.delete(oldest);
+      break;
+    }
   }
 
   isStarting(sessionId: string, stream: string): boolean {
@@ -64,6 +76,7 @@ export class BegunStreams {
   /** Another node has taken the stream over. Should that one die, this node may be given the stream again. */
   forget(sessionId: string, stream: string): void {
     this.streams.delete(keyOf(sessionId, stream));
+    this.opened.delete(keyOf(sessionId, stream));
   }
 
   private forgetOldest(): void {

@@ -302,6 +302,7 @@ export class Sessions {
           unpin();
         },
         run: (context) => {
+          if (opened.owner === undefined) this.node.begun.noteOpened(sessionId, stream.name);
           const now = reached(committed, asked);
           const passed = results.slice(first);
           const passing =

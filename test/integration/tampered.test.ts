@@ -13,7 +13,7 @@ import { aesGcmCodec, type AnynodeOptions } from '../../src/index.js';
 import { type JsonRpc, notification, request } from '../support/mcp-http.js';
 import { uniquePrefix } from '../support/redis-fixture.js';
 import { newGate } from './support/gate.js';
-import { scriptedServer } from './support/scripted-server.js';
+import { scriptedServer, type Tool } from './support/scripted-server.js';
 import { openSession, rawClient, startNode } from './support/serve.js';
 
 let server: RedisServer;
@@ -222,6 +222,41 @@ describe('a message between nodes', () => {
     expect(ran).toEqual(once);
   });
 });
+
+it.each(['any', 'owner'] as const)(
+  'a call that a node has run is not run there once more, though Redis says that nobody has begun it (%s)',
+  async (affinity) => {
+    const paid: unknown[] = [];
+    const pay: Tool = ({ args }) => {
+      paid.push(args);
+      return 'paid';
+    };
+    const { a, alice, record } = await twoNodes({
+      affinity,
+      server: () => scriptedServer({ pay }),
+    });
+    const { client } = alice;
+    const call = request(50, 'tools/call', { name: 'pay', arguments: {} });
+    const { sse } = await client.post(a.url, call);
+    await sse.next((event) => event.message?.id === 50);
+    const lastEventId = sse.primings[0]?.id ?? '';
+    const entries = await logOf(record);
+    const end = entries.findLast(({ fields }) => fields.has('e'));
+    const stream = end?.fields.get('s') ?? '';
+    const first = entries.find(({ fields }) => fields.get('s') === stream);
+    await redis.xdel(`${record}:events`, end?.id ?? '');
+    const fields = {
+      [`n:${stream}`]: `0:${first?.id ?? ''}`,
+      [`p:${stream}`]: '1',
+      'r:50': stream,
+    };
+    await redis.hset(`${record}:streams`, { ...fields, [`x:${stream}`]: `+${a.mcp.nodeId}` });
+    const again = await client.listen(a.url, { lastEventId });
+    const { message } = await again.next((event) => event.message?.id === 50);
+    expect(paid).toHaveLength(1);
+    expect(message?.error).toBeDefined();
+  },
+);
 
 describe('an entry of the log', () => {
   const GET = 'g';
