@@ -27,7 +27,8 @@ export class Executors {
     const { from, owned, lookedAt } = operation;
     const stream = this.parts.streams.get(operation.stream);
     if (step.repeated) {
-      const elsewhere = stream?.unbegun !== true && stream?.executor !== step.nodeId;
+      const given = stream?.unbegun === true && stream.again === true;
+      const elsewhere = !given && (stream?.unbegun === true || stream?.executor !== step.nodeId);
       if (stream === undefined || elsewhere) return dropped(stream);
     } else {
       const isReleased = from !== step.nodeId && stream?.executor === `${RELEASED}${from}`;

@@ -214,6 +214,14 @@ export function describeRepeats(openStore: OpenStore): void {
         between: ({ a, c }, id) => c.run(id, { type: 'forget' }).then(() => a.id),
       },
       claim: { before: openedByC, operation: claim, between: (r, id) => r.b.run(id, claim(r)) },
+      'claim of what another node is to begin': {
+        before: ({ b, c }, id) =>
+          b
+            .run(id, receive({ to: 'owner' }))
+            .then(() => c.run(id, open('p', ['1'], { owned: true }))),
+        operation: claim,
+        between: sayOfB,
+      },
       detach: {
         before: ({ a }, id) => a.hold(id, STANDALONE),
         operation: () => detach(STANDALONE, 't1'),

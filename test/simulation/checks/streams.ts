@@ -91,7 +91,9 @@ export const inOrder: Check = function* (world) {
         if (at <= last) yield `${connection} shows ${stream} ${event.n} after ${before}`;
         const missing = entries
           .slice(last + 1, at)
-          .filter((entry) => !maySkip(world, entry) && !isBehind(world, entry, cursor?.id));
+          .filter((entry) => !maySkip(world, entry))
+          .filter((entry) => !isBehind(world, entry, cursor?.id))
+          .filter((entry) => !isBehind(world, entry, entries[last ?? -1]?.id));
         for (const { n, message } of missing) {
           yield `${connection} shows ${stream} ${event.n} after ${before}, without ${n} (${markOf(message)})`;
         }

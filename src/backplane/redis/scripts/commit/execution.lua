@@ -44,8 +44,11 @@ function run.claim()
   local executor, begun = executorOf(field)
   local other = ''
   if repeated then
+    -- Given to its owner, it is known as one that had been begun before; else the first run has changed nothing.
     if not begun then other = executor end
-    if not field or (begun and executor ~= node) then return droppedBy(stream) end
+    if not field or (begun and executor ~= node) or (not begun and not get('a:' .. stream)) then
+      return droppedBy(stream)
+    end
   else
     -- What a successor has taken from this node is not its own again by a claim that does not know of that.
     local isReleased = from ~= node and executor == RELEASED .. from
