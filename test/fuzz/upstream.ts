@@ -47,7 +47,7 @@ const FIELDS = [
 const ENDS = ['\n', '\r', '\r\n', '\n\n', '\r\r', ''];
 
 /** Mulberry32: the same numbers for the same seed, everywhere. */
-function randomOf(seed: number): (below: number) => number {
+export function randomOf(seed: number): (below: number) => number {
   let state = seed;
   return (below) => {
     state = (state + 0x6d2b79f5) | 0;
@@ -57,12 +57,12 @@ function randomOf(seed: number): (below: number) => number {
   };
 }
 
-type Random = ReturnType<typeof randomOf>;
+export type Random = ReturnType<typeof randomOf>;
 
-const oneOf = <T>(random: Random, list: readonly T[]): T => list[random(list.length)] as T;
+export const oneOf = <T>(random: Random, list: readonly T[]): T => list[random(list.length)] as T;
 
 /** A message of which a part was replaced, repeated or cut off. */
-function mutated(random: Random): string {
+export function mutated(random: Random): string {
   let text = oneOf(random, SEEDS);
   for (let times = random(4); times > 0; times -= 1) {
     const at = random(text.length);
