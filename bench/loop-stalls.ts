@@ -1,5 +1,6 @@
 /**
- * How long a node stands still for one hostile body: `npx tsx bench/loop-stalls.ts` prints the table of `docs/performance.md`,
+ * How long a node stands still for one hostile body: `npx tsx bench/loop-stalls.ts` prints the table of `docs/performance.md`
+ * (with a word: the rows that have it),
  * with the SDK's own transport beside it. Each server is a process of its own, whose event loop a timer watches.
  */
 import { fork, type ChildProcess } from 'node:child_process';
@@ -39,14 +40,20 @@ function buildServer(): McpServer {
     },
   );
   const schema = { type: 'object' as const, properties: {} };
-  server.registerTool('elicited', {}, async () => {
-    await server.server
-      .elicitInput({ message: 'm', requestedSchema: schema })
-      .catch(() => undefined);
+  server.registerTool('elicited', {}, async ({ requestId }) => {
+    const asked = server.server.elicitInput(
+      { message: 'm', requestedSchema: schema },
+      { relatedRequestId: requestId },
+    );
+    await asked.catch(() => undefined);
     return done;
   });
-  server.registerTool('sampled', {}, async () => {
-    await server.server.createMessage({ messages: [], maxTokens: 1 }).catch(() => undefined);
+  server.registerTool('sampled', {}, async ({ requestId }) => {
+    const asked = server.server.createMessage(
+      { messages: [], maxTokens: 1 },
+      { relatedRequestId: requestId },
+    );
+    await asked.catch(() => undefined);
     return done;
   });
   return server;
@@ -163,20 +170,17 @@ async function attack(url: string, { as, body }: Hostile): Promise<number> {
   }
   const call = { jsonrpc: '2.0', id: 2, method: 'tools/call', params: { name: as, arguments: {} } };
   const stream = await send(url, JSON.stringify(call), sessionId);
-  let shown = '';
+  let seen = '';
   for await (const chunk of stream) {
-    shown += String(chunk);
-    const [, id] = /"id":("[^"]+"|\d+)[^\n]*\n\n$/.exec(shown) ?? [];
-    const asked = /"method":"(elicitation|sampling)/.test(shown);
-    if (id === undefined || !asked) continue;
-    const [, found = id] =
-      /"id":("[^"]+"|\d+)/.exec(shown.slice(shown.search(/\{[^\n]*"method":"(e|s)/))) ?? [];
-    const answer = await send(url, String(body()).replace('ID', found), sessionId);
+    seen += String(chunk);
+    const [, id] = /"method":"(?:elicitation|sampling)\/.*"id":("[^"]+"|\d+)/.exec(seen) ?? [];
+    if (id === undefined) continue;
+    const answer = await send(url, String(body()).replace('ID', id), sessionId);
     await text(answer);
     stream.destroy();
     return answer.statusCode ?? 0;
   }
-  return 0;
+  throw new Error(`the server asked nothing: ${seen}`);
 }
 
 /** A batch of 100 calls in JSON mode, whose answers of half a megabyte come in another order than asked for. */
@@ -234,7 +238,8 @@ if (process.env.SERVE !== undefined) {
     ...HOSTILE.map((each): (typeof all)[number] => [each.kind, 'sse', (url) => attack(url, each)]),
     ['100 answers of 0.5 MB to a batch, out of order, as JSON', 'json', outOfOrder],
   ];
-  for (const [kind, mode, run] of all) {
+  const wanted = all.filter(([kind]) => kind.includes(process.argv[2] ?? ''));
+  for (const [kind, mode, run] of wanted) {
     const sdk = await measure('sdk', mode, run);
     const ours = await measure('anynode', mode, run);
     console.log(`| ${kind} | ${shown(sdk)} | ${shown(ours)} |`);

@@ -27,6 +27,8 @@ export function exceededBy(text: string, most: JsonShape): keyof JsonShape | und
   let values = 1;
   for (let at = 0; at < text.length; at += 1) {
     const char = text.charCodeAt(at);
+    // Most of what is left are digits.
+    if (char > COMMA && char < OPENING_BRACKET) continue;
     if (char === QUOTE) {
       at = endOfString(text, at);
     } else if (char === COMMA) {

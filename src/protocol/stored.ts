@@ -20,11 +20,16 @@ export function parseStoredIds(texts: readonly string[]): RequestId[] {
 
 /** The id of an answer that is stored as JSON. */
 export function parseAnsweredId(text: string): RequestId | undefined {
-  const value = parse(text);
+  // The SDK puts it at the end. What stands there belongs to the outermost object, and large answers need not be parsed for it.
+  const [, last] = ID_AT_END.exec(text.slice(-LONGEST_END)) ?? [];
+  const value = last === undefined ? parse(text) : { id: parse(last) };
   if (typeof value !== 'object' || value === null || !('id' in value)) return undefined;
   const { id } = value;
   return typeof id === 'string' || typeof id === 'number' ? id : undefined;
 }
+
+const ID_AT_END = /,"id":(-?\d{1,16}|"(?:[^"\\]|\\.)*")\}$/;
+const LONGEST_END = 2_000;
 
 function parse(text: string): unknown {
   try {
