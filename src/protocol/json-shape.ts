@@ -14,6 +14,9 @@ const BACKSLASH = 0x5c;
 const CLOSING_BRACKET = 0x5d;
 const OPENING_BRACE = 0x7b;
 const CLOSING_BRACE = 0x7d;
+/** All characters that say something of the shape. */
+const SIGN = /["[\]{},]/g;
+const LONG_NUMBER = 64;
 
 /**
  * Says which part of `most` a JSON text exceeds, or `undefined` if it exceeds none. A few bytes for each value can make
@@ -25,10 +28,19 @@ export function exceededBy(text: string, most: JsonShape): keyof JsonShape | und
   if (text.length <= 2 * Math.min(most.depth, most.values)) return undefined;
   let depth = 0;
   let values = 1;
+  let digits = 0;
   for (let at = 0; at < text.length; at += 1) {
     const char = text.charCodeAt(at);
-    // Most of what is left are digits.
-    if (char > COMMA && char < OPENING_BRACKET) continue;
+    // Digits, most of the time. Many of them are passed over like the characters of a string.
+    if (char > COMMA && char < OPENING_BRACKET) {
+      digits += 1;
+      if (digits < LONG_NUMBER) continue;
+      SIGN.lastIndex = at;
+      at = SIGN.test(text) ? SIGN.lastIndex - 2 : text.length;
+      digits = 0;
+      continue;
+    }
+    digits = 0;
     if (char === QUOTE) {
       at = endOfString(text, at);
     } else if (char === COMMA) {
