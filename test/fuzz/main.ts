@@ -1,20 +1,31 @@
-/** `npm run fuzz -- --minutes 10 [--seed 1]`: goes on from a seed, and says which one failed. */
+/** `npm run fuzz -- --minutes 10 [--seed 1] [--of upstream|redis|codec]`: goes on from a seed, and says which one failed. */
 import { setImmediate as turn } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { ClientFuzz } from './client.js';
+import { startRedis } from '../../demo/rig/redis.js';
+import { startFuzz } from './redis.js';
 import { fuzzOnce } from './upstream.js';
 
 const { values } = parseArgs({
-  options: { minutes: { type: 'string', default: '1' }, seed: { type: 'string', default: '1' } },
+  options: {
+    minutes: { type: 'string', default: '1' },
+    seed: { type: 'string', default: '1' },
+    /** What is broken: answers of servers, or what is in Redis, in clear or with a codec. */
+    of: { type: 'string', default: 'upstream' },
+  },
 });
+const server = values.of === 'upstream' ? undefined : await startRedis();
+const onRedis = server && (await startFuzz(server.url, values.of === 'codec'));
 const end = performance.now() + Number(values.minutes) * 60_000;
 const first = Number(values.seed);
 let seed = first;
 let heapAtFirst = 0;
+const warm = onRedis === undefined ? 5_000 : 200;
 const clients = await ClientFuzz.start();
 for (; performance.now() < end; seed += 1) {
   try {
-    fuzzOnce(seed);
+    if (onRedis === undefined) fuzzOnce(seed);
+    else await onRedis.once(seed);
     // A request takes as long as many of the others.
     if (seed % 10 === 0) await clients.once(seed);
     if (seed % 1_000 === 0) await clients.check();
@@ -24,11 +35,13 @@ for (; performance.now() < end; seed += 1) {
     break;
   }
   if (seed % 100 === 0) await turn();
-  if (seed - first === 5_000) heapAtFirst = process.memoryUsage().heapUsed;
+  if (seed - first === warm) heapAtFirst = process.memoryUsage().heapUsed;
 }
 await clients.stop();
 const mib = (bytes: number): number => Math.round(bytes / 2 ** 20);
 const heap = process.memoryUsage().heapUsed;
 console.log(
-  `${seed - first} inputs; heap ${mib(heapAtFirst)} MiB after 5,000, ${mib(heap)} MiB at the end`,
+  `${seed - first} inputs; heap ${mib(heapAtFirst)} MiB after ${warm}, ${mib(heap)} MiB at the end`,
 );
+await onRedis?.close();
+await server?.stop();
