@@ -347,6 +347,7 @@ export function createNode(
       await atMost(commandTimeoutMs, ended, clock);
     }
     endpoint.sse.soon.close();
+    endpoint.bodyTimeouts.close();
     keeper.close();
     positionCheck.close();
     orphans.close();

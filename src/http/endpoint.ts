@@ -35,7 +35,7 @@ export interface Endpoint {
   slots: Slots;
   /** Bounds the bytes of request bodies. */
   bodies: BodyBudget;
-  bodyTimeouts: Pick<SharedTimer, 'after'>;
+  bodyTimeouts: Pick<SharedTimer, 'after' | 'close'>;
   /** Serves revision 2026-07-28. */
   modern: Modern | undefined;
   /** What its handler answers just now, subscriptions included. */
@@ -55,7 +55,7 @@ export interface Endpoint {
 /** No client waits noticeably for headers that come so late, and most calls are answered by then. */
 const SOON_MS = 10;
 
-const NO_TIMEOUT = { after: () => () => undefined };
+const NO_TIMEOUT = { after: () => () => undefined, close: () => undefined };
 
 type Made = 'principalOf' | 'slots' | 'bodies' | 'bodyTimeouts' | 'sse';
 

@@ -3,7 +3,7 @@ import type { Limits } from '../limits.js';
 import type { JsonShape } from '../protocol/json-shape.js';
 import { exceededByValue } from '../protocol/json-shape.js';
 import type { JsonRpcMessage } from '../protocol/jsonrpc.js';
-import { isRequest } from '../protocol/jsonrpc.js';
+import { isMessage, isRequest } from '../protocol/jsonrpc.js';
 import {
   handshakeTooLarge,
   messageTooDeep,
@@ -33,7 +33,7 @@ export function refuseShape(
 
 /** `bytes`: of the whole body; `Infinity` if it is not known. */
 export function checkMessages(list: JsonRpcMessage[], bytes: number, limits: Limits): void {
-  const { handshakeBytes, messageBytes, messageValues } = limits;
+  const { handshakeBytes, messageBytes } = limits;
   for (const message of list) {
     if (bytes > messageBytes && sizeOf(message) > messageBytes) {
       throw new RefusalError(messageTooLarge(messageBytes));
@@ -42,27 +42,34 @@ export function checkMessages(list: JsonRpcMessage[], bytes: number, limits: Lim
       throw new RefusalError(REFUSALS.idTooLong);
     }
   }
-  const isHandshake = list.some(
-    (message) => 'method' in message && message.method === 'initialize',
-  );
   if (
-    isHandshake &&
+    list.some(isInitialize) &&
     bytes > handshakeBytes &&
     sizeOf(list.length === 1 ? list[0] : list) > handshakeBytes
   ) {
     throw new RefusalError(handshakeTooLarge(handshakeBytes));
   }
-  const most = isHandshake ? Math.min(HANDSHAKE_VALUES, messageValues) : messageValues;
+  checkValues(list, bytes, limits);
+}
+
+/** Bounds the values that the SDK looks at, in messages and in what is none. */
+export function checkValues(list: unknown[], bytes: number, { messageValues }: Limits): void {
+  const most = list.some(isInitialize) ? Math.min(HANDSHAKE_VALUES, messageValues) : messageValues;
   // Each value takes two characters, so that short bodies need not be looked through.
   if (bytes <= 2 * most) return;
   const exceeded = exceededByValue(list.map(checkedBySdk), { depth: Infinity, values: most });
   if (exceeded !== undefined) throw new RefusalError(tooManyValues(most));
 }
 
+function isInitialize(value: unknown): boolean {
+  const { method } = (value ?? {}) as { method?: unknown };
+  return method === 'initialize';
+}
+
 /** The part of a message in which the SDK looks at each value: it does not look into the values of a tool's arguments. */
-function checkedBySdk(message: JsonRpcMessage): unknown {
-  if (!('method' in message) || message.method !== 'tools/call') return message;
-  const { arguments: given, ...params } = message.params ?? {};
+function checkedBySdk(value: unknown): unknown {
+  if (!isMessage(value) || !('method' in value) || value.method !== 'tools/call') return value;
+  const { arguments: given, ...params } = value.params ?? {};
   const isObject = typeof given === 'object' && given !== null && !Array.isArray(given);
   return [params, isObject ? Object.keys(given) : given];
 }

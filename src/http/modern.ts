@@ -5,7 +5,7 @@ import type { BodyRules } from './body.js';
 import { peekBody } from './body.js';
 import type { Endpoint } from './endpoint.js';
 import { requestInfoOf, textsOf } from './headers.js';
-import { checkMessages } from './message-bounds.js';
+import { checkMessages, checkValues } from './message-bounds.js';
 import { exchange } from './modern-exchange.js';
 import { authInfoOf } from './principal.js';
 import { isGone } from './response.js';
@@ -41,6 +41,7 @@ export async function answersModern(
   const { body, bytes, text } = await peekBody(req, rules);
   // Before the SDK looks at it.
   const list: unknown[] = Array.isArray(body) ? body : [body];
+  checkValues(list, bytes, rules.limits);
   checkMessages(list.filter(isMessage), bytes, rules.limits);
   const bare = new Request(urlOf(req), { method: 'POST', headers: headersOf(req) });
   if (await modern.isLegacyRequest(bare, body)) return false;

@@ -80,6 +80,11 @@ describe('a handshake', () => {
     const params = { name: 'hello', arguments: { x: 'x'.repeat(200_000) }, _meta: META };
     const call = request(1, 'tools/call', params);
     (await client.post(url, call, { headers: modernHeaders('tools/call', params) })).expect(200);
+    // What is no message goes to the schemas of the SDK all the same.
+    const fields = Object.fromEntries(Array.from({ length: 6_000 }, (_, at) => [at, 0]));
+    const odd = JSON.stringify({ ...request(1, 'ping'), ...fields });
+    const refused = await client.send('POST', url, odd, { headers });
+    expect(refused.expect(400).json().error?.message).toMatch(/more than 5000 values$/);
   });
 
   it('is as small with HTTP+SSE', async () => {
