@@ -1,4 +1,4 @@
-/** A map that forgets the entries that were set longest ago, when it has more than `most`. */
+/** A map of at most `most` entries: it forgets those that were set longest ago. */
 export class BoundedMap<Key, Value> {
   private readonly entries = new Map<Key, Value>();
 

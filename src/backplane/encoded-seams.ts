@@ -1,4 +1,5 @@
 import { AnynodeError } from '../errors.js';
+import { BoundedMap } from './bounded-map.js';
 import type { PayloadContext, Payloads } from './payloads.js';
 import type { SealState } from './seals.js';
 import { checkSeal, seal } from './seals.js';
@@ -70,20 +71,24 @@ function encodedReplays(inner: Replays, payloads: Payloads): Replays {
   };
 }
 
+/** So many tasks are known at a time. */
+const KNOWN = 10_000;
+
 type TaskKind = Extract<PayloadContext['kind'], `task-${string}`>;
 
 function encodedTasks(inner: Tasks, payloads: Payloads): Tasks {
   // A task is asked for by its id alone: which session it belongs to may not be known before it is read.
   const contextOf = (taskId: string, kind: TaskKind) => ({ sessionId: '', kind, taskId });
 
-  const owners = new TaskOwners();
+  /** The sessions of tasks whose seals this node has verified. A task never changes its session, and its id is random. */
+  const owners = new BoundedMap<string, string | undefined>(KNOWN);
   const verify = (record: TaskRecord): SealState => {
     const { id, sessionId } = record;
-    if (owners.has(id)) return owners.of(id) === sessionId ? 'valid' : 'forged';
+    if (owners.has(id)) return owners.get(id) === sessionId ? 'valid' : 'forged';
     const where = `the session of task ${id}`;
     const context = contextOf(id, 'task-session');
     const state = checkSeal(payloads, record.seal, ownershipOf(record), context, where);
-    if (state === 'valid') owners.note(id, sessionId);
+    if (state === 'valid') owners.set(id, sessionId);
     return state;
   };
 
@@ -118,7 +123,7 @@ function encodedTasks(inner: Tasks, payloads: Payloads): Tasks {
       }
       if (state !== 'valid') return false;
     }
-    const owner = owners.of(id);
+    const owner = owners.get(id);
     return owner === undefined || owner === sessionId;
   };
 
@@ -140,7 +145,7 @@ function encodedTasks(inner: Tasks, payloads: Payloads): Tasks {
       const context = contextOf(task.id, 'task-session');
       const sealed = { ...task, seal: seal(payloads, ownershipOf(task), context) };
       const created = await inner.create(sealed, most);
-      if (created === 'created') owners.note(task.id, task.sessionId);
+      if (created === 'created') owners.set(task.id, task.sessionId);
       return created;
     },
     async get(id) {
@@ -205,30 +210,4 @@ function encodedTasks(inner: Tasks, payloads: Payloads): Tasks {
 /** What the seal of a task is of. */
 function ownershipOf({ sessionId, method }: Pick<TaskRecord, 'sessionId' | 'method'>): string {
   return JSON.stringify([sessionId ?? null, method]);
-}
-
-/** So many tasks are known at a time. */
-const KNOWN = 10_000;
-
-/** The sessions of tasks whose seals this node has verified. A task never changes its session, and its id is random. */
-class TaskOwners {
-  private readonly known = new Map<string, string | undefined>();
-
-  note(taskId: string, sessionId: string | undefined): void {
-    this.known.delete(taskId);
-    this.known.set(taskId, sessionId);
-    if (this.known.size <= KNOWN) return;
-    for (const oldest of this.known.keys()) {
-      this.known.delete(oldest);
-      break;
-    }
-  }
-
-  has(taskId: string): boolean {
-    return this.known.has(taskId);
-  }
-
-  of(taskId: string): string | undefined {
-    return this.known.get(taskId);
-  }
 }

@@ -36,7 +36,7 @@ export interface PayloadCodec {
 /** At most one warning in so long: a client that comes back all the time must not fill the log of the process. */
 const WARN_EVERY_MS = 10_000;
 
-/** Which node encoded a text, as the how manieth of its texts, and what for. */
+/** Which node encoded a text, which number it gave the text, and what the text is for. */
 export interface Origin {
   nodeId: string;
   /** Counts the texts of the node from 1. */
@@ -45,7 +45,7 @@ export interface Origin {
   purpose: string;
 }
 
-/** A text whose origin is encoded with it begins with a line of this, the node, the number and the purpose. No JSON does. */
+/** Begins the line of the origin, which stands in front of the text. The rest of the line: node, number, purpose. No JSON begins so. */
 const ORIGIN = '~1 ';
 
 /** A codec, with what becomes of its failures. */
@@ -54,7 +54,7 @@ export class Payloads {
   /** How many texts this node has encoded together with their origin. */
   private count = 0;
 
-  /** `nodeId`: left out by who only reads. */
+  /** `nodeId` is left out by observers, which encode nothing. */
   constructor(
     private readonly codec: PayloadCodec,
     private readonly options: Pick<JoinOptions, 'clock' | 'logger'> & { nodeId?: string },

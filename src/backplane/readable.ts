@@ -1,5 +1,6 @@
 import { AnynodeError } from '../errors.js';
 import type { Membership, Operation, SessionIdentity } from './backplane.js';
+import { BoundedMap } from './bounded-map.js';
 import type { Payloads } from './payloads.js';
 import { checkSeal } from './seals.js';
 
@@ -19,7 +20,7 @@ export type Admission = 'admitted' | 'denied' | 'gone';
  */
 export class ReadableSessions {
   /** By session: its principal. */
-  private readonly known = new Map<string, string>();
+  private readonly known = new BoundedMap<string, string>(KNOWN);
 
   constructor(
     private readonly inner: Pick<Membership, 'identify'>,
@@ -33,13 +34,7 @@ export class ReadableSessions {
 
   /** The session's principal was verified, or sealed, here. */
   note(sessionId: string, principal: string): void {
-    this.known.delete(sessionId);
     this.known.set(sessionId, principal);
-    if (this.known.size <= KNOWN) return;
-    for (const oldest of this.known.keys()) {
-      this.known.delete(oldest);
-      break;
-    }
   }
 
   /** Whether nothing has to be read to know that the session is this principal's (left out: that this node can read it). */
