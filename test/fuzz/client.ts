@@ -56,7 +56,12 @@ export class ClientFuzz {
     const errors: string[] = [];
     const mcp = anynode({
       server: () => new McpServer({ name: 'fuzz', version: '1' }, { capabilities: {} }),
-      ...{ maxBodyBytes: BODY_BYTES, limits: LIMITS, maxReplicas: 20 },
+      ...{
+        maxBodyBytes: BODY_BYTES,
+        limits: LIMITS,
+        maxReplicas: 20,
+        retention: { maxEvents: 50 },
+      },
       logger: { info: () => undefined, warn: () => undefined, error: (text) => errors.push(text) },
     });
     const server = createServer(mcp.listener).listen(0, '127.0.0.1');
