@@ -91,7 +91,10 @@ export class Payloads {
     if (whole === stored) return { text: stored, origin: undefined };
     const end = whole.indexOf('\n');
     const [, nodeId = '', number = '', purpose = ''] =
-      (whole.startsWith(ORIGIN) && /^~1 (\S*) (\d{1,15}) (.+)$/.exec(whole.slice(0, end))) || [];
+      (whole.startsWith(ORIGIN) &&
+        end > 0 &&
+        /^~1 (\S*) (\d{1,15}) (.+)$/.exec(whole.slice(0, end))) ||
+      [];
     if (purpose === '') {
       this.warn(`${where} was encoded by a node of another release`);
       return undefined;

@@ -1,0 +1,46 @@
+import { describe, expect, it } from 'vitest';
+import type { PayloadCodec } from '../../src/index.js';
+import { Payloads } from '../../src/backplane/payloads.js';
+import { systemClock } from '../../src/protocol/clock.js';
+
+const CONTEXT = { sessionId: 's', kind: 'message' } as const;
+
+function payloadsWith(codec: PayloadCodec) {
+  const warnings: string[] = [];
+  const logger = { warn: (text: string) => void warnings.push(text) };
+  return { payloads: new Payloads(codec, { clock: systemClock, logger, nodeId: 'n1' }), warnings };
+}
+
+/** A user's codec, which knows nothing of origins. */
+const BASE64: PayloadCodec = {
+  encode: (text) => Buffer.from(text).toString('base64'),
+  decode: (text) => Buffer.from(text, 'base64').toString(),
+};
+
+describe('a text and its origin', () => {
+  it('come back from any codec together', () => {
+    const { payloads } = payloadsWith(BASE64);
+    payloads.close('{}', CONTEXT, 'out g');
+    const stored = payloads.close('{"a":"\\n"}\n', CONTEXT, 'in - node:n2');
+    expect(payloads.open(stored, CONTEXT, 'it')).toEqual({
+      text: '{"a":"\\n"}\n',
+      origin: { nodeId: 'n1', number: 2, purpose: 'in - node:n2' },
+    });
+  });
+
+  // Nodes without a codec read what such a codec stores.
+  it('is the text alone, where the codec leaves texts as they are', () => {
+    const { payloads } = payloadsWith({ encode: (text) => text, decode: (text) => text });
+    expect(payloads.close('{}', CONTEXT, 'out g')).toBe('{}');
+    expect(payloads.open('{}', CONTEXT, 'it')).toEqual({ text: '{}', origin: undefined });
+  });
+
+  it.each(['{}', '~1 n1 1\n{}', '~1 n1 x out g\n{}', '~1 n1 1 out g'])(
+    'are not taken from what was encoded without an origin: %j',
+    (text) => {
+      const { payloads, warnings } = payloadsWith(BASE64);
+      expect(payloads.open(BASE64.encode(text, CONTEXT), CONTEXT, 'it')).toBeUndefined();
+      expect(warnings).toEqual(['mcp-anynode: it was encoded by a node of another release']);
+    },
+  );
+});
