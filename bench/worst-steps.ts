@@ -184,6 +184,19 @@ async function between(
   return id;
 }
 
+function taskOf(sessionId: string) {
+  return {
+    ...{ id: randomUUID(), sessionId, ttlMs: 600_000, createdAt: new Date().toISOString() },
+    ...{ pollIntervalMs: 1_000, method: 'tools/call' },
+  };
+}
+
+async function newTask({ a }: World): Promise<string> {
+  const task = taskOf(randomUUID());
+  await a.seams.tasks.create(task, 10);
+  return task.id;
+}
+
 export const SCENARIOS: readonly Scenario[] = [
   {
     ...{ script: 'attach', situation: 'an ended stream, 15 messages of 4 MB behind its end' },
@@ -328,6 +341,20 @@ export const SCENARIOS: readonly Scenario[] = [
     },
   },
   {
+    ...{ script: 'history', situation: 'a log of 15 messages of 4 MB' },
+    prepare: async (world) => {
+      const id = await between(world, STANDALONE, 15, 4 * MB);
+      return () => world.b.membership.history(id, LOG_START, 500);
+    },
+  },
+  {
+    ...{ script: 'history', situation: 'a log of 9,900 small messages' },
+    prepare: async (world) => {
+      const id = await between(world, STANDALONE, 9_900, 1_000);
+      return () => world.b.membership.history(id, LOG_START, 500);
+    },
+  },
+  {
     ...{ script: 'touch', situation: '256 streams and 200 requests' },
     prepare: async (world) => {
       const id = await crowded(world);
@@ -354,10 +381,9 @@ export const SCENARIOS: readonly Scenario[] = [
     },
   },
   {
-    ...{ script: 'create', situation: 'an `initialize` of 4 MB' },
-    carriesLarge: true,
+    ...{ script: 'create', situation: 'an `initialize` of 64 KiB, as large as it may be' },
     prepare: (world) => {
-      const text = `{"capabilities":{},"x":"${'y'.repeat(4 * MB)}"}`;
+      const text = `{"capabilities":{},"x":"${'y'.repeat(65_000)}"}`;
       return Promise.resolve(() => world.a.create({ initialize: text, inbound: text }));
     },
   },
@@ -426,10 +452,7 @@ export const SCENARIOS: readonly Scenario[] = [
     prepare: async (world) => {
       const tasks = world.a.seams.tasks;
       const sessionId = randomUUID();
-      const task = () => ({
-        ...{ id: randomUUID(), sessionId, ttlMs: 600_000, createdAt: new Date().toISOString() },
-        ...{ pollIntervalMs: 1_000, method: 'tools/call' },
-      });
+      const task = () => taskOf(sessionId);
       for (let at = 0; at < 100; at += 1) {
         await Promise.all(Array.from({ length: 100 }, () => tasks.create(task(), 10_000)));
       }
@@ -445,6 +468,59 @@ export const SCENARIOS: readonly Scenario[] = [
         for (let at = 0; at < 1_000; at += 1) await tasks.push(id, 'y'.repeat(8_000), 1_000);
       }
       return async () => tasks.popAll(ids.pop() ?? '', undefined);
+    },
+  },
+  {
+    ...{ script: 'seams/task-push', situation: 'a queue of 999 messages of 8 kB' },
+    prepare: async (world) => {
+      const tasks = world.a.seams.tasks;
+      const id = randomUUID();
+      for (let at = 0; at < 999; at += 1) await tasks.push(id, 'y'.repeat(8_000), 1_000);
+      return async () => tasks.push(id, 'y'.repeat(8_000), 1_000);
+    },
+  },
+  {
+    ...{ script: 'seams/task-change', situation: 'a task with a result of 4 MB' },
+    carriesLarge: true,
+    prepare: async (world) => {
+      const tasks = world.a.seams.tasks;
+      const ids = await Promise.all([1, 2, 3].map(() => newTask(world)));
+      const change = {
+        ...{ sessionId: undefined, status: 'completed' as const, statusMessage: undefined },
+        ...{ result: 'y'.repeat(4 * MB), at: new Date().toISOString() },
+      };
+      return async () => tasks.change({ ...change, id: ids.pop() ?? '' });
+    },
+  },
+  {
+    ...{ script: 'seams/task-wait', situation: 'a queue of 1,000 messages of 8 kB' },
+    prepare: async (world) => {
+      const tasks = world.a.seams.tasks;
+      const id = await newTask(world);
+      for (let at = 0; at < 1_000; at += 1) await tasks.push(id, 'y'.repeat(8_000), 1_000);
+      return async () => tasks.wait(id, 1);
+    },
+  },
+  {
+    ...{ script: 'seams/broadcast', situation: '1,000 broadcasts of 8 kB before it' },
+    prepare: async (world) => {
+      const { broadcasts } = world.a.seams;
+      for (let at = 0; at < 1_000; at += 1) await broadcasts.publish('y'.repeat(8_000));
+      return async () => broadcasts.publish('y'.repeat(8_000));
+    },
+  },
+  {
+    ...{ script: 'state', situation: 'a state of 64 kB, in a session that is full of everything' },
+    prepare: async (world) => {
+      const id = await crowded(world);
+      return async () => world.a.membership.storeState(id, 'y'.repeat(64_000), undefined);
+    },
+  },
+  {
+    ...{ script: 'send', situation: 'a message of 64 KiB to another node' },
+    prepare: (world) => {
+      const message = { type: 'deliver', sessionId: 's', message: 'y'.repeat(65_536) } as const;
+      return Promise.resolve(async () => world.a.membership.send(world.b.id, message));
     },
   },
 ];

@@ -90,7 +90,10 @@ export interface Membership {
   openStreams(sessionId: string): Promise<{ stream: string; holder: string | undefined }[]>;
   /** Ids of sessions, in the order of their characters; may name some that are gone. */
   list(after: string | undefined, count: number): Promise<{ ids: string[]; next?: string }>;
-  /** The whole log, both directions, after `after`. */
+  /**
+   * A page of the log, both directions, after `after`: at least one entry, where there is one, and `count` at most. It may end
+   * sooner, where its messages are large: the log ends with an empty page only.
+   */
   history(sessionId: string, after: LogId, count: number): Promise<LogEntry[]>;
   /**
    * The message of the client that stands there, for this node to handle. `wasAddressed`: another node has told just this

@@ -142,9 +142,9 @@ async function* all(
         known = true;
         yield await withParams(eventOf(entry), sessionId, membership);
       }
-      if (entries.length === PAGE) continue;
+      if (entries.length > 0) continue;
       if (!follow) return;
-      if (entries.length === 0 && (await membership.load(sessionId)) === undefined) {
+      if ((await membership.load(sessionId)) === undefined) {
         if (known) yield unlogged('session.closed', following(reached), clock.now());
         return;
       }

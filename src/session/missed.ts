@@ -62,7 +62,7 @@ export class Missed {
         if (cancels || isResponse(message)) this.sessions.deliver(sessionId, message);
       }
       const last = entries.at(-1);
-      if (last === undefined || entries.length < HISTORY_PAGE) return;
+      if (last === undefined) return;
       after = last.logId;
     }
   }

@@ -49,7 +49,7 @@ export async function pastOf(
       }
     }
     const last = entries.at(-1);
-    if (last === undefined || entries.length < PAGE) return past;
+    if (last === undefined) return past;
     after = last.logId;
   }
 }

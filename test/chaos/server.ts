@@ -13,8 +13,8 @@ export interface Records {
   executed: (key: string, replica: string) => Promise<unknown>;
   /** A notification was accepted: its sender was told that it is stored. */
   accepted: (key: string, n: number) => Promise<unknown>;
-  /** How many notifications the node has said were not delivered: their senders are not told. */
-  undelivered: () => number;
+  /** Whether a notification that was said at this time, and is over, is delivered: if it is not, its sender is not told. */
+  isDelivered: (saidAt: number) => boolean;
 }
 
 const text = (said: string) => ({ content: [{ type: 'text' as const, text: said }] });
@@ -65,9 +65,9 @@ export function buildServer(records: Records): McpServer {
       await records.executed(key, replica);
       for (let n = 1; n <= count; n += 1) {
         const params = { level: 'info' as const, data: { key, n } };
-        const before = records.undelivered();
+        const saidAt = performance.now();
         await server.server.notification({ method: 'notifications/message', params });
-        if (records.undelivered() === before) await records.accepted(key, n);
+        if (records.isDelivered(saidAt)) await records.accepted(key, n);
       }
       return text(key);
     },

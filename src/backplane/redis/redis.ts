@@ -36,6 +36,7 @@ import { redisSeams } from './seams.js';
 import {
   attachReply,
   commitReply,
+  history,
   initializeFields,
   SEAL_FIELDS,
   sealFields,
@@ -49,6 +50,9 @@ import { commitScript } from './scripts.js';
 import { SessionIndex } from './session-index.js';
 import { Shelf } from './shelf.js';
 import { Subscriber } from './subscriber.js';
+
+/** A page of a session's history ends with so many bytes: Redis serves nobody else while it reads one. */
+const HISTORY_BYTES = 1024 * 1024;
 
 export interface RedisBackplaneOptions {
   /** A URL, or a client whose settings (TLS, user, Sentinel, Cluster…) are taken over. It is neither used nor closed. */
@@ -373,7 +377,10 @@ class RedisMembership implements Membership {
   }
 
   history(sessionId: string, after: string, count: number): Promise<LogEntry[]> {
-    return this.verified(sessionId, [], () => this.shelf.history(sessionId, after, count));
+    const args = [...this.names.keys(sessionId), after, count, HISTORY_BYTES];
+    const read: Command<unknown> = (client, _attempts, later) =>
+      this.turns.take(sessionId, later, () => client['anynode:history'](...args));
+    return this.verified(sessionId, [], async () => history(await this.connection.run(read)));
   }
 
   async loadState(sessionId: string) {

@@ -273,6 +273,11 @@ export function page(reply: unknown): Page {
   };
 }
 
+/** history.lua */
+export function history(reply: unknown): LogEntry[] {
+  return (reply as [string, string[]][]).map(([logId, flat]) => logEntry(logId, flat));
+}
+
 /** touch.lua; of the streams asked for, the first `followed` are followed and the others are run. */
 export function touchReply(followed: number, reply: unknown): TouchReply {
   const [status, ...values] = reply as string[];

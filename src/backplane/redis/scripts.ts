@@ -30,6 +30,7 @@ const SCRIPTS = {
   'commit/receive': { keys: 3, declaredAgain: 2, files: commit('replicas', 'receive') },
   attach: { keys: 3, declaredAgain: 2, files: ['lib', 'first', 'map', 'log', 'clock', 'attach'] },
   read: { keys: 3, declaredAgain: 2, files: ['lib', 'first', 'map', 'log', 'read'] },
+  history: { keys: 3, declaredAgain: 2, files: ['lib', 'first', 'map', 'log', 'history'] },
   touch: { keys: 3, declaredAgain: 2, files: ['lib', 'touch'] },
   remove: { keys: 3, declaredAgain: 2, files: ['lib', 'remove'] },
   state: { keys: 1, files: ['state'] },

@@ -8,13 +8,30 @@ const TOO_MANY = { name: 'TooManySessions' };
 
 /** What one session, and one caller, may take. */
 export function describeLimits(openStore: OpenStore): void {
+  // A catch-up after a resubscription read 500 entries at once, of up to 4 MB each.
+  describe('a page of a history', () => {
+    const rig = useRig(openStore);
+
+    it('may end where its messages are large, and the next one goes on', async () => {
+      const { a } = rig;
+      const id = await a.create();
+      const texts = Array.from({ length: 8 }, (_, at) => `${at}`.repeat(400_000));
+      for (const text of texts) await a.say(id, STANDALONE, text);
+      const [first] = await a.membership.history(id, LOG_START, 1);
+      expect(first?.logId).toBeDefined();
+      const said = (await a.history(id)).filter(({ stream }) => stream === STANDALONE);
+      expect(said.map(({ message }) => message)).toEqual(texts);
+      expect(await a.membership.history(id, said.at(-1)?.logId ?? '', 10)).toEqual([]);
+    });
+  });
+
   describe('the bytes of a log', () => {
     const rig = useRig(openStore);
     const RETENTION = { maxEvents: 10_000, maxAgeMs: 60_000, maxBytes: 200_000 };
     const MESSAGE = 'x'.repeat(9_900);
 
     async function bytesOf(sessionId: string): Promise<{ bytes: number; entries: number }> {
-      const entries = await rig.a.membership.history(sessionId, LOG_START, 10_000);
+      const entries = await rig.a.history(sessionId);
       const texts = entries.map(
         ({ message }) => 100 + (message === undefined ? 0 : rig.sizeOf(message)),
       );
@@ -38,7 +55,7 @@ export function describeLimits(openStore: OpenStore): void {
       expect(most).toBeLessThanOrEqual(RETENTION.maxBytes);
       expect(most).toBeGreaterThan(0.9 * RETENTION.maxBytes);
       expect(least).toBeGreaterThan(0.8 * RETENTION.maxBytes);
-      const [last] = (await rig.a.membership.history(id, LOG_START, 10_000)).slice(-1);
+      const [last] = (await rig.a.history(id)).slice(-1);
       expect(last?.message).toBe(`${MESSAGE}79`);
     });
 

@@ -179,9 +179,20 @@ export class TestNode {
     }
   }
 
+  /** All that the log keeps, page by page. */
+  async history(sessionId: string, count = 1_000): Promise<LogEntry[]> {
+    const entries: LogEntry[] = [];
+    for (;;) {
+      const after = entries.at(-1)?.logId ?? LOG_START;
+      const more = await this.membership.history(sessionId, after, count);
+      if (more.length === 0) return entries;
+      entries.push(...more);
+    }
+  }
+
   /** What was said in a session, both directions, without what has happened to it. */
   async said(sessionId: string): Promise<LogEntry[]> {
-    const entries = await this.membership.history(sessionId, LOG_START, 1_000);
+    const entries = await this.history(sessionId);
     return entries.filter(({ note }) => note === undefined);
   }
 
