@@ -14,7 +14,8 @@ local index, id, weight = KEYS[1], ARGV[1], tonumber(ARGV[6])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local since = string.format('%.0f', now - ARGV[4])
-redis.call('ZREMRANGEBYSCORE', index, '(-' .. since, '(0')
+local over = redis.call('ZRANGEBYSCORE', index, '(-' .. since, '(0', 'LIMIT', 0, 1000)
+if #over > 0 then redis.call('ZREM', index, unpack(over)) end
 if redis.call('ZCOUNT', index, 0, '+inf') >= tonumber(ARGV[2]) then
   if redis.call('ZSCORE', index, id) then return { 'entered' } end
   return { 'sessions', redis.call('ZRANDMEMBER', index, 1000) }
