@@ -22,7 +22,7 @@ import type {
   StreamEvent,
   TouchRequest,
 } from './backplane.js';
-import { justBefore } from './backplane.js';
+import { ANY_PRINCIPAL, justBefore } from './backplane.js';
 import { decodedEntries, decodedRecord } from './decoded.js';
 import { EncodedMessages } from './encoded-messages.js';
 import { encodedSeams } from './encoded-seams.js';
@@ -206,7 +206,12 @@ class EncodedMembership implements Membership {
     return this.inner.touch(requests);
   }
 
-  remove(sessionId: string, principal: Parameters<Membership['remove']>[1]) {
+  /** A session that this node cannot read can be ended here all the same. */
+  async remove(sessionId: string, principal: Parameters<Membership['remove']>[1]) {
+    if (principal !== ANY_PRINCIPAL) {
+      const identity = await this.identify(sessionId);
+      if (identity?.principal !== principal) return false;
+    }
     return this.inner.remove(sessionId, principal);
   }
 

@@ -61,6 +61,7 @@ describe('the principal of a session', () => {
       expect((await bob.get(url)).status).toBe(404);
       expect((await bob.post(url, request(1, 'ping'))).status).toBe(404);
       expect((await bob.post(url, notification('notifications/x'))).status).toBe(404);
+      expect((await bob.delete(url)).status).toBe(404);
       expect((await alice.client.post(url, request(9, 'ping'))).status).toBe(404);
     }
     expect(await b.mcp.sessions.get(sessionId)).toBeUndefined();
