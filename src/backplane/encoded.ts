@@ -255,6 +255,7 @@ class EncodedMembership implements Membership {
   }
 
   async loadState(sessionId: string) {
+    if ((await this.readable.admit(sessionId)) === 'gone') return undefined;
     const state = await this.inner.loadState(sessionId);
     if (state?.value === undefined) return state;
     const context = { sessionId, kind: 'state' } as const;

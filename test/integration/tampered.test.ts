@@ -65,6 +65,7 @@ describe('the principal of a session', () => {
       expect((await alice.client.post(url, request(9, 'ping'))).status).toBe(404);
     }
     expect(await b.mcp.sessions.get(sessionId)).toBeUndefined();
+    await expect(b.mcp.session(sessionId).state.get()).rejects.toThrow('There is no session');
     expect(b.logged.join('\n')).toContain('has been changed by something that is no node');
     // With what it was, all is well.
     await redis.hset(record, 'pr', principal);
