@@ -84,6 +84,11 @@ export class SimBackplane {
     return this.memory.sessions.has(sessionId);
   }
 
+  /** The state that the application has stored in a session. */
+  stateOf(sessionId: string): string | undefined {
+    return this.memory.sessions.get(sessionId)?.state.value;
+  }
+
   /** Whether the lease was not there any more. */
   renew(nodeId: string, leaseMs: number): boolean {
     const anew = !this.isAlive(nodeId);

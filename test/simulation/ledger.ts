@@ -62,6 +62,19 @@ export interface Pushed {
   outcome: 'pending' | 'stored' | 'failed';
 }
 
+/** One step up of the number that is the state of a session. */
+export interface Counted {
+  sessionId: string;
+  at: number;
+  outcome: 'pending' | 'stored' | 'failed';
+}
+
+/** Told to all sessions, and stored for those that were there. */
+export interface Broadcast {
+  at: number;
+  acknowledgedAt: number | undefined;
+}
+
 /** One run of a tool. */
 export interface Execution {
   id: number;
@@ -196,6 +209,9 @@ export class Ledger implements Witness {
   readonly goneBetween: { sessionId: string; from: number; to: number }[] = [];
   /** Told to one session from outside of a call: `session(id).notify`. */
   readonly pushed: Pushed[] = [];
+  readonly counted: Counted[] = [];
+  /** Of `notify.toolsChanged`. */
+  readonly broadcasts: Broadcast[] = [];
   /** Taken with 202. */
   readonly cancellations: { sessionId: string; id: string; acknowledgedAt: number }[] = [];
   /** Violations that were seen as they happened. */

@@ -1,6 +1,7 @@
 import type { Anynode } from '../../src/anynode.js';
 import { createNode } from '../../src/anynode.js';
 import type { Clock } from '../../src/protocol/clock.js';
+import type { ServerContext } from '../../src/session/types.js';
 import type { SimBackplane } from './backplane.js';
 import type { HttpRequest, Listener } from './exchange.js';
 import { Exchange } from './exchange.js';
@@ -19,6 +20,8 @@ export interface NodeParts {
   sessionIdGenerator: () => string;
   /** How far its clock is ahead. */
   clockMs: number;
+  /** Whether factories fail. */
+  failing: () => boolean;
 }
 
 /** One process with the middleware in it, from its start to its end. */
@@ -52,9 +55,17 @@ export class SimNode {
       scheduler.note(`${nodeId} ${level}: ${text}`);
     };
     const host = { nodeId, clock, ledger, scheduler, undelivered: () => undelivered };
+    const slowly = async (context: ServerContext): Promise<SimServer> => {
+      const fails = random.chance(setting.failFactory) && parts.failing();
+      const ms = random.next() * setting.factoryMs;
+      await new Promise<void>((resolve) => clock.after(ms, resolve));
+      if (fails) throw new Error('the factory fails');
+      return new SimServer(host, context);
+    };
+    const isPlain = setting.factoryMs + setting.failFactory === 0;
     this.handle = createNode(
       {
-        server: (context) => new SimServer(host, context),
+        server: isPlain ? (context) => new SimServer(host, context) : slowly,
         backplane: backplane.for(this.process),
         principal: (req) => req.headers['x-user'] as string | undefined,
         sessionIdGenerator: parts.sessionIdGenerator,

@@ -21,6 +21,9 @@ export interface Setting {
   keepAliveMs: number;
   maxEvents: number;
   kernelBytes: number;
+  /** How long the factory takes, at most, and how often it fails. */
+  factoryMs: number;
+  failFactory: number;
   /** At most, one way. */
   httpMs: number;
   backplaneMs: number;
@@ -50,6 +53,10 @@ export type Action = { at: number } & (
   | { do: 'roots'; client: number }
   | { do: 'intrude'; client: number; slot: number; how: 'principal' | 'session' }
   | { do: 'push'; client: number; slot: number }
+  /** A node's application counts something in the state of the session. */
+  | { do: 'count'; client: number; slot: number }
+  /** A node's application says to all sessions that its tools have changed. */
+  | { do: 'toolsChanged'; slot: number }
   | { do: 'crash'; slot: number; downMs: number }
   | { do: 'pause'; slot: number; ms: number; timersFirst: boolean; dropsClients: boolean }
   | { do: 'close'; slot: number; drainMs: number; downMs: number }
@@ -88,7 +95,28 @@ export function planOf(random: Random, given: Partial<Setting> = {}): Plan {
   const weights = weightsOf(random, setting.trouble ? { ...QUIET, ...TROUBLE } : QUIET);
   const steps = weightsOf(random, STEPS);
   const actions = Array.from({ length: count }, () => actionOf(random, setting, weights, steps));
+  if (random.chance(0.3)) {
+    // A node that has seen nothing of a session stores in it: what that means under a clock that is behind is documented.
+    const goesBack = actions.some((action) => action.do === 'failover' && action.clockMs < 0);
+    const more = ofApplication(random, setting);
+    actions.push(...more.filter((action) => !goesBack || action.do !== 'toolsChanged'));
+  }
+  if (random.chance(0.2)) setting.factoryMs = random.pick([0, 20, 400]);
+  if (setting.trouble && random.chance(0.2)) setting.failFactory = random.next() * 0.3;
   return { setting, actions: actions.sort((one, other) => one.at - other.at) };
+}
+
+/** What the applications of nodes do beside calls; the state of a session is often changed by two at once. */
+function ofApplication(random: Random, setting: Setting): Action[] {
+  return Array.from({ length: random.int(1, 10) }, (): Action[] => {
+    const at = random.int(300, HORIZON_MS);
+    const anySlot = (): number => random.int(0, setting.nodes - 1);
+    const client = random.int(0, setting.clients - 1);
+    if (random.chance(0.4)) return [{ at, do: 'toolsChanged', slot: anySlot() }];
+    return [0, random.int(0, 20)].map((ms) => ({
+      ...{ at: at + ms, do: 'count', client, slot: anySlot() },
+    }));
+  }).flat();
 }
 
 function settingOf(random: Random): Setting {
@@ -117,6 +145,7 @@ function settingOf(random: Random): Setting {
     maxStreamAgeMs: random.pick([0, 0, 2500]),
     keepAliveMs: random.pick([0, 15_000]),
     maxEvents: 10_000,
+    ...{ factoryMs: 0, failFactory: 0 },
     kernelBytes: random.pick([200, 100_000]),
     ...{ httpMs, backplaneMs, busMs },
     loseReply: some(0.04),
@@ -219,6 +248,10 @@ function actionOf(
       return { at, do: kind, client, slot };
     case 'roots':
       return { at, do: kind, client };
+    case 'count':
+      return { at, do: kind, client, slot };
+    case 'toolsChanged':
+      return { at, do: kind, slot };
     case 'crash':
       return { at, do: kind, slot, downMs: random.int(50, 6000) };
     case 'pause':

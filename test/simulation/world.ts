@@ -1,6 +1,6 @@
 import { SimBackplane } from './backplane.js';
 import { SimClient } from './client.js';
-import type { Pushed } from './ledger.js';
+import type { Broadcast, Counted, Pushed } from './ledger.js';
 import { Ledger } from './ledger.js';
 import { SimNode } from './node.js';
 import type { Action, Plan, Setting } from './plan.js';
@@ -110,6 +110,7 @@ export class World {
       backplane: this.backplane,
       sessionIdGenerator: () => `s${(this.sessions += 1)}`,
       clockMs: this.setting.clocksMs[slot] ?? 0,
+      failing: () => !this.calm,
     });
     this.slots[slot] = node;
     this.nodes.push(node);
@@ -207,6 +208,9 @@ export class World {
       case 'stepClock':
         node.clockMs = action.ms;
         break;
+      case 'toolsChanged':
+        this.toolsChanged(node);
+        break;
     }
   }
 
@@ -291,7 +295,34 @@ export class World {
         break;
       case 'push':
         this.push(client, action.slot);
+        break;
+      case 'count':
+        this.count(client, action.slot);
     }
+  }
+
+  private count({ sessionId }: SimClient, slot: number): void {
+    const node = this.slots[slot];
+    if (node?.process.state !== 'running' || sessionId === undefined) return;
+    const entry: Counted = { sessionId, at: this.scheduler.elapsed, outcome: 'pending' };
+    this.ledger.counted.push(entry);
+    const { state } = node.handle.session(sessionId);
+    state
+      .update((count) => Number(count ?? 0) + 1)
+      .then(
+        () => (entry.outcome = 'stored'),
+        () => (entry.outcome = 'failed'),
+      );
+  }
+
+  private toolsChanged(node: SimNode): void {
+    if (node.process.state !== 'running') return;
+    const entry: Broadcast = { at: this.scheduler.elapsed, acknowledgedAt: undefined };
+    this.ledger.broadcasts.push(entry);
+    node.handle.notify.toolsChanged().then(
+      () => (entry.acknowledgedAt = this.scheduler.elapsed),
+      () => undefined,
+    );
   }
 
   /** A node's application tells the session something, outside of any call. */

@@ -1,4 +1,5 @@
 import type { World } from '../world.js';
+import { announced, counted } from './application.js';
 import {
   answersArrive,
   cancelled,
@@ -42,6 +43,8 @@ const CHECKS: Record<string, Check> = {
   '9 one owner': oneOwner,
   '9 former owners are silent': formerAreSilent,
   'shape is remembered': remembered,
+  'state is counted': counted,
+  'changes are announced': announced,
 };
 
 /** Checked when everything has settled. Empty: all hold. */

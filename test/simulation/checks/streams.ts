@@ -32,6 +32,10 @@ function isBehind({ ledger }: World, entry: Stored, cursor: string | undefined):
   return named?.lost === true && entry.nodeId !== named.nodeId && timeOf(entry) <= timeOf(named);
 }
 
+function isBehindAny(world: World, entry: Stored, entries: Stored[]): boolean {
+  return entries.some(({ id, lost }) => lost && isBehind(world, entry, id));
+}
+
 /** Of its log id. */
 function timeOf({ id }: Stored): number {
   return parseInt(id.split('.')[3] ?? '', 36);
@@ -62,12 +66,14 @@ function lastUpTo(entries: Stored[], place: Place): number | undefined {
 /** A connection shows one stream's messages as they are stored: from its cursor on, in order, none twice, none left out. */
 export const inOrder: Check = function* (world) {
   const streams = streamsOf(world);
-  for (const { connection, sessionId, cursor, shown } of world.ledger.showings) {
+  for (const { connection, sessionId, cursor, shown, at: since } of world.ledger.showings) {
     const stream = cursor?.stream ?? shown[0]?.stream;
     const entries = streams.get(`${sessionId} ${stream}`) ?? [];
     const wentBack = world.ledger.mayHaveLost(sessionId, 0);
     let begin = cursor?.n;
-    let last = cursor && lastUpTo(entries, cursor);
+    // What was stored later may have the id of something that is lost.
+    const before = entries.filter((entry) => entry.at <= since);
+    let last = cursor && lastUpTo(before, cursor);
     for (const event of shown) {
       if (event.stream !== stream) {
         yield `${connection} shows stream ${stream}, and ${event.stream} as well`;
@@ -116,7 +122,11 @@ export const nothingSkipped: Check = function* (world) {
     if (!began.has(connection) && !resumed) {
       const entries = streams.get(key) ?? [];
       for (const entry of entries.slice(0, Math.max(indexOf(entries, place), 0))) {
-        if (!before.has(entry.id) && !maySkip(world, entry)) {
+        if (
+          !before.has(entry.id) &&
+          !maySkip(world, entry) &&
+          !isBehindAny(world, entry, entries)
+        ) {
           yield `${connection} begins with ${place.n} of ${sessionId}, and ${entry.n} was written to nobody`;
         }
       }
@@ -143,9 +153,8 @@ export const madeUpFor: Check = function* (world) {
   for (const client of world.clients) {
     if (client.over || client.sessionId === undefined || client.listening === undefined) continue;
     const entries = streams.get(`${client.sessionId} ${STANDALONE}`) ?? [];
-    const lost = entries.filter((entry) => entry.lost);
     const due = entries.findLast(
-      (entry) => !maySkip(world, entry) && !lost.some(({ id }) => isBehind(world, entry, id)),
+      (entry) => !maySkip(world, entry) && !isBehindAny(world, entry, entries),
     );
     if (due === undefined) continue;
     const mine = world.ledger.showings.filter(

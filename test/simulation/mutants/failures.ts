@@ -1,28 +1,16 @@
 /** Faults in what holds where the backplane loses something, where a session ends, and where nodes are taken for dead. */
 import { Executors } from '../../../src/backplane/memory/executors.js';
-import { NodeWatch } from '../../../src/cluster/node-watch.js';
+import { Orphans } from '../../../src/cluster/orphans.js';
 import { BegunStreams } from '../../../src/session/begun-streams.js';
 import { LiveSession } from '../../../src/session/live.js';
 import { Sessions } from '../../../src/session/sessions.js';
-import { SimMembership } from '../backplane.js';
 import type { Mutant } from './mutant.js';
 import { methodsOf } from './mutant.js';
 
 export const FAILURE_MUTANTS: Mutant[] = [
   {
-    name: 'one look is a death, also right after an outage',
-    plant() {
-      const original = methodsOf(NodeWatch.prototype);
-      NodeWatch.prototype['look'] = async function (nodeIds) {
-        const sights = await original['look'].call(this, nodeIds);
-        for (const [nodeId, sight] of sights) if (sight === 'missing') sights.set(nodeId, 'dead');
-        return sights;
-      };
-      SimMembership.prototype.steadySince = () => 0;
-    },
-  },
-  {
     name: 'a request is begun again where the backplane does not know that it was begun',
+    from: 381,
     setting: { affinity: 'owner' },
     plant() {
       BegunStreams.prototype.begin = (_orphan, start) => start();
@@ -45,8 +33,16 @@ export const FAILURE_MUTANTS: Mutant[] = [
   },
   {
     name: 'a handler goes on though another node has taken its request over',
+    from: 1301,
     plant() {
       LiveSession.prototype.taken = () => undefined;
+    },
+  },
+  {
+    name: 'a node does not look after what it executed itself',
+    setting: { affinity: 'owner' },
+    plant() {
+      Orphans.prototype.assert = () => undefined;
     },
   },
   {

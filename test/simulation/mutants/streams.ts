@@ -67,6 +67,26 @@ export const STREAM_MUTANTS: Mutant[] = [
     },
   },
   {
+    name: 'what all are told is left out though what waited before was shown',
+    plant() {
+      const original = methodsOf(MemorySession.prototype);
+      MemorySession.prototype['wanted'] = function (operation, stream, step) {
+        if (operation.coalesce !== undefined && this['coalesced'].has(operation.coalesce))
+          return false;
+        return original['wanted'].call(this, operation, stream, step);
+      };
+    },
+  },
+  {
+    name: 'state is stored though it has changed',
+    plant() {
+      const original = methodsOf(SimMembership.prototype);
+      SimMembership.prototype.storeState = function (sessionId, value, _expected, mark) {
+        return original.storeState.call(this, sessionId, value, undefined, mark);
+      };
+    },
+  },
+  {
     name: 'a late detach ends what its successor holds',
     plant() {
       const original = methodsOf(MemorySession.prototype);
