@@ -22,6 +22,20 @@ export const TESTED_MUTANTS: TestedMutant[] = [
     plant: () => replaceInScript('clock', { isStale: 'function() return false end' }),
   },
   {
+    name: 'one look that finds no lease is a death',
+    test: 'test/unit/node-watch.test.ts',
+    named: '',
+    async plant() {
+      const { NodeWatch } = await import('../../src/cluster/node-watch.js');
+      const original = methodsOf(NodeWatch.prototype);
+      NodeWatch.prototype['look'] = async function (nodeIds) {
+        const sights = await original['look'].call(this, nodeIds);
+        for (const [nodeId, sight] of sights) if (sight === 'missing') sights.set(nodeId, 'dead');
+        return sights;
+      };
+    },
+  },
+  {
     name: 'what a connection has sent that was given up takes effect',
     test: 'test/contract/redis-late.test.ts',
     named: 'has no effect',
