@@ -232,7 +232,10 @@ export class LiveSession {
     const current = isOlder ? await this.load() : record;
     if (current === undefined || this.replica !== replica) return;
     const shape = shapeOf(current);
-    await replayShape(this.node, replica.transport, this.shape, shape);
+    const told = this.shape;
+    // The server hears at once that its client is initialized: what comes while the server hears the rest must not say so again.
+    if (shape.active && told.initialize !== undefined) this.shape = { ...told, active: true };
+    await replayShape(this.node, replica.transport, told, shape);
     // Handed to the server once, `initialized` is not to come again.
     this.shape = { ...shape, active: shape.active || this.shape.active };
     this.revision = current.revision;
@@ -517,8 +520,12 @@ export class LiveSession {
     return isMine && result.unbegun === true ? stream : undefined;
   }
 
-  /** What was just delivered is the change that made the record `revision`. */
-  reached(revision: Revision): void {
+  /**
+   * Hands over the message that made the record `revision`. A request that came first may have brought the replica to the
+   * record, which says that the client is initialized: its server is told that once.
+   */
+  deliverChange(message: JsonRpcMessage, revision: Revision, context?: DeliveryContext): void {
+    if (!isInitialized(message) || !this.shape.active) this.deliver(message, context);
     if (follows(this.revision, revision)) this.revision = revision;
   }
 
@@ -528,9 +535,7 @@ export class LiveSession {
     await this.settling;
     if (this.replica === undefined) return;
     if (message !== undefined) {
-      // A request that came first may have brought the replica to the record, which says that the client is initialized.
-      if (!isInitialized(message) || !this.shape.active) this.deliver(message);
-      this.reached(revision);
+      this.deliverChange(message, revision);
     }
     if (this.revision !== revision) await this.refresh();
   }

@@ -362,8 +362,9 @@ export class Sessions {
     }
     for (const message of messages) {
       if (isRequest(message)) live.call(message, context);
-      else this.deliver(live.id, message);
-      if (reply.initialized && isInitialized(message)) live.reached(reply.revision);
+      else if (reply.initialized && isInitialized(message)) {
+        live.deliverChange(message, reply.revision);
+      } else this.deliver(live.id, message);
     }
   }
 
@@ -456,8 +457,9 @@ export class Sessions {
         await this.pool.prepare(live, record, context);
       }
       for (const message of messages) {
-        this.deliver(live.id, message, context);
-        if (reply.initialized && isInitialized(message)) live.reached(reply.revision);
+        if (reply.initialized && isInitialized(message)) {
+          live.deliverChange(message, reply.revision, context);
+        } else this.deliver(live.id, message, context);
       }
     } catch (error) {
       if (isSessionEnded(error)) return;

@@ -135,3 +135,29 @@ it('a server is told once that its client is initialized, though another node to
   await sleep(20);
   expect(told).toBe(1);
 });
+
+// The same on the node that takes the notification, where the server is still being built for it when the request comes.
+it('a server is told once that its client is initialized, though a request comes while it is being built', async () => {
+  const backplane = memoryBackplane();
+  let told = 0;
+  let build = (): void => undefined;
+  const mayBuild = new Promise<void>((resolve) => (build = resolve));
+  const server = async (): Promise<Server> => {
+    await mayBuild;
+    const made = chatty();
+    made.oninitialized = () => (told += 1);
+    return made;
+  };
+  const one = await startNode({ backplane, server: () => chatty() });
+  const two = await startNode({ backplane, server });
+  const client = rawClient();
+  await client.initialize(one.url, { initialized: false });
+  await one.mcp.close({ drainMs: 0 });
+  await client.notify(two.url, 'notifications/initialized');
+  const answered = client.request(two.url, 'ping');
+  await sleep(20); // the request waits for the server too
+  build();
+  await answered;
+  await sleep(20);
+  expect(told).toBe(1);
+});
