@@ -41,8 +41,6 @@ export interface Witness {
  * counts as alive as long as its lease runs, which the lease of the Redis backplane renews.
  */
 export class SimBackplane {
-  /** How often it has gone back to an earlier state. */
-  generation = 0;
   /** What a step that writes is answered with; `undefined`: it is carried out. */
   refusal: string | undefined;
   /** No node can be connected before then. */
@@ -50,6 +48,7 @@ export class SimBackplane {
   private readonly memory = new MemoryBackplane();
   private readonly leases = new Map<string, number>();
   private readonly members = new Map<string, SimMembership>();
+  private readonly stores = new Map<string, Set<symbol>>();
   /** How far the clock of the present master is ahead. */
   private skewMs = 0;
 
@@ -89,6 +88,13 @@ export class SimBackplane {
     return this.memory.sessions.get(sessionId)?.state.value;
   }
 
+  /** The stores of its state that the record of a session remembers: it loses them with the state that they stored. */
+  storesOf(sessionId: string): Set<symbol> {
+    const stores = this.stores.get(sessionId) ?? new Set();
+    this.stores.set(sessionId, stores);
+    return stores;
+  }
+
   /** Whether the lease was not there any more. */
   renew(nodeId: string, leaseMs: number): boolean {
     const anew = !this.isAlive(nodeId);
@@ -111,7 +117,10 @@ export class SimBackplane {
   replicate(): (isLost: (key: string) => boolean, clockMs: number) => void {
     const { sessions } = this.memory;
     const before = new Map(
-      [...sessions].map(([id, session]) => [id, { session, snapshot: new Snapshot(session) }]),
+      [...sessions].map(([id, session]) => [
+        id,
+        { session, snapshot: new Snapshot([session, this.storesOf(id)]) },
+      ]),
     );
     const leases = new Map(this.leases);
     const lose = this.witness.mark();
@@ -121,8 +130,10 @@ export class SimBackplane {
         const had = before.get(id);
         const owner = sessions.get(id)?.record().owner;
         had?.snapshot.restore();
-        if (had === undefined) sessions.delete(id);
-        else sessions.set(id, had.session);
+        if (had === undefined) {
+          sessions.delete(id);
+          this.stores.delete(id);
+        } else sessions.set(id, had.session);
         return owner !== had?.session.record().owner;
       });
       for (const id of new Set([...leases.keys(), ...this.leases.keys()])) {
@@ -131,7 +142,6 @@ export class SimBackplane {
         if (until === undefined) this.leases.delete(id);
         else this.leases.set(id, until);
       }
-      this.generation += 1;
       this.skewMs += clockMs;
       lose(lost, reowned);
       this.scheduler.note(`the backplane goes back, and loses what is new of ${lost.join(' ')}`);
@@ -366,13 +376,15 @@ export class SimMembership implements Membership {
   }
 
   storeState(...args: Parameters<Membership['storeState']>) {
-    let first: { reply: Awaited<ReturnType<Membership['storeState']>>; in: number } | undefined;
+    const [sessionId] = args;
+    const token = Symbol('store');
     return this.write('storeState', async () => {
-      // The record says who has written it last.
-      const { generation } = this.shared;
-      if (first?.in === generation) return first.reply;
-      first = { reply: await this.inner.storeState(...args), in: generation };
-      return first.reply;
+      // As in `state.lua`. A failover that has lost nothing of this session has not lost what it remembers either.
+      const stores = this.shared.storesOf(sessionId);
+      if (this.shared.has(sessionId) && stores.has(token)) return 'stored';
+      const reply = await this.inner.storeState(...args);
+      if (reply === 'stored') stores.add(token);
+      return reply;
     });
   }
 

@@ -2,6 +2,7 @@ import type { Commit, CommitReply, NewSession, Position } from '../../src/backpl
 import { formerExecutor, RELEASED } from '../../src/backplane/backplane.js';
 import { Cursors } from '../../src/stream/cursor.js';
 import type { Witness } from './backplane.js';
+import { HORIZON_MS } from './plan.js';
 import type { Scheduler } from './scheduler.js';
 
 /** One entry of a stream, as it was stored. */
@@ -210,6 +211,8 @@ export class Ledger implements Witness {
   /** Told to one session from outside of a call: `session(id).notify`. */
   readonly pushed: Pushed[] = [];
   readonly counted: Counted[] = [];
+  /** When the nodes, or the one in a slot, could not write to the backplane. In the order of their beginnings. */
+  private readonly outages: { slot: number | undefined; from: number; to: number }[] = [];
   /** Of `notify.toolsChanged`. */
   readonly broadcasts: Broadcast[] = [];
   /** Taken with 202. */
@@ -315,6 +318,24 @@ export class Ledger implements Witness {
     return this.losses.some(
       (loss) => loss.sessionId === sessionId && loss.since <= to && loss.at >= from,
     );
+  }
+
+  /** From now on the nodes, or the one in this slot, cannot write to the backplane: for so long, or until nothing fails any more. */
+  outage(ms: number, slot?: number): void {
+    this.outages.push({ slot, from: this.now, to: Math.min(this.now + ms, HORIZON_MS) });
+  }
+
+  /** For how much of this time the node in this slot could not write to the backplane. */
+  outageMs(slot: number, from: number, to: number): number {
+    let ms = 0;
+    let at = from;
+    for (const outage of this.outages) {
+      const until = Math.min(outage.to, to);
+      if ((outage.slot ?? slot) !== slot || until <= at) continue;
+      ms += Math.max(until - Math.max(outage.from, at), 0);
+      at = Math.max(at, until);
+    }
+    return ms;
   }
 
   /** Whether the backplane has lost a change of the session's owner in this time. */

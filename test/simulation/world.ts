@@ -193,10 +193,12 @@ export class World {
       case 'cutLink':
         if (member === undefined) return;
         this.troubled(node, action.downMs);
+        this.ledger.outage(action.downMs, action.slot);
         member.link.cut('cut', { downMs: action.downMs });
         break;
       case 'stallLink':
         this.troubled(node, action.ms);
+        this.ledger.outage(action.ms, action.slot);
         if (member !== undefined) member.link.stalledUntil = scheduler.now + action.ms;
         break;
       case 'loseSubscription':
@@ -219,11 +221,13 @@ export class World {
     scheduler.note(`--- ${action.do}`);
     switch (action.do) {
       case 'outage':
+        this.ledger.outage(action.ms + action.apartMs);
         backplane.cutAll('outage', { ms: action.ms, apartMs: action.apartMs, arrives: true });
         break;
       case 'refuseWrites': {
         const refusal = `NOREPLICAS until ${scheduler.elapsed + action.ms}`;
         backplane.refusal = refusal;
+        this.ledger.outage(action.ms);
         scheduler.after(action.ms, () => {
           if (backplane.refusal !== refusal) return;
           scheduler.note('--- writes are allowed again');
@@ -245,6 +249,7 @@ export class World {
           // What is on its way to the server that has failed has no effect any more.
           const ms = random.next() * action.awayMs;
           backplane.cutAll('failover', { ms, apartMs: 300, arrives: false });
+          this.ledger.outage(ms + 300);
         });
         break;
       }
