@@ -257,7 +257,7 @@ describe('an owner that is drained', () => {
     const [key, longer] = [`drain ${a.nodeId}`, `on ${a.nodeId}`];
     const held = await holdTool(client, a, key);
     const other = await holdTool(busy, a, longer);
-    const closing = a.call('close', { drainMs: 10_000 });
+    const closing = a.call('close', { drainMs: 30_000 });
     await expect.poll(async () => (await a.call('health')).status).toBe('draining');
     expect(await resumedAndReleased(client, b, held, key)).toBe('released');
     await expect.poll(async () => (await next(client, b)).nodeId).toBe(b.nodeId);

@@ -109,6 +109,18 @@ export const TESTED_MUTANTS: TestedMutant[] = [
     },
   },
   {
+    name: 'what was missed is looked for once',
+    test: 'test/unit/missed.test.ts',
+    named: '',
+    async plant() {
+      const { Missed } = await import('../../src/session/missed.js');
+      Missed.prototype.catchUp = async function () {
+        const waiting = this['node'].asks.sessions();
+        await Promise.allSettled(waiting.map((sessionId) => this['catchUpOn'](sessionId)));
+      };
+    },
+  },
+  {
     name: 'a log goes by the clock of the server alone',
     test: 'test/contract/redis.test.ts',
     named: 'comes after it, and so does what follows',

@@ -47,6 +47,7 @@ export const FAILURE_MUTANTS: Mutant[] = [
   },
   {
     name: 'a former owner is still heard',
+    from: 211,
     setting: { affinity: 'owner' },
     plant() {
       Executors.prototype['succeed'] = function (step, dead) {

@@ -3,7 +3,6 @@ import { Executors } from '../../../src/backplane/memory/executors.js';
 import { MemorySession } from '../../../src/backplane/memory/session.js';
 import type { Route } from '../../../src/backplane/backplane.js';
 import { Handovers } from '../../../src/cluster/handovers.js';
-import { Missed } from '../../../src/session/missed.js';
 import type { Mutant } from './mutant.js';
 import { methodsOf } from './mutant.js';
 
@@ -48,17 +47,6 @@ export const REQUEST_MUTANTS: Mutant[] = [
         if (asked.has(handover)) return;
         asked.add(handover);
         original['ask'].call(this, handover);
-      };
-    },
-  },
-  {
-    name: 'what was missed is looked for once',
-    from: 901,
-    plant() {
-      Missed.prototype.catchUp = async function () {
-        const { asks } = this['node'];
-        const waiting = new Set([...asks.sessions(), ...this['sessions'].busy()]);
-        await Promise.all([...waiting].map((sessionId) => this['catchUpOn'](sessionId)));
       };
     },
   },

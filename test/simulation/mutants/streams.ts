@@ -11,6 +11,7 @@ import { methodsOf } from './mutant.js';
 export const STREAM_MUTANTS: Mutant[] = [
   {
     name: 'a connection reads the log before it holds the stream, and not after',
+    from: 61,
     plant() {
       const early = new Map<string, StreamEvent[]>();
       const membership = methodsOf(SimMembership.prototype);
@@ -88,6 +89,7 @@ export const STREAM_MUTANTS: Mutant[] = [
   },
   {
     name: 'a late detach ends what its successor holds',
+    from: 101,
     plant() {
       const original = methodsOf(MemorySession.prototype);
       MemorySession.prototype['detach'] = function (operation, step) {

@@ -1,0 +1,32 @@
+/** What clients have said while a node could not hear it. */
+import { expect, it } from 'vitest';
+import { unavailable } from '../../src/errors.js';
+import { systemClock } from '../../src/protocol/clock.js';
+import { Missed } from '../../src/session/missed.js';
+
+type Parts = ConstructorParameters<typeof Missed>;
+
+// The subscription is back before Redis answers all commands again: an answer that had been acknowledged was never heard.
+it('is looked for until the log could be read', async () => {
+  const answer = { jsonrpc: '2.0', id: 'q1', result: {} };
+  const entry = { logId: '1-1', at: 1, direction: 'in', message: JSON.stringify(answer) };
+  let reads = 0;
+  const history = (_sessionId: string, after: string) => {
+    reads += 1;
+    if (reads < 3) return Promise.reject(unavailable(new Error('away')));
+    return Promise.resolve(after === '1-1' ? [] : [entry]);
+  };
+  const node = {
+    asks: { sessions: () => ['s1'] },
+    clock: systemClock,
+    membership: { timeOf: () => Promise.resolve(1_000_000), history },
+  } as unknown as Parts[0];
+  const heard: unknown[] = [];
+  const sessions = {
+    busy: () => [],
+    deliver: (sessionId: string, message: unknown) => heard.push([sessionId, message]),
+  };
+  await new Missed(node, sessions).catchUp();
+  expect(heard).toEqual([['s1', answer]]);
+  expect(reads).toBe(4);
+});
