@@ -14,6 +14,7 @@ const AT_ONCE = 16;
 /**
  * Messages to this node may have been lost: reads in the log what clients have said to those who wait here, or run
  * something. What was heard already is not heard twice: an answer has nobody waiting any more, a cancelled call is over.
+ * Then looks at what this node owns: a failover may have lost that, or the word that another node owns it was lost.
  */
 export class Missed {
   /** How often messages may have been lost; only the last time matters. */
@@ -24,6 +25,8 @@ export class Missed {
     private readonly sessions: {
       /** Sessions in which something runs. */
       busy(): string[];
+      /** See {@link Ownership.verify}. */
+      verify(): Promise<void>;
       deliver(sessionId: string, message: JsonRpcMessage): void;
     },
   ) {}
@@ -40,6 +43,7 @@ export class Missed {
           const some = waiting.slice(at, at + AT_ONCE);
           await Promise.all(some.map((sessionId) => this.catchUpOn(sessionId)));
         }
+        await this.sessions.verify();
         return;
       } catch (error) {
         if (error instanceof AnynodeError && error.code === 'closed') throw error;

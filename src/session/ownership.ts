@@ -151,7 +151,11 @@ export class Ownership {
     }
   }
 
-  /** Looks at what another node has become the owner of, after this one was taken for dead. */
+  /**
+   * Discards the server objects of sessions that this node does not own any more: it was taken for dead, or a failover has lost
+   * that it became the owner. Otherwise such an object would run on if the session came back here, without what its successors
+   * had done.
+   */
   async verify(): Promise<void> {
     const owned = this.node.owned ? this.pool.all().filter((live) => live.hasReplica) : [];
     for (let at = 0; at < owned.length; at += BATCH) {

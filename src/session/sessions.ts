@@ -90,6 +90,7 @@ export class Sessions {
     });
     this.missed = new Missed(node, {
       busy: () => [...this.running().keys()],
+      verify: () => ownership.verify(),
       deliver: (sessionId, message) => this.deliver(sessionId, message),
     });
   }

@@ -140,6 +140,37 @@ it('a call ends though a failover loses that its owner had taken the session fro
   expect(started).toEqual(['run 1']);
 });
 
+// The node took itself for the owner. When the session came back to it, after another node had owned it and had given it up,
+// the server object from before the failover went on, and knew nothing of what had been done in between.
+it('a server object is discarded though a failover loses that its node became the owner', async () => {
+  const prefix = uniquePrefix();
+  const redis = connectRedis();
+  const start = () => {
+    const server = () => {
+      let calls = 0;
+      return scriptedServer({ count: () => `call ${(calls += 1)}` });
+    };
+    const backplane = redisBackplane({ redis: redisUrl(), prefix });
+    return startNode({ affinity: 'owner', backplane, server });
+  };
+  const [first, a, b] = [await start(), await start(), await start()];
+  const { client, sessionId } = await openSession(first.url);
+  const owner = () => redis.hget(`${prefix}:{${sessionId}}`, 'own');
+  const count = async (url: string) =>
+    JSON.stringify((await client.request(url, 'tools/call', { name: 'count' })).result);
+  await first.mcp.close({ drainMs: 0 });
+  expect(await owner()).toBeNull();
+  const failOver = await replicate(redis, `${prefix}:{*`);
+  expect(await count(a.url)).toContain('call 1');
+  expect(await owner()).toBe(a.mcp.nodeId);
+
+  await failOver();
+  await expect.poll(() => a.mcp.health().sessions).toBe(0);
+  expect(await count(b.url)).toContain('call 1');
+  await b.mcp.close({ drainMs: 0 });
+  expect(await count(a.url)).toContain('call 1');
+});
+
 // Its answer was stored with the number of a message that the client had seen, and which the failover had lost, and with an
 // id before that one's, since the new master's clock was behind: it was taken for that message, and never shown.
 it.each([1, 30])(

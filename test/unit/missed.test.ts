@@ -24,9 +24,21 @@ it('is looked for until the log could be read', async () => {
   const heard: unknown[] = [];
   const sessions = {
     busy: () => [],
+    verify: () => Promise.resolve(),
     deliver: (sessionId: string, message: unknown) => heard.push([sessionId, message]),
   };
   await new Missed(node, sessions).catchUp();
   expect(heard).toEqual([['s1', answer]]);
   expect(reads).toBe(4);
+});
+
+it('is looked for, and then what the node owns, until that could be read', async () => {
+  const node = { asks: { sessions: () => [] }, clock: systemClock } as unknown as Parts[0];
+  let looks = 0;
+  const verify = () => {
+    looks += 1;
+    return looks < 3 ? Promise.reject(unavailable(new Error('away'))) : Promise.resolve();
+  };
+  await new Missed(node, { busy: () => [], verify, deliver: () => undefined }).catchUp();
+  expect(looks).toBe(3);
 });
