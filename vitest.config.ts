@@ -8,6 +8,8 @@ const shared: TestProjectInlineConfiguration['test'] = {
   // of time by these.
   testTimeout: 60_000,
   hookTimeout: 60_000,
+  // Of the tests of a file that may run side by side.
+  maxConcurrency: 2,
   // A second, the default, is not much where two files and a Redis share two busy processors.
   expect: { poll: { timeout: 10_000 } },
   setupFiles: ['test/support/setup.ts'],
@@ -30,8 +32,10 @@ export default defineConfig({
         test: {
           ...shared,
           name: 'cluster',
+          // Each starts several nodes, and asks how soon something happens.
+          maxWorkers: 2,
           include: ['test/cluster/**/*.test.ts'],
-          // Each file starts several processes, which mostly wait: they come when the other tests are through.
+          // They come when the other tests are through.
           sequence: { groupOrder: 1 },
         },
       },

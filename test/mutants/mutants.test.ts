@@ -10,7 +10,8 @@ const vitest = join(
   'vitest.mjs',
 );
 
-it.each(TESTED_MUTANTS)('$name', { timeout: 180_000 }, async ({ name, test, named }) => {
+// Two at a time: some wait for what does not come.
+it.concurrent.each(TESTED_MUTANTS)('$name', { timeout: 180_000 }, async ({ name, test, named }) => {
   const output = await new Promise<string>((resolve) => {
     const args = [vitest, 'run', test, '--bail=1', ...(named === '' ? [] : ['-t', named])];
     const env = { ...process.env, MUTANT: name, NO_COLOR: '1' };
