@@ -1,5 +1,5 @@
-import { cp, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { cp, readdir, rm } from 'node:fs/promises';
+import { join, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
@@ -13,7 +13,7 @@ export async function compile(): Promise<void> {
   await rm(folder, { recursive: true, force: true });
   await build({
     absWorkingDir: root,
-    entryPoints: ['src', 'demo', 'test'].map((each) => `${each}/**/*.ts`),
+    entryPoints: (await Promise.all(['src', 'demo', 'test'].map(sourcesIn))).flat(),
     outbase: root,
     outdir: folder,
     ...{
@@ -29,4 +29,12 @@ export async function compile(): Promise<void> {
   // Its version, and that all of this are modules.
   await cp(join(root, 'package.json'), join(folder, 'package.json'));
   process.env.COMPILED = folder;
+}
+
+/** Below `test` there are also packages that some tests install. */
+async function sourcesIn(name: string): Promise<string[]> {
+  const paths = await readdir(join(root, name), { recursive: true });
+  return paths
+    .filter((path) => path.endsWith('.ts') && !path.split(sep).includes('node_modules'))
+    .map((path) => join(name, path));
 }
