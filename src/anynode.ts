@@ -144,7 +144,7 @@ export function createNode(
         if (follower.stream === STANDALONE || handovers.has(follower)) return;
         orphans.checkOwn(follower);
       });
-      // What this node has begun as the owner of a session, the backplane may take for not begun.
+      // A failover may have lost that this node has begun requests as the owner of their session.
       if (node.owned) {
         for (const { sessionId, stream } of sessions.begun()) orphans.assert(sessionId, stream);
       }

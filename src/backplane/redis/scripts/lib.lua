@@ -53,7 +53,6 @@ local function whole(text)
   return tonumber(text)
 end
 
--- A stored text -> what comes before and after the separator.
 -- The keys of a session. A script that is sent again declares the first ones only (see script.ts).
 local function sessionKeys()
   return KEYS[1], KEYS[2] or KEYS[1] .. ':streams', KEYS[3] or KEYS[1] .. ':events'
@@ -70,6 +69,7 @@ local function onLog(...)
 end
 local function expireLog(events, ms) onLog('PEXPIRE', events, ms + slackOf(ms)) end
 
+-- A stored text -> what comes before and after the separator.
 local function split(text, separator)
   local at = string.find(text, separator, 1, true)
   if not at then malformed() end
