@@ -260,9 +260,12 @@ export class World {
     this.troubledMs.set(nodeId, (this.troubledMs.get(nodeId) ?? 0) + ms);
   }
 
+  /** How long the node was paused or without its connection, in all; it cannot be told anything meanwhile. */
+  readonly outOfTouchMs = (nodeId: string): number => this.troubledMs.get(nodeId) ?? 0;
+
   /** Whether others could have reason to find the node dead: it is, or it alone was out of touch for long. */
   readonly mayBeFoundDead = (nodeId: string): boolean =>
-    (this.troubledMs.get(nodeId) ?? 0) > this.setting.leaseMs / 2;
+    this.outOfTouchMs(nodeId) > this.setting.leaseMs / 2;
 
   private actOfClient(client: SimClient, action: Extract<Action, { client: number }>): void {
     switch (action.do) {

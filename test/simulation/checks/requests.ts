@@ -164,9 +164,10 @@ export const cancelled: Check = function* (world) {
       // One that begins about then may not have been there to be cancelled.
       if (node?.process.state === 'dead' || execution.at > acknowledgedAt - 200) continue;
       const endedAt = execution.endedAt ?? world.scheduler.elapsed;
+      const allowed = within + world.outOfTouchMs(execution.nodeId);
       // The backplane has lost the cancellation, or the request that it names.
       if (world.ledger.mayHaveLost(sessionId, execution.at, acknowledgedAt)) continue;
-      if (endedAt - acknowledgedAt > within && !world.ledger.removedAt.has(sessionId)) {
+      if (endedAt - acknowledgedAt > allowed && !world.ledger.removedAt.has(sessionId)) {
         yield `${id} of ${sessionId} was cancelled at ${acknowledgedAt.toFixed()}, and ran on ${execution.nodeId} until ${endedAt.toFixed()}`;
       }
     }
