@@ -7,7 +7,7 @@ import { internalError } from '../session/lost.js';
 import type { Logger } from '../session/types.js';
 import type { Closing } from './closing.js';
 import { refuse, REFUSALS } from './reply.js';
-import { cut, reply } from './response.js';
+import { cut, replyInParts } from './response.js';
 import { cutWhenStalled } from './stalled.js';
 
 export interface JsonOptions {
@@ -65,19 +65,25 @@ export class JsonConnection implements Sink {
       this.answer(reason);
     } catch (error) {
       // Messages of other nodes bring us here, where nobody else catches what a response throws that is not Node's own.
-      this.options.logger.error(`mcp-anynode: a response broke off: ${String(error)}`);
-      cut(this.res);
+      this.breakOff(error);
     }
   }
 
+  private readonly breakOff = (error: unknown): void => {
+    this.options.logger.error(`mcp-anynode: a response broke off: ${String(error)}`);
+    cut(this.res);
+  };
+
   private answer(reason: EndReason): void {
-    if (reason === 'complete') sendJson(this.res, this.options.sessionId, this.inOrder());
+    const { sessionId } = this.options;
+    if (reason === 'complete') sendJson(this.res, sessionId, this.inOrder(), this.breakOff);
     else if (reason === 'unreadable') {
       // Its codec has no key for the answer.
       const errors = this.options.order.map((id) => JSON.stringify(internalError(id)));
-      sendJson(this.res, this.options.sessionId, errors);
+      sendJson(this.res, sessionId, errors, this.breakOff);
     } else refuse(this.res, reason === 'closed' ? REFUSALS.closed : REFUSALS.sessionNotFound);
-    if (this.res.writableLength > 0) cutWhenStalled(this.res, this.options.stalledMs);
+    if (!this.res.writableEnded || this.res.writableLength > 0)
+      cutWhenStalled(this.res, this.options.stalledMs);
   }
 
   /** What is stored of an answer may not be one any more: then its request ends with an error. */
@@ -88,13 +94,23 @@ export class JsonConnection implements Sink {
   }
 }
 
-export function sendJson(res: Response, sessionId: string | undefined, answers: string[]): void {
-  const body = answers.length === 1 ? (answers[0] ?? '') : `[${answers.join(',')}]`;
+/** One answer as it is, and several as a list. `onError`: see {@link replyInParts}. */
+export function sendJson(
+  res: Response,
+  sessionId: string | undefined,
+  answers: string[],
+  onError?: (error: unknown) => void,
+): void {
   const headers = { 'Content-Type': 'application/json' };
-  reply(
+  replyInParts(
     res,
-    200,
     sessionId === undefined ? headers : { ...headers, 'mcp-session-id': sessionId },
-    body,
+    answers.length === 1 ? answers : listOf(answers),
+    onError,
   );
+}
+
+/** The parts of a JSON list. */
+function listOf(answers: string[]): string[] {
+  return ['[', ...answers.map((answer, at) => (at === 0 ? answer : `,${answer}`)), ']'];
 }

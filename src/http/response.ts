@@ -23,6 +23,40 @@ export function reply(
   res.end(body);
 }
 
+/** Characters of a body that are sent in one turn of the event loop. */
+const SENT_AT_ONCE = 1024 * 1024;
+
+/**
+ * Sends a whole response whose body is made of `parts`. A large body is sent one part at a time, as the client takes them, so
+ * that other requests have their turns meanwhile. `onError` is called when the response throws later; no more is sent then.
+ */
+export function replyInParts(
+  res: Response,
+  headers: Record<string, string>,
+  parts: string[],
+  onError: (error: unknown) => void = () => cut(res),
+): void {
+  const length = parts.reduce((sum, part) => sum + part.length, 0);
+  if (length <= SENT_AT_ONCE) {
+    reply(res, 200, headers, parts.join(''));
+    return;
+  }
+  res.writeHead(200, headers);
+  const rest = parts.values();
+  const sendNext = (): void => {
+    if (isGone(res)) return;
+    try {
+      const { value, done } = rest.next();
+      if (done === true) res.end();
+      else if (res.write(value) || !needsDrain(res)) setImmediate(sendNext);
+      else res.once('drain', sendNext);
+    } catch (error) {
+      onError(error);
+    }
+  };
+  setImmediate(sendNext);
+}
+
 /** Whether the client, or this side, has closed the connection of this response. */
 export function isGone(res: Response): boolean {
   const { destroyed, stream } = res as AnyResponse;

@@ -29,6 +29,7 @@ import type { Birth } from './birth.js';
 import type { Call } from './calls.js';
 import { Calls, wasShown } from './calls.js';
 import { answerToCancelled, failed, notBuilt, serialized } from './lost.js';
+import { LoopTurns } from './loop-turns.js';
 import type { SessionNode } from './node.js';
 import type { Cause, DeliveryContext, ReplicaEvents } from './replica.js';
 import type { Effect, Shape } from './shape.js';
@@ -47,6 +48,9 @@ import type { ReplicaTransport } from './transport.js';
 import { endOf, shownOn } from '../stream/tributary.js';
 import type { AuthInfo, SessionInfo } from './types.js';
 import { Cursors } from '../stream/cursor.js';
+
+/** There is one event loop for all nodes of a process. */
+const turns = new LoopTurns();
 
 /** A session of which this node has a replica, is building one, or is about to need one. */
 export class LiveSession {
@@ -343,11 +347,14 @@ export class LiveSession {
     notes?: NoteOperation[],
   ): Promise<void> {
     const { request, stream } = call;
-    const { response, message } = serialized(this.node, request, given);
-    const effect = effectOfAnswer(request, response);
-    const end = endOf(stream, request.id, message, effect && { effect });
     const unpin = this.pin();
     try {
+      const turn = turns.next();
+      if (turn !== undefined) await turn;
+      const { response, message } = serialized(this.node, request, given);
+      turns.wrote(message?.length ?? 0);
+      const effect = effectOfAnswer(request, response);
+      const end = endOf(stream, request.id, message, effect && { effect });
       const stored = await this.append(end, true, notes);
       call.batch.open -= 1;
       if (typeof stored === 'object') {

@@ -1,4 +1,5 @@
 /** What becomes of bodies that are made to stall a node. How long each takes is measured by `bench/loop-stalls.ts`. */
+import type { CallToolResult } from '@modelcontextprotocol/sdk/types.js';
 import { expect, it } from 'vitest';
 import { HOSTILE } from '../../bench/hostile-bodies.js';
 import { exchange } from './support/exchange.js';
@@ -26,4 +27,39 @@ it.each(sent)('$kind: $status, and in bounded time', async ({ as, body, status }
   expect(process.cpuUsage(before).user / 1000).toBeLessThan(MOST_MS);
   expect(await client.request(url, 'ping')).toMatchObject({ result: {} });
   expect(logged).toEqual([]);
+});
+
+it('writes the large answers to one batch in different turns of the event loop', async () => {
+  const most = 40;
+  const text = 'x'.repeat(300_000);
+  let begun = 0;
+  let allBegun = (): void => undefined;
+  const together = new Promise<void>((resolve) => (allBegun = resolve));
+  let turn = 0;
+  const writtenIn = new Set<number>();
+  const nextTurn = (): void => {
+    turn += 1;
+    if (writtenIn.size < most && turn < 10_000) setImmediate(nextTurn);
+  };
+  const toJSON = (): object => {
+    writtenIn.add(turn);
+    return { text };
+  };
+  const large = async (): Promise<CallToolResult> => {
+    begun += 1;
+    if (begun === most) allBegun();
+    await together;
+    if (turn === 0) nextTurn();
+    return { content: [], structuredContent: { toJSON } };
+  };
+  const { url } = await startNode({ responseMode: 'json', tools: { large } });
+  const { client } = await openSession(url, { protocolVersion: '2025-03-26' });
+  const batch = Array.from({ length: most }, (_, id) => ({
+    ...{ jsonrpc: '2.0' as const, id, method: 'tools/call' },
+    params: { name: 'large', arguments: {} },
+  }));
+  const answer = await client.post(url, batch);
+  expect(answer.status).toBe(200);
+  expect(answer.json()).toHaveLength(most);
+  expect(writtenIn.size).toBe(most);
 });
