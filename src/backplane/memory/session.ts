@@ -274,7 +274,7 @@ export class MemorySession {
     if (onlyIf !== undefined) {
       if ('unbegun' in onlyIf) return { status: 'repeated' };
       if ('owned' in onlyIf && this.stored.owner !== nodeId) return { status: 'skipped' };
-      if ('executes' in onlyIf && this.streams.has(onlyIf.executes)) {
+      if ('executes' in onlyIf && this.streams.get(onlyIf.executes)?.executor !== undefined) {
         if (!this.executors.executes(onlyIf.executes, nodeId)) return { status: 'skipped' };
       }
     }

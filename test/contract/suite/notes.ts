@@ -88,6 +88,8 @@ export function describeNotes(openStore: OpenStore): void {
       // Another node's request: its error is dropped, so nothing has failed.
       const dropped = await b.run(id, append('p', 'error', { ends: '1' }), failed);
       expect(dropped).toEqual([{ status: 'dropped', executor: a.id }, { status: 'skipped' }]);
+      // With nothing before it, the script failed in the middle of the step.
+      expect(await b.run(id, failed)).toEqual([{ status: 'skipped' }]);
       const steps = [append('p', 'error', { ends: '1' }), failed];
       expect(await a.run(id, ...steps)).toMatchObject([{ status: 'appended' }, { status: 'done' }]);
       await a.repeat(id, ...steps);

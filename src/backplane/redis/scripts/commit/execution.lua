@@ -134,7 +134,8 @@ end
 function run.note()
   local kind, stream, request, from, dependent = take(5)
   if repeated then return { 'done' } end
-  if dependent == '1' and results[#results][1] ~= 'appended' then return { 'skipped' } end
+  local before = results[#results]
+  if dependent == '1' and (not before or before[1] ~= 'appended') then return { 'skipped' } end
   local parts = { 'k', kind, 'by', node, 's', stream, 'r', request }
   if from ~= '' then parts[9] = 'f' parts[10] = from end
   log('', unpack(parts))

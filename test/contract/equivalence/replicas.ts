@@ -1,0 +1,38 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Redis } from 'ioredis';
+import type { MemoryBackplane } from '../../../src/backplane/memory/memory.js';
+import { Snapshot } from '../../simulation/snapshot.js';
+import { replicate } from '../../support/redis-snapshot.js';
+
+/** Loses what was written to a session since it was replicated. */
+export type GoBack = () => Promise<void>;
+/** Copies a session, as a replica has it that gets nothing more before it becomes the master. */
+export type Replicate = (sessionId: string) => Promise<GoBack>;
+
+export function replicasInMemory({ sessions }: MemoryBackplane): Replicate {
+  return (sessionId) => {
+    const session = sessions.get(sessionId);
+    const snapshot = session && new Snapshot(session);
+    return Promise.resolve(async () => {
+      await nextTick();
+      snapshot?.restore();
+      if (session === undefined) sessions.delete(sessionId);
+      else sessions.set(sessionId, session);
+    });
+  };
+}
+
+export function replicasInRedis(redis: Redis, prefix: string): Replicate {
+  return async (sessionId) => {
+    const goBack = await replicate(redis, `${prefix}:{${sessionId}}*`);
+    return async () => {
+      await nextTick();
+      await goBack({ unnoticed: true });
+    };
+  };
+}
+
+/** A failover takes time. In the same millisecond a new entry of the log could get the id of one that was lost. */
+async function nextTick(): Promise<void> {
+  for (const now = Date.now(); Date.now() <= now;) await sleep(1);
+}

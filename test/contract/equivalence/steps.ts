@@ -1,0 +1,154 @@
+import fc from 'fast-check';
+import { LOG_START, STANDALONE } from '../../../src/backplane/backplane.js';
+import { newSession } from '../suite/rig.js';
+import { cursor, look, operation, principal, streamIndex, token } from './operations.js';
+import type { Step } from './world.js';
+
+/** By how much a former master's clock was ahead, so that the log goes on after it for a while. */
+const AHEAD_MS = 5_000;
+
+export const step: fc.Arbitrary<Step> = fc.oneof(
+  {
+    weight: 1,
+    arbitrary: fc
+      .record({
+        hears: fc.constantFrom('', 'T', 'TP'),
+        owned: fc.boolean(),
+        streams: fc.array(fc.constantFrom(STANDALONE, 'init'), { maxLength: 2 }),
+        asks: fc.boolean(),
+      })
+      .map(({ hears, owned, streams, asks }): Step => async (world, { membership }, session) => {
+        const own = world.unique();
+        const name = (stream: string) => (stream === 'init' ? own : stream);
+        const outbound = [...streams.map(name), own].map((stream, at) => ({
+          stream,
+          message: `born ${at}`,
+          asks: asks && at < streams.length,
+        }));
+        const id = world.id(session);
+        const created = await membership.create(
+          newSession({ id, hears, owned, stream: own, outbound }),
+        );
+        if (created !== false) {
+          world.forget(session);
+          for (const position of created) world.remember(session, position);
+        }
+        return created;
+      }),
+  },
+  {
+    weight: 12,
+    arbitrary: fc
+      .record({
+        templates: fc.oneof(
+          { weight: 6, arbitrary: fc.array(operation, { minLength: 1, maxLength: 3 }) },
+          fc.constant('again' as const),
+        ),
+        isClockBehind: fc.constantFrom(false, false, false, true),
+      })
+      .map(({ templates, isClockBehind }): Step => async (world, node, session) => {
+        if (templates !== 'again') node.number += 1;
+        const reply = await node.membership.commit({
+          sessionId: world.id(session),
+          number: node.number,
+          operations: world.operations(node, session, templates),
+          ...(isClockBehind && { after: `${Date.now() + AHEAD_MS}-3` }),
+        });
+        if (reply.status === 'ok') {
+          world.latest.set(world.id(session), reply.revision);
+          for (const result of reply.results) {
+            if ('position' in result) world.remember(session, result.position);
+          }
+        }
+        return reply;
+      }),
+  },
+  {
+    weight: 4,
+    arbitrary: fc
+      .record({
+        principal,
+        token,
+        index: streamIndex,
+        cursor: fc.option(cursor, { nil: undefined }),
+        unlessHeld: fc.boolean(),
+        deadHolder: fc.constantFrom(undefined, 'n0:t1', 'n1:t2'),
+        look,
+      })
+      .map(({ principal: who, index, cursor: at, deadHolder, look: looked, ...parts }): Step => {
+        return (world, node, session) =>
+          node.attach(world.id(session), world.stream(session, at === undefined ? 0 : index), {
+            principal: who,
+            cursor: at === undefined ? undefined : world.cursor(session, at),
+            ...parts,
+            ...(deadHolder !== undefined && { deadHolder, ...looked() }),
+          });
+      }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc
+      .record({
+        index: streamIndex,
+        cursor,
+        maxBytes: fc.constantFrom(1, 8, 1_000),
+        reader: fc.option(token, { nil: undefined }),
+      })
+      .map(
+        (parts): Step =>
+          (world, { membership }, session) =>
+            membership.read({
+              sessionId: world.id(session),
+              stream: world.stream(session, parts.index),
+              after: world.cursor(session, parts.cursor),
+              maxBytes: parts.maxBytes,
+              ...(parts.reader !== undefined && { token: parts.reader }),
+            }),
+      ),
+  },
+  {
+    weight: 2,
+    arbitrary: fc
+      .record({ index: streamIndex, token, cursor })
+      .map((parts): Step => (world, { membership }, session) => {
+        const position = world.cursor(session, parts.cursor);
+        const stream = world.stream(session, parts.index);
+        const one = { stream, token: parts.token, position };
+        return membership.touch([
+          {
+            sessionId: world.id(session),
+            streams: [one, { ...one, stream: STANDALONE }],
+            runs: [stream],
+          },
+          { sessionId: 'never', streams: [one] },
+        ]);
+      }),
+  },
+  fc.constantFrom(undefined, '', 'latest', 'latest', '1.n0:1').chain((expected) =>
+    fc.constantFrom('1', '2').map(
+      (value): Step =>
+        (world, { membership }, session) =>
+          membership.storeState(
+            world.id(session),
+            value,
+            expected === 'latest' ? world.versions.get(world.id(session)) : expected,
+          ),
+    ),
+  ),
+  fc.constant<Step>(async (world, { membership }, session) => {
+    const state = await membership.loadState(world.id(session));
+    if (state !== undefined) world.versions.set(world.id(session), state.version);
+    return state;
+  }),
+  fc.constant<Step>((world, { membership }, session) => membership.load(world.id(session))),
+  fc.constant<Step>((world, { membership }, session) =>
+    membership.history(world.id(session), LOG_START, 100),
+  ),
+  principal.map(
+    (who): Step =>
+      (world, { membership }, session) =>
+        membership.remove(world.id(session), who),
+  ),
+  { weight: 2, arbitrary: fc.constant<Step>((world, _, session) => world.copy(session)) },
+  { weight: 2, arbitrary: fc.constant<Step>((world, _, session) => world.lose(session)) },
+);
