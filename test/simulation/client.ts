@@ -2,7 +2,7 @@ import type { ClientHost, ClientOptions, Message } from './client-requests.js';
 import { ClientRequests } from './client-requests.js';
 import type { Exchange } from './exchange.js';
 import type { CallRecord } from './ledger.js';
-import type { ToolStep } from './server.js';
+import type { ToolCall } from './plan.js';
 
 /** The requests of one POST, on the client's side. */
 interface Call {
@@ -23,6 +23,7 @@ export class SimClient {
   wantsToListen = false;
   readonly calls: Call[] = [];
   private nextId = 0;
+  private reuses = 0;
   private relisten = false;
   private readonly answered = new Set<string>();
   private readonly requests: ClientRequests;
@@ -78,16 +79,35 @@ export class SimClient {
   }
 
   /** Calls tools, several where there are several lists of steps. */
-  call(slot: number, calls: { tool: string; steps: ToolStep[] }[]): void {
+  call(slot: number, calls: ToolCall[]): void {
     if (this.sessionId === undefined || this.over) return;
-    const messages = calls.map(({ tool, steps }) => {
+    const messages = calls.map((call) => {
       const id = this.nextId++;
-      return {
-        ...{ jsonrpc: '2.0', id, method: 'tools/call' },
-        params: { name: tool, arguments: { steps }, _meta: { progressToken: `p${id}` } },
-      };
+      return toolCall(id, `p${id}`, call);
     });
     this.request('call', slot, messages);
+  }
+
+  /** Calls a tool with the id of a call that was answered, or of one that still runs. */
+  reuse(slot: number, which: number, running: boolean, call: ToolCall): void {
+    if (this.over) return;
+    const ids = new Set(this.calls.flatMap(({ record }) => record.ids));
+    const usable = [...ids].filter((id) => {
+      const records = this.calls.flatMap(({ record }) => (record.ids.includes(id) ? record : []));
+      // A cancellation could come late, and a request whose connection broke may still run: such an id is not used again.
+      if (records.some(({ cancelled }) => cancelled.has(id))) return false;
+      const open = records.filter(({ state }) => state === 'open');
+      const over = records.filter(
+        ({ state, status }) => state === 'answered' || (state === 'refused' && status === 400),
+      );
+      if (open.length + over.length < records.length) return false;
+      return running ? open.some(({ status }) => status === 200) : open.length === 0;
+    });
+    const id = usable[which % Math.max(usable.length, 1)];
+    if (id === undefined) return;
+    this.reuses += 1;
+    const message = toolCall(JSON.parse(id) as number, `p${id}.${this.reuses}`, call);
+    this.request('reuse', slot, [message]);
   }
 
   /** Changes what the session remembers. */
@@ -103,13 +123,14 @@ export class SimClient {
   private request(
     what: string,
     slot: number,
-    messages: { id: string | number }[],
+    messages: { id: string | number; params: object }[],
     level?: string,
   ): void {
     const record: CallRecord = {
       client: this.options.name,
       sessionId: this.sessionId ?? '',
       ids: messages.map(({ id }) => JSON.stringify(id)),
+      tokens: new Map(messages.map(({ id, params }) => [JSON.stringify(id), tokenOf(params)])),
       at: this.host.scheduler.elapsed,
       ...{ status: undefined, stream: undefined, cancelled: new Set(), answers: new Map() },
       ...{ state: 'open', endedAt: undefined, level, levels: new Map() },
@@ -169,16 +190,17 @@ export class SimClient {
     const [text = ''] = call.record.ids;
     const params = { requestId: JSON.parse(text) as string | number };
     const message = { jsonrpc: '2.0', method: 'notifications/cancelled', params };
+    const askedAt = this.host.scheduler.elapsed;
     this.requests.post('cancel', slot, [message], {
       over: (status) => {
         if (status !== 202) return;
         const { sessionId } = call.record;
         const acknowledgedAt = this.host.scheduler.elapsed;
-        this.host.ledger.cancellations.push({ sessionId, id: text, acknowledgedAt });
+        this.host.ledger.cancellations.push({ sessionId, id: text, askedAt, acknowledgedAt });
       },
     });
-    // It may have been carried out before we are told.
-    call.record.cancelled.add(text);
+    // It may have been carried out before we are told; and for whichever of those that have this id.
+    for (const { record } of running) if (record.ids.includes(text)) record.cancelled.add(text);
   }
 
   delete(slot: number): void {
@@ -354,4 +376,15 @@ export class SimClient {
       if (!this.over) run();
     });
   }
+}
+
+function toolCall(id: number, progressToken: string, { tool, steps }: ToolCall) {
+  return {
+    ...{ jsonrpc: '2.0', id, method: 'tools/call' },
+    params: { name: tool, arguments: { steps }, _meta: { progressToken } },
+  };
+}
+
+function tokenOf(params: { _meta?: { progressToken?: string } }): string | undefined {
+  return params._meta?.progressToken;
 }

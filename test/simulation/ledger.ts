@@ -32,6 +32,15 @@ export interface Claimed {
   lost: boolean;
 }
 
+/** A request of a client, while its id is in use. */
+export interface Opened {
+  sessionId: string;
+  stream: string;
+  id: string;
+  at: number;
+  endedAt: number | undefined;
+}
+
 /** A node was given the requests of a stream, or has said that it still has them. */
 export interface Begun {
   sessionId: string;
@@ -84,6 +93,8 @@ export interface Execution {
   /** The server object that ran it. */
   server: object;
   requestId: string;
+  /** Its progress token, which no other request of its client has: ids are used again. */
+  key: string;
   tool: string;
   at: number;
   said: Said[];
@@ -123,6 +134,8 @@ export interface CallRecord {
   client: string;
   sessionId: string;
   ids: string[];
+  /** The progress tokens of those that call tools, by request id. */
+  tokens: Map<string, string | undefined>;
   at: number;
   status: number | 'cut' | undefined;
   stream: string | undefined;
@@ -175,8 +188,10 @@ export class Ledger implements Witness {
   readonly stored: Stored[] = [];
   /** Messages of clients, as stored: session and text. */
   readonly received = new Map<string, Set<string>>();
-  /** The stream of each request. */
+  /** The stream of each request: by session and progress token, or the id of one that has none. */
   readonly streams = new Map<string, string>();
+  /** From when to when each request was open, as far as the backplane is concerned. */
+  readonly opened: Opened[] = [];
   readonly executions: Execution[] = [];
   readonly questions: Question[] = [];
   readonly showings: Showing[] = [];
@@ -216,7 +231,12 @@ export class Ledger implements Witness {
   /** Of `notify.toolsChanged`. */
   readonly broadcasts: Broadcast[] = [];
   /** Taken with 202. */
-  readonly cancellations: { sessionId: string; id: string; acknowledgedAt: number }[] = [];
+  readonly cancellations: {
+    sessionId: string;
+    id: string;
+    askedAt: number;
+    acknowledgedAt: number;
+  }[] = [];
   /** Violations that were seen as they happened. */
   readonly seen: string[] = [];
 
@@ -245,7 +265,8 @@ export class Ledger implements Witness {
     operations.forEach((operation, index) => {
       const result = reply.results[index];
       if (operation.type === 'append' && result?.status === 'appended') {
-        const { stream, message } = operation;
+        const { stream, message, ends } = operation;
+        if (ends !== undefined) this.close(sessionId, stream, ends);
         this.stored.push({
           ...{ sessionId, stream, message, nodeId, at: this.now, lost: false },
           n: result.position.n,
@@ -254,9 +275,13 @@ export class Ledger implements Witness {
           asker: operation.asks === true ? nodeId : undefined,
         });
       } else if (operation.type === 'open' && result?.status === 'opened') {
-        for (const text of operation.messages) this.receivedText(sessionId, text);
-        for (const id of operation.requests)
-          this.streams.set(`${sessionId} ${id}`, operation.stream);
+        for (const text of operation.messages) {
+          this.receivedText(sessionId, text);
+          this.streams.set(`${sessionId} ${keyOf(text)}`, operation.stream);
+        }
+        for (const id of operation.requests) this.open(sessionId, operation.stream, id);
+      } else if (operation.type === 'abandon') {
+        for (const id of operation.requests) this.close(sessionId, operation.stream, id);
       } else if (operation.type === 'receive' && result?.status === 'received') {
         this.receivedText(sessionId, operation.message);
       } else if (operation.type === 'claim' && result?.status === 'claimed') {
@@ -346,12 +371,30 @@ export class Ledger implements Witness {
   }
 
   /** Whether a run was begun by a step that the backplane has lost, and its node has not been able to say so again. */
-  isForgotten({ sessionId, requestId, nodeId }: Execution): boolean {
-    const stream = this.streams.get(`${sessionId} ${requestId}`);
+  isForgotten({ sessionId, key, nodeId }: Execution): boolean {
+    const stream = this.streams.get(`${sessionId} ${key}`);
     const steps = this.begun.filter(
       (each) => each.sessionId === sessionId && each.stream === stream && each.nodeId === nodeId,
     );
     return steps.length > 0 && steps.every(({ lost }) => lost);
+  }
+
+  /** A repeat finds what it has opened before. */
+  private open(sessionId: string, stream: string, id: string): void {
+    const same = this.opened.filter((each) => each.sessionId === sessionId && each.id === id);
+    if (same.some((each) => each.stream === stream)) return;
+    const inUse = same.find(({ endedAt }) => endedAt === undefined);
+    if (inUse !== undefined && !this.mayHaveLost(sessionId, 0)) {
+      this.seen.push(`3 ids in use: ${id} of ${sessionId} on ${stream} and on ${inUse.stream}`);
+    }
+    this.opened.push({ sessionId, stream, id, at: this.now, endedAt: undefined });
+  }
+
+  private close(sessionId: string, stream: string, id: string): void {
+    const opened = this.opened.find(
+      (each) => each.sessionId === sessionId && each.stream === stream && each.id === id,
+    );
+    if (opened !== undefined) opened.endedAt ??= this.now;
   }
 
   private claimed(sessionId: string, stream: string, from: string, by: string): void {
@@ -363,4 +406,12 @@ export class Ledger implements Witness {
     texts.add(text);
     this.received.set(sessionId, texts);
   }
+}
+
+function keyOf(text: string): string {
+  const { id, params } = JSON.parse(text) as {
+    id: unknown;
+    params?: { _meta?: { progressToken?: string } };
+  };
+  return params?._meta?.progressToken ?? JSON.stringify(id);
 }

@@ -42,8 +42,13 @@ export interface Setting {
   isQuick: boolean;
 }
 
+export interface ToolCall {
+  tool: string;
+  steps: ToolStep[];
+}
+
 export type Action = { at: number } & (
-  | { do: 'call'; client: number; slot: number; calls: { tool: string; steps: ToolStep[] }[] }
+  | { do: 'call'; client: number; slot: number; calls: ToolCall[] }
   | { do: 'listen'; client: number; slot: number; withCursor: boolean }
   | { do: 'breakOff'; client: number; which: number; noticedMs: number }
   | { do: 'stall'; client: number; which: number; ms: number }
@@ -53,6 +58,8 @@ export type Action = { at: number } & (
   | { do: 'roots'; client: number }
   | { do: 'intrude'; client: number; slot: number; how: 'principal' | 'session' }
   | { do: 'push'; client: number; slot: number }
+  /** Calls a tool with the id of a call that was answered, or of one that still runs. */
+  | ({ do: 'reuse'; client: number; slot: number; which: number; running: boolean } & ToolCall)
   /** A node's application counts something in the state of the session. */
   | { do: 'count'; client: number; slot: number }
   /** A node's application says to all sessions that its tools have changed. */
@@ -103,6 +110,8 @@ export function planOf(random: Random, given: Partial<Setting> = {}): Plan {
   }
   if (random.chance(0.2)) setting.factoryMs = random.pick([0, 20, 400]);
   if (setting.trouble && random.chance(0.2)) setting.failFactory = random.next() * 0.3;
+  // What is drawn by a later version stands behind all else: so each seed goes on to mean what it meant.
+  if (random.chance(0.25) && !OFF.has('reuse')) actions.push(...reusesOf(random, setting, steps));
   return { setting, actions: actions.sort((one, other) => one.at - other.at) };
 }
 
@@ -117,6 +126,22 @@ function ofApplication(random: Random, setting: Setting): Action[] {
       ...{ at: at + ms, do: 'count', client, slot: anySlot() },
     }));
   }).flat();
+}
+
+/** Clients that use the ids of requests again. */
+function reusesOf(random: Random, setting: Setting, steps: Weights<ToolStep['do']>): Action[] {
+  return Array.from({ length: random.int(3, 12) }, (): Action => {
+    const at = random.int(600, HORIZON_MS);
+    const client = random.int(0, setting.clients - 1);
+    const slot = random.int(0, setting.nodes - 1);
+    const call = callOf(random, steps);
+    const running = random.chance(0.3);
+    return { ...{ at, do: 'reuse', client, slot }, which: random.int(0, 9), running, ...call };
+  });
+}
+
+function callOf(random: Random, steps: Weights<ToolStep['do']>): ToolCall {
+  return { tool: random.chance(0.4) ? 'again' : 'run', steps: stepsOf(random, steps) };
 }
 
 function settingOf(random: Random): Setting {
@@ -225,10 +250,7 @@ function actionOf(
   switch (kind) {
     case 'call': {
       const several = random.chance(0.15) ? 2 : 1;
-      const calls = Array.from({ length: several }, () => ({
-        tool: random.chance(0.4) ? 'again' : 'run',
-        steps: stepsOf(random, steps),
-      }));
+      const calls = Array.from({ length: several }, () => callOf(random, steps));
       return { at, do: kind, client, slot, calls };
     }
     case 'listen':
@@ -248,6 +270,12 @@ function actionOf(
       return { at, do: kind, client, slot };
     case 'roots':
       return { at, do: kind, client };
+    case 'reuse':
+      return {
+        ...{ at, do: kind, client, slot, which },
+        running: false,
+        ...callOf(random, steps),
+      };
     case 'count':
       return { at, do: kind, client, slot };
     case 'toolsChanged':

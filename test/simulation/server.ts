@@ -100,7 +100,9 @@ export class SimServer implements ServerLike {
       }
     }
     if (method !== 'notifications/cancelled') return;
-    this.running.get(JSON.stringify(params.requestId))?.stop();
+    // In the SDK too this comes after the rest of the turn, and concerns the call that has the id by then.
+    const key = JSON.stringify(params.requestId);
+    void Promise.resolve().then(() => this.running.get(key)?.stop());
   }
 
   private onRequest(
@@ -165,6 +167,7 @@ export class SimServer implements ServerLike {
       sessionId: this.context.session.id,
       nodeId,
       requestId,
+      key: (params._meta as { progressToken?: string } | undefined)?.progressToken ?? requestId,
       tool: String(params.name),
       at: scheduler.elapsed,
       said: [],

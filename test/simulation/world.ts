@@ -272,6 +272,9 @@ export class World {
       case 'call':
         client.call(action.slot, action.calls);
         break;
+      case 'reuse':
+        client.reuse(action.slot, action.which, action.running, action);
+        break;
       case 'listen':
         client.listen(action.slot, action.withCursor);
         break;

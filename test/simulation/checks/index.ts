@@ -2,6 +2,7 @@ import type { World } from '../world.js';
 import { announced, counted } from './application.js';
 import {
   answersArrive,
+  answersBelong,
   cancelled,
   endsOnce,
   fenced,
@@ -34,6 +35,7 @@ const CHECKS: Record<string, Check> = {
   '3 fenced': fenced,
   '3 living are left': livingAreLeft,
   '3 answers arrive': answersArrive,
+  '3 answers belong': answersBelong,
   '3 cancelled': cancelled,
   '4 ended everywhere': endedEverywhere,
   '5 strangers': strangers,

@@ -53,8 +53,8 @@ const WORD_MS = 10_000;
 
 /** A handler is stopped when its session has ended, or when another node has taken its request over. */
 export const handlersStop: Check = function* ({ ledger, nodes, setting, scheduler }) {
-  const overFrom = ({ sessionId, requestId, nodeId, at }: Execution): number | undefined => {
-    const stream = ledger.streams.get(`${sessionId} ${requestId}`);
+  const overFrom = ({ sessionId, key, nodeId, at }: Execution): number | undefined => {
+    const stream = ledger.streams.get(`${sessionId} ${key}`);
     const claim = ledger.claims.find(
       (each) =>
         each.sessionId === sessionId &&

@@ -21,7 +21,8 @@ export const endsOnce: Check = function* (world) {
     if (message === undefined || lost) continue;
     const { id, method } = JSON.parse(message) as Message;
     if (method !== undefined) continue;
-    const key = `${sessionId} ${JSON.stringify(id)}`;
+    // An id is used again by requests of other streams.
+    const key = `${sessionId} ${stream} ${JSON.stringify(id)}`;
     const before = answers.get(key);
     if (before !== undefined)
       yield `${key} has two answers: ${before}, and ${stream} ${n}: ${message}`;
@@ -54,11 +55,16 @@ export const runsOnce: Check = function* (world) {
   const { ledger, setting } = world;
   const runs = new Map<string, (typeof ledger.executions)[number]>();
   for (const execution of ledger.executions) {
-    const key = `${execution.sessionId} ${execution.requestId}`;
+    const key = `${execution.sessionId} ${execution.requestId} ${execution.key}`;
     const before = runs.get(key);
     runs.set(key, execution);
     const received = [...(ledger.received.get(execution.sessionId) ?? [])];
-    if (!received.some((text) => text.includes(`"id":${execution.requestId},`))) {
+    // Of the probes of clients none has a token, and none has an id that is used again.
+    const { requestId, key: token } = execution;
+    const isIt = (text: string): boolean =>
+      text.includes(`"id":${requestId},`) &&
+      (token === requestId || text.includes(`"progressToken":"${token}"`));
+    if (!received.some(isIt)) {
       yield `${key} ran as x${execution.id}, and was never stored`;
     }
     if (before === undefined) continue;
@@ -154,15 +160,35 @@ export const livingAreLeft: Check = function* ({ ledger, mayBeFoundDead }) {
   }
 };
 
+/** A client is given the answer to what it asked, and not to another request that had the same id. */
+export const answersBelong: Check = function* ({ ledger }) {
+  for (const { client, tokens, answers } of ledger.calls) {
+    for (const [id, marks] of answers) {
+      for (const mark of marks.filter((each) => !each.startsWith('error '))) {
+        const [, by] = /^x(\d+)\.answer$/.exec(mark) ?? [];
+        const key = ledger.executions[Number(by)]?.key;
+        if (key !== tokens.get(id)) {
+          yield `${client} was shown ${mark} (${key}) as the answer to ${id} (${tokens.get(id)})`;
+        }
+      }
+    }
+  }
+};
+
 /** A cancellation that was taken stops the tool, wherever it runs. */
 export const cancelled: Check = function* (world) {
   const within = world.setting.isQuick ? 300 : ANSWER_MS;
-  for (const { sessionId, id, acknowledgedAt } of world.ledger.cancellations) {
+  for (const { sessionId, id, askedAt, acknowledgedAt } of world.ledger.cancellations) {
+    const isReused =
+      world.ledger.opened.filter((each) => each.sessionId === sessionId && each.id === id).length >
+      1;
     for (const execution of world.ledger.executions) {
       if (execution.sessionId !== sessionId || execution.requestId !== id) continue;
       const node = world.nodes.find(({ nodeId }) => nodeId === execution.nodeId);
       // One that begins about then may not have been there to be cancelled.
       if (node?.process.state === 'dead' || execution.at > acknowledgedAt - 200) continue;
+      // The next request with its id.
+      if (isReused && execution.at > askedAt) continue;
       const endedAt = execution.endedAt ?? world.scheduler.elapsed;
       const allowed = within + world.outOfTouchMs(execution.nodeId);
       // The backplane has lost the cancellation, or the request that it names.

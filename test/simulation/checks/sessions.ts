@@ -47,7 +47,7 @@ export const statuses: Check = function* (world) {
     if (status === 503 && retryAfter === undefined) yield `${about(asked)} without Retry-After`;
     if (asked.expected === undefined && !allowed(world, asked)) yield about(asked);
     // Such a response waits for the answer, which a dead owner's successor gives.
-    const isLong = asked.what === 'call' || setting.affinity === 'owner';
+    const isLong = ['call', 'reuse'].includes(asked.what) || setting.affinity === 'owner';
     if (paused || (setting.responseMode === 'json' && asked.method === 'POST' && isLong)) continue;
     const until = answeredAt ?? Math.max(world.scheduler.elapsed, at);
     // A JSON response to `setLevel` waits for its answer too. Where an outage begins after the request is stored (while the
@@ -60,7 +60,27 @@ export const statuses: Check = function* (world) {
   }
 };
 
-function allowed({ ledger, setting }: World, asked: Asked): boolean {
+/** Whether another request has the id of the one that was asked, at some time while it was being asked. */
+function isInUse({ ledger }: World, { sessionId = '', messages, at, answeredAt = 0 }: Asked) {
+  const [{ id, params }] = messages as [
+    { id: number; params: { _meta: { progressToken: string } } },
+  ];
+  const own = ledger.streams.get(`${sessionId} ${params._meta.progressToken}`);
+  return (
+    ledger.mayHaveLost(sessionId, 0, answeredAt) ||
+    ledger.opened.some(
+      (each) =>
+        each.sessionId === sessionId &&
+        each.id === JSON.stringify(id) &&
+        each.stream !== own &&
+        each.at <= answeredAt &&
+        (each.endedAt ?? Infinity) >= at,
+    )
+  );
+}
+
+function allowed(world: World, asked: Asked): boolean {
+  const { ledger, setting } = world;
   const { status, method, what, sessionId = '', answeredAt = 0 } = asked;
   if (isNoAnswer(asked)) return true;
   const removedAt = ledger.removedAt.get(sessionId);
@@ -78,6 +98,7 @@ function allowed({ ledger, setting }: World, asked: Asked): boolean {
     );
     return cancelled.some((call) => call.client === asked.client);
   }
+  if (status === 400 && what === 'reuse') return isInUse(world, asked);
   if (method === 'POST') return status === (asked.messages.some(isRequest) ? 200 : 202);
   if (status === 204) return what.startsWith('resume');
   if (status === 409) {

@@ -204,9 +204,9 @@ export const onOneStream: Check = function* ({ ledger, setting }) {
       const entry = where.get(mark);
       if (entry === undefined) continue;
       const own = related && (setting.responseMode === 'sse' || mark.endsWith('.answer'));
-      if ((entry.stream !== STANDALONE) !== own) {
-        yield `${mark} is on stream ${entry.stream}, and belongs on ${own ? "its call's" : 'the standalone one'}`;
-      }
+      const { sessionId, key } = execution;
+      const due = own ? ledger.streams.get(`${sessionId} ${key}`) : STANDALONE;
+      if (entry.stream !== due) yield `${mark} is on stream ${entry.stream}, and belongs on ${due}`;
       if (entry.sessionId !== execution.sessionId) yield `${mark} is stored in ${entry.sessionId}`;
     }
   }
@@ -234,7 +234,7 @@ export const stored: Check = function* ({ ledger }) {
       (other) =>
         other.id < execution.id &&
         other.sessionId === execution.sessionId &&
-        other.requestId === execution.requestId,
+        other.key === execution.key,
     );
     const answered = places.has(`x${execution.id}.answer`);
     // Of each stream; of all together, where what the backplane did not know to have been begun was not stored again.

@@ -3,6 +3,8 @@ import { Executors } from '../../../src/backplane/memory/executors.js';
 import { MemorySession } from '../../../src/backplane/memory/session.js';
 import type { Route } from '../../../src/backplane/backplane.js';
 import { Handovers } from '../../../src/cluster/handovers.js';
+import type { JsonRpcResponse } from '../../../src/protocol/jsonrpc.js';
+import { LiveSession } from '../../../src/session/live.js';
 import type { Mutant } from './mutant.js';
 import { methodsOf } from './mutant.js';
 
@@ -47,6 +49,30 @@ export const REQUEST_MUTANTS: Mutant[] = [
         if (asked.has(handover)) return;
         asked.add(handover);
         original['ask'].call(this, handover);
+      };
+    },
+  },
+  {
+    name: 'an id that is in use is taken again',
+    plant() {
+      const original = methodsOf(MemorySession.prototype);
+      MemorySession.prototype['open'] = function (operation, step) {
+        for (const id of operation.requests) this['requests'].delete(id);
+        return original['open'].call(this, operation, step);
+      };
+    },
+  },
+  {
+    name: 'an answer is given to the next request with its id too',
+    plant() {
+      const answers = new WeakMap<LiveSession, Map<unknown, JsonRpcResponse>>();
+      const original = methodsOf(LiveSession.prototype);
+      LiveSession.prototype['answer'] = function (response) {
+        const given = answers.get(this) ?? new Map<unknown, JsonRpcResponse>();
+        answers.set(this, given);
+        const first = given.get(response.id) ?? response;
+        given.set(response.id, first);
+        return original['answer'].call(this, first);
       };
     },
   },
