@@ -8,6 +8,7 @@ import { backplaneOf, encodedWith, oneOf, positive, rejectUnknown } from '../opt
 import { systemClock } from '../protocol/clock.js';
 import type { Clock } from '../protocol/clock.js';
 import type { Logger } from '../session/types.js';
+import { unheld, unheldMethods } from '../session/unheld.js';
 import { eventStore } from './event-store.js';
 import type { Questions } from './questions.js';
 import { serverEventBus } from './server-event-bus.js';
@@ -94,11 +95,11 @@ export function seams(given: SeamsOptions): Seams & { close(): Promise<void> } {
   });
   return {
     ...opened.parts,
-    close: async () => {
+    close: () => {
       closed = true;
       opened.close();
       watch.close();
-      await membership?.leave();
+      return unheld(membership?.leave() ?? Promise.resolve());
     },
   };
 }
@@ -148,10 +149,10 @@ export function seamsOn(
         if (typeof sessionId !== 'string' || sessionId === '') {
           throw new TypeError('mcp-anynode: `eventStore` is for one session, and needs its id');
         }
-        return eventStore(() => store().replays, sessionId);
+        return unheldMethods(eventStore(() => store().replays, sessionId));
       },
-      taskStore: tasks,
-      taskMessageQueue: queue,
+      taskStore: unheldMethods(tasks),
+      taskMessageQueue: unheldMethods(queue),
       serverEventBus: bus,
     },
     announce: (event) => bus.announce(event),

@@ -8,7 +8,7 @@ import { infoOf } from './info.js';
 import type { SessionSnapshot } from './snapshot.js';
 import { stateAt } from './snapshot.js';
 import type { SessionEvent, SessionInfo } from './types.js';
-import { unheld } from './unheld.js';
+import { unheld, unheldItems } from './unheld.js';
 
 /** All sessions of the cluster, for operators: no principal limits it. Every call may reject with `backplane_unavailable`. */
 export interface Directory {
@@ -46,29 +46,31 @@ export function directory(
   onDeleted: (sessionId: string) => void,
 ): Directory {
   const { membership } = parts;
+  const list = async function* (pageSize: number) {
+    let after: string | undefined;
+    do {
+      const page = await membership.list(after, pageSize);
+      const records = await Promise.all(page.ids.map((id) => membership.load(id)));
+      for (const record of records) if (record !== undefined) yield infoOf(record);
+      after = page.next;
+    } while (after !== undefined);
+  };
   return {
     get: (id) =>
       unheld(
         membership.load(id).then((record) => (record === undefined ? undefined : infoOf(record))),
       ),
 
-    async *list({ pageSize = PAGE } = {}) {
-      let after: string | undefined;
-      do {
-        const page = await membership.list(after, pageSize);
-        const records = await Promise.all(page.ids.map((id) => membership.load(id)));
-        for (const record of records) if (record !== undefined) yield infoOf(record);
-        after = page.next;
-      } while (after !== undefined);
-    },
+    list: ({ pageSize = PAGE } = {}) => unheldItems(list(pageSize)),
 
-    events: (id, options = {}) => readEvents(parts, id, options),
+    events: (id, options = {}) => unheldItems(readEvents(parts, id, options)),
 
     export(id, options = {}) {
       const events = readEvents(parts, id, options);
-      return (async function* () {
+      const lines = async function* () {
         for await (const event of events) yield jsonLine(id, event);
-      })();
+      };
+      return unheldItems(lines());
     },
 
     stateAt: (id, eventId) =>

@@ -1,14 +1,32 @@
 /** Promises that nobody looks at: Node ends the process of one that rejects, and all sessions with it. */
+import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { expect, it, onTestFinished } from 'vitest';
+import { inspect } from 'node:util';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import type { Server } from '@modelcontextprotocol/sdk/server/index.js';
-import { redisBackplane } from '../../src/index.js';
+import type {
+  Anynode,
+  Directory,
+  EventStore,
+  Notify,
+  Observer,
+  Seams,
+  SessionHandle,
+  SessionState,
+  TaskMessageQueue,
+  TaskStore,
+} from '../../src/index.js';
+import { observe, redisBackplane, seams } from '../../src/index.js';
+import { ownRedis } from '../contract/support/own-redis.js';
 import { notification, request } from '../support/mcp-http.js';
-import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
-import { startTcpProxy } from '../support/tcp-proxy.js';
+import { uniquePrefix } from '../support/redis-fixture.js';
+import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.js';
 import { signal } from './support/signal.js';
 import { scriptedServer, type ToolCall } from './support/scripted-server.js';
 import { startSession } from './support/serve.js';
+
+const own = ownRedis();
+type Scene = Awaited<ReturnType<typeof startSession>> & { proxy: TcpProxy };
 
 /** Fails where something rejects meanwhile that Node would end the process for. */
 async function withoutRejections(what: () => Promise<void>): Promise<void> {
@@ -77,33 +95,133 @@ it('a server that is discarded may go on talking, which is said once', async () 
   expect(logged.filter((text) => text.includes('after it was closed'))).toHaveLength(1);
 });
 
-it('while Redis is away, what is sent in passing is said in the log; who waits hears of it', async () => {
-  const proxy = await startTcpProxy({ target: { port: Number(new URL(redisUrl()).port) } });
-  onTestFinished(() => proxy.stop());
-  const { port } = proxy;
-  const redis = `redis://127.0.0.1:${port}`;
-  const backplane = redisBackplane({ redis, prefix: uniquePrefix() });
-  const { mcp, sessionId, logged } = await startSession({ backplane, commandTimeoutMs: 200 });
-  proxy.stall();
+/** The name of each public call that makes a promise, and the call. */
+function callsOf(mcp: Anynode, sessionId: string, redis: string, prefix: string) {
   const handle = mcp.session(sessionId);
-  const schema = { parse: (value: unknown) => value };
-  await withoutRejections(async () => {
-    void mcp.notify.toolsChanged();
-    void handle.notify({ method: 'notifications/message', params: { level: 'info', data: 'x' } });
-    void handle.request({ method: 'ping' }, schema, { timeout: 100 });
-    void handle.state.set(1);
-    void handle.state.get();
-    void handle.state.update(() => 1);
-    void mcp.sessions.delete(sessionId);
-    void mcp.sessions.get(sessionId);
-    void mcp.sessions.stateAt(sessionId);
-    await expect(mcp.notify.toolsChanged()).rejects.toMatchObject({
-      code: 'backplane_unavailable',
-    });
-    await expect(handle.state.get()).rejects.toMatchObject({ code: 'backplane_unavailable' });
-    await sleep(300);
+  const own = seams({ redis, prefix, commandTimeoutMs: 200 });
+  const observer = observe({ redis, prefix, commandTimeoutMs: 200 });
+  onTestFinished(() => {
+    observer.close();
+    return own.close();
   });
-  expect(logged.join()).toContain('not all sessions were told');
-  expect(logged.join()).toContain('notifications/message was not delivered');
-  proxy.resume();
+  const schema = { parse: (value: unknown) => value };
+  const first = (items: AsyncIterable<unknown>) => items[Symbol.asyncIterator]().next();
+  const directoryCalls = ({ sessions }: Pick<Anynode, 'sessions'>) =>
+    ({
+      get: () => sessions.get(sessionId),
+      list: () => first(sessions.list()),
+      events: () => first(sessions.events(sessionId)),
+      export: () => first(sessions.export(sessionId)),
+      stateAt: () => sessions.stateAt(sessionId),
+      delete: () => sessions.delete(sessionId),
+    }) satisfies Calls<Directory>;
+  const seamCalls = ({ taskStore, taskMessageQueue, ...others }: Seams) => {
+    const events = others.eventStore(sessionId);
+    const message = { method: 'notifications/x', jsonrpc: '2.0' as const };
+    return {
+      ...({
+        createTask: () => taskStore.createTask({}, 1, { method: 'tools/call' }, sessionId),
+        getTask: () => taskStore.getTask('none', sessionId),
+        storeTaskResult: () => taskStore.storeTaskResult('none', 'failed', {}, sessionId),
+        getTaskResult: () => taskStore.getTaskResult('none', sessionId),
+        updateTaskStatus: () => taskStore.updateTaskStatus('none', 'working', '', sessionId),
+        listTasks: () => taskStore.listTasks(undefined, sessionId),
+      } satisfies Calls<TaskStore>),
+      ...({
+        enqueue: () =>
+          taskMessageQueue.enqueue('none', { type: 'notification', timestamp: 1, message }),
+        dequeue: () => taskMessageQueue.dequeue('none'),
+        dequeueAll: () => taskMessageQueue.dequeueAll('none'),
+      } satisfies Calls<TaskMessageQueue>),
+      ...({
+        storeEvent: () => events.storeEvent('s', message),
+        getStreamIdForEventId: () => events.getStreamIdForEventId(eventId),
+        replayEventsAfter: () =>
+          events.replayEventsAfter(eventId, { send: () => Promise.resolve() }),
+      } satisfies Calls<EventStore>),
+      publish: () => others.serverEventBus.publish({ kind: 'tools_list_changed' }),
+      subscribe: () => others.serverEventBus.subscribe(() => undefined),
+    };
+  };
+  const tag = createHash('sha256').update(sessionId).digest('base64url').slice(0, 8);
+  const eventId = `1-0.1.${tag}.${Buffer.from('s').toString('base64url')}`;
+  return {
+    'mcp.notify': {
+      toolsChanged: () => mcp.notify.toolsChanged(),
+      promptsChanged: () => mcp.notify.promptsChanged(),
+      resourcesChanged: () => mcp.notify.resourcesChanged(),
+      resourceUpdated: () => mcp.notify.resourceUpdated('file:///a'),
+    } satisfies Calls<Notify>,
+    session: {
+      notify: () => handle.notify({ method: 'notifications/message', params: {} }),
+      request: () => handle.request({ method: 'ping' }, schema, { timeout: 100 }),
+    } satisfies Calls<Omit<SessionHandle, 'state'>>,
+    'session.state': {
+      get: () => handle.state.get(),
+      set: () => handle.state.set(1),
+      update: () => handle.state.update(() => 1),
+    } satisfies Calls<SessionState>,
+    'mcp.sessions': directoryCalls(mcp),
+    mcp: seamCalls(mcp),
+    seams: seamCalls(own),
+    'observer.sessions': directoryCalls(observer),
+    observer: {
+      ready: () => observer.ready(),
+      nodes: () => observer.nodes(),
+      details: () => observer.details(sessionId),
+      stats: () => observer.stats(),
+    } satisfies Calls<Omit<Observer, 'sessions' | 'close'>>,
+  };
+}
+
+type Calls<T> = Record<keyof T, () => unknown>;
+/** They are told by the log, or have nothing to tell. */
+const SILENT = /publish|subscribe|dequeueAll|mcp\.ready/;
+
+const STATES: [string, (scene: Scene) => Promise<unknown>][] = [
+  ['Redis is away', ({ proxy }) => Promise.resolve().then(() => proxy.stall())],
+  ['Redis refuses writes', () => own.admin.config('SET', 'min-replicas-to-write', '1')],
+  ['the session is gone', ({ client, url }) => client.delete(url)],
+  ['the node has closed', ({ mcp }) => mcp.close({ drainMs: 0 })],
+];
+
+describe.each(STATES)('while %s', (state, bring) => {
+  it('no call of the public surface that its caller does not await ends the process', async () => {
+    const proxy = await startTcpProxy({ target: { port: own.server.port } });
+    onTestFinished(async () => {
+      await own.admin.config('SET', 'min-replicas-to-write', '0');
+      return proxy.stop();
+    });
+    const redis = `redis://127.0.0.1:${proxy.port}`;
+    const prefix = uniquePrefix();
+    const backplane = redisBackplane({ redis, prefix });
+    const started = await startSession({ backplane, commandTimeoutMs: 200 });
+    const { mcp, sessionId, logged } = started;
+    const calls = callsOf(mcp, sessionId, redis, prefix);
+    await bring({ ...started, proxy });
+    const made = new Map<string, unknown>();
+    await withoutRejections(async () => {
+      for (const [object, methods] of Object.entries(calls)) {
+        for (const [method, call] of Object.entries<() => unknown>(methods)) {
+          made.set(`${object}.${method}`, call());
+        }
+      }
+      made.set('mcp.ready', mcp.ready());
+      // Looks at the promises without awaiting one of them.
+      const unsettled = () => [...made].filter(([, each]) => inspect(each).includes('<pending>'));
+      await expect.poll(() => unsettled().map(([name]) => name)).toEqual([]);
+    });
+    const rejected = [...made].filter(([, each]) => inspect(each).includes('<rejected>'));
+    if (state === 'Redis is away') {
+      const loud = [...made.keys()].filter((name) => !SILENT.test(name));
+      expect(rejected.map(([name]) => name)).toEqual(loud);
+      await expect(made.get('mcp.notify.toolsChanged')).rejects.toMatchObject({
+        code: 'backplane_unavailable',
+      });
+      expect(logged.join()).toContain('not all sessions were told');
+      expect(logged.join()).toContain('notifications/message was not delivered');
+    }
+    expect(rejected.length).toBeGreaterThan(3);
+    proxy.resume();
+  });
 });
