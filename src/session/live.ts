@@ -1,9 +1,4 @@
-import type {
-  AppendOperation,
-  NoteOperation,
-  OperationResult,
-  SessionRecord,
-} from '../backplane/backplane.js';
+import type { AppendOperation, NoteOperation, SessionRecord } from '../backplane/backplane.js';
 import { STANDALONE } from '../backplane/backplane.js';
 import type { Revision } from '../backplane/revision.js';
 import { FIRST_REVISION, follows, isLower, UNKNOWN_REVISION } from '../backplane/revision.js';
@@ -480,18 +475,9 @@ export class LiveSession {
     notes: NoteOperation[] = [],
   ): Promise<{ revision: Revision; ended: boolean } | 'gone' | 'taken' | undefined> {
     const all = [...operations, ...notes];
-    let committed = await this.node.lanes.append(this.id, all, urgent);
-    const [operation] = operations;
-    const stream =
-      committed === 'gone' ? undefined : this.forgotten(operation, committed.results[0]);
-    if (stream !== undefined) {
-      // The backplane may have lost that this node has begun (a failover): it begins once more, and says it again.
-      const { revision } = this;
-      const assign = { type: 'assign' as const, stream, dead: undefined, revision };
-      const again = await this.node.lanes.append(this.id, [assign, ...all], urgent);
-      committed = again === 'gone' ? again : { ...again, results: again.results.slice(1) };
-    }
+    const committed = await this.node.lanes.append(this.id, all, urgent);
     if (committed === 'gone') return 'gone';
+    const [operation] = operations;
     const [result] = committed.results;
     showAll(this.node.followers, this.id, operations, committed.results);
     switch (result?.status) {
@@ -513,18 +499,6 @@ export class LiveSession {
       default:
         return undefined;
     }
-  }
-
-  /** The stream of a message that was refused, where that may be since the stream waits for this node to begin it. */
-  private forgotten(
-    { stream, onlyIf }: Pick<AppendOperation, 'stream' | 'onlyIf'>,
-    result: OperationResult | undefined,
-  ): string | undefined {
-    if (result?.status === 'skipped' && onlyIf !== undefined && 'executes' in onlyIf) {
-      return onlyIf.executes;
-    }
-    const isMine = result?.status === 'dropped' && result.executor === this.node.nodeId;
-    return isMine && result.unbegun === true ? stream : undefined;
   }
 
   /**

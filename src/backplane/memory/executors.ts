@@ -126,6 +126,21 @@ export class Executors {
     return stream?.executor === nodeId && stream.unbegun !== true;
   }
 
+  /**
+   * Whether this node executes the stream. What it says of a stream that it is to begin begins it: the backplane has lost that
+   * it had begun (a failover).
+   */
+  begins(name: string, step: Step): boolean {
+    const stream = this.parts.streams.get(name);
+    const { nodeId } = step;
+    if (stream?.executor !== nodeId) return false;
+    if (stream.unbegun !== true) return true;
+    if (this.ownerUnless(step) !== nodeId) return false;
+    give(stream, nodeId, step);
+    stream.assignedBy = step.number;
+    return true;
+  }
+
   all(): { stream: string; executor: string }[] {
     return [...this.parts.streams].flatMap(([stream, { executor }]) =>
       executor === undefined ? [] : { stream, executor },

@@ -216,8 +216,8 @@ export class MemorySession {
     const unbegun = stream.unbegun === true;
     const toUnbegun = operation.onlyIf !== undefined && 'unbegun' in operation.onlyIf;
     if (toUnbegun && !unbegun) return dropped(stream);
-    const mine = toUnbegun || (!unbegun && stream.executor === step.nodeId);
-    if (operation.stream !== STANDALONE && !mine) return dropped(stream);
+    const isFree = toUnbegun || operation.stream === STANDALONE;
+    if (!isFree && !this.executors.begins(operation.stream, step)) return dropped(stream);
     const { ends, effect } = operation;
     if (ends !== undefined && this.requests.get(ends) !== operation.stream) {
       return { status: 'dropped', ...(!toUnbegun && { executor: step.nodeId }) };
@@ -283,13 +283,14 @@ export class MemorySession {
     return { status: 'repeated' };
   }
 
-  private wanted(operation: AppendOperation, stream: Stream, { nodeId, before }: Step): boolean {
+  private wanted(operation: AppendOperation, stream: Stream, step: Step): boolean {
     const { onlyIf, coalesce } = operation;
+    const { nodeId, before } = step;
     if (onlyIf !== undefined) {
       if ('hears' in onlyIf && !this.stored.hears.includes(onlyIf.hears)) return false;
       if ('subscribed' in onlyIf && !this.subscriptions.has(onlyIf.subscribed)) return false;
       if ('owned' in onlyIf && this.stored.owner !== nodeId) return false;
-      if ('executes' in onlyIf && !this.executors.executes(onlyIf.executes, nodeId)) return false;
+      if ('executes' in onlyIf && !this.executors.begins(onlyIf.executes, step)) return false;
       const isDone = before?.status === 'appended' || before?.status === 'opened';
       if ('after' in onlyIf && !isDone) return false;
     }

@@ -44,10 +44,12 @@ export const endsOnce: Check = function* (world) {
   }
 };
 
-/** Only a dead node knew that it had begun this. */
-function isUnknown({ ledger, nodes }: World, execution: Execution): boolean {
-  const node = nodes.find(({ nodeId }) => nodeId === execution.nodeId);
-  return node?.left === true && ledger.isForgotten(execution);
+/** Only a node that is dead, or was found dead since it was out of touch for long, knew that it had begun this. */
+function isUnknown({ ledger, nodes, mayBeFoundDead }: World, execution: Execution): boolean {
+  const { nodeId } = execution;
+  const isGone =
+    nodes.some((node) => node.nodeId === nodeId && node.left) || mayBeFoundDead(nodeId);
+  return isGone && ledger.isForgotten(execution);
 }
 
 /** A request runs once; again only where that was asked for, it does no harm, and its node was lost. */

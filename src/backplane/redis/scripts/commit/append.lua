@@ -27,12 +27,26 @@ local function shape(effect, value, seal)
   tellReplicas(channels, get('reps'), node, 'shape ' .. sid .. ' ' .. revise())
 end
 
+-- Whether this node executes the stream. What it says of a stream that it is to begin begins it: the backplane has lost that
+-- it had begun (a failover).
+local function executes(stream)
+  local name, begun = executorOf(get('x:' .. stream))
+  if begun or name ~= node or (owner ~= node and owner ~= '') then return begun and name == node end
+  if owner == '' then
+    owner = node
+    redis.call('HSET', record, 'own', node)
+  end
+  set('x:' .. stream, node)
+  set('d:' .. stream, number)
+  return true
+end
+
 -- Whether a broadcast concerns the session, and is not waiting there unshown already.
 local function concerns(stream, condition, value, coalesce)
   if condition == 'hears' and not string.find(hears, value, 1, true) then return false end
   if condition == 'subscribed' and redis.call('HEXISTS', record, 'sub:' .. value) == 0 then return false end
   if condition == 'owned' and owner ~= node then return false end
-  if condition == 'executes' and get('x:' .. value) ~= node then return false end
+  if condition == 'executes' and not executes(value) then return false end
   if condition == 'after' then
     local before = results[#results]
     if not before or (before[1] ~= 'appended' and before[1] ~= 'opened') then return false end
@@ -62,11 +76,11 @@ function run.append()
     if ends ~= '' and get('r:' .. ends) == stream and condition ~= 'unbegun' then return droppedBy(stream) end
     return { 'repeated' }
   end
-  local last, holder, executor = get('n:' .. stream), get('h:' .. stream), get('x:' .. stream)
+  local last, holder = get('n:' .. stream), get('h:' .. stream)
   if condition == 'unbegun' then
-    local name, begun = executorOf(executor)
+    local name, begun = executorOf(get('x:' .. stream))
     if begun then return { 'dropped', name, '1' } end
-  elseif stream ~= STANDALONE and executor ~= node then
+  elseif stream ~= STANDALONE and not executes(stream) then
     return droppedBy(stream)
   end
   if ends ~= '' and get('r:' .. ends) ~= stream then
