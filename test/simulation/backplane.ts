@@ -8,6 +8,7 @@ import type {
   NodeMessage,
   Position,
 } from '../../src/backplane/backplane.js';
+import { TooManySessions } from '../../src/backplane/backplane.js';
 import { MemoryBackplane } from '../../src/backplane/memory/memory.js';
 import { Lease } from '../../src/backplane/redis/lease.js';
 import type { LinkFaults } from './link.js';
@@ -293,17 +294,24 @@ export class SimMembership implements Membership {
     return this.link.isUp ? this.lease.trouble() : 'connection is down';
   }
 
-  create(session: NewSession): Promise<Position[] | false> {
+  async create(session: NewSession): Promise<Position[] | false> {
     let first: Position[] | false | undefined;
-    return this.write('create', async () => {
+    const created = await this.write('create', async () => {
       // The script knows its own session again, where it is there still.
       if (first !== undefined && this.shared.has(session.id)) return first;
-      first = await this.inner.create(session);
+      try {
+        first = await this.inner.create(session);
+      } catch (error) {
+        if (error instanceof TooManySessions) return error; // an answer too, and not a step that fails
+        throw error;
+      }
       if (first !== false) {
         this.shared.witness.created(this.options.nodeId, session, first);
       }
       return first;
     });
+    if (created instanceof TooManySessions) throw created;
+    return created;
   }
 
   commit(commit: Commit): Promise<CommitReply> {

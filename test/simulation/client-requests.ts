@@ -54,12 +54,18 @@ const JSON_AND_SSE = 'application/json, text/event-stream';
 export class ClientRequests {
   /** Which they are about; `undefined`: there is none yet. */
   sessionId: string | undefined;
-  private connections = 0;
 
   constructor(
     private readonly host: ClientHost,
     private readonly options: ClientOptions,
+    /** Numbers the connections of its client. */
+    private readonly numbers = { connections: 0 },
   ) {}
+
+  /** The same client's, about another session. */
+  ofOther(): ClientRequests {
+    return new ClientRequests(this.host, this.options, this.numbers);
+  }
 
   get(slot: number, cursor: string | undefined, what: string, on: Handlers) {
     const headers: Record<string, string> = { ...this.headers(), accept: 'text/event-stream' };
@@ -92,7 +98,8 @@ export class ClientRequests {
     const asked: Asked = {
       ...{ what, client: this.options.name, sessionId: this.sessionId, slot, method, messages },
       ...{ at: this.host.scheduler.elapsed, status: undefined, retryAfter: undefined },
-      ...{ answeredAt: undefined, expected: undefined },
+      principal: this.options.principal,
+      ...{ answeredAt: undefined, expected: undefined, exchange: undefined },
     };
     this.host.ledger.asked.push(asked);
     return asked;
@@ -106,8 +113,8 @@ export class ClientRequests {
     cursor?: string,
   ): Exchange | undefined {
     const { scheduler, ledger } = this.host;
-    this.connections += 1;
-    const connection = `${this.options.name}.${this.connections}`;
+    this.numbers.connections += 1;
+    const connection = `${this.options.name}.${this.numbers.connections}`;
     let status: number | 'cut' | undefined;
     let showing: Showing | undefined;
     let body = '';
@@ -183,6 +190,7 @@ export class ClientRequests {
       ledger.resumptions.push({ sessionId, place: placeOf(cursor), at: scheduler.elapsed });
     }
     const exchange = this.host.request(slot, request, listener, connection, onWrite);
+    asked.exchange = exchange;
     if (exchange === undefined) this.host.scheduler.after(1, () => over('cut'));
     return exchange;
   }

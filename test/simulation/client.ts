@@ -40,19 +40,12 @@ export class SimClient {
   }
 
   initialize(slot: number): void {
-    const { name, version } = this.options;
-    const message = {
-      ...{ jsonrpc: '2.0', id: this.nextId++, method: 'initialize' },
-      params: {
-        ...{ protocolVersion: version, capabilities: { elicitation: {} } },
-        clientInfo: { name, version: '1' },
-      },
-    };
     let sessionId: string | undefined;
-    const again = (): void => {
-      if (this.sessionId === undefined) this.soon(() => this.initialize(this.host.anySlot()));
+    const again = (status: number | 'cut'): void => {
+      if (this.sessionId !== undefined) return;
+      this.soon(() => this.initialize(this.host.anySlot()), pauseAfter(status));
     };
-    this.requests.post('initialize', slot, [message], {
+    this.requests.post('initialize', slot, [this.initializeMessage()], {
       head: (_, headers) => (sessionId = headers['mcp-session-id']),
       message: (answer) => {
         if (answer.result === undefined || this.sessionId !== undefined) return;
@@ -61,6 +54,40 @@ export class SimClient {
         this.tell('initialized', { jsonrpc: '2.0', method: 'notifications/initialized' });
       },
       over: again,
+    });
+  }
+
+  private initializeMessage(): object {
+    const { name, version } = this.options;
+    return {
+      ...{ jsonrpc: '2.0', id: this.nextId++, method: 'initialize' },
+      params: {
+        ...{ protocolVersion: version, capabilities: { elicitation: {} } },
+        clientInfo: { name, version: '1' },
+      },
+    };
+  }
+
+  /** Begins a further session; deletes it after a while, or leaves it behind. */
+  begin(slot: number, leavesAfterMs: number | undefined): void {
+    if (this.over) return;
+    const requests = this.requests.ofOther();
+    requests.post('initialize', slot, [this.initializeMessage()], {
+      head: (_, headers) => (requests.sessionId = headers['mcp-session-id']),
+      message: ({ result }) => {
+        const { sessionId } = requests;
+        if (result === undefined || sessionId === undefined || leavesAfterMs === undefined) return;
+        this.host.scheduler.after(leavesAfterMs, () => {
+          const at = this.host.anySlot();
+          const asked = requests.asked('delete', at, 'DELETE', []);
+          requests.send(at, { method: 'DELETE', headers: requests.headers() }, asked, {
+            over: (status) => {
+              if (status !== 200) return;
+              this.host.ledger.deletedAt.set(sessionId, this.host.scheduler.elapsed);
+            },
+          });
+        });
+      },
     });
   }
 
@@ -166,13 +193,13 @@ export class SimClient {
         if (this.over || !this.wantsToListen) return;
         if (status === 404) this.wantsToListen = false;
         else if (status === 400) this.cursor = undefined;
-        if (this.wantsToListen) this.listenSoon();
+        if (this.wantsToListen) this.listenSoon(pauseAfter(status));
       },
     });
     this.listening = exchange;
   }
 
-  private listenSoon(): void {
+  private listenSoon(pauseMs = 0): void {
     if (this.relisten) return;
     this.relisten = true;
     this.soon(() => {
@@ -180,7 +207,7 @@ export class SimClient {
       if (this.listening !== undefined || !this.wantsToListen) return;
       const withCursor = this.host.calm() || this.host.random.chance(0.8);
       this.listen(this.host.anySlot(), withCursor);
-    });
+    }, pauseMs);
   }
 
   cancel(slot: number, which: number): void {
@@ -312,7 +339,7 @@ export class SimClient {
     });
   }
 
-  private brokeOff(call: Call, how: 'end' | 'cut'): void {
+  private brokeOff(call: Call, how: 'end' | 'cut', pauseMs = 0): void {
     if (call.record.state !== 'open') return;
     if (this.over) this.close(call, 'left');
     else if (call.cursor === undefined) {
@@ -323,7 +350,7 @@ export class SimClient {
       this.soon(() => {
         call.returning = false;
         this.resume(call);
-      });
+      }, pauseMs);
     }
   }
 
@@ -342,7 +369,7 @@ export class SimClient {
         if (status === 204) this.close(call, 'ended');
         else if (status === 404) this.close(call, 'gone');
         else if (status === 400) this.close(call, 'trimmed');
-        else this.brokeOff(call, how);
+        else this.brokeOff(call, how, pauseAfter(status));
       },
     });
   }
@@ -371,11 +398,16 @@ export class SimClient {
     });
   }
 
-  private soon(run: () => void): void {
-    this.host.scheduler.after(this.host.random.int(1, this.host.returnMs), () => {
+  private soon(run: () => void, pauseMs = 0): void {
+    this.host.scheduler.after(pauseMs + this.host.random.int(1, this.host.returnMs), () => {
       if (!this.over) run();
     });
   }
+}
+
+/** As `Retry-After` says, where that is soon. */
+function pauseAfter(status: number | 'cut'): number {
+  return status === 429 ? 1000 : 0;
 }
 
 function toolCall(id: number, progressToken: string, { tool, steps }: ToolCall) {

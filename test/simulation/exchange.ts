@@ -32,6 +32,9 @@ export interface Wire {
  */
 export class Exchange {
   readonly response: SimResponse;
+  /** When the node began the response, and when it was told that the connection is closed. */
+  headAt: number | undefined;
+  closedAt: number | undefined;
   private open = true;
   private reading = true;
   private incomplete = false;
@@ -98,6 +101,7 @@ export class Exchange {
   // The node's side, by way of `SimResponse`.
 
   head(status: number, headers: Record<string, string>): void {
+    this.headAt = this.wire.scheduler.elapsed;
     this.carry(() => this.listener.head(status, headers), 0);
   }
 
@@ -112,6 +116,10 @@ export class Exchange {
   finish(how: 'end' | 'cut'): void {
     this.toClient(this.latency(), () => this.whenReading(() => this.end(how)));
     this.wire.scheduler.after(0, () => this.response.closed(), this.process);
+  }
+
+  closed(): void {
+    this.closedAt ??= this.wire.scheduler.elapsed;
   }
 
   private carry(arrive: () => void, bytes: number): void {
@@ -228,6 +236,7 @@ export class SimResponse extends EventEmitter {
 
   /** The connection is closed, by whichever side. */
   closed(): void {
+    this.exchange.closed();
     if (this.listenerCount('close') === 0 && this.destroyed) return;
     this.destroyed = true;
     this.pending = [];

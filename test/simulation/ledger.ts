@@ -2,6 +2,7 @@ import type { Commit, CommitReply, NewSession, Position } from '../../src/backpl
 import { formerExecutor, RELEASED } from '../../src/backplane/backplane.js';
 import { Cursors } from '../../src/stream/cursor.js';
 import type { Witness } from './backplane.js';
+import type { Exchange } from './exchange.js';
 import { HORIZON_MS } from './plan.js';
 import type { Scheduler } from './scheduler.js';
 
@@ -170,10 +171,13 @@ export interface Showing {
 export interface Asked {
   what: string;
   client: string;
+  principal: string;
   sessionId: string | undefined;
   slot: number;
   method: string;
   at: number;
+  /** `undefined`: there was no node to connect to. */
+  exchange: Exchange | undefined;
   /** Its messages, as they were sent. */
   messages: object[];
   status: number | 'cut' | undefined;
@@ -209,6 +213,7 @@ export class Ledger implements Witness {
   readonly asked: Asked[] = [];
   readonly calls: CallRecord[] = [];
   readonly bornAt = new Map<string, number>();
+  readonly principals = new Map<string, string>();
   readonly removedAt = new Map<string, number>();
   /** When the client was told of the end of the session. */
   readonly deletedAt = new Map<string, number>();
@@ -248,6 +253,7 @@ export class Ledger implements Witness {
 
   created(nodeId: string, session: NewSession, positions: Position[]): void {
     this.bornAt.set(session.id, this.now);
+    this.principals.set(session.id, session.principal);
     if (session.inbound !== undefined) this.receivedText(session.id, session.inbound);
     session.outbound.forEach(({ stream, message, asks }, at) => {
       const { n = 0, logId = '' } = positions[at + 1] ?? {};
@@ -280,6 +286,14 @@ export class Ledger implements Witness {
           this.streams.set(`${sessionId} ${keyOf(text)}`, operation.stream);
         }
         for (const id of operation.requests) this.open(sessionId, operation.stream, id);
+        const open = this.opened.filter(
+          (each) => each.sessionId === sessionId && each.endedAt === undefined,
+        );
+        if (open.length > (operation.most ?? Infinity) && !this.mayHaveLost(sessionId, 0)) {
+          this.seen.push(
+            `7 limits: ${sessionId} has ${open.length} requests with those of ${operation.stream}`,
+          );
+        }
       } else if (operation.type === 'abandon') {
         for (const id of operation.requests) this.close(sessionId, operation.stream, id);
       } else if (operation.type === 'receive' && result?.status === 'received') {

@@ -80,6 +80,7 @@ export class SimNode {
         maxBufferedBytes: setting.maxBufferedBytes,
         maxStreamAgeMs: setting.maxStreamAgeMs,
         keepAliveMs: setting.keepAliveMs,
+        limits: setting.limits,
         retention: { maxEvents: setting.maxEvents },
         retryMs: 100,
         sessionTtlMs: 3_600_000,

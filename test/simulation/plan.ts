@@ -1,5 +1,7 @@
+import type { Limits } from '../../src/limits.js';
 import type { Random } from './random.js';
 import type { ToolStep } from './server.js';
+import { specialsOf } from './special.js';
 
 /** What a seed chooses for a whole run. */
 export interface Setting {
@@ -40,6 +42,7 @@ export interface Setting {
   trouble: boolean;
   /** Nothing fails, and the network is fast enough for every answer to come in time. */
   isQuick: boolean;
+  limits: Partial<Limits>;
 }
 
 export interface ToolCall {
@@ -58,6 +61,8 @@ export type Action = { at: number } & (
   | { do: 'roots'; client: number }
   | { do: 'intrude'; client: number; slot: number; how: 'principal' | 'session' }
   | { do: 'push'; client: number; slot: number }
+  /** Begins a further session, and deletes it after a while or leaves it behind. */
+  | { do: 'begin'; client: number; slot: number; leavesAfterMs: number | undefined }
   /** Calls a tool with the id of a call that was answered, or of one that still runs. */
   | ({ do: 'reuse'; client: number; slot: number; which: number; running: boolean } & ToolCall)
   /** A node's application counts something in the state of the session. */
@@ -80,8 +85,8 @@ export type Action = { at: number } & (
   | { do: 'failover'; lostMs: number; awayMs: number; share: number; salt: number; clockMs: number }
 );
 
-/** What can be taken out of a plan; `clocks`: nodes whose clocks are wrong from the start. */
-export type Fault = Action['do'] | 'clocks';
+/** What can be taken out of a plan; `clocks`: nodes whose clocks are wrong from the start; `limits`: low ones. */
+export type Fault = Action['do'] | 'clocks' | 'limits';
 
 /** Faults that are not brought unless the command line says so, and why. */
 export const OFF = new Map<Fault, string>([]);
@@ -112,6 +117,10 @@ export function planOf(random: Random, given: Partial<Setting> = {}): Plan {
   if (setting.trouble && random.chance(0.2)) setting.failFactory = random.next() * 0.3;
   // What is drawn by a later version stands behind all else: so each seed goes on to mean what it meant.
   if (random.chance(0.25) && !OFF.has('reuse')) actions.push(...reusesOf(random, setting, steps));
+  const callBy = (by: Random): ToolCall => callOf(by, steps);
+  const isOff = (fault: Fault): boolean => OFF.has(fault);
+  const draft = { setting, horizonMs: HORIZON_MS, callOf: callBy, isOff };
+  actions.push(...specialsOf(random.fork(), draft));
   return { setting, actions: actions.sort((one, other) => one.at - other.at) };
 }
 
@@ -181,6 +190,7 @@ function settingOf(random: Random): Setting {
     returnMs: random.pick([40, 300, 1500]),
     trouble,
     isQuick: !trouble && busMs < 100 && backplaneMs < 60,
+    limits: {},
   };
 }
 
@@ -270,6 +280,8 @@ function actionOf(
       return { at, do: kind, client, slot };
     case 'roots':
       return { at, do: kind, client };
+    case 'begin':
+      return { at, do: kind, client, slot, leavesAfterMs: undefined };
     case 'reuse':
       return {
         ...{ at, do: kind, client, slot, which },

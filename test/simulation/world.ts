@@ -275,6 +275,9 @@ export class World {
       case 'reuse':
         client.reuse(action.slot, action.which, action.running, action);
         break;
+      case 'begin':
+        client.begin(action.slot, action.leavesAfterMs);
+        break;
       case 'listen':
         client.listen(action.slot, action.withCursor);
         break;

@@ -17,6 +17,7 @@ import {
   statuses,
   strangers,
 } from './sessions.js';
+import { limits } from './limits.js';
 import { formerAreSilent, handlersStop, oneOwner } from './owners.js';
 import { inOrder, madeUpFor, nothingSkipped, onOneStream, stored } from './streams.js';
 
@@ -42,6 +43,7 @@ const CHECKS: Record<string, Check> = {
   '6 statuses': statuses,
   '6 acknowledged is stored': acknowledgedIsStored,
   '4 handlers stop': handlersStop,
+  '7 limits': limits,
   '9 one owner': oneOwner,
   '9 former owners are silent': formerAreSilent,
   'shape is remembered': remembered,

@@ -2,14 +2,15 @@
 import type { Asked, CallRecord } from '../ledger.js';
 import type { World } from '../world.js';
 import type { Check } from './index.js';
+import { isLimited, isTooMany } from './limits.js';
 
 function about({ client, what, sessionId, at, status }: Asked): string {
   return `${client}'s ${what} of ${sessionId} at ${at.toFixed()} got ${status}`;
 }
 
-/** Nothing, or a refusal that says "not now". */
+/** Nothing, or a refusal that says "not now"; whether it may be 429, `statuses` looks at. */
 function isNoAnswer({ status }: Asked): boolean {
-  return status === undefined || status === 'cut' || status === 503;
+  return status === undefined || status === 'cut' || status === 503 || status === 429;
 }
 
 /** After DELETE was answered, the session is served nowhere. */
@@ -44,7 +45,8 @@ export const statuses: Check = function* (world) {
   const within = 3 * setting.commandTimeoutMs + 4 * setting.httpMs + 2000;
   for (const asked of ledger.asked) {
     const { status, retryAfter, answeredAt, at } = asked;
-    if (status === 503 && retryAfter === undefined) yield `${about(asked)} without Retry-After`;
+    const isLater = status === 503 || status === 429;
+    if (isLater && retryAfter === undefined) yield `${about(asked)} without Retry-After`;
     if (asked.expected === undefined && !allowed(world, asked)) yield about(asked);
     // Such a response waits for the answer, which a dead owner's successor gives.
     const isLong = ['call', 'reuse'].includes(asked.what) || setting.affinity === 'owner';
@@ -82,6 +84,7 @@ function isInUse({ ledger }: World, { sessionId = '', messages, at, answeredAt =
 function allowed(world: World, asked: Asked): boolean {
   const { ledger, setting } = world;
   const { status, method, what, sessionId = '', answeredAt = 0 } = asked;
+  if (status === 429) return isLimited(world, asked) || wasCancelled(world, asked);
   if (isNoAnswer(asked)) return true;
   const removedAt = ledger.removedAt.get(sessionId);
   if (status === 404) {
@@ -91,13 +94,7 @@ function allowed(world: World, asked: Asked): boolean {
     return wasGone || (removedAt !== undefined && removedAt <= answeredAt);
   }
   if (method === 'DELETE') return status === 200;
-  // Opened by a try whose reply was lost, and cancelled before its owner began it: for the second try there is no such call.
-  if (status === 429 && setting.affinity === 'owner') {
-    const cancelled = ledger.calls.filter(
-      (call) => call.cancelled.size > 0 && call.at === asked.at,
-    );
-    return cancelled.some((call) => call.client === asked.client);
-  }
+  if (isTooMany(world, asked)) return status === 400;
   if (status === 400 && what === 'reuse') return isInUse(world, asked);
   if (method === 'POST') return status === (asked.messages.some(isRequest) ? 200 : 202);
   if (status === 204) return what.startsWith('resume');
@@ -107,6 +104,14 @@ function allowed(world: World, asked: Asked): boolean {
   if (status === 400)
     return setting.maxEvents < 1000 || ledger.mayHaveLost(sessionId, 0, answeredAt);
   return status === 200;
+}
+
+/** Opened by a try whose reply was lost, and cancelled before its owner began it: for the second try there is no such call. */
+function wasCancelled({ ledger, setting }: World, { client, at }: Asked): boolean {
+  return (
+    setting.affinity === 'owner' &&
+    ledger.calls.some((call) => call.cancelled.size > 0 && call.at === at && call.client === client)
+  );
 }
 
 function isRequest(message: object): boolean {

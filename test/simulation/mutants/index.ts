@@ -1,4 +1,5 @@
 import { FAILURE_MUTANTS } from './failures.js';
+import { LIMIT_MUTANTS } from './limits.js';
 import type { Mutant } from './mutant.js';
 import { REQUEST_MUTANTS } from './requests.js';
 import { STREAM_MUTANTS } from './streams.js';
@@ -8,6 +9,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...STREAM_MUTANTS,
   ...REQUEST_MUTANTS,
   ...FAILURE_MUTANTS,
+  ...LIMIT_MUTANTS,
 ];
 
 /** In this process, from now on. */
