@@ -87,7 +87,8 @@ it('sends a forgotten script again, also with a client that follows no redirecti
   try {
     const key = `${uniquePrefix()}:record`;
     await scripted.hset(key, 'rev', '1');
-    const store = (value: string) => scripted['anynode:state'](key, value, '', 'node', value);
+    const store = (value: string) =>
+      scripted['anynode:state'](key, value, '', value, 'mark', 1, 60_000);
     expect(await store('known')).toBe('stored');
     await Promise.all(scripted.nodes('master').map((master) => master.script('FLUSH')));
     expect(await store('forgotten')).toBe('stored');

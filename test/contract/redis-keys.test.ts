@@ -51,6 +51,24 @@ describe('the keys of a session', () => {
     );
   });
 
+  // A field for each node that had ever stored a state stayed as long as the session.
+  it('remember the last store of a node only as long as it may be repeated', async () => {
+    const [node, other] = await Promise.all([own.join(), own.join()]);
+    const id = await node.create();
+    const record = `${own.prefix}:{${id}}`;
+    const stored = async () => (await own.admin.hget(record, 'stt'))?.split(' ') ?? [];
+    for (const by of [other, node, node]) await by.membership.storeState(id, '1', undefined);
+    expect(await stored()).toMatchObject([
+      expect.stringMatching(`^${node.id}:2:`),
+      expect.stringMatching(`^${other.id}:1:`),
+    ]);
+    const past = Date.now() - 3_600_000;
+    const gone = Array.from({ length: 100 }, (_, at) => `gone${at}:1:${past}`);
+    await own.admin.hset(record, 'stt', [...(await stored()), ...gone].join(' '));
+    await node.membership.storeState(id, '1', undefined);
+    expect(await stored()).toHaveLength(2);
+  });
+
   it('the index of a principal has a TTL, which each of its sessions begins anew, and loses those that end', async () => {
     const node = await own.join(own.server.url, { sessionTtlMs: 60_000 });
     const most = { sessions: 2, pending: 2 };

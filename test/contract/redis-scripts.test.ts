@@ -26,10 +26,10 @@ it('Redis may forget them at any time: each call is answered, once', async () =>
   for (let round = 0; round < 20; round += 1) {
     const calls = Array.from({ length: 20 }, (_, at) => {
       if (at % 5 === 0) void admin.script('FLUSH');
-      return client['anynode:state'](key, `value ${at}`, '', 'node', `${round}.${at}`);
+      return client['anynode:state'](key, `value ${at}`, '', `${round}.${at}`, 'mark', 1, 60_000);
     });
     await client.script('FLUSH');
-    const after = client['anynode:state'](key, 'last', '', 'node', `${round}`);
+    const after = client['anynode:state'](key, 'last', '', `${round}`, 'mark', 1, 60_000);
     expect(new Set(await Promise.all([...calls, after]))).toEqual(new Set(['stored']));
   }
   // As often as they were called, since a repeat would have been counted.
@@ -41,18 +41,19 @@ it('arguments arrive as they are, and an error of Redis is what it rejects with'
   const key = record();
   await client.hset(key, 'rev', '1');
   const value = 'ä € 😀 \r\n$3\r\n \u0000 end';
-  expect(await client['anynode:state'](key, value, '', 'node', 'a')).toBe('stored');
+  expect(await client['anynode:state'](key, value, '', 'node', 'a', 1, 60_000)).toBe('stored');
   expect(await client.hget(key, 'st')).toBe(value);
   // Halves of a character, which are none on the wire, and must not become one together with what is next to them.
   for (const [at, text] of ['\ude00 \ud83d', '😀'.repeat(300_000), '', '\u0000'].entries()) {
     const token = `\ude00${at}\ud83d`;
-    expect(await client['anynode:state'](key, text, '', 'node', token)).toBe('stored');
+    expect(await client['anynode:state'](key, text, '', 'node', token, 2 + at, 60_000)).toBe(
+      'stored',
+    );
     expect(await client.hget(key, 'st')).toBe(Buffer.from(text).toString());
   }
   await client.set(`${key}:text`, 'no hash');
-  await expect(client['anynode:state'](`${key}:text`, value, '', 'node', 'b')).rejects.toThrow(
-    'WRONGTYPE',
-  );
+  const failing = client['anynode:state'](`${key}:text`, value, '', 'node', 'b', 9, 60_000);
+  await expect(failing).rejects.toThrow('WRONGTYPE');
 });
 
 // A script that Redis had forgotten was sent again behind the next one, which another node had made known meanwhile.
@@ -81,7 +82,8 @@ it('one that has timed out is not sent again, though Redis has forgotten it', as
   const [client, admin] = [connect(redis.url, { commandTimeout: 100 }), connect(redis.url)];
   const key = record();
   await admin.hset(key, 'rev', '1');
-  const store = (value: string) => client['anynode:state'](key, value, '', 'node', value);
+  const store = (value: string) =>
+    client['anynode:state'](key, value, '', value, 'mark', 1, 60_000);
   expect(await store('before')).toBe('stored');
   await admin.script('FLUSH');
   await admin.client('PAUSE', 60_000, 'WRITE');

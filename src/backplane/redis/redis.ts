@@ -48,6 +48,7 @@ import {
 import type { Argument } from './script.js';
 import { commitScript } from './scripts.js';
 import { SessionIndex } from './session-index.js';
+import { SessionStates } from './session-states.js';
 import { Shelf } from './shelf.js';
 import { Subscriber } from './subscriber.js';
 
@@ -89,8 +90,7 @@ class RedisMembership implements Membership {
   private readonly about: string;
   private readonly turns = new FairTurns();
   private readonly faults: LogLimit;
-  /** How often this node has stored a state. */
-  private stores = 0;
+  private readonly states: SessionStates;
   private left = false;
 
   constructor(
@@ -118,6 +118,7 @@ class RedisMembership implements Membership {
     this.channels = names.channel('');
     this.index = new SessionIndex(connection, names);
     this.principals = new Principals(prefix, (id) => names.record(id), options);
+    this.states = new SessionStates(connection, names, options);
     this.shelf = new Shelf(this.connection, names, prefix);
     this.about = aboutThisNode(clock);
     this.whenLeft.catch(() => undefined); // nobody may be waiting for it
@@ -383,32 +384,14 @@ class RedisMembership implements Membership {
     return this.verified(sessionId, [], async () => history(await this.connection.run(read)));
   }
 
-  async loadState(sessionId: string) {
-    const key = this.names.record(sessionId);
-    const [revision, version, value] = await this.verified(sessionId, [], () =>
-      this.connection.run((client) => client.hmget(key, 'rev', 'stv', 'st')),
-    );
-    if (typeof revision !== 'string') return undefined;
-    return { version: version ?? '', value: value ?? undefined };
+  loadState(sessionId: string) {
+    return this.verified(sessionId, undefined, () => this.states.load(sessionId));
   }
 
-  async storeState(sessionId: string, value: string, expected: string | undefined, mark?: string) {
-    this.stores += 1;
-    const token = mark ?? this.stores.toString(36);
-    const key = this.names.record(sessionId);
-    const { nodeId } = this.options;
-    const reply = await this.verified<unknown>(sessionId, 'gone', () =>
-      this.connection.run((client) =>
-        client['anynode:state'](
-          key,
-          value,
-          expected === undefined ? '' : `=${expected}`,
-          nodeId,
-          token,
-        ),
-      ),
+  storeState(...args: Parameters<Membership['storeState']>) {
+    return this.verified<'stored' | 'conflict' | 'gone'>(args[0], 'gone', () =>
+      this.states.store(...args),
     );
-    return reply as 'stored' | 'conflict' | 'gone';
   }
 
   async send(nodeId: string, message: NodeMessage): Promise<void> {

@@ -33,7 +33,7 @@ const SCRIPTS = {
   history: { keys: 3, declaredAgain: 2, files: ['lib', 'first', 'map', 'log', 'history'] },
   touch: { keys: 3, declaredAgain: 2, files: ['lib', 'touch'] },
   remove: { keys: 3, declaredAgain: 2, files: ['lib', 'remove'] },
-  state: { keys: 1, files: ['state'] },
+  state: { keys: 1, files: ['clock', 'state'] },
   send: { keys: 1, files: ['send'], inOrder: true },
   time: { keys: 1, files: ['clock', 'time'] },
   'seams/broadcast': { keys: 1, files: ['lib', 'first', 'map', 'log', 'seams/broadcast'] },

@@ -1,0 +1,77 @@
+import { AnynodeError } from '../../errors.js';
+import type { JoinOptions, Membership, StoredState } from '../backplane.js';
+import type { CommandConnection } from './connection.js';
+import type { Names } from './names.js';
+
+type Options = Pick<JoinOptions, 'nodeId' | 'clock' | 'commandTimeoutMs'>;
+type Stored = Awaited<ReturnType<Membership['storeState']>>;
+
+/** Another node's store is remembered for so many times `commandTimeoutMs`, within which that node repeats it or gives it up. */
+const REPEATS_WITHIN = 30;
+
+/**
+ * The application's own state of each session. A node sends its stores of a session one after another: each goes out when the
+ * one before has been answered, or was given up. So the number of the node's last store tells a repeat (see state.lua).
+ */
+export class SessionStates {
+  private stores = 0;
+  /** By session, the end of the last store that was begun. It never rejects. */
+  private readonly ends = new Map<string, Promise<void>>();
+
+  constructor(
+    private readonly connection: CommandConnection,
+    private readonly names: Names,
+    private readonly options: Options,
+  ) {}
+
+  async load(sessionId: string): Promise<StoredState | undefined> {
+    const key = this.names.record(sessionId);
+    const [revision, version, value] = await this.connection.run((client) =>
+      client.hmget(key, 'rev', 'stv', 'st'),
+    );
+    if (typeof revision !== 'string') return undefined;
+    return { version: version ?? '', value: value ?? undefined };
+  }
+
+  store(
+    sessionId: string,
+    value: string,
+    expected: string | undefined,
+    mark?: string,
+  ): Promise<Stored> {
+    const { clock } = this.options;
+    const asked = clock.elapsed();
+    const before = this.ends.get(sessionId) ?? Promise.resolve();
+    const stored = before.then(() =>
+      this.send(clock.elapsed() - asked, sessionId, value, expected, mark),
+    );
+    const over = (): void => {
+      if (this.ends.get(sessionId) === end) this.ends.delete(sessionId);
+    };
+    const end = stored.then(over, over);
+    this.ends.set(sessionId, end);
+    return stored;
+  }
+
+  private async send(
+    waitedMs: number,
+    sessionId: string,
+    value: string,
+    expected: string | undefined,
+    mark: string | undefined,
+  ): Promise<Stored> {
+    const { nodeId, commandTimeoutMs } = this.options;
+    if (waitedMs >= commandTimeoutMs) {
+      const text = `The backplane cannot be reached: no answer within ${commandTimeoutMs} ms`;
+      throw new AnynodeError('backplane_unavailable', text);
+    }
+    this.stores += 1;
+    const number = this.stores;
+    const args = [
+      ...[this.names.record(sessionId), value, expected === undefined ? '' : `=${expected}`],
+      ...[nodeId, mark ?? number.toString(36), number, commandTimeoutMs * REPEATS_WITHIN],
+    ];
+    const reply = await this.connection.run((client) => client['anynode:state'](args));
+    return reply as Stored;
+  }
+}
