@@ -364,15 +364,17 @@ export class LiveSession {
 
   /** The replica has carried out what the session now remembers, as its `revision`. */
   private async took(effect: Effect, revision: Revision, call: Call): Promise<void> {
+    const { replica } = this;
     // This replica has been brought to the record with the change in it, or is none any more.
-    if (this.replica === undefined || this.revision === revision) return;
+    if (replica === undefined || this.revision === revision) return;
     // Another node's change was replayed after the replica had carried this one out: this one is the later.
-    const overwritten = call.revision !== this.revision;
-    const shape = withEffect(this.shape, effect);
-    if (overwritten) {
-      await replayShape(this.node, this.replica.transport, withoutEffect(shape, effect), shape);
+    if (call.revision !== this.revision) {
+      const shape = withEffect(this.shape, effect);
+      await replayShape(this.node, replica.transport, withoutEffect(shape, effect), shape);
+      if (this.replica !== replica) return;
     }
-    this.shape = shape;
+    // The replica may have been told more while that was replayed.
+    this.shape = withEffect(this.shape, effect);
     if (follows(this.revision, revision)) {
       this.revision = revision;
     } else {

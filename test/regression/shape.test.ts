@@ -1,12 +1,18 @@
 import { Server } from '@modelcontextprotocol/sdk/server/index.js';
-import { CallToolRequestSchema, SetLevelRequestSchema } from '@modelcontextprotocol/sdk/types.js';
+import {
+  CallToolRequestSchema,
+  InitializeRequestSchema,
+  SetLevelRequestSchema,
+} from '@modelcontextprotocol/sdk/types.js';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { expect, it } from 'vitest';
+import express from 'express';
+import { expect, it, onTestFinished } from 'vitest';
 import type { Membership, NodeMessage } from '../../src/backplane/backplane.js';
 import type { Backplane } from '../../src/index.js';
-import { memoryBackplane } from '../../src/index.js';
-import { openSession, rawClient, startNode } from '../integration/support/serve.js';
-import { request, type RawClient } from '../support/mcp-http.js';
+import { anynode, memoryBackplane } from '../../src/index.js';
+import { listen, openSession, rawClient, startNode } from '../integration/support/serve.js';
+import { signal } from '../integration/support/signal.js';
+import { notification, request, type JsonRpc, type RawClient } from '../support/mcp-http.js';
 
 /** A server that notes the levels it is told, and whose tool says so many numbers. */
 function chatty(levels: string[] = [], levelMs = 0): Server {
@@ -161,3 +167,91 @@ it('a server is told once that its client is initialized, though a request comes
   await sleep(20);
   expect(told).toBe(1);
 });
+
+// The level that its own call had set was told to the server once more, after another node's. What the server was told
+// meanwhile was forgotten with that: it was initialized a second time.
+it('a server is told once that its client is initialized, while a level is told to it again', async () => {
+  const backplane = memoryBackplane();
+  const levels: string[] = [];
+  let told = 0;
+  const [own, again] = [signal(), signal()];
+  const server = (): Server => {
+    const made = chatty();
+    made.oninitialized = () => (told += 1);
+    made.setRequestHandler(SetLevelRequestSchema, async ({ params }) => {
+      const at = levels.push(params.level);
+      if (at === 1) await own.promise;
+      if (at === 3) await again.promise;
+      return {};
+    });
+    return made;
+  };
+  const one = await startNode({ backplane, server });
+  const two = await startNode({ backplane, server: () => chatty() });
+  const client = rawClient();
+  await client.initialize(one.url, { initialized: false });
+  const answered = setLevel(client, one.url, 'debug');
+  await expect.poll(() => levels).toEqual(['debug']);
+  await setLevel(client, two.url, 'error');
+  await expect.poll(() => levels).toEqual(['debug', 'error']);
+  own.resolve();
+  await answered;
+  await expect.poll(() => levels).toEqual(['debug', 'error', 'debug']);
+  await client.notify(two.url, 'notifications/initialized');
+  await expect.poll(() => told).toBe(1);
+  again.resolve();
+  await client.request(one.url, 'ping');
+  await sleep(20);
+  expect(told).toBe(1);
+  expect(levels.at(-1)).toBe('debug');
+});
+
+// With HTTP+SSE a server may be there before its client says who it is, so that `initialize` is told to it later, too.
+it.each([
+  ['the node that catches up', 0],
+  ['another node', 1],
+])(
+  'a server that is told of `initialize` late is told once that its client is initialized: on %s',
+  async (_, to) => {
+    const backplane = memoryBackplane();
+    let told = 0;
+    const server = (): Server => {
+      const made = chatty();
+      made.oninitialized = () => (told += 1);
+      made.setRequestHandler(InitializeRequestSchema, async () => {
+        await sleep(50);
+        const capabilities = { tools: {}, logging: {} };
+        return { protocolVersion: '2024-11-05', capabilities, serverInfo };
+      });
+      return made;
+    };
+    const serverInfo = { name: 'chatty', version: '1.0.0' };
+    const nodes = await Promise.all(
+      [server, () => chatty()].map(async (make) => {
+        const mcp = anynode({ server: make, backplane });
+        onTestFinished(() => mcp.close({ drainMs: 0 }));
+        const url = await listen(express().use(anynode.legacySse(mcp)));
+        return new URL(url).origin;
+      }),
+    );
+    const client = rawClient();
+    const stream = await client.listen(`${nodes[0]}/sse`);
+    const { data } = await stream.next();
+    const say = (node: number, message: JsonRpc) => client.post(`${nodes[node]}${data}`, message);
+    await say(0, request(1, 'ping'));
+    await stream.next();
+    const clientInfo = { name: 'late', version: '1' };
+    const params = { protocolVersion: '2024-11-05', capabilities: {}, clientInfo };
+    await say(1, request(2, 'initialize', params));
+    await stream.next();
+    await Promise.all([
+      say(to, notification('notifications/initialized')),
+      say(0, request(3, 'ping')),
+      say(0, request(4, 'ping')),
+    ]);
+    await stream.next();
+    await stream.next();
+    await sleep(80);
+    expect(told).toBe(1);
+  },
+);
