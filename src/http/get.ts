@@ -167,6 +167,7 @@ async function isSilent(
   { executor, position }: Attached,
 ): Promise<boolean> {
   if (stream === STANDALONE || executor !== undefined) return false;
+  let isEmpty = true;
   for (let after = position; ;) {
     const page = await node.membership.read({ sessionId, stream, after, maxBytes: PAGE_BYTES });
     if (page.status !== 'ok' || page.open) return false;
@@ -174,7 +175,12 @@ async function isSilent(
       if (message === undefined) continue;
       if (asker === undefined || (await node.isAlive(asker))) return false;
     }
-    if (!page.more) return true;
+    isEmpty &&= page.events.length === 0;
+    if (!page.more) {
+      // There was something to show when the stream was attached to. The log has been trimmed since then.
+      if (isEmpty) throw new RefusalError(REFUSALS.eventsTrimmed);
+      return true;
+    }
     const n = page.events.at(-1)?.position.n ?? after.n;
     after = { n, logId: page.scanned };
   }

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { Backplane } from '../../src/index.js';
 import { HttpError, request, type RawClient } from '../support/mcp-http.js';
 import { announce, say, type ToolCall, type Tools } from './support/scripted-server.js';
 import { openSession, startNode, startSession, STORES } from './support/serve.js';
@@ -123,6 +124,37 @@ describe.each(STORES)('resuming, over %s', (_, openStore) => {
     expect(await refusal(client, url, sse.lastEventId ?? '')).toEqual(gone);
     const again = await client.listen(url);
     expect((await again.next()).message?.params).toHaveProperty('data');
+  });
+
+  // A node answered 204, which says that the client has had everything, where the log was trimmed between two of its looks.
+  it('refuses a cursor with 400 where the log is trimmed while the client comes back', async () => {
+    const store = openStore()();
+    let beforeRead: (() => Promise<unknown>) | undefined;
+    const backplane: Backplane = {
+      join(options) {
+        const membership = store.join(options);
+        const read = membership.read.bind(membership);
+        membership.read = async (asked) => {
+          const trim = beforeRead;
+          beforeRead = undefined;
+          await trim?.();
+          return read(asked);
+        };
+        return membership;
+      },
+    };
+    const tools = talker(Promise.resolve());
+    const retention = { maxEvents: 20 };
+    const { client, url } = await startSession({ backplane, tools, retention });
+    const { sse } = await client.post(url, call(8, 'talk'));
+    await sse.untilEnded();
+    const lastEventId = sse.events[0]?.id ?? '';
+    beforeRead = async () => {
+      for (let at = 0; at < 20; at += 1) {
+        await client.request(url, 'tools/call', { name: 'announce', arguments: { text: `${at}` } });
+      }
+    };
+    expect(await refusal(client, url, lastEventId)).toMatchObject({ status: 400, code: -32000 });
   });
 
   it("another session's cursor, and forged ones: refused, and a stranger's messages are never shown", async () => {
