@@ -3,12 +3,13 @@ import type {
   Commit,
   CommitReply,
   JoinOptions,
+  LogId,
   Membership,
   NewSession,
   NodeMessage,
   Position,
 } from '../../src/backplane/backplane.js';
-import { TooManySessions } from '../../src/backplane/backplane.js';
+import { LOG_START, TooManySessions } from '../../src/backplane/backplane.js';
 import { MemoryBackplane } from '../../src/backplane/memory/memory.js';
 import { Lease } from '../../src/backplane/redis/lease.js';
 import type { LinkFaults } from './link.js';
@@ -30,6 +31,10 @@ export interface Witness {
   created(nodeId: string, session: NewSession, positions: Position[]): void;
   committed(nodeId: string, commit: Commit, reply: CommitReply): void;
   removed(sessionId: string): void;
+  /** It has expired, if it was not removed. */
+  gone(sessionId: string): void;
+  /** The log begins there now; `undefined`: there is none. */
+  logBegins(sessionId: string, logId: LogId | undefined): void;
   /**
    * Remembers what there is. The returned function is told of which sessions all that came since is lost, and which of these
    * have another owner by that.
@@ -50,6 +55,8 @@ export class SimBackplane {
   private readonly leases = new Map<string, number>();
   private readonly members = new Map<string, SimMembership>();
   private readonly stores = new Map<string, Set<symbol>>();
+  /** Where the log of each session begins. */
+  private readonly begins = new Map<string, LogId | undefined>();
   /** How far the clock of the present master is ahead. */
   private skewMs = 0;
 
@@ -84,9 +91,35 @@ export class SimBackplane {
     return this.memory.sessions.has(sessionId);
   }
 
+  /** Which sessions are there no more, and where the logs of the others begin. */
+  tellWhatIsKept(): void {
+    const { sessions } = this.memory;
+    for (const [id, begins] of this.begins) {
+      const session = sessions.get(id);
+      if (session === undefined || session.expiresAt <= this.now()) {
+        this.begins.delete(id);
+        this.witness.gone(id);
+        continue;
+      }
+      const logId = session.log.after(LOG_START, 1)[0]?.logId;
+      if (logId === begins) continue;
+      this.begins.set(id, logId);
+      this.witness.logBegins(id, logId);
+    }
+  }
+
   /** The state that the application has stored in a session. */
   stateOf(sessionId: string): string | undefined {
     return this.memory.sessions.get(sessionId)?.state.value;
+  }
+
+  /** Those that are there, as far as it has told. */
+  sessions(): string[] {
+    return [...this.begins.keys()];
+  }
+
+  created(sessionId: string): void {
+    this.begins.set(sessionId, undefined);
   }
 
   /** The stores of its state that the record of a session remembers: it loses them with the state that they stored. */
@@ -145,6 +178,7 @@ export class SimBackplane {
       }
       this.skewMs += clockMs;
       lose(lost, reowned);
+      for (const id of sessions.keys()) this.begins.set(id, undefined);
       this.scheduler.note(`the backplane goes back, and loses what is new of ${lost.join(' ')}`);
     };
   }
@@ -306,6 +340,7 @@ export class SimMembership implements Membership {
         throw error;
       }
       if (first !== false) {
+        this.shared.created(session.id);
         this.shared.witness.created(this.options.nodeId, session, first);
       }
       return first;

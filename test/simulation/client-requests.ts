@@ -100,6 +100,7 @@ export class ClientRequests {
       ...{ at: this.host.scheduler.elapsed, status: undefined, retryAfter: undefined },
       principal: this.options.principal,
       ...{ answeredAt: undefined, expected: undefined, exchange: undefined },
+      cursor: undefined,
     };
     this.host.ledger.asked.push(asked);
     return asked;
@@ -186,6 +187,7 @@ export class ClientRequests {
       `${connection} ${asked.method} ${asked.what} to slot ${slot}${cursor === undefined ? '' : ` after ${cursor}`}`,
     );
     if (cursor !== undefined) {
+      asked.cursor = placeOf(cursor);
       const sessionId = request.headers['mcp-session-id'] ?? '';
       ledger.resumptions.push({ sessionId, place: placeOf(cursor), at: scheduler.elapsed });
     }

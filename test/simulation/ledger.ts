@@ -1,5 +1,11 @@
-import type { Commit, CommitReply, NewSession, Position } from '../../src/backplane/backplane.js';
-import { formerExecutor, RELEASED } from '../../src/backplane/backplane.js';
+import type {
+  Commit,
+  CommitReply,
+  LogId,
+  NewSession,
+  Position,
+} from '../../src/backplane/backplane.js';
+import { compareLogIds, formerExecutor, RELEASED } from '../../src/backplane/backplane.js';
 import { Cursors } from '../../src/stream/cursor.js';
 import type { Witness } from './backplane.js';
 import type { Exchange } from './exchange.js';
@@ -21,6 +27,9 @@ export interface Stored {
   at: number;
   /** The backplane has gone back to where it was before. */
   lost: boolean;
+  logId: LogId;
+  /** When it was seen that the log begins behind it. */
+  trimmedAt: number | undefined;
 }
 
 /** A stream is another node's now. */
@@ -176,6 +185,8 @@ export interface Asked {
   slot: number;
   method: string;
   at: number;
+  /** The place that it asks to go on from. */
+  cursor: Place | undefined;
   /** `undefined`: there was no node to connect to. */
   exchange: Exchange | undefined;
   /** Its messages, as they were sent. */
@@ -215,6 +226,8 @@ export class Ledger implements Witness {
   readonly bornAt = new Map<string, number>();
   readonly principals = new Map<string, string>();
   readonly removedAt = new Map<string, number>();
+  /** Sessions that have expired, with the time at which that was seen. */
+  readonly expiredAt = new Map<string, number>();
   /** When the client was told of the end of the session. */
   readonly deletedAt = new Map<string, number>();
   readonly claims: Claimed[] = [];
@@ -259,6 +272,7 @@ export class Ledger implements Witness {
       const { n = 0, logId = '' } = positions[at + 1] ?? {};
       this.stored.push({
         ...{ sessionId: session.id, stream, n, message, nodeId, at: this.now, lost: false },
+        ...{ logId, trimmedAt: undefined },
         id: new Cursors(session.id).format(stream, { n, logId }),
         end: at === session.outbound.length - 1,
         asker: asks ? nodeId : undefined,
@@ -275,7 +289,7 @@ export class Ledger implements Witness {
         if (ends !== undefined) this.close(sessionId, stream, ends);
         this.stored.push({
           ...{ sessionId, stream, message, nodeId, at: this.now, lost: false },
-          n: result.position.n,
+          ...{ n: result.position.n, logId: result.position.logId, trimmedAt: undefined },
           id: new Cursors(sessionId).format(stream, result.position),
           end: result.ended,
           asker: operation.asks === true ? nodeId : undefined,
@@ -324,6 +338,31 @@ export class Ledger implements Witness {
     this.removedAt.set(sessionId, this.now);
   }
 
+  gone(sessionId: string): void {
+    if (this.removedAt.has(sessionId)) return;
+    this.removedAt.set(sessionId, this.now);
+    this.expiredAt.set(sessionId, this.now);
+    this.scheduler.note(`${sessionId} has expired`);
+  }
+
+  logBegins(sessionId: string, logId: LogId | undefined): void {
+    for (const entry of this.stored) {
+      if (entry.sessionId !== sessionId || entry.trimmedAt !== undefined) continue;
+      const isKept = logId !== undefined && compareLogIds(entry.logId, logId) >= 0;
+      if (!isKept) entry.trimmedAt = this.now;
+    }
+  }
+
+  /** Whether the log of a session was trimmed by then; of one stream, from this place on. */
+  isTrimmed(sessionId: string, by: number, from?: Pick<Place, 'stream' | 'n'>): boolean {
+    return this.stored.some(
+      (entry) =>
+        entry.sessionId === sessionId &&
+        (entry.trimmedAt ?? Infinity) <= by &&
+        (from === undefined || (entry.stream === from.stream && entry.n >= from.n)),
+    );
+  }
+
   mark(): (sessionIds: string[], reowned: string[]) => void {
     const [since, stored, claims] = [this.now, this.stored.length, this.claims.length];
     const begun = this.begun.length;
@@ -339,6 +378,7 @@ export class Ledger implements Witness {
             to: this.now,
           });
           this.removedAt.delete(sessionId);
+          this.expiredAt.delete(sessionId);
           this.deletedAt.delete(sessionId);
         }
       }

@@ -21,7 +21,8 @@ export interface Setting {
   maxBufferedBytes: number;
   maxStreamAgeMs: number;
   keepAliveMs: number;
-  maxEvents: number;
+  retention: { maxEvents: number; maxAgeMs: number; maxBytes: number };
+  sessionTtlMs: number;
   kernelBytes: number;
   /** How long the factory takes, at most, and how often it fails. */
   factoryMs: number;
@@ -85,8 +86,11 @@ export type Action = { at: number } & (
   | { do: 'failover'; lostMs: number; awayMs: number; share: number; salt: number; clockMs: number }
 );
 
-/** What can be taken out of a plan; `clocks`: nodes whose clocks are wrong from the start; `limits`: low ones. */
-export type Fault = Action['do'] | 'clocks' | 'limits';
+/**
+ * What can be taken out of a plan; `clocks`: nodes whose clocks are wrong from the start; `limits`: low ones; `retention`,
+ * `expiry`: logs that are trimmed, and sessions that expire, while clients use them.
+ */
+export type Fault = Action['do'] | 'clocks' | 'limits' | 'retention' | 'expiry';
 
 /** Faults that are not brought unless the command line says so, and why. */
 export const OFF = new Map<Fault, string>([]);
@@ -119,7 +123,7 @@ export function planOf(random: Random, given: Partial<Setting> = {}): Plan {
   if (random.chance(0.25) && !OFF.has('reuse')) actions.push(...reusesOf(random, setting, steps));
   const callBy = (by: Random): ToolCall => callOf(by, steps);
   const isOff = (fault: Fault): boolean => OFF.has(fault);
-  const draft = { setting, horizonMs: HORIZON_MS, callOf: callBy, isOff };
+  const draft = { setting, actions, horizonMs: HORIZON_MS, callOf: callBy, isOff };
   actions.push(...specialsOf(random.fork(), draft));
   return { setting, actions: actions.sort((one, other) => one.at - other.at) };
 }
@@ -178,7 +182,8 @@ function settingOf(random: Random): Setting {
     maxBufferedBytes: random.pick([100, 2000, 1_000_000]),
     maxStreamAgeMs: random.pick([0, 0, 2500]),
     keepAliveMs: random.pick([0, 15_000]),
-    maxEvents: 10_000,
+    retention: { maxEvents: 10_000, maxAgeMs: 3_600_000, maxBytes: 64 << 20 },
+    sessionTtlMs: 3_600_000,
     ...{ factoryMs: 0, failFactory: 0 },
     kernelBytes: random.pick([200, 100_000]),
     ...{ httpMs, backplaneMs, busMs },

@@ -29,6 +29,8 @@ const APART = 1e-3;
 export class Scheduler {
   readonly trace: string[] = [];
   steps = 0;
+  /** Called after each step. */
+  onStep: () => void = () => undefined;
   private time = START;
   private readonly heap: Event[] = [];
   private readonly errors: unknown[] = [];
@@ -100,6 +102,7 @@ export class Scheduler {
       this.steps += 1;
       next.run();
       await quiet();
+      this.onStep();
       if (this.errors.length > 0) throw this.errors[0];
     }
     if (!done()) this.time = Math.max(this.time, end);

@@ -4,6 +4,8 @@ import type { Random } from './random.js';
 /** What the plan of a run is made with. */
 export interface Draft {
   setting: Setting;
+  /** What it does so far. */
+  actions: Action[];
   /** When the last action may be. */
   horizonMs: number;
   /** Draws what a call does. */
@@ -16,7 +18,7 @@ export interface Draft {
  * kind comes last: so each seed goes on to mean what it meant.
  */
 export function specialsOf(random: Random, draft: Draft): Action[] {
-  const kinds = [limits];
+  const kinds = [limits, retention, expiry];
   return kinds.flatMap((kind) => kind(random.fork(), draft));
 }
 
@@ -36,4 +38,23 @@ function limits(random: Random, { setting, horizonMs, isOff }: Draft): Action[] 
     slot: random.int(0, setting.nodes - 1),
     leavesAfterMs: random.chance(0.6) ? random.int(0, 4000) : undefined,
   }));
+}
+
+/** Little is kept, so that logs are trimmed while clients are away or read slowly. */
+function retention(random: Random, { setting, isOff }: Draft): Action[] {
+  if (isOff('retention') || !random.chance(0.15)) return [];
+  setting.retention = {
+    maxEvents: random.pick([10, 30, 10_000]),
+    maxAgeMs: random.pick([1000, 4000, 3_600_000]),
+    maxBytes: random.pick([2000, 10_000, 64 << 20]),
+  };
+  return [];
+}
+
+/** Sessions expire where nobody uses them for a few seconds. Nothing is said of them where the clock of the backplane jumps. */
+function expiry(random: Random, { setting, actions, isOff }: Draft): Action[] {
+  if (isOff('expiry') || !random.chance(0.12)) return [];
+  setting.sessionTtlMs = random.pick([1500, 4000]);
+  for (const action of actions) if (action.do === 'failover') action.clockMs = 0;
+  return [];
 }

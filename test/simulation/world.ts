@@ -62,6 +62,7 @@ export class World {
 
   async run(): Promise<void> {
     const { scheduler, setting } = this;
+    scheduler.onStep = () => this.backplane.tellWhatIsKept();
     for (let slot = 0; slot < setting.nodes; slot += 1) this.start(slot);
     for (let at = 0; at < setting.clients; at += 1) this.addClient(at);
     for (const action of this.plan.actions) scheduler.after(action.at, () => this.act(action));
@@ -72,7 +73,7 @@ export class World {
 
   /** Sessions are left, nodes are closed: nothing of them is to remain. */
   async end(): Promise<void> {
-    const { scheduler } = this;
+    const { scheduler, setting } = this;
     scheduler.note('--- everybody leaves');
     for (const client of this.clients) client.leave();
     await scheduler.runUntil(scheduler.elapsed + 5000);
@@ -81,6 +82,9 @@ export class World {
     for (const node of open) void node.handle.close({ drainMs: 1000 }).then(() => (closed += 1));
     await scheduler.runUntil(scheduler.elapsed + 20_000);
     const { seen } = this.ledger;
+    // Sessions that clients have left expire by themselves; the others are kept for longer than this run.
+    const left = setting.sessionTtlMs < 10_000 ? this.backplane.sessions() : [];
+    for (const id of left) seen.push(`7 leaks: ${id} has not expired`);
     if (closed < open.length) seen.push('7 leaks: close() of a node does not resolve');
     for (const node of this.nodes) {
       if (node.process.state !== 'running') continue;

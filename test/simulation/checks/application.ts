@@ -27,7 +27,8 @@ export const announced: Check = function* ({ ledger }) {
           entry.message?.includes('notifications/tools/list_changed') === true &&
           entry.at <= acknowledgedAt &&
           (entry.at >= at ||
-            !ledger.written.some((each) => each.place.id === entry.id && each.at < at)),
+            ((entry.trimmedAt ?? Infinity) >= at &&
+              !ledger.written.some((each) => each.place.id === entry.id && each.at < at))),
       );
       if (!isTold)
         yield `${sessionId} was not told of the tools that had changed at ${at.toFixed()}`;

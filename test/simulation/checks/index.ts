@@ -13,6 +13,7 @@ import {
 import {
   acknowledgedIsStored,
   endedEverywhere,
+  expiresIdle,
   remembered,
   statuses,
   strangers,
@@ -42,6 +43,7 @@ const CHECKS: Record<string, Check> = {
   '5 strangers': strangers,
   '6 statuses': statuses,
   '6 acknowledged is stored': acknowledgedIsStored,
+  '4 expires idle': expiresIdle,
   '4 handlers stop': handlersStop,
   '7 limits': limits,
   '9 one owner': oneOwner,

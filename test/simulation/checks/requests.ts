@@ -86,6 +86,7 @@ export const runsOnce: Check = function* (world) {
 /** Every request of a client has ended for it, once nothing fails any more: and it was not just left without a word. */
 export const nobodyWaits: Check = function* ({ ledger, setting, nodes }) {
   for (const call of ledger.calls) {
+    const isTrimmed = ledger.isTrimmed(call.sessionId, call.endedAt ?? Infinity);
     const open = call.ids.filter((id) => !call.answers.has(id) && !call.cancelled.has(id));
     const what = `${call.client} and its ${open.join()} of ${call.sessionId} on ${call.stream}`;
     const isGone =
@@ -100,7 +101,7 @@ export const nobodyWaits: Check = function* ({ ledger, setting, nodes }) {
       if (!closed) yield `${what}: the stream has ended without an answer`;
     }
     if (call.state === 'gone' && !isGone) yield `${what}: 404, and the session is there`;
-    if (call.state === 'trimmed' && setting.maxEvents >= 1000 && !isLost) yield `${what}: 400`;
+    if (call.state === 'trimmed' && !isTrimmed && !isLost) yield `${what}: 400`;
     yield* inTime(call, setting.leaseMs);
   }
 };
@@ -192,6 +193,8 @@ export const cancelled: Check = function* (world) {
       // The next request with its id.
       if (isReused && execution.at > askedAt) continue;
       const endedAt = execution.endedAt ?? world.scheduler.elapsed;
+      // With a wake-up that was lost: what was told to the node may be in the log no more.
+      if (world.ledger.isTrimmed(sessionId, endedAt)) continue;
       const allowed = within + world.outOfTouchMs(execution.nodeId);
       // The backplane has lost the cancellation, or the request that it names.
       if (world.ledger.mayHaveLost(sessionId, execution.at, acknowledgedAt)) continue;
@@ -213,6 +216,7 @@ export const answersArrive: Check = function* ({ ledger, nodes }) {
     if (node?.process.state === 'dead' || ledger.removedAt.has(execution.sessionId)) continue;
     if (ledger.mayHaveLost(execution.sessionId, acknowledgedAt - ANSWER_MS, acknowledgedAt))
       continue;
+    if (ledger.isTrimmed(execution.sessionId, endedAt ?? Infinity)) continue;
     if (outcome === 'timeout' && (endedAt ?? 0) - acknowledgedAt < ANSWER_MS) continue;
     yield `the answer to ${mark} was taken at ${acknowledgedAt.toFixed()}, and ${execution.nodeId} never got it (${outcome})`;
   }

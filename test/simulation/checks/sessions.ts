@@ -13,15 +13,18 @@ function isNoAnswer({ status }: Asked): boolean {
   return status === undefined || status === 'cut' || status === 503 || status === 429;
 }
 
-/** After DELETE was answered, the session is served nowhere. */
-export const endedEverywhere: Check = function* ({ ledger, clients }) {
+/** After DELETE was answered, or when it has expired, the session is served nowhere. */
+export const endedEverywhere: Check = function* (world) {
+  const { ledger, clients } = world;
   for (const asked of ledger.asked) {
-    const deletedAt = ledger.deletedAt.get(asked.sessionId ?? '');
+    const { sessionId = '' } = asked;
+    const deletedAt = ledger.deletedAt.get(sessionId) ?? ledger.expiredAt.get(sessionId);
     if (deletedAt === undefined || asked.at < deletedAt || isNoAnswer(asked)) continue;
+    if (isTooMany(world, asked)) continue; // refused before the session is looked for
     // Lost again, perhaps before its client was told.
     if (ledger.goneBetween.some(({ sessionId }) => sessionId === asked.sessionId)) continue;
     if (asked.status !== 404)
-      yield `${about(asked)}, expected was 404: deleted at ${deletedAt.toFixed()}`;
+      yield `${about(asked)}, expected was 404: gone since ${deletedAt.toFixed()}`;
   }
   for (const client of clients) {
     const isOver = client.over && ledger.deletedAt.has(client.sessionId ?? '');
@@ -102,7 +105,10 @@ function allowed(world: World, asked: Asked): boolean {
     return setting.standaloneStream === 'reject' && (what === 'listen' || what === 'probe');
   }
   if (status === 400)
-    return setting.maxEvents < 1000 || ledger.mayHaveLost(sessionId, 0, answeredAt);
+    return (
+      (asked.cursor !== undefined && ledger.isTrimmed(sessionId, answeredAt, asked.cursor)) ||
+      ledger.mayHaveLost(sessionId, 0, answeredAt)
+    );
   return status === 200;
 }
 
@@ -176,6 +182,33 @@ export const remembered: Check = function* ({ ledger }) {
       if (last.length === 0) may.push('none');
       if (!may.includes(level)) {
         yield `${call.client}'s ${id} ran at level ${level}, expected was ${may.join(' or ')}`;
+      }
+    }
+  }
+};
+
+/** A session expires when nobody has used it for as long as the option says: no request, no open stream, no running call. */
+export const expiresIdle: Check = function* ({ ledger, setting }) {
+  for (const [sessionId, expiredAt] of ledger.expiredAt) {
+    if (ledger.mayHaveLost(sessionId, 0)) continue;
+    const idleFrom = expiredAt - setting.sessionTtlMs;
+    // 204 says that a stream is over: to ask for such a stream is no use of the session.
+    const asked = ledger.asked.filter(
+      ({ status, method, ...each }) =>
+        each.sessionId === sessionId && method !== 'DELETE' && (status === 200 || status === 202),
+    );
+    for (const each of asked) {
+      if (each.at > idleFrom) yield `${about(each)}, and it expired at ${expiredAt.toFixed()}`;
+      // To say that it is in use is a step of its own, which may fail where anything does.
+      const { headAt = Infinity, closedAt = Infinity, name = '' } = each.exchange ?? {};
+      if (setting.isQuick && headAt < idleFrom && closedAt > expiredAt) {
+        yield `${sessionId} expired at ${expiredAt.toFixed()}, and ${name} was open from ${headAt.toFixed()} on`;
+      }
+    }
+    for (const { id, at, endedAt = Infinity, ...execution } of ledger.executions) {
+      const isIts = execution.sessionId === sessionId && setting.isQuick;
+      if (isIts && at < idleFrom && endedAt > expiredAt) {
+        yield `${sessionId} expired at ${expiredAt.toFixed()}, and x${id} ran from ${at.toFixed()} on`;
       }
     }
   }

@@ -125,6 +125,7 @@ export const nothingSkipped: Check = function* (world) {
         if (
           !before.has(entry.id) &&
           !maySkip(world, entry) &&
+          (entry.trimmedAt ?? Infinity) > at &&
           !isBehindAny(world, entry, entries)
         ) {
           yield `${connection} begins with ${place.n} of ${sessionId}, and ${entry.n} was written to nobody`;
@@ -154,7 +155,10 @@ export const madeUpFor: Check = function* (world) {
     if (client.over || client.sessionId === undefined || client.listening === undefined) continue;
     const entries = streams.get(`${client.sessionId} ${STANDALONE}`) ?? [];
     const due = entries.findLast(
-      (entry) => !maySkip(world, entry) && !isBehindAny(world, entry, entries),
+      (entry) =>
+        !maySkip(world, entry) &&
+        entry.trimmedAt === undefined &&
+        !isBehindAny(world, entry, entries),
     );
     if (due === undefined) continue;
     const mine = world.ledger.showings.filter(

@@ -1,8 +1,10 @@
 /** Faults in what limits clients, and in what is kept for how long. */
 import { MemorySession } from '../../../src/backplane/memory/session.js';
+import { LOG_START } from '../../../src/backplane/backplane.js';
 import { Slots } from '../../../src/http/slots.js';
 import { Quotas } from '../../../src/session/quotas.js';
-import { SimMembership } from '../backplane.js';
+import { SimBackplane, SimMembership } from '../backplane.js';
+import { Keeper } from '../../../src/stream/keeper.js';
 import type { Mutant } from './mutant.js';
 import { methodsOf } from './mutant.js';
 
@@ -24,6 +26,7 @@ export const LIMIT_MUTANTS: Mutant[] = [
   },
   {
     name: 'a session may have any number of connections',
+    from: 201,
     plant() {
       Slots.prototype.take = () => true;
     },
@@ -42,6 +45,49 @@ export const LIMIT_MUTANTS: Mutant[] = [
     plant() {
       Quotas.prototype['remember'] = function (principal, error) {
         this['full'].set(principal, { until: Infinity, error });
+      };
+    },
+  },
+  {
+    name: 'a session that is in use expires',
+    from: 161,
+    plant() {
+      Keeper.prototype.refresh = () => Promise.resolve();
+    },
+  },
+  {
+    name: 'a session does not expire',
+    plant() {
+      const original = methodsOf(SimBackplane.prototype);
+      SimBackplane.prototype.for = function (process) {
+        const backplane = original.for.call(this, process);
+        return { join: (options) => backplane.join({ ...options, sessionTtlMs: 3_600_000 }) };
+      };
+    },
+  },
+  {
+    name: 'a cursor that is older than the log goes on where the log begins',
+    from: 141,
+    plant() {
+      const original = methodsOf(SimMembership.prototype);
+      SimMembership.prototype.attach = async function (request) {
+        const reply = await original.attach.call(this, request);
+        if (reply.status !== 'trimmed') return reply;
+        return original.attach.call(this, { ...request, cursor: undefined });
+      };
+    },
+  },
+  {
+    name: 'a reader that the log has overtaken goes on where the log begins',
+    from: 141,
+    plant() {
+      const original = methodsOf(SimMembership.prototype);
+      SimMembership.prototype.read = async function (request) {
+        const page = await original.read.call(this, request);
+        if (page.status !== 'trimmed') return page;
+        const { sessionId, stream, maxBytes } = request;
+        const after = { n: Infinity, logId: LOG_START };
+        return original.read.call(this, { sessionId, stream, maxBytes, after });
       };
     },
   },
