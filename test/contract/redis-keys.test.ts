@@ -8,6 +8,7 @@ import {
   detach,
   eventually,
   newSession,
+  okay,
   open,
   receive,
   subscribe,
@@ -67,6 +68,43 @@ describe('the keys of a session', () => {
     await own.admin.hset(record, 'stt', [...(await stored()), ...gone].join(' '));
     await node.membership.storeState(id, '1', undefined);
     expect(await stored()).toHaveLength(2);
+  });
+
+  // With each start of a node there was a field more, and a name more in the list of replicas, as long as the session lived.
+  it('forget nodes that have done nothing for an hour, where there are many', async () => {
+    const [node, other] = await Promise.all([own.join(), own.join()]);
+    const id = await node.create();
+    await node.run(id, open('p', ['1']));
+    const streams = `${own.prefix}:{${id}}:streams`;
+    const names = Array.from({ length: 70 }, (_, at) => `gone${at}`);
+    await own.admin.hset(streams, Object.fromEntries(names.map((name) => [`t:${name}`, '5'])));
+    await own.admin.hset(streams, 'reps', [node.id, ...names].join(' '));
+    const left = async () => {
+      const fields = await own.admin.hgetall(streams);
+      const numbers = Object.keys(fields).filter((field) => field.startsWith('t:'));
+      return { numbers: numbers.length, replicas: fields['reps']?.split(' ').length };
+    };
+    // The first look notes what there is, and a second one comes too soon.
+    await other.run(id, { type: 'forget' });
+    expect(await left()).toEqual({ numbers: 72, replicas: 71 });
+    const third = await own.join();
+    await third.run(id, { type: 'forget' });
+    expect(await left()).toEqual({ numbers: 73, replicas: 71 });
+    // An hour later, in which two of them have done something.
+    const noted = (await own.admin.hget(streams, 'quiet')) ?? '';
+    await own.admin.hset(streams, 'quiet', noted.replace(/^\d+/, '1'));
+    await own.admin.hset(streams, 't:gone1', '6');
+    await node.run(id, append('p', 'answer'));
+    const fourth = await own.join();
+    await fourth.run(id, open('q', ['2']));
+    expect(await left()).toEqual({ numbers: 5, replicas: 3 });
+    expect((await own.admin.hget(streams, 'reps'))?.split(' ')).toEqual([
+      ...[node.id, 'gone1', fourth.id],
+    ]);
+    // What a node that is left has done is known as ever.
+    expect(okay(await node.repeat(id, append('p', 'answer'))).results).toEqual([
+      { status: 'repeated' },
+    ]);
   });
 
   it('the index of a principal has a TTL, which each of its sessions begins anew, and loses those that end', async () => {

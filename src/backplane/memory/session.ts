@@ -22,6 +22,7 @@ import { nextRevision, UNKNOWN_REVISION } from '../revision.js';
 import { dropped, Executors, give, isStale } from './executors.js';
 import type { MemoryLog } from './log.js';
 import { noteEntry } from './log.js';
+import { QuietNodes } from './quiet-nodes.js';
 import { Routes } from './routes.js';
 import type { Holder, Step, Stream, Tell } from './stream.js';
 import { BEGINNING, pageOf, placeOf, PREDECESSORS } from './stream.js';
@@ -39,6 +40,7 @@ export class MemorySession {
   state: StoredState = { version: '', value: undefined };
   private readonly requests = new Map<string, string>();
   private readonly numbers = new Map<string, number>();
+  private readonly quietNodes = new QuietNodes(this.numbers, this.replicas);
   private readonly coalesced = new Map<string, Position>();
   /** Each URI with the seal of the subscription, if one was given. */
   private readonly subscriptions = new Map<string, string | undefined>();
@@ -91,7 +93,8 @@ export class MemorySession {
   }
 
   commit(nodeId: string, number: number, operations: Operation[], now: number) {
-    const repeated = (this.numbers.get(nodeId) ?? 0) >= number;
+    const former = this.numbers.get(nodeId);
+    const repeated = (former ?? 0) >= number;
     if (!repeated) this.numbers.set(nodeId, number);
     const step: Step = { nodeId, number, repeated, now, used: false, stale: false };
     const results: OperationResult[] = [];
@@ -99,6 +102,7 @@ export class MemorySession {
       step.before = results.at(-1);
       results.push(this.run(operation, step, step.before));
     }
+    if (former === undefined) this.quietNodes.look(nodeId, now);
     return { revision: this.stored.revision, results, used: step.used, stale: step.stale };
   }
 

@@ -23,6 +23,7 @@
 --   young       the text of a log that cannot have a key of its own for now (see first.lua)
 --   res         "<how many were not logged since>:<when it was last logged, ms>-0" of resumed streams
 --   t:<node>    the number of the node's last commit
+--   quiet       of many nodes, those numbers some time ago (see commit/finish.lua)
 --   reps        the nodes with a live replica, space-separated
 
 local STANDALONE = 'g'
