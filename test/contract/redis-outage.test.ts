@@ -37,7 +37,10 @@ describe('a Redis that cannot be reached', () => {
         () => node.membership.send('x', { type: 'gone', sessionId: id }),
         () => node.membership.alive(['x']),
         () => node.membership.list(undefined, 1),
+        // They go out one after another, and are not given up one after another.
         () => node.membership.storeState(id, '1', undefined),
+        () => node.membership.storeState(id, '2', undefined),
+        () => node.membership.storeState(id, '3', undefined),
       ];
       for (const { lateMs, outcome } of await Promise.all(calls.map(timed))) {
         expect(outcome).toMatchObject(UNAVAILABLE);

@@ -8,6 +8,8 @@ type Stored = Awaited<ReturnType<Membership['storeState']>>;
 
 /** Another node's store is remembered for so many times `commandTimeoutMs`, within which that node repeats it or gives it up. */
 const REPEATS_WITHIN = 30;
+/** Of `commandTimeoutMs`: one that has waited for longer is given up. Its caller hears of it in time, with those before it. */
+const PATIENCE = 0.9;
 
 /**
  * The application's own state of each session. A node sends its stores of a session one after another: each goes out when the
@@ -61,7 +63,7 @@ export class SessionStates {
     mark: string | undefined,
   ): Promise<Stored> {
     const { nodeId, commandTimeoutMs } = this.options;
-    if (waitedMs >= commandTimeoutMs) {
+    if (waitedMs > commandTimeoutMs * PATIENCE) {
       const text = `The backplane cannot be reached: no answer within ${commandTimeoutMs} ms`;
       throw new AnynodeError('backplane_unavailable', text);
     }
