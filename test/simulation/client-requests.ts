@@ -22,7 +22,7 @@ export interface ClientHost {
     request: HttpRequest,
     listener: Listener,
     name: string,
-    onWrite: (text: string) => void,
+    onWrite: (text: string, waiting: number) => void,
   ): Exchange | undefined;
 }
 
@@ -175,13 +175,13 @@ export class ClientRequests {
       end: () => over('end'),
       cut: () => over('cut'),
     };
-    const onWrite = (text: string): void => {
+    const onWrite = (text: string, waiting: number): void => {
       const [, id] = WRITTEN.exec(text) ?? [];
       if (id === undefined) return;
       const sessionId = request.headers['mcp-session-id'] ?? '';
       const at = scheduler.elapsed;
       const resumed = cursor !== undefined;
-      ledger.written.push({ connection, sessionId, place: placeOf(id), at, resumed });
+      ledger.written.push({ connection, sessionId, place: placeOf(id), at, resumed, waiting });
     };
     this.note(
       `${connection} ${asked.method} ${asked.what} to slot ${slot}${cursor === undefined ? '' : ` after ${cursor}`}`,

@@ -48,7 +48,7 @@ export class Exchange {
     readonly process: Process,
     private readonly listener: Listener,
     readonly name: string,
-    private readonly onWrite: (text: string) => void = () => undefined,
+    private readonly onWrite: (text: string, waiting: number) => void = () => undefined,
   ) {
     this.toClient = wire.scheduler.channel();
     this.response = new SimResponse(this, wire.kernelBytes);
@@ -105,8 +105,8 @@ export class Exchange {
     this.carry(() => this.listener.head(status, headers), 0);
   }
 
-  written(text: string): void {
-    this.onWrite(text);
+  written(text: string, waiting: number): void {
+    this.onWrite(text, waiting);
   }
 
   send(text: string): void {
@@ -163,7 +163,8 @@ function requestOf({ method, headers, body }: HttpRequest): object {
   };
 }
 
-const HIGH_WATER = 128;
+/** With less that waits, a writer is not told to. */
+export const HIGH_WATER = 128;
 
 /** What the library uses of Node's `ServerResponse`, and how that behaves. */
 export class SimResponse extends EventEmitter {
@@ -204,7 +205,7 @@ export class SimResponse extends EventEmitter {
   write(text: string): boolean {
     if (this.writableEnded) throw new Error('ERR_STREAM_WRITE_AFTER_END');
     if (this.destroyed) return false;
-    this.exchange.written(text);
+    this.exchange.written(text, this.writableLength);
     this.pending.push(text);
     this.pump();
     if (this.writableLength >= HIGH_WATER) this.writableNeedDrain = true;

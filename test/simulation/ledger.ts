@@ -218,6 +218,8 @@ export class Ledger implements Witness {
     at: number;
     /** The connection came with a cursor. */
     resumed: boolean;
+    /** Bytes that waited for the connection before. */
+    waiting: number;
   }[] = [];
   /** Places that clients asked to go on from, whatever became of it. */
   readonly resumptions: { sessionId: string; place: Place; at: number }[] = [];

@@ -94,7 +94,7 @@ export class SimNode {
     request: HttpRequest,
     listener: Listener,
     name: string,
-    onWrite: (text: string) => void,
+    onWrite: (text: string, waiting: number) => void,
   ): Exchange {
     const { scheduler, random, setting } = this.parts;
     const { kernelBytes, httpMs } = setting;

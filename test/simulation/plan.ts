@@ -88,9 +88,9 @@ export type Action = { at: number } & (
 
 /**
  * What can be taken out of a plan; `clocks`: nodes whose clocks are wrong from the start; `limits`: low ones; `retention`,
- * `expiry`: logs that are trimmed, and sessions that expire, while clients use them.
+ * `expiry`: logs that are trimmed, and sessions that expire, while clients use them; `bigMessages`: of servers.
  */
-export type Fault = Action['do'] | 'clocks' | 'limits' | 'retention' | 'expiry';
+export type Fault = Action['do'] | 'clocks' | 'limits' | 'retention' | 'expiry' | 'bigMessages';
 
 /** Faults that are not brought unless the command line says so, and why. */
 export const OFF = new Map<Fault, string>([]);
@@ -358,8 +358,10 @@ function stepsOf(random: Random, weights: Weights<ToolStep['do']>): ToolStep[] {
   return Array.from({ length: count }, (): ToolStep => {
     const kind = random.weighted({ ...weights, wait: Math.max(weights.wait ?? 0, 2) });
     if (kind === 'ask') asks += 1;
-    return kind === 'wait' || (kind === 'ask' && asks > 1)
-      ? { do: 'wait', ms: random.pick([0, 5, 50, 300, 1500, 3000, 8000]) }
-      : { do: kind };
+    if (kind === 'wait' || kind === 'fill' || (kind === 'ask' && asks > 1)) {
+      return { do: 'wait', ms: random.pick([0, 5, 50, 300, 1500, 3000, 8000]) };
+    }
+    const isSaid = kind === 'progress' || kind === 'log' || kind === 'announce';
+    return isSaid ? { do: kind, bytes: 0 } : { do: kind };
   });
 }

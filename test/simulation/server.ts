@@ -6,11 +6,13 @@ import type { Scheduler } from './scheduler.js';
 /** What a tool does, one after another; a call names the steps in its arguments. */
 export type ToolStep =
   | { do: 'wait'; ms: number }
-  /** Says something on the stream of the call. */
-  | { do: 'progress' }
-  | { do: 'log' }
+  /** Says something on the stream of the call; beside what it always says, so many bytes. */
+  | { do: 'progress'; bytes: number }
+  | { do: 'log'; bytes: number }
   /** Says something on the standalone stream. */
-  | { do: 'announce' }
+  | { do: 'announce'; bytes: number }
+  /** Makes the answer longer. */
+  | { do: 'fill'; bytes: number }
   /** Asks the client, and waits for its answer. */
   | { do: 'ask' }
   | { do: 'hangUp' }
@@ -215,9 +217,13 @@ export class SimServer implements ServerLike {
     execution.state = 'answered';
     execution.endedAt = scheduler.elapsed;
     const mark = `x${execution.id}.answer`;
+    const bytes = steps.reduce((sum, step) => sum + (step.do === 'fill' ? step.bytes : 0), 0);
     this.note(execution, mark, true, {
       ...{ jsonrpc: '2.0', id },
-      result: { mark, level: this.level, subscriptions: [...this.subscriptions].sort() },
+      result: {
+        ...{ mark, level: this.level, subscriptions: [...this.subscriptions].sort() },
+        ...filling(bytes),
+      },
     });
   }
 
@@ -229,11 +235,12 @@ export class SimServer implements ServerLike {
     extra: Extra,
   ): void {
     const mark = `x${execution.id}.${execution.said.length}`;
+    const more = 'bytes' in step ? filling(step.bytes) : {};
     switch (step.do) {
       case 'progress': {
         this.progress += 1;
         const method = progressToken === undefined ? 'message' : 'progress';
-        const params = { mark, progressToken, progress: execution.said.length + 1 };
+        const params = { mark, progressToken, progress: execution.said.length + 1, ...more };
         this.note(
           execution,
           mark,
@@ -246,7 +253,7 @@ export class SimServer implements ServerLike {
       case 'log':
         this.note(
           ...([execution, mark, true] as const),
-          { jsonrpc: '2.0', method: 'notifications/message', params: { mark } },
+          { jsonrpc: '2.0', method: 'notifications/message', params: { mark, ...more } },
           id,
         );
         break;
@@ -254,7 +261,7 @@ export class SimServer implements ServerLike {
         this.note(...([execution, mark, false] as const), {
           jsonrpc: '2.0',
           method: 'notifications/message',
-          params: { mark },
+          params: { mark, ...more },
         });
         break;
       case 'hangUp':
@@ -328,4 +335,8 @@ export class SimServer implements ServerLike {
       );
     });
   }
+}
+
+function filling(bytes: number): { text?: string } {
+  return bytes === 0 ? {} : { text: 'x'.repeat(bytes) };
 }

@@ -18,7 +18,7 @@ export interface Draft {
  * kind comes last: so each seed goes on to mean what it meant.
  */
 export function specialsOf(random: Random, draft: Draft): Action[] {
-  const kinds = [limits, retention, expiry];
+  const kinds = [limits, retention, expiry, bigMessages];
   return kinds.flatMap((kind) => kind(random.fork(), draft));
 }
 
@@ -57,4 +57,26 @@ function expiry(random: Random, { setting, actions, isOff }: Draft): Action[] {
   setting.sessionTtlMs = random.pick([1500, 4000]);
   for (const action of actions) if (action.do === 'failover') action.clockMs = 0;
   return [];
+}
+
+/** Servers say what is longer than buffers, or than a page of the log; and clients often read slowly. */
+function bigMessages(random: Random, { setting, actions, horizonMs, isOff }: Draft): Action[] {
+  if (isOff('bigMessages') || !random.chance(0.12)) return [];
+  // Few of the longest: they take much of the time of a run.
+  const bytes = random.pick([3000, 3000, 30_000, 300_000]);
+  const share = bytes > 100_000 ? 0.1 : 0.4;
+  for (const action of actions) {
+    const calls = action.do === 'call' ? action.calls : action.do === 'reuse' ? [action] : [];
+    for (const call of calls) {
+      for (const step of call.steps) {
+        if ('bytes' in step && random.chance(share)) step.bytes = bytes;
+      }
+      if (random.chance(share)) call.steps.push({ do: 'fill', bytes });
+    }
+  }
+  return Array.from({ length: random.int(0, 8) }, () => ({
+    ...{ at: random.int(300, horizonMs), do: 'stall' },
+    client: random.int(0, setting.clients - 1),
+    ...{ which: random.int(0, 9), ms: random.int(50, 3000) },
+  }));
 }

@@ -1,5 +1,6 @@
 /** What one client may take. */
 import type { Asked } from '../ledger.js';
+import { HIGH_WATER } from '../exchange.js';
 import type { World } from '../world.js';
 import type { Check } from './index.js';
 
@@ -54,6 +55,11 @@ function connectionsBeside({ ledger }: World, asked: Asked): Asked[] {
 export const limits: Check = function* (world) {
   yield* sessions(world);
   yield* connections(world);
+  const { ledger, setting } = world;
+  for (const { connection, place, waiting } of ledger.written) {
+    if (waiting <= Math.max(setting.maxBufferedBytes, HIGH_WATER)) continue;
+    yield `${connection} was written ${place.stream} ${place.n} while ${waiting} bytes waited`;
+  }
 };
 
 function* sessions({ ledger, setting }: World): Iterable<string> {

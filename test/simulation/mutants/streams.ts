@@ -2,6 +2,7 @@
 import type { StreamEvent } from '../../../src/backplane/backplane.js';
 import { LOG_START } from '../../../src/backplane/backplane.js';
 import { MemorySession } from '../../../src/backplane/memory/session.js';
+import { SseConnection } from '../../../src/http/sse.js';
 import { LiveSession } from '../../../src/session/live.js';
 import { Follower } from '../../../src/stream/follower.js';
 import { SimBackplane, SimMembership } from '../backplane.js';
@@ -119,6 +120,16 @@ export const STREAM_MUTANTS: Mutant[] = [
         if (reply.status !== 'attached') return reply;
         const { n, logId } = reply.position;
         return { ...reply, position: { n: n + 1, logId } };
+      };
+    },
+  },
+  {
+    name: 'a connection is written what it does not take',
+    plant() {
+      const original = methodsOf(SseConnection.prototype);
+      SseConnection.prototype.write = function (event) {
+        original.write.call(this, event);
+        return true;
       };
     },
   },
