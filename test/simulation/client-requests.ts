@@ -36,7 +36,7 @@ export interface Message {
   id?: string | number;
   method?: string;
   params?: Record<string, unknown>;
-  result?: { mark?: string; level?: string };
+  result?: { mark?: string; level?: string; subscriptions?: string[] };
   error?: { code: number; data?: { reason?: string } };
 }
 

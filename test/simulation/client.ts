@@ -143,7 +143,17 @@ export class SimClient {
     const id = this.nextId++;
     const level = `level${id}`;
     const message = { jsonrpc: '2.0', id, method: 'logging/setLevel', params: { level } };
-    this.request('setLevel', slot, [message], level);
+    this.request('setLevel', slot, [message], { name: 'level', value: level });
+  }
+
+  /** Subscribes to a resource, or not any more. */
+  subscribe(slot: number, uri: string, on: boolean): void {
+    if (this.sessionId === undefined || this.over) return;
+    const id = this.nextId++;
+    const method = on ? 'resources/subscribe' : 'resources/unsubscribe';
+    const change = { name: uri, value: on ? 'on' : 'off' };
+    const message = { jsonrpc: '2.0', id, method, params: { uri } };
+    this.request('subscribe', slot, [message], change);
   }
 
   /** POSTs requests, and waits for what becomes of them, on other nodes if need be. */
@@ -151,7 +161,7 @@ export class SimClient {
     what: string,
     slot: number,
     messages: { id: string | number; params: object }[],
-    level?: string,
+    change?: CallRecord['change'],
   ): void {
     const record: CallRecord = {
       client: this.options.name,
@@ -160,7 +170,7 @@ export class SimClient {
       tokens: new Map(messages.map(({ id, params }) => [JSON.stringify(id), tokenOf(params)])),
       at: this.host.scheduler.elapsed,
       ...{ status: undefined, stream: undefined, cancelled: new Set(), answers: new Map() },
-      ...{ state: 'open', endedAt: undefined, level, levels: new Map() },
+      ...{ state: 'open', endedAt: undefined, change, found: new Map() },
     };
     this.host.ledger.calls.push(record);
     const call: Call = { record, cursor: undefined, exchange: undefined, returning: false };
@@ -320,7 +330,10 @@ export class SimClient {
         (error === undefined ? 'empty' : `error ${error.code} ${error.data?.reason ?? ''}`),
     );
     call.record.answers.set(key, answers);
-    if (result?.level !== undefined) call.record.levels.set(key, result.level);
+    if (result?.level !== undefined) {
+      const on = (result.subscriptions ?? []).map((uri): [string, string] => [uri, 'on']);
+      call.record.found.set(key, new Map([['level', result.level], ...on]));
+    }
     if (call.record.ids.every((each) => call.record.answers.has(each)))
       this.close(call, 'answered');
   }
@@ -329,12 +342,10 @@ export class SimClient {
   private answer(id: string, mark: string): void {
     if (this.answered.has(id)) return;
     this.answered.add(id);
-    const message = { jsonrpc: '2.0', id, result: { action: 'accept', content: {} } };
+    const message = { jsonrpc: '2.0', id, result: { action: 'accept', content: { mark } } };
     this.host.scheduler.after(this.host.random.next() * 400, () => {
       this.tell(`answer to ${mark}`, message, (status) => {
-        if (status !== 202) return;
-        const question = this.host.ledger.questions.find((asked) => asked.mark === mark);
-        if (question !== undefined) question.acknowledgedAt ??= this.host.scheduler.elapsed;
+        if (status === 202) this.host.ledger.answerTaken(mark);
       });
     });
   }

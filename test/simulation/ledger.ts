@@ -92,7 +92,22 @@ export interface Counted {
 /** Told to all sessions, and stored for those that were there. */
 export interface Broadcast {
   at: number;
+  /** Of the resource that has changed; `undefined`: the tools have. */
+  uri: string | undefined;
   acknowledgedAt: number | undefined;
+}
+
+/** Asked of the client of a session outside of a call: `session(id).request`. */
+export interface Requested {
+  sessionId: string;
+  nodeId: string;
+  mark: string;
+  at: number;
+  /** When the client was told, with 202, that its answer is stored. */
+  acknowledgedAt: number | undefined;
+  /** `waiting`, `answered`, or the code of an error. */
+  outcome: string;
+  endedAt: number | undefined;
 }
 
 /** One run of a tool. */
@@ -150,9 +165,9 @@ export interface CallRecord {
   status: number | 'cut' | undefined;
   stream: string | undefined;
   cancelled: Set<string>;
-  /** The log level that the request sets; and those that tools of the POST found, by request id. */
-  level: string | undefined;
-  levels: Map<string, string>;
+  /** What the request changes of what the session remembers; and what tools of the POST found, by request id. */
+  change: { name: string; value: string } | undefined;
+  found: Map<string, Map<string, string>>;
   /** By request id: the marks or error codes that came. */
   answers: Map<string, string[]>;
   /** `lost`: the connection ended, and there was no cursor to come back with. */
@@ -246,6 +261,7 @@ export class Ledger implements Witness {
   /** Told to one session from outside of a call: `session(id).notify`. */
   readonly pushed: Pushed[] = [];
   readonly counted: Counted[] = [];
+  readonly requested: Requested[] = [];
   /** When the nodes, or the one in a slot, could not write to the backplane. In the order of their beginnings. */
   private readonly outages: { slot: number | undefined; from: number; to: number }[] = [];
   /** Of `notify.toolsChanged`. */
@@ -264,6 +280,13 @@ export class Ledger implements Witness {
 
   private get now(): number {
     return this.scheduler.elapsed;
+  }
+
+  /** The answer to a question was taken with 202. */
+  answerTaken(mark: string): void {
+    for (const asked of [...this.questions, ...this.requested]) {
+      if (asked.mark === mark) asked.acknowledgedAt ??= this.now;
+    }
   }
 
   created(nodeId: string, session: NewSession, positions: Position[]): void {

@@ -68,6 +68,11 @@ export type Action = { at: number } & (
   | ({ do: 'reuse'; client: number; slot: number; which: number; running: boolean } & ToolCall)
   /** A node's application counts something in the state of the session. */
   | { do: 'count'; client: number; slot: number }
+  /** A node's application asks the client of the session, outside of any call. */
+  | { do: 'request'; client: number; slot: number }
+  | { do: 'subscribe'; client: number; slot: number; uri: string; on: boolean }
+  /** A node's application says that a resource has changed, to the sessions that have subscribed to it. */
+  | { do: 'resourceUpdated'; slot: number; uri: string }
   /** A node's application says to all sessions that its tools have changed. */
   | { do: 'toolsChanged'; slot: number }
   | { do: 'crash'; slot: number; downMs: number }
@@ -282,7 +287,12 @@ function actionOf(
     case 'delete':
     case 'setLevel':
     case 'push':
+    case 'request':
       return { at, do: kind, client, slot };
+    case 'subscribe':
+      return { at, do: kind, client, slot, uri: 'r', on: true };
+    case 'resourceUpdated':
+      return { at, do: kind, slot, uri: 'r' };
     case 'roots':
       return { at, do: kind, client };
     case 'begin':

@@ -47,7 +47,10 @@ export interface ServerHost {
 export class SimServer implements ServerLike {
   private transport: ServerTransport | undefined;
   private readonly running = new Map<string, { execution: Execution; stop: () => void }>();
-  private readonly waiting = new Map<number, { settle: (answered: boolean) => void }>();
+  private readonly waiting = new Map<
+    number,
+    { mark: string; settle: (answered: boolean) => void }
+  >();
   private questions = 0;
   private progress = 0;
   private level = 'none';
@@ -80,7 +83,13 @@ export class SimServer implements ServerLike {
   private onMessage(message: Message, extra: Extra): void {
     const { id, method, params = {} } = message;
     if (method === undefined) {
-      if (typeof id === 'number') this.waiting.get(id)?.settle(true);
+      const question = typeof id === 'number' ? this.waiting.get(id) : undefined;
+      const { content } = (message.result ?? {}) as { content?: { mark?: string } };
+      if (question !== undefined && content?.mark !== question.mark) {
+        const { seen } = this.host.ledger;
+        seen.push(`3 answers belong: ${question.mark} got the answer to ${content?.mark}`);
+      }
+      question?.settle(true);
     } else if (id === undefined) {
       this.onNotification(method, params);
     } else {
@@ -322,7 +331,7 @@ export class SimServer implements ServerLike {
         end('timeout');
       });
       const settle = (answered: boolean): void => end(answered ? 'answered' : 'stopped');
-      this.waiting.set(number, { settle });
+      this.waiting.set(number, { mark, settle });
       this.note(
         ...([execution, mark, true] as const),
         {

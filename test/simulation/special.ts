@@ -18,7 +18,7 @@ export interface Draft {
  * kind comes last: so each seed goes on to mean what it meant.
  */
 export function specialsOf(random: Random, draft: Draft): Action[] {
-  const kinds = [limits, retention, expiry, bigMessages];
+  const kinds = [limits, retention, expiry, bigMessages, requests, subscriptions];
   return kinds.flatMap((kind) => kind(random.fork(), draft));
 }
 
@@ -79,4 +79,31 @@ function bigMessages(random: Random, { setting, actions, horizonMs, isOff }: Dra
     client: random.int(0, setting.clients - 1),
     ...{ which: random.int(0, 9), ms: random.int(50, 3000) },
   }));
+}
+
+/** Applications that ask clients something outside of any call. */
+function requests(random: Random, { setting, horizonMs, isOff }: Draft): Action[] {
+  if (isOff('request') || !random.chance(0.2)) return [];
+  return Array.from({ length: random.int(2, 10) }, () => ({
+    ...{ at: random.int(300, horizonMs), do: 'request' },
+    client: random.int(0, setting.clients - 1),
+    slot: random.int(0, setting.nodes - 1),
+  }));
+}
+
+/** Clients that subscribe to resources, which change. */
+function subscriptions(random: Random, draft: Draft): Action[] {
+  const { setting, actions, horizonMs, isOff } = draft;
+  if (isOff('subscribe') || !random.chance(0.2)) return [];
+  // A node that has seen nothing of a session stores in it: what that means under a clock that is behind is documented.
+  const goesBack = actions.some((action) => action.do === 'failover' && action.clockMs < 0);
+  return Array.from({ length: random.int(6, 25) }, (): Action => {
+    const at = random.int(300, horizonMs);
+    const slot = random.int(0, setting.nodes - 1);
+    const uri = random.pick(['r1', 'r1', 'r2']);
+    const client = random.int(0, setting.clients - 1);
+    const on = random.chance(0.7);
+    if (!goesBack && random.chance(0.5)) return { at, do: 'resourceUpdated', slot, uri };
+    return { at, do: 'subscribe', client, slot, uri, on };
+  });
 }

@@ -1,6 +1,6 @@
+import { Application } from './application.js';
 import { SimBackplane } from './backplane.js';
 import { SimClient } from './client.js';
-import type { Broadcast, Counted, Pushed } from './ledger.js';
 import { Ledger } from './ledger.js';
 import { SimNode } from './node.js';
 import type { Action, Plan, Setting } from './plan.js';
@@ -28,11 +28,11 @@ export class World {
   /** How long each node was out of touch by itself, of all times together. */
   private readonly troubledMs = new Map<string, number>();
   private failingOver = false;
+  private readonly application: Application;
   private readonly random: Random;
   private readonly nodeRandom: Random;
   private starts = 0;
   private sessions = 0;
-  private pushes = 0;
 
   constructor(
     private readonly plan: Plan,
@@ -43,6 +43,7 @@ export class World {
     this.nodeRandom = random.fork();
     this.scheduler = new Scheduler(random.fork());
     this.ledger = new Ledger(this.scheduler);
+    this.application = new Application(this.scheduler, this.ledger);
     const { setting } = this;
     this.backplane = new SimBackplane(
       this.scheduler,
@@ -215,7 +216,10 @@ export class World {
         node.clockMs = action.ms;
         break;
       case 'toolsChanged':
-        this.toolsChanged(node);
+        if (node.process.state === 'running') this.application.announce(node);
+        break;
+      case 'resourceUpdated':
+        if (node.process.state === 'running') this.application.announce(node, action.uri);
         break;
     }
   }
@@ -272,6 +276,7 @@ export class World {
     this.outOfTouchMs(nodeId) > this.setting.leaseMs / 2;
 
   private actOfClient(client: SimClient, action: Extract<Action, { client: number }>): void {
+    const node = 'slot' in action ? this.slots[action.slot] : undefined;
     switch (action.do) {
       case 'call':
         client.call(action.slot, action.calls);
@@ -297,6 +302,9 @@ export class World {
       case 'setLevel':
         client.setLevel(action.slot);
         break;
+      case 'subscribe':
+        client.subscribe(action.slot, action.uri, action.on);
+        break;
       case 'delete':
         client.delete(action.slot);
         break;
@@ -312,53 +320,11 @@ export class World {
         );
         break;
       case 'push':
-        this.push(client, action.slot);
-        break;
       case 'count':
-        this.count(client, action.slot);
+      case 'request':
+        if (node?.process.state !== 'running' || client.sessionId === undefined) return;
+        this.application[action.do](node, client.sessionId);
     }
-  }
-
-  private count({ sessionId }: SimClient, slot: number): void {
-    const node = this.slots[slot];
-    if (node?.process.state !== 'running' || sessionId === undefined) return;
-    const entry: Counted = { sessionId, at: this.scheduler.elapsed, outcome: 'pending' };
-    this.ledger.counted.push(entry);
-    const { state } = node.handle.session(sessionId);
-    state
-      .update((count) => Number(count ?? 0) + 1)
-      .then(
-        () => (entry.outcome = 'stored'),
-        () => (entry.outcome = 'failed'),
-      );
-  }
-
-  private toolsChanged(node: SimNode): void {
-    if (node.process.state !== 'running') return;
-    const entry: Broadcast = { at: this.scheduler.elapsed, acknowledgedAt: undefined };
-    this.ledger.broadcasts.push(entry);
-    node.handle.notify.toolsChanged().then(
-      () => (entry.acknowledgedAt = this.scheduler.elapsed),
-      () => undefined,
-    );
-  }
-
-  /** A node's application tells the session something, outside of any call. */
-  private push(client: SimClient, slot: number): void {
-    const node = this.slots[slot];
-    const { sessionId } = client;
-    if (node?.process.state !== 'running' || sessionId === undefined) return;
-    this.pushes += 1;
-    const mark = `push${this.pushes}`;
-    const entry: Pushed = { sessionId, mark, outcome: 'pending' };
-    this.ledger.pushed.push(entry);
-    node.handle
-      .session(sessionId)
-      .notify({ method: 'notifications/message', params: { mark } })
-      .then(
-        () => (entry.outcome = 'stored'),
-        () => (entry.outcome = 'failed'),
-      );
   }
 
   private close(slot: number, node: SimNode, drainMs: number, downMs: number): void {

@@ -1,4 +1,5 @@
 /** What applications were told of what they have done. */
+import type { Ledger } from '../ledger.js';
 import type { Check } from './index.js';
 
 /** Each step up of the state that was acknowledged counts, and none counts twice. */
@@ -14,24 +15,63 @@ export const counted: Check = function* ({ ledger, backplane }) {
   }
 };
 
-/** A change that was announced to all reaches each session: by a message of its own, or by one that was not shown yet. */
+/** A change that was announced reaches each session that is to hear of it: by a message of its own, or by one that was not shown yet. */
 export const announced: Check = function* ({ ledger }) {
-  for (const { at, acknowledgedAt } of ledger.broadcasts) {
+  for (const { at, acknowledgedAt, uri } of ledger.broadcasts) {
     if (acknowledgedAt === undefined) continue;
+    const method = uri === undefined ? 'tools/list_changed' : 'resources/updated';
     for (const [sessionId, bornAt] of ledger.bornAt) {
       if (bornAt > at || ledger.removedAt.has(sessionId)) continue;
       if (ledger.mayHaveLost(sessionId, 0, acknowledgedAt)) continue;
+      if (uri !== undefined && !isSubscribed(ledger, { sessionId, uri, at, acknowledgedAt }))
+        continue;
       const isTold = ledger.stored.some(
         (entry) =>
           entry.sessionId === sessionId &&
-          entry.message?.includes('notifications/tools/list_changed') === true &&
+          entry.message?.includes(`notifications/${method}`) === true &&
+          (uri === undefined || entry.message.includes(`"${uri}"`)) &&
           entry.at <= acknowledgedAt &&
           (entry.at >= at ||
             ((entry.trimmedAt ?? Infinity) >= at &&
               !ledger.written.some((each) => each.place.id === entry.id && each.at < at))),
       );
       if (!isTold)
-        yield `${sessionId} was not told of the tools that had changed at ${at.toFixed()}`;
+        yield `${sessionId} was not told of ${uri ?? 'the tools'}, changed at ${at.toFixed()}`;
     }
   }
+  for (const { sessionId, message, at, stream, n } of ledger.stored) {
+    if (message?.includes('notifications/resources/updated') !== true) continue;
+    const { uri } = (JSON.parse(message) as { params: { uri: string } }).params;
+    const asked = ledger.calls.some(
+      ({ change, ...call }) =>
+        call.sessionId === sessionId &&
+        change?.name === uri &&
+        change.value === 'on' &&
+        call.at < at,
+    );
+    if (!asked)
+      yield `${stream} ${n} of ${sessionId} is about ${uri}, which its client never subscribed to`;
+  }
 };
+
+/** Whether the last that the client has said before is that it wants to hear of the resource, and it was told so. */
+function isSubscribed(
+  ledger: Ledger,
+  about: { sessionId: string; uri: string; at: number; acknowledgedAt: number },
+): boolean {
+  const changes = ledger.calls.filter(
+    ({ sessionId, change, at }) =>
+      sessionId === about.sessionId && change?.name === about.uri && at < about.acknowledgedAt,
+  );
+  return (
+    changes.length > 0 &&
+    changes.every(
+      ({ change, state, endedAt = Infinity, answers, cancelled }) =>
+        change?.value === 'on' &&
+        state === 'answered' &&
+        endedAt < about.at &&
+        cancelled.size === 0 &&
+        [...answers.values()].flat().every((mark) => mark === 'empty'),
+    )
+  );
+}

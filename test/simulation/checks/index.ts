@@ -8,6 +8,7 @@ import {
   fenced,
   livingAreLeft,
   nobodyWaits,
+  requestsEnd,
   runsOnce,
 } from './requests.js';
 import {
@@ -38,6 +39,7 @@ const CHECKS: Record<string, Check> = {
   '3 living are left': livingAreLeft,
   '3 answers arrive': answersArrive,
   '3 answers belong': answersBelong,
+  '3 requests end': requestsEnd,
   '3 cancelled': cancelled,
   '4 ended everywhere': endedEverywhere,
   '5 strangers': strangers,

@@ -208,6 +208,28 @@ export const cancelled: Check = function* (world) {
 /** How long an answer may be on its way where nothing fails any more; longer than a subscription can be away. */
 const ANSWER_MS = 8000;
 
+/** What a client is asked outside of a call ends, and with its answer where that was taken. */
+export const requestsEnd: Check = function* ({ ledger, nodes }) {
+  for (const asked of ledger.requested) {
+    const { sessionId, nodeId, mark, at, acknowledgedAt, outcome, endedAt = Infinity } = asked;
+    const node = nodes.find((each) => each.nodeId === nodeId);
+    if (node?.process.state === 'dead' || node?.closing === true) continue;
+    const removedAt = ledger.removedAt.get(sessionId);
+    const isGone =
+      removedAt !== undefined || ledger.goneBetween.some((gone) => gone.sessionId === sessionId);
+    const what = `${mark}, asked of ${sessionId} on ${nodeId} at ${at.toFixed()}`;
+    if (outcome === 'waiting') yield `${what}, still waits`;
+    else if (outcome.startsWith('answered ')) yield `${what}, was ${outcome}`;
+    else if (outcome === 'session_not_found' && !isGone) yield `${what}: there is such a session`;
+    const isLost =
+      isGone || ledger.mayHaveLost(sessionId, at, endedAt) || ledger.isTrimmed(sessionId, endedAt);
+    const isTaken = acknowledgedAt !== undefined && endedAt - acknowledgedAt >= ANSWER_MS;
+    if (isTaken && outcome === 'request_timeout' && !isLost) {
+      yield `${what}, never got the answer that was taken at ${acknowledgedAt.toFixed()}`;
+    }
+  }
+};
+
 /** An answer that was taken with 202 reaches whoever asked. */
 export const answersArrive: Check = function* ({ ledger, nodes }) {
   for (const { mark, acknowledgedAt, outcome, endedAt, execution } of ledger.questions) {

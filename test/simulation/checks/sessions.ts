@@ -57,7 +57,7 @@ export const statuses: Check = function* (world) {
     const until = answeredAt ?? Math.max(world.scheduler.elapsed, at);
     // A JSON response to `setLevel` waits for its answer too. Where an outage begins after the request is stored (while the
     // factory is still at work, for instance), the node can only store the answer once the outage has ended.
-    const waits = setting.responseMode === 'json' && asked.what === 'setLevel';
+    const waits = setting.responseMode === 'json' && ['setLevel', 'subscribe'].includes(asked.what);
     const bound = within + (waits ? ledger.outageMs(asked.slot, at, until) : 0);
     if (until - at > bound) {
       yield `${about(asked)} after ${(until - at).toFixed()} ms, expected were ${bound.toFixed()}`;
@@ -156,32 +156,36 @@ export const remembered: Check = function* ({ ledger }) {
         (change.endedAt ?? Infinity) < at &&
         sure.some((other) => other.at > at),
     );
+  const names = new Set(ledger.calls.map(({ change }) => change?.name ?? 'level'));
   for (const call of ledger.calls) {
-    if (call.level !== undefined) continue;
-    for (const [id, level] of call.levels) {
-      const changes = ledger.calls.filter(
-        (other) => other.sessionId === call.sessionId && other.level !== undefined,
-      );
-      const sure = changes.filter(
-        (other) =>
-          other.state === 'answered' &&
-          !endedWithError(other) &&
-          other.cancelled.size === 0 &&
-          (other.endedAt ?? Infinity) < call.at &&
-          !isLost(other),
-      );
-      // Superseded by one that began after this one had been acknowledged.
-      const last = sure.filter(
-        (one) => !sure.some((other) => other.at > (one.endedAt ?? Infinity)),
-      );
-      const open = changes.filter(
-        (other) =>
-          !sure.includes(other) && other.at < (call.endedAt ?? Infinity) && !isOver(other, sure),
-      );
-      const may = [...last, ...open].map((other) => other.level);
-      if (last.length === 0) may.push('none');
-      if (!may.includes(level)) {
-        yield `${call.client}'s ${id} ran at level ${level}, expected was ${may.join(' or ')}`;
+    for (const [id, found] of call.found) {
+      for (const name of names) {
+        const changes = ledger.calls.filter(
+          (other) => other.sessionId === call.sessionId && other.change?.name === name,
+        );
+        const sure = changes.filter(
+          (other) =>
+            other.state === 'answered' &&
+            !endedWithError(other) &&
+            other.cancelled.size === 0 &&
+            (other.endedAt ?? Infinity) < call.at &&
+            !isLost(other),
+        );
+        // Superseded by one that began after this one had been acknowledged.
+        const last = sure.filter(
+          (one) => !sure.some((other) => other.at > (one.endedAt ?? Infinity)),
+        );
+        const open = changes.filter(
+          (other) =>
+            !sure.includes(other) && other.at < (call.endedAt ?? Infinity) && !isOver(other, sure),
+        );
+        const unchanged = name === 'level' ? 'none' : 'off';
+        const may = [...last, ...open].map(({ change }) => change?.value);
+        if (last.length === 0) may.push(unchanged);
+        const value = found.get(name) ?? unchanged;
+        if (!may.includes(value)) {
+          yield `${call.client}'s ${id} ran with ${name} ${value}, expected was ${may.join(' or ')}`;
+        }
       }
     }
   }

@@ -3,6 +3,7 @@ import { Executors } from '../../../src/backplane/memory/executors.js';
 import { MemorySession } from '../../../src/backplane/memory/session.js';
 import type { Route } from '../../../src/backplane/backplane.js';
 import { Handovers } from '../../../src/cluster/handovers.js';
+import { Asks } from '../../../src/session/asks.js';
 import type { JsonRpcResponse } from '../../../src/protocol/jsonrpc.js';
 import { LiveSession } from '../../../src/session/live.js';
 import type { Mutant } from './mutant.js';
@@ -82,6 +83,37 @@ export const REQUEST_MUTANTS: Mutant[] = [
       const original = methodsOf(MemorySession.prototype);
       MemorySession.prototype.attach = function (nodeId, request, now) {
         return original.attach.call(this, nodeId, { ...request, principal: this.principal }, now);
+      };
+    },
+  },
+  {
+    name: 'a subscription is not remembered',
+    plant() {
+      const original = methodsOf(MemorySession.prototype);
+      MemorySession.prototype['shape'] = function (effect, step) {
+        if (effect.type !== 'subscribe') original['shape'].call(this, effect, step);
+      };
+    },
+  },
+  {
+    name: 'a session is told of a resource that its client has not subscribed to',
+    plant() {
+      const original = methodsOf(MemorySession.prototype);
+      MemorySession.prototype['wanted'] = function ({ onlyIf, ...operation }, stream, step) {
+        const isAny = onlyIf === undefined || 'subscribed' in onlyIf;
+        const given = isAny ? operation : { ...operation, onlyIf };
+        return original['wanted'].call(this, given, stream, step);
+      };
+    },
+  },
+  {
+    name: 'an answer goes to whichever question of its session came first',
+    plant() {
+      const original = methodsOf(Asks.prototype);
+      Asks.prototype.find = function (sessionId, id) {
+        const found = original.find.call(this, sessionId, id);
+        const asks = [...this['open'].values()];
+        return found && asks.find(({ asker }) => asker.sessionId === sessionId);
       };
     },
   },
