@@ -33,6 +33,7 @@ import {
   mayBeRefused,
   refusalOf,
   shapeOf,
+  unlike,
   UNSHAPED,
   withEffect,
   withoutEffect,
@@ -63,6 +64,8 @@ export class LiveSession {
   readonly admission = new Admission();
   private replica: BuiltReplica | undefined;
   private shape: Shape = UNSHAPED;
+  /** Changes that the server has carried out, though `shape` may not have them: the record is replayed in what they decide. */
+  private uncertain: Effect[] = [];
   /** Building, or catching up: one at a time, and what comes meanwhile waits its turn. */
   private settling: Promise<void> = Promise.resolve();
   private readonly calls: Calls;
@@ -234,7 +237,10 @@ export class LiveSession {
     const told = this.shape;
     // The server hears at once that its client is initialized: what comes while the server hears the rest must not say so again.
     if (shape.active && told.initialize !== undefined) this.shape = { ...told, active: true };
-    await replayShape(this.node, replica.transport, told, shape);
+    const { uncertain } = this;
+    const differs = uncertain.reduce((from, effect) => unlike(from, shape, effect), told);
+    await replayShape(this.node, replica.transport, differs, shape);
+    this.uncertain = this.uncertain.filter((effect) => !uncertain.includes(effect));
     // Handed to the server once, `initialized` is not to come again.
     this.shape = { ...shape, active: shape.active || this.shape.active };
     this.revision = current.revision;
@@ -356,6 +362,11 @@ export class LiveSession {
         // All are answered, and the stream is open: the backplane has lost an answer (a failover).
         if (call.batch.open === 0 && !stored.ended) this.node.onAnswered(this.id, stream);
         if (effect !== undefined) await this.took(effect, stored.revision, call);
+      } else if (effect !== undefined && stored !== 'gone' && this.replica !== undefined) {
+        // The server has carried the change out. Whether the record has it, and what came after it, the record says.
+        this.uncertain = [...this.uncertain, effect];
+        this.revision = UNKNOWN_REVISION;
+        this.refresh().catch(() => undefined);
       }
     } finally {
       unpin();
@@ -566,6 +577,7 @@ export class LiveSession {
     this.replica = undefined;
     this.revision = undefined;
     this.shape = UNSHAPED;
+    this.uncertain = [];
     return replica;
   }
 

@@ -119,6 +119,15 @@ export function withoutEffect(shape: Shape, { type, value }: Effect): Shape {
   return { ...shape, subscriptions };
 }
 
+/** `from`, changed so that it differs from `to` in what `effect` decides. */
+export function unlike(from: Shape, to: Shape, { type, value }: Effect): Shape {
+  if (type !== 'subscribe' && type !== 'unsubscribe') return withoutEffect(from, { type, value });
+  return withoutEffect(from, {
+    type: to.subscriptions.has(value) ? 'subscribe' : 'unsubscribe',
+    value,
+  });
+}
+
 /** The requests that bring a replica from one shape to another; `notifications/initialized` is not among them. */
 export function requestsBetween(from: Shape, to: Shape): { method: string; params: object }[] {
   const requests: { method: string; params: object }[] = [];

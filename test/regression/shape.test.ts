@@ -87,6 +87,36 @@ it('list_changed does not hide a level set just before', async () => {
   expect(levels).toEqual(['error']);
 });
 
+// The reply was lost to the step that stored a level. The node did not count that level as one its server had been told of:
+// when another node had set the level before it again, this node's server was left at the wrong one.
+it('brings a server to the level of the record where the reply to its own change was lost', async () => {
+  const store = memoryBackplane();
+  let losesReply = false;
+  const backplane: Backplane = {
+    join(options) {
+      const membership = store.join(options);
+      const commit = membership.commit.bind(membership);
+      membership.commit = async (step) => {
+        const sets = step.operations.some((each) => each.type === 'append' && each.effect);
+        if (losesReply && sets) await commit(step);
+        return commit(step);
+      };
+      return membership;
+    },
+  };
+  const levels: string[] = [];
+  const one = await startNode({ backplane, server: () => chatty(levels) });
+  const two = await startNode({ backplane: store, server: () => chatty() });
+  const { client } = await openSession(one.url);
+
+  await setLevel(client, one.url, 'debug');
+  losesReply = true;
+  await setLevel(client, one.url, 'error');
+  await setLevel(client, two.url, 'debug');
+  await client.request(one.url, 'tools/call', { name: 'count' });
+  expect(levels.at(-1)).toBe('debug');
+});
+
 // The same with a second `initialized`, say after a 503: it made no revision, but was taken to have made the last.
 it('a repeated initialized does not hide a level set elsewhere', async () => {
   const backplane = memoryBackplane();
