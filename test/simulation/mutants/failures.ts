@@ -33,7 +33,7 @@ export const FAILURE_MUTANTS: Mutant[] = [
   },
   {
     name: 'a handler goes on though another node has taken its request over',
-    from: 1301,
+    from: 2021,
     plant() {
       LiveSession.prototype.taken = () => undefined;
     },

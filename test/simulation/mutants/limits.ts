@@ -26,7 +26,7 @@ export const LIMIT_MUTANTS: Mutant[] = [
   },
   {
     name: 'a session may have any number of connections',
-    from: 201,
+    from: 421,
     plant() {
       Slots.prototype.take = () => true;
     },
@@ -67,7 +67,7 @@ export const LIMIT_MUTANTS: Mutant[] = [
   },
   {
     name: 'a cursor that is older than the log goes on where the log begins',
-    from: 141,
+    from: 161,
     plant() {
       const original = methodsOf(SimMembership.prototype);
       SimMembership.prototype.attach = async function (request) {
@@ -79,7 +79,7 @@ export const LIMIT_MUTANTS: Mutant[] = [
   },
   {
     name: 'a reader that the log has overtaken goes on where the log begins',
-    from: 141,
+    from: 401,
     plant() {
       const original = methodsOf(SimMembership.prototype);
       SimMembership.prototype.read = async function (request) {
