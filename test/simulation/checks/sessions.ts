@@ -87,7 +87,11 @@ function isInUse({ ledger }: World, { sessionId = '', messages, at, answeredAt =
 function allowed(world: World, asked: Asked): boolean {
   const { ledger, setting } = world;
   const { status, method, what, sessionId = '', answeredAt = 0 } = asked;
-  if (status === 429) return isLimited(world, asked) || wasCancelled(world, asked);
+  if (status === 429) {
+    // Of a refusal whose reply was lost, the repeat does not know the reason where the id is free by then: come again, it says.
+    const isFree = what === 'reuse' && isInUse(world, asked);
+    return isLimited(world, asked) || wasCancelled(world, asked) || isFree;
+  }
   if (isNoAnswer(asked)) return true;
   const removedAt = ledger.removedAt.get(sessionId);
   if (status === 404) {
