@@ -9,8 +9,8 @@ import { Redis } from 'ioredis';
 import { startRedis } from '../demo/rig/redis.js';
 import type { Membership, NewSession, Operation } from '../src/backplane/backplane.js';
 import { ANY_PRINCIPAL, LOG_START, STANDALONE } from '../src/backplane/backplane.js';
-import type { SeamStore } from '../src/backplane/seams.js';
-import { redisBackplane } from '../src/backplane/redis/redis.js';
+import type { SeamStore } from '../src/backplane/sdk-store-access.js';
+import { redisBackplane } from '../src/backplane/redis/redis-backplane.js';
 import { systemClock } from '../src/protocol/clock.js';
 
 const MB = 1_000_000;

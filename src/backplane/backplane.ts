@@ -5,15 +5,15 @@
  * handler or another node. Messages are JSON texts and are never looked into.
  */
 import type { Clock } from '../protocol/clock.js';
-import type { LogEntry, StreamEvent } from './log.js';
-import type { NodeMessage } from './node-message.js';
+import type { LogEntry, StreamEvent } from './session-log.js';
+import type { NodeMessage } from './node-messages.js';
 import type { Operation, OperationResult } from './operations.js';
 import type { LogId, Position } from './positions.js';
 import type { Revision } from './revision.js';
-import type { SeamStore } from './seams.js';
+import type { SeamStore } from './sdk-store-access.js';
 
-export * from './log.js';
-export * from './node-message.js';
+export * from './session-log.js';
+export * from './node-messages.js';
 export * from './operations.js';
 export * from './positions.js';
 export type { Revision } from './revision.js';

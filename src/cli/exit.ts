@@ -1,4 +1,4 @@
-import { AnynodeError } from '../errors.js';
+import { AnynodeError } from '../protocol/errors.js';
 
 /** What the command ends with; `docs/cli.md` promises them. */
 export const EXIT = {

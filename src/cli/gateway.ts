@@ -3,11 +3,11 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Cluster, Redis } from 'ioredis';
-import { anynode } from '../anynode.js';
-import type { PayloadCodec } from '../backplane/payloads.js';
+import { anynode } from '../node.js';
+import type { PayloadCodec } from '../backplane/encoded/payloads.js';
 import { serverOptionsFor } from '../http/server-options.js';
 import { CommandError, EXIT, orUsage } from './exit.js';
-import { plain } from './text.js';
+import { plain } from './print/text.js';
 
 export interface GatewayOptions {
   upstream: string;

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
-import { aesGcmCodec } from '../backplane/aes-gcm.js';
-import type { PayloadCodec } from '../backplane/payloads.js';
+import { aesGcmCodec } from '../codec/aes-gcm.js';
+import type { PayloadCodec } from '../backplane/encoded/payloads.js';
 import { CommandError, EXIT, orUsage } from './exit.js';
 
 /** Where the keys of the nodes' codec are. Never on the command line itself, which other users of the machine can see. */

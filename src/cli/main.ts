@@ -2,7 +2,7 @@
 import { CommanderError } from 'commander';
 import { EXIT, exitCodeOf } from './exit.js';
 import { buildProgram } from './program.js';
-import { plain } from './text.js';
+import { plain } from './print/text.js';
 
 // Whoever read our output has seen enough (`| head`).
 for (const stream of [process.stdout, process.stderr]) {

@@ -1,5 +1,5 @@
 import { Command, Option } from 'commander';
-import { VERSION } from '../version.js';
+import { VERSION } from '../protocol/version.js';
 import { addEvents } from './commands/events.js';
 import { addExport } from './commands/export.js';
 import { addKill } from './commands/kill.js';

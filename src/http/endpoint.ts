@@ -1,28 +1,28 @@
 import type { RequestListener } from 'node:http';
 import { inspect } from 'node:util';
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
-import type { Handovers } from '../cluster/handovers.js';
-import type { Openers } from '../cluster/openers.js';
-import type { Orphans } from '../cluster/orphans.js';
-import type { Takeovers } from '../cluster/takeovers.js';
-import { AnynodeError } from '../errors.js';
-import type { Options } from '../options.js';
-import type { Running } from '../session/calls.js';
-import type { SessionNode } from '../session/node.js';
-import type { Sessions } from '../session/sessions.js';
+import type { Handovers } from '../execution/owner-handover.js';
+import type { Openers } from '../execution/recovery/opener-watch.js';
+import type { Orphans } from '../execution/recovery/orphan-recovery.js';
+import type { Takeovers } from '../stream/connection-takeovers.js';
+import { AnynodeError } from '../protocol/errors.js';
+import type { Options } from '../options/options.js';
+import type { Running } from '../replica/requests/running-calls.js';
+import type { SessionNode } from '../replica/session-node.js';
+import type { Sessions } from '../execution/session-service.js';
 import { handleGet } from './get.js';
-import { BodyBudget } from './body-budget.js';
+import { BodyBudget } from './body/body-budget.js';
 import { guard } from './guard.js';
 import { requireSessionId, spokenVersionOf } from './headers.js';
-import type { Modern } from './modern.js';
+import type { Modern } from './modern/modern.js';
 import { handlePost } from './post.js';
 import { principalReader } from './principal.js';
-import type { Refusal } from './reply.js';
-import { refuse, RefusalError, REFUSALS } from './reply.js';
-import { cut, reply } from './response.js';
+import type { Refusal } from './response/refusals.js';
+import { refuse, RefusalError, REFUSALS } from './response/refusals.js';
+import { cut, reply } from './response/response.js';
 import { SharedTimer } from '../protocol/shared-timer.js';
-import { Slots } from './slots.js';
-import type { SseSettings } from './sse.js';
+import { Slots } from './connection-slots.js';
+import type { SseSettings } from './response/sse-response.js';
 
 /** What the handlers of the methods need. */
 export interface Endpoint {

@@ -3,14 +3,14 @@ import type { AttachReply, AttachRequest, Position } from '../backplane/backplan
 import { LOG_START, STANDALONE } from '../backplane/backplane.js';
 import { Cursors } from '../stream/cursor.js';
 import type { Follower } from '../stream/follower.js';
-import { Closing } from './closing.js';
-import { follow } from './connections.js';
+import { Closing } from './response/response-closing.js';
+import { follow } from './ended-connections.js';
 import type { Endpoint } from './endpoint.js';
 import { requireAccept, requireSessionId, spokenVersionOf } from './headers.js';
 import type { Answer } from './post.js';
 import { deliveryContext, primes, sseConnection } from './post.js';
-import { RefusalError, REFUSALS } from './reply.js';
-import { isGone, reply } from './response.js';
+import { RefusalError, REFUSALS } from './response/refusals.js';
+import { isGone, reply } from './response/response.js';
 
 /** Of what is looked at before a response is begun. */
 const PAGE_BYTES = 64 * 1024;

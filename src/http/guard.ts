@@ -1,7 +1,7 @@
 import type { Request } from 'express';
 import { ErrorCode } from '../protocol/jsonrpc.js';
-import { hostOf, isLoopback, isProxied } from './incoming.js';
-import { RefusalError } from './reply.js';
+import { hostOf, isLoopback, isProxied } from './incoming-request.js';
+import { RefusalError } from './response/refusals.js';
 
 const LOCAL_NAMES = new Set(['localhost', '127.0.0.1', '[::1]']);
 

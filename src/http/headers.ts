@@ -1,13 +1,13 @@
 /** What the MCP endpoint asks of a request's headers, in the order and words of the SDK's transport. */
 import type { Request } from 'express';
-import type { Mounted, RequestInfo } from '../session/replica.js';
-import { MOUNTED } from '../session/replica.js';
-import { baseOf, hostOf, urlOf } from './incoming.js';
+import type { Mounted, RequestInfo } from '../replica/replica.js';
+import { MOUNTED } from '../replica/replica.js';
+import { baseOf, hostOf, urlOf } from './incoming-request.js';
 import {
   DEFAULT_NEGOTIATED_PROTOCOL_VERSION,
   SUPPORTED_PROTOCOL_VERSIONS,
-} from '../session/sdk.js';
-import { RefusalError, REFUSALS, unsupportedVersion } from './reply.js';
+} from '../replica/sdk.js';
+import { RefusalError, REFUSALS, unsupportedVersion } from './response/refusals.js';
 
 /** Of a session id that this library can have given out; anything else cannot name a session. */
 const SESSION_ID = /^[!-z|~]{1,256}$/;

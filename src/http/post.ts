@@ -1,20 +1,20 @@
 import type { Request, Response } from 'express';
 import { ErrorCode, errorResponse, isRequest } from '../protocol/jsonrpc.js';
 import type { JsonRpcMessage, JsonRpcRequest } from '../protocol/jsonrpc.js';
-import { httpAnswerOf } from '../session/http-answer.js';
-import type { DeliveryContext } from '../session/replica.js';
-import { FIRST_VERSION_WITH_PRIMING, isInitializeRequest } from '../session/sdk.js';
-import type { Inbound, Opened } from '../session/sessions.js';
-import { Refused } from '../session/sessions.js';
-import { AnynodeError } from '../errors.js';
+import { httpAnswerOf } from '../replica/initialize/initialize-http-answer.js';
+import type { DeliveryContext } from '../replica/replica.js';
+import { FIRST_VERSION_WITH_PRIMING, isInitializeRequest } from '../replica/sdk.js';
+import type { Inbound, Opened } from '../execution/session-service.js';
+import { Refused } from '../execution/session-service.js';
+import { AnynodeError } from '../protocol/errors.js';
 import { Cursors } from '../stream/cursor.js';
 import type { Follower } from '../stream/follower.js';
 import { STANDALONE, TooManySessions } from '../backplane/backplane.js';
-import { admitBody } from './admit-body.js';
-import type { Posted } from './body.js';
-import { readMessages } from './body.js';
-import { Closing } from './closing.js';
-import { follow } from './connections.js';
+import { admitBody } from './body/admit-body.js';
+import type { Posted } from './body/request-body.js';
+import { readMessages } from './body/request-body.js';
+import { Closing } from './response/response-closing.js';
+import { follow } from './ended-connections.js';
 import type { Endpoint } from './endpoint.js';
 import {
   isJson,
@@ -27,13 +27,13 @@ import {
   sessionIdOf,
   spokenVersionOf,
 } from './headers.js';
-import { JsonConnection, sendJson } from './json.js';
-import { answersModern } from './modern.js';
+import { JsonConnection, sendJson } from './response/json-response.js';
+import { answersModern } from './modern/modern.js';
 import { authInfoOf, sessionsFor } from './principal.js';
-import { batchTooLarge, RefusalError, REFUSALS } from './reply.js';
-import { isGone, reply } from './response.js';
-import type { SseStream } from './sse.js';
-import { SseConnection } from './sse.js';
+import { batchTooLarge, RefusalError, REFUSALS } from './response/refusals.js';
+import { isGone, reply } from './response/response.js';
+import type { SseStream } from './response/sse-response.js';
+import { SseConnection } from './response/sse-response.js';
 
 /** The response, and what hangs on its end. */
 export interface Answer {

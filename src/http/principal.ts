@@ -1,9 +1,9 @@
 import type { Request } from 'express';
-import type { Limits } from '../limits.js';
+import type { Limits } from '../options/limits.js';
 import { ErrorCode } from '../protocol/jsonrpc.js';
-import type { AuthInfo, Logger } from '../session/types.js';
+import type { AuthInfo, Logger } from '../options/types.js';
 import { identityOf } from './identity.js';
-import { RefusalError } from './reply.js';
+import { RefusalError } from './response/refusals.js';
 
 const ANONYMOUS = 'anonymous';
 

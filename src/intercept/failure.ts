@@ -1,8 +1,8 @@
 /** What can go wrong between this library and a server that it reaches over HTTP, and what the client hears of it. */
 import type { JsonRpcError, RequestId } from '../protocol/jsonrpc.js';
 import { ErrorCode } from '../protocol/jsonrpc.js';
-import type { HttpAnswer } from '../session/http-answer.js';
-import { answeringWith } from '../session/http-answer.js';
+import type { HttpAnswer } from '../replica/initialize/initialize-http-answer.js';
+import { answeringWith } from '../replica/initialize/initialize-http-answer.js';
 
 /**
  * - `server_unreachable`: no connection could be made. Nothing has begun.

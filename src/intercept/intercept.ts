@@ -1,15 +1,15 @@
 /** A server that is no server object, behind the rest of this library: a handler of Express, or one at a URL. */
 import type { RequestHandler } from 'express';
 import type { Clock } from '../protocol/clock.js';
-import type { FactoryContext } from '../session/node.js';
-import type { Logger, ServerLike } from '../session/types.js';
-import { BodyReader, withoutSecrets } from './body.js';
-import { Loopback } from './loopback.js';
-import { originOf } from './origin.js';
+import type { FactoryContext } from '../replica/session-node.js';
+import type { Logger, ServerLike } from '../options/types.js';
+import { BodyReader, withoutSecrets } from './http/response-body.js';
+import { Loopback } from './http/loopback.js';
+import { originOf } from './http/origin.js';
 import { RefusalLog } from './refusal-log.js';
-import { InterceptedServer } from './server.js';
+import { InterceptedServer } from './intercepted-server.js';
 import { ServerWatch } from './server-watch.js';
-import { upstreamTarget } from './upstream.js';
+import { upstreamTarget } from './http/upstream.js';
 
 export interface Interception {
   /** As the option `server`. */

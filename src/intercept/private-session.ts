@@ -2,14 +2,14 @@
 import type { Clock } from '../protocol/clock.js';
 import { jittered } from '../protocol/clock.js';
 import type { JsonRpcMessage } from '../protocol/jsonrpc.js';
-import type { BodyReader } from './body.js';
-import { isSuccess, kindOf } from './body.js';
-import { ACCEPT_EVENTS, pause, RETRY_MS } from './call.js';
+import type { BodyReader } from './http/response-body.js';
+import { isSuccess, kindOf } from './http/response-body.js';
+import { ACCEPT_EVENTS, pause, RETRY_MS } from './intercepted-call.js';
 import { Ending } from './ending.js';
-import type { Place } from './event-stream.js';
+import type { Place } from './http/event-stream.js';
 import { breaksBounds, hasForgotten } from './failure.js';
-import type { Target } from './http.js';
-import type { Origin } from './origin.js';
+import type { Target } from './http/http-exchange.js';
+import type { Origin } from './http/origin.js';
 import type { RefusalLog } from './refusal-log.js';
 
 export interface PrivateSessionParts {

@@ -1,7 +1,7 @@
 /** What the log says of a server behind this library that does not take its sessions, and of what to look at. */
 import type { Clock } from '../protocol/clock.js';
 import { LogLimit } from '../protocol/log-limit.js';
-import type { Logger } from '../session/types.js';
+import type { Logger } from '../options/types.js';
 import { failureOf, mendOf } from './failure.js';
 
 /** Statuses that such a server is expected to answer: to clients without authorization, or to too many. */

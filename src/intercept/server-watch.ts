@@ -1,13 +1,13 @@
 /** Whether the server at `upstream` answers: learned from the requests that it gets, and looked at while it gets none. */
 import type { IncomingMessage } from 'node:http';
-import { AnynodeError } from '../errors.js';
+import { AnynodeError } from '../protocol/errors.js';
 import type { Clock } from '../protocol/clock.js';
 import { jittered } from '../protocol/clock.js';
-import type { Logger } from '../session/types.js';
-import { isSuccess } from './body.js';
+import type { Logger } from '../options/types.js';
+import { isSuccess } from './http/response-body.js';
 import { Failure } from './failure.js';
-import type { Outgoing, Target } from './http.js';
-import type { UpstreamTarget } from './upstream.js';
+import type { Outgoing, Target } from './http/http-exchange.js';
+import type { UpstreamTarget } from './http/upstream.js';
 
 /** How often a server is looked at that was heard of last this long ago. */
 const CHECK_MS = 5000;

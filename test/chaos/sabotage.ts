@@ -4,7 +4,7 @@
  */
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
-import { Orphans } from '../../src/cluster/orphans.js';
+import { Orphans } from '../../src/execution/recovery/orphan-recovery.js';
 
 /** What is taken out. `repeats`: a commit whose reply was lost is told by its number. `orphans`: dead executors are noticed. */
 export type Sabotage = 'repeats' | 'orphans';

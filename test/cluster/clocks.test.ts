@@ -2,7 +2,7 @@
 import { Redis } from 'ioredis';
 import { expect, it, onTestFinished } from 'vitest';
 import { startRedis } from '../../demo/rig/redis.js';
-import { createNode } from '../../src/anynode.js';
+import { createNode } from '../../src/node.js';
 import { redisBackplane } from '../../src/index.js';
 import { systemClock } from '../../src/protocol/clock.js';
 import { scriptedServer, type Tools } from '../integration/support/scripted-server.js';

@@ -1,10 +1,10 @@
 /** The whole contract once more, with everything encrypted on its way into the backplane, and decrypted on its way out. */
 import { randomBytes } from 'node:crypto';
-import { aesGcmCodec } from '../../src/backplane/aes-gcm.js';
+import { aesGcmCodec } from '../../src/codec/aes-gcm.js';
 import type { Backplane } from '../../src/backplane/backplane.js';
-import { encodedBackplane } from '../../src/backplane/encoded.js';
-import { memoryBackplane } from '../../src/backplane/memory/memory.js';
-import { redisBackplane } from '../../src/backplane/redis/redis.js';
+import { encodedBackplane } from '../../src/backplane/encoded/encoded-backplane.js';
+import { memoryBackplane } from '../../src/backplane/memory/memory-backplane.js';
+import { redisBackplane } from '../../src/backplane/redis/redis-backplane.js';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
 import { describeSeams } from './seams/describe-seams.js';
 import { describeBackplane } from './suite/describe-backplane.js';

@@ -2,9 +2,9 @@
 import { randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { memoryBackplane } from '../../src/backplane/memory/memory.js';
-import { redisBackplane } from '../../src/backplane/redis/redis.js';
-import type { TaskChange, Tasks } from '../../src/backplane/seams.js';
+import { memoryBackplane } from '../../src/backplane/memory/memory-backplane.js';
+import { redisBackplane } from '../../src/backplane/redis/redis-backplane.js';
+import type { TaskChange, Tasks } from '../../src/backplane/sdk-store-access.js';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
 import { look, TOO_SLOW_MS } from './equivalence/operations.js';
 import { TestNode } from './suite/rig.js';

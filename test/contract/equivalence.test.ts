@@ -8,8 +8,8 @@ import type {
   NodeMessage,
   SessionRecord,
 } from '../../src/backplane/backplane.js';
-import { MemoryBackplane } from '../../src/backplane/memory/memory.js';
-import { redisBackplane } from '../../src/backplane/redis/redis.js';
+import { MemoryBackplane } from '../../src/backplane/memory/memory-backplane.js';
+import { redisBackplane } from '../../src/backplane/redis/redis-backplane.js';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
 import { TOO_SLOW_MS } from './equivalence/operations.js';
 import { replicasInMemory, replicasInRedis } from './equivalence/replicas.js';

@@ -1,4 +1,4 @@
-import { memoryBackplane } from '../../src/backplane/memory/memory.js';
+import { memoryBackplane } from '../../src/backplane/memory/memory-backplane.js';
 import { describeBackplane } from './suite/describe-backplane.js';
 
 describeBackplane('memory', () => {

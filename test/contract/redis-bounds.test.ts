@@ -3,7 +3,7 @@ import { Cluster, Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import type { Backplane, Operation } from '../../src/backplane/backplane.js';
 import { LOG_START, STANDALONE } from '../../src/backplane/backplane.js';
-import { redisBackplane } from '../../src/backplane/redis/redis.js';
+import { redisBackplane } from '../../src/backplane/redis/redis-backplane.js';
 import {
   startRedis,
   startRedisCluster,

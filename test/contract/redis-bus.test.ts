@@ -5,10 +5,10 @@
 import { Cluster, Redis } from 'ioredis';
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
-import { createNode } from '../../src/anynode.js';
+import { createNode } from '../../src/node.js';
 import type { JoinOptions } from '../../src/backplane/backplane.js';
 import { STANDALONE } from '../../src/backplane/backplane.js';
-import { redisBackplane } from '../../src/backplane/redis/redis.js';
+import { redisBackplane } from '../../src/backplane/redis/redis-backplane.js';
 import { startRedisCluster, type RedisCluster } from '../../demo/rig/redis.js';
 import { systemClock } from '../../src/protocol/clock.js';
 import { scriptedServer } from '../integration/support/scripted-server.js';

@@ -1,8 +1,8 @@
 import { Cluster } from 'ioredis';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { ANY_PRINCIPAL, STANDALONE } from '../../src/backplane/backplane.js';
-import { redisBackplane } from '../../src/backplane/redis/redis.js';
-import { defineScripts } from '../../src/backplane/redis/scripts.js';
+import { redisBackplane } from '../../src/backplane/redis/redis-backplane.js';
+import { defineScripts } from '../../src/backplane/redis/commands/scripts.js';
 import { startRedisCluster, type RedisCluster } from '../../demo/rig/redis.js';
 import { uniquePrefix } from '../support/redis-fixture.js';
 import { describeBackplane } from './suite/describe-backplane.js';

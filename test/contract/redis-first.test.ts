@@ -1,7 +1,7 @@
 /** How a log begins in Redis: as a string, which costs a fifth of a stream, until something comes after the handshake. */
 import { describe, expect, it } from 'vitest';
 import { LOG_START, STANDALONE } from '../../src/backplane/backplane.js';
-import { RedisObservation } from '../../src/backplane/redis/observation.js';
+import { RedisObservation } from '../../src/backplane/redis/redis-observation.js';
 import { systemClock } from '../../src/protocol/clock.js';
 import { startTcpProxy } from '../support/tcp-proxy.js';
 import { ownRedis } from './support/own-redis.js';

@@ -1,6 +1,6 @@
 import { Redis as Redis5 } from 'ioredis5';
 import type { Redis } from 'ioredis';
-import { redisBackplane } from '../../src/backplane/redis/redis.js';
+import { redisBackplane } from '../../src/backplane/redis/redis-backplane.js';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
 import { describeBackplane } from './suite/describe-backplane.js';
 

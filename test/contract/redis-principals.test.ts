@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { expect, it, onTestFinished } from 'vitest';
 import { startRedis } from '../../demo/rig/redis.js';
-import { redisBackplane } from '../../src/backplane/redis/redis.js';
+import { redisBackplane } from '../../src/backplane/redis/redis-backplane.js';
 import { commandCounts, commandsBetween } from '../support/commandstats.js';
 import { connectRedis, uniquePrefix } from '../support/redis-fixture.js';
 import { ALICE, newSession, TestNode } from './suite/rig.js';

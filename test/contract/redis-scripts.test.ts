@@ -2,9 +2,9 @@
 import { Redis } from 'ioredis';
 import { expect, it, onTestFinished } from 'vitest';
 import { startRedis } from '../../demo/rig/redis.js';
-import { defineScripts, SCRIPT_TEXTS } from '../../src/backplane/redis/scripts.js';
-import { redisBackplane } from '../../src/backplane/redis/redis.js';
-import { FailedStep } from '../../src/errors.js';
+import { defineScripts, SCRIPT_TEXTS } from '../../src/backplane/redis/commands/scripts.js';
+import { redisBackplane } from '../../src/backplane/redis/redis-backplane.js';
+import { FailedStep } from '../../src/protocol/errors.js';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
 import { detach, TestNode } from './suite/rig.js';
 

@@ -2,7 +2,7 @@
 import { Cluster, Redis } from 'ioredis';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import type { JoinOptions } from '../../src/backplane/backplane.js';
-import { redisBackplane } from '../../src/backplane/redis/redis.js';
+import { redisBackplane } from '../../src/backplane/redis/redis-backplane.js';
 import { startRedis, startRedisCluster, type RedisServer } from '../../demo/rig/redis.js';
 import { connectRedis, uniquePrefix } from '../support/redis-fixture.js';
 import { startRewritingProxy } from './support/rewriting-proxy.js';

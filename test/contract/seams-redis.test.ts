@@ -1,7 +1,7 @@
 import { expect, it, onTestFinished } from 'vitest';
 import type { JoinOptions } from '../../src/backplane/backplane.js';
-import { redisBackplane } from '../../src/backplane/redis/redis.js';
-import { KEPT_BROADCASTS } from '../../src/backplane/seams.js';
+import { redisBackplane } from '../../src/backplane/redis/redis-backplane.js';
+import { KEPT_BROADCASTS } from '../../src/backplane/sdk-store-access.js';
 import { connectRedis, redisUrl, uniquePrefix } from '../support/redis-fixture.js';
 import { startTcpProxy } from '../support/tcp-proxy.js';
 import { broadcastsOf, ear } from './seams/broadcasts.js';

@@ -1,5 +1,5 @@
-import { memoryBackplane } from '../../src/backplane/memory/memory.js';
-import { redisBackplane } from '../../src/backplane/redis/redis.js';
+import { memoryBackplane } from '../../src/backplane/memory/memory-backplane.js';
+import { redisBackplane } from '../../src/backplane/redis/redis-backplane.js';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
 import { describeSeams } from './seams/describe-seams.js';
 

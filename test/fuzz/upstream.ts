@@ -1,8 +1,8 @@
 /** Feeds what is read from servers behind HTTP with broken input, from seeds. `npm run fuzz -- --minutes 10` runs it for long. */
-import { EventStreamReader } from '../../src/intercept/event-stream.js';
+import { EventStreamReader } from '../../src/intercept/http/event-stream.js';
 import { Failure } from '../../src/intercept/failure.js';
-import { marked, unmarked } from '../../src/intercept/ids.js';
-import { messageOf, messagesOf } from '../../src/intercept/incoming.js';
+import { marked, unmarked } from '../../src/intercept/private-ids.js';
+import { messageOf, messagesOf } from '../../src/intercept/incoming-messages.js';
 
 /** What one input may take. */
 const MOST_MS = 1_000;

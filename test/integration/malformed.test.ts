@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { redisBackplane } from '../../src/backplane/redis/redis.js';
+import { redisBackplane } from '../../src/backplane/redis/redis-backplane.js';
 import { startRedis, type RedisServer } from '../../demo/rig/redis.js';
 import { request } from '../support/mcp-http.js';
 import { newGate } from './support/gate.js';

@@ -8,7 +8,7 @@ import { Redis } from 'ioredis';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { startRedis, type RedisServer } from '../../demo/rig/redis.js';
-import { redisBackplane } from '../../src/backplane/redis/redis.js';
+import { redisBackplane } from '../../src/backplane/redis/redis-backplane.js';
 import { aesGcmCodec, type AnynodeOptions } from '../../src/index.js';
 import { type JsonRpc, notification, request } from '../support/mcp-http.js';
 import { uniquePrefix } from '../support/redis-fixture.js';

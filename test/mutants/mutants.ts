@@ -26,7 +26,7 @@ export const TESTED_MUTANTS: TestedMutant[] = [
     test: 'test/unit/node-watch.test.ts',
     named: '',
     async plant() {
-      const { NodeWatch } = await import('../../src/cluster/node-watch.js');
+      const { NodeWatch } = await import('../../src/execution/recovery/node-watch.js');
       const original = methodsOf(NodeWatch.prototype);
       NodeWatch.prototype['look'] = async function (nodeIds) {
         const sights = await original['look'].call(this, nodeIds);
@@ -40,7 +40,7 @@ export const TESTED_MUTANTS: TestedMutant[] = [
     test: 'test/contract/redis-late.test.ts',
     named: 'has no effect',
     async plant() {
-      const { Fence } = await import('../../src/backplane/redis/fence.js');
+      const { Fence } = await import('../../src/backplane/redis/connection/connection-fence.js');
       Fence.prototype.pass = function (_server, socket) {
         this.passUnfenced(socket);
         return Promise.resolve();
@@ -97,7 +97,7 @@ export const TESTED_MUTANTS: TestedMutant[] = [
     test: 'test/cluster/clocks.test.ts',
     named: '960000 ms, then 960000 ms',
     async plant() {
-      const { Missed } = await import('../../src/session/missed.js');
+      const { Missed } = await import('../../src/execution/recovery/catch-up.js');
       const original = methodsOf(Missed.prototype);
       Missed.prototype['catchUpOn'] = function (sessionId) {
         const { node } = { node: this['node'] };
@@ -113,7 +113,7 @@ export const TESTED_MUTANTS: TestedMutant[] = [
     test: 'test/unit/missed.test.ts',
     named: '',
     async plant() {
-      const { Missed } = await import('../../src/session/missed.js');
+      const { Missed } = await import('../../src/execution/recovery/catch-up.js');
       Missed.prototype.catchUp = async function () {
         const waiting = this['node'].asks.sessions();
         await Promise.allSettled(waiting.map((sessionId) => this['catchUpOn'](sessionId)));
@@ -144,7 +144,7 @@ export const TESTED_MUTANTS: TestedMutant[] = [
     test: 'test/regression/rerun.test.ts',
     named: '',
     async plant() {
-      const { LiveSession } = await import('../../src/session/live.js');
+      const { LiveSession } = await import('../../src/replica/live-session.js');
       LiveSession.prototype.mayRun = function (stream) {
         return this.streams().includes(stream);
       };
@@ -167,7 +167,7 @@ export const TESTED_MUTANTS: TestedMutant[] = [
     test: 'test/unit/fair-turns.test.ts',
     named: 'runs one step of a session and 32 in all at a time',
     async plant() {
-      const { FairTurns } = await import('../../src/backplane/redis/fair-turns.js');
+      const { FairTurns } = await import('../../src/backplane/redis/connection/fair-turns.js');
       FairTurns.prototype.take = (_session, command, step) => command.send(step);
     },
   },

@@ -3,7 +3,7 @@ import type { RequestHandler, Response } from 'express';
 import express from 'express';
 import { expect, it } from 'vitest';
 import { endpoints } from '../../src/http/endpoint.js';
-import { LegacyConnection } from '../../src/http/legacy/connection.js';
+import { LegacyConnection } from '../../src/legacy-sse/legacy-connection.js';
 import { say } from '../integration/support/scripted-server.js';
 import { listen, rawClient, startSession } from '../integration/support/serve.js';
 import { request } from '../support/mcp-http.js';

@@ -3,7 +3,7 @@
  * found no lease yet, and every fresh node said that it had been silent for longer than its lease, twice.
  */
 import { expect, it } from 'vitest';
-import { Lease } from '../../src/backplane/redis/lease.js';
+import { Lease } from '../../src/backplane/redis/connection/lease.js';
 import { ManualClock } from '../unit/support/manual-clock.js';
 
 it('takes a lease that was not there yet for no lapse, and one that is not there any more for one', async () => {

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { onTestFinished } from 'vitest';
-import { encodedBackplane } from '../../src/backplane/encoded.js';
+import { encodedBackplane } from '../../src/backplane/encoded/encoded-backplane.js';
 import type { Backplane, SeamsOptions } from '../../src/index.js';
 import { aesGcmCodec, memoryBackplane, redisBackplane, seams } from '../../src/index.js';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';

@@ -10,8 +10,8 @@ import type {
   Position,
 } from '../../src/backplane/backplane.js';
 import { LOG_START, TooManySessions } from '../../src/backplane/backplane.js';
-import { MemoryBackplane } from '../../src/backplane/memory/memory.js';
-import { Lease } from '../../src/backplane/redis/lease.js';
+import { MemoryBackplane } from '../../src/backplane/memory/memory-backplane.js';
+import { Lease } from '../../src/backplane/redis/connection/lease.js';
 import type { LinkFaults } from './link.js';
 import { Link } from './link.js';
 import type { Random } from './random.js';

@@ -1,4 +1,4 @@
-import { AnynodeError, unavailable } from '../../src/errors.js';
+import { AnynodeError, unavailable } from '../../src/protocol/errors.js';
 import type { Clock } from '../../src/protocol/clock.js';
 import type { Random } from './random.js';
 import type { Process, Scheduler } from './scheduler.js';

@@ -1,7 +1,7 @@
-import type { Anynode } from '../../src/anynode.js';
-import { createNode } from '../../src/anynode.js';
+import type { Anynode } from '../../src/node.js';
+import { createNode } from '../../src/node.js';
 import type { Clock } from '../../src/protocol/clock.js';
-import type { ServerContext } from '../../src/session/types.js';
+import type { ServerContext } from '../../src/options/types.js';
 import type { SimBackplane } from './backplane.js';
 import type { HttpRequest, Listener } from './exchange.js';
 import { Exchange } from './exchange.js';

@@ -1,4 +1,4 @@
-import type { Limits } from '../../src/limits.js';
+import type { Limits } from '../../src/options/limits.js';
 import type { Random } from './random.js';
 import type { ToolStep } from './server.js';
 import { specialsOf } from './special.js';

@@ -1,5 +1,5 @@
 import type { Clock } from '../../src/protocol/clock.js';
-import type { ServerContext, ServerLike, ServerTransport } from '../../src/session/types.js';
+import type { ServerContext, ServerLike, ServerTransport } from '../../src/options/types.js';
 import type { Execution, Ledger, Question } from './ledger.js';
 import type { Scheduler } from './scheduler.js';
 

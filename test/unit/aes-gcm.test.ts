@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { aesGcmCodec } from '../../src/backplane/aes-gcm.js';
-import type { PayloadContext } from '../../src/backplane/payloads.js';
+import { aesGcmCodec } from '../../src/codec/aes-gcm.js';
+import type { PayloadContext } from '../../src/backplane/encoded/payloads.js';
 
 const K1 = randomBytes(32);
 const K2 = randomBytes(32);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { Asker } from '../../src/session/asks.js';
-import { Asks, nodeOf } from '../../src/session/asks.js';
+import type { Asker } from '../../src/replica/requests/outgoing-requests.js';
+import { Asks, nodeOf } from '../../src/replica/requests/outgoing-requests.js';
 
 function asker(sessionId: string): Asker {
   return { sessionId, deliver: () => undefined };

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { BodyBudget } from '../../src/http/body-budget.js';
+import { BodyBudget } from '../../src/http/body/body-budget.js';
 
 const MIB = 1024 * 1024;
 

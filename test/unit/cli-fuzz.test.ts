@@ -1,16 +1,16 @@
 /** What the operator's tools print of what strangers wrote, under generated input with fixed seeds. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { eventLine } from '../../src/cli/event-line.js';
-import { Output } from '../../src/cli/output.js';
-import { preview } from '../../src/cli/preview.js';
+import { eventLine } from '../../src/cli/print/event-line.js';
+import { Output } from '../../src/cli/print/output.js';
+import { preview } from '../../src/cli/print/preview.js';
 import { clientOf } from '../../src/cli/commands/sessions.js';
-import { Table } from '../../src/cli/table.js';
-import { cut, json, plain, widthOf } from '../../src/cli/text.js';
+import { Table } from '../../src/cli/print/text-table.js';
+import { cut, json, plain, widthOf } from '../../src/cli/print/text.js';
 import type { LogEntry, SessionRecord } from '../../src/backplane/backplane.js';
-import { eventOf } from '../../src/session/event.js';
-import { jsonLine } from '../../src/session/export.js';
-import { infoOf } from '../../src/session/info.js';
+import { eventOf } from '../../src/operator/event-of-entry.js';
+import { jsonLine } from '../../src/operator/export-lines.js';
+import { infoOf } from '../../src/replica/session-info.js';
 
 const RUNS = { seed: 20251125, numRuns: 400 };
 

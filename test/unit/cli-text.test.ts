@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { preview } from '../../src/cli/preview.js';
+import { preview } from '../../src/cli/print/preview.js';
 import { buildProgram } from '../../src/cli/program.js';
-import { bytes, cut, duration, json, plain, widthOf } from '../../src/cli/text.js';
+import { bytes, cut, duration, json, plain, widthOf } from '../../src/cli/print/text.js';
 
 describe('text for a terminal', () => {
   it('what strangers wrote moves no cursor, and turns no direction', () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { mergedQuery } from '../../src/intercept/client-query.js';
+import { mergedQuery } from '../../src/intercept/http/client-query.js';
 
 describe('the query that goes to the URL of the operator', () => {
   it('is that of the client as it came, where the operator has none', () => {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { NodeMessage } from '../../src/backplane/backplane.js';
-import { decode, encode } from '../../src/backplane/redis/codec.js';
+import { decode, encode } from '../../src/backplane/redis/commands/message-format.js';
 
 const sessionId = fc.string({
   unit: fc.integer({ min: 33, max: 126 }).map((code) => String.fromCharCode(code)),

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { Place, ServerSentEvent } from '../../src/intercept/event-stream.js';
-import { EventStreamReader } from '../../src/intercept/event-stream.js';
+import type { Place, ServerSentEvent } from '../../src/intercept/http/event-stream.js';
+import { EventStreamReader } from '../../src/intercept/http/event-stream.js';
 
 function read(...pieces: string[]): { events: ServerSentEvent[]; place: Place } {
   const events: ServerSentEvent[] = [];

@@ -3,10 +3,10 @@ import { getEventListeners } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import type { LogEntry, SessionRecord } from '../../src/backplane/backplane.js';
 import { compareLogIds } from '../../src/backplane/backplane.js';
-import { unavailable } from '../../src/errors.js';
+import { unavailable } from '../../src/protocol/errors.js';
 import type { SessionEvent } from '../../src/index.js';
-import type { EventOptions } from '../../src/session/events.js';
-import { readEvents } from '../../src/session/events.js';
+import type { EventOptions } from '../../src/operator/session-events.js';
+import { readEvents } from '../../src/operator/session-events.js';
 import { ManualClock, settled } from './support/manual-clock.js';
 
 /** A log that the test writes, and one reader of it. */

@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { expect, it } from 'vitest';
-import type { Later } from '../../src/backplane/redis/connection.js';
-import { FairTurns } from '../../src/backplane/redis/fair-turns.js';
+import type { Later } from '../../src/backplane/redis/connection/redis-connection.js';
+import { FairTurns } from '../../src/backplane/redis/connection/fair-turns.js';
 
 const waits = () => false;
 const command = (isExpired = waits): Later => ({ isExpired, send: (step) => step() });

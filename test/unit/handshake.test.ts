@@ -2,7 +2,7 @@
 import { expect, it } from 'vitest';
 import { intercept } from '../../src/intercept/intercept.js';
 import type { JsonRpcMessage } from '../../src/protocol/jsonrpc.js';
-import type { ServerTransport } from '../../src/session/types.js';
+import type { ServerTransport } from '../../src/options/types.js';
 import {
   answerJson,
   event,

@@ -1,9 +1,9 @@
 /** What a server behind this library can make a node hold in memory. */
 import { describe, expect, it } from 'vitest';
 import { MemoryBudget, MESSAGES_AT_ONCE } from '../../src/intercept/bounds.js';
-import { EventStreamReader } from '../../src/intercept/event-stream.js';
+import { EventStreamReader } from '../../src/intercept/http/event-stream.js';
 import { Failure } from '../../src/intercept/failure.js';
-import { messageOf, messagesOf } from '../../src/intercept/incoming.js';
+import { messageOf, messagesOf } from '../../src/intercept/incoming-messages.js';
 
 const KIB = 1024;
 

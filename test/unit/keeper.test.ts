@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { TouchReply, TouchRequest } from '../../src/backplane/backplane.js';
 import { Followers } from '../../src/stream/followers.js';
-import { Keeper } from '../../src/stream/keeper.js';
+import { Keeper } from '../../src/stream/session-keeper.js';
 import { follow } from './support/fake-stream.js';
 import { ManualClock, settled } from './support/manual-clock.js';
 

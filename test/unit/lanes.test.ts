@@ -5,8 +5,8 @@ import type {
   OpenOperation,
   Operation,
 } from '../../src/backplane/backplane.js';
-import { AnynodeError, FailedStep } from '../../src/errors.js';
-import { Lanes } from '../../src/stream/lanes.js';
+import { AnynodeError, FailedStep } from '../../src/protocol/errors.js';
+import { Lanes } from '../../src/stream/commit-queue.js';
 import { ManualClock, settled } from './support/manual-clock.js';
 
 const TIMEOUT_MS = 2000;

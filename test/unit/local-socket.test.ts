@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
 import net from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { LocalSocket } from '../../src/intercept/local-socket.js';
+import { LocalSocket } from '../../src/intercept/http/local-socket.js';
 
 type Pair = [net.Socket, net.Socket];
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { HeardNumbers } from '../../src/backplane/heard-numbers.js';
-import { LogOrder } from '../../src/backplane/log-order.js';
+import { HeardNumbers } from '../../src/backplane/encoded/heard-numbers.js';
+import { LogOrder } from '../../src/backplane/encoded/log-order.js';
 
 const origin = (number: number, nodeId = 'a') => ({ nodeId, number, purpose: 'out g' });
 const at = (ms: number, stream = 'g') => ({ logId: `${ms}-0`, stream });

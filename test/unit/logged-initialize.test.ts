@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import type { JsonRpcRequest } from '../../src/protocol/jsonrpc.js';
-import { loggedInitialize } from '../../src/session/logged-initialize.js';
+import { loggedInitialize } from '../../src/replica/initialize/logged-initialize.js';
 
 const request = (name: string): JsonRpcRequest => ({
   ...{ jsonrpc: '2.0', id: 'a', method: 'initialize' },

@@ -1,8 +1,8 @@
 /** What clients have said while a node could not hear it. */
 import { expect, it } from 'vitest';
-import { unavailable } from '../../src/errors.js';
+import { unavailable } from '../../src/protocol/errors.js';
 import { systemClock } from '../../src/protocol/clock.js';
-import { Missed } from '../../src/session/missed.js';
+import { Missed } from '../../src/execution/recovery/catch-up.js';
 
 type Parts = ConstructorParameters<typeof Missed>;
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { PayloadCodec } from '../../src/index.js';
-import { Payloads } from '../../src/backplane/payloads.js';
+import { Payloads } from '../../src/backplane/encoded/payloads.js';
 import { systemClock } from '../../src/protocol/clock.js';
 
 const CONTEXT = { sessionId: 's', kind: 'message' } as const;

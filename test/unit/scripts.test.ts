@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { SCRIPT_TEXTS as scripts } from '../../src/backplane/redis/scripts.js';
+import { SCRIPT_TEXTS as scripts } from '../../src/backplane/redis/commands/scripts.js';
 
 const uncommented = (lua: string) => lua.replace(/--.*$/gm, '');
 const DEFINITION = /\blocal function (\w+)/g;

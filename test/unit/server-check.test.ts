@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { refusal } from '../../src/backplane/redis/refusal.js';
-import { evicts, unsupported } from '../../src/backplane/redis/server-check.js';
+import { refusal } from '../../src/backplane/redis/connection/retryable-replies.js';
+import { evicts, unsupported } from '../../src/backplane/redis/connection/server-check.js';
 
 const info = (...lines: string[]): string => ['# Server', ...lines, ''].join('\r\n');
 

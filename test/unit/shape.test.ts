@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { JsonRpcRequest } from '../../src/protocol/jsonrpc.js';
-import type { Effect, Shape } from '../../src/session/shape.js';
+import type { Effect, Shape } from '../../src/replica/session-shape.js';
 import {
   effectOf,
   requestsBetween,
@@ -9,7 +9,7 @@ import {
   UNSHAPED,
   withEffect,
   withoutEffect,
-} from '../../src/session/shape.js';
+} from '../../src/replica/session-shape.js';
 
 function request(method: string, params?: Record<string, unknown>): JsonRpcRequest {
   return { jsonrpc: '2.0', id: 1, method, ...(params !== undefined && { params }) };

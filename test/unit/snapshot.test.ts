@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { LogEntry, Note } from '../../src/backplane/backplane.js';
 import { stateAt, type SessionEvent } from '../../src/index.js';
-import { eventOf } from '../../src/session/event.js';
-import { jsonLine } from '../../src/session/export.js';
+import { eventOf } from '../../src/operator/event-of-entry.js';
+import { jsonLine } from '../../src/operator/export-lines.js';
 
 const NODE = 'abcdefghij';
 

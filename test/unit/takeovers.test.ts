@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { NodeMessage } from '../../src/backplane/backplane.js';
-import { Takeovers } from '../../src/cluster/takeovers.js';
+import { Takeovers } from '../../src/stream/connection-takeovers.js';
 import { Followers } from '../../src/stream/followers.js';
 import { follow } from './support/fake-stream.js';
 import { ManualClock, settled } from './support/manual-clock.js';

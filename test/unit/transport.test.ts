@@ -1,8 +1,8 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import type { JsonRpcMessage, RequestId } from '../../src/protocol/jsonrpc.js';
-import { Asks } from '../../src/session/asks.js';
-import type { DeliveryContext } from '../../src/session/replica.js';
-import { ReplicaTransport } from '../../src/session/transport.js';
+import { Asks } from '../../src/replica/requests/outgoing-requests.js';
+import type { DeliveryContext } from '../../src/replica/replica.js';
+import { ReplicaTransport } from '../../src/replica/replica-transport.js';
 import { settled } from './support/manual-clock.js';
 
 interface Emitted {

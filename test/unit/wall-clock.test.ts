@@ -6,12 +6,12 @@ const SRC = new URL('../../src/', import.meta.url);
 /** Where the clock of the machine is read, and what for. No promise depends on any of these. */
 const READERS: Record<string, string> = {
   'protocol/clock.ts': 'is the clock',
-  'backplane/redis/about.ts': 'says when a node started, to people',
-  'backplane/memory/memory.ts':
+  'backplane/redis/lease-info.ts': 'says when a node started, to people',
+  'backplane/memory/memory-backplane.ts':
     'is the clock of this backplane, which goes on evenly from its beginning',
-  'observe/survey.ts': 'says when statistics were taken',
-  'session/events.ts': 'says when a session turned out to have ended',
-  'session/sessions.ts': 'tells the factory when a session begins that is not stored yet',
+  'operator/survey.ts': 'says when statistics were taken',
+  'operator/session-events.ts': 'says when a session turned out to have ended',
+  'execution/session-service.ts': 'tells the factory when a session begins that is not stored yet',
   'stream/log-horizon.ts': 'refuses log ids that are a day ahead, as made up',
   'cli/commands/nodes.ts': 'shows an age',
   'cli/commands/session.ts': 'shows an age',

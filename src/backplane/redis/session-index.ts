@@ -1,5 +1,5 @@
-import type { Client, CommandConnection } from './connection.js';
-import type { Names } from './names.js';
+import type { Client, CommandConnection } from './connection/redis-connection.js';
+import type { Names } from './redis-keys.js';
 
 /** One in so many new sessions looks at the index, at so many entries for each of them. */
 const TIDIED_EVERY = 8;

@@ -1,7 +1,7 @@
-import { AnynodeError } from '../../errors.js';
+import { AnynodeError } from '../../protocol/errors.js';
 import type { JoinOptions, Membership, StoredState } from '../backplane.js';
-import type { CommandConnection } from './connection.js';
-import type { Names } from './names.js';
+import type { CommandConnection } from './connection/redis-connection.js';
+import type { Names } from './redis-keys.js';
 
 type Options = Pick<JoinOptions, 'nodeId' | 'clock' | 'commandTimeoutMs'>;
 type Stored = Awaited<ReturnType<Membership['storeState']>>;

@@ -1,10 +1,10 @@
 import type { Command } from 'commander';
 import { Option } from 'commander';
-import type { EventOptions } from '../../session/events.js';
-import type { SessionEventType } from '../../session/types.js';
-import type { Context, GlobalOptions } from '../context.js';
-import { withObserver } from '../context.js';
-import { eventLine } from '../event-line.js';
+import type { EventOptions } from '../../operator/session-events.js';
+import type { SessionEventType } from '../../options/types.js';
+import type { Context, GlobalOptions } from '../cli-context.js';
+import { withObserver } from '../cli-context.js';
+import { eventLine } from '../print/event-line.js';
 import { noSuchSession, orUsage } from '../exit.js';
 import { interruptible } from '../interrupts.js';
 import { listOf, wholeNumber } from '../values.js';

@@ -3,12 +3,12 @@ import { rename, rm } from 'node:fs/promises';
 import { once } from 'node:events';
 import { finished } from 'node:stream/promises';
 import type { Command } from 'commander';
-import type { SessionInfo } from '../../session/types.js';
-import type { Context, GlobalOptions } from '../context.js';
-import { withObserver } from '../context.js';
+import type { SessionInfo } from '../../options/types.js';
+import type { Context, GlobalOptions } from '../cli-context.js';
+import { withObserver } from '../cli-context.js';
 import { CommandError, EXIT, noSuchSession } from '../exit.js';
 import { interruptible } from '../interrupts.js';
-import { json } from '../text.js';
+import { json } from '../print/text.js';
 
 interface Options extends GlobalOptions {
   all?: boolean;

@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
-import type { GlobalOptions } from '../context.js';
-import { withObserver } from '../context.js';
+import type { GlobalOptions } from '../cli-context.js';
+import { withObserver } from '../cli-context.js';
 import { noSuchSession } from '../exit.js';
-import { plain } from '../text.js';
+import { plain } from '../print/text.js';
 
 export function addKill(program: Command): void {
   program

@@ -1,15 +1,15 @@
 import { setTimeout as after } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { Option } from 'commander';
-import type { Stats } from '../../observe/types.js';
-import type { Context, GlobalOptions } from '../context.js';
-import { withObserver } from '../context.js';
+import type { Stats } from '../../operator/observer.js';
+import type { Context, GlobalOptions } from '../cli-context.js';
+import { withObserver } from '../cli-context.js';
 import { CommandError, EXIT, isUnavailable } from '../exit.js';
 import { interruptible } from '../interrupts.js';
 import { onKeys } from '../monitor/keyboard.js';
 import { Screen } from '../monitor/screen.js';
 import { viewOf } from '../monitor/view.js';
-import { placesOf } from '../redis.js';
+import { placesOf } from '../cli-redis.js';
 import { seconds } from '../values.js';
 
 interface Options extends GlobalOptions {

@@ -1,10 +1,10 @@
 import type { Command } from 'commander';
-import type { NodeInfo } from '../../observe/types.js';
-import type { GlobalOptions } from '../context.js';
-import { withObserver } from '../context.js';
-import type { Column } from '../table.js';
-import { Table } from '../table.js';
-import { duration } from '../text.js';
+import type { NodeInfo } from '../../operator/observer.js';
+import type { GlobalOptions } from '../cli-context.js';
+import { withObserver } from '../cli-context.js';
+import type { Column } from '../print/text-table.js';
+import { Table } from '../print/text-table.js';
+import { duration } from '../print/text.js';
 
 export function nodeColumns(now: () => number): Column<NodeInfo>[] {
   return [

@@ -2,13 +2,13 @@ import type { Command } from 'commander';
 import { Option } from 'commander';
 import type { GatewayOptions } from '../gateway.js';
 import { startGateway } from '../gateway.js';
-import type { GlobalOptions } from '../context.js';
+import type { GlobalOptions } from '../cli-context.js';
 import { CommandError, EXIT } from '../exit.js';
 import { interruptible } from '../interrupts.js';
 import { codecOf } from '../keys.js';
-import { Output } from '../output.js';
-import { redisOf } from '../redis.js';
-import { plain } from '../text.js';
+import { Output } from '../print/output.js';
+import { redisOf } from '../cli-redis.js';
+import { plain } from '../print/text.js';
 import { listOf, portNumber, principalHeader, seconds, urlPath } from '../values.js';
 
 type Options = GlobalOptions &

@@ -1,12 +1,12 @@
 import type { Command } from 'commander';
-import type { RequestInfo, SessionDetails, StreamInfo } from '../../observe/types.js';
-import type { GlobalOptions } from '../context.js';
-import { withObserver } from '../context.js';
+import type { RequestInfo, SessionDetails, StreamInfo } from '../../operator/observer.js';
+import type { GlobalOptions } from '../cli-context.js';
+import { withObserver } from '../cli-context.js';
 import { noSuchSession } from '../exit.js';
-import type { Output } from '../output.js';
-import type { Column } from '../table.js';
-import { Table } from '../table.js';
-import { bytes, dateTime, duration, pad, plain } from '../text.js';
+import type { Output } from '../print/output.js';
+import type { Column } from '../print/text-table.js';
+import { Table } from '../print/text-table.js';
+import { bytes, dateTime, duration, pad, plain } from '../print/text.js';
 import { clientOf } from './sessions.js';
 
 const STREAMS: Column<StreamInfo>[] = [

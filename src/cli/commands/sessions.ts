@@ -1,10 +1,10 @@
 import type { Command } from 'commander';
-import type { SessionInfo } from '../../session/types.js';
-import type { GlobalOptions } from '../context.js';
-import { withObserver } from '../context.js';
-import type { Column } from '../table.js';
-import { Table } from '../table.js';
-import { cut, duration } from '../text.js';
+import type { SessionInfo } from '../../options/types.js';
+import type { GlobalOptions } from '../cli-context.js';
+import { withObserver } from '../cli-context.js';
+import type { Column } from '../print/text-table.js';
+import { Table } from '../print/text-table.js';
+import { cut, duration } from '../print/text.js';
 import { wholeNumber } from '../values.js';
 
 /** Columns are made to fit so many; the sessions of a big cluster are not held in memory. */

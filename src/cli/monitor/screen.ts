@@ -1,4 +1,4 @@
-import type { Output } from '../output.js';
+import type { Output } from '../print/output.js';
 
 const ENTER = '\u001b[?1049h\u001b[?25l';
 const LEAVE = '\u001b[?25h\u001b[?1049l';

@@ -1,11 +1,11 @@
-import type { SessionStats, Stats } from '../../observe/types.js';
+import type { SessionStats, Stats } from '../../operator/observer.js';
 import { nodeColumns } from '../commands/nodes.js';
 import { clientOf } from '../commands/sessions.js';
-import { eventLine } from '../event-line.js';
-import type { Output } from '../output.js';
-import type { Column } from '../table.js';
-import { Table } from '../table.js';
-import { bytes, clockTime, cut, duration, plain } from '../text.js';
+import { eventLine } from '../print/event-line.js';
+import type { Output } from '../print/output.js';
+import type { Column } from '../print/text-table.js';
+import { Table } from '../print/text-table.js';
+import { bytes, clockTime, cut, duration, plain } from '../print/text.js';
 
 export interface ViewOptions {
   output: Output;

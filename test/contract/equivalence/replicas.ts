@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
-import type { MemoryBackplane } from '../../../src/backplane/memory/memory.js';
+import type { MemoryBackplane } from '../../../src/backplane/memory/memory-backplane.js';
 import { Snapshot } from '../../simulation/snapshot.js';
 import { replicate } from '../../support/redis-snapshot.js';
 

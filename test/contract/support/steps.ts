@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import type { Operation } from '../../../src/backplane/backplane.js';
 import { STANDALONE } from '../../../src/backplane/backplane.js';
-import type { SeamStore } from '../../../src/backplane/seams.js';
+import type { SeamStore } from '../../../src/backplane/sdk-store-access.js';
 import {
   ALICE,
   append,

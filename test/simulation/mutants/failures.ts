@@ -1,9 +1,9 @@
 /** Faults in what holds where the backplane loses something, where a session ends, and where nodes are taken for dead. */
-import { Executors } from '../../../src/backplane/memory/executors.js';
-import { Orphans } from '../../../src/cluster/orphans.js';
-import { BegunStreams } from '../../../src/session/begun-streams.js';
-import { LiveSession } from '../../../src/session/live.js';
-import { Sessions } from '../../../src/session/sessions.js';
+import { Executors } from '../../../src/backplane/memory/stream-executors.js';
+import { Orphans } from '../../../src/execution/recovery/orphan-recovery.js';
+import { BegunStreams } from '../../../src/stream/begun-streams.js';
+import { LiveSession } from '../../../src/replica/live-session.js';
+import { Sessions } from '../../../src/execution/session-service.js';
 import type { Mutant } from './mutant.js';
 import { methodsOf } from './mutant.js';
 

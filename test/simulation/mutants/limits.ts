@@ -1,10 +1,10 @@
 /** Faults in what limits clients, and in what is kept for how long. */
-import { MemorySession } from '../../../src/backplane/memory/session.js';
+import { MemorySession } from '../../../src/backplane/memory/stored-session.js';
 import { LOG_START } from '../../../src/backplane/backplane.js';
-import { Slots } from '../../../src/http/slots.js';
-import { Quotas } from '../../../src/session/quotas.js';
+import { Slots } from '../../../src/http/connection-slots.js';
+import { Quotas } from '../../../src/execution/session-quotas.js';
 import { SimBackplane, SimMembership } from '../backplane.js';
-import { Keeper } from '../../../src/stream/keeper.js';
+import { Keeper } from '../../../src/stream/session-keeper.js';
 import type { Mutant } from './mutant.js';
 import { methodsOf } from './mutant.js';
 

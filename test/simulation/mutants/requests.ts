@@ -1,11 +1,11 @@
 /** Faults in what becomes of requests, and of what a client says beside them. */
-import { Executors } from '../../../src/backplane/memory/executors.js';
-import { MemorySession } from '../../../src/backplane/memory/session.js';
+import { Executors } from '../../../src/backplane/memory/stream-executors.js';
+import { MemorySession } from '../../../src/backplane/memory/stored-session.js';
 import type { Route } from '../../../src/backplane/backplane.js';
-import { Handovers } from '../../../src/cluster/handovers.js';
-import { Asks } from '../../../src/session/asks.js';
+import { Handovers } from '../../../src/execution/owner-handover.js';
+import { Asks } from '../../../src/replica/requests/outgoing-requests.js';
 import type { JsonRpcResponse } from '../../../src/protocol/jsonrpc.js';
-import { LiveSession } from '../../../src/session/live.js';
+import { LiveSession } from '../../../src/replica/live-session.js';
 import type { Mutant } from './mutant.js';
 import { methodsOf } from './mutant.js';
 

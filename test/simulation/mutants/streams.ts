@@ -1,9 +1,9 @@
 /** Faults in how messages are stored and shown. */
 import type { StreamEvent } from '../../../src/backplane/backplane.js';
 import { LOG_START } from '../../../src/backplane/backplane.js';
-import { MemorySession } from '../../../src/backplane/memory/session.js';
-import { SseConnection } from '../../../src/http/sse.js';
-import { LiveSession } from '../../../src/session/live.js';
+import { MemorySession } from '../../../src/backplane/memory/stored-session.js';
+import { SseConnection } from '../../../src/http/response/sse-response.js';
+import { LiveSession } from '../../../src/replica/live-session.js';
 import { Follower } from '../../../src/stream/follower.js';
 import { SimBackplane, SimMembership } from '../backplane.js';
 import type { Mutant } from './mutant.js';

@@ -1,0 +1,360 @@
+/** A backplane that keeps what was said in a session in an encoded form. */
+import { randomUUID } from 'node:crypto';
+import { AnynodeError } from '../../protocol/errors.js';
+import type {
+  AppendOperation,
+  AttachReply,
+  AttachRequest,
+  Backplane,
+  Commit,
+  CommitReply,
+  JoinOptions,
+  LogEntry,
+  LogId,
+  Membership,
+  NewSession,
+  NodeMessage,
+  Operation,
+  OperationResult,
+  Page,
+  ReadRequest,
+  SessionRecord,
+  StreamEvent,
+  TouchRequest,
+} from '../backplane.js';
+import { ANY_PRINCIPAL, justBefore } from '../backplane.js';
+import { decodedEntries, decodedRecord } from './decoded-observation.js';
+import { EncodedMessages } from './encoded-messages.js';
+import { encodedSeams } from './encoded-sdk-stores.js';
+import type { PageOrder } from './log-order.js';
+import { LogTexts, purposeIn, purposeOut } from './log-texts.js';
+import type { PayloadCodec, PayloadContext } from './payloads.js';
+import { Payloads } from './payloads.js';
+import { ReadableSessions, says } from './readable-sessions.js';
+import { seal } from './seals.js';
+import type { SeamStore } from '../sdk-store-access.js';
+
+type Effect = NonNullable<AppendOperation['effect']>;
+
+/**
+ * `inner`, with everything encoded that came from a client, a server or the application: messages in the log and on
+ * the bus, params of `initialize`, state, contexts. What the steps of a backplane look into is as it was: ids, streams,
+ * principals, effects, keys.
+ */
+export function encodedBackplane(inner: Backplane, codec: PayloadCodec): Backplane {
+  return { join: (options) => new EncodedMembership(inner, codec, options) };
+}
+
+class EncodedMembership implements Membership {
+  private readonly inner: Membership;
+  private readonly payloads: Payloads;
+  private readonly texts: LogTexts;
+  private readonly messages: EncodedMessages;
+  private readonly readable: ReadableSessions;
+  /** A principal that no session has: to the steps of a backplane it stands for one who is denied. */
+  private readonly denied = `denied ${randomUUID()}`;
+  private readonly nodeId: string;
+  /** The highest number of a commit so far. */
+  private latest = 0;
+  readonly seams: SeamStore | undefined;
+  readonly ends: Membership['ends'];
+
+  constructor(inner: Backplane, codec: PayloadCodec, options: JoinOptions) {
+    this.payloads = new Payloads(codec, options);
+    this.texts = new LogTexts(this.payloads);
+    this.messages = new EncodedMessages(this.payloads, this.texts, options.nodeId);
+    this.nodeId = options.nodeId;
+    this.inner = inner.join({
+      ...options,
+      onMessage: (message) => {
+        const decoded = this.messages.decode(message);
+        if (decoded !== undefined) options.onMessage(decoded);
+      },
+    });
+    this.readable = new ReadableSessions(this.inner, this.payloads);
+    const { seams, ends } = this.inner;
+    this.ends = ends;
+    this.seams = seams && encodedSeams(seams, this.payloads);
+  }
+
+  ready(): Promise<void> {
+    return this.inner.ready();
+  }
+
+  trouble(): string | undefined {
+    return this.inner.trouble();
+  }
+
+  get place(): string | undefined {
+    return this.inner.place;
+  }
+
+  async create(session: NewSession) {
+    const { id, principal, initialize, inbound, outbound } = session;
+    const created = await this.inner.create({
+      ...session,
+      seal: seal(this.payloads, principal, { sessionId: id, kind: 'identity' }),
+      initialize: this.encode(initialize, id, 'initialize'),
+      ...(inbound !== undefined && { inbound: this.close(inbound, id, purposeIn(session.stream)) }),
+      outbound: outbound.map((each) => ({
+        ...each,
+        message: this.close(each.message, id, purposeOut(each.stream)),
+      })),
+    });
+    if (created !== false) this.readable.note(id, principal);
+    return created;
+  }
+
+  async commit({ operations, ...commit }: Commit): Promise<CommitReply> {
+    const { sessionId } = commit;
+    const denied = await this.deniedIn(sessionId, operations);
+    if (denied === 'gone') return { status: 'gone' };
+    // What a repeat says is true of the texts of the first try, whose numbers were others.
+    const isFirst = commit.number > this.latest;
+    this.latest = Math.max(this.latest, commit.number);
+    /** Per operation, the number of its last text. */
+    const numbers: (number | undefined)[] = [];
+    const encoded = operations.map((operation) => {
+      const mine = denied?.has(operation) ? { ...operation, principal: this.denied } : operation;
+      const before = this.payloads.lastNumber;
+      const closed = this.encodeOperation(mine, sessionId);
+      const { lastNumber } = this.payloads;
+      numbers.push(lastNumber > before ? lastNumber : undefined);
+      return closed;
+    });
+    const reply = await this.inner.commit({ ...commit, operations: encoded });
+    if (reply.status === 'ok' && isFirst) this.noteStored(sessionId, reply.results, numbers);
+    // It has been carried out: whatever becomes of the record, this may not reject.
+    if (reply.status === 'gone' || reply.record === undefined) return reply;
+    const record = decodedRecord(reply.record, this.payloads);
+    const principal = this.readable.principalOf(sessionId) ?? record.principal;
+    return { ...reply, record: { ...record, principal } };
+  }
+
+  /** Remembers where the last entry of a commit stands, if it has said so. */
+  private noteStored(
+    sessionId: string,
+    results: OperationResult[],
+    numbers: (number | undefined)[],
+  ): void {
+    const at = results.findLastIndex((result) => 'position' in result);
+    const [result, number] = [results[at], numbers[at]];
+    if (result === undefined || number === undefined || !('position' in result)) return;
+    this.texts.stored(sessionId, this.nodeId, number, result.position.logId);
+  }
+
+  /** The operations whose principal the session is not; `gone`: it is nobody's. Rejects with `undecodable`. */
+  private async deniedIn(
+    sessionId: string,
+    operations: Operation[],
+  ): Promise<Set<Operation> | 'gone' | undefined> {
+    let denied: Set<Operation> | undefined;
+    for (const operation of operations) {
+      if (!says(operation)) continue;
+      const principal = 'principal' in operation ? operation.principal : undefined;
+      // Usually nothing has to be waited for.
+      if (this.readable.isKnown(sessionId, principal)) continue;
+      const admission = await this.readable.admit(sessionId, principal);
+      if (admission === 'gone') return 'gone';
+      if (admission === 'denied') (denied ??= new Set()).add(operation);
+    }
+    return denied;
+  }
+
+  async attach(request: AttachRequest): Promise<AttachReply> {
+    const admission = await this.readable.admit(request.sessionId, request.principal);
+    if (admission !== 'admitted') return { status: 'gone' };
+    const reply = await this.inner.attach(request);
+    if (reply.status === 'attached' && reply.position.n > 0) {
+      // Attached it is, whatever comes of this.
+      await this.lookBack(request.sessionId, reply.position.logId).catch(() => undefined);
+    }
+    return reply;
+  }
+
+  /** Reads the last entry that the client has, unless something of its session was read here: what comes next is to be newer. */
+  private async lookBack(sessionId: string, logId: LogId): Promise<void> {
+    if (this.texts.know(sessionId)) return;
+    const [entry] = await this.inner.history(sessionId, justBefore(logId), 1);
+    if (entry?.logId === logId) decodedEntries([entry], sessionId, this.texts);
+  }
+
+  /** As far as it can be decoded: then `unreadable`, which nothing may be shown in the place of. */
+  async read(request: ReadRequest): Promise<Page> {
+    const page = await this.inner.read(request);
+    if (page.status !== 'ok') return page;
+    const { sessionId, stream } = request;
+    const events: StreamEvent[] = [];
+    const order: PageOrder = new Map();
+    for (const event of page.events) {
+      const { message, position, end } = event;
+      const place = { logId: position.logId, direction: 'out', stream } as const;
+      const opened =
+        message === undefined ? undefined : this.texts.open(message, sessionId, place, order);
+      if (opened === 'unreadable' || (opened === 'forged' && end)) {
+        const last = events.at(-1);
+        if (last === undefined) return { status: 'unreadable' };
+        return { ...page, events, scanned: last.position.logId, more: true };
+      }
+      // What no node has put there is passed over.
+      events.push({ ...event, message: opened === 'forged' ? undefined : opened?.text });
+    }
+    return { ...page, events };
+  }
+
+  touch(requests: TouchRequest[]) {
+    return this.inner.touch(requests);
+  }
+
+  /** A session that this node cannot read can be ended here all the same. */
+  async remove(sessionId: string, principal: Parameters<Membership['remove']>[1]) {
+    if (principal !== ANY_PRINCIPAL) {
+      const identity = await this.identify(sessionId);
+      if (identity?.principal !== principal) return false;
+    }
+    return this.inner.remove(sessionId, principal);
+  }
+
+  async load(sessionId: string): Promise<SessionRecord | undefined> {
+    const record = await this.inner.load(sessionId);
+    if (record === undefined) return undefined;
+    const state = this.readable.verify(sessionId, record);
+    if (state === 'forged') return undefined;
+    const decoded = decodedRecord(record, this.payloads);
+    return state === 'valid' ? decoded : { ...decoded, initialize: '', unreadable: true };
+  }
+
+  /** Of a session that this node cannot read, as the backplane has it: nothing is said in it or shown of it here. */
+  async identify(sessionId: string) {
+    const identity = await this.inner.identify(sessionId);
+    if (identity === undefined) return undefined;
+    return this.readable.verify(sessionId, identity) === 'forged' ? undefined : identity;
+  }
+
+  openStreams(sessionId: string) {
+    return this.inner.openStreams(sessionId);
+  }
+
+  list(after: string | undefined, count: number) {
+    return this.inner.list(after, count);
+  }
+
+  async history(sessionId: string, after: string, count: number): Promise<LogEntry[]> {
+    const entries = await this.inner.history(sessionId, after, count);
+    return decodedEntries(entries, sessionId, this.texts);
+  }
+
+  async received(sessionId: string, logId: LogId, wasAddressed: boolean) {
+    const [entry] = await this.inner.history(sessionId, justBefore(logId), 1);
+    if (entry?.logId !== logId || entry.message === undefined) return undefined;
+    if (entry.direction !== 'in' || entry.stream !== undefined) return undefined;
+    const opened = this.texts.open(entry.message, sessionId, entry);
+    if (typeof opened !== 'object') return undefined;
+    const logged = { type: 'logged', sessionId, logId } as const;
+    return wasAddressed || this.messages.isSent(opened.origin, logged) ? opened.text : undefined;
+  }
+
+  async loadState(sessionId: string) {
+    if ((await this.readable.admit(sessionId)) === 'gone') return undefined;
+    const state = await this.inner.loadState(sessionId);
+    if (state?.value === undefined) return state;
+    const context = { sessionId, kind: 'state' } as const;
+    const opened = this.payloads.open(state.value, context, 'the state of a session');
+    const origin = opened?.origin;
+    if (
+      origin !== undefined &&
+      !state.version.endsWith(`.${origin.nodeId}:${markOf(origin.number)}`)
+    ) {
+      this.payloads.warn('the state of a session is not the one that its version names');
+    } else if (opened !== undefined) {
+      return { ...state, value: opened.text };
+    }
+    throw new AnynodeError('undecodable', 'The state of the session cannot be decoded');
+  }
+
+  async storeState(sessionId: string, value: string, expected: string | undefined) {
+    if ((await this.readable.admit(sessionId)) === 'gone') return 'gone';
+    const encoded = this.payloads.close(value, { sessionId, kind: 'state' }, 'state');
+    const mark = markOf(this.payloads.lastNumber);
+    return this.inner.storeState(sessionId, encoded, expected, mark);
+  }
+
+  async send(nodeId: string, message: NodeMessage): Promise<void> {
+    return this.inner.send(nodeId, this.messages.encode(message, nodeId));
+  }
+
+  alive(nodeIds: string[]) {
+    return this.inner.alive(nodeIds);
+  }
+
+  steadySince() {
+    return this.inner.steadySince();
+  }
+
+  timeOf(id: string) {
+    return this.inner.timeOf(id);
+  }
+
+  leave(): Promise<void> {
+    return this.inner.leave();
+  }
+
+  private encodeOperation(operation: Operation, sessionId: string): Operation {
+    switch (operation.type) {
+      case 'open': {
+        const purpose = purposeIn(operation.stream);
+        const messages = operation.messages.map((text) => this.close(text, sessionId, purpose));
+        return { ...operation, messages };
+      }
+      case 'receive':
+        return {
+          ...operation,
+          message: this.close(operation.message, sessionId, purposeIn(undefined, operation.route)),
+        };
+      case 'append': {
+        const { message, effect } = operation;
+        return {
+          ...operation,
+          message:
+            message === undefined
+              ? undefined
+              : this.close(message, sessionId, purposeOut(operation.stream)),
+          ...(effect !== undefined && { effect: this.encodeEffect(effect, sessionId) }),
+        };
+      }
+      default:
+        return operation;
+    }
+  }
+
+  /** That of `initialize` has its params in the second of three lines. */
+  private encodeEffect(effect: Effect, sessionId: string): Effect {
+    if (effect.type === 'unsubscribe') return effect;
+    if (effect.type === 'level') {
+      return { ...effect, value: this.encode(effect.value, sessionId, 'level') };
+    }
+    if (effect.type === 'subscribe') {
+      const context = { sessionId, kind: 'subscription' } as const;
+      return { ...effect, seal: seal(this.payloads, effect.value, context) };
+    }
+    const [hears = '', params = '', ...version] = effect.value.split('\n');
+    const encoded = this.encode(params, sessionId, 'initialize');
+    if (encoded.includes('\n')) {
+      throw new TypeError('mcp-anynode: what `codec.encode` returns must not have line breaks');
+    }
+    return { ...effect, value: [hears, encoded, ...version].join('\n') };
+  }
+
+  private encode(text: string, sessionId: string, kind: PayloadContext['kind']) {
+    return this.payloads.encode(text, { sessionId, kind });
+  }
+
+  private close(text: string, sessionId: string, purpose: string): string {
+    return this.payloads.close(text, { sessionId, kind: 'message' }, purpose);
+  }
+}
+
+/** What the version of a state ends with whose text has this number. */
+function markOf(number: number): string {
+  return number.toString(36);
+}

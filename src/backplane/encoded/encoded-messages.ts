@@ -1,0 +1,177 @@
+/** What nodes tell each other, encoded on its way out and decoded on its way in. */
+import type { NodeMessage } from '../backplane.js';
+import { HeardNumbers } from './heard-numbers.js';
+import type { LogTexts } from './log-texts.js';
+import { isSentTo } from './log-texts.js';
+import type { Origin, PayloadContext, Payloads } from './payloads.js';
+
+type Of<Type extends NodeMessage['type']> = Extract<NodeMessage, { type: Type }>;
+
+/**
+ * Whoever can publish can repeat a message between nodes, or send it elsewhere. So what this node sends is encoded for one
+ * addressee, and for what it is to do there; and what a node hears it hears once, by the number that the sender gave it.
+ *
+ * Scripts send messages as they stand in the log, for whichever node they find there. Such a message is bound to its route.
+ */
+export class EncodedMessages {
+  private readonly heard = new HeardNumbers();
+
+  constructor(
+    private readonly payloads: Payloads,
+    private readonly texts: LogTexts,
+    private readonly nodeId: string,
+  ) {}
+
+  /** Others than these are sent by the steps of the backplane, which have the message as it is stored, or say nothing. */
+  encode(message: NodeMessage, addressee: string): NodeMessage {
+    switch (message.type) {
+      case 'deliver': {
+        const { sessionId, context } = message;
+        const purpose = `deliver ${addressee}`;
+        const text = this.payloads.close(message.message, textOf(sessionId), purpose);
+        if (context === undefined) return { ...message, message: text };
+        const together = `${purpose} ${this.payloads.lastNumber}`;
+        const encoded = this.payloads.close(context, contextOf(sessionId), together);
+        return { ...message, message: text, context: encoded };
+      }
+      case 'logged': {
+        const { sessionId, logId, context } = message;
+        if (context === undefined) return message;
+        const purpose = `logged ${addressee} ${logId}`;
+        return { ...message, context: this.payloads.close(context, contextOf(sessionId), purpose) };
+      }
+      case 'run': {
+        const { sessionId, stream, context, messages } = message;
+        const purpose = `run ${addressee} ${stream}`;
+        return {
+          ...message,
+          context: this.payloads.close(context, contextOf(sessionId), purpose),
+          messages: messages?.map((text) => this.payloads.close(text, textOf(sessionId), purpose)),
+        };
+      }
+      default:
+        return message;
+    }
+  }
+
+  /** `undefined`: it is not for this node, or says nothing any more. */
+  decode(message: NodeMessage): NodeMessage | undefined {
+    switch (message.type) {
+      case 'event':
+        return this.decodeEvent(message);
+      case 'deliver':
+        return this.decodeDeliver(message);
+      case 'shape': {
+        const { sessionId, message: text } = message;
+        if (text === undefined) return message;
+        const opened = this.payloads.open(text, textOf(sessionId), whereOf(message));
+        const isMeant = opened !== undefined && this.isSent(opened.origin, message);
+        return { ...message, message: isMeant ? opened.text : undefined };
+      }
+      case 'logged': {
+        const { sessionId, logId, context } = message;
+        if (context === undefined) return message;
+        const opened = this.payloads.open(context, contextOf(sessionId), whereOf(message));
+        if (opened === undefined) return undefined;
+        const purpose = `logged ${this.nodeId} ${logId}`;
+        return this.isHeard(opened.origin, purpose, message)
+          ? { ...message, context: opened.text }
+          : undefined;
+      }
+      case 'run':
+        return this.decodeRun(message);
+      default:
+        return message;
+    }
+  }
+
+  /** Whether a message in the log was sent to this node by the node that has stored it, and was not heard yet. */
+  isSent(origin: Origin | undefined, message: Of<'deliver' | 'shape' | 'logged'>): boolean {
+    if (isSentTo(this.nodeId, origin) && this.isNew(origin)) return true;
+    this.refused(message);
+    return false;
+  }
+
+  private decodeEvent(message: Of<'event'>): NodeMessage {
+    const { event, sessionId, stream } = message;
+    if (event.message === undefined) return message;
+    const place = { logId: event.position.logId, direction: 'out', stream } as const;
+    const opened = this.texts.open(event.message, sessionId, place);
+    if (typeof opened === 'object') {
+      return { ...message, event: { ...event, message: opened.text } };
+    }
+    // Then the log says it, or why not.
+    return { ...message, event: { ...event, message: undefined }, inline: false };
+  }
+
+  private decodeDeliver(message: Of<'deliver'>): NodeMessage | undefined {
+    const { sessionId, context: encoded } = message;
+    const opened = this.payloads.open(message.message, textOf(sessionId), whereOf(message));
+    if (opened === undefined) return undefined;
+    const { text, origin } = opened;
+    const purpose = `deliver ${this.nodeId}`;
+    if (encoded === undefined && origin?.purpose !== purpose) {
+      return this.isSent(origin, message) ? { ...message, message: text } : undefined;
+    }
+    if (!this.isHeard(origin, purpose, message)) return undefined;
+    if (encoded === undefined) return { ...message, message: text };
+    const context = this.payloads.open(encoded, contextOf(sessionId), whereOf(message));
+    if (context === undefined) return undefined;
+    const together = origin && `${purpose} ${origin.number}`;
+    if (!this.isHeard(context.origin, together, message)) return undefined;
+    return { ...message, message: text, context: context.text };
+  }
+
+  private decodeRun(run: Of<'run'>): NodeMessage | undefined {
+    const { sessionId, stream } = run;
+    const where = whereOf(run);
+    const purpose = `run ${this.nodeId} ${stream}`;
+    const context = this.payloads.open(run.context, contextOf(sessionId), where);
+    // First: one that is repeated says nothing, whatever has become of the rest of it.
+    if (context !== undefined && !this.isHeard(context.origin, purpose, run)) return undefined;
+    const opened = run.messages?.map((text) => this.payloads.open(text, textOf(sessionId), where));
+    const messages = opened?.filter((each) => each !== undefined);
+    if (context === undefined || messages?.length !== opened?.length) {
+      return { ...run, context: '', messages: undefined, unreadable: true };
+    }
+    const texts = messages?.map(({ text }) => text);
+    const isMeant = messages?.every(({ origin }) => origin?.purpose === context.origin?.purpose);
+    if (isMeant !== false) return { ...run, context: context.text, messages: texts };
+    this.refused(run);
+    return undefined;
+  }
+
+  /** `purpose`: `undefined` where the message that came along has none. */
+  private isHeard(
+    origin: Origin | undefined,
+    purpose: string | undefined,
+    message: NodeMessage,
+  ): boolean {
+    if (origin?.purpose === (origin && purpose) && this.isNew(origin)) return true;
+    this.refused(message);
+    return false;
+  }
+
+  /** Of a codec that takes plaintext nobody knows. */
+  private isNew(origin: Origin | undefined): boolean {
+    return origin === undefined || this.heard.isNew(origin);
+  }
+
+  private refused(message: NodeMessage): void {
+    this.payloads.warn(
+      `${whereOf(message)} was not meant for this node, or was heard before: it was not heeded`,
+    );
+  }
+}
+
+function textOf(sessionId: string): PayloadContext {
+  return { sessionId, kind: 'message' };
+}
+
+function contextOf(sessionId: string): PayloadContext {
+  return { sessionId, kind: 'context' };
+}
+
+function whereOf({ type }: NodeMessage): string {
+  return `a message of another node (${type})`;
+}

@@ -1,0 +1,354 @@
+import { AnynodeError } from '../../protocol/errors.js';
+import type { Clock } from '../../protocol/clock.js';
+import type {
+  AttachRequest,
+  Backplane,
+  Commit,
+  CommitReply,
+  JoinOptions,
+  Membership,
+  NewSession,
+  NodeMessage,
+  Position,
+  ReadRequest,
+  TouchRequest,
+} from '../backplane.js';
+import { pendingWeight } from '../pending-weight.js';
+import { ANY_PRINCIPAL, LOG_START, STANDALONE, TooManySessions } from '../backplane.js';
+import { FIRST_REVISION } from '../revision.js';
+import type { SeamStore } from '../sdk-store-access.js';
+import { MemoryLog, noteEntry } from './memory-log.js';
+import { MemorySeams } from './memory-sdk-stores.js';
+import { MemorySession } from './stored-session.js';
+
+type Most = NonNullable<NewSession['most']>;
+
+/**
+ * A backplane in this process's memory: nothing to install, the same behaviour as with Redis, gone with the process.
+ * Nodes in one process that are given the same one serve the same sessions.
+ *
+ * Sessions live as long as with Redis; what has expired is cleared away as new sessions come.
+ */
+export function memoryBackplane(): Backplane {
+  return new MemoryBackplane();
+}
+
+/** See {@link memoryBackplane}. */
+export class MemoryBackplane implements Backplane {
+  readonly sessions = new Map<string, MemorySession>();
+  readonly nodes = new Map<string, MemoryMembership>();
+  readonly seams = new MemorySeams();
+  /** The highest weight of a session that was to be created. */
+  heaviest = 1;
+  private beginning: number | undefined;
+
+  join(options: JoinOptions): Membership {
+    const { clock } = options;
+    this.beginning ??= clock.now() - clock.elapsed();
+    const member = new MemoryMembership(this, options);
+    this.nodes.set(options.nodeId, member);
+    return member;
+  }
+
+  /** Milliseconds since the epoch that go on evenly: nothing expires because the time of the machine was set. */
+  now(clock: Clock): number {
+    return Math.floor((this.beginning ?? 0) + clock.elapsed());
+  }
+
+  /** Delivers in a turn of its own, as a network would: whoever sends has finished its step before. */
+  tell(nodeId: string, message: NodeMessage): void {
+    setImmediate(() => this.nodes.get(nodeId)?.options.onMessage(message));
+  }
+}
+
+class MemoryMembership implements Membership {
+  readonly seams: SeamStore;
+  private left = false;
+  private stores = 0;
+
+  constructor(
+    private readonly shared: MemoryBackplane,
+    readonly options: JoinOptions,
+  ) {
+    this.seams = shared.seams.of(options, (run) => this.step(run));
+  }
+
+  ready(): Promise<void> {
+    return this.step(() => undefined);
+  }
+
+  trouble(): string | undefined {
+    return this.left ? 'closed' : undefined;
+  }
+
+  create(session: NewSession): Promise<Position[] | false> {
+    return this.step((now) => {
+      this.clearExpired(now);
+      if (this.find(session.id) !== undefined) return false;
+      if (session.most !== undefined) this.checkQuota(session, session.most, now);
+      const { nodeId, retention } = this.options;
+      const stored = new MemorySession(
+        {
+          id: session.id,
+          revision: FIRST_REVISION,
+          initialize: session.initialize,
+          protocolVersion: session.protocolVersion,
+          principal: session.principal,
+          ...(session.seal !== undefined && { seal: session.seal }),
+          hears: session.hears,
+          createdAt: now,
+          lastSeenAt: now,
+          active: false,
+          logLevel: undefined,
+          subscriptions: [],
+          owner: session.owned === true ? nodeId : undefined,
+        },
+        new MemoryLog(retention),
+        (node, message) => this.shared.tell(node, message),
+      );
+      stored.weight = pendingWeight(session);
+      this.shared.sessions.set(session.id, stored);
+      stored.replicas.add(nodeId);
+      const positions: Position[] = [];
+      stored.log.append(now, noteEntry({ kind: 'session.created', nodeId }));
+      if (session.inbound !== undefined) {
+        const inbound = {
+          direction: 'in' as const,
+          stream: session.stream,
+          message: session.inbound,
+          n: 0,
+          end: false,
+          asker: undefined,
+        };
+        positions.push({ n: 0, logId: stored.log.append(now, inbound) });
+      }
+      const numbers = new Map<string, number>();
+      session.outbound.forEach(({ stream, message, asks }, index) => {
+        const n = (numbers.get(stream) ?? 0) + 1;
+        numbers.set(stream, n);
+        const logId = stored.log.append(now, {
+          direction: 'out',
+          stream,
+          message,
+          n,
+          end: index === session.outbound.length - 1,
+          asker: asks ? nodeId : undefined,
+        });
+        positions.push({ n, logId });
+        const open = stored.streams.get(stream);
+        if (open !== undefined) open.last = { n, logId };
+      });
+      this.keep(stored, now);
+      return positions;
+    });
+  }
+
+  commit({ sessionId, number, operations, after }: Commit): Promise<CommitReply> {
+    return this.step((now) => {
+      const session = this.find(sessionId);
+      if (session === undefined) return { status: 'gone' };
+      session.log.goOnAfter(after);
+      const { used, stale, ...reply } = session.commit(
+        this.options.nodeId,
+        number,
+        operations,
+        now,
+      );
+      if (used) this.keep(session, now);
+      if (!stale) return { status: 'ok', ...reply };
+      const followedBy = session.followedBy();
+      return {
+        status: 'ok',
+        ...reply,
+        record: session.record(),
+        ...(followedBy !== undefined && { followedBy }),
+      };
+    });
+  }
+
+  attach(request: AttachRequest) {
+    return this.step((now) => {
+      const session = this.find(request.sessionId);
+      if (session === undefined) return { status: 'gone' } as const;
+      const reply = session.attach(this.options.nodeId, request, now);
+      if (reply.status === 'attached') this.keep(session, now);
+      return reply;
+    });
+  }
+
+  read(request: ReadRequest) {
+    return this.step(
+      () =>
+        this.find(request.sessionId)?.read(this.options.nodeId, request) ?? {
+          status: 'gone' as const,
+        },
+    );
+  }
+
+  touch(requests: TouchRequest[]) {
+    return this.step((now) =>
+      requests.map((request) => {
+        const session = this.find(request.sessionId);
+        if (session === undefined) return { status: 'gone' as const };
+        this.keep(session, now);
+        return session.touch(this.options.nodeId, request);
+      }),
+    );
+  }
+
+  remove(sessionId: string, principal: string | typeof ANY_PRINCIPAL) {
+    return this.step(() => {
+      const session = this.find(sessionId);
+      if (session === undefined) return false;
+      if (principal !== ANY_PRINCIPAL && principal !== session.principal) return false;
+      this.shared.sessions.delete(sessionId);
+      for (const node of session.nodes()) this.shared.tell(node, { type: 'gone', sessionId });
+      return true;
+    });
+  }
+
+  load(sessionId: string) {
+    return this.step(() => this.find(sessionId)?.record());
+  }
+
+  identify(sessionId: string) {
+    return this.step(() => {
+      const record = this.find(sessionId)?.record();
+      if (record === undefined) return undefined;
+      const { principal, owner, seal } = record;
+      return { principal, owner, ...(seal !== undefined && { seal }) };
+    });
+  }
+
+  openStreams(sessionId: string) {
+    return this.step(() =>
+      [...(this.find(sessionId)?.streams ?? [])]
+        .filter(([stream]) => stream !== STANDALONE)
+        .map(([stream, { holder }]) => ({ stream, holder: holder?.nodeId })),
+    );
+  }
+
+  list(after: string | undefined, count: number) {
+    return this.step(() => {
+      const ids = [...this.shared.sessions.keys()]
+        .sort()
+        .filter((id) => after === undefined || id > after)
+        .slice(0, count);
+      const next = ids.length === count ? ids.at(-1) : undefined;
+      return { ids, ...(next !== undefined && { next }) };
+    });
+  }
+
+  history(sessionId: string, after = LOG_START, count = 1000) {
+    return this.step(() =>
+      (this.find(sessionId)?.log.after(after, count) ?? []).map(
+        ({ logId, at, direction, stream, message, asker, note }) => ({
+          ...{ logId, at, direction, stream, message, asker },
+          ...(note !== undefined && { note }),
+        }),
+      ),
+    );
+  }
+
+  loadState(sessionId: string) {
+    return this.step(() => this.find(sessionId)?.state);
+  }
+
+  storeState(sessionId: string, value: string, expected: string | undefined, given?: string) {
+    this.stores += 1;
+    const mark = `${this.options.nodeId}:${given ?? this.stores.toString(36)}`;
+    return this.step(() => {
+      const session = this.find(sessionId);
+      if (session === undefined) return 'gone' as const;
+      if (expected !== undefined && expected !== session.state.version) return 'conflict' as const;
+      const count = parseInt(session.state.version || '0', 10) + 1;
+      session.state = { version: `${String(count)}.${mark}`, value };
+      return 'stored' as const;
+    });
+  }
+
+  send(nodeId: string, message: NodeMessage): Promise<void> {
+    return this.step(() => this.shared.tell(nodeId, message));
+  }
+
+  alive(nodeIds: string[]) {
+    return this.step(() => new Set(nodeIds.filter((id) => this.shared.nodes.has(id))));
+  }
+
+  /** A node that has not left is alive: its lease is never lost. */
+  steadySince(): number {
+    return 0;
+  }
+
+  timeOf(): Promise<number> {
+    return this.step((now) => now);
+  }
+
+  leave(): Promise<void> {
+    this.left = true;
+    this.shared.seams.leave(this.options.nodeId);
+    this.shared.nodes.delete(this.options.nodeId);
+    return Promise.resolve();
+  }
+
+  /** Carried out at once, told in a turn of its own. */
+  private step<T>(run: (now: number) => T): Promise<T> {
+    if (this.left) {
+      return Promise.reject(new AnynodeError('closed', 'This node has left the backplane'));
+    }
+    try {
+      return Promise.resolve(run(this.shared.now(this.options.clock)));
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /** Throws {@link TooManySessions}. */
+  private checkQuota(session: NewSession, most: Most, now: number): void {
+    const weight = pendingWeight(session);
+    this.shared.heaviest = Math.max(this.shared.heaviest, weight);
+    const atMost = this.shared.sessions.size * this.shared.heaviest + weight;
+    if (atMost <= Math.min(most.sessions, most.pending)) return;
+    const since = now - this.options.pendingTtlMs;
+    let [sessions, pending] = [0, weight];
+    for (const other of this.shared.sessions.values()) {
+      if (other.principal !== session.principal || other.expiresAt <= now) continue;
+      sessions += 1;
+      if (!other.confirmed && other.createdAt >= since) pending += other.weight;
+    }
+    if (sessions >= most.sessions) throw new TooManySessions('sessions');
+    if (pending > most.pending) throw new TooManySessions('pending');
+  }
+
+  private find(sessionId: string): MemorySession | undefined {
+    const session = this.shared.sessions.get(sessionId);
+    if (session === undefined) return undefined;
+    const now = this.shared.now(this.options.clock);
+    if (session.expiresAt <= now) {
+      this.shared.sessions.delete(sessionId);
+      return undefined;
+    }
+    session.log.expire(now);
+    return session;
+  }
+
+  private keep(session: MemorySession, now: number): void {
+    const { sessionTtlMs, pendingTtlMs } = this.options;
+    session.expiresAt = now + (session.confirmed ? sessionTtlMs : pendingTtlMs);
+  }
+
+  /** A few at a time, oldest first, so that no single call pays for many; a map keeps the order of insertion. */
+  private clearExpired(now: number): void {
+    let looked = 0;
+    for (const [id, session] of this.shared.sessions) {
+      looked += 1;
+      if (session.expiresAt <= now) {
+        this.shared.sessions.delete(id);
+      } else {
+        this.shared.sessions.delete(id);
+        this.shared.sessions.set(id, session); // to the end, to be looked at again in its turn
+      }
+      if (looked === 4) return;
+    }
+  }
+}

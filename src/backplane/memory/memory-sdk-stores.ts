@@ -1,0 +1,49 @@
+import type { JoinOptions } from '../backplane.js';
+import type { BroadcastListener, Broadcasts, SeamStore } from '../sdk-store-access.js';
+import { MemoryReplays } from './memory-event-store.js';
+import { MemoryTasks } from './memory-tasks.js';
+
+/** Does one step of a node, if it has not left. */
+export type Step = <T>(run: (now: number) => T) => Promise<T>;
+
+/** What the seams of the nodes that share a memory backplane have in common. */
+export class MemorySeams {
+  private readonly listeners = new Map<string, Set<BroadcastListener>>();
+  private readonly replays = new MemoryReplays();
+  private readonly tasks = new MemoryTasks();
+
+  of(options: JoinOptions, step: Step): SeamStore {
+    return {
+      broadcasts: this.broadcasts(options.nodeId, step),
+      replays: this.replays.of(options, step),
+      tasks: this.tasks.of(options, step),
+    };
+  }
+
+  leave(nodeId: string): void {
+    this.listeners.delete(nodeId);
+  }
+
+  private broadcasts(nodeId: string, step: Step): Broadcasts {
+    const { listeners } = this;
+    return {
+      publish: (text) =>
+        step(() => {
+          for (const [node, heard] of listeners) {
+            if (node === nodeId) continue;
+            for (const listener of heard) {
+              // In a turn of its own, as a network would; it may have ended by then.
+              setImmediate(() => {
+                if (listeners.get(node)?.has(listener) === true) listener.onText(text);
+              });
+            }
+          }
+        }),
+      listen: (listener) => {
+        const own = listeners.get(nodeId) ?? new Set();
+        listeners.set(nodeId, own.add(listener));
+        return () => own.delete(listener);
+      },
+    };
+  }
+}

@@ -1,0 +1,168 @@
+import type { NewTask, TaskChange, TaskChanged, TaskRecord, Tasks } from '../sdk-store-access.js';
+import { isTerminal } from '../sdk-store-access.js';
+import type { JoinOptions } from '../backplane.js';
+import { isStale } from './stream-executors.js';
+import type { Step } from './memory-sdk-stores.js';
+
+interface Stored {
+  record: TaskRecord;
+  order: number;
+  result: string | undefined;
+  expiresAt: number;
+}
+
+/** The tasks of nodes that share a memory backplane. What has expired is cleared away as new tasks come. */
+export class MemoryTasks {
+  private readonly tasks = new Map<string, Stored>();
+  private readonly queues = new Map<string, { messages: string[]; expiresAt: number }>();
+  private readonly waiting = new Map<string, Set<() => void>>();
+  private order = 0;
+
+  of({ nodeId, clock, retention }: JoinOptions, step: Step): Tasks {
+    return {
+      create: (task, most) => step((now) => this.create(task, most, nodeId, now)),
+      get: (id) => step((now) => copy(this.find(id, now)?.record)),
+      result: (id) =>
+        step((now) => {
+          const stored = this.find(id, now);
+          return stored && { record: { ...stored.record }, result: stored.result };
+        }),
+      change: (change) => step((now) => this.change(change, nodeId, now)),
+      list: (sessionId, after, count) =>
+        step((now) =>
+          [...this.tasks.values()]
+            .filter(
+              ({ record, order, expiresAt }) =>
+                record.sessionId === sessionId && order > after && expiresAt > now,
+            )
+            .slice(0, count)
+            .map(({ record, order }) => ({ record: { ...record }, order })),
+        ),
+      push: (id, message, most) =>
+        step((now) => {
+          const queued = this.queue(id, now)?.messages ?? [];
+          if (queued.length >= most) return false;
+          this.enqueue(id, [...queued, message], now, retention.maxAgeMs);
+          return true;
+        }),
+      putBack: (id, messages) =>
+        step((now) => {
+          const queued = this.queue(id, now)?.messages ?? [];
+          this.enqueue(id, [...messages, ...queued], now, retention.maxAgeMs);
+        }),
+      pop: (id, sessionId) => step((now) => this.queueFor(sessionId, id, now)?.messages.shift()),
+      popAll: (id, sessionId) =>
+        step((now) => this.queueFor(sessionId, id, now)?.messages.splice(0) ?? []),
+      wait: async (id, ms) => {
+        const ready = await step((now) => {
+          const stored = this.find(id, now);
+          const queued = this.queue(id, now)?.messages.length ?? 0;
+          return stored === undefined || isTerminal(stored.record.status) || queued > 0;
+        });
+        if (ready) return;
+        await new Promise<void>((resolve) => {
+          const waiting = this.waiting.get(id) ?? new Set();
+          this.waiting.set(id, waiting);
+          const wake = (): void => {
+            cancelTimer();
+            waiting.delete(wake);
+            if (waiting.size === 0) this.waiting.delete(id);
+            resolve();
+          };
+          const cancelTimer = clock.after(ms, wake);
+          waiting.add(wake);
+        });
+      },
+    };
+  }
+
+  private create(task: NewTask, most: number, nodeId: string, now: number): 'created' | 'full' {
+    this.clearExpired(now);
+    const ofSession = [...this.tasks.values()].filter(
+      ({ record }) => record.sessionId === task.sessionId,
+    );
+    if (ofSession.length >= most) return 'full';
+    this.order += 1;
+    this.tasks.set(task.id, {
+      record: {
+        ...task,
+        status: 'working',
+        statusMessage: undefined,
+        lastUpdatedAt: task.createdAt,
+        executor: nodeId,
+      },
+      order: this.order,
+      result: undefined,
+      expiresAt: now + task.ttlMs,
+    });
+    return 'created';
+  }
+
+  private change(change: TaskChange, nodeId: string, now: number): TaskChanged {
+    const stored = this.find(change.id, now);
+    if (stored === undefined || isAnothers(stored, change.sessionId)) return { status: 'gone' };
+    const { record } = stored;
+    const { onlyIf, lookedAt } = change;
+    const refused =
+      onlyIf !== undefined && (onlyIf !== record.executor || isStale(lookedAt, { now }));
+    if (isTerminal(record.status) || refused) return { status: 'final', was: record.status };
+    record.status = change.status;
+    record.lastUpdatedAt = change.at;
+    if (change.statusMessage !== undefined) record.statusMessage = change.statusMessage;
+    stored.result = change.result ?? stored.result;
+    if (!isTerminal(change.status)) {
+      record.executor = nodeId;
+    } else {
+      stored.expiresAt = now + record.ttlMs;
+      const queue = this.queues.get(change.id);
+      if (queue !== undefined) queue.expiresAt = stored.expiresAt;
+      this.wake(change.id);
+    }
+    return { status: 'changed' };
+  }
+
+  private enqueue(id: string, messages: string[], now: number, keptMs: number): void {
+    const expiresAt = this.find(id, now)?.expiresAt ?? now + keptMs;
+    this.queues.set(id, { messages, expiresAt });
+    this.wake(id);
+  }
+
+  private wake(id: string): void {
+    const waiting = [...(this.waiting.get(id) ?? [])];
+    setImmediate(() => {
+      for (const wake of waiting) wake();
+    });
+  }
+
+  private find(id: string, now: number): Stored | undefined {
+    const stored = this.tasks.get(id);
+    return stored !== undefined && stored.expiresAt > now ? stored : undefined;
+  }
+
+  private queue(id: string, now: number) {
+    const queue = this.queues.get(id);
+    if (queue === undefined || (queue.expiresAt > now && queue.messages.length > 0)) return queue;
+    this.queues.delete(id);
+    return undefined;
+  }
+
+  /** None, where the task is another session's than the one that asks. */
+  private queueFor(sessionId: string | undefined, id: string, now: number) {
+    return isAnothers(this.find(id, now), sessionId) ? undefined : this.queue(id, now);
+  }
+
+  private clearExpired(now: number): void {
+    for (const [id, { expiresAt }] of this.tasks) if (expiresAt <= now) this.tasks.delete(id);
+    for (const [id, { expiresAt }] of this.queues) if (expiresAt <= now) this.queues.delete(id);
+  }
+}
+
+function copy(record: TaskRecord | undefined): TaskRecord | undefined {
+  return record && { ...record };
+}
+
+/** Whether it is the task of another session than the one that asks; `undefined`: it is not said who asks. */
+function isAnothers(stored: Stored | undefined, sessionId: string | undefined): boolean {
+  const of = stored?.record.sessionId;
+  return of !== undefined && sessionId !== undefined && of !== sessionId;
+}

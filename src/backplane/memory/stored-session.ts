@@ -1,0 +1,481 @@
+import type {
+  AppendOperation,
+  AttachReply,
+  AttachRequest,
+  DetachOperation,
+  NoteOperation,
+  OpenOperation,
+  Operation,
+  OperationResult,
+  Page,
+  Position,
+  ReadRequest,
+  ReceiveOperation,
+  SessionRecord,
+  StoredState,
+  TouchReply,
+  TouchRequest,
+} from '../backplane.js';
+import { coalescedByUri, LOG_START, STANDALONE } from '../backplane.js';
+import type { Revision } from '../revision.js';
+import { nextRevision, UNKNOWN_REVISION } from '../revision.js';
+import { dropped, Executors, give, isStale } from './stream-executors.js';
+import type { MemoryLog } from './memory-log.js';
+import { noteEntry } from './memory-log.js';
+import { QuietNodes } from './quiet-nodes.js';
+import { Routes } from './client-message-routes.js';
+import type { Holder, Step, Stream, Tell } from './stored-stream.js';
+import { BEGINNING, pageOf, placeOf, PREDECESSORS } from './stored-stream.js';
+
+/**
+ * One stored session: the same state and the same steps as the scripts in `../redis/scripts`, where each is
+ * explained. Every method is synchronous, hence atomic.
+ */
+export class MemorySession {
+  readonly streams = new Map<string, Stream>([[STANDALONE, { last: BEGINNING, pending: 0 }]]);
+  readonly replicas = new Set<string>();
+  expiresAt = 0;
+  /** As how many sessions it counts until it is used. */
+  weight = 1;
+  state: StoredState = { version: '', value: undefined };
+  private readonly requests = new Map<string, string>();
+  private readonly numbers = new Map<string, number>();
+  private readonly quietNodes = new QuietNodes(this.numbers, this.replicas);
+  private readonly coalesced = new Map<string, Position>();
+  /** Each URI with the seal of the subscription, if one was given. */
+  private readonly subscriptions = new Map<string, string | undefined>();
+  private readonly executors: Executors;
+  private readonly routes: Routes;
+  private called = false;
+
+  constructor(
+    private readonly stored: SessionRecord & { hears: string },
+    readonly log: MemoryLog,
+    private readonly tell: Tell,
+  ) {
+    const { streams, requests, replicas } = this;
+    const check = (known: Revision | undefined, step: Step): void => this.check(known, step);
+    this.executors = new Executors({ streams, requests, stored, tell, check });
+    const { executors } = this;
+    const tellReplicas: MemorySession['tellReplicas'] = (...args) => this.tellReplicas(...args);
+    const common = { streams, requests, replicas, stored, log, executors };
+    this.routes = new Routes({ ...common, tell, tellReplicas, check });
+  }
+
+  record(): SessionRecord {
+    const { hears: _, ...record } = this.stored;
+    const sealed = [...this.subscriptions].filter(
+      (each): each is [string, string] => each[1] !== undefined,
+    );
+    return {
+      ...record,
+      subscriptions: [...this.subscriptions.keys()],
+      ...(sealed.length > 0 && { subscriptionSeals: new Map(sealed) }),
+    };
+  }
+
+  get principal(): string {
+    return this.stored.principal;
+  }
+
+  get createdAt(): number {
+    return this.stored.createdAt;
+  }
+
+  /** By `initialized`, or by a request. */
+  get confirmed(): boolean {
+    return this.stored.active || this.called;
+  }
+
+  private use(step: Step): void {
+    step.used = true;
+    this.stored.lastSeenAt = step.now;
+  }
+
+  commit(nodeId: string, number: number, operations: Operation[], now: number) {
+    const former = this.numbers.get(nodeId);
+    const repeated = (former ?? 0) >= number;
+    if (!repeated) this.numbers.set(nodeId, number);
+    const step: Step = { nodeId, number, repeated, now, used: false, stale: false };
+    const results: OperationResult[] = [];
+    for (const operation of operations) {
+      step.before = results.at(-1);
+      results.push(this.run(operation, step, step.before));
+    }
+    if (former === undefined) this.quietNodes.look(nodeId, now);
+    return { revision: this.stored.revision, results, used: step.used, stale: step.stale };
+  }
+
+  private run(
+    operation: Operation,
+    step: Step,
+    before: OperationResult | undefined,
+  ): OperationResult {
+    switch (operation.type) {
+      case 'open':
+        return this.open(operation, step);
+      case 'receive':
+        return this.receive(operation, step);
+      case 'append':
+        return this.append(operation, step);
+      case 'detach':
+        if (!step.repeated) this.detach(operation, step);
+        return { status: 'done' };
+      case 'hangup': {
+        const holder = this.streams.get(operation.stream)?.holder;
+        if (holder === undefined) return { status: 'received', here: false };
+        if (holder.nodeId === step.nodeId) {
+          return { status: 'received', here: true, token: holder.token };
+        }
+        if (!step.repeated) {
+          this.tell(holder.nodeId, {
+            type: 'hangup',
+            sessionId: this.stored.id,
+            stream: operation.stream,
+            token: holder.token,
+          });
+        }
+        return { status: 'received', here: false };
+      }
+      case 'claim':
+        return this.executors.claim(operation, step);
+      case 'assign':
+        return this.executors.assign(operation, step);
+      case 'release':
+        if (!step.repeated) this.executors.release(operation.stream, step);
+        return { status: 'done' };
+      case 'abandon':
+        if (!step.repeated && this.executors.mayAbandon(operation.stream, step)) {
+          for (const request of operation.requests) this.requests.delete(request);
+          this.streams.delete(operation.stream);
+        }
+        return { status: 'done' };
+      case 'note':
+        return this.note(operation, step, before);
+      case 'forget':
+        if (!step.repeated) {
+          this.replicas.delete(step.nodeId);
+          if (this.stored.owner === step.nodeId) this.stored.owner = undefined;
+        }
+        return { status: 'done' };
+    }
+  }
+
+  private open(operation: OpenOperation, step: Step): OperationResult {
+    if (operation.principal !== this.stored.principal) return { status: 'denied' };
+    if (!step.repeated) {
+      for (const id of operation.requests) {
+        const taken = this.requests.get(id);
+        if (taken === undefined) continue;
+        const executor = this.streams.get(taken)?.executor ?? '';
+        return { status: 'duplicate', stream: taken, executor };
+      }
+      if (this.requests.size + operation.requests.length > (operation.most ?? Infinity)) {
+        return { status: 'limited', running: this.executors.all() };
+      }
+      let logId = LOG_START;
+      for (const message of operation.messages) {
+        logId = this.logInbound(step.now, message, operation.stream);
+      }
+      this.streams.set(operation.stream, {
+        last: { n: 0, logId },
+        holder: { nodeId: step.nodeId, token: operation.token },
+        pending: operation.requests.length,
+      });
+      const opened = this.streams.get(operation.stream);
+      const executor = operation.owned === true ? this.executors.ownerUnless(step) : step.nodeId;
+      if (opened !== undefined) give(opened, executor, step);
+      for (const request of operation.requests) this.requests.set(request, operation.stream);
+    }
+    const stream = this.streams.get(operation.stream);
+    if (stream === undefined) {
+      // The first run refused it, and there is one reason only where no id is taken.
+      const taken = operation.requests.some((id) => this.requests.has(id));
+      if (taken || operation.most === undefined) {
+        return { status: 'duplicate', stream: '', executor: '' };
+      }
+      return { status: 'limited', running: [] };
+    }
+    this.use(step);
+    this.called = true;
+    const position = { n: 0, logId: stream.last.logId };
+    if (stream.unbegun === true && stream.executor !== undefined) {
+      return { status: 'opened', position, owner: stream.executor };
+    }
+    this.check(operation.revision, step);
+    return { status: 'opened', position };
+  }
+
+  private receive(operation: ReceiveOperation, step: Step): OperationResult {
+    if (operation.principal !== this.stored.principal) return { status: 'denied' };
+    this.use(step);
+    if (!step.repeated) this.logInbound(step.now, operation.message, undefined);
+    return this.routes.follow(operation, step);
+  }
+
+  private append(operation: AppendOperation, step: Step): OperationResult {
+    if (step.repeated) return this.appendedBefore(operation, step);
+    const stream = this.streams.get(operation.stream);
+    if (stream === undefined) return { status: 'dropped' };
+    const unbegun = stream.unbegun === true;
+    const toUnbegun = operation.onlyIf !== undefined && 'unbegun' in operation.onlyIf;
+    if (toUnbegun && !unbegun) return dropped(stream);
+    const isFree = toUnbegun || operation.stream === STANDALONE;
+    if (!isFree && !this.executors.begins(operation.stream, step)) return dropped(stream);
+    const { ends, effect } = operation;
+    if (ends !== undefined && this.requests.get(ends) !== operation.stream) {
+      return { status: 'dropped', ...(!toUnbegun && { executor: step.nodeId }) };
+    }
+    if (!this.wanted(operation, stream, step)) return { status: 'skipped' };
+
+    if (ends !== undefined) {
+      this.requests.delete(ends);
+      stream.pending -= 1;
+    }
+    const ended = ends !== undefined && stream.pending <= 0;
+    const n = stream.last.n + 1;
+    const asker = operation.asks === true ? step.nodeId : undefined;
+    const logId = this.log.append(step.now, {
+      direction: 'out',
+      stream: operation.stream,
+      message: operation.message,
+      n,
+      end: ended,
+      asker,
+    });
+    const position = { n, logId };
+    stream.last = position;
+    if (ended) this.streams.delete(operation.stream);
+    if (operation.coalesce !== undefined) this.coalesced.set(operation.coalesce, position);
+    if (effect !== undefined) this.shape(effect, step);
+
+    const { holder } = stream;
+    if (holder !== undefined && holder.nodeId !== step.nodeId) {
+      this.tell(holder.nodeId, {
+        type: 'event',
+        sessionId: this.stored.id,
+        stream: operation.stream,
+        token: holder.token,
+        event: {
+          position,
+          message: operation.message,
+          end: ended,
+          ...(asker !== undefined && { asker }),
+        },
+        inline: true,
+      });
+    }
+    for (const other of ended ? (stream.before ?? []) : []) {
+      this.tellToLook(other, operation.stream, position, true);
+    }
+    if (holder?.nodeId !== step.nodeId) return { status: 'appended', position, ended };
+    return { status: 'appended', position, ended, token: holder.token };
+  }
+
+  /** What came of a commit that is repeated; see append.lua. */
+  private appendedBefore(operation: AppendOperation, { nodeId }: Step): OperationResult {
+    const { stream, ends, onlyIf } = operation;
+    if (onlyIf !== undefined) {
+      if ('unbegun' in onlyIf) return { status: 'repeated' };
+      if ('owned' in onlyIf && this.stored.owner !== nodeId) return { status: 'skipped' };
+      if ('executes' in onlyIf && this.streams.get(onlyIf.executes)?.executor !== undefined) {
+        if (!this.executors.executes(onlyIf.executes, nodeId)) return { status: 'skipped' };
+      }
+    }
+    const isOpen = ends !== undefined && this.requests.get(ends) === stream;
+    if (isOpen) return dropped(this.streams.get(stream));
+    return { status: 'repeated' };
+  }
+
+  private wanted(operation: AppendOperation, stream: Stream, step: Step): boolean {
+    const { onlyIf, coalesce } = operation;
+    const { nodeId, before } = step;
+    if (onlyIf !== undefined) {
+      if ('hears' in onlyIf && !this.stored.hears.includes(onlyIf.hears)) return false;
+      if ('subscribed' in onlyIf && !this.subscriptions.has(onlyIf.subscribed)) return false;
+      if ('owned' in onlyIf && this.stored.owner !== nodeId) return false;
+      if ('executes' in onlyIf && !this.executors.begins(onlyIf.executes, step)) return false;
+      const isDone = before?.status === 'appended' || before?.status === 'opened';
+      if ('after' in onlyIf && !isDone) return false;
+    }
+    if (coalesce === undefined || stream.holder !== undefined) return true;
+    const last = this.coalesced.get(coalesce);
+    if (last === undefined || last.n <= (stream.written?.n ?? 0)) return true;
+    return this.log.at(last.logId) === undefined;
+  }
+
+  private shape(effect: NonNullable<AppendOperation['effect']>, step: Step): void {
+    if (effect.type === 'level') this.stored.logLevel = effect.value;
+    else if (effect.type === 'initialize') this.initialized(effect.value);
+    else if (effect.type === 'subscribe') this.subscriptions.set(effect.value, effect.seal);
+    else {
+      this.subscriptions.delete(effect.value);
+      this.coalesced.delete(coalescedByUri(effect.value));
+    }
+    this.stored.revision = nextRevision(this.stored.revision, step.nodeId, step.number);
+    this.tellReplicas(step.nodeId, () => undefined);
+  }
+
+  private initialized(value: string): void {
+    const [hears = '', initialize = '', ...protocolVersion] = value.split('\n');
+    Object.assign(this.stored, { hears, initialize, protocolVersion: protocolVersion.join('\n') });
+  }
+
+  private detach(operation: DetachOperation, step: Step): void {
+    const stream = this.streams.get(operation.stream);
+    if (stream === undefined) return;
+    if (operation.stream === STANDALONE && operation.position.n > (stream.written?.n ?? 0)) {
+      stream.written = operation.position;
+    }
+    const isMe = (other: Holder | undefined): boolean =>
+      other?.nodeId === step.nodeId && other.token === operation.token;
+    stream.before = stream.before?.filter((other) => !isMe(other)) ?? [];
+    if (!isMe(stream.holder)) return;
+    const back = operation.neverUsed === true ? stream.before.shift() : undefined;
+    if (back !== undefined) {
+      stream.holder = back;
+      this.tellToLook(back, operation.stream, stream.last, false);
+    } else {
+      delete stream.holder;
+      delete stream.before;
+    }
+    if (operation.stream === STANDALONE) this.tellFollowed(stream.holder?.nodeId);
+  }
+
+  private note(
+    { kind, request, from, stream, ifAppended }: NoteOperation,
+    { nodeId, now, repeated }: Step,
+    before: OperationResult | undefined,
+  ): OperationResult {
+    if (repeated) return { status: 'done' };
+    if (ifAppended === true && before?.status !== 'appended') return { status: 'skipped' };
+    const note = { kind, nodeId, request, ...(from !== undefined && { from }) };
+    this.log.append(now, noteEntry(note, stream));
+    return { status: 'done' };
+  }
+
+  attach(nodeId: string, request: AttachRequest, now: number): AttachReply {
+    if (request.principal !== this.stored.principal) return { status: 'gone' };
+    const stream = this.streams.get(request.stream);
+    const held = stream?.holder;
+    const isOwn = (holder: Holder): boolean =>
+      holder.nodeId === nodeId && holder.token === request.token;
+    const before = stream?.before ?? [];
+    // A repeat may find that another connection has taken the stream since: it stays with that one.
+    const at = before.findIndex(isOwn);
+    const superseded = at >= 0;
+    const again = superseded || (held !== undefined && isOwn(held));
+    const holder = again ? before[at + 1] : held;
+    const name = holder === undefined ? undefined : `${holder.nodeId}:${holder.token}`;
+    const isDead = name === request.deadHolder && !isStale(request.lookedAt, { now });
+    if (request.unlessHeld && !superseded && name !== undefined && !isDead) {
+      return { status: 'conflict', holder: name };
+    }
+
+    const place = placeOf(this.log, stream, request);
+    if ('status' in place) return place;
+    if (stream !== undefined && !superseded) {
+      stream.holder = { nodeId, token: request.token };
+      if (!again && held !== undefined) {
+        stream.before = [held, ...before].slice(0, PREDECESSORS);
+        if (held.nodeId !== nodeId) {
+          const { stream: name, sessionId } = request;
+          this.tell(held.nodeId, { type: 'taken', sessionId, stream: name, token: held.token });
+        }
+      }
+      if (request.stream === STANDALONE) this.tellFollowed(nodeId);
+    }
+    this.stored.lastSeenAt = now;
+    if (request.cursor !== undefined && !again) this.log.noteResumed(now, nodeId, request.stream);
+    return {
+      status: 'attached',
+      position: place,
+      protocolVersion: this.stored.protocolVersion,
+      ...(holder !== undefined && { previous: holder }),
+      ...(stream?.executor !== undefined && { executor: stream.executor }),
+      ...(stream?.unbegun === true && { unbegun: true }),
+    };
+  }
+
+  read(nodeId: string, request: ReadRequest): Page {
+    const stream = this.streams.get(request.stream);
+    const holder = stream?.holder;
+    const isReader = holder?.nodeId === nodeId && holder.token === request.token;
+    if (request.token !== undefined && stream !== undefined && !isReader) return { status: 'lost' };
+    return pageOf(this.log, stream, request);
+  }
+
+  touch(nodeId: string, request: TouchRequest): TouchReply {
+    const streams = request.streams.map(({ stream: name, token, position }) => {
+      const stream = this.streams.get(name);
+      const held = stream?.holder?.nodeId === nodeId && stream.holder.token === token;
+      if (held && name === STANDALONE && position.n > (stream.written?.n ?? 0)) {
+        stream.written = position;
+      }
+      return { last: stream?.last.n ?? 0, held, ended: stream === undefined };
+    });
+    const runs = (request.runs ?? []).map((name) => this.streams.get(name)?.executor === nodeId);
+    return { status: 'ok', streams, runs };
+  }
+
+  /** All nodes that have something of the session. */
+  nodes(): Set<string> {
+    const nodes = new Set(this.replicas);
+    for (const { holder, executor } of this.streams.values()) {
+      if (holder !== undefined) nodes.add(holder.nodeId);
+      if (executor !== undefined) nodes.add(executor);
+    }
+    return nodes;
+  }
+
+  followedBy(): string | undefined {
+    return this.streams.get(STANDALONE)?.holder?.nodeId;
+  }
+
+  private check(known: Revision | undefined, step: Step): void {
+    if (known !== UNKNOWN_REVISION) this.replicas.add(step.nodeId);
+    if (known !== this.stored.revision) step.stale = true;
+  }
+
+  private logInbound(now: number, message: string, stream: string | undefined): string {
+    return this.log.append(now, {
+      direction: 'in',
+      stream,
+      message,
+      n: 0,
+      end: false,
+      asker: undefined,
+    });
+  }
+
+  private tellToLook(
+    { nodeId, token }: Holder,
+    stream: string,
+    position: Position,
+    end: boolean,
+  ): void {
+    const event = { position, message: undefined, end };
+    this.tell(nodeId, {
+      ...{ type: 'event', sessionId: this.stored.id, stream, token, event },
+      inline: false,
+    });
+  }
+
+  private tellReplicas(except: string, message: (nodeId: string) => string | undefined): void {
+    for (const node of this.replicas) {
+      if (node === except) continue;
+      this.tell(node, {
+        type: 'shape',
+        sessionId: this.stored.id,
+        revision: this.stored.revision,
+        message: message(node),
+      });
+    }
+  }
+
+  private tellFollowed(by: string | undefined): void {
+    for (const node of this.replicas) {
+      this.tell(node, { type: 'followed', sessionId: this.stored.id, by });
+    }
+  }
+}

@@ -1,0 +1,74 @@
+import type { LogEntry, LogId } from '../../backplane.js';
+import { compareLogIds, LOG_START } from '../../backplane.js';
+import type { Client } from '../connection/redis-connection.js';
+import type { Names } from '../redis-keys.js';
+import { logEntry } from './parse-replies.js';
+
+/** Of at most 32 characters: longer numbers are not told apart. */
+const LOG_ID = /^(?=.{3,32}$)\d+-\d+$/;
+/** An entry has a few fields. */
+const MOST_WORDS = 32;
+
+/** An entry's log id, and its fields and values. */
+export type LogRow = [LogId, string[]];
+
+/** What is left of a session's log after `after`. */
+export async function readLog(
+  client: Client,
+  names: Names,
+  sessionId: string,
+  after: LogId,
+  count: number,
+): Promise<LogEntry[]> {
+  const first = await readFirst(client, names, sessionId);
+  const entries =
+    first === undefined
+      ? await client.xrange(names.events(sessionId), `(${after}`, '+', 'COUNT', count)
+      : entriesAfter(first, after, count);
+  return entries.map(([logId, flat]) => logEntry(logId, flat));
+}
+
+/** All entries of a log that is still a string; see `scripts/first.lua`. `undefined`: it is a stream. */
+export async function readFirst(
+  client: Client,
+  names: Names,
+  sessionId: string,
+): Promise<LogRow[] | undefined> {
+  const key = names.streams(sessionId);
+  if ((await client.hget(key, 'first')) === null) return undefined;
+  const young = await client.hgetBuffer(key, 'young');
+  try {
+    return firstEntries(young ?? (await client.getBuffer(names.events(sessionId))));
+  } catch (error) {
+    // It has become one in between.
+    if (error instanceof Error && error.message.startsWith('WRONGTYPE')) return undefined;
+    throw error;
+  }
+}
+
+/** As the function of the same name in `scripts/first.lua`: the log ends before what this library would not have written. */
+function firstEntries(bytes: Buffer | null): LogRow[] {
+  const entries: LogRow[] = [];
+  let newest = LOG_START;
+  for (let at = 0; bytes !== null && at < bytes.length;) {
+    const end = bytes.indexOf('\n', at);
+    if (end < 0) break;
+    const [logId = '', ...fields] = bytes.toString('utf8', at, end).split(' ');
+    at = end + 1;
+    if (!LOG_ID.test(logId) || compareLogIds(logId, newest) <= 0) break;
+    if (fields.length === 0 || fields.length > MOST_WORDS || fields.length % 2 === 1) break;
+    if (fields.at(-2) === 'm') {
+      const length = /^\d+$/.test(fields.at(-1) ?? '') ? Number(fields.pop()) : NaN;
+      if (!(at + length <= bytes.length)) break;
+      fields.push(bytes.toString('utf8', at, at + length));
+      at += length;
+    }
+    newest = logId;
+    entries.push([logId, fields]);
+  }
+  return entries;
+}
+
+function entriesAfter(entries: LogRow[], after: LogId, count: number): LogRow[] {
+  return entries.filter(([logId]) => compareLogIds(logId, after) > 0).slice(0, count);
+}

@@ -1,0 +1,292 @@
+/** What the scripts return, as the backplane's types. Each function names the script whose header says the format. */
+import type {
+  AttachReply,
+  CommitReply,
+  LogEntry,
+  Note,
+  OperationResult,
+  Page,
+  Revision,
+  SessionRecord,
+  StreamEvent,
+  TouchReply,
+} from '../../backplane.js';
+import { isRevision } from '../../revision.js';
+import { MalformedSession } from '../malformed-session.js';
+
+type Reply = (string | Reply)[];
+
+/** The value of `sub:<uri>` where no seal was stored with the subscription. */
+const UNSEALED = '1';
+
+export function recordOf(id: string, flat: string[]): SessionRecord {
+  const fields = new Map<string, string>();
+  for (let at = 0; at + 1 < flat.length; at += 2) fields.set(flat[at] ?? '', flat[at + 1] ?? '');
+  const seal = joined(fields, 'seal');
+  const subscribed = [...fields]
+    .filter(([key]) => key.startsWith('sub:'))
+    .map(([key, value]) => [key.slice(4), value] as const);
+  const sealed = subscribed.filter(([, value]) => value !== UNSEALED);
+  return {
+    id,
+    revision: fields.get('rev') ?? '',
+    initialize: joined(fields, 'init') ?? '{}',
+    protocolVersion: fields.get('pv') ?? '',
+    principal: fields.get('pr') ?? '',
+    ...(seal !== undefined && { seal }),
+    createdAt: Number(fields.get('at')),
+    lastSeenAt: Number(fields.get('seen')),
+    active: fields.get('on') === '1',
+    logLevel: fields.get('lvl'),
+    subscriptions: subscribed.map(([uri]) => uri),
+    ...(sealed.length > 0 && { subscriptionSeals: new Map(sealed) }),
+    owner: fields.get('own'),
+  };
+}
+
+/** A record that the nodes can work with. Throws a {@link MalformedSession} for any other one. */
+export function verifiedRecord(record: SessionRecord): SessionRecord {
+  const numbers = [record.createdAt, record.lastSeenAt];
+  if (!isRevision(record.revision) || !numbers.every((number) => Number.isSafeInteger(number))) {
+    throw new MalformedSession('its record');
+  }
+  return record;
+}
+
+/** Texts of up to so many bytes are cut into pieces: of more of them, each look at the hash would cost time. */
+const MOST_IN_PIECES = 512;
+/** `hash-max-listpack-value`: with one value that is longer, a hash takes some 500 bytes more. */
+const PIECE = 64;
+
+/** The params of a client's `initialize`, as fields of the record: `init`, `init1`, `init2` … */
+export function initializeFields(text: string): string[] {
+  return inPieces('init', text, MOST_IN_PIECES);
+}
+
+/** A session's seal, as fields of the record: `seal`, `seal1`, `seal2`. */
+export function sealFields(text: string): string[] {
+  return inPieces('seal', text, SEAL_FIELDS.length * PIECE);
+}
+
+export const SEAL_FIELDS = ['seal', 'seal1', 'seal2'] as const;
+
+/** The seal, where {@link SEAL_FIELDS} have these values. */
+export function sealOf([first, ...more]: (string | null)[]): string | undefined {
+  return first == null ? undefined : first + more.map((piece) => piece ?? '').join('');
+}
+
+function inPieces(name: string, text: string, most: number): string[] {
+  const bytes = Buffer.from(text);
+  if (bytes.length > most) return [name, text];
+  const fields: string[] = [];
+  let from = 0;
+  do {
+    let end = from + PIECE;
+    // Not within a character.
+    while (((bytes[end] ?? 0) & 0xc0) === 0x80) end -= 1;
+    fields.push(pieceField(name, fields.length / 2), bytes.toString('utf8', from, end));
+    from = end;
+  } while (from < bytes.length);
+  return fields;
+}
+
+function pieceField(name: string, piece: number): string {
+  return piece === 0 ? name : `${name}${piece}`;
+}
+
+function joined(fields: Map<string, string>, name: string): string | undefined {
+  let text = fields.get(name);
+  for (let piece = 1; text !== undefined; piece += 1) {
+    const more = fields.get(pieceField(name, piece));
+    if (more === undefined) break;
+    text += more;
+  }
+  return text;
+}
+
+/** One entry of the log, with its fields as they lie there. */
+export function logEntry(logId: string, flat: string[]): LogEntry {
+  const fields = new Map<string, string>();
+  for (let at = 0; at + 1 < flat.length; at += 2) fields.set(flat[at] ?? '', flat[at + 1] ?? '');
+  const note = noteOf(fields);
+  return {
+    logId,
+    at: Number(logId.split('-')[0]),
+    direction: fields.has('n') ? 'out' : 'in',
+    stream: fields.get('s'),
+    message: fields.get('m'),
+    asker: fields.get('q'),
+    ...(note !== undefined && { note }),
+  };
+}
+
+/** A newer node may have written other kinds. */
+function noteOf(fields: Map<string, string>): Note | undefined {
+  const kind = fields.get('k');
+  if (kind === undefined) return undefined;
+  const [request, from, skipped] = [fields.get('r'), fields.get('f'), fields.get('x')];
+  return {
+    kind: kind as Note['kind'],
+    nodeId: fields.get('by') ?? '',
+    ...(request !== undefined && { request }),
+    ...(from !== undefined && { from }),
+    ...(skipped !== undefined && { skipped: Number(skipped) }),
+  };
+}
+
+/** commit/step.lua */
+export function commitReply(sessionId: string, reply: unknown): CommitReply {
+  if (typeof reply === 'string') {
+    const [revision, ...result] = reply.split(' ');
+    return { status: 'ok', revision: revisionOf(revision), results: [operationResult(result)] };
+  }
+  const [status, revision, record, followedBy, results] = reply as Reply;
+  if (status !== 'ok') return { status: 'gone' };
+  const said: CommitReply = {
+    status: 'ok',
+    revision: revisionOf(revision),
+    results: (results as string[][]).map((result) => operationResult(result)),
+  };
+  if (Array.isArray(record)) {
+    said.record = verifiedRecord(recordOf(sessionId, record as string[]));
+  }
+  if (typeof followedBy === 'string' && followedBy !== '') {
+    said.followedBy = followedBy.slice(0, followedBy.indexOf(':'));
+  }
+  return said;
+}
+
+function revisionOf(value: unknown): Revision {
+  if (!isRevision(value)) throw new MalformedSession('its revision');
+  return value;
+}
+
+/** Numbers of messages count from 0. */
+function whole(value: unknown): number {
+  const number = Number(value);
+  if (!Number.isSafeInteger(number) || number < 0) throw new MalformedSession('a number');
+  return number;
+}
+
+function operationResult(reply: string[]): OperationResult {
+  const [status, a = '', b = '', c = '', d = '', e = '', f = ''] = reply;
+  switch (status) {
+    case 'opened':
+      return { status, position: { n: Number(a), logId: b }, ...(c !== '' && { owner: c }) };
+    case 'received':
+      return {
+        status,
+        here: a === '1',
+        ...(b !== '' && { token: b }),
+        ...(c !== '' && { handler: c }),
+        ...(d !== '' && { changed: true }),
+        ...(e !== '' && { unbegun: e }),
+        ...(f !== '' && { logged: f }),
+      };
+    case 'appended':
+      return {
+        status,
+        position: { n: Number(a), logId: b },
+        ...(c !== '' && { token: c }),
+        ended: d === '1',
+      };
+    case 'duplicate':
+      return { status, stream: a, executor: b };
+    case 'limited': {
+      const running: { stream: string; executor: string }[] = [];
+      for (let at = 1; at + 1 < reply.length; at += 2) {
+        running.push({ stream: reply[at] ?? '', executor: reply[at + 1] ?? '' });
+      }
+      return { status, running: running.filter(({ stream }) => stream !== '') };
+    }
+    case 'claimed':
+      return { status, requests: reply.slice(2), ...(a !== '' && { owner: a }) };
+    case 'assigned':
+      return {
+        ...{ status, executor: a, begun: b === '1' },
+        ...(c !== '' && { logId: d, requests: reply.slice(5) }),
+        ...(c === 'again' && { again: true }),
+      };
+    case 'dropped':
+      return {
+        status,
+        ...(a !== '' && { executor: a }),
+        ...(a !== '' && b === '' && { unbegun: true }),
+        ...(c === '1' && { again: true }),
+      };
+    case 'repeated':
+    case 'stale':
+    case 'skipped':
+    case 'denied':
+    case 'done':
+      return { status };
+    default:
+      throw new Error(`Unknown result of an operation: ${status ?? ''}`);
+  }
+}
+
+/** attach.lua */
+export function attachReply(reply: unknown): AttachReply {
+  const [status, a = '', b = '', c = '', d = '', executor = '', begun] = reply as string[];
+  switch (status) {
+    case 'conflict':
+      return { status, holder: a };
+    case 'unknown':
+    case 'trimmed':
+    case 'ended':
+      return { status };
+    case 'attached': {
+      const colon = d.indexOf(':');
+      return {
+        status,
+        position: { n: Number(a), logId: b },
+        protocolVersion: c,
+        ...(executor !== '' && { executor }),
+        ...(begun === '' && { unbegun: true }),
+        ...(colon > 0 && { previous: { nodeId: d.slice(0, colon), token: d.slice(colon + 1) } }),
+      };
+    }
+    default:
+      return { status: 'gone' };
+  }
+}
+
+/** read.lua */
+export function page(reply: unknown): Page {
+  const [status, scanned, more, open, restart, ...items] = reply as Reply;
+  if (status === 'trimmed' || status === 'lost') return { status };
+  if (status !== 'ok') return { status: 'gone' };
+  return {
+    status,
+    scanned: scanned as string,
+    more: more === '1',
+    open: open === '1',
+    ...(restart !== '' && { restart: Number(restart) }),
+    events: (items as string[][]).map(
+      ([logId = '', n = '', has, message, end, asker = '']): StreamEvent => ({
+        position: { n: whole(n), logId },
+        message: has === '1' ? message : undefined,
+        end: end === '1',
+        ...(asker !== '' && { asker }),
+      }),
+    ),
+  };
+}
+
+/** history.lua */
+export function history(reply: unknown): LogEntry[] {
+  return (reply as [string, string[]][]).map(([logId, flat]) => logEntry(logId, flat));
+}
+
+/** touch.lua; of the streams asked for, the first `followed` are followed and the others are run. */
+export function touchReply(followed: number, reply: unknown): TouchReply {
+  const [status, ...values] = reply as string[];
+  if (status !== 'ok') return { status: 'gone' };
+  const all: { last: number; held: boolean; ended: boolean }[] = [];
+  for (let at = 0; at + 1 < values.length; at += 2) {
+    const state = values[at + 1];
+    all.push({ last: Number(values[at]), held: state === '1', ended: state === 'e' });
+  }
+  const runs = all.slice(followed).map(({ held }) => held);
+  return { status, streams: all.slice(0, followed), runs };
+}

@@ -1,0 +1,78 @@
+/** Operations as arguments of the commit scripts; scripts/commit/step.lua says the format. */
+import type { AppendOperation, Operation, Route } from '../../backplane.js';
+import type { Argument } from './script.js';
+
+/** Puts those of one operation behind the others. */
+export function pushArguments(args: Argument[], operation: Operation): void {
+  switch (operation.type) {
+    case 'open': {
+      const { principal, stream, token, revision, requests, messages, owned, most } = operation;
+      args.push('open', principal, stream, token, revision ?? '-', flag(owned), most ?? '');
+      args.push(requests.length, ...requests, messages.length, ...messages);
+      break;
+    }
+    case 'receive': {
+      const { principal, revision, route, message } = operation;
+      args.push('receive', principal, revision ?? '-', route.to, argumentOf(route), message);
+      break;
+    }
+    case 'append':
+      pushAppend(args, operation);
+      break;
+    case 'detach': {
+      const { stream, token, position, neverUsed } = operation;
+      args.push('detach', stream, token, position.n, position.logId, flag(neverUsed));
+      break;
+    }
+    case 'hangup':
+      args.push('hangup', operation.stream);
+      break;
+    case 'claim': {
+      const { stream, from, lookedAt, revision, owned } = operation;
+      args.push('claim', stream, from, lookedAt ?? '', revision ?? '-', flag(owned));
+      break;
+    }
+    case 'assign': {
+      const { stream, dead, lookedAt, revision } = operation;
+      args.push('assign', stream ?? '', dead ?? '', lookedAt ?? '', revision ?? '-');
+      break;
+    }
+    case 'release':
+      args.push('release', operation.stream);
+      break;
+    case 'abandon':
+      args.push('abandon', operation.stream, operation.requests.length, ...operation.requests);
+      break;
+    case 'note': {
+      const { kind, stream, request, from, ifAppended } = operation;
+      args.push('note', kind, stream, request, from ?? '', flag(ifAppended));
+      break;
+    }
+    case 'forget':
+      args.push('forget');
+      break;
+  }
+}
+
+function pushAppend(args: Argument[], operation: AppendOperation): void {
+  const { stream, ends, asks, effect, onlyIf, coalesce, message } = operation;
+  let [condition, value] = ['', ''];
+  if (onlyIf !== undefined) {
+    const [[name, given] = ['', '']] = Object.entries(onlyIf) as [string, string | true][];
+    condition = name;
+    value = given === true ? '' : given;
+  }
+  args.push('append', stream, ends ?? '', flag(asks));
+  args.push(effect?.type ?? '', effect?.value ?? '', effect?.seal ?? '');
+  args.push(condition, value, coalesce ?? '', flag(message !== undefined), message ?? '');
+}
+
+function flag(value: boolean | undefined): string {
+  return value === true ? '1' : '';
+}
+
+function argumentOf(route: Route): string {
+  if (route.to === 'node') return route.nodeId;
+  if (route.to === 'executor') return route.request;
+  return route.to === 'initialized' && route.owned === true ? '1' : '';
+}

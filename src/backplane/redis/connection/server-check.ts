@@ -1,0 +1,88 @@
+import type { Redis } from 'ioredis';
+import { isTransient } from './retryable-replies.js';
+
+/** The first version with `XTRIM MINID` and `ZRANDMEMBER`. Valkey calls itself 7.2.4 and up here. */
+const OLDEST = [6, 2] as const;
+
+/** From a reply to `INFO server`: why this server cannot be used, if so. */
+export function unsupported(info: string): string | undefined {
+  const version = field(info, 'redis_version');
+  const [major, minor] = (version ?? '').split('.').map(Number);
+  if (major === undefined || minor === undefined || !Number.isInteger(major + minor)) {
+    return undefined; // it does not say: the commands will
+  }
+  if (major > OLDEST[0] || (major === OLDEST[0] && minor >= OLDEST[1])) return undefined;
+  return `Redis ${OLDEST.join('.')} or newer is needed, this one is ${String(version)}`;
+}
+
+/** From a reply to `INFO memory`: the policy by which this server throws keys away, if it does. */
+export function evicts(info: string): string | undefined {
+  const policy = field(info, 'maxmemory_policy');
+  return policy === undefined || policy === 'noeviction' ? undefined : policy;
+}
+
+function field(info: string, name: string): string | undefined {
+  const found = new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info);
+  return found?.[1];
+}
+
+/** Looks at each server that this node uses, and says what is wrong with it, each thing once. */
+export class ServerCheck {
+  private readonly reasons = new Map<string, string>();
+  private readonly said = new Set<string>();
+
+  constructor(private readonly logger: { warn(message: string): void }) {}
+
+  /** Why requests cannot be served, if so. */
+  trouble(): string | undefined {
+    const [reason] = this.reasons.values();
+    return reason;
+  }
+
+  /**
+   * Returns the server's `run_id`. A server that does not say what it is (an ACL without INFO) is taken as it is. Rejects
+   * when there is no answer, or none for now.
+   */
+  async look(server: Redis): Promise<string | undefined> {
+    const name = nameOf(server);
+    try {
+      const [about, memory] = await Promise.all([server.info('server'), server.info('memory')]);
+      const reason = unsupported(about);
+      if (reason === undefined) {
+        this.reasons.delete(name);
+      } else {
+        this.reasons.set(name, reason);
+        this.say(`${reason}. Requests are answered with 503`);
+      }
+      const policy = evicts(memory);
+      if (policy !== undefined) {
+        this.say(
+          `maxmemory-policy is ${policy}: a full Redis would throw parts of sessions away; set it to noeviction`,
+        );
+      }
+      return field(about, 'run_id');
+    } catch (error) {
+      this.reasons.delete(name);
+      if (isTransient(error)) throw error;
+      return undefined;
+    }
+  }
+
+  /** It is no longer one of a cluster's. */
+  forget(server: Redis): void {
+    this.reasons.delete(nameOf(server));
+  }
+
+  /** Warns, once. */
+  say(text: string): void {
+    if (this.said.has(text)) return;
+    this.said.add(text);
+    this.logger.warn(`mcp-anynode: ${text}`);
+  }
+}
+
+/** A single server's name stays the same when Sentinel leads to another one: that takes its place. */
+function nameOf({ options }: Redis): string {
+  const { host = '', port = 0, sentinels } = options;
+  return sentinels ? 'sentinel' : `${host}:${port}`;
+}

@@ -1,0 +1,147 @@
+import { Redis } from 'ioredis';
+import type { RedisOptions } from 'ioredis';
+import type { Clock } from '../../../protocol/clock.js';
+import { jittered } from '../../../protocol/clock.js';
+
+export interface SubscriberOptions {
+  channel: string;
+  /** How to connect; with a cluster one of its nodes, another each time it is asked. */
+  target(): RedisOptions | undefined;
+  onMessage(text: string): void;
+  /** Subscribed, again: what was published meanwhile is lost. */
+  onSubscribed(): void;
+  clock: Clock;
+}
+
+/** One more channel on the same connection. */
+export interface Subscription {
+  channel: string;
+  onMessage(text: string): void;
+  /** Subscribed, again: what was published meanwhile is lost. */
+  onSubscribed(): void;
+}
+
+/** Anything that goes wrong ends the connection; {@link Subscriber} then makes a new one and says so. */
+const OPTIONS = {
+  keyPrefix: '',
+  lazyConnect: true,
+  enableReadyCheck: false,
+  autoResubscribe: false,
+  enableOfflineQueue: false,
+  maxRetriesPerRequest: 0,
+  retryStrategy: () => null,
+};
+
+/** The node's one subscriber connection. It is made again, elsewhere where it can, whenever it ends. */
+export class Subscriber {
+  private client: Redis | undefined;
+  private cancelRetry: (() => void) | undefined;
+  private closed = false;
+  private failures = 0;
+  private readonly added = new Set<Subscription>();
+  subscribed = false;
+
+  constructor(private readonly options: SubscriberOptions) {
+    this.connect();
+  }
+
+  /** Hears one more channel, until what it returns is called. */
+  add(subscription: Subscription): () => void {
+    this.added.add(subscription);
+    if (this.client !== undefined && this.subscribed) this.subscribeTo(this.client, subscription);
+    return () => {
+      this.added.delete(subscription);
+      const others = [...this.added].some(({ channel }) => channel === subscription.channel);
+      if (others || this.client === undefined || !this.subscribed) return;
+      // It ends with the connection otherwise.
+      this.client.unsubscribe(subscription.channel).catch(() => undefined);
+    };
+  }
+
+  /** Ends the connection, which brings a new one: for when it is found connected but deaf. */
+  renew(): void {
+    this.drop();
+  }
+
+  close(): void {
+    this.closed = true;
+    this.cancelRetry?.();
+    this.client?.disconnect();
+  }
+
+  private connect(): void {
+    const target = this.options.target();
+    if (target === undefined) {
+      this.retry();
+      return;
+    }
+    const client = new Redis({
+      ...target,
+      ...OPTIONS,
+      replyMapping: target.replyMapping ?? 'legacy',
+    });
+    this.client = client;
+    client.on('error', () => undefined); // `end` follows, and there we try again
+    client.on('end', () => {
+      if (this.client === client) this.drop();
+    });
+    client.on('message', (channel: string, text: string) => {
+      if (this.client !== client) return;
+      if (channel === this.options.channel) this.options.onMessage(text);
+      else for (const added of this.added) if (added.channel === channel) added.onMessage(text);
+    });
+    let added: Subscription[] = [];
+    void client
+      .connect()
+      .then(() => {
+        added = [...this.added];
+        return client.subscribe(this.options.channel, ...added.map(({ channel }) => channel));
+      })
+      .then(
+        () => {
+          if (this.client !== client) return;
+          this.subscribed = true;
+          this.failures = 0;
+          this.options.onSubscribed();
+          for (const one of added) one.onSubscribed();
+          // Added while this was on its way.
+          for (const one of this.added) if (!added.includes(one)) this.subscribeTo(client, one);
+        },
+        () => {
+          if (this.client === client) this.drop();
+        },
+      );
+  }
+
+  private subscribeTo(client: Redis, subscription: Subscription): void {
+    client.subscribe(subscription.channel).then(
+      () => {
+        if (this.client === client) subscription.onSubscribed();
+      },
+      () => {
+        if (this.client === client) this.drop();
+      },
+    );
+  }
+
+  private drop(): void {
+    this.subscribed = false;
+    const { client } = this;
+    this.client = undefined;
+    // One that has ended would start a timer that nothing stops, and keep the process alive for two seconds.
+    if (client !== undefined && client.status !== 'end') client.disconnect();
+    this.retry();
+  }
+
+  private retry(): void {
+    if (this.closed || this.cancelRetry !== undefined) return;
+    this.failures += 1;
+    this.cancelRetry = this.options.clock.after(
+      jittered(Math.min(50 * this.failures, 1000), this.options.clock),
+      () => {
+        this.cancelRetry = undefined;
+        if (!this.closed) this.connect();
+      },
+    );
+  }
+}

@@ -1,0 +1,33 @@
+import { hostname } from 'node:os';
+import type { Clock } from '../../protocol/clock.js';
+import { VERSION } from '../../protocol/version.js';
+import type { NodeAbout } from '../observation.js';
+
+/** The value of a node's lease: for people who look at the nodes. Nodes ask whether it is there, never what it says. */
+export function aboutThisNode(clock: Pick<Clock, 'now'>): string {
+  const about: NodeAbout = {
+    startedAt: clock.now(),
+    host: hostname(),
+    pid: process.pid,
+    version: VERSION,
+  };
+  return JSON.stringify(about);
+}
+
+/** Of a release that says less, more, or nothing (`1`): what can be understood. */
+export function aboutOf(value: string): NodeAbout {
+  let said: unknown;
+  try {
+    said = JSON.parse(value);
+  } catch {
+    return {};
+  }
+  if (typeof said !== 'object' || said === null) return {};
+  const { startedAt, host, pid, version } = said as Record<string, unknown>;
+  return {
+    ...(typeof startedAt === 'number' && { startedAt }),
+    ...(typeof host === 'string' && { host }),
+    ...(typeof pid === 'number' && { pid }),
+    ...(typeof version === 'string' && version !== '' && { version }),
+  };
+}

@@ -1,0 +1,492 @@
+import type { Cluster, Redis, RedisOptions } from 'ioredis';
+import { AnynodeError, FailedStep } from '../../protocol/errors.js';
+import { LogLimit } from '../../protocol/log-limit.js';
+import type {
+  AttachReply,
+  AttachRequest,
+  Backplane,
+  Commit,
+  CommitReply,
+  JoinOptions,
+  LogEntry,
+  Membership,
+  NewSession,
+  NodeMessage,
+  Page,
+  Position,
+  ReadRequest,
+  TouchReply,
+  TouchRequest,
+} from '../backplane.js';
+import { ANY_PRINCIPAL, RESUMED_EVERY_MS, TooManySessions } from '../backplane.js';
+import { FIRST_REVISION } from '../revision.js';
+import { pushArguments } from './commands/script-arguments.js';
+import { decode, encode } from './commands/message-format.js';
+import { aboutThisNode } from './lease-info.js';
+import type { Command } from './connection/redis-connection.js';
+import { CommandConnection, keyPrefixOf } from './connection/redis-connection.js';
+import { readEnds } from './stream-ends.js';
+import { FairTurns } from './connection/fair-turns.js';
+import { isMalformed, isScriptFault } from './malformed-session.js';
+import { Lease } from './connection/lease.js';
+import { Names } from './redis-keys.js';
+import { placeOf } from './connection/redis-address.js';
+import { Principals } from './principal-index.js';
+import { redisSeams } from './sdk-stores/redis-sdk-stores.js';
+import {
+  attachReply,
+  commitReply,
+  history,
+  initializeFields,
+  SEAL_FIELDS,
+  sealFields,
+  sealOf,
+  page,
+  touchReply,
+  verifiedRecord,
+} from './commands/parse-replies.js';
+import type { Argument } from './commands/script.js';
+import { commitScript } from './commands/scripts.js';
+import { SessionIndex } from './session-index.js';
+import { SessionStates } from './session-states.js';
+import { Shelf } from './session-reader.js';
+import { Subscriber } from './connection/subscriber.js';
+
+/** A page of a session's history ends with so many bytes: Redis serves nobody else while it reads one. */
+const HISTORY_BYTES = 1024 * 1024;
+
+export interface RedisBackplaneOptions {
+  /** A URL, or a client whose settings (TLS, user, Sentinel, Cluster…) are taken over. It is neither used nor closed. */
+  redis: string | Redis | Cluster;
+  /** In front of every key and channel. Default `mcp`. */
+  prefix?: string;
+}
+
+/** Sessions in Redis ≥ 6.2 or Valkey: single, Sentinel or Cluster. Each node makes two connections of its own. */
+export function redisBackplane({ redis, prefix = 'mcp' }: RedisBackplaneOptions): Backplane {
+  const outer = typeof redis === 'string' ? '' : keyPrefixOf(redis);
+  return { join: (options) => new RedisMembership(redis, `${outer}${prefix}`, options) };
+}
+
+const PROBE = '1 probe ';
+const GONE = { status: 'gone' } as const;
+/** No message of another node is longer: see `INLINE_BYTES` in scripts/lib.lua, and what goes along with it. */
+const LONGEST_MESSAGE = 4 * 1024 * 1024;
+
+class RedisMembership implements Membership {
+  readonly seams: ReturnType<typeof redisSeams>;
+  readonly place: string;
+  /** In a cluster alone: with a single server, a wake-up is lost only together with the subscriber's connection. */
+  readonly ends?: NonNullable<Membership['ends']>;
+  private readonly connection: CommandConnection;
+  private readonly subscriber: Subscriber;
+  private readonly lease: Lease;
+  private readonly names: Names;
+  private readonly index: SessionIndex;
+  private readonly principals: Principals;
+  /** What a channel's name begins with. */
+  private readonly channels: string;
+  private readonly shelf: Shelf;
+  private readonly about: string;
+  private readonly turns = new FairTurns();
+  private readonly faults: LogLimit;
+  private readonly states: SessionStates;
+  private left = false;
+
+  constructor(
+    redis: string | Redis | Cluster,
+    prefix: string,
+    private readonly options: JoinOptions,
+  ) {
+    this.place = placeOf(redis);
+    this.faults = new LogLimit(options.clock);
+    if (typeof redis !== 'string' && redis.isCluster) {
+      this.ends = (requests) => readEnds(this.connection, this.names, requests);
+    }
+    const { clock, nodeId, leaseMs, commandTimeoutMs, logger } = options;
+    this.connection = new CommandConnection(redis, {
+      ...{ clock, logger, timeoutMs: commandTimeoutMs },
+      onReady: () => this.lease.reconnected(),
+      onNodeLost: () => {
+        this.seams.tasks.wakeAll();
+        options.onLost();
+      },
+    });
+    const { connection } = this;
+    const names = new Names(prefix, connection.database);
+    this.names = names;
+    this.channels = names.channel('');
+    this.index = new SessionIndex(connection, names);
+    this.principals = new Principals(prefix, (id) => names.record(id), options);
+    this.states = new SessionStates(connection, names, options);
+    this.shelf = new Shelf(this.connection, names, prefix);
+    this.about = aboutThisNode(clock);
+    this.whenLeft.catch(() => undefined); // nobody may be waiting for it
+    let turn = Math.floor(Math.random() * 1000);
+    this.subscriber = new Subscriber({
+      channel: this.names.channel(nodeId),
+      target: (): RedisOptions | undefined => {
+        const nodes = this.connection.nodeOptions();
+        turn += 1;
+        return nodes[turn % Math.max(nodes.length, 1)];
+      },
+      onMessage: (text) => this.receive(text),
+      onSubscribed: () => {
+        this.lease.resubscribed();
+        this.seams.tasks.wakeAll();
+        options.onLost();
+      },
+      clock,
+    });
+    const { turns, subscriber } = this;
+    this.seams = redisSeams({ ...options, prefix, names, connection, subscriber, turns });
+    this.lease = new Lease({
+      leaseMs,
+      clock,
+      renew: (probe) => this.renewLease(probe),
+      onLapse: () => options.onLapse(),
+      onDeaf: () => {
+        options.logger.warn(
+          'mcp-anynode: the subscriber is connected but hears nothing; renewing it',
+        );
+        this.subscriber.renew();
+      },
+    });
+  }
+
+  async ready(): Promise<void> {
+    if (this.left) await this.whenLeft;
+    await Promise.race([this.lease.held(), this.whenLeft]);
+  }
+
+  trouble(): string | undefined {
+    if (this.left) return 'closed';
+    return (
+      this.connection.trouble() ??
+      this.lease.trouble() ??
+      (this.subscriber.subscribed ? undefined : 'not subscribed')
+    );
+  }
+
+  async create(session: NewSession): Promise<Position[] | false> {
+    const { nodeId, pendingTtlMs, retention } = this.options;
+    const record = [
+      ...['rev', FIRST_REVISION, 'pr', session.principal, 'hears', session.hears],
+      ...['pv', session.protocolVersion, 'v', 1],
+      ...(session.owned === true ? ['own', nodeId] : []),
+      ...initializeFields(session.initialize),
+      ...(session.seal === undefined ? [] : sealFields(session.seal)),
+    ];
+    // All in one go, so that they share one limit of time; repeating them does no harm.
+    const { most } = session;
+    const { ids, entered } = await this.connection.run(async (client) => {
+      const created = (await client['anynode:create'](
+        ...this.names.keys(session.id),
+        ...[nodeId, pendingTtlMs, retention.maxAgeMs],
+        ...[session.stream, session.inbound ?? '', record.length, ...record],
+        ...session.outbound.flatMap(({ stream, message, asks }) => [
+          stream,
+          asks ? '1' : '',
+          message,
+        ]),
+      )) as string[] | '';
+      if (created === '') return { ids: created };
+      const [outcome] = await Promise.all([
+        most === undefined ? undefined : this.principals.enter(client, { ...session, most }),
+        this.index.add(client, session.id),
+      ]);
+      return { ids: created, entered: outcome };
+    });
+    if (ids === '') return false;
+    if (entered !== undefined && entered !== 'entered') {
+      // Nobody has learned of it yet.
+      await this.remove(session.id, ANY_PRINCIPAL);
+      throw new TooManySessions(entered);
+    }
+    this.index.tidy();
+    const numbers = new Map<string, number>();
+    return ids.map((logId, at) => {
+      const stream = session.outbound[at - 1]?.stream;
+      if (stream === undefined) return { n: 0, logId };
+      const n = (numbers.get(stream) ?? 0) + 1;
+      numbers.set(stream, n);
+      return { n, logId };
+    });
+  }
+
+  async commit({ sessionId, number, operations, after }: Commit) {
+    const { nodeId, sessionTtlMs, pendingTtlMs, retention } = this.options;
+    const args: Argument[] = [
+      ...this.names.keys(sessionId),
+      ...[nodeId, number, retention.maxBytes ?? '', sessionTtlMs, pendingTtlMs],
+      ...[retention.maxEvents, retention.maxAgeMs, this.channels, sessionId],
+      after ?? '',
+    ];
+    for (const operation of operations) pushArguments(args, operation);
+    const script = commitScript(operations);
+    return this.verified<CommitReply>(sessionId, GONE, async () =>
+      commitReply(sessionId, await this.connection.run((client) => client[script](args))),
+    );
+  }
+
+  async attach(request: AttachRequest) {
+    const { sessionId, principal, stream, token, cursor, unlessHeld, deadHolder, lookedAt } =
+      request;
+    const { nodeId, sessionTtlMs, pendingTtlMs, retention } = this.options;
+    const args = [
+      ...this.names.keys(sessionId),
+      ...[nodeId, principal, stream, token, cursor?.n ?? '', cursor?.logId ?? ''],
+      ...[unlessHeld ? '1' : '', deadHolder ?? '', this.channels, sessionId],
+      ...[sessionTtlMs, pendingTtlMs, lookedAt ?? '', retention.maxAgeMs, RESUMED_EVERY_MS],
+    ];
+    // Each look at a part of the log is a step of its own; all of them share one limit of time.
+    const attach: Command<string[]> = async (client, _attempts, later) => {
+      for (let looked = ''; ;) {
+        const step = () => client['anynode:attach'](...args, looked) as Promise<string[]>;
+        const reply = await this.turns.take(sessionId, later, step);
+        if (reply[0] !== 'further') return reply;
+        looked = reply[1] ?? '';
+      }
+    };
+    return this.verified<AttachReply>(sessionId, GONE, async () =>
+      attachReply(await this.connection.run(attach)),
+    );
+  }
+
+  async read({ sessionId, stream, after, maxBytes, token }: ReadRequest) {
+    const keys = this.names.keys(sessionId);
+    const reader = token === undefined ? '' : `${this.options.nodeId}:${token}`;
+    const read: Command<unknown> = (client, _attempts, later) =>
+      this.turns.take(sessionId, later, () =>
+        client['anynode:read'](...keys, stream, after.n, after.logId, maxBytes, reader),
+      );
+    return this.verified<Page>(sessionId, GONE, async () => page(await this.connection.run(read)));
+  }
+
+  async touch(requests: TouchRequest[]) {
+    const { nodeId, sessionTtlMs, pendingTtlMs, retention } = this.options;
+    // Sent one after the other without waiting: one round trip for all of them. One that is malformed is no other's trouble.
+    const replies = await this.connection.run((client) =>
+      Promise.all(
+        requests.map(({ sessionId, streams, runs = [] }) =>
+          client['anynode:touch'](
+            ...this.names.keys(sessionId),
+            ...[nodeId, sessionTtlMs, pendingTtlMs, retention.maxAgeMs],
+            ...streams.flatMap(({ stream, token, position }) => [
+              stream,
+              token,
+              position.n,
+              position.logId,
+            ]),
+            ...runs.flatMap((stream) => [stream, '', 0, '']),
+          ).catch((error: unknown) => {
+            if (isMalformed(error) || isScriptFault(error)) return error;
+            throw error;
+          }),
+        ),
+      ),
+    );
+    return Promise.all(
+      requests.map(({ sessionId, streams, runs = [] }, at) =>
+        this.verified<TouchReply>(sessionId, GONE, () => {
+          const reply = replies[at];
+          if (reply instanceof Error) throw reply;
+          return Promise.resolve(touchReply(streams.length, reply));
+        }).catch((error: unknown): TouchReply => {
+          if (!(error instanceof FailedStep)) throw error;
+          // Nothing was learned of this session, which is no other's trouble.
+          const state = ({ position }: { position: Position }) => ({
+            ...{ last: position.n, held: true, ended: false },
+          });
+          return { status: 'ok', streams: streams.map(state), runs: runs.map(() => true) };
+        }),
+      ),
+    );
+  }
+
+  remove(sessionId: string, principal: string | typeof ANY_PRINCIPAL): Promise<boolean> {
+    return this.verified(sessionId, false, () => this.shelf.remove(sessionId, principal));
+  }
+
+  load(sessionId: string) {
+    return this.verified(sessionId, undefined, async () => {
+      const record = await this.shelf.load(sessionId);
+      return record && verifiedRecord(record);
+    });
+  }
+
+  async identify(sessionId: string) {
+    const key = this.names.record(sessionId);
+    return this.verified(sessionId, undefined, async () => {
+      const [revision, principal, owner, ...pieces] = await this.connection.run((client) =>
+        client.hmget(key, 'rev', 'pr', 'own', ...SEAL_FIELDS),
+      );
+      if (typeof revision !== 'string') return undefined;
+      const seal = sealOf(pieces);
+      return {
+        ...{ principal: principal ?? '', owner: owner ?? undefined },
+        ...(seal !== undefined && { seal }),
+      };
+    });
+  }
+
+  async openStreams(sessionId: string) {
+    const [, key] = this.names.keys(sessionId);
+    const fields = await this.verified(sessionId, {}, () =>
+      this.connection.run((client) => client.hgetall(key)),
+    );
+    return Object.keys(fields)
+      .filter((field) => field.startsWith('x:'))
+      .map((field) => {
+        const stream = field.slice(2);
+        return { stream, holder: fields[`h:${stream}`]?.split(':')[0] };
+      });
+  }
+
+  /**
+   * Does something with a session, and ends the session where what is stored of it is not what this library writes: then
+   * it is gone. No call could be answered any more, and each would be tried again. A script that fails for any other reason
+   * rejects with a {@link FailedStep}, and changes nothing of what is known of the session.
+   */
+  private async verified<T>(sessionId: string, gone: T, run: () => Promise<T>): Promise<T> {
+    try {
+      return await run();
+    } catch (error) {
+      if (isScriptFault(error)) throw this.failed(sessionId, error as Error);
+      if (!isMalformed(error)) throw error;
+      this.options.logger.warn(
+        `mcp-anynode: session ${sessionId} has ended: what is stored of it is malformed (${String(error)})`,
+      );
+      const keys = this.names.keys(sessionId);
+      await this.connection.run((client) => client.unlink(...keys));
+      return gone;
+    }
+  }
+
+  private failed(sessionId: string, error: Error): FailedStep {
+    const failed = new FailedStep(error.cause instanceof Error ? error.cause : error);
+    this.faults.pass('script', (more) => {
+      this.options.logger.warn(
+        `mcp-anynode: a script failed in session ${sessionId}: ${failed.message}${more}`,
+      );
+    });
+    return failed;
+  }
+
+  list(after: string | undefined, count: number) {
+    return this.shelf.list(after, count);
+  }
+
+  history(sessionId: string, after: string, count: number): Promise<LogEntry[]> {
+    const args = [...this.names.keys(sessionId), after, count, HISTORY_BYTES];
+    const read: Command<unknown> = (client, _attempts, later) =>
+      this.turns.take(sessionId, later, () => client['anynode:history'](...args));
+    return this.verified(sessionId, [], async () => history(await this.connection.run(read)));
+  }
+
+  loadState(sessionId: string) {
+    return this.verified(sessionId, undefined, () => this.states.load(sessionId));
+  }
+
+  storeState(...args: Parameters<Membership['storeState']>) {
+    return this.verified<'stored' | 'conflict' | 'gone'>(args[0], 'gone', () =>
+      this.states.store(...args),
+    );
+  }
+
+  async send(nodeId: string, message: NodeMessage): Promise<void> {
+    const { names } = this;
+    await this.connection.run((client) =>
+      client['anynode:send'](names.node(nodeId), names.channel(nodeId), encode(message)),
+    );
+  }
+
+  async alive(nodeIds: string[]): Promise<Set<string>> {
+    // GETEX changes nothing here, but is a write for Redis. So this is refused where renewals of leases are refused, and a
+    // lease that is missing then does not read as a dead node. In a cluster that is so for each master.
+    const held = await this.connection.run((client) =>
+      Promise.all(nodeIds.map((id) => client.getex(this.names.node(id)))),
+    );
+    return new Set(nodeIds.filter((_, at) => held[at] !== null));
+  }
+
+  steadySince(): number | undefined {
+    return this.lease.steadySince();
+  }
+
+  async timeOf(id: string): Promise<number> {
+    const key = this.names.record(id); // of the same slot as the key of a task
+    return Number(await this.connection.run((client) => client['anynode:time'](key)));
+  }
+
+  async leave(): Promise<void> {
+    if (this.left) return;
+    this.left = true;
+    this.lease.close();
+    this.subscriber.close();
+    try {
+      await this.connection.run((client) => client.del(this.names.node(this.options.nodeId)));
+    } catch {
+      // It cannot be reached: the lease runs out by itself.
+    }
+    this.connection.close();
+    this.wakeLeft();
+  }
+
+  private wakeLeft: () => void = () => undefined;
+  private readonly whenLeft = new Promise<void>((_, reject) => {
+    this.wakeLeft = () => reject(new AnynodeError('closed', 'This node has left the backplane'));
+  });
+
+  /** `true`: the lease was not there any more. */
+  private async renewLease(probe: string): Promise<boolean> {
+    const { nodeId, leaseMs } = this.options;
+    const key = this.names.node(nodeId);
+    let [anew, tried] = [false, false];
+    await this.connection.run(async (client) => {
+      // PEXPIRE, since a full Redis refuses SET: no node may die of that.
+      const [kept] = await Promise.all([client.pexpire(key, leaseMs), this.sendProbes(probe)]);
+      // Left meanwhile: what was deleted is not to come back.
+      if (kept === 1 || this.left) {
+        // By a try whose reply was lost.
+        anew = tried;
+        return;
+      }
+      tried = true;
+      // Of renewals that overlap, as they do at the start, one has got it anew: the others would be told of a lapse.
+      anew = (await client.set(key, this.about, 'PX', leaseMs, 'NX')) === 'OK';
+    });
+    return anew;
+  }
+
+  /** By way of each master of a cluster: each has a link of its own to the node where this one is subscribed. */
+  private async sendProbes(probe: string): Promise<void> {
+    const channel = this.names.channel(this.options.nodeId);
+    const sent = this.connection.masters().map(async (master) => {
+      await master.publish(channel, `${PROBE}${probe}`);
+      this.lease.onProbeSent(probe);
+    });
+    await Promise.any(sent).catch((error: unknown) => {
+      throw error instanceof AggregateError ? (error.errors[0] ?? error) : error;
+    });
+  }
+
+  private receive(text: string): void {
+    if (text.startsWith(PROBE)) {
+      this.lease.onProbe(text.slice(PROBE.length));
+      return;
+    }
+    if (text.length > LONGEST_MESSAGE) return;
+    try {
+      if (this.seams.tasks.receive(text)) return;
+      const message = decode(text);
+      if (message !== undefined) this.options.onMessage(message);
+    } catch (error) {
+      // Whoever can publish can say anything. It may harm the session that it is about, and nothing else.
+      const [line = ''] = text.slice(0, 200).split('\n');
+      this.options.logger.warn(
+        `mcp-anynode: a message of a node could not be handled: ${JSON.stringify(line)}: ${String(error)}`,
+      );
+    }
+  }
+}

@@ -1,0 +1,166 @@
+import type { Cluster, Redis } from 'ioredis';
+import type { Clock } from '../../protocol/clock.js';
+import type { ANY_PRINCIPAL, LogEntry } from '../backplane.js';
+import type { Lease, Lifetime, Observation } from '../observation.js';
+import { aboutOf } from './lease-info.js';
+import { CommandConnection, keyPrefixOf } from './connection/redis-connection.js';
+import { readFirst, readLog } from './commands/parse-log.js';
+import { Names } from './redis-keys.js';
+import { recordOf } from './commands/parse-replies.js';
+import { Shelf } from './session-reader.js';
+import { tableOf } from './streams-hash.js';
+
+export interface RedisObservationOptions {
+  redis: string | Redis | Cluster;
+  prefix: string;
+  clock: Clock;
+  commandTimeoutMs: number;
+  logger: { warn(message: string): void };
+}
+
+/** How many keys one step of a sweep looks at; well under a millisecond for Redis. */
+const SWEEP_KEYS = 1000;
+
+/** What `PTTL` says of a key that is not there. */
+const GONE = -2;
+
+/** One connection (with a cluster: one per master) for somebody who looks on. */
+export class RedisObservation implements Observation {
+  private readonly connection: CommandConnection;
+  private readonly names: Names;
+  private readonly shelf: Shelf;
+
+  constructor({ redis, prefix, clock, commandTimeoutMs, logger }: RedisObservationOptions) {
+    const outer = typeof redis === 'string' ? '' : keyPrefixOf(redis);
+    const inner = `${outer}${prefix}`;
+    this.connection = new CommandConnection(redis, {
+      ...{ clock, logger, timeoutMs: commandTimeoutMs, observes: true as const },
+      onReady: () => undefined,
+      onNodeLost: () => undefined,
+    });
+    this.names = new Names(inner, this.connection.database);
+    this.shelf = new Shelf(this.connection, this.names, inner);
+  }
+
+  load(sessionId: string) {
+    return this.shelf.load(sessionId);
+  }
+
+  list(after: string | undefined, count: number) {
+    return this.shelf.list(after, count);
+  }
+
+  history(sessionId: string, after: string, count: number) {
+    return this.shelf.history(sessionId, after, count);
+  }
+
+  remove(sessionId: string, principal: string | typeof ANY_PRINCIPAL) {
+    return this.shelf.remove(sessionId, principal);
+  }
+
+  listed(): Promise<number> {
+    return this.connection.run((client) => client.zcard(this.names.sessions));
+  }
+
+  async now(): Promise<number> {
+    const [seconds, microseconds] = await this.connection.run((client) => client.time());
+    return Number(seconds) * 1000 + Math.floor(Number(microseconds) / 1000);
+  }
+
+  async sweep(from?: string): Promise<{ nodeIds: string[]; next?: string }> {
+    const [at = '', cursor = '0'] = (from ?? '').split(' ');
+    return this.connection.run(async () => {
+      const servers = this.connection
+        .masters()
+        .map((server) => ({ server, name: `${server.options.host}:${server.options.port}` }))
+        .sort((a, b) => (a.name < b.name ? -1 : 1));
+      // The server that it was at may have gone meanwhile: then from the next one on.
+      const index = servers.findIndex(({ name }) => name >= at);
+      const found = servers[index];
+      if (found === undefined) return { nodeIds: [] };
+      const start = found.name === at ? cursor : '0';
+      const [next, keys] = await found.server.scan(
+        ...([start, 'MATCH', this.names.anyNode, 'COUNT', SWEEP_KEYS] as const),
+      );
+      const nodeIds = keys.map((key) => this.names.nodeIdOf(key));
+      if (next !== '0') return { nodeIds, next: `${found.name} ${next}` };
+      const following = servers[index + 1];
+      return { nodeIds, ...(following !== undefined && { next: `${following.name} 0` }) };
+    });
+  }
+
+  async leases(nodeIds: string[]): Promise<Lease[]> {
+    const found = await this.connection.run((client) =>
+      Promise.all(
+        nodeIds.map(async (nodeId) => {
+          const key = this.names.node(nodeId);
+          const [leftMs, value] = await Promise.all([client.pttl(key), client.get(key)]);
+          if (leftMs === GONE || value === null) return undefined;
+          return { nodeId, leftMs, about: aboutOf(value) };
+        }),
+      ),
+    );
+    return found.filter((lease) => lease !== undefined);
+  }
+
+  async sessions(ids: string[]) {
+    const all = await this.connection.run((client) =>
+      Promise.all(ids.map((id) => client.hgetall(this.names.record(id)))),
+    );
+    return all.map((fields, at) => {
+      const flat = Object.entries(fields).flat();
+      return flat.length === 0 ? undefined : recordOf(ids[at] ?? '', flat);
+    });
+  }
+
+  async tables(ids: string[]) {
+    const all = await this.connection.run((client) =>
+      Promise.all(ids.map((id) => client.hgetall(this.names.streams(id)))),
+    );
+    return all.map(tableOf);
+  }
+
+  async lifetime(id: string): Promise<Lifetime | undefined> {
+    const [record, streams, log] = this.names.keys(id);
+    return this.connection.run(async (client): Promise<Lifetime | undefined> => {
+      const [leftMs, logged, start] = await Promise.all([
+        client.pttl(record),
+        client.hget(streams, 'bytes'),
+        readFirst(client, this.names, id),
+      ]);
+      if (leftMs === GONE) return undefined;
+      const [events, first, last] = start
+        ? [start.length, start[0], start.at(-1)]
+        : await Promise.all([
+            client.xlen(log),
+            client.xrange(log, '-', '+', 'COUNT', 1).then(([entry]) => entry),
+            client.xrevrange(log, '+', '-', 'COUNT', 1).then(([entry]) => entry),
+          ]);
+      const before = first === undefined ? 0 : offsetOf(first[1]);
+      return {
+        ...{ leftMs, events },
+        bytes: first === undefined ? 0 : Number(logged ?? 0) - before,
+        ...(first !== undefined && { oldest: first[0] }),
+        ...(last !== undefined && { newest: last[0] }),
+      };
+    });
+  }
+
+  async histories(from: { id: string; after: string; count: number }[]): Promise<LogEntry[][]> {
+    return this.connection.run((client) =>
+      Promise.all(
+        from.map(({ id, after, count }) => readLog(client, this.names, id, after, count)),
+      ),
+    );
+  }
+
+  close(): void {
+    this.connection.close();
+  }
+}
+
+/** How many bytes had been logged before an entry. */
+function offsetOf(flat: string[]): number {
+  for (let at = 0; at + 1 < flat.length; at += 2) if (flat[at] === 'o') return Number(flat[at + 1]);
+  return 0;
+}

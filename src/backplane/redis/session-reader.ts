@@ -1,0 +1,58 @@
+import type { LogEntry, Membership } from '../backplane.js';
+import { ANY_PRINCIPAL } from '../backplane.js';
+import type { CommandConnection } from './connection/redis-connection.js';
+import { readLog } from './commands/parse-log.js';
+import type { Names } from './redis-keys.js';
+import { dropFromIndex } from './principal-index.js';
+import { recordOf } from './commands/parse-replies.js';
+
+/** Sessions as they are stored: what one can do with them from anywhere, without being a node. */
+export class Shelf implements Pick<Membership, 'load' | 'list' | 'history' | 'remove'> {
+  constructor(
+    private readonly connection: CommandConnection,
+    private readonly names: Names,
+    private readonly prefix: string,
+  ) {}
+
+  async load(sessionId: string) {
+    const fields = await this.connection.run((client) =>
+      client.hgetall(this.names.record(sessionId)),
+    );
+    const flat = Object.entries(fields).flat();
+    return flat.length === 0 ? undefined : recordOf(sessionId, flat);
+  }
+
+  async list(after: string | undefined, count: number) {
+    const from = after === undefined ? '-' : `(${after}`;
+    const ids = await this.connection.run((client) =>
+      client.zrangebylex(this.names.sessions, from, '+', 'LIMIT', 0, count),
+    );
+    const next = ids.length === count ? ids.at(-1) : undefined;
+    return { ids, ...(next !== undefined && { next }) };
+  }
+
+  async history(sessionId: string, after: string, count: number): Promise<LogEntry[]> {
+    return this.connection.run((client) => readLog(client, this.names, sessionId, after, count));
+  }
+
+  async remove(sessionId: string, principal: string | typeof ANY_PRINCIPAL): Promise<boolean> {
+    return this.connection.run(async (client, attempts) => {
+      const done = await client['anynode:remove'](
+        ...this.names.keys(sessionId),
+        principal === ANY_PRINCIPAL ? '1' : '',
+        principal === ANY_PRINCIPAL ? '' : principal,
+        this.names.channel(''),
+        sessionId,
+      );
+      // A first try whose reply was lost may have been the one that did it.
+      const removed = done === 0 && attempts > 0 ? principal : undefined;
+      const of = typeof done === 'string' ? done : removed;
+      if (of === undefined) return false;
+      await Promise.all([
+        client.zrem(this.names.sessions, sessionId),
+        typeof of === 'symbol' ? undefined : dropFromIndex(client, this.prefix, of, sessionId),
+      ]);
+      return true;
+    });
+  }
+}

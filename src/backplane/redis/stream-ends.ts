@@ -1,0 +1,43 @@
+import type { EndsReply, EndsRequest } from '../backplane.js';
+import { STANDALONE } from '../backplane.js';
+import type { CommandConnection } from './connection/redis-connection.js';
+import { isMalformed } from './malformed-session.js';
+import type { Names } from './redis-keys.js';
+
+/**
+ * Reads where streams end: one `HMGET` per session, all sent without waiting in between. A session whose master cannot
+ * answer now is no trouble for the others.
+ */
+export function readEnds(
+  connection: CommandConnection,
+  names: Names,
+  requests: EndsRequest[],
+): Promise<EndsReply[]> {
+  return connection.run((client) =>
+    Promise.all(
+      requests.map(async ({ sessionId, streams }): Promise<EndsReply> => {
+        // `bytes` is there as long as the session is.
+        const fields = ['bytes', ...streams.map((stream) => `n:${stream}`)];
+        try {
+          return endsReply(streams, await client.hmget(names.streams(sessionId), ...fields));
+        } catch (error) {
+          // The read that follows finds out what is wrong with the session.
+          if (isMalformed(error)) return streams.map(() => undefined);
+          return undefined;
+        }
+      }),
+    ),
+  );
+}
+
+/** A position that is malformed counts as missing: the read that follows ends the session. */
+function endsReply(streams: string[], values: (string | null)[]): EndsReply {
+  const [exists, ...positions] = values;
+  return streams.map((stream, at) => {
+    const position = positions[at];
+    if (exists === null) return undefined;
+    if (position === null && stream === STANDALONE) return 0;
+    const n = /^(\d{1,15}):/.exec(position ?? '')?.[1];
+    return n === undefined ? undefined : Number(n);
+  });
+}

@@ -1,0 +1,52 @@
+import type { SessionEvent } from '../../options/types.js';
+import type { Output } from './output.js';
+import { preview } from './preview.js';
+import { clockTime, cut, pad, plain, widthOf } from './text.js';
+
+/** Where the output is no terminal. */
+const PREVIEW = 160;
+const LONGEST_NAME = 80;
+
+/** One event in one line: when, which way, on which stream, what. Nothing in it moves the cursor. */
+export function eventLine(event: SessionEvent, output: Output, session?: string): string {
+  const arrow = { in: '→', out: '←', none: '·' }[event.direction ?? 'none'];
+  const head = [
+    clockTime(event.at),
+    ...(session === undefined ? [] : [pad(cut(plain(session), 8), 8)]),
+    arrow,
+    pad(plain(event.stream ?? '-').slice(0, LONGEST_NAME), 13),
+  ].join(' ');
+  const what = plain(cut(whatOf(event), PREVIEW));
+  const room = output.width === undefined ? undefined : output.width - widthOf(head) - 1;
+  const said = plain(cut(event.message === undefined ? '' : preview(event.message), PREVIEW));
+  const whole = said === '' ? what : `${what} ${said}`;
+  const shown = room === undefined ? whole : cut(whole, Math.max(room, 0));
+  const [strong, rest] = [shown.slice(0, what.length), shown.slice(what.length)];
+  return `${output.style('dim', head)} ${output.style(colorOf(event), strong)}${rest}`;
+}
+
+/** `tools/call 3`, `answer 3`, or what became of a stream or session. */
+function whatOf({
+  message,
+  type,
+  method,
+  requestId,
+  from,
+  skipped,
+  unreadable,
+}: SessionEvent): string {
+  const id = requestId === undefined ? '' : ` ${JSON.stringify(requestId)}`;
+  if (message !== undefined) return `${method ?? 'answer'}${id}`;
+  const details = [
+    ...(from === undefined ? [] : [`from ${from}`]),
+    ...(skipped === undefined ? [] : [`and ${skipped} more times before`]),
+    ...(unreadable === true ? ['(encrypted)'] : []),
+  ];
+  return [`${type}${id}`, ...details].join(' ');
+}
+
+function colorOf({ message }: SessionEvent) {
+  if (message === undefined) return 'yellow' as const;
+  if ('error' in message) return 'red' as const;
+  return 'method' in message ? ('cyan' as const) : ('green' as const);
+}

@@ -1,0 +1,82 @@
+/** What accompanies a request on its way to another node. It goes there with the request, and is stored nowhere. */
+import { STANDALONE } from '../backplane/backplane.js';
+import type { SessionNode } from '../replica/session-node.js';
+import type { DeliveryContext, Mounted } from '../replica/replica.js';
+import { MOUNTED } from '../replica/replica.js';
+import type { AuthInfo } from '../options/types.js';
+
+interface Packed {
+  authInfo?: Omit<AuthInfo, 'resource'> & { resource?: string };
+  headers?: Record<string, string>;
+  url?: string;
+  mounted?: Omit<Mounted, 'req'>;
+  /** The client can come back to its streams. */
+  resumable: boolean;
+}
+
+/** As JSON; never throws. Of `authInfo` and its `extra` arrives what JSON can carry. */
+export function packContext(context: DeliveryContext): string {
+  const { authInfo } = context;
+  try {
+    return pack(context, authInfo);
+  } catch {
+    const { extra, ...rest } = authInfo ?? {};
+    const carried = { ...carriedOf(rest), ...(extra && { extra: carriedOf(extra) }) };
+    return pack(context, carried as AuthInfo);
+  }
+}
+
+function pack(
+  { requestInfo, closeSSEStream }: DeliveryContext,
+  authInfo: AuthInfo | undefined,
+): string {
+  const mounted = requestInfo?.[MOUNTED];
+  const packed = {
+    ...(authInfo !== undefined && { authInfo }),
+    ...(requestInfo !== undefined && { headers: requestInfo.headers, url: requestInfo.url }),
+    ...(mounted !== undefined && { mounted: { base: mounted.base, parsed: mounted.parsed } }),
+    resumable: closeSSEStream !== undefined,
+  };
+  return JSON.stringify(packed);
+}
+
+function carriedOf(fields: object): object {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => isJson(value)));
+}
+
+function isJson(value: unknown): boolean {
+  try {
+    JSON.stringify(value);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** For a request of `stream`; `undefined`: for a message that has none. */
+export function unpackContext(
+  node: Pick<SessionNode, 'hangUp'>,
+  text: string,
+  sessionId: string,
+  stream: string | undefined,
+): DeliveryContext {
+  const { authInfo, headers, url, mounted, resumable } = JSON.parse(text) as Packed;
+  const { resource, ...rest } = authInfo ?? { resource: undefined };
+  // What sets `req.auth` is the application's, and may not keep to the type.
+  const isUrl = typeof resource === 'string' && URL.canParse(resource);
+  return {
+    authInfo:
+      authInfo === undefined
+        ? undefined
+        : ({ ...rest, ...(isUrl && { resource: new URL(resource) }) } as AuthInfo),
+    requestInfo:
+      headers === undefined || url === undefined
+        ? undefined
+        : { headers, url: new URL(url), ...(mounted !== undefined && { [MOUNTED]: mounted }) },
+    ...(resumable &&
+      stream !== undefined && {
+        closeSSEStream: () => node.hangUp(sessionId, stream),
+        closeStandaloneSSEStream: () => node.hangUp(sessionId, STANDALONE),
+      }),
+  };
+}

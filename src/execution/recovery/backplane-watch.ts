@@ -1,0 +1,58 @@
+import type { Membership } from '../../backplane/backplane.js';
+import type { Clock } from '../../protocol/clock.js';
+import type { Logger } from '../../options/types.js';
+
+/** How often the state is looked at, which asks nobody. */
+const LOOK_MS = 1000;
+
+/**
+ * Logs that the backplane cannot be reached, and that it can again: once each. What lasts for less than two looks is not
+ * logged.
+ */
+export class BackplaneWatch {
+  private downSince: number | undefined;
+  private isLogged = false;
+  private cancel: () => void = () => undefined;
+
+  constructor(
+    private readonly parts: {
+      membership: Pick<Membership, 'trouble' | 'place'>;
+      clock: Clock;
+      logger: Logger;
+    },
+  ) {
+    this.schedule();
+  }
+
+  close(): void {
+    this.cancel();
+  }
+
+  private schedule(): void {
+    const { clock } = this.parts;
+    this.cancel = clock.after(LOOK_MS, () => {
+      this.look();
+      this.schedule();
+    });
+  }
+
+  private look(): void {
+    const { membership, clock, logger } = this.parts;
+    const trouble = membership.trouble();
+    const now = clock.elapsed();
+    const place = membership.place ?? 'the backplane';
+    if (trouble === undefined) {
+      if (this.isLogged && this.downSince !== undefined) {
+        const seconds = Math.round((now - this.downSince) / 1000);
+        logger.info?.(`mcp-anynode: ${place} is reached again, after about ${seconds} s`);
+      }
+      this.downSince = undefined;
+      this.isLogged = false;
+      return;
+    }
+    this.downSince ??= now;
+    if (this.isLogged || this.downSince === now) return;
+    this.isLogged = true;
+    logger.warn(`mcp-anynode: ${place} cannot be reached, requests get 503: ${trouble}`);
+  }
+}

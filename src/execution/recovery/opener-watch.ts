@@ -1,0 +1,106 @@
+import type { Membership } from '../../backplane/backplane.js';
+import type { Clock } from '../../protocol/clock.js';
+import type { Follower } from '../../stream/follower.js';
+import type { NodeWatch } from './node-watch.js';
+import { LOOK_EVERY_MS } from './node-watch.js';
+
+/** How often a connection that is to end is asked whether it may. */
+const DRAIN_CHECK_MS = 200;
+
+export interface OpenersOptions {
+  membership: Pick<Membership, 'openStreams'>;
+  watch: NodeWatch;
+  clock: Clock;
+  logger: { warn(message: string): void };
+}
+
+interface Connection {
+  /** The nodes that have had requests of its client. */
+  nodes: Set<string>;
+  /** Follows what a dead node has left. */
+  takeOver(nodeId: string): Promise<void>;
+}
+
+/**
+ * Looks after the nodes that take requests of a client whose one connection is here (HTTP+SSE). A request is followed by
+ * the node that it was POSTed to, into nothing, so that somebody looks after its executor; should that node die, the one
+ * that holds the connection follows the request instead. As with {@link Orphans}, nodes are looked at and not requests.
+ */
+export class Openers {
+  private readonly connections = new Map<Follower, Connection>();
+  private cancelCheck: (() => void) | undefined;
+  private closed = false;
+
+  constructor(private readonly options: OpenersOptions) {}
+
+  /** Until `remove`. */
+  add(follower: Follower, takeOver: (nodeId: string) => Promise<void>): void {
+    this.connections.set(follower, { nodes: new Set(), takeOver });
+  }
+
+  remove(follower: Follower): void {
+    this.connections.delete(follower);
+  }
+
+  /** A node has requests of this connection's client. */
+  note(follower: Follower, nodeId: string): void {
+    this.connections.get(follower)?.nodes.add(nodeId);
+    this.schedule();
+  }
+
+  /** Before this node closes: ends each connection as soon as none of its client's requests is open, wherever it runs. */
+  async drain(): Promise<void> {
+    await Promise.all([...this.connections.keys()].map((follower) => this.endWhenIdle(follower)));
+  }
+
+  close(): void {
+    this.closed = true;
+    this.cancelCheck?.();
+    this.connections.clear();
+  }
+
+  private async endWhenIdle(follower: Follower): Promise<void> {
+    const { membership, clock } = this.options;
+    while (!follower.ended && !this.closed) {
+      const open = await membership.openStreams(follower.sessionId).catch(() => undefined);
+      if (open?.length === 0) follower.end('hangup');
+      else await new Promise<void>((resolve) => clock.after(DRAIN_CHECK_MS, resolve));
+    }
+  }
+
+  private schedule(): void {
+    if (this.closed) return;
+    this.cancelCheck ??= this.options.clock.after(LOOK_EVERY_MS, () => {
+      void this.look().finally(() => {
+        this.cancelCheck = undefined;
+        if ([...this.connections.values()].some(({ nodes }) => nodes.size > 0)) this.schedule();
+      });
+    });
+  }
+
+  private async look(): Promise<void> {
+    const nodes = [...this.connections.values()].flatMap((connection) => [...connection.nodes]);
+    if (nodes.length === 0) return;
+    const dead = await this.options.watch.findDead(nodes);
+    if (dead.size === 0) return;
+    await Promise.all(
+      [...this.connections.values()].flatMap((connection) =>
+        [...connection.nodes]
+          .filter((nodeId) => dead.has(nodeId))
+          .map((nodeId) => this.takeOver(connection, nodeId)),
+      ),
+    );
+  }
+
+  /** Never rejects. What fails is tried again at the next look. */
+  private async takeOver(connection: Connection, nodeId: string): Promise<void> {
+    try {
+      await connection.takeOver(nodeId);
+      connection.nodes.delete(nodeId);
+    } catch (error) {
+      this.options.logger.warn(
+        `mcp-anynode: requests have to wait for their end: ${String(error)}`,
+      );
+    }
+  }
+}

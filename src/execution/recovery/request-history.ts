@@ -1,0 +1,65 @@
+/** What the log says of a request that another node has begun, and whether it may be run again. */
+import type { LogId } from '../../backplane/backplane.js';
+import { LOG_START, STANDALONE } from '../../backplane/backplane.js';
+import type { JsonRpcRequest, RequestId } from '../../protocol/jsonrpc.js';
+import { isNotification, isRequest } from '../../protocol/jsonrpc.js';
+import { parseStoredMessage } from '../../protocol/parse-stored.js';
+import { isTributary } from '../../stream/shown-on.js';
+import { annotationsOf } from '../../replica/tool-annotations.js';
+import type { LiveSession } from '../../replica/live-session.js';
+import type { SessionNode } from '../../replica/session-node.js';
+
+export interface Past {
+  /** As they came in. One that is no longer kept cannot be run again. */
+  requests: Map<RequestId, JsonRpcRequest>;
+  /** The server has asked the client something: running it again would ask twice. */
+  asked: boolean;
+  /** The highest progress that was shown, by token. */
+  progress: Map<unknown, number>;
+}
+
+const PAGE = 500;
+
+/** With JSON responses, and with HTTP+SSE, what belongs to a call is on the standalone stream, beside what does not: all of it counts. `from`: what is after that entry. */
+export async function pastOf(
+  { membership, responseMode }: Pick<SessionNode, 'membership' | 'responseMode'>,
+  sessionId: string,
+  stream: string,
+  from: LogId = LOG_START,
+): Promise<Past> {
+  const past: Past = { requests: new Map(), asked: false, progress: new Map() };
+  const isBeside = responseMode === 'json' || isTributary(stream);
+  let after = from;
+  for (;;) {
+    const entries = await membership.history(sessionId, after, PAGE);
+    for (const entry of entries) {
+      const beside = isBeside && entry.stream === STANDALONE && past.requests.size > 0;
+      if (entry.stream !== stream && !beside) continue;
+      if (entry.unreadable === true) past.asked = true; // as far as anybody knows
+      if (entry.message === undefined) continue;
+      const message = parseStoredMessage(entry.message);
+      if (message === undefined) continue;
+      if (entry.direction === 'in') {
+        if (isRequest(message)) past.requests.set(message.id, message);
+      } else if (entry.asker !== undefined) {
+        past.asked = true;
+      } else if (isNotification(message) && message.method === 'notifications/progress') {
+        const { progressToken, progress } = message.params ?? {};
+        if (typeof progress === 'number') past.progress.set(progressToken, progress);
+      }
+    }
+    const last = entries.at(-1);
+    if (last === undefined) return past;
+    after = last.logId;
+  }
+}
+
+/** Only a call of a tool that says of itself that a second call does no harm. */
+export async function mayRerun(live: LiveSession, request: JsonRpcRequest): Promise<boolean> {
+  if (request.method !== 'tools/call') return false;
+  const { idempotentHint, readOnlyHint } = await annotationsOf(
+    live.transport,
+    request.params?.name,
+  );
+  return idempotentHint === true || readOnlyHint === true;
+}

@@ -1,0 +1,108 @@
+import type { AppendOperation, Membership } from '../backplane/backplane.js';
+import { coalescedByUri, STANDALONE } from '../backplane/backplane.js';
+import { AnynodeError } from '../protocol/errors.js';
+import type { Followers } from '../stream/followers.js';
+import type { Lanes } from '../stream/commit-queue.js';
+import type { ServerEvent } from '../sdk-stores/store-types.js';
+import { show } from '../stream/deliver-to-followers.js';
+import type { Logger } from '../options/types.js';
+import { unheld } from '../protocol/unheld.js';
+
+/**
+ * Tells every session in the cluster that should hear it, once each, whichever node is asked: those whose server has
+ * announced such notifications, or that have subscribed to the resource. A session with no open stream keeps one of a
+ * kind until its client is back. With the option `modern`, also each client of 2026-07-28 that has subscribed.
+ *
+ * Each resolves when all is stored, with the number of sessions told, and rejects with `backplane_unavailable`; some
+ * sessions may have been told then. With `undecodable`, all were but those that this node's `codec` cannot read.
+ */
+export interface Notify {
+  toolsChanged(): Promise<number>;
+  promptsChanged(): Promise<number>;
+  resourcesChanged(): Promise<number>;
+  resourceUpdated(uri: string): Promise<number>;
+}
+
+/** The same, and clients without a session that listen on the bus. Those are not in the numbers. */
+export function notifyBoth(
+  sessions: Notify,
+  announce: (event: ServerEvent) => Promise<void>,
+): Notify {
+  const both = async (event: ServerEvent, tell: () => Promise<number>): Promise<number> => {
+    const [, told] = await Promise.all([announce(event), tell()]);
+    return told;
+  };
+  return {
+    toolsChanged: () => both({ kind: 'tools_list_changed' }, () => sessions.toolsChanged()),
+    promptsChanged: () => both({ kind: 'prompts_list_changed' }, () => sessions.promptsChanged()),
+    resourcesChanged: () =>
+      both({ kind: 'resources_list_changed' }, () => sessions.resourcesChanged()),
+    resourceUpdated: (uri) =>
+      both({ kind: 'resource_updated', uri }, () => sessions.resourceUpdated(uri)),
+  };
+}
+
+/** The same for callers that do not look at the promise: what it rejects with is in the log, and ends no process. */
+export function unheldNotify(notify: Notify, logger: Pick<Logger, 'warn'>): Notify {
+  const marked = (promise: Promise<number>): Promise<number> =>
+    unheld(promise, (error) => {
+      logger.warn(`mcp-anynode: not all sessions were told of a change: ${String(error)}`);
+    });
+  return {
+    toolsChanged: () => marked(notify.toolsChanged()),
+    promptsChanged: () => marked(notify.promptsChanged()),
+    resourcesChanged: () => marked(notify.resourcesChanged()),
+    resourceUpdated: (uri) => marked(notify.resourceUpdated(uri)),
+  };
+}
+
+/** Sessions that are told at the same time. */
+const AT_ONCE = 200;
+
+export function notifyAll(parts: {
+  membership: Pick<Membership, 'list'>;
+  lanes: Lanes;
+  followers: Followers;
+}): Notify {
+  const tell = async (
+    method: string,
+    onlyIf: NonNullable<AppendOperation['onlyIf']>,
+    params?: Record<string, unknown>,
+  ): Promise<number> => {
+    const operation: AppendOperation = {
+      type: 'append',
+      stream: STANDALONE,
+      message: JSON.stringify({ jsonrpc: '2.0', method, ...(params !== undefined && { params }) }),
+      onlyIf,
+      coalesce: 'subscribed' in onlyIf ? coalescedByUri(onlyIf.subscribed) : method,
+    };
+    let unread: AnynodeError | undefined;
+    const tellOne = async (sessionId: string): Promise<boolean> => {
+      const committed = await parts.lanes.submit(sessionId, [operation]).catch((error: unknown) => {
+        if (!(error instanceof AnynodeError && error.code === 'undecodable')) throw error;
+        unread = error;
+        return 'gone' as const;
+      });
+      if (committed === 'gone') return false;
+      const [result] = committed.results;
+      show(parts.followers, sessionId, operation, result);
+      return result?.status === 'appended' || result?.status === 'repeated';
+    };
+    let told = 0;
+    let after: string | undefined;
+    do {
+      const page = await parts.membership.list(after, AT_ONCE);
+      const results = await Promise.all(page.ids.map(tellOne));
+      told += results.filter(Boolean).length;
+      after = page.next;
+    } while (after !== undefined);
+    if (unread !== undefined) throw unread;
+    return told;
+  };
+  return {
+    toolsChanged: () => tell('notifications/tools/list_changed', { hears: 'T' }),
+    promptsChanged: () => tell('notifications/prompts/list_changed', { hears: 'P' }),
+    resourcesChanged: () => tell('notifications/resources/list_changed', { hears: 'R' }),
+    resourceUpdated: (uri) => tell('notifications/resources/updated', { subscribed: uri }, { uri }),
+  };
+}

@@ -1,0 +1,244 @@
+import type { Membership } from '../backplane/backplane.js';
+import { STANDALONE } from '../backplane/backplane.js';
+import { AnynodeError } from '../protocol/errors.js';
+import type { Clock } from '../protocol/clock.js';
+import type { JsonRpcMessage, JsonRpcResponse, Params } from '../protocol/jsonrpc.js';
+import { isResponse } from '../protocol/jsonrpc.js';
+import type { Followers } from '../stream/followers.js';
+import type { Lanes } from '../stream/commit-queue.js';
+import type { Asker, Asks } from '../replica/requests/outgoing-requests.js';
+import { show } from '../stream/deliver-to-followers.js';
+import type { Logger } from '../options/types.js';
+import { unheld } from '../protocol/unheld.js';
+
+/** Anything that checks a value and returns it typed: a schema of the SDK, of zod, or one's own. It throws what does not fit. */
+export interface ResultSchema<T> {
+  parse(value: unknown): T;
+}
+
+export interface RequestOptions {
+  /** How long the client may take; then the request is cancelled. Default 60,000 ms. */
+  timeout?: number;
+  /** Cancels the request. */
+  signal?: AbortSignal;
+  /** Called for each `notifications/progress` of the client. Each one starts the time anew. */
+  onprogress?: (progress: Record<string, unknown>) => void;
+}
+
+/** One session, seen from any node: for what happens outside of a call, such as a webhook. */
+export interface SessionHandle {
+  /**
+   * Sends a notification on the session's standalone stream; with no GET open it waits there. Resolves when it is
+   * stored. Rejects with `session_not_found` or `backplane_unavailable`.
+   */
+  notify(notification: { method: string; params?: Record<string, unknown> }): Promise<void>;
+  /**
+   * Asks the client, and resolves with its answer, checked by `resultSchema`. Rejects with what the schema threw, an
+   * `AnynodeError` (`request_timeout`, `session_not_found`, `backplane_unavailable`, `closed`), the signal's reason, or
+   * a {@link ClientError} where the client answered with an error.
+   */
+  request<T>(
+    request: { method: string; params?: Record<string, unknown> },
+    resultSchema: ResultSchema<T>,
+    options?: RequestOptions,
+  ): Promise<T>;
+  /** State of the application's own, any JSON value, as long as the session lives; seen by every node. */
+  state: SessionState;
+}
+
+/** Every method rejects with `session_not_found` or `backplane_unavailable`. */
+export interface SessionState {
+  /** `undefined`: never set. */
+  get(): Promise<unknown>;
+  set(value: unknown): Promise<void>;
+  /** Replaces the value by what `fn` makes of it, atomically: `fn` is called again where another node was faster. */
+  update<T>(fn: (value: unknown) => T | Promise<T>): Promise<T>;
+}
+
+/** The client answered a request with a JSON-RPC error. */
+export class ClientError extends Error {
+  override readonly name = 'ClientError';
+  constructor(
+    readonly code: number,
+    message: string,
+    readonly data: unknown,
+  ) {
+    super(message);
+  }
+}
+
+export interface HandleParts {
+  membership: Pick<Membership, 'loadState' | 'storeState'>;
+  lanes: Lanes;
+  followers: Followers;
+  asks: Asks;
+  clock: Clock;
+  logger: Pick<Logger, 'warn'>;
+  /** There is no such session, or no longer. */
+  onGone(sessionId: string): void;
+}
+
+const DEFAULT_TIMEOUT_MS = 60_000;
+
+export function sessionHandle(parts: HandleParts, sessionId: string): SessionHandle {
+  return {
+    notify: (notification) =>
+      unheld(send(parts, sessionId, { jsonrpc: '2.0', ...notification }, false), (error) => {
+        const { method } = notification;
+        parts.logger.warn(`mcp-anynode: ${method} was not delivered: ${String(error)}`);
+      }),
+    request: (request, schema, options = {}) =>
+      unheld(new Question(parts, sessionId, request.method, options).ask(request.params, schema)),
+    state: sessionState(parts, sessionId),
+  };
+}
+
+async function send(
+  { lanes, followers }: HandleParts,
+  sessionId: string,
+  message: object,
+  asks: boolean,
+): Promise<void> {
+  const operation = {
+    type: 'append' as const,
+    stream: STANDALONE,
+    message: JSON.stringify(message),
+    asks,
+  };
+  const committed = await lanes.submit(sessionId, [operation]);
+  if (committed === 'gone') throw notFound(sessionId);
+  show(followers, sessionId, operation, committed.results[0]);
+}
+
+/** One request to the client that no replica has asked. */
+class Question implements Asker {
+  private settle: (response: JsonRpcResponse) => void = () => undefined;
+  private fail: (error: unknown) => void = () => undefined;
+  private cancelTimer: () => void = () => undefined;
+  private id = '';
+
+  constructor(
+    private readonly parts: HandleParts,
+    readonly sessionId: string,
+    private readonly method: string,
+    private readonly options: RequestOptions,
+  ) {}
+
+  async ask<T>(params: Record<string, unknown> | undefined, schema: ResultSchema<T>): Promise<T> {
+    const { asks } = this.parts;
+    const { signal, onprogress } = this.options;
+    signal?.throwIfAborted();
+    const id = asks.add(this, 0);
+    this.id = id;
+    const token = onprogress === undefined ? undefined : asks.add(this, 0);
+    const onAbort = (): void => this.giveUp(id, signal?.reason);
+    signal?.addEventListener('abort', onAbort, { once: true });
+    try {
+      const answered = new Promise<JsonRpcResponse>((resolve, reject) => {
+        this.settle = resolve;
+        this.fail = reject;
+      });
+      answered.catch(() => undefined); // `send` may reject first
+      this.startTimer(id);
+      const message = { jsonrpc: '2.0', id, method: this.method, ...paramsOf(params, token) };
+      await send(this.parts, this.sessionId, message, true);
+      const response = await answered;
+      if ('error' in response) {
+        const { code, message: text, data } = response.error;
+        throw new ClientError(code, text, data);
+      }
+      return schema.parse(response.result);
+    } finally {
+      this.cancelTimer();
+      signal?.removeEventListener('abort', onAbort);
+      asks.remove(id);
+      if (token !== undefined) asks.remove(token);
+    }
+  }
+
+  deliver(message: JsonRpcMessage): void {
+    if (isResponse(message)) {
+      this.settle(message);
+    } else {
+      const progress: Record<string, unknown> = { ...message.params };
+      delete progress.progressToken;
+      this.restartTimer();
+      try {
+        this.options.onprogress?.(progress);
+      } catch (error) {
+        this.giveUp(this.id, error); // whoever asked gets it, not the client whose progress it was
+      }
+    }
+  }
+
+  private restartTimer: () => void = () => undefined;
+
+  private startTimer(id: string): void {
+    const timeout = this.options.timeout ?? DEFAULT_TIMEOUT_MS;
+    this.restartTimer = () => {
+      this.cancelTimer();
+      this.cancelTimer = this.parts.clock.after(timeout, () => {
+        const text = `The client did not answer ${this.method} within ${timeout} ms`;
+        this.giveUp(id, new AnynodeError('request_timeout', text));
+      });
+    };
+    this.restartTimer();
+  }
+
+  /** The client is told, as far as it can be reached. */
+  private giveUp(requestId: string, reason: unknown): void {
+    this.fail(reason);
+    const params = { requestId, reason: String(reason) };
+    const message = { jsonrpc: '2.0', method: 'notifications/cancelled', params };
+    send(this.parts, this.sessionId, message, false).catch(() => undefined); // it was given up anyway
+  }
+}
+
+function paramsOf(params: Record<string, unknown> | undefined, token: string | undefined) {
+  if (token === undefined) return params === undefined ? {} : { params };
+  const meta = (params as Params | undefined)?._meta;
+  return { params: { ...params, _meta: { ...meta, progressToken: token } } };
+}
+
+function sessionState(
+  { membership, onGone }: Pick<HandleParts, 'membership' | 'onGone'>,
+  sessionId: string,
+): SessionState {
+  const gone = (): AnynodeError => {
+    onGone(sessionId);
+    return notFound(sessionId);
+  };
+  const load = async () => {
+    const state = await membership.loadState(sessionId);
+    if (state === undefined) throw gone();
+    const value: unknown = state.value === undefined ? undefined : JSON.parse(state.value);
+    return { version: state.version, value };
+  };
+  const store = async (value: unknown, expected: string | undefined) => {
+    const stored = await membership.storeState(sessionId, jsonOf(value), expected);
+    if (stored === 'gone') throw gone();
+    return stored === 'stored';
+  };
+  const update: SessionState['update'] = async (fn) => {
+    for (;;) {
+      const { version, value } = await load();
+      const next = await fn(value);
+      if (await store(next, version)) return next;
+    }
+  };
+  return {
+    get: () => unheld(load().then(({ value }) => value)),
+    set: (value) => unheld(store(value, undefined).then(() => undefined)),
+    update: (fn) => unheld(update(fn)),
+  };
+}
+
+function jsonOf(value: unknown): string {
+  const text = JSON.stringify(value) as string | undefined;
+  if (text === undefined) throw new TypeError('mcp-anynode: session state has to be a JSON value');
+  return text;
+}
+
+function notFound(sessionId: string): AnynodeError {
+  return new AnynodeError('session_not_found', `There is no session ${sessionId}`);
+}

@@ -1,0 +1,30 @@
+import type { Membership } from '../backplane/backplane.js';
+import type { JsonRpcRequest } from '../protocol/jsonrpc.js';
+import type { Questions } from '../sdk-stores/questions.js';
+import { markAdopted } from '../replica/requests/adopted-requests.js';
+import { nodeOf } from '../replica/requests/outgoing-requests.js';
+import type { Sessions } from '../execution/session-service.js';
+
+/** Requests of this node's servers that wait in the queues of tasks, and are sent wherever the client is. */
+export function questionsOf(
+  sessions: Pick<Sessions, 'find'>,
+  membership: Pick<Membership, 'send'>,
+): Questions {
+  return {
+    adopt: (sessionId, request) =>
+      sessions.find(sessionId)?.transport?.adopt(request as JsonRpcRequest),
+    sending: markAdopted,
+    retract(sessionId, request) {
+      const own = sessions.find(sessionId)?.transport?.retract(request as JsonRpcRequest);
+      const asker = nodeOf(request.id);
+      if (own !== undefined || asker === undefined) return own;
+      const error = { code: -32603, message: 'Task cancelled or completed' };
+      const answer = { jsonrpc: '2.0', id: request.id, error };
+      // In the client's place. If it is lost, or that node is gone, the request runs into its time limit.
+      membership
+        .send(asker, { type: 'deliver', sessionId, message: JSON.stringify(answer) })
+        .catch(() => undefined);
+      return undefined;
+    },
+  };
+}

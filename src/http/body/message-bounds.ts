@@ -1,0 +1,79 @@
+/** What the messages of one POST may look like. All of this is decided before the SDK, or anything else, works on them. */
+import type { Limits } from '../../options/limits.js';
+import type { JsonShape } from '../../protocol/json-shape.js';
+import { exceededByValue } from '../../protocol/json-shape.js';
+import type { JsonRpcMessage } from '../../protocol/jsonrpc.js';
+import { isMessage, isRequest } from '../../protocol/jsonrpc.js';
+import {
+  handshakeTooLarge,
+  messageTooDeep,
+  messageTooLarge,
+  RefusalError,
+  REFUSALS,
+  tooManyValues,
+} from '../response/refusals.js';
+
+/** Of a request's id, which is a key wherever the request is known. */
+const LONGEST_ID = 1024;
+/** The SDK looks at each value of an `initialize` several times, which takes up to 30 µs for each. Real clients send a few dozen. */
+const HANDSHAKE_VALUES = 1_000;
+
+/** The shape of a whole body. A batch is one level more than its messages. */
+export function shapeOf(isBatch: boolean, { jsonDepth, jsonValues }: Limits): JsonShape {
+  return { depth: isBatch ? jsonDepth + 1 : jsonDepth, values: jsonValues };
+}
+
+export function refuseShape(
+  exceeded: keyof JsonShape | undefined,
+  { jsonDepth, jsonValues }: Limits,
+): void {
+  if (exceeded === 'depth') throw new RefusalError(messageTooDeep(jsonDepth));
+  if (exceeded === 'values') throw new RefusalError(tooManyValues(jsonValues));
+}
+
+/** `bytes`: of the whole body; `Infinity` if it is not known. */
+export function checkMessages(list: JsonRpcMessage[], bytes: number, limits: Limits): void {
+  const { handshakeBytes, messageBytes } = limits;
+  for (const message of list) {
+    if (bytes > messageBytes && sizeOf(message) > messageBytes) {
+      throw new RefusalError(messageTooLarge(messageBytes));
+    }
+    if (isRequest(message) && String(message.id).length > LONGEST_ID) {
+      throw new RefusalError(REFUSALS.idTooLong);
+    }
+  }
+  if (
+    list.some(isInitialize) &&
+    bytes > handshakeBytes &&
+    sizeOf(list.length === 1 ? list[0] : list) > handshakeBytes
+  ) {
+    throw new RefusalError(handshakeTooLarge(handshakeBytes));
+  }
+  checkValues(list, bytes, limits);
+}
+
+/** Bounds the values that the SDK looks at, in messages and in what is none. */
+export function checkValues(list: unknown[], bytes: number, { messageValues }: Limits): void {
+  const most = list.some(isInitialize) ? Math.min(HANDSHAKE_VALUES, messageValues) : messageValues;
+  // Each value takes two characters, so that short bodies need not be looked through.
+  if (bytes <= 2 * most) return;
+  const exceeded = exceededByValue(list.map(checkedBySdk), { depth: Infinity, values: most });
+  if (exceeded !== undefined) throw new RefusalError(tooManyValues(most));
+}
+
+function isInitialize(value: unknown): boolean {
+  const { method } = (value ?? {}) as { method?: unknown };
+  return method === 'initialize';
+}
+
+/** The part of a message in which the SDK looks at each value: it does not look into the values of a tool's arguments. */
+function checkedBySdk(value: unknown): unknown {
+  if (!isMessage(value) || !('method' in value) || value.method !== 'tools/call') return value;
+  const { arguments: given, ...params } = value.params ?? {};
+  const isObject = typeof given === 'object' && given !== null && !Array.isArray(given);
+  return [params, isObject ? Object.keys(given) : given];
+}
+
+function sizeOf(value: unknown): number {
+  return Buffer.byteLength(JSON.stringify(value));
+}

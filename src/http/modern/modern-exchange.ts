@@ -1,0 +1,135 @@
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import type { Response } from 'express';
+import type { JsonRpcError, RequestId } from '../../protocol/jsonrpc.js';
+import { isMessage, isResponse } from '../../protocol/jsonrpc.js';
+import { onOneLine } from '../../protocol/json-text.js';
+import { nodeClosed } from '../../replica/requests/request-errors.js';
+import type { AuthInfo } from '../../options/types.js';
+import type { Endpoint } from '../endpoint.js';
+import type { ModernHandler } from './modern.js';
+import { refuse, REFUSALS } from '../response/refusals.js';
+import { cut, flushHeaders, isGone, reply } from '../response/response.js';
+import { cutWhenStalled } from '../response/stalled-client.js';
+
+interface Given {
+  request: globalThis.Request;
+  parsedBody: unknown;
+  authInfo: AuthInfo | undefined;
+}
+
+/** How the v2 SDK's handler answers a call that ran when it was closed, if nothing was said of it yet. */
+const BROKEN_OFF = 499;
+
+/** Has the handler answer a request, on the connection that it came on. Never rejects. */
+export async function exchange(
+  endpoint: Endpoint,
+  handler: ModernHandler,
+  { request, parsedBody, authInfo }: Given,
+  res: Response,
+): Promise<void> {
+  const { node, options, exchanges } = endpoint;
+  const isClosed = (): boolean => endpoint.isClosed();
+  const { method, id } = (parsedBody ?? {}) as { method?: unknown; id?: unknown };
+  const listens = method === 'subscriptions/listen';
+  exchanges.begin();
+  // A subscription has no end of its own: a node that drains does not wait for it.
+  if (!listens) node.running.begin();
+  try {
+    const given = { parsedBody, ...(authInfo !== undefined && { authInfo }) };
+    const response = await handler.fetch(request, given);
+    if (isGone(res)) return;
+    cutWhenStalled(res, options.limits.stalledMs);
+    // Where the handler was closed meanwhile, nobody would end it.
+    if (listens && isClosed()) {
+      await response.body?.cancel();
+      refuse(res, REFUSALS.closed);
+      return;
+    }
+    const unanswered = (): JsonRpcError | undefined =>
+      isClosed() && !listens && isRequestId(id) ? nodeClosed(id) : undefined;
+    await show(response, res, unanswered);
+  } catch (error) {
+    // The client went away, or the handler was closed before it began; else it is the handler's own.
+    if (isGone(res)) return;
+    if (!isClosed()) {
+      options.logger.error(
+        `mcp-anynode: a response of the modern handler failed: ${String(error)}`,
+      );
+    }
+    if (res.headersSent) cut(res);
+    else refuse(res, isClosed() ? REFUSALS.closed : REFUSALS.failed);
+  } finally {
+    if (!listens) node.running.end();
+    exchanges.end();
+  }
+}
+
+/** `unanswered`: what a call gets that the handler has left without an answer, if that is why. */
+async function show(
+  response: globalThis.Response,
+  res: Response,
+  unanswered: () => JsonRpcError | undefined,
+): Promise<void> {
+  const error = response.status === BROKEN_OFF ? unanswered() : undefined;
+  if (error !== undefined) {
+    const body = JSON.stringify(error);
+    reply(res, 200, { 'Content-Type': 'application/json' }, body);
+    return;
+  }
+  res.writeHead(response.status, endToEnd(response.headers));
+  if (response.body === null) {
+    res.end();
+    return;
+  }
+  flushHeaders(res);
+  const source = Readable.fromWeb(response.body);
+  const isStream = response.headers.get('content-type')?.startsWith('text/event-stream') === true;
+  if (isStream) await pipeline(source, (chunks) => answered(chunks, unanswered), res);
+  else await pipeline(source, res);
+}
+
+/** Without those of a connection, which are Node's to set: this one is another connection than the handler knows. */
+function endToEnd(headers: Headers): Record<string, string> {
+  return Object.fromEntries([...headers].filter(([name]) => !HOP_BY_HOP.has(name)));
+}
+
+const HOP_BY_HOP = new Set(['connection', 'keep-alive', 'transfer-encoding', 'upgrade']);
+
+/** An event stream, and at its end what is missing of it: the client would wait for as long as it has patience. */
+async function* answered(
+  chunks: AsyncIterable<Uint8Array>,
+  unanswered: () => JsonRpcError | undefined,
+): AsyncGenerator<Uint8Array | string> {
+  let last: Uint8Array | undefined;
+  // A character may be divided between two chunks.
+  const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+  for await (const chunk of chunks) {
+    last = chunk;
+    yield onOneLine(decoder.decode(chunk, { stream: true }));
+  }
+  const error = unanswered();
+  if (error === undefined || (last !== undefined && endsWithResponse(last))) return;
+  yield `event: message\ndata: ${onOneLine(JSON.stringify(error))}\n\n`;
+}
+
+/** Of whole events, as the SDK writes them: a line of data each, of one message. What it cannot read, it leaves alone. */
+function endsWithResponse(chunk: Uint8Array): boolean {
+  const line = Buffer.from(chunk)
+    .toString()
+    .split('\n')
+    .findLast((each) => each.startsWith(DATA));
+  if (line === undefined) return false;
+  try {
+    const message: unknown = JSON.parse(line.slice(DATA.length));
+    return !isMessage(message) || isResponse(message);
+  } catch {
+    return true;
+  }
+}
+
+const DATA = 'data: ';
+
+function isRequestId(id: unknown): id is RequestId {
+  return typeof id === 'string' || typeof id === 'number';
+}

@@ -1,0 +1,91 @@
+import type { Request, Response } from 'express';
+import type { AuthInfo, Logger } from '../../options/types.js';
+import { isMessage } from '../../protocol/jsonrpc.js';
+import type { BodyRules } from '../body/request-body.js';
+import { peekBody } from '../body/request-body.js';
+import type { Endpoint } from '../endpoint.js';
+import { requestInfoOf, textsOf } from '../headers.js';
+import { checkMessages, checkValues } from '../body/message-bounds.js';
+import { exchange } from './modern-exchange.js';
+import { authInfoOf } from '../principal.js';
+import { isGone } from '../response/response.js';
+
+/** What serves revision 2026-07-28, which knows no sessions: the v2 SDK's own, given by the user. */
+export interface Modern {
+  /** What the v2 SDK's `createMcpHandler` returns. */
+  handler: ModernHandler;
+  /** The v2 SDK's function of this name. It decides: what it calls legacy gets a session, all else goes to `handler`. */
+  isLegacyRequest(request: globalThis.Request, parsedBody?: unknown): Promise<boolean>;
+}
+
+/** As much of the v2 SDK's `McpHttpHandler` as is used. */
+export interface ModernHandler {
+  fetch(
+    request: globalThis.Request,
+    options?: { authInfo?: AuthInfo; parsedBody?: unknown },
+  ): Promise<globalThis.Response>;
+  close(): Promise<void>;
+}
+
+/**
+ * Answers a POST of 2026-07-28, which may take longer than the returned promise. `false`: the request is of the other era,
+ * and its body can still be read.
+ */
+export async function answersModern(
+  endpoint: Endpoint,
+  modern: Modern,
+  req: Request,
+  res: Response,
+  rules: BodyRules,
+): Promise<boolean> {
+  const { body, bytes, text } = await peekBody(req, rules);
+  // Before the SDK looks at it.
+  const list: unknown[] = Array.isArray(body) ? body : [body];
+  checkValues(list, bytes, rules.limits);
+  checkMessages(list.filter(isMessage), bytes, rules.limits);
+  const bare = new Request(urlOf(req), { method: 'POST', headers: headersOf(req) });
+  if (await modern.isLegacyRequest(bare, body)) return false;
+  const gone = new AbortController();
+  res.once('close', () => gone.abort());
+  if (isGone(res)) gone.abort();
+  const request = new Request(bare, { body: text ?? JSON.stringify(body), signal: gone.signal });
+  const given = { request, parsedBody: body, authInfo: authInfoOf(req) };
+  void exchange(endpoint, modern.handler, given, res);
+  return true;
+}
+
+/** Ends what the handler has open. Never rejects. */
+export async function closeModern({ handler }: Modern, logger: Logger): Promise<void> {
+  try {
+    await handler.close();
+  } catch (error) {
+    logger.error(`mcp-anynode: the modern handler could not be closed: ${String(error)}`);
+  }
+}
+
+/** Throws a `TypeError` for anything else than what {@link Modern} says. */
+export function checkModern(given: Modern | undefined): Modern | undefined {
+  if (given === undefined) return undefined;
+  const { handler, isLegacyRequest } = given as { [Name in keyof Modern]?: Partial<Modern[Name]> };
+  const isGiven = typeof handler?.fetch === 'function' && typeof isLegacyRequest === 'function';
+  if (isGiven) return given;
+  throw new TypeError(
+    'mcp-anynode: `modern` has to return { handler: createMcpHandler(…), isLegacyRequest }, both of the v2 SDK',
+  );
+}
+
+function urlOf(req: Request): URL {
+  const { url } = requestInfoOf(req);
+  // A Host header may have them, which a `Request` refuses.
+  Object.assign(url, { username: '', password: '' });
+  return url;
+}
+
+/** As middleware in front has left them. The body is passed on as text, whatever its length and coding were. */
+function headersOf(req: Request): Headers {
+  const headers = new Headers(textsOf(req));
+  for (const name of OF_BODY) headers.delete(name);
+  return headers;
+}
+
+const OF_BODY = ['content-encoding', 'content-length', 'transfer-encoding'];

@@ -1,0 +1,116 @@
+import type { Response } from 'express';
+import type { StreamEvent } from '../../backplane/backplane.js';
+import type { RequestId } from '../../protocol/jsonrpc.js';
+import { parseAnsweredId } from '../../protocol/parse-stored.js';
+import type { EndReason, Sink } from '../../stream/follower.js';
+import { internalError } from '../../replica/requests/request-errors.js';
+import type { Logger } from '../../options/types.js';
+import type { Closing } from './response-closing.js';
+import { refuse, REFUSALS } from './refusals.js';
+import { cut, replyInParts } from './response.js';
+import { cutWhenStalled } from './stalled-client.js';
+
+export interface JsonOptions {
+  sessionId: string;
+  /** The ids of the requests, in the order in which the answers are to stand. */
+  order: RequestId[];
+  /** See {@link cutWhenStalled}. */
+  stalledMs: number;
+  logger: Pick<Logger, 'error'>;
+  /** The connection is closed, by whichever side. */
+  onClose: () => void;
+}
+
+/** Collects the answers of one POST and sends them as one JSON body: an object, or a list for a batch of requests. */
+export class JsonConnection implements Sink {
+  readonly resumable = false;
+  private readonly answers: string[] = [];
+  /** Those of a batch, by the ids of their requests. */
+  private readonly byId = new Map<RequestId, string>();
+  private done = false;
+
+  constructor(
+    private readonly res: Response,
+    closing: Closing,
+    private readonly options: JsonOptions,
+  ) {
+    closing.add(() => {
+      this.done = true;
+      options.onClose();
+    });
+  }
+
+  write({ message }: StreamEvent): boolean {
+    if (message === undefined) return true;
+    if (this.options.order.length === 1) {
+      this.answers.push(message);
+    } else {
+      // One at a time: at the end all of them would be too much at once.
+      const id = parseAnsweredId(message);
+      if (id !== undefined) this.byId.set(id, message);
+    }
+    return true;
+  }
+
+  whenRoom(): void {
+    // There always is: what is collected is bounded by what was asked.
+  }
+
+  end(reason: EndReason): void {
+    if (this.done) return;
+    this.done = true;
+    // Somebody else, a timeout in front perhaps, has begun to answer meanwhile.
+    if (this.res.headersSent) return;
+    try {
+      this.answer(reason);
+    } catch (error) {
+      // Messages of other nodes bring us here, where nobody else catches what a response throws that is not Node's own.
+      this.breakOff(error);
+    }
+  }
+
+  private readonly breakOff = (error: unknown): void => {
+    this.options.logger.error(`mcp-anynode: a response broke off: ${String(error)}`);
+    cut(this.res);
+  };
+
+  private answer(reason: EndReason): void {
+    const { sessionId } = this.options;
+    if (reason === 'complete') sendJson(this.res, sessionId, this.inOrder(), this.breakOff);
+    else if (reason === 'unreadable') {
+      // Its codec has no key for the answer.
+      const errors = this.options.order.map((id) => JSON.stringify(internalError(id)));
+      sendJson(this.res, sessionId, errors, this.breakOff);
+    } else refuse(this.res, reason === 'closed' ? REFUSALS.closed : REFUSALS.sessionNotFound);
+    if (!this.res.writableEnded || this.res.writableLength > 0)
+      cutWhenStalled(this.res, this.options.stalledMs);
+  }
+
+  /** What is stored of an answer may not be one any more: then its request ends with an error. */
+  private inOrder(): string[] {
+    const { order } = this.options;
+    if (order.length === 1) return this.answers;
+    return order.map((id) => this.byId.get(id) ?? JSON.stringify(internalError(id)));
+  }
+}
+
+/** One answer as it is, and several as a list. `onError`: see {@link replyInParts}. */
+export function sendJson(
+  res: Response,
+  sessionId: string | undefined,
+  answers: string[],
+  onError?: (error: unknown) => void,
+): void {
+  const headers = { 'Content-Type': 'application/json' };
+  replyInParts(
+    res,
+    sessionId === undefined ? headers : { ...headers, 'mcp-session-id': sessionId },
+    answers.length === 1 ? answers : listOf(answers),
+    onError,
+  );
+}
+
+/** The parts of a JSON list. */
+function listOf(answers: string[]): string[] {
+  return ['[', ...answers.map((answer, at) => (at === 0 ? answer : `,${answer}`)), ']'];
+}

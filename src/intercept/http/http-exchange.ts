@@ -1,0 +1,166 @@
+/** One HTTP exchange with a server behind this library. */
+import type { Agent, ClientRequest, IncomingMessage, RequestOptions } from 'node:http';
+import { request as requestHttp } from 'node:http';
+import { request as requestHttps } from 'node:https';
+import type { Socket } from 'node:net';
+import type { Clock } from '../../protocol/clock.js';
+import { INTERIM_RESPONSES, oversized } from '../bounds.js';
+import type { Ending } from '../ending.js';
+import { Failure } from '../failure.js';
+import type { Origin } from './origin.js';
+
+/** Where a server behind this library takes its requests. */
+export interface Target {
+  /** In this process: see {@link Origin}. */
+  readonly inside: boolean;
+  /** Grows when the server was found not to listen: the sessions that it had before are gone. */
+  readonly restarts: number;
+  /** Resolves with the head of the response, whatever its status. Rejects with a {@link Failure}. */
+  send(outgoing: Outgoing): Promise<IncomingMessage>;
+  close(): Promise<void>;
+}
+
+export interface Outgoing {
+  method: 'POST' | 'GET' | 'DELETE';
+  /** Of the protocol; those of the client are added. */
+  headers: Record<string, string>;
+  body?: string;
+  origin: Origin | undefined;
+  /** Ends the exchange, the body of the response included. */
+  ending?: Ending;
+  /** How long until the head of the response; left out: as long as it takes. */
+  timeoutMs?: number;
+  /** All of it has been written. */
+  onSent?: () => void;
+}
+
+/** Of a connection, whoever it belongs to; or what we say ourselves. */
+const NOT_PASSED_ON = new Set([
+  ...['connection', 'keep-alive', 'proxy-authenticate', 'proxy-authorization', 'proxy-connection'],
+  ...['te', 'trailer', 'transfer-encoding', 'upgrade', 'expect', 'content-length'],
+  ...['content-encoding', 'content-type', 'accept', 'accept-encoding', 'mcp-session-id'],
+  ...['mcp-protocol-version', 'last-event-id'],
+]);
+
+/**
+ * The client's headers, but for those of its connection, of its session, and `except`. Names in the client's `Connection`
+ * header do not count: it could take away what is in front has set, such as who the client is. Names with underscores do
+ * not pass for those with hyphens, which is what they are to servers of CGI's descent.
+ */
+export function headersOf(
+  { headers, origin }: Pick<Outgoing, 'headers' | 'origin'>,
+  except: readonly string[],
+): Record<string, string> {
+  const given = origin?.headers ?? {};
+  const passed = Object.entries(given).filter(([name]) => {
+    if (NOT_PASSED_ON.has(name) || except.includes(name)) return false;
+    if (!name.includes('_')) return true;
+    const meant = name.replaceAll('_', '-');
+    return !NOT_PASSED_ON.has(meant) && !except.includes(meant) && !Object.hasOwn(given, meant);
+  });
+  // What is compressed all the same is decoded; but it is work for both sides, mostly of one machine.
+  return { ...Object.fromEntries(passed), 'accept-encoding': 'identity', ...headers };
+}
+
+export interface Connecting {
+  place: Pick<RequestOptions, 'protocol' | 'host' | 'port' | 'path' | 'auth'>;
+  agent: Agent;
+  clock: Clock;
+  connectMs: number;
+  /** Called with the connection before anything is sent. */
+  onSocket?: (socket: Socket) => void;
+}
+
+/** Sends one request, with exactly these headers. */
+export function exchange(
+  { method, headers, body, ending, timeoutMs, onSent }: Omit<Outgoing, 'origin'>,
+  { place, agent, clock, connectMs, onSocket }: Connecting,
+): Promise<IncomingMessage> {
+  const secure = place.protocol === 'https:';
+  const length = body === undefined ? {} : { 'content-length': `${Buffer.byteLength(body)}` };
+  const options: RequestOptions = { ...place, method, agent, headers: { ...headers, ...length } };
+  return new Promise((resolve, reject) => {
+    let connected = false;
+    let interim = 0;
+    let cancelConnect = (): void => undefined;
+    let cancelTimeout = (): void => undefined;
+    let release = (): void => undefined;
+    const settle = (): void => {
+      cancelConnect();
+      cancelTimeout();
+      release();
+    };
+    const fail = (why: string | Failure): void => {
+      settle();
+      const reason = connected ? 'server_lost' : 'server_unreachable';
+      reject(typeof why === 'string' ? new Failure(reason, why) : why);
+      request.destroy();
+    };
+
+    const send = secure ? requestHttps : requestHttp;
+    let answered = false;
+    const request = send(options, (response) => {
+      answered = true;
+      settle();
+      endWith(ending, response);
+      resolve(response);
+    });
+    request.on('error', (error: NodeJS.ErrnoException) => fail(failureOf(error)));
+    // Node destroys a connection that was upgraded although that was not asked for, and says nothing more.
+    request.once('upgrade', (_, socket: Socket) => {
+      socket.destroy();
+      fail(new Failure('server_invalid', 'status 101'));
+    });
+    request.once('close', () => {
+      if (!answered) fail('the connection closed before the answer');
+    });
+    request.on('information', () => {
+      interim += 1;
+      if (interim <= INTERIM_RESPONSES) return;
+      fail(oversized(`more than ${INTERIM_RESPONSES} responses with a status of 1xx`));
+    });
+    request.once('finish', () => onSent?.());
+    request.once('socket', (socket: Socket) => {
+      onSocket?.(socket);
+      if (request.reusedSocket || (!secure && !socket.connecting)) {
+        connected = true;
+        return;
+      }
+      cancelConnect = clock.after(connectMs, () => fail(`no connection within ${connectMs} ms`));
+      socket.once(secure ? 'secureConnect' : 'connect', () => {
+        connected = true;
+        cancelConnect();
+      });
+    });
+    if (timeoutMs !== undefined) {
+      cancelTimeout = clock.after(timeoutMs, () => fail(`no answer within ${timeoutMs} ms`));
+    }
+    if (ending !== undefined) release = ending.onEnd(() => fail('given up'));
+    end(request, body);
+  });
+}
+
+/** What the parser of Node refuses is no HTTP, or has headers that are longer than Node allows. */
+function failureOf({ code, message }: NodeJS.ErrnoException): string | Failure {
+  if (code === 'HPE_HEADER_OVERFLOW') return oversized('headers that are longer than Node allows');
+  if (code?.startsWith('HPE_') === true) return new Failure('server_invalid', code);
+  return code ?? message;
+}
+
+/**
+ * A text goes out in one piece with the headers, which are Latin-1 whatever the body is: that of most bodies is the same in
+ * both. Others go as bytes, since Node would write the headers as UTF-8 too.
+ */
+function end(request: ClientRequest, body = ''): void {
+  if (isAscii(body)) request.end(body, 'latin1');
+  else request.end(Buffer.from(body));
+}
+
+const isAscii = (text: string): boolean => Buffer.byteLength(text) === text.length;
+
+/** A body that breaks off is noticed by whoever reads it. */
+function endWith(ending: Ending | undefined, response: IncomingMessage): void {
+  response.on('error', () => undefined);
+  const release = ending?.onEnd(() => void response.destroy());
+  if (release !== undefined) response.once('close', release);
+}

@@ -1,0 +1,222 @@
+/** What comes back from a server behind this library, read as what the protocol says it may be. */
+import type { IncomingMessage } from 'node:http';
+import type { Clock } from '../../protocol/clock.js';
+import type { JsonRpcError, JsonRpcMessage } from '../../protocol/jsonrpc.js';
+import { costOf, MemoryBudget, REFUSAL_BYTES } from '../bounds.js';
+import type { ResponseBody } from './response-coding.js';
+import { bodyOf, isReadable } from './response-coding.js';
+import type { Place, ServerSentEvent } from './event-stream.js';
+import { EventStreamReader } from './event-stream.js';
+import type { Refusal } from '../failure.js';
+import { Failure } from '../failure.js';
+import { messageOf, messagesOf, parseJson } from '../incoming-messages.js';
+
+/** Characters that may be on their way into the session's log; beyond that the server has to wait. */
+const MOST_WAITING = 256 * 1024;
+/** What each message on its way counts besides its characters. */
+const WAITING_COST = 512;
+
+/** `undefined`: neither kind. */
+export function kindOf(response: IncomingMessage): 'json' | 'events' | undefined {
+  if (!isReadable(response)) return undefined;
+  const type = (response.headers['content-type'] ?? '').split(';', 1)[0]?.trim().toLowerCase();
+  if (type === 'application/json') return 'json';
+  return type === 'text/event-stream' ? 'events' : undefined;
+}
+
+export function isSuccess({ statusCode = 0 }: IncomingMessage): boolean {
+  return statusCode >= 200 && statusCode < 300;
+}
+
+/** Reads the bodies of all responses of one server within their bounds. What breaks one ends its connection. */
+export class BodyReader {
+  private readonly budget: MemoryBudget;
+
+  constructor(
+    private readonly parts: {
+      clock: Clock;
+      /** How long a body that has begun may say nothing, and one that nobody needs may take. */
+      timeoutMs: number;
+      messageBytes: number;
+    },
+  ) {
+    this.budget = new MemoryBudget(parts.messageBytes);
+  }
+
+  /** The messages of a body of JSON: one, or a batch. Rejects with a {@link Failure}. */
+  async json(response: IncomingMessage, most?: number): Promise<JsonRpcMessage[]> {
+    return messagesOf(await this.text(bodyOf(response), most));
+  }
+
+  /** A response that is no success. Resolves in bounded time, with as much of the body as has come by then. */
+  async refusal(response: IncomingMessage): Promise<Failure> {
+    const status = response.statusCode ?? 0;
+    const body = await this.beginning(bodyOf(response));
+    const { error } = (parsedOrNothing(body) ?? {}) as { error?: Partial<JsonRpcError['error']> };
+    const isError = Number.isSafeInteger(error?.code) && typeof error?.message === 'string';
+    const refusal: Refusal = {
+      status,
+      contentType: response.headers['content-type'],
+      headers: shownOf(response),
+      ...locationOf(response),
+      body,
+      error: isError ? (error as JsonRpcError['error']) : undefined,
+    };
+    return new Failure('server_refused', `status ${status}`, refusal);
+  }
+
+  /** Lets a body pass that nobody needs, so that its connection can be used again; a long one ends with its connection. */
+  discard(response: IncomingMessage): void {
+    void this.beginning(response);
+  }
+
+  /**
+   * Reads an event stream until it ends; `cut` where that was not the server's doing. `take` gets one message after the
+   * other, with its length, and is not waited for, unless too much is on its way. Rejects with a {@link Failure} for what
+   * breaks a bound, and with what `take` rejects with.
+   */
+  events(
+    whole: IncomingMessage,
+    place: Place,
+    take: (message: JsonRpcMessage, length: number) => Promise<void>,
+  ): Promise<'ended' | 'cut'> {
+    const response = bodyOf(whole);
+    return new Promise((resolve, reject) => {
+      const fail = (error: unknown): void => {
+        reject(error instanceof Error ? error : new Error(String(error)));
+        response.destroy();
+      };
+      const share = this.budget.share(fail);
+      let waiting = 0;
+      const onEvent = ({ event, data }: ServerSentEvent): void => {
+        if (event !== undefined && event !== 'message') return;
+        const message = messageOf(data);
+        if (message === undefined) return;
+        const cost = data.length + WAITING_COST;
+        waiting += cost;
+        if (waiting > MOST_WAITING) response.pause();
+        take(message, data.length)
+          .catch(fail)
+          .finally(() => {
+            waiting -= cost;
+            if (waiting <= MOST_WAITING) response.resume();
+          });
+      };
+      const reader = new EventStreamReader(place, onEvent, (bytes) => share.hold(bytes));
+      response.setEncoding('utf8');
+      response.on('data', (chunk: string) => {
+        if (response.destroyed) return;
+        try {
+          reader.feed(chunk);
+        } catch (error) {
+          fail(error);
+        }
+      });
+      response.once('close', () => {
+        share.release();
+        resolve(response.complete ? 'ended' : 'cut');
+      });
+      if (response.destroyed) {
+        share.release();
+        resolve('cut');
+      }
+    });
+  }
+
+  /** A whole body. Rejects with a {@link Failure} where it breaks off, falls silent, or is too long. */
+  private text(response: ResponseBody, most?: number): Promise<string> {
+    const { clock, timeoutMs } = this.parts;
+    return new Promise((resolve, reject) => {
+      const pieces: string[] = [];
+      let cost = 0;
+      let cancelTimer: (() => void) | undefined;
+      const fail = (error: unknown): void => {
+        reject(error instanceof Error ? error : new Error(String(error)));
+        response.destroy();
+      };
+      const share = this.budget.share(fail, most);
+      let heard = 0;
+      const watch = (): void => {
+        const left = heard + timeoutMs - clock.elapsed();
+        if (left > 0) cancelTimer = clock.after(left, watch);
+        else fail(new Failure('server_lost', `half a response, then nothing for ${timeoutMs} ms`));
+      };
+      response.setEncoding('utf8');
+      response.on('data', (chunk: string) => {
+        if (response.destroyed) return;
+        pieces.push(chunk);
+        cost += costOf(chunk);
+        heard = clock.elapsed();
+        try {
+          share.hold(cost);
+        } catch (error) {
+          fail(error);
+          return;
+        }
+        // White space may be all that a server sends for a long time, to keep the connection open.
+        if (cancelTimer === undefined && /\S/.test(chunk)) watch();
+      });
+      const settle = (): void => {
+        cancelTimer?.();
+        share.release();
+        if (response.complete) resolve(pieces.join(''));
+        else reject(new Failure('server_lost', 'the response broke off'));
+      };
+      response.once('close', settle);
+      if (response.destroyed) settle();
+    });
+  }
+
+  /** What comes of a body within the time and the length that are allowed. Never rejects. */
+  private beginning(response: ResponseBody): Promise<string> {
+    const { clock, timeoutMs } = this.parts;
+    return new Promise((resolve) => {
+      let text = '';
+      const cancelTimer = clock.after(timeoutMs, () => response.destroy());
+      response.setEncoding('utf8');
+      response.on('data', (chunk: string) => {
+        text += chunk;
+        if (text.length > REFUSAL_BYTES) response.destroy();
+      });
+      const settle = (): void => {
+        cancelTimer();
+        resolve(text.slice(0, REFUSAL_BYTES));
+      };
+      response.once('close', settle);
+      if (response.destroyed) settle();
+    });
+  }
+}
+
+function parsedOrNothing(text: string): unknown {
+  try {
+    return parseJson(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function locationOf({ statusCode = 0, headers }: IncomingMessage): { location?: string } {
+  const { location } = headers;
+  if (location === undefined || statusCode < 300 || statusCode >= 400) return {};
+  return { location: withoutSecrets(location) };
+}
+
+/** An address, absolute or not, as a log may name it: without credentials and query. */
+export function withoutSecrets(address: string | URL): string {
+  const text = String(address).replace(/[?#].*$/s, '');
+  if (!URL.canParse(text)) return text;
+  const url = new URL(text);
+  url.username = '';
+  url.password = '';
+  return url.href;
+}
+
+function shownOf({ headers }: IncomingMessage): Record<string, string> {
+  const shown: Record<string, string> = {};
+  const authenticate = headers['www-authenticate'];
+  const retryAfter = headers['retry-after'];
+  if (authenticate !== undefined) shown['WWW-Authenticate'] = authenticate;
+  if (retryAfter !== undefined) shown['Retry-After'] = retryAfter;
+  return shown;
+}

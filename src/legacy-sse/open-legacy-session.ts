@@ -1,0 +1,162 @@
+import type { Request, Response } from 'express';
+import type { Position } from '../backplane/backplane.js';
+import { STANDALONE, TooManySessions } from '../backplane/backplane.js';
+import type { DeliveryContext } from '../replica/replica.js';
+import type { Follower } from '../stream/follower.js';
+import { follow } from '../http/ended-connections.js';
+import type { Endpoint } from '../http/endpoint.js';
+import { isSessionId, requestInfoOf } from '../http/headers.js';
+import { authInfoOf, sessionsFor } from '../http/principal.js';
+import { RefusalError, REFUSALS } from '../http/response/refusals.js';
+import { isGone } from '../http/response/response.js';
+import { cutWhenStalled } from '../http/response/stalled-client.js';
+import { LegacyConnection, NOWHERE } from './legacy-connection.js';
+
+/** In front of the principal of a session of HTTP+SSE: for clients of Streamable HTTP it does not exist, nor the reverse. */
+const TRANSPORT = 'sse:';
+
+export function legacyPrincipal(endpoint: Endpoint, req: Request): string {
+  return `${TRANSPORT}${endpoint.principalOf(req)}`;
+}
+
+interface Session {
+  id: string;
+  principal: string;
+}
+
+/** GET: makes a session, and the connection that all of it is shown on. */
+export async function openConnection(
+  endpoint: Endpoint,
+  req: Request,
+  res: Response,
+  messagesPath: string,
+): Promise<void> {
+  const { node, options } = endpoint;
+  const id = options.sessionIdGenerator();
+  if (!isSessionId(id)) {
+    throw new TypeError('mcp-anynode: sessionIdGenerator returned an id that is not allowed');
+  }
+  const session = { id, principal: legacyPrincipal(endpoint, req) };
+  const most = sessionsFor(endpoint.principalOf(req), options.limits);
+  await reserve(endpoint, { ...session, most });
+  const token = node.nextName();
+  let position: Position;
+  try {
+    const request = { sessionId: id, principal: session.principal, stream: STANDALONE, token };
+    const attached = await node.membership.attach({
+      ...{ ...request, cursor: undefined, unlessHeld: false },
+    });
+    if (attached.status !== 'attached') throw new RefusalError(REFUSALS.sessionNotFound);
+    if (endpoint.isClosed() || res.headersSent) throw new RefusalError(REFUSALS.closed);
+    ({ position } = attached);
+  } catch (error) {
+    endSession(endpoint, session);
+    throw error;
+  }
+  const context = { authInfo: authInfoOf(req), requestInfo: requestInfoOf(req) };
+  const stream = { sessionId: id, name: STANDALONE, token, position };
+  const address = new URL(`${req.baseUrl}${messagesPath}`, 'http://localhost');
+  address.searchParams.set('sessionId', id);
+  show(endpoint, res, {
+    session,
+    stream,
+    context,
+    address: `${address.pathname}${address.search}`,
+  });
+}
+
+async function reserve(
+  { sessions }: Endpoint,
+  session: Parameters<Endpoint['sessions']['reserve']>[0],
+): Promise<void> {
+  try {
+    await sessions.reserve(session);
+  } catch (error) {
+    if (!(error instanceof TooManySessions)) throw error;
+    const isPending = error.kind === 'pending';
+    throw new RefusalError(isPending ? REFUSALS.tooManyPending : REFUSALS.tooManySessions);
+  }
+}
+
+function show(
+  endpoint: Endpoint,
+  res: Response,
+  {
+    session,
+    stream,
+    context,
+    address,
+  }: {
+    session: Session;
+    stream: { sessionId: string; name: string; token: string; position: Position };
+    context: DeliveryContext;
+    address: string;
+  },
+): void {
+  const { node, options, openers } = endpoint;
+  const { keepAliveMs, retryMs, maxBufferedBytes, limits } = options;
+  cutWhenStalled(res, limits.stalledMs);
+  const connection = new LegacyConnection(res, {
+    ...{ keepAliveMs, retryMs, maxBufferedBytes, clock: node.clock, logger: node.logger },
+    onClose: () => follower.end('closed'),
+    onEnd: (reason) => {
+      // Nobody can come back to it, whatever the reason; only where it is over, or another's, is there nothing to end.
+      if (reason !== 'gone' && reason !== 'replaced') endSession(endpoint, session);
+    },
+    onOpener: (nodeId) => openers.note(follower, nodeId),
+  });
+  const follower: Follower = follow(node, stream, connection, (ended) => openers.remove(ended));
+  openers.add(follower, (dead) => takeOver(endpoint, session, context, dead));
+  // The client may have gone while its session was stored.
+  if (isGone(res)) {
+    follower.end('closed');
+    return;
+  }
+  connection.open(address);
+  // Attached first, read now: whatever came between is in the log.
+  follower.poke();
+}
+
+/** Never rejects: what cannot be ended now ends when its time is over. */
+function endSession({ node, sessions }: Endpoint, { id, principal }: Session): void {
+  sessions.end(id);
+  node.membership.remove(id, principal).catch(() => undefined);
+}
+
+/** Follows the requests that nobody follows any more, since the node is dead that they were POSTed to. */
+async function takeOver(
+  endpoint: Endpoint,
+  { id, principal }: Session,
+  context: DeliveryContext,
+  dead: string,
+): Promise<void> {
+  const { node } = endpoint;
+  for (const { stream, holder } of await node.membership.openStreams(id)) {
+    if (holder !== undefined && holder !== dead) continue;
+    const token = node.nextName();
+    const attached = await node.membership.attach({
+      ...{ sessionId: id, principal, stream, token, cursor: undefined, unlessHeld: false },
+    });
+    if (attached.status !== 'attached') continue;
+    const { position, executor, unbegun } = attached;
+    const followed = { sessionId: id, name: stream, token, position };
+    const follower = followRequest(endpoint, followed);
+    follower.poke();
+    if (executor === undefined) continue;
+    if (unbegun === true) endpoint.handovers.hand(follower, executor, context, undefined);
+    else if (executor === dead) endpoint.orphans.inherit(follower, executor, context);
+    else endpoint.orphans.watch(follower, executor, context);
+  }
+}
+
+/** So that somebody looks after a request's executor. What is shown of it is shown on the client's connection. */
+export function followRequest(
+  { node, orphans }: Endpoint,
+  stream: { sessionId: string; name: string; token: string; position: Position },
+  onEnd: () => void = () => undefined,
+): Follower {
+  return follow(node, stream, NOWHERE, (ended) => {
+    orphans.unwatch(ended);
+    onEnd();
+  });
+}

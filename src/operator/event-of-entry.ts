@@ -1,0 +1,68 @@
+/** Entries of the log, as events for operators. */
+import type { LogEntry } from '../backplane/backplane.js';
+import type { JsonRpcMessage, RequestId } from '../protocol/jsonrpc.js';
+import { isRequest, isResponse } from '../protocol/jsonrpc.js';
+import { givenName } from '../stream/shown-on.js';
+import { NODE_ID_LENGTH } from '../replica/session-node.js';
+import { isObject, parseStored } from '../protocol/stored-json.js';
+import type { SessionEvent } from '../options/types.js';
+
+export function eventOf(entry: LogEntry): SessionEvent {
+  const { logId: id, at, stream, direction, note } = entry;
+  if (note !== undefined) {
+    const { kind: type, request, ...details } = note;
+    const requestId = request === undefined ? undefined : idOf(parseStored(request));
+    return {
+      ...{ id, at, type, direction: undefined, stream, message: undefined, ...details },
+      ...(requestId !== undefined && { requestId }),
+    };
+  }
+  const message = messageOf(entry);
+  const isEnd = direction === 'out' && entry.message === undefined && entry.unreadable !== true;
+  const type = isEnd
+    ? 'request.cancelled'
+    : direction === 'in'
+      ? 'message.received'
+      : 'message.sent';
+  const nodeId = nodeOf(entry);
+  const method = methodOf(message);
+  const requestId = message && idOf(requestOf(message));
+  return {
+    ...{ id, at, type, direction, stream, message },
+    ...(nodeId !== undefined && { nodeId }),
+    ...(method !== undefined && { method }),
+    ...(requestId !== undefined && { requestId }),
+    ...(message === undefined && !isEnd && { unreadable: true }),
+  };
+}
+
+/**
+ * `undefined`: there is none, or it is not readable here: encoded, on a node that has no codec, or no message at all. It is
+ * shown as it was stored: its members may have any types.
+ */
+function messageOf({ message }: LogEntry): JsonRpcMessage | undefined {
+  const value = message === undefined ? undefined : parseStored(message);
+  return isObject(value) ? (value as unknown as JsonRpcMessage) : undefined;
+}
+
+function methodOf(message: JsonRpcMessage | undefined): string | undefined {
+  if (message === undefined || !('method' in message)) return undefined;
+  const method: unknown = message.method;
+  return typeof method === 'string' ? method : undefined;
+}
+
+function idOf(value: unknown): RequestId | undefined {
+  return typeof value === 'string' || typeof value === 'number' ? value : undefined;
+}
+
+/** A stream is named by the node that opened it: its id, and a counter. */
+function nodeOf({ direction, stream, asker }: LogEntry): string | undefined {
+  if (direction === 'out') return asker;
+  const name = givenName(stream ?? '');
+  return name.length > NODE_ID_LENGTH ? name.slice(0, NODE_ID_LENGTH) : undefined;
+}
+
+function requestOf(message: JsonRpcMessage): unknown {
+  if (isRequest(message) || isResponse(message)) return message.id;
+  return message.method === 'notifications/cancelled' ? message.params?.requestId : undefined;
+}

@@ -1,0 +1,129 @@
+import type { Cluster, Redis } from 'ioredis';
+import { isReleased, STANDALONE } from '../backplane/backplane.js';
+import { decodedObservation } from '../backplane/encoded/decoded-observation.js';
+import type { Observation, StreamState, StreamTable } from '../backplane/observation.js';
+import type { PayloadCodec } from '../backplane/encoded/payloads.js';
+import { Payloads } from '../backplane/encoded/payloads.js';
+import { RedisObservation } from '../backplane/redis/redis-observation.js';
+import { checkCodec, checkPrefix, isRedis } from '../options/options.js';
+import type { RequestId } from '../protocol/jsonrpc.js';
+import type { Clock } from '../protocol/clock.js';
+import { systemClock } from '../protocol/clock.js';
+import { directory } from '../handle/session-directory.js';
+import { infoOf } from '../replica/session-info.js';
+import { parseStored } from '../protocol/stored-json.js';
+import { unheld } from '../protocol/unheld.js';
+import { Survey } from './survey.js';
+import { nodesOf } from './node-infos.js';
+import type { NodeInfo, Observer, SessionDetails, StreamInfo } from './observer.js';
+
+export interface ObserveOptions {
+  /** As for `anynode()`: a URL, or a client whose settings are taken over. It is neither used nor closed. */
+  redis: string | Redis | Cluster;
+  /** That of the nodes. Default `mcp`. */
+  prefix?: string | undefined;
+  /** How long Redis may take. Default 2 seconds. */
+  commandTimeoutMs?: number | undefined;
+  /**
+   * That of the nodes; only `decode` is called. What it cannot decode, and without one what is encoded, is shown as
+   * `unreadable`. Default: none.
+   */
+  codec?: PayloadCodec | undefined;
+}
+
+/**
+ * Looks at the nodes and sessions of a cluster without being one of its nodes: it holds no lease, subscribes to nothing,
+ * serves nobody, and writes nothing unless it is told to delete a session. For command lines and dashboards.
+ *
+ * Returns at once; the connection is made in the background. Throws a `TypeError` for options that make no sense.
+ */
+export function observe({
+  redis,
+  prefix = 'mcp',
+  commandTimeoutMs = 2000,
+  codec,
+}: ObserveOptions): Observer {
+  if (!isRedis(redis)) {
+    throw new TypeError(
+      'mcp-anynode: `redis` has to be a URL such as redis://localhost:6379, or an ioredis `Redis` or `Cluster`',
+    );
+  }
+  checkPrefix(prefix);
+  if (!Number.isSafeInteger(commandTimeoutMs) || commandTimeoutMs < 1) {
+    throw new TypeError('mcp-anynode: `commandTimeoutMs` has to be a whole number of at least 1');
+  }
+  checkCodec(codec);
+  const clock = systemClock;
+  // What is wrong with the server is the nodes' to say, and they do.
+  const logger = { warn: () => undefined };
+  const stored = new RedisObservation({ redis, prefix, clock, commandTimeoutMs, logger });
+  const observation =
+    codec === undefined
+      ? stored
+      : decodedObservation(stored, new Payloads(codec, { clock, logger }));
+  return observerOf(observation, clock);
+}
+
+function observerOf(observation: Observation, clock: Clock): Observer {
+  const survey = new Survey(observation, clock);
+  return {
+    ready: () => unheld(observation.now().then(() => undefined)),
+    nodes: () => unheld(nodesSeenBy(observation)),
+    sessions: directory({ membership: observation, clock, redact: undefined }, () => undefined),
+    details: (id) => unheld(detailsOf(observation, id)),
+    stats: () => unheld(survey.next()),
+    close: () => observation.close(),
+  };
+}
+
+async function nodesSeenBy(observation: Observation): Promise<NodeInfo[]> {
+  const found = new Set<string>();
+  let from: string | undefined;
+  do {
+    const step = await observation.sweep(from);
+    for (const id of step.nodeIds) found.add(id);
+    from = step.next;
+  } while (from !== undefined);
+  return nodesOf(await observation.leases([...found]));
+}
+
+async function detailsOf(
+  observation: Observation,
+  id: string,
+): Promise<SessionDetails | undefined> {
+  const [record, [table], lifetime] = await Promise.all([
+    observation.load(id),
+    observation.tables([id]),
+    observation.lifetime(id),
+  ]);
+  if (record === undefined || lifetime === undefined) return undefined;
+  const streams = (table?.streams ?? []).map(streamOf);
+  const { leftMs, events, bytes, oldest, newest } = lifetime;
+  return {
+    ...{ info: infoOf(record), leftMs, streams },
+    requests: requestsOf(table, streams),
+    replicas: table?.replicas ?? [],
+    log: { events, bytes, oldest, newest },
+  };
+}
+
+function requestsOf(table: StreamTable | undefined, streams: StreamInfo[]) {
+  return (table?.requests ?? []).map(({ id, stream }) => {
+    const of = streams.find(({ name }) => name === stream);
+    return {
+      id: parseStored(id) as RequestId,
+      ...{ stream, executor: of?.executor, begun: of?.begun ?? true },
+    };
+  });
+}
+
+function streamOf({ name, last, holder, executor, begun }: StreamState): StreamInfo {
+  return {
+    name,
+    kind: name === STANDALONE ? 'standalone' : 'request',
+    messages: last.n,
+    holder: holder && { node: holder.nodeId, connection: holder.token },
+    executor: executor === undefined || isReleased(executor) ? undefined : executor,
+    begun,
+  };
+}

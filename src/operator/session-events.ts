@@ -1,0 +1,233 @@
+/** Reading a session's log as an operator does: from any place on, filtered, and on from its end. */
+import type { LogId, Membership } from '../backplane/backplane.js';
+import { compareLogIds, LOG_START } from '../backplane/backplane.js';
+import { AnynodeError } from '../protocol/errors.js';
+import type { Clock } from '../protocol/clock.js';
+import { jittered } from '../protocol/clock.js';
+import type { JsonRpcMessage } from '../protocol/jsonrpc.js';
+import { eventOf } from './event-of-entry.js';
+import { withParams } from '../replica/initialize/logged-initialize.js';
+import type { SessionEvent, SessionEventType } from '../options/types.js';
+
+/** What is to be seen of a session's events. All conditions have to hold. */
+export interface EventOptions {
+  /**
+   * The id of an event: only those after it, the first of which is `log.trimmed` where some may not be kept any more.
+   * Default: from the oldest that is kept.
+   */
+  after?: string | undefined;
+  /** The id of an event: it ends after that, followed or not. Default: it goes on. */
+  until?: string | undefined;
+  /** So many events, then it ends. Default: as many as there are. */
+  limit?: number | undefined;
+  /** Only these. Default: all. */
+  types?: SessionEventType[] | undefined;
+  /** Only messages of the client (`in`) or to it (`out`). Default: both, and what is no message. */
+  direction?: 'in' | 'out' | undefined;
+  /** Only what belongs to this stream, as an event names it: all of one POST, or of the GET (`g`). Default: all. */
+  stream?: string | undefined;
+  /** Only requests and notifications of this method, or one of these. Answers have none. Default: all. */
+  method?: string | string[] | undefined;
+  /**
+   * Goes on with what comes later, until the session ends (then its last event is `session.closed`), `signal` aborts, or
+   * the loop is left. While the backplane is away it waits; once this node is closed it rejects with `closed`. It does
+   * not keep the session alive. Default `false`.
+   */
+  follow?: boolean | undefined;
+  /**
+   * With `follow`: how often is looked for news. It is asked for, rather than told, so that sessions that are not
+   * watched cost nothing: two short commands each time. Default 1,000 ms.
+   */
+  pollMs?: number | undefined;
+  /** Ends the iteration, without an error. */
+  signal?: AbortSignal | undefined;
+}
+
+/** Where a message stands that `redact` is asked about. */
+export interface RedactContext extends Pick<SessionEvent, 'id' | 'at' | 'type' | 'stream'> {
+  sessionId: string;
+  direction: 'in' | 'out';
+}
+
+/** See the option `redact`. */
+export type Redact = (
+  message: JsonRpcMessage,
+  context: RedactContext,
+) => JsonRpcMessage | undefined;
+
+export interface EventParts {
+  membership: Pick<Membership, 'history' | 'load'>;
+  clock: Clock;
+  redact: Redact | undefined;
+}
+
+const PAGE = 100;
+const POLL_MS = 1000;
+
+const TYPES: Record<SessionEventType, true> = {
+  'session.created': true,
+  'session.initialized': true,
+  'session.closed': true,
+  'message.received': true,
+  'message.sent': true,
+  'stream.resumed': true,
+  'request.cancelled': true,
+  'request.recovered': true,
+  'request.failed': true,
+  'log.trimmed': true,
+};
+
+export function readEvents(
+  parts: EventParts,
+  sessionId: string,
+  options: EventOptions,
+): AsyncIterable<SessionEvent> {
+  check(options);
+  return select(parts, sessionId, options);
+}
+
+/** Those that fit, and no more than are wanted. */
+async function* select(
+  parts: EventParts,
+  sessionId: string,
+  options: EventOptions,
+): AsyncGenerator<SessionEvent, void, undefined> {
+  const { limit = Infinity, until } = options;
+  const fits = filterOf(options);
+  let left = limit;
+  if (left <= 0) return;
+  for await (const event of all(parts, sessionId, options)) {
+    const past = until === undefined ? -1 : compareLogIds(event.id, until);
+    if (past > 0) return;
+    if (fits(event)) {
+      yield redacted(event, sessionId, parts.redact);
+      left -= 1;
+    }
+    if (left <= 0 || past === 0) return;
+  }
+}
+
+function filterOf({ types, direction, stream, method }: EventOptions) {
+  const methods = typeof method === 'string' ? [method] : method;
+  return (event: SessionEvent): boolean =>
+    types?.includes(event.type) !== false &&
+    (direction === undefined || event.direction === direction) &&
+    (stream === undefined || event.stream === stream) &&
+    methods?.includes(event.method ?? '') !== false;
+}
+
+async function* all(
+  { membership, clock }: EventParts,
+  sessionId: string,
+  { after = LOG_START, follow = false, pollMs = POLL_MS, signal }: EventOptions,
+): AsyncGenerator<SessionEvent, void, undefined> {
+  let reached: LogId = after;
+  /** The last event that is known, read here or by whoever goes on from it. */
+  let last: LogId | undefined = after === LOG_START ? undefined : after;
+  let known = false;
+  const aborted = (): boolean => signal?.aborted === true;
+  while (!aborted()) {
+    try {
+      const entries = await membership.history(sessionId, reached, PAGE);
+      if (entries.length > 0 && last !== undefined) {
+        const [oldest] = await membership.history(sessionId, LOG_START, 1);
+        const next = following(last);
+        if (oldest !== undefined && compareLogIds(oldest.logId, next) > 0) {
+          yield unlogged('log.trimmed', next, oldest.at);
+        }
+      }
+      for (const entry of entries) {
+        if (aborted()) return;
+        reached = last = entry.logId;
+        known = true;
+        yield await withParams(eventOf(entry), sessionId, membership);
+      }
+      if (entries.length > 0) continue;
+      if (!follow) return;
+      if ((await membership.load(sessionId)) === undefined) {
+        if (known) yield unlogged('session.closed', following(reached), clock.now());
+        return;
+      }
+      known = true;
+    } catch (error) {
+      const isAway = error instanceof AnynodeError && error.code === 'backplane_unavailable';
+      if (!follow || !known || !isAway) throw error;
+    }
+    await pause(clock, jittered(pollMs, clock), signal);
+  }
+}
+
+/** Something that no entry of the log says. */
+function unlogged(type: SessionEventType, id: LogId, at: number): SessionEvent {
+  return { id, at, type, direction: undefined, stream: undefined, message: undefined };
+}
+
+/** The first place after an event: nothing fits between the two. */
+function following(logId: LogId): LogId {
+  const [ms = '0', counter = '0'] = logId.split('-');
+  return `${ms}-${Number(counter) + 1}`;
+}
+
+function redacted(
+  event: SessionEvent,
+  sessionId: string,
+  redact: Redact | undefined,
+): SessionEvent {
+  const { message, direction, id, at, type, stream } = event;
+  if (redact === undefined || message === undefined || direction === undefined) return event;
+  return { ...event, message: redact(message, { sessionId, id, at, type, direction, stream }) };
+}
+
+function pause(clock: Clock, ms: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      cancel();
+      signal?.removeEventListener('abort', done);
+      resolve();
+    };
+    const cancel = clock.after(ms, done);
+    signal?.addEventListener('abort', done, { once: true });
+    if (signal?.aborted === true) done();
+  });
+}
+
+function check(options: EventOptions): void {
+  const { limit, types, direction, stream, method, pollMs } = options;
+  for (const name of ['after', 'until'] as const) {
+    const id = options[name];
+    if (id === undefined || isEventId(id)) continue;
+    throw new TypeError(
+      `mcp-anynode: \`${name}\` has to be the id of an event, and is ${said(id)}`,
+    );
+  }
+  if (stream !== undefined && typeof stream !== 'string') {
+    throw new TypeError('mcp-anynode: `stream` has to be the name of a stream');
+  }
+  if (limit !== undefined && !(limit >= 0)) {
+    throw new TypeError(
+      `mcp-anynode: \`limit\` has to be a number of events, and is ${said(limit)}`,
+    );
+  }
+  const unknown = types?.find((type) => !(type in TYPES));
+  if (unknown !== undefined) {
+    const list = Object.keys(TYPES).join(', ');
+    throw new TypeError(`mcp-anynode: no event has the type ${said(unknown)}; there are ${list}`);
+  }
+  if (direction !== undefined && !['in', 'out'].includes(direction)) {
+    throw new TypeError(`mcp-anynode: \`direction\` can only be 'in' or 'out'`);
+  }
+  if (method !== undefined && typeof method !== 'string' && !Array.isArray(method)) {
+    throw new TypeError('mcp-anynode: `method` has to be a string, or a list of them');
+  }
+  if (pollMs !== undefined && !(pollMs > 0 && pollMs < Infinity)) {
+    throw new TypeError('mcp-anynode: `pollMs` has to be more than 0');
+  }
+}
+
+export function isEventId(value: unknown): value is string {
+  return typeof value === 'string' && /^\d{1,16}-\d{1,16}$/.test(value);
+}
+
+function said(value: unknown): string {
+  return typeof value === 'string' ? JSON.stringify(value) : String(value);
+}

@@ -1,0 +1,197 @@
+import type { LogId, SessionRecord } from '../backplane/backplane.js';
+import { compareLogIds } from '../backplane/backplane.js';
+import type { Lease, Observation, StreamTable } from '../backplane/observation.js';
+import type { Clock } from '../protocol/clock.js';
+import { eventOf } from './event-of-entry.js';
+import { infoOf } from '../replica/session-info.js';
+import type { SessionEvent } from '../options/types.js';
+import { nodesOf } from './node-infos.js';
+import type { SessionStats, Stats, Traffic } from './observer.js';
+
+/** Sessions that are looked at closely each time, and others that are looked up to see whether they belong to them. */
+const WATCHED = 100;
+const PAGE = 100;
+/** Steps through the keys of Redis for nodes, each time. */
+const SWEEPS = 10;
+const NODES = 100;
+/** Of messages, each time: what was logged is known before it is read, so one big message is not read at all. */
+const READ_BYTES = 512 * 1024;
+const READ_SESSIONS = 50;
+const READ_EVENTS = 100;
+/** How many of the last events are told. */
+const TOLD = 50;
+
+interface Watched {
+  record: SessionRecord;
+  table: StreamTable | undefined;
+  /** Of the time before. */
+  loggedBytes: number | undefined;
+  /** Up to where its log was read, or need not be. `undefined`: it was not looked at before. */
+  readTo: LogId | undefined;
+}
+
+/** Goes around the sessions and the keys a bit at a time, and keeps the sessions that were used last in view. */
+export class Survey {
+  private watched = new Map<string, Watched>();
+  /** Those that may be alive. */
+  private nodeIds = new Set<string>();
+  /** Those that turned out not to be: sessions go on naming them. Only a key of theirs says that they are back. */
+  private readonly dead = new Set<string>();
+  private nodesComplete = false;
+  private sweepAt: string | undefined;
+  private pageAt: string | undefined;
+  private lastAt: number | undefined;
+
+  constructor(
+    private readonly observation: Observation,
+    private readonly clock: Pick<Clock, 'now' | 'elapsed'>,
+  ) {}
+
+  async next(): Promise<Stats> {
+    const at = this.clock.now();
+    const begun = this.clock.elapsed();
+    const listed = await this.observation.listed();
+    const sampled = await this.turnPage();
+    await this.look();
+    const traffic = await this.traffic(begun);
+    await this.sweep();
+    const leases = await this.leases();
+    this.lastAt = begun;
+    const sessions = [...this.watched.values()].map(statsOf);
+    for (const watched of this.watched.values()) {
+      watched.loggedBytes = watched.table?.loggedBytes ?? 0;
+    }
+    return {
+      ...{ at, nodes: nodesOf(leases), nodesComplete: this.nodesComplete },
+      ...{ listed, sessions, sampled },
+      totals: {
+        streams: sum(sessions, ({ streams }) => streams),
+        followed: sum(sessions, ({ followed }) => followed),
+        requests: sum(sessions, ({ requests }) => requests),
+      },
+      traffic,
+    };
+  }
+
+  /** Looks at some more sessions: those that were used lately are watched from now on, in place of others. */
+  private async turnPage(): Promise<boolean> {
+    const from = this.pageAt;
+    const page = await this.observation.list(from, PAGE);
+    this.pageAt = page.next;
+    const ids = [...new Set([...this.watched.keys(), ...page.ids])];
+    const records = await this.observation.sessions(ids);
+    const found: Watched[] = [];
+    for (const record of records) {
+      if (record === undefined) continue;
+      const known = this.watched.get(record.id);
+      found.push(
+        known === undefined
+          ? { record, table: undefined, loggedBytes: undefined, readTo: undefined }
+          : { ...known, record },
+      );
+    }
+    found.sort((a, b) => b.record.lastSeenAt - a.record.lastSeenAt);
+    this.watched = new Map(found.slice(0, WATCHED).map((each) => [each.record.id, each]));
+    return from !== undefined || page.next !== undefined || found.length > WATCHED;
+  }
+
+  private async look(): Promise<void> {
+    const note = (id: string | undefined): void => {
+      if (id !== undefined && !this.dead.has(id)) this.nodeIds.add(id);
+    };
+    const all = [...this.watched.values()];
+    const tables = await this.observation.tables(all.map(({ record }) => record.id));
+    for (const [index, watched] of all.entries()) {
+      const table = tables[index];
+      watched.table = table;
+      for (const id of table?.replicas ?? []) note(id);
+      for (const { holder, executor } of table?.streams ?? []) {
+        note(holder?.nodeId);
+        note(executor);
+      }
+      note(watched.record.owner);
+    }
+  }
+
+  private async traffic(begun: number): Promise<Traffic | undefined> {
+    // All that is counted by now has been logged by then.
+    const now: LogId = `${await this.observation.now()}-0`;
+    const moved = [...this.watched.values()].filter((each) => moreOf(each) > 0);
+    const chosen: { watched: Watched; after: LogId }[] = [];
+    let left = READ_BYTES;
+    for (const watched of moved) {
+      const more = moreOf(watched);
+      const after = watched.readTo;
+      if (chosen.length === READ_SESSIONS || more > left || after === undefined) continue;
+      left -= more;
+      chosen.push({ watched, after });
+    }
+    const logs = await this.observation.histories(
+      chosen.map(({ watched, after }) => ({ id: watched.record.id, after, count: READ_EVENTS })),
+    );
+    // What was passed over stays so: it would be too much the next time as well.
+    for (const watched of this.watched.values()) watched.readTo = now;
+    const read: { session: string; event: SessionEvent }[] = [];
+    for (const [index, entries] of logs.entries()) {
+      const watched = chosen[index]?.watched;
+      const last = entries.at(-1)?.logId;
+      if (watched === undefined || last === undefined) continue;
+      const session = watched.record.id;
+      if (entries.length < READ_EVENTS && compareLogIds(last, now) > 0) watched.readTo = last;
+      for (const entry of entries) read.push({ session, event: eventOf(entry) });
+    }
+    if (this.lastAt === undefined) return undefined;
+    read.sort((a, b) => compareLogIds(a.event.id, b.event.id));
+    return {
+      ms: begun - this.lastAt,
+      bytes: sum(moved, moreOf),
+      events: read.slice(-TOLD),
+      count: read.length,
+      partial: chosen.length < moved.length || logs.some(({ length }) => length === READ_EVENTS),
+    };
+  }
+
+  private async leases(): Promise<Lease[]> {
+    // Those that were alive the last time come first.
+    const asked = [...this.nodeIds].slice(0, NODES);
+    const leases = await this.observation.leases(asked);
+    const alive = new Set(leases.map(({ nodeId }) => nodeId));
+    for (const id of asked) if (!alive.has(id)) this.dead.add(id);
+    this.nodeIds = alive;
+    return leases;
+  }
+
+  private async sweep(): Promise<void> {
+    for (let step = 0; step < SWEEPS; step += 1) {
+      const { nodeIds, next } = await this.observation.sweep(this.sweepAt);
+      for (const id of nodeIds) this.nodeIds.add(id);
+      this.sweepAt = next;
+      if (next !== undefined) continue;
+      this.nodesComplete = true;
+      this.dead.clear();
+      return;
+    }
+  }
+}
+
+/** What was logged since the last time. A session that was not looked at then has nothing to compare with. */
+function moreOf({ table, loggedBytes }: Watched): number {
+  return table === undefined || loggedBytes === undefined ? 0 : table.loggedBytes - loggedBytes;
+}
+
+function statsOf(watched: Watched): SessionStats {
+  const { record, table, loggedBytes } = watched;
+  const streams = table?.streams ?? [];
+  return {
+    info: infoOf(record),
+    streams: streams.length,
+    followed: streams.filter(({ holder }) => holder !== undefined).length,
+    requests: table?.requests.length ?? 0,
+    replicas: table?.replicas ?? [],
+    bytes: loggedBytes === undefined ? undefined : moreOf(watched),
+  };
+}
+
+function sum<T>(items: T[], of: (item: T) => number): number {
+  return items.reduce((total, item) => total + of(item), 0);
+}

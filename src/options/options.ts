@@ -1,0 +1,472 @@
+import { randomUUID } from 'node:crypto';
+import type { Request, RequestHandler } from 'express';
+import type { Cluster, Redis } from 'ioredis';
+import type { Backplane } from '../backplane/backplane.js';
+import type { PayloadCodec } from '../backplane/encoded/payloads.js';
+import { encodedBackplane } from '../backplane/encoded/encoded-backplane.js';
+import { memoryBackplane } from '../backplane/memory/memory-backplane.js';
+import { redisBackplane } from '../backplane/redis/redis-backplane.js';
+import type { Modern } from '../http/modern/modern.js';
+import { defaultPrincipal } from '../http/principal.js';
+import { MESSAGE_BYTES, MOST_MESSAGE_BYTES } from '../intercept/bounds.js';
+import type { Intercepted } from '../intercept/intercept.js';
+import type { Limits } from './limits.js';
+import { resolveLimits } from './limits.js';
+import type { ServerEventBus, TaskOptions } from '../sdk-stores/store-types.js';
+import type { Redact } from '../operator/session-events.js';
+import type { Logger, ServerContext, ServerLike } from './types.js';
+
+/** Options of {@link anynode}. Times are in milliseconds, sizes in bytes. All nodes of a cluster should be given the same. */
+export interface AnynodeOptions {
+  /**
+   * Builds the MCP server of one session: an `McpServer` or `Server`, not connected yet. Called once per replica, that is
+   * once per session on each node that needs it. If it throws, the request that needed it is answered with the JSON-RPC
+   * error -32603, and the next one tries again. Exactly one of `server`, `handler` and `upstream` is needed.
+   */
+  server?: ((context: ServerContext) => ServerLike | Promise<ServerLike>) | undefined;
+  /**
+   * Instead of `server`: an Express handler, router or app that speaks Streamable HTTP and keeps its sessions in this
+   * process. Each replica is a session of it that nobody else knows. It is called with requests of this library, which
+   * carry the client's headers and what middleware in front has put on the client's request; its responses are read, not
+   * passed on: a status that is no success reaches the client as such for `initialize` only, else as a JSON-RPC error.
+   */
+  handler?: RequestHandler | undefined;
+  /**
+   * Instead of `server`: the URL of a server that speaks Streamable HTTP, in any language. As with `handler`, over HTTP:
+   * the client's headers go along, `Host` excepted, and its query. It must not be reachable for clients but through here,
+   * if what is in front here checks who they are. `http:` or `https:`.
+   */
+  upstream?: string | URL | undefined;
+  /**
+   * How long the server at `upstream` may take to accept a connection and to take a notification, an answer or a DELETE,
+   * and for how long a stream that broke off is tried to be resumed. Answers to requests take as long as they take.
+   * Default 10 seconds.
+   */
+  upstreamTimeoutMs?: number | undefined;
+  /**
+   * Whether `health()` depends on the server at `upstream`. `true`: a connection to it has to come about; this is tried
+   * every few seconds while no requests tell. A path, such as `/health`: GET there has to be answered with 2xx within
+   * `upstreamTimeoutMs`. `false`: it is not looked at. Default `true`.
+   */
+  upstreamCheck?: boolean | string | undefined;
+  /**
+   * Whether the query of a client's request goes along to `upstream`, behind the query of that URL. Parameters that are in
+   * the URL cannot be given again by a client. Default `true`.
+   */
+  upstreamQuery?: boolean | undefined;
+  /**
+   * How many bytes one message of the server at `upstream`, or of `handler`, may have. A longer one ends its call with an
+   * error, and its connection. Default 32 MiB, at most 256 MiB.
+   */
+  upstreamMessageBytes?: number | undefined;
+  /**
+   * What serves revision 2026-07-28 on the same mount, without sessions: the v2 SDK's own handler, with the bus of all
+   * nodes, so that `subscriptions/listen` hears of changes on each. Called once, at the start; the handler is closed
+   * with the node. Left out: requests of that revision are refused, and clients that can fall back to a session.
+   *
+   * `modern: ({ bus }) => ({ handler: createMcpHandler(build, { bus, legacy: 'reject' }), isLegacyRequest })`
+   */
+  modern?: ((parts: { bus: ServerEventBus }) => Modern) | undefined;
+  /**
+   * A URL, or an ioredis `Redis` or `Cluster` whose settings are taken over: this node makes connections of its own like
+   * it, and neither uses nor closes the given one. Left out: in memory, for one process.
+   */
+  redis?: string | Redis | Cluster | undefined;
+  /** A ready-made backplane, instead of `redis`. Nodes in one process may share a `memoryBackplane()`. */
+  backplane?: Backplane | undefined;
+  /** In front of every key and channel. Default `mcp`. */
+  prefix?: string | undefined;
+  /**
+   * How POSTs with requests are answered: as SSE streams, or as JSON. With `json`, notifications and requests that belong
+   * to a call go to the client's GET stream. Default `sse`.
+   */
+  responseMode?: 'sse' | 'json' | undefined;
+  /**
+   * Which node runs a request: the one that received it (`any`), or the session's owner (`owner`), for servers that keep
+   * a session's state in memory. With `owner` a session has one server object at a time; when its owner is dead or
+   * drained, the next request makes another node the owner, whose server object starts anew (`rehydrated`). Default `any`.
+   */
+  affinity?: 'any' | 'owner' | undefined;
+  /** What a second GET without a cursor does: ends the first one (`takeover`), or gets 409 (`reject`). Default `takeover`. */
+  standaloneStream?: 'takeover' | 'reject' | undefined;
+  /**
+   * What becomes of a request whose node died, once its client is back on its stream: it ends with a JSON-RPC error
+   * (-32000, `data.reason` is `node_lost` or `node_closed`); or a call of a tool with `idempotentHint` or `readOnlyHint`
+   * that has not asked the client anything is run again, in the name of the client that came back. Default `error`.
+   */
+  recovery?: 'error' | 'rerun-idempotent' | undefined;
+  /** Ids of new sessions: visible ASCII without braces, at most 256 characters, unguessable. Default `crypto.randomUUID`. */
+  sessionIdGenerator?: (() => string) | undefined;
+  /**
+   * Who is calling; a session answers to the caller that created it and to no other. `undefined` is a caller of its own:
+   * nobody. Default: issuer, subject and client of what the usual authorization middlewares leave on the request
+   * (`docs/operations.md` lists them); a caller whose identity is there in another form is refused with 403.
+   */
+  principal?: ((req: Request) => string | undefined) | undefined;
+  /** Values of the Origin header that are let in; others get 403, requests without one are let in. Default: not looked at. */
+  allowedOrigins?: string[] | undefined;
+  /** Hosts, with or without port, that the Host header may name; others get 403. Default: see `docs/operations.md`. */
+  allowedHosts?: string[] | undefined;
+  /** Puts this node's id into the header `X-Anynode-Node` of every response. Default `true`. */
+  nodeHeader?: boolean | undefined;
+  /** How long a session lives that nobody uses. An open stream or a running call is use. Default 24 hours. */
+  sessionTtlMs?: number | undefined;
+  /**
+   * How much of a session is kept for clients that resume: so many events, for so long, of so many bytes together.
+   * Default 10,000, 1 hour and 64 MiB.
+   */
+  retention?: { maxEvents?: number; maxAgeMs?: number; maxBytes?: number } | undefined;
+  /**
+   * How long a server object may be idle before it is discarded; its session is not. Default 5 minutes; with
+   * `affinity: 'owner'`, where its state is lost with it, as long as its session lives.
+   */
+  replicaIdleMs?: number | undefined;
+  /** How many server objects this node keeps; the one idle for longest gives way, one that is busy does not. Default 10,000. */
+  maxReplicas?: number | undefined;
+  /** A node that is silent for so long is dead. Default 10 seconds. */
+  leaseMs?: number | undefined;
+  /** How long the backplane may take before the answer is 503. Default 2 seconds. */
+  commandTimeoutMs?: number | undefined;
+  /** Between comments that keep an SSE connection open. `0`: none. Default 15 seconds. */
+  keepAliveMs?: number | undefined;
+  /** How long a client is told to wait before it comes back to a stream that was ended. Default 1 second. */
+  retryMs?: number | undefined;
+  /** After so long an SSE connection is ended if its client can come back. `0`: never. Default 1 hour. */
+  maxStreamAgeMs?: number | undefined;
+  /** Whether clients of 2025-11-25 get an event without data first, so that they can resume from the start. Default `true`. */
+  primingEvents?: boolean | undefined;
+  /** Of a request body that is read here. Default 4 MiB. */
+  maxBodyBytes?: number | undefined;
+  /** What may wait for a client that reads slowly, per connection; more is read from the log when it can take it. Default 1 MiB. */
+  maxBufferedBytes?: number | undefined;
+  /** What one client may take. Each has a default; `docs/operations.md` says what comes of going beyond it. */
+  limits?: { [Name in keyof Limits]?: Limits[Name] | undefined } | undefined;
+  /** What becomes of the tasks in `taskStore`. */
+  tasks?: TaskOptions | undefined;
+  /**
+   * How what was said in sessions is kept in the backplane and sent between nodes, such as encrypted: messages of both
+   * directions, what the client said at `initialize`, `session(id).state`, what accompanies a request to another node,
+   * and what the SDK's seams store: tasks' results and messages, events, server events. `aesGcmCodec()` makes one. What
+   * stays in clear is in `docs/operations.md`. Default: as it is.
+   */
+  codec?: PayloadCodec | undefined;
+  /**
+   * What `sessions.events` and `sessions.export` show of a message: the same, another one, or `undefined` for none. It
+   * gets a copy of its own, which it may change. What is stored, and what clients get, is not changed; see `codec` for
+   * that. What it throws, the iteration rejects with. Default: the message.
+   */
+  redact?: Redact | undefined;
+  /** Where the log goes: the subset of `console` or a pino logger that is used; `info` may be missing. Default `console`. */
+  logger?: Logger | undefined;
+}
+
+/** The options with everything filled in. */
+export interface Options {
+  /** Either this, or what is intercepted. */
+  server: AnynodeOptions['server'];
+  intercepted: Intercepted | undefined;
+  upstreamTimeoutMs: number;
+  upstreamMessageBytes: number;
+  modern: AnynodeOptions['modern'];
+  backplane: Backplane;
+  responseMode: 'sse' | 'json';
+  standaloneStream: 'takeover' | 'reject';
+  affinity: 'any' | 'owner';
+  recovery: 'error' | 'rerun-idempotent';
+  sessionIdGenerator: () => string;
+  principal: (req: Request) => string | undefined;
+  allowedOrigins: string[] | undefined;
+  allowedHosts: string[] | undefined;
+  nodeHeader: boolean;
+  sessionTtlMs: number;
+  /** Until the client has sent `initialized`. */
+  pendingTtlMs: number;
+  retention: { maxEvents: number; maxAgeMs: number; maxBytes: number };
+  replicaIdleMs: number;
+  maxReplicas: number;
+  leaseMs: number;
+  commandTimeoutMs: number;
+  keepAliveMs: number;
+  retryMs: number;
+  maxStreamAgeMs: number;
+  primingEvents: boolean;
+  maxBodyBytes: number;
+  maxBufferedBytes: number;
+  limits: Limits;
+  redact: Redact | undefined;
+  logger: Logger;
+}
+
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
+const MIB = 1024 * 1024;
+
+/** Fills in the defaults. Throws a `TypeError` that says what was given and what can be, for anything that makes no sense. */
+export function resolveOptions(given: AnynodeOptions): Options {
+  rejectUnknown(given, KNOWN);
+  warnOfMemory(given);
+  const intercepted = serverOf(given);
+  oneOf(given, 'affinity', ['any', 'owner']);
+  oneOf(given, 'recovery', ['error', 'rerun-idempotent']);
+  oneOf(given, 'responseMode', ['sse', 'json']);
+  oneOf(given, 'standaloneStream', ['takeover', 'reject']);
+  const sessionTtlMs = positive(given, 'sessionTtlMs', 24 * HOUR);
+  const retention = given.retention ?? {};
+  const maxBodyBytes = positive(given, 'maxBodyBytes', 4 * MIB);
+  return {
+    server: given.server,
+    intercepted,
+    upstreamTimeoutMs: positive(given, 'upstreamTimeoutMs', 10 * SECOND),
+    upstreamMessageBytes: messageBytesOf(given),
+    modern: callable(given, 'modern'),
+    backplane: encodedWith(given.codec, backplaneOf(given)),
+    responseMode: given.responseMode ?? 'sse',
+    standaloneStream: given.standaloneStream ?? 'takeover',
+    affinity: given.affinity ?? 'any',
+    recovery: given.recovery ?? 'error',
+    sessionIdGenerator: callable(given, 'sessionIdGenerator') ?? (() => randomUUID()),
+    principal: callable(given, 'principal') ?? defaultPrincipal,
+    allowedOrigins: list(given, 'allowedOrigins'),
+    allowedHosts: list(given, 'allowedHosts'),
+    nodeHeader: given.nodeHeader ?? true,
+    sessionTtlMs,
+    pendingTtlMs: Math.min(5 * MINUTE, sessionTtlMs),
+    retention: {
+      maxEvents: positive(retention, 'maxEvents', 10_000),
+      maxAgeMs: positive(retention, 'maxAgeMs', HOUR),
+      maxBytes: positive(retention, 'maxBytes', 64 * MIB),
+    },
+    replicaIdleMs: positive(
+      given,
+      'replicaIdleMs',
+      given.affinity === 'owner' ? sessionTtlMs : 5 * MINUTE,
+    ),
+    maxReplicas: positive(given, 'maxReplicas', 10_000),
+    leaseMs: positive(given, 'leaseMs', 10 * SECOND),
+    commandTimeoutMs: positive(given, 'commandTimeoutMs', 2 * SECOND),
+    keepAliveMs: positiveOrZero(given, 'keepAliveMs', 15 * SECOND),
+    retryMs: positiveOrZero(given, 'retryMs', SECOND),
+    maxStreamAgeMs: positiveOrZero(given, 'maxStreamAgeMs', HOUR),
+    primingEvents: given.primingEvents ?? true,
+    maxBodyBytes,
+    maxBufferedBytes: positive(given, 'maxBufferedBytes', MIB),
+    limits: resolveLimits(given.limits, maxBodyBytes),
+    redact: callable(given, 'redact'),
+    logger: given.logger ?? console,
+  };
+}
+
+/** `redis: process.env.REDIS_URL` with the variable missing looks well until there is a second node, or a restart. */
+function warnOfMemory({ redis, backplane, logger = console }: AnynodeOptions): void {
+  if (redis !== undefined || backplane !== undefined || process.env.NODE_ENV !== 'production')
+    return;
+  logger.warn(
+    'mcp-anynode: sessions are kept in the memory of this process, although NODE_ENV is production: ' +
+      'give `redis`, or `backplane: memoryBackplane()` if it is meant',
+  );
+}
+
+/** Every option, so that a misspelt one is noticed; the type makes sure that none is missing here. */
+const KNOWN: Record<keyof AnynodeOptions, true> = {
+  server: true,
+  handler: true,
+  upstream: true,
+  upstreamTimeoutMs: true,
+  upstreamCheck: true,
+  upstreamQuery: true,
+  upstreamMessageBytes: true,
+  modern: true,
+  redis: true,
+  backplane: true,
+  prefix: true,
+  responseMode: true,
+  affinity: true,
+  standaloneStream: true,
+  recovery: true,
+  sessionIdGenerator: true,
+  principal: true,
+  allowedOrigins: true,
+  allowedHosts: true,
+  nodeHeader: true,
+  sessionTtlMs: true,
+  retention: true,
+  replicaIdleMs: true,
+  maxReplicas: true,
+  leaseMs: true,
+  commandTimeoutMs: true,
+  keepAliveMs: true,
+  retryMs: true,
+  maxStreamAgeMs: true,
+  primingEvents: true,
+  maxBodyBytes: true,
+  maxBufferedBytes: true,
+  limits: true,
+  tasks: true,
+  codec: true,
+  redact: true,
+  logger: true,
+};
+
+export function rejectUnknown(given: object, known: object): void {
+  const unknown = Object.keys(given).filter((name) => !(name in known));
+  if (unknown.length > 0) {
+    throw new TypeError(
+      `mcp-anynode: unknown option ${unknown.map((name) => `\`${name}\``).join(', ')}`,
+    );
+  }
+}
+
+/** `undefined`: it is `server`. */
+function serverOf(given: AnynodeOptions): Intercepted | undefined {
+  const { server, handler, upstream } = given;
+  const check = checkOf(given);
+  oneOf(given, 'upstreamQuery', [true, false]);
+  const ways = [server, handler, upstream].filter((way) => way !== undefined).length;
+  if (ways > 1) {
+    throw new TypeError('mcp-anynode: give one of `server`, `handler` and `upstream`, not more');
+  }
+  if (upstream !== undefined) {
+    return { upstream: urlOf(upstream), check, query: given.upstreamQuery ?? true };
+  }
+  if (handler !== undefined) {
+    if (typeof handler === 'function') return { handler };
+    throw new TypeError('mcp-anynode: `handler` has to be an Express handler, router or app');
+  }
+  if (typeof server !== 'function') {
+    throw new TypeError(
+      'mcp-anynode: `server` has to be a function that returns an MCP server; or give `handler` or `upstream`',
+    );
+  }
+  return undefined;
+}
+
+function checkOf({ upstreamCheck: check = true }: AnynodeOptions): boolean | string {
+  const value: unknown = check;
+  if (typeof value === 'boolean' || (typeof value === 'string' && /^\/[!-~]*$/.test(value)))
+    return check;
+  throw new TypeError(
+    'mcp-anynode: `upstreamCheck` has to be true, false, or a path of the server such as /health',
+  );
+}
+
+function urlOf(upstream: string | URL): URL {
+  const url = URL.canParse(String(upstream)) ? new URL(upstream) : undefined;
+  if (url?.protocol === 'http:' || url?.protocol === 'https:') return url;
+  // Not said what it is: there may be a password in it.
+  throw new TypeError(
+    'mcp-anynode: `upstream` has to be a URL such as http://127.0.0.1:9000/mcp, with http: or https:',
+  );
+}
+
+/** Looked at from outside, since the caller may have another copy of ioredis than we. */
+export function isRedis(value: unknown): boolean {
+  if (typeof value === 'string') return /^rediss?:\/\//.test(value);
+  return typeof value === 'object' && value !== null && 'duplicate' in value;
+}
+
+function isBackplane(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && 'join' in value;
+}
+
+export function checkPrefix(prefix: string | undefined): void {
+  if (prefix === undefined || /^[^\s{}]+$/.test(prefix)) return;
+  throw new TypeError('mcp-anynode: `prefix` must not be empty or contain spaces or braces');
+}
+
+/** The backplane that was given, or is made of what was given. Throws a `TypeError` for what makes no sense. */
+export function backplaneOf({
+  redis,
+  backplane,
+  prefix,
+}: Pick<AnynodeOptions, 'redis' | 'backplane' | 'prefix'>): Backplane {
+  if (redis !== undefined && !isRedis(redis)) {
+    throw new TypeError(
+      'mcp-anynode: `redis` has to be a URL such as redis://localhost:6379, or an ioredis `Redis` or `Cluster`',
+    );
+  }
+  if (redis !== undefined && backplane !== undefined) {
+    throw new TypeError('mcp-anynode: give either `redis` or `backplane`, not both');
+  }
+  if (backplane !== undefined && !isBackplane(backplane)) {
+    throw new TypeError(
+      'mcp-anynode: `backplane` has to be what `memoryBackplane()` or `redisBackplane()` returns',
+    );
+  }
+  checkPrefix(prefix);
+  if (backplane !== undefined) return backplane;
+  if (redis === undefined) return memoryBackplane();
+  return redisBackplane({ redis, ...(prefix !== undefined && { prefix }) });
+}
+
+export function encodedWith(codec: PayloadCodec | undefined, backplane: Backplane): Backplane {
+  checkCodec(codec);
+  return codec === undefined ? backplane : encodedBackplane(backplane, codec);
+}
+
+export function checkCodec(codec: PayloadCodec | undefined): void {
+  if (codec === undefined) return;
+  const value = codec as Partial<Record<keyof PayloadCodec, unknown>> | null;
+  if (typeof value?.encode === 'function' && typeof value.decode === 'function') return;
+  throw new TypeError(
+    'mcp-anynode: `codec` has to have `encode` and `decode`, such as what `aesGcmCodec()` returns',
+  );
+}
+
+export function oneOf<T extends object>(given: T, name: keyof T & string, values: unknown[]): void {
+  const value: unknown = given[name];
+  if (value === undefined || values.includes(value)) return;
+  const list = values.map((possible) => `'${String(possible)}'`).join(' or ');
+  throw new TypeError(
+    `mcp-anynode: \`${name}\` is ${JSON.stringify(value)}, but can only be ${list}`,
+  );
+}
+
+export function positive<T extends object>(
+  given: T,
+  name: keyof T & string,
+  otherwise: number,
+): number {
+  const value = positiveOrZero(given, name, otherwise);
+  if (value === 0) throw new TypeError(`mcp-anynode: \`${name}\` must be more than 0`);
+  return value;
+}
+
+function positiveOrZero<T extends object>(
+  given: T,
+  name: keyof T & string,
+  otherwise: number,
+): number {
+  const value: unknown = given[name] ?? otherwise;
+  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value;
+  throw new TypeError(
+    `mcp-anynode: \`${name}\` has to be a whole number of at least 0, and is ${String(value)}`,
+  );
+}
+
+function messageBytesOf(given: AnynodeOptions): number {
+  const bytes = positive(given, 'upstreamMessageBytes', MESSAGE_BYTES);
+  if (bytes <= MOST_MESSAGE_BYTES) return bytes;
+  throw new TypeError(
+    `mcp-anynode: \`upstreamMessageBytes\` must not be more than ${MOST_MESSAGE_BYTES}`,
+  );
+}
+
+/** A single text has an `includes` as well, and would let parts of itself in. */
+function list(
+  given: AnynodeOptions,
+  name: 'allowedOrigins' | 'allowedHosts',
+): string[] | undefined {
+  const value: unknown = given[name];
+  if (value === undefined || Array.isArray(value)) return given[name];
+  throw new TypeError(`mcp-anynode: \`${name}\` has to be a list of strings`);
+}
+
+function callable<K extends 'sessionIdGenerator' | 'principal' | 'modern' | 'redact'>(
+  given: AnynodeOptions,
+  name: K,
+): AnynodeOptions[K] {
+  const value = given[name];
+  if (value === undefined || typeof value === 'function') return value;
+  throw new TypeError(`mcp-anynode: \`${name}\` has to be a function`);
+}

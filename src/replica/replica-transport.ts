@@ -1,0 +1,310 @@
+import type {
+  JsonRpcMessage,
+  JsonRpcRequest,
+  JsonRpcResponse,
+  RequestId,
+} from '../protocol/jsonrpc.js';
+import { isNotification, isRequest, isResponse } from '../protocol/jsonrpc.js';
+import { isAdopted } from './requests/adopted-requests.js';
+import type { Asker, Asks } from './requests/outgoing-requests.js';
+import { ReplayRefused } from './requests/request-errors.js';
+import type { DeliveryContext, Replica, ReplayMessage, ReplicaEvents } from './replica.js';
+import type { ServerTransport } from '../options/types.js';
+
+/** Progress tokens outlive their request's answer where that answer is a task; so many of them are remembered. */
+const MOST_TOKENS = 1000;
+/** Requests of one server object that wait for the client; each is remembered until its answer has come. */
+const MOST_ASKED = 10_000;
+
+/**
+ * The transport that an SDK server is connected to, and the {@link Replica} that the rest of the library sees.
+ *
+ * It translates ids in both directions (see {@link Asks}): the server's own request ids and progress tokens, which
+ * count from 0 in every replica, and ids of the client that the SDK takes for "no id".
+ */
+export class ReplicaTransport implements ServerTransport, Replica, Asker {
+  onclose?: (() => void) | undefined;
+  onerror?: ((error: Error) => void) | undefined;
+  onmessage?: ((message: JsonRpcMessage, extra?: object) => void) | undefined;
+  onreplayed?: (() => Promise<void>) | undefined;
+  backlog?: (() => number) | undefined;
+
+  private readonly asked = new Map<RequestId, string>();
+  private readonly tokens = new Map<RequestId, string>();
+  private readonly replaying = new Map<RequestId, (answer?: JsonRpcResponse) => void>();
+  private replays = 0;
+  /**
+   * The id of `initialize` while it is being answered. The server gets it as it came, since it cannot be cancelled: what a
+   * server behind HTTP says of it goes to the client word for word.
+   */
+  private initializing: RequestId | undefined;
+  /** While the session is replayed to a fresh server: what it says on its own has been said before. */
+  private muted = false;
+  closed = false;
+
+  constructor(
+    readonly sessionId: string,
+    private readonly asks: Asks,
+    private readonly events: ReplicaEvents,
+  ) {}
+
+  /** How many of the server's requests wait for an answer. */
+  get waiting(): number {
+    return this.asked.size;
+  }
+
+  // The server's side.
+
+  start(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  async send(message: JsonRpcMessage, options?: { relatedRequestId?: RequestId }): Promise<void> {
+    if (this.closed) return;
+    if (isResponse(message)) {
+      const { id } = message;
+      const isFirst = id !== undefined && id === this.initializing;
+      if (!isFirst && id !== undefined && this.settleReplay(id, message)) return;
+      const answer = id === undefined ? message : withId(message, this.clientIdOf(id));
+      if (isFirst) this.initializing = undefined;
+      await this.events.emit(answer, undefined);
+      return;
+    }
+    const related = options?.relatedRequestId;
+    const ofReplay = related !== undefined && this.replaying.has(related);
+    // What belongs to a running call is news, whatever else is being replayed.
+    if (isNotification(message) && (ofReplay || (this.muted && related === undefined))) return;
+    const relatedTo = related === undefined || ofReplay ? undefined : this.clientIdOf(related);
+    const own = isRequest(message) && !isAdopted(message);
+    if (own && this.asked.size >= MOST_ASKED)
+      throw new Error('Too many requests wait for the client');
+    const outgoing = own ? this.adopt(message) : this.translateOutgoing(message);
+    try {
+      await this.events.emit(outgoing, relatedTo);
+    } catch (error) {
+      if (own) this.forgetAsk(message.id);
+      if (!isNotification(message)) throw error;
+      // The SDK does not look at all promises of its notifications, and what a server says in passing is no reason for the
+      // end of the process: one that cannot be delivered is said in the log, as one that the SDK's own transport drops.
+      this.events.undelivered(message.method, error);
+    }
+  }
+
+  close(): Promise<void> {
+    if (this.closed) return Promise.resolve();
+    this.release();
+    this.onclose?.();
+    this.events.closed();
+    return Promise.resolve();
+  }
+
+  // The library's side.
+
+  deliver(message: JsonRpcMessage, context?: DeliveryContext): void {
+    if (this.closed) return;
+    if (isResponse(message)) {
+      const ask = this.asks.find(this.sessionId, message.id);
+      // Answered already, given up, or not ours: nobody waits for it.
+      if (ask?.asker !== this) return;
+      this.forgetAsk(ask.original);
+      this.receive({ ...message, id: ask.original }, context);
+    } else if (isRequest(message)) {
+      // A copy: the server may be one that passes requests on and gives them ids of its own, while our one is what says
+      // which request is to be ended.
+      const isInitialize = message.method === 'initialize';
+      if (isInitialize) this.initializing = message.id;
+      const id = isInitialize ? message.id : toServerId(message.id);
+      this.receive({ ...message, id }, context);
+    } else {
+      this.receive(this.translateIncoming(message), context);
+    }
+  }
+
+  async replay(messages: ReplayMessage[]): Promise<void> {
+    this.muted = messages.some(({ method }) => ANNOUNCING.has(method));
+    try {
+      for (const { method, params, expectsAnswer } of messages) {
+        const message = {
+          jsonrpc: '2.0' as const,
+          method,
+          ...(params !== undefined && { params }),
+        };
+        if (!expectsAnswer) {
+          this.receive(message);
+          continue;
+        }
+        const answer = await this.replayRequest(message);
+        if (answer !== undefined && 'error' in answer && method === 'initialize') {
+          throw new ReplayRefused(answer.error);
+        }
+      }
+      await this.onreplayed?.();
+      // Handlers of notifications start in a microtask: let what they say at once pass by.
+      await new Promise((resolve) => setImmediate(resolve));
+    } finally {
+      this.muted = false;
+    }
+  }
+
+  /** The server is told that its connection is closed, which rejects what it waits for and aborts its handlers. */
+  shutDown(): void {
+    if (this.closed) return;
+    this.release();
+    this.onclose?.();
+  }
+
+  /** Asks the server something of our own; the client hears nothing of it. `undefined`: it shut down instead. */
+  query(
+    method: string,
+    params?: NonNullable<JsonRpcRequest['params']>,
+  ): Promise<JsonRpcResponse | undefined> {
+    return this.replayRequest({ jsonrpc: '2.0', method, ...(params !== undefined && { params }) });
+  }
+
+  private replayRequest(message: Omit<JsonRpcRequest, 'id'>): Promise<JsonRpcResponse | undefined> {
+    this.replays += 1;
+    const id = `${REPLAY}${this.replays}`;
+    return new Promise((resolve) => {
+      this.replaying.set(id, resolve);
+      this.receive({ ...message, id });
+    });
+  }
+
+  private clientIdOf(id: RequestId): RequestId {
+    return id === this.initializing ? id : toClientId(id);
+  }
+
+  private settleReplay(id: RequestId, answer: JsonRpcResponse): boolean {
+    const resolve = this.replaying.get(id);
+    this.replaying.delete(id);
+    resolve?.(answer);
+    return resolve !== undefined;
+  }
+
+  private receive(message: JsonRpcMessage, context?: DeliveryContext): void {
+    this.onmessage?.(message, context === undefined ? undefined : new MessageExtra(context));
+  }
+
+  /** The request as the client gets it, whoever sends it: its answer comes to this server. */
+  adopt(request: JsonRpcRequest): JsonRpcRequest {
+    const id = this.asks.add(this, request.id);
+    this.asked.set(request.id, id);
+    const token = request.params?._meta?.progressToken;
+    if (token === undefined) return { ...request, id };
+    // One that is used again, for another request, keeps its id.
+    const cluster = this.tokens.get(token) ?? this.asks.add(this, token);
+    this.rememberToken(token, cluster);
+    const params = {
+      ...request.params,
+      _meta: { ...request.params?._meta, progressToken: cluster },
+    };
+    return { ...request, id, params };
+  }
+
+  /** It is not sent after all: the request as the server knows it. `undefined`: it is not this one's. */
+  retract(request: JsonRpcRequest): JsonRpcRequest | undefined {
+    const ask = this.asks.find(this.sessionId, request.id);
+    if (ask?.asker !== this) return undefined;
+    this.forgetAsk(ask.original);
+    return { ...request, id: ask.original };
+  }
+
+  private rememberToken(token: RequestId, cluster: string): void {
+    this.tokens.set(token, cluster);
+    if (this.tokens.size <= MOST_TOKENS) return;
+    for (const [oldest, id] of this.tokens) {
+      this.tokens.delete(oldest);
+      this.asks.remove(id);
+      return;
+    }
+  }
+
+  private forgetAsk(original: RequestId): void {
+    const id = this.asked.get(original);
+    this.asked.delete(original);
+    if (id !== undefined) this.asks.remove(id);
+  }
+
+  /** The server gives up a request of its own: the client knows it by the cluster's id. */
+  private translateOutgoing(message: JsonRpcMessage): JsonRpcMessage {
+    if (!isNotification(message) || message.method !== 'notifications/cancelled') return message;
+    const original = message.params?.requestId as RequestId;
+    const id = this.asked.get(original);
+    if (id === undefined) return message;
+    this.forgetAsk(original);
+    return { ...message, params: { ...message.params, requestId: id } };
+  }
+
+  private translateIncoming(message: JsonRpcMessage): JsonRpcMessage {
+    if (!isNotification(message)) return message;
+    const { method, params } = message;
+    if (method === 'notifications/cancelled') {
+      const requestId = params?.requestId as RequestId;
+      return { ...message, params: { ...params, requestId: toServerId(requestId) } };
+    }
+    if (method === 'notifications/progress') {
+      const ask = this.asks.find(this.sessionId, params?.progressToken);
+      if (ask?.asker !== this) return message;
+      return { ...message, params: { ...params, progressToken: ask.original } };
+    }
+    return message;
+  }
+
+  private release(): void {
+    this.closed = true;
+    for (const id of this.asked.values()) this.asks.remove(id);
+    for (const id of this.tokens.values()) this.asks.remove(id);
+    this.asked.clear();
+    this.tokens.clear();
+    for (const resolve of this.replaying.values()) resolve();
+    this.replaying.clear();
+  }
+}
+
+/** At these a server may say things by itself, which it has said before. */
+const ANNOUNCING = new Set(['initialize', 'notifications/initialized']);
+
+const ALIAS = 'anynode:';
+/** In front of the ids of replayed requests. */
+const REPLAY = 'anynode-replay:';
+const RESERVED = /^anynode(-replay)?:/;
+
+/**
+ * The SDK's v1 line ignores the cancellation of a request whose id is falsy (`0`, which its own client uses first), so
+ * such an id gets an alias towards the server; and so does one that looks like an alias, or like a replayed request.
+ */
+function toServerId(id: RequestId): RequestId {
+  const plain = typeof id === 'number' ? id !== 0 : id !== '' && !RESERVED.test(id);
+  return plain ? id : `${ALIAS}${JSON.stringify(id)}`;
+}
+
+/** The message itself where it has the id already, which it nearly always has. */
+function withId<T extends { id?: RequestId }>(message: T, id: RequestId): T {
+  return message.id === id ? message : { ...message, id };
+}
+
+function toClientId(id: RequestId): RequestId {
+  if (typeof id !== 'string' || !id.startsWith(ALIAS)) return id;
+  return JSON.parse(id.slice(ALIAS.length)) as RequestId;
+}
+
+/** The extra of both SDK lines: v1 reads `requestInfo`, v2 a web `Request`, which is built only if it is asked for. */
+class MessageExtra {
+  readonly authInfo: DeliveryContext['authInfo'];
+  readonly requestInfo: DeliveryContext['requestInfo'];
+  readonly closeSSEStream: DeliveryContext['closeSSEStream'];
+  readonly closeStandaloneSSEStream: DeliveryContext['closeStandaloneSSEStream'];
+
+  constructor(context: DeliveryContext) {
+    this.authInfo = context.authInfo;
+    this.requestInfo = context.requestInfo;
+    this.closeSSEStream = context.closeSSEStream;
+    this.closeStandaloneSSEStream = context.closeStandaloneSSEStream;
+  }
+
+  get request(): Request | undefined {
+    const { requestInfo } = this;
+    if (requestInfo === undefined) return undefined;
+    return new Request(requestInfo.url, { method: 'POST', headers: requestInfo.headers });
+  }
+}

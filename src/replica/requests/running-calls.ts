@@ -1,0 +1,87 @@
+import type { Revision } from '../../backplane/revision.js';
+import type { JsonRpcMessage, JsonRpcRequest, RequestId } from '../../protocol/jsonrpc.js';
+import { isNotification } from '../../protocol/jsonrpc.js';
+
+/** A request of the client that this node runs. */
+export interface Call {
+  request: JsonRpcRequest;
+  stream: string;
+  /** The revision that the replica was at when it got the request. */
+  revision?: Revision | undefined;
+  /** Run again: the highest progress that the client was shown before, by token. It is not shown again. */
+  shown?: ReadonlyMap<unknown, number> | undefined;
+  /** The requests of its stream: how many there were, and how many of them are not known to be stored as ended. */
+  batch: { size: number; open: number };
+}
+
+/** How many requests run on this node, and a promise for the moment when none does. */
+export class Running {
+  private count = 0;
+  private waiting: (() => void)[] = [];
+
+  get size(): number {
+    return this.count;
+  }
+
+  begin(): void {
+    this.count += 1;
+  }
+
+  end(): void {
+    this.count -= 1;
+    if (this.count === 0) for (const resolve of this.waiting.splice(0)) resolve();
+  }
+
+  /** Resolves when nothing runs; at once, if nothing does. */
+  async none(): Promise<void> {
+    if (this.count > 0) await new Promise<void>((resolve) => this.waiting.push(resolve));
+  }
+}
+
+/** The running requests of one session on this node. */
+export class Calls {
+  private readonly byId = new Map<RequestId, Call>();
+
+  constructor(private readonly running: Running) {}
+
+  get size(): number {
+    return this.byId.size;
+  }
+
+  add(call: Call): void {
+    if (!this.byId.has(call.request.id)) this.running.begin();
+    this.byId.set(call.request.id, call);
+  }
+
+  get(id: RequestId | undefined): Call | undefined {
+    return id === undefined ? undefined : this.byId.get(id);
+  }
+
+  /** Whoever takes a call ends it, and nobody else. */
+  take(id: RequestId | undefined): Call | undefined {
+    const call = this.get(id);
+    if (call !== undefined && this.byId.delete(call.request.id)) this.running.end();
+    return call;
+  }
+
+  withMethod(method: string): JsonRpcRequest[] {
+    return this.all().flatMap(({ request }) => (request.method === method ? request : []));
+  }
+
+  all(): Call[] {
+    return [...this.byId.values()];
+  }
+
+  takeAll(): Call[] {
+    return [...this.byId.keys()].flatMap((id) => this.take(id) ?? []);
+  }
+}
+
+/** Progress that the client has had from the node that ran the request first. */
+export function wasShown({ shown }: Call, message: JsonRpcMessage): boolean {
+  if (shown === undefined || !isNotification(message)) return false;
+  if (message.method !== 'notifications/progress') return false;
+  const progress = message.params?.progress;
+  const before = shown.get(message.params?.progressToken);
+  return before !== undefined && typeof progress === 'number' && progress <= before;
+}

@@ -1,0 +1,39 @@
+import type { SessionRecord } from '../backplane/backplane.js';
+import { isUninitialized } from './session-shape.js';
+import { isObject, parseStored } from '../protocol/stored-json.js';
+import type { SessionInfo } from '../options/types.js';
+
+export function infoOf(record: SessionRecord): SessionInfo {
+  const params = paramsOf(record);
+  const { clientInfo, capabilities, protocolVersion } = params ?? {};
+  return {
+    id: record.id,
+    state: record.active ? 'active' : 'initialized',
+    clientInfo: clientInfoOf(clientInfo),
+    clientCapabilities: isObject(capabilities) ? capabilities : {},
+    protocolVersion: isUninitialized(record) ? textOf(protocolVersion) : record.protocolVersion,
+    createdAt: record.createdAt,
+    lastSeenAt: record.lastSeenAt,
+    logLevel: record.logLevel,
+    subscriptions: record.subscriptions,
+    owner: record.owner,
+    ...(params === undefined && { unreadable: true }),
+  };
+}
+
+/** `undefined`: they are not readable here: encoded, with keys that this node does not have, or it has no codec at all. */
+function paramsOf({ initialize, unreadable }: SessionRecord): Record<string, unknown> | undefined {
+  const value = unreadable === true ? undefined : parseStored(initialize);
+  return isObject(value) ? value : undefined;
+}
+
+/** As the client has said it, which a server behind `upstream` may not have looked at; name and version are texts. */
+function clientInfoOf(value: unknown): SessionInfo['clientInfo'] {
+  const said = isObject(value) ? value : {};
+  return { ...said, name: textOf(said.name), version: textOf(said.version) };
+}
+
+function textOf(value: unknown): string {
+  if (typeof value === 'string') return value;
+  return value === undefined ? '' : JSON.stringify(value);
+}

@@ -1,0 +1,66 @@
+import { createHash } from 'node:crypto';
+import type { Position } from '../backplane/backplane.js';
+import type { Replays } from '../backplane/sdk-store-access.js';
+import { AnynodeError } from '../protocol/errors.js';
+import type { EventStore } from './store-types.js';
+
+/** What is read at a time while a client is brought up to date. */
+const PAGE_BYTES = 262_144;
+/**
+ * `<log id>.<number>.<tag of the session>.<stream>`. Each session has a stream of the same name for its GET: without the
+ * tag, another one's id would be taken for a place in this one. Longer names of streams than the SDK gives are not
+ * looked for.
+ */
+const FORMAT = /^(\d{1,15}-\d{1,15})\.(\d{1,15})\.([\w-]{8})\.([\w-]{1,1400})$/;
+/** An event without a message, by which the SDK gives a client a first id: to show it again would be no message. */
+const PRIMING = '{}';
+
+export function eventStore(replays: () => Replays, sessionId: string): EventStore {
+  const tag = createHash('sha256').update(sessionId).digest('base64url').slice(0, 8);
+  const read = async (eventId: string, maxBytes: number) => {
+    const parsed = parse(eventId, tag);
+    if (parsed === undefined) return { status: 'unknown' } as const;
+    const { stream, position } = parsed;
+    return { stream, ...(await replays().read(sessionId, stream, position, maxBytes)) };
+  };
+  return {
+    async storeEvent(streamId, message) {
+      if (streamId === '') throw new TypeError('mcp-anynode: a stream needs a name');
+      const position = await replays().append(sessionId, streamId, JSON.stringify(message));
+      return format(streamId, position, tag);
+    },
+    async getStreamIdForEventId(eventId) {
+      const page = await read(eventId, 1);
+      // What cannot be decoded is there all the same: that is said where it is to be shown.
+      return page.status === 'ok' || page.status === 'unreadable' ? page.stream : undefined;
+    },
+    async replayEventsAfter(lastEventId, options) {
+      for (let eventId = lastEventId; ;) {
+        const page = await read(eventId, PAGE_BYTES);
+        if (page.status === 'unknown') throw new Error('There is no such event in this session');
+        if (page.status === 'trimmed')
+          throw new Error('Events after this one are not kept any more');
+        if (page.status === 'unreadable')
+          throw new AnynodeError('undecodable', 'Events after this one cannot be decoded here');
+        for (const { position, message } of page.events) {
+          eventId = format(page.stream, position, tag);
+          if (message !== PRIMING) await options.send(eventId, JSON.parse(message) as never);
+        }
+        if (!page.more || page.events.length === 0) return page.stream;
+      }
+    },
+  };
+}
+
+function format(stream: string, { n, logId }: Position, tag: string): string {
+  return `${logId}.${n}.${tag}.${Buffer.from(stream).toString('base64url')}`;
+}
+
+/** It comes from the client: only what `format` would have written for this session. */
+function parse(eventId: string, tag: string): { stream: string; position: Position } | undefined {
+  const [, logId, n, , name] = FORMAT.exec(eventId) ?? [];
+  if (logId === undefined || n === undefined || name === undefined) return undefined;
+  const stream = Buffer.from(name, 'base64url').toString();
+  const position = { n: Number(n), logId };
+  return format(stream, position, tag) === eventId ? { stream, position } : undefined;
+}

@@ -1,0 +1,77 @@
+import type { Broadcasts } from '../backplane/sdk-store-access.js';
+import type { Logger } from '../options/types.js';
+import type { ServerEvent, ServerEventBus } from './store-types.js';
+
+const LISTS = ['tools_list_changed', 'prompts_list_changed', 'resources_list_changed'] as const;
+
+/** `broadcasts` is called when it is first needed, and may throw. */
+export function serverEventBus(
+  broadcasts: () => Broadcasts,
+  logger: Logger,
+): ServerEventBus & {
+  /** As `publish`, but resolves when others will hear of it too, and rejects with `backplane_unavailable`. */
+  announce(event: ServerEvent): Promise<void>;
+  close(): void;
+} {
+  const listeners = new Set<{ hear: (event: ServerEvent) => void }>();
+  let stopListening: (() => void) | undefined;
+  let closed = false;
+  const tell = (event: ServerEvent): void => {
+    for (const { hear } of [...listeners]) {
+      try {
+        hear(event);
+      } catch (error) {
+        // One that fails is not to keep it from the others.
+        logger.error(`mcp-anynode: a listener of server events failed: ${String(error)}`);
+      }
+    }
+  };
+  const announce = (event: ServerEvent): Promise<void> => {
+    const text = JSON.stringify(event);
+    tell(event);
+    return broadcasts().publish(text);
+  };
+  return {
+    announce,
+    publish(event) {
+      announce(event).catch((error: unknown) => {
+        const { kind } = event;
+        logger.warn(`mcp-anynode: other nodes were not told of ${kind}: ${String(error)}`);
+      });
+    },
+    subscribe(listener) {
+      // A subscription that was on its way while the node closed: nothing would end what it begins.
+      if (closed) return () => undefined;
+      // Kept until the node closes: to begin anew with each client would leave moments in which nothing is heard.
+      stopListening ??= broadcasts().listen({
+        onText: (text) => {
+          const event = parse(text);
+          if (event !== undefined) tell(event);
+        },
+        onGap: () => {
+          logger.warn('mcp-anynode: server events were missed: clients are told of all lists');
+          for (const kind of LISTS) tell({ kind });
+        },
+      });
+      const own = { hear: listener };
+      listeners.add(own);
+      return () => listeners.delete(own);
+    },
+    close() {
+      closed = true;
+      listeners.clear();
+      stopListening?.();
+    },
+  };
+}
+
+/** `undefined`: of a kind that a newer release may know, or written by somebody else. */
+function parse(text: string): ServerEvent | undefined {
+  try {
+    const event = JSON.parse(text) as ServerEvent;
+    if (event.kind === 'resource_updated') return typeof event.uri === 'string' ? event : undefined;
+    return LISTS.includes(event.kind) ? event : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,94 @@
+import type { Tasks } from '../backplane/sdk-store-access.js';
+import type { Logger } from '../options/types.js';
+import type { Questions } from './questions.js';
+import type { QueuedMessage, TaskMessageQueue } from './store-types.js';
+import type { Waits } from './result-waits.js';
+
+export interface TaskMessageQueueParts {
+  tasks: () => Tasks;
+  waits: Waits;
+  nodeId: string;
+  /** However many the server would allow. */
+  most: number;
+  logger: Pick<Logger, 'warn'>;
+  /** Left out: without the middleware, answers come to the node that has sent the request, and stay there. */
+  questions?: Questions | undefined;
+}
+
+/** As it is stored: with the node that it comes from, and whether the request in it has an id of the cluster. */
+interface Stored {
+  from: string;
+  adopted: boolean;
+  queued: QueuedMessage;
+}
+
+export function taskMessageQueue(parts: TaskMessageQueueParts): TaskMessageQueue {
+  const { tasks, waits, questions } = parts;
+
+  const taken = ({ from, adopted, queued }: Stored): QueuedMessage => {
+    if (queued.type !== 'request') return queued;
+    const { message: request } = queued;
+    if (adopted) {
+      questions?.sending(request);
+      return queued;
+    }
+    if (from === parts.nodeId) return queued;
+    // Each server counts its ids from 0: the answer to another's must not be taken for that to one of its own.
+    return { ...queued, message: { ...request, id: `${from}.${request.id}` } };
+  };
+
+  return {
+    async enqueue(taskId, message, sessionId, maxSize) {
+      const most = Math.min(maxSize ?? parts.most, parts.most);
+      const adopted = await adopt(taskId, message, sessionId);
+      const stored: Stored = {
+        from: parts.nodeId,
+        adopted: adopted !== undefined,
+        queued: adopted?.queued ?? message,
+      };
+      let pushed = false;
+      try {
+        pushed = await tasks().push(taskId, JSON.stringify(stored), most);
+      } finally {
+        // Nobody will be asked, so nobody answers.
+        if (!pushed) adopted?.retract();
+      }
+      if (!pushed) throw new Error(`Task message queue overflow: it has ${most} messages already`);
+    },
+    async dequeue(taskId, sessionId) {
+      const text = await tasks().pop(taskId, sessionId);
+      if (text === undefined) {
+        waits.foundEmpty(taskId, sessionId);
+        return undefined;
+      }
+      return taken(JSON.parse(text) as Stored);
+    },
+    async dequeueAll(taskId, sessionId) {
+      let all: Stored[];
+      try {
+        all = (await tasks().popAll(taskId, sessionId)).map((text) => JSON.parse(text) as Stored);
+      } catch (error) {
+        // The SDK clears the queue of a task that has ended without waiting: it would be nobody's, and end the process.
+        parts.logger.warn(`mcp-anynode: the queue of a task was not cleared: ${String(error)}`);
+        return [];
+      }
+      return all.map((stored) => {
+        const { queued, adopted } = stored;
+        if (!adopted || sessionId === undefined || queued.type !== 'request') return taken(stored);
+        const own = questions?.retract(sessionId, queued.message);
+        return own === undefined ? queued : { ...queued, message: own };
+      });
+    },
+  };
+
+  async function adopt(taskId: string, queued: QueuedMessage, given: string | undefined) {
+    if (queued.type !== 'request' || questions === undefined) return undefined;
+    // Older versions of the SDK do not say which session it is.
+    const sessionId = given ?? (await tasks().get(taskId))?.sessionId;
+    if (sessionId === undefined) return undefined;
+    const request = questions.adopt(sessionId, queued.message);
+    if (request === undefined) return undefined;
+    const adopted: QueuedMessage = { ...queued, message: request };
+    return { queued: adopted, retract: () => questions.retract(sessionId, request) };
+  }
+}

@@ -1,0 +1,196 @@
+import { randomBytes } from 'node:crypto';
+import type { TaskChange, TaskRecord, Tasks } from '../backplane/sdk-store-access.js';
+import { isTerminal } from '../backplane/sdk-store-access.js';
+import { AnynodeError } from '../protocol/errors.js';
+import type { Clock } from '../protocol/clock.js';
+import type { NodeWatch } from '../execution/recovery/node-watch.js';
+import type { Task, TaskStore } from './store-types.js';
+import { pageOf } from './task-pages.js';
+import type { Waits } from './result-waits.js';
+
+export interface TaskStoreParts {
+  tasks: () => Tasks;
+  waits: Waits;
+  watch: NodeWatch;
+  /** What the clock says that the steps of a task go by: see `Membership.timeOf`. */
+  timeOf: (taskId: string) => Promise<number>;
+  clock: Clock;
+  nodeId: string;
+  maxTtlMs: number;
+  maxPerSession: number;
+  failOrphans: boolean;
+  /** This node works on a task of this session, until what it returns is called. */
+  hold: (sessionId: string) => () => void;
+}
+
+const POLL_INTERVAL_MS = 1000;
+/** Of a task whose time is over, and which is there for a moment yet. */
+const LEAST_WAIT_MS = 1000;
+
+export function taskStore(parts: TaskStoreParts): TaskStore & { close(): void } {
+  const { tasks, waits, watch, clock } = parts;
+  const held = new Map<string, () => void>();
+  const timeOf = async (taskId: string): Promise<string> =>
+    new Date(await parts.timeOf(taskId)).toISOString();
+  const letGo = (taskId: string): void => held.get(taskId)?.();
+
+  /** While a task is worked on here, its session's server is needed: it may have something to say or to ask. */
+  const hold = (taskId: string, sessionId: string, ttlMs: number): void => {
+    const release = parts.hold(sessionId);
+    const cancelTimer = clock.after(ttlMs, () => letGo(taskId));
+    held.set(taskId, () => {
+      held.delete(taskId);
+      cancelTimer();
+      release();
+    });
+  };
+
+  const find = async (taskId: string, sessionId: string | undefined) => {
+    const record = await tasks().get(taskId);
+    return record === undefined || isOthers(record, sessionId) ? undefined : record;
+  };
+
+  /** The record, after what has to become of it where its node is gone. */
+  const current = async (taskId: string, sessionId: string | undefined) => {
+    const record = await find(taskId, sessionId);
+    if (record === undefined || isTerminal(record.status)) letGo(taskId);
+    if (!parts.failOrphans || record === undefined || isTerminal(record.status)) return record;
+    const { executor, method } = record;
+    if (executor === parts.nodeId || (await watch.seemsAlive(executor))) return record;
+    const lookedAt = await watch.momentOfDeath(taskId, executor);
+    if (lookedAt === undefined) return record;
+    const statusMessage = 'The node that worked on this task is gone, and its work with it.';
+    await tasks().change({
+      ...{ id: taskId, sessionId, status: 'failed', statusMessage, at: await timeOf(taskId) },
+      ...{ onlyIf: executor, lookedAt },
+      result:
+        method === 'tools/call'
+          ? JSON.stringify({ content: [{ type: 'text', text: statusMessage }], isError: true })
+          : undefined,
+    });
+    // Somebody may have been faster, or it was not that node's any more.
+    return find(taskId, sessionId);
+  };
+
+  /** Nothing wakes who waits where the task's node dies, or its time is over: that is looked for. */
+  const waitMs = async (task: TaskRecord): Promise<number> => {
+    const { id, executor, pollIntervalMs, createdAt, ttlMs } = task;
+    const over = Date.parse(createdAt) + ttlMs;
+    const left = Math.max(over - (await parts.timeOf(id)), LEAST_WAIT_MS);
+    const isWatched = parts.failOrphans && executor !== parts.nodeId;
+    return Math.min(pollIntervalMs, left, isWatched ? watch.lookAgainMs(executor) : Infinity);
+  };
+
+  const change = async (
+    given: Omit<TaskChange, 'at'>,
+    refusal: (was: Task['status']) => string,
+  ): Promise<void> => {
+    const changed = await tasks().change({ ...given, at: await timeOf(given.id) });
+    if (changed.status !== 'changed' || isTerminal(given.status)) letGo(given.id);
+    if (changed.status === 'gone') throw new Error(`Task with ID ${given.id} not found`);
+    if (changed.status === 'final') throw new Error(refusal(changed.was));
+  };
+
+  const look = async (taskId: string, sessionId: string | undefined): Promise<Task | null> => {
+    const step = waits.step(taskId, sessionId);
+    if (step !== 'wait') {
+      const record = await current(taskId, sessionId);
+      if (record === undefined) return null;
+      if (step === 'look' && !isTerminal(record.status)) waits.looked(taskId, sessionId);
+      return shown(record);
+    }
+    const before = await find(taskId, sessionId);
+    if (before === undefined) return null;
+    await tasks().wait(taskId, Math.max(await waitMs(before), 1));
+    const record = await current(taskId, sessionId);
+    return record === undefined ? null : { ...shown(record), pollInterval: 1 };
+  };
+
+  return {
+    async createTask(params, _requestId, { method }, sessionId) {
+      const { maxTtlMs, maxPerSession } = parts;
+      const id = randomBytes(16).toString('hex');
+      const record = {
+        id,
+        sessionId,
+        ttlMs: Math.max(1, Math.floor(Math.min(params.ttl ?? maxTtlMs, maxTtlMs))),
+        createdAt: await timeOf(id),
+        pollIntervalMs: params.pollInterval ?? POLL_INTERVAL_MS,
+        method,
+      };
+      if ((await tasks().create(record, maxPerSession)) === 'full') {
+        throw new Error(`This session has ${maxPerSession} tasks already`);
+      }
+      if (sessionId !== undefined) hold(record.id, sessionId, record.ttlMs);
+      const { createdAt: lastUpdatedAt } = record;
+      return shown({ ...record, status: 'working', statusMessage: undefined, lastUpdatedAt });
+    },
+
+    async getTask(taskId, sessionId) {
+      // Of a task that has just ended the SDK asks this, and then tells the client: its server is needed until then.
+      const release = sessionId === undefined ? undefined : parts.hold(sessionId);
+      try {
+        return await look(taskId, sessionId);
+      } finally {
+        release?.();
+      }
+    },
+
+    async storeTaskResult(taskId, status, result, sessionId) {
+      const text = JSON.stringify(result);
+      await change(
+        { id: taskId, sessionId, status, statusMessage: undefined, result: text },
+        (was) =>
+          `Cannot store result for task ${taskId} in terminal status '${was}'. Task results can only be stored once.`,
+      );
+    },
+
+    async getTaskResult(taskId, sessionId) {
+      const found = await tasks().result(taskId);
+      if (found === undefined || isOthers(found.record, sessionId)) {
+        throw new Error(`Task with ID ${taskId} not found`);
+      }
+      if (found.unreadable === true) {
+        const text = `The result of task ${taskId} cannot be decoded here`;
+        throw new AnynodeError('undecodable', text);
+      }
+      if (found.result === undefined) throw new Error(`Task ${taskId} has no result stored`);
+      return JSON.parse(found.result) as { [key: string]: unknown };
+    },
+
+    async updateTaskStatus(taskId, status, statusMessage, sessionId) {
+      await change(
+        { id: taskId, sessionId, status, statusMessage, result: undefined },
+        (was) =>
+          `Cannot update task ${taskId} from terminal status '${was}' to '${status}'. Terminal states (completed, failed, cancelled) cannot transition to other states.`,
+      );
+    },
+
+    async listTasks(cursor, sessionId) {
+      const { records, nextCursor } = await pageOf(tasks(), cursor, sessionId);
+      return { tasks: records.map(shown), ...(nextCursor !== undefined && { nextCursor }) };
+    },
+
+    close() {
+      for (const taskId of [...held.keys()]) letGo(taskId);
+    },
+  };
+}
+
+/** A task that belongs to no session is everybody's who knows its id, and a caller that has none asks for all. */
+function isOthers(record: TaskRecord, sessionId: string | undefined): boolean {
+  const of = record.sessionId;
+  return of !== undefined && sessionId !== undefined && of !== sessionId;
+}
+
+function shown(record: Omit<TaskRecord, 'executor' | 'method' | 'sessionId'>): Task {
+  return {
+    taskId: record.id,
+    status: record.status,
+    ...(record.statusMessage !== undefined && { statusMessage: record.statusMessage }),
+    ttl: record.ttlMs,
+    createdAt: record.createdAt,
+    lastUpdatedAt: record.lastUpdatedAt,
+    pollInterval: record.pollIntervalMs,
+  };
+}

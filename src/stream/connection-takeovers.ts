@@ -1,0 +1,100 @@
+import type { Membership, NodeMessage, Position } from '../backplane/backplane.js';
+import { LOG_START } from '../backplane/backplane.js';
+import type { Clock } from '../protocol/clock.js';
+import type { Followers } from './followers.js';
+import type { Lanes } from './commit-queue.js';
+
+/** How long the old holder may take to say how far it came: longer than a node under load needs, shorter than a client notices. */
+const ANSWER_MS = 250;
+
+/** How long a node may need to undo a claim, once it knows that nobody waits for it any more. */
+const UNDO_MS = 1000;
+
+/** A connection, as the one that holds a stream. */
+interface Held {
+  sessionId: string;
+  stream: string;
+  token: string;
+}
+
+/** Asking another node to give a stream up, and being asked. */
+export class Takeovers {
+  private readonly waiting = new Map<string, (position: Position | undefined) => void>();
+  private count = 0;
+
+  constructor(
+    private readonly nodeId: string,
+    private readonly membership: Pick<Membership, 'send'>,
+    private readonly followers: Followers,
+    private readonly clock: Clock,
+    private readonly commandTimeoutMs: number,
+    private readonly lanes: Pick<Lanes, 'submit'>,
+  ) {}
+
+  /**
+   * Has a connection ended, of this node or another one. Resolves with the last position that it wrote, or with
+   * `undefined` when there is no such connection, or no answer in time. Never rejects.
+   */
+  async release(nodeId: string, held: Held): Promise<Position | undefined> {
+    this.count += 1;
+    const ref = `${this.count}`;
+    return new Promise((resolve) => {
+      const cancelTimer = this.clock.after(ANSWER_MS, () => settle(undefined));
+      const settle = (position: Position | undefined): void => {
+        cancelTimer();
+        this.waiting.delete(ref);
+        resolve(position);
+      };
+      if (nodeId === this.nodeId) {
+        const { sessionId, stream, token } = held;
+        // In time, too: of two that are on their way each may wait for the other, where a repeat took the stream back.
+        void this.followers.release(sessionId, stream, token).then(settle);
+        return;
+      }
+      this.waiting.set(ref, settle);
+      this.membership
+        .send(nodeId, { type: 'release', ...held, replyTo: this.nodeId, ref })
+        .catch(() => settle(undefined));
+    });
+  }
+
+  /**
+   * A GET was refused, since this connection of a living node holds the stream. Resolves with `true` if it was one of this
+   * node, which does not have it any more: then the stream is free. Another node is told, and gives the stream up for the next
+   * GET.
+   */
+  async doubt(nodeId: string, held: Held): Promise<boolean> {
+    if (nodeId === this.nodeId) return this.giveUpLost(held);
+    await this.membership.send(nodeId, { type: 'held', ...held }).catch(() => undefined); // the next GET asks again
+    return false;
+  }
+
+  /** A failover may lose that a connection has given its stream up. */
+  private async giveUpLost({ sessionId, stream, token }: Held): Promise<boolean> {
+    if (this.followers.has(sessionId, stream, token)) return false;
+    const position = { n: 0, logId: LOG_START };
+    await this.lanes.submit(sessionId, [{ type: 'detach', stream, token, position }]);
+    return true;
+  }
+
+  onMessage(message: NodeMessage): void {
+    if (message.type === 'released') {
+      this.waiting.get(message.ref)?.(message.position);
+    } else if (message.type === 'taken') {
+      // Usually it is released at once, or, where the claim came too late, has its stream again after a while. Is it
+      // neither, the node that claimed the stream has died: the log says whose it is, and the client has to come back.
+      const { sessionId, stream, token } = message;
+      this.clock.after(this.commandTimeoutMs + UNDO_MS, () =>
+        this.followers.find(sessionId, stream, token)?.poke(),
+      );
+    } else if (message.type === 'held') {
+      this.giveUpLost(message).catch(() => undefined); // the next GET asks again
+    } else if (message.type === 'release') {
+      const { sessionId, stream, token, replyTo, ref } = message;
+      this.followers
+        .release(sessionId, stream, token)
+        .then((position) => this.membership.send(replyTo, { type: 'released', ref, position }))
+        .catch(() => undefined); // then the other node goes on with what was last reported
+    }
+  }
+}

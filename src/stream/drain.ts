@@ -1,0 +1,52 @@
+import { STANDALONE } from '../backplane/backplane.js';
+import type { Clock } from '../protocol/clock.js';
+import type { Follower } from './follower.js';
+
+/** Connections are ended over this time, so that their clients do not all come back at once. */
+const SPREAD_MS = 1000;
+
+/** Most calls end by themselves in this time: their clients need not come back. */
+const CALL_MS = 1000;
+
+/**
+ * Ends the connections whose clients can come back, one after another: those of GETs first, those of calls that still run
+ * a second later. Resolves when the last one is ended.
+ */
+export async function spreadHangUps(
+  followers: Follower[],
+  withinMs: number,
+  clock: Clock,
+): Promise<void> {
+  const resumable = followers.filter((follower) => follower.resumable);
+  const spread = Math.min(SPREAD_MS, withinMs / 2);
+  const later = Math.min(CALL_MS, withinMs / 4);
+  await Promise.all(
+    resumable.map(async (follower, index) => {
+      const delay = (index / resumable.length) * spread;
+      await pause(follower.stream === STANDALONE ? delay : delay + later, clock);
+      // What holds no cursor any more does not exist: a connection only ever gets one.
+      follower.end('hangup');
+    }),
+  );
+}
+
+/** Resolves with `done`, and after `ms` in any case. */
+export async function atMost(
+  ms: number,
+  done: Promise<unknown> | undefined,
+  clock: Clock,
+): Promise<void> {
+  let cancelTimer = (): void => undefined;
+  const timeout = new Promise<void>((resolve) => {
+    cancelTimer = clock.after(ms, resolve);
+  });
+  try {
+    await Promise.race([done, timeout]);
+  } finally {
+    cancelTimer();
+  }
+}
+
+function pause(ms: number, clock: Clock): Promise<void> {
+  return new Promise((resolve) => clock.after(ms, resolve));
+}
