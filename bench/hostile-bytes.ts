@@ -3,7 +3,7 @@
  * body is sent several times to a server of its own: the bare SDK, the checkout, and this one; the latter two with Redis.
  */
 import { Redis } from 'ioredis';
-import { startRedis } from '../demo/rig/redis.js';
+import { startRedis } from '../test/rig/redis.js';
 import { HOSTILE, type Hostile } from './hostile-bodies.js';
 import { attack, openSession, start } from './hostile-server.js';
 

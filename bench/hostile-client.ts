@@ -2,7 +2,7 @@
 import { Agent, request, type IncomingMessage } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { serveParent } from '../demo/rig/child.js';
+import { serveParent } from '../test/rig/child.js';
 
 const STREAMS = 256;
 const MB = 1_000_000;

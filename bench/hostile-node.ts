@@ -4,7 +4,7 @@ import { pathToFileURL } from 'node:url';
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
 import express from 'express';
 import { z } from 'zod';
-import { serveParent } from '../demo/rig/child.js';
+import { serveParent } from '../test/rig/child.js';
 import type * as Anynode from '../src/index.js';
 
 const entry = pathToFileURL(`${process.env.SOURCE ?? '.'}/src/index.ts`).href;

@@ -4,8 +4,8 @@
  * checkout is measured in turn, so that what else the machine does falls on all of them.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startNode, type NodeProcess } from '../demo/rig/processes.js';
-import { startRedis } from '../demo/rig/redis.js';
+import { startNode, type NodeProcess } from '../test/rig/processes.js';
+import { startRedis } from '../test/rig/redis.js';
 import { Connection } from './client/connection.js';
 import { quantiles, type Quantiles } from './client/latencies.js';
 import { callEcho, openSession, type Session } from './client/mcp.js';

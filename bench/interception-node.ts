@@ -4,7 +4,7 @@ import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
 import express from 'express';
 import { z } from 'zod';
 import { bare } from '../demo/bare.js';
-import { serveParent } from '../demo/rig/child.js';
+import { serveParent } from '../test/rig/child.js';
 import { anynode } from '../src/index.js';
 
 function buildServer(): McpServer {

@@ -3,8 +3,8 @@
  * same in a process of its own), on the memory backplane; and, for comparison, `plain`, that handler with nothing in front.
  * In turn. `tsx bench/interception.ts [--quick]`.
  */
-import { startNode } from '../demo/rig/processes.js';
-import type { NodeProcess } from '../demo/rig/processes.js';
+import { startNode } from '../test/rig/processes.js';
+import type { NodeProcess } from '../test/rig/processes.js';
 import { run } from './plain-load.js';
 
 const quick = process.argv.includes('--quick');

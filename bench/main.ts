@@ -9,7 +9,7 @@
  */
 import { writeFile } from 'node:fs/promises';
 import { Redis } from 'ioredis';
-import { startRedis } from '../demo/rig/redis.js';
+import { startRedis } from '../test/rig/redis.js';
 import { parseOptions } from './options.js';
 import { machine } from './report/machine.js';
 import { writePage } from './report/page.js';

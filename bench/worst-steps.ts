@@ -6,7 +6,7 @@
 import { randomUUID } from 'node:crypto';
 import { pathToFileURL } from 'node:url';
 import { Redis } from 'ioredis';
-import { startRedis } from '../demo/rig/redis.js';
+import { startRedis } from '../test/rig/redis.js';
 import type { Membership, NewSession, Operation } from '../src/backplane/backplane.js';
 import { ANY_PRINCIPAL, LOG_START, STANDALONE } from '../src/backplane/backplane.js';
 import type { SeamStore } from '../src/backplane/sdk-store-access.js';

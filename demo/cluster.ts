@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { parseArgs } from 'node:util';
-import { startNginx } from './rig/nginx.js';
-import { startNode } from './rig/processes.js';
-import { startRedis } from './rig/redis.js';
+import { startNginx } from '../test/rig/nginx.js';
+import { startNode } from '../test/rig/processes.js';
+import { startRedis } from '../test/rig/redis.js';
 import { runStory } from './story.js';
 import { tally } from './story/tally.js';
 

@@ -5,7 +5,7 @@ import express from 'express';
 import { anynode, serverOptionsFor } from '../src/index.js';
 import { bare } from './bare.js';
 import { buildEverythingServer } from './everything/server.js';
-import { serveParent } from './rig/child.js';
+import { serveParent } from '../test/rig/child.js';
 
 /**
  * One node: a process with `/mcp` and `/health`.

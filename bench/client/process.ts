@@ -1,5 +1,5 @@
 /** The load generator, in a process of its own. What it does for whom is in `run/load.ts`. */
-import { serveParent } from '../../demo/rig/child.js';
+import { serveParent } from '../../test/rig/child.js';
 import { Connections } from './connection.js';
 import { Crowd, type CallOptions } from './crowd.js';
 import { elicit, type ElicitOptions } from './elicit.js';

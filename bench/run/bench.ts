@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import type { NodeProcess } from '../../demo/rig/processes.js';
+import type { NodeProcess } from '../../test/rig/processes.js';
 import type { Load } from '../client/crowd.js';
 import type { Table } from '../report/table.js';
 import type { Fleet } from './fleet.js';

@@ -1,4 +1,4 @@
-import { startNode, type NodeProcess } from '../../demo/rig/processes.js';
+import { startNode, type NodeProcess } from '../../test/rig/processes.js';
 import type { NodeSettings } from '../server/contestants.js';
 
 /** The servers of a run. Those that several scenarios use are started once; an idle one costs no time worth mentioning. */

@@ -1,4 +1,4 @@
-import { startNode, type NodeProcess } from '../../demo/rig/processes.js';
+import { startNode, type NodeProcess } from '../../test/rig/processes.js';
 import type { CallOptions, Load } from '../client/crowd.js';
 import type { ElicitOptions } from '../client/elicit.js';
 import type { Heard } from '../client/listeners.js';

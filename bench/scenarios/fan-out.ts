@@ -1,4 +1,4 @@
-import type { NodeProcess } from '../../demo/rig/processes.js';
+import type { NodeProcess } from '../../test/rig/processes.js';
 import { tableOf } from '../report/table.js';
 import { cpuOf, noteAll, redisCpu, type Scenario } from '../run/bench.js';
 import { inTurn, type Turn } from '../run/rounds.js';

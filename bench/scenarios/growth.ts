@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { NodeProcess } from '../../demo/rig/processes.js';
+import type { NodeProcess } from '../../test/rig/processes.js';
 import { tableOf, type Table } from '../report/table.js';
 import { noteAll, underLoad, type Bench, type Scenario } from '../run/bench.js';
 import { inTurn } from '../run/rounds.js';

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { NodeProcess } from '../../demo/rig/processes.js';
+import type { NodeProcess } from '../../test/rig/processes.js';
 import { show, type Table } from '../report/table.js';
 import type { Bench, Scenario } from '../run/bench.js';
 import type { Crowd } from '../run/load.js';

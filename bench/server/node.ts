@@ -3,7 +3,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Express } from 'express';
-import { serveParent } from '../../demo/rig/child.js';
+import { serveParent } from '../../test/rig/child.js';
 import { cpuTime, sharedNow } from '../client/latencies.js';
 import { mountAnynode } from './anynode.js';
 import { built } from './built.js';

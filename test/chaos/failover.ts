@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { startRedisCluster } from '../../demo/rig/redis.js';
+import { startRedisCluster } from '../rig/redis.js';
 import { startSentinels } from '../support/redis-sentinels.js';
 import { Scene, type SceneOptions } from './scene.js';
 import type { Store } from './store.js';

@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
-import { startNode, type NodeProcess } from '../../demo/rig/processes.js';
+import { startNode, type NodeProcess } from '../rig/processes.js';
 import type { Random } from '../cluster/support/random.js';
 import { startLateProxy, type LateProxy } from '../support/late-proxy.js';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.js';

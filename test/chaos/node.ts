@@ -8,7 +8,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import express from 'express';
 import { Redis } from 'ioredis';
 import { bare } from '../../demo/bare.js';
-import { serveParent } from '../../demo/rig/child.js';
+import { serveParent } from '../rig/child.js';
 import type { Anynode } from '../../src/index.js';
 import { sabotage, type Sabotage } from './sabotage.js';
 import { acceptedKey, executedKey, replicaKey } from './records.js';

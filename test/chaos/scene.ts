@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import { startRedis, type RedisServer } from '../../demo/rig/redis.js';
+import { startRedis, type RedisServer } from '../rig/redis.js';
 import { seededRandom, type Random } from '../cluster/support/random.js';
 import { Balancer } from './balancer.js';
 import { ChaosClient, type ClientOptions } from './client.js';

@@ -1,7 +1,7 @@
 /** What the event log says of requests whose node died, read by a process that is no node. */
 import { afterEach, describe, expect, it, onTestFinished } from 'vitest';
-import { startNode } from '../../demo/rig/processes.js';
-import type { NodeProcess } from '../../demo/rig/processes.js';
+import { startNode } from '../rig/processes.js';
+import type { NodeProcess } from '../rig/processes.js';
 import type { SessionEvent } from '../../src/index.js';
 import { observe, stateAt } from '../../src/index.js';
 import { answers, hasMethod, RawClient, request } from '../support/mcp-http.js';

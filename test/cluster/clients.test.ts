@@ -13,7 +13,7 @@ import {
   StreamableHTTPClientTransport as TransportV2,
 } from '@modelcontextprotocol/client';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { startNginx, type Nginx } from '../../demo/rig/nginx.js';
+import { startNginx, type Nginx } from '../rig/nginx.js';
 import { Happenings } from './support/happenings.js';
 import { useCluster } from './support/cluster.js';
 

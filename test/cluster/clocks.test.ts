@@ -1,7 +1,7 @@
 /** Nodes whose clocks are wrong, on a real Redis. */
 import { Redis } from 'ioredis';
 import { expect, it, onTestFinished } from 'vitest';
-import { startRedis } from '../../demo/rig/redis.js';
+import { startRedis } from '../rig/redis.js';
 import { createNode } from '../../src/node.js';
 import { redisBackplane } from '../../src/index.js';
 import { systemClock } from '../../src/protocol/clock.js';

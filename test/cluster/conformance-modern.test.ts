@@ -1,8 +1,8 @@
 /** Both eras on one mount, as the official conformance suite sees them. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startNginx } from '../../demo/rig/nginx.js';
-import { startNode } from '../../demo/rig/processes.js';
-import { startRedis } from '../../demo/rig/redis.js';
+import { startNginx } from '../rig/nginx.js';
+import { startNode } from '../rig/processes.js';
+import { startRedis } from '../rig/redis.js';
 import { complaints, installSuite, runSuite, successes } from '../conformance/suite.js';
 
 const script = new URL('../conformance/modern-node.ts', import.meta.url);

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startNginx } from '../../demo/rig/nginx.js';
-import { startNode } from '../../demo/rig/processes.js';
-import { startRedis } from '../../demo/rig/redis.js';
+import { startNginx } from '../rig/nginx.js';
+import { startNode } from '../rig/processes.js';
+import { startRedis } from '../rig/redis.js';
 import { complaints, installSuite, runSuite, successes } from '../conformance/suite.js';
 
 const script = new URL('../../demo/node.ts', import.meta.url);

@@ -3,8 +3,8 @@
  * ever (seen in the reference relay for Redis and in a resumable-stream package).
  */
 import { afterEach, describe, expect, it } from 'vitest';
-import { startNode } from '../../demo/rig/processes.js';
-import type { NodeProcess } from '../../demo/rig/processes.js';
+import { startNode } from '../rig/processes.js';
+import type { NodeProcess } from '../rig/processes.js';
 import type { SseReader } from '../support/mcp-http.js';
 import { answers, hasMethod, RawClient, request } from '../support/mcp-http.js';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';

@@ -1,7 +1,7 @@
 /** Encryption at rest, with nodes as processes: what can be found in Redis, and nodes whose keys are not the same. */
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { startRedis } from '../../demo/rig/redis.js';
+import { startRedis } from '../rig/redis.js';
 import type { SessionEvent } from '../../src/index.js';
 import { answers, hasMethod, notification, request, response } from '../support/mcp-http.js';
 import { uniquePrefix } from '../support/redis-fixture.js';

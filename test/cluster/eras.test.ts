@@ -1,7 +1,7 @@
 /** Clients of both eras on one URL, behind which each request goes to the next node. */
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { startNginx, type Nginx } from '../../demo/rig/nginx.js';
+import { startNginx, type Nginx } from '../rig/nginx.js';
 import { MODERN, postModern, subscribe } from '../support/modern-http.js';
 import {
   clientOf,

@@ -1,9 +1,9 @@
 /** A server of another framework, unchanged, behind two nodes and round robin. */
 import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
-import { startNginx } from '../../demo/rig/nginx.js';
-import { freePort } from '../../demo/rig/ports.js';
-import { startNode } from '../../demo/rig/processes.js';
-import { startRedis } from '../../demo/rig/redis.js';
+import { startNginx } from '../rig/nginx.js';
+import { freePort } from '../rig/ports.js';
+import { startNode } from '../rig/processes.js';
+import { startRedis } from '../rig/redis.js';
 import { installFrameworks } from '../frameworks/install.js';
 import { hasMethod, RawClient, request } from '../support/mcp-http.js';
 

@@ -1,6 +1,6 @@
 /** HTTP+SSE on processes of their own: the connection is at one node, and each POST goes to another. */
 import { afterEach, describe, expect, it } from 'vitest';
-import { startNode, type NodeProcess } from '../../demo/rig/processes.js';
+import { startNode, type NodeProcess } from '../rig/processes.js';
 import { connectLegacy } from '../support/legacy-client.js';
 import { answers, notification, RawClient, request } from '../support/mcp-http.js';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';

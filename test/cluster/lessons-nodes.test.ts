@@ -1,6 +1,6 @@
 /** Nodes and what they share, as other systems trip over it. The comment of each test says where that was seen. */
 import { expect, it, onTestFinished } from 'vitest';
-import { startRedis, startRedisCluster } from '../../demo/rig/redis.js';
+import { startRedis, startRedisCluster } from '../rig/redis.js';
 import { request } from '../support/mcp-http.js';
 import { connectRedis, uniquePrefix } from '../support/redis-fixture.js';
 import {

@@ -1,8 +1,8 @@
 /** Nodes and Redis, as other systems trip over them. The comment of each test says where that was seen. */
 import { Redis } from 'ioredis';
 import { beforeEach, expect, it, onTestFinished } from 'vitest';
-import { startRedis } from '../../demo/rig/redis.js';
-import type { RedisServer } from '../../demo/rig/redis.js';
+import { startRedis } from '../rig/redis.js';
+import type { RedisServer } from '../rig/redis.js';
 import { answers, hasMethod, request } from '../support/mcp-http.js';
 import type { TcpProxy } from '../support/tcp-proxy.js';
 import { startTcpProxy } from '../support/tcp-proxy.js';

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { expect, it, onTestFinished } from 'vitest';
-import { startRedis } from '../../demo/rig/redis.js';
+import { startRedis } from '../rig/redis.js';
 import { redisBackplane } from '../../src/index.js';
 import { type Tools } from '../integration/support/scripted-server.js';
 import { openSession, startNode, type NodeOptions } from '../integration/support/serve.js';

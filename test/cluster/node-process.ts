@@ -4,7 +4,7 @@ import { createMcpHandler, isLegacyRequest } from '@modelcontextprotocol/server'
 import express, { type RequestHandler } from 'express';
 import { Cluster, Redis } from 'ioredis';
 import { z } from 'zod';
-import { serveParent } from '../../demo/rig/child.js';
+import { serveParent } from '../rig/child.js';
 import {
   aesGcmCodec,
   anynode,

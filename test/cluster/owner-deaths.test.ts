@@ -1,6 +1,6 @@
 /** `affinity: 'owner'` when the owner is killed, paused or cut off: one successor, nothing run twice, nobody waits for ever. */
 import { afterEach, describe, expect, it } from 'vitest';
-import { startNode, type NodeProcess } from '../../demo/rig/processes.js';
+import { startNode, type NodeProcess } from '../rig/processes.js';
 import { answers, hasMethod, notification, RawClient, request } from '../support/mcp-http.js';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
 import { resultText } from './support/cluster.js';

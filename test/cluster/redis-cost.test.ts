@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { startRedis, type RedisServer } from '../../demo/rig/redis.js';
+import { startRedis, type RedisServer } from '../rig/redis.js';
 import { commandCounts, commandsBetween, type CommandCounts } from '../support/commandstats.js';
 import { uniquePrefix } from '../support/redis-fixture.js';
 import type { RawClient } from '../support/mcp-http.js';

@@ -1,6 +1,6 @@
 /** A Redis Cluster whose masters are replaced and whose slots are moved, under load. */
 import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
-import { startRedisCluster, type RedisCluster } from '../../demo/rig/redis.js';
+import { startRedisCluster, type RedisCluster } from '../rig/redis.js';
 import { uniquePrefix } from '../support/redis-fixture.js';
 import { Slots } from '../support/slots.js';
 import { callTool, newClient, useCluster, type Nodes } from './support/cluster.js';

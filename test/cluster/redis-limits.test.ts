@@ -1,7 +1,7 @@
 /** A Redis that answers, and says no: it is full, read-only, short of replicas, or told to pause. */
 import { Redis } from 'ioredis';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
-import { startRedis, type RedisServer } from '../../demo/rig/redis.js';
+import { startRedis, type RedisServer } from '../rig/redis.js';
 import { answers, request, type RawResponse } from '../support/mcp-http.js';
 import { uniquePrefix } from '../support/redis-fixture.js';
 import { callTool, holdTool, logged, newClient, says, useCluster } from './support/cluster.js';

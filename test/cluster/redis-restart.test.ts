@@ -1,6 +1,6 @@
 /** A Redis that is killed and comes back: with what it had written down, or with nothing. */
 import { expect, it, onTestFinished } from 'vitest';
-import { startRedis, type RedisServer } from '../../demo/rig/redis.js';
+import { startRedis, type RedisServer } from '../rig/redis.js';
 import { answers, request } from '../support/mcp-http.js';
 import { callTool, holdTool, logged, newClient, says, useCluster } from './support/cluster.js';
 import { lost, startLoad } from './support/load.js';

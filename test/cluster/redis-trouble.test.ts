@@ -1,6 +1,6 @@
 import { Redis } from 'ioredis';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
-import { startRedis, type RedisServer } from '../../demo/rig/redis.js';
+import { startRedis, type RedisServer } from '../rig/redis.js';
 import { hasMethod, request, type RawClient, type RawResponse } from '../support/mcp-http.js';
 import { connectRedis, uniquePrefix } from '../support/redis-fixture.js';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.js';

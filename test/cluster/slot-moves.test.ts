@@ -7,7 +7,7 @@
 import { Cluster } from 'ioredis';
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
-import { startRedisCluster, type RedisCluster } from '../../demo/rig/redis.js';
+import { startRedisCluster, type RedisCluster } from '../rig/redis.js';
 import { redisBackplane } from '../../src/index.js';
 import { TestNode } from '../contract/suite/rig.js';
 import { openSession, startNode } from '../integration/support/serve.js';

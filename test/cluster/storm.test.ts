@@ -1,7 +1,7 @@
 /** All clients come back at once: after a cut of the network, or when a node that held many connections is gone. */
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { startRedis, type RedisServer } from '../../demo/rig/redis.js';
+import { startRedis, type RedisServer } from '../rig/redis.js';
 import { commandCounts, commandsBetween } from '../support/commandstats.js';
 import { RawClient } from '../support/mcp-http.js';
 import { logged, useCluster, type TestNode } from './support/cluster.js';

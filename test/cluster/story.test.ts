@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { startNginx } from '../../demo/rig/nginx.js';
-import { startNode } from '../../demo/rig/processes.js';
+import { startNginx } from '../rig/nginx.js';
+import { startNode } from '../rig/processes.js';
 import { runStory } from '../../demo/story.js';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
 

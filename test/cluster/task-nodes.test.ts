@@ -1,8 +1,8 @@
 /** What becomes of a task whose node dies, or is paused, while it works on it. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, it } from 'vitest';
-import type { NodeProcess } from '../../demo/rig/processes.js';
-import { startNode } from '../../demo/rig/processes.js';
+import type { NodeProcess } from '../rig/processes.js';
+import { startNode } from '../rig/processes.js';
 import { answers, hasMethod, RawClient, request } from '../support/mcp-http.js';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
 

@@ -1,6 +1,6 @@
 /** Workers of Node's `cluster` module are nodes like any others: connections reach any of them, and each can be replaced. */
 import { expect, it } from 'vitest';
-import { startNode } from '../../demo/rig/processes.js';
+import { startNode } from '../rig/processes.js';
 import { answers, RawClient, request } from '../support/mcp-http.js';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
 import { resultText } from './support/cluster.js';

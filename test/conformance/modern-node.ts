@@ -13,7 +13,7 @@ import {
 import express from 'express';
 import { bare as plain } from '../../demo/bare.js';
 import { buildEverythingServer as buildOldServer } from '../../demo/everything/server.js';
-import { serveParent } from '../../demo/rig/child.js';
+import { serveParent } from '../rig/child.js';
 import { anynode } from '../../src/index.js';
 import { buildEverythingServer } from './everything/server.js';
 

@@ -9,7 +9,7 @@ import {
   startRedisCluster,
   type RedisCluster,
   type RedisServer,
-} from '../../demo/rig/redis.js';
+} from '../rig/redis.js';
 import { uniquePrefix } from '../support/redis-fixture.js';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.js';
 import { lateness } from './support/lateness.js';

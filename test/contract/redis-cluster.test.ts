@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { ANY_PRINCIPAL, STANDALONE } from '../../src/backplane/backplane.js';
 import { redisBackplane } from '../../src/backplane/redis/redis-backplane.js';
 import { defineScripts } from '../../src/backplane/redis/commands/scripts.js';
-import { startRedisCluster, type RedisCluster } from '../../demo/rig/redis.js';
+import { startRedisCluster, type RedisCluster } from '../rig/redis.js';
 import { uniquePrefix } from '../support/redis-fixture.js';
 import { describeBackplane } from './suite/describe-backplane.js';
 import { append, eventually, open, TestNode } from './suite/rig.js';

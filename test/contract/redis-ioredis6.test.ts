@@ -1,7 +1,7 @@
 import type * as Ioredis6 from 'ioredis';
 import { Redis as Redis5 } from 'ioredis';
 import { expect, it, onTestFinished, vi } from 'vitest';
-import { startRedis } from '../../demo/rig/redis.js';
+import { startRedis } from '../rig/redis.js';
 import { redisBackplane } from '../../src/backplane/redis/redis-backplane.js';
 import { append, open, TestNode } from './suite/rig.js';
 

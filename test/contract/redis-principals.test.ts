@@ -1,7 +1,7 @@
 /** Many sessions of one caller, which are looked at when there seem to be too many that were never used. */
 import { createHash } from 'node:crypto';
 import { expect, it, onTestFinished } from 'vitest';
-import { startRedis } from '../../demo/rig/redis.js';
+import { startRedis } from '../rig/redis.js';
 import { redisBackplane } from '../../src/backplane/redis/redis-backplane.js';
 import { commandCounts, commandsBetween } from '../support/commandstats.js';
 import { connectRedis, uniquePrefix } from '../support/redis-fixture.js';

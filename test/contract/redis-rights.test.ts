@@ -2,7 +2,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { startRedis, type RedisServer } from '../../demo/rig/redis.js';
+import { startRedis, type RedisServer } from '../rig/redis.js';
 import { redisBackplane } from '../../src/backplane/redis/redis-backplane.js';
 import { seams } from '../../src/sdk-stores/sdk-stores.js';
 import { uniquePrefix } from '../support/redis-fixture.js';

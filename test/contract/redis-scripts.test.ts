@@ -1,7 +1,7 @@
 /** How scripts are sent. */
 import { Redis } from 'ioredis';
 import { expect, it, onTestFinished } from 'vitest';
-import { startRedis } from '../../demo/rig/redis.js';
+import { startRedis } from '../rig/redis.js';
 import { defineScripts, SCRIPT_TEXTS } from '../../src/backplane/redis/commands/scripts.js';
 import { redisBackplane } from '../../src/backplane/redis/redis-backplane.js';
 import { FailedStep } from '../../src/protocol/errors.js';

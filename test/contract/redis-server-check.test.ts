@@ -3,7 +3,7 @@ import { Cluster, Redis } from 'ioredis';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import type { JoinOptions } from '../../src/backplane/backplane.js';
 import { redisBackplane } from '../../src/backplane/redis/redis-backplane.js';
-import { startRedis, startRedisCluster, type RedisServer } from '../../demo/rig/redis.js';
+import { startRedis, startRedisCluster, type RedisServer } from '../rig/redis.js';
 import { connectRedis, uniquePrefix } from '../support/redis-fixture.js';
 import { startRewritingProxy } from './support/rewriting-proxy.js';
 import { eventually, TestNode } from './suite/rig.js';

@@ -2,7 +2,7 @@
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
 import { measure, SCENARIOS, World } from '../../bench/worst-steps.js';
-import { startRedis, type RedisServer } from '../../demo/rig/redis.js';
+import { startRedis, type RedisServer } from '../rig/redis.js';
 
 /**
  * For a machine that has other things to do; the longest was measured with 6 ms on a busy one. Before there was a bound,

@@ -1,6 +1,6 @@
 import { Cluster } from 'ioredis';
 import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
-import { startRedisCluster, type RedisCluster } from '../../demo/rig/redis.js';
+import { startRedisCluster, type RedisCluster } from '../rig/redis.js';
 import { redisBackplane, seams } from '../../src/index.js';
 import { uniquePrefix } from '../support/redis-fixture.js';
 import { describeSeams } from './seams/describe-seams.js';

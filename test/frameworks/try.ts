@@ -11,10 +11,10 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { createRequire } from 'node:module';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { OutputTail } from '../../demo/rig/output-tail.js';
-import { startNginx } from '../../demo/rig/nginx.js';
-import { freePort } from '../../demo/rig/ports.js';
-import { startRedis } from '../../demo/rig/redis.js';
+import { OutputTail } from '../rig/output-tail.js';
+import { startNginx } from '../rig/nginx.js';
+import { freePort } from '../rig/ports.js';
+import { startRedis } from '../rig/redis.js';
 import { RawClient, request } from '../support/mcp-http.js';
 import { STEPS, until } from './session.js';
 

@@ -2,7 +2,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { ClientFuzz } from './client.js';
-import { startRedis } from '../../demo/rig/redis.js';
+import { startRedis } from '../rig/redis.js';
 import { startFuzz } from './redis.js';
 import { fuzzOnce } from './upstream.js';
 

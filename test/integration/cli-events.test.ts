@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as after } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { startRedis } from '../../demo/rig/redis.js';
+import { startRedis } from '../rig/redis.js';
 import type { SessionEvent, SessionInfo } from '../../src/index.js';
 import { jsonLines, lines } from './support/cli.js';
 import { NONE, startCliCluster } from './support/cli-cluster.js';

@@ -4,7 +4,7 @@ import { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/
 import express from 'express';
 import { Cluster } from 'ioredis';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { startRedisCluster } from '../../demo/rig/redis.js';
+import { startRedisCluster } from '../rig/redis.js';
 import type { NodeInfo, SessionInfo, Stats } from '../../src/index.js';
 import { redisBackplane } from '../../src/index.js';
 import { request } from '../support/mcp-http.js';

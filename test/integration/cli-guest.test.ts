@@ -1,7 +1,7 @@
 /** What the command line asks of Redis, and that it may do no more than look. */
 import type { Redis } from 'ioredis';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { startRedis } from '../../demo/rig/redis.js';
+import { startRedis } from '../rig/redis.js';
 import { request } from '../support/mcp-http.js';
 import { connectRedis } from '../support/redis-fixture.js';
 import { cli } from './support/cli.js';

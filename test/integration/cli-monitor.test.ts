@@ -1,6 +1,6 @@
 /** The live view of the command line, with and without a terminal. */
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { startRedis } from '../../demo/rig/redis.js';
+import { startRedis } from '../rig/redis.js';
 import type { Stats } from '../../src/index.js';
 import { request } from '../support/mcp-http.js';
 import { startCliInTerminal } from './support/cli.js';

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { redisBackplane } from '../../src/backplane/redis/redis-backplane.js';
-import { startRedis, type RedisServer } from '../../demo/rig/redis.js';
+import { startRedis, type RedisServer } from '../rig/redis.js';
 import { request } from '../support/mcp-http.js';
 import { newGate } from './support/gate.js';
 import { openSession, startNode } from './support/serve.js';

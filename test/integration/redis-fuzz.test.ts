@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { startRedis } from '../../demo/rig/redis.js';
+import { startRedis } from '../rig/redis.js';
 import { startFuzz } from '../fuzz/redis.js';
 
 // A short run of `npm run fuzz -- --of redis`, from fixed seeds.

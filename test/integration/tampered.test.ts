@@ -7,7 +7,7 @@ import { randomBytes } from 'node:crypto';
 import { Redis } from 'ioredis';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { startRedis, type RedisServer } from '../../demo/rig/redis.js';
+import { startRedis, type RedisServer } from '../rig/redis.js';
 import { redisBackplane } from '../../src/backplane/redis/redis-backplane.js';
 import { aesGcmCodec, type AnynodeOptions } from '../../src/index.js';
 import { type JsonRpc, notification, request } from '../support/mcp-http.js';

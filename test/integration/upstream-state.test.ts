@@ -1,7 +1,7 @@
 /** What a node knows, says and does where the server at its `upstream` is away, is another one, or is no MCP server. */
 import type { RequestListener } from 'node:http';
 import { describe, expect, it } from 'vitest';
-import { freePort } from '../../demo/rig/ports.js';
+import { freePort } from '../rig/ports.js';
 import { request } from '../support/mcp-http.js';
 import { fallible } from './support/fallible.js';
 import { startIntercepted, WAYS } from './support/intercepted.js';

@@ -2,7 +2,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { startRedis } from '../../demo/rig/redis.js';
+import { startRedis } from '../rig/redis.js';
 import { redisBackplane } from '../../src/index.js';
 import { request, type SseReader } from '../support/mcp-http.js';
 import { uniquePrefix } from '../support/redis-fixture.js';

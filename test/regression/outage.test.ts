@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startRedis, type RedisServer } from '../../demo/rig/redis.js';
+import { startRedis, type RedisServer } from '../rig/redis.js';
 import type { StreamEvent } from '../../src/backplane/backplane.js';
 import { systemClock } from '../../src/protocol/clock.js';
 import { Follower } from '../../src/stream/follower.js';

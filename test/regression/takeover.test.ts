@@ -1,7 +1,7 @@
 import { Redis } from 'ioredis';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { startRedis } from '../../demo/rig/redis.js';
+import { startRedis } from '../rig/redis.js';
 import type { JoinOptions, NodeMessage } from '../../src/backplane/backplane.js';
 import type { Backplane } from '../../src/index.js';
 import { memoryBackplane } from '../../src/index.js';

@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import { requireBinary } from '../../demo/rig/binaries.js';
-import { startRedis, type RedisServer } from '../../demo/rig/redis.js';
-import { startOnPort, startService, type Service } from '../../demo/rig/service.js';
+import { requireBinary } from '../rig/binaries.js';
+import { startRedis, type RedisServer } from '../rig/redis.js';
+import { startOnPort, startService, type Service } from '../rig/service.js';
 
 export const MASTER_NAME = 'anynode';
 

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import { settled, type RedisCluster, type RedisServer } from '../../demo/rig/redis.js';
+import { settled, type RedisCluster, type RedisServer } from '../rig/redis.js';
 
 /** The slots of a running cluster, as an operator moves them about. */
 export class Slots {

@@ -4,8 +4,8 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { startNginx } from '../../demo/rig/nginx.js';
-import { startNode, type NodeProcess } from '../../demo/rig/processes.js';
+import { startNginx } from '../rig/nginx.js';
+import { startNode, type NodeProcess } from '../rig/processes.js';
 import { RawClient } from '../support/mcp-http.js';
 
 const script = new URL('./fixtures/echo-node.ts', import.meta.url);

@@ -1,6 +1,6 @@
 import { Cluster, Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
-import { startRedis, startRedisCluster, type RedisCluster } from '../../demo/rig/redis.js';
+import { startRedis, startRedisCluster, type RedisCluster } from '../rig/redis.js';
 import { commandCounts, commandsBetween } from '../support/commandstats.js';
 import { connectRedis, redisUrl, uniquePrefix } from '../support/redis-fixture.js';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.js';

@@ -7,7 +7,7 @@ import type { RequestHandlerExtra } from '@modelcontextprotocol/sdk/shared/proto
 import type { ServerNotification, ServerRequest } from '@modelcontextprotocol/sdk/types.js';
 import express from 'express';
 import { z } from 'zod';
-import { serveParent } from '../../../demo/rig/child.js';
+import { serveParent } from '../../rig/child.js';
 import { anynode, legacySse } from '../../../src/index.js';
 import type { AuthInfo } from '../../../src/index.js';
 

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, expect, onTestFinished } from 'vitest';
-import { startNode, type NodeProcess } from '../../../demo/rig/processes.js';
+import { startNode, type NodeProcess } from '../../rig/processes.js';
 import {
   RawClient,
   request,

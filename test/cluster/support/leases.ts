@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import type { NodeProcess } from '../../../demo/rig/processes.js';
+import type { NodeProcess } from '../../rig/processes.js';
 import { connectRedis } from '../../support/redis-fixture.js';
 
 /**

@@ -5,7 +5,7 @@ import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
 import { ElicitResultSchema } from '@modelcontextprotocol/sdk/types.js';
 import express from 'express';
 import { z } from 'zod';
-import { serveParent } from '../../../demo/rig/child.js';
+import { serveParent } from '../../rig/child.js';
 import type { Anynode } from '../../../src/index.js';
 import { anynode } from '../../../src/index.js';
 

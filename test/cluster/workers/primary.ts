@@ -8,7 +8,7 @@ import type { AddressInfo } from 'node:net';
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
 import express from 'express';
 import { z } from 'zod';
-import { serveParent } from '../../../demo/rig/child.js';
+import { serveParent } from '../../rig/child.js';
 import { anynode } from '../../../src/index.js';
 
 const WORKERS = 2;

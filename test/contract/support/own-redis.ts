@@ -1,6 +1,6 @@
 import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest';
-import { startRedis, type RedisServer } from '../../../demo/rig/redis.js';
+import { startRedis, type RedisServer } from '../../rig/redis.js';
 import type { JoinOptions } from '../../../src/backplane/backplane.js';
 import { redisBackplane } from '../../../src/backplane/redis/redis-backplane.js';
 import { uniquePrefix } from '../../support/redis-fixture.js';

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { onTestFinished } from 'vitest';
-import { nodeArguments } from '../../../demo/rig/typescript.js';
+import { nodeArguments } from '../../rig/typescript.js';
 
 const main = fileURLToPath(new URL('../../../src/cli/main.ts', import.meta.url));
 

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import { nodeArguments } from '../../../demo/rig/typescript.js';
+import { nodeArguments } from '../../rig/typescript.js';
 import { MUTANTS } from './index.js';
 
 const run = promisify(execFile);
