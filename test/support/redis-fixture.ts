@@ -11,6 +11,11 @@ export function redisUrl(): string {
   return url;
 }
 
+/** Whether this run has started Redis; `npm run test:unit` does not. */
+export function hasRedis(): boolean {
+  return (inject('redisUrls') as string[] | undefined) !== undefined;
+}
+
 /** A key prefix that no other test has. */
 export function uniquePrefix(): string {
   return `test-${randomBytes(6).toString('hex')}`;

@@ -1,0 +1,24 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { defineConfig } from 'vitest/config';
+
+/** Test files that need Redis or start processes say so by what they import. */
+const NEEDS_MORE = /redis-fixture|\/rig\/|support\/cli|child_process|redis-snapshot|worker_threads/;
+
+const files = ['unit', 'contract', 'integration']
+  .flatMap((folder) => readdirSync(`test/${folder}`).map((name) => `test/${folder}/${name}`))
+  .filter((file) => file.endsWith('.test.ts'))
+  .filter((file) => !NEEDS_MORE.test(readFileSync(file, 'utf8')));
+
+/** `npm run test:unit`: what can be tested in this process alone, for a quick answer while one works. */
+export default defineConfig({
+  test: {
+    pool: 'forks',
+    maxWorkers: 2,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    expect: { poll: { timeout: 10_000 } },
+    setupFiles: ['test/support/setup.ts'],
+    reporters: ['default', './test/support/tally-reporter.ts'],
+    include: files,
+  },
+});
