@@ -9,7 +9,7 @@ import { Redis } from 'ioredis';
 import { startRedis } from '../test/rig/redis.js';
 import type { Membership, NewSession, Operation } from '../src/backplane/backplane.js';
 import { ANY_PRINCIPAL, LOG_START, STANDALONE } from '../src/backplane/backplane.js';
-import type { SeamStore } from '../src/backplane/sdk-store-access.js';
+import type { SdkStoreAccess } from '../src/backplane/sdk-store-access.js';
 import { redisBackplane } from '../src/backplane/redis/redis-backplane.js';
 import { systemClock } from '../src/protocol/clock.js';
 
@@ -84,7 +84,7 @@ class Node {
     });
   }
 
-  get seams(): SeamStore {
+  get seams(): SdkStoreAccess {
     const { seams } = this.membership;
     if (seams === undefined) throw new Error('no seams');
     return seams;

@@ -6,10 +6,10 @@ import { BackplaneWatch } from './execution/recovery/backplane-watch.js';
 import { atMost, spreadHangUps } from './stream/drain.js';
 import { randomNodeId } from './execution/node-id.js';
 import { NodeWatch } from './execution/recovery/node-watch.js';
-import { Handovers } from './execution/owner-handover.js';
-import { Openers } from './execution/recovery/opener-watch.js';
-import { Orphans } from './execution/recovery/orphan-recovery.js';
-import { Takeovers } from './stream/connection-takeovers.js';
+import { OwnerHandover } from './execution/owner-handover.js';
+import { OpenerWatch } from './execution/recovery/opener-watch.js';
+import { OrphanRecovery } from './execution/recovery/orphan-recovery.js';
+import { ConnectionTakeovers } from './stream/connection-takeovers.js';
 import type { ListeningServer } from './http/response/closing-server.js';
 import { endConnections, stopListening } from './http/response/closing-server.js';
 import { endpointOf, endpoints, middleware, requestListener } from './http/endpoint.js';
@@ -22,25 +22,25 @@ import { resolveOptions } from './options/options.js';
 import type { Clock } from './protocol/clock.js';
 import { systemClock } from './protocol/clock.js';
 import { internalError } from './replica/requests/request-errors.js';
-import { Asks } from './replica/requests/outgoing-requests.js';
+import { OutgoingRequests } from './replica/requests/outgoing-requests.js';
 import { BegunStreams } from './stream/begun-streams.js';
 import { unpackContext } from './execution/delivery-context.js';
-import { Running } from './replica/requests/running-calls.js';
+import { RunningCount } from './replica/requests/running-calls.js';
 import type { Directory } from './handle/session-directory.js';
 import { directory } from './handle/session-directory.js';
 import type { SessionHandle } from './handle/session-handle.js';
 import { sessionHandle } from './handle/session-handle.js';
 import type { SessionNode } from './replica/session-node.js';
-import { resolveTasks, seamsOn } from './sdk-stores/sdk-stores.js';
+import { resolveTasks, sdkStoresOn } from './sdk-stores/sdk-stores.js';
 import type { Seams } from './sdk-stores/store-types.js';
 import type { Notify } from './handle/notify.js';
 import { notifyAll, notifyBoth, unheldNotify } from './handle/notify.js';
 import { questionsOf } from './handle/task-questions.js';
-import { Sessions } from './execution/session-service.js';
+import { SessionService } from './execution/session-service.js';
 import { unheld } from './protocol/unheld.js';
 import { Followers } from './stream/followers.js';
-import { Keeper } from './stream/session-keeper.js';
-import { Lanes } from './stream/commit-queue.js';
+import { SessionKeeper } from './stream/session-keeper.js';
+import { CommitQueue } from './stream/commit-queue.js';
 import { LogHorizon } from './stream/log-horizon.js';
 import { PositionCheck } from './stream/position-check.js';
 
@@ -163,25 +163,36 @@ export function createNode(
     },
   });
   const horizon = new LogHorizon(clock);
-  const lanes = new Lanes(
+  const commitQueue = new CommitQueue(
     ...([membership, clock, commandTimeoutMs, logger] as const),
     (sessionId, stream) => followers.find(sessionId, stream)?.poke(),
     (sessionId) => sessions.end(sessionId),
     horizon,
   );
   const backplaneWatch = new BackplaneWatch({ membership, clock, logger });
-  const asks = new Asks(nodeId);
-  const running = new Running();
-  const arriving = new Running();
-  const elsewhere = new Running();
-  const exchanges = new Running();
+  const asks = new OutgoingRequests(nodeId);
+  const running = new RunningCount();
+  const arriving = new RunningCount();
+  const elsewhere = new RunningCount();
+  const exchanges = new RunningCount();
   const watch = new NodeWatch({ nodeId, membership: () => membership, clock, leaseMs });
   const servers = serversOf(options, clock);
   const { factory } = servers;
   let names = 0;
   const node: SessionNode = {
-    ...{ nodeId, membership, lanes, followers, asks, running, arriving, clock, logger, watch },
-    begun: new BegunStreams(clock, retention.maxAgeMs),
+    ...{
+      nodeId,
+      membership,
+      commitQueue,
+      followers,
+      outgoingRequests: asks,
+      running,
+      arriving,
+      clock,
+      logger,
+      watch,
+    },
+    begunStreams: new BegunStreams(clock, retention.maxAgeMs),
     factory,
     isServerReachable: () => servers.isReachable(),
     responseMode: options.responseMode,
@@ -204,26 +215,33 @@ export function createNode(
     },
     nextName: () => `${nodeId}${(names += 1).toString(36)}`,
   };
-  const sessions = new Sessions(node);
-  const keeper = new Keeper({
+  const sessions = new SessionService(node);
+  const keeper = new SessionKeeper({
     ...{ membership, followers, clock, sessionTtlMs },
     running: () => sessions.running(),
     onTaken: (sessionId, stream) => orphans.taken(sessionId, stream),
     onGone: (id) => sessions.end(id),
   });
   const positionCheck = new PositionCheck({ membership, followers, clock, checkEveryMs });
-  const takeovers = new Takeovers(nodeId, membership, followers, clock, commandTimeoutMs, lanes);
+  const takeovers = new ConnectionTakeovers(
+    nodeId,
+    membership,
+    followers,
+    clock,
+    commandTimeoutMs,
+    commitQueue,
+  );
   const rerun = options.recovery === 'rerun-idempotent';
-  const orphans = new Orphans({
-    ...{ nodeId, membership, watch, lanes, sessions, followers, clock, rerun, logger },
+  const orphans = new OrphanRecovery({
+    ...{ nodeId, membership, watch, commitQueue, sessions, followers, clock, rerun, logger },
     owned: node.owned,
     hand: (follower, owner, context) => handovers.hand(follower, owner, context, undefined),
   });
-  const handovers = new Handovers({
+  const handovers = new OwnerHandover({
     ...{ nodeId, membership, sessions, orphans, watch, clock, logger },
   });
 
-  const openers = new Openers({ membership, watch, clock, logger });
+  const openers = new OpenerWatch({ membership, watch, clock, logger });
 
   const hangUpHere = (sessionId: string, stream: string, token: string): void => {
     const follower = followers.find(sessionId, stream, token);
@@ -275,8 +293,8 @@ export function createNode(
     }
   };
   const hangUp = (sessionId: string, stream: string): void => {
-    // Through the same lane as the messages sent before: they are on the stream when its connection ends.
-    lanes
+    // Through the same queue as the messages sent before: they are on the stream when its connection ends.
+    commitQueue
       .append(sessionId, [{ type: 'hangup', stream }], true)
       .then((committed) => {
         const [result] = committed === 'gone' ? [] : committed.results;
@@ -286,7 +304,7 @@ export function createNode(
       .catch(() => undefined); // this node closes, and ends its connections anyway
   };
 
-  const seams = seamsOn(() => membership, {
+  const seams = sdkStoresOn(() => membership, {
     ...{ nodeId, clock, watch, maxEvents: retention.maxEvents, logger },
     tasks: resolveTasks(given.tasks),
     questions: questionsOf(sessions, membership),
@@ -337,7 +355,7 @@ export function createNode(
     await atMost(commandTimeoutMs, arriving.none(), clock);
     // What still runs is an orphan now: ended here, or left to those who may run it again.
     await atMost(commandTimeoutMs, sessions.orphaned.leaveBehind(rerun), clock);
-    await atMost(commandTimeoutMs, lanes.idle(), clock);
+    await atMost(commandTimeoutMs, commitQueue.idle(), clock);
     for (const follower of followers.all()) {
       follower.end(follower.resumable ? 'hangup' : 'closed');
     }
@@ -355,8 +373,8 @@ export function createNode(
     watch.close();
     await atMost(commandTimeoutMs, sessions.close(), clock); // as above
     await servers.close();
-    await atMost(commandTimeoutMs, lanes.idle(), clock);
-    lanes.close();
+    await atMost(commandTimeoutMs, commitQueue.idle(), clock);
+    commitQueue.close();
     seams.close();
     backplaneWatch.close();
     await membership.leave();
@@ -368,7 +386,7 @@ export function createNode(
     await endConnections(server, ended, { ms: commandTimeoutMs, clock });
   };
 
-  const notify = notifyAll({ membership, lanes, followers });
+  const notify = notifyAll({ membership, commitQueue, followers });
   const mcp: Anynode = Object.assign(middleware(endpoint), {
     nodeId,
     listener: requestListener(endpoint),
@@ -393,7 +411,7 @@ export function createNode(
     sessions: directory({ membership, clock, redact: options.redact }, (id) => sessions.end(id)),
     session: (id: string) => {
       const onGone = (sessionId: string): void => sessions.end(sessionId);
-      return sessionHandle({ membership, lanes, followers, asks, clock, logger, onGone }, id);
+      return sessionHandle({ membership, commitQueue, followers, asks, clock, logger, onGone }, id);
     },
     notify: unheldNotify(
       modern === undefined ? notify : notifyBoth(notify, seams.announce),

@@ -10,7 +10,7 @@ import type { NodeMessage } from './node-messages.js';
 import type { Operation, OperationResult } from './operations.js';
 import type { LogId, Position } from './positions.js';
 import type { Revision } from './revision.js';
-import type { SeamStore } from './sdk-store-access.js';
+import type { SdkStoreAccess } from './sdk-store-access.js';
 
 export * from './session-log.js';
 export * from './node-messages.js';
@@ -127,7 +127,7 @@ export interface Membership {
   /** Gives the lease up and closes the connections. Calls made later reject. */
   leave(): Promise<void>;
   /** What `seams` need. Left out: this backplane has no room for them, and they say so when they are used. */
-  readonly seams?: SeamStore | undefined;
+  readonly seams?: SdkStoreAccess | undefined;
 }
 
 /** Instead of a principal: for the operator's own calls, which no principal limits. */

@@ -4,7 +4,7 @@
  */
 import type { Position } from './backplane.js';
 
-export interface SeamStore {
+export interface SdkStoreAccess {
   readonly broadcasts: Broadcasts;
   readonly replays: Replays;
   readonly tasks: Tasks;

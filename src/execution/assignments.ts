@@ -14,11 +14,11 @@ import { parseStoredMessage, parseStoredIds } from '../protocol/parse-stored.js'
 import type { LiveSession } from '../replica/live-session.js';
 import { nodeLost } from '../replica/requests/request-errors.js';
 import type { SessionNode } from '../replica/session-node.js';
-import type { Orphan, Orphaned } from './recovery/end-or-rerun.js';
+import type { Orphan, EndOrRerun } from './recovery/end-or-rerun.js';
 import type { Ownership } from './ownership.js';
-import { pastOf } from './recovery/request-history.js';
-import type { Pool } from '../replica/replica-pool.js';
-import type { Reached } from './commit-outcome.js';
+import { readRequestHistory } from './recovery/request-history.js';
+import type { ReplicaPool } from '../replica/replica-pool.js';
+import type { CommitOutcome } from './commit-outcome.js';
 import type { DeliveryContext } from '../replica/replica.js';
 
 /** Who executes a stream, or is to. */
@@ -38,7 +38,7 @@ export type Run = (
   live: LiveSession,
   messages: JsonRpcMessage[],
   stream: string,
-  reply: Reached,
+  reply: CommitOutcome,
   context: DeliveryContext,
 ) => Promise<void>;
 
@@ -54,7 +54,12 @@ interface Assigned extends Omit<Orphan, 'errorOf' | 'from'> {
 export class Assignments {
   constructor(
     private readonly node: SessionNode,
-    private readonly parts: { pool: Pool; ownership: Ownership; orphaned: Orphaned; run: Run },
+    private readonly parts: {
+      pool: ReplicaPool;
+      ownership: Ownership;
+      orphaned: EndOrRerun;
+      run: Run;
+    },
   ) {}
 
   /**
@@ -77,7 +82,7 @@ export class Assignments {
         ...(dead !== undefined && { lookedAt: dead.lookedAt }),
       };
       const asked = this.node.clock.elapsed();
-      const committed = await this.node.lanes.append(sessionId, [operation], true);
+      const committed = await this.node.commitQueue.append(sessionId, [operation], true);
       if (committed === 'gone') return undefined;
       const [result] = committed.results;
       if (result?.status === 'stale') return 'stale';
@@ -142,7 +147,7 @@ export class Assignments {
       (id) => nodeLost(id, undefined),
       undefined,
     );
-    const now: Reached = {
+    const now: CommitOutcome = {
       asked: assigned.asked,
       revision: UNKNOWN_REVISION,
       initialized: false,
@@ -178,10 +183,10 @@ export class Assignments {
     logId,
   }: Assigned): Promise<JsonRpcRequest[]> {
     if (logId !== undefined) {
-      const end = await pastOf(this.node, sessionId, stream, justBefore(logId));
+      const end = await readRequestHistory(this.node, sessionId, stream, justBefore(logId));
       if (requests.every((id) => end.requests.has(id))) return [...end.requests.values()];
     }
-    return [...(await pastOf(this.node, sessionId, stream)).requests.values()];
+    return [...(await readRequestHistory(this.node, sessionId, stream)).requests.values()];
   }
 }
 

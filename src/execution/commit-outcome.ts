@@ -4,7 +4,7 @@ import { revisionBefore } from '../backplane/revision.js';
 import type { Committed } from '../stream/commit-queue.js';
 
 /** What a commit said of the session. */
-export interface Reached {
+export interface CommitOutcome {
   /** When it was asked for. */
   asked: number;
   record?: SessionRecord;
@@ -14,12 +14,12 @@ export interface Reached {
 }
 
 /** What the replica has to know before it gets these: one that is to handle `initialized` must not have had it before. */
-export function recordFor({ record, initialized }: Reached): SessionRecord | undefined {
+export function recordFor({ record, initialized }: CommitOutcome): SessionRecord | undefined {
   if (record === undefined || !initialized) return record;
   return { ...record, active: false, revision: revisionBefore(record.revision) };
 }
 
-export function reached({ reply, results }: Committed, asked: number): Reached {
+export function commitOutcome({ reply, results }: Committed, asked: number): CommitOutcome {
   const { record, revision } = reply;
   const initialized = results.some((result) => result.status === 'received' && result.changed);
   return { asked, revision, initialized, ...(record !== undefined && { record }) };

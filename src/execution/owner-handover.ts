@@ -4,20 +4,20 @@ import type { Clock } from '../protocol/clock.js';
 import { packContext } from './delivery-context.js';
 import type { DeliveryContext } from '../replica/replica.js';
 import type { Placed } from './assignments.js';
-import type { Sessions } from './session-service.js';
+import type { SessionService } from './session-service.js';
 import type { Follower } from '../stream/follower.js';
 import type { NodeWatch } from './recovery/node-watch.js';
 import { LOOK_EVERY_MS } from './recovery/node-watch.js';
-import type { Orphans } from './recovery/orphan-recovery.js';
+import type { OrphanRecovery } from './recovery/orphan-recovery.js';
 
 /** Bigger messages are read from the log by the owner: pub/sub is no place for them. */
 const INLINE_CHARACTERS = 65_536;
 
-export interface HandoversOptions {
+export interface OwnerHandoverOptions {
   nodeId: string;
   membership: Pick<Membership, 'send'>;
-  sessions: Sessions;
-  orphans: Orphans;
+  sessions: SessionService;
+  orphans: OrphanRecovery;
   watch: NodeWatch;
   clock: Clock;
   logger: { warn(message: string): void };
@@ -42,14 +42,14 @@ interface Handover {
  * What came with the request (authorization above all) is kept here and sent along, and stored nowhere. So it takes a
  * client: a request that nobody has begun waits in the log for one that comes back to its stream.
  */
-export class Handovers {
+export class OwnerHandover {
   private readonly waiting = new Map<string, Handover>();
   /** What other nodes have asked for, and the backplane has not answered yet. */
   private readonly beginning = new Set<string>();
   private cancelCheck: (() => void) | undefined;
   private closed = false;
 
-  constructor(private readonly options: HandoversOptions) {}
+  constructor(private readonly options: OwnerHandoverOptions) {}
 
   /** `messages`: the requests, where they are at hand. `context`: of the client that follows the stream. */
   hand(

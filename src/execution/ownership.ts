@@ -6,10 +6,10 @@ import { LogLimit } from '../protocol/log-limit.js';
 import { packContext } from './delivery-context.js';
 import type { LiveSession } from '../replica/live-session.js';
 import { endOf } from '../stream/shown-on.js';
-import { showAll } from '../stream/deliver-to-followers.js';
+import { deliverToFollowers } from '../stream/deliver-to-followers.js';
 import { answerToCancelled, nodeLost } from '../replica/requests/request-errors.js';
 import type { SessionNode } from '../replica/session-node.js';
-import type { Pool } from '../replica/replica-pool.js';
+import type { ReplicaPool } from '../replica/replica-pool.js';
 import type { DeliveryContext } from '../replica/replica.js';
 import { isInitialized } from './client-message-routing.js';
 
@@ -30,7 +30,7 @@ export class Ownership {
 
   constructor(
     private readonly node: SessionNode,
-    private readonly pool: Pool,
+    private readonly pool: ReplicaPool,
   ) {
     this.limit = new LogLimit(node.clock);
   }
@@ -86,13 +86,17 @@ export class Ownership {
    * is for the owner of the session, the next owner. `anyNode`: it is not for the owner.
    */
   private async successorOf(handler: string, live: LiveSession, anyNode: boolean): Promise<string> {
-    const { watch, lanes, nodeId } = this.node;
+    const { watch, commitQueue, nodeId } = this.node;
     while (await watch.isDead(handler)) {
       if (anyNode) return nodeId;
       const lookedAt = await watch.momentOfDeath(live.id, handler);
       if (lookedAt === undefined) break;
       const assign = { type: 'assign' as const, stream: undefined, dead: handler, lookedAt };
-      const committed = await lanes.append(live.id, [{ ...assign, revision: live.revision }], true);
+      const committed = await commitQueue.append(
+        live.id,
+        [{ ...assign, revision: live.revision }],
+        true,
+      );
       if (committed === 'gone') break;
       const [result] = committed.results;
       if (result?.status === 'assigned') {
@@ -135,10 +139,10 @@ export class Ownership {
     const end = endOf(stream, id, text, { onlyIf: { unbegun: true } });
     let result: OperationResult | undefined;
     do {
-      const committed = await node.lanes.append(sessionId, end, true);
+      const committed = await node.commitQueue.append(sessionId, end, true);
       if (committed === 'gone') return;
       [result] = committed.results;
-      showAll(node.followers, sessionId, end, committed.results);
+      deliverToFollowers(node.followers, sessionId, end, committed.results);
       // Carried out or not, by a step whose reply was lost: done again it tells.
     } while (result?.status === 'repeated');
     if (result?.status !== 'dropped' || result.executor === undefined) return;
@@ -228,7 +232,7 @@ export class Ownership {
     });
     if (live !== undefined) void pool.evict(live);
     // Known to be stored before the other node is told; and there may be no server object here whose end says it.
-    const committed = await node.lanes.append(sessionId, [{ type: 'forget' }], true);
+    const committed = await node.commitQueue.append(sessionId, [{ type: 'forget' }], true);
     return committed !== 'gone';
   }
 

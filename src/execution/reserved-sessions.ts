@@ -2,16 +2,16 @@
 import type { NewSession, Operation, SessionRecord } from '../backplane/backplane.js';
 import { STANDALONE } from '../backplane/backplane.js';
 import type { JsonRpcRequest } from '../protocol/jsonrpc.js';
-import { isTributary } from '../stream/shown-on.js';
+import { isShownOnStandalone } from '../stream/shown-on.js';
 import type { LiveSession } from '../replica/live-session.js';
 import type { SessionNode } from '../replica/session-node.js';
-import type { Quotas } from './session-quotas.js';
+import type { SessionQuotas } from './session-quotas.js';
 import { isUninitialized } from '../replica/session-shape.js';
 
 /** See {@link Sessions.reserve}. */
-export async function reserve(
+export async function reserveSession(
   node: SessionNode,
-  quotas: Quotas,
+  quotas: SessionQuotas,
   session: Pick<NewSession, 'id' | 'principal' | 'most'>,
 ): Promise<void> {
   quotas.check(session.principal);
@@ -38,7 +38,7 @@ export function announcement(
   { id, announced }: LiveSession,
   stream: string,
 ): Operation[] {
-  if (!isTributary(stream) || announced || followers.find(id, STANDALONE)) return [];
+  if (!isShownOnStandalone(stream) || announced || followers.find(id, STANDALONE)) return [];
   const mark = { type: 'append' as const, stream: STANDALONE, message: undefined, asks: true };
   return [{ ...mark, onlyIf: { after: true } }];
 }

@@ -1,12 +1,12 @@
 import type { LiveSession } from '../replica/live-session.js';
 import type { SessionNode } from '../replica/session-node.js';
-import type { Pool } from '../replica/replica-pool.js';
+import type { ReplicaPool } from '../replica/replica-pool.js';
 
 /** Keeps callers apart from the sessions of others, before anything of theirs waits or is stored. */
-export class Callers {
+export class SessionAccess {
   constructor(
     private readonly node: SessionNode,
-    private readonly pool: Pool,
+    private readonly pool: ReplicaPool,
   ) {}
 
   /** Whether there is such a session, and it is this principal's. Costs as much for every session, and for none. */
@@ -27,7 +27,7 @@ export class Callers {
    * Nothing is asked where the queue is empty: then the commit tells, which every call needs anyway.
    */
   mayBeStranger(principal: string, live: LiveSession): boolean {
-    return live.principal !== principal && this.node.lanes.isBusy(live.id);
+    return live.principal !== principal && this.node.commitQueue.isBusy(live.id);
   }
 
   /** Asks, and remembers who the owner is. */

@@ -28,7 +28,7 @@ interface Queue {
  * and a server starts its handlers of notifications in a microtask, but takes answers at once. Progress that the client had
  * reported before its answer would find nobody who waits for it.
  */
-export class Inbox {
+export class SessionInbox {
   /** By session. */
   private readonly reading = new Map<string, Queue>();
 

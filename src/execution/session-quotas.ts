@@ -5,7 +5,7 @@ import type { Clock } from '../protocol/clock.js';
 const AGAIN_MS = 1000;
 
 /** Remembers for a moment who has too many sessions, so that a flood of `initialize` builds no servers and counts nothing. */
-export class Quotas {
+export class SessionQuotas {
   private readonly full = new Map<string, { until: number; error: TooManySessions }>();
 
   constructor(private readonly clock: Clock) {}

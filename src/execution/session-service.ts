@@ -13,21 +13,21 @@ import { parseStoredMessage } from '../protocol/parse-stored.js';
 import { isSessionEnded } from '../protocol/errors.js';
 import type { Run } from './assignments.js';
 import { Assignments } from './assignments.js';
-import { Birth, hearsOf } from '../replica/initialize/initialize-exchange.js';
-import { Inbox } from './session-inbox.js';
-import { Callers } from './session-access.js';
+import { InitializeExchange, hearsOf } from '../replica/initialize/initialize-exchange.js';
+import { SessionInbox } from './session-inbox.js';
+import { SessionAccess } from './session-access.js';
 import { LiveSession } from '../replica/live-session.js';
 import { unpackContext } from './delivery-context.js';
 import { nodeLost } from '../replica/requests/request-errors.js';
 import { loggedInitialize } from '../replica/initialize/logged-initialize.js';
-import { Missed } from './recovery/catch-up.js';
-import { Orphaned } from './recovery/end-or-rerun.js';
+import { CatchUp } from './recovery/catch-up.js';
+import { EndOrRerun } from './recovery/end-or-rerun.js';
 import { Ownership } from './ownership.js';
-import { Pool } from '../replica/replica-pool.js';
-import { Quotas } from './session-quotas.js';
-import type { Reached } from './commit-outcome.js';
-import { reached, recordFor } from './commit-outcome.js';
-import { announcement, idInUse, introduced, reserve } from './reserved-sessions.js';
+import { ReplicaPool } from '../replica/replica-pool.js';
+import { SessionQuotas } from './session-quotas.js';
+import type { CommitOutcome } from './commit-outcome.js';
+import { commitOutcome, recordFor } from './commit-outcome.js';
+import { announcement, idInUse, introduced, reserveSession } from './reserved-sessions.js';
 import { isAnswer, isHere, isInitialized, receive } from './client-message-routing.js';
 import type { SessionNode } from '../replica/session-node.js';
 import type { Cursors } from '../stream/cursor.js';
@@ -60,35 +60,35 @@ export interface Opened {
 }
 
 /** All sessions that this node has something to do with. */
-export class Sessions {
-  readonly orphaned: Orphaned;
+export class SessionService {
+  readonly orphaned: EndOrRerun;
   readonly ownership: Ownership;
-  readonly callers: Callers;
-  private readonly pool: Pool;
-  private readonly missed: Missed;
-  private readonly quotas: Quotas;
-  private readonly inbox: Inbox;
+  readonly callers: SessionAccess;
+  private readonly pool: ReplicaPool;
+  private readonly missed: CatchUp;
+  private readonly quotas: SessionQuotas;
+  private readonly inbox: SessionInbox;
   private readonly assignments: Assignments;
 
   constructor(private readonly node: SessionNode) {
-    this.pool = new Pool(node);
-    this.callers = new Callers(node, this.pool);
-    this.quotas = new Quotas(node.clock);
-    this.orphaned = new Orphaned(node, this.pool);
+    this.pool = new ReplicaPool(node);
+    this.callers = new SessionAccess(node, this.pool);
+    this.quotas = new SessionQuotas(node.clock);
+    this.orphaned = new EndOrRerun(node, this.pool);
     this.ownership = new Ownership(node, this.pool);
     const { pool, ownership, orphaned } = this;
     const run: Run = (...args) => this.run(...args);
     this.assignments = new Assignments(node, { pool, ownership, orphaned, run });
-    const hand: ConstructorParameters<typeof Inbox>[1] = (sessionId, text, context) => {
+    const hand: ConstructorParameters<typeof SessionInbox>[1] = (sessionId, text, context) => {
       const message = parseStoredMessage(text);
       if (message === undefined) throw new Error('it is not a message');
       const unpacked = context && unpackContext(node, context, sessionId, undefined);
       this.deliver(sessionId, message, unpacked || undefined);
     };
-    this.inbox = new Inbox(node, hand, () => {
+    this.inbox = new SessionInbox(node, hand, () => {
       this.catchUp().catch(() => undefined); // this node has closed
     });
-    this.missed = new Missed(node, {
+    this.missed = new CatchUp(node, {
       busy: () => [...this.running().keys()],
       verify: () => ownership.verify(),
       deliver: (sessionId, message) => this.deliver(sessionId, message),
@@ -125,13 +125,13 @@ export class Sessions {
     );
     return [
       ...running.filter((stream) => this.hasBegun(stream)),
-      ...this.node.begun.of(this.ownership.lately()),
+      ...this.node.begunStreams.of(this.ownership.lately()),
     ];
   }
 
   /** Whether a stream was given to this node, and it has begun it. */
   hasBegun({ sessionId, stream }: StreamName): boolean {
-    return this.node.begun.requestsOf(sessionId, stream).length > 0;
+    return this.node.begunStreams.requestsOf(sessionId, stream).length > 0;
   }
 
   /** See {@link LiveSession.pin}. */
@@ -156,7 +156,7 @@ export class Sessions {
 
   /** Another node has begun this stream. Should that one die, this node may be given the stream again. */
   forget(sessionId: string, stream: string): void {
-    this.node.begun.forget(sessionId, stream);
+    this.node.begunStreams.forget(sessionId, stream);
   }
 
   /**
@@ -167,11 +167,11 @@ export class Sessions {
     request: JsonRpcRequest,
     session: Pick<NewSession, 'id' | 'principal' | 'most'> & { authInfo: AuthInfo | undefined },
     delivery: DeliveryContext,
-  ): Promise<{ birth: Birth; positions: Position[] }> {
+  ): Promise<{ birth: InitializeExchange; positions: Position[] }> {
     const { node } = this;
     this.quotas.check(session.principal);
     const live = new LiveSession(session.id, node);
-    const birth = new Birth(request, node.nextName(), node.clock);
+    const birth = new InitializeExchange(request, node.nextName(), node.clock);
     const now = node.clock.now();
     const params = request.params ?? {};
     const info = {
@@ -222,7 +222,7 @@ export class Sessions {
    * with {@link TooManySessions}, and where the id is taken.
    */
   async reserve(session: Pick<NewSession, 'id' | 'principal' | 'most'>): Promise<void> {
-    await reserve(this.node, this.quotas, session);
+    await reserveSession(this.node, this.quotas, session);
   }
 
   /** Stores a POST with requests and opens its stream. */
@@ -262,7 +262,7 @@ export class Sessions {
       ];
       const first = operations.length - others.length;
       const asked = this.node.clock.elapsed();
-      const committed = await this.node.lanes.submit(sessionId, operations);
+      const committed = await this.node.commitQueue.submit(sessionId, operations);
       if (committed === 'gone') return this.lost(live, unpin);
       const { results, reply } = committed;
       const [opened] = results;
@@ -299,12 +299,12 @@ export class Sessions {
         abandon: () => {
           const ids = requests.map(({ id }) => JSON.stringify(id));
           const abandon = { type: 'abandon' as const, stream: stream.name, requests: ids };
-          this.node.lanes.append(sessionId, [abandon], true).catch(() => undefined); // closed
+          this.node.commitQueue.append(sessionId, [abandon], true).catch(() => undefined); // closed
           unpin();
         },
         run: (context) => {
-          if (opened.owner === undefined) this.node.begun.noteOpened(sessionId, stream.name);
-          const now = reached(committed, asked);
+          if (opened.owner === undefined) this.node.begunStreams.noteOpened(sessionId, stream.name);
+          const now = commitOutcome(committed, asked);
           const passed = results.slice(first);
           const passing =
             others.length === 0
@@ -337,7 +337,7 @@ export class Sessions {
     live: LiveSession,
     messages: JsonRpcMessage[],
     stream: string,
-    reply: Reached,
+    reply: CommitOutcome,
     context: DeliveryContext,
   ): Promise<void> {
     if (messages.length === 0) return;
@@ -414,14 +414,14 @@ export class Sessions {
       }
       leave = admitted;
       const asked = this.node.clock.elapsed();
-      const committed = await this.node.lanes.submit(sessionId, operations);
+      const committed = await this.node.commitQueue.submit(sessionId, operations);
       if (committed === 'gone' || committed.results[0]?.status === 'denied') {
         return this.lost(live, unpin);
       }
       live.principal = principal;
       const { reply, results } = committed;
       const concerned = messages.filter((_, at) => isHere(results[at]));
-      const now = reached(committed, asked);
+      const now = commitOutcome(committed, asked);
       if (concerned.length < messages.length) {
         await this.ownership.passOn(live, messages, results, context, (message) =>
           this.hand(live, [message], now, context),
@@ -449,7 +449,7 @@ export class Sessions {
   private async hand(
     live: LiveSession,
     messages: JsonRpcMessage[],
-    reply: Reached,
+    reply: CommitOutcome,
     context: DeliveryContext,
   ): Promise<void> {
     try {
@@ -475,12 +475,12 @@ export class Sessions {
       return;
     }
     const id = isNotification(message) ? message.params?.progressToken : message.id;
-    this.node.asks.find(sessionId, id)?.asker.deliver(message, context);
+    this.node.outgoingRequests.find(sessionId, id)?.asker.deliver(message, context);
     // Nothing else may have been going on but that it was waited for.
     this.pool.get(sessionId)?.used();
   }
 
-  /** Messages to this node may have been lost: see {@link Missed}. */
+  /** Messages to this node may have been lost: see {@link CatchUp}. */
   catchUp(): Promise<void> {
     return this.missed.catchUp();
   }
@@ -570,7 +570,7 @@ export class Sessions {
 
 /** The server answered `initialize` with an error: there is no session. */
 export class Refused extends Error {
-  constructor(readonly birth: Birth) {
+  constructor(readonly birth: InitializeExchange) {
     super('The server refused to initialize');
   }
 }

@@ -2,9 +2,9 @@ import type { AppendOperation, Membership } from '../backplane/backplane.js';
 import { coalescedByUri, STANDALONE } from '../backplane/backplane.js';
 import { AnynodeError } from '../protocol/errors.js';
 import type { Followers } from '../stream/followers.js';
-import type { Lanes } from '../stream/commit-queue.js';
+import type { CommitQueue } from '../stream/commit-queue.js';
 import type { ServerEvent } from '../sdk-stores/store-types.js';
-import { show } from '../stream/deliver-to-followers.js';
+import { deliverToFollower } from '../stream/deliver-to-followers.js';
 import type { Logger } from '../options/types.js';
 import { unheld } from '../protocol/unheld.js';
 
@@ -61,7 +61,7 @@ const AT_ONCE = 200;
 
 export function notifyAll(parts: {
   membership: Pick<Membership, 'list'>;
-  lanes: Lanes;
+  commitQueue: CommitQueue;
   followers: Followers;
 }): Notify {
   const tell = async (
@@ -78,14 +78,16 @@ export function notifyAll(parts: {
     };
     let unread: AnynodeError | undefined;
     const tellOne = async (sessionId: string): Promise<boolean> => {
-      const committed = await parts.lanes.submit(sessionId, [operation]).catch((error: unknown) => {
-        if (!(error instanceof AnynodeError && error.code === 'undecodable')) throw error;
-        unread = error;
-        return 'gone' as const;
-      });
+      const committed = await parts.commitQueue
+        .submit(sessionId, [operation])
+        .catch((error: unknown) => {
+          if (!(error instanceof AnynodeError && error.code === 'undecodable')) throw error;
+          unread = error;
+          return 'gone' as const;
+        });
       if (committed === 'gone') return false;
       const [result] = committed.results;
-      show(parts.followers, sessionId, operation, result);
+      deliverToFollower(parts.followers, sessionId, operation, result);
       return result?.status === 'appended' || result?.status === 'repeated';
     };
     let told = 0;

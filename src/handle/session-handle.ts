@@ -5,9 +5,9 @@ import type { Clock } from '../protocol/clock.js';
 import type { JsonRpcMessage, JsonRpcResponse, Params } from '../protocol/jsonrpc.js';
 import { isResponse } from '../protocol/jsonrpc.js';
 import type { Followers } from '../stream/followers.js';
-import type { Lanes } from '../stream/commit-queue.js';
-import type { Asker, Asks } from '../replica/requests/outgoing-requests.js';
-import { show } from '../stream/deliver-to-followers.js';
+import type { CommitQueue } from '../stream/commit-queue.js';
+import type { Asker, OutgoingRequests } from '../replica/requests/outgoing-requests.js';
+import { deliverToFollower } from '../stream/deliver-to-followers.js';
 import type { Logger } from '../options/types.js';
 import { unheld } from '../protocol/unheld.js';
 
@@ -69,9 +69,9 @@ export class ClientError extends Error {
 
 export interface HandleParts {
   membership: Pick<Membership, 'loadState' | 'storeState'>;
-  lanes: Lanes;
+  commitQueue: CommitQueue;
   followers: Followers;
-  asks: Asks;
+  asks: OutgoingRequests;
   clock: Clock;
   logger: Pick<Logger, 'warn'>;
   /** There is no such session, or no longer. */
@@ -94,7 +94,7 @@ export function sessionHandle(parts: HandleParts, sessionId: string): SessionHan
 }
 
 async function send(
-  { lanes, followers }: HandleParts,
+  { commitQueue, followers }: HandleParts,
   sessionId: string,
   message: object,
   asks: boolean,
@@ -105,9 +105,9 @@ async function send(
     message: JSON.stringify(message),
     asks,
   };
-  const committed = await lanes.submit(sessionId, [operation]);
+  const committed = await commitQueue.submit(sessionId, [operation]);
   if (committed === 'gone') throw notFound(sessionId);
-  show(followers, sessionId, operation, committed.results[0]);
+  deliverToFollower(followers, sessionId, operation, committed.results[0]);
 }
 
 /** One request to the client that no replica has asked. */

@@ -3,11 +3,11 @@ import type { JsonRpcRequest } from '../protocol/jsonrpc.js';
 import type { Questions } from '../sdk-stores/questions.js';
 import { markAdopted } from '../replica/requests/adopted-requests.js';
 import { nodeOf } from '../replica/requests/outgoing-requests.js';
-import type { Sessions } from '../execution/session-service.js';
+import type { SessionService } from '../execution/session-service.js';
 
 /** Requests of this node's servers that wait in the queues of tasks, and are sent wherever the client is. */
 export function questionsOf(
-  sessions: Pick<Sessions, 'find'>,
+  sessions: Pick<SessionService, 'find'>,
   membership: Pick<Membership, 'send'>,
 ): Questions {
   return {

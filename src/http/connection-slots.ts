@@ -1,18 +1,18 @@
 import type { Response } from 'express';
-import type { Closing } from './response/response-closing.js';
+import type { ResponseClosing } from './response/response-closing.js';
 import { isGone } from './response/response.js';
 
 /**
  * How many connections of each session wait for messages on this node, whether they are answered already or not.
  * Counted by session and caller, so that nobody can take up the place of another one's session.
  */
-export class Slots {
+export class ConnectionSlots {
   private readonly taken = new Map<string, number>();
 
   constructor(private readonly most: number) {}
 
   /** Until the response is closed. `false`: there is none left. */
-  take(sessionId: string, principal: string, res: Response, closing: Closing): boolean {
+  take(sessionId: string, principal: string, res: Response, closing: ResponseClosing): boolean {
     const key = `${sessionId} ${principal}`;
     const taken = this.taken.get(key) ?? 0;
     if (taken >= this.most) return false;

@@ -39,7 +39,7 @@ export function follow(
         return;
       }
       const { sessionId, stream: name, token, position } = ended;
-      node.lanes
+      node.commitQueue
         .append(sessionId, [{ type: 'detach', stream: name, token, position }], true)
         .catch(() => undefined) // this node closes: a claim of a dead node counts for nothing
         .finally(forget);

@@ -1,15 +1,15 @@
 import type { RequestListener } from 'node:http';
 import { inspect } from 'node:util';
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
-import type { Handovers } from '../execution/owner-handover.js';
-import type { Openers } from '../execution/recovery/opener-watch.js';
-import type { Orphans } from '../execution/recovery/orphan-recovery.js';
-import type { Takeovers } from '../stream/connection-takeovers.js';
+import type { OwnerHandover } from '../execution/owner-handover.js';
+import type { OpenerWatch } from '../execution/recovery/opener-watch.js';
+import type { OrphanRecovery } from '../execution/recovery/orphan-recovery.js';
+import type { ConnectionTakeovers } from '../stream/connection-takeovers.js';
 import { AnynodeError } from '../protocol/errors.js';
 import type { Options } from '../options/options.js';
-import type { Running } from '../replica/requests/running-calls.js';
+import type { RunningCount } from '../replica/requests/running-calls.js';
 import type { SessionNode } from '../replica/session-node.js';
-import type { Sessions } from '../execution/session-service.js';
+import type { SessionService } from '../execution/session-service.js';
 import { handleGet } from './get.js';
 import { BodyBudget } from './body/body-budget.js';
 import { guard } from './guard.js';
@@ -21,31 +21,31 @@ import type { Refusal } from './response/refusals.js';
 import { refuse, RefusalError, REFUSALS } from './response/refusals.js';
 import { cut, reply } from './response/response.js';
 import { SharedTimer } from '../protocol/shared-timer.js';
-import { Slots } from './connection-slots.js';
+import { ConnectionSlots } from './connection-slots.js';
 import type { SseSettings } from './response/sse-response.js';
 
 /** What the handlers of the methods need. */
 export interface Endpoint {
   node: SessionNode;
-  sessions: Sessions;
-  takeovers: Takeovers;
-  orphans: Orphans;
-  handovers: Handovers;
+  sessions: SessionService;
+  takeovers: ConnectionTakeovers;
+  orphans: OrphanRecovery;
+  handovers: OwnerHandover;
   options: Options;
-  slots: Slots;
+  slots: ConnectionSlots;
   /** Bounds the bytes of request bodies. */
   bodies: BodyBudget;
   bodyTimeouts: Pick<SharedTimer, 'after' | 'close'>;
   /** Serves revision 2026-07-28. */
   modern: Modern | undefined;
   /** What its handler answers just now, subscriptions included. */
-  exchanges: Running;
+  exchanges: RunningCount;
   /** Connections of HTTP+SSE. */
-  openers: Openers;
+  openers: OpenerWatch;
   sse: SseSettings;
   principalOf(req: Request): string;
   /** Connections of requests that another node runs. */
-  elsewhere: Running;
+  elsewhere: RunningCount;
   /** `close()` was called: no connection is kept for another request. */
   isClosing(): boolean;
   /** After `close()` has resolved. */
@@ -64,7 +64,7 @@ export function endpointOf(parts: Omit<Endpoint, Made>): Endpoint {
   const { keepAliveMs, retryMs, maxStreamAgeMs, maxBufferedBytes, limits } = options;
   return {
     ...parts,
-    slots: new Slots(limits.streamsPerSession),
+    slots: new ConnectionSlots(limits.streamsPerSession),
     bodies: new BodyBudget(limits.bodyBytesInFlight),
     bodyTimeouts: limits.bodyMs === 0 ? NO_TIMEOUT : new SharedTimer(node.clock, limits.bodyMs),
     sse: {

@@ -3,7 +3,7 @@ import type { AttachReply, AttachRequest, Position } from '../backplane/backplan
 import { LOG_START, STANDALONE } from '../backplane/backplane.js';
 import { Cursors } from '../stream/cursor.js';
 import type { Follower } from '../stream/follower.js';
-import { Closing } from './response/response-closing.js';
+import { ResponseClosing } from './response/response-closing.js';
 import { follow } from './ended-connections.js';
 import type { Endpoint } from './endpoint.js';
 import { requireAccept, requireSessionId, spokenVersionOf } from './headers.js';
@@ -35,7 +35,7 @@ export async function handleGet(endpoint: Endpoint, req: Request, res: Response)
     cursor: cursor?.position,
     unlessHeld: endpoint.options.standaloneStream === 'reject' && cursor === undefined,
   };
-  const closing = new Closing(res);
+  const closing = new ResponseClosing(res);
   if (!endpoint.slots.take(sessionId, request.principal, res, closing)) {
     throw new RefusalError(REFUSALS.tooManyStreams);
   }
@@ -194,7 +194,7 @@ async function attachOnce(node: Endpoint['node'], request: AttachRequest): Promi
     const { sessionId, stream, token } = request;
     const position = { n: 0, logId: LOG_START };
     const undo = { type: 'detach' as const, stream, token, position, neverUsed: true };
-    node.lanes.append(sessionId, [undo], true).catch(() => undefined); // closed: a dead node's claim counts for nothing
+    node.commitQueue.append(sessionId, [undo], true).catch(() => undefined); // closed: a dead node's claim counts for nothing
     throw error;
   }
 }

@@ -13,7 +13,7 @@ import { STANDALONE, TooManySessions } from '../backplane/backplane.js';
 import { admitBody } from './body/admit-body.js';
 import type { Posted } from './body/request-body.js';
 import { readMessages } from './body/request-body.js';
-import { Closing } from './response/response-closing.js';
+import { ResponseClosing } from './response/response-closing.js';
 import { follow } from './ended-connections.js';
 import type { Endpoint } from './endpoint.js';
 import {
@@ -38,7 +38,7 @@ import { SseConnection } from './response/sse-response.js';
 /** The response, and what hangs on its end. */
 export interface Answer {
   res: Response;
-  closing: Closing;
+  closing: ResponseClosing;
 }
 
 /** A POST: `initialize`, requests (answered on a stream of their own), or messages that ask for nothing (202). */
@@ -88,7 +88,7 @@ async function answerMessages(
   const spoken = spokenVersionOf(req);
   const inbound = { sessionId, principal, messages, text };
   if (messages.some(isRequest)) {
-    const closing = new Closing(res);
+    const closing = new ResponseClosing(res);
     if (!endpoint.slots.take(sessionId, principal, res, closing)) {
       throw new RefusalError(REFUSALS.tooManyStreams);
     }
@@ -145,7 +145,7 @@ async function answerInitialize(
     const cursors = new Cursors(id);
     const connection = sseConnection(
       endpoint,
-      { res, closing: new Closing(res) },
+      { res, closing: new ResponseClosing(res) },
       { sessionId: id, name: birth.stream, cursors, isGet: false },
     );
     const version = String(request.params?.protocolVersion);

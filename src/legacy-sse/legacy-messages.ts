@@ -2,7 +2,7 @@ import type { Request, Response } from 'express';
 import { isRequest } from '../protocol/jsonrpc.js';
 import type { DeliveryContext } from '../replica/replica.js';
 import type { Inbound } from '../execution/session-service.js';
-import { tributary } from '../stream/shown-on.js';
+import { streamShownOnStandalone } from '../stream/shown-on.js';
 import { admitBody } from '../http/body/admit-body.js';
 import { readMessages } from '../http/body/request-body.js';
 import type { Endpoint } from '../http/endpoint.js';
@@ -50,7 +50,7 @@ async function runRequests(
   const { sessionId, messages } = inbound;
   const requests = messages.filter(isRequest);
   refuseBadRequests(endpoint, requests);
-  const stream = { name: tributary(node.nextName()), token: node.nextName() };
+  const stream = { name: streamShownOnStandalone(node.nextName()), token: node.nextName() };
   const opened = await sessions.open(inbound, stream);
   if (opened === 'gone') throw new RefusalError(REFUSALS.sessionNotFound);
   if (opened === 'duplicate') throw new RefusalError(REFUSALS.duplicateRequest);

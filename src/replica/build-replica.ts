@@ -29,7 +29,7 @@ export async function connectReplica(
   const server: ServerLike = await node.factory(context);
   const transport: ReplicaTransport = new ReplicaTransport(
     context.session.id,
-    node.asks,
+    node.outgoingRequests,
     eventsOf(() => replica),
   );
   const replica: BuiltReplica = {

@@ -18,11 +18,11 @@ import {
 import { AnynodeError, sessionEnded } from '../protocol/errors.js';
 import type { BuiltReplica } from './build-replica.js';
 import { connectReplica, rehydrate, replayShape } from './build-replica.js';
-import { Admission } from './requests/inbound-admission.js';
+import { InboundAdmission } from './requests/inbound-admission.js';
 import { nodeOf } from './requests/outgoing-requests.js';
-import type { Birth } from './initialize/initialize-exchange.js';
+import type { InitializeExchange } from './initialize/initialize-exchange.js';
 import type { Call } from './requests/running-calls.js';
-import { Calls, wasShown } from './requests/running-calls.js';
+import { RunningCalls, wasShown } from './requests/running-calls.js';
 import { answerToCancelled, failed, notBuilt, serialized } from './requests/request-errors.js';
 import { LoopTurns } from './requests/loop-turns.js';
 import type { SessionNode } from './session-node.js';
@@ -39,7 +39,7 @@ import {
   withoutEffect,
 } from './session-shape.js';
 import { isInitialized } from '../execution/client-message-routing.js';
-import { showAll } from '../stream/deliver-to-followers.js';
+import { deliverToFollowers } from '../stream/deliver-to-followers.js';
 import type { ReplicaTransport } from './replica-transport.js';
 import { endOf, shownOn } from '../stream/shown-on.js';
 import type { AuthInfo, SessionInfo } from '../options/types.js';
@@ -61,14 +61,14 @@ export class LiveSession {
   /** HTTP+SSE: the holder of the client's connection has been told that this node has requests of it. */
   announced = false;
   lastUsedAt: number;
-  readonly admission = new Admission();
+  readonly admission = new InboundAdmission();
   private replica: BuiltReplica | undefined;
   private shape: Shape = UNSHAPED;
   /** Changes that the server has carried out, though `shape` may not have them: the record is replayed in what they decide. */
   private uncertain: Effect[] = [];
   /** Building, or catching up: one at a time, and what comes meanwhile waits its turn. */
   private settling: Promise<void> = Promise.resolve();
-  private readonly calls: Calls;
+  private readonly calls: RunningCalls;
   private failure: { at: number; error: unknown } | undefined;
   private pins = 0;
   private held = 0;
@@ -79,7 +79,7 @@ export class LiveSession {
   onIdle: (() => void) | undefined;
   private warnedAt: number | undefined;
   /** While `initialize` is being answered. */
-  private birth: Birth | undefined;
+  private birth: InitializeExchange | undefined;
 
   constructor(
     readonly id: string,
@@ -87,7 +87,7 @@ export class LiveSession {
   ) {
     this.lastUsedAt = node.clock.elapsed();
     this.cursors = new Cursors(id);
-    this.calls = new Calls(node.running);
+    this.calls = new RunningCalls(node.running);
   }
 
   get hasReplica(): boolean {
@@ -150,10 +150,10 @@ export class LiveSession {
    * rejected with; the replica is discarded then.
    */
   async beginWith(
-    birth: Birth,
+    birth: InitializeExchange,
     context: { session: SessionInfo; authInfo: AuthInfo | undefined },
     delivery: DeliveryContext,
-    store: (birth: Birth) => Promise<void>,
+    store: (birth: InitializeExchange) => Promise<void>,
   ): Promise<void> {
     this.birth = birth;
     const unpin = this.pin();
@@ -488,11 +488,11 @@ export class LiveSession {
     notes: NoteOperation[] = [],
   ): Promise<{ revision: Revision; ended: boolean } | 'gone' | 'taken' | undefined> {
     const all = [...operations, ...notes];
-    const committed = await this.node.lanes.append(this.id, all, urgent);
+    const committed = await this.node.commitQueue.append(this.id, all, urgent);
     if (committed === 'gone') return 'gone';
     const [operation] = operations;
     const [result] = committed.results;
-    showAll(this.node.followers, this.id, operations, committed.results);
+    deliverToFollowers(this.node.followers, this.id, operations, committed.results);
     switch (result?.status) {
       case 'appended':
         return { revision: committed.reply.revision, ended: result.ended };

@@ -6,7 +6,7 @@ import type { SessionNode } from './session-node.js';
 import type { Cause } from './replica.js';
 
 /** The sessions that are live on this node, least recently used first. Those that nobody uses give way. */
-export class Pool {
+export class ReplicaPool {
   private readonly live = new Map<string, LiveSession>();
   private cancelSweep: () => void = () => undefined;
   private closed = false;
@@ -166,7 +166,7 @@ export class Pool {
   evict(live: LiveSession): Promise<void> {
     if (this.live.get(live.id) === live) this.live.delete(live.id);
     if (live.hasReplica) {
-      this.node.lanes.append(live.id, [{ type: 'forget' }], true).catch(() => undefined); // closed
+      this.node.commitQueue.append(live.id, [{ type: 'forget' }], true).catch(() => undefined); // closed
     }
     return live.end();
   }

@@ -6,7 +6,7 @@ import type {
 } from '../protocol/jsonrpc.js';
 import { isNotification, isRequest, isResponse } from '../protocol/jsonrpc.js';
 import { isAdopted } from './requests/adopted-requests.js';
-import type { Asker, Asks } from './requests/outgoing-requests.js';
+import type { Asker, OutgoingRequests } from './requests/outgoing-requests.js';
 import { ReplayRefused } from './requests/request-errors.js';
 import type { DeliveryContext, Replica, ReplayMessage, ReplicaEvents } from './replica.js';
 import type { ServerTransport } from '../options/types.js';
@@ -19,7 +19,7 @@ const MOST_ASKED = 10_000;
 /**
  * The transport that an SDK server is connected to, and the {@link Replica} that the rest of the library sees.
  *
- * It translates ids in both directions (see {@link Asks}): the server's own request ids and progress tokens, which
+ * It translates ids in both directions (see {@link OutgoingRequests}): the server's own request ids and progress tokens, which
  * count from 0 in every replica, and ids of the client that the SDK takes for "no id".
  */
 export class ReplicaTransport implements ServerTransport, Replica, Asker {
@@ -44,7 +44,7 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
 
   constructor(
     readonly sessionId: string,
-    private readonly asks: Asks,
+    private readonly asks: OutgoingRequests,
     private readonly events: ReplicaEvents,
   ) {}
 

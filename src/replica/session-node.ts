@@ -4,10 +4,10 @@ import type { Limits } from '../options/limits.js';
 import type { Clock } from '../protocol/clock.js';
 import type { Follower } from '../stream/follower.js';
 import type { Followers } from '../stream/followers.js';
-import type { Lanes } from '../stream/commit-queue.js';
-import type { Asks } from './requests/outgoing-requests.js';
+import type { CommitQueue } from '../stream/commit-queue.js';
+import type { OutgoingRequests } from './requests/outgoing-requests.js';
 import type { BegunStreams } from '../stream/begun-streams.js';
-import type { Running } from './requests/running-calls.js';
+import type { RunningCount } from './requests/running-calls.js';
 import type { DeliveryContext } from './replica.js';
 import type { Logger, ServerContext, ServerLike } from '../options/types.js';
 
@@ -21,13 +21,13 @@ export type FactoryContext = ServerContext & Pick<DeliveryContext, 'requestInfo'
 export interface SessionNode {
   nodeId: string;
   membership: Membership;
-  lanes: Lanes;
+  commitQueue: CommitQueue;
   followers: Followers;
-  asks: Asks;
-  running: Running;
+  outgoingRequests: OutgoingRequests;
+  running: RunningCount;
   /** Requests that are neither answered nor running yet. */
-  arriving: Running;
-  begun: BegunStreams;
+  arriving: RunningCount;
+  begunStreams: BegunStreams;
   /** Whether a request would reach the server behind this node, if there is one behind it. Never rejects. */
   isServerReachable(): Promise<boolean>;
   factory: (context: FactoryContext) => ServerLike | Promise<ServerLike>;

@@ -7,7 +7,7 @@
  * happens on other nodes, and return a `pollInterval` that is over at once. If a version of the SDK calls something
  * else, nobody waits, and it polls as ever.
  */
-export class Waits {
+export class ResultWaits {
   private readonly expected = new Map<string, Step[]>();
 
   /** The queue was found empty. To be called right before that is returned. */

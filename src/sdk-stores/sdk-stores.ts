@@ -1,5 +1,5 @@
 import type { Membership } from '../backplane/backplane.js';
-import type { SeamStore } from '../backplane/sdk-store-access.js';
+import type { SdkStoreAccess } from '../backplane/sdk-store-access.js';
 import { randomNodeId } from '../execution/node-id.js';
 import { NodeWatch } from '../execution/recovery/node-watch.js';
 import type { AnynodeOptions } from '../options/options.js';
@@ -15,7 +15,7 @@ import { serverEventBus } from './server-event-bus.js';
 import { taskMessageQueue } from './task-message-queue.js';
 import { taskStore } from './task-store.js';
 import type { Seams, ServerEvent, TaskOptions } from './store-types.js';
-import { Waits } from './result-waits.js';
+import { ResultWaits } from './result-waits.js';
 
 /** As for `anynode`, with the same defaults. */
 export interface SeamsOptions extends Pick<
@@ -90,7 +90,7 @@ export function seams(given: SeamsOptions): Seams & { close(): Promise<void> } {
   };
   const joined = (): Membership => (membership ??= join());
   const watch = new NodeWatch({ nodeId, membership: joined, clock: systemClock, leaseMs });
-  const opened = seamsOn(joined, {
+  const opened = sdkStoresOn(joined, {
     ...{ nodeId, clock: systemClock, watch, maxEvents, tasks, logger },
   });
   return {
@@ -104,7 +104,7 @@ export function seams(given: SeamsOptions): Seams & { close(): Promise<void> } {
   };
 }
 
-export interface SeamsSettings {
+export interface SdkStoresSettings {
   nodeId: string;
   clock: Clock;
   watch: NodeWatch;
@@ -118,11 +118,11 @@ export interface SeamsSettings {
 }
 
 /** The seams of a node whose membership there is, or will be when it is asked for. */
-export function seamsOn(
+export function sdkStoresOn(
   membership: () => Membership,
-  settings: SeamsSettings,
+  settings: SdkStoresSettings,
 ): { parts: Seams; announce: (event: ServerEvent) => Promise<void>; close(): void } {
-  const store = (): SeamStore => {
+  const store = (): SdkStoreAccess => {
     const { seams: given } = membership();
     if (given === undefined) {
       throw new TypeError(
@@ -132,7 +132,7 @@ export function seamsOn(
     return given;
   };
   const { nodeId, clock, watch, logger, questions, hold = () => () => undefined } = settings;
-  const waits = new Waits();
+  const waits = new ResultWaits();
   const bus = serverEventBus(() => store().broadcasts, logger);
   const tasks = taskStore({
     ...{ ...settings.tasks, nodeId, waits, clock, watch, hold },

@@ -2,11 +2,11 @@ import type { Tasks } from '../backplane/sdk-store-access.js';
 import type { Logger } from '../options/types.js';
 import type { Questions } from './questions.js';
 import type { QueuedMessage, TaskMessageQueue } from './store-types.js';
-import type { Waits } from './result-waits.js';
+import type { ResultWaits } from './result-waits.js';
 
 export interface TaskMessageQueueParts {
   tasks: () => Tasks;
-  waits: Waits;
+  waits: ResultWaits;
   nodeId: string;
   /** However many the server would allow. */
   most: number;

@@ -6,11 +6,11 @@ import type { Clock } from '../protocol/clock.js';
 import type { NodeWatch } from '../execution/recovery/node-watch.js';
 import type { Task, TaskStore } from './store-types.js';
 import { pageOf } from './task-pages.js';
-import type { Waits } from './result-waits.js';
+import type { ResultWaits } from './result-waits.js';
 
 export interface TaskStoreParts {
   tasks: () => Tasks;
-  waits: Waits;
+  waits: ResultWaits;
   watch: NodeWatch;
   /** What the clock says that the steps of a task go by: see `Membership.timeOf`. */
   timeOf: (taskId: string) => Promise<number>;

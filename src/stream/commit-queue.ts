@@ -43,7 +43,7 @@ class Submission {
   }
 }
 
-interface Lane {
+interface SessionQueue {
   queue: Submission[];
   bytes: number;
 }
@@ -54,7 +54,7 @@ const COMMIT_SUBMISSIONS = 64;
 /** So many failures in a row are no blip: whoever runs this node should know. */
 const LOUD_AFTER = 5;
 /** What may wait for the backplane per session; above it, messages that end nothing are refused. */
-const LANE_BYTES = 8 * 1024 * 1024;
+const QUEUE_BYTES = 8 * 1024 * 1024;
 
 /**
  * All writes of this node to the log go through here: per session one commit at a time, in order; what arrives
@@ -64,8 +64,8 @@ const LANE_BYTES = 8 * 1024 * 1024;
  * under way, a repeat of the first could arrive after the second and be taken for done. It costs no throughput, since
  * everything that waits is carried by the next commit.
  */
-export class Lanes {
-  private readonly lanes = new Map<string, Lane>();
+export class CommitQueue {
+  private readonly queues = new Map<string, SessionQueue>();
   private readonly timeouts: SharedTimer;
   private number = 0;
   private closed = false;
@@ -106,7 +106,7 @@ export class Lanes {
    * `backplane_unavailable` where too much waits already, unless `urgent` (the end of a request: somebody waits for it).
    */
   append(sessionId: string, operations: Operation[], urgent: boolean): Promise<Committed | 'gone'> {
-    if (!urgent && (this.lanes.get(sessionId)?.bytes ?? 0) > LANE_BYTES) {
+    if (!urgent && (this.queues.get(sessionId)?.bytes ?? 0) > QUEUE_BYTES) {
       return Promise.reject(unavailable(new Error('too much waits to be stored')));
     }
     return new Promise((resolve, reject) => {
@@ -116,22 +116,22 @@ export class Lanes {
 
   /** Whether something of this session waits to be stored, or is being stored. */
   isBusy(sessionId: string): boolean {
-    return this.lanes.has(sessionId);
+    return this.queues.has(sessionId);
   }
 
   /** What is still waiting is rejected. */
   close(): void {
     this.closed = true;
     this.timeouts.close();
-    for (const lane of this.lanes.values()) {
-      for (const submission of lane.queue) submission.reject(closedError());
-      lane.queue = [];
+    for (const sessionQueue of this.queues.values()) {
+      for (const submission of sessionQueue.queue) submission.reject(closedError());
+      sessionQueue.queue = [];
     }
   }
 
   /** Resolves when nothing is waiting or under way. */
   async idle(): Promise<void> {
-    while (this.lanes.size > 0 && !this.closed) {
+    while (this.queues.size > 0 && !this.closed) {
       await new Promise<void>((resolve) => this.idlers.push(resolve));
     }
   }
@@ -140,11 +140,11 @@ export class Lanes {
   /** Nobody waits any more: what was not sent never will be, and is not kept either. */
   private abandon(sessionId: string, submission: Submission): void {
     submission.abandoned = true;
-    const lane = this.lanes.get(sessionId);
-    const at = lane?.queue.indexOf(submission) ?? -1;
-    if (lane === undefined || at < 0) return;
-    lane.queue.splice(at, 1);
-    lane.bytes -= submission.bytes;
+    const sessionQueue = this.queues.get(sessionId);
+    const at = sessionQueue?.queue.indexOf(submission) ?? -1;
+    if (sessionQueue === undefined || at < 0) return;
+    sessionQueue.queue.splice(at, 1);
+    sessionQueue.bytes -= submission.bytes;
   }
 
   private enqueue(sessionId: string, submission: Submission, first = false): void {
@@ -152,27 +152,27 @@ export class Lanes {
       submission.reject(closedError());
       return;
     }
-    let lane = this.lanes.get(sessionId);
-    if (lane === undefined) {
-      lane = { queue: [], bytes: 0 };
-      this.lanes.set(sessionId, lane);
-      const opened = lane;
+    let sessionQueue = this.queues.get(sessionId);
+    if (sessionQueue === undefined) {
+      sessionQueue = { queue: [], bytes: 0 };
+      this.queues.set(sessionId, sessionQueue);
+      const opened = sessionQueue;
       // In a turn of its own: all that is submitted in this one goes in the first commit.
       queueMicrotask(() => this.drain(sessionId, opened));
     }
-    if (first) lane.queue.unshift(submission);
-    else lane.queue.push(submission);
-    lane.bytes += submission.bytes;
+    if (first) sessionQueue.queue.unshift(submission);
+    else sessionQueue.queue.push(submission);
+    sessionQueue.bytes += submission.bytes;
   }
 
-  /** The next commit of a lane, after which comes the next one. */
-  private drain(sessionId: string, lane: Lane): void {
-    if (lane.queue.length === 0) {
-      this.lanes.delete(sessionId);
-      if (this.lanes.size === 0) for (const resolve of this.idlers.splice(0)) resolve();
+  /** The next commit of a sessionQueue, after which comes the next one. */
+  private drain(sessionId: string, sessionQueue: SessionQueue): void {
+    if (sessionQueue.queue.length === 0) {
+      this.queues.delete(sessionId);
+      if (this.queues.size === 0) for (const resolve of this.idlers.splice(0)) resolve();
       return;
     }
-    const batch = this.take(lane);
+    const batch = this.take(sessionQueue);
     const [only] = batch;
     const operations =
       batch.length === 1 && only !== undefined
@@ -183,7 +183,7 @@ export class Lanes {
     this.commit(commit).then(
       (reply) => {
         this.settle(sessionId, batch, reply);
-        this.drain(sessionId, lane);
+        this.drain(sessionId, sessionQueue);
       },
       (error: unknown) => {
         void this.retry(commit, batch, error)
@@ -196,7 +196,7 @@ export class Lanes {
               for (const submission of batch) submission.reject(closed);
             },
           )
-          .then(() => this.drain(sessionId, lane));
+          .then(() => this.drain(sessionId, sessionQueue));
       },
     );
   }
@@ -232,13 +232,13 @@ export class Lanes {
     if (reply.status === 'gone') this.onGone(sessionId);
   }
 
-  private take(lane: Lane): Submission[] {
+  private take(sessionQueue: SessionQueue): Submission[] {
     const batch: Submission[] = [];
     let bytes = 0;
     while (batch.length < COMMIT_SUBMISSIONS && bytes < COMMIT_BYTES) {
-      const next = lane.queue.shift();
+      const next = sessionQueue.queue.shift();
       if (next === undefined) break;
-      lane.bytes -= next.bytes;
+      sessionQueue.bytes -= next.bytes;
       batch.push(next);
       bytes += next.bytes;
     }

@@ -2,7 +2,7 @@ import type { Membership, NodeMessage, Position } from '../backplane/backplane.j
 import { LOG_START } from '../backplane/backplane.js';
 import type { Clock } from '../protocol/clock.js';
 import type { Followers } from './followers.js';
-import type { Lanes } from './commit-queue.js';
+import type { CommitQueue } from './commit-queue.js';
 
 /** How long the old holder may take to say how far it came: longer than a node under load needs, shorter than a client notices. */
 const ANSWER_MS = 250;
@@ -18,7 +18,7 @@ interface Held {
 }
 
 /** Asking another node to give a stream up, and being asked. */
-export class Takeovers {
+export class ConnectionTakeovers {
   private readonly waiting = new Map<string, (position: Position | undefined) => void>();
   private count = 0;
 
@@ -28,7 +28,7 @@ export class Takeovers {
     private readonly followers: Followers,
     private readonly clock: Clock,
     private readonly commandTimeoutMs: number,
-    private readonly lanes: Pick<Lanes, 'submit'>,
+    private readonly commitQueue: Pick<CommitQueue, 'submit'>,
   ) {}
 
   /**
@@ -73,7 +73,7 @@ export class Takeovers {
   private async giveUpLost({ sessionId, stream, token }: Held): Promise<boolean> {
     if (this.followers.has(sessionId, stream, token)) return false;
     const position = { n: 0, logId: LOG_START };
-    await this.lanes.submit(sessionId, [{ type: 'detach', stream, token, position }]);
+    await this.commitQueue.submit(sessionId, [{ type: 'detach', stream, token, position }]);
     return true;
   }
 

@@ -2,7 +2,7 @@ import type { AppendOperation, Operation, OperationResult } from '../backplane/b
 import type { Followers } from './followers.js';
 
 /** Shows what was appended to the follower on this node, if the stream has one here. */
-export function show(
+export function deliverToFollower(
   followers: Followers,
   sessionId: string,
   { stream, message }: AppendOperation,
@@ -17,13 +17,14 @@ export function show(
   }
 }
 
-export function showAll(
+export function deliverToFollowers(
   followers: Followers,
   sessionId: string,
   operations: Operation[],
   results: OperationResult[],
 ): void {
   operations.forEach((operation, at) => {
-    if (operation.type === 'append') show(followers, sessionId, operation, results[at]);
+    if (operation.type === 'append')
+      deliverToFollower(followers, sessionId, operation, results[at]);
   });
 }

@@ -18,7 +18,7 @@ const REPORT_MS = 1000;
 /** Sessions per round trip. */
 const BATCH = 100;
 
-export interface KeeperOptions {
+export interface SessionKeeperOptions {
   membership: Pick<Membership, 'touch'>;
   followers: Followers;
   clock: Clock;
@@ -37,13 +37,13 @@ export interface KeeperOptions {
  * Refreshes come a little after a third of a session's lifetime, together with a look whether something was lost without
  * a trace. Positions are reported about a second after a message was shown. A session that is not used costs nothing.
  */
-export class Keeper {
+export class SessionKeeper {
   private cancelRefresh: () => void = () => undefined;
   private cancelReport: (() => void) | undefined;
   private readonly moved = new Set<Follower>();
   private closed = false;
 
-  constructor(private readonly options: KeeperOptions) {
+  constructor(private readonly options: SessionKeeperOptions) {
     this.scheduleRefresh();
   }
 

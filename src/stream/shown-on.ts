@@ -1,7 +1,7 @@
 /**
- * Streams that flow into the standalone one. With HTTP+SSE a client has a single connection, so what belongs to its
- * requests is shown there. A request has a stream of its own all the same, a **tributary**: whoever follows it looks
- * after its executor, and it ends with its requests, in the step that puts the answer on the standalone stream.
+ * Streams whose messages are shown on the standalone stream. A client of HTTP+SSE has a single connection, so that the messages
+ * of its requests are shown there. Each POST has a stream of its own all the same: the node that follows it looks after the
+ * executor, and it ends with its requests, in the step that puts the answer on the standalone stream.
  */
 import type { AppendOperation } from '../backplane/backplane.js';
 import { STANDALONE } from '../backplane/backplane.js';
@@ -10,22 +10,22 @@ import type { RequestId } from '../protocol/jsonrpc.js';
 /** No cursor can name such a stream. */
 const MARK = 'g.';
 
-export function tributary(name: string): string {
+export function streamShownOnStandalone(name: string): string {
   return `${MARK}${name}`;
 }
 
-export function isTributary(stream: string): boolean {
+export function isShownOnStandalone(stream: string): boolean {
   return stream.startsWith(MARK);
 }
 
 /** What the node that opened a stream has called it. */
 export function givenName(stream: string): string {
-  return isTributary(stream) ? stream.slice(MARK.length) : stream;
+  return isShownOnStandalone(stream) ? stream.slice(MARK.length) : stream;
 }
 
 /** The stream on which the client sees the messages of this one. */
 export function shownOn(stream: string): string {
-  return isTributary(stream) ? STANDALONE : stream;
+  return isShownOnStandalone(stream) ? STANDALONE : stream;
 }
 
 /**
@@ -39,7 +39,7 @@ export function endOf(
   more: Pick<AppendOperation, 'effect' | 'onlyIf'> = {},
 ): [AppendOperation, ...AppendOperation[]] {
   const end = { ...{ type: 'append' as const, stream, ends: JSON.stringify(id) }, ...more };
-  if (answer === undefined || !isTributary(stream)) return [{ ...end, message: answer }];
+  if (answer === undefined || !isShownOnStandalone(stream)) return [{ ...end, message: answer }];
   const shown = { type: 'append' as const, stream: STANDALONE, message: answer };
   return [
     { ...end, message: undefined },

@@ -4,14 +4,14 @@
  */
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
-import { Orphans } from '../../src/execution/recovery/orphan-recovery.js';
+import { OrphanRecovery } from '../../src/execution/recovery/orphan-recovery.js';
 
 /** What is taken out. `repeats`: a commit whose reply was lost is told by its number. `orphans`: dead executors are noticed. */
 export type Sabotage = 'repeats' | 'orphans';
 
 export function sabotage(what: Sabotage): void {
   if (what === 'orphans') {
-    Orphans.prototype.watch = () => undefined;
+    OrphanRecovery.prototype.watch = () => undefined;
     return;
   }
   patchScript(

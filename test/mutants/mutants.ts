@@ -40,8 +40,9 @@ export const TESTED_MUTANTS: TestedMutant[] = [
     test: 'test/contract/redis-late.test.ts',
     named: 'has no effect',
     async plant() {
-      const { Fence } = await import('../../src/backplane/redis/connection/connection-fence.js');
-      Fence.prototype.pass = function (_server, socket) {
+      const { ConnectionFence } =
+        await import('../../src/backplane/redis/connection/connection-fence.js');
+      ConnectionFence.prototype.pass = function (_server, socket) {
         this.passUnfenced(socket);
         return Promise.resolve();
       };
@@ -97,9 +98,9 @@ export const TESTED_MUTANTS: TestedMutant[] = [
     test: 'test/cluster/clocks.test.ts',
     named: '960000 ms, then 960000 ms',
     async plant() {
-      const { Missed } = await import('../../src/execution/recovery/catch-up.js');
-      const original = methodsOf(Missed.prototype);
-      Missed.prototype['catchUpOn'] = function (sessionId) {
+      const { CatchUp } = await import('../../src/execution/recovery/catch-up.js');
+      const original = methodsOf(CatchUp.prototype);
+      CatchUp.prototype['catchUpOn'] = function (sessionId) {
         const { node } = { node: this['node'] };
         const timeOf = () => Promise.resolve(node.clock.now());
         const membership = Object.create(node.membership, { timeOf: { value: timeOf } }) as unknown;
@@ -110,12 +111,12 @@ export const TESTED_MUTANTS: TestedMutant[] = [
   },
   {
     name: 'what was missed is looked for once',
-    test: 'test/unit/missed.test.ts',
+    test: 'test/unit/catch-up.test.ts',
     named: '',
     async plant() {
-      const { Missed } = await import('../../src/execution/recovery/catch-up.js');
-      Missed.prototype.catchUp = async function () {
-        const waiting = this['node'].asks.sessions();
+      const { CatchUp } = await import('../../src/execution/recovery/catch-up.js');
+      CatchUp.prototype.catchUp = async function () {
+        const waiting = this['node'].outgoingRequests.sessions();
         await Promise.allSettled(waiting.map((sessionId) => this['catchUpOn'](sessionId)));
       };
     },

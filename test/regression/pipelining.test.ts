@@ -5,7 +5,7 @@ import { connect } from 'node:net';
 import type { Response } from 'express';
 import express from 'express';
 import { expect, it, onTestFinished } from 'vitest';
-import { Closing } from '../../src/http/response/response-closing.js';
+import { ResponseClosing } from '../../src/http/response/response-closing.js';
 import { SseConnection } from '../../src/http/response/sse-response.js';
 import { SharedTimer } from '../../src/protocol/shared-timer.js';
 import { Cursors } from '../../src/stream/cursor.js';
@@ -119,7 +119,7 @@ it('an answer may wait as long as the one before it takes', async () => {
   const stream = { sessionId: 'abc', name: 's', cursors: new Cursors('abc'), isGet: false };
   const connection = new SseConnection(
     second,
-    new Closing(second),
+    new ResponseClosing(second),
     stream,
     settings,
     () => undefined,

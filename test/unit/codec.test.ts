@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { NodeMessage } from '../../src/backplane/backplane.js';
-import { decode, encode } from '../../src/backplane/redis/commands/message-format.js';
+import { parseMessage, formatMessage } from '../../src/backplane/redis/commands/message-format.js';
 
 const sessionId = fc.string({
   unit: fc.integer({ min: 33, max: 126 }).map((code) => String.fromCharCode(code)),
@@ -109,7 +109,7 @@ describe('a message between nodes is read as it was written', () => {
   it.each(Object.entries(messages))('%s', (_, arbitrary) => {
     fc.assert(
       fc.property(arbitrary, (message) => {
-        expect(decode(encode(message))).toEqual(message);
+        expect(parseMessage(formatMessage(message))).toEqual(message);
       }),
     );
   });
@@ -125,19 +125,19 @@ describe('a message that is not understood is none', () => {
     ['a check of nothing', '1 check\n'],
     ['a check of more streams than one may name', `1 check${' s p'.repeat(101)}\n`],
   ])('%s', (_, wire) => {
-    expect(decode(wire)).toBeUndefined();
+    expect(parseMessage(wire)).toBeUndefined();
   });
 
   it('whatever it is, it throws nothing', () => {
     fc.assert(
       fc.property(fc.string(), fc.boolean(), (garbage, ours) => {
-        decode(ours ? `1 ${garbage}` : garbage);
+        parseMessage(ours ? `1 ${garbage}` : garbage);
       }),
     );
   });
 
   // A newer node may say more than an older one knows.
   it('but one with more words than are known is read', () => {
-    expect(decode('1 gone session extra\n')).toEqual({ type: 'gone', sessionId: 'session' });
+    expect(parseMessage('1 gone session extra\n')).toEqual({ type: 'gone', sessionId: 'session' });
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { NodeMessage } from '../../src/backplane/backplane.js';
-import { Takeovers } from '../../src/stream/connection-takeovers.js';
+import { ConnectionTakeovers } from '../../src/stream/connection-takeovers.js';
 import { Followers } from '../../src/stream/followers.js';
 import { follow } from './support/fake-stream.js';
 import { ManualClock, settled } from './support/manual-clock.js';
@@ -18,10 +18,10 @@ function setUp() {
     return Promise.resolve();
   };
   const followers = { a: new Followers(), b: new Followers() };
-  const lanes = { submit: () => Promise.resolve('gone' as const) };
+  const commitQueue = { submit: () => Promise.resolve('gone' as const) };
   const nodes = {
-    a: new Takeovers('a', { send }, followers.a, clock, 2000, lanes),
-    b: new Takeovers('b', { send }, followers.b, clock, 2000, lanes),
+    a: new ConnectionTakeovers('a', { send }, followers.a, clock, 2000, commitQueue),
+    b: new ConnectionTakeovers('b', { send }, followers.b, clock, 2000, commitQueue),
   };
   const passOn = async (): Promise<void> => {
     for (const { to, message } of sent.splice(0)) nodes[to as 'a' | 'b'].onMessage(message);

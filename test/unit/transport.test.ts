@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import type { JsonRpcMessage, RequestId } from '../../src/protocol/jsonrpc.js';
-import { Asks } from '../../src/replica/requests/outgoing-requests.js';
+import { OutgoingRequests } from '../../src/replica/requests/outgoing-requests.js';
 import type { DeliveryContext } from '../../src/replica/replica.js';
 import { ReplicaTransport } from '../../src/replica/replica-transport.js';
 import { settled } from './support/manual-clock.js';
@@ -10,9 +10,9 @@ interface Emitted {
   relatedTo: RequestId | undefined;
 }
 
-let asks: Asks;
+let asks: OutgoingRequests;
 beforeEach(() => {
-  asks = new Asks('node1');
+  asks = new OutgoingRequests('node1');
 });
 
 /** A transport with a server that only listens. */

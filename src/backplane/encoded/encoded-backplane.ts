@@ -25,14 +25,14 @@ import type {
 import { ANY_PRINCIPAL, justBefore } from '../backplane.js';
 import { decodedEntries, decodedRecord } from './decoded-observation.js';
 import { EncodedMessages } from './encoded-messages.js';
-import { encodedSeams } from './encoded-sdk-stores.js';
+import { encodedSdkStores } from './encoded-sdk-stores.js';
 import type { PageOrder } from './log-order.js';
 import { LogTexts, purposeIn, purposeOut } from './log-texts.js';
 import type { PayloadCodec, PayloadContext } from './payloads.js';
 import { Payloads } from './payloads.js';
 import { ReadableSessions, says } from './readable-sessions.js';
 import { seal } from './seals.js';
-import type { SeamStore } from '../sdk-store-access.js';
+import type { SdkStoreAccess } from '../sdk-store-access.js';
 
 type Effect = NonNullable<AppendOperation['effect']>;
 
@@ -56,7 +56,7 @@ class EncodedMembership implements Membership {
   private readonly nodeId: string;
   /** The highest number of a commit so far. */
   private latest = 0;
-  readonly seams: SeamStore | undefined;
+  readonly seams: SdkStoreAccess | undefined;
   readonly ends: Membership['ends'];
 
   constructor(inner: Backplane, codec: PayloadCodec, options: JoinOptions) {
@@ -74,7 +74,7 @@ class EncodedMembership implements Membership {
     this.readable = new ReadableSessions(this.inner, this.payloads);
     const { seams, ends } = this.inner;
     this.ends = ends;
-    this.seams = seams && encodedSeams(seams, this.payloads);
+    this.seams = seams && encodedSdkStores(seams, this.payloads);
   }
 
   ready(): Promise<void> {

@@ -7,7 +7,7 @@ import type {
   Broadcasts,
   ReplayPage,
   Replays,
-  SeamStore,
+  SdkStoreAccess,
   TaskRecord,
   Tasks,
 } from '../sdk-store-access.js';
@@ -16,7 +16,7 @@ import type {
  * The store of the SDK's seams, with everything encoded that a client or a server has said. What its steps look into is as
  * it was: ids, names of streams, status, times and methods of tasks.
  */
-export function encodedSeams(inner: SeamStore, payloads: Payloads): SeamStore {
+export function encodedSdkStores(inner: SdkStoreAccess, payloads: Payloads): SdkStoreAccess {
   return {
     broadcasts: encodedBroadcasts(inner.broadcasts, payloads),
     replays: encodedReplays(inner.replays, payloads),

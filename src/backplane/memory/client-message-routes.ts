@@ -6,7 +6,7 @@ import type {
 } from '../backplane.js';
 import type { Revision } from '../revision.js';
 import { nextRevision } from '../revision.js';
-import type { Executors } from './stream-executors.js';
+import type { StreamExecutors } from './stream-executors.js';
 import type { MemoryLog } from './memory-log.js';
 import { noteEntry } from './memory-log.js';
 import type { Step, Stream, Tell } from './stored-stream.js';
@@ -20,7 +20,7 @@ interface Parts {
   replicas: Set<string>;
   stored: SessionRecord;
   log: MemoryLog;
-  executors: Executors;
+  executors: StreamExecutors;
   tell: Tell;
   tellReplicas(except: string, message: (nodeId: string) => string | undefined): void;
   /** A caller that has no replica, or one of another revision, needs the record. */
@@ -28,7 +28,7 @@ interface Parts {
 }
 
 /** Where the messages of a client go that open no stream. */
-export class Routes {
+export class ClientMessageRoutes {
   /** The step that made the session active, and which node handles the message. */
   private activation: { nodeId: string; number: number; handler: string } | undefined;
 

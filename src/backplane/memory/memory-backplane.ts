@@ -16,10 +16,10 @@ import type {
 import { pendingWeight } from '../pending-weight.js';
 import { ANY_PRINCIPAL, LOG_START, STANDALONE, TooManySessions } from '../backplane.js';
 import { FIRST_REVISION } from '../revision.js';
-import type { SeamStore } from '../sdk-store-access.js';
+import type { SdkStoreAccess } from '../sdk-store-access.js';
 import { MemoryLog, noteEntry } from './memory-log.js';
-import { MemorySeams } from './memory-sdk-stores.js';
-import { MemorySession } from './stored-session.js';
+import { MemorySdkStores } from './memory-sdk-stores.js';
+import { StoredSession } from './stored-session.js';
 
 type Most = NonNullable<NewSession['most']>;
 
@@ -35,9 +35,9 @@ export function memoryBackplane(): Backplane {
 
 /** See {@link memoryBackplane}. */
 export class MemoryBackplane implements Backplane {
-  readonly sessions = new Map<string, MemorySession>();
+  readonly sessions = new Map<string, StoredSession>();
   readonly nodes = new Map<string, MemoryMembership>();
-  readonly seams = new MemorySeams();
+  readonly seams = new MemorySdkStores();
   /** The highest weight of a session that was to be created. */
   heaviest = 1;
   private beginning: number | undefined;
@@ -62,7 +62,7 @@ export class MemoryBackplane implements Backplane {
 }
 
 class MemoryMembership implements Membership {
-  readonly seams: SeamStore;
+  readonly seams: SdkStoreAccess;
   private left = false;
   private stores = 0;
 
@@ -87,7 +87,7 @@ class MemoryMembership implements Membership {
       if (this.find(session.id) !== undefined) return false;
       if (session.most !== undefined) this.checkQuota(session, session.most, now);
       const { nodeId, retention } = this.options;
-      const stored = new MemorySession(
+      const stored = new StoredSession(
         {
           id: session.id,
           revision: FIRST_REVISION,
@@ -320,7 +320,7 @@ class MemoryMembership implements Membership {
     if (pending > most.pending) throw new TooManySessions('pending');
   }
 
-  private find(sessionId: string): MemorySession | undefined {
+  private find(sessionId: string): StoredSession | undefined {
     const session = this.shared.sessions.get(sessionId);
     if (session === undefined) return undefined;
     const now = this.shared.now(this.options.clock);
@@ -332,7 +332,7 @@ class MemoryMembership implements Membership {
     return session;
   }
 
-  private keep(session: MemorySession, now: number): void {
+  private keep(session: StoredSession, now: number): void {
     const { sessionTtlMs, pendingTtlMs } = this.options;
     session.expiresAt = now + (session.confirmed ? sessionTtlMs : pendingTtlMs);
   }

@@ -23,7 +23,7 @@ const EVENT_BYTES = 100;
 const SLACK_BYTES = 1024 * 1024;
 
 /** The events of the SDK's transports, of nodes that share a memory backplane. */
-export class MemoryReplays {
+export class MemoryEventStore {
   private readonly sessions = new Map<string, Session>();
   private count = 0;
 

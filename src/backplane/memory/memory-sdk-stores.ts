@@ -1,18 +1,18 @@
 import type { JoinOptions } from '../backplane.js';
-import type { BroadcastListener, Broadcasts, SeamStore } from '../sdk-store-access.js';
-import { MemoryReplays } from './memory-event-store.js';
+import type { BroadcastListener, Broadcasts, SdkStoreAccess } from '../sdk-store-access.js';
+import { MemoryEventStore } from './memory-event-store.js';
 import { MemoryTasks } from './memory-tasks.js';
 
 /** Does one step of a node, if it has not left. */
 export type Step = <T>(run: (now: number) => T) => Promise<T>;
 
 /** What the seams of the nodes that share a memory backplane have in common. */
-export class MemorySeams {
+export class MemorySdkStores {
   private readonly listeners = new Map<string, Set<BroadcastListener>>();
-  private readonly replays = new MemoryReplays();
+  private readonly replays = new MemoryEventStore();
   private readonly tasks = new MemoryTasks();
 
-  of(options: JoinOptions, step: Step): SeamStore {
+  of(options: JoinOptions, step: Step): SdkStoreAccess {
     return {
       broadcasts: this.broadcasts(options.nodeId, step),
       replays: this.replays.of(options, step),

@@ -19,11 +19,11 @@ import type {
 import { coalescedByUri, LOG_START, STANDALONE } from '../backplane.js';
 import type { Revision } from '../revision.js';
 import { nextRevision, UNKNOWN_REVISION } from '../revision.js';
-import { dropped, Executors, give, isStale } from './stream-executors.js';
+import { dropped, StreamExecutors, give, isStale } from './stream-executors.js';
 import type { MemoryLog } from './memory-log.js';
 import { noteEntry } from './memory-log.js';
 import { QuietNodes } from './quiet-nodes.js';
-import { Routes } from './client-message-routes.js';
+import { ClientMessageRoutes } from './client-message-routes.js';
 import type { Holder, Step, Stream, Tell } from './stored-stream.js';
 import { BEGINNING, pageOf, placeOf, PREDECESSORS } from './stored-stream.js';
 
@@ -31,7 +31,7 @@ import { BEGINNING, pageOf, placeOf, PREDECESSORS } from './stored-stream.js';
  * One stored session: the same state and the same steps as the scripts in `../redis/scripts`, where each is
  * explained. Every method is synchronous, hence atomic.
  */
-export class MemorySession {
+export class StoredSession {
   readonly streams = new Map<string, Stream>([[STANDALONE, { last: BEGINNING, pending: 0 }]]);
   readonly replicas = new Set<string>();
   expiresAt = 0;
@@ -44,8 +44,8 @@ export class MemorySession {
   private readonly coalesced = new Map<string, Position>();
   /** Each URI with the seal of the subscription, if one was given. */
   private readonly subscriptions = new Map<string, string | undefined>();
-  private readonly executors: Executors;
-  private readonly routes: Routes;
+  private readonly executors: StreamExecutors;
+  private readonly routes: ClientMessageRoutes;
   private called = false;
 
   constructor(
@@ -55,11 +55,11 @@ export class MemorySession {
   ) {
     const { streams, requests, replicas } = this;
     const check = (known: Revision | undefined, step: Step): void => this.check(known, step);
-    this.executors = new Executors({ streams, requests, stored, tell, check });
+    this.executors = new StreamExecutors({ streams, requests, stored, tell, check });
     const { executors } = this;
-    const tellReplicas: MemorySession['tellReplicas'] = (...args) => this.tellReplicas(...args);
+    const tellReplicas: StoredSession['tellReplicas'] = (...args) => this.tellReplicas(...args);
     const common = { streams, requests, replicas, stored, log, executors };
-    this.routes = new Routes({ ...common, tell, tellReplicas, check });
+    this.routes = new ClientMessageRoutes({ ...common, tell, tellReplicas, check });
   }
 
   record(): SessionRecord {

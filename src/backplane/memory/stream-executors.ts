@@ -20,7 +20,7 @@ interface Parts {
 }
 
 /** Who executes which stream of a session, who is to, and who owns the session. */
-export class Executors {
+export class StreamExecutors {
   constructor(private readonly parts: Parts) {}
 
   claim(operation: ClaimOperation, step: Step): OperationResult {

@@ -4,7 +4,7 @@ import { VERSION } from '../../protocol/version.js';
 import type { NodeAbout } from '../observation.js';
 
 /** The value of a node's lease: for people who look at the nodes. Nodes ask whether it is there, never what it says. */
-export function aboutThisNode(clock: Pick<Clock, 'now'>): string {
+export function leaseInfoOf(clock: Pick<Clock, 'now'>): string {
   const about: NodeAbout = {
     startedAt: clock.now(),
     host: hostname(),
@@ -15,7 +15,7 @@ export function aboutThisNode(clock: Pick<Clock, 'now'>): string {
 }
 
 /** Of a release that says less, more, or nothing (`1`): what can be understood. */
-export function aboutOf(value: string): NodeAbout {
+export function parseLeaseInfo(value: string): NodeAbout {
   let said: unknown;
   try {
     said = JSON.parse(value);

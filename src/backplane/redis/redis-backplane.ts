@@ -21,18 +21,18 @@ import type {
 import { ANY_PRINCIPAL, RESUMED_EVERY_MS, TooManySessions } from '../backplane.js';
 import { FIRST_REVISION } from '../revision.js';
 import { pushArguments } from './commands/script-arguments.js';
-import { decode, encode } from './commands/message-format.js';
-import { aboutThisNode } from './lease-info.js';
+import { parseMessage, formatMessage } from './commands/message-format.js';
+import { leaseInfoOf } from './lease-info.js';
 import type { Command } from './connection/redis-connection.js';
 import { CommandConnection, keyPrefixOf } from './connection/redis-connection.js';
 import { readEnds } from './stream-ends.js';
 import { FairTurns } from './connection/fair-turns.js';
 import { isMalformed, isScriptFault } from './malformed-session.js';
 import { Lease } from './connection/lease.js';
-import { Names } from './redis-keys.js';
-import { placeOf } from './connection/redis-address.js';
+import { RedisKeys } from './redis-keys.js';
+import { redisAddressOf } from './connection/redis-address.js';
 import { Principals } from './principal-index.js';
-import { redisSeams } from './sdk-stores/redis-sdk-stores.js';
+import { redisSdkStores } from './sdk-stores/redis-sdk-stores.js';
 import {
   attachReply,
   commitReply,
@@ -49,7 +49,7 @@ import type { Argument } from './commands/script.js';
 import { commitScript } from './commands/scripts.js';
 import { SessionIndex } from './session-index.js';
 import { SessionStates } from './session-states.js';
-import { Shelf } from './session-reader.js';
+import { SessionReader } from './session-reader.js';
 import { Subscriber } from './connection/subscriber.js';
 
 /** A page of a session's history ends with so many bytes: Redis serves nobody else while it reads one. */
@@ -74,19 +74,19 @@ const GONE = { status: 'gone' } as const;
 const LONGEST_MESSAGE = 4 * 1024 * 1024;
 
 class RedisMembership implements Membership {
-  readonly seams: ReturnType<typeof redisSeams>;
+  readonly seams: ReturnType<typeof redisSdkStores>;
   readonly place: string;
   /** In a cluster alone: with a single server, a wake-up is lost only together with the subscriber's connection. */
   readonly ends?: NonNullable<Membership['ends']>;
   private readonly connection: CommandConnection;
   private readonly subscriber: Subscriber;
   private readonly lease: Lease;
-  private readonly names: Names;
+  private readonly names: RedisKeys;
   private readonly index: SessionIndex;
   private readonly principals: Principals;
   /** What a channel's name begins with. */
   private readonly channels: string;
-  private readonly shelf: Shelf;
+  private readonly sessionReader: SessionReader;
   private readonly about: string;
   private readonly turns = new FairTurns();
   private readonly faults: LogLimit;
@@ -98,7 +98,7 @@ class RedisMembership implements Membership {
     prefix: string,
     private readonly options: JoinOptions,
   ) {
-    this.place = placeOf(redis);
+    this.place = redisAddressOf(redis);
     this.faults = new LogLimit(options.clock);
     if (typeof redis !== 'string' && redis.isCluster) {
       this.ends = (requests) => readEnds(this.connection, this.names, requests);
@@ -113,14 +113,14 @@ class RedisMembership implements Membership {
       },
     });
     const { connection } = this;
-    const names = new Names(prefix, connection.database);
+    const names = new RedisKeys(prefix, connection.database);
     this.names = names;
     this.channels = names.channel('');
     this.index = new SessionIndex(connection, names);
     this.principals = new Principals(prefix, (id) => names.record(id), options);
     this.states = new SessionStates(connection, names, options);
-    this.shelf = new Shelf(this.connection, names, prefix);
-    this.about = aboutThisNode(clock);
+    this.sessionReader = new SessionReader(this.connection, names, prefix);
+    this.about = leaseInfoOf(clock);
     this.whenLeft.catch(() => undefined); // nobody may be waiting for it
     let turn = Math.floor(Math.random() * 1000);
     this.subscriber = new Subscriber({
@@ -139,7 +139,7 @@ class RedisMembership implements Membership {
       clock,
     });
     const { turns, subscriber } = this;
-    this.seams = redisSeams({ ...options, prefix, names, connection, subscriber, turns });
+    this.seams = redisSdkStores({ ...options, prefix, names, connection, subscriber, turns });
     this.lease = new Lease({
       leaseMs,
       clock,
@@ -305,12 +305,12 @@ class RedisMembership implements Membership {
   }
 
   remove(sessionId: string, principal: string | typeof ANY_PRINCIPAL): Promise<boolean> {
-    return this.verified(sessionId, false, () => this.shelf.remove(sessionId, principal));
+    return this.verified(sessionId, false, () => this.sessionReader.remove(sessionId, principal));
   }
 
   load(sessionId: string) {
     return this.verified(sessionId, undefined, async () => {
-      const record = await this.shelf.load(sessionId);
+      const record = await this.sessionReader.load(sessionId);
       return record && verifiedRecord(record);
     });
   }
@@ -374,7 +374,7 @@ class RedisMembership implements Membership {
   }
 
   list(after: string | undefined, count: number) {
-    return this.shelf.list(after, count);
+    return this.sessionReader.list(after, count);
   }
 
   history(sessionId: string, after: string, count: number): Promise<LogEntry[]> {
@@ -397,7 +397,7 @@ class RedisMembership implements Membership {
   async send(nodeId: string, message: NodeMessage): Promise<void> {
     const { names } = this;
     await this.connection.run((client) =>
-      client['anynode:send'](names.node(nodeId), names.channel(nodeId), encode(message)),
+      client['anynode:send'](names.node(nodeId), names.channel(nodeId), formatMessage(message)),
     );
   }
 
@@ -479,7 +479,7 @@ class RedisMembership implements Membership {
     if (text.length > LONGEST_MESSAGE) return;
     try {
       if (this.seams.tasks.receive(text)) return;
-      const message = decode(text);
+      const message = parseMessage(text);
       if (message !== undefined) this.options.onMessage(message);
     } catch (error) {
       // Whoever can publish can say anything. It may harm the session that it is about, and nothing else.

@@ -1,5 +1,5 @@
 /** Keys and channels. Those of one session share a hash tag: one slot, so that a script may touch them all. */
-export class Names {
+export class RedisKeys {
   readonly sessions: string;
 
   /** `database`: its number. Pub/sub knows no databases, so the channels of each but 0 are named after it. */

@@ -2,13 +2,13 @@ import type { Cluster, Redis } from 'ioredis';
 import type { Clock } from '../../protocol/clock.js';
 import type { ANY_PRINCIPAL, LogEntry } from '../backplane.js';
 import type { Lease, Lifetime, Observation } from '../observation.js';
-import { aboutOf } from './lease-info.js';
+import { parseLeaseInfo } from './lease-info.js';
 import { CommandConnection, keyPrefixOf } from './connection/redis-connection.js';
 import { readFirst, readLog } from './commands/parse-log.js';
-import { Names } from './redis-keys.js';
+import { RedisKeys } from './redis-keys.js';
 import { recordOf } from './commands/parse-replies.js';
-import { Shelf } from './session-reader.js';
-import { tableOf } from './streams-hash.js';
+import { SessionReader } from './session-reader.js';
+import { parseStreamsHash } from './streams-hash.js';
 
 export interface RedisObservationOptions {
   redis: string | Redis | Cluster;
@@ -27,8 +27,8 @@ const GONE = -2;
 /** One connection (with a cluster: one per master) for somebody who looks on. */
 export class RedisObservation implements Observation {
   private readonly connection: CommandConnection;
-  private readonly names: Names;
-  private readonly shelf: Shelf;
+  private readonly names: RedisKeys;
+  private readonly sessionReader: SessionReader;
 
   constructor({ redis, prefix, clock, commandTimeoutMs, logger }: RedisObservationOptions) {
     const outer = typeof redis === 'string' ? '' : keyPrefixOf(redis);
@@ -38,24 +38,24 @@ export class RedisObservation implements Observation {
       onReady: () => undefined,
       onNodeLost: () => undefined,
     });
-    this.names = new Names(inner, this.connection.database);
-    this.shelf = new Shelf(this.connection, this.names, inner);
+    this.names = new RedisKeys(inner, this.connection.database);
+    this.sessionReader = new SessionReader(this.connection, this.names, inner);
   }
 
   load(sessionId: string) {
-    return this.shelf.load(sessionId);
+    return this.sessionReader.load(sessionId);
   }
 
   list(after: string | undefined, count: number) {
-    return this.shelf.list(after, count);
+    return this.sessionReader.list(after, count);
   }
 
   history(sessionId: string, after: string, count: number) {
-    return this.shelf.history(sessionId, after, count);
+    return this.sessionReader.history(sessionId, after, count);
   }
 
   remove(sessionId: string, principal: string | typeof ANY_PRINCIPAL) {
-    return this.shelf.remove(sessionId, principal);
+    return this.sessionReader.remove(sessionId, principal);
   }
 
   listed(): Promise<number> {
@@ -96,7 +96,7 @@ export class RedisObservation implements Observation {
           const key = this.names.node(nodeId);
           const [leftMs, value] = await Promise.all([client.pttl(key), client.get(key)]);
           if (leftMs === GONE || value === null) return undefined;
-          return { nodeId, leftMs, about: aboutOf(value) };
+          return { nodeId, leftMs, about: parseLeaseInfo(value) };
         }),
       ),
     );
@@ -117,7 +117,7 @@ export class RedisObservation implements Observation {
     const all = await this.connection.run((client) =>
       Promise.all(ids.map((id) => client.hgetall(this.names.streams(id)))),
     );
-    return all.map(tableOf);
+    return all.map(parseStreamsHash);
   }
 
   async lifetime(id: string): Promise<Lifetime | undefined> {

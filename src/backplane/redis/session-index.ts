@@ -1,5 +1,5 @@
 import type { Client, CommandConnection } from './connection/redis-connection.js';
-import type { Names } from './redis-keys.js';
+import type { RedisKeys } from './redis-keys.js';
 
 /** One in so many new sessions looks at the index, at so many entries for each of them. */
 const TIDIED_EVERY = 8;
@@ -11,7 +11,7 @@ export class SessionIndex {
 
   constructor(
     private readonly connection: CommandConnection,
-    private readonly names: Names,
+    private readonly names: RedisKeys,
   ) {}
 
   async add(client: Client, sessionId: string): Promise<void> {

@@ -2,15 +2,15 @@ import type { LogEntry, Membership } from '../backplane.js';
 import { ANY_PRINCIPAL } from '../backplane.js';
 import type { CommandConnection } from './connection/redis-connection.js';
 import { readLog } from './commands/parse-log.js';
-import type { Names } from './redis-keys.js';
+import type { RedisKeys } from './redis-keys.js';
 import { dropFromIndex } from './principal-index.js';
 import { recordOf } from './commands/parse-replies.js';
 
 /** Sessions as they are stored: what one can do with them from anywhere, without being a node. */
-export class Shelf implements Pick<Membership, 'load' | 'list' | 'history' | 'remove'> {
+export class SessionReader implements Pick<Membership, 'load' | 'list' | 'history' | 'remove'> {
   constructor(
     private readonly connection: CommandConnection,
-    private readonly names: Names,
+    private readonly names: RedisKeys,
     private readonly prefix: string,
   ) {}
 

@@ -1,7 +1,7 @@
 import { AnynodeError } from '../../protocol/errors.js';
 import type { JoinOptions, Membership, StoredState } from '../backplane.js';
 import type { CommandConnection } from './connection/redis-connection.js';
-import type { Names } from './redis-keys.js';
+import type { RedisKeys } from './redis-keys.js';
 
 type Options = Pick<JoinOptions, 'nodeId' | 'clock' | 'commandTimeoutMs'>;
 type Stored = Awaited<ReturnType<Membership['storeState']>>;
@@ -22,7 +22,7 @@ export class SessionStates {
 
   constructor(
     private readonly connection: CommandConnection,
-    private readonly names: Names,
+    private readonly names: RedisKeys,
     private readonly options: Options,
   ) {}
 

@@ -2,7 +2,7 @@ import type { EndsReply, EndsRequest } from '../backplane.js';
 import { STANDALONE } from '../backplane.js';
 import type { CommandConnection } from './connection/redis-connection.js';
 import { isMalformed } from './malformed-session.js';
-import type { Names } from './redis-keys.js';
+import type { RedisKeys } from './redis-keys.js';
 
 /**
  * Reads where streams end: one `HMGET` per session, all sent without waiting in between. A session whose master cannot
@@ -10,7 +10,7 @@ import type { Names } from './redis-keys.js';
  */
 export function readEnds(
   connection: CommandConnection,
-  names: Names,
+  names: RedisKeys,
   requests: EndsRequest[],
 ): Promise<EndsReply[]> {
   return connection.run((client) =>

@@ -16,12 +16,12 @@ const AT_ONCE = 16;
  * something. What was heard already is not heard twice: an answer has nobody waiting any more, a cancelled call is over.
  * Then looks at what this node owns: a failover may have lost that, or the word that another node owns it was lost.
  */
-export class Missed {
+export class CatchUp {
   /** How often messages may have been lost; only the last time matters. */
   private times = 0;
 
   constructor(
-    private readonly node: Pick<SessionNode, 'asks' | 'clock' | 'membership'>,
+    private readonly node: Pick<SessionNode, 'outgoingRequests' | 'clock' | 'membership'>,
     private readonly sessions: {
       /** Sessions in which something runs. */
       busy(): string[];
@@ -33,7 +33,7 @@ export class Missed {
 
   /** Tried until the log could be read, since nobody else would look. Rejects only once this node has closed. */
   async catchUp(): Promise<void> {
-    const { asks, clock } = this.node;
+    const { outgoingRequests: asks, clock } = this.node;
     this.times += 1;
     const mine = this.times;
     for (let failures = 0; mine === this.times; failures += 1) {

@@ -1,7 +1,7 @@
 import type { Operation, SessionRecord } from '../../backplane/backplane.js';
 import type { JsonRpcError, JsonRpcRequest, RequestId } from '../../protocol/jsonrpc.js';
 import { endOf } from '../../stream/shown-on.js';
-import { showAll } from '../../stream/deliver-to-followers.js';
+import { deliverToFollowers } from '../../stream/deliver-to-followers.js';
 import {
   answerLost,
   failed,
@@ -10,8 +10,8 @@ import {
 } from '../../replica/requests/request-errors.js';
 import type { LiveSession } from '../../replica/live-session.js';
 import type { SessionNode } from '../../replica/session-node.js';
-import { mayRerun, pastOf } from './request-history.js';
-import type { Pool } from '../../replica/replica-pool.js';
+import { mayRerun, readRequestHistory } from './request-history.js';
+import type { ReplicaPool } from '../../replica/replica-pool.js';
 import type { DeliveryContext } from '../../replica/replica.js';
 
 /** Requests that this node has claimed from another one. */
@@ -28,10 +28,10 @@ export interface Orphan {
 }
 
 /** Ends, or runs again, the requests that a node has left behind. See `recovery` in the options. */
-export class Orphaned {
+export class EndOrRerun {
   constructor(
     private readonly node: SessionNode,
-    private readonly pool: Pool,
+    private readonly pool: ReplicaPool,
   ) {}
 
   /** Ends requests of a stream that this node executes now, each with an error. */
@@ -47,9 +47,9 @@ export class Orphaned {
       ...endOf(stream, id, JSON.stringify(errorOf(id))),
       failed(id, stream, from),
     ]);
-    const committed = await this.node.lanes.append(sessionId, operations, true);
+    const committed = await this.node.commitQueue.append(sessionId, operations, true);
     if (committed === 'gone') return;
-    showAll(this.node.followers, sessionId, operations, committed.results);
+    deliverToFollowers(this.node.followers, sessionId, operations, committed.results);
   }
 
   /**
@@ -62,9 +62,9 @@ export class Orphaned {
     start: () => Promise<void>,
   ): Promise<void> {
     const { sessionId, stream, requests } = orphan;
-    const started = this.node.begun.begin(orphan, start);
+    const started = this.node.begunStreams.begin(orphan, start);
     if (started !== undefined) return started;
-    if (this.node.begun.isStarting(sessionId, stream)) return;
+    if (this.node.begunStreams.isStarting(sessionId, stream)) return;
     await this.endAnswered(sessionId, stream, requests, answerLost);
   }
 
@@ -85,15 +85,15 @@ export class Orphaned {
    * lost that step (a failover), and the one by which this node became the owner of the session. They must not run again.
    */
   async endForgotten(sessionId: string, stream: string): Promise<void> {
-    const operations = this.node.begun
+    const operations = this.node.begunStreams
       .requestsOf(sessionId, stream)
       .flatMap((id) =>
         endOf(stream, id, JSON.stringify(answerLost(id)), { onlyIf: { unbegun: true } }),
       );
     if (operations.length === 0) return;
-    const committed = await this.node.lanes.append(sessionId, operations, true);
+    const committed = await this.node.commitQueue.append(sessionId, operations, true);
     if (committed === 'gone') return;
-    showAll(this.node.followers, sessionId, operations, committed.results);
+    deliverToFollowers(this.node.followers, sessionId, operations, committed.results);
   }
 
   /** Runs again those of the requests that may be run again, and ends the others. */
@@ -110,7 +110,7 @@ export class Orphaned {
   private async runAgain(live: LiveSession, orphan: Orphan): Promise<void> {
     const { sessionId, stream, context, record, from } = orphan;
     try {
-      const past = await pastOf(this.node, sessionId, stream);
+      const past = await readRequestHistory(this.node, sessionId, stream);
       await this.pool.prepare(live, record, context);
       const runnable: JsonRpcRequest[] = [];
       for (const id of orphan.requests) {
@@ -123,8 +123,9 @@ export class Orphaned {
       await this.end(sessionId, stream, rest, orphan.errorOf, from);
       live.expect(runnable, stream, past.progress);
       const notes = runnable.map(({ id }) => recovered(id, stream, from));
-      // Not waited for: in the lane it is before whatever the request is answered with.
-      if (notes.length > 0) this.node.lanes.append(sessionId, notes, true).catch(() => undefined); // closed
+      // Not waited for: in the commit queue it is before whatever the request is answered with.
+      if (notes.length > 0)
+        this.node.commitQueue.append(sessionId, notes, true).catch(() => undefined); // closed
       for (const request of runnable) live.call(request, context);
     } catch (error) {
       this.node.logger.error(`mcp-anynode: a request could not be run again: ${String(error)}`);
@@ -139,7 +140,7 @@ export class Orphaned {
       busy.map(async (live) => {
         if (!leave) return live.failAll(nodeClosed);
         const release = live.streams().map((stream) => ({ type: 'release' as const, stream }));
-        await this.node.lanes.append(live.id, release, true);
+        await this.node.commitQueue.append(live.id, release, true);
       }),
     );
   }

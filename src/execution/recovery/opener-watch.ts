@@ -7,7 +7,7 @@ import { LOOK_EVERY_MS } from './node-watch.js';
 /** How often a connection that is to end is asked whether it may. */
 const DRAIN_CHECK_MS = 200;
 
-export interface OpenersOptions {
+export interface OpenerWatchOptions {
   membership: Pick<Membership, 'openStreams'>;
   watch: NodeWatch;
   clock: Clock;
@@ -24,14 +24,14 @@ interface Connection {
 /**
  * Looks after the nodes that take requests of a client whose one connection is here (HTTP+SSE). A request is followed by
  * the node that it was POSTed to, into nothing, so that somebody looks after its executor; should that node die, the one
- * that holds the connection follows the request instead. As with {@link Orphans}, nodes are looked at and not requests.
+ * that holds the connection follows the request instead. As with {@link OrphanRecovery}, nodes are looked at and not requests.
  */
-export class Openers {
+export class OpenerWatch {
   private readonly connections = new Map<Follower, Connection>();
   private cancelCheck: (() => void) | undefined;
   private closed = false;
 
-  constructor(private readonly options: OpenersOptions) {}
+  constructor(private readonly options: OpenerWatchOptions) {}
 
   /** Until `remove`. */
   add(follower: Follower, takeOver: (nodeId: string) => Promise<void>): void {

@@ -7,22 +7,22 @@ import { parseStoredIds } from '../../protocol/parse-stored.js';
 import { answerLost, nodeLost } from '../../replica/requests/request-errors.js';
 import type { Orphan } from './end-or-rerun.js';
 import type { DeliveryContext } from '../../replica/replica.js';
-import type { Sessions } from '../session-service.js';
+import type { SessionService } from '../session-service.js';
 import type { Follower } from '../../stream/follower.js';
 import type { Followers } from '../../stream/followers.js';
-import type { Lanes } from '../../stream/commit-queue.js';
+import type { CommitQueue } from '../../stream/commit-queue.js';
 import type { NodeWatch } from './node-watch.js';
 import { LOOK_EVERY_MS } from './node-watch.js';
 
 /** A living executor is asked whether it still runs a stream at its first follower, and then so rarely: about every 9 s. */
 const CHECKS_PER_QUESTION = 10;
 
-export interface OrphansOptions {
+export interface OrphanRecoveryOptions {
   nodeId: string;
   membership: Pick<Membership, 'send'>;
   watch: NodeWatch;
-  lanes: Lanes;
-  sessions: Sessions;
+  commitQueue: CommitQueue;
+  sessions: SessionService;
   followers: Pick<Followers, 'find'>;
   clock: Clock;
   rerun: boolean;
@@ -43,7 +43,7 @@ interface Watched {
  *
  * Of several claimants one wins, by compare-and-set.
  */
-export class Orphans {
+export class OrphanRecovery {
   private readonly watched = new Map<Follower, Watched>();
   /** Streams of which the backplane is being asked who executes them. */
   private readonly asserting = new Set<string>();
@@ -51,7 +51,7 @@ export class Orphans {
   private closed = false;
   private checks = 0;
 
-  constructor(private readonly options: OrphansOptions) {}
+  constructor(private readonly options: OrphanRecoveryOptions) {}
 
   /** `context`: of the request that brought the client here; what is run again, is run in its name. */
   watch(follower: Follower, executor: string, context: DeliveryContext): void {
@@ -152,7 +152,7 @@ export class Orphans {
   ): Promise<boolean> {
     const looked = lookedAt === undefined ? {} : { lookedAt };
     const claim = { type: 'claim' as const, stream, from, ...looked, revision: UNKNOWN_REVISION };
-    const committed = await this.options.lanes.append(sessionId, [claim], true);
+    const committed = await this.options.commitQueue.append(sessionId, [claim], true);
     const [result] = committed === 'gone' ? [] : committed.results;
     if (result?.status === 'dropped') {
       await this.foundElsewhere(sessionId, stream, from, result);
@@ -262,7 +262,7 @@ export class Orphans {
 
   private async recover(follower: Follower, { executor, context }: Watched): Promise<void> {
     const { sessionId, stream } = follower;
-    const { lanes, sessions, rerun, owned, watch } = this.options;
+    const { commitQueue, sessions, rerun, owned, watch } = this.options;
     const released = isReleased(executor);
     const lookedAt = released ? undefined : await watch.momentOfDeath(sessionId, executor);
     if (!released && lookedAt === undefined) {
@@ -280,7 +280,7 @@ export class Orphans {
       revision: rerun ? revision : UNKNOWN_REVISION,
       owned: rerun && owned,
     };
-    const committed = await lanes.append(sessionId, [claim], true);
+    const committed = await commitQueue.append(sessionId, [claim], true);
     if (committed === 'gone') return;
     const [result] = committed.results;
     if (result?.status === 'dropped' && result.executor !== undefined && !follower.ended) {

@@ -4,12 +4,12 @@ import { LOG_START, STANDALONE } from '../../backplane/backplane.js';
 import type { JsonRpcRequest, RequestId } from '../../protocol/jsonrpc.js';
 import { isNotification, isRequest } from '../../protocol/jsonrpc.js';
 import { parseStoredMessage } from '../../protocol/parse-stored.js';
-import { isTributary } from '../../stream/shown-on.js';
+import { isShownOnStandalone } from '../../stream/shown-on.js';
 import { annotationsOf } from '../../replica/tool-annotations.js';
 import type { LiveSession } from '../../replica/live-session.js';
 import type { SessionNode } from '../../replica/session-node.js';
 
-export interface Past {
+export interface RequestHistory {
   /** As they came in. One that is no longer kept cannot be run again. */
   requests: Map<RequestId, JsonRpcRequest>;
   /** The server has asked the client something: running it again would ask twice. */
@@ -21,14 +21,14 @@ export interface Past {
 const PAGE = 500;
 
 /** With JSON responses, and with HTTP+SSE, what belongs to a call is on the standalone stream, beside what does not: all of it counts. `from`: what is after that entry. */
-export async function pastOf(
+export async function readRequestHistory(
   { membership, responseMode }: Pick<SessionNode, 'membership' | 'responseMode'>,
   sessionId: string,
   stream: string,
   from: LogId = LOG_START,
-): Promise<Past> {
-  const past: Past = { requests: new Map(), asked: false, progress: new Map() };
-  const isBeside = responseMode === 'json' || isTributary(stream);
+): Promise<RequestHistory> {
+  const past: RequestHistory = { requests: new Map(), asked: false, progress: new Map() };
+  const isBeside = responseMode === 'json' || isShownOnStandalone(stream);
   let after = from;
   for (;;) {
     const entries = await membership.history(sessionId, after, PAGE);

@@ -5,7 +5,7 @@ import { parseAnsweredId } from '../../protocol/parse-stored.js';
 import type { EndReason, Sink } from '../../stream/follower.js';
 import { internalError } from '../../replica/requests/request-errors.js';
 import type { Logger } from '../../options/types.js';
-import type { Closing } from './response-closing.js';
+import type { ResponseClosing } from './response-closing.js';
 import { refuse, REFUSALS } from './refusals.js';
 import { cut, replyInParts } from './response.js';
 import { cutWhenStalled } from './stalled-client.js';
@@ -31,7 +31,7 @@ export class JsonConnection implements Sink {
 
   constructor(
     private readonly res: Response,
-    closing: Closing,
+    closing: ResponseClosing,
     private readonly options: JsonOptions,
   ) {
     closing.add(() => {

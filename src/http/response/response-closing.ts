@@ -6,7 +6,7 @@ import { connectionOf, cut, isGone } from './response.js';
  * What is to be done when a response is closed, by whichever side. One listener for all of it: what Express has made of a
  * response is slow to attach listeners to.
  */
-export class Closing {
+export class ResponseClosing {
   private readonly tasks: (() => void)[] = [];
 
   constructor(res: Response) {

@@ -7,7 +7,7 @@ import type { Cursors } from '../../stream/cursor.js';
 import type { Logger } from '../../options/types.js';
 import type { EndReason, Sink } from '../../stream/follower.js';
 import { onOneLine } from '../../protocol/json-text.js';
-import type { Closing } from './response-closing.js';
+import type { ResponseClosing } from './response-closing.js';
 import { connectionOf, cut, needsDrain } from './response.js';
 import { cutWhenStalled } from './stalled-client.js';
 
@@ -67,7 +67,7 @@ export class SseConnection implements Sink {
   /** `onClose`: the connection is closed, by whichever side. Called once. */
   constructor(
     private readonly res: Response,
-    closing: Closing,
+    closing: ResponseClosing,
     private readonly stream: SseStream,
     private readonly settings: SseSettings,
     private readonly onClose: () => void,

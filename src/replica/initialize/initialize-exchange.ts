@@ -16,7 +16,7 @@ const ANSWER_MS = 30_000;
  * What a server says until it has answered `initialize`: there is no session yet that could store it, so it is
  * collected here, and stored together with the session.
  */
-export class Birth {
+export class InitializeExchange {
   readonly outbound: { stream: string; message: string; asks: boolean }[] = [];
   answer: JsonRpcResponse | undefined;
   /** Resolves once the session exists; rejects if it never will. */

@@ -3,7 +3,7 @@
 /** One POST is let in all the same, whatever its length, where nothing waits. */
 const MOST_BYTES = 8 * 1024 * 1024;
 
-export class Admission {
+export class InboundAdmission {
   private bytes = 0;
 
   /**

@@ -27,7 +27,7 @@ export function nodeOf(id: unknown): string | undefined {
  * another node's promise. Since the id itself says where the answer belongs, no route has to be stored before the
  * request goes out, and no answer can be too fast.
  */
-export class Asks {
+export class OutgoingRequests {
   private readonly open = new Map<string, Ask>();
   private count = 0;
 

@@ -7,7 +7,7 @@ import type {
   RequestId,
 } from '../../protocol/jsonrpc.js';
 import { ErrorCode, errorResponse } from '../../protocol/jsonrpc.js';
-import { isTributary } from '../../stream/shown-on.js';
+import { isShownOnStandalone } from '../../stream/shown-on.js';
 import type { SessionNode } from '../session-node.js';
 
 /**
@@ -89,7 +89,7 @@ export function answerToCancelled(
   id: RequestId,
   stream: string,
 ): JsonRpcResponse | undefined {
-  if (responseMode === 'sse' || isTributary(stream)) return undefined;
+  if (responseMode === 'sse' || isShownOnStandalone(stream)) return undefined;
   return errorResponse(id, ErrorCode.ConnectionClosed, 'Request cancelled');
 }
 

@@ -15,7 +15,7 @@ export interface Call {
 }
 
 /** How many requests run on this node, and a promise for the moment when none does. */
-export class Running {
+export class RunningCount {
   private count = 0;
   private waiting: (() => void)[] = [];
 
@@ -39,10 +39,10 @@ export class Running {
 }
 
 /** The running requests of one session on this node. */
-export class Calls {
+export class RunningCalls {
   private readonly byId = new Map<RequestId, Call>();
 
-  constructor(private readonly running: Running) {}
+  constructor(private readonly running: RunningCount) {}
 
   get size(): number {
     return this.byId.size;

@@ -14,7 +14,7 @@ import type { OpenStore } from './rig.js';
 import { describeSessions } from './sessions.js';
 import { describeState } from './state.js';
 import { describeStreams } from './streams.js';
-import { describeTributaries } from './tributaries.js';
+import { describeShownOn } from './shown-on.js';
 
 /**
  * What every backplane has to do, as tests. `openStore` gives a store that no other test uses; each test puts two or
@@ -36,6 +36,6 @@ export function describeBackplane(name: string, openStore: OpenStore): void {
     describeLimits(openStore);
     describeLooks(openStore);
     describeEnds(openStore);
-    describeTributaries(openStore);
+    describeShownOn(openStore);
   });
 }

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import type { Operation } from '../../../src/backplane/backplane.js';
 import { STANDALONE } from '../../../src/backplane/backplane.js';
-import type { SeamStore } from '../../../src/backplane/sdk-store-access.js';
+import type { SdkStoreAccess } from '../../../src/backplane/sdk-store-access.js';
 import {
   ALICE,
   append,
@@ -121,7 +121,7 @@ function note(): Operation {
   return { type: 'note', kind: 'request.failed', stream: 'p', request: '1', from: undefined };
 }
 
-function seamsOf(node: TestNode): SeamStore {
+function seamsOf(node: TestNode): SdkStoreAccess {
   const { seams } = node.membership;
   if (seams === undefined) throw new Error('Redis has them');
   return seams;

@@ -1,9 +1,9 @@
 /** Faults in what holds where the backplane loses something, where a session ends, and where nodes are taken for dead. */
-import { Executors } from '../../../src/backplane/memory/stream-executors.js';
-import { Orphans } from '../../../src/execution/recovery/orphan-recovery.js';
+import { StreamExecutors } from '../../../src/backplane/memory/stream-executors.js';
+import { OrphanRecovery } from '../../../src/execution/recovery/orphan-recovery.js';
 import { BegunStreams } from '../../../src/stream/begun-streams.js';
 import { LiveSession } from '../../../src/replica/live-session.js';
-import { Sessions } from '../../../src/execution/session-service.js';
+import { SessionService } from '../../../src/execution/session-service.js';
 import type { Mutant } from './mutant.js';
 import { methodsOf } from './mutant.js';
 
@@ -19,14 +19,14 @@ export const FAILURE_MUTANTS: Mutant[] = [
   {
     name: 'a node learns of the end of a session by the message of it only',
     plant() {
-      const original = methodsOf(Sessions.prototype);
+      const original = methodsOf(SessionService.prototype);
       let isMessage = false;
-      Sessions.prototype.onMessage = function (message) {
+      SessionService.prototype.onMessage = function (message) {
         isMessage = true;
         original.onMessage.call(this, message);
         isMessage = false;
       };
-      Sessions.prototype.end = function (sessionId) {
+      SessionService.prototype.end = function (sessionId) {
         if (isMessage) original.end.call(this, sessionId);
       };
     },
@@ -42,7 +42,7 @@ export const FAILURE_MUTANTS: Mutant[] = [
     name: 'a node does not look after what it executed itself',
     setting: { affinity: 'owner' },
     plant() {
-      Orphans.prototype.assert = () => undefined;
+      OrphanRecovery.prototype.assert = () => undefined;
     },
   },
   {
@@ -50,7 +50,7 @@ export const FAILURE_MUTANTS: Mutant[] = [
     from: 211,
     setting: { affinity: 'owner' },
     plant() {
-      Executors.prototype['succeed'] = function (step, dead) {
+      StreamExecutors.prototype['succeed'] = function (step, dead) {
         return this.ownerUnless(step, dead);
       };
     },

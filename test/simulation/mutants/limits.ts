@@ -1,10 +1,10 @@
 /** Faults in what limits clients, and in what is kept for how long. */
-import { MemorySession } from '../../../src/backplane/memory/stored-session.js';
+import { StoredSession } from '../../../src/backplane/memory/stored-session.js';
 import { LOG_START } from '../../../src/backplane/backplane.js';
-import { Slots } from '../../../src/http/connection-slots.js';
-import { Quotas } from '../../../src/execution/session-quotas.js';
+import { ConnectionSlots } from '../../../src/http/connection-slots.js';
+import { SessionQuotas } from '../../../src/execution/session-quotas.js';
 import { SimBackplane, SimMembership } from '../backplane.js';
-import { Keeper } from '../../../src/stream/session-keeper.js';
+import { SessionKeeper } from '../../../src/stream/session-keeper.js';
 import type { Mutant } from './mutant.js';
 import { methodsOf } from './mutant.js';
 
@@ -12,8 +12,8 @@ export const LIMIT_MUTANTS: Mutant[] = [
   {
     name: 'a session may have any number of requests',
     plant() {
-      const original = methodsOf(MemorySession.prototype);
-      MemorySession.prototype['open'] = function ({ most: _, ...operation }, step) {
+      const original = methodsOf(StoredSession.prototype);
+      StoredSession.prototype['open'] = function ({ most: _, ...operation }, step) {
         return original['open'].call(this, operation, step);
       };
     },
@@ -21,14 +21,14 @@ export const LIMIT_MUTANTS: Mutant[] = [
   {
     name: 'a connection goes on to count when it is closed',
     plant() {
-      Slots.prototype['giveBack'] = () => undefined;
+      ConnectionSlots.prototype['giveBack'] = () => undefined;
     },
   },
   {
     name: 'a session may have any number of connections',
     from: 421,
     plant() {
-      Slots.prototype.take = () => true;
+      ConnectionSlots.prototype.take = () => true;
     },
   },
   {
@@ -43,7 +43,7 @@ export const LIMIT_MUTANTS: Mutant[] = [
   {
     name: 'a caller who had too many sessions is refused for ever',
     plant() {
-      Quotas.prototype['remember'] = function (principal, error) {
+      SessionQuotas.prototype['remember'] = function (principal, error) {
         this['full'].set(principal, { until: Infinity, error });
       };
     },
@@ -52,7 +52,7 @@ export const LIMIT_MUTANTS: Mutant[] = [
     name: 'a session that is in use expires',
     from: 161,
     plant() {
-      Keeper.prototype.refresh = () => Promise.resolve();
+      SessionKeeper.prototype.refresh = () => Promise.resolve();
     },
   },
   {

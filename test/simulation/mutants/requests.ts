@@ -1,9 +1,9 @@
 /** Faults in what becomes of requests, and of what a client says beside them. */
-import { Executors } from '../../../src/backplane/memory/stream-executors.js';
-import { MemorySession } from '../../../src/backplane/memory/stored-session.js';
+import { StreamExecutors } from '../../../src/backplane/memory/stream-executors.js';
+import { StoredSession } from '../../../src/backplane/memory/stored-session.js';
 import type { Route } from '../../../src/backplane/backplane.js';
-import { Handovers } from '../../../src/execution/owner-handover.js';
-import { Asks } from '../../../src/replica/requests/outgoing-requests.js';
+import { OwnerHandover } from '../../../src/execution/owner-handover.js';
+import { OutgoingRequests } from '../../../src/replica/requests/outgoing-requests.js';
 import type { JsonRpcResponse } from '../../../src/protocol/jsonrpc.js';
 import { LiveSession } from '../../../src/replica/live-session.js';
 import type { Mutant } from './mutant.js';
@@ -12,8 +12,8 @@ import { methodsOf } from './mutant.js';
 /** What goes by such a route stays on the node that it reaches. */
 function staysHere(to: Route['to']): () => void {
   return () => {
-    const original = methodsOf(MemorySession.prototype);
-    MemorySession.prototype['receive'] = function (operation, step) {
+    const original = methodsOf(StoredSession.prototype);
+    StoredSession.prototype['receive'] = function (operation, step) {
       const route = operation.route.to === to ? { to: 'here' as const } : operation.route;
       return original['receive'].call(this, { ...operation, route }, step);
     };
@@ -26,8 +26,8 @@ export const REQUEST_MUTANTS: Mutant[] = [
   {
     name: 'a replica that is behind is not told',
     plant() {
-      const original = methodsOf(MemorySession.prototype);
-      MemorySession.prototype['check'] = function (known, step) {
+      const original = methodsOf(StoredSession.prototype);
+      StoredSession.prototype['check'] = function (known, step) {
         if (known === undefined) original['check'].call(this, known, step);
       };
     },
@@ -35,8 +35,8 @@ export const REQUEST_MUTANTS: Mutant[] = [
   {
     name: 'any node may own a session that another one owns',
     plant() {
-      const original = methodsOf(Executors.prototype);
-      Executors.prototype.ownerUnless = function (step) {
+      const original = methodsOf(StreamExecutors.prototype);
+      StreamExecutors.prototype.ownerUnless = function (step) {
         return original.ownerUnless.call(this, step, this['parts'].stored.owner);
       };
     },
@@ -45,8 +45,8 @@ export const REQUEST_MUTANTS: Mutant[] = [
     name: 'a request is handed to its owner once',
     plant() {
       const asked = new WeakSet();
-      const original = methodsOf(Handovers.prototype);
-      Handovers.prototype['ask'] = function (handover) {
+      const original = methodsOf(OwnerHandover.prototype);
+      OwnerHandover.prototype['ask'] = function (handover) {
         if (asked.has(handover)) return;
         asked.add(handover);
         original['ask'].call(this, handover);
@@ -56,8 +56,8 @@ export const REQUEST_MUTANTS: Mutant[] = [
   {
     name: 'an id that is in use is taken again',
     plant() {
-      const original = methodsOf(MemorySession.prototype);
-      MemorySession.prototype['open'] = function (operation, step) {
+      const original = methodsOf(StoredSession.prototype);
+      StoredSession.prototype['open'] = function (operation, step) {
         for (const id of operation.requests) this['requests'].delete(id);
         return original['open'].call(this, operation, step);
       };
@@ -80,8 +80,8 @@ export const REQUEST_MUTANTS: Mutant[] = [
   {
     name: 'a GET of a stranger is served',
     plant() {
-      const original = methodsOf(MemorySession.prototype);
-      MemorySession.prototype.attach = function (nodeId, request, now) {
+      const original = methodsOf(StoredSession.prototype);
+      StoredSession.prototype.attach = function (nodeId, request, now) {
         return original.attach.call(this, nodeId, { ...request, principal: this.principal }, now);
       };
     },
@@ -89,8 +89,8 @@ export const REQUEST_MUTANTS: Mutant[] = [
   {
     name: 'a subscription is not remembered',
     plant() {
-      const original = methodsOf(MemorySession.prototype);
-      MemorySession.prototype['shape'] = function (effect, step) {
+      const original = methodsOf(StoredSession.prototype);
+      StoredSession.prototype['shape'] = function (effect, step) {
         if (effect.type !== 'subscribe') original['shape'].call(this, effect, step);
       };
     },
@@ -98,8 +98,8 @@ export const REQUEST_MUTANTS: Mutant[] = [
   {
     name: 'a session is told of a resource that its client has not subscribed to',
     plant() {
-      const original = methodsOf(MemorySession.prototype);
-      MemorySession.prototype['wanted'] = function ({ onlyIf, ...operation }, stream, step) {
+      const original = methodsOf(StoredSession.prototype);
+      StoredSession.prototype['wanted'] = function ({ onlyIf, ...operation }, stream, step) {
         const isAny = onlyIf === undefined || 'subscribed' in onlyIf;
         const given = isAny ? operation : { ...operation, onlyIf };
         return original['wanted'].call(this, given, stream, step);
@@ -109,8 +109,8 @@ export const REQUEST_MUTANTS: Mutant[] = [
   {
     name: 'an answer goes to whichever question of its session came first',
     plant() {
-      const original = methodsOf(Asks.prototype);
-      Asks.prototype.find = function (sessionId, id) {
+      const original = methodsOf(OutgoingRequests.prototype);
+      OutgoingRequests.prototype.find = function (sessionId, id) {
         const found = original.find.call(this, sessionId, id);
         const asks = [...this['open'].values()];
         return found && asks.find(({ asker }) => asker.sessionId === sessionId);

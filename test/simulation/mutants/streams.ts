@@ -1,7 +1,7 @@
 /** Faults in how messages are stored and shown. */
 import type { StreamEvent } from '../../../src/backplane/backplane.js';
 import { LOG_START } from '../../../src/backplane/backplane.js';
-import { MemorySession } from '../../../src/backplane/memory/stored-session.js';
+import { StoredSession } from '../../../src/backplane/memory/stored-session.js';
 import { SseConnection } from '../../../src/http/response/sse-response.js';
 import { LiveSession } from '../../../src/replica/live-session.js';
 import { Follower } from '../../../src/stream/follower.js';
@@ -61,8 +61,8 @@ export const STREAM_MUTANTS: Mutant[] = [
   {
     name: 'a commit that comes again is carried out again',
     plant() {
-      const original = methodsOf(MemorySession.prototype);
-      MemorySession.prototype.commit = function (nodeId, ...rest) {
+      const original = methodsOf(StoredSession.prototype);
+      StoredSession.prototype.commit = function (nodeId, ...rest) {
         this['numbers'].delete(nodeId);
         return original.commit.call(this, nodeId, ...rest);
       };
@@ -71,8 +71,8 @@ export const STREAM_MUTANTS: Mutant[] = [
   {
     name: 'what all are told is left out though what waited before was shown',
     plant() {
-      const original = methodsOf(MemorySession.prototype);
-      MemorySession.prototype['wanted'] = function (operation, stream, step) {
+      const original = methodsOf(StoredSession.prototype);
+      StoredSession.prototype['wanted'] = function (operation, stream, step) {
         if (operation.coalesce !== undefined && this['coalesced'].has(operation.coalesce))
           return false;
         return original['wanted'].call(this, operation, stream, step);
@@ -92,8 +92,8 @@ export const STREAM_MUTANTS: Mutant[] = [
     name: 'a late detach ends what its successor holds',
     from: 101,
     plant() {
-      const original = methodsOf(MemorySession.prototype);
-      MemorySession.prototype['detach'] = function (operation, step) {
+      const original = methodsOf(StoredSession.prototype);
+      StoredSession.prototype['detach'] = function (operation, step) {
         original['detach'].call(this, operation, step);
         delete this.streams.get(operation.stream)?.holder;
       };
@@ -114,8 +114,8 @@ export const STREAM_MUTANTS: Mutant[] = [
   {
     name: 'a stream that is resumed begins one too late',
     plant() {
-      const original = methodsOf(MemorySession.prototype);
-      MemorySession.prototype.attach = function (...args) {
+      const original = methodsOf(StoredSession.prototype);
+      StoredSession.prototype.attach = function (...args) {
         const reply = original.attach.apply(this, args);
         if (reply.status !== 'attached') return reply;
         const { n, logId } = reply.position;

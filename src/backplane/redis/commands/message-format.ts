@@ -9,7 +9,7 @@ import { isRevision } from '../../revision.js';
 const VERSION = '1';
 const NONE = '-';
 
-export function encode(message: NodeMessage): string {
+export function formatMessage(message: NodeMessage): string {
   switch (message.type) {
     case 'event': {
       const { sessionId, stream, token, event, inline } = message;
@@ -81,7 +81,7 @@ export function encode(message: NodeMessage): string {
 }
 
 /** `undefined`: not a message of this version, or one that no node would have sent. */
-export function decode(text: string): NodeMessage | undefined {
+export function parseMessage(text: string): NodeMessage | undefined {
   const message = parse(text);
   return message !== undefined && isSound(message) ? message : undefined;
 }

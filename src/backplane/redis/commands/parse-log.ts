@@ -1,7 +1,7 @@
 import type { LogEntry, LogId } from '../../backplane.js';
 import { compareLogIds, LOG_START } from '../../backplane.js';
 import type { Client } from '../connection/redis-connection.js';
-import type { Names } from '../redis-keys.js';
+import type { RedisKeys } from '../redis-keys.js';
 import { logEntry } from './parse-replies.js';
 
 /** Of at most 32 characters: longer numbers are not told apart. */
@@ -15,7 +15,7 @@ export type LogRow = [LogId, string[]];
 /** What is left of a session's log after `after`. */
 export async function readLog(
   client: Client,
-  names: Names,
+  names: RedisKeys,
   sessionId: string,
   after: LogId,
   count: number,
@@ -31,7 +31,7 @@ export async function readLog(
 /** All entries of a log that is still a string; see `scripts/first.lua`. `undefined`: it is a stream. */
 export async function readFirst(
   client: Client,
-  names: Names,
+  names: RedisKeys,
   sessionId: string,
 ): Promise<LogRow[] | undefined> {
   const key = names.streams(sessionId);

@@ -15,7 +15,7 @@ const MOST_RUNS = 100;
  * not yet carried out of them, and refuses what arrives later. No script is sent over a connection before that, nor
  * before the connection's own id is known, which the next one has to end.
  */
-export class Fence {
+export class ConnectionFence {
   /** By the server's `run_id`: a server that was started again counts its connections anew. */
   private readonly runs = new Map<string, Connections>();
   private readonly passed = new WeakMap<object, Connections>();

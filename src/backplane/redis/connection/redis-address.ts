@@ -1,7 +1,7 @@
 import type { Cluster, Redis } from 'ioredis';
 
 /** Where Redis is, as the log may name it: hosts and ports, and nothing of users, passwords or queries. */
-export function placeOf(redis: string | Redis | Cluster): string {
+export function redisAddressOf(redis: string | Redis | Cluster): string {
   if (typeof redis === 'string') {
     const url = URL.canParse(redis) ? new URL(redis) : undefined;
     return url === undefined

@@ -3,7 +3,7 @@ import type { Cluster } from 'ioredis';
 import { AnynodeError, unavailable } from '../../../protocol/errors.js';
 import type { Clock } from '../../../protocol/clock.js';
 import { SharedTimer } from '../../../protocol/shared-timer.js';
-import { Fence } from './connection-fence.js';
+import { ConnectionFence } from './connection-fence.js';
 import { isTransient, refusal } from './retryable-replies.js';
 import type { Scripted } from '../commands/scripts.js';
 import { defineScripts } from '../commands/scripts.js';
@@ -72,7 +72,7 @@ export class CommandConnection {
   private readonly clock: Clock;
   private readonly timeoutMs: number;
   private readonly check: ServerCheck;
-  private readonly fence = new Fence();
+  private readonly fence = new ConnectionFence();
   /** The servers that are being looked at. */
   private readonly lookedAt = new Set<Redis>();
   /** The call that is being tried. The scripts that it sends belong to it. */

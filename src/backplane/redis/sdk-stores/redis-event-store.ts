@@ -4,7 +4,7 @@ import type { CommandConnection } from '../connection/redis-connection.js';
 import type { FairTurns } from '../connection/fair-turns.js';
 import { hashTag } from '../hash-tag.js';
 
-export interface RedisReplaysOptions {
+export interface RedisEventStoreOptions {
   connection: CommandConnection;
   turns: FairTurns;
   nodeId: string;
@@ -13,10 +13,10 @@ export interface RedisReplaysOptions {
 }
 
 /** Three keys per session, all in one slot. */
-export class RedisReplays implements Replays {
+export class RedisEventStore implements Replays {
   private count = 0;
 
-  constructor(private readonly options: RedisReplaysOptions) {}
+  constructor(private readonly options: RedisEventStoreOptions) {}
 
   async append(sessionId: string, stream: string, message: string): Promise<Position> {
     const { connection, nodeId, retention } = this.options;

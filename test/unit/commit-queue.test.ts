@@ -6,7 +6,7 @@ import type {
   Operation,
 } from '../../src/backplane/backplane.js';
 import { AnynodeError, FailedStep } from '../../src/protocol/errors.js';
-import { Lanes } from '../../src/stream/commit-queue.js';
+import { CommitQueue } from '../../src/stream/commit-queue.js';
 import { ManualClock, settled } from './support/manual-clock.js';
 
 const TIMEOUT_MS = 2000;
@@ -58,7 +58,7 @@ class FakeCommits {
 function setUp() {
   const clock = new ManualClock();
   const commits = new FakeCommits();
-  return { clock, commits, lanes: new Lanes(commits, clock, TIMEOUT_MS) };
+  return { clock, commits, commitQueue: new CommitQueue(commits, clock, TIMEOUT_MS) };
 }
 
 function say(message: string): Operation {
@@ -77,8 +77,8 @@ function open(stream: string): OpenOperation {
   };
 }
 
-describe('a session’s lane', () => {
-  // Where no promise was made there was nothing to catch: it ended the process, and the lane waited for ever.
+describe('the commit queue of a session', () => {
+  // Where no promise was made there was nothing to catch: it ended the process, and the queue waited for ever.
   it('tries again what a backplane has thrown at', async () => {
     const { clock, commits } = setUp();
     let thrown = 0;
@@ -89,19 +89,19 @@ describe('a session’s lane', () => {
         throw new Error('not ready');
       },
     };
-    const lanes = new Lanes(throwing, clock, TIMEOUT_MS);
-    const stored = lanes.append('s', [say('a')], false);
+    const commitQueue = new CommitQueue(throwing, clock, TIMEOUT_MS);
+    const stored = commitQueue.append('s', [say('a')], false);
     await clock.advance(500);
     await commits.answer();
     expect(await stored).toMatchObject({ results: [{ status: 'appended' }] });
-    await lanes.idle();
+    await commitQueue.idle();
   });
 
   it('puts what is submitted in one turn into one commit', async () => {
-    const { commits, lanes } = setUp();
+    const { commits, commitQueue } = setUp();
     const submitted = [
-      lanes.append('s', [say('a'), say('b')], false),
-      lanes.append('s', [say('c')], false),
+      commitQueue.append('s', [say('a'), say('b')], false),
+      commitQueue.append('s', [say('c')], false),
     ];
     await settled();
     expect(commits.texts(0)).toEqual(['a', 'b', 'c']);
@@ -112,11 +112,11 @@ describe('a session’s lane', () => {
   });
 
   it('has one commit under way; what comes meanwhile goes with the next, in order', async () => {
-    const { commits, lanes } = setUp();
-    void lanes.append('s', [say('a')], false);
+    const { commits, commitQueue } = setUp();
+    void commitQueue.append('s', [say('a')], false);
     await settled();
-    void lanes.append('s', [say('b')], false);
-    void lanes.append('s', [say('c')], true);
+    void commitQueue.append('s', [say('b')], false);
+    void commitQueue.append('s', [say('c')], true);
     await settled();
     expect(commits.underWay).toBe(1);
     await commits.answer();
@@ -126,59 +126,59 @@ describe('a session’s lane', () => {
   });
 
   it('does not wait for other sessions', async () => {
-    const { commits, lanes } = setUp();
-    void lanes.append('one', [say('a')], false);
-    void lanes.append('two', [say('b')], false);
+    const { commits, commitQueue } = setUp();
+    void commitQueue.append('one', [say('a')], false);
+    void commitQueue.append('two', [say('b')], false);
     await settled();
     expect(commits.underWay).toBe(2);
   });
 
   it('carries so much in one commit and no more', async () => {
-    const { commits, lanes } = setUp();
-    for (let count = 0; count < 100; count += 1) void lanes.append('s', [say('x')], false);
+    const { commits, commitQueue } = setUp();
+    for (let count = 0; count < 100; count += 1) void commitQueue.append('s', [say('x')], false);
     await settled();
     expect(commits.seen[0]?.operations).toHaveLength(64);
     await commits.answer();
     expect(commits.seen[1]?.operations).toHaveLength(36);
     const big = 'x'.repeat(700 * 1024);
-    for (let count = 0; count < 3; count += 1) void lanes.append('s', [say(big)], false);
+    for (let count = 0; count < 3; count += 1) void commitQueue.append('s', [say(big)], false);
     await commits.answer();
     expect(commits.seen[2]?.operations).toHaveLength(2);
   });
 
   it('refuses messages when too much waits, but not the end of a request', async () => {
-    const { commits, lanes } = setUp();
-    void lanes.append('s', [say('first')], false);
+    const { commits, commitQueue } = setUp();
+    void commitQueue.append('s', [say('first')], false);
     await settled();
     const big = say('x'.repeat(1024 * 1024));
-    for (let count = 0; count < 9; count += 1) void lanes.append('s', [big], false);
-    await expect(lanes.append('s', [say('y')], false)).rejects.toMatchObject({
+    for (let count = 0; count < 9; count += 1) void commitQueue.append('s', [big], false);
+    await expect(commitQueue.append('s', [say('y')], false)).rejects.toMatchObject({
       code: 'backplane_unavailable',
     });
-    const urgent = lanes.append('s', [say('end')], true);
+    const urgent = commitQueue.append('s', [say('end')], true);
     while (commits.underWay > 0) await commits.answer();
     await expect(urgent).resolves.toMatchObject({ results: [{ status: 'appended' }] });
     // There is room again.
-    const later = lanes.append('s', [say('y')], false);
+    const later = commitQueue.append('s', [say('y')], false);
     await settled();
     await commits.answer();
     await expect(later).resolves.toBeDefined();
   });
 
   it('says that the session is gone to all who asked', async () => {
-    const { commits, lanes } = setUp();
-    const asked = [lanes.submit('s', [say('a')]), lanes.append('s', [say('b')], false)];
+    const { commits, commitQueue } = setUp();
+    const asked = [commitQueue.submit('s', [say('a')]), commitQueue.append('s', [say('b')], false)];
     await settled();
     await commits.answer({ status: 'gone' });
     expect(await Promise.all(asked)).toEqual(['gone', 'gone']);
   });
 
   it('is idle when nothing waits and nothing is under way', async () => {
-    const { commits, lanes } = setUp();
-    await lanes.idle();
-    void lanes.append('s', [say('a')], false);
+    const { commits, commitQueue } = setUp();
+    await commitQueue.idle();
+    void commitQueue.append('s', [say('a')], false);
     let idle = false;
-    void lanes.idle().then(() => (idle = true));
+    void commitQueue.idle().then(() => (idle = true));
     await settled();
     expect(idle).toBe(false);
     await commits.answer();
@@ -189,11 +189,11 @@ describe('a session’s lane', () => {
 describe('a commit whose outcome is not known', () => {
   // With another number the backplane could not tell that it was carried out already: two entries.
   it('is repeated with the same number and content until it is', async () => {
-    const { clock, commits, lanes } = setUp();
-    const said = lanes.append('s', [say('a')], false);
+    const { clock, commits, commitQueue } = setUp();
+    const said = commitQueue.append('s', [say('a')], false);
     await settled();
     await commits.fail();
-    void lanes.append('s', [say('b')], false);
+    void commitQueue.append('s', [say('b')], false);
     await clock.advance(100);
     await commits.fail();
     await clock.advance(200);
@@ -209,10 +209,10 @@ describe('a commit whose outcome is not known', () => {
 
 // It was repeated for ever, and all that the session said waited behind it.
 it('does not repeat a step that fails by a fault of the backplane, and goes on with the next', async () => {
-  const { commits, lanes } = setUp();
-  const failed = lanes.append('s', [say('a')], false);
+  const { commits, commitQueue } = setUp();
+  const failed = commitQueue.append('s', [say('a')], false);
   await settled();
-  const next = lanes.append('s', [say('b')], false);
+  const next = commitQueue.append('s', [say('b')], false);
   const fails = expect(failed).rejects.toMatchObject({ code: 'backplane_unavailable' });
   await commits.fail(new FailedStep(new Error('attempt to compare nil with number')));
   await fails;
@@ -224,8 +224,8 @@ it('a backplane that goes on refusing is reported, once per commit', async () =>
   const clock = new ManualClock();
   const commits = new FakeCommits();
   const error = vi.fn();
-  const lanes = new Lanes(commits, clock, TIMEOUT_MS, { error });
-  void lanes.append('s', [say('a')], false);
+  const commitQueue = new CommitQueue(commits, clock, TIMEOUT_MS, { error });
+  void commitQueue.append('s', [say('a')], false);
   await settled();
   for (let failures = 1; failures <= 10; failures += 1) {
     await commits.fail();
@@ -238,30 +238,30 @@ it('a backplane that goes on refusing is reported, once per commit', async () =>
 
 describe('submit', () => {
   it('rejects when it was not stored in time', async () => {
-    const { clock, lanes } = setUp();
-    const submitted = lanes.submit('s', [say('a')]);
+    const { clock, commitQueue } = setUp();
+    const submitted = commitQueue.submit('s', [say('a')]);
     const rejected = expect(submitted).rejects.toMatchObject({ code: 'backplane_unavailable' });
     await clock.advance(TIMEOUT_MS);
     await rejected;
   });
 
   it('is never sent any more what was not sent by then', async () => {
-    const { clock, commits, lanes } = setUp();
-    void lanes.append('s', [say('stuck')], false);
+    const { clock, commits, commitQueue } = setUp();
+    void commitQueue.append('s', [say('stuck')], false);
     await settled();
-    const submitted = lanes.submit('s', [open('never')]);
+    const submitted = commitQueue.submit('s', [open('never')]);
     const rejected = expect(submitted).rejects.toThrow(/not stored within 2000 ms/);
     await clock.advance(TIMEOUT_MS);
     await rejected;
     await commits.answer();
     expect(commits.seen).toHaveLength(1);
-    await lanes.idle();
+    await commitQueue.idle();
   });
 
   // The client was told 503: the ids of its requests must be free for its next attempt.
   it('abandons a stream that turns out to have been opened after all', async () => {
-    const { clock, commits, lanes } = setUp();
-    const submitted = lanes.submit('s', [say('a'), open('late')]);
+    const { clock, commits, commitQueue } = setUp();
+    const submitted = commitQueue.submit('s', [say('a'), open('late')]);
     const rejected = expect(submitted).rejects.toMatchObject({ code: 'backplane_unavailable' });
     await clock.advance(TIMEOUT_MS);
     await rejected;
@@ -273,8 +273,8 @@ describe('submit', () => {
   });
 
   it('abandons nothing that was refused', async () => {
-    const { clock, commits, lanes } = setUp();
-    const submitted = lanes.submit('s', [open('late')]);
+    const { clock, commits, commitQueue } = setUp();
+    const submitted = commitQueue.submit('s', [open('late')]);
     const rejected = expect(submitted).rejects.toMatchObject({ code: 'backplane_unavailable' });
     await clock.advance(TIMEOUT_MS);
     await rejected;
@@ -284,8 +284,8 @@ describe('submit', () => {
   });
 
   it('leaves no timer behind', async () => {
-    const { clock, commits, lanes } = setUp();
-    void lanes.submit('s', [say('a')]);
+    const { clock, commits, commitQueue } = setUp();
+    void commitQueue.submit('s', [say('a')]);
     await settled();
     await commits.answer();
     // All submissions share one, which strikes once more, for nobody.
@@ -296,35 +296,37 @@ describe('submit', () => {
 
 describe('close', () => {
   it('rejects what waits, what is tried again, and what comes later', async () => {
-    const { clock, commits, lanes } = setUp();
-    const underWay = lanes.append('s', [say('a')], false);
+    const { clock, commits, commitQueue } = setUp();
+    const underWay = commitQueue.append('s', [say('a')], false);
     await settled();
-    const waiting = lanes.submit('s', [say('b')]);
+    const waiting = commitQueue.submit('s', [say('b')]);
     const rejected = [underWay, waiting].map((promise) =>
       expect(promise).rejects.toMatchObject({ name: 'AnynodeError', code: 'closed' }),
     );
-    lanes.close();
+    commitQueue.close();
     await commits.fail();
     await clock.advance(1000);
     await Promise.all(rejected);
-    await expect(lanes.submit('s', [say('c')])).rejects.toMatchObject({ code: 'closed' });
-    await expect(lanes.append('s', [say('d')], true)).rejects.toMatchObject({ code: 'closed' });
+    await expect(commitQueue.submit('s', [say('c')])).rejects.toMatchObject({ code: 'closed' });
+    await expect(commitQueue.append('s', [say('d')], true)).rejects.toMatchObject({
+      code: 'closed',
+    });
     expect(commits.seen).toHaveLength(1);
     expect(clock.pending).toBe(0);
   });
 
   it('lets a commit that is under way come to its end', async () => {
-    const { commits, lanes } = setUp();
-    const underWay = lanes.append('s', [say('a')], false);
+    const { commits, commitQueue } = setUp();
+    const underWay = commitQueue.append('s', [say('a')], false);
     await settled();
-    lanes.close();
+    commitQueue.close();
     await commits.answer();
     await expect(underWay).resolves.toMatchObject({ results: [{ status: 'appended' }] });
   });
 
   it('is what a backplane that was left amounts to', async () => {
-    const { commits, lanes } = setUp();
-    const said = lanes.append('s', [say('a')], false);
+    const { commits, commitQueue } = setUp();
+    const said = commitQueue.append('s', [say('a')], false);
     const rejected = expect(said).rejects.toMatchObject({ code: 'closed' });
     await settled();
     await commits.fail(new AnynodeError('closed', 'left'));

@@ -2,9 +2,9 @@
 import { expect, it } from 'vitest';
 import { unavailable } from '../../src/protocol/errors.js';
 import { systemClock } from '../../src/protocol/clock.js';
-import { Missed } from '../../src/execution/recovery/catch-up.js';
+import { CatchUp } from '../../src/execution/recovery/catch-up.js';
 
-type Parts = ConstructorParameters<typeof Missed>;
+type Parts = ConstructorParameters<typeof CatchUp>;
 
 // The subscription is back before Redis answers all commands again: an answer that had been acknowledged was never heard.
 it('is looked for until the log could be read', async () => {
@@ -27,7 +27,7 @@ it('is looked for until the log could be read', async () => {
     verify: () => Promise.resolve(),
     deliver: (sessionId: string, message: unknown) => heard.push([sessionId, message]),
   };
-  await new Missed(node, sessions).catchUp();
+  await new CatchUp(node, sessions).catchUp();
   expect(heard).toEqual([['s1', answer]]);
   expect(reads).toBe(4);
 });
@@ -39,6 +39,6 @@ it('is looked for, and then what the node owns, until that could be read', async
     looks += 1;
     return looks < 3 ? Promise.reject(unavailable(new Error('away'))) : Promise.resolve();
   };
-  await new Missed(node, { busy: () => [], verify, deliver: () => undefined }).catchUp();
+  await new CatchUp(node, { busy: () => [], verify, deliver: () => undefined }).catchUp();
   expect(looks).toBe(3);
 });

@@ -5,7 +5,7 @@ import { ALICE, append, open, useRig, type OpenStore, changed } from './rig.js';
 const AFTER = { onlyIf: { after: true as const } };
 
 /** What HTTP+SSE needs: a session before its `initialize`, and answers that are shown on another stream than ends. */
-export function describeTributaries(openStore: OpenStore): void {
+export function describeShownOn(openStore: OpenStore): void {
   describe('an operation that depends on the one before it', () => {
     const rig = useRig(openStore);
 

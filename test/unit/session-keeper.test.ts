@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { TouchReply, TouchRequest } from '../../src/backplane/backplane.js';
 import { Followers } from '../../src/stream/followers.js';
-import { Keeper } from '../../src/stream/session-keeper.js';
+import { SessionKeeper } from '../../src/stream/session-keeper.js';
 import { follow } from './support/fake-stream.js';
 import { ManualClock, settled } from './support/manual-clock.js';
 
@@ -31,7 +31,7 @@ function setUp() {
     if (state.fails) return Promise.reject(new Error('away'));
     return Promise.resolve(requests.map((request) => state.reply(request)));
   };
-  const keeper = new Keeper({
+  const keeper = new SessionKeeper({
     membership: { touch },
     followers,
     clock,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Asker } from '../../src/replica/requests/outgoing-requests.js';
-import { Asks, nodeOf } from '../../src/replica/requests/outgoing-requests.js';
+import { OutgoingRequests, nodeOf } from '../../src/replica/requests/outgoing-requests.js';
 
 function asker(sessionId: string): Asker {
   return { sessionId, deliver: () => undefined };
@@ -8,14 +8,16 @@ function asker(sessionId: string): Asker {
 
 describe('the id of a question', () => {
   it('names its node, and is used once', () => {
-    const asks = new Asks('node1');
+    const asks = new OutgoingRequests('node1');
     const ids = [0, 0, 1].map((original) => asks.add(asker('s'), original));
     expect(ids).toEqual(['node1.1', 'node1.2', 'node1.3']);
     expect(ids.map(nodeOf)).toEqual(['node1', 'node1', 'node1']);
   });
 
   it('is not the same on two nodes, though replicas count alike', () => {
-    expect(new Asks('a').add(asker('s'), 0)).not.toBe(new Asks('b').add(asker('s'), 0));
+    expect(new OutgoingRequests('a').add(asker('s'), 0)).not.toBe(
+      new OutgoingRequests('b').add(asker('s'), 0),
+    );
   });
 
   it.each([undefined, null, 0, 7, '', 'a', 'a.', '.1', 'a.b', 'A.1', 'a.1.1', 'a .1', {}, ['a.1']])(
@@ -28,27 +30,27 @@ describe('the id of a question', () => {
 
 describe('an open question', () => {
   it('is found by its id, with who asked it and how it was called there', () => {
-    const asks = new Asks('node1');
+    const asks = new OutgoingRequests('node1');
     const who = asker('s');
     const id = asks.add(who, 'original');
     expect(asks.find('s', id)).toEqual({ asker: who, original: 'original' });
   });
 
   it('is not found from another session: the id alone is no credential', () => {
-    const asks = new Asks('node1');
+    const asks = new OutgoingRequests('node1');
     const id = asks.add(asker('s'), 0);
     expect(asks.find('other', id)).toBeUndefined();
   });
 
   it('is not found once it was removed', () => {
-    const asks = new Asks('node1');
+    const asks = new OutgoingRequests('node1');
     const id = asks.add(asker('s'), 0);
     asks.remove(id);
     expect(asks.find('s', id)).toBeUndefined();
   });
 
   it('is not found by anything but its id', () => {
-    const asks = new Asks('node1');
+    const asks = new OutgoingRequests('node1');
     asks.add(asker('s'), 0);
     for (const id of [undefined, null, 0, 1, 'node1.2', 'node2.1', {}]) {
       expect(asks.find('s', id)).toBeUndefined();
