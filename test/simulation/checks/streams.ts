@@ -83,7 +83,10 @@ export const inOrder: Check = function* (world) {
         if (begin !== event.n && !wentBack) {
           yield `${connection} begins at ${event.n}, not at ${begin}`;
         }
-        last ??= lastUpTo(entries, event);
+        // In front of what a trimmed log has left, its place may still name an entry that the backplane has lost: by that nothing
+        // is known of what comes after it.
+        const named = lastUpTo(entries, event);
+        if (named !== undefined && entries[named]?.lost !== true) last ??= named;
         continue;
       }
       const at = indexOf(entries, event, event.data);
