@@ -40,13 +40,18 @@ describe('the tarball', () => {
       'CHANGELOG.md',
       'docs/architecture.md',
       'docs/cli.md',
+      'docs/glossary.md',
       'docs/guarantees.md',
       'docs/operations.md',
       'docs/wire.md',
     ]) {
       expect(files).toContain(name);
     }
-    for (const path of ['dist/index.js', 'dist/index.d.ts', 'dist/backplane/redis/redis.js']) {
+    for (const path of [
+      'dist/index.js',
+      'dist/index.d.ts',
+      'dist/backplane/redis/redis-backplane.js',
+    ]) {
       expect(files).toContain(path);
     }
     const scripts = files.filter((path) => path.endsWith('.lua'));
