@@ -10,7 +10,7 @@ import { methodsOf } from './mutant.js';
 export const FAILURE_MUTANTS: Mutant[] = [
   {
     name: 'a request is begun again where the backplane does not know that it was begun',
-    from: 381,
+    from: 397,
     setting: { affinity: 'owner' },
     plant() {
       BegunStreams.prototype.begin = (_orphan, start) => start();
@@ -18,6 +18,7 @@ export const FAILURE_MUTANTS: Mutant[] = [
   },
   {
     name: 'a node learns of the end of a session by the message of it only',
+    from: 43,
     plant() {
       const original = methodsOf(SessionService.prototype);
       let isMessage = false;
@@ -40,6 +41,7 @@ export const FAILURE_MUTANTS: Mutant[] = [
   },
   {
     name: 'a node does not look after what it executed itself',
+    from: 55,
     setting: { affinity: 'owner' },
     plant() {
       OrphanRecovery.prototype.assert = () => undefined;
@@ -47,7 +49,7 @@ export const FAILURE_MUTANTS: Mutant[] = [
   },
   {
     name: 'a former owner is still heard',
-    from: 211,
+    from: 230,
     setting: { affinity: 'owner' },
     plant() {
       StreamExecutors.prototype['succeed'] = function (step, dead) {

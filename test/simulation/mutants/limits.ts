@@ -20,6 +20,7 @@ export const LIMIT_MUTANTS: Mutant[] = [
   },
   {
     name: 'a connection goes on to count when it is closed',
+    from: 40,
     plant() {
       ConnectionSlots.prototype['giveBack'] = () => undefined;
     },
@@ -33,6 +34,7 @@ export const LIMIT_MUTANTS: Mutant[] = [
   },
   {
     name: 'a caller may have any number of sessions',
+    from: 50,
     plant() {
       const original = methodsOf(SimMembership.prototype);
       SimMembership.prototype.create = function ({ most: _, ...session }) {
@@ -42,6 +44,7 @@ export const LIMIT_MUTANTS: Mutant[] = [
   },
   {
     name: 'a caller who had too many sessions is refused for ever',
+    from: 63,
     plant() {
       SessionQuotas.prototype['remember'] = function (principal, error) {
         this['full'].set(principal, { until: Infinity, error });

@@ -43,6 +43,7 @@ export const REQUEST_MUTANTS: Mutant[] = [
   },
   {
     name: 'a request is handed to its owner once',
+    from: 38,
     plant() {
       const asked = new WeakSet();
       const original = methodsOf(OwnerHandover.prototype);

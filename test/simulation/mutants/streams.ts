@@ -12,7 +12,7 @@ import { methodsOf } from './mutant.js';
 export const STREAM_MUTANTS: Mutant[] = [
   {
     name: 'a connection reads the log before it holds the stream, and not after',
-    from: 61,
+    from: 82,
     plant() {
       const early = new Map<string, StreamEvent[]>();
       const membership = methodsOf(SimMembership.prototype);
@@ -90,7 +90,7 @@ export const STREAM_MUTANTS: Mutant[] = [
   },
   {
     name: 'a late detach ends what its successor holds',
-    from: 101,
+    from: 121,
     plant() {
       const original = methodsOf(StoredSession.prototype);
       StoredSession.prototype['detach'] = function (operation, step) {
@@ -101,6 +101,7 @@ export const STREAM_MUTANTS: Mutant[] = [
   },
   {
     name: 'nothing is looked at after the subscription was lost',
+    from: 37,
     plant() {
       const original = methodsOf(SimBackplane.prototype);
       SimBackplane.prototype.for = function (process) {
