@@ -96,9 +96,11 @@ export const nobodyWaits: Check = function* ({ ledger, setting, nodes }) {
     const isLost = ledger.mayHaveLost(call.sessionId, call.at, call.endedAt);
     if (call.state === 'open') yield `${what} still wait`;
     if (call.state === 'ended' && open.length > 0 && !isGone && !isLost) {
-      // Without a cursor, of a node that was closed before it was done: the client sees a broken response.
-      const closed = nodes.some((node) => node.closing && call.stream === undefined);
-      if (!closed) yield `${what}: the stream has ended without an answer`;
+      // A client without a cursor cannot come back: its response breaks off where its node was closed before the request was done,
+      // or where the log was trimmed before it had read it.
+      const breaksOff = isTrimmed || nodes.some((node) => node.closing);
+      if (call.stream !== undefined || !breaksOff)
+        yield `${what}: the stream has ended without an answer`;
     }
     if (call.state === 'gone' && !isGone) yield `${what}: 404, and the session is there`;
     if (call.state === 'trimmed' && !isTrimmed && !isLost) yield `${what}: 400`;
