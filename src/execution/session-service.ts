@@ -342,9 +342,9 @@ export class SessionService {
   ): Promise<void> {
     if (messages.length === 0) return;
     const requests = messages.filter(isRequest);
-    const stops = live.expect(requests, stream);
+    const stopped = live.expect(requests, stream);
     try {
-      if (stops) await new Promise((resolve) => setImmediate(resolve));
+      if (stopped !== undefined) await stopped;
       const record = introduced(recordFor(reply), requests);
       // Nothing is awaited that need not be: what every call does.
       if (record !== undefined || !live.hasReplica) {

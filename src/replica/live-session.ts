@@ -276,10 +276,14 @@ export class LiveSession {
   }
 
   /**
-   * Requests whose stream is open, and which run as soon as there is a replica. `true`: handlers of other requests with their
-   * ids have been told to stop, which takes servers a turn of the event loop.
+   * Requests whose stream is open, and which run as soon as there is a replica. Where handlers of other requests with their
+   * ids have been told to stop, returns a promise: a server needs a turn of the event loop to do so, and would stop these.
    */
-  expect(requests: JsonRpcRequest[], stream: string, shown?: Call['shown']): boolean {
+  expect(
+    requests: JsonRpcRequest[],
+    stream: string,
+    shown?: Call['shown'],
+  ): Promise<void> | undefined {
     let stops = false;
     const batch = { size: requests.length, open: requests.length };
     for (const request of requests) {
@@ -292,7 +296,7 @@ export class LiveSession {
       this.calls.add({ request, stream, shown, batch });
       if (this.givenUp.delete(request.id)) this.cancelled(request.id);
     }
-    return stops;
+    return stops ? new Promise((resolve) => setImmediate(resolve)) : undefined;
   }
 
   /** Hands a request to the replica; its stream ends with its answer. One that was cancelled meanwhile is not run. */

@@ -121,11 +121,12 @@ export class EndOrRerun {
       }
       const rest = orphan.requests.filter((id) => !runnable.some((request) => request.id === id));
       await this.end(sessionId, stream, rest, orphan.errorOf, from);
-      live.expect(runnable, stream, past.progress);
+      const stopped = live.expect(runnable, stream, past.progress);
       const notes = runnable.map(({ id }) => recovered(id, stream, from));
       // Not waited for: in the commit queue it is before whatever the request is answered with.
       if (notes.length > 0)
         this.node.commitQueue.append(sessionId, notes, true).catch(() => undefined); // closed
+      if (stopped !== undefined) await stopped;
       for (const request of runnable) live.call(request, context);
     } catch (error) {
       this.node.logger.error(`mcp-anynode: a request could not be run again: ${String(error)}`);
