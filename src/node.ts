@@ -25,6 +25,7 @@ import { internalError } from './replica/requests/request-errors.js';
 import { OutgoingRequests } from './replica/requests/outgoing-requests.js';
 import { BegunStreams } from './stream/begun-streams.js';
 import { unpackContext } from './execution/delivery-context.js';
+import { answerTurns } from './replica/requests/loop-turns.js';
 import { RunningCount } from './replica/requests/running-calls.js';
 import type { Directory } from './handle/session-directory.js';
 import { directory } from './handle/session-directory.js';
@@ -335,7 +336,10 @@ export function createNode(
   /** Nothing runs, nothing is on its way to, and nobody here waits for what runs elsewhere. */
   const allDone = async (): Promise<void> => {
     const all = [arriving, running, elsewhere];
-    while (all.some(({ size }) => size > 0)) for (const each of all) await each.none();
+    do {
+      for (const each of all) await each.none();
+      await answerTurns.over();
+    } while (all.some(({ size }) => size > 0));
   };
 
   /** `ended`: when the last connection has ended, where that is known. */
@@ -355,6 +359,7 @@ export function createNode(
     await atMost(commandTimeoutMs, arriving.none(), clock);
     // What still runs is an orphan now: ended here, or left to those who may run it again.
     await atMost(commandTimeoutMs, sessions.orphaned.leaveBehind(rerun), clock);
+    await atMost(commandTimeoutMs, answerTurns.over(), clock);
     await atMost(commandTimeoutMs, commitQueue.idle(), clock);
     for (const follower of followers.all()) {
       follower.end(follower.resumable ? 'hangup' : 'closed');

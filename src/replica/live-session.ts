@@ -24,7 +24,7 @@ import type { InitializeExchange } from './initialize/initialize-exchange.js';
 import type { Call } from './requests/running-calls.js';
 import { RunningCalls, wasShown } from './requests/running-calls.js';
 import { answerToCancelled, failed, notBuilt, serialized } from './requests/request-errors.js';
-import { LoopTurns } from './requests/loop-turns.js';
+import { answerTurns } from './requests/loop-turns.js';
 import type { SessionNode } from './session-node.js';
 import type { Cause, DeliveryContext, ReplicaEvents } from './replica.js';
 import type { Effect, Shape } from './session-shape.js';
@@ -44,9 +44,6 @@ import type { ReplicaTransport } from './replica-transport.js';
 import { endOf, shownOn } from '../stream/shown-on.js';
 import type { AuthInfo, SessionInfo } from '../options/types.js';
 import { Cursors } from '../stream/cursor.js';
-
-/** There is one event loop for all nodes of a process. */
-const turns = new LoopTurns();
 
 /** A session of which this node has a replica, is building one, or is about to need one. */
 export class LiveSession {
@@ -354,10 +351,9 @@ export class LiveSession {
     const { request, stream } = call;
     const unpin = this.pin();
     try {
-      const turn = turns.next();
+      const turn = answerTurns.next();
       if (turn !== undefined) await turn;
-      const { response, message } = serialized(this.node, request, given);
-      turns.wrote(message?.length ?? 0);
+      const { response, message } = answerTurns.write(() => serialized(this.node, request, given));
       const effect = effectOfAnswer(request, response);
       const end = endOf(stream, request.id, message, effect && { effect });
       const stored = await this.append(end, true, notes);

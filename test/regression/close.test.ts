@@ -1,10 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { CallToolResult } from '@modelcontextprotocol/sdk/types.js';
 import { expect, it } from 'vitest';
 import type { Commit, CommitReply, Membership } from '../../src/backplane/backplane.js';
 import type { Backplane } from '../../src/index.js';
 import { memoryBackplane } from '../../src/index.js';
 import { scriptedServer } from '../integration/support/scripted-server.js';
 import { openSession, rawClient, startNode } from '../integration/support/serve.js';
+import { signal } from '../integration/support/signal.js';
 import { request } from '../support/mcp-http.js';
 
 // A GET that waits for the old holder's answer belongs to no list yet that `close()` goes through. It opened its
@@ -106,3 +108,43 @@ it('close() resolves when the servers are closed', async () => {
   await mcp.close();
   expect(closed).toBe(true);
 });
+
+// Large answers wait for turns of the event loop of their own. A node that closed meanwhile did not wait for them: they were
+// refused, and their clients heard that the connection was closed.
+it.each([0, 10_000])(
+  'answers that were given before the node closes are stored: drainMs %s',
+  async (drainMs) => {
+    const most = 40;
+    let begun = 0;
+    const all = signal();
+    const closing = signal();
+    let turn = 0;
+    const large = async (): Promise<CallToolResult> => {
+      begun += 1;
+      if (begun === most) all.resolve();
+      await all.promise;
+      const toJSON = (): object => {
+        turn += 1;
+        // By now all have answered.
+        if (turn === 2) closing.resolve();
+        // As long as it takes to write more.
+        const until = performance.now() + 5;
+        while (performance.now() < until);
+        return { text: 'x'.repeat(300_000) };
+      };
+      return { content: [], structuredContent: { toJSON } };
+    };
+    const { mcp, url } = await startNode({ responseMode: 'json', tools: { large } });
+    const { client } = await openSession(url, { protocolVersion: '2025-03-26' });
+    const batch = Array.from({ length: most }, (_, at) =>
+      request(100 + at, 'tools/call', { name: 'large' }),
+    );
+    const posted = client.post(url, batch);
+    await closing.promise;
+    await mcp.close({ drainMs });
+    const answer = await posted;
+    expect(answer.status).toBe(200);
+    const result: unknown = expect.anything();
+    expect(answer.json()).toMatchObject(batch.map(({ id }) => ({ id, result })));
+  },
+);

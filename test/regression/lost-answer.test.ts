@@ -6,7 +6,9 @@ import { Redis } from 'ioredis';
 import { expect, it } from 'vitest';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
 import { answers, request } from '../support/mcp-http.js';
-import { redisBackplane } from '../../src/index.js';
+import type { CallToolResult } from '@modelcontextprotocol/sdk/types.js';
+import type { JoinOptions } from '../../src/backplane/backplane.js';
+import { memoryBackplane, redisBackplane } from '../../src/index.js';
 import { openSession, startNode } from '../integration/support/serve.js';
 import { signal } from '../integration/support/signal.js';
 
@@ -56,3 +58,53 @@ it.each(['the node that gave it', 'another node'])(
     await resumed.untilEnded();
   },
 );
+
+// Large answers wait for turns of the event loop of their own. A node that was asked meanwhile whether it still runs the requests
+// took those that waited for lost, and ended their requests with that error before them.
+it('an answer that waits for its turn is not taken for one that Redis has lost', async () => {
+  const shared = memoryBackplane();
+  let hear: JoinOptions['onMessage'] = () => undefined;
+  let stream = '';
+  const backplane = {
+    join(options: JoinOptions) {
+      hear = options.onMessage;
+      const membership = shared.join(options);
+      const commit = membership.commit.bind(membership);
+      membership.commit = (step) => {
+        for (const each of step.operations) if (each.type === 'open') stream = each.stream;
+        return commit(step);
+      };
+      return membership;
+    },
+  };
+  let begun = 0;
+  const [all, last] = [signal(), signal()];
+  let sessionId = '';
+  const large = async (): Promise<CallToolResult> => {
+    begun += 1;
+    if (begun === 3) all.resolve();
+    await all.promise;
+    let isFirst = true;
+    const toJSON = (): object => {
+      // As another node does that shows the stream.
+      if (isFirst) hear({ type: 'check', streams: [{ sessionId, stream }] });
+      isFirst = false;
+      return { text: 'x'.repeat(300_000) };
+    };
+    return { content: [], structuredContent: { toJSON } };
+  };
+  const slow = async (): Promise<string> => {
+    await last.promise;
+    return 'done';
+  };
+  const { url, mcp } = await startNode({ backplane, responseMode: 'json', tools: { large, slow } });
+  const session = await openSession(url, { protocolVersion: '2025-03-26' });
+  ({ sessionId } = session);
+  const names = ['large', 'large', 'large', 'slow'];
+  const batch = names.map((name, at) => request(100 + at, 'tools/call', { name }));
+  const posted = session.client.post(url, batch);
+  await expect.poll(() => mcp.health().inFlight).toBe(1);
+  last.resolve();
+  const result: unknown = expect.anything();
+  expect((await posted).json()).toMatchObject(batch.map(({ id }) => ({ id, result })));
+});

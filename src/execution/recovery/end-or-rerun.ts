@@ -8,6 +8,7 @@ import {
   nodeClosed,
   recovered,
 } from '../../replica/requests/request-errors.js';
+import { answerTurns } from '../../replica/requests/loop-turns.js';
 import type { LiveSession } from '../../replica/live-session.js';
 import type { SessionNode } from '../../replica/session-node.js';
 import { mayRerun, readRequestHistory } from './request-history.js';
@@ -77,6 +78,8 @@ export class EndOrRerun {
   ): Promise<void> {
     const live = this.pool.get(sessionId);
     const over = requests.filter((id) => live?.runs(id, stream) !== true);
+    // They may just have been answered: those answers come first.
+    await answerTurns.over();
     await this.end(sessionId, stream, over, errorOf, this.node.nodeId);
   }
 
