@@ -63,6 +63,8 @@ export class LiveSession {
   private shape: Shape = UNSHAPED;
   /** Changes that the server has carried out, though `shape` may not have them: the record is replayed in what they decide. */
   private uncertain: Effect[] = [];
+  /** The server is being told what it has missed. What it carries out meanwhile may come before that, or after it. */
+  private isCatchingUp = false;
   /** Building, or catching up: one at a time, and what comes meanwhile waits its turn. */
   private settling: Promise<void> = Promise.resolve();
   private readonly calls: RunningCalls;
@@ -236,11 +238,16 @@ export class LiveSession {
     if (shape.active && told.initialize !== undefined) this.shape = { ...told, active: true };
     const { uncertain } = this;
     const differs = uncertain.reduce((from, effect) => unlike(from, shape, effect), told);
-    await replayShape(this.node, replica.transport, differs, shape);
+    this.isCatchingUp = true;
+    try {
+      await replayShape(this.node, replica.transport, differs, shape);
+    } finally {
+      this.isCatchingUp = false;
+    }
     this.uncertain = this.uncertain.filter((effect) => !uncertain.includes(effect));
     // Handed to the server once, `initialized` is not to come again.
     this.shape = { ...shape, active: shape.active || this.shape.active };
-    this.revision = current.revision;
+    this.revision = this.uncertain.length > 0 ? UNKNOWN_REVISION : current.revision;
   }
 
   /** Whether all requests of a stream run here, or may be about to, or the last answers are still to be stored. */
@@ -363,10 +370,7 @@ export class LiveSession {
         if (call.batch.open === 0 && !stored.ended) this.node.onAnswered(this.id, stream);
         if (effect !== undefined) await this.took(effect, stored.revision, call);
       } else if (effect !== undefined && stored !== 'gone' && this.replica !== undefined) {
-        // The server has carried the change out. Whether the record has it, and what came after it, the record says.
-        this.uncertain = [...this.uncertain, effect];
-        this.revision = UNKNOWN_REVISION;
-        this.refresh().catch(() => undefined);
+        this.mayHaveTaken(effect);
       }
     } finally {
       unpin();
@@ -386,13 +390,17 @@ export class LiveSession {
     }
     // The replica may have been told more while that was replayed.
     this.shape = withEffect(this.shape, effect);
-    if (follows(this.revision, revision)) {
-      this.revision = revision;
-    } else {
-      // Another node has changed something too, before or after this change: the record says what counts.
-      this.revision = UNKNOWN_REVISION;
-      this.refresh().catch(() => undefined);
-    }
+    // Else another node has changed something too, before or after this change.
+    const isNext = !this.isCatchingUp && follows(this.revision, revision);
+    if (isNext) this.revision = revision;
+    else this.mayHaveTaken(effect);
+  }
+
+  /** The server has carried the change out. Whether the record has it, and what came after it, the record says. */
+  private mayHaveTaken(effect: Effect): void {
+    this.uncertain = [...this.uncertain, effect];
+    this.revision = UNKNOWN_REVISION;
+    this.refresh().catch(() => undefined);
   }
 
   /** Hands over a message that is no request. One for a replica that is not there any more has no addressee. */

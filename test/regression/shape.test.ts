@@ -3,6 +3,7 @@ import {
   CallToolRequestSchema,
   InitializeRequestSchema,
   SetLevelRequestSchema,
+  SubscribeRequestSchema,
 } from '@modelcontextprotocol/sdk/types.js';
 import { setTimeout as sleep } from 'node:timers/promises';
 import express from 'express';
@@ -115,6 +116,57 @@ it('brings a server to the level of the record where the reply to its own change
   await setLevel(client, two.url, 'debug');
   await client.request(one.url, 'tools/call', { name: 'count' });
   expect(levels.at(-1)).toBe('debug');
+});
+
+// The reply to its own change came while the node brought its server to the record, in which another node had changed that
+// again. It noted that it had to look once more, and forgot that at the end: the server was left at its own level.
+it('brings a server to the level of the record where the reply to its own change came late', async () => {
+  const store = memoryBackplane();
+  const [reply, subscribed] = [signal(), signal()];
+  let isHeld = false;
+  const backplane: Backplane = {
+    join(options) {
+      const membership = store.join(options);
+      const commit = membership.commit.bind(membership);
+      membership.commit = async (step) => {
+        const committed = await commit(step);
+        const sets = step.operations.some((each) => each.type === 'append' && each.effect);
+        if (isHeld && sets) await reply.promise;
+        return committed;
+      };
+      return membership;
+    },
+  };
+  const levels: string[] = [];
+  let subscriptions = 0;
+  const server = (own: string[], answered: Promise<void> | undefined) => (): Server => {
+    const made = chatty(own);
+    made.registerCapabilities({ resources: { subscribe: true } });
+    made.setRequestHandler(SubscribeRequestSchema, async () => {
+      if (answered !== undefined) subscriptions += 1;
+      await answered;
+      return {};
+    });
+    return made;
+  };
+  const one = await startNode({ backplane, server: server(levels, subscribed.promise) });
+  const two = await startNode({ backplane: store, server: server([], undefined) });
+  const { client } = await openSession(one.url);
+
+  await setLevel(client, one.url, 'error');
+  isHeld = true;
+  const answered = setLevel(client, one.url, 'debug');
+  await expect.poll(() => levels).toEqual(['error', 'debug']);
+  await setLevel(client, two.url, 'error');
+  await client.request(two.url, 'resources/subscribe', { uri: 'test:///it' });
+  await expect.poll(() => subscriptions).toBe(1);
+  reply.resolve();
+  await answered;
+  await sleep(20);
+  subscribed.resolve();
+  await sleep(20);
+  await client.request(one.url, 'tools/call', { name: 'count' });
+  expect(levels.at(-1)).toBe('error');
 });
 
 // The same with a second `initialized`, say after a 503: it made no revision, but was taken to have made the last.
