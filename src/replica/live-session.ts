@@ -505,7 +505,8 @@ export class LiveSession {
       case 'appended':
         return { revision: committed.reply.revision, ended: result.ended };
       case 'dropped':
-        if (result.executor === this.node.nodeId) return undefined;
+        // What this node is still to begin, it may not begin any more: another one owns the session.
+        if (result.executor === this.node.nodeId && result.unbegun !== true) return undefined;
         this.node.onTaken(this.id, operation.stream);
         return 'taken';
       case 'skipped': {

@@ -70,12 +70,12 @@ async function callBegunByOwner() {
     const fields = Object.entries(await redis.hgetall(`${key}:streams`));
     return fields.find(([field]) => field.startsWith('x:'))?.[1];
   };
-  /** Makes the backplane say that another node owns the session, and is to begin what runs. */
-  const giveTo = async (owner: string): Promise<void> => {
+  /** Makes the backplane say that another node owns the session, and that it, or an earlier owner, is to begin what runs. */
+  const giveTo = async (owner: string, executor = owner): Promise<void> => {
     const fields = await redis.hkeys(`${key}:streams`);
     const executing = fields.filter((field) => field.startsWith('x:'));
     await redis.hset(key, 'own', owner);
-    for (const field of executing) await redis.hset(`${key}:streams`, field, `+${owner}`);
+    for (const field of executing) await redis.hset(`${key}:streams`, field, `+${executor}`);
   };
   const ends = { running, executor, giveTo, failOver: () => failOver() };
   return { a, b, client, id, sse, go, started, ...ends };
@@ -125,6 +125,20 @@ it('an owner says that it has begun a call as soon as it notices that a failover
   await failOver();
   await expect.poll(executor).toBe(a.mcp.nodeId);
   go.resolve();
+});
+
+// Another node had taken the session over since, so that the answer was dropped; but the former owner took it for stored, as
+// the backplane named that node itself. The request was open for ever, where no client came back to it.
+it('a call ends though a failover loses that its owner has begun it, and the session has another owner since', async () => {
+  const { a, b, client, id, sse, go, running, giveTo } = await callBegunByOwner();
+  sse.close();
+  await expect.poll(() => b.mcp.health().streams).toBe(0);
+  await giveTo('dead000000', a.mcp.nodeId);
+  go.resolve();
+  await expect.poll(running).toEqual([]);
+  const resumed = await client.listen(b.url, { lastEventId: sse.lastEventId ?? '' });
+  const { message } = await resumed.next(answers(id));
+  expect(message?.error).toMatchObject({ code: -32000, data: { reason: 'node_lost' } });
 });
 
 // Its owner had taken the session from a dead node, which was the owner again: the answer was dropped, nobody had the call
