@@ -128,7 +128,7 @@ export class StreamExecutors {
 
   /**
    * Whether this node executes the stream. What it says of a stream that it is to begin begins it: the backplane has lost that
-   * it had begun (a failover).
+   * it had begun (a failover), and perhaps that it has a replica.
    */
   begins(name: string, step: Step): boolean {
     const stream = this.parts.streams.get(name);
@@ -138,6 +138,7 @@ export class StreamExecutors {
     if (this.ownerUnless(step) !== nodeId) return false;
     give(stream, nodeId, step);
     stream.assignedBy = step.number;
+    this.parts.check(this.parts.stored.revision, step);
     return true;
   }
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { STANDALONE } from '../../../src/backplane/backplane.js';
 import type { AssignOperation } from '../../../src/backplane/backplane.js';
-import { append, okay, open, receive, useRig, type OpenStore, changed } from './rig.js';
+import { ALICE, append, okay, open, receive, useRig, type OpenStore, changed } from './rig.js';
 
 function assign(stream: string | undefined, more: Partial<AssignOperation> = {}): AssignOperation {
   return { type: 'assign', stream, dead: undefined, revision: undefined, ...more };
@@ -69,6 +69,19 @@ export function describeOwners(openStore: OpenStore): void {
           { status: 'assigned', executor: a.id, begun: true },
         ]);
       }
+    });
+
+    // Nobody told it of what became of the session.
+    it('who become that with what they say hear of the end of the session', async () => {
+      const { a, b } = rig;
+      const id = await a.create(owned);
+      await b.run(id, open('p', ['1'], owned));
+      await a.run(id, FORGET);
+      const [said] = await a.run(id, append('p', 'done', { ends: '1' }));
+      expect(said).toMatchObject({ status: 'appended', ended: true });
+      expect((await b.membership.load(id))?.owner).toBe(a.id);
+      expect(await b.membership.remove(id, ALICE)).toBe(true);
+      expect(await a.next('gone')).toEqual({ type: 'gone', sessionId: id });
     });
 
     // The reply was lost: whoever sends it again has to run what it was given.

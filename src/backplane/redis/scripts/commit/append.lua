@@ -28,7 +28,7 @@ local function shape(effect, value, seal)
 end
 
 -- Whether this node executes the stream. What it says of a stream that it is to begin begins it: the backplane has lost that
--- it had begun (a failover).
+-- it had begun (a failover), and perhaps that it has a replica.
 local function executes(stream)
   local name, begun = executorOf(get('x:' .. stream))
   if begun or name ~= node or (owner ~= node and owner ~= '') then return begun and name == node end
@@ -38,6 +38,10 @@ local function executes(stream)
   end
   set('x:' .. stream, node)
   set('d:' .. stream, number)
+  local list = get('reps') or ''
+  if not string.find(' ' .. list .. ' ', ' ' .. node .. ' ', 1, true) then
+    set('reps', list == '' and node or list .. ' ' .. node)
+  end
   return true
 end
 
