@@ -1,8 +1,11 @@
 /** Something in front of the node ends, or begins, a response of its own accord: a timeout, say. */
+import { IncomingMessage, ServerResponse } from 'node:http';
+import { Socket } from 'node:net';
 import type { RequestHandler, Response } from 'express';
 import express from 'express';
 import { expect, it } from 'vitest';
 import { endpoints } from '../../src/http/endpoint.js';
+import { replyInParts } from '../../src/http/response/response.js';
 import { LegacyConnection } from '../../src/legacy-sse/legacy-connection.js';
 import { say } from '../integration/support/scripted-server.js';
 import { listen, rawClient, startSession } from '../integration/support/serve.js';
@@ -82,4 +85,16 @@ it('nothing is kept of a call whose answer came too late', async () => {
   const answer = await client.post(url, request(50, 'tools/call', { name: 'slow' }));
   expect(answer).toMatchObject({ status: 503, body: 'too slow' });
   expect(endpoints.get(mcp)?.node.followers.ofSession(sessionId)).toEqual([]);
+});
+
+// A large body is sent in parts, one of which was written after the end where its connection had not taken that yet: here
+// since it still shows the response to an earlier request.
+it('nor the parts of a large JSON body', async () => {
+  const res = new ServerResponse(new IncomingMessage(new Socket())) as Response;
+  const errors: unknown[] = [];
+  res.on('error', (error) => errors.push(error));
+  replyInParts(res, {}, ['[', 'x'.repeat(2 * 1024 * 1024), ']']);
+  res.end();
+  for (let turn = 0; turn < 3; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+  expect(errors).toEqual([]);
 });

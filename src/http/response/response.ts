@@ -44,7 +44,8 @@ export function replyInParts(
   res.writeHead(200, headers);
   const rest = parts.values();
   const sendNext = (): void => {
-    if (isGone(res)) return;
+    // Something in front may have ended it.
+    if (isGone(res) || res.writableEnded) return;
     try {
       const { value, done } = rest.next();
       if (done === true) res.end();
