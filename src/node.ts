@@ -357,9 +357,10 @@ export function createNode(
     handovers.close();
     // What is being stored just now runs in a moment, or is refused.
     await atMost(commandTimeoutMs, arriving.none(), clock);
+    // What has been answered is stored first.
+    await atMost(commandTimeoutMs, answerTurns.over(), clock);
     // What still runs is an orphan now: ended here, or left to those who may run it again.
     await atMost(commandTimeoutMs, sessions.orphaned.leaveBehind(rerun), clock);
-    await atMost(commandTimeoutMs, answerTurns.over(), clock);
     await atMost(commandTimeoutMs, commitQueue.idle(), clock);
     for (const follower of followers.all()) {
       follower.end(follower.resumable ? 'hangup' : 'closed');

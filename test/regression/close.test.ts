@@ -148,3 +148,54 @@ it.each([0, 10_000])(
     expect(answer.json()).toMatchObject(batch.map(({ id }) => ({ id, result })));
   },
 );
+
+// What still ran was left to other nodes before they were stored, and with it all of its batch.
+it('so are those of a batch that is left to other nodes', async () => {
+  const most = 20;
+  let begun = 0;
+  const [all, closing, never] = [signal(), signal(), signal()];
+  let turn = 0;
+  const large = async (): Promise<CallToolResult> => {
+    begun += 1;
+    if (begun === most) all.resolve();
+    await all.promise;
+    const toJSON = (): object => {
+      turn += 1;
+      if (turn === 2) closing.resolve();
+      const until = performance.now() + 5;
+      while (performance.now() < until);
+      return { text: 'x'.repeat(300_000) };
+    };
+    return { content: [], structuredContent: { toJSON } };
+  };
+  const slow = () => never.promise.then(() => 'done');
+  const shared = memoryBackplane();
+  const results: unknown[] = [];
+  const backplane: Backplane = {
+    join(options) {
+      const membership = shared.join(options);
+      const commit = membership.commit.bind(membership);
+      membership.commit = async (step) => {
+        const reply = await commit(step);
+        for (const [at, each] of step.operations.entries()) {
+          const isAnswer = each.type === 'append' && each.message?.includes('"result"') === true;
+          if (isAnswer && reply.status === 'ok') results.push(reply.results[at]?.status);
+        }
+        return reply;
+      };
+      return membership;
+    },
+  };
+  const recovery = 'rerun-idempotent' as const;
+  const { mcp, url } = await startNode({ backplane, recovery, tools: { large, slow } });
+  const { client } = await openSession(url, { protocolVersion: '2025-03-26' });
+  const batch = Array.from({ length: most + 1 }, (_, at) =>
+    request(100 + at, 'tools/call', { name: at === 0 ? 'slow' : 'large' }),
+  );
+  const { sse } = await client.post(url, batch);
+  await closing.promise;
+  await mcp.close({ drainMs: 0 });
+  await sse.untilEnded();
+  never.resolve();
+  expect(results).toEqual(Array.from({ length: most }, () => 'appended'));
+});
