@@ -16,3 +16,20 @@ it('a `setImmediate` that does not call back holds up nobody afterwards', async 
   });
   expect(answer.status).toBe(200);
 });
+
+// After a large answer the next one waits for a turn of the event loop: all later ones of the process waited for that one's.
+it('nor if a large answer is given meanwhile', async () => {
+  const tools = { large: () => 'x'.repeat(2 * 1024 * 1024) };
+  const { url } = await startNode({ responseMode: 'json', tools });
+  const { client } = await openSession(url);
+  const fake = vi.spyOn(globalThis, 'setImmediate').mockReturnValue({} as NodeJS.Immediate);
+  onTestFinished(() => fake.mockRestore());
+  const signal = AbortSignal.timeout(500);
+  const call = request(1, 'tools/call', { name: 'large' });
+  await client.post(url, call, { signal }).catch(() => undefined);
+  fake.mockRestore();
+  const answer = await client.post(url, request(2, 'ping'), {
+    signal: AbortSignal.timeout(3_000),
+  });
+  expect(answer.status).toBe(200);
+});

@@ -3,6 +3,7 @@
  * serverless adapters lack some members, or a real socket, so that no other file relies on these members.
  */
 import { Socket } from 'node:net';
+import { setImmediate } from 'node:timers';
 import type { Http2ServerResponse } from 'node:http2';
 import type { Response } from 'express';
 

@@ -1,3 +1,5 @@
+import { setImmediate } from 'node:timers';
+
 /** Characters of an answer after which the next one waits. It takes about two milliseconds to write so many as JSON. */
 const LARGE = 256 * 1024;
 
