@@ -1,4 +1,3 @@
-import { setImmediate } from 'node:timers';
 import type {
   NewSession,
   NodeMessage,

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers';
 import type { AppendOperation, NoteOperation, SessionRecord } from '../backplane/backplane.js';
 import { STANDALONE } from '../backplane/backplane.js';
 import type { Revision } from '../backplane/revision.js';

@@ -63,11 +63,11 @@ it.each(['the node that gave it', 'another node'])(
 // took those that waited for lost, and ended their requests with that error before them.
 it('an answer that waits for its turn is not taken for one that Redis has lost', async () => {
   const shared = memoryBackplane();
-  let hear: JoinOptions['onMessage'] = () => undefined;
+  let hear: (...args: Parameters<JoinOptions['onMessage']>) => void = () => undefined;
   let stream = '';
   const backplane = {
     join(options: JoinOptions) {
-      hear = options.onMessage;
+      hear = (...args) => options.onMessage(...args);
       const membership = shared.join(options);
       const commit = membership.commit.bind(membership);
       membership.commit = (step) => {
