@@ -17,7 +17,7 @@ it('is looked for until the log could be read', async () => {
     return Promise.resolve(after === '1-1' ? [] : [entry]);
   };
   const node = {
-    asks: { sessions: () => ['s1'] },
+    outgoingRequests: { sessions: () => ['s1'] },
     clock: systemClock,
     membership: { timeOf: () => Promise.resolve(1_000_000), history },
   } as unknown as Parts[0];
@@ -33,7 +33,10 @@ it('is looked for until the log could be read', async () => {
 });
 
 it('is looked for, and then what the node owns, until that could be read', async () => {
-  const node = { asks: { sessions: () => [] }, clock: systemClock } as unknown as Parts[0];
+  const node = {
+    outgoingRequests: { sessions: () => [] },
+    clock: systemClock,
+  } as unknown as Parts[0];
   let looks = 0;
   const verify = () => {
     looks += 1;
