@@ -8,9 +8,19 @@ export type LogId = string;
 
 /** In the order of the log: negative where `a` comes before `b`. */
 export function compareLogIds(a: LogId, b: LogId): number {
-  const [aMs = 0, aCounter = 0] = a.split('-').map(Number);
-  const [bMs = 0, bCounter = 0] = b.split('-').map(Number);
-  return aMs - bMs || aCounter - bCounter;
+  if (a === b) return 0;
+  return msOf(a) - msOf(b) || counterOf(a) - counterOf(b);
+}
+
+// Without lists: every commit compares two ids.
+function msOf(logId: LogId): number {
+  const dash = logId.indexOf('-');
+  return Number(dash < 0 ? logId : logId.slice(0, dash));
+}
+
+function counterOf(logId: LogId): number {
+  const dash = logId.indexOf('-');
+  return dash < 0 ? 0 : Number(logId.slice(dash + 1));
 }
 
 const LAST_COUNTER = '18446744073709551615';
