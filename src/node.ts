@@ -357,7 +357,7 @@ export function createNode(
     handovers.close();
     // What is being stored just now runs in a moment, or is refused.
     await atMost(commandTimeoutMs, arriving.none(), clock);
-    // What has been answered is stored first.
+    // Handlers have given these answers: the node stores them before it leaves their streams behind.
     await atMost(commandTimeoutMs, answerTurns.over(), clock);
     // What still runs is an orphan now: ended here, or left to those who may run it again.
     await atMost(commandTimeoutMs, sessions.orphaned.leaveBehind(rerun), clock);

@@ -1,6 +1,6 @@
 /**
- * A promise for users of this library. Whoever awaits it gets what it rejects with. One that its caller does not look at ends
- * no process: a notification that is sent in passing is no reason for that.
+ * Marks a promise that is returned to users of this library. A caller that awaits the promise gets its rejection. Where the caller
+ * drops the promise, the rejection does not end the process, as a notification sent in passing is no reason to.
  */
 export function unheld<T>(
   promise: Promise<T>,

@@ -506,7 +506,7 @@ export class LiveSession {
       case 'appended':
         return { revision: committed.reply.revision, ended: result.ended };
       case 'dropped':
-        // What this node is still to begin, it may not begin any more: another one owns the session.
+        // The stream waits for this node to begin it, and the step did not: another node owns the session.
         if (result.executor === this.node.nodeId && result.unbegun !== true) return undefined;
         this.node.onTaken(this.id, operation.stream);
         return 'taken';

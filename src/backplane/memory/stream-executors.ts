@@ -127,8 +127,8 @@ export class StreamExecutors {
   }
 
   /**
-   * Whether this node executes the stream. What it says of a stream that it is to begin begins it: the backplane has lost that
-   * it had begun (a failover), and perhaps that it has a replica.
+   * Whether this node executes the stream. A message of the node that is to begin the stream begins it: that node has begun
+   * before, and a failover has lost it, perhaps together with the note that the node has a replica.
    */
   begins(name: string, step: Step): boolean {
     const stream = this.parts.streams.get(name);

@@ -8,7 +8,10 @@ type Stored = Awaited<ReturnType<Membership['storeState']>>;
 
 /** Another node's store is remembered for so many times `commandTimeoutMs`, within which that node repeats it or gives it up. */
 const REPEATS_WITHIN = 30;
-/** Of `commandTimeoutMs`: one that has waited for longer is given up. Its caller hears of it in time, with those before it. */
+/**
+ * The part of `commandTimeoutMs` that a store may wait behind others. After that it is given up, so that its caller is told within
+ * `commandTimeoutMs` as well.
+ */
 const PATIENCE = 0.9;
 
 /**

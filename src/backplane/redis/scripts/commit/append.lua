@@ -27,8 +27,8 @@ local function shape(effect, value, seal)
   tellReplicas(channels, get('reps'), node, 'shape ' .. sid .. ' ' .. revise())
 end
 
--- Whether this node executes the stream. What it says of a stream that it is to begin begins it: the backplane has lost that
--- it had begun (a failover), and perhaps that it has a replica.
+-- Whether this node executes the stream. A message of the node that is to begin the stream begins it: that node has begun
+-- before, and a failover has lost it, perhaps together with the note that the node has a replica.
 local function executes(stream)
   local name, begun = executorOf(get('x:' .. stream))
   if begun or name ~= node or (owner ~= node and owner ~= '') then return begun and name == node end
