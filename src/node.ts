@@ -42,6 +42,7 @@ import { unheld } from './protocol/unheld.js';
 import { Followers } from './stream/followers.js';
 import { SessionKeeper } from './stream/session-keeper.js';
 import { CommitQueue } from './stream/commit-queue.js';
+import { OpenedStreams } from './stream/opened-streams.js';
 import { LogHorizon } from './stream/log-horizon.js';
 import { PositionCheck } from './stream/position-check.js';
 
@@ -179,7 +180,7 @@ export function createNode(
   const watch = new NodeWatch({ nodeId, membership: () => membership, clock, leaseMs });
   const servers = serversOf(options, clock);
   const { factory } = servers;
-  let names = 0;
+  const opened = new OpenedStreams(nodeId);
   const node: SessionNode = {
     ...{
       nodeId,
@@ -193,7 +194,7 @@ export function createNode(
       logger,
       watch,
     },
-    begunStreams: new BegunStreams(clock, retention.maxAgeMs),
+    begunStreams: new BegunStreams(clock, retention.maxAgeMs, opened),
     factory,
     isServerReachable: () => servers.isReachable(),
     responseMode: options.responseMode,
@@ -214,7 +215,7 @@ export function createNode(
       horizon.saw(follower.position.logId);
       keeper.noteMove(follower);
     },
-    nextName: () => `${nodeId}${(names += 1).toString(36)}`,
+    nextName: () => opened.nextName(),
   };
   const sessions = new SessionService(node);
   const keeper = new SessionKeeper({

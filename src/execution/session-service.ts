@@ -302,7 +302,7 @@ export class SessionService {
           unpin();
         },
         run: (context) => {
-          if (opened.owner === undefined) this.node.begunStreams.noteOpened(sessionId, stream.name);
+          if (opened.owner === undefined) this.node.begunStreams.noteOpened(stream.name);
           const now = commitOutcome(committed, asked);
           const passed = results.slice(first);
           const passing =

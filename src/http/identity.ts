@@ -22,9 +22,23 @@ export interface Unreadable {
 
 type Claims = Record<string, unknown>;
 
+/** What a middleware leaves on a request. */
+interface Marked {
+  auth?: unknown;
+  user?: unknown;
+  oidc?: unknown;
+  kauth?: unknown;
+  res?: { locals?: unknown };
+}
+
+interface PlaceReader {
+  place: Place;
+  find: (req: Marked) => unknown;
+  /** The objects in what was found that may have claims, the most specific first. */
+  claimsOf: (found: Claims, req: Marked) => unknown[];
+}
+
 /**
- * Each place with the objects in it that may have claims, the most specific first.
- *
  * - `req.auth`: the SDK's `AuthInfo` (claims of the user in `extra`, or in `payload` or `claims` there), the payload of express-jwt, `{ payload }` of
  *   express-oauth2-jwt-bearer, `{ subject, issuer, claims }` of mcp-auth, `{ user }` of express-basic-auth;
  * - `req.user`: Passport, express-jwt before version 7, and most others;
@@ -32,17 +46,25 @@ type Claims = Record<string, unknown>;
  * - `res.locals.oauth.token`: express-oauth-server;
  * - `req.kauth`: keycloak-connect.
  */
-function placesOf(req: Request): [Place, unknown, (found: Claims) => unknown[]][] {
-  const given = req as unknown as Record<Place, unknown>;
-  const locals: unknown = (req.res as Partial<typeof req.res> | undefined)?.locals;
-  return [
-    ['auth', given.auth, authClaims],
-    ['user', given.user, (user) => [user]],
-    ['oidc', at(given.oidc, 'user'), (user) => [at(given.oidc, 'idTokenClaims'), user]],
-    ['oauth', at(at(locals, 'oauth'), 'token'), (token) => [token, at(token, 'client')]],
-    ['kauth', at(at(given.kauth, 'grant'), 'access_token'), (token) => [at(token, 'content')]],
-  ];
-}
+const PLACES: PlaceReader[] = [
+  { place: 'auth', find: ({ auth }) => auth, claimsOf: authClaims },
+  { place: 'user', find: ({ user }) => user, claimsOf: (user) => [user] },
+  {
+    place: 'oidc',
+    find: ({ oidc }) => at(oidc, 'user'),
+    claimsOf: (user, { oidc }) => [at(oidc, 'idTokenClaims'), user],
+  },
+  {
+    place: 'oauth',
+    find: ({ res }) => at(at(res?.locals, 'oauth'), 'token'),
+    claimsOf: (token) => [token, at(token, 'client')],
+  },
+  {
+    place: 'kauth',
+    find: ({ kauth }) => at(at(kauth, 'grant'), 'access_token'),
+    claimsOf: (token) => [at(token, 'content')],
+  },
+];
 
 /** A token verifier may put the payload of a token into `extra` as it is, or under a name of its own. */
 function authClaims(auth: Claims): unknown[] {
@@ -66,11 +88,13 @@ const CLIENTS = ['clientId', 'client_id', 'azp', 'cid', 'appid'];
 export function identityOf(req: Request): Identity | Unreadable | undefined {
   let client: Identity | undefined;
   let unreadable: Unreadable | undefined;
-  for (const [place, found, claimsOf] of placesOf(req)) {
+  const marked = req as unknown as Marked;
+  for (const { place, find, claimsOf } of PLACES) {
+    const found = find(marked);
     if (found === undefined || found === null || found === false) continue;
     // Some leave the name alone; at `req.auth` a text may be a token.
     const named = place === 'user' ? [{ username: found }] : [];
-    const identity = readIdentity(place, isObject(found) ? claimsOf(found) : named);
+    const identity = readIdentity(place, isObject(found) ? claimsOf(found, marked) : named);
     if (identity.subject !== null) return identity;
     if (identity.client !== null) client ??= identity;
     else unreadable ??= { place, fields: isObject(found) ? Object.keys(found) : [] };

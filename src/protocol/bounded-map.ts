@@ -1,24 +1,27 @@
-/** A map of at most `most` entries: it forgets those that were set longest ago. */
+/**
+ * A map of at most `most` entries. When it is full it forgets the half that was set longest ago.
+ *
+ * It does not forget one entry at a time: a `Map` whose first entries are deleted over and over has to be searched for the
+ * first one that is left.
+ */
 export class BoundedMap<Key, Value> {
-  private readonly entries = new Map<Key, Value>();
+  private recent = new Map<Key, Value>();
+  private older = new Map<Key, Value>();
 
   constructor(private readonly most: number) {}
 
   has(key: Key): boolean {
-    return this.entries.has(key);
+    return this.recent.has(key) || this.older.has(key);
   }
 
   get(key: Key): Value | undefined {
-    return this.entries.get(key);
+    return this.recent.has(key) ? this.recent.get(key) : this.older.get(key);
   }
 
   set(key: Key, value: Value): void {
-    this.entries.delete(key);
-    this.entries.set(key, value);
-    if (this.entries.size <= this.most) return;
-    for (const oldest of this.entries.keys()) {
-      this.entries.delete(oldest);
-      break;
-    }
+    this.recent.set(key, value);
+    if (this.recent.size < Math.ceil(this.most / 2)) return;
+    this.older = this.recent;
+    this.recent = new Map();
   }
 }

@@ -1,6 +1,7 @@
 import type { StreamName } from '../backplane/backplane.js';
 import type { Clock } from '../protocol/clock.js';
 import type { RequestId } from '../protocol/jsonrpc.js';
+import type { OpenedStreams } from './opened-streams.js';
 
 /** So many streams are remembered; of more, the oldest are forgotten. */
 const MOST = 10_000;
@@ -14,19 +15,18 @@ interface Begun {
 
 /**
  * The streams that this node has begun. It was given most of them: assigned to it as their session's owner, or claimed from a
- * dead node to run them again. The others were opened here.
+ * dead node to run them again. The others were opened here: {@link OpenedStreams} remembers those.
  *
  * A stream is begun here once, whatever the backplane says later. A failover of Redis may lose the step that says so, and a
  * message that asks for it may be published again. A stream is remembered as long as its requests can be read in the log.
  */
 export class BegunStreams {
   private readonly streams = new Map<string, Begun>();
-  /** Those that were opened here. Apart from the others, since there are many more of them. */
-  private readonly opened = new Set<string>();
 
   constructor(
     private readonly clock: Pick<Clock, 'elapsed'>,
     private readonly keepMs: number,
+    private readonly opened: OpenedStreams,
   ) {}
 
   /**
@@ -38,7 +38,7 @@ export class BegunStreams {
     start: () => Promise<void>,
   ): Promise<void> | undefined {
     const key = keyOf(sessionId, stream);
-    if (this.streams.has(key) || this.opened.has(key)) return undefined;
+    if (this.streams.has(key) || this.opened.isRunHere(stream)) return undefined;
     const begun = { at: this.clock.elapsed(), requests, starting: true };
     this.streams.set(key, begun);
     this.forgetOldest();
@@ -46,13 +46,8 @@ export class BegunStreams {
   }
 
   /** This node runs the requests of a stream that was opened here. */
-  noteOpened(sessionId: string, stream: string): void {
-    this.opened.add(keyOf(sessionId, stream));
-    if (this.opened.size <= MOST) return;
-    for (const oldest of this.opened) {
-      this.opened.delete(oldest);
-      break;
-    }
+  noteOpened(stream: string): void {
+    this.opened.setRunHere(stream, true);
   }
 
   isStarting(sessionId: string, stream: string): boolean {
@@ -76,7 +71,7 @@ export class BegunStreams {
   /** Another node has taken the stream over. Should that one die, this node may be given the stream again. */
   forget(sessionId: string, stream: string): void {
     this.streams.delete(keyOf(sessionId, stream));
-    this.opened.delete(keyOf(sessionId, stream));
+    this.opened.setRunHere(stream, false);
   }
 
   private forgetOldest(): void {

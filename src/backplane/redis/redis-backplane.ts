@@ -214,7 +214,7 @@ class RedisMembership implements Membership {
     });
   }
 
-  async commit({ sessionId, number, operations, after }: Commit) {
+  commit({ sessionId, number, operations, after }: Commit): Promise<CommitReply> {
     const { nodeId, sessionTtlMs, pendingTtlMs, retention } = this.options;
     const args: Argument[] = [
       ...this.names.keys(sessionId),
@@ -224,8 +224,10 @@ class RedisMembership implements Membership {
     ];
     for (const operation of operations) pushArguments(args, operation);
     const script = commitScript(operations);
-    return this.verified<CommitReply>(sessionId, GONE, async () =>
-      commitReply(sessionId, await this.connection.run((client) => client[script](args))),
+    return this.verified<CommitReply>(sessionId, GONE, () =>
+      this.connection
+        .run((client) => client[script](args))
+        .then((reply) => commitReply(sessionId, reply)),
     );
   }
 
@@ -348,10 +350,8 @@ class RedisMembership implements Membership {
    * it is gone. No call could be answered any more, and each would be tried again. A script that fails for any other reason
    * rejects with a {@link FailedStep}, and changes nothing of what is known of the session.
    */
-  private async verified<T>(sessionId: string, gone: T, run: () => Promise<T>): Promise<T> {
-    try {
-      return await run();
-    } catch (error) {
+  private verified<T>(sessionId: string, gone: T, run: () => Promise<T>): Promise<T> {
+    return run().catch(async (error: unknown) => {
       if (isScriptFault(error)) throw this.failed(sessionId, error as Error);
       if (!isMalformed(error)) throw error;
       this.options.logger.warn(
@@ -360,7 +360,7 @@ class RedisMembership implements Membership {
       const keys = this.names.keys(sessionId);
       await this.connection.run((client) => client.unlink(...keys));
       return gone;
-    }
+    });
   }
 
   private failed(sessionId: string, error: Error): FailedStep {
