@@ -207,7 +207,7 @@ export interface Commit {
    * What this commit adds to the log gets ids after this one, even where the backplane's clock is behind it: the clock of a
    * new master may be, after a failover. Left out: by that clock alone.
    */
-  after?: LogId;
+  after?: LogId | undefined;
 }
 
 export type CommitReply =

@@ -179,7 +179,8 @@ export class CommitQueue {
         ? only.operations
         : batch.flatMap((submission) => submission.operations);
     this.number += 1;
-    const commit = { sessionId, number: this.number, operations };
+    const { after } = this.horizon;
+    const commit: Commit = { sessionId, number: this.number, operations, after };
     this.commit(commit).then(
       (reply) => {
         this.settle(sessionId, batch, reply);
@@ -204,7 +205,7 @@ export class CommitQueue {
   /** A backplane that throws has failed like one that rejects: here nobody else would hear of it. */
   private commit(commit: Commit): Promise<CommitReply> {
     try {
-      return this.membership.commit({ ...commit, ...this.horizon.after });
+      return this.membership.commit(commit);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -269,7 +270,7 @@ export class CommitQueue {
       const pause = jittered(Math.min(25 * 2 ** attempt, 1000), this.clock);
       await new Promise<void>((resolve) => this.clock.after(pause, resolve));
       try {
-        return await this.membership.commit({ ...commit, ...this.horizon.after });
+        return await this.membership.commit({ ...commit, after: this.horizon.after });
       } catch (again) {
         failure = again;
       }

@@ -1,6 +1,7 @@
 import type { Position, StreamEvent } from '../backplane/backplane.js';
 import type { Clock } from '../protocol/clock.js';
 import { jittered } from '../protocol/clock.js';
+import { MapBySession } from '../protocol/map-by-session.js';
 import type { EndReason, Follower } from './follower.js';
 
 /** So many followers look at the log at once when all have to, and the next ones after this time. */
@@ -25,7 +26,7 @@ interface Coming {
 export class Followers {
   /** Connections on their way: they hold their stream in the backplane, and cannot show anything yet. */
   private readonly arriving = new Map<string, Coming>();
-  private readonly bySession = new Map<string, Map<string, Follower>>();
+  private readonly followers = new MapBySession<string, Follower>();
   /** Where connections came to that have ended lately. */
   private readonly leaving = new Map<string, Position>();
   /** Those that are still to be poked. */
@@ -41,13 +42,9 @@ export class Followers {
 
   /** A connection of this node that held the stream before is ended: its successor is here. */
   add(follower: Follower): void {
-    let streams = this.bySession.get(follower.sessionId);
-    if (streams === undefined) {
-      streams = new Map();
-      this.bySession.set(follower.sessionId, streams);
-    }
-    const previous = streams.get(follower.stream);
-    streams.set(follower.stream, follower);
+    const { sessionId, stream } = follower;
+    const previous = this.find(sessionId, stream);
+    this.followers.set(sessionId, stream, follower);
     if (previous === undefined) this.count += 1;
     else previous.end('replaced');
     this.onAdd();
@@ -94,16 +91,15 @@ export class Followers {
   }
 
   remove(follower: Follower): void {
-    const streams = this.bySession.get(follower.sessionId);
-    if (streams?.get(follower.stream) !== follower) return;
-    streams.delete(follower.stream);
-    if (streams.size === 0) this.bySession.delete(follower.sessionId);
+    const { sessionId, stream } = follower;
+    if (this.find(sessionId, stream) !== follower) return;
+    this.followers.delete(sessionId, stream);
     this.count -= 1;
   }
 
   /** With a `token`: only if that connection is still the one. */
   find(sessionId: string, stream: string, token?: string): Follower | undefined {
-    const follower = this.bySession.get(sessionId)?.get(stream);
+    const follower = this.followers.get(sessionId, stream);
     return token === undefined || follower?.token === token ? follower : undefined;
   }
 
@@ -122,7 +118,7 @@ export class Followers {
   }
 
   ofSession(sessionId: string): Follower[] {
-    return [...(this.bySession.get(sessionId)?.values() ?? [])];
+    return this.followers.ofSession(sessionId);
   }
 
   /**
@@ -147,10 +143,10 @@ export class Followers {
   }
 
   all(): Follower[] {
-    return [...this.bySession.values()].flatMap((streams) => [...streams.values()]);
+    return this.followers.all();
   }
 
   sessions(): string[] {
-    return [...this.bySession.keys()];
+    return this.followers.sessionIds();
   }
 }

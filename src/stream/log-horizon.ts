@@ -21,8 +21,8 @@ export class LogHorizon {
     this.latest = logId;
   }
 
-  /** For a commit. */
-  get after(): { after?: LogId } {
-    return this.latest === undefined ? {} : { after: this.latest };
+  /** After this the log ids of a commit begin. */
+  get after(): LogId | undefined {
+    return this.latest;
   }
 }

@@ -3,6 +3,7 @@ import { isReleased, MOST_CHECKED, RELEASED } from '../../backplane/backplane.js
 import { UNKNOWN_REVISION } from '../../backplane/revision.js';
 import type { Clock } from '../../protocol/clock.js';
 import type { JsonRpcError, RequestId } from '../../protocol/jsonrpc.js';
+import { MapBySession } from '../../protocol/map-by-session.js';
 import { parseStoredIds } from '../../protocol/parse-stored.js';
 import { answerLost, nodeLost } from '../../replica/requests/request-errors.js';
 import type { Orphan } from './end-or-rerun.js';
@@ -33,6 +34,7 @@ export interface OrphanRecoveryOptions {
 }
 
 interface Watched {
+  follower: Follower;
   executor: string;
   context: DeliveryContext;
 }
@@ -44,7 +46,8 @@ interface Watched {
  * Of several claimants one wins, by compare-and-set.
  */
 export class OrphanRecovery {
-  private readonly watched = new Map<Follower, Watched>();
+  /** By the stream. */
+  private readonly watched = new MapBySession<string, Watched>();
   /** Streams of which the backplane is being asked who executes them. */
   private readonly asserting = new Set<string>();
   private cancelCheck: (() => void) | undefined;
@@ -56,7 +59,7 @@ export class OrphanRecovery {
   /** `context`: of the request that brought the client here; what is run again, is run in its name. */
   watch(follower: Follower, executor: string, context: DeliveryContext): void {
     if (this.closed || follower.ended) return;
-    this.watched.set(follower, { executor, context });
+    this.setWatched({ follower, executor, context });
     if (isReleased(executor)) this.recoverFollowed(follower);
     else this.ask(executor, [follower]);
     this.schedule();
@@ -65,14 +68,14 @@ export class OrphanRecovery {
   /** A connection here follows a stream that this node executes. Another node may take that over. */
   attend(follower: Follower, context: DeliveryContext): void {
     if (this.closed || follower.ended) return;
-    this.watched.set(follower, { executor: this.options.nodeId, context });
+    this.setWatched({ follower, executor: this.options.nodeId, context });
     this.schedule();
   }
 
   /** Like `watch`, where the executor is known to be dead. */
   inherit(follower: Follower, executor: string, context: DeliveryContext): void {
     if (this.closed || follower.ended) return;
-    this.watched.set(follower, { executor, context });
+    this.setWatched({ follower, executor, context });
     this.recoverFollowed(follower);
   }
 
@@ -86,7 +89,7 @@ export class OrphanRecovery {
 
   /** The same, for a stream of which no other node has been said to run its requests. */
   checkOwn(follower: Follower): void {
-    const executor = this.watched.get(follower)?.executor ?? this.options.nodeId;
+    const executor = this.watchedOf(follower)?.executor ?? this.options.nodeId;
     if (executor === this.options.nodeId) this.check(follower.sessionId, follower.stream);
   }
 
@@ -113,12 +116,24 @@ export class OrphanRecovery {
   }
 
   unwatch(follower: Follower): void {
-    this.watched.delete(follower);
+    const { sessionId, stream } = follower;
+    if (this.watchedOf(follower) !== undefined) this.watched.delete(sessionId, stream);
+  }
+
+  private setWatched(watched: Watched): void {
+    const { sessionId, stream } = watched.follower;
+    this.watched.set(sessionId, stream, watched);
+  }
+
+  /** A stream may have another follower by now. */
+  private watchedOf(follower: Follower): Watched | undefined {
+    const watched = this.watched.get(follower.sessionId, follower.stream);
+    return watched?.follower === follower ? watched : undefined;
   }
 
   /** The executor has released the stream that `follower` follows. */
   released(follower: Follower): void {
-    const watched = this.watched.get(follower);
+    const watched = this.watchedOf(follower);
     if (watched === undefined) return;
     if (watched.executor === this.options.nodeId) {
       this.taken(follower.sessionId, follower.stream);
@@ -180,11 +195,11 @@ export class OrphanRecovery {
       else if (executor !== undefined) sessions.forget(sessionId, stream);
     }
     const follower = followers.find(sessionId, stream);
-    const watched = follower && this.watched.get(follower);
+    const watched = follower && this.watchedOf(follower);
     if (executor === undefined) {
       follower?.poke(); // ended, as the log knows
     } else if (follower?.ended === false && watched?.executor === nodeId) {
-      this.watched.delete(follower);
+      this.unwatch(follower);
       if (unbegun === true) this.options.hand(follower, executor, watched.context);
       else this.watch(follower, executor, watched.context);
     } else if (isReleased(executor) && executor !== from) {
@@ -200,7 +215,7 @@ export class OrphanRecovery {
   }
 
   private schedule(): void {
-    if (this.closed || this.watched.size === 0) return;
+    if (this.closed || this.watched.isEmpty()) return;
     this.cancelCheck ??= this.options.clock.after(LOOK_EVERY_MS, () => {
       void this.look().finally(() => {
         this.cancelCheck = undefined;
@@ -211,12 +226,12 @@ export class OrphanRecovery {
 
   private async look(): Promise<void> {
     const { nodeId, watch } = this.options;
-    const executors = [...this.watched.values()].map(({ executor }) => executor);
+    const executors = this.watched.all().map(({ executor }) => executor);
     const others = executors.filter((executor) => executor !== nodeId);
     const dead = others.length > 0 ? await watch.findDead(others) : new Set<string>();
     this.checks += 1;
     const toAsk = new Map<string, StreamName[]>();
-    for (const [follower, { executor }] of this.watched) {
+    for (const { follower, executor } of this.watched.all()) {
       if (dead.has(executor)) this.recoverFollowed(follower);
       else if (this.checks % CHECKS_PER_QUESTION === 0) {
         const streams = toAsk.get(executor) ?? [];
@@ -247,12 +262,12 @@ export class OrphanRecovery {
   }
 
   private recoverFollowed(follower: Follower): void {
-    const watched = this.watched.get(follower);
+    const watched = this.watchedOf(follower);
     if (watched === undefined) return;
-    this.watched.delete(follower);
+    this.unwatch(follower);
     // Before the claim is made, since a `check` may come as soon as that is carried out.
     const unpin = this.options.sessions.pin(follower.sessionId);
-    this.recover(follower, watched)
+    this.recover(watched)
       .catch((error: unknown) => {
         this.options.logger.warn(`mcp-anynode: an orphan was not ended: ${String(error)}`);
         this.watch(follower, watched.executor, watched.context);
@@ -260,7 +275,7 @@ export class OrphanRecovery {
       .finally(unpin);
   }
 
-  private async recover(follower: Follower, { executor, context }: Watched): Promise<void> {
+  private async recover({ follower, executor, context }: Watched): Promise<void> {
     const { sessionId, stream } = follower;
     const { commitQueue, sessions, rerun, owned, watch } = this.options;
     const released = isReleased(executor);

@@ -29,7 +29,7 @@ export class FairTurns {
    * then.
    */
   async take<T>(session: string, command: Later, step: () => Promise<T>): Promise<T> {
-    await this.turn(session, command.isExpired);
+    await this.turn(session, () => command.isExpired());
     try {
       return await command.send(step);
     } finally {

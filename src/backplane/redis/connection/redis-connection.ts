@@ -47,9 +47,9 @@ export function keyPrefixOf(client: Redis | Cluster): string {
 /** For a command that does not send all that it has to at once. */
 export interface Later {
   /** Whether the time is up. */
-  isExpired: () => boolean;
+  isExpired(): boolean;
   /** Sends what `step` sends at once, as part of this command. */
-  send: <T>(step: () => Promise<T>) => Promise<T>;
+  send<T>(step: () => Promise<T>): Promise<T>;
 }
 
 export type Command<T> = (client: Client, attempts: number, later: Later) => Promise<T>;
@@ -66,9 +66,31 @@ export interface ConnectionOptions {
   onNodeLost(): void;
 }
 
+/** A command that was asked for, through all its tries. */
+class Call implements Later {
+  expired = false;
+  /** Ends its wait for a connection. */
+  leave: (() => void) | undefined;
+
+  constructor(
+    readonly number: number,
+    private readonly start: <T>(step: () => Promise<T>, call: Call) => Promise<T>,
+  ) {}
+
+  isExpired(): boolean {
+    return this.expired;
+  }
+
+  send<T>(step: () => Promise<T>): Promise<T> {
+    return this.start(step, this);
+  }
+}
+
 /** One connection (with a cluster: one per master) of our own, made like the caller's, for commands. */
 export class CommandConnection {
   private readonly client: Client;
+  /** The only server, but in a cluster. */
+  private readonly single: Redis[] | undefined;
   private readonly clock: Clock;
   private readonly timeoutMs: number;
   private readonly check: ServerCheck;
@@ -76,7 +98,7 @@ export class CommandConnection {
   /** The servers that are being looked at. */
   private readonly lookedAt = new Set<Redis>();
   /** The call that is being tried. The scripts that it sends belong to it. */
-  private trying: { readonly expired: boolean } | undefined;
+  private trying: Call | undefined;
   /** Just connected: nothing is sent before the server is known to be usable. */
   private looking = false;
   private lastError: Error | undefined;
@@ -104,6 +126,7 @@ export class CommandConnection {
       },
       onHeldBack: () => this.lookAgain(),
     });
+    if (!this.client.isCluster) this.single = [this.client as unknown as Redis];
     // The reason is kept for whoever asks next; ioredis goes on trying by itself.
     this.client.on('error', (error: Error) => (this.lastError = error));
     this.client.on('ready', () => {
@@ -116,7 +139,7 @@ export class CommandConnection {
       });
     });
     this.client.on('end', () => this.wake());
-    if (!this.client.isCluster) return;
+    if (this.single !== undefined) return;
     this.client.on('+node', (node: Redis) => {
       if (this.client.status === 'ready' && node.options.readOnly !== true) void this.look([node]);
     });
@@ -207,16 +230,12 @@ export class CommandConnection {
   }
 
   private servers(): Redis[] {
-    return this.client.isCluster
-      ? (this.client as unknown as Cluster).nodes('all')
-      : [this.client as unknown as Redis];
+    return this.single ?? (this.client as unknown as Cluster).nodes('all');
   }
 
   /** Each server that messages can be published on: with a cluster, its masters. */
   masters(): Redis[] {
-    return this.client.isCluster
-      ? (this.client as unknown as Cluster).nodes('master')
-      : [this.client as unknown as Redis];
+    return this.single ?? (this.client as unknown as Cluster).nodes('master');
   }
 
   /**
@@ -227,12 +246,12 @@ export class CommandConnection {
   run<T>(command: Command<T>): Promise<T> {
     if (this.closed) return Promise.reject(closedError());
     return new Promise((resolve, reject) => {
-      const call = { number: this.calls, expired: false, leave: (): void => undefined };
+      const call = new Call(this.calls, this.start);
       this.calls += 1;
       const received = this.received();
       const giveUp = (): void => {
         call.expired = true;
-        call.leave();
+        call.leave?.();
         if (this.received() === received) this.hangUp();
         reject(this.closed ? closedError() : this.tooLate());
       };
@@ -268,10 +287,7 @@ export class CommandConnection {
   }
 
   /** After `expired` its outcome is nobody's: it stops at its next step. */
-  private async attempt<T>(
-    command: Command<T>,
-    call: { readonly number: number; readonly expired: boolean; leave: () => void },
-  ): Promise<T> {
+  private async attempt<T>(command: Command<T>, call: Call): Promise<T> {
     for (let attempts = 0; ; attempts += 1) {
       if (this.closed || this.client.status === 'end') {
         throw closedError();
@@ -291,22 +307,18 @@ export class CommandConnection {
       const unusable = this.check.trouble();
       if (unusable !== undefined) throw unavailable(new Error(unusable));
       try {
-        const later: Later = {
-          isExpired: () => call.expired,
-          send: (step) => this.start(step, call),
-        };
-        return await this.start(() => command(this.client, attempts, later), call);
+        return await call.send(() => command(this.client, attempts, call));
       } catch (error) {
         if (call.expired || !isTransient(error)) throw error;
         // Without a connection it waits for one, and may not be late for it.
         if (this.client.status === 'ready') await this.pause(attempts);
-        // The time may have run out meanwhile, which control flow analysis cannot see.
-        if (call.expired as boolean) throw error;
+        // The time may have run out meanwhile.
+        if (call.isExpired()) throw error;
       }
     }
   }
 
-  private start<T>(command: () => Promise<T>, call: { readonly expired: boolean }): Promise<T> {
+  private readonly start = <T>(command: () => Promise<T>, call: Call): Promise<T> => {
     this.gather();
     this.trying = call;
     try {
@@ -314,7 +326,7 @@ export class CommandConnection {
     } finally {
       this.trying = undefined;
     }
-  }
+  };
 
   /**
    * What is sent in one turn of the event loop goes out in few writes: a system call per command costs more than all the
