@@ -143,8 +143,8 @@ export function createNode(
     onLost: () => {
       // The backplane may have lost the answer of a call that runs here no more (a failover): then its stream has to be ended.
       followers.pokeAll(clock, (follower) => {
-        if (follower.stream === STANDALONE || handovers.has(follower)) return;
-        orphans.checkOwn(follower);
+        if (follower.stream === STANDALONE) openers.check(follower);
+        else if (!handovers.has(follower)) orphans.checkOwn(follower);
       });
       // A failover may have lost that this node has begun requests as the owner of their session.
       if (node.owned) {

@@ -19,6 +19,8 @@ export interface LegacyConnectionOptions {
   onClose: () => void;
   /** This side ends it. */
   onEnd: (reason: EndReason) => void;
+  /** The backplane has lost what the client was shown last. */
+  onRestart: () => void;
   /** A node has begun to take requests of this client. */
   onOpener: (nodeId: string) => void;
 }
@@ -52,6 +54,11 @@ export class LegacyConnection implements Sink {
     // With less than the socket's own buffer takes there would never be a `drain` to wait for.
     const full = this.res.writableLength > this.options.maxBufferedBytes;
     return !(full && needsDrain(this.res));
+  }
+
+  /** What the client waits for may be lost as well, and it cannot ask for it again: it is to begin anew. */
+  restarted(): void {
+    this.options.onRestart();
   }
 
   whenRoom(callback: () => void): void {
@@ -103,10 +110,29 @@ export class LegacyConnection implements Sink {
   }
 }
 
-/** Of a request whose answer is shown on the client's one connection, which may be another node's. */
-export const NOWHERE: Sink = {
-  resumable: false,
-  write: () => true,
-  whenRoom: () => undefined,
-  end: () => undefined,
-};
+/** Follows the stream of requests whose answers are shown on the client's one connection. */
+export class LegacyRequests implements Sink {
+  readonly resumable = false;
+  private hasEnded = false;
+
+  /** `onLost`: the backplane has lost the requests (a failover), so that their client would wait for ever. */
+  constructor(private readonly onLost: () => void) {}
+
+  write({ end }: StreamEvent): boolean {
+    this.hasEnded ||= end;
+    return true;
+  }
+
+  whenRoom(): void {
+    // There always is room: nothing is shown here.
+  }
+
+  end(reason: EndReason): void {
+    if (reason === 'complete') this.completed();
+  }
+
+  /** The stream is over. The log tells so, unless it does not know the stream. */
+  private completed(): void {
+    if (!this.hasEnded) this.onLost();
+  }
+}

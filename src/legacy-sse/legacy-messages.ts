@@ -11,7 +11,7 @@ import { authInfoOf } from '../http/principal.js';
 import { refuseBadRequests } from '../http/post.js';
 import { RefusalError, REFUSALS } from '../http/response/refusals.js';
 import { reply } from '../http/response/response.js';
-import { followRequest, legacyPrincipal } from './open-legacy-session.js';
+import { followRequests, legacyPrincipal } from './open-legacy-session.js';
 
 /** POST: stores what the client says, and has it carried out. What comes of it is shown on the client's connection. */
 export async function receiveMessages(
@@ -61,7 +61,8 @@ async function runRequests(
   }
   const { position, owner } = opened;
   if (owner !== undefined) elsewhere.begin();
-  const follower = followRequest(endpoint, { sessionId, ...stream, position }, () => {
+  const ids = requests.map(({ id }) => id);
+  const follower = followRequests(endpoint, { sessionId, ...stream, position }, ids, () => {
     if (owner !== undefined) elsewhere.end();
   });
   if (owner === undefined) endpoint.orphans.attend(follower, context);

@@ -1,7 +1,11 @@
 import type { Request, Response } from 'express';
-import type { Position } from '../backplane/backplane.js';
+import type { AppendOperation, Position } from '../backplane/backplane.js';
 import { STANDALONE, TooManySessions } from '../backplane/backplane.js';
+import type { RequestId } from '../protocol/jsonrpc.js';
 import type { DeliveryContext } from '../replica/replica.js';
+import { answerLost } from '../replica/requests/request-errors.js';
+import type { SessionNode } from '../replica/session-node.js';
+import { deliverToFollowers } from '../stream/deliver-to-followers.js';
 import type { Follower } from '../stream/follower.js';
 import { follow } from '../http/ended-connections.js';
 import type { Endpoint } from '../http/endpoint.js';
@@ -10,7 +14,7 @@ import { authInfoOf, sessionsFor } from '../http/principal.js';
 import { RefusalError, REFUSALS } from '../http/response/refusals.js';
 import { isGone } from '../http/response/response.js';
 import { cutWhenStalled } from '../http/response/stalled-client.js';
-import { LegacyConnection, NOWHERE } from './legacy-connection.js';
+import { LegacyConnection, LegacyRequests } from './legacy-connection.js';
 
 /** In front of the principal of a session of HTTP+SSE: for clients of Streamable HTTP it does not exist, nor the reverse. */
 const TRANSPORT = 'sse:';
@@ -100,9 +104,10 @@ function show(
     ...{ keepAliveMs, retryMs, maxBufferedBytes, clock: node.clock, logger: node.logger },
     onClose: () => follower.end('closed'),
     onEnd: (reason) => {
-      // Nobody can come back to it, whatever the reason; only where it is over, or another's, is there nothing to end.
-      if (reason !== 'gone' && reason !== 'replaced') endSession(endpoint, session);
+      // No client can come back to it, whatever the reason. (`replaced`: the backplane has lost that this node holds the stream.)
+      if (reason !== 'gone') endSession(endpoint, session);
     },
+    onRestart: () => follower.end('hangup'),
     onOpener: (nodeId) => openers.note(follower, nodeId),
   });
   const follower: Follower = follow(node, stream, connection, (ended) => openers.remove(ended));
@@ -123,16 +128,20 @@ function endSession({ node, sessions }: Endpoint, { id, principal }: Session): v
   node.membership.remove(id, principal).catch(() => undefined);
 }
 
-/** Follows the requests that nobody follows any more, since the node is dead that they were POSTed to. */
+/**
+ * Follows the requests that no node follows any more, since the node is dead that they were POSTed to. `undefined`: all that
+ * this node does not follow, whichever node does.
+ */
 async function takeOver(
   endpoint: Endpoint,
   { id, principal }: Session,
   context: DeliveryContext,
-  dead: string,
+  dead: string | undefined,
 ): Promise<void> {
   const { node } = endpoint;
   for (const { stream, holder } of await node.membership.openStreams(id)) {
-    if (holder !== undefined && holder !== dead) continue;
+    const isLeft = holder === undefined || holder === dead;
+    if (dead === undefined ? node.followers.find(id, stream) !== undefined : !isLeft) continue;
     const token = node.nextName();
     const attached = await node.membership.attach({
       ...{ sessionId: id, principal, stream, token, cursor: undefined, unlessHeld: false },
@@ -140,7 +149,7 @@ async function takeOver(
     if (attached.status !== 'attached') continue;
     const { position, executor, unbegun } = attached;
     const followed = { sessionId: id, name: stream, token, position };
-    const follower = followRequest(endpoint, followed);
+    const follower = followRequests(endpoint, followed, []);
     follower.poke();
     if (executor === undefined) continue;
     if (unbegun === true) endpoint.handovers.hand(follower, executor, context, undefined);
@@ -149,14 +158,38 @@ async function takeOver(
   }
 }
 
-/** So that somebody looks after a request's executor. What is shown of it is shown on the client's connection. */
-export function followRequest(
+/**
+ * So that somebody looks after the executor of these requests. What is shown of them is shown on the client's connection; if
+ * the backplane loses them, that is an error. (Requests of a node that is dead are not known by their ids: `[]`.)
+ */
+export function followRequests(
   { node, orphans }: Endpoint,
   stream: { sessionId: string; name: string; token: string; position: Position },
+  ids: RequestId[],
   onEnd: () => void = () => undefined,
 ): Follower {
-  return follow(node, stream, NOWHERE, (ended) => {
+  const sink = new LegacyRequests(() => {
+    void tellLost(node, stream.sessionId, ids);
+  });
+  return follow(node, stream, sink, (ended) => {
     orphans.unwatch(ended);
     onEnd();
   });
+}
+
+/** Never rejects: where the backplane stays away, the connection ends with this node. */
+async function tellLost(node: SessionNode, sessionId: string, ids: RequestId[]): Promise<void> {
+  const operations = ids.map((id): AppendOperation => {
+    return { type: 'append', stream: STANDALONE, message: JSON.stringify(answerLost(id)) };
+  });
+  if (operations.length === 0) return;
+  try {
+    const committed = await node.commitQueue.append(sessionId, operations, true);
+    if (committed === 'gone') return;
+    deliverToFollowers(node.followers, sessionId, operations, committed.results);
+  } catch (error) {
+    node.logger.warn(
+      `mcp-anynode: requests were lost, and their client was not told: ${String(error)}`,
+    );
+  }
 }

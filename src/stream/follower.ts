@@ -11,6 +11,8 @@ export type EndReason =
 export interface Sink {
   /** Shows an event. `false`: enough is buffered, show no more until `whenRoom` calls back. */
   write(event: StreamEvent): boolean;
+  /** The log has lost its end (a failover), and counts anew. May end the follower. */
+  restarted?(): void;
   /** Calls back once, as soon as there is room again. */
   whenRoom(callback: () => void): void;
   /** Whether the client can come back to this stream after its connection was ended. */
@@ -171,7 +173,11 @@ export class Follower {
         ({ position }) => compareLogIds(position.logId, this.scanned) > 0,
       );
       const isRestart = page.restart !== undefined && news.length === page.events.length;
-      if (isRestart) this.written = { ...this.written, n: page.restart ?? 0 };
+      if (isRestart) {
+        this.written = { ...this.written, n: page.restart ?? 0 };
+        this.options.sink.restarted?.();
+        if ((this.state as string) === 'ended') return;
+      }
       if (!this.showPage(news, skip)) return;
       this.scanned = page.scanned;
       this.showKept();

@@ -58,7 +58,12 @@ it('nor on a connection of HTTP+SSE', async () => {
         clock: new ManualClock(),
         logger: console,
       },
-      ...{ onClose: () => undefined, onEnd: () => undefined, onOpener: () => undefined },
+      ...{
+        onClose: () => undefined,
+        onEnd: () => undefined,
+        onRestart: () => undefined,
+        onOpener: () => undefined,
+      },
     });
     connection.open('/messages');
     res.end();

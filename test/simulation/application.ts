@@ -1,4 +1,4 @@
-import type { Broadcast, Counted, Pushed, Requested } from './ledger.js';
+import type { Broadcast, Counted, Pushed, Requested } from './records.js';
 import type { Ledger } from './ledger.js';
 import type { SimNode } from './node.js';
 import type { Scheduler } from './scheduler.js';

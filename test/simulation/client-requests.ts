@@ -1,6 +1,7 @@
 import { createParser } from 'eventsource-parser';
 import type { Exchange, HttpRequest, Listener } from './exchange.js';
-import type { Asked, Ledger, Place, Showing } from './ledger.js';
+import type { Ledger } from './ledger.js';
+import type { Asked, Place, Showing } from './records.js';
 import type { Random } from './random.js';
 import type { Scheduler } from './scheduler.js';
 
@@ -43,7 +44,9 @@ export interface Message {
 interface Handlers {
   head?: (status: number, headers: Record<string, string>) => void;
   event?: (id: string) => void;
-  message?: (message: Message) => void;
+  message?: (message: Message, text: string) => void;
+  /** Of HTTP+SSE: where to POST to. */
+  endpoint?: (address: string) => void;
   /** The exchange is over: refused, complete or broken. */
   over?: (status: number | 'cut', how: 'end' | 'cut') => void;
 }
@@ -100,7 +103,7 @@ export class ClientRequests {
       ...{ at: this.host.scheduler.elapsed, status: undefined, retryAfter: undefined },
       principal: this.options.principal,
       ...{ answeredAt: undefined, expected: undefined, exchange: undefined },
-      cursor: undefined,
+      ...{ cursor: undefined, isLegacy: false },
     };
     this.host.ledger.asked.push(asked);
     return asked;
@@ -120,7 +123,11 @@ export class ClientRequests {
     let showing: Showing | undefined;
     let body = '';
     const parser = createParser({
-      onEvent: ({ id, data }) => {
+      onEvent: ({ event, id, data }) => {
+        if (event === 'endpoint') {
+          on.endpoint?.(data);
+          return;
+        }
         if (id !== undefined) {
           const { stream, n } = placeOf(id);
           showing?.shown.push({ id, stream, n, data, at: scheduler.elapsed });
@@ -129,7 +136,7 @@ export class ClientRequests {
           );
           on.event?.(id);
         }
-        if (data !== '') on.message?.(JSON.parse(data) as Message);
+        if (data !== '') on.message?.(JSON.parse(data) as Message, data);
       },
     });
     const over = (how: 'end' | 'cut'): void => {
@@ -146,7 +153,7 @@ export class ClientRequests {
         showing.endedAt = scheduler.elapsed;
       } else if (status === 200 && how === 'end' && body !== '') {
         const parsed = JSON.parse(body) as Message | Message[];
-        for (const message of [parsed].flat()) on.message?.(message);
+        for (const message of [parsed].flat()) on.message?.(message, JSON.stringify(message));
       }
       on.over?.(status, how);
     };
@@ -166,7 +173,8 @@ export class ClientRequests {
           cursor: cursor === undefined ? undefined : placeOf(cursor),
           ...{ at: asked.at, shown: [], ended: undefined, endedAt: undefined },
         };
-        ledger.showings.push(showing);
+        // The events of HTTP+SSE have no ids: its client writes down what it is shown.
+        if (request.path === undefined) ledger.showings.push(showing);
       },
       data: (text) => {
         if (showing === undefined) body += text;

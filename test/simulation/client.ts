@@ -1,7 +1,7 @@
 import type { ClientHost, ClientOptions, Message } from './client-requests.js';
 import { ClientRequests } from './client-requests.js';
 import type { Exchange } from './exchange.js';
-import type { CallRecord } from './ledger.js';
+import type { CallRecord } from './records.js';
 import type { ToolCall } from './plan.js';
 
 /** The requests of one POST, on the client's side. */
@@ -421,7 +421,7 @@ function pauseAfter(status: number | 'cut'): number {
   return status === 429 ? 1000 : 0;
 }
 
-function toolCall(id: number, progressToken: string, { tool, steps }: ToolCall) {
+export function toolCall(id: number, progressToken: string, { tool, steps }: ToolCall) {
   return {
     ...{ jsonrpc: '2.0', id, method: 'tools/call' },
     params: { name: tool, arguments: { steps }, _meta: { progressToken } },

@@ -16,6 +16,9 @@ export interface HttpRequest {
   method: 'POST' | 'GET' | 'DELETE';
   headers: Record<string, string>;
   body?: unknown;
+  /** Of the transport HTTP+SSE; left out: of Streamable HTTP. */
+  path?: '/sse' | '/messages';
+  query?: Record<string, string>;
 }
 
 export interface Wire {
@@ -149,15 +152,16 @@ export class Exchange {
   }
 }
 
-function requestOf({ method, headers, body }: HttpRequest): object {
+function requestOf({ method, headers, body, path, query = {} }: HttpRequest): object {
   return {
     method,
     headers,
+    ...{ path, query, baseUrl: '' },
     rawHeaders: Object.entries(headers).flat(),
     body: body === undefined ? undefined : (JSON.parse(JSON.stringify(body)) as unknown),
     readableEnded: true,
     socket: {},
-    originalUrl: '/mcp',
+    originalUrl: path ?? '/mcp',
     protocol: 'http',
     app: { get: () => undefined },
   };

@@ -1,5 +1,7 @@
+import type { RequestHandler } from 'express';
 import type { Anynode } from '../../src/node.js';
 import { createNode } from '../../src/node.js';
+import { legacySse } from '../../src/legacy-sse/legacy-sse.js';
 import type { Clock } from '../../src/protocol/clock.js';
 import type { ServerContext } from '../../src/options/types.js';
 import type { SimBackplane } from './backplane.js';
@@ -28,6 +30,7 @@ export interface NodeParts {
 export class SimNode {
   readonly process: Process;
   readonly handle: Anynode;
+  private readonly legacy: RequestHandler;
   /** Its timers that wait, with their times. */
   readonly timers = new Map<object, number>();
   readonly exchanges = new Set<Exchange>();
@@ -88,6 +91,7 @@ export class SimNode {
       },
       { clock, nodeId },
     );
+    this.legacy = legacySse(this.handle);
   }
 
   request(
@@ -101,8 +105,9 @@ export class SimNode {
     const wire = { scheduler, random, kernelBytes, latencyMs: httpMs };
     const exchange = new Exchange(wire, this.process, listener, name, onWrite);
     this.exchanges.add(exchange);
+    const handler = request.path === undefined ? this.handle : this.legacy;
     exchange.begin(request, (req, res) => {
-      void this.handle(req as never, res as never, (error: unknown) => {
+      void handler(req as never, res as never, (error: unknown) => {
         scheduler.note(`${this.nodeId} error: passed on ${String(error)}`);
         res.writeHead(500).end();
       });

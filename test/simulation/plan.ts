@@ -9,6 +9,8 @@ export interface Setting {
   /** How far the clock of each is ahead. */
   clocksMs: number[];
   clients: number;
+  /** Clients of HTTP+SSE. */
+  legacyClients: number;
   responseMode: 'sse' | 'json';
   standaloneStream: 'takeover' | 'reject';
   recovery: 'error' | 'rerun-idempotent';
@@ -51,6 +53,8 @@ export interface ToolCall {
   steps: ToolStep[];
 }
 
+export type LegacyStep = 'cancel' | 'breakOff' | 'stall' | 'intrude' | 'push' | 'request';
+
 export type Action = { at: number } & (
   | { do: 'call'; client: number; slot: number; calls: ToolCall[] }
   | { do: 'listen'; client: number; slot: number; withCursor: boolean }
@@ -75,6 +79,10 @@ export type Action = { at: number } & (
   | { do: 'resourceUpdated'; slot: number; uri: string }
   /** A node's application says to all sessions that its tools have changed. */
   | { do: 'toolsChanged'; slot: number }
+  /** A client of HTTP+SSE calls a tool. */
+  | ({ do: 'legacyCall'; client: number; slot: number } & ToolCall)
+  /** It does something else, or an application does something for it. */
+  | { do: 'legacy'; what: LegacyStep; client: number; slot: number; which: number; ms: number }
   | { do: 'crash'; slot: number; downMs: number }
   | { do: 'pause'; slot: number; ms: number; timersFirst: boolean; dropsClients: boolean }
   | { do: 'close'; slot: number; drainMs: number; downMs: number }
@@ -174,6 +182,7 @@ function settingOf(random: Random): Setting {
     nodes,
     clocksMs: Array.from({ length: nodes }, () => (skewed ? random.pick(CLOCKS_MS) : 0)),
     clients: random.int(1, 3),
+    legacyClients: 0,
     responseMode: random.chance(0.15) ? 'json' : 'sse',
     standaloneStream: random.chance(0.2) ? 'reject' : 'takeover',
     // Further options of a whole run go here, and into `node.ts`.
@@ -305,6 +314,10 @@ function actionOf(
       };
     case 'count':
       return { at, do: kind, client, slot };
+    case 'legacyCall':
+      return { ...{ at, do: kind, client, slot }, ...callOf(random, steps) };
+    case 'legacy':
+      return { at, do: kind, what: 'push', client, slot, which, ms: 0 };
     case 'toolsChanged':
       return { at, do: kind, slot };
     case 'crash':

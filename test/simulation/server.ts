@@ -1,6 +1,7 @@
 import type { Clock } from '../../src/protocol/clock.js';
 import type { ServerContext, ServerLike, ServerTransport } from '../../src/options/types.js';
-import type { Execution, Ledger, Question } from './ledger.js';
+import type { Ledger } from './ledger.js';
+import type { Execution, Question } from './records.js';
 import type { Scheduler } from './scheduler.js';
 
 /** What a tool does, one after another; a call names the steps in its arguments. */

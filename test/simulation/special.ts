@@ -1,4 +1,4 @@
-import type { Action, Fault, Setting, ToolCall } from './plan.js';
+import type { Action, Fault, LegacyStep, Setting, ToolCall } from './plan.js';
 import type { Random } from './random.js';
 
 /** What the plan of a run is made with. */
@@ -18,7 +18,7 @@ export interface Draft {
  * kind comes last: so each seed goes on to mean what it meant.
  */
 export function specialsOf(random: Random, draft: Draft): Action[] {
-  const kinds = [limits, retention, expiry, bigMessages, requests, subscriptions];
+  const kinds = [limits, retention, expiry, bigMessages, requests, subscriptions, legacy];
   return kinds.flatMap((kind) => kind(random.fork(), draft));
 }
 
@@ -105,5 +105,24 @@ function subscriptions(random: Random, draft: Draft): Action[] {
     const on = random.chance(0.7);
     if (!goesBack && random.chance(0.5)) return { at, do: 'resourceUpdated', slot, uri };
     return { at, do: 'subscribe', client, slot, uri, on };
+  });
+}
+
+const LEGACY_STEPS: Record<LegacyStep, number> = {
+  ...{ cancel: 1.5, breakOff: 1, stall: 1, intrude: 0.5, push: 3, request: 1 },
+};
+
+/** Clients of HTTP+SSE beside the others. */
+function legacy(random: Random, { setting, horizonMs, callOf, isOff }: Draft): Action[] {
+  if (isOff('legacy') || (!random.chance(0.2) && setting.legacyClients === 0)) return [];
+  setting.legacyClients = random.int(1, 2);
+  return Array.from({ length: random.int(8, 30) }, (): Action => {
+    const at = random.int(300, horizonMs);
+    const client = random.int(0, setting.legacyClients - 1);
+    const slot = random.int(0, setting.nodes - 1);
+    if (random.chance(0.6)) return { ...{ at, do: 'legacyCall', client, slot }, ...callOf(random) };
+    const what = random.weighted(LEGACY_STEPS);
+    const ms = what === 'stall' ? random.int(50, 3000) : random.pick([1, 20, 5000]);
+    return { at, do: 'legacy', what, client, slot, which: random.int(0, 9), ms };
   });
 }

@@ -1,6 +1,8 @@
 import { Application } from './application.js';
 import { SimBackplane } from './backplane.js';
+import type { ClientHost } from './client-requests.js';
 import { SimClient } from './client.js';
+import { LegacyClient } from './legacy-client.js';
 import { Ledger } from './ledger.js';
 import { SimNode } from './node.js';
 import type { Action, Plan, Setting } from './plan.js';
@@ -17,6 +19,8 @@ export class World {
   readonly ledger: Ledger;
   readonly backplane: SimBackplane;
   readonly clients: SimClient[] = [];
+  /** Of HTTP+SSE. */
+  readonly legacyClients: LegacyClient[] = [];
   /** Where load balancers look; a slot is empty while its node is down. */
   readonly slots: (SimNode | undefined)[] = [];
   readonly nodes: SimNode[] = [];
@@ -66,6 +70,7 @@ export class World {
     scheduler.onStep = () => this.backplane.tellWhatIsKept();
     for (let slot = 0; slot < setting.nodes; slot += 1) this.start(slot);
     for (let at = 0; at < setting.clients; at += 1) this.addClient(at);
+    for (let at = 0; at < setting.legacyClients; at += 1) this.addLegacyClient(at);
     for (const action of this.plan.actions) scheduler.after(action.at, () => this.act(action));
     await scheduler.runUntil(HORIZON_MS);
     this.heal();
@@ -76,7 +81,7 @@ export class World {
   async end(): Promise<void> {
     const { scheduler, setting } = this;
     scheduler.note('--- everybody leaves');
-    for (const client of this.clients) client.leave();
+    for (const client of [...this.clients, ...this.legacyClients]) client.leave();
     await scheduler.runUntil(scheduler.elapsed + 5000);
     let closed = 0;
     const open = this.slots.filter((node) => node !== undefined);
@@ -122,30 +127,37 @@ export class World {
   }
 
   private addClient(at: number): void {
-    const client = new SimClient(
-      {
-        scheduler: this.scheduler,
-        random: this.random,
-        ledger: this.ledger,
-        calm: () => this.calm,
-        anySlot: () => this.anySlot(),
-        slots: this.setting.nodes,
-        returnMs: this.setting.returnMs,
-        request: (slot, request, listener, name, onWrite) => {
-          const node = this.slots[slot];
-          return node === undefined || node.left
-            ? undefined
-            : node.request(request, listener, name, onWrite);
-        },
-      },
-      {
-        name: `c${at}`,
-        principal: `user${at}`,
-        version: this.random.pick(this.setting.versions),
-      },
-    );
+    const client = new SimClient(this.clientHost(), {
+      name: `c${at}`,
+      principal: `user${at}`,
+      version: this.random.pick(this.setting.versions),
+    });
     this.clients.push(client);
     this.scheduler.after(this.random.int(0, 200), () => client.initialize(this.anySlot()));
+  }
+
+  private addLegacyClient(at: number): void {
+    const client = new LegacyClient(this.clientHost(), { name: `l${at}`, principal: `old${at}` });
+    this.legacyClients.push(client);
+    this.scheduler.after(this.random.int(0, 200), () => client.connect(this.anySlot()));
+  }
+
+  private clientHost(): ClientHost {
+    return {
+      scheduler: this.scheduler,
+      random: this.random,
+      ledger: this.ledger,
+      calm: () => this.calm,
+      anySlot: () => this.anySlot(),
+      slots: this.setting.nodes,
+      returnMs: this.setting.returnMs,
+      request: (slot, request, listener, name, onWrite) => {
+        const node = this.slots[slot];
+        return node === undefined || node.left
+          ? undefined
+          : node.request(request, listener, name, onWrite);
+      },
+    };
   }
 
   private anySlot(): number {
@@ -155,6 +167,10 @@ export class World {
 
   private act(action: Action): void {
     const { scheduler } = this;
+    if (action.do === 'legacy' || action.do === 'legacyCall') {
+      this.actOfLegacyClient(action);
+      return;
+    }
     if ('client' in action) {
       const client = this.clients[action.client];
       if (client !== undefined) this.actOfClient(client, action);
@@ -275,7 +291,40 @@ export class World {
   readonly mayBeFoundDead = (nodeId: string): boolean =>
     this.outOfTouchMs(nodeId) > this.setting.leaseMs / 2;
 
-  private actOfClient(client: SimClient, action: Extract<Action, { client: number }>): void {
+  private actOfLegacyClient(action: Extract<Action, { do: 'legacy' | 'legacyCall' }>): void {
+    const client = this.legacyClients[action.client];
+    const { slot } = action;
+    if (client === undefined) return;
+    if (action.do === 'legacyCall') {
+      client.call(slot, action);
+      return;
+    }
+    switch (action.what) {
+      case 'cancel':
+        client.cancel(slot, action.which);
+        break;
+      case 'breakOff':
+        client.breakOff(action.ms);
+        break;
+      case 'stall':
+        client.stall(action.ms);
+        break;
+      case 'intrude':
+        client.intrude(slot);
+        break;
+      case 'push':
+      case 'request': {
+        const node = this.slots[slot];
+        if (node?.process.state !== 'running' || client.sessionId === undefined) return;
+        this.application[action.what](node, client.sessionId);
+      }
+    }
+  }
+
+  private actOfClient(
+    client: SimClient,
+    action: Exclude<Extract<Action, { client: number }>, { do: 'legacy' | 'legacyCall' }>,
+  ): void {
     const node = 'slot' in action ? this.slots[action.slot] : undefined;
     switch (action.do) {
       case 'call':
@@ -363,6 +412,6 @@ export class World {
       this.backplane.member(node.nodeId)?.link.heal();
     }
     for (const [slot, node] of this.slots.entries()) if (node === undefined) this.start(slot);
-    for (const client of this.clients) client.comeBack();
+    for (const client of [...this.clients, ...this.legacyClients]) client.comeBack();
   }
 }

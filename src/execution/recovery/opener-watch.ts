@@ -17,8 +17,8 @@ export interface OpenerWatchOptions {
 interface Connection {
   /** The nodes that have had requests of its client. */
   nodes: Set<string>;
-  /** Follows what a dead node has left. */
-  takeOver(nodeId: string): Promise<void>;
+  /** Follows the requests that this node has left; with `undefined`, all that this node does not follow yet. */
+  takeOver(nodeId: string | undefined): Promise<void>;
 }
 
 /**
@@ -34,7 +34,7 @@ export class OpenerWatch {
   constructor(private readonly options: OpenerWatchOptions) {}
 
   /** Until `remove`. */
-  add(follower: Follower, takeOver: (nodeId: string) => Promise<void>): void {
+  add(follower: Follower, takeOver: Connection['takeOver']): void {
     this.connections.set(follower, { nodes: new Set(), takeOver });
   }
 
@@ -46,6 +46,15 @@ export class OpenerWatch {
   note(follower: Follower, nodeId: string): void {
     this.connections.get(follower)?.nodes.add(nodeId);
     this.schedule();
+  }
+
+  /**
+   * Follows all open requests of this connection's client. The backplane may have lost an answer (a failover) that the node
+   * had seen to which the request was POSTed, so that no node waits for it any more.
+   */
+  check(follower: Follower): void {
+    const connection = this.connections.get(follower);
+    if (connection !== undefined && !this.closed) void this.takeOver(connection, undefined);
   }
 
   /** Before this node closes: ends each connection as soon as none of its client's requests is open, wherever it runs. */
@@ -93,10 +102,10 @@ export class OpenerWatch {
   }
 
   /** Never rejects. What fails is tried again at the next look. */
-  private async takeOver(connection: Connection, nodeId: string): Promise<void> {
+  private async takeOver(connection: Connection, nodeId: string | undefined): Promise<void> {
     try {
       await connection.takeOver(nodeId);
-      connection.nodes.delete(nodeId);
+      if (nodeId !== undefined) connection.nodes.delete(nodeId);
     } catch (error) {
       this.options.logger.warn(
         `mcp-anynode: requests have to wait for their end: ${String(error)}`,

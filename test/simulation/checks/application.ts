@@ -21,7 +21,7 @@ export const announced: Check = function* ({ ledger }) {
     if (acknowledgedAt === undefined) continue;
     const method = uri === undefined ? 'tools/list_changed' : 'resources/updated';
     for (const [sessionId, bornAt] of ledger.bornAt) {
-      if (bornAt > at || ledger.removedAt.has(sessionId)) continue;
+      if (hearsFrom(ledger, sessionId, bornAt) > at || ledger.removedAt.has(sessionId)) continue;
       if (ledger.mayHaveLost(sessionId, 0, acknowledgedAt)) continue;
       if (uri !== undefined && !isSubscribed(ledger, { sessionId, uri, at, acknowledgedAt }))
         continue;
@@ -33,7 +33,11 @@ export const announced: Check = function* ({ ledger }) {
           entry.at <= acknowledgedAt &&
           (entry.at >= at ||
             ((entry.trimmedAt ?? Infinity) >= at &&
-              !ledger.written.some((each) => each.place.id === entry.id && each.at < at))),
+              !ledger.written.some((each) => each.place.id === entry.id && each.at < at)) ||
+            // Written to a connection that its client read late, or to one that had broken off.
+            ledger.showings.some(({ shown }) =>
+              shown.some((each) => each.id === entry.id && each.at >= at),
+            )),
       );
       if (!isTold)
         yield `${sessionId} was not told of ${uri ?? 'the tools'}, changed at ${at.toFixed()}`;
@@ -53,6 +57,15 @@ export const announced: Check = function* ({ ledger }) {
       yield `${stream} ${n} of ${sessionId} is about ${uri}, which its client never subscribed to`;
   }
 };
+
+/** A session of HTTP+SSE is there before its server has said, in the answer to `initialize`, what it announces. */
+function hearsFrom(ledger: Ledger, sessionId: string, bornAt: number): number {
+  if (ledger.principals.get(sessionId)?.startsWith('sse:') !== true) return bornAt;
+  const answer = ledger.stored.find(
+    (entry) => entry.sessionId === sessionId && entry.message?.includes('"serverInfo"') === true,
+  );
+  return answer?.at ?? Infinity;
+}
 
 /** Whether the last that the client has said before is that it wants to hear of the resource, and it was told so. */
 function isSubscribed(

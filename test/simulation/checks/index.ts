@@ -19,6 +19,7 @@ import {
   statuses,
   strangers,
 } from './sessions.js';
+import { legacyAnswered, legacyBelongs, legacyEndsTogether, legacyInOrder } from './legacy.js';
 import { limits } from './limits.js';
 import { formerAreSilent, handlersStop, oneOwner } from './owners.js';
 import { inOrder, madeUpFor, nothingSkipped, onOneStream, stored } from './streams.js';
@@ -50,6 +51,10 @@ const CHECKS: Record<string, Check> = {
   '7 limits': limits,
   '9 one owner': oneOwner,
   '9 former owners are silent': formerAreSilent,
+  '10 legacy in order': legacyInOrder,
+  '10 legacy answered': legacyAnswered,
+  '10 legacy answers belong': legacyBelongs,
+  '10 legacy ends together': legacyEndsTogether,
   'shape is remembered': remembered,
   'state is counted': counted,
   'changes are announced': announced,

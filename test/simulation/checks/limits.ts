@@ -1,5 +1,5 @@
 /** What one client may take. */
-import type { Asked } from '../ledger.js';
+import type { Asked } from '../records.js';
 import { HIGH_WATER } from '../exchange.js';
 import type { World } from '../world.js';
 import type { Check } from './index.js';

@@ -1,4 +1,4 @@
-import type { Execution } from '../ledger.js';
+import type { Execution } from '../records.js';
 import { HORIZON_MS } from '../plan.js';
 import type { World } from '../world.js';
 import type { Check } from './index.js';

@@ -1,5 +1,5 @@
 /** What became of requests, in either direction. */
-import type { CallRecord, Execution } from '../ledger.js';
+import type { CallRecord, Execution } from '../records.js';
 import { HORIZON_MS } from '../plan.js';
 import type { World } from '../world.js';
 import type { Check } from './index.js';

@@ -1,5 +1,5 @@
 /** What HTTP said, and what sessions are. */
-import type { Asked, CallRecord } from '../ledger.js';
+import type { Asked, CallRecord } from '../records.js';
 import type { World } from '../world.js';
 import type { Check } from './index.js';
 import { isLimited, isTooMany } from './limits.js';
@@ -98,11 +98,17 @@ function allowed(world: World, asked: Asked): boolean {
     const wasGone = ledger.goneBetween.some(
       (gone) => gone.sessionId === sessionId && gone.from <= answeredAt && asked.at <= gone.to,
     );
+    // A session of HTTP+SSE whose connection is just being opened.
+    const isLost = asked.isLegacy && method === 'GET';
+    if (isLost && ledger.losses.some((loss) => loss.at >= asked.at && loss.at <= answeredAt)) {
+      return true;
+    }
     return wasGone || (removedAt !== undefined && removedAt <= answeredAt);
   }
   if (method === 'DELETE') return status === 200;
   if (isTooMany(world, asked)) return status === 400;
   if (status === 400 && what === 'reuse') return isInUse(world, asked);
+  if (method === 'POST' && asked.isLegacy) return status === 202;
   if (method === 'POST') return status === (asked.messages.some(isRequest) ? 200 : 202);
   if (status === 204) return what.startsWith('resume');
   if (status === 409) {

@@ -1,9 +1,10 @@
 /** What was stored, and what connections showed of it. */
-import type { Place, Showing, Stored } from '../ledger.js';
+import type { Place, Showing, Stored } from '../records.js';
+import { shownOn } from '../../../src/stream/shown-on.js';
 import type { World } from '../world.js';
 import type { Check } from './index.js';
 
-const STANDALONE = 'g';
+export const STANDALONE = 'g';
 
 /** The entries of each stream, in their order. */
 function streamsOf({ ledger }: World): Map<string, Stored[]> {
@@ -18,7 +19,7 @@ function streamsOf({ ledger }: World): Map<string, Stored[]> {
 }
 
 /** Nobody has to show it: it only marks an end, is a question of a node that may be dead, or the backplane has lost it. */
-function maySkip({ mayBeFoundDead }: World, { message, asker, lost }: Stored): boolean {
+export function maySkip({ mayBeFoundDead }: World, { message, asker, lost }: Stored): boolean {
   return message === undefined || lost || (asker !== undefined && mayBeFoundDead(asker));
 }
 
@@ -32,7 +33,7 @@ function isBehind({ ledger }: World, entry: Stored, cursor: string | undefined):
   return named?.lost === true && entry.nodeId !== named.nodeId && timeOf(entry) <= timeOf(named);
 }
 
-function isBehindAny(world: World, entry: Stored, entries: Stored[]): boolean {
+export function isBehindAny(world: World, entry: Stored, entries: Stored[]): boolean {
   return entries.some(({ id, lost }) => lost && isBehind(world, entry, id));
 }
 
@@ -212,7 +213,8 @@ export const onOneStream: Check = function* ({ ledger, setting }) {
       if (entry === undefined) continue;
       const own = related && (setting.responseMode === 'sse' || mark.endsWith('.answer'));
       const { sessionId, key } = execution;
-      const due = own ? ledger.streams.get(`${sessionId} ${key}`) : STANDALONE;
+      const opened = ledger.streams.get(`${sessionId} ${key}`);
+      const due = own && opened !== undefined ? shownOn(opened) : STANDALONE;
       if (entry.stream !== due) yield `${mark} is on stream ${entry.stream}, and belongs on ${due}`;
       if (entry.sessionId !== execution.sessionId) yield `${mark} is stored in ${entry.sessionId}`;
     }

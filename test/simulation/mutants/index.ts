@@ -1,4 +1,5 @@
 import { FAILURE_MUTANTS } from './failures.js';
+import { LEGACY_MUTANTS } from './legacy.js';
 import { LIMIT_MUTANTS } from './limits.js';
 import type { Mutant } from './mutant.js';
 import { REQUEST_MUTANTS } from './requests.js';
@@ -10,6 +11,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...REQUEST_MUTANTS,
   ...FAILURE_MUTANTS,
   ...LIMIT_MUTANTS,
+  ...LEGACY_MUTANTS,
 ];
 
 /** In this process, from now on. */

@@ -1,0 +1,110 @@
+/**
+ * A client of HTTP+SSE cannot ask again for what a failover of Redis has lost. It waited for ever: no node looked after a request
+ * that the new master does not know, or whose answer only the old one knew.
+ */
+import express from 'express';
+import { expect, it, onTestFinished } from 'vitest';
+import type { Backplane } from '../../src/index.js';
+import { anynode, redisBackplane } from '../../src/index.js';
+import { listen, rawClient } from '../integration/support/serve.js';
+import { scriptedServer } from '../integration/support/scripted-server.js';
+import { signal } from '../integration/support/signal.js';
+import type { JsonRpc } from '../support/mcp-http.js';
+import { answers, notification, request } from '../support/mcp-http.js';
+import { connectRedis, redisUrl, uniquePrefix } from '../support/redis-fixture.js';
+import { replicate } from '../support/redis-snapshot.js';
+
+/** A backplane whose node is not told of what other nodes store, as long as `isDeaf` says so. */
+function deafened(inner: Backplane, isDeaf: () => boolean): Backplane {
+  return {
+    join: (options) =>
+      inner.join({
+        ...options,
+        onMessage: (message) => {
+          if (message.type !== 'event' || !isDeaf()) options.onMessage(message);
+        },
+      }),
+  };
+}
+
+/** Two nodes, and a client whose connection is at the first of them. Its tool `slow` waits for `go`. */
+async function pair() {
+  const prefix = uniquePrefix();
+  const go = signal();
+  const started = signal();
+  let isDeaf = false;
+  const tools = {
+    slow: async () => {
+      started.resolve();
+      await go.promise;
+      return 'done';
+    },
+  };
+  const start = async () => {
+    const backplane = deafened(redisBackplane({ redis: redisUrl(), prefix }), () => isDeaf);
+    const mcp = anynode({ server: () => scriptedServer(tools), backplane });
+    const url = new URL(await listen(express().use(anynode.legacySse(mcp)))).origin;
+    onTestFinished(() => mcp.close({ drainMs: 0 }));
+    await mcp.ready();
+    return { mcp, url };
+  };
+  const [a, b] = [await start(), await start()];
+  const client = rawClient();
+  const stream = await client.listen(`${a.url}/sse`);
+  const address = (await stream.next()).data;
+  const say = async (node: { url: string }, message: JsonRpc): Promise<void> => {
+    (await client.post(`${node.url}${address}`, message)).expect(202);
+  };
+  const params = {
+    ...{ protocolVersion: '2024-11-05', capabilities: {} },
+    clientInfo: { name: 'raw', version: '1' },
+  };
+  await say(a, request('i', 'initialize', params));
+  await stream.next(answers('i'));
+  await say(a, notification('notifications/initialized'));
+  const call = request(1, 'tools/call', { name: 'slow' });
+  const snapshot = () => replicate(connectRedis(), `${prefix}:{*`);
+  const deafen = (deaf: boolean): void => void (isDeaf = deaf);
+  return { a, b, stream, say, call, go, started, snapshot, deafen };
+}
+
+const LOST = { code: -32000, data: { reason: 'answer_lost' } };
+
+it('a request that Redis has lost while it runs ends with an error', async () => {
+  const { a, stream, say, call, started, snapshot } = await pair();
+  const failOver = await snapshot();
+  await say(a, call);
+  await started.promise;
+  await failOver();
+  expect((await stream.next(answers(1), 5_000)).message?.error).toMatchObject(LOST);
+});
+
+it('a request whose answer Redis has lost before it was shown ends with an error', async () => {
+  const { a, b, stream, say, call, go, started, snapshot, deafen } = await pair();
+  await say(b, call);
+  await started.promise;
+  const failOver = await snapshot();
+  deafen(true);
+  go.resolve();
+  await expect.poll(() => b.mcp.health()).toMatchObject({ inFlight: 0, streams: 0 });
+  deafen(false);
+  await failOver();
+  expect((await stream.next(answers(1), 5_000)).message?.error).toMatchObject(LOST);
+  expect(a.mcp.health()).toMatchObject({ status: 'ready' });
+});
+
+it('a connection ends, and its session with it, when Redis has lost what it has shown', async () => {
+  const { a, b, stream, say, call, go, snapshot } = await pair();
+  const failOver = await snapshot();
+  go.resolve();
+  await say(b, call);
+  await stream.next(answers(1));
+  await failOver();
+  await stream.ended;
+  const sessions = async (): Promise<string[]> => {
+    const ids: string[] = [];
+    for await (const { id } of a.mcp.sessions.list()) ids.push(id);
+    return ids;
+  };
+  await expect.poll(sessions).toEqual([]);
+});

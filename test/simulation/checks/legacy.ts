@@ -1,0 +1,100 @@
+/** What clients of HTTP+SSE are shown on their one connection. */
+import { HORIZON_MS } from '../plan.js';
+import type { LegacyConnection, Stored } from '../records.js';
+import type { Check } from './index.js';
+import { isBehindAny, maySkip, STANDALONE } from './streams.js';
+
+/** A connection shows all messages of its session as they are stored: from the first on, in order, none twice, none left out. */
+export const legacyInOrder: Check = function* (world) {
+  for (const record of world.ledger.legacy) {
+    const { connection, sessionId, shown } = record;
+    const entries = world.ledger.stored.filter(
+      (entry) => entry.sessionId === sessionId && entry.stream === STANDALONE,
+    );
+    const mayBeSkipped = (entry: Stored): boolean =>
+      maySkip(world, entry) || isBehindAny(world, entry, entries);
+    // What the backplane has lost may have been stored again: then it is not known which of the two entries was shown.
+    let reached = [-1];
+    for (const text of shown) {
+      const same = [...entries.keys()].filter((at) => entries[at]?.message === text);
+      const next = same.filter((at) =>
+        reached.some((from) => from < at && entries.slice(from + 1, at).every(mayBeSkipped)),
+      );
+      if (next.length === 0) {
+        const from = Math.min(...reached);
+        const later = same.find((at) => at > from);
+        const missing = entries.slice(from + 1, later).find((entry) => !mayBeSkipped(entry));
+        const why = later === undefined ? 'again' : `without ${missing?.n} (${missing?.message})`;
+        yield `${connection} shows ${text} ${same.length === 0 ? 'and that is not stored' : why}`;
+        if (later !== undefined) next.push(later);
+      }
+      if (next.length > 0) reached = next;
+    }
+    if (!isOpen(record) || !world.backplane.has(sessionId)) continue;
+    const due = entries.slice(Math.max(...reached) + 1).filter((entry) => !mayBeSkipped(entry));
+    if (due.length > 0) yield `${connection} is open, and was never shown ${due[0]?.message}`;
+  }
+};
+
+/** A request that was taken gets one response, as long as the connection lasts. Nobody waits for ever: the connection ends if there will be none. */
+export const legacyAnswered: Check = function* ({ ledger, setting }) {
+  for (const record of ledger.legacy) {
+    const { connection, sessionId, calls } = record;
+    for (const { id, at, status, cancelled, answers, answeredAt } of calls) {
+      const what = `${id} of ${sessionId}, POSTed at ${at.toFixed()}`;
+      if (answers.length > 1) {
+        yield `${connection} shows ${answers.length} answers to ${what}: ${answers.join()}`;
+      }
+      if (isOpen(record) && status === 202 && answers.length === 0 && !cancelled) {
+        yield `${connection} is open, and ${what}, is not answered`;
+      }
+      const bound = Math.max(HORIZON_MS, at) + setting.leaseMs + 2000 + READING_MS;
+      if (answers[0]?.includes('node_lost') === true && (answeredAt ?? 0) > bound) {
+        yield `${connection} shows at ${answeredAt?.toFixed()} that the node of ${what}, is gone, expected was ${bound}`;
+      }
+    }
+  }
+};
+
+/** What a client may take to go on reading, beside what messages are on their way. */
+const READING_MS = 3500;
+
+/** An answer is that of the request, whatever node ran it. */
+export const legacyBelongs: Check = function* ({ ledger }) {
+  for (const { connection, calls } of ledger.legacy) {
+    for (const { id, token, answers } of calls) {
+      const [mark = ''] = answers;
+      const [, by] = /^x(\d+)\.answer$/.exec(mark) ?? [];
+      const key = ledger.executions[Number(by)]?.key;
+      if (!mark.startsWith('error ') && key !== token && mark !== '') {
+        yield `${connection} was shown ${mark} (${key}) as the answer to ${id} (${token})`;
+      }
+    }
+  }
+};
+
+/** A connection and its session end together, in either order. */
+export const legacyEndsTogether: Check = function* ({ ledger, backplane, nodes, setting }) {
+  for (const record of ledger.legacy) {
+    const { connection, sessionId, nodeId, ended, endedAt = 0, exchange } = record;
+    const isThere = backplane.has(sessionId);
+    if (isOpen(record) && !isThere) yield `${connection} is open, and ${sessionId} is not there`;
+    const node = nodes.find((each) => each.nodeId === nodeId);
+    if (ended === undefined || !isThere || node === undefined || node.left) continue;
+    // What cannot be ended where the node cannot write, or the backplane loses it again, goes when its time is over.
+    const closedAt = exchange?.closedAt ?? endedAt;
+    const until = closedAt + setting.commandTimeoutMs;
+    const slot = ledger.asked.find((asked) => asked.exchange === exchange)?.slot ?? 0;
+    const isLossy = setting.loseReply + setting.loseCall + setting.refuse > 0;
+    if (isLossy && closedAt < HORIZON_MS) continue;
+    const may =
+      ledger.outageMs(slot, closedAt, until) > 0 || ledger.mayHaveLost(sessionId, closedAt);
+    if (!may && node.process.state === 'running') {
+      yield `${connection} has ended at ${endedAt.toFixed()} (${ended}), and ${sessionId} is there`;
+    }
+  }
+};
+
+function isOpen({ ended, exchange }: LegacyConnection): boolean {
+  return ended === undefined && exchange?.isOpen === true;
+}

@@ -1,0 +1,94 @@
+/** Faults in what holds for clients of HTTP+SSE. */
+import { StoredSession } from '../../../src/backplane/memory/stored-session.js';
+import { OpenerWatch } from '../../../src/execution/recovery/opener-watch.js';
+import { LegacyConnection, LegacyRequests } from '../../../src/legacy-sse/legacy-connection.js';
+import type { Mutant } from './mutant.js';
+import { methodsOf } from './mutant.js';
+
+const setting = { legacyClients: 1 };
+
+export const LEGACY_MUTANTS: Mutant[] = [
+  {
+    name: 'a session of HTTP+SSE goes on when its client is gone',
+    setting,
+    plant() {
+      LegacyConnection.prototype['onClosed'] = () => undefined;
+    },
+  },
+  {
+    name: 'a connection of HTTP+SSE stays when its session has ended',
+    setting,
+    plant() {
+      LegacyConnection.prototype.end = () => undefined;
+    },
+  },
+  {
+    name: 'a connection of HTTP+SSE that was read slowly shows no more',
+    setting,
+    plant() {
+      LegacyConnection.prototype.whenRoom = () => undefined;
+    },
+  },
+  {
+    name: 'a connection of HTTP+SSE shows what it has shown before',
+    setting,
+    plant() {
+      const original = methodsOf(LegacyConnection.prototype);
+      const last = new WeakMap<LegacyConnection, Parameters<LegacyConnection['write']>[0]>();
+      LegacyConnection.prototype.write = function (event) {
+        const before = last.get(this);
+        last.set(this, event);
+        // As if it had not noted where it was when it became too full.
+        if (before !== undefined && event.position.n % 8 === 0) original.write.call(this, before);
+        return original.write.call(this, event);
+      };
+    },
+  },
+  {
+    name: 'no node looks after what a dead node has taken for a client of HTTP+SSE',
+    from: 41,
+    setting,
+    plant() {
+      OpenerWatch.prototype.note = () => undefined;
+    },
+  },
+  {
+    name: 'an answer to a client of HTTP+SSE that the backplane has lost is not missed',
+    from: 221,
+    setting,
+    plant() {
+      OpenerWatch.prototype.check = () => undefined;
+    },
+  },
+  {
+    name: 'a request of HTTP+SSE that the backplane has lost ends without a word',
+    from: 1241,
+    setting,
+    plant() {
+      LegacyRequests.prototype['completed'] = () => undefined;
+    },
+  },
+  {
+    name: 'a connection of HTTP+SSE goes on when the backplane has lost what it has shown',
+    from: 61,
+    setting,
+    plant() {
+      LegacyConnection.prototype.restarted = () => undefined;
+    },
+  },
+  {
+    name: 'the answer to a request of HTTP+SSE is shown though the request is another node’s',
+    setting,
+    plant() {
+      const original = methodsOf(StoredSession.prototype);
+      StoredSession.prototype['wanted'] = function ({ onlyIf, ...operation }, stream, step) {
+        const { after: _, ...rest } = (onlyIf ?? {}) as { after?: true };
+        const given = {
+          ...operation,
+          ...(Object.keys(rest).length > 0 && { onlyIf: rest as never }),
+        };
+        return original['wanted'].call(this, given, stream, step);
+      };
+    },
+  },
+];
