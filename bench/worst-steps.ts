@@ -84,10 +84,10 @@ class Node {
     });
   }
 
-  get seams(): SdkStoreAccess {
-    const { seams } = this.membership;
-    if (seams === undefined) throw new Error('no seams');
-    return seams;
+  get sdkStores(): SdkStoreAccess {
+    const { sdkStores } = this.membership;
+    if (sdkStores === undefined) throw new Error('no stores of the SDK');
+    return sdkStores;
   }
 
   async create(more: Partial<NewSession> = {}): Promise<string> {
@@ -193,7 +193,7 @@ function taskOf(sessionId: string) {
 
 async function newTask({ a }: World): Promise<string> {
   const task = taskOf(randomUUID());
-  await a.seams.tasks.create(task, 10);
+  await a.sdkStores.tasks.create(task, 10);
   return task.id;
 }
 
@@ -400,12 +400,12 @@ export const SCENARIOS: readonly Scenario[] = [
     },
   },
   {
-    ...{ script: 'seams/heard', situation: '1,000 broadcasts of 8 kB' },
+    ...{ script: 'sdk-stores/heard', situation: '1,000 broadcasts of 8 kB' },
     prepare: async (world) => {
-      const { seams } = world.a;
-      for (let at = 0; at < 1_000; at += 1) await seams.broadcasts.publish('y'.repeat(8_000));
+      const { sdkStores } = world.a;
+      for (let at = 0; at < 1_000; at += 1) await sdkStores.broadcasts.publish('y'.repeat(8_000));
       return async () => {
-        const stop = world.b.seams.broadcasts.listen({
+        const stop = world.b.sdkStores.broadcasts.listen({
           onText: () => undefined,
           onGap: () => undefined,
         });
@@ -416,11 +416,11 @@ export const SCENARIOS: readonly Scenario[] = [
   },
   {
     ...{
-      script: 'seams/replay-read',
+      script: 'sdk-stores/replay-read',
       situation: 'an event, 15 of 4 MB of other streams behind it',
     },
     prepare: async (world) => {
-      const replays = world.a.seams.replays;
+      const replays = world.a.sdkStores.replays;
       const id = randomUUID();
       const first = await replays.append(id, 's', 'first');
       for (let at = 0; at < 15; at += 1) await replays.append(id, 't', 'y'.repeat(4 * MB));
@@ -430,12 +430,12 @@ export const SCENARIOS: readonly Scenario[] = [
   },
   {
     ...{
-      script: 'seams/replay-append',
+      script: 'sdk-stores/replay-append',
       situation: 'a log that is full of small events, and 4 MB more',
       carriesLarge: true,
     },
     prepare: async (world) => {
-      const replays = world.a.seams.replays;
+      const replays = world.a.sdkStores.replays;
       const id = randomUUID();
       for (let at = 0; at < 80; at += 1) {
         await Promise.all(
@@ -448,9 +448,9 @@ export const SCENARIOS: readonly Scenario[] = [
     },
   },
   {
-    ...{ script: 'seams/task-enter', situation: '10,000 tasks of a session' },
+    ...{ script: 'sdk-stores/task-enter', situation: '10,000 tasks of a session' },
     prepare: async (world) => {
-      const tasks = world.a.seams.tasks;
+      const tasks = world.a.sdkStores.tasks;
       const sessionId = randomUUID();
       const task = () => taskOf(sessionId);
       for (let at = 0; at < 100; at += 1) {
@@ -460,9 +460,9 @@ export const SCENARIOS: readonly Scenario[] = [
     },
   },
   {
-    ...{ script: 'seams/task-pop', situation: '1,000 messages of 8 kB in a queue' },
+    ...{ script: 'sdk-stores/task-pop', situation: '1,000 messages of 8 kB in a queue' },
     prepare: async (world) => {
-      const tasks = world.a.seams.tasks;
+      const tasks = world.a.sdkStores.tasks;
       const ids = Array.from({ length: 3 }, () => randomUUID());
       for (const id of ids) {
         for (let at = 0; at < 1_000; at += 1) await tasks.push(id, 'y'.repeat(8_000), 1_000);
@@ -471,19 +471,19 @@ export const SCENARIOS: readonly Scenario[] = [
     },
   },
   {
-    ...{ script: 'seams/task-push', situation: 'a queue of 999 messages of 8 kB' },
+    ...{ script: 'sdk-stores/task-push', situation: 'a queue of 999 messages of 8 kB' },
     prepare: async (world) => {
-      const tasks = world.a.seams.tasks;
+      const tasks = world.a.sdkStores.tasks;
       const id = randomUUID();
       for (let at = 0; at < 999; at += 1) await tasks.push(id, 'y'.repeat(8_000), 1_000);
       return async () => tasks.push(id, 'y'.repeat(8_000), 1_000);
     },
   },
   {
-    ...{ script: 'seams/task-change', situation: 'a task with a result of 4 MB' },
+    ...{ script: 'sdk-stores/task-change', situation: 'a task with a result of 4 MB' },
     carriesLarge: true,
     prepare: async (world) => {
-      const tasks = world.a.seams.tasks;
+      const tasks = world.a.sdkStores.tasks;
       const ids = await Promise.all([1, 2, 3].map(() => newTask(world)));
       const change = {
         ...{ sessionId: undefined, status: 'completed' as const, statusMessage: undefined },
@@ -493,18 +493,18 @@ export const SCENARIOS: readonly Scenario[] = [
     },
   },
   {
-    ...{ script: 'seams/task-wait', situation: 'a queue of 1,000 messages of 8 kB' },
+    ...{ script: 'sdk-stores/task-wait', situation: 'a queue of 1,000 messages of 8 kB' },
     prepare: async (world) => {
-      const tasks = world.a.seams.tasks;
+      const tasks = world.a.sdkStores.tasks;
       const id = await newTask(world);
       for (let at = 0; at < 1_000; at += 1) await tasks.push(id, 'y'.repeat(8_000), 1_000);
       return async () => tasks.wait(id, 1);
     },
   },
   {
-    ...{ script: 'seams/broadcast', situation: '1,000 broadcasts of 8 kB before it' },
+    ...{ script: 'sdk-stores/broadcast', situation: '1,000 broadcasts of 8 kB before it' },
     prepare: async (world) => {
-      const { broadcasts } = world.a.seams;
+      const { broadcasts } = world.a.sdkStores;
       for (let at = 0; at < 1_000; at += 1) await broadcasts.publish('y'.repeat(8_000));
       return async () => broadcasts.publish('y'.repeat(8_000));
     },

@@ -1,4 +1,8 @@
-/** Express middleware that lets any node serve any MCP session. */
+/**
+ * Express middleware that lets any node serve any MCP session.
+ *
+ * Parts that stand beside it have entries of their own: `mcp-anynode/sdk-stores`, `/legacy-sse`, `/observe` and `/codec`.
+ */
 
 // The middleware, its options and its handle.
 export { anynode } from './node.js';
@@ -10,10 +14,6 @@ export type { ListeningServer } from './http/response/closing-server.js';
 export { serverOptionsFor } from './http/server-options.js';
 export type { AppServerOptions, ExpressPrototypes } from './http/server-options.js';
 
-// The HTTP+SSE transport of 2024-11-05, beside it.
-export { legacySse } from './legacy-sse/legacy-sse.js';
-export type { LegacySseOptions } from './legacy-sse/legacy-sse.js';
-
 // Revision 2026-07-28, on the same mount.
 export type { Modern, ModernHandler } from './http/modern/modern.js';
 
@@ -22,39 +22,6 @@ export { memoryBackplane } from './backplane/memory/memory-backplane.js';
 export { redisBackplane } from './backplane/redis/redis-backplane.js';
 export type { RedisBackplaneOptions } from './backplane/redis/redis-backplane.js';
 export type { Backplane } from './backplane/backplane.js';
-
-// What the SDK lets others store, in the backplane: each usable by itself.
-export { seams } from './sdk-stores/sdk-stores.js';
-export type { SeamsOptions } from './sdk-stores/sdk-stores.js';
-export type {
-  EventStore,
-  QueuedMessage,
-  Seams,
-  ServerEvent,
-  ServerEventBus,
-  Task,
-  TaskMessageQueue,
-  TaskOptions,
-  TaskStore,
-} from './sdk-stores/store-types.js';
-// A look from outside, for command lines and dashboards.
-export { observe } from './operator/observe.js';
-export type { ObserveOptions } from './operator/observe.js';
-export type {
-  NodeInfo,
-  Observer,
-  RequestInfo,
-  SessionDetails,
-  SessionStats,
-  Stats,
-  StreamInfo,
-  Traffic,
-} from './operator/observer.js';
-
-// Encryption of what is stored of sessions, ready-made, and what another codec has to be.
-export { aesGcmCodec } from './codec/aes-gcm.js';
-export type { AesGcmOptions } from './codec/aes-gcm.js';
-export type { PayloadCodec, PayloadContext } from './backplane/encoded/payloads.js';
 
 // What can go wrong at run time.
 export { AnynodeError } from './protocol/errors.js';

@@ -14,7 +14,6 @@ import type { ListeningServer } from './http/response/closing-server.js';
 import { endConnections, stopListening } from './http/response/closing-server.js';
 import { endpointOf, endpoints, middleware, requestListener } from './http/endpoint.js';
 import { checkModern, closeModern } from './http/modern/modern.js';
-import { legacySse } from './legacy-sse/legacy-sse.js';
 import type { Interception } from './intercept/intercept.js';
 import { intercept } from './intercept/intercept.js';
 import type { AnynodeOptions, Options } from './options/options.js';
@@ -33,7 +32,7 @@ import type { SessionHandle } from './handle/session-handle.js';
 import { sessionHandle } from './handle/session-handle.js';
 import type { SessionNode } from './replica/session-node.js';
 import { resolveTasks, sdkStoresOn } from './sdk-stores/sdk-stores.js';
-import type { Seams } from './sdk-stores/store-types.js';
+import type { SdkStores } from './sdk-stores/store-types.js';
 import type { Notify } from './handle/notify.js';
 import { notifyAll, notifyBoth, unheldNotify } from './handle/notify.js';
 import { questionsOf } from './handle/task-questions.js';
@@ -71,7 +70,7 @@ export interface CloseOptions {
 }
 
 /** Express middleware, and the node's handle. */
-export interface Anynode extends RequestHandler, Seams {
+export interface Anynode extends RequestHandler, SdkStores {
   /** Random per start. Also in the header `X-Anynode-Node`. */
   readonly nodeId: string;
   /**
@@ -114,14 +113,9 @@ const KEPT_MS = 6000;
  * Returns at once; connections are made in the background, and requests that come before wait for them. Throws a
  * `TypeError` for options that make no sense.
  */
-export const anynode: {
-  (given: AnynodeOptions): Anynode;
-  /** See {@link legacySse}. */
-  legacySse: typeof legacySse;
-} = Object.assign(
-  (given: AnynodeOptions) => createNode(given, { clock: systemClock, nodeId: randomNodeId() }),
-  { legacySse },
-);
+export function anynode(given: AnynodeOptions): Anynode {
+  return createNode(given, { clock: systemClock, nodeId: randomNodeId() });
+}
 
 /** The same, with what it would reach for passed in: a simulation repeats exactly, and a test need not wait for a minute. */
 export function createNode(
@@ -306,14 +300,14 @@ export function createNode(
       .catch(() => undefined); // this node closes, and ends its connections anyway
   };
 
-  const seams = sdkStoresOn(() => membership, {
+  const sdkStores = sdkStoresOn(() => membership, {
     ...{ nodeId, clock, watch, maxEvents: retention.maxEvents, logger },
     tasks: resolveTasks(given.tasks),
     questions: questionsOf(sessions, membership),
     hold: (sessionId) => sessions.find(sessionId)?.hold() ?? (() => undefined),
   });
 
-  const bus = seams.parts.serverEventBus;
+  const bus = sdkStores.parts.serverEventBus;
   const modern = checkModern(options.modern?.({ bus }));
 
   let closed = false;
@@ -382,7 +376,7 @@ export function createNode(
     await servers.close();
     await atMost(commandTimeoutMs, commitQueue.idle(), clock);
     commitQueue.close();
-    seams.close();
+    sdkStores.close();
     backplaneWatch.close();
     await membership.leave();
   };
@@ -421,10 +415,10 @@ export function createNode(
       return sessionHandle({ membership, commitQueue, followers, asks, clock, logger, onGone }, id);
     },
     notify: unheldNotify(
-      modern === undefined ? notify : notifyBoth(notify, seams.announce),
+      modern === undefined ? notify : notifyBoth(notify, sdkStores.announce),
       logger,
     ),
-    ...seams.parts,
+    ...sdkStores.parts,
     close: ({ drainMs = DRAIN_MS, server }: CloseOptions = {}) => {
       closingSince ??= clock.elapsed();
       return (closing ??= unheld(

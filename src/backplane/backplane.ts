@@ -126,8 +126,8 @@ export interface Membership {
   timeOf(id: string): Promise<number>;
   /** Gives the lease up and closes the connections. Calls made later reject. */
   leave(): Promise<void>;
-  /** What `seams` need. Left out: this backplane has no room for them, and they say so when they are used. */
-  readonly seams?: SdkStoreAccess | undefined;
+  /** What `sdkStores()` keeps. Left out: this backplane has no room for the stores of the SDK, and they say so when they are used. */
+  readonly sdkStores?: SdkStoreAccess | undefined;
 }
 
 /** Instead of a principal: for the operator's own calls, which no principal limits. */

@@ -1,5 +1,5 @@
 /**
- * What the SDK's own seams are kept in. Separate from sessions: each part may be used by itself, and a backplane may do
+ * What the SDK's stores are kept in. Separate from sessions: each part may be used by itself, and a backplane may do
  * without all of it.
  */
 import type { Position } from './backplane.js';

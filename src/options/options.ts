@@ -146,7 +146,7 @@ export interface AnynodeOptions {
   /**
    * How what was said in sessions is kept in the backplane and sent between nodes, such as encrypted: messages of both
    * directions, what the client said at `initialize`, `session(id).state`, what accompanies a request to another node,
-   * and what the SDK's seams store: tasks' results and messages, events, server events. `aesGcmCodec()` makes one. What
+   * and what the SDK's stores keep: tasks' results and messages, events, server events. `aesGcmCodec()` makes one. What
    * stays in clear is in `docs/operations.md`. Default: as it is.
    */
   codec?: PayloadCodec | undefined;

@@ -14,11 +14,11 @@ import type { Questions } from './questions.js';
 import { serverEventBus } from './server-event-bus.js';
 import { taskMessageQueue } from './task-message-queue.js';
 import { taskStore } from './task-store.js';
-import type { Seams, ServerEvent, TaskOptions } from './store-types.js';
+import type { SdkStores, ServerEvent, TaskOptions } from './store-types.js';
 import { ResultWaits } from './result-waits.js';
 
 /** As for `anynode`, with the same defaults. */
-export interface SeamsOptions extends Pick<
+export interface SdkStoresOptions extends Pick<
   AnynodeOptions,
   'redis' | 'backplane' | 'prefix' | 'leaseMs' | 'commandTimeoutMs' | 'codec' | 'logger'
 > {
@@ -30,7 +30,7 @@ export interface SeamsOptions extends Pick<
   tasks?: TaskOptions | undefined;
 }
 
-const KNOWN: Record<keyof SeamsOptions, true> = {
+const KNOWN: Record<keyof SdkStoresOptions, true> = {
   redis: true,
   backplane: true,
   prefix: true,
@@ -46,12 +46,12 @@ const HOUR = 3_600_000;
 const MIB = 1024 * 1024;
 
 /**
- * The SDK's own seams on a backplane, without the middleware. Whoever is given the same `redis` and `prefix` shares
+ * The SDK's stores on a backplane, without the middleware. Whoever is given the same `redis` and `prefix` shares
  * what is in them, nodes with the middleware included.
  *
  * Returns at once, and connects when the first of them is used. Throws a `TypeError` for options that make no sense.
  */
-export function seams(given: SeamsOptions): Seams & { close(): Promise<void> } {
+export function sdkStores(given: SdkStoresOptions): SdkStores & { close(): Promise<void> } {
   rejectUnknown(given, KNOWN);
   const backplane = encodedWith(given.codec, backplaneOf(given));
   const logger = given.logger ?? console;
@@ -74,7 +74,7 @@ export function seams(given: SeamsOptions): Seams & { close(): Promise<void> } {
   let membership: Membership | undefined;
   let closed = false;
   const join = (): Membership => {
-    if (closed) throw new AnynodeError('closed', 'These seams were closed before they were used');
+    if (closed) throw new AnynodeError('closed', 'These stores were closed before they were used');
     return backplane.join({
       ...settings,
       nodeId,
@@ -117,16 +117,16 @@ export interface SdkStoresSettings {
   hold?: (sessionId: string) => () => void;
 }
 
-/** The seams of a node whose membership there is, or will be when it is asked for. */
+/** The stores of a node whose membership there is, or will be when it is asked for. */
 export function sdkStoresOn(
   membership: () => Membership,
   settings: SdkStoresSettings,
-): { parts: Seams; announce: (event: ServerEvent) => Promise<void>; close(): void } {
+): { parts: SdkStores; announce: (event: ServerEvent) => Promise<void>; close(): void } {
   const store = (): SdkStoreAccess => {
-    const { seams: given } = membership();
+    const { sdkStores: given } = membership();
     if (given === undefined) {
       throw new TypeError(
-        'mcp-anynode: this backplane has no room for the seams of the SDK (`Membership.seams`)',
+        'mcp-anynode: this backplane has no room for the stores of the SDK (`Membership.sdkStores`)',
       );
     }
     return given;

@@ -1,4 +1,4 @@
-/** The shapes that the SDK documents for its seams, so that types of none of its versions are needed here. */
+/** The shapes that the SDK documents for its stores, so that types of none of its versions are needed here. */
 
 /** A change that clients may have subscribed to (`subscriptions/listen`): the SDK's `ServerEvent`. */
 export type ServerEvent = (
@@ -128,7 +128,7 @@ export interface TaskOptions {
 }
 
 /** What the SDK lets others store, in the backplane. Nothing is subscribed, stored or timed before it is used. */
-export interface Seams {
+export interface SdkStores {
   /** For the SDK's own transports (v1 and v2), one for each session: what is asked for is looked up in this one only. */
   eventStore(sessionId: string): EventStore;
   /** For `new McpServer(info, { taskStore, taskMessageQueue })` of the v1 SDK. */

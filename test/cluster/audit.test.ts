@@ -3,7 +3,8 @@ import { afterEach, describe, expect, it, onTestFinished } from 'vitest';
 import { startNode } from '../rig/processes.js';
 import type { NodeProcess } from '../rig/processes.js';
 import type { SessionEvent } from '../../src/index.js';
-import { observe, stateAt } from '../../src/index.js';
+import { stateAt } from '../../src/index.js';
+import { observe } from '../../src/operator/index.js';
 import { answers, hasMethod, RawClient, request } from '../support/mcp-http.js';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
 

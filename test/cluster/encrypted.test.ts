@@ -83,10 +83,10 @@ describe.each(['any', 'owner'] as const)(
       await listener.next(says(words.announced));
       await b.call('setState', { sessionId, value: { note: words.state } });
       expect(await c.call('state', { sessionId })).toEqual({ note: words.state });
-      await playSeams([a, b, c], words, sessionId);
+      await playSdkStores([a, b, c], words, sessionId);
     }
 
-    async function playSeams([a, b, c]: Nodes, words: Words, sessionId: string): Promise<void> {
+    async function playSdkStores([a, b, c]: Nodes, words: Words, sessionId: string): Promise<void> {
       const taskId = await a.call('createTask', { sessionId });
       const task = { taskId, sessionId };
       const status = 'input_required' as const;

@@ -5,19 +5,13 @@ import express, { type RequestHandler } from 'express';
 import { Cluster, Redis } from 'ioredis';
 import { z } from 'zod';
 import { serveParent } from '../rig/child.js';
-import {
-  aesGcmCodec,
-  anynode,
-  legacySse,
-  type AesGcmOptions,
-  type Anynode,
-  type AnynodeOptions,
-  type ServerEventBus,
-  type ServerContext,
-} from '../../src/index.js';
+import { anynode, type Anynode, type AnynodeOptions, type ServerContext } from '../../src/index.js';
+import { aesGcmCodec, type AesGcmOptions } from '../../src/codec/index.js';
+import { legacySse } from '../../src/legacy-sse/index.js';
+import type { ServerEventBus } from '../../src/sdk-stores/index.js';
 import { MASTER_NAME } from '../support/redis-sentinels.js';
 import { Happenings } from './support/happenings.js';
-import { seamMethods } from './support/seam-methods.js';
+import { sdkStoreMethods } from './support/sdk-store-methods.js';
 import { buildModernServer, buildServer, type Kind, type TestServer } from './support/servers.js';
 import { elicitation, held, logNotification, sampling } from './support/tools.js';
 
@@ -167,7 +161,7 @@ interface OfSession {
 }
 
 const methods = {
-  ...seamMethods((name) => mounted(name).mcp),
+  ...sdkStoreMethods((name) => mounted(name).mcp),
   mount,
   /** Closes the node, and returns what it has complained of. */
   async unmount({ mount: name, drainMs = 0 }: { mount: string; drainMs?: number }) {

@@ -54,9 +54,9 @@ async function sessionToMove() {
       const other = new TestNode(redisBackplane({ redis: cluster, prefix }));
       onTestFinished(() => other.membership.leave());
       await other.membership.ready();
-      const { seams } = other.membership;
-      if (seams === undefined) throw new Error('Redis has them');
-      return seams.tasks;
+      const { sdkStores } = other.membership;
+      if (sdkStores === undefined) throw new Error('Redis has them');
+      return sdkStores.tasks;
     },
     /** The status of a call. */
     async call(): Promise<number> {

@@ -6,7 +6,7 @@ import { encodedBackplane } from '../../src/backplane/encoded/encoded-backplane.
 import { memoryBackplane } from '../../src/backplane/memory/memory-backplane.js';
 import { redisBackplane } from '../../src/backplane/redis/redis-backplane.js';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
-import { describeSeams } from './seams/describe-seams.js';
+import { describeSdkStores } from './sdk-stores/describe-sdk-stores.js';
 import { describeBackplane } from './suite/describe-backplane.js';
 import type { Store } from './suite/rig.js';
 
@@ -33,7 +33,7 @@ describeBackplane('Redis, encrypted', () => {
   return storeOf(() => redisBackplane({ redis: redisUrl(), prefix }));
 });
 
-describeSeams('Redis, encrypted', () => {
+describeSdkStores('Redis, encrypted', () => {
   const prefix = uniquePrefix();
   return storeOf(() => redisBackplane({ redis: redisUrl(), prefix }));
 });

@@ -139,7 +139,7 @@ it(
           const began = performance.now();
           const [inMemory, inRedis] = await Promise.all(
             [memory, redis].map(async (world) => {
-              const tasks = world.nodes[node]?.membership.seams?.tasks;
+              const tasks = world.nodes[node]?.membership.sdkStores?.tasks;
               return tasks && take(world, tasks);
             }),
           );

@@ -41,7 +41,7 @@ describe('nodes in two databases of one Redis', () => {
     ];
     const heard: string[] = [];
     const listenAs = (name: string, { membership }: TestNode) =>
-      membership.seams?.broadcasts.listen({
+      membership.sdkStores?.broadcasts.listen({
         onText: (text) => heard.push(`${name} hears ${text}`),
         onGap: () => heard.push(`${name} has a gap`),
       });
@@ -50,8 +50,8 @@ describe('nodes in two databases of one Redis', () => {
     const idOfStaging = await besideStaging.create();
     await beside.membership.send(nodeId, { type: 'gone', sessionId: 'production' });
     await besideStaging.membership.send(nodeId, { type: 'gone', sessionId: 'staging' });
-    await beside.membership.seams?.broadcasts.publish('production');
-    await besideStaging.membership.seams?.broadcasts.publish('staging');
+    await beside.membership.sdkStores?.broadcasts.publish('production');
+    await besideStaging.membership.sdkStores?.broadcasts.publish('staging');
     const gone = (sessionId: string) => [{ type: 'gone', sessionId }];
     expect(await production.drain(beside, id)).toEqual(gone('production'));
     expect(await staging.drain(besideStaging, idOfStaging)).toEqual(gone('staging'));

@@ -1,18 +1,18 @@
-/** The rights in Redis that `docs/operations.md` gives a user are enough, and those for the SDK's seams are needed. */
+/** The rights in Redis that `docs/operations.md` gives a user are enough, and those for the SDK's stores are needed. */
 import { readdir, readFile } from 'node:fs/promises';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { startRedis, type RedisServer } from '../rig/redis.js';
 import { redisBackplane } from '../../src/backplane/redis/redis-backplane.js';
-import { seams } from '../../src/sdk-stores/sdk-stores.js';
+import { sdkStores } from '../../src/sdk-stores/sdk-stores.js';
 import { uniquePrefix } from '../support/redis-fixture.js';
-import { describeSeams } from './seams/describe-seams.js';
+import { describeSdkStores } from './sdk-stores/describe-sdk-stores.js';
 import { describeBackplane } from './suite/describe-backplane.js';
 import { newSession, TestNode } from './suite/rig.js';
 
 let server: RedisServer;
 let admin: Redis;
-/** First those for all, then what seams need besides. */
+/** First those for all, then what the SDK's stores need besides. */
 let grants: string[][] = [];
 beforeAll(async () => {
   server = await startRedis();
@@ -46,13 +46,13 @@ async function open(blocks: number) {
 }
 
 describeBackplane('Redis, with the rights that a node needs', () => open(1));
-describeSeams('Redis, with the rights that seams need', () => open(2));
+describeSdkStores('Redis, with the rights for the stores of the SDK', () => open(2));
 
-describe('with the rights that seams need', () => {
+describe('with the rights for the stores of the SDK', () => {
   async function start(blocks: number) {
     const { url, prefix } = await userWith(blocks);
     const node = new TestNode(redisBackplane({ redis: url, prefix }));
-    const own = seams({ redis: url, prefix });
+    const own = sdkStores({ redis: url, prefix });
     onTestFinished(async () => {
       await own.close();
       await node.membership.leave();

@@ -4,7 +4,8 @@ import { request as httpRequest, type ClientRequest, type IncomingMessage } from
 import express from 'express';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { Backplane } from '../../src/index.js';
-import { legacySse, memoryBackplane } from '../../src/index.js';
+import { memoryBackplane } from '../../src/index.js';
+import { legacySse } from '../../src/legacy-sse/index.js';
 import { META, MODERN, modernHeaders } from '../support/modern-http.js';
 import { notification, RawResponse, request, type RawClient } from '../support/mcp-http.js';
 import { newGate } from './support/gate.js';

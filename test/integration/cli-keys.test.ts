@@ -4,8 +4,11 @@ import { chmod, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import type { SessionDetails, SessionEvent, SessionInfo, Stats } from '../../src/index.js';
-import { aesGcmCodec, observe, redisBackplane, stateAt } from '../../src/index.js';
+import type { SessionEvent, SessionInfo } from '../../src/index.js';
+import type { SessionDetails, Stats } from '../../src/operator/index.js';
+import { redisBackplane, stateAt } from '../../src/index.js';
+import { aesGcmCodec } from '../../src/codec/index.js';
+import { observe } from '../../src/operator/index.js';
 import { connectRedis, redisUrl, uniquePrefix } from '../support/redis-fixture.js';
 import { cli, jsonLines, lines, startCli } from './support/cli.js';
 import { scriptedServer } from './support/scripted-server.js';

@@ -1,7 +1,7 @@
 /** The live view of the command line, with and without a terminal. */
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { startRedis } from '../rig/redis.js';
-import type { Stats } from '../../src/index.js';
+import type { Stats } from '../../src/operator/index.js';
 import { request } from '../support/mcp-http.js';
 import { startCliInTerminal } from './support/cli.js';
 import { startCliCluster } from './support/cli-cluster.js';

@@ -1,8 +1,10 @@
 import express from 'express';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { z } from 'zod';
-import { anynode, legacySse } from '../../src/index.js';
-import type { LegacySseOptions, SessionInfo } from '../../src/index.js';
+import { anynode } from '../../src/index.js';
+import { legacySse } from '../../src/legacy-sse/index.js';
+import type { SessionInfo } from '../../src/index.js';
+import type { LegacySseOptions } from '../../src/legacy-sse/index.js';
 import { connectLegacy } from '../support/legacy-client.js';
 import {
   answers,
@@ -33,7 +35,7 @@ async function startLegacy(options: NodeOptions & { paths?: LegacySseOptions; at
     next();
   });
   app.use('/mcp', mcp);
-  app.use(at, anynode.legacySse(mcp, paths));
+  app.use(at, legacySse(mcp, paths));
   const url = new URL(await listen(app)).origin;
   onTestFinished(() => mcp.close({ drainMs: 0 }));
   await mcp.ready();

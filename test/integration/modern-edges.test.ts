@@ -240,9 +240,9 @@ it('`notify` is through when other nodes will hear of it, and not before', async
   const backplane: Backplane = {
     join: (options) => {
       const membership = inner.join(options);
-      const { seams } = membership;
-      const broadcasts = { ...seams?.broadcasts, publish: () => storing };
-      Object.defineProperty(membership, 'seams', { value: { ...seams, broadcasts } });
+      const { sdkStores } = membership;
+      const broadcasts = { ...sdkStores?.broadcasts, publish: () => storing };
+      Object.defineProperty(membership, 'sdkStores', { value: { ...sdkStores, broadcasts } });
       return membership;
     },
   };

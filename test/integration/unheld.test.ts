@@ -4,19 +4,17 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { Server } from '@modelcontextprotocol/sdk/server/index.js';
+import type { Anynode, Directory, Notify, SessionHandle, SessionState } from '../../src/index.js';
+import type { Observer } from '../../src/operator/index.js';
 import type {
-  Anynode,
-  Directory,
   EventStore,
-  Notify,
-  Observer,
-  Seams,
-  SessionHandle,
-  SessionState,
+  SdkStores,
   TaskMessageQueue,
   TaskStore,
-} from '../../src/index.js';
-import { observe, redisBackplane, seams } from '../../src/index.js';
+} from '../../src/sdk-stores/index.js';
+import { redisBackplane } from '../../src/index.js';
+import { observe } from '../../src/operator/index.js';
+import { sdkStores } from '../../src/sdk-stores/index.js';
 import { ownRedis } from '../contract/support/own-redis.js';
 import { notification, request } from '../support/mcp-http.js';
 import { uniquePrefix } from '../support/redis-fixture.js';
@@ -98,7 +96,7 @@ it('a server that is discarded may go on talking, which is said once', async () 
 /** The name of each public call that makes a promise, and the call. */
 function callsOf(mcp: Anynode, sessionId: string, redis: string, prefix: string) {
   const handle = mcp.session(sessionId);
-  const own = seams({ redis, prefix, commandTimeoutMs: 200 });
+  const own = sdkStores({ redis, prefix, commandTimeoutMs: 200 });
   const observer = observe({ redis, prefix, commandTimeoutMs: 200 });
   onTestFinished(() => {
     observer.close();
@@ -115,7 +113,7 @@ function callsOf(mcp: Anynode, sessionId: string, redis: string, prefix: string)
       stateAt: () => sessions.stateAt(sessionId),
       delete: () => sessions.delete(sessionId),
     }) satisfies Calls<Directory>;
-  const seamCalls = ({ taskStore, taskMessageQueue, ...others }: Seams) => {
+  const storeCalls = ({ taskStore, taskMessageQueue, ...others }: SdkStores) => {
     const events = others.eventStore(sessionId);
     const message = { method: 'notifications/x', jsonrpc: '2.0' as const };
     return {
@@ -162,8 +160,8 @@ function callsOf(mcp: Anynode, sessionId: string, redis: string, prefix: string)
       update: () => handle.state.update(() => 1),
     } satisfies Calls<SessionState>,
     'mcp.sessions': directoryCalls(mcp),
-    mcp: seamCalls(mcp),
-    seams: seamCalls(own),
+    mcp: storeCalls(mcp),
+    sdkStores: storeCalls(own),
     'observer.sessions': directoryCalls(observer),
     observer: {
       ready: () => observer.ready(),

@@ -35,7 +35,11 @@ beforeAll(async () => {
     extends: join(root, 'tsconfig.json'),
     compilerOptions: {
       typeRoots: [join(root, 'node_modules/@types')],
-      paths: { 'mcp-anynode': [join(root, 'src/index.ts')] },
+      paths: {
+        'mcp-anynode': [join(root, 'src/index.ts')],
+        'mcp-anynode/observe': [join(root, 'src/operator/index.ts')],
+        'mcp-anynode/*': [join(root, 'src/*/index.ts')],
+      },
     },
     include: ['*.ts'],
   });
@@ -47,15 +51,21 @@ beforeAll(async () => {
 
 afterAll(() => folder.remove());
 
-/** A block that imports something stands for itself; any other goes on where the last such block ended. */
+/** A program stands for itself; any other block goes on where the last program ended. */
 function moduleOf(at: number): string {
   const code = blocks[at] ?? '';
-  const before = blocks.slice(0, at).findLast(imports);
-  return imports(code) || before === undefined ? code : `${before}\n{\n${code}}\n`;
+  const program = blocks.slice(0, at).findLast(isProgram);
+  if (isProgram(code) || program === undefined) return code;
+  const parts = code.match(PART) ?? [];
+  return `${parts.join('')}${program}\n{\n${code.replace(PART, '')}}\n`;
 }
 
-function imports(code: string): boolean {
-  return /^import /m.test(code);
+/** Imports an optional part of the package, in a block that adds it to a program. */
+const PART = /^import .* from 'mcp-anynode\/.*\n/gm;
+
+/** It imports more than optional parts. */
+function isProgram(code: string): boolean {
+  return /^import /m.test(code.replace(PART, ''));
 }
 
 it('every TypeScript block compiles', async () => {

@@ -11,6 +11,7 @@ import { expect, it, onTestFinished } from 'vitest';
 import type { Membership, NodeMessage } from '../../src/backplane/backplane.js';
 import type { Backplane } from '../../src/index.js';
 import { anynode, memoryBackplane } from '../../src/index.js';
+import { legacySse } from '../../src/legacy-sse/index.js';
 import { listen, openSession, rawClient, startNode } from '../integration/support/serve.js';
 import { signal } from '../integration/support/signal.js';
 import { notification, request, type JsonRpc, type RawClient } from '../support/mcp-http.js';
@@ -312,7 +313,7 @@ it.each([
       [server, () => chatty()].map(async (make) => {
         const mcp = anynode({ server: make, backplane });
         onTestFinished(() => mcp.close({ drainMs: 0 }));
-        const url = await listen(express().use(anynode.legacySse(mcp)));
+        const url = await listen(express().use(legacySse(mcp)));
         return new URL(url).origin;
       }),
     );

@@ -1,6 +1,6 @@
 /** The queue of a task while Redis is away. */
 import { expect, it, onTestFinished } from 'vitest';
-import { seams } from '../../src/index.js';
+import { sdkStores } from '../../src/sdk-stores/index.js';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
 import { startTcpProxy } from '../support/tcp-proxy.js';
 
@@ -11,7 +11,7 @@ it('clearing it does not reject, but says so; whatever is waited for does', asyn
   onTestFinished(proxy.stop);
   const warnings: string[] = [];
   const logger = { warn: (text: string) => warnings.push(text), error: () => undefined };
-  const opened = seams({
+  const opened = sdkStores({
     ...{ redis: `redis://127.0.0.1:${proxy.port}`, prefix: uniquePrefix() },
     ...{ commandTimeoutMs: 1_000, logger },
   });

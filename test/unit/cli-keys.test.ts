@@ -1,7 +1,7 @@
 /** Keys for the command line: how they are read, and what is said of those that make no sense. */
 import { randomBytes } from 'node:crypto';
 import { expect, it } from 'vitest';
-import { aesGcmCodec } from '../../src/index.js';
+import { aesGcmCodec } from '../../src/codec/index.js';
 import { codecOf } from '../../src/cli/keys.js';
 import { CommandError, EXIT } from '../../src/cli/exit.js';
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { PayloadCodec } from '../../src/index.js';
+import type { PayloadCodec } from '../../src/codec/index.js';
 import { Payloads } from '../../src/backplane/encoded/payloads.js';
 import { systemClock } from '../../src/protocol/clock.js';
 

@@ -56,7 +56,7 @@ class EncodedMembership implements Membership {
   private readonly nodeId: string;
   /** The highest number of a commit so far. */
   private latest = 0;
-  readonly seams: SdkStoreAccess | undefined;
+  readonly sdkStores: SdkStoreAccess | undefined;
   readonly ends: Membership['ends'];
 
   constructor(inner: Backplane, codec: PayloadCodec, options: JoinOptions) {
@@ -72,9 +72,9 @@ class EncodedMembership implements Membership {
       },
     });
     this.readable = new ReadableSessions(this.inner, this.payloads);
-    const { seams, ends } = this.inner;
+    const { sdkStores, ends } = this.inner;
     this.ends = ends;
-    this.seams = seams && encodedSdkStores(seams, this.payloads);
+    this.sdkStores = sdkStores && encodedSdkStores(sdkStores, this.payloads);
   }
 
   ready(): Promise<void> {

@@ -13,7 +13,7 @@ import type {
 } from '../sdk-store-access.js';
 
 /**
- * The store of the SDK's seams, with everything encoded that a client or a server has said. What its steps look into is as
+ * The SDK's stores, with everything encoded that a client or a server has said. What its steps look into is as
  * it was: ids, names of streams, status, times and methods of tasks.
  */
 export function encodedSdkStores(inner: SdkStoreAccess, payloads: Payloads): SdkStoreAccess {

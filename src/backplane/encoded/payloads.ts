@@ -8,7 +8,7 @@ export interface PayloadContext {
   sessionId: string;
   /**
    * A message of either direction; the params of the client's `initialize`; the application's state
-   * (`session(id).state`); what accompanies a request to another node: authorization and headers. Of the SDK's seams: an
+   * (`session(id).state`); what accompanies a request to another node: authorization and headers. Of the SDK's stores: an
    * event of `eventStore`; of a task its result, the text of its status, and a message in its queue; a server event.
    * Seals, which only prove that a node wrote a value that is stored in clear beside them: of a session's principal
    * (`identity`), of a subscription, and of a task's session (`task-session`). The log level is stored encoded.

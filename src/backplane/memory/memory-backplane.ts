@@ -37,7 +37,7 @@ export function memoryBackplane(): Backplane {
 export class MemoryBackplane implements Backplane {
   readonly sessions = new Map<string, StoredSession>();
   readonly nodes = new Map<string, MemoryMembership>();
-  readonly seams = new MemorySdkStores();
+  readonly sdkStores = new MemorySdkStores();
   /** The highest weight of a session that was to be created. */
   heaviest = 1;
   private beginning: number | undefined;
@@ -62,7 +62,7 @@ export class MemoryBackplane implements Backplane {
 }
 
 class MemoryMembership implements Membership {
-  readonly seams: SdkStoreAccess;
+  readonly sdkStores: SdkStoreAccess;
   private left = false;
   private stores = 0;
 
@@ -70,7 +70,7 @@ class MemoryMembership implements Membership {
     private readonly shared: MemoryBackplane,
     readonly options: JoinOptions,
   ) {
-    this.seams = shared.seams.of(options, (run) => this.step(run));
+    this.sdkStores = shared.sdkStores.of(options, (run) => this.step(run));
   }
 
   ready(): Promise<void> {
@@ -286,7 +286,7 @@ class MemoryMembership implements Membership {
 
   leave(): Promise<void> {
     this.left = true;
-    this.shared.seams.leave(this.options.nodeId);
+    this.shared.sdkStores.leave(this.options.nodeId);
     this.shared.nodes.delete(this.options.nodeId);
     return Promise.resolve();
   }

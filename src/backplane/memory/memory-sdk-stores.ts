@@ -6,7 +6,7 @@ import { MemoryTasks } from './memory-tasks.js';
 /** Does one step of a node, if it has not left. */
 export type Step = <T>(run: (now: number) => T) => Promise<T>;
 
-/** What the seams of the nodes that share a memory backplane have in common. */
+/** What the stores of the nodes that share a memory backplane have in common. */
 export class MemorySdkStores {
   private readonly listeners = new Map<string, Set<BroadcastListener>>();
   private readonly replays = new MemoryEventStore();

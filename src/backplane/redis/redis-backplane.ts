@@ -74,7 +74,7 @@ const GONE = { status: 'gone' } as const;
 const LONGEST_MESSAGE = 4 * 1024 * 1024;
 
 class RedisMembership implements Membership {
-  readonly seams: ReturnType<typeof redisSdkStores>;
+  readonly sdkStores: ReturnType<typeof redisSdkStores>;
   readonly place: string;
   /** In a cluster alone: with a single server, a wake-up is lost only together with the subscriber's connection. */
   readonly ends?: NonNullable<Membership['ends']>;
@@ -108,7 +108,7 @@ class RedisMembership implements Membership {
       ...{ clock, logger, timeoutMs: commandTimeoutMs },
       onReady: () => this.lease.reconnected(),
       onNodeLost: () => {
-        this.seams.tasks.wakeAll();
+        this.sdkStores.tasks.wakeAll();
         options.onLost();
       },
     });
@@ -133,13 +133,13 @@ class RedisMembership implements Membership {
       onMessage: (text) => this.receive(text),
       onSubscribed: () => {
         this.lease.resubscribed();
-        this.seams.tasks.wakeAll();
+        this.sdkStores.tasks.wakeAll();
         options.onLost();
       },
       clock,
     });
     const { turns, subscriber } = this;
-    this.seams = redisSdkStores({ ...options, prefix, names, connection, subscriber, turns });
+    this.sdkStores = redisSdkStores({ ...options, prefix, names, connection, subscriber, turns });
     this.lease = new Lease({
       leaseMs,
       clock,
@@ -478,7 +478,7 @@ class RedisMembership implements Membership {
     }
     if (text.length > LONGEST_MESSAGE) return;
     try {
-      if (this.seams.tasks.receive(text)) return;
+      if (this.sdkStores.tasks.receive(text)) return;
       const message = parseMessage(text);
       if (message !== undefined) this.options.onMessage(message);
     } catch (error) {

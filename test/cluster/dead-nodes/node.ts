@@ -8,7 +8,8 @@ import type { ServerNotification, ServerRequest } from '@modelcontextprotocol/sd
 import express from 'express';
 import { z } from 'zod';
 import { serveParent } from '../../rig/child.js';
-import { anynode, legacySse } from '../../../src/index.js';
+import { anynode } from '../../../src/index.js';
+import { legacySse } from '../../../src/legacy-sse/index.js';
 import type { AuthInfo } from '../../../src/index.js';
 
 type Extra = RequestHandlerExtra<ServerRequest, ServerNotification>;

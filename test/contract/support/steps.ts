@@ -24,8 +24,8 @@ export interface Scene {
 export async function setScene(far: TestNode): Promise<string> {
   const id = await far.create({ owned: true });
   await far.hold(id, STANDALONE, { token: 'far' });
-  await seamsOf(far).tasks.create(task('task'), 10);
-  await seamsOf(far).tasks.push('task', 'queued', 10);
+  await sdkStoresOf(far).tasks.create(task('task'), 10);
+  await sdkStoresOf(far).tasks.push('task', 'queued', 10);
   return id;
 }
 
@@ -76,18 +76,22 @@ export const STEPS: [name: string, step: Step, prepare?: Step][] = [
   ['touch', touch, held],
   ['state', ({ near, id }) => near.membership.storeState(id, '1', undefined)],
   ['send', ({ near, far, id }) => near.membership.send(far.id, { type: 'gone', sessionId: id })],
-  ['broadcast', ({ near }) => seamsOf(near).broadcasts.publish('news')],
-  ['event', ({ near, id }) => seamsOf(near).replays.append(id, 'p', 'event')],
-  ['task', ({ near }) => seamsOf(near).tasks.create(task('another'), 10)],
-  ['status of a task', ({ near }) => seamsOf(near).tasks.change(cancelled()), awaitedByFar],
-  ['message to a task', ({ near }) => seamsOf(near).tasks.push('task', 'more', 10), awaitedByFar],
-  ['message put back', ({ near }) => seamsOf(near).tasks.putBack('task', ['back'])],
-  ['message taken', ({ near }) => seamsOf(near).tasks.pop('task', undefined)],
-  ['messages taken', ({ near }) => seamsOf(near).tasks.popAll('task', undefined)],
+  ['broadcast', ({ near }) => sdkStoresOf(near).broadcasts.publish('news')],
+  ['event', ({ near, id }) => sdkStoresOf(near).replays.append(id, 'p', 'event')],
+  ['task', ({ near }) => sdkStoresOf(near).tasks.create(task('another'), 10)],
+  ['status of a task', ({ near }) => sdkStoresOf(near).tasks.change(cancelled()), awaitedByFar],
+  [
+    'message to a task',
+    ({ near }) => sdkStoresOf(near).tasks.push('task', 'more', 10),
+    awaitedByFar,
+  ],
+  ['message put back', ({ near }) => sdkStoresOf(near).tasks.putBack('task', ['back'])],
+  ['message taken', ({ near }) => sdkStoresOf(near).tasks.pop('task', undefined)],
+  ['messages taken', ({ near }) => sdkStoresOf(near).tasks.popAll('task', undefined)],
   [
     'wait for a task',
-    ({ near }) => seamsOf(near).tasks.wait('idle', 10_000),
-    ({ far }) => seamsOf(far).tasks.create(task('idle'), 10),
+    ({ near }) => sdkStoresOf(near).tasks.wait('idle', 10_000),
+    ({ far }) => sdkStoresOf(far).tasks.create(task('idle'), 10),
   ],
 ];
 
@@ -104,9 +108,9 @@ async function releasable({ near, far, id }: Scene): Promise<void> {
 
 /** The other node waits for the task, which has no message any more. */
 async function awaitedByFar({ far }: Scene): Promise<void> {
-  await seamsOf(far).tasks.pop('task', undefined);
-  void seamsOf(far).tasks.wait('task', 1);
-  await far.membership.seams?.tasks.get('task');
+  await sdkStoresOf(far).tasks.pop('task', undefined);
+  void sdkStoresOf(far).tasks.wait('task', 1);
+  await far.membership.sdkStores?.tasks.get('task');
 }
 
 function claim(from: TestNode): Extract<Operation, { type: 'claim' }> {
@@ -121,10 +125,10 @@ function note(): Operation {
   return { type: 'note', kind: 'request.failed', stream: 'p', request: '1', from: undefined };
 }
 
-function seamsOf(node: TestNode): SdkStoreAccess {
-  const { seams } = node.membership;
-  if (seams === undefined) throw new Error('Redis has them');
-  return seams;
+function sdkStoresOf(node: TestNode): SdkStoreAccess {
+  const { sdkStores } = node.membership;
+  if (sdkStores === undefined) throw new Error('Redis has them');
+  return sdkStores;
 }
 
 function task(id: string) {

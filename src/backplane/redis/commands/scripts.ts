@@ -36,16 +36,23 @@ const SCRIPTS = {
   state: { keys: 1, files: ['clock', 'state'] },
   send: { keys: 1, files: ['send'], inOrder: true },
   time: { keys: 1, files: ['clock', 'time'] },
-  'seams/broadcast': { keys: 1, files: ['lib', 'first', 'map', 'log', 'seams/broadcast'] },
-  'seams/heard': { keys: 1, files: ['lib', 'seams/heard'] },
-  'seams/replay-append': { keys: 3, files: replay('seams/replay-append') },
-  'seams/replay-read': { keys: 2, files: replay('seams/replay-read') },
-  'seams/task-create': { keys: 1, files: ['lib', 'seams/task-create'] },
-  'seams/task-enter': { keys: 1, files: ['lib', 'seams/task-enter'] },
-  'seams/task-change': { keys: 2, declaredAgain: 1, files: ['lib', 'clock', 'seams/task-change'] },
-  'seams/task-push': { keys: 2, files: ['lib', 'seams/task-push'] },
-  'seams/task-pop': { keys: 2, declaredAgain: 1, files: ['lib', 'seams/task-pop'] },
-  'seams/task-wait': { keys: 2, declaredAgain: 1, files: ['lib', 'seams/task-wait'] },
+  'sdk-stores/broadcast': {
+    keys: 1,
+    files: ['lib', 'first', 'map', 'log', 'sdk-stores/broadcast'],
+  },
+  'sdk-stores/heard': { keys: 1, files: ['lib', 'sdk-stores/heard'] },
+  'sdk-stores/replay-append': { keys: 3, files: replay('sdk-stores/replay-append') },
+  'sdk-stores/replay-read': { keys: 2, files: replay('sdk-stores/replay-read') },
+  'sdk-stores/task-create': { keys: 1, files: ['lib', 'sdk-stores/task-create'] },
+  'sdk-stores/task-enter': { keys: 1, files: ['lib', 'sdk-stores/task-enter'] },
+  'sdk-stores/task-change': {
+    keys: 2,
+    declaredAgain: 1,
+    files: ['lib', 'clock', 'sdk-stores/task-change'],
+  },
+  'sdk-stores/task-push': { keys: 2, files: ['lib', 'sdk-stores/task-push'] },
+  'sdk-stores/task-pop': { keys: 2, declaredAgain: 1, files: ['lib', 'sdk-stores/task-pop'] },
+  'sdk-stores/task-wait': { keys: 2, declaredAgain: 1, files: ['lib', 'sdk-stores/task-wait'] },
 } as const satisfies Record<string, Parts>;
 
 /** What Redis is given, by the names of the commands. */
@@ -102,7 +109,7 @@ function commit(...rooms: string[]): string[] {
 }
 
 function replay(file: string): string[] {
-  return ['lib', 'first', 'map', 'log', 'seams/replay-map', file];
+  return ['lib', 'first', 'map', 'log', 'sdk-stores/replay-map', file];
 }
 
 function text(file: string): string {

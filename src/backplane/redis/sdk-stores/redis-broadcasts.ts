@@ -30,7 +30,7 @@ export class RedisBroadcasts implements Broadcasts {
     this.count += 1;
     const token = `${nodeId}:${this.count}`;
     await connection.run((client, attempts) =>
-      client['anynode:seams/broadcast'](
+      client['anynode:sdk-stores/broadcast'](
         ...[key, channel, nodeId, token, attempts > 0 ? '1' : ''],
         ...[KEPT_BROADCASTS, keptMs, text],
       ),
@@ -112,7 +112,7 @@ class Reader {
     connection
       .run((client) => {
         const ago = this.last === undefined ? clock.elapsed() - this.since + ON_ITS_WAY_MS : '';
-        return client['anynode:seams/heard'](key, this.last ?? '', ago) as Promise<Reply>;
+        return client['anynode:sdk-stores/heard'](key, this.last ?? '', ago) as Promise<Reply>;
       })
       .then(
         (reply) => {

@@ -23,7 +23,7 @@ export class RedisEventStore implements Replays {
     this.count += 1;
     const token = `${nodeId}:${this.count}`;
     const [n, logId] = (await connection.run((client, attempts) =>
-      client['anynode:seams/replay-append'](
+      client['anynode:sdk-stores/replay-append'](
         ...this.keys(sessionId),
         ...[stream, message, token, attempts > 0 ? '1' : ''],
         ...[retention.maxEvents, retention.maxAgeMs, retention.maxBytes ?? ''],
@@ -43,7 +43,7 @@ export class RedisEventStore implements Replays {
       for (let from = ''; ;) {
         const args = [log, ends, stream, after.n, after.logId, maxBytes, from];
         const page = (await this.options.turns.take(log, later, () =>
-          client['anynode:seams/replay-read'](...args),
+          client['anynode:sdk-stores/replay-read'](...args),
         )) as 'unknown' | 'trimmed' | string[];
         if (page[0] !== 'further') return page;
         from = page[1] ?? '';

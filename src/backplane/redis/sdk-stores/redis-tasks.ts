@@ -53,7 +53,7 @@ export class RedisTasks implements Tasks {
     // never be found. One that is there and not listed is known to nobody until this returns, and ends by itself.
     const { connection, nodeId } = this.options;
     await connection.run((client) =>
-      client['anynode:seams/task-create'](
+      client['anynode:sdk-stores/task-create'](
         ...[this.key(task.id), task.ttlMs],
         ...['s', task.sessionId ?? '', 'st', 'working', 'ttl', task.ttlMs, 'at', task.createdAt],
         ...['up', task.createdAt, 'poll', task.pollIntervalMs, 'x', nodeId, 'm', task.method],
@@ -73,7 +73,7 @@ export class RedisTasks implements Tasks {
     for (;;) {
       // It may be there for its time, end, and be there for that time again.
       const [outcome, ids = []] = (await connection.run((client) =>
-        client['anynode:seams/task-enter'](list, id, most, 2 * ttlMs),
+        client['anynode:sdk-stores/task-enter'](list, id, most, 2 * ttlMs),
       )) as ['entered'] | ['full', string[]];
       if (outcome === 'entered') return true;
       const gone = await connection.run(async (client) => {
@@ -108,7 +108,7 @@ export class RedisTasks implements Tasks {
     const { nodeId, connection, channels } = this.options;
     const token = this.token();
     const [outcome, was] = (await connection.run((client) =>
-      client['anynode:seams/task-change'](
+      client['anynode:sdk-stores/task-change'](
         ...[this.key(id), this.queue(id), id, channels, nodeId, token],
         ...[sessionId ?? '', onlyIf ?? '', status, isTerminal(status) ? '1' : '', at],
         ...[statusMessage ?? '', result ?? '', lookedAt ?? ''],
@@ -155,7 +155,7 @@ export class RedisTasks implements Tasks {
     const { connection, channels, keptMs } = this.options;
     const token = this.token();
     const length = await connection.run((client, attempts) =>
-      client['anynode:seams/task-push'](
+      client['anynode:sdk-stores/task-push'](
         ...[this.key(id), this.queue(id), id, channels, token],
         ...[attempts > 0 ? '1' : '', most ?? '', keptMs, message],
       ),
@@ -188,7 +188,7 @@ export class RedisTasks implements Tasks {
     const { connection, commandTimeoutMs } = this.options;
     const token = this.token();
     const messages = await connection.run((client, attempts) =>
-      client['anynode:seams/task-pop'](
+      client['anynode:sdk-stores/task-pop'](
         ...[this.key(id), this.queue(id), sessionId ?? '', attempts > 0 ? '1' : ''],
         ...[2 * commandTimeoutMs, all ? '1' : '', token],
       ),
@@ -208,7 +208,7 @@ export class RedisTasks implements Tasks {
       const already = await Promise.race([
         woken,
         connection.run((client) =>
-          client['anynode:seams/task-wait'](this.key(id), this.queue(id), nodeId),
+          client['anynode:sdk-stores/task-wait'](this.key(id), this.queue(id), nodeId),
         ),
       ]);
       if (already !== 1) await woken;

@@ -3,9 +3,9 @@ import type { OpenStore } from '../suite/rig.js';
 import { describeBroadcasts } from './broadcasts.js';
 import { describeTasks } from './tasks.js';
 
-/** What a backplane has to do that has room for the SDK's seams. */
-export function describeSeams(name: string, openStore: OpenStore): void {
-  describe(`${name}: seams`, () => {
+/** What a backplane has to do that has room for the SDK's stores. */
+export function describeSdkStores(name: string, openStore: OpenStore): void {
+  describe(`${name}: sdkStores`, () => {
     describeBroadcasts(openStore);
     describeTasks(openStore);
   });

@@ -1,5 +1,6 @@
-/** What a test asks a node process to do with the SDK's seams and the session's own state. */
-import type { Anynode, QueuedMessage, ServerEvent, Task } from '../../../src/index.js';
+/** What a test asks a node process to do with the SDK's stores and the session's own state. */
+import type { Anynode } from '../../../src/index.js';
+import type { QueuedMessage, ServerEvent, Task } from '../../../src/sdk-stores/index.js';
 
 interface OfTask {
   mount: string;
@@ -7,7 +8,7 @@ interface OfTask {
   sessionId: string;
 }
 
-export function seamMethods(mcpOf: (mount: string) => Anynode) {
+export function sdkStoreMethods(mcpOf: (mount: string) => Anynode) {
   const heard = new Map<string, ServerEvent[]>();
   return {
     setState: ({

@@ -4,7 +4,7 @@ import { redisBackplane } from '../../src/backplane/redis/redis-backplane.js';
 import { KEPT_BROADCASTS } from '../../src/backplane/sdk-store-access.js';
 import { connectRedis, redisUrl, uniquePrefix } from '../support/redis-fixture.js';
 import { startTcpProxy } from '../support/tcp-proxy.js';
-import { broadcastsOf, ear } from './seams/broadcasts.js';
+import { broadcastsOf, ear } from './sdk-stores/broadcasts.js';
 import { eventually, TestNode } from './suite/rig.js';
 
 /** Two nodes, the second one behind a proxy. */
@@ -120,9 +120,9 @@ it('a gap is told where a failover has lost a broadcast that was heard, and the 
 // By a clock that is behind, what came in the place of the event that was lost comes before the cursor: it was passed over.
 it('an event that a failover has lost is no place to go on from, also where the clock of the new master is behind', async () => {
   const { prefix, a } = await behindProxy();
-  const { seams } = a.membership;
-  if (seams === undefined) throw new Error('Redis has them');
-  const { replays } = seams;
+  const { sdkStores } = a.membership;
+  if (sdkStores === undefined) throw new Error('Redis has them');
+  const { replays } = sdkStores;
   const first = await replays.append('s', 'p', '1');
   const lost = await replays.append('s', 'p', '2');
   const redis = connectRedis();
@@ -175,7 +175,7 @@ it('nothing is kept for ever, and nothing is there before it is used', async () 
 
 it('a task that has gone is taken off the list by whoever looks', async () => {
   const { prefix, a, b } = await behindProxy();
-  const [on, other] = [a.membership.seams?.tasks, b.membership.seams?.tasks];
+  const [on, other] = [a.membership.sdkStores?.tasks, b.membership.sdkStores?.tasks];
   const task = { sessionId: 's', ttlMs: 60_000, pollIntervalMs: 1000, method: 'x' };
   for (const id of ['one', 'two', 'three']) {
     await on?.create({ ...task, id, createdAt: new Date().toISOString() }, 10);

@@ -1,9 +1,10 @@
 import { Cluster } from 'ioredis';
 import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
 import { startRedisCluster, type RedisCluster } from '../rig/redis.js';
-import { redisBackplane, seams } from '../../src/index.js';
+import { redisBackplane } from '../../src/index.js';
+import { sdkStores } from '../../src/sdk-stores/index.js';
 import { uniquePrefix } from '../support/redis-fixture.js';
-import { describeSeams } from './seams/describe-seams.js';
+import { describeSdkStores } from './sdk-stores/describe-sdk-stores.js';
 import { eventually } from './suite/rig.js';
 
 let servers: RedisCluster;
@@ -19,7 +20,7 @@ afterAll(async () => {
   await servers.stop();
 });
 
-describeSeams('Redis Cluster', () => {
+describeSdkStores('Redis Cluster', () => {
   const prefix = uniquePrefix();
   return Promise.resolve({
     backplane: () => redisBackplane({ redis: client, prefix }),
@@ -28,11 +29,11 @@ describeSeams('Redis Cluster', () => {
 });
 
 // Keys of two slots in one script would fail with CROSSSLOT.
-it('each step of each seam touches one slot', async () => {
+it('each step of each store touches one slot', async () => {
   const prefix = uniquePrefix();
-  const [a, b] = [0, 1].map(() => seams({ redis: client, prefix })) as [
-    ReturnType<typeof seams>,
-    ReturnType<typeof seams>,
+  const [a, b] = [0, 1].map(() => sdkStores({ redis: client, prefix })) as [
+    ReturnType<typeof sdkStores>,
+    ReturnType<typeof sdkStores>,
   ];
   onTestFinished(async () => {
     await Promise.all([a.close(), b.close()]);

@@ -6,9 +6,9 @@ import type { OpenStore, TestNode } from '../suite/rig.js';
 import { eventually, useRig } from '../suite/rig.js';
 
 export function broadcastsOf(node: TestNode): Broadcasts {
-  const { seams } = node.membership;
-  if (seams === undefined) throw new Error('This backplane has no seams');
-  return seams.broadcasts;
+  const { sdkStores } = node.membership;
+  if (sdkStores === undefined) throw new Error('This backplane has no stores of the SDK');
+  return sdkStores.broadcasts;
 }
 
 /** What a node hears from now on. */

@@ -1,8 +1,10 @@
 import { createMcpHandler, McpServer } from '@modelcontextprotocol/server';
 import { createParser } from 'eventsource-parser';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import type { Anynode, Backplane, ServerEvent } from '../../src/index.js';
-import { anynode, memoryBackplane, redisBackplane, seams } from '../../src/index.js';
+import type { Anynode, Backplane } from '../../src/index.js';
+import type { ServerEvent } from '../../src/sdk-stores/index.js';
+import { anynode, memoryBackplane, redisBackplane } from '../../src/index.js';
+import { sdkStores } from '../../src/sdk-stores/index.js';
 import { eventually } from '../contract/suite/rig.js';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
 import { startTcpProxy } from '../support/tcp-proxy.js';
@@ -40,7 +42,7 @@ function log(): Log {
 }
 
 function busOn(backplane: Backplane, more: { logger?: Log['logger'] } = {}) {
-  const opened = seams({ backplane, ...more });
+  const opened = sdkStores({ backplane, ...more });
   onTestFinished(() => opened.close());
   return opened.serverEventBus;
 }
@@ -241,7 +243,7 @@ it('while Redis is away, this node hears its own events, and a warning says that
   const proxy = await startTcpProxy({ target: { port: Number(new URL(redisUrl()).port) } });
   onTestFinished(proxy.stop);
   const { warnings, logger } = log();
-  const opened = seams({
+  const opened = sdkStores({
     redis: `redis://127.0.0.1:${proxy.port}`,
     prefix: uniquePrefix(),
     commandTimeoutMs: 200,
@@ -287,17 +289,17 @@ it('clients are told of all lists where events were missed that are not kept any
   expect(warnings).toContainEqual(expect.stringContaining('missed'));
 });
 
-it('a backplane without room for seams says so when one is used, and is no reason not to start', () => {
+it('a backplane without room for sdkStores says so when one is used, and is no reason not to start', () => {
   const inner = memoryBackplane();
   const backplane: Backplane = {
     join: (options) => {
-      // As one that was written before there were seams.
+      // As one that was written before there were stores.
       const membership = inner.join(options);
-      Object.defineProperty(membership, 'seams', { value: undefined });
+      Object.defineProperty(membership, 'sdkStores', { value: undefined });
       return membership;
     },
   };
   const bus = busOn(backplane);
-  expect(() => bus.publish({ kind: 'tools_list_changed' })).toThrow(/no room for the seams/);
-  expect(() => bus.subscribe(() => undefined)).toThrow(/no room for the seams/);
+  expect(() => bus.publish({ kind: 'tools_list_changed' })).toThrow(/no room for the stores/);
+  expect(() => bus.subscribe(() => undefined)).toThrow(/no room for the stores/);
 });

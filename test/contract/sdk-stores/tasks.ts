@@ -8,17 +8,17 @@ export function describeTasks(openStore: OpenStore): void {
 
     it('fails just after the look that found its node dead, and not later', async () => {
       const { a, b } = rig;
-      const { seams } = a.membership;
+      const { sdkStores } = a.membership;
       const id = `task-${a.id}`;
       const at = new Date().toISOString();
       const task = { id, sessionId: 's', ttlMs: 60_000, createdAt: at, method: 'tools/call' };
-      await seams?.tasks.create({ ...task, pollIntervalMs: 1_000 }, 10);
+      await sdkStores?.tasks.create({ ...task, pollIntervalMs: 1_000 }, 10);
       const failed = {
         ...{ id, sessionId: 's', status: 'failed' as const, statusMessage: 'gone', at },
         ...{ result: undefined, onlyIf: a.id },
       };
       const now = await b.membership.timeOf(id);
-      const tasks = b.membership.seams?.tasks;
+      const tasks = b.membership.sdkStores?.tasks;
       expect(await tasks?.change({ ...failed, lookedAt: now - LOOK_HOLDS_MS - 1 })).toEqual({
         ...{ status: 'final', was: 'working' },
       });
@@ -33,10 +33,10 @@ export function describeTasks(openStore: OpenStore): void {
     const rig = useRig(openStore);
 
     it('gives all of its messages in their order, however many there are', async () => {
-      const tasks = rig.a.membership.seams?.tasks;
+      const tasks = rig.a.membership.sdkStores?.tasks;
       const messages = Array.from({ length: 250 }, (_, at) => `${at}`.padEnd(4_000, 'x'));
       for (const message of messages) await tasks?.push('queued', message, 1_000);
-      expect(await rig.b.membership.seams?.tasks.popAll('queued', undefined)).toEqual(messages);
+      expect(await rig.b.membership.sdkStores?.tasks.popAll('queued', undefined)).toEqual(messages);
       expect(await tasks?.popAll('queued', undefined)).toEqual([]);
     });
   });

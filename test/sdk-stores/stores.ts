@@ -1,8 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { onTestFinished } from 'vitest';
 import { encodedBackplane } from '../../src/backplane/encoded/encoded-backplane.js';
-import type { Backplane, SeamsOptions } from '../../src/index.js';
-import { aesGcmCodec, memoryBackplane, redisBackplane, seams } from '../../src/index.js';
+import type { Backplane } from '../../src/index.js';
+import type { SdkStoresOptions } from '../../src/sdk-stores/index.js';
+import { memoryBackplane, redisBackplane } from '../../src/index.js';
+import { aesGcmCodec } from '../../src/codec/index.js';
+import { sdkStores } from '../../src/sdk-stores/index.js';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
 
 /** Each gives the backplane objects of a store of its own, one for each process that there would be. */
@@ -31,9 +34,9 @@ export const BACKPLANES: [string, () => () => Backplane][] = [
   ],
 ];
 
-/** The seams of one process, closed with the test. */
-export function open(backplane: Backplane, more: Omit<SeamsOptions, 'backplane'> = {}) {
-  const opened = seams({ backplane, ...more });
+/** The stores of one process, closed with the test. */
+export function open(backplane: Backplane, more: Omit<SdkStoresOptions, 'backplane'> = {}) {
+  const opened = sdkStores({ backplane, ...more });
   onTestFinished(() => opened.close());
   return opened;
 }

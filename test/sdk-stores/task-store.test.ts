@@ -4,7 +4,7 @@ import type {
 } from '@modelcontextprotocol/sdk/experimental/tasks/interfaces.js';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import type { Task } from '../../src/index.js';
+import type { Task } from '../../src/sdk-stores/index.js';
 import { BACKPLANES, open } from './stores.js';
 
 /*

@@ -1,0 +1,13 @@
+/** `mcp-anynode/observe`: a look at sessions from outside, for command lines and dashboards. */
+export { observe } from './observe.js';
+export type { ObserveOptions } from './observe.js';
+export type {
+  NodeInfo,
+  Observer,
+  RequestInfo,
+  SessionDetails,
+  SessionStats,
+  Stats,
+  StreamInfo,
+  Traffic,
+} from './observer.js';
