@@ -6,6 +6,7 @@ import express from 'express';
 import { expect, it, onTestFinished } from 'vitest';
 import type { Backplane } from '../../src/index.js';
 import { anynode, redisBackplane } from '../../src/index.js';
+import { legacySse } from '../../src/legacy-sse/index.js';
 import { listen, rawClient } from '../integration/support/serve.js';
 import { scriptedServer } from '../integration/support/scripted-server.js';
 import { signal } from '../integration/support/signal.js';
@@ -43,7 +44,7 @@ async function pair() {
   const start = async () => {
     const backplane = deafened(redisBackplane({ redis: redisUrl(), prefix }), () => isDeaf);
     const mcp = anynode({ server: () => scriptedServer(tools), backplane });
-    const url = new URL(await listen(express().use(anynode.legacySse(mcp)))).origin;
+    const url = new URL(await listen(express().use(legacySse(mcp)))).origin;
     onTestFinished(() => mcp.close({ drainMs: 0 }));
     await mcp.ready();
     return { mcp, url };
