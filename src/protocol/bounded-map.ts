@@ -6,16 +6,16 @@
  */
 export class BoundedMap<Key, Value> {
   private recent = new Map<Key, Value>();
-  private older = new Map<Key, Value>();
+  private older: ReadonlyMap<Key, Value> | undefined;
 
   constructor(private readonly most: number) {}
 
   has(key: Key): boolean {
-    return this.recent.has(key) || this.older.has(key);
+    return this.recent.has(key) || this.older?.has(key) === true;
   }
 
   get(key: Key): Value | undefined {
-    return this.recent.has(key) ? this.recent.get(key) : this.older.get(key);
+    return this.recent.has(key) ? this.recent.get(key) : this.older?.get(key);
   }
 
   set(key: Key, value: Value): void {

@@ -138,7 +138,9 @@ function isPosition(value: unknown): boolean {
 
 function parse(text: string): NodeMessage | undefined {
   const end = text.indexOf('\n');
-  const words = (end < 0 ? text : text.slice(0, end)).split(' ');
+  // A copy. V8 makes a part of a text refer to the whole text: a session's id that is kept for long would keep its message.
+  const line = Buffer.from(end < 0 ? text : text.slice(0, end)).toString();
+  const words = line.split(' ');
   const payload = end < 0 ? '' : text.slice(end + 1);
   const [version, type, a = '', b = '', c = '', d = '', e = '', f = '', g = '', h = '', i = ''] =
     words;

@@ -1,0 +1,41 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { expect, it } from 'vitest';
+import { parseMessage } from '../../src/backplane/redis/commands/message-format.js';
+import { BoundedMap } from '../../src/protocol/bounded-map.js';
+
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc') as () => void;
+
+/**
+ * V8 makes a part of a text refer to the whole text. A node that remembered the ids of ten thousand sessions kept with each of
+ * them the message in which it had read the id.
+ */
+it('a name that is kept keeps nothing of the message in which it came', () => {
+  const kept: string[] = [];
+  const payload = 'x'.repeat(60_000);
+  collect();
+  const before = process.memoryUsage().heapUsed;
+  for (let at = 0; at < 500; at += 1) {
+    const bytes = Buffer.from(
+      `1 deliver session-${String(at).padStart(12, '0')}\n{"a":"${payload}"}`,
+    );
+    const message = parseMessage(bytes.toString());
+    if (message?.type !== 'deliver') throw new Error('It is one');
+    kept.push(message.sessionId);
+  }
+  collect();
+  expect(process.memoryUsage().heapUsed - before).toBeLessThan(5_000_000);
+  expect(kept.at(-1)).toBe('session-000000000499');
+});
+
+it('a bounded map forgets what was set longest ago, and never has more than it may', () => {
+  const map = new BoundedMap<number, number>(10);
+  for (let key = 0; key < 100; key += 1) map.set(key, -key);
+  const known = Array.from({ length: 100 }, (_, key) => key).filter((key) => map.has(key));
+  expect(known.length).toBeLessThanOrEqual(10);
+  expect(known.slice(-5)).toEqual([95, 96, 97, 98, 99]);
+  map.set(99, 1);
+  expect(map.get(99)).toBe(1);
+  expect(map.get(0)).toBeUndefined();
+});
