@@ -1,9 +1,8 @@
-import type { RequestListener } from 'node:http';
-import type { RequestHandler } from 'express';
-import type { NodeMessage } from './backplane/backplane.js';
+import { closeInOrder, closeWithServer } from './close-node.js';
+import type { Receivers } from './dispatch.js';
+import { dispatch } from './dispatch.js';
 import { STANDALONE } from './backplane/backplane.js';
 import { BackplaneWatch } from './execution/recovery/backplane-watch.js';
-import { atMost, spreadHangUps } from './stream/drain.js';
 import { randomNodeId } from './execution/node-id.js';
 import { NodeWatch } from './execution/recovery/node-watch.js';
 import { OwnerHandover } from './execution/owner-handover.js';
@@ -11,29 +10,22 @@ import { OpenerWatch } from './execution/recovery/opener-watch.js';
 import { OrphanRecovery } from './execution/recovery/orphan-recovery.js';
 import { ConnectionTakeovers } from './stream/connection-takeovers.js';
 import type { ListeningServer } from './http/response/closing-server.js';
-import { endConnections, stopListening } from './http/response/closing-server.js';
 import { endpointOf, endpoints, middleware, requestListener } from './http/endpoint.js';
-import { checkModern, closeModern } from './http/modern/modern.js';
+import { checkModern } from './http/modern/modern.js';
 import type { Interception } from './intercept/intercept.js';
 import { intercept } from './intercept/intercept.js';
 import type { AnynodeOptions, Options } from './options/options.js';
 import { resolveOptions } from './options/options.js';
 import type { Clock } from './protocol/clock.js';
 import { systemClock } from './protocol/clock.js';
-import { internalError } from './replica/requests/request-errors.js';
 import { OutgoingRequests } from './replica/requests/outgoing-requests.js';
 import { BegunStreams } from './stream/begun-streams.js';
-import { unpackContext } from './execution/delivery-context.js';
-import { answerTurns } from './replica/requests/loop-turns.js';
 import { RunningCount } from './replica/requests/running-calls.js';
-import type { Directory } from './handle/session-directory.js';
 import { directory } from './handle/session-directory.js';
-import type { SessionHandle } from './handle/session-handle.js';
 import { sessionHandle } from './handle/session-handle.js';
 import type { SessionNode } from './replica/session-node.js';
 import { resolveTasks, sdkStoresOn } from './sdk-stores/sdk-stores.js';
-import type { SdkStores } from './sdk-stores/store-types.js';
-import type { Notify } from './handle/notify.js';
+import type { Anynode, CloseOptions, Health } from './handle/node-handle.js';
 import { notifyAll, notifyBoth, unheldNotify } from './handle/notify.js';
 import { questionsOf } from './handle/task-questions.js';
 import { SessionService } from './execution/session-service.js';
@@ -45,67 +37,7 @@ import { OpenedStreams } from './stream/opened-streams.js';
 import { LogHorizon } from './stream/log-horizon.js';
 import { PositionCheck } from './stream/position-check.js';
 
-/** The state of one node. */
-export interface Health {
-  /**
-   * `draining`: `close()` was called. `down`: the backplane cannot be reached, or the server at `upstream` does not answer;
-   * `reason` says why.
-   */
-  status: 'ready' | 'draining' | 'down';
-  nodeId: string;
-  reason?: string;
-  /** Sessions with a server object on this node. */
-  sessions: number;
-  /** Connections that this node streams to. */
-  streams: number;
-  /** Requests that run on this node. */
-  inFlight: number;
-}
-
-export interface CloseOptions {
-  /** How long running calls may take. Default 10,000 ms. */
-  drainMs?: number | undefined;
-  /** The HTTP server that serves the node: it is closed, too. */
-  server?: ListeningServer | undefined;
-}
-
-/** Express middleware, and the node's handle. */
-export interface Anynode extends RequestHandler, SdkStores {
-  /** Random per start. Also in the header `X-Anynode-Node`. */
-  readonly nodeId: string;
-  /**
-   * Resolves when the backplane was reached and the node's lease is held; with `upstream`, when the server at `upstream`
-   * answers as well (see `upstreamCheck`). Goes on trying; rejects only after `close()`.
-   */
-  ready(options?: { upstream?: boolean }): Promise<void>;
-  /**
-   * The same endpoint for a server of Node's own: `createServer(mcp.listener)`. It answers each request that it is given,
-   * whatever its path. Nothing of Express has seen these requests: no middleware, no `req.auth` unless you have put it
-   * there, no `trust proxy`, and `principal` gets an `IncomingMessage`. What it spares is mostly spared by
-   * {@link serverOptionsFor}, too; see `docs/performance.md`.
-   */
-  readonly listener: RequestListener;
-  /** At once, from what this node knows. */
-  health(): Health;
-  sessions: Directory;
-  session(id: string): SessionHandle;
-  notify: Notify;
-  /**
-   * Ends the connections whose clients can come back, lets running calls finish for up to `drainMs` (default 10,000 ms),
-   * discards all server objects and gives the lease up. Until then the node answers as ever; afterwards with 503.
-   * Calling it again returns the same promise. Never rejects.
-   *
-   * `server`: the HTTP server that serves this node. It stops listening first, so that a balancer takes new requests to
-   * other nodes, and its last connections are ended at the end. Left out: the HTTP server is the caller's to close.
-   */
-  close(options?: CloseOptions): Promise<void>;
-}
-
 const DRAIN_MS = 10_000;
-/** A connection that was accepted has sent its request by then; one that comes later was not for this node. */
-const SETTLE_MS = 100;
-/** So long connections are served that a balancer keeps: it ends them itself, or each with its next response. */
-const KEPT_MS = 6000;
 
 /**
  * Makes any node serve any MCP session: `app.use('/mcp', anynode({ server: () => buildServer(), redis }))`.
@@ -129,7 +61,7 @@ export function createNode(
     ...{ nodeId, clock, leaseMs, commandTimeoutMs, sessionTtlMs, pendingTtlMs, retention, logger },
     onMessage: (message) => {
       try {
-        onMessage(message);
+        dispatch(message, receivers);
       } catch (error) {
         logger.error(`mcp-anynode: a message of another node failed: ${String(error)}`);
       }
@@ -243,50 +175,9 @@ export function createNode(
     const follower = followers.find(sessionId, stream, token);
     if (follower?.resumable === true) follower.end('hangup');
   };
-  const onMessage = (message: NodeMessage): void => {
-    switch (message.type) {
-      case 'event':
-        followers.offer(
-          message.sessionId,
-          message.stream,
-          message.token,
-          message.event,
-          message.inline,
-        );
-        break;
-      case 'hangup':
-        hangUpHere(message.sessionId, message.stream, message.token);
-        break;
-      case 'check':
-        for (const each of message.streams) orphans.check(each.sessionId, each.stream);
-        break;
-      case 'orphaned': {
-        const follower = followers.find(message.sessionId, message.stream, message.token);
-        if (follower !== undefined) orphans.released(follower);
-        break;
-      }
-      case 'run': {
-        const { sessionId, stream, context } = message;
-        if (message.unreadable === true) {
-          // Nor will it be when it is asked again: the request ends.
-          orphans.check(sessionId, stream, internalError);
-          break;
-        }
-        handovers.onRun(message, unpackContext(node, context, sessionId, stream));
-        break;
-      }
-      case 'placed':
-        handovers.onPlaced(message);
-        break;
-      case 'release':
-      case 'released':
-      case 'taken':
-      case 'held':
-        takeovers.onMessage(message);
-        break;
-      default:
-        sessions.onMessage(message);
-    }
+  const receivers: Receivers = {
+    ...{ node, sessions, followers, orphans, handovers, takeovers },
+    hangUp: hangUpHere,
   };
   const hangUp = (sessionId: string, stream: string): void => {
     // Through the same queue as the messages sent before: they are on the stream when its connection ends.
@@ -312,7 +203,6 @@ export function createNode(
 
   let closed = false;
   let closing: Promise<void> | undefined;
-  let closingSince: number | undefined;
   const endpoint = endpointOf({
     node,
     sessions,
@@ -328,63 +218,18 @@ export function createNode(
     isClosed: () => closed,
   });
 
-  /** Nothing runs, nothing is on its way to, and nobody here waits for what runs elsewhere. */
-  const allDone = async (): Promise<void> => {
-    const all = [arriving, running, elsewhere];
-    do {
-      for (const each of all) await each.none();
-      await answerTurns.over();
-    } while (all.some(({ size }) => size > 0));
-  };
-
-  /** `ended`: when the last connection has ended, where that is known. */
-  const close = async (drainMs: number, ended?: Promise<void>): Promise<void> => {
-    // They are given up at once; a server behind may never answer that its session is over.
-    await atMost(commandTimeoutMs, sessions.handOver(), clock);
-    await atMost(drainMs, spreadHangUps(followers.all(), drainMs, clock), clock);
-    const left = (): number => Math.max(0, drainMs - (clock.elapsed() - (closingSince ?? 0)));
-    await atMost(left(), Promise.all([allDone(), openers.drain()]), clock);
-    // What is on its way is served, too: nothing could say that it may be sent elsewhere.
-    const settled = ended ?? new Promise<void>((resolve) => clock.after(SETTLE_MS, resolve));
-    await atMost(Math.min(left(), KEPT_MS), settled, clock);
-    await atMost(left(), allDone(), clock);
-    closed = true;
-    handovers.close();
-    // What is being stored just now runs in a moment, or is refused.
-    await atMost(commandTimeoutMs, arriving.none(), clock);
-    // Handlers have given these answers: the node stores them before it leaves their streams behind.
-    await atMost(commandTimeoutMs, answerTurns.over(), clock);
-    // What still runs is an orphan now: ended here, or left to those who may run it again.
-    await atMost(commandTimeoutMs, sessions.orphaned.leaveBehind(rerun), clock);
-    await atMost(commandTimeoutMs, commitQueue.idle(), clock);
-    for (const follower of followers.all()) {
-      follower.end(follower.resumable ? 'hangup' : 'closed');
-    }
-    if (modern !== undefined) {
-      // And what that says last is written: the process may end with this promise.
-      const ended = closeModern(modern, logger).then(() => exchanges.none());
-      await atMost(commandTimeoutMs, ended, clock);
-    }
-    endpoint.sse.soon.close();
-    endpoint.bodyTimeouts.close();
-    keeper.close();
-    positionCheck.close();
-    orphans.close();
-    openers.close();
-    watch.close();
-    await atMost(commandTimeoutMs, sessions.close(), clock); // as above
-    await servers.close();
-    await atMost(commandTimeoutMs, commitQueue.idle(), clock);
-    commitQueue.close();
-    sdkStores.close();
-    backplaneWatch.close();
-    await membership.leave();
-  };
-
-  const closeWith = async (server: ListeningServer, drainMs: number): Promise<void> => {
-    const { closed: ended } = await stopListening(server, clock);
-    await close(drainMs, ended);
-    await endConnections(server, ended, { ms: commandTimeoutMs, clock });
+  const closeNode = (drainMs: number, server?: ListeningServer): Promise<void> => {
+    const parts = {
+      ...{ clock, commandTimeoutMs, logger, rerun, sessions, followers, handovers, openers },
+      ...{ arriving, running, elsewhere, exchanges, modern, endpoint, commitQueue, membership },
+      quiet: [keeper, positionCheck, orphans, openers, watch],
+      last: [sdkStores, backplaneWatch],
+      servers,
+      onClosed: () => (closed = true),
+    };
+    return server === undefined
+      ? closeInOrder(parts, drainMs)
+      : closeWithServer(parts, drainMs, server);
   };
 
   const notify = notifyAll({ membership, commitQueue, followers });
@@ -420,10 +265,7 @@ export function createNode(
     ),
     ...sdkStores.parts,
     close: ({ drainMs = DRAIN_MS, server }: CloseOptions = {}) => {
-      closingSince ??= clock.elapsed();
-      return (closing ??= unheld(
-        server === undefined ? close(drainMs) : closeWith(server, drainMs),
-      ));
+      return (closing ??= unheld(closeNode(drainMs, server)));
     },
   });
   endpoints.set(mcp, endpoint);

@@ -88,3 +88,5 @@ export type NodeMessage =
   | { type: 'orphaned'; sessionId: string; stream: string; token: string }
   /** The client's standalone stream is held by `by` now (`undefined`: by nobody). */
   | { type: 'followed'; sessionId: string; by: string | undefined };
+
+export type NodeMessageOf<Type extends NodeMessage['type']> = Extract<NodeMessage, { type: Type }>;

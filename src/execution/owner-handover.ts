@@ -1,4 +1,4 @@
-import type { Membership, NodeMessage } from '../backplane/backplane.js';
+import type { Membership, NodeMessageOf } from '../backplane/backplane.js';
 import { isReleased, RELEASED } from '../backplane/backplane.js';
 import type { Clock } from '../protocol/clock.js';
 import { packContext } from './delivery-context.js';
@@ -82,14 +82,14 @@ export class OwnerHandover {
   }
 
   /** An owner, or whoever was asked instead, says who executes the stream. */
-  onPlaced(message: Extract<NodeMessage, { type: 'placed' }>): void {
+  onPlaced(message: NodeMessageOf<'placed'>): void {
     const handover = this.waiting.get(keyOf(message));
     const { executor, begun } = message;
     if (handover !== undefined) this.placed(handover, executor && { executor, begun });
   }
 
   /** Requests of other nodes for sessions that this one owns. */
-  onRun(message: Extract<NodeMessage, { type: 'run' }>, context: DeliveryContext): void {
+  onRun(message: NodeMessageOf<'run'>, context: DeliveryContext): void {
     const key = keyOf(message);
     if (this.closed || this.beginning.has(key)) return;
     this.beginning.add(key);
@@ -108,7 +108,7 @@ export class OwnerHandover {
   }
 
   private async begin(
-    { sessionId, stream, messages }: Extract<NodeMessage, { type: 'run' }>,
+    { sessionId, stream, messages }: NodeMessageOf<'run'>,
     context: DeliveryContext,
   ): Promise<Placed | undefined> {
     const { sessions, nodeId } = this.options;

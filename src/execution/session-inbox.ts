@@ -1,11 +1,9 @@
 import { setImmediate } from 'node:timers';
-import type { LogId, NodeMessage } from '../backplane/backplane.js';
+import type { LogId, NodeMessageOf } from '../backplane/backplane.js';
 import { justBefore } from '../backplane/backplane.js';
 import { AnynodeError } from '../protocol/errors.js';
 import { jittered } from '../protocol/clock.js';
 import type { SessionNode } from '../replica/session-node.js';
-
-type Of<Type extends NodeMessage['type']> = Extract<NodeMessage, { type: Type }>;
 
 /** So many characters may wait for one session while a message of it is read from the log. */
 const MOST_WAITING = 4 * 1024 * 1024;
@@ -39,12 +37,12 @@ export class SessionInbox {
     private readonly onDropped: () => void,
   ) {}
 
-  onDeliver({ sessionId, message, context }: Of<'deliver'>): void {
+  onDeliver({ sessionId, message, context }: NodeMessageOf<'deliver'>): void {
     const size = message.length + (context?.length ?? 0);
     this.queue(sessionId, size, () => this.hand(sessionId, message, context));
   }
 
-  onLogged({ sessionId, logId, context }: Of<'logged'>): void {
+  onLogged({ sessionId, logId, context }: NodeMessageOf<'logged'>): void {
     this.queue(sessionId, context?.length ?? 0, async () => {
       const text = await this.read(sessionId, logId, context !== undefined);
       if (text !== undefined) this.hand(sessionId, text, context);

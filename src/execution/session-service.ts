@@ -1,6 +1,6 @@
 import type {
   NewSession,
-  NodeMessage,
+  NodeMessageOf,
   Operation,
   Position,
   StreamName,
@@ -485,39 +485,35 @@ export class SessionService {
   }
 
   /** Messages of other nodes. Nothing is awaited: a slow tool must not hold up the answer that it waits for. */
-  onMessage(message: NodeMessage): void {
-    switch (message.type) {
-      case 'deliver':
-        this.inbox.onDeliver(message);
-        break;
-      case 'logged':
-        this.inbox.onLogged(message);
-        break;
-      case 'disowned':
-        this.ownership.onDisowned(message.sessionId);
-        break;
-      case 'shape': {
-        const { sessionId, revision, message: text } = message;
-        const shaped = text === undefined ? undefined : parseStoredMessage(text);
-        this.pool
-          .get(sessionId)
-          ?.reshaped(revision, shaped)
-          .catch((error: unknown) => {
-            this.node.logger.warn(`mcp-anynode: a replica is behind for now: ${String(error)}`);
-          });
-        break;
-      }
-      case 'followed': {
-        const live = this.pool.get(message.sessionId);
-        if (live !== undefined) live.followedBy = message.by;
-        break;
-      }
-      case 'gone':
-        this.end(message.sessionId);
-        break;
-      default:
-        break;
-    }
+  onDeliver(message: NodeMessageOf<'deliver'>): void {
+    this.inbox.onDeliver(message);
+  }
+
+  onLogged(message: NodeMessageOf<'logged'>): void {
+    this.inbox.onLogged(message);
+  }
+
+  onGone({ sessionId }: NodeMessageOf<'gone'>): void {
+    this.end(sessionId);
+  }
+
+  onDisowned({ sessionId }: NodeMessageOf<'disowned'>): void {
+    this.ownership.onDisowned(sessionId);
+  }
+
+  onShape({ sessionId, revision, message: text }: NodeMessageOf<'shape'>): void {
+    const shaped = text === undefined ? undefined : parseStoredMessage(text);
+    this.pool
+      .get(sessionId)
+      ?.reshaped(revision, shaped)
+      .catch((error: unknown) => {
+        this.node.logger.warn(`mcp-anynode: a replica is behind for now: ${String(error)}`);
+      });
+  }
+
+  onFollowed({ sessionId, by }: NodeMessageOf<'followed'>): void {
+    const live = this.pool.get(sessionId);
+    if (live !== undefined) live.followedBy = by;
   }
 
   /** Another node owns the session now. */

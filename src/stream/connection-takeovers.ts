@@ -1,4 +1,4 @@
-import type { Membership, NodeMessage, Position } from '../backplane/backplane.js';
+import type { Membership, NodeMessageOf, Position } from '../backplane/backplane.js';
 import { LOG_START } from '../backplane/backplane.js';
 import type { Clock } from '../protocol/clock.js';
 import type { Followers } from './followers.js';
@@ -77,24 +77,31 @@ export class ConnectionTakeovers {
     return true;
   }
 
-  onMessage(message: NodeMessage): void {
-    if (message.type === 'released') {
-      this.waiting.get(message.ref)?.(message.position);
-    } else if (message.type === 'taken') {
-      // Usually it is released at once, or, where the claim came too late, has its stream again after a while. Is it
-      // neither, the node that claimed the stream has died: the log says whose it is, and the client has to come back.
-      const { sessionId, stream, token } = message;
-      this.clock.after(this.commandTimeoutMs + UNDO_MS, () =>
-        this.followers.find(sessionId, stream, token)?.poke(),
-      );
-    } else if (message.type === 'held') {
-      this.giveUpLost(message).catch(() => undefined); // the next GET asks again
-    } else if (message.type === 'release') {
-      const { sessionId, stream, token, replyTo, ref } = message;
-      this.followers
-        .release(sessionId, stream, token)
-        .then((position) => this.membership.send(replyTo, { type: 'released', ref, position }))
-        .catch(() => undefined); // then the other node goes on with what was last reported
-    }
+  /** Another node needs a stream of this one. */
+  onRelease({ sessionId, stream, token, replyTo, ref }: NodeMessageOf<'release'>): void {
+    this.followers
+      .release(sessionId, stream, token)
+      .then((position) => this.membership.send(replyTo, { type: 'released', ref, position }))
+      .catch(() => undefined); // then the other node goes on with what was last reported
+  }
+
+  onReleased({ ref, position }: NodeMessageOf<'released'>): void {
+    this.waiting.get(ref)?.(position);
+  }
+
+  /**
+   * Another node has claimed a stream of this one. Usually that is released at once, or, where the claim came too late, has its
+   * stream again after a while. Otherwise the node that claimed it has died: the log says whose it is, and the client has to
+   * come back.
+   */
+  onTaken({ sessionId, stream, token }: NodeMessageOf<'taken'>): void {
+    this.clock.after(this.commandTimeoutMs + UNDO_MS, () =>
+      this.followers.find(sessionId, stream, token)?.poke(),
+    );
+  }
+
+  /** Another node has refused a GET, since this node is said to hold the stream. */
+  onHeld(held: NodeMessageOf<'held'>): void {
+    this.giveUpLost(held).catch(() => undefined); // the next GET asks again
   }
 }

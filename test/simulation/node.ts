@@ -1,5 +1,5 @@
 import type { RequestHandler } from 'express';
-import type { Anynode } from '../../src/node.js';
+import type { Anynode } from '../../src/handle/node-handle.js';
 import { createNode } from '../../src/node.js';
 import { legacySse } from '../../src/legacy-sse/legacy-sse.js';
 import type { Clock } from '../../src/protocol/clock.js';

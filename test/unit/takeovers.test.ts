@@ -24,7 +24,13 @@ function setUp() {
     b: new ConnectionTakeovers('b', { send }, followers.b, clock, 2000, commitQueue),
   };
   const passOn = async (): Promise<void> => {
-    for (const { to, message } of sent.splice(0)) nodes[to as 'a' | 'b'].onMessage(message);
+    for (const { to, message } of sent.splice(0)) {
+      const node = nodes[to as 'a' | 'b'];
+      if (message.type === 'release') node.onRelease(message);
+      else if (message.type === 'released') node.onReleased(message);
+      else if (message.type === 'held') node.onHeld(message);
+      else throw new Error(`nobody sends ${message.type} here`);
+    }
     await settled();
   };
   return { clock, sent, fails, followers, nodes, passOn };
@@ -108,7 +114,7 @@ describe('a connection whose stream another node has claimed', () => {
     const { clock, followers, nodes } = setUp();
     const { follower, log, ends } = follow();
     followers.b.add(follower);
-    nodes.b.onMessage({ type: 'taken', ...held });
+    nodes.b.onTaken({ type: 'taken', ...held });
     await clock.advance(2_999);
     expect(log.reads).toBe(0);
     await clock.advance(1);
@@ -120,7 +126,7 @@ describe('a connection whose stream another node has claimed', () => {
     const { clock, followers, nodes, passOn } = setUp();
     const { follower, log, ends } = follow();
     followers.b.add(follower);
-    nodes.b.onMessage({ type: 'taken', ...held });
+    nodes.b.onTaken({ type: 'taken', ...held });
     const released = nodes.a.release('b', held);
     await passOn();
     await passOn();

@@ -22,9 +22,9 @@ export const FAILURE_MUTANTS: Mutant[] = [
     plant() {
       const original = methodsOf(SessionService.prototype);
       let isMessage = false;
-      SessionService.prototype.onMessage = function (message) {
+      SessionService.prototype.onGone = function (message) {
         isMessage = true;
-        original.onMessage.call(this, message);
+        original.onGone.call(this, message);
         isMessage = false;
       };
       SessionService.prototype.end = function (sessionId) {
