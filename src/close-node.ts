@@ -9,6 +9,7 @@ import type { ListeningServer } from './http/response/closing-server.js';
 import { endConnections, stopListening } from './http/response/closing-server.js';
 import type { Interception } from './intercept/intercept.js';
 import type { Logger } from './options/types.js';
+import { pause } from './protocol/backoff.js';
 import type { Clock } from './protocol/clock.js';
 import { answerTurns } from './replica/requests/loop-turns.js';
 import type { RunningCount } from './replica/requests/running-calls.js';
@@ -72,7 +73,7 @@ async function close(
   await atMost(drainMs, spreadHangUps(followers.all(), drainMs, clock), clock);
   await atMost(left(), Promise.all([allDone(node), openers.drain()]), clock);
   // What is on its way is served, too: nothing could say that it may be sent elsewhere.
-  const settled = ended ?? new Promise<void>((resolve) => clock.after(SETTLE_MS, resolve));
+  const settled = ended ?? pause(SETTLE_MS, clock);
   await atMost(Math.min(left(), KEPT_MS), settled, clock);
   await atMost(left(), allDone(node), clock);
   node.onClosed();

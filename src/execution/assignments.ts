@@ -1,8 +1,8 @@
 import type { LogId } from '../backplane/backplane.js';
 import { justBefore } from '../backplane/backplane.js';
 import { UNKNOWN_REVISION } from '../backplane/revision.js';
+import { backOff, LOG_PAUSES } from '../protocol/backoff.js';
 import { AnynodeError, FailedStep } from '../protocol/errors.js';
-import { jittered } from '../protocol/clock.js';
 import type {
   JsonRpcError,
   JsonRpcMessage,
@@ -169,8 +169,7 @@ export class Assignments {
           this.node.logger.error(`mcp-anynode: a request could not be read: ${String(error)}`);
           return [];
         }
-        const pause = jittered(Math.min(100 * 2 ** failures, 2000), clock);
-        await new Promise<void>((resolve) => clock.after(pause, resolve));
+        await backOff(failures, LOG_PAUSES, clock);
       }
     }
   }

@@ -1,8 +1,8 @@
 import { setImmediate } from 'node:timers';
 import type { LogId, NodeMessageOf } from '../backplane/backplane.js';
 import { justBefore } from '../backplane/backplane.js';
+import { backOff, LOG_PAUSES } from '../protocol/backoff.js';
 import { AnynodeError } from '../protocol/errors.js';
-import { jittered } from '../protocol/clock.js';
 import type { SessionNode } from '../replica/session-node.js';
 
 /** So many characters may wait for one session while a message of it is read from the log. */
@@ -98,8 +98,7 @@ export class SessionInbox {
         return entry?.logId === logId ? entry.message : undefined;
       } catch (error) {
         if (isClosed(error)) throw error;
-        const pause = jittered(Math.min(100 * 2 ** failures, 2000), clock);
-        await new Promise<void>((resolve) => clock.after(pause, resolve));
+        await backOff(failures, LOG_PAUSES, clock);
       }
     }
   }

@@ -1,4 +1,5 @@
 /** A session that a server behind this library has given to one replica. Its id is known to nobody else. */
+import { pauseAfter } from '../protocol/backoff.js';
 import type { Clock } from '../protocol/clock.js';
 import { jittered } from '../protocol/clock.js';
 import type { JsonRpcMessage } from '../protocol/jsonrpc.js';
@@ -108,7 +109,8 @@ export class PrivateSession {
       if (outcome === 'none' || ending.ended) return;
       failures = outcome === 'failed' ? failures + 1 : 0;
       const { retryMs = RETRY_MS } = place;
-      const delay = Math.min(retryMs * 2 ** Math.max(0, failures - 1), MOST_PAUSE_MS);
+      const pauses = { firstMs: retryMs, longestMs: MOST_PAUSE_MS };
+      const delay = pauseAfter(Math.max(0, failures - 1), pauses);
       await pause(jittered(delay, clock), clock, ending);
     }
   }

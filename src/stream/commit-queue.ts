@@ -5,9 +5,10 @@ import type {
   Operation,
   OperationResult,
 } from '../backplane/backplane.js';
+import type { Pauses } from '../protocol/backoff.js';
+import { backOff } from '../protocol/backoff.js';
 import { AnynodeError, FailedStep, unavailable } from '../protocol/errors.js';
 import type { Clock } from '../protocol/clock.js';
-import { jittered } from '../protocol/clock.js';
 import { SharedTimer } from '../protocol/shared-timer.js';
 import { LogHorizon } from './log-horizon.js';
 
@@ -51,6 +52,7 @@ interface SessionQueue {
 /** One commit carries no more than this, so that a burst neither blocks Redis nor makes one huge command. */
 const COMMIT_BYTES = 1024 * 1024;
 const COMMIT_SUBMISSIONS = 64;
+const COMMIT_PAUSES: Pauses = { firstMs: 25, longestMs: 1000 };
 /** So many failures in a row are no blip: whoever runs this node should know. */
 const LOUD_AFTER = 5;
 /** What may wait for the backplane per session; above it, messages that end nothing are refused. */
@@ -267,8 +269,7 @@ export class CommitQueue {
       if (attempt === (isRefusal(failure) ? 0 : LOUD_AFTER)) {
         this.logger.error(`mcp-anynode: the backplane refuses to store: ${String(failure)}`);
       }
-      const pause = jittered(Math.min(25 * 2 ** attempt, 1000), this.clock);
-      await new Promise<void>((resolve) => this.clock.after(pause, resolve));
+      await backOff(attempt, COMMIT_PAUSES, this.clock);
       try {
         return await this.membership.commit({ ...commit, after: this.horizon.after });
       } catch (again) {

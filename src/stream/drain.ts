@@ -1,4 +1,5 @@
 import { STANDALONE } from '../backplane/backplane.js';
+import { pause } from '../protocol/backoff.js';
 import type { Clock } from '../protocol/clock.js';
 import type { Follower } from './follower.js';
 
@@ -45,8 +46,4 @@ export async function atMost(
   } finally {
     cancelTimer();
   }
-}
-
-function pause(ms: number, clock: Clock): Promise<void> {
-  return new Promise((resolve) => clock.after(ms, resolve));
 }

@@ -1,7 +1,8 @@
 import type { Membership, Page, Position, StreamEvent } from '../backplane/backplane.js';
 import { compareLogIds } from '../backplane/backplane.js';
+import type { Pauses } from '../protocol/backoff.js';
+import { backOff } from '../protocol/backoff.js';
 import type { Clock } from '../protocol/clock.js';
-import { jittered } from '../protocol/clock.js';
 
 /** Why a follower ends its connection. Only `complete` means that the client has had everything. */
 export type EndReason =
@@ -52,6 +53,8 @@ const ENDS = {
 /** A page of the log; also what may wait in memory per follower while it reads, beside one message of any size. */
 const PAGE_BYTES = 256 * 1024;
 const MOST_KEPT = 128;
+/** Longer than elsewhere: after an outage all connections of all nodes read. */
+const PAUSES: Pauses = { firstMs: 200, longestMs: 2000 };
 
 /**
  * Moves along one stream's log and shows each message once, in order, without a gap.
@@ -155,10 +158,8 @@ export class Follower {
         failures = 0;
       } catch {
         // The backplane is away. The connection stays, and goes on when it is back.
+        await backOff(failures, PAUSES, this.options.node.clock);
         failures += 1;
-        const { clock } = this.options.node;
-        const pause = jittered(Math.min(100 * 2 ** failures, 2000), clock);
-        await new Promise<void>((resolve) => clock.after(pause, resolve));
         if (this.ended) return;
         continue;
       }

@@ -1,5 +1,5 @@
+import { backOff, LOG_PAUSES } from '../../protocol/backoff.js';
 import { AnynodeError } from '../../protocol/errors.js';
-import { jittered } from '../../protocol/clock.js';
 import type { JsonRpcMessage } from '../../protocol/jsonrpc.js';
 import { isNotification, isResponse } from '../../protocol/jsonrpc.js';
 import { parseStoredMessage } from '../../protocol/parse-stored.js';
@@ -47,8 +47,7 @@ export class CatchUp {
         return;
       } catch (error) {
         if (error instanceof AnynodeError && error.code === 'closed') throw error;
-        const pause = jittered(Math.min(100 * 2 ** failures, 2000), clock);
-        await new Promise<void>((resolve) => clock.after(pause, resolve));
+        await backOff(failures, LOG_PAUSES, clock);
       }
     }
   }

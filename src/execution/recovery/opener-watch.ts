@@ -1,4 +1,5 @@
 import type { Membership } from '../../backplane/backplane.js';
+import { pause } from '../../protocol/backoff.js';
 import type { Clock } from '../../protocol/clock.js';
 import type { Follower } from '../../stream/follower.js';
 import type { NodeWatch } from './node-watch.js';
@@ -73,7 +74,7 @@ export class OpenerWatch {
     while (!follower.ended && !this.closed) {
       const open = await membership.openStreams(follower.sessionId).catch(() => undefined);
       if (open?.length === 0) follower.end('hangup');
-      else await new Promise<void>((resolve) => clock.after(DRAIN_CHECK_MS, resolve));
+      else await pause(DRAIN_CHECK_MS, clock);
     }
   }
 

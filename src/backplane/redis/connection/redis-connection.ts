@@ -1,5 +1,7 @@
 import { Redis } from 'ioredis';
 import type { Cluster } from 'ioredis';
+import type { Pauses } from '../../../protocol/backoff.js';
+import { backOff } from '../../../protocol/backoff.js';
 import { AnynodeError, unavailable } from '../../../protocol/errors.js';
 import type { Clock } from '../../../protocol/clock.js';
 import { SharedTimer } from '../../../protocol/shared-timer.js';
@@ -65,6 +67,9 @@ export interface ConnectionOptions {
   /** The connection to one node of a cluster has ended: what it was about to tell the others may be lost. */
   onNodeLost(): void;
 }
+
+/** Between tries of a command, and between looks at a server. */
+const PAUSES: Pauses = { firstMs: 20, longestMs: 250 };
 
 /** A command that was asked for, through all its tries. */
 class Call implements Later {
@@ -164,7 +169,7 @@ export class CommandConnection {
     this.lookedAt.add(server);
     try {
       for (let attempts = 0; !(await this.letPass(server)); attempts += 1) {
-        await this.pause(attempts);
+        await backOff(attempts, PAUSES, this.clock);
       }
     } catch {
       // The next connection is looked at in its turn.
@@ -311,7 +316,7 @@ export class CommandConnection {
       } catch (error) {
         if (call.expired || !isTransient(error)) throw error;
         // Without a connection it waits for one, and may not be late for it.
-        if (this.client.status === 'ready') await this.pause(attempts);
+        if (this.client.status === 'ready') await backOff(attempts, PAUSES, this.clock);
         // The time may have run out meanwhile.
         if (call.isExpired()) throw error;
       }
@@ -367,10 +372,6 @@ export class CommandConnection {
     const waiting = [...this.waiting].sort((a, b) => a.number - b.number);
     this.waiting.clear();
     for (const { resolve } of waiting) resolve();
-  }
-
-  private pause(attempts: number): Promise<void> {
-    return new Promise((resolve) => this.clock.after(Math.min(20 * 2 ** attempts, 250), resolve));
   }
 
   close(): void {
