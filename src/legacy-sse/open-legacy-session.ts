@@ -1,6 +1,6 @@
 import type { Request, Response } from 'express';
 import type { AppendOperation, Position } from '../backplane/backplane.js';
-import { STANDALONE, TooManySessions } from '../backplane/backplane.js';
+import { compareLogIds, LOG_START, STANDALONE, TooManySessions } from '../backplane/backplane.js';
 import type { RequestId } from '../protocol/jsonrpc.js';
 import type { DeliveryContext } from '../replica/replica.js';
 import { answerLost } from '../replica/requests/request-errors.js';
@@ -169,7 +169,7 @@ export function followRequests(
   onEnd: () => void = () => undefined,
 ): Follower {
   const sink = new LegacyRequests(() => {
-    void tellLost(node, stream.sessionId, ids);
+    void tellLost(node, stream, ids);
   });
   return follow(node, stream, sink, (ended) => {
     orphans.unwatch(ended);
@@ -178,12 +178,19 @@ export function followRequests(
 }
 
 /** Never rejects: where the backplane stays away, the connection ends with this node. */
-async function tellLost(node: SessionNode, sessionId: string, ids: RequestId[]): Promise<void> {
+async function tellLost(
+  node: SessionNode,
+  { sessionId, position }: { sessionId: string; position: Position },
+  ids: RequestId[],
+): Promise<void> {
   const operations = ids.map((id): AppendOperation => {
     return { type: 'append', stream: STANDALONE, message: JSON.stringify(answerLost(id)) };
   });
   if (operations.length === 0) return;
   try {
+    // Where the log was trimmed since, its end may have been in it: then the requests have been answered.
+    const [first] = await node.membership.history(sessionId, LOG_START, 1);
+    if (first === undefined || compareLogIds(first.logId, position.logId) > 0) return;
     const committed = await node.commitQueue.append(sessionId, operations, true);
     if (committed === 'gone') return;
     deliverToFollowers(node.followers, sessionId, operations, committed.results);

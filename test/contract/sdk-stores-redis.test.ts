@@ -173,6 +173,21 @@ it('nothing is kept for ever, and nothing is there before it is used', async () 
   });
 });
 
+// The repeat looked for the message in the queue only, put it there once more, and the client was shown it twice.
+it('a message that was taken out before its repeat came is not queued again', async () => {
+  const { proxy, a, b } = await behindProxy();
+  const [on, near] = [a.membership.sdkStores?.tasks, b.membership.sdkStores?.tasks];
+  await near?.push('task', 'first', 10);
+  proxy.refuse();
+  const sprung = proxy.cutBeforeReply((data) => data.includes('second'));
+  const pushed = near?.push('task', 'second', 10);
+  await sprung;
+  expect(await on?.popAll('task', undefined)).toEqual(['first', 'second']);
+  proxy.accept();
+  expect(await pushed).toBe(true);
+  expect(await on?.popAll('task', undefined)).toEqual([]);
+});
+
 it('a task that has gone is taken off the list by whoever looks', async () => {
   const { prefix, a, b } = await behindProxy();
   const [on, other] = [a.membership.sdkStores?.tasks, b.membership.sdkStores?.tasks];

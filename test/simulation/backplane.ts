@@ -12,11 +12,15 @@ import type {
 import { LOG_START, TooManySessions } from '../../src/backplane/backplane.js';
 import { MemoryBackplane } from '../../src/backplane/memory/memory-backplane.js';
 import { Lease } from '../../src/backplane/redis/connection/lease.js';
+import type { SdkStoreAccess } from '../../src/backplane/sdk-store-access.js';
 import type { LinkFaults } from './link.js';
 import { Link } from './link.js';
 import type { Random } from './random.js';
 import type { Process, Scheduler } from './scheduler.js';
+import { brief, statusOf } from './backplane-notes.js';
+import { SharedTasks, SimTasks } from './backplane-tasks.js';
 import { Snapshot } from './snapshot.js';
+import type { TaskLedger } from './task-ledger.js';
 
 export interface BackplaneFaults extends LinkFaults {
   /** How long a message between nodes may take. */
@@ -28,6 +32,7 @@ export interface BackplaneFaults extends LinkFaults {
 
 /** What really happened in the backplane, told as it happens. */
 export interface Witness {
+  readonly tasks: TaskLedger;
   created(nodeId: string, session: NewSession, positions: Position[]): void;
   committed(nodeId: string, commit: Commit, reply: CommitReply): void;
   removed(sessionId: string): void;
@@ -56,6 +61,7 @@ export class SimBackplane {
   private readonly members = new Map<string, SimMembership>();
   private readonly stores = new Map<string, Set<symbol>>();
   /** Where the log of each session begins. */
+  readonly tasks: SharedTasks;
   private readonly begins = new Map<string, LogId | undefined>();
   /** How far the clock of the present master is ahead. */
   private skewMs = 0;
@@ -65,7 +71,9 @@ export class SimBackplane {
     readonly random: Random,
     readonly faults: () => BackplaneFaults,
     readonly witness: Witness,
-  ) {}
+  ) {
+    this.tasks = new SharedTasks(this.memory.sdkStores['tasks'], witness.tasks, scheduler);
+  }
 
   /** What one node is given. */
   for(process: Process): Backplane {
@@ -157,6 +165,7 @@ export class SimBackplane {
       ]),
     );
     const leases = new Map(this.leases);
+    const loseTasks = this.tasks.replicate();
     const lose = this.witness.mark();
     return (isLost, clockMs) => {
       const lost = [...new Set([...before.keys(), ...sessions.keys()])].filter(isLost);
@@ -177,6 +186,7 @@ export class SimBackplane {
         else this.leases.set(id, until);
       }
       this.skewMs += clockMs;
+      if (isLost('tasks')) loseTasks();
       lose(lost, reowned);
       for (const id of sessions.keys()) this.begins.set(id, undefined);
       this.scheduler.note(`the backplane goes back, and loses what is new of ${lost.join(' ')}`);
@@ -201,6 +211,8 @@ const RESUBSCRIBE_MS = 60;
 
 export class SimMembership implements Membership {
   readonly link: Link;
+  readonly sdkStores: SdkStoreAccess;
+  private readonly tasks: SimTasks;
   private readonly inner: Membership;
   private readonly lease: Lease;
   private readonly channels = new Map<string, (ms: number, run: () => void) => void>();
@@ -227,6 +239,15 @@ export class SimMembership implements Membership {
       clock: { ...clock, now: () => shared.now(), elapsed: () => shared.now() },
       onMessage: (message) => this.deliver(message),
     });
+    const { sdkStores } = this.inner;
+    if (sdkStores === undefined) throw new Error('The memory backplane has all stores');
+    this.tasks = new SimTasks({
+      ...{ inner: sdkStores.tasks, shared: shared.tasks, nodeId, clock },
+      read: (...args) => this.link.run(...args),
+      write: (...args) => this.write(...args),
+      toNode: (run) => this.toNode(undefined, run),
+    });
+    this.sdkStores = { ...sdkStores, tasks: this.tasks };
     this.lease = new Lease({
       leaseMs,
       clock,
@@ -280,6 +301,7 @@ export class SimMembership implements Membership {
         this.state = 'on';
         this.shared.scheduler.note(`${this.process.name} subscribed`);
         this.lease.resubscribed();
+        this.tasks.wakeAll();
         this.options.onLost();
       },
       this.process,
@@ -464,33 +486,5 @@ export class SimMembership implements Membership {
     }
     this.link.close();
     await this.inner.leave();
-  }
-}
-
-function statusOf(reply: CommitReply, at: number): string {
-  if (reply.status === 'gone') return 'gone';
-  const result = reply.results[at];
-  if (result?.status === 'appended') {
-    return `appended ${result.position.n}${result.ended ? ' end' : ''}`;
-  }
-  return result?.status ?? '?';
-}
-
-function brief(message: NodeMessage): string {
-  switch (message.type) {
-    case 'event':
-      return `event ${message.sessionId} ${message.stream} ${message.event.position.n}`;
-    case 'release':
-    case 'hangup':
-    case 'orphaned':
-    case 'held':
-    case 'taken':
-      return `${message.type} ${message.sessionId} ${message.stream} ${message.token}`;
-    case 'released':
-      return `released ${message.ref} ${message.position?.n ?? '-'}`;
-    case 'check':
-      return `check ${message.streams.map(({ sessionId, stream }) => `${sessionId} ${stream}`).join(' ')}`;
-    default:
-      return `${message.type} ${message.sessionId}`;
   }
 }

@@ -37,8 +37,17 @@ export interface Message {
   id?: string | number;
   method?: string;
   params?: Record<string, unknown>;
-  result?: { mark?: string; level?: string; subscriptions?: string[] };
-  error?: { code: number; data?: { reason?: string } };
+  result?: {
+    mark?: string;
+    level?: string;
+    subscriptions?: string[];
+    task?: { taskId: string };
+    /** Of a task. */
+    status?: string;
+    outcome?: string;
+    isError?: boolean;
+  };
+  error?: { code: number; message?: string; data?: { reason?: string } };
 }
 
 interface Handlers {

@@ -3,6 +3,7 @@ import { ClientRequests } from './client-requests.js';
 import type { Exchange } from './exchange.js';
 import type { CallRecord } from './records.js';
 import type { ToolCall } from './plan.js';
+import { TaskClient } from './task-client.js';
 
 /** The requests of one POST, on the client's side. */
 interface Call {
@@ -11,6 +12,8 @@ interface Call {
   exchange: Exchange | undefined;
   /** Coming back by itself, some time soon; or on its way to a node, which may not be there. */
   returning: boolean;
+  /** Is told of each answer. */
+  onAnswer: (message: Message) => void;
 }
 
 /** An MCP client with one session: calls tools, listens, answers questions, breaks off, comes back. */
@@ -22,17 +25,23 @@ export class SimClient {
   cursor: string | undefined;
   wantsToListen = false;
   readonly calls: Call[] = [];
-  private nextId = 0;
+  private lastId = 0;
   private reuses = 0;
   private relisten = false;
   private readonly answered = new Set<string>();
   private readonly requests: ClientRequests;
+  readonly tasks: TaskClient;
 
   constructor(
     private readonly host: ClientHost,
     readonly options: ClientOptions,
   ) {
+    this.tasks = new TaskClient(host, this);
     this.requests = new ClientRequests(host, options);
+  }
+
+  nextId(): number {
+    return this.lastId++;
   }
 
   get sessionId(): string | undefined {
@@ -60,7 +69,7 @@ export class SimClient {
   private initializeMessage(): object {
     const { name, version } = this.options;
     return {
-      ...{ jsonrpc: '2.0', id: this.nextId++, method: 'initialize' },
+      ...{ jsonrpc: '2.0', id: this.nextId(), method: 'initialize' },
       params: {
         ...{ protocolVersion: version, capabilities: { elicitation: {} } },
         clientInfo: { name, version: '1' },
@@ -109,7 +118,7 @@ export class SimClient {
   call(slot: number, calls: ToolCall[]): void {
     if (this.sessionId === undefined || this.over) return;
     const messages = calls.map((call) => {
-      const id = this.nextId++;
+      const id = this.nextId();
       return toolCall(id, `p${id}`, call);
     });
     this.request('call', slot, messages);
@@ -140,7 +149,7 @@ export class SimClient {
   /** Changes what the session remembers. */
   setLevel(slot: number): void {
     if (this.sessionId === undefined || this.over) return;
-    const id = this.nextId++;
+    const id = this.nextId();
     const level = `level${id}`;
     const message = { jsonrpc: '2.0', id, method: 'logging/setLevel', params: { level } };
     this.request('setLevel', slot, [message], { name: 'level', value: level });
@@ -149,7 +158,7 @@ export class SimClient {
   /** Subscribes to a resource, or not any more. */
   subscribe(slot: number, uri: string, on: boolean): void {
     if (this.sessionId === undefined || this.over) return;
-    const id = this.nextId++;
+    const id = this.nextId();
     const method = on ? 'resources/subscribe' : 'resources/unsubscribe';
     const change = { name: uri, value: on ? 'on' : 'off' };
     const message = { jsonrpc: '2.0', id, method, params: { uri } };
@@ -157,12 +166,13 @@ export class SimClient {
   }
 
   /** POSTs requests, and waits for what becomes of them, on other nodes if need be. */
-  private request(
+  request(
     what: string,
     slot: number,
     messages: { id: string | number; params: object }[],
     change?: CallRecord['change'],
-  ): void {
+    onAnswer: (message: Message) => void = () => undefined,
+  ): CallRecord {
     const record: CallRecord = {
       client: this.options.name,
       sessionId: this.sessionId ?? '',
@@ -173,7 +183,9 @@ export class SimClient {
       ...{ state: 'open', endedAt: undefined, change, found: new Map() },
     };
     this.host.ledger.calls.push(record);
-    const call: Call = { record, cursor: undefined, exchange: undefined, returning: false };
+    const call: Call = {
+      ...{ record, cursor: undefined, exchange: undefined, returning: false, onAnswer },
+    };
     this.calls.push(call);
     call.exchange = this.requests.post(what, slot, messages, {
       head: (status) => (record.status = status),
@@ -187,6 +199,7 @@ export class SimClient {
         else this.close(call, status === 404 ? 'gone' : 'refused');
       },
     });
+    return record;
   }
 
   /** Opens a GET, beside or in place of the one before. */
@@ -259,7 +272,7 @@ export class SimClient {
   /** After the end of its session: asks every node for it. */
   private probe(): void {
     for (let slot = 0; slot < this.host.slots; slot += 1) {
-      const id = this.nextId++;
+      const id = this.nextId();
       const call = { jsonrpc: '2.0', id, method: 'tools/call', params: { name: 'run' } };
       this.requests.post('probe', slot, [call], {});
       this.requests.get(slot, undefined, 'probe', {});
@@ -295,6 +308,7 @@ export class SimClient {
       if (call.record.state === 'open' && call.exchange === undefined) this.resume(call);
     }
     if (this.wantsToListen && this.listening === undefined) this.listenSoon();
+    this.tasks.comeBack();
   }
 
   /** Is gone for good. */
@@ -330,6 +344,7 @@ export class SimClient {
         (error === undefined ? 'empty' : `error ${error.code} ${error.data?.reason ?? ''}`),
     );
     call.record.answers.set(key, answers);
+    call.onAnswer(message);
     if (result?.level !== undefined) {
       const on = (result.subscriptions ?? []).map((uri): [string, string] => [uri, 'on']);
       call.record.found.set(key, new Map([['level', result.level], ...on]));

@@ -9,6 +9,7 @@ import { compareLogIds, formerExecutor, RELEASED } from '../../src/backplane/bac
 import { Cursors } from '../../src/stream/cursor.js';
 import type { Witness } from './backplane.js';
 import { HORIZON_MS } from './plan.js';
+import { TaskLedger } from './task-ledger.js';
 import type {
   Stored,
   Claimed,
@@ -55,6 +56,7 @@ export class Ledger implements Witness {
   /** Places that clients asked to go on from, whatever became of it. */
   readonly resumptions: { sessionId: string; place: Place; at: number }[] = [];
   readonly asked: Asked[] = [];
+  readonly tasks: TaskLedger;
   readonly legacy: LegacyConnection[] = [];
   readonly calls: CallRecord[] = [];
   readonly bornAt = new Map<string, number>();
@@ -93,7 +95,9 @@ export class Ledger implements Witness {
   /** Violations that were seen as they happened. */
   readonly seen: string[] = [];
 
-  constructor(private readonly scheduler: Scheduler) {}
+  constructor(private readonly scheduler: Scheduler) {
+    this.tasks = new TaskLedger(scheduler);
+  }
 
   private get now(): number {
     return this.scheduler.elapsed;

@@ -11,6 +11,7 @@ import type { Ledger } from './ledger.js';
 import type { Setting } from './plan.js';
 import type { Random } from './random.js';
 import { Process, type Scheduler } from './scheduler.js';
+import type { ServerHost } from './server.js';
 import { SimServer } from './server.js';
 
 export interface NodeParts {
@@ -36,6 +37,7 @@ export class SimNode {
   readonly exchanges = new Set<Exchange>();
   /** Takes no more connections. */
   left = false;
+  leftAt: number | undefined;
   closing = false;
   clockMs: number;
 
@@ -57,7 +59,10 @@ export class SimNode {
       if (text.includes('was not delivered')) undelivered += 1;
       scheduler.note(`${nodeId} ${level}: ${text}`);
     };
-    const host = { nodeId, clock, ledger, scheduler, undelivered: () => undelivered };
+    const host: ServerHost = {
+      ...{ nodeId, clock, ledger, scheduler },
+      ...{ undelivered: () => undelivered, stores: () => this.handle },
+    };
     const slowly = async (context: ServerContext): Promise<SimServer> => {
       const fails = random.chance(setting.failFactory) && parts.failing();
       const ms = random.next() * setting.factoryMs;
@@ -130,6 +135,7 @@ export class SimNode {
   }
 
   private breakAll(): void {
+    this.leftAt = this.parts.scheduler.elapsed;
     for (const exchange of this.exchanges) exchange.broken();
     this.exchanges.clear();
   }

@@ -2,6 +2,7 @@ import type { Limits } from '../../src/options/limits.js';
 import type { Random } from './random.js';
 import type { ToolStep } from './server.js';
 import { specialsOf } from './special.js';
+import type { TaskWish } from './task-server.js';
 
 /** What a seed chooses for a whole run. */
 export interface Setting {
@@ -11,6 +12,8 @@ export interface Setting {
   clients: number;
   /** Clients of HTTP+SSE. */
   legacyClients: number;
+  /** Whether clients call tools as tasks. */
+  tasks: boolean;
   responseMode: 'sse' | 'json';
   standaloneStream: 'takeover' | 'reject';
   recovery: 'error' | 'rerun-idempotent';
@@ -79,6 +82,15 @@ export type Action = { at: number } & (
   | { do: 'resourceUpdated'; slot: number; uri: string }
   /** A node's application says to all sessions that its tools have changed. */
   | { do: 'toolsChanged'; slot: number }
+  /** Calls a tool as a task. */
+  | ({ do: 'task'; client: number; slot: number; wish: TaskWish } & ToolCall)
+  | {
+      do: 'askTask';
+      client: number;
+      slot: number;
+      what: 'get' | 'result' | 'cancel';
+      which: number;
+    }
   /** A client of HTTP+SSE calls a tool. */
   | ({ do: 'legacyCall'; client: number; slot: number } & ToolCall)
   /** It does something else, or an application does something for it. */
@@ -182,7 +194,7 @@ function settingOf(random: Random): Setting {
     nodes,
     clocksMs: Array.from({ length: nodes }, () => (skewed ? random.pick(CLOCKS_MS) : 0)),
     clients: random.int(1, 3),
-    legacyClients: 0,
+    ...{ legacyClients: 0, tasks: false },
     responseMode: random.chance(0.15) ? 'json' : 'sse',
     standaloneStream: random.chance(0.2) ? 'reject' : 'takeover',
     // Further options of a whole run go here, and into `node.ts`.
@@ -316,6 +328,13 @@ function actionOf(
       return { at, do: kind, client, slot };
     case 'legacyCall':
       return { ...{ at, do: kind, client, slot }, ...callOf(random, steps) };
+    case 'task':
+      return {
+        ...{ at, do: kind, client, slot, wish: { ttl: 60_000, pollInterval: 1000 } },
+        ...callOf(random, steps),
+      };
+    case 'askTask':
+      return { at, do: kind, client, slot, what: 'result', which };
     case 'legacy':
       return { at, do: kind, what: 'push', client, slot, which, ms: 0 };
     case 'toolsChanged':

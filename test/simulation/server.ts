@@ -1,6 +1,9 @@
 import type { Clock } from '../../src/protocol/clock.js';
 import type { ServerContext, ServerLike, ServerTransport } from '../../src/options/types.js';
 import type { Ledger } from './ledger.js';
+import type { SdkStores } from '../../src/sdk-stores/store-types.js';
+import type { ClientRequest, TaskWish } from './task-server.js';
+import { TaskServer } from './task-server.js';
 import type { Execution, Question } from './records.js';
 import type { Scheduler } from './scheduler.js';
 
@@ -42,6 +45,7 @@ export interface ServerHost {
   scheduler: Scheduler;
   /** How many notifications the node has said were not delivered. */
   undelivered: () => number;
+  stores: () => Pick<SdkStores, 'taskStore' | 'taskMessageQueue'>;
 }
 
 /** An MCP server that does nothing by chance and nothing in real time, and writes down what it does. */
@@ -57,11 +61,20 @@ export class SimServer implements ServerLike {
   private level = 'none';
   private initialized = 0;
   private readonly subscriptions = new Set<string>();
+  private readonly tasks: TaskServer;
 
   constructor(
     private readonly host: ServerHost,
     private readonly context: ServerContext,
-  ) {}
+  ) {
+    const { ledger, clock, stores, undelivered } = host;
+    this.tasks = new TaskServer({
+      ...{ ledger, clock, stores, undelivered, sessionId: context.session.id },
+      send: (message, relatedRequestId) =>
+        this.transport?.send(message, { relatedRequestId }) ?? Promise.reject(new Error('closed')),
+      ask: (mark, execution, put) => this.question(mark, execution, put),
+    });
+  }
 
   async connect(transport: ServerTransport): Promise<void> {
     this.transport = transport;
@@ -78,6 +91,7 @@ export class SimServer implements ServerLike {
   private stop(): void {
     this.transport = undefined;
     for (const { stop } of this.running.values()) stop();
+    this.tasks.stopAll();
     for (const question of this.waiting.values()) question.settle(false);
   }
 
@@ -86,11 +100,13 @@ export class SimServer implements ServerLike {
     if (method === undefined) {
       const question = typeof id === 'number' ? this.waiting.get(id) : undefined;
       const { content } = (message.result ?? {}) as { content?: { mark?: string } };
-      if (question !== undefined && content?.mark !== question.mark) {
+      // An error: its task has ended, and its client will not be asked.
+      const isAnswer = question !== undefined && message.error === undefined;
+      if (isAnswer && content?.mark !== question.mark) {
         const { seen } = this.host.ledger;
         seen.push(`3 answers belong: ${question.mark} got the answer to ${content?.mark}`);
       }
-      question?.settle(true);
+      question?.settle(isAnswer);
     } else if (id === undefined) {
       this.onNotification(method, params);
     } else {
@@ -114,7 +130,10 @@ export class SimServer implements ServerLike {
     if (method !== 'notifications/cancelled') return;
     // In the SDK too this comes after the rest of the turn, and concerns the call that has the id by then.
     const key = JSON.stringify(params.requestId);
-    void Promise.resolve().then(() => this.running.get(key)?.stop());
+    void Promise.resolve().then(() => {
+      this.running.get(key)?.stop();
+      this.tasks.stop(key);
+    });
   }
 
   private onRequest(
@@ -143,6 +162,15 @@ export class SimServer implements ServerLike {
       case 'tools/call':
         void this.call(id, params, extra);
         break;
+      case 'tasks/get':
+      case 'tasks/result':
+      case 'tasks/cancel':
+      case 'tasks/list':
+        this.tasks.answer(id, method, params).then(
+          (result) => result && this.answer(id, { mark: this.nextMark(), ...result }),
+          (error: unknown) => this.fail(id, error),
+        );
+        break;
       case 'logging/setLevel':
         this.level = String(params.level);
         this.answer(id, {});
@@ -162,6 +190,23 @@ export class SimServer implements ServerLike {
 
   private answer(id: string | number, result: object): void {
     this.transport?.send({ jsonrpc: '2.0', id, result }).catch(() => undefined);
+  }
+
+  private fail(id: string | number, error: unknown): void {
+    const message = error instanceof Error ? error.message : String(error);
+    const text = message.replaceAll(/[0-9a-f]{32}/g, (taskId) =>
+      this.host.ledger.tasks.nameOf(taskId),
+    );
+    this.transport
+      ?.send({ jsonrpc: '2.0', id, error: { code: -32603, message: text } })
+      .catch(() => undefined);
+  }
+
+  /** For an answer about a task, whose id is another one in each run: the trace shows the mark. */
+  private nextMark(): string {
+    const { tasks } = this.host.ledger;
+    tasks.answers += 1;
+    return `a${tasks.answers}`;
   }
 
   private async call(
@@ -201,7 +246,19 @@ export class SimServer implements ServerLike {
     const running = { execution, stop };
     this.running.set(key, running);
     const token = (params._meta as { progressToken?: string } | undefined)?.progressToken;
-    for (const step of steps) {
+    let task: object | undefined;
+    if (params.task !== undefined) {
+      try {
+        task = await this.tasks.create(id, params.task as TaskWish, execution, steps);
+      } catch (error) {
+        if (this.running.get(key) === running) this.running.delete(key);
+        if ((execution.state as string) === 'running') execution.state = 'stopped';
+        execution.endedAt ??= scheduler.elapsed;
+        this.fail(id, error);
+        return;
+      }
+    }
+    for (const step of task === undefined ? steps : []) {
       await new Promise<void>((resolve) => {
         let cancel = (): void => undefined;
         wake = () => {
@@ -232,6 +289,7 @@ export class SimServer implements ServerLike {
       ...{ jsonrpc: '2.0', id },
       result: {
         ...{ mark, level: this.level, subscriptions: [...this.subscriptions].sort() },
+        ...(task !== undefined && { task }),
         ...filling(bytes),
       },
     });
@@ -304,11 +362,23 @@ export class SimServer implements ServerLike {
     );
   }
 
-  private async ask(id: string | number, execution: Execution): Promise<void> {
+  private ask(id: string | number, execution: Execution): Promise<void> {
+    const mark = `x${execution.id}.${execution.said.length}`;
+    return this.question(mark, execution, (request) => {
+      this.note(execution, mark, true, { jsonrpc: '2.0', ...request }, id);
+      return Promise.resolve();
+    });
+  }
+
+  /** Asks the client by what `put` sends; resolves when it has answered, or too late. */
+  private async question(
+    mark: string,
+    execution: Execution,
+    put: (request: ClientRequest) => Promise<void>,
+  ): Promise<void> {
     const { ledger, scheduler, clock } = this.host;
     const number = this.questions;
     this.questions += 1;
-    const mark = `x${execution.id}.${execution.said.length}`;
     const question: Question = {
       ...{ mark, execution, at: scheduler.elapsed },
       ...{ acknowledgedAt: undefined, outcome: 'waiting', endedAt: undefined },
@@ -333,16 +403,8 @@ export class SimServer implements ServerLike {
       });
       const settle = (answered: boolean): void => end(answered ? 'answered' : 'stopped');
       this.waiting.set(number, { mark, settle });
-      this.note(
-        ...([execution, mark, true] as const),
-        {
-          jsonrpc: '2.0',
-          id: number,
-          method: 'elicitation/create',
-          params: { mark, message: '?' },
-        },
-        id,
-      );
+      const params = { mark, message: '?' };
+      put({ id: number, method: 'elicitation/create', params }).catch(() => end('stopped'));
     });
   }
 }

@@ -18,7 +18,7 @@ export interface Draft {
  * kind comes last: so each seed goes on to mean what it meant.
  */
 export function specialsOf(random: Random, draft: Draft): Action[] {
-  const kinds = [limits, retention, expiry, bigMessages, requests, subscriptions, legacy];
+  const kinds = [limits, retention, expiry, bigMessages, requests, subscriptions, legacy, tasks];
   return kinds.flatMap((kind) => kind(random.fork(), draft));
 }
 
@@ -124,5 +124,25 @@ function legacy(random: Random, { setting, horizonMs, callOf, isOff }: Draft): A
     const what = random.weighted(LEGACY_STEPS);
     const ms = what === 'stall' ? random.int(50, 3000) : random.pick([1, 20, 5000]);
     return { at, do: 'legacy', what, client, slot, which: random.int(0, 9), ms };
+  });
+}
+
+/** Tools that are called as tasks, in sessions of the revision that has them. */
+function tasks(random: Random, { setting, actions, horizonMs, callOf, isOff }: Draft): Action[] {
+  if (isOff('task') || (!random.chance(0.2) && !setting.tasks)) return [];
+  setting.tasks = true;
+  // Over before the end of the run: a task whose end the backplane has lost goes on for so long.
+  const longest = actions.some((action) => action.do === 'failover') ? 12_000 : 30_000;
+  return Array.from({ length: random.int(8, 30) }, (): Action => {
+    const at = random.int(300, horizonMs);
+    const client = random.int(0, setting.clients - 1);
+    const slot = random.int(0, setting.nodes - 1);
+    if (random.chance(0.4)) {
+      const ttl = random.pick([longest, longest, longest, 4000]);
+      const wish = { ttl, pollInterval: random.pick([300, 1000, 30_000]) };
+      return { ...{ at, do: 'task', client, slot, wish }, ...callOf(random), tool: 'run' };
+    }
+    const what = random.weighted({ result: 5, get: 3, cancel: 1 });
+    return { at, do: 'askTask', client, slot, what, which: random.int(0, 9) };
   });
 }

@@ -333,6 +333,12 @@ export class World {
       case 'reuse':
         client.reuse(action.slot, action.which, action.running, action);
         break;
+      case 'task':
+        client.tasks.start(action.slot, action, action.wish);
+        break;
+      case 'askTask':
+        client.tasks.ask(action.slot, action.what, action.which);
+        break;
       case 'begin':
         client.begin(action.slot, action.leavesAfterMs);
         break;

@@ -18,6 +18,8 @@ export interface OpenerWatchOptions {
 interface Connection {
   /** The nodes that have had requests of its client. */
   nodes: Set<string>;
+  /** Whether it is to follow all open requests, and has not done so yet. */
+  isUnchecked: boolean;
   /** Follows the requests that this node has left; with `undefined`, all that this node does not follow yet. */
   takeOver(nodeId: string | undefined): Promise<void>;
 }
@@ -36,7 +38,7 @@ export class OpenerWatch {
 
   /** Until `remove`. */
   add(follower: Follower, takeOver: Connection['takeOver']): void {
-    this.connections.set(follower, { nodes: new Set(), takeOver });
+    this.connections.set(follower, { nodes: new Set(), isUnchecked: false, takeOver });
   }
 
   remove(follower: Follower): void {
@@ -55,7 +57,9 @@ export class OpenerWatch {
    */
   check(follower: Follower): void {
     const connection = this.connections.get(follower);
-    if (connection !== undefined && !this.closed) void this.takeOver(connection, undefined);
+    if (connection === undefined || this.closed) return;
+    connection.isUnchecked = true;
+    void this.takeOver(connection, undefined).finally(() => this.schedule());
   }
 
   /** Before this node closes: ends each connection as soon as none of its client's requests is open, wherever it runs. */
@@ -79,16 +83,22 @@ export class OpenerWatch {
   }
 
   private schedule(): void {
-    if (this.closed) return;
+    const isNeeded = ({ nodes, isUnchecked }: Connection): boolean => nodes.size > 0 || isUnchecked;
+    if (this.closed || ![...this.connections.values()].some(isNeeded)) return;
     this.cancelCheck ??= this.options.clock.after(LOOK_EVERY_MS, () => {
       void this.look().finally(() => {
         this.cancelCheck = undefined;
-        if ([...this.connections.values()].some(({ nodes }) => nodes.size > 0)) this.schedule();
+        this.schedule();
       });
     });
   }
 
   private async look(): Promise<void> {
+    await Promise.all(
+      [...this.connections.values()]
+        .filter(({ isUnchecked }) => isUnchecked)
+        .map((connection) => this.takeOver(connection, undefined)),
+    );
     const nodes = [...this.connections.values()].flatMap((connection) => [...connection.nodes]);
     if (nodes.length === 0) return;
     const dead = await this.options.watch.findDead(nodes);
@@ -106,7 +116,8 @@ export class OpenerWatch {
   private async takeOver(connection: Connection, nodeId: string | undefined): Promise<void> {
     try {
       await connection.takeOver(nodeId);
-      if (nodeId !== undefined) connection.nodes.delete(nodeId);
+      if (nodeId === undefined) connection.isUnchecked = false;
+      else connection.nodes.delete(nodeId);
     } catch (error) {
       this.options.logger.warn(
         `mcp-anynode: requests have to wait for their end: ${String(error)}`,

@@ -22,6 +22,14 @@ import {
 import { legacyAnswered, legacyBelongs, legacyEndsTogether, legacyInOrder } from './legacy.js';
 import { limits } from './limits.js';
 import { formerAreSilent, handlersStop, oneOwner } from './owners.js';
+import {
+  queues,
+  queuesWake,
+  tasksAreAnswered,
+  tasksAreTold,
+  tasksEnd,
+  tasksEndOnce,
+} from './tasks.js';
 import { inOrder, madeUpFor, nothingSkipped, onOneStream, stored } from './streams.js';
 
 /** Yields what is wrong: what was expected, and what was seen. The numbers are those of the design's invariants. */
@@ -55,6 +63,12 @@ const CHECKS: Record<string, Check> = {
   '10 legacy answered': legacyAnswered,
   '10 legacy answers belong': legacyBelongs,
   '10 legacy ends together': legacyEndsTogether,
+  '10 tasks end once': tasksEndOnce,
+  '10 tasks are told': tasksAreTold,
+  '10 tasks are answered': tasksAreAnswered,
+  '10 tasks end': tasksEnd,
+  '10 queues': queues,
+  '10 queues wake': queuesWake,
   'shape is remembered': remembered,
   'state is counted': counted,
   'changes are announced': announced,

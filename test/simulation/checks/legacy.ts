@@ -1,6 +1,7 @@
 /** What clients of HTTP+SSE are shown on their one connection. */
 import { HORIZON_MS } from '../plan.js';
-import type { LegacyConnection, Stored } from '../records.js';
+import type { LegacyCall, LegacyConnection, Stored } from '../records.js';
+import type { World } from '../world.js';
 import type { Check } from './index.js';
 import { isBehindAny, maySkip, STANDALONE } from './streams.js';
 
@@ -37,15 +38,18 @@ export const legacyInOrder: Check = function* (world) {
 };
 
 /** A request that was taken gets one response, as long as the connection lasts. Nobody waits for ever: the connection ends if there will be none. */
-export const legacyAnswered: Check = function* ({ ledger, setting }) {
+export const legacyAnswered: Check = function* (world) {
+  const { ledger, setting } = world;
   for (const record of ledger.legacy) {
     const { connection, sessionId, calls } = record;
-    for (const { id, at, status, cancelled, answers, answeredAt } of calls) {
+    for (const call of calls) {
+      const { id, at, status, cancelled, answers, answeredAt } = call;
       const what = `${id} of ${sessionId}, POSTed at ${at.toFixed()}`;
       if (answers.length > 1) {
         yield `${connection} shows ${answers.length} answers to ${what}: ${answers.join()}`;
       }
-      if (isOpen(record) && status === 202 && answers.length === 0 && !cancelled) {
+      const isMissed = status === 202 && answers.length === 0 && !cancelled;
+      if (isOpen(record) && isMissed && !isForgotten(world, record, call)) {
         yield `${connection} is open, and ${what}, is not answered`;
       }
       const bound = Math.max(HORIZON_MS, at) + setting.leaseMs + 2000 + READING_MS;
@@ -55,6 +59,35 @@ export const legacyAnswered: Check = function* ({ ledger, setting }) {
     }
   }
 };
+
+/**
+ * The backplane has lost the request, and no node knows of it: the node to which it was POSTed has left, or has seen the answer,
+ * which was lost as well. See the limit in the guarantees.
+ */
+function isForgotten(
+  world: World,
+  { sessionId }: LegacyConnection,
+  { id, at }: LegacyCall,
+): boolean {
+  const { ledger, nodes } = world;
+  const isLost = ledger.losses.some(
+    (loss) => loss.sessionId === sessionId && loss.since <= at + POST_MS && loss.at >= at,
+  );
+  const asked = ledger.asked.find(
+    (each) => each.sessionId === sessionId && each.at === at && each.messages.length > 0,
+  );
+  const isLeft = nodes.some(({ process, leftAt }) => {
+    return process === asked?.exchange?.process && leftAt !== undefined;
+  });
+  const wasAnswered = ledger.stored.some(
+    ({ message, lost, ...entry }) =>
+      lost && entry.sessionId === sessionId && message?.startsWith(`{"jsonrpc":"2.0","id":${id},`),
+  );
+  return isLost && (isLeft || wasAnswered);
+}
+
+/** What a POST takes until it is stored, at most. */
+const POST_MS = 2000;
 
 /** What a client may take to go on reading, beside what messages are on their way. */
 const READING_MS = 3500;

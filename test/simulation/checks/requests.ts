@@ -237,7 +237,12 @@ export const answersArrive: Check = function* ({ ledger, nodes }) {
   for (const { mark, acknowledgedAt, outcome, endedAt, execution } of ledger.questions) {
     if (acknowledgedAt === undefined || outcome === 'answered' || outcome === 'stopped') continue;
     const node = nodes.find(({ nodeId }) => nodeId === execution.nodeId);
-    if (node?.process.state === 'dead' || ledger.removedAt.has(execution.sessionId)) continue;
+    if (
+      node?.process.state === 'dead' ||
+      node?.left === true ||
+      ledger.removedAt.has(execution.sessionId)
+    )
+      continue;
     if (ledger.mayHaveLost(execution.sessionId, acknowledgedAt - ANSWER_MS, acknowledgedAt))
       continue;
     if (ledger.isTrimmed(execution.sessionId, endedAt ?? Infinity)) continue;

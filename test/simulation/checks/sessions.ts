@@ -52,7 +52,7 @@ export const statuses: Check = function* (world) {
     if (isLater && retryAfter === undefined) yield `${about(asked)} without Retry-After`;
     if (asked.expected === undefined && !allowed(world, asked)) yield about(asked);
     // Such a response waits for the answer, which a dead owner's successor gives.
-    const isLong = ['call', 'reuse'].includes(asked.what) || setting.affinity === 'owner';
+    const isLong = /^(call|reuse|task.*)$/.test(asked.what) || setting.affinity === 'owner';
     if (paused || (setting.responseMode === 'json' && asked.method === 'POST' && isLong)) continue;
     const until = answeredAt ?? Math.max(world.scheduler.elapsed, at);
     // A JSON response to `setLevel` waits for its answer too. Where an outage begins after the request is stored (while the

@@ -3,6 +3,7 @@ import { LEGACY_MUTANTS } from './legacy.js';
 import { LIMIT_MUTANTS } from './limits.js';
 import type { Mutant } from './mutant.js';
 import { REQUEST_MUTANTS } from './requests.js';
+import { TASK_MUTANTS } from './tasks.js';
 import { STREAM_MUTANTS } from './streams.js';
 
 /** The simulator has to find each of them. */
@@ -12,6 +13,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...FAILURE_MUTANTS,
   ...LIMIT_MUTANTS,
   ...LEGACY_MUTANTS,
+  ...TASK_MUTANTS,
 ];
 
 /** In this process, from now on. */

@@ -152,12 +152,12 @@ export class RedisTasks implements Tasks {
 
   /** `most` left out: in front, however many there are. */
   private async put(id: string, message: string, most: number | undefined): Promise<boolean> {
-    const { connection, channels, keptMs } = this.options;
+    const { connection, channels, keptMs, commandTimeoutMs } = this.options;
     const token = this.token();
     const length = await connection.run((client, attempts) =>
       client['anynode:sdk-stores/task-push'](
         ...[this.key(id), this.queue(id), id, channels, token],
-        ...[attempts > 0 ? '1' : '', most ?? '', keptMs, message],
+        ...[attempts > 0 ? '1' : '', most ?? '', keptMs, message, 2 * commandTimeoutMs],
       ),
     );
     return Number(length) >= 0;

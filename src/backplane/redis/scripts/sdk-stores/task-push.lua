@@ -2,17 +2,22 @@
 --
 -- KEYS: 1 task, 2 its queue (a list)
 -- ARGV: 1 task id, 2 channel prefix, 3 token of this message, 4 '1': it may have been carried out already, 5 most messages,
---       '': in front, however many there are, 6 how long the queue of no task is kept (ms), 7 message
+--       '': in front, however many there are, 6 how long the queue of no task is kept (ms), 7 message, 8 how long it is
+--       remembered that this message was put (ms)
 --
 -- Returns the queue's length, -1 if it is full. Nodes that wait are told. Entries: "<token> <message>".
 local task, queue, token, most = KEYS[1], KEYS[2], ARGV[3], tonumber(ARGV[5])
+-- It may have been taken out by now.
+local put = task .. ':put:' .. token
 if ARGV[4] == '1' then
+  if onLog('EXISTS', put) == 1 then return redis.call('LLEN', queue) end
   for _, item in ipairs(redis.call('LRANGE', queue, most and -100 or 0, most and -1 or 99)) do
     if string.sub(item, 1, #token + 1) == token .. ' ' then return redis.call('LLEN', queue) end
   end
 end
 if most and redis.call('LLEN', queue) >= most then return -1 end
 local length = redis.call(most and 'RPUSH' or 'LPUSH', queue, token .. ' ' .. ARGV[7])
+onLog('SET', put, '', 'PX', ARGV[8])
 local left = redis.call('PTTL', task)
 redis.call('PEXPIRE', queue, left > 0 and left or ARGV[6])
 local waiting = redis.call('HGET', task, 'w')

@@ -1,0 +1,173 @@
+/** What becomes of tasks, of their queues, and of clients that ask for them. */
+import { isTerminal } from '../../../src/backplane/sdk-store-access.js';
+import { HORIZON_MS } from '../plan.js';
+import type { SimTask, TaskAsk } from '../task-ledger.js';
+import type { World } from '../world.js';
+import type { Check } from './index.js';
+
+/** A task ends once, and does not change after that. It fails for its node only where that may be taken for dead. */
+export const tasksEndOnce: Check = function* ({ ledger: { tasks }, mayBeFoundDead }) {
+  for (const { name, at, changes, executor } of tasks.tasks.values()) {
+    const failed = changes.find(({ status }) => status === 'failed');
+    if (failed !== undefined && failed.nodeId !== executor && !mayBeFoundDead(executor)) {
+      yield `${failed.nodeId} let ${name} fail, whose node ${executor} lives`;
+    }
+    if (tasks.mayHaveLost(at)) continue;
+    const end = changes.findIndex(({ status }) => isTerminal(status));
+    const after = end < 0 ? [] : changes.slice(end + 1);
+    for (const { status, nodeId } of after) {
+      yield `${name} was ${changes[end]?.status}, and ${nodeId} made it ${status}`;
+    }
+  }
+};
+
+/** What `tasks/result` tells of a task that has ended so. */
+function resultOf({ changes }: SimTask): string | undefined {
+  const end = changes.find(({ status }) => isTerminal(status));
+  return end?.status === 'cancelled' ? CANCELLED : end?.result;
+}
+
+const CANCELLED = 'error with no result';
+
+function toldResult({ result }: TaskAsk): string | undefined {
+  if (result === undefined || !result.startsWith('error')) return result;
+  return result.includes('has no result stored') ? CANCELLED : undefined;
+}
+
+/** Clients are told what a task is at that time, and each of them the same result. */
+export const tasksAreTold: Check = function* ({ ledger: { tasks, losses } }) {
+  for (const ask of tasks.asks) {
+    const task = tasks.tasks.get(ask.taskId);
+    const { client, what, at, endedAt } = ask;
+    if (task === undefined || endedAt === undefined || tasks.mayHaveLost(task.at)) continue;
+    const about = `${client} asked for ${task.name} (${what}) at ${at.toFixed()}`;
+    const result = toldResult(ask);
+    if (what === 'result' && result !== undefined && result !== resultOf(task)) {
+      yield `${about}, and was told "${result}", expected was "${resultOf(task)}"`;
+    }
+    if (ask.status !== undefined) {
+      const before = task.changes.findLast((change) => change.at <= at)?.status ?? 'working';
+      const since = task.changes.filter((change) => change.at > at && change.at <= endedAt);
+      const may: string[] = [before, ...since.map(({ status }) => status)];
+      if (!may.includes(ask.status)) {
+        yield `${about}, and was told that it is ${ask.status}, expected was ${may.join(' or ')}`;
+      }
+    }
+    // With a new clock of the backplane its time may be over sooner.
+    if (ask.result?.includes('not found') === true && losses.length === 0) {
+      const ended = task.changes.find(({ status }) => isTerminal(status))?.at;
+      const until = (ended ?? task.at) + task.ttlMs;
+      if (endedAt < until)
+        yield `${about}, and was told that there is none before ${until.toFixed()}`;
+    }
+  }
+};
+
+/** Who waits for a result hears of the end of the task, and soon where its node is dead. */
+export const tasksAreAnswered: Check = function* (world) {
+  const { ledger, setting, nodes } = world;
+  const { tasks } = ledger;
+  for (const ask of tasks.asks) {
+    const task = tasks.tasks.get(ask.taskId);
+    if (task === undefined || ask.what !== 'result' || ask.record?.state !== 'answered') continue;
+    const { endedAt = Infinity, at, client } = ask;
+    const about = `${client} asked for ${task.name} at ${at.toFixed()}`;
+    const end = task.changes.find(({ status }) => isTerminal(status));
+    const diedAt = nodes.find(({ nodeId }) => nodeId === task.executor)?.leftAt;
+    const slack = 8 * (setting.httpMs + setting.backplaneMs + setting.busMs) + setting.returnMs;
+    const isOrphan = diedAt !== undefined && (end?.at ?? Infinity) > diedAt;
+    const from = Math.max(diedAt ?? 0, at, HORIZON_MS) + setting.leaseMs / 2;
+    const bound = from + 2 * setting.leaseMs + 1000 + slack + READING_MS;
+    if (isOrphan && endedAt > bound) {
+      yield `${about}, whose node left at ${diedAt.toFixed()}, and heard at ${endedAt.toFixed()} of its end`;
+    }
+    if (!setting.isQuick || end === undefined || ask.result?.startsWith('error') === true) continue;
+    if (endedAt > Math.max(end.at, at) + slack + READING_MS) {
+      yield `${about}, which ended at ${end.at.toFixed()}, and heard of it at ${endedAt.toFixed()}`;
+    }
+  }
+};
+
+/** What a client may take to go on reading, or to come back. */
+const READING_MS = 4500;
+
+/** In the end each task has ended for its client, one way or another. */
+export const tasksEnd: Check = function* ({ ledger: { tasks, ...ledger }, clients }) {
+  for (const client of clients) {
+    if (client.over) continue;
+    const last = new Map<string, TaskAsk>();
+    for (const ask of tasks.asks) {
+      const isOwn = ask.client === client.options.name && ask.what === 'result';
+      if (isOwn && ask.at >= HORIZON_MS) last.set(ask.taskId, ask);
+    }
+    for (const { taskId, result, record, at } of last.values()) {
+      if (record?.state !== 'answered' || ledger.removedAt.has(record.sessionId)) continue;
+      const isKnown = ['is done', 'of a dead node', 'has no result stored', 'not found'];
+      if (isKnown.some((text) => result?.includes(text) === true)) continue;
+      yield `${client.options.name} asked for ${tasks.nameOf(taskId)} at ${at.toFixed()}, and got "${result}"`;
+    }
+  }
+};
+
+/** A message in a queue is taken out once, before the queue is found empty, and what was sent of it is stored. */
+export const queues: Check = function* ({ ledger, setting, nodes }) {
+  const { tasks } = ledger;
+  for (const task of tasks.tasks.values()) {
+    if (tasks.mayHaveLost(task.at)) continue;
+    for (const { mark, at, taken, sent, outcome } of task.messages) {
+      const [first, second] = taken;
+      if (second !== undefined) {
+        yield `${mark} was taken out of its queue by ${first?.nodeId} and by ${second.nodeId}`;
+      }
+      // With the task its queue goes, which a new clock of the backplane may make sooner.
+      const empty = task.foundEmpty.find((each) => each > at && each < task.at + task.ttlMs);
+      const isSame = ledger.losses.length === 0;
+      if (isSame && empty !== undefined && (first?.at ?? Infinity) > empty) {
+        yield `${mark} was queued at ${at.toFixed()}, and the queue was empty at ${empty.toFixed()}`;
+      }
+      const isShown = first !== undefined && !first.all && sent !== 'stored';
+      if (
+        setting.isQuick &&
+        outcome === 'acknowledged' &&
+        isShown &&
+        !isGivenUp(ledger.calls, task)
+      ) {
+        yield `${mark} was taken out of its queue at ${first.at.toFixed()}, and not sent (${sent})`;
+      }
+      const { sessionId = '' } = task;
+      if (!setting.isQuick || sent !== 'stored' || isGivenUp(ledger.calls, task)) continue;
+      if (ledger.removedAt.has(sessionId)) continue;
+      const isStored = ledger.stored.some(({ message }) => message?.includes(`"mark":"${mark}"`));
+      const node = nodes.find(({ nodeId }) => nodeId === first?.nodeId);
+      if (!isStored && node?.process.state === 'running' && !ledger.mayHaveLost(sessionId, at)) {
+        yield `${mark} was sent to ${sessionId}, and is not stored`;
+      }
+    }
+  }
+};
+
+/** Whether the client has cancelled a request of this session: what was taken out for it may be lost. */
+function isGivenUp(calls: World['ledger']['calls'], { sessionId }: SimTask): boolean {
+  return calls.some((call) => call.sessionId === sessionId && call.cancelled.size > 0);
+}
+
+/** Where nothing fails, a message reaches a client that waits for the result as soon as it is queued, on whichever node. */
+export const queuesWake: Check = function* ({ ledger, setting, scheduler }) {
+  if (!setting.isQuick) return;
+  const { tasks } = ledger;
+  const slack = 8 * (setting.httpMs + setting.backplaneMs + setting.busMs) + 200;
+  for (const ask of tasks.asks) {
+    const task = tasks.tasks.get(ask.taskId);
+    if (task === undefined || ask.what !== 'result' || ask.record?.status !== 200) continue;
+    const { cancelled, endedAt, sessionId } = ask.record;
+    const removedAt = ledger.removedAt.get(sessionId) ?? Infinity;
+    const until = cancelled.size > 0 ? 0 : Math.min(endedAt ?? scheduler.elapsed, removedAt);
+    for (const { mark, at, taken } of task.messages) {
+      if (at < ask.at + slack || at + slack > until) continue;
+      const takenAt = taken[0]?.at ?? Infinity;
+      if (takenAt > at + slack) {
+        yield `${mark} was queued at ${at.toFixed()}, while ${ask.client} waited since ${ask.at.toFixed()}, and taken at ${takenAt.toFixed()}`;
+      }
+    }
+  }
+};

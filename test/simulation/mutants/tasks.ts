@@ -1,0 +1,109 @@
+/** Faults in what holds for tasks. */
+import { MemoryTasks } from '../../../src/backplane/memory/memory-tasks.js';
+import { NodeWatch } from '../../../src/execution/recovery/node-watch.js';
+import { ResultWaits } from '../../../src/sdk-stores/result-waits.js';
+import { SimTasks } from '../backplane-tasks.js';
+import type { Mutant } from './mutant.js';
+import { methodsOf } from './mutant.js';
+
+const setting = { tasks: true };
+
+export const TASK_MUTANTS: Mutant[] = [
+  {
+    name: 'a task that has ended is ended again',
+    setting,
+    plant() {
+      const original = methodsOf(MemoryTasks.prototype);
+      MemoryTasks.prototype['change'] = function (change, ...rest) {
+        const stored = this['tasks'].get(change.id);
+        if (stored !== undefined) stored.record.status = 'working';
+        return original['change'].call(this, change, ...rest);
+      };
+    },
+  },
+  {
+    name: 'a task goes on though its node is dead',
+    setting,
+    plant() {
+      NodeWatch.prototype.momentOfDeath = () => Promise.resolve(undefined);
+    },
+  },
+  {
+    name: 'a request for a result waits for as long as its poll interval, whatever happens',
+    setting,
+    plant() {
+      ResultWaits.prototype.looked = () => undefined;
+    },
+  },
+  {
+    name: 'a message that was put into a queue is put there again',
+    from: 191,
+    setting,
+    plant() {
+      const original = methodsOf(SimTasks.prototype);
+      SimTasks.prototype.push = function (...args) {
+        this['parts'].shared.put.clear();
+        return original.push.apply(this, args);
+      };
+    },
+  },
+  {
+    name: 'a message stays in its queue when it was taken out',
+    setting,
+    plant() {
+      const original = methodsOf(SimTasks.prototype);
+      let count = 0;
+      SimTasks.prototype.pop = async function (id, sessionId) {
+        const text = await original.pop.call(this, id, sessionId);
+        count += 1;
+        if (text !== undefined && count % 10 === 0) await this.putBack(id, [text]);
+        return text;
+      };
+    },
+  },
+  {
+    name: 'a message that was taken out of a queue is not sent',
+    from: 21,
+    setting,
+    plant() {
+      const original = methodsOf(SimTasks.prototype);
+      SimTasks.prototype.pop = async function (id, sessionId) {
+        await original.pop.call(this, id, sessionId);
+        return original.pop.call(this, id, sessionId);
+      };
+    },
+  },
+  {
+    name: 'no node that waits for a task is woken',
+    from: 61,
+    setting,
+    plant() {
+      MemoryTasks.prototype['wake'] = () => undefined;
+    },
+  },
+  {
+    name: 'a task of a living node fails',
+    setting,
+    plant() {
+      NodeWatch.prototype.seemsAlive = () => Promise.resolve(false);
+      NodeWatch.prototype.momentOfDeath = function (id) {
+        return this['options'].membership().timeOf(id);
+      };
+    },
+  },
+  {
+    name: 'a node remembers what a task was',
+    setting,
+    plant() {
+      const original = methodsOf(SimTasks.prototype);
+      const known = new WeakMap<SimTasks, Map<string, Awaited<ReturnType<SimTasks['get']>>>>();
+      SimTasks.prototype.get = async function (id) {
+        const tasks = known.get(this) ?? new Map<string, Awaited<ReturnType<SimTasks['get']>>>();
+        known.set(this, tasks);
+        const record = tasks.get(id) ?? (await original.get.call(this, id));
+        tasks.set(id, record);
+        return record && { ...record };
+      };
+    },
+  },
+];

@@ -1,0 +1,254 @@
+import { isTerminal } from '../../src/backplane/sdk-store-access.js';
+import type { Clock } from '../../src/protocol/clock.js';
+import type { QueuedMessage, SdkStores } from '../../src/sdk-stores/store-types.js';
+import type { Ledger } from './ledger.js';
+import type { Execution } from './records.js';
+import type { ToolStep } from './server.js';
+import { markOfQueued } from './task-ledger.js';
+
+type Id = string | number;
+
+/** A request to a client, as its server knows it. */
+export interface ClientRequest {
+  id: number;
+  method: string;
+  params: { mark: string; message: string };
+}
+
+/** What a client wishes of the task that is to be created; `pollInterval` is its server's. */
+export interface TaskWish {
+  ttl: number;
+  pollInterval: number;
+}
+
+/** What a server of tasks needs of the server that it is a part of. */
+export interface TaskServerHost {
+  ledger: Ledger;
+  clock: Clock;
+  sessionId: string;
+  /** How many notifications the node has said were not delivered. */
+  undelivered: () => number;
+  stores: () => Pick<SdkStores, 'taskStore' | 'taskMessageQueue'>;
+  /** Sends a message on the stream of a request. */
+  send(message: object, relatedRequestId: Id): Promise<void>;
+  /** Asks the client by a request that `put` puts where the client will find it. Resolves when that is over. */
+  ask(
+    mark: string,
+    execution: Execution,
+    put: (request: ClientRequest) => Promise<void>,
+  ): Promise<void>;
+}
+
+/** How soon a worker tries again what the backplane did not take. */
+const AGAIN_MS = 300;
+
+/**
+ * What the SDK does with tasks (`shared/protocol.js`), call by call, and without real time; and the work, which puts what it has to
+ * say into the queue of its task.
+ */
+export class TaskServer {
+  /** Requests for results that wait, with what gives them up. */
+  private readonly waiting = new Map<string, { isOver: boolean; stop: () => void }>();
+  private marks = 0;
+
+  constructor(private readonly host: TaskServerHost) {}
+
+  /** Creates a task for a `tools/call`, and returns what the client is told. The work goes on by itself. */
+  async create(
+    requestId: Id,
+    { ttl, pollInterval }: TaskWish,
+    execution: Execution,
+    steps: ToolStep[],
+  ): Promise<object> {
+    const { stores, sessionId } = this.host;
+    const task = await stores().taskStore.createTask(
+      ...([{ ttl, pollInterval }, requestId, { method: 'tools/call' }, sessionId] as const),
+    );
+    void this.work(task.taskId, execution, steps);
+    return task;
+  }
+
+  /** Gives up a request for a result: its client has cancelled it. */
+  stop(key: string): void {
+    this.waiting.get(key)?.stop();
+  }
+
+  stopAll(): void {
+    for (const each of this.waiting.values()) each.stop();
+  }
+
+  /** Answers a request about a task; `undefined`: it was given up. Rejects where the answer is an error. */
+  async answer(
+    id: Id,
+    method: string,
+    params: Record<string, unknown>,
+  ): Promise<object | undefined> {
+    const taskId = String(params.taskId);
+    const { taskStore } = this.host.stores();
+    switch (method) {
+      case 'tasks/result':
+        return this.result(id, taskId);
+      case 'tasks/cancel':
+        return this.cancel(taskId);
+      case 'tasks/list':
+        return taskStore.listTasks(undefined, this.host.sessionId);
+      default: {
+        const task = await taskStore.getTask(taskId, this.host.sessionId);
+        if (task === null) throw new Error('Task not found');
+        return task;
+      }
+    }
+  }
+
+  private async cancel(taskId: string): Promise<object> {
+    const { stores, sessionId } = this.host;
+    const { taskStore, taskMessageQueue } = stores();
+    const before = await taskStore.getTask(taskId, sessionId);
+    if (before === null) throw new Error('Task not found');
+    if (isTerminal(before.status))
+      throw new Error(`Cannot cancel task in terminal status: ${before.status}`);
+    await taskStore.updateTaskStatus(
+      taskId,
+      'cancelled',
+      'Client cancelled task execution.',
+      sessionId,
+    );
+    await taskMessageQueue.dequeueAll(taskId, sessionId);
+    const task = await taskStore.getTask(taskId, sessionId);
+    if (task === null) throw new Error('Task not found after cancellation');
+    return task;
+  }
+
+  private async result(id: Id, taskId: string): Promise<object | undefined> {
+    const { stores, sessionId, clock, ledger } = this.host;
+    const { taskStore, taskMessageQueue } = stores();
+    const key = JSON.stringify(id);
+    const given = { isOver: false, stop: (): void => undefined };
+    given.stop = () => (given.isOver = true);
+    this.waiting.set(key, given);
+    try {
+      const isOver = (): boolean => given.isOver;
+      while (!isOver()) {
+        if ((await taskStore.getTask(taskId, sessionId)) === null)
+          throw new Error('Task not found');
+        for (;;) {
+          const queued = await taskMessageQueue.dequeue(taskId, sessionId);
+          if (queued === undefined) break;
+          const message = ledger.tasks.message(taskId, markOfQueued(queued));
+          if (message !== undefined) message.sent = 'pending';
+          // A notification that was not delivered resolves, too: the log says so.
+          const before = this.host.undelivered();
+          await this.host.send(queued.message, id).then(
+            () =>
+              message && (message.sent = this.host.undelivered() === before ? 'stored' : 'failed'),
+            (error: unknown) => {
+              if (message !== undefined) message.sent = 'failed';
+              throw error;
+            },
+          );
+        }
+        const task = await taskStore.getTask(taskId, sessionId);
+        if (task === null) throw new Error('Task not found');
+        if (isTerminal(task.status)) {
+          const result = await taskStore.getTaskResult(taskId, sessionId);
+          void taskMessageQueue.dequeueAll(taskId, sessionId);
+          return result;
+        }
+        let interval = 1000;
+        try {
+          interval = (await taskStore.getTask(taskId, sessionId))?.pollInterval ?? interval;
+        } catch {
+          // The SDK waits for as long as it does by default.
+        }
+        if (isOver()) return undefined;
+        await new Promise<void>((resolve) => {
+          const cancelTimer = clock.after(interval, resolve);
+          given.stop = () => {
+            given.isOver = true;
+            cancelTimer();
+            resolve();
+          };
+        });
+      }
+      return undefined;
+    } finally {
+      if (this.waiting.get(key) === given) this.waiting.delete(key);
+    }
+  }
+
+  private async work(taskId: string, execution: Execution, steps: ToolStep[]): Promise<void> {
+    const { stores, sessionId, clock, ledger } = this.host;
+    const { taskStore } = stores();
+    const name = ledger.tasks.nameOf(taskId);
+    for (const step of steps) {
+      if (step.do === 'wait') {
+        await new Promise<void>((resolve) => clock.after(Math.min(step.ms, 3000), resolve));
+      } else if (step.do === 'ask') {
+        await this.ask(taskId, name, execution);
+      } else {
+        const mark = this.nextMark(name);
+        const message = {
+          jsonrpc: '2.0' as const,
+          method: 'notifications/message',
+          params: { mark },
+        };
+        await this.put(taskId, mark, { timestamp: 0, type: 'notification', message }).catch(
+          () => undefined,
+        );
+      }
+    }
+    for (;;) {
+      try {
+        await taskStore.storeTaskResult(
+          taskId,
+          'completed',
+          { outcome: `${name} is done` },
+          sessionId,
+        );
+        return;
+      } catch (error) {
+        // The task has ended otherwise, there is none, or this node closes.
+        if ((error as { code?: string }).code !== 'backplane_unavailable') return;
+        await new Promise<void>((resolve) => clock.after(AGAIN_MS, resolve));
+      }
+    }
+  }
+
+  private async ask(taskId: string, name: string, execution: Execution): Promise<void> {
+    const { stores, sessionId } = this.host;
+    const mark = this.nextMark(name);
+    await stores()
+      .taskStore.updateTaskStatus(taskId, 'input_required', undefined, sessionId)
+      .catch(() => undefined);
+    await this.host.ask(mark, execution, (request) =>
+      this.put(taskId, mark, {
+        timestamp: 0,
+        type: 'request',
+        message: { jsonrpc: '2.0', ...request, params: { ...request.params } },
+      }),
+    );
+  }
+
+  /** Rejects where the message is not in the queue, or where that is not known. */
+  private async put(taskId: string, mark: string, queued: QueuedMessage): Promise<void> {
+    const { stores, sessionId, ledger } = this.host;
+    const end = (outcome: 'acknowledged' | 'failed'): void => {
+      const message = ledger.tasks.message(taskId, mark);
+      if (message !== undefined) message.outcome = outcome;
+    };
+    await stores()
+      .taskMessageQueue.enqueue(taskId, queued, sessionId)
+      .then(
+        () => end('acknowledged'),
+        (error: unknown) => {
+          end('failed');
+          throw error;
+        },
+      );
+  }
+
+  private nextMark(name: string): string {
+    this.marks += 1;
+    return `${name}.${this.marks}`;
+  }
+}
