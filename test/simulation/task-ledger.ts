@@ -115,7 +115,7 @@ export class TaskLedger {
 }
 
 /** The mark of a message in a queue, as it is stored or as it was taken. */
-export function markOf(text: string): string {
+function markOf(text: string): string {
   return /"mark":"([^"]*)"/.exec(text)?.[1] ?? '';
 }
 
