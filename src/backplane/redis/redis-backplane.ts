@@ -341,7 +341,10 @@ class RedisMembership implements Membership {
       .filter((field) => field.startsWith('x:'))
       .map((field) => {
         const stream = field.slice(2);
-        return { stream, holder: fields[`h:${stream}`]?.split(':')[0] };
+        const executor = fields[field] ?? '';
+        // `+N`: N is to begin; `-N`: N has left it.
+        const runsOn = /^[+-]/.test(executor) ? undefined : executor;
+        return { stream, holder: fields[`h:${stream}`]?.split(':')[0], runsOn };
       });
   }
 
@@ -350,8 +353,10 @@ class RedisMembership implements Membership {
    * it is gone. No call could be answered any more, and each would be tried again. A script that fails for any other reason
    * rejects with a {@link FailedStep}, and changes nothing of what is known of the session.
    */
-  private verified<T>(sessionId: string, gone: T, run: () => Promise<T>): Promise<T> {
-    return run().catch(async (error: unknown) => {
+  private async verified<T>(sessionId: string, gone: T, run: () => Promise<T>): Promise<T> {
+    try {
+      return await run();
+    } catch (error) {
       if (isScriptFault(error)) throw this.failed(sessionId, error as Error);
       if (!isMalformed(error)) throw error;
       this.options.logger.warn(
@@ -360,7 +365,7 @@ class RedisMembership implements Membership {
       const keys = this.names.keys(sessionId);
       await this.connection.run((client) => client.unlink(...keys));
       return gone;
-    });
+    }
   }
 
   private failed(sessionId: string, error: Error): FailedStep {
