@@ -86,8 +86,8 @@ export interface Membership {
   load(sessionId: string): Promise<SessionRecord | undefined>;
   /** Says whose session it is. Costs the same for every session, however large its record is: `load` reads all of it. */
   identify(sessionId: string): Promise<SessionIdentity | undefined>;
-  /** The streams of POSTs that are open, each with the node whose connection holds it. */
-  openStreams(sessionId: string): Promise<{ stream: string; holder: string | undefined }[]>;
+  /** The streams of POSTs that are open. */
+  openStreams(sessionId: string): Promise<OpenStream[]>;
   /** Ids of sessions, in the order of their characters; may name some that are gone. */
   list(after: string | undefined, count: number): Promise<{ ids: string[]; next?: string }>;
   /**
@@ -196,6 +196,15 @@ export interface NewSession {
   stream: string;
   /** What the server sent until and with its answer; the last one is the answer and ends the stream. */
   outbound: { stream: string; message: string; asks: boolean }[];
+}
+
+/** A stream of a POST whose requests have not all been answered. */
+export interface OpenStream {
+  stream: string;
+  /** The node whose connection holds it. */
+  holder: string | undefined;
+  /** The node that has begun its requests, and has not left them. */
+  runsOn: string | undefined;
 }
 
 export interface Commit {

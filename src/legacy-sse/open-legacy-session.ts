@@ -129,8 +129,8 @@ function endSession({ node, sessions }: Endpoint, { id, principal }: Session): v
 }
 
 /**
- * Follows the requests that no node follows any more, since the node is dead that they were POSTed to. `undefined`: all that
- * this node does not follow, whichever node does.
+ * Follows the requests that no node follows any more, since the node is dead that they were POSTed to. `undefined`: whichever
+ * node that is.
  */
 async function takeOver(
   endpoint: Endpoint,
@@ -139,9 +139,16 @@ async function takeOver(
   dead: string | undefined,
 ): Promise<void> {
   const { node } = endpoint;
-  for (const { stream, holder } of await node.membership.openStreams(id)) {
-    const isLeft = holder === undefined || holder === dead;
-    if (dead === undefined ? node.followers.find(id, stream) !== undefined : !isLeft) continue;
+  for (const { stream, holder, runsOn } of await node.membership.openStreams(id)) {
+    if (dead === undefined) {
+      if (node.followers.find(id, stream) !== undefined) continue;
+      if (await isHeldElsewhere(node, holder)) {
+        // The holder looks after the request in the name of its client; but not where it has seen an answer that the backplane
+        // has lost since. Then the node that ran the request ends it.
+        if (runsOn !== undefined) endpoint.orphans.ask(runsOn, [{ sessionId: id, stream }]);
+        continue;
+      }
+    } else if (holder !== undefined && holder !== dead) continue;
     const token = node.nextName();
     const attached = await node.membership.attach({
       ...{ sessionId: id, principal, stream, token, cursor: undefined, unlessHeld: false },
@@ -158,18 +165,22 @@ async function takeOver(
   }
 }
 
+async function isHeldElsewhere(node: SessionNode, holder: string | undefined): Promise<boolean> {
+  return holder !== undefined && holder !== node.nodeId && (await node.isAlive(holder));
+}
+
 /**
  * So that somebody looks after the executor of these requests. What is shown of them is shown on the client's connection; if
  * the backplane loses them, that is an error. (Requests of a node that is dead are not known by their ids: `[]`.)
  */
 export function followRequests(
-  { node, orphans }: Endpoint,
+  { node, orphans, options }: Endpoint,
   stream: { sessionId: string; name: string; token: string; position: Position },
   ids: RequestId[],
   onEnd: () => void = () => undefined,
 ): Follower {
   const sink = new LegacyRequests(() => {
-    void tellLost(node, stream, ids);
+    void tellLost(node, stream, ids, options.retention.maxAgeMs);
   });
   return follow(node, stream, sink, (ended) => {
     orphans.unwatch(ended);
@@ -182,6 +193,7 @@ async function tellLost(
   node: SessionNode,
   { sessionId, position }: { sessionId: string; position: Position },
   ids: RequestId[],
+  keptMs: number,
 ): Promise<void> {
   const operations = ids.map((id): AppendOperation => {
     return { type: 'append', stream: STANDALONE, message: JSON.stringify(answerLost(id)) };
@@ -190,7 +202,10 @@ async function tellLost(
   try {
     // Where the log was trimmed since, its end may have been in it: then the requests have been answered.
     const [first] = await node.membership.history(sessionId, LOG_START, 1);
-    if (first === undefined || compareLogIds(first.logId, position.logId) > 0) return;
+    if (first !== undefined && compareLogIds(first.logId, position.logId) > 0) return;
+    const isOld =
+      Number.parseInt(position.logId, 10) + keptMs < (await node.membership.timeOf(sessionId));
+    if (first === undefined && isOld) return;
     const committed = await node.commitQueue.append(sessionId, operations, true);
     if (committed === 'gone') return;
     deliverToFollowers(node.followers, sessionId, operations, committed.results);

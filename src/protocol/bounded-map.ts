@@ -1,5 +1,5 @@
 /**
- * A map of at most `most` entries. When it is full it forgets the half that was set longest ago.
+ * A map that remembers at least the `least` entries that were set last, and at most twice as many.
  *
  * It does not forget one entry at a time: a `Map` whose first entries are deleted over and over has to be searched for the
  * first one that is left.
@@ -8,7 +8,7 @@ export class BoundedMap<Key, Value> {
   private recent = new Map<Key, Value>();
   private older: ReadonlyMap<Key, Value> | undefined;
 
-  constructor(private readonly most: number) {}
+  constructor(private readonly least: number) {}
 
   has(key: Key): boolean {
     return this.recent.has(key) || this.older?.has(key) === true;
@@ -20,7 +20,7 @@ export class BoundedMap<Key, Value> {
 
   set(key: Key, value: Value): void {
     this.recent.set(key, value);
-    if (this.recent.size < Math.ceil(this.most / 2)) return;
+    if (this.recent.size < this.least) return;
     this.older = this.recent;
     this.recent = new Map();
   }

@@ -66,7 +66,7 @@ async function pair() {
   const call = request(1, 'tools/call', { name: 'slow' });
   const snapshot = () => replicate(connectRedis(), `${prefix}:{*`);
   const deafen = (deaf: boolean): void => void (isDeaf = deaf);
-  return { a, b, stream, say, call, go, started, snapshot, deafen };
+  return { a, b, stream, say, call, go, started, snapshot, deafen, prefix };
 }
 
 const LOST = { code: -32000, data: { reason: 'answer_lost' } };
@@ -108,4 +108,16 @@ it('a connection ends, and its session with it, when Redis has lost what it has 
     return ids;
   };
   await expect.poll(sessions).toEqual([]);
+});
+
+it('a request that Redis has lost ends with an error, though all before it had expired', async () => {
+  const { a, stream, say, call, started, snapshot, prefix } = await pair();
+  const redis = connectRedis();
+  // The log of a session that was quiet for longer than `retention.maxAgeMs`.
+  for (const key of await redis.keys(`${prefix}:{*:events`)) await redis.del(key);
+  const failOver = await snapshot();
+  await say(a, call);
+  await started.promise;
+  await failOver();
+  expect((await stream.next(answers(1), 5_000)).message?.error).toMatchObject(LOST);
 });

@@ -14,7 +14,7 @@ import type {
   TouchRequest,
 } from '../backplane.js';
 import { pendingWeight } from '../pending-weight.js';
-import { ANY_PRINCIPAL, LOG_START, STANDALONE, TooManySessions } from '../backplane.js';
+import { ANY_PRINCIPAL, isReleased, LOG_START, STANDALONE, TooManySessions } from '../backplane.js';
 import { FIRST_REVISION } from '../revision.js';
 import type { SdkStoreAccess } from '../sdk-store-access.js';
 import { MemoryLog, noteEntry } from './memory-log.js';
@@ -224,7 +224,10 @@ class MemoryMembership implements Membership {
     return this.step(() =>
       [...(this.find(sessionId)?.streams ?? [])]
         .filter(([stream]) => stream !== STANDALONE)
-        .map(([stream, { holder }]) => ({ stream, holder: holder?.nodeId })),
+        .map(([stream, { holder, executor, unbegun }]) => {
+          const isLeft = unbegun === true || executor === undefined || isReleased(executor);
+          return { stream, holder: holder?.nodeId, runsOn: isLeft ? undefined : executor };
+        }),
     );
   }
 

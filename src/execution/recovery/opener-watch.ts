@@ -58,7 +58,6 @@ export class OpenerWatch {
   check(follower: Follower): void {
     const connection = this.connections.get(follower);
     if (connection === undefined || this.closed) return;
-    connection.isUnchecked = true;
     void this.takeOver(connection, undefined).finally(() => this.schedule());
   }
 
@@ -84,7 +83,8 @@ export class OpenerWatch {
 
   private schedule(): void {
     const isNeeded = ({ nodes, isUnchecked }: Connection): boolean => nodes.size > 0 || isUnchecked;
-    if (this.closed || ![...this.connections.values()].some(isNeeded)) return;
+    if (this.closed || this.cancelCheck !== undefined) return;
+    if (![...this.connections.values()].some(isNeeded)) return;
     this.cancelCheck ??= this.options.clock.after(LOOK_EVERY_MS, () => {
       void this.look().finally(() => {
         this.cancelCheck = undefined;
@@ -115,10 +115,12 @@ export class OpenerWatch {
   /** Never rejects. What fails is tried again at the next look. */
   private async takeOver(connection: Connection, nodeId: string | undefined): Promise<void> {
     try {
-      await connection.takeOver(nodeId);
+      // Before it begins: one that was begun earlier may fail, or end well, later.
       if (nodeId === undefined) connection.isUnchecked = false;
-      else connection.nodes.delete(nodeId);
+      await connection.takeOver(nodeId);
+      if (nodeId !== undefined) connection.nodes.delete(nodeId);
     } catch (error) {
+      connection.isUnchecked ||= nodeId === undefined;
       this.options.logger.warn(
         `mcp-anynode: requests have to wait for their end: ${String(error)}`,
       );

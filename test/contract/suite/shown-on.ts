@@ -128,9 +128,9 @@ export function describeShownOn(openStore: OpenStore): void {
       await a.run(id, { type: 'detach', stream: 'two', token: 'left', position });
       const streams = await c.membership.openStreams(id);
       expect(streams.sort((x, y) => x.stream.localeCompare(y.stream))).toEqual([
-        { stream: 'one', holder: a.id },
-        { stream: 'three', holder: b.id },
-        { stream: 'two', holder: undefined },
+        { stream: 'one', holder: a.id, runsOn: a.id },
+        { stream: 'three', holder: b.id, runsOn: b.id },
+        { stream: 'two', holder: undefined, runsOn: a.id },
       ]);
       await b.say(id, 'three', 'answer', { ends: '3' });
       expect(await c.membership.openStreams(id)).toHaveLength(2);

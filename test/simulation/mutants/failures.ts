@@ -34,14 +34,14 @@ export const FAILURE_MUTANTS: Mutant[] = [
   },
   {
     name: 'a handler goes on though another node has taken its request over',
-    from: 2021,
+    from: 2027,
     plant() {
       LiveSession.prototype.taken = () => undefined;
     },
   },
   {
     name: 'a node does not look after what it executed itself',
-    from: 55,
+    from: 179,
     setting: { affinity: 'owner' },
     plant() {
       OrphanRecovery.prototype.assert = () => undefined;
@@ -49,7 +49,7 @@ export const FAILURE_MUTANTS: Mutant[] = [
   },
   {
     name: 'a former owner is still heard',
-    from: 230,
+    from: 574,
     setting: { affinity: 'owner' },
     plant() {
       StreamExecutors.prototype['succeed'] = function (step, dead) {

@@ -46,7 +46,7 @@ export const LEGACY_MUTANTS: Mutant[] = [
   },
   {
     name: 'no node looks after what a dead node has taken for a client of HTTP+SSE',
-    from: 41,
+    from: 222,
     setting,
     plant() {
       OpenerWatch.prototype.note = () => undefined;
@@ -54,7 +54,7 @@ export const LEGACY_MUTANTS: Mutant[] = [
   },
   {
     name: 'an answer to a client of HTTP+SSE that the backplane has lost is not missed',
-    from: 221,
+    from: 923,
     setting,
     plant() {
       OpenerWatch.prototype.check = () => undefined;
@@ -62,7 +62,7 @@ export const LEGACY_MUTANTS: Mutant[] = [
   },
   {
     name: 'a request of HTTP+SSE that the backplane has lost ends without a word',
-    from: 1241,
+    from: 1262,
     setting,
     plant() {
       LegacyRequests.prototype['completed'] = () => undefined;
@@ -70,7 +70,7 @@ export const LEGACY_MUTANTS: Mutant[] = [
   },
   {
     name: 'a connection of HTTP+SSE goes on when the backplane has lost what it has shown',
-    from: 61,
+    from: 122,
     setting,
     plant() {
       LegacyConnection.prototype.restarted = () => undefined;

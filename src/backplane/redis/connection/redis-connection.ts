@@ -1,7 +1,7 @@
 import { Redis } from 'ioredis';
 import type { Cluster } from 'ioredis';
 import type { Pauses } from '../../../protocol/backoff.js';
-import { backOff } from '../../../protocol/backoff.js';
+import { pause, pauseAfter } from '../../../protocol/backoff.js';
 import { AnynodeError, unavailable } from '../../../protocol/errors.js';
 import type { Clock } from '../../../protocol/clock.js';
 import { SharedTimer } from '../../../protocol/shared-timer.js';
@@ -169,7 +169,7 @@ export class CommandConnection {
     this.lookedAt.add(server);
     try {
       for (let attempts = 0; !(await this.letPass(server)); attempts += 1) {
-        await backOff(attempts, PAUSES, this.clock);
+        await pause(pauseAfter(attempts, PAUSES), this.clock);
       }
     } catch {
       // The next connection is looked at in its turn.
@@ -316,7 +316,8 @@ export class CommandConnection {
       } catch (error) {
         if (call.expired || !isTransient(error)) throw error;
         // Without a connection it waits for one, and may not be late for it.
-        if (this.client.status === 'ready') await backOff(attempts, PAUSES, this.clock);
+        // All of a turn wait equally long: what was called first is sent first again.
+        if (this.client.status === 'ready') await pause(pauseAfter(attempts, PAUSES), this.clock);
         // The time may have run out meanwhile.
         if (call.isExpired()) throw error;
       }
