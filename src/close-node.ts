@@ -30,7 +30,7 @@ export interface ClosingNode {
   clock: Clock;
   commandTimeoutMs: number;
   logger: Logger;
-  /** What still runs when the time is over is left to nodes that may run it again; else it ends here. */
+  /** Other nodes may run requests again that still run when the time is over. `false`: those requests end here. */
   rerun: boolean;
   sessions: SessionService;
   followers: Followers;
@@ -47,7 +47,7 @@ export interface ClosingNode {
   servers: Pick<Interception, 'close'>;
   commitQueue: CommitQueue;
   membership: Membership;
-  /** What looks at other nodes and at the backplane from time to time. Closed when nothing runs any more. */
+  /** The parts that look at other nodes and at the backplane from time to time. They close when no request runs any more. */
   quiet: Closing[];
   /** Closed just before this node leaves the backplane. */
   last: Closing[];
@@ -72,17 +72,17 @@ async function close(
   await atMost(commandTimeoutMs, sessions.handOver(), clock);
   await atMost(drainMs, spreadHangUps(followers.all(), drainMs, clock), clock);
   await atMost(left(), Promise.all([allDone(node), openers.drain()]), clock);
-  // What is on its way is served, too: nothing could say that it may be sent elsewhere.
+  // The node serves requests that are on their way, too: a balancer cannot know that it may send them to another node.
   const settled = ended ?? pause(SETTLE_MS, clock);
   await atMost(Math.min(left(), KEPT_MS), settled, clock);
   await atMost(left(), allDone(node), clock);
   node.onClosed();
   node.handovers.close();
-  // What is being stored just now runs in a moment, or is refused.
+  // A request that is being stored at this moment runs when it is stored, or is refused.
   await atMost(commandTimeoutMs, arriving.none(), clock);
   // Handlers have given these answers: the node stores them before it leaves their streams behind.
   await atMost(commandTimeoutMs, answerTurns.over(), clock);
-  // What still runs is an orphan now: ended here, or left to those who may run it again.
+  // Requests that still run are orphans now: this node ends them, or leaves them to a node that may run them again.
   await atMost(commandTimeoutMs, sessions.orphaned.leaveBehind(node.rerun), clock);
   await atMost(commandTimeoutMs, commitQueue.idle(), clock);
   for (const follower of followers.all()) {

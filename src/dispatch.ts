@@ -51,7 +51,7 @@ export function dispatch(message: NodeMessage, to: Receivers): void {
     // Who runs a request.
     case 'run': {
       const { sessionId, stream, context } = message;
-      // What cannot be read will not be readable when it is asked for again: the request ends.
+      // A request that cannot be decoded could not be decoded later either: it ends.
       if (message.unreadable === true) orphans.check(sessionId, stream, internalError);
       else handovers.onRun(message, unpackContext(to.node, context, sessionId, stream));
       break;

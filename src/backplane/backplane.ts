@@ -126,7 +126,7 @@ export interface Membership {
   timeOf(id: string): Promise<number>;
   /** Gives the lease up and closes the connections. Calls made later reject. */
   leave(): Promise<void>;
-  /** What `sdkStores()` keeps. Left out: this backplane has no room for the stores of the SDK, and they say so when they are used. */
+  /** Where the stores of the SDK are kept. Left out: this backplane has no room for them, and each store throws when it is used. */
   readonly sdkStores?: SdkStoreAccess | undefined;
 }
 

@@ -6,7 +6,7 @@ import { MemoryTasks } from './memory-tasks.js';
 /** Does one step of a node, if it has not left. */
 export type Step = <T>(run: (now: number) => T) => Promise<T>;
 
-/** What the stores of the nodes that share a memory backplane have in common. */
+/** The stores of the SDK of all nodes that share a memory backplane. */
 export class MemorySdkStores {
   private readonly listeners = new Map<string, Set<BroadcastListener>>();
   private readonly replays = new MemoryEventStore();
