@@ -2,6 +2,7 @@ import type { KeyObject } from 'node:crypto';
 import { createCipheriv, createDecipheriv, createSecretKey, randomBytes } from 'node:crypto';
 import type { PayloadCodec, PayloadContext } from '../backplane/encoded/payloads.js';
 
+/** Options of `aesGcmCodec()`. */
 export interface AesGcmOptions {
   /**
    * The keys by their ids: 32 random bytes each, as bytes, or as text in base64, base64url or 64 hexadecimal digits. Ids
@@ -11,13 +12,13 @@ export interface AesGcmOptions {
   /** The id of the key that encrypts. The others only decrypt. */
   current: string;
   /**
-   * Whether what was stored in clear, before there was a codec, can still be read. Anybody who can write to the
+   * Whether texts that were stored in clear, before there was a codec, can still be read. A person who can write to the
    * backplane can then put messages into sessions, as without a codec. Default `false`.
    */
   allowPlaintext?: boolean;
   /**
-   * Nothing is encrypted yet, but what other nodes encrypt can be read: the first step of turning encryption on in a
-   * cluster that runs. Needs `allowPlaintext`. Default `false`.
+   * With `true`, the node encrypts nothing, but reads what other nodes encrypt. This is the first step of turning
+   * encryption on in a cluster that runs. It needs `allowPlaintext`. Default `false`.
    */
   decryptOnly?: boolean;
 }

@@ -10,55 +10,62 @@ import type { SessionHandle } from './session-handle.js';
 /** The state of one node. */
 export interface Health {
   /**
-   * `draining`: `close()` was called. `down`: the backplane cannot be reached, or the server at `upstream` does not answer;
-   * `reason` says why.
+   * `ready`: the node serves. `draining`: `close()` was called. `down`: the backplane cannot be reached, or the
+   * server at `upstream` does not answer; `reason` says why.
    */
   status: 'ready' | 'draining' | 'down';
+  /** The id of this node. */
   nodeId: string;
+  /** Why the node is `down`. */
   reason?: string;
-  /** Sessions with a server object on this node. */
+  /** How many sessions have a server object on this node. */
   sessions: number;
-  /** Connections that this node streams to. */
+  /** How many connections this node streams to. */
   streams: number;
-  /** Requests that run on this node. */
+  /** How many requests run on this node. */
   inFlight: number;
 }
 
+/** Options of `close()`. */
 export interface CloseOptions {
-  /** How long running calls may take. Default 10,000 ms. */
+  /** How long running calls may take to end. Default 10,000 ms. */
   drainMs?: number | undefined;
-  /** The HTTP server that serves the node: it is closed, too. */
+  /** The HTTP server that serves the node. It is closed, too, in the order that loses no request. */
   server?: ListeningServer | undefined;
 }
 
-/** Express middleware, and the node's handle. */
+/** What `anynode()` returns: Express middleware, and the handle of this node. */
 export interface Anynode extends RequestHandler, SdkStores {
-  /** Random per start. Also in the header `X-Anynode-Node`. */
+  /** The id of this node, random for each start. It is also in the header `X-Anynode-Node`. */
   readonly nodeId: string;
   /**
-   * Resolves when the backplane was reached and the node's lease is held; with `upstream`, when the server at `upstream`
-   * answers as well (see `upstreamCheck`). Goes on trying; rejects only after `close()`.
+   * Resolves when the backplane was reached and this node holds its lease. With `upstream: true` it also waits
+   * until the server at `upstream` answers (see `upstreamCheck`). It goes on trying, and rejects only after
+   * `close()`.
    */
   ready(options?: { upstream?: boolean }): Promise<void>;
   /**
-   * The same endpoint for a server of Node's own: `createServer(mcp.listener)`. It answers each request that it is given,
-   * whatever its path. Nothing of Express has seen these requests: no middleware, no `req.auth` unless you have put it
-   * there, no `trust proxy`, and `principal` gets an `IncomingMessage`. What it spares is mostly spared by
-   * {@link serverOptionsFor}, too; see `docs/performance.md`.
+   * The same endpoint for a server of Node's own: `createServer(mcp.listener)`. It answers each request that it is
+   * given, whatever its path. Express has not seen these requests: no middleware has run, there is no `req.auth`
+   * unless you put it there, no `trust proxy`, and `principal` gets an `IncomingMessage`. `serverOptionsFor(app)`
+   * makes most of the difference in speed without leaving Express; see `docs/how-to/speed-up.md`.
    */
   readonly listener: RequestListener;
-  /** At once, from what this node knows. */
+  /** Says how this node is, from what it knows: it asks no other process. */
   health(): Health;
+  /** All sessions of the cluster, for operators. */
   sessions: Directory;
+  /** One session, whichever node it is on: notifications, requests to its client, and its state. */
   session(id: string): SessionHandle;
+  /** Tells all sessions of the cluster that a list or a resource has changed. */
   notify: Notify;
   /**
-   * Ends the connections whose clients can come back, lets running calls finish for up to `drainMs` (default 10,000 ms),
-   * discards all server objects and gives the lease up. Until then the node answers as ever; afterwards with 503.
-   * Calling it again returns the same promise. Never rejects.
+   * Ends the connections whose clients can come back, lets running calls finish for up to `drainMs` (default 10,000
+   * ms), discards all server objects and gives the lease up. Until then the node answers as before, and afterwards
+   * with 503. Calling it again returns the same promise. It never rejects.
    *
-   * `server`: the HTTP server that serves this node. It stops listening first, so that a balancer takes new requests to
-   * other nodes, and its last connections are ended at the end. Left out: the HTTP server is the caller's to close.
+   * With `server`, the HTTP server stops listening first, so that a balancer takes new requests to other nodes, and
+   * its last connections are ended at the end. Without it, closing the HTTP server is up to you.
    */
   close(options?: CloseOptions): Promise<void>;
 }

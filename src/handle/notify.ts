@@ -9,17 +9,23 @@ import type { Logger } from '../options/types.js';
 import { unheld } from '../protocol/unheld.js';
 
 /**
- * Tells every session in the cluster that should hear it, once each, whichever node is asked: those whose server has
- * announced such notifications, or that have subscribed to the resource. A session with no open stream keeps one of a
- * kind until its client is back. With the option `modern`, also each client of 2026-07-28 that has subscribed.
+ * Tells each session of the cluster that a list or a resource has changed, once, whichever node is asked: sessions
+ * whose server has announced such notifications, or that have subscribed to the resource. A session with no open
+ * stream keeps one notification of a kind until its client is back. With the option `modern`, each client of
+ * 2026-07-28 that has subscribed is told, too.
  *
- * Each resolves when all is stored, with the number of sessions told, and rejects with `backplane_unavailable`; some
- * sessions may have been told then. With `undecodable`, all were but those that this node's `codec` cannot read.
+ * Each method resolves with the number of sessions told, when all of it is stored. If it rejects with
+ * `backplane_unavailable`, some sessions may have been told. If it rejects with `undecodable`, all were told except
+ * those that this node's `codec` cannot read.
  */
 export interface Notify {
+  /** Sends `notifications/tools/list_changed`. */
   toolsChanged(): Promise<number>;
+  /** Sends `notifications/prompts/list_changed`. */
   promptsChanged(): Promise<number>;
+  /** Sends `notifications/resources/list_changed`. */
   resourcesChanged(): Promise<number>;
+  /** Sends `notifications/resources/updated` with this URI. */
   resourceUpdated(uri: string): Promise<number>;
 }
 

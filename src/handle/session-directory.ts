@@ -10,28 +10,29 @@ import { stateAt } from '../operator/session-snapshot.js';
 import type { SessionEvent, SessionInfo } from '../options/types.js';
 import { unheld, unheldItems } from '../protocol/unheld.js';
 
-/** All sessions of the cluster, for operators: no principal limits it. Every call may reject with `backplane_unavailable`. */
+/** All sessions of the cluster, of all principals, for operators. Every call may reject with `backplane_unavailable`. */
 export interface Directory {
-  /** `undefined`: no such session. Does not count as use. */
+  /** Returns the session, or `undefined` if there is none. It does not count as use. */
   get(id: string): Promise<SessionInfo | undefined>;
-  /** Every session that exists throughout, in no particular order; one that comes or goes meanwhile may be missing. */
+  /** Lists every session, in no particular order. A session that begins or ends meanwhile may be missing. */
   list(options?: { pageSize?: number }): AsyncIterable<SessionInfo>;
   /**
-   * The event log as far as it is kept, oldest first, both directions, until its present end; with `follow` on from
-   * there. No session of that id: nothing. Throws a `TypeError` for options that make no sense.
+   * Reads the event log as far as it is kept, oldest first, both directions, to its present end. With `follow` it
+   * goes on from there. Without such a session there are no events. It throws a `TypeError` for options that make
+   * no sense.
    */
   events(id: string, options?: EventOptions): AsyncIterable<SessionEvent>;
   /**
-   * The same as JSON Lines: each a JSON text and a newline, with `v` (1, the version of the format), `session` (its id)
-   * and the fields of a {@link SessionEvent} that are not `undefined`.
+   * Reads the same as JSON Lines. Each line is a JSON text with `v` (1, the version of the format), `session` (its id)
+   * and the fields of a `SessionEvent` that are not `undefined`.
    */
   export(id: string, options?: EventOptions): AsyncIterable<string>;
   /**
-   * What the session looked like after the event of this id, or is now, from its log; see {@link SessionSnapshot}.
-   * `undefined`: no such session.
+   * Says what the session looked like after the event of this id, or is now, by its log. It returns `undefined` if
+   * there is no such session.
    */
   stateAt(id: string, eventId?: string): Promise<SessionSnapshot | undefined>;
-  /** Ends a session as the client's DELETE does. `false`: no such session. */
+  /** Ends a session as the client's DELETE does. It returns `false` if there is no such session. */
   delete(id: string): Promise<boolean>;
 }
 

@@ -11,47 +11,49 @@ import { deliverToFollower } from '../stream/deliver-to-followers.js';
 import type { Logger } from '../options/types.js';
 import { unheld } from '../protocol/unheld.js';
 
-/** Anything that checks a value and returns it typed: a schema of the SDK, of zod, or one's own. It throws what does not fit. */
+/** Checks a value and returns it typed: a schema of the SDK, of zod, or your own. It throws if the value does not fit. */
 export interface ResultSchema<T> {
   parse(value: unknown): T;
 }
 
+/** Options of `session(id).request()`. */
 export interface RequestOptions {
-  /** How long the client may take; then the request is cancelled. Default 60,000 ms. */
+  /** How long the client may take. Then the request is cancelled. Default 60,000 ms. */
   timeout?: number;
   /** Cancels the request. */
   signal?: AbortSignal;
-  /** Called for each `notifications/progress` of the client. Each one starts the time anew. */
+  /** Called for each `notifications/progress` of the client. Each call starts the timeout anew. */
   onprogress?: (progress: Record<string, unknown>) => void;
 }
 
-/** One session, seen from any node: for what happens outside of a call, such as a webhook. */
+/** One session, whichever node it is on. It is for code outside of a call, such as a webhook. */
 export interface SessionHandle {
   /**
-   * Sends a notification on the session's standalone stream; with no GET open it waits there. Resolves when it is
-   * stored. Rejects with `session_not_found` or `backplane_unavailable`.
+   * Sends a notification on the session's standalone stream. With no GET open it waits there. The promise resolves
+   * when the notification is stored, and rejects with `session_not_found` or `backplane_unavailable`.
    */
   notify(notification: { method: string; params?: Record<string, unknown> }): Promise<void>;
   /**
-   * Asks the client, and resolves with its answer, checked by `resultSchema`. Rejects with what the schema threw, an
-   * `AnynodeError` (`request_timeout`, `session_not_found`, `backplane_unavailable`, `closed`), the signal's reason, or
-   * a {@link ClientError} where the client answered with an error.
+   * Sends a request to the client, and resolves with its answer, checked by `resultSchema`. It rejects with what
+   * the schema threw, an `AnynodeError` (`request_timeout`, `session_not_found`, `backplane_unavailable`,
+   * `closed`), the signal's reason, or a `ClientError` if the client answered with an error.
    */
   request<T>(
     request: { method: string; params?: Record<string, unknown> },
     resultSchema: ResultSchema<T>,
     options?: RequestOptions,
   ): Promise<T>;
-  /** State of the application's own, any JSON value, as long as the session lives; seen by every node. */
+  /** State of your application: any JSON value. Every node sees it, and it lives as long as the session. */
   state: SessionState;
 }
 
-/** Every method rejects with `session_not_found` or `backplane_unavailable`. */
+/** The state of one session. Every method may reject with `session_not_found` or `backplane_unavailable`. */
 export interface SessionState {
-  /** `undefined`: never set. */
+  /** Returns the value, or `undefined` if it was never set. */
   get(): Promise<unknown>;
+  /** Replaces the value. */
   set(value: unknown): Promise<void>;
-  /** Replaces the value by what `fn` makes of it, atomically: `fn` is called again where another node was faster. */
+  /** Replaces the value by what `fn` returns for it, atomically. If another node was faster, `fn` is called again. */
   update<T>(fn: (value: unknown) => T | Promise<T>): Promise<T>;
 }
 

@@ -6,11 +6,11 @@ import { RefusalError, REFUSALS } from '../http/response/refusals.js';
 import { receiveMessages } from './legacy-messages.js';
 import { openConnection } from './open-legacy-session.js';
 
-/** Where the HTTP+SSE transport is mounted, relative to the middleware. */
+/** Options of `legacySse()`: where the HTTP+SSE transport is mounted, relative to the middleware. */
 export interface LegacySseOptions {
   /** GET opens the connection here. Default `/sse`. */
   ssePath?: string;
-  /** Clients POST here; they are told so as the first event. Default `/messages`. */
+  /** Clients POST here. The first event of the connection tells them so. Default `/messages`. */
   messagesPath?: string;
 }
 

@@ -17,16 +17,17 @@ import { Survey } from './survey.js';
 import { nodesOf } from './node-infos.js';
 import type { NodeInfo, Observer, SessionDetails, StreamInfo } from './observer.js';
 
+/** Options of `observe()`. */
 export interface ObserveOptions {
-  /** As for `anynode()`: a URL, or a client whose settings are taken over. It is neither used nor closed. */
+  /** The Redis of the nodes: a URL, or a client whose settings are taken over. The client is neither used nor closed. */
   redis: string | Redis | Cluster;
-  /** That of the nodes. Default `mcp`. */
+  /** The `prefix` of the nodes. Default `mcp`. */
   prefix?: string | undefined;
   /** How long Redis may take. Default 2 seconds. */
   commandTimeoutMs?: number | undefined;
   /**
-   * That of the nodes; only `decode` is called. What it cannot decode, and without one what is encoded, is shown as
-   * `unreadable`. Default: none.
+   * The `codec` of the nodes. Only `decode` is called. What it cannot decode is shown as `unreadable`, and so is
+   * everything encoded if there is no codec. Default: none.
    */
   codec?: PayloadCodec | undefined;
 }

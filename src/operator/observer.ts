@@ -7,19 +7,20 @@ import type { SessionEvent, SessionInfo } from '../options/types.js';
 export interface Observer {
   /** Resolves when Redis was reached. Other calls need not wait for it. */
   ready(): Promise<void>;
-  /** The nodes that hold a lease, by id. Looks at all keys of Redis, a thousand at a time. */
+  /** Lists the nodes that hold a lease, by id. It looks at all keys of Redis, a thousand at a time. */
   nodes(): Promise<NodeInfo[]>;
-  /** As `mcp.sessions` on a node. `delete` is the only thing here that writes. */
+  /** The same as `mcp.sessions` on a node. `delete` is the only function of an observer that writes. */
   sessions: Directory;
-  /** One session as it is now: its streams, running requests and log. `undefined`: no such session. */
+  /** Shows one session as it is now: its streams, running requests and log. It returns `undefined` if there is none. */
   details(id: string): Promise<SessionDetails | undefined>;
   /**
-   * The cluster at a glance, for a display that is renewed. Each call goes on from the one before: rates and `traffic` are
-   * since then. So give each display an observer of its own, and wait for a call before the next. However many
-   * sessions there are, a call is at most about 700 short commands and reads at most about half a megabyte of messages.
+   * Shows the cluster at a glance, for a display that is renewed. Each call goes on from the one before: rates and
+   * `traffic` are since then. So give each display its own observer, and wait for one call before you make the
+   * next. However many sessions there are, a call is at most about 700 short commands and reads at most about half
+   * a megabyte of messages.
    */
   stats(): Promise<Stats>;
-  /** Ends the connection. Calls that wait reject. */
+  /** Ends the connection. Calls that still wait reject. */
   close(): void;
 }
 

@@ -9,37 +9,37 @@ import { eventOf } from './event-of-entry.js';
 import { withParams } from '../replica/initialize/logged-initialize.js';
 import type { SessionEvent, SessionEventType } from '../options/types.js';
 
-/** What is to be seen of a session's events. All conditions have to hold. */
+/** Which of a session's events are shown. All conditions have to hold. */
 export interface EventOptions {
   /**
-   * The id of an event: only those after it, the first of which is `log.trimmed` where some may not be kept any more.
-   * Default: from the oldest that is kept.
+   * The id of an event: only events after it are shown. The first one is `log.trimmed` if some between may not be
+   * kept any more. Default: from the oldest event that is kept.
    */
   after?: string | undefined;
-  /** The id of an event: it ends after that, followed or not. Default: it goes on. */
+  /** The id of an event after which the iteration ends, followed or not. Default: it goes on. */
   until?: string | undefined;
-  /** So many events, then it ends. Default: as many as there are. */
+  /** The iteration ends after so many events. Default: as many as there are. */
   limit?: number | undefined;
-  /** Only these. Default: all. */
+  /** Only events of these types. Default: all. */
   types?: SessionEventType[] | undefined;
-  /** Only messages of the client (`in`) or to it (`out`). Default: both, and what is no message. */
+  /** Only messages of the client (`in`) or to it (`out`). Default: both, and events that are no messages. */
   direction?: 'in' | 'out' | undefined;
-  /** Only what belongs to this stream, as an event names it: all of one POST, or of the GET (`g`). Default: all. */
+  /** Only events of this stream, as an event names it: all of one POST, or of the GET (`g`). Default: all. */
   stream?: string | undefined;
-  /** Only requests and notifications of this method, or one of these. Answers have none. Default: all. */
+  /** Only requests and notifications of this method, or of one of these methods. Answers have no method. Default: all. */
   method?: string | string[] | undefined;
   /**
-   * Goes on with what comes later, until the session ends (then its last event is `session.closed`), `signal` aborts, or
-   * the loop is left. While the backplane is away it waits; once this node is closed it rejects with `closed`. It does
-   * not keep the session alive. Default `false`.
+   * Whether the iteration goes on with later events, until the session ends (its last event is `session.closed`),
+   * `signal` aborts, or the loop is left. While the backplane is away it waits. Once this node is closed it rejects
+   * with `closed`. It does not keep the session alive. Default `false`.
    */
   follow?: boolean | undefined;
   /**
-   * With `follow`: how often is looked for news. It is asked for, rather than told, so that sessions that are not
-   * watched cost nothing: two short commands each time. Default 1,000 ms.
+   * With `follow`, how often the node looks for new events. It looks rather than being told, so that sessions that are not
+   * watched cost nothing. A look is two short commands. Default 1,000 ms.
    */
   pollMs?: number | undefined;
-  /** Ends the iteration, without an error. */
+  /** Ends the iteration without an error. */
   signal?: AbortSignal | undefined;
 }
 

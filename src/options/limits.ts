@@ -1,41 +1,56 @@
-/** What one client may take. Each has a default, and `docs/operations.md` says what a client gets that goes beyond it. */
+/** What one client may take. `docs/reference/limits.md` says what a client gets that goes beyond a limit. */
 export interface Limits {
-  /** Sessions of one caller that has a name (see `principal`). Default 10,000. */
+  /** How many sessions one caller with a name may have (see `principal`). Default 10,000. */
   sessionsPerPrincipal: number;
-  /** Of these, sessions that have sent neither `initialized` nor a request. Default 1,000. */
+  /** How many of these may have sent neither `initialized` nor a request. Default 1,000. */
   pendingPerPrincipal: number;
-  /** Sessions of all callers without a name together. Default 100,000. */
+  /** How many sessions all callers without a name may have together. Default 100,000. */
   anonymousSessions: number;
-  /** Of these, sessions that have sent neither `initialized` nor a request. Default 10,000. */
+  /** How many of these may have sent neither `initialized` nor a request. Default 10,000. */
   anonymousPending: number;
-  /** Requests of one session that run at the same time, on all nodes together. Default 200. */
+  /** How many requests of one session may run at the same time, on all nodes together. Default 200. */
   requestsPerSession: number;
-  /** Connections of one session to one node that wait for messages: GETs, and POSTs with requests. Default 256. */
+  /**
+   * How many connections of one session to one node may wait for messages: GETs, and POSTs with requests. Default
+   * 256.
+   */
   streamsPerSession: number;
-  /** Resources that one session may be subscribed to. Default 1,000. */
+  /** How many resources one session may be subscribed to. Default 1,000. */
   subscriptionsPerSession: number;
-  /** Bytes of the URIs of these resources together. Each look at a session's record reads them. Default 256 KiB. */
+  /** How many bytes the URIs of these resources may have together. Default 256 KiB. */
   subscriptionBytesPerSession: number;
-  /** Messages in one POST. Default 100, as in the SDK. */
+  /** How many messages one POST may have. The maximum is 1,000. Default 100, as in the SDK. */
   batchSize: number;
-  /** Bytes of one message of a client. Default `maxBodyBytes`. */
+  /** How many bytes one message of a client may have. Default `maxBodyBytes`. */
   messageBytes: number;
-  /** How deep objects and lists may be nested in a message of a client. Default 100. */
+  /** How deep objects and lists may be nested in a message of a client. The maximum is 1,000. Default 100. */
   jsonDepth: number;
-  /** Values in one body: members of objects, items of lists, and the objects and lists themselves. Default 100,000. */
+  /**
+   * How many values one body may have: members of objects, items of lists, and the objects and lists themselves.
+   * Default 100,000.
+   */
   jsonValues: number;
-  /** Values in one body outside of the arguments of `tools/call`, in which the SDK looks at each of them. Default 5,000. */
+  /**
+   * How many values one body may have outside of the arguments of `tools/call`; the SDK looks at each of them.
+   * Default 5,000.
+   */
   messageValues: number;
-  /** Bytes of a body without a session id, and of one with `initialize` in it. Default 64 KiB. */
+  /** How many bytes a body may have that has no session id, or `initialize` in it. Default 64 KiB. */
   handshakeBytes: number;
   /**
-   * Bytes of all request bodies that a node has begun to read and has not stored yet. One caller may take half of it.
-   * At least twice `maxBodyBytes`. Default 64 MiB, or four times `maxBodyBytes` if that is more.
+   * How many bytes all request bodies may have together that a node has begun to read and has not stored yet. One
+   * caller may take half of it. The minimum is twice `maxBodyBytes`. Default 64 MiB, or four times `maxBodyBytes`
+   * if that is more.
    */
   bodyBytesInFlight: number;
-  /** How many milliseconds a client may take to send a body. `0`: as long as the HTTP server allows. Default 60,000. */
+  /**
+   * How many milliseconds a client may take to send a body. `0`: as long as the HTTP server allows. Default 60,000.
+   */
   bodyMs: number;
-  /** After so many milliseconds in which a client takes nothing of what waits for it, its connection is ended. `0`: never. Default 60,000. */
+  /**
+   * After so many milliseconds in which a client takes nothing of what waits for it, its connection is ended. `0`:
+   * never. Default 60,000.
+   */
   stalledMs: number;
 }
 

@@ -16,147 +16,183 @@ import type { ServerEventBus, TaskOptions } from '../sdk-stores/store-types.js';
 import type { Redact } from '../operator/session-events.js';
 import type { Logger, ServerContext, ServerLike } from './types.js';
 
-/** Options of {@link anynode}. Times are in milliseconds, sizes in bytes. All nodes of a cluster should be given the same. */
+/**
+ * Options of {@link anynode}. Times are in milliseconds, sizes in bytes. Give all nodes of a cluster the same. A
+ * wrong option throws a `TypeError` when the node is made.
+ */
 export interface AnynodeOptions {
   /**
-   * Builds the MCP server of one session: an `McpServer` or `Server`, not connected yet. Called once per replica, that is
-   * once per session on each node that needs it. If it throws, the request that needed it is answered with the JSON-RPC
-   * error -32603, and the next one tries again. Exactly one of `server`, `handler` and `upstream` is needed.
+   * Builds the MCP server of one session: an `McpServer` or `Server` that is not connected yet. It is called once
+   * for each session on each node that needs a server object. If it throws, the request that needed the server
+   * object gets the JSON-RPC error -32603, and the next request tries again. Give exactly one of `server`,
+   * `handler` and `upstream`.
    */
   server?: ((context: ServerContext) => ServerLike | Promise<ServerLike>) | undefined;
   /**
-   * Instead of `server`: an Express handler, router or app that speaks Streamable HTTP and keeps its sessions in this
-   * process. Each replica is a session of it that nobody else knows. It is called with requests of this library, which
-   * carry the client's headers and what middleware in front has put on the client's request; its responses are read, not
-   * passed on: a status that is no success reaches the client as such for `initialize` only, else as a JSON-RPC error.
+   * Takes the place of `server`: an Express handler, router or app that speaks Streamable HTTP and keeps its
+   * sessions in this process. Each server object is a session of the handler that only this node knows. This
+   * library calls the handler with requests of its own, which carry the client's headers and what middleware in
+   * front has put on the client's request. It reads the responses, and does not pass them on: an error status
+   * reaches the client as a status for `initialize` only, otherwise as a JSON-RPC error.
    */
   handler?: RequestHandler | undefined;
   /**
-   * Instead of `server`: the URL of a server that speaks Streamable HTTP, in any language. As with `handler`, over HTTP:
-   * the client's headers go along, `Host` excepted, and its query. It must not be reachable for clients but through here,
-   * if what is in front here checks who they are. `http:` or `https:`.
+   * Takes the place of `server`: the URL (`http:` or `https:`) of a server that speaks Streamable HTTP, in any
+   * language. The client's headers go along, except `Host`, and so does the query. If authentication is done in
+   * front of this middleware, clients must not be able to reach the server in another way.
    */
   upstream?: string | URL | undefined;
   /**
-   * How long the server at `upstream` may take to accept a connection and to take a notification, an answer or a DELETE,
-   * and for how long a stream that broke off is tried to be resumed. Answers to requests take as long as they take.
+   * How long the server at `upstream` may take to accept a connection and to accept a notification, an answer or a
+   * DELETE, and how long the node tries to resume a stream of it that broke. Answers to requests have no limit.
    * Default 10 seconds.
    */
   upstreamTimeoutMs?: number | undefined;
   /**
-   * Whether `health()` depends on the server at `upstream`. `true`: a connection to it has to come about; this is tried
-   * every few seconds while no requests tell. A path, such as `/health`: GET there has to be answered with 2xx within
-   * `upstreamTimeoutMs`. `false`: it is not looked at. Default `true`.
+   * Whether `health()` depends on the server at `upstream`. With `true`, `health()` is `down` while no connection
+   * to the server can be made; while no requests show that, the node tries every few seconds. With a path such as
+   * `/health`, GET there has to be answered with 2xx within `upstreamTimeoutMs`. With `false`, the node does not
+   * look. Default `true`.
    */
   upstreamCheck?: boolean | string | undefined;
   /**
-   * Whether the query of a client's request goes along to `upstream`, behind the query of that URL. Parameters that are in
-   * the URL cannot be given again by a client. Default `true`.
+   * Whether the query of a client's request is added to the query of the `upstream` URL. A client cannot give a
+   * parameter again that is in that URL. Default `true`.
    */
   upstreamQuery?: boolean | undefined;
   /**
-   * How many bytes one message of the server at `upstream`, or of `handler`, may have. A longer one ends its call with an
-   * error, and its connection. Default 32 MiB, at most 256 MiB.
+   * How many bytes one message of the server behind `upstream` or `handler` may have. A longer one ends its call
+   * with an error, and its connection. The maximum is 256 MiB. Default 32 MiB.
    */
   upstreamMessageBytes?: number | undefined;
   /**
-   * What serves revision 2026-07-28 on the same mount, without sessions: the v2 SDK's own handler, with the bus of all
-   * nodes, so that `subscriptions/listen` hears of changes on each. Called once, at the start; the handler is closed
-   * with the node. Left out: requests of that revision are refused, and clients that can fall back to a session.
+   * Serves clients of revision 2026-07-28, which have no sessions, on the same mount, by the v2 SDK's own handler.
+   * The function gets the bus of all nodes, so that `subscriptions/listen` hears of changes on each node. It is
+   * called once, when the node is made, and the handler is closed with the node. If it is left out, requests of
+   * that revision are refused, and clients that can do so use a session.
    *
    * `modern: ({ bus }) => ({ handler: createMcpHandler(build, { bus, legacy: 'reject' }), isLegacyRequest })`
    */
   modern?: ((parts: { bus: ServerEventBus }) => Modern) | undefined;
   /**
-   * A URL, or an ioredis `Redis` or `Cluster` whose settings are taken over: this node makes connections of its own like
-   * it, and neither uses nor closes the given one. Left out: in memory, for one process.
+   * A URL, or an ioredis `Redis` or `Cluster` whose settings are taken over. The node makes its own connections,
+   * and neither uses nor closes the given client. If it is left out, sessions are in the memory of this process.
    */
   redis?: string | Redis | Cluster | undefined;
-  /** A ready-made backplane, instead of `redis`. Nodes in one process may share a `memoryBackplane()`. */
+  /** A ready-made backplane, in place of `redis`. Nodes in one process may share a `memoryBackplane()`. */
   backplane?: Backplane | undefined;
-  /** In front of every key and channel. Default `mcp`. */
+  /** Prefix of all Redis keys and channels. Default `mcp`. */
   prefix?: string | undefined;
   /**
-   * How POSTs with requests are answered: as SSE streams, or as JSON. With `json`, notifications and requests that belong
-   * to a call go to the client's GET stream. Default `sse`.
+   * How POSTs with requests are answered: as SSE streams, or as JSON. With `json`, notifications and requests that
+   * belong to a call go to the client's GET stream. Default `sse`.
    */
   responseMode?: 'sse' | 'json' | undefined;
   /**
-   * Which node runs a request: the one that received it (`any`), or the session's owner (`owner`), for servers that keep
-   * a session's state in memory. With `owner` a session has one server object at a time; when its owner is dead or
-   * drained, the next request makes another node the owner, whose server object starts anew (`rehydrated`). Default `any`.
+   * Which node runs a request. With `any`, it is the node that received the request. With `owner`, it is the
+   * session's owner, for servers that keep a session's state in memory: a session has one server object at a time.
+   * When its owner is dead or drained, the next request makes another node the owner, whose server object starts
+   * anew (`rehydrated`). Default `any`.
    */
   affinity?: 'any' | 'owner' | undefined;
-  /** What a second GET without a cursor does: ends the first one (`takeover`), or gets 409 (`reject`). Default `takeover`. */
+  /**
+   * What a second GET without a cursor does while another one is open: it ends the first one (`takeover`), or gets
+   * 409 (`reject`). Default `takeover`.
+   */
   standaloneStream?: 'takeover' | 'reject' | undefined;
   /**
-   * What becomes of a request whose node died, once its client is back on its stream: it ends with a JSON-RPC error
-   * (-32000, `data.reason` is `node_lost` or `node_closed`); or a call of a tool with `idempotentHint` or `readOnlyHint`
-   * that has not asked the client anything is run again, in the name of the client that came back. Default `error`.
+   * What becomes of a request whose node died, once its client is back on the stream. With `error`, the request
+   * ends with a JSON-RPC error (-32000, `data.reason` is `node_lost` or `node_closed`). With `rerun-idempotent`, a
+   * call of a tool that is annotated `idempotentHint` or `readOnlyHint` is run again, in the name of the client
+   * that came back, unless the call had asked the client anything. Default `error`.
    */
   recovery?: 'error' | 'rerun-idempotent' | undefined;
-  /** Ids of new sessions: visible ASCII without braces, at most 256 characters, unguessable. Default `crypto.randomUUID`. */
+  /**
+   * Makes the ids of new sessions: visible ASCII without braces, at most 256 characters, unguessable. Default
+   * `crypto.randomUUID`.
+   */
   sessionIdGenerator?: (() => string) | undefined;
   /**
-   * Who is calling; a session answers to the caller that created it and to no other. `undefined` is a caller of its own:
-   * nobody. Default: issuer, subject and client of what the usual authorization middlewares leave on the request
-   * (`docs/operations.md` lists them); a caller whose identity is there in another form is refused with 403.
+   * Says who is calling. A session answers to the caller that created it, and to no other. All callers for which it
+   * returns `undefined` are one caller. The default reads what the usual authorization middlewares leave on the
+   * request (listed in `docs/how-to/authenticate-callers.md`), and refuses an identity that it cannot read with
+   * 403. Default: issuer, subject and client.
    */
   principal?: ((req: Request) => string | undefined) | undefined;
-  /** Values of the Origin header that are let in; others get 403, requests without one are let in. Default: not looked at. */
+  /**
+   * Values of the `Origin` header that are let in; others get 403. Requests without the header are let in. Default:
+   * not checked.
+   */
   allowedOrigins?: string[] | undefined;
-  /** Hosts, with or without port, that the Host header may name; others get 403. Default: see `docs/operations.md`. */
+  /**
+   * Hosts, with or without port, that the `Host` header may name; others get 403. `docs/how-to/serve-browsers.md`
+   * explains the default. Default: local names, on loopback connections.
+   */
   allowedHosts?: string[] | undefined;
-  /** Puts this node's id into the header `X-Anynode-Node` of every response. Default `true`. */
+  /** Whether every response has the header `X-Anynode-Node`, with the id of this node. Default `true`. */
   nodeHeader?: boolean | undefined;
-  /** How long a session lives that nobody uses. An open stream or a running call is use. Default 24 hours. */
+  /**
+   * How long a session lives that is not used. A request, an open stream and a running call are use. A session
+   * whose client has sent neither `notifications/initialized` nor a request lives for 5 minutes. Default 24 hours.
+   */
   sessionTtlMs?: number | undefined;
   /**
-   * How much of a session is kept for clients that resume: so many events, for so long, of so many bytes together.
-   * Default 10,000, 1 hour and 64 MiB.
+   * How much of a session's messages is kept for clients that resume: the number of events, their age, and their
+   * bytes together. Default 10,000, 1 hour and 64 MiB.
    */
   retention?: { maxEvents?: number; maxAgeMs?: number; maxBytes?: number } | undefined;
   /**
-   * How long a server object may be idle before it is discarded; its session is not. Default 5 minutes; with
-   * `affinity: 'owner'`, where its state is lost with it, as long as its session lives.
+   * How long a server object may be idle before it is discarded; its session is not. With `affinity: 'owner'`,
+   * where the state is lost with the server object, it is as long as the session lives. Default 5 minutes.
    */
   replicaIdleMs?: number | undefined;
-  /** How many server objects this node keeps; the one idle for longest gives way, one that is busy does not. Default 10,000. */
+  /**
+   * How many server objects this node keeps. The one that was idle for longest is discarded first, and one that is
+   * busy never. Default 10,000.
+   */
   maxReplicas?: number | undefined;
-  /** A node that is silent for so long is dead. Default 10 seconds. */
+  /** A node that does not renew its lease for so long is dead. Default 10 seconds. */
   leaseMs?: number | undefined;
   /** How long the backplane may take before the answer is 503. Default 2 seconds. */
   commandTimeoutMs?: number | undefined;
-  /** Between comments that keep an SSE connection open. `0`: none. Default 15 seconds. */
+  /** Time between two comments that keep an SSE connection open. `0` sends none. Default 15 seconds. */
   keepAliveMs?: number | undefined;
   /** How long a client is told to wait before it comes back to a stream that was ended. Default 1 second. */
   retryMs?: number | undefined;
-  /** After so long an SSE connection is ended if its client can come back. `0`: never. Default 1 hour. */
+  /** After so long an SSE connection is ended if its client can come back. `0` ends none. Default 1 hour. */
   maxStreamAgeMs?: number | undefined;
-  /** Whether clients of 2025-11-25 get an event without data first, so that they can resume from the start. Default `true`. */
+  /**
+   * Whether clients of revision 2025-11-25 get an event with an id and without data first, so that they can resume
+   * from the start. Default `true`.
+   */
   primingEvents?: boolean | undefined;
-  /** Of a request body that is read here. Default 4 MiB. */
+  /** How many bytes a request body may have that this library reads. Default 4 MiB. */
   maxBodyBytes?: number | undefined;
-  /** What may wait for a client that reads slowly, per connection; more is read from the log when it can take it. Default 1 MiB. */
+  /**
+   * How many bytes may wait in memory for a client that reads slowly, per connection. The rest is read from the log
+   * when the client takes it. Default 1 MiB.
+   */
   maxBufferedBytes?: number | undefined;
-  /** What one client may take. Each has a default; `docs/operations.md` says what comes of going beyond it. */
+  /** What one client may take. `docs/reference/limits.md` says what a client gets that goes beyond a limit. */
   limits?: { [Name in keyof Limits]?: Limits[Name] | undefined } | undefined;
   /** What becomes of the tasks in `taskStore`. */
   tasks?: TaskOptions | undefined;
   /**
-   * How what was said in sessions is kept in the backplane and sent between nodes, such as encrypted: messages of both
-   * directions, what the client said at `initialize`, `session(id).state`, what accompanies a request to another node,
-   * and what the SDK's stores keep: tasks' results and messages, events, server events. `aesGcmCodec()` makes one. What
-   * stays in clear is in `docs/operations.md`. Default: as it is.
+   * Encodes what was said in sessions, for example by encryption, before it is stored in the backplane or sent
+   * between nodes: messages of both directions, what the client said at `initialize`, `session(id).state`, what
+   * accompanies a request to another node, and what the SDK's stores keep. `aesGcmCodec()` makes one.
+   * `docs/how-to/encrypt.md` says what stays in clear. Default: none, so that all of this is stored in clear.
    */
   codec?: PayloadCodec | undefined;
   /**
-   * What `sessions.events` and `sessions.export` show of a message: the same, another one, or `undefined` for none. It
-   * gets a copy of its own, which it may change. What is stored, and what clients get, is not changed; see `codec` for
-   * that. What it throws, the iteration rejects with. Default: the message.
+   * Changes what `sessions.events` and `sessions.export` show of a message: it returns the same message, another
+   * one, or `undefined` for none. It gets a copy, which it may change. What is stored, and what clients get, stays
+   * as it is; for that there is `codec`. What it throws rejects the iteration. Default: the message as it is.
    */
   redact?: Redact | undefined;
-  /** Where the log goes: the subset of `console` or a pino logger that is used; `info` may be missing. Default `console`. */
+  /**
+   * Where the log goes: `console`, pino, or anything with `warn`, `error` and perhaps `info`. Default `console`.
+   */
   logger?: Logger | undefined;
 }
 
@@ -202,7 +238,10 @@ const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 const MIB = 1024 * 1024;
 
-/** Fills in the defaults. Throws a `TypeError` that says what was given and what can be, for anything that makes no sense. */
+/**
+ * Fills in the defaults. Throws a `TypeError` that says what was given and what can be, for anything that makes no
+ * sense.
+ */
 export function resolveOptions(given: AnynodeOptions): Options {
   rejectUnknown(given, KNOWN);
   warnOfMemory(given);
@@ -257,7 +296,9 @@ export function resolveOptions(given: AnynodeOptions): Options {
   };
 }
 
-/** `redis: process.env.REDIS_URL` with the variable missing looks well until there is a second node, or a restart. */
+/**
+ * `redis: process.env.REDIS_URL` with the variable missing looks well until there is a second node, or a restart.
+ */
 function warnOfMemory({ redis, backplane, logger = console }: AnynodeOptions): void {
   if (redis !== undefined || backplane !== undefined || process.env.NODE_ENV !== 'production')
     return;

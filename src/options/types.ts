@@ -18,36 +18,40 @@ export interface SessionInfo {
   state: 'initialized' | 'active';
   clientInfo: { name: string; version: string; [key: string]: unknown };
   clientCapabilities: Record<string, unknown>;
-  /** As negotiated. While `initialize` is being answered: as the client asked. */
+  /** The version that was negotiated. While `initialize` is being answered, it is the one that the client asked for. */
   protocolVersion: string;
   /**
-   * Milliseconds since the epoch, by the clock of the backplane; while `initialize` is being answered, by that of the node.
+   * When the session was created, in milliseconds since the epoch, by the clock of the backplane. While `initialize` is being
+   * answered, it is by the clock of the node.
    */
   createdAt: number;
+  /** When the session was last used, in milliseconds since the epoch. */
   lastSeenAt: number;
-  /** The last `logging/setLevel`; `undefined`: never set. */
+  /** The last `logging/setLevel`, or `undefined` if there was none. */
   logLevel: string | undefined;
-  /** URIs of `resources/subscribe`. */
+  /** The URIs that the client is subscribed to (`resources/subscribe`). */
   subscriptions: string[];
-  /** The node that owns the session; `undefined` with `affinity: 'any'`. */
+  /** The node that owns the session. It is `undefined` with `affinity: 'any'`. */
   owner: string | undefined;
-  /** This node has no key for what the client said of itself; see the option `codec`. */
+  /** `true` if this node has no key for what the client said of itself; see the option `codec`. */
   unreadable?: true;
 }
 
 /**
  * What an event is.
- * - `session.created`: `initialize` was answered, by `nodeId`;
- * - `session.initialized`: the client has confirmed it, with `notifications/initialized`;
- * - `session.closed`: the session has ended, by DELETE or because nobody used it. Not in the log, which goes with the
- *   session: only whoever follows it is told;
- * - `message.received`, `message.sent`: a message of the client, or to it;
- * - `stream.resumed`: the client has come back to a stream with an event id. Of a session at most one in 10 s is logged,
- *   and says how many others there were;
- * - `request.cancelled`: the client took a request back, and it ended without an answer;
- * - `request.recovered`: the node of a request was gone, and `nodeId` runs it again;
- * - `request.failed`: the node of a request was gone, or closed, and the request ended with an error;
- * - `log.trimmed`: events between the one before and the one after may be missing, since they were not kept. Not in the log.
+ *
+ * - `session.created`: the node `nodeId` has answered `initialize`.
+ * - `session.initialized`: the client has confirmed that, with `notifications/initialized`.
+ * - `session.closed`: the session has ended, by DELETE or because it was not used. It is not in the log, which goes
+ *   with the session. Only an iteration that follows the session yields it.
+ * - `message.received`, `message.sent`: a message of the client, or a message to it.
+ * - `stream.resumed`: the client has come back to a stream with an event id. At most one in 10 s is logged for a
+ *   session. It says how many others there were.
+ * - `request.cancelled`: the client took a request back, and the request ended without an answer.
+ * - `request.recovered`: the node of a request was gone, and the node `nodeId` runs the request again.
+ * - `request.failed`: the node of a request was gone, or closed, and the request ended with an error.
+ * - `log.trimmed`: events between the one before and the one after may be missing, because they were not kept. It
+ *   is not in the log.
  */
 export type SessionEventType =
   | 'session.created'
@@ -63,46 +67,50 @@ export type SessionEventType =
 
 /** One entry of a session's event log. */
 export interface SessionEvent {
-  /** Place in the log, to go on from (`after`). */
+  /** The place of the event in the log. The option `after` takes it. */
   id: string;
-  /** Milliseconds since the epoch. */
+  /** When it happened, in milliseconds since the epoch. */
   at: number;
+  /** What the event is. */
   type: SessionEventType;
-  /** Of a message, or of its place; `undefined` for what has happened to the session beside. */
+  /** The direction of a message: from the client, or to it. It is `undefined` for events that are no messages. */
   direction: 'in' | 'out' | undefined;
-  /** The stream it belongs to; `undefined` for what the client sent outside of one. */
+  /** The stream that the event belongs to. It is `undefined` for what the client sent outside of a stream. */
   stream: string | undefined;
-  /** `undefined`: there is none, it was redacted, or it is `unreadable`. */
+  /** The message. It is `undefined` if there is none, if it was redacted, or if it is `unreadable`. */
   message: JsonRpcMessage | undefined;
   /**
-   * The node that it happened on: which received the request, asked the client, or did what is told. Left out where it
-   * is not known.
+   * The node on which it happened: the node that received the request, asked the client, or did what the event
+   * says. It is left out if it is not known.
    */
   nodeId?: string;
-  /** Of a request or notification. */
+  /** The method of a request or notification. */
   method?: string;
-  /** Of the request that it is, answers, cancels or is about. */
+  /** The id of the request that the event is, answers, cancels or is about. */
   requestId?: RequestId;
-  /** `request.recovered`, `request.failed`: the node that had run it, where that is known. */
+  /** With `request.recovered` and `request.failed`: the node that had run the request, if it is known. */
   from?: string;
-  /** `stream.resumed`: how often streams of the session were resumed since the last such event; left out: never. */
+  /**
+   * With `stream.resumed`: how many times streams of the session were resumed since the last such event. Left out
+   * if there were none.
+   */
   skipped?: number;
-  /** There is a message, and this node has no key for it; see the option `codec`. */
+  /** `true` if there is a message, and this node has no key for it; see the option `codec`. */
   unreadable?: true;
 }
 
 /** What the factory (the option `server`) is told of the session and of the request that needs its server object. */
 export interface ServerContext {
-  /** The session. While `initialize` is being answered: what the client asks for. */
+  /** The session. While `initialize` is being answered, it holds what the client asks for. */
   session: SessionInfo;
   /** `false` for the server object that answers the client's `initialize`, `true` for every later one. */
   rehydrated: boolean;
   /**
-   * `req.auth` of the request that needs the server object. `undefined` if that request had none, and where the server
-   * object is built without a request at hand: the node of a call died, and the call is run again (`recovery`).
+   * `req.auth` of the request that needs the server object. It is `undefined` if that request had none. It is also
+   * `undefined` if no request is at hand: the node of a call died, and the call is run again (`recovery`).
    */
   authInfo: AuthInfo | undefined;
-  /** Headers and URL of the request that needs the server object. `undefined` where none is at hand, as for `authInfo`. */
+  /** Headers and URL of the request that needs the server object. It is `undefined` if no request is at hand. */
   requestInfo: { headers: Record<string, string>; url: URL } | undefined;
 }
 

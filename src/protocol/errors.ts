@@ -1,11 +1,11 @@
 /**
  * What can go wrong at run time, as a code to switch on.
  *
- * - `backplane_unavailable`: the backplane did not answer in `commandTimeoutMs`, or refused. HTTP clients see 503.
- * - `session_not_found`: no session of that id, or no longer.
+ * - `backplane_unavailable`: the backplane did not answer in `commandTimeoutMs`, or refused the step. HTTP clients see 503.
+ * - `session_not_found`: there is no session of that id, or not any more.
  * - `request_timeout`: the client did not answer a `session(id).request` in time.
- * - `undecodable`: what is stored was not encoded by the `codec` of this node, or with keys that it does not have.
- * - `closed`: this node was closed; or another one owns the session now (`affinity: 'owner'`), to which its server speaks.
+ * - `undecodable`: what is stored was not encoded by the `codec` of this node, or with keys that this node does not have.
+ * - `closed`: this node was closed, or another node owns the session now (`affinity: 'owner'`).
  */
 export type AnynodeErrorCode =
   'backplane_unavailable' | 'session_not_found' | 'request_timeout' | 'undecodable' | 'closed';

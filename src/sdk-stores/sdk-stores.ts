@@ -17,16 +17,17 @@ import { taskStore } from './task-store.js';
 import type { SdkStores, ServerEvent, TaskOptions } from './store-types.js';
 import { ResultWaits } from './result-waits.js';
 
-/** As for `anynode`, with the same defaults. */
+/** Options of `sdkStores()`. Those that are not listed here are as for `anynode()`, with the same defaults. */
 export interface SdkStoresOptions extends Pick<
   AnynodeOptions,
   'redis' | 'backplane' | 'prefix' | 'leaseMs' | 'commandTimeoutMs' | 'codec' | 'logger'
 > {
   /**
-   * How much of what an `eventStore` is given is kept: so many events of a session, for so long, of so many bytes
-   * together. Default 10,000, 1 hour and 64 MiB. A task's queue has at most `maxEvents` messages.
+   * How much of what an `eventStore` is given is kept per session: the number of events, their age, and their bytes
+   * together. A task's queue has at most `maxEvents` messages. Default 10,000, 1 hour and 64 MiB.
    */
   retention?: { maxEvents?: number; maxAgeMs?: number; maxBytes?: number } | undefined;
+  /** What becomes of the tasks in `taskStore`. */
   tasks?: TaskOptions | undefined;
 }
 

@@ -113,26 +113,27 @@ export interface TaskMessageQueue {
   dequeueAll(taskId: string, sessionId?: string): Promise<QueuedMessage[]>;
 }
 
-/** What becomes of tasks. */
+/** Options of `taskStore`. */
 export interface TaskOptions {
-  /** The longest that a task is kept, from its creation and again from its end. Default 24 hours. */
+  /** How long a task is kept at most, from its creation and again from its end. Default 24 hours. */
   maxTtlMs?: number | undefined;
-  /** How many tasks a session may have; creating more fails. Default 1,000. */
+  /** How many tasks a session may have. Creating more fails. Default 1,000. */
   maxPerSession?: number | undefined;
   /**
-   * What becomes of a task whose node is gone before it ended, when it is asked for: it has `failed`; or it is left as it
-   * is (`keep`), for servers whose tasks are worked on elsewhere. Its node is the one that created it, or the last one
-   * that gave it a status. Default `fail`.
+   * What becomes of a task whose node is gone before the task ended. With `fail`, the task has `failed` from when a
+   * client next asks for it. With `keep`, the task stays as it is, for servers whose tasks are worked on elsewhere.
+   * The node of a task is the one that created it, or the last one that gave it a status. Default `fail`.
    */
   orphans?: 'fail' | 'keep' | undefined;
 }
 
-/** What the SDK lets others store, in the backplane. Nothing is subscribed, stored or timed before it is used. */
+/** What the SDK lets a server store elsewhere, in the backplane. Nothing is subscribed, stored or timed before it is used. */
 export interface SdkStores {
-  /** For the SDK's own transports (v1 and v2), one for each session: what is asked for is looked up in this one only. */
+  /** The `eventStore` of one session, for the SDK's own transports (v1 and v2). Events are looked up in that session only. */
   eventStore(sessionId: string): EventStore;
   /** For `new McpServer(info, { taskStore, taskMessageQueue })` of the v1 SDK. */
   readonly taskStore: TaskStore;
+  /** For the same: messages to the client that wait until it asks for the result of their task. */
   readonly taskMessageQueue: TaskMessageQueue;
   /** For the v2 SDK's `createMcpHandler({ bus })`: `subscriptions/listen` hears of changes on all nodes. */
   readonly serverEventBus: ServerEventBus;

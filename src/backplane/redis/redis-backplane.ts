@@ -55,10 +55,14 @@ import { Subscriber } from './connection/subscriber.js';
 /** A page of a session's history ends with so many bytes: Redis serves nobody else while it reads one. */
 const HISTORY_BYTES = 1024 * 1024;
 
+/** Options of `redisBackplane()`. */
 export interface RedisBackplaneOptions {
-  /** A URL, or a client whose settings (TLS, user, Sentinel, Cluster…) are taken over. It is neither used nor closed. */
+  /**
+   * A URL, or a client whose settings (TLS, user, Sentinel, Cluster…) are taken over. The client is neither used
+   * nor closed.
+   */
   redis: string | Redis | Cluster;
-  /** In front of every key and channel. Default `mcp`. */
+  /** Prefix of all Redis keys and channels. Default `mcp`. */
   prefix?: string;
 }
 
