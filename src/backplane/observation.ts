@@ -1,11 +1,11 @@
 /** What can be seen of a backplane without being one of its nodes. */
-import type { LogEntry, LogId, Membership, SessionRecord } from './backplane.js';
+import type { LogEntry, LogId, SessionRecord, SessionRecords } from './backplane.js';
 
 /**
  * Holds no lease, subscribes to nothing, and writes nothing but by `remove`. Every call may reject with
  * `backplane_unavailable`, within the time that was given for it.
  */
-export interface Observation extends Pick<Membership, 'load' | 'list' | 'history' | 'remove'> {
+export interface Observation extends SessionRecords {
   /** How many sessions are listed, some of which may be gone. */
   listed(): Promise<number>;
   /** The clock of the backplane: log ids come from it. */

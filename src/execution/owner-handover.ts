@@ -1,4 +1,4 @@
-import type { Membership, NodeMessageOf } from '../backplane/backplane.js';
+import type { NodeInboxes, NodeMessageOf } from '../backplane/backplane.js';
 import { isReleased, RELEASED } from '../backplane/backplane.js';
 import type { Clock } from '../protocol/clock.js';
 import { packContext } from './delivery-context.js';
@@ -15,7 +15,7 @@ const INLINE_CHARACTERS = 65_536;
 
 export interface OwnerHandoverOptions {
   nodeId: string;
-  membership: Pick<Membership, 'send'>;
+  membership: NodeInboxes;
   sessions: SessionService;
   orphans: OrphanRecovery;
   watch: NodeWatch;

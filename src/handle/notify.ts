@@ -1,4 +1,4 @@
-import type { AppendOperation, Membership } from '../backplane/backplane.js';
+import type { AppendOperation, SessionRecords } from '../backplane/backplane.js';
 import { coalescedByUri, STANDALONE } from '../backplane/backplane.js';
 import { AnynodeError } from '../protocol/errors.js';
 import type { Followers } from '../stream/followers.js';
@@ -66,7 +66,7 @@ export function unheldNotify(notify: Notify, logger: Pick<Logger, 'warn'>): Noti
 const AT_ONCE = 200;
 
 export function notifyAll(parts: {
-  membership: Pick<Membership, 'list'>;
+  membership: SessionRecords;
   commitQueue: CommitQueue;
   followers: Followers;
 }): Notify {

@@ -1,4 +1,4 @@
-import type { Membership } from '../backplane/backplane.js';
+import type { SessionRecords } from '../backplane/backplane.js';
 import { ANY_PRINCIPAL } from '../backplane/backplane.js';
 import type { Clock } from '../protocol/clock.js';
 import type { EventOptions, Redact } from '../operator/session-events.js';
@@ -40,7 +40,7 @@ const PAGE = 100;
 
 export function directory(
   parts: {
-    membership: Pick<Membership, 'load' | 'list' | 'history' | 'remove'>;
+    membership: SessionRecords;
     clock: Clock;
     redact: Redact | undefined;
   },

@@ -1,4 +1,4 @@
-import type { Membership } from '../backplane/backplane.js';
+import type { ApplicationState } from '../backplane/backplane.js';
 import { STANDALONE } from '../backplane/backplane.js';
 import { AnynodeError } from '../protocol/errors.js';
 import type { Clock } from '../protocol/clock.js';
@@ -70,7 +70,7 @@ export class ClientError extends Error {
 }
 
 export interface HandleParts {
-  membership: Pick<Membership, 'loadState' | 'storeState'>;
+  membership: ApplicationState;
   commitQueue: CommitQueue;
   followers: Followers;
   asks: OutgoingRequests;

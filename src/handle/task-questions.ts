@@ -1,4 +1,4 @@
-import type { Membership } from '../backplane/backplane.js';
+import type { NodeInboxes } from '../backplane/backplane.js';
 import type { JsonRpcRequest } from '../protocol/jsonrpc.js';
 import type { Questions } from '../sdk-stores/questions.js';
 import { markAdopted } from '../replica/requests/adopted-requests.js';
@@ -8,7 +8,7 @@ import type { SessionService } from '../execution/session-service.js';
 /** Requests of this node's servers that wait in the queues of tasks, and are sent wherever the client is. */
 export function questionsOf(
   sessions: Pick<SessionService, 'find'>,
-  membership: Pick<Membership, 'send'>,
+  membership: NodeInboxes,
 ): Questions {
   return {
     adopt: (sessionId, request) =>

@@ -1,5 +1,5 @@
 /** Reading a session's log as an operator does: from any place on, filtered, and on from its end. */
-import type { LogId, Membership } from '../backplane/backplane.js';
+import type { LogId, SessionRecords } from '../backplane/backplane.js';
 import { compareLogIds, LOG_START } from '../backplane/backplane.js';
 import { AnynodeError } from '../protocol/errors.js';
 import type { Clock } from '../protocol/clock.js';
@@ -56,7 +56,7 @@ export type Redact = (
 ) => JsonRpcMessage | undefined;
 
 export interface EventParts {
-  membership: Pick<Membership, 'history' | 'load'>;
+  membership: SessionRecords;
   clock: Clock;
   redact: Redact | undefined;
 }

@@ -5,7 +5,7 @@
 export interface Clock {
   /**
    * Milliseconds since the epoch, by the clock of this machine, which may be wrong and may jump. Only for what people look
-   * at: intervals go by `elapsed`, and moments by the clock of the backplane (`Membership.timeOf`).
+   * at: intervals go by `elapsed`, and moments by the clock of the backplane (`BackplaneClock.timeOf`).
    */
   now(): number;
   /** Milliseconds from some beginning, which go on evenly whatever the machine's time is set to. */

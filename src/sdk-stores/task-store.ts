@@ -12,7 +12,7 @@ export interface TaskStoreParts {
   tasks: () => Tasks;
   waits: ResultWaits;
   watch: NodeWatch;
-  /** What the clock says that the steps of a task go by: see `Membership.timeOf`. */
+  /** What the clock says that the steps of a task go by: see `BackplaneClock.timeOf`. */
   timeOf: (taskId: string) => Promise<number>;
   clock: Clock;
   nodeId: string;

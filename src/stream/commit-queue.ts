@@ -1,7 +1,7 @@
 import type {
   Commit,
   CommitReply,
-  Membership,
+  Commits,
   Operation,
   OperationResult,
 } from '../backplane/backplane.js';
@@ -62,7 +62,7 @@ const QUEUE_BYTES = 8 * 1024 * 1024;
  * All writes of this node to the log go through here: per session one commit at a time, in order; what arrives
  * meanwhile goes along with the next one.
  *
- * One at a time is what makes the repeat of a commit recognisable by its number (see `Membership.commit`): with two
+ * One at a time is what makes the repeat of a commit recognisable by its number (see `Commits.commit`): with two
  * under way, a repeat of the first could arrive after the second and be taken for done. It costs no throughput, since
  * everything that waits is carried by the next commit.
  */
@@ -73,7 +73,7 @@ export class CommitQueue {
   private closed = false;
 
   constructor(
-    private readonly membership: Pick<Membership, 'commit'>,
+    private readonly membership: Commits,
     private readonly clock: Clock,
     private readonly timeoutMs: number,
     private readonly logger: { error(message: string): void } = console,

@@ -1,4 +1,4 @@
-import type { Membership, NodeMessageOf, Position } from '../backplane/backplane.js';
+import type { NodeInboxes, NodeMessageOf, Position } from '../backplane/backplane.js';
 import { LOG_START } from '../backplane/backplane.js';
 import type { Clock } from '../protocol/clock.js';
 import type { Followers } from './followers.js';
@@ -24,7 +24,7 @@ export class ConnectionTakeovers {
 
   constructor(
     private readonly nodeId: string,
-    private readonly membership: Pick<Membership, 'send'>,
+    private readonly membership: NodeInboxes,
     private readonly followers: Followers,
     private readonly clock: Clock,
     private readonly commandTimeoutMs: number,

@@ -1,4 +1,4 @@
-import type { Membership, Page, Position, StreamEvent } from '../backplane/backplane.js';
+import type { Page, Position, StreamEvent, Streams } from '../backplane/backplane.js';
 import { compareLogIds } from '../backplane/backplane.js';
 import type { Pauses } from '../protocol/backoff.js';
 import { backOff } from '../protocol/backoff.js';
@@ -23,7 +23,7 @@ export interface Sink {
 
 /** What the followers of a node have in common. */
 export interface FollowerNode {
-  membership: Pick<Membership, 'read'>;
+  membership: Streams;
   /** Whether a node still holds its lease. */
   isAlive: (nodeId: string) => Promise<boolean>;
   clock: Clock;

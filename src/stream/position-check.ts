@@ -1,4 +1,4 @@
-import type { EndsReply, Membership } from '../backplane/backplane.js';
+import type { EndsReply, Streams } from '../backplane/backplane.js';
 import type { Clock } from '../protocol/clock.js';
 import { jittered } from '../protocol/clock.js';
 import type { Follower } from './follower.js';
@@ -10,7 +10,7 @@ const CHECK_EVERY_MS = 40_000;
 const BATCH = 100;
 
 export interface PositionCheckOptions {
-  membership: Pick<Membership, 'ends'>;
+  membership: Streams;
   followers: Followers;
   clock: Clock;
   /** Default 40,000 ms. */

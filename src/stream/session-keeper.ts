@@ -1,4 +1,4 @@
-import type { Membership, TouchRequest } from '../backplane/backplane.js';
+import type { Streams, TouchRequest } from '../backplane/backplane.js';
 import { STANDALONE } from '../backplane/backplane.js';
 import type { Clock } from '../protocol/clock.js';
 import { jittered } from '../protocol/clock.js';
@@ -19,7 +19,7 @@ const REPORT_MS = 1000;
 const BATCH = 100;
 
 export interface SessionKeeperOptions {
-  membership: Pick<Membership, 'touch'>;
+  membership: Streams;
   followers: Followers;
   clock: Clock;
   sessionTtlMs: number;

@@ -5,12 +5,13 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startRedis, type RedisServer } from '../rig/redis.js';
-import type { StreamEvent } from '../../src/backplane/backplane.js';
+import type { StreamEvent, Streams } from '../../src/backplane/backplane.js';
 import { systemClock } from '../../src/protocol/clock.js';
 import { Follower } from '../../src/stream/follower.js';
 import { rawClient, startNode, startSession } from '../integration/support/serve.js';
 import type { Tools } from '../integration/support/scripted-server.js';
 import { hasMethod, request } from '../support/mcp-http.js';
+import { partOf } from '../support/part-of.js';
 
 // A server of its own: these tests stop it and cut its connections.
 let redis: RedisServer;
@@ -153,13 +154,13 @@ it('what follows a log that lost its end shows what is new there', async () => {
       end: () => undefined,
     },
     node: {
-      membership: {
+      membership: partOf<Streams>({
         read: () =>
           Promise.resolve({
             ...{ status: 'ok', events: log, scanned: '2003-0', more: false, open: true },
             restart: 7,
           }),
-      },
+      }),
       isAlive: () => Promise.resolve(true),
       clock: systemClock,
       onMove: () => undefined,

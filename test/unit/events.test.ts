@@ -1,13 +1,14 @@
 /** Following a session's log: what it leaves behind, and what it says of what is missing. */
 import { getEventListeners } from 'node:events';
 import { describe, expect, it } from 'vitest';
-import type { LogEntry, SessionRecord } from '../../src/backplane/backplane.js';
+import type { LogEntry, SessionRecord, SessionRecords } from '../../src/backplane/backplane.js';
 import { compareLogIds } from '../../src/backplane/backplane.js';
 import { unavailable } from '../../src/protocol/errors.js';
 import type { SessionEvent } from '../../src/index.js';
 import type { EventOptions } from '../../src/operator/session-events.js';
 import { readEvents } from '../../src/operator/session-events.js';
 import { ManualClock, settled } from './support/manual-clock.js';
+import { partOf } from '../support/part-of.js';
 
 /** A log that the test writes, and one reader of it. */
 function reader(options: EventOptions = {}) {
@@ -15,14 +16,14 @@ function reader(options: EventOptions = {}) {
   let log: LogEntry[] = [];
   let there = true;
   let away = false;
-  const membership = {
+  const membership = partOf<SessionRecords>({
     history: (_: string, after: string, count: number): Promise<LogEntry[]> => {
       if (away) return Promise.reject(unavailable(new Error('away')));
       const found = log.filter(({ logId }) => compareLogIds(logId, after) > 0);
       return Promise.resolve(found.slice(0, count));
     },
     load: () => Promise.resolve(there ? ({ id: 's' } as SessionRecord) : undefined),
-  };
+  });
   const abort = new AbortController();
   const { signal } = abort;
   const seen: SessionEvent[] = [];

@@ -1,9 +1,10 @@
 import { expect, it } from 'vitest';
-import type { EndsReply, EndsRequest } from '../../src/backplane/backplane.js';
+import type { EndsReply, EndsRequest, Streams } from '../../src/backplane/backplane.js';
 import { Followers } from '../../src/stream/followers.js';
 import { PositionCheck } from '../../src/stream/position-check.js';
 import { follow } from './support/fake-stream.js';
 import { ManualClock, settled } from './support/manual-clock.js';
+import { partOf } from '../support/part-of.js';
 
 /** The longest time between two checks, with its jitter. */
 const AT_MOST_MS = 44_000;
@@ -20,7 +21,7 @@ function setUp(endOf: (sessionId: string) => EndsReply = () => [0]) {
     return Promise.resolve(replies);
   };
   const followers = new Followers(() => check.schedule());
-  const check = new PositionCheck({ membership: { ends }, followers, clock });
+  const check = new PositionCheck({ membership: partOf<Streams>({ ends }), followers, clock });
   const add = (sessionId: string, n = 0) => {
     const made = follow({ sessionId, position: { n, logId: `${n}-0` } });
     followers.add(made.follower);
@@ -78,7 +79,7 @@ it('has a timer only while the node has a follower, and none after it was closed
 it('does nothing with a backplane that loses no wake-up silently', () => {
   const clock = new ManualClock();
   const followers = new Followers(() => check.schedule());
-  const check = new PositionCheck({ membership: {}, followers, clock });
+  const check = new PositionCheck({ membership: partOf<Streams>({}), followers, clock });
   followers.add(follow().follower);
   expect(clock.pending).toBe(0);
 });

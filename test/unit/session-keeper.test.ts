@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import type { TouchReply, TouchRequest } from '../../src/backplane/backplane.js';
+import type { Streams, TouchReply, TouchRequest } from '../../src/backplane/backplane.js';
 import { Followers } from '../../src/stream/followers.js';
 import { SessionKeeper } from '../../src/stream/session-keeper.js';
 import { follow } from './support/fake-stream.js';
 import { ManualClock, settled } from './support/manual-clock.js';
+import { partOf } from '../support/part-of.js';
 
 const TTL_MS = 26_000;
 
@@ -32,7 +33,7 @@ function setUp() {
     return Promise.resolve(requests.map((request) => state.reply(request)));
   };
   const keeper = new SessionKeeper({
-    membership: { touch },
+    membership: partOf<Streams>({ touch }),
     followers,
     clock,
     sessionTtlMs: TTL_MS,

@@ -20,6 +20,7 @@ import type {
   ReadRequest,
   SessionRecord,
   StreamEvent,
+  Streams,
   TouchRequest,
 } from '../backplane.js';
 import { ANY_PRINCIPAL, justBefore } from '../backplane.js';
@@ -57,7 +58,7 @@ class EncodedMembership implements Membership {
   /** The highest number of a commit so far. */
   private latest = 0;
   readonly sdkStores: SdkStoreAccess | undefined;
-  readonly ends: Membership['ends'];
+  readonly ends: Streams['ends'];
 
   constructor(inner: Backplane, codec: PayloadCodec, options: JoinOptions) {
     this.payloads = new Payloads(codec, options);
@@ -207,7 +208,7 @@ class EncodedMembership implements Membership {
   }
 
   /** A session that this node cannot read can be ended here all the same. */
-  async remove(sessionId: string, principal: Parameters<Membership['remove']>[1]) {
+  async remove(sessionId: string, principal: string | typeof ANY_PRINCIPAL) {
     if (principal !== ANY_PRINCIPAL) {
       const identity = await this.identify(sessionId);
       if (identity?.principal !== principal) return false;

@@ -1,5 +1,5 @@
 import { AnynodeError } from '../../protocol/errors.js';
-import type { Membership, Operation, SessionIdentity } from '../backplane.js';
+import type { Operation, SessionIdentity, SessionStore } from '../backplane.js';
 import { BoundedMap } from '../../protocol/bounded-map.js';
 import type { Payloads } from './payloads.js';
 import { checkSeal } from './seals.js';
@@ -23,7 +23,7 @@ export class ReadableSessions {
   private readonly known = new BoundedMap<string, string>(KNOWN);
 
   constructor(
-    private readonly inner: Pick<Membership, 'identify'>,
+    private readonly inner: SessionStore,
     private readonly payloads: Payloads,
   ) {}
 

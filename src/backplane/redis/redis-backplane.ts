@@ -2,6 +2,7 @@ import type { Cluster, Redis, RedisOptions } from 'ioredis';
 import { AnynodeError, FailedStep } from '../../protocol/errors.js';
 import { LogLimit } from '../../protocol/log-limit.js';
 import type {
+  ApplicationState,
   AttachReply,
   AttachRequest,
   Backplane,
@@ -15,6 +16,7 @@ import type {
   Page,
   Position,
   ReadRequest,
+  Streams,
   TouchReply,
   TouchRequest,
 } from '../backplane.js';
@@ -81,7 +83,7 @@ class RedisMembership implements Membership {
   readonly sdkStores: ReturnType<typeof redisSdkStores>;
   readonly place: string;
   /** In a cluster alone: with a single server, a wake-up is lost only together with the subscriber's connection. */
-  readonly ends?: NonNullable<Membership['ends']>;
+  readonly ends?: NonNullable<Streams['ends']>;
   private readonly connection: CommandConnection;
   private readonly subscriber: Subscriber;
   private readonly lease: Lease;
@@ -397,7 +399,7 @@ class RedisMembership implements Membership {
     return this.verified(sessionId, undefined, () => this.states.load(sessionId));
   }
 
-  storeState(...args: Parameters<Membership['storeState']>) {
+  storeState(...args: Parameters<ApplicationState['storeState']>) {
     return this.verified<'stored' | 'conflict' | 'gone'>(args[0], 'gone', () =>
       this.states.store(...args),
     );

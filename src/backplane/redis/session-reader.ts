@@ -1,4 +1,4 @@
-import type { LogEntry, Membership } from '../backplane.js';
+import type { LogEntry, SessionRecords } from '../backplane.js';
 import { ANY_PRINCIPAL } from '../backplane.js';
 import type { CommandConnection } from './connection/redis-connection.js';
 import { readLog } from './commands/parse-log.js';
@@ -7,7 +7,7 @@ import { dropFromIndex } from './principal-index.js';
 import { recordOf } from './commands/parse-replies.js';
 
 /** Sessions as they are stored: what one can do with them from anywhere, without being a node. */
-export class SessionReader implements Pick<Membership, 'load' | 'list' | 'history' | 'remove'> {
+export class SessionReader implements SessionRecords {
   constructor(
     private readonly connection: CommandConnection,
     private readonly names: RedisKeys,

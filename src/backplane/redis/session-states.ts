@@ -1,10 +1,10 @@
 import { AnynodeError } from '../../protocol/errors.js';
-import type { JoinOptions, Membership, StoredState } from '../backplane.js';
+import type { ApplicationState, JoinOptions, StoredState } from '../backplane.js';
 import type { CommandConnection } from './connection/redis-connection.js';
 import type { RedisKeys } from './redis-keys.js';
 
 type Options = Pick<JoinOptions, 'nodeId' | 'clock' | 'commandTimeoutMs'>;
-type Stored = Awaited<ReturnType<Membership['storeState']>>;
+type Stored = Awaited<ReturnType<ApplicationState['storeState']>>;
 
 /** Another node's store is remembered for so many times `commandTimeoutMs`, within which that node repeats it or gives it up. */
 const REPEATS_WITHIN = 30;

@@ -1,4 +1,4 @@
-import type { Membership } from '../../backplane/backplane.js';
+import type { BackplaneHealth } from '../../backplane/backplane.js';
 import type { Clock } from '../../protocol/clock.js';
 import type { Logger } from '../../options/types.js';
 
@@ -16,7 +16,7 @@ export class BackplaneWatch {
 
   constructor(
     private readonly parts: {
-      membership: Pick<Membership, 'trouble' | 'place'>;
+      membership: BackplaneHealth;
       clock: Clock;
       logger: Logger;
     },

@@ -1,4 +1,4 @@
-import type { Membership } from '../../backplane/backplane.js';
+import type { BackplaneClock, NodeLeases } from '../../backplane/backplane.js';
 import type { Clock } from '../../protocol/clock.js';
 
 /** How long a lease has to be missing. After a failover of Redis a living node may need a moment to set its lease again. */
@@ -14,7 +14,7 @@ type Sight = 'alive' | 'missing' | 'dead' | 'unknown';
 export interface NodeWatchOptions {
   nodeId: string;
   /** A function, since the membership may not be opened before the first look. */
-  membership: () => Pick<Membership, 'alive' | 'steadySince' | 'timeOf'>;
+  membership: () => NodeLeases & BackplaneClock;
   clock: Clock;
   leaseMs: number;
 }

@@ -1,4 +1,4 @@
-import type { Membership } from '../../backplane/backplane.js';
+import type { Streams } from '../../backplane/backplane.js';
 import { pause } from '../../protocol/backoff.js';
 import type { Clock } from '../../protocol/clock.js';
 import type { Follower } from '../../stream/follower.js';
@@ -9,7 +9,7 @@ import { LOOK_EVERY_MS } from './node-watch.js';
 const DRAIN_CHECK_MS = 200;
 
 export interface OpenerWatchOptions {
-  membership: Pick<Membership, 'openStreams'>;
+  membership: Streams;
   watch: NodeWatch;
   clock: Clock;
   logger: { warn(message: string): void };

@@ -1,4 +1,4 @@
-import type { Membership, OperationResult, StreamName } from '../../backplane/backplane.js';
+import type { NodeInboxes, OperationResult, StreamName } from '../../backplane/backplane.js';
 import { isReleased, MOST_CHECKED, RELEASED } from '../../backplane/backplane.js';
 import { UNKNOWN_REVISION } from '../../backplane/revision.js';
 import type { Clock } from '../../protocol/clock.js';
@@ -20,7 +20,7 @@ const CHECKS_PER_QUESTION = 10;
 
 export interface OrphanRecoveryOptions {
   nodeId: string;
-  membership: Pick<Membership, 'send'>;
+  membership: NodeInboxes;
   watch: NodeWatch;
   commitQueue: CommitQueue;
   sessions: SessionService;

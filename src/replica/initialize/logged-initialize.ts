@@ -2,7 +2,7 @@
  * What the log has of a client's `initialize`. The session's record has its params, so that the log has no second copy of
  * large ones: readers of the log get them from the record.
  */
-import type { Membership } from '../../backplane/backplane.js';
+import type { SessionRecords } from '../../backplane/backplane.js';
 import type { JsonRpcRequest } from '../../protocol/jsonrpc.js';
 import { isObject, parseStored } from '../../protocol/stored-json.js';
 import type { SessionEvent } from '../../options/types.js';
@@ -21,7 +21,7 @@ export function loggedInitialize(request: JsonRpcRequest, params: string): strin
 export async function withParams(
   event: SessionEvent,
   sessionId: string,
-  membership: Pick<Membership, 'load'>,
+  membership: SessionRecords,
 ): Promise<SessionEvent> {
   const { message, method, direction } = event;
   if (method !== 'initialize' || direction !== 'in' || message === undefined) return event;

@@ -1,4 +1,4 @@
-import type { Page, ReadRequest, StreamEvent } from '../../../src/backplane/backplane.js';
+import type { Page, ReadRequest, StreamEvent, Streams } from '../../../src/backplane/backplane.js';
 import { LOG_START } from '../../../src/backplane/backplane.js';
 import type {
   EndReason,
@@ -8,6 +8,7 @@ import type {
 } from '../../../src/stream/follower.js';
 import { Follower } from '../../../src/stream/follower.js';
 import { ManualClock } from './manual-clock.js';
+import { partOf } from '../../support/part-of.js';
 
 /** A log with one stream. Its entries stand ten apart, as if others' entries lay between. */
 export class FakeLog {
@@ -149,7 +150,7 @@ export function follow(overrides: Partial<FollowerOptions & FollowerNode> = {}):
     token: 'token',
     position: { n: 0, logId: LOG_START },
     sink,
-    node: { membership: log, isAlive, clock, onMove },
+    node: { membership: partOf<Streams>(log), isAlive, clock, onMove },
     onEnd: (_, reason) => ends.push(reason),
     ...others,
   });

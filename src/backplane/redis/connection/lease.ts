@@ -68,7 +68,7 @@ export class Lease {
     this.renewNow();
   }
 
-  /** See `Membership.steadySince`. */
+  /** See `NodeLeases.steadySince`. */
   steadySince(): number | undefined {
     return this.options.clock.elapsed() < this.heldUntil ? this.steady : undefined;
   }
