@@ -94,7 +94,13 @@ class Node {
     const id = randomUUID();
     await this.membership.create({
       ...{ id, initialize: '{"capabilities":{}}', protocolVersion: '2025-11-25' },
-      ...{ principal: PRINCIPAL, hears: 'TPR', createdAt: Date.now(), inbound: '{}', stream: 'i' },
+      ...{
+        principal: PRINCIPAL,
+        hears: ['tools', 'prompts', 'resources'],
+        createdAt: Date.now(),
+        inbound: '{}',
+        stream: 'i',
+      },
       outbound: [{ stream: 'i', message: '{}', asks: false }],
       ...more,
     });
@@ -149,7 +155,7 @@ async function crowded({ a }: World, uris = SUBSCRIPTIONS, length = 200): Promis
     const uri = `file:///${at}/`.padEnd(length, 'x');
     await a.commit(
       id,
-      append(STANDALONE, '{}', { effect: { type: 'subscribe', value: uri } }),
+      append(STANDALONE, '{}', { effect: { type: 'subscribe', uri } }),
       append(STANDALONE, '{}', { onlyIf: { subscribed: uri }, coalesce: `updated ${uri}` }),
     );
   }

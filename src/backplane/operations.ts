@@ -141,19 +141,14 @@ export interface AppendOperation {
   /** It is a request of this node: not shown any more once this node is gone. */
   asks?: boolean;
   /** What the session remembers from now on, in the same step. */
-  effect?: {
-    type: 'level' | 'subscribe' | 'unsubscribe' | 'initialize';
-    value: string;
-    /** Of `subscribe`: see `subscriptionSeals` in {@link SessionRecord}. */
-    seal?: string;
-  };
+  effect?: Effect;
   /**
-   * Append only to a session that `hears` this letter, or has subscribed to this URI; only while this node owns the
+   * Append only to a session that `hears` of this list, or has subscribed to this URI; only while this node owns the
    * session, or executes this other stream; to a stream that nobody has begun to execute, whoever is to; or where the operation before this one, an
    * `open` or `append` of the same step, was carried out.
    */
   onlyIf?:
-    | { hears: 'T' | 'P' | 'R' }
+    | { hears: ListKind }
     | { subscribed: string }
     | { owned: true }
     | { executes: string }
@@ -165,6 +160,23 @@ export interface AppendOperation {
    */
   coalesce?: string;
 }
+
+/** A change of the session's shape. It gives the record another revision, and all other replicas are told (`shape`). */
+export type Effect =
+  | { type: 'level'; level: string }
+  /** `seal`: see `subscriptionSeals` in {@link SessionRecord}. */
+  | { type: 'subscribe'; uri: string; seal?: string }
+  | { type: 'unsubscribe'; uri: string }
+  /** The answer to an `initialize` that came when the session was there already (HTTP+SSE). `params`: as JSON. */
+  | {
+      type: 'initialize';
+      hears: readonly ListKind[];
+      params: string;
+      protocolVersion: string;
+    };
+
+/** A list of the server about whose changes a client may be told (`notifications/<kind>/list_changed`). */
+export type ListKind = 'tools' | 'prompts' | 'resources';
 
 /** The connection is closed; it had written up to `position`. Leaves a successor's claim alone. */
 export interface DetachOperation {

@@ -17,7 +17,7 @@ export async function reserveSession(
   quotas.check(session.principal);
   const created = await quotas.watch(session.principal, () =>
     node.membership.create({
-      ...{ ...session, initialize: '{}', protocolVersion: '', hears: '', outbound: [] },
+      ...{ ...session, initialize: '{}', protocolVersion: '', hears: [], outbound: [] },
       stream: node.nextName(),
     }),
   );

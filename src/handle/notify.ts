@@ -108,9 +108,9 @@ export function notifyAll(parts: {
     return told;
   };
   return {
-    toolsChanged: () => tell('notifications/tools/list_changed', { hears: 'T' }),
-    promptsChanged: () => tell('notifications/prompts/list_changed', { hears: 'P' }),
-    resourcesChanged: () => tell('notifications/resources/list_changed', { hears: 'R' }),
+    toolsChanged: () => tell('notifications/tools/list_changed', { hears: 'tools' }),
+    promptsChanged: () => tell('notifications/prompts/list_changed', { hears: 'prompts' }),
+    resourcesChanged: () => tell('notifications/resources/list_changed', { hears: 'resources' }),
     resourceUpdated: (uri) => tell('notifications/resources/updated', { subscribed: uri }, { uri }),
   };
 }

@@ -1,9 +1,9 @@
 /** What a session looked like at some place of its log. */
+import type { Effect } from '../backplane/backplane.js';
 import { compareLogIds } from '../backplane/backplane.js';
 import type { JsonRpcMessage, RequestId } from '../protocol/jsonrpc.js';
 import { isRequest, isResponse } from '../protocol/jsonrpc.js';
 import { isEventId } from './session-events.js';
-import type { Effect } from '../replica/session-shape.js';
 import { effectOf } from '../replica/session-shape.js';
 import type { SessionEvent, SessionInfo } from '../options/types.js';
 
@@ -172,10 +172,10 @@ class Replay {
     }
   }
 
-  private remember({ type, value }: Effect): void {
-    if (type === 'level') this.info.logLevel = value;
-    else if (type === 'subscribe') this.subscriptions.add(value);
-    else this.subscriptions.delete(value);
+  private remember(effect: Effect): void {
+    if (effect.type === 'level') this.info.logLevel = effect.level;
+    else if (effect.type === 'subscribe') this.subscriptions.add(effect.uri);
+    else if (effect.type === 'unsubscribe') this.subscriptions.delete(effect.uri);
   }
 }
 

@@ -1,5 +1,10 @@
 import { setImmediate } from 'node:timers';
-import type { AppendOperation, NoteOperation, SessionRecord } from '../backplane/backplane.js';
+import type {
+  AppendOperation,
+  Effect,
+  NoteOperation,
+  SessionRecord,
+} from '../backplane/backplane.js';
 import { STANDALONE } from '../backplane/backplane.js';
 import type { Revision } from '../backplane/revision.js';
 import { FIRST_REVISION, follows, isLower, UNKNOWN_REVISION } from '../backplane/revision.js';
@@ -28,7 +33,7 @@ import { answerToCancelled, failed, notBuilt, serialized } from './requests/requ
 import { answerTurns } from './requests/loop-turns.js';
 import type { SessionNode } from './session-node.js';
 import type { Cause, DeliveryContext, ReplicaEvents } from './replica.js';
-import type { Effect, Shape } from './session-shape.js';
+import type { Shape } from './session-shape.js';
 import {
   effectOfAnswer,
   mayBeRefused,

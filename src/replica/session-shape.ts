@@ -1,5 +1,5 @@
 /** The messages that shape a session: what the record remembers of them, and how a replica is told of it. */
-import type { AppendOperation, SessionRecord } from '../backplane/backplane.js';
+import type { Effect, SessionRecord } from '../backplane/backplane.js';
 import type { JsonRpcError, JsonRpcRequest, JsonRpcResponse } from '../protocol/jsonrpc.js';
 import { ErrorCode, errorResponse } from '../protocol/jsonrpc.js';
 import type { Limits } from '../options/limits.js';
@@ -31,16 +31,14 @@ export function isUninitialized({ protocolVersion }: SessionRecord): boolean {
   return protocolVersion === '';
 }
 
-export type Effect = NonNullable<AppendOperation['effect']>;
-
 /** What the session is to remember once this request was answered with a result. */
 export function effectOf({ method, params }: JsonRpcRequest): Effect | undefined {
   if (method === 'logging/setLevel' && typeof params?.level === 'string') {
-    return { type: 'level', value: params.level };
+    return { type: 'level', level: params.level };
   }
   if (typeof params?.uri !== 'string') return undefined;
-  if (method === 'resources/subscribe') return { type: 'subscribe', value: params.uri };
-  if (method === 'resources/unsubscribe') return { type: 'unsubscribe', value: params.uri };
+  if (method === 'resources/subscribe') return { type: 'subscribe', uri: params.uri };
+  if (method === 'resources/unsubscribe') return { type: 'unsubscribe', uri: params.uri };
   return undefined;
 }
 
@@ -52,9 +50,12 @@ export function effectOfAnswer(
   if (response === undefined || !('result' in response)) return undefined;
   if (request.method !== 'initialize') return effectOf(request);
   const { capabilities, protocolVersion } = response.result;
-  const params = JSON.stringify(request.params ?? {});
-  const value = [hearsOf(capabilities), params, String(protocolVersion)].join('\n');
-  return { type: 'initialize', value };
+  return {
+    type: 'initialize',
+    hears: hearsOf(capabilities),
+    params: JSON.stringify(request.params ?? {}),
+    protocolVersion: String(protocolVersion),
+  };
 }
 
 /** Each is a field of the record, and is sent along with it. */
@@ -81,8 +82,8 @@ export function refusalOf(
     return errorResponse(request.id, ErrorCode.InvalidRequest, text);
   }
   const effect = effectOf(request);
-  if (effect?.type !== 'subscribe' || subscriptions.has(effect.value)) return undefined;
-  if (effect.value.length > LONGEST_URI) {
+  if (effect?.type !== 'subscribe' || subscriptions.has(effect.uri)) return undefined;
+  if (effect.uri.length > LONGEST_URI) {
     const text = `Invalid Request: A resource URI must not exceed ${LONGEST_URI} characters`;
     return errorResponse(request.id, ErrorCode.InvalidRequest, text);
   }
@@ -92,7 +93,10 @@ export function refusalOf(
     return errorResponse(request.id, ErrorCode.ConnectionClosed, text);
   }
   const mostBytes = limits.subscriptionBytesPerSession;
-  const uris = [...subscriptions, ...running.flatMap((other) => effectOf(other)?.value ?? [])];
+  const asked = running
+    .map(effectOf)
+    .flatMap((each) => (each?.type === 'subscribe' ? each.uri : []));
+  const uris = [...subscriptions, ...asked];
   if (uris.reduce((sum, uri) => sum + Buffer.byteLength(uri), 0) > mostBytes) {
     const text = `Too many subscriptions: Their URIs may have ${mostBytes} bytes in all`;
     return errorResponse(request.id, ErrorCode.ConnectionClosed, text);
@@ -100,32 +104,45 @@ export function refusalOf(
   return undefined;
 }
 
-export function withEffect(shape: Shape, { type, value }: Effect): Shape {
-  if (type === 'level') return { ...shape, logLevel: value };
-  if (type === 'initialize') return { ...shape, initialize: value.split('\n')[1] };
-  const subscriptions = new Set(shape.subscriptions);
-  if (type === 'subscribe') subscriptions.add(value);
-  else subscriptions.delete(value);
-  return { ...shape, subscriptions };
+export function withEffect(shape: Shape, effect: Effect): Shape {
+  switch (effect.type) {
+    case 'level':
+      return { ...shape, logLevel: effect.level };
+    case 'initialize':
+      return { ...shape, initialize: effect.params };
+    case 'subscribe':
+    case 'unsubscribe':
+      return withSubscription(shape, effect.uri, effect.type === 'subscribe');
+  }
 }
 
 /** A shape that differs from `shape` in what `effect` decides, so that going from it to `shape` carries the effect out. */
-export function withoutEffect(shape: Shape, { type, value }: Effect): Shape {
-  if (type === 'level') return { ...shape, logLevel: undefined };
-  if (type === 'initialize') return shape; // once only
-  const subscriptions = new Set(shape.subscriptions);
-  if (type === 'subscribe') subscriptions.delete(value);
-  else subscriptions.add(value);
-  return { ...shape, subscriptions };
+export function withoutEffect(shape: Shape, effect: Effect): Shape {
+  switch (effect.type) {
+    case 'level':
+      return { ...shape, logLevel: undefined };
+    case 'initialize':
+      return shape; // once only
+    case 'subscribe':
+    case 'unsubscribe':
+      return withSubscription(shape, effect.uri, effect.type === 'unsubscribe');
+  }
 }
 
 /** `from`, changed so that it differs from `to` in what `effect` decides. */
-export function unlike(from: Shape, to: Shape, { type, value }: Effect): Shape {
-  if (type !== 'subscribe' && type !== 'unsubscribe') return withoutEffect(from, { type, value });
-  return withoutEffect(from, {
-    type: to.subscriptions.has(value) ? 'subscribe' : 'unsubscribe',
-    value,
-  });
+export function unlike(from: Shape, to: Shape, effect: Effect): Shape {
+  if (effect.type !== 'subscribe' && effect.type !== 'unsubscribe') {
+    return withoutEffect(from, effect);
+  }
+  return withSubscription(from, effect.uri, !to.subscriptions.has(effect.uri));
+}
+
+/** The same shape with this subscription, or without it. */
+function withSubscription(shape: Shape, uri: string, isSubscribed: boolean): Shape {
+  const subscriptions = new Set(shape.subscriptions);
+  if (isSubscribed) subscriptions.add(uri);
+  else subscriptions.delete(uri);
+  return { ...shape, subscriptions };
 }
 
 /** The requests that bring a replica from one shape to another; `notifications/initialized` is not among them. */

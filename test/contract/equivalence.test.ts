@@ -87,7 +87,7 @@ it(
           for (const world of [memory, redis]) {
             await world.nodes[session]?.create({
               id: world.id(session),
-              hears: 'T',
+              hears: ['tools'],
             });
           }
         }

@@ -1,5 +1,6 @@
 /** How a log begins in Redis: as a string, which costs a fifth of a stream, until something comes after the handshake. */
 import { describe, expect, it } from 'vitest';
+import type { Effect } from '../../src/backplane/backplane.js';
 import { LOG_START, STANDALONE } from '../../src/backplane/backplane.js';
 import { RedisObservation } from '../../src/backplane/redis/redis-observation.js';
 import { systemClock } from '../../src/protocol/clock.js';
@@ -292,8 +293,11 @@ describe('a session that has had its handshake', () => {
       node,
       'what is long enough to be cut into pieces, of which there are three',
     );
-    const value = `TP\n${initialize('b')}\n2025-11-25`;
-    await node.run(id, append(STANDALONE, '{}', { effect: { type: 'initialize', value } }));
+    const effect: Effect = {
+      ...{ type: 'initialize', hears: ['tools', 'prompts'], params: initialize('b') },
+      protocolVersion: '2025-11-25',
+    };
+    await node.run(id, append(STANDALONE, '{}', { effect }));
     expect((await node.membership.load(id))?.initialize).toBe(initialize('b'));
   });
 

@@ -134,7 +134,7 @@ describe('the keys of a session', () => {
     const live = async (name: string) => {
       const uri = `file:///${name}`;
       const coalesce = coalescedByUri(uri);
-      const effect = { type: 'unsubscribe', value: uri } as const;
+      const effect = { type: 'unsubscribe', uri } as const;
       await node.run(id, subscribe(uri));
       await node.run(id, append(STANDALONE, 'news', { onlyIf: { subscribed: uri }, coalesce }));
       await node.run(id, open(name, [`"${name}"`]));

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { Effect } from '../../src/backplane/backplane.js';
 import type { JsonRpcRequest } from '../../src/protocol/jsonrpc.js';
-import type { Effect, Shape } from '../../src/replica/session-shape.js';
+import type { Shape } from '../../src/replica/session-shape.js';
 import {
   effectOf,
   requestsBetween,
@@ -17,9 +18,9 @@ function request(method: string, params?: Record<string, unknown>): JsonRpcReque
 
 describe('effectOf', () => {
   it.each([
-    ['logging/setLevel', { level: 'debug' }, { type: 'level', value: 'debug' }],
-    ['resources/subscribe', { uri: 'a://b' }, { type: 'subscribe', value: 'a://b' }],
-    ['resources/unsubscribe', { uri: 'a://b' }, { type: 'unsubscribe', value: 'a://b' }],
+    ['logging/setLevel', { level: 'debug' }, { type: 'level', level: 'debug' }],
+    ['resources/subscribe', { uri: 'a://b' }, { type: 'subscribe', uri: 'a://b' }],
+    ['resources/unsubscribe', { uri: 'a://b' }, { type: 'unsubscribe', uri: 'a://b' }],
     ['logging/setLevel', { level: 3 }, undefined],
     ['logging/setLevel', undefined, undefined],
     ['resources/subscribe', {}, undefined],
@@ -38,8 +39,8 @@ const shape: fc.Arbitrary<Shape> = fc.record({
   subscriptions: fc.array(uri).map((uris) => new Set(uris)),
 });
 const effect: fc.Arbitrary<Effect> = fc.oneof(
-  fc.record({ type: fc.constant('level' as const), value: fc.constantFrom('debug', 'error') }),
-  fc.record({ type: fc.constantFrom('subscribe' as const, 'unsubscribe' as const), value: uri }),
+  fc.record({ type: fc.constant('level' as const), level: fc.constantFrom('debug', 'error') }),
+  fc.record({ type: fc.constantFrom('subscribe' as const, 'unsubscribe' as const), uri }),
 );
 
 /** What a server makes of the requests. */

@@ -2,12 +2,12 @@
 import { randomUUID } from 'node:crypto';
 import { AnynodeError } from '../../protocol/errors.js';
 import type {
-  AppendOperation,
   AttachReply,
   AttachRequest,
   Backplane,
   Commit,
   CommitReply,
+  Effect,
   JoinOptions,
   LogEntry,
   LogId,
@@ -34,8 +34,6 @@ import { Payloads } from './payloads.js';
 import { ReadableSessions, says } from './readable-sessions.js';
 import { seal } from './seals.js';
 import type { SdkStoreAccess } from '../sdk-store-access.js';
-
-type Effect = NonNullable<AppendOperation['effect']>;
 
 /**
  * `inner`, with everything encoded that came from a client, a server or the application: messages in the log and on
@@ -328,22 +326,25 @@ class EncodedMembership implements Membership {
     }
   }
 
-  /** That of `initialize` has its params in the second of three lines. */
   private encodeEffect(effect: Effect, sessionId: string): Effect {
-    if (effect.type === 'unsubscribe') return effect;
-    if (effect.type === 'level') {
-      return { ...effect, value: this.encode(effect.value, sessionId, 'level') };
+    switch (effect.type) {
+      case 'level':
+        return { ...effect, level: this.encode(effect.level, sessionId, 'level') };
+      case 'subscribe': {
+        const context = { sessionId, kind: 'subscription' } as const;
+        return { ...effect, seal: seal(this.payloads, effect.uri, context) };
+      }
+      case 'unsubscribe':
+        return effect;
+      case 'initialize': {
+        const params = this.encode(effect.params, sessionId, 'initialize');
+        // A backplane may keep them as one line of several.
+        if (params.includes('\n')) {
+          throw new TypeError('mcp-anynode: what `codec.encode` returns must not have line breaks');
+        }
+        return { ...effect, params };
+      }
     }
-    if (effect.type === 'subscribe') {
-      const context = { sessionId, kind: 'subscription' } as const;
-      return { ...effect, seal: seal(this.payloads, effect.value, context) };
-    }
-    const [hears = '', params = '', ...version] = effect.value.split('\n');
-    const encoded = this.encode(params, sessionId, 'initialize');
-    if (encoded.includes('\n')) {
-      throw new TypeError('mcp-anynode: what `codec.encode` returns must not have line breaks');
-    }
-    return { ...effect, value: [hears, encoded, ...version].join('\n') };
   }
 
   private encode(text: string, sessionId: string, kind: PayloadContext['kind']) {

@@ -3,6 +3,8 @@ import type {
   AttachReply,
   AttachRequest,
   DetachOperation,
+  Effect,
+  NewSession,
   NoteOperation,
   OpenOperation,
   Operation,
@@ -49,7 +51,7 @@ export class StoredSession {
   private called = false;
 
   constructor(
-    private readonly stored: SessionRecord & { hears: string },
+    private readonly stored: SessionRecord & Pick<NewSession, 'hears'>,
     readonly log: MemoryLog,
     private readonly tell: Tell,
   ) {
@@ -304,21 +306,25 @@ export class StoredSession {
     return this.log.at(last.logId) === undefined;
   }
 
-  private shape(effect: NonNullable<AppendOperation['effect']>, step: Step): void {
-    if (effect.type === 'level') this.stored.logLevel = effect.value;
-    else if (effect.type === 'initialize') this.initialized(effect.value);
-    else if (effect.type === 'subscribe') this.subscriptions.set(effect.value, effect.seal);
-    else {
-      this.subscriptions.delete(effect.value);
-      this.coalesced.delete(coalescedByUri(effect.value));
+  private shape(effect: Effect, step: Step): void {
+    switch (effect.type) {
+      case 'level':
+        this.stored.logLevel = effect.level;
+        break;
+      case 'subscribe':
+        this.subscriptions.set(effect.uri, effect.seal);
+        break;
+      case 'unsubscribe':
+        this.subscriptions.delete(effect.uri);
+        this.coalesced.delete(coalescedByUri(effect.uri));
+        break;
+      case 'initialize': {
+        const { hears, params: initialize, protocolVersion } = effect;
+        Object.assign(this.stored, { hears, initialize, protocolVersion });
+      }
     }
     this.stored.revision = nextRevision(this.stored.revision, step.nodeId, step.number);
     this.tellReplicas(step.nodeId, () => undefined);
-  }
-
-  private initialized(value: string): void {
-    const [hears = '', initialize = '', ...protocolVersion] = value.split('\n');
-    Object.assign(this.stored, { hears, initialize, protocolVersion: protocolVersion.join('\n') });
   }
 
   private detach(operation: DetachOperation, step: Step): void {

@@ -22,7 +22,7 @@ import type {
 } from '../backplane.js';
 import { ANY_PRINCIPAL, RESUMED_EVERY_MS, TooManySessions } from '../backplane.js';
 import { FIRST_REVISION } from '../revision.js';
-import { pushArguments } from './commands/script-arguments.js';
+import { lettersOf, pushArguments } from './commands/script-arguments.js';
 import { parseMessage, formatMessage } from './commands/message-format.js';
 import { leaseInfoOf } from './lease-info.js';
 import type { Command } from './connection/redis-connection.js';
@@ -177,7 +177,7 @@ class RedisMembership implements Membership {
   async create(session: NewSession): Promise<Position[] | false> {
     const { nodeId, pendingTtlMs, retention } = this.options;
     const record = [
-      ...['rev', FIRST_REVISION, 'pr', session.principal, 'hears', session.hears],
+      ...['rev', FIRST_REVISION, 'pr', session.principal, 'hears', lettersOf(session.hears)],
       ...['pv', session.protocolVersion, 'v', 1],
       ...(session.owned === true ? ['own', nodeId] : []),
       ...initializeFields(session.initialize),

@@ -1,4 +1,5 @@
 /** The role of a backplane that nodes create sessions with. */
+import type { ListKind } from '../operations.js';
 import type { LogId, Position } from '../positions.js';
 import type { SessionRecord, SessionRecords } from './session-records.js';
 
@@ -40,8 +41,8 @@ export interface NewSession {
   principal: string;
   /** As in {@link SessionRecord}. */
   seal?: string;
-  /** Which `notify` broadcasts concern the session: `T`ools, `P`rompts, `R`esources, as letters in one word. */
-  hears: string;
+  /** The lists whose changes the server has announced to the client: `notify` broadcasts about them concern the session. */
+  hears: readonly ListKind[];
   /** True if this node owns the session from the start. Default: no node owns it. */
   owned?: boolean;
   /**

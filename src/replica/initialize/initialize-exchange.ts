@@ -1,3 +1,4 @@
+import type { ListKind } from '../../backplane/backplane.js';
 import { STANDALONE } from '../../backplane/backplane.js';
 import { AnynodeError } from '../../protocol/errors.js';
 import type { Clock } from '../../protocol/clock.js';
@@ -73,12 +74,10 @@ export class InitializeExchange {
   }
 }
 
+const LIST_KINDS = ['tools', 'prompts', 'resources'] as const;
+
 /** Which broadcasts a server has announced that it may send. */
-export function hearsOf(capabilities: unknown): string {
+export function hearsOf(capabilities: unknown): ListKind[] {
   const declared = (capabilities ?? {}) as Record<string, { listChanged?: boolean } | undefined>;
-  return [
-    declared.tools?.listChanged === true ? 'T' : '',
-    declared.prompts?.listChanged === true ? 'P' : '',
-    declared.resources?.listChanged === true ? 'R' : '',
-  ].join('');
+  return LIST_KINDS.filter((kind) => declared[kind]?.listChanged === true);
 }

@@ -84,12 +84,15 @@ export const operation: fc.Arbitrary<Template> = fc.oneof(
           ends: request,
           asks: fc.boolean(),
           effect: fc.oneof(
-            fc.record({ type: fc.constant('level' as const), value: fc.constant('debug') }),
-            fc.record({ type: fc.constantFrom('subscribe', 'unsubscribe'), value: uri }),
-            fc.constant({ type: 'initialize' as const, value: 'P\n{"again":true}\n2025-11-25' }),
+            fc.record({ type: fc.constant('level' as const), level: fc.constant('debug') }),
+            fc.record({ type: fc.constantFrom('subscribe', 'unsubscribe'), uri }),
+            fc.constant({
+              ...{ type: 'initialize' as const, hears: ['prompts' as const] },
+              ...{ params: '{"again":true}', protocolVersion: '2025-11-25' },
+            }),
           ),
           onlyIf: fc.oneof(
-            fc.record({ hears: fc.constantFrom('T' as const, 'P' as const) }),
+            fc.record({ hears: fc.constantFrom('tools' as const, 'prompts' as const) }),
             fc.record({ subscribed: uri }),
             fc.constantFrom({ owned: true as const }, { unbegun: true as const }),
             fc.constant({ after: true as const }),

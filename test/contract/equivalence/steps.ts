@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import type { ListKind } from '../../../src/backplane/backplane.js';
 import { LOG_START, STANDALONE } from '../../../src/backplane/backplane.js';
 import { newSession } from '../suite/rig.js';
 import { cursor, look, operation, principal, streamIndex, token } from './operations.js';
@@ -12,7 +13,7 @@ export const step: fc.Arbitrary<Step> = fc.oneof(
     weight: 1,
     arbitrary: fc
       .record({
-        hears: fc.constantFrom('', 'T', 'TP'),
+        hears: fc.subarray<ListKind>(['tools', 'prompts']),
         owned: fc.boolean(),
         streams: fc.array(fc.constantFrom(STANDALONE, 'init'), { maxLength: 2 }),
         asks: fc.boolean(),

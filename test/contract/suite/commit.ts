@@ -120,8 +120,8 @@ export function describeCommits(openStore: OpenStore): void {
       await a.run(id, open('p', ['1', '2', '3']));
       await a.run(
         id,
-        append('p', '{}', { ends: '1', effect: { type: 'level', value: 'debug' } }),
-        append('p', '{}', { ends: '2', effect: { type: 'subscribe', value: 'file:///x' } }),
+        append('p', '{}', { ends: '1', effect: { type: 'level', level: 'debug' } }),
+        append('p', '{}', { ends: '2', effect: { type: 'subscribe', uri: 'file:///x' } }),
       );
       expect(await b.membership.load(id)).toMatchObject({
         revision: changed(3),
@@ -129,11 +129,11 @@ export function describeCommits(openStore: OpenStore): void {
         subscriptions: ['file:///x'],
       });
       // Nothing is remembered of an answer that was not stored.
-      const effect = { type: 'level', value: 'error' } as const;
+      const effect = { type: 'level', level: 'error' } as const;
       expect(await b.run(id, append('p', '{}', { ends: '3', effect }))).toEqual([
         { status: 'dropped', executor: a.id },
       ]);
-      const unsubscribe = { type: 'unsubscribe', value: 'file:///x' } as const;
+      const unsubscribe = { type: 'unsubscribe', uri: 'file:///x' } as const;
       await a.run(id, append('p', '{}', { ends: '3', effect: unsubscribe }));
       expect(await b.membership.load(id)).toMatchObject({
         revision: changed(4),

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { ListKind } from '../../../src/backplane/backplane.js';
 import { coalescedByUri, STANDALONE } from '../../../src/backplane/backplane.js';
 import { append, detach, open, subscribe, useRig, type OpenStore } from './rig.js';
 
@@ -8,16 +9,16 @@ export function describeNotify(openStore: OpenStore): void {
 
     it('concerns sessions that hear of it', async () => {
       const { a, b } = rig;
-      const id = await a.create({ hears: 'TR' });
-      const about = (hears: 'T' | 'P' | 'R') => append(STANDALONE, hears, { onlyIf: { hears } });
-      expect(await b.run(id, about('T'), about('P'), about('R'))).toMatchObject([
+      const id = await a.create({ hears: ['tools', 'resources'] });
+      const about = (hears: ListKind) => append(STANDALONE, hears, { onlyIf: { hears } });
+      expect(await b.run(id, about('tools'), about('prompts'), about('resources'))).toMatchObject([
         { status: 'appended' },
         { status: 'skipped' },
         { status: 'appended' },
       ]);
-      expect(await b.texts(id, STANDALONE)).toEqual(['T', 'R']);
-      const deaf = await a.create({ hears: '' });
-      expect(await b.run(deaf, about('T'))).toEqual([{ status: 'skipped' }]);
+      expect(await b.texts(id, STANDALONE)).toEqual(['tools', 'resources']);
+      const deaf = await a.create({ hears: [] });
+      expect(await b.run(deaf, about('tools'))).toEqual([{ status: 'skipped' }]);
     });
 
     it('of an updated resource concerns those that have subscribed to it', async () => {
@@ -30,7 +31,7 @@ export function describeNotify(openStore: OpenStore): void {
       expect(await b.run(id, updated)).toMatchObject([{ status: 'appended' }]);
       const other = append(STANDALONE, 'updated', { onlyIf: { subscribed: 'file:///x' } });
       expect(await b.run(id, other)).toEqual([{ status: 'skipped' }]);
-      const effect = { type: 'unsubscribe', value: uri } as const;
+      const effect = { type: 'unsubscribe', uri } as const;
       await a.run(id, append(STANDALONE, '{}', { effect }));
       expect(await b.run(id, updated)).toEqual([{ status: 'skipped' }]);
     });
@@ -86,7 +87,7 @@ export function describeNotify(openStore: OpenStore): void {
       const { a, b } = rig;
       const id = await a.create();
       const uri = 'file:///x';
-      const unsubscribe = append(STANDALONE, '{}', { effect: { type: 'unsubscribe', value: uri } });
+      const unsubscribe = append(STANDALONE, '{}', { effect: { type: 'unsubscribe', uri } });
       const updated = append(STANDALONE, 'updated', {
         onlyIf: { subscribed: uri },
         coalesce: coalescedByUri(uri),

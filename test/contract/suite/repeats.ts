@@ -32,7 +32,7 @@ export function describeRepeats(openStore: OpenStore): void {
       const operations = [
         append('p', 'answer', {
           ends: '1',
-          effect: { type: 'subscribe', value: 'file:///x' } as const,
+          effect: { type: 'subscribe', uri: 'file:///x' } as const,
         }),
         append(STANDALONE, 'news'),
         receive({ to: 'node', nodeId: b.id }, 'for b'),

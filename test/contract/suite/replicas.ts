@@ -28,7 +28,7 @@ export function describeReplicas(openStore: OpenStore): void {
       expect(known.revision).toBe('1');
 
       await a.run(id, open('p3', ['3'], { revision: '1' }));
-      const effect = { type: 'level', value: 'debug' } as const;
+      const effect = { type: 'level', level: 'debug' } as const;
       expect(okay(await a.commit(id, append('p3', '{}', { ends: '3', effect }))).revision).toEqual(
         changed(2),
       );

@@ -232,7 +232,7 @@ export function newSession(overrides: Partial<NewSession> = {}): NewSession {
     initialize: '{"capabilities":{}}',
     protocolVersion: '2025-06-18',
     principal: ALICE,
-    hears: 'TPR',
+    hears: ['tools', 'prompts', 'resources'],
     inbound: '{"method":"initialize"}',
     stream: 'init',
     outbound: [{ stream: 'init', message: '{"result":"initialized"}', asks: false }],
@@ -284,7 +284,7 @@ export function changed(count: number): string {
 
 /** Appends a message that the session remembers something by. */
 export function subscribe(uri: string): AppendOperation {
-  return append(STANDALONE, '{}', { effect: { type: 'subscribe', value: uri } });
+  return append(STANDALONE, '{}', { effect: { type: 'subscribe', uri } });
 }
 
 export function resultsOf(reply: CommitReply): OperationResult[] {

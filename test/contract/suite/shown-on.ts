@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { Effect } from '../../../src/backplane/backplane.js';
 import { LOG_START, STANDALONE } from '../../../src/backplane/backplane.js';
 import { ALICE, append, open, useRig, type OpenStore, changed } from './rig.js';
 
@@ -71,7 +72,7 @@ export function describeShownOn(openStore: OpenStore): void {
 
   describe('a session whose `initialize` is to come', () => {
     const rig = useRig(openStore);
-    const unborn = { initialize: '{}', protocolVersion: '', hears: '', outbound: [] };
+    const unborn = { initialize: '{}', protocolVersion: '', hears: [], outbound: [] };
 
     it('begins with no message in its log, and can be attached to and read', async () => {
       const { a, b } = rig;
@@ -98,7 +99,10 @@ export function describeShownOn(openStore: OpenStore): void {
       await a.run(id, open('t', ['0'], { revision: undefined }));
       await b.run(id, open('u', ['1'], { revision: undefined }));
       const initialize = '{"clientInfo":{"name":"a\\nb"}}';
-      const effect = { type: 'initialize' as const, value: `TP\n${initialize}\n2024-11-05` };
+      const effect: Effect = {
+        ...{ type: 'initialize', hears: ['tools', 'prompts'], params: initialize },
+        protocolVersion: '2024-11-05',
+      };
       await a.run(
         id,
         append('t', undefined, { ends: '0', effect }),
@@ -109,7 +113,7 @@ export function describeShownOn(openStore: OpenStore): void {
       });
       // Replicas that were there before are told, and broadcasts concern it from now on.
       await b.next('shape');
-      const broadcast = append(STANDALONE, 'changed', { onlyIf: { hears: 'P' } });
+      const broadcast = append(STANDALONE, 'changed', { onlyIf: { hears: 'prompts' } });
       expect(await b.run(id, broadcast)).toMatchObject([{ status: 'appended' }]);
     });
   });

@@ -1,5 +1,5 @@
 /** Operations as arguments of the commit scripts; scripts/commit/step.lua says the format. */
-import type { AppendOperation, Operation, Route } from '../../backplane.js';
+import type { AppendOperation, Effect, ListKind, Operation, Route } from '../../backplane.js';
 import type { Argument } from './script.js';
 
 /** Puts those of one operation behind the others. */
@@ -61,10 +61,35 @@ function pushAppend(args: Argument[], operation: AppendOperation): void {
     const [[name, given] = ['', '']] = Object.entries(onlyIf) as [string, string | true][];
     condition = name;
     value = given === true ? '' : given;
+    if ('hears' in onlyIf) value = lettersOf([onlyIf.hears]);
   }
-  args.push('append', stream, ends ?? '', flag(asks));
-  args.push(effect?.type ?? '', effect?.value ?? '', effect?.seal ?? '');
+  args.push('append', stream, ends ?? '', flag(asks), ...effectArguments(effect));
   args.push(condition, value, coalesce ?? '', flag(message !== undefined), message ?? '');
+}
+
+/** The kind of effect, its value, and a seal. The value of `initialize` is three lines, the second one the params. */
+function effectArguments(effect: Effect | undefined): [string, string, string] {
+  switch (effect?.type) {
+    case undefined:
+      return ['', '', ''];
+    case 'level':
+      return [effect.type, effect.level, ''];
+    case 'subscribe':
+      return [effect.type, effect.uri, effect.seal ?? ''];
+    case 'unsubscribe':
+      return [effect.type, effect.uri, ''];
+    case 'initialize': {
+      const { type, hears, params, protocolVersion } = effect;
+      return [type, [lettersOf(hears), params, protocolVersion].join('\n'), ''];
+    }
+  }
+}
+
+const LETTERS: Record<ListKind, string> = { tools: 'T', prompts: 'P', resources: 'R' };
+
+/** Lists as the field `hears` of the record has them. */
+export function lettersOf(kinds: readonly ListKind[]): string {
+  return kinds.map((kind) => LETTERS[kind]).join('');
 }
 
 function flag(value: boolean | undefined): string {
