@@ -1,7 +1,4 @@
-/**
- * What the SDK's stores are kept in. Separate from sessions: each part may be used by itself, and a backplane may do
- * without all of it.
- */
+/** What the SDK's stores are kept in. It is separate from sessions, and a backplane may do without all of it. */
 import type { Position } from './backplane.js';
 
 export interface SdkStoreAccess {
@@ -10,13 +7,13 @@ export interface SdkStoreAccess {
   readonly tasks: Tasks;
 }
 
-/** Texts for every node that listens. */
+/** Texts for all nodes that listen. */
 export interface Broadcasts {
-  /** Stores a text, and wakes the nodes that listen, this one excepted. Rejects with `backplane_unavailable`. */
+  /** Stores a text and wakes the other nodes that listen. Rejects with `backplane_unavailable`. */
   publish(text: string): Promise<void>;
   /**
-   * From this call on, what other nodes publish, once each, in one order for all nodes; what a lost message or connection
-   * holds up comes later. Returns its end.
+   * Calls the listener for each text that other nodes publish from this call on: once each, and in the same order on all nodes.
+   * A text whose wake-up was lost comes later. Returns a function that ends it.
    */
   listen(listener: BroadcastListener): () => void;
 }
@@ -24,27 +21,27 @@ export interface Broadcasts {
 export interface BroadcastListener {
   /** Must not throw. */
   onText(text: string): void;
-  /** Some were not kept for as long as this node could not hear: nobody knows which. */
+  /** Texts were published that are no longer kept, while this node could not hear. It is not known which. */
   onGap(): void;
 }
 
-/** So many broadcasts are kept for nodes that could not hear for a while. */
+/** How many texts are kept for nodes that could not hear for a while. */
 export const KEPT_BROADCASTS = 1000;
 
-/** Events of the SDK's transports, for clients that resume. A log per session. */
+/** Events of the SDK's transports, for clients that resume. Each session has a log. Calls reject with `backplane_unavailable`. */
 export interface Replays {
-  /** Where it stands: a number that counts the stream's events from 1, and a place in the session's log. */
+  /** Stores an event. Returns its number, which counts the stream's events from 1, and its place in the session's log. */
   append(sessionId: string, stream: string, message: string): Promise<Position>;
-  /** What comes after `after` in a stream; at most about `maxBytes` of it. */
+  /** Returns a page of a stream after `after`, which ends with the event that makes it `maxBytes` long or longer. */
   read(sessionId: string, stream: string, after: Position, maxBytes: number): Promise<ReplayPage>;
 }
 
 export type ReplayPage =
-  /** There never was such an event in this session, or nobody remembers. */
+  /** This session never had such an event, or has forgotten it. */
   | { status: 'unknown' }
-  /** What came after it is not kept any more. */
+  /** Events after it are no longer kept. */
   | { status: 'trimmed' }
-  /** The next event could not be decoded, and nothing may be shown in its place. */
+  /** The next event could not be decoded, and nothing may be shown in its place. Only a codec says so. */
   | { status: 'unreadable' }
   | { status: 'ok'; events: { position: Position; message: string }[]; more: boolean };
 
@@ -57,25 +54,25 @@ export function isTerminal(status: TaskStatus): boolean {
 /** A task without its result. */
 export interface TaskRecord {
   id: string;
-  /** The session that it belongs to; `undefined`: none. */
+  /** The session that it belongs to, or `undefined` if it belongs to none. */
   sessionId: string | undefined;
   status: TaskStatus;
   statusMessage: string | undefined;
-  /** How long it is kept, from its creation, and again from its end. */
+  /** How long it is kept from its creation, and again from its end. */
   ttlMs: number;
   /** ISO 8601. */
   createdAt: string;
   lastUpdatedAt: string;
   pollIntervalMs: number;
-  /** The node that works on it: that created it, or gave it its last status. */
+  /** The node that works on it: the one that created it, or gave it its last status. */
   executor: string;
-  /** Of the request that it came from. */
+  /** The method of the request that it came from. */
   method: string;
   /** Proves that a node with the codec stored `sessionId`. Missing: the node that created the task had no codec. */
   seal?: string | undefined;
 }
 
-/** With its place in the order of creation: whole, from 1, and each in its list its own. */
+/** A task and its place in the order of creation: a whole number from 1, which no other task of its list has. */
 export interface ListedTask {
   record: TaskRecord;
   order: number;
@@ -85,41 +82,45 @@ export type NewTask = Omit<TaskRecord, 'status' | 'statusMessage' | 'lastUpdated
 
 export interface TaskChange {
   id: string;
-  /** Another session's task is as good as gone. `undefined`: whichever session it belongs to. */
+  /** The task of another session counts as gone. `undefined`: the task may belong to any session. */
   sessionId: string | undefined;
   status: TaskStatus;
   statusMessage: string | undefined;
-  /** JSON; with it the task ends. */
+  /** The result as JSON. With it the task ends. */
   result: string | undefined;
   at: string;
-  /** Only while this node is its executor, and was dead at that moment, as in `ClaimOperation`. */
+  /** Change the task only while this node is its executor. */
   onlyIf?: string;
+  /** With `onlyIf`: when that node was found dead, as in `ClaimOperation`. */
   lookedAt?: number;
 }
 
-/** How a change turned out. `final`: the task had ended, with that status, or `onlyIf` said no. */
+/** What came of a change. `final`: the task had ended with the status `was`, or `onlyIf` did not hold. */
 export type TaskChanged =
   { status: 'changed' } | { status: 'gone' } | { status: 'final'; was: TaskStatus };
 
-/** A task that has ended does not change any more. Each call is one atomic step. */
+/**
+ * Tasks and their message queues. A task that has ended does not change any more. Each call is one atomic step, and rejects
+ * with `backplane_unavailable`.
+ */
 export interface Tasks {
-  /** `full`: the session has `most` tasks already, and nothing was changed. */
+  /** Stores a task. `full`: the session has `most` tasks already, and nothing was changed. */
   create(task: NewTask, most: number): Promise<'created' | 'full'>;
   get(id: string): Promise<TaskRecord | undefined>;
-  /** `undefined`: no such task. `unreadable`: it has a result, which could not be decoded. */
+  /** Returns a task and its result. `undefined`: no such task. `unreadable`: the result could not be decoded. */
   result(
     id: string,
   ): Promise<{ record: TaskRecord; result: string | undefined; unreadable?: true } | undefined>;
   change(change: TaskChange): Promise<TaskChanged>;
-  /** The first `count` tasks of a session (`undefined`: of those that belong to none) after a place, in their order. */
+  /** Returns the first `count` tasks of a session (`undefined`: those that belong to none) after a place, in their order. */
   list(sessionId: string | undefined, after: number, count: number): Promise<ListedTask[]>;
-  /** `false`: it has `most` messages already. A queue may be there without a task. */
+  /** Puts a message at the end of a queue, which need not have a task. `false`: the queue has `most` messages already. */
   push(id: string, message: string, most: number): Promise<boolean>;
-  /** Nothing, where the task is another session's than the one that asks (`undefined`: it is not said who asks). */
+  /** Takes the first message out. Takes none if the task is not `sessionId`'s (`undefined`: any session may take it). */
   pop(id: string, sessionId: string | undefined): Promise<string | undefined>;
   popAll(id: string, sessionId: string | undefined): Promise<string[]>;
-  /** In front of all others, in their order, however many there are: they were taken out by mistake. */
+  /** Puts messages that were taken out by mistake back in front of all others, in their order, however many there are. */
   putBack(id: string, messages: string[]): Promise<void>;
-  /** Resolves when a message is queued, the task has ended, or after `ms`; it may resolve too early. */
+  /** Resolves when a message is queued, when the task has ended, or after `ms`. It may resolve too early. */
   wait(id: string, ms: number): Promise<void>;
 }

@@ -1,32 +1,36 @@
 /** What the log of a session consists of. */
 import type { LogId, Position } from './positions.js';
 
-/** One message on one stream, as shown to the client. */
+/** One message on one stream, as it is shown to the client. */
 export interface StreamEvent {
   position: Position;
-  /** `undefined`: only marks the end, or is too big to be sent along: read the log. */
+  /** `undefined`: the event only marks the end; or, in an `event` between nodes, the message has to be read from the log. */
   message: string | undefined;
-  /** The stream ends with it. */
+  /** True if the stream ends with it. */
   end: boolean;
-  /** The node that waits for the client's answer to this request. */
+  /** The message is a request of the server, and this node waits for the client's answer. */
   asker?: string;
 }
 
 export interface LogEntry {
   logId: LogId;
+  /** When it was logged, in milliseconds since the epoch by the clock of the backplane: the first part of `logId`. */
   at: number;
+  /** `in`: from the client. `out`: to the client. */
   direction: 'in' | 'out';
+  /** `undefined`: a message of the client that opened no stream. */
   stream: string | undefined;
+  /** `undefined`: the stream ends without a message, or this entry is a note. */
   message: string | undefined;
-  /** The node that asked the client with it. */
+  /** As in {@link StreamEvent}. */
   asker: string | undefined;
-  /** There is a message, and it could not be decoded. */
+  /** True if there is a message that could not be decoded. Only a codec says so. */
   unreadable?: true;
-  /** This is no message, but something that has happened to the session; `direction` says nothing then. */
+  /** The entry is no message, but something that has happened to the session. `direction` says nothing then. */
   note?: Note;
 }
 
-/** What has happened to a session, beside what was said in it. */
+/** Something that has happened to a session, beside what was said in it. */
 export interface Note {
   kind:
     | 'session.created'
@@ -34,18 +38,18 @@ export interface Note {
     | 'stream.resumed'
     | 'request.recovered'
     | 'request.failed';
-  /** The node that it happened on. */
+  /** The node on which it happened. */
   nodeId: string;
   /** `request.…`: the JSON text of the request's id. */
   request?: string;
   /** `request.…`: the node that had run it. */
   from?: string;
-  /** `stream.resumed`: how many more there were since the last one that was logged; left out: none. */
+  /** `stream.resumed`: how many were not logged since the last one that was. Left out: none. */
   skipped?: number;
 }
 
 /**
- * Clients that come back all the time must not push out of the log what they come back for: of a session's
- * `stream.resumed`, one is logged in so long.
+ * One `stream.resumed` of a session is logged in this time, in milliseconds. A client that comes back all the time would
+ * otherwise push out of the log what it comes back for.
  */
 export const RESUMED_EVERY_MS = 10_000;

@@ -1,4 +1,4 @@
-import type { AppendOperation, SessionRecords } from '../backplane/backplane.js';
+import type { AppendOperation, Condition, SessionRecords } from '../backplane/backplane.js';
 import { coalescedByUri, STANDALONE } from '../backplane/backplane.js';
 import { AnynodeError } from '../protocol/errors.js';
 import type { Followers } from '../stream/followers.js';
@@ -72,7 +72,7 @@ export function notifyAll(parts: {
 }): Notify {
   const tell = async (
     method: string,
-    onlyIf: NonNullable<AppendOperation['onlyIf']>,
+    onlyIf: Condition,
     params?: Record<string, unknown>,
   ): Promise<number> => {
     const operation: AppendOperation = {
