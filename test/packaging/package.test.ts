@@ -1,5 +1,5 @@
 import { copyFile, readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
 import { npm, oldestOf, root, run, temporaryFolder, tsc, writeJson } from './npm.js';
@@ -39,6 +39,7 @@ describe('the tarball', () => {
       'LICENSE',
       'CHANGELOG.md',
       'docs/architecture.md',
+      'docs/backplane.md',
       'docs/cli.md',
       'docs/glossary.md',
       'docs/guarantees.md',
@@ -61,6 +62,19 @@ describe('the tarball', () => {
     );
     const packed = scripts.map((path) => path.replace('dist/backplane/redis/scripts/', ''));
     expect(packed.sort()).toEqual(written.sort());
+  });
+
+  // The suite lies among the tests, from where the build takes it.
+  it('has the contract suite, and all that it imports', async () => {
+    const suite = files.filter((path) => /^dist\/backplane-suite\/.*\.(js|d\.ts)$/.test(path));
+    const imported = suite.map(async (path) => {
+      const text = await readFile(join(root, path), 'utf8');
+      const names = [...text.matchAll(/from '(\.[^']*)'/g)].map(([, name = '']) => name);
+      return names.map((name) => join(dirname(path), name));
+    });
+    const names = (await Promise.all(imported)).flat();
+    expect(names).toContain('dist/backplane/index.js');
+    expect(names.filter((name) => !files.includes(name))).toEqual([]);
   });
 
   it('has nothing else', () => {

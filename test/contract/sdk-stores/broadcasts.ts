@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import type { Broadcasts } from '../../../src/backplane/sdk-store-access.js';
-import { KEPT_BROADCASTS } from '../../../src/backplane/sdk-store-access.js';
+import type { Broadcasts } from '../../../src/backplane/index.js';
+import { KEPT_BROADCASTS } from '../../../src/backplane/index.js';
 import type { OpenStore, TestNode } from '../suite/rig.js';
 import { eventually, useRig } from '../suite/rig.js';
 

@@ -1,5 +1,5 @@
 import { describe } from 'vitest';
-import type { OpenStore } from '../suite/rig.js';
+import type { OpenStore } from '../suite/store.js';
 import { describeBroadcasts } from './broadcasts.js';
 import { describeTasks } from './tasks.js';
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { LOOK_HOLDS_MS } from '../../../src/backplane/backplane.js';
+import { LOOK_HOLDS_MS } from '../../../src/backplane/index.js';
 import { useRig, type OpenStore } from '../suite/rig.js';
 
 export function describeTasks(openStore: OpenStore): void {

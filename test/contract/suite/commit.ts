@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { STANDALONE } from '../../../src/backplane/backplane.js';
+import { STANDALONE } from '../../../src/backplane/index.js';
 import {
   append,
   appended,

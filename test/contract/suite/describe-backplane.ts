@@ -10,7 +10,7 @@ import { describeNotify } from './notify.js';
 import { describeOwners } from './owners.js';
 import { describeRepeats } from './repeats.js';
 import { describeReplicas } from './replicas.js';
-import type { OpenStore } from './rig.js';
+import type { OpenStore } from './store.js';
 import { describeSessions } from './sessions.js';
 import { describeState } from './state.js';
 import { describeStreams } from './streams.js';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { LOG_START, STANDALONE } from '../../../src/backplane/backplane.js';
+import { LOG_START, STANDALONE } from '../../../src/backplane/index.js';
 import {
   ALICE,
   append,

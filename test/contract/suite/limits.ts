@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { ANY_PRINCIPAL, LOG_START, STANDALONE } from '../../../src/backplane/backplane.js';
+import { ANY_PRINCIPAL, LOG_START, STANDALONE } from '../../../src/backplane/index.js';
 import type { OpenStore } from './rig.js';
 import { ALICE, append, eventually, MALLORY, newSession, open, receive, useRig } from './rig.js';
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { LOOK_HOLDS_MS, RELEASED, STANDALONE } from '../../../src/backplane/backplane.js';
+import { LOOK_HOLDS_MS, RELEASED, STANDALONE } from '../../../src/backplane/index.js';
 import { open, useRig, type OpenStore } from './rig.js';
 
 /** What builds on a look at a dead node is decided again when it is carried out. */

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import type { NoteOperation } from '../../../src/backplane/backplane.js';
-import { LOG_START, RESUMED_EVERY_MS, STANDALONE } from '../../../src/backplane/backplane.js';
+import type { NoteOperation } from '../../../src/backplane/index.js';
+import { LOG_START, RESUMED_EVERY_MS, STANDALONE } from '../../../src/backplane/index.js';
 import { append, newSession, open, receive, useRig, type OpenStore, type TestNode } from './rig.js';
 
 /** What has happened to a session, as the log tells it. */

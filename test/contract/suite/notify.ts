@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { ListKind } from '../../../src/backplane/backplane.js';
-import { coalescedByUri, STANDALONE } from '../../../src/backplane/backplane.js';
+import type { ListKind } from '../../../src/backplane/index.js';
+import { coalescedByUri, STANDALONE } from '../../../src/backplane/index.js';
 import { append, detach, open, subscribe, useRig, type OpenStore } from './rig.js';
 
 export function describeNotify(openStore: OpenStore): void {

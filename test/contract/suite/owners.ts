@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { STANDALONE } from '../../../src/backplane/backplane.js';
-import type { AssignOperation } from '../../../src/backplane/backplane.js';
+import { STANDALONE } from '../../../src/backplane/index.js';
+import type { AssignOperation } from '../../../src/backplane/index.js';
 import { ALICE, append, okay, open, receive, useRig, type OpenStore, changed } from './rig.js';
 
 function assign(stream: string | undefined, more: Partial<AssignOperation> = {}): AssignOperation {

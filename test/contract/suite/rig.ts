@@ -20,20 +20,12 @@ import type {
   Position,
   ReceiveOperation,
   Route,
-} from '../../../src/backplane/backplane.js';
-import { LOG_START, STANDALONE } from '../../../src/backplane/backplane.js';
+} from '../../../src/backplane/index.js';
+import { LOG_START, STANDALONE } from '../../../src/backplane/index.js';
 import { systemClock } from '../../../src/protocol/clock.js';
+import type { OpenStore, Store } from './store.js';
 
-/** One place where sessions are stored, empty at first. */
-export interface Store {
-  /** A backplane object of its own on this store, as another process would have. */
-  backplane(): Backplane;
-  /** How many bytes a text takes there. Default: those of the text. */
-  sizeOf?(text: string): number;
-  close(): Promise<void>;
-}
-
-export type OpenStore = () => Promise<Store>;
+export type { OpenStore, Store } from './store.js';
 
 export const ALICE = 'alice';
 export const MALLORY = 'mallory';

@@ -1,7 +1,7 @@
 import { systemClock } from '../../../src/protocol/clock.js';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { ANY_PRINCIPAL, LOG_START, STANDALONE } from '../../../src/backplane/backplane.js';
+import { ANY_PRINCIPAL, LOG_START, STANDALONE } from '../../../src/backplane/index.js';
 import {
   ALICE,
   append,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { Effect } from '../../../src/backplane/backplane.js';
-import { LOG_START, STANDALONE } from '../../../src/backplane/backplane.js';
+import type { Effect } from '../../../src/backplane/index.js';
+import { LOG_START, STANDALONE } from '../../../src/backplane/index.js';
 import { ALICE, append, open, useRig, type OpenStore, changed } from './rig.js';
 
 const AFTER = { onlyIf: { after: true as const } };

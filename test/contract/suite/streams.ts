@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { Operation } from '../../../src/backplane/backplane.js';
-import { compareLogIds, STANDALONE } from '../../../src/backplane/backplane.js';
+import type { Operation } from '../../../src/backplane/index.js';
+import { compareLogIds, STANDALONE } from '../../../src/backplane/index.js';
 import {
   append,
   appended,
