@@ -3,22 +3,19 @@ import { justBefore } from '../backplane/backplane.js';
 import { UNKNOWN_REVISION } from '../backplane/revision.js';
 import { backOff, LOG_PAUSES } from '../protocol/backoff.js';
 import { AnynodeError, FailedStep } from '../protocol/errors.js';
-import type {
-  JsonRpcError,
-  JsonRpcMessage,
-  JsonRpcRequest,
-  RequestId,
-} from '../protocol/jsonrpc.js';
+import type { JsonRpcError, JsonRpcRequest, RequestId } from '../protocol/jsonrpc.js';
 import { isRequest } from '../protocol/jsonrpc.js';
 import { parseStoredMessage, parseStoredIds } from '../protocol/parse-stored.js';
 import type { LiveSession } from '../replica/live-session.js';
+import type { RunningCount } from '../replica/requests/running-calls.js';
 import { nodeLost } from '../replica/requests/request-errors.js';
-import type { SessionNode } from '../replica/session-node.js';
+import type { NodeContext } from '../stream/node-context.js';
 import type { Orphan, EndOrRerun } from './recovery/end-or-rerun.js';
 import type { Ownership } from './ownership.js';
 import { readRequestHistory } from './recovery/request-history.js';
 import type { ReplicaPool } from '../replica/replica-pool.js';
 import type { CommitOutcome } from './commit-outcome.js';
+import type { RequestRunner } from './request-runner.js';
 import type { DeliveryContext } from '../replica/replica.js';
 
 /** Who executes a stream, or is to. */
@@ -33,15 +30,6 @@ export interface Dead {
   lookedAt: number;
 }
 
-/** Runs requests that are this node's. */
-export type Run = (
-  live: LiveSession,
-  messages: JsonRpcMessage[],
-  stream: string,
-  reply: CommitOutcome,
-  context: DeliveryContext,
-) => Promise<void>;
-
 interface Assigned extends Omit<Orphan, 'errorOf' | 'from'> {
   asked: number;
   /** Another node had begun them. */
@@ -53,12 +41,14 @@ interface Assigned extends Omit<Orphan, 'errorOf' | 'from'> {
 /** Requests that came to another node than the session's owner, or whose owner has died before it began them. */
 export class Assignments {
   constructor(
-    private readonly node: SessionNode,
+    private readonly node: NodeContext,
     private readonly parts: {
       pool: ReplicaPool;
       ownership: Ownership;
-      orphaned: EndOrRerun;
-      run: Run;
+      endOrRerun: EndOrRerun;
+      runner: RequestRunner;
+      /** Requests that are neither answered nor running yet. */
+      arriving: RunningCount;
     },
   ) {}
 
@@ -109,10 +99,10 @@ export class Assignments {
   /** A request is on its way to the session's replica: this node does not close before it runs. */
   private enter(live: LiveSession): () => void {
     const unpin = live.pin();
-    this.node.arriving.begin();
+    this.parts.arriving.begin();
     return () => {
       unpin();
-      this.node.arriving.end();
+      this.parts.arriving.end();
       this.parts.pool.dropIfEmpty(live);
     };
   }
@@ -122,12 +112,12 @@ export class Assignments {
     assigned: Assigned,
     inline: string[] | undefined,
   ): Promise<void> {
-    const { orphaned } = this.parts;
+    const { endOrRerun } = this.parts;
     if (assigned.again) {
       const errorOf = (id: RequestId): JsonRpcError => nodeLost(id, undefined);
-      return orphaned.rerun({ ...assigned, errorOf, from: undefined });
+      return endOrRerun.rerun({ ...assigned, errorOf, from: undefined });
     }
-    return orphaned.beginOnce(assigned, () => this.runAssigned(live, assigned, inline));
+    return endOrRerun.beginOnce(assigned, () => this.runAssigned(live, assigned, inline));
   }
 
   private async runAssigned(
@@ -140,7 +130,7 @@ export class Assignments {
     // Some may have been cancelled, or are no longer kept.
     const requests = messages.filter(({ id }) => ids.includes(id));
     const missing = ids.filter((id) => !requests.some((request) => request.id === id));
-    await this.parts.orphaned.end(
+    await this.parts.endOrRerun.end(
       sessionId,
       stream,
       missing,
@@ -153,7 +143,7 @@ export class Assignments {
       initialized: false,
       ...(record && { record }),
     };
-    await this.parts.run(live, requests, stream, now, context);
+    await this.parts.runner.run(live, requests, stream, now, context);
   }
 
   /** Tried until the log could be read: the requests are this node's now, and no other node would begin them or end them. */

@@ -1,6 +1,6 @@
 /** What accompanies a request on its way to another node. It goes there with the request, and is stored nowhere. */
 import { STANDALONE } from '../backplane/backplane.js';
-import type { SessionNode } from '../replica/session-node.js';
+import type { HangUps } from '../stream/hang-ups.js';
 import type { DeliveryContext, Mounted } from '../replica/replica.js';
 import { MOUNTED } from '../replica/replica.js';
 import type { AuthInfo } from '../options/types.js';
@@ -55,7 +55,7 @@ function isJson(value: unknown): boolean {
 
 /** For a request of `stream`; `undefined`: for a message that has none. */
 export function unpackContext(
-  node: Pick<SessionNode, 'hangUp'>,
+  hangUps: HangUps,
   text: string,
   sessionId: string,
   stream: string | undefined,
@@ -75,8 +75,8 @@ export function unpackContext(
         : { headers, url: new URL(url), ...(mounted !== undefined && { [MOUNTED]: mounted }) },
     ...(resumable &&
       stream !== undefined && {
-        closeSSEStream: () => node.hangUp(sessionId, stream),
-        closeStandaloneSSEStream: () => node.hangUp(sessionId, STANDALONE),
+        closeSSEStream: () => hangUps.hangUp(sessionId, stream),
+        closeStandaloneSSEStream: () => hangUps.hangUp(sessionId, STANDALONE),
       }),
   };
 }

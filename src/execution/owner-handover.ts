@@ -3,7 +3,8 @@ import { isReleased, RELEASED } from '../backplane/backplane.js';
 import type { Clock } from '../protocol/clock.js';
 import { packContext } from './delivery-context.js';
 import type { DeliveryContext } from '../replica/replica.js';
-import type { Placed } from './assignments.js';
+import type { Assignments, Placed } from './assignments.js';
+import type { Ownership } from './ownership.js';
 import type { SessionService } from './session-service.js';
 import type { Follower } from '../stream/follower.js';
 import type { NodeWatch } from './recovery/node-watch.js';
@@ -17,6 +18,8 @@ export interface OwnerHandoverOptions {
   nodeId: string;
   membership: NodeInboxes;
   sessions: SessionService;
+  assignments: Assignments;
+  ownership: Ownership;
   orphans: OrphanRecovery;
   watch: NodeWatch;
   clock: Clock;
@@ -111,11 +114,11 @@ export class OwnerHandover {
     { sessionId, stream, messages }: NodeMessageOf<'run'>,
     context: DeliveryContext,
   ): Promise<Placed | undefined> {
-    const { sessions, nodeId } = this.options;
-    if (await sessions.ownership.giveUp(sessionId)) {
+    const { assignments, ownership, nodeId } = this.options;
+    if (await ownership.giveUp(sessionId)) {
       return { executor: `${RELEASED}${nodeId}`, begun: false };
     }
-    const placed = await sessions.assign({ sessionId, stream }, undefined, context, messages);
+    const placed = await assignments.assign({ sessionId, stream }, undefined, context, messages);
     return placed === 'stale' ? undefined : placed; // never: no node was said to be dead
   }
 
@@ -172,11 +175,11 @@ export class OwnerHandover {
     { follower, context, messages }: Handover,
     nodeId: string | undefined,
   ): Promise<Placed | 'stale' | undefined> {
-    const { sessions, watch } = this.options;
-    if (nodeId === undefined) return sessions.assign(follower, undefined, context, messages);
+    const { assignments, watch } = this.options;
+    if (nodeId === undefined) return assignments.assign(follower, undefined, context, messages);
     const lookedAt = await watch.momentOfDeath(follower.sessionId, nodeId);
     if (lookedAt === undefined) return 'stale';
-    return sessions.assign(follower, { nodeId, lookedAt }, context, messages);
+    return assignments.assign(follower, { nodeId, lookedAt }, context, messages);
   }
 
   private schedule(): void {

@@ -8,10 +8,11 @@ import type { LiveSession } from '../replica/live-session.js';
 import { endOf } from '../stream/shown-on.js';
 import { deliverToFollowers } from '../stream/deliver-to-followers.js';
 import { answerToCancelled, nodeLost } from '../replica/requests/request-errors.js';
-import type { SessionNode } from '../replica/session-node.js';
+import type { NodeContext } from '../stream/node-context.js';
 import type { ReplicaPool } from '../replica/replica-pool.js';
 import type { DeliveryContext } from '../replica/replica.js';
 import { isInitialized } from './client-message-routing.js';
+import type { NodeWatch } from './recovery/node-watch.js';
 
 /** Owned sessions are asked for together, so many at a time. */
 const BATCH = 100;
@@ -29,8 +30,10 @@ export class Ownership {
   private readonly taken = new Map<string, number>();
 
   constructor(
-    private readonly node: SessionNode,
+    private readonly node: NodeContext,
     private readonly pool: ReplicaPool,
+    private readonly watch: NodeWatch,
+    private readonly servers: { isReachable(): Promise<boolean> },
   ) {
     this.limit = new LogLimit(node.clock);
   }
@@ -62,8 +65,8 @@ export class Ownership {
       }
       // The script has told the handler already; an owner that is dead gets a successor, which is built from the record.
       const told = isInitialized(message);
-      if (told && node.owned) continue;
-      if (await node.watch.seemsAlive(handler)) {
+      if (told && node.settings.owned) continue;
+      if (await this.watch.seemsAlive(handler)) {
         if (!told) this.send(live.id, handler, message, logged, context);
         continue;
       }
@@ -86,7 +89,8 @@ export class Ownership {
    * is for the owner of the session, the next owner. `anyNode`: it is not for the owner.
    */
   private async successorOf(handler: string, live: LiveSession, anyNode: boolean): Promise<string> {
-    const { watch, commitQueue, nodeId } = this.node;
+    const { watch } = this;
+    const { commitQueue, nodeId } = this.node;
     while (await watch.isDead(handler)) {
       if (anyNode) return nodeId;
       const lookedAt = await watch.momentOfDeath(live.id, handler);
@@ -161,12 +165,12 @@ export class Ownership {
    * had done.
    */
   async verify(): Promise<void> {
-    const owned = this.node.owned ? this.pool.all().filter((live) => live.hasReplica) : [];
+    const owned = this.node.settings.owned ? this.pool.all().filter((live) => live.hasReplica) : [];
     for (let at = 0; at < owned.length; at += BATCH) {
       await Promise.all(
         owned.slice(at, at + BATCH).map(async (live) => {
           const identity = await this.node.membership.identify(live.id);
-          if (identity === undefined) this.node.onGone(live.id);
+          if (identity === undefined) this.node.notices.ended(live.id);
           else if (identity.owner !== this.node.nodeId) this.lost(live);
         }),
       );
@@ -178,8 +182,9 @@ export class Ownership {
    * node was paused for longer than its lease since it had asked, at `asked`.
    */
   async isFenced(live: LiveSession, asked: number): Promise<boolean> {
-    const { owned, clock, leaseMs } = this.node;
-    return owned && clock.elapsed() - asked > leaseMs && this.isLost(live);
+    const { settings, clock } = this.node;
+    const wasPaused = clock.elapsed() - asked > settings.leaseMs;
+    return settings.owned && wasPaused && this.isLost(live);
   }
 
   /** A message says that another node owns the session now. It may be late: this node may own the session again. */
@@ -197,7 +202,7 @@ export class Ownership {
     const { membership, nodeId } = this.node;
     const identity = await membership.identify(live.id);
     if (identity?.owner === nodeId) return false;
-    if (identity === undefined) this.node.onGone(live.id);
+    if (identity === undefined) this.node.notices.ended(live.id);
     else this.lost(live);
     return true;
   }
@@ -222,7 +227,7 @@ export class Ownership {
    */
   async giveUp(sessionId: string): Promise<boolean> {
     const { node, pool } = this;
-    if (await node.isServerReachable()) return false;
+    if (await this.servers.isReachable()) return false;
     const live = pool.get(sessionId);
     if (live?.busy === true) return false;
     this.limit.pass('given up', (more) => {

@@ -1,32 +1,11 @@
 /** Sessions of HTTP+SSE: they are there before their `initialize`, and what is said in them goes to one connection. */
-import type { NewSession, Operation, SessionRecord } from '../backplane/backplane.js';
+import type { Operation, SessionRecord } from '../backplane/backplane.js';
 import { STANDALONE } from '../backplane/backplane.js';
 import type { JsonRpcRequest } from '../protocol/jsonrpc.js';
 import { isShownOnStandalone } from '../stream/shown-on.js';
 import type { LiveSession } from '../replica/live-session.js';
-import type { SessionNode } from '../replica/session-node.js';
-import type { SessionQuotas } from './session-quotas.js';
+import type { NodeContext } from '../stream/node-context.js';
 import { isUninitialized } from '../replica/session-shape.js';
-
-/** See {@link Sessions.reserve}. */
-export async function reserveSession(
-  node: SessionNode,
-  quotas: SessionQuotas,
-  session: Pick<NewSession, 'id' | 'principal' | 'most'>,
-): Promise<void> {
-  quotas.check(session.principal);
-  const created = await quotas.watch(session.principal, () =>
-    node.membership.create({
-      ...{ ...session, initialize: '{}', protocolVersion: '', hears: [], outbound: [] },
-      stream: node.nextName(),
-    }),
-  );
-  if (created === false) throw idInUse(session.id);
-}
-
-export function idInUse(id: string): Error {
-  return new Error(`sessionIdGenerator returned an id that is in use: ${id}`);
-}
 
 /**
  * Tells the holder of the client's connection that this node has requests of it, and is to be looked after: an event
@@ -34,7 +13,7 @@ export function idInUse(id: string): Error {
  * as long as this node knows the session.
  */
 export function announcement(
-  { followers }: SessionNode,
+  { followers }: NodeContext,
   { id, announced }: LiveSession,
   stream: string,
 ): Operation[] {

@@ -1,11 +1,11 @@
 import type { LiveSession } from '../replica/live-session.js';
-import type { SessionNode } from '../replica/session-node.js';
+import type { NodeContext } from '../stream/node-context.js';
 import type { ReplicaPool } from '../replica/replica-pool.js';
 
 /** Keeps callers apart from the sessions of others, before anything of theirs waits or is stored. */
 export class SessionAccess {
   constructor(
-    private readonly node: SessionNode,
+    private readonly node: NodeContext,
     private readonly pool: ReplicaPool,
   ) {}
 

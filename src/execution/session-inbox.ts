@@ -3,7 +3,7 @@ import type { LogId, NodeMessageOf } from '../backplane/backplane.js';
 import { justBefore } from '../backplane/backplane.js';
 import { backOff, LOG_PAUSES } from '../protocol/backoff.js';
 import { AnynodeError } from '../protocol/errors.js';
-import type { SessionNode } from '../replica/session-node.js';
+import type { NodeContext } from '../stream/node-context.js';
 
 /** So many characters may wait for one session while a message of it is read from the log. */
 const MOST_WAITING = 4 * 1024 * 1024;
@@ -31,7 +31,7 @@ export class SessionInbox {
   private readonly reading = new Map<string, Queue>();
 
   constructor(
-    private readonly node: Pick<SessionNode, 'membership' | 'clock' | 'logger'>,
+    private readonly node: Pick<NodeContext, 'membership' | 'clock' | 'logger'>,
     private readonly hand: (sessionId: string, text: string, context: string | undefined) => void,
     /** Messages were dropped, since too many had waited. They are in the log. */
     private readonly onDropped: () => void,

@@ -1,14 +1,10 @@
-import type { ApplicationState } from '../backplane/backplane.js';
 import { STANDALONE } from '../backplane/backplane.js';
 import { AnynodeError } from '../protocol/errors.js';
-import type { Clock } from '../protocol/clock.js';
 import type { JsonRpcMessage, JsonRpcResponse, Params } from '../protocol/jsonrpc.js';
 import { isResponse } from '../protocol/jsonrpc.js';
-import type { Followers } from '../stream/followers.js';
-import type { CommitQueue } from '../stream/commit-queue.js';
+import type { NodeContext } from '../stream/node-context.js';
 import type { Asker, OutgoingRequests } from '../replica/requests/outgoing-requests.js';
 import { deliverToFollower } from '../stream/deliver-to-followers.js';
-import type { Logger } from '../options/types.js';
 import { unheld } from '../protocol/unheld.js';
 
 /** Checks a value and returns it typed: a schema of the SDK, of zod, or your own. It throws if the value does not fit. */
@@ -69,34 +65,32 @@ export class ClientError extends Error {
   }
 }
 
-export interface HandleParts {
-  membership: ApplicationState;
-  commitQueue: CommitQueue;
-  followers: Followers;
-  asks: OutgoingRequests;
-  clock: Clock;
-  logger: Pick<Logger, 'warn'>;
-  /** There is no such session, or no longer. */
-  onGone(sessionId: string): void;
-}
-
 const DEFAULT_TIMEOUT_MS = 60_000;
 
-export function sessionHandle(parts: HandleParts, sessionId: string): SessionHandle {
+export function sessionHandle(
+  node: NodeContext,
+  outgoingRequests: OutgoingRequests,
+  sessionId: string,
+): SessionHandle {
   return {
     notify: (notification) =>
-      unheld(send(parts, sessionId, { jsonrpc: '2.0', ...notification }, false), (error) => {
+      unheld(send(node, sessionId, { jsonrpc: '2.0', ...notification }, false), (error) => {
         const { method } = notification;
-        parts.logger.warn(`mcp-anynode: ${method} was not delivered: ${String(error)}`);
+        node.logger.warn(`mcp-anynode: ${method} was not delivered: ${String(error)}`);
       }),
     request: (request, schema, options = {}) =>
-      unheld(new Question(parts, sessionId, request.method, options).ask(request.params, schema)),
-    state: sessionState(parts, sessionId),
+      unheld(
+        new Question(node, outgoingRequests, sessionId, request.method, options).ask(
+          request.params,
+          schema,
+        ),
+      ),
+    state: sessionState(node, sessionId),
   };
 }
 
 async function send(
-  { commitQueue, followers }: HandleParts,
+  { commitQueue, followers }: NodeContext,
   sessionId: string,
   message: object,
   asks: boolean,
@@ -120,14 +114,15 @@ class Question implements Asker {
   private id = '';
 
   constructor(
-    private readonly parts: HandleParts,
+    private readonly node: NodeContext,
+    private readonly outgoingRequests: OutgoingRequests,
     readonly sessionId: string,
     private readonly method: string,
     private readonly options: RequestOptions,
   ) {}
 
   async ask<T>(params: Record<string, unknown> | undefined, schema: ResultSchema<T>): Promise<T> {
-    const { asks } = this.parts;
+    const { outgoingRequests: asks } = this;
     const { signal, onprogress } = this.options;
     signal?.throwIfAborted();
     const id = asks.add(this, 0);
@@ -143,7 +138,7 @@ class Question implements Asker {
       answered.catch(() => undefined); // `send` may reject first
       this.startTimer(id);
       const message = { jsonrpc: '2.0', id, method: this.method, ...paramsOf(params, token) };
-      await send(this.parts, this.sessionId, message, true);
+      await send(this.node, this.sessionId, message, true);
       const response = await answered;
       if ('error' in response) {
         const { code, message: text, data } = response.error;
@@ -179,7 +174,7 @@ class Question implements Asker {
     const timeout = this.options.timeout ?? DEFAULT_TIMEOUT_MS;
     this.restartTimer = () => {
       this.cancelTimer();
-      this.cancelTimer = this.parts.clock.after(timeout, () => {
+      this.cancelTimer = this.node.clock.after(timeout, () => {
         const text = `The client did not answer ${this.method} within ${timeout} ms`;
         this.giveUp(id, new AnynodeError('request_timeout', text));
       });
@@ -192,7 +187,7 @@ class Question implements Asker {
     this.fail(reason);
     const params = { requestId, reason: String(reason) };
     const message = { jsonrpc: '2.0', method: 'notifications/cancelled', params };
-    send(this.parts, this.sessionId, message, false).catch(() => undefined); // it was given up anyway
+    send(this.node, this.sessionId, message, false).catch(() => undefined); // it was given up anyway
   }
 }
 
@@ -202,12 +197,9 @@ function paramsOf(params: Record<string, unknown> | undefined, token: string | u
   return { params: { ...params, _meta: { ...meta, progressToken: token } } };
 }
 
-function sessionState(
-  { membership, onGone }: Pick<HandleParts, 'membership' | 'onGone'>,
-  sessionId: string,
-): SessionState {
+function sessionState({ membership, notices }: NodeContext, sessionId: string): SessionState {
   const gone = (): AnynodeError => {
-    onGone(sessionId);
+    notices.ended(sessionId);
     return notFound(sessionId);
   };
   const load = async () => {

@@ -1,15 +1,12 @@
 import type { RequestListener } from 'node:http';
 import { inspect } from 'node:util';
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
-import type { OwnerHandover } from '../execution/owner-handover.js';
-import type { OpenerWatch } from '../execution/recovery/opener-watch.js';
-import type { OrphanRecovery } from '../execution/recovery/orphan-recovery.js';
-import type { ConnectionTakeovers } from '../stream/connection-takeovers.js';
+import type { ClientConnections } from '../execution/client-connections.js';
+import type { Execution } from '../execution/execution.js';
+import type { NodeLifetime } from '../execution/node-lifetime.js';
 import { AnynodeError } from '../protocol/errors.js';
 import type { Options } from '../options/options.js';
-import type { RunningCount } from '../replica/requests/running-calls.js';
-import type { SessionNode } from '../replica/session-node.js';
-import type { SessionService } from '../execution/session-service.js';
+import type { NodeContext } from '../stream/node-context.js';
 import { handleGet } from './get.js';
 import { BodyBudget } from './body/body-budget.js';
 import { guard } from './guard.js';
@@ -24,32 +21,26 @@ import { SharedTimer } from '../protocol/shared-timer.js';
 import { ConnectionSlots } from './connection-slots.js';
 import type { SseSettings } from './response/sse-response.js';
 
-/** What the handlers of the methods need. */
-export interface Endpoint {
-  node: SessionNode;
-  sessions: SessionService;
-  takeovers: ConnectionTakeovers;
-  orphans: OrphanRecovery;
-  handovers: OwnerHandover;
-  options: Options;
+/** What the requests of an endpoint share, and what bounds them. */
+export interface SharedResources {
   slots: ConnectionSlots;
   /** Bounds the bytes of request bodies. */
   bodies: BodyBudget;
   bodyTimeouts: Pick<SharedTimer, 'after' | 'close'>;
+  sse: SseSettings;
+}
+
+/** What the handlers of the methods need. */
+export interface Endpoint {
+  node: NodeContext;
+  options: Options;
+  execution: Execution;
+  connections: ClientConnections;
+  lifetime: NodeLifetime;
   /** Serves revision 2026-07-28. */
   modern: Modern | undefined;
-  /** What its handler answers just now, subscriptions included. */
-  exchanges: RunningCount;
-  /** Connections of HTTP+SSE. */
-  openers: OpenerWatch;
-  sse: SseSettings;
+  shared: SharedResources;
   principalOf(req: Request): string;
-  /** Connections of requests that another node runs. */
-  elsewhere: RunningCount;
-  /** `close()` was called: no connection is kept for another request. */
-  isClosing(): boolean;
-  /** After `close()` has resolved. */
-  isClosed(): boolean;
 }
 
 /** No client waits noticeably for headers that come so late, and most calls are answered by then. */
@@ -57,29 +48,22 @@ const SOON_MS = 10;
 
 const NO_TIMEOUT = { after: () => () => undefined, close: () => undefined };
 
-type Made = 'principalOf' | 'slots' | 'bodies' | 'bodyTimeouts' | 'sse';
-
-export function endpointOf(parts: Omit<Endpoint, Made>): Endpoint {
+export function endpointOf(parts: Omit<Endpoint, 'shared' | 'principalOf'>): Endpoint {
   const { options, node } = parts;
-  const { keepAliveMs, retryMs, maxStreamAgeMs, maxBufferedBytes, limits } = options;
-  return {
-    ...parts,
+  const { keepAliveMs, retryMs, maxStreamAgeMs, maxBufferedBytes, limits, logger } = options;
+  const shared: SharedResources = {
     slots: new ConnectionSlots(limits.streamsPerSession),
     bodies: new BodyBudget(limits.bodyBytesInFlight),
     bodyTimeouts: limits.bodyMs === 0 ? NO_TIMEOUT : new SharedTimer(node.clock, limits.bodyMs),
     sse: {
-      ...{ keepAliveMs, retryMs, maxStreamAgeMs, maxBufferedBytes },
+      ...{ keepAliveMs, retryMs, maxStreamAgeMs, maxBufferedBytes, logger },
       stalledMs: limits.stalledMs,
       clock: node.clock,
-      logger: options.logger,
       soon: new SharedTimer(node.clock, SOON_MS),
-      onOld: (sessionId, stream) => {
-        const follower = node.followers.find(sessionId, stream);
-        if (follower?.resumable === true) follower.end('hangup');
-      },
+      onOld: (sessionId, stream) => parts.connections.hangUpHere(sessionId, stream),
     },
-    principalOf: principalReader(options.principal, options.logger),
   };
+  return { ...parts, shared, principalOf: principalReader(options.principal, logger) };
 }
 
 /** Of the nodes in this process, by their handles: what is mounted beside a node works on the same. */
@@ -116,13 +100,13 @@ export function serving(
     }
     if (endpoint.options.nodeHeader) res.setHeader('X-Anynode-Node', endpoint.node.nodeId);
     // Node says so to the client, and ends the connection after this response.
-    if (endpoint.isClosing()) res.shouldKeepAlive = false;
-    if (endpoint.isClosed()) {
+    if (endpoint.lifetime.isClosing()) res.shouldKeepAlive = false;
+    if (endpoint.lifetime.isClosed()) {
       refuse(res, REFUSALS.closed);
       return;
     }
-    endpoint.node.arriving.begin();
-    const leave = (): void => endpoint.node.arriving.end();
+    endpoint.lifetime.arriving.begin();
+    const leave = (): void => endpoint.lifetime.arriving.end();
     answer(req, res)
       .then(leave, (error: unknown) => {
         leave();
@@ -164,10 +148,10 @@ async function handle(endpoint: Endpoint, req: Request, res: Response): Promise<
 async function handleDelete(endpoint: Endpoint, req: Request, res: Response): Promise<void> {
   const sessionId = requireSessionId(req);
   spokenVersionOf(req);
-  const { node, sessions } = endpoint;
+  const { node, execution } = endpoint;
   const removed = await node.membership.remove(sessionId, endpoint.principalOf(req));
   if (!removed) throw new RefusalError(REFUSALS.sessionNotFound);
-  sessions.end(sessionId);
+  execution.sessions.end(sessionId);
   reply(res, 200);
 }
 

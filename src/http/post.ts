@@ -1,11 +1,12 @@
 import type { Request, Response } from 'express';
 import { ErrorCode, errorResponse, isRequest } from '../protocol/jsonrpc.js';
-import type { JsonRpcMessage, JsonRpcRequest } from '../protocol/jsonrpc.js';
+import type { JsonRpcRequest, RequestId } from '../protocol/jsonrpc.js';
 import { httpAnswerOf } from '../replica/initialize/initialize-http-answer.js';
 import type { DeliveryContext } from '../replica/replica.js';
 import { FIRST_VERSION_WITH_PRIMING, isInitializeRequest } from '../replica/sdk.js';
-import type { Inbound, Opened } from '../execution/session-service.js';
-import { Refused } from '../execution/session-service.js';
+import type { Inbound } from '../execution/client-messages.js';
+import type { NotServed, OpenedStream } from '../execution/execution.js';
+import { InitializeRefused } from '../execution/session-start.js';
 import { AnynodeError } from '../protocol/errors.js';
 import { Cursors } from '../stream/cursor.js';
 import type { Follower } from '../stream/follower.js';
@@ -14,7 +15,6 @@ import { admitBody } from './body/admit-body.js';
 import type { Posted } from './body/request-body.js';
 import { readMessages } from './body/request-body.js';
 import { ResponseClosing } from './response/response-closing.js';
-import { follow } from './ended-connections.js';
 import type { Endpoint } from './endpoint.js';
 import {
   isJson,
@@ -30,6 +30,7 @@ import {
 import { JsonConnection, sendJson } from './response/json-response.js';
 import { answersModern } from './modern/modern.js';
 import { authInfoOf, sessionsFor } from './principal.js';
+import type { Refusal } from './response/refusals.js';
 import { batchTooLarge, RefusalError, REFUSALS } from './response/refusals.js';
 import { isGone, reply } from './response/response.js';
 import type { SseStream } from './response/sse-response.js';
@@ -89,14 +90,14 @@ async function answerMessages(
   const inbound = { sessionId, principal, messages, text };
   if (messages.some(isRequest)) {
     const closing = new ResponseClosing(res);
-    if (!endpoint.slots.take(sessionId, principal, res, closing)) {
+    if (!endpoint.shared.slots.take(sessionId, principal, res, closing)) {
       throw new RefusalError(REFUSALS.tooManyStreams);
     }
     await answerRequests(endpoint, req, { res, closing }, inbound, spoken);
     return;
   }
   const context = { authInfo: authInfoOf(req), requestInfo: requestInfoOf(req) };
-  const received = await endpoint.sessions.receive(inbound, context);
+  const received = await endpoint.execution.receive(inbound, context);
   if (received === 'gone') throw new RefusalError(REFUSALS.sessionNotFound);
   if (received === 'full') throw new RefusalError(REFUSALS.serverBehind);
   reply(res, 202);
@@ -104,13 +105,13 @@ async function answerMessages(
 
 /** `initialize` with the id of a session: refused, with the reason that applies. */
 async function refuseKnownSession(
-  { sessions }: Endpoint,
+  { execution }: Endpoint,
   req: Request,
   principal: string,
 ): Promise<void> {
   const id = sessionIdOf(req);
   if (id === undefined) return;
-  const known = isSessionId(id) && (await sessions.callers.owns(principal, id));
+  const known = isSessionId(id) && (await execution.callers.owns(principal, id));
   throw new RefusalError(known ? REFUSALS.alreadyInitialized : REFUSALS.sessionNotFound);
 }
 
@@ -121,7 +122,7 @@ async function answerInitialize(
   request: JsonRpcRequest,
   principal: string,
 ): Promise<void> {
-  const { options, sessions } = endpoint;
+  const { options, execution } = endpoint;
   const authInfo = authInfoOf(req);
   const id = options.sessionIdGenerator();
   if (!isSessionId(id)) {
@@ -130,7 +131,7 @@ async function answerInitialize(
   const session = { id, principal, authInfo, most: sessionsFor(principal, options.limits) };
   const delivery = { authInfo, requestInfo: requestInfoOf(req) };
   try {
-    const { birth, positions } = await sessions.initialize(request, session, delivery);
+    const { birth, positions } = await execution.initialize(request, session, delivery);
     const shown = birth.outbound
       .map(({ stream, message }, at) => ({ stream, message, position: positions[at + 1] }))
       .filter(({ stream }) => stream === birth.stream);
@@ -173,7 +174,7 @@ function answerWithoutSession(
   request: JsonRpcRequest,
   error: unknown,
 ): void {
-  const answer = error instanceof Refused ? error.birth.answer : undefined;
+  const answer = error instanceof InitializeRefused ? error.birth.answer : undefined;
   const http = answer && httpAnswerOf(answer);
   if (http !== undefined) {
     reply(res, http.status, http.headers, http.body);
@@ -193,30 +194,31 @@ async function answerRequests(
   inbound: Inbound,
   spoken: string,
 ): Promise<void> {
-  const { node, sessions } = endpoint;
-  const { res } = answer;
+  const { connections, execution } = endpoint;
   const { sessionId, messages } = inbound;
   const requests = messages.filter(isRequest);
   refuseBadRequests(endpoint, requests);
-  const stream = { name: node.nextName(), token: node.nextName() };
-  const opened = await sessions.open(inbound, stream);
-  if (opened === 'gone') throw new RefusalError(REFUSALS.sessionNotFound);
-  if (opened === 'duplicate') throw new RefusalError(REFUSALS.duplicateRequest);
-  if (opened === 'limited') throw new RefusalError(REFUSALS.tooManyRequests);
-
-  if (endpoint.isClosed() || res.headersSent) {
-    // This node has closed, or somebody else has begun the response (a timeout in front): nobody can follow it.
-    opened.abandon();
-    throw new RefusalError(REFUSALS.closed);
-  }
-  const shown = { ...stream, sessionId, messages, spoken };
-  const follower = answerStream(endpoint, answer, shown, opened);
+  const stream = { name: connections.nextName(), token: connections.nextName() };
   const context = deliveryContext(endpoint, req, { sessionId, name: stream.name });
-  if (opened.owner === undefined) endpoint.orphans.attend(follower, context);
-  opened.run(context);
-  if (opened.owner === undefined) return;
-  const texts = requests.map((request) => JSON.stringify(request));
-  endpoint.handovers.hand(follower, opened.owner, context, texts);
+  const served = await execution.serve(inbound, stream, context, (opened) => {
+    // This node has closed, or something else has begun the response (a timeout in front): nobody can follow it.
+    if (endpoint.lifetime.isClosed() || answer.res.headersSent) return undefined;
+    const order = requests.map(({ id }) => id);
+    return answerStream(endpoint, answer, { ...stream, sessionId, order, spoken }, opened);
+  });
+  refuseUnserved(served);
+}
+
+const UNSERVED: Record<NotServed, Refusal> = {
+  gone: REFUSALS.sessionNotFound,
+  duplicate: REFUSALS.duplicateRequest,
+  limited: REFUSALS.tooManyRequests,
+  unfollowed: REFUSALS.closed,
+};
+
+/** Throws the refusal of requests that do not run. */
+export function refuseUnserved(served: 'served' | NotServed): void {
+  if (served !== 'served') throw new RefusalError(UNSERVED[served]);
 }
 
 /** What a handler gets along with a request of this stream. */
@@ -231,8 +233,8 @@ export function deliveryContext(
     authInfo: authInfoOf(req),
     requestInfo: requestInfoOf(req),
     ...(resumable && {
-      closeSSEStream: () => endpoint.node.hangUp(sessionId, name),
-      closeStandaloneSSEStream: () => endpoint.node.hangUp(sessionId, STANDALONE),
+      closeSSEStream: () => endpoint.connections.hangUp(sessionId, name),
+      closeStandaloneSSEStream: () => endpoint.connections.hangUp(sessionId, STANDALONE),
     }),
   };
 }
@@ -254,39 +256,27 @@ function refuseRepeatedIds(requests: JsonRpcRequest[]): void {
 function answerStream(
   endpoint: Endpoint,
   { res, closing }: Answer,
-  stream: {
-    sessionId: string;
-    name: string;
-    token: string;
-    messages: JsonRpcMessage[];
-    spoken: string;
-  },
-  { position, owner, cursors }: Opened,
+  stream: { sessionId: string; name: string; token: string; order: RequestId[]; spoken: string },
+  { position, cursors, onEnd }: OpenedStream,
 ): Follower {
-  const { node, options, orphans, elsewhere } = endpoint;
-  const { sessionId } = stream;
+  const { connections, options } = endpoint;
+  const { sessionId, name, order } = stream;
   // The client may have gone while its request was stored: nobody holds the stream then, and it can be resumed.
   const onClose = (): void => follower.end('closed');
   const sink =
     options.responseMode === 'json'
       ? new JsonConnection(res, closing, {
-          sessionId,
-          order: stream.messages.filter(isRequest).map(({ id }) => id),
+          ...{ sessionId, order, onClose },
           stalledMs: options.limits.stalledMs,
           logger: options.logger,
-          onClose,
         })
       : sseConnection(
           endpoint,
           { res, closing },
-          { sessionId, name: stream.name, cursors, isGet: false },
+          { sessionId, name, cursors, isGet: false },
           onClose,
         );
-  if (owner !== undefined) elsewhere.begin();
-  const follower = follow(node, { ...stream, position }, sink, (ended) => {
-    orphans.unwatch(ended);
-    if (owner !== undefined) elsewhere.end();
-  });
+  const follower = connections.follow({ ...stream, position }, sink, onEnd);
   if (sink instanceof SseConnection) {
     sink.open(primes(endpoint, stream.spoken) ? position : undefined);
   }
@@ -304,5 +294,5 @@ export function sseConnection(
   stream: SseStream,
   onClose: () => void = () => undefined,
 ): SseConnection {
-  return new SseConnection(res, closing, stream, endpoint.sse, onClose);
+  return new SseConnection(res, closing, stream, endpoint.shared.sse, onClose);
 }

@@ -1,7 +1,7 @@
 /** A server that is no server object, behind the rest of this library: a handler of Express, or one at a URL. */
 import type { RequestHandler } from 'express';
 import type { Clock } from '../protocol/clock.js';
-import type { FactoryContext } from '../replica/session-node.js';
+import type { FactoryContext } from '../replica/replica.js';
 import type { Logger, ServerLike } from '../options/types.js';
 import { BodyReader, withoutSecrets } from './http/response-body.js';
 import { Loopback } from './http/loopback.js';

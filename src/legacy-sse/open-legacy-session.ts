@@ -4,10 +4,10 @@ import { compareLogIds, LOG_START, STANDALONE, TooManySessions } from '../backpl
 import type { RequestId } from '../protocol/jsonrpc.js';
 import type { DeliveryContext } from '../replica/replica.js';
 import { answerLost } from '../replica/requests/request-errors.js';
-import type { SessionNode } from '../replica/session-node.js';
+import type { NodeContext } from '../stream/node-context.js';
 import { deliverToFollowers } from '../stream/deliver-to-followers.js';
 import type { Follower } from '../stream/follower.js';
-import { follow } from '../http/ended-connections.js';
+import type { HeldStream } from '../execution/client-connections.js';
 import type { Endpoint } from '../http/endpoint.js';
 import { isSessionId, requestInfoOf } from '../http/headers.js';
 import { authInfoOf, sessionsFor } from '../http/principal.js';
@@ -35,7 +35,7 @@ export async function openConnection(
   res: Response,
   messagesPath: string,
 ): Promise<void> {
-  const { node, options } = endpoint;
+  const { node, connections, options } = endpoint;
   const id = options.sessionIdGenerator();
   if (!isSessionId(id)) {
     throw new TypeError('mcp-anynode: sessionIdGenerator returned an id that is not allowed');
@@ -43,7 +43,7 @@ export async function openConnection(
   const session = { id, principal: legacyPrincipal(endpoint, req) };
   const most = sessionsFor(endpoint.principalOf(req), options.limits);
   await reserve(endpoint, { ...session, most });
-  const token = node.nextName();
+  const token = connections.nextName();
   let position: Position;
   try {
     const request = { sessionId: id, principal: session.principal, stream: STANDALONE, token };
@@ -51,7 +51,7 @@ export async function openConnection(
       ...{ ...request, cursor: undefined, unlessHeld: false },
     });
     if (attached.status !== 'attached') throw new RefusalError(REFUSALS.sessionNotFound);
-    if (endpoint.isClosed() || res.headersSent) throw new RefusalError(REFUSALS.closed);
+    if (endpoint.lifetime.isClosed() || res.headersSent) throw new RefusalError(REFUSALS.closed);
     ({ position } = attached);
   } catch (error) {
     endSession(endpoint, session);
@@ -70,11 +70,11 @@ export async function openConnection(
 }
 
 async function reserve(
-  { sessions }: Endpoint,
-  session: Parameters<Endpoint['sessions']['reserve']>[0],
+  { execution }: Endpoint,
+  session: Parameters<Endpoint['execution']['reserve']>[0],
 ): Promise<void> {
   try {
-    await sessions.reserve(session);
+    await execution.reserve(session);
   } catch (error) {
     if (!(error instanceof TooManySessions)) throw error;
     const isPending = error.kind === 'pending';
@@ -97,7 +97,8 @@ function show(
     address: string;
   },
 ): void {
-  const { node, options, openers } = endpoint;
+  const { node, connections, options } = endpoint;
+  const { openers } = connections;
   const { keepAliveMs, retryMs, maxBufferedBytes, limits } = options;
   cutWhenStalled(res, limits.stalledMs);
   const connection = new LegacyConnection(res, {
@@ -110,7 +111,9 @@ function show(
     onRestart: () => follower.end('hangup'),
     onOpener: (nodeId) => openers.note(follower, nodeId),
   });
-  const follower: Follower = follow(node, stream, connection, (ended) => openers.remove(ended));
+  const follower: Follower = connections.follow(stream, connection, (ended) =>
+    openers.remove(ended),
+  );
   openers.add(follower, (dead) => takeOver(endpoint, session, context, dead));
   // The client may have gone while its session was stored.
   if (isGone(res)) {
@@ -123,8 +126,8 @@ function show(
 }
 
 /** Never rejects: what cannot be ended now ends when its time is over. */
-function endSession({ node, sessions }: Endpoint, { id, principal }: Session): void {
-  sessions.end(id);
+function endSession({ node, execution }: Endpoint, { id, principal }: Session): void {
+  execution.sessions.end(id);
   node.membership.remove(id, principal).catch(() => undefined);
 }
 
@@ -138,35 +141,28 @@ async function takeOver(
   context: DeliveryContext,
   dead: string | undefined,
 ): Promise<void> {
-  const { node } = endpoint;
+  const { node, connections, execution } = endpoint;
   for (const { stream, holder, runsOn } of await node.membership.openStreams(id)) {
     if (dead === undefined) {
       if (node.followers.find(id, stream) !== undefined) continue;
-      if (await isHeldElsewhere(node, holder)) {
+      if (holder !== undefined && (await connections.isOfLivingNode(holder))) {
         // The holder looks after the request in the name of its client; but not where it has seen an answer that the backplane
         // has lost since. Then the node that ran the request ends it.
-        if (runsOn !== undefined) endpoint.orphans.ask(runsOn, [{ sessionId: id, stream }]);
+        if (runsOn !== undefined) execution.doubt(runsOn, id, stream);
         continue;
       }
     } else if (holder !== undefined && holder !== dead) continue;
-    const token = node.nextName();
-    const attached = await node.membership.attach({
+    const token = connections.nextName();
+    const attached = await connections.attach({
       ...{ sessionId: id, principal, stream, token, cursor: undefined, unlessHeld: false },
     });
     if (attached.status !== 'attached') continue;
     const { position, executor, unbegun } = attached;
     const followed = { sessionId: id, name: stream, token, position };
-    const follower = followRequests(endpoint, followed, []);
+    const follower = followRequests(endpoint, followed, [], (ended) => execution.unfollow(ended));
     follower.poke();
-    if (executor === undefined) continue;
-    if (unbegun === true) endpoint.handovers.hand(follower, executor, context, undefined);
-    else if (executor === dead) endpoint.orphans.inherit(follower, executor, context);
-    else endpoint.orphans.watch(follower, executor, context);
+    execution.follow(follower, { executor, unbegun }, context, executor === dead);
   }
-}
-
-async function isHeldElsewhere(node: SessionNode, holder: string | undefined): Promise<boolean> {
-  return holder !== undefined && holder !== node.nodeId && (await node.isAlive(holder));
 }
 
 /**
@@ -174,23 +170,20 @@ async function isHeldElsewhere(node: SessionNode, holder: string | undefined): P
  * the backplane loses them, that is an error. (Requests of a node that is dead are not known by their ids: `[]`.)
  */
 export function followRequests(
-  { node, orphans, options }: Endpoint,
-  stream: { sessionId: string; name: string; token: string; position: Position },
+  { node, connections, options }: Endpoint,
+  stream: HeldStream,
   ids: RequestId[],
-  onEnd: () => void = () => undefined,
+  onEnd: (follower: Follower) => void,
 ): Follower {
   const sink = new LegacyRequests(() => {
     void tellLost(node, stream, ids, options.retention.maxAgeMs);
   });
-  return follow(node, stream, sink, (ended) => {
-    orphans.unwatch(ended);
-    onEnd();
-  });
+  return connections.follow(stream, sink, onEnd);
 }
 
 /** Never rejects: where the backplane stays away, the connection ends with this node. */
 async function tellLost(
-  node: SessionNode,
+  node: NodeContext,
   { sessionId, position }: { sessionId: string; position: Position },
   ids: RequestId[],
   keptMs: number,

@@ -3,7 +3,7 @@ import type { LogEntry } from '../backplane/backplane.js';
 import type { JsonRpcMessage, RequestId } from '../protocol/jsonrpc.js';
 import { isRequest, isResponse } from '../protocol/jsonrpc.js';
 import { givenName } from '../stream/shown-on.js';
-import { NODE_ID_LENGTH } from '../replica/session-node.js';
+import { NODE_ID_LENGTH } from '../protocol/node-id.js';
 import { isObject, parseStored } from '../protocol/stored-json.js';
 import type { SessionEvent } from '../options/types.js';
 

@@ -2,13 +2,14 @@ import type { SessionRecord } from '../backplane/backplane.js';
 import { AnynodeError } from '../protocol/errors.js';
 import type { JsonRpcRequest } from '../protocol/jsonrpc.js';
 import { infoOf } from './session-info.js';
-import type { FactoryContext, SessionNode } from './session-node.js';
-import type { Cause, ReplayMessage, ReplicaEvents } from './replica.js';
+import type { Cause, Factory, FactoryContext, ReplayMessage, ReplicaEvents } from './replica.js';
+import type { OutgoingRequests } from './requests/outgoing-requests.js';
 import { isUninitialized, requestsBetween, shapeOf, UNSHAPED } from './session-shape.js';
 import type { Shape } from './session-shape.js';
 import { dropNotifications } from './sdk.js';
 import { ReplicaTransport } from './replica-transport.js';
-import type { ServerLike } from '../options/types.js';
+import type { Logger, ServerLike } from '../options/types.js';
+import type { Clock } from '../protocol/clock.js';
 
 /** A replica with the object that it was made of. */
 export interface BuiltReplica {
@@ -20,97 +21,102 @@ export interface BuiltReplica {
 /** How long a server may take to answer what is replayed to it. */
 const REPLAY_MS = 30_000;
 
-/** Calls the factory and connects what it returns. Rejects with what the factory threw. */
-export async function connectReplica(
-  node: SessionNode,
-  context: FactoryContext,
-  eventsOf: (replica: () => BuiltReplica) => ReplicaEvents,
-): Promise<BuiltReplica> {
-  const server: ServerLike = await node.factory(context);
-  const transport: ReplicaTransport = new ReplicaTransport(
-    context.session.id,
-    node.outgoingRequests,
-    eventsOf(() => replica),
-  );
-  const replica: BuiltReplica = {
-    transport,
-    async discard() {
-      let warned = false;
-      try {
-        dropNotifications(server, () => {
-          if (warned) return;
-          warned = true;
-          node.logger.warn(
-            'mcp-anynode: a server goes on sending notifications after it was closed, which go nowhere; `server.onclose` is the place to end its timers',
-          );
-        });
-        transport.shutDown();
-        await server.close();
-      } catch (error) {
-        node.logger.warn(`mcp-anynode: closing a server failed: ${String(error)}`);
-      }
-    },
-  };
-  await server.connect(transport);
-  return replica;
-}
+/** Builds the replicas of a node's sessions, and tells them what their servers have to know. */
+export class ReplicaBuilder {
+  constructor(
+    private readonly factory: Factory,
+    private readonly outgoingRequests: OutgoingRequests,
+    private readonly clock: Clock,
+    private readonly logger: Logger,
+  ) {}
 
-/** Builds a replica on a node that has none, from the stored record. */
-export async function rehydrate(
-  node: SessionNode,
-  record: SessionRecord,
-  cause: Cause | undefined,
-  eventsOf: (replica: () => BuiltReplica) => ReplicaEvents,
-): Promise<BuiltReplica> {
-  const session = infoOf(record);
-  if (session.unreadable === true) {
-    throw new AnynodeError('undecodable', 'What the client said at initialize cannot be decoded');
-  }
-  const context = {
-    ...{ session, rehydrated: !isUninitialized(record) },
-    ...{ authInfo: cause?.authInfo, requestInfo: cause?.requestInfo },
-  };
-  const built = await connectReplica(node, context, eventsOf);
-  try {
-    await replayShape(node, built.transport, UNSHAPED, shapeOf(record));
-    // Nobody but the server itself can have closed it yet.
-    if (built.transport.closed) throw new Error('The server closed while it was told its session');
-    return built;
-  } catch (error) {
-    await built.discard();
-    throw error;
-  }
-}
-
-/** Tells a replica what it has missed. Rejects where the server does not answer in time. */
-export async function replayShape(
-  node: SessionNode,
-  transport: ReplicaTransport,
-  from: Shape,
-  to: Shape,
-): Promise<void> {
-  const messages: ReplayMessage[] = [];
-  if (to.initialize !== undefined && from.initialize === undefined) {
-    const params = JSON.parse(to.initialize) as JsonRpcRequest['params'];
-    const initialize = { method: 'initialize', expectsAnswer: true };
-    messages.push({ ...initialize, ...(params !== undefined && { params }) });
-  }
-  if (to.active && !from.active) {
-    messages.push({ method: 'notifications/initialized', expectsAnswer: false });
-  }
-  for (const { method, params } of requestsBetween(from, to)) {
-    messages.push({ method, params: { ...params }, expectsAnswer: true });
-  }
-  if (messages.length === 0) return;
-  let cancelTimer = (): void => undefined;
-  const timeout = new Promise<never>((_, reject) => {
-    cancelTimer = node.clock.after(REPLAY_MS, () =>
-      reject(new AnynodeError('request_timeout', 'The server did not answer the replay in time')),
+  /** Calls the factory and connects what it returns. Rejects with what the factory threw. */
+  async connect(
+    context: FactoryContext,
+    eventsOf: (replica: () => BuiltReplica) => ReplicaEvents,
+  ): Promise<BuiltReplica> {
+    const { logger } = this;
+    const server: ServerLike = await this.factory(context);
+    const transport: ReplicaTransport = new ReplicaTransport(
+      context.session.id,
+      this.outgoingRequests,
+      eventsOf(() => replica),
     );
-  });
-  try {
-    await Promise.race([transport.replay(messages), timeout]);
-  } finally {
-    cancelTimer();
+    const replica: BuiltReplica = {
+      transport,
+      async discard() {
+        let warned = false;
+        try {
+          dropNotifications(server, () => {
+            if (warned) return;
+            warned = true;
+            logger.warn(
+              'mcp-anynode: a server goes on sending notifications after it was closed, which go nowhere; `server.onclose` is the place to end its timers',
+            );
+          });
+          transport.shutDown();
+          await server.close();
+        } catch (error) {
+          logger.warn(`mcp-anynode: closing a server failed: ${String(error)}`);
+        }
+      },
+    };
+    await server.connect(transport);
+    return replica;
+  }
+
+  /** Builds a replica on a node that has none, from the stored record. */
+  async rehydrate(
+    record: SessionRecord,
+    cause: Cause | undefined,
+    eventsOf: (replica: () => BuiltReplica) => ReplicaEvents,
+  ): Promise<BuiltReplica> {
+    const session = infoOf(record);
+    if (session.unreadable === true) {
+      throw new AnynodeError('undecodable', 'What the client said at initialize cannot be decoded');
+    }
+    const context = {
+      ...{ session, rehydrated: !isUninitialized(record) },
+      ...{ authInfo: cause?.authInfo, requestInfo: cause?.requestInfo },
+    };
+    const built = await this.connect(context, eventsOf);
+    try {
+      await this.replayShape(built.transport, UNSHAPED, shapeOf(record));
+      // Nobody but the server itself can have closed it yet.
+      if (built.transport.closed)
+        throw new Error('The server closed while it was told its session');
+      return built;
+    } catch (error) {
+      await built.discard();
+      throw error;
+    }
+  }
+
+  /** Tells a replica what it has missed. Rejects where the server does not answer in time. */
+  async replayShape(transport: ReplicaTransport, from: Shape, to: Shape): Promise<void> {
+    const messages: ReplayMessage[] = [];
+    if (to.initialize !== undefined && from.initialize === undefined) {
+      const params = JSON.parse(to.initialize) as JsonRpcRequest['params'];
+      const initialize = { method: 'initialize', expectsAnswer: true };
+      messages.push({ ...initialize, ...(params !== undefined && { params }) });
+    }
+    if (to.active && !from.active) {
+      messages.push({ method: 'notifications/initialized', expectsAnswer: false });
+    }
+    for (const { method, params } of requestsBetween(from, to)) {
+      messages.push({ method, params: { ...params }, expectsAnswer: true });
+    }
+    if (messages.length === 0) return;
+    let cancelTimer = (): void => undefined;
+    const timeout = new Promise<never>((_, reject) => {
+      cancelTimer = this.clock.after(REPLAY_MS, () =>
+        reject(new AnynodeError('request_timeout', 'The server did not answer the replay in time')),
+      );
+    });
+    try {
+      await Promise.race([transport.replay(messages), timeout]);
+    } finally {
+      cancelTimer();
+    }
   }
 }

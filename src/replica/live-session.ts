@@ -22,16 +22,15 @@ import {
   isResponse,
 } from '../protocol/jsonrpc.js';
 import { AnynodeError, sessionEnded } from '../protocol/errors.js';
-import type { BuiltReplica } from './build-replica.js';
-import { connectReplica, rehydrate, replayShape } from './build-replica.js';
+import type { BuiltReplica, ReplicaBuilder } from './build-replica.js';
 import { InboundAdmission } from './requests/inbound-admission.js';
 import { nodeOf } from './requests/outgoing-requests.js';
 import type { InitializeExchange } from './initialize/initialize-exchange.js';
-import type { Call } from './requests/running-calls.js';
+import type { Call, RunningCount } from './requests/running-calls.js';
 import { RunningCalls, wasShown } from './requests/running-calls.js';
 import { answerToCancelled, failed, notBuilt, serialized } from './requests/request-errors.js';
 import { answerTurns } from './requests/loop-turns.js';
-import type { SessionNode } from './session-node.js';
+import type { NodeContext } from '../stream/node-context.js';
 import type { Cause, DeliveryContext, ReplicaEvents } from './replica.js';
 import type { Shape } from './session-shape.js';
 import {
@@ -88,11 +87,13 @@ export class LiveSession {
 
   constructor(
     readonly id: string,
-    private readonly node: SessionNode,
+    private readonly node: NodeContext,
+    private readonly builder: ReplicaBuilder,
+    running: RunningCount,
   ) {
     this.lastUsedAt = node.clock.elapsed();
     this.cursors = new Cursors(id);
-    this.calls = new RunningCalls(node.running);
+    this.calls = new RunningCalls(running);
   }
 
   get hasReplica(): boolean {
@@ -166,7 +167,7 @@ export class LiveSession {
     try {
       const { requestInfo } = delivery;
       const told = { ...context, rehydrated: false, requestInfo };
-      replica = await connectReplica(this.node, told, (built) => this.eventsOf(built));
+      replica = await this.builder.connect(told, (built) => this.eventsOf(built));
       this.replica = replica;
       const answered = birth.answered();
       answered.catch(() => undefined); // what comes between may fail first
@@ -220,7 +221,7 @@ export class LiveSession {
       const needed = record ?? (await this.load());
       if (needed === undefined) throw sessionEnded();
       this.throwIfEnded();
-      const replica = await rehydrate(this.node, needed, cause, (built) => this.eventsOf(built));
+      const replica = await this.builder.rehydrate(needed, cause, (built) => this.eventsOf(built));
       if (this.isEnded()) {
         await replica.discard();
         this.throwIfEnded();
@@ -246,7 +247,7 @@ export class LiveSession {
     const differs = uncertain.reduce((from, effect) => unlike(from, shape, effect), told);
     this.isCatchingUp = true;
     try {
-      await replayShape(this.node, replica.transport, differs, shape);
+      await this.builder.replayShape(replica.transport, differs, shape);
     } finally {
       this.isCatchingUp = false;
     }
@@ -332,7 +333,7 @@ export class LiveSession {
   private refusalOf(request: JsonRpcRequest): JsonRpcResponse | undefined {
     if (!mayBeRefused(request)) return undefined;
     const running = this.calls.withMethod('resources/subscribe');
-    return refusalOf(request, this.shape, running, this.node.limits);
+    return refusalOf(request, this.shape, running, this.node.settings.limits);
   }
 
   /** Ends requests that cannot be run: with what their server said of it, if `why` is that. */
@@ -373,7 +374,8 @@ export class LiveSession {
       call.batch.open -= 1;
       if (typeof stored === 'object') {
         // All are answered, and the stream is open: the backplane has lost an answer (a failover).
-        if (call.batch.open === 0 && !stored.ended) this.node.onAnswered(this.id, stream);
+        if (call.batch.open === 0 && !stored.ended)
+          this.node.notices.answeredButOpen(this.id, stream);
         if (effect !== undefined) await this.took(effect, stored.revision, call);
       } else if (effect !== undefined && stored !== 'gone' && this.replica !== undefined) {
         this.mayHaveTaken(effect);
@@ -391,7 +393,7 @@ export class LiveSession {
     // Another node's change was replayed after the replica had carried this one out: this one is the later.
     if (call.revision !== this.revision) {
       const shape = withEffect(this.shape, effect);
-      await replayShape(this.node, replica.transport, withoutEffect(shape, effect), shape);
+      await this.builder.replayShape(replica.transport, withoutEffect(shape, effect), shape);
       if (this.replica !== replica) return;
     }
     // The replica may have been told more while that was replayed.
@@ -467,7 +469,9 @@ export class LiveSession {
     if (call !== undefined && wasShown(call, message)) return;
     // A JSON response has nowhere to carry them: the standalone stream does.
     const stream =
-      call === undefined || this.node.responseMode === 'json' ? STANDALONE : shownOn(call.stream);
+      call === undefined || this.node.settings.responseMode === 'json'
+        ? STANDALONE
+        : shownOn(call.stream);
     const operation: AppendOperation = {
       ...{ type: 'append', stream, message: JSON.stringify(message) },
       // One that another node asks has that node's id: what is true of this one says nothing of it.
@@ -482,7 +486,7 @@ export class LiveSession {
   /** Of what another node has taken over meanwhile, this server has nothing to say any more. */
   private conditionOf(call: Call | undefined): Pick<AppendOperation, 'onlyIf'> {
     if (call !== undefined) return { onlyIf: { executes: call.stream } };
-    return this.node.owned ? { onlyIf: { owned: true } } : {};
+    return this.node.settings.owned ? { onlyIf: { owned: true } } : {};
   }
 
   private answer(response: JsonRpcResponse): Promise<void> {
@@ -513,15 +517,15 @@ export class LiveSession {
       case 'dropped':
         // The stream waits for this node to begin it, and the step did not: another node owns the session.
         if (result.executor === this.node.nodeId && result.unbegun !== true) return undefined;
-        this.node.onTaken(this.id, operation.stream);
+        this.node.notices.executionLost(this.id, operation.stream);
         return 'taken';
       case 'skipped': {
         const { onlyIf } = operation;
         if (onlyIf !== undefined && 'executes' in onlyIf) {
-          this.node.onTaken(this.id, onlyIf.executes);
+          this.node.notices.executionLost(this.id, onlyIf.executes);
           return 'taken';
         }
-        this.node.onDisowned(this.id);
+        this.node.notices.disowned(this.id);
         throw new AnynodeError('closed', 'Another node owns the session now');
       }
       default:
@@ -556,10 +560,10 @@ export class LiveSession {
   }
 
   private async load(): Promise<SessionRecord | undefined> {
-    const { membership, owned, nodeId } = this.node;
+    const { membership, settings, nodeId } = this.node;
     const record = await membership.load(this.id);
-    if (record === undefined) this.node.onGone(this.id);
-    else if (owned && record.owner !== nodeId) this.node.onDisowned(this.id);
+    if (record === undefined) this.node.notices.ended(this.id);
+    else if (settings.owned && record.owner !== nodeId) this.node.notices.disowned(this.id);
     return record;
   }
 

@@ -1,9 +1,12 @@
 import { setImmediate } from 'node:timers';
 import { jittered } from '../protocol/clock.js';
 import type { SessionRecord } from '../backplane/backplane.js';
+import type { ReplicaBuilder } from './build-replica.js';
 import { LiveSession } from './live-session.js';
-import type { SessionNode } from './session-node.js';
+import type { RunningCount } from './requests/running-calls.js';
+import type { NodeContext } from '../stream/node-context.js';
 import type { Cause } from './replica.js';
+import type { NodeWatch } from '../execution/recovery/node-watch.js';
 
 /** The sessions that are live on this node, least recently used first. Those that nobody uses give way. */
 export class ReplicaPool {
@@ -11,7 +14,12 @@ export class ReplicaPool {
   private cancelSweep: () => void = () => undefined;
   private closed = false;
 
-  constructor(private readonly node: SessionNode) {
+  constructor(
+    private readonly node: NodeContext,
+    private readonly builder: ReplicaBuilder,
+    private readonly running: RunningCount,
+    private readonly watch: Pick<NodeWatch, 'findDead'>,
+  ) {
     this.scheduleSweep();
   }
 
@@ -19,6 +27,12 @@ export class ReplicaPool {
     let count = 0;
     for (const session of this.live.values()) if (session.hasReplica) count += 1;
     return count;
+  }
+
+  /** Streams whose requests run on this node, by session. */
+  runningStreams(): Map<string, string[]> {
+    const busy = this.all().filter((live) => live.running > 0);
+    return new Map(busy.map((live) => [live.id, live.streams()]));
   }
 
   all(): LiveSession[] {
@@ -31,7 +45,7 @@ export class ReplicaPool {
 
   /** For use: it is there afterwards, and the most recently used. Whether there is such a session is not known yet. */
   of(sessionId: string): LiveSession {
-    const live = this.live.get(sessionId) ?? new LiveSession(sessionId, this.node);
+    const live = this.live.get(sessionId) ?? this.make(sessionId);
     if (this.closed) {
       // A message of another node came too late: no server is built for it any more.
       void live.end();
@@ -40,6 +54,11 @@ export class ReplicaPool {
     this.live.delete(sessionId);
     this.live.set(sessionId, live);
     return live;
+  }
+
+  /** For a session that is to be made: not in the pool before it is added. */
+  make(sessionId: string): LiveSession {
+    return new LiveSession(sessionId, this.node, this.builder, this.running);
   }
 
   add(live: LiveSession): void {
@@ -63,15 +82,15 @@ export class ReplicaPool {
    * longest give way, where there are too many.
    */
   makeRoom(live?: LiveSession): void {
-    if (this.evictOver(this.node.maxReplicas - (live === undefined ? 1 : 0))) return;
-    if (this.replicas >= this.node.maxReplicas) {
+    if (this.evictOver(this.node.settings.maxReplicas - (live === undefined ? 1 : 0))) return;
+    if (this.replicas >= this.node.settings.maxReplicas) {
       this.node.logger.warn('mcp-anynode: more replicas are busy than maxReplicas allows');
     }
   }
 
   /** Of those that were built at the same time each had made room for itself, before any was there. */
   trim(): void {
-    this.evictOver(this.node.maxReplicas);
+    this.evictOver(this.node.settings.maxReplicas);
   }
 
   /** `false`: there are more than `most`, all of them in use. */
@@ -92,8 +111,8 @@ export class ReplicaPool {
   }
 
   private scheduleSweep(): void {
-    const { clock, replicaIdleMs } = this.node;
-    const every = jittered(Math.max(replicaIdleMs / 4, 250), clock);
+    const { clock, settings } = this.node;
+    const every = jittered(Math.max(settings.replicaIdleMs / 4, 250), clock);
     this.cancelSweep = clock.after(every, () => {
       this.sweep()
         .catch((error: unknown) => {
@@ -108,11 +127,11 @@ export class ReplicaPool {
   /** Discards replicas that nobody has used for `replicaIdleMs`. */
   private async sweep(): Promise<void> {
     this.trim();
-    const deadline = this.node.clock.elapsed() - this.node.replicaIdleMs;
+    const deadline = this.node.clock.elapsed() - this.node.settings.replicaIdleMs;
     const idle = this.all().filter((live) => this.isIdleSince(live, deadline));
     const followers = new Set(idle.flatMap(({ followedBy }) => followedBy ?? []));
     followers.delete(this.node.nodeId);
-    const dead = await this.node.watch.findDead(followers);
+    const dead = await this.watch.findDead(followers);
     for (const live of idle) {
       // An open stream on another node keeps it too: the server may have something to say by itself.
       const { followedBy = this.node.nodeId } = live;

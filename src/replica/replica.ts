@@ -1,5 +1,5 @@
 import type { JsonRpcMessage, JsonRpcRequest, RequestId } from '../protocol/jsonrpc.js';
-import type { AuthInfo } from '../options/types.js';
+import type { AuthInfo, ServerContext, ServerLike } from '../options/types.js';
 
 /**
  * A live server of one session on this node: takes client→server messages, emits server→client messages. What is
@@ -37,6 +37,12 @@ export interface DeliveryContext {
   closeSSEStream?: (() => void) | undefined;
   closeStandaloneSSEStream?: (() => void) | undefined;
 }
+
+/** What a factory is told; factories of this library also get the HTTP request that needs the replica. */
+export type FactoryContext = ServerContext & Pick<DeliveryContext, 'requestInfo'>;
+
+/** Builds the server object of a replica. */
+export type Factory = (context: FactoryContext) => ServerLike | Promise<ServerLike>;
 
 /** Why a replica is needed: the request that it is built for. */
 export type Cause = Pick<DeliveryContext, 'authInfo' | 'requestInfo'>;

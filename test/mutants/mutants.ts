@@ -116,7 +116,7 @@ export const TESTED_MUTANTS: TestedMutant[] = [
     async plant() {
       const { CatchUp } = await import('../../src/execution/recovery/catch-up.js');
       CatchUp.prototype.catchUp = async function () {
-        const waiting = this['node'].outgoingRequests.sessions();
+        const waiting = this['outgoingRequests'].sessions();
         await Promise.allSettled(waiting.map((sessionId) => this['catchUpOn'](sessionId)));
       };
     },

@@ -17,7 +17,6 @@ it('is looked for until the log could be read', async () => {
     return Promise.resolve(after === '1-1' ? [] : [entry]);
   };
   const node = {
-    outgoingRequests: { sessions: () => ['s1'] },
     clock: systemClock,
     membership: { timeOf: () => Promise.resolve(1_000_000), history },
   } as unknown as Parts[0];
@@ -27,21 +26,19 @@ it('is looked for until the log could be read', async () => {
     verify: () => Promise.resolve(),
     deliver: (sessionId: string, message: unknown) => heard.push([sessionId, message]),
   };
-  await new CatchUp(node, sessions).catchUp();
+  await new CatchUp(node, { sessions: () => ['s1'] }, sessions).catchUp();
   expect(heard).toEqual([['s1', answer]]);
   expect(reads).toBe(4);
 });
 
 it('is looked for, and then what the node owns, until that could be read', async () => {
-  const node = {
-    outgoingRequests: { sessions: () => [] },
-    clock: systemClock,
-  } as unknown as Parts[0];
+  const node = { clock: systemClock } as unknown as Parts[0];
   let looks = 0;
   const verify = () => {
     looks += 1;
     return looks < 3 ? Promise.reject(unavailable(new Error('away'))) : Promise.resolve();
   };
-  await new CatchUp(node, { busy: () => [], verify, deliver: () => undefined }).catchUp();
+  const sessions = { busy: () => [], verify, deliver: () => undefined };
+  await new CatchUp(node, { sessions: () => [] }, sessions).catchUp();
   expect(looks).toBe(3);
 });

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { randomNodeId } from '../../src/execution/node-id.js';
+import { randomNodeId } from '../../src/protocol/node-id.js';
 
 // One of digits alone made `<nodeId>.<n>` a number, for whoever reads ids as numbers.
 it('node ids are ten characters, of which the first is a letter', () => {

@@ -11,7 +11,7 @@ const READERS: Record<string, string> = {
     'is the clock of this backplane, which goes on evenly from its beginning',
   'operator/survey.ts': 'says when statistics were taken',
   'operator/session-events.ts': 'says when a session turned out to have ended',
-  'execution/session-service.ts': 'tells the factory when a session begins that is not stored yet',
+  'execution/session-start.ts': 'tells the factory when a session begins that is not stored yet',
   'stream/log-horizon.ts': 'refuses log ids that are a day ahead, as made up',
   'cli/commands/nodes.ts': 'shows an age',
   'cli/commands/session.ts': 'shows an age',

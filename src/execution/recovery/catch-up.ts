@@ -3,7 +3,8 @@ import { AnynodeError } from '../../protocol/errors.js';
 import type { JsonRpcMessage } from '../../protocol/jsonrpc.js';
 import { isNotification, isResponse } from '../../protocol/jsonrpc.js';
 import { parseStoredMessage } from '../../protocol/parse-stored.js';
-import type { SessionNode } from '../../replica/session-node.js';
+import type { OutgoingRequests } from '../../replica/requests/outgoing-requests.js';
+import type { NodeContext } from '../../stream/node-context.js';
 
 /** How far back to look for what was missed: longer than an outage that clients and calls live through. */
 const MISSED_MS = 15 * 60_000;
@@ -21,7 +22,8 @@ export class CatchUp {
   private times = 0;
 
   constructor(
-    private readonly node: Pick<SessionNode, 'outgoingRequests' | 'clock' | 'membership'>,
+    private readonly node: Pick<NodeContext, 'clock' | 'membership'>,
+    private readonly outgoingRequests: Pick<OutgoingRequests, 'sessions'>,
     private readonly sessions: {
       /** Sessions in which something runs. */
       busy(): string[];
@@ -33,11 +35,11 @@ export class CatchUp {
 
   /** Tried until the log could be read, since nobody else would look. Rejects only once this node has closed. */
   async catchUp(): Promise<void> {
-    const { outgoingRequests: asks, clock } = this.node;
+    const { clock } = this.node;
     this.times += 1;
     const mine = this.times;
     for (let failures = 0; mine === this.times; failures += 1) {
-      const waiting = [...new Set([...asks.sessions(), ...this.sessions.busy()])];
+      const waiting = [...new Set([...this.outgoingRequests.sessions(), ...this.sessions.busy()])];
       try {
         for (let at = 0; at < waiting.length && mine === this.times; at += AT_ONCE) {
           const some = waiting.slice(at, at + AT_ONCE);

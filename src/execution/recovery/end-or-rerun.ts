@@ -1,5 +1,6 @@
 import type { Operation, SessionRecord } from '../../backplane/backplane.js';
 import type { JsonRpcError, JsonRpcRequest, RequestId } from '../../protocol/jsonrpc.js';
+import type { BegunStreams } from '../../stream/begun-streams.js';
 import { endOf } from '../../stream/shown-on.js';
 import { deliverToFollowers } from '../../stream/deliver-to-followers.js';
 import {
@@ -10,7 +11,7 @@ import {
 } from '../../replica/requests/request-errors.js';
 import { answerTurns } from '../../replica/requests/loop-turns.js';
 import type { LiveSession } from '../../replica/live-session.js';
-import type { SessionNode } from '../../replica/session-node.js';
+import type { NodeContext } from '../../stream/node-context.js';
 import { mayRerun, readRequestHistory } from './request-history.js';
 import type { ReplicaPool } from '../../replica/replica-pool.js';
 import type { DeliveryContext } from '../../replica/replica.js';
@@ -31,8 +32,9 @@ export interface Orphan {
 /** Ends, or runs again, the requests that a node has left behind. See `recovery` in the options. */
 export class EndOrRerun {
   constructor(
-    private readonly node: SessionNode,
+    private readonly node: NodeContext,
     private readonly pool: ReplicaPool,
+    private readonly begunStreams: BegunStreams,
   ) {}
 
   /** Ends requests of a stream that this node executes now, each with an error. */
@@ -63,9 +65,9 @@ export class EndOrRerun {
     start: () => Promise<void>,
   ): Promise<void> {
     const { sessionId, stream, requests } = orphan;
-    const started = this.node.begunStreams.begin(orphan, start);
+    const started = this.begunStreams.begin(orphan, start);
     if (started !== undefined) return started;
-    if (this.node.begunStreams.isStarting(sessionId, stream)) return;
+    if (this.begunStreams.isStarting(sessionId, stream)) return;
     await this.endAnswered(sessionId, stream, requests, answerLost);
   }
 
@@ -88,7 +90,7 @@ export class EndOrRerun {
    * lost that step (a failover), and the one by which this node became the owner of the session. They must not run again.
    */
   async endForgotten(sessionId: string, stream: string): Promise<void> {
-    const operations = this.node.begunStreams
+    const operations = this.begunStreams
       .requestsOf(sessionId, stream)
       .flatMap((id) =>
         endOf(stream, id, JSON.stringify(answerLost(id)), { onlyIf: { unbegun: true } }),

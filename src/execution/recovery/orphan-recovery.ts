@@ -6,7 +6,7 @@ import type { JsonRpcError, RequestId } from '../../protocol/jsonrpc.js';
 import { MapBySession } from '../../protocol/map-by-session.js';
 import { parseStoredIds } from '../../protocol/parse-stored.js';
 import { answerLost, nodeLost } from '../../replica/requests/request-errors.js';
-import type { Orphan } from './end-or-rerun.js';
+import type { EndOrRerun, Orphan } from './end-or-rerun.js';
 import type { DeliveryContext } from '../../replica/replica.js';
 import type { SessionService } from '../session-service.js';
 import type { Follower } from '../../stream/follower.js';
@@ -24,6 +24,7 @@ export interface OrphanRecoveryOptions {
   watch: NodeWatch;
   commitQueue: CommitQueue;
   sessions: SessionService;
+  endOrRerun: EndOrRerun;
   followers: Pick<Followers, 'find'>;
   clock: Clock;
   rerun: boolean;
@@ -173,9 +174,9 @@ export class OrphanRecovery {
       await this.foundElsewhere(sessionId, stream, from, result);
     } else if (result?.status === 'claimed') {
       const ids = parseStoredIds(result.requests);
-      const { orphaned } = this.options.sessions;
-      if (from === this.options.nodeId) await orphaned.endAnswered(sessionId, stream, ids, errorOf);
-      else await orphaned.end(sessionId, stream, ids, errorOf, from);
+      const { endOrRerun, nodeId } = this.options;
+      if (from === nodeId) await endOrRerun.endAnswered(sessionId, stream, ids, errorOf);
+      else await endOrRerun.end(sessionId, stream, ids, errorOf, from);
     }
     return result?.status !== 'stale';
   }
@@ -187,11 +188,11 @@ export class OrphanRecovery {
     from: string,
     { executor, unbegun, again }: Extract<OperationResult, { status: 'dropped' }>,
   ): Promise<void> {
-    const { nodeId, sessions, followers } = this.options;
+    const { nodeId, sessions, endOrRerun, followers } = this.options;
     if (from === nodeId) {
       sessions.taken(sessionId, stream);
       const isForgotten = unbegun === true && again !== true;
-      if (isForgotten) await sessions.orphaned.endForgotten(sessionId, stream);
+      if (isForgotten) await endOrRerun.endForgotten(sessionId, stream);
       else if (executor !== undefined) sessions.forget(sessionId, stream);
     }
     const follower = followers.find(sessionId, stream);
@@ -277,7 +278,7 @@ export class OrphanRecovery {
 
   private async recover({ follower, executor, context }: Watched): Promise<void> {
     const { sessionId, stream } = follower;
-    const { commitQueue, sessions, rerun, owned, watch } = this.options;
+    const { commitQueue, sessions, endOrRerun, rerun, owned, watch } = this.options;
     const released = isReleased(executor);
     const lookedAt = released ? undefined : await watch.momentOfDeath(sessionId, executor);
     if (!released && lookedAt === undefined) {
@@ -325,8 +326,7 @@ export class OrphanRecovery {
       errorOf: (id) => nodeLost(id, executor),
       from: executor,
     };
-    if (rerun) await sessions.orphaned.rerun(orphan);
-    else
-      await sessions.orphaned.end(sessionId, stream, orphan.requests, orphan.errorOf, orphan.from);
+    if (rerun) await endOrRerun.rerun(orphan);
+    else await endOrRerun.end(sessionId, stream, orphan.requests, orphan.errorOf, orphan.from);
   }
 }

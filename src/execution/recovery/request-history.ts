@@ -7,7 +7,7 @@ import { parseStoredMessage } from '../../protocol/parse-stored.js';
 import { isShownOnStandalone } from '../../stream/shown-on.js';
 import { annotationsOf } from '../../replica/tool-annotations.js';
 import type { LiveSession } from '../../replica/live-session.js';
-import type { SessionNode } from '../../replica/session-node.js';
+import type { NodeContext } from '../../stream/node-context.js';
 
 export interface RequestHistory {
   /** As they came in. One that is no longer kept cannot be run again. */
@@ -22,13 +22,13 @@ const PAGE = 500;
 
 /** With JSON responses, and with HTTP+SSE, what belongs to a call is on the standalone stream, beside what does not: all of it counts. `from`: what is after that entry. */
 export async function readRequestHistory(
-  { membership, responseMode }: Pick<SessionNode, 'membership' | 'responseMode'>,
+  { membership, settings }: Pick<NodeContext, 'membership' | 'settings'>,
   sessionId: string,
   stream: string,
   from: LogId = LOG_START,
 ): Promise<RequestHistory> {
   const past: RequestHistory = { requests: new Map(), asked: false, progress: new Map() };
-  const isBeside = responseMode === 'json' || isShownOnStandalone(stream);
+  const isBeside = settings.responseMode === 'json' || isShownOnStandalone(stream);
   let after = from;
   for (;;) {
     const entries = await membership.history(sessionId, after, PAGE);

@@ -28,7 +28,7 @@ export async function admitBody(
   if (sessionId !== undefined && !isModern) {
     if (!isSessionId(sessionId)) throw new RefusalError(REFUSALS.sessionNotFound);
     // Nothing else is awaited here: something in front may listen to the body in the same turn.
-    if (isLarge(req) && !(await endpoint.sessions.callers.maySendMuch(principal, sessionId))) {
+    if (isLarge(req) && !(await endpoint.execution.callers.maySendMuch(principal, sessionId))) {
       throw new RefusalError(REFUSALS.sessionNotFound);
     }
   }
@@ -36,9 +36,9 @@ export async function admitBody(
   const isHandshake = sessionId === undefined && !isModern && limits.handshakeBytes < maxBodyBytes;
   const maxBytes = isHandshake ? limits.handshakeBytes : maxBodyBytes;
   const tooLarge = isHandshake ? handshakeTooLarge(maxBytes) : bodyTooLarge(maxBytes);
-  const share = endpoint.bodies.share(principal);
+  const share = endpoint.shared.bodies.share(principal);
   try {
-    await read({ maxBytes, tooLarge, limits, share, timeouts: endpoint.bodyTimeouts });
+    await read({ maxBytes, tooLarge, limits, share, timeouts: endpoint.shared.bodyTimeouts });
   } finally {
     share.release();
   }

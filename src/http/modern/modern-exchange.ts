@@ -28,13 +28,14 @@ export async function exchange(
   { request, parsedBody, authInfo }: Given,
   res: Response,
 ): Promise<void> {
-  const { node, options, exchanges } = endpoint;
-  const isClosed = (): boolean => endpoint.isClosed();
+  const { options, lifetime } = endpoint;
+  const { running, exchanges } = lifetime;
+  const isClosed = (): boolean => lifetime.isClosed();
   const { method, id } = (parsedBody ?? {}) as { method?: unknown; id?: unknown };
   const listens = method === 'subscriptions/listen';
   exchanges.begin();
   // A subscription has no end of its own: a node that drains does not wait for it.
-  if (!listens) node.running.begin();
+  if (!listens) running.begin();
   try {
     const given = { parsedBody, ...(authInfo !== undefined && { authInfo }) };
     const response = await handler.fetch(request, given);
@@ -60,7 +61,7 @@ export async function exchange(
     if (res.headersSent) cut(res);
     else refuse(res, isClosed() ? REFUSALS.closed : REFUSALS.failed);
   } finally {
-    if (!listens) node.running.end();
+    if (!listens) running.end();
     exchanges.end();
   }
 }

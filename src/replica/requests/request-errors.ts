@@ -8,7 +8,7 @@ import type {
 } from '../../protocol/jsonrpc.js';
 import { ErrorCode, errorResponse } from '../../protocol/jsonrpc.js';
 import { isShownOnStandalone } from '../../stream/shown-on.js';
-import type { SessionNode } from '../session-node.js';
+import type { NodeContext } from '../../stream/node-context.js';
 
 /**
  * What a client gets for a request whose node is gone. Whether it was carried out, nobody knows. `executor`: what the
@@ -70,7 +70,7 @@ export function internalError(id: RequestId): JsonRpcError {
 
 /** An answer that is no JSON (a `bigint`, a cycle, too deep) becomes an error: its client must not wait for ever. */
 export function serialized(
-  { logger }: Pick<SessionNode, 'logger'>,
+  { logger }: Pick<NodeContext, 'logger'>,
   { id, method }: JsonRpcRequest,
   response: JsonRpcResponse | undefined,
 ): { response: JsonRpcResponse | undefined; message: string | undefined } {
@@ -85,7 +85,7 @@ export function serialized(
 
 /** The end of a request that its client has given up. Of a JSON response there has to be one. */
 export function answerToCancelled(
-  { responseMode }: Pick<SessionNode, 'responseMode'>,
+  { settings: { responseMode } }: Pick<NodeContext, 'settings'>,
   id: RequestId,
   stream: string,
 ): JsonRpcResponse | undefined {

@@ -1,28 +1,30 @@
-import type { NodeMessage } from './backplane/backplane.js';
-import { unpackContext } from './execution/delivery-context.js';
-import type { OwnerHandover } from './execution/owner-handover.js';
-import type { OrphanRecovery } from './execution/recovery/orphan-recovery.js';
-import type { SessionService } from './execution/session-service.js';
-import { internalError } from './replica/requests/request-errors.js';
-import type { SessionNode } from './replica/session-node.js';
-import type { ConnectionTakeovers } from './stream/connection-takeovers.js';
-import type { Followers } from './stream/followers.js';
+import type { NodeMessage } from '../backplane/backplane.js';
+import { internalError } from '../replica/requests/request-errors.js';
+import type { ConnectionTakeovers } from '../stream/connection-takeovers.js';
+import type { Followers } from '../stream/followers.js';
+import type { HangUps } from '../stream/hang-ups.js';
+import { unpackContext } from './delivery-context.js';
+import type { OwnerHandover } from './owner-handover.js';
+import type { Ownership } from './ownership.js';
+import type { OrphanRecovery } from './recovery/orphan-recovery.js';
+import type { SessionInbox } from './session-inbox.js';
+import type { SessionService } from './session-service.js';
 
 /** The parts of a node that other nodes talk to. */
 export interface Receivers {
-  node: SessionNode;
-  sessions: SessionService;
   followers: Followers;
+  takeovers: ConnectionTakeovers;
+  hangUps: HangUps;
+  inbox: SessionInbox;
+  ownership: Ownership;
+  sessions: SessionService;
   orphans: OrphanRecovery;
   handovers: OwnerHandover;
-  takeovers: ConnectionTakeovers;
-  /** Ends a connection of this node whose client can come back. */
-  hangUp(sessionId: string, stream: string, token: string): void;
 }
 
 /** Hands a message of another node to the part of this node that it is for. Every kind of message has its case here. */
 export function dispatch(message: NodeMessage, to: Receivers): void {
-  const { sessions, followers, orphans, handovers, takeovers } = to;
+  const { followers, takeovers, hangUps, inbox, sessions, orphans, handovers } = to;
   switch (message.type) {
     // A client's connection shows something, or ends.
     case 'event': {
@@ -31,7 +33,7 @@ export function dispatch(message: NodeMessage, to: Receivers): void {
       break;
     }
     case 'hangup':
-      to.hangUp(message.sessionId, message.stream, message.token);
+      hangUps.hangUpHere(message.sessionId, message.stream, message.token);
       break;
 
     // A stream gets another holder.
@@ -53,7 +55,7 @@ export function dispatch(message: NodeMessage, to: Receivers): void {
       const { sessionId, stream, context } = message;
       // A request that cannot be decoded could not be decoded later either: it ends.
       if (message.unreadable === true) orphans.check(sessionId, stream, internalError);
-      else handovers.onRun(message, unpackContext(to.node, context, sessionId, stream));
+      else handovers.onRun(message, unpackContext(hangUps, context, sessionId, stream));
       break;
     }
     case 'placed':
@@ -70,10 +72,10 @@ export function dispatch(message: NodeMessage, to: Receivers): void {
 
     // What a session's server has to hear.
     case 'deliver':
-      sessions.onDeliver(message);
+      inbox.onDeliver(message);
       break;
     case 'logged':
-      sessions.onLogged(message);
+      inbox.onLogged(message);
       break;
     case 'shape':
       sessions.onShape(message);
@@ -84,10 +86,10 @@ export function dispatch(message: NodeMessage, to: Receivers): void {
 
     // A session is another node's, or is over.
     case 'disowned':
-      sessions.onDisowned(message);
+      to.ownership.onDisowned(message.sessionId);
       break;
     case 'gone':
-      sessions.onGone(message);
+      sessions.end(message.sessionId);
       break;
     default:
       message satisfies never;

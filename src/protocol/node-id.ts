@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { NODE_ID_LENGTH } from '../replica/session-node.js';
+
+/** Of the ids of nodes. 36^10: no two nodes of a cluster share one, without asking anybody. */
+export const NODE_ID_LENGTH = 10;
 
 /**
  * Ten characters 0–9a–z, of which the first is a letter: nothing that begins with it reads as a number, which is what the SDK

@@ -1,0 +1,153 @@
+import type { NodeMessage } from '../backplane/backplane.js';
+import { ReplicaBuilder } from '../replica/build-replica.js';
+import type { Factory } from '../replica/replica.js';
+import { ReplicaPool } from '../replica/replica-pool.js';
+import { OutgoingRequests } from '../replica/requests/outgoing-requests.js';
+import { BegunStreams } from '../stream/begun-streams.js';
+import { ConnectionTakeovers } from '../stream/connection-takeovers.js';
+import { HangUps } from '../stream/hang-ups.js';
+import type { LogHorizon } from '../stream/log-horizon.js';
+import type { NodeContext } from '../stream/node-context.js';
+import { OpenedStreams } from '../stream/opened-streams.js';
+import type { PositionCheck } from '../stream/position-check.js';
+import { SessionKeeper } from '../stream/session-keeper.js';
+import { Assignments } from './assignments.js';
+import { ClientConnections } from './client-connections.js';
+import { ClientMessages } from './client-messages.js';
+import { dispatch } from './dispatch.js';
+import { Execution } from './execution.js';
+import type { NodeLifetime } from './node-lifetime.js';
+import { OwnerHandover } from './owner-handover.js';
+import { Ownership } from './ownership.js';
+import { CatchUp } from './recovery/catch-up.js';
+import { EndOrRerun } from './recovery/end-or-rerun.js';
+import type { NodeWatch } from './recovery/node-watch.js';
+import { OpenerWatch } from './recovery/opener-watch.js';
+import { OrphanRecovery } from './recovery/orphan-recovery.js';
+import { SilenceRecovery } from './recovery/silence-recovery.js';
+import { RequestIntake } from './request-intake.js';
+import { RequestRunner } from './request-runner.js';
+import { SessionAccess } from './session-access.js';
+import { SessionInbox } from './session-inbox.js';
+import { SessionService } from './session-service.js';
+import { SessionStart } from './session-start.js';
+
+export interface ExecutionSettings {
+  factory: Factory;
+  /** The server behind this node, if there is one. */
+  servers: { isReachable(): Promise<boolean> };
+  /** `recovery: 'rerun-idempotent'`. */
+  rerun: boolean;
+  /** How long the log keeps a message. */
+  maxAgeMs: number;
+  sessionTtlMs: number;
+  commandTimeoutMs: number;
+}
+
+/** The parts of a node that run requests, as the rest of the node sees them. */
+export interface ExecutionRoom {
+  execution: Execution;
+  connections: ClientConnections;
+  endOrRerun: EndOrRerun;
+  outgoingRequests: OutgoingRequests;
+  silence: SilenceRecovery;
+  /** Hands a message of another node to the part that it is for. */
+  onMessage(message: NodeMessage): void;
+  /** From now on no request of another node is begun here, and none is handed over. */
+  stopHandovers(): void;
+  /** The parts that look at other nodes and at the backplane from time to time. They close when no request runs any more. */
+  periodic: { close(): void }[];
+}
+
+/** Builds the parts that run requests, each after those that it needs. */
+export function buildExecution(
+  node: NodeContext,
+  watch: NodeWatch,
+  lifetime: NodeLifetime,
+  { horizon, positionCheck }: { horizon: LogHorizon; positionCheck: PositionCheck },
+  settings: ExecutionSettings,
+): ExecutionRoom {
+  const { nodeId, membership, commitQueue, followers, clock, logger, notices } = node;
+  const { owned } = node.settings;
+  const { rerun, sessionTtlMs, commandTimeoutMs } = settings;
+
+  const outgoingRequests = new OutgoingRequests(nodeId);
+  const names = new OpenedStreams(nodeId);
+  const begunStreams = new BegunStreams(clock, settings.maxAgeMs, names);
+  const hangUps = new HangUps(commitQueue, followers);
+  const takeovers = new ConnectionTakeovers(
+    ...([nodeId, membership, followers, clock, commandTimeoutMs, commitQueue] as const),
+  );
+
+  const builder = new ReplicaBuilder(settings.factory, outgoingRequests, clock, logger);
+  const pool = new ReplicaPool(node, builder, lifetime.running, watch);
+  const keeper = new SessionKeeper({
+    ...{ membership, followers, clock, sessionTtlMs },
+    running: () => pool.runningStreams(),
+    onTaken: (sessionId, stream) => notices.executionLost(sessionId, stream),
+    onGone: (sessionId) => notices.ended(sessionId),
+  });
+
+  const callers = new SessionAccess(node, pool);
+  const ownership = new Ownership(node, pool, watch, settings.servers);
+  const endOrRerun = new EndOrRerun(node, pool, begunStreams);
+  const sessions = new SessionService(node, pool, ownership, begunStreams);
+  const clientMessages = new ClientMessages(
+    ...([node, pool, callers, ownership, outgoingRequests, hangUps] as const),
+  );
+  const runner = new RequestRunner(node, pool, ownership, clientMessages);
+  const { arriving } = lifetime;
+  const assignments = new Assignments(node, { pool, ownership, endOrRerun, runner, arriving });
+  const orphans = new OrphanRecovery({
+    ...{ nodeId, membership, watch, commitQueue, sessions, endOrRerun, followers, clock, logger },
+    ...{ rerun, owned },
+    hand: (follower, owner, context) => handovers.hand(follower, owner, context, undefined),
+  });
+  const handovers = new OwnerHandover({
+    ...{ nodeId, membership, sessions, assignments, ownership, orphans, watch, clock, logger },
+  });
+  const openers = new OpenerWatch({ membership, watch, clock, logger });
+  const connections = new ClientConnections(node, {
+    ...{ watch, takeovers, hangUps, names, openers },
+    onMove: (follower) => {
+      horizon.saw(follower.position.logId);
+      keeper.noteMove(follower);
+    },
+  });
+
+  const catchUp = new CatchUp(node, outgoingRequests, {
+    busy: () => [...pool.runningStreams().keys()],
+    verify: () => ownership.verify(),
+    deliver: (sessionId, message) => clientMessages.deliver(sessionId, message),
+  });
+  const inbox = new SessionInbox(
+    node,
+    (sessionId, text, context) => clientMessages.deliverText(sessionId, text, context),
+    () => void catchUp.catchUp().catch(() => undefined), // this node has closed
+  );
+  const silence = new SilenceRecovery(node, {
+    ...{ sessions, ownership, orphans, handovers, openers, keeper, catchUp },
+  });
+  notices.listen({
+    ended: (sessionId) => sessions.end(sessionId),
+    disowned: (sessionId) => sessions.disowned(sessionId),
+    executionLost: (sessionId, stream) => orphans.taken(sessionId, stream),
+    answeredButOpen: (sessionId, stream) => orphans.assert(sessionId, stream),
+  });
+
+  const start = new SessionStart(node, pool, names);
+  const intake = new RequestIntake(node, {
+    ...{ pool, callers, ownership, clientMessages, runner, begunStreams },
+  });
+  const parts = { start, intake, clientMessages, orphans, handovers, lifetime };
+  const execution = new Execution(sessions, callers, parts);
+  const receivers = {
+    ...{ followers, takeovers, hangUps, inbox, ownership, sessions, orphans, handovers },
+  };
+  return {
+    ...{ execution, connections, endOrRerun, outgoingRequests, silence },
+    onMessage: (message) => dispatch(message, receivers),
+    stopHandovers: () => handovers.close(),
+    periodic: [keeper, positionCheck, orphans, openers, watch],
+  };
+}

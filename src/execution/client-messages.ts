@@ -1,0 +1,154 @@
+import type { JsonRpcMessage } from '../protocol/jsonrpc.js';
+import { isNotification } from '../protocol/jsonrpc.js';
+import { isSessionEnded } from '../protocol/errors.js';
+import { parseStoredMessage } from '../protocol/parse-stored.js';
+import type { LiveSession } from '../replica/live-session.js';
+import type { DeliveryContext } from '../replica/replica.js';
+import type { OutgoingRequests } from '../replica/requests/outgoing-requests.js';
+import type { ReplicaPool } from '../replica/replica-pool.js';
+import type { NodeContext } from '../stream/node-context.js';
+import type { HangUps } from '../stream/hang-ups.js';
+import { isAnswer, isHere, isInitialized, receive } from './client-message-routing.js';
+import type { CommitOutcome } from './commit-outcome.js';
+import { commitOutcome, recordFor } from './commit-outcome.js';
+import { unpackContext } from './delivery-context.js';
+import type { Ownership } from './ownership.js';
+import type { SessionAccess } from './session-access.js';
+
+/** A POST of one session, as it came in. */
+export interface Inbound {
+  sessionId: string;
+  /** The caller's identity in the backplane's own form. */
+  principal: string;
+  messages: JsonRpcMessage[];
+  /** The body as it came, where it is one message alone. */
+  text: string | undefined;
+}
+
+/** Stores the notifications and answers of clients, and hands each to the server, or to the node, that it is for. */
+export class ClientMessages {
+  constructor(
+    private readonly node: NodeContext,
+    private readonly pool: ReplicaPool,
+    private readonly callers: SessionAccess,
+    private readonly ownership: Ownership,
+    private readonly outgoingRequests: OutgoingRequests,
+    private readonly hangUps: HangUps,
+  ) {}
+
+  /**
+   * Stores messages that are no requests, and hands each to its addressee. Resolves when they are stored. `gone`: the caller
+   * has no such session. `full`: too much of what the client sent earlier still waits for the server.
+   */
+  async receive(
+    { sessionId, principal, messages, text }: Inbound,
+    context: DeliveryContext,
+  ): Promise<'received' | 'gone' | 'full'> {
+    const { callers } = this;
+    if (messages.length === 0) {
+      // Nothing to store that could be denied: whether there is such a session is the store's to say all the same.
+      return (await callers.owns(principal, sessionId)) ? 'received' : 'gone';
+    }
+    const live = this.pool.of(sessionId);
+    const unpinned = live.pin();
+    let leave = (): void => undefined;
+    const unpin = (): void => {
+      leave();
+      unpinned();
+    };
+    try {
+      if (callers.mayBeStranger(principal, live) && (await callers.isStranger(principal, live))) {
+        unpin();
+        this.pool.dropIfEmpty(live);
+        return 'gone';
+      }
+      const { revision } = live;
+      const { owned } = this.node.settings;
+      const operations = messages.map((message) =>
+        receive(message, text ?? JSON.stringify(message), principal, { revision, owned }),
+      );
+      const bytes = operations.reduce((sum, { message }) => sum + message.length, 0);
+      const admitted = live.admission.take(bytes, live.transport?.backlog?.() ?? 0);
+      if (admitted === undefined) {
+        unpin();
+        // Nobody else learns that there is such a session.
+        return (await callers.owns(principal, sessionId)) ? 'full' : 'gone';
+      }
+      leave = admitted;
+      const asked = this.node.clock.elapsed();
+      const committed = await this.node.commitQueue.submit(sessionId, operations);
+      if (committed === 'gone' || committed.results[0]?.status === 'denied') {
+        unpin();
+        this.pool.dropIfEmpty(live);
+        return 'gone';
+      }
+      live.principal = principal;
+      const { reply, results } = committed;
+      const concerned = messages.filter((_, at) => isHere(results[at]));
+      const now = commitOutcome(committed, asked);
+      if (concerned.length < messages.length) {
+        await this.ownership.passOn(live, messages, results, context, (message) =>
+          this.hand(live, [message], now, context),
+        );
+      }
+      const needsReplica = concerned.some((message) => !isAnswer(message));
+      if (!needsReplica) {
+        for (const message of concerned) this.deliver(sessionId, message, context);
+        unpin();
+        this.pool.dropIfEmpty(live);
+        return 'received';
+      }
+      if (reply.record !== undefined) live.followedBy = reply.followedBy;
+      // Stored is acknowledged: the client does not wait for the server to be built.
+      void this.hand(live, concerned, now, context).finally(unpin);
+      return 'received';
+    } catch (error) {
+      unpin();
+      this.pool.dropIfEmpty(live);
+      throw error;
+    }
+  }
+
+  /** Hands stored messages to the session's server here, which is built if there is none. Never rejects. */
+  async hand(
+    live: LiveSession,
+    messages: JsonRpcMessage[],
+    reply: CommitOutcome,
+    context: DeliveryContext,
+  ): Promise<void> {
+    try {
+      const record = recordFor(reply);
+      if (record !== undefined || !live.hasReplica) {
+        await this.pool.prepare(live, record, context);
+      }
+      for (const message of messages) {
+        if (reply.initialized && isInitialized(message)) {
+          live.deliverChange(message, reply.revision, context);
+        } else this.deliver(live.id, message, context);
+      }
+    } catch (error) {
+      if (isSessionEnded(error)) return;
+      this.node.logger.error(`mcp-anynode: a notification was not handled: ${String(error)}`);
+    }
+  }
+
+  /** Hands over a message that a client has sent to another node; `context` is what that node has packed with it. */
+  deliverText(sessionId: string, text: string, context: string | undefined): void {
+    const message = parseStoredMessage(text);
+    if (message === undefined) throw new Error('it is not a message');
+    const unpacked = context && unpackContext(this.hangUps, context, sessionId, undefined);
+    this.deliver(sessionId, message, unpacked || undefined);
+  }
+
+  /** Hands a stored message to the server object that it is for, if that is on this node. */
+  deliver(sessionId: string, message: JsonRpcMessage, context?: DeliveryContext): void {
+    if (!isAnswer(message)) {
+      this.pool.get(sessionId)?.deliver(message, context);
+      return;
+    }
+    const id = isNotification(message) ? message.params?.progressToken : message.id;
+    this.outgoingRequests.find(sessionId, id)?.asker.deliver(message, context);
+    // Nothing else may have been going on but that it was waited for.
+    this.pool.get(sessionId)?.used();
+  }
+}

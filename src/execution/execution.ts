@@ -1,0 +1,172 @@
+import type { Position } from '../backplane/backplane.js';
+import type { JsonRpcMessage } from '../protocol/jsonrpc.js';
+import { isRequest } from '../protocol/jsonrpc.js';
+import type { DeliveryContext } from '../replica/replica.js';
+import type { Cursors } from '../stream/cursor.js';
+import type { Follower } from '../stream/follower.js';
+import type { ClientMessages, Inbound } from './client-messages.js';
+import type { NodeLifetime } from './node-lifetime.js';
+import type { OwnerHandover } from './owner-handover.js';
+import type { OrphanRecovery } from './recovery/orphan-recovery.js';
+import type { NotStored, RequestIntake, StoredRequests } from './request-intake.js';
+import type { SessionAccess } from './session-access.js';
+import type { SessionService } from './session-service.js';
+import type { SessionStart } from './session-start.js';
+
+/** A stream whose requests are stored and do not run yet, for the connection that is to follow it. */
+export interface OpenedStream {
+  /** Where the stream begins. */
+  position: Position;
+  cursors: Cursors;
+  /** To be called when the follower has ended. */
+  onEnd: (follower: Follower) => void;
+}
+
+/**
+ * Why requests do not run: the caller has no such session, a request id is in use, too many requests of the session run
+ * already, or no connection can follow them.
+ */
+export type NotServed = NotStored['reason'] | 'unfollowed';
+
+export interface ExecutionParts {
+  start: SessionStart;
+  intake: RequestIntake;
+  clientMessages: ClientMessages;
+  orphans: OrphanRecovery;
+  handovers: OwnerHandover;
+  lifetime: NodeLifetime;
+}
+
+/**
+ * Decides which node runs a client's requests, and sees to it that each request ends once, for as long as a connection of
+ * this node follows its stream. All transports come in here.
+ */
+export class Execution {
+  constructor(
+    readonly sessions: SessionService,
+    readonly callers: SessionAccess,
+    private readonly parts: ExecutionParts,
+  ) {}
+
+  /** See {@link SessionStart.initialize}. */
+  initialize(
+    ...args: Parameters<SessionStart['initialize']>
+  ): ReturnType<SessionStart['initialize']> {
+    return this.parts.start.initialize(...args);
+  }
+
+  /** See {@link SessionStart.reserve}. */
+  reserve(...args: Parameters<SessionStart['reserve']>): Promise<void> {
+    return this.parts.start.reserve(...args);
+  }
+
+  /** See {@link ClientMessages.receive}. */
+  receive(inbound: Inbound, context: DeliveryContext): ReturnType<ClientMessages['receive']> {
+    return this.parts.clientMessages.receive(inbound, context);
+  }
+
+  /**
+   * Stores a POST with requests, then has them run: here, or on the node that owns the session. Resolves when they are
+   * stored, and does not wait for their answers, which the follower shows. `follow` connects the client to the stream. It
+   * returns nothing where that is impossible; the requests are given up then. Rejects with `backplane_unavailable` when
+   * nothing was stored.
+   */
+  async serve(
+    inbound: Inbound,
+    stream: { name: string; token: string },
+    context: DeliveryContext,
+    follow: (opened: OpenedStream) => Follower | undefined,
+  ): Promise<'served' | NotServed> {
+    const { intake, orphans, handovers } = this.parts;
+    const stored = await this.store(inbound, stream);
+    if ('reason' in stored) return stored.reason;
+    const { owner } = stored;
+    const follower = this.followStored(stored, follow);
+    if (follower === undefined) return 'unfollowed';
+    if (owner === undefined) orphans.attend(follower, context);
+    intake.begin(stored, context);
+    if (owner !== undefined) handovers.hand(follower, owner, context, textsOf(inbound.messages));
+    return 'served';
+  }
+
+  /**
+   * A connection of this node follows a stream again, or takes it over. Its requests run on `executor`, or have yet to be
+   * begun there (`unbegun`). From now on this node looks after them, and runs them, where it may, in the name of `context`.
+   */
+  follow(
+    follower: Follower,
+    { executor, unbegun }: { executor?: string | undefined; unbegun?: boolean | undefined },
+    context: DeliveryContext,
+    isDead = false,
+  ): void {
+    const { orphans, handovers } = this.parts;
+    if (executor === undefined) return;
+    if (unbegun === true) handovers.hand(follower, executor, context, undefined);
+    else if (isDead) orphans.inherit(follower, executor, context);
+    else orphans.watch(follower, executor, context);
+  }
+
+  /** The connection has ended: this node looks after the requests of its stream no more. */
+  unfollow(follower: Follower): void {
+    this.parts.orphans.unwatch(follower);
+  }
+
+  /** Has `executor` look whether it still runs the requests of a stream. Those that do not run end with an error. */
+  doubt(executor: string, sessionId: string, stream: string): void {
+    this.parts.orphans.ask(executor, [{ sessionId, stream }]);
+  }
+
+  /** Tried twice where requests of dead nodes were in the way, which end first. */
+  private async store(
+    inbound: Inbound,
+    stream: { name: string; token: string },
+  ): Promise<StoredRequests | NotStored> {
+    const stored = await this.parts.intake.store(inbound, stream);
+    if (!('reason' in stored) || !(await this.unblock(inbound.sessionId, stored))) return stored;
+    return this.parts.intake.store(inbound, stream);
+  }
+
+  /** Ends requests that are in the way and whose node is dead: no connection followed them. `false`: there are none. */
+  private async unblock(sessionId: string, { reason, blockers }: NotStored): Promise<boolean> {
+    const { orphans } = this.parts;
+    let ended = false;
+    for (const { stream, executor } of blockers) {
+      if (await orphans.endDead(sessionId, stream, executor)) ended = true;
+      // The backplane may have lost the end of the request that has this id (a failover): then its node ends it.
+      else if (reason === 'duplicate' && executor !== '') this.doubt(executor, sessionId, stream);
+    }
+    return ended;
+  }
+
+  private followStored(
+    stored: StoredRequests,
+    follow: (opened: OpenedStream) => Follower | undefined,
+  ): Follower | undefined {
+    const { intake, lifetime } = this.parts;
+    const { elsewhere } = lifetime;
+    const { position, live, owner } = stored;
+    const { cursors } = live;
+    if (owner !== undefined) elsewhere.begin();
+    const left = (): void => {
+      if (owner !== undefined) elsewhere.end();
+    };
+    const onEnd = (follower: Follower): void => {
+      this.unfollow(follower);
+      left();
+    };
+    let follower: Follower | undefined;
+    try {
+      follower = follow({ position, cursors, onEnd });
+      return follower;
+    } finally {
+      if (follower === undefined) {
+        left();
+        intake.abandon(stored);
+      }
+    }
+  }
+}
+
+function textsOf(messages: JsonRpcMessage[]): string[] {
+  return messages.filter(isRequest).map((request) => JSON.stringify(request));
+}

@@ -1,0 +1,180 @@
+import type { Operation, OperationResult, Position } from '../backplane/backplane.js';
+import type { JsonRpcMessage } from '../protocol/jsonrpc.js';
+import { isRequest } from '../protocol/jsonrpc.js';
+import type { LiveSession } from '../replica/live-session.js';
+import type { DeliveryContext } from '../replica/replica.js';
+import type { ReplicaPool } from '../replica/replica-pool.js';
+import type { NodeContext } from '../stream/node-context.js';
+import type { BegunStreams } from '../stream/begun-streams.js';
+import type { Committed } from '../stream/commit-queue.js';
+import { isHere, receive } from './client-message-routing.js';
+import type { ClientMessages, Inbound } from './client-messages.js';
+import { commitOutcome } from './commit-outcome.js';
+import type { Ownership } from './ownership.js';
+import type { RequestRunner } from './request-runner.js';
+import { announcement } from './reserved-sessions.js';
+import type { SessionAccess } from './session-access.js';
+
+/** A POST with requests that is stored: its stream is open, and its requests do not run yet. */
+export interface StoredRequests {
+  stream: string;
+  /** Where the stream begins. */
+  position: Position;
+  /** The node that is to run the requests, if it is another one: it has to be told of them. */
+  owner: string | undefined;
+  live: LiveSession;
+  messages: JsonRpcMessage[];
+  /** The messages that are no requests, with what the commit said of each. */
+  others: JsonRpcMessage[];
+  otherResults: OperationResult[];
+  committed: Committed;
+  /** When the commit was asked for. */
+  asked: number;
+  /** Lets the session be idle again. */
+  unpin: () => void;
+}
+
+/** A POST with requests that was not stored. */
+export interface NotStored {
+  reason: 'gone' | 'duplicate' | 'limited';
+  /** Streams whose open requests are in the way. `executor` is empty where the backplane does not know it. */
+  blockers: { stream: string; executor: string }[];
+}
+
+/** Stores POSTs that carry requests, each with its stream, and begins what this node is to run. */
+export class RequestIntake {
+  constructor(
+    private readonly node: NodeContext,
+    private readonly parts: {
+      pool: ReplicaPool;
+      callers: SessionAccess;
+      ownership: Ownership;
+      clientMessages: ClientMessages;
+      runner: RequestRunner;
+      begunStreams: BegunStreams;
+    },
+  ) {}
+
+  /** Stores a POST with requests and opens its stream, in one step. What is stored has to be begun or abandoned afterwards. */
+  async store(
+    inbound: Inbound,
+    stream: { name: string; token: string },
+  ): Promise<StoredRequests | NotStored> {
+    const live = this.parts.pool.of(inbound.sessionId);
+    const unpin = this.pinned(live);
+    try {
+      const stored = await this.commit(live, inbound, stream);
+      if (!('reason' in stored)) return { ...stored, unpin };
+      unpin();
+      return stored;
+    } catch (error) {
+      unpin();
+      throw error;
+    }
+  }
+
+  private async commit(
+    live: LiveSession,
+    { sessionId, principal, messages, text }: Inbound,
+    stream: { name: string; token: string },
+  ): Promise<Omit<StoredRequests, 'unpin'> | NotStored> {
+    const { node } = this;
+    const { callers, ownership } = this.parts;
+    if (callers.mayBeStranger(principal, live) && (await callers.isStranger(principal, live))) {
+      return GONE;
+    }
+    const requests = messages.filter(isRequest);
+    const others = messages.filter((message) => !isRequest(message));
+    const { revision } = live;
+    const { owned } = node.settings;
+    const operations: Operation[] = [
+      {
+        type: 'open',
+        principal,
+        stream: stream.name,
+        token: stream.token,
+        requests: requests.map(({ id }) => JSON.stringify(id)),
+        messages: requests.map((request) => text ?? JSON.stringify(request)),
+        revision,
+        owned,
+        most: node.settings.limits.requestsPerSession,
+      },
+      ...announcement(node, live, stream.name),
+      ...others.map((message) =>
+        receive(message, JSON.stringify(message), principal, { revision, owned }),
+      ),
+    ];
+    const asked = node.clock.elapsed();
+    const committed = await node.commitQueue.submit(sessionId, operations);
+    if (committed === 'gone') return GONE;
+    const { reply, results } = committed;
+    const [opened] = results;
+    if (opened?.status === 'denied') return GONE;
+    live.principal = principal;
+    if (opened?.status !== 'opened') return refusedBy(opened);
+    if (reply.record !== undefined) live.followedBy = reply.followedBy;
+    live.announced = true;
+    ownership.found(live, committed);
+    return {
+      ...{ live, messages, others, committed, asked },
+      stream: stream.name,
+      position: opened.position,
+      owner: opened.owner,
+      otherResults: results.slice(operations.length - others.length),
+    };
+  }
+
+  /**
+   * Hands the messages to the replica, which is built where there is none. Messages for other nodes are sent there, except
+   * requests that have an `owner`. To be called once the stream has a follower. Does not wait for the requests.
+   */
+  begin(
+    { live, messages, others, otherResults, committed, asked, unpin, ...stored }: StoredRequests,
+    context: DeliveryContext,
+  ): void {
+    const { ownership, clientMessages, runner } = this.parts;
+    const { stream, owner } = stored;
+    if (owner === undefined) this.parts.begunStreams.noteOpened(stream);
+    const outcome = commitOutcome(committed, asked);
+    const passing =
+      others.length === 0
+        ? undefined
+        : ownership.passOn(live, others, otherResults, context, (message) =>
+            clientMessages.hand(live, [message], outcome, context),
+          );
+    const here = messages.filter((message) =>
+      isRequest(message) ? owner === undefined : isHere(otherResults[others.indexOf(message)]),
+    );
+    const run = runner.run(live, here, stream, outcome, context);
+    (passing === undefined ? run : Promise.all([run, passing])).then(unpin, (error: unknown) => {
+      this.node.logger.error(`mcp-anynode: ${String(error)}`);
+      unpin();
+    });
+  }
+
+  /** Gives the stream up: no connection can follow it. */
+  abandon({ live, messages, stream, unpin }: StoredRequests): void {
+    const requests = messages.filter(isRequest).map(({ id }) => JSON.stringify(id));
+    const abandon = { type: 'abandon' as const, stream, requests };
+    this.node.commitQueue.append(live.id, [abandon], true).catch(() => undefined); // closed
+    unpin();
+  }
+
+  /** Until the returned function is called, the session is in use. */
+  private pinned(live: LiveSession): () => void {
+    const unpin = live.pin();
+    return () => {
+      unpin();
+      this.parts.pool.dropIfEmpty(live);
+    };
+  }
+}
+
+const GONE: NotStored = { reason: 'gone', blockers: [] };
+
+/** What was in the way of a stream that was not opened. */
+function refusedBy(opened: OperationResult | undefined): NotStored {
+  if (opened?.status === 'limited') return { reason: 'limited', blockers: opened.running };
+  const blockers = opened?.status === 'duplicate' ? [opened] : [];
+  return { reason: 'duplicate', blockers };
+}
