@@ -1,4 +1,4 @@
-/** What a server behind this library may send. `docs/operations.md` has the list. */
+/** What a server behind this library may send. `docs/reference/limits.md` has the list. */
 import type { JsonShape } from '../protocol/json-shape.js';
 import { Failure } from './failure.js';
 

@@ -79,7 +79,10 @@ export interface AnynodeOptions {
    * and neither uses nor closes the given client. If it is left out, sessions are in the memory of this process.
    */
   redis?: string | Redis | Cluster | undefined;
-  /** A ready-made backplane, in place of `redis`. Nodes in one process may share a `memoryBackplane()`. */
+  /**
+   * A ready-made backplane, in place of `redis`. Nodes in one process may share a `memoryBackplane()`. `docs/backplane.md` says
+   * how to write another one.
+   */
   backplane?: Backplane | undefined;
   /** Prefix of all Redis keys and channels. Default `mcp`. */
   prefix?: string | undefined;

@@ -1,4 +1,4 @@
-/** Two nodes that are replaced one after the other, behind nginx: the code and the configuration are those of README.md. */
+/** Two nodes that are replaced one after the other, behind nginx: the code is that of the tutorial, the configuration that of its page. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile, symlink, writeFile } from 'node:fs/promises';
@@ -17,15 +17,17 @@ const tsx = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
 const CLIENTS = 12;
 const ROUNDS = 2;
 
-const readme = await readFile(join(root, 'README.md'), 'utf8');
-
-function blockOf(language: string): string {
-  const [, block] = new RegExp(`^\`\`\`${language}\\n([^]*?)^\`\`\`$`, 'm').exec(readme) ?? [];
-  if (block === undefined) throw new Error(`README.md has no block of ${language}`);
+/** The first block of a language in a document. */
+async function blockOf(document: string, language: string): Promise<string> {
+  const text = await readFile(join(root, document), 'utf8');
+  const [, block] = new RegExp(`^\`\`\`${language}\\n([^]*?)^\`\`\`$`, 'm').exec(text) ?? [];
+  if (block === undefined) throw new Error(`${document} has no block of ${language}`);
   return block;
 }
 
-/** The first TypeScript block of README.md, as a program. */
+const configuration = await blockOf('docs/how-to/deploy-behind-nginx.md', 'nginx');
+
+/** The server of the tutorial, as a program. */
 async function program(): Promise<string> {
   const folder = await temporaryFolder();
   onTestFinished(() => folder.remove());
@@ -35,7 +37,7 @@ async function program(): Promise<string> {
     extends: join(root, 'tsconfig.json'),
     compilerOptions: { paths: { 'mcp-anynode': [join(root, 'src/index.ts')] } },
   });
-  await writeFile(join(folder.path, 'node.ts'), blockOf('ts'));
+  await writeFile(join(folder.path, 'node.ts'), await blockOf('docs/tutorial.md', 'ts'));
   return folder.path;
 }
 
@@ -100,7 +102,7 @@ describe('a rolling restart behind nginx', () => {
     const nginx = await startNginx({
       upstreams: [],
       servers: (port) =>
-        blockOf('nginx')
+        configuration
           .replace('10.0.0.1:3000', `127.0.0.1:${one}`)
           .replace('10.0.0.2:3000', `127.0.0.1:${two}`)
           .replace('listen 80', `listen 127.0.0.1:${port}`),
@@ -150,12 +152,18 @@ describe('a rolling restart behind nginx', () => {
   });
 });
 
-it("demo/nginx.conf says what README.md's block says", async () => {
+it('demo/nginx.conf and README.md say what the page says', async () => {
   const demo = await readFile(join(root, 'demo/nginx.conf'), 'utf8');
   const directives = (text: string): string[] =>
     [
       ...text.matchAll(/^ *((?:proxy_(?!pass)|client_|keepalive)[^;]*;|server \S+ max_fails=0;)/gm),
     ].map(([, directive = '']) => directive.replace(/server \S+/, 'server'));
-  expect(directives(blockOf('nginx')).length).toBeGreaterThan(7);
-  expect(directives(demo)).toEqual(expect.arrayContaining(directives(blockOf('nginx'))));
+  const [page, short] = [
+    directives(configuration),
+    directives(await blockOf('README.md', 'nginx')),
+  ];
+  expect(page.length).toBeGreaterThan(7);
+  expect(directives(demo)).toEqual(expect.arrayContaining(page));
+  expect(short.length).toBeGreaterThan(2);
+  expect(page).toEqual(expect.arrayContaining(short));
 });

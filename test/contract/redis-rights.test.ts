@@ -1,4 +1,4 @@
-/** The rights in Redis that `docs/operations.md` gives a user are enough, and those for the SDK's stores are needed. */
+/** The rights in Redis that `docs/how-to/prepare-redis.md` gives a user are enough, and those for the SDK's stores are needed. */
 import { readdir, readFile } from 'node:fs/promises';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
@@ -17,7 +17,10 @@ let grants: string[][] = [];
 beforeAll(async () => {
   server = await startRedis();
   admin = new Redis(server.url);
-  const text = await readFile(new URL('../../docs/operations.md', import.meta.url), 'utf8');
+  const text = await readFile(
+    new URL('../../docs/how-to/prepare-redis.md', import.meta.url),
+    'utf8',
+  );
   grants = [...text.matchAll(/^ACL SETUSER mcp ([^]*?)\n```$/gm)].map(([, words = '']) =>
     words.split(/[\s\\]+/),
   );

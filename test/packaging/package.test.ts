@@ -38,12 +38,15 @@ describe('the tarball', () => {
       'README.md',
       'LICENSE',
       'CHANGELOG.md',
-      'docs/architecture.md',
+      'docs/README.md',
+      'docs/tutorial.md',
+      'docs/how-to/prepare-redis.md',
+      'docs/reference/options.md',
+      'docs/architecture/overview.md',
+      'docs/decisions/README.md',
       'docs/backplane.md',
       'docs/cli.md',
-      'docs/glossary.md',
       'docs/guarantees.md',
-      'docs/operations.md',
       'docs/wire.md',
     ]) {
       expect(files).toContain(name);
@@ -81,7 +84,7 @@ describe('the tarball', () => {
     const others = files.filter(
       (path) =>
         !/^(package\.json|README\.md|LICENSE|CHANGELOG\.md|SECURITY\.md)$/.test(path) &&
-        !/^docs\/[\w-]+\.(md|svg)$/.test(path) &&
+        !/^docs\/([\w-]+\/)?[\w-]+\.(md|svg)$/.test(path) &&
         !/^dist\/(?!test|demo|bench)[\w/-]+(\.js|\.d\.ts|\.lua)$/.test(path),
     );
     expect(others).toEqual([]);

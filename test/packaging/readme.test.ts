@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile, symlink, writeFile } from 'node:fs/promises';
+import { readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
@@ -19,14 +19,34 @@ Server.prototype.listen = function (_port, ...rest) {
 `;
 
 let folder: Awaited<ReturnType<typeof temporaryFolder>>;
-let blocks: string[];
+/** Programs, each with the name of the file that it is written to. */
+let programs: { name: string; code: string }[];
+
+/** What the documents leave to the reader. */
+const EXISTING = {
+  'server.ts': `import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
+export const buildServer = () => new McpServer({ name: 'yours', version: '1.0.0' });
+`,
+  'existing.ts': `import type { AuthInfo } from '@modelcontextprotocol/sdk/server/auth/types.js';
+import { Router } from 'express';
+export const existing = Router();
+export const verifyAccessToken = (token: string): Promise<AuthInfo> =>
+  Promise.resolve({ token, clientId: 'yours', scopes: [] });
+`,
+};
 
 beforeAll(async () => {
-  // README's come first: the first of all is run.
-  const documents = ['README.md', 'docs/operations.md', 'docs/guarantees.md', 'docs/cli.md'];
+  const pages = (await readdir(join(root, 'docs'), { recursive: true }))
+    .filter((name) => name.endsWith('.md') && name !== 'tutorial.md')
+    .map((name) => join('docs', name));
+  // The tutorial comes first: the first program of all is run.
+  const documents = ['docs/tutorial.md', 'README.md', ...pages];
   const texts = await Promise.all(documents.map((path) => readFile(join(root, path), 'utf8')));
-  blocks = texts.flatMap((text) =>
-    [...text.matchAll(/^```ts\n([^]*?)^```$/gm)].map(([, code = '']) => code),
+  programs = documents.flatMap((path, at) =>
+    programsOf(texts[at] ?? '').map((code, number) => ({
+      name: `${path.replaceAll(/\W+/g, '-')}-${number + 1}.ts`,
+      code,
+    })),
   );
   folder = await temporaryFolder();
   await symlink(join(root, 'node_modules'), join(folder.path, 'node_modules'));
@@ -45,31 +65,34 @@ beforeAll(async () => {
   });
   await writeFile(join(folder.path, 'any-port.mjs'), ANY_PORT);
   await Promise.all(
-    blocks.map((_, at) => writeFile(join(folder.path, `block-${at + 1}.ts`), moduleOf(at))),
+    [...Object.entries(EXISTING), ...programs.map(({ name, code }) => [name, code] as const)].map(
+      ([name, code]) => writeFile(join(folder.path, name), code),
+    ),
   );
 });
 
 afterAll(() => folder.remove());
 
-/** A program stands for itself; any other block goes on where the last program ended. */
-function moduleOf(at: number): string {
-  const code = blocks[at] ?? '';
-  const program = blocks.slice(0, at).findLast(isProgram);
-  if (isProgram(code) || program === undefined) return code;
-  const parts = code.match(PART) ?? [];
-  return `${parts.join('')}${program}\n{\n${code.replace(PART, '')}}\n`;
+/**
+ * The blocks of TypeScript of a document, and what its blocks of differences lead to. A block with imports is a program;
+ * one without goes on where the last program ended.
+ */
+function programsOf(document: string): string[] {
+  const programs: string[] = [];
+  for (const [, indent = '', language, text = ''] of document.matchAll(BLOCK)) {
+    const lines = text.split('\n').map((line) => line.slice(indent.length));
+    const kept = language === 'ts' ? lines : lines.filter((line) => !line.startsWith('-'));
+    const code = kept.map((line) => (language === 'ts' ? line : line.slice(1))).join('\n');
+    if (/^import /m.test(code)) programs.push(code);
+    else programs.push(`${programs.at(-1) ?? ''}\n{\n${code}}\n`);
+  }
+  return programs;
 }
 
-/** Imports an optional part of the package, in a block that adds it to a program. */
-const PART = /^import .* from 'mcp-anynode\/.*\n/gm;
-
-/** It imports more than optional parts. */
-function isProgram(code: string): boolean {
-  return /^import /m.test(code.replace(PART, ''));
-}
+const BLOCK = /^( *)```(ts|diff)\n([^]*?)^ *```$/gm;
 
 it('every TypeScript block compiles', async () => {
-  expect(blocks.length).toBeGreaterThan(0);
+  expect(programs.length).toBeGreaterThan(20);
   await tsc(folder.path);
 }, 120_000); // as long as the machine takes
 
@@ -77,7 +100,14 @@ it('the first one runs: it serves a session, and ends on SIGTERM', async () => {
   const env = { ...process.env };
   delete env.REDIS_URL;
   const tsx = join(root, 'node_modules/tsx/dist/cli.mjs');
-  const args = [tsx, '--tsconfig', 'tsconfig.json', '--import', './any-port.mjs', 'block-1.ts'];
+  const args = [
+    tsx,
+    '--tsconfig',
+    'tsconfig.json',
+    '--import',
+    './any-port.mjs',
+    programs[0]?.name ?? '',
+  ];
   const child = spawn(process.execPath, args, {
     cwd: folder.path,
     env,

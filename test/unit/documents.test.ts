@@ -5,21 +5,49 @@ import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-const DOCUMENTS = ['README.md', 'SECURITY.md', 'CHANGELOG.md', 'demo/README.md'].concat(
-  readdirSync(join(root, 'docs')).map((name) => `docs/${name}`),
-);
+const REPOSITORY = 'https://github.com/mcp-anynode/mcp-anynode';
 
 const textOf = (path: string): string => readFileSync(join(root, path), 'utf8');
 
-/** As GitHub makes anchors of headings. */
+const { files } = JSON.parse(textOf('package.json')) as { files: string[] };
+const isPackaged = (path: string): boolean =>
+  /^(README|LICENSE|package)\b/.test(path) ||
+  files.some((name) => path === name || path.startsWith(`${name}/`));
+
+const pagesOf = (folder: string): string[] =>
+  readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.md') && !name.includes('node_modules'))
+    .map((name) => join(folder, name));
+const DOCUMENTS = readdirSync(root)
+  .filter((name) => name.endsWith('.md'))
+  .concat(['demo', 'docs', 'test'].flatMap(pagesOf))
+  .sort();
+
+/** What is no code. */
+const proseOf = (path: string): string => textOf(path).replaceAll(/^ *```[^]*?^ *```$/gm, '');
+
+/** As GitHub makes anchors of headings: of two that are the same, the second gets a number. */
 function anchorsOf(path: string): string[] {
-  const headings = [...textOf(path).matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) => heading);
-  return headings.map((heading) =>
-    heading
+  const headings = [...proseOf(path).matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) => heading);
+  const anchors: string[] = [];
+  for (const heading of headings) {
+    const anchor = heading
       .toLowerCase()
       .replaceAll(/[^\p{L}\p{N} _-]/gu, '')
-      .replaceAll(' ', '-'),
-  );
+      .replaceAll(' ', '-');
+    const before = anchors.filter((other) => other === anchor).length;
+    anchors.push(before === 0 ? anchor : `${anchor}-${before}`);
+  }
+  return anchors;
+}
+
+/** The file in this repository that a link leads to; `undefined`: it leads elsewhere. */
+function targetOf(document: string, link: string): { path: string; anchor?: string } | undefined {
+  const [url = '', anchor] = link.split('#');
+  const inRepository = new RegExp(`^${REPOSITORY}/(?:blob|tree)/main/(.*)`).exec(url)?.[1];
+  if (inRepository === undefined && /^[a-z]+:/.test(url)) return undefined;
+  const path = inRepository ?? (url === '' ? document : join(dirname(document), url));
+  return { path, ...(anchor !== undefined && { anchor }) };
 }
 
 it('each test that guarantees.md names is there', () => {
@@ -40,14 +68,33 @@ it('each test that guarantees.md names is there', () => {
   expect(missing).toEqual([]);
 });
 
-it.each(DOCUMENTS)('each link of %s leads somewhere', (document) => {
-  const links = [...textOf(document).matchAll(/\]\(([^)\s]+)\)/g)].map(([, link = '']) => link);
+it.each(DOCUMENTS)('each link of %s leads somewhere, also from the package', (document) => {
+  const links = [...proseOf(document).matchAll(/\]\(([^)\s]+)\)/g)].map(([, link = '']) => link);
   const broken = links.filter((link) => {
-    if (/^https?:/.test(link)) return false;
-    const [path = '', anchor] = link.split('#');
-    const target = path === '' ? document : join(dirname(document), path);
-    if (!existsSync(join(root, target))) return true;
-    return anchor !== undefined && !anchorsOf(target).includes(anchor);
+    const target = targetOf(document, link);
+    if (target === undefined) return false;
+    const { path, anchor } = target;
+    if (!existsSync(join(root, path))) return true;
+    // A page that is in the package can only show what is there as well, or what has an address.
+    if (isPackaged(document) && !isPackaged(path) && !link.startsWith('https:')) return true;
+    return anchor !== undefined && !anchorsOf(path).includes(anchor);
   });
   expect(broken).toEqual([]);
+});
+
+it('README.md is short enough to be read', () => {
+  expect(textOf('README.md').trimEnd().split('\n').length).toBeLessThanOrEqual(130);
+});
+
+it('each page of docs/ can be found from docs/README.md', () => {
+  const found = new Set(['docs/README.md']);
+  for (const page of found) {
+    for (const [, link = ''] of proseOf(page).matchAll(/\]\(([^)\s]+)\)/g)) {
+      const path = targetOf(page, link)?.path;
+      if (path?.startsWith('docs/') && path.endsWith('.md') && existsSync(join(root, path))) {
+        found.add(path);
+      }
+    }
+  }
+  expect(pagesOf('docs').filter((page) => !found.has(page))).toEqual([]);
 });

@@ -1,5 +1,5 @@
 /**
- * Several nodes on one port: Node's `cluster` module, as docs/operations.md shows it. Environment: REDIS_URL, PREFIX.
+ * Several nodes on one port: Node's `cluster` module, as docs/how-to/use-node-cluster.md shows it. Environment: REDIS_URL, PREFIX.
  * Its workers are this file as well.
  */
 import cluster, { type Worker } from 'node:cluster';

@@ -1,0 +1,10 @@
+import { execFileSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { it } from 'vitest';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+
+it('docs/reference/options.md and handle.md say what the types say', () => {
+  // It ends with an error, and says what to run, where they do not.
+  execFileSync(process.execPath, ['scripts/options-reference.mjs', '--check'], { cwd: root });
+});
