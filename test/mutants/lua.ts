@@ -11,7 +11,7 @@ type Replacements = Record<string, string>;
 export function replaceInScript(include: string, by: Replacements, behind = include): void {
   const read = fs.readFileSync.bind(fs);
   const contentOf = (name: string): string =>
-    read(new URL(`../../src/backplane/redis/scripts/${name}.lua`, import.meta.url), 'utf8');
+    read(new URL(`../../src/backplane/redis/scripts/includes/${name}.lua`, import.meta.url), 'utf8');
   const declared = contentOf(include);
   const added = Object.entries(by).map(([name, lua]) => {
     if (!declared.includes(`local function ${name}(`)) {
@@ -20,7 +20,7 @@ export function replaceInScript(include: string, by: Replacements, behind = incl
     return `do local original = ${name} ${name} = ${lua} end`;
   });
   const replaced = (...args: Parameters<typeof read>): string | Buffer =>
-    String(args[0]).endsWith(`/scripts/${behind}.lua`)
+    String(args[0]).endsWith(`/scripts/includes/${behind}.lua`)
       ? [contentOf(behind), ...added, ''].join('\n')
       : read(...args);
   fs.readFileSync = replaced as typeof fs.readFileSync;

@@ -161,7 +161,7 @@ export const TESTED_MUTANTS: TestedMutant[] = [
     name: 'the places of large messages in a log are not known',
     test: 'test/contract/redis-worst-steps.test.ts',
     named: '',
-    plant: () => replaceInScript('map', { mapped: "function(map) return map or '' end" }),
+    plant: () => replaceInScript('log-map', { mapped: "function(map) return map or '' end" }),
   },
   {
     name: 'all steps that look through a log go to Redis at once',

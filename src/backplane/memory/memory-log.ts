@@ -12,7 +12,7 @@ export interface StoredEntry extends LogEntry {
 /** What an entry counts for beside its message. */
 const ENTRY_BYTES = 100;
 const SLACK_BYTES = 1024 * 1024;
-/** How many entries a page looks at, as with Redis (LOOK_ENTRIES in log.lua). */
+/** How many entries a page looks at, as with Redis (LOOK_ENTRIES in log-scan.lua). */
 export const LOOK_ENTRIES = 256;
 
 /** A session's event log, both directions, with ids that grow even when the clock does not. */

@@ -28,7 +28,7 @@ export async function readLog(
   return entries.map(([logId, flat]) => logEntry(logId, flat));
 }
 
-/** All entries of a log that is still a string; see `scripts/first.lua`. `undefined`: it is a stream. */
+/** All entries of a log that is still a string; see `scripts/includes/young-log.lua`. `undefined`: it is a stream. */
 export async function readFirst(
   client: Client,
   names: RedisKeys,
@@ -46,7 +46,7 @@ export async function readFirst(
   }
 }
 
-/** As the function of the same name in `scripts/first.lua`: the log ends before what this library would not have written. */
+/** As the function of the same name in `scripts/includes/young-log.lua`: the log ends before what this library would not have written. */
 function firstEntries(bytes: Buffer | null): LogRow[] {
   const entries: LogRow[] = [];
   let newest = LOG_START;

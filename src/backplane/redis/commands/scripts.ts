@@ -18,7 +18,18 @@ interface Parts {
  * defines costs time with each run, used or not, so none has what it does not need.
  */
 const SCRIPTS = {
-  create: { keys: 3, declaredAgain: 1, files: ['lib', 'first', 'map', 'log', 'clock', 'create'] },
+  create: {
+    keys: 3,
+    declaredAgain: 1,
+    files: [
+      'includes/lib',
+      'includes/young-log',
+      'includes/log-map',
+      'includes/log-scan',
+      'includes/clock',
+      'create',
+    ],
+  },
   enter: { keys: 1, files: ['enter'] },
   commit: {
     keys: 3,
@@ -28,31 +39,70 @@ const SCRIPTS = {
   'commit/open': { keys: 3, declaredAgain: 2, files: commit('replicas', 'open') },
   'commit/append': { keys: 3, declaredAgain: 2, files: commit('append') },
   'commit/receive': { keys: 3, declaredAgain: 2, files: commit('replicas', 'receive') },
-  attach: { keys: 3, declaredAgain: 2, files: ['lib', 'first', 'map', 'log', 'clock', 'attach'] },
-  read: { keys: 3, declaredAgain: 2, files: ['lib', 'first', 'map', 'log', 'read'] },
-  history: { keys: 3, declaredAgain: 2, files: ['lib', 'first', 'map', 'log', 'history'] },
-  touch: { keys: 3, declaredAgain: 2, files: ['lib', 'touch'] },
-  remove: { keys: 3, declaredAgain: 2, files: ['lib', 'remove'] },
-  state: { keys: 1, files: ['clock', 'state'] },
+  attach: {
+    keys: 3,
+    declaredAgain: 2,
+    files: [
+      'includes/lib',
+      'includes/young-log',
+      'includes/log-map',
+      'includes/log-scan',
+      'includes/clock',
+      'attach',
+    ],
+  },
+  read: {
+    keys: 3,
+    declaredAgain: 2,
+    files: ['includes/lib', 'includes/young-log', 'includes/log-map', 'includes/log-scan', 'read'],
+  },
+  history: {
+    keys: 3,
+    declaredAgain: 2,
+    files: [
+      'includes/lib',
+      'includes/young-log',
+      'includes/log-map',
+      'includes/log-scan',
+      'history',
+    ],
+  },
+  touch: { keys: 3, declaredAgain: 2, files: ['includes/lib', 'touch'] },
+  remove: { keys: 3, declaredAgain: 2, files: ['includes/lib', 'remove'] },
+  state: { keys: 1, files: ['includes/clock', 'state'] },
   send: { keys: 1, files: ['send'], inOrder: true },
-  time: { keys: 1, files: ['clock', 'time'] },
+  time: { keys: 1, files: ['includes/clock', 'time'] },
   'sdk-stores/broadcast': {
     keys: 1,
-    files: ['lib', 'first', 'map', 'log', 'sdk-stores/broadcast'],
+    files: [
+      'includes/lib',
+      'includes/young-log',
+      'includes/log-map',
+      'includes/log-scan',
+      'sdk-stores/broadcast',
+    ],
   },
-  'sdk-stores/heard': { keys: 1, files: ['lib', 'sdk-stores/heard'] },
+  'sdk-stores/heard': { keys: 1, files: ['includes/lib', 'sdk-stores/heard'] },
   'sdk-stores/replay-append': { keys: 3, files: replay('sdk-stores/replay-append') },
   'sdk-stores/replay-read': { keys: 2, files: replay('sdk-stores/replay-read') },
-  'sdk-stores/task-create': { keys: 1, files: ['lib', 'sdk-stores/task-create'] },
-  'sdk-stores/task-enter': { keys: 1, files: ['lib', 'sdk-stores/task-enter'] },
+  'sdk-stores/task-create': { keys: 1, files: ['includes/lib', 'sdk-stores/task-create'] },
+  'sdk-stores/task-enter': { keys: 1, files: ['includes/lib', 'sdk-stores/task-enter'] },
   'sdk-stores/task-change': {
     keys: 2,
     declaredAgain: 1,
-    files: ['lib', 'clock', 'sdk-stores/task-change'],
+    files: ['includes/lib', 'includes/clock', 'sdk-stores/task-change'],
   },
-  'sdk-stores/task-push': { keys: 2, files: ['lib', 'sdk-stores/task-push'] },
-  'sdk-stores/task-pop': { keys: 2, declaredAgain: 1, files: ['lib', 'sdk-stores/task-pop'] },
-  'sdk-stores/task-wait': { keys: 2, declaredAgain: 1, files: ['lib', 'sdk-stores/task-wait'] },
+  'sdk-stores/task-push': { keys: 2, files: ['includes/lib', 'sdk-stores/task-push'] },
+  'sdk-stores/task-pop': {
+    keys: 2,
+    declaredAgain: 1,
+    files: ['includes/lib', 'sdk-stores/task-pop'],
+  },
+  'sdk-stores/task-wait': {
+    keys: 2,
+    declaredAgain: 1,
+    files: ['includes/lib', 'sdk-stores/task-wait'],
+  },
 } as const satisfies Record<string, Parts>;
 
 /** What Redis is given, by the names of the commands. */
@@ -101,15 +151,22 @@ export function commitScript(operations: readonly Operation[]) {
 /** `rooms`: those of the operations that it is for, in an order in which each finds what it needs. */
 function commit(...rooms: string[]): string[] {
   return [
-    'lib',
-    'first',
-    'map',
-    ...['step', ...rooms, 'trim', 'finish'].map((room) => `commit/${room}`),
+    'includes/lib',
+    'includes/young-log',
+    'includes/log-map',
+    ...['step', ...rooms, 'trim', 'finish'].map((room) => `includes/commit/${room}`),
   ];
 }
 
 function replay(file: string): string[] {
-  return ['lib', 'first', 'map', 'log', 'sdk-stores/replay-map', file];
+  return [
+    'includes/lib',
+    'includes/young-log',
+    'includes/log-map',
+    'includes/log-scan',
+    'includes/replay-map',
+    file,
+  ];
 }
 
 function text(file: string): string {

@@ -49,7 +49,7 @@ end
 
 -- The messages of `stream` in the log after `after`, until `limit` bytes of them, or its end, or as many entries as one step
 -- looks at. `newest`: the log id of the last message of a stream that is open. `first`: the log is not a stream of Redis
--- yet. `map`: see map.lua; large messages of other streams are passed over by it.
+-- yet. `map`: see log-map.lua; large messages of other streams are passed over by it.
 -- Returns the list of {log id, entry}, how far it looked, and whether there may be more.
 local function scanStream(events, stream, after, limit, newest, first, map)
   -- An open stream knows its newest message: behind it there is nothing to look for in a log that others fill.

@@ -18,9 +18,9 @@
 --   kept        when the session's time last began anew, trimmed     when the log was last trimmed by age: ms by the
 --               clock of Redis; see SLACK_MS
 --   from        the `o` of the oldest entry of the log, when it was last looked at
---   map         where the large messages of the log are, and how many bytes were logged before some of its places (see map.lua)
---   first       "<how many>:<log id of the last one>" of the log's first entries, as long as those are all it has (see first.lua)
---   young       the text of a log that cannot have a key of its own for now (see first.lua)
+--   map         where the large messages of the log are, and how many bytes were logged before some of its places (see log-map.lua)
+--   first       "<how many>:<log id of the last one>" of the log's first entries, as long as those are all it has (see young-log.lua)
+--   young       the text of a log that cannot have a key of its own for now (see young-log.lua)
 --   res         "<how many were not logged since>:<when it was last logged, ms>-0" of resumed streams
 --   t:<node>    the number of the node's last commit
 --   quiet       of many nodes, those numbers some time ago (see commit/finish.lua)
