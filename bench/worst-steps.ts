@@ -280,7 +280,7 @@ export const SCENARIOS: readonly Scenario[] = [
   },
   {
     ...{
-      script: 'commit/append',
+      script: 'commit-append',
       situation: 'a log that is full of small messages, and 4 MB more',
       carriesLarge: true,
     },
@@ -294,7 +294,7 @@ export const SCENARIOS: readonly Scenario[] = [
   },
   {
     ...{
-      script: 'commit/open',
+      script: 'commit-open',
       situation: 'as many requests run as may, and as many subscriptions',
     },
     prepare: async (world) => {
@@ -319,7 +319,7 @@ export const SCENARIOS: readonly Scenario[] = [
   },
   {
     ...{
-      script: 'commit/receive',
+      script: 'commit-receive',
       situation: 'a node without a replica, 1,000 URIs, as long as they may be',
     },
     prepare: async (world) => {

@@ -1,4 +1,4 @@
-// Compiles src/ and the contract suite to dist/, copies the Lua scripts beside the code that loads them, and makes the command
+// Compiles src/ and the contract suite to dist/, puts what some modules read from files into them, and makes the command
 // executable.
 import { execFileSync } from 'node:child_process';
 import {
@@ -12,24 +12,40 @@ import {
 } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import ts from 'typescript';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const dist = join(root, 'dist');
 const tsc = createRequire(import.meta.url).resolve('typescript/bin/tsc');
 
-rmSync(join(root, 'dist'), { recursive: true, force: true });
+rmSync(dist, { recursive: true, force: true });
 execFileSync(process.execPath, [tsc, '-p', 'tsconfig.build.json'], { cwd: root, stdio: 'inherit' });
-cpSync(join(root, 'src/backplane/redis/scripts'), join(root, 'dist/backplane/redis/scripts'), {
-  recursive: true,
-});
 for (const folder of ['suite', 'sdk-stores']) buildSuite(folder);
-chmodSync(join(root, 'dist/cli/main.js'), 0o755);
+
+// The package reads no file when it runs, so that it can be bundled into one.
+const scripts = join(dist, 'backplane/redis/scripts');
+cpSync(join(root, 'src/backplane/redis/scripts'), scripts, { recursive: true });
+await replaceByValues('backplane/redis/commands/script-texts.js');
+await replaceByValues('protocol/version.js');
+rmSync(scripts, { recursive: true });
+
+chmodSync(join(dist, 'cli/main.js'), 0o755);
+
+/** Runs a module, and writes one in its place that has the values which this one exports in its text. */
+async function replaceByValues(module) {
+  const file = join(dist, module);
+  const values = Object.entries(await import(pathToFileURL(file)));
+  const lines = values.map(
+    ([name, value]) => `export const ${name} = ${JSON.stringify(value, null, 2)};\n`,
+  );
+  writeFileSync(file, lines.join(''));
+}
 
 /** The contract suite lies among the tests, and the package has it as `mcp-anynode/backplane-suite`. */
 function buildSuite(folder) {
   const from = join(root, 'test/contract', folder);
-  const to = join(root, 'dist/backplane-suite', folder);
+  const to = join(dist, 'backplane-suite', folder);
   mkdirSync(to, { recursive: true });
   const compilerOptions = {
     target: ts.ScriptTarget.ES2022,

@@ -15,7 +15,7 @@ export function isRevision(value: unknown): value is Revision {
   return typeof value === 'string' && /^\d{1,15}(\.[!-~]{1,600})?$/.test(value);
 }
 
-/** The revision that this step makes of `before`. The same text as in `replicas.lua`. */
+/** The revision that this step makes of `before`. The same text as in `commit/step.lua`. */
 export function nextRevision(before: Revision, nodeId: string, number: number): Revision {
   const [count, mark] = partsOf(before);
   return `${String(count + 1)}.${nodeId}:${String(number)}.${mark}`;

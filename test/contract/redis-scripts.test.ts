@@ -2,7 +2,8 @@
 import { Redis } from 'ioredis';
 import { expect, it, onTestFinished } from 'vitest';
 import { startRedis } from '../rig/redis.js';
-import { defineScripts, SCRIPT_TEXTS } from '../../src/backplane/redis/commands/scripts.js';
+import { defineScripts } from '../../src/backplane/redis/commands/scripts.js';
+import { SCRIPT_TEXTS } from '../../src/backplane/redis/commands/script-texts.js';
 import { redisBackplane } from '../../src/backplane/redis/redis-backplane.js';
 import { FailedStep } from '../../src/protocol/errors.js';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
@@ -69,7 +70,7 @@ it('messages to a node keep their order', async () => {
   await Promise.all([
     client.script('FLUSH'),
     send('second'),
-    client.script('LOAD', SCRIPT_TEXTS.get('anynode:send') ?? ''),
+    client.script('LOAD', SCRIPT_TEXTS.send ?? ''),
     send('third'),
   ]);
   await expect.poll(() => heard).toEqual(['first', 'second', 'third']);

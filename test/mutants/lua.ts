@@ -11,7 +11,10 @@ type Replacements = Record<string, string>;
 export function replaceInScript(include: string, by: Replacements, behind = include): void {
   const read = fs.readFileSync.bind(fs);
   const contentOf = (name: string): string =>
-    read(new URL(`../../src/backplane/redis/scripts/includes/${name}.lua`, import.meta.url), 'utf8');
+    read(
+      new URL(`../../src/backplane/redis/scripts/includes/${name}.lua`, import.meta.url),
+      'utf8',
+    );
   const declared = contentOf(include);
   const added = Object.entries(by).map(([name, lua]) => {
     if (!declared.includes(`local function ${name}(`)) {

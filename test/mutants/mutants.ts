@@ -19,7 +19,7 @@ export const TESTED_MUTANTS: TestedMutant[] = [
     name: 'a dead node counts as dead however long ago it was looked at',
     test: 'test/contract/redis.test.ts',
     named: 'takes a request from its executor just after the look',
-    plant: () => replaceInScript('clock', { isStale: 'function() return false end' }),
+    plant: () => replaceInScript('dead-nodes', { isStale: 'function() return false end' }),
   },
   {
     name: 'one look that finds no lease is a death',
@@ -63,9 +63,9 @@ export const TESTED_MUTANTS: TestedMutant[] = [
     named: 'a call is cancelled which it has begun in between',
     plant: () =>
       replaceInScript(
-        'lib',
+        'wake-ups',
         { tell: 'function(...) if not repeated then original(...) end end' },
-        'commit/step',
+        'commit/owner',
       ),
   },
   {
@@ -73,7 +73,7 @@ export const TESTED_MUTANTS: TestedMutant[] = [
     test: 'test/contract/redis-refused.test.ts',
     named: '',
     plant: () =>
-      replaceInScript('lib', {
+      replaceInScript('wake-ups', {
         tell: `function(channels, node, line, payload)
           redis.pcall('PUBLISH', channels .. node, '1 ' .. line .. '\\n' .. (payload or ''))
         end`,
@@ -125,7 +125,7 @@ export const TESTED_MUTANTS: TestedMutant[] = [
     name: 'a log goes by the clock of the server alone',
     test: 'test/contract/redis.test.ts',
     named: 'comes after it, and so does what follows',
-    plant: () => replaceInScript('commit/step', { notBehind: 'function() end' }),
+    plant: () => replaceInScript('commit/write-log', { notBehind: 'function() end' }),
   },
   {
     name: 'revisions are counted only',
@@ -155,7 +155,8 @@ export const TESTED_MUTANTS: TestedMutant[] = [
     name: 'a log whose key is missing while its slot is moved is an error',
     test: 'test/cluster/slot-moves.test.ts',
     named: 'a session is ended while its slot is moved and its log has expired',
-    plant: () => replaceInScript('lib', { onLog: 'function(...) return redis.call(...) end' }),
+    plant: () =>
+      replaceInScript('session-keys', { onLog: 'function(...) return redis.call(...) end' }),
   },
   {
     name: 'the places of large messages in a log are not known',

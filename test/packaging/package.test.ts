@@ -1,6 +1,7 @@
 import { copyFile, readdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { build, type BuildOptions } from 'esbuild';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
 import { npm, oldestOf, root, run, temporaryFolder, tsc, writeJson } from './npm.js';
 
@@ -33,7 +34,7 @@ beforeAll(async () => {
 afterAll(() => tarballs.remove());
 
 describe('the tarball', () => {
-  it('has the code with its types and scripts, and the documents', async () => {
+  it('has the code with its types, and the documents', () => {
     for (const name of [
       'README.md',
       'LICENSE',
@@ -58,13 +59,6 @@ describe('the tarball', () => {
     ]) {
       expect(files).toContain(path);
     }
-    const scripts = files.filter((path) => path.endsWith('.lua'));
-    const folder = join(root, 'src/backplane/redis/scripts');
-    const written = (await readdir(folder, { recursive: true })).filter((path) =>
-      path.endsWith('.lua'),
-    );
-    const packed = scripts.map((path) => path.replace('dist/backplane/redis/scripts/', ''));
-    expect(packed.sort()).toEqual(written.sort());
   });
 
   // The suite lies among the tests, from where the build takes it.
@@ -85,7 +79,7 @@ describe('the tarball', () => {
       (path) =>
         !/^(package\.json|README\.md|LICENSE|CHANGELOG\.md|SECURITY\.md)$/.test(path) &&
         !/^docs\/([\w-]+\/)?[\w-]+\.(md|svg)$/.test(path) &&
-        !/^dist\/(?!test|demo|bench)[\w/-]+(\.js|\.d\.ts|\.lua)$/.test(path),
+        !/^dist\/(?!test|demo|bench)[\w/-]+(\.js|\.d\.ts)$/.test(path),
     );
     expect(others).toEqual([]);
   });
@@ -172,6 +166,36 @@ describe.each([
     const output = await run(process.execPath, ['session.mjs'], { cwd: project.path, env });
     // Nothing but that line: ioredis 5.4.0 printed a line of its own for each reply.
     expect(JSON.parse(output)).toEqual(served);
+  });
+
+  it('bundled into one file, with nothing beside it, a session is served over Redis', async () => {
+    const bundle = await temporaryFolder();
+    onTestFinished(bundle.remove);
+    const options: BuildOptions = { bundle: true, platform: 'node', logLevel: 'silent' };
+    const module = await build({
+      ...options,
+      entryPoints: [join(project.path, 'session.mjs')],
+      outfile: join(bundle.path, 'session.mjs'),
+      format: 'esm',
+      // Packages that are CommonJS, such as Express, call `require`.
+      banner: {
+        js: "import { createRequire } from 'node:module';\nconst require = createRequire(import.meta.url);",
+      },
+    });
+    expect(module.warnings).toEqual([]);
+    expect(await readdir(bundle.path)).toEqual(['session.mjs']);
+    const env = { REDIS_URL: redisUrl(), PREFIX: uniquePrefix() };
+    const output = await run(process.execPath, ['session.mjs'], { cwd: bundle.path, env });
+    expect(JSON.parse(output)).toEqual(served);
+
+    // What webpack and ncc make is CommonJS as a rule, where `import.meta` is empty: esbuild warns of each that is left.
+    const common = await build({
+      ...options,
+      stdin: { contents: "export * from 'mcp-anynode'", resolveDir: project.path },
+      write: false,
+      format: 'cjs',
+    });
+    expect(common.warnings).toEqual([]);
   });
 
   it('its command runs as it is installed', async () => {

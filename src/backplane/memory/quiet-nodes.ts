@@ -4,7 +4,7 @@ const QUIET_MS = 3_600_000;
 
 /**
  * Each start of a node leaves the number of its last commit behind in a session, and perhaps its name among the replicas. Where
- * there are many, those of nodes go that have committed nothing for an hour. See commit/finish.lua.
+ * there are many, those of nodes go that have committed nothing for an hour. See commit/quiet-nodes.lua.
  */
 export class QuietNodes {
   /** The numbers at the last look. */

@@ -160,7 +160,7 @@ export class StreamExecutors {
   }
 }
 
-/** Whether a look is too old to build on. See clock.lua. */
+/** Whether a look is too old to build on. See dead-nodes.lua. */
 export function isStale(lookedAt: number | undefined, { now }: Pick<Step, 'now'>): boolean {
   if (lookedAt === undefined) return false;
   const age = now - lookedAt;

@@ -76,7 +76,7 @@ export function redisBackplane({ redis, prefix = 'mcp' }: RedisBackplaneOptions)
 
 const PROBE = '1 probe ';
 const GONE = { status: 'gone' } as const;
-/** No message of another node is longer: see `INLINE_BYTES` in scripts/includes/lib.lua, and what goes along with it. */
+/** No message of another node is longer: see `INLINE_BYTES` in scripts/includes/wake-ups.lua, and what goes along with it. */
 const LONGEST_MESSAGE = 4 * 1024 * 1024;
 
 class RedisMembership implements Membership {

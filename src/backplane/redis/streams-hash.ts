@@ -1,7 +1,7 @@
 import { LOG_START } from '../backplane.js';
 import type { StreamState, StreamTable } from '../observation.js';
 
-/** The streams hash of a session; `scripts/includes/lib.lua` lists its fields. `undefined`: there is none, nor a session. */
+/** The streams hash of a session; `scripts/includes/streams-hash.lua` lists its fields. `undefined`: there is none, nor a session. */
 export function parseStreamsHash(fields: Record<string, string>): StreamTable | undefined {
   if (Object.keys(fields).length === 0) return undefined;
   const streams = new Map<string, StreamState>();

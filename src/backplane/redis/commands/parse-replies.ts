@@ -134,7 +134,7 @@ function noteOf(fields: Map<string, string>): Note | undefined {
   };
 }
 
-/** commit/step.lua */
+/** commit.lua */
 export function commitReply(sessionId: string, reply: unknown): CommitReply {
   if (typeof reply === 'string') {
     const [revision, ...result] = reply.split(' ');

@@ -1,4 +1,4 @@
-/** Operations as arguments of the commit scripts; scripts/includes/commit/step.lua says the format. */
+/** Operations as arguments of the commit scripts; scripts/commit.lua says the format. */
 import type { AppendOperation, Effect, ListKind, Operation, Route } from '../../backplane.js';
 import type { Argument } from './script.js';
 

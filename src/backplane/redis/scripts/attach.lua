@@ -13,6 +13,18 @@
 -- the one that it took the stream from, and was told so. Where another connection has taken the stream since, the repeat
 -- changes nothing: the connection finds out when it reads.
 -- With 'further' it has changed nothing: it has to be run again to look further in the log than one step may.
+
+--- @include "clock"
+--- @include "dead-nodes"
+--- @include "lifetimes"
+--- @include "log-entry"
+--- @include "log-scan"
+--- @include "session-keys"
+--- @include "stored-values"
+--- @include "streams-hash"
+--- @include "wake-ups"
+--- @include "young-log"
+
 local function setPredecessors(streams, stream, list)
   if #list == 0 then redis.call('HDEL', streams, 'b:' .. stream)
   else redis.call('HSET', streams, 'b:' .. stream, table.concat(list, ' ', 1, math.min(#list, PREDECESSORS))) end
@@ -89,7 +101,7 @@ if open and not superseded then
     if itsNode ~= node then tell(ARGV[9], itsNode, table.concat({ 'taken', ARGV[10], stream, connection }, ' ')) end
   end
   if stream == STANDALONE then
-    tellReplicas(ARGV[9], redis.call('HGET', streams, 'reps'), nil, 'followed ' .. ARGV[10] .. ' ' .. node)
+    tellNodes(ARGV[9], redis.call('HGET', streams, 'reps'), nil, 'followed ' .. ARGV[10] .. ' ' .. node)
   end
 end
 local ttl = tonumber((head[3] == '1' or head[4] == '1') and ARGV[11] or ARGV[12])

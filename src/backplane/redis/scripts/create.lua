@@ -7,6 +7,14 @@
 --
 -- Returns '' when the id is taken, else { log id of the request, log id of each message ... }. Repeating it
 -- (a lost reply) finds the session as its own work and returns the same.
+
+--- @include "clock"
+--- @include "lifetimes"
+--- @include "log-entry"
+--- @include "session-keys"
+--- @include "streams-hash"
+--- @include "young-log"
+
 local record, streams, events = sessionKeys()
 local node, stream = ARGV[1], ARGV[4]
 local mark = node .. ':' .. stream

@@ -9,6 +9,7 @@
 -- Returns 'entered', or 'sessions' | 'pending' when there are too many, and the members among which some may be gone or used:
 -- a thousand by chance of all sessions, or some two hundred of those that may be pending. All of them would be ten thousand,
 -- for each of the sessions that come at the same time.
+
 local WINDOWS, WINDOW = 4, 50
 local index, id, weight = KEYS[1], ARGV[1], tonumber(ARGV[6])
 local time = redis.call('TIME')

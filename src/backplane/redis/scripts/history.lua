@@ -5,6 +5,10 @@
 --
 -- Returns { { log id, { field, value ... } } ... }; nothing: there is no more. One entry is read at a time, since a message
 -- may be as large as a page.
+
+--- @include "log-scan"
+--- @include "session-keys"
+
 local _, streams, events = sessionKeys()
 local from, most, bytes, page = ARGV[1], tonumber(ARGV[2]), 0, {}
 local isFirst = redis.call('HEXISTS', streams, 'first') == 1

@@ -6,6 +6,12 @@
 --
 -- Returns { 'gone' } | { 'trimmed' } | { 'lost' } | { 'ok', scanned up to, more ('1'|''), open ('1'|''), restart number or '',
 --   { log id, number, has message ('1'|''), message, end ('1'|''), asker or '' } ... }
+
+--- @include "log-scan"
+--- @include "session-keys"
+--- @include "stored-values"
+--- @include "streams-hash"
+
 local record, streams, events = sessionKeys()
 local stream, n = ARGV[1], tonumber(ARGV[2])
 

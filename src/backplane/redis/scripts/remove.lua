@@ -4,6 +4,12 @@
 -- ARGV: 1 whose session it has to be ('1'|'' any), 2 principal, 3 channel prefix, 4 session id
 --
 -- Returns the principal, 0 when there is no such session, or -1 when it is another principal's.
+
+--- @include "session-keys"
+--- @include "stored-values"
+--- @include "streams-hash"
+--- @include "wake-ups"
+
 local record, streams, events = sessionKeys()
 local principal = redis.call('HGET', record, 'pr')
 if not principal then return 0 end

@@ -11,6 +11,10 @@
 --
 -- The field stt has "<node>:<number>:<ms by the clock of Redis>" of the last store of each node, separated by spaces. What other
 -- nodes have stored is forgotten when no repeat of it can come any more.
+
+--- @include "clock"
+--- @include "stored-values"
+
 local current = redis.call('HMGET', KEYS[1], 'rev', 'stv', 'stt')
 if not current[1] then return 'gone' end
 local now = timeNow()
@@ -24,7 +28,7 @@ for node, number, ms in string.gmatch(current[3] or '', '([^%s:]+):(%d+):(%d+)')
 end
 if ARGV[2] ~= '' and ARGV[2] ~= '=' .. (current[2] or '') then return 'conflict' end
 local count = string.match(current[2] or '0', '^%d+')
-if not count then error('MALFORMED') end
+if not count then malformed() end
 local version = string.format('%.0f', count + 1) .. '.' .. ARGV[3] .. ':' .. ARGV[4]
 redis.call('HSET', KEYS[1], 'st', ARGV[1], 'stv', version, 'stt', table.concat(last, ' '))
 return 'stored'

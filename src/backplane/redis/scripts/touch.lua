@@ -7,6 +7,12 @@
 --
 -- Returns { 'gone' } | { 'ok', last number, held ('1'|''|'e': the stream has ended), last number, held ... }; of a stream that the node runs,
 -- "held" says whether it still is the executor.
+
+--- @include "lifetimes"
+--- @include "session-keys"
+--- @include "stored-values"
+--- @include "streams-hash"
+
 local record, streams, events = sessionKeys()
 local on = redis.call('HMGET', record, 'rev', 'on', 'called')
 if not on[1] then return { 'gone' } end

@@ -1,17 +1,17 @@
 -- The log of a session, as scripts read it.
 
+--- @include "log-entry"
+--- @include "log-map"
+--- @include "session-keys"
+--- @include "stored-values"
+--- @include "young-log"
+
 -- How much of a log one step looks at: so many entries, and messages of so many bytes in all. The last chunk may exceed
 -- that, and one large message that the step looks for.
 local LOOK_ENTRIES = 256
 local LOOK_BYTES = 262144
 -- What is not large may be almost that, so few are read at a time.
 local CHUNK = 4
-
-local function entry(fields)
-  local e = {}
-  for i = 1, #fields, 2 do e[fields[i]] = fields[i + 1] end
-  return e
-end
 
 -- The first entries of a log that come after `after`.
 local function firstAfter(events, after)

@@ -9,14 +9,8 @@
 -- is still a string stays one for that time, and a log that has expired begins again as the field `young` of the streams
 -- hash. The first step after the move makes it a stream.
 
--- Whether log id a comes before b: milliseconds, then counter.
-local function before(a, b)
-  local ams, an = string.match(a, '^(%d+)%-(%d+)$')
-  local bms, bn = string.match(b, '^(%d+)%-(%d+)$')
-  if not ams or not bms then malformed() end
-  if ams ~= bms then return tonumber(ams) < tonumber(bms) end
-  return tonumber(an) < tonumber(bn)
-end
+--- @include "session-keys"
+--- @include "stored-values"
 
 local function isLogId(text) return text and #text <= 32 and string.find(text, '^%d+%-%d+$') ~= nil end
 

@@ -5,6 +5,10 @@
 --       6 for how long (ms), 7 text
 --
 -- Returns its log id. Each entry names the one before it, so that who reads or hears it knows whether one is missing.
+
+--- @include "log-entry"
+--- @include "wake-ups"
+
 local log, channel, node, token, text = KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[7]
 local last = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
 if ARGV[4] == '1' then

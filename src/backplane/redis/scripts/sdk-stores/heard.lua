@@ -5,13 +5,15 @@
 --
 -- Returns the log id up to which this reads ('0-0': there is none), this server's time (ms), by which log ids are made, the
 -- entries after the given one (log id, fields), and '1' if there may be more, else ''.
+
+--- @include "clock"
+
 local PAGE = 32
 local log, after = KEYS[1], ARGV[1]
 local latest = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)[1]
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-if not latest then return { '0-0', string.format('%.0f', now), {} } end
+local now = timeNow()
+if not latest then return { '0-0', now, {} } end
 local from = after == '' and string.format('%.0f', now - ARGV[2]) or '(' .. after
 local entries = redis.call('XRANGE', log, from, '+', 'COUNT', PAGE)
 local reached = #entries == PAGE and entries[PAGE][1] or latest[1]
-return { reached, string.format('%.0f', now), entries, #entries == PAGE and '1' or '' }
+return { reached, now, entries, #entries == PAGE and '1' or '' }

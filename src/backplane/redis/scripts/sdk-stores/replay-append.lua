@@ -7,6 +7,13 @@
 --       events, 6 how long they are kept (ms), 7 most bytes, of messages and 100 for each event, or '' for any
 --
 -- Returns number and log id. The new event stays in any case, so that one that is bigger than all of it can be read once.
+
+--- @include "log-entry"
+--- @include "log-map"
+--- @include "log-trim"
+--- @include "replay-map"
+--- @include "stored-values"
+
 local log, ends, ages, stream, token, most = KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[3], tonumber(ARGV[7])
 
 -- Where a first try whose reply was lost has put the event, if that is among the latest.
@@ -33,18 +40,16 @@ local bytes = begun + #ARGV[2] + ENTRY_BYTES
 local fields = { 'o', logged, 's', stream, 'n', n, 'k', token, 'm', ARGV[2] }
 local id = redis.call('XADD', log, 'MAXLEN', ARGV[5], '*', unpack(fields))
 
--- As in commit/step.lua and commit/trim.lua.
+-- As in commit/write-log.lua.
 local large = #ARGV[2] >= LARGE_BYTES
 if large or (most and math.floor(begun * 64 / most) < math.floor(bytes * 64 / most)) then
   local map = redis.call('HGET', ends, REPLAY_MAP)
   redis.call('HSET', ends, REPLAY_MAP, mapped(map, id, begun, large and nameInMap(stream) or '*', 0))
 end
 if most and bytes - from > most then
-  local place, offset, map = placeBehind(redis.call('HGET', ends, REPLAY_MAP), bytes - most)
-  if not place or not before(place, id) then place, offset, map = id, begun, nil end
-  redis.call('XTRIM', log, 'MINID', place)
+  local map
+  from, map = trimBytes(log, redis.call('HGET', ends, REPLAY_MAP), bytes - most, id, begun)
   if map then redis.call('HSET', ends, REPLAY_MAP, map) end
-  from = offset
 end
 
 redis.call('HSET', ends, stream, n .. ':' .. id, '', string.format('%.0f:%.0f', bytes, from))

@@ -6,6 +6,12 @@
 --
 -- Returns 'unknown', 'trimmed', { 'further', log id }: nothing was found as far as one step looks, or
 -- { more ('1' or '0'), number, log id, message… }
+
+--- @include "log-entry"
+--- @include "log-scan"
+--- @include "replay-map"
+--- @include "stored-values"
+
 local log, stream, n, id = KEYS[1], ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local found, map = unpack(redis.call('HMGET', KEYS[2], stream, REPLAY_MAP))
 if not found then return 'unknown' end

@@ -5,6 +5,7 @@
 --
 -- Returns 'entered', or 'full' and up to a thousand ids by chance, of which some may be gone: all of them would be ten
 -- thousand, for each of the tasks that come at the same time. One that is there stays as it is.
+
 local list = KEYS[1]
 if redis.call('ZSCORE', list, ARGV[1]) then return { 'entered' } end
 if redis.call('ZCARD', list) >= tonumber(ARGV[2]) then return { 'full', redis.call('ZRANDMEMBER', list, 1000) } end

@@ -6,6 +6,10 @@
 --
 -- Returns the messages; none, where the queue is empty, or where the task is another session's. A call whose reply was lost
 -- finds again what it took.
+
+--- @include "session-keys"
+--- @include "stored-values"
+
 local TAKEN_AT_ONCE, TAKEN_BYTES = 100, 262144
 local queue, taken = KEYS[2] or KEYS[1] .. ':queue', KEYS[1] .. ':taken:' .. ARGV[5]
 local of = redis.call('HGET', KEYS[1], 's')

@@ -6,6 +6,10 @@
 --       remembered that this message was put (ms)
 --
 -- Returns the queue's length, -1 if it is full. Nodes that wait are told. Entries: "<token> <message>".
+
+--- @include "session-keys"
+--- @include "wake-ups"
+
 local task, queue, token, most = KEYS[1], KEYS[2], ARGV[3], tonumber(ARGV[5])
 -- It may have been taken out by now.
 local put = task .. ':put:' .. token
@@ -22,7 +26,7 @@ local left = redis.call('PTTL', task)
 redis.call('PEXPIRE', queue, left > 0 and left or ARGV[6])
 local waiting = redis.call('HGET', task, 'w')
 if waiting then
-  for node in string.gmatch(waiting, '%S+') do tell(ARGV[2], node, 'task ' .. ARGV[1]) end
+  tellNodes(ARGV[2], waiting, nil, 'task ' .. ARGV[1])
   redis.call('HDEL', task, 'w')
 end
 wake()

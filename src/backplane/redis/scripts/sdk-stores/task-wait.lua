@@ -4,10 +4,14 @@
 -- ARGV: 1 node
 --
 -- Returns 1 if there is something to hear of already: it is gone, has ended, or has a message in its queue; else 0.
+
+--- @include "session-keys"
+--- @include "tasks"
+
 local queue = KEYS[2] or KEYS[1] .. ':queue'
 local current = redis.call('HMGET', KEYS[1], 'st', 'w')
 local status, waiting = current[1], current[2] or ''
-if not status or status == 'completed' or status == 'failed' or status == 'cancelled' then return 1 end
+if not status or hasEnded(status) then return 1 end
 if (onLog('LLEN', queue) or 0) > 0 then return 1 end
 for node in string.gmatch(waiting, '%S+') do
   if node == ARGV[1] then return 0 end

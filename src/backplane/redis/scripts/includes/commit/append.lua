@@ -1,14 +1,17 @@
 -- `append`: a message of the server.
 
+--- @include "commit/owner"
+--- @include "commit/replicas"
+--- @include "commit/running-streams"
+--- @include "commit/step"
+--- @include "commit/write-log"
+--- @include "session-keys"
+--- @include "stored-values"
+--- @include "streams-hash"
+--- @include "wake-ups"
+
 -- Keys of messages that are coalesced by the resource which the session has subscribed to begin with this.
 local COALESCED_BY_URI = 'sub:'
-
-local function dropStream(stream, request)
-  local names = { 'n:' .. stream, 'h:' .. stream, 'x:' .. stream, 'p:' .. stream, 'b:' .. stream, 'a:' .. stream,
-    'd:' .. stream }
-  if request then names[8] = 'r:' .. request end
-  drop(names)
-end
 
 local function shape(effect, value, seal)
   if effect == 'level' then redis.call('HSET', record, 'lvl', value)
@@ -24,7 +27,7 @@ local function shape(effect, value, seal)
     -- No message of this resource is coalesced any more.
     set('c:' .. COALESCED_BY_URI .. value, false)
   end
-  tellReplicas(channels, get('reps'), node, 'shape ' .. sid .. ' ' .. revise())
+  tellNodes(channels, get('reps'), node, 'shape ' .. sid .. ' ' .. revise())
 end
 
 -- Whether this node executes the stream. A message of the node that is to begin the stream begins it: that node has begun
@@ -32,16 +35,10 @@ end
 local function executes(stream)
   local name, begun = executorOf(get('x:' .. stream))
   if begun or name ~= node or (owner ~= node and owner ~= '') then return begun and name == node end
-  if owner == '' then
-    owner = node
-    redis.call('HSET', record, 'own', node)
-  end
+  takeOwnershipIfFree()
   set('x:' .. stream, node)
   set('d:' .. stream, number)
-  local list = get('reps') or ''
-  if not string.find(' ' .. list .. ' ', ' ' .. node .. ' ', 1, true) then
-    set('reps', list == '' and node or list .. ' ' .. node)
-  end
+  addReplica()
   return true
 end
 
@@ -63,13 +60,7 @@ local function concerns(stream, condition, value, coalesce)
   return n <= written or (get('first') or #(onLog('XRANGE', events, id, id) or {}) == 0)
 end
 
--- Another node executes the stream, or is to, perhaps as one that another one had begun; or there is none.
-local function droppedBy(stream)
-  local name, begun = executorOf(get('x:' .. stream))
-  return { 'dropped', name, begun and '1' or '', not begun and get('a:' .. stream) or '' }
-end
-
-function run.append()
+local function append()
   local stream, ends, asks, effect, effectValue, seal, condition, conditionValue, coalesce, has, message = take(11)
   if repeated then
     -- Whether this node was the owner, or the executor, the first time, nobody knows: its server is not told that it was

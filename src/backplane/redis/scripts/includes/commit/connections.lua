@@ -1,11 +1,16 @@
 -- `detach` and `hangup`: of the connections that follow streams.
 
+--- @include "commit/step"
+--- @include "stored-values"
+--- @include "streams-hash"
+--- @include "wake-ups"
+
 -- The field b:<stream> of the connections from which its holder took it.
 local function setBefore(stream, list)
   set('b:' .. stream, #list > 0 and table.concat(list, ' ', 1, math.min(#list, PREDECESSORS)))
 end
 
-function run.detach()
+local function detach()
   local stream, token, n, id, never = take(5)
   n = tonumber(n)
   if repeated then return { 'done' } end
@@ -36,12 +41,12 @@ function run.detach()
     set('b:' .. stream, false)
   end
   if stream == STANDALONE then
-    tellReplicas(channels, get('reps'), nil, 'followed ' .. sid .. ' ' .. follower)
+    tellNodes(channels, get('reps'), nil, 'followed ' .. sid .. ' ' .. follower)
   end
   return { 'done' }
 end
 
-function run.hangup()
+local function hangup()
   local stream = take(1)
   local holder = get('h:' .. stream)
   if not holder then return { 'received', '' } end

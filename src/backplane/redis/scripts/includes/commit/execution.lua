@@ -1,5 +1,15 @@
 -- Who executes the requests of a stream, and what becomes of them.
 
+--- @include "commit/owner"
+--- @include "commit/replicas"
+--- @include "commit/running-streams"
+--- @include "commit/step"
+--- @include "commit/write-log"
+--- @include "dead-nodes"
+--- @include "stored-values"
+--- @include "streams-hash"
+--- @include "wake-ups"
+
 local function requestsOf(stream)
   local list = {}
   write()
@@ -25,7 +35,7 @@ end
 -- only have been paused, and its server is of the past.
 local function succeed(dead, except)
   local former = owner
-  local now = ownerUnless(dead)
+  local now = takeOwnershipIfFree(dead)
   if former == '' or now == former then return now end
   write()
   local all = redis.call('HGETALL', streams)
@@ -38,7 +48,7 @@ local function succeed(dead, except)
   return now
 end
 
-function run.claim()
+local function claim()
   local stream, from, lookedAt, known, owned = take(5)
   local field = get('x:' .. stream)
   local executor, begun = executorOf(field)
@@ -59,17 +69,17 @@ function run.claim()
     set('x:' .. stream, field)
     if other ~= '' then set('a:' .. stream, '1') end
   end
-  if other == '' then check(known) end
+  if other == '' then registerReplica(known) end
   return { 'claimed', other, unpack(requestsOf(stream)) }
 end
 
-function run.assign()
+local function assign()
   local stream, dead, lookedAt, known = take(4)
   local isLate = not repeated and owner ~= '' and owner == dead and isStale(lookedAt)
   if stream == '' then
     if isLate then return { 'stale' } end
     succeed(dead)
-    if owner == node then check(known) end
+    if owner == node then registerReplica(known) end
     return { 'assigned', owner, '' }
   end
   local field = get('x:' .. stream)
@@ -86,20 +96,20 @@ function run.assign()
     mine = begun
   end
   if not mine then return { 'assigned', executor, begun and '1' or '' } end
-  check(known)
+  registerReplica(known)
   local again = get('a:' .. stream)
   local _, logId = position(get('n:' .. stream))
   return { 'assigned', executor, '1', again and 'again' or '1', logId, unpack(requestsOf(stream)) }
 end
 
-function run.release()
+local function release()
   local stream = take(1)
   if repeated or get('x:' .. stream) ~= node then return { 'done' } end
   giveUp(stream, RELEASED)
   return { 'done' }
 end
 
-function run.abandon()
+local function abandon()
   local stream = take(1)
   local requests = takeList()
   local executor, begun = executorOf(get('x:' .. stream))
@@ -116,7 +126,7 @@ function run.abandon()
   return { 'done' }
 end
 
-function run.forget()
+local function forget()
   if not repeated then
     local left = {}
     for other in string.gmatch(reps(), '%S+') do
@@ -131,7 +141,7 @@ function run.forget()
   return { 'done' }
 end
 
-function run.note()
+local function note()
   local kind, stream, request, from, dependent = take(5)
   if repeated then return { 'done' } end
   local before = results[#results]

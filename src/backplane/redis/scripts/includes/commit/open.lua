@@ -1,5 +1,13 @@
 -- `open`: a POST with requests.
 
+--- @include "commit/owner"
+--- @include "commit/replicas"
+--- @include "commit/running-streams"
+--- @include "commit/step"
+--- @include "commit/write-log"
+--- @include "stored-values"
+--- @include "streams-hash"
+
 -- The streams whose requests run, as <stream> <executor> ...; and how many run in fact.
 local function running()
   write()
@@ -25,7 +33,7 @@ local function tooMany(more, most)
   return exactly + more > tonumber(most) and list or nil
 end
 
-function run.open()
+local function open()
   local who, stream, token, known, owned, most = take(6)
   local requests, messages = takeList(), takeList()
   if who ~= principal then return { 'denied' } end
@@ -39,7 +47,7 @@ function run.open()
     if others then return { 'limited', unpack(others) } end
     countRunning(#requests)
     for i = 1, #messages do id = log(messages[i], 's', stream, 'm', messages[i]) end
-    if owned == '1' then executor = executorFor(ownerUnless()) end
+    if owned == '1' then executor = executorFor(takeOwnershipIfFree()) end
     set('n:' .. stream, '0:' .. id)
     set('h:' .. stream, node .. ':' .. token)
     set('x:' .. stream, executor)
@@ -63,6 +71,6 @@ function run.open()
     redis.call('HSET', record, 'called', '1')
   end
   local name, begun = executorOf(executor)
-  if begun then check(known) end
+  if begun then registerReplica(known) end
   return { 'opened', '0', id, begun and '' or name }
 end

@@ -1,5 +1,15 @@
 -- `receive`: a message of the client that opens no stream.
 
+--- @include "commit/owner"
+--- @include "commit/replicas"
+--- @include "commit/step"
+--- @include "commit/write-log"
+--- @include "log-entry"
+--- @include "stored-values"
+--- @include "streams-hash"
+--- @include "wake-ups"
+--- @include "young-log"
+
 -- A message of the client for another node. What is big is in the log, where that node reads it.
 local function deliver(name, id, message)
   if #message > INLINE_BYTES then tell(channels, name, 'logged ' .. sid .. ' ' .. id)
@@ -26,7 +36,7 @@ local function logHandshake(message)
   bytes = size
 end
 
-function run.receive()
+local function receive()
   local who, known, route, argument, message = take(5)
   if who ~= principal then return { 'denied' } end
   used = true
@@ -57,7 +67,7 @@ function run.receive()
   elseif route == 'initialized' then
     local list = reps()
     local handler = node
-    if argument == '1' then handler = ownerUnless()
+    if argument == '1' then handler = takeOwnershipIfFree()
     elseif not hasReplica(list, node) then handler = string.match(list, '%S+') or node end
     -- A repeat of the step that made the session active says the same as that, whoever has a replica by now.
     local mine = node .. ':' .. number .. ' '
@@ -81,13 +91,13 @@ function run.receive()
         deliver(handler, id, message)
       end
     end
-    if here then check(known) end
+    if here then registerReplica(known) end
   elseif route == 'here' then
     here = true
-    check(known)
+    registerReplica(known)
   elseif route == 'owner' then
-    here = ownerUnless() == node
-    if here then check(known) else chosen = owner end
+    here = takeOwnershipIfFree() == node
+    if here then registerReplica(known) else chosen = owner end
     if not here and id and #message > INLINE_BYTES then big = id end
   end
   return { 'received', here and '1' or '', '', chosen, reshaped, unbegun, big }

@@ -1,0 +1,10 @@
+-- One atomic step of a node in a session that only appends messages of the server.
+--
+-- KEYS, ARGV: as those of commit.lua, with operations `append` alone
+--
+-- Returns what commit.lua would.
+
+--- @include "commit/append"
+--- @include "commit/run-step"
+
+return runStep({ append = append })

@@ -1,0 +1,10 @@
+-- One atomic step of a node in a session that only opens streams.
+--
+-- KEYS, ARGV: as those of commit.lua, with operations `open` alone
+--
+-- Returns what commit.lua would.
+
+--- @include "commit/open"
+--- @include "commit/run-step"
+
+return runStep({ open = open })

@@ -1,0 +1,37 @@
+-- What becomes of nodes that have been in a session and are not any more.
+
+--- @include "commit/step"
+
+-- Each start of a node leaves a field t:<node> behind, and perhaps a name in reps. Where there are many, those go of nodes that have
+-- committed nothing for QUIET_S: no repeat of theirs can come any more. `quiet` is "<s by the clock of Redis> <node>:<number> …",
+-- what there was at the last look. A node looks with its first commit in the session.
+local MANY_NODES, QUIET_S = 64, 3600
+local function forgetQuietNodes()
+  if repeated or get('t:' .. node) or redis.call('HLEN', streams) <= MANY_NODES then return end
+  write()
+  local numbers, names, all = {}, {}, redis.call('HGETALL', streams)
+  local function note(name, value)
+    if name ~= node and not numbers[name] then numbers[name], names[#names + 1] = value, name end
+  end
+  for i = 1, #all, 2 do
+    if string.sub(all[i], 1, 2) == 't:' then note(string.sub(all[i], 3), all[i + 1]) end
+  end
+  for name in string.gmatch(get('reps') or '', '%S+') do note(name, '0') end
+  local now, before = tonumber(redis.call('TIME')[1]), get('quiet') or ''
+  local since = tonumber(string.match(before, '^%d+'))
+  if #names > MANY_NODES and not (since and now >= since and now - since < QUIET_S) then
+    local gone, left, reps = {}, { string.format('%.0f', now) }, {}
+    for name, value in string.gmatch(before, '(%S+):(%d+)') do
+      if numbers[name] == value then numbers[name], gone[#gone + 1] = nil, 't:' .. name end
+    end
+    for _, name in ipairs(names) do
+      if numbers[name] then left[#left + 1] = name .. ':' .. numbers[name] end
+    end
+    for name in string.gmatch(get('reps') or '', '%S+') do
+      if name == node or numbers[name] then reps[#reps + 1] = name end
+    end
+    send('HDEL', gone)
+    set('reps', table.concat(reps, ' '))
+    set('quiet', table.concat(left, ' '))
+  end
+end

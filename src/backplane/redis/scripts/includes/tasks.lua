@@ -1,0 +1,3 @@
+-- Tasks.
+
+local function hasEnded(status) return status == 'completed' or status == 'failed' or status == 'cancelled' end

@@ -1,0 +1,88 @@
+/** The Lua files of the scripts: each says what it needs, and one can be read without knowing what includes it. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { Redis } from 'ioredis';
+import { beforeAll, expect, it, onTestFinished } from 'vitest';
+import { SCRIPT_TEXTS } from '../../src/backplane/redis/commands/script-texts.js';
+import { defineScripts } from '../../src/backplane/redis/commands/scripts.js';
+import { luaNames, type LuaNames } from '../support/lua-names.js';
+import { redisUrl } from '../support/redis-fixture.js';
+
+/** What Lua and Redis give to each script. */
+const GIVEN =
+  /^(redis|KEYS|ARGV|string|table|math|error|ipairs|pairs|select|tonumber|tostring|type|unpack)$/;
+
+interface LuaFile extends LuaNames {
+  text: string;
+  includes: string[];
+}
+
+const folder = new URL('../../src/backplane/redis/scripts/', import.meta.url);
+/** By their path in that folder, as an include is named: `includes/clock` is `clock`. */
+const files = new Map<string, LuaFile>();
+
+beforeAll(async () => {
+  const redis = new Redis(redisUrl());
+  for (const path of readdirSync(folder, { recursive: true, encoding: 'utf8' })) {
+    if (!path.endsWith('.lua')) continue;
+    const name = path.replaceAll('\\', '/').replace(/\.lua$/, '');
+    files.set(name, await parse(redis, readFileSync(new URL(path, folder), 'utf8')));
+  }
+  redis.disconnect();
+});
+
+async function parse(redis: Redis, text: string): Promise<LuaFile> {
+  const includes = [...text.matchAll(/^--- @include "(.+)"$/gm)].map(
+    ([, name = '']) => `includes/${name}`,
+  );
+  return { text, includes, ...(await luaNames(redis, text)) };
+}
+
+function problems(file: LuaFile): string[] {
+  const free = [...file.free].filter((name) => !GIVEN.test(name));
+  const provided = file.includes.map((name) => files.get(name)?.declared ?? new Set<string>());
+  const missing = free
+    .filter((name) => !provided.some((names) => names.has(name)))
+    .map((name) => `no include declares ${name}`);
+  const idle = file.includes
+    .filter((_, at) => !free.some((name) => provided[at]?.has(name)))
+    .map((name) => `it needs nothing of ${name}`);
+  return [...missing, ...idle];
+}
+
+it('a file uses only names that it declares, or that a file declares which it includes', () => {
+  const found = [...files].flatMap(([name, file]) =>
+    problems(file).map((problem) => `${name}.lua: ${problem}`),
+  );
+  expect(found).toEqual([]);
+});
+
+it('an include that is missing, and one that is not needed, are found', async () => {
+  const redis = new Redis(redisUrl());
+  onTestFinished(() => redis.disconnect());
+  const { text = '' } = files.get('touch') ?? {};
+  const without = text.replace('--- @include "lifetimes"\n', '--- @include "clock"\n');
+  expect(problems(await parse(redis, without))).toEqual([
+    'no include declares expireIn',
+    'no include declares expireLog',
+    'it needs nothing of includes/clock',
+  ]);
+});
+
+it('each include is included, and each script is a command', () => {
+  const names = [...files.keys()];
+  const included = new Set([...files.values()].flatMap(({ includes }) => includes));
+  expect(names.filter((name) => name.startsWith('includes/')).sort()).toEqual([...included].sort());
+  const commands = Object.keys(defineScripts(new Redis({ lazyConnect: true })));
+  const scripts = names.filter((name) => !name.startsWith('includes/'));
+  expect(commands.filter((name) => name.startsWith('anynode:')).sort()).toEqual(
+    scripts.map((name) => `anynode:${name}`).sort(),
+  );
+});
+
+it('a script begins with a comment that names its KEYS, its ARGV and what it returns', () => {
+  const without = Object.keys(SCRIPT_TEXTS).filter((name) => {
+    const [header = ''] = /^(--.*\n)+/.exec(files.get(name)?.text ?? '') ?? [];
+    return ![/^-- KEYS\b/m, /\bARGV: /, /^-- Returns /m].every((part) => part.test(header));
+  });
+  expect(without).toEqual([]);
+});
