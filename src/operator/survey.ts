@@ -52,8 +52,10 @@ export class Survey {
     const begun = this.clock.elapsed();
     const listed = await this.observation.listed();
     const sampled = await this.turnPage();
+    // Before the bytes of each log are asked for: an entry that is not counted this time has a later id, and is read next time.
+    const now: LogId = `${await this.observation.now()}-0`;
     await this.look();
-    const traffic = await this.traffic(begun);
+    const traffic = await this.traffic(begun, now);
     await this.sweep();
     const leases = await this.leases();
     this.lastAt = begun;
@@ -113,9 +115,7 @@ export class Survey {
     }
   }
 
-  private async traffic(begun: number): Promise<Traffic | undefined> {
-    // All that is counted by now has been logged by then.
-    const now: LogId = `${await this.observation.now()}-0`;
+  private async traffic(begun: number, now: LogId): Promise<Traffic | undefined> {
     const moved = [...this.watched.values()].filter((each) => moreOf(each) > 0);
     const chosen: { watched: Watched; after: LogId }[] = [];
     let left = READ_BYTES;

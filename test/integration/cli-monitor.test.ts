@@ -1,10 +1,16 @@
 /** The live view of the command line, with and without a terminal. */
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { startRedis } from '../rig/redis.js';
+import { redisBackplane } from '../../src/index.js';
+import { RedisObservation } from '../../src/backplane/redis/redis-observation.js';
 import type { Stats } from '../../src/operator/index.js';
+import { Survey } from '../../src/operator/survey.js';
+import { systemClock } from '../../src/protocol/clock.js';
+import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
 import { request } from '../support/mcp-http.js';
 import { startCliInTerminal } from './support/cli.js';
 import { startCliCluster } from './support/cli-cluster.js';
+import { startSession } from './support/serve.js';
 import { eventually } from './support/signal.js';
 
 const ENTER = '\u001b[?1049h\u001b[?25l';
@@ -23,6 +29,35 @@ function screens(stdout: string): string[][] {
       screen.replace(/\u001b\[[?\d;]*[a-zA-Z]/g, '').split(/\r*\n/),
     );
 }
+
+// The request that was stored between two questions of one look was never shown, only its answer.
+it('shows what is logged while a look goes on, once', async () => {
+  const prefix = uniquePrefix();
+  const a = await startSession({ backplane: redisBackplane({ redis: redisUrl(), prefix }) });
+  const call = (n: number) =>
+    a.client.request(a.url, 'tools/call', { name: 'echo', arguments: { n } });
+  let looks = 0;
+  class BusyObservation extends RedisObservation {
+    override async tables(ids: string[]) {
+      const tables = await super.tables(ids);
+      looks += 1;
+      if (looks === 2) await call(1);
+      return tables;
+    }
+  }
+  const observation = new BusyObservation({
+    ...{ redis: redisUrl(), prefix, clock: systemClock, commandTimeoutMs: 2000, logger: console },
+  });
+  onTestFinished(() => observation.close());
+  const survey = new Survey(observation, systemClock);
+  const seen: string[] = [];
+  for (let look = 0; look < 4; look += 1) {
+    const { traffic } = await survey.next();
+    for (const { event } of traffic?.events ?? []) seen.push(event.direction ?? event.type);
+    if (look === 2) await call(2);
+  }
+  expect(seen).toEqual(['in', 'out', 'in', 'out']);
+});
 
 describe('without a terminal', () => {
   it('--once: nodes, sessions and totals, in text and as one document', async () => {
