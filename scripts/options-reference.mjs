@@ -1,6 +1,6 @@
 // Writes docs/reference/options.md and docs/reference/handle.md from the doc comments of the public types.
 //
-//     node scripts/options-reference.mjs [--check]
+//     npm run docs [-- --check]
 //
 // `--check` writes nothing. It ends with code 1 if a page is not what it would write.
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const COMMAND = 'node scripts/options-reference.mjs';
+const COMMAND = 'npm run docs';
 
 /** Each page: its title, what it says first, and the interfaces that it describes, each under a title of its own. */
 const PAGES = [
