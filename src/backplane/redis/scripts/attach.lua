@@ -2,17 +2,17 @@
 --
 -- KEYS: 1 record, 2 streams, 3 events
 -- ARGV: 1 node, 2 principal, 3 stream, 4 token, 5 cursor number or '', 6 cursor log id, 7 refuse when held ('1'|''),
---       8 a holder ("<node>:<token>") that does not count, or '', 9 channel prefix, 10 session id,
---       11 session TTL (ms), 12 TTL before `initialized` (ms), 13 when the holder that does not count was found dead (ms) or '', 14 longest time events are kept (ms),
---       15 how often it is logged that the session's streams are resumed, at most (ms),
+--       8 a holder ("<node>:<token>") whose node is dead, or '', 9 channel prefix, 10 session id,
+--       11 session TTL (ms), 12 TTL before `initialized` (ms), 13 when the node of that holder was found dead (ms) or '',
+--       14 longest time events are kept (ms), 15 least time between two log entries about resumed streams (ms),
 --       16 a log id up to which an earlier run has looked, or ''
 --
 -- Returns { 'gone' } | { 'conflict', holder } | { 'unknown' } | { 'trimmed' } | { 'ended' } | { 'further', log id }
 --       | { 'attached', number, log id, protocol version, previous holder or '', executor or '', it has begun ('1'|'') }
--- Repeating it (a lost reply) finds the connection as the holder: that is no conflict, and the previous holder is still
--- the one that it took the stream from, and was told so. Where another connection has taken the stream since, the repeat
--- changes nothing: the connection finds out when it reads.
--- With 'further' it has changed nothing: it has to be run again to look further in the log than one step may.
+-- A repeat after a lost reply finds the connection as the holder. That is no conflict, and the previous holder is still the
+-- connection from which the stream was taken. If another connection has taken the stream since, the repeat changes nothing,
+-- and the connection finds out when it reads.
+-- With 'further' the script has changed nothing. The node runs it again, and it looks further in the log than one step may.
 
 --- @include "clock"
 --- @include "dead-nodes"
@@ -44,7 +44,7 @@ local first, map = state[6], state[7]
 local me = node .. ':' .. token
 local holder = state[2]
 local before = predecessors(state[5])
--- A repeat may find that another connection has taken the stream since: it stays with that one.
+-- A repeat may find that another connection has taken the stream since. The stream stays with that connection.
 local superseded = false
 for at, connection in ipairs(before) do
   if connection == me then superseded, holder = true, before[at + 1] end
@@ -62,7 +62,7 @@ local n, id
 if cursor then n, id = cursor, cursorId
 else n, id = position(state[3]) end
 if not open then
-  -- Nothing comes after the end, so the log is not looked through for it.
+  -- Nothing comes after the end of the stream. If the cursor is the end, there is no need to look through the log.
   local of, ends = entryAt(events, id, first, map)
   if of == stream and ends then return { 'ended' } end
 end
@@ -70,24 +70,25 @@ local after, looked, more = scanStream(events, stream, ARGV[16] == '' and id or 
 local found = after[1]
 if not found and more then return { 'further', looked } end
 if not cursor then
-  -- No promise of completeness was given out yet: begin with what is left.
+  -- A client without a cursor has no promise of completeness. It begins with the messages that are left.
   n = found and tonumber(found[2].n) - 1 or last
 else
   if found then
-    -- A first message with a bigger number: those between are gone. With a smaller one the log lost its end since
-    -- the cursor was given out (failover), and this is a new message: it is shown.
+    -- If the number is too big, the messages between are gone. If it is too small, a failover has lost the end of the log since
+    -- the cursor was given out. Then this is a new message, and it is shown.
     local first = tonumber(found[2].n)
     if first > n + 1 then return { 'trimmed' } end
     if first <= n then n = first - 1 end
   elseif open then
     if last > n then return { 'trimmed' } end
-    -- Ahead of a log that lost its end: on from what is the end now, as the next message may get a smaller log id.
+    -- The cursor is ahead, because a failover has lost the end of the log. The client goes on from what is the end now, since the next
+    -- message may get a smaller log id.
     if last < n then n, id = last, lastId end
   else
-    -- The stream has ended, and nothing comes after the cursor: is the cursor one of its entries?
+    -- The stream has ended, and nothing comes after the cursor. The cursor is valid if it names an entry of the stream.
     if entryAt(events, id, first, map) ~= stream then return { 'unknown' } end
   end
-  -- What comes after may be the bare end of a cancelled request, which shows nothing.
+  -- The only entry after the cursor may be the end of a cancelled request, which has no message.
   if not open and (not found or not after[#after][2].m) then return { 'ended' } end
 end
 
@@ -96,7 +97,7 @@ if open and not superseded then
   redis.call('HSET', streams, 'h:' .. stream, me)
   setPredecessors(streams, stream, before)
   if state[2] and state[2] ~= me then
-    -- Here, since this node may have died before it could: a claim may be carried out long after it was sent.
+    -- The script tells the former holder. This node may have died since it sent the script, so it can not be relied on for that.
     local itsNode, connection = split(state[2], ':')
     if itsNode ~= node then tell(ARGV[9], itsNode, table.concat({ 'taken', ARGV[10], stream, connection }, ' ')) end
   end
@@ -111,8 +112,8 @@ expireIn(record, ttl)
 expireIn(streams, ttl)
 if ttl < tonumber(ARGV[14]) then expireLog(events, ttl) end
 
--- That a stream was resumed is logged as long as there is a log, whose time it does not lengthen; and not so often that
--- clients which come back all the time push out what they come back for.
+-- A resumed stream is logged if the session still has a log. The entry does not prolong the life of the log. Such entries are
+-- limited in number, so that clients which come back all the time do not push out the messages that they come back for.
 if cursor and state[2] ~= me and not superseded and onLog('EXISTS', events) == 1 then
   local noted = redis.call('HMGET', streams, 'res', 'bytes')
   local skipped, since = position(noted[1])

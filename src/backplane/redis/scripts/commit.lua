@@ -16,14 +16,14 @@
 --   note     <kind> <stream> <request> <from|''> <only after 'appended' 1|''>
 --   forget
 --
--- Returns { 'gone' }, or { 'ok', revision, record (flat) or '', holder of the standalone stream or '', results },
--- where a result is a list that starts with its status (see OperationResult in backplane.ts); or, for a single `opened`
--- or `appended` and no record, "<revision> <the result, separated by spaces>".
+-- Returns { 'gone' }, or { 'ok', revision, record (flat) or '', holder of the standalone stream or '', results }. A result is a list
+-- that starts with its status (see OperationResult in operations.ts). If the only result is `opened` or `appended` and the reply
+-- has no record, the script returns the text "<revision> <the result, separated by spaces>".
 --
--- A repeat (same number again, because a reply was lost) changes nothing.
+-- A repeat has the same number, because the first reply was lost. It changes nothing.
 --
--- What a script defines costs time with each run, used or not. Most steps are operations of one kind, so the most frequent
--- kinds have a script each, which defines no more than it needs: commit-open, commit-append, commit-receive.
+-- Each run of a script defines all functions of the script, used or not, and that takes time. Most steps have operations of one
+-- kind only. So the most frequent kinds have scripts that define no more than they need: commit-open, commit-append, commit-receive.
 
 --- @include "commit/append"
 --- @include "commit/connections"

@@ -5,8 +5,8 @@
 --       5 the request as it came in, or '': it is to come, 6 #record fields, field, value ..., then per message of the server:
 --       <stream> <asks 1|''> <message>; the last one is the answer and ends its stream.
 --
--- Returns '' when the id is taken, else { log id of the request, log id of each message ... }. Repeating it
--- (a lost reply) finds the session as its own work and returns the same.
+-- Returns '' if the id is taken, else { log id of the request, log id of each message ... }. A repeat after a lost reply finds
+-- its mark in the field `born` of the record, changes nothing, and returns the same.
 
 --- @include "clock"
 --- @include "lifetimes"
@@ -32,9 +32,9 @@ end
 
 local fields = tonumber(ARGV[6])
 local ms = timeNow()
--- First: a full Redis refuses it, but once a script has written anything, DEL included, it refuses nothing more.
+-- This write comes first. A full Redis refuses the first write of a script, and nothing after it, not even after a DEL.
 redis.call('HSET', record, 'born', mark, 'at', ms, 'seen', ms, unpack(ARGV, 7, 6 + fields))
--- What an expired session of this id may have left must not become part of this one.
+-- An expired session of this id may have left these keys. They must not become part of the new session.
 redis.call('DEL', streams)
 redis.call('DEL', events)
 
@@ -61,7 +61,7 @@ for at = 7 + fields, #ARGV, 3 do
   if target == STANDALONE then shown = n .. ':' .. lastId end
 end
 redis.call('HSET', streams, 'reps', node, 'bytes', bytes)
--- Each look at a string reads all of it: a large log is a stream from the start.
+-- A script that reads a string reads all of it. So a large log is a stream from the start.
 if bytes > FIRST_BYTES then
   for _, item in ipairs(entries) do
     if item[2] then item[#item + 1] = 'm' item[#item + 1] = item[2] end

@@ -1,14 +1,15 @@
--- Enters a new session into the index of its principal, if that has not too many.
+-- Enters a new session into the index of its principal, unless the principal has too many sessions.
 --
 -- KEYS: 1 index of the principal, a sorted set:
---         <session id>      by the time (ms) of its creation, or 0 for one that is known to have been used
---         <n> <session id>  by the negative time of its creation: a session with a large handshake counts once more for each
+--         <session id>      its score is the time (ms) of its creation, or 0 if the session is known to have been used
+--         <n> <session id>  its score is the negative time of its creation. A session with a large handshake has several of
+--                           these members, and each counts as one more session.
 -- ARGV: 1 session id, 2 most sessions, 3 most of them that were never used, 4 for how long such a session lives (ms),
 --       5 session TTL (ms), 6 as how many sessions this one counts until it is used
 --
--- Returns 'entered', or 'sessions' | 'pending' when there are too many, and the members among which some may be gone or used:
--- a thousand by chance of all sessions, or some two hundred of those that may be pending. All of them would be ten thousand,
--- for each of the sessions that come at the same time.
+-- Returns { 'entered' }, or { 'sessions' | 'pending', members } if there are too many. Some of these members may be gone or used by
+-- now, and the node looks. They are a random thousand of all sessions, or about two hundred of those that may be pending. All of them
+-- could be ten thousand, and many sessions may come at the same time.
 
 local WINDOWS, WINDOW = 4, 50
 local index, id, weight = KEYS[1], ARGV[1], tonumber(ARGV[6])
@@ -21,13 +22,13 @@ if redis.call('ZCOUNT', index, 0, '+inf') >= tonumber(ARGV[2]) then
   if redis.call('ZSCORE', index, id) then return { 'entered' } end
   return { 'sessions', redis.call('ZRANDMEMBER', index, 1000) }
 end
--- With fewer than may be pending there is nothing to count.
+-- An index with fewer members than may be pending needs no count.
 if redis.call('ZCARD', index) + weight > tonumber(ARGV[3]) then
   local weights = redis.call('ZCOUNT', index, '-inf', '-' .. since)
   local pending = weights + redis.call('ZCOUNT', index, since, '+inf')
   if pending + weight > tonumber(ARGV[3]) then
     if redis.call('ZSCORE', index, id) then return { 'entered' } end
-    -- Each script begins with the same numbers otherwise.
+    -- Without a seed, Redis gives each script the same random numbers.
     math.randomseed(tonumber(time[2]))
     local members = {}
     local function take(from, to, skip, count)

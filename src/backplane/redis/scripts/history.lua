@@ -1,10 +1,10 @@
--- Reads the log on: all streams, and both directions.
+-- Reads the log after a log id: the messages of all streams, in both directions.
 --
 -- KEYS: 1 record, 2 streams, 3 events
 -- ARGV: 1 the log id after which to begin, 2 most entries, 3 bytes of messages after which the page ends
 --
--- Returns { { log id, { field, value ... } } ... }; nothing: there is no more. One entry is read at a time, since a message
--- may be as large as a page.
+-- Returns { { log id, { field, value ... } } ... }. An empty list says that there are no more entries. The script reads one entry at a
+-- time, since one message may be as large as a page.
 
 --- @include "log-scan"
 --- @include "session-keys"

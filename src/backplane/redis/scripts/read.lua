@@ -1,4 +1,4 @@
--- Reads a stream on.
+-- Reads the messages of a stream after a position.
 --
 -- KEYS: 1 record, 2 streams, 3 events
 -- ARGV: 1 stream, 2 number, 3 log id of the reader's position, 4 bytes of messages after which the page ends,
@@ -6,6 +6,8 @@
 --
 -- Returns { 'gone' } | { 'trimmed' } | { 'lost' } | { 'ok', scanned up to, more ('1'|''), open ('1'|''), restart number or '',
 --   { log id, number, has message ('1'|''), message, end ('1'|''), asker or '' } ... }
+-- A restart number says that a failover has lost the end of the log, and from which number the reader counts on. With 'lost', the
+-- reader does not hold the stream any more.
 
 --- @include "log-scan"
 --- @include "session-keys"
@@ -19,8 +21,8 @@ if redis.call('EXISTS', record) == 0 then return { 'gone' } end
 local state = redis.call('HMGET', streams, 'n:' .. stream, 'x:' .. stream, 'h:' .. stream, 'first', 'map')
 local last, lastId = position(state[1])
 local open = stream == STANDALONE or state[2]
--- Another connection shows the stream now, and this one was not told; or a failover has lost that this one does: then nothing
--- would tell it of what comes, and its client has to come back.
+-- Either another connection holds the stream now, and this one was not told. Or a failover has lost the claim of this connection: then
+-- no node would tell it of new messages, and its client has to come back.
 if open and ARGV[5] ~= '' and state[3] ~= ARGV[5] then return { 'lost' } end
 
 local found, scanned, more = scanStream(events, stream, ARGV[3], tonumber(ARGV[4]), open and lastId or nil, state[4],

@@ -1,9 +1,9 @@
 -- Ends a session everywhere.
 --
 -- KEYS: 1 record, 2 streams, 3 events
--- ARGV: 1 whose session it has to be ('1'|'' any), 2 principal, 3 channel prefix, 4 session id
+-- ARGV: 1 '1' to remove the session of any principal, else '', 2 principal, 3 channel prefix, 4 session id
 --
--- Returns the principal, 0 when there is no such session, or -1 when it is another principal's.
+-- Returns the principal, 0 if there is no such session, or -1 if it is another principal's.
 
 --- @include "session-keys"
 --- @include "stored-values"
@@ -32,7 +32,7 @@ for i = 1, #fields, 2 do
     for node in string.gmatch(fields[i + 1], '%S+') do tellOnce(node) end
   end
 end
--- Not DEL, which takes its time with a long log.
+-- DEL would take long for a long log.
 redis.call('UNLINK', record)
 redis.call('UNLINK', streams)
 onLog('UNLINK', events)

@@ -1,16 +1,16 @@
 -- Stores the application's own state of a session.
 --
 -- KEYS: 1 record
--- ARGV: 1 value (JSON), 2 '=' and the expected version, or '' for any, 3 node, 4 mark of this store, 5 its number among the stores
---       of the node, 6 for how long a repeat of a store may come (ms)
+-- ARGV: 1 value (JSON), 2 '=' and the expected version, or '' for any version, 3 node, 4 mark of this store, 5 the number of this
+--       store among those of the node, 6 how long after a store a repeat of it may come (ms)
 --
--- Returns 'stored' | 'conflict' | 'gone'. The version of a state names the store that made it, so none comes twice, also after
--- a failover. A repeat (the same number again, because a reply was lost) changes nothing and answers 'stored'. A node sends
--- its stores in a session one after another, so its last number tells a repeat. The value can't: two nodes that count from 5
--- both store 6.
+-- Returns 'stored' | 'conflict' | 'gone'. The version of a state names the store that made it, so no version comes twice, not even
+-- after a failover. A repeat has the same number, because the first reply was lost. It changes nothing and answers 'stored'. A node
+-- sends its stores in a session one after another, so its last number tells a repeat. The value cannot tell it: two nodes that
+-- count up from 5 both store 6.
 --
--- The field stt has "<node>:<number>:<ms by the clock of Redis>" of the last store of each node, separated by spaces. What other
--- nodes have stored is forgotten when no repeat of it can come any more.
+-- The field stt has "<node>:<number>:<ms by the clock of Redis>" of the last store of each node, separated by spaces. The script
+-- drops the entry of another node when no repeat of its store can come any more.
 
 --- @include "clock"
 --- @include "stored-values"

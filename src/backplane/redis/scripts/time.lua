@@ -1,6 +1,6 @@
--- What the clock of this server says.
+-- Tells the time by the clock of the Redis server that has a session.
 --
--- KEYS: 1 record of a session: it says which server of a cluster is asked
+-- KEYS: 1 record of the session. In a cluster it decides which server is asked.
 -- ARGV: none
 --
 -- Returns milliseconds, as text.

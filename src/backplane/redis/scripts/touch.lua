@@ -1,12 +1,12 @@
--- Keeps a session with open streams or running calls alive, and notes how far its connections have written.
+-- Prolongs the life of a session with open streams or running calls, and stores how far its connections have written.
 --
 -- KEYS: 1 record, 2 streams, 3 events
 -- ARGV: 1 node, 2 session TTL (ms), 3 TTL before `initialized` (ms), 4 longest time events are kept (ms),
 --       then per stream that a connection follows: <stream> <token> <number> <log id>,
 --       and per stream whose requests the node runs: <stream> '' 0 ''
 --
--- Returns { 'gone' } | { 'ok', last number, held ('1'|''|'e': the stream has ended), last number, held ... }; of a stream that the node runs,
--- "held" says whether it still is the executor.
+-- Returns { 'gone' } | { 'ok', last number, held, last number, held ... }. "held" is '1' if the connection holds the stream, '' if it
+-- does not, and 'e' if the stream has ended. For a stream whose requests the node runs it says whether the node still is the executor.
 
 --- @include "lifetimes"
 --- @include "session-keys"

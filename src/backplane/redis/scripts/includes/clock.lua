@@ -1,6 +1,6 @@
--- The clock of this server, by which the moments of a session go.
+-- The clock of this Redis server. All moments that are stored of a session are times of this clock.
 
--- Milliseconds since the epoch, as text: a number of so many digits would be written with an exponent.
+-- Returns the milliseconds since the epoch as text. Lua would write a number of so many digits with an exponent.
 local function timeNow()
   local time = redis.call('TIME')
   return string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))

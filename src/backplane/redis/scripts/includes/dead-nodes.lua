@@ -1,11 +1,13 @@
--- Whether a node may be taken for dead.
+-- Steps that take something from a dead node. A node calls another one dead after it has looked for that node's lease and not
+-- found it.
 
 --- @include "clock"
 
--- How long a node counts as dead after the look that found it dead (LOOK_HOLDS_MS in operations.ts).
+-- A step may rely on such a look for this long. LOOK_HOLDS_MS in operations.ts is the same number.
 local LOOK_HOLDS_MS = 1500
 
--- Whether a look, '' for none, is too old to build on. A clock that was set back says nothing: that look is too old, too.
+-- Returns whether a look at this time is too old to rely on. '' means that the caller has looked at no node: that is never too
+-- old. A look that lies in the future is too old, since somebody has set the clock back.
 local function isStale(lookedAt)
   if lookedAt == '' then return false end
   local age = tonumber(timeNow()) - tonumber(lookedAt)

@@ -1,9 +1,9 @@
--- How long keys live.
+-- How long the keys of a session live.
 
 --- @include "session-keys"
 
--- A session's time does not begin anew with each step, nor is the log trimmed with each, but once in so many ms (of short
--- times, a 64th). So that nothing goes too soon it all lives for as much longer.
+-- Steps prolong the life of the keys, and trim the log by age, at most once in SLACK_MS, or once in a 64th of a short time to
+-- live. Keys live for as much longer, so that none expires too soon.
 local SLACK_MS = 1000
 local function slackOf(ms) return math.min(SLACK_MS, math.floor(ms / 64)) end
 local function expireIn(key, ms) redis.call('PEXPIRE', key, ms + slackOf(ms)) end

@@ -1,9 +1,9 @@
 -- One entry of a log.
 
--- What an entry counts for beside its message, about.
+-- The size of a log is counted in bytes of messages, and so many for each entry beside its message.
 local ENTRY_BYTES = 100
 
--- The fields of an entry, as XRANGE lists them -> a table of their values by name.
+-- Makes a table of an entry's values by their names from the list that XRANGE returns.
 local function entry(fields)
   local e = {}
   for i = 1, #fields, 2 do e[fields[i]] = fields[i + 1] end

@@ -1,4 +1,4 @@
--- The log of a session, as scripts read it.
+-- How scripts read the log of a session.
 
 --- @include "log-entry"
 --- @include "log-map"
@@ -6,14 +6,14 @@
 --- @include "stored-values"
 --- @include "young-log"
 
--- How much of a log one step looks at: so many entries, and messages of so many bytes in all. The last chunk may exceed
--- that, and one large message that the step looks for.
+-- One step reads about so many entries, and messages of so many bytes in all, since Redis serves nobody else meanwhile. The last
+-- chunk may exceed that, and so may one large message that the step looks for.
 local LOOK_ENTRIES = 256
 local LOOK_BYTES = 262144
--- What is not large may be almost that, so few are read at a time.
+-- A step reads so many entries at a time. It is a small number because each message may be almost large.
 local CHUNK = 4
 
--- The first entries of a log that come after `after`.
+-- Returns the entries after `after` of a log that is still a string.
 local function firstAfter(events, after)
   local later = {}
   for _, item in ipairs(firstEntries(events)) do
@@ -22,7 +22,8 @@ local function firstAfter(events, after)
   return later
 end
 
--- The large messages after `after`, by the log's map: a list of {log id, stream}.
+-- Returns a list of the large messages that the map knows after `after`: { log id, stream } each. The stream is - if the client
+-- sent the message.
 local function largeAfter(map, after)
   local list = {}
   for id, stream, ends in string.gmatch(map or '', '(%S+) %d+ (%S+) (%S+)\n') do
@@ -31,7 +32,8 @@ local function largeAfter(map, after)
   return list
 end
 
--- The stream of an entry, and whether that ends with it; nil if there is no such entry.
+-- Returns the stream of an entry, and whether the entry ends that stream; nil if the log has no such entry. `first` is set if the
+-- log is still a string.
 local function entryAt(events, id, first, map)
   for large, stream, ends in string.gmatch(map or '', '(%S+) %d+ (%S+) (%S+)\n') do
     if large == id and stream ~= '*' then return stream, ends == '1' end
@@ -47,17 +49,19 @@ local function entryAt(events, id, first, map)
   return e.s, e.e == '1'
 end
 
--- The messages of `stream` in the log after `after`, until `limit` bytes of them, or its end, or as many entries as one step
--- looks at. `newest`: the log id of the last message of a stream that is open. `first`: the log is not a stream of Redis
--- yet. `map`: see log-map.lua; large messages of other streams are passed over by it.
--- Returns the list of {log id, entry}, how far it looked, and whether there may be more.
+-- Collects the messages of `stream` after `after`. It stops at the end of the stream, with `limit` bytes of messages, or when it
+-- has read as much as one step may.
+--   newest  log id of the last message of a stream that is open, nil for one that has ended
+--   first   set if the log is still a string
+--   map     the map of the log, by which it passes over large messages of other streams
+-- Returns a list of { log id, entry }, the log id up to which it has read, and whether there may be more.
 local function scanStream(events, stream, after, limit, newest, first, map)
-  -- An open stream knows its newest message: behind it there is nothing to look for in a log that others fill.
+  -- Other streams may have filled the log behind the newest message of this one. There is nothing to look for.
   if newest and not before(after, newest) then return {}, after, false end
   local found, bytes, seen, looked, from = {}, 0, 0, 0, after
   local larges, at = largeAfter(map, after), 1
 
-  -- Whether that was all that is needed, and then whether there may be more.
+  -- Takes one entry. Returns whether the scan is done, and if so, whether there may be more.
   local function look(item)
     local e = entry(item[2])
     local size = #(e.m or '')
@@ -82,7 +86,7 @@ local function scanStream(events, stream, after, limit, newest, first, map)
       if not large then return found, from, false end
       at = at + 1
       if large[2] == nameInMap(stream) then
-        -- Trimmed, it is not there any more.
+        -- The message is missing if the log has been trimmed since the map was written.
         local item = (onLog('XRANGE', events, large[1], large[1]) or {})[1]
         if item then
           local done, more = look(item)

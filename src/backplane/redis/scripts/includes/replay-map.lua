@@ -1,2 +1,2 @@
--- The field in the hash of ends that has the log's map, see log-map.lua: no stream has such a name.
+-- The field of the hash of stream ends that holds the map of the log (see log-map.lua). No stream has such a name.
 local REPLAY_MAP = '\0'

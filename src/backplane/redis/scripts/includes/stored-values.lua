@@ -1,9 +1,10 @@
--- Values as they are stored, and what to do with one that this library cannot have written.
+-- Parses values that scripts have stored.
 
--- Ends the session (see malformed-session.ts). Only what a script reads from Redis is checked with it, never an argument.
+-- Fails the script because Redis holds a value that no script of this library writes. The node then ends the session (see
+-- malformed-session.ts). So only stored values are checked with it, never an argument.
 local function malformed() error('MALFORMED') end
 
--- A whole number that is stored, or that this step is about to store -> the number; a missing field is 0.
+-- Returns a stored whole number, or one that this step is about to store. A missing field counts as 0.
 local function whole(text)
   if not text then return 0 end
   if type(text) == 'number' then return text end
@@ -11,14 +12,14 @@ local function whole(text)
   return tonumber(text)
 end
 
--- A stored text -> what comes before and after the separator.
+-- Returns what a stored text has before and after the separator.
 local function split(text, separator)
   local at = string.find(text, separator, 1, true)
   if not at then malformed() end
   return string.sub(text, 1, at - 1), string.sub(text, at + 1)
 end
 
--- "<number>:<log id>" -> number, log id; a missing field is the beginning.
+-- Parses a position "<number>:<log id>" and returns the number and the log id. A missing field is the beginning of a stream.
 local function position(text)
   if not text then return 0, '0-0' end
   local n, ms, counter = string.match(text, '^(%d+):(%d+)%-(%d+)$')
@@ -26,7 +27,7 @@ local function position(text)
   return tonumber(n), string.sub(text, #n + 2)
 end
 
--- Whether log id a comes before b: milliseconds, then counter.
+-- Returns whether log id a comes before b. A log id is "<milliseconds>-<counter>".
 local function before(a, b)
   local ams, an = string.match(a, '^(%d+)%-(%d+)$')
   local bms, bn = string.match(b, '^(%d+)%-(%d+)$')

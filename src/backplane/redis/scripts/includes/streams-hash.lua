@@ -1,46 +1,47 @@
--- The streams hash of a session. Its fields:
+-- The streams hash of a session. Times are milliseconds by the clock of Redis. Its fields:
 --
 --   n:<stream>  "<number>:<log id>" of the stream's last message
---   h:<stream>  "<node>:<token>" of the connection that holds it
---   b:<stream>  those from which that connection took it, the latest first, separated by spaces: a claim may turn out
---               never to have been used, and then so may the one before
---   w:<stream>  "<number>:<log id>" up to which an earlier connection has written it (standalone stream only)
---   x:<stream>  the node that runs its requests, with a + in front while it has not begun; - alone: that node has closed;
---               with a - in front: that node has lost the session to another owner
---   a:<stream>  another node had begun them before
---   d:<stream>  the number of the commit that assigned them
---   p:<stream>  how many of them still run
+--   h:<stream>  "<node>:<token>" of the connection that holds the stream
+--   b:<stream>  the earlier holders, newest first, separated by spaces. A claim may turn out never to have been used, and so may the
+--               claim before it. Then the stream goes back to the holder before.
+--   w:<stream>  "<number>:<log id>" up to which earlier connections have written the stream (standalone stream only)
+--   x:<stream>  "<node>": the node executes the stream's requests; "+<node>": it is to execute them and has not begun;
+--               "-": the executor has closed; "-<node>": the executor has lost the session to another owner
+--   a:<stream>  "1": another node had begun the requests before
+--   d:<stream>  the number of the commit that assigned the requests to their executor
+--   p:<stream>  how many requests of the stream still run
 --   r:<id>      the stream of a running request
---   c:<key>     number of the last message of a coalescing key
---   ini         "<node>:<number of the commit> <node>": who made the session active, and who handles `initialized`
---   run         how many requests run                bytes       how many bytes were ever logged
---   kept        when the session's time last began anew, trimmed     when the log was last trimmed by age: ms by the
---               clock of Redis; see SLACK_MS
---   from        the `o` of the oldest entry of the log, when it was last looked at
---   map         where the large messages of the log are, and how many bytes were logged before some of its places (see log-map.lua)
---   first       "<how many>:<log id of the last one>" of the log's first entries, as long as those are all it has (see young-log.lua)
+--   c:<key>     "<number>:<log id>" of the last message with a coalescing key
+--   ini         "<node>:<number> <node>": the commit that made the session active, and the node that handles `initialized`
+--   run         how many requests run
+--   bytes       how many bytes have ever been logged
+--   kept        when the session's life was last prolonged (see lifetimes.lua)
+--   trimmed     when the log was last trimmed by age (see lifetimes.lua)
+--   from        a lower bound of the `o` of the log's oldest entry
+--   map         where the large messages of the log are (see log-map.lua)
+--   first       "<number of entries>:<log id of the last one>" of a log that is still a string (see young-log.lua)
 --   young       the text of a log that cannot have a key of its own for now (see young-log.lua)
---   res         "<how many were not logged since>:<when it was last logged, ms>-0" of resumed streams
---   t:<node>    the number of the node's last commit
---   quiet       of many nodes, those numbers some time ago (see commit/quiet-nodes.lua)
---   reps        the nodes with a live replica, space-separated
+--   res         "<number>:<time>-0": when a resumed stream was last logged, and how many have not been logged since
+--   t:<node>    the number of the node's last commit in the session
+--   quiet       the numbers of the nodes some time ago (see commit/quiet-nodes.lua)
+--   reps        the nodes with a replica, separated by spaces
 
--- The name of the stream of a GET.
+-- The stream of a GET.
 local STANDALONE = 'g'
--- What stands in the field x:<stream> in front of a node that has not begun, and alone or in front of one that has lost it.
+-- The marks in the field x:<stream>.
 local UNBEGUN = '+'
 local RELEASED = '-'
--- So many claims in a row may turn out never to have been used.
+-- The field b:<stream> keeps so many earlier holders.
 local PREDECESSORS = 4
 
--- The field x:<stream> -> the executor, whether it has begun; a missing field is nobody.
+-- Parses the field x:<stream> and returns the executor, and whether it has begun. Without a field the executor is ''.
 local function executorOf(field)
   if not field then return '', true end
   if string.sub(field, 1, 1) ~= UNBEGUN then return field, true end
   return string.sub(field, 2), false
 end
 
--- The field b:<stream> -> its connections, but for one.
+-- Returns the list of connections in the field b:<stream> without the connection `except`.
 local function predecessors(field, except)
   local list = {}
   for connection in string.gmatch(field or '', '%S+') do

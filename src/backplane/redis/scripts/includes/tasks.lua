@@ -1,3 +1,3 @@
--- Tasks.
+-- Tasks of the SDK's task store.
 
 local function hasEnded(status) return status == 'completed' or status == 'failed' or status == 'cancelled' end

@@ -1,29 +1,32 @@
--- The first entries of a log.
+-- A young log: the string that a log is before it becomes a stream of Redis.
 --
--- A stream of Redis takes more than 4 KiB for its first entry, and most sessions that are idle have had nothing but their
--- handshake. So a log begins as a string, as long as the field `first` says so. Each entry is a line, "<log id> <field>
--- <value> ...", where the value of the last field, if that is `m`, is the length of the message that follows the line. With
--- what comes after the handshake it becomes a stream, where the entries have the same ids and fields.
+-- A stream of Redis takes more than 4 KiB for its first entry. Most idle sessions have had nothing but their handshake, so a log
+-- begins as a string. The field `first` of the streams hash exists as long as the log is a string. The first entry after the
+-- handshake turns the log into a stream, in which the entries have the same ids and fields.
 --
--- While the slot of a session is moved to another server of a cluster, a key that is missing cannot be made. So a log that
--- is still a string stays one for that time, and a log that has expired begins again as the field `young` of the streams
--- hash. The first step after the move makes it a stream.
+-- An entry of the string is a line "<log id> <field> <value> ...". If the last field is `m`, its value is the length of the
+-- message in bytes, and the message follows the line.
+--
+-- While a cluster moves the slot of a session to another server, a key that does not exist cannot be made. So a log that is
+-- a string stays one until the move ends. A log that has expired begins again as the field `young` of the streams hash. The first
+-- step after the move makes a stream of either.
 
 --- @include "session-keys"
 --- @include "stored-values"
 
 local function isLogId(text) return text and #text <= 32 and string.find(text, '^%d+%-%d+$') ~= nil end
 
--- A log of more bytes is a stream from the start.
+-- A log that begins with more bytes is a stream from the start.
 local FIRST_BYTES = 65536
 
+-- Returns an entry as part of the string. `...` are its fields and values without the message, which may be nil.
 local function firstEntry(id, message, ...)
   local line = table.concat({ id, ... }, ' ')
   if not message then return line .. '\n' end
   return line .. ' m ' .. #message .. '\n' .. message
 end
 
--- A log that stays text takes no more than this.
+-- A log that has to stay a string takes no more than this.
 local YOUNG_BYTES = 1048576
 
 local function youngLog(events)
@@ -33,7 +36,7 @@ end
 
 local function setYoungLog(events, text)
   if onLog('EXISTS', events) == 1 then
-    -- Not APPEND, which makes room for as much again.
+    -- APPEND would make Redis reserve as much memory again.
     redis.call('SET', events, text, 'KEEPTTL')
   else
     local _, streams = sessionKeys()
@@ -41,8 +44,8 @@ local function setYoungLog(events, text)
   end
 end
 
--- As XRANGE returns them. What somebody else has put there may be anything: the log ends before the first entry that
--- this library would not have written, and what is missing is found as what was trimmed is.
+-- Returns the entries of the string in the form of XRANGE. The list ends before the first entry that no script of this library
+-- writes. Readers then treat the rest as entries that were trimmed.
 local function firstEntries(events)
   local text, entries, at, newest = youngLog(events), {}, 1, '0-0'
   while at <= #text do
@@ -66,7 +69,7 @@ local function firstEntries(events)
   return entries
 end
 
--- Makes it a stream; the field that says what it is is the caller's. False: that cannot be done while the slot is moved.
+-- Makes a stream of the string. The caller then removes the field `first`. Returns false if a move of the slot forbids it.
 local function moveFirst(events)
   if not onLog('EXISTS', events .. ':none') then return false end
   local _, streams = sessionKeys()
@@ -74,7 +77,7 @@ local function moveFirst(events)
   local left = redis.call('PTTL', isField and streams or events)
   if left == -2 then return true end
   local entries = firstEntries(events)
-  -- A full Redis refuses this, but not what follows a DEL.
+  -- A full Redis refuses SET. It would not refuse what follows the DEL, if that came first.
   redis.call('SET', events, '')
   redis.call('DEL', events)
   if isField then redis.call('HDEL', streams, 'young') end

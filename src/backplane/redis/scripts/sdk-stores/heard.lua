@@ -1,10 +1,10 @@
--- Reads broadcasts on.
+-- Reads the broadcasts after those that a node knows.
 --
 -- KEYS: 1 log of broadcasts
 -- ARGV: 1 log id up to which they are known, or '' for none yet, 2 without one: from how long ago (ms)
 --
--- Returns the log id up to which this reads ('0-0': there is none), this server's time (ms), by which log ids are made, the
--- entries after the given one (log id, fields), and '1' if there may be more, else ''.
+-- Returns the log id up to which the script has read ('0-0' for an empty log), the time of this server (ms), by which log ids are made,
+-- a list of entries (log id, fields), and '1' if there may be more entries, else ''.
 
 --- @include "clock"
 

@@ -1,12 +1,13 @@
 -- Stores an event of one of the SDK's transports.
 --
--- KEYS: 1 log of the session (a stream), 2 where its streams end (a hash: "<number>:<log id>", and in the field of no name
---       "<bytes that were ever logged>:<a lower bound of the `o` of the oldest event>"; for REPLAY_MAP see replay-map.lua),
---       3 when (a sorted set of streams, by ms)
--- ARGV: 1 stream, which has a name, 2 message, 3 token of this event, 4 '1': it may have been carried out already, 5 most
---       events, 6 how long they are kept (ms), 7 most bytes, of messages and 100 for each event, or '' for any
+-- KEYS: 1 log of the session (a stream of Redis)
+--       2 stream ends, a hash: the position "<number>:<log id>" of the last event of each stream; in the field with no name
+--         "<bytes ever logged>:<a lower bound of the `o` of the oldest event>"; in the field REPLAY_MAP the map of the log
+--       3 stream ages, a sorted set: the time (ms) of the last event of each stream
+-- ARGV: 1 name of the stream, which is not empty, 2 message, 3 token of this event, 4 '1' if an earlier run may have stored the event,
+--       5 most events, 6 how long events are kept (ms), 7 most bytes, of messages and 100 for each event, or '' for no bound
 --
--- Returns number and log id. The new event stays in any case, so that one that is bigger than all of it can be read once.
+-- Returns the number and the log id of the event. The new event is never trimmed, so even an event beyond the bound can be read once.
 
 --- @include "log-entry"
 --- @include "log-map"
@@ -16,7 +17,7 @@
 
 local log, ends, ages, stream, token, most = KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[3], tonumber(ARGV[7])
 
--- Where a first try whose reply was lost has put the event, if that is among the latest.
+-- Returns the number and the log id of the event if an earlier run, whose reply was lost, has stored it among the latest.
 local function repeated()
   local to, looked = '+', 0
   for _ = 1, 100 do
@@ -40,7 +41,7 @@ local bytes = begun + #ARGV[2] + ENTRY_BYTES
 local fields = { 'o', logged, 's', stream, 'n', n, 'k', token, 'm', ARGV[2] }
 local id = redis.call('XADD', log, 'MAXLEN', ARGV[5], '*', unpack(fields))
 
--- As in commit/write-log.lua.
+-- The map gets its lines as in commit/write-log.lua.
 local large = #ARGV[2] >= LARGE_BYTES
 if large or (most and math.floor(begun * 64 / most) < math.floor(bytes * 64 / most)) then
   local map = redis.call('HGET', ends, REPLAY_MAP)
@@ -57,7 +58,7 @@ local now = split(id, '-')
 local oldest = string.format('%.0f', now - ARGV[6])
 redis.call('XTRIM', log, 'MINID', oldest)
 redis.call('ZADD', ages, now, stream)
--- A few at a time: each POST is a stream of its own.
+-- Each POST is a stream of its own. A few old streams are forgotten with each event.
 for _, old in ipairs(redis.call('ZRANGEBYSCORE', ages, '-inf', '(' .. oldest, 'LIMIT', 0, 10)) do
   redis.call('HDEL', ends, old)
   redis.call('ZREM', ages, old)

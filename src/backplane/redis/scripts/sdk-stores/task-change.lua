@@ -1,13 +1,13 @@
--- Gives a task another status, unless it has ended.
+-- Gives a task another status, unless the task has ended.
 --
 -- KEYS: 1 task, 2 its queue
--- ARGV: 1 task id, 2 channel prefix, 3 node, 4 token of this change, 5 session, or '' for any, 6 the executor that it has
---       to have, or '' for any, 7 status, 8 '1': the task ends with it, 9 time (ISO 8601), 10 status message or '',
---       11 result (JSON) or '', 12 when the executor was dead (ms) or ''
+-- ARGV: 1 task id, 2 channel prefix, 3 node, 4 token of this change, 5 the task's session, or '' for any, 6 the task's executor,
+--       or '' for any, 7 status, 8 '1' if the task ends with this status, 9 time (ISO 8601), 10 status message or '',
+--       11 result (JSON) or '', 12 when the executor was found dead (ms) or ''
 --
--- Returns { 'changed' }, { 'gone' } or { 'final', status }. A repeat (same token, because a reply was lost) changes
--- nothing and answers 'changed'. Nodes that wait are told of the end, and the task is kept for its time anew.
--- A queue in which no message waits has no key: sent again, the script declares the task only (see script.ts).
+-- Returns { 'changed' }, { 'gone' } or { 'final', status }. A repeat has the same token, because the first reply was lost. It changes
+-- nothing and answers 'changed'. When the task ends, the nodes that wait for it are told, and its time to live begins anew.
+-- A queue without messages has no key. So the script declares only the task when it is sent again (see script.ts).
 
 --- @include "dead-nodes"
 --- @include "session-keys"

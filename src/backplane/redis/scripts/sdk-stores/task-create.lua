@@ -3,7 +3,7 @@
 -- KEYS: 1 task (a hash)
 -- ARGV: 1 how long it is kept (ms), then its fields: name, value…
 --
--- Returns 1. Ids are random: one that is there was stored by a first try whose reply was lost.
+-- Returns 1. Ids are random, so a task that exists was stored by an earlier run whose reply was lost.
 
 if redis.call('EXISTS', KEYS[1]) == 1 then return 1 end
 redis.call('HSET', KEYS[1], unpack(ARGV, 2))

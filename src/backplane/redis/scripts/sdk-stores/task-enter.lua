@@ -1,10 +1,10 @@
--- Enters a task into the list of its session, if that has not too many.
+-- Enters a task into the list of its session, unless the session has too many tasks.
 --
--- KEYS: 1 list of the session's tasks: a sorted set of ids, by their order (microseconds of their creation, each its own)
--- ARGV: 1 task id, 2 most tasks, 3 how long the task may be there (ms)
+-- KEYS: 1 list of the session's tasks: a sorted set of ids. The score is the time of creation in microseconds, and no two are the same.
+-- ARGV: 1 task id, 2 most tasks, 3 how long the task lives at most (ms)
 --
--- Returns 'entered', or 'full' and up to a thousand ids by chance, of which some may be gone: all of them would be ten
--- thousand, for each of the tasks that come at the same time. One that is there stays as it is.
+-- Returns { 'entered' }, or { 'full', ids } with up to a thousand random ids. Some of these tasks may be gone by now, and the node
+-- looks. All of them could be ten thousand, and many tasks may come at the same time. A task that is in the list stays as it is.
 
 local list = KEYS[1]
 if redis.call('ZSCORE', list, ARGV[1]) then return { 'entered' } end

@@ -1,11 +1,11 @@
--- Takes the first message, or as many as one step may, out of a task's queue.
+-- Takes the first message, or as many messages as one step may, out of a task's queue.
 --
 -- KEYS: 1 task, 2 its queue
--- ARGV: 1 session that asks or '', 2 '1': it may have been carried out already, 3 how long that is remembered (ms), 4 '1': as
---       many as one step may, 5 token of this call, under which is stored what it took
+-- ARGV: 1 session that asks or '', 2 '1' if an earlier run may have taken messages, 3 how long taken messages are remembered (ms),
+--       4 '1' to take as many messages as one step may, 5 token of this call, under which the taken messages are stored
 --
--- Returns the messages; none, where the queue is empty, or where the task is another session's. A call whose reply was lost
--- finds again what it took.
+-- Returns the messages. The list is empty if the queue is, or if the task belongs to another session. A call whose reply was lost
+-- finds again what it has taken.
 
 --- @include "session-keys"
 --- @include "stored-values"
@@ -23,7 +23,7 @@ while #messages < most and bytes < TAKEN_BYTES do
   local _, message = split(item, ' ')
   messages[#messages + 1] = message
   bytes = bytes + #message
-  -- While the slot is moved, no key can be made for it: not now.
+  -- While a cluster moves the slot, the key of the taken messages cannot be made. The node tries again later.
   if not onLog('RPUSH', taken, message) then return redis.error_reply('TRYAGAIN The slot of this task is being moved') end
 end
 if #messages == 0 then return messages end

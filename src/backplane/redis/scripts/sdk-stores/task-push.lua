@@ -1,17 +1,17 @@
 -- Puts a message at the end of a task's queue, or back in front.
 --
 -- KEYS: 1 task, 2 its queue (a list)
--- ARGV: 1 task id, 2 channel prefix, 3 token of this message, 4 '1': it may have been carried out already, 5 most messages,
---       '': in front, however many there are, 6 how long the queue of no task is kept (ms), 7 message, 8 how long it is
---       remembered that this message was put (ms)
+-- ARGV: 1 task id, 2 channel prefix, 3 token of this message, 4 '1' if an earlier run may have put the message, 5 most messages,
+--       or '' to put the message in front, however many there are, 6 how long a queue without a task is kept (ms), 7 message,
+--       8 how long the script remembers that it has put this message (ms)
 --
--- Returns the queue's length, -1 if it is full. Nodes that wait are told. Entries: "<token> <message>".
+-- Returns the length of the queue, or -1 if the queue is full. Nodes that wait for the task are told. An entry is "<token> <message>".
 
 --- @include "session-keys"
 --- @include "wake-ups"
 
 local task, queue, token, most = KEYS[1], KEYS[2], ARGV[3], tonumber(ARGV[5])
--- It may have been taken out by now.
+-- This key remembers the message, since it may have been taken out of the queue by now.
 local put = task .. ':put:' .. token
 if ARGV[4] == '1' then
   if onLog('EXISTS', put) == 1 then return redis.call('LLEN', queue) end

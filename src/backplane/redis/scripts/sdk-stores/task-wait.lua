@@ -1,9 +1,9 @@
--- Remembers that a node wants to hear of a task, once.
+-- Notes that a node waits for the next change of a task.
 --
 -- KEYS: 1 task, 2 its queue
 -- ARGV: 1 node
 --
--- Returns 1 if there is something to hear of already: it is gone, has ended, or has a message in its queue; else 0.
+-- Returns 1 if there is no need to wait: the task is gone, has ended, or has a message in its queue. Else it returns 0.
 
 --- @include "session-keys"
 --- @include "tasks"

@@ -1,4 +1,4 @@
--- `append`: a message of the server.
+-- The operation `append`: it logs a message of the server.
 
 --- @include "commit/owner"
 --- @include "commit/replicas"
@@ -10,28 +10,30 @@
 --- @include "streams-hash"
 --- @include "wake-ups"
 
--- Keys of messages that are coalesced by the resource which the session has subscribed to begin with this.
+-- Messages about a resource that the session has subscribed to are coalesced by this prefix and the URI.
 local COALESCED_BY_URI = 'sub:'
 
+-- Changes the shape of the session, and tells the other nodes with a replica. `value` is the level, the URI, or what `initialize`
+-- has settled: heard, params and version, a line each.
 local function shape(effect, value, seal)
   if effect == 'level' then redis.call('HSET', record, 'lvl', value)
   elseif effect == 'subscribe' then redis.call('HSET', record, 'sub:' .. value, seal ~= '' and seal or '1')
   elseif effect == 'initialize' then
     local heard, params, version = string.match(value, '^(.-)\n(.-)\n(.*)$')
-    -- What was there in its place may have been in pieces.
+    -- The params that were stored before may have been split into pieces.
     for piece = 1, 9 do redis.call('HDEL', record, 'init' .. piece) end
     redis.call('HSET', record, 'hears', heard, 'init', params, 'pv', version)
     hears = heard
   else
     redis.call('HDEL', record, 'sub:' .. value)
-    -- No message of this resource is coalesced any more.
+    -- The session hears no more of this resource, so there is nothing to coalesce.
     set('c:' .. COALESCED_BY_URI .. value, false)
   end
   tellNodes(channels, get('reps'), node, 'shape ' .. sid .. ' ' .. revise())
 end
 
--- Whether this node executes the stream. A message of the node that is to begin the stream begins it: that node has begun
--- before, and a failover has lost it, perhaps together with the note that the node has a replica.
+-- Returns whether this node executes the stream. A message from the node that is to begin the stream begins it. Such a node has begun it
+-- before, and a failover has lost that, perhaps together with the note that the node has a replica.
 local function executes(stream)
   local name, begun = executorOf(get('x:' .. stream))
   if begun or name ~= node or (owner ~= node and owner ~= '') then return begun and name == node end
@@ -42,7 +44,7 @@ local function executes(stream)
   return true
 end
 
--- Whether a broadcast concerns the session, and is not waiting there unshown already.
+-- Returns whether a message is to be logged: its condition holds, and no message of its kind is waiting for the client already.
 local function concerns(stream, condition, value, coalesce)
   if condition == 'hears' and not string.find(hears, value, 1, true) then return false end
   if condition == 'subscribed' and redis.call('HEXISTS', record, 'sub:' .. value) == 0 then return false end
@@ -63,11 +65,11 @@ end
 local function append()
   local stream, ends, asks, effect, effectValue, seal, condition, conditionValue, coalesce, has, message = take(11)
   if repeated then
-    -- Whether this node was the owner, or the executor, the first time, nobody knows: its server is not told that it was
-    -- heard. (A call that has ended since then may have been this node's.)
+    -- The script does not know whether this node was the owner or the executor when it first ran. If it is not now, the node is not
+    -- told that its message was logged. A call that has ended meanwhile may have been this node's.
     local executor = condition == 'executes' and get('x:' .. conditionValue)
     if condition == 'owned' and owner ~= node or executor and executor ~= node then return { 'skipped' } end
-    -- The first run would have ended the request. It has not: the stream was another node's, and is.
+    -- The first run would have ended the request. The request still runs, so another node executed the stream then, and does now.
     if ends ~= '' and get('r:' .. ends) == stream and condition ~= 'unbegun' then return droppedBy(stream) end
     return { 'repeated' }
   end
@@ -118,7 +120,8 @@ local function append()
     end
   end
   if ended and before then
-    -- The holder's claim may be one that was never used: then nobody will give the stream back, since there is none.
+    -- The claim of the holder may never have been used. Its node will not give the stream back, because the stream is gone. So each
+    -- earlier holder is told of the end.
     for _, other in ipairs(predecessors(before)) do
       local itsNode, connection = split(other, ':')
       tell(channels, itsNode, table.concat({ 'event', sid, stream, connection, n, id, '1', '-', '0', '0' }, ' '))

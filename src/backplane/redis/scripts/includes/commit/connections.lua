@@ -1,11 +1,11 @@
--- `detach` and `hangup`: of the connections that follow streams.
+-- The operations `detach` and `hangup`, about the connections that follow streams.
 
 --- @include "commit/step"
 --- @include "stored-values"
 --- @include "streams-hash"
 --- @include "wake-ups"
 
--- The field b:<stream> of the connections from which its holder took it.
+-- Sets the field b:<stream> to a list of earlier holders.
 local function setBefore(stream, list)
   set('b:' .. stream, #list > 0 and table.concat(list, ' ', 1, math.min(#list, PREDECESSORS)))
 end
@@ -19,7 +19,7 @@ local function detach()
     local written = position(get('w:' .. stream))
     if n > written then set('w:' .. stream, n .. ':' .. id) end
   end
-  -- Nobody may give the stream back to a connection that has ended.
+  -- This connection has ended. It leaves the list, so that no later holder gives the stream back to it.
   local list = get('b:' .. stream)
   local before = predecessors(list, me)
   if get('h:' .. stream) ~= me then
@@ -33,7 +33,8 @@ local function detach()
     setBefore(stream, before)
     local connection
     follower, connection = split(back, ':')
-    -- What was stored meanwhile was announced to a connection that never was.
+    -- Messages that were logged meanwhile were announced to a connection that never came to be. So this connection is told of the last
+    -- one, and reads the others from the log.
     local last, lastId = position(get('n:' .. stream))
     tell(channels, follower, table.concat({ 'event', sid, stream, connection, last, lastId, '0', '-', '0', '0' }, ' '))
   else

@@ -1,4 +1,5 @@
--- Who executes the requests of a stream, and what becomes of them.
+-- The operations that decide which node executes the requests of a stream: `claim`, `assign`, `release`, `abandon`, `forget`. And
+-- `note`, which logs what has happened to a request.
 
 --- @include "commit/owner"
 --- @include "commit/replicas"
@@ -10,6 +11,7 @@
 --- @include "streams-hash"
 --- @include "wake-ups"
 
+-- Returns the ids of the running requests of a stream.
 local function requestsOf(stream)
   local list = {}
   write()
@@ -22,7 +24,8 @@ local function requestsOf(stream)
   return list
 end
 
--- Whoever follows a stream may end its requests, or have them run again, at once.
+-- Takes a stream from its executor. The node that follows the stream is told, so that it ends the requests or has them run again at
+-- once.
 local function giveUp(stream, field)
   set('x:' .. stream, field)
   local holder = get('h:' .. stream)
@@ -31,8 +34,9 @@ local function giveUp(stream, field)
   if holdingNode ~= node then tell(channels, holdingNode, 'orphaned ' .. sid .. ' ' .. stream .. ' ' .. connection) end
 end
 
--- Makes this node the owner in place of a dead one, and takes from that one what it has begun, but for one stream: it may
--- only have been paused, and its server is of the past.
+-- Makes this node the owner if the node `dead` owns the session, and takes from that node the streams that it has begun, but for
+-- `except`. The former owner may only have been paused, but its server object does not know what happens from now on. Returns the
+-- owner.
 local function succeed(dead, except)
   local former = owner
   local now = takeOwnershipIfFree(dead)
@@ -54,13 +58,13 @@ local function claim()
   local executor, begun = executorOf(field)
   local other = ''
   if repeated then
-    -- Given to its owner, it is known as one that had been begun before; else the first run has changed nothing.
+    -- If the first run gave the stream to the owner, it marked the stream as begun before. Without the mark it changed nothing.
     if not begun then other = executor end
     if not field or (begun and executor ~= node) or (not begun and not get('a:' .. stream)) then
       return droppedBy(stream)
     end
   else
-    -- What a successor has taken from this node is not its own again by a claim that does not know of that.
+    -- A successor may have taken the stream from the node `from`. A claim from this node itself does not undo that.
     local isReleased = from ~= node and executor == RELEASED .. from
     if executor ~= from and not isReleased then return droppedBy(stream) end
     if executor == from and isStale(lookedAt) then return { 'stale' } end
@@ -85,7 +89,7 @@ local function assign()
   local field = get('x:' .. stream)
   if not field then return { 'dropped' } end
   local executor, begun = executorOf(field)
-  -- A repeat has begun it only if it did so the first time: an earlier commit of this node may have.
+  -- An earlier commit of this node may have begun the stream. A repeat counts as the one that did only if it did so at first.
   local mine = repeated and field == node and get('d:' .. stream) == number
   if not repeated and not begun then
     if isLate then return { 'stale' } end
@@ -113,7 +117,7 @@ local function abandon()
   local stream = take(1)
   local requests = takeList()
   local executor, begun = executorOf(get('x:' .. stream))
-  -- Begun by nobody, it is still the one's who opened it.
+  -- A stream that no node has begun still belongs to the node that opened it.
   if not repeated and (not begun or executor == node) then
     for _, request in ipairs(requests) do
       if get('r:' .. request) then

@@ -1,4 +1,4 @@
--- `open`: a POST with requests.
+-- The operation `open`: it opens a stream for a POST with requests.
 
 --- @include "commit/owner"
 --- @include "commit/replicas"
@@ -8,7 +8,7 @@
 --- @include "stored-values"
 --- @include "streams-hash"
 
--- The streams whose requests run, as <stream> <executor> ...; and how many run in fact.
+-- Returns a list of up to 500 running streams, each followed by its executor, and the number of running requests.
 local function running()
   write()
   local all = redis.call('HGETALL', streams)
@@ -24,7 +24,8 @@ local function running()
   return list, count
 end
 
--- Whether so many requests more are too many. Counted anew where it seems so: that costs, and mends the counter.
+-- Returns the running streams if `more` requests would exceed `most`, else nil. If the counter says that they would, this counts the
+-- running requests anew and corrects the counter. That takes longer.
 local function tooMany(more, most)
   local count = whole(get('run'))
   if most == '' or count + more <= tonumber(most) then return nil end
@@ -56,7 +57,7 @@ local function open()
   else
     executor = get('x:' .. stream)
     if not executor then
-      -- The first run refused it, and there is one reason only where no id is taken.
+      -- The first run refused the requests. If none of their ids is in use now, there can be only one reason.
       for i = 1, #requests do
         if get('r:' .. requests[i]) then return { 'duplicate', '', '' } end
       end

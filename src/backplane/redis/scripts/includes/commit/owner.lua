@@ -4,10 +4,10 @@
 --- @include "streams-hash"
 --- @include "wake-ups"
 
--- The owner of the session: this node, where nobody is, or one that is known to be dead.
+-- Makes this node the owner if the session has none, or if its owner is the node `dead`. Returns the owner.
 local function takeOwnershipIfFree(dead)
   if not repeated and (owner == '' or owner == dead) then
-    -- It may only have been paused: then it is to know.
+    -- The former owner may only have been paused. It has to learn that it is not the owner any more.
     if owner ~= '' then tell(channels, owner, 'disowned ' .. sid) end
     owner = node
     redis.call('HSET', record, 'own', node)
@@ -15,7 +15,7 @@ local function takeOwnershipIfFree(dead)
   return owner
 end
 
--- The field x:<stream> of a stream that this owner is to execute, and whether that is another node.
+-- Returns the field x:<stream> for a stream that the owner `name` is to execute, and that owner if it is another node, else ''.
 local function executorFor(name)
   if name == node then return node, '' end
   return UNBEGUN .. name, name

@@ -1,10 +1,12 @@
--- What becomes of nodes that have been in a session and are not any more.
+-- Removes what nodes that are gone have left in the streams hash.
 
 --- @include "commit/step"
 
--- Each start of a node leaves a field t:<node> behind, and perhaps a name in reps. Where there are many, those go of nodes that have
--- committed nothing for QUIET_S: no repeat of theirs can come any more. `quiet` is "<s by the clock of Redis> <node>:<number> …",
--- what there was at the last look. A node looks with its first commit in the session.
+-- Each start of a node leaves a field t:<node> in a session, and perhaps a name in `reps`. If a session has more than MANY_NODES of
+-- them, this forgets nodes that have committed nothing for QUIET_S seconds: no repeat of theirs can come any more.
+--
+-- A node looks with its first commit in a session. It compares the numbers in t:<node> with those of the look before, which the field
+-- `quiet` keeps: "<seconds by the clock of Redis> <node>:<number> ...".
 local MANY_NODES, QUIET_S = 64, 3600
 local function forgetQuietNodes()
   if repeated or get('t:' .. node) or redis.call('HLEN', streams) <= MANY_NODES then return end

@@ -1,4 +1,4 @@
--- `receive`: a message of the client that opens no stream.
+-- The operation `receive`: it logs a message of the client that opens no stream, and sends it to the node that needs it.
 
 --- @include "commit/owner"
 --- @include "commit/replicas"
@@ -10,14 +10,14 @@
 --- @include "wake-ups"
 --- @include "young-log"
 
--- A message of the client for another node. What is big is in the log, where that node reads it.
+-- Sends a message of the client to another node. That node reads a big message from the log.
 local function deliver(name, id, message)
   if #message > INLINE_BYTES then tell(channels, name, 'logged ' .. sid .. ' ' .. id)
   else tell(channels, name, 'deliver ' .. sid, message) end
 end
 
--- Logs `initialized`, and that it came. They have their place among the first entries of the log, unless so many are not
--- to be kept.
+-- Logs `initialized` and the event that it came. Both are added to a log that is still a string, unless that would exceed a bound of
+-- the log.
 local function logHandshake(message)
   local count, last = position(fields.first)
   local size = bytes + 2 * ENTRY_BYTES + #message
@@ -54,7 +54,8 @@ local function receive()
     if not begun then
       unbegun, chosen = stream, executor
     elseif executor ~= '' and not here then
-      -- With a repeat, too: it may not have been begun the first time. To hear of a cancellation twice does no harm.
+      -- A repeat sends it too, since the request may not have begun when the script first ran. It does no harm to hear of a
+      -- cancellation twice.
       if repeated then tell(channels, executor, 'deliver ' .. sid, message) else deliver(executor, id, message) end
     end
   elseif route == 'replicas' then
@@ -69,7 +70,7 @@ local function receive()
     local handler = node
     if argument == '1' then handler = takeOwnershipIfFree()
     elseif not hasReplica(list, node) then handler = string.match(list, '%S+') or node end
-    -- A repeat of the step that made the session active says the same as that, whoever has a replica by now.
+    -- A repeat of the step that made the session active returns the same, whichever nodes have replicas by now.
     local mine = node .. ':' .. number .. ' '
     local made = repeated and get('ini')
     if made and string.sub(made, 1, #mine) == mine then handler, reshaped = string.sub(made, #mine + 1), '1' end

@@ -2,6 +2,7 @@
 
 --- @include "commit/step"
 
+-- Returns the names of these nodes, separated by spaces.
 local function reps() return get('reps') or '' end
 local function hasReplica(list, name) return string.find(' ' .. list .. ' ', ' ' .. name .. ' ', 1, true) ~= nil end
 
@@ -10,8 +11,9 @@ local function addReplica()
   if not hasReplica(list, node) then set('reps', list == '' and node or (list .. ' ' .. node)) end
 end
 
--- A caller that has no replica, or one of another revision, needs the record. From now on it has one: it may have been told so
--- before, and a failover have lost that. One that names no revision has none, and will have none.
+-- Adds this node to the list, and puts the record into the reply if the node's replica has another revision than the record. `known`
+-- is the revision of that replica, - if the node is about to build one, and 0 if it only needs the record: 0 adds no name. A node that
+-- has its replica already is added as well, because a failover may have lost its name.
 local function registerReplica(known)
   if known ~= '0' then addReplica() end
   if known ~= revision then stale = true end

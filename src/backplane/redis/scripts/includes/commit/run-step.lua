@@ -1,4 +1,4 @@
--- A step from beginning to end: its operations, and what is to be done once for all of them.
+-- Runs a step from beginning to end.
 
 --- @include "commit/quiet-nodes"
 --- @include "commit/step"
@@ -8,8 +8,8 @@
 --- @include "streams-hash"
 --- @include "wake-ups"
 
--- Runs the operations that the arguments name, in their order: `operations` has the functions by these names. Returns the
--- reply of the script.
+-- Runs the operations that the arguments name, in their order, and then does what a step does once: lengthen lives, trim the log,
+-- write, publish. `operations` has the functions by their names. Returns the reply of the script.
 local function runStep(operations)
   if not readSession() then return { 'gone' } end
   while at <= #ARGV do
@@ -17,28 +17,29 @@ local function runStep(operations)
     results[#results + 1] = operations[name]()
   end
   forgetQuietNodes()
-  -- Last: a script that failed in the middle has not been carried out, and may not be taken for a repeat.
+  -- This comes after the operations. A script that failed in one of them must not count as carried out.
   if not repeated then
     set('t:' .. node, number)
     set('bytes', bytes)
   end
 
   local ttl, maxAge = tonumber((active or called) and ARGV[4] or ARGV[5]), tonumber(ARGV[7])
-  -- Of the clock of Redis, as text: a number of so many digits would be written with an exponent.
+  -- The time by the clock of Redis, or nil if the step has logged nothing. It stays text, since Lua would write a number of so many
+  -- digits with an exponent.
   local time = logged and string.match(logged, '^%d+')
   local function isDue(name, every)
     local elapsed = time and tonumber(time) - whole(fields[name])
     return not elapsed or elapsed < 0 or elapsed >= every
   end
   if used and (lengthened or isDue('kept', slackOf(ttl))) then
-    -- Nothing is logged by a repeat: the first run has noted the time.
+    -- A repeat logs nothing. Its first run has stored the time.
     if time then redis.call('HSET', record, 'seen', time) end
     expireIn(record, ttl)
     expireIn(streams, ttl)
     if time then set('kept', time) end
   end
   if logged then
-    -- Of the first entries none goes before its time.
+    -- A log that is still a string is not trimmed.
     if ARGV[3] ~= '' and not fields.first then
       local most = tonumber(ARGV[3])
       if bytes - whole(fields.from) > most then
@@ -59,7 +60,7 @@ local function runStep(operations)
   wake()
   if not stale then
     local only = #results == 1 and results[1]
-    -- Of a call's two steps; nothing in it has a space. One text costs both sides less than lists of many.
+    -- These are the two steps of a plain call. No part of the result has a space. One text costs Redis and the node less than a list.
     if only and (only[1] == 'opened' or only[1] == 'appended') then return revision .. ' ' .. table.concat(only, ' ') end
     return { 'ok', revision, '', '', results }
   end

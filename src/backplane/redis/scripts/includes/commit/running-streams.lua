@@ -1,4 +1,4 @@
--- Streams whose requests run.
+-- Streams that have running requests.
 
 --- @include "commit/step"
 --- @include "stored-values"
@@ -8,6 +8,7 @@ local function countRunning(more)
   set('run', whole(get('run')) + more)
 end
 
+-- Removes the fields of a stream, and that of its last request.
 local function dropStream(stream, request)
   local names = { 'n:' .. stream, 'h:' .. stream, 'x:' .. stream, 'p:' .. stream, 'b:' .. stream, 'a:' .. stream,
     'd:' .. stream }
@@ -15,7 +16,8 @@ local function dropStream(stream, request)
   drop(names)
 end
 
--- Another node executes the stream, or is to, perhaps as one that another one had begun; or there is none.
+-- Returns the result of an operation that this node may not do because it does not execute the stream: who does or is to, whether that
+-- node has begun, and whether another node had begun before. The name is '' if there is no such stream.
 local function droppedBy(stream)
   local name, begun = executorOf(get('x:' .. stream))
   return { 'dropped', name, begun and '1' or '', not begun and get('a:' .. stream) or '' }

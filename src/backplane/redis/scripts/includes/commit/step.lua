@@ -1,5 +1,5 @@
--- One step of a node in a session: its arguments, what it reads, and what it has done so far. Operations and the end of the step
--- read and change these variables.
+-- The state of one step of a node in a session: its arguments, what it has read, and what it has done so far. The operations of the
+-- step and its end read and assign these variables.
 
 --- @include "session-keys"
 --- @include "stored-values"
@@ -7,18 +7,18 @@
 local record, streams, events = sessionKeys()
 local node, number, maxEvents, channels, sid = ARGV[1], ARGV[2], ARGV[6], ARGV[8], ARGV[9]
 
--- The record, as far as a step looks at it. The revision is text, as numbers of the streams hash are below: one that is passed
--- on to Redis is formatted anew each time.
+-- Fields of the record. The revision stays text, and so do numbers of the streams hash, since Lua formats a number anew each time
+-- it is passed to Redis.
 local revision, principal, hears, owner, active, called
 
--- Whether this node has carried this commit out before: its reply was lost.
+-- Whether an earlier run of this script has carried out this commit, and its reply was lost. A repeat changes nothing.
 local repeated = false
 
--- How many bytes were ever logged, and how many of them before this step.
+-- How many bytes have ever been logged, and how many of them before this step.
 local bytes, bytesBefore = 0, 0
 
--- The streams hash, as far as this step has looked at it: a value, or false. What it changes is written in one go, at the
--- end, or before somebody reads the hash as a whole.
+-- Fields of the streams hash that this step has read or set: a value, or false for a missing field. Changes are buffered, and
+-- written with one HDEL and one HSET at the end of the step, or before an operation that reads the whole hash.
 local fields, changed = {}, {}
 
 local function load(names)
@@ -35,23 +35,24 @@ local function get(name)
   return value
 end
 
--- `value`: false takes it away.
+-- Sets a field of the streams hash; false as the value removes it.
 local function set(name, value)
   fields[name], changed[name] = value, true
 end
 
--- Taken away at once. Where Redis is full, a script that has begun with this may go on, and one that begins with anything
--- that needs memory may not: an answer to a call is to be stored all the same.
+-- Removes fields at once. A full Redis lets a script write if its first write needs no memory. A step that begins with this can so
+-- store the answer to a call even then.
 local function drop(names)
   redis.call('HDEL', streams, unpack(names))
   for i = 1, #names do fields[names[i]], changed[names[i]] = false, nil end
 end
 
--- No more than fit on the stack go in one command.
+-- Sends a command on the streams hash, several times if the list has more items than Lua can unpack.
 local function send(command, list)
   for from = 1, #list, 1000 do redis.call(command, streams, unpack(list, from, math.min(from + 999, #list))) end
 end
 
+-- Writes the buffered changes.
 local function write()
   local gone, put, last = {}, {}, 0
   for name in pairs(changed) do
@@ -68,16 +69,22 @@ local function write()
   send('HSET', put)
 end
 
--- `logged`: the id of the first entry of this step; `lengthened`: from now on the session lives longer than it did.
+-- What the operations say of the step as a whole:
+--   used        a client has used the session, so its life begins anew
+--   logged      log id of the first entry of this step
+--   stale       the caller does not know the current revision, so the reply has the record
+--   lengthened  the session has a longer time to live from now on
 local used, logged, stale, lengthened = false, nil, false, false
+-- The results of the operations so far.
 local results = {}
 
--- The next so many arguments.
+-- Returns the next arguments of the operations, from number 11 on.
 local at = 11
 local function take(count)
   at = at + count
   return unpack(ARGV, at - count, at - 1)
 end
+-- Returns a list, whose length is the next argument.
 local function takeList()
   local list = {}
   for i = 1, tonumber(ARGV[at]) do list[i] = ARGV[at + i] end
@@ -85,7 +92,8 @@ local function takeList()
   return list
 end
 
--- Makes the record's next revision, and says which. See revision.ts: no other step can make the same one.
+-- Gives the record its next revision and returns it. It names this commit, so no other step can make the same one (see
+-- revision.ts).
 local function revise()
   local count, rest = string.match(revision, '^(%d+)%.?([^.]*)')
   revision = string.format('%.0f', count + 1) .. '.' .. node .. ':' .. number .. '.' .. rest
@@ -93,10 +101,11 @@ local function revise()
   return revision
 end
 
+-- The number of a node's last commit in the session tells whether this one has been carried out.
 local function isRepeat() return whole(get('t:' .. node)) >= tonumber(number) end
 
--- Reads the record, and of the streams hash what the first operation, mostly the only one, is about to look at. False: there is
--- no such session.
+-- Reads the record, and those fields of the streams hash that the first operation needs, which is mostly the only one. Returns false
+-- if there is no such session.
 local function readSession()
   local head = redis.call('HMGET', record, 'rev', 'on', 'pr', 'hears', 'called', 'own')
   revision, principal, hears, owner = head[1], head[3], head[4] or '', head[6] or ''

@@ -1,4 +1,4 @@
--- How a step logs an entry.
+-- Adds entries to the log of the session.
 
 --- @include "clock"
 --- @include "commit/step"
@@ -8,12 +8,13 @@
 --- @include "stored-values"
 --- @include "young-log"
 
--- Of a log that is bounded in bytes, the map has a place each so many bytes: where it is to be trimmed to.
+-- The map of a log that is bounded in bytes has a line every so many bytes, to which the log can be trimmed.
 local mapEvery = ARGV[3] ~= '' and tonumber(ARGV[3]) / 64
 
--- The lowest log id that this step may give, where `ms` is behind the clock by which the log has gone so far: a new master's
--- clock may be, and who has seen what the log has lost must not take what comes now for that. Clocks of the masters of a
--- cluster that differ a little do no harm.
+-- The clock of a new master may be behind, and a failover may have lost the end of the log. Clients have seen what was lost. An entry
+-- with an id that they have seen already would be taken for that one. So if `ms` is behind the latest log id that this node has seen, this
+-- returns the lowest log id that the step may give, as milliseconds and counter. Else it returns nil. Small differences between the
+-- clocks of the masters of a cluster are allowed.
 local CLOCK_SLACK_MS = 20
 local function notBehind(ms)
   if ARGV[10] == '' then return nil end
@@ -22,7 +23,7 @@ local function notBehind(ms)
   return afterMs, string.format('%.0f', counter + 1)
 end
 
--- The next log id of a log that is text, whose last one is `last`: milliseconds, and counter.
+-- Returns the log id after `last` for a log that is a string, as milliseconds and counter.
 local function nextId(last)
   local ms, counter = timeNow(), 0
   local afterMs, afterCounter = notBehind(ms)
@@ -32,7 +33,7 @@ local function nextId(last)
   return ms, counter
 end
 
--- Logs an entry while the log can be no stream.
+-- Adds an entry to a log that is a string and cannot become a stream, because a cluster moves its slot.
 local function logYoung(message, ...)
   local count, last = position(get('first'))
   local text, given, ordered = youngLog(events), { ... }, { 'o', bytes }
@@ -44,7 +45,7 @@ local function logYoung(message, ...)
       ordered[#ordered + 1] = given[i + 1]
     end
   end
-  -- What does not fit waits for the end of the move: this is refused.
+  -- An entry that does not fit has to wait for the end of the move. Redis refuses this XADD, and with it the script.
   if not isWords then redis.call('XADD', events .. ':none', '*', 'o', bytes) end
   local ms, counter = nextId(last)
   local id = ms .. '-' .. counter
@@ -55,7 +56,8 @@ local function logYoung(message, ...)
   return id
 end
 
--- Logs an entry. `...` are its fields; those of a message of the server begin with s and n.
+-- Adds an entry to the log and returns its log id. `...` are its fields and values. Those of a message of the server begin with
+-- s and n.
 local function log(message, ...)
   local id
   if not fields.first or moveFirst(events) then
