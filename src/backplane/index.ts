@@ -15,6 +15,7 @@ export type {
   AttachRequest,
   EndsReply,
   EndsRequest,
+  Holder,
   OpenStream,
   Page,
   ReadRequest,

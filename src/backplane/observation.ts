@@ -1,5 +1,5 @@
 /** What can be seen of a backplane without being one of its nodes. */
-import type { LogEntry, LogId, SessionRecord, SessionRecords } from './backplane.js';
+import type { Holder, LogEntry, LogId, SessionRecord, SessionRecords } from './backplane.js';
 
 /**
  * Holds no lease, subscribes to nothing, and writes nothing but by `remove`. Every call may reject with
@@ -57,7 +57,7 @@ export interface StreamState {
   /** The number of its last message, 0 for none, and its place. */
   last: { n: number; logId: LogId };
   /** The connection that follows it. */
-  holder?: { nodeId: string; token: string };
+  holder?: Holder;
   /** The node that runs its requests; none for the standalone stream. */
   executor?: string;
   begun: boolean;

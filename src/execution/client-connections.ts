@@ -88,8 +88,8 @@ export class ClientConnections {
     const reply = await this.attachOnce(request);
     if (reply.status !== 'conflict') return reply;
     const { holder } = reply;
+    const { nodeId: holdingNode, token } = holder;
     const { sessionId, stream } = request;
-    const [holdingNode = '', token = ''] = holder.split(':');
     const { watch, takeovers } = this.parts;
     const lookedAt = (await watch.isDead(holdingNode))
       ? await watch.momentOfDeath(sessionId, holdingNode)

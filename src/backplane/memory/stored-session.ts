@@ -4,6 +4,7 @@ import type {
   AttachRequest,
   DetachOperation,
   Effect,
+  Holder,
   NewSession,
   NoteOperation,
   OpenOperation,
@@ -26,7 +27,7 @@ import type { MemoryLog } from './memory-log.js';
 import { noteEntry } from './memory-log.js';
 import { QuietNodes } from './quiet-nodes.js';
 import { ClientMessageRoutes } from './client-message-routes.js';
-import type { Holder, Step, Stream, Tell } from './stored-stream.js';
+import type { Step, Stream, Tell } from './stored-stream.js';
 import { BEGINNING, pageOf, placeOf, PREDECESSORS } from './stored-stream.js';
 
 /**
@@ -372,10 +373,11 @@ export class StoredSession {
     const superseded = at >= 0;
     const again = superseded || (held !== undefined && isOwn(held));
     const holder = again ? before[at + 1] : held;
-    const name = holder === undefined ? undefined : `${holder.nodeId}:${holder.token}`;
-    const isDead = name === request.deadHolder && !isStale(request.lookedAt, { now });
-    if (request.unlessHeld && !superseded && name !== undefined && !isDead) {
-      return { status: 'conflict', holder: name };
+    const { deadHolder: dead } = request;
+    const isOfDead = dead?.nodeId === holder?.nodeId && dead?.token === holder?.token;
+    const isDead = isOfDead && !isStale(request.lookedAt, { now });
+    if (request.unlessHeld && !superseded && holder !== undefined && !isDead) {
+      return { status: 'conflict', holder };
     }
 
     const place = placeOf(this.log, stream, request);

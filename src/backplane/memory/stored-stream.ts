@@ -2,6 +2,7 @@
 import type {
   AttachReply,
   AttachRequest,
+  Holder,
   NodeMessage,
   OperationResult,
   Page,
@@ -14,11 +15,6 @@ import { LOOK_ENTRIES } from './memory-log.js';
 
 /** Sends to a node. */
 export type Tell = (nodeId: string, message: NodeMessage) => void;
-
-export interface Holder {
-  nodeId: string;
-  token: string;
-}
 
 export interface Stream {
   last: Position;

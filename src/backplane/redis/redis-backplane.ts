@@ -28,6 +28,7 @@ import { leaseInfoOf } from './lease-info.js';
 import type { Command } from './connection/redis-connection.js';
 import { CommandConnection, keyPrefixOf } from './connection/redis-connection.js';
 import { readEnds } from './stream-ends.js';
+import { formatHolder, parseOpenStreams } from './streams-hash.js';
 import { FairTurns } from './connection/fair-turns.js';
 import { isMalformed, isScriptFault } from './malformed-session.js';
 import { Lease } from './connection/lease.js';
@@ -244,7 +245,8 @@ class RedisMembership implements Membership {
     const args = [
       ...this.names.keys(sessionId),
       ...[nodeId, principal, stream, token, cursor?.n ?? '', cursor?.logId ?? ''],
-      ...[unlessHeld ? '1' : '', deadHolder ?? '', this.channels, sessionId],
+      ...[unlessHeld ? '1' : '', deadHolder === undefined ? '' : formatHolder(deadHolder)],
+      ...[this.channels, sessionId],
       ...[sessionTtlMs, pendingTtlMs, lookedAt ?? '', retention.maxAgeMs, RESUMED_EVERY_MS],
     ];
     // Each look at a part of the log is a step of its own; all of them share one limit of time.
@@ -343,15 +345,7 @@ class RedisMembership implements Membership {
     const fields = await this.verified(sessionId, {}, () =>
       this.connection.run((client) => client.hgetall(key)),
     );
-    return Object.keys(fields)
-      .filter((field) => field.startsWith('x:'))
-      .map((field) => {
-        const stream = field.slice(2);
-        const executor = fields[field] ?? '';
-        // `+N`: N is to begin; `-N`: N has left it.
-        const runsOn = /^[+-]/.test(executor) ? undefined : executor;
-        return { stream, holder: fields[`h:${stream}`]?.split(':')[0], runsOn };
-      });
+    return parseOpenStreams(fields);
   }
 
   /**

@@ -1,4 +1,5 @@
-import { LOG_START } from '../backplane.js';
+import type { Holder, OpenStream } from '../backplane.js';
+import { isReleased, LOG_START } from '../backplane.js';
 import type { StreamState, StreamTable } from '../observation.js';
 
 /** The streams hash of a session; `scripts/includes/streams-hash.lua` lists its fields. `undefined`: there is none, nor a session. */
@@ -22,7 +23,7 @@ export function parseStreamsHash(fields: Record<string, string>): StreamTable | 
         stream(name).last = { n: Number(value.slice(0, colon)), logId: value.slice(colon + 1) };
         break;
       case 'h:':
-        stream(name).holder = { nodeId: value.slice(0, colon), token: value.slice(colon + 1) };
+        stream(name).holder = parseHolder(value);
         break;
       case 'x:': {
         const begun = !value.startsWith('+');
@@ -40,4 +41,24 @@ export function parseStreamsHash(fields: Record<string, string>): StreamTable | 
     replicas: (fields.reps ?? '').split(' ').filter((id) => id !== ''),
     loggedBytes: Number(fields.bytes ?? 0),
   };
+}
+
+/** See `Streams.openStreams`. */
+export function parseOpenStreams(fields: Record<string, string>): OpenStream[] {
+  const { streams = [] } = parseStreamsHash(fields) ?? {};
+  return streams.flatMap(({ name, holder, executor, begun }) => {
+    if (executor === undefined) return [];
+    const runsOn = begun && !isReleased(executor) ? executor : undefined;
+    return { stream: name, holder: holder?.nodeId, runsOn };
+  });
+}
+
+/** A holder as scripts and the streams hash have it: `<node>:<token>`. */
+export function formatHolder({ nodeId, token }: Holder): string {
+  return `${nodeId}:${token}`;
+}
+
+export function parseHolder(text: string): Holder {
+  const colon = text.indexOf(':');
+  return { nodeId: text.slice(0, colon), token: text.slice(colon + 1) };
 }

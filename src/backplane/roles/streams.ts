@@ -33,6 +33,12 @@ export interface Streams {
   openStreams(sessionId: string): Promise<OpenStream[]>;
 }
 
+/** A connection: its node, and its name among those of this node. */
+export interface Holder {
+  nodeId: string;
+  token: string;
+}
+
 export interface AttachRequest {
   sessionId: string;
   principal: string;
@@ -46,8 +52,8 @@ export interface AttachRequest {
   cursor: Position | undefined;
   /** True: refuse with `conflict` while another connection holds the stream. False: take the stream over from it. */
   unlessHeld: boolean;
-  /** With `unlessHeld`: a holder (`<node>:<token>`) whose node is known to be dead. It does not count as one. */
-  deadHolder?: string;
+  /** With `unlessHeld`: a holder whose node is known to be dead. It does not count as one. */
+  deadHolder?: Holder;
   /** With `deadHolder`: when its node was found dead, as in `ClaimOperation`. After `LOOK_HOLDS_MS` the holder counts again. */
   lookedAt?: number;
 }
@@ -55,8 +61,8 @@ export interface AttachRequest {
 export type AttachReply =
   /** There is no such session, or it is another principal's. */
   | { status: 'gone' }
-  /** With `unlessHeld`: this connection (`<node>:<token>`) holds the stream. */
-  | { status: 'conflict'; holder: string }
+  /** With `unlessHeld`: this connection holds the stream. */
+  | { status: 'conflict'; holder: Holder }
   /** The session never had the stream, or has ended it and no longer keeps it. */
   | { status: 'unknown' }
   /** Messages after the cursor are no longer kept. */
@@ -69,7 +75,7 @@ export type AttachReply =
       position: Position;
       protocolVersion: string;
       /** The connection that held the stream before this one. */
-      previous?: { nodeId: string; token: string };
+      previous?: Holder;
       /** The node that runs the requests of the stream. Missing for the standalone stream and for one that has ended. */
       executor?: string;
       /** True if the executor is to run them and has not begun. */

@@ -73,7 +73,11 @@ export const step: fc.Arbitrary<Step> = fc.oneof(
         index: streamIndex,
         cursor: fc.option(cursor, { nil: undefined }),
         unlessHeld: fc.boolean(),
-        deadHolder: fc.constantFrom(undefined, 'n0:t1', 'n1:t2'),
+        deadHolder: fc.constantFrom(
+          undefined,
+          { nodeId: 'n0', token: 't1' },
+          { nodeId: 'n1', token: 't2' },
+        ),
         look,
       })
       .map(({ principal: who, index, cursor: at, deadHolder, look: looked, ...parts }): Step => {

@@ -132,15 +132,14 @@ export function describeHolders(openStore: OpenStore): void {
         status: 'attached',
       });
       const conflict = await c.attach(id, STANDALONE, polite);
-      expect(conflict).toEqual({ status: 'conflict', holder: expect.any(String) as string });
-      const holder = conflict.status === 'conflict' ? conflict.holder : '';
-      expect(holder.split(':')[0]).toBe(b.id);
+      const holder = { nodeId: b.id, token: 'b1' };
+      expect(conflict).toEqual({ status: 'conflict', holder });
       await a.say(id, STANDALONE, 'news');
       expect((await b.next('event')).token).toBe('b1');
 
-      expect(await c.attach(id, STANDALONE, { ...polite, deadHolder: 'other:x' })).toEqual(
-        conflict,
-      );
+      expect(
+        await c.attach(id, STANDALONE, { ...polite, deadHolder: { ...holder, token: 'x' } }),
+      ).toEqual(conflict);
       expect(await c.attach(id, STANDALONE, { ...polite, deadHolder: holder })).toMatchObject({
         status: 'attached',
         previous: { nodeId: b.id, token: 'b1' },

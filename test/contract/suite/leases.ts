@@ -1,4 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import type { NodeMessage } from '../../../src/backplane/index.js';
+import { RELEASED } from '../../../src/backplane/index.js';
 import { TestNode, useRig, type OpenStore } from './rig.js';
 
 export function describeLeases(openStore: OpenStore): void {
@@ -29,15 +31,45 @@ export function describeLeases(openStore: OpenStore): void {
     it('hears what is sent to it, in order, and nothing else', async () => {
       const { a, b, c } = rig;
       const id = await a.create();
-      const messages = [
-        { type: 'release', sessionId: id, stream: 'g', token: 't', replyTo: a.id, ref: 'r1' },
+      const connection = { sessionId: id, stream: 'g', token: 't' };
+      const run = {
+        type: 'run',
+        sessionId: id,
+        stream: 'p',
+        replyTo: a.id,
+        context: '{}',
+      } as const;
+      const messages: NodeMessage[] = [
+        { type: 'release', ...connection, replyTo: a.id, ref: 'r1' },
         { type: 'released', ref: 'r1', position: { n: 3, logId: '17-2' } },
         { type: 'released', ref: 'r2', position: undefined },
         { type: 'gone', sessionId: id },
         { type: 'followed', sessionId: id, by: undefined },
-        { type: 'hangup', sessionId: id, stream: 'g', token: 't' },
+        { type: 'followed', sessionId: id, by: c.id },
+        { type: 'hangup', ...connection },
         { type: 'deliver', sessionId: id, message: 'two\nlines' },
-      ] as const;
+        { ...run, messages: ['one', '', 'tw\no'] },
+        { ...run, messages: undefined },
+        {
+          type: 'placed',
+          sessionId: id,
+          stream: 'p',
+          executor: `${RELEASED}${a.id}`,
+          begun: false,
+        },
+        { type: 'placed', sessionId: id, stream: 'p', executor: undefined, begun: true },
+        { type: 'disowned', sessionId: id },
+        { type: 'held', ...connection },
+        { type: 'taken', ...connection },
+        { type: 'orphaned', ...connection },
+        {
+          type: 'check',
+          streams: [
+            { sessionId: id, stream: 'p' },
+            { sessionId: 's-2', stream: 'q' },
+          ],
+        },
+      ];
       for (const message of messages) await a.membership.send(b.id, message);
       for (const message of messages) expect(await b.next(message.type)).toEqual(message);
       expect(await c.drain(a, id)).toEqual([]);

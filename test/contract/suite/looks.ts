@@ -78,7 +78,7 @@ export function describeLooks(openStore: OpenStore): void {
       const { a, b } = rig;
       const id = await a.create();
       await a.hold(id, STANDALONE, { token: 't' });
-      const holder = `${a.id}:t`;
+      const holder = { nodeId: a.id, token: 't' };
       const polite = { unlessHeld: true, deadHolder: holder, token: 'u' };
       const lookedAt = await tooOld(id);
       expect(await b.attach(id, STANDALONE, { ...polite, lookedAt })).toEqual({

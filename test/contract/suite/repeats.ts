@@ -320,7 +320,7 @@ export function describeRepeats(openStore: OpenStore): void {
         const { a, b, c } = rig;
         const id = await a.create();
         await a.hold(id, STANDALONE, { token: 'old' });
-        const request = { token: 'new', unlessHeld, deadHolder: `${a.id}:old` };
+        const request = { token: 'new', unlessHeld, deadHolder: { nodeId: a.id, token: 'old' } };
         const first = await b.hold(id, STANDALONE, request);
         await c.hold(id, STANDALONE, { token: 'newest' });
         expect(await b.hold(id, STANDALONE, request)).toEqual(first);

@@ -13,6 +13,7 @@ import type {
 } from '../../backplane.js';
 import { isRevision } from '../../revision.js';
 import { MalformedSession } from '../malformed-session.js';
+import { parseHolder } from '../streams-hash.js';
 
 type Reply = (string | Reply)[];
 
@@ -230,20 +231,19 @@ export function attachReply(reply: unknown): AttachReply {
   const [status, a = '', b = '', c = '', d = '', executor = '', begun] = reply as string[];
   switch (status) {
     case 'conflict':
-      return { status, holder: a };
+      return { status, holder: parseHolder(a) };
     case 'unknown':
     case 'trimmed':
     case 'ended':
       return { status };
     case 'attached': {
-      const colon = d.indexOf(':');
       return {
         status,
         position: { n: Number(a), logId: b },
         protocolVersion: c,
         ...(executor !== '' && { executor }),
         ...(begun === '' && { unbegun: true }),
-        ...(colon > 0 && { previous: { nodeId: d.slice(0, colon), token: d.slice(colon + 1) } }),
+        ...(d.includes(':') && { previous: parseHolder(d) }),
       };
     }
     default:
