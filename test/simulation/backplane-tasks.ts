@@ -143,6 +143,7 @@ export class SimTasks implements Tasks {
       const ready = this.parts.write('task-wait', async () => {
         const state = { isReady: false };
         const over = inner.wait(id, ms).then(() => void (state.isReady = true));
+        over.catch(() => undefined); // the node may have left before the word arrives
         await new Promise((resolve) => setImmediate(resolve));
         // What comes later is told by a message, which may be lost.
         if (!state.isReady) over.then(() => toNode(wake)).catch(() => undefined);
