@@ -2,7 +2,7 @@ import { closeInOrder, closeWithServer } from './close-node.js';
 import { buildExecution } from './execution/build-execution.js';
 import { NodeLifetime } from './execution/node-lifetime.js';
 import { BackplaneWatch } from './execution/recovery/backplane-watch.js';
-import { NodeWatch } from './execution/recovery/node-watch.js';
+import { NodeWatch } from './stream/node-watch.js';
 import { healthOf } from './handle/health.js';
 import type { Anynode, CloseOptions } from './handle/node-handle.js';
 import { notifyAll, notifyBoth, unheldNotify } from './handle/notify.js';

@@ -21,7 +21,7 @@ import { OwnerHandover } from './owner-handover.js';
 import { Ownership } from './ownership.js';
 import { CatchUp } from './recovery/catch-up.js';
 import { EndOrRerun } from './recovery/end-or-rerun.js';
-import type { NodeWatch } from './recovery/node-watch.js';
+import type { NodeWatch } from '../stream/node-watch.js';
 import { OpenerWatch } from './recovery/opener-watch.js';
 import { OrphanRecovery } from './recovery/orphan-recovery.js';
 import { SilenceRecovery } from './recovery/silence-recovery.js';

@@ -7,7 +7,7 @@ import type { Claim } from '../stream/followers.js';
 import type { HangUps } from '../stream/hang-ups.js';
 import type { NodeContext } from '../stream/node-context.js';
 import type { OpenedStreams } from '../stream/opened-streams.js';
-import type { NodeWatch } from './recovery/node-watch.js';
+import type { NodeWatch } from '../stream/node-watch.js';
 import type { OpenerWatch } from './recovery/opener-watch.js';
 
 /**

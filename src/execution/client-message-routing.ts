@@ -51,7 +51,3 @@ export function isAnswer(message: JsonRpcMessage): boolean {
     isResponse(message) || (isNotification(message) && message.method === 'notifications/progress')
   );
 }
-
-export function isInitialized(message: JsonRpcMessage): boolean {
-  return isNotification(message) && message.method === 'notifications/initialized';
-}

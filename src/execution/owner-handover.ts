@@ -7,8 +7,8 @@ import type { Assignments, Placed } from './assignments.js';
 import type { Ownership } from './ownership.js';
 import type { SessionService } from './session-service.js';
 import type { Follower } from '../stream/follower.js';
-import type { NodeWatch } from './recovery/node-watch.js';
-import { LOOK_EVERY_MS } from './recovery/node-watch.js';
+import type { NodeWatch } from '../stream/node-watch.js';
+import { LOOK_EVERY_MS } from '../stream/node-watch.js';
 import type { OrphanRecovery } from './recovery/orphan-recovery.js';
 
 /** Bigger messages are read from the log by the owner: pub/sub is no place for them. */

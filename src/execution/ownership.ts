@@ -1,7 +1,7 @@
 import type { LogId, NodeMessage, OperationResult } from '../backplane/backplane.js';
 import type { Committed } from '../stream/commit-queue.js';
 import type { JsonRpcMessage, RequestId } from '../protocol/jsonrpc.js';
-import { isNotification } from '../protocol/jsonrpc.js';
+import { isInitialized, isNotification } from '../protocol/jsonrpc.js';
 import { LogLimit } from '../protocol/log-limit.js';
 import { packContext } from './delivery-context.js';
 import type { LiveSession } from '../replica/live-session.js';
@@ -11,8 +11,7 @@ import { answerToCancelled, nodeLost } from '../replica/requests/request-errors.
 import type { NodeContext } from '../stream/node-context.js';
 import type { ReplicaPool } from '../replica/replica-pool.js';
 import type { DeliveryContext } from '../replica/replica.js';
-import { isInitialized } from './client-message-routing.js';
-import type { NodeWatch } from './recovery/node-watch.js';
+import type { NodeWatch } from '../stream/node-watch.js';
 
 /** Owned sessions are asked for together, so many at a time. */
 const BATCH = 100;

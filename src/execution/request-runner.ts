@@ -1,12 +1,11 @@
 import type { JsonRpcMessage } from '../protocol/jsonrpc.js';
-import { isRequest } from '../protocol/jsonrpc.js';
+import { isInitialized, isRequest } from '../protocol/jsonrpc.js';
 import { isSessionEnded } from '../protocol/errors.js';
 import type { LiveSession } from '../replica/live-session.js';
 import { nodeLost } from '../replica/requests/request-errors.js';
 import type { DeliveryContext } from '../replica/replica.js';
 import type { ReplicaPool } from '../replica/replica-pool.js';
 import type { NodeContext } from '../stream/node-context.js';
-import { isInitialized } from './client-message-routing.js';
 import type { ClientMessages } from './client-messages.js';
 import type { CommitOutcome } from './commit-outcome.js';
 import { recordFor } from './commit-outcome.js';

@@ -119,3 +119,8 @@ function isRequestId(value: unknown): value is RequestId {
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
+
+/** The notification with which a client ends its handshake. */
+export function isInitialized(message: JsonRpcMessage): boolean {
+  return isNotification(message) && message.method === 'notifications/initialized';
+}

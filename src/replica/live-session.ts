@@ -17,6 +17,7 @@ import type {
 import {
   ErrorCode,
   errorResponse,
+  isInitialized,
   isNotification,
   isRequest,
   isResponse,
@@ -43,7 +44,6 @@ import {
   withEffect,
   withoutEffect,
 } from './session-shape.js';
-import { isInitialized } from '../execution/client-message-routing.js';
 import { deliverToFollowers } from '../stream/deliver-to-followers.js';
 import type { ReplicaTransport } from './replica-transport.js';
 import { endOf, shownOn } from '../stream/shown-on.js';

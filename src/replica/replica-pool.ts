@@ -6,7 +6,7 @@ import { LiveSession } from './live-session.js';
 import type { RunningCount } from './requests/running-calls.js';
 import type { NodeContext } from '../stream/node-context.js';
 import type { Cause } from './replica.js';
-import type { NodeWatch } from '../execution/recovery/node-watch.js';
+import type { NodeWatch } from '../stream/node-watch.js';
 
 /** The sessions that are live on this node, least recently used first. Those that nobody uses give way. */
 export class ReplicaPool {

@@ -1,7 +1,7 @@
 import type { Membership } from '../backplane/backplane.js';
 import type { SdkStoreAccess } from '../backplane/sdk-store-access.js';
 import { randomNodeId } from '../protocol/node-id.js';
-import { NodeWatch } from '../execution/recovery/node-watch.js';
+import { NodeWatch } from '../stream/node-watch.js';
 import type { AnynodeOptions } from '../options/options.js';
 import { AnynodeError } from '../protocol/errors.js';
 import { backplaneOf, encodedWith, oneOf, positive, rejectUnknown } from '../options/options.js';

@@ -3,7 +3,7 @@ import type { TaskChange, TaskRecord, Tasks } from '../backplane/sdk-store-acces
 import { isTerminal } from '../backplane/sdk-store-access.js';
 import { AnynodeError } from '../protocol/errors.js';
 import type { Clock } from '../protocol/clock.js';
-import type { NodeWatch } from '../execution/recovery/node-watch.js';
+import type { NodeWatch } from '../stream/node-watch.js';
 import type { Task, TaskStore } from './store-types.js';
 import { pageOf } from './task-pages.js';
 import type { ResultWaits } from './result-waits.js';

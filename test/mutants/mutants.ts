@@ -26,7 +26,7 @@ export const TESTED_MUTANTS: TestedMutant[] = [
     test: 'test/unit/node-watch.test.ts',
     named: '',
     async plant() {
-      const { NodeWatch } = await import('../../src/execution/recovery/node-watch.js');
+      const { NodeWatch } = await import('../../src/stream/node-watch.js');
       const original = methodsOf(NodeWatch.prototype);
       NodeWatch.prototype['look'] = async function (nodeIds) {
         const sights = await original['look'].call(this, nodeIds);

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { NodeWatch } from '../../src/execution/recovery/node-watch.js';
+import { NodeWatch } from '../../src/stream/node-watch.js';
 import { ManualClock } from './support/manual-clock.js';
 
 const LEASE_MS = 3_000;

@@ -2,8 +2,8 @@ import type { Streams } from '../../backplane/backplane.js';
 import { pause } from '../../protocol/backoff.js';
 import type { Clock } from '../../protocol/clock.js';
 import type { Follower } from '../../stream/follower.js';
-import type { NodeWatch } from './node-watch.js';
-import { LOOK_EVERY_MS } from './node-watch.js';
+import type { NodeWatch } from '../../stream/node-watch.js';
+import { LOOK_EVERY_MS } from '../../stream/node-watch.js';
 
 /** How often a connection that is to end is asked whether it may. */
 const DRAIN_CHECK_MS = 200;

@@ -12,8 +12,8 @@ import type { SessionService } from '../session-service.js';
 import type { Follower } from '../../stream/follower.js';
 import type { Followers } from '../../stream/followers.js';
 import type { CommitQueue } from '../../stream/commit-queue.js';
-import type { NodeWatch } from './node-watch.js';
-import { LOOK_EVERY_MS } from './node-watch.js';
+import type { NodeWatch } from '../../stream/node-watch.js';
+import { LOOK_EVERY_MS } from '../../stream/node-watch.js';
 
 /** A living executor is asked whether it still runs a stream at its first follower, and then so rarely: about every 9 s. */
 const CHECKS_PER_QUESTION = 10;

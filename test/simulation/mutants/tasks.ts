@@ -1,6 +1,6 @@
 /** Faults in what holds for tasks. */
 import { MemoryTasks } from '../../../src/backplane/memory/memory-tasks.js';
-import { NodeWatch } from '../../../src/execution/recovery/node-watch.js';
+import { NodeWatch } from '../../../src/stream/node-watch.js';
 import { ResultWaits } from '../../../src/sdk-stores/result-waits.js';
 import { SimTasks } from '../backplane-tasks.js';
 import type { Mutant } from './mutant.js';
