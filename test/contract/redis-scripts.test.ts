@@ -1,4 +1,5 @@
 /** How scripts are sent. */
+import { inspect } from 'node:util';
 import { Redis } from 'ioredis';
 import { expect, it, onTestFinished } from 'vitest';
 import { startRedis } from '../rig/redis.js';
@@ -55,6 +56,10 @@ it('arguments arrive as they are, and an error of Redis is what it rejects with'
   await client.set(`${key}:text`, 'no hash');
   const failing = client['anynode:state'](`${key}:text`, value, '', 'node', 'b', 9, 60_000);
   await expect(failing).rejects.toThrow('WRONGTYPE');
+  // ioredis adds the arguments of a command to its error. Those of a script have what clients send, and errors are logged.
+  const error: unknown = await failing.catch((reason: unknown) => reason);
+  expect(error).toMatchObject({ command: { name: 'evalsha' } });
+  expect(inspect(error, { depth: 9 })).not.toContain(value.slice(0, 5));
 });
 
 // A script that Redis had forgotten was sent again behind the next one, which another node had made known meanwhile.

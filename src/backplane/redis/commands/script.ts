@@ -12,25 +12,17 @@ export interface ScriptGate {
   onHeldBack(): void;
 }
 
-/** Written in place of a script that is held back, as ioredis expects a reply. */
-const PING = '*1\r\n$4\r\nPING\r\n';
-
 /** That Redis does not know the hash; a cluster's client that may not redirect wraps what it gets. */
 const FORGOTTEN = /^(?:Too many Cluster redirections\. Last error: ReplyError: )?NOSCRIPT/;
 
 /**
  * A script, sent by its hash: whole over a connection over which it has not gone before, and where Redis has forgotten it.
- * What `defineCommand` of ioredis does, at three quarters of its cost: that goes through the arguments three times, and makes
- * one promise more.
+ * `defineCommand` of ioredis does that, too. But it cannot hold a script back, declares the same keys each time, and sends a
+ * script again that has timed out.
  */
 export class Script {
   /** The connections over which it has gone whole. */
   readonly sent = new WeakSet();
-  /** In the protocol of Redis (https://redis.io/docs/latest/develop/reference/protocol-spec), up to its arguments. */
-  private readonly byHash: string;
-  private readonly whole: string;
-  /** The same with fewer declared keys. */
-  private readonly again: { byHash: string; whole: string };
   readonly hash: string;
 
   /**
@@ -42,18 +34,12 @@ export class Script {
    * after it, some of which another node may have made known again meanwhile: they would overtake it.
    */
   constructor(
-    lua: string,
+    private readonly lua: string,
     private readonly keys: number,
     private readonly declaredAgain = keys,
     private readonly inOrder = false,
   ) {
     this.hash = createHash('sha1').update(lua).digest('hex');
-    this.byHash = encoded(['evalsha', this.hash, keys]);
-    this.whole = encoded(['eval', lua, keys]);
-    this.again = {
-      byHash: encoded(['evalsha', this.hash, declaredAgain]),
-      whole: encoded(['eval', lua, declaredAgain]),
-    };
   }
 
   /** `args`: its keys, and then the others. */
@@ -70,16 +56,11 @@ export class Script {
     return false;
   }
 
-  encode(args: Argument[], whole: boolean, isAgain: boolean): string {
-    const { keys, declaredAgain } = this;
-    const begin = isAgain
-      ? this.again[whole ? 'whole' : 'byHash']
-      : this[whole ? 'whole' : 'byHash'];
-    const sent =
-      isAgain && declaredAgain < keys
-        ? [...args.slice(0, declaredAgain), ...args.slice(keys)]
-        : args;
-    return `*${sent.length + 3}\r\n${begin}${encoded(sent)}`;
+  /** The arguments of EVAL or EVALSHA. `isAgain`: fewer keys are declared. */
+  argumentsOf(args: Argument[], isWhole: boolean, isAgain: boolean): string[] {
+    const declared = isAgain ? this.declaredAgain : this.keys;
+    const first = isWhole ? this.lua : this.hash;
+    return [first, declared, ...args.slice(0, declared), ...args.slice(this.keys)].map(String);
   }
 }
 
@@ -98,7 +79,8 @@ class ScriptCall extends Command {
     private readonly gate: ScriptGate | undefined,
     again: () => void,
   ) {
-    // Of the arguments ioredis needs one key, for its slot: the others are in the same one.
+    // ioredis needs one key, for its slot. It shows the arguments to traces, and adds them to errors: the others have what clients
+    // send, so they are there only while the command is written.
     super('evalsha', [script.hash, '1', all[0] ?? ''], { replyEncoding: 'utf8' });
     this.mayPass = gate?.begin();
     const { reject, resolve } = this;
@@ -125,18 +107,29 @@ class ScriptCall extends Command {
     };
   }
 
-  override toWritable(socket: object): string {
+  override toWritable(socket: object): string | Buffer {
     const { script, all } = this;
     this.heldBack = this.mayPass?.(socket) === false;
     if (this.heldBack) {
       this.trusting = undefined;
       this.gate?.onHeldBack();
-      return PING;
+      // ioredis expects a reply.
+      return this.written(socket, 'ping', []);
     }
     this.trusting = script.goesByHash(socket) ? socket : undefined;
+    const isWhole = this.trusting === undefined;
     const { isAgain } = this;
     this.isAgain = true;
-    return script.encode(all, this.trusting === undefined, isAgain);
+    const args = script.argumentsOf(all, isWhole, isAgain);
+    return this.written(socket, isWhole ? 'eval' : 'evalsha', args);
+  }
+
+  private written(socket: object, name: string, args: string[]): string | Buffer {
+    const shown = { name: this.name, args: this.args };
+    Object.assign(this, { name, args });
+    const text = super.toWritable(socket);
+    Object.assign(this, shown);
+    return text;
   }
 
   /**
@@ -146,13 +139,4 @@ class ScriptCall extends Command {
   override setReplyContext(): void {
     // No script's is changed.
   }
-}
-
-function encoded(args: readonly Argument[]): string {
-  let text = '';
-  for (const argument of args) {
-    const value = typeof argument === 'string' ? argument : `${argument}`;
-    text += `$${Buffer.byteLength(value)}\r\n${value}\r\n`;
-  }
-  return text;
 }
