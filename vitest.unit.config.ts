@@ -1,12 +1,13 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { defineConfig } from 'vitest/config';
 
-/** Test files that need Redis or start processes say so by what they import. */
+/** Test files that need Redis or start processes say so by their name, or by what they import. */
+const NEEDS_REDIS = /^test\/contract\/redis/;
 const NEEDS_MORE = /redis-fixture|\/rig\/|support\/cli|child_process|redis-snapshot|worker_threads/;
 
 const files = ['unit', 'contract', 'integration']
   .flatMap((folder) => readdirSync(`test/${folder}`).map((name) => `test/${folder}/${name}`))
-  .filter((file) => file.endsWith('.test.ts'))
+  .filter((file) => file.endsWith('.test.ts') && !NEEDS_REDIS.test(file))
   .filter((file) => !NEEDS_MORE.test(readFileSync(file, 'utf8')));
 
 /** `npm run test:unit`: what can be tested in this process alone, for a quick answer while one works. */
