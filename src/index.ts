@@ -7,7 +7,7 @@
 // The middleware, its options and its handle.
 export { anynode } from './node.js';
 export type { Anynode, CloseOptions, Health } from './handle/node-handle.js';
-export type { AnynodeOptions } from './options/options.js';
+export type { AnynodeOptions } from './options/anynode-options.js';
 
 // For the HTTP server that an Express application gets.
 export type { ListeningServer } from './http/response/closing-server.js';

@@ -12,7 +12,7 @@ import { questionsOf } from './handle/task-questions.js';
 import { endpointOf, endpoints, middleware, requestListener } from './http/endpoint.js';
 import { checkModern } from './http/modern/modern.js';
 import { serversOf } from './intercept/servers.js';
-import type { AnynodeOptions } from './options/options.js';
+import type { AnynodeOptions } from './options/anynode-options.js';
 import { resolveOptions } from './options/options.js';
 import type { Clock } from './protocol/clock.js';
 import { systemClock } from './protocol/clock.js';

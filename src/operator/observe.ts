@@ -5,13 +5,13 @@ import type { Observation, StreamState, StreamTable } from '../backplane/observa
 import type { PayloadCodec } from '../backplane/encoded/payloads.js';
 import { Payloads } from '../backplane/encoded/payloads.js';
 import { RedisObservation } from '../backplane/redis/redis-observation.js';
-import { checkCodec, checkPrefix, isRedis } from '../options/options.js';
+import { checkCodec, checkPrefix, checkRedis } from '../options/backplane-option.js';
 import type { RequestId } from '../protocol/jsonrpc.js';
 import type { Clock } from '../protocol/clock.js';
 import { systemClock } from '../protocol/clock.js';
 import { directory } from '../handle/session-directory.js';
 import { infoOf } from '../replica/session-info.js';
-import { parseStored } from '../protocol/stored-json.js';
+import { parseStored } from '../protocol/parse-stored.js';
 import { unheld } from '../protocol/unheld.js';
 import { Survey } from './survey.js';
 import { nodesOf } from './node-infos.js';
@@ -44,11 +44,7 @@ export function observe({
   commandTimeoutMs = 2000,
   codec,
 }: ObserveOptions): Observer {
-  if (!isRedis(redis)) {
-    throw new TypeError(
-      'mcp-anynode: `redis` has to be a URL such as redis://localhost:6379, or an ioredis `Redis` or `Cluster`',
-    );
-  }
+  checkRedis(redis);
   checkPrefix(prefix);
   if (!Number.isSafeInteger(commandTimeoutMs) || commandTimeoutMs < 1) {
     throw new TypeError('mcp-anynode: `commandTimeoutMs` has to be a whole number of at least 1');

@@ -1,308 +1,131 @@
 import { randomUUID } from 'node:crypto';
-import type { Request, RequestHandler } from 'express';
-import type { Cluster, Redis } from 'ioredis';
 import type { Backplane } from '../backplane/backplane.js';
-import type { PayloadCodec } from '../backplane/encoded/payloads.js';
-import { encodedBackplane } from '../backplane/encoded/encoded-backplane.js';
-import { memoryBackplane } from '../backplane/memory/memory-backplane.js';
-import { redisBackplane } from '../backplane/redis/redis-backplane.js';
-import type { Modern } from '../http/modern/modern.js';
 import { defaultPrincipal } from '../http/principal.js';
 import { MESSAGE_BYTES, MOST_MESSAGE_BYTES } from '../intercept/bounds.js';
 import type { Intercepted } from '../intercept/intercept.js';
+import type { AnynodeOptions } from './anynode-options.js';
+import { backplaneOf } from './backplane-option.js';
 import type { Limits } from './limits.js';
 import { resolveLimits } from './limits.js';
-import type { ServerEventBus, TaskOptions } from '../sdk-stores/store-types.js';
-import type { Redact } from '../operator/session-events.js';
-import type { Logger, ServerContext, ServerLike } from './types.js';
-
-/**
- * Options of {@link anynode}. Times are in milliseconds, sizes in bytes. Give all nodes of a cluster the same. A
- * wrong option throws a `TypeError` when the node is made.
- */
-export interface AnynodeOptions {
-  /**
-   * Builds the MCP server of one session: an `McpServer` or `Server` that is not connected yet. It is called once
-   * for each session on each node that needs a server object. If it throws, the request that needed the server
-   * object gets the JSON-RPC error -32603, and the next request tries again. Give exactly one of `server`,
-   * `handler` and `upstream`.
-   */
-  server?: ((context: ServerContext) => ServerLike | Promise<ServerLike>) | undefined;
-  /**
-   * Takes the place of `server`: an Express handler, router or app that speaks Streamable HTTP and keeps its
-   * sessions in this process. Each server object is a session of the handler that only this node knows. This
-   * library calls the handler with requests of its own, which carry the client's headers and what middleware in
-   * front has put on the client's request. It reads the responses, and does not pass them on: an error status
-   * reaches the client as a status for `initialize` only, otherwise as a JSON-RPC error.
-   */
-  handler?: RequestHandler | undefined;
-  /**
-   * Takes the place of `server`: the URL (`http:` or `https:`) of a server that speaks Streamable HTTP, in any
-   * language. The client's headers go along, except `Host`, and so does the query. If authentication is done in
-   * front of this middleware, clients must not be able to reach the server in another way.
-   */
-  upstream?: string | URL | undefined;
-  /**
-   * How long the server at `upstream` may take to accept a connection and to accept a notification, an answer or a
-   * DELETE, and how long the node tries to resume a stream of it that broke. Answers to requests have no limit.
-   * Default 10 seconds.
-   */
-  upstreamTimeoutMs?: number | undefined;
-  /**
-   * Whether `health()` depends on the server at `upstream`. With `true`, `health()` is `down` while no connection
-   * to the server can be made; while no requests show that, the node tries every few seconds. With a path such as
-   * `/health`, GET there has to be answered with 2xx within `upstreamTimeoutMs`. With `false`, the node does not
-   * look. Default `true`.
-   */
-  upstreamCheck?: boolean | string | undefined;
-  /**
-   * Whether the query of a client's request is added to the query of the `upstream` URL. A client cannot give a
-   * parameter again that is in that URL. Default `true`.
-   */
-  upstreamQuery?: boolean | undefined;
-  /**
-   * How many bytes one message of the server behind `upstream` or `handler` may have. A longer one ends its call
-   * with an error, and its connection. The maximum is 256 MiB. Default 32 MiB.
-   */
-  upstreamMessageBytes?: number | undefined;
-  /**
-   * Serves clients of revision 2026-07-28, which have no sessions, on the same mount, by the v2 SDK's own handler.
-   * The function gets the bus of all nodes, so that `subscriptions/listen` hears of changes on each node. It is
-   * called once, when the node is made, and the handler is closed with the node. If it is left out, requests of
-   * that revision are refused, and clients that can do so use a session.
-   *
-   * `modern: ({ bus }) => ({ handler: createMcpHandler(build, { bus, legacy: 'reject' }), isLegacyRequest })`
-   */
-  modern?: ((parts: { bus: ServerEventBus }) => Modern) | undefined;
-  /**
-   * A URL, or an ioredis `Redis` or `Cluster` whose settings are taken over. The node makes its own connections,
-   * and neither uses nor closes the given client. If it is left out, sessions are in the memory of this process.
-   */
-  redis?: string | Redis | Cluster | undefined;
-  /**
-   * A ready-made backplane, in place of `redis`. Nodes in one process may share a `memoryBackplane()`. `docs/backplane.md` says
-   * how to write another one.
-   */
-  backplane?: Backplane | undefined;
-  /** Prefix of all Redis keys and channels. Default `mcp`. */
-  prefix?: string | undefined;
-  /**
-   * How POSTs with requests are answered: as SSE streams, or as JSON. With `json`, notifications and requests that
-   * belong to a call go to the client's GET stream. Default `sse`.
-   */
-  responseMode?: 'sse' | 'json' | undefined;
-  /**
-   * Which node runs a request. With `any`, it is the node that received the request. With `owner`, it is the
-   * session's owner, for servers that keep a session's state in memory: a session has one server object at a time.
-   * When its owner is dead or drained, the next request makes another node the owner, whose server object starts
-   * anew (`rehydrated`). Default `any`.
-   */
-  affinity?: 'any' | 'owner' | undefined;
-  /**
-   * What a second GET without a cursor does while another one is open: it ends the first one (`takeover`), or gets
-   * 409 (`reject`). Default `takeover`.
-   */
-  standaloneStream?: 'takeover' | 'reject' | undefined;
-  /**
-   * What becomes of a request whose node died, once its client is back on the stream. With `error`, the request
-   * ends with a JSON-RPC error (-32000, `data.reason` is `node_lost` or `node_closed`). With `rerun-idempotent`, a
-   * call of a tool that is annotated `idempotentHint` or `readOnlyHint` is run again, in the name of the client
-   * that came back, unless the call had asked the client anything. Default `error`.
-   */
-  recovery?: 'error' | 'rerun-idempotent' | undefined;
-  /**
-   * Makes the ids of new sessions: visible ASCII without braces, at most 256 characters, unguessable. Default
-   * `crypto.randomUUID`.
-   */
-  sessionIdGenerator?: (() => string) | undefined;
-  /**
-   * Says who is calling. A session answers to the caller that created it, and to no other. All callers for which it
-   * returns `undefined` are one caller. The default reads what the usual authorization middlewares leave on the
-   * request (listed in `docs/how-to/authenticate-callers.md`), and refuses an identity that it cannot read with
-   * 403. Default: issuer, subject and client.
-   */
-  principal?: ((req: Request) => string | undefined) | undefined;
-  /**
-   * Values of the `Origin` header that are let in; others get 403. Requests without the header are let in. Default:
-   * not checked.
-   */
-  allowedOrigins?: string[] | undefined;
-  /**
-   * Hosts, with or without port, that the `Host` header may name; others get 403. `docs/how-to/serve-browsers.md`
-   * explains the default. Default: local names, on loopback connections.
-   */
-  allowedHosts?: string[] | undefined;
-  /** Whether every response has the header `X-Anynode-Node`, with the id of this node. Default `true`. */
-  nodeHeader?: boolean | undefined;
-  /**
-   * How long a session lives that is not used. A request, an open stream and a running call are use. A session
-   * whose client has sent neither `notifications/initialized` nor a request lives for 5 minutes. Default 24 hours.
-   */
-  sessionTtlMs?: number | undefined;
-  /**
-   * How much of a session's messages is kept for clients that resume: the number of events, their age, and their
-   * bytes together. Default 10,000, 1 hour and 64 MiB.
-   */
-  retention?: { maxEvents?: number; maxAgeMs?: number; maxBytes?: number } | undefined;
-  /**
-   * How long a server object may be idle before it is discarded; its session is not. With `affinity: 'owner'`,
-   * where the state is lost with the server object, it is as long as the session lives. Default 5 minutes.
-   */
-  replicaIdleMs?: number | undefined;
-  /**
-   * How many server objects this node keeps. The one that was idle for longest is discarded first, and one that is
-   * busy never. Default 10,000.
-   */
-  maxReplicas?: number | undefined;
-  /** A node that does not renew its lease for so long is dead. Default 10 seconds. */
-  leaseMs?: number | undefined;
-  /** How long the backplane may take before the answer is 503. Default 2 seconds. */
-  commandTimeoutMs?: number | undefined;
-  /** Time between two comments that keep an SSE connection open. `0` sends none. Default 15 seconds. */
-  keepAliveMs?: number | undefined;
-  /** How long a client is told to wait before it comes back to a stream that was ended. Default 1 second. */
-  retryMs?: number | undefined;
-  /** After so long an SSE connection is ended if its client can come back. `0` ends none. Default 1 hour. */
-  maxStreamAgeMs?: number | undefined;
-  /**
-   * Whether clients of revision 2025-11-25 get an event with an id and without data first, so that they can resume
-   * from the start. Default `true`.
-   */
-  primingEvents?: boolean | undefined;
-  /** How many bytes a request body may have that this library reads. Default 4 MiB. */
-  maxBodyBytes?: number | undefined;
-  /**
-   * How many bytes may wait in memory for a client that reads slowly, per connection. The rest is read from the log
-   * when the client takes it. Default 1 MiB.
-   */
-  maxBufferedBytes?: number | undefined;
-  /** What one client may take. `docs/reference/limits.md` says what a client gets that goes beyond a limit. */
-  limits?: { [Name in keyof Limits]?: Limits[Name] | undefined } | undefined;
-  /** What becomes of the tasks in `taskStore`. */
-  tasks?: TaskOptions | undefined;
-  /**
-   * Encodes what was said in sessions, for example by encryption, before it is stored in the backplane or sent
-   * between nodes: messages of both directions, what the client said at `initialize`, `session(id).state`, what
-   * accompanies a request to another node, and what the SDK's stores keep. `aesGcmCodec()` makes one.
-   * `docs/how-to/encrypt.md` says what stays in clear. Default: none, so that all of this is stored in clear.
-   */
-  codec?: PayloadCodec | undefined;
-  /**
-   * Changes what `sessions.events` and `sessions.export` show of a message: it returns the same message, another
-   * one, or `undefined` for none. It gets a copy, which it may change. What is stored, and what clients get, stays
-   * as it is; for that there is `codec`. What it throws rejects the iteration. Default: the message as it is.
-   */
-  redact?: Redact | undefined;
-  /**
-   * Where the log goes: `console`, pino, or anything with `warn`, `error` and perhaps `info`. Default `console`.
-   */
-  logger?: Logger | undefined;
-}
-
-/** The options with everything filled in. */
-export interface Options {
-  /** Either this, or what is intercepted. */
-  server: AnynodeOptions['server'];
-  intercepted: Intercepted | undefined;
-  upstreamTimeoutMs: number;
-  upstreamMessageBytes: number;
-  modern: AnynodeOptions['modern'];
-  backplane: Backplane;
-  responseMode: 'sse' | 'json';
-  standaloneStream: 'takeover' | 'reject';
-  affinity: 'any' | 'owner';
-  recovery: 'error' | 'rerun-idempotent';
-  sessionIdGenerator: () => string;
-  principal: (req: Request) => string | undefined;
-  allowedOrigins: string[] | undefined;
-  allowedHosts: string[] | undefined;
-  nodeHeader: boolean;
-  sessionTtlMs: number;
-  /** Until the client has sent `initialized`. */
-  pendingTtlMs: number;
-  retention: { maxEvents: number; maxAgeMs: number; maxBytes: number };
-  replicaIdleMs: number;
-  maxReplicas: number;
-  leaseMs: number;
-  commandTimeoutMs: number;
-  keepAliveMs: number;
-  retryMs: number;
-  maxStreamAgeMs: number;
-  primingEvents: boolean;
-  maxBodyBytes: number;
-  maxBufferedBytes: number;
-  limits: Limits;
-  redact: Redact | undefined;
-  logger: Logger;
-}
+import type { Reader, ReadBy } from './option-readers.js';
+import {
+  asGiven,
+  callable,
+  oneOf,
+  orElse,
+  positive,
+  readKnown,
+  readOptions,
+  strings,
+  wholeNumber,
+} from './option-readers.js';
+import type { Logger } from './types.js';
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 const MIB = 1024 * 1024;
 
-/**
- * Fills in the defaults. Throws a `TypeError` that says what was given and what can be, for anything that makes no
- * sense.
- */
+type Given<Name extends keyof AnynodeOptions> = Exclude<AnynodeOptions[Name], undefined>;
+
+const RETENTION = {
+  maxEvents: positive(10_000),
+  maxAgeMs: positive(HOUR),
+  maxBytes: positive(64 * MIB),
+};
+
+/** Every option: how it is read, and its default. */
+export const OPTIONS = {
+  server: asGiven<Given<'server'>>(),
+  handler: asGiven<Given<'handler'>>(),
+  upstream: asGiven<Given<'upstream'>>(),
+  upstreamTimeoutMs: positive(10 * SECOND),
+  upstreamCheck: readUpstreamCheck,
+  upstreamQuery: oneOf<boolean>(true, false),
+  upstreamMessageBytes: positive(MESSAGE_BYTES, MOST_MESSAGE_BYTES),
+  modern: callable<Given<'modern'>>(),
+  redis: asGiven<Given<'redis'>>(),
+  backplane: asGiven<Given<'backplane'>>(),
+  prefix: asGiven<string>(),
+  responseMode: oneOf('sse', 'json'),
+  affinity: oneOf('any', 'owner'),
+  standaloneStream: oneOf('takeover', 'reject'),
+  recovery: oneOf('error', 'rerun-idempotent'),
+  sessionIdGenerator: callable<Given<'sessionIdGenerator'>>(() => randomUUID()),
+  principal: callable<Given<'principal'>>(defaultPrincipal),
+  allowedOrigins: strings,
+  allowedHosts: strings,
+  nodeHeader: orElse(true),
+  sessionTtlMs: positive(24 * HOUR),
+  retention: (value: unknown) => readKnown(RETENTION, (value ?? {}) as object),
+  replicaIdleMs: positive(5 * MINUTE),
+  maxReplicas: positive(10_000),
+  leaseMs: positive(10 * SECOND),
+  commandTimeoutMs: positive(2 * SECOND),
+  keepAliveMs: wholeNumber(15 * SECOND),
+  retryMs: wholeNumber(SECOND),
+  maxStreamAgeMs: wholeNumber(HOUR),
+  primingEvents: orElse(true),
+  maxBodyBytes: positive(4 * MIB),
+  maxBufferedBytes: positive(MIB),
+  limits: asGiven<Given<'limits'>>(),
+  tasks: asGiven<Given<'tasks'>>(),
+  codec: asGiven<Given<'codec'>>(),
+  redact: callable<Given<'redact'>>(),
+  logger: orElse<Logger>(console),
+} satisfies Record<keyof AnynodeOptions, Reader<unknown>>;
+
+/** Options of which something else is made. */
+type Used =
+  | 'handler'
+  | 'upstream'
+  | 'upstreamCheck'
+  | 'upstreamQuery'
+  | 'redis'
+  | 'prefix'
+  | 'codec'
+  | 'tasks';
+
+/** The options with everything filled in. */
+export interface Options extends Omit<ReadBy<typeof OPTIONS>, Used> {
+  /** The server behind, where `server` is not given. */
+  intercepted: Intercepted | undefined;
+  backplane: Backplane;
+  limits: Limits;
+  /** How long a session lives until its client has sent `initialized`. */
+  pendingTtlMs: number;
+}
+
+/** Fills in the defaults. Throws a `TypeError` that says what was given and what can be, for anything that makes no sense. */
 export function resolveOptions(given: AnynodeOptions): Options {
-  rejectUnknown(given, KNOWN);
-  warnOfMemory(given);
-  const intercepted = serverOf(given);
-  oneOf(given, 'affinity', ['any', 'owner']);
-  oneOf(given, 'recovery', ['error', 'rerun-idempotent']);
-  oneOf(given, 'responseMode', ['sse', 'json']);
-  oneOf(given, 'standaloneStream', ['takeover', 'reject']);
-  const sessionTtlMs = positive(given, 'sessionTtlMs', 24 * HOUR);
-  const retention = given.retention ?? {};
-  const maxBodyBytes = positive(given, 'maxBodyBytes', 4 * MIB);
+  const read = readOptions(OPTIONS, given);
+  warnOfMemory(read);
+  const {
+    handler,
+    upstream,
+    upstreamCheck,
+    upstreamQuery,
+    redis,
+    prefix,
+    codec,
+    tasks,
+    ...options
+  } = read;
+  const { sessionTtlMs, maxBodyBytes } = options;
+  // With its server object, a session of an owner loses the state that its server keeps in memory.
+  const keepsState = options.affinity === 'owner' && given.replicaIdleMs === undefined;
   return {
-    server: given.server,
-    intercepted,
-    upstreamTimeoutMs: positive(given, 'upstreamTimeoutMs', 10 * SECOND),
-    upstreamMessageBytes: messageBytesOf(given),
-    modern: callable(given, 'modern'),
-    backplane: encodedWith(given.codec, backplaneOf(given)),
-    responseMode: given.responseMode ?? 'sse',
-    standaloneStream: given.standaloneStream ?? 'takeover',
-    affinity: given.affinity ?? 'any',
-    recovery: given.recovery ?? 'error',
-    sessionIdGenerator: callable(given, 'sessionIdGenerator') ?? (() => randomUUID()),
-    principal: callable(given, 'principal') ?? defaultPrincipal,
-    allowedOrigins: list(given, 'allowedOrigins'),
-    allowedHosts: list(given, 'allowedHosts'),
-    nodeHeader: given.nodeHeader ?? true,
-    sessionTtlMs,
+    ...options,
+    intercepted: interceptedOf(read),
+    backplane: backplaneOf(read),
+    limits: resolveLimits(options.limits, maxBodyBytes),
+    replicaIdleMs: keepsState ? sessionTtlMs : options.replicaIdleMs,
     pendingTtlMs: Math.min(5 * MINUTE, sessionTtlMs),
-    retention: {
-      maxEvents: positive(retention, 'maxEvents', 10_000),
-      maxAgeMs: positive(retention, 'maxAgeMs', HOUR),
-      maxBytes: positive(retention, 'maxBytes', 64 * MIB),
-    },
-    replicaIdleMs: positive(
-      given,
-      'replicaIdleMs',
-      given.affinity === 'owner' ? sessionTtlMs : 5 * MINUTE,
-    ),
-    maxReplicas: positive(given, 'maxReplicas', 10_000),
-    leaseMs: positive(given, 'leaseMs', 10 * SECOND),
-    commandTimeoutMs: positive(given, 'commandTimeoutMs', 2 * SECOND),
-    keepAliveMs: positiveOrZero(given, 'keepAliveMs', 15 * SECOND),
-    retryMs: positiveOrZero(given, 'retryMs', SECOND),
-    maxStreamAgeMs: positiveOrZero(given, 'maxStreamAgeMs', HOUR),
-    primingEvents: given.primingEvents ?? true,
-    maxBodyBytes,
-    maxBufferedBytes: positive(given, 'maxBufferedBytes', MIB),
-    limits: resolveLimits(given.limits, maxBodyBytes),
-    redact: callable(given, 'redact'),
-    logger: given.logger ?? console,
   };
 }
 
-/**
- * `redis: process.env.REDIS_URL` with the variable missing looks well until there is a second node, or a restart.
- */
-function warnOfMemory({ redis, backplane, logger = console }: AnynodeOptions): void {
+/** `redis: process.env.REDIS_URL` with the variable missing looks well until there is a second node, or a restart. */
+function warnOfMemory({ redis, backplane, logger }: ReadBy<typeof OPTIONS>): void {
   if (redis !== undefined || backplane !== undefined || process.env.NODE_ENV !== 'production')
     return;
   logger.warn(
@@ -311,84 +134,32 @@ function warnOfMemory({ redis, backplane, logger = console }: AnynodeOptions): v
   );
 }
 
-/** Every option, so that a misspelt one is noticed; the type makes sure that none is missing here. */
-const KNOWN: Record<keyof AnynodeOptions, true> = {
-  server: true,
-  handler: true,
-  upstream: true,
-  upstreamTimeoutMs: true,
-  upstreamCheck: true,
-  upstreamQuery: true,
-  upstreamMessageBytes: true,
-  modern: true,
-  redis: true,
-  backplane: true,
-  prefix: true,
-  responseMode: true,
-  affinity: true,
-  standaloneStream: true,
-  recovery: true,
-  sessionIdGenerator: true,
-  principal: true,
-  allowedOrigins: true,
-  allowedHosts: true,
-  nodeHeader: true,
-  sessionTtlMs: true,
-  retention: true,
-  replicaIdleMs: true,
-  maxReplicas: true,
-  leaseMs: true,
-  commandTimeoutMs: true,
-  keepAliveMs: true,
-  retryMs: true,
-  maxStreamAgeMs: true,
-  primingEvents: true,
-  maxBodyBytes: true,
-  maxBufferedBytes: true,
-  limits: true,
-  tasks: true,
-  codec: true,
-  redact: true,
-  logger: true,
-};
-
-export function rejectUnknown(given: object, known: object): void {
-  const unknown = Object.keys(given).filter((name) => !(name in known));
-  if (unknown.length > 0) {
-    throw new TypeError(
-      `mcp-anynode: unknown option ${unknown.map((name) => `\`${name}\``).join(', ')}`,
-    );
-  }
-}
-
-/** `undefined`: it is `server`. */
-function serverOf(given: AnynodeOptions): Intercepted | undefined {
-  const { server, handler, upstream } = given;
-  const check = checkOf(given);
-  oneOf(given, 'upstreamQuery', [true, false]);
-  const ways = [server, handler, upstream].filter((way) => way !== undefined).length;
-  if (ways > 1) {
+/** Returns what is reached over HTTP, or `undefined` where `server` builds server objects. */
+function interceptedOf({
+  server,
+  handler,
+  upstream,
+  upstreamCheck: check,
+  upstreamQuery: query,
+}: ReadBy<typeof OPTIONS>): Intercepted | undefined {
+  if ([server, handler, upstream].filter((way) => way !== undefined).length > 1) {
     throw new TypeError('mcp-anynode: give one of `server`, `handler` and `upstream`, not more');
   }
-  if (upstream !== undefined) {
-    return { upstream: urlOf(upstream), check, query: given.upstreamQuery ?? true };
-  }
+  if (upstream !== undefined) return { upstream: urlOf(upstream), check, query };
   if (handler !== undefined) {
     if (typeof handler === 'function') return { handler };
     throw new TypeError('mcp-anynode: `handler` has to be an Express handler, router or app');
   }
-  if (typeof server !== 'function') {
-    throw new TypeError(
-      'mcp-anynode: `server` has to be a function that returns an MCP server; or give `handler` or `upstream`',
-    );
-  }
-  return undefined;
+  if (typeof server === 'function') return undefined;
+  throw new TypeError(
+    'mcp-anynode: `server` has to be a function that returns an MCP server; or give `handler` or `upstream`',
+  );
 }
 
-function checkOf({ upstreamCheck: check = true }: AnynodeOptions): boolean | string {
-  const value: unknown = check;
-  if (typeof value === 'boolean' || (typeof value === 'string' && /^\/[!-~]*$/.test(value)))
-    return check;
+function readUpstreamCheck(value: unknown): boolean | string {
+  if (value === undefined) return true;
+  if (typeof value === 'boolean') return value;
+  if (typeof value === 'string' && /^\/[!-~]*$/.test(value)) return value;
   throw new TypeError(
     'mcp-anynode: `upstreamCheck` has to be true, false, or a path of the server such as /health',
   );
@@ -397,120 +168,8 @@ function checkOf({ upstreamCheck: check = true }: AnynodeOptions): boolean | str
 function urlOf(upstream: string | URL): URL {
   const url = URL.canParse(String(upstream)) ? new URL(upstream) : undefined;
   if (url?.protocol === 'http:' || url?.protocol === 'https:') return url;
-  // Not said what it is: there may be a password in it.
+  // The error does not repeat the URL, which may have a password in it.
   throw new TypeError(
     'mcp-anynode: `upstream` has to be a URL such as http://127.0.0.1:9000/mcp, with http: or https:',
   );
-}
-
-/** Looked at from outside, since the caller may have another copy of ioredis than we. */
-export function isRedis(value: unknown): boolean {
-  if (typeof value === 'string') return /^rediss?:\/\//.test(value);
-  return typeof value === 'object' && value !== null && 'duplicate' in value;
-}
-
-function isBackplane(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && 'join' in value;
-}
-
-export function checkPrefix(prefix: string | undefined): void {
-  if (prefix === undefined || /^[^\s{}]+$/.test(prefix)) return;
-  throw new TypeError('mcp-anynode: `prefix` must not be empty or contain spaces or braces');
-}
-
-/** The backplane that was given, or is made of what was given. Throws a `TypeError` for what makes no sense. */
-export function backplaneOf({
-  redis,
-  backplane,
-  prefix,
-}: Pick<AnynodeOptions, 'redis' | 'backplane' | 'prefix'>): Backplane {
-  if (redis !== undefined && !isRedis(redis)) {
-    throw new TypeError(
-      'mcp-anynode: `redis` has to be a URL such as redis://localhost:6379, or an ioredis `Redis` or `Cluster`',
-    );
-  }
-  if (redis !== undefined && backplane !== undefined) {
-    throw new TypeError('mcp-anynode: give either `redis` or `backplane`, not both');
-  }
-  if (backplane !== undefined && !isBackplane(backplane)) {
-    throw new TypeError(
-      'mcp-anynode: `backplane` has to be what `memoryBackplane()` or `redisBackplane()` returns',
-    );
-  }
-  checkPrefix(prefix);
-  if (backplane !== undefined) return backplane;
-  if (redis === undefined) return memoryBackplane();
-  return redisBackplane({ redis, ...(prefix !== undefined && { prefix }) });
-}
-
-export function encodedWith(codec: PayloadCodec | undefined, backplane: Backplane): Backplane {
-  checkCodec(codec);
-  return codec === undefined ? backplane : encodedBackplane(backplane, codec);
-}
-
-export function checkCodec(codec: PayloadCodec | undefined): void {
-  if (codec === undefined) return;
-  const value = codec as Partial<Record<keyof PayloadCodec, unknown>> | null;
-  if (typeof value?.encode === 'function' && typeof value.decode === 'function') return;
-  throw new TypeError(
-    'mcp-anynode: `codec` has to have `encode` and `decode`, such as what `aesGcmCodec()` returns',
-  );
-}
-
-export function oneOf<T extends object>(given: T, name: keyof T & string, values: unknown[]): void {
-  const value: unknown = given[name];
-  if (value === undefined || values.includes(value)) return;
-  const list = values.map((possible) => `'${String(possible)}'`).join(' or ');
-  throw new TypeError(
-    `mcp-anynode: \`${name}\` is ${JSON.stringify(value)}, but can only be ${list}`,
-  );
-}
-
-export function positive<T extends object>(
-  given: T,
-  name: keyof T & string,
-  otherwise: number,
-): number {
-  const value = positiveOrZero(given, name, otherwise);
-  if (value === 0) throw new TypeError(`mcp-anynode: \`${name}\` must be more than 0`);
-  return value;
-}
-
-function positiveOrZero<T extends object>(
-  given: T,
-  name: keyof T & string,
-  otherwise: number,
-): number {
-  const value: unknown = given[name] ?? otherwise;
-  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value;
-  throw new TypeError(
-    `mcp-anynode: \`${name}\` has to be a whole number of at least 0, and is ${String(value)}`,
-  );
-}
-
-function messageBytesOf(given: AnynodeOptions): number {
-  const bytes = positive(given, 'upstreamMessageBytes', MESSAGE_BYTES);
-  if (bytes <= MOST_MESSAGE_BYTES) return bytes;
-  throw new TypeError(
-    `mcp-anynode: \`upstreamMessageBytes\` must not be more than ${MOST_MESSAGE_BYTES}`,
-  );
-}
-
-/** A single text has an `includes` as well, and would let parts of itself in. */
-function list(
-  given: AnynodeOptions,
-  name: 'allowedOrigins' | 'allowedHosts',
-): string[] | undefined {
-  const value: unknown = given[name];
-  if (value === undefined || Array.isArray(value)) return given[name];
-  throw new TypeError(`mcp-anynode: \`${name}\` has to be a list of strings`);
-}
-
-function callable<K extends 'sessionIdGenerator' | 'principal' | 'modern' | 'redact'>(
-  given: AnynodeOptions,
-  name: K,
-): AnynodeOptions[K] {
-  const value = given[name];
-  if (value === undefined || typeof value === 'function') return value;
-  throw new TypeError(`mcp-anynode: \`${name}\` has to be a function`);
 }

@@ -2,9 +2,12 @@ import type { Membership } from '../backplane/backplane.js';
 import type { SdkStoreAccess } from '../backplane/sdk-store-access.js';
 import { randomNodeId } from '../protocol/node-id.js';
 import { NodeWatch } from '../stream/node-watch.js';
-import type { AnynodeOptions } from '../options/options.js';
+import type { AnynodeOptions } from '../options/anynode-options.js';
+import { backplaneOf } from '../options/backplane-option.js';
+import type { Reader } from '../options/option-readers.js';
+import { oneOf, positive, readOptions } from '../options/option-readers.js';
+import { OPTIONS } from '../options/options.js';
 import { AnynodeError } from '../protocol/errors.js';
-import { backplaneOf, encodedWith, oneOf, positive, rejectUnknown } from '../options/options.js';
 import { systemClock } from '../protocol/clock.js';
 import type { Clock } from '../protocol/clock.js';
 import type { Logger } from '../options/types.js';
@@ -31,20 +34,19 @@ export interface SdkStoresOptions extends Pick<
   tasks?: TaskOptions | undefined;
 }
 
-const KNOWN: Record<keyof SdkStoresOptions, true> = {
-  redis: true,
-  backplane: true,
-  prefix: true,
-  leaseMs: true,
-  commandTimeoutMs: true,
-  retention: true,
-  tasks: true,
-  codec: true,
-  logger: true,
-};
+const STORE_OPTIONS = {
+  redis: OPTIONS.redis,
+  backplane: OPTIONS.backplane,
+  prefix: OPTIONS.prefix,
+  leaseMs: OPTIONS.leaseMs,
+  commandTimeoutMs: OPTIONS.commandTimeoutMs,
+  codec: OPTIONS.codec,
+  logger: OPTIONS.logger,
+  retention: OPTIONS.retention,
+  tasks: OPTIONS.tasks,
+} satisfies Record<keyof SdkStoresOptions, Reader<unknown>>;
 
 const HOUR = 3_600_000;
-const MIB = 1024 * 1024;
 
 /**
  * The SDK's stores on a backplane, without the middleware. Whoever is given the same `redis` and `prefix` shares
@@ -53,32 +55,18 @@ const MIB = 1024 * 1024;
  * Returns at once, and connects when the first of them is used. Throws a `TypeError` for options that make no sense.
  */
 export function sdkStores(given: SdkStoresOptions): SdkStores & { close(): Promise<void> } {
-  rejectUnknown(given, KNOWN);
-  const backplane = encodedWith(given.codec, backplaneOf(given));
-  const logger = given.logger ?? console;
-  const retention = given.retention ?? {};
-  const settings = {
-    leaseMs: positive(given, 'leaseMs', 10_000),
-    commandTimeoutMs: positive(given, 'commandTimeoutMs', 2_000),
-    retention: {
-      maxEvents: positive(retention, 'maxEvents', 10_000),
-      maxAgeMs: positive(retention, 'maxAgeMs', HOUR),
-      maxBytes: positive(retention, 'maxBytes', 64 * MIB),
-    },
-  };
+  const read = readOptions(STORE_OPTIONS, given);
+  const { leaseMs, commandTimeoutMs, retention, logger } = read;
+  const { maxEvents } = retention;
+  const backplane = backplaneOf(read);
   const nodeId = randomNodeId();
-  const {
-    leaseMs,
-    retention: { maxEvents },
-  } = settings;
-  const tasks = resolveTasks(given.tasks);
+  const tasks = resolveTasks(read.tasks);
   let membership: Membership | undefined;
   let closed = false;
   const join = (): Membership => {
     if (closed) throw new AnynodeError('closed', 'These stores were closed before they were used');
     return backplane.join({
-      ...settings,
-      nodeId,
+      ...{ leaseMs, commandTimeoutMs, retention, nodeId },
       clock: systemClock,
       // It has no sessions.
       sessionTtlMs: 24 * HOUR,
@@ -170,23 +158,14 @@ export interface ResolvedTasks {
   failOrphans: boolean;
 }
 
+const TASK_OPTIONS = {
+  maxTtlMs: positive(24 * HOUR),
+  maxPerSession: positive(1000),
+  orphans: oneOf('fail', 'keep'),
+} satisfies Record<keyof TaskOptions, Reader<unknown>>;
+
 /** Throws a `TypeError` for what makes no sense. */
 export function resolveTasks(given: TaskOptions = {}): ResolvedTasks {
-  // By the names that they have where they were given.
-  const tasks = Object.fromEntries(
-    Object.entries(given).map(([name, value]) => [`tasks.${name}`, value as unknown]),
-  );
-  rejectUnknown(tasks, TASKS);
-  oneOf(tasks, 'tasks.orphans', ['fail', 'keep']);
-  return {
-    maxTtlMs: positive(tasks, 'tasks.maxTtlMs', 24 * HOUR),
-    maxPerSession: positive(tasks, 'tasks.maxPerSession', 1000),
-    failOrphans: given.orphans !== 'keep',
-  };
+  const { orphans, ...tasks } = readOptions(TASK_OPTIONS, given, 'tasks.');
+  return { ...tasks, failOrphans: orphans === 'fail' };
 }
-
-const TASKS: Record<`tasks.${keyof TaskOptions}`, true> = {
-  'tasks.maxTtlMs': true,
-  'tasks.maxPerSession': true,
-  'tasks.orphans': true,
-};

@@ -1,7 +1,7 @@
 import { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
 import { memoryBackplane } from '../../src/index.js';
-import type { AnynodeOptions } from '../../src/options/options.js';
+import type { AnynodeOptions } from '../../src/options/anynode-options.js';
 import { resolveOptions } from '../../src/options/options.js';
 
 const server = () => ({ connect: () => Promise.resolve(), close: () => Promise.resolve() });

@@ -1,0 +1,95 @@
+/**
+ * Readers of options. A table has one reader for each option, under the name of the option: so it says which options there are,
+ * what each may be, and its default.
+ */
+
+/** Returns the value of one option, or its default. Throws a `TypeError` that names the option for a value that makes no sense. */
+export type Reader<Value> = (value: unknown, name: string) => Value;
+
+type Table = Record<string, Reader<unknown>>;
+export type ReadBy<T extends Table> = { [Name in keyof T]: ReturnType<T[Name]> };
+
+/** Reads all options of a table. In errors `prefix` stands in front of their names. */
+export function readOptions<T extends Table>(table: T, given: object, prefix = ''): ReadBy<T> {
+  const unknown = Object.keys(given).filter((name) => !Object.hasOwn(table, name));
+  if (unknown.length > 0) {
+    const names = unknown.map((name) => `\`${prefix}${name}\``);
+    throw new TypeError(`mcp-anynode: unknown option ${names.join(', ')}`);
+  }
+  return readKnown(table, given, prefix);
+}
+
+/** The same, but options that the table does not have are passed over. */
+export function readKnown<T extends Table>(table: T, given: object, prefix = ''): ReadBy<T> {
+  const values = given as Record<string, unknown>;
+  const read = Object.entries(table).map(([name, reader]) => {
+    return [name, reader(values[name], `${prefix}${name}`)];
+  });
+  return Object.fromEntries(read) as ReadBy<T>;
+}
+
+/** Any value: it is not looked at, or looked at elsewhere. */
+export function asGiven<Value>(): Reader<Value | undefined> {
+  return (value) => value as Value | undefined;
+}
+
+/** The same, with a default. */
+export function orElse<Value>(otherwise: Value): Reader<Value> {
+  return (value) => (value ?? otherwise) as Value;
+}
+
+/** One of these values. The first one is the default. */
+export function oneOf<Value extends string | boolean>(
+  ...values: [Value, ...Value[]]
+): Reader<Value> {
+  return (value, name) => {
+    const found = value === undefined ? values[0] : values.find((possible) => possible === value);
+    if (found !== undefined) return found;
+    const list = values.map((possible) => `'${String(possible)}'`).join(' or ');
+    throw new TypeError(
+      `mcp-anynode: \`${name}\` is ${JSON.stringify(value)}, but can only be ${list}`,
+    );
+  };
+}
+
+/** A whole number that is not negative. */
+export function wholeNumber(otherwise: number): Reader<number> {
+  return (given, name) => {
+    const value = given ?? otherwise;
+    if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value;
+    throw new TypeError(
+      `mcp-anynode: \`${name}\` has to be a whole number of at least 0, and is ${String(value)}`,
+    );
+  };
+}
+
+/** A whole number from 1 to `most`. */
+export function positive(otherwise: number, most = Infinity): Reader<number> {
+  const read = wholeNumber(otherwise);
+  return (given, name) => {
+    const value = read(given, name);
+    if (value === 0) throw new TypeError(`mcp-anynode: \`${name}\` must be more than 0`);
+    return atMost(most, value, name);
+  };
+}
+
+export function atMost(most: number, value: number, name: string): number {
+  if (value <= most) return value;
+  throw new TypeError(`mcp-anynode: \`${name}\` must not be more than ${most}`);
+}
+
+/** A function. */
+export function callable<Value>(): Reader<Value | undefined>;
+export function callable<Value>(otherwise: Value): Reader<Value>;
+export function callable(otherwise?: unknown): Reader<unknown> {
+  return (value, name) => {
+    if (value === undefined || typeof value === 'function') return value ?? otherwise;
+    throw new TypeError(`mcp-anynode: \`${name}\` has to be a function`);
+  };
+}
+
+/** A list of strings. A single string has an `includes` as well, and would let parts of itself in. */
+export const strings: Reader<string[] | undefined> = (value, name) => {
+  if (value === undefined || Array.isArray(value)) return value;
+  throw new TypeError(`mcp-anynode: \`${name}\` has to be a list of strings`);
+};
