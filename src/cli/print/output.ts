@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { styleText } from 'node:util';
 import { json } from './text.js';
 
 export interface OutputOptions {
@@ -8,15 +9,6 @@ export interface OutputOptions {
 }
 
 type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';
-
-const CODES: Record<Style, [number, number]> = {
-  bold: [1, 22],
-  dim: [2, 22],
-  red: [31, 39],
-  green: [32, 39],
-  yellow: [33, 39],
-  cyan: [36, 39],
-};
 
 /** Where a command prints. It waits for whoever reads, so that nothing piles up in memory. */
 export class Output {
@@ -60,8 +52,7 @@ export class Output {
   }
 
   style(style: Style, text: string): string {
-    if (!this.color || text === '') return text;
-    const [on, off] = CODES[style];
-    return `\u001b[${on}m${text}\u001b[${off}m`;
+    // Whether there are colours is known here; the stream may be another one than Node would look at.
+    return this.color && text !== '' ? styleText(style, text, { validateStream: false }) : text;
   }
 }
