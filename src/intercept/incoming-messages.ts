@@ -1,6 +1,7 @@
 /** Messages of a server behind this library, from the text that they come in: checked before anything works on them. */
 import { exceededBy } from '../protocol/json-shape.js';
 import type { JsonRpcMessage } from '../protocol/jsonrpc.js';
+import { isObject } from '../protocol/jsonrpc.js';
 import { BATCH_SIZE, LONGEST_ID, MESSAGE_SHAPE, oversized } from './bounds.js';
 import { Failure } from './failure.js';
 
@@ -93,8 +94,4 @@ function wrongInAnswer(message: Fields): string | undefined {
 /** Where it comes back to the server, it is the same: so it has to be one that JSON can say. */
 function isId(value: unknown): boolean {
   return typeof value === 'string' ? value.length <= LONGEST_ID : Number.isFinite(value);
-}
-
-function isObject(value: unknown): value is Fields {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,10 +1,10 @@
 /** Entries of the log, as events for operators. */
 import type { LogEntry } from '../backplane/backplane.js';
 import type { JsonRpcMessage, RequestId } from '../protocol/jsonrpc.js';
-import { isRequest, isResponse } from '../protocol/jsonrpc.js';
+import { isObject, isRequest, isResponse } from '../protocol/jsonrpc.js';
 import { givenName } from '../stream/shown-on.js';
 import { NODE_ID_LENGTH } from '../protocol/node-id.js';
-import { isObject, parseStored } from '../protocol/stored-json.js';
+import { parseStored } from '../protocol/parse-stored.js';
 import type { SessionEvent } from '../options/types.js';
 
 export function eventOf(entry: LogEntry): SessionEvent {

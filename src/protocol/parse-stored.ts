@@ -2,8 +2,18 @@
  * Reads texts that come back from the backplane. This library wrote them, but whoever else can write there may have put
  * anything in their place: nothing here throws, and what is malformed is `undefined`.
  */
+import { exceededBy } from './json-shape.js';
 import type { JsonRpcMessage, RequestId } from './jsonrpc.js';
 import { isMessage } from './jsonrpc.js';
+
+/** JSON that is nested deeper cannot be written as JSON again on every stack. */
+const DEEPEST = 2_000;
+
+/** Any JSON that can be shown to people. */
+export function parseStored(text: string): unknown {
+  const exceeded = exceededBy(text, { depth: DEEPEST, values: Infinity });
+  return exceeded === undefined ? parse(text) : undefined;
+}
 
 export function parseStoredMessage(text: string): JsonRpcMessage | undefined {
   const value = parse(text);

@@ -1,6 +1,7 @@
 import type { SessionRecord } from '../backplane/backplane.js';
 import { isUninitialized } from './session-shape.js';
-import { isObject, parseStored } from '../protocol/stored-json.js';
+import { isObject } from '../protocol/jsonrpc.js';
+import { parseStored } from '../protocol/parse-stored.js';
 import type { SessionInfo } from '../options/types.js';
 
 export function infoOf(record: SessionRecord): SessionInfo {

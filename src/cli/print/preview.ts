@@ -1,4 +1,5 @@
 /** What a message says, in one line. It was written by strangers, and need not be what its type says. */
+import { isObject } from '../../protocol/jsonrpc.js';
 import { HIDDEN, isSecretName, withoutSecrets } from './secrets.js';
 
 /** Of a message, before anything is looked for in it. More is shown nowhere. */
@@ -131,8 +132,4 @@ class Writer {
 
 function isPrintable(value: unknown): value is number | boolean | bigint {
   return typeof value === 'number' || typeof value === 'boolean' || typeof value === 'bigint';
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

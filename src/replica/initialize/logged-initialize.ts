@@ -4,7 +4,8 @@
  */
 import type { SessionRecords } from '../../backplane/backplane.js';
 import type { JsonRpcRequest } from '../../protocol/jsonrpc.js';
-import { isObject, parseStored } from '../../protocol/stored-json.js';
+import { isObject } from '../../protocol/jsonrpc.js';
+import { parseStored } from '../../protocol/parse-stored.js';
 import type { SessionEvent } from '../../options/types.js';
 
 /** Real clients send a few hundred characters, which are worth no second look. */
