@@ -13,7 +13,7 @@ import type { Follower } from '../stream/follower.js';
 import { STANDALONE, TooManySessions } from '../backplane/backplane.js';
 import { admitBody } from './body/admit-body.js';
 import type { Posted } from './body/request-body.js';
-import { readMessages } from './body/request-body.js';
+import { messagesOf, readBody } from './body/request-body.js';
 import { ResponseClosing } from './response/response-closing.js';
 import type { Endpoint } from './endpoint.js';
 import {
@@ -53,9 +53,11 @@ export async function handlePost(endpoint: Endpoint, req: Request, res: Response
   const isModern = mayBeModern && namesOtherVersion(req);
   if (sessionId !== undefined && !isModern) spokenVersionOf(req);
   await admitBody(endpoint, req, { sessionId, principal, isModern }, async (rules) => {
-    if (mayBeModern && (await answersModern(endpoint, modern, req, res, rules))) return;
+    const body = await readBody(req, rules);
+    if (mayBeModern && (await answersModern(endpoint, modern, req, res, body))) return;
     if (mayBeModern) requireTypes(req);
-    await answerMessages(endpoint, req, res, await readMessages(req, rules), principal);
+    const posted = messagesOf(body, rules.limits);
+    await answerMessages(endpoint, req, res, posted, principal);
   });
 }
 

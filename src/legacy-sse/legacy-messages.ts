@@ -4,7 +4,7 @@ import type { DeliveryContext } from '../replica/replica.js';
 import type { Inbound } from '../execution/client-messages.js';
 import { streamShownOnStandalone } from '../stream/shown-on.js';
 import { admitBody } from '../http/body/admit-body.js';
-import { readMessages } from '../http/body/request-body.js';
+import { messagesOf, readBody } from '../http/body/request-body.js';
 import type { Endpoint } from '../http/endpoint.js';
 import { requestInfoOf, requireJson } from '../http/headers.js';
 import { authInfoOf } from '../http/principal.js';
@@ -24,7 +24,7 @@ export async function receiveMessages(
   requireJson(req);
   const principal = legacyPrincipal(endpoint, req);
   await admitBody(endpoint, req, { sessionId, principal }, async (rules) => {
-    const posted = await readMessages(req, rules);
+    const posted = messagesOf(await readBody(req, rules), rules.limits);
     await receivePosted(endpoint, req, { sessionId, principal, ...posted });
   });
   reply(res, 202, {}, 'Accepted');

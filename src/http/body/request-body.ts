@@ -30,36 +30,27 @@ export interface BodyRules {
   timeouts: Pick<SharedTimer, 'after'>;
 }
 
-/** The messages of a POST. A body that `express.json()` has parsed is used as it is; else it is read here. */
-export async function readMessages(req: Request, rules: BodyRules): Promise<Posted> {
-  const { limits } = rules;
-  const read = peeked.get(req) ?? (await readBody(req, rules));
-  // The request lives for as long as its connection does.
-  peeked.delete(req);
-  const { body, bytes, text } = read ?? (await parsedBefore(req, rules));
+/** What a POST says, as JSON. */
+export interface Body {
+  body: unknown;
+  /** `Infinity`: a parser in front has read it, and there is no `text`. */
+  bytes: number;
+  text?: string;
+}
+
+/** Reads the body of a POST. One that a parser in front has read, such as `express.json()`, is used as it is. */
+export async function readBody(req: Request, rules: BodyRules): Promise<Body> {
+  return (await readHere(req, rules)) ?? parsedBefore(req, rules);
+}
+
+/** The messages of a POST, within the bounds that each of them has. */
+export function messagesOf({ body, bytes, text }: Body, limits: Limits): Posted {
   const list: unknown[] = Array.isArray(body) ? body : [body];
   if (list.length > limits.batchSize) throw new RefusalError(batchTooLarge(limits.batchSize));
   if (!list.every(isMessage)) throw new RefusalError(REFUSALS.invalidMessage);
   checkMessages(list, bytes, limits);
   const isAlone = list.length === 1 && !Array.isArray(body) && bytes <= limits.messageBytes;
   return { messages: list, text: isAlone ? text : undefined };
-}
-
-export interface Body {
-  body: unknown;
-  /** `Infinity`: somebody else has read it, and there is no `text`. */
-  bytes: number;
-  text?: string;
-}
-
-/** Kept here, and not in `req.body`: that would look as if a parser in front had read it, to an application behind. */
-const peeked = new WeakMap<Request, Body>();
-
-/** What a POST says, as JSON; {@link readMessages} gets the same afterwards. Rejects like {@link readMessages}. */
-export async function peekBody(req: Request, rules: BodyRules): Promise<Body> {
-  const read = await readBody(req, rules);
-  if (read !== undefined) peeked.set(req, read);
-  return read ?? parsedBefore(req, rules);
 }
 
 /** The body as something in front has left it: parsed, as text, or as bytes. */
@@ -104,9 +95,9 @@ function parse(text: string, bytes: number, limits: Limits): Body {
 
 /**
  * Stops at the limit; a declared length over it is refused without reading. The rest of the body is thrown away.
- * `undefined`: somebody else has read it.
+ * Returns `undefined` if a parser in front has read it.
  */
-async function readBody(req: Request, rules: BodyRules): Promise<Body | undefined> {
+async function readHere(req: Request, rules: BodyRules): Promise<Body | undefined> {
   const { maxBytes, tooLarge, share, limits } = rules;
   const parsed: unknown = req.body;
   // A parser that was not meant for this body leaves `{}` behind (Express 4), and the body unread.

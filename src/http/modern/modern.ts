@@ -1,8 +1,7 @@
 import type { Request, Response } from 'express';
 import type { AuthInfo, Logger } from '../../options/types.js';
 import { isMessage } from '../../protocol/jsonrpc.js';
-import type { BodyRules } from '../body/request-body.js';
-import { peekBody } from '../body/request-body.js';
+import type { Body } from '../body/request-body.js';
 import type { Endpoint } from '../endpoint.js';
 import { requestInfoOf, textsOf } from '../headers.js';
 import { checkMessages, checkValues } from '../body/message-bounds.js';
@@ -28,21 +27,20 @@ export interface ModernHandler {
 }
 
 /**
- * Answers a POST of 2026-07-28, which may take longer than the returned promise. `false`: the request is of the other era,
- * and its body can still be read.
+ * Answers a POST of 2026-07-28, which may take longer than the returned promise. `false`: the request is of the other era.
  */
 export async function answersModern(
   endpoint: Endpoint,
   modern: Modern,
   req: Request,
   res: Response,
-  rules: BodyRules,
+  { body, bytes, text }: Body,
 ): Promise<boolean> {
-  const { body, bytes, text } = await peekBody(req, rules);
+  const { limits } = endpoint.options;
   // Before the SDK looks at it.
   const list: unknown[] = Array.isArray(body) ? body : [body];
-  checkValues(list, bytes, rules.limits);
-  checkMessages(list.filter(isMessage), bytes, rules.limits);
+  checkValues(list, bytes, limits);
+  checkMessages(list.filter(isMessage), bytes, limits);
   const bare = new Request(urlOf(req), { method: 'POST', headers: headersOf(req) });
   if (await modern.isLegacyRequest(bare, body)) return false;
   const gone = new AbortController();
