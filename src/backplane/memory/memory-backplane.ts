@@ -17,7 +17,7 @@ import { pendingWeight } from '../pending-weight.js';
 import { ANY_PRINCIPAL, isReleased, LOG_START, STANDALONE, TooManySessions } from '../backplane.js';
 import { FIRST_REVISION } from '../revision.js';
 import type { SdkStoreAccess } from '../sdk-store-access.js';
-import { MemoryLog, noteEntry } from './memory-log.js';
+import { inboundEntry, MemoryLog, noteEntry } from './memory-log.js';
 import { MemorySdkStores } from './memory-sdk-stores.js';
 import { StoredSession } from './stored-session.js';
 
@@ -112,14 +112,7 @@ class MemoryMembership implements Membership {
       const positions: Position[] = [];
       stored.log.append(now, noteEntry({ kind: 'session.created', nodeId }));
       if (session.inbound !== undefined) {
-        const inbound = {
-          direction: 'in' as const,
-          stream: session.stream,
-          message: session.inbound,
-          n: 0,
-          end: false,
-          asker: undefined,
-        };
+        const inbound = inboundEntry(session.inbound, session.stream);
         positions.push({ n: 0, logId: stored.log.append(now, inbound) });
       }
       const numbers = new Map<string, number>();
@@ -156,7 +149,7 @@ class MemoryMembership implements Membership {
       );
       if (used) this.keep(session, now);
       if (!stale) return { status: 'ok', ...reply };
-      const followedBy = session.followedBy();
+      const followedBy = session.holders.followedBy();
       return {
         status: 'ok',
         ...reply,
@@ -170,7 +163,7 @@ class MemoryMembership implements Membership {
     return this.step((now) => {
       const session = this.find(request.sessionId);
       if (session === undefined) return { status: 'gone' } as const;
-      const reply = session.attach(this.options.nodeId, request, now);
+      const reply = session.holders.attach(this.options.nodeId, request, now);
       if (reply.status === 'attached') this.keep(session, now);
       return reply;
     });
@@ -179,7 +172,7 @@ class MemoryMembership implements Membership {
   read(request: ReadRequest) {
     return this.step(
       () =>
-        this.find(request.sessionId)?.read(this.options.nodeId, request) ?? {
+        this.find(request.sessionId)?.holders.read(this.options.nodeId, request) ?? {
           status: 'gone' as const,
         },
     );
@@ -191,7 +184,7 @@ class MemoryMembership implements Membership {
         const session = this.find(request.sessionId);
         if (session === undefined) return { status: 'gone' as const };
         this.keep(session, now);
-        return session.touch(this.options.nodeId, request);
+        return session.holders.touch(this.options.nodeId, request);
       }),
     );
   }
@@ -200,7 +193,7 @@ class MemoryMembership implements Membership {
     return this.step(() => {
       const session = this.find(sessionId);
       if (session === undefined) return false;
-      if (principal !== ANY_PRINCIPAL && principal !== session.principal) return false;
+      if (principal !== ANY_PRINCIPAL && principal !== session.stored.principal) return false;
       this.shared.sessions.delete(sessionId);
       for (const node of session.nodes()) this.shared.tell(node, { type: 'gone', sessionId });
       return true;
@@ -315,9 +308,9 @@ class MemoryMembership implements Membership {
     const since = now - this.options.pendingTtlMs;
     let [sessions, pending] = [0, weight];
     for (const other of this.shared.sessions.values()) {
-      if (other.principal !== session.principal || other.expiresAt <= now) continue;
+      if (other.stored.principal !== session.principal || other.expiresAt <= now) continue;
       sessions += 1;
-      if (!other.confirmed && other.createdAt >= since) pending += other.weight;
+      if (!other.confirmed && other.stored.createdAt >= since) pending += other.weight;
     }
     if (sessions >= most.sessions) throw new TooManySessions('sessions');
     if (pending > most.pending) throw new TooManySessions('pending');

@@ -156,6 +156,11 @@ export class MemoryLog {
   }
 }
 
+/** A message of the client. */
+export function inboundEntry(message: string, stream: string | undefined) {
+  return { direction: 'in' as const, stream, message, n: 0, end: false, asker: undefined };
+}
+
 /** What has happened to the session, as an entry that no stream shows. */
 export function noteEntry(note: Note, stream?: string): Omit<StoredEntry, 'logId' | 'at'> {
   const nothing = { message: undefined, asker: undefined, n: 0, end: false };

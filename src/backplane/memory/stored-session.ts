@@ -1,69 +1,55 @@
 import type {
   AppendOperation,
-  AttachReply,
-  AttachRequest,
-  DetachOperation,
   Effect,
-  Holder,
   NewSession,
   NoteOperation,
   OpenOperation,
   Operation,
   OperationResult,
-  Page,
   Position,
-  ReadRequest,
   ReceiveOperation,
   SessionRecord,
   StoredState,
-  TouchReply,
-  TouchRequest,
 } from '../backplane.js';
 import { coalescedByUri, LOG_START, STANDALONE } from '../backplane.js';
 import type { Revision } from '../revision.js';
 import { nextRevision, UNKNOWN_REVISION } from '../revision.js';
-import { dropped, StreamExecutors, give, isStale } from './stream-executors.js';
+import { dropped, StreamExecutors, give } from './stream-executors.js';
+import { StreamHolders } from './stream-holders.js';
 import type { MemoryLog } from './memory-log.js';
-import { noteEntry } from './memory-log.js';
+import { inboundEntry, noteEntry } from './memory-log.js';
 import { QuietNodes } from './quiet-nodes.js';
 import { ClientMessageRoutes } from './client-message-routes.js';
-import type { Step, Stream, Tell } from './stored-stream.js';
-import { BEGINNING, pageOf, placeOf, PREDECESSORS } from './stored-stream.js';
+import type { SessionParts, Step, Stream, Tell } from './stored-stream.js';
+import { BEGINNING } from './stored-stream.js';
 
 /**
  * One stored session: the same state and the same steps as the scripts in `../redis/scripts`, where each is
  * explained. Every method is synchronous, hence atomic.
  */
-export class StoredSession {
+export class StoredSession implements SessionParts {
   readonly streams = new Map<string, Stream>([[STANDALONE, { last: BEGINNING, pending: 0 }]]);
+  readonly requests = new Map<string, string>();
   readonly replicas = new Set<string>();
+  readonly holders = new StreamHolders(this);
   expiresAt = 0;
   /** As how many sessions it counts until it is used. */
   weight = 1;
   state: StoredState = { version: '', value: undefined };
-  private readonly requests = new Map<string, string>();
   private readonly numbers = new Map<string, number>();
   private readonly quietNodes = new QuietNodes(this.numbers, this.replicas);
   private readonly coalesced = new Map<string, Position>();
   /** Each URI with the seal of the subscription, if one was given. */
   private readonly subscriptions = new Map<string, string | undefined>();
-  private readonly executors: StreamExecutors;
-  private readonly routes: ClientMessageRoutes;
+  private readonly executors = new StreamExecutors(this);
+  private readonly routes = new ClientMessageRoutes(this, this.executors);
   private called = false;
 
   constructor(
-    private readonly stored: SessionRecord & Pick<NewSession, 'hears'>,
+    readonly stored: SessionRecord & Pick<NewSession, 'hears'>,
     readonly log: MemoryLog,
-    private readonly tell: Tell,
-  ) {
-    const { streams, requests, replicas } = this;
-    const check = (known: Revision | undefined, step: Step): void => this.check(known, step);
-    this.executors = new StreamExecutors({ streams, requests, stored, tell, check });
-    const { executors } = this;
-    const tellReplicas: StoredSession['tellReplicas'] = (...args) => this.tellReplicas(...args);
-    const common = { streams, requests, replicas, stored, log, executors };
-    this.routes = new ClientMessageRoutes({ ...common, tell, tellReplicas, check });
-  }
+    readonly tell: Tell,
+  ) {}
 
   record(): SessionRecord {
     const { hears: _, ...record } = this.stored;
@@ -75,14 +61,6 @@ export class StoredSession {
       subscriptions: [...this.subscriptions.keys()],
       ...(sealed.length > 0 && { subscriptionSeals: new Map(sealed) }),
     };
-  }
-
-  get principal(): string {
-    return this.stored.principal;
-  }
-
-  get createdAt(): number {
-    return this.stored.createdAt;
   }
 
   /** By `initialized`, or by a request. */
@@ -122,7 +100,7 @@ export class StoredSession {
       case 'append':
         return this.append(operation, step);
       case 'detach':
-        if (!step.repeated) this.detach(operation, step);
+        if (!step.repeated) this.holders.detach(operation, step);
         return { status: 'done' };
       case 'hangup': {
         const holder = this.streams.get(operation.stream)?.holder;
@@ -178,7 +156,7 @@ export class StoredSession {
       }
       let logId = LOG_START;
       for (const message of operation.messages) {
-        logId = this.logInbound(step.now, message, operation.stream);
+        logId = this.log.append(step.now, inboundEntry(message, operation.stream));
       }
       this.streams.set(operation.stream, {
         last: { n: 0, logId },
@@ -212,7 +190,7 @@ export class StoredSession {
   private receive(operation: ReceiveOperation, step: Step): OperationResult {
     if (operation.principal !== this.stored.principal) return { status: 'denied' };
     this.use(step);
-    if (!step.repeated) this.logInbound(step.now, operation.message, undefined);
+    if (!step.repeated) this.log.append(step.now, inboundEntry(operation.message, undefined));
     return this.routes.follow(operation, step);
   }
 
@@ -269,7 +247,7 @@ export class StoredSession {
       });
     }
     for (const other of ended ? (stream.before ?? []) : []) {
-      this.tellToLook(other, operation.stream, position, true);
+      this.holders.tellToLook(other, operation.stream, position, true);
     }
     if (holder?.nodeId !== step.nodeId) return { status: 'appended', position, ended };
     return { status: 'appended', position, ended, token: holder.token };
@@ -328,27 +306,6 @@ export class StoredSession {
     this.tellReplicas(step.nodeId, () => undefined);
   }
 
-  private detach(operation: DetachOperation, step: Step): void {
-    const stream = this.streams.get(operation.stream);
-    if (stream === undefined) return;
-    if (operation.stream === STANDALONE && operation.position.n > (stream.written?.n ?? 0)) {
-      stream.written = operation.position;
-    }
-    const isMe = (other: Holder | undefined): boolean =>
-      other?.nodeId === step.nodeId && other.token === operation.token;
-    stream.before = stream.before?.filter((other) => !isMe(other)) ?? [];
-    if (!isMe(stream.holder)) return;
-    const back = operation.neverUsed === true ? stream.before.shift() : undefined;
-    if (back !== undefined) {
-      stream.holder = back;
-      this.tellToLook(back, operation.stream, stream.last, false);
-    } else {
-      delete stream.holder;
-      delete stream.before;
-    }
-    if (operation.stream === STANDALONE) this.tellFollowed(stream.holder?.nodeId);
-  }
-
   private note(
     { kind, request, from, stream, ifAppended }: NoteOperation,
     { nodeId, now, repeated }: Step,
@@ -361,71 +318,6 @@ export class StoredSession {
     return { status: 'done' };
   }
 
-  attach(nodeId: string, request: AttachRequest, now: number): AttachReply {
-    if (request.principal !== this.stored.principal) return { status: 'gone' };
-    const stream = this.streams.get(request.stream);
-    const held = stream?.holder;
-    const isOwn = (holder: Holder): boolean =>
-      holder.nodeId === nodeId && holder.token === request.token;
-    const before = stream?.before ?? [];
-    // A repeat may find that another connection has taken the stream since: it stays with that one.
-    const at = before.findIndex(isOwn);
-    const superseded = at >= 0;
-    const again = superseded || (held !== undefined && isOwn(held));
-    const holder = again ? before[at + 1] : held;
-    const { deadHolder: dead } = request;
-    const isOfDead = dead?.nodeId === holder?.nodeId && dead?.token === holder?.token;
-    const isDead = isOfDead && !isStale(request.lookedAt, { now });
-    if (request.unlessHeld && !superseded && holder !== undefined && !isDead) {
-      return { status: 'conflict', holder };
-    }
-
-    const place = placeOf(this.log, stream, request);
-    if ('status' in place) return place;
-    if (stream !== undefined && !superseded) {
-      stream.holder = { nodeId, token: request.token };
-      if (!again && held !== undefined) {
-        stream.before = [held, ...before].slice(0, PREDECESSORS);
-        if (held.nodeId !== nodeId) {
-          const { stream: name, sessionId } = request;
-          this.tell(held.nodeId, { type: 'taken', sessionId, stream: name, token: held.token });
-        }
-      }
-      if (request.stream === STANDALONE) this.tellFollowed(nodeId);
-    }
-    this.stored.lastSeenAt = now;
-    if (request.cursor !== undefined && !again) this.log.noteResumed(now, nodeId, request.stream);
-    return {
-      status: 'attached',
-      position: place,
-      protocolVersion: this.stored.protocolVersion,
-      ...(holder !== undefined && { previous: holder }),
-      ...(stream?.executor !== undefined && { executor: stream.executor }),
-      ...(stream?.unbegun === true && { unbegun: true }),
-    };
-  }
-
-  read(nodeId: string, request: ReadRequest): Page {
-    const stream = this.streams.get(request.stream);
-    const holder = stream?.holder;
-    const isReader = holder?.nodeId === nodeId && holder.token === request.token;
-    if (request.token !== undefined && stream !== undefined && !isReader) return { status: 'lost' };
-    return pageOf(this.log, stream, request);
-  }
-
-  touch(nodeId: string, request: TouchRequest): TouchReply {
-    const streams = request.streams.map(({ stream: name, token, position }) => {
-      const stream = this.streams.get(name);
-      const held = stream?.holder?.nodeId === nodeId && stream.holder.token === token;
-      if (held && name === STANDALONE && position.n > (stream.written?.n ?? 0)) {
-        stream.written = position;
-      }
-      return { last: stream?.last.n ?? 0, held, ended: stream === undefined };
-    });
-    const runs = (request.runs ?? []).map((name) => this.streams.get(name)?.executor === nodeId);
-    return { status: 'ok', streams, runs };
-  }
-
   /** All nodes that have something of the session. */
   nodes(): Set<string> {
     const nodes = new Set(this.replicas);
@@ -436,40 +328,12 @@ export class StoredSession {
     return nodes;
   }
 
-  followedBy(): string | undefined {
-    return this.streams.get(STANDALONE)?.holder?.nodeId;
-  }
-
-  private check(known: Revision | undefined, step: Step): void {
+  check(known: Revision | undefined, step: Step): void {
     if (known !== UNKNOWN_REVISION) this.replicas.add(step.nodeId);
     if (known !== this.stored.revision) step.stale = true;
   }
 
-  private logInbound(now: number, message: string, stream: string | undefined): string {
-    return this.log.append(now, {
-      direction: 'in',
-      stream,
-      message,
-      n: 0,
-      end: false,
-      asker: undefined,
-    });
-  }
-
-  private tellToLook(
-    { nodeId, token }: Holder,
-    stream: string,
-    position: Position,
-    end: boolean,
-  ): void {
-    const event = { position, message: undefined, end };
-    this.tell(nodeId, {
-      ...{ type: 'event', sessionId: this.stored.id, stream, token, event },
-      inline: false,
-    });
-  }
-
-  private tellReplicas(except: string, message: (nodeId: string) => string | undefined): void {
+  tellReplicas(except: string, message: (nodeId: string) => string | undefined): void {
     for (const node of this.replicas) {
       if (node === except) continue;
       this.tell(node, {
@@ -478,12 +342,6 @@ export class StoredSession {
         revision: this.stored.revision,
         message: message(node),
       });
-    }
-  }
-
-  private tellFollowed(by: string | undefined): void {
-    for (const node of this.replicas) {
-      this.tell(node, { type: 'followed', sessionId: this.stored.id, by });
     }
   }
 }

@@ -8,8 +8,10 @@ import type {
   Page,
   Position,
   ReadRequest,
+  SessionRecord,
 } from '../backplane.js';
 import { LOG_START } from '../backplane.js';
+import type { Revision } from '../revision.js';
 import type { MemoryLog } from './memory-log.js';
 import { LOOK_ENTRIES } from './memory-log.js';
 
@@ -30,6 +32,21 @@ export interface Stream {
   /** Another node had begun before. */
   again?: boolean;
   pending: number;
+}
+
+/** A stored session, as its parts see it. */
+export interface SessionParts {
+  readonly stored: SessionRecord;
+  readonly streams: Map<string, Stream>;
+  /** The stream of each running request. */
+  readonly requests: Map<string, string>;
+  /** Nodes that have a server object of the session. */
+  readonly replicas: Set<string>;
+  readonly log: MemoryLog;
+  readonly tell: Tell;
+  tellReplicas(except: string, message: (nodeId: string) => string | undefined): void;
+  /** A caller that has no replica, or one of another revision, needs the record. */
+  check(known: Revision | undefined, step: Step): void;
 }
 
 /** So many claims in a row may turn out never to have been used. */

@@ -1,31 +1,14 @@
-import type {
-  AssignOperation,
-  ClaimOperation,
-  OperationResult,
-  SessionRecord,
-} from '../backplane.js';
-import type { Revision } from '../revision.js';
+import type { AssignOperation, ClaimOperation, OperationResult } from '../backplane.js';
 import { LOOK_HOLDS_MS, RELEASED } from '../backplane.js';
-import type { Step, Stream, Tell } from './stored-stream.js';
-
-/** What belongs to the stored session of which this is a part. */
-interface Parts {
-  streams: Map<string, Stream>;
-  /** The stream of each running request. */
-  requests: Map<string, string>;
-  stored: SessionRecord;
-  tell: Tell;
-  /** A caller that has no replica, or one of another revision, needs the record. */
-  check(known: Revision | undefined, step: Step): void;
-}
+import type { SessionParts, Step, Stream } from './stored-stream.js';
 
 /** Who executes which stream of a session, who is to, and who owns the session. */
 export class StreamExecutors {
-  constructor(private readonly parts: Parts) {}
+  constructor(private readonly session: SessionParts) {}
 
   claim(operation: ClaimOperation, step: Step): OperationResult {
     const { from, owned, lookedAt } = operation;
-    const stream = this.parts.streams.get(operation.stream);
+    const stream = this.session.streams.get(operation.stream);
     if (step.repeated) {
       const given = stream?.unbegun === true && stream.again === true;
       const elsewhere = !given && (stream?.unbegun === true || stream?.executor !== step.nodeId);
@@ -42,16 +25,16 @@ export class StreamExecutors {
       stream.again = true;
       return { status: 'claimed', requests, owner: stream.executor };
     }
-    this.parts.check(operation.revision, step);
+    this.session.check(operation.revision, step);
     return { status: 'claimed', requests };
   }
 
   /** The owner of the session: this node, where nobody is, or one that is known to be dead. */
   ownerUnless({ nodeId, repeated }: Step, dead?: string): string {
-    const { owner, id: sessionId } = this.parts.stored;
+    const { owner, id: sessionId } = this.session.stored;
     if (repeated || (owner !== undefined && owner !== dead)) return owner ?? '';
-    if (owner !== undefined) this.parts.tell(owner, { type: 'disowned', sessionId });
-    this.parts.stored.owner = nodeId;
+    if (owner !== undefined) this.session.tell(owner, { type: 'disowned', sessionId });
+    this.session.stored.owner = nodeId;
     return nodeId;
   }
 
@@ -60,10 +43,10 @@ export class StreamExecutors {
    * only have been paused, and its server is of the past.
    */
   private succeed(step: Step, dead: string | undefined, except?: string): string {
-    const former = this.parts.stored.owner;
+    const former = this.session.stored.owner;
     const owner = this.ownerUnless(step, dead);
     if (former === undefined || owner === former) return owner;
-    for (const [name, stream] of this.parts.streams) {
+    for (const [name, stream] of this.session.streams) {
       if (stream.executor !== former || stream.unbegun === true || name === except) continue;
       this.giveUp(name, stream, `${RELEASED}${former}`, step);
     }
@@ -75,23 +58,23 @@ export class StreamExecutors {
     stream.executor = executor;
     const { holder } = stream;
     if (holder === undefined || holder.nodeId === nodeId) return;
-    const { id: sessionId } = this.parts.stored;
+    const { id: sessionId } = this.session.stored;
     const { token } = holder;
-    this.parts.tell(holder.nodeId, { type: 'orphaned', sessionId, stream: name, token });
+    this.session.tell(holder.nodeId, { type: 'orphaned', sessionId, stream: name, token });
   }
 
   assign(operation: AssignOperation, step: Step): OperationResult {
     const { stream: name, dead, lookedAt, revision } = operation;
     const { nodeId, repeated } = step;
-    const { owner } = this.parts.stored;
+    const { owner } = this.session.stored;
     const isLate = !repeated && owner !== undefined && owner === dead && isStale(lookedAt, step);
     if (name === undefined) {
       if (isLate) return { status: 'stale' };
       const executor = this.succeed(step, dead);
-      if (executor === nodeId) this.parts.check(revision, step);
+      if (executor === nodeId) this.session.check(revision, step);
       return { status: 'assigned', executor, begun: false };
     }
-    const stream = this.parts.streams.get(name);
+    const stream = this.session.streams.get(name);
     if (stream?.executor === undefined) return { status: 'dropped' };
     const open = stream.unbegun === true;
     if (!repeated && open) {
@@ -105,7 +88,7 @@ export class StreamExecutors {
       unbegun !== true &&
       (repeated ? stream.assignedBy === step.number : open);
     if (!mine) return { status: 'assigned', executor, begun: unbegun !== true };
-    this.parts.check(revision, step);
+    this.session.check(revision, step);
     const requests = this.requestsOf(name);
     const { again, last } = stream;
     return {
@@ -116,13 +99,13 @@ export class StreamExecutors {
 
   /** Begun by nobody, it is still the one's who opened it. */
   mayAbandon(name: string, { nodeId }: Step): boolean {
-    const stream = this.parts.streams.get(name);
+    const stream = this.session.streams.get(name);
     return stream !== undefined && (stream.unbegun === true || stream.executor === nodeId);
   }
 
   /** Whether this node has begun the stream, and nobody has taken it over. */
   executes(name: string, nodeId: string): boolean {
-    const stream = this.parts.streams.get(name);
+    const stream = this.session.streams.get(name);
     return stream?.executor === nodeId && stream.unbegun !== true;
   }
 
@@ -131,29 +114,29 @@ export class StreamExecutors {
    * before, and a failover has lost it, perhaps together with the note that the node has a replica.
    */
   begins(name: string, step: Step): boolean {
-    const stream = this.parts.streams.get(name);
+    const stream = this.session.streams.get(name);
     const { nodeId } = step;
     if (stream?.executor !== nodeId) return false;
     if (stream.unbegun !== true) return true;
     if (this.ownerUnless(step) !== nodeId) return false;
     give(stream, nodeId, step);
     stream.assignedBy = step.number;
-    this.parts.check(this.parts.stored.revision, step);
+    this.session.check(this.session.stored.revision, step);
     return true;
   }
 
   all(): { stream: string; executor: string }[] {
-    return [...this.parts.streams].flatMap(([stream, { executor }]) =>
+    return [...this.session.streams].flatMap(([stream, { executor }]) =>
       executor === undefined ? [] : { stream, executor },
     );
   }
 
   private requestsOf(stream: string): string[] {
-    return [...this.parts.requests].flatMap(([id, of]) => (of === stream ? id : []));
+    return [...this.session.requests].flatMap(([id, of]) => (of === stream ? id : []));
   }
 
   release(name: string, step: Step): void {
-    const stream = this.parts.streams.get(name);
+    const stream = this.session.streams.get(name);
     // What it has not begun is not its own to leave behind: its owner is found dead, and another one begins it.
     if (stream?.executor !== step.nodeId || stream.unbegun === true) return;
     this.giveUp(name, stream, RELEASED, step);

@@ -1,5 +1,6 @@
 /** Faults in what becomes of requests, and of what a client says beside them. */
 import { StreamExecutors } from '../../../src/backplane/memory/stream-executors.js';
+import { StreamHolders } from '../../../src/backplane/memory/stream-holders.js';
 import { StoredSession } from '../../../src/backplane/memory/stored-session.js';
 import type { Route } from '../../../src/backplane/backplane.js';
 import { OwnerHandover } from '../../../src/execution/owner-handover.js';
@@ -27,8 +28,8 @@ export const REQUEST_MUTANTS: Mutant[] = [
     name: 'a replica that is behind is not told',
     plant() {
       const original = methodsOf(StoredSession.prototype);
-      StoredSession.prototype['check'] = function (known, step) {
-        if (known === undefined) original['check'].call(this, known, step);
+      StoredSession.prototype.check = function (known, step) {
+        if (known === undefined) original.check.call(this, known, step);
       };
     },
   },
@@ -37,7 +38,7 @@ export const REQUEST_MUTANTS: Mutant[] = [
     plant() {
       const original = methodsOf(StreamExecutors.prototype);
       StreamExecutors.prototype.ownerUnless = function (step) {
-        return original.ownerUnless.call(this, step, this['parts'].stored.owner);
+        return original.ownerUnless.call(this, step, this['session'].stored.owner);
       };
     },
   },
@@ -81,9 +82,14 @@ export const REQUEST_MUTANTS: Mutant[] = [
   {
     name: 'a GET of a stranger is served',
     plant() {
-      const original = methodsOf(StoredSession.prototype);
-      StoredSession.prototype.attach = function (nodeId, request, now) {
-        return original.attach.call(this, nodeId, { ...request, principal: this.principal }, now);
+      const original = methodsOf(StreamHolders.prototype);
+      StreamHolders.prototype.attach = function (nodeId, request, now) {
+        return original.attach.call(
+          this,
+          nodeId,
+          { ...request, principal: this['session'].stored.principal },
+          now,
+        );
       };
     },
   },

@@ -2,6 +2,7 @@
 import type { StreamEvent } from '../../../src/backplane/backplane.js';
 import { LOG_START } from '../../../src/backplane/backplane.js';
 import { StoredSession } from '../../../src/backplane/memory/stored-session.js';
+import { StreamHolders } from '../../../src/backplane/memory/stream-holders.js';
 import { SseConnection } from '../../../src/http/response/sse-response.js';
 import { LiveSession } from '../../../src/replica/live-session.js';
 import { Follower } from '../../../src/stream/follower.js';
@@ -92,10 +93,10 @@ export const STREAM_MUTANTS: Mutant[] = [
     name: 'a late detach ends what its successor holds',
     from: 121,
     plant() {
-      const original = methodsOf(StoredSession.prototype);
-      StoredSession.prototype['detach'] = function (operation, step) {
-        original['detach'].call(this, operation, step);
-        delete this.streams.get(operation.stream)?.holder;
+      const original = methodsOf(StreamHolders.prototype);
+      StreamHolders.prototype.detach = function (operation, step) {
+        original.detach.call(this, operation, step);
+        delete this['session'].streams.get(operation.stream)?.holder;
       };
     },
   },
@@ -115,8 +116,8 @@ export const STREAM_MUTANTS: Mutant[] = [
   {
     name: 'a stream that is resumed begins one too late',
     plant() {
-      const original = methodsOf(StoredSession.prototype);
-      StoredSession.prototype.attach = function (...args) {
+      const original = methodsOf(StreamHolders.prototype);
+      StreamHolders.prototype.attach = function (...args) {
         const reply = original.attach.apply(this, args);
         if (reply.status !== 'attached') return reply;
         const { n, logId } = reply.position;
