@@ -3,6 +3,7 @@ import { pauseAfter } from '../protocol/backoff.js';
 import type { Clock } from '../protocol/clock.js';
 import { jittered } from '../protocol/clock.js';
 import type { JsonRpcMessage } from '../protocol/jsonrpc.js';
+import type { Logger } from '../options/types.js';
 import type { BodyReader } from './http/response-body.js';
 import { isSuccess, kindOf } from './http/response-body.js';
 import { ACCEPT_EVENTS, pause, RETRY_MS } from './intercepted-call.js';
@@ -13,12 +14,18 @@ import type { Target } from './http/http-exchange.js';
 import type { Origin } from './http/origin.js';
 import type { RefusalLog } from './refusal-log.js';
 
-export interface PrivateSessionParts {
+/** How a server behind this library is reached. */
+export interface InterceptedParts {
   target: Target;
   reader: BodyReader;
   clock: Clock;
-  refusals: RefusalLog;
+  logger: Logger;
+  /** How long the server may take for anything but to answer a request. */
   timeoutMs: number;
+  refusals: RefusalLog;
+}
+
+export interface PrivateSessionParts extends InterceptedParts {
   /** `undefined`: the server keeps no sessions. */
   id: string | undefined;
   /** As negotiated. */
