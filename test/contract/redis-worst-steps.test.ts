@@ -1,7 +1,8 @@
 /** What one step may cost Redis, whatever a client has done before: while it runs, nobody else is served. */
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
-import { measure, SCENARIOS, World } from '../../bench/worst-steps.js';
+import { measure, SCENARIOS } from '../../bench/worst-steps.js';
+import { World } from '../../bench/worst-steps/world.js';
 import { startRedis, type RedisServer } from '../rig/redis.js';
 
 /**
