@@ -1,32 +1,28 @@
 import { completable } from '@modelcontextprotocol/sdk/server/completable.js';
 import type { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
-import type { ContentBlock, GetPromptResult } from '@modelcontextprotocol/sdk/types.js';
+import type { GetPromptResult } from '@modelcontextprotocol/sdk/types.js';
 import { z } from 'zod';
-import { BLUE_PNG } from './samples.js';
+import type { Content } from './contents.js';
+import { PROMPTS, wordsFrom } from './contents.js';
 
-const user = (...contents: ContentBlock[]): GetPromptResult => ({
+const user = (contents: Content[]): GetPromptResult => ({
   messages: contents.map((content) => ({ role: 'user', content })),
 });
 
 /** Prompts without and with arguments, with a resource and with an image. The arguments complete as one types. */
 export function registerPrompts(server: McpServer): void {
   server.registerPrompt('test_simple_prompt', { description: 'A line of text' }, () =>
-    user({ type: 'text', text: 'This is a simple prompt for testing.' }),
+    user(PROMPTS.simple()),
   );
 
-  const words = ['paris', 'park', 'party', 'test', 'testing'];
-  const word = (description: string) =>
-    completable(z.string().describe(description), (begun) =>
-      words.filter((w) => w.startsWith(begun)),
-    );
+  const word = (description: string) => completable(z.string().describe(description), wordsFrom);
   server.registerPrompt(
     'test_prompt_with_arguments',
     {
       description: 'A line of text with two words of yours',
       argsSchema: { arg1: word('The first word'), arg2: word('The second word') },
     },
-    ({ arg1, arg2 }) =>
-      user({ type: 'text', text: `Prompt with arguments: arg1='${arg1}', arg2='${arg2}'` }),
+    (words) => user(PROMPTS.withArguments(words)),
   );
 
   server.registerPrompt(
@@ -35,24 +31,10 @@ export function registerPrompts(server: McpServer): void {
       description: 'A resource, its text included',
       argsSchema: { resourceUri: z.string().describe('Its URI') },
     },
-    ({ resourceUri }) =>
-      user(
-        {
-          type: 'resource',
-          resource: {
-            uri: resourceUri,
-            mimeType: 'text/plain',
-            text: 'Embedded resource content for testing.',
-          },
-        },
-        { type: 'text', text: 'Please process the embedded resource above.' },
-      ),
+    (given) => user(PROMPTS.withResource(given)),
   );
 
   server.registerPrompt('test_prompt_with_image', { description: 'An image' }, () =>
-    user(
-      { type: 'image', data: BLUE_PNG, mimeType: 'image/png' },
-      { type: 'text', text: 'Please analyze the image above.' },
-    ),
+    user(PROMPTS.withImage()),
   );
 }

@@ -1,30 +1,6 @@
 import type { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
 import { z } from 'zod';
-
-/** What `tools/list` is to show, keyword for keyword. */
-const advertised = {
-  $schema: 'https://json-schema.org/draft/2020-12/schema',
-  type: 'object',
-  $defs: {
-    address: {
-      $anchor: 'addressDef',
-      type: 'object',
-      properties: { street: { type: 'string' }, city: { type: 'string' } },
-    },
-  },
-  properties: {
-    name: { type: 'string' },
-    address: { $ref: '#/$defs/address' },
-    contactMethod: { type: 'string', enum: ['phone', 'email'] },
-    phone: { type: 'string' },
-    email: { type: 'string' },
-  },
-  allOf: [{ anyOf: [{ required: ['phone'] }, { required: ['email'] }] }],
-  if: { properties: { contactMethod: { const: 'phone' } }, required: ['contactMethod'] },
-  then: { required: ['phone'] },
-  else: { required: ['email'] },
-  additionalProperties: false,
-};
+import { CONTACT_SCHEMA } from './contents.js';
 
 /**
  * A tool whose schema uses what only JSON Schema 2020-12 has (SEP-1613, SEP-2106).
@@ -42,7 +18,7 @@ export function registerSchemaTool(server: McpServer): void {
       email: z.string().optional(),
     })
     .refine((contact) => contact.phone !== undefined || contact.email !== undefined)
-    .meta(advertised);
+    .meta(CONTACT_SCHEMA);
 
   server.registerTool(
     'json_schema_2020_12_tool',

@@ -1,6 +1,0 @@
-/** A PNG of 2 × 2 blue pixels, base64. */
-export const BLUE_PNG =
-  'iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAD0lEQVR4nGNgSDsDQhAKAB5WBMmVr7GeAAAAAElFTkSuQmCC';
-
-/** A WAV of four samples (8 kHz, mono, 8 bit), base64. */
-export const SHORT_WAV = 'UklGRigAAABXQVZFZm10IBAAAAABAAEAQB8AAEAfAAABAAgAZGF0YQQAAACAoIBg';
