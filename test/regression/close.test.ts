@@ -1,13 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { CallToolResult } from '@modelcontextprotocol/sdk/types.js';
 import { expect, it } from 'vitest';
-import type { Commit, CommitReply, Membership } from '../../src/backplane/backplane.js';
 import type { Backplane } from '../../src/index.js';
 import { memoryBackplane } from '../../src/index.js';
+import { newGate } from '../integration/support/gate.js';
 import { scriptedServer } from '../integration/support/scripted-server.js';
 import { openSession, rawClient, startNode } from '../integration/support/serve.js';
 import { signal } from '../integration/support/signal.js';
 import { request } from '../support/mcp-http.js';
+import { wrappedBackplane } from '../support/wrapped-backplane.js';
 
 // A GET that waits for the old holder's answer belongs to no list yet that `close()` goes through. It opened its
 // connection after the node had left, and kept the HTTP server from closing.
@@ -42,22 +43,12 @@ it('a GET on its way while the node closes is ended, or refused', async () => {
 // While a request is being stored nothing runs yet: `close()` saw an idle node, and did not wait for it.
 it('a request that is being stored when the node closes is answered, or refused', async () => {
   const shared = memoryBackplane();
-  const slow: Backplane = {
-    join(options) {
-      const membership = shared.join(options);
-      const commit = async (step: Commit): Promise<CommitReply> => {
-        await sleep(30);
-        return membership.commit(step);
-      };
-      return new Proxy<Membership>(membership, {
-        get: (target, name) => {
-          if (name === 'commit') return commit;
-          const value: unknown = Reflect.get(target, name);
-          return typeof value === 'function' ? (value.bind(target) as unknown) : value;
-        },
-      });
+  const slow = wrappedBackplane(shared, (membership) => ({
+    async commit(step) {
+      await sleep(30);
+      return membership.commit(step);
     },
-  };
+  }));
   const tools = { wait: () => sleep(100, 'done') };
   const { url, mcp } = await startNode({ backplane: slow, tools });
   // Of a revision without priming events: it cannot come back, so that it is left to finish.
@@ -198,4 +189,30 @@ it('so are those of a batch that is left to other nodes', async () => {
   await sse.untilEnded();
   never.resolve();
   expect(results).toEqual(Array.from({ length: most }, () => 'appended'));
+});
+
+// Whether anything ran was asked once, when the drain began: a call that came while connections were being ended was
+// ended as soon as they were.
+it('a call that begins during the drain has the rest of its time', async () => {
+  const started = newGate();
+  const gate = newGate();
+  const tools = {
+    hold: async () => {
+      started.open();
+      await gate.opened;
+      return 'done';
+    },
+  };
+  const { url, mcp } = await startNode({ tools });
+  const sessions = await Promise.all([openSession(url), openSession(url)]);
+  const listeners = await Promise.all(sessions.map(({ client }) => client.listen(url)));
+  const { client } = await openSession(url);
+  const closing = mcp.close({ drainMs: 10_000 });
+  const answer = await client.post(url, request(50, 'tools/call', { name: 'hold' }));
+  await started.opened;
+  await Promise.all(listeners.map((listener) => listener.ended));
+  await Promise.race([closing, sleep(100)]);
+  gate.open();
+  expect(await answer.answer(50)).toMatchObject({ result: {} });
+  await closing;
 });

@@ -1,12 +1,12 @@
 import express from 'express';
 import { expect, it, onTestFinished } from 'vitest';
-import type { NodeMessage } from '../../src/backplane/backplane.js';
 import type { Backplane } from '../../src/index.js';
 import { anynode, memoryBackplane } from '../../src/index.js';
 import { legacySse } from '../../src/legacy-sse/index.js';
 import { listen, rawClient } from '../integration/support/serve.js';
 import { scriptedServer } from '../integration/support/scripted-server.js';
 import { answers, notification, request } from '../support/mcp-http.js';
+import { wrappedBackplane } from '../support/wrapped-backplane.js';
 
 /**
  * After a failover the node that holds the connection took over requests that other nodes looked after, and had them run in the
@@ -16,25 +16,18 @@ it('a request of HTTP+SSE runs in the name of its POST though the holder of the 
   const shared = memoryBackplane();
   const lost: Record<string, () => void> = {};
   let losesRun = false;
-  const of = (name: string): Backplane => ({
-    join: (options) => {
+  const of = (name: string): Backplane =>
+    wrappedBackplane(shared, (membership, options) => {
       lost[name] = () => options.onLost();
-      const inner = shared.join(options);
-      return new Proxy(inner, {
-        get(target, key) {
-          const value = Reflect.get(target, key, target) as unknown;
-          if (key === 'send' && name === 'b') {
-            return (to: string, message: NodeMessage) => {
-              const isLost = losesRun && message.type === 'run';
-              if (isLost) losesRun = false;
-              return isLost ? Promise.resolve() : target.send(to, message);
-            };
-          }
-          return typeof value === 'function' ? (value as () => void).bind(target) : value;
+      if (name !== 'b') return {};
+      return {
+        send(to, message) {
+          const isLost = losesRun && message.type === 'run';
+          if (isLost) losesRun = false;
+          return isLost ? Promise.resolve() : membership.send(to, message);
         },
-      });
-    },
-  });
+      };
+    });
   const seen: unknown[] = [];
   const start = async (name: string) => {
     const mcp = anynode({

@@ -8,13 +8,14 @@ import {
 import { setTimeout as sleep } from 'node:timers/promises';
 import express from 'express';
 import { expect, it, onTestFinished } from 'vitest';
-import type { Membership, NodeMessage } from '../../src/backplane/backplane.js';
+import type { NodeMessage } from '../../src/backplane/backplane.js';
 import type { Backplane } from '../../src/index.js';
 import { anynode, memoryBackplane } from '../../src/index.js';
 import { legacySse } from '../../src/legacy-sse/index.js';
 import { listen, openSession, rawClient, startNode } from '../integration/support/serve.js';
 import { signal } from '../integration/support/signal.js';
 import { notification, request, type JsonRpc, type RawClient } from '../support/mcp-http.js';
+import { wrappedBackplane } from '../support/wrapped-backplane.js';
 
 /** A server that notes the levels it is told, and whose tool says so many numbers. */
 function chatty(levels: string[] = [], levelMs = 0): Server {
@@ -60,22 +61,12 @@ it('a replica that catches up loses nothing of its running calls', async () => {
 // revision: one that was about to catch up with a level believed that it had, for ever.
 it('list_changed does not hide a level set just before', async () => {
   const backplane = memoryBackplane();
-  const slow: Backplane = {
-    join(options) {
-      const membership = backplane.join(options);
-      const load: Membership['load'] = async (id) => {
-        await sleep(50);
-        return membership.load(id);
-      };
-      return new Proxy(membership, {
-        get: (target, name) => {
-          if (name === 'load') return load;
-          const value: unknown = Reflect.get(target, name);
-          return typeof value === 'function' ? (value.bind(target) as unknown) : value;
-        },
-      });
+  const slow = wrappedBackplane(backplane, (membership) => ({
+    async load(id) {
+      await sleep(50);
+      return membership.load(id);
     },
-  };
+  }));
   const levels: string[] = [];
   const one = await startNode({ backplane: slow, server: () => chatty(levels) });
   const two = await startNode({ backplane, server: () => chatty() });

@@ -2,9 +2,15 @@
 import type { ServerResponse } from 'node:http';
 import { describe, expect, it } from 'vitest';
 import type { RawClient } from '../support/mcp-http.js';
-import { fallible, type Fallible } from './support/fallible.js';
-import { answerJson, puppet, resultOf, type Puppet } from './support/puppet.js';
-import { openSession, startNode, STORES, type OpenStore, type TestNode } from './support/serve.js';
+import { fallible, type Fallible } from '../integration/support/fallible.js';
+import { answerJson, puppet, resultOf, type Puppet } from '../integration/support/puppet.js';
+import {
+  openSession,
+  startNode,
+  STORES,
+  type OpenStore,
+  type TestNode,
+} from '../integration/support/serve.js';
 
 const CALL = { name: 'who', arguments: {} };
 

@@ -1,12 +1,13 @@
 /** `affinity: 'owner'`: when a closing owner hands over what was in use, and what that may need of it until then. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { memoryBackplane } from '../../src/index.js';
 import { newGate } from '../integration/support/gate.js';
 import { announce, scriptedServer, type Tools } from '../integration/support/scripted-server.js';
 import { openSession, startNode, type TestNode } from '../integration/support/serve.js';
-import { hasMethod, request, response } from '../support/mcp-http.js';
-
-const call = (id: number, name: string) => request(id, 'tools/call', { name, arguments: {} });
+import { hasMethod, response } from '../support/mcp-http.js';
+import { wrappedBackplane } from '../support/wrapped-backplane.js';
+import { call, owned, text } from './support.js';
 
 /** Two nodes. The first one's close lasts until `release` is called, since a call of another session runs there. */
 async function owners(rehydrating = (): Promise<void> => Promise.resolve()) {
@@ -94,4 +95,69 @@ it('a server that is being built when its owner begins to close goes after its c
   (await first).expect(200);
   await expect.poll(() => a.mcp.health().sessions).toBe(1);
   await release(closing);
+});
+
+// Only what ran on the closing node was waited for. What its clients waited for ran elsewhere, and they cannot come back.
+it('a closing node keeps a connection that cannot be resumed until the owner has answered', async () => {
+  const started = newGate();
+  const gate = newGate();
+  const tools = {
+    hold: async () => {
+      started.open();
+      await gate.opened;
+      return 'done';
+    },
+  };
+  const { b, client } = await owned({ tools, responseMode: 'json' });
+  const posted = client.post(b.url, call(50, 'hold'));
+  await started.opened;
+  const closing = b.mcp.close({ drainMs: 5_000 });
+  await Promise.race([closing, sleep(200)]);
+  gate.open();
+  expect((await posted).expect(200).json()).toMatchObject({ result: {} });
+  await closing;
+});
+
+// It had ended what it ran already: what it began then was nobody's, and its client got an error.
+it('a node that has closed begins nothing that another node sends it', async () => {
+  const store = memoryBackplane();
+  const reached = newGate();
+  const gate = newGate();
+  const slow = wrappedBackplane(store, (membership) => ({
+    async commit(commit) {
+      if (commit.operations.some((each) => each.type === 'append' && each.ends === '60')) {
+        reached.open();
+        await gate.opened;
+      }
+      return membership.commit(commit);
+    },
+  }));
+  const never = newGate();
+  const holding = [newGate(), newGate()];
+  const a = await startNode({
+    ...{ backplane: slow, affinity: 'owner' },
+    tools: {
+      hold: async ({ args }) => {
+        holding[Number(args['at'])]?.open();
+        await never.opened;
+        return 'never';
+      },
+      where: async () => {
+        await never.opened;
+        return 'a';
+      },
+    },
+  });
+  const b = await startNode({ backplane: store, affinity: 'owner', tools: { where: () => 'b' } });
+  const [one, two] = await Promise.all([openSession(a.url), openSession(a.url)]);
+  await one.client.post(a.url, call(60, 'hold', { at: 0 }));
+  await two.client.post(a.url, call(61, 'hold', { at: 1 }));
+  await Promise.all(holding.map(({ opened }) => opened));
+  const closing = a.mcp.close({ drainMs: 0 });
+  await reached.opened;
+  const answer = await two.client.post(b.url, call(70, 'where'));
+  await sleep(50); // it is sent, and arrives
+  gate.open();
+  await closing;
+  expect(text(await answer.answer(70, 20_000))).toBe('b');
 });

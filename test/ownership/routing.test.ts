@@ -1,0 +1,120 @@
+/** How a request reaches the owner of its session from the node that received it. */
+import { expect, it, onTestFinished } from 'vitest';
+import { AnynodeError, memoryBackplane } from '../../src/index.js';
+import { newGate } from '../integration/support/gate.js';
+import { type Tools } from '../integration/support/scripted-server.js';
+import { openSession, startNode, STORES } from '../integration/support/serve.js';
+import { notification } from '../support/mcp-http.js';
+import { wrappedBackplane } from '../support/wrapped-backplane.js';
+import { call, owned, text, textOf } from './support.js';
+
+// Packing threw: the response had begun and broke off, and the timer that was to ask again threw for ever after, which
+// no one caught. That ended the process.
+it('an authorization that is no JSON arrives as far as it is, and ends nothing', async () => {
+  const circular: Record<string, unknown> = {};
+  circular['self'] = circular;
+  const auth = {
+    ...{ token: 't', clientId: 'c', scopes: ['s'], resource: 'no url' },
+    extra: { big: 10n, circular, tenant: 'acme' },
+  };
+  const tools = {
+    who: ({ extra }: { extra: { authInfo?: unknown } }) => JSON.stringify(extra.authInfo),
+  };
+  const { a, b, client } = await owned({
+    tools,
+    mount: {
+      before: [
+        (req, _res, next) => {
+          Object.assign(req, { auth });
+          next();
+        },
+      ],
+    },
+  });
+  expect(JSON.parse((await textOf(client, b.url, call(50, 'who'))) as string)).toEqual({
+    ...{ token: 't', clientId: 'c', scopes: ['s'], extra: { tenant: 'acme' } },
+  });
+  (await client.post(b.url, notification('notifications/custom'))).expect(202);
+  expect([...a.logged, ...b.logged]).toEqual([]);
+});
+
+// It looked for it from the beginning: with a full log that was 64 MiB for each.
+it.each(STORES)('a big request is read where it is in the log, over %s', async (_, openStore) => {
+  const store = openStore();
+  let read = 0;
+  const counted = wrappedBackplane(store(), (membership) => ({
+    async history(...args) {
+      const entries = await membership.history(...args);
+      read += entries.length;
+      return entries;
+    },
+  }));
+  const tools: Tools = { big: ({ args }) => `${String(args['text']).length}` };
+  const a = await startNode({ backplane: counted, affinity: 'owner', tools });
+  const b = await startNode({ backplane: store(), affinity: 'owner' });
+  const { client, sessionId } = await openSession(a.url);
+  for (let n = 0; n < 40; n += 1) {
+    await a.mcp.session(sessionId).notify({ method: 'notifications/message', params: { n } });
+  }
+  const answer = await client.post(b.url, call(50, 'big', { text: 'x'.repeat(100_000) }));
+  expect(text(await answer.answer(50))).toBe('100000');
+  expect(read).toBe(1);
+  // Several at once, of which the last is where the stream ends.
+  const several = [51, 52].map((id) => call(id, 'big', { text: 'x'.repeat(100_000 + id) }));
+  const both = await client.post(b.url, several);
+  expect(text(await both.answer(51))).toBe('100051');
+  expect(text(await both.answer(52))).toBe('100052');
+});
+
+// Redis was away for a moment: the call was the owner's by then, which forgot it, and its client waited for ever.
+it('a call is run although its owner cannot read it at first', async () => {
+  const store = memoryBackplane();
+  let failures = 0;
+  const away = wrappedBackplane(store, (membership) => ({
+    async history(...args) {
+      failures += 1;
+      if (failures === 1) throw new AnynodeError('backplane_unavailable', 'away');
+      return membership.history(...args);
+    },
+  }));
+  const tools: Tools = { big: ({ args }) => `${String(args['text']).length}` };
+  const a = await startNode({ backplane: away, affinity: 'owner', tools });
+  const b = await startNode({ backplane: store, affinity: 'owner' });
+  const { client } = await openSession(a.url);
+  const answer = await client.post(b.url, call(50, 'big', { text: 'x'.repeat(100_000) }));
+  expect(text(await answer.answer(50))).toBe('100000');
+  expect(failures).toBeGreaterThan(1);
+});
+
+// Every 0.9 s another step was queued, by both nodes, for as long as the backplane was away.
+it('a request is begun with one step, however long that takes', async () => {
+  const store = memoryBackplane();
+  const gate = newGate();
+  onTestFinished(gate.open);
+  const thrice = newGate();
+  let steps = 0;
+  let asked = 0;
+  const stuck = wrappedBackplane(store, (membership) => ({
+    async commit(commit) {
+      const assigns = commit.operations.filter(({ type }) => type === 'assign').length;
+      steps += assigns;
+      if (assigns > 0) await gate.opened;
+      return membership.commit(commit);
+    },
+  }));
+  const asking = wrappedBackplane(store, (membership) => ({
+    async send(nodeId, message) {
+      await membership.send(nodeId, message);
+      if (message.type === 'run' && (asked += 1) === 3) setImmediate(thrice.open);
+    },
+  }));
+  const a = await startNode({ backplane: stuck, affinity: 'owner' });
+  const b = await startNode({ backplane: asking, affinity: 'owner' });
+  const { client } = await openSession(a.url);
+  const answer = await client.post(b.url, call(50, 'echo'));
+  await thrice.opened;
+  gate.open();
+  expect(await answer.answer(50)).toMatchObject({ result: {} });
+  await textOf(client, a.url, call(51, 'echo')); // whatever was queued before it is through
+  expect(steps).toBe(1);
+});

@@ -1,0 +1,81 @@
+/** A session gets another owner, or its owner hears that it has. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect, it, onTestFinished } from 'vitest';
+import { memoryBackplane } from '../../src/index.js';
+import { newGate } from '../integration/support/gate.js';
+import { scriptedServer, type Tools } from '../integration/support/scripted-server.js';
+import { openSession, startNode } from '../integration/support/serve.js';
+import { notification } from '../support/mcp-http.js';
+import { wrappedBackplane } from '../support/wrapped-backplane.js';
+import { call, ghostOwner, optionsOf, owned, textOf } from './support.js';
+
+// Its server object was gone by then, and the client was told of an internal error.
+it('a request whose session is taken over between its commit and its run is lost with its node', async () => {
+  const store = memoryBackplane();
+  const gate = newGate();
+  const opened = newGate();
+  onTestFinished(gate.open);
+  let holds = false;
+  const late = wrappedBackplane(store, (membership) => ({
+    async commit(commit) {
+      const reply = await membership.commit(commit);
+      if (holds && commit.operations.some(({ type }) => type === 'open')) {
+        opened.open();
+        await gate.opened;
+      }
+      return reply;
+    },
+  }));
+  const a = await startNode({ backplane: late, affinity: 'owner' });
+  const { client, sessionId } = await openSession(a.url);
+  expect((await client.post(a.url, call(49, 'echo'))).status).toBe(200);
+  holds = true;
+  const posted = client.post(a.url, call(50, 'echo'));
+  await opened.opened;
+  const ghost = await ghostOwner(store, a, sessionId);
+  await expect.poll(() => a.mcp.health().sessions).toBe(0);
+  gate.open();
+  const answer = await (await posted).answer(50);
+  expect(answer.error).toMatchObject({ code: -32000, data: { reason: 'node_lost' } });
+  await ghost.leave();
+});
+
+// That somebody else had begun one request was taken for a sign that the session was somebody else's.
+it("an owner that hears of a dead node's request keeps its server object", async () => {
+  const { store, a, b, client, sessionId } = await owned({
+    server: () => {
+      let count = 0;
+      return scriptedServer({ next: () => `${(count += 1)}` });
+    },
+  });
+  const ghost = await ghostOwner(store, a, sessionId);
+  const answer = await client.post(b.url, call(50, 'echo'));
+  await ghost.begin();
+  await ghost.leave();
+  await client.post(b.url, notification('notifications/custom'));
+  await expect.poll(async () => textOf(client, b.url, call(51, 'next'))).toBe('1');
+  expect(await answer.answer(50, 20_000)).toMatchObject({ error: { data: { node: 'ghost' } } });
+  expect(await textOf(client, b.url, call(52, 'next'))).toBe('2');
+});
+
+// Two sockets bring a node its messages and its replies: a paused owner that was given the session again could read only
+// afterwards that it had lost it. It discarded its new server object, and the call in it ended with an error.
+it('word that a session was lost, which comes late, does not take it from the node that owns it again', async () => {
+  const gate = newGate();
+  const tools: Tools = {
+    slow: async () => {
+      await gate.opened;
+      return 'done';
+    },
+  };
+  const { store, a, client, sessionId } = await owned({ tools });
+  const answer = textOf(client, a.url, call(70, 'slow'));
+  await expect.poll(() => a.mcp.health().inFlight).toBe(1);
+  const other = store.join(optionsOf('other'));
+  await other.send(a.mcp.nodeId, { type: 'disowned', sessionId });
+  await sleep(50);
+  expect(a.mcp.health()).toMatchObject({ sessions: 1, inFlight: 1 });
+  gate.open();
+  expect(await answer).toBe('done');
+  await other.leave();
+});
