@@ -47,7 +47,7 @@ Once \`npm ci\` has run in test/nodes, no network is needed any more.`;
 
 /** Runs the tests on one version, and returns how many of them passed and failed. */
 function test(major) {
-  const began = performance.now();
+  const began = Date.now();
   const vitest = join(root, 'node_modules/vitest/vitest.mjs');
   const args = [
     vitest,
@@ -59,7 +59,7 @@ function test(major) {
   const options = { cwd: root, encoding: 'utf8', maxBuffer: 64 * 1024 * 1024 };
   const { status, stdout, stderr, error } = spawnSync(binaryOf(major), args, options);
   const [, passed = 0, failed = 1] = /^(\d+) passed, (\d+) failed/m.exec(stdout ?? '') ?? [];
-  const seconds = ((performance.now() - began) / 1000).toFixed(1);
+  const seconds = ((Date.now() - began) / 1000).toFixed(1);
   console.log(`Node ${major}: ${passed} passed, ${failed} failed, in ${seconds} s`);
   if (status !== 0) console.log(stdout, stderr, error ?? '');
   // What keeps the tests from running at all counts as a test that failed.

@@ -145,7 +145,7 @@ export const RESOURCE_TEMPLATE = {
   name: 'template',
   uri: 'test://template/{id}/data',
   config: { description: 'Any id has data here', mimeType: 'application/json' },
-  read({ href: uri }: URL, { id }: { id?: string | string[] }) {
+  read: ({ href: uri }: URL, { id }: { id?: string | string[] }) => {
     const data = { id, templateTest: true, data: `Data for ID: ${String(id)}` };
     return { contents: [{ uri, mimeType: 'application/json', text: JSON.stringify(data) }] };
   },

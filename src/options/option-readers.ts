@@ -55,7 +55,7 @@ export function oneOf<Value extends string | boolean>(
 /** A whole number that is not negative. */
 export function wholeNumber(otherwise: number): Reader<number> {
   return (given, name) => {
-    const value = given ?? otherwise;
+    const value: unknown = given ?? otherwise;
     if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value;
     throw new TypeError(
       `mcp-anynode: \`${name}\` has to be a whole number of at least 0, and is ${String(value)}`,

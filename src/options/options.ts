@@ -57,7 +57,7 @@ export const OPTIONS = {
   allowedHosts: strings,
   nodeHeader: orElse(true),
   sessionTtlMs: positive(24 * HOUR),
-  retention: (value: unknown) => readKnown(RETENTION, (value ?? {}) as object),
+  retention: (value: unknown) => readKnown(RETENTION, value ?? {}),
   replicaIdleMs: positive(5 * MINUTE),
   maxReplicas: positive(10_000),
   leaseMs: positive(10 * SECOND),
