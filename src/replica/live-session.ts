@@ -1,13 +1,7 @@
 import { setImmediate } from 'node:timers';
-import type {
-  AppendOperation,
-  Effect,
-  NoteOperation,
-  SessionRecord,
-} from '../backplane/backplane.js';
+import type { AppendOperation, NoteOperation, SessionRecord } from '../backplane/backplane.js';
 import { STANDALONE } from '../backplane/backplane.js';
 import type { Revision } from '../backplane/revision.js';
-import { FIRST_REVISION, follows, isLower, UNKNOWN_REVISION } from '../backplane/revision.js';
 import type {
   JsonRpcMessage,
   JsonRpcRequest,
@@ -33,27 +27,16 @@ import { answerToCancelled, failed, notBuilt, serialized } from './requests/requ
 import { answerTurns } from './requests/loop-turns.js';
 import type { NodeContext } from '../stream/node-context.js';
 import type { Cause, DeliveryContext, ReplicaEvents } from './replica.js';
-import type { Shape } from './session-shape.js';
-import {
-  effectOfAnswer,
-  mayBeRefused,
-  refusalOf,
-  shapeOf,
-  unlike,
-  UNSHAPED,
-  withEffect,
-  withoutEffect,
-} from './session-shape.js';
+import { effectOfAnswer, mayBeRefused, refusalOf } from './session-shape.js';
 import { deliverToFollowers } from '../stream/deliver-to-followers.js';
 import type { ReplicaTransport } from './replica-transport.js';
+import { ReplicaUpkeep } from './replica-upkeep.js';
 import { endOf, shownOn } from '../stream/shown-on.js';
 import type { AuthInfo, SessionInfo } from '../options/types.js';
 import { Cursors } from '../stream/cursor.js';
 
 /** A session of which this node has a replica, is building one, or is about to need one. */
 export class LiveSession {
-  /** The record's revision that the replica has been brought to; `undefined`: there is no replica. */
-  revision: Revision | undefined;
   /** Writes its event ids. */
   readonly cursors: Cursors;
   /** Whose session it is, as far as this node has learned. A session never changes hands. */
@@ -64,21 +47,12 @@ export class LiveSession {
   announced = false;
   lastUsedAt: number;
   readonly admission = new InboundAdmission();
-  private replica: BuiltReplica | undefined;
-  private shape: Shape = UNSHAPED;
-  /** Changes that the server has carried out, though `shape` may not have them: the record is replayed in what they decide. */
-  private uncertain: Effect[] = [];
-  /** The server is being told what it has missed. What it carries out meanwhile may come before that, or after it. */
-  private isCatchingUp = false;
-  /** Building, or catching up: one at a time, and what comes meanwhile waits its turn. */
-  private settling: Promise<void> = Promise.resolve();
+  private readonly upkeep: ReplicaUpkeep;
   private readonly calls: RunningCalls;
-  private failure: { at: number; error: unknown } | undefined;
   private pins = 0;
   private held = 0;
   /** Cancelled before they were known here: the word of it may come before the request was read, or its commit answered. */
   private readonly givenUp = new Set<RequestId>();
-  private ended = false;
   /** Called when it is idle next, once. */
   onIdle: (() => void) | undefined;
   private warnedAt: number | undefined;
@@ -88,16 +62,22 @@ export class LiveSession {
   constructor(
     readonly id: string,
     private readonly node: NodeContext,
-    private readonly builder: ReplicaBuilder,
+    builder: ReplicaBuilder,
     running: RunningCount,
   ) {
     this.lastUsedAt = node.clock.elapsed();
     this.cursors = new Cursors(id);
     this.calls = new RunningCalls(running);
+    this.upkeep = new ReplicaUpkeep(id, node, builder, (replica) => this.eventsOf(replica));
   }
 
   get hasReplica(): boolean {
-    return this.replica !== undefined;
+    return this.upkeep.hasReplica;
+  }
+
+  /** The record's revision that the replica has been brought to; `undefined`: there is no replica. */
+  get revision(): Revision | undefined {
+    return this.upkeep.revision;
   }
 
   get running(): number {
@@ -116,7 +96,7 @@ export class LiveSession {
   }
 
   get transport(): ReplicaTransport | undefined {
-    return this.replica?.transport;
+    return this.upkeep.transport;
   }
 
   /** Its server goes on with something that is no call, until the returned function is called. */
@@ -163,19 +143,15 @@ export class LiveSession {
   ): Promise<void> {
     this.birth = birth;
     const unpin = this.pin();
-    let replica: BuiltReplica | undefined;
     try {
       const { requestInfo } = delivery;
-      const told = { ...context, rehydrated: false, requestInfo };
-      replica = await this.builder.connect(told, (built) => this.eventsOf(built));
-      this.replica = replica;
+      const transport = await this.upkeep.begin({ ...context, rehydrated: false, requestInfo });
       const answered = birth.answered();
       answered.catch(() => undefined); // what comes between may fail first
-      replica.transport.deliver(birth.request, delivery);
+      transport.deliver(birth.request, delivery);
       await answered;
       await store(birth);
-      this.revision = FIRST_REVISION;
-      this.shape = { ...UNSHAPED, initialize: JSON.stringify(birth.request.params ?? {}) };
+      this.upkeep.begun(birth.request);
       birth.succeed();
     } catch (error) {
       birth.failed(error);
@@ -187,74 +163,9 @@ export class LiveSession {
     }
   }
 
-  /**
-   * Makes sure that there is a replica which knows all that `record` says. Shared: concurrent callers wait for the same
-   * one. Rejects where the factory or the server fails, or when the session ended meanwhile.
-   */
-  async prepare(record: SessionRecord | undefined, cause: Cause | undefined): Promise<void> {
-    if (record === undefined && this.replica !== undefined) return;
-    const asked = this.node.clock.elapsed();
-    const turn = this.settling.then(() => this.settleOnce(asked, record, cause));
-    this.settling = turn.catch(() => undefined);
-    await turn;
-  }
-
-  /** Whoever asked before an attempt failed has had that attempt: one that hangs is not waited for once per caller. */
-  private async settleOnce(
-    asked: number,
-    record: SessionRecord | undefined,
-    cause: Cause | undefined,
-  ): Promise<void> {
-    if (this.failure !== undefined && this.failure.at > asked) throw this.failure.error;
-    try {
-      await this.settle(record, cause);
-    } catch (error) {
-      this.failure = { at: this.node.clock.elapsed(), error };
-      throw error;
-    }
-  }
-
-  private async settle(record: SessionRecord | undefined, cause: Cause | undefined): Promise<void> {
-    this.throwIfEnded();
-    if (this.replica === undefined) {
-      // None any more, though there was one when the caller asked: what it was told is not what we need.
-      const needed = record ?? (await this.load());
-      if (needed === undefined) throw sessionEnded();
-      this.throwIfEnded();
-      const replica = await this.builder.rehydrate(needed, cause, (built) => this.eventsOf(built));
-      if (this.isEnded()) {
-        await replica.discard();
-        this.throwIfEnded();
-      }
-      this.replica = replica;
-      this.shape = shapeOf(needed);
-      this.revision = needed.revision;
-    } else if (record !== undefined && record.revision !== this.revision) {
-      await this.catchUpWith(this.replica, record);
-    }
-  }
-
-  private async catchUpWith(replica: BuiltReplica, record: SessionRecord): Promise<void> {
-    // An older one was read earlier; or the backplane has lost the later ones (a failover), and then it counts.
-    const isOlder = isLower(record.revision, this.revision ?? UNKNOWN_REVISION);
-    const current = isOlder ? await this.load() : record;
-    if (current === undefined || this.replica !== replica) return;
-    const shape = shapeOf(current);
-    const told = this.shape;
-    // The server hears at once that its client is initialized: what comes while the server hears the rest must not say so again.
-    if (shape.active && told.initialize !== undefined) this.shape = { ...told, active: true };
-    const { uncertain } = this;
-    const differs = uncertain.reduce((from, effect) => unlike(from, shape, effect), told);
-    this.isCatchingUp = true;
-    try {
-      await this.builder.replayShape(replica.transport, differs, shape);
-    } finally {
-      this.isCatchingUp = false;
-    }
-    this.uncertain = this.uncertain.filter((effect) => !uncertain.includes(effect));
-    // Handed to the server once, `initialized` is not to come again.
-    this.shape = { ...shape, active: shape.active || this.shape.active };
-    this.revision = this.uncertain.length > 0 ? UNKNOWN_REVISION : current.revision;
+  /** See {@link ReplicaUpkeep.prepare}. */
+  prepare(record: SessionRecord | undefined, cause: Cause | undefined): Promise<void> {
+    return this.upkeep.prepare(record, cause);
   }
 
   /** Whether all requests of a stream run here, or may be about to, or the last answers are still to be stored. */
@@ -278,7 +189,7 @@ export class LiveSession {
   taken(stream: string): void {
     for (const { request } of this.calls.all().filter((call) => call.stream === stream)) {
       this.calls.take(request.id);
-      this.replica?.transport.deliver({
+      this.transport?.deliver({
         jsonrpc: '2.0',
         method: 'notifications/cancelled',
         params: { requestId: request.id, reason: 'Another node has taken the request over' },
@@ -322,8 +233,9 @@ export class LiveSession {
       return;
     }
     try {
-      if (this.replica === undefined) throw new Error('its replica was discarded');
-      this.replica.transport.deliver(request, context);
+      const { transport } = this;
+      if (transport === undefined) throw new Error('its replica was discarded');
+      transport.deliver(request, context);
     } catch (error) {
       this.node.logger.error(`mcp-anynode: a request could not be run: ${String(error)}`);
       void this.fail([request]).catch(ignoreClosed);
@@ -333,7 +245,7 @@ export class LiveSession {
   private refusalOf(request: JsonRpcRequest): JsonRpcResponse | undefined {
     if (!mayBeRefused(request)) return undefined;
     const running = this.calls.withMethod('resources/subscribe');
-    return refusalOf(request, this.shape, running, this.node.settings.limits);
+    return refusalOf(request, this.upkeep.known, running, this.node.settings.limits);
   }
 
   /** Ends requests that cannot be run: with what their server said of it, if `why` is that. */
@@ -376,53 +288,19 @@ export class LiveSession {
         // All are answered, and the stream is open: the backplane has lost an answer (a failover).
         if (call.batch.open === 0 && !stored.ended)
           this.node.notices.answeredButOpen(this.id, stream);
-        if (effect !== undefined) await this.took(effect, stored.revision, call);
-      } else if (effect !== undefined && stored !== 'gone' && this.replica !== undefined) {
-        this.mayHaveTaken(effect);
+        if (effect !== undefined) await this.upkeep.took(effect, stored.revision, call.revision);
+      } else if (effect !== undefined && stored !== 'gone') {
+        this.upkeep.mayHaveTaken(effect);
       }
     } finally {
       unpin();
     }
   }
 
-  /** The replica has carried out what the session now remembers, as its `revision`. */
-  private async took(effect: Effect, revision: Revision, call: Call): Promise<void> {
-    const { replica } = this;
-    // This replica has been brought to the record with the change in it, or is none any more.
-    if (replica === undefined || this.revision === revision) return;
-    // Another node's change was replayed after the replica had carried this one out: this one is the later.
-    if (call.revision !== this.revision) {
-      const shape = withEffect(this.shape, effect);
-      await this.builder.replayShape(replica.transport, withoutEffect(shape, effect), shape);
-      if (this.replica !== replica) return;
-    }
-    // The replica may have been told more while that was replayed.
-    this.shape = withEffect(this.shape, effect);
-    // Else another node has changed something too, before or after this change.
-    const isNext = !this.isCatchingUp && follows(this.revision, revision);
-    if (isNext) this.revision = revision;
-    else this.mayHaveTaken(effect);
-  }
-
-  /** The server has carried the change out. Whether the record has it, and what came after it, the record says. */
-  private mayHaveTaken(effect: Effect): void {
-    this.uncertain = [...this.uncertain, effect];
-    this.revision = UNKNOWN_REVISION;
-    this.refresh().catch(() => undefined);
-  }
-
   /** Hands over a message that is no request. One for a replica that is not there any more has no addressee. */
   deliver(message: JsonRpcMessage, context?: DeliveryContext): void {
     this.lastUsedAt = this.node.clock.elapsed();
-    if (isInitialized(message)) {
-      this.shape = { ...this.shape, active: true };
-    }
-    try {
-      this.replica?.transport.deliver(message, context);
-    } catch (error) {
-      // Its own affair: what came along with the message, and what follows from it here, goes on.
-      this.node.logger.error(`mcp-anynode: the server threw at a message: ${String(error)}`);
-    }
+    this.upkeep.deliver(message, context);
     if (isNotification(message) && message.method === 'notifications/cancelled') {
       this.cancelled(message.params?.requestId as RequestId);
     }
@@ -538,40 +416,26 @@ export class LiveSession {
    * record, which says that the client is initialized: its server is told that once.
    */
   deliverChange(message: JsonRpcMessage, revision: Revision, context?: DeliveryContext): void {
-    if (!isInitialized(message) || !this.shape.active) this.deliver(message, context);
-    if (follows(this.revision, revision)) this.revision = revision;
+    if (!isInitialized(message) || !this.upkeep.known.active) this.deliver(message, context);
+    this.upkeep.advanceTo(revision);
   }
 
   /** The session's shape has changed elsewhere. A failure is made good with the next request. */
   async reshaped(revision: Revision, message: JsonRpcMessage | undefined): Promise<void> {
     // One that is being built may have missed it, or may be the one that is to handle the message.
-    await this.settling;
-    if (this.replica === undefined) return;
+    await this.upkeep.settled();
+    if (!this.hasReplica) return;
     if (message !== undefined) {
       this.deliverChange(message, revision);
     }
-    if (this.revision !== revision) await this.refresh();
-  }
-
-  /** Brings the replica to the record as it is now. A failure is made good with the next request. */
-  private async refresh(): Promise<void> {
-    const record = await this.load();
-    if (record !== undefined && this.hasReplica) await this.prepare(record, undefined);
-  }
-
-  private async load(): Promise<SessionRecord | undefined> {
-    const { membership, settings, nodeId } = this.node;
-    const record = await membership.load(this.id);
-    if (record === undefined) this.node.notices.ended(this.id);
-    else if (settings.owned && record.owner !== nodeId) this.node.notices.disowned(this.id);
-    return record;
+    if (this.revision !== revision) await this.upkeep.refresh();
   }
 
   /** The server closed itself: what it was doing ends with an error, and the next request gets a new replica. */
   private onClosed(replica: BuiltReplica): void {
-    if (this.replica !== replica) return;
+    if (!this.upkeep.isCurrent(replica)) return;
     this.birth?.failed(new Error('The server closed before it answered'));
-    this.drop();
+    this.upkeep.drop();
     for (const call of this.calls.takeAll()) {
       const { id } = call.request;
       const response = errorResponse(id, ErrorCode.ConnectionClosed, 'Connection closed');
@@ -581,31 +445,14 @@ export class LiveSession {
 
   /** Discards the replica; the session may get another one. */
   async evict(): Promise<void> {
-    await this.drop()?.discard();
+    await this.upkeep.drop()?.discard();
   }
 
   /** The session has ended, or this node has. */
   async end(): Promise<void> {
-    this.ended = true;
+    this.upkeep.end();
     this.calls.takeAll();
     await this.evict();
-  }
-
-  private drop(): BuiltReplica | undefined {
-    const { replica } = this;
-    this.replica = undefined;
-    this.revision = undefined;
-    this.shape = UNSHAPED;
-    this.uncertain = [];
-    return replica;
-  }
-
-  private isEnded(): boolean {
-    return this.ended;
-  }
-
-  private throwIfEnded(): void {
-    if (this.ended) throw sessionEnded();
   }
 }
 
