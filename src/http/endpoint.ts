@@ -13,7 +13,7 @@ import { guard } from './guard.js';
 import { requireSessionId, spokenVersionOf } from './headers.js';
 import type { Modern } from './modern/modern.js';
 import { handlePost } from './post.js';
-import { principalReader } from './principal.js';
+import { defaultPrincipal, principalReader } from './principal.js';
 import type { Refusal } from './response/refusals.js';
 import { refuse, RefusalError, REFUSALS } from './response/refusals.js';
 import { cut, reply } from './response/response.js';
@@ -63,7 +63,7 @@ export function endpointOf(parts: Omit<Endpoint, 'shared' | 'principalOf'>): End
       onOld: (sessionId, stream) => parts.connections.hangUpHere(sessionId, stream),
     },
   };
-  return { ...parts, shared, principalOf: principalReader(options.principal, logger) };
+  return { ...parts, shared, principalOf: principalReader(options.principal ?? defaultPrincipal, logger) };
 }
 
 /** Of the nodes in this process, by their handles: what is mounted beside a node works on the same. */

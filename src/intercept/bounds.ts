@@ -2,10 +2,6 @@
 import type { JsonShape } from '../protocol/json-shape.js';
 import { Failure } from './failure.js';
 
-/** Default of the option `upstreamMessageBytes`. */
-export const MESSAGE_BYTES = 32 * 1024 * 1024;
-/** Its highest value: a text of twice as many characters would be more than V8 can have in one. */
-export const MOST_MESSAGE_BYTES = 256 * 1024 * 1024;
 /** All messages of the server that a node is reading at one moment, as a multiple of the longest that is allowed. */
 export const MESSAGES_AT_ONCE = 8;
 /** One message, before it is parsed. Deeper nesting could not be written as JSON again on every stack. */

@@ -1,7 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import type { Backplane } from '../backplane/backplane.js';
-import { defaultPrincipal } from '../http/principal.js';
-import { MESSAGE_BYTES, MOST_MESSAGE_BYTES } from '../intercept/bounds.js';
 import type { Intercepted } from '../intercept/intercept.js';
 import type { AnynodeOptions } from './anynode-options.js';
 import { backplaneOf } from './backplane-option.js';
@@ -42,7 +40,8 @@ export const OPTIONS = {
   upstreamTimeoutMs: positive(10 * SECOND),
   upstreamCheck: readUpstreamCheck,
   upstreamQuery: oneOf<boolean>(true, false),
-  upstreamMessageBytes: positive(MESSAGE_BYTES, MOST_MESSAGE_BYTES),
+  // A text of twice as many characters as the highest value would be more than V8 can have in one.
+  upstreamMessageBytes: positive(32 * MIB, 256 * MIB),
   modern: callable<Given<'modern'>>(),
   redis: asGiven<Given<'redis'>>(),
   backplane: asGiven<Given<'backplane'>>(),
@@ -52,7 +51,7 @@ export const OPTIONS = {
   standaloneStream: oneOf('takeover', 'reject'),
   recovery: oneOf('error', 'rerun-idempotent'),
   sessionIdGenerator: callable<Given<'sessionIdGenerator'>>(() => randomUUID()),
-  principal: callable<Given<'principal'>>(defaultPrincipal),
+  principal: callable<Given<'principal'>>(),
   allowedOrigins: strings,
   allowedHosts: strings,
   nodeHeader: orElse(true),
