@@ -63,7 +63,11 @@ export function endpointOf(parts: Omit<Endpoint, 'shared' | 'principalOf'>): End
       onOld: (sessionId, stream) => parts.connections.hangUpHere(sessionId, stream),
     },
   };
-  return { ...parts, shared, principalOf: principalReader(options.principal ?? defaultPrincipal, logger) };
+  return {
+    ...parts,
+    shared,
+    principalOf: principalReader(options.principal ?? defaultPrincipal, logger),
+  };
 }
 
 /** Of the nodes in this process, by their handles: what is mounted beside a node works on the same. */
