@@ -3,7 +3,7 @@ import type { SessionService } from '../execution/session-service.js';
 import type { NodeContext } from '../stream/node-context.js';
 import type { Health } from './node-handle.js';
 
-/** The state of a node, from what it knows: nothing is asked. */
+/** Returns the state of a node. It uses only what the node knows, and sends no request. */
 export function healthOf(
   { nodeId, membership, followers }: NodeContext,
   lifetime: NodeLifetime,

@@ -9,12 +9,12 @@ import type { Logger } from '../options/types.js';
 import { unheld } from '../protocol/unheld.js';
 
 /**
- * Tells each session of the cluster that a list or a resource has changed, once, whichever node is asked: sessions
- * whose server has announced such notifications, or that have subscribed to the resource. A session with no open
- * stream keeps one notification of a kind until its client is back. With the option `modern`, each client of
- * 2026-07-28 that has subscribed is told, too.
+ * Tells the sessions of the cluster that a list or a resource has changed. Any node can do this, and each session is told
+ * once. Sessions are told of a list if their server has announced such notifications, and of a resource if they have
+ * subscribed to it. A session with no open stream keeps one notification of a kind until its client is back. With the
+ * option `modern`, clients of 2026-07-28 that have subscribed are told too.
  *
- * Each method resolves with the number of sessions told, when all of it is stored. If it rejects with
+ * Each method resolves with the number of sessions told, once all notifications are stored. If it rejects with
  * `backplane_unavailable`, some sessions may have been told. If it rejects with `undecodable`, all were told except
  * those that this node's `codec` cannot read.
  */
@@ -29,7 +29,7 @@ export interface Notify {
   resourceUpdated(uri: string): Promise<number>;
 }
 
-/** The same, and clients without a session that listen on the bus. Those are not in the numbers. */
+/** Tells sessions, and also clients without a session that listen on the bus. The numbers do not count the latter. */
 export function notifyBoth(
   sessions: Notify,
   announce: (event: ServerEvent) => Promise<void>,
@@ -48,7 +48,7 @@ export function notifyBoth(
   };
 }
 
-/** The same for callers that do not look at the promise: what it rejects with is in the log, and ends no process. */
+/** For callers that ignore the promises of `notify`: a rejection is written to the log and does not end the process. */
 export function unheldNotify(notify: Notify, logger: Pick<Logger, 'warn'>): Notify {
   const marked = (promise: Promise<number>): Promise<number> =>
     unheld(promise, (error) => {
@@ -62,7 +62,7 @@ export function unheldNotify(notify: Notify, logger: Pick<Logger, 'warn'>): Noti
   };
 }
 
-/** Sessions that are told at the same time. */
+/** How many sessions are told at the same time. */
 const AT_ONCE = 200;
 
 export function notifyAll(parts: {

@@ -12,27 +12,27 @@ import { unheld, unheldItems } from '../protocol/unheld.js';
 
 /** All sessions of the cluster, of all principals, for operators. Every call may reject with `backplane_unavailable`. */
 export interface Directory {
-  /** Returns the session, or `undefined` if there is none. It does not count as use. */
+  /** Returns the session, or `undefined` if there is none. The call does not count as use of the session. */
   get(id: string): Promise<SessionInfo | undefined>;
   /** Lists every session, in no particular order. A session that begins or ends meanwhile may be missing. */
   list(options?: { pageSize?: number }): AsyncIterable<SessionInfo>;
   /**
-   * Reads the event log as far as it is kept, oldest first, both directions, to its present end. With `follow` it
-   * goes on from there. Without such a session there are no events. It throws a `TypeError` for options that make
-   * no sense.
+   * Reads the events that the log still has, in both directions, oldest first, up to the present end of the log. With
+   * `follow` it goes on with new events. If there is no such session, there are no events. It throws a `TypeError` for
+   * invalid options.
    */
   events(id: string, options?: EventOptions): AsyncIterable<SessionEvent>;
   /**
-   * Reads the same as JSON Lines. Each line is a JSON text with `v` (1, the version of the format), `session` (its id)
-   * and the fields of a `SessionEvent` that are not `undefined`.
+   * Reads the same events as JSON Lines. Each line is a JSON text with `v` (1, the version of the format), `session` (the
+   * id of the session) and the fields of a `SessionEvent` that are not `undefined`.
    */
   export(id: string, options?: EventOptions): AsyncIterable<string>;
   /**
-   * Says what the session looked like after the event of this id, or is now, by its log. It returns `undefined` if
+   * Reconstructs the session from its log as it was after the event `eventId`, or as it is now. It returns `undefined` if
    * there is no such session.
    */
   stateAt(id: string, eventId?: string): Promise<SessionSnapshot | undefined>;
-  /** Ends a session as the client's DELETE does. It returns `false` if there is no such session. */
+  /** Ends a session as a DELETE of the client does. It returns `false` if there is no such session. */
   delete(id: string): Promise<boolean>;
 }
 
@@ -78,7 +78,7 @@ export function directory(
       unheld(
         membership.load(id).then((record) => {
           if (record === undefined) return undefined;
-          // What it tells of messages is what `get` tells, too: methods, ids, the level, URIs.
+          // `redact` is not needed: a snapshot has no more of the messages than `get` (methods, ids, the level, URIs).
           return stateAt(readEvents({ ...parts, redact: undefined }, id, {}), eventId);
         }),
       ),

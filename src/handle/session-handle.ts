@@ -7,14 +7,14 @@ import type { Asker, OutgoingRequests } from '../replica/requests/outgoing-reque
 import { deliverToFollower } from '../stream/deliver-to-followers.js';
 import { unheld } from '../protocol/unheld.js';
 
-/** Checks a value and returns it typed: a schema of the SDK, of zod, or your own. It throws if the value does not fit. */
+/** Checks a value and returns it typed. It is a schema of the SDK, of zod, or your own, and throws if the value is wrong. */
 export interface ResultSchema<T> {
   parse(value: unknown): T;
 }
 
 /** Options of `session(id).request()`. */
 export interface RequestOptions {
-  /** How long the client may take. Then the request is cancelled. Default 60,000 ms. */
+  /** How long the client may take to answer. After that, the request is cancelled. Default 60,000 ms. */
   timeout?: number;
   /** Cancels the request. */
   signal?: AbortSignal;
@@ -22,24 +22,27 @@ export interface RequestOptions {
   onprogress?: (progress: Record<string, unknown>) => void;
 }
 
-/** One session, whichever node it is on. It is for code outside of a call, such as a webhook. */
+/** One session, whichever node it is on. The handle is for code outside of a call, such as a webhook. */
 export interface SessionHandle {
   /**
-   * Sends a notification on the session's standalone stream. With no GET open it waits there. The promise resolves
-   * when the notification is stored, and rejects with `session_not_found` or `backplane_unavailable`.
+   * Sends a notification on the session's standalone stream. If no GET is open, the notification waits in the log. The
+   * promise resolves when it is stored, and rejects with `session_not_found` or `backplane_unavailable`.
    */
   notify(notification: { method: string; params?: Record<string, unknown> }): Promise<void>;
   /**
-   * Sends a request to the client, and resolves with its answer, checked by `resultSchema`. It rejects with what
-   * the schema threw, an `AnynodeError` (`request_timeout`, `session_not_found`, `backplane_unavailable`,
-   * `closed`), the signal's reason, or a `ClientError` if the client answered with an error.
+   * Sends a request to the client, and resolves with the client's answer as `resultSchema` returns it. It rejects with:
+   *
+   * - the error that the schema threw;
+   * - an `AnynodeError`: `request_timeout`, `session_not_found`, `backplane_unavailable` or `closed`;
+   * - the signal's reason;
+   * - a `ClientError`, if the client answered with an error.
    */
   request<T>(
     request: { method: string; params?: Record<string, unknown> },
     resultSchema: ResultSchema<T>,
     options?: RequestOptions,
   ): Promise<T>;
-  /** State of your application: any JSON value. Every node sees it, and it lives as long as the session. */
+  /** State of your application: any JSON value. Every node can read it, and it lives as long as the session. */
   state: SessionState;
 }
 
@@ -49,7 +52,7 @@ export interface SessionState {
   get(): Promise<unknown>;
   /** Replaces the value. */
   set(value: unknown): Promise<void>;
-  /** Replaces the value by what `fn` returns for it, atomically. If another node was faster, `fn` is called again. */
+  /** Replaces the value by the result of `fn`, atomically. If the value was changed meanwhile, `fn` is called again. */
   update<T>(fn: (value: unknown) => T | Promise<T>): Promise<T>;
 }
 
@@ -106,7 +109,7 @@ async function send(
   deliverToFollower(followers, sessionId, operation, committed.results[0]);
 }
 
-/** One request to the client that no replica has asked. */
+/** One request to the client that comes from code of the application instead of a replica. */
 class Question implements Asker {
   private settle: (response: JsonRpcResponse) => void = () => undefined;
   private fail: (error: unknown) => void = () => undefined;
@@ -163,7 +166,7 @@ class Question implements Asker {
       try {
         this.options.onprogress?.(progress);
       } catch (error) {
-        this.giveUp(this.id, error); // whoever asked gets it, not the client whose progress it was
+        this.giveUp(this.id, error); // `ask` rejects with the error of `onprogress`
       }
     }
   }
@@ -182,12 +185,12 @@ class Question implements Asker {
     this.restartTimer();
   }
 
-  /** The client is told, as far as it can be reached. */
+  /** Rejects with `reason`, and sends the client a cancellation. */
   private giveUp(requestId: string, reason: unknown): void {
     this.fail(reason);
     const params = { requestId, reason: String(reason) };
     const message = { jsonrpc: '2.0', method: 'notifications/cancelled', params };
-    send(this.node, this.sessionId, message, false).catch(() => undefined); // it was given up anyway
+    send(this.node, this.sessionId, message, false).catch(() => undefined); // without it, the client answers in vain
   }
 }
 

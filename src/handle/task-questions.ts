@@ -5,7 +5,7 @@ import { markAdopted } from '../replica/requests/adopted-requests.js';
 import { nodeOf } from '../replica/requests/outgoing-requests.js';
 import type { SessionService } from '../execution/session-service.js';
 
-/** Requests of this node's servers that wait in the queues of tasks, and are sent wherever the client is. */
+/** Handles requests of this node's servers that wait in the queues of tasks. The node that the client asks sends them. */
 export function questionsOf(
   sessions: Pick<SessionService, 'find'>,
   membership: NodeInboxes,
@@ -20,7 +20,7 @@ export function questionsOf(
       if (own !== undefined || asker === undefined) return own;
       const error = { code: -32603, message: 'Task cancelled or completed' };
       const answer = { jsonrpc: '2.0', id: request.id, error };
-      // In the client's place. If it is lost, or that node is gone, the request runs into its time limit.
+      // This error stands in for the client's answer. If the message is lost, the request times out at the asking node.
       membership
         .send(asker, { type: 'deliver', sessionId, message: JSON.stringify(answer) })
         .catch(() => undefined);

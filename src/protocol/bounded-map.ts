@@ -1,8 +1,8 @@
 /**
  * A map that remembers at least the `least` entries that were set last, and at most twice as many.
  *
- * It does not forget one entry at a time: a `Map` whose first entries are deleted over and over has to be searched for the
- * first one that is left.
+ * It does not forget one entry at a time, because that is slow: a `Map` whose first entries are deleted again and again
+ * has to search for the first one that is left.
  */
 export class BoundedMap<Key, Value> {
   private recent = new Map<Key, Value>();

@@ -1,18 +1,18 @@
 /**
- * Time, as the library sees it, and the chance that moves it a little. Passed in rather than reached for, so that tests
- * can run on a clock of their own.
+ * The time, the timers and the random numbers that the library uses. A clock is passed in as an argument, so that tests
+ * can use their own.
  */
 export interface Clock {
   /**
-   * Milliseconds since the epoch, by the clock of this machine, which may be wrong and may jump. Only for what people look
-   * at: intervals go by `elapsed`, and moments by the clock of the backplane (`BackplaneClock.timeOf`).
+   * Returns the milliseconds since the epoch by the clock of this machine, which may be wrong and may jump. Use it only
+   * for times that people read. Use `elapsed` for intervals, and `BackplaneClock.timeOf` for moments that nodes compare.
    */
   now(): number;
-  /** Milliseconds from some beginning, which go on evenly whatever the machine's time is set to. */
+  /** Returns the milliseconds since some fixed moment. They go on evenly when the machine's time is changed. */
   elapsed(): number;
-  /** Calls `callback` once after `ms`. The timer never keeps the process alive. Returns its cancellation. */
+  /** Calls `callback` once after `ms`, and returns a function that cancels the timer. It never keeps the process alive. */
   after(ms: number, callback: () => void): () => void;
-  /** From 0 up to 1. For jitter only: nothing secret may come of it. */
+  /** Returns a number from 0 up to 1. It is for jitter only, and never for secrets. */
   random(): number;
 }
 
@@ -30,12 +30,12 @@ export const systemClock: Clock = {
 };
 
 /**
- * As many different times as a jitter may come to. Node keeps a list per duration of `unref()`ed timers until that duration is
- * over, though all of them were cancelled long before: with any number of durations, each connection would leave one.
+ * How many different durations a jitter can have. Node keeps one list of `unref()`ed timers for each duration until that
+ * duration is over, even if all its timers were cancelled. Without this limit, each connection would leave such a list.
  */
 const STEPS = 1024;
 
-/** `ms`, moved by up to a tenth in either direction, so that many nodes or connections do not act in the same instant. */
+/** Changes `ms` by up to a tenth in either direction, so that many nodes or connections do not act at the same instant. */
 export function jittered(ms: number, clock: Pick<Clock, 'random'>): number {
   return ms * (0.9 + (Math.round(clock.random() * STEPS) / STEPS) * 0.2);
 }

@@ -1,10 +1,10 @@
 /**
- * What can go wrong at run time, as a code to switch on.
+ * The codes of the errors that can happen at run time.
  *
  * - `backplane_unavailable`: the backplane did not answer in `commandTimeoutMs`, or refused the step. HTTP clients see 503.
- * - `session_not_found`: there is no session of that id, or not any more.
+ * - `session_not_found`: there is no session of that id, or it has ended.
  * - `request_timeout`: the client did not answer a `session(id).request` in time.
- * - `undecodable`: what is stored was not encoded by the `codec` of this node, or with keys that this node does not have.
+ * - `undecodable`: the stored text was not encoded by the `codec` of this node, or with keys that this node does not have.
  * - `closed`: this node was closed, or another node owns the session now (`affinity: 'owner'`).
  */
 export type AnynodeErrorCode =
@@ -21,14 +21,14 @@ export class AnynodeError extends Error {
   }
 }
 
-/** The backplane has carried out a step wrongly, and would do so again: the step is not repeated. */
+/** A step that failed inside the backplane and would fail again, so the node does not repeat it. */
 export class FailedStep extends AnynodeError {
   constructor(cause: Error) {
     super('backplane_unavailable', `A step failed in the backplane: ${cause.message}`, { cause });
   }
 }
 
-/** For what was about to be done in a session that has ended meanwhile, which is nobody's fault. */
+/** Returns the error of a step that found its session ended. That is normal: the client may end the session at any time. */
 export function sessionEnded(): AnynodeError {
   return new AnynodeError('session_not_found', 'The session has ended');
 }

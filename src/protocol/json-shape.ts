@@ -1,9 +1,12 @@
-/** What a JSON text asks of the process that parses it, found without parsing it and without recursion. */
+/**
+ * Measures how much work a JSON text makes for the process that parses it. The functions here do not parse the text, and
+ * do not recurse.
+ */
 
 export interface JsonShape {
   /** How deep objects and lists may be nested. */
   depth: number;
-  /** How many values there may be: members of objects, items of lists, and the objects and lists themselves. */
+  /** How many values there may be. Members of objects, items of lists, and the objects and lists themselves count. */
   values: number;
 }
 
@@ -14,14 +17,14 @@ const BACKSLASH = 0x5c;
 const CLOSING_BRACKET = 0x5d;
 const OPENING_BRACE = 0x7b;
 const CLOSING_BRACE = 0x7d;
-/** All characters that say something of the shape. */
+/** Matches each character that affects the shape. */
 const SIGN = /["[\]{},]/g;
 const LONG_NUMBER = 64;
 
 /**
- * Says which part of `most` a JSON text exceeds, or `undefined` if it exceeds none. A few bytes for each value can make
- * `JSON.parse` and everything after it slow, and deep nesting ends the stack of `JSON.stringify`. The text need not be
- * valid: then the answer only says that parsing it is cheap.
+ * Returns the part of `most` that a JSON text exceeds, or `undefined` if it exceeds none. Many small values make
+ * `JSON.parse` and everything after it slow, and deep nesting overflows the stack of `JSON.stringify`. The text may be
+ * invalid JSON: then `undefined` only means that the text is cheap to parse.
  */
 export function exceededBy(text: string, most: JsonShape): keyof JsonShape | undefined {
   // Each level of nesting takes two characters, and so does each value.
@@ -31,7 +34,7 @@ export function exceededBy(text: string, most: JsonShape): keyof JsonShape | und
   let digits = 0;
   for (let at = 0; at < text.length; at += 1) {
     const char = text.charCodeAt(at);
-    // Digits, most of the time. Many of them are passed over like the characters of a string.
+    // Most of these characters are digits. A long run of them is skipped with a search, as strings are.
     if (char > COMMA && char < OPENING_BRACKET) {
       digits += 1;
       if (digits < LONG_NUMBER) continue;
@@ -59,8 +62,8 @@ export function exceededBy(text: string, most: JsonShape): keyof JsonShape | und
 }
 
 /**
- * The index of the quote that ends the string which begins at `begin`. Most of a large message is in strings: these are
- * searched, which takes a tenth of the time of looking at each character.
+ * Returns the index of the quote that ends the string which begins at `begin`. Most of a large message is in strings. A
+ * search for the quote takes a tenth of the time of a look at each character.
  */
 function endOfString(text: string, begin: number): number {
   for (let at = text.indexOf('"', begin + 1); at !== -1; at = text.indexOf('"', at + 1)) {
@@ -71,7 +74,7 @@ function endOfString(text: string, begin: number): number {
   return text.length;
 }
 
-/** The same for a value that has been parsed already. Visits no more than `most.values` of its values. */
+/** Does the same for a value that has been parsed already. It visits at most `most.values` of its values. */
 export function exceededByValue(value: unknown, most: JsonShape): keyof JsonShape | undefined {
   let level: object[] = isContainer(value) ? [value] : [];
   let values = 1;

@@ -1,9 +1,9 @@
-/** Characters that JSON allows in a string as they are, but that some clients take for the end of a line. */
+/** Characters that JSON allows in a string without an escape, but that some clients treat as the end of a line. */
 const LINE_ENDS = /[\u0085\u2028\u2029]/g;
 
 /**
- * JSON text in which no reader sees a second line. Some readers of server-sent events, and some of files with one JSON text
- * per line, split at line separators of Unicode, which stand in strings only, where JSON has an escape for each.
+ * Escapes the line separators of Unicode in a JSON text. Some readers of server-sent events and of JSON Lines files split
+ * lines there. In JSON these characters occur in strings only, where an escape means the same.
  */
 export function onOneLine(json: string): string {
   return json.replace(LINE_ENDS, (character) => {

@@ -1,8 +1,8 @@
 /**
  * JSON-RPC 2.0 messages as MCP uses them.
  *
- * The types are our own, so that only the SDK adapter has to know the SDK; the checks accept and refuse exactly
- * what the SDK's `JSONRPCMessageSchema` accepts and refuses (a test holds the two against each other).
+ * The library has its own types, so that only one file has to import the SDK. The checks accept and refuse exactly what
+ * the SDK's `JSONRPCMessageSchema` accepts and refuses. A test compares the two.
  */
 
 export type RequestId = string | number;
@@ -39,12 +39,12 @@ export interface Params extends Record<string, unknown> {
   _meta?: Record<string, unknown> & { progressToken?: RequestId };
 }
 
-/** JSON-RPC and MCP error numbers that this library sends by itself. */
+/** The JSON-RPC and MCP error numbers that this library sends by itself. */
 export const ErrorCode = {
   ParseError: -32700,
   InvalidRequest: -32600,
   InternalError: -32603,
-  /** Refusals at the HTTP level and the end of a request without a result, as in the SDK's transport. */
+  /** For refusals at the HTTP level, and for requests that end without a result, as in the SDK's transport. */
   ConnectionClosed: -32000,
   SessionNotFound: -32001,
 } as const;
@@ -67,7 +67,7 @@ export function errorResponse(id: RequestId, code: number, message: string): Jso
 
 const RELATED_TASK = 'io.modelcontextprotocol/related-task';
 
-/** Whether `value` is one JSON-RPC message that MCP allows. Looks at the frame only, never at a method's own params. */
+/** Whether `value` is one JSON-RPC message that MCP allows. Checks the frame only, not the params of a method. */
 export function isMessage(value: unknown): value is JsonRpcMessage {
   if (!isObject(value) || value.jsonrpc !== '2.0') return false;
   if ('method' in value) {
@@ -100,7 +100,7 @@ function hasOnly(value: Record<string, unknown>, keys: ReadonlySet<string>): boo
   return true;
 }
 
-/** `params` and `result` alike: an object whose `_meta`, where there is one, has the two fields that MCP gives a type. */
+/** Checks `params` or `result`: it is an object, and the two fields of `_meta` that MCP defines have the right type. */
 function isParams(value: unknown): boolean {
   if (!isObject(value)) return false;
   const meta = value._meta;
@@ -120,7 +120,7 @@ export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** The notification with which a client ends its handshake. */
+/** Whether this is the notification with which a client ends its handshake. */
 export function isInitialized(message: JsonRpcMessage): boolean {
   return isNotification(message) && message.method === 'notifications/initialized';
 }

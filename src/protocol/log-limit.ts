@@ -3,15 +3,15 @@ import type { Clock } from './clock.js';
 const EVERY_MS = 10_000;
 
 /**
- * Keeps messages of the log from flooding it: of each kind one is let through in ten seconds, and says how many were not.
- * Kinds are few and fixed; nothing that a client says may be one.
+ * Limits how often a kind of message is written to the node's log output: once in ten seconds. That message also says how
+ * many were left out before it. The kinds are few and fixed. Text from a client must not become a kind.
  */
 export class LogLimit {
   private readonly kinds = new Map<string, { at: number; skipped: number }>();
 
   constructor(private readonly clock: Pick<Clock, 'elapsed'>) {}
 
-  /** Calls `log` with a text to put at the end of the message, unless another of its kind was let through just now. */
+  /** Calls `log` with a text for the end of the message, unless the last message of this kind is less than 10 s old. */
   pass(kind: string, log: (more: string) => void): void {
     const now = this.clock.elapsed();
     const last = this.kinds.get(kind);

@@ -1,8 +1,8 @@
 /**
- * Values by session and by a key within it. What belongs to one session is in a map of its own, which goes when it is empty.
+ * Values by session and by a key within the session. Each session has its own inner map, which is deleted when it is empty.
  *
- * This is for what comes and goes with each request. In a single `Map` that lives for long such values would cost much garbage
- * collection: each time it makes room, V8 leaves its old table behind until the next full collection, and whatever was in it.
+ * It holds values that come and go with each request. A single long-lived `Map` of such values is expensive to collect:
+ * each time it grows, V8 keeps the old table and its values until the next full garbage collection.
  */
 export class MapBySession<Key, Value> {
   private readonly sessions = new Map<string, Map<Key, Value>>();

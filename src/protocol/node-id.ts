@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto';
 
-/** Of the ids of nodes. 36^10: no two nodes of a cluster share one, without asking anybody. */
+/** With 36^10 possible ids, two nodes of a cluster never have the same one in practice. Nodes need not coordinate them. */
 export const NODE_ID_LENGTH = 10;
 
 /**
- * Ten characters 0–9a–z, of which the first is a letter: nothing that begins with it reads as a number, which is what the SDK
- * takes the id of an answer for. The bytes above the last multiple of 36 are thrown away, so that all are equally likely.
+ * Returns ten characters 0–9a–z, the first of which is a letter. Request ids begin with a node id, and the SDK converts
+ * the id of an answer to a number. The letter keeps such an id from being a number. Bytes from 252 on (the last multiple
+ * of 36 below 256) are skipped, so that all characters are equally likely.
  */
 export function randomNodeId(): string {
   let id = '';

@@ -1,15 +1,15 @@
 /**
- * Reads texts that come back from the backplane. This library wrote them, but whoever else can write there may have put
- * anything in their place: nothing here throws, and what is malformed is `undefined`.
+ * Parses texts that were stored in the backplane. This library wrote them, but another program with access to the store
+ * may have changed them. So these functions never throw. They return `undefined` for a malformed text.
  */
 import { exceededBy } from './json-shape.js';
 import type { JsonRpcMessage, RequestId } from './jsonrpc.js';
 import { isMessage } from './jsonrpc.js';
 
-/** JSON that is nested deeper cannot be written as JSON again on every stack. */
+/** With deeper nesting, `JSON.stringify` may overflow the stack. */
 const DEEPEST = 2_000;
 
-/** Any JSON that can be shown to people. */
+/** Parses any JSON value, so that it can be shown to people. */
 export function parseStored(text: string): unknown {
   const exceeded = exceededBy(text, { depth: DEEPEST, values: Infinity });
   return exceeded === undefined ? parse(text) : undefined;
@@ -20,7 +20,7 @@ export function parseStoredMessage(text: string): JsonRpcMessage | undefined {
   return isMessage(value) ? value : undefined;
 }
 
-/** The ids of requests, which are stored as JSON. Malformed ones are left out. */
+/** Parses the ids of requests, which are stored as JSON. Malformed ids are left out. */
 export function parseStoredIds(texts: readonly string[]): RequestId[] {
   return texts.flatMap((text) => {
     const id = parse(text);
@@ -28,9 +28,9 @@ export function parseStoredIds(texts: readonly string[]): RequestId[] {
   });
 }
 
-/** The id of an answer that is stored as JSON. */
+/** Returns the id of an answer that is stored as JSON. */
 export function parseAnsweredId(text: string): RequestId | undefined {
-  // The SDK puts it at the end. What stands there belongs to the outermost object, and large answers need not be parsed for it.
+  // The SDK writes the id at the end, where it belongs to the outermost object. So a large answer need not be parsed.
   const [, last] = ID_AT_END.exec(text.slice(-LONGEST_END)) ?? [];
   const value = last === undefined ? parse(text) : { id: parse(last) };
   if (typeof value !== 'object' || value === null || !('id' in value)) return undefined;

@@ -1,6 +1,6 @@
 import type { Clock } from './clock.js';
 
-/** One in a list in the order in which they are due, since all are of one length. */
+/** An entry of a linked list. All waits are equally long, so the order of the list is the order in which they are due. */
 class Wait {
   before: Wait | undefined;
   after: Wait | undefined;
@@ -12,9 +12,11 @@ class Wait {
 }
 
 /**
- * Any number of waits of one length, with one timer for all of them. Most are over before it strikes (a command that is
- * answered, a response that is sent): then a wait costs a place in a linked list, where a timer of its own is made, linked
- * and taken apart again for each request, and a set would be grown and shrunk with the load.
+ * Any number of waits of the same length, with one timer for all of them.
+ *
+ * Most waits are cancelled before the timer fires, because the command was answered or the response was sent. Then a wait
+ * costs only an entry in a linked list. A timer for each wait would have to be created and removed with each request, and
+ * a `Set` of waits would grow and shrink with the load.
  */
 export class SharedTimer {
   private first: Wait | undefined;
@@ -26,7 +28,7 @@ export class SharedTimer {
     private readonly ms: number,
   ) {}
 
-  /** Calls `run` once when the time is over, never sooner. Returns its cancellation. */
+  /** Calls `run` once when the time is over, never sooner. Returns a function that cancels the wait. */
   after(run: () => void): () => void {
     const wait = new Wait(this.clock.elapsed() + this.ms, run);
     wait.before = this.last;
@@ -37,21 +39,21 @@ export class SharedTimer {
     return () => this.remove(wait);
   }
 
-  /** Calls at once what still waits. */
+  /** Calls `run` of each wait that is left at once. */
   close(): void {
     this.cancelTimer?.();
     this.cancelTimer = undefined;
     const waits: Wait[] = [];
     for (let wait = this.first; wait !== undefined; wait = wait.after) waits.push(wait);
     for (const wait of waits) {
-      // One of those before may have cancelled it.
+      // An earlier wait's `run` may have cancelled this one.
       if (wait !== this.first && wait.before === undefined) continue;
       this.remove(wait);
       wait.run();
     }
   }
 
-  /** One that is not in the list any more stands alone, and changes nothing. */
+  /** Takes a wait out of the list. Nothing happens if it is not in the list any more. */
   private remove(wait: Wait): void {
     const { before, after } = wait;
     if (before !== undefined) before.after = after;
@@ -67,7 +69,7 @@ export class SharedTimer {
   }
 
   private strike(): void {
-    // `cancelTimer` stays until the end: a wait that is begun meanwhile has a timer, the next one.
+    // `cancelTimer` stays set during the loop, so that a wait which `run` adds does not start a timer of its own.
     const now = this.clock.elapsed();
     while (this.first !== undefined && this.first.dueAt <= now) {
       const wait = this.first;
@@ -75,7 +77,7 @@ export class SharedTimer {
       wait.run();
     }
     this.cancelTimer = undefined;
-    // Whole milliseconds, as timers have them: else it strikes a moment too soon, and once more for nothing.
+    // Timers count whole milliseconds. Without rounding up, this one would fire too soon, and then once more.
     if (this.first !== undefined) {
       this.arm(Math.max(0, Math.ceil(this.first.dueAt - this.clock.elapsed())));
     }

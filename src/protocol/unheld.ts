@@ -1,6 +1,6 @@
 /**
- * Marks a promise that is returned to users of this library. A caller that awaits the promise gets its rejection. Where the caller
- * drops the promise, the rejection does not end the process, as a notification sent in passing is no reason to.
+ * Marks a promise that is returned to users of this library. A caller that awaits the promise gets its rejection. If the
+ * caller ignores the promise, its rejection does not end the process.
  */
 export function unheld<T>(
   promise: Promise<T>,
@@ -10,7 +10,7 @@ export function unheld<T>(
   return promise;
 }
 
-/** The same for all methods of an object that has no `this`. */
+/** Marks the promises of all methods of an object. The methods must not use `this`. */
 export function unheldMethods<T extends object>(methods: T): T {
   const marked = Object.entries(methods).map(
     ([name, method]: [string, (...args: unknown[]) => unknown]) => [
@@ -24,7 +24,7 @@ export function unheldMethods<T extends object>(methods: T): T {
   return Object.fromEntries(marked) as T;
 }
 
-/** The same for items that are asked for ahead of their use: the promise of one may reject before it is awaited. */
+/** Marks the promises of an iterator. A caller may request items ahead, and one may reject before the caller awaits it. */
 export function unheldItems<T>(items: AsyncIterable<T>): AsyncIterable<T> {
   return {
     [Symbol.asyncIterator]() {
