@@ -18,13 +18,13 @@ import type { CommitOutcome } from './commit-outcome.js';
 import type { RequestRunner } from './request-runner.js';
 import type { DeliveryContext } from '../replica/replica.js';
 
-/** Who executes a stream, or is to. */
+/** The executor of a stream, and whether it has begun. */
 export interface Placed {
   executor: string;
   begun: boolean;
 }
 
-/** A node that was dead at this moment, by the clock that the steps of the session go by. */
+/** A node that was found dead. `lookedAt` is the time of that look, by the clock of the session's backplane server. */
 export interface Dead {
   nodeId: string;
   lookedAt: number;
@@ -32,13 +32,16 @@ export interface Dead {
 
 interface Assigned extends Omit<Orphan, 'errorOf' | 'from'> {
   asked: number;
-  /** Another node had begun them. */
+  /** True if another node had begun the requests. */
   again: boolean;
-  /** Where the stream's last message is in the log. */
+  /** The place of the stream's last message in the log. */
   logId: LogId | undefined;
 }
 
-/** Requests that came to another node than the session's owner, or whose owner has died before it began them. */
+/**
+ * Assigns requests that no node has begun to the owner of their session, and runs those that become this node's. Such
+ * requests reached a node that does not own the session, or their owner died before it began them.
+ */
 export class Assignments {
   constructor(
     private readonly node: NodeContext,
@@ -47,15 +50,17 @@ export class Assignments {
       ownership: Ownership;
       endOrRerun: EndOrRerun;
       runner: RequestRunner;
-      /** Requests that are neither answered nor running yet. */
+      /** Counts requests that are neither answered nor running yet. */
       arriving: RunningCount;
     },
   ) {}
 
   /**
-   * Has the requests of a stream that nobody has begun assigned to the session's owner (this node, where `dead` was the
-   * owner, which was dead at that moment), and runs them, if that is this node. `undefined`: the stream has ended. `stale`:
-   * nothing was assigned, since the step was carried out too late to know that `dead` is dead.
+   * Assigns the requests of a stream that no node has begun to the session's owner. If `dead` was the owner, this node
+   * becomes the owner. If the requests become this node's, this node runs them.
+   *
+   * - `undefined`: the stream has ended.
+   * - `stale`: the step came too late after the look that found `dead` dead, and assigned nothing.
    */
   async assign(
     { sessionId, stream }: { sessionId: string; stream: string },
@@ -96,7 +101,7 @@ export class Assignments {
     }
   }
 
-  /** A request is on its way to the session's replica: this node does not close before it runs. */
+  /** Keeps this node from closing until the returned function is called: a request is on its way to the replica. */
   private enter(live: LiveSession): () => void {
     const unpin = live.pin();
     this.parts.arriving.begin();
@@ -127,7 +132,7 @@ export class Assignments {
   ): Promise<void> {
     const { sessionId, stream, context, record, requests: ids } = assigned;
     const messages = inline === undefined ? await this.read(assigned) : requestsOf(inline);
-    // Some may have been cancelled, or are no longer kept.
+    // Some requests may have been cancelled, or the log may have been trimmed.
     const requests = messages.filter(({ id }) => ids.includes(id));
     const missing = ids.filter((id) => !requests.some((request) => request.id === id));
     await this.parts.endOrRerun.end(
@@ -146,7 +151,10 @@ export class Assignments {
     await this.parts.runner.run(live, requests, stream, now, context);
   }
 
-  /** Tried until the log could be read: the requests are this node's now, and no other node would begin them or end them. */
+  /**
+   * Reads the requests, and tries again until the log could be read. No other node would begin or end the requests, since
+   * they are assigned to this node.
+   */
   private async read(assigned: Assigned): Promise<JsonRpcRequest[]> {
     const { clock } = this.node;
     for (let failures = 0; ; failures += 1) {
@@ -164,7 +172,10 @@ export class Assignments {
     }
   }
 
-  /** Nobody has begun them: the last one is where the stream ends, and there is seldom another. */
+  /**
+   * Reads the requests from the log. No node has begun them, so the last one is the stream's last message. Most streams have
+   * one request, so that one entry is read first.
+   */
   private async logged({
     sessionId,
     stream,
@@ -179,7 +190,10 @@ export class Assignments {
   }
 }
 
-/** Of the messages that came along. What is not a request is missing then, and ends as such. */
+/**
+ * Picks the requests out of the messages that came with `run`. A message that is not a request is left out, and its id ends
+ * with an error.
+ */
 function requestsOf(texts: string[]): JsonRpcRequest[] {
   return texts.flatMap((text) => {
     const message = parseStoredMessage(text);

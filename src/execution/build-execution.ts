@@ -34,9 +34,9 @@ import { SessionStart } from './session-start.js';
 
 export interface ExecutionSettings {
   factory: Factory;
-  /** The server behind this node, if there is one. */
+  /** The server behind this node (`handler` or `upstream`), if there is one. */
   servers: { isReachable(): Promise<boolean> };
-  /** `recovery: 'rerun-idempotent'`. */
+  /** True with `recovery: 'rerun-idempotent'`. */
   rerun: boolean;
   /** How long the log keeps a message. */
   maxAgeMs: number;
@@ -53,9 +53,12 @@ export interface ExecutionRoom {
   silence: SilenceRecovery;
   /** Hands a message of another node to the part that it is for. */
   onMessage(message: NodeMessage): void;
-  /** From now on no request of another node is begun here, and none is handed over. */
+  /** Stops handovers: this node begins no more requests of other nodes, and hands none to other nodes. */
   stopHandovers(): void;
-  /** The parts that look at other nodes and at the backplane from time to time. They close when no request runs any more. */
+  /**
+   * The parts that look at other nodes and at the backplane from time to time. The node closes them after its last request
+   * has ended.
+   */
   periodic: { close(): void }[];
 }
 

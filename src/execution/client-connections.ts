@@ -11,12 +11,13 @@ import type { NodeWatch } from '../stream/node-watch.js';
 import type { OpenerWatch } from './recovery/opener-watch.js';
 
 /**
- * How long a node remembers where an ended connection came to, after the backplane knows: a successor that attached
- * before may only now ask for it. It may have learnt of its successor before that one asked, too.
+ * How long a node remembers the last position of an ended connection, once the backplane has that position. A successor that
+ * attached earlier may still ask this node for it. The ended connection may also have learned of its successor before the
+ * successor asks.
  */
 const REMEMBERED_MS = 1000;
 
-/** Of the log, what is looked at before a response is begun. */
+/** How many bytes of the log are read at a time before a response is begun. */
 const PAGE_BYTES = 64 * 1024;
 
 export type Attached = Extract<AttachReply, { status: 'attached' }>;
@@ -26,7 +27,7 @@ export interface HeldStream {
   sessionId: string;
   name: string;
   token: string;
-  /** The connection shows what is after this. */
+  /** The connection shows the messages after this position. */
   position: Position;
 }
 
@@ -35,13 +36,16 @@ export interface ClientConnectionsParts {
   takeovers: ConnectionTakeovers;
   hangUps: HangUps;
   names: OpenedStreams;
-  /** Looks after requests of clients of HTTP+SSE. */
+  /** Looks after requests of HTTP+SSE clients. */
   openers: OpenerWatch;
-  /** Called each time that a connection has shown something. */
+  /** Called each time a connection has shown a message. */
   onMove: (follower: Follower) => void;
 }
 
-/** Connects clients of this node to streams: as the holder of a stream in the backplane, and as its follower here. */
+/**
+ * Connects clients of this node to streams. A connection becomes the holder of its stream in the backplane, and gets a
+ * follower on this node.
+ */
 export class ClientConnections {
   private readonly followerNode: FollowerNode;
 
@@ -58,7 +62,7 @@ export class ClientConnections {
     return this.parts.openers;
   }
 
-  /** A name for a stream, or a token for a connection, that no node gives again. */
+  /** Makes a name for a stream or a token for a connection. No node makes the same one again. */
   nextName(): string {
     return this.parts.names.nextName();
   }
@@ -78,12 +82,15 @@ export class ClientConnections {
     return this.node.followers.expect(token);
   }
 
-  /** Whether a connection's node is another one than this, and lives. */
+  /** True if a connection's node is not this node, and is alive. */
   async isOfLivingNode(nodeId: string): Promise<boolean> {
     return nodeId !== this.node.nodeId && (await this.parts.watch.isAlive(nodeId));
   }
 
-  /** Makes a connection the holder of its stream. A holder whose node is dead, or which does not exist, is in no one's way. */
+  /**
+   * Makes a connection the holder of its stream. An earlier holder does not prevent that if its node is dead or if that
+   * connection no longer exists.
+   */
   async attach(request: AttachRequest): Promise<AttachReply> {
     const reply = await this.attachOnce(request);
     if (reply.status !== 'conflict') return reply;
@@ -101,7 +108,7 @@ export class ClientConnections {
     return isDoubtful ? this.attachOnce(request) : reply;
   }
 
-  /** The claim may be carried out though its answer did not come in time. Then there never was such a connection. */
+  /** Sends one `attach`. After a failure the backplane may have carried it out, so the claim is undone as never used. */
   private async attachOnce(request: AttachRequest): Promise<AttachReply> {
     try {
       return await this.node.membership.attach(request);
@@ -109,14 +116,15 @@ export class ClientConnections {
       const { sessionId, stream, token } = request;
       const position = { n: 0, logId: LOG_START };
       const undo = { type: 'detach' as const, stream, token, position, neverUsed: true };
-      this.node.commitQueue.append(sessionId, [undo], true).catch(() => undefined); // closed: a dead node's claim counts for nothing
+      this.node.commitQueue.append(sessionId, [undo], true).catch(() => undefined); // closed: the claim of a dead node does not count
       throw error;
     }
   }
 
   /**
-   * Ends the connection that held the stream, and finds out where to go on: at the client's cursor, else after what that
-   * connection has written. One that does not answer may be dead: then its last reported position counts.
+   * Ends the connection that held the stream, and returns the position to go on from. That is the client's cursor, or else
+   * the last position that the earlier connection wrote. If the earlier node does not answer in time, it may be dead, and
+   * the last position it reported counts.
    */
   async takeOver(
     { sessionId, stream, cursor }: AttachRequest,
@@ -132,8 +140,12 @@ export class ClientConnections {
   }
 
   /**
-   * What the log has of an ended stream after the client's cursor: something to show, nothing that would be shown (questions
-   * that nobody would hear the answer to, and the end), or no entry at all, since the log has been trimmed.
+   * Says what the log has of an ended stream after the client's cursor.
+   *
+   * - `shown`: there is a message to show, or the stream has not ended.
+   * - `silent`: there are only messages that would not be shown: the end of the stream, and questions of nodes that are
+   *   dead.
+   * - `trimmed`: there is no entry, because the log has been trimmed.
    */
   async restOf(
     { sessionId, stream }: AttachRequest,
@@ -158,8 +170,8 @@ export class ClientConnections {
   }
 
   /**
-   * Puts a follower behind a connection and registers it on this node. The backplane knows the connection as the stream's
-   * holder already. When the connection ends before the stream does, the claim is given up, with the position reached.
+   * Creates the follower of a connection and registers it on this node. The connection is the holder of its stream in the
+   * backplane already. If the connection ends before the stream does, its claim is given up with the last position.
    */
   follow(
     stream: HeldStream,
@@ -177,7 +189,7 @@ export class ClientConnections {
       onEnd: (ended, reason) => {
         node.followers.remove(ended);
         onEnd(ended);
-        // Nothing to give up: the stream or the session is over, or another connection holds the stream.
+        // There is no claim to give up if the stream or the session has ended, or if another connection holds the stream.
         if (reason === 'gone') node.notices.ended(ended.sessionId);
         if (reason === 'complete' || reason === 'gone') return;
         const left = node.followers.leave(ended);
@@ -189,7 +201,7 @@ export class ClientConnections {
         const { sessionId, stream: name, token, position } = ended;
         node.commitQueue
           .append(sessionId, [{ type: 'detach', stream: name, token, position }], true)
-          .catch(() => undefined) // this node closes: a claim of a dead node counts for nothing
+          .catch(() => undefined) // closed: the claim of a dead node does not count
           .finally(forget);
       },
     });

@@ -1,10 +1,10 @@
-/** What the messages of a client are, and where each of them belongs. */
+/** Classifies messages of clients, and says which node each of them is for. */
 import type { OperationResult, ReceiveOperation, Revision, Route } from '../backplane/backplane.js';
 import type { JsonRpcMessage } from '../protocol/jsonrpc.js';
 import { isNotification, isResponse } from '../protocol/jsonrpc.js';
 import { nodeOf } from '../replica/requests/outgoing-requests.js';
 
-/** One message from the client that opens no stream, as an operation of the backplane; `text`: the message as JSON. */
+/** Makes the operation that stores one message which opens no stream. `text` is the message as JSON. */
 export function receive(
   message: JsonRpcMessage,
   text: string,
@@ -40,12 +40,12 @@ function toNode(nodeId: string | undefined): Route {
   return nodeId === undefined ? { to: 'nobody' } : { to: 'node', nodeId };
 }
 
-/** Whether this node is, or is among, those that a message is for. */
+/** True if the message is for this node, alone or among others. */
 export function isHere(result: OperationResult | undefined): boolean {
   return result?.status === 'received' && result.here;
 }
 
-/** For whoever asked the client something, and for no one else. */
+/** True if a message is for the part of a node that sent the client a request: an answer, or progress. */
 export function isAnswer(message: JsonRpcMessage): boolean {
   return (
     isResponse(message) || (isNotification(message) && message.method === 'notifications/progress')

@@ -15,17 +15,17 @@ import { unpackContext } from './delivery-context.js';
 import type { Ownership } from './ownership.js';
 import type { SessionAccess } from './session-access.js';
 
-/** A POST of one session, as it came in. */
+/** One POST of a client in a session. */
 export interface Inbound {
   sessionId: string;
   /** The caller's identity in the backplane's own form. */
   principal: string;
   messages: JsonRpcMessage[];
-  /** The body as it came, where it is one message alone. */
+  /** The body as received, if it is a single message. */
   text: string | undefined;
 }
 
-/** Stores the notifications and answers of clients, and hands each to the server, or to the node, that it is for. */
+/** Stores the notifications and answers of clients. Then hands each to the replica or the node that it is for. */
 export class ClientMessages {
   constructor(
     private readonly node: NodeContext,
@@ -37,8 +37,10 @@ export class ClientMessages {
   ) {}
 
   /**
-   * Stores messages that are no requests, and hands each to its addressee. Resolves when they are stored. `gone`: the caller
-   * has no such session. `full`: too much of what the client sent earlier still waits for the server.
+   * Stores messages that are not requests, and hands each to its addressee. Resolves when they are stored.
+   *
+   * - `gone`: the caller has no such session.
+   * - `full`: too many earlier messages of the client still wait for the server.
    */
   async receive(
     { sessionId, principal, messages, text }: Inbound,
@@ -46,7 +48,7 @@ export class ClientMessages {
   ): Promise<'received' | 'gone' | 'full'> {
     const { callers } = this;
     if (messages.length === 0) {
-      // Nothing to store that could be denied: whether there is such a session is the store's to say all the same.
+      // No commit checks an empty POST, so the backplane is asked whether the caller has this session.
       return (await callers.owns(principal, sessionId)) ? 'received' : 'gone';
     }
     const live = this.pool.of(sessionId);
@@ -71,7 +73,7 @@ export class ClientMessages {
       const admitted = live.admission.take(bytes, live.transport?.backlog?.() ?? 0);
       if (admitted === undefined) {
         unpin();
-        // Nobody else learns that there is such a session.
+        // Only the principal of the session learns that the session exists.
         return (await callers.owns(principal, sessionId)) ? 'full' : 'gone';
       }
       leave = admitted;
@@ -99,7 +101,7 @@ export class ClientMessages {
         return 'received';
       }
       if (reply.record !== undefined) live.followedBy = reply.followedBy;
-      // Stored is acknowledged: the client does not wait for the server to be built.
+      // The client gets its acknowledgement once the messages are stored. It does not wait for a replica to be built.
       void this.hand(live, concerned, now, context).finally(unpin);
       return 'received';
     } catch (error) {
@@ -109,7 +111,7 @@ export class ClientMessages {
     }
   }
 
-  /** Hands stored messages to the session's server here, which is built if there is none. Never rejects. */
+  /** Hands stored messages to the session's replica on this node, and builds one if there is none. Never rejects. */
   async hand(
     live: LiveSession,
     messages: JsonRpcMessage[],
@@ -132,7 +134,7 @@ export class ClientMessages {
     }
   }
 
-  /** Hands over a message that a client has sent to another node; `context` is what that node has packed with it. */
+  /** Hands over a message that a client sent to another node. `context` is the packed context from that node. */
   deliverText(sessionId: string, text: string, context: string | undefined): void {
     const message = parseStoredMessage(text);
     if (message === undefined) throw new Error('it is not a message');
@@ -140,7 +142,7 @@ export class ClientMessages {
     this.deliver(sessionId, message, unpacked || undefined);
   }
 
-  /** Hands a stored message to the server object that it is for, if that is on this node. */
+  /** Hands a stored message to the replica or the outgoing request that it is for, if that is on this node. */
   deliver(sessionId: string, message: JsonRpcMessage, context?: DeliveryContext): void {
     if (!isAnswer(message)) {
       this.pool.get(sessionId)?.deliver(message, context);
@@ -148,7 +150,7 @@ export class ClientMessages {
     }
     const id = isNotification(message) ? message.params?.progressToken : message.id;
     this.outgoingRequests.find(sessionId, id)?.asker.deliver(message, context);
-    // Nothing else may have been going on but that it was waited for.
+    // Waiting for this answer may have been the only thing that kept the replica in use.
     this.pool.get(sessionId)?.used();
   }
 }

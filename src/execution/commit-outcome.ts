@@ -3,17 +3,20 @@ import type { Revision } from '../backplane/revision.js';
 import { revisionBefore } from '../backplane/revision.js';
 import type { Committed } from '../stream/commit-queue.js';
 
-/** What a commit said of the session. */
+/** What the reply to a commit says about the session. */
 export interface CommitOutcome {
-  /** When it was asked for. */
+  /** When this node sent the commit, by its own clock. */
   asked: number;
   record?: SessionRecord;
   revision: Revision;
-  /** This commit brought `initialized`, which made the revision. */
+  /** True if this commit stored `notifications/initialized`, and so made the revision. */
   initialized: boolean;
 }
 
-/** What the replica has to know before it gets these: one that is to handle `initialized` must not have had it before. */
+/**
+ * Returns the record that the replica needs before it gets the messages of the commit. A replica that is to handle
+ * `initialized` needs the record as it was before that message.
+ */
 export function recordFor({ record, initialized }: CommitOutcome): SessionRecord | undefined {
   if (record === undefined || !initialized) return record;
   return { ...record, active: false, revision: revisionBefore(record.revision) };

@@ -1,4 +1,7 @@
-/** What accompanies a request on its way to another node. It goes there with the request, and is stored nowhere. */
+/**
+ * Packs the context of a client's message (authorization, headers, URL) for its way to another node. The context is sent
+ * with the message, and is never stored.
+ */
 import { STANDALONE } from '../backplane/backplane.js';
 import type { HangUps } from '../stream/hang-ups.js';
 import type { DeliveryContext, Mounted } from '../replica/replica.js';
@@ -10,11 +13,11 @@ interface Packed {
   headers?: Record<string, string>;
   url?: string;
   mounted?: Omit<Mounted, 'req'>;
-  /** The client can come back to its streams. */
+  /** True if the client can resume its streams. */
   resumable: boolean;
 }
 
-/** As JSON; never throws. Of `authInfo` and its `extra` arrives what JSON can carry. */
+/** Packs the context as JSON. Fields of `authInfo` and of its `extra` that JSON cannot carry are left out. Never throws. */
 export function packContext(context: DeliveryContext): string {
   const { authInfo } = context;
   try {
@@ -53,7 +56,7 @@ function isJson(value: unknown): boolean {
   }
 }
 
-/** For a request of `stream`; `undefined`: for a message that has none. */
+/** Unpacks the context for a request of `stream`, or, with `undefined`, for a message without a stream. */
 export function unpackContext(
   hangUps: HangUps,
   text: string,
@@ -62,7 +65,7 @@ export function unpackContext(
 ): DeliveryContext {
   const { authInfo, headers, url, mounted, resumable } = JSON.parse(text) as Packed;
   const { resource, ...rest } = authInfo ?? { resource: undefined };
-  // What sets `req.auth` is the application's, and may not keep to the type.
+  // The application sets `req.auth`, and its value may not match the declared type.
   const isUrl = typeof resource === 'string' && URL.canParse(resource);
   return {
     authInfo:

@@ -10,7 +10,7 @@ import type { OrphanRecovery } from './recovery/orphan-recovery.js';
 import type { SessionInbox } from './session-inbox.js';
 import type { SessionService } from './session-service.js';
 
-/** The parts of a node that other nodes talk to. */
+/** The parts of a node that handle messages of other nodes. */
 export interface Receivers {
   followers: Followers;
   takeovers: ConnectionTakeovers;
@@ -22,11 +22,11 @@ export interface Receivers {
   handovers: OwnerHandover;
 }
 
-/** Hands a message of another node to the part of this node that it is for. Every kind of message has its case here. */
+/** Hands a message of another node to the part that it is for. Each type of message has its case here. */
 export function dispatch(message: NodeMessage, to: Receivers): void {
   const { followers, takeovers, hangUps, inbox, sessions, orphans, handovers } = to;
   switch (message.type) {
-    // A client's connection shows something, or ends.
+    // A connection of a client has something to show, or has to end.
     case 'event': {
       const { sessionId, stream, token, event, inline } = message;
       followers.offer(sessionId, stream, token, event, inline);
@@ -36,7 +36,7 @@ export function dispatch(message: NodeMessage, to: Receivers): void {
       hangUps.hangUpHere(message.sessionId, message.stream, message.token);
       break;
 
-    // A stream gets another holder.
+    // A stream gets a new holder.
     case 'release':
       takeovers.onRelease(message);
       break;
@@ -50,10 +50,10 @@ export function dispatch(message: NodeMessage, to: Receivers): void {
       takeovers.onHeld(message);
       break;
 
-    // Who runs a request.
+    // A node is to run requests, or has to look whether it runs them.
     case 'run': {
       const { sessionId, stream, context } = message;
-      // A request that cannot be decoded could not be decoded later either: it ends.
+      // This node could not decode the request later either, so the request ends with an error.
       if (message.unreadable === true) orphans.check(sessionId, stream, internalError);
       else handovers.onRun(message, unpackContext(hangUps, context, sessionId, stream));
       break;
@@ -70,7 +70,7 @@ export function dispatch(message: NodeMessage, to: Receivers): void {
       break;
     }
 
-    // What a session's server has to hear.
+    // A replica has to learn of messages or changes.
     case 'deliver':
       inbox.onDeliver(message);
       break;
@@ -84,7 +84,7 @@ export function dispatch(message: NodeMessage, to: Receivers): void {
       sessions.onFollowed(message);
       break;
 
-    // A session is another node's, or is over.
+    // A session has another owner, or has ended.
     case 'disowned':
       to.ownership.onDisowned(message.sessionId);
       break;

@@ -13,18 +13,22 @@ import type { SessionAccess } from './session-access.js';
 import type { SessionService } from './session-service.js';
 import type { SessionStart } from './session-start.js';
 
-/** A stream whose requests are stored and do not run yet, for the connection that is to follow it. */
+/** A stream whose requests are stored and do not run yet, as given to the connection that is to follow it. */
 export interface OpenedStream {
   /** Where the stream begins. */
   position: Position;
   cursors: Cursors;
-  /** To be called when the follower has ended. */
+  /** The caller must call this when the follower has ended. */
   onEnd: (follower: Follower) => void;
 }
 
 /**
- * Why requests do not run: the caller has no such session, a request id is in use, too many requests of the session run
- * already, or no connection can follow them.
+ * Why the requests of a POST do not run:
+ *
+ * - `gone`: the caller has no such session.
+ * - `duplicate`: a request id is in use.
+ * - `limited`: too many requests of the session run already.
+ * - `unfollowed`: no connection can follow the requests.
  */
 export type NotServed = NotStored['reason'] | 'unfollowed';
 
@@ -38,8 +42,8 @@ export interface ExecutionParts {
 }
 
 /**
- * Decides which node runs a client's requests, and sees to it that each request ends once, for as long as a connection of
- * this node follows its stream. All transports come in here.
+ * Decides which node runs the requests of a client. While a connection of this node follows a stream, makes sure that each
+ * request of the stream ends once. All transports use this one entry.
  */
 export class Execution {
   constructor(
@@ -66,10 +70,11 @@ export class Execution {
   }
 
   /**
-   * Stores a POST with requests, then has them run: here, or on the node that owns the session. Resolves when they are
-   * stored, and does not wait for their answers, which the follower shows. `follow` connects the client to the stream. It
-   * returns nothing where that is impossible; the requests are given up then. Rejects with `backplane_unavailable` when
-   * nothing was stored.
+   * Stores a POST with requests and opens its stream. Then the requests run here, or on the node that owns the session.
+   * Resolves when they are stored. Their answers reach the client through the follower.
+   *
+   * `follow` connects the client to the stream. If it returns `undefined`, no connection can follow, and the requests are
+   * given up. Rejects with `backplane_unavailable` if nothing was stored.
    */
   async serve(
     inbound: Inbound,
@@ -90,8 +95,8 @@ export class Execution {
   }
 
   /**
-   * A connection of this node follows a stream again, or takes it over. Its requests run on `executor`, or have yet to be
-   * begun there (`unbegun`). From now on this node looks after them, and runs them, where it may, in the name of `context`.
+   * Looks after a stream that a connection of this node has resumed or taken over. Its requests run on `executor`, or are to
+   * be begun there (`unbegun`). If a request runs again here, it runs with `context`.
    */
   follow(
     follower: Follower,
@@ -106,17 +111,20 @@ export class Execution {
     else orphans.watch(follower, executor, context);
   }
 
-  /** The connection has ended: this node looks after the requests of its stream no more. */
+  /** Stops looking after the requests of a stream whose connection has ended. */
   unfollow(follower: Follower): void {
     this.parts.orphans.unwatch(follower);
   }
 
-  /** Has `executor` look whether it still runs the requests of a stream. Those that do not run end with an error. */
+  /**
+   * Asks `executor` to check whether it still runs the requests of a stream. Requests that it does not run end with an
+   * error.
+   */
   doubt(executor: string, sessionId: string, stream: string): void {
     this.parts.orphans.ask(executor, [{ sessionId, stream }]);
   }
 
-  /** Tried twice where requests of dead nodes were in the way, which end first. */
+  /** Stores the requests. If open requests of dead nodes prevented that, ends those and tries once more. */
   private async store(
     inbound: Inbound,
     stream: { name: string; token: string },
@@ -126,13 +134,15 @@ export class Execution {
     return this.parts.intake.store(inbound, stream);
   }
 
-  /** Ends requests that are in the way and whose node is dead: no connection followed them. `false`: there are none. */
+  /**
+   * Ends the requests of dead nodes that prevented a commit. No connection followed them. Returns false if there were none.
+   */
   private async unblock(sessionId: string, { reason, blockers }: NotStored): Promise<boolean> {
     const { orphans } = this.parts;
     let ended = false;
     for (const { stream, executor } of blockers) {
       if (await orphans.endDead(sessionId, stream, executor)) ended = true;
-      // The backplane may have lost the end of the request that has this id (a failover): then its node ends it.
+      // A failover may have lost the end of the request with this id. If so, the node that ran it ends it again.
       else if (reason === 'duplicate' && executor !== '') this.doubt(executor, sessionId, stream);
     }
     return ended;

@@ -1,23 +1,23 @@
 import { RunningCount } from '../replica/requests/running-calls.js';
 
-/** Whether a node closes or has closed, and how many requests it still has to wait for. */
+/** Holds whether this node is closing or closed, and counts the requests that it still has to wait for. */
 export class NodeLifetime {
-  /** Requests that are neither answered nor running yet. */
+  /** Counts requests that are neither answered nor running yet. */
   readonly arriving = new RunningCount();
-  /** Requests that run on this node. */
+  /** Counts requests that run on this node. */
   readonly running = new RunningCount();
-  /** Requests that came to this node and run on another one. */
+  /** Counts requests that came to this node and run on another node. */
   readonly elsewhere = new RunningCount();
-  /** Requests of revision 2026-07-28, subscriptions included. */
+  /** Counts requests of protocol revision 2026-07-28, subscriptions included. */
   readonly exchanges = new RunningCount();
   private state: 'open' | 'closing' | 'closed' = 'open';
 
-  /** `close()` was called: no connection is kept for another request. */
+  /** True once `close()` was called. HTTP connections are no longer kept open for another request. */
   isClosing(): boolean {
     return this.state !== 'open';
   }
 
-  /** New requests are refused. */
+  /** True once new requests are refused. */
   isClosed(): boolean {
     return this.state === 'closed';
   }

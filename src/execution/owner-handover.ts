@@ -11,7 +11,9 @@ import type { NodeWatch } from '../stream/node-watch.js';
 import { LOOK_EVERY_MS } from '../stream/node-watch.js';
 import type { OrphanRecovery } from './recovery/orphan-recovery.js';
 
-/** Bigger messages are read from the log by the owner: pub/sub is no place for them. */
+/**
+ * Larger requests do not travel in the message `run`, because that would load pub/sub. The owner reads them from the log.
+ */
 const INLINE_CHARACTERS = 65_536;
 
 export interface OwnerHandoverOptions {
@@ -30,31 +32,34 @@ interface Handover {
   follower: Follower;
   owner: string;
   context: DeliveryContext;
-  /** The same, as it travels. */
+  /** The context as text, as it is sent to the owner. */
   packed: string;
   messages: string[] | undefined;
-  /** Asking the backplane: once at a time, however long it is away. */
+  /** True while the backplane is being asked to assign the requests. It is not asked twice at a time. */
   assigning: boolean;
 }
 
 /**
- * Gets requests that reached this node to the owner of their session (`affinity: 'owner'`), whatever becomes of the
- * messages on the way or of the owner: asks again until the owner has begun, and has them assigned to another node when
- * it is dead. That the owner begins is one step in the backplane, so that asking twice does nothing twice.
+ * Hands requests that reached this node to the owner of their session (`affinity: 'owner'`). Asks the owner again until it
+ * has begun, and has another node assigned if the owner is dead. So a lost message or a dead owner loses no request. The
+ * owner begins requests in one step of the backplane, so asking twice has no effect.
  *
- * What came with the request (authorization above all) is kept here and sent along, and stored nowhere. So it takes a
- * client: a request that nobody has begun waits in the log for one that comes back to its stream.
+ * The context of a request, its authorization above all, is kept here and sent along, but never stored. So a request that no
+ * node has begun waits in the log until its client comes back to the stream.
  */
 export class OwnerHandover {
   private readonly waiting = new Map<string, Handover>();
-  /** What other nodes have asked for, and the backplane has not answered yet. */
+  /** Streams that other nodes have asked this node to begin, while the backplane has not answered yet. */
   private readonly beginning = new Set<string>();
   private cancelCheck: (() => void) | undefined;
   private closed = false;
 
   constructor(private readonly options: OwnerHandoverOptions) {}
 
-  /** `messages`: the requests, where they are at hand. `context`: of the client that follows the stream. */
+  /**
+   * Hands the requests of a stream to their owner. `messages` are the requests, if the caller has them. `context` belongs to
+   * the client that follows the stream.
+   */
   hand(
     follower: Follower,
     owner: string,
@@ -63,14 +68,14 @@ export class OwnerHandover {
   ): void {
     if (this.closed) return;
     if (owner !== this.options.nodeId && this.options.sessions.hasBegun(follower)) {
-      // The backplane has lost that: the owner must not begin it again.
+      // A failover has lost that this node has begun the stream. The owner must not begin it again.
       this.options.orphans.attend(follower, context);
       this.options.orphans.assert(follower.sessionId, follower.stream);
       return;
     }
     const length = messages?.reduce((sum, text) => sum + text.length, 0) ?? 0;
     const inline = length > INLINE_CHARACTERS ? undefined : messages;
-    // Here, once: what cannot be packed must not throw where the owner is asked again, out of a timer.
+    // Pack once, here. An error while packing must not be thrown later, from the timer that asks the owner again.
     const packed = packContext(context);
     const handover = { follower, owner, context, packed, messages: inline, assigning: false };
     this.waiting.set(keyOf(follower), handover);
@@ -79,19 +84,19 @@ export class OwnerHandover {
     this.schedule();
   }
 
-  /** Whether the requests of the stream are on their way to the node that is to run them. */
+  /** True while the requests of the stream are on their way to the node that is to run them. */
   has(follower: Follower): boolean {
     return this.waiting.has(keyOf(follower));
   }
 
-  /** An owner, or whoever was asked instead, says who executes the stream. */
+  /** Handles the answer to `run`: the node that executes the stream. */
   onPlaced(message: NodeMessageOf<'placed'>): void {
     const handover = this.waiting.get(keyOf(message));
     const { executor, begun } = message;
     if (handover !== undefined) this.placed(handover, executor && { executor, begun });
   }
 
-  /** Requests of other nodes for sessions that this one owns. */
+  /** Handles `run`: begins requests that reached another node, if this node owns their session. */
   onRun(message: NodeMessageOf<'run'>, context: DeliveryContext): void {
     const key = keyOf(message);
     if (this.closed || this.beginning.has(key)) return;
@@ -104,7 +109,7 @@ export class OwnerHandover {
         return membership.send(replyTo, { type: 'placed', sessionId, stream, executor, begun });
       })
       .catch((error: unknown) => {
-        // The other node asks again.
+        // The other node will ask again.
         logger.warn(`mcp-anynode: a request of another node has to wait: ${String(error)}`);
       })
       .finally(() => this.beginning.delete(key));
@@ -119,10 +124,10 @@ export class OwnerHandover {
       return { executor: `${RELEASED}${nodeId}`, begun: false };
     }
     const placed = await assignments.assign({ sessionId, stream }, undefined, context, messages);
-    return placed === 'stale' ? undefined : placed; // never: no node was said to be dead
+    return placed === 'stale' ? undefined : placed; // never `stale`, since no dead node was named
   }
 
-  /** Hands over and begins nothing any more. */
+  /** Stops handing over and beginning requests. */
   close(): void {
     this.closed = true;
     this.cancelCheck?.();
@@ -134,7 +139,7 @@ export class OwnerHandover {
     const { membership, nodeId } = this.options;
     membership
       .send(owner, { type: 'run', sessionId, stream, replyTo: nodeId, context, messages })
-      .catch(() => undefined); // it is asked again
+      .catch(() => undefined); // `check` asks again
   }
 
   private placed(handover: Handover, placed: Placed | '' | undefined): void {
@@ -143,10 +148,11 @@ export class OwnerHandover {
     if (this.waiting.get(key) !== handover) return;
     if (!placed) {
       this.waiting.delete(key);
-      follower.poke(); // ended, as the log knows
+      follower.poke(); // the stream has ended, and the follower finds its end in the log
     } else if (!placed.begun) {
-      if (placed.executor === handover.owner) return; // it is asked again
-      // Given up by its owner, whose server cannot be reached: the session is this node's, unless another one was faster.
+      if (placed.executor === handover.owner) return; // `check` asks the owner again
+      // If the executor is released, the owner has given the session up, because it cannot reach its server. This node takes
+      // the session then, unless another node was faster.
       handover.owner = isReleased(placed.executor) ? this.options.nodeId : placed.executor;
       if (handover.owner === this.options.nodeId) this.assign(handover, undefined);
       else this.ask(handover);
@@ -170,7 +176,7 @@ export class OwnerHandover {
       });
   }
 
-  /** `stale`: the node that was dead may be alive by now, and is looked at again. */
+  /** Assigns the requests. `stale`: the owner may be alive again, and will be looked at again. */
   private async assigned(
     { follower, context, messages }: Handover,
     nodeId: string | undefined,
@@ -197,10 +203,11 @@ export class OwnerHandover {
     const owners = waiting.map(([, { owner }]) => owner);
     const dead = await this.options.watch.findDead(owners);
     for (const [key, handover] of waiting) {
-      if (this.waiting.get(key) !== handover) continue; // placed while we looked
+      if (this.waiting.get(key) !== handover) continue; // placed during the look
       const { follower, owner } = handover;
       if (follower.ended && (dead.has(owner) || owner === this.options.nodeId)) {
-        // Whoever comes back to the stream takes it from here, with an authorization of its own.
+        // The client may come back to any node. That node hands the requests over, with the authorization of the new
+        // request.
         this.waiting.delete(key);
       } else if (dead.has(owner)) {
         this.assign(handover, owner);

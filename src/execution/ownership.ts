@@ -13,19 +13,19 @@ import type { ReplicaPool } from '../replica/replica-pool.js';
 import type { DeliveryContext } from '../replica/replica.js';
 import type { NodeWatch } from '../stream/node-watch.js';
 
-/** Owned sessions are asked for together, so many at a time. */
+/** How many owned sessions are looked up at a time. */
 const BATCH = 100;
-/** What a failover loses is not older than this when nodes have noticed it. */
+/** When nodes notice a failover, the steps that it lost are younger than this. */
 const LATELY_MS = 60_000;
 
 /**
- * Which node a session belongs to (`affinity: 'owner'`), and what follows from it here. The backplane decides: every
- * step that an owner takes is refused there once another node is the owner, so that nothing depends on what this node
- * believes. What is here makes sure that it does not believe it for long.
+ * Knows which sessions this node owns (`affinity: 'owner'`), and gives up those that it has lost. The backplane decides: it
+ * refuses each step of a node that is no longer the owner. So correctness does not depend on what this node believes. This
+ * class makes sure that a wrong belief does not last.
  */
 export class Ownership {
   private readonly limit: LogLimit;
-  /** Sessions that this node has lately taken from a dead owner, with the time. */
+  /** Sessions that this node has lately taken from a dead owner, with the time of each, the oldest first. */
   private readonly taken = new Map<string, number>();
 
   constructor(
@@ -38,8 +38,10 @@ export class Ownership {
   }
 
   /**
-   * Sends messages on that are for other nodes, as the commit says that stored them. Where such a node is dead, `handle`
-   * handles its message here. Resolves when all are sent, but for those whose node may be dead: to find that out takes a
+   * Sends messages to the other nodes that they are for, as the results of their commit say. If such a node is dead and this
+   * node takes its place, `handle` handles the message here.
+   *
+   * Resolves when the messages are sent. Does not wait for those whose node may be dead, because finding that out takes a
    * second. Never rejects.
    */
   async passOn(
@@ -58,11 +60,12 @@ export class Ownership {
         node.logger.warn(`mcp-anynode: a message was not passed on: ${String(error)}`);
       };
       if (unbegun !== undefined) {
-        // Stored is acknowledged: how long the request takes to end is not for its client to wait.
+        // The client gets its acknowledgement once the message is stored. It does not wait for the end of the request.
         this.endUnbegun(live.id, unbegun, message).catch(warn);
         continue;
       }
-      // The script has told the handler already; an owner that is dead gets a successor, which is built from the record.
+      // The commit has sent `initialized` to its handler already. If that handler is a dead owner, the next owner builds its
+      // replica from the record, which includes `initialized`.
       const told = isInitialized(message);
       if (told && node.settings.owned) continue;
       if (await this.watch.seemsAlive(handler)) {
@@ -84,8 +87,8 @@ export class Ownership {
   }
 
   /**
-   * The node that is to handle a message of `handler`: that node, unless it is dead. Then it is this one, or, if the message
-   * is for the owner of the session, the next owner. `anyNode`: it is not for the owner.
+   * Finds the node that is to handle a message for `handler`. That is `handler` itself, unless it is dead. Otherwise it is
+   * the next owner of the session, or with `anyNode` (the message is not for the owner) this node.
    */
   private async successorOf(handler: string, live: LiveSession, anyNode: boolean): Promise<string> {
     const { watch } = this;
@@ -106,12 +109,12 @@ export class Ownership {
         if (result.executor === nodeId) this.tookOver(live.id);
         return result.executor;
       }
-      // Else the look was too old when the step was carried out.
+      // Otherwise the look was too old when the step was carried out.
     }
     return handler;
   }
 
-  /** At most once: what comes of it is the client's to see, and it asked for no answer. */
+  /** Sends a notification at most once. The client asked for no answer, so a lost notification is not sent again. */
   private send(
     sessionId: string,
     nodeId: string,
@@ -129,7 +132,10 @@ export class Ownership {
     });
   }
 
-  /** The client gives up a request that nobody has begun: it ends here. Was it begun meanwhile, its executor is told. */
+  /**
+   * Ends a request that the client has cancelled before a node began it. If a node has begun it meanwhile, that executor is
+   * told.
+   */
   private async endUnbegun(
     sessionId: string,
     stream: string,
@@ -146,10 +152,11 @@ export class Ownership {
       if (committed === 'gone') return;
       [result] = committed.results;
       deliverToFollowers(node.followers, sessionId, end, committed.results);
-      // Carried out or not, by a step whose reply was lost: done again it tells.
+      // A repeat does not say whether the first try ended the request. Another commit says so.
     } while (result?.status === 'repeated');
     if (result?.status !== 'dropped' || result.executor === undefined) return;
-    // Not the one that was to run it when the cancellation was stored: that one may be dead, and have a successor.
+    // Tell the current executor. The node that was to run the request when the cancellation was stored may be dead, and
+    // replaced.
     if (result.executor === node.nodeId) {
       this.pool.get(sessionId)?.deliver(cancelled);
     } else {
@@ -159,9 +166,9 @@ export class Ownership {
   }
 
   /**
-   * Discards the server objects of sessions that this node does not own any more: it was taken for dead, or a failover has lost
-   * that it became the owner. Otherwise such an object would run on if the session came back here, without what its successors
-   * had done.
+   * Discards the replicas of sessions that this node no longer owns. Other nodes may have taken it for dead, or a failover
+   * may have lost that it became the owner. If the session came back to this node, an old replica would run on without the
+   * changes that other owners made.
    */
   async verify(): Promise<void> {
     const owned = this.node.settings.owned ? this.pool.all().filter((live) => live.hasReplica) : [];
@@ -177,8 +184,8 @@ export class Ownership {
   }
 
   /**
-   * Whether another node may own the session by now, and does, though the backplane has just said that this one does: the
-   * node was paused for longer than its lease since it had asked, at `asked`.
+   * True if this node was paused past its lease since `asked` and the record now names another owner. The commit sent at
+   * `asked` may still have named this node.
    */
   async isFenced(live: LiveSession, asked: number): Promise<boolean> {
     const { settings, clock } = this.node;
@@ -186,17 +193,20 @@ export class Ownership {
     return settings.owned && wasPaused && this.isLost(live);
   }
 
-  /** A message says that another node owns the session now. It may be late: this node may own the session again. */
+  /**
+   * Handles the message that another node owns the session now. The message may be late, and this node may own the session
+   * again, so the backplane is asked.
+   */
   onDisowned(sessionId: string): void {
     const live = this.pool.get(sessionId);
     if (live === undefined) return;
     this.isLost(live).catch((error: unknown) => {
-      // Each step of a server object of the past is refused in any case.
+      // The backplane refuses each step of an outdated replica in any case.
       this.node.logger.warn(`mcp-anynode: a session may be another node's: ${String(error)}`);
     });
   }
 
-  /** Asks the backplane whether another node owns the session. If so, discards what is here of it. */
+  /** Asks the backplane whether this node has lost the session. If so, discards its replica here. */
   async isLost(live: LiveSession): Promise<boolean> {
     const { membership, nodeId } = this.node;
     const identity = await membership.identify(live.id);
@@ -207,8 +217,8 @@ export class Ownership {
   }
 
   /**
-   * The backplane has named another node: a server object that is still here is of the past. A request that another node
-   * had begun says nothing: that node may be dead, and this one its successor.
+   * Discards the replica here if the results of a commit name another node as the owner. A request that another node has
+   * begun does not prove that it owns the session: that node may be dead, and this one its successor.
    */
   found(live: LiveSession, { results }: Committed): void {
     const elsewhere = results.some(
@@ -220,9 +230,10 @@ export class Ownership {
   }
 
   /**
-   * Before a request of another node is begun: gives the session up where the server behind this node cannot be reached, so
-   * that the other node becomes the owner. Not while a request of the session runs here, which may have reached the server.
-   * `false`: it is not given up.
+   * Gives the session up if this node cannot reach its server, so that the other node becomes the owner. The node calls this
+   * before it begins a request that reached another node. Returns false if the session is kept.
+   *
+   * A session with a running request is kept, because that request may have reached the server.
    */
   async giveUp(sessionId: string): Promise<boolean> {
     const { node, pool } = this;
@@ -235,14 +246,15 @@ export class Ownership {
       );
     });
     if (live !== undefined) void pool.evict(live);
-    // Known to be stored before the other node is told; and there may be no server object here whose end says it.
+    // The other node must be told only after this is stored. There may also be no replica here, whose eviction would give
+    // the session up.
     const committed = await node.commitQueue.append(sessionId, [{ type: 'forget' }], true);
     return committed !== 'gone';
   }
 
-  /** This node owns a session now whose owner is dead. */
+  /** Notes that this node has become the owner of a session whose owner was dead. */
   tookOver(sessionId: string): void {
-    this.taken.delete(sessionId); // then the latest one is the last
+    this.taken.delete(sessionId); // keeps the map in order of time
     this.taken.set(sessionId, this.node.clock.elapsed());
     this.forgetOldest();
     this.limit.pass('took over', (more) => {
@@ -250,7 +262,7 @@ export class Ownership {
     });
   }
 
-  /** Sessions that this node has lately taken from a dead owner: a failover may lose that. */
+  /** Sessions that this node has lately taken from a dead owner. A failover may lose that step. */
   lately(): Set<string> {
     this.forgetOldest();
     return new Set(this.taken.keys());
@@ -264,13 +276,13 @@ export class Ownership {
     }
   }
 
-  /** Another node owns the session: its server object here is discarded, and what that was doing ends with an error. */
+  /** Discards the replica of a session that another node owns now. Requests that run on it end with an error. */
   lost(live: LiveSession): void {
     if (!live.hasReplica || this.pool.get(live.id) !== live) return;
     this.limit.pass('lost', (more) => {
       this.node.logger.warn(`mcp-anynode: another node has taken a session over${more}`);
     });
-    live.failAll((id) => nodeLost(id, this.node.nodeId)).catch(() => undefined); // closed: then its requests are orphans
+    live.failAll((id) => nodeLost(id, this.node.nodeId)).catch(() => undefined); // closed: its requests are orphans
     void this.pool.evict(live);
   }
 }

@@ -15,33 +15,33 @@ import type { RequestRunner } from './request-runner.js';
 import { announcement } from './reserved-sessions.js';
 import type { SessionAccess } from './session-access.js';
 
-/** A POST with requests that is stored: its stream is open, and its requests do not run yet. */
+/** A stored POST with requests. Its stream is open, and its requests do not run yet. */
 export interface StoredRequests {
   stream: string;
   /** Where the stream begins. */
   position: Position;
-  /** The node that is to run the requests, if it is another one: it has to be told of them. */
+  /** The node that is to run the requests, if it is not this node. It has to be told of them. */
   owner: string | undefined;
   live: LiveSession;
   messages: JsonRpcMessage[];
-  /** The messages that are no requests, with what the commit said of each. */
+  /** The messages that are not requests, with the result of the commit for each. */
   others: JsonRpcMessage[];
   otherResults: OperationResult[];
   committed: Committed;
-  /** When the commit was asked for. */
+  /** When this node sent the commit, by its own clock. */
   asked: number;
-  /** Lets the session be idle again. */
+  /** Ends the use of the session, so that its replica may be discarded. */
   unpin: () => void;
 }
 
 /** A POST with requests that was not stored. */
 export interface NotStored {
   reason: 'gone' | 'duplicate' | 'limited';
-  /** Streams whose open requests are in the way. `executor` is empty where the backplane does not know it. */
+  /** Streams whose open requests prevented the commit. `executor` is empty if the backplane does not know it. */
   blockers: { stream: string; executor: string }[];
 }
 
-/** Stores POSTs that carry requests, each with its stream, and begins what this node is to run. */
+/** Stores POSTs with requests, opens a stream for each, and begins the requests that this node is to run. */
 export class RequestIntake {
   constructor(
     private readonly node: NodeContext,
@@ -55,7 +55,7 @@ export class RequestIntake {
     },
   ) {}
 
-  /** Stores a POST with requests and opens its stream, in one step. What is stored has to be begun or abandoned afterwards. */
+  /** Stores a POST with requests and opens its stream, in one step. The caller must call `begin` or `abandon` afterwards. */
   async store(
     inbound: Inbound,
     stream: { name: string; token: string },
@@ -125,8 +125,8 @@ export class RequestIntake {
   }
 
   /**
-   * Hands the messages to the replica, which is built where there is none. Messages for other nodes are sent there, except
-   * requests that have an `owner`. To be called once the stream has a follower. Does not wait for the requests.
+   * Hands the messages to the replica, and builds one if there is none. Messages for other nodes are sent there, except
+   * requests that have an `owner`. The stream must have a follower before this is called. Does not wait for the requests.
    */
   begin(
     { live, messages, others, otherResults, committed, asked, unpin, ...stored }: StoredRequests,
@@ -152,15 +152,15 @@ export class RequestIntake {
     });
   }
 
-  /** Gives the stream up: no connection can follow it. */
+  /** Gives up a stream that no connection can follow. */
   abandon({ live, messages, stream, unpin }: StoredRequests): void {
     const requests = messages.filter(isRequest).map(({ id }) => JSON.stringify(id));
     const abandon = { type: 'abandon' as const, stream, requests };
-    this.node.commitQueue.append(live.id, [abandon], true).catch(() => undefined); // closed
+    this.node.commitQueue.append(live.id, [abandon], true).catch(() => undefined); // this node has closed
     unpin();
   }
 
-  /** Until the returned function is called, the session is in use. */
+  /** Keeps the session in use until the returned function is called. */
   private pinned(live: LiveSession): () => void {
     const unpin = live.pin();
     return () => {
@@ -172,7 +172,7 @@ export class RequestIntake {
 
 const GONE: NotStored = { reason: 'gone', blockers: [] };
 
-/** What was in the way of a stream that was not opened. */
+/** Says what prevented a stream from being opened. */
 function refusedBy(opened: OperationResult | undefined): NotStored {
   if (opened?.status === 'limited') return { reason: 'limited', blockers: opened.running };
   const blockers = opened?.status === 'duplicate' ? [opened] : [];

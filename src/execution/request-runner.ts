@@ -12,7 +12,7 @@ import { recordFor } from './commit-outcome.js';
 import type { Ownership } from './ownership.js';
 import { introduced } from './reserved-sessions.js';
 
-/** Hands requests that are this node's to the session's server, which is built if there is none. */
+/** Hands requests that this node executes to the session's replica, and builds one if there is none. */
 export class RequestRunner {
   constructor(
     private readonly node: NodeContext,
@@ -22,8 +22,8 @@ export class RequestRunner {
   ) {}
 
   /**
-   * Runs the requests among `messages` and hands the others over, in their order. `outcome` is of the commit that gave the
-   * requests to this node. Requests that cannot be run end with an error. Rejects only when this node has closed.
+   * Runs the requests among `messages` and hands the others over, in their order. `outcome` belongs to the commit that gave
+   * the requests to this node. Requests that cannot run end with an error. Rejects only if this node has closed.
    */
   async run(
     live: LiveSession,
@@ -38,14 +38,15 @@ export class RequestRunner {
     try {
       if (stopped !== undefined) await stopped;
       const record = introduced(recordFor(outcome), requests);
-      // Nothing is awaited that need not be: what every call does.
+      // Every call takes this path, so it awaits nothing that it does not need.
       if (record !== undefined || !live.hasReplica) {
         await this.pool.prepare(live, record, context);
       }
       if (this.node.settings.owned && (await this.ownership.isFenced(live, outcome.asked))) return;
     } catch (error) {
       if (isSessionEnded(error)) {
-        // Nothing is stored of a session that has ended; one that another node owns now has lost these before they began.
+        // If the session has ended, these errors are not stored. If another node owns it now, that node took these requests
+        // before they began.
         await live.failAll((id) => nodeLost(id, this.node.nodeId));
         return;
       }

@@ -1,4 +1,6 @@
-/** Sessions of HTTP+SSE: they are there before their `initialize`, and what is said in them goes to one connection. */
+/**
+ * Helps with sessions of HTTP+SSE. Such a session exists before its `initialize`, and all its messages go to one connection.
+ */
 import type { Operation, SessionRecord } from '../backplane/backplane.js';
 import { STANDALONE } from '../backplane/backplane.js';
 import type { JsonRpcRequest } from '../protocol/jsonrpc.js';
@@ -8,9 +10,9 @@ import type { NodeContext } from '../stream/node-context.js';
 import { isUninitialized } from '../replica/session-shape.js';
 
 /**
- * Tells the holder of the client's connection that this node has requests of it, and is to be looked after: an event
- * that shows nothing, on the stream that the holder follows, in the step that opens the first of them. Once is enough,
- * as long as this node knows the session.
+ * Tells the node with the client's connection that this node has requests of the client, so that the other node looks after
+ * this one. This is an event without a message on the standalone stream, in the commit that opens the first request. It is
+ * sent once, for as long as this node keeps what it knows of the session.
  */
 export function announcement(
   { followers }: NodeContext,
@@ -22,7 +24,10 @@ export function announcement(
   return [{ ...mark, onlyIf: { after: true } }];
 }
 
-/** A server that is built for `initialize` is told who the client is, as its factory is with Streamable HTTP. */
+/**
+ * Adds the client's `initialize` to the record, if it is among the requests. So the factory learns who the client is, as
+ * with Streamable HTTP.
+ */
 export function introduced(
   record: SessionRecord | undefined,
   requests: JsonRpcRequest[],

@@ -2,20 +2,23 @@ import type { LiveSession } from '../replica/live-session.js';
 import type { NodeContext } from '../stream/node-context.js';
 import type { ReplicaPool } from '../replica/replica-pool.js';
 
-/** Keeps callers apart from the sessions of others, before anything of theirs waits or is stored. */
+/** Keeps callers away from the sessions of other principals, before their messages wait or are stored. */
 export class SessionAccess {
   constructor(
     private readonly node: NodeContext,
     private readonly pool: ReplicaPool,
   ) {}
 
-  /** Whether there is such a session, and it is this principal's. Costs as much for every session, and for none. */
+  /** True if the session exists and belongs to the principal. The cost is the same whether or not it exists. */
   async owns(principal: string, sessionId: string): Promise<boolean> {
     const identity = await this.node.membership.identify(sessionId);
     return identity?.principal === principal;
   }
 
-  /** Whether a caller may send much to a session. A session never changes hands, so that what this node has learned of it counts. */
+  /**
+   * True if a caller may send a large body to a session. A session never changes its principal, so a principal that this
+   * node has seen before still counts.
+   */
   async maySendMuch(principal: string, sessionId: string): Promise<boolean> {
     return (
       this.pool.get(sessionId)?.principal === principal || (await this.owns(principal, sessionId))
@@ -23,14 +26,15 @@ export class SessionAccess {
   }
 
   /**
-   * Whether to ask first whose session it is. A stranger never waits in the queue of a session, and takes no room there.
-   * Nothing is asked where the queue is empty: then the commit tells, which every call needs anyway.
+   * True if the principal has to be checked before the commit. A caller that is not the principal must not wait in the
+   * session's commit queue, or take room there. If the queue is empty, the commit itself checks the principal, without
+   * another round trip.
    */
   mayBeStranger(principal: string, live: LiveSession): boolean {
     return live.principal !== principal && this.node.commitQueue.isBusy(live.id);
   }
 
-  /** Asks, and remembers who the owner is. */
+  /** Asks the backplane whether the session belongs to another principal, and remembers the principal. */
   async isStranger(principal: string, live: LiveSession): Promise<boolean> {
     if (!(await this.owns(principal, live.id))) return true;
     live.principal = principal;

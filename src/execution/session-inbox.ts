@@ -5,35 +5,35 @@ import { backOff, LOG_PAUSES } from '../protocol/backoff.js';
 import { AnynodeError } from '../protocol/errors.js';
 import type { NodeContext } from '../stream/node-context.js';
 
-/** So many characters may wait for one session while a message of it is read from the log. */
+/** How many characters may wait for one session while one of its messages is read from the log. */
 const MOST_WAITING = 4 * 1024 * 1024;
-/** What one counts for beside its text. */
+/** What each message counts in addition to its text. */
 const ENTRY = 200;
 
 interface Queue {
-  /** Resolves when what came last has been handed over. */
+  /** Resolves when the last message has been handed over. */
   last?: Promise<void>;
-  /** How many characters wait, or are being handed over. */
+  /** How many characters wait or are being handed over. */
   waiting: number;
   dropped: boolean;
 }
 
 /**
- * What clients have sent to other nodes, for this one. Small messages come along with the word of them, big ones are read
- * from the log; those that come while one is being read wait for it, so that a session's are in order.
+ * Receives the messages of clients that reached other nodes and are for this node. Small messages are in the message
+ * `deliver`. Large ones are read from the log, and later messages of the session wait meanwhile, so that their order holds.
  *
- * Each has a turn of the event loop of its own, as if it had come by HTTP: after a busy moment several come in one piece,
- * and a server starts its handlers of notifications in a microtask, but takes answers at once. Progress that the client had
- * reported before its answer would find nobody who waits for it.
+ * Each message gets a turn of the event loop of its own, as if it had come by HTTP. A server starts its handlers of
+ * notifications in a microtask, but takes answers at once. Without the turn, progress that came before its answer would find
+ * its request already ended.
  */
 export class SessionInbox {
-  /** By session. */
+  /** The queues of messages, by session. */
   private readonly reading = new Map<string, Queue>();
 
   constructor(
     private readonly node: Pick<NodeContext, 'membership' | 'clock' | 'logger'>,
     private readonly hand: (sessionId: string, text: string, context: string | undefined) => void,
-    /** Messages were dropped, since too many had waited. They are in the log. */
+    /** Called when messages were dropped because too many waited. They can still be read from the log. */
     private readonly onDropped: () => void,
   ) {}
 
@@ -67,7 +67,7 @@ export class SessionInbox {
     this.reading.set(sessionId, queue);
   }
 
-  /** At once where nothing is waited for. Never rejects. */
+  /** Runs a step after the earlier ones, or at once if there are none. Never rejects. */
   private async take(
     before: Promise<void> | undefined,
     step: () => void | Promise<void>,
@@ -82,7 +82,10 @@ export class SessionInbox {
     await new Promise((resolve) => setImmediate(resolve));
   }
 
-  /** Tried until the log could be read, since nobody else would look. `undefined`: it is no longer kept. */
+  /**
+   * Reads a message, and tries again until the log could be read, because no other part reads it. `undefined`: the log no
+   * longer has the message.
+   */
   private async read(
     sessionId: string,
     logId: LogId,

@@ -1,16 +1,22 @@
 import { TooManySessions } from '../backplane/backplane.js';
 import type { Clock } from '../protocol/clock.js';
 
-/** To count the sessions of a caller that has too many costs a look at each: no more often than this. */
+/**
+ * How long a refusal is remembered. To count the sessions of a principal that has too many, the backplane looks at each of
+ * them.
+ */
 const AGAIN_MS = 1000;
 
-/** Remembers for a moment who has too many sessions, so that a flood of `initialize` builds no servers and counts nothing. */
+/**
+ * Remembers for a moment which principals have too many sessions. So a flood of `initialize` requests builds no servers and
+ * counts no sessions.
+ */
 export class SessionQuotas {
   private readonly full = new Map<string, { until: number; error: TooManySessions }>();
 
   constructor(private readonly clock: Clock) {}
 
-  /** Throws {@link TooManySessions} where that was found out just now. */
+  /** Throws {@link TooManySessions} if the principal was refused less than a second ago. */
   check(principal: string): void {
     const full = this.full.get(principal);
     if (full === undefined) return;

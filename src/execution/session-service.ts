@@ -7,7 +7,7 @@ import type { NodeContext } from '../stream/node-context.js';
 import type { BegunStreams } from '../stream/begun-streams.js';
 import type { Ownership } from './ownership.js';
 
-/** All sessions that this node has something to do with. */
+/** The sessions that this node runs, follows or has a replica of. */
 export class SessionService {
   constructor(
     private readonly node: NodeContext,
@@ -16,12 +16,12 @@ export class SessionService {
     private readonly begunStreams: BegunStreams,
   ) {}
 
-  /** What there is of a session on this node. */
+  /** Returns the live session on this node, if there is one. */
   find(sessionId: string): LiveSession | undefined {
     return this.pool.get(sessionId);
   }
 
-  /** Sessions with a replica on this node. */
+  /** The number of sessions with a replica on this node. */
   get replicas(): number {
     return this.pool.replicas;
   }
@@ -33,7 +33,7 @@ export class SessionService {
       .map(({ id }) => id);
   }
 
-  /** Streams that this node has begun, for which the backplane may take another node after a failover. */
+  /** Streams that this node has begun, but that a failover may have given to another node in the backplane. */
   begun(): StreamName[] {
     const running = [...this.pool.runningStreams()].flatMap(([sessionId, streams]) =>
       streams.map((stream) => ({ sessionId, stream })),
@@ -44,7 +44,7 @@ export class SessionService {
     ];
   }
 
-  /** Whether a stream was given to this node, and it has begun it. */
+  /** True if this node was given a stream that it did not open, and has begun it. */
   hasBegun({ sessionId, stream }: StreamName): boolean {
     return this.begunStreams.requestsOf(sessionId, stream).length > 0;
   }
@@ -64,22 +64,25 @@ export class SessionService {
     return this.pool.get(sessionId)?.mayRun(stream) ?? false;
   }
 
-  /** Another node runs the requests of this stream now: what they do here is stopped, and nobody hears of it. */
+  /** Stops the requests of a stream that another node runs now. Their messages and answers reach no client. */
   taken(sessionId: string, stream: string): void {
     this.pool.get(sessionId)?.taken(stream);
   }
 
-  /** Another node has begun this stream. Should that one die, this node may be given the stream again. */
+  /** Forgets a stream that another node has begun. If that node dies, this node may be given the stream again. */
   forget(sessionId: string, stream: string): void {
     this.begunStreams.forget(sessionId, stream);
   }
 
-  /** The revision that this node's replica of a session is at, if there is one. */
+  /** The revision of this node's replica of a session, if there is one. */
   revisionOf(sessionId: string): Revision | undefined {
     return this.pool.get(sessionId)?.revision;
   }
 
-  /** Messages of other nodes. Nothing is awaited: a slow tool must not hold up the answer that it waits for. */
+  /**
+   * Handles a change of the shape that another node has stored. Awaits nothing: a slow tool must not delay the answer that
+   * it waits for.
+   */
   onShape({ sessionId, revision, message: text }: NodeMessageOf<'shape'>): void {
     const shaped = text === undefined ? undefined : parseStoredMessage(text);
     this.pool
@@ -95,26 +98,26 @@ export class SessionService {
     if (live !== undefined) live.followedBy = by;
   }
 
-  /** Another node owns the session now. */
+  /** Discards the replica of a session that another node owns now. */
   disowned(sessionId: string): void {
     const live = this.pool.get(sessionId);
     if (live !== undefined) this.ownership.lost(live);
   }
 
-  /** This node closes: sessions that it owns are others' from now on, those in use as soon as they are idle. */
+  /** Gives up the sessions that this node owns, before it closes. Sessions in use are given up as soon as they are idle. */
   async handOver(): Promise<void> {
     if (this.node.settings.owned) await this.pool.evictAll();
   }
 
-  /** The session has ended: nothing of it stays on this node. */
+  /** Discards all parts of an ended session on this node. */
   end(sessionId: string): void {
     this.node.followers.endSession(sessionId, 'gone');
     void this.pool.remove(sessionId)?.end();
   }
 
   /**
-   * There is no such session, or it is another principal's. Where this node has something of it, it finds out which; the
-   * caller does not wait.
+   * Checks whether a session still exists that was `gone` for a caller: the session may only belong to another principal.
+   * This is done if this node has a part of the session. The caller does not wait.
    */
   verify(sessionId: string): void {
     const { membership, followers, logger } = this.node;
@@ -130,7 +133,7 @@ export class SessionService {
     );
   }
 
-  /** Discards all replicas. What still runs ends without an answer. */
+  /** Discards all replicas. Requests that still run end without an answer. */
   close(): Promise<void> {
     return this.pool.close();
   }

@@ -9,7 +9,7 @@ import type { NodeContext } from '../stream/node-context.js';
 import type { OpenedStreams } from '../stream/opened-streams.js';
 import { SessionQuotas } from './session-quotas.js';
 
-/** Makes sessions, within the number that a caller may have. */
+/** Creates sessions, within the number that a principal may have. */
 export class SessionStart {
   private readonly quotas: SessionQuotas;
 
@@ -22,8 +22,8 @@ export class SessionStart {
   }
 
   /**
-   * Answers `initialize`: with a new session where the server agrees, else with the server's error. Resolves when both
-   * are stored, so that the next request may reach any node. Rejects like {@link LiveSession.beginWith}.
+   * Answers `initialize` with a new session, or with the server's error if the server refuses. Resolves when session and
+   * answer are stored, so that the next request may reach any node. Rejects like {@link LiveSession.beginWith}.
    */
   async initialize(
     request: JsonRpcRequest,
@@ -78,8 +78,8 @@ export class SessionStart {
   }
 
   /**
-   * Makes a session whose `initialize` is to come, and to be answered as a request like any other (HTTP+SSE). Rejects
-   * with {@link TooManySessions}, and where the id is taken.
+   * Creates a session before its `initialize`, which is answered later like any other request (HTTP+SSE). Rejects with
+   * {@link TooManySessions}, and if the id is in use.
    */
   async reserve(session: Pick<NewSession, 'id' | 'principal' | 'most'>): Promise<void> {
     const { node, quotas, names } = this;
@@ -98,7 +98,7 @@ function idInUse(id: string): Error {
   return new Error(`sessionIdGenerator returned an id that is in use: ${id}`);
 }
 
-/** The server answered `initialize` with an error: there is no session. */
+/** The server answered `initialize` with an error, so no session was created. */
 export class InitializeRefused extends Error {
   constructor(readonly birth: InitializeExchange) {
     super('The server refused to initialize');

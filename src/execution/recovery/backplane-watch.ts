@@ -2,12 +2,12 @@ import type { BackplaneHealth } from '../../backplane/backplane.js';
 import type { Clock } from '../../protocol/clock.js';
 import type { Logger } from '../../options/types.js';
 
-/** How often the state is looked at, which asks nobody. */
+/** How often the state is read. That sends no command to the backplane. */
 const LOOK_MS = 1000;
 
 /**
- * Logs that the backplane cannot be reached, and that it can again: once each. What lasts for less than two looks is not
- * logged.
+ * Logs once when the backplane cannot be reached, and once when it can be reached again. An outage that is over before the
+ * second look is not logged.
  */
 export class BackplaneWatch {
   private downSince: number | undefined;

@@ -6,26 +6,29 @@ import { parseStoredMessage } from '../../protocol/parse-stored.js';
 import type { OutgoingRequests } from '../../replica/requests/outgoing-requests.js';
 import type { NodeContext } from '../../stream/node-context.js';
 
-/** How far back to look for what was missed: longer than an outage that clients and calls live through. */
+/** How far back to look for missed messages. This is longer than an outage that clients and calls survive. */
 const MISSED_MS = 15 * 60_000;
 const HISTORY_PAGE = 500;
-/** So many sessions are looked at together. */
+/** How many sessions are read at a time. */
 const AT_ONCE = 16;
 
 /**
- * Messages to this node may have been lost: reads in the log what clients have said to those who wait here, or run
- * something. What was heard already is not heard twice: an answer has nobody waiting any more, a cancelled call is over.
- * Then looks at what this node owns: a failover may have lost that, or the word that another node owns it was lost.
+ * Finds messages of clients that this node has missed, after messages to this node may have been lost. Reads the log of each
+ * session in which this node runs or awaits something, and delivers answers and cancellations again. A message that was
+ * delivered before has no effect: its request is no longer open.
+ *
+ * Then checks that this node still owns its sessions. A failover may have lost an ownership, or the message about a new
+ * owner may have been lost.
  */
 export class CatchUp {
-  /** How often messages may have been lost; only the last time matters. */
+  /** Counts the calls of `catchUp`. Each call ends the earlier ones. */
   private times = 0;
 
   constructor(
     private readonly node: Pick<NodeContext, 'clock' | 'membership'>,
     private readonly outgoingRequests: Pick<OutgoingRequests, 'sessions'>,
     private readonly sessions: {
-      /** Sessions in which something runs. */
+      /** Sessions in which requests run on this node. */
       busy(): string[];
       /** See {@link Ownership.verify}. */
       verify(): Promise<void>;
@@ -33,7 +36,10 @@ export class CatchUp {
     },
   ) {}
 
-  /** Tried until the log could be read, since nobody else would look. Rejects only once this node has closed. */
+  /**
+   * Catches up, and tries again until the log could be read, because no other part reads these messages. Rejects only if
+   * this node has closed.
+   */
   async catchUp(): Promise<void> {
     const { clock } = this.node;
     this.times += 1;
@@ -55,7 +61,7 @@ export class CatchUp {
   }
 
   private async catchUpOn(sessionId: string): Promise<void> {
-    // Ids of log entries are times of the clock that the session goes by. This node's own may be minutes ahead of it.
+    // Ids of log entries are times of the session's backplane server. The clock of this node may be minutes ahead of it.
     const now = await this.node.membership.timeOf(sessionId);
     for (let after = `${now - MISSED_MS}-0`; ;) {
       const entries = await this.node.membership.history(sessionId, after, HISTORY_PAGE);

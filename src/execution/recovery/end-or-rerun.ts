@@ -16,20 +16,20 @@ import { mayRerun, readRequestHistory } from './request-history.js';
 import type { ReplicaPool } from '../../replica/replica-pool.js';
 import type { DeliveryContext } from '../../replica/replica.js';
 
-/** Requests that this node has claimed from another one. */
+/** The requests of one stream that this node has claimed from another node. */
 export interface Orphan {
   sessionId: string;
   stream: string;
   requests: RequestId[];
-  /** Of the client that follows the stream now. */
+  /** The context of the client that follows the stream now. */
   context: DeliveryContext;
   record: SessionRecord | undefined;
   errorOf: (id: RequestId) => JsonRpcError;
-  /** The node that had run them, if it is known. */
+  /** The node that ran the requests, if it is known. */
   from: string | undefined;
 }
 
-/** Ends, or runs again, the requests that a node has left behind. See `recovery` in the options. */
+/** Ends the requests of a dead or closed node with an error, or runs them again. The option `recovery` decides which. */
 export class EndOrRerun {
   constructor(
     private readonly node: NodeContext,
@@ -37,7 +37,7 @@ export class EndOrRerun {
     private readonly begunStreams: BegunStreams,
   ) {}
 
-  /** Ends requests of a stream that this node executes now, each with an error. */
+  /** Ends requests of a stream with an error each. This node must be the executor of the stream. */
   async end(
     sessionId: string,
     stream: string,
@@ -56,9 +56,9 @@ export class EndOrRerun {
   }
 
   /**
-   * Begins a stream by `start`, unless this node has begun it before (see {@link BegunStreams}). Then the requests that run
-   * here go on: the backplane now knows again that they do. Those that do not have been answered, and the backplane has lost
-   * the answers: they end with an error.
+   * Begins a stream with `start`, unless this node has begun it before (see {@link BegunStreams}). In that case the requests
+   * that run here go on, and the backplane has recorded again that they do. The others were answered, but a failover has
+   * lost the answers: they end with an error.
    */
   async beginOnce(
     orphan: Pick<Orphan, 'sessionId' | 'stream' | 'requests'>,
@@ -71,7 +71,10 @@ export class EndOrRerun {
     await this.endAnswered(sessionId, stream, requests, answerLost);
   }
 
-  /** Of these requests of a stream that this node executes, ends those that do not run: the backplane has lost their answers. */
+  /**
+   * Ends those of the requests that do not run here, because a failover has lost their answers. This node must be the
+   * executor of the stream.
+   */
   async endAnswered(
     sessionId: string,
     stream: string,
@@ -80,14 +83,14 @@ export class EndOrRerun {
   ): Promise<void> {
     const live = this.pool.get(sessionId);
     const over = requests.filter((id) => live?.runs(id, stream) !== true);
-    // They may just have been answered: those answers come first.
+    // Some requests may just have been answered. Let those answers enter the commit queue first.
     await answerTurns.over();
     await this.end(sessionId, stream, over, errorOf, this.node.nodeId);
   }
 
   /**
-   * Ends the requests of a stream that this node has begun and that, as the backplane says, another node is to begin: it has
-   * lost that step (a failover), and the one by which this node became the owner of the session. They must not run again.
+   * Ends requests that this node has begun although the backplane says that another node is to begin them. A failover has
+   * lost that step, and the one that made this node the owner of the session. The requests must not run again.
    */
   async endForgotten(sessionId: string, stream: string): Promise<void> {
     const operations = this.begunStreams
@@ -101,9 +104,9 @@ export class EndOrRerun {
     deliverToFollowers(this.node.followers, sessionId, operations, committed.results);
   }
 
-  /** Runs again those of the requests that may be run again, and ends the others. */
+  /** Runs requests again where that is allowed, and ends the others. */
   rerun(orphan: Orphan): Promise<void> {
-    // Pinned at once: nobody may take the requests for over while the log is read.
+    // Pin the session at once. Otherwise the requests could be taken for ended while the log is read.
     const live = this.pool.of(orphan.sessionId);
     const unpin = live.pin();
     return this.beginOnce(orphan, () => this.runAgain(live, orphan)).finally(() => {
@@ -128,7 +131,7 @@ export class EndOrRerun {
       await this.end(sessionId, stream, rest, orphan.errorOf, from);
       const stopped = live.expect(runnable, stream, past.progress);
       const notes = runnable.map(({ id }) => recovered(id, stream, from));
-      // Not waited for: in the commit queue it is before whatever the request is answered with.
+      // The commit queue keeps the order: the notes come before any answer, so there is no need to wait.
       if (notes.length > 0)
         this.node.commitQueue.append(sessionId, notes, true).catch(() => undefined); // closed
       if (stopped !== undefined) await stopped;
@@ -139,7 +142,10 @@ export class EndOrRerun {
     }
   }
 
-  /** This node closes, and some requests still run: ends them with an error, or leaves them to whoever follows them. */
+  /**
+   * Ends the requests that still run when this node closes with an error each. With `leave` it releases their streams
+   * instead, so that the nodes which follow them can claim them.
+   */
   async leaveBehind(leave: boolean): Promise<void> {
     const busy = this.pool.all().filter((live) => live.running > 0);
     await Promise.all(

@@ -5,7 +5,7 @@ import type { Follower } from '../../stream/follower.js';
 import type { NodeWatch } from '../../stream/node-watch.js';
 import { LOOK_EVERY_MS } from '../../stream/node-watch.js';
 
-/** How often a connection that is to end is asked whether it may. */
+/** How often the node checks whether a connection may end. */
 const DRAIN_CHECK_MS = 200;
 
 export interface OpenerWatchOptions {
@@ -16,18 +16,21 @@ export interface OpenerWatchOptions {
 }
 
 interface Connection {
-  /** The nodes that have had requests of its client. */
+  /** The nodes that have received requests of this connection's client. */
   nodes: Set<string>;
-  /** Whether it is to follow all open requests, and has not done so yet. */
+  /** True if this connection still has to follow all open requests of its client. */
   isUnchecked: boolean;
-  /** Follows the requests that this node has left; with `undefined`, all that this node does not follow yet. */
+  /**
+   * Follows the client's requests that came to `nodeId`. With `undefined` it follows all that this node does not follow yet.
+   */
   takeOver(nodeId: string | undefined): Promise<void>;
 }
 
 /**
- * Looks after the nodes that take requests of a client whose one connection is here (HTTP+SSE). A request is followed by
- * the node that it was POSTed to, into nothing, so that somebody looks after its executor; should that node die, the one
- * that holds the connection follows the request instead. As with {@link OrphanRecovery}, nodes are looked at and not requests.
+ * Looks after the nodes that receive requests of HTTP+SSE clients whose one connection is on this node. The node that
+ * received a POST follows its stream without a connection, so that it looks after the executor. If that node dies, the node
+ * with the client's connection follows the stream instead. As with {@link OrphanRecovery}, the cost depends on the number of
+ * nodes, not of requests.
  */
 export class OpenerWatch {
   private readonly connections = new Map<Follower, Connection>();
@@ -36,7 +39,7 @@ export class OpenerWatch {
 
   constructor(private readonly options: OpenerWatchOptions) {}
 
-  /** Until `remove`. */
+  /** Looks after the client of a connection until `remove` is called. */
   add(follower: Follower, takeOver: Connection['takeOver']): void {
     this.connections.set(follower, { nodes: new Set(), isUnchecked: false, takeOver });
   }
@@ -45,15 +48,15 @@ export class OpenerWatch {
     this.connections.delete(follower);
   }
 
-  /** A node has requests of this connection's client. */
+  /** Notes that a node has received requests of this connection's client. */
   note(follower: Follower, nodeId: string): void {
     this.connections.get(follower)?.nodes.add(nodeId);
     this.schedule();
   }
 
   /**
-   * Follows all open requests of this connection's client. The backplane may have lost an answer (a failover) that the node
-   * had seen to which the request was POSTed, so that no node waits for it any more.
+   * Follows all open requests of this connection's client. A failover may have lost an answer that the receiving node had
+   * seen already, so that no node waits for the end of that request.
    */
   check(follower: Follower): void {
     const connection = this.connections.get(follower);
@@ -61,7 +64,7 @@ export class OpenerWatch {
     void this.takeOver(connection, undefined).finally(() => this.schedule());
   }
 
-  /** Before this node closes: ends each connection as soon as none of its client's requests is open, wherever it runs. */
+  /** Ends each connection as soon as its client has no open request on any node. The node calls this before it closes. */
   async drain(): Promise<void> {
     await Promise.all([...this.connections.keys()].map((follower) => this.endWhenIdle(follower)));
   }
@@ -112,10 +115,10 @@ export class OpenerWatch {
     );
   }
 
-  /** Never rejects. What fails is tried again at the next look. */
+  /** Calls `takeOver` of the connection. A failure is logged, and the next look tries again. Never rejects. */
   private async takeOver(connection: Connection, nodeId: string | undefined): Promise<void> {
     try {
-      // Before it begins: one that was begun earlier may fail, or end well, later.
+      // Clear the mark before the call, because an earlier call may still end, well or not, during this one.
       if (nodeId === undefined) connection.isUnchecked = false;
       await connection.takeOver(nodeId);
       if (nodeId !== undefined) connection.nodes.delete(nodeId);

@@ -15,7 +15,10 @@ import type { CommitQueue } from '../../stream/commit-queue.js';
 import type { NodeWatch } from '../../stream/node-watch.js';
 import { LOOK_EVERY_MS } from '../../stream/node-watch.js';
 
-/** A living executor is asked whether it still runs a stream at its first follower, and then so rarely: about every 9 s. */
+/**
+ * How many looks pass between two questions to a living executor whether it still runs a stream (about 9 s). The first
+ * question is sent when the stream gets a follower.
+ */
 const CHECKS_PER_QUESTION = 10;
 
 export interface OrphanRecoveryOptions {
@@ -28,7 +31,7 @@ export interface OrphanRecoveryOptions {
   followers: Pick<Followers, 'find'>;
   clock: Clock;
   rerun: boolean;
-  /** A session's requests are for its owner: what is to be run again is given to that node. */
+  /** With `affinity: 'owner'`: requests that are to run again are handed to the owner of their session. */
   owned: boolean;
   hand(follower: Follower, owner: string, context: DeliveryContext): void;
   logger: { warn(message: string): void };
@@ -41,15 +44,15 @@ interface Watched {
 }
 
 /**
- * Ends the requests of dead nodes. Whoever follows a stream that another node executes looks after that node, and only
- * then: nodes are looked at, not streams, and a session with no client attached costs nobody anything.
+ * Recovers the requests of dead nodes. A node that follows a stream of another executor looks after that executor. It looks
+ * at nodes, not at streams, and only while there is such a follower. So a session without a connected client costs nothing.
  *
- * Of several claimants one wins, by compare-and-set.
+ * If several nodes claim a stream, compare-and-set lets one of them win.
  */
 export class OrphanRecovery {
-  /** By the stream. */
+  /** What this node watches, by session and stream. */
   private readonly watched = new MapBySession<string, Watched>();
-  /** Streams of which the backplane is being asked who executes them. */
+  /** Streams for which `assert` is asking the backplane. */
   private readonly asserting = new Set<string>();
   private cancelCheck: (() => void) | undefined;
   private closed = false;
@@ -57,7 +60,10 @@ export class OrphanRecovery {
 
   constructor(private readonly options: OrphanRecoveryOptions) {}
 
-  /** `context`: of the request that brought the client here; what is run again, is run in its name. */
+  /**
+   * Watches the executor of a followed stream. `context` is that of the request with which the client came. Requests that
+   * run again run with it.
+   */
   watch(follower: Follower, executor: string, context: DeliveryContext): void {
     if (this.closed || follower.ended) return;
     this.setWatched({ follower, executor, context });
@@ -66,14 +72,14 @@ export class OrphanRecovery {
     this.schedule();
   }
 
-  /** A connection here follows a stream that this node executes. Another node may take that over. */
+  /** Watches a followed stream that this node executes. Another node may take such a stream over. */
   attend(follower: Follower, context: DeliveryContext): void {
     if (this.closed || follower.ended) return;
     this.setWatched({ follower, executor: this.options.nodeId, context });
     this.schedule();
   }
 
-  /** Like `watch`, where the executor is known to be dead. */
+  /** Recovers a followed stream at once, because its executor is known to be dead. */
   inherit(follower: Follower, executor: string, context: DeliveryContext): void {
     if (this.closed || follower.ended) return;
     this.setWatched({ follower, executor, context });
@@ -81,22 +87,22 @@ export class OrphanRecovery {
   }
 
   /**
-   * A follower waits for the end of a stream that this node executes. If its requests do not all run, they have been answered,
-   * and the backplane has lost the answers (a failover): then those end here.
+   * Checks a stream that this node executes and that a follower waits for. If some of its requests do not run, a failover
+   * has lost their answers, and they end with an error here.
    */
   check(sessionId: string, stream: string, errorOf = answerLost): void {
     if (!this.options.sessions.mayRun(sessionId, stream)) this.assert(sessionId, stream, errorOf);
   }
 
-  /** The same, for a stream of which no other node has been said to run its requests. */
+  /** Does the same as `check` for a followed stream, unless another node is known to execute it. */
   checkOwn(follower: Follower): void {
     const executor = this.watchedOf(follower)?.executor ?? this.options.nodeId;
     if (executor === this.options.nodeId) this.check(follower.sessionId, follower.stream);
   }
 
   /**
-   * Has the backplane say again who executes a stream that this node has begun. If it is this node, the requests that do not
-   * run end. If it is another one, that node is looked after from now on.
+   * Asks the backplane again who executes a stream that this node has begun. If it is this node, the requests that do not
+   * run end with an error. If it is another node, that node is watched from now on.
    */
   assert(sessionId: string, stream: string, errorOf = answerLost): void {
     const key = `${sessionId} ${stream}`;
@@ -109,7 +115,10 @@ export class OrphanRecovery {
       .finally(() => this.asserting.delete(key));
   }
 
-  /** Another node has taken a stream over that this node had begun, or the backplane has lost that this node has it. */
+  /**
+   * Handles the loss of a stream that this node had begun. Another node has taken it over, or a failover has lost that this
+   * node began it.
+   */
   taken(sessionId: string, stream: string): void {
     const { sessions, nodeId } = this.options;
     sessions.taken(sessionId, stream);
@@ -126,13 +135,13 @@ export class OrphanRecovery {
     this.watched.set(sessionId, stream, watched);
   }
 
-  /** A stream may have another follower by now. */
+  /** Returns the entry of this follower, unless its stream has another follower by now. */
   private watchedOf(follower: Follower): Watched | undefined {
     const watched = this.watched.get(follower.sessionId, follower.stream);
     return watched?.follower === follower ? watched : undefined;
   }
 
-  /** The executor has released the stream that `follower` follows. */
+  /** Handles the message that the executor has released the stream of `follower`. */
   released(follower: Follower): void {
     const watched = this.watchedOf(follower);
     if (watched === undefined) return;
@@ -145,8 +154,8 @@ export class OrphanRecovery {
   }
 
   /**
-   * Ends what a node has left on a stream that no connection of this node follows, if that node is dead. Never runs it again.
-   * `false`: the node is alive, or that is not known.
+   * Ends the requests of a stream that no connection of this node follows, if their executor is dead or has released them.
+   * Never runs them again. Returns false if the executor is alive, or if that is not known.
    */
   async endDead(sessionId: string, stream: string, executor: string): Promise<boolean> {
     const { watch } = this.options;
@@ -181,7 +190,7 @@ export class OrphanRecovery {
     return result?.status !== 'stale';
   }
 
-  /** A stream is not executed by `from`, as the backplane says. */
+  /** Handles the reply that `from` is not the executor of a stream. */
   private async foundElsewhere(
     sessionId: string,
     stream: string,
@@ -198,13 +207,13 @@ export class OrphanRecovery {
     const follower = followers.find(sessionId, stream);
     const watched = follower && this.watchedOf(follower);
     if (executor === undefined) {
-      follower?.poke(); // ended, as the log knows
+      follower?.poke(); // the stream has ended, and the follower finds its end in the log
     } else if (follower?.ended === false && watched?.executor === nodeId) {
       this.unwatch(follower);
       if (unbegun === true) this.options.hand(follower, executor, watched.context);
       else this.watch(follower, executor, watched.context);
     } else if (isReleased(executor) && executor !== from) {
-      // The session has another owner meanwhile, which has taken the stream from its executor.
+      // The session has another owner by now, which has released the stream in its executor's place.
       await this.endDead(sessionId, stream, executor);
     }
   }
@@ -244,8 +253,8 @@ export class OrphanRecovery {
   }
 
   /**
-   * Has the executor look whether it still runs these streams. A message may be lost: the executor is asked again. One
-   * message names many streams, since each would cost Redis a script and a publication.
+   * Asks an executor to check whether it still runs these streams. The message may be lost, so the question is repeated
+   * later. One message names many streams, because each message costs Redis a script and a publication.
    */
   ask(executor: string, followed: StreamName[]): void {
     const { nodeId, membership } = this.options;
@@ -266,7 +275,7 @@ export class OrphanRecovery {
     const watched = this.watchedOf(follower);
     if (watched === undefined) return;
     this.unwatch(follower);
-    // Before the claim is made, since a `check` may come as soon as that is carried out.
+    // Pin the session before the claim, because a `check` of this stream may arrive as soon as the claim is stored.
     const unpin = this.options.sessions.pin(follower.sessionId);
     this.recover(watched)
       .catch((error: unknown) => {
@@ -282,12 +291,12 @@ export class OrphanRecovery {
     const released = isReleased(executor);
     const lookedAt = released ? undefined : await watch.momentOfDeath(sessionId, executor);
     if (!released && lookedAt === undefined) {
-      // The node is alive, or that is not known at present: it is looked at again.
+      // The node is alive, or that is not known now. It will be looked at again.
       this.watch(follower, executor, context);
       return;
     }
     const revision = sessions.revisionOf(sessionId);
-    // A node that will not run anything again has no use for the record, and is not to be listed as one that has a replica.
+    // A node that will not run the requests again does not need the record, and must not be listed as having a replica.
     const claim = {
       type: 'claim' as const,
       stream,
@@ -300,7 +309,7 @@ export class OrphanRecovery {
     if (committed === 'gone') return;
     const [result] = committed.results;
     if (result?.status === 'dropped' && result.executor !== undefined && !follower.ended) {
-      // Released meanwhile, or somebody else's, who may die as well.
+      // The stream was released, or has another executor, which may die as well.
       if (result.unbegun === true) this.options.hand(follower, result.executor, context);
       else this.watch(follower, result.executor, context);
       return;
@@ -310,14 +319,14 @@ export class OrphanRecovery {
       return;
     }
     if (result?.status !== 'claimed') {
-      follower.poke(); // ended, as the log knows
+      follower.poke(); // the stream has ended, and the follower finds its end in the log
       return;
     }
     if (result.owner !== undefined) {
       this.options.hand(follower, result.owner, context);
       return;
     }
-    // Ours now, even if the client is gone again: nobody else can claim it while this node lives.
+    // The stream is this node's now, even if the client is gone again. No other node can claim it while this node lives.
     this.attend(follower, context);
     const orphan: Orphan = {
       ...{ sessionId, stream, context },

@@ -1,4 +1,4 @@
-/** What the log says of a request that another node has begun, and whether it may be run again. */
+/** Reads from the log the requests of a stream, and says whether a request may run again. */
 import type { LogId } from '../../backplane/backplane.js';
 import { LOG_START, STANDALONE } from '../../backplane/backplane.js';
 import type { JsonRpcRequest, RequestId } from '../../protocol/jsonrpc.js';
@@ -10,17 +10,20 @@ import type { LiveSession } from '../../replica/live-session.js';
 import type { NodeContext } from '../../stream/node-context.js';
 
 export interface RequestHistory {
-  /** As they came in. One that is no longer kept cannot be run again. */
+  /** The requests as stored. A request that the log no longer has cannot run again. */
   requests: Map<RequestId, JsonRpcRequest>;
-  /** The server has asked the client something: running it again would ask twice. */
+  /** True if the server has sent the client a request. If the call ran again, the server would ask twice. */
   asked: boolean;
-  /** The highest progress that was shown, by token. */
+  /** The highest progress that was shown, by progress token. */
   progress: Map<unknown, number>;
 }
 
 const PAGE = 500;
 
-/** With JSON responses, and with HTTP+SSE, what belongs to a call is on the standalone stream, beside what does not: all of it counts. `from`: what is after that entry. */
+/**
+ * Reads what the log has of a stream, after the entry `from`. With JSON responses and with HTTP+SSE, messages of a call are
+ * on the standalone stream, among others that do not belong to the call. All of them count there.
+ */
 export async function readRequestHistory(
   { membership, settings }: Pick<NodeContext, 'membership' | 'settings'>,
   sessionId: string,
@@ -35,7 +38,7 @@ export async function readRequestHistory(
     for (const entry of entries) {
       const beside = isBeside && entry.stream === STANDALONE && past.requests.size > 0;
       if (entry.stream !== stream && !beside) continue;
-      if (entry.unreadable === true) past.asked = true; // as far as anybody knows
+      if (entry.unreadable === true) past.asked = true; // an entry that cannot be decoded may be a request to the client
       if (entry.message === undefined) continue;
       const message = parseStoredMessage(entry.message);
       if (message === undefined) continue;
@@ -54,7 +57,7 @@ export async function readRequestHistory(
   }
 }
 
-/** Only a call of a tool that says of itself that a second call does no harm. */
+/** True for a call of a tool whose annotations say that a second call does no harm. */
 export async function mayRerun(live: LiveSession, request: JsonRpcRequest): Promise<boolean> {
   if (request.method !== 'tools/call') return false;
   const { idempotentHint, readOnlyHint } = await annotationsOf(

@@ -18,23 +18,26 @@ export interface SilenceRecoveryParts {
   catchUp: CatchUp;
 }
 
-/** Looks for what a node has missed while it heard nothing of the backplane, or the other nodes nothing of it. */
+/** Finds what a node has missed while it could not hear the backplane, or while other nodes could not see its lease. */
 export class SilenceRecovery {
   constructor(
     private readonly node: NodeContext,
     private readonly parts: SilenceRecoveryParts,
   ) {}
 
-  /** The connection to the backplane was lost or deaf: messages may be lost, and after a failover also what was stored. */
+  /**
+   * Recovers after the subscription to the backplane was lost or deaf. Messages may be lost, and after a failover stored
+   * steps too.
+   */
   messagesLost(): void {
     const { node } = this;
     const { sessions, orphans, handovers, openers, catchUp } = this.parts;
-    // The backplane may have lost the answer of a call that runs here no more (a failover): then its stream has to be ended.
+    // A failover may have lost the answer of a call that no longer runs here. Then its stream has to be ended.
     node.followers.pokeAll(node.clock, (follower) => {
       if (follower.stream === STANDALONE) openers.check(follower);
       else if (!handovers.has(follower)) orphans.checkOwn(follower);
     });
-    // A failover may have lost that this node has begun requests as the owner of their session.
+    // A failover may have lost that this node, as an owner, has begun requests.
     if (node.settings.owned) {
       for (const { sessionId, stream } of sessions.begun()) orphans.assert(sessionId, stream);
     }
@@ -43,7 +46,7 @@ export class SilenceRecovery {
     });
   }
 
-  /** This node was silent for longer than its lease: other nodes may have taken over what it held. */
+  /** Recovers after the lease of this node had run out. Other nodes may have taken over what this node held. */
   leaseLapsed(): void {
     const { logger } = this.node;
     const { sessions, ownership, keeper } = this.parts;
