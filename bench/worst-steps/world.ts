@@ -115,7 +115,7 @@ export function open(stream: string, requests: string[], most = REQUESTS): Opera
   };
 }
 
-export function receive(message: string): Operation {
+function receive(message: string): Operation {
   const route = { to: 'nobody' } as const;
   return { type: 'receive', principal: PRINCIPAL, message, route, revision: '1' };
 }

@@ -73,7 +73,7 @@ export function positive(otherwise: number, most = Infinity): Reader<number> {
   };
 }
 
-export function atMost(most: number, value: number, name: string): number {
+function atMost(most: number, value: number, name: string): number {
   if (value <= most) return value;
   throw new TypeError(`mcp-anynode: \`${name}\` must not be more than ${most}`);
 }

@@ -5,7 +5,7 @@ import type { AnynodeOptions } from './anynode-options.js';
 import { backplaneOf } from './backplane-option.js';
 import type { Limits } from './limits.js';
 import { resolveLimits } from './limits.js';
-import type { Reader, ReadBy } from './option-readers.js';
+import type { Reader } from './option-readers.js';
 import {
   asGiven,
   callable,
@@ -17,14 +17,37 @@ import {
   strings,
   wholeNumber,
 } from './option-readers.js';
-import type { Logger } from './types.js';
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 const MIB = 1024 * 1024;
 
-type Given<Name extends keyof AnynodeOptions> = Exclude<AnynodeOptions[Name], undefined>;
+/** Options without a default. */
+type Optional =
+  | 'server'
+  | 'handler'
+  | 'upstream'
+  | 'modern'
+  | 'principal'
+  | 'redis'
+  | 'backplane'
+  | 'prefix'
+  | 'allowedOrigins'
+  | 'allowedHosts'
+  | 'limits'
+  | 'tasks'
+  | 'codec'
+  | 'redact';
+
+type Retention = Required<Exclude<AnynodeOptions['retention'], undefined>>;
+
+/** What each option is once it has been read. */
+type OptionValues = { retention: Retention } & {
+  [Name in Exclude<keyof AnynodeOptions, 'retention'>]-?: Name extends Optional
+    ? AnynodeOptions[Name]
+    : Exclude<AnynodeOptions[Name], undefined>;
+};
 
 const RETENTION = {
   maxEvents: positive(10_000),
@@ -33,30 +56,30 @@ const RETENTION = {
 };
 
 /** Every option: how it is read, and its default. */
-export const OPTIONS = {
-  server: asGiven<Given<'server'>>(),
-  handler: asGiven<Given<'handler'>>(),
-  upstream: asGiven<Given<'upstream'>>(),
+export const OPTIONS: { [Name in keyof OptionValues]: Reader<OptionValues[Name]> } = {
+  server: asGiven(),
+  handler: asGiven(),
+  upstream: asGiven(),
   upstreamTimeoutMs: positive(10 * SECOND),
   upstreamCheck: readUpstreamCheck,
-  upstreamQuery: oneOf<boolean>(true, false),
+  upstreamQuery: oneOf(true, false),
   // A text of twice as many characters as the highest value would be more than V8 can have in one.
   upstreamMessageBytes: positive(32 * MIB, 256 * MIB),
-  modern: callable<Given<'modern'>>(),
-  redis: asGiven<Given<'redis'>>(),
-  backplane: asGiven<Given<'backplane'>>(),
-  prefix: asGiven<string>(),
+  modern: callable(),
+  redis: asGiven(),
+  backplane: asGiven(),
+  prefix: asGiven(),
   responseMode: oneOf('sse', 'json'),
   affinity: oneOf('any', 'owner'),
   standaloneStream: oneOf('takeover', 'reject'),
   recovery: oneOf('error', 'rerun-idempotent'),
-  sessionIdGenerator: callable<Given<'sessionIdGenerator'>>(() => randomUUID()),
-  principal: callable<Given<'principal'>>(),
+  sessionIdGenerator: callable(() => randomUUID()),
+  principal: callable(),
   allowedOrigins: strings,
   allowedHosts: strings,
   nodeHeader: orElse(true),
   sessionTtlMs: positive(24 * HOUR),
-  retention: (value: unknown) => readKnown(RETENTION, value ?? {}),
+  retention: (value) => readKnown(RETENTION, value ?? {}),
   replicaIdleMs: positive(5 * MINUTE),
   maxReplicas: positive(10_000),
   leaseMs: positive(10 * SECOND),
@@ -67,12 +90,12 @@ export const OPTIONS = {
   primingEvents: orElse(true),
   maxBodyBytes: positive(4 * MIB),
   maxBufferedBytes: positive(MIB),
-  limits: asGiven<Given<'limits'>>(),
-  tasks: asGiven<Given<'tasks'>>(),
-  codec: asGiven<Given<'codec'>>(),
-  redact: callable<Given<'redact'>>(),
-  logger: orElse<Logger>(console),
-} satisfies Record<keyof AnynodeOptions, Reader<unknown>>;
+  limits: asGiven(),
+  tasks: asGiven(),
+  codec: asGiven(),
+  redact: callable(),
+  logger: orElse(console),
+};
 
 /** Options of which something else is made. */
 type Used =
@@ -86,7 +109,7 @@ type Used =
   | 'tasks';
 
 /** The options with everything filled in. */
-export interface Options extends Omit<ReadBy<typeof OPTIONS>, Used> {
+export interface Options extends Omit<OptionValues, Used> {
   /** The server behind, where `server` is not given. */
   intercepted: Intercepted | undefined;
   backplane: Backplane;
@@ -124,7 +147,7 @@ export function resolveOptions(given: AnynodeOptions): Options {
 }
 
 /** `redis: process.env.REDIS_URL` with the variable missing looks well until there is a second node, or a restart. */
-function warnOfMemory({ redis, backplane, logger }: ReadBy<typeof OPTIONS>): void {
+function warnOfMemory({ redis, backplane, logger }: OptionValues): void {
   if (redis !== undefined || backplane !== undefined || process.env.NODE_ENV !== 'production')
     return;
   logger.warn(
@@ -140,7 +163,7 @@ function interceptedOf({
   upstream,
   upstreamCheck: check,
   upstreamQuery: query,
-}: ReadBy<typeof OPTIONS>): Intercepted | undefined {
+}: OptionValues): Intercepted | undefined {
   if ([server, handler, upstream].filter((way) => way !== undefined).length > 1) {
     throw new TypeError('mcp-anynode: give one of `server`, `handler` and `upstream`, not more');
   }
