@@ -3,22 +3,24 @@ import type { Clock } from '../protocol/clock.js';
 import type { RequestId } from '../protocol/jsonrpc.js';
 import type { OpenedStreams } from './opened-streams.js';
 
-/** So many streams are remembered; of more, the oldest are forgotten. */
+/** How many streams are remembered. Beyond that, the oldest are forgotten. */
 const MOST = 10_000;
 
 interface Begun {
   at: number;
   requests: RequestId[];
-  /** Its requests are being read, or their server is being built. */
+  /** True while the requests are being read or their server object is being built. */
   starting: boolean;
 }
 
 /**
- * The streams that this node has begun. It was given most of them: assigned to it as their session's owner, or claimed from a
- * dead node to run them again. The others were opened here: {@link OpenedStreams} remembers those.
+ * Remembers the streams that other nodes opened and this node has begun. They were assigned to this node as the owner of
+ * their session, or this node claimed them from a dead node to run them again. {@link OpenedStreams} remembers the streams
+ * that this node opened.
  *
- * A stream is begun here once, whatever the backplane says later. A failover of Redis may lose the step that says so, and a
- * message that asks for it may be published again. A stream is remembered as long as its requests can be read in the log.
+ * A node begins a stream once only. The backplane alone cannot ensure that: a failover of Redis may lose the step that
+ * marks the stream as begun, and another node may then repeat its message `run`. Each stream is remembered for as long as
+ * its requests can be in the log.
  */
 export class BegunStreams {
   private readonly streams = new Map<string, Begun>();
@@ -30,8 +32,8 @@ export class BegunStreams {
   ) {}
 
   /**
-   * Calls `start`, which resolves as soon as the requests of the stream are among the running calls; `undefined`: this node
-   * has begun the stream before, and `start` is not called.
+   * Calls `start`, which resolves as soon as the requests of the stream are among the running calls. If this node has begun
+   * the stream before, it returns `undefined` and does not call `start`.
    */
   begin(
     { sessionId, stream, requests }: { sessionId: string; stream: string; requests: RequestId[] },
@@ -45,7 +47,7 @@ export class BegunStreams {
     return start().finally(() => (begun.starting = false));
   }
 
-  /** This node runs the requests of a stream that was opened here. */
+  /** Notes that this node runs the requests of a stream that it opened. */
   noteOpened(stream: string): void {
     this.opened.setRunHere(stream, true);
   }
@@ -54,12 +56,12 @@ export class BegunStreams {
     return this.streams.get(keyOf(sessionId, stream))?.starting === true;
   }
 
-  /** The requests with which this node has begun a stream; none if it has not. */
+  /** Returns the requests with which this node began a stream, or none if this node did not begin it. */
   requestsOf(sessionId: string, stream: string): RequestId[] {
     return this.streams.get(keyOf(sessionId, stream))?.requests ?? [];
   }
 
-  /** The streams of some sessions. */
+  /** Returns the remembered streams of these sessions. */
   of(sessions: Set<string>): StreamName[] {
     if (sessions.size === 0) return [];
     return [...this.streams.keys()].flatMap((key) => {
@@ -68,7 +70,7 @@ export class BegunStreams {
     });
   }
 
-  /** Another node has taken the stream over. Should that one die, this node may be given the stream again. */
+  /** Forgets a stream that another node has taken over. If that node dies, this node may begin the stream again. */
   forget(sessionId: string, stream: string): void {
     this.streams.delete(keyOf(sessionId, stream));
     this.opened.setRunHere(stream, false);

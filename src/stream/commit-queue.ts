@@ -12,17 +12,18 @@ import type { Clock } from '../protocol/clock.js';
 import { SharedTimer } from '../protocol/shared-timer.js';
 import { LogHorizon } from './log-horizon.js';
 
-/** What a submission comes back with: one result per operation, and what the commit said of the session. */
+/** The outcome of a submission: one result for each of its operations, and the reply of the whole commit. */
 export interface Committed {
   results: OperationResult[];
   reply: Extract<CommitReply, { status: 'ok' }>;
 }
 
+/** The operations of one caller. They are carried out together, in one commit. */
 class Submission {
   readonly bytes: number;
-  /** The caller waits no longer. */
+  /** True once the caller does not wait any more. */
   abandoned = false;
-  /** Of a caller that waits only so long. */
+  /** Cancels the timer that ends the caller's wait. `append` sets none. */
   cancelTimer: (() => void) | undefined;
 
   constructor(
@@ -49,22 +50,22 @@ interface SessionQueue {
   bytes: number;
 }
 
-/** One commit carries no more than this, so that a burst neither blocks Redis nor makes one huge command. */
+/** A commit takes no further submission at this size, so that a burst neither blocks Redis nor makes a huge command. */
 const COMMIT_BYTES = 1024 * 1024;
 const COMMIT_SUBMISSIONS = 64;
 const COMMIT_PAUSES: Pauses = { firstMs: 25, longestMs: 1000 };
-/** So many failures in a row are no blip: whoever runs this node should know. */
+/** After so many failures in a row, the node writes an error to the log for its operator. */
 const LOUD_AFTER = 5;
-/** What may wait for the backplane per session; above it, messages that end nothing are refused. */
+/** How many bytes of a session may wait to be stored. Above that, only messages that end a request are accepted. */
 const QUEUE_BYTES = 8 * 1024 * 1024;
 
 /**
- * All writes of this node to the log go through here: per session one commit at a time, in order; what arrives
- * meanwhile goes along with the next one.
+ * The queue of this node's commits. Each session has one commit at a time, in order. Operations that are submitted while a
+ * commit is under way go into the next one.
  *
- * One at a time is what makes the repeat of a commit recognisable by its number (see `Commits.commit`): with two
- * under way, a repeat of the first could arrive after the second and be taken for done. It costs no throughput, since
- * everything that waits is carried by the next commit.
+ * Because commits go one at a time, the backplane recognises a repeat by its number (see `Commits.commit`). With two under
+ * way, a repeat of the first could arrive after the second, and would wrongly count as done. This costs no throughput,
+ * because the next commit carries everything that waits.
  */
 export class CommitQueue {
   private readonly queues = new Map<string, SessionQueue>();
@@ -77,9 +78,9 @@ export class CommitQueue {
     private readonly clock: Clock,
     private readonly timeoutMs: number,
     private readonly logger: { error(message: string): void } = console,
-    /** A message was stored after its sender had been told that it may not be: whoever follows the stream here, look. */
+    /** Called when a message was stored after its caller had given up. A follower of the stream on this node has to read. */
     private readonly onLate: (sessionId: string, stream: string) => void = () => undefined,
-    /** There is no such session, or no longer. */
+    /** Called when the backplane has no such session. */
     private readonly onGone: (sessionId: string) => void = () => undefined,
     private readonly horizon = new LogHorizon(clock),
   ) {
@@ -87,8 +88,9 @@ export class CommitQueue {
   }
 
   /**
-   * For what a client waits for: rejects with `backplane_unavailable` after `commandTimeoutMs`. What was not sent by
-   * then never will be; a stream that opens after all is abandoned again, so that its request ids are free.
+   * Stores operations for which a client waits. Rejects with `backplane_unavailable` after `commandTimeoutMs`. Operations
+   * that were not sent by then are never sent. A stream that turns out to have been opened is abandoned again, so that its
+   * request ids are free.
    */
   submit(sessionId: string, operations: Operation[]): Promise<Committed | 'gone'> {
     if (this.closed) return Promise.reject(closedError());
@@ -104,8 +106,9 @@ export class CommitQueue {
   }
 
   /**
-   * For what the server says: tried until it is stored, the session is gone or this node closes. Rejects at once with
-   * `backplane_unavailable` where too much waits already, unless `urgent` (the end of a request: somebody waits for it).
+   * Stores what a server says. Tries until it is stored, the session is gone or this node closes. If too much waits already,
+   * it rejects at once with `backplane_unavailable`, unless `urgent` is set. The end of a request is urgent, because its
+   * client waits for it.
    */
   append(sessionId: string, operations: Operation[], urgent: boolean): Promise<Committed | 'gone'> {
     if (!urgent && (this.queues.get(sessionId)?.bytes ?? 0) > QUEUE_BYTES) {
@@ -116,12 +119,12 @@ export class CommitQueue {
     });
   }
 
-  /** Whether something of this session waits to be stored, or is being stored. */
+  /** Whether operations of this session wait, or are being stored. */
   isBusy(sessionId: string): boolean {
     return this.queues.has(sessionId);
   }
 
-  /** What is still waiting is rejected. */
+  /** Rejects all submissions that wait. */
   close(): void {
     this.closed = true;
     this.timeouts.close();
@@ -131,7 +134,7 @@ export class CommitQueue {
     }
   }
 
-  /** Resolves when nothing is waiting or under way. */
+  /** Resolves when no operation waits or is being stored. */
   async idle(): Promise<void> {
     while (this.queues.size > 0 && !this.closed) {
       await new Promise<void>((resolve) => this.idlers.push(resolve));
@@ -139,7 +142,7 @@ export class CommitQueue {
   }
   private idlers: (() => void)[] = [];
 
-  /** Nobody waits any more: what was not sent never will be, and is not kept either. */
+  /** Marks a submission whose caller has given up. Takes it out of the queue if it was not sent yet. */
   private abandon(sessionId: string, submission: Submission): void {
     submission.abandoned = true;
     const sessionQueue = this.queues.get(sessionId);
@@ -159,7 +162,7 @@ export class CommitQueue {
       sessionQueue = { queue: [], bytes: 0 };
       this.queues.set(sessionId, sessionQueue);
       const opened = sessionQueue;
-      // In a turn of its own: all that is submitted in this one goes in the first commit.
+      // The first commit is made in a microtask, so that it takes everything that is submitted before.
       queueMicrotask(() => this.drain(sessionId, opened));
     }
     if (first) sessionQueue.queue.unshift(submission);
@@ -167,7 +170,7 @@ export class CommitQueue {
     sessionQueue.bytes += submission.bytes;
   }
 
-  /** The next commit of a sessionQueue, after which comes the next one. */
+  /** Makes the next commit of a session, and then goes on until its queue is empty. */
   private drain(sessionId: string, sessionQueue: SessionQueue): void {
     if (sessionQueue.queue.length === 0) {
       this.queues.delete(sessionId);
@@ -204,7 +207,7 @@ export class CommitQueue {
     );
   }
 
-  /** A backplane that throws has failed like one that rejects: here nobody else would hear of it. */
+  /** Turns an exception of the backplane into a rejection, so that it is handled as one. */
   private commit(commit: Commit): Promise<CommitReply> {
     try {
       return this.membership.commit(commit);
@@ -249,8 +252,8 @@ export class CommitQueue {
   }
 
   /**
-   * The same commit again, after it has failed, until its outcome is known. Only where it is all of clients that have been
-   * refused is it left `unknown`, since what they sent is not to wait in memory for the end of an outage.
+   * Repeats a failed commit until its outcome is known. Returns `unknown` if every waiting client has already got 503: what
+   * these clients sent must not fill the memory during an outage.
    */
   private async retry(
     commit: Commit,
@@ -262,7 +265,7 @@ export class CommitQueue {
       if (this.closed || (failure instanceof AnynodeError && failure.code === 'closed')) {
         throw closedError();
       }
-      // These do not mend themselves either.
+      // Another try would fail in the same way.
       const isLasting = failure instanceof AnynodeError && failure.code === 'undecodable';
       if (isLasting || failure instanceof FailedStep) throw failure;
       if (batch.every(isRefused)) return 'unknown';
@@ -278,7 +281,7 @@ export class CommitQueue {
     }
   }
 
-  /** It was stored after all, though nobody waits for it. */
+  /** Handles a submission that was stored after its caller had given up. */
   private late(sessionId: string, operations: Operation[], committed: Committed | 'gone'): void {
     if (committed === 'gone') return;
     this.undo(
@@ -290,24 +293,27 @@ export class CommitQueue {
     }
   }
 
-  /** Streams that were or may have been opened for nobody, before anything else: their request ids are to be free. */
+  /**
+   * Abandons streams that were, or may have been, opened for clients that have given up. That frees their request ids. It is
+   * the next step of the session, before everything that waits.
+   */
   private undo(sessionId: string, operations: Operation[]): void {
     const undone = operations.flatMap((operation): Operation[] => {
       if (operation.type !== 'open') return [];
       return [{ type: 'abandon', stream: operation.stream, requests: operation.requests }];
     });
     if (undone.length === 0) return;
-    const ignore = (): void => undefined; // closed: what this node runs are orphans then
+    const ignore = (): void => undefined; // this node closes; the streams become orphans
     this.enqueue(sessionId, new Submission(undone, ignore, ignore), true);
   }
 }
 
-/** A client's, which was told that it has not been stored. */
+/** Whether the submission is a client's, and the client has already got 503. */
 function isRefused({ abandoned, operations }: Submission): boolean {
   return abandoned && operations.every(({ type }) => type === 'open' || type === 'receive');
 }
 
-/** The backplane has answered, and said no: that does not mend itself. */
+/** Whether Redis answered with an error. The operator should hear of that at once, because tries alone may not end it. */
 function isRefusal(error: unknown): boolean {
   return (
     error instanceof Error && error.cause instanceof Error && error.cause.name === 'ReplyError'

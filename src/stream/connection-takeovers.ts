@@ -4,20 +4,20 @@ import type { Clock } from '../protocol/clock.js';
 import type { Followers } from './followers.js';
 import type { CommitQueue } from './commit-queue.js';
 
-/** How long the old holder may take to say how far it came: longer than a node under load needs, shorter than a client notices. */
+/** How long to wait for the position of the old holder. A node under load needs less, and a client does not notice it. */
 const ANSWER_MS = 250;
 
-/** How long a node may need to undo a claim, once it knows that nobody waits for it any more. */
+/** How long a node may need to give a stream back, after the client of its GET has given up. */
 const UNDO_MS = 1000;
 
-/** A connection, as the one that holds a stream. */
+/** A stream and the token of the connection that holds it. */
 interface Held {
   sessionId: string;
   stream: string;
   token: string;
 }
 
-/** Asking another node to give a stream up, and being asked. */
+/** Moves streams from one connection to another: asks other nodes to end their connection, and answers when they ask. */
 export class ConnectionTakeovers {
   private readonly waiting = new Map<string, (position: Position | undefined) => void>();
   private count = 0;
@@ -32,8 +32,8 @@ export class ConnectionTakeovers {
   ) {}
 
   /**
-   * Has a connection ended, of this node or another one. Resolves with the last position that it wrote, or with
-   * `undefined` when there is no such connection, or no answer in time. Never rejects.
+   * Ends a connection on this node or another one. Resolves with the last position that the connection wrote, or with
+   * `undefined` if there is no such connection or no answer in time. Never rejects.
    */
   async release(nodeId: string, held: Held): Promise<Position | undefined> {
     this.count += 1;
@@ -47,7 +47,7 @@ export class ConnectionTakeovers {
       };
       if (nodeId === this.nodeId) {
         const { sessionId, stream, token } = held;
-        // In time, too: of two that are on their way each may wait for the other, where a repeat took the stream back.
+        // This wait is limited too. After a repeated `attach`, two arriving connections may each wait for the other.
         void this.followers.release(sessionId, stream, token).then(settle);
         return;
       }
@@ -59,17 +59,17 @@ export class ConnectionTakeovers {
   }
 
   /**
-   * A GET was refused, since this connection of a living node holds the stream. Resolves with `true` if it was one of this
-   * node, which does not have it any more: then the stream is free. Another node is told, and gives the stream up for the next
-   * GET.
+   * Checks a holder for which a GET was refused. If the holder is on this node and its connection does not exist any more,
+   * the stream is given up, and the promise resolves with `true`. A holder on another node is checked there, which helps
+   * the next GET.
    */
   async doubt(nodeId: string, held: Held): Promise<boolean> {
     if (nodeId === this.nodeId) return this.giveUpLost(held);
-    await this.membership.send(nodeId, { type: 'held', ...held }).catch(() => undefined); // the next GET asks again
+    await this.membership.send(nodeId, { type: 'held', ...held }).catch(() => undefined); // the next GET sends it again
     return false;
   }
 
-  /** A failover may lose that a connection has given its stream up. */
+  /** Gives a stream up if its connection does not exist. A failover may have lost the step that gave it up before. */
   private async giveUpLost({ sessionId, stream, token }: Held): Promise<boolean> {
     if (this.followers.has(sessionId, stream, token)) return false;
     const position = { n: 0, logId: LOG_START };
@@ -77,12 +77,12 @@ export class ConnectionTakeovers {
     return true;
   }
 
-  /** Another node needs a stream of this one. */
+  /** Ends a connection whose stream another node has taken, and tells that node the last position. */
   onRelease({ sessionId, stream, token, replyTo, ref }: NodeMessageOf<'release'>): void {
     this.followers
       .release(sessionId, stream, token)
       .then((position) => this.membership.send(replyTo, { type: 'released', ref, position }))
-      .catch(() => undefined); // then the other node goes on with what was last reported
+      .catch(() => undefined); // the other node then begins at the position that was reported last
   }
 
   onReleased({ ref, position }: NodeMessageOf<'released'>): void {
@@ -90,9 +90,9 @@ export class ConnectionTakeovers {
   }
 
   /**
-   * Another node has claimed a stream of this one. Usually that is released at once, or, where the claim came too late, has its
-   * stream again after a while. Otherwise the node that claimed it has died: the log says whose it is, and the client has to
-   * come back.
+   * Notes that a connection of another node has taken the stream of a connection of this node. Usually that node sends
+   * `release` next, or gives the stream back because its GET has failed. If neither has happened after a while, that node
+   * has died. The follower then reads the log, learns that it has lost the stream, and ends, so that the client comes back.
    */
   onTaken({ sessionId, stream, token }: NodeMessageOf<'taken'>): void {
     this.clock.after(this.commandTimeoutMs + UNDO_MS, () =>
@@ -100,8 +100,8 @@ export class ConnectionTakeovers {
     );
   }
 
-  /** Another node has refused a GET, since this node is said to hold the stream. */
+  /** Checks a connection of this node because another node has refused a GET in its favour. */
   onHeld(held: NodeMessageOf<'held'>): void {
-    this.giveUpLost(held).catch(() => undefined); // the next GET asks again
+    this.giveUpLost(held).catch(() => undefined); // the next refused GET has it checked again
   }
 }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Position } from '../backplane/backplane.js';
 
-/** The place that an SSE event id names. */
+/** The stream and the position that an SSE event id names. */
 export interface Cursor {
   stream: string;
   position: Position;
@@ -11,11 +11,12 @@ const FORMAT =
   /^([\w-]{8})\.([0-9a-z]{1,40})\.([0-9a-z]{1,11})\.([0-9a-z]{1,11})\.([0-9a-z]{1,11})$/;
 
 /**
- * SSE event ids of one session: `<session tag>.<stream>.<number>.<log milliseconds>.<log counter>`, numbers in base 36.
+ * Writes and reads the SSE event ids of one session, which are its cursors. The format is
+ * `<session tag>.<stream>.<number>.<log milliseconds>.<log counter>`, with numbers in base 36.
  *
- * The tag ties a cursor to its session, so that one from another session is refused instead of being taken for a place
- * in this one (seen elsewhere: every session's GET stream has the same name, and a foreign cursor replays a stranger's
- * messages). It is no secret and grants nothing: a cursor is only ever looked up in its caller's own log.
+ * The tag ties a cursor to its session. Without it, a cursor of another session could name a position in this one, since
+ * the standalone stream has the same name in every session. The tag is no secret and grants nothing: a cursor is only
+ * looked up in the log of the caller's own session.
  */
 export class Cursors {
   private readonly tag: string;
@@ -31,7 +32,7 @@ export class Cursors {
     return `${this.tag}.${stream}.${n.toString(36)}.${ms}.${counter}`;
   }
 
-  /** `undefined`: not a cursor of this session. */
+  /** Returns `undefined` if the text is no cursor of this session. */
   parse(text: string): Cursor | undefined {
     const [, tag, stream, n, ms, counter] = FORMAT.exec(text) ?? [];
     if (tag !== this.tag || stream === undefined) return undefined;

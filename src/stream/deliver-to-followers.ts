@@ -1,7 +1,7 @@
 import type { AppendOperation, Operation, OperationResult } from '../backplane/backplane.js';
 import type { Followers } from './followers.js';
 
-/** Shows what was appended to the follower on this node, if the stream has one here. */
+/** Hands an appended message to the follower of its stream, if that is on this node. */
 export function deliverToFollower(
   followers: Followers,
   sessionId: string,
@@ -9,7 +9,7 @@ export function deliverToFollower(
   result: OperationResult | undefined,
 ): void {
   if (result?.status === 'repeated') {
-    // It is in the log, where exactly was lost with the first reply: whoever follows here, look.
+    // The message is in the log. Its position was lost with the first reply, so the follower has to read the log.
     followers.find(sessionId, stream)?.poke();
   } else if (result?.status === 'appended' && result.token !== undefined) {
     const { position, token, ended } = result;

@@ -3,15 +3,15 @@ import { pause } from '../protocol/backoff.js';
 import type { Clock } from '../protocol/clock.js';
 import type { Follower } from './follower.js';
 
-/** Connections are ended over this time, so that their clients do not all come back at once. */
+/** Connections are ended over so long a time, so that their clients do not all come back at once. */
 const SPREAD_MS = 1000;
 
-/** Most calls end by themselves in this time: their clients need not come back. */
+/** The connections of calls are ended so much later. Most calls end before that, and their clients need not come back. */
 const CALL_MS = 1000;
 
 /**
- * Ends the connections whose clients can come back, one after another: those of GETs first, those of calls that still run
- * a second later. Resolves when the last one is ended.
+ * Ends the connections whose clients can come back, one after another. Those of GETs are ended first, and those of calls
+ * that still run a second later. Resolves when the last one is ended.
  */
 export async function spreadHangUps(
   followers: Follower[],
@@ -25,13 +25,13 @@ export async function spreadHangUps(
     resumable.map(async (follower, index) => {
       const delay = (index / resumable.length) * spread;
       await pause(follower.stream === STANDALONE ? delay : delay + later, clock);
-      // What holds no cursor any more does not exist: a connection only ever gets one.
+      // `resumable` is still true: once a client has a cursor, it keeps it.
       follower.end('hangup');
     }),
   );
 }
 
-/** Resolves with `done`, and after `ms` in any case. */
+/** Resolves when `done` does, and after `ms` at the latest. */
 export async function atMost(
   ms: number,
   done: Promise<unknown> | undefined,

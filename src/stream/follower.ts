@@ -4,15 +4,15 @@ import type { Pauses } from '../protocol/backoff.js';
 import { backOff } from '../protocol/backoff.js';
 import type { Clock } from '../protocol/clock.js';
 
-/** Why a follower ends its connection. Only `complete` means that the client has had everything. */
+/** Why a follower ends its connection. Only `complete` means that the client was sent all messages of the stream. */
 export type EndReason =
   'complete' | 'gone' | 'overtaken' | 'unreadable' | 'replaced' | 'hangup' | 'closed';
 
 /** The client's side of a follower: an SSE connection, or the collector of a JSON response. */
 export interface Sink {
-  /** Shows an event. `false`: enough is buffered, show no more until `whenRoom` calls back. */
+  /** Shows an event. Returns `false` if the buffer is full: the next event has to wait until `whenRoom` calls back. */
   write(event: StreamEvent): boolean;
-  /** The log has lost its end (a failover), and counts anew. May end the follower. */
+  /** Called when a failover has lost the end of the log, so that its numbers are given out again. May end the follower. */
   restarted?(): void;
   /** Calls back once, as soon as there is room again. */
   whenRoom(callback: () => void): void;
@@ -21,13 +21,13 @@ export interface Sink {
   end(reason: EndReason): void;
 }
 
-/** What the followers of a node have in common. */
+/** The parts of a node that all its followers use. */
 export interface FollowerNode {
   membership: Streams;
   /** Whether a node still holds its lease. */
   isAlive: (nodeId: string) => Promise<boolean>;
   clock: Clock;
-  /** Something was shown. */
+  /** Called after each message that was shown. */
   onMove: (follower: Follower) => void;
 }
 
@@ -50,18 +50,18 @@ const ENDS = {
   unreadable: 'unreadable',
 } as const;
 
-/** A page of the log; also what may wait in memory per follower while it reads, beside one message of any size. */
+/** Size of a page of the log. While a follower reads, it keeps as much in memory, and one message of any size beyond. */
 const PAGE_BYTES = 256 * 1024;
 const MOST_KEPT = 128;
-/** Longer than elsewhere: after an outage all connections of all nodes read. */
+/** These pauses are longer than others, because after an outage the connections of all nodes read at the same time. */
 const PAUSES: Pauses = { firstMs: 200, longestMs: 2000 };
 
 /**
- * Moves along one stream's log and shows each message once, in order, without a gap.
+ * Moves along a stream in the log, and shows each message once, in order and without a gap. It has these states:
  *
- * - `live`: what arrives next in sequence is shown at once; anything else makes it read the log;
- * - `reading`: the log is being read; what arrives meanwhile is kept, within bounds, and merged by number;
- * - `waiting`: the client does not take more; nothing is kept, the log is read when there is room;
+ * - `live`: it shows the message with the next number at once. Any other message makes it read the log;
+ * - `reading`: it reads the log. It keeps messages that arrive meanwhile, within bounds, and merges them by number;
+ * - `waiting`: the client takes no more. It keeps nothing, and reads the log when there is room;
  * - `ended`.
  */
 export class Follower {
@@ -70,13 +70,13 @@ export class Follower {
   readonly token: string;
   private state: 'live' | 'reading' | 'waiting' | 'ended' = 'live';
   private written: Position;
-  /** How far the log was looked through; ahead of `written` where others' entries lie between. */
+  /** Up to where the log was read. It is ahead of `written` if entries of other streams lie between. */
   private scanned: string;
-  /** Made when there is something to keep, which there seldom is. */
+  /** Messages that arrived while the log was read. The map is made when the first one arrives, which is seldom. */
   private kept: Map<number, StreamEvent> | undefined;
-  /** Of the texts in `kept`; not less than they have. */
+  /** Length of the texts in `kept`, or more. */
   private keptBytes = 0;
-  /** There is more than what is kept. */
+  /** True if the log has more than what is kept, so that another page has to be read. */
   private behind = false;
 
   constructor(private readonly options: FollowerOptions) {
@@ -87,12 +87,12 @@ export class Follower {
     this.scanned = options.position.logId;
   }
 
-  /** Up to where everything has been handed to the connection. */
+  /** The last message that was handed to the connection. All messages before it were handed over, too. */
   get position(): Position {
     return this.written;
   }
 
-  /** Whether its connection may be ended on purpose: the client can come back. */
+  /** Whether the client can come back, so that the node may end the connection on purpose. */
   get resumable(): boolean {
     return this.options.sink.resumable;
   }
@@ -101,11 +101,11 @@ export class Follower {
     return this.state === 'ended';
   }
 
-  /** A message that was just stored. Its text may be missing: then it is read from the log. */
+  /** Takes a message that was just stored. If it is not `inline`, its text is missing, and is read from the log. */
   offer(event: StreamEvent, inline: boolean): void {
     if (this.state === 'ended') return;
     if (event.position.n <= this.written.n) {
-      // Shown before; or the log has lost its end (a failover), and counts anew from there.
+      // The message was shown before. Or a failover has lost the end of the log, and the number was given out again.
       if (compareLogIds(event.position.logId, this.written.logId) > 0) this.poke();
       return;
     }
@@ -124,13 +124,13 @@ export class Follower {
     else this.poke();
   }
 
-  /** Something may have been missed: look at the log. */
+  /** Makes the follower read the log, because it may have missed a message. */
   poke(): void {
     if (this.state === 'live') void this.catchUp();
     else this.behind = true;
   }
 
-  /** Ends the connection, too. */
+  /** Ends the follower and its connection. */
   end(reason: EndReason): void {
     if (this.state === 'ended') return;
     this.state = 'ended';
@@ -157,19 +157,19 @@ export class Follower {
         skip = await this.unanswerable(page);
         failures = 0;
       } catch {
-        // The backplane is away. The connection stays, and goes on when it is back.
+        // The backplane cannot be reached. The connection stays, and the follower tries again.
         await backOff(failures, PAUSES, this.options.node.clock);
         failures += 1;
         if (this.ended) return;
         continue;
       }
-      // Ended while we read: closed by the client, taken over, deleted. What was read is somebody else's to show.
+      // The follower has ended while it read, so it does not show the page. A successor may show it.
       if (this.ended) return;
       if (page.status !== 'ok') {
         this.end(ENDS[page.status]);
         return;
       }
-      // Read while more of it came in, a page may begin with what was shown since.
+      // Messages that were shown during the read may be in the page again.
       const news = page.events.filter(
         ({ position }) => compareLogIds(position.logId, this.scanned) > 0,
       );
@@ -182,11 +182,11 @@ export class Follower {
       if (!this.showPage(news, skip)) return;
       this.scanned = page.scanned;
       this.showKept();
-      // Ended or waiting since, by what was shown; `state` may have changed under us.
+      // Showing messages may have changed `state` to `ended` or `waiting`.
       if ((this.state as string) !== 'reading') return;
       if (page.more || this.isBehind()) continue;
       if (!page.open) {
-        // No more will come, and no end was recorded: the stream was given up.
+        // The stream is closed although the log has no end of it: it was abandoned, and no message will come.
         this.end('complete');
         return;
       }
@@ -199,7 +199,7 @@ export class Follower {
     return this.behind || this.kept !== undefined;
   }
 
-  /** `false`: no further. */
+  /** Shows the messages of a page. Returns `false` if the follower has ended or waits for room. */
   private showPage(events: StreamEvent[], skip: Set<StreamEvent>): boolean {
     for (const event of events) {
       if (event.position.n <= this.written.n) continue;
@@ -217,7 +217,7 @@ export class Follower {
       if (next === undefined || this.state !== 'reading') break;
       this.show(next);
     }
-    // Older ones were in the page. Newer ones with a gap before them: the next page brings both.
+    // Messages that are left and older were in the page. Newer ones have a gap before them, which the next page fills.
     for (const n of this.kept?.keys() ?? []) if (n > this.written.n) this.behind = true;
     this.forgetKept();
   }
@@ -243,7 +243,7 @@ export class Follower {
     }
   }
 
-  /** Requests of nodes that are gone: nobody would hear the answer. */
+  /** Returns the requests to the client whose node is dead. They are not shown, because no node waits for the answer. */
   private async unanswerable(page: Page): Promise<Set<StreamEvent>> {
     const skip = new Set<StreamEvent>();
     if (page.status !== 'ok') return skip;

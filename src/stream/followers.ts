@@ -4,16 +4,17 @@ import { jittered } from '../protocol/clock.js';
 import { MapBySession } from '../protocol/map-by-session.js';
 import type { EndReason, Follower } from './follower.js';
 
-/** So many followers look at the log at once when all have to, and the next ones after this time. */
+/** If all followers have to read the log, so many do it at once, and the next ones follow after this time. */
 const POKED_AT_ONCE = 50;
 const POKED_EVERY_MS = 50;
 
-/** What becomes of a connection between its claim on a stream and its first byte. */
+/** A connection that is being made the holder of a stream, and has no follower yet. */
 export interface Claim {
-  /** Another connection has taken the stream meanwhile. */
+  /** True if another connection has taken the stream meanwhile. */
   lost: boolean;
-  /** Where it begins, as soon as that is known: its successor may ask before it has shown anything. */
+  /** Sets the position after which the connection begins. A successor may need it before a message was shown. */
   beginsAfter: (position: Position) => void;
+  /** Ends the claim. The connection has a follower now, or has failed. */
   arrived: () => void;
 }
 
@@ -22,14 +23,14 @@ interface Coming {
   position: Promise<Position | undefined>;
 }
 
-/** The followers of this node: one per stream, since a stream has one holder. */
+/** The followers of this node. A stream has one at most, because it has one holder. */
 export class Followers {
-  /** Connections on their way: they hold their stream in the backplane, and cannot show anything yet. */
+  /** Connections by token that may hold their stream in the backplane already, but have no follower yet. */
   private readonly arriving = new Map<string, Coming>();
   private readonly followers = new MapBySession<string, Follower>();
-  /** Where connections came to that have ended lately. */
+  /** The last positions, by token, of connections that have just ended. */
   private readonly leaving = new Map<string, Position>();
-  /** Those that are still to be poked. */
+  /** The followers that still have to be poked. */
   private readonly toPoke = new Set<Follower>();
   private count = 0;
 
@@ -40,7 +41,7 @@ export class Followers {
     return this.count;
   }
 
-  /** A connection of this node that held the stream before is ended: its successor is here. */
+  /** Adds a follower, and ends the one that the stream had on this node before. */
   add(follower: Follower): void {
     const { sessionId, stream } = follower;
     const previous = this.find(sessionId, stream);
@@ -50,7 +51,7 @@ export class Followers {
     this.onAdd();
   }
 
-  /** Before a connection is made the holder of a stream. `arrived` has to be called in the end, whatever becomes of it. */
+  /** Notes a connection before it becomes the holder of a stream. The caller has to call `arrived` in the end. */
   expect(token: string): Claim {
     let settle: (position?: Position) => void = () => undefined;
     const position = new Promise<Position | undefined>((resolve) => (settle = resolve));
@@ -66,7 +67,10 @@ export class Followers {
     return claim;
   }
 
-  /** Ends the connection that has lost its stream, and says how far it came; one that is on its way learns of it. */
+  /**
+   * Ends a connection that has lost its stream, and resolves with its last position. If the connection has no follower yet,
+   * its claim is marked as lost, and the promise resolves with the position after which it would have begun.
+   */
   async release(sessionId: string, stream: string, token: string): Promise<Position | undefined> {
     const coming = this.arriving.get(token);
     if (coming !== undefined) {
@@ -84,7 +88,7 @@ export class Followers {
     return this.arriving.has(token) || this.find(sessionId, stream, token) !== undefined;
   }
 
-  /** Its connection has ended; a successor may ask where it came to until the returned function is called. */
+  /** Keeps the last position of an ended connection for a successor, until the returned function is called. */
   leave({ token, position }: Follower): () => void {
     this.leaving.set(token, position);
     return () => this.leaving.delete(token);
@@ -97,7 +101,7 @@ export class Followers {
     this.count -= 1;
   }
 
-  /** With a `token`: only if that connection is still the one. */
+  /** Returns the follower of a stream. With `token`, only if it is the follower of this connection. */
   find(sessionId: string, stream: string, token?: string): Follower | undefined {
     const follower = this.followers.get(sessionId, stream);
     return token === undefined || follower?.token === token ? follower : undefined;
@@ -122,8 +126,8 @@ export class Followers {
   }
 
   /**
-   * Makes all followers look at the log, some at a time: after an outage each node may have thousands, and all nodes
-   * come back together.
+   * Makes all followers read the log, some at a time. After an outage each node may have thousands of followers, and all
+   * nodes come back at the same time.
    */
   pokeAll(clock: Clock, onPoked: (follower: Follower) => void = () => undefined): void {
     const isUnderWay = this.toPoke.size > 0;

@@ -1,7 +1,7 @@
 import type { CommitQueue } from './commit-queue.js';
 import type { Followers } from './followers.js';
 
-/** Ends connections on purpose, where their clients can come back. */
+/** Ends connections on purpose. It leaves those alone whose clients could not come back. */
 export class HangUps {
   constructor(
     private readonly commitQueue: Pick<CommitQueue, 'append'>,
@@ -9,8 +9,8 @@ export class HangUps {
   ) {}
 
   /**
-   * Ends the connection that holds a stream, whichever node it is on. The request goes through the same queue as the messages
-   * that were sent before: those are on the stream when its connection ends. Never fails.
+   * Ends the connection that holds a stream, whichever node it is on. The operation goes through the commit queue, so that
+   * messages sent before it are on the stream when the connection ends. Never throws.
    */
   hangUp(sessionId: string, stream: string): void {
     this.commitQueue
@@ -20,10 +20,10 @@ export class HangUps {
         if (result?.status !== 'received' || result.token === undefined) return;
         this.hangUpHere(sessionId, stream, result.token);
       })
-      .catch(() => undefined); // this node closes, and ends its connections anyway
+      .catch(() => undefined); // this node closes, and ends its connections
   }
 
-  /** Ends a connection of this node, if it still is the one with this token. */
+  /** Ends the connection of this node that holds the stream. With `token`, only if it is this connection. */
   hangUpHere(sessionId: string, stream: string, token?: string): void {
     const follower = this.followers.find(sessionId, stream, token);
     if (follower?.resumable === true) follower.end('hangup');

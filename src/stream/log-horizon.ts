@@ -2,13 +2,13 @@ import type { LogId } from '../backplane/backplane.js';
 import { compareLogIds } from '../backplane/backplane.js';
 import type { Clock } from '../protocol/clock.js';
 
-/** A log id that is further ahead of this node's clock is no place in a log, but a mistake, or made up. */
+/** A log id that is further ahead of this node's clock is ignored: it is wrong, or made up. */
 const FURTHEST_MS = 24 * 60 * 60_000;
 
 /**
- * The latest log id that this node has seen, in any session. Log ids go by the clock of the Redis master. After a failover
- * they must not begin again before those that were seen already, whatever the new master's clock says: a client that has seen
- * a message which is lost would take the next one for the one that it has.
+ * Remembers the latest log id that this node has seen in any session. Log ids come from the clock of the Redis master. After
+ * a failover, the new master's clock may be behind. New log ids still have to come after those that were seen before.
+ * Otherwise the cursor of a lost message that a client has could name a new message.
  */
 export class LogHorizon {
   private latest: LogId | undefined;
@@ -21,7 +21,7 @@ export class LogHorizon {
     this.latest = logId;
   }
 
-  /** After this the log ids of a commit begin. */
+  /** The log ids of a commit have to come after this one. */
   get after(): LogId | undefined {
     return this.latest;
   }

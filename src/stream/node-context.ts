@@ -9,16 +9,16 @@ import type { SessionNotices } from './session-notices.js';
 /** The options of a node that decide how its sessions are served. */
 export interface SessionSettings {
   responseMode: 'sse' | 'json';
-  /** `affinity: 'owner'`: a session has one replica, on the node that owns it. */
+  /** True with `affinity: 'owner'`: a session has one replica, on the node that owns it. */
   owned: boolean;
-  /** A node that is silent for so long is dead. */
+  /** How long a lease lasts that is not renewed. */
   leaseMs: number;
   replicaIdleMs: number;
   maxReplicas: number;
   limits: Limits;
 }
 
-/** The node that a part belongs to: who it is, and how its parts read, write and show what is in sessions. */
+/** The node that a part belongs to: its id, its settings, and the parts that other parts share. */
 export interface NodeContext {
   nodeId: string;
   clock: Clock;

@@ -3,12 +3,12 @@ import type { Clock } from '../protocol/clock.js';
 
 /** How long a lease has to be missing. After a failover of Redis a living node may need a moment to set its lease again. */
 const MISSING_MS = 900;
-/** The pause between two looks at a node: the second one finds its lease missing for long enough, however a timer is rounded. */
+/** The pause between two looks at a node. It is a little longer than needed, because timers are rounded. */
 export const LOOK_EVERY_MS = MISSING_MS + 50;
-/** A node that has not been looked at for so long is forgotten: ids of nodes do not come back. */
+/** A missing node that was not looked at for so long is forgotten. */
 const FORGET_MS = 60_000;
 
-/** What a look tells of a node. `unknown`: this look does not count. */
+/** The result of a look at a node. `unknown` means that the look does not count. */
 type Sight = 'alive' | 'missing' | 'dead' | 'unknown';
 
 export interface NodeWatchOptions {
@@ -22,37 +22,38 @@ export interface NodeWatchOptions {
 /**
  * Decides which nodes are dead. This is the only definition of a dead node.
  *
- * A node is dead when two looks, at least 900 ms apart, found its lease missing, and no look between them found it. A look
- * counts only if this node held its own lease without interruption since before the first of them, and for half a
- * `leaseMs` after it had lost its own: a node that cannot hold its lease cannot tell whether others can. While the
- * backplane does not answer, or refuses writes, no node is declared dead.
+ * A node is dead when two looks, at least 900 ms apart, found its lease missing, and no look between them found it. The
+ * looks count only if this node held its own lease from before the first until after the second. A node that has lost its
+ * own lease waits for half a `leaseMs` first: if it could not hold its lease, other nodes may not have been able to either.
+ * While the backplane does not answer, or refuses writes, no node is declared dead.
  */
 export class NodeWatch {
-  /** Nodes whose lease is missing: since which look, and when they were last looked at, both by `clock.elapsed()`. */
+  /** Nodes whose lease is missing: the end of the first look that found it missing, and of the last one. */
   private readonly missing = new Map<string, { since: number; lookedAt: number }>();
+  /** The answers of `isAlive` and `seemsAlive` that are still valid. */
   private readonly known = new Map<string, { alive: Promise<boolean>; until: number }>();
   private readonly pauses = new Set<() => void>();
   private closed = false;
 
   constructor(private readonly options: NodeWatchOptions) {}
 
-  /** After how long another look at this node may tell something new. */
+  /** Returns after how long another look at this node may have another result. */
   lookAgainMs(nodeId: string): number {
     return this.missing.has(nodeId) ? LOOK_EVERY_MS : this.options.leaseMs / 3;
   }
 
-  /** Looks at these nodes once, which costs one round trip, and returns those that are dead. Never rejects. */
+  /** Looks at these nodes once, in one round trip, and returns those that are dead. Never rejects. */
   async findDead(nodeIds: Iterable<string>): Promise<Set<string>> {
     const sights = await this.look(nodeIds);
     return new Set([...sights.keys()].filter((nodeId) => sights.get(nodeId) === 'dead'));
   }
 
-  /** Looks a second time, 950 ms later, if the lease of this node is missing. Never rejects. */
+  /** Whether a node is dead. If its lease is missing, there is a second look 950 ms later. Never rejects. */
   async isDead(nodeId: string): Promise<boolean> {
     return (await this.lookTwice(nodeId)) === 'dead';
   }
 
-  /** Like the opposite of `isDead`, from an answer that may be as old as a third of a lease. Never rejects. */
+  /** The opposite of `isDead`. The answer may be as old as a third of `leaseMs`. Never rejects. */
   isAlive(nodeId: string): Promise<boolean> {
     const known = this.recall(nodeId);
     if (known !== undefined) return known;
@@ -64,7 +65,7 @@ export class NodeWatch {
     return alive;
   }
 
-  /** Whether the lease of this node is there, as far as one look tells, which may be as old as with `isAlive`. Never rejects. */
+  /** Whether one look finds the lease of a node. The answer may be as old as that of `isAlive`. Never rejects. */
   async seemsAlive(nodeId: string): Promise<boolean> {
     const known = this.recall(nodeId);
     if (known !== undefined) return known;
@@ -74,13 +75,12 @@ export class NodeWatch {
   }
 
   /**
-   * The moment of a look at which this node was dead, by the clock that steps of this session (or task) go by: see
-   * `ClaimOperation`.
-   * `undefined`: the node is not dead, or not any more. Two round trips. Never rejects.
+   * Looks at a node, and returns the moment of that look if the node is dead, or `undefined` if it is not. The moment is
+   * that of the backplane's clock for the session or task `id` (see `ClaimOperation`). Two round trips. Never rejects.
    */
   async momentOfDeath(id: string, nodeId: string): Promise<number | undefined> {
     try {
-      // The clock first: the step may be carried out later than the look seems to be, never earlier.
+      // The clock is read before the look, so that the look never seems newer than it is.
       const moment = await this.options.membership().timeOf(id);
       const sights = await this.look([nodeId]);
       return sights.get(nodeId) === 'dead' ? moment : undefined;
@@ -129,7 +129,7 @@ export class NodeWatch {
     if (nodes.size === 0) return new Map();
     const membership = this.options.membership();
     const asked = clock.elapsed();
-    // With its own lease, in the same look: where all leases are lost, this node's may be among them.
+    // The look includes this node's own lease: if the backplane has lost all leases, it has lost that one, too.
     const alive = await membership.alive([...nodes, own]).catch(() => undefined);
     const steadySince = membership.steadySince();
     if (alive?.has(own) !== true || steadySince === undefined || steadySince > asked) {
@@ -145,7 +145,7 @@ export class NodeWatch {
         this.missing.delete(nodeId);
         return 'alive';
       }
-      // From the end of the first look to the beginning of this one: it was missing for at least so long.
+      // The lease was missing at least from the end of the first look to the beginning of this one.
       const since = this.missing.get(nodeId)?.since ?? answered;
       this.missing.set(nodeId, { since, lookedAt: answered });
       return asked - since >= MISSING_MS ? 'dead' : 'missing';

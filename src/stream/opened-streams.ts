@@ -1,13 +1,13 @@
 import { givenName } from './shown-on.js';
 
-/** So many names are remembered: those that this node has given last. */
+/** How many names are remembered: the last ones that this node has given. */
 const REMEMBERED = 65_536;
 
 /**
- * Names what this node opens, and remembers which of its streams it runs itself.
+ * Gives names to the streams and connections of this node, and remembers which streams it opened and runs itself.
  *
- * Each name ends with a number, and a bit of memory per number is enough. Remembering the names themselves would keep tens of
- * thousands of texts, each of which the garbage collector has to move: a tenth of what a call costs.
+ * Each name ends with a number, so that a byte for each number is enough. A set of the names would hold tens of thousands
+ * of texts, and the garbage collector's work on them would be a tenth of the cost of a call.
  */
 export class OpenedStreams {
   private given = 0;
@@ -15,14 +15,14 @@ export class OpenedStreams {
 
   constructor(private readonly nodeId: string) {}
 
-  /** A name that no node gives again: of a stream, or of what shows one. */
+  /** Returns a name for a stream, or a token for a connection. No node gives it again. */
   nextName(): string {
     this.given += 1;
     this.runs[this.given % REMEMBERED] = 0;
     return `${this.nodeId}${this.given.toString(36)}`;
   }
 
-  /** Whether this node has opened the stream, and runs its requests. */
+  /** Whether this node opened the stream and runs its requests. */
   isRunHere(stream: string): boolean {
     const number = this.numberOf(stream);
     return number !== undefined && this.runs[number % REMEMBERED] === 1;
@@ -33,12 +33,12 @@ export class OpenedStreams {
     if (number !== undefined) this.runs[number % REMEMBERED] = isRun ? 1 : 0;
   }
 
-  /** `undefined`: another node has given the name, or this one so long ago that it is forgotten. */
+  /** Returns `undefined` if another node gave the name, or if this node gave it so long ago that it is forgotten. */
   private numberOf(stream: string): number | undefined {
     const name = givenName(stream);
     if (!name.startsWith(this.nodeId)) return undefined;
     const number = Number.parseInt(name.slice(this.nodeId.length), 36);
-    // What comes from Redis may name anything.
+    // The name comes from Redis, and its number may be any number, or none.
     return number <= this.given && number > this.given - REMEMBERED ? number : undefined;
   }
 }

@@ -4,7 +4,7 @@ import { jittered } from '../protocol/clock.js';
 import type { Follower } from './follower.js';
 import type { Followers } from './followers.js';
 
-/** With its jitter and the time that the reads take, this is less than a minute. */
+/** Together with the jitter and the time for the reads, this is less than a minute. */
 const CHECK_EVERY_MS = 40_000;
 /** How many sessions are read in one round trip. */
 const BATCH = 100;
@@ -18,11 +18,11 @@ export interface PositionCheckOptions {
 }
 
 /**
- * Finds wake-ups that were lost without a trace: compares the ends of all streams that this node follows with the
- * positions of their followers, and makes those that are behind read the log.
+ * Finds out about wake-ups that were lost while all connections stayed. It compares the ends of the streams that this node
+ * follows with the positions of their followers, and makes followers that are behind read the log.
  *
- * The check runs only with a backplane that can lose a wake-up while all connections stay (a Redis Cluster, see `ends`),
- * and only while the node has a follower. It is one timer per node, and one read per session in each check.
+ * The check runs only with a backplane that can lose such a wake-up (a Redis Cluster, see `ends`), and only while the node
+ * has a follower. It costs one timer for each node, and one read for each session in each check.
  */
 export class PositionCheck {
   private cancelCheck: (() => void) | undefined;
@@ -30,7 +30,7 @@ export class PositionCheck {
 
   constructor(private readonly options: PositionCheckOptions) {}
 
-  /** Sees to it that a check is to come, if the node follows anything. */
+  /** Schedules the next check, if the node has a follower. */
   schedule(): void {
     const { membership, followers, clock, checkEveryMs = CHECK_EVERY_MS } = this.options;
     if (this.closed || membership.ends === undefined || followers.size === 0) return;
@@ -47,7 +47,7 @@ export class PositionCheck {
     this.cancelCheck?.();
   }
 
-  /** Never rejects: what cannot be read now is read by the next check. */
+  /** Never rejects. The next check reads what this one could not read. */
   private async check(): Promise<void> {
     const { followers } = this.options;
     const sessions = followers.sessions();
@@ -57,7 +57,7 @@ export class PositionCheck {
     }
   }
 
-  /** `sessions`: the followers of each session. */
+  /** `sessions` has the followers of each session. */
   private async checkBatch(sessions: Follower[][]): Promise<void> {
     const asked = sessions.map((ofSession) =>
       ofSession.map((follower) => ({ follower, n: follower.position.n })),
@@ -73,7 +73,7 @@ export class PositionCheck {
       ofSession.forEach(({ follower, n }, index) => {
         if (follower.ended) return;
         const end = ends[index];
-        // The stream goes on, or it is over, or (below what was shown before the read) the log has lost its end.
+        // The stream has ended, or has messages that the follower has not shown, or a failover has lost its last messages.
         if (end === undefined || end > follower.position.n || end < n) follower.poke();
       });
     });

@@ -5,15 +5,15 @@ import { jittered } from '../protocol/clock.js';
 import type { Follower } from './follower.js';
 import type { Followers } from './followers.js';
 
-/** What this node has to do with a session. */
+/** How this node uses a session. */
 interface InUse {
   sessionId: string;
   followers: Follower[];
-  /** Streams whose requests it runs. */
+  /** Streams whose requests this node runs. */
   runs: string[];
 }
 
-/** How soon after a message the position of its connection is reported: what a crash of this node may repeat. */
+/** How soon after a message its position is reported. A crash of this node may repeat the messages of this time. */
 const REPORT_MS = 1000;
 /** Sessions per round trip. */
 const BATCH = 100;
@@ -25,17 +25,18 @@ export interface SessionKeeperOptions {
   sessionTtlMs: number;
   /** Streams whose requests this node runs, by session. */
   running(): Map<string, string[]>;
-  /** Another node runs these requests now. */
+  /** Called when this node is not the executor of the stream any more. */
   onTaken(sessionId: string, stream: string): void;
-  /** The session is gone, though nobody told us. */
+  /** Called when the backplane has no such session. */
   onGone(sessionId: string): void;
 }
 
 /**
  * Keeps the sessions alive that are in use on this node, and reports how far connections have written.
  *
- * Refreshes come a little after a third of a session's lifetime, together with a look whether something was lost without
- * a trace. Positions are reported about a second after a message was shown. A session that is not used costs nothing.
+ * A refresh comes a little after each third of a session's lifetime. It also finds out whether this node has missed a
+ * message, or has lost a stream or a session. Positions are reported about a second after a message was shown. A session
+ * that is not used costs nothing.
  */
 export class SessionKeeper {
   private cancelRefresh: () => void = () => undefined;
@@ -47,7 +48,7 @@ export class SessionKeeper {
     this.scheduleRefresh();
   }
 
-  /** A message was shown on a standalone stream. */
+  /** Notes that a follower has shown a message. Only positions in standalone streams are reported. */
   noteMove(follower: Follower): void {
     if (follower.stream !== STANDALONE || this.closed) return;
     this.moved.add(follower);
@@ -60,7 +61,10 @@ export class SessionKeeper {
     });
   }
 
-  /** At once, too: finds out what this node holds and runs no more, and which sessions, `also` these, are gone. Never rejects. */
+  /**
+   * Refreshes all sessions in use at once. Finds out which streams this node does not hold or execute any more, and which
+   * sessions have ended. The sessions `also` are included, even if they are not in use. Never rejects.
+   */
   async refresh(also: string[] = []): Promise<void> {
     const running = this.options.running();
     const idle = also.map((id): [string, string[]] => [id, running.get(id) ?? []]);
@@ -75,7 +79,7 @@ export class SessionKeeper {
   }
 
   private scheduleRefresh(): void {
-    // Not sooner than after a third, and twice before it runs out: one refresh may fail.
+    // With the jitter, there are two refreshes before the lifetime is over. So one of them may fail.
     const { clock, sessionTtlMs } = this.options;
     const every = jittered(sessionTtlMs / 2.6, clock);
     this.cancelRefresh = clock.after(every, () => {
@@ -85,7 +89,7 @@ export class SessionKeeper {
     });
   }
 
-  /** Never rejects: what could not be done now is done with the next one. */
+  /** Never rejects. The next refresh or report repeats what has failed. */
   private async touch(followers: Follower[], running: Map<string, string[]>): Promise<void> {
     const bySession = new Map<string, InUse>();
     const of = (sessionId: string): InUse => {
@@ -117,7 +121,7 @@ export class SessionKeeper {
       followers.forEach((follower, index) => {
         const stream = reply.streams[index];
         if (stream === undefined || follower.ended) return;
-        // The word of it was lost: the log has the rest, or another connection holds the stream.
+        // In each of these cases a message to this node was lost.
         if (stream.ended) follower.poke();
         else if (!stream.held) follower.end('replaced');
         else if (stream.last !== follower.position.n) follower.poke();

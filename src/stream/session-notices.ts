@@ -1,6 +1,6 @@
-/** Acts upon what a node finds out about its sessions. */
+/** Acts when a node finds out that a session, or a stream of it, has changed. */
 export interface SessionListener {
-  /** The session has ended, as the backplane says. */
+  /** The backplane has no such session any more. */
   ended(sessionId: string): void;
   /** Another node owns the session, though this node has its replica. */
   disowned(sessionId: string): void;
@@ -11,8 +11,8 @@ export interface SessionListener {
 }
 
 /**
- * Tells the one listener of a node what its parts find out about sessions. The parts below, such as the commit queue, learn of
- * it from the backplane. The parts above, which decide what follows from it, are built later and listen.
+ * Passes what the parts of a node find out about sessions to one listener. Lower parts, such as the commit queue, learn it
+ * from the backplane. The listener decides what to do, and is a higher part, which is built later.
  */
 export class SessionNotices implements SessionListener {
   private listener: SessionListener | undefined;

@@ -1,13 +1,13 @@
 /**
- * Streams whose messages are shown on the standalone stream. A client of HTTP+SSE has a single connection, so that the messages
- * of its requests are shown there. Each POST has a stream of its own all the same: the node that follows it looks after the
- * executor, and it ends with its requests, in the step that puts the answer on the standalone stream.
+ * Streams whose messages are shown on the standalone stream. A client of HTTP+SSE has a single connection, which has to show
+ * the messages of its requests, too. Each POST still has its own stream. It names the executor of the requests, which other
+ * nodes watch. It ends with its requests, in the step that puts the last answer on the standalone stream.
  */
 import type { AppendOperation } from '../backplane/backplane.js';
 import { STANDALONE } from '../backplane/backplane.js';
 import type { RequestId } from '../protocol/jsonrpc.js';
 
-/** No cursor can name such a stream. */
+/** The prefix of the names of these streams. No cursor can name one, because a cursor's stream has no dot. */
 const MARK = 'g.';
 
 export function streamShownOnStandalone(name: string): string {
@@ -18,19 +18,20 @@ export function isShownOnStandalone(stream: string): boolean {
   return stream.startsWith(MARK);
 }
 
-/** What the node that opened a stream has called it. */
+/** The name that the node gave the stream when it opened it, without the prefix. */
 export function givenName(stream: string): string {
   return isShownOnStandalone(stream) ? stream.slice(MARK.length) : stream;
 }
 
-/** The stream on which the client sees the messages of this one. */
+/** The stream on which the client sees the messages of this stream. */
 export function shownOn(stream: string): string {
   return isShownOnStandalone(stream) ? STANDALONE : stream;
 }
 
 /**
- * Ends a request of a stream, with an answer or without. Only where the first operation is carried out is there a
- * second one to be: a late answer of a node whose request is another one's now is not shown.
+ * Returns the operations that end a request of a stream, with or without an answer. If the answer is shown on the standalone
+ * stream, a second operation stores it there. That is carried out only if the first one was. So the late answer of a node
+ * whose request another node has taken over is not shown.
  */
 export function endOf(
   stream: string,
