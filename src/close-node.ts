@@ -1,4 +1,4 @@
-/** The order in which a node closes: clients first, then what runs, then what the parts keep up, the backplane last. */
+/** Closes a node in this order: clients, running requests, the parts that work in the background, and the backplane last. */
 import type { ExecutionRoom } from './execution/build-execution.js';
 import type { NodeLifetime } from './execution/node-lifetime.js';
 import type { Endpoint } from './http/endpoint.js';
@@ -10,9 +10,9 @@ import { pause } from './protocol/backoff.js';
 import { answerTurns } from './replica/requests/loop-turns.js';
 import { atMost, spreadHangUps } from './stream/drain.js';
 
-/** A connection that was accepted has sent its request by then; one that comes later was not for this node. */
+/** How long to wait for requests on accepted connections. A later request was not meant for this node. */
 const SETTLE_MS = 100;
-/** So long connections are served that a balancer keeps: it ends them itself, or each with its next response. */
+/** How long kept connections of a load balancer are served. The balancer ends them, or each ends with its next response. */
 const KEPT_MS = 6000;
 
 interface Closing {
@@ -23,7 +23,7 @@ export interface ClosingNode {
   endpoint: Endpoint;
   room: ExecutionRoom;
   servers: Pick<Interception, 'close'>;
-  /** Closed just before this node leaves the backplane. */
+  /** The parts that close just before this node leaves the backplane. */
   last: Closing[];
 }
 
@@ -31,7 +31,10 @@ export async function closeInOrder(node: ClosingNode, drainMs: number): Promise<
   await close(node, drainMs, node.endpoint.node.clock.elapsed(), undefined);
 }
 
-/** `began`: when the time that it may take did. `ended`: when the last connection has ended, where that is known. */
+/**
+ * Closes the parts in order. `began` is the time from which `drainMs` counts. `ended` resolves when the last connection has
+ * ended, if that is known.
+ */
 async function close(
   { endpoint, room, servers, last }: ClosingNode,
   drainMs: number,
@@ -43,11 +46,12 @@ async function close(
   const { clock, followers, commitQueue, logger, membership } = endpoint.node;
   const { commandTimeoutMs, recovery } = options;
   const left = (): number => Math.max(0, drainMs - (clock.elapsed() - began));
-  // They are given up at once; a server behind may never answer that its session is over.
+  // Sessions are given up at once. Do not wait longer, because a server behind this node may never answer that its session
+  // has ended.
   await atMost(commandTimeoutMs, sessions.handOver(), clock);
   await atMost(drainMs, spreadHangUps(followers.all(), drainMs, clock), clock);
   await atMost(left(), Promise.all([allDone(lifetime), connections.openers.drain()]), clock);
-  // The node serves requests that are on their way, too: a balancer cannot know that it may send them to another node.
+  // Serve requests that are on their way too: a load balancer cannot know that it may send them to another node.
   const settled = ended ?? pause(SETTLE_MS, clock);
   await atMost(Math.min(left(), KEPT_MS), settled, clock);
   await atMost(left(), allDone(lifetime), clock);
@@ -65,7 +69,7 @@ async function close(
     follower.end(follower.resumable ? 'hangup' : 'closed');
   }
   if (modern !== undefined) {
-    // And what that says last is written: the process may end with this promise.
+    // Wait until the last bytes of the modern handler are written, because the process may end with this promise.
     const said = closeModern(modern, logger).then(() => lifetime.exchanges.none());
     await atMost(commandTimeoutMs, said, clock);
   }
@@ -81,7 +85,7 @@ async function close(
   await membership.leave();
 }
 
-/** The same, for a node whose HTTP server is closed with it. */
+/** Closes a node together with its HTTP server. */
 export async function closeWithServer(
   closing: ClosingNode,
   drainMs: number,
@@ -95,7 +99,7 @@ export async function closeWithServer(
   await endConnections(server, ended, { ms: options.commandTimeoutMs, clock });
 }
 
-/** Nothing runs, nothing is on its way to, and no request of this node runs elsewhere. */
+/** Resolves when no request is arriving, runs here, or came to this node and runs on another node. */
 async function allDone({ arriving, running, elsewhere }: NodeLifetime): Promise<void> {
   const all = [arriving, running, elsewhere];
   do {

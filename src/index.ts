@@ -1,7 +1,7 @@
 /**
  * Express middleware that lets any node serve any MCP session.
  *
- * Parts that stand beside it have entries of their own: `mcp-anynode/sdk-stores`, `/legacy-sse`, `/observe` and `/codec`.
+ * Optional parts have entries of their own: `mcp-anynode/sdk-stores`, `/legacy-sse`, `/observe` and `/codec`.
  */
 
 // The middleware, its options and its handle.
@@ -9,26 +9,26 @@ export { anynode } from './node.js';
 export type { Anynode, CloseOptions, Health } from './handle/node-handle.js';
 export type { AnynodeOptions } from './options/anynode-options.js';
 
-// For the HTTP server that an Express application gets.
+// For the HTTP server of an Express application.
 export type { ListeningServer } from './http/response/closing-server.js';
 export { serverOptionsFor } from './http/server-options.js';
 export type { AppServerOptions, ExpressPrototypes } from './http/server-options.js';
 
-// Revision 2026-07-28, on the same mount.
+// Serving revision 2026-07-28 at the same path.
 export type { Modern, ModernHandler } from './http/modern/modern.js';
 
-// Where sessions are stored: to share one in a process, to configure one by hand, or to write one.
+// Where sessions are stored: to share a backplane in a process, to configure one, or to write one.
 export { memoryBackplane } from './backplane/memory/memory-backplane.js';
 export { redisBackplane } from './backplane/redis/redis-backplane.js';
 export type { RedisBackplaneOptions } from './backplane/redis/redis-backplane.js';
 export type { Backplane } from './backplane/backplane.js';
 
-// What can go wrong at run time.
+// Errors at run time.
 export { AnynodeError } from './protocol/errors.js';
 export type { AnynodeErrorCode } from './protocol/errors.js';
 export { ClientError } from './handle/session-handle.js';
 
-// The shapes of what the handle takes and gives.
+// The types of what the handle takes and returns.
 export type { Directory } from './handle/session-directory.js';
 export type { EventOptions, Redact, RedactContext } from './operator/session-events.js';
 export type {

@@ -29,16 +29,16 @@ import { SessionNotices } from './stream/session-notices.js';
 const DRAIN_MS = 10_000;
 
 /**
- * Makes any node serve any MCP session: `app.use('/mcp', anynode({ server: () => buildServer(), redis }))`.
+ * Creates a node that can serve any MCP session: `app.use('/mcp', anynode({ server: () => buildServer(), redis }))`.
  *
- * Returns at once; connections are made in the background, and requests that come before wait for them. Throws a
+ * Returns at once. Connections are made in the background, and requests that come earlier wait for them. Throws a
  * `TypeError` for options that make no sense.
  */
 export function anynode(given: AnynodeOptions): Anynode {
   return createNode(given, { clock: systemClock, nodeId: randomNodeId() });
 }
 
-/** The same, with what it would reach for passed in: a simulation repeats exactly, and a test need not wait for a minute. */
+/** Creates a node with a given clock and id. A simulation then repeats exactly, and a test does not wait for real time. */
 export function createNode(
   given: AnynodeOptions,
   { clock, nodeId, checkEveryMs }: { clock: Clock; nodeId: string; checkEveryMs?: number },
@@ -48,7 +48,7 @@ export function createNode(
   const servers = serversOf(options, clock);
   const lifetime = new NodeLifetime();
 
-  // Messages of other nodes come in later than this function returns: all parts are there by then.
+  // Messages of other nodes arrive after this function has returned, so all parts exist by then.
   const membership = options.backplane.join({
     ...{ nodeId, clock, leaseMs, commandTimeoutMs, sessionTtlMs, retention, logger },
     pendingTtlMs: options.pendingTtlMs,

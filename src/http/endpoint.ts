@@ -21,7 +21,7 @@ import { SharedTimer } from '../protocol/shared-timer.js';
 import { ConnectionSlots } from './connection-slots.js';
 import type { SseSettings } from './response/sse-response.js';
 
-/** What the requests of an endpoint share, and what bounds them. */
+/** What all requests of an endpoint share, and what bounds them. */
 export interface SharedResources {
   slots: ConnectionSlots;
   /** Bounds the bytes of request bodies. */
@@ -43,7 +43,10 @@ export interface Endpoint {
   principalOf(req: Request): string;
 }
 
-/** No client waits noticeably for headers that come so late, and most calls are answered by then. */
+/**
+ * How long the headers of a POST's event stream may be delayed. No client notices this delay, and most calls are answered by
+ * then.
+ */
 const SOON_MS = 10;
 
 const NO_TIMEOUT = { after: () => () => undefined, close: () => undefined };
@@ -70,15 +73,24 @@ export function endpointOf(parts: Omit<Endpoint, 'shared' | 'principalOf'>): End
   };
 }
 
-/** Of the nodes in this process, by their handles: what is mounted beside a node works on the same. */
+/**
+ * The endpoints of the nodes in this process, by their handles. Parts that are mounted beside a node, such as `legacySse`,
+ * find the node's endpoint here.
+ */
 export const endpoints = new WeakMap<object, Endpoint>();
 
-/** The MCP endpoint as Express middleware. It answers every request and calls `next` only for errors that are not its own. */
+/**
+ * Returns the MCP endpoint as Express middleware. It answers every request, and calls `next` only with errors that are not
+ * its own.
+ */
 export function middleware(endpoint: Endpoint): RequestHandler {
   return serving(endpoint, (req, res) => handle(endpoint, req, res));
 }
 
-/** The same for a server of Node's own, without Express: errors that are not its own are logged, and answered with 500. */
+/**
+ * Returns the MCP endpoint as a listener for Node's HTTP server, without Express. Errors that are not its own are logged and
+ * answered with 500.
+ */
 export function requestListener(endpoint: Endpoint): RequestListener {
   const serve = middleware(endpoint);
   return (req, res) => {
@@ -89,13 +101,17 @@ export function requestListener(endpoint: Endpoint): RequestListener {
   };
 }
 
-/** What all that this node serves has in common: its header, its end, and what becomes of errors. */
+/**
+ * Wraps `answer` with what all requests to this node have in common: the node's header, the count of requests, 503 after
+ * closing, and error handling.
+ */
 export function serving(
   endpoint: Endpoint,
   answer: (req: Request, res: Response) => Promise<void>,
 ): RequestHandler {
   return (req: Request, res: Response, next: NextFunction) => {
-    // Somebody in front, a timeout perhaps, has answered: without Express nobody would catch what Node throws then.
+    // Other code (such as a timeout middleware) has answered. Without Express, nothing would catch what Node throws for a
+    // second answer.
     if (res.headersSent) {
       if (res.writableEnded) return;
       endpoint.options.logger.error('mcp-anynode: a response was begun in front of this endpoint');
@@ -103,7 +119,7 @@ export function serving(
       return;
     }
     if (endpoint.options.nodeHeader) res.setHeader('X-Anynode-Node', endpoint.node.nodeId);
-    // Node says so to the client, and ends the connection after this response.
+    // Node tells the client, and ends the connection after this response.
     if (endpoint.lifetime.isClosing()) res.shouldKeepAlive = false;
     if (endpoint.lifetime.isClosed()) {
       refuse(res, REFUSALS.closed);
@@ -125,7 +141,8 @@ export function serving(
         }
       })
       .catch((error: unknown) => {
-        // What middleware in front, or an adapter, has made of the response throws: nobody else would catch it here.
+        // Middleware in front or an adapter may have changed the response so that it throws. No other code would catch that
+        // here.
         endpoint.options.logger.error(
           `mcp-anynode: a request could not be answered: ${inspect(error)}`,
         );
@@ -148,7 +165,7 @@ async function handle(endpoint: Endpoint, req: Request, res: Response): Promise<
   }
 }
 
-/** Ends the session, on every node. */
+/** Answers a DELETE: ends the session on every node. */
 async function handleDelete(endpoint: Endpoint, req: Request, res: Response): Promise<void> {
   const sessionId = requireSessionId(req);
   spokenVersionOf(req);
@@ -163,7 +180,7 @@ function refusalOf(error: unknown): Refusal | undefined {
   if (error instanceof RefusalError) return error.refusal;
   if (!(error instanceof AnynodeError)) return undefined;
   if (error.code === 'closed') return REFUSALS.closed;
-  // Another node may have the keys that this one has not.
+  // Another node may have the keys that this node lacks.
   if (error.code === 'undecodable') return REFUSALS.undecodable;
   return error.code === 'backplane_unavailable' ? REFUSALS.unavailable : undefined;
 }

@@ -12,7 +12,7 @@ import { deliveryContext, primes, sseConnection } from './post.js';
 import { RefusalError, REFUSALS } from './response/refusals.js';
 import { isGone, reply } from './response/response.js';
 
-/** A GET: the session's standalone stream, or, with `Last-Event-ID`, the stream that the event belongs to. */
+/** Answers a GET with the session's standalone stream, or, with `Last-Event-ID`, with the stream of that event. */
 export async function handleGet(endpoint: Endpoint, req: Request, res: Response): Promise<void> {
   requireAccept(req, ['text/event-stream']);
   const sessionId = requireSessionId(req);
@@ -42,8 +42,8 @@ export async function handleGet(endpoint: Endpoint, req: Request, res: Response)
   try {
     const attached = await attach(endpoint, request);
     if (attached === 'ended' || (await isSilent(endpoint, request, attached))) {
-      // Server-sent events' word for "do not come back". An SSE response that just ends would bring the SDK's v1 client
-      // back for ever: it takes a stream for complete only when it has seen a result, not an error, in that connection.
+      // For server-sent events, 204 means "do not come back". If an SSE response just ended, the SDK's v1 client would come
+      // back for ever: it takes a stream for complete only after a result, not an error, in the same connection.
       reply(res, 204, { 'mcp-session-id': sessionId });
       return;
     }
@@ -51,7 +51,7 @@ export async function handleGet(endpoint: Endpoint, req: Request, res: Response)
     claim.beginsAfter(position);
     if (lifetime.isClosed()) throw new RefusalError(REFUSALS.closed);
     const stream = { sessionId, name: request.stream, token: request.token, position, cursors };
-    // A client that has just sent this very event id is not told it once more.
+    // A client that sent this event id does not need to get it again.
     const isNew = cursors.format(stream.name, position) !== lastEventId;
     const primed = isNew && primes(endpoint, spoken);
     const told = { ...attached, primed, lost: claim.lost };
@@ -76,33 +76,33 @@ function show(
 ): void {
   const { connections, execution } = endpoint;
   const { res } = answer;
-  // Assigned below; the connection may close before that.
+  // The connection may close before the follower is assigned below.
   let follower: Follower | undefined = undefined as Follower | undefined;
   const shown = { ...stream, isGet: true };
   const connection = sseConnection(endpoint, answer, shown, () => follower?.end('closed'));
   if (lost) {
-    // Overtaken by a newer connection while it was on its way.
+    // A newer connection has taken the stream over before this one was set up.
     connection.open(undefined);
     connection.end('replaced');
     return;
   }
   follower = connections.follow(stream, connection, (ended) => execution.unfollow(ended));
-  // The client may have gone while we asked around.
+  // The client may have gone meanwhile.
   if (isGone(res)) {
     follower.end('closed');
     return;
   }
   connection.open(primed ? stream.position : undefined);
-  // Attached first, read now: whatever came between is in the log.
+  // The connection is attached, so the log has all messages since then. Read it now.
   follower.poke();
   if (executor === undefined) return;
   const context = deliveryContext(endpoint, req, stream);
-  // Its requests run elsewhere. Should that node die, this node has to tell the client. Or they do not run yet, and the node
-  // that was to see to it has lost the client.
+  // The requests of the stream may run on another node. If that node dies, this node ends or reruns them. Or the requests
+  // have not begun, and this node hands them to their owner, because the node that was to do so has lost the client.
   execution.follow(follower, { executor, unbegun }, context);
 }
 
-/** Not a cursor of this session. Whether there is such a session is said first. */
+/** Refuses a cursor of another session with 400, but says 404 first if the caller has no such session. */
 async function refuseCursor(endpoint: Endpoint, request: AttachRequest): Promise<never> {
   const identity = await endpoint.node.membership.identify(request.sessionId);
   const known = identity?.principal === request.principal;
@@ -128,14 +128,17 @@ async function attach(endpoint: Endpoint, request: AttachRequest): Promise<Attac
   }
 }
 
-/** If nothing of what is left would be shown, the client's cursor would not move, and it would come back for ever. */
+/**
+ * True if the log has nothing more to show of an ended stream. The client's cursor would not move, and it would come back
+ * for ever.
+ */
 async function isSilent(
   { connections }: Endpoint,
   request: AttachRequest,
   attached: Attached,
 ): Promise<boolean> {
   const rest = await connections.restOf(request, attached);
-  // There was something to show when the stream was attached to. The log has been trimmed since then.
+  // There was something to show at `attach`. The log has been trimmed since then.
   if (rest === 'trimmed') throw new RefusalError(REFUSALS.eventsTrimmed);
   return rest === 'silent';
 }

@@ -11,11 +11,12 @@ export interface GuardOptions {
 }
 
 /**
- * Protects servers on a loopback address from web pages that a DNS name was pointed there for (DNS rebinding).
+ * Protects servers on a loopback address from DNS rebinding: a web page whose DNS name points to that address.
  *
- * With `allowedHosts` the Host header has to be one of them, with or without port; with `allowedOrigins` an Origin
- * header, where there is one, too. Left out: a connection that comes in on a loopback address has to name one as its
- * host, as in the SDK's `createMcpExpressApp`, unless Express was told that a proxy is in front (`trust proxy`).
+ * With `allowedHosts`, the Host header must be one of them, with or without a port. With `allowedOrigins`, an Origin header
+ * must be one of those, if there is one. Without `allowedHosts`, a connection on a loopback address must name a loopback
+ * host, as in the SDK's `createMcpExpressApp`. This is not checked if Express was told that a proxy is in front (`trust
+ * proxy`).
  */
 export function guard(req: Request, { allowedHosts, allowedOrigins }: GuardOptions): void {
   const { origin } = req.headers;
@@ -38,7 +39,10 @@ function forbidden(message: string): RefusalError {
   return new RefusalError({ status: 403, code: ErrorCode.ConnectionClosed, message });
 }
 
-/** Of the Host headers seen last: clients send the same ones over and over, and a `URL` costs more than all the rest here. */
+/**
+ * The host names of recent Host headers. Clients repeat the same headers, and a `URL` costs more than the rest of this
+ * check.
+ */
 const hostnames = new Map<string, string>();
 const MOST_HOSTNAMES = 100;
 const LONGEST_HOST = 300;

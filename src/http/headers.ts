@@ -1,4 +1,4 @@
-/** What the MCP endpoint asks of a request's headers, in the order and words of the SDK's transport. */
+/** Checks the headers of a request, in the order and with the texts of the SDK's transport. */
 import type { Request } from 'express';
 import type { Mounted, RequestInfo } from '../replica/replica.js';
 import { MOUNTED } from '../replica/replica.js';
@@ -9,10 +9,13 @@ import {
 } from '../replica/sdk.js';
 import { RefusalError, REFUSALS, unsupportedVersion } from './response/refusals.js';
 
-/** Of a session id that this library can have given out; anything else cannot name a session. */
+/** A session id that this library can have given out. Any other text cannot name a session. */
 const SESSION_ID = /^[!-z|~]{1,256}$/;
 
-/** Visible ASCII (specification, transports), but for braces, which would move a session's keys apart in a cluster. */
+/**
+ * True for visible ASCII (specification, transports) without braces. Braces would place the keys of a session on different
+ * servers of a cluster.
+ */
 export function isSessionId(text: string): boolean {
   return SESSION_ID.test(text);
 }
@@ -24,14 +27,14 @@ export function requireAccept(req: Request, types: readonly string[]): void {
   throw new RefusalError(refusal);
 }
 
-/** `;name=value` as often as one likes, the value a token or quoted (RFC 9110, section 5.6.6). */
+/** Any number of `;name=value`, whose value is a token or quoted (RFC 9110, section 5.6.6). */
 const PARAMETERS =
   /^(?:; *[\w!#$%&'*+.^`|~-]+ *= *(?:"(?:[ !#-[\]-~\x80-\xff]|\\[ -\xff])*"|[\w!#$%&'*+.^`|~-]+) *)*$/;
 
 /**
- * The media type has to be `application/json`, whatever its parameters. Compared as a media type, not searched for: a
- * parameter of another type may contain the words. Broken parameters are forgiven, unless there is a comma in them:
- * that means that two headers were joined.
+ * True if the media type is `application/json`, with any parameters. The type is compared, not searched for, because a
+ * parameter of another type may contain the words. Malformed parameters are accepted unless they contain a comma, which
+ * shows that two headers were joined.
  */
 export function isJson(req: Request): boolean {
   const header = contentTypeOf(req);
@@ -49,8 +52,8 @@ export function requireJson(req: Request): void {
 const CONTENT_TYPE = 'content-type';
 
 /**
- * What middleware in front has made of it counts. Where that is what the client has sent, further lines of it count, too:
- * Node has dropped them, and a proxy in front may have looked at one of them.
+ * Returns the content type as middleware in front has left it. If that is what the client sent, further lines of the header
+ * are joined to it: Node drops them, but a proxy in front may have looked at one of them.
  */
 function contentTypeOf({ headers, rawHeaders }: Request): string {
   const header = headers[CONTENT_TYPE] ?? '';
@@ -58,12 +61,12 @@ function contentTypeOf({ headers, rawHeaders }: Request): string {
   return lines.length > 1 && lines[0] === header ? lines.join(', ') : header;
 }
 
-/** All lines of a header that the client has sent; none where an adapter does not say. */
+/** Returns all lines of a header that the client sent, or none if an adapter does not provide them. */
 function linesOf(wanted: string, rawHeaders: string[] | undefined = []): string[] {
   const lines: string[] = [];
   for (let at = 0; at < rawHeaders.length; at += 2) {
     const name = rawHeaders[at];
-    // By its length first: this looks at every header of every request.
+    // Compare the length first, because this runs for every header of every request.
     if (name?.length !== wanted.length || name.toLowerCase() !== wanted) continue;
     lines.push(rawHeaders[at + 1] ?? '');
   }
@@ -83,7 +86,7 @@ export function sessionIdOf(req: Request): string | undefined {
 }
 
 /**
- * The protocol version that the client speaks. Without the header it is taken for 2025-03-26, whatever the method, as in the
+ * Returns the protocol version that the client speaks. Without the header that is 2025-03-26 for every method, as in the
  * SDK's transport (specification, transports: such a client does not know the header). An unsupported version is refused.
  */
 export function spokenVersionOf(req: Request): string {
@@ -95,13 +98,13 @@ export function spokenVersionOf(req: Request): string {
   return version;
 }
 
-/** Whether the request names a revision that no session can have: requests of 2026-07-28 do. */
+/** True if the request names a revision that no session can have, as requests of 2026-07-28 do. */
 export function namesOtherVersion(req: Request): boolean {
   const version = req.headers['mcp-protocol-version'];
   return typeof version === 'string' && !SUPPORTED_PROTOCOL_VERSIONS.includes(version.trim());
 }
 
-/** What handlers get to see of the HTTP request: what takes work is made only when one looks. */
+/** The part of the HTTP request that handlers see. Fields that take work are made when they are read. */
 class ExpressRequestInfo implements RequestInfo {
   readonly headers: Record<string, string>;
   readonly #req: Request;
@@ -115,7 +118,10 @@ class ExpressRequestInfo implements RequestInfo {
     return urlOf(this.#req);
   }
 
-  /** `url` is no field, which costs more than all the rest of this, but belongs to what is written to a log. */
+  /**
+   * Includes `url` in JSON, such as log lines. It is a getter and not a field, because making a field costs more than the
+   * rest of this class.
+   */
   toJSON(): object {
     return { headers: this.headers, url: this.url };
   }
@@ -131,19 +137,19 @@ export function requestInfoOf(req: Request): RequestInfo {
 }
 
 /**
- * The headers as one text each, which they nearly always are: Node makes a list of `Set-Cookie` alone, but what is in front
- * may have put another one there, or `undefined` in the place of one that nobody is to see.
+ * Returns each header as one text. Node makes a list of `Set-Cookie` only. But middleware in front may have set another
+ * list, or `undefined` for a header that it hides.
  */
 export function textsOf(req: Request): Record<string, string> {
   const { headers } = req;
   for (const name in headers) {
     if (typeof headers[name] !== 'string' || name.startsWith(':')) return asTexts(req);
   }
-  // A copy: what a handler changes in it is its own affair.
+  // A copy, so that a handler may change it.
   return { ...(headers as Record<string, string>) };
 }
 
-/** HTTP/2 has pseudo-headers, which are none to anybody else, and `:authority` among them in the place of Host. */
+/** Converts headers that are not all texts, and leaves out the pseudo-headers of HTTP/2. `:authority` becomes `host`. */
 function asTexts(req: Request): Record<string, string> {
   const texts: Record<string, string> = {};
   const host = hostOf(req);
@@ -158,7 +164,7 @@ function asTexts(req: Request): Record<string, string> {
 function parsedOf(body: unknown): Mounted['parsed'] {
   if (typeof body === 'string') return 'text';
   if (Buffer.isBuffer(body)) return 'raw';
-  // What a parser leaves behind that was not meant for the body (Express 4) is empty; a message is not.
+  // A parser that does not handle this type of body leaves an empty object (Express 4). A message is never empty.
   const isParsed = typeof body === 'object' && body !== null && Object.keys(body).length > 0;
   return isParsed ? 'json' : undefined;
 }

@@ -1,7 +1,7 @@
-/** Who is calling, as the usual authorization middlewares leave it on a request. */
+/** Finds the caller in what common authorization middlewares leave on a request. */
 import type { Request } from 'express';
 
-/** Where something was found that says who is calling. */
+/** The place on a request that names the caller. */
 type Place = 'auth' | 'user' | 'oidc' | 'oauth' | 'kauth';
 
 type Scalar = string | [kind: string, text: string];
@@ -13,16 +13,16 @@ export interface Identity {
   client: Scalar | null;
 }
 
-/** Something is there that says who is calling, and nothing of it is known. */
+/** The identity of a caller that is present in a form which is not known. */
 export interface Unreadable {
   place: Place;
-  /** Names of its fields, for the log; never a value, which may be a secret. */
+  /** Names of its fields, for the log. Never a value, which may be a secret. */
   fields: string[];
 }
 
 type Claims = Record<string, unknown>;
 
-/** What a middleware leaves on a request. */
+/** The properties that authorization middlewares set on a request. */
 interface Marked {
   auth?: unknown;
   user?: unknown;
@@ -34,7 +34,7 @@ interface Marked {
 interface PlaceReader {
   place: Place;
   find: (req: Marked) => unknown;
-  /** The objects in what was found that may have claims, the most specific first. */
+  /** The objects that may have claims, the most specific first. */
   claimsOf: (found: Claims, req: Marked) => unknown[];
 }
 
@@ -66,24 +66,31 @@ const PLACES: PlaceReader[] = [
   },
 ];
 
-/** A token verifier may put the payload of a token into `extra` as it is, or under a name of its own. */
+/**
+ * Lists the objects with claims in `req.auth`. A token verifier may put the payload of a token into `extra` itself, or under
+ * a name of its own.
+ */
 function authClaims(auth: Claims): unknown[] {
   const { extra, payload, claims } = auth;
   return [extra, at(extra, 'payload'), at(extra, 'claims'), payload, claims, auth];
 }
 
-/** In this order. The names after the ids may change; they count where there is no id, so as to tell users apart all the same. */
+/**
+ * The names of a subject, the preferred ones first. A user may change the names in the second line. They count only without
+ * an id, so that users are still told apart.
+ */
 const SUBJECTS = [
   ...['sub', 'subject', 'userId', 'user_id', 'uid', 'oid', 'id', '_id'],
   ...['username', 'preferred_username', 'upn', 'login', 'email'],
 ];
-/** Passport names the service that a profile is of: its ids are that service's own. */
+/** The names of an issuer. `provider` is how Passport names the service of a profile, whose ids are that service's own. */
 const ISSUERS = ['iss', 'issuer', 'provider'];
 const CLIENTS = ['clientId', 'client_id', 'azp', 'cid', 'appid'];
 
 /**
- * Who is calling. The first place with a subject counts; else the first with a client (a client that acts for itself), but
- * only where everything that is there can be read. `undefined`: nothing is there, the caller has no name.
+ * Returns who is calling. The first place with a subject counts. Without a subject, the first place with a client counts (a
+ * client that acts for itself), if everything that is present can be read. `undefined`: there is no identity, so the caller
+ * is anonymous.
  */
 export function identityOf(req: Request): Identity | Unreadable | undefined {
   let client: Identity | undefined;
@@ -92,7 +99,7 @@ export function identityOf(req: Request): Identity | Unreadable | undefined {
   for (const { place, find, claimsOf } of PLACES) {
     const found = find(marked);
     if (found === undefined || found === null || found === false) continue;
-    // Some leave the name alone; at `req.auth` a text may be a token.
+    // Some middlewares set `req.user` to a name. At `req.auth` a text may be a token, so it is not read.
     const named = place === 'user' ? [{ username: found }] : [];
     const identity = readIdentity(place, isObject(found) ? claimsOf(found, marked) : named);
     if (identity.subject !== null) return identity;
@@ -106,20 +113,21 @@ function readIdentity(place: Place, given: unknown[]): Identity {
   const claims = given.filter(isObject);
   const first = (names: string[]): Scalar | null =>
     firstOf(claims.flatMap((each) => names.map((name) => scalarOf(each[name]))));
-  // The token of an OAuth server, and the user of express-basic-auth or in `extra`: `user` is an object or a name.
+  // `user` is an object or a name in the token of an OAuth server, with express-basic-auth, and in `extra`.
   const users = claims.flatMap(({ user }) =>
     isObject(user) ? SUBJECTS.map((name) => scalarOf(user[name])) : [scalarOf(user)],
   );
   const isOAuth = place === 'oauth';
-  // What an OAuth server calls `id` is the token's or the client's.
+  // The `id` in the token of an OAuth server is that of the token or of the client.
   const subject = firstOf([isOAuth ? null : first(SUBJECTS), ...users]);
   const client = first(CLIENTS) ?? (isOAuth ? scalarOf(claims.at(-1)?.id) : null);
-  // A client stands for itself only. Where a user is named in a form that is not known, it would stand for all its users.
+  // A client is the identity only if no user is named. If a user is named in an unknown form, the client would stand for all
+  // its users.
   const isForItself = subject !== null || !claims.some((each) => namesUser(each, isOAuth));
   return { place, issuer: first(ISSUERS), subject, client: isForItself ? client : null };
 }
 
-/** Whether a field that is for the user has something in it. An OAuth server may set an empty `user` where there is none. */
+/** True if a field for the user is filled. An OAuth server may set an empty `user` if there is none. */
 function namesUser(claims: Claims, isOAuth: boolean): boolean {
   const { user } = claims;
   if (isObject(user) ? Object.keys(user).length > 0 : isSet(user)) return true;
@@ -134,7 +142,10 @@ function firstOf(values: (Scalar | null)[]): Scalar | null {
   return values.find((value) => value !== null) ?? null;
 }
 
-/** A number is not the text of its digits, and an id of a database not the text that it is shown as. */
+/**
+ * Returns a value as a scalar that keeps its kind: a number differs from the text of its digits, and a database id from its
+ * text.
+ */
 function scalarOf(value: unknown): Scalar | null {
   switch (typeof value) {
     case 'string':
@@ -144,7 +155,8 @@ function scalarOf(value: unknown): Scalar | null {
     case 'bigint':
       return ['bigint', String(value)];
     default: {
-      // MongoDB's `ObjectId`. Its text is not asked for: a copy of another release may have that of all objects.
+      // An `ObjectId` of MongoDB. `toString` is not used, because in a copy of another release all objects may have the same
+      // text.
       if (!isObject(value) || typeof value.toHexString !== 'function') return null;
       const hex = (value as { toHexString(): unknown }).toHexString();
       return typeof hex === 'string' && hex !== '' ? ['hex', hex] : null;

@@ -1,50 +1,50 @@
-/** What Express has put on a request; of one that comes straight from Node's server, what that knows of it. */
+/** Reads what Express puts on a request. For a request straight from Node's server, uses what Node knows of it. */
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { Request } from 'express';
 import { pathAndQuery } from '../protocol/request-target.js';
 
-/** As {@link Anynode.listener} gets it: all of this may be missing. */
+/** A request as {@link Anynode.listener} gets it, where all of these fields may be missing. */
 type Incoming = IncomingMessage &
   Partial<Pick<Request, 'app' | 'baseUrl' | 'originalUrl' | 'path' | 'protocol' | 'res'>>;
 
 /**
- * The application that has it in hand. The prototype says nothing: a server that makes requests for an application
- * (`serverOptionsFor`) need not give it this one.
+ * Returns the application that handles the request, if there is one. `res` tells, because `app` alone may come from the
+ * prototype: a server that makes requests for an application (`serverOptionsFor`) may not hand this request to it.
  */
 function appOf({ app, res }: Incoming): Incoming['app'] {
   return res === undefined ? undefined : app;
 }
 
-/** Where this middleware is mounted; `''` at the root, and without Express. */
+/** The path where this middleware is mounted. It is `''` at the root and without Express. */
 export function baseOf(req: Incoming): string {
   return req.baseUrl ?? '';
 }
 
-/** Whether the application was told that a proxy is in front, whose headers tell where a request comes from. */
+/** True if the application was told that a proxy is in front, whose headers say where a request comes from. */
 export function isProxied(req: Incoming): boolean {
   const trust: unknown = appOf(req)?.get('trust proxy');
   return trust !== undefined && trust !== false && trust !== 0;
 }
 
-/** The host that the client named. HTTP/2 has `:authority` in the place of the header (RFC 9113, section 8.3.1). */
+/** The host that the client named. HTTP/2 has `:authority` instead of the header (RFC 9113, section 8.3.1). */
 export function hostOf({ headers }: Pick<Incoming, 'headers'>): string | undefined {
   const authority = headers[':authority'];
   return headers.host ?? (typeof authority === 'string' ? authority : undefined);
 }
 
-/** Whether this request came in on a loopback address. */
+/** True if this request came in on a loopback address. */
 export function isLoopback(req: Incoming): boolean {
   const { localAddress } = (req.socket as Partial<Socket> | undefined) ?? {};
   return localAddress !== undefined && /^(::ffff:)?127\.|^::1$/.test(localAddress);
 }
 
-/** Neither the target of a request nor its Host have to be what a URL is made of: then it is the path, and no more. */
+/** Returns the URL of a request. Its target and its Host need not form a URL. In that case the result has the path only. */
 export function urlOf(req: Incoming): URL {
   const host = hostOf(req) ?? 'localhost';
   const base = `${protocolOf(req)}://${host}`;
-  // Of one host, whatever the target says of others: that of the header, which alone is looked at for who is allowed.
+  // Use the host of the header, even if the target names another one: only the header is checked against the allowed hosts.
   const path = pathAndQuery(req.originalUrl ?? req.url ?? '/');
   const target = path.startsWith('//') ? `/.${path}` : path;
   if (URL.canParse(target, base)) return new URL(target, base);
@@ -58,7 +58,10 @@ function protocolOf(req: Incoming): string {
   return isEncrypted(req.socket as Partial<TLSSocket> | undefined) ? 'https' : 'http';
 }
 
-/** A serverless adapter may have no socket; the one of HTTP/2 throws once its connection is closed. */
+/**
+ * True if the socket is encrypted. A serverless adapter may have no socket, and an HTTP/2 socket throws after its connection
+ * is closed.
+ */
 function isEncrypted(socket: Partial<TLSSocket> | undefined): boolean {
   try {
     return socket?.encrypted === true;
@@ -69,6 +72,6 @@ function isEncrypted(socket: Partial<TLSSocket> | undefined): boolean {
 
 function pathOf(req: Incoming): string {
   if (req.path === undefined) return req.url?.split('?', 1)[0] ?? '/';
-  // Where it is mounted at the path itself, Express calls what is left of it `/`.
+  // If the middleware is mounted at exactly this path, Express names the rest `/`.
   return req.path === '/' ? baseOf(req) : `${baseOf(req)}${req.path}`;
 }

@@ -36,16 +36,16 @@ import { isGone, reply } from './response/response.js';
 import type { SseStream } from './response/sse-response.js';
 import { SseConnection } from './response/sse-response.js';
 
-/** The response, and what hangs on its end. */
+/** An HTTP response and the callbacks to run when it closes. */
 export interface Answer {
   res: Response;
   closing: ResponseClosing;
 }
 
-/** A POST: `initialize`, requests (answered on a stream of their own), or messages that ask for nothing (202). */
+/** Answers a POST: `initialize`, requests (each POST on its own stream), or only notifications and answers (202). */
 export async function handlePost(endpoint: Endpoint, req: Request, res: Response): Promise<void> {
   const { modern } = endpoint;
-  // The body alone tells the eras apart; what is no JSON would be refused alike.
+  // Only the body tells the revisions apart. A request without JSON would be refused in both.
   const mayBeModern = modern !== undefined && isJson(req);
   if (!mayBeModern) requireTypes(req);
   const sessionId = sessionIdOf(req);
@@ -73,7 +73,7 @@ async function answerMessages(
   { messages, text }: Posted,
   principal: string,
 ): Promise<void> {
-  // The SDK's own test looks at everything; most messages are none by their name.
+  // The SDK's test looks at the whole message, so compare the method first.
   const initialize = messages.find(
     (message) =>
       'method' in message && message.method === 'initialize' && isInitializeRequest(message),
@@ -81,7 +81,7 @@ async function answerMessages(
   if (initialize !== undefined) {
     await refuseKnownSession(endpoint, req, principal);
     if (messages.length > 1) throw new RefusalError(REFUSALS.onlyOneInitialize);
-    // As a notification it asks for no answer, so that nobody would learn of the session.
+    // A notification gets no answer, so no client would learn of the session.
     if (!isRequest(initialize)) throw new RefusalError(REFUSALS.sessionIdRequired);
     await answerInitialize(endpoint, req, res, initialize, principal);
     return;
@@ -105,7 +105,7 @@ async function answerMessages(
   reply(res, 202);
 }
 
-/** `initialize` with the id of a session: refused, with the reason that applies. */
+/** Refuses an `initialize` that names a session, with the reason that applies. */
 async function refuseKnownSession(
   { execution }: Endpoint,
   req: Request,
@@ -169,7 +169,10 @@ async function answerInitialize(
   }
 }
 
-/** The server has refused, or failed: the client gets a JSON-RPC error, and there is no session. */
+/**
+ * Answers an `initialize` that the server refused, or that failed. The client gets a JSON-RPC error, and there is no
+ * session.
+ */
 function answerWithoutSession(
   endpoint: Endpoint,
   res: Response,
@@ -203,7 +206,8 @@ async function answerRequests(
   const stream = { name: connections.nextName(), token: connections.nextName() };
   const context = deliveryContext(endpoint, req, { sessionId, name: stream.name });
   const served = await execution.serve(inbound, stream, context, (opened) => {
-    // This node has closed, or something else has begun the response (a timeout in front): nobody can follow it.
+    // No connection can follow if this node has closed, or if other code (such as a timeout middleware) has begun the
+    // response.
     if (endpoint.lifetime.isClosed() || answer.res.headersSent) return undefined;
     const order = requests.map(({ id }) => id);
     return answerStream(endpoint, answer, { ...stream, sessionId, order, spoken }, opened);
@@ -223,7 +227,7 @@ export function refuseUnserved(served: 'served' | NotServed): void {
   if (served !== 'served') throw new RefusalError(UNSERVED[served]);
 }
 
-/** What a handler gets along with a request of this stream. */
+/** Makes the context that a handler gets with a request of this stream. */
 export function deliveryContext(
   endpoint: Endpoint,
   req: Request,
@@ -249,7 +253,7 @@ export function refuseBadRequests({ options }: Endpoint, requests: JsonRpcReques
   }
 }
 
-/** Two requests of one batch with the same id: the answers could not be told apart. */
+/** Refuses a batch in which two requests have the same id, because their answers could not be told apart. */
 function refuseRepeatedIds(requests: JsonRpcRequest[]): void {
   const ids = new Set(requests.map(({ id }) => id));
   if (ids.size < requests.length) throw new RefusalError(REFUSALS.duplicateRequest);
@@ -263,7 +267,8 @@ function answerStream(
 ): Follower {
   const { connections, options } = endpoint;
   const { sessionId, name, order } = stream;
-  // The client may have gone while its request was stored: nobody holds the stream then, and it can be resumed.
+  // The client may have gone while its request was being stored. Then no connection holds the stream, and the client can
+  // resume it.
   const onClose = (): void => follower.end('closed');
   const sink =
     options.responseMode === 'json'

@@ -11,10 +11,10 @@ export function authInfoOf(req: Request): AuthInfo | undefined {
   return (req as Request & { auth?: AuthInfo }).auth;
 }
 
-/** Something on the request says who is calling, in a form that is not known. */
+/** Thrown if the request names a caller in a form that is not known. */
 class UnreadableIdentity extends RefusalError {
   constructor(
-    /** Says where it is, and names its fields. For the log, not for the client. */
+    /** The place and the names of its fields. For the log, not for the client. */
     readonly detail: string,
   ) {
     super({
@@ -27,8 +27,8 @@ class UnreadableIdentity extends RefusalError {
 }
 
 /**
- * The caller, by what an authorization middleware has left on the request: the place where it was found, issuer, subject and
- * client. Never bytes of the token, which change with every refresh. Throws an {@link UnreadableIdentity} rather than take a
+ * Returns the caller as an authorization middleware has left it on the request: place, issuer, subject and client. It never
+ * contains bytes of the token, which change with every refresh. Throws an {@link UnreadableIdentity} instead of taking a
  * caller for another one.
  */
 export function defaultPrincipal(req: Request): string | undefined {
@@ -43,10 +43,13 @@ export function defaultPrincipal(req: Request): string | undefined {
   return JSON.stringify([place, found.issuer, found.subject, found.client]);
 }
 
-/** Different requests may be refused for as many reasons; each is logged once. */
+/** How many reasons are logged. Each is logged once. */
 const MOST_LOGGED = 100;
 
-/** Who is calling, in the backplane's form. What cannot be read is said in the log, once for each form of it. */
+/**
+ * Returns a function that reads the caller of a request, in the backplane's form. An identity that cannot be read is logged,
+ * once for each form.
+ */
 export function principalReader(
   principal: (req: Request) => string | undefined,
   logger: Pick<Logger, 'error'>,
@@ -70,17 +73,20 @@ export function principalReader(
   };
 }
 
-/** In the backplane's form, where "nobody" is somebody too: an anonymous session is for anonymous callers. */
+/**
+ * Converts a principal to the backplane's form. Anonymous callers have a principal too: they share their sessions with each
+ * other only.
+ */
 function storedPrincipal(principal: string | undefined): string {
   const given: unknown = principal;
   if (given !== undefined && typeof given !== 'string') {
-    // A promise, as text, would be the same for everybody.
+    // As a text, every promise would be the same principal.
     throw new TypeError('mcp-anynode: `principal` has to return a string or undefined');
   }
   return principal === undefined ? ANONYMOUS : `as:${principal}`;
 }
 
-/** How many sessions a caller may have; those without a name have theirs together. */
+/** How many sessions a caller may have. All anonymous callers share one number. */
 export function sessionsFor(stored: string, limits: Limits): { sessions: number; pending: number } {
   return stored === ANONYMOUS
     ? { sessions: limits.anonymousSessions, pending: limits.anonymousPending }

@@ -1,32 +1,34 @@
 import http, { type ServerOptions } from 'node:http';
 import type { Application } from 'express';
 
-/** Of an Express application: what its requests and responses inherit from. */
+/** The prototypes of the requests and responses of an Express application. */
 export interface ExpressPrototypes {
   readonly request: object;
   readonly response: object;
 }
 
-/** As `http.createServer` and `https.createServer` take them. */
+/** The classes of requests and responses, as `http.createServer` and `https.createServer` take them. */
 export type AppServerOptions = Pick<ServerOptions, 'IncomingMessage' | 'ServerResponse'>;
 
 /**
- * Options for the HTTP server of an Express application, with which requests and responses are the application's from
- * the start: `createServer(serverOptionsFor(app), app).listen(3000)` in place of `app.listen(3000)`.
+ * Returns options for the HTTP server of an Express application: `createServer(serverOptionsFor(app), app).listen(3000)`
+ * instead of `app.listen(3000)`. Requests and responses then have the application's prototypes from the start.
  *
- * All that changes for the application is speed, on Node 20 and 22. Express gives each request and response the
- * application's prototype, and for their V8 each is then an object of a kind of its own, which costs more than all else that
- * a small request does (see `docs/performance.md`). Where they have it already, nothing is done. It goes for the application
- * that the server is given: a request that this one hands on to an application mounted in it costs what it did. From Node 24
- * on there is nothing to gain, and the result is empty. What sees requests before the application does (a listener in front
- * of it) cannot assign to what Express has as a getter only, `req.protocol` for instance.
+ * This changes only the speed, on Node 20 and 22. Express sets the prototype of each request and response. V8 then treats
+ * each object as a kind of its own, which costs more than the rest of a small request (see `docs/performance.md`). If the
+ * prototype is right from the start, Express changes nothing. Limits:
  *
- * Throws a `TypeError` if `app` is no Express application.
+ * - It helps only the application that the server is given, not applications that are mounted in it.
+ * - From Node 24 on there is nothing to gain, and the result is empty.
+ * - Code that sees requests before the application (a listener in front of it) cannot assign to properties that Express
+ *   defines as getters, such as `req.protocol`.
+ *
+ * Throws a `TypeError` if `app` is not an Express application.
  */
 export function serverOptionsFor(app: ExpressPrototypes | Application): AppServerOptions {
-  // The type `Application` says nothing of them, though many annotate what `express()` returns with it.
+  // The type `Application` does not declare the prototypes, though many annotate the result of `express()` with it.
   const { request, response } = app as Partial<ExpressPrototypes>;
-  // Named as what they make is: these names are seen in stack traces.
+  // Their names appear in stack traces.
   function IncomingMessage(this: object, socket: unknown): void {
     initializeRequest.call(this, socket);
   }
@@ -40,8 +42,8 @@ export function serverOptionsFor(app: ExpressPrototypes | Application): AppServe
 }
 
 type Initialize = (this: object, ...args: unknown[]) => void;
-// Up to Node 22 they are functions that initialize whatever they are called for. `Reflect.construct` would do for classes,
-// too, but V8 then makes a kind of object for each.
+// Up to Node 22 these are functions that can initialize any object. `Reflect.construct` would work for classes too, but V8
+// would then make a kind of object for each.
 const initializeRequest = http.IncomingMessage as unknown as Initialize;
 const initializeResponse = http.ServerResponse as unknown as Initialize;
 

@@ -10,24 +10,24 @@ import { LINGER_MS, SSE_HEADERS } from '../http/response/sse-response.js';
 
 export interface LegacyConnectionOptions {
   keepAliveMs: number;
-  /** Told to a client whose connection is ended because this node closes. */
+  /** The `retry` that a client gets when its connection ends because this node closes. */
   retryMs: number;
   maxBufferedBytes: number;
   clock: Clock;
   logger: Pick<Logger, 'error'>;
-  /** The client has closed the connection, or the network has. Called once, unless this side was first. */
+  /** Called once when the client or the network closes the connection, unless this node ended it first. */
   onClose: () => void;
-  /** This side ends it. */
+  /** Called when this node ends the connection. */
   onEnd: (reason: EndReason) => void;
-  /** The backplane has lost what the client was shown last. */
+  /** Called when a failover has lost messages that the client was shown. */
   onRestart: () => void;
-  /** A node has begun to take requests of this client. */
+  /** Called when a node has begun to receive requests of this client. */
   onOpener: (nodeId: string) => void;
 }
 
 /**
- * The one SSE response of an HTTP+SSE client. Its events have no ids: there is no coming back, so nothing ends it on
- * purpose but the end of this node or of the session.
+ * The one SSE response of an HTTP+SSE client. Its events have no ids, so the client cannot resume. Therefore the node ends
+ * it on purpose only when the node closes or the session ends.
  */
 export class LegacyConnection implements Sink {
   readonly resumable = false;
@@ -51,12 +51,15 @@ export class LegacyConnection implements Sink {
   write({ message, asker }: StreamEvent): boolean {
     if (message !== undefined) this.say(`event: message\ndata: ${onOneLine(message)}\n\n`);
     else if (asker !== undefined) this.options.onOpener(asker);
-    // With less than the socket's own buffer takes there would never be a `drain` to wait for.
+    // If the socket's own buffer takes the text, no `drain` follows, so do not wait for one.
     const full = this.res.writableLength > this.options.maxBufferedBytes;
     return !(full && needsDrain(this.res));
   }
 
-  /** What the client waits for may be lost as well, and it cannot ask for it again: it is to begin anew. */
+  /**
+   * Ends the connection. Answers that the client waits for may be lost as well, and it cannot ask for them again, so it has
+   * to begin anew.
+   */
   restarted(): void {
     this.options.onRestart();
   }
@@ -73,16 +76,19 @@ export class LegacyConnection implements Sink {
     if (reason === 'hangup') this.say(`retry: ${Math.round(jittered(retryMs, clock))}\n\n`);
     this.attempt(() => this.res.end());
     this.cancelTimer();
-    // A client that does not read does not see the end either, and would keep the socket.
+    // A client that does not read does not see the end of the response, and would keep the socket open.
     this.cancelTimer = clock.after(LINGER_MS, () => cut(this.res));
   }
 
-  /** Unless somebody else, a timeout in front perhaps, has ended the response. */
+  /** Writes a text, unless other code (such as a timeout middleware) has ended the response. */
   private say(text: string): void {
     if (!this.res.writableEnded) this.attempt(() => this.res.write(text));
   }
 
-  /** As in {@link SseConnection}: where nobody catches what a response throws, it ends this connection and nothing else. */
+  /**
+   * Writes to the response. If it throws, only this connection ends, as in {@link SseConnection}: timers call this, and do
+   * not catch errors.
+   */
   private attempt(write: () => void): void {
     try {
       write();
@@ -103,19 +109,19 @@ export class LegacyConnection implements Sink {
     const { clock, keepAliveMs } = this.options;
     if (keepAliveMs === 0) return;
     this.cancelTimer = clock.after(keepAliveMs, () => {
-      // A client that does not read gets no more to read.
+      // Do not add to what a client has not read yet.
       if (!needsDrain(this.res)) this.say(': keepalive\n\n');
       if (!this.ended) this.scheduleKeepAlive();
     });
   }
 }
 
-/** Follows the stream of requests whose answers are shown on the client's one connection. */
+/** The sink of a stream whose messages are shown on the client's one connection. It shows nothing itself. */
 export class LegacyRequests implements Sink {
   readonly resumable = false;
   private hasEnded = false;
 
-  /** `onLost`: the backplane has lost the requests (a failover), so that their client would wait for ever. */
+  /** `onLost` is called when a failover has lost the requests, so that their client would wait for ever. */
   constructor(private readonly onLost: () => void) {}
 
   write({ end }: StreamEvent): boolean {
@@ -124,14 +130,14 @@ export class LegacyRequests implements Sink {
   }
 
   whenRoom(): void {
-    // There always is room: nothing is shown here.
+    // There always is room, because nothing is shown here.
   }
 
   end(reason: EndReason): void {
     if (reason === 'complete') this.completed();
   }
 
-  /** The stream is over. The log tells so, unless it does not know the stream. */
+  /** Handles the end of the stream. If the follower never saw the end in the log, the backplane has lost the stream. */
   private completed(): void {
     if (!this.hasEnded) this.onLost();
   }

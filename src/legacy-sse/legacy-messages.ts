@@ -13,7 +13,7 @@ import { RefusalError, REFUSALS } from '../http/response/refusals.js';
 import { reply } from '../http/response/response.js';
 import { followRequests, legacyPrincipal } from './open-legacy-session.js';
 
-/** POST: stores what the client says, and has it carried out. What comes of it is shown on the client's connection. */
+/** Answers a POST: stores the client's messages and has them handled. Answers are shown on the client's connection. */
 export async function receiveMessages(
   endpoint: Endpoint,
   req: Request,

@@ -8,22 +8,23 @@ import { openConnection } from './open-legacy-session.js';
 
 /** Options of `legacySse()`: where the HTTP+SSE transport is mounted, relative to the middleware. */
 export interface LegacySseOptions {
-  /** GET opens the connection here. Default `/sse`. */
+  /** The path for GET, which opens the connection. Default `/sse`. */
   ssePath?: string;
-  /** Clients POST here. The first event of the connection tells them so. Default `/messages`. */
+  /** The path to which clients POST. The first event of the connection names it. Default `/messages`. */
   messagesPath?: string;
 }
 
 /**
- * The HTTP+SSE transport of revision 2024-11-05, for clients that know no other, on the sessions and the server of a
- * node: `app.use(legacySse(mcp))`. The GET may be on one node and each POST on another; all nodes have to mount it.
+ * Serves the HTTP+SSE transport of revision 2024-11-05, for clients that know no other: `app.use(legacySse(mcp))`. It uses
+ * the sessions and the server of the node `mcp`. The GET may be on one node and each POST on another. All nodes have to
+ * mount it.
  *
- * Everything that the server says comes on the one connection, answers too, and that cannot be resumed: when it closes,
- * the session ends. A node that closes waits for the calls of such clients to end, within `drainMs`, and ends their
- * connections; what is still running then is not heard of. Options of the node that are about Streamable HTTP
- * (`responseMode`, `standaloneStream`, `maxStreamAgeMs`, `primingEvents`) have no effect; all others have.
+ * All messages of the server, answers too, are shown on the client's one connection, which cannot be resumed. When it
+ * closes, the session ends. A node that closes waits up to `drainMs` for the calls of such clients, and then ends their
+ * connections. Clients do not get the answers of calls that still run. Options about Streamable HTTP (`responseMode`,
+ * `standaloneStream`, `maxStreamAgeMs`, `primingEvents`) have no effect. All other options apply.
  *
- * Requests to other paths are passed on. Throws a `TypeError` for anything that is not a handle of `anynode()`.
+ * Requests to other paths are passed on. Throws a `TypeError` if `mcp` is not a handle of `anynode()`.
  */
 export function legacySse(mcp: RequestHandler, options: LegacySseOptions = {}): RequestHandler {
   const endpoint = endpoints.get(mcp);

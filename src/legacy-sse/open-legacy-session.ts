@@ -16,7 +16,9 @@ import { isGone } from '../http/response/response.js';
 import { cutWhenStalled } from '../http/response/stalled-client.js';
 import { LegacyConnection, LegacyRequests } from './legacy-connection.js';
 
-/** In front of the principal of a session of HTTP+SSE: for clients of Streamable HTTP it does not exist, nor the reverse. */
+/**
+ * Prefix of the principal of HTTP+SSE sessions. So clients of Streamable HTTP cannot reach such sessions, nor the reverse.
+ */
 const TRANSPORT = 'sse:';
 
 export function legacyPrincipal(endpoint: Endpoint, req: Request): string {
@@ -28,7 +30,7 @@ interface Session {
   principal: string;
 }
 
-/** GET: makes a session, and the connection that all of it is shown on. */
+/** Answers a GET: creates a session and its one connection, which shows all its messages. */
 export async function openConnection(
   endpoint: Endpoint,
   req: Request,
@@ -105,7 +107,8 @@ function show(
     ...{ keepAliveMs, retryMs, maxBufferedBytes, clock: node.clock, logger: node.logger },
     onClose: () => follower.end('closed'),
     onEnd: (reason) => {
-      // No client can come back to it, whatever the reason. (`replaced`: the backplane has lost that this node holds the stream.)
+      // Whatever the reason, no client can come back to the session. (`replaced` means that a failover has lost that this
+      // node holds the stream.)
       if (reason !== 'gone') endSession(endpoint, session);
     },
     onRestart: () => follower.end('hangup'),
@@ -115,25 +118,25 @@ function show(
     openers.remove(ended),
   );
   openers.add(follower, (dead) => takeOver(endpoint, session, context, dead));
-  // The client may have gone while its session was stored.
+  // The client may have gone while the session was being stored.
   if (isGone(res)) {
     follower.end('closed');
     return;
   }
   connection.open(address);
-  // Attached first, read now: whatever came between is in the log.
+  // The connection is attached, so the log has all messages since then. Read it now.
   follower.poke();
 }
 
-/** Never rejects: what cannot be ended now ends when its time is over. */
+/** Ends the session. If the backplane cannot do that now, the session ends when it expires. Never rejects. */
 function endSession({ node, execution }: Endpoint, { id, principal }: Session): void {
   execution.sessions.end(id);
   node.membership.remove(id, principal).catch(() => undefined);
 }
 
 /**
- * Follows the requests that no node follows any more, since the node is dead that they were POSTed to. `undefined`: whichever
- * node that is.
+ * Follows the open requests that were POSTed to the node `dead`. With `undefined` it follows all open requests that no
+ * living node follows.
  */
 async function takeOver(
   endpoint: Endpoint,
@@ -146,8 +149,8 @@ async function takeOver(
     if (dead === undefined) {
       if (node.followers.find(id, stream) !== undefined) continue;
       if (holder !== undefined && (await connections.isOfLivingNode(holder))) {
-        // The holder looks after the request in the name of its client; but not where it has seen an answer that the backplane
-        // has lost since. Then the node that ran the request ends it.
+        // A living node follows this request already. But a failover may have lost an answer that it has seen. If so, the
+        // node that ran the request ends it again.
         if (runsOn !== undefined) execution.doubt(runsOn, id, stream);
         continue;
       }
@@ -166,8 +169,9 @@ async function takeOver(
 }
 
 /**
- * So that somebody looks after the executor of these requests. What is shown of them is shown on the client's connection; if
- * the backplane loses them, that is an error. (Requests of a node that is dead are not known by their ids: `[]`.)
+ * Follows the stream of requests, so that this node looks after their executor. Their messages are shown on the client's
+ * connection. If the backplane loses the requests, the client gets an error for each of `ids`. (The ids of a dead node's
+ * requests are not known: `[]`.)
  */
 export function followRequests(
   { node, connections, options }: Endpoint,
@@ -181,7 +185,10 @@ export function followRequests(
   return connections.follow(stream, sink, onEnd);
 }
 
-/** Never rejects: where the backplane stays away, the connection ends with this node. */
+/**
+ * Tells the client with an error for each request that its requests were lost. Never rejects. If the backplane stays away,
+ * the client is not told.
+ */
 async function tellLost(
   node: NodeContext,
   { sessionId, position }: { sessionId: string; position: Position },
@@ -193,7 +200,8 @@ async function tellLost(
   });
   if (operations.length === 0) return;
   try {
-    // Where the log was trimmed since, its end may have been in it: then the requests have been answered.
+    // If the log has been trimmed since, the trimmed part may have had the end of the stream. Then the requests were
+    // answered.
     const [first] = await node.membership.history(sessionId, LOG_START, 1);
     if (first !== undefined && compareLogIds(first.logId, position.logId) > 0) return;
     const isOld =

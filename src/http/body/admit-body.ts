@@ -5,18 +5,18 @@ import type { Endpoint } from '../endpoint.js';
 import { isSessionId } from '../headers.js';
 import { bodyTooLarge, handshakeTooLarge, RefusalError, REFUSALS } from '../response/refusals.js';
 
-/** Who sends a POST, and for which session. */
+/** The sender of a POST, and the session that the POST names. */
 export interface Sender {
   sessionId: string | undefined;
   principal: string;
-  /** The request may be of 2026-07-28, which has no sessions, and cannot be of a session. */
+  /** True if the request may be of revision 2026-07-28, which has no sessions. Such a request cannot belong to a session. */
   isModern?: boolean;
 }
 
 /**
- * Calls `read` with the rules for the body of a POST, which the headers decide: before any of it is read, parsed or stored. A
- * large body is read only for a session that is the caller's. A body without a session is a handshake, which is small. What
- * the body takes of the budget is given back when `read` is through.
+ * Calls `read` with the rules for the body of a POST. The headers decide these rules, before the body is read. A large body
+ * is read only if the session belongs to the caller. A body without a session is a handshake, which must be small. After
+ * `read` the body's share of the budget is given back.
  */
 export async function admitBody(
   endpoint: Endpoint,
@@ -27,7 +27,7 @@ export async function admitBody(
   const { sessionId, principal, isModern = false } = sender;
   if (sessionId !== undefined && !isModern) {
     if (!isSessionId(sessionId)) throw new RefusalError(REFUSALS.sessionNotFound);
-    // Nothing else is awaited here: something in front may listen to the body in the same turn.
+    // Await nothing else here. Middleware in front may start to read the body in this turn of the event loop.
     if (isLarge(req) && !(await endpoint.execution.callers.maySendMuch(principal, sessionId))) {
       throw new RefusalError(REFUSALS.sessionNotFound);
     }
@@ -44,7 +44,7 @@ export async function admitBody(
   }
 }
 
-/** A body that is compressed, or that comes in chunks, can be of any length. */
+/** True if the body may be large. A compressed or chunked body can have any length. */
 function isLarge({ headers }: Request): boolean {
   const isDeclared = headers['content-encoding'] === undefined;
   return !(isDeclared && Number(headers['content-length']) <= SMALL_BODY_BYTES);

@@ -1,12 +1,13 @@
 import { RefusalError, REFUSALS } from '../response/refusals.js';
 
-/** Large bodies leave so much of the budget to those that are at most as long as a handshake. */
+/** The share of the budget that large bodies may use. The rest is for bodies that are at most as long as a handshake. */
 const LARGE_SHARE = 0.75;
 export const SMALL_BODY_BYTES = 64 * 1024;
 
 /**
- * Bounds the bytes of the request bodies that a node is reading or has read and not stored yet. A caller may hold as much
- * as it leaves free for others: one caller alone gets half of the budget, and the first body of another one always finds room.
+ * Bounds the bytes of request bodies that a node is reading, or has read and not stored yet. A caller may hold no more than
+ * it leaves free for others. So one caller alone gets half of the budget, and the first body of another caller always finds
+ * room.
  */
 export class BodyBudget {
   private readonly held = new Map<string, number>();
@@ -14,12 +15,15 @@ export class BodyBudget {
 
   constructor(private readonly most: number) {}
 
-  /** The share of one request, which holds nothing yet. */
+  /** Returns the share of one request, which is still empty. */
   share(principal: string): BodyShare {
     return new BodyShare((more, bytes) => this.take(principal, more, bytes));
   }
 
-  /** Changes what this caller holds by `more` bytes, for a body of `bytes` in all. `false`: there is no room. */
+  /**
+   * Changes by `more` bytes what this caller holds. `bytes` is the length of the whole body. Returns false if there is no
+   * room.
+   */
   private take(principal: string, more: number, bytes: number): boolean {
     const held = (this.held.get(principal) ?? 0) + more;
     if (more > 0) {
@@ -34,20 +38,20 @@ export class BodyBudget {
   }
 }
 
-/** What the body of one request takes of the budget. */
+/** The bytes of the budget that the body of one request takes. */
 export class BodyShare {
   private bytes = 0;
 
   constructor(private readonly take: (more: number, bytes: number) => boolean) {}
 
-  /** The body takes at least so many bytes from now on. Refuses the request with 503 where there is no room for them. */
+  /** Grows this share to at least `bytes`. Refuses the request with 503 if there is no room for that. */
   hold(bytes: number): void {
     if (bytes <= this.bytes) return;
     if (!this.take(bytes - this.bytes, bytes)) throw new RefusalError(REFUSALS.bodiesInFlight);
     this.bytes = bytes;
   }
 
-  /** Gives everything back. Called again it does nothing. */
+  /** Gives the whole share back. A second call does nothing. */
   release(): void {
     if (this.bytes > 0) this.take(-this.bytes, 0);
     this.bytes = 0;

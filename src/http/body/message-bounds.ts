@@ -1,4 +1,4 @@
-/** What the messages of one POST may look like. All of this is decided before the SDK, or anything else, works on them. */
+/** Bounds the size and shape of the messages of one POST, before the SDK or other code works on them. */
 import type { Limits } from '../../options/limits.js';
 import type { JsonShape } from '../../protocol/json-shape.js';
 import { exceededByValue } from '../../protocol/json-shape.js';
@@ -13,12 +13,15 @@ import {
   tooManyValues,
 } from '../response/refusals.js';
 
-/** Of a request's id, which is a key wherever the request is known. */
+/** The longest request id. The id is a key in every place that knows the request. */
 const LONGEST_ID = 1024;
-/** The SDK looks at each value of an `initialize` several times, which takes up to 30 µs for each. Real clients send a few dozen. */
+/**
+ * How many values an `initialize` may have. The SDK looks at each value several times, which takes up to 30 µs. Real clients
+ * send a few dozen values.
+ */
 const HANDSHAKE_VALUES = 1_000;
 
-/** The shape of a whole body. A batch is one level more than its messages. */
+/** The greatest shape of a whole body. A batch is one level deeper than its messages. */
 export function shapeOf(isBatch: boolean, { jsonDepth, jsonValues }: Limits): JsonShape {
   return { depth: isBatch ? jsonDepth + 1 : jsonDepth, values: jsonValues };
 }
@@ -31,7 +34,10 @@ export function refuseShape(
   if (exceeded === 'values') throw new RefusalError(tooManyValues(jsonValues));
 }
 
-/** `bytes`: of the whole body; `Infinity` if it is not known. */
+/**
+ * Checks the size of each message and the length of its id. `bytes` is the length of the whole body, or `Infinity` if it is
+ * not known.
+ */
 export function checkMessages(list: JsonRpcMessage[], bytes: number, limits: Limits): void {
   const { handshakeBytes, messageBytes } = limits;
   for (const message of list) {
@@ -52,10 +58,10 @@ export function checkMessages(list: JsonRpcMessage[], bytes: number, limits: Lim
   checkValues(list, bytes, limits);
 }
 
-/** Bounds the values that the SDK looks at, in messages and in what is none. */
+/** Bounds the number of values that the SDK looks at, also in values that are not messages. */
 export function checkValues(list: unknown[], bytes: number, { messageValues }: Limits): void {
   const most = list.some(isInitialize) ? Math.min(HANDSHAKE_VALUES, messageValues) : messageValues;
-  // Each value takes two characters, so that short bodies need not be looked through.
+  // Each value takes at least two characters, so a short body cannot have too many.
   if (bytes <= 2 * most) return;
   const exceeded = exceededByValue(list.map(checkedBySdk), { depth: Infinity, values: most });
   if (exceeded !== undefined) throw new RefusalError(tooManyValues(most));
@@ -66,7 +72,7 @@ function isInitialize(value: unknown): boolean {
   return method === 'initialize';
 }
 
-/** The part of a message in which the SDK looks at each value: it does not look into the values of a tool's arguments. */
+/** The part of a message in which the SDK looks at each value. It does not look into the values of a tool's arguments. */
 function checkedBySdk(value: unknown): unknown {
   if (!isMessage(value) || !('method' in value) || value.method !== 'tools/call') return value;
   const { arguments: given, ...params } = value.params ?? {};

@@ -1,4 +1,5 @@
-// Not the global one, which a test of an application may have replaced: one that never calls back would hold up all after it.
+// Do not use the global `setImmediate`: a test of an application may replace it with one that never calls back, and all
+// later requests would wait.
 import { setImmediate } from 'node:timers';
 import type { Request } from 'express';
 import type { JsonRpcMessage } from '../../protocol/jsonrpc.js';
@@ -12,38 +13,38 @@ import { checkMessages, refuseShape, shapeOf } from './message-bounds.js';
 import type { Refusal } from '../response/refusals.js';
 import { batchTooLarge, RefusalError, REFUSALS } from '../response/refusals.js';
 
-/** What came in one POST. */
+/** The messages of one POST. */
 export interface Posted {
   messages: JsonRpcMessage[];
-  /** The body as it came, where it is one message alone: stored as it is, it need not be written as JSON again. */
+  /** The body as received, if it is a single message. It is stored as it is, instead of written as JSON again. */
   text: string | undefined;
 }
 
-/** How the body of one request may be read: see `admitBody`. */
+/** The rules for reading the body of one request. `admitBody` makes them. */
 export interface BodyRules {
   maxBytes: number;
   /** The answer to a longer body. */
   tooLarge: Refusal;
   limits: Limits;
   share: BodyShare;
-  /** Ends bodies that do not come in time. */
+  /** Ends the reading of bodies that do not arrive in time. */
   timeouts: Pick<SharedTimer, 'after'>;
 }
 
-/** What a POST says, as JSON. */
+/** The body of a POST, parsed as JSON. */
 export interface Body {
   body: unknown;
-  /** `Infinity`: a parser in front has read it, and there is no `text`. */
+  /** The length of the body, or `Infinity` if a parser in front has parsed it. Then there is no `text`. */
   bytes: number;
   text?: string;
 }
 
-/** Reads the body of a POST. One that a parser in front has read, such as `express.json()`, is used as it is. */
+/** Reads the body of a POST. If a parser in front, such as `express.json()`, has read it, uses what that parser has left. */
 export async function readBody(req: Request, rules: BodyRules): Promise<Body> {
   return (await readHere(req, rules)) ?? parsedBefore(req, rules);
 }
 
-/** The messages of a POST, within the bounds that each of them has. */
+/** Returns the messages of a POST after checking each of them. */
 export function messagesOf({ body, bytes, text }: Body, limits: Limits): Posted {
   const list: unknown[] = Array.isArray(body) ? body : [body];
   if (list.length > limits.batchSize) throw new RefusalError(batchTooLarge(limits.batchSize));
@@ -53,7 +54,7 @@ export function messagesOf({ body, bytes, text }: Body, limits: Limits): Posted 
   return { messages: list, text: isAlone ? text : undefined };
 }
 
-/** The body as something in front has left it: parsed, as text, or as bytes. */
+/** Takes the body that a parser in front has left: a value, a text or bytes. */
 async function parsedBefore(req: Request, rules: BodyRules): Promise<Body> {
   const { limits } = rules;
   const body: unknown = req.body;
@@ -65,7 +66,8 @@ async function parsedBefore(req: Request, rules: BodyRules): Promise<Body> {
   try {
     return parse(decode(body), body.length, limits);
   } catch (error) {
-    // A parser has decompressed the bytes. A serverless adapter hands them over as they came, with the same header.
+    // A parser leaves decompressed bytes. A serverless adapter leaves the bytes as received, with the same
+    // `Content-Encoding`.
     const coding = codingOf(req);
     if (coding === undefined) throw error;
     const plain = await decompress(body, coding, rules);
@@ -77,7 +79,7 @@ function isEmpty(value: unknown): boolean {
   return typeof value === 'object' && value !== null && Object.keys(value).length === 0;
 }
 
-/** As the Fetch standard reads a body: a byte order mark in front is none of the text. */
+/** Decodes a body as the Fetch standard does: without a byte order mark in front. */
 function decode(bytes: Buffer): string {
   const text = bytes.toString('utf8');
   return text.startsWith('\uFEFF') ? text.slice(1) : text;
@@ -94,40 +96,41 @@ function parse(text: string, bytes: number, limits: Limits): Body {
 }
 
 /**
- * Stops at the limit; a declared length over it is refused without reading. The rest of the body is thrown away.
- * Returns `undefined` if a parser in front has read it.
+ * Reads the body up to the limit and throws the rest away. A declared length over the limit is refused without reading.
+ * Returns `undefined` if a parser in front has read the body.
  */
 async function readHere(req: Request, rules: BodyRules): Promise<Body | undefined> {
   const { maxBytes, tooLarge, share, limits } = rules;
   const parsed: unknown = req.body;
-  // A parser that was not meant for this body leaves `{}` behind (Express 4), and the body unread.
+  // A parser that does not handle this type of body leaves `{}` behind (Express 4), and the body unread.
   const isLeftOver = !req.readableEnded && isEmpty(parsed);
   if (parsed !== undefined && !isLeftOver) return undefined;
   const coding = codingOf(req);
   const declared = Number(req.headers['content-length']);
   if (declared > maxBytes) throw new RefusalError(tooLarge);
-  // A compressed body may become as long as is allowed.
+  // A compressed body may become as long as the limit.
   if (coding !== undefined) share.hold(maxBytes);
   else if (declared > 0) share.hold(declared);
   const bytes = await new Promise<Buffer>((resolve, reject) => {
-    // Somebody else listens already, and takes what comes when it comes.
+    // Other code listens already, so take the chunks as they arrive.
     if (!isUntouched(req)) {
       collect(req, rules, resolve, reject);
       return;
     }
-    // Most bodies come along with their headers: a tick later, before anything else can ask for them, they are there as
-    // a whole, and four listeners less are attached to a request, which is what reading one takes most of its time for.
-    // What is read in one turn of the event loop is gone on with in the next: the requests have ended then, and their
-    // answers go out one right after the other, which wakes those who wait for them less often.
+    // Most bodies arrive together with their headers, and are complete one tick later, before other code can ask for them.
+    // Reading them at once saves four listeners, which take most of the time of reading a request.
+    //
+    // All bodies that were read in one turn of the event loop are handled in the next turn. By then their requests have
+    // ended, and their answers go out one right after the other. That wakes the waiting clients less often.
     process.nextTick(() => {
-      // Unless somebody has begun to listen right after `next()`: then `read` would give a piece of it, or a text.
+      // Other code may have begun to listen right after `next()`. Then `read` would return a part of the body, or a text.
       const isWhole = req.readableLength === declared && isUntouched(req);
       const whole: unknown = isWhole ? req.read() : null;
       if (!Buffer.isBuffer(whole)) {
         collect(req, rules, resolve, reject);
         return;
       }
-      req.resume(); // on to its end, which somebody may wait for
+      req.resume(); // lets `end` come, which other code may wait for
       inNextTurn(() => resolve(whole));
     });
   });
@@ -136,7 +139,9 @@ async function readHere(req: Request, rules: BodyRules): Promise<Body | undefine
   return parse(decode(plain), plain.length, limits);
 }
 
-/** Longer bodies are parsed one in each turn of the event loop: many that come together would make it stand still. */
+/**
+ * Bodies longer than this are parsed one in each turn of the event loop. Otherwise many that arrive together would block it.
+ */
 const SMALL_TURN_BYTES = 16 * 1024;
 let lastTurn = Promise.resolve();
 
@@ -147,7 +152,7 @@ function ownTurn(): Promise<void> {
 
 let readInThisTurn: (() => void)[] = [];
 
-/** All of them in one go: what they ask of Redis is sent when the last one has asked. */
+/** Runs all waiting callbacks in one turn, so that their commands to Redis are sent together. */
 function inNextTurn(goOn: () => void): void {
   readInThisTurn.push(goOn);
   if (readInThisTurn.length > 1) return;
@@ -158,7 +163,7 @@ function inNextTurn(goOn: () => void): void {
   });
 }
 
-/** Nobody reads it, has stopped it, or has said how it is to be decoded. */
+/** True if no other code reads the body, has paused it or has set its encoding. */
 function isUntouched({ readableFlowing, readableEncoding }: Request): boolean {
   return readableFlowing === null && readableEncoding === null;
 }
@@ -181,9 +186,9 @@ function collect(
   };
   const cancelTimer = timeouts.after(() => refuse(new RefusalError(REFUSALS.bodyTimeout)));
   req.on('data', (data: Buffer | string) => {
-    // What comes after a refusal is thrown away.
+    // Bytes that arrive after a refusal are thrown away.
     if (refused) return;
-    // A text, where something in front has called `setEncoding`.
+    // A chunk is a text if code in front has called `setEncoding`.
     const chunk = typeof data === 'string' ? Buffer.from(data, encodingOf(req)) : data;
     received += chunk.length;
     try {
@@ -200,15 +205,15 @@ function collect(
     const [only] = chunks;
     resolve(chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks));
   });
-  // The client went away in the middle: nobody reads the answer. Both come after the end, too.
+  // The client went away before the end, so it does not read the answer. Both events also come after the end.
   const onGone = (): void => {
     if (!ended) refuse(new RefusalError(REFUSALS.invalidJson));
   };
   req.on('close', onGone);
   req.on('error', onGone);
-  // Whoever paused it has passed it on since, and a listener alone does not set it going again.
+  // Middleware that paused the request has passed it on since. A listener alone does not resume it.
   if (req.readableFlowing === false) req.resume();
-  // It may have gone before this was called: while something in front of us was asynchronous.
+  // The client may have gone before this call, while asynchronous middleware in front was running.
   if (req.destroyed) onGone();
 }
 

@@ -1,4 +1,4 @@
-/** Bodies of requests that come compressed (RFC 9110, section 8.4). */
+/** Decompresses bodies of requests (RFC 9110, section 8.4). */
 import { promisify } from 'node:util';
 import { brotliDecompress, gunzip, inflate, inflateRaw } from 'node:zlib';
 import type { Request } from 'express';
@@ -11,7 +11,7 @@ const DECODERS = {
   gzip: promisify(gunzip),
   br: promisify(brotliDecompress),
   deflate: promisify(inflate),
-  /** Without the frame of zlib, as some clients take `deflate`. */
+  /** Deflate without the frame of zlib, which some clients send as `deflate`. */
   raw: promisify(inflateRaw),
 };
 
@@ -19,7 +19,7 @@ const CODINGS: Record<string, Coding | undefined> = {
   ...{ gzip: 'gzip', 'x-gzip': 'gzip', deflate: 'deflate', br: 'br' },
 };
 
-/** How the body of this request is compressed; `undefined`: it is not. Refuses what cannot be decoded here, with 415. */
+/** Returns how the body of this request is compressed, or `undefined` if it is not. Refuses unknown codings with 415. */
 export function codingOf({ headers }: Request): Coding | undefined {
   const given = headers['content-encoding']?.trim().toLowerCase() ?? '';
   if (given === '' || given === 'identity') return undefined;
@@ -28,7 +28,7 @@ export function codingOf({ headers }: Request): Coding | undefined {
   return coding;
 }
 
-/** Decodes no more than `maxBytes`, whatever the body promises; what has more is refused with `tooLarge`. */
+/** Decompresses up to `maxBytes`. A longer result is refused with `tooLarge`. */
 export async function decompress(
   bytes: Buffer,
   coding: Coding,

@@ -18,10 +18,13 @@ interface Given {
   authInfo: AuthInfo | undefined;
 }
 
-/** How the v2 SDK's handler answers a call that ran when it was closed, if nothing was said of it yet. */
+/**
+ * The status with which the v2 SDK's handler answers a call that was running when the handler was closed, if its response
+ * had not begun.
+ */
 const BROKEN_OFF = 499;
 
-/** Has the handler answer a request, on the connection that it came on. Never rejects. */
+/** Lets the handler answer a request on its connection. Never rejects. */
 export async function exchange(
   endpoint: Endpoint,
   handler: ModernHandler,
@@ -34,14 +37,14 @@ export async function exchange(
   const { method, id } = (parsedBody ?? {}) as { method?: unknown; id?: unknown };
   const listens = method === 'subscriptions/listen';
   exchanges.begin();
-  // A subscription has no end of its own: a node that drains does not wait for it.
+  // A subscription does not end by itself, so a node that drains does not wait for it.
   if (!listens) running.begin();
   try {
     const given = { parsedBody, ...(authInfo !== undefined && { authInfo }) };
     const response = await handler.fetch(request, given);
     if (isGone(res)) return;
     cutWhenStalled(res, options.limits.stalledMs);
-    // Where the handler was closed meanwhile, nobody would end it.
+    // If the handler was closed meanwhile, it no longer ends the subscription.
     if (listens && isClosed()) {
       await response.body?.cancel();
       refuse(res, REFUSALS.closed);
@@ -51,7 +54,7 @@ export async function exchange(
       isClosed() && !listens && isRequestId(id) ? nodeClosed(id) : undefined;
     await show(response, res, unanswered);
   } catch (error) {
-    // The client went away, or the handler was closed before it began; else it is the handler's own.
+    // The client went away, the handler was closed before it began, or the handler failed.
     if (isGone(res)) return;
     if (!isClosed()) {
       options.logger.error(
@@ -66,7 +69,10 @@ export async function exchange(
   }
 }
 
-/** `unanswered`: what a call gets that the handler has left without an answer, if that is why. */
+/**
+ * Writes the handler's response. `unanswered` returns the error for a call that the handler left without an answer because
+ * this node closed.
+ */
 async function show(
   response: globalThis.Response,
   res: Response,
@@ -90,20 +96,23 @@ async function show(
   else await pipeline(source, res);
 }
 
-/** Without those of a connection, which are Node's to set: this one is another connection than the handler knows. */
+/** Returns the headers without those of a connection. Node sets these, for the real connection. */
 function endToEnd(headers: Headers): Record<string, string> {
   return Object.fromEntries([...headers].filter(([name]) => !HOP_BY_HOP.has(name)));
 }
 
 const HOP_BY_HOP = new Set(['connection', 'keep-alive', 'transfer-encoding', 'upgrade']);
 
-/** An event stream, and at its end what is missing of it: the client would wait for as long as it has patience. */
+/**
+ * Passes an event stream on. If the answer is missing at its end, adds an error. Otherwise the client would wait until its
+ * timeout.
+ */
 async function* answered(
   chunks: AsyncIterable<Uint8Array>,
   unanswered: () => JsonRpcError | undefined,
 ): AsyncGenerator<Uint8Array | string> {
   let last: Uint8Array | undefined;
-  // A character may be divided between two chunks.
+  // A character may be split between two chunks.
   const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
   for await (const chunk of chunks) {
     last = chunk;
@@ -114,7 +123,10 @@ async function* answered(
   yield `event: message\ndata: ${onOneLine(JSON.stringify(error))}\n\n`;
 }
 
-/** Of whole events, as the SDK writes them: a line of data each, of one message. What it cannot read, it leaves alone. */
+/**
+ * True if the last event in the chunk is a response. The SDK writes whole events, with one line of data each. Data that
+ * cannot be read counts as a response, so that nothing is added.
+ */
 function endsWithResponse(chunk: Uint8Array): boolean {
   const line = Buffer.from(chunk)
     .toString()

@@ -9,15 +9,17 @@ import { exchange } from './modern-exchange.js';
 import { authInfoOf } from '../principal.js';
 import { isGone } from '../response/response.js';
 
-/** What serves revision 2026-07-28, which knows no sessions: the v2 SDK's own, given by the user. */
+/** What serves revision 2026-07-28, which has no sessions. Both parts come from the v2 SDK, and the user provides them. */
 export interface Modern {
-  /** What the v2 SDK's `createMcpHandler` returns. */
+  /** The result of the v2 SDK's `createMcpHandler`. */
   handler: ModernHandler;
-  /** The v2 SDK's function of this name. It decides: what it calls legacy gets a session, all else goes to `handler`. */
+  /**
+   * The v2 SDK's function of this name. A request that it calls legacy gets a session. Any other request goes to `handler`.
+   */
   isLegacyRequest(request: globalThis.Request, parsedBody?: unknown): Promise<boolean>;
 }
 
-/** As much of the v2 SDK's `McpHttpHandler` as is used. */
+/** The members of the v2 SDK's `McpHttpHandler` that are used. */
 export interface ModernHandler {
   fetch(
     request: globalThis.Request,
@@ -27,7 +29,8 @@ export interface ModernHandler {
 }
 
 /**
- * Answers a POST of 2026-07-28, which may take longer than the returned promise. `false`: the request is of the other era.
+ * Answers a POST of revision 2026-07-28, which may take longer than the returned promise. Resolves with false if the request
+ * is of an older revision.
  */
 export async function answersModern(
   endpoint: Endpoint,
@@ -37,7 +40,7 @@ export async function answersModern(
   { body, bytes, text }: Body,
 ): Promise<boolean> {
   const { limits } = endpoint.options;
-  // Before the SDK looks at it.
+  // These checks come before the SDK looks at the message.
   const list: unknown[] = Array.isArray(body) ? body : [body];
   checkValues(list, bytes, limits);
   checkMessages(list.filter(isMessage), bytes, limits);
@@ -52,7 +55,7 @@ export async function answersModern(
   return true;
 }
 
-/** Ends what the handler has open. Never rejects. */
+/** Closes the handler and so ends its open responses. Never rejects. */
 export async function closeModern({ handler }: Modern, logger: Logger): Promise<void> {
   try {
     await handler.close();
@@ -61,7 +64,7 @@ export async function closeModern({ handler }: Modern, logger: Logger): Promise<
   }
 }
 
-/** Throws a `TypeError` for anything else than what {@link Modern} says. */
+/** Throws a `TypeError` if the value is not a {@link Modern}. */
 export function checkModern(given: Modern | undefined): Modern | undefined {
   if (given === undefined) return undefined;
   const { handler, isLegacyRequest } = given as { [Name in keyof Modern]?: Partial<Modern[Name]> };
@@ -74,12 +77,15 @@ export function checkModern(given: Modern | undefined): Modern | undefined {
 
 function urlOf(req: Request): URL {
   const { url } = requestInfoOf(req);
-  // A Host header may have them, which a `Request` refuses.
+  // A Host header may contain a user name and password, which a `Request` refuses.
   Object.assign(url, { username: '', password: '' });
   return url;
 }
 
-/** As middleware in front has left them. The body is passed on as text, whatever its length and coding were. */
+/**
+ * Returns the headers as middleware in front has left them. Those of the body are removed, because the body is passed on as
+ * text.
+ */
 function headersOf(req: Request): Headers {
   const headers = new Headers(textsOf(req));
   for (const name of OF_BODY) headers.delete(name);

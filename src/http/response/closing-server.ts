@@ -1,4 +1,4 @@
-/** Ending an HTTP server so that a balancer in front notices nothing of it but refused connections. */
+/** Closes an HTTP server so that a load balancer in front sees refused connections and no other errors. */
 import { Server } from 'node:net';
 import { setImmediate } from 'node:timers';
 import type { Clock } from '../../protocol/clock.js';
@@ -12,16 +12,18 @@ export interface ListeningServer {
   closeAllConnections?(): void;
 }
 
-/** A turn of the event loop that takes no longer has nothing else to do. */
+/** A turn of the event loop that is not longer than this had nothing else to do. */
 const QUIET_MS = 0.2;
-/** A busy process has no such turn: it stops listening all the same. */
+/** A busy process has no such turn, and stops listening after this time. */
 const AT_MOST_MS = 500;
 
 /**
- * Stops listening. The system resets connections that it has set up and the process has not accepted yet, and a balancer
- * cannot know that what it sent on them was not begun. So this waits for a turn of the event loop in which no
- * connection came, and which was short. Connections that are kept stay: the balancer may be sending on one just now, and
- * its response says that it is the last. `closed` resolves when all have ended.
+ * Stops listening. At that moment the system resets connections that the process has not accepted yet. A load balancer
+ * cannot know that requests on those were not begun. So this waits for a short turn of the event loop in which no connection
+ * arrived.
+ *
+ * Open connections stay, because the balancer may be sending a request on one of them. The response to that request says
+ * that it is the last. `closed` resolves when all connections have ended.
  */
 export async function stopListening(
   server: ListeningServer,
@@ -40,7 +42,7 @@ export async function stopListening(
     before = now;
   }
   const closed = new Promise<void>((resolve) => {
-    // The HTTP server's own `close` would end idle connections.
+    // The `close` of the HTTP server itself would end idle connections.
     if (server instanceof Server) Server.prototype.close.call(server, () => resolve());
     else server.close(() => resolve());
   });
@@ -48,7 +50,7 @@ export async function stopListening(
   return { closed };
 }
 
-/** Waits until the last responses have been taken, for up to `ms`, and ends what is left of connections. */
+/** Waits up to `ms` until clients have received the last responses, then cuts the connections that are left. */
 export async function endConnections(
   server: ListeningServer,
   closed: Promise<void>,
@@ -63,6 +65,6 @@ export async function endConnections(
     });
   });
   server.closeAllConnections?.();
-  // It does not listen any more, but has a timer of its own.
+  // The server no longer listens, but it has a timer that `close` stops.
   server.close(() => undefined);
 }

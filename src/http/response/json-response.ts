@@ -12,12 +12,12 @@ import { cutWhenStalled } from './stalled-client.js';
 
 export interface JsonOptions {
   sessionId: string;
-  /** The ids of the requests, in the order in which the answers are to stand. */
+  /** The ids of the requests, in the order that their answers must have. */
   order: RequestId[];
   /** See {@link cutWhenStalled}. */
   stalledMs: number;
   logger: Pick<Logger, 'error'>;
-  /** The connection is closed, by whichever side. */
+  /** Called when the connection is closed by either side. */
   onClose: () => void;
 }
 
@@ -25,7 +25,7 @@ export interface JsonOptions {
 export class JsonConnection implements Sink {
   readonly resumable = false;
   private readonly answers: string[] = [];
-  /** Those of a batch, by the ids of their requests. */
+  /** The answers of a batch, by the ids of their requests. */
   private readonly byId = new Map<RequestId, string>();
   private done = false;
 
@@ -45,7 +45,7 @@ export class JsonConnection implements Sink {
     if (this.options.order.length === 1) {
       this.answers.push(message);
     } else {
-      // One at a time: at the end all of them would be too much at once.
+      // Parse each answer when it arrives. Parsing all at the end would block the event loop.
       const id = parseAnsweredId(message);
       if (id !== undefined) this.byId.set(id, message);
     }
@@ -53,18 +53,18 @@ export class JsonConnection implements Sink {
   }
 
   whenRoom(): void {
-    // There always is: what is collected is bounded by what was asked.
+    // There always is room: the size of the answers is bounded by the number of requests.
   }
 
   end(reason: EndReason): void {
     if (this.done) return;
     this.done = true;
-    // Somebody else, a timeout in front perhaps, has begun to answer meanwhile.
+    // Other code (such as a timeout middleware) has begun to answer meanwhile.
     if (this.res.headersSent) return;
     try {
       this.answer(reason);
     } catch (error) {
-      // Messages of other nodes bring us here, where nobody else catches what a response throws that is not Node's own.
+      // Messages of other nodes lead here. No other code catches what a response throws that is not Node's own.
       this.breakOff(error);
     }
   }
@@ -78,7 +78,7 @@ export class JsonConnection implements Sink {
     const { sessionId } = this.options;
     if (reason === 'complete') sendJson(this.res, sessionId, this.inOrder(), this.breakOff);
     else if (reason === 'unreadable') {
-      // Its codec has no key for the answer.
+      // The codec has no key for the answer.
       const errors = this.options.order.map((id) => JSON.stringify(internalError(id)));
       sendJson(this.res, sessionId, errors, this.breakOff);
     } else refuse(this.res, reason === 'closed' ? REFUSALS.closed : REFUSALS.sessionNotFound);
@@ -86,7 +86,7 @@ export class JsonConnection implements Sink {
       cutWhenStalled(this.res, this.options.stalledMs);
   }
 
-  /** What is stored of an answer may not be one any more: then its request ends with an error. */
+  /** Returns the answers in order. If what is stored is not an answer, its request gets an error. */
   private inOrder(): string[] {
     const { order } = this.options;
     if (order.length === 1) return this.answers;
@@ -94,7 +94,7 @@ export class JsonConnection implements Sink {
   }
 }
 
-/** One answer as it is, and several as a list. `onError`: see {@link replyInParts}. */
+/** Sends one answer as an object, and several as a list. `onError`: see {@link replyInParts}. */
 export function sendJson(
   res: Response,
   sessionId: string | undefined,
@@ -110,7 +110,7 @@ export function sendJson(
   );
 }
 
-/** The parts of a JSON list. */
+/** Returns the parts of a JSON list. */
 function listOf(answers: string[]): string[] {
   return ['[', ...answers.map((answer, at) => (at === 0 ? answer : `,${answer}`)), ']'];
 }

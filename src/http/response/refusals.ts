@@ -2,7 +2,7 @@ import type { Response } from 'express';
 import { ErrorCode } from '../../protocol/jsonrpc.js';
 import { reply } from './response.js';
 
-/** A refusal, as the SDK's transport words it: a JSON-RPC error without an id, and an HTTP status. */
+/** A refusal in the form of the SDK's transport: a JSON-RPC error without an id, and an HTTP status. */
 export interface Refusal {
   status: number;
   code: number;
@@ -12,7 +12,7 @@ export interface Refusal {
 
 export function refuse(res: Response, { status, code, message, headers }: Refusal): void {
   const body = JSON.stringify({ jsonrpc: '2.0', error: { code, message }, id: null });
-  // The rest of the body may never come: the connection ends after this response.
+  // The rest of the body may never arrive, so the connection ends after this response.
   if (status === REFUSALS.bodyTimeout.status) res.shouldKeepAlive = false;
   reply(res, status, { ...headers, 'Content-Type': 'application/json' }, body);
 }
@@ -21,13 +21,13 @@ function refusal(status: number, message: string, code: number = ErrorCode.Conne
   return { status, code, message };
 }
 
-/** A limit that waiting helps against. */
+/** A refusal because of a limit, where a later try may succeed. */
 function later(message: string, seconds = 1) {
   const headers = { 'Retry-After': `${seconds}` };
   return { ...refusal(429, `Too Many Requests: ${message}`), headers };
 }
 
-/** Texts and numbers of the SDK's transport (v1 line, `webStandardStreamableHttp`). */
+/** The refusals, with the texts and numbers of the SDK's transport (v1 line, `webStandardStreamableHttp`). */
 export const REFUSALS = {
   methodNotAllowed: {
     ...refusal(405, 'Method not allowed.'),
@@ -145,7 +145,7 @@ export function unsupportedVersion(version: string, supported: readonly string[]
   );
 }
 
-/** Thrown wherever a request turns out to be refused; answered in one place. */
+/** Thrown when a request is refused. `serving` in `endpoint.ts` answers it. */
 export class RefusalError extends Error {
   constructor(readonly refusal: Refusal) {
     super(refusal.message);

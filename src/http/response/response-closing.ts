@@ -3,8 +3,8 @@ import type { Response } from 'express';
 import { connectionOf, cut, isGone } from './response.js';
 
 /**
- * What is to be done when a response is closed, by whichever side. One listener for all of it: what Express has made of a
- * response is slow to attach listeners to.
+ * Runs tasks when a response is closed by either side. It attaches one listener for all tasks, because attaching a listener
+ * to an Express response is slow.
  */
 export class ResponseClosing {
   private readonly tasks: (() => void)[] = [];
@@ -14,14 +14,14 @@ export class ResponseClosing {
     res.on('close', close);
     const connection = connectionOf(res);
     if (connection === undefined) {
-      // A response of a serverless adapter has no connection that could be closed: it ends when all of it was handed over.
+      // A response of a serverless adapter has no connection that could close. It ends when all of it was handed over.
       res.on('finish', close);
     } else if (connection === null && !isGone(res) && !res.writableFinished) {
       this.closeWithConnection(res);
     }
   }
 
-  /** Not called any more for a response that is closed already. */
+  /** Adds a task. It does not run if the response is closed already. */
   add(task: () => void): void {
     this.tasks.push(task);
   }
@@ -31,8 +31,8 @@ export class ResponseClosing {
   }
 
   /**
-   * A response that waits behind another one, for a client that sends requests without waiting for answers (pipelining).
-   * It has no connection yet, and Node does not close it with that of its request.
+   * Handles a response that waits behind another one, because the client sends requests without waiting for answers
+   * (pipelining). It has no connection yet, and Node does not close it together with the connection of its request.
    */
   private closeWithConnection(res: Response): void {
     const { socket } = res.req;
@@ -47,7 +47,9 @@ export class ResponseClosing {
 
 const waiting = new WeakMap<Socket, Set<() => void>>();
 
-/** Returns its cancellation. With one listener per connection, however many responses wait on it. */
+/**
+ * Runs a task when a socket closes, and returns a function that cancels the task. All tasks of a socket share one listener.
+ */
 function whenClosed(socket: Socket, task: () => void): () => void {
   const tasks = waiting.get(socket) ?? new Set();
   if (!waiting.has(socket)) {

@@ -1,19 +1,19 @@
 /**
- * What the rest of the library asks of a response. Node's HTTP/1 server makes complete ones. Those of its HTTP/2 server and of
- * serverless adapters lack some members, or a real socket, so that no other file relies on these members.
+ * Reads and writes responses of all kinds. Node's HTTP/1 server makes complete ones. Those of its HTTP/2 server and of
+ * serverless adapters lack some members, or a real socket. Only this file relies on these members.
  */
 import { Socket } from 'node:net';
 import { setImmediate } from 'node:timers';
 import type { Http2ServerResponse } from 'node:http2';
 import type { Response } from 'express';
 
-/** As a serverless adapter or the HTTP/2 server may make one. */
+/** A response as a serverless adapter or the HTTP/2 server may make it. */
 type AnyResponse = Partial<Omit<Response, 'socket'>> & {
   socket?: unknown;
   stream?: Http2ServerResponse['stream'];
 };
 
-/** Sends a whole response. `writeHead` of an adapter may return nothing, so that no call is chained to it. */
+/** Sends a whole response. Calls are not chained, because `writeHead` of an adapter may return nothing. */
 export function reply(
   res: Response,
   status: number,
@@ -24,12 +24,12 @@ export function reply(
   res.end(body);
 }
 
-/** Characters of a body that are sent in one turn of the event loop. */
+/** How many characters of a body are sent in one turn of the event loop. */
 const SENT_AT_ONCE = 1024 * 1024;
 
 /**
- * Sends a whole response whose body is made of `parts`. A large body is sent one part at a time, as the client takes them, so
- * that other requests have their turns meanwhile. `onError` is called when the response throws later; no more is sent then.
+ * Sends a whole response whose body is made of `parts`. A large body is sent one part at a time, as the client takes them,
+ * so that other requests get their turns. If the response throws later, `onError` is called and no more is sent.
  */
 export function replyInParts(
   res: Response,
@@ -45,7 +45,7 @@ export function replyInParts(
   res.writeHead(200, headers);
   const rest = parts.values();
   const sendNext = (): void => {
-    // Something in front may have ended it.
+    // Middleware in front may have ended the response.
     if (isGone(res) || res.writableEnded) return;
     try {
       const { value, done } = rest.next();
@@ -59,19 +59,19 @@ export function replyInParts(
   setImmediate(sendNext);
 }
 
-/** Whether the client, or this side, has closed the connection of this response. */
+/** True if either side has closed the connection of this response. */
 export function isGone(res: Response): boolean {
   const { destroyed, stream } = res as AnyResponse;
   return destroyed === true || stream?.destroyed === true;
 }
 
-/** Whether more is buffered than the connection takes at once; then `drain` follows. */
+/** True if more is buffered than the connection takes at once. A `drain` event follows then. */
 export function needsDrain(res: Response): boolean {
   const { writableNeedDrain, stream } = res as AnyResponse;
   return writableNeedDrain ?? stream?.writableNeedDrain ?? false;
 }
 
-/** Sends the headers now, where the response can do so. */
+/** Sends the headers now, if the response can do so. */
 export function flushHeaders(res: Response): void {
   (res as AnyResponse).flushHeaders?.();
 }
@@ -85,14 +85,16 @@ export function cut(res: Response): void {
   }
 }
 
-/** The stream of a response on HTTP/2. */
+/** Returns the stream of a response on HTTP/2. */
 export function http2StreamOf(res: Response): AnyResponse['stream'] {
   return (res as AnyResponse).stream;
 }
 
 /**
- * The connection of a response on HTTP/1. `null`: the response waits behind another one of its connection (pipelining), and
- * will get the connection later. `undefined`: there is none of its own, or none that Node knows.
+ * Returns the connection of a response on HTTP/1.
+ *
+ * - `null`: the response waits behind another one of its connection (pipelining), and will get the connection later.
+ * - `undefined`: it has no connection of its own, or none that Node knows.
  */
 export function connectionOf(res: Response): Socket | null | undefined {
   const { socket, stream, req } = res as AnyResponse;

@@ -11,10 +11,10 @@ import type { ResponseClosing } from './response-closing.js';
 import { connectionOf, cut, needsDrain } from './response.js';
 import { cutWhenStalled } from './stalled-client.js';
 
-/** What all connections of a node have in common. */
+/** The settings that all SSE connections of a node share. */
 export interface SseSettings {
   keepAliveMs: number;
-  /** Told to a client whose connection is ended on purpose. */
+  /** The `retry` that a client gets when its connection is ended on purpose. */
   retryMs: number;
   maxStreamAgeMs: number;
   maxBufferedBytes: number;
@@ -22,26 +22,26 @@ export interface SseSettings {
   stalledMs: number;
   clock: Clock;
   logger: Pick<Logger, 'error'>;
-  /** For connections that may wait for their first message a moment; see {@link SseConnection.open}. */
+  /** The timer for connections that wait a moment for their first message. See {@link SseConnection.open}. */
   soon: SharedTimer;
-  /** A connection has become old: it is ended, if its client can come back. */
+  /** Called when a connection has reached `maxStreamAgeMs`. The connection is ended if its client can come back. */
   onOld: (sessionId: string, stream: string) => void;
 }
 
-/** Which stream of which session a connection shows. */
+/** The stream that a connection shows, and its session. */
 export interface SseStream {
   sessionId: string;
   name: string;
   cursors: Cursors;
-  /** A GET: its client comes back even without a cursor. */
+  /** True for a GET, whose client can come back even without a cursor. */
   isGet: boolean;
 }
 
 const nothing = (): void => undefined;
 
 /**
- * The headers of each event stream. The last one tells nginx not to hold the stream back. What becomes of the connection
- * afterwards is Node's to say: it knows what the client and the application have asked for.
+ * The headers of each event stream. The last one tells nginx not to buffer the stream. `Connection` is left to Node, which
+ * knows what the client and the application asked for.
  */
 export const SSE_HEADERS = {
   'Content-Type': 'text/event-stream',
@@ -49,22 +49,22 @@ export const SSE_HEADERS = {
   'X-Accel-Buffering': 'no',
 };
 
-/** How long an ended connection may take to hand over what is buffered. */
+/** How long an ended connection may take to send what is buffered. */
 export const LINGER_MS = 10_000;
 
-/** One SSE response. */
+/** An SSE response to one client. */
 export class SseConnection implements Sink {
-  /** The client has an event id, or will have one with the first bytes, and can resume with it. */
+  /** True if the client has an event id, or gets one with the first bytes, and so can resume. */
   private hasCursor = false;
   private begun = false;
   private closed = false;
-  /** Written with what comes next. */
+  /** Text that is written together with the next text. */
   private held = '';
   private cancelFlush = nothing;
   private cancelKeepAlive = nothing;
   private cancelAge = nothing;
 
-  /** `onClose`: the connection is closed, by whichever side. Called once. */
+  /** `onClose` is called once, when the connection is closed by either side. */
   constructor(
     private readonly res: Response,
     closing: ResponseClosing,
@@ -76,13 +76,13 @@ export class SseConnection implements Sink {
   }
 
   /**
-   * Sends the headers and a first byte, since proxies hold the headers back until there is one: a comment, without a blank
-   * line after it, so that what comes next is the first event also to clients that split the text at blank lines. With
-   * `primed` also an event without data, whose id lets the client resume before any message has come. There is no `retry`
-   * in it, which some clients take for an error.
+   * Sends the headers and a comment, because proxies hold headers back until the first byte. No blank line follows the
+   * comment, so that the first event comes next also for clients that split the text at blank lines. With `primed`, an event
+   * without data follows, whose id lets the client resume before the first message. It has no `retry`, which some clients
+   * take for an error.
    *
-   * At once for a GET. A POST is given a moment first: most calls are answered by then, and headers, priming and answer
-   * go out as one write instead of three, which is what a response costs most of its time for.
+   * A GET gets this at once, a POST after a moment. Most calls are answered by then, and headers, priming and answer go out
+   * in one write instead of three. Writes are most of the cost of a response.
    */
   open(primed: Position | undefined): void {
     const { name, cursors, isGet } = this.stream;
@@ -109,9 +109,9 @@ export class SseConnection implements Sink {
       if (end) this.held += text;
       else this.send(text);
     }
-    // Goes out with the end, which comes next.
+    // The text is written together with the end, which comes next.
     if (end) return true;
-    // With less than the socket's own buffer takes there would never be a `drain` to wait for.
+    // If the socket's own buffer takes the text, no `drain` follows, so do not wait for one.
     const full = this.res.writableLength > this.settings.maxBufferedBytes;
     return !(full && needsDrain(this.res));
   }
@@ -128,15 +128,15 @@ export class SseConnection implements Sink {
       if (!this.begin({ 'Content-Length': Buffer.byteLength(this.held) })) return;
       this.res.end(this.held);
       this.stopTimers();
-      // Behind another response of the connection (pipelining): there is nothing to be read yet.
+      // The response waits behind another one of its connection (pipelining), so the client cannot read it yet.
       if (connectionOf(this.res) === null) this.res.once('socket', () => this.linger());
       else this.linger();
     });
   }
 
   /**
-   * Timers and messages of other nodes bring us here, where nobody catches what is thrown. What middleware in front, or an
-   * adapter, has made of the response may throw: then this connection ends, and nothing else.
+   * Writes to the response. Middleware in front or an adapter may have changed the response so that it throws. Then only
+   * this connection ends. Timers and messages of other nodes lead here, where no other code catches errors.
    */
   private attempt(write: () => void): void {
     try {
@@ -148,13 +148,16 @@ export class SseConnection implements Sink {
     }
   }
 
-  /** A client that does not read does not see the end either, and would keep the socket. */
+  /**
+   * Cuts the connection after a while. A client that does not read does not see the end of the response, and would keep the
+   * socket open.
+   */
   private linger(): void {
     if (this.res.writableLength === 0) return;
     this.cancelAge = this.settings.clock.after(LINGER_MS, () => cut(this.res));
   }
 
-  /** Together with what was held. */
+  /** Sends a text, together with the text that was held. */
   private send(text: string): void {
     if (!this.closed) this.attempt(() => this.sendNow(text));
   }
@@ -174,7 +177,10 @@ export class SseConnection implements Sink {
     this.cancelAge = clock.after(age, () => this.settings.onOld(sessionId, name));
   }
 
-  /** `false`: somebody else, a timeout in front perhaps, has answered meanwhile, or has ended the response. */
+  /**
+   * Begins the response if it has not begun. Returns false if other code (such as a timeout middleware) has answered or
+   * ended the response.
+   */
   private begin(headers: Record<string, number>): boolean {
     if (this.begun ? this.res.writableEnded : this.res.headersSent) {
       this.onClosed();
@@ -193,7 +199,7 @@ export class SseConnection implements Sink {
     if (keepAliveMs === 0) return;
     this.cancelKeepAlive = clock.after(keepAliveMs, () => {
       if (this.closed || this.res.writableEnded) return;
-      // A client that does not read gets no more to read.
+      // Do not add to what a client has not read yet.
       if (!needsDrain(this.res)) this.attempt(() => this.res.write(': keepalive\n\n'));
       if (!this.isClosed()) this.scheduleKeepAlive();
     });

@@ -3,18 +3,20 @@ import type { Response } from 'express';
 import { connectionOf, cut, http2StreamOf } from './response.js';
 
 /**
- * Cuts the connection of a client that takes nothing of what waits for it, for `ms` and up to as long again: until
- * then it costs what is buffered. `0`: never. Node's own clock of the socket is used, which alone knows whether the
- * kernel still gets rid of bytes; a client that reads slowly is none that stands still. When the response has ended, the
- * connection has the timeout that it had before: the next request on it may be for another part of the application.
+ * Cuts the connection of a client that takes none of the buffered bytes for `ms` (at most twice as long). With `0` it never
+ * does. Until then, the client costs what is buffered.
+ *
+ * The timeout of the socket is used, because only Node knows whether the kernel still sends bytes. So a client that reads
+ * slowly is not cut. After the response the connection gets its earlier timeout back, because the next request may be for
+ * another part of the application.
  */
 export function cutWhenStalled(res: Response, ms: number): void {
   if (ms === 0) return;
-  // Without a listener of the response, Node would end any connection on which nothing happens.
+  // Without a listener on the response, Node would end any connection that is idle for so long.
   res.on('timeout', () => {
     if (res.writableLength > 0) cut(res);
   });
-  // One connection of HTTP/2 has many responses: only the stream of this one is watched, and it ends with the response.
+  // A connection of HTTP/2 has many responses. Only the stream of this response is watched, until the response ends.
   http2StreamOf(res)?.setTimeout(ms);
   const socket = connectionOf(res);
   if (socket === null) res.once('socket', (later: Socket) => limit(res, later, ms));
@@ -24,7 +26,7 @@ export function cutWhenStalled(res: Response, ms: number): void {
 function limit(res: Response, socket: Socket, ms: number): void {
   const before = socket.timeout ?? 0;
   socket.setTimeout(ms);
-  // Ahead of Node's own listener, which sets the time for which the connection may be idle, unless that is without limit.
+  // This listener runs before Node's own, which then sets the keep-alive timeout, unless there is none.
   res.prependListener('finish', () => {
     if (socket.timeout === ms) socket.setTimeout(before);
   });
