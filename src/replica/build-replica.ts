@@ -11,17 +11,17 @@ import { ReplicaTransport } from './replica-transport.js';
 import type { Logger, ServerLike } from '../options/types.js';
 import type { Clock } from '../protocol/clock.js';
 
-/** A replica with the object that it was made of. */
+/** The transport of a replica, and how to discard the replica. */
 export interface BuiltReplica {
   transport: ReplicaTransport;
-  /** Closes transport and server; never rejects. */
+  /** Closes the transport and the server. Never rejects. */
   discard(): Promise<void>;
 }
 
-/** How long a server may take to answer what is replayed to it. */
+/** How long a server may take to answer a replay. */
 const REPLAY_MS = 30_000;
 
-/** Builds the replicas of a node's sessions, and tells them what their servers have to know. */
+/** Builds the replicas of a node's sessions, and replays to them what their servers have to know. */
 export class ReplicaBuilder {
   constructor(
     private readonly factory: Factory,
@@ -82,7 +82,7 @@ export class ReplicaBuilder {
     const built = await this.connect(context, eventsOf);
     try {
       await this.replayShape(built.transport, UNSHAPED, shapeOf(record));
-      // Nobody but the server itself can have closed it yet.
+      // Only the server itself can have closed the transport at this point.
       if (built.transport.closed)
         throw new Error('The server closed while it was told its session');
       return built;
@@ -92,7 +92,7 @@ export class ReplicaBuilder {
     }
   }
 
-  /** Tells a replica what it has missed. Rejects where the server does not answer in time. */
+  /** Brings a replica from one shape to another by replaying messages. Rejects if the server does not answer in time. */
   async replayShape(transport: ReplicaTransport, from: Shape, to: Shape): Promise<void> {
     const messages: ReplayMessage[] = [];
     if (to.initialize !== undefined && from.initialize === undefined) {

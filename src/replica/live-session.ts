@@ -37,13 +37,13 @@ import { Cursors } from '../stream/cursor.js';
 
 /** A session of which this node has a replica, is building one, or is about to need one. */
 export class LiveSession {
-  /** Writes its event ids. */
+  /** Writes and reads the cursors of this session. */
   readonly cursors: Cursors;
-  /** Whose session it is, as far as this node has learned. A session never changes hands. */
+  /** The principal of the session, if this node has learned it. It never changes. */
   principal: string | undefined;
-  /** The node that holds the client's standalone stream, as far as this node has heard. */
+  /** The node that holds the standalone stream, if this node has heard of one. */
   followedBy: string | undefined;
-  /** HTTP+SSE: the holder of the client's connection has been told that this node has requests of it. */
+  /** HTTP+SSE: true if the node that holds the client's connection was told that this node has requests of the client. */
   announced = false;
   lastUsedAt: number;
   readonly admission = new InboundAdmission();
@@ -51,12 +51,12 @@ export class LiveSession {
   private readonly calls: RunningCalls;
   private pins = 0;
   private held = 0;
-  /** Cancelled before they were known here: the word of it may come before the request was read, or its commit answered. */
+  /** Requests that were cancelled before they were among `calls`. A cancellation may overtake the commit of its request. */
   private readonly givenUp = new Set<RequestId>();
-  /** Called when it is idle next, once. */
+  /** Called once, when the session is idle the next time. */
   onIdle: (() => void) | undefined;
   private warnedAt: number | undefined;
-  /** While `initialize` is being answered. */
+  /** Set while `initialize` is being answered. */
   private birth: InitializeExchange | undefined;
 
   constructor(
@@ -75,7 +75,7 @@ export class LiveSession {
     return this.upkeep.hasReplica;
   }
 
-  /** The record's revision that the replica has been brought to; `undefined`: there is no replica. */
+  /** The record's revision that the replica has been brought to, or `undefined` without a replica. */
   get revision(): Revision | undefined {
     return this.upkeep.revision;
   }
@@ -84,12 +84,12 @@ export class LiveSession {
     return this.calls.size;
   }
 
-  /** A request runs, or something of it is on its way to the backplane or back. */
+  /** True if a request of the session runs, or a step of it is under way. */
   get busy(): boolean {
     return this.pins > 0 || this.calls.size > 0;
   }
 
-  /** No request, no running call, nobody waited for. (Whether a stream is open is known elsewhere.) */
+  /** True if no request runs or is under way, and the server waits for no answer. Open streams do not count. */
   get idle(): boolean {
     const { busy, held, transport } = this;
     return !busy && held === 0 && (transport?.waiting ?? 0) === 0;
@@ -99,7 +99,7 @@ export class LiveSession {
     return this.upkeep.transport;
   }
 
-  /** Its server goes on with something that is no call, until the returned function is called. */
+  /** Keeps the session from being idle until the returned function is called, for work that is no call, such as a task. */
   hold(): () => void {
     this.held += 1;
     return () => {
@@ -108,7 +108,7 @@ export class LiveSession {
     };
   }
 
-  /** Not idle until the returned function is called; called again it does nothing. */
+  /** Keeps the session busy until the returned function is called. Further calls of that function do nothing. */
   pin(): () => void {
     this.pins += 1;
     let pinned = true;
@@ -121,7 +121,7 @@ export class LiveSession {
     };
   }
 
-  /** It was in use, and may be idle now. */
+  /** Notes that the session was in use, and calls `onIdle` if it is idle now. */
   used(): void {
     this.lastUsedAt = this.node.clock.elapsed();
     if (!this.idle) return;
@@ -131,9 +131,9 @@ export class LiveSession {
   }
 
   /**
-   * Builds the replica that answers the client's `initialize`, and the session with it. `store` puts both into the
-   * backplane; only then may anybody learn of the session. Rejects with whatever the factory, the server or `store`
-   * rejected with; the replica is discarded then.
+   * Builds the replica of a new session, which answers the client's `initialize`. `store` then stores the session and the
+   * answer. The client must not learn of the session before that. If the factory, the server or `store` fails, the replica
+   * is discarded, and the promise rejects with that error.
    */
   async beginWith(
     birth: InitializeExchange,
@@ -147,7 +147,7 @@ export class LiveSession {
       const { requestInfo } = delivery;
       const transport = await this.upkeep.begin({ ...context, rehydrated: false, requestInfo });
       const answered = birth.answered();
-      answered.catch(() => undefined); // what comes between may fail first
+      answered.catch(() => undefined); // `deliver` may throw before `answered` is awaited
       transport.deliver(birth.request, delivery);
       await answered;
       await store(birth);
@@ -168,24 +168,24 @@ export class LiveSession {
     return this.upkeep.prepare(record, cause);
   }
 
-  /** Whether all requests of a stream run here, or may be about to, or the last answers are still to be stored. */
+  /** Whether all requests of a stream run on this node, or may be about to run, or have answers that are being stored. */
   mayRun(stream: string): boolean {
     const running = this.calls.all().filter((call) => call.stream === stream);
     const [first] = running;
     return first === undefined ? this.pins > 0 : running.length === first.batch.size;
   }
 
-  /** Whether this request of a stream runs here. */
+  /** Whether this request of a stream runs on this node. */
   runs(id: RequestId, stream: string): boolean {
     return this.calls.get(id)?.stream === stream;
   }
 
-  /** The streams of the requests that run here. */
+  /** The streams of the requests that run on this node. */
   streams(): string[] {
     return [...new Set(this.calls.all().map(({ stream }) => stream))];
   }
 
-  /** The requests of a stream belong to another node now. The server stops; whatever it says of them still is not heard. */
+  /** Stops the requests of a stream that another node runs now. Later messages of the server about them are dropped. */
   taken(stream: string): void {
     for (const { request } of this.calls.all().filter((call) => call.stream === stream)) {
       this.calls.take(request.id);
@@ -198,8 +198,9 @@ export class LiveSession {
   }
 
   /**
-   * Requests whose stream is open, and which run as soon as there is a replica. Where handlers of other requests with their
-   * ids have been told to stop, returns a promise: a server needs a turn of the event loop to do so, and would stop these.
+   * Adds requests to the running calls before their replica is ready, so that cancellations find them. If it had to stop
+   * former requests with the same ids, it returns a promise. The caller has to wait for that before it delivers the new
+   * requests: the server needs a turn of the event loop to cancel the former ones, and would otherwise cancel the new ones.
    */
   expect(
     requests: JsonRpcRequest[],
@@ -209,7 +210,7 @@ export class LiveSession {
     let stops = false;
     const batch = { size: requests.length, open: requests.length };
     for (const request of requests) {
-      // The backplane has lost the request that had this id (a failover): what its handler answers is no answer to this one.
+      // A failover has lost the former request with this id. Its handler's answer must not answer the new request.
       const former = this.calls.get(request.id);
       if (former !== undefined) {
         this.taken(former.stream);
@@ -221,7 +222,7 @@ export class LiveSession {
     return stops ? new Promise((resolve) => setImmediate(resolve)) : undefined;
   }
 
-  /** Hands a request to the replica; its stream ends with its answer. One that was cancelled meanwhile is not run. */
+  /** Hands a request to the replica, which runs it. A request that was cancelled meanwhile is not run. */
   call(request: JsonRpcRequest, context: DeliveryContext): void {
     const call = this.calls.get(request.id);
     if (call?.request !== request) return;
@@ -248,7 +249,7 @@ export class LiveSession {
     return refusalOf(request, this.upkeep.known, running, this.node.settings.limits);
   }
 
-  /** Ends requests that cannot be run: with what their server said of it, if `why` is that. */
+  /** Ends requests that cannot run. If `why` is the server's refusal of the replay, the client gets that error. */
   async fail(requests: JsonRpcRequest[], why?: unknown): Promise<void> {
     for (const { id } of requests) {
       const call = this.calls.take(id);
@@ -257,7 +258,7 @@ export class LiveSession {
     }
   }
 
-  /** Ends all that runs, each with an error. */
+  /** Ends all running requests, each with its error. */
   async failAll(errorOf: (id: RequestId) => JsonRpcResponse): Promise<void> {
     const calls = this.calls.takeAll();
     await Promise.all(
@@ -268,7 +269,7 @@ export class LiveSession {
     );
   }
 
-  /** Stores the end of a request that has been taken; without a response its stream just ends. */
+  /** Stores the end of a request that was taken out of `calls`. Without a response, the request ends without an answer. */
   private async finish(
     call: Call,
     given: JsonRpcResponse | undefined,
@@ -285,7 +286,7 @@ export class LiveSession {
       const stored = await this.append(end, true, notes);
       call.batch.open -= 1;
       if (typeof stored === 'object') {
-        // All are answered, and the stream is open: the backplane has lost an answer (a failover).
+        // All requests are answered, and the stream is still open: a failover has lost an answer.
         if (call.batch.open === 0 && !stored.ended)
           this.node.notices.answeredButOpen(this.id, stream);
         if (effect !== undefined) await this.upkeep.took(effect, stored.revision, call.revision);
@@ -297,7 +298,7 @@ export class LiveSession {
     }
   }
 
-  /** Hands over a message that is no request. One for a replica that is not there any more has no addressee. */
+  /** Hands a message that is no request to the replica. Without a replica, the message is dropped. */
   deliver(message: JsonRpcMessage, context?: DeliveryContext): void {
     this.lastUsedAt = this.node.clock.elapsed();
     this.upkeep.deliver(message, context);
@@ -306,10 +307,10 @@ export class LiveSession {
     }
   }
 
-  /** The client gave the request up: its stream ends without an answer (in JSON mode, which needs one, with an error). */
+  /** Ends a request that the client has cancelled: without an answer, or in JSON mode, which needs one, with an error. */
   private cancelled(id: RequestId): void {
     const call = this.calls.take(id);
-    // `initialize` must not be cancelled (specification, cancellation); it never is a call here.
+    // The specification forbids the cancellation of `initialize`, which is never among `calls`.
     if (call === undefined) {
       if (this.pins > 0) this.givenUp.add(id);
       return;
@@ -326,7 +327,7 @@ export class LiveSession {
     };
   }
 
-  /** Once a second at most: a server that goes on to report progress of a call that has ended may do so very often. */
+  /** Warns once a second at most, because a server may report progress of an ended call very often. */
   private warnOf(method: string, why: unknown): void {
     const now = this.node.clock.elapsed();
     if (this.warnedAt !== undefined && now - this.warnedAt < 1000) return;
@@ -334,25 +335,25 @@ export class LiveSession {
     this.node.logger.warn(`mcp-anynode: ${method} was not delivered: ${String(why)}`);
   }
 
-  /** A message of the server. */
+  /** Stores a message of the server, and shows it. */
   private async emit(message: JsonRpcMessage, relatedTo: RequestId | undefined): Promise<void> {
     if (this.birth !== undefined) {
       if (this.birth.take(message, relatedTo)) return;
-      await this.birth.stored; // it was said after the answer: it goes the usual way
+      await this.birth.stored; // the message came after the answer, and is stored like any other
       if (isResponse(message)) return; // a second answer to `initialize`
     }
     if (isResponse(message)) return this.answer(message);
     const call = relatedTo === undefined ? undefined : this.calls.get(relatedTo);
     if (relatedTo !== undefined && call === undefined) throw noConnection(relatedTo);
     if (call !== undefined && wasShown(call, message)) return;
-    // A JSON response has nowhere to carry them: the standalone stream does.
+    // A JSON response cannot carry other messages, so the standalone stream does.
     const stream =
       call === undefined || this.node.settings.responseMode === 'json'
         ? STANDALONE
         : shownOn(call.stream);
     const operation: AppendOperation = {
       ...{ type: 'append', stream, message: JSON.stringify(message) },
-      // One that another node asks has that node's id: what is true of this one says nothing of it.
+      // Only mark requests whose id this node issued. For other ids, the liveness of the issuing node decides.
       ...(isRequest(message) && nodeOf(message.id) === this.node.nodeId && { asks: true }),
       ...(stream === STANDALONE && this.conditionOf(call)),
     };
@@ -361,7 +362,7 @@ export class LiveSession {
     if (call !== undefined && stored === 'taken') throw noConnection(relatedTo);
   }
 
-  /** Of what another node has taken over meanwhile, this server has nothing to say any more. */
+  /** The condition under which a message is stored: no other node has taken the request, or owns the session. */
   private conditionOf(call: Call | undefined): Pick<AppendOperation, 'onlyIf'> {
     if (call !== undefined) return { onlyIf: { executes: call.stream } };
     return this.node.settings.owned ? { onlyIf: { owned: true } } : {};
@@ -374,9 +375,12 @@ export class LiveSession {
   }
 
   /**
-   * Stores a message and shows it to its follower, if that is a connection of this node. Resolves with the record's
-   * revision where it was stored just now. What follows the first operation depends on it. `gone`: the session has ended;
-   * `taken`: another node runs the request now, or the backplane has lost it.
+   * Stores a message, and hands it to its follower if that is on this node. The outcome is that of the first operation:
+   *
+   * - an object, if the message was stored now: the record's revision, and whether the stream has ended;
+   * - `gone`: the session has ended;
+   * - `taken`: another node runs the request now, or a failover has lost the request;
+   * - `undefined`: the message was stored by an earlier try, or its request has ended.
    */
   private async append(
     operations: [AppendOperation, ...AppendOperation[]],
@@ -393,7 +397,7 @@ export class LiveSession {
       case 'appended':
         return { revision: committed.reply.revision, ended: result.ended };
       case 'dropped':
-        // The stream waits for this node to begin it, and the step did not: another node owns the session.
+        // With `unbegun`, the stream is assigned to this node, but the step did not begin it: another node owns the session.
         if (result.executor === this.node.nodeId && result.unbegun !== true) return undefined;
         this.node.notices.executionLost(this.id, operation.stream);
         return 'taken';
@@ -412,17 +416,17 @@ export class LiveSession {
   }
 
   /**
-   * Hands over the message that made the record `revision`. A request that came first may have brought the replica to the
-   * record, which says that the client is initialized: its server is told that once.
+   * Hands over the message that changed the record to `revision`. The server gets `initialized` only once: an earlier request
+   * may have brought the replica to the record, and so replayed it.
    */
   deliverChange(message: JsonRpcMessage, revision: Revision, context?: DeliveryContext): void {
     if (!isInitialized(message) || !this.upkeep.known.active) this.deliver(message, context);
     this.upkeep.advanceTo(revision);
   }
 
-  /** The session's shape has changed elsewhere. A failure is made good with the next request. */
+  /** Brings the replica up to date after another node has changed the shape. After a failure, the next request does it. */
   async reshaped(revision: Revision, message: JsonRpcMessage | undefined): Promise<void> {
-    // One that is being built may have missed it, or may be the one that is to handle the message.
+    // A replica that is being built may lack the change, and may be the one that has to handle the message.
     await this.upkeep.settled();
     if (!this.hasReplica) return;
     if (message !== undefined) {
@@ -431,7 +435,7 @@ export class LiveSession {
     if (this.revision !== revision) await this.upkeep.refresh();
   }
 
-  /** The server closed itself: what it was doing ends with an error, and the next request gets a new replica. */
+  /** Ends the calls of a server that has closed itself, with an error. The next request gets a new replica. */
   private onClosed(replica: BuiltReplica): void {
     if (!this.upkeep.isCurrent(replica)) return;
     this.birth?.failed(new Error('The server closed before it answered'));
@@ -443,12 +447,12 @@ export class LiveSession {
     }
   }
 
-  /** Discards the replica; the session may get another one. */
+  /** Discards the replica. The session may get another one. */
   async evict(): Promise<void> {
     await this.upkeep.drop()?.discard();
   }
 
-  /** The session has ended, or this node has. */
+  /** Discards the replica for good: the session has ended, or this node closes or gives the session up. */
   async end(): Promise<void> {
     this.upkeep.end();
     this.calls.takeAll();
@@ -460,7 +464,7 @@ function noConnection(id: RequestId | undefined): Error {
   return new Error(`No connection established for request ID: ${String(id)}`);
 }
 
-/** This node closes: what was not stored is lost with it, and its requests are orphans. */
+/** Ignores the error of a commit queue that was closed. The requests of this node are orphans then. */
 function ignoreClosed(): void {
   // Nothing to do.
 }

@@ -8,7 +8,7 @@ import type { NodeContext } from '../stream/node-context.js';
 import type { Cause } from './replica.js';
 import type { NodeWatch } from '../stream/node-watch.js';
 
-/** The sessions that are live on this node, least recently used first. Those that nobody uses give way. */
+/** The sessions that are live on this node, least recently used first. Idle ones are evicted when there are too many. */
 export class ReplicaPool {
   private readonly live = new Map<string, LiveSession>();
   private cancelSweep: () => void = () => undefined;
@@ -43,11 +43,11 @@ export class ReplicaPool {
     return this.live.get(sessionId);
   }
 
-  /** For use: it is there afterwards, and the most recently used. Whether there is such a session is not known yet. */
+  /** Returns the live session, which is made if needed and is now the most recently used. The backplane may have none. */
   of(sessionId: string): LiveSession {
     const live = this.live.get(sessionId) ?? this.make(sessionId);
     if (this.closed) {
-      // A message of another node came too late: no server is built for it any more.
+      // This node is closed, and builds no replica for the late message of another node.
       void live.end();
       return live;
     }
@@ -56,7 +56,7 @@ export class ReplicaPool {
     return live;
   }
 
-  /** For a session that is to be made: not in the pool before it is added. */
+  /** Makes a live session without adding it to the pool. A new session is added once it is stored. */
   make(sessionId: string): LiveSession {
     return new LiveSession(sessionId, this.node, this.builder, this.running);
   }
@@ -71,15 +71,15 @@ export class ReplicaPool {
     return live;
   }
 
-  /** After use: nothing is kept of a session that has no replica here, or of one too many. */
+  /** Removes a session after use if it has no replica, and evicts others if there are too many. */
   dropIfEmpty(live: LiveSession): void {
     if (!live.hasReplica && live.idle && this.live.get(live.id) === live) this.live.delete(live.id);
     this.trim();
   }
 
   /**
-   * Before another replica is built, for a session that is not live here yet, or one that is: those that were idle for
-   * longest give way, where there are too many.
+   * Evicts the sessions that were idle for longest, so that another replica can be built. `live` is the session that gets
+   * it, if that is in the pool already.
    */
   makeRoom(live?: LiveSession): void {
     if (this.evictOver(this.node.settings.maxReplicas - (live === undefined ? 1 : 0))) return;
@@ -88,12 +88,12 @@ export class ReplicaPool {
     }
   }
 
-  /** Of those that were built at the same time each had made room for itself, before any was there. */
+  /** Several builds can finish together, each having made room before the others existed. Evicts to `maxReplicas` again. */
   trim(): void {
     this.evictOver(this.node.settings.maxReplicas);
   }
 
-  /** `false`: there are more than `most`, all of them in use. */
+  /** Evicts idle sessions until `most` are left. Returns `false` if more than `most` are in use. */
   private evictOver(most: number): boolean {
     if (this.live.size <= most) return true;
     for (const live of [...this.live.values()]) {
@@ -124,7 +124,7 @@ export class ReplicaPool {
     });
   }
 
-  /** Discards replicas that nobody has used for `replicaIdleMs`. */
+  /** Discards replicas that were not used for `replicaIdleMs`. */
   private async sweep(): Promise<void> {
     this.trim();
     const deadline = this.node.clock.elapsed() - this.node.settings.replicaIdleMs;
@@ -133,10 +133,10 @@ export class ReplicaPool {
     followers.delete(this.node.nodeId);
     const dead = await this.watch.findDead(followers);
     for (const live of idle) {
-      // An open stream on another node keeps it too: the server may have something to say by itself.
+      // A standalone stream that another node holds keeps the replica: the server may send messages on its own.
       const { followedBy = this.node.nodeId } = live;
       if (followedBy !== this.node.nodeId && !dead.has(followedBy)) continue;
-      // It may have been used, followed or ended while we asked.
+      // The session may have been used, followed or ended during the look.
       if (this.isIdleSince(live, deadline) && this.live.get(live.id) === live) {
         void this.evict(live);
       }
@@ -148,7 +148,7 @@ export class ReplicaPool {
     return live.idle && live.lastUsedAt <= deadline && !followedHere;
   }
 
-  /** Makes sure that there is a replica which knows all that `record` says. Rejects like {@link LiveSession.prepare}. */
+  /** Makes sure that there is a replica with the shape that `record` has. Rejects like {@link LiveSession.prepare}. */
   async prepare(
     live: LiveSession,
     record: SessionRecord | undefined,
@@ -159,9 +159,9 @@ export class ReplicaPool {
   }
 
   /**
-   * Before this node closes: whoever gets the next request of a session has its server object to itself. Resolves when
-   * those that are idle are discarded. The others follow, each as soon as it is idle, once: if the next request comes here
-   * all the same, what it builds stays.
+   * Gives sessions up before this node closes, so that the node that gets the next request of a session becomes its owner.
+   * Resolves when the idle replicas are discarded. The others are discarded as soon as they are idle, each once: if the
+   * next request still comes to this node, the replica that it builds stays.
    */
   async evictAll(): Promise<void> {
     const idle: LiveSession[] = [];
@@ -172,7 +172,7 @@ export class ReplicaPool {
     await Promise.all(idle.map((live) => this.evict(live)));
   }
 
-  /** A turn later: what its server got last, the answer that it had waited for, is still to be acted upon. */
+  /** Evicts one turn of the event loop after the session is idle, so that its server can act on the last answer it got. */
   private evictOnceIdle(live: LiveSession): void {
     live.onIdle = () =>
       setImmediate(() => {
@@ -181,7 +181,7 @@ export class ReplicaPool {
       });
   }
 
-  /** Discards the replica, and what is left of it here. Resolves when its server is closed; never rejects. */
+  /** Removes a session from the pool and discards its replica. Resolves when its server is closed. Never rejects. */
   evict(live: LiveSession): Promise<void> {
     if (this.live.get(live.id) === live) this.live.delete(live.id);
     if (live.hasReplica) {

@@ -11,16 +11,16 @@ import { ReplayRefused } from './requests/request-errors.js';
 import type { DeliveryContext, Replica, ReplayMessage, ReplicaEvents } from './replica.js';
 import type { ServerTransport } from '../options/types.js';
 
-/** Progress tokens outlive their request's answer where that answer is a task; so many of them are remembered. */
+/** How many progress tokens are remembered. They outlive the answer to their request, because that may be a task. */
 const MOST_TOKENS = 1000;
-/** Requests of one server object that wait for the client; each is remembered until its answer has come. */
+/** How many requests of one server object may wait for the client. */
 const MOST_ASKED = 10_000;
 
 /**
  * The transport that an SDK server is connected to, and the {@link Replica} that the rest of the library sees.
  *
- * It translates ids in both directions (see {@link OutgoingRequests}): the server's own request ids and progress tokens, which
- * count from 0 in every replica, and ids of the client that the SDK takes for "no id".
+ * It translates ids in both directions. The server's request ids and progress tokens count from 0 in every replica, and
+ * become unique in the cluster (see {@link OutgoingRequests}). Ids of the client that the SDK treats as "no id" get an alias.
  */
 export class ReplicaTransport implements ServerTransport, Replica, Asker {
   onclose?: (() => void) | undefined;
@@ -34,11 +34,11 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
   private readonly replaying = new Map<RequestId, (answer?: JsonRpcResponse) => void>();
   private replays = 0;
   /**
-   * The id of `initialize` while it is being answered. The server gets it as it came, since it cannot be cancelled: what a
-   * server behind HTTP says of it goes to the client word for word.
+   * The id of `initialize` while it is being answered. It gets no alias, so that an answer of a server behind HTTP can go to
+   * the client word for word. An alias is not needed, because `initialize` cannot be cancelled.
    */
   private initializing: RequestId | undefined;
-  /** While the session is replayed to a fresh server: what it says on its own has been said before. */
+  /** True while the handshake is replayed. Notifications that the server then sends on its own are dropped as repeats. */
   private muted = false;
   closed = false;
 
@@ -53,7 +53,7 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
     return this.asked.size;
   }
 
-  // The server's side.
+  // The server calls these.
 
   start(): Promise<void> {
     return Promise.resolve();
@@ -72,7 +72,7 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
     }
     const related = options?.relatedRequestId;
     const ofReplay = related !== undefined && this.replaying.has(related);
-    // What belongs to a running call is news, whatever else is being replayed.
+    // Notifications of running calls pass, also during a replay.
     if (isNotification(message) && (ofReplay || (this.muted && related === undefined))) return;
     const relatedTo = related === undefined || ofReplay ? undefined : this.clientIdOf(related);
     const own = isRequest(message) && !isAdopted(message);
@@ -84,8 +84,8 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
     } catch (error) {
       if (own) this.forgetAsk(message.id);
       if (!isNotification(message)) throw error;
-      // The SDK does not look at all promises of its notifications, and what a server says in passing is no reason for the
-      // end of the process: one that cannot be delivered is said in the log, as one that the SDK's own transport drops.
+      // The SDK ignores some promises of its notifications, and their rejection would end the process. So a notification
+      // that cannot be delivered is only written to the log.
       this.events.undelivered(message.method, error);
     }
   }
@@ -98,19 +98,18 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
     return Promise.resolve();
   }
 
-  // The library's side.
+  // The library calls these.
 
   deliver(message: JsonRpcMessage, context?: DeliveryContext): void {
     if (this.closed) return;
     if (isResponse(message)) {
       const ask = this.asks.find(this.sessionId, message.id);
-      // Answered already, given up, or not ours: nobody waits for it.
+      // The request was answered or given up, or it is not of this server.
       if (ask?.asker !== this) return;
       this.forgetAsk(ask.original);
       this.receive({ ...message, id: ask.original }, context);
     } else if (isRequest(message)) {
-      // A copy: the server may be one that passes requests on and gives them ids of its own, while our one is what says
-      // which request is to be ended.
+      // The server gets a copy, because it may change the id of a request that it passes on. The library needs the id.
       const isInitialize = message.method === 'initialize';
       if (isInitialize) this.initializing = message.id;
       const id = isInitialize ? message.id : toServerId(message.id);
@@ -139,21 +138,21 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
         }
       }
       await this.onreplayed?.();
-      // Handlers of notifications start in a microtask: let what they say at once pass by.
+      // Handlers of notifications start in a microtask. What they send at once has to be dropped, too.
       await new Promise((resolve) => setImmediate(resolve));
     } finally {
       this.muted = false;
     }
   }
 
-  /** The server is told that its connection is closed, which rejects what it waits for and aborts its handlers. */
+  /** Tells the server that its connection is closed. It rejects the requests that it waits for, and aborts its handlers. */
   shutDown(): void {
     if (this.closed) return;
     this.release();
     this.onclose?.();
   }
 
-  /** Asks the server something of our own; the client hears nothing of it. `undefined`: it shut down instead. */
+  /** Sends the server a request that the client does not see. Resolves with `undefined` if the server shut down. */
   query(
     method: string,
     params?: NonNullable<JsonRpcRequest['params']>,
@@ -185,13 +184,13 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
     this.onmessage?.(message, context === undefined ? undefined : new MessageExtra(context));
   }
 
-  /** The request as the client gets it, whoever sends it: its answer comes to this server. */
+  /** Gives a request of this server an id that is unique in the cluster. Any node may send it, and this one gets the answer. */
   adopt(request: JsonRpcRequest): JsonRpcRequest {
     const id = this.asks.add(this, request.id);
     this.asked.set(request.id, id);
     const token = request.params?._meta?.progressToken;
     if (token === undefined) return { ...request, id };
-    // One that is used again, for another request, keeps its id.
+    // A token that the server uses again for another request keeps its id.
     const cluster = this.tokens.get(token) ?? this.asks.add(this, token);
     this.rememberToken(token, cluster);
     const params = {
@@ -201,7 +200,7 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
     return { ...request, id, params };
   }
 
-  /** It is not sent after all: the request as the server knows it. `undefined`: it is not this one's. */
+  /** Takes `adopt` back. Returns the request with the server's id, or `undefined` if it is not a request of this server. */
   retract(request: JsonRpcRequest): JsonRpcRequest | undefined {
     const ask = this.asks.find(this.sessionId, request.id);
     if (ask?.asker !== this) return undefined;
@@ -225,7 +224,7 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
     if (id !== undefined) this.asks.remove(id);
   }
 
-  /** The server gives up a request of its own: the client knows it by the cluster's id. */
+  /** Translates the id in a cancellation by the server. */
   private translateOutgoing(message: JsonRpcMessage): JsonRpcMessage {
     if (!isNotification(message) || message.method !== 'notifications/cancelled') return message;
     const original = message.params?.requestId as RequestId;
@@ -261,24 +260,25 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
   }
 }
 
-/** At these a server may say things by itself, which it has said before. */
+/** When a server gets these, it may send notifications on its own. In a replay, the client has had them. */
 const ANNOUNCING = new Set(['initialize', 'notifications/initialized']);
 
 const ALIAS = 'anynode:';
-/** In front of the ids of replayed requests. */
+/** Prefix of the ids of replayed requests. */
 const REPLAY = 'anynode-replay:';
 const RESERVED = /^anynode(-replay)?:/;
 
 /**
- * The SDK's v1 line ignores the cancellation of a request whose id is falsy (`0`, which its own client uses first), so
- * such an id gets an alias towards the server; and so does one that looks like an alias, or like a replayed request.
+ * Returns the id under which the server gets a request of the client. The SDK's v1 line ignores the cancellation of a
+ * request with a falsy id (`0` is the first id of its own client), so such an id gets an alias. An id that looks like an
+ * alias or like that of a replayed request gets one, too.
  */
 function toServerId(id: RequestId): RequestId {
   const plain = typeof id === 'number' ? id !== 0 : id !== '' && !RESERVED.test(id);
   return plain ? id : `${ALIAS}${JSON.stringify(id)}`;
 }
 
-/** The message itself where it has the id already, which it nearly always has. */
+/** Returns the message with this id. It copies the message only if the id differs, which is rare. */
 function withId<T extends { id?: RequestId }>(message: T, id: RequestId): T {
   return message.id === id ? message : { ...message, id };
 }
@@ -288,7 +288,7 @@ function toClientId(id: RequestId): RequestId {
   return JSON.parse(id.slice(ALIAS.length)) as RequestId;
 }
 
-/** The extra of both SDK lines: v1 reads `requestInfo`, v2 a web `Request`, which is built only if it is asked for. */
+/** The `extra` for both lines of the SDK: v1 reads `requestInfo`, and v2 a web `Request`, which is built when it is read. */
 class MessageExtra {
   readonly authInfo: DeliveryContext['authInfo'];
   readonly requestInfo: DeliveryContext['requestInfo'];

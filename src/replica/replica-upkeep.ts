@@ -12,19 +12,19 @@ import type { Shape } from './session-shape.js';
 import { shapeOf, unlike, UNSHAPED, withEffect, withoutEffect } from './session-shape.js';
 
 /**
- * The replica of a session on this node, if there is one, and what it has been told of the session: its shape, as of a
- * revision of the record. Builds the replica, and brings it to a later record by telling it what it has missed.
+ * Keeps the replica of a session on this node in step with the record. It builds the replica, remembers the shape that the
+ * replica was told and the revision of that, and brings the replica to a later record by replaying what it lacks.
  */
 export class ReplicaUpkeep {
-  /** The record's revision that the replica has been brought to; `undefined`: there is no replica. */
+  /** The record's revision that the replica has been brought to, or `undefined` without a replica. */
   revision: Revision | undefined;
   private replica: BuiltReplica | undefined;
   private shape: Shape = UNSHAPED;
-  /** Changes that the server has carried out, though `shape` may not have them: the record is replayed in what they decide. */
+  /** Changes that the server has carried out, but that `shape` may lack. The next catch-up replays these parts of the record. */
   private uncertain: Effect[] = [];
-  /** The server is being told what it has missed. What it carries out meanwhile may come before that, or after it. */
+  /** True during a catch-up. A change that the server carries out meanwhile may come before the replayed one, or after it. */
   private isCatchingUp = false;
-  /** Building, or catching up: one at a time, and what comes meanwhile waits its turn. */
+  /** The last build or catch-up in the queue. They run one at a time. */
   private settling: Promise<void> = Promise.resolve();
   private failure: { at: number; error: unknown } | undefined;
   private ended = false;
@@ -44,17 +44,17 @@ export class ReplicaUpkeep {
     return this.replica?.transport;
   }
 
-  /** What the replica knows of its session. */
+  /** The shape that the replica was told. */
   get known(): Shape {
     return this.shape;
   }
 
-  /** Whether this is the replica, and not one that was discarded. */
+  /** Whether this is the current replica, and not one that was discarded. */
   isCurrent(replica: BuiltReplica): boolean {
     return this.replica === replica;
   }
 
-  /** Builds the replica that is to answer `initialize`. Its session is not known to it before `begun` is called. */
+  /** Builds the replica of a new session, to answer `initialize`. The caller calls `begun` when the session is stored. */
   async begin(context: FactoryContext): Promise<ReplicaTransport> {
     this.replica = await this.builder.connect(context, this.eventsOf);
     return this.replica.transport;
@@ -67,8 +67,8 @@ export class ReplicaUpkeep {
   }
 
   /**
-   * Makes sure that there is a replica which knows all that `record` says. Shared: concurrent callers wait for the same
-   * one. Rejects where the factory or the server fails, or when the session ended meanwhile.
+   * Makes sure that there is a replica with the shape that `record` has. Concurrent callers share one build. Rejects if the
+   * factory or the server fails, or if the session has ended meanwhile.
    */
   async prepare(record: SessionRecord | undefined, cause: Cause | undefined): Promise<void> {
     if (record === undefined && this.replica !== undefined) return;
@@ -78,7 +78,7 @@ export class ReplicaUpkeep {
     await turn;
   }
 
-  /** Whoever asked before an attempt failed has had that attempt: one that hangs is not waited for once per caller. */
+  /** A caller that asked before a try failed gets that failure. So a hanging factory is not called once for each caller. */
   private async settleOnce(
     asked: number,
     record: SessionRecord | undefined,
@@ -96,7 +96,7 @@ export class ReplicaUpkeep {
   private async settle(record: SessionRecord | undefined, cause: Cause | undefined): Promise<void> {
     this.throwIfEnded();
     if (this.replica === undefined) {
-      // None any more, though there was one when the caller asked: what it was told is not what we need.
+      // Without `record`, there was a replica when the caller asked, and it was discarded since.
       const needed = record ?? (await this.load());
       if (needed === undefined) throw sessionEnded();
       this.throwIfEnded();
@@ -114,13 +114,13 @@ export class ReplicaUpkeep {
   }
 
   private async catchUpWith(replica: BuiltReplica, record: SessionRecord): Promise<void> {
-    // An older one was read earlier; or the backplane has lost the later ones (a failover), and then it counts.
+    // An older record may be out of date. Or a failover has lost the later ones, and then the older record is current.
     const isOlder = isLower(record.revision, this.revision ?? UNKNOWN_REVISION);
     const current = isOlder ? await this.load() : record;
     if (current === undefined || this.replica !== replica) return;
     const shape = shapeOf(current);
     const told = this.shape;
-    // The server hears at once that its client is initialized: what comes while the server hears the rest must not say so again.
+    // The replay begins with `initialized`. A message that comes during the rest of the replay must not repeat it.
     if (shape.active && told.initialize !== undefined) this.shape = { ...told, active: true };
     const { uncertain } = this;
     const differs = uncertain.reduce((from, effect) => unlike(from, shape, effect), told);
@@ -131,34 +131,34 @@ export class ReplicaUpkeep {
       this.isCatchingUp = false;
     }
     this.uncertain = this.uncertain.filter((effect) => !uncertain.includes(effect));
-    // Handed to the server once, `initialized` is not to come again.
+    // The server may have got `initialized` meanwhile, and must not get it again.
     this.shape = { ...shape, active: shape.active || this.shape.active };
     this.revision = this.uncertain.length > 0 ? UNKNOWN_REVISION : current.revision;
   }
 
   /**
-   * The replica has carried out what the session now remembers, as its `revision`. `deliveredAt`: the revision that the
-   * replica was at when it got the request.
+   * Notes a change that the replica has carried out and the record now has. `revision` is the record's revision with the
+   * change. `deliveredAt` is the revision that the replica had when it got the request.
    */
   async took(effect: Effect, revision: Revision, deliveredAt: Revision | undefined): Promise<void> {
     const { replica } = this;
-    // This replica has been brought to the record with the change in it, or is none any more.
+    // The replica was discarded, or was already brought to the record that has the change.
     if (replica === undefined || this.revision === revision) return;
-    // Another node's change was replayed after the replica had carried this one out: this one is the later.
+    // Another node's change was replayed after the replica had carried this one out. This one is later in the record.
     if (deliveredAt !== this.revision) {
       const shape = withEffect(this.shape, effect);
       await this.builder.replayShape(replica.transport, withoutEffect(shape, effect), shape);
       if (this.replica !== replica) return;
     }
-    // The replica may have been told more while that was replayed.
+    // `shape` is read again, because it may have changed during the replay.
     this.shape = withEffect(this.shape, effect);
-    // Else another node has changed something too, before or after this change.
+    // If this is not the next revision, another node has made a change too, before or after this one.
     const isNext = !this.isCatchingUp && follows(this.revision, revision);
     if (isNext) this.revision = revision;
     else this.mayHaveTaken(effect);
   }
 
-  /** The server has carried the change out. Whether the record has it, and what came after it, the record says. */
+  /** Notes a change that the server has carried out, while the record may have another one. Reads the record to find out. */
   mayHaveTaken(effect: Effect): void {
     if (this.replica === undefined) return;
     this.uncertain = [...this.uncertain, effect];
@@ -166,7 +166,7 @@ export class ReplicaUpkeep {
     this.refresh().catch(() => undefined);
   }
 
-  /** Brings the replica to the record as it is now. A failure is made good with the next request. */
+  /** Brings the replica to the record as it is now. If that fails, the next request does it. */
   async refresh(): Promise<void> {
     const record = await this.load();
     if (record !== undefined && this.hasReplica) await this.prepare(record, undefined);
@@ -180,7 +180,7 @@ export class ReplicaUpkeep {
     return record;
   }
 
-  /** Hands a message to the replica. Without a replica it has no addressee. */
+  /** Hands a message to the replica. Without a replica, the message is dropped. */
   deliver(message: JsonRpcMessage, context?: DeliveryContext): void {
     if (isInitialized(message)) {
       this.shape = { ...this.shape, active: true };
@@ -188,27 +188,27 @@ export class ReplicaUpkeep {
     try {
       this.replica?.transport.deliver(message, context);
     } catch (error) {
-      // Its own affair: what came along with the message, and what follows from it here, goes on.
+      // The exception of a server must not keep this node from handling the messages that came with this one.
       this.node.logger.error(`mcp-anynode: the server threw at a message: ${String(error)}`);
     }
   }
 
-  /** The replica has the message that made the record `revision`. */
+  /** Notes that the replica got the message that changed the record to `revision`. */
   advanceTo(revision: Revision): void {
     if (follows(this.revision, revision)) this.revision = revision;
   }
 
-  /** Resolves when the replica is built and knows what it is being told. */
+  /** Resolves when no build or catch-up is under way. */
   async settled(): Promise<void> {
     await this.settling;
   }
 
-  /** No replica is built from now on. */
+  /** Makes sure that no replica is built from now on. */
   end(): void {
     this.ended = true;
   }
 
-  /** Lets go of the replica, which the caller discards. */
+  /** Forgets the replica, and returns it for the caller to discard. */
   drop(): BuiltReplica | undefined {
     const { replica } = this;
     this.replica = undefined;

@@ -1,4 +1,4 @@
-/** What is taken from the SDK itself, so that the two cannot disagree. */
+/** Everything that is imported from the SDK, so that the library cannot disagree with it. */
 import {
   DEFAULT_NEGOTIATED_PROTOCOL_VERSION,
   isInitializeRequest,
@@ -13,9 +13,9 @@ interface Notifying {
 }
 
 /**
- * Makes a server that is discarded drop the notifications that it goes on sending (from a timer of its own, say), and calls
- * `onDropped` for each. The SDK rejects with "Not connected", which nobody looks at: that ended the process, with all of its
- * sessions. A server that its factory connects once more sends as before.
+ * Makes a discarded server drop the notifications that it still sends (from its own timer, for instance), and calls
+ * `onDropped` for each. Without this, the SDK rejects with "Not connected". That rejection is often not handled, and would
+ * end the process with all its sessions. A server that its factory connects again sends as before.
  */
 export function dropNotifications(server: object, onDropped: () => void): void {
   const { server: inner } = server as { server?: unknown };
@@ -29,5 +29,5 @@ export function dropNotifications(server: object, onDropped: () => void): void {
   };
 }
 
-/** Clients before it choke on an event without data. */
+/** The first protocol version whose clients accept an event without data. */
 export const FIRST_VERSION_WITH_PRIMING = '2025-11-25';

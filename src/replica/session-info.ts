@@ -22,13 +22,13 @@ export function infoOf(record: SessionRecord): SessionInfo {
   };
 }
 
-/** `undefined`: they are not readable here: encoded, with keys that this node does not have, or it has no codec at all. */
+/** Returns `undefined` if this node cannot decode the params: it has no codec, or not the keys. */
 function paramsOf({ initialize, unreadable }: SessionRecord): Record<string, unknown> | undefined {
   const value = unreadable === true ? undefined : parseStored(initialize);
   return isObject(value) ? value : undefined;
 }
 
-/** As the client has said it, which a server behind `upstream` may not have looked at; name and version are texts. */
+/** Returns the client's `clientInfo`, with name and version as texts. A server behind `upstream` may not have checked it. */
 function clientInfoOf(value: unknown): SessionInfo['clientInfo'] {
   const said = isObject(value) ? value : {};
   return { ...said, name: textOf(said.name), version: textOf(said.version) };

@@ -1,4 +1,4 @@
-/** The messages that shape a session: what the record remembers of them, and how a replica is told of it. */
+/** The shape of a session: which requests change it, and which messages bring a replica from one shape to another. */
 import type { Effect, SessionRecord } from '../backplane/backplane.js';
 import type { JsonRpcError, JsonRpcRequest, JsonRpcResponse } from '../protocol/jsonrpc.js';
 import { ErrorCode, errorResponse } from '../protocol/jsonrpc.js';
@@ -6,9 +6,9 @@ import type { Limits } from '../options/limits.js';
 import { hearsOf } from './initialize/initialize-exchange.js';
 import { isInitializeRequest } from './sdk.js';
 
-/** What a replica has been told. */
+/** The shape that a replica has been told. */
 export interface Shape {
-  /** The params of `initialize`, as JSON; `undefined`: not yet. */
+  /** The params of `initialize`, as JSON, or `undefined` before `initialize`. */
   initialize: string | undefined;
   active: boolean;
   logLevel: string | undefined;
@@ -26,12 +26,12 @@ export function shapeOf(record: SessionRecord): Shape {
   return { initialize, active, logLevel, subscriptions: new Set(subscriptions) };
 }
 
-/** Its client has a stream, and may not have said who it is yet (HTTP+SSE). */
+/** Whether the session has not got `initialize` yet. With HTTP+SSE, a session begins with its stream. */
 export function isUninitialized({ protocolVersion }: SessionRecord): boolean {
   return protocolVersion === '';
 }
 
-/** What the session is to remember once this request was answered with a result. */
+/** Returns the change of the shape that a request makes if it is answered with a result, or `undefined` if it makes none. */
 export function effectOf({ method, params }: JsonRpcRequest): Effect | undefined {
   if (method === 'logging/setLevel' && typeof params?.level === 'string') {
     return { type: 'level', level: params.level };
@@ -42,7 +42,7 @@ export function effectOf({ method, params }: JsonRpcRequest): Effect | undefined
   return undefined;
 }
 
-/** The same, with the answer. An `initialize` may come as a request like any other (HTTP+SSE). */
+/** Returns the change of the shape that this answer makes. With HTTP+SSE, `initialize` comes as an ordinary request. */
 export function effectOfAnswer(
   request: JsonRpcRequest,
   response: JsonRpcResponse | undefined,
@@ -58,17 +58,17 @@ export function effectOfAnswer(
   };
 }
 
-/** Each is a field of the record, and is sent along with it. */
+/** Each URI is a field of the record, and is sent along with the record. */
 const LONGEST_URI = 8192;
 
-/** Only by what it is called; most are not worth a look at the session's shape. */
+/** Whether `refusalOf` may refuse a request, by its method alone. Most requests need no look at the shape. */
 export function mayBeRefused({ method }: JsonRpcRequest): boolean {
   return method === 'initialize' || method === 'resources/subscribe';
 }
 
 /**
- * Why a request is not let through to the server; `undefined`: it is. `running` are the requests to subscribe that have
- * not been answered, this one among them.
+ * Returns the error with which a request is refused, or `undefined` if the server gets it. `running` are the requests to
+ * subscribe that were not answered yet, including this one.
  */
 export function refusalOf(
   request: JsonRpcRequest,
@@ -76,7 +76,7 @@ export function refusalOf(
   running: JsonRpcRequest[],
   limits: Pick<Limits, 'subscriptionsPerSession' | 'subscriptionBytesPerSession'>,
 ): JsonRpcError | undefined {
-  // One that makes no sense is for the server to refuse, as with a session of the SDK's transport.
+  // The server itself refuses a malformed `initialize`, as with the SDK's transport.
   if (initialize !== undefined && isInitializeRequest(request)) {
     const text = 'Invalid Request: Server already initialized';
     return errorResponse(request.id, ErrorCode.InvalidRequest, text);
@@ -116,20 +116,20 @@ export function withEffect(shape: Shape, effect: Effect): Shape {
   }
 }
 
-/** A shape that differs from `shape` in what `effect` decides, so that going from it to `shape` carries the effect out. */
+/** Returns `shape` without the effect, so that a replay from the result to `shape` carries the effect out. */
 export function withoutEffect(shape: Shape, effect: Effect): Shape {
   switch (effect.type) {
     case 'level':
       return { ...shape, logLevel: undefined };
     case 'initialize':
-      return shape; // once only
+      return shape; // `initialize` happens once, and is not replayed to a server that has it
     case 'subscribe':
     case 'unsubscribe':
       return withSubscription(shape, effect.uri, effect.type === 'unsubscribe');
   }
 }
 
-/** `from`, changed so that it differs from `to` in what `effect` decides. */
+/** Returns `from`, changed so that it differs from `to` in the part that `effect` sets. A replay then sets that part. */
 export function unlike(from: Shape, to: Shape, effect: Effect): Shape {
   if (effect.type !== 'subscribe' && effect.type !== 'unsubscribe') {
     return withoutEffect(from, effect);
@@ -137,7 +137,7 @@ export function unlike(from: Shape, to: Shape, effect: Effect): Shape {
   return withSubscription(from, effect.uri, !to.subscriptions.has(effect.uri));
 }
 
-/** The same shape with this subscription, or without it. */
+/** Returns the same shape with this subscription, or without it. */
 function withSubscription(shape: Shape, uri: string, isSubscribed: boolean): Shape {
   const subscriptions = new Set(shape.subscriptions);
   if (isSubscribed) subscriptions.add(uri);
@@ -145,7 +145,7 @@ function withSubscription(shape: Shape, uri: string, isSubscribed: boolean): Sha
   return { ...shape, subscriptions };
 }
 
-/** The requests that bring a replica from one shape to another; `notifications/initialized` is not among them. */
+/** Returns the requests that bring a replica from one shape to another. The handshake is not among them. */
 export function requestsBetween(from: Shape, to: Shape): { method: string; params: object }[] {
   const requests: { method: string; params: object }[] = [];
   if (to.logLevel !== undefined && to.logLevel !== from.logLevel) {

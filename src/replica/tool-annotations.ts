@@ -1,6 +1,6 @@
 import type { ReplicaTransport } from './replica-transport.js';
 
-/** A server whose tool list goes on for ever is not asked for ever. */
+/** How many pages of a tool list are read. The list of a faulty server may never end. */
 const MOST_PAGES = 100;
 
 interface ToolList {
@@ -8,7 +8,7 @@ interface ToolList {
   nextCursor?: string;
 }
 
-/** The annotations of a tool, as the server lists it; the client may never have asked for them. */
+/** Asks the server for the annotations of a tool. The client may never have listed the tools. */
 export async function annotationsOf(
   transport: ReplicaTransport | undefined,
   tool: unknown,

@@ -14,13 +14,13 @@ import { isRequest, isResponse } from '../../protocol/jsonrpc.js';
 const ANSWER_MS = 30_000;
 
 /**
- * What a server says until it has answered `initialize`: there is no session yet that could store it, so it is
- * collected here, and stored together with the session.
+ * Collects the messages of a server until it has answered `initialize`. There is no session yet that could store them, so
+ * they are stored together with the session.
  */
 export class InitializeExchange {
   readonly outbound: { stream: string; message: string; asks: boolean }[] = [];
   answer: JsonRpcResponse | undefined;
-  /** Resolves once the session exists; rejects if it never will. */
+  /** Resolves when the session is stored. Rejects if there will be no session. */
   readonly stored: Promise<void>;
   succeed: () => void = () => undefined;
   failed: (error: unknown) => void = () => undefined;
@@ -38,14 +38,14 @@ export class InitializeExchange {
         reject(error);
       };
     });
-    this.stored.catch(() => undefined); // whoever waits hears of it; often nobody does
+    this.stored.catch(() => undefined); // often no message waits for it
   }
 
-  /** `false`: the answer was given before. */
+  /** Collects a message. Returns `false` if the server had answered before. */
   take(message: JsonRpcMessage, relatedTo: RequestId | undefined): boolean {
     if (this.answer !== undefined) return false;
     const answers = isResponse(message) && message.id === this.request.id;
-    if (isResponse(message) && !answers) return true; // to a question that nobody asked
+    if (isResponse(message) && !answers) return true; // the answer to a request that the client has not sent
     const related = answers || relatedTo === this.request.id;
     this.outbound.push({
       stream: related ? this.stream : STANDALONE,
@@ -59,7 +59,7 @@ export class InitializeExchange {
     return true;
   }
 
-  /** Resolves with the answer; rejects when there is none in time. */
+  /** Resolves when the server has answered. Rejects if it does not answer in time. */
   async answered(): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       const cancelTimer = this.clock.after(ANSWER_MS, () => {
@@ -76,7 +76,7 @@ export class InitializeExchange {
 
 const LIST_KINDS = ['tools', 'prompts', 'resources'] as const;
 
-/** Which broadcasts a server has announced that it may send. */
+/** Returns the lists for which a server has announced change notifications. */
 export function hearsOf(capabilities: unknown): ListKind[] {
   const declared = (capabilities ?? {}) as Record<string, { listChanged?: boolean } | undefined>;
   return LIST_KINDS.filter((kind) => declared[kind]?.listChanged === true);

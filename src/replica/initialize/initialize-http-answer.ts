@@ -1,4 +1,4 @@
-/** An answer to `initialize` that says over HTTP, too, that there is no session. */
+/** An error answer to `initialize` that also sets the status, the headers and the body of the HTTP response. */
 import type { JsonRpcError, JsonRpcResponse } from '../../protocol/jsonrpc.js';
 
 export interface HttpAnswer {
@@ -7,14 +7,14 @@ export interface HttpAnswer {
   body: string;
 }
 
-/** No server can send it by accident: it is not in the JSON. */
+/** The key is a symbol, so that no server can set it with JSON. */
 const HTTP = Symbol('HTTP answer');
 
 export function answeringWith(error: JsonRpcError, http: HttpAnswer): JsonRpcError {
   return { ...error, [HTTP]: http } as JsonRpcError;
 }
 
-/** `undefined`: 200 and the answer, as for a server of the SDK. */
+/** Returns `undefined` if the response is 200 with the answer, as for a server of the SDK. */
 export function httpAnswerOf(answer: JsonRpcResponse): HttpAnswer | undefined {
   return (answer as { [HTTP]?: HttpAnswer })[HTTP];
 }

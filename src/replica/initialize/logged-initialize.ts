@@ -1,6 +1,6 @@
 /**
- * What the log has of a client's `initialize`. The session's record has its params, so that the log has no second copy of
- * large ones: readers of the log get them from the record.
+ * The form of a client's `initialize` in the log. The record of the session has its params. So the log leaves large params
+ * out, and readers of the log take them from the record.
  */
 import type { SessionRecords } from '../../backplane/backplane.js';
 import type { JsonRpcRequest } from '../../protocol/jsonrpc.js';
@@ -8,17 +8,17 @@ import { isObject } from '../../protocol/jsonrpc.js';
 import { parseStored } from '../../protocol/parse-stored.js';
 import type { SessionEvent } from '../../options/types.js';
 
-/** Real clients send a few hundred characters, which are worth no second look. */
+/** Params up to this length are logged. Real clients send a few hundred characters. */
 const LARGE = 1024;
 
-/** The text to log; `params`: as they are in the record. */
+/** Returns the text to log. `params` are the params as the record has them. */
 export function loggedInitialize(request: JsonRpcRequest, params: string): string {
   if (params.length <= LARGE) return JSON.stringify(request);
   const { jsonrpc, id, method } = request;
   return JSON.stringify({ jsonrpc, id, method });
 }
 
-/** The event with its params, where the log has left them out and the record still has them. */
+/** Adds the params to the event of an `initialize`, if the log has left them out and the record still has them. */
 export async function withParams(
   event: SessionEvent,
   sessionId: string,

@@ -1,14 +1,16 @@
-/** What a client has sent that asks for no answer, and that its server has not taken yet, of one session on one node. */
-
-/** One POST is let in all the same, whatever its length, where nothing waits. */
+/** How many bytes of a session may wait for its server. If none wait, one POST of any length is accepted. */
 const MOST_BYTES = 8 * 1024 * 1024;
 
+/**
+ * Limits the messages of a session on this node that wait for the server and ask for no answer: notifications and responses
+ * of the client.
+ */
 export class InboundAdmission {
   private bytes = 0;
 
   /**
-   * Lets messages in until the returned function is called, which hands them on; `behind` is what waits for the server
-   * after that. Returns `undefined` if too much waits.
+   * Counts `bytes` as waiting until the returned function is called, when the messages are handed on. `behind` is the number
+   * of bytes that were handed on before and that the server has not taken yet. Returns `undefined` if too much waits.
    */
   take(bytes: number, behind: number): (() => void) | undefined {
     const waiting = this.bytes + behind;

@@ -1,23 +1,23 @@
 import { setImmediate } from 'node:timers';
 
-/** Characters of an answer after which the next one waits. It takes about two milliseconds to write so many as JSON. */
+/** After an answer of so many characters, the next one waits. To write it as JSON takes about two milliseconds. */
 const LARGE = 256 * 1024;
 
 /**
- * Has large answers written as JSON in turns of the event loop of their own. The handlers of a batch may all answer in the
- * same turn: their answers must not keep the loop from everything else, the renewal of this node's lease for instance.
+ * Gives each large answer a turn of the event loop for writing it as JSON. The handlers of a batch may all answer in the
+ * same turn. Their answers together must not delay other work, such as the renewal of this node's lease.
  */
 export class LoopTurns {
   private readonly waiting: (() => void)[] = [];
   private isTaken = false;
 
-  /** Resolves when it is the caller's turn, who is to call `write` then. `undefined`: now. */
+  /** Resolves when it is the caller's turn to call `write`. Returns `undefined` if the caller can do so now. */
   next(): Promise<void> | undefined {
     if (!this.isTaken) return undefined;
     return new Promise((resolve) => this.waiting.push(resolve));
   }
 
-  /** Has an answer written. After a large one the next one waits for the next turn of the event loop. */
+  /** Calls `serialize`. After a large answer, the next caller waits for the next turn of the event loop. */
   write<T extends { message: string | undefined }>(serialize: () => T): T {
     let length = 0;
     try {
@@ -33,7 +33,7 @@ export class LoopTurns {
     }
   }
 
-  /** Resolves when what waits now has been written. */
+  /** Resolves when the answers that wait now are written. */
   async over(): Promise<void> {
     const turn = this.next();
     if (turn === undefined) return;
@@ -48,5 +48,5 @@ export class LoopTurns {
   };
 }
 
-/** There is one event loop for all nodes of a process. */
+/** All nodes of a process share this object, because they share the event loop. */
 export const answerTurns = new LoopTurns();

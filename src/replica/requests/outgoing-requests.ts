@@ -1,10 +1,10 @@
 import type { JsonRpcMessage, RequestId } from '../../protocol/jsonrpc.js';
 import type { DeliveryContext } from '../replica.js';
 
-/** Whoever asked the client something, and is to hear what comes back. */
+/** The sender of a request to the client. It gets the answer and the progress. */
 export interface Asker {
   readonly sessionId: string;
-  /** An answer, or progress, with the cluster's id still in it. */
+  /** Takes an answer or a progress notification. The message still has the id of the cluster. */
   deliver(message: JsonRpcMessage, context?: DeliveryContext): void;
 }
 
@@ -15,17 +15,17 @@ interface Ask {
 
 const FORMAT = /^([0-9a-z]{1,32})\.(\d{1,15})$/;
 
-/** The node that a server's request id or progress token names; `undefined`: it is not one of ours. */
+/** Returns the node that an id or progress token names, or `undefined` if it does not have our format. */
 export function nodeOf(id: unknown): string | undefined {
   return typeof id === 'string' ? FORMAT.exec(id)?.[1] : undefined;
 }
 
 /**
- * Ids that are unique in the cluster and name their node: `<nodeId>.<n>`.
+ * The open requests from this node to clients. Their ids are unique in the cluster and name the node: `<nodeId>.<n>`.
+ * Progress tokens get such ids, too.
  *
- * Every replica counts its request ids from 0, so two of them would send the same id and an answer could resolve
- * another node's promise. Since the id itself says where the answer belongs, no route has to be stored before the
- * request goes out, and no answer can be too fast.
+ * Every replica counts its request ids from 0. Two replicas would send the same id, and an answer could reach the wrong
+ * one. The id says which node the answer belongs to, so no route has to be stored before the request is sent.
  */
 export class OutgoingRequests {
   private readonly open = new Map<string, Ask>();
@@ -40,13 +40,13 @@ export class OutgoingRequests {
     return id;
   }
 
-  /** Only within the session that it was asked in: the id alone is no credential. */
+  /** Finds an open request of this session. The session has to match, because an id alone must not give access. */
   find(sessionId: string, id: unknown): Ask | undefined {
     const ask = typeof id === 'string' ? this.open.get(id) : undefined;
     return ask?.asker.sessionId === sessionId ? ask : undefined;
   }
 
-  /** Sessions in which somebody waits for an answer. */
+  /** The sessions with an open request, one entry for each request. */
   sessions(): string[] {
     return [...this.open.values()].map(({ asker }) => asker.sessionId);
   }

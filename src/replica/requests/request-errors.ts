@@ -11,8 +11,8 @@ import { isShownOnStandalone } from '../../stream/shown-on.js';
 import type { NodeContext } from '../../stream/node-context.js';
 
 /**
- * What a client gets for a request whose node is gone. Whether it was carried out, nobody knows. `executor`: what the
- * backplane named as the stream's executor, if it is known.
+ * The error for a request whose node is dead or was closed. It is unknown whether the request was carried out. `executor` is
+ * the executor that the backplane named for the stream, if it is known.
  */
 export function nodeLost(id: RequestId, executor: string | undefined): JsonRpcError {
   const closed = executor === RELEASED;
@@ -32,12 +32,12 @@ export function nodeLost(id: RequestId, executor: string | undefined): JsonRpcEr
   };
 }
 
-/** Of a request that still ran when its node's time to drain was over. */
+/** The error for a request that still ran when `drainMs` of its closing node was over. */
 export function nodeClosed(id: RequestId): JsonRpcError {
   return nodeLost(id, RELEASED);
 }
 
-/** Of a request that was carried out, whose answer the backplane has lost (see docs/guarantees.md). */
+/** The error for a request that was carried out, but whose answer a failover has lost (see docs/guarantees.md). */
 export function answerLost(id: RequestId): JsonRpcError {
   return {
     jsonrpc: '2.0',
@@ -50,25 +50,25 @@ export function answerLost(id: RequestId): JsonRpcError {
   };
 }
 
-/** The server refused to be told again what its session is: why is for the client, whose request needed it. */
+/** A fresh server answered the replayed `initialize` with an error. The client whose request needed it gets that error. */
 export class ReplayRefused extends Error {
   constructor(readonly error: JsonRpcError['error']) {
     super(error.message);
   }
 }
 
-/** Of a request that was not begun, since there was no server to run it. */
+/** The error for a request that did not run, because no replica could be built. */
 export function notBuilt(id: RequestId, why: unknown): JsonRpcError {
   if (why instanceof ReplayRefused) return { jsonrpc: '2.0', id, error: why.error };
   return internalError(id);
 }
 
-/** Of a request that nobody can run, or whose answer nobody can show. */
+/** The error for a request that no node can run, or whose answer cannot be shown. */
 export function internalError(id: RequestId): JsonRpcError {
   return errorResponse(id, ErrorCode.InternalError, 'Internal error');
 }
 
-/** An answer that is no JSON (a `bigint`, a cycle, too deep) becomes an error: its client must not wait for ever. */
+/** Writes an answer as JSON. If that fails (a `bigint`, a cycle, deep nesting), the client gets an error instead. */
 export function serialized(
   { logger }: Pick<NodeContext, 'logger'>,
   { id, method }: JsonRpcRequest,
@@ -83,7 +83,7 @@ export function serialized(
   }
 }
 
-/** The end of a request that its client has given up. Of a JSON response there has to be one. */
+/** Returns the answer to a request that its client has cancelled: none on an event stream, and an error in JSON mode. */
 export function answerToCancelled(
   { settings: { responseMode } }: Pick<NodeContext, 'settings'>,
   id: RequestId,
@@ -93,12 +93,12 @@ export function answerToCancelled(
   return errorResponse(id, ErrorCode.ConnectionClosed, 'Request cancelled');
 }
 
-/** For the commit that ends a request with one of these errors. `from`: the node that had run it. */
+/** Returns the note for the commit that ends a request with such an error. `from` is the node that ran the request. */
 export function failed(id: RequestId, stream: string, from: string | undefined): NoteOperation {
   return { ...note('request.failed', id, stream, from), ifAppended: true };
 }
 
-/** For a request that is run again. */
+/** Returns the note for a request that runs again. */
 export function recovered(id: RequestId, stream: string, from: string | undefined): NoteOperation {
   return note('request.recovered', id, stream, from);
 }

@@ -8,13 +8,13 @@ export interface Call {
   stream: string;
   /** The revision that the replica was at when it got the request. */
   revision?: Revision | undefined;
-  /** Run again: the highest progress that the client was shown before, by token. It is not shown again. */
+  /** For a request that runs again: the highest progress, by token, that the client has had. It is not shown again. */
   shown?: ReadonlyMap<unknown, number> | undefined;
-  /** The requests of its stream: how many there were, and how many of them are not known to be stored as ended. */
+  /** The requests of the stream: how many there were, and how many of them do not have a stored end yet. */
   batch: { size: number; open: number };
 }
 
-/** How many requests run on this node, and a promise for the moment when none does. */
+/** Counts what runs on this node, and can wait until nothing runs. */
 export class RunningCount {
   private count = 0;
   private waiting: (() => void)[] = [];
@@ -32,7 +32,7 @@ export class RunningCount {
     if (this.count === 0) for (const resolve of this.waiting.splice(0)) resolve();
   }
 
-  /** Resolves when nothing runs; at once, if nothing does. */
+  /** Resolves when nothing runs, which may be at once. */
   async none(): Promise<void> {
     if (this.count > 0) await new Promise<void>((resolve) => this.waiting.push(resolve));
   }
@@ -57,7 +57,7 @@ export class RunningCalls {
     return id === undefined ? undefined : this.byId.get(id);
   }
 
-  /** Whoever takes a call ends it, and nobody else. */
+  /** Takes a call out of the table. The caller that gets it has to end it, so that a call is ended once. */
   take(id: RequestId | undefined): Call | undefined {
     const call = this.get(id);
     if (call !== undefined && this.byId.delete(call.request.id)) this.running.end();
@@ -77,7 +77,7 @@ export class RunningCalls {
   }
 }
 
-/** Progress that the client has had from the node that ran the request first. */
+/** Whether the client has had this progress from the node that ran the request first. */
 export function wasShown({ shown }: Call, message: JsonRpcMessage): boolean {
   if (shown === undefined || !isNotification(message)) return false;
   if (message.method !== 'notifications/progress') return false;
