@@ -1,53 +1,60 @@
-/** What a server behind this library may send. `docs/reference/limits.md` has the list. */
+/** The bounds for what a server behind this library may send. `docs/reference/limits.md` lists them. */
 import type { JsonShape } from '../protocol/json-shape.js';
 import { Failure } from './failure.js';
 
-/** All messages of the server that a node is reading at one moment, as a multiple of the longest that is allowed. */
+/**
+ * The bound for all messages of the server that a node reads at one moment, as a multiple of the longest message allowed.
+ */
 export const MESSAGES_AT_ONCE = 8;
-/** One message, before it is parsed. Deeper nesting could not be written as JSON again on every stack. */
+/**
+ * The bound for one message, checked before it is parsed. Deeper nesting could not be written as JSON again on every stack.
+ */
 export const MESSAGE_SHAPE: JsonShape = { depth: 1_000, values: 250_000 };
-/** Messages in one JSON body. */
+/** The most messages in one JSON body. */
 export const BATCH_SIZE = 1_000;
-/** Ids of requests, progress tokens, event ids, and names of methods. */
+/** The longest request id, progress token, event id or method name. */
 export const LONGEST_ID = 1_024;
-/** The version in an answer to `initialize`, which becomes a header. */
+/** The longest version in an answer to `initialize`. The version becomes a header. */
 export const LONGEST_VERSION = 64;
-/** The answer to a handshake, and all that the server says before it. Each message counts `MESSAGE_COST` more. */
+/** The bound for the answer to a handshake and all messages before it. Each message counts `MESSAGE_COST` more. */
 export const HANDSHAKE_BYTES = 4 * 1024 * 1024;
 export const MESSAGE_COST = 4_096;
-/** Of the body of a response whose status is no success, or that nobody needs. */
+/** How much is read of the body of a response that failed, or that is not needed. */
 export const REFUSAL_BYTES = 64 * 1024;
-/** Responses with a status of 1xx to one request. */
+/** The most responses with a status of 1xx to one request. */
 export const INTERIM_RESPONSES = 1_000;
-/** What the server may ask its clients to wait for before they come back to a stream. */
+/** The bounds of the time that the server may ask its clients to wait before they resume a stream. */
 export const LEAST_RETRY_MS = 100;
 export const MOST_RETRY_MS = 30_000;
-/** Memory that a piece of text takes besides its characters, however short it is. */
+/** The memory that a piece of text takes besides its characters, however short it is. */
 const PIECE_COST = 32;
 
-/** Messages that ask for no answer, and wait for the server: beyond that a session is stuck, and its server object ends. */
+/**
+ * The bound for notifications and answers that wait for the server. Beyond it the session is stuck, and its server object
+ * ends.
+ */
 export const STUCK_BYTES = 32 * 1024 * 1024;
 
-/** What a piece of text takes in memory. */
+/** Returns the memory that a piece of text takes. */
 export function costOf(piece: string): number {
   return Buffer.byteLength(piece) + PIECE_COST;
 }
 
-/** The server has sent more than a bound allows. The text is shown to the client. */
+/** Makes the error for a server that has sent more than a bound allows. The client sees the text. */
 export function oversized(what: string): Failure {
   return new Failure('server_oversized', what);
 }
 
-/** What one response has brought of messages that are not whole yet. */
+/** The memory that one response takes for messages that are not complete yet. */
 export interface Share {
-  /** It takes so many bytes now. Throws a {@link Failure} if that is more than one message may have. */
+  /** Sets the share to `bytes`. Throws a {@link Failure} if one message must not be so long. */
   hold(bytes: number): void;
   release(): void;
 }
 
 /**
- * Bounds the memory of messages that are not whole yet: of each one, and of all on this node together. Where all
- * together are too many, the longest ends, since many short ones of other sessions must not give way to it.
+ * Bounds the memory of messages that are not complete yet: of each one, and of all on this node together. If all together
+ * are too long, the longest one ends, so that short ones of other sessions can go on.
  */
 export class MemoryBudget {
   private readonly shares = new Map<Share, { bytes: number; end: (failure: Failure) => void }>();
@@ -55,7 +62,10 @@ export class MemoryBudget {
 
   constructor(private readonly messageBytes: number) {}
 
-  /** `end` is called if this response has to end for the sake of others. `atMost`: if less than usual. */
+  /**
+   * Makes a share. `end` is called if this response has to end so that others can go on. With `atMost`, the share may hold
+   * less than usual.
+   */
   share(end: (failure: Failure) => void, atMost = Infinity): Share {
     const most = Math.min(atMost, this.messageBytes);
     const entry = { bytes: 0, end };

@@ -1,8 +1,8 @@
 import type { Clock } from '../protocol/clock.js';
 
 /**
- * The end of something, for those that need to hear of it. Not an `AbortController`, which is an event target and an event
- * per call, for what is a flag and one or two callbacks.
+ * The end of a call or a session, with callbacks. An `AbortController` would cost an event target and an event per call,
+ * where a flag and one or two callbacks do.
  */
 export class Ending {
   private readonly callbacks = new Set<() => void>();
@@ -12,7 +12,7 @@ export class Ending {
     return this.over;
   }
 
-  /** Once; repeating it is harmless. */
+  /** Runs the callbacks. A second call does nothing. */
   end(): void {
     if (this.over) return;
     this.over = true;
@@ -21,7 +21,7 @@ export class Ending {
     for (const callback of callbacks) callback();
   }
 
-  /** Called when it ends, or at once if it has. Returns its cancellation. */
+  /** Calls `callback` at the end, or at once if it has ended. Returns a function that cancels the callback. */
   onEnd(callback: () => void): () => void {
     if (this.over) {
       callback();
@@ -31,7 +31,7 @@ export class Ending {
     return () => this.callbacks.delete(callback);
   }
 
-  /** One that ends with this one, or after `ms`; until it is released. */
+  /** Returns an ending that ends together with this one, or after `ms`. `release` removes its timer and callback. */
   within(ms: number, clock: Clock): { ending: Ending; release: () => void } {
     const ending = new Ending();
     const cancels = [this.onEnd(() => ending.end()), clock.after(ms, () => ending.end())];

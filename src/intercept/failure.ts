@@ -1,16 +1,17 @@
-/** What can go wrong between this library and a server that it reaches over HTTP, and what the client hears of it. */
+/** The failures between this library and a server that it reaches over HTTP, and the errors that clients get for them. */
 import type { JsonRpcError, RequestId } from '../protocol/jsonrpc.js';
 import { ErrorCode } from '../protocol/jsonrpc.js';
 import type { HttpAnswer } from '../replica/initialize/initialize-http-answer.js';
 import { answeringWith } from '../replica/initialize/initialize-http-answer.js';
 
 /**
+ * The reasons for a failure:
+ *
  * - `server_unreachable`: no connection could be made. Nothing has begun.
- * - `server_lost`: the connection broke after the message was sent, and could not be resumed. What became of it, nobody
- *   knows.
- * - `server_refused`: an HTTP status that is none of success.
- * - `server_invalid`: what came back is not what the protocol says.
- * - `server_oversized`: what came back exceeds a bound, which the detail names.
+ * - `server_lost`: the connection broke after the message was sent, and could not be resumed. The outcome is unknown.
+ * - `server_refused`: the HTTP status is not one of success.
+ * - `server_invalid`: the response does not follow the protocol.
+ * - `server_oversized`: the response exceeds a bound, which the detail names.
  */
 export type FailureReason =
   'server_unreachable' | 'server_lost' | 'server_refused' | 'server_invalid' | 'server_oversized';
@@ -26,7 +27,7 @@ const TEXTS: Record<FailureReason, string> = {
 export class Failure extends Error {
   constructor(
     readonly reason: FailureReason,
-    /** For the log. Clients are shown that of `server_oversized` only, which says nothing that the server has said. */
+    /** A text for the log. Clients see it only with `server_oversized`, where it contains nothing from the server. */
     readonly detail: string,
     readonly refusal?: Refusal,
   ) {
@@ -34,20 +35,20 @@ export class Failure extends Error {
   }
 }
 
-/** An HTTP response that is no success. */
+/** An HTTP response with a status that is not one of success. */
 export interface Refusal {
   status: number;
   contentType: string | undefined;
-  /** Headers that a client needs to do better. */
+  /** Headers that a client needs in order to succeed later. */
   headers: Record<string, string>;
-  /** Of a redirect, without credentials and query. */
+  /** The address of a redirect, without credentials and query. */
   location?: string;
   body: string;
   /** The JSON-RPC error in the body, if that is one. */
   error: JsonRpcError['error'] | undefined;
 }
 
-/** What a client gets for a request: the server's own error, if it sent one, else ours. */
+/** Returns the error for a client's request: the server's own error, or else one of this library. */
 export function errorOf(id: RequestId, why: unknown): JsonRpcError {
   const { reason, refusal, message } = failureOf(why);
   const status = refusal === undefined ? {} : { status: refusal.status };
@@ -62,15 +63,17 @@ export function errorOf(id: RequestId, why: unknown): JsonRpcError {
   };
 }
 
-/** A client takes such an answer to `initialize` for a server of HTTP+SSE, and goes on with that. */
+/** With these statuses for `initialize`, a client would take the server for one of HTTP+SSE and go on with that. */
 const MISLEADING = new Set([404, 405]);
-/** The server does not speak Streamable HTTP at that address, unless its answer is one of JSON-RPC. */
+/** With these statuses the server does not speak Streamable HTTP at this address, unless the body is JSON-RPC. */
 const NO_ENDPOINT = new Set([400, 404, 405, 406, 410, 415]);
 
 /**
- * The answer to `initialize`, which is one of HTTP as well: 503 where the server cannot be reached, what the server
- * itself has said where it refused (a 401 starts the client's authorization), else 502. A refusal that looks as if there
- * were no MCP endpoint says so, with its status, as 502.
+ * Returns the error for `initialize`, with an HTTP response:
+ *
+ * - 503 if the server cannot be reached.
+ * - The server's own response if it refused (a 401 starts the client's authorization).
+ * - 502 for all other failures. If there seems to be no MCP endpoint, the text names the server's status.
  */
 export function initializeError(id: RequestId, why: unknown): JsonRpcError {
   const failure = failureOf(why);
@@ -82,7 +85,7 @@ export function initializeError(id: RequestId, why: unknown): JsonRpcError {
   return answeringWith(error, httpAnswerOf(failure, error));
 }
 
-/** What is wrong with a refused `initialize`, and what to look at. `undefined`: the server says it itself. */
+/** Says what is wrong with a refused `initialize` and what to check. `undefined`: the server's own text says so. */
 export function mendOf({ reason, refusal }: Failure): string | undefined {
   if (reason === 'server_invalid') {
     return 'is it an MCP endpoint (Streamable HTTP)? Look at the path of the address';
@@ -125,8 +128,8 @@ function httpAnswerOf({ reason, refusal }: Failure, error: JsonRpcError): HttpAn
 }
 
 /**
- * Whether the server has forgotten the session: 404, as the specification has it, or the 400 of the many servers that
- * keep transports in a `Map` and take an id that they do not know for none. Either way the message has not begun.
+ * True if the server has forgotten the session. It answers 404 (specification), or 400 like the many servers that keep
+ * transports in a `Map` and treat an unknown id like a missing one. In both cases the message has not begun.
  */
 export function hasForgotten(why: unknown): boolean {
   if (!(why instanceof Failure) || why.refusal === undefined) return false;
@@ -134,7 +137,7 @@ export function hasForgotten(why: unknown): boolean {
   return status === 404 || (status === 400 && /session/i.test(error?.message ?? body));
 }
 
-/** Whether the server has sent what it must not send, as opposed to nothing. */
+/** True if the server has sent something that it must not send. */
 export function breaksBounds(why: unknown): boolean {
   return (
     why instanceof Failure && (why.reason === 'server_oversized' || why.reason === 'server_invalid')

@@ -1,11 +1,13 @@
-/** Messages of a server behind this library, from the text that they come in: checked before anything works on them. */
+/** Parses messages of a server behind this library, and checks them before other code works on them. */
 import { exceededBy } from '../protocol/json-shape.js';
 import type { JsonRpcMessage } from '../protocol/jsonrpc.js';
 import { isObject } from '../protocol/jsonrpc.js';
 import { BATCH_SIZE, LONGEST_ID, MESSAGE_SHAPE, oversized } from './bounds.js';
 import { Failure } from './failure.js';
 
-/** `undefined`: it is no JSON. Throws a {@link Failure} for JSON that would take too much time or stack. */
+/**
+ * Parses JSON. `undefined`: the text is not JSON. Throws a {@link Failure} for JSON that would take too much time or stack.
+ */
 export function parseJson(text: string): unknown {
   const exceeded = exceededBy(text, MESSAGE_SHAPE);
   if (exceeded === 'depth') {
@@ -22,15 +24,15 @@ export function parseJson(text: string): unknown {
 }
 
 /**
- * The message of one event. `undefined`: it is no JSON-RPC, which a stream may carry besides. Throws a {@link Failure} for
- * JSON-RPC whose members have other types than it says, or which exceeds a bound.
+ * Returns the message of one event. `undefined`: it is not JSON-RPC, which a stream may also carry. Throws a {@link Failure}
+ * for JSON-RPC with members of wrong types, or which exceeds a bound.
  */
 export function messageOf(text: string): JsonRpcMessage | undefined {
   const value = parseJson(text);
   return isJsonRpc(value) ? checked(value) : undefined;
 }
 
-/** The messages of a body of JSON: one, or a batch. Throws a {@link Failure} for everything else. */
+/** Returns the messages of a JSON body: one, or a batch. Throws a {@link Failure} for everything else. */
 export function messagesOf(text: string): JsonRpcMessage[] {
   const value = parseJson(text);
   const messages = Array.isArray(value) ? (value as unknown[]) : [value];
@@ -48,10 +50,7 @@ function isJsonRpc(value: unknown): value is Fields {
   return 'method' in value || 'result' in value || 'error' in value;
 }
 
-/**
- * Only what this library itself works with has to have its type. What a server says beyond the frame of JSON-RPC is
- * between the server and its client.
- */
+/** Checks the types of the members that this library itself works with. The rest concerns only the server and its client. */
 function checked(message: Fields): JsonRpcMessage {
   const wrong = 'method' in message ? wrongInCall(message) : wrongInAnswer(message);
   if (wrong !== undefined) {
@@ -60,12 +59,12 @@ function checked(message: Fields): JsonRpcMessage {
   return message as unknown as JsonRpcMessage;
 }
 
-/** The name of a member of a request or notification that is wrong. */
+/** Returns the name of a wrong member of a request or notification. */
 function wrongInCall(message: Fields): string | undefined {
   const { method, params } = message;
   if (typeof method !== 'string' || method.length > LONGEST_ID) return 'method';
   if ('id' in message && !isId(message.id)) return 'id';
-  // Some write what is not there as null.
+  // Some servers write a missing member as null.
   if (params === undefined || params === null) {
     delete message.params;
     return undefined;
@@ -81,7 +80,7 @@ function wrongInCall(message: Fields): string | undefined {
   return token === undefined || isId(token) ? undefined : 'progressToken';
 }
 
-/** The name of a member of an answer that is wrong. An answer without an id is one to the request that it came for. */
+/** Returns the name of a wrong member of an answer. An answer without an id belongs to the request for which it came. */
 function wrongInAnswer(message: Fields): string | undefined {
   const { id, result, error } = message;
   if (id !== undefined && id !== null && !isId(id)) return 'id';
@@ -91,7 +90,7 @@ function wrongInAnswer(message: Fields): string | undefined {
   return isError ? undefined : 'error';
 }
 
-/** Where it comes back to the server, it is the same: so it has to be one that JSON can say. */
+/** True for an id that JSON can express, so that it comes back to the server unchanged. */
 function isId(value: unknown): boolean {
   return typeof value === 'string' ? value.length <= LONGEST_ID : Number.isFinite(value);
 }

@@ -1,4 +1,4 @@
-/** A server that is no server object, behind the rest of this library: a handler of Express, or one at a URL. */
+/** Makes a server behind HTTP usable like a server object. It is an Express handler, or a server at a URL. */
 import type { RequestHandler } from 'express';
 import type { Clock } from '../protocol/clock.js';
 import type { FactoryContext } from '../replica/replica.js';
@@ -12,19 +12,19 @@ import { ServerWatch } from './server-watch.js';
 import { upstreamTarget } from './http/upstream.js';
 
 export interface Interception {
-  /** As the option `server`. */
+  /** Builds server objects, like the option `server`. */
   factory: (context: FactoryContext) => ServerLike;
-  /** Why the server behind does not answer; `undefined`: it does, or is not looked at. At once. */
+  /** Says why the server behind does not answer. `undefined`: it answers, or is not checked. */
   trouble(): string | undefined;
-  /** Whether a request would reach the server behind now. Never rejects. */
+  /** True if a request would reach the server behind now. Never rejects. */
   isReachable(): Promise<boolean>;
   /** Resolves when the server behind answers. Rejects after `close()`. */
   ready(): Promise<void>;
-  /** After all server objects have been closed. Never rejects. */
+  /** Closes the connections, after all server objects were closed. Never rejects. */
   close(): Promise<void>;
 }
 
-/** `check`, `query`: see `upstreamCheck` and `upstreamQuery` in the options. */
+/** The server behind. For `check` and `query` see the options `upstreamCheck` and `upstreamQuery`. */
 export type Intercepted =
   { handler: RequestHandler } | { upstream: URL; check?: boolean | string; query?: boolean };
 

@@ -1,4 +1,4 @@
-/** One request to a server behind this library, from its POST to its answer. */
+/** Runs one request to a server behind this library, from its POST to its answer. */
 import type { IncomingMessage } from 'node:http';
 import type { Clock } from '../protocol/clock.js';
 import { jittered } from '../protocol/clock.js';
@@ -22,32 +22,32 @@ export interface CallParts {
   target: Target;
   reader: BodyReader;
   clock: Clock;
-  /** Of the private session. */
+  /** The headers of the private session. */
   headers: Record<string, string>;
   origin: Origin | undefined;
-  /** Ends it: nobody waits for the answer any more. */
+  /** Ends the call when its answer is no longer needed. */
   ending: Ending;
-  /** How long to try to come back to a stream that broke off. */
+  /** How long to try to resume a stream that broke off. */
   patienceMs: number;
-  /** What the server may send until its answer has come, and that answer; left out: any number of messages. */
+  /** How many bytes the server may send until its answer, which is included. `undefined`: any number. */
   mostBytes?: number;
   onSent?: (() => void) | undefined;
   onHead?: (response: IncomingMessage) => void;
-  /** What the server says before its answer. Never rejects. */
+  /** Called with each message before the answer. Never rejects. */
   onMessage: (message: JsonRpcMessage) => Promise<void>;
-  /** The server has ended the connection, and expects its client to come back. */
+  /** Called when the server has ended the connection and expects its client to resume. */
   onHangUp?: (() => void) | undefined;
 }
 
-/** How long a client waits before it comes back, where the server does not say. */
+/** How long a client waits before it resumes, if the server does not say. */
 export const RETRY_MS = 1000;
-/** A server ends the stream of an answered call; one that does not is not waited for. */
+/** How long a server may take to end the stream of an answered call. */
 const LINGER_MS = 1000;
 
 export const ACCEPT_BOTH = 'application/json, text/event-stream';
 export const ACCEPT_EVENTS = 'text/event-stream';
 
-/** Resolves with the server's answer. Rejects with a {@link Failure}, also when `ending` ends. */
+/** Sends a request and resolves with the server's answer. Rejects with a {@link Failure}, also when `ending` ends. */
 export async function call(request: JsonRpcRequest, parts: CallParts): Promise<JsonRpcResponse> {
   const { target, reader, headers, origin, ending, mostBytes, onSent, onHead, onMessage } = parts;
   const response = await target.send({
@@ -72,7 +72,7 @@ export async function call(request: JsonRpcRequest, parts: CallParts): Promise<J
   throw new Failure('server_invalid', `status ${response.statusCode}, ${type}, no answer`);
 }
 
-/** The event stream of one request, over as many connections as it takes. */
+/** The event stream of one request, over as many connections as needed. */
 class Stream {
   private readonly place: Place = { lastEventId: undefined, retryMs: undefined };
   private answer: JsonRpcResponse | undefined;
@@ -116,7 +116,9 @@ class Stream {
     });
   }
 
-  /** Comes back with the id of the last event, until there is an answer or no more hope. */
+  /**
+   * Resumes the stream with the id of the last event, until the answer arrives or the server no longer resumes the stream.
+   */
   private async resume(
     how: 'ended' | 'cut',
     resolve: (answer: JsonRpcResponse) => void,
@@ -155,12 +157,12 @@ class Stream {
   }
 }
 
-/** Or restarting, or something between us and it says so: the stream may be there all the same. */
+/** True if the server is busy or restarting, or a proxy says so. The stream may still exist. */
 function isBusy({ statusCode = 0 }: IncomingMessage): boolean {
   return statusCode === 429 || (statusCode >= 502 && statusCode <= 504);
 }
 
-/** An error without an id is about the request, which came alone. */
+/** True if a message is the answer to this request. An error without an id counts, because the request was sent alone. */
 function answers(message: JsonRpcMessage, id: RequestId): message is JsonRpcResponse {
   if (!isResponse(message)) return false;
   const given = message.id as RequestId | null | undefined;

@@ -24,22 +24,25 @@ import { PrivateSessions } from './private-sessions.js';
 
 interface Running {
   ending: Ending;
-  /** Resolves when the server has been sent the request, or never will be. */
+  /** Resolves when the request was sent to the server, or never will be. */
   sent: Promise<void>;
   begun: boolean;
 }
 
 /**
- * A server that is reached over HTTP, as a server object: what the transport delivers is POSTed to it, each message by
- * itself, and what comes back, on the responses and on a GET stream of its own, is sent through the transport. So all that
- * holds for server objects holds for it: it is built, told what its session is, kept, and discarded in the same way.
+ * A server object for a server that is reached over HTTP. Each message that the transport delivers becomes a POST of its
+ * own. What comes back, on the responses and on a GET stream, is sent through the transport. So it is built, initialized,
+ * kept and discarded like any server object.
  */
 export class InterceptedServer implements ServerLike, Replica {
   private transport: ServerTransport | undefined;
   private readonly sessions: PrivateSessions;
-  /** The server is being told that its client is initialized. */
+  /** Resolves when the server has been sent `notifications/initialized`. */
   private announcing: Promise<void> = Promise.resolve();
-  /** Notifications, one after the other; and answers to the server, which must wait for nothing but each other. */
+  /**
+   * Notifications are sent one after the other. Answers to the server form a queue of their own, so that they wait for other
+   * answers only.
+   */
   private telling: Promise<void> = Promise.resolve();
   private answering: Promise<void> = Promise.resolve();
   private readonly running = new Map<RequestId, Running>();
@@ -49,7 +52,7 @@ export class InterceptedServer implements ServerLike, Replica {
 
   constructor(
     private readonly parts: InterceptedParts,
-    /** Of the request that this server is built for; then of the client's last message. */
+    /** The origin of the request for which this server is built, and later that of the client's last message. */
     public origin: Origin | undefined,
   ) {
     this.sessions = new PrivateSessions(parts, this);
@@ -67,7 +70,7 @@ export class InterceptedServer implements ServerLike, Replica {
   async close(): Promise<void> {
     this.life.end();
     for (const { ending } of this.running.values()) ending.end();
-    // One that is being made is removed by whoever makes it.
+    // A private session that is being made is removed by the code that makes it.
     await this.sessions.current?.remove();
   }
 
@@ -96,7 +99,10 @@ export class InterceptedServer implements ServerLike, Replica {
     }
   }
 
-  /** Counts a message until the server has taken it. The client has its 202 already: a server may be too slow for it. */
+  /**
+   * Counts a message until the server has taken it. The client already has its 202, so it does not notice that a server is
+   * too slow.
+   */
   private async inLine(message: JsonRpcMessage, step: () => Promise<void>): Promise<void> {
     const cost = JSON.stringify(message).length + MESSAGE_COST;
     this.backlog += cost;
@@ -109,7 +115,7 @@ export class InterceptedServer implements ServerLike, Replica {
     this.backlog -= cost;
   }
 
-  /** Answers a request of the client; never rejects. */
+  /** Answers a request of the client. Never rejects. */
   private async answer(
     request: JsonRpcRequest,
     origin: Origin | undefined,
@@ -128,7 +134,7 @@ export class InterceptedServer implements ServerLike, Replica {
         ? this.sessions.begin(request, parts)
         : this.run(request, running, parts));
     } catch (error) {
-      // Its client has given it up, or the session has ended: nobody waits for an answer.
+      // The client has cancelled the request, or the session has ended. No answer is needed.
       if (ending.ended) return;
       answer = (isInitialize ? initializeError : errorOf)(request.id, error);
     } finally {
@@ -158,26 +164,26 @@ export class InterceptedServer implements ServerLike, Replica {
     }
   }
 
-  /** The private session, once the server has been told all that it has to know before a request. */
+  /** Returns the private session, once the server has been told all that it has to know before a request. */
   private async ready(): Promise<PrivateSession> {
     const session = await this.sessions.settled();
     await this.announcing;
     await session?.listen();
-    // It may have been made again while we waited.
+    // The session may have been made again meanwhile.
     const now = this.sessions.current ?? session;
     if (now === undefined) throw new Failure('server_unreachable', 'there is no session');
-    // What the server says of a session that it never had is not to be relied on: some take any id.
+    // The server may not say that it does not know the session: some servers accept any id.
     return now.isLost ? this.sessions.renew(now) : now;
   }
 
   private async announced(): Promise<PrivateSession | undefined> {
     const session = await this.sessions.settled();
-    // What it says on this occasion would be lost without the stream.
+    // Without the stream, messages that the server sends because of `initialized` would be lost.
     await session?.listen();
     return session;
   }
 
-  /** What the transport has replayed is known to the server, and what it says because of that has been said. */
+  /** Resolves when the server knows what the transport has replayed, and has sent its messages about that. */
   private async caughtUp(): Promise<void> {
     await this.telling;
     const session = await this.ready();
@@ -188,14 +194,14 @@ export class InterceptedServer implements ServerLike, Replica {
     const running = this.running.get(message.params?.requestId as RequestId);
     if (running === undefined) return;
     if (running.begun) {
-      // On another connection than the request, which it must not overtake.
+      // The cancellation takes another connection than the request, and must not overtake it.
       await running.sent;
       await this.tell(message, origin, () => this.sessions.current);
     }
     running.ending.end();
   }
 
-  /** Hands the server a message that asks for nothing; never rejects. */
+  /** Sends the server a notification or an answer. Never rejects. */
   private async tell(
     message: JsonRpcMessage,
     origin: Origin | undefined,
@@ -208,7 +214,7 @@ export class InterceptedServer implements ServerLike, Replica {
       await this.sessions.post(session, known, origin).catch(async (error: unknown) => {
         if (!hasForgotten(error)) throw error;
         const renewed = await this.sessions.renew(session);
-        // Whatever it answers was asked in the old one; and that there is a client, the new one has been told.
+        // An answer belongs to a question of the old session. The new session has been told `initialized` already.
         if ('method' in message && message.method !== 'notifications/initialized') {
           await this.sessions.post(renewed, message, origin);
         }
@@ -219,7 +225,7 @@ export class InterceptedServer implements ServerLike, Replica {
     }
   }
 
-  /** A message of the server that is no answer; never rejects. */
+  /** Handles a request or notification of the server. Never rejects. */
   heard(
     message: JsonRpcMessage,
     related: RequestId | undefined,
@@ -242,18 +248,18 @@ export class InterceptedServer implements ServerLike, Replica {
     const refusal = errorResponse(message.id, ErrorCode.ConnectionClosed, 'Connection closed');
     const session = this.sessions.latest;
     if (session?.generation === generation) {
-      await this.sessions.post(session, refusal, this.origin).catch(() => undefined); // it has ended
+      await this.sessions.post(session, refusal, this.origin).catch(() => undefined); // the session has ended
     }
   }
 
-  /** `false`: nobody hears it any more. */
+  /** Sends a message through the transport. Returns false if no client gets it any more. */
   private async emit(message: JsonRpcMessage, related: RequestId | undefined): Promise<boolean> {
     try {
       const options = related === undefined ? undefined : { relatedRequestId: related };
       await this.transport?.send(message, options);
       return true;
     } catch (error) {
-      // A call that has ended meanwhile has no stream, which is the server's affair as little as its client's.
+      // A call that has ended meanwhile has no stream. Neither the server nor the client has to know.
       if (error instanceof AnynodeError && error.code === 'backplane_unavailable') {
         this.parts.logger.warn(`mcp-anynode: a message of the server is lost: ${String(error)}`);
       }

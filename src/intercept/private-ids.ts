@@ -1,7 +1,7 @@
 /**
- * Ids of a server's own requests and progress tokens. A server that had to begin a new private session counts from the
- * start again; so that an answer to the old one's question is not taken for one to the new one's, each id carries the
- * number of its session on its way through this library.
+ * Marks ids of the server's own requests and progress tokens with the number of their private session. A server counts ids
+ * from the start again in a new private session. Without the mark, an answer to a question of the old session could be taken
+ * for one of the new session.
  */
 import type { JsonRpcMessage, RequestId } from '../protocol/jsonrpc.js';
 import { isNotification, isRequest } from '../protocol/jsonrpc.js';
@@ -22,7 +22,7 @@ export function marked(message: JsonRpcMessage, generation: number): JsonRpcMess
   return message;
 }
 
-/** The client's answer, or progress, as the server knows it. `undefined`: it is not for this session. */
+/** Returns the client's answer or progress with the ids that the server knows. `undefined`: it is not for this session. */
 export function unmarked(message: JsonRpcMessage, generation: number): JsonRpcMessage | undefined {
   const unmark = (id: unknown): RequestId | undefined => {
     const prefix = `${generation}:`;
@@ -30,7 +30,7 @@ export function unmarked(message: JsonRpcMessage, generation: number): JsonRpcMe
     try {
       return JSON.parse(id.slice(prefix.length)) as RequestId;
     } catch {
-      return undefined; // The client has made it up.
+      return undefined; // the client has invented this id
     }
   };
   if (!('method' in message)) {

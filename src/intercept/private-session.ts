@@ -1,4 +1,4 @@
-/** A session that a server behind this library has given to one replica. Its id is known to nobody else. */
+/** A session that a server behind this library has given to one replica. Only that replica knows its id. */
 import { pauseAfter } from '../protocol/backoff.js';
 import type { Clock } from '../protocol/clock.js';
 import { jittered } from '../protocol/clock.js';
@@ -14,38 +14,38 @@ import type { Target } from './http/http-exchange.js';
 import type { Origin } from './http/origin.js';
 import type { RefusalLog } from './refusal-log.js';
 
-/** How a server behind this library is reached. */
+/** The parts that are needed to reach a server behind this library. */
 export interface InterceptedParts {
   target: Target;
   reader: BodyReader;
   clock: Clock;
   logger: Logger;
-  /** How long the server may take for anything but to answer a request. */
+  /** How long the server may take, except to answer a request. */
   timeoutMs: number;
   refusals: RefusalLog;
 }
 
 export interface PrivateSessionParts extends InterceptedParts {
-  /** `undefined`: the server keeps no sessions. */
+  /** The id of the session. `undefined`: the server has no sessions. */
   id: string | undefined;
-  /** As negotiated. */
+  /** The negotiated protocol version. */
   version: string;
   /** Counts the sessions of one replica. */
   generation: number;
-  /** Of the target, when the session was asked for. */
+  /** `restarts` of the target at the time when the session was asked for. */
   restarts: number;
   origin: () => Origin | undefined;
-  /** What the server says outside of a call. Never rejects. */
+  /** Called with each message of the server outside of a call. Never rejects. */
   onMessage: (message: JsonRpcMessage) => Promise<void>;
-  /** The server does not know the session any more. Rejects if it does not give another one. */
+  /** Called when the server no longer knows the session. Rejects if the server does not give another one. */
   onForgotten: () => Promise<unknown>;
 }
 
-/** Longest pause between two attempts to have the GET stream open. */
+/** The longest pause between two attempts to open the GET stream. */
 const MOST_PAUSE_MS = 30_000;
 /**
- * A message that finds no GET stream is lost with most servers, so calls wait for it to be open; but not for servers that
- * hold the head of the response back until there is something to send.
+ * How long calls wait for the GET stream to be open, because most servers drop a message that finds no stream. Some servers
+ * send the head of the response only with the first message, so this time is short.
  */
 const OPENING_MS = 250;
 
@@ -59,18 +59,21 @@ export class PrivateSession {
     this.generation = parts.generation;
   }
 
-  /** With every request of the session. */
+  /** The headers of every request of the session. */
   get headers(): Record<string, string> {
     const { id, version } = this.parts;
     return { 'mcp-protocol-version': version, ...(id !== undefined && { 'mcp-session-id': id }) };
   }
 
-  /** The server has not listened since it gave this session: another process of it answers now, or none. */
+  /** True if the server has been down since it gave this session. Another process of it answers now, or none. */
   get isLost(): boolean {
     return this.parts.target.restarts !== this.parts.restarts;
   }
 
-  /** Keeps the GET stream open from now on. Resolves when it is, or the server has none, or does not say. */
+  /**
+   * Keeps the GET stream open from now on. Resolves when the stream is open, or the server has none, or does not say in
+   * time.
+   */
   listen(): Promise<void> {
     this.opened ??= new Promise((resolve) => {
       const cancel = this.parts.clock.after(OPENING_MS, resolve);
@@ -80,7 +83,7 @@ export class PrivateSession {
       };
       this.keepOpen()
         .catch(() => undefined)
-        .finally(this.settleOpened); // it has ended
+        .finally(this.settleOpened); // the session has ended
     });
     return this.opened;
   }
@@ -90,7 +93,7 @@ export class PrivateSession {
     this.ending.end();
   }
 
-  /** Tells the server that the session is over; never rejects. */
+  /** Sends a DELETE for the session to the server. Never rejects. */
   async remove(): Promise<void> {
     this.end();
     const { target, reader, id, origin, timeoutMs } = this.parts;
@@ -101,7 +104,7 @@ export class PrivateSession {
       });
       reader.discard(response);
     } catch {
-      // It is gone, or will find out by itself that nobody comes any more.
+      // The server is gone, or lets the session expire.
     }
   }
 
@@ -122,13 +125,13 @@ export class PrivateSession {
     }
   }
 
-  /** The stream is opened again, with longer and longer pauses. */
+  /** Logs a stream that exceeded a bound. The stream is opened again, with longer and longer pauses. */
   private failed(error: unknown): 'failed' {
     if (breaksBounds(error)) this.parts.refusals.streamEnded(error);
     return 'failed';
   }
 
-  /** `none`: the server offers no such stream. */
+  /** Opens the stream once and reads it. `none`: the server offers no such stream. */
   private async openOnce(place: Place): Promise<'read' | 'failed' | 'none'> {
     const { target, reader, origin, onMessage, onForgotten, id } = this.parts;
     const { ending } = this;
@@ -149,14 +152,14 @@ export class PrivateSession {
     }
     if (isSuccess(response)) {
       response.destroy();
-      // Some servers answer with a page, or with 204: nothing will come.
+      // Some servers answer with a page or with 204. No messages will come.
       return 'none';
     }
     const refusal = await reader.refusal(response);
     const { status } = refusal.refusal ?? {};
     if (status === 405 || status === 501 || (status === 404 && id === undefined)) return 'none';
     if (lastEventId !== undefined && status === 400) {
-      // What comes after it is not kept any more, or never was.
+      // The server no longer has the messages after this event id, or never had them.
       place.lastEventId = undefined;
       return 'read';
     }

@@ -16,41 +16,41 @@ import type { Origin } from './http/origin.js';
 import type { InterceptedParts } from './private-session.js';
 import { PrivateSession } from './private-session.js';
 
-/** The server object whose private sessions these are. */
+/** The server object that has these private sessions. */
 export interface Replica {
-  /** Ends with it. */
+  /** Ends when the server object ends. */
   readonly life: Ending;
-  /** Of the client's last message. */
+  /** The origin of the client's last message. */
   readonly origin: Origin | undefined;
-  /** What the client has told its session. */
+  /** The shape of the session. */
   readonly shape: Shape;
-  /** A message of the server that is no answer; never rejects. `related`: to the request that it belongs to. */
+  /** Handles a request or notification of the server. `related` is the request that it belongs to. Never rejects. */
   heard(message: JsonRpcMessage, related: RequestId | undefined, generation: number): Promise<void>;
 }
 
-/** How long a server may take to answer what shapes its session: as long as one of the SDK. */
+/** How long a server may take to answer requests that set the shape of its session. The SDK's timeout is as long. */
 const HANDSHAKE_MS = 30_000;
-/** How long a server may take to answer a `ping`; then it is taken for one that has said what it had to say. */
+/** How long a server may take to answer a `ping`. After that it is taken to have sent what it had to send. */
 const CALM_MS = 2000;
 
 export type AnswerParts = Pick<CallParts, 'origin' | 'ending' | 'onSent' | 'onHangUp'>;
 
 /**
- * The private sessions that a server behind this library has given to one replica: one at a time. In the place of one that the
- * server has forgotten another is made, which is told what its client has told the session.
+ * The private sessions that a server behind this library has given to one replica, one at a time. If the server has
+ * forgotten a session, another one is made and gets the same shape.
  */
 export class PrivateSessions {
   current: PrivateSession | undefined;
-  /** The newest one, which may not have been told everything yet. */
+  /** The newest session, which may not have its whole shape yet. */
   latest: PrivateSession | undefined;
-  /** A private session is being made. */
+  /** Set while a private session is being made. */
   private settling: Promise<PrivateSession> | undefined;
   private initialize: JsonRpcRequest['params'];
   private generations = 0;
   private names = 0;
-  /** Of a session that is made again: what its server says on that occasion has been said before. */
+  /** The number of a session that is being made again. What its server says meanwhile was said before, and is not shown. */
   private muted: number | undefined;
-  /** Has said what it had to say on the occasion of its beginning. */
+  /** The session whose server has sent what it had to send after `initialized`. */
   private calm: PrivateSession | undefined;
 
   constructor(
@@ -58,7 +58,7 @@ export class PrivateSessions {
     private readonly replica: Replica,
   ) {}
 
-  /** The present session, when none is being made. Rejects where none comes about. */
+  /** Returns the current session, after one that is being made is ready. Rejects if none can be made. */
   settled(): Promise<PrivateSession> | PrivateSession | undefined {
     return this.settling ?? this.current;
   }
@@ -148,12 +148,12 @@ export class PrivateSessions {
       .finally(() => {
         if (this.settling === settling) this.settling = undefined;
       });
-    settling.catch(() => undefined); // whoever waits hears of it
+    settling.catch(() => undefined); // the callers that wait get the error
     this.settling = settling;
     return settling;
   }
 
-  /** Makes a private session in the place of one that the server does not know any more. */
+  /** Makes a private session instead of one that the server no longer knows. */
   renew(forgotten: PrivateSession): Promise<PrivateSession> {
     if (this.settling !== undefined) return this.settling;
     if (this.current !== undefined && this.current !== forgotten) {
@@ -199,7 +199,7 @@ export class PrivateSessions {
     await this.calmDown(session);
   }
 
-  /** Whatever it sends on being initialized, it sends before it answers what it is asked afterwards. */
+  /** Waits until the server has sent its messages about `initialized`. It sends those before it answers a later `ping`. */
   async calmDown(session: PrivateSession): Promise<void> {
     if (this.calm === session) return;
     this.calm = session;
@@ -207,7 +207,7 @@ export class PrivateSessions {
     await this.within(CALM_MS, this.own('ping'), parts).catch(() => undefined);
   }
 
-  /** A call that does not take longer, answer and all: others wait for it. */
+  /** Makes a call that ends after `ms`, because other calls wait for it. */
   private async within(
     ms: number,
     request: JsonRpcRequest,
@@ -217,13 +217,13 @@ export class PrivateSessions {
     return call(request, { ...parts, ending, mostBytes: HANDSHAKE_BYTES }).finally(release);
   }
 
-  /** A request of our own. */
+  /** Makes a request of this library's own. */
   private own(method: string, params?: JsonRpcRequest['params']): JsonRpcRequest {
     const id = `anynode:own-${(this.names += 1)}`;
     return { jsonrpc: '2.0', id, method, ...(params !== undefined && { params }) };
   }
 
-  /** Hands the server a message that asks for nothing. Rejects with a {@link Failure}. */
+  /** Sends the server a notification or an answer. Rejects with a {@link Failure}. */
   async post(
     { headers }: PrivateSession,
     message: JsonRpcMessage,
@@ -237,13 +237,13 @@ export class PrivateSessions {
       ...{ origin, timeoutMs, ending: this.replica.life },
     });
     if (!isSuccess(response)) throw await reader.refusal(response);
-    // There is nothing to be said; a stream would never end.
+    // The response has no content. A stream would never end.
     if (kindOf(response) === 'events') response.destroy();
     else reader.discard(response);
   }
 }
 
-/** It goes along as a header with every request of the session. */
+/** True for a version that can be a header of every request of the session. */
 function isVersion(version: unknown): version is string {
   return (
     typeof version === 'string' &&

@@ -1,10 +1,10 @@
-/** What the log says of a server behind this library that does not take its sessions, and of what to look at. */
+/** Logs that a server behind this library does not accept sessions, and what to check. */
 import type { Clock } from '../protocol/clock.js';
 import { LogLimit } from '../protocol/log-limit.js';
 import type { Logger } from '../options/types.js';
 import { failureOf, mendOf } from './failure.js';
 
-/** Statuses that such a server is expected to answer: to clients without authorization, or to too many. */
+/** Statuses that are expected: for clients without authorization, or for too many clients. */
 const EXPECTED = new Set([401, 403, 429]);
 
 export class RefusalLog {
@@ -12,7 +12,7 @@ export class RefusalLog {
 
   constructor(
     private readonly parts: {
-      /** Where the server is, as the log may name it: without credentials and query. `undefined`: in this process. */
+      /** The address of the server, without credentials and query. `undefined`: it is in this process. */
       place: string | undefined;
       clock: Clock;
       logger: Logger;
@@ -21,13 +21,13 @@ export class RefusalLog {
     this.limit = new LogLimit(parts.clock);
   }
 
-  /** `why`: what `initialize` failed with. A server that cannot be reached is logged elsewhere. */
+  /** Logs the failure of `initialize`. A server that cannot be reached is logged elsewhere. */
   refused(why: unknown): void {
     const failure = failureOf(why);
     const { reason, refusal, detail } = failure;
     if (reason === 'server_unreachable' || reason === 'server_lost') return;
     const { place, logger } = this.parts;
-    // The handler's own failure was logged when it threw.
+    // The handler's own error was logged when it threw.
     if (place === undefined && refusal !== undefined && refusal.status >= 500) return;
     const what = refusal === undefined ? detail : `status ${refusal.status}`;
     const text = `mcp-anynode: ${place ?? '`handler`'} did not take \`initialize\`: ${what}`;
@@ -38,7 +38,7 @@ export class RefusalLog {
     });
   }
 
-  /** `why`: what a GET stream of the server has sent that it must not send. */
+  /** Logs that a GET stream of the server was ended because of what the server sent. */
   streamEnded(why: unknown): void {
     this.limit.pass('stream', (more) => {
       this.parts.logger.warn(
@@ -55,7 +55,10 @@ export class RefusalLog {
   }
 }
 
-/** Not followed: what clients say, and what authorizes them, goes to the address that was given and no other. */
+/**
+ * Makes the text about a redirect. Redirects are not followed, so that messages and credentials of clients go only to the
+ * given address.
+ */
 function redirection(location: string): string {
   return `it redirects to ${location}, which is not followed: give that as \`upstream\``;
 }

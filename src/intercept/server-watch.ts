@@ -1,4 +1,4 @@
-/** Whether the server at `upstream` answers: learned from the requests that it gets, and looked at while it gets none. */
+/** Knows whether the server at `upstream` answers: from the requests that it gets, and from checks while it gets none. */
 import type { IncomingMessage } from 'node:http';
 import { AnynodeError } from '../protocol/errors.js';
 import type { Clock } from '../protocol/clock.js';
@@ -9,15 +9,18 @@ import { Failure } from './failure.js';
 import type { Outgoing, Target } from './http/http-exchange.js';
 import type { UpstreamTarget } from './http/upstream.js';
 
-/** How often a server is looked at that was heard of last this long ago. */
+/** A server is checked when it has not been heard for this long. */
 const CHECK_MS = 5000;
-/** How often a server is looked at that did not answer. */
+/** How often a server is checked that did not answer. */
 const CHECK_DOWN_MS = 1000;
 
 export interface ServerWatchParts {
   target: UpstreamTarget;
   url: URL;
-  /** `true`: a connection has to come about. A path: GET there has to be answered with 2xx. `false`: not looked at. */
+  /**
+   * How the server is checked. `true`: by a connection. A path: by a GET, which must be answered with 2xx. `false`: not at
+   * all.
+   */
   check: boolean | string;
   clock: Clock;
   logger: Logger;
@@ -30,21 +33,21 @@ interface Waiter {
 }
 
 /**
- * Sends requests to the server, and keeps in mind whether it answers. One node makes one check at a time, and none while
- * requests say the same. A server that goes away is logged once, and so is its return.
+ * Sends requests to the server, and remembers whether it answers. A node makes one check at a time, and none while requests
+ * show the same. An outage of the server is logged once, and so is its return.
  */
 export class ServerWatch implements Target {
   readonly inside = false;
-  /** How often the server was found not to listen, after it had. Whatever it kept in memory before is gone. */
+  /** How often the server was found not to listen after it had listened. Its state in memory was lost each time. */
   restarts = 0;
-  /** Why the server does not answer; `undefined`: it does. */
+  /** Why the server does not answer. `undefined`: it answers. */
   private reason: string | undefined = 'it has not answered yet';
   private isDown = false;
   private hasRefused = false;
   private heardAt: number;
   private cancelCheck: () => void = () => undefined;
   private readonly waiting = new Set<Waiter>();
-  /** An attempt to connect that is under way: one is enough for all who ask. */
+  /** The attempt to connect that is under way. All callers share it. */
   private attempt: Promise<boolean> | undefined;
   private closed = false;
 
@@ -53,7 +56,7 @@ export class ServerWatch implements Target {
     if (parts.check !== false) void this.look();
   }
 
-  /** Why the node is not ready; `undefined`: the server answers, or is not looked at. */
+  /** Says why the node is not ready. `undefined`: the server answers, or is not checked. */
   trouble(): string | undefined {
     if (this.parts.check === false || this.reason === undefined) return undefined;
     return `the server at ${this.parts.url.origin}: ${this.reason}`;
@@ -66,13 +69,11 @@ export class ServerWatch implements Target {
     return new Promise((resolve, reject) => this.waiting.add({ resolve, reject }));
   }
 
-  /**
-   * Whether a request would reach the server now: a connection to it is open and idle, or one comes about. Never rejects.
-   */
+  /** True if a request would reach the server now: a connection to it is open and idle, or can be made. Never rejects. */
   async isReachable(): Promise<boolean> {
     const { target, check } = this.parts;
     if (target.hasIdleConnection()) return true;
-    // Then a connection is tried every second: what is known is no older than that.
+    // In this state a connection is tried every second, so the last result is recent enough.
     if (this.isDown && check === true) return false;
     this.attempt ??= this.tryToConnect().finally(() => (this.attempt = undefined));
     return this.attempt;
@@ -82,7 +83,7 @@ export class ServerWatch implements Target {
     try {
       const response = await this.parts.target.send(outgoing);
       this.hasRefused = false;
-      // Where a path says how the server is, other answers do not.
+      // If the check is a path, other responses do not count.
       if (typeof this.parts.check !== 'string') this.isUp();
       return response;
     } catch (error) {
@@ -147,7 +148,7 @@ export class ServerWatch implements Target {
   }
 
   private async look(): Promise<void> {
-    // The next check is set when this one is over.
+    // The next check is scheduled at the end of this one.
     this.cancelCheck();
     try {
       await this.checkOnce();
@@ -158,7 +159,7 @@ export class ServerWatch implements Target {
     this.schedule(this.reason === undefined ? CHECK_MS : CHECK_DOWN_MS);
   }
 
-  /** Rejects with a {@link Failure} where the server does not answer as it should. */
+  /** Checks the server once. Rejects with a {@link Failure} if it does not answer as it should. */
   private async checkOnce(): Promise<void> {
     const { target, check, timeoutMs } = this.parts;
     if (typeof check !== 'string') {

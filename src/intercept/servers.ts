@@ -4,10 +4,10 @@ import type { Factory } from '../replica/replica.js';
 import type { Interception } from './intercept.js';
 import { intercept } from './intercept.js';
 
-/** What builds the server objects of a node, and the server behind it, if there is one. */
+/** The factory of a node's server objects, and the server behind it, if there is one. */
 export type Servers = Omit<Interception, 'factory'> & { factory: Factory };
 
-/** Takes the server of the options, whichever way it is given: a factory, a handler, or a URL. */
+/** Makes the servers for the option that is given: a factory, a handler or a URL. */
 export function serversOf(
   { server, intercepted, upstreamTimeoutMs, upstreamMessageBytes, logger }: Options,
   clock: Clock,

@@ -1,6 +1,9 @@
-/** The query of a client's request, on its way to the URL of the operator. */
+/** Merges the query of a client's request into the URL of the operator. */
 
-/** Server frameworks read `tenant[]`, `[tenant]`, `TENANT`, `tenant.id` or ` tenant` as a part of `tenant`, or as the same. */
+/**
+ * Returns the names under which a server framework may read a parameter. Some read `tenant[]`, `[tenant]`, `TENANT`,
+ * `tenant.id` or ` tenant` as `tenant` or a part of it.
+ */
 function basesOf(name: string): string[] {
   const segments = name
     .toLowerCase()
@@ -11,14 +14,14 @@ function basesOf(name: string): string[] {
 }
 
 /**
- * The query of the operator's URL, and behind it what the client's query has besides. A parameter that the operator has set
- * cannot be set again by a client: which of two a server takes is its own choice. Both begin with `?`, or are empty.
+ * Returns the operator's query, followed by the client's other parameters. A client must not set a parameter again that the
+ * operator has set, because servers differ in which of the two they take. Both queries begin with `?`, or are empty.
  */
 export function mergedQuery(operators: string, clients: string): string {
   if (clients.length < 2) return operators;
   if (operators.length < 2) return clients;
   const set = new Set([...new URLSearchParams(operators).keys()].flatMap(basesOf));
-  // Written anew, so that the server splits it where it was split here.
+  // Write the parameters anew, so that the server splits them as they were split here.
   const kept = [...new URLSearchParams(clients)].filter(
     ([name]) => !basesOf(name).some((base) => set.has(base)),
   );

@@ -2,14 +2,14 @@
 import { costOf, LEAST_RETRY_MS, LONGEST_ID, MOST_RETRY_MS, oversized } from '../bounds.js';
 
 export interface ServerSentEvent {
-  /** Left out: `message`. */
+  /** The type of the event. `undefined` means `message`. */
   event: string | undefined;
   data: string;
 }
 
-/** What a stream says of itself, as far as it has said it. */
+/** The state of a stream that its client needs in order to resume it. */
 export interface Place {
-  /** Of the last event that has come in whole. */
+  /** The id of the last complete event. */
   lastEventId: string | undefined;
   /** How long the server wants its clients to wait before they come back. */
   retryMs: number | undefined;
@@ -18,30 +18,33 @@ export interface Place {
 const BYTE_ORDER_MARK = '\uFEFF';
 
 /**
- * An event without data shows nothing, and is a place to go on from: with an empty field for it (specification 2025-11-25,
- * transports), or with none.
+ * Reads the events of a stream. An event without data, or with an empty data field (specification 2025-11-25, transports),
+ * only moves the place to resume from.
  */
 export class EventStreamReader {
   private begun = false;
-  /** A line has ended with what may be the first half of its end. */
+  /** True if the last piece ended with `\r`, which may be the first half of `\r\n`. */
   private returned = false;
-  /** The beginning of a line whose end has not come. A long one comes in many pieces, which are joined when it ends. */
+  /** The beginning of a line that is not complete. A long line comes in many pieces, which are joined at its end. */
   private rest: string[] = [];
   private restCost = 0;
-  /** Of the event whose end has not come. */
+  /** The fields of the event that is not complete. */
   private data: string[] = [];
   private event: string | undefined;
   private id: string | undefined;
   private eventCost = 0;
 
-  /** `hold` is told what the reader keeps in memory of an event that is not whole yet, and may throw. */
+  /** `hold` gets the memory that the reader keeps for an incomplete event, and may throw. */
   constructor(
     private readonly place: Place,
     private readonly onEvent: (event: ServerSentEvent) => void,
     private readonly hold: (bytes: number) => void = () => undefined,
   ) {}
 
-  /** Throws what `onEvent` and `hold` throw, and a `Failure` for a field that is too long; no more may be fed then. */
+  /**
+   * Reads a piece of text. Throws what `onEvent` and `hold` throw, and a `Failure` for a field that is too long. After that,
+   * no more may be fed.
+   */
   feed(piece: string): void {
     if (piece === '') return;
     const text = this.withLineFeeds(piece);
@@ -58,7 +61,7 @@ export class EventStreamReader {
     this.hold(this.restCost + this.eventCost);
   }
 
-  /** Without a byte order mark, and with one kind of end for all lines. */
+  /** Removes a byte order mark, and turns all line ends into line feeds. */
   private withLineFeeds(piece: string): string {
     let text = !this.begun && piece.startsWith(BYTE_ORDER_MARK) ? piece.slice(1) : piece;
     this.begun = true;
@@ -104,7 +107,7 @@ export class EventStreamReader {
     this.event = undefined;
     this.id = undefined;
     this.eventCost = 0;
-    // An empty one says that there is nothing to come back with.
+    // An empty id says that the stream cannot be resumed.
     if (id !== undefined) this.place.lastEventId = id === '' ? undefined : id;
     const text = data.join('\n');
     if (text !== '') this.onEvent({ event, data: text });

@@ -1,4 +1,4 @@
-/** One HTTP exchange with a server behind this library. */
+/** Sends one HTTP request to a server behind this library. */
 import type { Agent, ClientRequest, IncomingMessage, RequestOptions } from 'node:http';
 import { request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
@@ -9,11 +9,11 @@ import type { Ending } from '../ending.js';
 import { Failure } from '../failure.js';
 import type { Origin } from './origin.js';
 
-/** Where a server behind this library takes its requests. */
+/** The place to which requests for a server behind this library are sent. */
 export interface Target {
-  /** In this process: see {@link Origin}. */
+  /** True if the server is in this process. See {@link Origin}. */
   readonly inside: boolean;
-  /** Grows when the server was found not to listen: the sessions that it had before are gone. */
+  /** Grows each time the server was found not to listen. The sessions that it had before are gone. */
   readonly restarts: number;
   /** Resolves with the head of the response, whatever its status. Rejects with a {@link Failure}. */
   send(outgoing: Outgoing): Promise<IncomingMessage>;
@@ -22,19 +22,19 @@ export interface Target {
 
 export interface Outgoing {
   method: 'POST' | 'GET' | 'DELETE';
-  /** Of the protocol; those of the client are added. */
+  /** The headers of the protocol. Those of the client are added. */
   headers: Record<string, string>;
   body?: string;
   origin: Origin | undefined;
   /** Ends the exchange, the body of the response included. */
   ending?: Ending;
-  /** How long until the head of the response; left out: as long as it takes. */
+  /** How long the head of the response may take. `undefined`: as long as it needs. */
   timeoutMs?: number;
-  /** All of it has been written. */
+  /** Called when the whole request has been written. */
   onSent?: () => void;
 }
 
-/** Of a connection, whoever it belongs to; or what we say ourselves. */
+/** Headers that belong to a connection, or that this library sets itself. */
 const NOT_PASSED_ON = new Set([
   ...['connection', 'keep-alive', 'proxy-authenticate', 'proxy-authorization', 'proxy-connection'],
   ...['te', 'trailer', 'transfer-encoding', 'upgrade', 'expect', 'content-length'],
@@ -43,9 +43,11 @@ const NOT_PASSED_ON = new Set([
 ]);
 
 /**
- * The client's headers, but for those of its connection, of its session, and `except`. Names in the client's `Connection`
- * header do not count: it could take away what is in front has set, such as who the client is. Names with underscores do
- * not pass for those with hyphens, which is what they are to servers of CGI's descent.
+ * Returns the headers to send: the client's headers without those of its connection, of its session, and without `except`.
+ *
+ * - Names in the client's `Connection` header are ignored. Otherwise a client could remove headers that middleware in front
+ *   has set, such as its identity.
+ * - A name with underscores counts as the name with hyphens, because CGI-like servers do not tell them apart.
  */
 export function headersOf(
   { headers, origin }: Pick<Outgoing, 'headers' | 'origin'>,
@@ -58,7 +60,7 @@ export function headersOf(
     const meant = name.replaceAll('_', '-');
     return !NOT_PASSED_ON.has(meant) && !except.includes(meant) && !Object.hasOwn(given, meant);
   });
-  // What is compressed all the same is decoded; but it is work for both sides, mostly of one machine.
+  // A compressed response is decoded, but compressing costs both sides work, which are mostly on one machine.
   return { ...Object.fromEntries(passed), 'accept-encoding': 'identity', ...headers };
 }
 
@@ -67,7 +69,7 @@ export interface Connecting {
   agent: Agent;
   clock: Clock;
   connectMs: number;
-  /** Called with the connection before anything is sent. */
+  /** Called with the connection before the request is sent. */
   onSocket?: (socket: Socket) => void;
 }
 
@@ -106,7 +108,7 @@ export function exchange(
       resolve(response);
     });
     request.on('error', (error: NodeJS.ErrnoException) => fail(failureOf(error)));
-    // Node destroys a connection that was upgraded although that was not asked for, and says nothing more.
+    // Node destroys a connection that was upgraded without a request for that, and emits nothing more.
     request.once('upgrade', (_, socket: Socket) => {
       socket.destroy();
       fail(new Failure('server_invalid', 'status 101'));
@@ -140,7 +142,7 @@ export function exchange(
   });
 }
 
-/** What the parser of Node refuses is no HTTP, or has headers that are longer than Node allows. */
+/** Makes a failure of an error. What Node's parser refuses is not HTTP, or has headers longer than Node allows. */
 function failureOf({ code, message }: NodeJS.ErrnoException): string | Failure {
   if (code === 'HPE_HEADER_OVERFLOW') return oversized('headers that are longer than Node allows');
   if (code?.startsWith('HPE_') === true) return new Failure('server_invalid', code);
@@ -148,8 +150,8 @@ function failureOf({ code, message }: NodeJS.ErrnoException): string | Failure {
 }
 
 /**
- * A text goes out in one piece with the headers, which are Latin-1 whatever the body is: that of most bodies is the same in
- * both. Others go as bytes, since Node would write the headers as UTF-8 too.
+ * Ends a request. A text is sent in one piece with the headers, which are Latin-1. Most bodies are ASCII, which is the same
+ * in Latin-1. Other bodies are sent as bytes, because Node would write the headers as UTF-8 too.
  */
 function end(request: ClientRequest, body = ''): void {
   if (isAscii(body)) request.end(body, 'latin1');
@@ -158,7 +160,7 @@ function end(request: ClientRequest, body = ''): void {
 
 const isAscii = (text: string): boolean => Buffer.byteLength(text) === text.length;
 
-/** A body that breaks off is noticed by whoever reads it. */
+/** Lets `ending` end the response. The reader of the body notices when it breaks off. */
 function endWith(ending: Ending | undefined, response: IncomingMessage): void {
   response.on('error', () => undefined);
   const release = ending?.onEnd(() => void response.destroy());

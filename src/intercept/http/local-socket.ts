@@ -4,17 +4,16 @@ import { Socket } from 'node:net';
 type Done = (error?: Error | null) => void;
 
 /**
- * One end of a connection within this process: a socket of Node with nothing of the kernel in it. What one end writes, the
- * other reads in a later turn of the event loop, at its own pace, and after it the end. Timeouts, `cork`, `pipe`, events and
- * all else are Node's. As with a real one, what happens at one end has nothing of the asynchronous context of who wrote at
- * the other.
+ * One end of a connection within this process: a Node socket that the kernel does not know. What one end writes, the other
+ * end reads in a later turn of the event loop, at its own pace, and then the end. Timeouts, `cork`, `pipe` and events are
+ * Node's. As with a real socket, the events of one end do not run in the asynchronous context of the other end's writer.
  */
 export class LocalSocket extends Socket {
   private other: LocalSocket | undefined;
-  /** Until the other end has room again. */
+  /** The callback of a write that waits until the other end has room. */
   private full: Done | undefined;
   private said = false;
-  /** Of those who opened it. */
+  /** The asynchronous context in which the connection was opened. */
   private readonly context = new AsyncResource('LocalSocket');
 
   static pair(): [LocalSocket, LocalSocket] {
@@ -61,11 +60,11 @@ export class LocalSocket extends Socket {
     const { full } = this;
     this.full = undefined;
     full?.();
-    // The other end may be waiting for this one to read.
+    // The other end may wait for this end to read.
     this._read();
   }
 
-  // There is nothing of it in the kernel.
+  // The kernel does not know this socket, so these have no effect.
 
   override setNoDelay(): this {
     return this;
@@ -91,7 +90,7 @@ export class LocalSocket extends Socket {
     });
   }
 
-  /** The other end hears of it after what was written. */
+  /** Ends the other end's reading side, after everything that was written. */
   private sayEnd(): void {
     if (this.said) return;
     this.said = true;
@@ -118,7 +117,7 @@ function closed(): Error {
   return Object.assign(new Error('write EPIPE'), { code: 'EPIPE', syscall: 'write' });
 }
 
-/** Both ends are here. */
+/** The addresses of both ends, which are in this process. */
 const ADDRESSES = [
   ['remoteAddress', '127.0.0.1'],
   ['remoteFamily', 'IPv4'],

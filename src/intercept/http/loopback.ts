@@ -14,22 +14,22 @@ import type { ExpressTraits } from './origin.js';
 import { IDLE_CONNECTION_MS } from './upstream.js';
 
 /**
- * An Express handler of this process, reached over connections to ourselves: what it is called with are requests and
- * responses of Node's own HTTP server, each on a socket, so that whatever it does with them works as in front of a client.
- * What middleware in front has made of the client's request is put on the handler's.
+ * Reaches an Express handler of this process over local connections. The handler gets requests and responses of Node's own
+ * HTTP server, each on a socket, so that it works as in front of a client. What middleware in front has added to the
+ * client's request is put on the handler's request.
  *
- * There is no port, by which other processes of the machine could get past that middleware.
+ * There is no port, so other processes of the machine cannot get past that middleware.
  */
 export class Loopback implements Target {
   readonly inside = true;
   readonly restarts = 0;
   private readonly agent = new LocalAgent({ keepAlive: true, timeout: IDLE_CONNECTION_MS });
-  /** What is sent over the connection whose client's end this is. */
+  /** The request that is sent over a connection, by the client's end of the connection. */
   private readonly underway = new WeakMap<object, Outgoing>();
   private serving: Promise<void> | undefined;
   private closed = false;
   private app: ExpressTraits['app'] | undefined;
-  /** Whether there is a body parser in front is known from the first POST; the same holds for all. */
+  /** How a body parser in front has parsed the body. The first POST shows this, and it holds for all. */
   private parsed: Mounted['parsed'];
 
   constructor(
@@ -62,23 +62,23 @@ export class Loopback implements Target {
   }
 
   private async serve(): Promise<void> {
-    // Only here is more needed of Express than its types.
+    // Only this code needs more of Express than its types.
     const { default: express } = await import('express');
     const app = express().disable('x-powered-by');
     app.use((req, res) => this.handle(req, res, this.outgoingOf(req)));
-    // Of the application that it is mounted in, if that is known by now: then `present` finds its prototypes in place.
+    // Use the application in which the node is mounted, if it is known. Then `present` finds its prototypes in place.
     const server = createServer(serverOptionsFor(this.app ?? app), (req, res) => {
       const outgoing = this.outgoingOf(req);
       const begin = (): void => {
-        // What comes without Express's own request needs what an application puts on one.
+        // A request without an Express request of the client gets what an application puts on a request.
         if (outgoing?.origin?.express === undefined) app(req, res);
         else this.handle(req as Request, res as Response, outgoing);
       };
       const body = this.admit(req, outgoing);
       if (body === undefined) begin();
-      else body.then(begin).catch(() => req.destroy()); // it broke off
+      else body.then(begin).catch(() => req.destroy()); // the body broke off
     });
-    // It is our own connections that come here, and they stay as long as we want.
+    // Only connections of this class arrive here, and they stay as long as it wants.
     Object.assign(server, { keepAliveTimeout: 0, requestTimeout: 0, headersTimeout: 0 });
     this.agent.accept = (socket) => void server.emit('connection', socket);
   }
@@ -88,7 +88,9 @@ export class Loopback implements Target {
     return peer && this.underway.get(peer);
   }
 
-  /** Before Express looks at it: where it came in, and its body, if a parser in front has read the client's. */
+  /**
+   * Prepares a request before Express sees it. Sets the path, and the body if a parser in front has read the client's body.
+   */
   private admit(req: IncomingMessage, outgoing: Outgoing | undefined): Promise<void> | undefined {
     const { originalUrl = '/', base = '', parsed = this.parsed } = outgoing?.origin ?? {};
     const below = originalUrl.startsWith(base) ? originalUrl.slice(base.length) : originalUrl;
@@ -110,7 +112,7 @@ export class Loopback implements Target {
     this.present(req, res, outgoing);
     const next = (why?: unknown): void => this.finish(req, res, why);
     try {
-      // Express 5 minds a promise that it returns.
+      // Express 5 handles a promise that the handler returns.
       const handled = this.handler(req, res, next);
       if (handled instanceof Promise) handled.catch(next);
     } catch (error) {
@@ -118,7 +120,7 @@ export class Loopback implements Target {
     }
   }
 
-  /** As an application does with what nobody in it has answered. */
+  /** Answers a request that the handler did not answer, as an Express application does. */
   private finish(req: Request, res: Response, why: unknown): void {
     const passed = !why || why === 'route' || why === 'router';
     const { status, statusCode } = (passed ? {} : why) as {
@@ -141,11 +143,12 @@ export class Loopback implements Target {
     res.end(passed ? `Cannot ${req.method} ${req.originalUrl}` : STATUS_CODES[code]);
   }
 
-  /** As the application that this middleware is mounted in would. */
+  /** Prepares request and response as the application does in which this middleware is mounted. */
   private present(req: Request, res: Response, outgoing: Outgoing | undefined): void {
     const { express, authInfo } = outgoing?.origin ?? {};
     const app = express?.app ?? this.app;
-    // Without Express's own request it is the one here that has read it, and Express 4 has no getter for it.
+    // Without an Express request of the client, the application of this class has parsed the query, and Express 4 has no
+    // getter for it.
     const query = express === undefined ? req.query : undefined;
     if (app !== undefined) {
       Object.setPrototypeOf(req, app.request);
@@ -163,7 +166,7 @@ export class Loopback implements Target {
   }
 }
 
-/** Some have a getter in Express, which would look at this connection. */
+/** Defines a property of the request. Express has getters for some names, which would look at this local connection. */
 function define(req: Request, name: string, value: unknown): void {
   const property = { value, writable: true, enumerable: true, configurable: true };
   Object.defineProperty(req, name, property);
@@ -174,7 +177,7 @@ const PLACE = { host: '127.0.0.1', path: '/' };
 class LocalAgent extends Agent {
   /** Takes the server's end of a new connection. */
   accept: (socket: LocalSocket) => void = () => undefined;
-  /** A connection is used by many requests: it must not keep what belongs to the one that it was opened for. */
+  /** Many requests use a connection, so it must not keep the asynchronous context of the request that opened it. */
   private readonly context = new AsyncResource('LocalAgent');
 
   override createConnection(): LocalSocket {

@@ -1,4 +1,4 @@
-/** What came along with a message of the client, as far as the server behind is to see it. */
+/** The HTTP request that brought a message of the client, as far as the server behind may see it. */
 import { IncomingMessage } from 'node:http';
 import { Socket } from 'node:net';
 import { pathAndQuery } from '../../protocol/request-target.js';
@@ -6,29 +6,29 @@ import type { AuthInfo } from '../../options/types.js';
 import type { Cause, Mounted, RequestInfo } from '../../replica/replica.js';
 import { MOUNTED } from '../../replica/replica.js';
 
-/** Kept in memory for messages that come without one (answers and cancellations by way of another node). */
+/** An origin is kept in memory for messages that come without one (answers and cancellations that reached another node). */
 export interface Origin {
   headers: Readonly<Record<string, string>>;
-  /** Path and query, as the client sent them. */
+  /** The path and query as the client sent them. */
   originalUrl: string;
   base: string;
   parsed: Mounted['parsed'];
   authInfo: AuthInfo | undefined;
-  /** What middleware in front has made of the request; only on the node that received it. */
+  /** What middleware in front has added to the request. Known only on the node that received it. */
   express: ExpressTraits | undefined;
 }
 
 export interface ExpressTraits {
-  /** With its prototypes for requests and responses. */
+  /** The application, with its prototypes for requests and responses. */
   app: { request: object; response: object };
-  /** What the request has that one of Node does not: `user`, `log`, `cookies`, … */
+  /** The properties that a request of Node does not have: `user`, `log`, `cookies`, … */
   added: Record<string, unknown>;
   locals: object;
-  /** Depend on the client's connection, which is another one than the handler's. */
+  /** Properties that depend on the client's connection, which is not the handler's connection. */
   seen: Record<string, unknown>;
 }
 
-/** The parts of Express's request that are read. */
+/** The members of an Express request that are read. */
 interface ExpressRequest {
   app: ExpressTraits['app'];
   originalUrl: string;
@@ -37,7 +37,10 @@ interface ExpressRequest {
   [name: string]: unknown;
 }
 
-/** `undefined`: nothing came along. `inside`: the server is in this process, and sees what middleware has made. */
+/**
+ * Returns the origin of a message. `undefined`: no HTTP request came with it. `inside` means that the server is in this
+ * process, and sees what middleware has added.
+ */
 export function originOf(
   cause: Partial<Cause> | undefined,
   { inside }: { inside: boolean },
@@ -57,12 +60,15 @@ export function originOf(
   };
 }
 
-/** It may have come straight from Node's server, with or without the prototype of an application that did not get it. */
+/**
+ * True for a request that an Express application handles. Others come straight from Node's server, and may have the
+ * prototype of an application that does not handle them.
+ */
 function isOfExpress(request: Partial<ExpressRequest> | undefined): request is ExpressRequest {
   return request?.app !== undefined && request.res !== undefined;
 }
 
-/** With what the client asked for, beginning with `?`; or nothing. */
+/** Returns the client's query, which begins with `?` or is empty. */
 export function queryOf({ originalUrl }: Origin): string {
   const at = originalUrl.indexOf('?');
   return at === -1 ? '' : originalUrl.slice(at);
@@ -72,10 +78,10 @@ function pathOf({ url }: RequestInfo): string {
   return `${url.pathname}${url.search}`;
 }
 
-/** What every request of Node has. */
+/** The properties that every request of Node has. */
 const OF_NODE = new Set(Object.keys(new IncomingMessage(new Socket())));
 
-/** Express's own, which belong to the way that a request takes through the application. */
+/** Properties of Express that belong to the request's way through the application. */
 const OF_EXPRESS = new Set([
   ...['app', 'res', 'next', 'route', 'baseUrl', 'originalUrl', 'params', 'query'],
   ...['body', '_body', '_parsedUrl', '_parsedOriginalUrl'],
@@ -88,16 +94,16 @@ function traitsOf(request: ExpressRequest): ExpressTraits {
   for (const name of Object.keys(request)) {
     if (!OF_EXPRESS.has(name) && !OF_NODE.has(name)) added[name] = request[name];
   }
-  // In Express 4 `host` is an old name, which warns of itself.
+  // In Express 4 `host` is deprecated, and logs a warning.
   const names = 'lazyrouter' in request.app ? SEEN : [...SEEN, 'host'];
   const seen = Object.fromEntries(names.map((name) => [name, valueOf(request, name)]));
   seen.params = request.params;
-  // In Express 4 it is none of a prototype's.
+  // In Express 4 `query` is a property of the request itself.
   if (Object.hasOwn(request, 'query')) seen.query = request.query;
   return { app: request.app, added, locals: request.res?.locals ?? {}, seen };
 }
 
-/** A header that makes no sense may make a getter throw. */
+/** A malformed header may make a getter throw. */
 function valueOf(request: ExpressRequest, name: string): unknown {
   try {
     return request[name];

@@ -1,4 +1,4 @@
-/** What comes back from a server behind this library, read as what the protocol says it may be. */
+/** Reads the responses of a server behind this library in the forms that the protocol allows. */
 import type { IncomingMessage } from 'node:http';
 import type { Clock } from '../../protocol/clock.js';
 import type { JsonRpcError, JsonRpcMessage } from '../../protocol/jsonrpc.js';
@@ -11,12 +11,12 @@ import type { Refusal } from '../failure.js';
 import { Failure } from '../failure.js';
 import { messageOf, messagesOf, parseJson } from '../incoming-messages.js';
 
-/** Characters that may be on their way into the session's log; beyond that the server has to wait. */
+/** How many characters may be on their way into the session's log. Beyond that the server has to wait. */
 const MOST_WAITING = 256 * 1024;
-/** What each message on its way counts besides its characters. */
+/** What each message on its way counts in addition to its characters. */
 const WAITING_COST = 512;
 
-/** `undefined`: neither kind. */
+/** Returns the kind of a response's body. `undefined`: neither kind. */
 export function kindOf(response: IncomingMessage): 'json' | 'events' | undefined {
   if (!isReadable(response)) return undefined;
   const type = (response.headers['content-type'] ?? '').split(';', 1)[0]?.trim().toLowerCase();
@@ -28,14 +28,14 @@ export function isSuccess({ statusCode = 0 }: IncomingMessage): boolean {
   return statusCode >= 200 && statusCode < 300;
 }
 
-/** Reads the bodies of all responses of one server within their bounds. What breaks one ends its connection. */
+/** Reads the bodies of all responses of one server within their bounds. A body that exceeds one ends its connection. */
 export class BodyReader {
   private readonly budget: MemoryBudget;
 
   constructor(
     private readonly parts: {
       clock: Clock;
-      /** How long a body that has begun may say nothing, and one that nobody needs may take. */
+      /** How long a body that has begun may be silent, and how long a body that is not needed may take. */
       timeoutMs: number;
       messageBytes: number;
     },
@@ -43,12 +43,12 @@ export class BodyReader {
     this.budget = new MemoryBudget(parts.messageBytes);
   }
 
-  /** The messages of a body of JSON: one, or a batch. Rejects with a {@link Failure}. */
+  /** Reads the messages of a JSON body: one, or a batch. Rejects with a {@link Failure}. */
   async json(response: IncomingMessage, most?: number): Promise<JsonRpcMessage[]> {
     return messagesOf(await this.text(bodyOf(response), most));
   }
 
-  /** A response that is no success. Resolves in bounded time, with as much of the body as has come by then. */
+  /** Reads a response that failed. Resolves in bounded time, with the part of the body that has arrived by then. */
   async refusal(response: IncomingMessage): Promise<Failure> {
     const status = response.statusCode ?? 0;
     const body = await this.beginning(bodyOf(response));
@@ -65,15 +65,18 @@ export class BodyReader {
     return new Failure('server_refused', `status ${status}`, refusal);
   }
 
-  /** Lets a body pass that nobody needs, so that its connection can be used again; a long one ends with its connection. */
+  /**
+   * Reads and drops a body that is not needed, so that its connection can be used again. A long body ends together with its
+   * connection.
+   */
   discard(response: IncomingMessage): void {
     void this.beginning(response);
   }
 
   /**
-   * Reads an event stream until it ends; `cut` where that was not the server's doing. `take` gets one message after the
-   * other, with its length, and is not waited for, unless too much is on its way. Rejects with a {@link Failure} for what
-   * breaks a bound, and with what `take` rejects with.
+   * Reads an event stream until it ends. Resolves with `cut` if the server did not end it. `take` gets one message after the
+   * other, with its length. It is not awaited, unless too many characters are on their way. Rejects with a {@link Failure}
+   * if a bound is exceeded, and with what `take` rejects with.
    */
   events(
     whole: IncomingMessage,
@@ -123,7 +126,7 @@ export class BodyReader {
     });
   }
 
-  /** A whole body. Rejects with a {@link Failure} where it breaks off, falls silent, or is too long. */
+  /** Reads a whole body. Rejects with a {@link Failure} if the body breaks off, falls silent or is too long. */
   private text(response: ResponseBody, most?: number): Promise<string> {
     const { clock, timeoutMs } = this.parts;
     return new Promise((resolve, reject) => {
@@ -153,7 +156,7 @@ export class BodyReader {
           fail(error);
           return;
         }
-        // White space may be all that a server sends for a long time, to keep the connection open.
+        // A server may send only white space for a long time, to keep the connection open.
         if (cancelTimer === undefined && /\S/.test(chunk)) watch();
       });
       const settle = (): void => {
@@ -167,7 +170,7 @@ export class BodyReader {
     });
   }
 
-  /** What comes of a body within the time and the length that are allowed. Never rejects. */
+  /** Reads the part of a body that arrives within the allowed time and length. Never rejects. */
   private beginning(response: ResponseBody): Promise<string> {
     const { clock, timeoutMs } = this.parts;
     return new Promise((resolve) => {
@@ -202,7 +205,7 @@ function locationOf({ statusCode = 0, headers }: IncomingMessage): { location?: 
   return { location: withoutSecrets(location) };
 }
 
-/** An address, absolute or not, as a log may name it: without credentials and query. */
+/** Returns an address, absolute or not, without credentials and query, so that a log may contain it. */
 export function withoutSecrets(address: string | URL): string {
   const text = String(address).replace(/[?#].*$/s, '');
   if (!URL.canParse(text)) return text;

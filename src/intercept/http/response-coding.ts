@@ -1,9 +1,9 @@
-/** Bodies of responses that a server behind this library has compressed. */
+/** Decompresses the bodies of responses of a server behind this library. */
 import type { IncomingMessage } from 'node:http';
 import { pipeline, type Transform } from 'node:stream';
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 
-/** As much of a response as is needed to read its body. */
+/** The members of a response that are needed to read its body. */
 export type ResponseBody = Pick<
   IncomingMessage,
   'setEncoding' | 'on' | 'once' | 'pause' | 'resume' | 'destroy' | 'destroyed' | 'complete'
@@ -16,21 +16,21 @@ const DECODERS: Record<string, (() => Transform) | undefined> = {
   br: createBrotliDecompress,
 };
 
-/** Whether the body of this response can be read here. */
+/** True if the body of this response can be decoded. */
 export function isReadable(response: IncomingMessage): boolean {
   const coding = codingOf(response);
   return coding === undefined || Object.hasOwn(DECODERS, coding);
 }
 
 /**
- * The body as it was before it was compressed. Each piece of an event stream comes out as soon as it has come in. Body and
- * response end together: to destroy one destroys the other.
+ * Returns the decompressed body. Each piece of an event stream comes out as soon as it has come in. To destroy the body or
+ * the response destroys both.
  */
 export function bodyOf(response: IncomingMessage): ResponseBody {
   const coding = codingOf(response);
   const decoder = coding === undefined ? undefined : DECODERS[coding]?.();
   if (decoder === undefined) return response;
-  // What breaks off is noticed by whoever reads it.
+  // The reader of the body notices when it breaks off.
   decoder.on('error', () => undefined);
   pipeline(response, decoder, () => undefined);
   return Object.defineProperty(decoder, 'complete', {

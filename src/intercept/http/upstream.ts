@@ -12,27 +12,30 @@ import { mergedQuery } from './client-query.js';
 import { queryOf } from './origin.js';
 
 /**
- * Idle connections are kept for less than servers keep theirs (five seconds is usual): on one that the server is about to
- * close, a request would be lost, and nobody could tell whether it had begun.
+ * How long an idle connection is kept. Servers usually keep theirs for five seconds. On a connection that the server is
+ * about to close, a request would be lost, and the client could not know whether it had begun.
  */
 export const IDLE_CONNECTION_MS = 2000;
 
-/** TCP itself finds out about a peer that is gone without a word, after this and some seconds. */
+/** TCP finds out after this time and some seconds that a peer is gone without closing the connection. */
 const TCP_KEEP_ALIVE_MS = 15_000;
 
 export interface UpstreamTarget {
-  /** As {@link Target.send}. */
+  /** See {@link Target.send}. */
   send(outgoing: Outgoing): Promise<IncomingMessage>;
-  /** Resolves when a connection came about, which is closed again. Rejects with a {@link Failure}. */
+  /** Makes a connection and closes it again. Rejects with a {@link Failure}. */
   connect(): Promise<void>;
-  /** Whether a connection is open that waits for the next request. */
+  /** True if an open connection waits for the next request. */
   hasIdleConnection(): boolean;
-  /** Resolves with the head of the answer to a GET of another path of the same server. */
+  /** Sends a GET for another path of the same server. Resolves with the head of the response. */
   get(path: string, timeoutMs: number): Promise<IncomingMessage>;
   close(): Promise<void>;
 }
 
-/** A server at a URL. There is no limit to connections: each running call, and each session's GET stream, needs one. */
+/**
+ * Makes the target for a server at a URL. Connections are not limited, because each running call and each session's GET
+ * stream needs one.
+ */
 export function upstreamTarget(
   upstream: URL,
   {
@@ -50,7 +53,7 @@ export function upstreamTarget(
   const agent = secure ? new HttpsAgent(options) : new HttpAgent(options);
   const { pathname, search } = upstream;
   const place = urlToHttpOptions(upstream);
-  // Node would take the client's credentials in place of those in the URL.
+  // Node would use the client's credentials instead of those in the URL.
   const except = place.auth === undefined ? ['host'] : ['host', 'authorization'];
   const connecting = { agent, clock, connectMs: timeoutMs };
   return {
@@ -87,7 +90,7 @@ function connectOnce(
   return new Promise((resolve, reject) => {
     const name = hostname.replace(/^\[|\]$/g, '');
     const to = { host: name, port: Number(port || (secure ? 443 : 80)) };
-    // An address is no name of a server.
+    // An IP address must not be sent as a server name.
     const socket = secure
       ? connectTls({ ...to, ...(isIP(name) === 0 && { servername: name }) })
       : connectTcp(to);
