@@ -4,15 +4,18 @@ import type { Replays } from '../backplane/sdk-store-access.js';
 import { AnynodeError } from '../protocol/errors.js';
 import type { EventStore } from './store-types.js';
 
-/** What is read at a time while a client is brought up to date. */
+/** How many bytes are read at a time while events are replayed. */
 const PAGE_BYTES = 262_144;
 /**
- * `<log id>.<number>.<tag of the session>.<stream>`. Each session has a stream of the same name for its GET: without the
- * tag, another one's id would be taken for a place in this one. Longer names of streams than the SDK gives are not
- * looked for.
+ * The format of an event id: `<log id>.<number>.<tag of the session>.<stream>`. Each session has a stream of the same name
+ * for its GET. Without the tag, an event id of another session would be taken for a place in this session. Names of streams
+ * longer than those of the SDK are not found.
  */
 const FORMAT = /^(\d{1,15}-\d{1,15})\.(\d{1,15})\.([\w-]{8})\.([\w-]{1,1400})$/;
-/** An event without a message, by which the SDK gives a client a first id: to show it again would be no message. */
+/**
+ * The event without a message with which the SDK gives a client its first id. It is not replayed, because it is not a
+ * message.
+ */
 const PRIMING = '{}';
 
 export function eventStore(replays: () => Replays, sessionId: string): EventStore {
@@ -31,7 +34,7 @@ export function eventStore(replays: () => Replays, sessionId: string): EventStor
     },
     async getStreamIdForEventId(eventId) {
       const page = await read(eventId, 1);
-      // What cannot be decoded is there all the same: that is said where it is to be shown.
+      // An event that cannot be decoded exists all the same. `replayEventsAfter` reports the error.
       return page.status === 'ok' || page.status === 'unreadable' ? page.stream : undefined;
     },
     async replayEventsAfter(lastEventId, options) {
@@ -56,7 +59,7 @@ function format(stream: string, { n, logId }: Position, tag: string): string {
   return `${logId}.${n}.${tag}.${Buffer.from(stream).toString('base64url')}`;
 }
 
-/** It comes from the client: only what `format` would have written for this session. */
+/** Parses an event id of a client. Accepts only what `format` writes for this session. */
 function parse(eventId: string, tag: string): { stream: string; position: Position } | undefined {
   const [, logId, n, , name] = FORMAT.exec(eventId) ?? [];
   if (logId === undefined || n === undefined || name === undefined) return undefined;

@@ -1,4 +1,7 @@
-/** `mcp-anynode/sdk-stores`: what the SDK lets others store, on a backplane. The same that a handle has, without the middleware. */
+/**
+ * The entry `mcp-anynode/sdk-stores`: the SDK's stores on a backplane. They are the same as those of a handle, without the
+ * middleware.
+ */
 export { sdkStores } from './sdk-stores.js';
 export type { SdkStoresOptions } from './sdk-stores.js';
 export type {

@@ -20,17 +20,17 @@ import { taskStore } from './task-store.js';
 import type { SdkStores, ServerEvent, TaskOptions } from './store-types.js';
 import { ResultWaits } from './result-waits.js';
 
-/** Options of `sdkStores()`. Those that are not listed here are as for `anynode()`, with the same defaults. */
+/** Options of `sdkStores()`. Options without a comment here are as for `anynode()`, with the same defaults. */
 export interface SdkStoresOptions extends Pick<
   AnynodeOptions,
   'redis' | 'backplane' | 'prefix' | 'leaseMs' | 'commandTimeoutMs' | 'codec' | 'logger'
 > {
   /**
-   * How much of what an `eventStore` is given is kept per session: the number of events, their age, and their bytes
-   * together. A task's queue has at most `maxEvents` messages. Default 10,000, 1 hour and 64 MiB.
+   * How many events of an `eventStore` are kept per session, how long, and how many bytes together. A task's queue has at
+   * most `maxEvents` messages. Default 10,000, 1 hour and 64 MiB.
    */
   retention?: { maxEvents?: number; maxAgeMs?: number; maxBytes?: number } | undefined;
-  /** What becomes of the tasks in `taskStore`. */
+  /** Options of `taskStore`. */
   tasks?: TaskOptions | undefined;
 }
 
@@ -49,10 +49,10 @@ const STORE_OPTIONS = {
 const HOUR = 3_600_000;
 
 /**
- * The SDK's stores on a backplane, without the middleware. Whoever is given the same `redis` and `prefix` shares
- * what is in them, nodes with the middleware included.
+ * Makes the SDK's stores on a backplane, without the middleware. All nodes with the same `redis` and `prefix` share the
+ * content of the stores, also nodes with the middleware.
  *
- * Returns at once, and connects when the first of them is used. Throws a `TypeError` for options that make no sense.
+ * Returns at once, and connects when a store is first used. Throws a `TypeError` for options that make no sense.
  */
 export function sdkStores(given: SdkStoresOptions): SdkStores & { close(): Promise<void> } {
   const read = readOptions(STORE_OPTIONS, given);
@@ -68,7 +68,7 @@ export function sdkStores(given: SdkStoresOptions): SdkStores & { close(): Promi
     return backplane.join({
       ...{ leaseMs, commandTimeoutMs, retention, nodeId },
       clock: systemClock,
-      // It has no sessions.
+      // These stores have no sessions, so these values have no effect.
       sessionTtlMs: 24 * HOUR,
       pendingTtlMs: HOUR,
       onMessage: () => undefined,
@@ -97,16 +97,16 @@ export interface SdkStoresSettings {
   nodeId: string;
   clock: Clock;
   watch: NodeWatch;
-  /** Of a task's queue, too. */
+  /** The most events of a session, and the most messages of a task's queue. */
   maxEvents: number;
   tasks: ResolvedTasks;
   logger: Logger;
-  /** With the middleware only. */
+  /** Given only with the middleware. */
   questions?: Questions;
   hold?: (sessionId: string) => () => void;
 }
 
-/** The stores of a node whose membership there is, or will be when it is asked for. */
+/** Makes the stores of a node. `membership` is called when a store is first used. */
 export function sdkStoresOn(
   membership: () => Membership,
   settings: SdkStoresSettings,
@@ -164,7 +164,7 @@ const TASK_OPTIONS = {
   orphans: oneOf('fail', 'keep'),
 } satisfies Record<keyof TaskOptions, Reader<unknown>>;
 
-/** Throws a `TypeError` for what makes no sense. */
+/** Reads the options of tasks. Throws a `TypeError` for options that make no sense. */
 export function resolveTasks(given: TaskOptions = {}): ResolvedTasks {
   const { orphans, ...tasks } = readOptions(TASK_OPTIONS, given, 'tasks.');
   return { ...tasks, failOrphans: orphans === 'fail' };

@@ -4,12 +4,12 @@ import type { ServerEvent, ServerEventBus } from './store-types.js';
 
 const LISTS = ['tools_list_changed', 'prompts_list_changed', 'resources_list_changed'] as const;
 
-/** `broadcasts` is called when it is first needed, and may throw. */
+/** Makes a bus. `broadcasts` is called when it is first needed, and may throw. */
 export function serverEventBus(
   broadcasts: () => Broadcasts,
   logger: Logger,
 ): ServerEventBus & {
-  /** As `publish`, but resolves when others will hear of it too, and rejects with `backplane_unavailable`. */
+  /** Like `publish`, but resolves when other nodes can hear the event, and rejects with `backplane_unavailable`. */
   announce(event: ServerEvent): Promise<void>;
   close(): void;
 } {
@@ -21,7 +21,7 @@ export function serverEventBus(
       try {
         hear(event);
       } catch (error) {
-        // One that fails is not to keep it from the others.
+        // A listener that fails must not keep the event from the others.
         logger.error(`mcp-anynode: a listener of server events failed: ${String(error)}`);
       }
     }
@@ -40,9 +40,9 @@ export function serverEventBus(
       });
     },
     subscribe(listener) {
-      // A subscription that was on its way while the node closed: nothing would end what it begins.
+      // The node closed while this subscription was on its way. It would never end.
       if (closed) return () => undefined;
-      // Kept until the node closes: to begin anew with each client would leave moments in which nothing is heard.
+      // The node listens until it closes. If it stopped and began anew with each client, it would miss events in between.
       stopListening ??= broadcasts().listen({
         onText: (text) => {
           const event = parse(text);
@@ -65,7 +65,10 @@ export function serverEventBus(
   };
 }
 
-/** `undefined`: of a kind that a newer release may know, or written by somebody else. */
+/**
+ * Parses an event. `undefined`: its kind is unknown, as those of a newer release may be, or it was not written by this
+ * library.
+ */
 function parse(text: string): ServerEvent | undefined {
   try {
     const event = JSON.parse(text) as ServerEvent;

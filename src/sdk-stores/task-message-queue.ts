@@ -8,14 +8,17 @@ export interface TaskMessageQueueParts {
   tasks: () => Tasks;
   waits: ResultWaits;
   nodeId: string;
-  /** However many the server would allow. */
+  /** The most messages in a queue, even if the server allows more. */
   most: number;
   logger: Pick<Logger, 'warn'>;
-  /** Left out: without the middleware, answers come to the node that has sent the request, and stay there. */
+  /**
+   * Brings answers back. Missing without the middleware: then answers come to the node that has sent the request, and stay
+   * there.
+   */
   questions?: Questions | undefined;
 }
 
-/** As it is stored: with the node that it comes from, and whether the request in it has an id of the cluster. */
+/** A message as it is stored: with its node, and whether the request in it has an id from `Questions.adopt`. */
 interface Stored {
   from: string;
   adopted: boolean;
@@ -33,7 +36,8 @@ export function taskMessageQueue(parts: TaskMessageQueueParts): TaskMessageQueue
       return queued;
     }
     if (from === parts.nodeId) return queued;
-    // Each server counts its ids from 0: the answer to another's must not be taken for that to one of its own.
+    // Each server counts its ids from 0. An answer to another server's request must not be taken for one to this server's
+    // request.
     return { ...queued, message: { ...request, id: `${from}.${request.id}` } };
   };
 
@@ -50,7 +54,7 @@ export function taskMessageQueue(parts: TaskMessageQueueParts): TaskMessageQueue
       try {
         pushed = await tasks().push(taskId, JSON.stringify(stored), most);
       } finally {
-        // Nobody will be asked, so nobody answers.
+        // The request will not be sent, so no answer will come.
         if (!pushed) adopted?.retract();
       }
       if (!pushed) throw new Error(`Task message queue overflow: it has ${most} messages already`);
@@ -68,7 +72,8 @@ export function taskMessageQueue(parts: TaskMessageQueueParts): TaskMessageQueue
       try {
         all = (await tasks().popAll(taskId, sessionId)).map((text) => JSON.parse(text) as Stored);
       } catch (error) {
-        // The SDK clears the queue of a task that has ended without waiting: it would be nobody's, and end the process.
+        // The SDK clears the queue of an ended task without awaiting that. A rejection would not be handled, and would end
+        // the process.
         parts.logger.warn(`mcp-anynode: the queue of a task was not cleared: ${String(error)}`);
         return [];
       }
@@ -83,7 +88,7 @@ export function taskMessageQueue(parts: TaskMessageQueueParts): TaskMessageQueue
 
   async function adopt(taskId: string, queued: QueuedMessage, given: string | undefined) {
     if (queued.type !== 'request' || questions === undefined) return undefined;
-    // Older versions of the SDK do not say which session it is.
+    // Older versions of the SDK do not pass the session.
     const sessionId = given ?? (await tasks().get(taskId))?.sessionId;
     if (sessionId === undefined) return undefined;
     const request = questions.adopt(sessionId, queued.message);

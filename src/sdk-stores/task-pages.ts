@@ -3,9 +3,9 @@ import type { ListedTask, TaskRecord, Tasks } from '../backplane/sdk-store-acces
 const PAGE = 10;
 
 /**
- * A page of the tasks that a session may ask for: its own and those of none, in the order of their creation; without a
- * session, the latter. They are two lists, whose keys a cluster may have on two servers: a cursor is a place in each, so
- * that nothing is passed over where two tasks have the same order, or the clocks of the two differ.
+ * Returns a page of the tasks that a session may ask for, in the order of their creation: its own tasks and those of no
+ * session. Without a session these are only the latter. The two lists may be on two servers of a cluster, so a cursor is a
+ * place in each. So no task is skipped if two tasks have the same order, or if the clocks of the servers differ.
  */
 export async function pageOf(
   tasks: Tasks,

@@ -12,19 +12,19 @@ export interface TaskStoreParts {
   tasks: () => Tasks;
   waits: ResultWaits;
   watch: NodeWatch;
-  /** What the clock says that the steps of a task go by: see `BackplaneClock.timeOf`. */
+  /** The time of the clock that dates the steps of a task. See `BackplaneClock.timeOf`. */
   timeOf: (taskId: string) => Promise<number>;
   clock: Clock;
   nodeId: string;
   maxTtlMs: number;
   maxPerSession: number;
   failOrphans: boolean;
-  /** This node works on a task of this session, until what it returns is called. */
+  /** Keeps the session's server object while this node works on a task, until the returned function is called. */
   hold: (sessionId: string) => () => void;
 }
 
 const POLL_INTERVAL_MS = 1000;
-/** Of a task whose time is over, and which is there for a moment yet. */
+/** The shortest wait, for a task that has expired and is about to be removed. */
 const LEAST_WAIT_MS = 1000;
 
 export function taskStore(parts: TaskStoreParts): TaskStore & { close(): void } {
@@ -34,7 +34,10 @@ export function taskStore(parts: TaskStoreParts): TaskStore & { close(): void } 
     new Date(await parts.timeOf(taskId)).toISOString();
   const letGo = (taskId: string): void => held.get(taskId)?.();
 
-  /** While a task is worked on here, its session's server is needed: it may have something to say or to ask. */
+  /**
+   * Keeps the server object of a session while this node works on a task. The server may have to send messages or ask the
+   * client.
+   */
   const hold = (taskId: string, sessionId: string, ttlMs: number): void => {
     const release = parts.hold(sessionId);
     const cancelTimer = clock.after(ttlMs, () => letGo(taskId));
@@ -50,7 +53,7 @@ export function taskStore(parts: TaskStoreParts): TaskStore & { close(): void } 
     return record === undefined || isOthers(record, sessionId) ? undefined : record;
   };
 
-  /** The record, after what has to become of it where its node is gone. */
+  /** Returns the record, after marking the task as failed if its node is dead. */
   const current = async (taskId: string, sessionId: string | undefined) => {
     const record = await find(taskId, sessionId);
     if (record === undefined || isTerminal(record.status)) letGo(taskId);
@@ -68,11 +71,11 @@ export function taskStore(parts: TaskStoreParts): TaskStore & { close(): void } 
           ? JSON.stringify({ content: [{ type: 'text', text: statusMessage }], isError: true })
           : undefined,
     });
-    // Somebody may have been faster, or it was not that node's any more.
+    // Another node may have been faster, or the task may have another node by now.
     return find(taskId, sessionId);
   };
 
-  /** Nothing wakes who waits where the task's node dies, or its time is over: that is looked for. */
+  /** How long to wait before looking again. Waiters are not woken when the task's node dies or the task expires. */
   const waitMs = async (task: TaskRecord): Promise<number> => {
     const { id, executor, pollIntervalMs, createdAt, ttlMs } = task;
     const over = Date.parse(createdAt) + ttlMs;
@@ -127,7 +130,7 @@ export function taskStore(parts: TaskStoreParts): TaskStore & { close(): void } 
     },
 
     async getTask(taskId, sessionId) {
-      // Of a task that has just ended the SDK asks this, and then tells the client: its server is needed until then.
+      // The SDK asks this for a task that has just ended, and then tells the client. Its server object is needed until then.
       const release = sessionId === undefined ? undefined : parts.hold(sessionId);
       try {
         return await look(taskId, sessionId);
@@ -177,7 +180,10 @@ export function taskStore(parts: TaskStoreParts): TaskStore & { close(): void } 
   };
 }
 
-/** A task that belongs to no session is everybody's who knows its id, and a caller that has none asks for all. */
+/**
+ * True if a task belongs to another session. All callers that know its id may use a task of no session. A caller without a
+ * session may use all tasks.
+ */
 function isOthers(record: TaskRecord, sessionId: string | undefined): boolean {
   const of = record.sessionId;
   return of !== undefined && sessionId !== undefined && of !== sessionId;
