@@ -4,9 +4,9 @@ import type { StreamExecutors } from './stream-executors.js';
 import { noteEntry } from './memory-log.js';
 import type { SessionParts, Step } from './stored-stream.js';
 
-/** Where the messages of a client go that open no stream. */
+/** Routes those messages of a client that open no stream. */
 export class ClientMessageRoutes {
-  /** The step that made the session active, and which node handles the message. */
+  /** The step that made the session active, and the node that handles `initialized`. */
   private activation: { nodeId: string; number: number; handler: string } | undefined;
 
   constructor(
@@ -42,7 +42,8 @@ export class ClientMessageRoutes {
           break;
         }
         here = executor === step.nodeId;
-        // With a repeat, too: it may not have been begun the first time. To hear of a cancellation twice does no harm.
+        // Tell the executor in a repeat too, because the stream may not have been begun at the first try. To hear of a
+        // cancellation twice does no harm.
         if (executor !== undefined && !here) this.session.tell(executor, deliver);
         break;
       }
@@ -56,7 +57,7 @@ export class ClientMessageRoutes {
       case 'initialized': {
         const [first] = this.session.replicas;
         const any = this.session.replicas.has(step.nodeId) ? step.nodeId : (first ?? step.nodeId);
-        // A repeat of the step that made the session active says the same as that, whoever has a replica by now.
+        // A repeat of the step that made the session active gives the same handler, even if other nodes have replicas now.
         const made = step.repeated ? this.madeBy(step) : undefined;
         const able = route.owned === true ? this.executors.ownerUnless(step) : any;
         const chosen = made?.handler ?? able;
@@ -99,7 +100,7 @@ export class ClientMessageRoutes {
     }
     return {
       ...{ status: 'received', here },
-      // Empty: a repeat, of a session that nobody owns any more.
+      // The handler is empty in a repeat, if the session has no owner any more.
       ...(handler !== undefined && handler !== '' && { handler }),
       ...(changed && { changed }),
       ...(unbegun !== undefined && { unbegun }),

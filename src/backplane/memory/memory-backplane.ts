@@ -24,10 +24,10 @@ import { StoredSession } from './stored-session.js';
 type Most = NonNullable<NewSession['most']>;
 
 /**
- * A backplane in this process's memory: nothing to install, the same behaviour as with Redis, gone with the process.
- * Nodes in one process that are given the same one serve the same sessions.
+ * Makes a backplane in the memory of this process. It needs no server, behaves as with Redis, and is lost with the process.
+ * Nodes in one process that get the same backplane serve the same sessions.
  *
- * Sessions live as long as with Redis; what has expired is cleared away as new sessions come.
+ * Sessions live as long as with Redis. Expired sessions are removed when new ones are created.
  */
 export function memoryBackplane(): Backplane {
   return new MemoryBackplane();
@@ -38,7 +38,7 @@ export class MemoryBackplane implements Backplane {
   readonly sessions = new Map<string, StoredSession>();
   readonly nodes = new Map<string, MemoryMembership>();
   readonly sdkStores = new MemorySdkStores();
-  /** The highest weight of a session that was to be created. */
+  /** The highest weight of a session that a node has tried to create. */
   heaviest = 1;
   private beginning: number | undefined;
 
@@ -50,12 +50,12 @@ export class MemoryBackplane implements Backplane {
     return member;
   }
 
-  /** Milliseconds since the epoch that go on evenly: nothing expires because the time of the machine was set. */
+  /** Returns milliseconds since the epoch that grow evenly. A change of the machine's clock makes nothing expire. */
   now(clock: Clock): number {
     return Math.floor((this.beginning ?? 0) + clock.elapsed());
   }
 
-  /** Delivers in a turn of its own, as a network would: whoever sends has finished its step before. */
+  /** Delivers a message in a later turn of the event loop, as a network would. The step that sends it has ended by then. */
   tell(nodeId: string, message: NodeMessage): void {
     setImmediate(() => this.nodes.get(nodeId)?.options.onMessage(message));
   }
@@ -271,7 +271,7 @@ class MemoryMembership implements Membership {
     return this.step(() => new Set(nodeIds.filter((id) => this.shared.nodes.has(id))));
   }
 
-  /** A node that has not left is alive: its lease is never lost. */
+  /** A node that has not left is alive, and never loses its lease. */
   steadySince(): number {
     return 0;
   }
@@ -287,7 +287,7 @@ class MemoryMembership implements Membership {
     return Promise.resolve();
   }
 
-  /** Carried out at once, told in a turn of its own. */
+  /** Carries out a step at once. Its messages are delivered in a later turn of the event loop. */
   private step<T>(run: (now: number) => T): Promise<T> {
     if (this.left) {
       return Promise.reject(new AnynodeError('closed', 'This node has left the backplane'));
@@ -299,7 +299,7 @@ class MemoryMembership implements Membership {
     }
   }
 
-  /** Throws {@link TooManySessions}. */
+  /** Throws {@link TooManySessions} if the principal must not have another session. */
   private checkQuota(session: NewSession, most: Most, now: number): void {
     const weight = pendingWeight(session);
     this.shared.heaviest = Math.max(this.shared.heaviest, weight);
@@ -333,7 +333,10 @@ class MemoryMembership implements Membership {
     session.expiresAt = now + (session.confirmed ? sessionTtlMs : pendingTtlMs);
   }
 
-  /** A few at a time, oldest first, so that no single call pays for many; a map keeps the order of insertion. */
+  /**
+   * Removes expired sessions. It looks at a few at a time, the oldest first, so that no single call takes long. A map keeps
+   * the order of insertion.
+   */
   private clearExpired(now: number): void {
     let looked = 0;
     for (const [id, session] of this.shared.sessions) {
@@ -342,7 +345,7 @@ class MemoryMembership implements Membership {
         this.shared.sessions.delete(id);
       } else {
         this.shared.sessions.delete(id);
-        this.shared.sessions.set(id, session); // to the end, to be looked at again in its turn
+        this.shared.sessions.set(id, session); // moves it to the end, to be looked at last
       }
       if (looked === 4) return;
     }

@@ -14,15 +14,18 @@ interface Session {
   events: Event[];
   ends: Map<string, Position & { at: number }>;
   last: number;
-  /** Of its events, as {@link sizeOf} counts them. */
+  /** The bytes of the events, as {@link sizeOf} counts them. */
   bytes: number;
 }
 
-/** As with the log of a session: what an event counts for beside its message, and what goes beyond what has to. */
+/**
+ * As in the log of a session: the bytes that an event counts besides its message, and how much more is trimmed than is
+ * needed.
+ */
 const EVENT_BYTES = 100;
 const SLACK_BYTES = 1024 * 1024;
 
-/** The events of the SDK's transports, of nodes that share a memory backplane. */
+/** The events of the SDK's transports on all nodes that share a memory backplane. */
 export class MemoryEventStore {
   private readonly sessions = new Map<string, Session>();
   private count = 0;
@@ -83,7 +86,7 @@ export class MemoryEventStore {
     return { status: 'ok', events, more: events.length < following.length };
   }
 
-  /** All that is older. */
+  /** Removes all events that are older. */
   private clear(oldest: number): void {
     for (const [id, session] of this.sessions) {
       if (session.last < oldest) this.sessions.delete(id);
@@ -93,7 +96,7 @@ export class MemoryEventStore {
   }
 }
 
-/** The newest stays in any case. */
+/** Removes the oldest events beyond the bounds. The newest event always stays. */
 function trim(session: Session, { maxEvents, maxBytes = Infinity }: JoinOptions['retention']) {
   while (session.events.length > maxEvents) dropFirst(session);
   if (session.bytes <= maxBytes) return;

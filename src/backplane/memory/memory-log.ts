@@ -1,34 +1,34 @@
 import type { JoinOptions, LogEntry, LogId, Note, StreamEvent } from '../backplane.js';
 import { compareLogIds, RESUMED_EVERY_MS } from '../backplane.js';
 
-/** An entry of a session's log: what {@link LogEntry} shows, and what streams need. */
+/** An entry of a session's log: the fields of {@link LogEntry}, and those that streams need. */
 export interface StoredEntry extends LogEntry {
-  /** The number within its stream; 0 for what came in. */
+  /** The number within its stream. 0 for messages of the client and for notes. */
   n: number;
   end: boolean;
   asker: string | undefined;
 }
 
-/** What an entry counts for beside its message. */
+/** The bytes that an entry counts besides its message. */
 const ENTRY_BYTES = 100;
 const SLACK_BYTES = 1024 * 1024;
-/** How many entries a page looks at, as with Redis (LOOK_ENTRIES in log-scan.lua). */
+/** How many entries a page may look at. The same as with Redis (LOOK_ENTRIES in log-scan.lua). */
 export const LOOK_ENTRIES = 256;
 
-/** A session's event log, both directions, with ids that grow even when the clock does not. */
+/** The log of a session, with messages of both directions. Its ids grow even if the clock does not. */
 export class MemoryLog {
   private readonly entries: StoredEntry[] = [];
   private lastMs = 0;
   private lastCounter = 0;
   private bytes = 0;
-  /** When the last message was added. */
+  /** The time when the last message was added. */
   private usedAt = 0;
-  /** When it was last logged that a stream was resumed, and how often it was since. */
+  /** The time of the last note that a stream was resumed, and how many such notes were skipped since. */
   private resumed = { at: 0, skipped: 0 };
 
   constructor(private readonly retention: JoinOptions['retention']) {}
 
-  /** What is added from now on comes after this place. */
+  /** Makes sure that new entries come after this place. */
   goOnAfter(logId: LogId | undefined): void {
     if (logId === undefined) return;
     if (compareLogIds(logId, `${this.lastMs}-${this.lastCounter}`) <= 0) return;
@@ -44,7 +44,10 @@ export class MemoryLog {
     return logId;
   }
 
-  /** See attach.lua: trims nothing, and does not lengthen the time for which the log is kept. */
+  /**
+   * Notes that a stream was resumed. It trims nothing, and does not extend the time for which the log is kept. See
+   * attach.lua.
+   */
   noteResumed(now: number, nodeId: string, stream: string): void {
     if (this.entries.length === 0) return;
     const { at, skipped } = this.resumed;
@@ -65,7 +68,7 @@ export class MemoryLog {
       this.lastCounter += 1;
     }
     const logId = `${this.lastMs}-${this.lastCounter}`;
-    // Written out, so that all entries are of one shape.
+    // The fields are written out so that V8 gives all entries one shape.
     const { direction, stream, message, n, end, asker, note } = entry;
     const at = this.lastMs;
     const stored = { logId, at, direction, stream, message, n, end, asker };
@@ -85,8 +88,8 @@ export class MemoryLog {
   }
 
   /**
-   * The messages of one stream after `logId`, until `maxBytes` of them or its end, or `look` entries of any kind. None comes
-   * after `newest`, where it is known.
+   * Reads messages of one stream after `logId`. It stops after `maxBytes` of them, at the end of the stream, or after `look`
+   * entries of any kind. `newest` is the last message's place, if it is known.
    */
   ofStream(stream: string, logId: LogId, maxBytes: number, newest?: LogId, look = Infinity) {
     const events: StreamEvent[] = [];
@@ -111,7 +114,7 @@ export class MemoryLog {
     return { events, scanned, more: false };
   }
 
-  /** With nothing added for as long as events are kept, all of it goes. */
+  /** Removes all entries if nothing was added for `maxAgeMs`. */
   expire(now: number): void {
     if (this.usedAt + this.retention.maxAgeMs > now) return;
     this.entries.length = 0;
@@ -128,7 +131,7 @@ export class MemoryLog {
     this.drop(drop);
     const { maxBytes = Infinity } = this.retention;
     if (this.bytes <= maxBytes) return;
-    // As with Redis: more than needed goes, so that this is rare, and the newest stays in any case.
+    // As with Redis, remove more than is needed, so that this is rare. The newest entry always stays.
     const most = maxBytes - Math.min(maxBytes / 8, SLACK_BYTES);
     drop = 0;
     for (let bytes = this.bytes; bytes > most && drop < this.entries.length - 1; drop += 1) {
@@ -142,7 +145,7 @@ export class MemoryLog {
     for (const entry of this.entries.splice(0, count)) this.bytes -= sizeOf(entry);
   }
 
-  /** The index of the first entry that comes after `logId`. */
+  /** Returns the index of the first entry after `logId`. */
   private indexAfter(logId: LogId): number {
     let low = 0;
     let high = this.entries.length;
@@ -156,12 +159,12 @@ export class MemoryLog {
   }
 }
 
-/** A message of the client. */
+/** Makes the entry of a message of the client. */
 export function inboundEntry(message: string, stream: string | undefined) {
   return { direction: 'in' as const, stream, message, n: 0, end: false, asker: undefined };
 }
 
-/** What has happened to the session, as an entry that no stream shows. */
+/** Makes the entry of a note, which no stream shows. */
 export function noteEntry(note: Note, stream?: string): Omit<StoredEntry, 'logId' | 'at'> {
   const nothing = { message: undefined, asker: undefined, n: 0, end: false };
   return { ...nothing, direction: 'in', stream, note };

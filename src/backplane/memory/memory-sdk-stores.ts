@@ -3,10 +3,10 @@ import type { BroadcastListener, Broadcasts, SdkStoreAccess } from '../sdk-store
 import { MemoryEventStore } from './memory-event-store.js';
 import { MemoryTasks } from './memory-tasks.js';
 
-/** Does one step of a node, if it has not left. */
+/** Carries out one step of a node, if the node has not left. */
 export type Step = <T>(run: (now: number) => T) => Promise<T>;
 
-/** The stores of the SDK of all nodes that share a memory backplane. */
+/** The SDK's stores of all nodes that share a memory backplane. */
 export class MemorySdkStores {
   private readonly listeners = new Map<string, Set<BroadcastListener>>();
   private readonly replays = new MemoryEventStore();
@@ -32,7 +32,7 @@ export class MemorySdkStores {
           for (const [node, heard] of listeners) {
             if (node === nodeId) continue;
             for (const listener of heard) {
-              // In a turn of its own, as a network would; it may have ended by then.
+              // Deliver in a later turn of the event loop, as a network would. The subscription may have ended by then.
               setImmediate(() => {
                 if (listeners.get(node)?.has(listener) === true) listener.onText(text);
               });

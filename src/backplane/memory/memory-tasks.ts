@@ -11,7 +11,7 @@ interface Stored {
   expiresAt: number;
 }
 
-/** The tasks of nodes that share a memory backplane. What has expired is cleared away as new tasks come. */
+/** The tasks of nodes that share a memory backplane. Expired tasks are removed when new ones are created. */
 export class MemoryTasks {
   private readonly tasks = new Map<string, Stored>();
   private readonly queues = new Map<string, { messages: string[]; expiresAt: number }>();
@@ -146,7 +146,7 @@ export class MemoryTasks {
     return undefined;
   }
 
-  /** None, where the task is another session's than the one that asks. */
+  /** Returns the queue of a task. `undefined` if the task belongs to another session than the caller's. */
   private queueFor(sessionId: string | undefined, id: string, now: number) {
     return isAnothers(this.find(id, now), sessionId) ? undefined : this.queue(id, now);
   }
@@ -161,7 +161,7 @@ function copy(record: TaskRecord | undefined): TaskRecord | undefined {
   return record && { ...record };
 }
 
-/** Whether it is the task of another session than the one that asks; `undefined`: it is not said who asks. */
+/** True if the task belongs to another session. With `undefined` the caller names no session. */
 function isAnothers(stored: Stored | undefined, sessionId: string | undefined): boolean {
   const of = stored?.record.sessionId;
   return of !== undefined && sessionId !== undefined && of !== sessionId;

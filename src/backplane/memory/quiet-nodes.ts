@@ -1,13 +1,14 @@
-/** So many nodes may have left something in a session before it is looked for what may go. */
+/** How many nodes may have an entry in a session before old entries are looked for. */
 const MANY_NODES = 64;
 const QUIET_MS = 3_600_000;
 
 /**
- * Each start of a node leaves the number of its last commit behind in a session, and perhaps its name among the replicas. Where
- * there are many, those of nodes go that have committed nothing for an hour. See commit/quiet-nodes.lua.
+ * Removes what nodes that are gone have left in a session. Each start of a node leaves the number of its last commit, and
+ * perhaps its name among the replicas. If there are many, those of nodes that committed nothing for an hour are removed. See
+ * commit/quiet-nodes.lua.
  */
 export class QuietNodes {
-  /** The numbers at the last look. */
+  /** The commit numbers at the last look. */
   private before: { at: number; numbers: ReadonlyMap<string, number> } | undefined;
 
   constructor(
@@ -15,7 +16,7 @@ export class QuietNodes {
     private readonly replicas: Set<string>,
   ) {}
 
-  /** With the first commit of a node in the session. */
+  /** Looks for quiet nodes. Called with the first commit of a node in the session. */
   look(nodeId: string, now: number): void {
     const all = new Map([...this.replicas].map((name) => [name, 0]));
     for (const [name, number] of this.numbers) all.set(name, number);

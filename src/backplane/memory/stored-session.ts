@@ -24,8 +24,8 @@ import type { SessionParts, Step, Stream, Tell } from './stored-stream.js';
 import { BEGINNING } from './stored-stream.js';
 
 /**
- * One stored session: the same state and the same steps as the scripts in `../redis/scripts`, where each is
- * explained. Every method is synchronous, hence atomic.
+ * A stored session. It has the same state and the same steps as the scripts in `../redis/scripts`, which explain each step.
+ * Every method is synchronous and therefore atomic.
  */
 export class StoredSession implements SessionParts {
   readonly streams = new Map<string, Stream>([[STANDALONE, { last: BEGINNING, pending: 0 }]]);
@@ -33,13 +33,13 @@ export class StoredSession implements SessionParts {
   readonly replicas = new Set<string>();
   readonly holders = new StreamHolders(this);
   expiresAt = 0;
-  /** As how many sessions it counts until it is used. */
+  /** How much the session counts toward the limit of pending sessions, until it is confirmed. */
   weight = 1;
   state: StoredState = { version: '', value: undefined };
   private readonly numbers = new Map<string, number>();
   private readonly quietNodes = new QuietNodes(this.numbers, this.replicas);
   private readonly coalesced = new Map<string, Position>();
-  /** Each URI with the seal of the subscription, if one was given. */
+  /** The subscribed URIs, each with the seal of its subscription if one was given. */
   private readonly subscriptions = new Map<string, string | undefined>();
   private readonly executors = new StreamExecutors(this);
   private readonly routes = new ClientMessageRoutes(this, this.executors);
@@ -63,7 +63,7 @@ export class StoredSession implements SessionParts {
     };
   }
 
-  /** By `initialized`, or by a request. */
+  /** True once the client has sent `initialized` or a request. */
   get confirmed(): boolean {
     return this.stored.active || this.called;
   }
@@ -170,7 +170,7 @@ export class StoredSession implements SessionParts {
     }
     const stream = this.streams.get(operation.stream);
     if (stream === undefined) {
-      // The first run refused it, and there is one reason only where no id is taken.
+      // The first try was refused. It was for the limit only if no id is in use.
       const taken = operation.requests.some((id) => this.requests.has(id));
       if (taken || operation.most === undefined) {
         return { status: 'duplicate', stream: '', executor: '' };
@@ -253,7 +253,7 @@ export class StoredSession implements SessionParts {
     return { status: 'appended', position, ended, token: holder.token };
   }
 
-  /** What came of a commit that is repeated; see append.lua. */
+  /** Returns the result of a repeated `append`. See append.lua. */
   private appendedBefore(operation: AppendOperation, { nodeId }: Step): OperationResult {
     const { stream, ends, onlyIf } = operation;
     if (onlyIf !== undefined) {
@@ -318,7 +318,7 @@ export class StoredSession implements SessionParts {
     return { status: 'done' };
   }
 
-  /** All nodes that have something of the session. */
+  /** Returns all nodes that have a replica, a connection or a request of the session. */
   nodes(): Set<string> {
     const nodes = new Set(this.replicas);
     for (const { holder, executor } of this.streams.values()) {

@@ -1,4 +1,4 @@
-/** One stream of a stored session, and what can be said of it from the log. */
+/** A stream of a stored session, and the reading of its messages from the log. */
 import type {
   AttachReply,
   AttachRequest,
@@ -15,59 +15,62 @@ import type { Revision } from '../revision.js';
 import type { MemoryLog } from './memory-log.js';
 import { LOOK_ENTRIES } from './memory-log.js';
 
-/** Sends to a node. */
+/** Sends a message to a node. */
 export type Tell = (nodeId: string, message: NodeMessage) => void;
 
 export interface Stream {
   last: Position;
   holder?: Holder;
-  /** Those from which that connection took it, the latest first. */
+  /** The earlier holders from which the connection took the stream, the latest first. */
   before?: Holder[];
   written?: Position;
   executor?: string;
-  /** The executor has not begun. */
+  /** True if the executor has not begun. */
   unbegun?: boolean;
-  /** The number of the commit that assigned it. */
+  /** The number of the commit that assigned the stream. */
   assignedBy?: number;
-  /** Another node had begun before. */
+  /** True if another node had begun before. */
   again?: boolean;
   pending: number;
 }
 
-/** A stored session, as its parts see it. */
+/** The members of a stored session that its parts use. */
 export interface SessionParts {
   readonly stored: SessionRecord;
   readonly streams: Map<string, Stream>;
-  /** The stream of each running request. */
+  /** The stream of each open request, by the request's id. */
   readonly requests: Map<string, string>;
-  /** Nodes that have a server object of the session. */
+  /** The nodes that have a replica of the session. */
   readonly replicas: Set<string>;
   readonly log: MemoryLog;
   readonly tell: Tell;
   tellReplicas(except: string, message: (nodeId: string) => string | undefined): void;
-  /** A caller that has no replica, or one of another revision, needs the record. */
+  /**
+   * Notes that the node has a replica (unless `known` is `UNKNOWN_REVISION`). Gives it the record if `known` is not the
+   * current revision.
+   */
   check(known: Revision | undefined, step: Step): void;
 }
 
-/** So many claims in a row may turn out never to have been used. */
+/** How many earlier holders a stream keeps, in case that later attaches were never used. */
 export const PREDECESSORS = 4;
 
 export const BEGINNING: Position = { n: 0, logId: LOG_START };
 
-/** One commit of one node. */
+/** One commit of a node, while it is carried out. */
 export interface Step {
   nodeId: string;
   number: number;
   repeated: boolean;
   now: number;
-  /** By its client, which keeps it alive. */
+  /** True if the client used the session, which keeps the session alive. */
   used: boolean;
   stale: boolean;
-  /** What came of the operation before this one. */
+  /** The result of the operation before this one. */
   before?: OperationResult | undefined;
 }
 
-/** Where a connection goes on from that comes with this cursor, or what is wrong with the cursor. */
+/** Returns the position from which a connection with this cursor goes on, or what is wrong with the cursor. */
 export function placeOf(
   log: MemoryLog,
   stream: Stream | undefined,
@@ -92,7 +95,7 @@ export function placeOf(
   return position;
 }
 
-/** See read.lua. */
+/** Reads a page of a stream. See read.lua. */
 export function pageOf(
   log: MemoryLog,
   stream: Stream | undefined,

@@ -2,7 +2,7 @@ import type { AssignOperation, ClaimOperation, OperationResult } from '../backpl
 import { LOOK_HOLDS_MS, RELEASED } from '../backplane.js';
 import type { SessionParts, Step, Stream } from './stored-stream.js';
 
-/** Who executes which stream of a session, who is to, and who owns the session. */
+/** The executors of a session's streams, and the owner of the session. */
 export class StreamExecutors {
   constructor(private readonly session: SessionParts) {}
 
@@ -29,7 +29,7 @@ export class StreamExecutors {
     return { status: 'claimed', requests };
   }
 
-  /** The owner of the session: this node, where nobody is, or one that is known to be dead. */
+  /** Returns the owner of the session. This node becomes the owner if there is none, or if the owner is the dead node. */
   ownerUnless({ nodeId, repeated }: Step, dead?: string): string {
     const { owner, id: sessionId } = this.session.stored;
     if (repeated || (owner !== undefined && owner !== dead)) return owner ?? '';
@@ -39,8 +39,8 @@ export class StreamExecutors {
   }
 
   /**
-   * Makes this node the owner in place of a dead one, and takes from that one what it has begun, but for one stream: it may
-   * only have been paused, and its server is of the past.
+   * Makes this node the owner in place of a dead one. The streams that the dead node had begun are given up, but for one.
+   * That node may only have been paused, and its replica is outdated.
    */
   private succeed(step: Step, dead: string | undefined, except?: string): string {
     const former = this.session.stored.owner;
@@ -53,7 +53,7 @@ export class StreamExecutors {
     return owner;
   }
 
-  /** Whoever follows a stream may end its requests, or have them run again, at once. */
+  /** Gives a stream up and tells its holder's node, which may end or rerun the requests at once. */
   private giveUp(name: string, stream: Stream, executor: string, { nodeId }: Step): void {
     stream.executor = executor;
     const { holder } = stream;
@@ -97,21 +97,21 @@ export class StreamExecutors {
     };
   }
 
-  /** Begun by nobody, it is still the one's who opened it. */
+  /** True if this node may give the stream up: it has begun the stream, or no node has begun it yet. */
   mayAbandon(name: string, { nodeId }: Step): boolean {
     const stream = this.session.streams.get(name);
     return stream !== undefined && (stream.unbegun === true || stream.executor === nodeId);
   }
 
-  /** Whether this node has begun the stream, and nobody has taken it over. */
+  /** True if this node has begun the stream, and no other node has taken it over. */
   executes(name: string, nodeId: string): boolean {
     const stream = this.session.streams.get(name);
     return stream?.executor === nodeId && stream.unbegun !== true;
   }
 
   /**
-   * Whether this node executes the stream. A message of the node that is to begin the stream begins it: that node has begun
-   * before, and a failover has lost it, perhaps together with the note that the node has a replica.
+   * True if this node executes the stream. A message of a node that is to begin the stream begins it. That node has begun
+   * before, and a failover has lost that step, perhaps together with its replica entry.
    */
   begins(name: string, step: Step): boolean {
     const stream = this.session.streams.get(name);
@@ -137,26 +137,26 @@ export class StreamExecutors {
 
   release(name: string, step: Step): void {
     const stream = this.session.streams.get(name);
-    // What it has not begun is not its own to leave behind: its owner is found dead, and another one begins it.
+    // A stream that this node has not begun is not released. Its owner will be found dead, and another node begins it.
     if (stream?.executor !== step.nodeId || stream.unbegun === true) return;
     this.giveUp(name, stream, RELEASED, step);
   }
 }
 
-/** Whether a look is too old to build on. See dead-nodes.lua. */
+/** True if a look is too old to be relied on. See dead-nodes.lua. */
 export function isStale(lookedAt: number | undefined, { now }: Pick<Step, 'now'>): boolean {
   if (lookedAt === undefined) return false;
   const age = now - lookedAt;
   return age < 0 || age > LOOK_HOLDS_MS;
 }
 
-/** Another node than this one has to begin it by itself. */
+/** Makes a node the executor of a stream. If it is not the node of this step, it still has to begin. */
 export function give(stream: Stream, executor: string, { nodeId }: Step): void {
   stream.executor = executor;
   stream.unbegun = executor !== nodeId;
 }
 
-/** With who executes the stream, or is to. */
+/** Makes the result `dropped`, with the executor of the stream. */
 export function dropped(stream: Stream | undefined): OperationResult {
   const { executor, unbegun, again } = stream ?? {};
   return {

@@ -14,7 +14,7 @@ import { isStale } from './stream-executors.js';
 import type { SessionParts, Step } from './stored-stream.js';
 import { pageOf, placeOf, PREDECESSORS } from './stored-stream.js';
 
-/** Which connection holds each stream of a session: it takes the stream, reads it, keeps it, and leaves it. */
+/** The holders of a session's streams: how a connection attaches to a stream, reads it, keeps it and leaves it. */
 export class StreamHolders {
   constructor(private readonly session: SessionParts) {}
 
@@ -25,7 +25,7 @@ export class StreamHolders {
     const isOwn = (holder: Holder): boolean =>
       holder.nodeId === nodeId && holder.token === request.token;
     const before = stream?.before ?? [];
-    // A repeat may find that another connection has taken the stream since: it stays with that one.
+    // In a repeat, another connection may have taken the stream since the first try. That connection keeps it.
     const at = before.findIndex(isOwn);
     const superseded = at >= 0;
     const again = superseded || (held !== undefined && isOwn(held));
@@ -116,7 +116,7 @@ export class StreamHolders {
     return this.session.streams.get(STANDALONE)?.holder?.nodeId;
   }
 
-  /** Tells a connection that something of its stream is in the log. */
+  /** Tells a connection that its stream has something new in the log. */
   tellToLook({ nodeId, token }: Holder, stream: string, position: Position, end: boolean): void {
     const event = { position, message: undefined, end };
     this.session.tell(nodeId, {
