@@ -14,6 +14,7 @@ const GIVEN =
 interface LuaFile extends LuaNames {
   text: string;
   includes: string[];
+  hasCode: boolean;
 }
 
 const folder = new URL('../../src/backplane/redis/scripts/', import.meta.url);
@@ -34,7 +35,8 @@ async function parse(redis: Redis, text: string): Promise<LuaFile> {
   const includes = [...text.matchAll(/^--- @include "(.+)"$/gm)].map(
     ([, name = '']) => `includes/${name}`,
   );
-  return { text, includes, ...(await luaNames(redis, text)) };
+  const hasCode = /^ *[^\s-]/m.test(text);
+  return { text, includes, hasCode, ...(await luaNames(redis, text)) };
 }
 
 function problems(file: LuaFile): string[] {
@@ -43,7 +45,8 @@ function problems(file: LuaFile): string[] {
   const missing = free
     .filter((name) => !provided.some((names) => names.has(name)))
     .map((name) => `no include declares ${name}`);
-  const idle = file.includes
+  // A script that has no code of its own is what it includes.
+  const idle = (file.hasCode ? file.includes : [])
     .filter((_, at) => !free.some((name) => provided[at]?.has(name)))
     .map((name) => `it needs nothing of ${name}`);
   return [...missing, ...idle];

@@ -64,7 +64,7 @@ export const TESTED_MUTANTS: TestedMutant[] = [
     plant: () =>
       replaceInScript(
         'wake-ups',
-        { tell: 'function(...) if not repeated then original(...) end end' },
+        { tell: 'function(...) if not step.repeated then original(...) end end' },
         'commit/owner',
       ),
   },
@@ -134,9 +134,9 @@ export const TESTED_MUTANTS: TestedMutant[] = [
     plant: () =>
       replaceInScript('commit/step', {
         revise: `function()
-          revision = string.format('%.0f', string.match(revision, '^%d+') + 1)
-          redis.call('HSET', record, 'rev', revision)
-          return revision
+          step.revision = string.format('%.0f', string.match(step.revision, '^%d+') + 1)
+          redis.call('HSET', step.record, 'rev', step.revision)
+          return step.revision
         end`,
       }),
   },

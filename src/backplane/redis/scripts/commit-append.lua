@@ -6,5 +6,3 @@
 
 --- @include "commit/append"
 --- @include "commit/run-step"
-
-return runStep({ append = append })

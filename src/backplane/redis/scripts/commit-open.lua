@@ -6,5 +6,3 @@
 
 --- @include "commit/open"
 --- @include "commit/run-step"
-
-return runStep({ open = open })

@@ -6,5 +6,3 @@
 
 --- @include "commit/receive"
 --- @include "commit/run-step"
-
-return runStep({ receive = receive })

@@ -4,7 +4,9 @@
 
 -- Steps prolong the life of the keys, and trim the log by age, at most once in SLACK_MS, or once in a 64th of a short time to
 -- live. Keys live for as much longer, so that none expires too soon.
-local SLACK_MS = 1000
-local function slackOf(ms) return math.min(SLACK_MS, math.floor(ms / 64)) end
+local function slackOf(ms)
+  local SLACK_MS = 1000
+  return math.min(SLACK_MS, math.floor(ms / 64))
+end
 local function expireIn(key, ms) redis.call('PEXPIRE', key, ms + slackOf(ms)) end
 local function expireLog(events, ms) onLog('PEXPIRE', events, ms + slackOf(ms)) end

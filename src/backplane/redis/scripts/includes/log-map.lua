@@ -8,8 +8,6 @@
 
 -- A message is large from this size on.
 local LARGE_BYTES = 131072
--- The longest map. The map of a bounded log takes less than half of this, even if all messages are large.
-local MAP_BYTES = 65536
 
 -- Makes one word of the name of a stream. If two streams become the same word, a script reads a large message in vain, and no
 -- harm is done.
@@ -17,6 +15,8 @@ local function nameInMap(stream) return (string.gsub(stream, '%s', '_')) end
 
 -- Returns the map with one more entry. It drops the oldest lines of a map that grows too long.
 local function mapped(map, id, offset, stream, ends)
+  -- The map of a bounded log takes less than half of this, even if all messages are large.
+  local MAP_BYTES = 65536
   local text = (map or '') .. table.concat({ id, string.format('%.0f', offset), stream, ends }, ' ') .. '\n'
   if #text <= MAP_BYTES then return text end
   local at = string.find(text, '\n', MAP_BYTES / 2, true)

@@ -10,48 +10,45 @@
 --- @include "streams-hash"
 --- @include "wake-ups"
 
--- Messages about a resource that the session has subscribed to are coalesced by this prefix and the URI.
-local COALESCED_BY_URI = 'sub:'
-
 -- Changes the shape of the session, and tells the other nodes with a replica. `value` is the level, the URI, or what `initialize`
 -- has settled: heard, params and version, a line each.
 local function shape(effect, value, seal)
-  if effect == 'level' then redis.call('HSET', record, 'lvl', value)
-  elseif effect == 'subscribe' then redis.call('HSET', record, 'sub:' .. value, seal ~= '' and seal or '1')
+  if effect == 'level' then redis.call('HSET', step.record, 'lvl', value)
+  elseif effect == 'subscribe' then redis.call('HSET', step.record, 'sub:' .. value, seal ~= '' and seal or '1')
   elseif effect == 'initialize' then
     local heard, params, version = string.match(value, '^(.-)\n(.-)\n(.*)$')
     -- The params that were stored before may have been split into pieces.
-    for piece = 1, 9 do redis.call('HDEL', record, 'init' .. piece) end
-    redis.call('HSET', record, 'hears', heard, 'init', params, 'pv', version)
-    hears = heard
+    for piece = 1, 9 do redis.call('HDEL', step.record, 'init' .. piece) end
+    redis.call('HSET', step.record, 'hears', heard, 'init', params, 'pv', version)
+    step.hears = heard
   else
-    redis.call('HDEL', record, 'sub:' .. value)
-    -- The session hears no more of this resource, so there is nothing to coalesce.
-    set('c:' .. COALESCED_BY_URI .. value, false)
+    redis.call('HDEL', step.record, 'sub:' .. value)
+    -- The session hears no more of this resource. Messages about it were coalesced by this key.
+    set('c:sub:' .. value, false)
   end
-  tellNodes(channels, get('reps'), node, 'shape ' .. sid .. ' ' .. revise())
+  tellNodes(step.channels, get('reps'), step.node, 'shape ' .. step.sid .. ' ' .. revise())
 end
 
 -- Returns whether this node executes the stream. A message from the node that is to begin the stream begins it. Such a node has begun it
 -- before, and a failover has lost that, perhaps together with the note that the node has a replica.
 local function executes(stream)
   local name, begun = executorOf(get('x:' .. stream))
-  if begun or name ~= node or (owner ~= node and owner ~= '') then return begun and name == node end
+  if begun or name ~= step.node or (step.owner ~= step.node and step.owner ~= '') then return begun and name == step.node end
   takeOwnershipIfFree()
-  set('x:' .. stream, node)
-  set('d:' .. stream, number)
+  set('x:' .. stream, step.node)
+  set('d:' .. stream, step.number)
   addReplica()
   return true
 end
 
 -- Returns whether a message is to be logged: its condition holds, and no message of its kind is waiting for the client already.
 local function concerns(stream, condition, value, coalesce)
-  if condition == 'hears' and not string.find(hears, value, 1, true) then return false end
-  if condition == 'subscribed' and redis.call('HEXISTS', record, 'sub:' .. value) == 0 then return false end
-  if condition == 'owned' and owner ~= node then return false end
+  if condition == 'hears' and not string.find(step.hears, value, 1, true) then return false end
+  if condition == 'subscribed' and redis.call('HEXISTS', step.record, 'sub:' .. value) == 0 then return false end
+  if condition == 'owned' and step.owner ~= step.node then return false end
   if condition == 'executes' and not executes(value) then return false end
   if condition == 'after' then
-    local before = results[#results]
+    local before = step.results[#step.results]
     if not before or (before[1] ~= 'appended' and before[1] ~= 'opened') then return false end
   end
   if coalesce == '' or get('h:' .. stream) then return true end
@@ -59,16 +56,16 @@ local function concerns(stream, condition, value, coalesce)
   if not last then return true end
   local n, id = position(last)
   local written = position(get('w:' .. stream))
-  return n <= written or (get('first') or #(onLog('XRANGE', events, id, id) or {}) == 0)
+  return n <= written or (get('first') or #(onLog('XRANGE', step.events, id, id) or {}) == 0)
 end
 
-local function append()
+function operations.append()
   local stream, ends, asks, effect, effectValue, seal, condition, conditionValue, coalesce, has, message = take(11)
-  if repeated then
+  if step.repeated then
     -- The script does not know whether this node was the owner or the executor when it first ran. If it is not now, the node is not
     -- told that its message was logged. A call that has ended meanwhile may have been this node's.
     local executor = condition == 'executes' and get('x:' .. conditionValue)
-    if condition == 'owned' and owner ~= node or executor and executor ~= node then return { 'skipped' } end
+    if condition == 'owned' and step.owner ~= step.node or executor and executor ~= step.node then return { 'skipped' } end
     -- The first run would have ended the request. The request still runs, so another node executed the stream then, and does now.
     if ends ~= '' and get('r:' .. ends) == stream and condition ~= 'unbegun' then return droppedBy(stream) end
     return { 'repeated' }
@@ -81,7 +78,7 @@ local function append()
     return droppedBy(stream)
   end
   if ends ~= '' and get('r:' .. ends) ~= stream then
-    return { 'dropped', condition ~= 'unbegun' and node or '', '1' }
+    return { 'dropped', condition ~= 'unbegun' and step.node or '', '1' }
   end
   if not concerns(stream, condition, conditionValue, coalesce) then return { 'skipped' } end
 
@@ -102,7 +99,7 @@ local function append()
   local parts, length = { 's', stream, 'n', n }, 4
   if has == '1' then parts[5], parts[6] = 'm', message length = 6 end
   if ended then parts[length + 1], parts[length + 2] = 'e', '1' length = length + 2 end
-  if asks == '1' then parts[length + 1], parts[length + 2] = 'q', node end
+  if asks == '1' then parts[length + 1], parts[length + 2] = 'q', step.node end
   local id = log(message, unpack(parts))
   if not ended then set('n:' .. stream, n .. ':' .. id) end
   if coalesce ~= '' then set('c:' .. coalesce, n .. ':' .. id) end
@@ -111,12 +108,12 @@ local function append()
   local token = ''
   if holder then
     local holdingNode, connection = split(holder, ':')
-    if holdingNode == node then
+    if holdingNode == step.node then
       token = connection
     else
       local inline = #message <= INLINE_BYTES
-      tell(channels, holdingNode, table.concat({ 'event', sid, stream, connection, n, id, ended and '1' or '0',
-        asks == '1' and node or '-', inline and '1' or '0', has == '1' and '1' or '0' }, ' '), inline and message or '')
+      tell(step.channels, holdingNode, table.concat({ 'event', step.sid, stream, connection, n, id, ended and '1' or '0',
+        asks == '1' and step.node or '-', inline and '1' or '0', has == '1' and '1' or '0' }, ' '), inline and message or '')
     end
   end
   if ended and before then
@@ -124,7 +121,7 @@ local function append()
     -- earlier holder is told of the end.
     for _, other in ipairs(predecessors(before)) do
       local itsNode, connection = split(other, ':')
-      tell(channels, itsNode, table.concat({ 'event', sid, stream, connection, n, id, '1', '-', '0', '0' }, ' '))
+      tell(step.channels, itsNode, table.concat({ 'event', step.sid, stream, connection, n, id, '1', '-', '0', '0' }, ' '))
     end
   end
   return { 'appended', tostring(n), id, token, ended and '1' or '' }

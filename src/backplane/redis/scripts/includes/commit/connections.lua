@@ -10,11 +10,11 @@ local function setBefore(stream, list)
   set('b:' .. stream, #list > 0 and table.concat(list, ' ', 1, math.min(#list, PREDECESSORS)))
 end
 
-local function detach()
+function operations.detach()
   local stream, token, n, id, never = take(5)
   n = tonumber(n)
-  if repeated then return { 'done' } end
-  local me = node .. ':' .. token
+  if step.repeated then return { 'done' } end
+  local me = step.node .. ':' .. token
   if stream == STANDALONE then
     local written = position(get('w:' .. stream))
     if n > written then set('w:' .. stream, n .. ':' .. id) end
@@ -36,23 +36,23 @@ local function detach()
     -- Messages that were logged meanwhile were announced to a connection that never came to be. So this connection is told of the last
     -- one, and reads the others from the log.
     local last, lastId = position(get('n:' .. stream))
-    tell(channels, follower, table.concat({ 'event', sid, stream, connection, last, lastId, '0', '-', '0', '0' }, ' '))
+    tell(step.channels, follower, table.concat({ 'event', step.sid, stream, connection, last, lastId, '0', '-', '0', '0' }, ' '))
   else
     set('h:' .. stream, false)
     set('b:' .. stream, false)
   end
   if stream == STANDALONE then
-    tellNodes(channels, get('reps'), nil, 'followed ' .. sid .. ' ' .. follower)
+    tellNodes(step.channels, get('reps'), nil, 'followed ' .. step.sid .. ' ' .. follower)
   end
   return { 'done' }
 end
 
-local function hangup()
+function operations.hangup()
   local stream = take(1)
   local holder = get('h:' .. stream)
   if not holder then return { 'received', '' } end
   local holdingNode, connection = split(holder, ':')
-  if holdingNode == node then return { 'received', '1', connection } end
-  if not repeated then tell(channels, holdingNode, 'hangup ' .. sid .. ' ' .. stream .. ' ' .. connection) end
+  if holdingNode == step.node then return { 'received', '1', connection } end
+  if not step.repeated then tell(step.channels, holdingNode, 'hangup ' .. step.sid .. ' ' .. stream .. ' ' .. connection) end
   return { 'received', '' }
 end

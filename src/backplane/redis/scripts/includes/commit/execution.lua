@@ -15,7 +15,7 @@
 local function requestsOf(stream)
   local list = {}
   write()
-  local all = redis.call('HGETALL', streams)
+  local all = redis.call('HGETALL', step.streams)
   for i = 1, #all, 2 do
     if all[i + 1] == stream and string.sub(all[i], 1, 2) == 'r:' then
       list[#list + 1] = string.sub(all[i], 3)
@@ -31,18 +31,18 @@ local function giveUp(stream, field)
   local holder = get('h:' .. stream)
   if not holder then return end
   local holdingNode, connection = split(holder, ':')
-  if holdingNode ~= node then tell(channels, holdingNode, 'orphaned ' .. sid .. ' ' .. stream .. ' ' .. connection) end
+  if holdingNode ~= step.node then tell(step.channels, holdingNode, 'orphaned ' .. step.sid .. ' ' .. stream .. ' ' .. connection) end
 end
 
 -- Makes this node the owner if the node `dead` owns the session, and takes from that node the streams that it has begun, but for
 -- `except`. The former owner may only have been paused, but its server object does not know what happens from now on. Returns the
 -- owner.
 local function succeed(dead, except)
-  local former = owner
+  local former = step.owner
   local now = takeOwnershipIfFree(dead)
   if former == '' or now == former then return now end
   write()
-  local all = redis.call('HGETALL', streams)
+  local all = redis.call('HGETALL', step.streams)
   for i = 1, #all, 2 do
     local stream = string.sub(all[i], 3)
     if all[i + 1] == former and string.sub(all[i], 1, 2) == 'x:' and stream ~= except then
@@ -52,23 +52,23 @@ local function succeed(dead, except)
   return now
 end
 
-local function claim()
+function operations.claim()
   local stream, from, lookedAt, known, owned = take(5)
   local field = get('x:' .. stream)
   local executor, begun = executorOf(field)
   local other = ''
-  if repeated then
+  if step.repeated then
     -- If the first run gave the stream to the owner, it marked the stream as begun before. Without the mark it changed nothing.
     if not begun then other = executor end
-    if not field or (begun and executor ~= node) or (not begun and not get('a:' .. stream)) then
+    if not field or (begun and executor ~= step.node) or (not begun and not get('a:' .. stream)) then
       return droppedBy(stream)
     end
   else
     -- A successor may have taken the stream from the node `from`. A claim from this node itself does not undo that.
-    local isReleased = from ~= node and executor == RELEASED .. from
+    local isReleased = from ~= step.node and executor == RELEASED .. from
     if executor ~= from and not isReleased then return droppedBy(stream) end
     if executor == from and isStale(lookedAt) then return { 'stale' } end
-    field = node
+    field = step.node
     if owned == '1' then field, other = executorFor(succeed(from, stream)) end
     set('x:' .. stream, field)
     if other ~= '' then set('a:' .. stream, '1') end
@@ -77,25 +77,25 @@ local function claim()
   return { 'claimed', other, unpack(requestsOf(stream)) }
 end
 
-local function assign()
+function operations.assign()
   local stream, dead, lookedAt, known = take(4)
-  local isLate = not repeated and owner ~= '' and owner == dead and isStale(lookedAt)
+  local isLate = not step.repeated and step.owner ~= '' and step.owner == dead and isStale(lookedAt)
   if stream == '' then
     if isLate then return { 'stale' } end
     succeed(dead)
-    if owner == node then registerReplica(known) end
-    return { 'assigned', owner, '' }
+    if step.owner == step.node then registerReplica(known) end
+    return { 'assigned', step.owner, '' }
   end
   local field = get('x:' .. stream)
   if not field then return { 'dropped' } end
   local executor, begun = executorOf(field)
   -- An earlier commit of this node may have begun the stream. A repeat counts as the one that did only if it did so at first.
-  local mine = repeated and field == node and get('d:' .. stream) == number
-  if not repeated and not begun then
+  local mine = step.repeated and field == step.node and get('d:' .. stream) == step.number
+  if not step.repeated and not begun then
     if isLate then return { 'stale' } end
     field = executorFor(succeed(dead))
     set('x:' .. stream, field)
-    set('d:' .. stream, number)
+    set('d:' .. stream, step.number)
     executor, begun = executorOf(field)
     mine = begun
   end
@@ -106,19 +106,19 @@ local function assign()
   return { 'assigned', executor, '1', again and 'again' or '1', logId, unpack(requestsOf(stream)) }
 end
 
-local function release()
+function operations.release()
   local stream = take(1)
-  if repeated or get('x:' .. stream) ~= node then return { 'done' } end
+  if step.repeated or get('x:' .. stream) ~= step.node then return { 'done' } end
   giveUp(stream, RELEASED)
   return { 'done' }
 end
 
-local function abandon()
+function operations.abandon()
   local stream = take(1)
   local requests = takeList()
   local executor, begun = executorOf(get('x:' .. stream))
   -- A stream that no node has begun still belongs to the node that opened it.
-  if not repeated and (not begun or executor == node) then
+  if not step.repeated and (not begun or executor == step.node) then
     for _, request in ipairs(requests) do
       if get('r:' .. request) then
         drop({ 'r:' .. request })
@@ -130,27 +130,27 @@ local function abandon()
   return { 'done' }
 end
 
-local function forget()
-  if not repeated then
+function operations.forget()
+  if not step.repeated then
     local left = {}
     for other in string.gmatch(reps(), '%S+') do
-      if other ~= node then left[#left + 1] = other end
+      if other ~= step.node then left[#left + 1] = other end
     end
     set('reps', table.concat(left, ' '))
-    if owner == node then
-      owner = ''
-      redis.call('HDEL', record, 'own')
+    if step.owner == step.node then
+      step.owner = ''
+      redis.call('HDEL', step.record, 'own')
     end
   end
   return { 'done' }
 end
 
-local function note()
+function operations.note()
   local kind, stream, request, from, dependent = take(5)
-  if repeated then return { 'done' } end
-  local before = results[#results]
+  if step.repeated then return { 'done' } end
+  local before = step.results[#step.results]
   if dependent == '1' and (not before or before[1] ~= 'appended') then return { 'skipped' } end
-  local parts = { 'k', kind, 'by', node, 's', stream, 'r', request }
+  local parts = { 'k', kind, 'by', step.node, 's', stream, 'r', request }
   if from ~= '' then parts[9] = 'f' parts[10] = from end
   log('', unpack(parts))
   return { 'done' }

@@ -11,7 +11,7 @@
 -- Returns a list of up to 500 running streams, each followed by its executor, and the number of running requests.
 local function running()
   write()
-  local all = redis.call('HGETALL', streams)
+  local all = redis.call('HGETALL', step.streams)
   local list, count = {}, 0
   for i = 1, #all, 2 do
     local kind, name = string.sub(all[i], 1, 2), string.sub(all[i], 3)
@@ -34,12 +34,12 @@ local function tooMany(more, most)
   return exactly + more > tonumber(most) and list or nil
 end
 
-local function open()
+function operations.open()
   local who, stream, token, known, owned, most = take(6)
   local requests, messages = takeList(), takeList()
-  if who ~= principal then return { 'denied' } end
-  local executor, id = node, nil
-  if not repeated then
+  if who ~= step.principal then return { 'denied' } end
+  local executor, id = step.node, nil
+  if not step.repeated then
     for i = 1, #requests do
       local taken = get('r:' .. requests[i])
       if taken then return { 'duplicate', taken, (executorOf(get('x:' .. taken))) } end
@@ -50,7 +50,7 @@ local function open()
     for i = 1, #messages do id = log(messages[i], 's', stream, 'm', messages[i]) end
     if owned == '1' then executor = executorFor(takeOwnershipIfFree()) end
     set('n:' .. stream, '0:' .. id)
-    set('h:' .. stream, node .. ':' .. token)
+    set('h:' .. stream, step.node .. ':' .. token)
     set('x:' .. stream, executor)
     set('p:' .. stream, #requests)
     for i = 1, #requests do set('r:' .. requests[i], stream) end
@@ -66,10 +66,10 @@ local function open()
     local _, logId = position(get('n:' .. stream))
     id = logId
   end
-  used = true
-  if not called then
-    called, lengthened = true, true
-    redis.call('HSET', record, 'called', '1')
+  step.used = true
+  if not step.called then
+    step.called, step.lengthened = true, true
+    redis.call('HSET', step.record, 'called', '1')
   end
   local name, begun = executorOf(executor)
   if begun then registerReplica(known) end

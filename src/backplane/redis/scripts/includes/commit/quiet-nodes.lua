@@ -7,13 +7,13 @@
 --
 -- A node looks with its first commit in a session. It compares the numbers in t:<node> with those of the look before, which the field
 -- `quiet` keeps: "<seconds by the clock of Redis> <node>:<number> ...".
-local MANY_NODES, QUIET_S = 64, 3600
 local function forgetQuietNodes()
-  if repeated or get('t:' .. node) or redis.call('HLEN', streams) <= MANY_NODES then return end
+  local MANY_NODES, QUIET_S = 64, 3600
+  if step.repeated or get('t:' .. step.node) or redis.call('HLEN', step.streams) <= MANY_NODES then return end
   write()
-  local numbers, names, all = {}, {}, redis.call('HGETALL', streams)
+  local numbers, names, all = {}, {}, redis.call('HGETALL', step.streams)
   local function note(name, value)
-    if name ~= node and not numbers[name] then numbers[name], names[#names + 1] = value, name end
+    if name ~= step.node and not numbers[name] then numbers[name], names[#names + 1] = value, name end
   end
   for i = 1, #all, 2 do
     if string.sub(all[i], 1, 2) == 't:' then note(string.sub(all[i], 3), all[i + 1]) end
@@ -30,7 +30,7 @@ local function forgetQuietNodes()
       if numbers[name] then left[#left + 1] = name .. ':' .. numbers[name] end
     end
     for name in string.gmatch(get('reps') or '', '%S+') do
-      if name == node or numbers[name] then reps[#reps + 1] = name end
+      if name == step.node or numbers[name] then reps[#reps + 1] = name end
     end
     send('HDEL', gone)
     set('reps', table.concat(reps, ' '))

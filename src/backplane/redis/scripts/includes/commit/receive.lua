@@ -12,83 +12,83 @@
 
 -- Sends a message of the client to another node. That node reads a big message from the log.
 local function deliver(name, id, message)
-  if #message > INLINE_BYTES then tell(channels, name, 'logged ' .. sid .. ' ' .. id)
-  else tell(channels, name, 'deliver ' .. sid, message) end
+  if #message > INLINE_BYTES then tell(step.channels, name, 'logged ' .. step.sid .. ' ' .. id)
+  else tell(step.channels, name, 'deliver ' .. step.sid, message) end
 end
 
 -- Logs `initialized` and the event that it came. Both are added to a log that is still a string, unless that would exceed a bound of
 -- the log.
 local function logHandshake(message)
   local count, last = position(fields.first)
-  local size = bytes + 2 * ENTRY_BYTES + #message
+  local size = step.bytes + 2 * ENTRY_BYTES + #message
   local most = math.min(FIRST_BYTES, tonumber(ARGV[3]) or FIRST_BYTES)
-  if not fields.first or count + 2 > tonumber(maxEvents) or size > most then
+  if not fields.first or count + 2 > tonumber(step.maxEvents) or size > most then
     log(message, 'm', message)
-    log('', 'k', 'session.initialized', 'by', node)
+    log('', 'k', 'session.initialized', 'by', step.node)
     return
   end
   local ms, counter = nextId(last)
-  logged = ms .. '-' .. counter
+  step.logged = ms .. '-' .. counter
   local lastId = ms .. '-' .. (counter + 1)
-  setYoungLog(events, youngLog(events) .. firstEntry(logged, message, 'o', bytes) ..
-    firstEntry(lastId, nil, 'o', bytes + ENTRY_BYTES + #message, 'k', 'session.initialized', 'by', node))
+  setYoungLog(step.events, youngLog(step.events) .. firstEntry(step.logged, message, 'o', step.bytes) ..
+    firstEntry(lastId, nil, 'o', step.bytes + ENTRY_BYTES + #message, 'k', 'session.initialized', 'by', step.node))
   set('first', (count + 2) .. ':' .. lastId)
-  bytes = size
+  step.bytes = size
 end
 
-local function receive()
+function operations.receive()
   local who, known, route, argument, message = take(5)
-  if who ~= principal then return { 'denied' } end
-  used = true
-  local ends = route == 'initialized' and not active
-  local id = not repeated and not ends and log(message, 'm', message)
+  if who ~= step.principal then return { 'denied' } end
+  step.used = true
+  local ends = route == 'initialized' and not step.active
+  local id = not step.repeated and not ends and log(message, 'm', message)
   local here = false
   local chosen, reshaped, unbegun, big = '', '', '', ''
   if route == 'node' then
-    here = argument == node
-    if not here and not repeated then deliver(argument, id, message) end
+    here = argument == step.node
+    if not here and not step.repeated then deliver(argument, id, message) end
   elseif route == 'executor' then
     local stream = get('r:' .. argument)
     local executor, begun = executorOf(stream and get('x:' .. stream))
-    here = executor == node and begun
+    here = executor == step.node and begun
     if not begun then
       unbegun, chosen = stream, executor
     elseif executor ~= '' and not here then
       -- A repeat sends it too, since the request may not have begun when the script first ran. It does no harm to hear of a
       -- cancellation twice.
-      if repeated then tell(channels, executor, 'deliver ' .. sid, message) else deliver(executor, id, message) end
+      if step.repeated then tell(step.channels, executor, 'deliver ' .. step.sid, message) else deliver(executor, id, message) end
     end
   elseif route == 'replicas' then
-    here = hasReplica(reps(), node)
-    if not repeated then
+    here = hasReplica(reps(), step.node)
+    if not step.repeated then
       for other in string.gmatch(reps(), '%S+') do
-        if other ~= node then deliver(other, id, message) end
+        if other ~= step.node then deliver(other, id, message) end
       end
     end
   elseif route == 'initialized' then
     local list = reps()
-    local handler = node
+    local handler = step.node
     if argument == '1' then handler = takeOwnershipIfFree()
-    elseif not hasReplica(list, node) then handler = string.match(list, '%S+') or node end
+    elseif not hasReplica(list, step.node) then handler = string.match(list, '%S+') or step.node end
     -- A repeat of the step that made the session active returns the same, whichever nodes have replicas by now.
-    local mine = node .. ':' .. number .. ' '
-    local made = repeated and get('ini')
+    local mine = step.node .. ':' .. step.number .. ' '
+    local made = step.repeated and get('ini')
     if made and string.sub(made, 1, #mine) == mine then handler, reshaped = string.sub(made, #mine + 1), '1' end
-    here = handler == node
+    here = handler == step.node
     if not here then chosen = handler end
-    if not repeated then
+    if not step.repeated then
       if ends then
-        active, reshaped, lengthened = true, '1', true
+        step.active, reshaped, step.lengthened = true, '1', true
         set('ini', mine .. handler)
         logHandshake(message)
-        redis.call('HSET', record, 'on', '1')
+        redis.call('HSET', step.record, 'on', '1')
         revise()
         for other in string.gmatch(list, '%S+') do
-          if other ~= node then
-            tell(channels, other, 'shape ' .. sid .. ' ' .. revision, other == handler and message or '')
+          if other ~= step.node then
+            tell(step.channels, other, 'shape ' .. step.sid .. ' ' .. step.revision, other == handler and message or '')
           end
         end
-      elseif handler ~= node then
+      elseif handler ~= step.node then
         deliver(handler, id, message)
       end
     end
@@ -97,8 +97,8 @@ local function receive()
     here = true
     registerReplica(known)
   elseif route == 'owner' then
-    here = takeOwnershipIfFree() == node
-    if here then registerReplica(known) else chosen = owner end
+    here = takeOwnershipIfFree() == step.node
+    if here then registerReplica(known) else chosen = step.owner end
     if not here and id and #message > INLINE_BYTES then big = id end
   end
   return { 'received', here and '1' or '', '', chosen, reshaped, unbegun, big }

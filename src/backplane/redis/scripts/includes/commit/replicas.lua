@@ -8,7 +8,7 @@ local function hasReplica(list, name) return string.find(' ' .. list .. ' ', ' '
 
 local function addReplica()
   local list = reps()
-  if not hasReplica(list, node) then set('reps', list == '' and node or (list .. ' ' .. node)) end
+  if not hasReplica(list, step.node) then set('reps', list == '' and step.node or (list .. ' ' .. step.node)) end
 end
 
 -- Adds this node to the list, and puts the record into the reply if the node's replica has another revision than the record. `known`
@@ -16,5 +16,5 @@ end
 -- has its replica already is added as well, because a failover may have lost its name.
 local function registerReplica(known)
   if known ~= '0' then addReplica() end
-  if known ~= revision then stale = true end
+  if known ~= step.revision then step.stale = true end
 end

@@ -8,15 +8,12 @@
 --- @include "stored-values"
 --- @include "young-log"
 
--- The map of a log that is bounded in bytes has a line every so many bytes, to which the log can be trimmed.
-local mapEvery = ARGV[3] ~= '' and tonumber(ARGV[3]) / 64
-
 -- The clock of a new master may be behind, and a failover may have lost the end of the log. Clients have seen what was lost. An entry
 -- with an id that they have seen already would be taken for that one. So if `ms` is behind the latest log id that this node has seen, this
 -- returns the lowest log id that the step may give, as milliseconds and counter. Else it returns nil. Small differences between the
 -- clocks of the masters of a cluster are allowed.
-local CLOCK_SLACK_MS = 20
 local function notBehind(ms)
+  local CLOCK_SLACK_MS = 20
   if ARGV[10] == '' then return nil end
   local afterMs, counter = string.match(ARGV[10], '^(%d+)%-(%d+)$')
   if tonumber(ms) + CLOCK_SLACK_MS >= tonumber(afterMs) then return nil end
@@ -36,7 +33,7 @@ end
 -- Adds an entry to a log that is a string and cannot become a stream, because a cluster moves its slot.
 local function logYoung(message, ...)
   local count, last = position(get('first'))
-  local text, given, ordered = youngLog(events), { ... }, { 'o', bytes }
+  local text, given, ordered = youngLog(step.events), { ... }, { 'o', step.bytes }
   local isWords = #text + #message <= YOUNG_BYTES
   for i = 1, #given, 2 do
     if given[i] ~= 'm' then
@@ -46,13 +43,13 @@ local function logYoung(message, ...)
     end
   end
   -- An entry that does not fit has to wait for the end of the move. Redis refuses this XADD, and with it the script.
-  if not isWords then redis.call('XADD', events .. ':none', '*', 'o', bytes) end
+  if not isWords then redis.call('XADD', step.events .. ':none', '*', 'o', step.bytes) end
   local ms, counter = nextId(last)
   local id = ms .. '-' .. counter
-  setYoungLog(events, text .. firstEntry(id, #ordered < #given + 2 and message or nil, unpack(ordered)))
+  setYoungLog(step.events, text .. firstEntry(id, #ordered < #given + 2 and message or nil, unpack(ordered)))
   set('first', (count + 1) .. ':' .. id)
-  bytes = bytes + ENTRY_BYTES + #message
-  logged = logged or id
+  step.bytes = step.bytes + ENTRY_BYTES + #message
+  step.logged = step.logged or id
   return id
 end
 
@@ -60,23 +57,25 @@ end
 -- s and n.
 local function log(message, ...)
   local id
-  if not fields.first or moveFirst(events) then
+  if not fields.first or moveFirst(step.events) then
     if fields.first then set('first', false) end
-    id = onLog('XADD', events, 'MAXLEN', maxEvents, '*', 'o', bytes, ...)
+    id = onLog('XADD', step.events, 'MAXLEN', step.maxEvents, '*', 'o', step.bytes, ...)
   end
   if not id then return logYoung(message, ...) end
-  if not logged then
+  if not step.logged then
     local ms, counter = notBehind((split(id, '-')))
     if ms then
-      redis.call('XDEL', events, id)
-      id = redis.call('XADD', events, 'MAXLEN', maxEvents, ms .. '-' .. counter, 'o', bytes, ...)
+      redis.call('XDEL', step.events, id)
+      id = redis.call('XADD', step.events, 'MAXLEN', step.maxEvents, ms .. '-' .. counter, 'o', step.bytes, ...)
     end
   end
-  local offset = bytes
-  bytes = bytes + ENTRY_BYTES + #message
-  logged = logged or id
+  local offset = step.bytes
+  step.bytes = step.bytes + ENTRY_BYTES + #message
+  step.logged = step.logged or id
   local large = #message >= LARGE_BYTES
-  if large or (mapEvery and math.floor(offset / mapEvery) < math.floor(bytes / mapEvery)) then
+  -- The map of a log that is bounded in bytes has a line every so many bytes, to which the log can be trimmed.
+  local mapEvery = ARGV[3] ~= '' and tonumber(ARGV[3]) / 64
+  if large or (mapEvery and math.floor(offset / mapEvery) < math.floor(step.bytes / mapEvery)) then
     local has, stream, numbered = ...
     local ends = numbered ~= 'n' and 'i' or (select(select('#', ...) - 1, ...) == 'e' and '1' or '0')
     set('map', mapped(get('map'), id, offset, large and (has == 's' and stream or '-') or '*', ends))
