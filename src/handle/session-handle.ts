@@ -125,12 +125,12 @@ class Question implements Asker {
   ) {}
 
   async ask<T>(params: Record<string, unknown> | undefined, schema: ResultSchema<T>): Promise<T> {
-    const { outgoingRequests: asks } = this;
+    const { outgoingRequests } = this;
     const { signal, onprogress } = this.options;
     signal?.throwIfAborted();
-    const id = asks.add(this, 0);
+    const id = outgoingRequests.add(this, 0);
     this.id = id;
-    const token = onprogress === undefined ? undefined : asks.add(this, 0);
+    const token = onprogress === undefined ? undefined : outgoingRequests.add(this, 0);
     const onAbort = (): void => this.giveUp(id, signal?.reason);
     signal?.addEventListener('abort', onAbort, { once: true });
     try {
@@ -151,8 +151,8 @@ class Question implements Asker {
     } finally {
       this.cancelTimer();
       signal?.removeEventListener('abort', onAbort);
-      asks.remove(id);
-      if (token !== undefined) asks.remove(token);
+      outgoingRequests.remove(id);
+      if (token !== undefined) outgoingRequests.remove(token);
     }
   }
 

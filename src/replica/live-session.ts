@@ -52,12 +52,12 @@ export class LiveSession {
   private pins = 0;
   private held = 0;
   /** Requests that were cancelled before they were among `calls`. A cancellation may overtake the commit of its request. */
-  private readonly givenUp = new Set<RequestId>();
+  private readonly cancelledEarly = new Set<RequestId>();
   /** Called once, when the session is idle the next time. */
   onIdle: (() => void) | undefined;
   private warnedAt: number | undefined;
   /** Set while `initialize` is being answered. */
-  private birth: InitializeExchange | undefined;
+  private initializeExchange: InitializeExchange | undefined;
 
   constructor(
     readonly id: string,
@@ -116,7 +116,7 @@ export class LiveSession {
       if (!pinned) return;
       pinned = false;
       this.pins -= 1;
-      if (this.pins === 0) this.givenUp.clear();
+      if (this.pins === 0) this.cancelledEarly.clear();
       this.used();
     };
   }
@@ -136,29 +136,29 @@ export class LiveSession {
    * is discarded, and the promise rejects with that error.
    */
   async beginWith(
-    birth: InitializeExchange,
+    initializeExchange: InitializeExchange,
     context: { session: SessionInfo; authInfo: AuthInfo | undefined },
     delivery: DeliveryContext,
-    store: (birth: InitializeExchange) => Promise<void>,
+    store: (initializeExchange: InitializeExchange) => Promise<void>,
   ): Promise<void> {
-    this.birth = birth;
+    this.initializeExchange = initializeExchange;
     const unpin = this.pin();
     try {
       const { requestInfo } = delivery;
       const transport = await this.upkeep.begin({ ...context, rehydrated: false, requestInfo });
-      const answered = birth.answered();
+      const answered = initializeExchange.answered();
       answered.catch(() => undefined); // `deliver` may throw before `answered` is awaited
-      transport.deliver(birth.request, delivery);
+      transport.deliver(initializeExchange.request, delivery);
       await answered;
-      await store(birth);
-      this.upkeep.begun(birth.request);
-      birth.succeed();
+      await store(initializeExchange);
+      this.upkeep.begun(initializeExchange.request);
+      initializeExchange.succeed();
     } catch (error) {
-      birth.failed(error);
+      initializeExchange.failed(error);
       await this.end();
       throw error;
     } finally {
-      this.birth = undefined;
+      this.initializeExchange = undefined;
       unpin();
     }
   }
@@ -217,7 +217,7 @@ export class LiveSession {
         stops = true;
       }
       this.calls.add({ request, stream, shown, batch });
-      if (this.givenUp.delete(request.id)) this.cancelled(request.id);
+      if (this.cancelledEarly.delete(request.id)) this.cancelled(request.id);
     }
     return stops ? new Promise((resolve) => setImmediate(resolve)) : undefined;
   }
@@ -312,7 +312,7 @@ export class LiveSession {
     const call = this.calls.take(id);
     // The specification forbids the cancellation of `initialize`, which is never among `calls`.
     if (call === undefined) {
-      if (this.pins > 0) this.givenUp.add(id);
+      if (this.pins > 0) this.cancelledEarly.add(id);
       return;
     }
     const answer = answerToCancelled(this.node, id, call.stream);
@@ -337,9 +337,9 @@ export class LiveSession {
 
   /** Stores a message of the server, and shows it. */
   private async emit(message: JsonRpcMessage, relatedTo: RequestId | undefined): Promise<void> {
-    if (this.birth !== undefined) {
-      if (this.birth.take(message, relatedTo)) return;
-      await this.birth.stored; // the message came after the answer, and is stored like any other
+    if (this.initializeExchange !== undefined) {
+      if (this.initializeExchange.take(message, relatedTo)) return;
+      await this.initializeExchange.stored; // the message came after the answer, and is stored like any other
       if (isResponse(message)) return; // a second answer to `initialize`
     }
     if (isResponse(message)) return this.answer(message);
@@ -438,7 +438,7 @@ export class LiveSession {
   /** Ends the calls of a server that has closed itself, with an error. The next request gets a new replica. */
   private onClosed(replica: BuiltReplica): void {
     if (!this.upkeep.isCurrent(replica)) return;
-    this.birth?.failed(new Error('The server closed before it answered'));
+    this.initializeExchange?.failed(new Error('The server closed before it answered'));
     this.upkeep.drop();
     for (const call of this.calls.takeAll()) {
       const { id } = call.request;

@@ -14,7 +14,7 @@ import type { ServerTransport } from '../options/types.js';
 /** How many progress tokens are remembered. They outlive the answer to their request, because that may be a task. */
 const MOST_TOKENS = 1000;
 /** How many requests of one server object may wait for the client. */
-const MOST_ASKED = 10_000;
+const MOST_OPEN_REQUESTS = 10_000;
 
 /**
  * The transport that an SDK server is connected to, and the {@link Replica} that the rest of the library sees.
@@ -29,7 +29,7 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
   onreplayed?: (() => Promise<void>) | undefined;
   backlog?: (() => number) | undefined;
 
-  private readonly asked = new Map<RequestId, string>();
+  private readonly openRequests = new Map<RequestId, string>();
   private readonly tokens = new Map<RequestId, string>();
   private readonly replaying = new Map<RequestId, (answer?: JsonRpcResponse) => void>();
   private replays = 0;
@@ -44,13 +44,13 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
 
   constructor(
     readonly sessionId: string,
-    private readonly asks: OutgoingRequests,
+    private readonly outgoingRequests: OutgoingRequests,
     private readonly events: ReplicaEvents,
   ) {}
 
   /** How many of the server's requests wait for an answer. */
   get waiting(): number {
-    return this.asked.size;
+    return this.openRequests.size;
   }
 
   // The server calls these.
@@ -76,13 +76,13 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
     if (isNotification(message) && (ofReplay || (this.muted && related === undefined))) return;
     const relatedTo = related === undefined || ofReplay ? undefined : this.clientIdOf(related);
     const own = isRequest(message) && !isAdopted(message);
-    if (own && this.asked.size >= MOST_ASKED)
+    if (own && this.openRequests.size >= MOST_OPEN_REQUESTS)
       throw new Error('Too many requests wait for the client');
     const outgoing = own ? this.adopt(message) : this.translateOutgoing(message);
     try {
       await this.events.emit(outgoing, relatedTo);
     } catch (error) {
-      if (own) this.forgetAsk(message.id);
+      if (own) this.forgetRequest(message.id);
       if (!isNotification(message)) throw error;
       // The SDK ignores some promises of its notifications, and their rejection would end the process. So a notification
       // that cannot be delivered is only written to the log.
@@ -103,11 +103,11 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
   deliver(message: JsonRpcMessage, context?: DeliveryContext): void {
     if (this.closed) return;
     if (isResponse(message)) {
-      const ask = this.asks.find(this.sessionId, message.id);
+      const sent = this.outgoingRequests.find(this.sessionId, message.id);
       // The request was answered or given up, or it is not of this server.
-      if (ask?.asker !== this) return;
-      this.forgetAsk(ask.original);
-      this.receive({ ...message, id: ask.original }, context);
+      if (sent?.asker !== this) return;
+      this.forgetRequest(sent.original);
+      this.receive({ ...message, id: sent.original }, context);
     } else if (isRequest(message)) {
       // The server gets a copy, because it may change the id of a request that it passes on. The library needs the id.
       const isInitialize = message.method === 'initialize';
@@ -186,12 +186,12 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
 
   /** Gives a request of this server an id that is unique in the cluster. Any node may send it, and this one gets the answer. */
   adopt(request: JsonRpcRequest): JsonRpcRequest {
-    const id = this.asks.add(this, request.id);
-    this.asked.set(request.id, id);
+    const id = this.outgoingRequests.add(this, request.id);
+    this.openRequests.set(request.id, id);
     const token = request.params?._meta?.progressToken;
     if (token === undefined) return { ...request, id };
     // A token that the server uses again for another request keeps its id.
-    const cluster = this.tokens.get(token) ?? this.asks.add(this, token);
+    const cluster = this.tokens.get(token) ?? this.outgoingRequests.add(this, token);
     this.rememberToken(token, cluster);
     const params = {
       ...request.params,
@@ -202,10 +202,10 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
 
   /** Takes `adopt` back. Returns the request with the server's id, or `undefined` if it is not a request of this server. */
   retract(request: JsonRpcRequest): JsonRpcRequest | undefined {
-    const ask = this.asks.find(this.sessionId, request.id);
-    if (ask?.asker !== this) return undefined;
-    this.forgetAsk(ask.original);
-    return { ...request, id: ask.original };
+    const sent = this.outgoingRequests.find(this.sessionId, request.id);
+    if (sent?.asker !== this) return undefined;
+    this.forgetRequest(sent.original);
+    return { ...request, id: sent.original };
   }
 
   private rememberToken(token: RequestId, cluster: string): void {
@@ -213,24 +213,24 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
     if (this.tokens.size <= MOST_TOKENS) return;
     for (const [oldest, id] of this.tokens) {
       this.tokens.delete(oldest);
-      this.asks.remove(id);
+      this.outgoingRequests.remove(id);
       return;
     }
   }
 
-  private forgetAsk(original: RequestId): void {
-    const id = this.asked.get(original);
-    this.asked.delete(original);
-    if (id !== undefined) this.asks.remove(id);
+  private forgetRequest(original: RequestId): void {
+    const id = this.openRequests.get(original);
+    this.openRequests.delete(original);
+    if (id !== undefined) this.outgoingRequests.remove(id);
   }
 
   /** Translates the id in a cancellation by the server. */
   private translateOutgoing(message: JsonRpcMessage): JsonRpcMessage {
     if (!isNotification(message) || message.method !== 'notifications/cancelled') return message;
     const original = message.params?.requestId as RequestId;
-    const id = this.asked.get(original);
+    const id = this.openRequests.get(original);
     if (id === undefined) return message;
-    this.forgetAsk(original);
+    this.forgetRequest(original);
     return { ...message, params: { ...message.params, requestId: id } };
   }
 
@@ -242,18 +242,18 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
       return { ...message, params: { ...params, requestId: toServerId(requestId) } };
     }
     if (method === 'notifications/progress') {
-      const ask = this.asks.find(this.sessionId, params?.progressToken);
-      if (ask?.asker !== this) return message;
-      return { ...message, params: { ...params, progressToken: ask.original } };
+      const sent = this.outgoingRequests.find(this.sessionId, params?.progressToken);
+      if (sent?.asker !== this) return message;
+      return { ...message, params: { ...params, progressToken: sent.original } };
     }
     return message;
   }
 
   private release(): void {
     this.closed = true;
-    for (const id of this.asked.values()) this.asks.remove(id);
-    for (const id of this.tokens.values()) this.asks.remove(id);
-    this.asked.clear();
+    for (const id of this.openRequests.values()) this.outgoingRequests.remove(id);
+    for (const id of this.tokens.values()) this.outgoingRequests.remove(id);
+    this.openRequests.clear();
     this.tokens.clear();
     for (const resolve of this.replaying.values()) resolve();
     this.replaying.clear();

@@ -72,19 +72,19 @@ export class ReplicaUpkeep {
    */
   async prepare(record: SessionRecord | undefined, cause: Cause | undefined): Promise<void> {
     if (record === undefined && this.replica !== undefined) return;
-    const asked = this.node.clock.elapsed();
-    const turn = this.settling.then(() => this.settleOnce(asked, record, cause));
+    const askedAt = this.node.clock.elapsed();
+    const turn = this.settling.then(() => this.settleOnce(askedAt, record, cause));
     this.settling = turn.catch(() => undefined);
     await turn;
   }
 
   /** A caller that asked before a try failed gets that failure. So a hanging factory is not called once for each caller. */
   private async settleOnce(
-    asked: number,
+    askedAt: number,
     record: SessionRecord | undefined,
     cause: Cause | undefined,
   ): Promise<void> {
-    if (this.failure !== undefined && this.failure.at > asked) throw this.failure.error;
+    if (this.failure !== undefined && this.failure.at > askedAt) throw this.failure.error;
     try {
       await this.settle(record, cause);
     } catch (error) {

@@ -93,10 +93,10 @@ export function refusalOf(
     return errorResponse(request.id, ErrorCode.ConnectionClosed, text);
   }
   const mostBytes = limits.subscriptionBytesPerSession;
-  const asked = running
+  const requested = running
     .map(effectOf)
     .flatMap((each) => (each?.type === 'subscribe' ? each.uri : []));
-  const uris = [...subscriptions, ...asked];
+  const uris = [...subscriptions, ...requested];
   if (uris.reduce((sum, uri) => sum + Buffer.byteLength(uri), 0) > mostBytes) {
     const text = `Too many subscriptions: Their URIs may have ${mostBytes} bytes in all`;
     return errorResponse(request.id, ErrorCode.ConnectionClosed, text);

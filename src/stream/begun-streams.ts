@@ -4,9 +4,9 @@ import type { RequestId } from '../protocol/jsonrpc.js';
 import type { OpenedStreams } from './opened-streams.js';
 
 /** How many streams are remembered. Beyond that, the oldest are forgotten. */
-const MOST = 10_000;
+const MOST_STREAMS = 10_000;
 
-interface Begun {
+interface BegunStream {
   at: number;
   requests: RequestId[];
   /** True while the requests are being read or their server object is being built. */
@@ -23,7 +23,7 @@ interface Begun {
  * its requests can be in the log.
  */
 export class BegunStreams {
-  private readonly streams = new Map<string, Begun>();
+  private readonly streams = new Map<string, BegunStream>();
 
   constructor(
     private readonly clock: Pick<Clock, 'elapsed'>,
@@ -80,7 +80,7 @@ export class BegunStreams {
     const oldest = this.clock.elapsed() - this.keepMs;
     for (const [key, { at, starting }] of this.streams) {
       if (starting) continue;
-      if (this.streams.size <= MOST && at > oldest) return;
+      if (this.streams.size <= MOST_STREAMS && at > oldest) return;
       this.streams.delete(key);
     }
   }

@@ -55,7 +55,7 @@ const COMMIT_BYTES = 1024 * 1024;
 const COMMIT_SUBMISSIONS = 64;
 const COMMIT_PAUSES: Pauses = { firstMs: 25, longestMs: 1000 };
 /** After so many failures in a row, the node writes an error to the log for its operator. */
-const LOUD_AFTER = 5;
+const LOG_ERROR_AFTER = 5;
 /** How many bytes of a session may wait to be stored. Above that, only messages that end a request are accepted. */
 const QUEUE_BYTES = 8 * 1024 * 1024;
 
@@ -177,7 +177,7 @@ export class CommitQueue {
       if (this.queues.size === 0) for (const resolve of this.idlers.splice(0)) resolve();
       return;
     }
-    const batch = this.take(sessionQueue);
+    const batch = this.takeBatch(sessionQueue);
     const [only] = batch;
     const operations =
       batch.length === 1 && only !== undefined
@@ -232,13 +232,13 @@ export class CommitQueue {
         committed = { reply, results: mine };
       }
       at += operations.length;
-      if (submission.abandoned) this.late(sessionId, operations, committed);
+      if (submission.abandoned) this.handleLate(sessionId, operations, committed);
       else submission.stored(committed);
     }
     if (reply.status === 'gone') this.onGone(sessionId);
   }
 
-  private take(sessionQueue: SessionQueue): Submission[] {
+  private takeBatch(sessionQueue: SessionQueue): Submission[] {
     const batch: Submission[] = [];
     let bytes = 0;
     while (batch.length < COMMIT_SUBMISSIONS && bytes < COMMIT_BYTES) {
@@ -269,7 +269,7 @@ export class CommitQueue {
       const isLasting = failure instanceof AnynodeError && failure.code === 'undecodable';
       if (isLasting || failure instanceof FailedStep) throw failure;
       if (batch.every(isRefused)) return 'unknown';
-      if (attempt === (isRefusal(failure) ? 0 : LOUD_AFTER)) {
+      if (attempt === (isRefusal(failure) ? 0 : LOG_ERROR_AFTER)) {
         this.logger.error(`mcp-anynode: the backplane refuses to store: ${String(failure)}`);
       }
       await backOff(attempt, COMMIT_PAUSES, this.clock);
@@ -282,7 +282,11 @@ export class CommitQueue {
   }
 
   /** Handles a submission that was stored after its caller had given up. */
-  private late(sessionId: string, operations: Operation[], committed: Committed | 'gone'): void {
+  private handleLate(
+    sessionId: string,
+    operations: Operation[],
+    committed: Committed | 'gone',
+  ): void {
     if (committed === 'gone') return;
     this.undo(
       sessionId,

@@ -18,7 +18,7 @@ export interface Claim {
   arrived: () => void;
 }
 
-interface Coming {
+interface Arrival {
   claim: Claim;
   position: Promise<Position | undefined>;
 }
@@ -26,7 +26,7 @@ interface Coming {
 /** The followers of this node. A stream has one at most, because it has one holder. */
 export class Followers {
   /** Connections by token that may hold their stream in the backplane already, but have no follower yet. */
-  private readonly arriving = new Map<string, Coming>();
+  private readonly arriving = new Map<string, Arrival>();
   private readonly followers = new MapBySession<string, Follower>();
   /** The last positions, by token, of connections that have just ended. */
   private readonly leaving = new Map<string, Position>();
@@ -72,10 +72,10 @@ export class Followers {
    * its claim is marked as lost, and the promise resolves with the position after which it would have begun.
    */
   async release(sessionId: string, stream: string, token: string): Promise<Position | undefined> {
-    const coming = this.arriving.get(token);
-    if (coming !== undefined) {
-      coming.claim.lost = true;
-      return coming.position;
+    const arrival = this.arriving.get(token);
+    if (arrival !== undefined) {
+      arrival.claim.lost = true;
+      return arrival.position;
     }
     const follower = this.find(sessionId, stream, token);
     const position = follower?.position ?? this.leaving.get(token);

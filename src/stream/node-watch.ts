@@ -128,17 +128,17 @@ export class NodeWatch {
     nodes.delete(own);
     if (nodes.size === 0) return new Map();
     const membership = this.options.membership();
-    const asked = clock.elapsed();
+    const askedAt = clock.elapsed();
     // The look includes this node's own lease: if the backplane has lost all leases, it has lost that one, too.
     const alive = await membership.alive([...nodes, own]).catch(() => undefined);
     const steadySince = membership.steadySince();
-    if (alive?.has(own) !== true || steadySince === undefined || steadySince > asked) {
+    if (alive?.has(own) !== true || steadySince === undefined || steadySince > askedAt) {
       this.missing.clear();
       return new Map([...nodes].map((nodeId) => [nodeId, 'unknown']));
     }
-    const answered = clock.elapsed();
+    const answeredAt = clock.elapsed();
     for (const [nodeId, { lookedAt }] of this.missing) {
-      if (answered - lookedAt > FORGET_MS) this.missing.delete(nodeId);
+      if (answeredAt - lookedAt > FORGET_MS) this.missing.delete(nodeId);
     }
     const sightOf = (nodeId: string): Sight => {
       if (alive.has(nodeId)) {
@@ -146,9 +146,9 @@ export class NodeWatch {
         return 'alive';
       }
       // The lease was missing at least from the end of the first look to the beginning of this one.
-      const since = this.missing.get(nodeId)?.since ?? answered;
-      this.missing.set(nodeId, { since, lookedAt: answered });
-      return asked - since >= MISSING_MS ? 'dead' : 'missing';
+      const since = this.missing.get(nodeId)?.since ?? answeredAt;
+      this.missing.set(nodeId, { since, lookedAt: answeredAt });
+      return askedAt - since >= MISSING_MS ? 'dead' : 'missing';
     };
     return new Map([...nodes].map((nodeId) => [nodeId, sightOf(nodeId)]));
   }

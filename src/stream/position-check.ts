@@ -59,7 +59,7 @@ export class PositionCheck {
 
   /** `sessions` has the followers of each session. */
   private async checkBatch(sessions: Follower[][]): Promise<void> {
-    const asked = sessions.map((ofSession) =>
+    const before = sessions.map((ofSession) =>
       ofSession.map((follower) => ({ follower, n: follower.position.n })),
     );
     const requests = sessions.map((ofSession) => ({
@@ -67,7 +67,7 @@ export class PositionCheck {
       streams: ofSession.map(({ stream }) => stream),
     }));
     const replies: EndsReply[] = (await this.options.membership.ends?.(requests)) ?? [];
-    asked.forEach((ofSession, at) => {
+    before.forEach((ofSession, at) => {
       const ends = replies[at];
       if (ends === undefined) return;
       ofSession.forEach(({ follower, n }, index) => {

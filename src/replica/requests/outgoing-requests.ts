@@ -8,7 +8,7 @@ export interface Asker {
   deliver(message: JsonRpcMessage, context?: DeliveryContext): void;
 }
 
-interface Ask {
+interface OutgoingRequest {
   asker: Asker;
   original: RequestId;
 }
@@ -28,7 +28,7 @@ export function nodeOf(id: unknown): string | undefined {
  * one. The id says which node the answer belongs to, so no route has to be stored before the request is sent.
  */
 export class OutgoingRequests {
-  private readonly open = new Map<string, Ask>();
+  private readonly open = new Map<string, OutgoingRequest>();
   private count = 0;
 
   constructor(private readonly nodeId: string) {}
@@ -41,9 +41,9 @@ export class OutgoingRequests {
   }
 
   /** Finds an open request of this session. The session has to match, because an id alone must not give access. */
-  find(sessionId: string, id: unknown): Ask | undefined {
-    const ask = typeof id === 'string' ? this.open.get(id) : undefined;
-    return ask?.asker.sessionId === sessionId ? ask : undefined;
+  find(sessionId: string, id: unknown): OutgoingRequest | undefined {
+    const request = typeof id === 'string' ? this.open.get(id) : undefined;
+    return request?.asker.sessionId === sessionId ? request : undefined;
   }
 
   /** The sessions with an open request, one entry for each request. */
