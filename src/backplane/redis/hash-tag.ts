@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 
-/** Puts an id into a key so that all keys with it share a cluster slot. Ids that would make no tag are hashed. */
+/** Makes the hash tag of an id, so that all keys with it share a cluster slot. An id that cannot be a tag is hashed. */
 export function hashTag(id: string): string {
   if (/^[\w.~-]{1,256}$/.test(id)) return `{${id}}`;
   return `{#${createHash('sha256').update(id).digest('base64url')}}`;

@@ -3,7 +3,7 @@ import type { Clock } from '../../protocol/clock.js';
 import { VERSION } from '../../protocol/version.js';
 import type { NodeAbout } from '../observation.js';
 
-/** The value of a node's lease: for people who look at the nodes. Nodes ask whether it is there, never what it says. */
+/** Makes the value of a node's lease. It is for people who look at the nodes. Nodes only check whether the lease exists. */
 export function leaseInfoOf(clock: Pick<Clock, 'now'>): string {
   const about: NodeAbout = {
     startedAt: clock.now(),
@@ -14,7 +14,7 @@ export function leaseInfoOf(clock: Pick<Clock, 'now'>): string {
   return JSON.stringify(about);
 }
 
-/** Of a release that says less, more, or nothing (`1`): what can be understood. */
+/** Parses the value of a lease, as far as it is understood. Another release may write more, less or nothing (`1`). */
 export function parseLeaseInfo(value: string): NodeAbout {
   let said: unknown;
   try {

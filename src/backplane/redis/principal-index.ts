@@ -8,12 +8,12 @@ type Most = NonNullable<NewSession['most']>;
 
 type Outcome = 'entered' | 'sessions' | 'pending';
 
-/** What became of a session that is in an index. */
+/** The state of a session that is in an index. */
 type Fate = 'gone' | 'used' | 'pending';
 
 /**
- * Counts the sessions of each principal. They are in slots of their own, so each principal has an index of them, which
- * is not told when a session expires or is used for the first time: that is looked up when there seem to be too many.
+ * Counts the sessions of each principal, in an index per principal, because sessions are in slots of their own. The index is
+ * not updated when a session expires or is first used. That is looked up when there seem to be too many.
  */
 export class Principals {
   constructor(
@@ -22,7 +22,7 @@ export class Principals {
     private readonly options: { sessionTtlMs: number; pendingTtlMs: number },
   ) {}
 
-  /** Enters a session that is stored already, if its principal has not too many. */
+  /** Enters a stored session into the index, unless its principal has too many. */
   async enter(client: Client, session: NewSession & { most: Most }): Promise<Outcome> {
     const { id, principal, most } = session;
     const index = indexOf(this.prefix, principal);
@@ -37,7 +37,7 @@ export class Principals {
     }
   }
 
-  /** Drops members whose session is gone, and marks those that were used. Returns how many count no longer for `kind`. */
+  /** Drops members whose session is gone, and marks those that were used. Returns how many no longer count for `kind`. */
   private async lookAt(
     client: Client,
     index: string,
@@ -48,7 +48,7 @@ export class Principals {
       members.map((member) => this.fateOf(client, sessionOf(member))),
     );
     const used = members.filter((_, at) => fates[at] === 'used');
-    // What a session counted for its handshake is over when it is used.
+    // A used session no longer counts for its handshake.
     const over = used.filter((member) => sessionOf(member) !== member);
     const dropped = members.filter((_, at) => fates[at] === 'gone').concat(over);
     if (dropped.length > 0) await client.zrem(index, ...dropped);
@@ -62,7 +62,7 @@ export class Principals {
     const [revision, on, called] = await client
       .hmget(this.recordOf(sessionId), ...['rev', 'on', 'called'])
       .catch((error: unknown): (string | null)[] => {
-        // What is malformed ends with its next use. It must not count for ever, nor keep others from being counted.
+        // A malformed session ends with its next use. Until then it must not count, or keep others from being counted.
         if (isMalformed(error)) return [];
         throw error;
       });
@@ -71,7 +71,7 @@ export class Principals {
   }
 }
 
-/** Session ids have no spaces. */
+/** Returns the session id of a member of the index. Session ids have no spaces. */
 function sessionOf(member: string): string {
   return member.slice(member.lastIndexOf(' ') + 1);
 }
@@ -85,7 +85,7 @@ export async function dropFromIndex(
   await client.zrem(indexOf(prefix, principal), sessionId);
 }
 
-/** A principal can be anything, and of any length. */
+/** Returns the key of a principal's index. The principal is hashed, because it may be any text of any length. */
 function indexOf(prefix: string, principal: string): string {
   const hash = createHash('sha256').update(principal).digest('base64url');
   return `${prefix}:principal:{${hash}}`;

@@ -55,21 +55,18 @@ import { SessionStates } from './session-states.js';
 import { SessionReader } from './session-reader.js';
 import { Subscriber } from './connection/subscriber.js';
 
-/** A page of a session's history ends with so many bytes: Redis serves nobody else while it reads one. */
+/** The most bytes of a page of a session's history. While Redis reads a page, it serves no other client. */
 const HISTORY_BYTES = 1024 * 1024;
 
 /** Options of `redisBackplane()`. */
 export interface RedisBackplaneOptions {
-  /**
-   * A URL, or a client whose settings (TLS, user, Sentinel, Cluster…) are taken over. The client is neither used
-   * nor closed.
-   */
+  /** A URL, or a client whose settings (TLS, user, Sentinel, Cluster…) are copied. The client is neither used nor closed. */
   redis: string | Redis | Cluster;
   /** Prefix of all Redis keys and channels. Default `mcp`. */
   prefix?: string;
 }
 
-/** Sessions in Redis ≥ 6.2 or Valkey: single, Sentinel or Cluster. Each node makes two connections of its own. */
+/** Makes a backplane in Redis ≥ 6.2 or Valkey: single, Sentinel or Cluster. Each node makes two connections of its own. */
 export function redisBackplane({ redis, prefix = 'mcp' }: RedisBackplaneOptions): Backplane {
   const outer = typeof redis === 'string' ? '' : keyPrefixOf(redis);
   return { join: (options) => new RedisMembership(redis, `${outer}${prefix}`, options) };
@@ -77,13 +74,13 @@ export function redisBackplane({ redis, prefix = 'mcp' }: RedisBackplaneOptions)
 
 const PROBE = '1 probe ';
 const GONE = { status: 'gone' } as const;
-/** No message of another node is longer: see `INLINE_BYTES` in scripts/includes/wake-ups.lua, and what goes along with it. */
+/** The longest message of another node. See `INLINE_BYTES` in scripts/includes/wake-ups.lua for what makes it long. */
 const LONGEST_MESSAGE = 4 * 1024 * 1024;
 
 class RedisMembership implements Membership {
   readonly sdkStores: ReturnType<typeof redisSdkStores>;
   readonly place: string;
-  /** In a cluster alone: with a single server, a wake-up is lost only together with the subscriber's connection. */
+  /** Only in a cluster. With a single server, a wake-up is lost only together with the subscriber's connection. */
   readonly ends?: NonNullable<Streams['ends']>;
   private readonly connection: CommandConnection;
   private readonly subscriber: Subscriber;
@@ -91,7 +88,7 @@ class RedisMembership implements Membership {
   private readonly names: RedisKeys;
   private readonly index: SessionIndex;
   private readonly principals: Principals;
-  /** What a channel's name begins with. */
+  /** The beginning of the name of each channel. */
   private readonly channels: string;
   private readonly sessionReader: SessionReader;
   private readonly about: string;
@@ -128,7 +125,7 @@ class RedisMembership implements Membership {
     this.states = new SessionStates(connection, names, options);
     this.sessionReader = new SessionReader(this.connection, names, prefix);
     this.about = leaseInfoOf(clock);
-    this.whenLeft.catch(() => undefined); // nobody may be waiting for it
+    this.whenLeft.catch(() => undefined); // avoids an unhandled rejection if no call waits
     let turn = Math.floor(Math.random() * 1000);
     this.subscriber = new Subscriber({
       channel: this.names.channel(nodeId),
@@ -184,7 +181,7 @@ class RedisMembership implements Membership {
       ...initializeFields(session.initialize),
       ...(session.seal === undefined ? [] : sealFields(session.seal)),
     ];
-    // All in one go, so that they share one limit of time; repeating them does no harm.
+    // These steps are one command, so that they share one time limit. To repeat them does no harm.
     const { most } = session;
     const { ids, entered } = await this.connection.run(async (client) => {
       const created = (await client['anynode:create'](
@@ -206,7 +203,7 @@ class RedisMembership implements Membership {
     });
     if (ids === '') return false;
     if (entered !== undefined && entered !== 'entered') {
-      // Nobody has learned of it yet.
+      // No client has learned of the session yet.
       await this.remove(session.id, ANY_PRINCIPAL);
       throw new TooManySessions(entered);
     }
@@ -249,7 +246,7 @@ class RedisMembership implements Membership {
       ...[this.channels, sessionId],
       ...[sessionTtlMs, pendingTtlMs, lookedAt ?? '', retention.maxAgeMs, RESUMED_EVERY_MS],
     ];
-    // Each look at a part of the log is a step of its own; all of them share one limit of time.
+    // Each look at a part of the log is a step of its own. All of them share one time limit.
     const attach: Command<string[]> = async (client, _attempts, later) => {
       for (let looked = ''; ;) {
         const step = () => client['anynode:attach'](...args, looked) as Promise<string[]>;
@@ -275,7 +272,7 @@ class RedisMembership implements Membership {
 
   async touch(requests: TouchRequest[]) {
     const { nodeId, sessionTtlMs, pendingTtlMs, retention } = this.options;
-    // Sent one after the other without waiting: one round trip for all of them. One that is malformed is no other's trouble.
+    // The scripts are sent together, in one round trip. A malformed session must not affect the others.
     const replies = await this.connection.run((client) =>
       Promise.all(
         requests.map(({ sessionId, streams, runs = [] }) =>
@@ -304,7 +301,7 @@ class RedisMembership implements Membership {
           return Promise.resolve(touchReply(streams.length, reply));
         }).catch((error: unknown): TouchReply => {
           if (!(error instanceof FailedStep)) throw error;
-          // Nothing was learned of this session, which is no other's trouble.
+          // The state of this session is unknown, which must not affect the others.
           const state = ({ position }: { position: Position }) => ({
             ...{ last: position.n, held: true, ended: false },
           });
@@ -349,9 +346,9 @@ class RedisMembership implements Membership {
   }
 
   /**
-   * Does something with a session, and ends the session where what is stored of it is not what this library writes: then
-   * it is gone. No call could be answered any more, and each would be tried again. A script that fails for any other reason
-   * rejects with a {@link FailedStep}, and changes nothing of what is known of the session.
+   * Runs a command for a session, and ends the session if its stored state is malformed. No later call could be answered,
+   * and each would be tried again. If a script fails for another reason, rejects with a {@link FailedStep}, and the session
+   * stays.
    */
   private async verified<T>(sessionId: string, gone: T, run: () => Promise<T>): Promise<T> {
     try {
@@ -407,8 +404,8 @@ class RedisMembership implements Membership {
   }
 
   async alive(nodeIds: string[]): Promise<Set<string>> {
-    // GETEX changes nothing here, but is a write for Redis. So this is refused where renewals of leases are refused, and a
-    // lease that is missing then does not read as a dead node. In a cluster that is so for each master.
+    // GETEX changes nothing here, but counts as a write. So a Redis that refuses renewals of leases refuses this too, and a
+    // missing lease does not look like a dead node. In a cluster that holds for each master.
     const held = await this.connection.run((client) =>
       Promise.all(nodeIds.map((id) => client.getex(this.names.node(id)))),
     );
@@ -420,7 +417,7 @@ class RedisMembership implements Membership {
   }
 
   async timeOf(id: string): Promise<number> {
-    const key = this.names.record(id); // of the same slot as the key of a task
+    const key = this.names.record(id); // in the same slot as the key of a task with this id
     return Number(await this.connection.run((client) => client['anynode:time'](key)));
   }
 
@@ -432,7 +429,7 @@ class RedisMembership implements Membership {
     try {
       await this.connection.run((client) => client.del(this.names.node(this.options.nodeId)));
     } catch {
-      // It cannot be reached: the lease runs out by itself.
+      // Redis cannot be reached, so the lease runs out by itself.
     }
     this.connection.close();
     this.wakeLeft();
@@ -443,28 +440,31 @@ class RedisMembership implements Membership {
     this.wakeLeft = () => reject(new AnynodeError('closed', 'This node has left the backplane'));
   });
 
-  /** `true`: the lease was not there any more. */
+  /** Renews the lease. Resolves with true if the lease was missing. */
   private async renewLease(probe: string): Promise<boolean> {
     const { nodeId, leaseMs } = this.options;
     const key = this.names.node(nodeId);
     let [anew, tried] = [false, false];
     await this.connection.run(async (client) => {
-      // PEXPIRE, since a full Redis refuses SET: no node may die of that.
+      // Use PEXPIRE, because a full Redis refuses SET, and no node must lose its lease for that.
       const [kept] = await Promise.all([client.pexpire(key, leaseMs), this.sendProbes(probe)]);
-      // Left meanwhile: what was deleted is not to come back.
+      // After `leave` the deleted lease must not come back.
       if (kept === 1 || this.left) {
-        // By a try whose reply was lost.
+        // An earlier try whose reply was lost may have written the lease anew.
         anew = tried;
         return;
       }
       tried = true;
-      // Of renewals that overlap, as they do at the start, one has got it anew: the others would be told of a lapse.
+      // If renewals overlap, as they do at the start, only one writes the lease anew. The others must not report a lapse.
       anew = (await client.set(key, this.about, 'PX', leaseMs, 'NX')) === 'OK';
     });
     return anew;
   }
 
-  /** By way of each master of a cluster: each has a link of its own to the node where this one is subscribed. */
+  /**
+   * Sends the probe through each master of a cluster, because each has a link of its own to the server where this node is
+   * subscribed.
+   */
   private async sendProbes(probe: string): Promise<void> {
     const channel = this.names.channel(this.options.nodeId);
     const sent = this.connection.masters().map(async (master) => {
@@ -487,7 +487,7 @@ class RedisMembership implements Membership {
       const message = parseMessage(text);
       if (message !== undefined) this.options.onMessage(message);
     } catch (error) {
-      // Whoever can publish can say anything. It may harm the session that it is about, and nothing else.
+      // Any client that may publish can send any text. A bad message must affect only the session that it names.
       const [line = ''] = text.slice(0, 200).split('\n');
       this.options.logger.warn(
         `mcp-anynode: a message of a node could not be handled: ${JSON.stringify(line)}: ${String(error)}`,

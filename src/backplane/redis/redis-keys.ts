@@ -1,8 +1,12 @@
-/** Keys and channels. Those of one session share a hash tag: one slot, so that a script may touch them all. */
+/**
+ * The names of keys and channels. The keys of a session share a hash tag and so a slot, so that a script may use them all.
+ */
 export class RedisKeys {
   readonly sessions: string;
 
-  /** `database`: its number. Pub/sub knows no databases, so the channels of each but 0 are named after it. */
+  /**
+   * `database` is its number. Pub/sub ignores databases, so channels of each database but 0 have its number in their names.
+   */
   constructor(
     private readonly prefix: string,
     private readonly database = 0,
@@ -10,7 +14,7 @@ export class RedisKeys {
     this.sessions = `${prefix}:sessions`;
   }
 
-  /** No session has an id that makes no hash tag: all such ids share the keys of one that cannot be. */
+  /** An id that cannot be a hash tag belongs to no session. All such ids share the keys of one impossible session. */
   record(sessionId: string): string {
     return `${this.prefix}:{${/^[^{}]+$/.test(sessionId) ? sessionId : ' '}}`;
   }
@@ -32,12 +36,12 @@ export class RedisKeys {
     return `${this.prefix}:node:${nodeId}`;
   }
 
-  /** For `SCAN`: the leases of all nodes. */
+  /** The pattern of all leases, for `SCAN`. */
   get anyNode(): string {
     return `${this.prefix.replace(/[*?[\]\\]/g, '\\$&')}:node:*`;
   }
 
-  /** Of a key that {@link anyNode} fits. */
+  /** Returns the node's id from a key that matches {@link anyNode}. */
   nodeIdOf(key: string): string {
     return key.slice(this.node('').length);
   }

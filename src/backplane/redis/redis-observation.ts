@@ -18,13 +18,13 @@ export interface RedisObservationOptions {
   logger: { warn(message: string): void };
 }
 
-/** How many keys one step of a sweep looks at; well under a millisecond for Redis. */
+/** How many keys one step of a sweep looks at. Redis needs well under a millisecond for that. */
 const SWEEP_KEYS = 1000;
 
-/** What `PTTL` says of a key that is not there. */
+/** The reply of `PTTL` for a missing key. */
 const GONE = -2;
 
-/** One connection (with a cluster: one per master) for somebody who looks on. */
+/** Reads sessions and nodes without being a node, over one connection (in a cluster one per master). */
 export class RedisObservation implements Observation {
   private readonly connection: CommandConnection;
   private readonly names: RedisKeys;
@@ -74,7 +74,7 @@ export class RedisObservation implements Observation {
         .masters()
         .map((server) => ({ server, name: `${server.options.host}:${server.options.port}` }))
         .sort((a, b) => (a.name < b.name ? -1 : 1));
-      // The server that it was at may have gone meanwhile: then from the next one on.
+      // The server of the last step may be gone. Then continue with the next server.
       const index = servers.findIndex(({ name }) => name >= at);
       const found = servers[index];
       if (found === undefined) return { nodeIds: [] };
@@ -159,7 +159,7 @@ export class RedisObservation implements Observation {
   }
 }
 
-/** How many bytes had been logged before an entry. */
+/** Returns how many bytes had been logged before an entry. */
 function offsetOf(flat: string[]): number {
   for (let at = 0; at + 1 < flat.length; at += 2) if (flat[at] === 'o') return Number(flat[at + 1]);
   return 0;

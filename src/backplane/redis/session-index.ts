@@ -1,11 +1,11 @@
 import type { Client, CommandConnection } from './connection/redis-connection.js';
 import type { RedisKeys } from './redis-keys.js';
 
-/** One in so many new sessions looks at the index, at so many entries for each of them. */
+/** One in `TIDIED_EVERY` new sessions looks at `LOOKS` entries of the index for each of them. */
 const TIDIED_EVERY = 8;
 const LOOKS = 3;
 
-/** The list of all sessions. It is not told when one expires: what is gone is found by chance. */
+/** The list of all sessions. It is not updated when a session expires. Random looks find expired entries. */
 export class SessionIndex {
   private added = 0;
 
@@ -18,11 +18,11 @@ export class SessionIndex {
     await client.zadd(this.names.sessions, 0, sessionId);
   }
 
-  /** To be called for each new session: so the index does not grow for ever. */
+  /** Removes some expired entries. It must be called for each new session, so that the index does not grow for ever. */
   tidy(): void {
     this.added += 1;
     if (this.added % TIDIED_EVERY !== 1) return;
-    // Tidying only: another session tries again.
+    // A failure does no harm. A later session tries again.
     void this.connection.run((client) => this.dropSome(client)).catch(() => undefined);
   }
 
@@ -31,7 +31,7 @@ export class SessionIndex {
     const ids = await client.zrandmember(sessions, TIDIED_EVERY * LOOKS);
     if (ids.length === 0) return;
     const keys = ids.map((id) => this.names.record(id));
-    // Mostly they all are there. In a cluster each is in a slot of its own.
+    // Mostly all of them exist. In a cluster each key is in a slot of its own.
     if (!client.isCluster && (await client.exists(...keys)) === keys.length) return;
     const there = await Promise.all(keys.map((key) => client.exists(key)));
     const gone = ids.filter((_, at) => there[at] === 0);

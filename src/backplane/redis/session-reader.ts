@@ -6,7 +6,7 @@ import type { RedisKeys } from './redis-keys.js';
 import { dropFromIndex } from './principal-index.js';
 import { recordOf } from './commands/parse-replies.js';
 
-/** Sessions as they are stored: what one can do with them from anywhere, without being a node. */
+/** Reads and removes stored sessions. It needs no membership of a node. */
 export class SessionReader implements SessionRecords {
   constructor(
     private readonly connection: CommandConnection,
@@ -44,7 +44,7 @@ export class SessionReader implements SessionRecords {
         this.names.channel(''),
         sessionId,
       );
-      // A first try whose reply was lost may have been the one that did it.
+      // An earlier try whose reply was lost may have removed the session.
       const removed = done === 0 && attempts > 0 ? principal : undefined;
       const of = typeof done === 'string' ? done : removed;
       if (of === undefined) return false;

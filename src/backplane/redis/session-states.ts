@@ -6,7 +6,10 @@ import type { RedisKeys } from './redis-keys.js';
 type Options = Pick<JoinOptions, 'nodeId' | 'clock' | 'commandTimeoutMs'>;
 type Stored = Awaited<ReturnType<ApplicationState['storeState']>>;
 
-/** Another node's store is remembered for so many times `commandTimeoutMs`, within which that node repeats it or gives it up. */
+/**
+ * How long another node's store is remembered, in times of `commandTimeoutMs`. Within that time the node repeats it or gives
+ * it up.
+ */
 const REPEATS_WITHIN = 30;
 /**
  * The part of `commandTimeoutMs` that a store may wait behind others. After that it is given up, so that its caller is told within
@@ -15,12 +18,13 @@ const REPEATS_WITHIN = 30;
 const PATIENCE = 0.9;
 
 /**
- * The application's own state of each session. A node sends its stores of a session one after another: each goes out when the
- * one before has been answered, or was given up. So the number of the node's last store tells a repeat (see state.lua).
+ * Loads and stores the application's state of each session. A node sends its stores for a session one after another: the
+ * next one when the last one was answered or given up. So the number of the node's last store shows whether a store is a
+ * repeat (see state.lua).
  */
 export class SessionStates {
   private stores = 0;
-  /** By session, the end of the last store that was begun. It never rejects. */
+  /** By session, a promise for the end of the last store. It never rejects. */
   private readonly ends = new Map<string, Promise<void>>();
 
   constructor(

@@ -5,8 +5,8 @@ import { isMalformed } from './malformed-session.js';
 import type { RedisKeys } from './redis-keys.js';
 
 /**
- * Reads where streams end: one `HMGET` per session, all sent without waiting in between. A session whose master cannot
- * answer now is no trouble for the others.
+ * Reads the ends of streams, with one `HMGET` per session, all sent together. A session whose master cannot answer now does
+ * not affect the others.
  */
 export function readEnds(
   connection: CommandConnection,
@@ -16,7 +16,7 @@ export function readEnds(
   return connection.run((client) =>
     Promise.all(
       requests.map(async ({ sessionId, streams }): Promise<EndsReply> => {
-        // `bytes` is there as long as the session is.
+        // The field `bytes` exists as long as the session does.
         const fields = ['bytes', ...streams.map((stream) => `n:${stream}`)];
         try {
           return endsReply(streams, await client.hmget(names.streams(sessionId), ...fields));
@@ -30,7 +30,7 @@ export function readEnds(
   );
 }
 
-/** A position that is malformed counts as missing: the read that follows ends the session. */
+/** Parses the ends. A malformed position counts as missing, and the read that follows ends the session. */
 function endsReply(streams: string[], values: (string | null)[]): EndsReply {
   const [exists, ...positions] = values;
   return streams.map((stream, at) => {

@@ -2,7 +2,10 @@ import type { Holder, OpenStream } from '../backplane.js';
 import { isReleased, LOG_START } from '../backplane.js';
 import type { StreamState, StreamTable } from '../observation.js';
 
-/** The streams hash of a session; `scripts/includes/streams-hash.lua` lists its fields. `undefined`: there is none, nor a session. */
+/**
+ * Parses the streams hash of a session. `scripts/includes/streams-hash.lua` lists its fields. `undefined`: there is no such
+ * session.
+ */
 export function parseStreamsHash(fields: Record<string, string>): StreamTable | undefined {
   if (Object.keys(fields).length === 0) return undefined;
   const streams = new Map<string, StreamState>();
@@ -15,7 +18,7 @@ export function parseStreamsHash(fields: Record<string, string>): StreamTable | 
     return made;
   };
   for (const [field, value] of Object.entries(fields)) {
-    // A request's id may have colons of its own.
+    // A request's id may contain colons.
     const name = field.slice(2);
     const colon = value.indexOf(':');
     switch (field.slice(0, 2)) {
@@ -53,7 +56,7 @@ export function parseOpenStreams(fields: Record<string, string>): OpenStream[] {
   });
 }
 
-/** A holder as scripts and the streams hash have it: `<node>:<token>`. */
+/** Formats a holder as in scripts and in the streams hash: `<node>:<token>`. */
 export function formatHolder({ nodeId, token }: Holder): string {
   return `${nodeId}:${token}`;
 }

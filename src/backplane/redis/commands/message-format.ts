@@ -1,6 +1,7 @@
 /**
- * Node messages as text, as the scripts write them: a first line of words, the first being the format's version, then
- * the payload. `docs/wire.md` describes it. An unknown version or verb is not an error: a newer node may have sent it.
+ * Formats and parses messages between nodes, as the scripts write them: a first line of words that begins with the format's
+ * version, then the payload. `docs/wire.md` describes it. An unknown version or type is not an error, because a newer node
+ * may have sent it.
  */
 import type { NodeMessage, Position, StreamEvent, StreamName } from '../../backplane.js';
 import { MOST_CHECKED } from '../../backplane.js';
@@ -80,7 +81,7 @@ export function formatMessage(message: NodeMessage): string {
   }
 }
 
-/** `undefined`: not a message of this version, or one that no node would have sent. */
+/** Parses a message. `undefined`: it has another version, or no node would have sent it. */
 export function parseMessage(text: string): NodeMessage | undefined {
   const message = parse(text);
   return message !== undefined && isSound(message) ? message : undefined;
@@ -138,7 +139,8 @@ function isPosition(value: unknown): boolean {
 
 function parse(text: string): NodeMessage | undefined {
   const end = text.indexOf('\n');
-  // A copy. V8 makes a part of a text refer to the whole text: a session's id that is kept for long would keep its message.
+  // Copy the line. V8 lets a part of a text refer to the whole text, so a session id that is kept for long would keep its
+  // message.
   const line = Buffer.from(end < 0 ? text : text.slice(0, end)).toString();
   const words = line.split(' ');
   const payload = end < 0 ? '' : text.slice(end + 1);
@@ -163,7 +165,7 @@ function parse(text: string): NodeMessage | undefined {
       };
     }
     case 'deliver': {
-      const length = Number(b); // of the context; nothing: there is none
+      const length = Number(b); // the length of the context, if there is one
       if (!(length >= 0 && length <= payload.length)) return undefined;
       const context = length > 0 ? { context: payload.slice(0, length) } : {};
       return { type, sessionId: a, message: payload.slice(length), ...context };

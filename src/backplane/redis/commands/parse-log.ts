@@ -4,15 +4,15 @@ import type { Client } from '../connection/redis-connection.js';
 import type { RedisKeys } from '../redis-keys.js';
 import { logEntry } from './parse-replies.js';
 
-/** Of at most 32 characters: longer numbers are not told apart. */
+/** A log id of at most 32 characters. Longer numbers cannot be told apart. */
 const LOG_ID = /^(?=.{3,32}$)\d+-\d+$/;
-/** An entry has a few fields. */
+/** The most words of an entry, which has only a few fields. */
 const MOST_WORDS = 32;
 
 /** An entry's log id, and its fields and values. */
 export type LogRow = [LogId, string[]];
 
-/** What is left of a session's log after `after`. */
+/** Reads a session's log after `after`. */
 export async function readLog(
   client: Client,
   names: RedisKeys,
@@ -28,7 +28,9 @@ export async function readLog(
   return entries.map(([logId, flat]) => logEntry(logId, flat));
 }
 
-/** All entries of a log that is still a string; see `scripts/includes/young-log.lua`. `undefined`: it is a stream. */
+/**
+ * Reads all entries of a log that is still a string. See `scripts/includes/young-log.lua`. `undefined`: the log is a stream.
+ */
 export async function readFirst(
   client: Client,
   names: RedisKeys,
@@ -40,13 +42,16 @@ export async function readFirst(
   try {
     return firstEntries(young ?? (await client.getBuffer(names.events(sessionId))));
   } catch (error) {
-    // It has become one in between.
+    // The log has become a stream meanwhile.
     if (error instanceof Error && error.message.startsWith('WRONGTYPE')) return undefined;
     throw error;
   }
 }
 
-/** As the function of the same name in `scripts/includes/young-log.lua`: the log ends before what this library would not have written. */
+/**
+ * Parses a log string like the function of the same name in `scripts/includes/young-log.lua`. The log ends before the first
+ * entry that this library would not have written.
+ */
 function firstEntries(bytes: Buffer | null): LogRow[] {
   const entries: LogRow[] = [];
   let newest = LOG_START;

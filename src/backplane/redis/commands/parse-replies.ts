@@ -1,4 +1,6 @@
-/** What the scripts return, as the backplane's types. Each function names the script whose header says the format. */
+/**
+ * Parses the replies of scripts into the backplane's types. Each function names the script whose header defines the format.
+ */
 import type {
   AttachReply,
   CommitReply,
@@ -17,7 +19,7 @@ import { parseHolder } from '../streams-hash.js';
 
 type Reply = (string | Reply)[];
 
-/** The value of `sub:<uri>` where no seal was stored with the subscription. */
+/** The value of `sub:<uri>` if no seal was stored with the subscription. */
 const UNSEALED = '1';
 
 export function recordOf(id: string, flat: string[]): SessionRecord {
@@ -45,7 +47,7 @@ export function recordOf(id: string, flat: string[]): SessionRecord {
   };
 }
 
-/** A record that the nodes can work with. Throws a {@link MalformedSession} for any other one. */
+/** Checks that nodes can work with a record. Throws a {@link MalformedSession} if they cannot. */
 export function verifiedRecord(record: SessionRecord): SessionRecord {
   const numbers = [record.createdAt, record.lastSeenAt];
   if (!isRevision(record.revision) || !numbers.every((number) => Number.isSafeInteger(number))) {
@@ -54,9 +56,9 @@ export function verifiedRecord(record: SessionRecord): SessionRecord {
   return record;
 }
 
-/** Texts of up to so many bytes are cut into pieces: of more of them, each look at the hash would cost time. */
+/** Texts of up to this many bytes are cut into pieces. With more pieces, each access to the hash would take longer. */
 const MOST_IN_PIECES = 512;
-/** `hash-max-listpack-value`: with one value that is longer, a hash takes some 500 bytes more. */
+/** The default of `hash-max-listpack-value`. With one longer value, a hash takes some 500 bytes more. */
 const PIECE = 64;
 
 /** The params of a client's `initialize`, as fields of the record: `init`, `init1`, `init2` … */
@@ -71,7 +73,7 @@ export function sealFields(text: string): string[] {
 
 export const SEAL_FIELDS = ['seal', 'seal1', 'seal2'] as const;
 
-/** The seal, where {@link SEAL_FIELDS} have these values. */
+/** Returns the seal from the values of {@link SEAL_FIELDS}. */
 export function sealOf([first, ...more]: (string | null)[]): string | undefined {
   return first == null ? undefined : first + more.map((piece) => piece ?? '').join('');
 }
@@ -83,7 +85,7 @@ function inPieces(name: string, text: string, most: number): string[] {
   let from = 0;
   do {
     let end = from + PIECE;
-    // Not within a character.
+    // Do not cut within a character.
     while (((bytes[end] ?? 0) & 0xc0) === 0x80) end -= 1;
     fields.push(pieceField(name, fields.length / 2), bytes.toString('utf8', from, end));
     from = end;
@@ -105,7 +107,7 @@ function joined(fields: Map<string, string>, name: string): string | undefined {
   return text;
 }
 
-/** One entry of the log, with its fields as they lie there. */
+/** Parses an entry of the log from its stored fields. */
 export function logEntry(logId: string, flat: string[]): LogEntry {
   const fields = new Map<string, string>();
   for (let at = 0; at + 1 < flat.length; at += 2) fields.set(flat[at] ?? '', flat[at + 1] ?? '');
@@ -135,7 +137,7 @@ function noteOf(fields: Map<string, string>): Note | undefined {
   };
 }
 
-/** commit.lua */
+/** Parses the reply of commit.lua. */
 export function commitReply(sessionId: string, reply: unknown): CommitReply {
   if (typeof reply === 'string') {
     const [revision, ...result] = reply.split(' ');
@@ -162,7 +164,7 @@ function revisionOf(value: unknown): Revision {
   return value;
 }
 
-/** Numbers of messages count from 0. */
+/** Parses a number that counts from 0. */
 function whole(value: unknown): number {
   const number = Number(value);
   if (!Number.isSafeInteger(number) || number < 0) throw new MalformedSession('a number');
@@ -226,7 +228,7 @@ function operationResult(reply: string[]): OperationResult {
   }
 }
 
-/** attach.lua */
+/** Parses the reply of attach.lua. */
 export function attachReply(reply: unknown): AttachReply {
   const [status, a = '', b = '', c = '', d = '', executor = '', begun] = reply as string[];
   switch (status) {
@@ -251,7 +253,7 @@ export function attachReply(reply: unknown): AttachReply {
   }
 }
 
-/** read.lua */
+/** Parses the reply of read.lua. */
 export function page(reply: unknown): Page {
   const [status, scanned, more, open, restart, ...items] = reply as Reply;
   if (status === 'trimmed' || status === 'lost') return { status };
@@ -273,12 +275,12 @@ export function page(reply: unknown): Page {
   };
 }
 
-/** history.lua */
+/** Parses the reply of history.lua. */
 export function history(reply: unknown): LogEntry[] {
   return (reply as [string, string[]][]).map(([logId, flat]) => logEntry(logId, flat));
 }
 
-/** touch.lua; of the streams asked for, the first `followed` are followed and the others are run. */
+/** Parses the reply of touch.lua. Of the streams asked for, the node follows the first `followed`, and runs the others. */
 export function touchReply(followed: number, reply: unknown): TouchReply {
   const [status, ...values] = reply as string[];
   if (status !== 'ok') return { status: 'gone' };

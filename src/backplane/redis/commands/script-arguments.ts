@@ -1,8 +1,8 @@
-/** Operations as arguments of the commit scripts; scripts/commit.lua says the format. */
+/** Turns operations into arguments of the commit scripts. scripts/commit.lua defines the format. */
 import type { AppendOperation, Effect, ListKind, Operation, Route } from '../../backplane.js';
 import type { Argument } from './script.js';
 
-/** Puts those of one operation behind the others. */
+/** Appends the arguments of one operation. */
 export function pushArguments(args: Argument[], operation: Operation): void {
   switch (operation.type) {
     case 'open': {
@@ -67,7 +67,10 @@ function pushAppend(args: Argument[], operation: AppendOperation): void {
   args.push(condition, value, coalesce ?? '', flag(message !== undefined), message ?? '');
 }
 
-/** The kind of effect, its value, and a seal. The value of `initialize` is three lines, the second one the params. */
+/**
+ * Returns the kind of an effect, its value, and a seal. The value of `initialize` has three lines, and the second one is the
+ * params.
+ */
 function effectArguments(effect: Effect | undefined): [string, string, string] {
   switch (effect?.type) {
     case undefined:
@@ -87,7 +90,7 @@ function effectArguments(effect: Effect | undefined): [string, string, string] {
 
 const LETTERS: Record<ListKind, string> = { tools: 'T', prompts: 'P', resources: 'R' };
 
-/** Lists as the field `hears` of the record has them. */
+/** Returns kinds of lists in the form of the record's field `hears`. */
 export function lettersOf(kinds: readonly ListKind[]): string {
   return kinds.map((kind) => LETTERS[kind]).join('');
 }

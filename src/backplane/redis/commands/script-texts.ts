@@ -1,10 +1,9 @@
 import { readdirSync, readFileSync } from 'node:fs';
 
 /**
- * What Redis is given, by the names of the scripts: the path of each below `../scripts`.
- *
- * Run from the sources, this module reads the scripts, so that an edited script takes effect with the next run. The package
- * reads no file: `npm run build` (scripts/build.mjs) puts a module in place of this one that has the texts in it.
+ * The text of each script that Redis gets, by its path below `../scripts`. In the sources, this module reads the files, so
+ * that an edited script takes effect with the next run. The package reads no file: `npm run build` (scripts/build.mjs)
+ * replaces this module by one that contains the texts.
  */
 export const SCRIPT_TEXTS: Readonly<Record<string, string>> = readScripts(
   new URL('../scripts/', import.meta.url),
@@ -21,8 +20,8 @@ function readScripts(folder: URL): Record<string, string> {
 }
 
 /**
- * Puts the includes of a script in front of it. An include comes behind those that it includes itself, and once, however many
- * files ask for it. Comments and empty lines are left out, so that they can change while the script keeps its hash.
+ * Reads a script, with its includes in front. An include comes after those that it includes itself, and only once. Comments
+ * and empty lines are left out, so that they can change while the script keeps its hash.
  */
 function readScript(folder: URL, name: string): string {
   const parts: string[] = [];

@@ -6,32 +6,34 @@ export type Argument = string | number;
 
 /** Decides over which connections scripts are sent. */
 export interface ScriptGate {
-  /** Called for each script that is about to be sent. What it returns is asked each time before the script is written. */
+  /**
+   * Called for each script that is about to be sent. The returned function is asked each time before the script is written.
+   */
   begin(): (socket: object) => boolean;
-  /** A script was not written. Its promise rejects as if the connection had ended. */
+  /** Called when a script was not written. Its promise rejects as if the connection had ended. */
   onHeldBack(): void;
 }
 
-/** That Redis does not know the hash; a cluster's client that may not redirect wraps what it gets. */
+/** The error of Redis for an unknown hash. A cluster's client that may not redirect wraps the error. */
 const FORGOTTEN = /^(?:Too many Cluster redirections\. Last error: ReplyError: )?NOSCRIPT/;
 
 /**
- * A script, sent by its hash: whole over a connection over which it has not gone before, and where Redis has forgotten it.
- * `defineCommand` of ioredis does that, too. But it cannot hold a script back, declares the same keys each time, and sends a
+ * A script that is sent by its hash. It is sent whole the first time on each connection, and again if Redis has forgotten
+ * it. `defineCommand` of ioredis does that too. But it cannot hold a script back, always declares the same keys, and sends a
  * script again that has timed out.
  */
 export class Script {
-  /** The connections over which it has gone whole. */
+  /** The connections over which the whole script was sent. */
   readonly sent = new WeakSet();
   readonly hash: string;
 
   /**
-   * `declaredAgain`: how many keys a call declares when it is sent again. While the slot of its keys is moved to another
-   * server of a cluster, Redis answers `TRYAGAIN` to a script as long as one declared key is missing. The script knows the
-   * names of the others.
+   * `declaredAgain` is how many keys a call declares when it is sent again. While a cluster moves the slot of the keys to
+   * another server, Redis answers `TRYAGAIN` to a script as long as one declared key is missing. The script knows the names
+   * of the others.
    *
-   * `inOrder`: sent whole each time. Where Redis has forgotten a script, a call of it is sent again behind those that came
-   * after it, some of which another node may have made known again meanwhile: they would overtake it.
+   * `inOrder` means that the script is always sent whole. If Redis has forgotten a script, its call is sent again after
+   * later calls. Another node may have loaded the script meanwhile, and the later calls would overtake the first.
    */
   constructor(
     private readonly lua: string,
@@ -42,13 +44,13 @@ export class Script {
     this.hash = createHash('sha1').update(lua).digest('hex');
   }
 
-  /** `args`: its keys, and then the others. */
+  /** Calls the script. `args` are its keys, followed by the other arguments. */
   run(client: Redis | Cluster, args: Argument[], gate: ScriptGate | undefined): Promise<unknown> {
     const call = new ScriptCall(this, args, gate, () => void client.sendCommand(call));
     return client.sendCommand(call) as Promise<unknown>;
   }
 
-  /** Whether its hash will do over this connection; if not, it is about to go whole. */
+  /** True if the hash suffices on this connection. If not, the caller is about to send the whole script. */
   goesByHash(socket: object): boolean {
     if (this.inOrder) return false;
     if (this.sent.has(socket)) return true;
@@ -56,7 +58,7 @@ export class Script {
     return false;
   }
 
-  /** The arguments of EVAL or EVALSHA. `isAgain`: fewer keys are declared. */
+  /** Returns the arguments of EVAL or EVALSHA. With `isAgain`, fewer keys are declared. */
   argumentsOf(args: Argument[], isWhole: boolean, isAgain: boolean): string[] {
     const declared = isAgain ? this.declaredAgain : this.keys;
     const first = isWhole ? this.lua : this.hash;
@@ -68,19 +70,19 @@ class ScriptCall extends Command {
   /** The connection over which only the hash was sent. */
   private trusting: object | undefined;
   private heldBack = false;
-  /** Redis has had this call already, and refused it: there, for now, or because it does not know the script. */
+  /** True if this call was sent before and Redis refused it, for now or because it did not know the script. */
   private isAgain = false;
   private readonly mayPass: ((socket: object) => boolean) | undefined;
 
-  /** `again` sends it once more; its promise is the same. */
+  /** `again` sends the call once more, with the same promise. */
   constructor(
     private readonly script: Script,
     private readonly all: Argument[],
     private readonly gate: ScriptGate | undefined,
     again: () => void,
   ) {
-    // ioredis needs one key, for its slot. It shows the arguments to traces, and adds them to errors: the others have what clients
-    // send, so they are there only while the command is written.
+    // ioredis needs one key, for the slot. It shows arguments in traces and errors. The others contain data of clients, so
+    // they are set only while the command is written.
     super('evalsha', [script.hash, '1', all[0] ?? ''], { replyEncoding: 'utf8' });
     this.mayPass = gate?.begin();
     const { reject, resolve } = this;
@@ -91,12 +93,12 @@ class ScriptCall extends Command {
     };
     this.reject = (error) => {
       if (this.heldBack) {
-        // Whatever became of what was written in its place.
+        // The result of the command that was written instead does not matter.
         refuse();
         return;
       }
       const { trusting } = this;
-      // Rejected once, for the time it took, it is not sent again: its caller may have done something else since.
+      // After a timeout the call is not sent again, because its caller may have done something else since.
       this.trusting = undefined;
       if (trusting === undefined || !FORGOTTEN.test(error.message)) {
         reject(error);
@@ -133,10 +135,10 @@ class ScriptCall extends Command {
   }
 
   /**
-   * Asked by a client of ioredis 6, which may be the caller's, of a command that may be of ioredis 5, which has no such
-   * method. What it would say concerns only commands whose replies ioredis changes.
+   * A client of ioredis 6, which may be the caller's, calls this on a command that may be of ioredis 5, which lacks it. It
+   * matters only for commands whose replies ioredis changes.
    */
   override setReplyContext(): void {
-    // No script's is changed.
+    // The replies of scripts are not changed.
   }
 }

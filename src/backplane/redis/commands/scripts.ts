@@ -5,11 +5,14 @@ import { Script } from './script.js';
 import { SCRIPT_TEXTS } from './script-texts.js';
 
 interface Settings {
-  /** How many keys it takes; the header of its file says which. */
+  /** How many keys the script takes. The header of its file lists them. */
   keys: number;
-  /** See {@link Script}. A session's record and streams exist as long as it does; of a new one nothing exists. */
+  /**
+   * See {@link Script}. The record and the streams of a session exist as long as the session. Of a new session no key
+   * exists.
+   */
   declaredAgain?: number;
-  /** See {@link Script}. For short ones: its text goes along with each call. */
+  /** See {@link Script}. For short scripts only, because the text is sent with each call. */
   inOrder?: true;
 }
 
@@ -66,7 +69,10 @@ export function defineScripts<Client extends Redis | Cluster>(
   return Object.assign(client, Object.fromEntries(commands)) as Scripted<Client>;
 }
 
-/** The script that a commit of these operations needs. Most are of one kind, and the two of a call have one of their own. */
+/**
+ * Returns the script for a commit of these operations. Most commits have operations of one kind. The two commits of a call
+ * have a script of their own each.
+ */
 export function commitScript(operations: readonly Operation[]) {
   const [first] = operations;
   const { type } = first ?? {};

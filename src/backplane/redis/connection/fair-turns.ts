@@ -1,7 +1,7 @@
 import type { Later } from './redis-connection.js';
 
 /**
- * Steps that run at the same time, of as many sessions. With many more, the steps of others would wait behind them in Redis.
+ * How many steps run at the same time, each of another session. With many more, other calls would wait behind them in Redis.
  * With a few, a thousand clients that come back at once would wait for as many round trips, and get 503.
  */
 const AT_ONCE = 32;
@@ -13,20 +13,19 @@ interface Waiting {
 }
 
 /**
- * Lets those steps of a node take turns that may cost Redis more than others: those that look through a log. One step of a
- * session runs at a time, and few in all; sessions take turns in the order in which they came. So a client that resumes
- * many streams at once waits for itself, and adds the time of a few short steps to the calls of others.
+ * Lets costly steps of a node take turns: those that look through a log. One step of a session runs at a time, and few in
+ * all. Sessions take turns in their order of arrival. So a client that resumes many streams at once mostly waits for itself,
+ * and delays the calls of others only by a few short steps.
  */
 export class FairTurns {
   private running = 0;
-  /** By session, those that wait. A session that is here has a step that runs, or a place in `order`. */
+  /** The waiting steps by session. Each session here has a running step, or a place in `order`. */
   private readonly sessions = new Map<string, Waiting[]>();
-  /** Sessions none of whose steps runs, the one whose turn is next first. */
+  /** The sessions without a running step, in the order of their turns. */
   private readonly order = new Set<string>();
 
   /**
-   * Runs a step of a command when it is the session's turn. Rejects without running it where the command's time is up by
-   * then.
+   * Runs a step of a command when it is the session's turn. Rejects without running it if the command has timed out by then.
    */
   async take<T>(session: string, command: Later, step: () => Promise<T>): Promise<T> {
     await this.turn(session, () => command.isExpired());
@@ -62,7 +61,7 @@ export class FairTurns {
     }
   }
 
-  /** The session's next step whose caller still waits for it. Without one, nothing of the session is kept. */
+  /** Returns the session's next step whose command has not timed out. If there is none, forgets the session. */
   private stepOf(session: string): Waiting | undefined {
     const waiting = this.sessions.get(session) ?? [];
     for (let step = waiting.shift(); step !== undefined; step = waiting.shift()) {

@@ -5,33 +5,39 @@ export interface LeaseOptions {
   leaseMs: number;
   clock: Clock;
   /**
-   * Writes the lease and publishes `probe` to this node's own channel, in one or several ways; calls `onProbeSent` for
-   * each. `true`: the lease was not there any more.
+   * Writes the lease and publishes `probe` to this node's own channel, in one or several ways. Calls `onProbeSent` for each.
+   * Resolves with true if the lease was missing.
    */
   renew(probe: string): Promise<boolean>;
-  /** A probe went out and did not come back: the subscriber hears nothing. */
+  /** Called when a probe was sent and did not come back: the subscriber hears nothing. */
   onDeaf(): void;
-  /** The lease is held again, but was gone before: this node was silent for too long and counted as dead, or data was lost. */
+  /**
+   * Called when the lease is held again after it was gone. This node was silent for too long and counted as dead, or Redis
+   * has lost data.
+   */
   onLapse(): void;
 }
 
-/** After a renewal that failed. Less than others wait before they call a node dead whose lease is missing. */
+/**
+ * The pause after a failed renewal. It is shorter than the time after which other nodes call a node dead whose lease is
+ * missing.
+ */
 const RETRY_MS = 400;
 
 /**
- * Holds the node's lease, and finds out whether the node can be reached: each renewal sends a probe the way that other
- * nodes' messages come. After a failover a subscriber may answer pings and yet receive nothing.
+ * Holds the node's lease, and finds out whether other nodes can reach the node. Each renewal sends a probe in the way of
+ * other nodes' messages. After a failover a subscriber may answer pings and yet receive nothing.
  */
 export class Lease {
   private cancel: (() => void) | undefined;
   private closed = false;
   private count = 0;
-  /** Of the last probe: in how many ways it was sent, and how often it has come back. */
+  /** How often the last probe was sent, and how often it has come back. */
   private sent = 0;
   private heard = 0;
   private everHeard = false;
   private listening = false;
-  /** The lease that was got last runs until then at least, by `clock.elapsed()`. */
+  /** The last lease is held until at least this time, by `clock.elapsed()`. */
   private heldUntil = 0;
   private steady: number | undefined;
   private failure: string | undefined = 'not connected yet';
@@ -62,7 +68,7 @@ export class Lease {
     this.wake();
   }
 
-  /** The subscriber is there (again): probes that went out before do not count. Probes at once. */
+  /** Sends a new probe after the subscriber has subscribed. Earlier probes no longer count. */
   resubscribed(): void {
     this.listening = true;
     this.renewNow();
@@ -73,7 +79,10 @@ export class Lease {
     return this.options.clock.elapsed() < this.heldUntil ? this.steady : undefined;
   }
 
-  /** Redis can be reached again, and may have lost the lease in a failover: other nodes may be looking for it. */
+  /**
+   * Renews the lease at once, because Redis can be reached again. It may have lost the lease in a failover, and other nodes
+   * may be looking for it.
+   */
   reconnected(): void {
     if (!this.closed) this.renewNow();
   }
@@ -100,10 +109,10 @@ export class Lease {
     const probe = this.count;
     let pause = this.options.leaseMs / 3;
     try {
-      // From before it is asked for: the lease runs from when Redis gets to it, which is later.
+      // Count from before the call. The lease really begins later, when Redis gets the command.
       const { clock, leaseMs } = this.options;
       const asked = clock.elapsed();
-      // Two renewals under way at the start would each find no lease: neither has lost one.
+      // Two renewals may run at the start, and both find no lease. That is no lapse.
       const hadOne = this.heldUntil > 0;
       const anew = await this.options.renew(String(probe));
       this.failure = undefined;
@@ -116,7 +125,7 @@ export class Lease {
       this.failure = error instanceof Error ? error.message : String(error);
       pause = Math.min(pause, RETRY_MS);
     }
-    // Closed, or started again by `renewNow`, while we waited for Redis: that run goes on, this one ends.
+    // The lease was closed, or `renewNow` has started another run, which goes on instead of this one.
     if (this.closed || probe !== this.count) return;
     this.wake();
     const { clock } = this.options;

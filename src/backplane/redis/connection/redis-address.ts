@@ -1,6 +1,6 @@
 import type { Cluster, Redis } from 'ioredis';
 
-/** Where Redis is, as the log may name it: hosts and ports, and nothing of users, passwords or queries. */
+/** Returns the address of Redis for the log: hosts and ports, without users, passwords and queries. */
 export function redisAddressOf(redis: string | Redis | Cluster): string {
   if (typeof redis === 'string') {
     const url = URL.canParse(redis) ? new URL(redis) : undefined;

@@ -11,12 +11,15 @@ import type { Scripted } from '../commands/scripts.js';
 import { defineScripts } from '../commands/scripts.js';
 import { ServerCheck } from './server-check.js';
 
-/** However long Redis was away: others, who may be back sooner, call a node dead whose lease is missing for 0.9 s. */
+/**
+ * The pause stays short after a long outage too. Other nodes may be back sooner, and call a node dead whose lease is missing
+ * for 0.9 s.
+ */
 const retryStrategy = (times: number): number => Math.min(50 * times, 500);
 
 /**
- * Never queue what cannot be sent, never repeat by itself what may have been done: a call that fails because a
- * connection was cut is repeated by {@link CommandConnection.run}, which knows its deadline, and every script bears it.
+ * ioredis must not queue commands, or repeat them by itself. {@link CommandConnection.run} repeats a call after its
+ * connection was cut, because it knows the deadline. Every script bears a repeat.
  */
 const OPTIONS = {
   lazyConnect: false,
@@ -24,33 +27,36 @@ const OPTIONS = {
   autoResendUnfulfilledCommands: false,
   maxRetriesPerRequest: 0,
   retryStrategy,
-  /** Where no sentinel answers. The caller's client may give up then: this one would have ended for good. */
+  /** For when no sentinel answers. The caller's client may give up then, but this client must not end. */
   sentinelRetryStrategy: retryStrategy,
-  /** The caller's client may have other habits; the replies are read here. */
+  /** The caller's client may have other settings, but this library parses the replies. */
   stringNumbers: false,
   replyMapping: 'legacy',
-  /** What was called first is sent first. */
+  /** Commands are sent in the order of their calls. */
   enableAutoPipelining: false,
-  /** After a failover this connection may lead to a replica now: look up the master again. */
+  /** After a failover this connection may lead to a replica, so look up the master again. */
   reconnectOnError: (error: Error) => refusal(error.message) === 'READONLY',
 } as const;
 
-/** Measured with 8, 16 and 64 callers on two processors: as a first write fewer cost more than they gain, more come too late. */
+/**
+ * How many commands the first write has. Measured with 8, 16 and 64 callers on two processors: with fewer, the write costs
+ * more than it gains, and more come too late.
+ */
 const FIRST_TOGETHER = 4;
 
 type NetStream = Redis['stream'];
 export type Client = Scripted<Redis> | Scripted<Cluster>;
 
-/** The prefix that the caller's own client puts in front of its keys; ours are put behind it, channels included. */
+/** Returns the key prefix of the caller's client. This library's prefix follows it, in channels too. */
 export function keyPrefixOf(client: Redis | Cluster): string {
   return client.options.keyPrefix ?? '';
 }
 
-/** For a command that does not send all that it has to at once. */
+/** The handle of a command that sends some of its steps later. */
 export interface Later {
-  /** Whether the time is up. */
+  /** True if the command has timed out. */
   isExpired(): boolean;
-  /** Sends what `step` sends at once, as part of this command. */
+  /** Runs `step`, whose first commands belong to this command. */
   send<T>(step: () => Promise<T>): Promise<T>;
 }
 
@@ -60,21 +66,24 @@ export interface ConnectionOptions {
   clock: Clock;
   timeoutMs: number;
   logger: { warn(message: string): void };
-  /** It takes no steps but the removal of sessions, which may come late: earlier connections are left alone. */
+  /** Set for an observer. It only removes sessions, which may arrive late, so earlier connections are left alone. */
   observes?: true;
-  /** Connected, again. */
+  /** Called each time the connection can be used. */
   onReady(): void;
-  /** The connection to one node of a cluster has ended: what it was about to tell the others may be lost. */
+  /**
+   * Called when the connection to one server of a cluster has ended. Messages that this server was about to publish may be
+   * lost.
+   */
   onNodeLost(): void;
 }
 
-/** Between tries of a command, and between looks at a server. */
+/** The pauses between tries of a command, and between looks at a server. */
 const PAUSES: Pauses = { firstMs: 20, longestMs: 250 };
 
-/** A command that was asked for, through all its tries. */
+/** A command and all its tries. */
 class Call implements Later {
   expired = false;
-  /** Ends its wait for a connection. */
+  /** Ends the command's wait for a connection. */
   leave: (() => void) | undefined;
 
   constructor(
@@ -91,10 +100,10 @@ class Call implements Later {
   }
 }
 
-/** One connection (with a cluster: one per master) of our own, made like the caller's, for commands. */
+/** The node's connection for commands (in a cluster one per master), with the settings of the caller's client. */
 export class CommandConnection {
   private readonly client: Client;
-  /** The only server, but in a cluster. */
+  /** The only server. `undefined` in a cluster. */
   private readonly single: Redis[] | undefined;
   private readonly clock: Clock;
   private readonly timeoutMs: number;
@@ -104,12 +113,12 @@ export class CommandConnection {
   private readonly lookedAt = new Set<Redis>();
   /** The call that is being tried. The scripts that it sends belong to it. */
   private trying: Call | undefined;
-  /** Just connected: nothing is sent before the server is known to be usable. */
+  /** True right after connecting. Nothing is sent before the server is known to be usable. */
   private looking = false;
   private lastError: Error | undefined;
   private closed = false;
   private readonly timeouts: SharedTimer;
-  /** What is being sent in this turn: how large the next write is to be, and how many commands are still to come for it. */
+  /** The writes of this turn: the size of the next write, and how many commands still fit into the current one. */
   private readonly turns = new Map<NetStream, { write: number; room: number }>();
   /** Calls that wait for a connection. They share one listener: an outage must cost no memory per call. */
   private readonly waiting = new Set<{ number: number; resolve: () => void }>();
@@ -132,7 +141,7 @@ export class CommandConnection {
       onHeldBack: () => this.lookAgain(),
     });
     if (!this.client.isCluster) this.single = [this.client as unknown as Redis];
-    // The reason is kept for whoever asks next; ioredis goes on trying by itself.
+    // The last error is kept for `trouble()`. ioredis goes on trying by itself.
     this.client.on('error', (error: Error) => (this.lastError = error));
     this.client.on('ready', () => {
       this.lastError = undefined;
@@ -154,7 +163,7 @@ export class CommandConnection {
     });
   }
 
-  /** A server that does not answer may hold nobody up for longer than a command could. */
+  /** Looks at servers. One that does not answer delays this no longer than a command may take. */
   private async look(servers: Redis[]): Promise<void> {
     let cancelTimer = (): void => undefined;
     const timeout = new Promise<void>((resolve) => {
@@ -164,7 +173,7 @@ export class CommandConnection {
     cancelTimer();
   }
 
-  /** Until scripts may be sent there, or the connection has ended. */
+  /** Looks at a server until scripts may be sent to it, or its connection has ended. */
   private async lookAt(server: Redis): Promise<void> {
     this.lookedAt.add(server);
     try {
@@ -172,12 +181,12 @@ export class CommandConnection {
         await pause(pauseAfter(attempts, PAUSES), this.clock);
       }
     } catch {
-      // The next connection is looked at in its turn.
+      // The connection has ended. The next one will be looked at.
     }
     this.lookedAt.delete(server);
   }
 
-  /** Lets scripts pass to a server. `false`: it refuses for now. Rejects when the connection to it has ended. */
+  /** Lets scripts pass to a server. Resolves with false if it refuses for now. Rejects if its connection has ended. */
   private async letPass(server: Redis): Promise<boolean> {
     if (this.options.observes === true) {
       await this.check.look(server);
@@ -207,8 +216,8 @@ export class CommandConnection {
   }
 
   /**
-   * A script was held back. In a cluster ioredis connects to a server by itself when it is redirected, and makes a master
-   * of a replica without a new connection.
+   * Looks at servers after a script was held back. In a cluster, ioredis connects to a server by itself after a redirect,
+   * and a replica may become a master without a new connection.
    */
   private lookAgain(): void {
     for (const server of this.servers()) {
@@ -224,12 +233,12 @@ export class CommandConnection {
     return status === 'ready' ? undefined : (this.lastError?.message ?? `connection is ${status}`);
   }
 
-  /** A cluster's nodes, to connect to one of them in particular. */
+  /** The options of each server, to connect to one of them. */
   nodeOptions() {
     return this.servers().map(({ options }) => options);
   }
 
-  /** The number of the database that it uses; a cluster has one alone. */
+  /** The number of the database. A cluster has only database 0. */
   get database(): number {
     return this.client.isCluster ? 0 : ((this.client as unknown as Redis).options.db ?? 0);
   }
@@ -238,15 +247,15 @@ export class CommandConnection {
     return this.single ?? (this.client as unknown as Cluster).nodes('all');
   }
 
-  /** Each server that messages can be published on: with a cluster, its masters. */
+  /** The servers through which messages can be published: in a cluster, its masters. */
   masters(): Redis[] {
     return this.single ?? (this.client as unknown as Cluster).nodes('master');
   }
 
   /**
-   * Runs a command, again where the connection broke or the server said "not now", until it is answered or the time
-   * is up: then it rejects with `backplane_unavailable`, and the command may or may not have been carried out.
-   * `attempts` tells the command how often it was tried before.
+   * Runs a command until it is answered. Tries again if the connection broke or the server refuses for now. When the time is
+   * up, rejects with `backplane_unavailable`, and the command may or may not have been carried out. `attempts` tells the
+   * command how often it was tried before.
    */
   run<T>(command: Command<T>): Promise<T> {
     if (this.closed) return Promise.reject(closedError());
@@ -260,7 +269,7 @@ export class CommandConnection {
         if (this.received() === received) this.hangUp();
         reject(this.closed ? closedError() : this.tooLate());
       };
-      // After a stall of this process timers run before sockets are read: the reply may have been here for long.
+      // After a stall of this process, timers run before sockets are read. The reply may have arrived long ago.
       const cancelTimer = this.timeouts.after(() => setImmediate(giveUp));
       this.attempt(command, call).then(
         (result) => {
@@ -275,7 +284,7 @@ export class CommandConnection {
     });
   }
 
-  /** How much has come from the servers over the connections that there are. */
+  /** Returns how many bytes the servers have sent over the current connections. */
   private received(): number {
     let bytes = 0;
     for (const { stream } of this.masters())
@@ -283,7 +292,9 @@ export class CommandConnection {
     return bytes;
   }
 
-  /** Ends connections that swallow commands (a firewall forgot them): TCP would notice in many minutes. */
+  /**
+   * Ends connections that swallow commands, such as those that a firewall forgot. TCP would notice only after many minutes.
+   */
   private hangUp(): void {
     const silent = new Error(`Redis has sent nothing for ${this.timeoutMs} ms`);
     for (const { status, stream } of this.masters()) {
@@ -291,7 +302,7 @@ export class CommandConnection {
     }
   }
 
-  /** After `expired` its outcome is nobody's: it stops at its next step. */
+  /** Tries a command until it is answered. After `expired` no caller waits for the result, so it stops at its next step. */
   private async attempt<T>(command: Command<T>, call: Call): Promise<T> {
     for (let attempts = 0; ; attempts += 1) {
       if (this.closed || this.client.status === 'end') {
@@ -301,7 +312,7 @@ export class CommandConnection {
         await new Promise<void>((resolve) => {
           const waiting = { number: call.number, resolve };
           this.waiting.add(waiting);
-          // Woken, or given up: nothing of it is to be left behind.
+          // Leave nothing behind, whether the call is woken or given up.
           call.leave = () => {
             this.waiting.delete(waiting);
             resolve();
@@ -315,10 +326,10 @@ export class CommandConnection {
         return await call.send(() => command(this.client, attempts, call));
       } catch (error) {
         if (call.expired || !isTransient(error)) throw error;
-        // Without a connection it waits for one, and may not be late for it.
-        // All of a turn wait equally long: what was called first is sent first again.
+        // Without a connection, the call waits for one, and must not pause. All calls of a turn pause equally long, so that
+        // their order stays.
         if (this.client.status === 'ready') await pause(pauseAfter(attempts, PAUSES), this.clock);
-        // The time may have run out meanwhile.
+        // The call may have timed out meanwhile.
         if (call.isExpired()) throw error;
       }
     }
@@ -335,14 +346,13 @@ export class CommandConnection {
   };
 
   /**
-   * What is sent in one turn of the event loop goes out in few writes: a system call per command costs more than all the
-   * rest of it. Nor is it a single one: Redis would have nothing to do until all of a turn is seen to, and this process
-   * nothing until Redis has answered it all, since what comes together is answered together. So there are a few commands
-   * in the first write, and twice as many in each that follows.
+   * Gathers the commands of one turn of the event loop into few writes, because a system call per command costs more than
+   * the rest of it. A single write would be too late: Redis would idle until the whole turn was written, and this process
+   * until Redis had answered all. So the first write has a few commands, and each later write twice as many.
    */
   private gather(): void {
     for (const { stream } of this.masters()) {
-      // None yet, or none any more: then nothing is sent either.
+      // Without a connection nothing is sent.
       if ((stream as NetStream | undefined) === undefined) continue;
       const turn = this.turns.get(stream);
       if (turn === undefined) {
@@ -368,7 +378,7 @@ export class CommandConnection {
     return unavailable(this.lastError ?? new Error(reason));
   }
 
-  /** What was called first is sent first, though it may have failed before, and come here after others. */
+  /** Wakes the calls that wait for a connection, in the order in which they were first made. */
   private wake(): void {
     const waiting = [...this.waiting].sort((a, b) => a.number - b.number);
     this.waiting.clear();
@@ -384,9 +394,9 @@ export class CommandConnection {
 }
 
 function ownClient(source: string | Redis | Cluster, timeoutMs: number): Redis | Cluster {
-  // Each call ends a silent connection when its time is up. This is for one of several masters that is silent alone, and
-  // has to be longer: ioredis does not read what is there before it ends a connection, so that a process that stood
-  // still for that long would lose all replies.
+  // Each call ends a silent connection when its time is up. This timeout is for a single silent master among several. It has
+  // to be longer, because ioredis does not read waiting replies before it ends a connection. A process that stalled for that
+  // long would lose all replies.
   const socketTimeout = 2 * timeoutMs;
   const own = { ...OPTIONS, keyPrefix: '', socketTimeout };
   if (typeof source === 'string') return new Redis(source, own);
@@ -398,7 +408,7 @@ function ownClient(source: string | Redis | Cluster, timeoutMs: number): Redis |
       enableOfflineQueue: false,
       enableAutoPipelining: false,
       keyPrefix: '',
-      // A replica may not know yet what was stored a moment ago.
+      // A replica may not have the latest steps yet.
       scaleReads: 'master',
       clusterRetryStrategy: retryStrategy,
       redisOptions: {

@@ -4,18 +4,18 @@ import { isTransient } from './retryable-replies.js';
 /** The first version with `XTRIM MINID` and `ZRANDMEMBER`. Valkey calls itself 7.2.4 and up here. */
 const OLDEST = [6, 2] as const;
 
-/** From a reply to `INFO server`: why this server cannot be used, if so. */
+/** Returns why this server cannot be used, from a reply to `INFO server`. `undefined`: it can be used. */
 export function unsupported(info: string): string | undefined {
   const version = field(info, 'redis_version');
   const [major, minor] = (version ?? '').split('.').map(Number);
   if (major === undefined || minor === undefined || !Number.isInteger(major + minor)) {
-    return undefined; // it does not say: the commands will
+    return undefined; // the server does not say, so its commands will show it
   }
   if (major > OLDEST[0] || (major === OLDEST[0] && minor >= OLDEST[1])) return undefined;
   return `Redis ${OLDEST.join('.')} or newer is needed, this one is ${String(version)}`;
 }
 
-/** From a reply to `INFO memory`: the policy by which this server throws keys away, if it does. */
+/** Returns the policy by which this server evicts keys, from a reply to `INFO memory`. `undefined`: it evicts none. */
 export function evicts(info: string): string | undefined {
   const policy = field(info, 'maxmemory_policy');
   return policy === undefined || policy === 'noeviction' ? undefined : policy;
@@ -26,22 +26,22 @@ function field(info: string, name: string): string | undefined {
   return found?.[1];
 }
 
-/** Looks at each server that this node uses, and says what is wrong with it, each thing once. */
+/** Checks each server that this node uses, and logs each problem once. */
 export class ServerCheck {
   private readonly reasons = new Map<string, string>();
   private readonly said = new Set<string>();
 
   constructor(private readonly logger: { warn(message: string): void }) {}
 
-  /** Why requests cannot be served, if so. */
+  /** Returns why requests cannot be served, or `undefined`. */
   trouble(): string | undefined {
     const [reason] = this.reasons.values();
     return reason;
   }
 
   /**
-   * Returns the server's `run_id`. A server that does not say what it is (an ACL without INFO) is taken as it is. Rejects
-   * when there is no answer, or none for now.
+   * Checks a server and returns its `run_id`. A server that does not say what it is (an ACL without INFO) is accepted.
+   * Rejects if there is no answer, or none for now.
    */
   async look(server: Redis): Promise<string | undefined> {
     const name = nameOf(server);
@@ -68,7 +68,7 @@ export class ServerCheck {
     }
   }
 
-  /** It is no longer one of a cluster's. */
+  /** Forgets a server that has left the cluster. */
   forget(server: Redis): void {
     this.reasons.delete(nameOf(server));
   }
@@ -81,7 +81,7 @@ export class ServerCheck {
   }
 }
 
-/** A single server's name stays the same when Sentinel leads to another one: that takes its place. */
+/** Returns the name of a server. If Sentinel leads to another server, that one takes the same name. */
 function nameOf({ options }: Redis): string {
   const { host = '', port = 0, sentinels } = options;
   return sentinels ? 'sentinel' : `${host}:${port}`;

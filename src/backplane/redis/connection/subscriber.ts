@@ -5,23 +5,23 @@ import { jittered } from '../../../protocol/clock.js';
 
 export interface SubscriberOptions {
   channel: string;
-  /** How to connect; with a cluster one of its nodes, another each time it is asked. */
+  /** Returns the server to connect to. In a cluster it returns another one each time. */
   target(): RedisOptions | undefined;
   onMessage(text: string): void;
-  /** Subscribed, again: what was published meanwhile is lost. */
+  /** Called after each subscribing. Messages that were published before may be lost. */
   onSubscribed(): void;
   clock: Clock;
 }
 
-/** One more channel on the same connection. */
+/** An additional channel on the same connection. */
 export interface Subscription {
   channel: string;
   onMessage(text: string): void;
-  /** Subscribed, again: what was published meanwhile is lost. */
+  /** Called after each subscribing. Messages that were published before may be lost. */
   onSubscribed(): void;
 }
 
-/** Anything that goes wrong ends the connection; {@link Subscriber} then makes a new one and says so. */
+/** Any error ends the connection. {@link Subscriber} then makes a new one and calls `onSubscribed`. */
 const OPTIONS = {
   keyPrefix: '',
   lazyConnect: true,
@@ -32,7 +32,7 @@ const OPTIONS = {
   retryStrategy: () => null,
 };
 
-/** The node's one subscriber connection. It is made again, elsewhere where it can, whenever it ends. */
+/** The node's only subscriber connection. Whenever it ends, a new one is made, to another server if there are several. */
 export class Subscriber {
   private client: Redis | undefined;
   private cancelRetry: (() => void) | undefined;
@@ -45,7 +45,7 @@ export class Subscriber {
     this.connect();
   }
 
-  /** Hears one more channel, until what it returns is called. */
+  /** Subscribes to an additional channel, until the returned function is called. */
   add(subscription: Subscription): () => void {
     this.added.add(subscription);
     if (this.client !== undefined && this.subscribed) this.subscribeTo(this.client, subscription);
@@ -53,12 +53,12 @@ export class Subscriber {
       this.added.delete(subscription);
       const others = [...this.added].some(({ channel }) => channel === subscription.channel);
       if (others || this.client === undefined || !this.subscribed) return;
-      // It ends with the connection otherwise.
+      // If this fails, the subscription ends with the connection.
       this.client.unsubscribe(subscription.channel).catch(() => undefined);
     };
   }
 
-  /** Ends the connection, which brings a new one: for when it is found connected but deaf. */
+  /** Replaces the connection, after it was found connected but deaf. */
   renew(): void {
     this.drop();
   }
@@ -81,7 +81,7 @@ export class Subscriber {
       replyMapping: target.replyMapping ?? 'legacy',
     });
     this.client = client;
-    client.on('error', () => undefined); // `end` follows, and there we try again
+    client.on('error', () => undefined); // `end` follows, whose listener retries
     client.on('end', () => {
       if (this.client === client) this.drop();
     });
@@ -104,7 +104,7 @@ export class Subscriber {
           this.failures = 0;
           this.options.onSubscribed();
           for (const one of added) one.onSubscribed();
-          // Added while this was on its way.
+          // These channels were added while the connection was being made.
           for (const one of this.added) if (!added.includes(one)) this.subscribeTo(client, one);
         },
         () => {
@@ -128,7 +128,7 @@ export class Subscriber {
     this.subscribed = false;
     const { client } = this;
     this.client = undefined;
-    // One that has ended would start a timer that nothing stops, and keep the process alive for two seconds.
+    // To disconnect an ended client would start a timer that nothing stops, and keep the process alive for two seconds.
     if (client !== undefined && client.status !== 'end') client.disconnect();
     this.retry();
   }

@@ -11,15 +11,15 @@ export interface RedisBroadcastsOptions {
   connection: CommandConnection;
   subscriber: Subscriber;
   nodeId: string;
-  /** Of the log. */
+  /** The key of the log. */
   key: string;
-  /** Wakes those that listen. */
+  /** The channel that wakes listeners. */
   channel: string;
   keptMs: number;
   clock: Clock;
 }
 
-/** A log, and a channel that wakes whoever reads it: a second one on the node's one subscriber connection. */
+/** Broadcasts over a log and a channel that wakes its readers. The channel is on the node's subscriber connection. */
 export class RedisBroadcasts implements Broadcasts {
   private count = 0;
 
@@ -50,16 +50,16 @@ type Reply = [
   more?: string,
 ];
 
-/** Longer than a command is on its way, unless it is repeated: then its next try knows better. */
+/** Longer than a command takes on its way. If the command is repeated, the next try computes the time anew. */
 const ON_ITS_WAY_MS = 2_000;
 
-/** Moves along the log: with each message where that says that it is the next one, else by reading. */
+/** Moves along the log. It takes each message that is the next one from the channel, and reads the log otherwise. */
 class Reader {
   private readonly since: number;
-  /** `undefined`: nothing is known of the log yet. */
+  /** The last id that was heard. `undefined`: nothing is known of the log yet. */
   private last: string | undefined;
   private reading = false;
-  /** Something has happened while the log was read. */
+  /** True if a message arrived while the log was being read. */
   private again = false;
   private closed = false;
   private cancelRetry: (() => void) | undefined;
@@ -73,7 +73,7 @@ class Reader {
     this.unsubscribe = options.subscriber.add({
       channel: options.channel,
       onMessage: (text) => this.heard(text),
-      // What was published until now did not wake this node.
+      // Earlier messages did not wake this node.
       onSubscribed: () => this.read(),
     });
   }
@@ -125,7 +125,7 @@ class Reader {
           this.reading = false;
           const left = error instanceof AnynodeError && error.code === 'closed';
           if (this.closed || left) return;
-          // A new subscription reads as well; but the connection for commands may have been what was missing.
+          // A new subscription reads too, but the failure may concern only the connection for commands.
           this.cancelRetry = clock.after(jittered(1000, clock), () => this.read());
         },
       );
@@ -133,12 +133,13 @@ class Reader {
 
   private take([latest, time, entries]: Reply): void {
     const { last, since, options } = this;
-    // What the server's clock said when this began, at the latest: rather a moment too early than one event too few.
-    // Whole milliseconds, as log ids have them: what is published in the one in which this began has its beginning as its id.
+    // The server's time when this reader began, or a moment earlier, so that no event is missed. It is in whole milliseconds
+    // like log ids, so that events of the same millisecond are included.
     const from =
       last === undefined ? Math.floor(Number(time) - (options.clock.elapsed() - since)) : 0;
-    // Behind what was heard: a failover has lost the end of the log. What is published from now on is new; what was since the
-    // failover may have come before what was heard, by the clock of the new master, and then it is not among the entries.
+    // The log ends before the last id heard, so a failover has lost its end. Later events are read as new. Events between
+    // the failover and now may have ids before the last one heard, by the clock of the new master, and are missing from the
+    // entries.
     if (last !== undefined && isBehind(latest, last)) this.listener.onGap();
     this.last = latest;
     let before = last;
@@ -156,7 +157,7 @@ class Reader {
   }
 }
 
-/** Where there is no log any more, which has its time too, nothing has come that would be missing. */
+/** True if the log ends before the last id heard. A log that has expired is not behind: nothing is missing then. */
 function isBehind(latest: string, last: string): boolean {
   return latest !== '0-0' && compareLogIds(latest, last) < 0;
 }

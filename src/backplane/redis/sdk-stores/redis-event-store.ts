@@ -12,7 +12,7 @@ export interface RedisEventStoreOptions {
   retention: JoinOptions['retention'];
 }
 
-/** Three keys per session, all in one slot. */
+/** The events of the SDK's transports, in three keys per session, all in one slot. */
 export class RedisEventStore implements Replays {
   private count = 0;
 

@@ -16,10 +16,10 @@ export interface RedisTasksOptions {
   connection: CommandConnection;
   nodeId: string;
   prefix: string;
-  /** What the channel of each node begins with. */
+  /** The beginning of the name of each node's channel. */
   channels: string;
   commandTimeoutMs: number;
-  /** How long a queue is kept that belongs to no task. */
+  /** How long a queue without a task is kept. */
   keptMs: number;
   clock: Clock;
 }
@@ -27,14 +27,14 @@ export interface RedisTasksOptions {
 const WAKE_UP = '1 task ';
 const FIELDS = ['s', 'st', 'msg', 'ttl', 'at', 'up', 'poll', 'x', 'm', 'seal'] as const;
 
-/** A hash and a list per task, in one slot; and the list of a session's tasks, in another. */
+/** The tasks of the SDK. Each has a hash and a list in one slot. The list of a session's tasks is in another slot. */
 export class RedisTasks implements Tasks {
   private count = 0;
   private readonly waiting = new Map<string, Set<() => void>>();
 
   constructor(private readonly options: RedisTasksOptions) {}
 
-  /** Whether a message to this node is for those who wait here; then they are told. */
+  /** Wakes waiters if a message to this node is for them. Returns true if it is. */
   receive(text: string): boolean {
     if (!text.startsWith(WAKE_UP)) return false;
     const end = text.indexOf('\n');
@@ -43,14 +43,15 @@ export class RedisTasks implements Tasks {
     return true;
   }
 
-  /** Wake-ups may have been lost. */
+  /** Wakes all waiters, because wake-ups may have been lost. */
   wakeAll(): void {
     for (const all of this.waiting.values()) for (const wake of all) wake();
   }
 
   async create(task: NewTask, most: number): Promise<'created' | 'full'> {
-    // Stored first: whoever makes room in a full list would take one that is listed and not there for gone, and it would
-    // never be found. One that is there and not listed is known to nobody until this returns, and ends by itself.
+    // Store the task before it is listed. If it were listed first, a node that makes room in a full list would take the
+    // missing task for gone and drop its entry. A stored task that is not listed is unknown until this returns, and expires
+    // by itself.
     const { connection, nodeId } = this.options;
     await connection.run((client) =>
       client['anynode:sdk-stores/task-create'](
@@ -71,7 +72,7 @@ export class RedisTasks implements Tasks {
     const list = this.listOf(sessionId);
     const { connection } = this.options;
     for (;;) {
-      // It may be there for its time, end, and be there for that time again.
+      // A task may exist for its `ttl`, then end, and stay for that time again.
       const [outcome, ids = []] = (await connection.run((client) =>
         client['anynode:sdk-stores/task-enter'](list, id, most, 2 * ttlMs),
       )) as ['entered'] | ['full', string[]];
@@ -150,7 +151,7 @@ export class RedisTasks implements Tasks {
     for (const message of messages.toReversed()) await this.put(id, message, undefined);
   }
 
-  /** `most` left out: in front, however many there are. */
+  /** Adds a message to a queue. Without `most`, puts it in front, whatever the length. */
   private async put(id: string, message: string, most: number | undefined): Promise<boolean> {
     const { connection, channels, keptMs, commandTimeoutMs } = this.options;
     const token = this.token();
@@ -168,7 +169,7 @@ export class RedisTasks implements Tasks {
     return message;
   }
 
-  /** In pieces: one step takes no more than costs Redis a short time. */
+  /** Takes messages in pieces, so that each step takes Redis only a short time. */
   async popAll(id: string, sessionId: string | undefined): Promise<string[]> {
     const all: string[] = [];
     for (;;) {
@@ -177,7 +178,7 @@ export class RedisTasks implements Tasks {
         if (piece.length === 0) return all;
         all.push(...piece);
       } catch (error) {
-        // What was taken is in no queue any more; the rest stays there.
+        // The messages taken so far are in no queue any more. Return them, and leave the rest there.
         if (all.length === 0) throw error;
         return all;
       }
@@ -204,7 +205,7 @@ export class RedisTasks implements Tasks {
     const waiting = this.waiting.get(id) ?? new Set();
     this.waiting.set(id, waiting.add(wake));
     try {
-      // Known here before it is known there: no wake-up comes in between.
+      // Register the waiter here before Redis knows it, so that no wake-up is missed.
       const already = await Promise.race([
         woken,
         connection.run((client) =>
