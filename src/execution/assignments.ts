@@ -142,13 +142,13 @@ export class Assignments {
       (id) => nodeLost(id, undefined),
       undefined,
     );
-    const now: CommitOutcome = {
+    const outcome: CommitOutcome = {
       asked: assigned.asked,
       revision: UNKNOWN_REVISION,
       initialized: false,
       ...(record && { record }),
     };
-    await this.parts.runner.run(live, requests, stream, now, context);
+    await this.parts.runner.run(live, requests, stream, outcome, context);
   }
 
   /**

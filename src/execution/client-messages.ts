@@ -52,11 +52,11 @@ export class ClientMessages {
       return (await callers.owns(principal, sessionId)) ? 'received' : 'gone';
     }
     const live = this.pool.of(sessionId);
-    const unpinned = live.pin();
+    const releasePin = live.pin();
     let leave = (): void => undefined;
     const unpin = (): void => {
       leave();
-      unpinned();
+      releasePin();
     };
     try {
       if (callers.mayBeStranger(principal, live) && (await callers.isStranger(principal, live))) {
@@ -87,10 +87,10 @@ export class ClientMessages {
       live.principal = principal;
       const { reply, results } = committed;
       const concerned = messages.filter((_, at) => isHere(results[at]));
-      const now = commitOutcome(committed, asked);
+      const outcome = commitOutcome(committed, asked);
       if (concerned.length < messages.length) {
         await this.ownership.passOn(live, messages, results, context, (message) =>
-          this.hand(live, [message], now, context),
+          this.hand(live, [message], outcome, context),
         );
       }
       const needsReplica = concerned.some((message) => !isAnswer(message));
@@ -102,7 +102,7 @@ export class ClientMessages {
       }
       if (reply.record !== undefined) live.followedBy = reply.followedBy;
       // The client gets its acknowledgement once the messages are stored. It does not wait for a replica to be built.
-      void this.hand(live, concerned, now, context).finally(unpin);
+      void this.hand(live, concerned, outcome, context).finally(unpin);
       return 'received';
     } catch (error) {
       unpin();
@@ -115,17 +115,17 @@ export class ClientMessages {
   async hand(
     live: LiveSession,
     messages: JsonRpcMessage[],
-    reply: CommitOutcome,
+    outcome: CommitOutcome,
     context: DeliveryContext,
   ): Promise<void> {
     try {
-      const record = recordFor(reply);
+      const record = recordFor(outcome);
       if (record !== undefined || !live.hasReplica) {
         await this.pool.prepare(live, record, context);
       }
       for (const message of messages) {
-        if (reply.initialized && isInitialized(message)) {
-          live.deliverChange(message, reply.revision, context);
+        if (outcome.initialized && isInitialized(message)) {
+          live.deliverChange(message, outcome.revision, context);
         } else this.deliver(live.id, message, context);
       }
     } catch (error) {

@@ -157,12 +157,12 @@ export class Execution {
     const { position, live, owner } = stored;
     const { cursors } = live;
     if (owner !== undefined) elsewhere.begin();
-    const left = (): void => {
+    const countEnd = (): void => {
       if (owner !== undefined) elsewhere.end();
     };
     const onEnd = (follower: Follower): void => {
       this.unfollow(follower);
-      left();
+      countEnd();
     };
     let follower: Follower | undefined;
     try {
@@ -170,7 +170,7 @@ export class Execution {
       return follower;
     } finally {
       if (follower === undefined) {
-        left();
+        countEnd();
         intake.abandon(stored);
       }
     }

@@ -26,7 +26,7 @@ const LATELY_MS = 60_000;
 export class Ownership {
   private readonly limit: LogLimit;
   /** Sessions that this node has lately taken from a dead owner, with the time of each, the oldest first. */
-  private readonly taken = new Map<string, number>();
+  private readonly takenOverAt = new Map<string, number>();
 
   constructor(
     private readonly node: NodeContext,
@@ -254,8 +254,8 @@ export class Ownership {
 
   /** Notes that this node has become the owner of a session whose owner was dead. */
   tookOver(sessionId: string): void {
-    this.taken.delete(sessionId); // keeps the map in order of time
-    this.taken.set(sessionId, this.node.clock.elapsed());
+    this.takenOverAt.delete(sessionId); // keeps the map in order of time
+    this.takenOverAt.set(sessionId, this.node.clock.elapsed());
     this.forgetOldest();
     this.limit.pass('took over', (more) => {
       this.node.logger.info?.(`mcp-anynode: took over a session of a dead node${more}`);
@@ -265,14 +265,14 @@ export class Ownership {
   /** Sessions that this node has lately taken from a dead owner. A failover may lose that step. */
   lately(): Set<string> {
     this.forgetOldest();
-    return new Set(this.taken.keys());
+    return new Set(this.takenOverAt.keys());
   }
 
   private forgetOldest(): void {
     const oldest = this.node.clock.elapsed() - LATELY_MS;
-    for (const [sessionId, at] of this.taken) {
+    for (const [sessionId, at] of this.takenOverAt) {
       if (at >= oldest) return;
-      this.taken.delete(sessionId);
+      this.takenOverAt.delete(sessionId);
     }
   }
 

@@ -7,16 +7,16 @@ import { isGone } from './response/response.js';
  * Connections are counted by session and caller, so a caller cannot use up the connections of another caller's session.
  */
 export class ConnectionSlots {
-  private readonly taken = new Map<string, number>();
+  private readonly counts = new Map<string, number>();
 
   constructor(private readonly most: number) {}
 
   /** Takes a slot until the response is closed. Returns false if none is left. */
   take(sessionId: string, principal: string, res: Response, closing: ResponseClosing): boolean {
     const key = `${sessionId} ${principal}`;
-    const taken = this.taken.get(key) ?? 0;
-    if (taken >= this.most) return false;
-    this.taken.set(key, taken + 1);
+    const count = this.counts.get(key) ?? 0;
+    if (count >= this.most) return false;
+    this.counts.set(key, count + 1);
     // A connection that is closed already does not emit `close` again.
     if (isGone(res)) this.giveBack(key);
     else closing.add(() => this.giveBack(key));
@@ -24,8 +24,8 @@ export class ConnectionSlots {
   }
 
   private giveBack(key: string): void {
-    const left = (this.taken.get(key) ?? 1) - 1;
-    if (left === 0) this.taken.delete(key);
-    else this.taken.set(key, left);
+    const left = (this.counts.get(key) ?? 1) - 1;
+    if (left === 0) this.counts.delete(key);
+    else this.counts.set(key, left);
   }
 }

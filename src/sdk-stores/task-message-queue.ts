@@ -28,7 +28,7 @@ interface Stored {
 export function taskMessageQueue(parts: TaskMessageQueueParts): TaskMessageQueue {
   const { tasks, waits, questions } = parts;
 
-  const taken = ({ from, adopted, queued }: Stored): QueuedMessage => {
+  const dequeued = ({ from, adopted, queued }: Stored): QueuedMessage => {
     if (queued.type !== 'request') return queued;
     const { message: request } = queued;
     if (adopted) {
@@ -65,7 +65,7 @@ export function taskMessageQueue(parts: TaskMessageQueueParts): TaskMessageQueue
         waits.foundEmpty(taskId, sessionId);
         return undefined;
       }
-      return taken(JSON.parse(text) as Stored);
+      return dequeued(JSON.parse(text) as Stored);
     },
     async dequeueAll(taskId, sessionId) {
       let all: Stored[];
@@ -79,7 +79,8 @@ export function taskMessageQueue(parts: TaskMessageQueueParts): TaskMessageQueue
       }
       return all.map((stored) => {
         const { queued, adopted } = stored;
-        if (!adopted || sessionId === undefined || queued.type !== 'request') return taken(stored);
+        if (!adopted || sessionId === undefined || queued.type !== 'request')
+          return dequeued(stored);
         const own = questions?.retract(sessionId, queued.message);
         return own === undefined ? queued : { ...queued, message: own };
       });

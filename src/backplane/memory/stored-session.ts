@@ -146,10 +146,10 @@ export class StoredSession implements SessionParts {
     if (operation.principal !== this.stored.principal) return { status: 'denied' };
     if (!step.repeated) {
       for (const id of operation.requests) {
-        const taken = this.requests.get(id);
-        if (taken === undefined) continue;
-        const executor = this.streams.get(taken)?.executor ?? '';
-        return { status: 'duplicate', stream: taken, executor };
+        const open = this.requests.get(id);
+        if (open === undefined) continue;
+        const executor = this.streams.get(open)?.executor ?? '';
+        return { status: 'duplicate', stream: open, executor };
       }
       if (this.requests.size + operation.requests.length > (operation.most ?? Infinity)) {
         return { status: 'limited', running: this.executors.all() };
@@ -171,8 +171,8 @@ export class StoredSession implements SessionParts {
     const stream = this.streams.get(operation.stream);
     if (stream === undefined) {
       // The first try was refused. It was for the limit only if no id is in use.
-      const taken = operation.requests.some((id) => this.requests.has(id));
-      if (taken || operation.most === undefined) {
+      const isInUse = operation.requests.some((id) => this.requests.has(id));
+      if (isInUse || operation.most === undefined) {
         return { status: 'duplicate', stream: '', executor: '' };
       }
       return { status: 'limited', running: [] };

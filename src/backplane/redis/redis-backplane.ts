@@ -91,7 +91,7 @@ class RedisMembership implements Membership {
   /** The beginning of the name of each channel. */
   private readonly channels: string;
   private readonly sessionReader: SessionReader;
-  private readonly about: string;
+  private readonly leaseInfo: string;
   private readonly turns = new FairTurns();
   private readonly faults: LogLimit;
   private readonly states: SessionStates;
@@ -124,7 +124,7 @@ class RedisMembership implements Membership {
     this.principals = new Principals(prefix, (id) => names.record(id), options);
     this.states = new SessionStates(connection, names, options);
     this.sessionReader = new SessionReader(this.connection, names, prefix);
-    this.about = leaseInfoOf(clock);
+    this.leaseInfo = leaseInfoOf(clock);
     this.whenLeft.catch(() => undefined); // avoids an unhandled rejection if no call waits
     let turn = Math.floor(Math.random() * 1000);
     this.subscriber = new Subscriber({
@@ -456,7 +456,7 @@ class RedisMembership implements Membership {
       }
       tried = true;
       // If renewals overlap, as they do at the start, only one writes the lease anew. The others must not report a lapse.
-      anew = (await client.set(key, this.about, 'PX', leaseMs, 'NX')) === 'OK';
+      anew = (await client.set(key, this.leaseInfo, 'PX', leaseMs, 'NX')) === 'OK';
     });
     return anew;
   }

@@ -118,18 +118,18 @@ export class EndOrRerun {
   private async runAgain(live: LiveSession, orphan: Orphan): Promise<void> {
     const { sessionId, stream, context, record, from } = orphan;
     try {
-      const past = await readRequestHistory(this.node, sessionId, stream);
+      const history = await readRequestHistory(this.node, sessionId, stream);
       await this.pool.prepare(live, record, context);
       const runnable: JsonRpcRequest[] = [];
       for (const id of orphan.requests) {
-        const request = past.requests.get(id);
-        if (request !== undefined && !past.asked && (await mayRerun(live, request))) {
+        const request = history.requests.get(id);
+        if (request !== undefined && !history.asked && (await mayRerun(live, request))) {
           runnable.push(request);
         }
       }
       const rest = orphan.requests.filter((id) => !runnable.some((request) => request.id === id));
       await this.end(sessionId, stream, rest, orphan.errorOf, from);
-      const stopped = live.expect(runnable, stream, past.progress);
+      const stopped = live.expect(runnable, stream, history.progress);
       const notes = runnable.map(({ id }) => recovered(id, stream, from));
       // The commit queue keeps the order: the notes come before any answer, so there is no need to wait.
       if (notes.length > 0)

@@ -30,29 +30,29 @@ export async function readRequestHistory(
   stream: string,
   from: LogId = LOG_START,
 ): Promise<RequestHistory> {
-  const past: RequestHistory = { requests: new Map(), asked: false, progress: new Map() };
+  const history: RequestHistory = { requests: new Map(), asked: false, progress: new Map() };
   const isBeside = settings.responseMode === 'json' || isShownOnStandalone(stream);
   let after = from;
   for (;;) {
     const entries = await membership.history(sessionId, after, PAGE);
     for (const entry of entries) {
-      const beside = isBeside && entry.stream === STANDALONE && past.requests.size > 0;
+      const beside = isBeside && entry.stream === STANDALONE && history.requests.size > 0;
       if (entry.stream !== stream && !beside) continue;
-      if (entry.unreadable === true) past.asked = true; // an entry that cannot be decoded may be a request to the client
+      if (entry.unreadable === true) history.asked = true; // an entry that cannot be decoded may be a request to the client
       if (entry.message === undefined) continue;
       const message = parseStoredMessage(entry.message);
       if (message === undefined) continue;
       if (entry.direction === 'in') {
-        if (isRequest(message)) past.requests.set(message.id, message);
+        if (isRequest(message)) history.requests.set(message.id, message);
       } else if (entry.asker !== undefined) {
-        past.asked = true;
+        history.asked = true;
       } else if (isNotification(message) && message.method === 'notifications/progress') {
         const { progressToken, progress } = message.params ?? {};
-        if (typeof progress === 'number') past.progress.set(progressToken, progress);
+        if (typeof progress === 'number') history.progress.set(progressToken, progress);
       }
     }
     const last = entries.at(-1);
-    if (last === undefined) return past;
+    if (last === undefined) return history;
     after = last.logId;
   }
 }

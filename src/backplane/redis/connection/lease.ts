@@ -111,13 +111,13 @@ export class Lease {
     try {
       // Count from before the call. The lease really begins later, when Redis gets the command.
       const { clock, leaseMs } = this.options;
-      const asked = clock.elapsed();
+      const askedAt = clock.elapsed();
       // Two renewals may run at the start, and both find no lease. That is no lapse.
       const hadOne = this.heldUntil > 0;
       const anew = await this.options.renew(String(probe));
       this.failure = undefined;
-      const lapsed = hadOne && (anew || asked > this.heldUntil);
-      this.heldUntil = asked + leaseMs;
+      const lapsed = hadOne && (anew || askedAt > this.heldUntil);
+      this.heldUntil = askedAt + leaseMs;
       if (lapsed) this.steady = clock.elapsed() + leaseMs / 2;
       else this.steady ??= clock.elapsed();
       if (lapsed) this.options.onLapse();
