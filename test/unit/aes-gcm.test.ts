@@ -8,10 +8,10 @@ const K1 = randomBytes(32);
 const K2 = randomBytes(32);
 const here: PayloadContext = { sessionId: 's1', kind: 'message' };
 
-describe('what is encrypted', () => {
+describe('an encrypted text', () => {
   const codec = aesGcmCodec({ keys: { k1: K1 }, current: 'k1' });
 
-  it('comes out as it went in, whatever text it is', () => {
+  it('decrypts to the original, whatever text that is', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'grapheme' }), (text) => {
         expect(codec.decode(codec.encode(text, here), here)).toBe(text);
@@ -19,20 +19,20 @@ describe('what is encrypted', () => {
     );
   });
 
-  it('is one word, names its key, and is another one each time', () => {
+  it('is one word, names its key, and differs each time', () => {
     const [one, two] = [codec.encode('{"a":1}', here), codec.encode('{"a":1}', here)];
     expect(one).toMatch(/^aes1\.k1\.[A-Za-z0-9_-]+$/);
     expect(one).not.toBe(two);
   });
 
-  it('decrypts in its session only, and only as what it was', () => {
+  it('decrypts only in its session and only for its purpose', () => {
     const text = codec.encode('secret', here);
     for (const other of [{ sessionId: 's2' }, { kind: 'state' }, { kind: 'context' }] as const) {
       expect(() => codec.decode(text, { ...here, ...other })).toThrow('key "k1" does not fit');
     }
   });
 
-  it('is refused where any byte of it was changed, or some are missing', () => {
+  it('is refused if any byte was changed or is missing', () => {
     const text = codec.encode('secret', here);
     const from = 'aes1.k1.'.length;
     for (let at = from; at < text.length - 1; at += 1) {
@@ -45,7 +45,7 @@ describe('what is encrypted', () => {
     }
   });
 
-  it('is refused by another key of the same name, and says nothing of keys', () => {
+  it('is refused by another key of the same name, without a word about keys in the error', () => {
     const other = aesGcmCodec({ keys: { k1: K2 }, current: 'k1' });
     const text = codec.encode('secret', here);
     expect(() => other.decode(text, here)).toThrow(/^key "k1" does not fit/);
@@ -63,7 +63,7 @@ describe('keys', () => {
     );
   });
 
-  it('are rotated: the old one decrypts as long as it is there, the new one encrypts', () => {
+  it('can be rotated: the new one encrypts, and the old one decrypts while it is configured', () => {
     const old = aesGcmCodec({ keys: { k1: K1 }, current: 'k1' });
     const added = aesGcmCodec({ keys: { k1: K1, k2: K2 }, current: 'k1' });
     const turned = aesGcmCodec({ keys: { k1: K1, k2: K2 }, current: 'k2' });
@@ -115,7 +115,7 @@ describe('plaintext', () => {
     expect(() => lax.decode('aes1.k.AAAA', here)).toThrow('too short');
   });
 
-  it('is all that a node writes which only decrypts yet', () => {
+  it('is what a node writes that is configured to decrypt only', () => {
     const options = { keys: { k: K1 }, current: 'k', decryptOnly: true };
     expect(() => aesGcmCodec(options)).toThrow('needs `allowPlaintext`');
     const codec = aesGcmCodec({ ...options, allowPlaintext: true });

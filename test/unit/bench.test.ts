@@ -49,13 +49,13 @@ describe('ResponseParser', () => {
     }
   });
 
-  it('takes no answer for whole that is not', () => {
+  it('does not return a response that is incomplete', () => {
     expect(parse(['HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n'])).toEqual([
       { status: 200, body: 'abc', ended: false },
     ]);
   });
 
-  it('refuses what is no response', () => {
+  it('refuses bytes that are no response', () => {
     expect(() => parse(['SSH-2.0-something\r\n\r\n'])).toThrow('Not a response');
     const head = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n';
     expect(() => parse([`${head}xyz\r\n`])).toThrow('Not the size of a chunk');
@@ -89,7 +89,7 @@ describe('rounds', () => {
     expect(measured.of('a', 'ms')).toEqual({ median: 4, low: 3, high: 5, rounds: 2 });
   });
 
-  it('compare within a round: a machine that becomes slower changes no ratio', async () => {
+  it('are compared within a round, so that a machine that becomes slower changes no ratio', async () => {
     let slowness = 1;
     const turn = (ms: number) => () => Promise.resolve({ ms: ms * slowness });
     const measured = await inTurn({ rounds: 3, warmUps: 0 }, [
@@ -107,7 +107,7 @@ it('the median of an even number of rounds lies between the middle two', () => {
   expect(spread([3, 1, 2]).median).toBe(2);
 });
 
-it('a target is met at its bound, on its own side of it', () => {
+it('a target is met at its bound, and on the right side of it', () => {
   const table = (value: number) =>
     targetTable(
       new Map([
@@ -160,7 +160,7 @@ describe('the page', () => {
     expect(withResults(once, results)).toBe(once);
   });
 
-  it('without marks is left alone', () => {
+  it('is not changed if it has no marks', () => {
     expect(() => withResults('No marks.', results)).toThrow('no marks');
   });
 });

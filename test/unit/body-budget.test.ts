@@ -15,7 +15,7 @@ describe('the budget of bodies', () => {
     }
   };
 
-  it('gives one caller half of it, and each further caller half of the rest', () => {
+  it('gives one caller half of itself, and each further caller half of the rest', () => {
     const budget = new BodyBudget(64 * MIB);
     expect(fill(budget, 'a', 4 * MIB)).toBe(8);
     expect(fill(budget, 'b', 4 * MIB)).toBe(4);
@@ -29,7 +29,7 @@ describe('the budget of bodies', () => {
     expect(fill(budget, 'another', 64 * 1024)).toBe(128);
   });
 
-  it('has all of it back when the shares are released', () => {
+  it('is whole again when the shares are released', () => {
     const budget = new BodyBudget(64 * MIB);
     const shares = Array.from({ length: 8 }, () => budget.share('a'));
     for (const share of shares) {

@@ -7,7 +7,7 @@ import { CatchUp } from '../../src/execution/recovery/catch-up.js';
 type Parts = ConstructorParameters<typeof CatchUp>;
 
 // The subscription is back before Redis answers all commands again: an answer that had been acknowledged was never heard.
-it('is looked for until the log could be read', async () => {
+it('reads the logs until that has succeeded', async () => {
   const answer = { jsonrpc: '2.0', id: 'q1', result: {} };
   const entry = { logId: '1-1', at: 1, direction: 'in', message: JSON.stringify(answer) };
   let reads = 0;
@@ -31,7 +31,7 @@ it('is looked for until the log could be read', async () => {
   expect(reads).toBe(4);
 });
 
-it('is looked for, and then what the node owns, until that could be read', async () => {
+it('reads the logs, and then verifies owned sessions, until that has succeeded', async () => {
   const node = { clock: systemClock } as unknown as Parts[0];
   let looks = 0;
   const verify = () => {

@@ -47,7 +47,7 @@ function found(verdict: Verdict): Partial<Record<keyof Violations, number>> {
 }
 
 describe('a verdict', () => {
-  it('has nothing against a run in which calls ended in every way that they may', () => {
+  it('accepts a run in which calls ended in every allowed way', () => {
     const books = book();
     const fine = call(books, 'result');
     fine.progress.push(1, 2, 3);

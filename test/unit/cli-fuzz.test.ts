@@ -95,8 +95,8 @@ const entry = (stored: string): LogEntry => ({
   ...{ logId: '5-0', at: 1e12, direction: 'in', stream: 'g', asker: undefined, message: stored },
 });
 
-describe('what strangers wrote', () => {
-  it('is an event of one harmless line, and of exactly the same JSON', () => {
+describe('foreign text in the store', () => {
+  it('is shown as an event of one harmless line, and exported as exactly the same JSON', () => {
     fc.assert(
       fc.property(message, fc.integer({ min: 1, max: 200 }), (said, columns) => {
         const event = eventOf(entry(JSON.stringify(said)));
@@ -116,7 +116,7 @@ describe('what strangers wrote', () => {
     );
   });
 
-  it('is a note, or an event that is unreadable, where the store was written to by strangers', () => {
+  it('is shown as a note or an unreadable event if it is no message', () => {
     fc.assert(
       fc.property(fc.oneof(text, fc.json()), fc.boolean(), (stored, isNote) => {
         const note = { kind: 'request.failed' as const, nodeId: stored, request: stored };
@@ -131,7 +131,7 @@ describe('what strangers wrote', () => {
     );
   });
 
-  it('is a row of a table', () => {
+  it('is shown as one row of a table', () => {
     fc.assert(
       fc.property(message, fc.boolean(), (params, active) => {
         const record = { id: 's', initialize: JSON.stringify(params), active, subscriptions: [] };
@@ -149,7 +149,7 @@ describe('what strangers wrote', () => {
     );
   });
 
-  it('is cut to its columns', () => {
+  it('is cut to the width of its columns', () => {
     fc.assert(
       fc.property(text, fc.integer({ min: 0, max: 50 }), (said, width) => {
         expect(widthOf(cut(plain(said), width))).toBeLessThanOrEqual(width);
@@ -195,15 +195,18 @@ describe('a huge message', () => {
   });
 
   // It ended the stack of `JSON.stringify`, and with it the command.
-  it.each(['id', 'method', 'params', 'result'])('nested deep in its %s is unreadable', (member) => {
-    const event = eventOf(entry(`{"jsonrpc":"2.0","method":"x","${member}":${deep}}`));
-    expect(event).toMatchObject({ unreadable: true, message: undefined });
-    expect(jsonLine('s', event)).toContain('"unreadable":true');
-    const record = { id: 's', initialize: `{"clientInfo":{"name":${deep}}}`, subscriptions: [] };
-    expect(infoOf(record as unknown as SessionRecord)).toMatchObject({ unreadable: true });
-  });
+  it.each(['id', 'method', 'params', 'result'])(
+    'is unreadable if it is nested deep in its %s',
+    (member) => {
+      const event = eventOf(entry(`{"jsonrpc":"2.0","method":"x","${member}":${deep}}`));
+      expect(event).toMatchObject({ unreadable: true, message: undefined });
+      expect(jsonLine('s', event)).toContain('"unreadable":true');
+      const record = { id: 's', initialize: `{"clientInfo":{"name":${deep}}}`, subscriptions: [] };
+      expect(infoOf(record as unknown as SessionRecord)).toMatchObject({ unreadable: true });
+    },
+  );
 
-  it('of a million bytes is previewed by its beginning', () => {
+  it('of a million bytes is previewed with its beginning', () => {
     expect(preview(of({ name: 'x y '.repeat(MB) })).length).toBeLessThan(3_000);
     expect(preview(of({ name: 't', arguments: { text: 'x'.repeat(MB) } }))).toBe(
       `t {"text":"${'x'.repeat(80)}…"}`,

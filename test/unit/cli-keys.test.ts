@@ -9,7 +9,7 @@ const [K1, K2] = [randomBytes(32).toString('base64'), randomBytes(32).toString('
 const here = { sessionId: 's', kind: 'message' } as const;
 const theirs = aesGcmCodec({ keys: { k1: K1 }, current: 'k1' });
 
-it('the first key encrypts, and all decrypt', () => {
+it('encrypts with the first key, and decrypts with all', () => {
   for (const text of [
     `k2=${K2}\nk1=${K1}`,
     `k2=${K2},k1=${K1}`,
@@ -25,7 +25,7 @@ it('the first key encrypts, and all decrypt', () => {
   expect(only?.encode('x', here)).toBe('x');
 });
 
-it('there are none where none are given', () => {
+it('has no codec if no keys are given', () => {
   expect(codecOf({}, undefined)).toBeUndefined();
   expect(codecOf({}, '')).toBeUndefined();
   expect(codecOf({}, '# none\n')).toBeUndefined();
@@ -56,7 +56,7 @@ it.each([
   }
 });
 
-it('what needs keys says so where there are none', () => {
+it('a command that needs keys says so if there are none', () => {
   expect(() => codecOf({ allowPlaintext: true }, '')).toThrow('--allow-plaintext needs keys');
   expect(() => codecOf({ decryptOnly: true }, '')).toThrow('--decrypt-only needs keys');
   expect(() => codecOf({ decryptOnly: true }, `k1=${K1}`)).toThrow('needs `allowPlaintext`');

@@ -5,7 +5,7 @@ import { buildProgram } from '../../src/cli/program.js';
 import { bytes, cut, duration, json, plain, widthOf } from '../../src/cli/print/text.js';
 
 describe('text for a terminal', () => {
-  it('what strangers wrote moves no cursor, and turns no direction', () => {
+  it('from outside moves no cursor and changes no writing direction', () => {
     expect(plain('a\u001b[31mb\r\nc\u009bd\u202ee')).toBe(
       String.raw`a\u001b[31mb\r\nc\u009bd\u202ee`,
     );
@@ -47,7 +47,7 @@ describe('text for a terminal', () => {
     expect(JSON.parse(text)).toEqual({ [char]: char });
   });
 
-  it('is cut by columns, not characters', () => {
+  it('is cut by columns instead of characters', () => {
     expect(cut('abcdef', 6)).toBe('abcdef');
     expect(cut('abcdefg', 6)).toBe('abcde…');
     expect(widthOf('日本')).toBe(4);
@@ -57,7 +57,7 @@ describe('text for a terminal', () => {
     expect(cut('abc', 0)).toBe('');
   });
 
-  it('durations and sizes', () => {
+  it('shows durations and sizes', () => {
     expect([400, 9_999, 59_600, 61_000, 3_600_000, 90_061_000].map(duration)).toEqual([
       '0.4s',
       '10.0s',
@@ -120,7 +120,7 @@ describe('a preview', () => {
     }
   });
 
-  it('leaves alone what does not', () => {
+  it('keeps text that is no secret', () => {
     expect(call({ tokens: 5, progressToken: 'p', text: 'a token is a word' })).toBe(
       't {"tokens":5,"progressToken":"p","text":"a token is a word"}',
     );
@@ -154,7 +154,7 @@ describe('a preview', () => {
   });
 });
 
-it('docs/cli.md has the help of each command as it is', () => {
+it('docs/cli.md has the help text of each command', () => {
   const document = readFileSync(new URL('../../docs/cli.md', import.meta.url), 'utf8');
   const program = buildProgram().configureHelp({ helpWidth: 100 });
   expect(document).toContain(program.helpInformation());

@@ -1,15 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import { mergedQuery } from '../../src/intercept/http/client-query.js';
 
-describe('the query that goes to the URL of the operator', () => {
-  it('is that of the client as it came, where the operator has none', () => {
+describe('the query that is sent to `upstream`', () => {
+  it('is the query of the client, unchanged, if the operator has none', () => {
     expect(mergedQuery('', '?a=%20b;c&&d')).toBe('?a=%20b;c&&d');
     expect(mergedQuery('?', '?a=1')).toBe('?a=1');
     expect(mergedQuery('?a=1', '')).toBe('?a=1');
     expect(mergedQuery('', '?')).toBe('');
   });
 
-  it('has what the client sets besides', () => {
+  it('has the parameters of the operator and further ones of the client', () => {
     expect(mergedQuery('?tenant=acme', '?page=2&x=%26tenant=other')).toBe(
       '?tenant=acme&page=2&x=%26tenant%3Dother',
     );
@@ -28,13 +28,13 @@ describe('the query that goes to the URL of the operator', () => {
     ],
     ...['tenant.id=x', 'tenant%00=x', '+tenant=x', 'tenant', '&&tenant=x&&', 'tenant=1&tenant=2'],
     ...['api.key=x', 'api%20key=x', 'api_key=x', 'API_KEY[]=x'],
-  ])('has nothing of a client that sets it again: %s', (query) => {
+  ])('has no parameter of the client that the operator sets: %s', (query) => {
     const operators = '?tenant=acme&api_key=1';
     const merged = mergedQuery(operators, `?${query}`);
     expect(merged).toBe(operators);
   });
 
-  it('is split by the server where it was split here', () => {
+  it('is split by the server at the same places as by this library', () => {
     const merged = mergedQuery('?tenant=acme', '?a=1;tenant=x&b=%3Btenant=x');
     expect(merged).toBe('?tenant=acme&a=1%3Btenant%3Dx&b=%3Btenant%3Dx');
   });

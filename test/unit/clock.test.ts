@@ -2,14 +2,14 @@ import { describe, expect, it } from 'vitest';
 import { jittered } from '../../src/protocol/clock.js';
 
 describe('jitter', () => {
-  it('moves a time by up to a tenth, either way', () => {
+  it('changes a duration by up to a tenth in either direction', () => {
     const at = (random: number) => jittered(1000, { random: () => random });
     expect([at(0), at(0.5), at(1)]).toEqual([900, 1000, 1100]);
   });
 
   // Node keeps an empty list of timers for each duration until it is over: an hour, for the age of a connection. With a
   // duration of its own each connection left 0.3 kB.
-  it('comes to a bounded number of durations', () => {
+  it('has a bounded number of different durations', () => {
     const seen = new Set<number>();
     for (let count = 0; count < 20_000; count += 1) {
       seen.add(Math.trunc(jittered(3_600_000, { random: () => Math.random() })));

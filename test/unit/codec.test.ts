@@ -105,7 +105,7 @@ const messages: Record<NodeMessage['type'], fc.Arbitrary<NodeMessage>> = {
   followed: fc.record({ type: fc.constant('followed' as const), sessionId, by: maybe(word) }),
 };
 
-describe('a message between nodes is read as it was written', () => {
+describe('a message between nodes is decoded as it was encoded', () => {
   it.each(Object.entries(messages))('%s', (_, arbitrary) => {
     fc.assert(
       fc.property(arbitrary, (message) => {
@@ -115,7 +115,7 @@ describe('a message between nodes is read as it was written', () => {
   });
 });
 
-describe('a message that is not understood is none', () => {
+describe('an unknown message is ignored', () => {
   it.each([
     ['of a newer version', '2 gone session\n'],
     ['of a newer kind', '1 dance session\n'],
@@ -128,7 +128,7 @@ describe('a message that is not understood is none', () => {
     expect(parseMessage(wire)).toBeUndefined();
   });
 
-  it('whatever it is, it throws nothing', () => {
+  it('never throws, whatever the message is', () => {
     fc.assert(
       fc.property(fc.string(), fc.boolean(), (garbage, ours) => {
         parseMessage(ours ? `1 ${garbage}` : garbage);
@@ -137,7 +137,7 @@ describe('a message that is not understood is none', () => {
   });
 
   // A newer node may say more than an older one knows.
-  it('but one with more words than are known is read', () => {
+  it('decodes a message with unknown additional words', () => {
     expect(parseMessage('1 gone session extra\n')).toEqual({ type: 'gone', sessionId: 'session' });
   });
 });

@@ -79,7 +79,7 @@ function open(stream: string): OpenOperation {
 
 describe('the commit queue of a session', () => {
   // Where no promise was made there was nothing to catch: it ended the process, and the queue waited for ever.
-  it('tries again what a backplane has thrown at', async () => {
+  it('repeats a commit if the backplane throws', async () => {
     const { clock, commits } = setUp();
     let thrown = 0;
     const throwing = {
@@ -111,7 +111,7 @@ describe('the commit queue of a session', () => {
     expect(second).toMatchObject({ results: [{ position: { n: 2 } }] });
   });
 
-  it('has one commit under way; what comes meanwhile goes with the next, in order', async () => {
+  it('has one commit under way, and puts later operations into the next one, in order', async () => {
     const { commits, commitQueue } = setUp();
     void commitQueue.append('s', [say('a')], false);
     await settled();
@@ -133,7 +133,7 @@ describe('the commit queue of a session', () => {
     expect(commits.underWay).toBe(2);
   });
 
-  it('carries so much in one commit and no more', async () => {
+  it('limits the size of a commit', async () => {
     const { commits, commitQueue } = setUp();
     for (let count = 0; count < 100; count += 1) void commitQueue.append('s', [say('x')], false);
     await settled();
@@ -165,7 +165,7 @@ describe('the commit queue of a session', () => {
     await expect(later).resolves.toBeDefined();
   });
 
-  it('says that the session is gone to all who asked', async () => {
+  it('tells all callers that the session is gone', async () => {
     const { commits, commitQueue } = setUp();
     const asked = [commitQueue.submit('s', [say('a')]), commitQueue.append('s', [say('b')], false)];
     await settled();
@@ -188,7 +188,7 @@ describe('the commit queue of a session', () => {
 
 describe('a commit whose outcome is not known', () => {
   // With another number the backplane could not tell that it was carried out already: two entries.
-  it('is repeated with the same number and content until it is', async () => {
+  it('is repeated with the same number and content until its outcome is known', async () => {
     const { clock, commits, commitQueue } = setUp();
     const said = commitQueue.append('s', [say('a')], false);
     await settled();
@@ -208,7 +208,7 @@ describe('a commit whose outcome is not known', () => {
 });
 
 // It was repeated for ever, and all that the session said waited behind it.
-it('does not repeat a step that fails by a fault of the backplane, and goes on with the next', async () => {
+it('does not repeat a step that failed inside the backplane, and goes on with the next one', async () => {
   const { commits, commitQueue } = setUp();
   const failed = commitQueue.append('s', [say('a')], false);
   await settled();
@@ -220,7 +220,7 @@ it('does not repeat a step that fails by a fault of the backplane, and goes on w
   await expect(next).resolves.toBeDefined();
 });
 
-it('a backplane that goes on refusing is reported, once per commit', async () => {
+it('reports a backplane that keeps refusing, once per commit', async () => {
   const clock = new ManualClock();
   const commits = new FakeCommits();
   const error = vi.fn();
@@ -237,7 +237,7 @@ it('a backplane that goes on refusing is reported, once per commit', async () =>
 });
 
 describe('submit', () => {
-  it('rejects when it was not stored in time', async () => {
+  it('rejects if the operation was not stored in time', async () => {
     const { clock, commitQueue } = setUp();
     const submitted = commitQueue.submit('s', [say('a')]);
     const rejected = expect(submitted).rejects.toMatchObject({ code: 'backplane_unavailable' });
@@ -245,7 +245,7 @@ describe('submit', () => {
     await rejected;
   });
 
-  it('is never sent any more what was not sent by then', async () => {
+  it('never sends an operation whose caller has given up', async () => {
     const { clock, commits, commitQueue } = setUp();
     void commitQueue.append('s', [say('stuck')], false);
     await settled();
@@ -272,7 +272,7 @@ describe('submit', () => {
     await commits.answer();
   });
 
-  it('abandons nothing that was refused', async () => {
+  it('abandons no stream that was refused', async () => {
     const { clock, commits, commitQueue } = setUp();
     const submitted = commitQueue.submit('s', [open('late')]);
     const rejected = expect(submitted).rejects.toMatchObject({ code: 'backplane_unavailable' });
@@ -295,7 +295,7 @@ describe('submit', () => {
 });
 
 describe('close', () => {
-  it('rejects what waits, what is tried again, and what comes later', async () => {
+  it('rejects operations that wait, that are repeated, and that come later', async () => {
     const { clock, commits, commitQueue } = setUp();
     const underWay = commitQueue.append('s', [say('a')], false);
     await settled();
@@ -315,7 +315,7 @@ describe('close', () => {
     expect(clock.pending).toBe(0);
   });
 
-  it('lets a commit that is under way come to its end', async () => {
+  it('lets a commit that is under way finish', async () => {
     const { commits, commitQueue } = setUp();
     const underWay = commitQueue.append('s', [say('a')], false);
     await settled();
@@ -324,7 +324,7 @@ describe('close', () => {
     await expect(underWay).resolves.toMatchObject({ results: [{ status: 'appended' }] });
   });
 
-  it('is what a backplane that was left amounts to', async () => {
+  it('rejects with `closed` if the backplane was left', async () => {
     const { commits, commitQueue } = setUp();
     const said = commitQueue.append('s', [say('a')], false);
     const rejected = expect(said).rejects.toMatchObject({ code: 'closed' });

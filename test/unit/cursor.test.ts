@@ -8,7 +8,7 @@ const position = fc
   .tuple(count, count, count)
   .map(([n, ms, counter]) => ({ n, logId: `${ms}-${counter}` }));
 
-it('a cursor names the place that it was made from', () => {
+it('parses a cursor to the stream and position that it was made from', () => {
   fc.assert(
     fc.property(fc.string(), word, position, (sessionId, stream, place) => {
       const cursors = new Cursors(sessionId);
@@ -17,7 +17,7 @@ it('a cursor names the place that it was made from', () => {
   );
 });
 
-it('a cursor can be an SSE id and a header: visible ASCII, and short', () => {
+it('formats a cursor as short visible ASCII, which fits an SSE id and a header', () => {
   fc.assert(
     fc.property(fc.string(), word, position, (sessionId, stream, place) => {
       expect(new Cursors(sessionId).format(stream, place)).toMatch(/^[!-~]{1,80}$/);
@@ -26,7 +26,7 @@ it('a cursor can be an SSE id and a header: visible ASCII, and short', () => {
 });
 
 // Seen elsewhere: every session's GET stream has one name, and a foreign cursor replays a stranger's messages.
-it('a cursor of another session is none', () => {
+it('rejects a cursor of another session', () => {
   fc.assert(
     fc.property(fc.uuid(), fc.uuid(), word, position, (one, other, stream, place) => {
       fc.pre(one !== other);
@@ -35,7 +35,7 @@ it('a cursor of another session is none', () => {
   );
 });
 
-it('whatever a client sends, it is a cursor of this session or none', () => {
+it('parses any text as a cursor of this session or as undefined', () => {
   const cursors = new Cursors('session');
   const genuine = cursors.format('g', { n: 7, logId: '1700000000000-3' });
   const mutated = fc
@@ -65,7 +65,7 @@ it.each([
   expect(new Cursors('session').parse(text)).toBeUndefined();
 });
 
-it('a number too big to count with makes it none', () => {
+it('rejects a cursor with a number that is too large', () => {
   const cursors = new Cursors('session');
   const [tag] = cursors.format('g', { n: 1, logId: '1-1' }).split('.');
   expect(cursors.parse(`${tag ?? ''}.g.1.1.1`)).toBeDefined();

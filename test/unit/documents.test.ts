@@ -50,7 +50,7 @@ function targetOf(document: string, link: string): { path: string; anchor?: stri
   return { path, ...(anchor !== undefined && { anchor }) };
 }
 
-it('each test that guarantees.md names is there', () => {
+it('each test that guarantees.md names exists', () => {
   const there = readdirSync(join(root, 'test'), { recursive: true, encoding: 'utf8' });
   const folders = new Set(there.map((path) => path.split('/')[0]));
   const named = [...textOf('docs/guarantees.md').matchAll(/`(([a-z]+)\/[\w/*.-]+)`/g)]
@@ -82,11 +82,11 @@ it.each(DOCUMENTS)('each link of %s leads somewhere, also from the package', (do
   expect(broken).toEqual([]);
 });
 
-it('README.md is short enough to be read', () => {
+it('README.md has at most 130 lines', () => {
   expect(textOf('README.md').trimEnd().split('\n').length).toBeLessThanOrEqual(130);
 });
 
-it('each page of docs/ can be found from docs/README.md', () => {
+it('docs/README.md links to each page of docs/', () => {
   const found = new Set(['docs/README.md']);
   for (const page of found) {
     for (const [, link = ''] of proseOf(page).matchAll(/\]\(([^)\s]+)\)/g)) {

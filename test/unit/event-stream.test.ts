@@ -23,7 +23,7 @@ describe('the lines of an event stream', () => {
     ]);
   });
 
-  it('may be cut anywhere, in the middle of their end as well', () => {
+  it('may be cut anywhere, also within their end', () => {
     const text = '\ufeffid: 1\r\ndata: a\r\rdata: b\n\r\ndata: c\r\n\r\n';
     const whole = read(text);
     expect(whole.events.map(({ data }) => data)).toEqual(['a', 'b', 'c']);
@@ -33,23 +33,23 @@ describe('the lines of an event stream', () => {
     }
   });
 
-  it('a byte order mark counts at the beginning only', () => {
+  it('lose a byte order mark at the beginning only', () => {
     expect(dataOf('\ufeffdata: a\n\n\ufeffdata: b\n\n')).toEqual(['a']);
   });
 
-  it('looks like an event with an id alone, and is none', () => {
+  it('do not make an event of data that looks like an id', () => {
     const { events } = read('data: {"a":"', 'id: 1"}\n\ndata: [2]\n', 'id: 2\n\n');
     expect(events.map(({ data }) => JSON.parse(data) as unknown)).toEqual([{ a: 'id: 1' }, [2]]);
   });
 
-  it('what has not ended is no event', () => {
+  it('do not make an event before it has ended', () => {
     const { events, place } = read('id: 1\ndata: a\n');
     expect(events).toEqual([]);
     expect(place.lastEventId).toBeUndefined();
   });
 });
 
-describe('where a stream goes on', () => {
+describe('the place where a stream continues', () => {
   it('is the last id of a whole event, with data or with empty data', () => {
     expect(read('id: 1\ndata: a\n\nid: 2\ndata:\n\n').place.lastEventId).toBe('2');
     expect(read('id: 1\ndata: a\n\nid: 2\n\n').place.lastEventId).toBe('2');
@@ -78,11 +78,11 @@ describe('where a stream goes on', () => {
     }
   });
 
-  it('is nowhere after an empty id', () => {
+  it('is unknown after an empty id', () => {
     expect(read('id: 1\ndata:\n\nid\ndata:\n\n').place.lastEventId).toBeUndefined();
   });
 
-  it('and when: a number of milliseconds, not under 100', () => {
+  it('comes with a delay in milliseconds, at least 100', () => {
     expect(read('retry: 2500\n').place.retryMs).toBe(2500);
     expect(read('retry: 0\n').place.retryMs).toBe(100);
     expect(read('retry: 99999999999999\n').place.retryMs).toBe(30_000);
@@ -91,7 +91,7 @@ describe('where a stream goes on', () => {
 });
 
 // Put together with each piece, the time that it takes grows with the square of its length.
-it('a line of many pieces is put together once', () => {
+it('joins a line of many pieces once', () => {
   const piece = 'x'.repeat(16_384);
   const pieces = Array.from({ length: 2000 }, () => piece);
   // Of the processor, whatever else the machine does meanwhile.

@@ -52,8 +52,8 @@ const ENTRY = {
 };
 const NOTHING = { timers: 0, listeners: 0 };
 
-describe('a follower leaves nothing behind', () => {
-  it('that is aborted while it waits: no timer, no listener, and it ends at once', async () => {
+describe('a reader of events leaves nothing behind', () => {
+  it('when it is aborted during a wait: it ends at once, without a timer or a listener', async () => {
     const { clock, abort, read, add, left, told } = reader({ follow: true });
     add('1-0');
     const reading = read();
@@ -69,7 +69,7 @@ describe('a follower leaves nothing behind', () => {
     expect(told()).toEqual(['1-0']);
   });
 
-  it('that was aborted before: reads nothing', async () => {
+  it('when it was aborted before: it reads nothing', async () => {
     const { abort, read, add, left, seen } = reader({ follow: true });
     add('1-0');
     abort.abort();
@@ -77,7 +77,7 @@ describe('a follower leaves nothing behind', () => {
     expect([seen, left()]).toEqual([[], NOTHING]);
   });
 
-  it('whose session ends', async () => {
+  it('when its session ends', async () => {
     const { clock, read, add, end, left, told } = reader({ follow: true });
     add('1-0', '1-1');
     const reading = read();
@@ -89,7 +89,7 @@ describe('a follower leaves nothing behind', () => {
     expect(left()).toEqual(NOTHING);
   });
 
-  it('whose loop is left', async () => {
+  it('when its loop is left', async () => {
     const { clock, read, add, left } = reader({ follow: true });
     const reading = read(2);
     add('1-0');
@@ -100,7 +100,7 @@ describe('a follower leaves nothing behind', () => {
     expect(left()).toEqual(NOTHING);
   });
 
-  it('whose backplane is away: it waits, and goes on where it was', async () => {
+  it('when the backplane is away: it waits, and goes on at its position', async () => {
     const { clock, abort, read, add, setAway, left, told } = reader({ follow: true });
     add('1-0');
     const reading = read();
@@ -117,7 +117,7 @@ describe('a follower leaves nothing behind', () => {
     expect(left()).toEqual(NOTHING);
   });
 
-  it('that never reached the backplane: it rejects', async () => {
+  it('when it never reached the backplane: it rejects', async () => {
     const { read, setAway, left } = reader({ follow: true });
     setAway(true);
     await expect(read()).rejects.toMatchObject({ code: 'backplane_unavailable' });
@@ -125,8 +125,8 @@ describe('a follower leaves nothing behind', () => {
   });
 });
 
-describe('what is missing is told', () => {
-  it('where the log was trimmed beyond what a follower had read', async () => {
+describe('a reader of events reports a gap', () => {
+  it('when the log was trimmed beyond its position', async () => {
     const { clock, abort, read, add, trim, told } = reader({ follow: true });
     add('1-0', '2-0');
     const reading = read();
@@ -140,7 +140,7 @@ describe('what is missing is told', () => {
   });
 
   // Who goes on from where he was heard nothing of what had been trimmed meanwhile.
-  it('where it was trimmed beyond the event that one goes on from', async () => {
+  it('when the log was trimmed beyond the event that it continues after', async () => {
     const { read, add, trim, told, seen } = reader({ after: '2-0' });
     add('1-0', '2-0', '3-0', '4-0');
     trim('4-0');
@@ -161,7 +161,7 @@ describe('what is missing is told', () => {
     expect(told()).toEqual(['2-1', '3-0']);
   });
 
-  it('and its id is a place to go on from, at which nothing is passed over', async () => {
+  it('with an id from which another reader continues without losing an event', async () => {
     const { read, add, told } = reader({ after: '2-1' });
     add('4-0');
     await read();

@@ -43,7 +43,7 @@ it('runs one step of a session and 32 in all at a time, and lets sessions take t
   expect(begun).toHaveLength(53);
 });
 
-it('does not run a step whose caller has given up, and goes on with the next one', async () => {
+it('skips a step whose caller has given up, and runs the next one', async () => {
   const { begun, take, end } = steps();
   const first = take('a');
   let isExpired = false;
@@ -60,7 +60,7 @@ it('does not run a step whose caller has given up, and goes on with the next one
   expect(await next).toBe('a');
 });
 
-it('goes on after a step that failed', async () => {
+it('runs the next step after one that failed', async () => {
   const turns = new FairTurns();
   const failed = turns.take('a', command(), () => Promise.reject(new Error('no')));
   const next = turns.take('a', command(), () => Promise.resolve(1));

@@ -5,7 +5,7 @@ import { follow } from './support/fake-stream.js';
 import { settled } from './support/manual-clock.js';
 
 describe('a follower that is live', () => {
-  it('shows what arrives in sequence at once, without reading the log', () => {
+  it('shows messages that arrive in sequence at once, without reading the log', () => {
     const { follower, log, sink } = follow();
     for (let count = 0; count < 3; count += 1) follower.offer(log.append(), true);
     expect(sink.numbers).toEqual([1, 2, 3]);
@@ -13,7 +13,7 @@ describe('a follower that is live', () => {
     expect(follower.position).toEqual({ n: 3, logId: '30-0' });
   });
 
-  it('shows what is offered twice once', async () => {
+  it('shows a message once that is offered twice', async () => {
     const { follower, log, sink } = follow();
     const event = log.append();
     follower.offer(event, true);
@@ -45,7 +45,7 @@ describe('a follower that is live', () => {
     expect(sink.shown.map(({ message }) => message)).toEqual(['big']);
   });
 
-  it('looks at the log when it is poked, since a wake-up may have been lost', async () => {
+  it('reads the log when it is poked', async () => {
     const { follower, log, sink } = follow();
     log.append();
     follower.poke();
@@ -53,7 +53,7 @@ describe('a follower that is live', () => {
     expect(sink.numbers).toEqual([1]);
   });
 
-  it('tells of every message that it shows', () => {
+  it('reports every message that it shows', () => {
     const onMove = vi.fn();
     const { follower, log } = follow({ onMove });
     follower.offer(log.append(), true);
@@ -63,7 +63,7 @@ describe('a follower that is live', () => {
 });
 
 describe('a follower that starts at a cursor', () => {
-  it('shows what comes after it and nothing before', async () => {
+  it('shows the messages after the cursor, and none before', async () => {
     const { follower, log, sink } = follow({ position: { n: 2, logId: '20-0' } });
     for (let count = 0; count < 4; count += 1) log.append();
     follower.poke();
@@ -83,7 +83,7 @@ describe('a follower that starts at a cursor', () => {
 });
 
 describe('a follower that reads the log', () => {
-  it('keeps what arrives meanwhile, and merges it by number', async () => {
+  it('keeps messages that arrive meanwhile, and merges them by number', async () => {
     const { follower, log, sink } = follow();
     log.append();
     log.hold();
@@ -99,7 +99,7 @@ describe('a follower that reads the log', () => {
     expect(log.reads).toBe(1);
   });
 
-  it('reads again when what arrived does not join up', async () => {
+  it('reads again if there is a gap before the messages that arrived', async () => {
     const { follower, log, sink } = follow();
     log.append();
     log.hold();
@@ -112,7 +112,7 @@ describe('a follower that reads the log', () => {
     expect(log.reads).toBe(2);
   });
 
-  it('reads again when it is poked meanwhile: what was read may be old', async () => {
+  it('reads again if it is poked during the read', async () => {
     const { follower, log, sink } = follow();
     log.append();
     log.hold();
@@ -138,7 +138,7 @@ describe('a follower that reads the log', () => {
   });
 
   // Of a node's own messages any size is handed on: 128 of 4 MB were kept for each connection.
-  it('keeps no more than a page of bytes, beside one message of any size', async () => {
+  it('keeps no more than a page of bytes, and one message of any size beyond', async () => {
     const { follower, log, sink } = follow();
     log.append();
     log.hold();
@@ -160,7 +160,7 @@ describe('a follower that reads the log', () => {
     expect(sink.numbers).toHaveLength(24);
   });
 
-  it('goes on trying, ever more slowly, while the backplane is away, and keeps the connection', async () => {
+  it('tries again with longer pauses while the backplane is away, and keeps the connection', async () => {
     const { follower, log, sink, clock, ends } = follow();
     log.append();
     log.failures = 6;
@@ -173,7 +173,7 @@ describe('a follower that reads the log', () => {
     expect(ends).toEqual([]);
   });
 
-  it('shows nothing once it has ended, whatever the log answers then', async () => {
+  it('shows nothing after it has ended during a read', async () => {
     const { follower, log, sink, ends } = follow();
     log.append();
     log.hold();
@@ -185,7 +185,7 @@ describe('a follower that reads the log', () => {
     expect(ends).toEqual(['replaced']);
   });
 
-  it('stops trying once it has ended', async () => {
+  it('stops trying after it has ended', async () => {
     const { follower, log, clock } = follow();
     log.failures = 1;
     follower.poke();
@@ -209,7 +209,7 @@ describe('a follower whose client reads slowly', () => {
     expect((follower as unknown as { kept?: Map<number, StreamEvent> }).kept).toBeUndefined();
   });
 
-  it('catches up from the log when there is', async () => {
+  it('reads the log when there is room', async () => {
     const { follower, log, sink } = follow();
     sink.room = 1;
     for (let count = 0; count < 5; count += 1) follower.offer(log.append(), true);
@@ -223,7 +223,7 @@ describe('a follower whose client reads slowly', () => {
     expect(sink.numbers.at(-1)).toBe(6);
   });
 
-  it('may be ended meanwhile', async () => {
+  it('can be ended while it waits', async () => {
     const { follower, log, sink } = follow();
     sink.room = 1;
     follower.offer(log.append(), true);
@@ -244,7 +244,7 @@ describe('a follower ends', () => {
     expect(follower.ended).toBe(true);
   });
 
-  it('with the last message in the log, when it resumes a stream that has ended', async () => {
+  it('with the last message in the log, if it resumes a stream that has ended', async () => {
     const { follower, log, sink } = follow();
     log.append();
     log.append({ end: true });
@@ -254,7 +254,7 @@ describe('a follower ends', () => {
     expect(sink.reason).toBe('complete');
   });
 
-  it('after the last message, when the end of its stream was not recorded', async () => {
+  it('after the last message, if the end of its stream was not recorded', async () => {
     const { follower, log, sink } = follow();
     log.append();
     log.open = false;
@@ -273,7 +273,7 @@ describe('a follower ends', () => {
   });
 
   // A partial replay that looks whole would be a silent gap.
-  it('when the log was trimmed beyond its position, and shows no later message', async () => {
+  it('when the log was trimmed beyond its position, without showing a later message', async () => {
     const { follower, log, sink } = follow();
     for (let count = 0; count < 5; count += 1) log.append();
     log.trimmed = 2;
@@ -283,7 +283,7 @@ describe('a follower ends', () => {
     expect(sink.reason).toBe('overtaken');
   });
 
-  it('once only, and takes nothing more', async () => {
+  it('once only, and ignores later messages', async () => {
     const { follower, log, sink, ends } = follow();
     follower.end('hangup');
     follower.end('closed');
@@ -312,7 +312,7 @@ describe('a follower of a log that has lost its end', () => {
     expect(sink.numbers.at(-1)).toBe(5);
   });
 
-  it('counts on from the log, when there is nothing new in it yet', async () => {
+  it('continues with the numbers of the log, if the log has nothing new yet', async () => {
     const { follower, log, sink } = follow();
     for (let count = 0; count < 5; count += 1) follower.offer(log.append(), true);
     log.lose(2);
@@ -324,7 +324,7 @@ describe('a follower of a log that has lost its end', () => {
 });
 
 describe('a request of the server', () => {
-  it('is not shown when its node is gone; what comes after it is', async () => {
+  it('is not shown if its node is dead, while later messages are', async () => {
     const { follower, log, sink } = follow({
       isAlive: (node) => Promise.resolve(node === 'alive'),
     });
@@ -339,7 +339,7 @@ describe('a request of the server', () => {
     expect(sink.numbers).toEqual([1, 3, 5]);
   });
 
-  it('is not decided about while nobody knows who lives', async () => {
+  it('waits while it is unknown whether its node is alive', async () => {
     const isAlive = vi.fn<(nodeId: string) => Promise<boolean>>();
     isAlive.mockRejectedValueOnce(new Error('the backplane is away')).mockResolvedValue(true);
     const { follower, log, sink, clock } = follow({ isAlive });
@@ -352,7 +352,7 @@ describe('a request of the server', () => {
   });
 });
 
-describe('whatever happens on the way', () => {
+describe('a follower under random faults', () => {
   type Step =
     | { do: 'append'; offers: number; inline: boolean }
     | { do: 'repeat'; back: number }
@@ -377,7 +377,7 @@ describe('whatever happens on the way', () => {
     fc.record({ do: fc.constant('turn' as const) }),
   );
 
-  it('the client sees every message once, in order, with no gap', async () => {
+  it('shows every message once, in order, without a gap', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(step, { maxLength: 60 }),

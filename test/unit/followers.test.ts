@@ -4,7 +4,7 @@ import { follow } from './support/fake-stream.js';
 import { ManualClock, settled } from './support/manual-clock.js';
 
 // After an outage all of them read at the same instant, on each node: Redis, just back, had thousands of scripts to run.
-it('all followers look at the log after a resubscription, fifty at a time', async () => {
+it('makes all followers read the log after a resubscription, fifty at a time', async () => {
   const clock = new ManualClock();
   const followers = new Followers();
   const all = Array.from({ length: 120 }, (_, at) => follow({ sessionId: `s${at}` }));

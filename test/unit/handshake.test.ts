@@ -65,7 +65,7 @@ it.each<[string, PuppetOptions['onInitialize']]>([
 });
 
 // It waited for the rest as long as for an answer that had not begun; and where it was a call's, for ever.
-it('half an answer, after which the server keeps silent, ends after `upstreamTimeoutMs`', async () => {
+it('an incomplete answer of a silent server ends after `upstreamTimeoutMs`', async () => {
   const { clock, deliver, answerTo, seen } = await connected({
     onInitialize: (res) => void res.setHeader('content-type', 'application/json').write('{'),
   });
@@ -82,7 +82,7 @@ it('half an answer, after which the server keeps silent, ends after `upstreamTim
 });
 
 // It was not bounded: with a server that lost its session and then kept silent, all calls waited for ever.
-it('a session that is made again, and is not told its log level, fails what waits for it', async () => {
+it('fails requests that wait for a private session whose log level gets no answer', async () => {
   let forgotten = false;
   const made = await connected({
     onCall: (res) => {

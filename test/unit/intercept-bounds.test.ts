@@ -7,7 +7,7 @@ import { messageOf, messagesOf } from '../../src/intercept/incoming-messages.js'
 
 const KIB = 1024;
 
-describe('messages that are not whole yet', () => {
+describe('incomplete messages', () => {
   it('end when one of them is too long', () => {
     const share = new MemoryBudget(KIB).share(() => undefined);
     share.hold(KIB);
@@ -32,7 +32,7 @@ describe('messages that are not whole yet', () => {
     expect(ended).toEqual(['longest']);
   });
 
-  it('give back what they have taken', () => {
+  it('return their bytes to the budget', () => {
     const budget = new MemoryBudget(KIB);
     const ended: number[] = [];
     for (let at = 0; at < 1000; at += 1) {
@@ -129,7 +129,7 @@ describe('a message of the server', () => {
     expect(() => messagesOf(JSON.stringify(batch))).toThrow('a batch of more than 1000');
   });
 
-  it('may have members of its own, and no params as null', () => {
+  it('may have additional members, and `params` that are null', () => {
     const text = '{"jsonrpc":"2.0","id":-1.5,"method":"x","params":null,"more":{"__proto__":7}}';
     expect(messageOf(text)).toEqual(JSON.parse(text.replace('"params":null,', '')));
     expect(
@@ -137,7 +137,7 @@ describe('a message of the server', () => {
     ).toBeDefined();
   });
 
-  it('is none in what is no JSON-RPC', () => {
+  it('is not found in text that is no JSON-RPC', () => {
     for (const text of ['', '{', 'null', '7', '[]', '{}', '{"jsonrpc":"1.0","method":"x"}']) {
       expect(messageOf(text)).toBeUndefined();
     }

@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { fuzzOnce } from '../fuzz/upstream.js';
 
 // A short run of `npm run fuzz`, from fixed seeds.
-it('broken messages and event streams of a server are refused, in bounded time and memory', () => {
+it('refuses broken messages and event streams of a server in bounded time and memory', () => {
   for (let seed = 1; seed <= 1_500; seed += 1) {
     expect(() => fuzzOnce(seed), `seed ${seed}`).not.toThrow();
   }

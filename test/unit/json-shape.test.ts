@@ -38,7 +38,7 @@ describe('the shape of a JSON text', () => {
     expect(exceededByValue(JSON.parse(text), MOST)).toBe(exceededBy(text, MOST));
   });
 
-  it('of a value is found without visiting more values than may be', () => {
+  it('of a value is found without visiting more values than the limit', () => {
     let visited = 0;
     const counted = Array.from({ length: 100 }, () => new Proxy([0], { ownKeys: () => [] }));
     const watched = counted.map(

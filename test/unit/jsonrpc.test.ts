@@ -146,7 +146,7 @@ describe('isMessage accepts what the SDK accepts, and refuses what the SDK refus
   });
 });
 
-it('a message is of exactly one kind', () => {
+it('isRequest, isNotification and isResponse are true for exactly one kind of message each', () => {
   for (const value of corpus) {
     if (!isMessage(value)) continue;
     const kinds = [isRequest(value), isNotification(value), isResponse(value)];

@@ -41,7 +41,7 @@ describe.each(KINDS)('a connection %s', (_, open) => {
     return ends;
   }
 
-  it('brings what one end writes to the other, both ways, and after it the end', async () => {
+  it('brings what each end writes to the other, and after that the end', async () => {
     const [one, two] = await pair();
     one.write('a');
     one.write(Buffer.from('b'));
@@ -51,7 +51,7 @@ describe.each(KINDS)('a connection %s', (_, open) => {
     expect((await allOf(one)).toString()).toBe('after the end of the other');
   });
 
-  it('nothing is read in the turn in which it is written', async () => {
+  it('delivers nothing in the turn in which it is written', async () => {
     const [one, two] = await pair();
     let read = 0;
     two.on('data', () => (read += 1));
@@ -62,7 +62,7 @@ describe.each(KINDS)('a connection %s', (_, open) => {
     await expect.poll(() => read).toBe(1);
   });
 
-  it('waits for a reader that is slow', async () => {
+  it('makes the writer wait for a slow reader', async () => {
     const [one, two] = await pair();
     let drained = false;
     let written = 0;
@@ -76,7 +76,7 @@ describe.each(KINDS)('a connection %s', (_, open) => {
     expect(await all).toHaveLength(written * 65_536);
   });
 
-  it('that is destroyed at one end, is closed at the other, after what was written', async () => {
+  it('is closed at the other end when one end is destroyed, after what was written', async () => {
     const [one, two] = await pair();
     await new Promise((resolve) => one.write('last words', resolve));
     one.destroy();
@@ -85,7 +85,7 @@ describe.each(KINDS)('a connection %s', (_, open) => {
     await once(two, 'close');
   });
 
-  it('that is destroyed while it is waited for: the writer hears of it', async () => {
+  it('tells a waiting writer that the other end was destroyed', async () => {
     const [one, two] = await pair();
     const heard = new Promise((resolve) => one.once('close', resolve));
     two.pause();
@@ -106,7 +106,7 @@ describe.each(KINDS)('a connection %s', (_, open) => {
     expect(one.destroyed).toBe(false);
   });
 
-  it('is one of Node', async () => {
+  it('is a socket of Node', async () => {
     const [one] = await pair();
     expect(one).toBeInstanceOf(net.Socket);
     expect(one.remoteAddress).toBe('127.0.0.1');

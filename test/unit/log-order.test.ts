@@ -6,7 +6,7 @@ const origin = (number: number, nodeId = 'a') => ({ nodeId, number, purpose: 'ou
 const at = (ms: number, stream = 'g') => ({ logId: `${ms}-0`, stream });
 
 describe('the order of a log', () => {
-  it('lets entries be read in any order, and again', () => {
+  it('allows entries to be read in any order, and again', () => {
     const order = new LogOrder();
     for (const ms of [1, 2, 3, 2, 1, 3]) {
       expect(order.fits('s', origin(10 + ms), at(ms), undefined)).toBe(true);
@@ -16,7 +16,7 @@ describe('the order of a log', () => {
     expect(order.fits('t', origin(1), at(4), undefined)).toBe(true);
   });
 
-  it('refuses an entry that stands in two places, and one behind a later one', () => {
+  it('refuses an entry that is in two places, and one that follows a later one', () => {
     const order = new LogOrder();
     expect(order.fits('s', origin(1), at(1), undefined)).toBe(true);
     expect(order.fits('s', origin(3), at(9), undefined)).toBe(true);
@@ -26,7 +26,7 @@ describe('the order of a log', () => {
     expect(order.fits('s', origin(2), at(5), undefined)).toBe(true);
   });
 
-  it('refuses what is behind a later one within a page, whatever was read before', () => {
+  it('refuses an entry that follows a later one within a page, whatever was read before', () => {
     const order = new LogOrder();
     expect(order.fits('s', origin(9), at(9, 'p'), undefined)).toBe(true);
     const page = new Map<string, number>();
@@ -36,8 +36,8 @@ describe('the order of a log', () => {
   });
 });
 
-describe('what was heard', () => {
-  it('is heard once, in any order', () => {
+describe('a message that was heard', () => {
+  it('is passed on once, in any order', () => {
     const heard = new HeardNumbers();
     for (const number of [5, 3, 4, 1_000, 999, 140_000, 139_999, 100_000]) {
       expect(heard.isNew(origin(number))).toBe(true);
@@ -46,7 +46,7 @@ describe('what was heard', () => {
     expect(heard.isNew(origin(5, 'b'))).toBe(true);
   });
 
-  it('is not taken for new once it is too old to be remembered', () => {
+  it('does not count as new once it is too old to be remembered', () => {
     const heard = new HeardNumbers();
     expect(heard.isNew(origin(7))).toBe(true);
     // The numbers in between take the place of those before.

@@ -7,7 +7,7 @@ const request = (name: string): JsonRpcRequest => ({
   params: { clientInfo: { name } },
 });
 
-it('the log has a small initialize as it is, and no second copy of a large one', () => {
+it('the log has a small initialize whole, and a large one without its params', () => {
   const small = request('x');
   expect(loggedInitialize(small, JSON.stringify(small.params))).toBe(JSON.stringify(small));
   const large = request('x'.repeat(2_000));

@@ -23,19 +23,19 @@ async function write(turns: LoopTurns, lengths: number[]): Promise<number[]> {
   );
 }
 
-it('gives each large answer a turn of its own', async () => {
+it('gives each large answer its own turn of the event loop', async () => {
   const written = await write(new LoopTurns(), [LARGE, LARGE, LARGE]);
   expect(new Set(written).size).toBe(3);
 });
 
 // Each of them had a turn of its own too. On a busy node more are answered in a turn of the event loop than one, so that they
 // never caught up: all answers of all sessions went out one per turn from the first large one on.
-it('lets small answers that waited behind a large one go together', async () => {
+it('writes small answers that waited behind a large one in one turn', async () => {
   const written = await write(new LoopTurns(), [LARGE, ...Array.from({ length: 100 }, () => 10)]);
   expect(new Set(written).size).toBeLessThanOrEqual(2);
 });
 
-it('keeps the order', async () => {
+it('keeps the order of the answers', async () => {
   const turns = new LoopTurns();
   const order: number[] = [];
   const lengths = [LARGE, 10, LARGE, 10, 10, LARGE];

@@ -11,7 +11,7 @@ const collect = runInNewContext('gc') as () => void;
  * V8 makes a part of a text refer to the whole text. A node that remembered the ids of ten thousand sessions kept with each of
  * them the message in which it had read the id.
  */
-it('a name that is kept keeps nothing of the message in which it came', () => {
+it('keeping a name does not keep the message that contained it in memory', () => {
   const kept: string[] = [];
   const payload = 'x'.repeat(60_000);
   collect();
@@ -29,7 +29,7 @@ it('a name that is kept keeps nothing of the message in which it came', () => {
   expect(kept.at(-1)).toBe('session-000000000499');
 });
 
-it('a bounded map remembers what was set last, and never has more than twice as many entries', () => {
+it('a bounded map remembers the entries set last, and at most twice as many', () => {
   const map = new BoundedMap<number, number>(10);
   for (let key = 0; key < 100; key += 1) map.set(key, -key);
   const known = Array.from({ length: 100 }, (_, key) => key).filter((key) => map.has(key));

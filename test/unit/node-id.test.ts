@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { randomNodeId } from '../../src/protocol/node-id.js';
 
 // One of digits alone made `<nodeId>.<n>` a number, for whoever reads ids as numbers.
-it('node ids are ten characters, of which the first is a letter', () => {
+it('randomNodeId returns ten characters, the first of which is a letter', () => {
   const ids = Array.from({ length: 1_000 }, () => randomNodeId());
   for (const id of ids) expect(id).toMatch(/^[a-z][0-9a-z]{9}$/);
   expect(new Set(ids).size).toBe(1_000);

@@ -25,7 +25,7 @@ function watchOver(...held: string[]) {
   return { clock, leases, looks, state, watch, dead };
 }
 
-it('declares a node dead whose lease was missing at two looks 900 ms apart', async () => {
+it('declares a node dead if its lease was missing at two looks 900 ms apart', async () => {
   const { clock, dead } = watchOver('a');
   expect(await dead('a', 'b')).toEqual([]);
   await clock.advance(899);
@@ -34,7 +34,7 @@ it('declares a node dead whose lease was missing at two looks 900 ms apart', asy
   expect(await dead('a', 'b')).toEqual(['b']);
 });
 
-it('begins anew with a node whose lease is back for one look', async () => {
+it('starts again with a node whose lease is back for one look', async () => {
   const { clock, leases, dead } = watchOver();
   await dead('a');
   await clock.advance(600);
@@ -48,7 +48,7 @@ it('begins anew with a node whose lease is back for one look', async () => {
 });
 
 // All leases had run out while Redis was away or refused writes, and the first node to be back found all others dead.
-it('declares no node dead while this node does not hold its own lease, and begins anew when it does', async () => {
+it('declares no node dead while this node does not hold its own lease, and starts again when it does', async () => {
   const { clock, leases, dead } = watchOver();
   await dead('a');
   leases.delete('me');
@@ -76,7 +76,7 @@ it('does not count a look from before this node held its lease without interrupt
   expect(await dead('a')).toEqual([]);
 });
 
-it('declares no node dead while the backplane refuses, and begins anew afterwards', async () => {
+it('declares no node dead while the backplane refuses, and starts again afterwards', async () => {
   const { clock, state, dead, watch } = watchOver();
   await dead('a');
   await clock.advance(900);
@@ -89,7 +89,7 @@ it('declares no node dead while the backplane refuses, and begins anew afterward
   expect(await dead('a')).toEqual([]);
 });
 
-it('looks a second time by itself where it is asked about one node', async () => {
+it('looks a second time on its own if it is asked about one node', async () => {
   const { clock, leases, watch } = watchOver();
   const dead = watch.isDead('a');
   const back = watch.isDead('b');
@@ -100,7 +100,7 @@ it('looks a second time by itself where it is asked about one node', async () =>
   expect(await back).toBe(false);
 });
 
-it('never looks at this node, whose own steps say whether it is alive', async () => {
+it('never looks at its own node', async () => {
   const { looks, watch } = watchOver();
   expect(await watch.isAlive('me')).toBe(true);
   expect([...(await watch.findDead(['me']))]).toEqual([]);
@@ -119,7 +119,7 @@ it('answers isAlive for a third of a lease from one look', async () => {
   expect(looks).toHaveLength(2);
 });
 
-it('says when a node was dead by the clock of the session, and only while it is', async () => {
+it('returns the moment of death by the clock of the session, and only while the node is dead', async () => {
   const { clock, leases, watch } = watchOver();
   expect(await watch.momentOfDeath('s', 'a')).toBeUndefined();
   await clock.advance(900);

@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { OpenedStreams } from '../../src/stream/opened-streams.js';
 import { streamShownOnStandalone } from '../../src/stream/shown-on.js';
 
-it('knows the streams that run here, until another node has taken one over', () => {
+it('knows the streams that run on this node, until another node takes one over', () => {
   const opened = new OpenedStreams('node1');
   const [first, second] = [opened.nextName(), opened.nextName()];
   opened.setRunHere(first, true);
@@ -18,7 +18,7 @@ it('knows a stream whose messages are shown on the standalone stream', () => {
   expect(opened.isRunHere(stream)).toBe(true);
 });
 
-it('takes no name of another node, of the future or of no node for its own', () => {
+it('does not accept a name of another node, of the future or of no node as its own', () => {
   const opened = new OpenedStreams('node1');
   const name = opened.nextName();
   opened.setRunHere(name, true);
@@ -36,7 +36,7 @@ it('takes no name of another node, of the future or of no node for its own', () 
   }
 });
 
-it('forgets the oldest names: a name that has the bit of an older one begins anew', () => {
+it('forgets the oldest names: a name that reuses the byte of an older one begins anew', () => {
   const opened = new OpenedStreams('node1');
   const oldest = opened.nextName();
   opened.setRunHere(oldest, true);

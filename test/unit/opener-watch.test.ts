@@ -16,7 +16,7 @@ function newLook(): Look {
 
 /** Two looks at the requests of a connection overlapped: one that ended well hid that the other one had failed. */
 it.each(['first', 'second'])(
-  'a look that fails is repeated though another ends well: the %s',
+  'repeats a look that failed although another one succeeded: the %s',
   async (failing) => {
     const clock = new ManualClock();
     const watch = { findDead: () => Promise.resolve(new Set<string>()) } as never;

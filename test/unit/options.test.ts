@@ -11,7 +11,7 @@ function given(options: object): AnynodeOptions {
   return { server, ...options };
 }
 
-it('with nothing but a server, everything has its default', () => {
+it('uses the default of each option if only a server is given', () => {
   const options = resolveOptions({ server });
   expect(options).toEqual({
     server,
@@ -66,7 +66,7 @@ it('with nothing but a server, everything has its default', () => {
   expect(options.sessionIdGenerator()).not.toBe(options.sessionIdGenerator());
 });
 
-it('every option may be undefined, which leaves its default', () => {
+it('uses the default of an option that is undefined', () => {
   const all: Record<keyof AnynodeOptions, unknown> = {
     server,
     handler: undefined,
@@ -115,7 +115,7 @@ it('every option may be undefined, which leaves its default', () => {
   });
 });
 
-it('what is given is taken', () => {
+it('uses the value of each option that is given', () => {
   const backplane = memoryBackplane();
   const values = {
     backplane,
@@ -144,11 +144,11 @@ it('what is given is taken', () => {
   });
 });
 
-it('a session whose client never sent `initialized` lives no longer than any other', () => {
+it('limits the lifetime of a session that is not confirmed to that of other sessions', () => {
   expect(resolveOptions({ server, sessionTtlMs: 1000 }).pendingTtlMs).toBe(1000);
 });
 
-it('redis may be a URL or a client, and nothing is connected yet', () => {
+it('accepts a URL or a client as `redis`, and opens no connection', () => {
   const client = new Redis({ lazyConnect: true });
   for (const redis of ['redis://localhost:6379', 'rediss://user:word@example.com/2', client]) {
     expect(resolveOptions({ server, redis }).backplane).toBeDefined();
@@ -156,7 +156,7 @@ it('redis may be a URL or a client, and nothing is connected yet', () => {
   expect(client.status).toBe('wait');
 });
 
-describe('misuse is told at construction, with the way to mend it', () => {
+describe('rejects wrong options at construction, and says how to mend them', () => {
   const redis = 'redis://localhost:6379';
   const times = [
     'sessionTtlMs',

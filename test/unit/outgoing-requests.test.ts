@@ -6,7 +6,7 @@ function asker(sessionId: string): Asker {
   return { sessionId, deliver: () => undefined };
 }
 
-describe('the id of a question', () => {
+describe('the id of a request to the client', () => {
   it('names its node, and is used once', () => {
     const asks = new OutgoingRequests('node1');
     const ids = [0, 0, 1].map((original) => asks.add(asker('s'), original));
@@ -14,29 +14,29 @@ describe('the id of a question', () => {
     expect(ids.map(nodeOf)).toEqual(['node1', 'node1', 'node1']);
   });
 
-  it('is not the same on two nodes, though replicas count alike', () => {
+  it('differs between two nodes, although replicas count alike', () => {
     expect(new OutgoingRequests('a').add(asker('s'), 0)).not.toBe(
       new OutgoingRequests('b').add(asker('s'), 0),
     );
   });
 
   it.each([undefined, null, 0, 7, '', 'a', 'a.', '.1', 'a.b', 'A.1', 'a.1.1', 'a .1', {}, ['a.1']])(
-    '%j is none of ours',
+    '%j is not one',
     (id) => {
       expect(nodeOf(id)).toBeUndefined();
     },
   );
 });
 
-describe('an open question', () => {
-  it('is found by its id, with who asked it and how it was called there', () => {
+describe('an open request to the client', () => {
+  it('is found by its id, with its sender and the sender’s id', () => {
     const asks = new OutgoingRequests('node1');
     const who = asker('s');
     const id = asks.add(who, 'original');
     expect(asks.find('s', id)).toEqual({ asker: who, original: 'original' });
   });
 
-  it('is not found from another session: the id alone is no credential', () => {
+  it('is not found from another session', () => {
     const asks = new OutgoingRequests('node1');
     const id = asks.add(asker('s'), 0);
     expect(asks.find('other', id)).toBeUndefined();
@@ -49,7 +49,7 @@ describe('an open question', () => {
     expect(asks.find('s', id)).toBeUndefined();
   });
 
-  it('is not found by anything but its id', () => {
+  it('is not found by any other value', () => {
     const asks = new OutgoingRequests('node1');
     asks.add(asker('s'), 0);
     for (const id of [undefined, null, 0, 1, 'node1.2', 'node2.1', {}]) {

@@ -18,7 +18,7 @@ const BASE64: PayloadCodec = {
 };
 
 describe('a text and its origin', () => {
-  it('come back from any codec together', () => {
+  it('are decoded together with any codec', () => {
     const { payloads } = payloadsWith(BASE64);
     payloads.close('{}', CONTEXT, 'out g');
     const stored = payloads.close('{"a":"\\n"}\n', CONTEXT, 'in - node:n2');
@@ -29,14 +29,14 @@ describe('a text and its origin', () => {
   });
 
   // Nodes without a codec read what such a codec stores.
-  it('is the text alone, where the codec leaves texts as they are', () => {
+  it('are stored as the text alone if the codec does not change texts', () => {
     const { payloads } = payloadsWith({ encode: (text) => text, decode: (text) => text });
     expect(payloads.close('{}', CONTEXT, 'out g')).toBe('{}');
     expect(payloads.open('{}', CONTEXT, 'it')).toEqual({ text: '{}', origin: undefined });
   });
 
   it.each(['{}', '~1 n1 1\n{}', '~1 n1 x out g\n{}', '~1 n1 1 out g'])(
-    'are not taken from what was encoded without an origin: %j',
+    'are not read from a text that was encoded without an origin: %j',
     (text) => {
       const { payloads, warnings } = payloadsWith(BASE64);
       expect(payloads.open(BASE64.encode(text, CONTEXT), CONTEXT, 'it')).toBeUndefined();

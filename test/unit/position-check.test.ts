@@ -42,7 +42,7 @@ it('makes those followers read the log that are behind, or whose stream is over 
   expect(looked).toEqual(['behind', 'ahead', 'over']);
 });
 
-it('leaves a follower alone that has come to the end while it was read', async () => {
+it('does not poke a follower that has reached the end during the read', async () => {
   const { clock, add, state } = setUp(() => [0]);
   const { follower, log } = add('busy');
   state.meanwhile = () => follower.offer(log.append(), true);
@@ -51,7 +51,7 @@ it('leaves a follower alone that has come to the end while it was read', async (
   expect(log.reads).toBe(0);
 });
 
-it('reads a hundred sessions at a time, and the next ones though a read has failed', async () => {
+it('reads a hundred sessions at a time, and goes on after a read that failed', async () => {
   const { clock, add, batches, state } = setUp(() => [1]);
   state.fails = 1;
   const made = Array.from({ length: 250 }, (_, at) => add(`s${at}`));
@@ -76,7 +76,7 @@ it('has a timer only while the node has a follower, and none after it was closed
   expect(clock.pending).toBe(0);
 });
 
-it('does nothing with a backplane that loses no wake-up silently', () => {
+it('sets no timer with a backplane that loses no wake-up silently', () => {
   const clock = new ManualClock();
   const followers = new Followers(() => check.schedule());
   const check = new PositionCheck({ membership: partOf<Streams>({}), followers, clock });

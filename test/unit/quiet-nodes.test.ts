@@ -9,7 +9,7 @@ function nodes(count: number): { numbers: Map<string, number>; replicas: Set<str
   return { numbers: new Map(names.map((name) => [name, 1])), replicas: new Set(names) };
 }
 
-it('forgets nodes that have done nothing for an hour, where there are many', () => {
+it('forgets nodes without a commit for an hour, if there are many', () => {
   const { numbers, replicas } = nodes(70);
   const quiet = new QuietNodes(numbers, replicas);
   quiet.look('first', 0);
@@ -22,7 +22,7 @@ it('forgets nodes that have done nothing for an hour, where there are many', () 
   expect([...replicas]).toEqual(['n1', 'n2']);
 });
 
-it('forgets none of a few', () => {
+it('forgets no node if there are few', () => {
   const { numbers, replicas } = nodes(64);
   const quiet = new QuietNodes(numbers, replicas);
   for (const now of [0, HOUR, 2 * HOUR]) quiet.look('another', now);

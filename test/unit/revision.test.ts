@@ -14,20 +14,20 @@ describe('a revision', () => {
     expect(follows(undefined, second)).toBe(false);
   });
 
-  it('does not follow one that was lost and has the number of the one that it was made on', () => {
+  it('does not follow a lost revision with the same number as the one that it was made on', () => {
     const lost = nextRevision('1', 'a', 7);
     const kept = nextRevision('1', 'b', 2);
     expect(kept).not.toBe(lost);
     expect(follows(lost, nextRevision(kept, 'a', 8))).toBe(false);
   });
 
-  it('says what it was made on', () => {
+  it('names the revision that it was made on', () => {
     const third = nextRevision(second, 'b', 3);
     expect(follows(revisionBefore(third), third)).toBe(true);
     expect(isLower(second, third)).toBe(true);
   });
 
-  it('may follow a plain number, which earlier releases wrote', () => {
+  it('may follow a plain number, as earlier releases wrote it', () => {
     expect(nextRevision('4', 'a', 1)).toBe('5.a:1.');
     expect(follows('4', '5.a:1.')).toBe(true);
   });

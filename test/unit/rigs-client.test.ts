@@ -31,7 +31,7 @@ function stream(res: ServerResponse, written = ''): void {
 const note = (method: string): string => JSON.stringify({ jsonrpc: '2.0', method });
 
 describe('SseReader', () => {
-  it('sees comments, cursors, retry times and events, however they are cut into chunks', async () => {
+  it('reads comments, cursors, retry times and events, wherever chunks are cut', async () => {
     const wire =
       `: hello\n\nid: c1\nretry: 50\ndata: \n\n` +
       `id: c2\nevent: message\ndata: ${note('ä')}\n\n: ping\n\ndata: {"jsonrpc":"2.0",\ndata: "method":"b"}\n\n`;
@@ -53,7 +53,7 @@ describe('SseReader', () => {
     expect(reader.lastEventId).toBe('c2');
   });
 
-  it('gives each event out once, and keeps those that a search goes past', async () => {
+  it('returns each event once, and keeps events that a search skips', async () => {
     const { url, client } = await serve((_req, res) => {
       stream(res, ['a', 'b', 'a'].map((m, i) => `id: ${i}\ndata: ${note(m)}\n\n`).join(''));
     });
@@ -66,7 +66,7 @@ describe('SseReader', () => {
     expect(await reader.ended).toBe('closed');
   });
 
-  it('tells a cut stream from one that was ended', async () => {
+  it('distinguishes a cut stream from one that was ended', async () => {
     const { url, client } = await serve((_req, res) => {
       stream(res);
       res.write(': \n\n', () => res.destroy());
@@ -76,7 +76,7 @@ describe('SseReader', () => {
     expect(await reader.ended).toBe('cut');
   });
 
-  it('closes the socket, so that the server sees the client go', async () => {
+  it('closes the socket, so that the server sees that the client has left', async () => {
     let closed: Promise<unknown> | undefined;
     const { url, client } = await serve((_req, res) => {
       closed = once(res, 'close');
@@ -118,7 +118,7 @@ describe('RawClient', () => {
     expect(seen[0]?.session).toBeUndefined();
   });
 
-  it('says what the server said when a step fails', async () => {
+  it('reports the server’s response when a step fails', async () => {
     const { url, client } = await serve((_req, res) => res.writeHead(404).end('Session not found'));
     await expect(client.request(url, 'tools/list')).rejects.toMatchObject({
       status: 404,
@@ -128,7 +128,7 @@ describe('RawClient', () => {
     expect((await client.delete(url)).status).toBe(404);
   });
 
-  it('can give a request up before there is a response', async () => {
+  it('can abort a request before there is a response', async () => {
     const { url, client } = await serve(() => undefined);
     const abort = new AbortController();
     const given = client.post(url, { jsonrpc: '2.0', method: 'x' }, { signal: abort.signal });

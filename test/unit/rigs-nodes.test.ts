@@ -29,7 +29,7 @@ describe('startNode', () => {
     await expect(node.call('unknown')).rejects.toThrow("no method 'unknown'");
   });
 
-  it('rejects a call that the node can not answer any more', async () => {
+  it('rejects a call when the node cannot answer any more', async () => {
     const node = await echoNode('one');
     const call = expect(node.call('hang')).rejects.toThrow('ended before it answered');
     node.kill('SIGKILL');
@@ -38,7 +38,7 @@ describe('startNode', () => {
     await expect(node.call('double', { n: 1 })).rejects.toThrow('has ended');
   });
 
-  it('shows what a node wrote that did not start', async () => {
+  it('shows the output of a node that did not start', async () => {
     await expect(startNode({ script, env: { NODE_NAME: 'broken' } })).rejects.toThrow(
       /This node was told to break/,
     );
@@ -53,23 +53,26 @@ describe('startNode', () => {
 });
 
 // Needs `setpriv` for redis and nginx, which every Linux has.
-it.runIf(process.platform === 'linux')('children die with a parent that is killed', async () => {
-  // Its own, as a parent that is killed does not clean up.
-  const tmp = await mkdtemp(join(tmpdir(), 'anynode-parent-'));
-  onTestFinished(() => rm(tmp, { recursive: true, force: true }));
-  const script = new URL('./fixtures/parent.ts', import.meta.url);
-  const parent = await startNode({ script, env: { TMPDIR: tmp } });
-  const ports = await parent.call<Record<string, number>>('ports');
-  const sockets = Object.values(ports).map((port) => connect(port, '127.0.0.1'));
-  await Promise.all(sockets.map((socket) => once(socket, 'connect')));
-  const ends = sockets.map((socket) => {
-    // A reset is as good an end as any; once() would reject for it.
-    socket.on('error', () => undefined).resume();
-    return new Promise((resolve) => socket.once('close', resolve));
-  });
-  parent.kill('SIGKILL');
-  await Promise.all(ends);
-});
+it.runIf(process.platform === 'linux')(
+  'child processes end when their parent is killed',
+  async () => {
+    // Its own, as a parent that is killed does not clean up.
+    const tmp = await mkdtemp(join(tmpdir(), 'anynode-parent-'));
+    onTestFinished(() => rm(tmp, { recursive: true, force: true }));
+    const script = new URL('./fixtures/parent.ts', import.meta.url);
+    const parent = await startNode({ script, env: { TMPDIR: tmp } });
+    const ports = await parent.call<Record<string, number>>('ports');
+    const sockets = Object.values(ports).map((port) => connect(port, '127.0.0.1'));
+    await Promise.all(sockets.map((socket) => once(socket, 'connect')));
+    const ends = sockets.map((socket) => {
+      // A reset is as good an end as any; once() would reject for it.
+      socket.on('error', () => undefined).resume();
+      return new Promise((resolve) => socket.once('close', resolve));
+    });
+    parent.kill('SIGKILL');
+    await Promise.all(ends);
+  },
+);
 
 describe('startNginx', () => {
   it('sends requests to the nodes in turn, with the Host of the client', async () => {
@@ -86,7 +89,7 @@ describe('startNginx', () => {
     expect(names.slice(2)).toEqual(names.slice(0, 2));
   });
 
-  it('passes the first byte of a stream on at once, and a dead node does not stop the other', async () => {
+  it('passes the first byte of a stream on at once, and goes on when one node is dead', async () => {
     const [one, two] = [await echoNode('one'), await echoNode('two')];
     const nginx = await startNginx({ upstreams: [one.port, two.port] });
     onTestFinished(nginx.stop);

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { activeResources, leftBehind } from '../support/leaks.js';
 
-it('a run ends with its tally, where all that kept it from being green has failed', async () => {
+it('a run ends with its tally after failures of every kind', async () => {
   const config = fileURLToPath(new URL('./fixtures/tally/vitest.config.ts', import.meta.url));
   const vitest = fileURLToPath(new URL('../../node_modules/vitest/vitest.mjs', import.meta.url));
   const output = await new Promise<string>((resolve) => {
@@ -19,7 +19,7 @@ it('a run ends with its tally, where all that kept it from being green has faile
   expect(output).toContain('× silences Vitest');
 });
 
-it('leftBehind() names what was not closed', async () => {
+it('leftBehind() names each thing that was not closed', async () => {
   const before = activeResources();
   const server = createServer().listen(0);
   expect(await leftBehind(before, { withinMs: 0 })).toEqual({ TCPServerWrap: 1 });

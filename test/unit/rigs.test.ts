@@ -6,7 +6,7 @@ import { connectRedis, redisUrl, uniquePrefix } from '../support/redis-fixture.j
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.js';
 
 describe('startRedis', () => {
-  it('comes back on its port, and empty, after a restart', async () => {
+  it('serves on its port again, and is empty, after a restart', async () => {
     const server = await startRedis();
     onTestFinished(server.stop);
     const { pid } = server;
@@ -23,7 +23,7 @@ describe('startRedis', () => {
     );
   });
 
-  it('does not take another Redis on the port for its own', async () => {
+  it('does not use another Redis that listens on the port', async () => {
     const port = Number(new URL(redisUrl()).port);
     await expect(startRedis({ port })).rejects.toThrow(/already in use/);
   });
@@ -36,7 +36,7 @@ describe('startRedisCluster', () => {
   });
   afterAll(() => cluster.stop());
 
-  it('serves keys of every master, on whichever node the client starts', async () => {
+  it('serves keys of every master, whichever node the client starts with', async () => {
     for (const port of cluster.ports) {
       const client = new Cluster([{ host: '127.0.0.1', port }]);
       onTestFinished(() => client.disconnect());
@@ -72,7 +72,7 @@ describe('startTcpProxy', () => {
     return client;
   }
 
-  it('cuts before the reply: the command is carried out, the client does not learn of it', async () => {
+  it('cuts before the reply, so that the command is carried out and the client does not know', async () => {
     const client = await connectOnce();
     const cut = proxy.cutBeforeReply((data) => data.includes(prefix));
     await client.ping();
@@ -103,7 +103,7 @@ describe('startTcpProxy', () => {
     await cut;
   });
 
-  it('loses nothing that it stalled', async () => {
+  it('delivers everything that it stalled', async () => {
     const client = await connectOnce();
     proxy.stall();
     const pushed = client.rpush(prefix, 'entry');
@@ -121,7 +121,7 @@ describe('startTcpProxy', () => {
     expect(performance.now() - began).toBeGreaterThanOrEqual(80);
   });
 
-  it('swallows replies but not commands, and the connection stays open', async () => {
+  it('drops replies but not commands, and keeps the connection open', async () => {
     const client = await connectOnce();
     proxy.mute();
     const pushed = client.rpush(prefix, 'entry');
@@ -132,7 +132,7 @@ describe('startTcpProxy', () => {
     await lost;
   });
 
-  it('swallows commands when the other direction is muted', async () => {
+  it('drops commands when the other direction is muted', async () => {
     const client = await connectOnce();
     proxy.mute('client→server');
     const seen = new Promise<void>((resolve) => {
@@ -160,7 +160,7 @@ describe('startTcpProxy', () => {
   });
 });
 
-it('commandstats tells which commands were called between two readings', async () => {
+it('commandstats returns which commands were called between two readings', async () => {
   const server = await startRedis();
   onTestFinished(server.stop);
   const client = connectRedis(server.url);

@@ -16,12 +16,12 @@ describe('the version of a server', () => {
   it.each(['6.0.20', '5.0.7', '3.2.100', '6.1.241'])('%s is too old', (version) => {
     expect(unsupported(info(`redis_version:${version}`))).toContain(version);
   });
-  it('of Valkey is that of the Redis it is compatible with', () => {
+  it('of Valkey is the version of the Redis that it is compatible with', () => {
     expect(
       unsupported(info('redis_version:7.2.4', 'server_name:valkey', 'valkey_version:8.1.0')),
     ).toBeUndefined();
   });
-  it('that is not said is no reason', () => {
+  it('is accepted if the server does not report it', () => {
     expect(unsupported(info('redis_mode:standalone'))).toBeUndefined();
     expect(unsupported(info('redis_version:unknown'))).toBeUndefined();
     expect(unsupported('')).toBeUndefined();
@@ -29,7 +29,7 @@ describe('the version of a server', () => {
 });
 
 describe('the policy of a full server', () => {
-  it('is a fault where it throws keys away', () => {
+  it('is refused if it evicts keys', () => {
     expect(evicts(info('maxmemory:0', 'maxmemory_policy:allkeys-lru'))).toBe('allkeys-lru');
     expect(evicts(info('maxmemory_policy:noeviction'))).toBeUndefined();
     expect(evicts(info('maxmemory:0'))).toBeUndefined();

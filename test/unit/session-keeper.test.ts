@@ -63,7 +63,7 @@ describe('a session that is in use', () => {
     expect(touches.length).toBeLessThanOrEqual(30);
   });
 
-  it('goes with the others, a hundred to a round trip', async () => {
+  it('is refreshed together with others, a hundred in a round trip', async () => {
     const { clock, touches, running } = setUp();
     for (let count = 0; count < 250; count += 1) running.set(`session${count}`, ['post']);
     await clock.advance(TTL_MS / 2);
@@ -86,7 +86,7 @@ describe('a session that is in use', () => {
     ]);
   });
 
-  it('is tried again with the next refresh where the backplane was away', async () => {
+  it('is refreshed the next time if the backplane was away', async () => {
     const { clock, touches, running, state, gone } = setUp();
     running.set('session', ['post']);
     state.fails = true;
@@ -96,21 +96,21 @@ describe('a session that is in use', () => {
   });
 });
 
-it('is refreshed at once where it is asked for', async () => {
+it('refreshes a session at once on demand', async () => {
   const { touches, running, keeper } = setUp();
   running.set('session', ['post']);
   await keeper.refresh();
   expect(touches).toHaveLength(1);
 });
 
-it('with no session in use nothing is asked', async () => {
+it('sends nothing if no session is in use', async () => {
   const { clock, touches } = setUp();
   await clock.advance(10 * TTL_MS);
   expect(touches).toEqual([]);
 });
 
-describe('a refresh finds what was lost without a trace', () => {
-  it('a message: its follower reads the log', async () => {
+describe('a refresh after a lost message', () => {
+  it('makes the follower of a new message read the log', async () => {
     const { clock, followers, state } = setUp();
     const { follower, log, sink } = follow();
     followers.add(follower);
@@ -124,7 +124,7 @@ describe('a refresh finds what was lost without a trace', () => {
     expect(sink.numbers).toEqual([1]);
   });
 
-  it('nothing: then the log is not read', async () => {
+  it('does not read the log if nothing was lost', async () => {
     const { clock, followers } = setUp();
     const { follower, log } = follow();
     followers.add(follower);
@@ -132,7 +132,7 @@ describe('a refresh finds what was lost without a trace', () => {
     expect(log.reads).toBe(0);
   });
 
-  it('a takeover: the connection is ended', async () => {
+  it('ends a connection whose stream was taken over', async () => {
     const { clock, followers, state } = setUp();
     const { follower, ends } = follow();
     followers.add(follower);
@@ -145,7 +145,7 @@ describe('a refresh finds what was lost without a trace', () => {
     expect(ends).toEqual(['replaced']);
   });
 
-  it('the end of the stream: its follower reads what is left', async () => {
+  it('makes the follower of an ended stream read the rest', async () => {
     const { clock, followers, state } = setUp();
     const { follower, log, sink } = follow();
     followers.add(follower);
@@ -160,7 +160,7 @@ describe('a refresh finds what was lost without a trace', () => {
     expect(sink.reason).toBe('complete');
   });
 
-  it('requests that another node has taken', async () => {
+  it('reports requests that another node has taken', async () => {
     const { clock, running, taken, state } = setUp();
     running.set('session', ['mine', 'theirs']);
     state.reply = () => ({ status: 'ok', streams: [], runs: [true, false] });
@@ -168,7 +168,7 @@ describe('a refresh finds what was lost without a trace', () => {
     expect(taken).toEqual([['session', 'theirs']]);
   });
 
-  it('the end of the session', async () => {
+  it('reports a session that has ended', async () => {
     const { clock, running, gone, state } = setUp();
     running.set('session', ['post']);
     state.reply = () => ({ status: 'gone' });
@@ -177,7 +177,7 @@ describe('a refresh finds what was lost without a trace', () => {
   });
 });
 
-describe('how far a connection has written', () => {
+describe('the position of a connection', () => {
   it('is reported about a second later, once for all that was shown meanwhile', async () => {
     const { clock, touches, keeper } = setUp();
     const { follower, log } = follow({ onMove: (moved) => keeper.noteMove(moved) });
@@ -209,7 +209,7 @@ describe('how far a connection has written', () => {
   });
 });
 
-it('a closed keeper leaves no timer behind', async () => {
+it('leaves no timer behind when it is closed', async () => {
   const { clock, keeper, followers, touches } = setUp();
   const { follower, log } = follow({ onMove: (moved) => keeper.noteMove(moved) });
   followers.add(follower);

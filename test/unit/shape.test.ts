@@ -54,7 +54,7 @@ function carryOut(from: Shape, requests: { method: string; params: object }[]): 
 }
 
 describe('requestsBetween', () => {
-  it('brings a server from one shape to any other that can follow', () => {
+  it('returns the requests that bring a server from one shape to any other', () => {
     fc.assert(
       fc.property(shape, shape, (from, to) => {
         // A log level is never taken back.
@@ -64,7 +64,7 @@ describe('requestsBetween', () => {
     );
   });
 
-  it('asks for nothing where nothing has changed', () => {
+  it('returns no request if nothing has changed', () => {
     fc.assert(
       fc.property(shape, (same) => {
         expect(requestsBetween(same, same)).toEqual([]);
@@ -72,7 +72,7 @@ describe('requestsBetween', () => {
     );
   });
 
-  it('of a fresh server and a record: the level and every subscription', () => {
+  it('returns the level and every subscription for a fresh server', () => {
     const stored = shapeOf({
       id: 's',
       revision: '3',
@@ -95,7 +95,7 @@ describe('requestsBetween', () => {
 });
 
 describe('an effect', () => {
-  it('is carried out by going from the shape without it to the shape with it', () => {
+  it('is carried out by the requests from the shape without it to the shape with it', () => {
     fc.assert(
       fc.property(shape, effect, (before, change) => {
         const after = withEffect(before, change);
@@ -107,7 +107,7 @@ describe('an effect', () => {
     );
   });
 
-  it('leaves the shape that it is applied to alone', () => {
+  it('does not change the shape that it is applied to', () => {
     fc.assert(
       fc.property(shape, effect, (before, change) => {
         const copy = { ...before, subscriptions: new Set(before.subscriptions) };

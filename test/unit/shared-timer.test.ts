@@ -11,8 +11,8 @@ function rig() {
   return { clock, timer, struck, wait };
 }
 
-describe('a timer for many waits of one length', () => {
-  it('calls each when its time is over, with one timer', async () => {
+describe('SharedTimer', () => {
+  it('calls each wait when its time is over, with one timer', async () => {
     const { clock, struck, wait } = rig();
     wait('a');
     await clock.advance(30);
@@ -24,7 +24,7 @@ describe('a timer for many waits of one length', () => {
     expect(clock.pending).toBe(0);
   });
 
-  it('does not call what was cancelled, and is late for nobody on that account', async () => {
+  it('does not call a cancelled wait, and calls the others in time', async () => {
     const { clock, struck, wait } = rig();
     const cancel = wait('a');
     await clock.advance(60);
@@ -35,7 +35,7 @@ describe('a timer for many waits of one length', () => {
     expect(struck).toEqual(['b 160']);
   });
 
-  it('may be used by what it calls', async () => {
+  it('lets a callback add a wait', async () => {
     const { clock, timer, struck, wait } = rig();
     timer.after(() => void wait('again'));
     wait('b');
@@ -45,7 +45,7 @@ describe('a timer for many waits of one length', () => {
     expect(struck).toEqual(['b 100', 'c 150', 'again 200']);
   });
 
-  it('calls at once what waits when it is closed, and leaves no timer', async () => {
+  it('calls every wait at once when it is closed, and leaves no timer', async () => {
     const { clock, timer, struck, wait } = rig();
     wait('a');
     await clock.advance(10);

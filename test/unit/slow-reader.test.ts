@@ -9,7 +9,7 @@ import { expect, it, onTestFinished } from 'vitest';
 import { anynode } from '../../src/index.js';
 
 // A bound below what the socket itself buffers was waited for with an event that never came: the stream stood still.
-it('a bound of one byte slows a stream down and does not stop it', async () => {
+it('a buffer of one byte slows a stream down and does not stop it', async () => {
   const node = anynode({
     maxBufferedBytes: 1,
     server: () => {

@@ -40,7 +40,7 @@ const handshake = [
 ];
 
 describe('stateAt', () => {
-  it('knows the handshake, each step of it', async () => {
+  it('shows each step of the handshake', async () => {
     const events = log(...handshake, said({ method: 'notifications/initialized' }));
     const states = await Promise.all(events.map(({ id }) => stateAt(events, id)));
     expect(states.map(({ state }) => state)).toEqual([
@@ -56,7 +56,7 @@ describe('stateAt', () => {
     });
   });
 
-  it('remembers what was answered with a result, and not what was only asked for', async () => {
+  it('has a change that was answered with a result, and none that was only requested', async () => {
     const events = log(
       ...handshake,
       call(1, 'logging/setLevel', { level: 'debug' }),
@@ -80,7 +80,7 @@ describe('stateAt', () => {
     expect(await at(13)).toEqual({ logLevel: 'error', subscriptions: ['a:2'] });
   });
 
-  it('knows what runs, and what waits for the client', async () => {
+  it('shows running requests, and requests that wait for the client', async () => {
     const events = log(
       ...handshake,
       call(1, 'tools/call', { name: 'a' }),
@@ -117,7 +117,7 @@ describe('stateAt', () => {
     });
   });
 
-  it('says when the log does not tell everything', async () => {
+  it('says when the log is incomplete', async () => {
     const all = log(...handshake, call(1, 'logging/setLevel', { level: 'info' }), answer(1));
     expect((await stateAt(all)).complete).toBe(true);
     const trimmed = await stateAt(all.slice(3));
@@ -132,7 +132,7 @@ describe('stateAt', () => {
     expect((await stateAt(log(...handshake.slice(1)))).complete).toBe(true);
   });
 
-  it('takes what was exported, and ids between two events', async () => {
+  it('accepts exported events, and ids between two events', async () => {
     const events = log(...handshake, call(1, 'tools/call'));
     const lines = events.map((event) => jsonLine('s', event));
     for (const line of lines) expect(line).toMatch(/^\{"v":1,"session":"s",[^\n]*\}\n$/);
@@ -143,7 +143,7 @@ describe('stateAt', () => {
     await expect(stateAt(parsed, 'x')).rejects.toThrow(TypeError);
   });
 
-  it('closes with the session', async () => {
+  it('shows the end of the session', async () => {
     const closed = { ...log(note('session.created'))[0], type: 'session.closed', id: '99-1' };
     const events = [...log(...handshake, call(1, 'tools/call')), closed as SessionEvent];
     expect(await stateAt(events)).toMatchObject({ state: 'closed', openRequests: [] });

@@ -37,7 +37,7 @@ function setUp() {
 }
 
 describe('a stream that another node holds', () => {
-  it('is given up there, and goes on after what was written', async () => {
+  it('is given up there, and continues after the last message written', async () => {
     const { clock, followers, nodes, passOn } = setUp();
     const { follower, log, ends } = follow();
     followers.b.add(follower);
@@ -50,7 +50,7 @@ describe('a stream that another node holds', () => {
     expect(clock.pending).toBe(0);
   });
 
-  it('was given up already: nobody knows how far it came', async () => {
+  it('has no position if it was given up before', async () => {
     const { nodes, passOn } = setUp();
     const released = nodes.a.release('b', held);
     await passOn();
@@ -58,7 +58,7 @@ describe('a stream that another node holds', () => {
     expect(await released).toBeUndefined();
   });
 
-  it('is left alone where a later connection holds it', async () => {
+  it('is not ended if a later connection holds it', async () => {
     const { followers, nodes, passOn } = setUp();
     const { follower, ends } = follow({ token: 'later' });
     followers.b.add(follower);
@@ -69,7 +69,7 @@ describe('a stream that another node holds', () => {
     expect(ends).toEqual([]);
   });
 
-  it('is not waited for when its node does not answer, which may be dead', async () => {
+  it('is not waited for if its node does not answer', async () => {
     const { clock, nodes, passOn } = setUp();
     const released = nodes.a.release('b', held);
     await clock.advance(250);
@@ -79,7 +79,7 @@ describe('a stream that another node holds', () => {
     await passOn();
   });
 
-  it('is not waited for when the question could not be sent', async () => {
+  it('is not waited for if the message could not be sent', async () => {
     const { clock, fails, nodes } = setUp();
     fails.next = true;
     expect(await nodes.a.release('b', held)).toBeUndefined();
@@ -87,7 +87,7 @@ describe('a stream that another node holds', () => {
   });
 });
 
-it('each answer goes to who asked', async () => {
+it('each answer reaches the caller that asked for it', async () => {
   const { followers, nodes, passOn } = setUp();
   const one = follow();
   const two = follow({ stream: 'other', position: { n: 5, logId: '50-0' } });
@@ -99,7 +99,7 @@ it('each answer goes to who asked', async () => {
   expect((await Promise.all(released)).map((position) => position?.n)).toEqual([0, 5]);
 });
 
-it('a node that cannot answer gives the stream up all the same', async () => {
+it('a node that cannot answer still gives the stream up', async () => {
   const { fails, followers, nodes, passOn } = setUp();
   const { follower, ends } = follow();
   followers.b.add(follower);
@@ -110,7 +110,7 @@ it('a node that cannot answer gives the stream up all the same', async () => {
 });
 
 describe('a connection whose stream another node has claimed', () => {
-  it('looks who has it when there was time for its release, and for undoing the claim', async () => {
+  it('reads the log after there was time to release it or to undo the claim', async () => {
     const { clock, followers, nodes } = setUp();
     const { follower, log, ends } = follow();
     followers.b.add(follower);
@@ -122,7 +122,7 @@ describe('a connection whose stream another node has claimed', () => {
     expect(ends).toEqual([]); // it has the stream again
   });
 
-  it('does not look once it is released', async () => {
+  it('does not read the log once it is released', async () => {
     const { clock, followers, nodes, passOn } = setUp();
     const { follower, log, ends } = follow();
     followers.b.add(follower);

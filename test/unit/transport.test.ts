@@ -53,22 +53,19 @@ describe('a request of the client', () => {
   // The SDK's v1 line takes the ids 0 and '' for none when it cancels; the others look like our aliases.
   const ids = [1, 0, '', '0', 'a', 'anynode:', 'anynode:0', 'anynode:"a"', 'anynode-replay:1', -1];
 
-  it.each(ids)(
-    '%j: its answer, and what is related to it, bear the client’s own id',
-    async (id) => {
-      const { transport, emitted, received } = setUp();
-      transport.deliver(request(id));
-      const [seen] = received as { id: RequestId }[];
-      if (seen === undefined) throw new Error('nothing was received');
-      await transport.send(notification('notifications/message'), { relatedRequestId: seen.id });
-      await transport.send(request(0, 'elicitation/create'), { relatedRequestId: seen.id });
-      await transport.send(result(seen.id));
-      expect(emitted.map(({ relatedTo }) => relatedTo)).toEqual([id, id, undefined]);
-      expect(emitted[2]?.message).toEqual(result(id));
-    },
-  );
+  it.each(ids)('%j: its answer and related messages have the client’s own id', async (id) => {
+    const { transport, emitted, received } = setUp();
+    transport.deliver(request(id));
+    const [seen] = received as { id: RequestId }[];
+    if (seen === undefined) throw new Error('nothing was received');
+    await transport.send(notification('notifications/message'), { relatedRequestId: seen.id });
+    await transport.send(request(0, 'elicitation/create'), { relatedRequestId: seen.id });
+    await transport.send(result(seen.id));
+    expect(emitted.map(({ relatedTo }) => relatedTo)).toEqual([id, id, undefined]);
+    expect(emitted[2]?.message).toEqual(result(id));
+  });
 
-  it.each(ids)('%j: its cancellation names it as the server knows it', (id) => {
+  it.each(ids)('%j: its cancellation has the id that the server knows', (id) => {
     const { transport, received } = setUp();
     transport.deliver(request(id));
     transport.deliver(notification('notifications/cancelled', { requestId: id, reason: 'enough' }));
@@ -77,7 +74,7 @@ describe('a request of the client', () => {
     expect(Boolean(seen?.id)).toBe(true);
   });
 
-  it('has another id towards the server than every other', () => {
+  it('has its own id towards the server', () => {
     const { transport, received } = setUp();
     for (const id of ids) transport.deliver(request(id));
     expect(new Set(received.map((message) => 'id' in message && message.id)).size).toBe(ids.length);
@@ -132,7 +129,7 @@ describe('a request of the server', () => {
     expect(received).toEqual([]);
   });
 
-  it('is forgotten where it could not be stored', async () => {
+  it('is forgotten if it could not be stored', async () => {
     const { transport, events } = setUp();
     events.emit.mockRejectedValueOnce(new Error('away'));
     await expect(transport.send(request(0, 'roots/list'))).rejects.toThrow('away');
@@ -140,7 +137,7 @@ describe('a request of the server', () => {
     expect(asks.find('s', 'node1.1')).toBeUndefined();
   });
 
-  it('is given up under the id that the client knows', async () => {
+  it('is cancelled with the id that the client knows', async () => {
     const { transport, emitted } = setUp();
     await transport.send(request(0, 'roots/list'));
     await transport.send(notification('notifications/cancelled', { requestId: 0, reason: 'late' }));
@@ -154,7 +151,7 @@ describe('a request of the server', () => {
 describe('progress', () => {
   const params = { _meta: { progressToken: 0, more: 1 }, a: 1 };
 
-  it('of the client reaches the server under the server’s own token, again and again', async () => {
+  it('of the client reaches the server with the server’s own token, each time', async () => {
     const { transport, emitted, received } = setUp();
     await transport.send(request(0, 'sampling/createMessage', params));
     const token = 'node1.2';
@@ -177,7 +174,7 @@ describe('progress', () => {
     expect(received.at(-1)).toMatchObject({ params: { progressToken: 0, progress: 3 } });
   });
 
-  it('does not change what the server has sent', async () => {
+  it('does not change the message of the server', async () => {
     const { transport } = setUp();
     const message = request(0, 'sampling/createMessage', params);
     await transport.send(message);
@@ -186,7 +183,7 @@ describe('progress', () => {
   });
 
   // A server that uses one token for everything kept one entry for each request, for as long as the node ran.
-  it('under a token that is used again costs nothing more', async () => {
+  it('with a token that is used again takes no more memory', async () => {
     const { transport, emitted } = setUp();
     for (const id of [0, 1, 2]) await transport.send(request(id, 'sampling/createMessage', params));
     const tokens = emitted.map(({ message }) =>
@@ -195,7 +192,7 @@ describe('progress', () => {
     expect(tokens).toEqual(['node1.2', 'node1.2', 'node1.2']);
   });
 
-  it('is remembered for a bounded number of tokens', async () => {
+  it('is passed on for a bounded number of tokens', async () => {
     const { transport, received } = setUp();
     for (let id = 0; id <= 1000; id += 1) {
       const meta = { _meta: { progressToken: id } };
@@ -238,7 +235,7 @@ describe('a replay', () => {
     await replay;
   });
 
-  it('lets neither answers nor notifications through, but requests', async () => {
+  it('passes requests on, but neither answers nor notifications', async () => {
     const { transport, emitted } = setUp();
     transport.onmessage = (message: JsonRpcMessage) => {
       if (!('id' in message)) return;
@@ -256,7 +253,7 @@ describe('a replay', () => {
   });
 
   // Catching up happens while calls run: one whose id looked like the replay's lost its answer to it.
-  it('takes nothing that belongs to a running call', async () => {
+  it('does not drop messages of a running call', async () => {
     const { transport, emitted, received } = setUp();
     const ids = ['replay:1', 'anynode-replay:1', 'anynode:1'];
     for (const id of ids) transport.deliver(request(id));
@@ -276,8 +273,8 @@ describe('a replay', () => {
   });
 });
 
-describe('a question of our own to the server', () => {
-  it('is answered to us, and the client hears nothing of it', async () => {
+describe('a request of the library to the server', () => {
+  it('is answered to the library, and the client does not see it', async () => {
     const { transport, emitted, received } = setUp();
     const answer = transport.query('tools/list', { cursor: 'next' });
     const [seen] = received as { id?: RequestId }[];
@@ -288,7 +285,7 @@ describe('a question of our own to the server', () => {
     expect(emitted).toEqual([]);
   });
 
-  it('has no answer when the server is closed instead', async () => {
+  it('has no answer if the server is closed before', async () => {
     const { transport } = setUp();
     const answer = transport.query('tools/list');
     transport.shutDown();
@@ -297,7 +294,7 @@ describe('a question of our own to the server', () => {
 });
 
 describe('a closed transport', () => {
-  it('sends nothing, receives nothing, and forgets what it has asked', async () => {
+  it('sends nothing, receives nothing, and forgets its open requests', async () => {
     const { transport, emitted, received } = setUp();
     await transport.send(request(0, 'a', { _meta: { progressToken: 0 } }));
     transport.shutDown();
@@ -309,7 +306,7 @@ describe('a closed transport', () => {
     expect([asks.find('s', 'node1.1'), asks.find('s', 'node1.2')]).toEqual([undefined, undefined]);
   });
 
-  it('tells the server, and the library when it was the server that closed', async () => {
+  it('tells the server, and also the library if the server closed it', async () => {
     const byServer = setUp();
     const byUs = setUp();
     const told = vi.fn();
@@ -325,7 +322,7 @@ describe('a closed transport', () => {
   });
 });
 
-it('what accompanies a message reaches the server, a web request only if it looks', () => {
+it('passes the context of a message to the server, and builds a web request only if it is read', () => {
   const { transport, extras } = setUp();
   const headers = vi.fn(() => ({ 'x-a': 'b' }));
   const context: DeliveryContext = {
@@ -349,7 +346,7 @@ it('what accompanies a message reaches the server, a web request only if it look
 });
 
 // A server behind HTTP that asked without end grew a node without end: each request was remembered until it was answered.
-it('refuses a request to the client where 10,000 wait, until one is answered', async () => {
+it('refuses a request to the client while 10,000 wait, until one is answered', async () => {
   const { transport, emitted } = setUp();
   for (let id = 1; id <= 10_000; id += 1) await transport.send(request(id, 'ping'));
   await expect(transport.send(request(10_001, 'ping'))).rejects.toThrow('Too many requests wait');

@@ -19,7 +19,7 @@ const READERS: Record<string, string> = {
 };
 
 // A node whose clock was 16 minutes ahead never heard an answer that had been acknowledged.
-it('the clock of the machine is read only for what people look at', () => {
+it('the clock of the machine is read only for times that people read', () => {
   const files = readdirSync(SRC, { recursive: true, encoding: 'utf8' });
   const readers = files
     .filter((file) => file.endsWith('.ts'))
