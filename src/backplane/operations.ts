@@ -287,8 +287,11 @@ export type OperationResult =
       /** With `handler`: the message is too large to be sent along, and stands here in the log. */
       logged?: LogId;
     }
-  /** `append`. `token`: the connection of this node that holds the stream. `ended`: the stream has ended with it. */
-  | { status: 'appended'; position: Position; token?: string; ended: boolean }
+  /**
+   * `append`. `token`: the connection of this node that holds the stream; with it, `before`: see {@link StreamEvent}. `ended`:
+   * the stream has ended with it.
+   */
+  | { status: 'appended'; position: Position; token?: string; before?: LogId; ended: boolean }
   /** `append`: it was stored before. Where exactly it stands is not known any more. */
   | { status: 'repeated' }
   /**

@@ -8,6 +8,11 @@ export interface StreamEvent {
   message: string | undefined;
   /** True if the stream ends with it. */
   end: boolean;
+  /**
+   * Where the stream's message before this one is in the log; left out for the first message. A connection that has shown
+   * another message last has missed one: a failover lost the message with that number, and another one got the number.
+   */
+  before?: LogId;
   /** The message is a request of the server, and this node waits for the client's answer. */
   asker?: string;
 }

@@ -12,8 +12,9 @@ export function deliverToFollower(
     // The message is in the log. Its position was lost with the first reply, so the follower has to read the log.
     followers.find(sessionId, stream)?.poke();
   } else if (result?.status === 'appended' && result.token !== undefined) {
-    const { position, token, ended } = result;
-    followers.offer(sessionId, stream, token, { position, message, end: ended }, true);
+    const { position, token, before, ended } = result;
+    const event = { position, message, end: ended, ...(before !== undefined && { before }) };
+    followers.offer(sessionId, stream, token, event, true);
   }
 }
 

@@ -120,8 +120,17 @@ export class Follower {
       }
       return;
     }
-    if (inline && event.position.n === this.written.n + 1) this.show(event);
+    if (inline && this.isNext(event)) this.show(event);
     else this.poke();
+  }
+
+  /**
+   * Whether the event comes right after the one that was shown last. The number alone does not tell: a failover may have lost
+   * the message that was shown, and another message, which was not shown, has got its number since.
+   */
+  private isNext({ position, before }: StreamEvent): boolean {
+    const { n, logId } = this.written;
+    return position.n === n + 1 && (before === undefined || before === logId);
   }
 
   /** Makes the follower read the log, because it may have missed a message. */
@@ -215,7 +224,12 @@ export class Follower {
     for (;;) {
       const next = this.kept?.get(this.written.n + 1);
       if (next === undefined || this.state !== 'reading') break;
-      this.show(next);
+      if (this.isNext(next)) {
+        this.show(next);
+        continue;
+      }
+      this.behind = true;
+      break;
     }
     // Messages that are left and older were in the page. Newer ones have a gap before them, which the next page fills.
     for (const n of this.kept?.keys() ?? []) if (n > this.written.n) this.behind = true;

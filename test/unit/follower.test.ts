@@ -38,6 +38,38 @@ describe('a follower that is live', () => {
     ]);
   });
 
+  // The failover's own lost connection makes the node read the log, too, but a message of this node may come sooner.
+  it('reads the log when another message has got the number of the one that it showed last', async () => {
+    const { follower, log, sink } = follow();
+    follower.offer(log.append(), true);
+    log.lose(1);
+    log.append({ message: 'of another node, which nobody tells' });
+    follower.offer(log.append(), true);
+    await settled();
+    expect(sink.shown.map(({ message }) => message)).toEqual([
+      'message 1',
+      'of another node, which nobody tells',
+      'message 2',
+    ]);
+  });
+
+  it('reads the log again when that happens while it reads', async () => {
+    const { follower, log, sink } = follow();
+    follower.offer(log.append(), true);
+    log.hold();
+    follower.poke();
+    log.lose(1);
+    log.append({ message: 'of another node, which nobody tells' });
+    follower.offer(log.append(), true);
+    log.letGo();
+    await settled();
+    expect(sink.shown.map(({ message }) => message)).toEqual([
+      'message 1',
+      'of another node, which nobody tells',
+      'message 2',
+    ]);
+  });
+
   it('reads the log for a message that was too big to be sent along', async () => {
     const { follower, log, sink } = follow();
     follower.offer({ ...log.append({ message: 'big' }), message: undefined }, false);
@@ -319,6 +351,7 @@ describe('a follower of a log that has lost its end', () => {
     follower.poke();
     await settled();
     follower.offer(log.append({ message: 'another 4' }), true);
+    await settled(); // it has shown no message that this one could come after: it looks once more
     expect(sink.shown.at(-1)?.message).toBe('another 4');
   });
 });

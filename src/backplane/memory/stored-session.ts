@@ -215,6 +215,7 @@ export class StoredSession implements SessionParts {
     }
     const ended = ends !== undefined && stream.pending <= 0;
     const n = stream.last.n + 1;
+    const before = stream.last.n > 0 ? { before: stream.last.logId } : {};
     const asker = operation.asks === true ? step.nodeId : undefined;
     const logId = this.log.append(step.now, {
       direction: 'out',
@@ -242,6 +243,7 @@ export class StoredSession implements SessionParts {
           message: operation.message,
           end: ended,
           ...(asker !== undefined && { asker }),
+          ...before,
         },
         inline: true,
       });
@@ -250,7 +252,7 @@ export class StoredSession implements SessionParts {
       this.holders.tellToLook(other, operation.stream, position, true);
     }
     if (holder?.nodeId !== step.nodeId) return { status: 'appended', position, ended };
-    return { status: 'appended', position, ended, token: holder.token };
+    return { status: 'appended', position, ended, token: holder.token, ...before };
   }
 
   /** Returns the result of a repeated `append`. See append.lua. */

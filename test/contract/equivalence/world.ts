@@ -6,6 +6,9 @@ import type { GoBack, Replicate } from './replicas.js';
 export const SESSIONS = 2;
 
 /** A position that was seen, moved by a few; or one from beyond the log. */
+/** Fields whose text is a log id. */
+const LOG_ID_KEYS = new Set(['logId', 'scanned', 'before']);
+
 export type Cursor = { seen: number; move: number } | { logId: string; n: number };
 export type Template = (world: World, session: number) => Operation;
 export type Step = (world: World, node: TestNode, session: number) => Promise<unknown>;
@@ -131,7 +134,7 @@ export class World {
         if (key === 'createdAt' || key === 'lastSeenAt' || key === 'at') return [key, 0];
         if (key === 'subscriptions' || key === 'requests')
           return [key, [...(item as string[])].sort()];
-        const isLogId = (key === 'logId' || key === 'scanned') && item !== LOG_START;
+        const isLogId = LOG_ID_KEYS.has(key) && item !== LOG_START;
         return [
           key,
           isLogId ? this.nameOf(item as string, sessionId) : this.plain(item, sessionId),

@@ -209,8 +209,11 @@ export function describeCommits(openStore: OpenStore): void {
         inline: true,
         event: { position, message: 'hello', end: false, asker: a.id },
       });
-      // The holder itself is told in the reply: no bus hop.
-      expect((await b.say(id, STANDALONE, 'mine')).token).toBe('get');
+      // The holder itself is told in the reply: no bus hop. Either way it learns which message came before.
+      const mine = await b.say(id, STANDALONE, 'mine');
+      expect(mine).toMatchObject({ token: 'get', before: position.logId });
+      await a.say(id, STANDALONE, 'after it');
+      expect((await b.next('event')).event.before).toBe(mine.position.logId);
       expect(await b.drain(a, id)).toEqual([]);
       expect(await c.drain(a, id)).toEqual([]);
     });

@@ -45,6 +45,15 @@ export const STREAM_MUTANTS: Mutant[] = [
     },
   },
   {
+    name: 'a follower goes by the numbers of messages alone',
+    from: 8253,
+    plant() {
+      Follower.prototype['isNext'] = function ({ position }) {
+        return position.n === this.position.n + 1;
+      };
+    },
+  },
+  {
     name: 'a message is shown before it is stored',
     plant() {
       const original = methodsOf(LiveSession.prototype);

@@ -26,8 +26,10 @@ export class FakeLog {
 
   append(extra: Partial<StreamEvent> = {}): StreamEvent {
     this.entries += 10;
-    const position = { n: (this.events.at(-1)?.position.n ?? 0) + 1, logId: `${this.entries}-0` };
-    const event = { position, message: `message ${position.n}`, end: false, ...extra };
+    const last = this.events.at(-1)?.position;
+    const position = { n: (last?.n ?? 0) + 1, logId: `${this.entries}-0` };
+    const before = last === undefined ? {} : { before: last.logId };
+    const event = { position, message: `message ${position.n}`, end: false, ...before, ...extra };
     this.events.push(event);
     if (event.end) this.open = false;
     return event;

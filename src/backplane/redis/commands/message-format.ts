@@ -14,7 +14,7 @@ export function formatMessage(message: NodeMessage): string {
   switch (message.type) {
     case 'event': {
       const { sessionId, stream, token, event, inline } = message;
-      const { position, end, asker } = event;
+      const { position, end, asker, before } = event;
       const has = event.message !== undefined;
       return line(
         [
@@ -28,6 +28,7 @@ export function formatMessage(message: NodeMessage): string {
           asker ?? NONE,
           flag(inline),
           flag(has),
+          before ?? '',
         ],
         inline ? event.message : '',
       );
@@ -104,8 +105,9 @@ function isSound(message: NodeMessage): boolean {
         if (value !== undefined && !isPosition(value)) return false;
         break;
       case 'event': {
-        const { position, asker } = value as StreamEvent;
+        const { position, asker, before } = value as StreamEvent;
         if (!isPosition(position) || (asker !== undefined && !isWord(asker))) return false;
+        if (before !== undefined && !isLogId(before)) return false;
         break;
       }
       case 'streams': {
@@ -144,8 +146,20 @@ function parse(text: string): NodeMessage | undefined {
   const line = Buffer.from(end < 0 ? text : text.slice(0, end)).toString();
   const words = line.split(' ');
   const payload = end < 0 ? '' : text.slice(end + 1);
-  const [version, type, a = '', b = '', c = '', d = '', e = '', f = '', g = '', h = '', i = ''] =
-    words;
+  const [
+    version,
+    type,
+    a = '',
+    b = '',
+    c = '',
+    d = '',
+    e = '',
+    f = '',
+    g = '',
+    h = '',
+    i = '',
+    j = '',
+  ] = words;
   if (version !== VERSION) return undefined;
   switch (type) {
     case 'event': {
@@ -161,6 +175,8 @@ function parse(text: string): NodeMessage | undefined {
           message: i === '1' && inline ? payload : undefined,
           end: f === '1',
           ...(g !== NONE && { asker: g }),
+          // Nodes of 0.1 before this word do not send it.
+          ...(j !== '' && { before: j }),
         },
       };
     }

@@ -191,6 +191,7 @@ function operationResult(reply: string[]): OperationResult {
         status,
         position: { n: Number(a), logId: b },
         ...(c !== '' && { token: c }),
+        ...(e !== '' && { before: e }),
         ended: d === '1',
       };
     case 'duplicate':

@@ -95,7 +95,8 @@ function operations.append()
     end
     countRunning(-1)
   end
-  local n = position(last) + 1
+  local lastN, lastId = position(last)
+  local n = lastN + 1
   local parts, length = { 's', stream, 'n', n }, 4
   if has == '1' then parts[5], parts[6] = 'm', message length = 6 end
   if ended then parts[length + 1], parts[length + 2] = 'e', '1' length = length + 2 end
@@ -105,6 +106,8 @@ function operations.append()
   if coalesce ~= '' then set('c:' .. coalesce, n .. ':' .. id) end
   if effect ~= '' then shape(effect, effectValue, seal) end
 
+  -- The connection compares this with the message that it has shown last.
+  local previous = lastN > 0 and lastId or ''
   local token = ''
   if holder then
     local holdingNode, connection = split(holder, ':')
@@ -113,7 +116,7 @@ function operations.append()
     else
       local inline = #message <= INLINE_BYTES
       tell(step.channels, holdingNode, table.concat({ 'event', step.sid, stream, connection, n, id, ended and '1' or '0',
-        asks == '1' and step.node or '-', inline and '1' or '0', has == '1' and '1' or '0' }, ' '), inline and message or '')
+        asks == '1' and step.node or '-', inline and '1' or '0', has == '1' and '1' or '0', previous }, ' '), inline and message or '')
     end
   end
   if ended and before then
@@ -124,5 +127,5 @@ function operations.append()
       tell(step.channels, itsNode, table.concat({ 'event', step.sid, stream, connection, n, id, '1', '-', '0', '0' }, ' '))
     end
   end
-  return { 'appended', tostring(n), id, token, ended and '1' or '' }
+  return { 'appended', tostring(n), id, token, ended and '1' or '', token ~= '' and previous or '' }
 end
