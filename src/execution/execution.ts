@@ -15,7 +15,7 @@ import type { SessionStart } from './session-start.js';
 
 /** A stream whose requests are stored and do not run yet, as given to the connection that is to follow it. */
 export interface OpenedStream {
-  /** Where the stream begins. */
+  /** The position at which the stream begins. */
   position: Position;
   cursors: Cursors;
   /** The caller must call this when the follower has ended. */

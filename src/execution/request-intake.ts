@@ -18,7 +18,7 @@ import type { SessionAccess } from './session-access.js';
 /** A stored POST with requests. Its stream is open, and its requests do not run yet. */
 export interface StoredRequests {
   stream: string;
-  /** Where the stream begins. */
+  /** The position at which the stream begins. */
   position: Position;
   /** The node that is to run the requests, if it is not this node. It has to be told of them. */
   owner: string | undefined;

@@ -34,7 +34,10 @@ export class SessionAccess {
     return live.principal !== principal && this.node.commitQueue.isBusy(live.id);
   }
 
-  /** Asks the backplane whether the session belongs to another principal, and remembers the principal. */
+  /**
+   * Asks the backplane. True if the session does not exist or belongs to another principal. Otherwise remembers the
+   * principal.
+   */
   async isStranger(principal: string, live: LiveSession): Promise<boolean> {
     if (!(await this.owns(principal, live.id))) return true;
     live.principal = principal;

@@ -1,21 +1,23 @@
 /**
  * Finds the moment in which the SDK's `tasks/result` would sleep.
  *
- * The SDK knows no wake-up: where a queue is empty and the task goes on, it sleeps for the task's `pollInterval` and looks
- * again. What it calls before is always the same, one after the other with nothing between: `dequeue` finds nothing,
- * `getTask` to see whether the task has ended, and `getTask` for its `pollInterval`. So the second one can wait for what
- * happens on other nodes, and return a `pollInterval` that is over at once. If a version of the SDK calls something
- * else, nobody waits, and it polls as ever.
+ * The SDK has no wake-ups. If a queue is empty and the task goes on, it sleeps for the task's `pollInterval` and looks
+ * again. Before that it always makes the same calls in a row: `dequeue` finds nothing, `getTask` shows whether the task has
+ * ended, and `getTask` gives the `pollInterval`. So the second `getTask` can wait for events on other nodes, and return a
+ * `pollInterval` that ends at once. If a version of the SDK makes other calls, no call waits, and the SDK polls as before.
  */
 export class ResultWaits {
   private readonly expected = new Map<string, Step[]>();
 
-  /** The queue was found empty. To be called right before that is returned. */
+  /** Notes that the queue was found empty. It must be called right before that is returned. */
   foundEmpty(taskId: string, sessionId: string | undefined): void {
     this.expect(taskId, sessionId, 'look');
   }
 
-  /** Which of its calls to `getTask` this is; `undefined`: somebody else's. To be called before anything is awaited. */
+  /**
+   * Says which of the SDK's calls to `getTask` this is. `undefined`: it is not one of them. It must be called before
+   * anything is awaited.
+   */
   step(taskId: string, sessionId: string | undefined): Step | undefined {
     const key = keyOf(taskId, sessionId);
     const steps = this.expected.get(key);
@@ -24,7 +26,7 @@ export class ResultWaits {
     return step;
   }
 
-  /** After its first call to `getTask`, where the task goes on. To be called right before that is returned. */
+  /** Notes the first call to `getTask`, if the task goes on. It must be called right before that is returned. */
   looked(taskId: string, sessionId: string | undefined): void {
     this.expect(taskId, sessionId, 'wait');
   }
@@ -34,7 +36,7 @@ export class ResultWaits {
     const steps = this.expected.get(key) ?? [];
     this.expected.set(key, steps);
     steps.push(step);
-    // The SDK goes on in this very turn of the event loop. What comes in a later one is somebody else's.
+    // The SDK goes on in this turn of the event loop. A call in a later turn comes from other code.
     setImmediate(() => {
       if (this.expected.get(key) === steps) this.expected.delete(key);
     });

@@ -1,4 +1,4 @@
-/** What is stored encoded, read by whoever has the codec. */
+/** Decodes what an observer with the codec reads. */
 import type { LogEntry, SessionRecord } from '../backplane.js';
 import type { PageOrder } from './log-order.js';
 import { LogTexts } from './log-texts.js';
@@ -6,7 +6,7 @@ import type { Observation } from '../observation.js';
 import type { Payloads } from './payloads.js';
 import { checkSeal } from './seals.js';
 
-/** What is seen of a backplane whose nodes have a codec, decoded as far as it can be: the rest is `unreadable`. */
+/** Returns an observation of a backplane whose nodes have a codec. Texts that cannot be decoded are `unreadable`. */
 export function decodedObservation(inner: Observation, payloads: Payloads): Observation {
   const texts = new LogTexts(payloads);
   return {
@@ -38,7 +38,10 @@ export function decodedObservation(inner: Observation, payloads: Payloads): Obse
   };
 }
 
-/** What cannot be decoded is `unreadable`. A log level or a subscription that no node has stored is left out. */
+/**
+ * Decodes a record. It is `unreadable` if it cannot be decoded. A log level or a subscription that no node has stored is
+ * left out.
+ */
 export function decodedRecord(record: SessionRecord, payloads: Payloads): SessionRecord {
   const { initialize, logLevel, subscriptionSeals, seal: _, ...rest } = record;
   const sessionId = record.id;
@@ -59,7 +62,7 @@ export function decodedRecord(record: SessionRecord, payloads: Payloads): Sessio
     : { ...decoded, initialize: text };
 }
 
-/** The same, with its principal verified. A record whose principal no node has stored is `unreadable`. */
+/** Decodes a record and verifies its principal. A record whose principal no node has stored is `unreadable`. */
 function observedRecord(record: SessionRecord, payloads: Payloads): SessionRecord {
   const { id: sessionId, principal, seal } = record;
   const context = { sessionId, kind: 'identity' } as const;
@@ -68,7 +71,10 @@ function observedRecord(record: SessionRecord, payloads: Payloads): SessionRecor
   return state === 'valid' ? decoded : { ...decoded, initialize: '', unreadable: true };
 }
 
-/** Entries that follow each other in a log. What cannot be decoded, or is not where a node has put it, is `unreadable`. */
+/**
+ * Decodes entries that follow each other in a log. An entry is `unreadable` if it cannot be decoded, or is not where a node
+ * has put it.
+ */
 export function decodedEntries(
   entries: LogEntry[],
   sessionId: string,

@@ -1,4 +1,4 @@
-/** A backplane that keeps what was said in a session in an encoded form. */
+/** Puts a codec in front of a backplane, so that messages are stored encoded. */
 import { randomUUID } from 'node:crypto';
 import { AnynodeError } from '../../protocol/errors.js';
 import type {
@@ -36,9 +36,9 @@ import { seal } from './seals.js';
 import type { SdkStoreAccess } from '../sdk-store-access.js';
 
 /**
- * `inner`, with everything encoded that came from a client, a server or the application: messages in the log and on
- * the bus, params of `initialize`, state, contexts. What the steps of a backplane look into is as it was: ids, streams,
- * principals, effects, keys.
+ * Returns `inner` with everything encoded that comes from a client, a server or the application: messages in the log and
+ * between nodes, params of `initialize`, state, contexts. Values that the steps of a backplane look into are not encoded:
+ * ids, streams, principals, effects, keys.
  */
 export function encodedBackplane(inner: Backplane, codec: PayloadCodec): Backplane {
   return { join: (options) => new EncodedMembership(inner, codec, options) };
@@ -50,7 +50,7 @@ class EncodedMembership implements Membership {
   private readonly texts: LogTexts;
   private readonly messages: EncodedMessages;
   private readonly readable: ReadableSessions;
-  /** A principal that no session has: to the steps of a backplane it stands for one who is denied. */
+  /** A principal that no session has. A backplane denies its operations. */
   private readonly denied = `denied ${randomUUID()}`;
   private readonly nodeId: string;
   /** The highest number of a commit so far. */
@@ -108,10 +108,10 @@ class EncodedMembership implements Membership {
     const { sessionId } = commit;
     const denied = await this.deniedIn(sessionId, operations);
     if (denied === 'gone') return { status: 'gone' };
-    // What a repeat says is true of the texts of the first try, whose numbers were others.
+    // In a repeat, the results belong to the texts of the first try, which had other numbers.
     const isFirst = commit.number > this.latest;
     this.latest = Math.max(this.latest, commit.number);
-    /** Per operation, the number of its last text. */
+    /** The number of the last text of each operation. */
     const numbers: (number | undefined)[] = [];
     const encoded = operations.map((operation) => {
       const mine = denied?.has(operation) ? { ...operation, principal: this.denied } : operation;
@@ -123,14 +123,14 @@ class EncodedMembership implements Membership {
     });
     const reply = await this.inner.commit({ ...commit, operations: encoded });
     if (reply.status === 'ok' && isFirst) this.noteStored(sessionId, reply.results, numbers);
-    // It has been carried out: whatever becomes of the record, this may not reject.
+    // The commit was carried out, so this must not reject, even if the record cannot be decoded.
     if (reply.status === 'gone' || reply.record === undefined) return reply;
     const record = decodedRecord(reply.record, this.payloads);
     const principal = this.readable.principalOf(sessionId) ?? record.principal;
     return { ...reply, record: { ...record, principal } };
   }
 
-  /** Remembers where the last entry of a commit stands, if it has said so. */
+  /** Remembers the place of the last entry of a commit, if the results name it. */
   private noteStored(
     sessionId: string,
     results: OperationResult[],
@@ -142,7 +142,10 @@ class EncodedMembership implements Membership {
     this.texts.stored(sessionId, this.nodeId, number, result.position.logId);
   }
 
-  /** The operations whose principal the session is not; `gone`: it is nobody's. Rejects with `undecodable`. */
+  /**
+   * Finds the operations that are denied, because their principal is not that of the session. `gone`: there is no such
+   * session. Rejects with `undecodable`.
+   */
   private async deniedIn(
     sessionId: string,
     operations: Operation[],
@@ -151,7 +154,7 @@ class EncodedMembership implements Membership {
     for (const operation of operations) {
       if (!says(operation)) continue;
       const principal = 'principal' in operation ? operation.principal : undefined;
-      // Usually nothing has to be waited for.
+      // Usually this is known, and nothing has to be awaited.
       if (this.readable.isKnown(sessionId, principal)) continue;
       const admission = await this.readable.admit(sessionId, principal);
       if (admission === 'gone') return 'gone';
@@ -165,20 +168,26 @@ class EncodedMembership implements Membership {
     if (admission !== 'admitted') return { status: 'gone' };
     const reply = await this.inner.attach(request);
     if (reply.status === 'attached' && reply.position.n > 0) {
-      // Attached it is, whatever comes of this.
+      // The connection is attached, even if this fails.
       await this.lookBack(request.sessionId, reply.position.logId).catch(() => undefined);
     }
     return reply;
   }
 
-  /** Reads the last entry that the client has, unless something of its session was read here: what comes next is to be newer. */
+  /**
+   * Reads the last entry that the client has, unless this node has read or stored an entry of the session. Later entries
+   * must be newer.
+   */
   private async lookBack(sessionId: string, logId: LogId): Promise<void> {
     if (this.texts.know(sessionId)) return;
     const [entry] = await this.inner.history(sessionId, justBefore(logId), 1);
     if (entry?.logId === logId) decodedEntries([entry], sessionId, this.texts);
   }
 
-  /** As far as it can be decoded: then `unreadable`, which nothing may be shown in the place of. */
+  /**
+   * Reads a page up to the first message that cannot be decoded. The next page is `unreadable`, because no other message may
+   * be shown in its place.
+   */
   async read(request: ReadRequest): Promise<Page> {
     const page = await this.inner.read(request);
     if (page.status !== 'ok') return page;
@@ -195,7 +204,7 @@ class EncodedMembership implements Membership {
         if (last === undefined) return { status: 'unreadable' };
         return { ...page, events, scanned: last.position.logId, more: true };
       }
-      // What no node has put there is passed over.
+      // A message that no node has put there is not shown.
       events.push({ ...event, message: opened === 'forged' ? undefined : opened?.text });
     }
     return { ...page, events };
@@ -205,7 +214,7 @@ class EncodedMembership implements Membership {
     return this.inner.touch(requests);
   }
 
-  /** A session that this node cannot read can be ended here all the same. */
+  /** Removes a session, also one that this node cannot read. */
   async remove(sessionId: string, principal: string | typeof ANY_PRINCIPAL) {
     if (principal !== ANY_PRINCIPAL) {
       const identity = await this.identify(sessionId);
@@ -223,7 +232,10 @@ class EncodedMembership implements Membership {
     return state === 'valid' ? decoded : { ...decoded, initialize: '', unreadable: true };
   }
 
-  /** Of a session that this node cannot read, as the backplane has it: nothing is said in it or shown of it here. */
+  /**
+   * Reads the identity. Of a session that this node cannot read, it is as stored, because this node neither writes nor shows
+   * anything of the session.
+   */
   async identify(sessionId: string) {
     const identity = await this.inner.identify(sessionId);
     if (identity === undefined) return undefined;
@@ -338,7 +350,7 @@ class EncodedMembership implements Membership {
         return effect;
       case 'initialize': {
         const params = this.encode(effect.params, sessionId, 'initialize');
-        // A backplane may keep them as one line of several.
+        // A backplane may store the params as one of several lines.
         if (params.includes('\n')) {
           throw new TypeError('mcp-anynode: what `codec.encode` returns must not have line breaks');
         }
@@ -356,7 +368,7 @@ class EncodedMembership implements Membership {
   }
 }
 
-/** What the version of a state ends with whose text has this number. */
+/** Returns the end of a state's version, from the number of the state's text. */
 function markOf(number: number): string {
   return number.toString(36);
 }

@@ -1,4 +1,4 @@
-/** What nodes tell each other, encoded on its way out and decoded on its way in. */
+/** Encodes messages between nodes on their way out, and decodes them on their way in. */
 import type { NodeMessage } from '../backplane.js';
 import { HeardNumbers } from './heard-numbers.js';
 import type { LogTexts } from './log-texts.js';
@@ -8,10 +8,12 @@ import type { Origin, PayloadContext, Payloads } from './payloads.js';
 type Of<Type extends NodeMessage['type']> = Extract<NodeMessage, { type: Type }>;
 
 /**
- * Whoever can publish can repeat a message between nodes, or send it elsewhere. So what this node sends is encoded for one
- * addressee, and for what it is to do there; and what a node hears it hears once, by the number that the sender gave it.
+ * Encodes and decodes messages between nodes. An attacker who can publish could repeat a message, or send it to another
+ * node. So a node encodes each message for one addressee and one purpose. A receiver accepts each message once, by the
+ * number that the sender gave it.
  *
- * Scripts send messages as they stand in the log, for whichever node they find there. Such a message is bound to its route.
+ * Scripts send messages as they are stored in the log, to the node that they find there. Such a message is bound to its
+ * route.
  */
 export class EncodedMessages {
   private readonly heard = new HeardNumbers();
@@ -22,7 +24,10 @@ export class EncodedMessages {
     private readonly nodeId: string,
   ) {}
 
-  /** Others than these are sent by the steps of the backplane, which have the message as it is stored, or say nothing. */
+  /**
+   * Encodes the texts of a message. Messages of other types have no texts, or the steps of the backplane send them as they
+   * are stored.
+   */
   encode(message: NodeMessage, addressee: string): NodeMessage {
     switch (message.type) {
       case 'deliver': {
@@ -54,7 +59,7 @@ export class EncodedMessages {
     }
   }
 
-  /** `undefined`: it is not for this node, or says nothing any more. */
+  /** Decodes a message. `undefined`: it is not for this node, or was received before. */
   decode(message: NodeMessage): NodeMessage | undefined {
     switch (message.type) {
       case 'event':
@@ -85,7 +90,7 @@ export class EncodedMessages {
     }
   }
 
-  /** Whether a message in the log was sent to this node by the node that has stored it, and was not heard yet. */
+  /** True if the node that stored a message sent it to this node, and this node has not received it before. */
   isSent(origin: Origin | undefined, message: Of<'deliver' | 'shape' | 'logged'>): boolean {
     if (isSentTo(this.nodeId, origin) && this.isNew(origin)) return true;
     this.refused(message);
@@ -100,7 +105,7 @@ export class EncodedMessages {
     if (typeof opened === 'object') {
       return { ...message, event: { ...event, message: opened.text } };
     }
-    // Then the log says it, or why not.
+    // The follower reads the log instead, which has the message or the reason why it cannot be shown.
     return { ...message, event: { ...event, message: undefined }, inline: false };
   }
 
@@ -127,7 +132,7 @@ export class EncodedMessages {
     const where = whereOf(run);
     const purpose = `run ${this.nodeId} ${stream}`;
     const context = this.payloads.open(run.context, contextOf(sessionId), where);
-    // First: one that is repeated says nothing, whatever has become of the rest of it.
+    // Check for a repeat first, because a repeat has no effect, even if its other texts cannot be decoded.
     if (context !== undefined && !this.isHeard(context.origin, purpose, run)) return undefined;
     const opened = run.messages?.map((text) => this.payloads.open(text, textOf(sessionId), where));
     const messages = opened?.filter((each) => each !== undefined);
@@ -141,7 +146,10 @@ export class EncodedMessages {
     return undefined;
   }
 
-  /** `purpose`: `undefined` where the message that came along has none. */
+  /**
+   * True if the text has this purpose and was not received before. `purpose` is `undefined` if the text that came with it
+   * has no origin.
+   */
   private isHeard(
     origin: Origin | undefined,
     purpose: string | undefined,
@@ -152,7 +160,7 @@ export class EncodedMessages {
     return false;
   }
 
-  /** Of a codec that takes plaintext nobody knows. */
+  /** True if the text is new. With a codec that takes plaintext, this is not known. */
   private isNew(origin: Origin | undefined): boolean {
     return origin === undefined || this.heard.isNew(origin);
   }

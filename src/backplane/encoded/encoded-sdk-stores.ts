@@ -13,8 +13,8 @@ import type {
 } from '../sdk-store-access.js';
 
 /**
- * The SDK's stores, with everything encoded that a client or a server has said. What its steps look into is as
- * it was: ids, names of streams, status, times and methods of tasks.
+ * Returns the SDK's stores with the texts of clients and servers encoded. Values that the steps look into are not encoded:
+ * ids, names of streams, status, times and methods of tasks.
  */
 export function encodedSdkStores(inner: SdkStoreAccess, payloads: Payloads): SdkStoreAccess {
   return {
@@ -27,13 +27,13 @@ export function encodedSdkStores(inner: SdkStoreAccess, payloads: Payloads): Sdk
 function encodedBroadcasts(inner: Broadcasts, payloads: Payloads): Broadcasts {
   const context: PayloadContext = { sessionId: '', kind: 'server-event' };
   return {
-    // Async, so that what a codec throws is a rejection as any other.
+    // This is async, so that an error of the codec becomes a rejection.
     publish: async (text) => inner.publish(payloads.encode(text, context)),
     listen: (listener) =>
       inner.listen({
         onText(text) {
           const decoded = payloads.decode(text, context, 'a server event');
-          // Something has happened, and nobody here knows what.
+          // An event was published that this node cannot decode.
           if (decoded === undefined) listener.onGap();
           else listener.onText(decoded);
         },
@@ -44,7 +44,7 @@ function encodedBroadcasts(inner: Broadcasts, payloads: Payloads): Broadcasts {
 
 function encodedReplays(inner: Replays, payloads: Payloads): Replays {
   const contextOf = (sessionId: string): PayloadContext => ({ sessionId, kind: 'replay' });
-  /** Names of streams are the application's, and may have any characters. */
+  /** The application names streams, with any characters. */
   const purposeOf = (stream: string): string => `replay ${encodeURIComponent(stream)}`;
   return {
     append: async (sessionId, stream, message) =>
@@ -53,7 +53,10 @@ function encodedReplays(inner: Replays, payloads: Payloads): Replays {
         stream,
         payloads.close(message, contextOf(sessionId), purposeOf(stream)),
       ),
-    /** As far as it can be decoded: then `unreadable`, which nothing may be shown in the place of. */
+    /**
+     * Reads a page up to the first event that cannot be decoded. The next page is `unreadable`, because no other event may
+     * be shown in its place.
+     */
     async read(sessionId, stream, after, maxBytes): Promise<ReplayPage> {
       const page = await inner.read(sessionId, stream, after, maxBytes);
       if (page.status !== 'ok') return page;
@@ -78,13 +81,13 @@ function encodedReplays(inner: Replays, payloads: Payloads): Replays {
   };
 }
 
-/** So many tasks are known at a time. */
+/** How many tasks are remembered. */
 const KNOWN = 10_000;
 
 type TaskKind = Extract<PayloadContext['kind'], `task-${string}`>;
 
 function encodedTasks(inner: Tasks, payloads: Payloads): Tasks {
-  // A task is asked for by its id alone: which session it belongs to may not be known before it is read.
+  // A task is looked up by its id alone. Its session may not be known before it is read.
   const contextOf = (taskId: string, kind: TaskKind) => ({ sessionId: '', kind, taskId });
 
   /** The sessions of tasks whose seals this node has verified. A task never changes its session, and its id is random. */
@@ -100,8 +103,8 @@ function encodedTasks(inner: Tasks, payloads: Payloads): Tasks {
   };
 
   /**
-   * Without the text of its status, if that cannot be decoded: the status itself can be told. `undefined`: no node has
-   * given the task to this session.
+   * Decodes a record. The text of the status is left out if it cannot be decoded, because the status itself can be shown.
+   * `undefined`: no node has given the task to this session.
    */
   const decoded = (stored: TaskRecord): TaskRecord | undefined => {
     const state = verify(stored);
@@ -117,12 +120,12 @@ function encodedTasks(inner: Tasks, payloads: Payloads): Tasks {
     return { ...record, statusMessage: text };
   };
 
-  /** Whether a session may change a task and take its messages. `undefined`: it is not said which session asks. */
+  /** True if a session may change a task and take its messages. With `undefined` the caller names no session. */
   const mayTouch = async (id: string, sessionId: string | undefined): Promise<boolean> => {
     if (sessionId === undefined) return true;
     if (!owners.has(id)) {
       const record = await inner.get(id);
-      if (record === undefined) return true; // a queue may be there without a task
+      if (record === undefined) return true; // a queue may exist without a task
       const state = verify(record);
       if (state === 'unreadable') {
         const what = `The session and the queue of task ${id} cannot be decoded`;
@@ -134,7 +137,10 @@ function encodedTasks(inner: Tasks, payloads: Payloads): Tasks {
     return owner === undefined || owner === sessionId;
   };
 
-  /** What cannot be decoded goes back to where it was: another node may know the key. */
+  /**
+   * Decodes messages that were taken from a queue. If one cannot be decoded, all go back, because another node may have the
+   * key.
+   */
   const opened = async (id: string, taken: string[]): Promise<string[]> => {
     const context = contextOf(id, 'task-message');
     try {
@@ -187,7 +193,7 @@ function encodedTasks(inner: Tasks, payloads: Payloads): Tasks {
       const listed = await inner.list(sessionId, after, count);
       return listed.flatMap(({ record, order }) => {
         const shown = decoded(record);
-        // The list itself may have been changed.
+        // An attacker may have changed the list itself.
         return shown !== undefined && shown.sessionId === sessionId
           ? [{ record: shown, order }]
           : [];
@@ -214,7 +220,7 @@ function encodedTasks(inner: Tasks, payloads: Payloads): Tasks {
   };
 }
 
-/** What the seal of a task is of. */
+/** Returns the value that the seal of a task proves. */
 function ownershipOf({ sessionId, method }: Pick<TaskRecord, 'sessionId' | 'method'>): string {
   return JSON.stringify([sessionId ?? null, method]);
 }

@@ -1,25 +1,28 @@
 import { BoundedMap } from '../../protocol/bounded-map.js';
 import type { Origin } from './payloads.js';
 
-/** So many nodes are remembered. */
+/** How many nodes are remembered. */
 const NODES = 1_000;
-/** So many numbers back a message may come late: a few seconds of a node that encodes all it can. 16 KiB for each node. */
+/**
+ * How far a number may be behind the highest one. A node that encodes at full speed needs a few seconds for as many. This
+ * takes 16 KiB for each node.
+ */
 const NUMBERS = 131_072;
 
 interface Heard {
   highest: number;
-  /** A bit for each of the last {@link NUMBERS} numbers. */
+  /** One bit for each of the last {@link NUMBERS} numbers. */
   bits: Uint8Array;
 }
 
 /**
- * The texts that other nodes have sent to this one, by the numbers that the senders gave them. Each is heard once: whoever
- * can publish can repeat what was published. What comes later than {@link NUMBERS} allows was heard, or counts as lost.
+ * Remembers the numbers of texts that other nodes have sent to this node, so that each is accepted once. An attacker who can
+ * publish could repeat a text. A number older than {@link NUMBERS} allows counts as received.
  */
 export class HeardNumbers {
   private readonly nodes = new BoundedMap<string, Heard>(NODES);
 
-  /** Whether the text was not heard before. It is remembered then. */
+  /** True if the text was not received before. It is remembered then. */
   isNew({ nodeId, number }: Origin): boolean {
     const heard = this.nodes.get(nodeId) ?? { highest: 0, bits: new Uint8Array(NUMBERS / 8) };
     if (number <= heard.highest - NUMBERS) return false;
@@ -36,7 +39,7 @@ export class HeardNumbers {
   }
 }
 
-/** Clears the bits of these numbers, which stand for numbers that are too old now. */
+/** Clears the bits for these numbers. They still stand for numbers that are too old now. */
 function clear(bits: Uint8Array, from: number, to: number): void {
   if (to - from + 1 >= NUMBERS) {
     bits.fill(0);

@@ -3,32 +3,32 @@ import type { Origin } from './payloads.js';
 import type { LogId } from '../positions.js';
 import { compareLogIds, STANDALONE } from '../positions.js';
 
-/** So many sessions are remembered, and of each so many nodes that have written to its log. */
+/** How many sessions are remembered, and how many writing nodes for each. */
 const SESSIONS = 10_000;
 const NODES = 32;
-/** So many entries of standalone streams are remembered: a client comes back to those again and again. */
+/** How many entries of standalone streams are remembered. Clients resume these streams again and again. */
 const ENTRIES = 20_000;
 
-/** What is read in one go: by node, the number of its last text. */
+/** The number of the last text by each node, within one page. */
 export type PageOrder = Map<string, number>;
 
 /**
- * Notices entries of a log that were moved or repeated. A node numbers the texts that it encodes, and its commits in one
- * session come one after the other: so of one node's entries in a log, a later one has a higher number, and no number comes
+ * Detects entries of a log that were moved or repeated. A node numbers the texts that it encodes, and makes its commits in a
+ * session one after the other. So among one node's entries in a log, a later one has a higher number, and no number occurs
  * twice.
  *
- * Only what this node has read or written itself is remembered. An entry that was taken away leaves no trace.
+ * It remembers only what this node has read or written itself. It cannot detect that an entry was removed.
  */
 export class LogOrder {
-  /** By session and node: the entry with the highest number. */
+  /** The entry with the highest number, by session and node. */
   private readonly sessions = new BoundedMap<
     string,
     BoundedMap<string, { number: number; logId: LogId }>
   >(SESSIONS);
-  /** By session, node and number. */
+  /** The places of entries, by session, node and number. */
   private readonly entries = new BoundedMap<string, LogId>(ENTRIES);
 
-  /** Whether the entry can be where it is, next to those that were seen before. It is remembered then. */
+  /** True if the entry can be at its place, given those that were seen before. It is remembered then. */
   fits(
     sessionId: string,
     origin: Origin,
@@ -52,7 +52,7 @@ export class LogOrder {
     return this.sessions.has(sessionId);
   }
 
-  /** Or is the highest. */
+  /** True if the entry is at its place relative to the node's highest number, or has the highest number. */
   isBelowHighest(sessionId: string, { nodeId, number }: Omit<Origin, 'purpose'>, logId: LogId) {
     let nodes = this.sessions.get(sessionId);
     if (nodes === undefined) {

@@ -1,4 +1,4 @@
-/** Messages as they stand in the log of a session: each is bound to its direction and its stream. */
+/** Encodes and decodes messages in the log of a session. Each is bound to its direction and its stream. */
 import type { Route } from '../backplane.js';
 import type { LogEntry } from '../session-log.js';
 import type { PageOrder } from './log-order.js';
@@ -6,25 +6,27 @@ import { LogOrder } from './log-order.js';
 import type { Origin, Payloads } from './payloads.js';
 import type { LogId } from '../positions.js';
 
-/** Where an entry stands. */
+/** The place of an entry. */
 export type LogPlace = Pick<LogEntry, 'logId' | 'direction' | 'stream'>;
 
 /**
- * - `text`: the message;
- * - `unreadable`: this node cannot decode it;
- * - `forged`: it was encoded by a node, but not for this place.
+ * The result of decoding an entry:
+ *
+ * - `text`: the message.
+ * - `unreadable`: this node cannot decode it.
+ * - `forged`: a node encoded it, but not for this place.
  */
 export type OpenedText = { text: string; origin: Origin | undefined } | 'unreadable' | 'forged';
 
 const NO_STREAM = '-';
 
-/** What a message of the client is encoded for. One that opens no stream is bound to its route, too. */
+/** Returns the purpose of a client's message. A message that opens no stream is bound to its route, too. */
 export function purposeIn(stream: string | undefined, route?: Route): string {
   if (stream !== undefined || route === undefined) return `in ${stream ?? NO_STREAM}`;
   return `in ${NO_STREAM} ${route.to === 'node' ? toNode(route.nodeId) : route.to}`;
 }
 
-/** What a message to the client is encoded for. */
+/** Returns the purpose of a message to the client. */
 export function purposeOut(stream: string): string {
   return `out ${stream}`;
 }
@@ -34,8 +36,8 @@ const UNDIRECTED = purposeIn(undefined) + ' ';
 const SENT_ROUTES: ReadonlySet<string> = new Set(['executor', 'replicas', 'initialized']);
 
 /**
- * Whether a text of the log may be sent to this node: it opens no stream, its route leads to other nodes, and this node has
- * not stored it itself. `undefined`: where it comes from is not known, since the codec takes plaintext.
+ * True if a text of the log may be sent to this node: it opens no stream, its route leads to other nodes, and this node has
+ * not stored it itself. With `undefined` the origin is not known, because the codec takes plaintext.
  */
 export function isSentTo(nodeId: string, origin: Origin | undefined): boolean {
   if (origin === undefined) return true;
@@ -53,7 +55,7 @@ export class LogTexts {
 
   constructor(private readonly payloads: Payloads) {}
 
-  /** `page`: of what is read together, in its order. */
+  /** Decodes an entry of the log. `page` is the order of the entries that are read together. */
   open(stored: string, sessionId: string, place: LogPlace, page?: PageOrder): OpenedText {
     const { logId, direction, stream } = place;
     const where = `entry ${logId}`;
@@ -70,12 +72,12 @@ export class LogTexts {
     return 'forged';
   }
 
-  /** Whether something of the session was read or stored here. */
+  /** True if this node has read or stored an entry of the session. */
   know(sessionId: string): boolean {
     return this.order.knows(sessionId);
   }
 
-  /** This node has stored a text, which it gave this number. */
+  /** Notes that this node has stored a text with this number. */
   stored(sessionId: string, nodeId: string, number: number, logId: LogId): void {
     this.order.isBelowHighest(sessionId, { nodeId, number }, logId);
   }

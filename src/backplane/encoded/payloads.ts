@@ -1,60 +1,76 @@
-/** How texts are encoded on their way into a backplane, and decoded on their way out. */
+/** Encodes texts on their way into a backplane, and decodes them on their way out. */
 import { AnynodeError } from '../../protocol/errors.js';
 import type { JoinOptions } from '../backplane.js';
 
-/** What a text is: each kind is encoded for itself, so that one can not be put in the place of another. */
+/** What a text is. Each kind is encoded separately, so that a text of one kind cannot replace one of another kind. */
 export interface PayloadContext {
-  /** `''`: it belongs to no session, or is read where nobody knows to which. So are tasks and server events. */
+  /**
+   * The session of the text. `''` if the text belongs to no session, or is read where the session is not known. Tasks and
+   * server events are such texts.
+   */
   sessionId: string;
   /**
-   * A message of either direction; the params of the client's `initialize`; the application's state
-   * (`session(id).state`); what accompanies a request to another node: authorization and headers. Of the SDK's stores: an
-   * event of `eventStore`; of a task its result, the text of its status, and a message in its queue; a server event.
-   * Seals, which only prove that a node wrote a value that is stored in clear beside them: of a session's principal
-   * (`identity`), of a subscription, and of a task's session (`task-session`). The log level is stored encoded.
+   * The kind of the text. Sessions have:
+   *
+   * - a message of either direction;
+   * - the params of the client's `initialize`;
+   * - the application's state (`session(id).state`);
+   * - the context of a message that goes to another node: authorization and headers.
+   *
+   * The SDK's stores have:
+   *
+   * - an event of `eventStore`;
+   * - a task's result, the text of its status, and a message in its queue;
+   * - a server event.
+   *
+   * Seals only prove that a node wrote a value which is stored in clear beside them: a session's principal (`identity`), a
+   * subscription, and a task's session (`task-session`). The log level is stored encoded.
    */
   kind:
     | ('message' | 'initialize' | 'state' | 'context' | 'identity' | 'level' | 'subscription')
     | ('replay' | 'task-result' | 'task-status' | 'task-message' | 'task-session' | 'server-event');
-  /** Of the kinds that begin with `task-`. */
+  /** The id of the task, for kinds that begin with `task-`. */
   taskId?: string;
 }
 
 /**
- * How what was said in a session is kept in the backplane and sent between nodes. See the option `codec`.
+ * Encodes and decodes what is stored in the backplane and sent between nodes. See the option `codec`.
  *
- * Both are called synchronously, for every message, on every node. What `encode` returns is given to `decode` as it
- * is, on any node, until the session has ended. While `encode` throws, nothing is stored, and clients get 503.
- * `decode` throws for what it cannot decode or what was not encoded for this context.
+ * Both functions are called synchronously, for every message, on every node. `decode` gets what `encode` returned, on any
+ * node, until the session has ended. While `encode` throws, nothing is stored, and clients get 503. `decode` must throw for
+ * a text that it cannot decode, or that was not encoded for this context.
  */
 export interface PayloadCodec {
-  /** `text` is JSON, or words of this library and JSON behind them. */
+  /** `text` is JSON, or words of this library followed by JSON. */
   encode(text: string, context: PayloadContext): string;
   decode(text: string, context: PayloadContext): string;
 }
 
-/** At most one warning in so long: a client that comes back all the time must not fill the log of the process. */
+/** The least time between two warnings. A client that comes back again and again must not fill the process's log. */
 const WARN_EVERY_MS = 10_000;
 
 /** Which node encoded a text, which number it gave the text, and what the text is for. */
 export interface Origin {
   nodeId: string;
-  /** Counts the texts of the node from 1. */
+  /** The number of the text, counted from 1 on each node. */
   number: number;
-  /** Words that say where the text belongs: a text is good for nothing else. */
+  /** Words that say where the text belongs. The text is accepted only there. */
   purpose: string;
 }
 
-/** Begins the line of the origin, which stands in front of the text. The rest of the line: node, number, purpose. No JSON begins so. */
+/**
+ * The beginning of the line with the origin, which is in front of the text. The rest of the line is node, number and
+ * purpose. No JSON begins like this.
+ */
 const ORIGIN = '~1 ';
 
-/** A codec, with what becomes of its failures. */
+/** A codec whose failures are logged. */
 export class Payloads {
   private warnedAt = -Infinity;
   /** How many texts this node has encoded together with their origin. */
   private count = 0;
 
-  /** `nodeId` is left out by observers, which encode nothing. */
+  /** `nodeId` is missing for observers, which encode nothing. */
   constructor(
     private readonly codec: PayloadCodec,
     private readonly options: Pick<JoinOptions, 'clock' | 'logger'> & { nodeId?: string },
@@ -66,9 +82,9 @@ export class Payloads {
   }
 
   /**
-   * Encodes a text together with its origin. The codec proves both, so that a text cannot be put to another use, nor be used
-   * once more, by somebody who has no key. Where the codec leaves texts as they are, the origin is left out: nodes without a
-   * codec have to understand them.
+   * Encodes a text together with its origin. The codec proves both, so that an attacker without a key cannot put the text
+   * elsewhere or use it twice. If the codec leaves texts as they are, the origin is left out, because nodes without a codec
+   * have to understand the texts.
    */
   close(text: string, context: PayloadContext, purpose: string): string {
     this.count += 1;
@@ -78,8 +94,8 @@ export class Payloads {
   }
 
   /**
-   * `undefined`: it cannot be decoded, or was encoded without an origin; the log of the process was told. Without `origin`:
-   * the codec takes plaintext.
+   * Decodes a text with its origin. `undefined`: the text cannot be decoded, or has no origin, which is logged. A result
+   * without `origin` means that the codec takes plaintext.
    */
   open(
     stored: string,
@@ -108,7 +124,7 @@ export class Payloads {
     throw new TypeError('mcp-anynode: `codec.encode` has to return a string');
   }
 
-  /** `undefined`: it cannot be decoded, which the log of the process was told. */
+  /** Decodes a text. `undefined`: the text cannot be decoded, which is logged. */
   decode(text: string, context: PayloadContext, where: string): string | undefined {
     try {
       return this.codec.decode(text, context);
@@ -118,7 +134,7 @@ export class Payloads {
     }
   }
 
-  /** Tells the log of the process what was found in the backplane, at most once in {@link WARN_EVERY_MS}. */
+  /** Logs what was found in the backplane, at most once in {@link WARN_EVERY_MS}. */
   warn(text: string): void {
     const now = this.options.clock.elapsed();
     if (now - this.warnedAt < WARN_EVERY_MS) return;
@@ -126,7 +142,7 @@ export class Payloads {
     this.options.logger.warn(`mcp-anynode: ${text}`);
   }
 
-  /** The same for who asked for just this. Throws `undecodable`. `what`: begins a sentence. */
+  /** Decodes a text for a caller that asked for it. Throws `undecodable`. `what` begins the sentence of the error. */
   decodeOrThrow(text: string, context: PayloadContext, what: string): string {
     try {
       return this.codec.decode(text, context);

@@ -4,22 +4,28 @@ import { BoundedMap } from '../../protocol/bounded-map.js';
 import type { Payloads } from './payloads.js';
 import { checkSeal } from './seals.js';
 
-/** So many sessions are known at a time; of others the identity is read once more. */
+/** How many sessions are remembered. For others the identity is read again. */
 const KNOWN = 10_000;
 
-/** - `denied`: the session is another principal's; - `gone`: there is no such session, or it was tampered with. */
+/**
+ * Whether a principal may use a session:
+ *
+ * - `denied`: the session belongs to another principal.
+ * - `gone`: there is no such session, or it was tampered with.
+ */
 export type Admission = 'admitted' | 'denied' | 'gone';
 
 /**
  * The sessions that this node can read, each with its principal as a node with the codec stored it.
  *
- * What a node cannot read it must not write to. With other keys than the rest of the cluster it would acknowledge what
- * nobody can hear, and put messages into streams that no client gets past. And whose a session is, the backplane alone does
- * not decide: whoever can write to it could become any principal. So before a node says or shows anything in a session, it
- * has to have verified the seal of that session's principal once.
+ * - A node must not write to a session that it cannot read. With other keys than the rest of the cluster, it would
+ *   acknowledge messages that no other node can decode, and block streams for their clients.
+ * - The backplane alone does not decide the principal, because an attacker who can write to it could become any principal.
+ *
+ * So a node verifies the seal of a session's principal once, before it writes or shows anything in the session.
  */
 export class ReadableSessions {
-  /** By session: its principal. */
+  /** The principal of each session. */
   private readonly known = new BoundedMap<string, string>(KNOWN);
 
   constructor(
@@ -27,26 +33,29 @@ export class ReadableSessions {
     private readonly payloads: Payloads,
   ) {}
 
-  /** The principal, as this node has stored or verified it. `undefined`: it has not. */
+  /** Returns the principal that this node has stored or verified. `undefined`: it has not. */
   principalOf(sessionId: string): string | undefined {
     return this.known.get(sessionId);
   }
 
-  /** The session's principal was verified, or sealed, here. */
+  /** Notes a session's principal that this node has verified or sealed. */
   note(sessionId: string, principal: string): void {
     this.known.set(sessionId, principal);
   }
 
-  /** Whether nothing has to be read to know that the session is this principal's (left out: that this node can read it). */
+  /**
+   * True if this node already knows that the session belongs to the principal. Without `principal`: that it can read the
+   * session.
+   */
   isKnown(sessionId: string, principal?: string): boolean {
     const known = this.known.get(sessionId);
     return known !== undefined && (principal === undefined || known === principal);
   }
 
-  /** Rejects with `undecodable`. */
+  /** Verifies that a principal may use a session. Rejects with `undecodable`. */
   async admit(sessionId: string, principal?: string): Promise<Admission> {
     if (this.isKnown(sessionId, principal)) return 'admitted';
-    // Once more, where another one is known: an id may be used again after its session has ended.
+    // If another principal is known, read the identity again: an id may be used again after its session has ended.
     const identity = await this.inner.identify(sessionId);
     if (identity === undefined) return 'gone';
     switch (this.verify(sessionId, identity)) {
@@ -75,7 +84,7 @@ const SAYS: ReadonlySet<Operation['type']> = new Set([
   ...(['open', 'receive', 'append', 'claim', 'assign'] as const),
 ]);
 
-/** Whether an operation says something in its session, or takes it upon this node to. */
+/** True if an operation writes a message in its session, or makes this node the one that will. */
 export function says({ type }: Operation): boolean {
   return SAYS.has(type);
 }
