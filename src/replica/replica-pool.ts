@@ -185,7 +185,7 @@ export class ReplicaPool {
   evict(live: LiveSession): Promise<void> {
     if (this.live.get(live.id) === live) this.live.delete(live.id);
     if (live.hasReplica) {
-      this.node.commitQueue.append(live.id, [{ type: 'forget' }], true).catch(() => undefined); // closed
+      this.node.commitQueue.append(live.id, [{ type: 'forget' }], true).catch(() => undefined); // this node closes
     }
     return live.end();
   }

@@ -24,7 +24,7 @@ export interface Sink {
 /** The parts of a node that all its followers use. */
 export interface FollowerNode {
   membership: Streams;
-  /** Whether a node still holds its lease. */
+  /** Whether a node is not dead. */
   isAlive: (nodeId: string) => Promise<boolean>;
   clock: Clock;
   /** Called after each message that was shown. */

@@ -110,7 +110,7 @@ describe('plaintext', () => {
     expect(() => strict.decode('{"a":1}', here)).toThrow('`allowPlaintext` is not set');
     expect(lax.decode('{"a":1}', here)).toBe('{"a":1}');
     expect(lax.encode('{"a":1}', here)).not.toContain('a":1');
-    // What is marked as encrypted is never taken for plaintext.
+    // A text that is marked as encrypted never counts as plaintext.
     expect(() => lax.decode('aes1.', here)).toThrow();
     expect(() => lax.decode('aes1.k.AAAA', here)).toThrow('too short');
   });

@@ -183,7 +183,7 @@ it('the chart is well formed, and its bars have the lengths of their values', ()
   expect(svg).toContain('a &lt;1>');
   expect(svg).toContain('A &amp; B');
   expect(svg).not.toMatch(/NaN|undefined/);
-  // Every element that is opened is closed.
+  // Each opened element is closed.
   const open = svg.match(/<(?:svg|g|text)\b/g)?.length;
   expect(svg.match(/<\/(?:svg|g|text)>/g)?.length).toBe(open);
 });

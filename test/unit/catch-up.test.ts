@@ -1,4 +1,4 @@
-/** What clients have said while a node could not hear it. */
+/** A node reads the messages of clients that it may have missed while its subscription was away. */
 import { expect, it } from 'vitest';
 import { unavailable } from '../../src/protocol/errors.js';
 import { systemClock } from '../../src/protocol/clock.js';
@@ -6,7 +6,7 @@ import { CatchUp } from '../../src/execution/recovery/catch-up.js';
 
 type Parts = ConstructorParameters<typeof CatchUp>;
 
-// The subscription is back before Redis answers all commands again: an answer that had been acknowledged was never heard.
+// The subscription may be back before Redis answers other commands. One failed read lost an answer that had been acknowledged.
 it('reads the logs until that has succeeded', async () => {
   const answer = { jsonrpc: '2.0', id: 'q1', result: {} };
   const entry = { logId: '1-1', at: 1, direction: 'in', message: JSON.stringify(answer) };

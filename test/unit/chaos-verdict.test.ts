@@ -1,4 +1,4 @@
-/** The books of a chaos run, made by hand: whether the verdict finds what is wrong in them. */
+/** Hand-made records of a chaos run, in which the verdict has to find the faults. */
 import { describe, expect, it } from 'vitest';
 import { Ledger, type CallEnd } from '../chaos/ledger.js';
 import type { Recorded } from '../chaos/records.js';
@@ -37,7 +37,7 @@ function verdictOn({ ledger, recorded }: Book): Verdict {
   return judge([ledger], recorded, { owned: true });
 }
 
-/** How many of each kind that is there at all. */
+/** The number of violations of each kind that occurs. */
 function found(verdict: Verdict): Partial<Record<keyof Violations, number>> {
   const counts = Object.entries(verdict.violations).map(([name, lines]: [string, string[]]) => [
     name,

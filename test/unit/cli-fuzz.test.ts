@@ -1,4 +1,4 @@
-/** What the operator's tools print of what strangers wrote, under generated input with fixed seeds. */
+/** The output of the operator's tools for foreign text, with generated input from fixed seeds. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { eventLine } from '../../src/cli/print/event-line.js';
@@ -21,7 +21,7 @@ const output = (columns: number): Output => {
   return new Output({ json: false, stdout, env: { NO_COLOR: '1' } });
 };
 
-/** Names and texts that matter somewhere, among any others. */
+/** Any names and texts, and often those that have a meaning somewhere. */
 const NAMES = [
   '__proto__',
   'constructor',
@@ -86,7 +86,7 @@ const message = fc.oneof(
   fc.record({ id: value, error: value }),
 );
 
-/** Nothing in it controls a terminal, turns the writing, or cannot be seen. */
+/** Expects a text without control characters, changes of the writing direction, or invisible characters. */
 function expectHarmless(line: string): void {
   expect(line).not.toMatch(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/u);
 }
@@ -163,7 +163,7 @@ describe('a huge message', () => {
   const MB = 1_000_000;
   const deep = `${'['.repeat(100_000)}${']'.repeat(100_000)}`;
   const of = (params: unknown) => ({ jsonrpc: '2.0', id: 1, method: 'tools/call', params });
-  // The pattern that hides tokens took time with the square of their length: 400 kB stopped the monitor.
+  // The time of the pattern that hides tokens grew with the square of their length. A text of 400 kB stopped the monitor.
   it.each<[string, unknown]>([
     ['a name of control characters', of({ name: '\u001b'.repeat(4 * MB) })],
     ['a text that might be a token', of({ name: 't', arguments: { text: 'eyJ-'.repeat(MB) } })],
@@ -183,7 +183,7 @@ describe('a huge message', () => {
     ['many items', of({ name: 't', arguments: Array.from({ length: MB }, () => 0) })],
     ['a method', { jsonrpc: '2.0', method: '\u0301'.repeat(4 * MB) }],
     ['an id', { jsonrpc: '2.0', id: '\u202e'.repeat(MB), result: {} }],
-  ])('%s is printed in no time', (_, said) => {
+  ])('%s is printed within 250 ms', (_, said) => {
     const stored = JSON.stringify(said);
     const event = eventOf(entry(stored));
     const before = process.cpuUsage();
@@ -194,7 +194,7 @@ describe('a huge message', () => {
     expect(widthOf(line)).toBeLessThanOrEqual(120);
   });
 
-  // It ended the stack of `JSON.stringify`, and with it the command.
+  // Deep nesting overflowed the stack of `JSON.stringify`, and the command ended.
   it.each(['id', 'method', 'params', 'result'])(
     'is unreadable if it is nested deep in its %s',
     (member) => {

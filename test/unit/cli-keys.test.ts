@@ -1,4 +1,4 @@
-/** Keys for the command line: how they are read, and what is said of those that make no sense. */
+/** Keys for the command line: how they are read, and the errors for invalid ones. */
 import { randomBytes } from 'node:crypto';
 import { expect, it } from 'vitest';
 import { aesGcmCodec } from '../../src/codec/index.js';

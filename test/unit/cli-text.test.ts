@@ -14,7 +14,7 @@ describe('text for a terminal', () => {
     expect(JSON.parse(text)).toEqual({ a: '\u009b\u202e\u001b' });
   });
 
-  // Only some of them were shown; a name could hide another one in what is not seen.
+  // Some of these characters were not escaped, so that a name could look like another one.
   it.each([
     ...[
       '\u061c',
@@ -114,7 +114,7 @@ describe('a preview', () => {
   ])('hides a key that can be told by its beginning: %s', (key) => {
     expect(call({ text: `use ${key} for it` })).toMatch(/use \*\*\* for it|use …/);
     expect(call({ text: key })).not.toContain(key.slice(4, 12));
-    // Where it is cut off, the half that is left hides as well.
+    // If the preview cuts a key, the remaining part is hidden, too.
     for (const before of [980, 990, 995]) {
       expect(call({ text: `${'x'.repeat(before)} ${key}` })).not.toContain(key.slice(0, 9));
     }
@@ -129,7 +129,7 @@ describe('a preview', () => {
     expect(call({ text })).toContain(text);
   });
 
-  // One of them ended `events` and `monitor` for everybody.
+  // One such value ended the commands `events` and `monitor`.
   it.each<[unknown, string]>([
     [
       { method: 'tools/call', params: { name: { toString: 1 }, arguments: null } },
@@ -149,7 +149,7 @@ describe('a preview', () => {
     [JSON.parse('{"method":"x","params":{"__proto__":{"x":1}}}'), '{"__proto__":{"x":1}}'],
     [null, 'null'],
     [7, '7'],
-  ])('of what is no message is one all the same: %j', (message, text) => {
+  ])('shows a value that is no message: %j', (message, text) => {
     expect(preview(message)).toBe(text);
   });
 });

@@ -15,7 +15,7 @@ describe('the query that is sent to `upstream`', () => {
     );
   });
 
-  // Which of two a server takes is its own choice, and so is what it takes for the same name.
+  // Each server decides which of two parameters of a name it uses, and which names it treats as the same.
   it.each([
     ...[
       'tenant=x',

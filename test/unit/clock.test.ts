@@ -7,8 +7,8 @@ describe('jitter', () => {
     expect([at(0), at(0.5), at(1)]).toEqual([900, 1000, 1100]);
   });
 
-  // Node keeps an empty list of timers for each duration until it is over: an hour, for the age of a connection. With a
-  // duration of its own each connection left 0.3 kB.
+  // Node keeps an empty list of timers for each duration until it is over, which is an hour for the age of a connection.
+  // When each connection had its own duration, each left 0.3 kB.
   it('has a bounded number of different durations', () => {
     const seen = new Set<number>();
     for (let count = 0; count < 20_000; count += 1) {

@@ -15,7 +15,7 @@ const position = fc.record({
   n: count,
   logId: fc.tuple(count, count).map(([ms, counter]) => `${ms}-${counter}`),
 });
-/** Any JSON text: it has no raw line breaks, but may have everything else. */
+/** Any JSON text without raw line breaks. */
 const text = fc.jsonValue().map((value) => JSON.stringify(value));
 const maybe = <T>(value: fc.Arbitrary<T>) => fc.option(value, { nil: undefined });
 
@@ -36,7 +36,7 @@ const event: fc.Arbitrary<NodeMessage> = fc
     inline,
     event: {
       position: at,
-      // What is not inline is read from the log.
+      // An event that is not inline has no message: the node reads it from the log.
       message: inline ? message : undefined,
       end,
       ...(asker !== undefined && { asker }),
@@ -136,7 +136,7 @@ describe('an unknown message is ignored', () => {
     );
   });
 
-  // A newer node may say more than an older one knows.
+  // A newer release may add words that an older one does not know.
   it('decodes a message with unknown additional words', () => {
     expect(parseMessage('1 gone session extra\n')).toEqual({ type: 'gone', sessionId: 'session' });
   });

@@ -11,7 +11,7 @@ import { ManualClock, settled } from './support/manual-clock.js';
 
 const TIMEOUT_MS = 2000;
 
-/** A backplane whose commits are answered when the test says so. */
+/** A backplane that answers commits when the test decides. */
 class FakeCommits {
   readonly seen: Commit[] = [];
   private waiting: { resolve: (reply: CommitReply) => void; reject: (error: Error) => void }[] = [];
@@ -25,7 +25,7 @@ class FakeCommits {
     return this.waiting.length;
   }
 
-  /** Answers the oldest one. */
+  /** Answers the oldest commit. */
   async answer(reply: CommitReply = this.done()): Promise<void> {
     this.waiting.shift()?.resolve(reply);
     await settled();
@@ -36,7 +36,7 @@ class FakeCommits {
     await settled();
   }
 
-  /** What a backplane says that has carried it all out. */
+  /** The reply of a backplane that has carried out all operations. */
   done(): CommitReply {
     const commit = this.seen[this.seen.length - this.waiting.length];
     const results = (commit?.operations ?? []).map((operation, at) =>
@@ -47,7 +47,7 @@ class FakeCommits {
     return { status: 'ok', revision: '1', results };
   }
 
-  /** The messages of a commit, to tell which it was. */
+  /** The messages of a commit, by which a test recognises it. */
   texts(at: number): (string | undefined)[] {
     return (this.seen[at]?.operations ?? []).map((operation) =>
       operation.type === 'append' ? operation.message : operation.type,
@@ -78,7 +78,7 @@ function open(stream: string): OpenOperation {
 }
 
 describe('the commit queue of a session', () => {
-  // Where no promise was made there was nothing to catch: it ended the process, and the queue waited for ever.
+  // An exception instead of a rejection was not caught. It ended the process, or the queue waited forever.
   it('repeats a commit if the backplane throws', async () => {
     const { clock, commits } = setUp();
     let thrown = 0;
@@ -187,7 +187,7 @@ describe('the commit queue of a session', () => {
 });
 
 describe('a commit whose outcome is not known', () => {
-  // With another number the backplane could not tell that it was carried out already: two entries.
+  // With another number, the backplane could not recognise the repeat, and would store two entries.
   it('is repeated with the same number and content until its outcome is known', async () => {
     const { clock, commits, commitQueue } = setUp();
     const said = commitQueue.append('s', [say('a')], false);
@@ -207,7 +207,7 @@ describe('a commit whose outcome is not known', () => {
   });
 });
 
-// It was repeated for ever, and all that the session said waited behind it.
+// The step was repeated forever, and all later messages of the session waited behind it.
 it('does not repeat a step that failed inside the backplane, and goes on with the next one', async () => {
   const { commits, commitQueue } = setUp();
   const failed = commitQueue.append('s', [say('a')], false);
@@ -288,7 +288,7 @@ describe('submit', () => {
     void commitQueue.submit('s', [say('a')]);
     await settled();
     await commits.answer();
-    // All submissions share one, which strikes once more, for nobody.
+    // All submissions share one timer, which fires once more without effect.
     await clock.advance(TIMEOUT_MS);
     expect(clock.pending).toBe(0);
   });

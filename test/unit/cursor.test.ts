@@ -25,7 +25,7 @@ it('formats a cursor as short visible ASCII, which fits an SSE id and a header',
   );
 });
 
-// Seen elsewhere: every session's GET stream has one name, and a foreign cursor replays a stranger's messages.
+// The standalone stream has the same name in every session. Other libraries replay the wrong messages for such a cursor.
 it('rejects a cursor of another session', () => {
   fc.assert(
     fc.property(fc.uuid(), fc.uuid(), word, position, (one, other, stream, place) => {

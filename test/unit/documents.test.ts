@@ -1,4 +1,4 @@
-/** What the documents point at is there: tests that hold a promise, files, and headings. */
+/** Everything that the documents point at exists: the tests that hold a promise, files, and headings. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -23,10 +23,10 @@ const DOCUMENTS = readdirSync(root)
   .concat(['demo', 'docs', 'test'].flatMap(pagesOf))
   .sort();
 
-/** What is no code. */
+/** The text of a page without its code blocks. */
 const proseOf = (path: string): string => textOf(path).replaceAll(/^ *```[^]*?^ *```$/gm, '');
 
-/** As GitHub makes anchors of headings: of two that are the same, the second gets a number. */
+/** Makes anchors of the headings as GitHub does. A heading that occurs again gets a number. */
 function anchorsOf(path: string): string[] {
   const headings = [...proseOf(path).matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) => heading);
   const anchors: string[] = [];
@@ -41,7 +41,7 @@ function anchorsOf(path: string): string[] {
   return anchors;
 }
 
-/** The file in this repository that a link leads to; `undefined`: it leads elsewhere. */
+/** The file in this repository that a link leads to, or `undefined` if it leads elsewhere. */
 function targetOf(document: string, link: string): { path: string; anchor?: string } | undefined {
   const [url = '', anchor] = link.split('#');
   const inRepository = new RegExp(`^${REPOSITORY}/(?:blob|tree)/main/(.*)`).exec(url)?.[1];
@@ -75,7 +75,7 @@ it.each(DOCUMENTS)('each link of %s leads somewhere, also from the package', (do
     if (target === undefined) return false;
     const { path, anchor } = target;
     if (!existsSync(join(root, path))) return true;
-    // A page that is in the package can only show what is there as well, or what has an address.
+    // A page in the package may only link to files in the package, and to web addresses.
     if (isPackaged(document) && !isPackaged(path) && !link.startsWith('https:')) return true;
     return anchor !== undefined && !anchorsOf(path).includes(anchor);
   });

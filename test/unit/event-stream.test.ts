@@ -15,7 +15,7 @@ const dataOf = (...pieces: string[]): string[] => read(...pieces).events.map(({ 
 describe('the lines of an event stream', () => {
   it.each(['\n', '\r', '\r\n'])('end with %j', (end) => {
     const lines = [': a comment', 'event: e', 'data: 1', 'data', 'data:  2', '', 'data:3', '', ''];
-    // After a carriage return a line feed may follow, so that it takes one character more.
+    // A line feed may follow a carriage return, so the reader needs one more character to end the line.
     const { events } = read(`${lines.join(end)}:`);
     expect(events).toEqual([
       { event: 'e', data: '1\n\n 2' },
@@ -59,7 +59,7 @@ describe('the place where a stream continues', () => {
     expect(read('id: 1\ndata:\n\nid: a\0b\ndata:\n\n').place.lastEventId).toBe('1');
   });
 
-  // Of an id alone, it depended on where the stream was cut.
+  // The place after an event with an id alone depended on where the stream was cut.
   it.each([
     'id: 7\n\n',
     'event: message\nid: 7\n\n',
@@ -90,11 +90,11 @@ describe('the place where a stream continues', () => {
   });
 });
 
-// Put together with each piece, the time that it takes grows with the square of its length.
+// If the line is joined with each piece, the time grows with the square of its length.
 it('joins a line of many pieces once', () => {
   const piece = 'x'.repeat(16_384);
   const pieces = Array.from({ length: 2000 }, () => piece);
-  // Of the processor, whatever else the machine does meanwhile.
+  // Processor time does not depend on what else the machine does.
   const before = process.cpuUsage();
   const [data] = dataOf('data: ', ...pieces, '\n\n');
   expect(data).toHaveLength(piece.length * pieces.length);

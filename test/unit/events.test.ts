@@ -1,4 +1,4 @@
-/** Following a session's log: what it leaves behind, and what it says of what is missing. */
+/** Readers of a session's log: they leave nothing behind, and report gaps. */
 import { getEventListeners } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import type { LogEntry, SessionRecord, SessionRecords } from '../../src/backplane/backplane.js';
@@ -10,7 +10,7 @@ import { readEvents } from '../../src/operator/session-events.js';
 import { ManualClock, settled } from './support/manual-clock.js';
 import { partOf } from '../support/part-of.js';
 
-/** A log that the test writes, and one reader of it. */
+/** A log that the test writes, and its reader. */
 function reader(options: EventOptions = {}) {
   const clock = new ManualClock();
   let log: LogEntry[] = [];
@@ -58,7 +58,7 @@ describe('a reader of events leaves nothing behind', () => {
     add('1-0');
     const reading = read();
     await settled();
-    // One of each at a time, however long it waits.
+    // The reader has one timer and one listener, however long it waits.
     for (let at = 0; at < 5; at += 1) {
       await clock.advance(1_100);
       expect(left()).toEqual({ timers: 1, listeners: 1 });
@@ -139,7 +139,7 @@ describe('a reader of events reports a gap', () => {
     await reading;
   });
 
-  // Who goes on from where he was heard nothing of what had been trimmed meanwhile.
+  // A reader that continued after an event was not told that the events after it had been trimmed.
   it('when the log was trimmed beyond the event that it continues after', async () => {
     const { read, add, trim, told, seen } = reader({ after: '2-0' });
     add('1-0', '2-0', '3-0', '4-0');
@@ -153,7 +153,7 @@ describe('a reader of events reports a gap', () => {
     ['nothing was trimmed', '1-0'],
     ['what was trimmed had been read', '2-0'],
     ['nothing fits between', '2-1'],
-  ])('not where %s', async (_, oldest) => {
+  ])('unless %s', async (_, oldest) => {
     const { read, add, trim, told } = reader({ after: '2-0' });
     add('1-0', '2-0', '2-1', '3-0');
     trim(oldest);

@@ -2,11 +2,11 @@ import { readFile } from 'node:fs/promises';
 import { expect, it } from 'vitest';
 
 interface Entry {
-  /** What `package.json` calls it. */
+  /** The name of the entry in `package.json`. */
   name: string;
-  /** Its file without `.js`, below `dist`. */
+  /** The path of its file below `dist`, without `.js`. */
   file: string;
-  /** Its source without `.ts`. Default: the same, below `src`. */
+  /** The path of its source without `.ts`. Default: the same path below `src`. */
   source?: string;
   values: string[];
   types: string[];

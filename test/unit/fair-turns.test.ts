@@ -24,8 +24,8 @@ function steps() {
   return { begun, take, end };
 }
 
-// Twenty GETs of one client had Redis look through a log at the same time: the calls of all others got 503. Two steps of
-// all sessions at a time were too few: where 2,000 clients came back at once, some of them got 503.
+// Twenty GETs of one client made Redis read a log at the same time, and the calls of all other clients got 503. A limit of
+// two steps for all sessions was too low: when 2,000 clients came back at once, some of them got 503.
 it('runs one step of a session and 32 in all at a time, and lets sessions take turns', async () => {
   const { begun, take, end } = steps();
   const greedy = Array.from({ length: 20 }, () => take('greedy'));

@@ -127,7 +127,7 @@ describe('a follower that reads the log', () => {
     log.letGo();
     await settled();
     expect(sink.numbers).toEqual([1, 2, 3]);
-    // What arrived was enough: it did not read it again.
+    // The messages that arrived were enough, so the follower did not read the log again.
     expect(log.reads).toBe(1);
   });
 
@@ -169,7 +169,7 @@ describe('a follower that reads the log', () => {
     expect(sink.numbers).toEqual(Array.from({ length: 1001 }, (_, at) => at + 1));
   });
 
-  // Of a node's own messages any size is handed on: 128 of 4 MB were kept for each connection.
+  // A node hands its own messages on in any size. A follower kept 128 messages of 4 MB for each connection.
   it('keeps no more than a page of bytes, and one message of any size beyond', async () => {
     const { follower, log, sink } = follow();
     log.append();
@@ -182,7 +182,7 @@ describe('a follower that reads the log', () => {
     log.letGo();
     await settled();
     expect(sink.numbers).toEqual(Array.from({ length: 21 }, (_, at) => at + 1));
-    // What was kept before does not count any more.
+    // Messages that were kept before do not count any more.
     log.hold();
     follower.poke();
     for (let count = 0; count < 3; count += 1) follower.offer(log.append({ message }), true);
@@ -304,7 +304,7 @@ describe('a follower ends', () => {
     expect(sink.reason).toBe('gone');
   });
 
-  // A partial replay that looks whole would be a silent gap.
+  // A partial replay would be a gap that the client does not notice.
   it('when the log was trimmed beyond its position, without showing a later message', async () => {
     const { follower, log, sink } = follow();
     for (let count = 0; count < 5; count += 1) log.append();
@@ -334,7 +334,7 @@ describe('a follower of a log that has lost its end', () => {
     for (let count = 0; count < 5; count += 1) follower.offer(log.append(), true);
     log.lose(2);
     const fresh = log.append({ message: 'another 4' });
-    // Taken for one that was shown already; the position check finds it.
+    // The message looks like one that was shown before. The position check finds it.
     follower.offer(fresh, true);
     follower.poke();
     await settled();
@@ -397,7 +397,7 @@ describe('a follower under random faults', () => {
   const step: fc.Arbitrary<Step> = fc.oneof(
     fc.record({
       do: fc.constant('append' as const),
-      // 0: the wake-up is lost.
+      // With 0, the wake-up is lost.
       offers: fc.integer({ min: 0, max: 2 }),
       inline: fc.boolean(),
     }),
@@ -458,7 +458,7 @@ describe('a follower under random faults', () => {
                 break;
             }
           }
-          // All is well again, and the position check comes round.
+          // The faults end, and the position check runs.
           log.failures = 0;
           log.letGo();
           sink.makeRoom();

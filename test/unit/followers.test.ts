@@ -3,7 +3,7 @@ import { Followers } from '../../src/stream/followers.js';
 import { follow } from './support/fake-stream.js';
 import { ManualClock, settled } from './support/manual-clock.js';
 
-// After an outage all of them read at the same instant, on each node: Redis, just back, had thousands of scripts to run.
+// After an outage, all followers of all nodes read the log at the same instant, and Redis had thousands of scripts to run.
 it('makes all followers read the log after a resubscription, fifty at a time', async () => {
   const clock = new ManualClock();
   const followers = new Followers();

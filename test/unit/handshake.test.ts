@@ -1,4 +1,4 @@
-/** How long a server behind HTTP may take for what others wait for. */
+/** How long a server behind HTTP may take for the steps of a handshake, for which other requests wait. */
 import { expect, it } from 'vitest';
 import { intercept } from '../../src/intercept/intercept.js';
 import type { JsonRpcMessage } from '../../src/protocol/jsonrpc.js';
@@ -21,7 +21,7 @@ const request = (id: number, method: string, params = {}): JsonRpcMessage => ({
   params: { protocolVersion: '2025-11-25', ...params },
 });
 
-/** A server object for a puppet, on a clock of the test's. */
+/** A server object for a puppet, with a clock that the test controls. */
 async function connected(options: PuppetOptions) {
   const clock = new ManualClock();
   const made = puppet(options);
@@ -64,7 +64,7 @@ it.each<[string, PuppetOptions['onInitialize']]>([
   await expect.poll(() => answerTo(1)).toMatchObject(LOST);
 });
 
-// It waited for the rest as long as for an answer that had not begun; and where it was a call's, for ever.
+// The node waited for the rest of an answer as long as for one that had not begun, and forever if it was a call's.
 it('an incomplete answer of a silent server ends after `upstreamTimeoutMs`', async () => {
   const { clock, deliver, answerTo, seen } = await connected({
     onInitialize: (res) => void res.setHeader('content-type', 'application/json').write('{'),
@@ -81,7 +81,7 @@ it('an incomplete answer of a silent server ends after `upstreamTimeoutMs`', asy
   expect(clock.now() - began).toBeLessThan(10_000);
 });
 
-// It was not bounded: with a server that lost its session and then kept silent, all calls waited for ever.
+// This wait had no limit. With a server that lost its session and then kept silent, all calls waited forever.
 it('fails requests that wait for a private session whose log level gets no answer', async () => {
   let forgotten = false;
   const made = await connected({

@@ -1,4 +1,4 @@
-/** What a server behind this library can make a node hold in memory. */
+/** Limits of the memory that a server behind this library can make a node hold. */
 import { describe, expect, it } from 'vitest';
 import { MemoryBudget, MESSAGES_AT_ONCE } from '../../src/intercept/bounds.js';
 import { EventStreamReader } from '../../src/intercept/http/event-stream.js';
@@ -26,7 +26,7 @@ describe('incomplete messages', () => {
     const last = budget.share(() => void ended.push('last'));
     last.hold(1);
     expect(ended).toEqual(['longest']);
-    // What has ended takes nothing any more, whatever it still reports.
+    // A stream that has ended takes no memory any more, whatever it still reports.
     longest.hold(KIB);
     last.hold(KIB);
     expect(ended).toEqual(['longest']);
@@ -46,7 +46,7 @@ describe('incomplete messages', () => {
 });
 
 describe('an event stream', () => {
-  /** The most that the reader has told of. */
+  /** The largest number of bytes that the reader has reported. */
   function held(pieces: Iterable<string>): number {
     let most = 0;
     const place = { lastEventId: undefined, retryMs: undefined };

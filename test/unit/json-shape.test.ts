@@ -51,7 +51,7 @@ describe('the shape of a JSON text', () => {
     expect(visited).toBe(0);
   });
 
-  // A recursive look at it would end the stack.
+  // A recursive function would overflow the stack.
   it('is found without recursion and in linear time', () => {
     const before = process.cpuUsage();
     const deep = '['.repeat(5_000_000);

@@ -141,7 +141,7 @@ describe('isMessage accepts what the SDK accepts, and refuses what the SDK refus
       }),
       { numRuns: 5000 },
     );
-    // Else it would have compared little.
+    // Enough generated values have to be messages, or the comparison means little.
     expect(Math.min(verdicts.accepted, verdicts.refused)).toBeGreaterThan(500);
   });
 });

@@ -20,7 +20,7 @@ async function overTcp(): Promise<Pair> {
 
 const KINDS: [string, () => Pair | Promise<Pair>][] = [
   ['within the process', () => LocalSocket.pair()],
-  // The twin: so a connection behaves.
+  // A TCP connection shows the right behaviour.
   ['of TCP', overTcp],
 ];
 
@@ -36,7 +36,7 @@ describe.each(KINDS)('a connection %s', (_, open) => {
   async function pair(): Promise<Pair> {
     const ends = await open();
     onTestFinished(() => ends.forEach((end) => end.destroy()));
-    // What hears of no error would end the process.
+    // Without a listener, an error would end the process.
     for (const end of ends) end.on('error', () => undefined);
     return ends;
   }

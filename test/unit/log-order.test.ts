@@ -11,7 +11,7 @@ describe('the order of a log', () => {
     for (const ms of [1, 2, 3, 2, 1, 3]) {
       expect(order.fits('s', origin(10 + ms), at(ms), undefined)).toBe(true);
     }
-    // Another node counts for itself, and so does another session.
+    // Each node and each session counts separately.
     expect(order.fits('s', origin(1, 'b'), at(4), undefined)).toBe(true);
     expect(order.fits('t', origin(1), at(4), undefined)).toBe(true);
   });
@@ -49,7 +49,7 @@ describe('a message that was heard', () => {
   it('does not count as new once it is too old to be remembered', () => {
     const heard = new HeardNumbers();
     expect(heard.isNew(origin(7))).toBe(true);
-    // The numbers in between take the place of those before.
+    // These numbers replace the older ones in memory.
     for (let number = 8; number < 300_000; number += 1_001) heard.isNew(origin(number));
     expect(heard.isNew(origin(7))).toBe(false);
     expect(heard.isNew(origin(6))).toBe(false);

@@ -3,7 +3,7 @@ import { LoopTurns } from '../../src/replica/requests/loop-turns.js';
 
 const LARGE = 300_000;
 
-/** Has so many answers written, each when its turn has come. Resolves with the turn of the event loop of each. */
+/** Writes an answer of each length when its turn has come. Resolves with the turn of the event loop of each answer. */
 async function write(turns: LoopTurns, lengths: number[]): Promise<number[]> {
   let turn = 0;
   let open = lengths.length;
@@ -28,8 +28,8 @@ it('gives each large answer its own turn of the event loop', async () => {
   expect(new Set(written).size).toBe(3);
 });
 
-// Each of them had a turn of its own too. On a busy node more are answered in a turn of the event loop than one, so that they
-// never caught up: all answers of all sessions went out one per turn from the first large one on.
+// Small answers that waited each got their own turn, too. A busy node has more than one answer per turn, so it never caught
+// up: after the first large answer, all answers of all sessions were written one per turn.
 it('writes small answers that waited behind a large one in one turn', async () => {
   const written = await write(new LoopTurns(), [LARGE, ...Array.from({ length: 100 }, () => 10)]);
   expect(new Set(written).size).toBeLessThanOrEqual(2);

@@ -8,8 +8,8 @@ setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as () => void;
 
 /**
- * V8 makes a part of a text refer to the whole text. A node that remembered the ids of ten thousand sessions kept with each of
- * them the message in which it had read the id.
+ * In V8, a part of a text refers to the whole text. A node that remembered the ids of ten thousand sessions also kept the
+ * messages from which it had read them.
  */
 it('keeping a name does not keep the message that contained it in memory', () => {
   const kept: string[] = [];

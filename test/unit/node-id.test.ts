@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { randomNodeId } from '../../src/protocol/node-id.js';
 
-// One of digits alone made `<nodeId>.<n>` a number, for whoever reads ids as numbers.
+// With an id of digits alone, `<nodeId>.<n>` is a number for a client that reads ids as numbers.
 it('randomNodeId returns ten characters, the first of which is a letter', () => {
   const ids = Array.from({ length: 1_000 }, () => randomNodeId());
   for (const id of ids) expect(id).toMatch(/^[a-z][0-9a-z]{9}$/);

@@ -4,7 +4,7 @@ import { ManualClock } from './support/manual-clock.js';
 
 const LEASE_MS = 3_000;
 
-/** A watch over leases that the test takes away and gives back. */
+/** A watch over leases that the test removes and restores. */
 function watchOver(...held: string[]) {
   const clock = new ManualClock();
   const leases = new Set(['me', ...held]);
@@ -47,7 +47,7 @@ it('starts again with a node whose lease is back for one look', async () => {
   expect(await dead('a')).toEqual(['a']);
 });
 
-// All leases had run out while Redis was away or refused writes, and the first node to be back found all others dead.
+// All leases had run out while Redis was away or refused writes. The first node to renew its own declared all others dead.
 it('declares no node dead while this node does not hold its own lease, and starts again when it does', async () => {
   const { clock, leases, dead } = watchOver();
   await dead('a');

@@ -14,7 +14,7 @@ function newLook(): Look {
   return { promise, resolve, reject };
 }
 
-/** Two looks at the requests of a connection overlapped: one that ended well hid that the other one had failed. */
+/** Two looks at the requests of a connection overlapped, and the success of one hid the failure of the other. */
 it.each(['first', 'second'])(
   'repeats a look that failed although another one succeeded: the %s',
   async (failing) => {

@@ -5,6 +5,6 @@ import { it } from 'vitest';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
 it('docs/reference/options.md and handle.md match the doc comments of the types', () => {
-  // It ends with an error, and says what to run, where they do not.
+  // If the pages differ, the command fails and says what to run.
   execFileSync(process.execPath, ['scripts/options-reference.mjs', '--check'], { cwd: root });
 });

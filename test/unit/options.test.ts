@@ -6,7 +6,7 @@ import { resolveOptions } from '../../src/options/options.js';
 
 const server = () => ({ connect: () => Promise.resolve(), close: () => Promise.resolve() });
 
-/** As JavaScript may call it. */
+/** Options of any type, as JavaScript code may pass them. */
 function given(options: object): AnynodeOptions {
   return { server, ...options };
 }

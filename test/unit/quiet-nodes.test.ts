@@ -3,7 +3,7 @@ import { QuietNodes } from '../../src/backplane/memory/quiet-nodes.js';
 
 const HOUR = 3_600_000;
 
-/** So many nodes with a replica, each of which has committed once. */
+/** Makes so many nodes with a replica, each of which has committed once. */
 function nodes(count: number): { numbers: Map<string, number>; replicas: Set<string> } {
   const names = Array.from({ length: count }, (_, at) => `n${at}`);
   return { numbers: new Map(names.map((name) => [name, 1])), replicas: new Set(names) };

@@ -7,7 +7,7 @@ import { answers, hasMethod, RawClient, type JsonRpc } from '../support/mcp-http
 
 type Answer = (req: IncomingMessage, res: ServerResponse, body: string) => void;
 
-/** A server that answers as the test says, and a client of it. */
+/** A server that answers as the test decides, and its client. */
 async function serve(answer: Answer): Promise<{ url: string; client: RawClient }> {
   const server = createServer((req, res) => {
     void text(req).then((body) => answer(req, res, body));

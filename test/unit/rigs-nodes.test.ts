@@ -52,11 +52,11 @@ describe('startNode', () => {
   });
 });
 
-// Needs `setpriv` for redis and nginx, which every Linux has.
+// This needs `setpriv` for Redis and nginx, which every Linux has.
 it.runIf(process.platform === 'linux')(
   'child processes end when their parent is killed',
   async () => {
-    // Its own, as a parent that is killed does not clean up.
+    // The parent gets its own folder, because it cannot clean up when it is killed.
     const tmp = await mkdtemp(join(tmpdir(), 'anynode-parent-'));
     onTestFinished(() => rm(tmp, { recursive: true, force: true }));
     const script = new URL('./fixtures/parent.ts', import.meta.url);
@@ -65,7 +65,7 @@ it.runIf(process.platform === 'linux')(
     const sockets = Object.values(ports).map((port) => connect(port, '127.0.0.1'));
     await Promise.all(sockets.map((socket) => once(socket, 'connect')));
     const ends = sockets.map((socket) => {
-      // A reset is as good an end as any; once() would reject for it.
+      // A reset is an acceptable end. Without this listener, `once` would reject.
       socket.on('error', () => undefined).resume();
       return new Promise((resolve) => socket.once('close', resolve));
     });

@@ -93,7 +93,7 @@ describe('startTcpProxy', () => {
     expect(await connectRedis().llen(prefix)).toBe(100);
   });
 
-  // What makes idempotent appends necessary: ioredis' default is to send such a command again.
+  // By default, ioredis sends such a command again. So appends have to be idempotent.
   it('makes ioredis carry a command out twice', async () => {
     const client = new Redis(proxy.port, '127.0.0.1');
     onTestFinished(() => client.disconnect());
@@ -144,7 +144,7 @@ describe('startTcpProxy', () => {
     const pushed = client.rpush(prefix, 'entry');
     await seen;
     proxy.unmute();
-    // Redis never saw the command, so that the next reply is taken for its own.
+    // Redis never got the command, so the client assigns the next reply to it.
     void client.ping().catch(() => undefined);
     expect(await pushed).toBe('PONG');
     expect(await connectRedis().exists(prefix)).toBe(0);

@@ -43,7 +43,7 @@ describe('a reply that means "not now"', () => {
       "OOM command not allowed when used memory > 'maxmemory'. script: 1a2b, on @user_script:9.",
       'OOM',
     ],
-    // Redis 6.2 wraps what a command in a script says.
+    // Redis 6.2 wraps the error of a command in a script.
     [
       "ERR Error running script (call to f_1a2b): @user_script:120: @user_script: 120: -OOM command not allowed when used memory > 'maxmemory'.",
       'OOM',

@@ -43,7 +43,7 @@ const effect: fc.Arbitrary<Effect> = fc.oneof(
   fc.record({ type: fc.constantFrom('subscribe' as const, 'unsubscribe' as const), uri }),
 );
 
-/** What a server makes of the requests. */
+/** Returns the shape that a server has after the requests. */
 function carryOut(from: Shape, requests: { method: string; params: object }[]): Shape {
   let reached = from;
   for (const { method, params } of requests) {
@@ -57,7 +57,7 @@ describe('requestsBetween', () => {
   it('returns the requests that bring a server from one shape to any other', () => {
     fc.assert(
       fc.property(shape, shape, (from, to) => {
-        // A log level is never taken back.
+        // No request can remove a log level.
         fc.pre(to.logLevel !== undefined || from.logLevel === undefined);
         expect(carryOut(from, requestsBetween(from, to))).toEqual(to);
       }),

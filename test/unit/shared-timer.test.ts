@@ -58,7 +58,7 @@ describe('SharedTimer', () => {
     expect(struck).toEqual(['a 10', 'c 10']);
   });
 
-  // Taken out of a list that was being gone through, it took those behind it along: they were never called.
+  // The cancelled wait left the list during a loop over it. All waits behind it were then never called.
   it.each([
     ['strikes', ({ clock }: ReturnType<typeof rig>) => clock.advance(100)],
     [
@@ -68,7 +68,7 @@ describe('SharedTimer', () => {
         return Promise.resolve();
       },
     ],
-  ])('one may be cancelled by another when it %s', async (_, end) => {
+  ])('lets a callback cancel another wait when the timer %s', async (_, end) => {
     const all = rig();
     const { timer, struck, wait } = all;
     let cancel = (): void => undefined;

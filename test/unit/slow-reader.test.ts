@@ -8,7 +8,7 @@ import express from 'express';
 import { expect, it, onTestFinished } from 'vitest';
 import { anynode } from '../../src/index.js';
 
-// A bound below what the socket itself buffers was waited for with an event that never came: the stream stood still.
+// With a limit below the socket's own buffer, the stream waited for an event that never came, and stood still.
 it('a buffer of one byte slows a stream down and does not stop it', async () => {
   const node = anynode({
     maxBufferedBytes: 1,

@@ -6,7 +6,7 @@ import { jsonLine } from '../../src/operator/export-lines.js';
 
 const NODE = 'abcdefghij';
 
-/** A log, entry by entry; the id of the n-th is `n-0`. */
+/** A log of these entries. The id of the n-th entry is `n-0`. */
 function log(...entries: Partial<LogEntry>[]): SessionEvent[] {
   return entries.map((entry, index) =>
     eventOf({
@@ -128,7 +128,7 @@ describe('stateAt', () => {
     const unreadable = log(...handshake, { message: 'aes1.k.AAAA' });
     expect(unreadable[3]).toMatchObject({ type: 'message.received', unreadable: true });
     expect((await stateAt(unreadable)).complete).toBe(false);
-    // A log that a node of an older release began.
+    // This log was begun by a node of an older release.
     expect((await stateAt(log(...handshake.slice(1)))).complete).toBe(true);
   });
 

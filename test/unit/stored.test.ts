@@ -21,7 +21,7 @@ describe('the id of a stored answer', () => {
     expect(parseAnsweredId(text)).toBe(id);
   });
 
-  // Each answer of a batch was parsed as a whole for its id: a hundred of half a megabyte took a second.
+  // Each answer of a batch was parsed whole to get its id. A hundred answers of half a megabyte took a second.
   it('is found without parsing a large answer', () => {
     const nothing = '['.repeat(2_000_000);
     expect(parseAnsweredId(`{"result":${nothing},"jsonrpc":"2.0","id":"a"}`)).toBe('a');

@@ -7,7 +7,7 @@ import { ManualClock, settled } from './support/manual-clock.js';
 
 const held = { sessionId: 'session', stream: 'g', token: 'token' };
 
-/** Two nodes; what they send waits until it is passed on. */
+/** Two nodes, whose messages wait until the test passes them on. */
 function setUp() {
   const clock = new ManualClock();
   const sent: { to: string; message: NodeMessage }[] = [];
@@ -74,7 +74,7 @@ describe('a stream that another node holds', () => {
     const released = nodes.a.release('b', held);
     await clock.advance(250);
     expect(await released).toBeUndefined();
-    // Late answers are nobody's.
+    // A late answer is ignored.
     await passOn();
     await passOn();
   });

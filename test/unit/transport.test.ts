@@ -50,7 +50,7 @@ function result(id: RequestId) {
 }
 
 describe('a request of the client', () => {
-  // The SDK's v1 line takes the ids 0 and '' for none when it cancels; the others look like our aliases.
+  // The SDK's v1 line ignores cancellations of the ids 0 and ''. The other ids look like aliases of this library.
   const ids = [1, 0, '', '0', 'a', 'anynode:', 'anynode:0', 'anynode:"a"', 'anynode-replay:1', -1];
 
   it.each(ids)('%j: its answer and related messages have the client’s own id', async (id) => {
@@ -166,7 +166,7 @@ describe('progress', () => {
       notification('notifications/progress', { progressToken: 0, progress: 1 }),
       notification('notifications/progress', { progressToken: 0, progress: 2 }),
     ]);
-    // It outlives the answer: that may be a task which goes on.
+    // The token outlives the answer, because the answer may be a task that still runs.
     transport.deliver(result('node1.1'));
     transport.deliver(
       notification('notifications/progress', { progressToken: token, progress: 3 }),
@@ -182,7 +182,7 @@ describe('progress', () => {
     expect(params._meta.progressToken).toBe(0);
   });
 
-  // A server that uses one token for everything kept one entry for each request, for as long as the node ran.
+  // With a server that uses one token for all requests, the node kept an entry for each request until it ended.
   it('with a token that is used again takes no more memory', async () => {
     const { transport, emitted } = setUp();
     for (const id of [0, 1, 2]) await transport.send(request(id, 'sampling/createMessage', params));
@@ -246,13 +246,13 @@ describe('a replay', () => {
       void transport.send(result(message.id));
     };
     await transport.replay([initialize]);
-    // To a request of the client it does not belong: that request was answered long ago.
+    // It is related to no request of the client, because that was answered long ago.
     expect(emitted).toEqual([{ message: request('node1.1', 'roots/list'), relatedTo: undefined }]);
     await transport.send(notification('notifications/message'));
     expect(emitted).toHaveLength(2);
   });
 
-  // Catching up happens while calls run: one whose id looked like the replay's lost its answer to it.
+  // A replay may happen while calls run. A call whose id looked like that of a replayed request lost its answer.
   it('does not drop messages of a running call', async () => {
     const { transport, emitted, received } = setUp();
     const ids = ['replay:1', 'anynode-replay:1', 'anynode:1'];
@@ -345,7 +345,7 @@ it('passes the context of a message to the server, and builds a web request only
   expect(extras[1]).toBeUndefined();
 });
 
-// A server behind HTTP that asked without end grew a node without end: each request was remembered until it was answered.
+// Each request to the client was remembered until its answer came. A server that sent requests without end filled the memory.
 it('refuses a request to the client while 10,000 wait, until one is answered', async () => {
   const { transport, emitted } = setUp();
   for (let id = 1; id <= 10_000; id += 1) await transport.send(request(id, 'ping'));

@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 
 const SRC = new URL('../../src/', import.meta.url);
 
-/** Where the clock of the machine is read, and what for. No promise depends on any of these. */
+/** Where the clock of the machine is read, and why. No promise depends on any of these places. */
 const READERS: Record<string, string> = {
   'protocol/clock.ts': 'is the clock',
   'backplane/redis/lease-info.ts': 'says when a node started, to people',
@@ -18,7 +18,7 @@ const READERS: Record<string, string> = {
   'cli/commands/sessions.ts': 'shows an age',
 };
 
-// A node whose clock was 16 minutes ahead never heard an answer that had been acknowledged.
+// A node whose clock was 16 minutes ahead never got an answer that had been acknowledged.
 it('the clock of the machine is read only for times that people read', () => {
   const files = readdirSync(SRC, { recursive: true, encoding: 'utf8' });
   const readers = files
