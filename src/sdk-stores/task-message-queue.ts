@@ -1,5 +1,6 @@
 import type { Tasks } from '../backplane/sdk-store-access.js';
 import type { Logger } from '../options/types.js';
+import { BoundedMap } from '../protocol/bounded-map.js';
 import type { Questions } from './questions.js';
 import type { QueuedMessage, TaskMessageQueue } from './store-types.js';
 import type { ResultWaits } from './result-waits.js';
@@ -18,8 +19,13 @@ export interface TaskMessageQueueParts {
   questions?: Questions | undefined;
 }
 
+/** A node remembers at least this many of the messages that it took out last. */
+const KNOWN = 1_000;
+
 /** A message as it is stored: with its node, and whether the request in it has an id from `Questions.adopt`. */
 interface Stored {
+  /** No other message has this id. A node of another release may store none. */
+  id?: string;
   from: string;
   adopted: boolean;
   queued: QueuedMessage;
@@ -27,6 +33,16 @@ interface Stored {
 
 export function taskMessageQueue(parts: TaskMessageQueueParts): TaskMessageQueue {
   const { tasks, waits, questions } = parts;
+  const takenBefore = new BoundedMap<string, true>(KNOWN);
+  let count = 0;
+
+  /** Returns `false` if this node took the message before: then a failover has put the message back. It must be sent once. */
+  const isTakenFirst = ({ id }: Stored): boolean => {
+    if (id === undefined) return true;
+    if (takenBefore.has(id)) return false;
+    takenBefore.set(id, true);
+    return true;
+  };
 
   const dequeued = ({ from, adopted, queued }: Stored): QueuedMessage => {
     if (queued.type !== 'request') return queued;
@@ -45,7 +61,9 @@ export function taskMessageQueue(parts: TaskMessageQueueParts): TaskMessageQueue
     async enqueue(taskId, message, sessionId, maxSize) {
       const most = Math.min(maxSize ?? parts.most, parts.most);
       const adopted = await adopt(taskId, message, sessionId);
+      count += 1;
       const stored: Stored = {
+        id: `${parts.nodeId}:${count}`,
         from: parts.nodeId,
         adopted: adopted !== undefined,
         queued: adopted?.queued ?? message,
@@ -60,12 +78,15 @@ export function taskMessageQueue(parts: TaskMessageQueueParts): TaskMessageQueue
       if (!pushed) throw new Error(`Task message queue overflow: it has ${most} messages already`);
     },
     async dequeue(taskId, sessionId) {
-      const text = await tasks().pop(taskId, sessionId);
-      if (text === undefined) {
-        waits.foundEmpty(taskId, sessionId);
-        return undefined;
+      for (;;) {
+        const text = await tasks().pop(taskId, sessionId);
+        if (text === undefined) {
+          waits.foundEmpty(taskId, sessionId);
+          return undefined;
+        }
+        const stored = JSON.parse(text) as Stored;
+        if (isTakenFirst(stored)) return dequeued(stored);
       }
-      return dequeued(JSON.parse(text) as Stored);
     },
     async dequeueAll(taskId, sessionId) {
       let all: Stored[];
@@ -77,7 +98,7 @@ export function taskMessageQueue(parts: TaskMessageQueueParts): TaskMessageQueue
         parts.logger.warn(`mcp-anynode: the queue of a task was not cleared: ${String(error)}`);
         return [];
       }
-      return all.map((stored) => {
+      return all.filter(isTakenFirst).map((stored) => {
         const { queued, adopted } = stored;
         if (!adopted || sessionId === undefined || queued.type !== 'request')
           return dequeued(stored);

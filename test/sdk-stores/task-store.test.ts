@@ -3,8 +3,9 @@ import type {
   TaskStore as SdkStore,
 } from '@modelcontextprotocol/sdk/experimental/tasks/interfaces.js';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import type { Task } from '../../src/sdk-stores/index.js';
+import { TestNode } from '../contract/suite/rig.js';
 import { BACKPLANES, open } from './stores.js';
 
 /*
@@ -402,6 +403,33 @@ describe.each(BACKPLANES)('the queue of a task (%s)', (_name, openStore) => {
     );
     const times = taken.flatMap((message) => message?.timestamp ?? []);
     expect(times.sort((x, y) => x - y)).toEqual(Array.from({ length: 60 }, (_, at) => at));
+  });
+
+  // A failover undid that a message was taken out, while the node that had it was storing it for the client. The node took
+  // the message once more, and the client was asked twice.
+  it('gives a message that a failover has put back to another node only, and what is behind it to each', async () => {
+    const store = openStore();
+    const [a, b] = [open(store()), open(store())];
+    for (const at of [1, 2]) await b.taskMessageQueue.enqueue('t', note(at));
+    const node = new TestNode(store());
+    onTestFinished(() => node.membership.leave());
+    const tasks = node.membership.sdkStores?.tasks;
+    if (tasks === undefined) throw new Error('All of these backplanes have tasks');
+    const queued = await tasks.popAll('t', undefined);
+    const goBack = async (): Promise<void> => {
+      await tasks.popAll('t', undefined);
+      await tasks.putBack('t', queued);
+    };
+    await goBack();
+    expect(await a.taskMessageQueue.dequeue('t')).toEqual(note(1));
+    await goBack();
+    expect(await a.taskMessageQueue.dequeue('t')).toEqual(note(2));
+    await goBack();
+    expect(await a.taskMessageQueue.dequeue('t')).toBeUndefined();
+    await goBack();
+    expect(await a.taskMessageQueue.dequeueAll('t')).toEqual([]);
+    await goBack();
+    expect(await b.taskMessageQueue.dequeueAll('t')).toEqual([note(1), note(2)]);
   });
 
   it('is its own task’s', async () => {
