@@ -73,6 +73,8 @@ export class Ledger implements Witness {
   /** Sessions whose owner is an earlier one again, since the backplane has lost the change. */
   readonly reowned: { sessionId: string; at: number }[] = [];
   readonly losses: Loss[] = [];
+  /** When a master took over whose clock is ahead, for the first time: what has a time to live may be over sooner. */
+  clockWentAheadAt = Infinity;
   /** When a master took over whose clock is behind, for the first time. */
   clockWentBackAt = Infinity;
   /** Sessions that had ended, until the backplane lost that. */

@@ -108,6 +108,16 @@ export class TaskLedger {
     return this.tasks.get(id)?.messages.find((each) => each.mark === mark);
   }
 
+  /** Whether a failover may have put a message back into its queue that one node had taken out, and another node took it then. */
+  mayBeShownTwice(mark: string): boolean {
+    const messages = [...this.tasks.values()].flatMap((task) => task.messages);
+    const { taken = [] } = messages.find((each) => each.mark === mark) ?? {};
+    return taken.some(({ nodeId, at }, index) => {
+      const next = taken[index + 1];
+      return next !== undefined && next.nodeId !== nodeId && this.mayHaveLost(at, at);
+    });
+  }
+
   /** Whether something may have been lost that was stored of tasks in this time. */
   mayHaveLost(from: number, to = Infinity): boolean {
     return this.losses.some(({ since, at }) => since <= to && at >= from);

@@ -268,8 +268,11 @@ export class World {
           const isLost = (key: string): boolean =>
             new Random(action.salt + Number.parseInt(key, 36)).fork().chance(action.share);
           takeOver(isLost, action.clockMs);
+          const { ledger } = this;
           if (action.clockMs < 0)
-            this.ledger.clockWentBackAt = Math.min(this.ledger.clockWentBackAt, scheduler.elapsed);
+            ledger.clockWentBackAt = Math.min(ledger.clockWentBackAt, scheduler.elapsed);
+          if (action.clockMs > 0)
+            ledger.clockWentAheadAt = Math.min(ledger.clockWentAheadAt, scheduler.elapsed);
           // What is on its way to the server that has failed has no effect any more.
           const ms = random.next() * action.awayMs;
           backplane.cutAll('failover', { ms, apartMs: 300, arrives: false });

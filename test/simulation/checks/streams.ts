@@ -202,7 +202,7 @@ export const onOneStream: Check = function* ({ ledger, setting }) {
     const mark = markOf(entry.message);
     if (mark === undefined) continue;
     const before = where.get(mark);
-    if (before !== undefined && !before.lost) {
+    if (before !== undefined && !before.lost && !ledger.tasks.mayBeShownTwice(mark)) {
       yield `${mark} is stored as ${before.stream} ${before.n} and as ${entry.stream} ${entry.n}`;
     }
     where.set(mark, entry);

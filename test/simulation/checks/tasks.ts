@@ -34,8 +34,13 @@ function toldResult({ result }: TaskAsk): string | undefined {
   return result.includes('has no result stored') ? CANCELLED : undefined;
 }
 
+/** When there is no such task any more. With a clock of the backplane that goes ahead this may be sooner. */
+function overAt({ at, ttlMs, changes }: SimTask): number {
+  return (changes.find(({ status }) => isTerminal(status))?.at ?? at) + ttlMs;
+}
+
 /** Clients are told what a task is at that time, and each of them the same result. */
-export const tasksAreTold: Check = function* ({ ledger: { tasks, losses } }) {
+export const tasksAreTold: Check = function* ({ ledger: { tasks, clockWentAheadAt } }) {
   for (const ask of tasks.asks) {
     const task = tasks.tasks.get(ask.taskId);
     const { client, what, at, endedAt } = ask;
@@ -53,10 +58,8 @@ export const tasksAreTold: Check = function* ({ ledger: { tasks, losses } }) {
         yield `${about}, and was told that it is ${ask.status}, expected was ${may.join(' or ')}`;
       }
     }
-    // With a new clock of the backplane its time may be over sooner.
-    if (ask.result?.includes('not found') === true && losses.length === 0) {
-      const ended = task.changes.find(({ status }) => isTerminal(status))?.at;
-      const until = (ended ?? task.at) + task.ttlMs;
+    if (ask.result?.includes('not found') === true && endedAt < clockWentAheadAt) {
+      const until = overAt(task);
       if (endedAt < until)
         yield `${about}, and was told that there is none before ${until.toFixed()}`;
     }
@@ -119,10 +122,10 @@ export const queues: Check = function* ({ ledger, setting, nodes }) {
       if (second !== undefined) {
         yield `${mark} was taken out of its queue by ${first?.nodeId} and by ${second.nodeId}`;
       }
-      // With the task its queue goes, which a new clock of the backplane may make sooner.
-      const empty = task.foundEmpty.find((each) => each > at && each < task.at + task.ttlMs);
-      const isSame = ledger.losses.length === 0;
-      if (isSame && empty !== undefined && (first?.at ?? Infinity) > empty) {
+      // With the task its queue goes.
+      const goneAt = Math.min(task.at + task.ttlMs, ledger.clockWentAheadAt);
+      const empty = task.foundEmpty.find((each) => each > at && each < goneAt);
+      if (empty !== undefined && (first?.at ?? Infinity) > empty) {
         yield `${mark} was queued at ${at.toFixed()}, and the queue was empty at ${empty.toFixed()}`;
       }
       const isShown = first !== undefined && !first.all && sent !== 'stored';
@@ -161,7 +164,9 @@ export const queuesWake: Check = function* ({ ledger, setting, scheduler }) {
     if (task === undefined || ask.what !== 'result' || ask.record?.status !== 200) continue;
     const { cancelled, endedAt, sessionId } = ask.record;
     const removedAt = ledger.removedAt.get(sessionId) ?? Infinity;
-    const until = cancelled.size > 0 ? 0 : Math.min(endedAt ?? scheduler.elapsed, removedAt);
+    // A message that is queued after that goes nowhere: there is no task any more, which is what the client is told next.
+    const waitsUntil = Math.min(endedAt ?? scheduler.elapsed, removedAt, overAt(task));
+    const until = cancelled.size > 0 ? 0 : waitsUntil;
     for (const { mark, at, taken } of task.messages) {
       if (at < ask.at + slack || at + slack > until) continue;
       const takenAt = taken[0]?.at ?? Infinity;
