@@ -20,7 +20,7 @@ import { taskStore } from './task-store.js';
 import type { SdkStores, ServerEvent, TaskOptions } from './store-types.js';
 import { ResultWaits } from './result-waits.js';
 
-/** Options of `sdkStores()`. Options without a comment here are as for `anynode()`, with the same defaults. */
+/** Options of `sdkStores()`. Options that are not described here are those of `anynode()`, with the same defaults. */
 export interface SdkStoresOptions extends Pick<
   AnynodeOptions,
   'redis' | 'backplane' | 'prefix' | 'leaseMs' | 'commandTimeoutMs' | 'codec' | 'logger'

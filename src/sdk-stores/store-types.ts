@@ -141,7 +141,10 @@ export interface SdkStores {
   eventStore(sessionId: string): EventStore;
   /** The task store for `new McpServer(info, { taskStore, taskMessageQueue })` of the v1 SDK. */
   readonly taskStore: TaskStore;
-  /** The queue for the same: messages to the client that wait until the client asks for the result of their task. */
+  /**
+   * The message queue for the same server. It keeps messages to the client until the client asks for the result of their
+   * task.
+   */
   readonly taskMessageQueue: TaskMessageQueue;
   /** The bus for the v2 SDK's `createMcpHandler({ bus })`. With it, `subscriptions/listen` hears of changes on all nodes. */
   readonly serverEventBus: ServerEventBus;

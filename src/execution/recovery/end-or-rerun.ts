@@ -37,7 +37,7 @@ export class EndOrRerun {
     private readonly begunStreams: BegunStreams,
   ) {}
 
-  /** Ends requests of a stream with an error each. This node must be the executor of the stream. */
+  /** Ends each of these requests with an error. This node must be the executor of their stream. */
   async end(
     sessionId: string,
     stream: string,
@@ -143,8 +143,8 @@ export class EndOrRerun {
   }
 
   /**
-   * Ends the requests that still run when this node closes with an error each. With `leave` it releases their streams
-   * instead, so that the nodes which follow them can claim them.
+   * Ends each request that still runs when this node closes, with an error. With `leave` it releases their streams instead,
+   * so that the nodes which follow them can claim them.
    */
   async leaveBehind(leave: boolean): Promise<void> {
     const busy = this.pool.all().filter((live) => live.running > 0);
