@@ -269,9 +269,9 @@ const REPLAY = 'anynode-replay:';
 const RESERVED = /^anynode(-replay)?:/;
 
 /**
- * Returns the id under which the server gets a request of the client. The SDK's v1 line ignores the cancellation of a
- * request with a falsy id (`0` is the first id of its own client), so such an id gets an alias. An id that looks like an
- * alias or like that of a replayed request gets one, too.
+ * Returns the id under which the server gets a request of the client. A falsy id gets an alias, because the SDK's v1 line
+ * ignores the cancellation of such a request. Its own client begins with the id `0`. An id that looks like an alias, or
+ * like that of a replayed request, gets an alias, too.
  */
 function toServerId(id: RequestId): RequestId {
   const plain = typeof id === 'number' ? id !== 0 : id !== '' && !RESERVED.test(id);

@@ -12,8 +12,8 @@ import type { Shape } from './session-shape.js';
 import { shapeOf, unlike, UNSHAPED, withEffect, withoutEffect } from './session-shape.js';
 
 /**
- * Keeps the replica of a session on this node in step with the record. It builds the replica, remembers the shape that the
- * replica was told and the revision of that, and brings the replica to a later record by replaying what it lacks.
+ * Keeps the replica of a session on this node in step with the record. It builds the replica, and remembers the shape and
+ * the revision that the replica was told. It brings the replica to a later record by replaying what that lacks.
  */
 export class ReplicaUpkeep {
   /** The record's revision that the replica has been brought to, or `undefined` without a replica. */

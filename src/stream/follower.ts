@@ -59,7 +59,7 @@ const PAUSES: Pauses = { firstMs: 200, longestMs: 2000 };
 /**
  * Moves along a stream in the log, and shows each message once, in order and without a gap. It has these states:
  *
- * - `live`: it shows the message with the next number at once. Any other message makes it read the log;
+ * - `live`: it shows the next message at once. Any other message makes it read the log;
  * - `reading`: it reads the log. It keeps messages that arrive meanwhile, within bounds, and merges them by number;
  * - `waiting`: the client takes no more. It keeps nothing, and reads the log when there is room;
  * - `ended`.
