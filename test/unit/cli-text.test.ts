@@ -51,6 +51,9 @@ describe('text for a terminal', () => {
     expect(cut('abcdef', 6)).toBe('abcdef');
     expect(cut('abcdefg', 6)).toBe('abcde…');
     expect(widthOf('日本')).toBe(4);
+    // Emoji of older parts of Unicode counted as one column: the columns behind them stood too far to the right.
+    expect(widthOf('⌚✅🚀')).toBe(6);
+    expect(widthOf('🇨🇭')).toBe(2);
     expect(cut('日本語', 5)).toBe('日本…');
     expect(cut('日本語', 4)).toBe('日…');
     expect(widthOf('e\u0301')).toBe(1);

@@ -30,8 +30,9 @@ function escaped(char: string): string {
 
 const NARROW = /^[ -~]*$/;
 const NONE = /^[\p{Mn}\p{Me}\p{Cf}]$/u;
+/** Letters and signs of East Asia, and emoji. Two regional indicators together are one flag. */
 const WIDE =
-  /^[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{1f300}-\u{1f64f}\u{1f680}-\u{1f6ff}\u{1f900}-\u{1f9ff}\u{20000}-\u{3fffd}]$/u;
+  /^(?!\p{RI})[\u1100-\u115f\u2329\u232a\u2e80-\u303e\u3041-\ua4cf\ua960-\ua97c\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{16fe0}-\u{1b2ff}\u{20000}-\u{3fffd}\p{Emoji_Presentation}]$/u;
 
 function widthOfChar(char: string): number {
   if (NONE.test(char)) return 0;
