@@ -1,6 +1,5 @@
 import type { Cluster, Redis, RedisOptions } from 'ioredis';
 import { AnynodeError, FailedStep } from '../../protocol/errors.js';
-import { LogLimit } from '../../protocol/log-limit.js';
 import type {
   ApplicationState,
   AttachReply,
@@ -21,8 +20,7 @@ import type {
   TouchRequest,
 } from '../backplane.js';
 import { ANY_PRINCIPAL, RESUMED_EVERY_MS, TooManySessions } from '../backplane.js';
-import { FIRST_REVISION } from '../revision.js';
-import { lettersOf, pushArguments } from './commands/script-arguments.js';
+import { createArguments, pushArguments } from './commands/script-arguments.js';
 import { parseMessage, formatMessage } from './commands/message-format.js';
 import { leaseInfoOf } from './lease-info.js';
 import type { Command } from './connection/redis-connection.js';
@@ -32,6 +30,7 @@ import { formatHolder, parseOpenStreams } from './streams-hash.js';
 import { FairTurns } from './connection/fair-turns.js';
 import { isMalformed, isScriptFault } from './malformed-session.js';
 import { Lease } from './connection/lease.js';
+import { PROBE, renewLease } from './connection/renew-lease.js';
 import { RedisKeys } from './redis-keys.js';
 import { redisAddressOf } from './connection/redis-address.js';
 import { Principals } from './principal-index.js';
@@ -39,11 +38,8 @@ import { redisSdkStores } from './sdk-stores/redis-sdk-stores.js';
 import {
   attachReply,
   commitReply,
+  createdPositions,
   history,
-  initializeFields,
-  SEAL_FIELDS,
-  sealFields,
-  sealOf,
   page,
   touchReply,
   verifiedRecord,
@@ -52,6 +48,7 @@ import type { Argument } from './commands/script.js';
 import { commitScript } from './commands/scripts.js';
 import { SessionIndex } from './session-index.js';
 import { SessionStates } from './session-states.js';
+import { SessionSteps } from './session-steps.js';
 import { SessionReader } from './session-reader.js';
 import { Subscriber } from './connection/subscriber.js';
 
@@ -72,7 +69,6 @@ export function redisBackplane({ redis, prefix = 'mcp' }: RedisBackplaneOptions)
   return { join: (options) => new RedisMembership(redis, `${outer}${prefix}`, options) };
 }
 
-const PROBE = '1 probe ';
 const GONE = { status: 'gone' } as const;
 /** The longest message of another node. See `INLINE_BYTES` in scripts/includes/wake-ups.lua for what makes it long. */
 const LONGEST_MESSAGE = 4 * 1024 * 1024;
@@ -88,12 +84,9 @@ class RedisMembership implements Membership {
   private readonly names: RedisKeys;
   private readonly index: SessionIndex;
   private readonly principals: Principals;
-  /** The beginning of the name of each channel. */
-  private readonly channels: string;
   private readonly sessionReader: SessionReader;
-  private readonly leaseInfo: string;
   private readonly turns = new FairTurns();
-  private readonly faults: LogLimit;
+  private readonly steps: SessionSteps;
   private readonly states: SessionStates;
   private left = false;
 
@@ -103,7 +96,6 @@ class RedisMembership implements Membership {
     private readonly options: JoinOptions,
   ) {
     this.place = redisAddressOf(redis);
-    this.faults = new LogLimit(options.clock);
     if (typeof redis !== 'string' && redis.isCluster) {
       this.ends = (requests) => readEnds(this.connection, this.names, requests);
     }
@@ -119,12 +111,12 @@ class RedisMembership implements Membership {
     const { connection } = this;
     const names = new RedisKeys(prefix, connection.database);
     this.names = names;
-    this.channels = names.channel('');
+    this.steps = new SessionSteps(connection, names, options);
     this.index = new SessionIndex(connection, names);
     this.principals = new Principals(prefix, (id) => names.record(id), options);
     this.states = new SessionStates(connection, names, options);
     this.sessionReader = new SessionReader(this.connection, names, prefix);
-    this.leaseInfo = leaseInfoOf(clock);
+    const about = leaseInfoOf(clock);
     this.whenLeft.catch(() => undefined); // avoids an unhandled rejection if no call waits
     let turn = Math.floor(Math.random() * 1000);
     this.subscriber = new Subscriber({
@@ -147,7 +139,13 @@ class RedisMembership implements Membership {
     this.lease = new Lease({
       leaseMs,
       clock,
-      renew: (probe) => this.renewLease(probe),
+      renew: (probe) =>
+        renewLease(probe, {
+          ...{ connection, leaseMs, about },
+          ...{ key: names.node(nodeId), channel: names.channel(nodeId) },
+          hasLeft: () => this.left,
+          onProbeSent: () => this.lease.onProbeSent(probe),
+        }),
       onLapse: () => options.onLapse(),
       onDeaf: () => {
         options.logger.warn(
@@ -173,27 +171,12 @@ class RedisMembership implements Membership {
   }
 
   async create(session: NewSession): Promise<Position[] | false> {
-    const { nodeId, pendingTtlMs, retention } = this.options;
-    const record = [
-      ...['rev', FIRST_REVISION, 'pr', session.principal, 'hears', lettersOf(session.hears)],
-      ...['pv', session.protocolVersion, 'v', 1],
-      ...(session.owned === true ? ['own', nodeId] : []),
-      ...initializeFields(session.initialize),
-      ...(session.seal === undefined ? [] : sealFields(session.seal)),
-    ];
+    const keys = this.names.keys(session.id);
+    const args = createArguments(session, this.options);
     // These steps are one command, so that they share one time limit. To repeat them does no harm.
     const { most } = session;
     const { ids, entered } = await this.connection.run(async (client) => {
-      const created = (await client['anynode:create'](
-        ...this.names.keys(session.id),
-        ...[nodeId, pendingTtlMs, retention.maxAgeMs],
-        ...[session.stream, session.inbound ?? '', record.length, ...record],
-        ...session.outbound.flatMap(({ stream, message, asks }) => [
-          stream,
-          asks ? '1' : '',
-          message,
-        ]),
-      )) as string[] | '';
+      const created = (await client['anynode:create'](...keys, ...args)) as string[] | '';
       if (created === '') return { ids: created };
       const [outcome] = await Promise.all([
         most === undefined ? undefined : this.principals.enter(client, { ...session, most }),
@@ -208,14 +191,7 @@ class RedisMembership implements Membership {
       throw new TooManySessions(entered);
     }
     this.index.tidy();
-    const numbers = new Map<string, number>();
-    return ids.map((logId, at) => {
-      const stream = session.outbound[at - 1]?.stream;
-      if (stream === undefined) return { n: 0, logId };
-      const n = (numbers.get(stream) ?? 0) + 1;
-      numbers.set(stream, n);
-      return { n, logId };
-    });
+    return createdPositions(ids, session);
   }
 
   commit({ sessionId, number, operations, after }: Commit): Promise<CommitReply> {
@@ -223,12 +199,12 @@ class RedisMembership implements Membership {
     const args: Argument[] = [
       ...this.names.keys(sessionId),
       ...[nodeId, number, retention.maxBytes ?? '', sessionTtlMs, pendingTtlMs],
-      ...[retention.maxEvents, retention.maxAgeMs, this.channels, sessionId],
+      ...[retention.maxEvents, retention.maxAgeMs, this.names.channel(''), sessionId],
       after ?? '',
     ];
     for (const operation of operations) pushArguments(args, operation);
     const script = commitScript(operations);
-    return this.verified<CommitReply>(sessionId, GONE, () =>
+    return this.steps.run<CommitReply>(sessionId, GONE, () =>
       this.connection
         .run((client) => client[script](args))
         .then((reply) => commitReply(sessionId, reply)),
@@ -243,7 +219,7 @@ class RedisMembership implements Membership {
       ...this.names.keys(sessionId),
       ...[nodeId, principal, stream, token, cursor?.n ?? '', cursor?.logId ?? ''],
       ...[unlessHeld ? '1' : '', deadHolder === undefined ? '' : formatHolder(deadHolder)],
-      ...[this.channels, sessionId],
+      ...[this.names.channel(''), sessionId],
       ...[sessionTtlMs, pendingTtlMs, lookedAt ?? '', retention.maxAgeMs, RESUMED_EVERY_MS],
     ];
     // Each look at a part of the log is a step of its own. All of them share one time limit.
@@ -255,7 +231,7 @@ class RedisMembership implements Membership {
         looked = reply[1] ?? '';
       }
     };
-    return this.verified<AttachReply>(sessionId, GONE, async () =>
+    return this.steps.run<AttachReply>(sessionId, GONE, async () =>
       attachReply(await this.connection.run(attach)),
     );
   }
@@ -267,7 +243,7 @@ class RedisMembership implements Membership {
       this.turns.take(sessionId, later, () =>
         client['anynode:read'](...keys, stream, after.n, after.logId, maxBytes, reader),
       );
-    return this.verified<Page>(sessionId, GONE, async () => page(await this.connection.run(read)));
+    return this.steps.run<Page>(sessionId, GONE, async () => page(await this.connection.run(read)));
   }
 
   async touch(requests: TouchRequest[]) {
@@ -295,84 +271,45 @@ class RedisMembership implements Membership {
     );
     return Promise.all(
       requests.map(({ sessionId, streams, runs = [] }, at) =>
-        this.verified<TouchReply>(sessionId, GONE, () => {
-          const reply = replies[at];
-          if (reply instanceof Error) throw reply;
-          return Promise.resolve(touchReply(streams.length, reply));
-        }).catch((error: unknown): TouchReply => {
-          if (!(error instanceof FailedStep)) throw error;
-          // The state of this session is unknown, which must not affect the others.
-          const state = ({ position }: { position: Position }) => ({
-            ...{ last: position.n, held: true, ended: false },
-          });
-          return { status: 'ok', streams: streams.map(state), runs: runs.map(() => true) };
-        }),
+        this.steps
+          .run<TouchReply>(sessionId, GONE, () => {
+            const reply = replies[at];
+            if (reply instanceof Error) throw reply;
+            return Promise.resolve(touchReply(streams.length, reply));
+          })
+          .catch((error: unknown): TouchReply => {
+            if (!(error instanceof FailedStep)) throw error;
+            // The state of this session is unknown, which must not affect the others.
+            const state = ({ position }: { position: Position }) => ({
+              ...{ last: position.n, held: true, ended: false },
+            });
+            return { status: 'ok', streams: streams.map(state), runs: runs.map(() => true) };
+          }),
       ),
     );
   }
 
   remove(sessionId: string, principal: string | typeof ANY_PRINCIPAL): Promise<boolean> {
-    return this.verified(sessionId, false, () => this.sessionReader.remove(sessionId, principal));
+    return this.steps.run(sessionId, false, () => this.sessionReader.remove(sessionId, principal));
   }
 
   load(sessionId: string) {
-    return this.verified(sessionId, undefined, async () => {
+    return this.steps.run(sessionId, undefined, async () => {
       const record = await this.sessionReader.load(sessionId);
       return record && verifiedRecord(record);
     });
   }
 
-  async identify(sessionId: string) {
-    const key = this.names.record(sessionId);
-    return this.verified(sessionId, undefined, async () => {
-      const [revision, principal, owner, ...pieces] = await this.connection.run((client) =>
-        client.hmget(key, 'rev', 'pr', 'own', ...SEAL_FIELDS),
-      );
-      if (typeof revision !== 'string') return undefined;
-      const seal = sealOf(pieces);
-      return {
-        ...{ principal: principal ?? '', owner: owner ?? undefined },
-        ...(seal !== undefined && { seal }),
-      };
-    });
+  identify(sessionId: string) {
+    return this.steps.run(sessionId, undefined, () => this.sessionReader.identify(sessionId));
   }
 
   async openStreams(sessionId: string) {
     const [, key] = this.names.keys(sessionId);
-    const fields = await this.verified(sessionId, {}, () =>
+    const fields = await this.steps.run(sessionId, {}, () =>
       this.connection.run((client) => client.hgetall(key)),
     );
     return parseOpenStreams(fields);
-  }
-
-  /**
-   * Runs a command for a session, and ends the session if its stored state is malformed. No later call could be answered,
-   * and each would be tried again. If a script fails for another reason, rejects with a {@link FailedStep}, and the session
-   * stays.
-   */
-  private async verified<T>(sessionId: string, gone: T, run: () => Promise<T>): Promise<T> {
-    try {
-      return await run();
-    } catch (error) {
-      if (isScriptFault(error)) throw this.failed(sessionId, error as Error);
-      if (!isMalformed(error)) throw error;
-      this.options.logger.warn(
-        `mcp-anynode: session ${sessionId} has ended: what is stored of it is malformed (${String(error)})`,
-      );
-      const keys = this.names.keys(sessionId);
-      await this.connection.run((client) => client.unlink(...keys));
-      return gone;
-    }
-  }
-
-  private failed(sessionId: string, error: Error): FailedStep {
-    const failed = new FailedStep(error.cause instanceof Error ? error.cause : error);
-    this.faults.pass('script', (more) => {
-      this.options.logger.warn(
-        `mcp-anynode: a script failed in session ${sessionId}: ${failed.message}${more}`,
-      );
-    });
-    return failed;
   }
 
   list(after: string | undefined, count: number) {
@@ -383,15 +320,15 @@ class RedisMembership implements Membership {
     const args = [...this.names.keys(sessionId), after, count, HISTORY_BYTES];
     const read: Command<unknown> = (client, _attempts, later) =>
       this.turns.take(sessionId, later, () => client['anynode:history'](...args));
-    return this.verified(sessionId, [], async () => history(await this.connection.run(read)));
+    return this.steps.run(sessionId, [], async () => history(await this.connection.run(read)));
   }
 
   loadState(sessionId: string) {
-    return this.verified(sessionId, undefined, () => this.states.load(sessionId));
+    return this.steps.run(sessionId, undefined, () => this.states.load(sessionId));
   }
 
   storeState(...args: Parameters<ApplicationState['storeState']>) {
-    return this.verified<'stored' | 'conflict' | 'gone'>(args[0], 'gone', () =>
+    return this.steps.run<'stored' | 'conflict' | 'gone'>(args[0], 'gone', () =>
       this.states.store(...args),
     );
   }
@@ -439,42 +376,6 @@ class RedisMembership implements Membership {
   private readonly whenLeft = new Promise<void>((_, reject) => {
     this.wakeLeft = () => reject(new AnynodeError('closed', 'This node has left the backplane'));
   });
-
-  /** Renews the lease. Resolves with true if the lease was missing. */
-  private async renewLease(probe: string): Promise<boolean> {
-    const { nodeId, leaseMs } = this.options;
-    const key = this.names.node(nodeId);
-    let [anew, tried] = [false, false];
-    await this.connection.run(async (client) => {
-      // Use PEXPIRE, because a full Redis refuses SET, and no node must lose its lease for that.
-      const [kept] = await Promise.all([client.pexpire(key, leaseMs), this.sendProbes(probe)]);
-      // After `leave` the deleted lease must not come back.
-      if (kept === 1 || this.left) {
-        // An earlier try whose reply was lost may have written the lease anew.
-        anew = tried;
-        return;
-      }
-      tried = true;
-      // If renewals overlap, as they do at the start, only one writes the lease anew. The others must not report a lapse.
-      anew = (await client.set(key, this.leaseInfo, 'PX', leaseMs, 'NX')) === 'OK';
-    });
-    return anew;
-  }
-
-  /**
-   * Sends the probe through each master of a cluster, because each has a link of its own to the server where this node is
-   * subscribed.
-   */
-  private async sendProbes(probe: string): Promise<void> {
-    const channel = this.names.channel(this.options.nodeId);
-    const sent = this.connection.masters().map(async (master) => {
-      await master.publish(channel, `${PROBE}${probe}`);
-      this.lease.onProbeSent(probe);
-    });
-    await Promise.any(sent).catch((error: unknown) => {
-      throw error instanceof AggregateError ? (error.errors[0] ?? error) : error;
-    });
-  }
 
   private receive(text: string): void {
     if (text.startsWith(PROBE)) {

@@ -4,7 +4,7 @@ import type { CommandConnection } from './connection/redis-connection.js';
 import { readLog } from './commands/parse-log.js';
 import type { RedisKeys } from './redis-keys.js';
 import { dropFromIndex } from './principal-index.js';
-import { recordOf } from './commands/parse-replies.js';
+import { recordOf, SEAL_FIELDS, sealOf } from './commands/parse-replies.js';
 
 /** Reads and removes stored sessions. It needs no membership of a node. */
 export class SessionReader implements SessionRecords {
@@ -20,6 +20,19 @@ export class SessionReader implements SessionRecords {
     );
     const flat = Object.entries(fields).flat();
     return flat.length === 0 ? undefined : recordOf(sessionId, flat);
+  }
+
+  async identify(sessionId: string) {
+    const key = this.names.record(sessionId);
+    const [revision, principal, owner, ...pieces] = await this.connection.run((client) =>
+      client.hmget(key, 'rev', 'pr', 'own', ...SEAL_FIELDS),
+    );
+    if (typeof revision !== 'string') return undefined;
+    const seal = sealOf(pieces);
+    return {
+      ...{ principal: principal ?? '', owner: owner ?? undefined },
+      ...(seal !== undefined && { seal }),
+    };
   }
 
   async list(after: string | undefined, count: number) {

@@ -5,9 +5,11 @@ import type {
   AttachReply,
   CommitReply,
   LogEntry,
+  NewSession,
   Note,
   OperationResult,
   Page,
+  Position,
   Revision,
   SessionRecord,
   StreamEvent,
@@ -18,6 +20,18 @@ import { MalformedSession } from '../malformed-session.js';
 import { parseHolder } from '../streams-hash.js';
 
 type Reply = (string | Reply)[];
+
+/** create.lua: the positions of what was logged of a new session. The first is that of what the client said. */
+export function createdPositions(logIds: string[], { outbound }: NewSession): Position[] {
+  const numbers = new Map<string, number>();
+  return logIds.map((logId, at) => {
+    const stream = outbound[at - 1]?.stream;
+    if (stream === undefined) return { n: 0, logId };
+    const n = (numbers.get(stream) ?? 0) + 1;
+    numbers.set(stream, n);
+    return { n, logId };
+  });
+}
 
 /** The value of `sub:<uri>` if no seal was stored with the subscription. */
 const UNSEALED = '1';

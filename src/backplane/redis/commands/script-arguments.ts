@@ -1,6 +1,35 @@
-/** Turns operations into arguments of the commit scripts. scripts/commit.lua defines the format. */
-import type { AppendOperation, Effect, ListKind, Operation, Route } from '../../backplane.js';
+/** Turns sessions and operations into arguments of scripts. scripts/create.lua and scripts/commit.lua define the formats. */
+import type {
+  AppendOperation,
+  Effect,
+  JoinOptions,
+  ListKind,
+  NewSession,
+  Operation,
+  Route,
+} from '../../backplane.js';
+import { FIRST_REVISION } from '../../revision.js';
+import { initializeFields, sealFields } from './parse-replies.js';
 import type { Argument } from './script.js';
+
+/** Returns the arguments of scripts/create.lua for a new session. */
+export function createArguments(
+  session: NewSession,
+  { nodeId, pendingTtlMs, retention }: JoinOptions,
+): Argument[] {
+  const record = [
+    ...['rev', FIRST_REVISION, 'pr', session.principal, 'hears', lettersOf(session.hears)],
+    ...['pv', session.protocolVersion, 'v', 1],
+    ...(session.owned === true ? ['own', nodeId] : []),
+    ...initializeFields(session.initialize),
+    ...(session.seal === undefined ? [] : sealFields(session.seal)),
+  ];
+  return [
+    ...[nodeId, pendingTtlMs, retention.maxAgeMs],
+    ...[session.stream, session.inbound ?? '', record.length, ...record],
+    ...session.outbound.flatMap(({ stream, message, asks }) => [stream, asks ? '1' : '', message]),
+  ];
+}
 
 /** Appends the arguments of one operation. */
 export function pushArguments(args: Argument[], operation: Operation): void {
