@@ -23,21 +23,22 @@ export interface AesGcmOptions {
   decryptOnly?: boolean;
 }
 
-/** What was encrypted begins with it, and no JSON does. */
+/** The beginning of each encrypted text. No JSON begins like this. */
 const MARK = 'aes1.';
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 const KEY_BYTES = 32;
 
 /**
- * Encrypts what was said in sessions with AES-256-GCM: a new random nonce of 96 bits for each text, and bound to the
- * session and to what it is, so that it decrypts nowhere else. Several keys make rotation possible: add the new one
- * everywhere, then make it `current` everywhere, and take the old one away when no session is left that it was used for.
+ * Encrypts the texts of sessions with AES-256-GCM. Each text has a new random nonce of 96 bits, and is bound to its session
+ * and kind, so that it can be decrypted nowhere else.
  *
- * Throws a `TypeError` for keys and ids that make no sense. Keys are never part of an error.
+ * Several keys allow rotation: add the new key on all nodes, then make it `current` on all nodes, and remove the old one
+ * when no session is left that used it. Throws a `TypeError` for keys and ids that make no sense. Keys are never part of an
+ * error.
  *
- * Not hidden are the lengths and times of messages, nor that they were exchanged. What somebody can do who can write to the
- * backplane but has no key is in `SECURITY.md`.
+ * The lengths and times of messages are not hidden. `SECURITY.md` says what an attacker can do who can write to the
+ * backplane but has no key.
  */
 export function aesGcmCodec({
   keys,
@@ -97,7 +98,10 @@ export function aesGcmCodec({
   };
 }
 
-/** Kinds, key ids and ids of sessions have no newline, so no two contexts come to the same. */
+/**
+ * Returns the data to which a text is bound. Kinds, key ids and session ids have no newline, so no two contexts give the
+ * same data.
+ */
 function boundTo({ sessionId, kind, taskId }: PayloadContext, keyId: string): Buffer {
   const task = taskId === undefined ? '' : `\n${taskId}`;
   return Buffer.from(`mcp-anynode\n${keyId}\n${kind}\n${sessionId}${task}`);
@@ -122,7 +126,7 @@ function bytesOf(key: unknown): Uint8Array | undefined {
   if (key instanceof Uint8Array) return key;
   if (typeof key !== 'string') return undefined;
   if (/^[0-9a-f]{64}$/i.test(key)) return Buffer.from(key, 'hex');
-  // Node reads both alphabets, and skips what it does not know: a passphrase would become some key.
+  // Node decodes both alphabets and skips other characters. Without this check, a passphrase would become some key.
   return /^[A-Za-z0-9+/_-]+={0,2}$/.test(key) ? Buffer.from(key, 'base64') : undefined;
 }
 

@@ -1,4 +1,4 @@
-/** `mcp-anynode/codec`: encryption of what is stored of sessions, ready-made, and what another codec has to be. */
+/** The entry `mcp-anynode/codec`: a codec that encrypts what is stored of sessions, and the interface of other codecs. */
 export { aesGcmCodec } from './aes-gcm.js';
 export type { AesGcmOptions } from './aes-gcm.js';
 export type { PayloadCodec, PayloadContext } from '../backplane/encoded/payloads.js';

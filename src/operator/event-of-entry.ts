@@ -1,4 +1,4 @@
-/** Entries of the log, as events for operators. */
+/** Turns entries of the log into events for operators. */
 import type { LogEntry } from '../backplane/backplane.js';
 import type { JsonRpcMessage, RequestId } from '../protocol/jsonrpc.js';
 import { isObject, isRequest, isResponse } from '../protocol/jsonrpc.js';
@@ -37,8 +37,8 @@ export function eventOf(entry: LogEntry): SessionEvent {
 }
 
 /**
- * `undefined`: there is none, or it is not readable here: encoded, on a node that has no codec, or no message at all. It is
- * shown as it was stored: its members may have any types.
+ * Returns the message of an entry, as it was stored. Its members may have any types. `undefined`: there is none, or this
+ * reader cannot read it, because it is encoded or is not a message.
  */
 function messageOf({ message }: LogEntry): JsonRpcMessage | undefined {
   const value = message === undefined ? undefined : parseStored(message);
@@ -55,7 +55,9 @@ function idOf(value: unknown): RequestId | undefined {
   return typeof value === 'string' || typeof value === 'number' ? value : undefined;
 }
 
-/** A stream is named by the node that opened it: its id, and a counter. */
+/**
+ * Returns the node of an entry: the node that asked, or the node that opened the stream, whose id begins the stream's name.
+ */
 function nodeOf({ direction, stream, asker }: LogEntry): string | undefined {
   if (direction === 'out') return asker;
   const name = givenName(stream ?? '');

@@ -3,7 +3,7 @@ import type { SessionEvent } from '../options/types.js';
 
 const FORMAT = 1;
 
-/** An event as a line of JSON Lines, newline included. */
+/** Formats an event as a line of JSON Lines, with its newline. */
 export function jsonLine(sessionId: string, event: SessionEvent): string {
   return `${onOneLine(JSON.stringify({ v: FORMAT, session: sessionId, ...event }))}\n`;
 }

@@ -1,4 +1,4 @@
-/** `mcp-anynode/observe`: a look at sessions from outside, for command lines and dashboards. */
+/** The entry `mcp-anynode/observe`: reads sessions from outside, for command lines and dashboards. */
 export { observe } from './observe.js';
 export type { ObserveOptions } from './observe.js';
 export type {

@@ -1,7 +1,7 @@
 import type { Lease } from '../backplane/observation.js';
 import type { NodeInfo } from './observer.js';
 
-/** By id, so that a display that is renewed keeps its order. */
+/** Returns the nodes in the order of their ids, so that a display keeps its order. */
 export function nodesOf(leases: Lease[]): NodeInfo[] {
   return leases
     .map(({ nodeId, leftMs, about }) => ({

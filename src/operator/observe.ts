@@ -19,24 +19,24 @@ import type { NodeInfo, Observer, SessionDetails, StreamInfo } from './observer.
 
 /** Options of `observe()`. */
 export interface ObserveOptions {
-  /** The Redis of the nodes: a URL, or a client whose settings are taken over. The client is neither used nor closed. */
+  /** The Redis of the nodes: a URL, or a client whose settings are copied. The client is neither used nor closed. */
   redis: string | Redis | Cluster;
   /** The `prefix` of the nodes. Default `mcp`. */
   prefix?: string | undefined;
-  /** How long Redis may take. Default 2 seconds. */
+  /** How long a call may wait for Redis. Default 2 seconds. */
   commandTimeoutMs?: number | undefined;
   /**
-   * The `codec` of the nodes. Only `decode` is called. What it cannot decode is shown as `unreadable`, and so is
-   * everything encoded if there is no codec. Default: none.
+   * The `codec` of the nodes. Only `decode` is called. Texts that it cannot decode are shown as `unreadable`. Without a
+   * codec, so are all encoded texts. Default: none.
    */
   codec?: PayloadCodec | undefined;
 }
 
 /**
- * Looks at the nodes and sessions of a cluster without being one of its nodes: it holds no lease, subscribes to nothing,
- * serves nobody, and writes nothing unless it is told to delete a session. For command lines and dashboards.
+ * Looks at the nodes and sessions of a cluster without being one of its nodes. It holds no lease, subscribes to nothing and
+ * serves no client. It writes only if it is told to delete a session. It is made for command lines and dashboards.
  *
- * Returns at once; the connection is made in the background. Throws a `TypeError` for options that make no sense.
+ * Returns at once, and connects in the background. Throws a `TypeError` for options that make no sense.
  */
 export function observe({
   redis,
@@ -51,7 +51,7 @@ export function observe({
   }
   checkCodec(codec);
   const clock = systemClock;
-  // What is wrong with the server is the nodes' to say, and they do.
+  // The nodes log what is wrong with the server.
   const logger = { warn: () => undefined };
   const stored = new RedisObservation({ redis, prefix, clock, commandTimeoutMs, logger });
   const observation =

@@ -1,9 +1,9 @@
-/** What an observer sees. Times are milliseconds since the epoch where they are called `…At`, else milliseconds. */
+/** The types of what an observer sees. Times named `…At` are milliseconds since the epoch. Other times are milliseconds. */
 import type { Directory } from '../handle/session-directory.js';
 import type { RequestId } from '../protocol/jsonrpc.js';
 import type { SessionEvent, SessionInfo } from '../options/types.js';
 
-/** A look at a cluster from outside. Every call may reject with `backplane_unavailable`, within `commandTimeoutMs`. */
+/** Reads a cluster from outside. Every call may reject with `backplane_unavailable`, within `commandTimeoutMs`. */
 export interface Observer {
   /** Resolves when Redis was reached. Other calls need not wait for it. */
   ready(): Promise<void>;
@@ -26,9 +26,12 @@ export interface Observer {
 
 export interface NodeInfo {
   id: string;
-  /** Until its lease runs out, unless it is renewed. */
+  /** How long until the lease runs out, unless it is renewed. */
   leaseLeftMs: number;
-  /** When it joined, by its own clock. This and the following: `undefined` for a node of a release that does not say. */
+  /**
+   * When the node joined, by its own clock. This field and the next ones are `undefined` for a node whose release does not
+   * store them.
+   */
   startedAt: number | undefined;
   host: string | undefined;
   pid: number | undefined;
@@ -38,19 +41,19 @@ export interface NodeInfo {
 /** A stream of a session that can still grow. */
 export interface StreamInfo {
   name: string;
-  /** `standalone`: of the client's GET. `request`: of a POST with requests. */
+  /** `standalone` for the client's GET, `request` for a POST with requests. */
   kind: 'standalone' | 'request';
-  /** How many messages it has had. */
+  /** How many messages the stream has had. */
   messages: number;
-  /** The node and the connection there that follows it; `undefined`: nobody does. */
+  /** The node and the connection that follow the stream. `undefined`: no connection does. */
   holder: { node: string; connection: string } | undefined;
-  /** The node that runs its requests; `undefined` for the standalone stream, or where that node has given them up. */
+  /** The node that runs the stream's requests. `undefined` for the standalone stream, or if that node has given them up. */
   executor: string | undefined;
-  /** The executor has begun. `false`: it is to begin. */
+  /** True if the executor has begun. False if it still has to begin. */
   begun: boolean;
 }
 
-/** A request of the client that runs. */
+/** A running request of the client. */
 export interface RequestInfo {
   id: RequestId;
   stream: string;
@@ -60,54 +63,57 @@ export interface RequestInfo {
 
 export interface SessionDetails {
   info: SessionInfo;
-  /** Until it expires, unless it is used. */
+  /** How long until the session expires, unless it is used. */
   leftMs: number;
   streams: StreamInfo[];
   requests: RequestInfo[];
-  /** Nodes that have, or when they died had, a server object for it. */
+  /** Nodes that have a server object of the session, or had one when they died. */
   replicas: string[];
-  /** What is kept of the log. `bytes`: of the messages, and 100 for each event. */
+  /** The log that is kept. `bytes` counts the messages, and 100 for each event. */
   log: { events: number; bytes: number; oldest: string | undefined; newest: string | undefined };
 }
 
-/** What {@link Observer.stats} knows of one session. */
+/** The figures of one session in {@link Observer.stats}. */
 export interface SessionStats {
   info: SessionInfo;
-  /** Open streams, the standalone one included once it was used. */
+  /** How many streams are open. The standalone stream counts once it was used. */
   streams: number;
-  /** Streams that somebody follows. */
+  /** How many streams have a connection that follows them. */
   followed: number;
   requests: number;
   replicas: string[];
-  /** Logged since the call before, of messages and 100 for each event. `undefined`: it was not looked at then. */
+  /**
+   * The bytes that were logged since the last call: those of messages, and 100 for each event. `undefined`: the last call
+   * did not look at this session.
+   */
   bytes: number | undefined;
 }
 
 export interface Stats {
   at: number;
-  /** At most a hundred. */
+  /** The nodes, a hundred at most. */
   nodes: NodeInfo[];
-  /** All keys were looked at for nodes at least once; until then some may be missing. */
+  /** True once all keys were looked at for nodes. Before that, some nodes may be missing. */
   nodesComplete: boolean;
-  /** Ids in the list of sessions; a few are of sessions that have expired. */
+  /** How many ids the list of sessions has. A few are of expired sessions. */
   listed: number;
-  /** The sessions that are looked at, most recently used first. All of them, or a hundred of those found so far. */
+  /** The sessions that are looked at, the last used ones first: all of them, or a hundred of those found so far. */
   sessions: SessionStats[];
-  /** There are more sessions than are looked at. */
+  /** True if there are more sessions than are looked at. */
   sampled: boolean;
-  /** Of the sessions that are looked at. */
+  /** The sums over the sessions that are looked at. */
   totals: { streams: number; followed: number; requests: number };
-  /** Since the call before, of the sessions that are looked at; `undefined` in the first one. */
+  /** The traffic since the last call, of the sessions that are looked at. `undefined` in the first call. */
   traffic: Traffic | undefined;
 }
 
 export interface Traffic {
-  /** How long ago the call before was. */
+  /** How long ago the last call was. */
   ms: number;
   bytes: number;
-  /** The last events, oldest first. Where much was logged at a time, not all. */
+  /** The last events, the oldest first. If many were logged at a time, some are missing. */
   events: { session: string; event: SessionEvent }[];
-  /** How many events were read; less than there were if `partial`. */
+  /** How many events were read. With `partial` there were more. */
   count: number;
   partial: boolean;
 }

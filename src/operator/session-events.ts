@@ -1,4 +1,4 @@
-/** Reading a session's log as an operator does: from any place on, filtered, and on from its end. */
+/** Reads a session's log for operators: from any place, filtered, and on from its end. */
 import type { LogId, SessionRecords } from '../backplane/backplane.js';
 import { compareLogIds, LOG_START } from '../backplane/backplane.js';
 import { AnynodeError } from '../protocol/errors.js';
@@ -9,7 +9,7 @@ import { eventOf } from './event-of-entry.js';
 import { withParams } from '../replica/initialize/logged-initialize.js';
 import type { SessionEvent, SessionEventType } from '../options/types.js';
 
-/** Which of a session's events are shown. All conditions have to hold. */
+/** Selects the events of a session that are shown. All conditions have to hold. */
 export interface EventOptions {
   /**
    * The id of an event: only events after it are shown. The first one is `log.trimmed` if some between may not be
@@ -18,7 +18,7 @@ export interface EventOptions {
   after?: string | undefined;
   /** The id of an event after which the iteration ends, followed or not. Default: it goes on. */
   until?: string | undefined;
-  /** The iteration ends after so many events. Default: as many as there are. */
+  /** The iteration ends after this many events. Default: no limit. */
   limit?: number | undefined;
   /** Only events of these types. Default: all. */
   types?: SessionEventType[] | undefined;
@@ -43,7 +43,7 @@ export interface EventOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** Where a message stands that `redact` is asked about. */
+/** The event of the message that `redact` is asked about. */
 export interface RedactContext extends Pick<SessionEvent, 'id' | 'at' | 'type' | 'stream'> {
   sessionId: string;
   direction: 'in' | 'out';
@@ -86,7 +86,7 @@ export function readEvents(
   return select(parts, sessionId, options);
 }
 
-/** Those that fit, and no more than are wanted. */
+/** Selects the events that match, up to the limit. */
 async function* select(
   parts: EventParts,
   sessionId: string,
@@ -122,7 +122,7 @@ async function* all(
   { after = LOG_START, follow = false, pollMs = POLL_MS, signal }: EventOptions,
 ): AsyncGenerator<SessionEvent, void, undefined> {
   let reached: LogId = after;
-  /** The last event that is known, read here or by whoever goes on from it. */
+  /** The last event that is known, read here or by the caller before. */
   let last: LogId | undefined = after === LOG_START ? undefined : after;
   let known = false;
   const aborted = (): boolean => signal?.aborted === true;
@@ -157,12 +157,12 @@ async function* all(
   }
 }
 
-/** Something that no entry of the log says. */
+/** Makes an event that is not in the log. */
 function unlogged(type: SessionEventType, id: LogId, at: number): SessionEvent {
   return { id, at, type, direction: undefined, stream: undefined, message: undefined };
 }
 
-/** The first place after an event: nothing fits between the two. */
+/** Returns the first place after an event. No other place is between them. */
 function following(logId: LogId): LogId {
   const [ms = '0', counter = '0'] = logId.split('-');
   return `${ms}-${Number(counter) + 1}`;

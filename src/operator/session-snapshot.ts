@@ -1,4 +1,4 @@
-/** What a session looked like at some place of its log. */
+/** Computes the state of a session at a place of its log. */
 import type { Effect } from '../backplane/backplane.js';
 import { compareLogIds } from '../backplane/backplane.js';
 import type { JsonRpcMessage, RequestId } from '../protocol/jsonrpc.js';
@@ -12,44 +12,45 @@ export interface OpenRequest {
   id: RequestId;
   method: string;
   stream: string | undefined;
-  /** Of the event that it came with, in milliseconds since the epoch. */
+  /** The time of the event with the request, in milliseconds since the epoch. */
   since: number;
-  /** The node that runs it, as far as the events say; of a question: that waits for the answer. */
+  /** The node that runs the request, if the events name it. For a question: the node that waits for the answer. */
   nodeId: string | undefined;
 }
 
-/** A session as the events up to some place tell it. */
+/** The state of a session after its events up to a place. */
 export interface SessionSnapshot {
-  /** The last event that is part of it; `undefined`: none was. */
+  /** The last event that was included. `undefined`: there was none. */
   eventId: string | undefined;
   at: number | undefined;
   /**
-   * Whether the events are all that there were. `false`: the log does not reach back to the session's beginning, or
-   * some events are missing, redacted or unreadable; then what is not here may only not be known.
+   * True if the events are complete. False if the log does not go back to the session's beginning, or if some events are
+   * missing, redacted or unreadable. Then parts of this snapshot may be missing too.
    */
   complete: boolean;
-  /** As in {@link SessionInfo}; `closed`: it has ended; `unknown`: no event says so. */
+  /** The state as in {@link SessionInfo}. `closed`: the session has ended. `unknown`: no event says so. */
   state: SessionInfo['state'] | 'closed' | 'unknown';
   clientInfo: SessionInfo['clientInfo'] | undefined;
   clientCapabilities: Record<string, unknown> | undefined;
-  /** As negotiated. */
+  /** The negotiated protocol version. */
   protocolVersion: string | undefined;
   logLevel: string | undefined;
   subscriptions: string[];
-  /** Requests of the client that run. */
+  /** The running requests of the client. */
   openRequests: OpenRequest[];
-  /** Requests of the server that the client has not answered. */
+  /** The requests of the server that the client has not answered. */
   questions: OpenRequest[];
-  /** How many messages there were of the client, and to it. */
+  /** How many messages came from the client, and how many went to it. */
   received: number;
   sent: number;
 }
 
 /**
- * What a session looked like after the event `eventId`, or after all of them. The events are those of one session, in
- * order, from `sessions.events` or parsed from `sessions.export`; what they do not hold is not known, so filters and
- * `redact` make it incomplete. An id between two events means the one before. Rejects with a `TypeError` for what is no
- * id of an event, and with what the iteration rejects with.
+ * Computes the state of a session after the event `eventId`, or after all events. The events are those of one session, in
+ * order, from `sessions.events` or parsed from `sessions.export`. Filters and `redact` make the result incomplete. An id
+ * between two events means the earlier one.
+ *
+ * Rejects with a `TypeError` if `eventId` is not the id of an event, and with what the iteration rejects with.
  */
 export async function stateAt(
   events: Iterable<SessionEvent> | AsyncIterable<SessionEvent>,
@@ -66,7 +67,7 @@ export async function stateAt(
   return replay.snapshot();
 }
 
-/** Goes through events, and remembers what they come to. */
+/** Goes through events and computes the state that they lead to. */
 class Replay {
   private readonly requests = new Map<string, OpenRequest & { effect: Effect | undefined }>();
   private readonly questions = new Map<RequestId, OpenRequest>();
@@ -86,7 +87,7 @@ class Replay {
 
   take(event: SessionEvent): void {
     const { info, requests } = this;
-    // Logs of nodes of 0.1 begin with the request.
+    // A log that a node of release 0.1 wrote begins with the request.
     this.fromStart ||= this.last === undefined && isBeginning(event);
     this.last = event;
     const running = requests.get(JSON.stringify(event.requestId));
@@ -118,7 +119,7 @@ class Replay {
       case 'log.trimmed':
         this.missing = true;
         break;
-      default: // the answer, or the cancellation, has said so before
+      default: // the answer or the cancellation has ended the request already
         break;
     }
   }

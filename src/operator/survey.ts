@@ -8,34 +8,37 @@ import type { SessionEvent } from '../options/types.js';
 import { nodesOf } from './node-infos.js';
 import type { SessionStats, Stats, Traffic } from './observer.js';
 
-/** Sessions that are looked at closely each time, and others that are looked up to see whether they belong to them. */
+/** How many sessions each call looks at closely. It also checks others to see whether they were used later. */
 const WATCHED = 100;
 const PAGE = 100;
-/** Steps through the keys of Redis for nodes, each time. */
+/** How many steps through the keys of Redis each call makes to find nodes. */
 const SWEEPS = 10;
 const NODES = 100;
-/** Of messages, each time: what was logged is known before it is read, so one big message is not read at all. */
+/**
+ * How many bytes of messages each call reads. How much was logged is known before it is read, so one big message is not read
+ * at all.
+ */
 const READ_BYTES = 512 * 1024;
 const READ_SESSIONS = 50;
 const READ_EVENTS = 100;
-/** How many of the last events are told. */
+/** How many of the last events are returned. */
 const TOLD = 50;
 
 interface Watched {
   record: SessionRecord;
   table: StreamTable | undefined;
-  /** Of the time before. */
+  /** The logged bytes at the last call. */
   loggedBytes: number | undefined;
-  /** Up to where its log was read, or need not be. `undefined`: it was not looked at before. */
+  /** The place up to which the log was read, or need not be read. `undefined`: the session was not looked at before. */
   readTo: LogId | undefined;
 }
 
-/** Goes around the sessions and the keys a bit at a time, and keeps the sessions that were used last in view. */
+/** Looks at all sessions and keys, a part with each call, and keeps watching the sessions that were used last. */
 export class Survey {
   private watched = new Map<string, Watched>();
-  /** Those that may be alive. */
+  /** The nodes that may be alive. */
   private nodeIds = new Set<string>();
-  /** Those that turned out not to be: sessions go on naming them. Only a key of theirs says that they are back. */
+  /** The nodes that are not alive, though sessions still name them. A node is alive again only if its lease is found. */
   private readonly dead = new Set<string>();
   private nodesComplete = false;
   private sweepAt: string | undefined;
@@ -52,7 +55,8 @@ export class Survey {
     const begun = this.clock.elapsed();
     const listed = await this.observation.listed();
     const sampled = await this.turnPage();
-    // Before the bytes of each log are asked for: an entry that is not counted this time has a later id, and is read next time.
+    // This time is taken before the bytes of each log are read. A later entry has a later id, and is read with the next
+    // call.
     const now: LogId = `${await this.observation.now()}-0`;
     await this.look();
     const traffic = await this.traffic(begun, now);
@@ -75,7 +79,7 @@ export class Survey {
     };
   }
 
-  /** Looks at some more sessions: those that were used lately are watched from now on, in place of others. */
+  /** Looks at some more sessions. Those that were used later replace watched ones. */
   private async turnPage(): Promise<boolean> {
     const from = this.pageAt;
     const page = await this.observation.list(from, PAGE);
@@ -129,7 +133,7 @@ export class Survey {
     const logs = await this.observation.histories(
       chosen.map(({ watched, after }) => ({ id: watched.record.id, after, count: READ_EVENTS })),
     );
-    // What was passed over stays so: it would be too much the next time as well.
+    // Entries that were skipped stay skipped, because they would be too many for the next call as well.
     for (const watched of this.watched.values()) watched.readTo = now;
     const read: { session: string; event: SessionEvent }[] = [];
     for (const [index, entries] of logs.entries()) {
@@ -152,7 +156,7 @@ export class Survey {
   }
 
   private async leases(): Promise<Lease[]> {
-    // Those that were alive the last time come first.
+    // Nodes that were alive at the last call come first.
     const asked = [...this.nodeIds].slice(0, NODES);
     const leases = await this.observation.leases(asked);
     const alive = new Set(leases.map(({ nodeId }) => nodeId));
@@ -174,7 +178,7 @@ export class Survey {
   }
 }
 
-/** What was logged since the last time. A session that was not looked at then has nothing to compare with. */
+/** Returns what was logged since the last call. `0` for a session that was not looked at then. */
 function moreOf({ table, loggedBytes }: Watched): number {
   return table === undefined || loggedBytes === undefined ? 0 : table.loggedBytes - loggedBytes;
 }
