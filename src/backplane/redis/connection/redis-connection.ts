@@ -1,42 +1,15 @@
-import { Redis } from 'ioredis';
-import type { Cluster } from 'ioredis';
+import type { Cluster, Redis } from 'ioredis';
 import type { Pauses } from '../../../protocol/backoff.js';
 import { pause, pauseAfter } from '../../../protocol/backoff.js';
 import { AnynodeError, unavailable } from '../../../protocol/errors.js';
 import type { Clock } from '../../../protocol/clock.js';
 import { SharedTimer } from '../../../protocol/shared-timer.js';
 import { ConnectionFence } from './connection-fence.js';
-import { isTransient, refusal } from './retryable-replies.js';
+import { ownClient } from './own-client.js';
+import { isTransient } from './retryable-replies.js';
 import type { Scripted } from '../commands/scripts.js';
 import { defineScripts } from '../commands/scripts.js';
 import { ServerCheck } from './server-check.js';
-
-/**
- * The pause stays short after a long outage too. Other nodes may be back sooner, and call a node dead whose lease is missing
- * for 0.9 s.
- */
-const retryStrategy = (times: number): number => Math.min(50 * times, 500);
-
-/**
- * ioredis must not queue commands, or repeat them by itself. {@link CommandConnection.run} repeats a call after its
- * connection was cut, because it knows the deadline. Every script bears a repeat.
- */
-const OPTIONS = {
-  lazyConnect: false,
-  enableOfflineQueue: false,
-  autoResendUnfulfilledCommands: false,
-  maxRetriesPerRequest: 0,
-  retryStrategy,
-  /** For when no sentinel answers. The caller's client may give up then, but this client must not end. */
-  sentinelRetryStrategy: retryStrategy,
-  /** The caller's client may have other settings, but this library parses the replies. */
-  stringNumbers: false,
-  replyMapping: 'legacy',
-  /** Commands are sent in the order of their calls. */
-  enableAutoPipelining: false,
-  /** After a failover this connection may lead to a replica, so look up the master again. */
-  reconnectOnError: (error: Error) => refusal(error.message) === 'READONLY',
-} as const;
 
 /**
  * How many commands the first write has. Measured with 8, 16 and 64 callers on two processors: with fewer, the write costs
@@ -46,11 +19,6 @@ const FIRST_TOGETHER = 4;
 
 type NetStream = Redis['stream'];
 export type Client = Scripted<Redis> | Scripted<Cluster>;
-
-/** Returns the key prefix of the caller's client. This library's prefix follows it, in channels too. */
-export function keyPrefixOf(client: Redis | Cluster): string {
-  return client.options.keyPrefix ?? '';
-}
 
 /** The handle of a command that sends some of its steps later. */
 export interface Later {
@@ -391,37 +359,6 @@ export class CommandConnection {
     this.wake();
     this.timeouts.close();
   }
-}
-
-function ownClient(source: string | Redis | Cluster, timeoutMs: number): Redis | Cluster {
-  // Each call ends a silent connection when its time is up. This timeout is for a single silent master among several. It has
-  // to be longer, because ioredis does not read waiting replies before it ends a connection. A process that stalled for that
-  // long would lose all replies.
-  const socketTimeout = 2 * timeoutMs;
-  const own = { ...OPTIONS, keyPrefix: '', socketTimeout };
-  if (typeof source === 'string') return new Redis(source, own);
-  if (source.isCluster) {
-    const cluster = source as Cluster;
-    const options = {
-      ...cluster.options,
-      lazyConnect: false,
-      enableOfflineQueue: false,
-      enableAutoPipelining: false,
-      keyPrefix: '',
-      // A replica may not have the latest steps yet.
-      scaleReads: 'master',
-      clusterRetryStrategy: retryStrategy,
-      redisOptions: {
-        ...cluster.options.redisOptions,
-        keyPrefix: '',
-        stringNumbers: false,
-        replyMapping: 'legacy',
-        socketTimeout,
-      },
-    };
-    return cluster.duplicate([], options as Parameters<Cluster['duplicate']>[1]);
-  }
-  return (source as Redis).duplicate(own);
 }
 
 function closedError(): AnynodeError {
