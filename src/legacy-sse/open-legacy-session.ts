@@ -144,7 +144,7 @@ async function takeOver(
   context: DeliveryContext,
   dead: string | undefined,
 ): Promise<void> {
-  const { node, connections, execution } = endpoint;
+  const { node, connections, execution, lifetime } = endpoint;
   for (const { stream, holder, runsOn } of await node.membership.openStreams(id)) {
     if (dead === undefined) {
       if (node.followers.find(id, stream) !== undefined) continue;
@@ -160,6 +160,8 @@ async function takeOver(
       ...{ sessionId: id, principal, stream, token, cursor: undefined, unlessHeld: false },
     });
     if (attached.status !== 'attached') continue;
+    // The node may have closed meanwhile and ended its connections. Its claims count for nothing from now on.
+    if (lifetime.isClosed()) return;
     const { position, executor, unbegun } = attached;
     const followed = { sessionId: id, name: stream, token, position };
     const follower = followRequests(endpoint, followed, [], (ended) => execution.unfollow(ended));
