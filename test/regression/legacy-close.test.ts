@@ -20,7 +20,7 @@ it('a node that closes while it takes a request of HTTP+SSE over follows it no m
     return {
       // As if the node that the request was POSTed to were dead.
       openStreams: async (sessionId) =>
-        (await membership.openStreams(sessionId)).map(({ stream }) => ({ stream })),
+        (await membership.openStreams(sessionId)).map((each) => ({ ...each, holder: undefined })),
       async attach(claim) {
         const reply = await membership.attach(claim);
         if (claim.stream !== STANDALONE) {

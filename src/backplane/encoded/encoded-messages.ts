@@ -54,8 +54,25 @@ export class EncodedMessages {
           messages: messages?.map((text) => this.payloads.close(text, textOf(sessionId), purpose)),
         };
       }
-      default:
+      // A text of one of these is sent by a step of the backplane, which was given it encoded.
+      case 'event':
+      case 'shape':
         return message;
+      case 'placed':
+      case 'disowned':
+      case 'gone':
+      case 'release':
+      case 'released':
+      case 'check':
+      case 'hangup':
+      case 'held':
+      case 'orphaned':
+      case 'taken':
+      case 'followed':
+        return message;
+      default:
+        // A new message that has a text would leave in clear.
+        return message satisfies never;
     }
   }
 
@@ -85,8 +102,20 @@ export class EncodedMessages {
       }
       case 'run':
         return this.decodeRun(message);
-      default:
+      case 'placed':
+      case 'disowned':
+      case 'gone':
+      case 'release':
+      case 'released':
+      case 'check':
+      case 'hangup':
+      case 'held':
+      case 'orphaned':
+      case 'taken':
+      case 'followed':
         return message;
+      default:
+        return message satisfies never;
     }
   }
 
