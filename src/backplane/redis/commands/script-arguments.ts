@@ -120,7 +120,7 @@ function effectArguments(effect: Effect | undefined): [string, string, string] {
 const LETTERS: Record<ListKind, string> = { tools: 'T', prompts: 'P', resources: 'R' };
 
 /** Returns kinds of lists in the form of the record's field `hears`. */
-export function lettersOf(kinds: readonly ListKind[]): string {
+function lettersOf(kinds: readonly ListKind[]): string {
   return kinds.map((kind) => LETTERS[kind]).join('');
 }
 
