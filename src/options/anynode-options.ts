@@ -146,7 +146,10 @@ export interface AnynodeOptions {
    * busy never. Default 10,000.
    */
   maxReplicas?: number | undefined;
-  /** A node that does not renew its lease for so long is dead. Default 10 seconds. */
+  /**
+   * How long a node holds its lease without renewing it, in milliseconds. Other nodes take a node for dead when two looks, at
+   * least 0.9 s apart, have found its lease missing. Default 10 seconds.
+   */
   leaseMs?: number | undefined;
   /** How long the backplane may take before the answer is 503. Default 2 seconds. */
   commandTimeoutMs?: number | undefined;
