@@ -377,6 +377,8 @@ export class SimClient {
         call.returning = false;
         this.resume(call);
       }, pauseMs);
+    } else {
+      call.record.comesBackLate = true;
     }
   }
 

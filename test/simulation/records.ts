@@ -163,6 +163,8 @@ export interface CallRecord {
   /** `lost`: the connection ended, and there was no cursor to come back with. */
   state: 'open' | 'answered' | 'refused' | 'lost' | 'ended' | 'trimmed' | 'gone' | 'left';
   endedAt: number | undefined;
+  /** Its connection broke, and its client comes back only when nothing fails any more. */
+  comesBackLate?: true;
 }
 
 /** One connection of a client that shows a stream. */

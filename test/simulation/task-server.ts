@@ -152,7 +152,7 @@ export class TaskServer {
         if (isTerminal(task.status)) {
           const result = await taskStore.getTaskResult(taskId, sessionId);
           void taskMessageQueue.dequeueAll(taskId, sessionId);
-          return result;
+          return isOver() ? undefined : result;
         }
         let interval = 1000;
         try {
@@ -171,6 +171,10 @@ export class TaskServer {
         });
       }
       return undefined;
+    } catch (error) {
+      // The SDK sends neither the result nor the error of a request that was cancelled.
+      if (given.isOver) return undefined;
+      throw error;
     } finally {
       if (this.waiting.get(key) === given) this.waiting.delete(key);
     }

@@ -85,7 +85,8 @@ export const tasksAreAnswered: Check = function* (world) {
       yield `${about}, whose node left at ${diedAt.toFixed()}, and heard at ${endedAt.toFixed()} of its end`;
     }
     if (!setting.isQuick || end === undefined || ask.result?.startsWith('error') === true) continue;
-    if (endedAt > Math.max(end.at, at) + slack + READING_MS) {
+    const backAt = ask.record.comesBackLate === true ? HORIZON_MS : 0;
+    if (endedAt > Math.max(end.at, at, backAt) + slack + READING_MS) {
       yield `${about}, which ended at ${end.at.toFixed()}, and heard of it at ${endedAt.toFixed()}`;
     }
   }
