@@ -71,8 +71,7 @@ export function buildExecution(
   settings: ExecutionSettings,
 ): ExecutionRoom {
   const { nodeId, membership, commitQueue, followers, clock, logger, notices } = node;
-  const { owned } = node.settings;
-  const { rerun, sessionTtlMs, commandTimeoutMs } = settings;
+  const { sessionTtlMs, commandTimeoutMs } = settings;
 
   const outgoingRequests = new OutgoingRequests(nodeId);
   const names = new OpenedStreams(nodeId);
@@ -101,13 +100,12 @@ export function buildExecution(
   const runner = new RequestRunner(node, pool, ownership, clientMessages);
   const { arriving } = lifetime;
   const assignments = new Assignments(node, { pool, ownership, endOrRerun, runner, arriving });
-  const orphans = new OrphanRecovery({
-    ...{ nodeId, membership, watch, commitQueue, sessions, endOrRerun, followers, clock, logger },
-    ...{ rerun, owned },
+  const orphans = new OrphanRecovery(node, {
+    ...{ watch, sessions, endOrRerun, rerun: settings.rerun },
     hand: (follower, owner, context) => handovers.hand(follower, owner, context, undefined),
   });
-  const handovers = new OwnerHandover({
-    ...{ nodeId, membership, sessions, assignments, ownership, orphans, watch, clock, logger },
+  const handovers = new OwnerHandover(node, {
+    ...{ sessions, assignments, ownership, orphans, watch },
   });
   const openers = new OpenerWatch({ membership, watch, clock, logger });
   const connections = new ClientConnections(node, {

@@ -1,12 +1,12 @@
-import type { NodeInboxes, NodeMessageOf } from '../backplane/backplane.js';
+import type { NodeMessageOf } from '../backplane/backplane.js';
 import { isReleased, RELEASED } from '../backplane/backplane.js';
-import type { Clock } from '../protocol/clock.js';
 import { packContext } from './delivery-context.js';
 import type { DeliveryContext } from '../replica/replica.js';
 import type { Assignments, Placed } from './assignments.js';
 import type { Ownership } from './ownership.js';
 import type { SessionService } from './session-service.js';
 import type { Follower } from '../stream/follower.js';
+import type { NodeContext } from '../stream/node-context.js';
 import type { NodeWatch } from '../stream/node-watch.js';
 import { LOOK_EVERY_MS } from '../stream/node-watch.js';
 import type { OrphanRecovery } from './recovery/orphan-recovery.js';
@@ -16,16 +16,12 @@ import type { OrphanRecovery } from './recovery/orphan-recovery.js';
  */
 const INLINE_CHARACTERS = 65_536;
 
-export interface OwnerHandoverOptions {
-  nodeId: string;
-  membership: NodeInboxes;
+export interface OwnerHandoverParts {
   sessions: SessionService;
   assignments: Assignments;
   ownership: Ownership;
   orphans: OrphanRecovery;
   watch: NodeWatch;
-  clock: Clock;
-  logger: { warn(message: string): void };
 }
 
 interface Handover {
@@ -54,7 +50,10 @@ export class OwnerHandover {
   private cancelCheck: (() => void) | undefined;
   private closed = false;
 
-  constructor(private readonly options: OwnerHandoverOptions) {}
+  constructor(
+    private readonly node: NodeContext,
+    private readonly parts: OwnerHandoverParts,
+  ) {}
 
   /**
    * Hands the requests of a stream to their owner. `messages` are the requests, if the caller has them. `context` belongs to
@@ -67,10 +66,10 @@ export class OwnerHandover {
     messages: string[] | undefined,
   ): void {
     if (this.closed) return;
-    if (owner !== this.options.nodeId && this.options.sessions.hasBegun(follower)) {
+    if (owner !== this.node.nodeId && this.parts.sessions.hasBegun(follower)) {
       // A failover has lost that this node has begun the stream. The owner must not begin it again.
-      this.options.orphans.attend(follower, context);
-      this.options.orphans.assert(follower.sessionId, follower.stream);
+      this.parts.orphans.attend(follower, context);
+      this.parts.orphans.assert(follower.sessionId, follower.stream);
       return;
     }
     const length = messages?.reduce((sum, text) => sum + text.length, 0) ?? 0;
@@ -79,7 +78,7 @@ export class OwnerHandover {
     const packed = packContext(context);
     const handover = { follower, owner, context, packed, messages: inline, assigning: false };
     this.waiting.set(keyOf(follower), handover);
-    if (owner === this.options.nodeId) this.assign(handover, undefined);
+    if (owner === this.node.nodeId) this.assign(handover, undefined);
     else this.ask(handover);
     this.schedule();
   }
@@ -102,7 +101,7 @@ export class OwnerHandover {
     if (this.closed || this.beginning.has(key)) return;
     this.beginning.add(key);
     const { sessionId, stream, replyTo } = message;
-    const { membership, logger } = this.options;
+    const { membership, logger } = this.node;
     this.begin(message, context)
       .then((placed) => {
         const { executor, begun = true } = placed ?? {};
@@ -119,7 +118,8 @@ export class OwnerHandover {
     { sessionId, stream, messages }: NodeMessageOf<'run'>,
     context: DeliveryContext,
   ): Promise<Placed | undefined> {
-    const { assignments, ownership, nodeId } = this.options;
+    const { assignments, ownership } = this.parts;
+    const { nodeId } = this.node;
     if (await ownership.giveUp(sessionId)) {
       return { executor: `${RELEASED}${nodeId}`, begun: false };
     }
@@ -136,7 +136,7 @@ export class OwnerHandover {
 
   private ask({ follower, owner, packed: context, messages }: Handover): void {
     const { sessionId, stream } = follower;
-    const { membership, nodeId } = this.options;
+    const { membership, nodeId } = this.node;
     membership
       .send(owner, { type: 'run', sessionId, stream, replyTo: nodeId, context, messages })
       .catch(() => undefined); // `check` asks again
@@ -153,13 +153,13 @@ export class OwnerHandover {
       if (placed.executor === handover.owner) return; // `check` asks the owner again
       // If the executor is released, the owner has given the session up, because it cannot reach its server. This node takes
       // the session then, unless another node was faster.
-      handover.owner = isReleased(placed.executor) ? this.options.nodeId : placed.executor;
-      if (handover.owner === this.options.nodeId) this.assign(handover, undefined);
+      handover.owner = isReleased(placed.executor) ? this.node.nodeId : placed.executor;
+      if (handover.owner === this.node.nodeId) this.assign(handover, undefined);
       else this.ask(handover);
     } else {
       this.waiting.delete(key);
-      if (placed.executor === this.options.nodeId) this.options.orphans.attend(follower, context);
-      else this.options.orphans.watch(follower, placed.executor, context);
+      if (placed.executor === this.node.nodeId) this.parts.orphans.attend(follower, context);
+      else this.parts.orphans.watch(follower, placed.executor, context);
     }
   }
 
@@ -172,7 +172,7 @@ export class OwnerHandover {
         if (placed !== 'stale') this.placed(handover, placed);
       })
       .catch((error: unknown) => {
-        this.options.logger.warn(`mcp-anynode: a request has to wait: ${String(error)}`);
+        this.node.logger.warn(`mcp-anynode: a request has to wait: ${String(error)}`);
       });
   }
 
@@ -181,7 +181,7 @@ export class OwnerHandover {
     { follower, context, messages }: Handover,
     nodeId: string | undefined,
   ): Promise<Placed | 'stale' | undefined> {
-    const { assignments, watch } = this.options;
+    const { assignments, watch } = this.parts;
     if (nodeId === undefined) return assignments.assign(follower, undefined, context, messages);
     const lookedAt = await watch.momentOfDeath(follower.sessionId, nodeId);
     if (lookedAt === undefined) return 'stale';
@@ -190,7 +190,7 @@ export class OwnerHandover {
 
   private schedule(): void {
     if (this.closed || this.waiting.size === 0) return;
-    this.cancelCheck ??= this.options.clock.after(LOOK_EVERY_MS, () => {
+    this.cancelCheck ??= this.node.clock.after(LOOK_EVERY_MS, () => {
       void this.check().finally(() => {
         this.cancelCheck = undefined;
         this.schedule();
@@ -201,17 +201,17 @@ export class OwnerHandover {
   private async check(): Promise<void> {
     const waiting = [...this.waiting];
     const owners = waiting.map(([, { owner }]) => owner);
-    const dead = await this.options.watch.findDead(owners);
+    const dead = await this.parts.watch.findDead(owners);
     for (const [key, handover] of waiting) {
       if (this.waiting.get(key) !== handover) continue; // placed during the look
       const { follower, owner } = handover;
-      if (follower.ended && (dead.has(owner) || owner === this.options.nodeId)) {
+      if (follower.ended && (dead.has(owner) || owner === this.node.nodeId)) {
         // The client may come back to any node. That node hands the requests over, with the authorization of the new
         // request.
         this.waiting.delete(key);
       } else if (dead.has(owner)) {
         this.assign(handover, owner);
-      } else if (owner === this.options.nodeId) {
+      } else if (owner === this.node.nodeId) {
         this.assign(handover, undefined);
       } else {
         this.ask(handover);

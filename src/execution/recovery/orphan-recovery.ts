@@ -1,7 +1,6 @@
-import type { NodeInboxes, OperationResult, StreamName } from '../../backplane/backplane.js';
+import type { OperationResult, StreamName } from '../../backplane/backplane.js';
 import { isReleased, MOST_CHECKED, RELEASED } from '../../backplane/backplane.js';
 import { UNKNOWN_REVISION } from '../../backplane/revision.js';
-import type { Clock } from '../../protocol/clock.js';
 import type { JsonRpcError, RequestId } from '../../protocol/jsonrpc.js';
 import { MapBySession } from '../../protocol/map-by-session.js';
 import { parseStoredIds } from '../../protocol/parse-stored.js';
@@ -10,8 +9,7 @@ import type { EndOrRerun, Orphan } from './end-or-rerun.js';
 import type { DeliveryContext } from '../../replica/replica.js';
 import type { SessionService } from '../session-service.js';
 import type { Follower } from '../../stream/follower.js';
-import type { Followers } from '../../stream/followers.js';
-import type { CommitQueue } from '../../stream/commit-queue.js';
+import type { NodeContext } from '../../stream/node-context.js';
 import type { NodeWatch } from '../../stream/node-watch.js';
 import { LOOK_EVERY_MS } from '../../stream/node-watch.js';
 
@@ -21,20 +19,12 @@ import { LOOK_EVERY_MS } from '../../stream/node-watch.js';
  */
 const CHECKS_PER_QUESTION = 10;
 
-export interface OrphanRecoveryOptions {
-  nodeId: string;
-  membership: NodeInboxes;
+export interface OrphanRecoveryParts {
   watch: NodeWatch;
-  commitQueue: CommitQueue;
   sessions: SessionService;
   endOrRerun: EndOrRerun;
-  followers: Pick<Followers, 'find'>;
-  clock: Clock;
   rerun: boolean;
-  /** With `affinity: 'owner'`: requests that are to run again are handed to the owner of their session. */
-  owned: boolean;
   hand(follower: Follower, owner: string, context: DeliveryContext): void;
-  logger: { warn(message: string): void };
 }
 
 interface Watched {
@@ -58,7 +48,10 @@ export class OrphanRecovery {
   private closed = false;
   private checks = 0;
 
-  constructor(private readonly options: OrphanRecoveryOptions) {}
+  constructor(
+    private readonly node: NodeContext,
+    private readonly parts: OrphanRecoveryParts,
+  ) {}
 
   /**
    * Watches the executor of a followed stream. `context` is that of the request with which the client came. Requests that
@@ -75,7 +68,7 @@ export class OrphanRecovery {
   /** Watches a followed stream that this node executes. Another node may take such a stream over. */
   attend(follower: Follower, context: DeliveryContext): void {
     if (this.closed || follower.ended) return;
-    this.setWatched({ follower, executor: this.options.nodeId, context });
+    this.setWatched({ follower, executor: this.node.nodeId, context });
     this.schedule();
   }
 
@@ -91,13 +84,13 @@ export class OrphanRecovery {
    * has lost their answers, and they end with an error here.
    */
   check(sessionId: string, stream: string, errorOf = answerLost): void {
-    if (!this.options.sessions.mayRun(sessionId, stream)) this.assert(sessionId, stream, errorOf);
+    if (!this.parts.sessions.mayRun(sessionId, stream)) this.assert(sessionId, stream, errorOf);
   }
 
   /** Does the same as `check` for a followed stream, unless another node is known to execute it. */
   checkOwn(follower: Follower): void {
-    const executor = this.watchedOf(follower)?.executor ?? this.options.nodeId;
-    if (executor === this.options.nodeId) this.check(follower.sessionId, follower.stream);
+    const executor = this.watchedOf(follower)?.executor ?? this.node.nodeId;
+    if (executor === this.node.nodeId) this.check(follower.sessionId, follower.stream);
   }
 
   /**
@@ -108,9 +101,9 @@ export class OrphanRecovery {
     const key = `${sessionId} ${stream}`;
     if (this.closed || this.asserting.has(key)) return;
     this.asserting.add(key);
-    this.end(sessionId, stream, this.options.nodeId, errorOf, undefined)
+    this.end(sessionId, stream, this.node.nodeId, errorOf, undefined)
       .catch((error: unknown) => {
-        this.options.logger.warn(`mcp-anynode: a lost request did not end: ${String(error)}`);
+        this.node.logger.warn(`mcp-anynode: a lost request did not end: ${String(error)}`);
       })
       .finally(() => this.asserting.delete(key));
   }
@@ -120,7 +113,8 @@ export class OrphanRecovery {
    * node began it.
    */
   taken(sessionId: string, stream: string): void {
-    const { sessions, nodeId } = this.options;
+    const { sessions } = this.parts;
+    const { nodeId } = this.node;
     sessions.taken(sessionId, stream);
     this.assert(sessionId, stream, (id) => nodeLost(id, nodeId));
   }
@@ -145,7 +139,7 @@ export class OrphanRecovery {
   released(follower: Follower): void {
     const watched = this.watchedOf(follower);
     if (watched === undefined) return;
-    if (watched.executor === this.options.nodeId) {
+    if (watched.executor === this.node.nodeId) {
       this.taken(follower.sessionId, follower.stream);
       return;
     }
@@ -158,7 +152,7 @@ export class OrphanRecovery {
    * Never runs them again. Returns false if the executor is alive, or if that is not known.
    */
   async endDead(sessionId: string, stream: string, executor: string): Promise<boolean> {
-    const { watch } = this.options;
+    const { watch } = this.parts;
     let lookedAt: number | undefined;
     if (!isReleased(executor)) {
       if (await watch.isAlive(executor)) return false;
@@ -177,13 +171,14 @@ export class OrphanRecovery {
   ): Promise<boolean> {
     const looked = lookedAt === undefined ? {} : { lookedAt };
     const claim = { type: 'claim' as const, stream, from, ...looked, revision: UNKNOWN_REVISION };
-    const committed = await this.options.commitQueue.append(sessionId, [claim], true);
+    const committed = await this.node.commitQueue.append(sessionId, [claim], true);
     const [result] = committed === 'gone' ? [] : committed.results;
     if (result?.status === 'dropped') {
       await this.foundElsewhere(sessionId, stream, from, result);
     } else if (result?.status === 'claimed') {
       const ids = parseStoredIds(result.requests);
-      const { endOrRerun, nodeId } = this.options;
+      const { endOrRerun } = this.parts;
+      const { nodeId } = this.node;
       if (from === nodeId) await endOrRerun.endAnswered(sessionId, stream, ids, errorOf);
       else await endOrRerun.end(sessionId, stream, ids, errorOf, from);
     }
@@ -197,7 +192,8 @@ export class OrphanRecovery {
     from: string,
     { executor, unbegun, again }: Extract<OperationResult, { status: 'dropped' }>,
   ): Promise<void> {
-    const { nodeId, sessions, endOrRerun, followers } = this.options;
+    const { sessions, endOrRerun } = this.parts;
+    const { nodeId, followers } = this.node;
     if (from === nodeId) {
       sessions.taken(sessionId, stream);
       const isForgotten = unbegun === true && again !== true;
@@ -210,7 +206,7 @@ export class OrphanRecovery {
       follower?.poke(); // the stream has ended, and the follower finds its end in the log
     } else if (follower?.ended === false && watched?.executor === nodeId) {
       this.unwatch(follower);
-      if (unbegun === true) this.options.hand(follower, executor, watched.context);
+      if (unbegun === true) this.parts.hand(follower, executor, watched.context);
       else this.watch(follower, executor, watched.context);
     } else if (isReleased(executor) && executor !== from) {
       // The session has another owner by now, which has released the stream in its executor's place.
@@ -226,7 +222,7 @@ export class OrphanRecovery {
 
   private schedule(): void {
     if (this.closed || this.watched.isEmpty()) return;
-    this.cancelCheck ??= this.options.clock.after(LOOK_EVERY_MS, () => {
+    this.cancelCheck ??= this.node.clock.after(LOOK_EVERY_MS, () => {
       void this.look().finally(() => {
         this.cancelCheck = undefined;
         this.schedule();
@@ -235,7 +231,8 @@ export class OrphanRecovery {
   }
 
   private async look(): Promise<void> {
-    const { nodeId, watch } = this.options;
+    const { watch } = this.parts;
+    const { nodeId } = this.node;
     const executors = this.watched.all().map(({ executor }) => executor);
     const others = executors.filter((executor) => executor !== nodeId);
     const dead = others.length > 0 ? await watch.findDead(others) : new Set<string>();
@@ -257,7 +254,7 @@ export class OrphanRecovery {
    * later. One message names many streams, because each message costs Redis a script and a publication.
    */
   ask(executor: string, followed: StreamName[]): void {
-    const { nodeId, membership } = this.options;
+    const { nodeId, membership } = this.node;
     if (isReleased(executor)) return;
     if (executor === nodeId) {
       for (const { sessionId, stream } of followed) this.check(sessionId, stream);
@@ -276,10 +273,10 @@ export class OrphanRecovery {
     if (watched === undefined) return;
     this.unwatch(follower);
     // Pin the session before the claim, because a `check` of this stream may arrive as soon as the claim is stored.
-    const unpin = this.options.sessions.pin(follower.sessionId);
+    const unpin = this.parts.sessions.pin(follower.sessionId);
     this.recover(watched)
       .catch((error: unknown) => {
-        this.options.logger.warn(`mcp-anynode: an orphan was not ended: ${String(error)}`);
+        this.node.logger.warn(`mcp-anynode: an orphan was not ended: ${String(error)}`);
         this.watch(follower, watched.executor, watched.context);
       })
       .finally(unpin);
@@ -287,7 +284,9 @@ export class OrphanRecovery {
 
   private async recover({ follower, executor, context }: Watched): Promise<void> {
     const { sessionId, stream } = follower;
-    const { commitQueue, sessions, endOrRerun, rerun, owned, watch } = this.options;
+    const { sessions, endOrRerun, rerun, watch } = this.parts;
+    const { commitQueue } = this.node;
+    const { owned } = this.node.settings;
     const released = isReleased(executor);
     const lookedAt = released ? undefined : await watch.momentOfDeath(sessionId, executor);
     if (!released && lookedAt === undefined) {
@@ -310,7 +309,7 @@ export class OrphanRecovery {
     const [result] = committed.results;
     if (result?.status === 'dropped' && result.executor !== undefined && !follower.ended) {
       // The stream was released, or has another executor, which may die as well.
-      if (result.unbegun === true) this.options.hand(follower, result.executor, context);
+      if (result.unbegun === true) this.parts.hand(follower, result.executor, context);
       else this.watch(follower, result.executor, context);
       return;
     }
@@ -323,7 +322,7 @@ export class OrphanRecovery {
       return;
     }
     if (result.owner !== undefined) {
-      this.options.hand(follower, result.owner, context);
+      this.parts.hand(follower, result.owner, context);
       return;
     }
     // The stream is this node's now, even if the client is gone again. No other node can claim it while this node lives.
