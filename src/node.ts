@@ -20,10 +20,10 @@ import { randomNodeId } from './protocol/node-id.js';
 import { unheld } from './protocol/unheld.js';
 import { resolveTasks, sdkStoresOn } from './sdk-stores/sdk-stores.js';
 import { CommitQueue } from './stream/commit-queue.js';
-import { Followers } from './stream/followers.js';
+import { Followers } from './stream/followers/followers.js';
 import { LogHorizon } from './stream/log-horizon.js';
 import type { NodeContext } from './stream/node-context.js';
-import { PositionCheck } from './stream/position-check.js';
+import { PositionCheck } from './stream/followers/position-check.js';
 import { SessionNotices } from './stream/session-notices.js';
 
 const DRAIN_MS = 10_000;

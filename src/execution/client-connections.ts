@@ -1,9 +1,9 @@
 import type { AttachReply, AttachRequest, Position } from '../backplane/backplane.js';
 import { LOG_START, STANDALONE } from '../backplane/backplane.js';
-import type { ConnectionTakeovers } from '../stream/connection-takeovers.js';
-import type { FollowerNode, Sink } from '../stream/follower.js';
-import { Follower } from '../stream/follower.js';
-import type { Claim } from '../stream/followers.js';
+import type { ConnectionTakeovers } from '../stream/followers/connection-takeovers.js';
+import type { FollowerNode, Sink } from '../stream/followers/follower.js';
+import { Follower } from '../stream/followers/follower.js';
+import type { Claim } from '../stream/followers/followers.js';
 import type { HangUps } from '../stream/hang-ups.js';
 import type { NodeContext } from '../stream/node-context.js';
 import type { OpenedStreams } from '../stream/opened-streams.js';

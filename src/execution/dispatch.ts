@@ -1,13 +1,13 @@
 import type { NodeMessage } from '../backplane/backplane.js';
 import { internalError } from '../replica/requests/request-errors.js';
-import type { ConnectionTakeovers } from '../stream/connection-takeovers.js';
-import type { Followers } from '../stream/followers.js';
+import type { ConnectionTakeovers } from '../stream/followers/connection-takeovers.js';
+import type { Followers } from '../stream/followers/followers.js';
 import type { HangUps } from '../stream/hang-ups.js';
-import { unpackContext } from './delivery-context.js';
-import type { OwnerHandover } from './owner-handover.js';
-import type { Ownership } from './ownership.js';
+import { unpackContext } from './messages/delivery-context.js';
+import type { OwnerHandover } from './ownership/owner-handover.js';
+import type { Ownership } from './ownership/ownership.js';
 import type { OrphanRecovery } from './recovery/orphan-recovery.js';
-import type { SessionInbox } from './session-inbox.js';
+import type { SessionInbox } from './messages/session-inbox.js';
 import type { SessionService } from './session-service.js';
 
 /** The parts of a node that handle messages of other nodes. */

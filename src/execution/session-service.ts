@@ -5,7 +5,7 @@ import type { LiveSession } from '../replica/live-session.js';
 import type { ReplicaPool } from '../replica/replica-pool.js';
 import type { NodeContext } from '../stream/node-context.js';
 import type { BegunStreams } from '../stream/begun-streams.js';
-import type { Ownership } from './ownership.js';
+import type { Ownership } from './ownership/ownership.js';
 
 /** The sessions that this node runs, follows or has a replica of. */
 export class SessionService {

@@ -1,10 +1,10 @@
 import type { AppendOperation, Condition, SessionRecords } from '../backplane/backplane.js';
 import { coalescedByUri, STANDALONE } from '../backplane/backplane.js';
 import { AnynodeError } from '../protocol/errors.js';
-import type { Followers } from '../stream/followers.js';
+import type { Followers } from '../stream/followers/followers.js';
 import type { CommitQueue } from '../stream/commit-queue.js';
 import type { ServerEvent } from '../sdk-stores/store-types.js';
-import { deliverToFollower } from '../stream/deliver-to-followers.js';
+import { deliverToFollower } from '../stream/followers/deliver-to-followers.js';
 import type { Logger } from '../options/types.js';
 import { unheld } from '../protocol/unheld.js';
 

@@ -4,7 +4,7 @@ import type { JsonRpcMessage, JsonRpcResponse, Params } from '../protocol/jsonrp
 import { isResponse } from '../protocol/jsonrpc.js';
 import type { NodeContext } from '../stream/node-context.js';
 import type { Asker, OutgoingRequests } from '../replica/requests/outgoing-requests.js';
-import { deliverToFollower } from '../stream/deliver-to-followers.js';
+import { deliverToFollower } from '../stream/followers/deliver-to-followers.js';
 import { unheld } from '../protocol/unheld.js';
 
 /** Checks a value and returns it typed. It is a schema of the SDK, of zod, or your own, and throws if the value is wrong. */

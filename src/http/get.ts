@@ -3,7 +3,7 @@ import type { AttachRequest } from '../backplane/backplane.js';
 import { STANDALONE } from '../backplane/backplane.js';
 import type { Attached, HeldStream } from '../execution/client-connections.js';
 import { Cursors } from '../stream/cursor.js';
-import type { Follower } from '../stream/follower.js';
+import type { Follower } from '../stream/followers/follower.js';
 import { ResponseClosing } from './response/response-closing.js';
 import type { Endpoint } from './endpoint.js';
 import { requireAccept, requireSessionId, spokenVersionOf } from './headers.js';

@@ -4,7 +4,7 @@ import type { Clock } from '../protocol/clock.js';
 import { jittered } from '../protocol/clock.js';
 import { onOneLine } from '../protocol/json-text.js';
 import type { Logger } from '../options/types.js';
-import type { EndReason, Sink } from '../stream/follower.js';
+import type { EndReason, Sink } from '../stream/followers/follower.js';
 import { cut, needsDrain } from '../http/response/response.js';
 import { LINGER_MS, SSE_HEADERS } from '../http/response/sse-response.js';
 

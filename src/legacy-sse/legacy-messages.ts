@@ -1,7 +1,7 @@
 import type { Request, Response } from 'express';
 import { isRequest } from '../protocol/jsonrpc.js';
 import type { DeliveryContext } from '../replica/replica.js';
-import type { Inbound } from '../execution/client-messages.js';
+import type { Inbound } from '../execution/messages/client-messages.js';
 import { streamShownOnStandalone } from '../stream/shown-on.js';
 import { admitBody } from '../http/body/admit-body.js';
 import { messagesOf, readBody } from '../http/body/request-body.js';

@@ -28,7 +28,7 @@ import { answerTurns } from './requests/loop-turns.js';
 import type { NodeContext } from '../stream/node-context.js';
 import type { Cause, DeliveryContext, ReplicaEvents } from './replica.js';
 import { effectOfAnswer, mayBeRefused, refusalOf } from './session-shape.js';
-import { deliverToFollowers } from '../stream/deliver-to-followers.js';
+import { deliverToFollowers } from '../stream/followers/deliver-to-followers.js';
 import type { ReplicaTransport } from './replica-transport.js';
 import { ReplicaUpkeep } from './replica-upkeep.js';
 import { endOf, shownOn } from '../stream/shown-on.js';

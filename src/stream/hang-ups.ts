@@ -1,5 +1,5 @@
 import type { CommitQueue } from './commit-queue.js';
-import type { Followers } from './followers.js';
+import type { Followers } from './followers/followers.js';
 
 /** Ends connections on purpose. It leaves those alone whose clients could not come back. */
 export class HangUps {

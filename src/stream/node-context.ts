@@ -3,7 +3,7 @@ import type { Limits } from '../options/limits.js';
 import type { Logger } from '../options/types.js';
 import type { Clock } from '../protocol/clock.js';
 import type { CommitQueue } from './commit-queue.js';
-import type { Followers } from './followers.js';
+import type { Followers } from './followers/followers.js';
 import type { SessionNotices } from './session-notices.js';
 
 /** The options of a node that decide how its sessions are served. */

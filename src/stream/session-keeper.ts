@@ -2,8 +2,8 @@ import type { Streams, TouchRequest } from '../backplane/backplane.js';
 import { STANDALONE } from '../backplane/backplane.js';
 import type { Clock } from '../protocol/clock.js';
 import { jittered } from '../protocol/clock.js';
-import type { Follower } from './follower.js';
-import type { Followers } from './followers.js';
+import type { Follower } from './followers/follower.js';
+import type { Followers } from './followers/followers.js';
 
 /** How this node uses a session. */
 interface InUse {

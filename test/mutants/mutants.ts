@@ -178,7 +178,7 @@ export const TESTED_MUTANTS: TestedMutant[] = [
     test: 'test/unit/position-check.test.ts',
     named: 'makes those followers read the log that are behind',
     async plant() {
-      const { PositionCheck } = await import('../../src/stream/position-check.js');
+      const { PositionCheck } = await import('../../src/stream/followers/position-check.js');
       PositionCheck.prototype['check'] = () => Promise.resolve();
     },
   },

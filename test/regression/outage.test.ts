@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startRedis, type RedisServer } from '../rig/redis.js';
 import type { StreamEvent, Streams } from '../../src/backplane/backplane.js';
 import { systemClock } from '../../src/protocol/clock.js';
-import { Follower } from '../../src/stream/follower.js';
+import { Follower } from '../../src/stream/followers/follower.js';
 import { rawClient, startNode, startSession } from '../integration/support/serve.js';
 import type { Tools } from '../integration/support/scripted-server.js';
 import { hasMethod, request } from '../support/mcp-http.js';

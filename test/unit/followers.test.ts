@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { Followers } from '../../src/stream/followers.js';
+import { Followers } from '../../src/stream/followers/followers.js';
 import { follow } from './support/fake-stream.js';
 import { ManualClock, settled } from './support/manual-clock.js';
 

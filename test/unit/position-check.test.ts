@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import type { EndsReply, EndsRequest, Streams } from '../../src/backplane/backplane.js';
-import { Followers } from '../../src/stream/followers.js';
-import { PositionCheck } from '../../src/stream/position-check.js';
+import { Followers } from '../../src/stream/followers/followers.js';
+import { PositionCheck } from '../../src/stream/followers/position-check.js';
 import { follow } from './support/fake-stream.js';
 import { ManualClock, settled } from './support/manual-clock.js';
 import { partOf } from '../support/part-of.js';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Streams, TouchReply, TouchRequest } from '../../src/backplane/backplane.js';
-import { Followers } from '../../src/stream/followers.js';
+import { Followers } from '../../src/stream/followers/followers.js';
 import { SessionKeeper } from '../../src/stream/session-keeper.js';
 import { follow } from './support/fake-stream.js';
 import { ManualClock, settled } from './support/manual-clock.js';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { NodeMessage } from '../../src/backplane/backplane.js';
-import { ConnectionTakeovers } from '../../src/stream/connection-takeovers.js';
-import { Followers } from '../../src/stream/followers.js';
+import { ConnectionTakeovers } from '../../src/stream/followers/connection-takeovers.js';
+import { Followers } from '../../src/stream/followers/followers.js';
 import { follow } from './support/fake-stream.js';
 import { ManualClock, settled } from './support/manual-clock.js';
 

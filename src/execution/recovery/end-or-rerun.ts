@@ -2,7 +2,7 @@ import type { Operation, SessionRecord } from '../../backplane/backplane.js';
 import type { JsonRpcError, JsonRpcRequest, RequestId } from '../../protocol/jsonrpc.js';
 import type { BegunStreams } from '../../stream/begun-streams.js';
 import { endOf } from '../../stream/shown-on.js';
-import { deliverToFollowers } from '../../stream/deliver-to-followers.js';
+import { deliverToFollowers } from '../../stream/followers/deliver-to-followers.js';
 import {
   answerLost,
   failed,

@@ -1,7 +1,7 @@
 import type { Streams } from '../../backplane/backplane.js';
 import { pause } from '../../protocol/backoff.js';
 import type { Clock } from '../../protocol/clock.js';
-import type { Follower } from '../../stream/follower.js';
+import type { Follower } from '../../stream/followers/follower.js';
 import type { NodeWatch } from '../../stream/node-watch.js';
 import { LOOK_EVERY_MS } from '../../stream/node-watch.js';
 

@@ -8,7 +8,7 @@ import { answerLost, nodeLost } from '../../replica/requests/request-errors.js';
 import type { EndOrRerun, Orphan } from './end-or-rerun.js';
 import type { DeliveryContext } from '../../replica/replica.js';
 import type { SessionService } from '../session-service.js';
-import type { Follower } from '../../stream/follower.js';
+import type { Follower } from '../../stream/followers/follower.js';
 import type { NodeContext } from '../../stream/node-context.js';
 import type { NodeWatch } from '../../stream/node-watch.js';
 import { LOOK_EVERY_MS } from '../../stream/node-watch.js';

@@ -1,8 +1,8 @@
 import { STANDALONE } from '../../backplane/backplane.js';
 import type { NodeContext } from '../../stream/node-context.js';
 import type { SessionKeeper } from '../../stream/session-keeper.js';
-import type { OwnerHandover } from '../owner-handover.js';
-import type { Ownership } from '../ownership.js';
+import type { OwnerHandover } from '../ownership/owner-handover.js';
+import type { Ownership } from '../ownership/ownership.js';
 import type { SessionService } from '../session-service.js';
 import type { CatchUp } from './catch-up.js';
 import type { OpenerWatch } from './opener-watch.js';

@@ -2,7 +2,7 @@ import type { Response } from 'express';
 import type { StreamEvent } from '../../backplane/backplane.js';
 import type { RequestId } from '../../protocol/jsonrpc.js';
 import { parseAnsweredId } from '../../protocol/parse-stored.js';
-import type { EndReason, Sink } from '../../stream/follower.js';
+import type { EndReason, Sink } from '../../stream/followers/follower.js';
 import { internalError } from '../../replica/requests/request-errors.js';
 import type { Logger } from '../../options/types.js';
 import type { ResponseClosing } from './response-closing.js';

@@ -5,7 +5,7 @@ import { jittered } from '../../protocol/clock.js';
 import type { SharedTimer } from '../../protocol/shared-timer.js';
 import type { Cursors } from '../../stream/cursor.js';
 import type { Logger } from '../../options/types.js';
-import type { EndReason, Sink } from '../../stream/follower.js';
+import type { EndReason, Sink } from '../../stream/followers/follower.js';
 import { onOneLine } from '../../protocol/json-text.js';
 import type { ResponseClosing } from './response-closing.js';
 import { connectionOf, cut, needsDrain } from './response.js';

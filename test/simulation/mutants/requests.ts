@@ -3,7 +3,7 @@ import { StreamExecutors } from '../../../src/backplane/memory/stream-executors.
 import { StreamHolders } from '../../../src/backplane/memory/stream-holders.js';
 import { StoredSession } from '../../../src/backplane/memory/stored-session.js';
 import type { Route } from '../../../src/backplane/backplane.js';
-import { OwnerHandover } from '../../../src/execution/owner-handover.js';
+import { OwnerHandover } from '../../../src/execution/ownership/owner-handover.js';
 import { OutgoingRequests } from '../../../src/replica/requests/outgoing-requests.js';
 import type { JsonRpcResponse } from '../../../src/protocol/jsonrpc.js';
 import { LiveSession } from '../../../src/replica/live-session.js';

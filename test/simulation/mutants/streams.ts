@@ -5,7 +5,7 @@ import { StoredSession } from '../../../src/backplane/memory/stored-session.js';
 import { StreamHolders } from '../../../src/backplane/memory/stream-holders.js';
 import { SseConnection } from '../../../src/http/response/sse-response.js';
 import { LiveSession } from '../../../src/replica/live-session.js';
-import { Follower } from '../../../src/stream/follower.js';
+import { Follower } from '../../../src/stream/followers/follower.js';
 import { SimBackplane, SimMembership } from '../backplane.js';
 import type { Mutant } from './mutant.js';
 import { methodsOf } from './mutant.js';

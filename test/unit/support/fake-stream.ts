@@ -5,8 +5,8 @@ import type {
   FollowerNode,
   FollowerOptions,
   Sink,
-} from '../../../src/stream/follower.js';
-import { Follower } from '../../../src/stream/follower.js';
+} from '../../../src/stream/followers/follower.js';
+import { Follower } from '../../../src/stream/followers/follower.js';
 import { ManualClock } from './manual-clock.js';
 import { partOf } from '../../support/part-of.js';
 

@@ -1,17 +1,17 @@
-import type { LogId, NodeMessage, OperationResult } from '../backplane/backplane.js';
-import type { Committed } from '../stream/commit-queue.js';
-import type { JsonRpcMessage, RequestId } from '../protocol/jsonrpc.js';
-import { isInitialized, isNotification } from '../protocol/jsonrpc.js';
-import { LogLimit } from '../protocol/log-limit.js';
-import { packContext } from './delivery-context.js';
-import type { LiveSession } from '../replica/live-session.js';
-import { endOf } from '../stream/shown-on.js';
-import { deliverToFollowers } from '../stream/deliver-to-followers.js';
-import { answerToCancelled, nodeLost } from '../replica/requests/request-errors.js';
-import type { NodeContext } from '../stream/node-context.js';
-import type { ReplicaPool } from '../replica/replica-pool.js';
-import type { DeliveryContext } from '../replica/replica.js';
-import type { NodeWatch } from '../stream/node-watch.js';
+import type { LogId, NodeMessage, OperationResult } from '../../backplane/backplane.js';
+import type { Committed } from '../../stream/commit-queue.js';
+import type { JsonRpcMessage, RequestId } from '../../protocol/jsonrpc.js';
+import { isInitialized, isNotification } from '../../protocol/jsonrpc.js';
+import { LogLimit } from '../../protocol/log-limit.js';
+import { packContext } from '../messages/delivery-context.js';
+import type { LiveSession } from '../../replica/live-session.js';
+import { endOf } from '../../stream/shown-on.js';
+import { deliverToFollowers } from '../../stream/followers/deliver-to-followers.js';
+import { answerToCancelled, nodeLost } from '../../replica/requests/request-errors.js';
+import type { NodeContext } from '../../stream/node-context.js';
+import type { ReplicaPool } from '../../replica/replica-pool.js';
+import type { DeliveryContext } from '../../replica/replica.js';
+import type { NodeWatch } from '../../stream/node-watch.js';
 
 /** How many owned sessions are looked up at a time. */
 const BATCH = 100;

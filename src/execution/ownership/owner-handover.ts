@@ -1,15 +1,15 @@
-import type { NodeMessageOf } from '../backplane/backplane.js';
-import { isReleased, RELEASED } from '../backplane/backplane.js';
-import { packContext } from './delivery-context.js';
-import type { DeliveryContext } from '../replica/replica.js';
+import type { NodeMessageOf } from '../../backplane/backplane.js';
+import { isReleased, RELEASED } from '../../backplane/backplane.js';
+import { packContext } from '../messages/delivery-context.js';
+import type { DeliveryContext } from '../../replica/replica.js';
 import type { Assignments, Placed } from './assignments.js';
 import type { Ownership } from './ownership.js';
-import type { SessionService } from './session-service.js';
-import type { Follower } from '../stream/follower.js';
-import type { NodeContext } from '../stream/node-context.js';
-import type { NodeWatch } from '../stream/node-watch.js';
-import { LOOK_EVERY_MS } from '../stream/node-watch.js';
-import type { OrphanRecovery } from './recovery/orphan-recovery.js';
+import type { SessionService } from '../session-service.js';
+import type { Follower } from '../../stream/followers/follower.js';
+import type { NodeContext } from '../../stream/node-context.js';
+import type { NodeWatch } from '../../stream/node-watch.js';
+import { LOOK_EVERY_MS } from '../../stream/node-watch.js';
+import type { OrphanRecovery } from '../recovery/orphan-recovery.js';
 
 /**
  * Larger requests do not travel in the message `run`, because that would load pub/sub. The owner reads them from the log.

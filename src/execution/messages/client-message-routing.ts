@@ -1,8 +1,13 @@
 /** Classifies messages of clients, and says which node each of them is for. */
-import type { OperationResult, ReceiveOperation, Revision, Route } from '../backplane/backplane.js';
-import type { JsonRpcMessage } from '../protocol/jsonrpc.js';
-import { isNotification, isResponse } from '../protocol/jsonrpc.js';
-import { nodeOf } from '../replica/requests/outgoing-requests.js';
+import type {
+  OperationResult,
+  ReceiveOperation,
+  Revision,
+  Route,
+} from '../../backplane/backplane.js';
+import type { JsonRpcMessage } from '../../protocol/jsonrpc.js';
+import { isNotification, isResponse } from '../../protocol/jsonrpc.js';
+import { nodeOf } from '../../replica/requests/outgoing-requests.js';
 
 /** Makes the operation that stores one message which opens no stream. `text` is the message as JSON. */
 export function receive(

@@ -1,6 +1,6 @@
-import type { EndsReply, Streams } from '../backplane/backplane.js';
-import type { Clock } from '../protocol/clock.js';
-import { jittered } from '../protocol/clock.js';
+import type { EndsReply, Streams } from '../../backplane/backplane.js';
+import type { Clock } from '../../protocol/clock.js';
+import { jittered } from '../../protocol/clock.js';
 import type { Follower } from './follower.js';
 import type { Followers } from './followers.js';
 

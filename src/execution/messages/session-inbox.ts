@@ -1,9 +1,9 @@
 import { setImmediate } from 'node:timers';
-import type { LogId, NodeMessageOf } from '../backplane/backplane.js';
-import { justBefore } from '../backplane/backplane.js';
-import { backOff, LOG_PAUSES } from '../protocol/backoff.js';
-import { AnynodeError } from '../protocol/errors.js';
-import type { NodeContext } from '../stream/node-context.js';
+import type { LogId, NodeMessageOf } from '../../backplane/backplane.js';
+import { justBefore } from '../../backplane/backplane.js';
+import { backOff, LOG_PAUSES } from '../../protocol/backoff.js';
+import { AnynodeError } from '../../protocol/errors.js';
+import type { NodeContext } from '../../stream/node-context.js';
 
 /** How many characters may wait for one session while one of its messages is read from the log. */
 const MOST_WAITING = 4 * 1024 * 1024;

@@ -1,7 +1,7 @@
-import type { Position, StreamEvent } from '../backplane/backplane.js';
-import type { Clock } from '../protocol/clock.js';
-import { jittered } from '../protocol/clock.js';
-import { MapBySession } from '../protocol/map-by-session.js';
+import type { Position, StreamEvent } from '../../backplane/backplane.js';
+import type { Clock } from '../../protocol/clock.js';
+import { jittered } from '../../protocol/clock.js';
+import { MapBySession } from '../../protocol/map-by-session.js';
 import type { EndReason, Follower } from './follower.js';
 
 /** If all followers have to read the log, so many do it at once, and the next ones follow after this time. */

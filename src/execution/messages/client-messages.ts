@@ -1,19 +1,19 @@
-import type { JsonRpcMessage } from '../protocol/jsonrpc.js';
-import { isInitialized, isNotification } from '../protocol/jsonrpc.js';
-import { isSessionEnded } from '../protocol/errors.js';
-import { parseStoredMessage } from '../protocol/parse-stored.js';
-import type { LiveSession } from '../replica/live-session.js';
-import type { DeliveryContext } from '../replica/replica.js';
-import type { OutgoingRequests } from '../replica/requests/outgoing-requests.js';
-import type { ReplicaPool } from '../replica/replica-pool.js';
-import type { NodeContext } from '../stream/node-context.js';
-import type { HangUps } from '../stream/hang-ups.js';
+import type { JsonRpcMessage } from '../../protocol/jsonrpc.js';
+import { isInitialized, isNotification } from '../../protocol/jsonrpc.js';
+import { isSessionEnded } from '../../protocol/errors.js';
+import { parseStoredMessage } from '../../protocol/parse-stored.js';
+import type { LiveSession } from '../../replica/live-session.js';
+import type { DeliveryContext } from '../../replica/replica.js';
+import type { OutgoingRequests } from '../../replica/requests/outgoing-requests.js';
+import type { ReplicaPool } from '../../replica/replica-pool.js';
+import type { NodeContext } from '../../stream/node-context.js';
+import type { HangUps } from '../../stream/hang-ups.js';
 import { isAnswer, isHere, receive } from './client-message-routing.js';
-import type { CommitOutcome } from './commit-outcome.js';
-import { commitOutcome, recordFor } from './commit-outcome.js';
+import type { CommitOutcome } from '../commit-outcome.js';
+import { commitOutcome, recordFor } from '../commit-outcome.js';
 import { unpackContext } from './delivery-context.js';
-import type { Ownership } from './ownership.js';
-import type { SessionAccess } from './session-access.js';
+import type { Ownership } from '../ownership/ownership.js';
+import type { SessionAccess } from '../session-access.js';
 
 /** One POST of a client in a session. */
 export interface Inbound {

@@ -2,11 +2,11 @@
  * Packs the context of a client's message (authorization, headers, URL) for its way to another node. The context is sent
  * with the message, and is never stored.
  */
-import { STANDALONE } from '../backplane/backplane.js';
-import type { HangUps } from '../stream/hang-ups.js';
-import type { DeliveryContext, Mounted } from '../replica/replica.js';
-import { MOUNTED } from '../replica/replica.js';
-import type { AuthInfo } from '../options/types.js';
+import { STANDALONE } from '../../backplane/backplane.js';
+import type { HangUps } from '../../stream/hang-ups.js';
+import type { DeliveryContext, Mounted } from '../../replica/replica.js';
+import { MOUNTED } from '../../replica/replica.js';
+import type { AuthInfo } from '../../options/types.js';
 
 interface Packed {
   authInfo?: Omit<AuthInfo, 'resource'> & { resource?: string };

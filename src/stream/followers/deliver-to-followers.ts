@@ -1,4 +1,4 @@
-import type { AppendOperation, Operation, OperationResult } from '../backplane/backplane.js';
+import type { AppendOperation, Operation, OperationResult } from '../../backplane/backplane.js';
 import type { Followers } from './followers.js';
 
 /** Hands an appended message to the follower of its stream, if that is on this node. */

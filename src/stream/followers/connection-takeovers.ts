@@ -1,8 +1,8 @@
-import type { NodeInboxes, NodeMessageOf, Position } from '../backplane/backplane.js';
-import { LOG_START } from '../backplane/backplane.js';
-import type { Clock } from '../protocol/clock.js';
+import type { NodeInboxes, NodeMessageOf, Position } from '../../backplane/backplane.js';
+import { LOG_START } from '../../backplane/backplane.js';
+import type { Clock } from '../../protocol/clock.js';
 import type { Followers } from './followers.js';
-import type { CommitQueue } from './commit-queue.js';
+import type { CommitQueue } from '../commit-queue.js';
 
 /** How long to wait for the position of the old holder. A node under load needs less, and a client does not notice it. */
 const ANSWER_MS = 250;

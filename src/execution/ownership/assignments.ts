@@ -1,22 +1,22 @@
-import type { LogId } from '../backplane/backplane.js';
-import { justBefore } from '../backplane/backplane.js';
-import { UNKNOWN_REVISION } from '../backplane/revision.js';
-import { backOff, LOG_PAUSES } from '../protocol/backoff.js';
-import { AnynodeError, FailedStep } from '../protocol/errors.js';
-import type { JsonRpcError, JsonRpcRequest, RequestId } from '../protocol/jsonrpc.js';
-import { isRequest } from '../protocol/jsonrpc.js';
-import { parseStoredMessage, parseStoredIds } from '../protocol/parse-stored.js';
-import type { LiveSession } from '../replica/live-session.js';
-import type { RunningCount } from '../replica/requests/running-calls.js';
-import { nodeLost } from '../replica/requests/request-errors.js';
-import type { NodeContext } from '../stream/node-context.js';
-import type { Orphan, EndOrRerun } from './recovery/end-or-rerun.js';
+import type { LogId } from '../../backplane/backplane.js';
+import { justBefore } from '../../backplane/backplane.js';
+import { UNKNOWN_REVISION } from '../../backplane/revision.js';
+import { backOff, LOG_PAUSES } from '../../protocol/backoff.js';
+import { AnynodeError, FailedStep } from '../../protocol/errors.js';
+import type { JsonRpcError, JsonRpcRequest, RequestId } from '../../protocol/jsonrpc.js';
+import { isRequest } from '../../protocol/jsonrpc.js';
+import { parseStoredMessage, parseStoredIds } from '../../protocol/parse-stored.js';
+import type { LiveSession } from '../../replica/live-session.js';
+import type { RunningCount } from '../../replica/requests/running-calls.js';
+import { nodeLost } from '../../replica/requests/request-errors.js';
+import type { NodeContext } from '../../stream/node-context.js';
+import type { Orphan, EndOrRerun } from '../recovery/end-or-rerun.js';
 import type { Ownership } from './ownership.js';
-import { readRequestHistory } from './recovery/request-history.js';
-import type { ReplicaPool } from '../replica/replica-pool.js';
-import type { CommitOutcome } from './commit-outcome.js';
-import type { RequestRunner } from './request-runner.js';
-import type { DeliveryContext } from '../replica/replica.js';
+import { readRequestHistory } from '../recovery/request-history.js';
+import type { ReplicaPool } from '../../replica/replica-pool.js';
+import type { CommitOutcome } from '../commit-outcome.js';
+import type { RequestRunner } from '../request-runner.js';
+import type { DeliveryContext } from '../../replica/replica.js';
 
 /** The executor of a stream, and whether it has begun. */
 export interface Placed {
