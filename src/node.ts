@@ -45,6 +45,7 @@ export function createNode(
 ): Anynode {
   const options = resolveOptions(given);
   const { commandTimeoutMs, sessionTtlMs, leaseMs, limits, logger, retention } = options;
+  const tasks = resolveTasks(given.tasks);
   const servers = serversOf(options, clock);
   const lifetime = new NodeLifetime();
 
@@ -94,7 +95,7 @@ export function createNode(
 
   const sdkStores = sdkStoresOn(() => membership, {
     ...{ nodeId, clock, watch, maxEvents: retention.maxEvents, logger },
-    tasks: resolveTasks(given.tasks),
+    tasks,
     questions: questionsOf(sessions, membership),
     hold: (sessionId) => sessions.find(sessionId)?.hold() ?? (() => undefined),
   });

@@ -156,9 +156,11 @@ export class Execution {
     const { elsewhere } = lifetime;
     const { position, live, owner } = stored;
     const { cursors } = live;
-    if (owner !== undefined) elsewhere.begin();
+    let isCounted = owner !== undefined;
+    if (isCounted) elsewhere.begin();
     const countEnd = (): void => {
-      if (owner !== undefined) elsewhere.end();
+      if (isCounted) elsewhere.end();
+      isCounted = false;
     };
     const onEnd = (follower: Follower): void => {
       this.unfollow(follower);

@@ -16,11 +16,6 @@ export function readOptions<T extends Table>(table: T, given: object, prefix = '
     const names = unknown.map((name) => `\`${prefix}${name}\``);
     throw new TypeError(`mcp-anynode: unknown option ${names.join(', ')}`);
   }
-  return readKnown(table, given, prefix);
-}
-
-/** The same, but options that the table does not have are passed over. */
-export function readKnown<T extends Table>(table: T, given: object, prefix = ''): ReadBy<T> {
   const values = given as Record<string, unknown>;
   const read = Object.entries(table).map(([name, reader]) => {
     return [name, reader(values[name], `${prefix}${name}`)];
@@ -33,9 +28,17 @@ export function asGiven<Value>(): Reader<Value | undefined> {
   return (value) => value as Value | undefined;
 }
 
-/** The same, with a default. */
-export function orElse<Value>(otherwise: Value): Reader<Value> {
-  return (value) => (value ?? otherwise) as Value;
+/** An object with the functions that the library calls. */
+export function withFunctions<Value extends object>(
+  otherwise: Value,
+  names: readonly (keyof Value & string)[],
+): Reader<Value> {
+  return (value, name) => {
+    const given = (value ?? otherwise) as Partial<Record<string, unknown>>;
+    if (names.every((each) => typeof given[each] === 'function')) return given as Value;
+    const list = names.map((each) => `\`${each}\``).join(' and ');
+    throw new TypeError(`mcp-anynode: \`${name}\` has to have the functions ${list}`);
+  };
 }
 
 /** One of these values. The first one is the default. */

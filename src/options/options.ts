@@ -4,18 +4,18 @@ import type { Intercepted } from '../intercept/intercept.js';
 import type { AnynodeOptions } from './anynode-options.js';
 import { backplaneOf } from './backplane-option.js';
 import type { Limits } from './limits.js';
+import type { Logger } from './types.js';
 import { resolveLimits } from './limits.js';
 import type { Reader } from './option-readers.js';
 import {
   asGiven,
   callable,
   oneOf,
-  orElse,
   positive,
-  readKnown,
   readOptions,
   strings,
   wholeNumber,
+  withFunctions,
 } from './option-readers.js';
 
 const SECOND = 1000;
@@ -77,9 +77,9 @@ export const OPTIONS: { [Name in keyof OptionValues]: Reader<OptionValues[Name]>
   principal: callable(),
   allowedOrigins: strings,
   allowedHosts: strings,
-  nodeHeader: orElse(true),
+  nodeHeader: oneOf<boolean>(true, false),
   sessionTtlMs: positive(24 * HOUR),
-  retention: (value) => readKnown(RETENTION, value ?? {}),
+  retention: (value) => readOptions(RETENTION, value ?? {}, 'retention.'),
   replicaIdleMs: positive(5 * MINUTE),
   maxReplicas: positive(10_000),
   leaseMs: positive(10 * SECOND),
@@ -87,14 +87,14 @@ export const OPTIONS: { [Name in keyof OptionValues]: Reader<OptionValues[Name]>
   keepAliveMs: wholeNumber(15 * SECOND),
   retryMs: wholeNumber(SECOND),
   maxStreamAgeMs: wholeNumber(HOUR),
-  primingEvents: orElse(true),
+  primingEvents: oneOf<boolean>(true, false),
   maxBodyBytes: positive(4 * MIB),
   maxBufferedBytes: positive(MIB),
   limits: asGiven(),
   tasks: asGiven(),
   codec: asGiven(),
   redact: callable(),
-  logger: orElse(console),
+  logger: withFunctions<Logger>(console, ['warn', 'error']),
 };
 
 /** Options of which something else is made. */
@@ -135,7 +135,8 @@ export function resolveOptions(given: AnynodeOptions): Options {
   } = read;
   const { sessionTtlMs, maxBodyBytes } = options;
   // With its server object, a session of an owner loses the state that its server keeps in memory.
-  const keepsState = options.affinity === 'owner' && given.replicaIdleMs === undefined;
+  const keepsState =
+    options.affinity === 'owner' && (given.replicaIdleMs ?? undefined) === undefined;
   return {
     ...options,
     intercepted: interceptedOf(read),

@@ -225,8 +225,15 @@ describe('rejects wrong options at construction, and says how to mend them', () 
       ]),
     ),
     ...times.map((name): [object, string] => [{ [name]: 0 }, `\`${name}\` must be more than 0`]),
-    [{ retention: { maxEvents: 0 } }, '`maxEvents` must be more than 0'],
-    [{ retention: { maxBytes: 0 } }, '`maxBytes` must be more than 0'],
+    [{ retention: { maxEvents: 0 } }, '`retention.maxEvents` must be more than 0'],
+    [{ retention: { maxBytes: 0 } }, '`retention.maxBytes` must be more than 0'],
+    [{ retention: { maxEvent: 5 } }, 'unknown option `retention.maxEvent`'],
+    [{ logger: false }, '`logger` has to have the functions `warn` and `error`'],
+    [
+      { logger: { warn: () => undefined } },
+      '`logger` has to have the functions `warn` and `error`',
+    ],
+    [{ nodeHeader: 'no' }, "`nodeHeader` is \"no\", but can only be 'true' or 'false'"],
     [{ limits: { depth: 5 } }, 'unknown option `limits.depth`'],
     [
       { limits: { jsonDepth: 0 } },
@@ -248,7 +255,7 @@ describe('rejects wrong options at construction, and says how to mend them', () 
     [{ limits: { jsonDepth: 1001 } }, '`limits.jsonDepth` must not be more than 1000'],
     [
       { retention: { maxAgeMs: -1 } },
-      '`maxAgeMs` has to be a whole number of at least 0, and is -1',
+      '`retention.maxAgeMs` has to be a whole number of at least 0, and is -1',
     ],
   ])('%j', (options, message) => {
     expect(() => resolveOptions(given(options))).toThrow(new TypeError(`mcp-anynode: ${message}`));

@@ -81,7 +81,8 @@ export function placeOf(
   const after = log.ofStream(request.stream, position.logId, 1, stream?.last.logId).events;
   const [found] = after;
   if (request.cursor === undefined) {
-    position.n = found === undefined ? last : found.position.n - 1;
+    if (found !== undefined) position.n = found.position.n - 1;
+    else Object.assign(position, stream?.last ?? { n: last });
   } else if (found !== undefined) {
     if (found.position.n > position.n + 1) return { status: 'trimmed' };
     position.n = Math.min(position.n, found.position.n - 1);

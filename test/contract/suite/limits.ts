@@ -75,6 +75,16 @@ export function describeLimits(openStore: OpenStore): void {
       expect(await rig.b.attach(id, STANDALONE, { cursor })).toEqual({ status: 'trimmed' });
     });
 
+    it('begin a connection without a cursor at the place of the last message, though that is trimmed', async () => {
+      const node = await rig.join({ retention: { ...RETENTION, maxEvents: 1 } });
+      const id = await node.create();
+      const { position } = await node.say(id, STANDALONE, 'trimmed');
+      await node.run(id, receive({ to: 'nobody' }, 'the only one that is left'));
+      expect(await node.attach(id, STANDALONE, { token: 'get' })).toMatchObject({ position });
+      const next = await node.say(id, STANDALONE, 'next');
+      expect(next).toMatchObject({ token: 'get', before: position.logId });
+    });
+
     it('keep a message that is bigger than all of it, until the next one comes', async () => {
       const node = await rig.join({ retention: RETENTION });
       const id = await node.create();

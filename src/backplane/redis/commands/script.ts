@@ -129,9 +129,11 @@ class ScriptCall extends Command {
   private written(socket: object, name: string, args: string[]): string | Buffer {
     const shown = { name: this.name, args: this.args };
     Object.assign(this, { name, args });
-    const text = super.toWritable(socket);
-    Object.assign(this, shown);
-    return text;
+    try {
+      return super.toWritable(socket);
+    } finally {
+      Object.assign(this, shown);
+    }
   }
 
   /**

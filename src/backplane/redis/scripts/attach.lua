@@ -70,8 +70,10 @@ local after, looked, more = scanStream(events, stream, ARGV[16] == '' and id or 
 local found = after[1]
 if not found and more then return { 'further', looked } end
 if not cursor then
-  -- A client without a cursor has no promise of completeness. It begins with the messages that are left.
-  n = found and tonumber(found[2].n) - 1 or last
+  -- A client without a cursor has no promise of completeness. It begins with the messages that are left, or after the last one.
+  if found then n = tonumber(found[2].n) - 1
+  elseif open then n, id = last, lastId
+  else n = last end
 else
   if found then
     -- If the number is too big, the messages between are gone. If it is too small, a failover has lost the end of the log since
