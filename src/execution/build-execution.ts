@@ -86,7 +86,7 @@ export function buildExecution(
   const keeper = new SessionKeeper({
     ...{ membership, followers, clock, sessionTtlMs },
     running: () => pool.runningStreams(),
-    onTaken: (sessionId, stream) => notices.executionLost(sessionId, stream),
+    onExecutionLost: (sessionId, stream) => notices.executionLost(sessionId, stream),
     onGone: (sessionId) => notices.ended(sessionId),
   });
 
@@ -132,8 +132,8 @@ export function buildExecution(
   notices.listen({
     ended: (sessionId) => sessions.end(sessionId),
     disowned: (sessionId) => sessions.disowned(sessionId),
-    executionLost: (sessionId, stream) => orphans.taken(sessionId, stream),
-    answeredButOpen: (sessionId, stream) => orphans.assert(sessionId, stream),
+    executionLost: (sessionId, stream) => orphans.executionLost(sessionId, stream),
+    answeredButOpen: (sessionId, stream) => orphans.confirmExecutor(sessionId, stream),
   });
 
   const start = new SessionStart(node, pool, names);

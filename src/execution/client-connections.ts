@@ -104,7 +104,7 @@ export class ClientConnections {
     if (lookedAt !== undefined) {
       return this.attachOnce({ ...request, deadHolder: holder, lookedAt });
     }
-    const isDoubtful = await takeovers.doubt(holdingNode, { sessionId, stream, token });
+    const isDoubtful = await takeovers.checkHolder(holdingNode, { sessionId, stream, token });
     return isDoubtful ? this.attachOnce(request) : reply;
   }
 

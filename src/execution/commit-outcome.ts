@@ -6,7 +6,7 @@ import type { Committed } from '../stream/commit-queue.js';
 /** What the reply to a commit says about the session. */
 export interface CommitOutcome {
   /** When this node sent the commit, by its own clock. */
-  asked: number;
+  askedAt: number;
   record?: SessionRecord;
   revision: Revision;
   /** True if this commit stored `notifications/initialized`, and so made the revision. */
@@ -25,5 +25,5 @@ export function recordFor({ record, initialized }: CommitOutcome): SessionRecord
 export function commitOutcome({ reply, results }: Committed, asked: number): CommitOutcome {
   const { record, revision } = reply;
   const initialized = results.some((result) => result.status === 'received' && result.changed);
-  return { asked, revision, initialized, ...(record !== undefined && { record }) };
+  return { askedAt: asked, revision, initialized, ...(record !== undefined && { record }) };
 }

@@ -54,7 +54,7 @@ export function dispatch(message: NodeMessage, to: Receivers): void {
     case 'run': {
       const { sessionId, stream, context } = message;
       // This node could not decode the request later either, so the request ends with an error.
-      if (message.unreadable === true) orphans.check(sessionId, stream, internalError);
+      if (message.unreadable === true) orphans.endUnlessRunning(sessionId, stream, internalError);
       else handovers.onRun(message, unpackContext(hangUps, context, sessionId, stream));
       break;
     }
@@ -62,11 +62,12 @@ export function dispatch(message: NodeMessage, to: Receivers): void {
       handovers.onPlaced(message);
       break;
     case 'check':
-      for (const { sessionId, stream } of message.streams) orphans.check(sessionId, stream);
+      for (const { sessionId, stream } of message.streams)
+        orphans.endUnlessRunning(sessionId, stream);
       break;
     case 'orphaned': {
       const follower = followers.find(message.sessionId, message.stream, message.token);
-      if (follower !== undefined) orphans.released(follower);
+      if (follower !== undefined) orphans.onOrphaned(follower);
       break;
     }
 

@@ -88,7 +88,7 @@ export class Execution {
     const { owner } = stored;
     const follower = this.followStored(stored, follow);
     if (follower === undefined) return 'unfollowed';
-    if (owner === undefined) orphans.attend(follower, context);
+    if (owner === undefined) orphans.watchOwn(follower, context);
     intake.begin(stored, context);
     if (owner !== undefined) handovers.hand(follower, owner, context, textsOf(inbound.messages));
     return 'served';
@@ -107,7 +107,7 @@ export class Execution {
     const { orphans, handovers } = this.parts;
     if (executor === undefined) return;
     if (unbegun === true) handovers.hand(follower, executor, context, undefined);
-    else if (isDead) orphans.inherit(follower, executor, context);
+    else if (isDead) orphans.recoverDead(follower, executor, context);
     else orphans.watch(follower, executor, context);
   }
 
@@ -120,8 +120,8 @@ export class Execution {
    * Asks `executor` to check whether it still runs the requests of a stream. Requests that it does not run end with an
    * error.
    */
-  doubt(executor: string, sessionId: string, stream: string): void {
-    this.parts.orphans.ask(executor, [{ sessionId, stream }]);
+  askExecutor(executor: string, sessionId: string, stream: string): void {
+    this.parts.orphans.askExecutor(executor, [{ sessionId, stream }]);
   }
 
   /** Stores the requests. If open requests of dead nodes prevented that, ends those and tries once more. */
@@ -143,7 +143,8 @@ export class Execution {
     for (const { stream, executor } of blockers) {
       if (await orphans.endDead(sessionId, stream, executor)) ended = true;
       // A failover may have lost the end of the request with this id. If so, the node that ran it ends it again.
-      else if (reason === 'duplicate' && executor !== '') this.doubt(executor, sessionId, stream);
+      else if (reason === 'duplicate' && executor !== '')
+        this.askExecutor(executor, sessionId, stream);
     }
     return ended;
   }

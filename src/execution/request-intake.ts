@@ -29,7 +29,7 @@ export interface StoredRequests {
   otherResults: OperationResult[];
   committed: Committed;
   /** When this node sent the commit, by its own clock. */
-  asked: number;
+  askedAt: number;
   /** Ends the use of the session, so that its replica may be discarded. */
   unpin: () => void;
 }
@@ -60,7 +60,7 @@ export class RequestIntake {
     inbound: Inbound,
     stream: { name: string; token: string },
   ): Promise<StoredRequests | NotStored> {
-    const live = this.parts.pool.of(inbound.sessionId);
+    const live = this.parts.pool.getOrCreate(inbound.sessionId);
     const unpin = this.pinned(live);
     try {
       const stored = await this.commit(live, inbound, stream);
@@ -114,9 +114,9 @@ export class RequestIntake {
     if (opened?.status !== 'opened') return refusedBy(opened);
     if (reply.record !== undefined) live.followedBy = reply.followedBy;
     live.announced = true;
-    ownership.found(live, committed);
+    ownership.discardIfElsewhere(live, committed);
     return {
-      ...{ live, messages, others, committed, asked },
+      ...{ live, messages, others, committed, askedAt: asked },
       stream: stream.name,
       position: opened.position,
       owner: opened.owner,
@@ -129,7 +129,16 @@ export class RequestIntake {
    * requests that have an `owner`. The stream must have a follower before this is called. Does not wait for the requests.
    */
   begin(
-    { live, messages, others, otherResults, committed, asked, unpin, ...stored }: StoredRequests,
+    {
+      live,
+      messages,
+      others,
+      otherResults,
+      committed,
+      askedAt: asked,
+      unpin,
+      ...stored
+    }: StoredRequests,
     context: DeliveryContext,
   ): void {
     const { ownership, clientMessages, runner } = this.parts;

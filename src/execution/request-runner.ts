@@ -42,7 +42,8 @@ export class RequestRunner {
       if (record !== undefined || !live.hasReplica) {
         await this.pool.prepare(live, record, context);
       }
-      if (this.node.settings.owned && (await this.ownership.isFenced(live, outcome.asked))) return;
+      if (this.node.settings.owned && (await this.ownership.isFenced(live, outcome.askedAt)))
+        return;
     } catch (error) {
       if (isSessionEnded(error)) {
         // If the session has ended, these errors are not stored. If another node owns it now, that node took these requests

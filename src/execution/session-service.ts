@@ -40,7 +40,7 @@ export class SessionService {
     );
     return [
       ...running.filter((stream) => this.hasBegun(stream)),
-      ...this.begunStreams.of(this.ownership.lately()),
+      ...this.begunStreams.of(this.ownership.takenOverLately()),
     ];
   }
 
@@ -51,7 +51,7 @@ export class SessionService {
 
   /** See {@link LiveSession.pin}. */
   pin(sessionId: string): () => void {
-    const live = this.pool.of(sessionId);
+    const live = this.pool.getOrCreate(sessionId);
     const unpin = live.pin();
     return () => {
       unpin();
@@ -65,8 +65,8 @@ export class SessionService {
   }
 
   /** Stops the requests of a stream that another node runs now. Their messages and answers reach no client. */
-  taken(sessionId: string, stream: string): void {
-    this.pool.get(sessionId)?.taken(stream);
+  executionLost(sessionId: string, stream: string): void {
+    this.pool.get(sessionId)?.executionLost(stream);
   }
 
   /** Forgets a stream that another node has begun. If that node dies, this node may be given the stream again. */
@@ -101,7 +101,7 @@ export class SessionService {
   /** Discards the replica of a session that another node owns now. */
   disowned(sessionId: string): void {
     const live = this.pool.get(sessionId);
-    if (live !== undefined) this.ownership.lost(live);
+    if (live !== undefined) this.ownership.discard(live);
   }
 
   /** Gives up the sessions that this node owns, before it closes. Sessions in use are given up as soon as they are idle. */

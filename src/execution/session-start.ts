@@ -100,7 +100,7 @@ function idInUse(id: string): Error {
 
 /** The server answered `initialize` with an error, so no session was created. */
 export class InitializeRefused extends Error {
-  constructor(readonly birth: InitializeExchange) {
+  constructor(readonly exchange: InitializeExchange) {
     super('The server refused to initialize');
   }
 }

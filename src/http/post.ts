@@ -179,7 +179,7 @@ function answerWithoutSession(
   request: JsonRpcRequest,
   error: unknown,
 ): void {
-  const answer = error instanceof InitializeRefused ? error.birth.answer : undefined;
+  const answer = error instanceof InitializeRefused ? error.exchange.answer : undefined;
   const http = answer && httpAnswerOf(answer);
   if (http !== undefined) {
     reply(res, http.status, http.headers, http.body);

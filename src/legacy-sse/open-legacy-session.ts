@@ -151,7 +151,7 @@ async function takeOver(
       if (holder !== undefined && (await connections.isOfLivingNode(holder))) {
         // A living node follows this request already. But a failover may have lost an answer that it has seen. If so, the
         // node that ran the request ends it again.
-        if (runsOn !== undefined) execution.doubt(runsOn, id, stream);
+        if (runsOn !== undefined) execution.askExecutor(runsOn, id, stream);
         continue;
       }
     } else if (holder !== undefined && holder !== dead) continue;

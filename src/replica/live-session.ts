@@ -186,7 +186,7 @@ export class LiveSession {
   }
 
   /** Stops the requests of a stream that another node runs now. Later messages of the server about them are dropped. */
-  taken(stream: string): void {
+  executionLost(stream: string): void {
     for (const { request } of this.calls.all().filter((call) => call.stream === stream)) {
       this.calls.take(request.id);
       this.transport?.deliver({
@@ -213,7 +213,7 @@ export class LiveSession {
       // A failover has lost the former request with this id. Its handler's answer must not answer the new request.
       const former = this.calls.get(request.id);
       if (former !== undefined) {
-        this.taken(former.stream);
+        this.executionLost(former.stream);
         stops = true;
       }
       this.calls.add({ request, stream, shown, batch });

@@ -44,7 +44,7 @@ export class ReplicaPool {
   }
 
   /** Returns the live session, which is made if needed and is now the most recently used. The backplane may have none. */
-  of(sessionId: string): LiveSession {
+  getOrCreate(sessionId: string): LiveSession {
     const live = this.live.get(sessionId) ?? this.make(sessionId);
     if (this.closed) {
       // This node is closed, and builds no replica for the late message of another node.

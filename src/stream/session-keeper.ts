@@ -26,7 +26,7 @@ export interface SessionKeeperOptions {
   /** Streams whose requests this node runs, by session. */
   running(): Map<string, string[]>;
   /** Called when this node is not the executor of the stream any more. */
-  onTaken(sessionId: string, stream: string): void;
+  onExecutionLost(sessionId: string, stream: string): void;
   /** Called when the backplane has no such session. */
   onGone(sessionId: string): void;
 }
@@ -127,7 +127,7 @@ export class SessionKeeper {
         else if (stream.last !== follower.position.n) follower.poke();
       });
       runs.forEach((stream, index) => {
-        if (reply.runs[index] !== true) this.options.onTaken(sessionId, stream);
+        if (reply.runs[index] !== true) this.options.onExecutionLost(sessionId, stream);
       });
     });
   }

@@ -38,7 +38,7 @@ function setUp() {
     clock,
     sessionTtlMs: TTL_MS,
     running: () => running,
-    onTaken: (sessionId, stream) => taken.push([sessionId, stream]),
+    onExecutionLost: (sessionId, stream) => taken.push([sessionId, stream]),
     onGone: (id) => gone.push(id),
   });
   return { clock, followers, touches, gone, running, taken, state, keeper };

@@ -51,7 +51,7 @@ export class ClientMessages {
       // No commit checks an empty POST, so the backplane is asked whether the caller has this session.
       return (await callers.owns(principal, sessionId)) ? 'received' : 'gone';
     }
-    const live = this.pool.of(sessionId);
+    const live = this.pool.getOrCreate(sessionId);
     const releasePin = live.pin();
     let leave = (): void => undefined;
     const unpin = (): void => {

@@ -68,7 +68,7 @@ export class Assignments {
     context: DeliveryContext,
     inline: string[] | undefined,
   ): Promise<Placed | 'stale' | undefined> {
-    const live = this.parts.pool.of(sessionId);
+    const live = this.parts.pool.getOrCreate(sessionId);
     const leave = this.enter(live);
     try {
       const { revision } = live;
@@ -82,7 +82,7 @@ export class Assignments {
       const [result] = committed.results;
       if (result?.status === 'stale') return 'stale';
       if (result?.status !== 'assigned') return undefined;
-      this.parts.ownership.found(live, committed);
+      this.parts.ownership.discardIfElsewhere(live, committed);
       if (dead !== undefined && result.executor === this.node.nodeId) {
         this.parts.ownership.tookOver(sessionId);
       }
@@ -143,7 +143,7 @@ export class Assignments {
       undefined,
     );
     const outcome: CommitOutcome = {
-      asked: assigned.asked,
+      askedAt: assigned.asked,
       revision: UNKNOWN_REVISION,
       initialized: false,
       ...(record && { record }),

@@ -68,8 +68,8 @@ export class OwnerHandover {
     if (this.closed) return;
     if (owner !== this.node.nodeId && this.parts.sessions.hasBegun(follower)) {
       // A failover has lost that this node has begun the stream. The owner must not begin it again.
-      this.parts.orphans.attend(follower, context);
-      this.parts.orphans.assert(follower.sessionId, follower.stream);
+      this.parts.orphans.watchOwn(follower, context);
+      this.parts.orphans.confirmExecutor(follower.sessionId, follower.stream);
       return;
     }
     const length = messages?.reduce((sum, text) => sum + text.length, 0) ?? 0;
@@ -158,7 +158,7 @@ export class OwnerHandover {
       else this.ask(handover);
     } else {
       this.waiting.delete(key);
-      if (placed.executor === this.node.nodeId) this.parts.orphans.attend(follower, context);
+      if (placed.executor === this.node.nodeId) this.parts.orphans.watchOwn(follower, context);
       else this.parts.orphans.watch(follower, placed.executor, context);
     }
   }

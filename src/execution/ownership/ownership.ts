@@ -177,7 +177,7 @@ export class Ownership {
         owned.slice(at, at + BATCH).map(async (live) => {
           const identity = await this.node.membership.identify(live.id);
           if (identity === undefined) this.node.notices.ended(live.id);
-          else if (identity.owner !== this.node.nodeId) this.lost(live);
+          else if (identity.owner !== this.node.nodeId) this.discard(live);
         }),
       );
     }
@@ -190,7 +190,7 @@ export class Ownership {
   async isFenced(live: LiveSession, asked: number): Promise<boolean> {
     const { settings, clock } = this.node;
     const wasPaused = clock.elapsed() - asked > settings.leaseMs;
-    return settings.owned && wasPaused && this.isLost(live);
+    return settings.owned && wasPaused && this.discardIfLost(live);
   }
 
   /**
@@ -200,19 +200,19 @@ export class Ownership {
   onDisowned(sessionId: string): void {
     const live = this.pool.get(sessionId);
     if (live === undefined) return;
-    this.isLost(live).catch((error: unknown) => {
+    this.discardIfLost(live).catch((error: unknown) => {
       // The backplane refuses each step of an outdated replica in any case.
       this.node.logger.warn(`mcp-anynode: a session may be another node's: ${String(error)}`);
     });
   }
 
   /** Asks the backplane whether this node has lost the session. If so, discards its replica here. */
-  async isLost(live: LiveSession): Promise<boolean> {
+  async discardIfLost(live: LiveSession): Promise<boolean> {
     const { membership, nodeId } = this.node;
     const identity = await membership.identify(live.id);
     if (identity?.owner === nodeId) return false;
     if (identity === undefined) this.node.notices.ended(live.id);
-    else this.lost(live);
+    else this.discard(live);
     return true;
   }
 
@@ -220,13 +220,13 @@ export class Ownership {
    * Discards the replica here if the results of a commit name another node as the owner. A request that another node has
    * begun does not prove that it owns the session: that node may be dead, and this one its successor.
    */
-  found(live: LiveSession, { results }: Committed): void {
+  discardIfElsewhere(live: LiveSession, { results }: Committed): void {
     const elsewhere = results.some(
       (result) =>
         (result.status === 'opened' && result.owner !== undefined) ||
         (result.status === 'assigned' && !result.begun && result.executor !== this.node.nodeId),
     );
-    if (elsewhere) this.lost(live);
+    if (elsewhere) this.discard(live);
   }
 
   /**
@@ -263,7 +263,7 @@ export class Ownership {
   }
 
   /** Sessions that this node has lately taken from a dead owner. A failover may lose that step. */
-  lately(): Set<string> {
+  takenOverLately(): Set<string> {
     this.forgetOldest();
     return new Set(this.takenOverAt.keys());
   }
@@ -277,7 +277,7 @@ export class Ownership {
   }
 
   /** Discards the replica of a session that another node owns now. Requests that run on it end with an error. */
-  lost(live: LiveSession): void {
+  discard(live: LiveSession): void {
     if (!live.hasReplica || this.pool.get(live.id) !== live) return;
     this.limit.pass('lost', (more) => {
       this.node.logger.warn(`mcp-anynode: another node has taken a session over${more}`);

@@ -107,7 +107,7 @@ export class EndOrRerun {
   /** Runs requests again where that is allowed, and ends the others. */
   rerun(orphan: Orphan): Promise<void> {
     // Pin the session at once. Otherwise the requests could be taken for ended while the log is read.
-    const live = this.pool.of(orphan.sessionId);
+    const live = this.pool.getOrCreate(orphan.sessionId);
     const unpin = live.pin();
     return this.beginOnce(orphan, () => this.runAgain(live, orphan)).finally(() => {
       unpin();
@@ -123,7 +123,7 @@ export class EndOrRerun {
       const runnable: JsonRpcRequest[] = [];
       for (const id of orphan.requests) {
         const request = history.requests.get(id);
-        if (request !== undefined && !history.asked && (await mayRerun(live, request))) {
+        if (request !== undefined && !history.hasAskedClient && (await mayRerun(live, request))) {
           runnable.push(request);
         }
       }

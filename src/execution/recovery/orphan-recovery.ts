@@ -61,19 +61,19 @@ export class OrphanRecovery {
     if (this.closed || follower.ended) return;
     this.setWatched({ follower, executor, context });
     if (isReleased(executor)) this.recoverFollowed(follower);
-    else this.ask(executor, [follower]);
+    else this.askExecutor(executor, [follower]);
     this.schedule();
   }
 
   /** Watches a followed stream that this node executes. Another node may take such a stream over. */
-  attend(follower: Follower, context: DeliveryContext): void {
+  watchOwn(follower: Follower, context: DeliveryContext): void {
     if (this.closed || follower.ended) return;
     this.setWatched({ follower, executor: this.node.nodeId, context });
     this.schedule();
   }
 
   /** Recovers a followed stream at once, because its executor is known to be dead. */
-  inherit(follower: Follower, executor: string, context: DeliveryContext): void {
+  recoverDead(follower: Follower, executor: string, context: DeliveryContext): void {
     if (this.closed || follower.ended) return;
     this.setWatched({ follower, executor, context });
     this.recoverFollowed(follower);
@@ -83,21 +83,22 @@ export class OrphanRecovery {
    * Checks a stream that this node executes and that a follower waits for. If some of its requests do not run, a failover
    * has lost their answers, and they end with an error here.
    */
-  check(sessionId: string, stream: string, errorOf = answerLost): void {
-    if (!this.parts.sessions.mayRun(sessionId, stream)) this.assert(sessionId, stream, errorOf);
+  endUnlessRunning(sessionId: string, stream: string, errorOf = answerLost): void {
+    if (!this.parts.sessions.mayRun(sessionId, stream))
+      this.confirmExecutor(sessionId, stream, errorOf);
   }
 
   /** Does the same as `check` for a followed stream, unless another node is known to execute it. */
-  checkOwn(follower: Follower): void {
+  endOwnUnlessRunning(follower: Follower): void {
     const executor = this.watchedOf(follower)?.executor ?? this.node.nodeId;
-    if (executor === this.node.nodeId) this.check(follower.sessionId, follower.stream);
+    if (executor === this.node.nodeId) this.endUnlessRunning(follower.sessionId, follower.stream);
   }
 
   /**
    * Asks the backplane again who executes a stream that this node has begun. If it is this node, the requests that do not
    * run end with an error. If it is another node, that node is watched from now on.
    */
-  assert(sessionId: string, stream: string, errorOf = answerLost): void {
+  confirmExecutor(sessionId: string, stream: string, errorOf = answerLost): void {
     const key = `${sessionId} ${stream}`;
     if (this.closed || this.asserting.has(key)) return;
     this.asserting.add(key);
@@ -112,11 +113,11 @@ export class OrphanRecovery {
    * Handles the loss of a stream that this node had begun. Another node has taken it over, or a failover has lost that this
    * node began it.
    */
-  taken(sessionId: string, stream: string): void {
+  executionLost(sessionId: string, stream: string): void {
     const { sessions } = this.parts;
     const { nodeId } = this.node;
-    sessions.taken(sessionId, stream);
-    this.assert(sessionId, stream, (id) => nodeLost(id, nodeId));
+    sessions.executionLost(sessionId, stream);
+    this.confirmExecutor(sessionId, stream, (id) => nodeLost(id, nodeId));
   }
 
   unwatch(follower: Follower): void {
@@ -136,11 +137,11 @@ export class OrphanRecovery {
   }
 
   /** Handles the message that the executor has released the stream of `follower`. */
-  released(follower: Follower): void {
+  onOrphaned(follower: Follower): void {
     const watched = this.watchedOf(follower);
     if (watched === undefined) return;
     if (watched.executor === this.node.nodeId) {
-      this.taken(follower.sessionId, follower.stream);
+      this.executionLost(follower.sessionId, follower.stream);
       return;
     }
     watched.executor = RELEASED;
@@ -195,7 +196,7 @@ export class OrphanRecovery {
     const { sessions, endOrRerun } = this.parts;
     const { nodeId, followers } = this.node;
     if (from === nodeId) {
-      sessions.taken(sessionId, stream);
+      sessions.executionLost(sessionId, stream);
       const isForgotten = unbegun === true && again !== true;
       if (isForgotten) await endOrRerun.endForgotten(sessionId, stream);
       else if (executor !== undefined) sessions.forget(sessionId, stream);
@@ -246,18 +247,18 @@ export class OrphanRecovery {
         toAsk.set(executor, streams);
       }
     }
-    for (const [executor, streams] of toAsk) this.ask(executor, streams);
+    for (const [executor, streams] of toAsk) this.askExecutor(executor, streams);
   }
 
   /**
    * Asks an executor to check whether it still runs these streams. The message may be lost, so the question is repeated
    * later. One message names many streams, because each message costs Redis a script and a publication.
    */
-  ask(executor: string, followed: StreamName[]): void {
+  askExecutor(executor: string, followed: StreamName[]): void {
     const { nodeId, membership } = this.node;
     if (isReleased(executor)) return;
     if (executor === nodeId) {
-      for (const { sessionId, stream } of followed) this.check(sessionId, stream);
+      for (const { sessionId, stream } of followed) this.endUnlessRunning(sessionId, stream);
       return;
     }
     for (let at = 0; at < followed.length; at += MOST_CHECKED) {
@@ -326,7 +327,7 @@ export class OrphanRecovery {
       return;
     }
     // The stream is this node's now, even if the client is gone again. No other node can claim it while this node lives.
-    this.attend(follower, context);
+    this.watchOwn(follower, context);
     const orphan: Orphan = {
       ...{ sessionId, stream, context },
       requests: parseStoredIds(result.requests),

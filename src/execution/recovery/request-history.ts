@@ -13,7 +13,7 @@ export interface RequestHistory {
   /** The requests as stored. A request that the log no longer has cannot run again. */
   requests: Map<RequestId, JsonRpcRequest>;
   /** True if the server has sent the client a request. If the call ran again, the server would ask twice. */
-  asked: boolean;
+  hasAskedClient: boolean;
   /** The highest progress that was shown, by progress token. */
   progress: Map<unknown, number>;
 }
@@ -30,7 +30,11 @@ export async function readRequestHistory(
   stream: string,
   from: LogId = LOG_START,
 ): Promise<RequestHistory> {
-  const history: RequestHistory = { requests: new Map(), asked: false, progress: new Map() };
+  const history: RequestHistory = {
+    requests: new Map(),
+    hasAskedClient: false,
+    progress: new Map(),
+  };
   const isBeside = settings.responseMode === 'json' || isShownOnStandalone(stream);
   let after = from;
   for (;;) {
@@ -38,14 +42,14 @@ export async function readRequestHistory(
     for (const entry of entries) {
       const beside = isBeside && entry.stream === STANDALONE && history.requests.size > 0;
       if (entry.stream !== stream && !beside) continue;
-      if (entry.unreadable === true) history.asked = true; // an entry that cannot be decoded may be a request to the client
+      if (entry.unreadable === true) history.hasAskedClient = true; // an entry that cannot be decoded may be a request to the client
       if (entry.message === undefined) continue;
       const message = parseStoredMessage(entry.message);
       if (message === undefined) continue;
       if (entry.direction === 'in') {
         if (isRequest(message)) history.requests.set(message.id, message);
       } else if (entry.asker !== undefined) {
-        history.asked = true;
+        history.hasAskedClient = true;
       } else if (isNotification(message) && message.method === 'notifications/progress') {
         const { progressToken, progress } = message.params ?? {};
         if (typeof progress === 'number') history.progress.set(progressToken, progress);

@@ -35,11 +35,12 @@ export class SilenceRecovery {
     // A failover may have lost the answer of a call that no longer runs here. Then its stream has to be ended.
     node.followers.pokeAll(node.clock, (follower) => {
       if (follower.stream === STANDALONE) openers.check(follower);
-      else if (!handovers.has(follower)) orphans.checkOwn(follower);
+      else if (!handovers.has(follower)) orphans.endOwnUnlessRunning(follower);
     });
     // A failover may have lost that this node, as an owner, has begun requests.
     if (node.settings.owned) {
-      for (const { sessionId, stream } of sessions.begun()) orphans.assert(sessionId, stream);
+      for (const { sessionId, stream } of sessions.begun())
+        orphans.confirmExecutor(sessionId, stream);
     }
     catchUp.catchUp().catch((error: unknown) => {
       node.logger.warn(`mcp-anynode: answers may have been missed: ${String(error)}`);

@@ -63,7 +63,7 @@ export class ConnectionTakeovers {
    * the stream is given up, and the promise resolves with `true`. A holder on another node is checked there, which helps
    * the next GET.
    */
-  async doubt(nodeId: string, held: Held): Promise<boolean> {
+  async checkHolder(nodeId: string, held: Held): Promise<boolean> {
     if (nodeId === this.nodeId) return this.giveUpLost(held);
     await this.membership.send(nodeId, { type: 'held', ...held }).catch(() => undefined); // the next GET sends it again
     return false;

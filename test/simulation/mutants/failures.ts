@@ -28,7 +28,7 @@ export const FAILURE_MUTANTS: Mutant[] = [
     name: 'a handler goes on though another node has taken its request over',
     from: 2027,
     plant() {
-      LiveSession.prototype.taken = () => undefined;
+      LiveSession.prototype.executionLost = () => undefined;
     },
   },
   {
@@ -36,7 +36,7 @@ export const FAILURE_MUTANTS: Mutant[] = [
     from: 179,
     setting: { affinity: 'owner' },
     plant() {
-      OrphanRecovery.prototype.assert = () => undefined;
+      OrphanRecovery.prototype.confirmExecutor = () => undefined;
     },
   },
   {
