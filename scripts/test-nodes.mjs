@@ -54,6 +54,8 @@ function test(major) {
     'run',
     '--config',
     'vitest.unit.config.ts',
+    // `.ci/run` has something else to do meanwhile.
+    '--maxWorkers=1',
     ...TESTS.map((path) => `test/${path}`),
   ];
   const options = { cwd: root, encoding: 'utf8', maxBuffer: 64 * 1024 * 1024 };

@@ -153,7 +153,7 @@ describe('misuse is told when the middleware is made', () => {
     [{ affinity: 'one' }, "`affinity` is \"one\", but can only be 'any' or 'owner'"],
     [{ recovery: 'rerun' }, '`recovery` is "rerun", but can only be'],
     [{ leaseMs: -1 }, '`leaseMs` has to be a whole number of at least 0, and is -1'],
-    [{ retention: { maxEvents: 0 } }, '`maxEvents` must be more than 0'],
+    [{ retention: { maxEvents: 0 } }, '`retention.maxEvents` must be more than 0'],
     [{ server: scriptedServer() }, '`server` has to be a function that returns an MCP server'],
   ])('%j', (options, message) => {
     const make = () => anynode({ server: () => scriptedServer(), ...(options as object) });

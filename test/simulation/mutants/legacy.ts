@@ -46,7 +46,7 @@ export const LEGACY_MUTANTS: Mutant[] = [
   },
   {
     name: 'no node looks after what a dead node has taken for a client of HTTP+SSE',
-    from: 222,
+    from: 232,
     setting,
     plant() {
       OpenerWatch.prototype.note = () => undefined;
@@ -78,6 +78,7 @@ export const LEGACY_MUTANTS: Mutant[] = [
   },
   {
     name: 'the answer to a request of HTTP+SSE is shown though the request is another node’s',
+    from: 26,
     setting,
     plant() {
       const original = methodsOf(StoredSession.prototype);

@@ -11,6 +11,7 @@ import { methodsOf } from './mutant.js';
 export const LIMIT_MUTANTS: Mutant[] = [
   {
     name: 'a session may have any number of requests',
+    from: 13,
     plant() {
       const original = methodsOf(StoredSession.prototype);
       StoredSession.prototype['open'] = function ({ most: _, ...operation }, step) {
@@ -60,6 +61,7 @@ export const LIMIT_MUTANTS: Mutant[] = [
   },
   {
     name: 'a session does not expire',
+    from: 13,
     plant() {
       const original = methodsOf(SimBackplane.prototype);
       SimBackplane.prototype.for = function (process) {

@@ -26,6 +26,7 @@ export const REQUEST_MUTANTS: Mutant[] = [
   { name: 'an answer stays on the node that it reaches', plant: staysHere('node') },
   {
     name: 'a replica that is behind is not told',
+    from: 11,
     plant() {
       const original = methodsOf(StoredSession.prototype);
       StoredSession.prototype.check = function (known, step) {
@@ -115,6 +116,7 @@ export const REQUEST_MUTANTS: Mutant[] = [
   },
   {
     name: 'an answer goes to whichever question of its session came first',
+    from: 8,
     plant() {
       const original = methodsOf(OutgoingRequests.prototype);
       OutgoingRequests.prototype.find = function (sessionId, id) {

@@ -35,6 +35,7 @@ export const STREAM_MUTANTS: Mutant[] = [
   },
   {
     name: 'a follower shows what comes, whatever may be missing before it',
+    from: 8,
     plant() {
       const original = methodsOf(Follower.prototype);
       Follower.prototype.offer = function (event, inline) {

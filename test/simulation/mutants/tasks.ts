@@ -30,6 +30,7 @@ export const TASK_MUTANTS: Mutant[] = [
   },
   {
     name: 'a request for a result waits for as long as its poll interval, whatever happens',
+    from: 13,
     setting,
     plant() {
       ResultWaits.prototype.looked = () => undefined;
@@ -37,7 +38,7 @@ export const TASK_MUTANTS: Mutant[] = [
   },
   {
     name: 'a message that was put into a queue is put there again',
-    from: 191,
+    from: 203,
     setting,
     plant() {
       const original = methodsOf(SimTasks.prototype);
@@ -63,7 +64,7 @@ export const TASK_MUTANTS: Mutant[] = [
   },
   {
     name: 'a message that was taken out of a queue is not sent',
-    from: 21,
+    from: 36,
     setting,
     plant() {
       const original = methodsOf(SimTasks.prototype);
@@ -75,7 +76,7 @@ export const TASK_MUTANTS: Mutant[] = [
   },
   {
     name: 'no node that waits for a task is woken',
-    from: 61,
+    from: 68,
     setting,
     plant() {
       MemoryTasks.prototype['wake'] = () => undefined;
