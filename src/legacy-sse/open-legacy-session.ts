@@ -136,22 +136,26 @@ function endSession({ node, execution }: Endpoint, { id, principal }: Session): 
 
 /**
  * Follows the open requests that were POSTed to the node `dead`. With `undefined` it follows all open requests that no
- * living node follows.
+ * living node follows. For each of the others it asks the node that runs it, which ends it if it does not run any more.
+ * Resolves with true if a node was asked. The question may be lost, so it has to be repeated while the request is open.
  */
 async function takeOver(
   endpoint: Endpoint,
   { id, principal }: Session,
   context: DeliveryContext,
   dead: string | undefined,
-): Promise<void> {
+): Promise<boolean> {
   const { node, connections, execution, lifetime } = endpoint;
+  let hasAsked = false;
   for (const { stream, holder, runsOn } of await node.membership.openStreams(id)) {
     if (dead === undefined) {
       if (node.followers.find(id, stream) !== undefined) continue;
       if (holder !== undefined && (await connections.isOfLivingNode(holder))) {
         // A living node follows this request already. But a failover may have lost an answer that it has seen. If so, the
         // node that ran the request ends it again.
-        if (runsOn !== undefined) execution.askExecutor(runsOn, id, stream);
+        if (runsOn === undefined) continue;
+        execution.askExecutor(runsOn, id, stream);
+        hasAsked = true;
         continue;
       }
     } else if (holder !== undefined && holder !== dead) continue;
@@ -161,13 +165,14 @@ async function takeOver(
     });
     if (attached.status !== 'attached') continue;
     // The node may have closed meanwhile and ended its connections. Its claims count for nothing from now on.
-    if (lifetime.isClosed()) return;
+    if (lifetime.isClosed()) return false;
     const { position, executor, unbegun } = attached;
     const followed = { sessionId: id, name: stream, token, position };
     const follower = followRequests(endpoint, followed, [], (ended) => execution.unfollow(ended));
     follower.poke();
     execution.follow(follower, { executor, unbegun }, context, executor === dead);
   }
+  return hasAsked;
 }
 
 /**

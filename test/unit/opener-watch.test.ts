@@ -1,16 +1,19 @@
 import { expect, it } from 'vitest';
 import { OpenerWatch } from '../../src/execution/recovery/opener-watch.js';
+import { LOOK_EVERY_MS } from '../../src/stream/node-watch.js';
 import { ManualClock, settled } from './support/manual-clock.js';
 
 interface Look {
-  promise: Promise<void>;
+  promise: Promise<boolean>;
   resolve: () => void;
   reject: (error: Error) => void;
 }
 
 function newLook(): Look {
   let [resolve, reject]: [() => void, (error: Error) => void] = [() => undefined, () => undefined];
-  const promise = new Promise<void>((...settle) => ([resolve, reject] = settle));
+  const promise = new Promise<boolean>((settle, fail) => {
+    [resolve, reject] = [() => settle(false), fail];
+  });
   return { promise, resolve, reject };
 }
 
@@ -48,3 +51,30 @@ it.each(['first', 'second'])(
     openers.close();
   },
 );
+
+/**
+ * The question whether a node still runs a request was sent once. It was lost if that node had no subscription at that moment,
+ * and the client waited for ever.
+ */
+it('asks other nodes again, after longer and longer pauses, until there is none to ask', async () => {
+  const clock = new ManualClock();
+  const watch = { findDead: () => Promise.resolve(new Set<string>()) } as never;
+  const openers = new OpenerWatch({
+    ...{ membership: {} as never, watch, clock, logger: { warn: () => undefined } },
+  });
+  const follower = { ended: false } as never;
+  const askedAt: number[] = [];
+  let isOpen = true;
+  openers.add(follower, () => {
+    askedAt.push(Math.round(clock.now() / LOOK_EVERY_MS));
+    return Promise.resolve(isOpen);
+  });
+  openers.check(follower);
+  await clock.advance(40 * LOOK_EVERY_MS);
+  const start = askedAt[0] ?? 0;
+  expect(askedAt.map((look) => look - start)).toEqual([0, 1, 3, 7, 15, 25, 35]);
+  isOpen = false;
+  await clock.advance(40 * LOOK_EVERY_MS);
+  expect(askedAt).toHaveLength(8);
+  openers.close();
+});

@@ -7,6 +7,11 @@ import { LOOK_EVERY_MS } from '../../stream/node-watch.js';
 
 /** How often the node checks whether a connection may end. */
 const DRAIN_CHECK_MS = 200;
+/**
+ * How many looks pass at most between two questions to living nodes about the same client. The first pauses are shorter,
+ * because a failover, which is why this node asks, interrupts the subscription of the node that is asked as well.
+ */
+const MOST_LOOKS_BETWEEN = 10;
 
 export interface OpenerWatchOptions {
   membership: Streams;
@@ -18,12 +23,17 @@ export interface OpenerWatchOptions {
 interface Connection {
   /** The nodes that have received requests of this connection's client. */
   nodes: Set<string>;
-  /** True if this connection still has to follow all open requests of its client. */
-  isUnchecked: boolean;
   /**
-   * Follows the client's requests that came to `nodeId`. With `undefined` it follows all that this node does not follow yet.
+   * After how many looks this connection has to follow all open requests of its client, or `undefined` if it does not have to.
    */
-  takeOver(nodeId: string | undefined): Promise<void>;
+  looksToCheck: number | undefined;
+  /** How many looks pass between the last question to another node and the next one. */
+  looksBetween: number;
+  /**
+   * Follows the client's requests that came to `nodeId`. With `undefined` it follows all that this node does not follow yet,
+   * and asks living nodes whether they still run theirs. Resolves with true if it has asked. Such a question may be lost.
+   */
+  takeOver(nodeId: string | undefined): Promise<boolean>;
 }
 
 /**
@@ -41,7 +51,9 @@ export class OpenerWatch {
 
   /** Looks after the client of a connection until `remove` is called. */
   add(follower: Follower, takeOver: Connection['takeOver']): void {
-    this.connections.set(follower, { nodes: new Set(), isUnchecked: false, takeOver });
+    this.connections.set(follower, {
+      ...{ nodes: new Set(), looksToCheck: undefined, looksBetween: 1, takeOver },
+    });
   }
 
   remove(follower: Follower): void {
@@ -61,6 +73,7 @@ export class OpenerWatch {
   check(follower: Follower): void {
     const connection = this.connections.get(follower);
     if (connection === undefined || this.closed) return;
+    connection.looksBetween = 1;
     void this.takeOver(connection, undefined).finally(() => this.schedule());
   }
 
@@ -85,7 +98,8 @@ export class OpenerWatch {
   }
 
   private schedule(): void {
-    const isNeeded = ({ nodes, isUnchecked }: Connection): boolean => nodes.size > 0 || isUnchecked;
+    const isNeeded = ({ nodes, looksToCheck }: Connection): boolean =>
+      nodes.size > 0 || looksToCheck !== undefined;
     if (this.closed || this.cancelCheck !== undefined) return;
     if (![...this.connections.values()].some(isNeeded)) return;
     this.cancelCheck ??= this.options.clock.after(LOOK_EVERY_MS, () => {
@@ -99,7 +113,7 @@ export class OpenerWatch {
   private async look(): Promise<void> {
     await Promise.all(
       [...this.connections.values()]
-        .filter(({ isUnchecked }) => isUnchecked)
+        .filter((connection) => isDue(connection))
         .map((connection) => this.takeOver(connection, undefined)),
     );
     const nodes = [...this.connections.values()].flatMap((connection) => [...connection.nodes]);
@@ -117,16 +131,30 @@ export class OpenerWatch {
 
   /** Calls `takeOver` of the connection. A failure is logged, and the next look tries again. Never rejects. */
   private async takeOver(connection: Connection, nodeId: string | undefined): Promise<void> {
+    const isForAll = nodeId === undefined;
     try {
       // Clear the mark before the call, because an earlier call may still end, well or not, during this one.
-      if (nodeId === undefined) connection.isUnchecked = false;
-      await connection.takeOver(nodeId);
-      if (nodeId !== undefined) connection.nodes.delete(nodeId);
+      if (isForAll) connection.looksToCheck = undefined;
+      const hasAsked = await connection.takeOver(nodeId);
+      if (!isForAll) connection.nodes.delete(nodeId);
+      else if (hasAsked) checkLater(connection);
     } catch (error) {
-      connection.isUnchecked ||= nodeId === undefined;
+      if (isForAll) connection.looksToCheck = 1;
       this.options.logger.warn(
         `mcp-anynode: requests have to wait for their end: ${String(error)}`,
       );
     }
   }
+}
+
+/** Counts a look. Returns true if the connection has to follow all open requests of its client now. */
+function isDue(connection: Connection): boolean {
+  if (connection.looksToCheck === undefined) return false;
+  connection.looksToCheck -= 1;
+  return connection.looksToCheck <= 0;
+}
+
+function checkLater(connection: Connection): void {
+  connection.looksToCheck = connection.looksBetween;
+  connection.looksBetween = Math.min(connection.looksBetween * 2, MOST_LOOKS_BETWEEN);
 }
