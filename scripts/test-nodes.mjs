@@ -4,8 +4,8 @@
 //
 //     node scripts/test-nodes.mjs [major version]…
 //
-// The versions come from npm, into a folder of their own (`test/nodes`), the first time. The last line counts the tests on
-// all of them together: `N passed, N failed`.
+// The versions come from npm, into a folder of their own (`test/nodes`), the first time. They are there for Linux with glibc,
+// on x64 and arm64. The last line counts the tests on all of them together: `N passed, N failed`.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -22,8 +22,12 @@ const TESTS = [
 ];
 const platform = `node-${process.platform}-${process.arch}-`;
 
+/** What Node was linked with: glibc, or musl, for which there are no versions on npm. */
+const hasGlibc = process.report.getReport().header.glibcVersionRuntime !== undefined;
+
 /** The major versions that there are for this machine. */
 function majorsHere() {
+  if (!hasGlibc) return [];
   const { optionalDependencies } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
   return Object.keys(optionalDependencies)
     .filter((name) => name.startsWith(platform))
@@ -34,7 +38,10 @@ const binaryOf = (major) => join(folder, `node_modules/${platform}${major}/bin/n
 
 /** Installs what is not there. Returns what is wrong, or `undefined`. */
 function install(majors) {
-  if (majors.length === 0) return `test/nodes has no version of Node for ${platform}*.`;
+  if (majors.length === 0) {
+    const machine = `${process.platform} on ${process.arch}${hasGlibc ? '' : ', without glibc'}`;
+    return `The versions of Node in test/nodes run on Linux with glibc only, on x64 and arm64. This machine is ${machine}.`;
+  }
   const areThere = () => majors.every((major) => existsSync(binaryOf(major)));
   if (areThere()) return undefined;
   const args = ['ci', '--no-audit', '--no-fund', '--prefer-offline'];

@@ -1,7 +1,9 @@
 /**
  * Express middleware that lets any node serve any MCP session.
  *
- * Optional parts have entries of their own: `mcp-anynode/sdk-stores`, `/legacy-sse`, `/observe` and `/codec`.
+ * Optional parts have entries of their own: `mcp-anynode/sdk-stores` (the stores of the SDK), `/legacy-sse` (clients of
+ * 2024-11-05), `/observe` (a view from outside) and `/codec` (encryption). `/backplane` and `/backplane-suite` are for those
+ * who write a backplane.
  */
 
 // The middleware, its options and its handle.

@@ -179,7 +179,8 @@ export interface AnynodeOptions {
    * Encodes what was said in sessions, for example by encryption, before it is stored in the backplane or sent
    * between nodes: messages of both directions, what the client said at `initialize`, `session(id).state`, what
    * accompanies a request to another node, and what the SDK's stores keep. `aesGcmCodec()` makes one.
-   * `docs/how-to/encrypt.md` says what stays in clear. Default: none, so that all of this is stored in clear.
+   * `docs/how-to/encrypt.md` says what stays in clear. Default: none, so that messages are stored in
+   * clear.
    */
   codec?: PayloadCodec | undefined;
   /**
