@@ -18,7 +18,7 @@ export const TESTED_MUTANTS: TestedMutant[] = [
   {
     name: 'a dead node counts as dead however long ago it was looked at',
     test: 'test/contract/redis.test.ts',
-    named: 'takes a request from its executor just after the look',
+    named: 'takes a request from its executor if the look is recent',
     plant: () => replaceInScript('dead-nodes', { isStale: 'function() return false end' }),
   },
   {
@@ -60,7 +60,7 @@ export const TESTED_MUTANTS: TestedMutant[] = [
   {
     name: 'a cancellation that comes again tells nobody',
     test: 'test/contract/redis.test.ts',
-    named: 'a call is cancelled which it has begun in between',
+    named: 'a cancellation of a call that it has begun in between',
     plant: () =>
       replaceInScript(
         'wake-ups',
@@ -124,13 +124,13 @@ export const TESTED_MUTANTS: TestedMutant[] = [
   {
     name: 'a log goes by the clock of the server alone',
     test: 'test/contract/redis.test.ts',
-    named: 'comes after it, and so does what follows',
+    named: 'is stored after that place, and so are later commits',
     plant: () => replaceInScript('commit/write-log', { notBehind: 'function() end' }),
   },
   {
     name: 'revisions are counted only',
     test: 'test/contract/redis.test.ts',
-    named: 'are told of every change of shape',
+    named: 'is told of every change of shape',
     plant: () =>
       replaceInScript('commit/step', {
         revise: `function()

@@ -11,7 +11,7 @@ export function broadcastsOf(node: TestNode): Broadcasts {
   return sdkStores.broadcasts;
 }
 
-/** What a node hears from now on. */
+/** Collects the broadcasts that a node gets from now on. */
 export function ear(node: TestNode) {
   const texts: string[] = [];
   let gaps = 0;
@@ -23,10 +23,10 @@ export function ear(node: TestNode) {
 }
 
 export function describeBroadcasts(openStore: OpenStore): void {
-  describe('broadcasts', () => {
+  describe('a broadcast', () => {
     const rig = useRig(openStore);
 
-    it('reach all nodes that listen, once each, in one order, and not the one they come from', async () => {
+    it('reaches every other node that listens once, in the same order on each', async () => {
       const [a, b, c] = [ear(rig.a), ear(rig.b), ear(rig.c)];
       for (let at = 0; at < 20; at += 1) await broadcastsOf(rig.a).publish(`a${at}`);
       await Promise.all(
@@ -45,9 +45,9 @@ export function describeBroadcasts(openStore: OpenStore): void {
       expect([a.gaps(), b.gaps(), c.gaps()]).toEqual([0, 0, 0]);
     });
 
-    it('begin with the moment of listening: nothing older comes', async () => {
+    it('that was published before a node listens does not reach it', async () => {
       await broadcastsOf(rig.a).publish('before');
-      // What came just before may come: two clocks are never quite one.
+      // A broadcast of the last few milliseconds may still come, since the clocks of two nodes differ.
       await sleep(500);
       const b = ear(rig.b);
       await broadcastsOf(rig.a).publish('after');
@@ -56,7 +56,7 @@ export function describeBroadcasts(openStore: OpenStore): void {
       });
     });
 
-    it('end with listening', async () => {
+    it('does not reach a node that has stopped listening', async () => {
       const [b, c] = [ear(rig.b), ear(rig.c)];
       await broadcastsOf(rig.a).publish('one');
       await eventually(() => {
@@ -71,7 +71,7 @@ export function describeBroadcasts(openStore: OpenStore): void {
       expect(b.texts).toEqual(['one']);
     });
 
-    it('may be big, and have any characters', async () => {
+    it('arrives unchanged when it is large or has unusual characters', async () => {
       const b = ear(rig.b);
       const texts = ['x'.repeat(200_000), 'two\nlines', '', 'ü😀'];
       for (const text of texts) await broadcastsOf(rig.a).publish(text);
@@ -80,7 +80,7 @@ export function describeBroadcasts(openStore: OpenStore): void {
       });
     });
 
-    it('come to a node in order however many there are at once', async () => {
+    it('arrives once when many are published at the same time', async () => {
       const b = ear(rig.b);
       const count = KEPT_BROADCASTS / 2;
       await Promise.all(
@@ -93,7 +93,7 @@ export function describeBroadcasts(openStore: OpenStore): void {
       expect(b.gaps()).toBe(0);
     });
 
-    it('are refused by a node that has left', async () => {
+    it('is refused when its node has left', async () => {
       const node = await rig.join();
       ear(node);
       await node.membership.leave();

@@ -3,7 +3,7 @@ import type { OpenStore } from '../suite/store.js';
 import { describeBroadcasts } from './broadcasts.js';
 import { describeTasks } from './tasks.js';
 
-/** What a backplane has to do that has room for the SDK's stores. */
+/** Declares the tests that a backplane with `sdkStores` has to pass. */
 export function describeSdkStores(name: string, openStore: OpenStore): void {
   describe(`${name}: sdkStores`, () => {
     describeBroadcasts(openStore);

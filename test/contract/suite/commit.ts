@@ -15,7 +15,7 @@ export function describeCommits(openStore: OpenStore): void {
   describe('a call', () => {
     const rig = useRig(openStore);
 
-    it('is stored, answered and over', async () => {
+    it('is stored, gets its answer, and its stream ends', async () => {
       const { a, b } = rig;
       const id = await a.create();
       const [opened] = await b.run(id, open('p', ['1'], { token: 'post' }));
@@ -37,7 +37,7 @@ export function describeCommits(openStore: OpenStore): void {
       });
     });
 
-    it('may be a batch, which is over with its last answer', async () => {
+    it('may be a batch, whose stream ends with the last answer', async () => {
       const { a } = rig;
       const id = await a.create();
       await a.run(id, open('p', ['1', '"two"', '3'], { messages: ['m1', 'm2', 'm3'] }));
@@ -51,8 +51,9 @@ export function describeCommits(openStore: OpenStore): void {
       expect(await a.said(id)).toHaveLength(8);
     });
 
-    // A request that ends without an answer (cancelled): its stream ends all the same, or its client waits for ever.
-    it('may end without an answer', async () => {
+    // A cancelled request ends without an answer. Its stream has to end all the same, or the client would wait for
+    // ever.
+    it('may end without an answer, as a cancelled one does', async () => {
       const { a, b } = rig;
       const id = await a.create();
       await a.run(id, open('p', ['0']));
@@ -63,8 +64,9 @@ export function describeCommits(openStore: OpenStore): void {
       expect(events).toMatchObject([{ message: undefined, end: true }]);
     });
 
-    // The SDK's server would answer one of two requests of the same id into the stream of the other.
-    it('is refused when its id is in use, on any node, and takes no other with it', async () => {
+    // Two running requests of one id would confuse the SDK's server: it would write the answer of one into the stream
+    // of the other.
+    it('is refused as a duplicate while its id is in use on any node, and other calls are accepted', async () => {
       const { a, b } = rig;
       const id = await a.create();
       await a.run(id, open('p', ['7']));
@@ -73,14 +75,15 @@ export function describeCommits(openStore: OpenStore): void {
         { status: 'opened' },
       ]);
       expect(await b.run(id, open('s', ['8']))).toMatchObject([{ status: 'opened' }]);
-      // 7 and "7" are two ids.
+      // The number 7 and the text "7" are two ids.
       expect(await b.run(id, open('t', ['"7"']))).toMatchObject([{ status: 'opened' }]);
       await a.say(id, 'p', 'answer', { ends: '7' });
       expect(await b.run(id, open('u', ['7']))).toMatchObject([{ status: 'opened' }]);
     });
 
-    // A request ends exactly once: a late answer, or one from a node that does not run it, is dropped.
-    it('is answered only once, and only by the node that runs it', async () => {
+    // A request ends exactly once. A late answer is dropped, and so is an answer from a node that does not run the
+    // request.
+    it('is answered once, and only by the node that runs it', async () => {
       const { a, b } = rig;
       const id = await a.create();
       await a.run(id, open('p', ['1', '2']), open('q', ['3']));
@@ -88,7 +91,7 @@ export function describeCommits(openStore: OpenStore): void {
         { status: 'dropped', executor: a.id },
         { status: 'dropped', executor: a.id },
       ]);
-      // Not with the id of another stream's request either.
+      // Nor can a node end the request of another stream.
       expect(await a.run(id, append('p', 'x', { ends: '3' }))).toEqual([
         { status: 'dropped', executor: a.id },
       ]);
@@ -101,8 +104,9 @@ export function describeCommits(openStore: OpenStore): void {
       expect(await a.texts(id, 'p')).toEqual(['answer', 'answer 2']);
     });
 
-    // Its client went before it began: a stream without anyone to end it would block its request ids for ever.
-    it('can be abandoned by its own node, which frees its ids', async () => {
+    // The client has left before the request began. Nothing would ever end its stream, which would keep its request ids
+    // in use.
+    it('can be abandoned by its own node, which frees its request ids', async () => {
       const { a, b } = rig;
       const id = await a.create();
       await a.run(id, open('p', ['1']));
@@ -114,7 +118,7 @@ export function describeCommits(openStore: OpenStore): void {
       expect((await a.read(id, 'p')).open).toBe(false);
     });
 
-    it('remembers in the same step what it changed', async () => {
+    it('stores what its answer changes in the record, in the same step', async () => {
       const { a, b } = rig;
       const id = await a.create();
       await a.run(id, open('p', ['1', '2', '3']));
@@ -128,7 +132,7 @@ export function describeCommits(openStore: OpenStore): void {
         logLevel: 'debug',
         subscriptions: ['file:///x'],
       });
-      // Nothing is remembered of an answer that was not stored.
+      // An answer that is dropped changes nothing in the record.
       const effect = { type: 'level', level: 'error' } as const;
       expect(await b.run(id, append('p', '{}', { ends: '3', effect }))).toEqual([
         { status: 'dropped', executor: a.id },
@@ -146,8 +150,8 @@ export function describeCommits(openStore: OpenStore): void {
   describe('a message from the client', () => {
     const rig = useRig(openStore);
 
-    // The answer may be POSTed to any node; the id of the request names the one that asked.
-    it('reaches the node that it names, and no other', async () => {
+    // The client may POST its answer to any node. The id of the server's request names the node that asked.
+    it('for one node reaches that node, and no other', async () => {
       const { a, b, c } = rig;
       const id = await a.create();
       const toC = receive({ to: 'node', nodeId: c.id }, 'answer');
@@ -162,8 +166,8 @@ export function describeCommits(openStore: OpenStore): void {
       expect(await c.drain(b, id)).toEqual([]);
     });
 
-    // A cancel that is acknowledged and dropped: the handler runs on. Id 0 is a request as any other.
-    it('reaches the node that runs a request, also request 0', async () => {
+    // Bug: a cancellation was acknowledged and dropped, and the handler ran on. Id 0 is an id like any other.
+    it('for the executor of a request reaches the node that runs it, also for request id 0', async () => {
       const { a, b } = rig;
       const id = await a.create();
       const cancel = receive({ to: 'executor', request: '0' }, 'cancel 0');
@@ -177,7 +181,7 @@ export function describeCommits(openStore: OpenStore): void {
       expect(await a.drain(b, id)).toEqual([]);
     });
 
-    it('for nobody is stored, and that is all', async () => {
+    it('for no node is stored and delivered to none', async () => {
       const { a, b } = rig;
       const id = await a.create();
       expect(await b.run(id, receive({ to: 'nobody' }, 'whose?'))).toEqual([
@@ -195,7 +199,7 @@ export function describeCommits(openStore: OpenStore): void {
   describe('a message from the server', () => {
     const rig = useRig(openStore);
 
-    it('is shown to the connection that holds its stream, on whichever node', async () => {
+    it('is shown to the connection that holds its stream, on any node', async () => {
       const { a, b, c } = rig;
       const id = await a.create();
       await b.hold(id, STANDALONE, { token: 'get' });
@@ -209,7 +213,8 @@ export function describeCommits(openStore: OpenStore): void {
         inline: true,
         event: { position, message: 'hello', end: false, asker: a.id },
       });
-      // The holder itself is told in the reply: no bus hop. Either way it learns which message came before.
+      // The holder's own node learns of its message from the reply, without a wake-up. Each message names the one
+      // before it.
       const mine = await b.say(id, STANDALONE, 'mine');
       expect(mine).toMatchObject({ token: 'get', before: position.logId });
       await a.say(id, STANDALONE, 'after it');
@@ -218,7 +223,7 @@ export function describeCommits(openStore: OpenStore): void {
       expect(await c.drain(a, id)).toEqual([]);
     });
 
-    it('without a text tells the holder that the stream has ended', async () => {
+    it('without a text tells the holder that its stream has ended', async () => {
       const { a, b } = rig;
       const id = await a.create();
       await a.run(id, open('p', ['1']));
@@ -227,8 +232,8 @@ export function describeCommits(openStore: OpenStore): void {
       expect((await b.next('event')).event).toMatchObject({ message: undefined, end: true });
     });
 
-    // Held calls, answers and notifications of one session travel in one step, and in their order.
-    it('keeps its place among those of the same commit', async () => {
+    // The answers and notifications of one session that wait together travel in one commit, in their order.
+    it('keeps its place among the messages of the same commit', async () => {
       const { a, b } = rig;
       const id = await a.create();
       await b.hold(id, STANDALONE);
@@ -241,8 +246,9 @@ export function describeCommits(openStore: OpenStore): void {
       expect(await b.texts(id, STANDALONE)).toEqual(many.map(({ message }) => message));
     });
 
-    // A megabyte through the bus would be paid by every subscriber of that server: it may be read from the log.
-    it('that is big arrives, with its wake-up or from the log', async () => {
+    // Every subscriber of a Redis server would pay for a megabyte on the bus, so the holder may have to read it from
+    // the log.
+    it('that is large arrives with its wake-up, or can be read from the log', async () => {
       const { a, b } = rig;
       const id = await a.create();
       const big = 'x'.repeat(300_000);
@@ -252,7 +258,7 @@ export function describeCommits(openStore: OpenStore): void {
       expect(inline ? event.message : (await b.texts(id, STANDALONE))[0]).toBe(big);
     });
 
-    it('never goes to a stream of another session', async () => {
+    it('never reaches a stream of another session', async () => {
       const { a, b, c } = rig;
       const [one, two] = await Promise.all([a.create(), a.create()]);
       await b.hold(one, STANDALONE);
@@ -266,7 +272,7 @@ export function describeCommits(openStore: OpenStore): void {
       expect(await b.drain(a, one)).toEqual([]);
       expect(await c.drain(a, two)).toEqual([]);
       expect(await b.texts(two, STANDALONE)).toEqual(['for two']);
-      // Neither its streams nor the ids of its requests exist for the other.
+      // The streams and request ids of one session do not exist for another.
       expect(await a.run(two, append('p', 'astray'))).toEqual([{ status: 'dropped' }]);
       expect(await a.run(two, append('p', 'astray', { ends: '1' }))).toEqual([
         { status: 'dropped' },

@@ -17,8 +17,8 @@ import { describeStreams } from './streams.js';
 import { describeShownOn } from './shown-on.js';
 
 /**
- * What every backplane has to do, as tests. `openStore` gives a store that no other test uses; each test puts two or
- * more nodes on it.
+ * Declares the tests that every backplane has to pass. `openStore` returns a store that no other test uses. Each test
+ * puts two or more nodes on it.
  */
 export function describeBackplane(name: string, openStore: OpenStore): void {
   describe(name, () => {

@@ -17,7 +17,7 @@ export function describeEnds(openStore: OpenStore): void {
   describe('the end of a session', () => {
     const rig = useRig(openStore);
 
-    /** Everything that a node may still be about to do when its session ends. */
+    /** Does everything that a node may still be about to do when its session ends, and returns the outcomes. */
     async function lateWrites(node: TestNode, id: string) {
       return [
         await node.commit(id, append('p', 'late', { ends: '1' })),
@@ -47,8 +47,9 @@ export function describeEnds(openStore: OpenStore): void {
       expect((await node.membership.list(undefined, 10)).ids).not.toContain(id);
     }
 
-    // DELETE on a node without the session answers 200 and does nothing: the others serve it on.
-    it('is heard by every node that has something of it', async () => {
+    // With the SDK alone, a DELETE that reaches a node without the session answers 200, and the other nodes go on
+    // serving it.
+    it('is told to every node that has a replica, an open stream or a running call of it', async () => {
       const { a, b, c } = rig;
       const d = await rig.join();
       const id = await a.create();
@@ -60,8 +61,8 @@ export function describeEnds(openStore: OpenStore): void {
       expect(await d.membership.remove(id, ALICE)).toBe(false);
     });
 
-    // A touch or a late answer after DELETE that creates the session again: it was acknowledged as ended.
-    it('by DELETE wins over whatever comes late, on every node', async () => {
+    // A touch or a late answer must not create a session again whose end was acknowledged.
+    it('by DELETE refuses every later step of every node', async () => {
       const { a, b, c } = rig;
       const id = await a.create();
       await b.run(id, open('p', ['1']));
@@ -72,7 +73,7 @@ export function describeEnds(openStore: OpenStore): void {
       for (const node of [a, b, c]) await expectNothingLeft(node, id);
     });
 
-    it('by expiry wins as well', async () => {
+    it('by expiry refuses every later step of every node', async () => {
       const short = { sessionTtlMs: 700, pendingTtlMs: 700 };
       const [a, b] = [await rig.join(short), await rig.join(short)];
       const id = await a.create();
@@ -85,8 +86,9 @@ export function describeEnds(openStore: OpenStore): void {
       expect(await a.membership.remove(id, ALICE)).toBe(false);
     });
 
-    // Writes and DELETE at the same time: whichever order they fall in, it is gone in the end.
-    it('wins over writes that are under way', async () => {
+    // Writes and a DELETE run at the same time. In whichever order they are carried out, nothing is left of the
+    // session.
+    it('leaves nothing behind when writes run at the same time', async () => {
       const { a, b, c } = rig;
       for (let round = 0; round < 5; round += 1) {
         const id = await a.create();
@@ -102,7 +104,7 @@ export function describeEnds(openStore: OpenStore): void {
       }
     });
 
-    it('leaves other sessions alone', async () => {
+    it('leaves other sessions as they are', async () => {
       const { a, b } = rig;
       const [one, two] = await Promise.all([a.create(), a.create()]);
       await b.run(two, open('p', ['1']));
@@ -111,7 +113,7 @@ export function describeEnds(openStore: OpenStore): void {
       expect((await a.membership.list(undefined, 10)).ids).toEqual([two]);
     });
 
-    it('frees its id for a session that begins anew', async () => {
+    it('frees the id for a new session, which starts empty', async () => {
       const { a, b } = rig;
       const id = await a.create();
       a.number = 50;
@@ -119,7 +121,7 @@ export function describeEnds(openStore: OpenStore): void {
       await b.membership.remove(id, ALICE);
       await b.create({ id });
       expect(await a.texts(id, STANDALONE)).toEqual([]);
-      // The numbers of commits begin anew as well.
+      // The numbers of commits start again, too.
       a.number = 0;
       expect((await a.say(id, STANDALONE, 'new')).position.n).toBe(1);
     });

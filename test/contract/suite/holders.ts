@@ -6,8 +6,8 @@ export function describeHolders(openStore: OpenStore): void {
   describe('the holder of a stream', () => {
     const rig = useRig(openStore);
 
-    // After a drop the old connection looks alive for minutes: the newest one wins.
-    it('is the newest connection, which learns whom it replaced', async () => {
+    // A dropped connection can look alive for minutes, so the newest connection becomes the holder.
+    it('is the newest connection, which is told which connection it replaced', async () => {
       const { a, b, c } = rig;
       const id = await a.create();
       expect((await b.hold(id, STANDALONE, { token: 'b1' })).previous).toBeUndefined();
@@ -25,8 +25,9 @@ export function describeHolders(openStore: OpenStore): void {
       ]);
     });
 
-    // Whoever takes a stream asks for its release, or undoes the claim. A node that dies in between does neither.
-    it('is told, on another node, that its stream was taken, in the same step', async () => {
+    // The node that takes a stream over asks the old holder to release it, or undoes its claim. If it dies in between,
+    // it does neither, so the claim itself has to tell the old holder.
+    it('is told by the claim itself that a connection on another node has replaced it', async () => {
       const { a, b, c } = rig;
       const id = await a.create();
       await a.run(id, open('p', ['1'], { token: 'post' }));
@@ -46,8 +47,9 @@ export function describeHolders(openStore: OpenStore): void {
       expect(await c.drain(a, id)).toEqual([]);
     });
 
-    // A failover may lose the claim of a connection that stays open: it would show what is there now, and then nothing ever.
-    it('reads its stream, and a connection that holds it no more does not, though no other one does', async () => {
+    // A failover may lose the claim of a connection that stays open. Without this, it would show what is in the log
+    // now, and nothing later.
+    it('can read its stream, and a connection that has given the stream up cannot', async () => {
       const { a, b } = rig;
       const id = await a.create();
       await a.say(id, STANDALONE, 'news');
@@ -61,7 +63,7 @@ export function describeHolders(openStore: OpenStore): void {
       expect(await read('b1')).toEqual({ status: 'lost' });
     });
 
-    // A claim that changes nothing is no reason to look.
+    // A refused claim changes nothing, so the holder has nothing to look at.
     it('is not told of a claim that was refused', async () => {
       const { a, b, c } = rig;
       const id = await a.create();
@@ -75,7 +77,7 @@ export function describeHolders(openStore: OpenStore): void {
       expect(await b.drain(a, id)).toEqual([]);
     });
 
-    it('is a connection, not a node: the next one may be on the same node', async () => {
+    it('is a connection and not a node: another connection of the same node replaces it', async () => {
       const { a, b } = rig;
       const id = await a.create();
       await b.hold(id, STANDALONE, { token: 'b1' });
@@ -86,8 +88,9 @@ export function describeHolders(openStore: OpenStore): void {
       expect((await b.say(id, STANDALONE, 'news')).token).toBe('b2');
     });
 
-    // The old connection closes late: if that cleared the claim of its successor, the living one would go deaf.
-    it('is not cleared by the late end of the connection before it', async () => {
+    // An old connection may close after a new one has replaced it. If that cleared the claim of the new one, the new
+    // one would hear nothing more.
+    it('stays the holder when the connection that it replaced closes late', async () => {
       const { a, b, c } = rig;
       const id = await a.create();
       await b.hold(id, STANDALONE, { token: 'b1' });
@@ -102,8 +105,8 @@ export function describeHolders(openStore: OpenStore): void {
       expect(await b.drain(a, id)).not.toContainEqual(expect.objectContaining({ type: 'event' }));
     });
 
-    // A POST stream has no cursor before its client comes back: what it missed is in the log.
-    it('of a POST may go while its call runs on', async () => {
+    // The client of a POST stream may leave before it has a cursor. What it missed is in the log.
+    it('of a POST stream may leave while the call runs on', async () => {
       const { a, b } = rig;
       const id = await a.create();
       await a.run(id, open('p', ['1'], { token: 'post' }));
@@ -114,7 +117,7 @@ export function describeHolders(openStore: OpenStore): void {
       expect((await b.read(id, 'p', position)).events).toMatchObject([{ message: 'two' }]);
     });
 
-    it('of a stream that has ended is nobody', async () => {
+    it('of a stream that has ended is not stored', async () => {
       const { a, b, c } = rig;
       const id = await a.create();
       await a.run(id, open('p', ['1']));
@@ -123,8 +126,8 @@ export function describeHolders(openStore: OpenStore): void {
       expect((await c.hold(id, 'p', { cursor: BEGINNING })).previous).toBeUndefined();
     });
 
-    // `standaloneStream: 'reject'` answers 409 as the SDK does, unless the holder is dead.
-    it('can be left alone, unless it is known to be dead', async () => {
+    // With `standaloneStream: 'reject'` a second GET gets 409, as with the SDK, unless the holder is dead.
+    it('keeps its stream from a connection that asks with `unlessHeld`, unless its node is dead', async () => {
       const { a, b, c } = rig;
       const id = await a.create();
       const polite = { token: 'c1', unlessHeld: true };
@@ -144,7 +147,7 @@ export function describeHolders(openStore: OpenStore): void {
         status: 'attached',
         previous: { nodeId: b.id, token: 'b1' },
       });
-      // Somebody else was faster: the dead one is not the holder any more.
+      // Another connection has replaced the dead holder already.
       expect(
         await a.attach(id, STANDALONE, { token: 'a1', unlessHeld: true, deadHolder: holder }),
       ).toMatchObject({ status: 'conflict' });
@@ -152,7 +155,7 @@ export function describeHolders(openStore: OpenStore): void {
       expect(await a.attach(id, STANDALONE, polite)).toMatchObject({ status: 'attached' });
     });
 
-    it('is told to hang up, wherever it is', async () => {
+    it('is told to close its connection, on any node', async () => {
       const { a, b, c } = rig;
       const id = await a.create();
       const hangup = { type: 'hangup', stream: STANDALONE } as const;
@@ -169,7 +172,7 @@ export function describeHolders(openStore: OpenStore): void {
       expect(await c.drain(a, id)).toEqual([]);
     });
 
-    it('is reported for many sessions in one go, in the order of asking', async () => {
+    it('is reported for many sessions in one call, in the order of the request', async () => {
       const { a, b } = rig;
       const ids = await Promise.all([a.create(), a.create(), a.create()]);
       const [one, two, three] = ids;

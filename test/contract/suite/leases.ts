@@ -7,7 +7,7 @@ export function describeLeases(openStore: OpenStore): void {
   describe('a node', () => {
     const rig = useRig(openStore);
 
-    it('is alive until it leaves', async () => {
+    it('counts as alive until it leaves', async () => {
       const { a, b, c } = rig;
       expect(await a.membership.alive([a.id, b.id, c.id, 'never'])).toEqual(
         new Set([a.id, b.id, c.id]),
@@ -17,9 +17,9 @@ export function describeLeases(openStore: OpenStore): void {
       expect(await a.membership.alive([a.id, b.id, c.id])).toEqual(new Set([a.id, b.id]));
     });
 
-    it('keeps its lease longer than it lasts', async () => {
+    it('renews its lease before it runs out', async () => {
       const { a } = rig;
-      // A node renews it three times as often, and has to come to it: so long that a busy machine lets it.
+      // A node renews its lease three times in this time. The time is long enough for a busy machine.
       const short = await rig.join({ leaseMs: 900 });
       const until = Date.now() + 2_200;
       while (Date.now() < until) {
@@ -28,7 +28,7 @@ export function describeLeases(openStore: OpenStore): void {
       expect(short.membership.trouble()).toBeUndefined();
     });
 
-    it('hears what is sent to it, in order, and nothing else', async () => {
+    it('gets the messages that are sent to it in order, and no others', async () => {
       const { a, b, c } = rig;
       const id = await a.create();
       const connection = { sessionId: id, stream: 'g', token: 't' };
@@ -70,24 +70,24 @@ export function describeLeases(openStore: OpenStore): void {
           ],
         },
       ];
-      // A node does not wait for one before it sends the next.
+      // A node does not wait for one message to be sent before it sends the next.
       await Promise.all(messages.map((message) => a.membership.send(b.id, message)));
       await eventually(() => {
         expect(b.inbox).toHaveLength(messages.length);
       });
       expect(b.inbox).toEqual(messages);
       expect(await c.drain(a, id)).toEqual([]);
-      // Nobody there: that is no error, and nothing to wait for.
+      // A message to a node that does not exist is no error.
       await a.membership.send('never', { type: 'gone', sessionId: id });
     });
 
-    it('may send to itself', async () => {
+    it('can send a message to itself', async () => {
       const { a } = rig;
       await a.membership.send(a.id, { type: 'gone', sessionId: 'x' });
       expect(await a.next('gone')).toEqual({ type: 'gone', sessionId: 'x' });
     });
 
-    it('that has left hears nothing and can do nothing', async () => {
+    it('that has left gets no messages, and every operation of it is refused', async () => {
       const { a } = rig;
       const leaver = await rig.join();
       const id = await leaver.create();
@@ -104,7 +104,7 @@ export function describeLeases(openStore: OpenStore): void {
       expect(leaver.inbox).toEqual([]);
     });
 
-    it('may leave before it was ever ready', async () => {
+    it('may leave before it is ready', async () => {
       const node = new TestNode(rig.store.backplane());
       const ready = node.membership.ready().catch((error: unknown) => error);
       await node.membership.leave();

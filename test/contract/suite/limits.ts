@@ -6,13 +6,13 @@ import { ALICE, append, eventually, MALLORY, newSession, open, receive, useRig }
 
 const TOO_MANY = { name: 'TooManySessions' };
 
-/** What one session, and one caller, may take. */
+/** The limits of what one session, and one principal, may store. */
 export function describeLimits(openStore: OpenStore): void {
-  // A catch-up after a resubscription read 500 entries at once, of up to 4 MB each.
+  // Bug: a replica that caught up read 500 entries of up to 4 MB each at once.
   describe('a page of a history', () => {
     const rig = useRig(openStore);
 
-    it('may end where its messages are large, and the next one goes on', async () => {
+    it('may hold fewer entries where messages are large, and the next page goes on there', async () => {
       const { a } = rig;
       const id = await a.create();
       const texts = Array.from({ length: 8 }, (_, at) => `${at}`.repeat(400_000));
@@ -38,7 +38,7 @@ export function describeLimits(openStore: OpenStore): void {
       return { bytes: texts.reduce((sum, size) => sum + size, 0), entries: entries.length };
     }
 
-    it('are bounded in both directions, and not trimmed far below the bound', async () => {
+    it('stay below the bound over both directions, and within 20 % of it', async () => {
       const node = await rig.join({ retention: RETENTION });
       const other = await rig.join({ retention: RETENTION });
       const id = await node.create();
@@ -59,14 +59,14 @@ export function describeLimits(openStore: OpenStore): void {
       expect(last?.message).toBe(`${MESSAGE}79`);
     });
 
-    // The twin: so it is the bound that keeps it small.
-    it('without a bound grow', async () => {
+    // The twin: without the bound the log of such a session grows.
+    it('grow without a bound when none is set', async () => {
       const id = await rig.a.create();
       for (let at = 0; at < 30; at += 1) await rig.a.say(id, STANDALONE, MESSAGE);
       expect((await bytesOf(id)).bytes).toBeGreaterThan(300_000);
     });
 
-    it('tell a cursor that is older that it is', async () => {
+    it('refuse a cursor whose messages were trimmed', async () => {
       const node = await rig.join({ retention: RETENTION });
       const id = await node.create();
       const first = await node.say(id, STANDALONE, 'first');
@@ -75,7 +75,7 @@ export function describeLimits(openStore: OpenStore): void {
       expect(await rig.b.attach(id, STANDALONE, { cursor })).toEqual({ status: 'trimmed' });
     });
 
-    it('begin a connection without a cursor at the place of the last message, though that is trimmed', async () => {
+    it('leave a GET without a cursor its place in the log, though the last message there was trimmed', async () => {
       const node = await rig.join({ retention: { ...RETENTION, maxEvents: 1 } });
       const id = await node.create();
       const { position } = await node.say(id, STANDALONE, 'trimmed');
@@ -85,7 +85,7 @@ export function describeLimits(openStore: OpenStore): void {
       expect(next).toMatchObject({ token: 'get', before: position.logId });
     });
 
-    it('keep a message that is bigger than all of it, until the next one comes', async () => {
+    it('keep a message that is larger than the bound until the next one comes', async () => {
       const node = await rig.join({ retention: RETENTION });
       const id = await node.create();
       await node.say(id, STANDALONE, 'before');
@@ -97,23 +97,23 @@ export function describeLimits(openStore: OpenStore): void {
       expect((await bytesOf(id)).entries).toBe(1);
     });
 
-    it('are counted right when entries go by their number as well', async () => {
+    it('are counted right when entries are trimmed by their number as well', async () => {
       const node = await rig.join({ retention: { ...RETENTION, maxEvents: 5 } });
       const id = await node.create();
-      // More than the bound in all, and never more than a quarter of it at a time.
+      // These are more bytes than the bound in all, but never more than a quarter of it at a time.
       for (let at = 0; at < 60; at += 1) await node.say(id, STANDALONE, `${MESSAGE}${at}`);
       expect((await bytesOf(id)).entries).toBe(5);
     });
   });
 
-  describe('requests of a session that run', () => {
+  describe('the running requests of a session', () => {
     const rig = useRig(openStore);
     let id = '';
     beforeEach(async () => {
       id = await rig.a.create();
     });
 
-    it('are counted over all nodes, and one too many changes nothing', async () => {
+    it('are counted over all nodes, and a request beyond the limit changes nothing', async () => {
       const { a, b } = rig;
       await a.run(id, open('p', ['1'], { most: 3 }));
       await b.run(id, open('q', ['2', '3'], { most: 3 }));
@@ -128,13 +128,13 @@ export function describeLimits(openStore: OpenStore): void {
       });
       expect(await a.membership.history(id, LOG_START, 100)).toEqual(before);
       expect((await b.read(id, 'r')).open).toBe(false);
-      // An id that is in use is said first: waiting does not help against that.
+      // An id in use is reported before the limit, because waiting does not help against it.
       expect(await b.run(id, open('r', ['1'], { most: 3 }))).toMatchObject([
         { status: 'duplicate' },
       ]);
     });
 
-    it('make room when they end, in whichever way', async () => {
+    it('make room when they are answered, cancelled or abandoned', async () => {
       const { a, b } = rig;
       const most = 2;
       const isFull = async (): Promise<boolean> => {
@@ -155,14 +155,14 @@ export function describeLimits(openStore: OpenStore): void {
       await a.run(id, { type: 'abandon', stream: 'q', requests: ['3'] });
       await a.run(id, open('r', ['4', '5'], { most }));
       expect(await isFull()).toBe(true);
-      // Claimed by another node, it still is the same request.
+      // A request that another node has claimed still counts as one.
       await b.run(id, { type: 'claim', stream: 'r', from: a.id, revision: '1' });
       expect(await isFull()).toBe(true);
       await b.say(id, 'r', 'ended', { ends: '4' });
       expect(await isFull()).toBe(false);
     });
 
-    it('answer a repeat like the first time', async () => {
+    it('get the same verdict when their commit is repeated', async () => {
       const { a, b } = rig;
       await a.run(id, open('p', ['1'], { most: 1 }));
       await b.run(id, open('q', ['2'], { most: 1 }));
@@ -171,7 +171,7 @@ export function describeLimits(openStore: OpenStore): void {
       await b.run(id, open('q', ['1'], { most: 1 }));
       const duplicate = await b.repeat(id, open('q', ['1'], { most: 1 }));
       expect(duplicate).toMatchObject({ results: [{ status: 'duplicate' }] });
-      // One that was let in counts once.
+      // A repeated request counts once.
       await b.run(id, open('q', ['2'], { most: 2 }));
       expect(await b.repeat(id, open('q', ['2'], { most: 2 }))).toMatchObject({
         results: [{ status: 'opened' }],
@@ -181,10 +181,10 @@ export function describeLimits(openStore: OpenStore): void {
     });
   });
 
-  describe('sessions of a principal', () => {
+  describe('the sessions of a principal', () => {
     const rig = useRig(openStore);
     const most = { sessions: 3, pending: 2 };
-    /** A name of its own, since stores may be shared. */
+    /** A principal of its own for each test, since stores may be shared. */
     let who = '';
     beforeEach(() => {
       who = `${ALICE}-${randomBytes(4).toString('hex')}`;
@@ -198,14 +198,14 @@ export function describeLimits(openStore: OpenStore): void {
     };
     const refused = (kind: 'sessions' | 'pending') => ({ ...TOO_MANY, kind });
 
-    it('are bounded over all nodes, and those of others are others', async () => {
+    it('are limited over all nodes, and do not count for other principals', async () => {
       const { a, b } = rig;
       for (const node of [a, b, a]) await createUsed(node);
       await expect(create(b)).rejects.toMatchObject(refused('sessions'));
       await create(b, MALLORY);
     });
 
-    it('that is one too many is not there, and never was for anybody', async () => {
+    it('leave no trace of a session beyond the limit', async () => {
       const { a, b } = rig;
       for (const node of [a, b, a]) await createUsed(node);
       const session = newSession({ principal: who, most });
@@ -213,21 +213,21 @@ export function describeLimits(openStore: OpenStore): void {
       expect(await b.membership.load(session.id)).toBeUndefined();
     });
 
-    it('that were never used are bounded more tightly, and count no more once they are', async () => {
+    it('have a lower limit for those that were never used, until they are used', async () => {
       const { a, b } = rig;
       const first = await create(a);
       const second = await create(b);
       await expect(create(a)).rejects.toMatchObject(refused('pending'));
       await b.run(first, receive({ to: 'initialized' }, '{}', { principal: who }));
       const third = await create(a);
-      // A client that sends requests without `initialized` uses its session, too.
+      // A request without `initialized` uses a session, too.
       await expect(create(a)).rejects.toMatchObject(TOO_MANY);
       await b.run(second, open('p', ['1'], { principal: who }));
       await b.run(third, open('p', ['1'], { principal: who }));
       await expect(create(b)).rejects.toMatchObject(refused('sessions'));
     });
 
-    it('that were never used count for more with a large handshake', async () => {
+    it('count more for a large handshake while they were never used', async () => {
       const { a, b } = rig;
       const roomy = { sessions: 10, pending: 4 };
       const begin = (bytes: number) =>
@@ -240,7 +240,7 @@ export function describeLimits(openStore: OpenStore): void {
       await expect(begin(10)).rejects.toMatchObject(refused('pending'));
     });
 
-    it('that were never used are gone with all that they counted', async () => {
+    it('make all of the room again that an unused session with a large handshake took', async () => {
       const short = await rig.join({ pendingTtlMs: 700, sessionTtlMs: 700 });
       const begin = () =>
         short.create({ principal: who, most, initialize: `"${'x'.repeat(60_000)}"` });
@@ -252,7 +252,7 @@ export function describeLimits(openStore: OpenStore): void {
       await eventually(() => create(short));
     });
 
-    it('make room when they are deleted, by their client or the operator', async () => {
+    it('make room when the client or the operator deletes one', async () => {
       const { a, b } = rig;
       const ids = [await createUsed(), await createUsed(), await createUsed()];
       await expect(create()).rejects.toMatchObject(TOO_MANY);
@@ -263,14 +263,14 @@ export function describeLimits(openStore: OpenStore): void {
       await create(a);
     });
 
-    it('make room when they expire', async () => {
+    it('make room when one expires', async () => {
       const short = await rig.join({ pendingTtlMs: 700, sessionTtlMs: 700 });
       for (let at = 0; at < 2; at += 1) await create(short);
       await expect(create(short)).rejects.toMatchObject(refused('pending'));
       await eventually(() => create(short));
     });
 
-    it('are not counted when another has the id', async () => {
+    it('do not count a session whose id was in use already', async () => {
       const { b } = rig;
       const id = await createUsed();
       for (let at = 0; at < 5; at += 1) {
@@ -280,7 +280,7 @@ export function describeLimits(openStore: OpenStore): void {
       await createUsed();
     });
 
-    it('all at once are not more than may be', async () => {
+    it('stay below the limit when many are created at once', async () => {
       const { a, b, c } = rig;
       const tries = Array.from({ length: 12 }, (_, at) => create([a, b, c][at % 3]));
       const done = await Promise.allSettled(tries);

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { LOOK_HOLDS_MS, RELEASED, STANDALONE } from '../../../src/backplane/index.js';
 import { open, useRig, type OpenStore } from './rig.js';
 
-/** What builds on a look at a dead node is decided again when it is carried out. */
+/** A step that depends on a look at a dead node checks the age of the look when it is carried out. */
 export function describeLooks(openStore: OpenStore): void {
   describe('a step that builds on a look at a dead node', () => {
     const rig = useRig(openStore);
@@ -12,8 +12,9 @@ export function describeLooks(openStore: OpenStore): void {
     const now = (id: string) => rig.b.membership.timeOf(id);
     const tooOld = async (id: string) => (await now(id)) - LOOK_HOLDS_MS - 1;
 
-    // Claims waited while Redis refused writes. Carried out afterwards, they took the calls of nodes that were alive.
-    it('takes a request from its executor just after the look, and not later', async () => {
+    // Bug: claims waited while Redis refused writes. Carried out afterwards, they took the calls of nodes that were
+    // alive.
+    it('takes a request from its executor if the look is recent, and is refused as stale if not', async () => {
       const { a, b } = rig;
       const id = await a.create();
       await a.run(id, open('p', ['1']));
@@ -26,12 +27,12 @@ export function describeLooks(openStore: OpenStore): void {
       expect(answer).toMatchObject({ status: 'appended' });
       const inTime = { ...claim, from: a.id, lookedAt: await now(id) };
       expect(await b.run(id, inTime)).toEqual([{ status: 'claimed', requests: ['1'] }]);
-      // Repeated after a lost reply it has happened, however long ago the look is by now.
+      // A repeat after a lost reply answers what the first one did, however old the look is by then.
       const repeat = { ...inTime, lookedAt: await tooOld(id) };
       expect(await b.repeat(id, repeat)).toMatchObject({ results: [{ status: 'claimed' }] });
     });
 
-    it('does nothing where the clock has gone back since the look', async () => {
+    it('is refused as stale if the clock has gone back since the look', async () => {
       const { a, b } = rig;
       const id = await a.create();
       await a.run(id, open('p', ['1']));
@@ -39,7 +40,7 @@ export function describeLooks(openStore: OpenStore): void {
       expect(await b.run(id, { ...claim, from: a.id, lookedAt })).toEqual([{ status: 'stale' }]);
     });
 
-    it('takes a session from its owner just after the look, and not later', async () => {
+    it('takes a session from its owner if the look is recent, and is refused as stale if not', async () => {
       const { a, b } = rig;
       const id = await a.create(owned);
       await b.run(id, open('p', ['1'], owned));
@@ -57,7 +58,7 @@ export function describeLooks(openStore: OpenStore): void {
       expect((await b.membership.load(id))?.owner).toBe(b.id);
     });
 
-    it('names the owner where that is another node by now, however old the look is', async () => {
+    it('names the present owner if that is another node by now, however old the look is', async () => {
       const { a, b, c } = rig;
       const id = await a.create(owned);
       await b.run(id, { ...assign, dead: a.id, lookedAt: await now(id) });
@@ -65,7 +66,7 @@ export function describeLooks(openStore: OpenStore): void {
       expect(await c.run(id, late)).toMatchObject([{ status: 'assigned', executor: b.id }]);
     });
 
-    it('needs no look where the executor has released the stream', async () => {
+    it('needs no look if the executor has released the stream', async () => {
       const { a, b } = rig;
       const id = await a.create();
       await a.run(id, open('p', ['1']));
@@ -74,7 +75,7 @@ export function describeLooks(openStore: OpenStore): void {
       expect(result).toEqual({ status: 'claimed', requests: ['1'] });
     });
 
-    it('takes a stream from the connection of a dead node just after the look, and not later', async () => {
+    it('takes a stream from a dead holder if the look is recent, and is refused if not', async () => {
       const { a, b } = rig;
       const id = await a.create();
       await a.hold(id, STANDALONE, { token: 't' });

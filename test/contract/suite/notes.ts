@@ -4,7 +4,7 @@ import type { NoteOperation } from '../../../src/backplane/index.js';
 import { LOG_START, RESUMED_EVERY_MS, STANDALONE } from '../../../src/backplane/index.js';
 import { append, newSession, open, receive, useRig, type OpenStore, type TestNode } from './rig.js';
 
-/** What has happened to a session, as the log tells it. */
+/** Returns the notes in a session's log: what has happened to the session. */
 async function notesOf(node: TestNode, sessionId: string) {
   const entries = await node.membership.history(sessionId, LOG_START, 1_000);
   return entries.flatMap(({ note, stream, message }) =>
@@ -13,16 +13,16 @@ async function notesOf(node: TestNode, sessionId: string) {
 }
 
 export function describeNotes(openStore: OpenStore): void {
-  describe('what happens to a session', () => {
+  describe('a note in the log of a session', () => {
     const rig = useRig(openStore);
 
-    it('is logged: first of all that it was created, and then that it was initialized, once', async () => {
+    it('is logged once for its creation and once for `initialized`', async () => {
       const { a, b } = rig;
       const session = newSession();
       const positions = await a.membership.create(session);
       const [first, second] = await a.membership.history(session.id, LOG_START, 2);
       expect(first?.note).toEqual({ kind: 'session.created', nodeId: a.id });
-      // What was said has the positions that it is told to have.
+      // The messages have the positions that `create` has returned, although the note comes before them.
       expect(positions && positions[0]?.logId).toBe(second?.logId);
       for (const node of [b, a]) await node.run(session.id, receive({ to: 'initialized' }));
       expect(await notesOf(a, session.id)).toEqual([
@@ -31,7 +31,7 @@ export function describeNotes(openStore: OpenStore): void {
       ]);
     });
 
-    it('is shown on no stream, and takes no place on one', async () => {
+    it('is shown on no stream, and takes no number on one', async () => {
       const { a, b } = rig;
       const id = await a.create();
       await a.run(id, open('p', ['1']));
@@ -46,12 +46,12 @@ export function describeNotes(openStore: OpenStore): void {
         'request.recovered',
       ]);
       expect(await a.texts(id, 'p')).toEqual(['one', 'two']);
-      // The log's entry of that is no place of the stream: the client has missed `two` only.
+      // The note is no position of the stream: the client has missed `two` only.
       expect((await b.read(id, 'p', one.position)).events).toMatchObject([{ message: 'two' }]);
     });
 
-    // Twin of the next one: it is logged at all, and for a cursor only.
-    it('is logged when a client comes back with its cursor', async () => {
+    // The twin of the next test: a resumed stream is logged at all, and only if the client had a cursor.
+    it('is logged when a client resumes a stream with a cursor', async () => {
       const { a, b } = rig;
       const id = await a.create();
       const { position } = await a.say(id, STANDALONE, 'one');
@@ -63,8 +63,8 @@ export function describeNotes(openStore: OpenStore): void {
       ]);
     });
 
-    // A client that comes back a thousand times would push out what it comes back for.
-    it('is not logged each time of a client that comes back without end', async () => {
+    // The notes about a client that resumes a thousand times would push out the messages that it resumes for.
+    it('is not logged each time when a client resumes again and again', async () => {
       const { a, b } = rig;
       const id = await a.create();
       const { position } = await a.say(id, STANDALONE, 'one');
@@ -72,7 +72,7 @@ export function describeNotes(openStore: OpenStore): void {
         await b.hold(id, STANDALONE, { cursor: position, token: `c${at}` });
       }
       expect(await notesOf(a, id)).toHaveLength(2);
-      // By the clock of the backplane, which no test can put on.
+      // This goes by the clock of the backplane, which a test cannot set.
       await sleep(RESUMED_EVERY_MS);
       await b.hold(id, STANDALONE, { cursor: position, token: 'later' });
       expect((await notesOf(a, id)).slice(2)).toEqual([
@@ -80,15 +80,15 @@ export function describeNotes(openStore: OpenStore): void {
       ]);
     }, 30_000);
 
-    it('to a request is logged with the step that it belongs to, and only where that was taken', async () => {
+    it('about a request is stored with its answer, and only if that is stored', async () => {
       const { a, b } = rig;
       const id = await a.create();
       await a.run(id, open('p', ['1']));
       const failed = { ...note('request.failed', '1'), from: b.id, ifAppended: true };
-      // Another node's request: its error is dropped, so nothing has failed.
+      // The request runs on another node, so its error is dropped and nothing has failed.
       const dropped = await b.run(id, append('p', 'error', { ends: '1' }), failed);
       expect(dropped).toEqual([{ status: 'dropped', executor: a.id }, { status: 'skipped' }]);
-      // With nothing before it, the script failed in the middle of the step.
+      // Bug: where the note was the first operation of the commit, the script failed in the middle of the step.
       expect(await b.run(id, failed)).toEqual([{ status: 'skipped' }]);
       const steps = [append('p', 'error', { ends: '1' }), failed];
       expect(await a.run(id, ...steps)).toMatchObject([{ status: 'appended' }, { status: 'done' }]);

@@ -7,7 +7,7 @@ export function describeNotify(openStore: OpenStore): void {
   describe('a broadcast', () => {
     const rig = useRig(openStore);
 
-    it('concerns sessions that hear of it', async () => {
+    it('is stored for sessions whose server announces that list', async () => {
       const { a, b } = rig;
       const id = await a.create({ hears: ['tools', 'resources'] });
       const about = (hears: ListKind) => append(STANDALONE, hears, { onlyIf: { hears } });
@@ -21,7 +21,7 @@ export function describeNotify(openStore: OpenStore): void {
       expect(await b.run(deaf, about('tools'))).toEqual([{ status: 'skipped' }]);
     });
 
-    it('of an updated resource concerns those that have subscribed to it', async () => {
+    it('about a resource is stored for sessions that have subscribed to it', async () => {
       const { a, b } = rig;
       const id = await a.create();
       const uri = 'file:///x%20y';
@@ -36,8 +36,8 @@ export function describeNotify(openStore: OpenStore): void {
       expect(await b.run(id, updated)).toEqual([{ status: 'skipped' }]);
     });
 
-    // An hour without a connection, a change each second: one "changed" says it all.
-    it('waits once for a client that is away', async () => {
+    // A client may be away for an hour while a list changes each second. One "changed" tells it all that it needs.
+    it('is stored once while no client is connected', async () => {
       const { a, b } = rig;
       const id = await a.create();
       const tools = append(STANDALONE, 'tools', { coalesce: 'tools' });
@@ -50,15 +50,15 @@ export function describeNotify(openStore: OpenStore): void {
       ]);
     });
 
-    // Coalesced with one that was already shown, the change would never be heard of.
-    it('is said again when the last one was written', async () => {
+    // If a new one were coalesced with one that was already shown, the client would never hear of the change.
+    it('is stored again after the last one was shown', async () => {
       const { a, b } = rig;
       const id = await a.create();
       const tools = append(STANDALONE, 'tools', { coalesce: 'tools' });
       const { position: first } = await a.say(id, STANDALONE, 'other');
       const [said] = await a.run(id, tools);
       await b.hold(id, STANDALONE, { token: 't' });
-      // Somebody is connected: each is shown.
+      // While a connection is open, each one is stored and shown.
       expect(await a.run(id, tools)).toMatchObject([{ status: 'appended' }]);
       const { position } = await a.say(id, STANDALONE, 'more');
       await b.run(id, detach(STANDALONE, 't', first));
@@ -70,8 +70,8 @@ export function describeNotify(openStore: OpenStore): void {
       expect(await a.run(id, tools)).toEqual([{ status: 'skipped' }]);
     });
 
-    // The one that waited was trimmed away: then there is none to coalesce with.
-    it('is said again when the one that waited is no longer kept', async () => {
+    // The one that waited was trimmed, so the next one must not be coalesced with it.
+    it('is stored again after the one that waited was trimmed', async () => {
       const a = await rig.join({ retention: { maxEvents: 3, maxAgeMs: 60_000 } });
       const id = await a.create();
       const tools = append(STANDALONE, 'tools', { coalesce: 'tools' });
@@ -82,8 +82,8 @@ export function describeNotify(openStore: OpenStore): void {
       expect(await a.run(id, tools)).toMatchObject([{ status: 'appended' }]);
     });
 
-    // The keys of resources stayed for ever: 300 URIs that were subscribed to once took 2.5 MB of a session.
-    it('of a resource is said again to a session that has unsubscribed in between', async () => {
+    // Bug: the entries that coalesce stayed for ever. 300 URIs that were subscribed to once took 2.5 MB of a session.
+    it('about a resource is stored again for a session that has unsubscribed and subscribed since', async () => {
       const { a, b } = rig;
       const id = await a.create();
       const uri = 'file:///x';
@@ -101,7 +101,7 @@ export function describeNotify(openStore: OpenStore): void {
       expect(await b.run(id, updated)).toMatchObject([{ status: 'appended' }]);
     });
 
-    it('does not coalesce across sessions', async () => {
+    it('of one session is not coalesced with that of another', async () => {
       const { a } = rig;
       const [one, two] = await Promise.all([a.create(), a.create()]);
       const tools = append(STANDALONE, 'tools', { coalesce: 'tools' });

@@ -8,12 +8,12 @@ function assign(stream: string | undefined, more: Partial<AssignOperation> = {})
 }
 
 export function describeOwners(openStore: OpenStore): void {
-  describe('owners', () => {
+  describe('the owner of a session', () => {
     const rig = useRig(openStore);
     const FORGET = { type: 'forget' } as const;
     const owned = { owned: true };
 
-    it('have a session from the start, or from the first request on', async () => {
+    it('is the node that creates the session, or else the first that runs a request', async () => {
       const { a, b } = rig;
       const id = await a.create(owned);
       expect((await b.membership.load(id))?.owner).toBe(a.id);
@@ -25,12 +25,12 @@ export function describeOwners(openStore: OpenStore): void {
       expect((await a.membership.load(later))?.owner).toBe(b.id);
     });
 
-    it('begin by themselves what another node has opened for them, and nobody else does', async () => {
+    it('begins what another node has opened for it, and no other node can begin or answer it', async () => {
       const { a, b, c } = rig;
       const id = await a.create(owned);
       const opened = okay(await b.commit(id, open('p', ['1', '2'], { ...owned, messages: ['x'] })));
       expect(opened.results).toMatchObject([{ status: 'opened', owner: a.id }]);
-      // It builds no replica, so it needs no record.
+      // The node that opened the stream builds no replica, so it needs no record.
       expect(opened).not.toHaveProperty('record');
       const dropped = { status: 'dropped', executor: a.id, unbegun: true };
       expect(await b.run(id, append('p', 'mine?', { ends: '1' }))).toEqual([dropped]);
@@ -43,7 +43,7 @@ export function describeOwners(openStore: OpenStore): void {
       expect((mine as { requests: string[] }).requests.sort()).toEqual(['1', '2']);
       const stored = (await a.said(id)).find(({ message }) => message === 'x');
       expect(mine).toHaveProperty('logId', stored?.logId);
-      // Asked twice, it runs once.
+      // The same stream is not given a second time, so it runs once.
       expect(await a.run(id, assign('p', { revision: '1' }))).toEqual([
         { status: 'assigned', executor: a.id, begun: true },
       ]);
@@ -54,8 +54,9 @@ export function describeOwners(openStore: OpenStore): void {
       expect(await b.run(id, assign('p'))).toEqual([{ status: 'dropped' }]);
     });
 
-    // A failover had lost that the owner had begun. It began again for each message by itself, and the next one overtook it.
-    it('begin with what they say of a stream that they are to begin', async () => {
+    // Bug: a failover had lost that the owner had begun. The owner began again for each message separately, and the
+    // next one overtook it.
+    it('begins a stream with the first message that it appends to it', async () => {
       const { a, b } = rig;
       const id = await a.create(owned);
       await b.run(id, open('p', ['1'], owned), open('q', ['2'], owned));
@@ -71,8 +72,8 @@ export function describeOwners(openStore: OpenStore): void {
       }
     });
 
-    // Nobody told it of what became of the session.
-    it('who become that with what they say hear of the end of the session', async () => {
+    // Bug: a node that became the owner in this way was not told that the session had ended.
+    it('is told of the end of the session if it became the owner by a message of its own', async () => {
       const { a, b } = rig;
       const id = await a.create(owned);
       await b.run(id, open('p', ['1'], owned));
@@ -84,8 +85,8 @@ export function describeOwners(openStore: OpenStore): void {
       expect(await a.next('gone')).toEqual({ type: 'gone', sessionId: id });
     });
 
-    // The reply was lost: whoever sends it again has to run what it was given.
-    it('are given the same again when a commit is repeated', async () => {
+    // The reply was lost. The node that repeats its commit has to run what the first one gave it.
+    it('gets the same requests when its commit is repeated', async () => {
       const { a, b } = rig;
       const id = await a.create(owned);
       const operation = open('p', ['1'], owned);
@@ -95,8 +96,9 @@ export function describeOwners(openStore: OpenStore): void {
       expect(okay(await a.repeat(id, assign('p', { revision: '1' }))).results).toEqual([given]);
     });
 
-    // Found by the simulator: the second of two assignments lost its reply, and its repeat began what the first had begun.
-    it('are not given again, by a repeat, what an earlier commit has given them', async () => {
+    // Bug (found by the simulator): the second of two assignments lost its reply. Its repeat returned what the first
+    // had returned, so the requests ran twice.
+    it('gets no requests from a repeat that an earlier commit has already given it', async () => {
       const { a, b } = rig;
       const id = await a.create(owned);
       await b.run(id, open('p', ['1'], owned));
@@ -106,7 +108,7 @@ export function describeOwners(openStore: OpenStore): void {
       expect(okay(await a.repeat(id, assign('p', { revision: '1' }))).results).toEqual([second]);
     });
 
-    it('that are dead have one successor, and are told, in case they were only paused', async () => {
+    it('that is dead has one successor, and is told of it in case it was only paused', async () => {
       const { a, b, c } = rig;
       const id = await a.create(owned);
       await b.run(id, open('p', ['1'], owned));
@@ -123,14 +125,14 @@ export function describeOwners(openStore: OpenStore): void {
       expect(await c.run(id, assign('q', { dead: a.id }))).toEqual([
         { status: 'assigned', executor: b.id, begun: false },
       ]);
-      // What the old one believes does not count.
+      // The record decides, whatever the former owner believes.
       expect(await a.run(id, assign('q'))).toEqual([
         { status: 'assigned', executor: b.id, begun: false },
       ]);
       expect(await a.run(id, open('r', ['3'], owned))).toMatchObject([{ owner: b.id }]);
     });
 
-    it('speak for the session, and nobody else on the same condition', async () => {
+    it('alone may append a message that is for the owner only', async () => {
       const { a, b } = rig;
       const id = await a.create(owned);
       const said = append(STANDALONE, 'x', { onlyIf: { owned: true } });
@@ -143,7 +145,7 @@ export function describeOwners(openStore: OpenStore): void {
       expect(await a.run(id, said)).toEqual([{ status: 'skipped' }]);
     });
 
-    it('give a session up with their replica', async () => {
+    it('gives the session up when it discards its replica', async () => {
       const { a, b } = rig;
       const id = await a.create(owned);
       await b.run(id, FORGET);
@@ -156,7 +158,7 @@ export function describeOwners(openStore: OpenStore): void {
       ]);
     });
 
-    it('get what is for the replica, and what says that the client is ready', async () => {
+    it('is named for messages to the replica, and gets `initialized`', async () => {
       const { a, b } = rig;
       const id = await a.create(owned);
       expect(await b.run(id, receive({ to: 'owner' }, 'x'))).toEqual([
@@ -175,7 +177,7 @@ export function describeOwners(openStore: OpenStore): void {
       expect(taken).toMatchObject({ results: [{ executor: b.id }], record: { active: true } });
     });
 
-    it('do not begin what was cancelled before', async () => {
+    it('does not begin a request that was cancelled before', async () => {
       const { a, b, c } = rig;
       const id = await a.create(owned);
       await b.run(id, open('p', ['1', '2'], owned));
@@ -188,13 +190,14 @@ export function describeOwners(openStore: OpenStore): void {
       expect(await c.run(id, end)).toMatchObject([{ status: 'appended', ended: false }]);
       expect(await a.run(id, assign('p', { revision: '1' }))).toMatchObject([{ requests: ['2'] }]);
       const late = append('p', undefined, { ends: '2', onlyIf: { unbegun: true } });
-      // Who has begun it may be another one than when it was cancelled, and it may be the one that gives it up.
+      // The request is begun by now, so it is not ended here: neither by the node that cancels it nor by the owner
+      // itself.
       for (const node of [a, c]) {
         expect(await node.run(id, late)).toEqual([{ status: 'dropped', executor: a.id }]);
       }
     });
 
-    it('may abandon what nobody has begun only through whoever opened it', async () => {
+    it('does not get a request that its opener has abandoned', async () => {
       const { a, b } = rig;
       const id = await a.create(owned);
       await b.run(id, open('p', ['1'], owned));
@@ -203,7 +206,7 @@ export function describeOwners(openStore: OpenStore): void {
       expect(await b.run(id, open('q', ['1'], owned))).toMatchObject([{ status: 'opened' }]);
     });
 
-    it('are given what a dead one had begun, and know that it was begun', async () => {
+    it('gets the requests that a dead owner had begun, marked as begun before', async () => {
       const { a, b, c } = rig;
       const id = await a.create(owned);
       await b.run(id, open('p', ['1'], owned));
@@ -214,7 +217,7 @@ export function describeOwners(openStore: OpenStore): void {
         { status: 'claimed', requests: ['1'] },
       ]);
       expect((await b.membership.load(id))?.owner).toBe(b.id);
-      // Somebody else was first: the owner is another now, and is to run it.
+      // Another node has claimed a stream before, and is the owner now. It is to run this one, too.
       expect(await c.run(id, { ...claim, stream: 'q' })).toEqual([
         { status: 'claimed', requests: ['2'], owner: b.id },
       ]);
@@ -226,10 +229,10 @@ export function describeOwners(openStore: OpenStore): void {
       ]);
     });
 
-    // Paused for longer than its lease, an owner goes on with what it had begun, although its successor has served requests
-    // of the session meanwhile: its late answer was stored, and shown. That its successor has given the session up again
-    // changes nothing.
-    it('are not heard any more on streams that they had begun, after another node has taken their place', async () => {
+    // Bug: an owner that was paused for longer than its lease went on with what it had begun, although its successor
+    // had served requests of the session meanwhile. Its late answer was stored and shown. It stays refused after the
+    // successor has given the session up.
+    it('cannot append to streams that it had begun, after another node has become the owner', async () => {
       const { a, b, c } = rig;
       const id = await a.create(owned);
       await a.run(id, open('p', ['1', '2'], owned));
@@ -242,12 +245,14 @@ export function describeOwners(openStore: OpenStore): void {
         dropped,
       ]);
       expect(await a.next('disowned')).toEqual({ type: 'disowned', sessionId: id });
-      // The connections that wait for these streams are told to see to their end; the one of `p` is the former owner's own.
+      // The holders of these streams are told to look after them. The holder of `p` is a connection of the former owner
+      // itself.
       expect(await c.next('orphaned')).toMatchObject({ sessionId: id, stream: 'q' });
       expect(await a.next('orphaned')).toMatchObject({ sessionId: id, stream: 'p' });
       await b.run(id, { type: 'forget' });
       expect(await a.run(id, append('p', 'late', { ends: '1' }))).toEqual([dropped]);
-      // Claimed as what they are, or by who still takes the former owner for dead; and ended once.
+      // A stream without an executor can be claimed by its mark, or by a node that still takes the former owner for
+      // dead. It is ended once.
       const claim = { type: 'claim' as const, revision: undefined };
       expect(await a.run(id, { ...claim, stream: 'p', from: a.id })).toEqual([dropped]);
       expect(await c.run(id, { ...claim, stream: 'q', from: a.id })).toMatchObject([
@@ -262,9 +267,9 @@ export function describeOwners(openStore: OpenStore): void {
       expect(await b.texts(id, 'p')).toEqual(['its node is gone']);
     });
 
-    // With JSON responses, and with HTTP+SSE, what a call says besides its answer is on the standalone stream: whose call it
-    // is decides there as well.
-    it('are heard on the standalone stream for a call as long as they execute it', async () => {
+    // With JSON responses and with HTTP+SSE, a call's messages besides its answer go to the standalone stream. Which
+    // node runs the call decides there as well.
+    it('appends to the standalone stream for a call as long as it runs the call', async () => {
       const { a, b } = rig;
       const id = await a.create(owned);
       await a.run(id, open('p', ['1'], owned));
@@ -276,7 +281,7 @@ export function describeOwners(openStore: OpenStore): void {
       expect(await b.texts(id, STANDALONE)).toEqual(['progress']);
     });
 
-    it('are named to whoever resumes a stream that they have not begun', async () => {
+    it('is named to a connection that resumes a stream which is not begun', async () => {
       const { a, b, c } = rig;
       const id = await a.create(owned);
       await b.run(id, open('p', ['1'], owned));

@@ -22,8 +22,8 @@ export function describeRepeats(openStore: OpenStore): void {
     const entries = async (node: TestNode, id: string) =>
       (await node.membership.history(id, LOG_START, 1000)).length;
 
-    // A reply is lost, the call is sent again: the client must see each message once.
-    it('stores nothing and tells nobody a second time', async () => {
+    // When a reply is lost, the commit is sent again. The client must see each message once.
+    it('stores nothing and sends nothing a second time', async () => {
       const { a, b } = rig;
       const id = await a.create();
       await a.run(id, open('p', ['1']));
@@ -61,12 +61,13 @@ export function describeRepeats(openStore: OpenStore): void {
         lastSeenAt: 0,
       });
       a.number += 1;
-      // A cancellation, which may not have found it running the first time. To hear of it twice does no harm.
+      // The cancellation is sent again, because the first one may not have found the request running. A second one does
+      // no harm.
       expect(await b.drain(a, id)).toMatchObject([{ type: 'deliver', message: 'cancel' }]);
     });
 
-    // The twin: only the number tells a repeat from a second message that says the same.
-    it('is told by its number alone', async () => {
+    // The twin: a message with the same text and another number is stored again.
+    it('is recognized by its number, not by its text', async () => {
       const { a } = rig;
       const id = await a.create();
       await a.commit(id, append(STANDALONE, 'news'));
@@ -76,7 +77,7 @@ export function describeRepeats(openStore: OpenStore): void {
       expect(await a.texts(id, STANDALONE)).toEqual(['news', 'news']);
     });
 
-    it('of an earlier number is a repeat too', async () => {
+    it('is recognized by a lower number, too', async () => {
       const { a } = rig;
       const id = await a.create();
       a.number = 41;
@@ -86,8 +87,9 @@ export function describeRepeats(openStore: OpenStore): void {
       expect(await a.texts(id, STANDALONE)).toEqual(['news']);
     });
 
-    // Numbers are a node's own, per session: nodes and sessions must not take each other's messages for repeats.
-    it('is one of the same node in the same session', async () => {
+    // Each node numbers its commits of each session. Commits of other nodes and other sessions with the same number are
+    // no repeats.
+    it('is one of the same node in the same session only', async () => {
       const { a, b } = rig;
       const [one, two] = await Promise.all([a.create(), a.create()]);
       a.number = b.number = 10;
@@ -99,7 +101,7 @@ export function describeRepeats(openStore: OpenStore): void {
       expect(await a.texts(two, STANDALONE)).toEqual(['of a']);
     });
 
-    it('of an open answers where the request stands', async () => {
+    it('of an open answers as the first one did', async () => {
       const { a, b } = rig;
       const id = await a.create();
       const first = await a.run(id, open('p', ['1']));
@@ -111,20 +113,20 @@ export function describeRepeats(openStore: OpenStore): void {
       expect(await a.say(id, 'p', 'answer', { ends: '1' })).toMatchObject({ ended: true });
     });
 
-    // The first reply carried the record that the node's replica is built from: it must come again.
-    it('of an open still brings the record to a node that has no replica', async () => {
+    // The node builds its replica from the record in the first reply, so the repeat has to return it again.
+    it('of an open returns the record again to a node without a replica', async () => {
       const { a, b } = rig;
       const id = await a.create();
       const first = okay(await b.commit(id, open('p', ['1'])));
       const again = okay(await b.repeat(id, open('p', ['1'])));
       expect(first.record?.id).toBe(id);
       expect({ ...again.record, lastSeenAt: 0 }).toEqual({ ...first.record, lastSeenAt: 0 });
-      // It counts as one replica: told once.
+      // The node counts as one replica, so it is told once.
       await a.run(id, receive({ to: 'replicas' }, 'roots'));
       expect(await b.drain(a, id)).toMatchObject([{ type: 'deliver' }]);
     });
 
-    it('of a detach, abandon or forget undoes nothing that came after it', async () => {
+    it('of a detach, abandon or forget undoes nothing that came later', async () => {
       const { a, b } = rig;
       const id = await a.create();
       await a.run(id, open('p', ['1'], { token: 't1' }));
@@ -156,14 +158,14 @@ export function describeRepeats(openStore: OpenStore): void {
     });
   });
 
-  // The reply is lost, and before the commit is sent again, another node takes a step.
+  // The reply is lost, and another node takes a step before the commit is sent again.
   describe('a commit that is repeated after a step of another node', () => {
     const rig = useRig(openStore);
     interface Case {
       operation: (rig: Rig) => Operation;
       before?: (rig: Rig, id: string) => Promise<unknown>;
       between: (rig: Rig, id: string) => Promise<unknown>;
-      /** Default: the same as the first time. */
+      /** Default: the same answer as the first time. */
       answer?: object;
     }
     const opened = ({ a }: Rig, id: string) => a.run(id, open('p', ['1']));
@@ -189,7 +191,8 @@ export function describeRepeats(openStore: OpenStore): void {
         between: sayOfB,
         answer: { status: 'repeated' },
       },
-      // It was said to be stored: the node forgot the call, told nobody, and its client waited for ever.
+      // Bug: the repeat said that the answer was stored. The node forgot the call without an error, and its client
+      // waited for ever.
       'an answer that was refused, since another node executes the request': {
         before: openedByC,
         operation: () => append('p', 'answer', { ends: '1' }),
@@ -206,7 +209,7 @@ export function describeRepeats(openStore: OpenStore): void {
       },
       'receive for replicas': { operation: () => receive({ to: 'replicas' }), between: sayOfB },
       'receive for this node': { operation: () => receive({ to: 'here' }), between: sayOfB },
-      // The server got it twice: the record said by then that it had come, and it was given to the server besides.
+      // Bug: the server got `initialized` twice, with the record that said so and once more as a message.
       initialized: { operation: () => receive({ to: 'initialized' }), between: sayOfB },
       'initialized, for a replica of another node': {
         before: ({ a, c }, id) => a.run(id, { type: 'forget' }).then(() => useOf(c, id)),
@@ -253,24 +256,21 @@ export function describeRepeats(openStore: OpenStore): void {
     const useOf = (node: TestNode, id: string) =>
       node.run(id, receive({ to: 'here' }, '{}', { revision: undefined }));
 
-    it.each(Object.entries(CASES))(
-      'answers the same, and changes nothing: %s',
-      async (_, given) => {
-        const { a, b, c } = rig;
-        const id = await a.create();
-        await given.before?.(rig, id);
-        const operation = given.operation(rig);
-        const [first] = await a.run(id, operation);
-        await given.between(rig, id);
-        await Promise.all([b.drain(c, id), c.drain(b, id)]);
-        const stored = await everythingOf(a, id);
-        const [repeated] = resultsOf(await a.repeat(id, operation));
-        expect(repeated).toEqual(given.answer ?? first);
-        expect(await everythingOf(a, id)).toEqual(stored);
-        const heard = await Promise.all([b.drain(c, id), c.drain(b, id)]);
-        expect(heard).toEqual([[], []]);
-      },
-    );
+    it.each(Object.entries(CASES))('answers the same and changes nothing: %s', async (_, given) => {
+      const { a, b, c } = rig;
+      const id = await a.create();
+      await given.before?.(rig, id);
+      const operation = given.operation(rig);
+      const [first] = await a.run(id, operation);
+      await given.between(rig, id);
+      await Promise.all([b.drain(c, id), c.drain(b, id)]);
+      const stored = await everythingOf(a, id);
+      const [repeated] = resultsOf(await a.repeat(id, operation));
+      expect(repeated).toEqual(given.answer ?? first);
+      expect(await everythingOf(a, id)).toEqual(stored);
+      const heard = await Promise.all([b.drain(c, id), c.drain(b, id)]);
+      expect(heard).toEqual([[], []]);
+    });
 
     async function everythingOf(node: TestNode, id: string) {
       const record = await node.membership.load(id);
@@ -281,8 +281,9 @@ export function describeRepeats(openStore: OpenStore): void {
       };
     }
 
-    // Stored before its owner had begun the call, it told nobody; repeated after that, it told nobody either.
-    it('tells the owner that a call is cancelled which it has begun in between', async () => {
+    // Bug: the first cancellation came before the owner had begun the call, so it was sent to no node. Neither was its
+    // repeat.
+    it('sends the owner a cancellation of a call that it has begun in between', async () => {
       const { a: owner, b } = rig;
       const id = await owner.create({ owned: true });
       await b.run(id, open('p', ['1'], { owned: true }));
@@ -297,9 +298,9 @@ export function describeRepeats(openStore: OpenStore): void {
   describe('a repeated attach', () => {
     const rig = useRig(openStore);
 
-    // It took the stream over, the reply was lost: the second one must not take it for a stranger's,
-    // nor forget whose connection has to be ended.
-    it('is no conflict, and still names the connection that held the stream before', async () => {
+    // The first attach took the stream over, and its reply was lost. The second must neither meet its own claim as a
+    // conflict nor forget whose connection has to be ended.
+    it('meets no conflict, and names the connection that held the stream before', async () => {
       const { a, b } = rig;
       const id = await a.create();
       await a.hold(id, STANDALONE, { token: 'old' });
@@ -313,9 +314,9 @@ export function describeRepeats(openStore: OpenStore): void {
       expect((await b.hold(other, STANDALONE, request)).previous).toBeUndefined();
     });
 
-    // It would end the newer connection, though the one that it is about may be gone.
+    // A repeat must not replace the newer connection, because its own connection may be gone by then.
     it.each([false, true])(
-      'leaves the stream to a newer connection (polite: %s)',
+      'leaves the stream to a newer connection (unlessHeld: %s)',
       async (unlessHeld) => {
         const { a, b, c } = rig;
         const id = await a.create();

@@ -13,12 +13,12 @@ import {
 } from './rig.js';
 
 export function describeReplicas(openStore: OpenStore): void {
-  describe('replicas', () => {
+  describe('a replica', () => {
     const rig = useRig(openStore);
     const FORGET = { type: 'forget' } as const;
 
-    // A rebuilt node that lacks the client's capabilities, its log level or its subscriptions behaves differently.
-    it('get the record where there is none yet, or one of another revision', async () => {
+    // A replica without the client's capabilities, log level or subscriptions would behave differently.
+    it('gets the record if its node has none, or one of another revision', async () => {
       const { a, b } = rig;
       const id = await a.create();
       const first = okay(await b.commit(id, open('p1', ['1'])));
@@ -41,8 +41,8 @@ export function describeReplicas(openStore: OpenStore): void {
       expect(okay(await b.commit(id, here))).toMatchObject({ record: { revision: changed(2) } });
     });
 
-    // What was acknowledged on one node holds on every node for the next request.
-    it('are told of every change of shape, but for the one that made it', async () => {
+    // A change that was acknowledged on one node holds on every node from the next request on.
+    it('is told of every change of shape except its own', async () => {
       const { a, b, c } = rig;
       const id = await a.create();
       await b.run(id, open('p', ['1']));
@@ -57,8 +57,8 @@ export function describeReplicas(openStore: OpenStore): void {
       expect(await a.drain(b, id)).toEqual([]);
     });
 
-    // A failover may lose that a replica is there: it was never told of anything again.
-    it('are known again with the next request that names their revision', async () => {
+    // Bug: a failover may lose that a node has a replica. That node was told of nothing any more.
+    it('is registered again by the next request that names its revision', async () => {
       const { a, b } = rig;
       const id = await a.create();
       await b.run(id, open('p1', ['1']), FORGET);
@@ -67,7 +67,7 @@ export function describeReplicas(openStore: OpenStore): void {
       expect(await b.drain(a, id)).toMatchObject([{ type: 'deliver', message: 'roots' }]);
     });
 
-    it('all handle what concerns all of them', async () => {
+    it('gets a message that is for all replicas', async () => {
       const { a, b, c } = rig;
       const id = await a.create();
       await b.run(id, receive({ to: 'here' }, 'x', { revision: undefined }));
@@ -82,8 +82,9 @@ export function describeReplicas(openStore: OpenStore): void {
       expect(await b.next('deliver')).toMatchObject({ message: 'roots' });
     });
 
-    // Handlers of `initialized` have effects (a first notification): one replica runs them, not each.
-    it('are initialized once, by one of them; the others only learn of it', async () => {
+    // A server may send its first notification when it gets `initialized`, so one replica gets the message and not
+    // each.
+    it('gets `initialized` if it is the first one, and the others are told of the change of shape only', async () => {
       const { a, b, c } = rig;
       const id = await a.create();
       await b.run(id, open('p', ['1']));
@@ -98,7 +99,7 @@ export function describeReplicas(openStore: OpenStore): void {
       expect(await c.membership.load(id)).toMatchObject({ active: true, revision: changed(2) });
     });
 
-    it('are initialized where the message arrives, if there is one or none elsewhere', async () => {
+    it('gets `initialized` where the message arrives, if there is one or no other node has one', async () => {
       const { a, b, c } = rig;
       const initialized = receive({ to: 'initialized' }, 'initialized');
       const id = await a.create();
@@ -108,7 +109,7 @@ export function describeReplicas(openStore: OpenStore): void {
         record: { active: true, revision: changed(2) },
       });
       expect(await a.next('shape')).toMatchObject({ revision: changed(2), message: undefined });
-      // A second one changes nothing that a replica would have to know.
+      // A second `initialized` changes nothing that a replica has to know.
       expect(okay(await b.commit(id, initialized)).revision).toEqual(changed(2));
       expect(await a.drain(b, id)).toEqual([]);
 
@@ -119,14 +120,14 @@ export function describeReplicas(openStore: OpenStore): void {
         results: [{ here: true }],
         record: { active: true },
       });
-      // It has one now.
+      // The node has a replica now.
       await b.run(alone, receive({ to: 'replicas' }, 'roots'));
       expect(await c.next('deliver')).toMatchObject({ message: 'roots' });
       expect(await a.drain(b, alone)).toEqual([]);
     });
 
-    // An idle replica is discarded: its node costs nothing, and hears nothing, until it is used again.
-    it('hear nothing any more when they are gone', async () => {
+    // An idle replica is discarded. Its node is told of nothing until it builds the next one.
+    it('that was discarded is told of nothing', async () => {
       const { a, b } = rig;
       const id = await a.create();
       await b.run(id, open('p', ['1']));
@@ -139,8 +140,8 @@ export function describeReplicas(openStore: OpenStore): void {
       expect(await b.drain(a, id)).toMatchObject([{ type: 'deliver' }]);
     });
 
-    // A server that asks only while a client listens has to know whether one does, wherever.
-    it('learn who follows the standalone stream', async () => {
+    // A server that asks only while a client listens has to know whether a client listens on any node.
+    it('is told which node follows the standalone stream', async () => {
       const { a, b, c } = rig;
       const id = await a.create();
       await c.hold(id, STANDALONE, { token: 'c1' });

@@ -31,7 +31,7 @@ export const ALICE = 'alice';
 export const MALLORY = 'mallory';
 export const BEGINNING: Position = { n: 0, logId: LOG_START };
 
-/** Three nodes on a store of their own, for each test anew. */
+/** Three nodes on a store of their own, new for each test. */
 export interface Rig {
   readonly store: Store;
   readonly a: TestNode;
@@ -39,7 +39,7 @@ export interface Rig {
   readonly c: TestNode;
   /** How many bytes a text takes in the store. */
   sizeOf(text: string): number;
-  /** One more node. */
+  /** Puts one more node on the store. */
   join(overrides?: Partial<JoinOptions>): Promise<TestNode>;
 }
 
@@ -84,13 +84,13 @@ export class TestNode {
   readonly id: string;
   readonly membership: Membership;
   readonly warnings: string[] = [];
-  /** How often it was told that messages may have been lost. */
+  /** How often the backplane has said that messages may be lost. */
   losses = 0;
-  /** How often its lease had run out when it was renewed. */
+  /** How often the lease had run out when it was renewed. */
   lapses = 0;
   /** The number of the last commit. */
   number = 0;
-  /** What has come and was not taken by `next` or `drain`. */
+  /** Messages that have arrived and were not taken by `next` or `drain`. */
   readonly inbox: NodeMessage[] = [];
 
   constructor(backplane: Backplane, overrides: Partial<JoinOptions> = {}) {
@@ -111,7 +111,7 @@ export class TestNode {
     });
   }
 
-  /** Creates a session of Alice's. */
+  /** Creates a session that belongs to Alice. */
   async create(overrides: Partial<NewSession> = {}): Promise<string> {
     const session = newSession(overrides);
     expect(await this.membership.create(session)).not.toBe(false);
@@ -128,12 +128,12 @@ export class TestNode {
     return this.membership.commit({ sessionId, number: this.number, operations });
   }
 
-  /** Commits to a session that is there, and gives the results. */
+  /** Commits to a session that exists, and returns the results. */
   async run(sessionId: string, ...operations: Operation[]): Promise<OperationResult[]> {
     return resultsOf(await this.commit(sessionId, ...operations));
   }
 
-  /** Appends one message that is expected to be stored. */
+  /** Appends one message, and throws if it was not stored. */
   async say(sessionId: string, stream: string, message: string, more?: Partial<AppendOperation>) {
     const [result] = await this.run(sessionId, append(stream, message, more));
     return appended(result);
@@ -151,7 +151,7 @@ export class TestNode {
     });
   }
 
-  /** Attaches where that is expected to succeed. */
+  /** Attaches to a stream, and throws if that is refused. */
   async hold(sessionId: string, stream: string, more?: Partial<AttachRequest>) {
     return attached(await this.attach(sessionId, stream, more));
   }
@@ -160,7 +160,7 @@ export class TestNode {
     return page(await this.membership.read({ sessionId, stream, after, maxBytes }));
   }
 
-  /** The texts of all messages that the log keeps of a stream. */
+  /** Reads the texts of all messages of a stream that the log keeps. */
   async texts(sessionId: string, stream: string): Promise<(string | undefined)[]> {
     const texts: (string | undefined)[] = [];
     for (let after = BEGINNING; ;) {
@@ -171,7 +171,7 @@ export class TestNode {
     }
   }
 
-  /** All that the log keeps, page by page. */
+  /** Reads all entries of a log, page by page. */
   async history(sessionId: string, count = 1_000): Promise<LogEntry[]> {
     const entries: LogEntry[] = [];
     for (;;) {
@@ -182,13 +182,13 @@ export class TestNode {
     }
   }
 
-  /** What was said in a session, both directions, without what has happened to it. */
+  /** Reads the messages of both directions, without the notes. */
   async said(sessionId: string): Promise<LogEntry[]> {
     const entries = await this.history(sessionId);
     return entries.filter(({ note }) => note === undefined);
   }
 
-  /** Takes the next message of this type out of the inbox, when it is there. */
+  /** Waits for a message of this type, and takes it out of the inbox. */
   async next<T extends NodeMessage['type']>(type: T): Promise<Extract<NodeMessage, { type: T }>> {
     let index = -1;
     await eventually(() => {
@@ -203,8 +203,8 @@ export class TestNode {
   }
 
   /**
-   * All that is in the inbox and on the way there: waits for a message that goes the same way after it (from
-   * `sender`, through the session, so that in a cluster the same server publishes it).
+   * Takes all messages out of the inbox, with those that are on the way. It waits for a mark that `sender` sends the
+   * same way after them: through the session, so that in a Redis Cluster the same server publishes it.
    */
   async drain(sender: TestNode, sessionId: string): Promise<NodeMessage[]> {
     const mark = `mark ${randomBytes(4).toString('hex')}`;
@@ -269,12 +269,12 @@ export function detach(stream: string, token: string, position = BEGINNING): Det
   return { type: 'detach', stream, token, position };
 }
 
-/** Any revision that counts so many changes, the session's creation among them. */
+/** Matches any revision after this number of changes. The creation of the session counts as one. */
 export function changed(count: number): string {
   return expect.stringMatching(new RegExp(`^${String(count)}\\.`)) as string;
 }
 
-/** Appends a message that the session remembers something by. */
+/** Appends a message that adds a subscription to the record. */
 export function subscribe(uri: string): AppendOperation {
   return append(STANDALONE, '{}', { effect: { type: 'subscribe', uri } });
 }
@@ -303,7 +303,7 @@ function page(reply: Page): Extract<Page, { status: 'ok' }> {
   return reply;
 }
 
-/** Tries an assertion until it holds: for what others do in their own time, and nobody announces. */
+/** Repeats an assertion until it holds. For changes on other nodes that no event announces. */
 export async function eventually<T>(
   assertion: () => T | Promise<T>,
   withinMs = 15_000,

@@ -16,11 +16,11 @@ import {
 } from './rig.js';
 
 export function describeSessions(openStore: OpenStore): void {
-  describe('sessions', () => {
+  describe('a session', () => {
     const rig = useRig(openStore);
 
-    // The client's very next request may reach any node: it must not get 404 there.
-    it('are known on every node as soon as they are created', async () => {
+    // The client's next request may reach any node, which must not answer it with 404.
+    it('is known on every node as soon as it is created', async () => {
       const { a, b } = rig;
       const session = newSession();
       const before = await a.membership.timeOf(session.id);
@@ -42,7 +42,7 @@ export function describeSessions(openStore: OpenStore): void {
       expect(record?.createdAt).toBeGreaterThanOrEqual(before);
     });
 
-    it('have the times of the backplane, whatever the clock of a node says', async () => {
+    it('has the times of the backplane, whatever the clock of a node says', async () => {
       const { a } = rig;
       const ahead = { ...systemClock, now: () => systemClock.now() + 20 * 60_000 };
       const wrong = await rig.join({ clock: ahead });
@@ -55,14 +55,14 @@ export function describeSessions(openStore: OpenStore): void {
       expect(createdAt).toBeLessThanOrEqual(before);
       expect(lastSeenAt).toBeGreaterThanOrEqual(before);
       expect(lastSeenAt).toBeLessThanOrEqual(after);
-      // Nor does the session end, or its log, before their time.
+      // The session and its log do not end too early either.
       expect((await a.membership.history(id, LOG_START, 10)).length).toBeGreaterThan(1);
     });
 
-    // A made-up id that is admitted is a session that nobody created.
-    // An empty hash tag, and a cluster says CROSSSLOT: only `session(id)` passes such ids on.
+    // An id that was not created must be refused. With an empty hash tag, the keys of a session would be in several
+    // slots of a Redis Cluster, which it refuses (CROSSSLOT). Only `session(id)` of an application passes such ids on.
     it.each(['made-up', '', '}', '{}'])(
-      'are unknown unless they were created: %j',
+      'does not exist if it was not created: %j',
       async (made) => {
         const { a } = rig;
         expect(await a.membership.load(made)).toBeUndefined();
@@ -85,8 +85,8 @@ export function describeSessions(openStore: OpenStore): void {
       },
     );
 
-    // Two nodes whose generators give the same id would otherwise share one session between two clients.
-    it('are not created twice, nor changed by the attempt', async () => {
+    // Two nodes may happen to generate the same id. Two clients must not share one session.
+    it('is not created or changed by a second creation with its id', async () => {
       const { a, b } = rig;
       const session = newSession();
       await a.membership.create(session);
@@ -97,7 +97,7 @@ export function describeSessions(openStore: OpenStore): void {
       expect(await b.said(session.id)).toHaveLength(2);
     });
 
-    it('begin with what was said at `initialize`, each stream numbered on its own', async () => {
+    it('starts with the messages of its `initialize`, numbered for each stream', async () => {
       const { a, b } = rig;
       const session = newSession({
         outbound: [
@@ -119,11 +119,11 @@ export function describeSessions(openStore: OpenStore): void {
         { position: positions && positions[2], message: 'ask', end: false, asker: a.id },
         { position: positions && positions[4], message: 'answer', end: true },
       ]);
-      // The next message goes on counting: a number given out twice would be taken for shown.
+      // The next message goes on counting. A number that is used twice would be taken for shown.
       expect((await b.say(session.id, STANDALONE, 'third')).position.n).toBe(3);
     });
 
-    it('are listed in pages', async () => {
+    it('is listed once, page by page', async () => {
       const { a, b } = rig;
       const ids = await Promise.all(
         ['s-1', 's-2', 's-3', 's-4', 's-5'].map((id) => a.create({ id })),
@@ -135,7 +135,7 @@ export function describeSessions(openStore: OpenStore): void {
       expect(third.next).toBeUndefined();
     });
 
-    it('keep both directions in their history, in order', async () => {
+    it('keeps the messages of both directions in its log, in order', async () => {
       const { a, b } = rig;
       const id = await a.create();
       await b.run(id, open('p', ['1'], { messages: ['in 1'] }));
@@ -156,8 +156,8 @@ export function describeSessions(openStore: OpenStore): void {
       expect(await a.membership.history(id, after, 1)).toEqual([history[3]]);
     });
 
-    // Texts pass through scripts, a log and a line-based bus: none of them may look into them.
-    it('keep every text as it is', async () => {
+    // Texts pass through scripts, a log and a bus that reads lines. None of these may change them.
+    it('keeps every text unchanged', async () => {
       const { a, b } = rig;
       const strange = 'é 🦊 \u2028 \n \r\n \u0000 %s $1 {} "\\" 1 gone x\n';
       const id = await a.create({ initialize: strange, principal: 'who: ever\n{1}' });
@@ -174,11 +174,11 @@ export function describeSessions(openStore: OpenStore): void {
     });
   });
 
-  describe('principals', () => {
+  describe('a principal', () => {
     const rig = useRig(openStore);
 
-    // The id alone must not be a credential, and a stranger must not learn that the session exists.
-    it('see only their own sessions', async () => {
+    // The id of a session must not be a credential, and a stranger must not learn that the session exists.
+    it('has no access to the sessions of another principal', async () => {
       const { a, b } = rig;
       const id = await a.create();
       const opened = open('p', ['1'], { principal: MALLORY });
@@ -194,8 +194,8 @@ export function describeSessions(openStore: OpenStore): void {
       expect(await a.drain(b, id)).toEqual([]);
     });
 
-    // "No principal" is compared like any other: an anonymous session is for anonymous callers only.
-    it('may be the empty one', async () => {
+    // The empty principal is one like any other: an anonymous session is for anonymous callers only.
+    it('may be empty, which is a principal like any other', async () => {
       const { a, b } = rig;
       const id = await a.create({ principal: '' });
       expect(await b.run(id, open('p', ['1']))).toEqual([{ status: 'denied' }]);
@@ -203,20 +203,20 @@ export function describeSessions(openStore: OpenStore): void {
       expect(await b.membership.remove(id, '')).toBe(true);
     });
 
-    it('do not limit the operator', async () => {
+    it('does not keep the operator from deleting a session', async () => {
       const { a, b } = rig;
       const id = await a.create();
       expect(await b.membership.remove(id, ANY_PRINCIPAL)).toBe(true);
     });
   });
 
-  describe('idle sessions', () => {
+  describe('an idle session', () => {
     const rig = useRig(openStore);
-    /** Not so short that a busy machine lets one end between two steps. */
+    /** These times are long enough that no session ends between two steps on a busy machine. */
     const SHORT = { sessionTtlMs: 1_700, pendingTtlMs: 700 };
 
-    // Nobody sends DELETE: without an end sessions pile up for ever.
-    it('end, those that were never `initialized` sooner', async () => {
+    // Most clients send no DELETE. Sessions that never end would pile up.
+    it('ends, and does so sooner if it was never `initialized`', async () => {
       const [a, b] = [await rig.join(SHORT), await rig.join(SHORT)];
       const [pending, active] = await Promise.all([a.create(), a.create()]);
       await b.run(active, receive({ to: 'initialized' }));
@@ -233,8 +233,8 @@ export function describeSessions(openStore: OpenStore): void {
       expect(await b.commit(active, open('p', ['1']))).toEqual({ status: 'gone' });
     });
 
-    // A session that dies under an open GET stream or a long call: five minutes of silence are not the end.
-    it('live on while they are touched or used, on whichever node', async () => {
+    // A session must not end under an open GET stream or a long call.
+    it('does not end while any node touches or uses it', async () => {
       const [a, b] = [await rig.join(SHORT), await rig.join(SHORT)];
       const [touched, used, attached] = await Promise.all([a.create(), a.create(), a.create()]);
       for (let at = 0; at < 12; at += 1) {
@@ -248,14 +248,14 @@ export function describeSessions(openStore: OpenStore): void {
         Date.now() - SHORT.pendingTtlMs,
       );
       expect(await a.membership.load(attached)).toBeDefined();
-      // The log lives as long as its session: one that vanished under an open stream would read as a gap.
+      // The log must not end before its session, or an open stream would report a gap.
       for (const id of [touched, used, attached]) {
         expect(await a.texts(id, 'init')).toEqual(['{"result":"initialized"}']);
       }
     });
 
-    // What the server says by itself, and what strangers ask, is no sign of life of the client.
-    it('are not kept alive by the server, nor by a stranger', async () => {
+    // Messages of the server and requests of strangers do not show that the client is there.
+    it('ends although its server sends messages or a stranger sends requests', async () => {
       const [a, b] = [await rig.join(SHORT), await rig.join(SHORT)];
       const [server, stranger] = await Promise.all([a.create(), a.create()]);
       const asStranger = { principal: MALLORY };
@@ -270,8 +270,8 @@ export function describeSessions(openStore: OpenStore): void {
       });
     });
 
-    // The id of an expired session may come again: the new client must not see what the old one was told.
-    it('leave nothing to a later session of the same id', async () => {
+    // The id of an expired session may be used again. The new client must not see what the old one was told.
+    it('leaves nothing to a later session with the same id', async () => {
       const [a, b] = [await rig.join(SHORT), await rig.join(SHORT)];
       const id = await a.create();
       await b.run(id, append(STANDALONE, 'secret'), subscribe('file:///secret'));

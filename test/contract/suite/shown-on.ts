@@ -5,12 +5,14 @@ import { ALICE, append, open, useRig, type OpenStore, changed } from './rig.js';
 
 const AFTER = { onlyIf: { after: true as const } };
 
-/** What HTTP+SSE needs: a session before its `initialize`, and answers that are shown on another stream than ends. */
+/**
+ * HTTP+SSE needs a session before its `initialize`, and answers that are shown on another stream than the one they end.
+ */
 export function describeShownOn(openStore: OpenStore): void {
-  describe('an operation that depends on the one before it', () => {
+  describe('an operation with the condition `after`', () => {
     const rig = useRig(openStore);
 
-    it('is carried out where that was', async () => {
+    it('is carried out if the operation before it was', async () => {
       const { a, b } = rig;
       const id = await a.create();
       await b.run(
@@ -39,8 +41,8 @@ export function describeShownOn(openStore: OpenStore): void {
       expect(events.map(({ message }) => message)).toEqual([undefined, 'answer 1', 'answer 2']);
     });
 
-    // A node that was paused answers late: the request is another one's, and its answer would come twice.
-    it('is skipped where it was dropped, refused, or there is none', async () => {
+    // A node that was paused answers late. The request runs on another node by now, so its answer would come twice.
+    it('is skipped if the operation before it was dropped or refused, or there is none', async () => {
       const { a, b } = rig;
       const id = await a.create();
       await a.run(id, open('t', ['1']));
@@ -70,11 +72,11 @@ export function describeShownOn(openStore: OpenStore): void {
     });
   });
 
-  describe('a session whose `initialize` is to come', () => {
+  describe('a session that is created before its `initialize`', () => {
     const rig = useRig(openStore);
     const unborn = { initialize: '{}', protocolVersion: '', hears: [], outbound: [] };
 
-    it('begins with no message in its log, and can be attached to and read', async () => {
+    it('starts with no message in its log, and can be attached to and read', async () => {
       const { a, b } = rig;
       const { inbound: _, ...session } = { ...unborn, inbound: '' };
       const id = 'a-session-to-come';
@@ -93,7 +95,7 @@ export function describeShownOn(openStore: OpenStore): void {
       expect((await a.read(id, STANDALONE)).events).toMatchObject([{ message: 'hello' }]);
     });
 
-    it('remembers what came of it, in the step that stores the answer', async () => {
+    it('stores the outcome of `initialize` in the step that stores the answer', async () => {
       const { a, b } = rig;
       const id = await a.create({ ...unborn });
       await a.run(id, open('t', ['0'], { revision: undefined }));
@@ -111,7 +113,7 @@ export function describeShownOn(openStore: OpenStore): void {
       expect(await b.membership.load(id)).toMatchObject({
         ...{ initialize, protocolVersion: '2024-11-05', revision: changed(2) },
       });
-      // Replicas that were there before are told, and broadcasts concern it from now on.
+      // The other replicas are told, and broadcasts are for this session from now on.
       await b.next('shape');
       const broadcast = append(STANDALONE, 'changed', { onlyIf: { hears: 'prompts' } });
       expect(await b.run(id, broadcast)).toMatchObject([{ status: 'appended' }]);
@@ -121,7 +123,7 @@ export function describeShownOn(openStore: OpenStore): void {
   describe('the open streams of a session', () => {
     const rig = useRig(openStore);
 
-    it('are those of requests that run, each with its holder', async () => {
+    it('are those of running requests, each with its holder and its executor', async () => {
       const { a, b, c } = rig;
       const id = await a.create();
       expect(await c.membership.openStreams('unknown')).toEqual([]);

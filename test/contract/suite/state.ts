@@ -5,7 +5,7 @@ export function describeState(openStore: OpenStore): void {
   describe("the application's state", () => {
     const rig = useRig(openStore);
 
-    it('is empty at first, and shared by all nodes', async () => {
+    it('is empty at first, and the same on all nodes', async () => {
       const { a, b } = rig;
       const id = await a.create();
       expect(await b.membership.loadState(id)).toEqual({ version: '', value: undefined });
@@ -19,8 +19,8 @@ export function describeState(openStore: OpenStore): void {
       expect((await a.membership.load(id))?.revision).toBe('1');
     });
 
-    // Id read, incremented in JavaScript, written: two nodes at once, and one increment is lost.
-    it('counts every increment of nodes that compete', async () => {
+    // If two nodes read the state, increment it and write it without a version, one increment is lost.
+    it('counts every increment of nodes that write at the same time', async () => {
       const { a, b, c } = rig;
       const id = await a.create();
       const increment = async ({ membership }: typeof a) => {
@@ -36,8 +36,9 @@ export function describeState(openStore: OpenStore): void {
       expect((await a.membership.loadState(id))?.value).toBe('24');
     });
 
-    // Both count from the same number, so both store the same text: the second must not pass for a repeat of the first.
-    it('conflicts also where the value would be the same', async () => {
+    // Both nodes count up from the same number, so both store the same text. The second write must not pass for a
+    // repeat of the first.
+    it('reports a conflict for a second write of the same value', async () => {
       const { a, b } = rig;
       const id = await a.create();
       await a.membership.storeState(id, '5', undefined);
@@ -50,7 +51,7 @@ export function describeState(openStore: OpenStore): void {
       expect((await b.membership.loadState(id))?.value).toBe('6');
     });
 
-    it('ends with its session', async () => {
+    it('is gone when its session ends', async () => {
       const { a, b } = rig;
       const id = await a.create();
       await a.membership.storeState(id, '1', undefined);

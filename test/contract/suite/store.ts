@@ -1,10 +1,10 @@
 import type { Backplane } from '../../../src/backplane/index.js';
 
-/** One place where sessions are stored, empty at first. */
+/** A place where sessions are stored, empty at first. */
 export interface Store {
-  /** Returns a backplane object of its own on this store, as another process would have. */
+  /** Returns another backplane object on this store, as another process would have. */
   backplane(): Backplane;
-  /** How many bytes a text takes there. Default: those of the text. */
+  /** Returns how many bytes a text takes in the store. Default: its bytes in UTF-8. */
   sizeOf?(text: string): number;
   /** Called when the test is over and all its nodes have left. */
   close(): Promise<void>;

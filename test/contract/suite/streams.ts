@@ -16,9 +16,9 @@ import {
 } from './rig.js';
 
 export function describeStreams(openStore: OpenStore): void {
-  // The clock of a new master may be behind that of the one before. Who had seen a message that the failover lost took the
-  // next one, with the same number and a lower id, for the one that it had.
-  describe('what is stored after a place in the log that its node has seen', () => {
+  // The clock of a new Redis master may be behind that of the old one. Bug: a node had seen a message that the failover
+  // lost. The next message got the same number and a lower id, and the node took it for the one that it had seen.
+  describe('a commit that names the last place in the log that its node has seen', () => {
     const rig = useRig(openStore);
 
     async function storeAfter(node: TestNode, id: string, after: string, operation: Operation) {
@@ -28,23 +28,23 @@ export function describeStreams(openStore: OpenStore): void {
       return results[0];
     }
 
-    it('comes after it, and so does what follows', async () => {
+    it('is stored after that place, and so are later commits of other nodes', async () => {
       const { a, b } = rig;
       const id = await a.create();
       const after = `${Date.now() + 30_000}-7`;
       const stored = appended(await storeAfter(a, id, after, append(STANDALONE, 'one')));
       expect(compareLogIds(stored.position.logId, after)).toBeGreaterThan(0);
-      // By a node that has seen nothing, too.
+      // Also what a node stores that has seen nothing.
       const next = await b.say(id, STANDALONE, 'two');
       expect(compareLogIds(next.position.logId, stored.position.logId)).toBeGreaterThan(0);
       expect(await b.texts(id, STANDALONE)).toEqual(['one', 'two']);
       expect((await b.said(id)).filter(({ message }) => message === 'one')).toHaveLength(1);
-      // A reader of what was lost: its number comes again, and it is a new message all the same.
+      // For a reader that has seen the lost message, the same number is a new message.
       const page = await b.read(id, STANDALONE, { n: 1, logId: after });
       expect(page.events.map(({ message }) => message)).toEqual(['one', 'two']);
     });
 
-    it('comes after it among the first entries of a log, too', async () => {
+    it('is stored after that place when the log is nearly empty, too', async () => {
       const { a } = rig;
       const id = await a.create();
       const after = `${Date.now() + 30_000}-0`;
@@ -54,7 +54,7 @@ export function describeStreams(openStore: OpenStore): void {
       expect(compareLogIds(last?.logId ?? '', after)).toBeGreaterThan(0);
     });
 
-    it('goes by the clock where that is ahead', async () => {
+    it('goes by the clock if that is ahead of that place', async () => {
       const { a } = rig;
       const id = await a.create();
       const after = `${Date.now() - 30_000}-0`;
@@ -78,8 +78,8 @@ export function describeStreams(openStore: OpenStore): void {
       return { id, one, two, three };
     }
 
-    // Resume on a node without the running request: what was missed, then live.
-    it('brings what came after it, while the call goes on elsewhere', async () => {
+    // A client resumes on a node that does not run the request. It gets what it missed, and then what comes.
+    it('returns what came after it while the call runs on on another node', async () => {
       const { a, b } = rig;
       const { id, one } = await threeMessages(a);
       const { position, protocolVersion } = await b.hold(id, 'p', { cursor: one, token: 'get' });
@@ -98,14 +98,14 @@ export function describeStreams(openStore: OpenStore): void {
       expect(rest).toMatchObject({ open: false, events: [{ message: 'answer', end: true }] });
     });
 
-    it('at the end of an open stream has nothing to read, and waits', async () => {
+    it('at the end of an open stream returns nothing, and the stream stays open', async () => {
       const { a, b } = rig;
       const { id, three } = await threeMessages(a);
       expect((await b.hold(id, 'p', { cursor: three })).position).toEqual(three);
       expect(await b.read(id, 'p', three)).toMatchObject({ events: [], open: true, more: false });
     });
 
-    it('of a stream that has ended brings the rest, and that it has ended', async () => {
+    it('of a stream that has ended returns the rest and the end', async () => {
       const { a, b } = rig;
       const { id, two } = await threeMessages(a);
       const { position: last } = await a.say(id, 'p', 'answer', { ends: '1' });
@@ -113,13 +113,13 @@ export function describeStreams(openStore: OpenStore): void {
       const rest = await b.read(id, 'p', two);
       expect(rest.events.map(({ message }) => message)).toEqual(['three', 'answer']);
       expect(rest.open).toBe(false);
-      // Nothing to show, nor will there be: a connection would be opened for nothing.
+      // There is nothing to show and nothing will come, so no connection is opened.
       expect(await b.attach(id, 'p', { cursor: last })).toEqual({ status: 'ended' });
       expect(await b.read(id, 'p', last)).toMatchObject({ events: [], open: false });
     });
 
-    // Cancelled: what comes after the cursor is the bare end, which shows nothing.
-    it('behind the last message of a stream that ended without an answer has come to its end', async () => {
+    // The request was cancelled. The end alone comes after the cursor, and it shows nothing.
+    it('after the last message of a stream that ended without an answer finds the stream ended', async () => {
       const { a, b } = rig;
       const { id, two, three } = await threeMessages(a);
       await a.run(id, append('p', undefined, { ends: '1' }));
@@ -127,8 +127,8 @@ export function describeStreams(openStore: OpenStore): void {
       expect((await b.hold(id, 'p', { cursor: two })).position).toEqual(two);
     });
 
-    // The priming event: a cursor before the first message, at the place of the request.
-    it('may stand before the first message', async () => {
+    // A priming event names the place of the request, which is before the first message.
+    it('may name the place before the first message', async () => {
       const { a, b } = rig;
       const id = await a.create();
       const [opened] = await a.run(id, open('p', ['1']));
@@ -138,8 +138,8 @@ export function describeStreams(openStore: OpenStore): void {
       expect((await b.read(id, 'p', cursor)).events).toMatchObject([{ message: 'one' }]);
     });
 
-    // Replaying one stream's messages on another shows them twice, or to somebody who did not ask.
-    it('brings messages of its own stream only', async () => {
+    // A client must not get messages of another stream.
+    it('returns messages of its own stream only', async () => {
       const { a, b } = rig;
       const id = await a.create();
       await a.run(id, open('p', ['1']), open('q', ['2']));
@@ -152,23 +152,25 @@ export function describeStreams(openStore: OpenStore): void {
       expect(await b.texts(id, STANDALONE)).toEqual(['g1']);
     });
 
-    it('of a stream that never was is unknown', async () => {
+    it('of a stream that does not exist is unknown', async () => {
       const { a, b } = rig;
       const { id, one } = await threeMessages(a);
       expect(await b.attach(id, 'never', { cursor: one })).toEqual({ status: 'unknown' });
       expect(await b.attach(id, 'never', { cursor: BEGINNING })).toEqual({ status: 'unknown' });
     });
 
-    // An evicted cursor that replays nothing, or the rest, and goes on: a gap that nobody notices.
-    it('older than what is kept is told so', async () => {
+    // A cursor older than the log must be refused. If it replayed the rest or nothing, the client would not notice the
+    // gap.
+    it('is refused as trimmed when a message after it is no longer kept', async () => {
       const keepFew = { retention: { maxEvents: 5, maxAgeMs: 60_000 } };
       const [a, b] = [await rig.join(keepFew), await rig.join(keepFew)];
       const { id, one, two } = await threeMessages(a);
-      // answer to initialize, request, one, two, three: all there; that a stream is resumed is logged, too
+      // The log has five entries: the answer to `initialize`, the request, one, two, three. Then a note about the
+      // resumed stream.
       expect(await b.attach(id, 'p', { cursor: one })).toMatchObject({ status: 'attached' });
       await a.say(id, 'p', 'four');
       await a.say(id, 'p', 'five');
-      // two, three, resumed, four, five are left: the cursor at one has all that comes after it
+      // Left are two, the note, three, four, five: all that comes after `one`.
       expect(await b.attach(id, 'p', { cursor: one })).toMatchObject({ status: 'attached' });
       await a.say(id, 'p', 'six');
       expect(await b.attach(id, 'p', { cursor: one })).toEqual({ status: 'trimmed' });
@@ -177,26 +179,27 @@ export function describeStreams(openStore: OpenStore): void {
         await b.membership.read({ sessionId: id, stream: 'p', after: one, maxBytes: 1000 }),
       ).toEqual({ status: 'trimmed' });
 
-      // All of its messages pushed out by those of others: nothing left is not nothing missed.
+      // Messages of other streams have pushed out all of this stream. An empty rest does not mean that nothing was
+      // missed.
       for (let at = 0; at < 5; at += 1) await a.say(id, STANDALONE, `g${at}`);
       expect(await b.attach(id, 'p', { cursor: two })).toEqual({ status: 'trimmed' });
       expect(
         await b.membership.read({ sessionId: id, stream: 'p', after: two, maxBytes: 1000 }),
       ).toEqual({ status: 'trimmed' });
-      // Ended, and no longer kept: not known any more.
+      // The stream has ended, and nothing of it is kept: it is unknown now.
       await a.say(id, 'p', 'answer', { ends: '1' });
       for (let at = 0; at < 5; at += 1) await a.say(id, STANDALONE, `h${at}`);
       expect(await b.attach(id, 'p', { cursor: two })).toEqual({ status: 'unknown' });
     });
 
-    it('at the end of a stream whose messages are no longer kept has missed nothing', async () => {
+    it('at the end of a stream is accepted although no message of the stream is kept', async () => {
       const node = await rig.join({ retention: { maxEvents: 4, maxAgeMs: 60_000 } });
       const { id, three } = await threeMessages(node);
       for (let at = 0; at < 9; at += 1) await node.say(id, STANDALONE, `g${at}`);
       expect((await rig.b.hold(id, 'p', { cursor: three })).position.n).toBe(3);
     });
 
-    it('older than events are kept is told so', async () => {
+    it('is refused as trimmed when a message after it is older than `maxAgeMs`', async () => {
       const keepShort = { retention: { maxEvents: 1_000, maxAgeMs: 700 } };
       const [a, b] = [await rig.join(keepShort), await rig.join(keepShort)];
       const { id, one, three } = await threeMessages(a);
@@ -204,15 +207,15 @@ export function describeStreams(openStore: OpenStore): void {
         expect(await b.attach(id, 'p', { cursor: one })).toEqual({ status: 'trimmed' });
       });
       expect(await b.attach(id, 'p', { cursor: three })).toMatchObject({ status: 'attached' });
-      // The count goes on: a number given out twice would be taken for one that was shown.
+      // Numbers go on. A number that is used twice would be taken for shown.
       const { position } = await a.say(id, 'p', 'four');
       expect(position.n).toBe(4);
       expect((await b.read(id, 'p', three)).events).toMatchObject([{ message: 'four' }]);
     });
 
-    // A failover lost the end of the log: the client knows messages that the log does not.
-    // It must neither wait for ever nor take the next message for one that it has seen.
-    it('ahead of the log goes on from where the log is', async () => {
+    // A failover lost the end of the log, so the client knows messages that the log does not have. The client must
+    // neither wait for ever nor miss a new message that has a number which it has seen.
+    it('ahead of the log goes on from the end of the log', async () => {
       const { a, b } = rig;
       const { id, three } = await threeMessages(a);
       const ahead = { n: 9, logId: '99999999999999-0' };
@@ -224,7 +227,8 @@ export function describeStreams(openStore: OpenStore): void {
       expect((await b.read(id, 'p', position)).events).toMatchObject([
         { message: 'four', position: { n: 4 } },
       ]);
-      // Its number was given out before the loss: a reader that has shown a 9 meets 4, and must count on from 3.
+      // The numbers 4 to 9 were used before the loss. A reader that has shown number 9 meets 4, and has to count on
+      // from 3.
       const after = await b.read(id, 'p', { n: 9, logId: three.logId });
       expect(after).toMatchObject({ restart: 3, events: [{ message: 'four' }] });
       const resumed = await b.hold(id, 'p', { cursor: { n: 9, logId: three.logId } });
@@ -235,8 +239,8 @@ export function describeStreams(openStore: OpenStore): void {
   describe('the standalone stream', () => {
     const rig = useRig(openStore);
 
-    // Nobody subscribed, and the message is gone: here the log keeps it until somebody is.
-    it('keeps what was said while nobody listened', async () => {
+    // With the SDK alone, a message is lost while no client is connected. Here the log keeps it.
+    it('keeps messages while no client is connected', async () => {
       const { a, b } = rig;
       const id = await a.create();
       await a.say(id, STANDALONE, 'one');
@@ -246,7 +250,7 @@ export function describeStreams(openStore: OpenStore): void {
       expect(await b.texts(id, STANDALONE)).toEqual(['one', 'two']);
     });
 
-    it('goes on after what an earlier connection has written', async () => {
+    it('goes on after the last message that an earlier connection has shown', async () => {
       const { a, b, c } = rig;
       const id = await a.create();
       await b.hold(id, STANDALONE, { token: 'get' });
@@ -259,8 +263,9 @@ export function describeStreams(openStore: OpenStore): void {
       expect((await c.read(id, STANDALONE, position)).events).toMatchObject([{ message: 'two' }]);
     });
 
-    // The holder died without a word: its last reported position counts. At least once, never lost.
-    it('goes on after what was reported in time when its holder has died', async () => {
+    // The holder died without detaching, so its last reported position counts. A message may be shown twice, but is
+    // never lost.
+    it('goes on after the last reported position when its holder has died', async () => {
       const { a, b, c } = rig;
       const id = await a.create();
       await b.hold(id, STANDALONE, { token: 'get' });
@@ -274,7 +279,7 @@ export function describeStreams(openStore: OpenStore): void {
         { status: 'ok', streams: [{ last: 2, held: true }] },
       ]);
       expect((await c.hold(id, STANDALONE, { token: 'new' })).position).toEqual(one);
-      // Late, and no longer the holder's to say. A report never goes back either.
+      // A late report of a former holder is ignored, and a report never moves the position back.
       expect(await report(two)).toMatchObject([
         { status: 'ok', streams: [{ last: 2, held: false }] },
       ]);
@@ -284,8 +289,8 @@ export function describeStreams(openStore: OpenStore): void {
       expect((await a.hold(id, STANDALONE)).position).toEqual(two);
     });
 
-    // No promise of completeness was given out yet: a client without a cursor begins with what is left.
-    it('begins with what is left where the beginning is no longer kept', async () => {
+    // A client without a cursor was promised nothing, so it gets what is left.
+    it('starts with the oldest message that is kept for a client without a cursor', async () => {
       const node = await rig.join({ retention: { maxEvents: 2, maxAgeMs: 60_000 } });
       const id = await node.create();
       for (const text of ['one', 'two', 'three']) await node.say(id, STANDALONE, text);
@@ -296,11 +301,11 @@ export function describeStreams(openStore: OpenStore): void {
     });
   });
 
-  describe('a page', () => {
+  describe('a page of a stream', () => {
     const rig = useRig(openStore);
 
-    // A slow reader, or one far behind, must not load the whole log at once.
-    it('ends where it is full, and the next one goes on there', async () => {
+    // A reader that is slow or far behind must not load the whole log at once.
+    it('ends when it is full, and the next page goes on there', async () => {
       const { a, b } = rig;
       const id = await a.create();
       const texts = Array.from({ length: 25 }, (_, at) => `${at}`.padStart(100, '.'));
@@ -321,19 +326,19 @@ export function describeStreams(openStore: OpenStore): void {
       expect(pages).toBe(3);
     });
 
-    it('passes over what belongs to other streams, however much', async () => {
+    it('skips messages of other streams, however many', async () => {
       const { a, b } = rig;
       const id = await a.create();
       await a.run(id, open('p', ['1']), append('p', 'first'));
       await a.run(id, ...Array.from({ length: 900 }, (_, at) => append(STANDALONE, `${at}`)));
       await a.say(id, 'p', 'last');
       expect(await b.texts(id, 'p')).toEqual(['first', 'last']);
-      // One GET had a whole log looked through in one step, during which nobody else was served.
+      // Bug: one GET searched a whole log in one step. Redis served no other command meanwhile.
       const page = await b.read(id, 'p');
       expect(page).toMatchObject({ events: [{ message: 'first' }], more: true });
     });
 
-    it('passes over large messages of others, and shows those of its own, wherever it begins', async () => {
+    it('skips large messages of other streams, and has those of its own after any cursor', async () => {
       const { a, b } = rig;
       const id = await a.create();
       const large = (text: string) => text.padEnd(150_000, '.');
@@ -360,7 +365,7 @@ export function describeStreams(openStore: OpenStore): void {
       expect((await b.hold(id, STANDALONE)).position.n).toBe(0);
     });
 
-    it('is found from a cursor with a long log of others behind it, or there is none', async () => {
+    it('is found after a cursor with a long log of other streams behind it', async () => {
       const { a, b } = rig;
       const id = await a.create();
       await a.run(id, open('p', ['1']), open('q', ['2']));
@@ -376,7 +381,7 @@ export function describeStreams(openStore: OpenStore): void {
       expect((await b.hold(id, 'p', { cursor: one })).position).toEqual(one);
     });
 
-    it('tells requests of a node from other messages', async () => {
+    it('marks the requests that a node has sent to the client', async () => {
       const { a, b } = rig;
       const id = await a.create();
       await a.run(id, append(STANDALONE, 'ping', { asks: true }), append(STANDALONE, 'news'));
