@@ -16,22 +16,25 @@ export interface GlobalOptions extends RedisChoice, KeyChoice {
   timeout: number;
 }
 
-/** What a command that looks at a cluster works with. */
+/** Gives a command the observer of the cluster and the output to print to. */
 export interface Context {
   observer: Observer;
   output: Output;
-  /** For what is no result: on stderr, whatever `--json` says. */
+  /** Writes a message that is no result to stderr, with and without `--json`. */
   note: (text: string) => void;
 }
 
-/** Opens what a command needs, runs it, and closes it again, however it ends. */
+/** Opens an observer, runs the command with it, and closes the observer even if the command fails. */
 export async function withObserver(
   options: GlobalOptions,
   command: (context: Context) => Promise<void>,
 ): Promise<void> {
   const redis = redisOf(options);
   if (redis === undefined) {
-    throw new CommandError(EXIT.usage, 'which Redis? Give --redis URL, or set REDIS_URL');
+    throw new CommandError(
+      EXIT.usage,
+      'the URL of Redis is missing: give --redis URL, or set REDIS_URL',
+    );
   }
   const { prefix, timeout: commandTimeoutMs } = options;
   const codec = codecOf(options);

@@ -9,8 +9,8 @@ export interface RedisChoice {
 }
 
 /**
- * What was asked for, in the form that the library takes; clients here are never connected, only their settings count.
- * `undefined`: nothing was.
+ * Returns the Redis of the options in the form that the library takes, or `undefined` if no option names one. A client that
+ * is returned is never connected. The library copies its settings.
  */
 export function redisOf({
   redis,
@@ -18,7 +18,7 @@ export function redisOf({
   sentinel,
 }: RedisChoice): string | Redis | Cluster | undefined {
   if (cluster === true && sentinel !== undefined) {
-    throw new CommandError(EXIT.usage, 'give --cluster or --sentinel, not both');
+    throw new CommandError(EXIT.usage, '--cluster and --sentinel cannot be used together');
   }
   if (redis === undefined || redis === '') {
     if (cluster !== true && sentinel === undefined) return undefined;
@@ -30,7 +30,7 @@ export function redisOf({
     throw new CommandError(EXIT.usage, 'several URLs need --cluster or --sentinel');
   }
   if (cluster === true) {
-    // The first one's credentials hold for all: servers that are found later come without.
+    // The user, password and TLS of the first URL hold for all servers, because servers that are found later have no URL.
     return new Cluster(urls.map(placeOf), {
       lazyConnect: true,
       redisOptions: credentialsOf(first),
@@ -46,7 +46,7 @@ export function redisOf({
   return redis;
 }
 
-/** For messages: without user and password. */
+/** Returns the URLs for messages, without user and password. */
 export function placesOf(redis: string): string {
   return redis
     .split(',')
@@ -57,10 +57,10 @@ export function placesOf(redis: string): string {
 
 function urlOf(text: string): URL {
   if (/^rediss?:\/\//.test(text) && URL.canParse(text)) return new URL(text);
-  // The text may have a password in it: it is not repeated.
+  // The message does not repeat the text, which may contain a password.
   throw new CommandError(
     EXIT.usage,
-    '--redis has to be a URL such as redis://localhost:6379 or rediss://user:password@host:6380',
+    '--redis must be a URL such as redis://localhost:6379 or rediss://user:password@host:6380',
   );
 }
 

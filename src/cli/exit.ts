@@ -1,6 +1,6 @@
 import { AnynodeError } from '../protocol/errors.js';
 
-/** What the command ends with; `docs/cli.md` promises them. */
+/** The exit codes of the command. `docs/cli.md` documents them. */
 export const EXIT = {
   ok: 0,
   notFound: 1,
@@ -36,7 +36,7 @@ export function isUnavailable(error: unknown): boolean {
   return error instanceof AnynodeError && error.code === 'backplane_unavailable';
 }
 
-/** What the library refuses to begin with was given on the command line. */
+/** Runs `make`. A `TypeError` of the library is a wrong value of an option, so it becomes an error of usage. */
 export function orUsage<T>(make: () => T): T {
   try {
     return make();

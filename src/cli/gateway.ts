@@ -24,7 +24,7 @@ export interface GatewayOptions {
   /** Milliseconds. */
   upstreamTimeout: number;
   upstreamCheck?: boolean | string;
-  /** `false`: clients' queries stay here. */
+  /** `false`: the query of a client's request is not passed on to the server. */
   upstreamQuery?: boolean;
   principalHeader?: string;
   /** Milliseconds. */
@@ -33,23 +33,23 @@ export interface GatewayOptions {
 
 export interface Gateway {
   nodeId: string;
-  /** Of the endpoint. */
+  /** The URL of the endpoint. */
   url: string;
-  /** Lets running calls finish, and ends. */
+  /** Lets running calls finish for `drain` milliseconds, and closes the node. */
   close(): Promise<void>;
 }
 
-/** All of the log goes to stderr: stdout is for what the command prints. */
+/** Writes a line of the log to stderr, because stdout is for the command's result. */
 const note = (text: string): void => void process.stderr.write(`${plain(text)}\n`);
 const LOGGER = { info: note, warn: note, error: note };
 
-/** What stands in the header may be a secret that a proxy passes on, so it is never stored as it is. */
+/** Returns a digest of the header's value. The value may be a secret that a proxy passes on, so it is never stored. */
 function digestOf(caller: string | undefined): string | undefined {
   if (caller === undefined) return undefined;
   return createHash('sha256').update(caller).digest('base64url');
 }
 
-/** A node that serves the MCP server at a URL. Besides its endpoint there are `/ready` and `/live`, for a balancer. */
+/** Starts a node that serves the MCP server at a URL. It also serves `/ready` and `/live` for a load balancer. */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const { upstream, redis, prefix, codec, allowedHosts, allowedOrigins, affinity, drain } = options;
   const {
@@ -59,9 +59,13 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     principalHeader,
   } = options;
   const { default: express } = await import('express').catch((error: unknown) => {
-    throw new CommandError(EXIT.failed, 'this command needs express: npm install express', {
-      cause: error,
-    });
+    throw new CommandError(
+      EXIT.failed,
+      'this command needs the package express; install it with: npm install express',
+      {
+        cause: error,
+      },
+    );
   });
   const mcp = orUsage(() =>
     anynode({

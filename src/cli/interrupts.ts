@@ -1,8 +1,8 @@
 import { CommandError, EXIT } from './exit.js';
 
 /**
- * Lets a command that would go on for ever be ended in good order: the first SIGINT or SIGTERM aborts `signal`, the
- * second ends the process at once. The command throws `signal.reason` when it has tidied up.
+ * Lets the user end a command that runs until it is told to stop. The first SIGINT or SIGTERM aborts `signal`. The second
+ * ends the process at once. The command cleans up and throws `signal.reason`. Call `release` when the command ends.
  */
 export function interruptible(): {
   signal: AbortSignal;
@@ -15,7 +15,7 @@ export function interruptible(): {
     controller.abort(new CommandError(exitCode, ''));
   };
   const [interrupt, terminate] = [on(EXIT.interrupted), on(EXIT.terminated)];
-  // Nothing else may keep the process while it waits for Redis.
+  // While the command waits for Redis, nothing else may keep the process running.
   const stay = setInterval(() => undefined, 60_000);
   process.on('SIGINT', interrupt);
   process.on('SIGTERM', terminate);

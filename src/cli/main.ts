@@ -4,7 +4,7 @@ import { EXIT, exitCodeOf } from './exit.js';
 import { buildProgram } from './program.js';
 import { plain } from './print/text.js';
 
-// Whoever read our output has seen enough (`| head`).
+// A closed pipe (`| head`) is no error: the reader of the output has seen enough.
 for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
     process.exit(error.code === 'EPIPE' ? EXIT.ok : EXIT.failed);
@@ -15,7 +15,7 @@ try {
   await buildProgram().parseAsync();
 } catch (error) {
   if (error instanceof CommanderError) {
-    // Its text was printed already.
+    // Commander has already printed the text of the error.
     process.exitCode = error.exitCode === 0 ? EXIT.ok : EXIT.usage;
   } else {
     const text = error instanceof Error ? error.message : String(error);
@@ -25,5 +25,6 @@ try {
   }
 }
 
-// When all is printed. ioredis keeps a timer for two seconds when a connection is ended that never was made.
+// Exit once everything is printed. Without this the process would go on for two seconds: ioredis keeps a timer when a
+// connection is closed before it was made.
 process.stdout.write('', () => process.stderr.write('', () => process.exit()));

@@ -29,37 +29,36 @@ Examples:
   mcp-anynode events 0b6f2c1e-… --follow
 
 Exit codes:
-  0    done
-  1    no such session
+  0    success
+  1    there is no such session
   2    wrong usage
-  3    Redis cannot be reached, or refuses
-  4    anything else that failed
-  130  interrupted (SIGINT); 143: ended by SIGTERM`;
+  3    Redis cannot be reached, or refuses the command
+  4    another failure
+  130  ended by SIGINT
+  143  ended by SIGTERM`;
 
-/** The whole command line. Where commander would end the process, it throws a `CommanderError`. */
+/** Builds the whole command line. It throws a `CommanderError` where commander would end the process. */
 export function buildProgram(): Command {
   const program = new Command('mcp-anynode')
-    .description(
-      'Shows and ends MCP sessions of a cluster. Without a command: lets any node serve the MCP server at a URL.',
-    )
+    .description('Shows and ends MCP sessions of a cluster. Without a command it runs `serve`.')
     .usage('[command] [options]')
     .version(VERSION, '-V, --version')
     .addOption(
       new Option(
         '--redis <url>',
-        'Redis of the nodes; with --cluster or --sentinel, several separated by commas',
+        'URL of the Redis of the nodes; with --cluster or --sentinel, several URLs separated by commas',
       ).env('REDIS_URL'),
     )
-    .option('--cluster', 'it is a Redis Cluster')
-    .option('--sentinel <name>', 'it is a sentinel, to be asked for the master of this name')
-    .option('--prefix <prefix>', 'of keys and channels, as the nodes have it', 'mcp')
-    .option('--timeout <ms>', 'how long Redis may take', wholeNumber, 2000)
+    .option('--cluster', 'the URLs name masters of a Redis Cluster')
+    .option('--sentinel <name>', 'the URLs name sentinels, which know the master by this name')
+    .option('--prefix <prefix>', 'the prefix of keys and channels that the nodes use', 'mcp')
+    .option('--timeout <ms>', 'how long a command waits for Redis', wholeNumber, 2000)
     .option(
       '--key-file <file>',
-      `of nodes that encrypt: <id>=<key> a line, the current one first (env with the lines: ${KEYS_VARIABLE})`,
+      `a file with the keys of nodes that encrypt: one <id>=<key> per line, the current one first (env with the same lines: ${KEYS_VARIABLE})`,
     )
-    .option('--allow-plaintext', 'with keys: also take what was stored in clear')
-    .option('--json', 'print JSON: one document, or JSON Lines for lists and streams')
+    .option('--allow-plaintext', 'with keys: also accept what was stored in clear')
+    .option('--json', 'print JSON: one document, or JSON Lines for lists and events')
     .configureHelp({ showGlobalOptions: true })
     .addHelpText('after', MORE)
     .exitOverride();

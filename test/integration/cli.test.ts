@@ -138,15 +138,15 @@ describe('kill', () => {
 describe('what can go wrong', () => {
   it('wrong usage is code 2, and says what would be right', async () => {
     for (const [args, said] of [
-      [['nodes'], 'which Redis? Give --redis URL, or set REDIS_URL'],
-      [['nodes', '--redis', 'localhost:6379'], '--redis has to be a URL'],
+      [['nodes'], 'the URL of Redis is missing: give --redis URL, or set REDIS_URL'],
+      [['nodes', '--redis', 'localhost:6379'], '--redis must be a URL'],
       [['nodes', '--redis', 'redis://a,redis://b'], 'several URLs need --cluster or --sentinel'],
       [['nodes', '--redis', redisUrl(), '--prefix', 'a b'], '`prefix` must not'],
       [['nodes', '--bogus'], "unknown option '--bogus'"],
       [['nodes', 'extra'], 'too many arguments'],
       [['session'], "missing required argument 'id'"],
       [['sesions'], 'there is no command sesions'],
-      [['sessions', '--limit', '0'], 'It has to be a whole number of at least 1'],
+      [['sessions', '--limit', '0'], 'It must be a whole number of at least 1'],
       [
         ['events', 'x', '--after', 'y', '--redis', redisUrl()],
         '`after` has to be the id of an event',

@@ -37,7 +37,7 @@ it.each([
   ['digits without an id', K2, 'entry 1 is not <id>=<key>'],
   ['an id without a key', 'k1=', 'entry 1 is not <id>=<key>'],
   ['a name that is none', `k 1=${K1}`, 'entry 1 is not <id>=<key>'],
-  ['an id twice', `k1=${K1}\nk2=${K2}\nk1=${K1}`, 'entry 3 has an id that was there before'],
+  ['an id twice', `k1=${K1}\nk2=${K2}\nk1=${K1}`, 'entry 3 repeats an id'],
   ['a key that is too short', `k1=${K1}\nk2=c2VjcmV0`, 'the key "k2" has to have 32 bytes'],
   ['a passphrase', 'k1=correct horse', 'the key "k1" has to be bytes, or text in base64'],
 ])('%s is wrong usage, and nothing of the key is said', (_, text, said) => {

@@ -20,28 +20,31 @@ interface Options
 export function addEvents(program: Command): void {
   program
     .command('events')
-    .argument('<id>', 'of the session')
+    .argument('<id>', 'the id of the session')
     .description(
-      'print what happened and was said in a session, as far as it is kept: → from the client, ← to it',
+      'print the events of a session that are still kept: → is from the client, ← is to the client',
     )
-    .option('--follow', 'go on with what comes, until the session ends')
-    .option('--after <event>', 'only what came after the event with this id')
-    .option('--until <event>', 'nothing after the event with this id')
-    .option('--limit <n>', 'no more than so many', wholeNumber)
+    .option('--follow', 'go on with new events until the session ends')
+    .option('--after <event>', 'only events after the event with this id')
+    .option('--until <event>', 'no events after the event with this id')
+    .option('--limit <n>', 'print at most this many events', wholeNumber)
     .option(
       '--type <type>',
-      'only of this type, such as message.received; several with commas',
+      'only events of this type, such as message.received; several with commas',
       listOf,
     )
     .option(
       '--method <method>',
-      'only of this method, such as tools/call; several with commas',
+      'only messages of this method, such as tools/call; several with commas',
       listOf,
     )
     .addOption(
-      new Option('--direction <way>', 'only from the client, or to it').choices(['in', 'out']),
+      new Option(
+        '--direction <way>',
+        'only messages from the client (in) or to the client (out)',
+      ).choices(['in', 'out']),
     )
-    .option('--stream <name>', 'only of this stream, such as g')
+    .option('--stream <name>', 'only events of this stream, such as g')
     .action((id: string, _, command: Command) => {
       const options = command.optsWithGlobals<Options>();
       return withObserver(options, (context) => run(context, id, options));
@@ -52,7 +55,7 @@ async function run({ observer, output }: Context, id: string, options: Options):
   const { signal, release } = interruptible();
   const { type: types, follow, after, until, limit, direction, stream, method } = options;
   const wanted = { types, follow, after, until, limit, direction, stream, method };
-  // Looked at before it is followed: a session that ends meanwhile was there.
+  // Look before following: a session that ends meanwhile did exist.
   let known = (await observer.sessions.get(id)) !== undefined;
   const events = orUsage(() => observer.sessions.events(id, { ...wanted, signal }));
   try {

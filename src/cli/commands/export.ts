@@ -15,24 +15,27 @@ interface Options extends GlobalOptions {
   output?: string;
 }
 
-/** Where lines go, and what becomes of them. */
+/** Takes the lines of an export. */
 interface Sink {
   line(text: string): Promise<void>;
-  /** All is there. */
+  /** Completes the export after the last line. */
   done(): Promise<void>;
-  /** It ended before. */
+  /** Discards an export that failed. */
   drop(): Promise<void>;
 }
 
 export function addExport(program: Command): void {
   program
     .command('export')
-    .argument('[id]', 'of the session')
+    .argument('[id]', 'the id of the session')
     .description(
-      'write sessions and their events as JSON Lines: a line for each session, then one for each event',
+      'write sessions and their events as JSON Lines: one line for the session, then one for each event',
     )
-    .option('--all', 'all sessions')
-    .option('--output <file>', 'instead of standard output; only its owner may read it')
+    .option('--all', 'export all sessions')
+    .option(
+      '--output <file>',
+      'write to this file, which only its owner may read, instead of standard output',
+    )
     .action((id: string | undefined, _, command: Command) => {
       const { all = false, output: file, ...options } = command.optsWithGlobals<Options>();
       if (all === (id !== undefined)) {
@@ -79,7 +82,10 @@ async function run(context: Context, id: string | undefined, file: string | unde
 
 const nothing = (): Promise<void> => Promise.resolve();
 
-/** Messages may be confidential, so nobody else may read them; and what was there stays until all is written. */
+/**
+ * Opens a file that only its owner may read, because messages may be confidential. A file that exists is replaced only
+ * once everything is written.
+ */
 async function openFile(path: string): Promise<Sink> {
   const unfinished = `${path}.${process.pid}.part`;
   const stream = createWriteStream(unfinished, { flags: 'wx', mode: 0o600 });

@@ -7,8 +7,10 @@ import { plain } from '../print/text.js';
 export function addKill(program: Command): void {
   program
     .command('kill')
-    .argument('<id...>', 'of the sessions')
-    .description('end sessions on all nodes, as DELETE does; their clients get 404 from then on')
+    .argument('<id...>', 'the ids of the sessions')
+    .description(
+      'end sessions on all nodes, as a DELETE of the client does; their clients then get 404',
+    )
     .action((ids: string[], _, command: Command) =>
       withObserver(command.optsWithGlobals<GlobalOptions>(), async ({ observer, output }) => {
         const missing: string[] = [];

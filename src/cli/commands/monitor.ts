@@ -20,10 +20,12 @@ interface Options extends GlobalOptions {
 export function addMonitor(program: Command): void {
   program
     .command('monitor')
-    .description('show nodes, sessions and traffic, renewed every second; the key q quits')
-    .option('--once', 'print it once and end')
+    .description('show nodes, sessions and traffic, updated every second; press q to quit')
+    .option('--once', 'print the view once and end')
     .addOption(
-      new Option('--interval <seconds>', 'between two looks').argParser(seconds).default(1000, '1'),
+      new Option('--interval <seconds>', 'the time between two updates')
+        .argParser(seconds)
+        .default(1000, '1'),
     )
     .action((_, command: Command) => {
       const { once = false, interval, ...options } = command.optsWithGlobals<Options>();
@@ -42,7 +44,7 @@ async function showOnce({ observer, output }: Context, place: string): Promise<v
 
 async function watch(context: Context, place: string, interval: number): Promise<void> {
   const { observer, output, note } = context;
-  // Redis may go away while one watches, but not before.
+  // The first call must succeed. Later ones may fail while Redis is away.
   let stats = await observer.stats();
   let trouble: string | undefined;
   const quit = new CommandError(EXIT.ok, '');

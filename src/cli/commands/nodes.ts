@@ -23,7 +23,7 @@ export function nodeColumns(now: () => number): Column<NodeInfo>[] {
 export function addNodes(program: Command): void {
   program
     .command('nodes')
-    .description('list the nodes that are alive, and how long their leases last')
+    .description('list the nodes that are alive, with the time that their leases have left')
     .action((_, command: Command) =>
       withObserver(command.optsWithGlobals<GlobalOptions>(), async ({ observer, output }) => {
         const nodes = await observer.nodes();

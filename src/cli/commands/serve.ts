@@ -18,43 +18,60 @@ export function addServe(program: Command): void {
   program
     .command('serve', { isDefault: true })
     .description(
-      'lets any node serve the MCP server at a URL; this is what happens without a command',
+      'run a node in front of the MCP server at a URL, so that any node can serve its sessions; this is the default command',
     )
-    .option('--upstream <url>', 'of the MCP server (Streamable HTTP), in any language; required')
-    .option('--port <port>', 'to listen on; 0: a free one', portNumber, 3000)
-    .option('--host <address>', 'to listen on; 0.0.0.0 for all', '127.0.0.1')
-    .option('--path <path>', 'of the endpoint', urlPath, '/mcp')
-    .option('--allowed-hosts <hosts>', 'values of Host that are let in, with commas', listOf)
-    .option('--allowed-origins <origins>', 'values of Origin that are let in, with commas', listOf)
+    .option(
+      '--upstream <url>',
+      'the URL of the MCP server (Streamable HTTP), in any language; required',
+    )
+    .option('--port <port>', 'the port to listen on; 0 picks a free one', portNumber, 3000)
+    .option('--host <address>', 'the address to listen on; 0.0.0.0 for all addresses', '127.0.0.1')
+    .option('--path <path>', 'the path of the endpoint', urlPath, '/mcp')
+    .option(
+      '--allowed-hosts <hosts>',
+      'values of the Host header that are accepted, separated by commas',
+      listOf,
+    )
+    .option(
+      '--allowed-origins <origins>',
+      'values of the Origin header that are accepted, separated by commas',
+      listOf,
+    )
     .addOption(
-      new Option('--affinity <which>', 'owner: a session has one server behind at a time')
+      new Option(
+        '--affinity <which>',
+        'owner: all requests of a session go through one node at a time',
+      )
         .choices(['any', 'owner'])
         .default('any'),
     )
     .addOption(
       new Option(
         '--upstream-timeout <seconds>',
-        'how long the server may take to be reached, and to take what asks for nothing',
+        'how long to wait for a connection to the server, and for its answer to a message that is no request',
       )
         .argParser(seconds)
         .default(10_000, '10'),
     )
     .option(
       '--upstream-check <path>',
-      'GET there has to be answered with 2xx, or /ready says 503; without it, a connection has to come about',
+      '/ready answers 503 unless a GET of this path of the server is answered with 2xx; by default, unless a connection can be made',
       urlPath,
     )
     .option('--no-upstream-check', '/ready does not depend on the server')
-    .option('--no-upstream-query', 'the query of a client does not go along to the server')
+    .option('--no-upstream-query', 'do not pass the query of a client on to the server')
     .option(
       '--principal-header <name>',
-      'says who is calling; what is in front must set it, whatever the client sends',
+      'the header that names the caller; the proxy in front must always set it itself',
       principalHeader,
     )
-    .option('--trust-proxy', 'a proxy is in front, and checks Host')
-    .option('--decrypt-only', 'nothing is encrypted yet; needs keys and --allow-plaintext')
+    .option('--trust-proxy', 'a proxy is in front, and it checks the Host header')
+    .option(
+      '--decrypt-only',
+      'store in clear, and decrypt what other nodes encrypt; needs keys and --allow-plaintext',
+    )
     .addOption(
-      new Option('--drain <seconds>', 'how long running calls may take when it ends')
+      new Option('--drain <seconds>', 'how long running calls may take when the node ends')
         .argParser(seconds)
         .default(10_000, '10'),
     )
@@ -88,7 +105,7 @@ async function serve({ upstream, ...options }: Options): Promise<void> {
   });
   await gateway.close();
   release();
-  // Ending on SIGTERM is what was asked for.
+  // SIGTERM is the normal way to end a node, so its exit code is 0.
   if (signal.reason instanceof CommandError && signal.reason.exitCode !== EXIT.terminated) {
     throw signal.reason;
   }

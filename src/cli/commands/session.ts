@@ -30,7 +30,7 @@ function runsOn({ executor, begun }: { executor: string | undefined; begun: bool
 export function addSession(program: Command): void {
   program
     .command('session')
-    .argument('<id>', 'of the session')
+    .argument('<id>', 'the id of the session')
     .description('show one session: its client, streams, running requests and log')
     .action((id: string, _, command: Command) =>
       withObserver(command.optsWithGlobals<GlobalOptions>(), async ({ observer, output }) => {

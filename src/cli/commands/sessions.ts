@@ -7,9 +7,9 @@ import { Table } from '../print/text-table.js';
 import { cut, duration } from '../print/text.js';
 import { wholeNumber } from '../values.js';
 
-/** Columns are made to fit so many; the sessions of a big cluster are not held in memory. */
+/** How many sessions are printed at a time, so that those of a big cluster are not all held in memory. */
 const PART = 100;
-/** Clients say who they are, at any length. */
+/** The most columns of a client's name, which the client may make as long as it likes. */
 const LONGEST_CLIENT = 120;
 
 interface Options extends GlobalOptions {
@@ -36,7 +36,7 @@ export function addSessions(program: Command): void {
   program
     .command('sessions')
     .description('list the sessions')
-    .option('--limit <n>', 'no more than so many', wholeNumber)
+    .option('--limit <n>', 'print at most this many sessions', wholeNumber)
     .action((_, command: Command) => {
       const { limit, ...options } = command.optsWithGlobals<Options>();
       return withObserver(options, async ({ observer, output }) => {

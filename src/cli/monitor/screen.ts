@@ -3,21 +3,21 @@ import type { Output } from '../print/output.js';
 const ENTER = '\u001b[?1049h\u001b[?25l';
 const LEAVE = '\u001b[?25h\u001b[?1049l';
 const HOME = '\u001b[H';
-/** To the end of the line, to the end of the screen. */
+/** `CLEAR_LINE` clears to the end of the line, `CLEAR_REST` to the end of the screen. */
 const CLEAR_LINE = '\u001b[K';
 const CLEAR_REST = '\u001b[J';
 
-/** A terminal's other screen: what was there before comes back, however the command ends. */
+/** The alternate screen of a terminal. Leaving it shows the former content again. That happens however the command ends. */
 export class Screen {
   private open = true;
 
   constructor(private readonly output: Output) {
-    // The last resort: an error that nobody expected.
+    // This also leaves the screen after an unexpected error.
     process.once('exit', this.leave);
     process.stdout.write(ENTER);
   }
 
-  /** Line by line over what was there, so that nothing flickers. */
+  /** Writes the lines over the old ones. The screen is not cleared first, so that it does not flicker. */
   async show(lines: string[]): Promise<void> {
     if (!this.open) return;
     const shown = lines.slice(0, this.output.height);

@@ -9,11 +9,11 @@ import { bytes, clockTime, cut, duration, plain } from '../print/text.js';
 
 export interface ViewOptions {
   output: Output;
-  /** Where the cluster is, for the first line. */
+  /** The URL and prefix of the cluster, for the first line. */
   place: string;
-  /** Lines that there are; none: as many as it takes. */
+  /** The height of the terminal in lines. `undefined`: there is no limit. */
   height?: number | undefined;
-  /** What is wrong at the moment; what is shown is older. */
+  /** The error of the last call. The figures are then those of an earlier call. */
   trouble?: string | undefined;
 }
 
@@ -34,7 +34,7 @@ function rateOf({ bytes: logged }: SessionStats, ms: number | undefined): string
   return `${bytes((logged * 1000) / ms)}/s`;
 }
 
-/** The whole view, each line no wider than the terminal. */
+/** Returns the lines of the view. Each of them fits into the width of the terminal. */
 export function viewOf(stats: Stats, options: ViewOptions): string[] {
   const { output, height, trouble } = options;
   const top = [headOf(stats, options), summaryOf(stats, output)];
@@ -82,8 +82,8 @@ function fit(text: string, output: Output): string {
 }
 
 /**
- * Gives each block its part of the lines: nodes up to a third, traffic what it needs of a half of the rest, sessions the
- * others. Of traffic the end counts, of the others the beginning.
+ * Divides the lines of the terminal among the blocks. Nodes get up to a third, traffic up to half of the rest, and sessions
+ * the remaining lines. A block that is too long loses its last lines; traffic loses its first ones, which are the oldest.
  */
 function share([nodes = [], sessions = [], traffic = []]: string[][], height: number): string[][] {
   const room = Math.max(0, height - 3);

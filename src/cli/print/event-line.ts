@@ -3,11 +3,11 @@ import type { Output } from './output.js';
 import { preview } from './preview.js';
 import { clockTime, cut, pad, plain, widthOf } from './text.js';
 
-/** Where the output is no terminal. */
+/** The most columns of a message's preview. A terminal may be narrower. */
 const PREVIEW = 160;
 const LONGEST_NAME = 80;
 
-/** One event in one line: when, which way, on which stream, what. Nothing in it moves the cursor. */
+/** Formats an event as one line: time, direction, stream and content. Nothing in the line moves the cursor. */
 export function eventLine(event: SessionEvent, output: Output, session?: string): string {
   const arrow = { in: '→', out: '←', none: '·' }[event.direction ?? 'none'];
   const head = [
@@ -25,7 +25,7 @@ export function eventLine(event: SessionEvent, output: Output, session?: string)
   return `${output.style('dim', head)} ${output.style(colorOf(event), strong)}${rest}`;
 }
 
-/** `tools/call 3`, `answer 3`, or what became of a stream or session. */
+/** Returns text such as `tools/call 3` or `answer 3`, or what happened to a stream or session. */
 function whatOf({
   message,
   type,

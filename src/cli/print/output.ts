@@ -10,10 +10,10 @@ export interface OutputOptions {
 
 type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';
 
-/** Where a command prints. It waits for whoever reads, so that nothing piles up in memory. */
+/** The standard output of a command. It waits for a slow reader, so that output does not pile up in memory. */
 export class Output {
   readonly json: boolean;
-  /** Colours, for a terminal whose user has not said no (https://no-color.org). */
+  /** True if the output is a terminal and its user has not turned colours off (https://no-color.org). */
   readonly color: boolean;
   readonly isTerminal: boolean;
   private readonly stdout: NodeJS.WriteStream;
@@ -27,9 +27,9 @@ export class Output {
       this.isTerminal && !options.json && (env.NO_COLOR ?? '') === '' && env.TERM !== 'dumb';
   }
 
-  /** Columns of the terminal; none elsewhere: what is read by a program is not cut off. */
+  /** The width of the terminal in columns. `undefined` if a program reads the output, which is then not cut. */
   get width(): number | undefined {
-    // A terminal that does not know its size says 0.
+    // A terminal that does not know its size reports 0.
     return this.isTerminal ? this.stdout.columns || 80 : undefined;
   }
 
@@ -41,18 +41,18 @@ export class Output {
     await this.write(`${text}\n`);
   }
 
-  /** One document, on a line of its own. */
+  /** Prints one JSON document on a line of its own. */
   async document(value: unknown): Promise<void> {
     await this.line(json(value));
   }
 
   async write(text: string): Promise<void> {
-    // A pipe that is closed ends the process where its error is heard.
+    // `main.ts` handles the error of a closed pipe, and ends the process.
     if (!this.stdout.write(text)) await once(this.stdout, 'drain');
   }
 
   style(style: Style, text: string): string {
-    // Whether there are colours is known here; the stream may be another one than Node would look at.
+    // `color` has decided already. Node would decide by its own standard output, which may be another stream.
     return this.color && text !== '' ? styleText(style, text, { validateStream: false }) : text;
   }
 }

@@ -1,19 +1,19 @@
-/** What a message says, in one line. It was written by strangers, and need not be what its type says. */
+/** Formats a message as one line. Strangers wrote the message, so its members may have any types. */
 import { isObject } from '../../protocol/jsonrpc.js';
 import { HIDDEN, isSecretName, withoutSecrets } from './secrets.js';
 
-/** Of a message, before anything is looked for in it. More is shown nowhere. */
+/** The most characters of a message. The rest is left out before secrets are searched. */
 const MOST_CHARACTERS = 2_000;
-/** Of one text in it. */
+/** The most characters of one text in a message. */
 const MOST_OF_TEXT = 1_000;
 const DEEPEST = 8;
-/** Of a text without spaces that is longer than what is kept: its beginning may be that of a secret. */
+/** The most characters of a long text without spaces. It may be a secret whose end was cut off. */
 const BEGINNING = 80;
 const CUT = '…';
 
 /**
- * A line of bounded length, in bounded time. What looks like a secret is left out, as a courtesy for screens; `--json` has it
- * all. Never throws.
+ * Returns a line of bounded length, in bounded time. It hides what looks like a secret, as a courtesy for screens. `--json`
+ * shows the whole message. It never throws.
  */
 export function preview(message: unknown): string {
   if (!isObject(message)) return excerpt(message);
@@ -49,7 +49,7 @@ function resultText(result: unknown): string {
   return isError === true ? `failed: ${said}` : said;
 }
 
-/** An object without members says nothing. */
+/** Formats a value like `excerpt`, but an object without members as an empty text. */
 function withoutBraces(value: unknown, without?: string): string {
   const text = excerpt(value, without);
   return text === '{}' ? '' : text;
@@ -59,7 +59,7 @@ function joined(...parts: string[]): string {
   return parts.filter((part) => part !== '').join(' ');
 }
 
-/** The beginning of a value: a text as it is, everything else as JSON. `without`: not its member of this name. */
+/** Returns the beginning of a value: a text as it is, other values as JSON. It leaves out the member named `without`. */
 function excerpt(value: unknown, without?: string): string {
   if (value === undefined) return '';
   if (typeof value === 'string') return shortened(value);
@@ -70,14 +70,14 @@ function excerpt(value: unknown, without?: string): string {
 
 function shortened(text: string): string {
   if (text.length <= MOST_OF_TEXT) return withoutSecrets(text);
-  // Half a secret need not look like one: what is cut off ends where a word does.
+  // Cut between words. A part of a secret may not look like a secret.
   let end = MOST_OF_TEXT;
   while (end > 0 && !/\s/.test(text.charAt(end - 1))) end -= 1;
   const kept = withoutSecrets(text.slice(0, MOST_OF_TEXT)).slice(0, BEGINNING);
   return `${end === 0 ? kept : withoutSecrets(text.slice(0, end))}${CUT}`;
 }
 
-/** Writes JSON until it is long enough. Goes no deeper than `DEEPEST`, so that no value ends the stack. */
+/** Writes JSON until it is long enough. It goes no deeper than `DEEPEST`, so that no value overflows the stack. */
 class Writer {
   text = '';
 
@@ -107,7 +107,7 @@ class Writer {
   private members(value: Record<string, unknown>, depth: number): void {
     this.text += '{';
     let first = true;
-    // Not `Object.keys`, which would make a list of all of them.
+    // `Object.keys` would make a list of all names, however many there are.
     for (const name in value) {
       if (!Object.hasOwn(value, name)) continue;
       const inner = value[name];

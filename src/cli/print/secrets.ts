@@ -1,33 +1,33 @@
 /**
- * What looks like a secret, for screens. Every pattern has bounded repetitions, so that it matches in linear time; the texts
- * are cut before all the same (see `preview.ts`).
+ * Hides what looks like a secret on screens. Every pattern has bounded repetitions, so that it matches in linear time. Texts
+ * are also cut before they are matched; see `preview.ts`.
  */
 
 export const HIDDEN = '***';
 
-/** Names whose values are secrets. `progressToken` is none, and neither is a number of `tokens`. */
+/** Names whose values are secrets. `progressToken` and `tokens` are not among them. */
 const NAME =
   '(?:(?<!progress)token|secrets?|pass(?:wor)?ds?|passphrase|passcode|pwd|authorization|cookies?|credentials?|signature|sig' +
   '|(?:api|access|private|secret|account|signing|encryption|master|shared|auth|client)[-_ ]?keys?|bearer|jwt|auth)';
 
 const WHOLE_NAME = new RegExp(`${NAME}$`, 'i');
 
-/** Whether the value of a member of this name is not to be shown. */
+/** Returns true if the value of a member with this name must be hidden. */
 export function isSecretName(name: string): boolean {
   return WHOLE_NAME.test(name.slice(-64));
 }
 
-/** What goes in front of the secret stays. In order: the first may leave nothing for the others. */
+/** Patterns of secrets, applied in this order. The replacement keeps the text in front of the secret. */
 const PATTERNS: [pattern: RegExp, shown: string][] = [
-  // User and password of a URI.
+  // The user and password of a URI.
   [/\/\/[^\s/@:"'<>]{0,256}:[^\s/"'<>]{0,512}@/g, `//${HIDDEN}@`],
   [/-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----[^-]{0,8192}(?:-----END [A-Z ]{0,40}-----)?/g, HIDDEN],
-  // A whole header, whose value may have parts.
+  // A whole header. Its value may have several parts.
   [/(\b(?:authorization|cookie)\s{0,8}:\s{0,8})(?![\s\\"'])[^\r\n]{1,4096}/gi, `$1${HIDDEN}`],
   [/\b(Bearer|Basic|Digest|Negotiate)\s{1,8}(?!\*)[^\s"',;&<>{}]{1,4096}/gi, `$1 ${HIDDEN}`],
-  // A JSON Web Token, or its beginning.
+  // A JSON Web Token, or the beginning of one.
   [/\beyJ[\w-]{5,4096}(?:\.[\w-]{0,4096}){0,4}/g, HIDDEN],
-  // Keys that tell whose they are: AWS, GitHub, GitLab, Slack, Google, npm, Stripe, OpenAI and others.
+  // Keys that can be recognized by their beginning: AWS, GitHub, GitLab, Slack, Google, npm, Stripe, OpenAI and others.
   [/\b(?:AKIA|ASIA|ABIA|ACCA|AGPA|AIDA|AROA|ANPA)[A-Z0-9]{12,128}/g, HIDDEN],
   [
     /\b(?:gh[opsur]_|github_pat_|glpat-|npm_|hf_|dop_v1_|pypi-|shpat_|AIza|ya29\.|SG\.)[\w.-]{10,512}/g,
@@ -51,7 +51,7 @@ const PATTERNS: [pattern: RegExp, shown: string][] = [
   ],
 ];
 
-/** The text with `***` in the place of what looks like a secret. */
+/** Returns the text with `***` in place of everything that looks like a secret. */
 export function withoutSecrets(text: string): string {
   let shown = text;
   for (const [pattern, instead] of PATTERNS) shown = shown.replace(pattern, instead);

@@ -4,16 +4,16 @@ import { cut, pad, plain, widthOf } from './text.js';
 export interface Column<T> {
   title: string;
   of: (row: T) => string | number | undefined;
-  /** May be cut off where the terminal is too narrow for all. */
+  /** True if the column may be made narrower when the terminal is too narrow for all columns. */
   shrinks?: boolean;
 }
 
-/** Between columns. */
+/** The spaces between two columns. */
 const GAP = 2;
-/** No column is made narrower to fit. */
+/** The width below which no column is made narrower. */
 const LEAST = 8;
 
-/** No cell is longer, on no terminal either: the others of its column are filled up to its width. */
+/** The most characters of a cell. It also holds without a terminal, because a long cell widens its whole column. */
 const LONGEST_CELL = 512;
 
 function cellOf(text: string): string {
@@ -23,7 +23,7 @@ function cellOf(text: string): string {
   );
 }
 
-/** Lines of columns. Rows may come in parts: columns are as wide as those of the first part need. */
+/** Formats rows as lines of columns. Rows may come in parts: the rows of the first part determine the widths. */
 export class Table<T> {
   private widths: number[] | undefined;
 
@@ -57,7 +57,7 @@ export class Table<T> {
     const last = cells.length - 1;
     const text = cells.map((cell, at) => {
       const width = widths[at] ?? 0;
-      // Only a terminal's width cuts something off; a later part may be wider than the first.
+      // Only the width of a terminal cuts cells. A later part may be wider than the first one.
       const fitted = this.output.width === undefined ? cell : cut(cell, width);
       return at === last ? fitted : pad(fitted, width);
     });

@@ -1,17 +1,17 @@
-/** Text for a terminal. What comes out of sessions was written by strangers: nothing of it may move the cursor. */
+/** Formats text for a terminal. Strangers wrote the texts of sessions, so these must not be able to move the cursor. */
 
 /**
- * Characters that control a terminal, turn the direction of writing, or cannot be seen: controls, formats (zero-width ones
- * among them), separators of lines, fillers and variation selectors, and halves of characters.
+ * Characters that control a terminal, turn the direction of writing, or cannot be seen: control and format characters
+ * (also zero-width ones), line separators, fillers, variation selectors, and halves of surrogate pairs.
  */
 const UNSEEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}\p{Default_Ignorable_Code_Point}]/gu;
 
-/** With an escape such as `\u202e` for each character that controls a terminal, turns the writing, or cannot be seen. */
+/** Replaces each character that controls a terminal, turns the writing, or cannot be seen by an escape such as `\u202e`. */
 export function plain(text: string): string {
   return text.replace(UNSEEN, escaped);
 }
 
-/** As JSON, with the same escapes, which JSON has as well: so it says exactly the same. */
+/** Formats a value as JSON with the same escapes. They are escapes of JSON too, so the meaning does not change. */
 export function json(value: unknown): string {
   return JSON.stringify(value).replace(UNSEEN, escaped);
 }
@@ -30,7 +30,7 @@ function escaped(char: string): string {
 
 const NARROW = /^[ -~]*$/;
 const NONE = /^[\p{Mn}\p{Me}\p{Cf}]$/u;
-/** Letters and signs of East Asia, and emoji. Two regional indicators together are one flag. */
+/** Characters of East Asia, and emoji. Regional indicators are excluded: two of them together are one flag. */
 const WIDE =
   /^(?!\p{RI})[\u1100-\u115f\u2329\u232a\u2e80-\u303e\u3041-\ua4cf\ua960-\ua97c\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{16fe0}-\u{1b2ff}\u{20000}-\u{3fffd}\p{Emoji_Presentation}]$/u;
 
@@ -39,7 +39,7 @@ function widthOfChar(char: string): number {
   return WIDE.test(char) ? 2 : 1;
 }
 
-/** How many columns a plain text takes. */
+/** Returns how many columns a text takes. The text must be {@link plain}. */
 export function widthOf(text: string): number {
   if (NARROW.test(text)) return text.length;
   let width = 0;
@@ -47,10 +47,10 @@ export function widthOf(text: string): number {
   return width;
 }
 
-/** Marks above and below a letter take no column: so many characters there may be for each. */
+/** How many characters one column may have. Marks above and below a letter take no column. */
 const MOST_IN_COLUMN = 8;
 
-/** At most `width` columns; where something was cut off, the last one is an ellipsis. */
+/** Cuts a text to `width` columns. If something was cut off, the last column is an ellipsis. */
 export function cut(given: string, width: number): string {
   const most = Math.max(0, width) * MOST_IN_COLUMN;
   const isWhole = given.length <= most;
@@ -66,12 +66,12 @@ export function cut(given: string, width: number): string {
   return width < 1 ? '' : `${kept}…`;
 }
 
-/** Filled up with spaces to `width` columns. */
+/** Fills a text up with spaces to `width` columns. */
 export function pad(text: string, width: number): string {
   return text + ' '.repeat(Math.max(0, width - widthOf(text)));
 }
 
-/** The two biggest units: `3d 4h`, `12m 5s`, `0.4s`. */
+/** Formats a duration in its two biggest units: `3d 4h`, `12m 5s`, `0.4s`. */
 export function duration(ms: number): string {
   if (ms < 10_000) return `${(Math.max(0, ms) / 1000).toFixed(1)}s`;
   const seconds = Math.round(ms / 1000);
@@ -92,7 +92,7 @@ export function duration(ms: number): string {
   return parts.join(' ');
 }
 
-/** `950 B`, `12.3 kB`, `4.0 MB`. */
+/** Formats a size: `950 B`, `12.3 kB`, `4.0 MB`. */
 export function bytes(count: number): string {
   if (count < 1000) return `${Math.round(count)} B`;
   const units = ['kB', 'MB', 'GB', 'TB'];
@@ -105,7 +105,7 @@ export function bytes(count: number): string {
   return `${value.toFixed(1)} ${units[unit] ?? ''}`;
 }
 
-/** In the local time zone: `2026-11-25 15:04:05`. */
+/** Formats a time in the local time zone: `2026-11-25 15:04:05`. */
 export function dateTime(at: number): string {
   const two = (value: number): string => String(value).padStart(2, '0');
   const date = new Date(at);
@@ -113,7 +113,7 @@ export function dateTime(at: number): string {
   return `${day} ${clockTime(at).slice(0, 8)}`;
 }
 
-/** In the local time zone: `15:04:05.123`. */
+/** Formats the time of day in the local time zone: `15:04:05.123`. */
 export function clockTime(at: number): string {
   const date = new Date(at);
   const part = (value: number, digits = 2): string => String(value).padStart(digits, '0');
