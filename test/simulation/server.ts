@@ -70,6 +70,7 @@ export class SimServer implements ServerLike {
     const { ledger, clock, stores, undelivered } = host;
     this.tasks = new TaskServer({
       ...{ ledger, clock, stores, undelivered, sessionId: context.session.id },
+      isConnected: () => this.transport !== undefined,
       send: (message, relatedRequestId) =>
         this.transport?.send(message, { relatedRequestId }) ?? Promise.reject(new Error('closed')),
       ask: (mark, execution, put) => this.question(mark, execution, put),

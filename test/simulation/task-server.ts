@@ -26,6 +26,8 @@ export interface TaskServerHost {
   ledger: Ledger;
   clock: Clock;
   sessionId: string;
+  /** False from when the server was closed: the SDK's server then sends and queues nothing more. */
+  isConnected: () => boolean;
   /** How many notifications the node has said were not delivered. */
   undelivered: () => number;
   stores: () => Pick<SdkStores, 'taskStore' | 'taskMessageQueue'>;
@@ -235,7 +237,8 @@ export class TaskServer {
 
   /** Rejects where the message is not in the queue, or where that is not known. */
   private async put(taskId: string, mark: string, queued: QueuedMessage): Promise<void> {
-    const { stores, sessionId, ledger } = this.host;
+    const { stores, sessionId, ledger, isConnected } = this.host;
+    if (!isConnected()) throw new Error('Not connected');
     const end = (outcome: 'acknowledged' | 'failed'): void => {
       const message = ledger.tasks.message(taskId, mark);
       if (message !== undefined) message.outcome = outcome;

@@ -129,16 +129,20 @@ export const queues: Check = function* ({ ledger, setting, nodes }) {
       if (empty !== undefined && (first?.at ?? Infinity) > empty) {
         yield `${mark} was queued at ${at.toFixed()}, and the queue was empty at ${empty.toFixed()}`;
       }
+      const { sessionId = '' } = task;
       const isShown = first !== undefined && !first.all && sent !== 'stored';
+      // A message that was taken out just before its client deleted the session goes nowhere.
+      const removedAt = ledger.removedAt.get(sessionId) ?? Infinity;
+      const isDeleted = isShown && removedAt < first.at + slackOf(setting);
       if (
         setting.isQuick &&
         outcome === 'acknowledged' &&
         isShown &&
+        !isDeleted &&
         !isGivenUp(ledger.calls, task)
       ) {
         yield `${mark} was taken out of its queue at ${first.at.toFixed()}, and not sent (${sent})`;
       }
-      const { sessionId = '' } = task;
       if (!setting.isQuick || sent !== 'stored' || isGivenUp(ledger.calls, task)) continue;
       if (ledger.removedAt.has(sessionId)) continue;
       const isStored = ledger.stored.some(({ message }) => message?.includes(`"mark":"${mark}"`));
@@ -155,18 +159,26 @@ function isGivenUp(calls: World['ledger']['calls'], { sessionId }: SimTask): boo
   return calls.some((call) => call.sessionId === sessionId && call.cancelled.size > 0);
 }
 
+/** How long a message may be under way where nothing fails. */
+function slackOf({ httpMs, backplaneMs, busMs }: World['setting']): number {
+  return 8 * (httpMs + backplaneMs + busMs) + 200;
+}
+
 /** Where nothing fails, a message reaches a client that waits for the result as soon as it is queued, on whichever node. */
 export const queuesWake: Check = function* ({ ledger, setting, scheduler }) {
   if (!setting.isQuick) return;
   const { tasks } = ledger;
-  const slack = 8 * (setting.httpMs + setting.backplaneMs + setting.busMs) + 200;
+  const slack = slackOf(setting);
   for (const ask of tasks.asks) {
     const task = tasks.tasks.get(ask.taskId);
     if (task === undefined || ask.what !== 'result' || ask.record?.status !== 200) continue;
     const { cancelled, endedAt, sessionId } = ask.record;
     const removedAt = ledger.removedAt.get(sessionId) ?? Infinity;
     // A message that is queued after that goes nowhere: there is no task any more, which is what the client is told next.
-    const waitsUntil = Math.min(endedAt ?? scheduler.elapsed, removedAt, overAt(task));
+    // Nor does a request for the result wait after the end of its task, though its client may be away and hear of it later.
+    const doneAt = task.changes.find(({ status }) => isTerminal(status))?.at ?? Infinity;
+    const over = Math.min(overAt(task), doneAt);
+    const waitsUntil = Math.min(endedAt ?? scheduler.elapsed, removedAt, over);
     const until = cancelled.size > 0 ? 0 : waitsUntil;
     for (const { mark, at, taken } of task.messages) {
       if (at < ask.at + slack || at + slack > until) continue;
