@@ -1,4 +1,5 @@
 import js from '@eslint/js';
+import jsdoc from 'eslint-plugin-jsdoc';
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
@@ -36,6 +37,21 @@ export default tseslint.config(
       ],
       // What was caught is passed on as it is.
       '@typescript-eslint/prefer-promise-reject-errors': ['error', { allowThrowingUnknown: true }],
+    },
+  },
+  {
+    files: ['**/*.ts'],
+    plugins: { jsdoc },
+    settings: { jsdoc: { mode: 'typescript' } },
+    rules: {
+      'jsdoc/check-param-names': 'error',
+      'jsdoc/check-tag-names': ['error', { typed: true }],
+      'jsdoc/informative-docs': 'error',
+      'jsdoc/no-blank-blocks': 'error',
+      'jsdoc/no-types': 'error',
+      // `any`: wherever a comment stands, also on members and constants.
+      'jsdoc/require-description': ['error', { contexts: ['any'] }],
+      'jsdoc/require-description-complete-sentence': 'error',
     },
   },
   {

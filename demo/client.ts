@@ -5,14 +5,14 @@ import { LoggingMessageNotificationSchema } from '@modelcontextprotocol/sdk/type
 import { startEmbeddedNode } from './embedded-node.js';
 
 /**
- * A plain client: the official SDK's, over any URL, showing how each request was answered.
+ * Calls a server with the official SDK's client, and shows how each request was answered. Without a URL it starts a node of
+ * its own. The flags say how that node answers: `--sse` with event streams, `--json` with plain JSON. `--keep` leaves the
+ * session alive, for `demo/continue.ts`.
  *
+ * @example
  *     npx tsx demo/client.ts http://127.0.0.1:3000/mcp
- *     npx tsx demo/client.ts --sse        a node of its own, which answers with event streams
- *     npx tsx demo/client.ts --json       a node of its own, which answers with plain JSON
- *
- * How a server answers is the server's choice, so with a URL the flags have no say. `--keep` leaves the session alive,
- * for `demo/continue.ts`.
+ *     npx tsx demo/client.ts --sse
+ *     npx tsx demo/client.ts --json
  */
 const { values: flags, positionals } = parseArgs({
   allowPositionals: true,

@@ -7,8 +7,9 @@ import { runStory } from './story.js';
 import { tally } from './story/tally.js';
 
 /**
- * The story on a real cluster: redis-server, nginx as plain round robin, two node processes.
+ * Plays the story on a real cluster: redis-server, nginx as plain round robin, two node processes.
  *
+ * @example
  *     npm run demo:cluster                  the story
  *     npm run demo:cluster -- --runs 100    many times in a row, with a tally
  *     npm run demo:cluster -- --bare        against the plain SDK transport, to see what breaks

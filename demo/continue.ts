@@ -5,6 +5,7 @@ import { LATEST_PROTOCOL_VERSION } from '@modelcontextprotocol/sdk/types.js';
 /**
  * Continues a session by its id, without `initialize`: another process of a client, or the same one restarted.
  *
+ * @example
  *     npx tsx demo/continue.ts http://127.0.0.1:3000/mcp <session id>
  */
 const [url, sessionId] = process.argv.slice(2);

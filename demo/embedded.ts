@@ -4,11 +4,11 @@ import { startRoundRobin } from './round-robin.js';
 import { runStory } from './story.js';
 
 /**
- * The story on two nodes in this one process: no Redis, no nginx, nothing to install.
+ * Plays the story on two nodes in this one process: no Redis, no nginx, nothing to install. The nodes share nothing but the
+ * backplane, so what they do for each other is what two processes do over Redis.
  *
+ * @example
  *     npm run demo
- *
- * The nodes share nothing but the backplane, so what they do for each other is what two processes do over Redis.
  */
 const shared = { backplane: memoryBackplane(), retryMs: 100 };
 const nodes = [await startEmbeddedNode(shared), await startEmbeddedNode(shared)];

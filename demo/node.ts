@@ -8,14 +8,19 @@ import { buildEverythingServer } from './everything/server.js';
 import { serveParent } from '../test/rig/child.js';
 
 /**
- * One node: a process with `/mcp` and `/health`.
+ * Runs one node: a process that serves `/mcp` and `/health`. Environment variables say how:
  *
+ * - PORT is the port to listen on. With 0, the default, the system chooses a free one.
+ * - HOST is the address to listen on. The default is 127.0.0.1.
+ * - REDIS_URL is the Redis of the cluster. Without it the node has a backplane in memory.
+ * - BARE=1 serves the plain SDK transport instead of the middleware, under NODE_NAME.
+ * - MOUNT=handler puts the plain SDK transport behind the middleware.
+ * - MOUNT=listener mounts the middleware without Express.
+ * - MOUNT=made makes the requests for the middleware (`serverOptionsFor`).
+ * - UPSTREAM is the URL of a server elsewhere, which the middleware serves.
+ *
+ * @example
  *     PORT=3001 REDIS_URL=redis://127.0.0.1:6379 npx tsx demo/node.ts
- *
- * PORT 0, the default, takes a free one. HOST is the address to listen on; 127.0.0.1. Without REDIS_URL it is a node
- * of its own. BARE=1 serves the plain SDK transport instead, under NODE_NAME. MOUNT=handler mounts that one behind the
- * middleware, MOUNT=listener does without Express, MOUNT=made has requests made for it (`serverOptionsFor`); UPSTREAM is the
- * URL of a server elsewhere.
  */
 const {
   PORT = '0',

@@ -3,12 +3,12 @@ import { memoryBackplane } from '../src/index.js';
 import { startEmbeddedNode } from './embedded-node.js';
 
 /**
- * Two nodes to try resumption on by hand, with curl: see README.md beside this file.
+ * Runs two nodes on which resumption can be tried by hand, with curl. README.md beside this file says how.
+ * `POST /publish?text=…` on either node sends a line to every session, as a webhook or a job would. No call is running, so
+ * the line goes to the session's GET stream. It waits in the log while no client listens.
  *
+ * @example
  *     npx tsx demo/resumability.ts
- *
- * `POST /publish?text=…` on either node sends a line to every session, as a webhook or a job would: no call is
- * running, so it goes to the session's GET stream, and waits in its log while nobody listens.
  */
 const shared = { backplane: memoryBackplane(), retryMs: 100 };
 

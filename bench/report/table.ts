@@ -43,7 +43,7 @@ export function tableOf(
   };
 }
 
-/** `1.52 (1.48–1.60)` */
+/** Returns the median, with its spread if that is wanted: `1.52 (1.48–1.60)`. */
 export function show(
   { median, low, high }: Spread,
   digits: number,

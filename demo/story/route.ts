@@ -31,7 +31,7 @@ export class Route {
   #pins: Partial<Record<Kind, string>> = {};
   #cutAfter: number | undefined;
 
-  /** @param url where requests go that no step has pinned */
+  /** Sends requests to `url` if no step of the story has chosen another node for their kind. */
   constructor(public url: string) {}
 
   /** Learns the nodes' letters: a response to anything, even a refusal, carries its node's name. */

@@ -28,7 +28,7 @@ export interface Health {
   inFlight: number;
 }
 
-/** Options of `close()`. */
+/** Says how `mcp.close()` ends the node. */
 export interface CloseOptions {
   /** How long running calls may take to end. Default 10,000 ms. */
   drainMs?: number | undefined;

@@ -177,8 +177,8 @@ async function takeOver(
 
 /**
  * Follows the stream of requests, so that this node looks after their executor. Their messages are shown on the client's
- * connection. If the backplane loses the requests, the client gets an error for each of `ids`. (The ids of a dead node's
- * requests are not known: `[]`.)
+ * connection. If the backplane loses the requests, the client gets an error for each of `ids`, which is empty if the
+ * requests are a dead node's: their ids are not known.
  */
 export function followRequests(
   { node, connections, options }: Endpoint,

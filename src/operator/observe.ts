@@ -17,7 +17,7 @@ import { Survey } from './survey.js';
 import { nodesOf } from './node-infos.js';
 import type { NodeInfo, Observer, SessionDetails, StreamInfo } from './observer.js';
 
-/** Options of `observe()`. */
+/** Says which cluster `observe()` looks at, and how. */
 export interface ObserveOptions {
   /** The Redis of the nodes: a URL, or a client whose settings are copied. The client is neither used nor closed. */
   redis: string | Redis | Cluster;

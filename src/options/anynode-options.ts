@@ -61,9 +61,8 @@ export interface AnynodeOptions {
    * Serves clients of revision 2026-07-28, which have no sessions, on the same mount, by the v2 SDK's own handler.
    * The function gets the bus of all nodes, so that `subscriptions/listen` hears of changes on each node. It is
    * called once, when the node is made, and the handler is closed with the node. If it is left out, requests of
-   * that revision are refused, and clients that can do so use a session.
-   *
-   * `modern: ({ bus }) => ({ handler: createMcpHandler(build, { bus, legacy: 'reject' }), isLegacyRequest })`
+   * that revision are refused, and clients that can do so use a session. An example is
+   * `modern: ({ bus }) => ({ handler: createMcpHandler(build, { bus, legacy: 'reject' }), isLegacyRequest })`.
    */
   modern?: ((parts: { bus: ServerEventBus }) => Modern) | undefined;
   /**

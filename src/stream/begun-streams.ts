@@ -15,8 +15,8 @@ interface BegunStream {
 
 /**
  * Remembers the streams that other nodes opened and this node has begun. They were assigned to this node as the owner of
- * their session, or this node claimed them from a dead node to run them again. {@link OpenedStreams} remembers the streams
- * that this node opened.
+ * their session, or this node claimed them from a dead node to run them again. The streams that this node opened are
+ * remembered by {@link OpenedStreams}.
  *
  * A node begins a stream once only. The backplane alone cannot ensure that: a failover of Redis may lose the step that
  * marks the stream as begun, and another node may then repeat its message `run`. Each stream is remembered for as long as

@@ -1,10 +1,10 @@
 /**
- * Any server, unchanged: two processes of it, a gateway beside each, nginx in front.
+ * Tries any server, unchanged: two processes of it, a gateway beside each, nginx in front. The command has to serve
+ * http://127.0.0.1:$PORT/mcp, with the tools of `session.ts`. At the end one of its processes is killed, and started again.
+ * The session has to live on, at its node too.
  *
+ * @example
  *     npx tsx test/frameworks/try.ts python3 test/frameworks/python-server.py
- *
- * The command has to serve http://127.0.0.1:$PORT/mcp, with the tools of `session.ts`. In the end a process of it is
- * killed, and started again: the session has to live on, at its node too.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';

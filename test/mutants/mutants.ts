@@ -1,7 +1,7 @@
 import { methodsOf } from '../simulation/mutants/mutant.js';
 import { replaceInScript } from './lua.js';
 
-/** A fault that somebody could make, which a test finds. (Those that the simulator finds are in test/simulation.) */
+/** A fault that a change could make, and that a test finds. The faults that the simulator finds are in test/simulation. */
 export interface TestedMutant {
   name: string;
   /** The file of the test, and what its name contains. */

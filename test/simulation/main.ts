@@ -1,4 +1,9 @@
-/** `npm run simulate -- --seeds 1000 [--from N] [--seed N] [--workers N] [--brief] [--mutant NAME] [--with FAULT,…]` */
+/**
+ * Runs the simulator with many seeds, in several processes.
+ *
+ * @example
+ *     npm run simulate -- --seeds 1000 [--from N] [--seed N] [--workers N] [--brief] [--mutant NAME] [--with FAULT,…]
+ */
 import type { ChildProcess } from 'node:child_process';
 import { fork } from 'node:child_process';
 import { availableParallelism } from 'node:os';

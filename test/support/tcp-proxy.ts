@@ -51,7 +51,7 @@ interface Trap {
   done: () => void;
 }
 
-/** Stands between a client and a server, e.g. a node and its Redis, and makes the network fail in the ways that it does. */
+/** Stands between a client and a server, such as a node and its Redis, and makes the network fail as networks do. */
 export async function startTcpProxy(options: {
   target: { host?: string; port: number };
 }): Promise<TcpProxy> {

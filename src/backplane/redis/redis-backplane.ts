@@ -56,7 +56,7 @@ import { Subscriber } from './connection/subscriber.js';
 /** The most bytes of a page of a session's history. While Redis reads a page, it serves no other client. */
 const HISTORY_BYTES = 1024 * 1024;
 
-/** Options of `redisBackplane()`. */
+/** Says which Redis `redisBackplane()` uses, and how. */
 export interface RedisBackplaneOptions {
   /** A URL, or a client whose settings (TLS, user, Sentinel, Cluster…) are copied. The client is neither used nor closed. */
   redis: string | Redis | Cluster;

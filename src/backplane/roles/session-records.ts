@@ -25,7 +25,8 @@ export interface SessionRecords {
   /**
    * Ends a session: removes all that is stored of it, and sends `gone` to each node that has a replica of it, executes one of
    * its streams or holds one of its connections. Returns `false`, and changes nothing, if there is no such session or
-   * if it is another principal's. {@link ANY_PRINCIPAL} ends it whoever's it is. No later step brings the session back.
+   * if it is another principal's. With {@link ANY_PRINCIPAL} the principal does not matter. No later step brings the session
+   * back.
    */
   remove(sessionId: string, principal: string | typeof ANY_PRINCIPAL): Promise<boolean>;
 }

@@ -21,7 +21,7 @@ export interface Origin {
 export interface ExpressTraits {
   /** The application, with its prototypes for requests and responses. */
   app: { request: object; response: object };
-  /** The properties that a request of Node does not have: `user`, `log`, `cookies`, … */
+  /** The properties that a request of Node does not have, such as `user`, `log` and `cookies`. */
   added: Record<string, unknown>;
   locals: object;
   /** Properties that depend on the client's connection, which is not the handler's connection. */

@@ -77,7 +77,7 @@ export const tools: Record<string, (args: Args, call: Call) => Promise<unknown>>
   whoami: (_args, { nodeId, sessionId, clientId }) =>
     Promise.resolve({ nodeId, sessionId, clientId }),
 
-  /** Counts in this server object: 1, 2, 3, … */
+  /** Counts in this server object: 1, 2, 3 and so on. */
   next(_args, { server, nodeId }) {
     const count = (counts.get(server) ?? 0) + 1;
     counts.set(server, count);

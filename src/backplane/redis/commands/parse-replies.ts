@@ -21,7 +21,7 @@ import { parseHolder } from '../streams-hash.js';
 
 type Reply = (string | Reply)[];
 
-/** create.lua: the positions of what was logged of a new session. The first is that of what the client said. */
+/** Parses what create.lua returns: the positions of the messages that it logged. The first one is the client's. */
 export function createdPositions(logIds: string[], { outbound }: NewSession): Position[] {
   const numbers = new Map<string, number>();
   return logIds.map((logId, at) => {
@@ -75,7 +75,7 @@ const MOST_IN_PIECES = 512;
 /** The default of `hash-max-listpack-value`. With one longer value, a hash takes some 500 bytes more. */
 const PIECE = 64;
 
-/** The params of a client's `initialize`, as fields of the record: `init`, `init1`, `init2` … */
+/** The params of a client's `initialize`, as fields of the record: `init`, `init1`, `init2` and so on. */
 export function initializeFields(text: string): string[] {
   return inPieces('init', text, MOST_IN_PIECES);
 }

@@ -1,4 +1,4 @@
-/** Turns sessions and operations into arguments of scripts. scripts/create.lua and scripts/commit.lua define the formats. */
+/** Turns sessions and operations into arguments of scripts. The files create.lua and commit.lua define the formats. */
 import type {
   AppendOperation,
   Effect,

@@ -9,7 +9,7 @@ import { refusal } from './retryable-replies.js';
 const retryStrategy = (times: number): number => Math.min(50 * times, 500);
 
 /**
- * ioredis must not queue commands, or repeat them by itself. `CommandConnection.run` repeats a call after its
+ * The client must not queue commands, or repeat them by itself. `CommandConnection.run` repeats a call after its
  * connection was cut, because it knows the deadline. Every script bears a repeat.
  */
 const OPTIONS = {

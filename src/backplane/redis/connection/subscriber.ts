@@ -21,7 +21,7 @@ export interface Subscription {
   onSubscribed(): void;
 }
 
-/** Any error ends the connection. {@link Subscriber} then makes a new one and calls `onSubscribed`. */
+/** Any error ends the connection. Then {@link Subscriber} makes a new one and calls `onSubscribed`. */
 const OPTIONS = {
   keyPrefix: '',
   lazyConnect: true,
