@@ -1,4 +1,7 @@
-/** The whole contract once more, with everything encrypted on its way into the backplane, and decrypted on its way out. */
+/**
+ * Runs the whole contract suite with a codec: every text is encrypted on its way into the backplane, and decrypted on
+ * its way out.
+ */
 import { randomBytes } from 'node:crypto';
 import { aesGcmCodec } from '../../src/codec/aes-gcm.js';
 import type { Backplane } from '../../src/backplane/backplane.js';
@@ -12,7 +15,7 @@ import type { Store } from './suite/rig.js';
 
 const codec = aesGcmCodec({ keys: { k1: randomBytes(32) }, current: 'k1' });
 
-/** What stands in front of each message when it is encoded. */
+/** The origin of a message, which a codec puts in front of it before it encodes it. */
 const ORIGIN = `~1 ${'n'.repeat(13)} 1 out g\n`;
 
 function storeOf(backplane: () => Backplane): Promise<Store> {

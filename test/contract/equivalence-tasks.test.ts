@@ -1,4 +1,7 @@
-/** The same random steps with tasks have the same outcome in memory and in Redis; see `equivalence.test.ts`. */
+/**
+ * Carries out the same random steps with tasks in memory and in Redis, and compares the outcomes; see
+ * `equivalence.test.ts`.
+ */
 import { randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -12,11 +15,11 @@ import { TestNode } from './suite/rig.js';
 const RUNS = Number(process.env['CONTRACT_RUNS'] ?? 100);
 const AT = '2026-01-01T00:00:00.000Z';
 
-/** What one backplane has shown so far. */
+/** The tasks and results that one of the two backplanes has shown so far. */
 class World {
   readonly nodes: TestNode[] = [];
   run = '';
-  /** The places of the listed tasks, which differ between the two. */
+  /** The positions of the listed tasks. They differ between the two backplanes. */
   orders: number[] = [];
   created = 0;
 
@@ -129,7 +132,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 const plan = fc.array(fc.record({ node: fc.nat(1), step }), { minLength: 5, maxLength: 40 });
 
 it(
-  'memory and Redis answer the same to the same steps with tasks',
+  'memory and Redis give the same replies to the same random steps with tasks',
   async () => {
     await fc.assert(
       fc.asyncProperty(plan, async (steps) => {
@@ -143,7 +146,7 @@ it(
               return tasks && take(world, tasks);
             }),
           );
-          // One of them may have found a look too old, and the other one not.
+          // After a slow step, one backplane may have found a look too old and the other one not.
           fc.pre(performance.now() - began < TOO_SLOW_MS);
           expect(inRedis, `step ${at}: ${String(take)}`).toEqual(inMemory);
         }

@@ -17,15 +17,15 @@ import { step } from './equivalence/steps.js';
 import { SESSIONS, World } from './equivalence/world.js';
 import { eventually, TestNode } from './suite/rig.js';
 
-// Two implementations of one contract drift apart where no test looks. Here chance looks: the same random steps of
-// three nodes must have the same replies, and bring every node the same messages, in memory and in Redis. Now and then a
-// session loses its last steps, as in a failover of Redis: what the nodes have seen since is not known any more.
+// The contract suite cannot test everything in which the two backplanes may differ. Here three nodes carry out the same
+// random steps in memory and in Redis. Every reply and every message to a node must be the same. At times a session
+// loses its last steps, as in a failover of Redis, so that nodes have seen what the backplane no longer knows.
 
 const NODES = [0, 1, 2];
 const RUNS = Number(process.env['CONTRACT_RUNS'] ?? 150);
 const OPTIONS = { retention: { maxEvents: 9, maxAgeMs: 60_000 } };
 
-/** What was asked of the memory backplane in this run. */
+/** The calls of the memory backplane in this run. */
 const calls: [nodeId: string, method: string, args: unknown[]][] = [];
 
 function recorded(backplane: Backplane): Backplane {
@@ -76,7 +76,7 @@ const plan = fc.array(fc.record({ node: fc.nat(2), session: fc.nat(SESSIONS - 1)
 });
 
 it(
-  'memory and Redis answer the same to the same steps',
+  'memory and Redis give the same replies to the same random steps',
   async () => {
     await fc.assert(
       fc.asyncProperty(plan, async (taken) => {
@@ -99,7 +99,7 @@ it(
               return member && world.plain(await take(world, member, session), world.id(session));
             }),
           );
-          // One of them may have found a look too old, and the other one not.
+          // After a slow step, one backplane may have found a look too old and the other one not.
           fc.pre(performance.now() - began < TOO_SLOW_MS);
           expect(inRedis, `step ${at} of:\n${steps()}`).toEqual(inMemory);
         }
@@ -121,7 +121,7 @@ it(
   120_000 + RUNS * 200,
 );
 
-/** All that came until a message that was sent last. */
+/** Takes all messages of a node's inbox, up to one that is sent last. */
 async function inboxOf(world: World, node: number, run: string): Promise<NodeMessage[]> {
   const member = world.nodes[node];
   if (member === undefined) return [];
@@ -134,13 +134,13 @@ async function inboxOf(world: World, node: number, run: string): Promise<NodeMes
   await eventually(() => {
     expect(member.inbox.some(isMark)).toBe(true);
   });
-  // A run that failed leaves its messages behind.
+  // Messages of a run that failed may still be in the inbox.
   return member.inbox
     .splice(0)
     .filter((message) => 'sessionId' in message && message.sessionId.startsWith(run));
 }
 
-/** What is stored in the end is the same as well. */
+/** Compares the records of all sessions at the end of a run. */
 async function checkRecords(): Promise<void> {
   const ends = await Promise.all(
     [memory, redis].map((world) =>

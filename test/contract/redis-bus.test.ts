@@ -1,6 +1,6 @@
 /**
- * In a cluster a wake-up goes from the session's master to the server where the node is subscribed by way of the
- * cluster's own bus, which says nothing when it loses one.
+ * In a Redis Cluster, a wake-up goes from the master of the session to the server where the node is subscribed. It goes
+ * over the cluster's own bus, which does not report what it loses.
  */
 import { Cluster, Redis } from 'ioredis';
 import { randomBytes } from 'node:crypto';
@@ -48,7 +48,7 @@ async function join(prefix: string, more: Partial<JoinOptions> = {}): Promise<Te
   return node;
 }
 
-/** The index of the server where the node has subscribed. */
+/** Returns the index of the server where the node has subscribed. */
 async function subscribedAt(prefix: string, node: { id: string }): Promise<number> {
   const channels = await Promise.all(
     admins.map((admin) => admin.pubsub('CHANNELS', `${prefix}:inbox:${node.id}`)),
@@ -56,7 +56,7 @@ async function subscribedAt(prefix: string, node: { id: string }): Promise<numbe
   return channels.findIndex((list) => (list as string[]).length === 1);
 }
 
-/** A session whose master is another than that. */
+/** Creates a session on another master than that server. */
 async function sessionAwayFrom(prefix: string, node: TestNode, server: number) {
   for (;;) {
     const id = await node.create();
@@ -68,7 +68,7 @@ async function sessionAwayFrom(prefix: string, node: TestNode, server: number) {
   }
 }
 
-/** A node that follows a session, and the link on which its wake-ups come broken. */
+/** Starts a node that follows a session, and breaks the link over which its wake-ups come. */
 async function cutOff(more: Partial<JoinOptions>) {
   const prefix = uniquePrefix();
   const [follower, sender] = [await join(prefix, more), await join(prefix)];
@@ -83,12 +83,12 @@ async function cutOff(more: Partial<JoinOptions>) {
   return { follower, sender, id };
 }
 
-it('a link of the bus that swallows wake-ups is found by a probe by way of each master', async () => {
+it('a node notices by a probe through each master that a link of the bus swallows wake-ups', async () => {
   const { follower, sender, id } = await cutOff({ leaseMs: LEASE_MS });
   const { losses } = follower;
   const began = performance.now();
   await sender.say(id, STANDALONE, 'lost');
-  // Told that it may have missed something, a node reads the logs of what it follows.
+  // The node is told that it may have missed something, and reads the logs that it follows.
   await eventually(() => {
     expect(follower.losses).toBeGreaterThan(losses);
   });
@@ -97,7 +97,7 @@ it('a link of the bus that swallows wake-ups is found by a probe by way of each 
   expect(follower.warnings).toContainEqual(expect.stringContaining('hears nothing'));
 });
 
-it('the twin: without a probe nobody says that it was lost', async () => {
+it('the twin: without the probe the node does not notice', async () => {
   const { follower, sender, id } = await cutOff({ leaseMs: 600_000 });
   const { losses } = follower;
   await sender.say(id, STANDALONE, 'lost');
@@ -109,7 +109,7 @@ it('the twin: without a probe nobody says that it was lost', async () => {
 
 const hello = { method: 'notifications/message', params: { level: 'info', data: 'hello' } };
 
-/** A whole node, which loses wake-ups without a trace: its lease is renewed too seldom for a probe to tell. */
+/** Starts a whole node. It renews its lease so rarely that no probe notices the loss. */
 async function startNode(prefix: string, checkEveryMs?: number) {
   const redis = new Cluster(servers.urls, { lazyConnect: true });
   const id = `n${randomBytes(5).toString('hex')}`;
@@ -123,7 +123,7 @@ async function startNode(prefix: string, checkEveryMs?: number) {
   return { id, mcp, url };
 }
 
-/** A client that listens at a node to which the wake-ups of its session do not come. */
+/** Opens a GET on a node that gets no wake-ups of the session. */
 async function listenCutOff(checkEveryMs?: number) {
   const prefix = uniquePrefix();
   const sender = await startNode(prefix);
@@ -137,7 +137,8 @@ async function listenCutOff(checkEveryMs?: number) {
     const at = found.indexOf(1);
     if (at === here) continue;
     const stream = await client.listen(follower.url);
-    // Nothing is shown on it before: the position would be reported a second later, and that report finds what was lost.
+    // The stream has shown nothing before. A new position would be reported a second later, and that report would find
+    // the loss.
     await stream.comment();
     const proxy = proxies[here];
     proxy?.ignore(String(await admins[at]?.cluster('MYID')));
@@ -146,8 +147,8 @@ async function listenCutOff(checkEveryMs?: number) {
   }
 }
 
-// The refresh of the session found it, up to ten hours later.
-it('a wake-up that is lost, with nothing after it, is found by the next check of positions', async () => {
+// Before, only the refresh of the session found the loss, up to ten hours later.
+it('the next position check shows a message whose wake-up was lost', async () => {
   const { mcp, sessionId, stream } = await listenCutOff(300);
   const began = performance.now();
   await mcp.session(sessionId).notify(hello);
@@ -155,20 +156,20 @@ it('a wake-up that is lost, with nothing after it, is found by the next check of
   expect(performance.now() - began).toBeLessThan(1_500);
 });
 
-it('a stream whose session has ended, which its node was not told, is ended by the next check', async () => {
+it('the next position check ends a stream whose node was not told that the session has ended', async () => {
   const { mcp, sessionId, stream } = await listenCutOff(300);
   await mcp.sessions.delete(sessionId);
   await stream.untilEnded();
 });
 
-it('the twin: without a check in that time the client gets nothing', async () => {
+it('the twin: without a position check the client gets nothing', async () => {
   const { mcp, sessionId, stream } = await listenCutOff();
   await mcp.session(sessionId).notify(hello);
   await new Promise((resolve) => setTimeout(resolve, 1_500));
   expect(stream.messages).toEqual([]);
 });
 
-it('a master that dies is a reason to look again: its last wake-ups may not have gone out', async () => {
+it('a node reads its logs again when a master dies, since the last wake-ups may be lost', async () => {
   const prefix = uniquePrefix();
   const node = await join(prefix, { leaseMs: 600_000 });
   const here = await subscribedAt(prefix, node);
@@ -178,7 +179,7 @@ it('a master that dies is a reason to look again: its last wake-ups may not have
   await eventually(() => {
     expect(node.losses).toBeGreaterThan(losses);
   });
-  // Its subscriber, on another one, was not touched.
+  // The node's subscriber is on another master, so it stayed connected.
   expect(await admins[here]?.pubsub('NUMSUB', `${prefix}:inbox:${node.id}`)).toContain(1);
   await other?.start();
 });

@@ -29,7 +29,7 @@ describeBackplane('Redis Cluster', () => {
   });
 });
 
-// Keys built from arguments, without hash tags: the first script on a cluster fails with CROSSSLOT.
+// Without hash tags, the first script on a cluster would fail with CROSSSLOT.
 it('keeps all keys of a session in one slot, and spreads sessions over the masters', async () => {
   const prefix = uniquePrefix();
   const node = new TestNode(redisBackplane({ redis: client, prefix }));
@@ -56,7 +56,7 @@ it('keeps all keys of a session in one slot, and spreads sessions over the maste
   }
 });
 
-it('says where streams end, of many sessions on all masters, and what is gone or malformed has no end', async () => {
+it('returns the ends of streams of sessions on all masters, and none for missing or malformed sessions', async () => {
   const prefix = uniquePrefix();
   const node = new TestNode(redisBackplane({ redis: client, prefix }));
   const admin = new Cluster(servers.urls);
@@ -81,8 +81,8 @@ it('says where streams end, of many sessions on all masters, and what is gone or
   }
 });
 
-// Of such a client each error is one of redirections, the one that says that a script is forgotten, too.
-it('sends a forgotten script again, also with a client that follows no redirections', async () => {
+// For such a client every error means a redirection, also the error that says that a script is not known.
+it('sends a forgotten script again, also over a client that follows no redirections', async () => {
   const scripted = defineScripts(new Cluster(servers.urls, { maxRedirections: 0 }));
   try {
     const key = `${uniquePrefix()}:record`;
@@ -98,7 +98,7 @@ it('sends a forgotten script again, also with a client that follows no redirecti
   }
 });
 
-it('has one subscriber and at most one command connection per master, and none when it has left', async () => {
+it('has one subscriber and at most one command connection per master, and no connection when it has left', async () => {
   const admin = new Cluster(servers.urls);
   const connections = async () => {
     const lists = await Promise.all(

@@ -1,4 +1,4 @@
-/** Which connections a node makes, and of what. */
+/** Which connections a node opens, and with which settings. */
 import { once } from 'node:events';
 import { connect, type AddressInfo } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
@@ -12,7 +12,7 @@ import { ALICE, append, eventually, receive, type TestNode } from './suite/rig.j
 const own = ownRedis();
 
 describe('the connections of a node', () => {
-  // A connection per open request, or per stream: a few thousand clients, and Redis refuses.
+  // With a connection for each request or stream, Redis would refuse connections at a few thousand clients.
   it('are two, however many streams it has, and none when it has left', async () => {
     await eventually(async () => {
       expect(await own.clients()).toEqual([]);
@@ -30,8 +30,9 @@ describe('the connections of a node', () => {
 });
 
 describe('nodes in two databases of one Redis', () => {
-  // Pub/sub knows no databases: production heard what staging announced, with the same prefix.
-  it('hear nothing of each other', async () => {
+  // Redis publishes to the subscribers of all databases. Bug: production heard what staging announced with the same
+  // prefix.
+  it("do not hear each other's messages", async () => {
     const nodeId = 'same';
     const production = await own.join(`${own.server.url}/0`, { nodeId });
     const staging = await own.join(`${own.server.url}/1`, { nodeId });
@@ -62,11 +63,12 @@ describe('nodes in two databases of one Redis', () => {
   });
 });
 
-describe('a client of the application', () => {
-  // User name, TLS or database lost on the way to the subscriber: it works on the developer's machine only.
-  it('lends its settings, and is neither used, changed nor closed', async () => {
+describe('a Redis client of the application', () => {
+  // If the user name, TLS or the database were lost on the way to the subscriber, it would work on the developer's
+  // machine only.
+  it("lends its settings to the node's own connections, and is not used, changed or closed", async () => {
     const { tlsPort, stop } = await startTls(own.server.port);
-    // This user may touch nothing outside of the prefix: neither keys nor channels.
+    // The rights of this user end at the prefix, for keys and for channels.
     const allowed = `app:${own.prefix}:*`;
     await own.admin.acl('SETUSER', 'app', 'on', '>secret', `~${allowed}`, `&${allowed}`, '+@all');
     const client = new Redis({
@@ -117,7 +119,7 @@ describe('a client of the application', () => {
     }
   });
 
-  it('that is connected stays so', async () => {
+  it('that is connected stays connected', async () => {
     const client = new Redis(own.server.url);
     try {
       await client.set(`${own.prefix}:own`, '1');
@@ -131,7 +133,7 @@ describe('a client of the application', () => {
     }
   });
 
-  /** What Redis would do with its own TLS port. */
+  /** Redirects as Redis does with its own TLS port. */
   async function startTls(port: number) {
     const listener = createTlsServer({ cert: CERTIFICATE, key: PRIVATE_KEY }, (socket) => {
       const inner = connect(port, '127.0.0.1');

@@ -1,4 +1,7 @@
-/** How a log begins in Redis: as a string, which costs a fifth of a stream, until something comes after the handshake. */
+/**
+ * How a log begins in Redis: as a string, which takes a fifth of the memory of a Redis stream. It becomes a Redis
+ * stream with the first entry after the handshake.
+ */
 import { describe, expect, it } from 'vitest';
 import type { Effect } from '../../src/backplane/backplane.js';
 import { LOG_START, STANDALONE } from '../../src/backplane/backplane.js';
@@ -26,8 +29,8 @@ const keyOf = (id: string) => `${own.prefix}:{${id}}`;
 const typeOf = (id: string) => own.admin.type(`${keyOf(id)}:events`);
 const history = (node: TestNode, id: string) => node.membership.history(id, LOG_START, 100);
 
-describe('the log of a session that has had its handshake', () => {
-  it('is a string, reads like any other, and survives a GET', async () => {
+describe('the log of a session that has had only its handshake', () => {
+  it('is a Redis string that reads like any log, and stays one when a GET attaches', async () => {
     const node = await own.join();
     const id = await node.create();
     await node.run(id, initialized);
@@ -68,26 +71,26 @@ describe('the log of a session that has had its handshake', () => {
       'a stream that is resumed',
       (id: string, node: TestNode) => node.hold(id, STANDALONE, { cursor: BEGINNING }),
     ],
-  ])('becomes a stream with %s, with the same entries and ids', async (_, step) => {
+  ])('becomes a Redis stream with the same entries and ids when there is %s', async (_, step) => {
     const node = await own.join();
     const id = await node.create();
     await node.run(id, initialized);
     const before = await history(node, id);
     await own.admin.pexpire(`${keyOf(id)}:events`, 20_000);
     await step(id, node);
-    // With a call or a message the session's time begins anew, and that of its log.
+    // A call or a message renews the TTL of the session, and that of its log.
     expect(await own.admin.pttl(`${keyOf(id)}:events`)).toBeGreaterThan(10_000);
     expect(await typeOf(id)).toBe('stream');
     const after = await history(node, id);
     expect(after.slice(0, before.length)).toEqual(before);
     expect(after).toHaveLength(before.length + 1);
     expect(await own.admin.hget(`${keyOf(id)}:streams`, 'first')).toBeNull();
-    // And goes on as one.
+    // The log goes on as a Redis stream.
     await node.run(id, append(STANDALONE, 'more'));
     expect(await history(node, id)).toHaveLength(before.length + 2);
   });
 
-  it('shows what the server said before it had answered, and the answer to who comes back for it', async () => {
+  it('shows what the server said before its answer, and the answer to a client that resumes', async () => {
     const node = await own.join();
     const outbound = [
       { stream: STANDALONE, message: 'häl"lo\n', asks: false },
@@ -106,7 +109,7 @@ describe('the log of a session that has had its handshake', () => {
     ]);
     expect(await node.texts(session.id, 'init')).toEqual(['', 'line\nm 3\nline €']);
     expect((await node.hold(session.id, STANDALONE)).position).toEqual(BEGINNING);
-    // Its stream has ended: there is something to show, or nothing.
+    // The stream has ended. One cursor is before its answer, and the other one after it.
     const resumed = await node.hold(session.id, 'init', { cursor: { ...ids[3], n: 1 } as never });
     expect(resumed.position.n).toBe(1);
     expect(await typeOf(session.id)).toBe('stream');
@@ -115,7 +118,7 @@ describe('the log of a session that has had its handshake', () => {
     expect(await node.texts(session.id, 'init')).toEqual(['', 'line\nm 3\nline €']);
   });
 
-  it('tells a cursor of its own from one of no entry', async () => {
+  it('finds the stream ended at the cursor of its answer, and does not know a cursor of no entry', async () => {
     const node = await own.join();
     const session = newSession();
     const [, answer] = (await node.membership.create(session)) || [];
@@ -125,7 +128,7 @@ describe('the log of a session that has had its handshake', () => {
     expect(await typeOf(session.id)).toBe('string');
   });
 
-  it('ends after as long as events are kept, and goes on without what was there', async () => {
+  it('expires after `maxAgeMs`, and a later step starts it again', async () => {
     const node = await own.join(own.server.url, {
       retention: { maxEvents: 1_000, maxAgeMs: 1_000 },
     });
@@ -146,7 +149,7 @@ describe('the log of a session that has had its handshake', () => {
   it.each([
     ['entries', { maxEvents: 3, maxAgeMs: 60_000 }],
     ['bytes', { maxEvents: 1_000, maxAgeMs: 60_000, maxBytes: 400 }],
-  ])('has no more %s than are to be kept', async (_, retention) => {
+  ])('keeps no more %s than the retention allows', async (_, retention) => {
     const node = await own.join(own.server.url, { retention });
     const id = await node.create();
     await node.run(id, initialized);
@@ -154,7 +157,7 @@ describe('the log of a session that has had its handshake', () => {
     expect((await history(node, id)).length).toBeLessThanOrEqual(3);
   });
 
-  // With the length -5, and with a word that no line end follows, the node and Redis itself looked at it for ever.
+  // Bug: with the length -5, or with a word without a line end, the node and Redis itself never stopped reading.
   it.each([
     ['a word', 'x'],
     ['nothing', ''],
@@ -166,7 +169,7 @@ describe('the log of a session that has had its handshake', () => {
     ['an id that is none', '- m 3\nabc'],
     ['ids of one order only', '5-1 o 0 m 1\na5-1 o 0 m 1\nb'],
     ['a thousand words', `1-1 ${'o 0 '.repeat(500)}\n`],
-  ])('ends before what was not written here: %s', async (_, text) => {
+  ])('ends before malformed text: %s', async (_, text) => {
     const node = await own.join();
     const id = await node.create();
     await own.admin.set(`${keyOf(id)}:events`, text);
@@ -182,8 +185,8 @@ describe('the log of a session that has had its handshake', () => {
     expect((await history(node, id)).slice(-2).map(({ stream }) => stream)).toEqual(['p', 'g']);
   });
 
-  // A session whose first messages are large would have all of them read with each look at its log.
-  it('is a stream from the start where it is large', async () => {
+  // Every read of the log would read all of a large first message, so such a log is a Redis stream from the start.
+  it('is a Redis stream from the start if it is large', async () => {
     const node = await own.join();
     const text = 'x'.repeat(70_000);
     const session = newSession({ inbound: text });
@@ -204,7 +207,7 @@ describe('the log of a session that has had its handshake', () => {
     expect(await typeOf(small)).toBe('stream');
   });
 
-  it('is left as it is by a step that a full Redis refuses', async () => {
+  it('stays a string when a full Redis refuses the next step', async () => {
     const node = await own.join(own.server.url, { commandTimeoutMs: 500 });
     const id = await node.create();
     const before = await history(node, id);
@@ -219,7 +222,7 @@ describe('the log of a session that has had its handshake', () => {
     }
   });
 
-  it('is the same whether a reply was lost or not', async () => {
+  it('is the same when replies were lost', async () => {
     const proxy = await startTcpProxy({ target: { port: own.server.port } });
     const node = await own.join(`redis://127.0.0.1:${proxy.port}`);
     const session = newSession();
@@ -240,7 +243,7 @@ describe('the log of a session that has had its handshake', () => {
     await proxy.stop();
   });
 
-  it('is seen by who only looks on', async () => {
+  it('can be read by an observer', async () => {
     const node = await own.join();
     const id = await node.create();
     await node.run(id, initialized);
@@ -267,7 +270,7 @@ describe('the log of a session that has had its handshake', () => {
   });
 });
 
-describe('a session that has had its handshake', () => {
+describe('a session that has had only its handshake', () => {
   const initialize = (more: string) =>
     `{"protocolVersion":"2025-11-25","capabilities":{"elicitation":{}},"clientInfo":{"name":"${more}","version":"1"}}`;
 
@@ -287,7 +290,7 @@ describe('a session that has had its handshake', () => {
     return id;
   }
 
-  it('has the params that take the place of others', async () => {
+  it('has the new params when its client initializes again', async () => {
     const node = await own.join();
     const id = await begin(
       node,
@@ -308,7 +311,7 @@ describe('a session that has had its handshake', () => {
     const sizes = await Promise.all(
       keys.map((key) => own.admin.memory('USAGE', key, 'SAMPLES', 0)),
     );
-    // Beside them there are their entries among those that expire, and one or two in sorted sets.
+    // Each session has some entries in sorted sets, too. They are not counted here.
     expect(sizes.reduce((sum: number, size) => sum + Number(size), 0)).toBeLessThan(1_500);
     for (const key of [keyOf(id), `${keyOf(id)}:streams`]) {
       expect(await own.admin.object('ENCODING', key)).toMatch(/^(listpack|ziplist)$/);
@@ -316,7 +319,7 @@ describe('a session that has had its handshake', () => {
   });
 
   it.each([0, 1, 7, 63, 64, 65, 400, 5_000])(
-    'has the params of its `initialize`, with a name of %i characters of all kinds',
+    'returns the params of its `initialize` unchanged, with a name of %i characters of all kinds',
     async (length) => {
       const node = await own.join();
       const name = Array.from({ length }, (_, at) => ['a', 'é', '€', '😀'][at % 4]).join('');

@@ -4,7 +4,8 @@ import { redisBackplane } from '../../src/backplane/redis/redis-backplane.js';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
 import { describeBackplane } from './suite/describe-backplane.js';
 
-// Applications bring their own client, often one of the major version before: connections are made like it, by it.
+// Applications bring their own client, often of an older major version. The node's connections are duplicates of that
+// client.
 describeBackplane('Redis, with a client of ioredis 5', () => {
   const prefix = uniquePrefix();
   const client = new Redis5(redisUrl(), { lazyConnect: true, maxRetriesPerRequest: null });

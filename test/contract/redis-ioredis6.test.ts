@@ -5,11 +5,11 @@ import { startRedis } from '../rig/redis.js';
 import { redisBackplane } from '../../src/backplane/redis/redis-backplane.js';
 import { append, open, TestNode } from './suite/rig.js';
 
-// Where several versions are installed, this library may have got the older one, and the application the newer one.
+// With several versions installed, this package may have the older one, and the application the newer one.
 vi.mock('ioredis', () => import('ioredis5'));
 
-// A command of ioredis 5 lacks what a client of ioredis 6 asks of each: every script failed.
-it('with ioredis 5, takes a client of ioredis 6', async () => {
+// Bug: a command of ioredis 5 lacks what a client of ioredis 6 expects of each command, and every script failed.
+it('ioredis 5 runs the scripts over a client of ioredis 6', async () => {
   const { Redis } = await vi.importActual<typeof Ioredis6>('ioredis');
   expect(Redis).not.toBe(Redis5);
   const server = await startRedis();

@@ -1,4 +1,4 @@
-/** Which keys there are, and for how long. */
+/** Which keys a session has in Redis, and when they expire. */
 import { describe, expect, it } from 'vitest';
 import { coalescedByUri, STANDALONE } from '../../src/backplane/backplane.js';
 import { ownRedis } from './support/own-redis.js';
@@ -23,7 +23,7 @@ async function keys(): Promise<string[]> {
 describe('the keys of a session', () => {
   const isIndex = (key: string) => key === `${own.prefix}:sessions`;
 
-  // Whatever happens to the nodes: nothing may stay in Redis for ever.
+  // Whatever happens to the nodes, nothing may stay in Redis for ever.
   it('all have a TTL', async () => {
     const node = await own.join();
     const id = await node.create();
@@ -52,8 +52,8 @@ describe('the keys of a session', () => {
     );
   });
 
-  // A field for each node that had ever stored a state stayed as long as the session.
-  it('remember the last store of a node only as long as it may be repeated', async () => {
+  // Bug: a field for each node that had ever stored a state stayed as long as the session.
+  it("keep the number of a node's last state write only as long as it may be repeated", async () => {
     const [node, other] = await Promise.all([own.join(), own.join()]);
     const id = await node.create();
     const record = `${own.prefix}:{${id}}`;
@@ -70,8 +70,9 @@ describe('the keys of a session', () => {
     expect(await stored()).toHaveLength(2);
   });
 
-  // With each start of a node there was a field more, and a name more in the list of replicas, as long as the session lived.
-  it('forget nodes that have done nothing for an hour, where there are many', async () => {
+  // Bug: each start of a node left one more field and one more name in the list of replicas, as long as the session
+  // lived.
+  it('forget nodes that have done nothing for an hour, if there are many', async () => {
     const [node, other] = await Promise.all([own.join(), own.join()]);
     const id = await node.create();
     await node.run(id, open('p', ['1']));
@@ -84,13 +85,13 @@ describe('the keys of a session', () => {
       const numbers = Object.keys(fields).filter((field) => field.startsWith('t:'));
       return { numbers: numbers.length, replicas: fields['reps']?.split(' ').length };
     };
-    // The first look notes what there is, and a second one comes too soon.
+    // The first look notes which nodes there are. The second one comes too soon to remove any.
     await other.run(id, { type: 'forget' });
     expect(await left()).toEqual({ numbers: 72, replicas: 71 });
     const third = await own.join();
     await third.run(id, { type: 'forget' });
     expect(await left()).toEqual({ numbers: 73, replicas: 71 });
-    // An hour later, in which two of them have done something.
+    // This is an hour later. Two of the nodes have done something meanwhile.
     const noted = (await own.admin.hget(streams, 'quiet')) ?? '';
     await own.admin.hset(streams, 'quiet', noted.replace(/^\d+/, '1'));
     await own.admin.hset(streams, 't:gone1', '6');
@@ -101,13 +102,13 @@ describe('the keys of a session', () => {
     expect((await own.admin.hget(streams, 'reps'))?.split(' ')).toEqual([
       ...[node.id, 'gone1', fourth.id],
     ]);
-    // What a node that is left has done is known as ever.
+    // Commits of the remaining nodes are still recognized as repeats.
     expect(okay(await node.repeat(id, append('p', 'answer'))).results).toEqual([
       { status: 'repeated' },
     ]);
   });
 
-  it('the index of a principal has a TTL, which each of its sessions begins anew, and loses those that end', async () => {
+  it('include the index of a principal, which expires after its last session and loses those that end', async () => {
     const node = await own.join(own.server.url, { sessionTtlMs: 60_000 });
     const most = { sessions: 2, pending: 2 };
     const one = await node.create({ most });
@@ -123,8 +124,9 @@ describe('the keys of a session', () => {
     expect(await keys()).toEqual([`${own.prefix}:node:${node.id}`]);
   });
 
-  // The field of each resource that was ever told of stayed: 2.5 MB in a session that was subscribed to nothing.
-  it('have no field left of what is over: subscriptions, their news, requests, connections', async () => {
+  // Bug: the field of each resource that was ever announced stayed. It took 2.5 MB of a session that was subscribed to
+  // nothing.
+  it('have no field left of subscriptions, announcements, requests and connections that have ended', async () => {
     const node = await own.join();
     const id = await node.create();
     const fields = async () => [
@@ -150,7 +152,7 @@ describe('the keys of a session', () => {
     expect((await fields()).sort()).toEqual(before.sort());
   });
 
-  it('are all gone after DELETE, the index entry too', async () => {
+  it('are all gone after DELETE, together with the index entry', async () => {
     const node = await own.join();
     const id = await node.create({ most: { sessions: 1, pending: 1 } });
     await node.run(id, open('p', ['1']), append(STANDALONE, 'news'));
@@ -158,7 +160,7 @@ describe('the keys of a session', () => {
     expect(await keys()).toEqual([`${own.prefix}:node:${node.id}`]);
   });
 
-  it('are all gone after expiry, and later sessions tidy the index', async () => {
+  it('are all gone after expiry, and later sessions remove the index entries', async () => {
     const node = await own.join(own.server.url, { sessionTtlMs: 1_000, pendingTtlMs: 1_000 });
     const ids = await Promise.all(Array.from({ length: 5 }, () => node.create()));
     for (const id of ids) await node.run(id, append(STANDALONE, 'news'));
@@ -173,8 +175,9 @@ describe('the keys of a session', () => {
     });
   });
 
-  // The end of the log is lost in a failover, and with it the numbers: a client that knows more must not hang.
-  it('may lose their newest part, and readers go on from what is left', async () => {
+  // A failover may lose the end of the log, and the last numbers with it. A client that knows more must not wait for
+  // ever.
+  it('may lose the end of the log, and readers go on from what is left', async () => {
     const node = await own.join();
     const id = await node.create();
     const streams = `${own.prefix}:{${id}}:streams`;

@@ -1,4 +1,6 @@
-/** Redis away, silent, paused or without its scripts, and a subscriber that hears nothing. */
+/**
+ * What a node does while Redis is away, silent, paused or without its scripts, or while its subscriber hears nothing.
+ */
 import { describe, expect, it } from 'vitest';
 import { STANDALONE } from '../../src/backplane/backplane.js';
 import { startTcpProxy } from '../support/tcp-proxy.js';
@@ -9,14 +11,14 @@ import { ALICE, append, BEGINNING, eventually, newSession } from './suite/rig.js
 
 const own = ownRedis();
 
-describe('a Redis that cannot be reached', () => {
+describe('while Redis cannot be reached', () => {
   const QUICK = { commandTimeoutMs: 700, leaseMs: 1_400 };
   const MARGIN_MS = 350;
   const timed = (call: () => Promise<unknown>) => lateness(QUICK.commandTimeoutMs, call);
   const UNAVAILABLE = { code: 'backplane_unavailable' };
 
-  // One blip reads as "no session", 404, and every session is lost; or requests hang for ever.
-  it('is told in bounded time, and used again when it is back', async () => {
+  // A short outage must not read as "no session": 404 would end every session. Nor may requests wait for ever.
+  it('each call fails in bounded time, and succeeds again when Redis is back', async () => {
     const proxy = await startTcpProxy({ target: { port: own.server.port } });
     const warnings: unknown[] = [];
     const onWarning = (warning: unknown) => warnings.push(warning);
@@ -37,7 +39,7 @@ describe('a Redis that cannot be reached', () => {
         () => node.membership.send('x', { type: 'gone', sessionId: id }),
         () => node.membership.alive(['x']),
         () => node.membership.list(undefined, 1),
-        // They go out one after another, and are not given up one after another.
+        // These writes of the state go out one after another, and still fail together.
         () => node.membership.storeState(id, '1', undefined),
         () => node.membership.storeState(id, '2', undefined),
         () => node.membership.storeState(id, '3', undefined),
@@ -55,7 +57,7 @@ describe('a Redis that cannot be reached', () => {
       await eventually(() => {
         expect(node.membership.trouble()).toBeUndefined();
       });
-      // What follows a log has to look again: messages may have been missed.
+      // The node is told that it may have missed messages, and reads the logs that it follows.
       expect(node.losses).toBeGreaterThan(losses);
       expect(warnings).toEqual([]);
     } finally {
@@ -65,8 +67,8 @@ describe('a Redis that cannot be reached', () => {
     }
   });
 
-  // A firewall forgets the connection: nobody says so, and TCP alone notices after a quarter of an hour.
-  it('is found to swallow everything, and connected to anew', async () => {
+  // A firewall may forget a connection without a word. TCP alone notices that after a quarter of an hour.
+  it('a node notices that every command is swallowed, and connects again', async () => {
     const proxy = await startTcpProxy({ target: { port: own.server.port } });
     try {
       const node = await own.join(`redis://127.0.0.1:${proxy.port}`, QUICK);
@@ -89,9 +91,9 @@ describe('a Redis that cannot be reached', () => {
     }
   });
 
-  // Timers run before sockets are read: a node that garbage collection or a full processor had stopped called Redis
-  // unavailable, and answered 503, though the replies had come in time.
-  it('is not taken for one that does not answer by a process that stood still', async () => {
+  // Timers run before sockets are read. Bug: a node that was stopped by garbage collection or a busy processor called
+  // Redis unavailable and answered 503, although the replies had come in time.
+  it('a node does not blame Redis when its own process stood still', async () => {
     const node = await own.join(own.server.url, QUICK);
     const id = await node.create();
     const calls = [node.membership.load(id), node.commit(id, append(STANDALONE, 'news'))];
@@ -103,20 +105,20 @@ describe('a Redis that cannot be reached', () => {
     expect(await node.texts(id, STANDALONE)).toEqual(['news']);
   });
 
-  it('pauses, and what it did afterwards it did once', async () => {
+  it('a step during a pause is done once, although its caller tries it again', async () => {
     const node = await own.join(own.server.url, QUICK);
     const id = await node.create();
     await own.admin.client('PAUSE', 1_400, 'ALL');
     const { lateMs, outcome } = await timed(() => node.commit(id, append(STANDALONE, 'news')));
     expect(outcome).toMatchObject(UNAVAILABLE);
     expect(lateMs).toBeLessThan(MARGIN_MS);
-    // The caller does not know whether it was done, and tries until it does.
+    // The caller does not know whether the step was done, and repeats it until it gets an answer.
     await eventually(() => node.repeat(id, append(STANDALONE, 'news')));
     expect(await node.texts(id, STANDALONE)).toEqual(['news']);
   });
 
-  // Those that were on their way paused, and were overtaken by those that came while there was no connection.
-  it('hangs up, and messages to a node keep their order', async () => {
+  // Bug: messages that were on their way waited, and later messages overtook them while there was no connection.
+  it('messages to a node keep their order when the connection closes', async () => {
     const proxy = await startTcpProxy({ target: { port: own.server.port } });
     try {
       const node = await own.join(`redis://127.0.0.1:${proxy.port}`);
@@ -141,7 +143,7 @@ describe('a Redis that cannot be reached', () => {
     }
   });
 
-  it('hangs up, and no caller notices', async () => {
+  it('no call fails when the connection closes', async () => {
     const node = await own.join(own.server.url);
     const other = await own.join(own.server.url);
     const id = await node.create();
@@ -158,7 +160,7 @@ describe('a Redis that cannot be reached', () => {
     expect((await other.next('event')).event.message).toBe('heard');
   });
 
-  it('is not there yet when a node starts', async () => {
+  it('a node that starts without Redis connects to it later', async () => {
     const proxy = await startTcpProxy({ target: { port: own.server.port } });
     try {
       proxy.refuse();
@@ -175,7 +177,7 @@ describe('a Redis that cannot be reached', () => {
     }
   });
 
-  it('comes back without its scripts', async () => {
+  it('a node loads its scripts again when Redis has lost them', async () => {
     const node = await own.join();
     const id = await node.create();
     await node.say(id, STANDALONE, 'one');
@@ -187,8 +189,8 @@ describe('a Redis that cannot be reached', () => {
 });
 
 describe('a subscriber that is connected but deaf', () => {
-  // After a failover a connection can answer pings and receive nothing: an idle stream would be silent for ever.
-  it('is found by the probe of the lease, and renewed', async () => {
+  // After a failover a connection may answer pings and receive no messages. An idle stream would stay silent for ever.
+  it('is noticed by the probe that goes with the lease, and replaced', async () => {
     const proxy = await startDeafeningProxy(own.server.port);
     try {
       const node = await own.join(`redis://127.0.0.1:${proxy.port}`, { leaseMs: 900 });

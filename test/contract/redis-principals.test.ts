@@ -1,4 +1,4 @@
-/** Many sessions of one caller, which are looked at when there seem to be too many that were never used. */
+/** A principal with very many sessions. Those that were never used are counted when there seem to be too many. */
 import { createHash } from 'node:crypto';
 import { expect, it, onTestFinished } from 'vitest';
 import { startRedis } from '../rig/redis.js';
@@ -9,11 +9,11 @@ import { ALICE, newSession, TestNode } from './suite/rig.js';
 
 const MANY = 10_000;
 
-// It looked at each of them, for each session that was to be created: sixteen at a time took longer than a command may,
-// and were answered with 503.
-it('a new session beside ten thousand looks at some of them, and finds the room that there is', async () => {
+// Bug: each creation looked at all of them. Sixteen at a time took longer than a command may, and were answered with
+// 503.
+it('the creation of a session beside ten thousand looks at some of them, and finds room', async () => {
   const prefix = uniquePrefix();
-  // One of its own: what other tests have Redis do is counted as well.
+  // A Redis of its own, since its commands are counted.
   const server = await startRedis();
   onTestFinished(server.stop);
   const redis = connectRedis(server.url);
@@ -21,7 +21,7 @@ it('a new session beside ten thousand looks at some of them, and finds the room 
   onTestFinished(() => node.membership.leave());
   await node.membership.ready();
 
-  // They have been used, or are gone, and nobody has looked yet.
+  // Some of them have been used or have ended, and the index does not say so yet.
   const hash = createHash('sha256').update(ALICE).digest('base64url');
   const index = `${prefix}:principal:{${hash}}`;
   const ids = Array.from({ length: MANY }, (_, at) => [Date.now(), `gone-${at}`]).flat();

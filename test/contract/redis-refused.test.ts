@@ -1,6 +1,7 @@
 /**
- * Redis answers reads and refuses writes. A step that it refuses leaves nothing behind and tells no node anything. DELETE
- * used to announce the end of the session before it was refused: the session lived on, and its calls had been aborted.
+ * Redis answers reads and refuses writes. A refused step leaves nothing behind, and no node is told anything. Bug:
+ * DELETE announced the end of the session before it was refused, so the session lived on and its calls had been
+ * aborted.
  */
 import { Redis } from 'ioredis';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -9,7 +10,7 @@ import { everything, setScene, STEPS, type Scene } from './support/steps.js';
 import type { TestNode } from './suite/rig.js';
 
 const own = ownRedis();
-/** It stores nothing: what it sends may go out. */
+/** `send` stores nothing, so Redis may let it through. */
 const WRITING = STEPS.filter(([name]) => name !== 'send');
 
 const REFUSALS = [
@@ -40,26 +41,23 @@ describe.each(REFUSALS)('a Redis that is %s', (_, [setting, refuses, allows]) =>
     listener.disconnect();
   });
 
-  it.each(WRITING)(
-    'leaves no trace of a step that it refuses: %s',
-    async (_name, step, prepare) => {
-      await prepare?.(scene);
-      const before = await everything(own.admin, own.prefix);
-      await flushed();
-      await own.admin.config('SET', setting, refuses);
-      const outcome = await step(scene).then(
-        () => undefined,
-        (error: unknown) => error,
-      );
-      // A full Redis takes what needs no memory.
-      if (outcome === undefined && setting === 'maxmemory') return;
-      expect(outcome).toMatchObject({ code: 'backplane_unavailable' });
-      expect(await everything(own.admin, own.prefix)).toEqual(before);
-      expect(await flushed()).toEqual([]);
-    },
-  );
+  it.each(WRITING)('leaves no trace of a refused step: %s', async (_name, step, prepare) => {
+    await prepare?.(scene);
+    const before = await everything(own.admin, own.prefix);
+    await flushed();
+    await own.admin.config('SET', setting, refuses);
+    const outcome = await step(scene).then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+    // A full Redis accepts steps that need no memory.
+    if (outcome === undefined && setting === 'maxmemory') return;
+    expect(outcome).toMatchObject({ code: 'backplane_unavailable' });
+    expect(await everything(own.admin, own.prefix)).toEqual(before);
+    expect(await flushed()).toEqual([]);
+  });
 
-  /** All that was published until now, since it was last asked. */
+  /** Returns all that was published since it was called last. */
   async function flushed(): Promise<string[]> {
     const mark = `mark ${Math.random()}`;
     const come = new Promise<void>((resolve) => {

@@ -1,4 +1,4 @@
-/** Steps whose reply was lost on the way: they are sent again, and nothing is done twice. */
+/** Steps whose reply is lost. They are sent again, and take effect once. */
 import { Redis } from 'ioredis';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { LOG_START, STANDALONE } from '../../src/backplane/backplane.js';
@@ -27,7 +27,7 @@ describe('a connection that is cut before the reply', () => {
     proxy = await startTcpProxy({ target: { port: own.server.port } });
     near = await own.join(`redis://127.0.0.1:${proxy.port}`);
     far = await own.join();
-    // With the scripts loaded, what is cut off is the step itself.
+    // The scripts are loaded before, so that the reply that is cut off is that of the step.
     const warm = await far.create();
     await far.run(warm, { type: 'forget' });
     await far.hold(warm, STANDALONE);
@@ -42,7 +42,7 @@ describe('a connection that is cut before the reply', () => {
     await proxy.stop();
   });
 
-  /** Cuts the connection when the server has done the step about this session. */
+  /** Cuts the connection when the server has carried out the step of this session. */
   async function cut<T>(sessionId: string, step: () => Promise<T>): Promise<T> {
     const sprung = proxy.cutBeforeReply((data) => data.includes(sessionId));
     const reply = await step();
@@ -51,7 +51,8 @@ describe('a connection that is cut before the reply', () => {
   }
   const outbound = async (stream: string) => (await far.texts(id, stream)).filter(Boolean);
 
-  // ioredis sends a command again whose reply was lost: measured on 5.11 and 6.0, the entry is there twice.
+  // ioredis sends a command again whose reply was lost. Measured with 5.11 and 6.0: without a guard the entry is stored
+  // twice.
   it('leaves each appended message in the log once', async () => {
     await near.run(id, open('p', ['1']));
     await far.hold(id, STANDALONE);
@@ -66,13 +67,13 @@ describe('a connection that is cut before the reply', () => {
     expect((await far.next('event')).event.message).toBe('more');
   });
 
-  // The twins: the fault is real, and only the number of the commit keeps it out.
-  it('leaves the message there twice when it is sent with a new number', async () => {
+  // The twins: the fault is real. Only the number of the commit prevents it.
+  it('leaves a message in the log twice that is sent again with a new number', async () => {
     await cut(id, () => near.commit(id, append(STANDALONE, 'news')));
     await near.commit(id, append(STANDALONE, 'news'));
     expect(await outbound(STANDALONE)).toEqual(['news', 'news']);
   });
-  it('leaves an entry there twice that ioredis alone has added', async () => {
+  it('leaves an entry in a stream twice that ioredis alone has added', async () => {
     const client = new Redis(proxy.port, '127.0.0.1');
     try {
       const key = `${own.prefix}:plain`;
@@ -105,7 +106,7 @@ describe('a connection that is cut before the reply', () => {
     expect(history.filter((entry) => entry.message === 'answer')).toHaveLength(1);
   });
 
-  it('creates a session once, and does not take it for another’s', async () => {
+  it('creates a session once, and reports that the id was free', async () => {
     const session = newSession();
     const positions = await cut(session.id, () => near.membership.create(session));
     expect(positions && positions.map(({ n }) => n)).toEqual([0, 1]);
@@ -115,7 +116,7 @@ describe('a connection that is cut before the reply', () => {
     );
   });
 
-  it('attaches, and names the connection that held the stream before', async () => {
+  it('attaches a connection once, and names the connection that held the stream before', async () => {
     await far.hold(id, STANDALONE, { token: 'old' });
     const reply = await cut(id, () => near.hold(id, STANDALONE, { token: 'new' }));
     expect(reply.previous).toEqual({ nodeId: far.id, token: 'old' });
@@ -126,7 +127,7 @@ describe('a connection that is cut before the reply', () => {
     expect(attached).not.toHaveProperty('previous');
   });
 
-  it('touches', async () => {
+  it('reports positions once', async () => {
     await near.hold(id, STANDALONE);
     const { position } = await far.say(id, STANDALONE, 'news');
     const streams = [{ stream: STANDALONE, token: 't1', position }];
@@ -143,9 +144,10 @@ describe('a connection that is cut before the reply', () => {
     expect((await far.membership.loadState(id))?.value).toBe('2');
   });
 
-  // Of stores that were under way together, the first was taken for new when it was sent again: at first with one after it,
-  // and then with eight, since only the last eight were remembered. It was in conflict with itself, and an update counted twice.
-  it('stores the state once, though the node stores many others', async () => {
+  // Bug: of several stores that were under way together, the first was taken for new when it was sent again: at first
+  // with one after it, then with eight, since only the last eight were remembered. It was in conflict with itself, and
+  // an update counted twice.
+  it('stores each state once, although many stores are under way', async () => {
     const { membership } = near;
     const sprung = proxy.cutBeforeReply((data) => data.includes(id));
     const stores = Array.from({ length: 10 }, (_, at) =>
@@ -156,13 +158,13 @@ describe('a connection that is cut before the reply', () => {
     expect((await membership.loadState(id))?.value).toBe('9');
   });
 
-  it('ends a session, and says so', async () => {
+  it('ends a session once, and reports that it has ended', async () => {
     expect(await cut(id, () => near.membership.remove(id, ALICE))).toBe(true);
     expect(await far.membership.load(id)).toBeUndefined();
   });
 
-  // The second try finds no session of that principal: that does not mean that the first one ended it.
-  it('does not end the session of another', async () => {
+  // The second try finds no session of that principal. That does not mean that the first one has ended it.
+  it('does not end a session of another principal', async () => {
     expect(await cut(id, () => near.membership.remove(id, 'mallory'))).toBe(false);
     expect((await far.membership.list(undefined, 10)).ids).toContain(id);
   });

@@ -1,4 +1,7 @@
-/** The rights in Redis that `docs/how-to/prepare-redis.md` gives a user are enough, and those for the SDK's stores are needed. */
+/**
+ * The rights that `docs/how-to/prepare-redis.md` gives a Redis user are enough, and those for the stores of the SDK are
+ * needed.
+ */
 import { readdir, readFile } from 'node:fs/promises';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
@@ -12,7 +15,7 @@ import { newSession, TestNode } from './suite/rig.js';
 
 let server: RedisServer;
 let admin: Redis;
-/** First those for all, then what the SDK's stores need besides. */
+/** The rights that each node needs come first, and then those that the stores of the SDK need. */
 let grants: string[][] = [];
 beforeAll(async () => {
   server = await startRedis();
@@ -31,7 +34,7 @@ afterAll(async () => {
   await server.stop();
 });
 
-/** A user of its own, who has what so many of the commands give. */
+/** Creates a user with the rights of the first blocks of commands. */
 async function userWith(blocks: number): Promise<{ url: string; prefix: string }> {
   const prefix = uniquePrefix();
   const words = grants.slice(0, blocks).flat();
@@ -51,7 +54,7 @@ async function open(blocks: number) {
 describeBackplane('Redis, with the rights that a node needs', () => open(1));
 describeSdkStores('Redis, with the rights for the stores of the SDK', () => open(2));
 
-describe('with the rights for the stores of the SDK', () => {
+describe('a user with the rights for the stores of the SDK', () => {
   async function start(blocks: number) {
     const { url, prefix } = await userWith(blocks);
     const node = new TestNode(redisBackplane({ redis: url, prefix }));
@@ -69,7 +72,7 @@ describe('with the rights for the stores of the SDK', () => {
   const message = { jsonrpc: '2.0' as const, method: 'notifications/message' };
   const queued = () => ({ type: 'notification' as const, message, timestamp: Date.now() });
 
-  it('tasks, their queues and replayed events are served', async () => {
+  it('can use tasks, their queues and replayed events', async () => {
     const { own, sessionId } = await start(2);
     const { taskId } = await own.taskStore.createTask({ ttl: 60_000 }, 1, call, sessionId);
     for (let time = 0; time < 2; time += 1) {
@@ -90,12 +93,12 @@ describe('with the rights for the stores of the SDK', () => {
     expect(seen).toHaveLength(1);
   });
 
-  // A refused UNSUBSCRIBE, say, fails nothing.
-  it('none of the tests before was refused anything', async () => {
+  // A refused UNSUBSCRIBE, for instance, makes no test fail.
+  it('was refused no command in the tests before', async () => {
     expect(await admin.acl('LOG')).toEqual([]);
   });
 
-  it('each command of a script is among them', async () => {
+  it('may use each command of each script', async () => {
     const scripts = new URL('../../src/backplane/redis/scripts/', import.meta.url);
     const names = await readdir(scripts, { recursive: true });
     const files = names.filter((name) => name.endsWith('.lua'));
@@ -107,7 +110,7 @@ describe('with the rights for the stores of the SDK', () => {
     expect(commands.filter((name) => !granted.has(`+${name.toLowerCase()}`))).toEqual([]);
   });
 
-  it('without them a node serves sessions, and no queue of a task', async () => {
+  it('is needed for the queue of a task, and not for sessions', async () => {
     const { own, sessionId } = await start(1);
     await expect(own.taskMessageQueue.enqueue('task', queued(), sessionId, 10)).rejects.toThrow();
   });

@@ -1,4 +1,4 @@
-/** The Lua files of the scripts: each says what it needs, and one can be read without knowing what includes it. */
+/** The Lua files of the scripts. Each names what it needs, and can be read without knowing which files include it. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { Redis } from 'ioredis';
 import { beforeAll, expect, it, onTestFinished } from 'vitest';
@@ -18,7 +18,7 @@ interface LuaFile extends LuaNames {
 }
 
 const folder = new URL('../../src/backplane/redis/scripts/', import.meta.url);
-/** By their path in that folder, as an include is named: `includes/clock` is `clock`. */
+/** The files by their path without the ending, as an include names them: `includes/clock.lua` is `clock`. */
 const files = new Map<string, LuaFile>();
 
 beforeAll(async () => {
@@ -45,21 +45,21 @@ function problems(file: LuaFile): string[] {
   const missing = free
     .filter((name) => !provided.some((names) => names.has(name)))
     .map((name) => `no include declares ${name}`);
-  // A script that has no code of its own is what it includes.
+  // A script without code of its own consists of its includes.
   const idle = (file.hasCode ? file.includes : [])
     .filter((_, at) => !free.some((name) => provided[at]?.has(name)))
     .map((name) => `it needs nothing of ${name}`);
   return [...missing, ...idle];
 }
 
-it('a file uses only names that it declares, or that a file declares which it includes', () => {
+it('each file uses only names that it declares itself or that a file declares which it includes', () => {
   const found = [...files].flatMap(([name, file]) =>
     problems(file).map((problem) => `${name}.lua: ${problem}`),
   );
   expect(found).toEqual([]);
 });
 
-it('an include that is missing, and one that is not needed, are found', async () => {
+it('the check finds a missing include, and one that is not needed', async () => {
   const redis = new Redis(redisUrl());
   onTestFinished(() => redis.disconnect());
   const { text = '' } = files.get('touch') ?? {};
@@ -71,7 +71,7 @@ it('an include that is missing, and one that is not needed, are found', async ()
   ]);
 });
 
-it('each include is included, and each script is a command', () => {
+it('each include is included by a file, and each script is a command', () => {
   const names = [...files.keys()];
   const included = new Set([...files.values()].flatMap(({ includes }) => includes));
   expect(names.filter((name) => name.startsWith('includes/')).sort()).toEqual([...included].sort());
@@ -82,7 +82,7 @@ it('each include is included, and each script is a command', () => {
   );
 });
 
-it('a script begins with a comment that names its KEYS, its ARGV and what it returns', () => {
+it('each script begins with a comment that names its KEYS, its ARGV and what it returns', () => {
   const without = Object.keys(SCRIPT_TEXTS).filter((name) => {
     const [header = ''] = /^(--.*\n)+/.exec(files.get(name)?.text ?? '') ?? [];
     return ![/^-- KEYS\b/m, /\bARGV: /, /^-- Returns /m].every((part) => part.test(header));

@@ -1,4 +1,4 @@
-/** How scripts are sent. */
+/** How scripts are sent to Redis. */
 import { inspect } from 'node:util';
 import { Redis } from 'ioredis';
 import { expect, it, onTestFinished } from 'vitest';
@@ -18,8 +18,8 @@ function connect(url = redisUrl(), options: { commandTimeout?: number } = {}) {
 
 const record = () => `${uniquePrefix()}:record`;
 
-it('Redis may forget them at any time: each call is answered, once', async () => {
-  // One of its own: others count how often their scripts run.
+it('each call is carried out once when Redis forgets the scripts', async () => {
+  // A Redis of its own, because other tests count how often their scripts run.
   const redis = await startRedis();
   onTestFinished(redis.stop);
   const [client, admin] = [connect(redis.url), connect(redis.url)];
@@ -34,18 +34,18 @@ it('Redis may forget them at any time: each call is answered, once', async () =>
     const after = client['anynode:state'](key, 'last', '', `${round}`, 'mark', 1, 60_000);
     expect(new Set(await Promise.all([...calls, after]))).toEqual(new Set(['stored']));
   }
-  // As often as they were called, since a repeat would have been counted.
+  // The count is that of the calls. A repeat would have been counted, too.
   expect(await client.hget(key, 'stv')).toMatch(/^420\./);
 });
 
-it('arguments arrive as they are, and an error of Redis is what it rejects with', async () => {
+it('arguments arrive unchanged, and a call rejects with the error of Redis', async () => {
   const client = connect();
   const key = record();
   await client.hset(key, 'rev', '1');
   const value = 'ä € 😀 \r\n$3\r\n \u0000 end';
   expect(await client['anynode:state'](key, value, '', 'node', 'a', 1, 60_000)).toBe('stored');
   expect(await client.hget(key, 'st')).toBe(value);
-  // Halves of a character, which are none on the wire, and must not become one together with what is next to them.
+  // Halves of a surrogate pair are no characters on the wire. They must not form one with the text next to them.
   for (const [at, text] of ['\ude00 \ud83d', '😀'.repeat(300_000), '', '\u0000'].entries()) {
     const token = `\ude00${at}\ud83d`;
     expect(await client['anynode:state'](key, text, '', 'node', token, 2 + at, 60_000)).toBe(
@@ -56,14 +56,15 @@ it('arguments arrive as they are, and an error of Redis is what it rejects with'
   await client.set(`${key}:text`, 'no hash');
   const failing = client['anynode:state'](`${key}:text`, value, '', 'node', 'b', 9, 60_000);
   await expect(failing).rejects.toThrow('WRONGTYPE');
-  // ioredis adds the arguments of a command to its error. Those of a script have what clients send, and errors are logged.
+  // ioredis adds the arguments of a command to its error. Those of a script contain texts of clients, and errors are
+  // logged.
   const error: unknown = await failing.catch((reason: unknown) => reason);
   expect(error).toMatchObject({ command: { name: 'evalsha' } });
   expect(inspect(error, { depth: 9 })).not.toContain(value.slice(0, 5));
 });
 
-// A script that Redis had forgotten was sent again behind the next one, which another node had made known meanwhile.
-it('messages to a node keep their order', async () => {
+// Bug: a script that Redis had forgotten was sent again after the next one, which another node had loaded meanwhile.
+it('messages to a node keep their order when Redis forgets the script', async () => {
   const redis = await startRedis();
   onTestFinished(redis.stop);
   const [client, node] = [connect(redis.url), connect(redis.url)];
@@ -81,8 +82,8 @@ it('messages to a node keep their order', async () => {
   await expect.poll(() => heard).toEqual(['first', 'second', 'third']);
 });
 
-// Its caller has tried again by then, as a repeat that knows of none before: a message was queued twice.
-it('one that has timed out is not sent again, though Redis has forgotten it', async () => {
+// Bug: the caller has tried again by then. The second try knew of no first one, and a message was queued twice.
+it('a script that has timed out is not sent again, although Redis has forgotten it', async () => {
   const redis = await startRedis();
   onTestFinished(redis.stop);
   const [client, admin] = [connect(redis.url, { commandTimeout: 100 }), connect(redis.url)];
@@ -96,15 +97,15 @@ it('one that has timed out is not sent again, though Redis has forgotten it', as
   await expect(store('late')).rejects.toThrow('Command timed out');
   delete client.options.commandTimeout;
   await admin.client('UNPAUSE');
-  // The refusal is here with the first answer, and what is sent because of it has an answer before the second.
+  // The refusal comes with the first reply, and what is sent because of it is answered before the second.
   await client.ping();
   await client.ping();
   expect(await admin.hget(key, 'st')).toBe('before');
 });
 
-// Any error of Lua was taken for malformed data, and the session was deleted: by a fault of a script, or by a node of another
-// release that sends what this release's script does not know.
-it('a script that fails ends no session, and is no trouble of other sessions', async () => {
+// Bug: any error of Lua was taken for malformed data, and the session was deleted: because of a fault in a script, or
+// of a node of another release that sent what the script of this release does not know.
+it('a script that fails ends no session, and does not disturb other sessions', async () => {
   const backplane = redisBackplane({ redis: redisUrl(), prefix: uniquePrefix() });
   const node = new TestNode(backplane);
   onTestFinished(() => node.membership.leave());

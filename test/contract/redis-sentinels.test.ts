@@ -1,4 +1,4 @@
-/** A client of the application that finds its master by sentinels. */
+/** A client of the application that finds its Redis master through sentinels. */
 import { Redis } from 'ioredis';
 import { expect, it, onTestFinished } from 'vitest';
 import { MASTER_NAME, startSentinels } from '../support/redis-sentinels.js';
@@ -7,8 +7,9 @@ import { ownRedis } from './support/own-redis.js';
 
 const own = ownRedis();
 
-// Its way to give up was taken over: the node's connection had ended for good, and every call was answered with `closed`.
-it('may give up where no sentinel answers: a node does not', async () => {
+// Bug: the node's connections gave up as the client of the application would. They had ended for good, and every call
+// failed with `closed`.
+it('a node connects again when sentinels are back, although the client of the application gives up', async () => {
   const sentinels = await startSentinels();
   onTestFinished(() => sentinels.stop());
   const proxies = await Promise.all(

@@ -1,4 +1,4 @@
-/** What a node finds out about its Redis when it connects. */
+/** What a node checks of its Redis when it connects. */
 import { Cluster, Redis } from 'ioredis';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import type { JoinOptions } from '../../src/backplane/backplane.js';
@@ -12,7 +12,7 @@ let server: RedisServer;
 let admin: Redis;
 beforeEach(async () => {
   server = await startRedis();
-  // After the nodes: one that can't take its leave waits for Redis a while.
+  // The server stops after the nodes, because a node that cannot leave waits for Redis for a while.
   onTestFinished(() => server.stop());
   admin = connectRedis(server.url);
 });
@@ -25,8 +25,8 @@ function start(redis: string | Redis | Cluster, overrides: Partial<JoinOptions> 
 
 const policy = (name: string) => admin.config('SET', 'maxmemory-policy', name);
 
-describe('a Redis that evicts', () => {
-  it('is used, with a warning, once', async () => {
+describe('a Redis that may evict keys', () => {
+  it('is used, and reported once by a warning', async () => {
     await policy('allkeys-lru');
     const node = start(server.url);
     await node.membership.ready();
@@ -37,7 +37,7 @@ describe('a Redis that evicts', () => {
     expect(node.membership.trouble()).toBeUndefined();
   });
 
-  it('that has been told to since is found when it is connected to again', async () => {
+  it('since a later change of its settings is reported at the next connection', async () => {
     const node = start(server.url);
     await node.membership.ready();
     expect(node.warnings).toEqual([]);
@@ -48,7 +48,7 @@ describe('a Redis that evicts', () => {
     });
   });
 
-  it('among the masters of a cluster is found', async () => {
+  it('is reported if it is one of the masters of a cluster', async () => {
     const cluster = await startRedisCluster({ masters: 3 });
     onTestFinished(() => cluster.stop());
     const last = connectRedis(cluster.urls[2]);
@@ -61,7 +61,7 @@ describe('a Redis that evicts', () => {
 });
 
 describe('a Redis that is too old', () => {
-  it('is not used, says so once, and is when it has been replaced', async () => {
+  it('is refused and reported once, and the node goes on when it was replaced', async () => {
     const [about = ''] = /redis_version:\S+/.exec(await admin.info('server')) ?? [];
     const old = about.replace(/:\d/, ':5');
     const proxy = await startRewritingProxy(server.port, about, old);
@@ -74,7 +74,7 @@ describe('a Redis that is too old', () => {
     proxy.cut();
     await expect(node.membership.alive(['x'])).rejects.toThrow(refused);
     expect(node.warnings).toEqual([expect.stringContaining('6.2')]);
-    // Nothing was written there.
+    // Nothing was written to it.
     expect(await admin.dbsize()).toBe(0);
 
     proxy.stopRewriting();
@@ -86,7 +86,7 @@ describe('a Redis that is too old', () => {
 });
 
 // Managed services forbid INFO to some users.
-it('a Redis that does not say what it is, is used as it is', async () => {
+it('a Redis that does not tell its version or settings is used', async () => {
   await policy('allkeys-lru');
   await admin.acl('SETUSER', 'shy', 'on', '>secret', '~*', '&*', '+@all', '-info');
   const shy = new Redis({

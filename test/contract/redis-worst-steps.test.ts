@@ -1,4 +1,4 @@
-/** What one step may cost Redis, whatever a client has done before: while it runs, nobody else is served. */
+/** How long one step may keep Redis busy, whatever a client has done before. Redis runs no other command meanwhile. */
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
 import { measure, SCENARIOS } from '../../bench/worst-steps.js';
@@ -6,8 +6,8 @@ import { World } from '../../bench/worst-steps/world.js';
 import { startRedis, type RedisServer } from '../rig/redis.js';
 
 /**
- * For a machine that has other things to do; the longest was measured with 6 ms on a busy one. Before there was a bound,
- * resuming one stream cost 270 ms, and twenty such GETs gave others 503.
+ * The bound allows for a busy machine. The longest step was measured with 6 ms on one. Before there was a bound,
+ * resuming one stream took 270 ms, and twenty such GETs gave other clients 503.
  */
 const MOST_US = 20_000;
 
@@ -24,7 +24,7 @@ afterAll(async () => {
 
 const bounded = SCENARIOS.filter(({ carriesLarge }) => carriesLarge !== true);
 
-it.each(bounded)('$script is done in a short time: $situation', async ({ situation, prepare }) => {
+it.each(bounded)('$script takes a short time: $situation', async ({ situation, prepare }) => {
   await redis.flushall();
   const world = new World(redis, server.url, situation.replaceAll(/\W/g, ''));
   onTestFinished(() => world.close());

@@ -28,8 +28,8 @@ describeSdkStores('Redis Cluster', () => {
   });
 });
 
-// Keys of two slots in one script would fail with CROSSSLOT.
-it('each step of each store touches one slot', async () => {
+// A script with keys of two slots would fail with CROSSSLOT.
+it('each step of each store touches keys of one slot only', async () => {
   const prefix = uniquePrefix();
   const [a, b] = [0, 1].map(() => sdkStores({ redis: client, prefix })) as [
     ReturnType<typeof sdkStores>,

@@ -82,7 +82,7 @@ export const TESTED_MUTANTS: TestedMutant[] = [
   {
     name: 'the last news of a resource stays when its subscription goes',
     test: 'test/contract/redis-keys.test.ts',
-    named: 'no field left of what is over',
+    named: 'no field left of subscriptions',
     plant: () =>
       replaceInScript('commit/append', {
         shape: `function(effect, value)

@@ -4,7 +4,7 @@ import { ALICE, MALLORY } from '../suite/rig.js';
 import type { Cursor, Template } from './world.js';
 
 const FRESH_MS = 100;
-/** A step that takes longer than this may find a fresh look to be too old. */
+/** In a step that takes longer than this, a fresh look may count as too old. */
 export const TOO_SLOW_MS = LOOK_HOLDS_MS - 2 * FRESH_MS;
 
 export const principal = fc.constantFrom(ALICE, ALICE, ALICE, ALICE, MALLORY);
@@ -20,8 +20,9 @@ export const cursor: fc.Arbitrary<Cursor> = fc.oneof(
 );
 
 /**
- * When the node in question was found dead: just now, too long ago, or at a moment that a clock which was set back has not
- * reached yet. All are so far from the bounds that a busy machine does not change what they are; see `TOO_SLOW_MS`.
+ * When the node in question was found dead: just now, too long ago, or at a time that lies in the future of a clock
+ * that was set back. All are far from the bounds, so that a busy machine does not change the verdict; see
+ * `TOO_SLOW_MS`.
  */
 export const look: fc.Arbitrary<() => { lookedAt?: number }> = fc
   .constantFrom(undefined, -FRESH_MS, -FRESH_MS, -60_000, 60_000)
@@ -110,7 +111,7 @@ export const operation: fc.Arbitrary<Template> = fc.oneof(
           onlyIf:
             'executes' in onlyIf ? { executes: world.stream(session, onlyIf.executes) } : onlyIf,
         }),
-        // The standalone stream ends with its session, never with a request.
+        // A request never ends the standalone stream. It ends with its session.
         ...(ends !== undefined && index > 0 && { ends }),
       })),
   },

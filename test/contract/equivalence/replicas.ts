@@ -4,9 +4,9 @@ import type { MemoryBackplane } from '../../../src/backplane/memory/memory-backp
 import { Snapshot } from '../../simulation/snapshot.js';
 import { replicate } from '../../support/redis-snapshot.js';
 
-/** Loses what was written to a session since it was replicated. */
+/** Restores the session as it was when it was copied. */
 export type GoBack = () => Promise<void>;
-/** Copies a session, as a replica has it that gets nothing more before it becomes the master. */
+/** Copies a session, as a Redis replica has it that becomes the master later without getting more. */
 export type Replicate = (sessionId: string) => Promise<GoBack>;
 
 export function replicasInMemory({ sessions }: MemoryBackplane): Replicate {
@@ -32,7 +32,10 @@ export function replicasInRedis(redis: Redis, prefix: string): Replicate {
   };
 }
 
-/** A failover takes time. In the same millisecond a new entry of the log could get the id of one that was lost. */
+/**
+ * Waits for a millisecond, as a failover takes time. Within the same millisecond, a new entry could get the id of a
+ * lost one.
+ */
 async function nextTick(): Promise<void> {
   for (const now = Date.now(); Date.now() <= now;) await sleep(1);
 }

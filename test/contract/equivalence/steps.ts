@@ -5,7 +5,7 @@ import { newSession } from '../suite/rig.js';
 import { cursor, look, operation, principal, streamIndex, token } from './operations.js';
 import type { Step } from './world.js';
 
-/** By how much a former master's clock was ahead, so that the log goes on after it for a while. */
+/** How far the clock of the former master was ahead. The log goes on after that time for a while. */
 const AHEAD_MS = 5_000;
 
 export const step: fc.Arbitrary<Step> = fc.oneof(

@@ -5,28 +5,31 @@ import type { GoBack, Replicate } from './replicas.js';
 
 export const SESSIONS = 2;
 
-/** A position that was seen, moved by a few; or one from beyond the log. */
 /** Fields whose text is a log id. */
 const LOG_ID_KEYS = new Set(['logId', 'scanned', 'before']);
 
+/** A position that a node has seen, moved by a few numbers, or one from beyond the log. */
 export type Cursor = { seen: number; move: number } | { logId: string; n: number };
 export type Template = (world: World, session: number) => Operation;
 export type Step = (world: World, node: TestNode, session: number) => Promise<unknown>;
 
-/** What one backplane has shown so far. Both worlds do the same, so the same indices mean the same in both. */
+/**
+ * What one backplane has shown so far. Both backplanes carry out the same steps, so the same index means the same in
+ * both.
+ */
 export class World {
   readonly nodes: TestNode[] = [];
-  /** Log ids differ; in which order they were first seen must not. */
+  /** Log ids differ between the two backplanes. The order in which they were first seen must be the same. */
   private readonly names = new Map<string, string>();
   private positions: Position[][] = [];
   private streams: string[][] = [];
   private last = new Map<string, Operation[]>();
   private ids: string[] = [];
-  /** Numbers the session that has an id now: the log ids of one that had this id before may be the same by chance. */
+  /** Counts the sessions that have had an id. Two sessions of one id may have the same log ids by chance. */
   private readonly lives = new Map<string, number>();
-  /** By session: what makes the last copy of it the truth again. */
+  /** For each session, the function that restores its last copy. */
   private readonly copies = new Map<string, GoBack>();
-  /** The last revision, and version of the state, that was seen of each session. */
+  /** For each session, the last revision and the last version of the state that were seen. */
   readonly latest = new Map<string, string>();
   readonly versions = new Map<string, string>();
   private count = 0;
@@ -68,7 +71,7 @@ export class World {
     return stream;
   }
 
-  /** The standalone stream, or one of the last that were opened. */
+  /** The standalone stream, or one of the last streams that were opened. */
   stream(session: number, index: number): string {
     const streams = this.streams[session] ?? [];
     return index === 0 ? STANDALONE : (streams.at(-index) ?? 'never');
@@ -96,7 +99,7 @@ export class World {
     return this.lives.get(sessionId) ?? 0;
   }
 
-  /** Remembers the session as it is now, as a replica of the backplane has it. */
+  /** Copies the session, as a Redis replica would have it now. */
   async copy(session: number): Promise<void> {
     const id = this.id(session);
     const life = this.lifeOf(id);
@@ -107,7 +110,7 @@ export class World {
     });
   }
 
-  /** Loses what was written to the session since it was copied last. The nodes keep what they have seen. */
+  /** Restores the last copy of the session. The nodes keep what they have seen. */
   async lose(session: number): Promise<void> {
     await this.copies.get(this.id(session))?.();
   }
@@ -123,8 +126,8 @@ export class World {
   }
 
   /**
-   * A reply or message without what two runs of the same steps may differ in. Two sessions may have the same log id by
-   * chance, so ids are told apart by `sessionId`.
+   * Returns a reply or message without the parts in which two runs of the same steps may differ. Two sessions may have
+   * the same log id by chance, so ids are told apart by `sessionId`.
    */
   plain(value: unknown, sessionId: string): unknown {
     if (Array.isArray(value)) return value.map((item) => this.plain(item, sessionId));

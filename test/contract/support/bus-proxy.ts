@@ -3,14 +3,17 @@ import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 
 export interface BusProxy {
   port: number;
-  /** From now on, what this member of the cluster says here is thrown away. Its link stays open. */
+  /** Throws away what this member of the cluster sends over this link from now on. The link stays open. */
   ignore(memberId: string): void;
-  /** What it said before does not come; its link is made anew, as each of them is that has been silent for too long. */
+  /** Ends the link and lets the cluster open a new one, which works. What was sent before is lost. */
   listen(): void;
   stop(): Promise<void>;
 }
 
-/** Stands in front of the bus port of one member of a Redis Cluster, by way of which the others pass wake-ups on to it. */
+/**
+ * Stands in front of the bus port of one member of a Redis Cluster. The other members send wake-ups to it over this
+ * port.
+ */
 export async function startBusProxy(port: number): Promise<BusProxy> {
   const links = new Set<{ sender: string; client: Socket; server: Socket }>();
   let ignored = '';

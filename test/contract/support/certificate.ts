@@ -1,4 +1,4 @@
-/** A certificate of `localhost` that signed itself, for a hundred years, for tests only. */
+/** A self-signed certificate of `localhost` that is valid for a hundred years. For tests only. */
 export const CERTIFICATE = `-----BEGIN CERTIFICATE-----
 MIIBmzCCAUGgAwIBAgIUGQc2EtuOOXjJEPgXSoVHDwxAuUQwCgYIKoZIzj0EAwIw
 FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyMzAzMjkwNFoYDzIxMjYxMDMw

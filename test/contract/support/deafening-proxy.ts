@@ -3,14 +3,14 @@ import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 
 export interface DeafeningProxy {
   port: number;
-  /** From now on, connections that have subscribed get nothing any more, but stay open. */
+  /** From now on, connections that have subscribed get nothing more, but stay open. */
   deafen(): void;
   stop(): Promise<void>;
 }
 
 /**
- * Stands between a node and its Redis, and can make its subscriber deaf while its commands go through: what a
- * subscriber meets after some failovers.
+ * Stands between a node and its Redis. It can make the subscriber of the node deaf while commands go through, which
+ * happens after some failovers.
  */
 export async function startDeafeningProxy(port: number): Promise<DeafeningProxy> {
   const sockets = new Set<Socket>();

@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /**
- * Whatever a promise settles with, and how long after `ms` (before it: less than 0), by a timer that was set beside it. On a
- * machine that stands still for a while both are late, and neither is later than the other.
+ * Waits for a promise. Returns what it settles with, and by how much it was later than `ms` (negative: earlier),
+ * measured by a timer that starts with it. On a machine that stands still for a while both are late, and neither is
+ * later than the other.
  */
 export async function lateness(
   ms: number,

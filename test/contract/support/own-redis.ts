@@ -6,30 +6,30 @@ import { redisBackplane } from '../../../src/backplane/redis/redis-backplane.js'
 import { uniquePrefix } from '../../support/redis-fixture.js';
 import { TestNode } from '../suite/rig.js';
 
-/** One connection, as Redis sees it. */
+/** A connection in Redis's list of clients. */
 export interface ClientInfo {
   id: string;
   subscriptions: number;
 }
 
-/** A Redis for the tests of one file alone, which pause it, fill it, flush it or count its connections. */
+/** A Redis for the tests of one file, which may pause it, fill it, flush it or count its connections. */
 export interface OwnRedis {
   readonly server: RedisServer;
-  /** Beside all nodes. */
+  /** A connection of the test itself, besides those of the nodes. */
   readonly admin: Redis;
-  /** Another one for each test. */
+  /** The prefix of the keys, a new one for each test. */
   readonly prefix: string;
-  /** A node that may not have reached Redis yet; it leaves with the test. */
+  /** Starts a node that may not have reached Redis yet. It leaves when the test is over. */
   start(redis?: string | Redis, overrides?: Partial<JoinOptions>): TestNode;
-  /** The same, ready. */
+  /** Starts a node and waits until it is ready. */
   join(redis?: string | Redis, overrides?: Partial<JoinOptions>): Promise<TestNode>;
-  /** All connections, but for that of `admin`. */
+  /** Lists all connections except that of `admin`. */
   clients(): Promise<ClientInfo[]>;
-  /** For those that have to leave before something else ends. */
+  /** Lets all nodes leave now, for tests that stop a proxy before their end. */
   leaveAll(): Promise<void>;
 }
 
-/** To be called at the top of a file. */
+/** Starts the Redis. Call it at the top of a file. */
 export function ownRedis(): OwnRedis {
   let server: RedisServer;
   let admin: Redis;

@@ -9,7 +9,7 @@ export interface RewritingProxy {
   stop(): Promise<void>;
 }
 
-/** Stands between a node and its Redis, and puts one text of the replies in place of another that is as long. */
+/** Stands between a node and its Redis, and replaces one text in the replies by another one of the same length. */
 export async function startRewritingProxy(
   port: number,
   from: string,

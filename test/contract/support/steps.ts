@@ -13,14 +13,14 @@ import {
   type TestNode,
 } from '../suite/rig.js';
 
-/** Two nodes, and a session that `far` owns, whose GET stream it holds, with a task that has one message. */
+/** Two nodes, and a session that `far` owns and whose GET stream it holds. The session has a task with one message. */
 export interface Scene {
   near: TestNode;
   far: TestNode;
   id: string;
 }
 
-/** Stores what the steps are about, and returns the id of the session. */
+/** Stores the session and the task that the steps change, and returns the id of the session. */
 export async function setScene(far: TestNode): Promise<string> {
   const id = await far.create({ owned: true });
   await far.hold(id, STANDALONE, { token: 'far' });
@@ -40,7 +40,7 @@ const openedFar: Step = ({ far, id }) => far.run(id, open('p', ['1']));
 const held: Step = ({ near, id }) => near.hold(id, STANDALONE, { token: 'near' });
 const position = { n: 1, logId: '1-1' };
 
-/** Every kind of step of `near` that changes something or tells something, and what has to be there before it. */
+/** Each kind of step by which `near` changes or sends something, with the step that has to come before it. */
 export const STEPS: [name: string, step: Step, prepare?: Step][] = [
   ['attach', ({ near, id }) => near.attach(id, STANDALONE)],
   ['open', opened],
@@ -100,13 +100,13 @@ function touch({ near, id }: Scene): Promise<unknown> {
   return near.membership.touch([{ sessionId: id, streams }]);
 }
 
-/** The other node follows the call. */
+/** Lets the other node follow the call. */
 async function releasable({ near, far, id }: Scene): Promise<void> {
   await near.run(id, open('p', ['1']));
   await far.hold(id, 'p', { token: 'far', cursor: { n: 0, logId: '0-0' } });
 }
 
-/** The other node waits for the task, which has no message any more. */
+/** Lets the other node wait for a message of the task, which has none any more. */
 async function awaitedByFar({ far }: Scene): Promise<void> {
   await sdkStoresOf(far).tasks.pop('task', undefined);
   void sdkStoresOf(far).tasks.wait('task', 1);
@@ -143,7 +143,7 @@ function cancelled() {
   return { ...change, statusMessage: undefined, result: undefined, at: '2030-01-01T00:00:01Z' };
 }
 
-/** All that is stored, but for the leases. */
+/** Reads all that is stored, except for the leases. */
 export async function everything(admin: Redis, prefix: string): Promise<Map<string, unknown>> {
   const keys = await admin.keys(`${prefix}:*`);
   const stored = new Map<string, unknown>();
