@@ -29,6 +29,16 @@ export interface LogEntry {
   message: string | undefined;
   /** As in {@link StreamEvent}. */
   asker: string | undefined;
+  /**
+   * The node that stored the message. Left out if the name of the stream begins with that node, and by older releases
+   * that do not store it.
+   */
+  by?: string;
+  /**
+   * The node that held the stream's connection when a message to the client was stored. `null`: none did, so the message
+   * waits in the log. Left out if it is the node that stored the message.
+   */
+  holder?: string | null;
   /** True if there is a message that could not be decoded. Only a codec says so. */
   unreadable?: true;
   /** The entry is no message, but something that has happened to the session. `direction` says nothing then. */

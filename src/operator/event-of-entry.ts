@@ -25,11 +25,13 @@ export function eventOf(entry: LogEntry): SessionEvent {
       ? 'message.received'
       : 'message.sent';
   const nodeId = nodeOf(entry);
+  const shownBy = entry.holder === undefined ? nodeId : entry.holder;
   const method = methodOf(message);
   const requestId = message && idOf(requestOf(message));
   return {
     ...{ id, at, type, direction, stream, message },
     ...(nodeId !== undefined && { nodeId }),
+    ...(direction === 'out' && shownBy !== undefined && { shownBy }),
     ...(method !== undefined && { method }),
     ...(requestId !== undefined && { requestId }),
     ...(message === undefined && !isEnd && { unreadable: true }),
@@ -56,10 +58,11 @@ function idOf(value: unknown): RequestId | undefined {
 }
 
 /**
- * Returns the node of an entry: the node that asked, or the node that opened the stream, whose id begins the stream's name.
+ * Returns the node of an entry: the node that stored it, or the node that opened the stream, whose id begins the stream's name.
  */
-function nodeOf({ direction, stream, asker }: LogEntry): string | undefined {
-  if (direction === 'out') return asker;
+function nodeOf({ by, stream, asker }: LogEntry): string | undefined {
+  const named = by ?? asker;
+  if (named !== undefined) return named;
   const name = givenName(stream ?? '');
   return name.length > NODE_ID_LENGTH ? name.slice(0, NODE_ID_LENGTH) : undefined;
 }

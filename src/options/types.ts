@@ -80,10 +80,15 @@ export interface SessionEvent {
   /** The message. It is `undefined` if there is none, if it was redacted, or if it is `unreadable`. */
   message: JsonRpcMessage | undefined;
   /**
-   * The node on which it happened: the node that received the request, asked the client, or did what the event
+   * The node on which it happened: the node that received the client's message, sent the server's, or did what the event
    * says. It is left out if it is not known.
    */
   nodeId?: string;
+  /**
+   * With `message.sent`: the node that held the client's connection when the message was stored, and showed it. `null`: no
+   * node held one, so the message waited for the client to come back. Left out if it is not known.
+   */
+  shownBy?: string | null;
   /** The method of a request or notification. */
   method?: string;
   /** The id of the request that the event is, answers, cancels or is about. */

@@ -238,8 +238,10 @@ class MemoryMembership implements Membership {
   history(sessionId: string, after = LOG_START, count = 1000) {
     return this.step(() =>
       (this.find(sessionId)?.log.after(after, count) ?? []).map(
-        ({ logId, at, direction, stream, message, asker, note }) => ({
+        ({ logId, at, direction, stream, message, asker, by, holder, note }) => ({
           ...{ logId, at, direction, stream, message, asker },
+          ...(by !== undefined && { by }),
+          ...(holder !== undefined && { holder }),
           ...(note !== undefined && { note }),
         }),
       ),

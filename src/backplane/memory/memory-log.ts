@@ -68,11 +68,16 @@ export class MemoryLog {
       this.lastCounter += 1;
     }
     const logId = `${this.lastMs}-${this.lastCounter}`;
-    // The fields are written out so that V8 gives all entries one shape.
-    const { direction, stream, message, n, end, asker, note } = entry;
+    // The fields are written out so that V8 gives the entries of plain calls one shape.
+    const { direction, stream, message, n, end, asker, note, by, holder } = entry;
     const at = this.lastMs;
     const stored = { logId, at, direction, stream, message, n, end, asker };
-    this.entries.push(note === undefined ? stored : { ...stored, note });
+    this.entries.push({
+      ...stored,
+      ...(by !== undefined && { by }),
+      ...(holder !== undefined && { holder }),
+      ...(note !== undefined && { note }),
+    });
     this.bytes += sizeOf(entry);
     return logId;
   }

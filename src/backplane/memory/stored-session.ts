@@ -190,7 +190,12 @@ export class StoredSession implements SessionParts {
   private receive(operation: ReceiveOperation, step: Step): OperationResult {
     if (operation.principal !== this.stored.principal) return { status: 'denied' };
     this.use(step);
-    if (!step.repeated) this.log.append(step.now, inboundEntry(operation.message, undefined));
+    if (!step.repeated) {
+      const entry = inboundEntry(operation.message, undefined);
+      // `initialized` is followed by a note that names the node.
+      const isLogged = operation.route.to === 'initialized' && !this.stored.active;
+      this.log.append(step.now, isLogged ? entry : { ...entry, by: step.nodeId });
+    }
     return this.routes.follow(operation, step);
   }
 
@@ -217,6 +222,7 @@ export class StoredSession implements SessionParts {
     const n = stream.last.n + 1;
     const before = stream.last.n > 0 ? { before: stream.last.logId } : {};
     const asker = operation.asks === true ? step.nodeId : undefined;
+    const { holder } = stream;
     const logId = this.log.append(step.now, {
       direction: 'out',
       stream: operation.stream,
@@ -224,6 +230,8 @@ export class StoredSession implements SessionParts {
       n,
       end: ended,
       asker,
+      ...(!operation.stream.startsWith(step.nodeId) && { by: step.nodeId }),
+      ...(holder?.nodeId !== step.nodeId && { holder: holder?.nodeId ?? null }),
     });
     const position = { n, logId };
     stream.last = position;
@@ -231,7 +239,6 @@ export class StoredSession implements SessionParts {
     if (operation.coalesce !== undefined) this.coalesced.set(operation.coalesce, position);
     if (effect !== undefined) this.shape(effect, step);
 
-    const { holder } = stream;
     if (holder !== undefined && holder.nodeId !== step.nodeId) {
       this.tell(holder.nodeId, {
         type: 'event',

@@ -2,7 +2,16 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import type { NoteOperation } from '../../../src/backplane/index.js';
 import { LOG_START, RESUMED_EVERY_MS, STANDALONE } from '../../../src/backplane/index.js';
-import { append, newSession, open, receive, useRig, type OpenStore, type TestNode } from './rig.js';
+import {
+  append,
+  BEGINNING,
+  newSession,
+  open,
+  receive,
+  useRig,
+  type OpenStore,
+  type TestNode,
+} from './rig.js';
 
 /** Returns the notes in a session's log: what has happened to the session. */
 async function notesOf(node: TestNode, sessionId: string) {
@@ -60,6 +69,34 @@ export function describeNotes(openStore: OpenStore): void {
       await b.hold(id, STANDALONE, { cursor: position, token: 'back' });
       expect((await notesOf(a, id)).slice(1)).toEqual([
         { kind: 'stream.resumed', nodeId: b.id, stream: STANDALONE },
+      ]);
+    });
+
+    // Without these an operator cannot tell on which node an answer of the client came in, nor who showed a message.
+    it('names the node of each message, and the node that showed it, unless the stream says so', async () => {
+      const { a, b } = rig;
+      const id = await a.create();
+      const plain = `${a.id}1`;
+      await a.run(id, open(plain, ['1']));
+      await a.say(id, plain, 'plain');
+      await b.run(id, receive({ to: 'node', nodeId: a.id }, 'answer'));
+      await a.say(id, STANDALONE, 'waits');
+      await b.hold(id, STANDALONE, { token: 'get' });
+      await a.say(id, STANDALONE, 'shown by b');
+      await b.say(id, STANDALONE, 'shown by the same');
+      await b.hold(id, plain, { cursor: BEGINNING, token: 'resumed' });
+      await a.say(id, plain, 'end', { ends: '1' });
+      const told = (await a.said(id)).slice(3).map(({ message, by, holder }) => ({
+        ...{ message, by, holder },
+      }));
+      const same = undefined;
+      expect(told).toEqual([
+        { message: 'plain', by: same, holder: same },
+        { message: 'answer', by: b.id, holder: same },
+        { message: 'waits', by: a.id, holder: null },
+        { message: 'shown by b', by: a.id, holder: b.id },
+        { message: 'shown by the same', by: b.id, holder: same },
+        { message: 'end', by: same, holder: b.id },
       ]);
     });
 

@@ -126,6 +126,7 @@ export function logEntry(logId: string, flat: string[]): LogEntry {
   const fields = new Map<string, string>();
   for (let at = 0; at + 1 < flat.length; at += 2) fields.set(flat[at] ?? '', flat[at + 1] ?? '');
   const note = noteOf(fields);
+  const [by, holder] = [fields.get('by'), fields.get('h')];
   return {
     logId,
     at: Number(logId.split('-')[0]),
@@ -133,6 +134,8 @@ export function logEntry(logId: string, flat: string[]): LogEntry {
     stream: fields.get('s'),
     message: fields.get('m'),
     asker: fields.get('q'),
+    ...(note === undefined && by !== undefined && { by }),
+    ...(holder !== undefined && { holder: holder === '-' ? null : holder }),
     ...(note !== undefined && { note }),
   };
 }

@@ -99,6 +99,17 @@ function operations.append()
   local n = lastN + 1
   local parts, length = { 's', stream, 'n', n }, 4
   if has == '1' then parts[5], parts[6] = 'm', message length = 6 end
+  -- The entry of a plain call needs neither: the name of its stream begins with the node, which also holds the connection.
+  if string.sub(stream, 1, #step.node) ~= step.node then
+    parts[length + 1], parts[length + 2] = 'by', step.node
+    length = length + 2
+  end
+  local holdingNode, connection
+  if holder then holdingNode, connection = split(holder, ':') end
+  if holdingNode ~= step.node then
+    parts[length + 1], parts[length + 2] = 'h', holdingNode or '-'
+    length = length + 2
+  end
   if ended then parts[length + 1], parts[length + 2] = 'e', '1' length = length + 2 end
   if asks == '1' then parts[length + 1], parts[length + 2] = 'q', step.node end
   local id = log(message, unpack(parts))
@@ -110,7 +121,6 @@ function operations.append()
   local previous = lastN > 0 and lastId or ''
   local token = ''
   if holder then
-    local holdingNode, connection = split(holder, ':')
     if holdingNode == step.node then
       token = connection
     else

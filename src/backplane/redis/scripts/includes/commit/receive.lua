@@ -41,7 +41,7 @@ function operations.receive()
   if who ~= step.principal then return { 'denied' } end
   step.used = true
   local ends = route == 'initialized' and not step.active
-  local id = not step.repeated and not ends and log(message, 'm', message)
+  local id = not step.repeated and not ends and log(message, 'by', step.node, 'm', message)
   local here = false
   local chosen, reshaped, unbegun, big = '', '', '', ''
   if route == 'node' then
