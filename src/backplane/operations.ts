@@ -163,6 +163,8 @@ export interface AppendOperation {
   ends?: string;
   /** True if it is a request of this node's server. It is not shown any more once this node is gone. */
   asks?: boolean;
+  /** With `ends`, and without `asks`: true if the request ends with an error. The session counts its errors. */
+  failed?: boolean;
   /** What the session remembers from now on, in the same step. */
   effect?: Effect;
   /** If this does not hold, the operation is `skipped` (or `dropped`, if a stream is to be unbegun and is not). */

@@ -3,6 +3,7 @@ import type { JsonRpcRequest } from '../protocol/jsonrpc.js';
 import type { AuthInfo } from '../options/types.js';
 import { hearsOf, InitializeExchange } from '../replica/initialize/initialize-exchange.js';
 import { loggedInitialize } from '../replica/initialize/logged-initialize.js';
+import { principalOf } from '../replica/session-info.js';
 import type { DeliveryContext } from '../replica/replica.js';
 import type { ReplicaPool } from '../replica/replica-pool.js';
 import type { NodeContext } from '../stream/node-context.js';
@@ -46,6 +47,8 @@ export class SessionStart {
       lastSeenAt: now,
       logLevel: undefined,
       subscriptions: [],
+      errors: 0,
+      principal: principalOf(session.principal),
       owner: node.settings.owned ? node.nodeId : undefined,
     };
     let positions: Position[] = [];

@@ -31,6 +31,10 @@ export interface SessionInfo {
   logLevel: string | undefined;
   /** The URIs that the client is subscribed to (`resources/subscribe`). */
   subscriptions: string[];
+  /** How many requests of the client have ended with an error: a JSON-RPC error, or a tool's result with `isError`. */
+  errors: number;
+  /** The caller to whom the session belongs, as the option `principal` named it. It is `undefined` for anonymous callers. */
+  principal: string | undefined;
   /** The node that owns the session. It is `undefined` with `affinity: 'any'`. */
   owner: string | undefined;
   /** `true` if this node has no key for what the client said of itself; see the option `codec`. */

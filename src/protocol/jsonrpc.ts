@@ -61,6 +61,11 @@ export function isResponse(message: JsonRpcMessage): message is JsonRpcResponse 
   return !('method' in message);
 }
 
+/** Whether a request has failed: with a JSON-RPC error, or with a tool's result that says so (`isError`). */
+export function isFailure(response: JsonRpcResponse): boolean {
+  return 'error' in response || (isObject(response.result) && response.result.isError === true);
+}
+
 export function errorResponse(id: RequestId, code: number, message: string): JsonRpcError {
   return { jsonrpc: '2.0', id, error: { code, message } };
 }

@@ -13,6 +13,7 @@ import {
   errorResponse,
   isInitialized,
   isNotification,
+  isFailure,
   isRequest,
   isResponse,
 } from '../protocol/jsonrpc.js';
@@ -282,7 +283,10 @@ export class LiveSession {
       if (turn !== undefined) await turn;
       const { response, message } = answerTurns.write(() => serialized(this.node, request, given));
       const effect = effectOfAnswer(request, response);
-      const end = endOf(stream, request.id, message, effect && { effect });
+      const end = endOf(stream, request.id, message, {
+        ...(effect !== undefined && { effect }),
+        ...(response !== undefined && isFailure(response) && { failed: true }),
+      });
       const stored = await this.append(end, true, notes);
       call.batch.open -= 1;
       if (typeof stored === 'object') {

@@ -17,9 +17,16 @@ export function infoOf(record: SessionRecord): SessionInfo {
     lastSeenAt: record.lastSeenAt,
     logLevel: record.logLevel,
     subscriptions: record.subscriptions,
+    errors: record.errors,
+    principal: principalOf(record.principal),
     owner: record.owner,
     ...(params === undefined && { unreadable: true }),
   };
+}
+
+/** Returns the value of the option `principal` from its stored form. HTTP+SSE sessions have a prefix in front of it. */
+export function principalOf(stored: string): string | undefined {
+  return /^(?:sse:)?as:(.*)$/s.exec(stored)?.[1];
 }
 
 /** Returns `undefined` if this node cannot decode the params: it has no codec, or not the keys. */

@@ -37,7 +37,7 @@ export function endOf(
   stream: string,
   id: RequestId,
   answer: string | undefined,
-  more: Pick<AppendOperation, 'effect' | 'onlyIf'> = {},
+  more: Pick<AppendOperation, 'effect' | 'failed' | 'onlyIf'> = {},
 ): [AppendOperation, ...AppendOperation[]] {
   const end = { ...{ type: 'append' as const, stream, ends: JSON.stringify(id) }, ...more };
   if (answer === undefined || !isShownOnStandalone(stream)) return [{ ...end, message: answer }];

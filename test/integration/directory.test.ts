@@ -43,6 +43,8 @@ describe.each(STORES)('over %s', (_, openStore) => {
       lastSeenAt: expect.any(Number) as number,
       logLevel: 'warning',
       subscriptions: ['a:2'],
+      errors: 0,
+      principal: undefined,
       owner: undefined,
     });
     expect(info?.createdAt).toBeLessThanOrEqual(before);

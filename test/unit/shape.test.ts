@@ -83,6 +83,7 @@ describe('requestsBetween', () => {
       lastSeenAt: 0,
       active: true,
       logLevel: 'warning',
+      errors: 0,
       subscriptions: ['a://1', 'a://2'],
       owner: undefined,
     });

@@ -101,6 +101,7 @@ class MemoryMembership implements Membership {
           active: false,
           logLevel: undefined,
           subscriptions: [],
+          errors: 0,
           owner: session.owned === true ? nodeId : undefined,
         },
         new MemoryLog(retention),

@@ -217,6 +217,7 @@ export class StoredSession implements SessionParts {
     if (ends !== undefined) {
       this.requests.delete(ends);
       stream.pending -= 1;
+      if (operation.failed === true) this.stored.errors += 1;
     }
     const ended = ends !== undefined && stream.pending <= 0;
     const n = stream.last.n + 1;

@@ -60,6 +60,8 @@ export interface SessionRecord {
   subscriptions: string[];
   /** For each URI what proves that a node with the codec stored the subscription. Missing if there are none. */
   subscriptionSeals?: ReadonlyMap<string, string>;
+  /** How many requests of the client have ended with an error. */
+  errors: number;
   /** The one node that may run the session's requests. `undefined`: no node owns the session, or any node may. */
   owner: string | undefined;
 }

@@ -47,7 +47,7 @@ export class EndOrRerun {
   ): Promise<void> {
     if (requests.length === 0) return;
     const operations = requests.flatMap((id): Operation[] => [
-      ...endOf(stream, id, JSON.stringify(errorOf(id))),
+      ...endOf(stream, id, JSON.stringify(errorOf(id)), { failed: true }),
       failed(id, stream, from),
     ]);
     const committed = await this.node.commitQueue.append(sessionId, operations, true);
@@ -93,11 +93,11 @@ export class EndOrRerun {
    * lost that step, and the one that made this node the owner of the session. The requests must not run again.
    */
   async endForgotten(sessionId: string, stream: string): Promise<void> {
-    const operations = this.begunStreams
-      .requestsOf(sessionId, stream)
-      .flatMap((id) =>
-        endOf(stream, id, JSON.stringify(answerLost(id)), { onlyIf: { unbegun: true } }),
-      );
+    const operations = this.begunStreams.requestsOf(sessionId, stream).flatMap((id) =>
+      endOf(stream, id, JSON.stringify(answerLost(id)), {
+        ...{ failed: true, onlyIf: { unbegun: true } },
+      }),
+    );
     if (operations.length === 0) return;
     const committed = await this.node.commitQueue.append(sessionId, operations, true);
     if (committed === 'gone') return;

@@ -83,7 +83,7 @@ export const operation: fc.Arbitrary<Template> = fc.oneof(
           index: streamIndex,
           message: fc.constantFrom('text', 'other text', '', undefined),
           ends: request,
-          asks: fc.boolean(),
+          mark: fc.constantFrom({ asks: true }, { failed: true }),
           effect: fc.oneof(
             fc.record({ type: fc.constant('level' as const), level: fc.constant('debug') }),
             fc.record({ type: fc.constantFrom('subscribe', 'unsubscribe'), uri }),
@@ -103,9 +103,10 @@ export const operation: fc.Arbitrary<Template> = fc.oneof(
         },
         { requiredKeys: ['index', 'message'] },
       )
-      .map(({ index, ends, onlyIf, ...parts }): Template => (world, session) => ({
+      .map(({ index, ends, onlyIf, mark, ...parts }): Template => (world, session) => ({
         type: 'append',
         stream: world.stream(session, index),
+        ...mark,
         ...parts,
         ...(onlyIf !== undefined && {
           onlyIf:

@@ -143,6 +143,7 @@ export function describeCommits(openStore: OpenStore): void {
         revision: changed(4),
         logLevel: 'debug',
         subscriptions: [],
+        errors: 0,
       });
     });
   });

@@ -31,7 +31,7 @@ export function describeRepeats(openStore: OpenStore): void {
       await b.run(id, open('q', ['2']));
       const operations = [
         append('p', 'answer', {
-          ends: '1',
+          ...{ ends: '1', failed: true },
           effect: { type: 'subscribe', uri: 'file:///x' } as const,
         }),
         append(STANDALONE, 'news'),

@@ -38,8 +38,24 @@ export function describeSessions(openStore: OpenStore): void {
         active: false,
         logLevel: undefined,
         subscriptions: [],
+        errors: 0,
       });
       expect(record?.createdAt).toBeGreaterThanOrEqual(before);
+    });
+
+    it('counts the requests that have ended with an error', async () => {
+      const { a, b } = rig;
+      const id = await a.create();
+      await a.run(id, open('p', ['1', '2', '3']));
+      await a.say(id, 'p', 'error', { ends: '1', failed: true });
+      // A request of a server that is logged in between, and an answer without an error, do not count.
+      await a.run(id, append(STANDALONE, 'question', { asks: true }));
+      await a.say(id, 'p', 'answer', { ends: '2' });
+      // The executor is another node, so the step changes nothing.
+      await b.commit(id, append('p', 'late', { ends: '3', failed: true }));
+      expect(await b.membership.load(id)).toMatchObject({ errors: 1 });
+      await a.say(id, 'p', 'error', { ends: '3', failed: true });
+      expect(await b.membership.load(id)).toMatchObject({ errors: 2 });
     });
 
     it('has the times of the backplane, whatever the clock of a node says', async () => {

@@ -56,6 +56,7 @@ export function recordOf(id: string, flat: string[]): SessionRecord {
     active: fields.get('on') === '1',
     logLevel: fields.get('lvl'),
     subscriptions: subscribed.map(([uri]) => uri),
+    errors: Number(fields.get('errs') ?? 0),
     ...(sealed.length > 0 && { subscriptionSeals: new Map(sealed) }),
     owner: fields.get('own'),
   };

@@ -84,7 +84,7 @@ export function pushArguments(args: Argument[], operation: Operation): void {
 }
 
 function pushAppend(args: Argument[], operation: AppendOperation): void {
-  const { stream, ends, asks, effect, onlyIf, coalesce, message } = operation;
+  const { stream, ends, effect, onlyIf, coalesce, message } = operation;
   let [condition, value] = ['', ''];
   if (onlyIf !== undefined) {
     const [[name, given] = ['', '']] = Object.entries(onlyIf) as [string, string | true][];
@@ -92,8 +92,14 @@ function pushAppend(args: Argument[], operation: AppendOperation): void {
     value = given === true ? '' : given;
     if ('hears' in onlyIf) value = lettersOf([onlyIf.hears]);
   }
-  args.push('append', stream, ends ?? '', flag(asks), ...effectArguments(effect));
+  args.push('append', stream, ends ?? '', markOf(operation), ...effectArguments(effect));
   args.push(condition, value, coalesce ?? '', flag(message !== undefined), message ?? '');
+}
+
+/** Returns the mark of a request of the server (`1`), or of an error that ends a request (`f`). A message is one of them. */
+function markOf({ asks, failed }: AppendOperation): '1' | 'f' | '' {
+  if (asks === true) return '1';
+  return failed === true ? 'f' : '';
 }
 
 /**

@@ -6,7 +6,7 @@
 --       10 a log id after which its entries have to come, or '', then the operations:
 --   open     <principal> <stream> <token> <revision|-> <owned 1|''> <most|''> <#requests> <request>... <#messages> <message>...
 --   receive  <principal> <revision|-> <route> <argument> <message>
---   append   <stream> <ends|''> <asks 1|''> <effect|''> <value> <seal|''> <condition|''> <value> <coalesce|''> <has message 1|''> <message>
+--   append   <stream> <ends|''> <asks 1|failed f|''> <effect|''> <value> <seal|''> <condition|''> <value> <coalesce|''> <has message 1|''> <message>
 --   detach   <stream> <token> <n> <log id> <never used 1|''>
 --   hangup   <stream>
 --   claim    <stream> <from> <looked at|''> <revision|-> <owned 1|''>

@@ -60,7 +60,7 @@ local function concerns(stream, condition, value, coalesce)
 end
 
 function operations.append()
-  local stream, ends, asks, effect, effectValue, seal, condition, conditionValue, coalesce, has, message = take(11)
+  local stream, ends, mark, effect, effectValue, seal, condition, conditionValue, coalesce, has, message = take(11)
   if step.repeated then
     -- The script does not know whether this node was the owner or the executor when it first ran. If it is not now, the node is not
     -- told that its message was logged. A call that has ended meanwhile may have been this node's.
@@ -94,6 +94,7 @@ function operations.append()
       set('p:' .. stream, pending - 1)
     end
     countRunning(-1)
+    if mark == 'f' then redis.call('HSET', step.record, 'errs', whole(redis.call('HGET', step.record, 'errs')) + 1) end
   end
   local lastN, lastId = position(last)
   local n = lastN + 1
@@ -111,7 +112,7 @@ function operations.append()
     length = length + 2
   end
   if ended then parts[length + 1], parts[length + 2] = 'e', '1' length = length + 2 end
-  if asks == '1' then parts[length + 1], parts[length + 2] = 'q', step.node end
+  if mark == '1' then parts[length + 1], parts[length + 2] = 'q', step.node end
   local id = log(message, unpack(parts))
   if not ended then set('n:' .. stream, n .. ':' .. id) end
   if coalesce ~= '' then set('c:' .. coalesce, n .. ':' .. id) end
@@ -126,7 +127,7 @@ function operations.append()
     else
       local inline = #message <= INLINE_BYTES
       tell(step.channels, holdingNode, table.concat({ 'event', step.sid, stream, connection, n, id, ended and '1' or '0',
-        asks == '1' and step.node or '-', inline and '1' or '0', has == '1' and '1' or '0', previous }, ' '), inline and message or '')
+        mark == '1' and step.node or '-', inline and '1' or '0', has == '1' and '1' or '0', previous }, ' '), inline and message or '')
     end
   end
   if ended and before then
