@@ -72,6 +72,7 @@ export function createNode(
     (sessionId, stream) => followers.find(sessionId, stream)?.poke(),
     (sessionId) => notices.ended(sessionId),
     horizon,
+    (sessionId) => notices.becameOwner(sessionId),
   );
   const settings = {
     ...{ responseMode: options.responseMode, owned: options.affinity === 'owner', leaseMs, limits },

@@ -132,6 +132,7 @@ export function buildExecution(
   notices.listen({
     ended: (sessionId) => sessions.end(sessionId),
     disowned: (sessionId) => sessions.disowned(sessionId),
+    becameOwner: (sessionId) => ownership.discardOutdated(sessionId),
     executionLost: (sessionId, stream) => orphans.executionLost(sessionId, stream),
     answeredButOpen: (sessionId, stream) => orphans.confirmExecutor(sessionId, stream),
   });

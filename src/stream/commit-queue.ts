@@ -83,6 +83,8 @@ export class CommitQueue {
     /** Called when the backplane has no such session. */
     private readonly onGone: (sessionId: string) => void = () => undefined,
     private readonly horizon = new LogHorizon(clock),
+    /** Called before the submissions of a commit resolve that has made this node the owner of the session. */
+    private readonly onOwner: (sessionId: string) => void = () => undefined,
   ) {
     this.timeouts = new SharedTimer(clock, timeoutMs);
   }
@@ -221,6 +223,7 @@ export class CommitQueue {
       for (const result of reply.results) {
         if ('position' in result) this.horizon.saw(result.position.logId);
       }
+      if (reply.becameOwner === true) this.refuseOutdated(sessionId);
     }
     let at = 0;
     for (const submission of batch) {
@@ -236,6 +239,19 @@ export class CommitQueue {
       else submission.stored(committed);
     }
     if (reply.status === 'gone') this.onGone(sessionId);
+  }
+
+  /**
+   * Refuses waiting messages of the session's replica. This node has just become the owner, so the replica is of an earlier
+   * time when it was the owner.
+   */
+  private refuseOutdated(sessionId: string): void {
+    this.onOwner(sessionId);
+    const sessionQueue = this.queues.get(sessionId);
+    for (const submission of sessionQueue?.queue.filter(dependsOnOwner) ?? []) {
+      this.abandon(sessionId, submission);
+      submission.reject(new AnynodeError('closed', 'Another node has owned the session meanwhile'));
+    }
   }
 
   private takeBatch(sessionQueue: SessionQueue): Submission[] {
@@ -321,6 +337,13 @@ function isRefused({ abandoned, operations }: Submission): boolean {
 function isRefusal(error: unknown): boolean {
   return (
     error instanceof Error && error.cause instanceof Error && error.cause.name === 'ReplyError'
+  );
+}
+
+/** Whether the submission is a message of a replica that is stored only if this node owns the session. */
+function dependsOnOwner({ operations }: Submission): boolean {
+  return operations.some(
+    (operation) => operation.type === 'append' && 'owned' in (operation.onlyIf ?? {}),
   );
 }
 

@@ -4,6 +4,8 @@ export interface SessionListener {
   ended(sessionId: string): void;
   /** Another node owns the session, though this node has its replica. */
   disowned(sessionId: string): void;
+  /** A commit of this node has made it the owner of the session. */
+  becameOwner(sessionId: string): void;
   /** Another node runs the requests of a stream that this node had begun, or the stream does not exist any more. */
   executionLost(sessionId: string, stream: string): void;
   /** All requests of a stream have been answered here, and the backplane still has the stream open. */
@@ -27,6 +29,10 @@ export class SessionNotices implements SessionListener {
 
   disowned(sessionId: string): void {
     this.listener?.disowned(sessionId);
+  }
+
+  becameOwner(sessionId: string): void {
+    this.listener?.becameOwner(sessionId);
   }
 
   executionLost(sessionId: string, stream: string): void {

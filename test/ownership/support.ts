@@ -54,6 +54,7 @@ export async function ghostOwner(store: Backplane, from: TestNode, sessionId: st
       const stream = inbound.filter(({ direction }) => direction === 'in').at(-1)?.stream;
       await commit({ ...assign, stream, dead: undefined });
     },
+    giveUp: () => commit({ type: 'forget' }),
     leave: () => ghost.leave(),
   };
 }

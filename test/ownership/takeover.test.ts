@@ -1,6 +1,7 @@
 /** A session gets another owner, or its owner hears that it has. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it, onTestFinished } from 'vitest';
+import type { Backplane } from '../../src/backplane/backplane.js';
 import { memoryBackplane } from '../../src/index.js';
 import { newGate } from '../integration/support/gate.js';
 import { scriptedServer, type Tools } from '../integration/support/scripted-server.js';
@@ -56,6 +57,33 @@ it("an owner that hears of a dead node's request keeps its server object", async
   await expect.poll(async () => textOf(client, b.url, call(51, 'next'))).toBe('1');
   expect(await answer.answer(50, 20_000)).toMatchObject({ error: { data: { node: 'ghost' } } });
   expect(await textOf(client, b.url, call(52, 'next'))).toBe('2');
+});
+
+// The successor had given the session up before the paused owner looked at it. So the owner found nothing changed, and its
+// outdated server object went on.
+it('an owner that has had a successor builds a new server object', async () => {
+  const store = memoryBackplane();
+  const hearsNothing: Backplane = {
+    join: (options) =>
+      store.join({
+        ...options,
+        onMessage: (message) => {
+          if (message.type !== 'disowned') options.onMessage(message);
+        },
+      }),
+  };
+  const server = () => {
+    let count = 0;
+    return scriptedServer({ next: () => `${(count += 1)}` });
+  };
+  const a = await startNode({ backplane: hearsNothing, affinity: 'owner', server });
+  const { client, sessionId } = await openSession(a.url);
+  expect(await textOf(client, a.url, call(50, 'next'))).toBe('1');
+  const ghost = await ghostOwner(store, a, sessionId);
+  await ghost.giveUp();
+  expect(await textOf(client, a.url, call(51, 'next'))).toBe('1');
+  expect(await textOf(client, a.url, call(52, 'next'))).toBe('2');
+  await ghost.leave();
 });
 
 // Two sockets bring a node its messages and its replies: a paused owner that was given the session again could read only

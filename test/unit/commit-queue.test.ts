@@ -333,3 +333,31 @@ describe('close', () => {
     await rejected;
   });
 });
+
+describe('ownership', () => {
+  // An owner that was paused became the owner again, after it had had a successor. What its outdated server object had said
+  // meanwhile waited in the queue, and was stored.
+  it('refuses waiting messages of the replica when a commit has made this node the owner', async () => {
+    const commits = new FakeCommits();
+    const becameOwner: string[] = [];
+    const commitQueue = new CommitQueue(
+      ...([commits, new ManualClock(), TIMEOUT_MS, console] as const),
+      ...([undefined, undefined, undefined] as const),
+      (sessionId) => becameOwner.push(sessionId),
+    );
+    const opened = commitQueue.submit('s', [open('p')]);
+    await settled();
+    const said = { type: 'append', stream: 'g', message: 'a' } as const;
+    const outdated = commitQueue.append('s', [{ ...said, onlyIf: { owned: true } }], true);
+    const refused = expect(outdated).rejects.toMatchObject({ code: 'closed' });
+    const pushed = commitQueue.append('s', [say('b')], true);
+    const results = [{ status: 'opened' as const, position: { n: 0, logId: '0-0' } }];
+    await commits.answer({ status: 'ok', revision: '1', becameOwner: true, results });
+    expect(becameOwner).toEqual(['s']);
+    await opened;
+    await refused;
+    await commits.answer();
+    await expect(pushed).resolves.toMatchObject({ results: [{ status: 'appended' }] });
+    expect(commits.texts(1)).toEqual(['b']);
+  });
+});

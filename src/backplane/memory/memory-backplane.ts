@@ -142,12 +142,13 @@ class MemoryMembership implements Membership {
       const session = this.find(sessionId);
       if (session === undefined) return { status: 'gone' };
       session.log.goOnAfter(after);
-      const { used, stale, ...reply } = session.commit(
+      const { used, stale, becameOwner, ...committed } = session.commit(
         this.options.nodeId,
         number,
         operations,
         now,
       );
+      const reply = { ...committed, ...(becameOwner && { becameOwner }) };
       if (used) this.keep(session, now);
       if (!stale) return { status: 'ok', ...reply };
       const followedBy = session.holders.followedBy();

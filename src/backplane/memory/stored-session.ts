@@ -77,14 +77,24 @@ export class StoredSession implements SessionParts {
     const former = this.numbers.get(nodeId);
     const repeated = (former ?? 0) >= number;
     if (!repeated) this.numbers.set(nodeId, number);
-    const step: Step = { nodeId, number, repeated, now, used: false, stale: false };
+    const step: Step = {
+      nodeId,
+      number,
+      repeated,
+      now,
+      used: false,
+      becameOwner: false,
+      stale: false,
+    };
     const results: OperationResult[] = [];
     for (const operation of operations) {
       step.before = results.at(-1);
       results.push(this.run(operation, step, step.before));
     }
     if (former === undefined) this.quietNodes.look(nodeId, now);
-    return { revision: this.stored.revision, results, used: step.used, stale: step.stale };
+    const { used, stale } = step;
+    const becameOwner = this.executors.becameOwner(step);
+    return { revision: this.stored.revision, results, used, becameOwner, stale };
   }
 
   private run(
@@ -264,13 +274,13 @@ export class StoredSession implements SessionParts {
   }
 
   /** Returns the result of a repeated `append`. See append.lua. */
-  private appendedBefore(operation: AppendOperation, { nodeId }: Step): OperationResult {
+  private appendedBefore(operation: AppendOperation, step: Step): OperationResult {
     const { stream, ends, onlyIf } = operation;
     if (onlyIf !== undefined) {
       if ('unbegun' in onlyIf) return { status: 'repeated' };
-      if ('owned' in onlyIf && this.stored.owner !== nodeId) return { status: 'skipped' };
+      if ('owned' in onlyIf && this.executors.isFormerOwner(step)) return { status: 'skipped' };
       if ('executes' in onlyIf && this.streams.get(onlyIf.executes)?.executor !== undefined) {
-        if (!this.executors.executes(onlyIf.executes, nodeId)) return { status: 'skipped' };
+        if (!this.executors.executes(onlyIf.executes, step.nodeId)) return { status: 'skipped' };
       }
     }
     const isOpen = ends !== undefined && this.requests.get(ends) === stream;
@@ -280,11 +290,11 @@ export class StoredSession implements SessionParts {
 
   private wanted(operation: AppendOperation, stream: Stream, step: Step): boolean {
     const { onlyIf, coalesce } = operation;
-    const { nodeId, before } = step;
+    const { before } = step;
     if (onlyIf !== undefined) {
       if ('hears' in onlyIf && !this.stored.hears.includes(onlyIf.hears)) return false;
       if ('subscribed' in onlyIf && !this.subscriptions.has(onlyIf.subscribed)) return false;
-      if ('owned' in onlyIf && this.stored.owner !== nodeId) return false;
+      if ('owned' in onlyIf && this.executors.isFormerOwner(step)) return false;
       if ('executes' in onlyIf && !this.executors.begins(onlyIf.executes, step)) return false;
       const isDone = before?.status === 'appended' || before?.status === 'opened';
       if ('after' in onlyIf && !isDone) return false;

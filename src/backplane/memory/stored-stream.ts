@@ -65,6 +65,8 @@ export interface Step {
   now: number;
   /** True if the client used the session, which keeps the session alive. */
   used: boolean;
+  /** True if this commit has made the node the owner. */
+  becameOwner: boolean;
   stale: boolean;
   /** The result of the operation before this one. */
   before?: OperationResult | undefined;

@@ -4,6 +4,9 @@ import type { SessionParts, Step, Stream } from './stored-stream.js';
 
 /** The executors of a session's streams, and the owner of the session. */
 export class StreamExecutors {
+  /** The number of the commit that made the session's owner the owner. */
+  private owned: number | undefined;
+
   constructor(private readonly session: SessionParts) {}
 
   claim(operation: ClaimOperation, step: Step): OperationResult {
@@ -30,12 +33,29 @@ export class StreamExecutors {
   }
 
   /** Returns the owner of the session. This node becomes the owner if there is none, or if the owner is the dead node. */
-  ownerUnless({ nodeId, repeated }: Step, dead?: string): string {
+  ownerUnless(step: Step, dead?: string): string {
+    const { nodeId, repeated } = step;
     const { owner, id: sessionId } = this.session.stored;
     if (repeated || (owner !== undefined && owner !== dead)) return owner ?? '';
     if (owner !== undefined) this.session.tell(owner, { type: 'disowned', sessionId });
     this.session.stored.owner = nodeId;
+    step.becameOwner = true;
+    this.owned = step.number;
     return nodeId;
+  }
+
+  /** True if this commit, or its first run, has made the node the owner. */
+  becameOwner({ nodeId, number, repeated, becameOwner }: Step): boolean {
+    if (!repeated) return becameOwner;
+    return this.session.stored.owner === nodeId && this.owned === number;
+  }
+
+  /**
+   * True if the replica that has sent a message is of an earlier time when this node was the owner. That is so too if this
+   * very commit has made the node the owner again.
+   */
+  isFormerOwner(step: Step): boolean {
+    return this.session.stored.owner !== step.nodeId || this.becameOwner(step);
   }
 
   /**
@@ -118,7 +138,10 @@ export class StreamExecutors {
     const { nodeId } = step;
     if (stream?.executor !== nodeId) return false;
     if (stream.unbegun !== true) return true;
-    if (this.ownerUnless(step) !== nodeId) return false;
+    const { stored } = this.session;
+    if ((stored.owner ?? nodeId) !== nodeId) return false;
+    // The replica of such a node runs the request, so the reply does not say that the node has become the owner.
+    stored.owner = nodeId;
     give(stream, nodeId, step);
     stream.assignedBy = step.number;
     this.session.check(this.session.stored.revision, step);

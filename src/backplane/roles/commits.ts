@@ -40,6 +40,11 @@ export type CommitReply =
       record?: SessionRecord;
       /** With `record`: the node that holds the standalone stream, if a connection holds it. */
       followedBy?: string;
+      /**
+       * True if this commit has made this node the owner of the session (not by an `append`). A replica that the node has is of
+       * an earlier time when it was the owner, and other owners may have been there since.
+       */
+      becameOwner?: boolean;
       /** One for each operation, in their order. */
       results: OperationResult[];
     };

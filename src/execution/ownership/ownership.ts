@@ -276,6 +276,18 @@ export class Ownership {
     }
   }
 
+  /**
+   * Discards a replica of a session of which this node has just become the owner. The replica is of an earlier time when this
+   * node was the owner, and lacks what later owners did. This node may have been paused all the while, so that it did not
+   * hear of them. The session stays this node's, and gets a new replica.
+   */
+  discardOutdated(sessionId: string): void {
+    const live = this.pool.get(sessionId);
+    if (live?.hasReplica !== true) return;
+    live.failAll((id) => nodeLost(id, this.node.nodeId)).catch(() => undefined); // this node closes
+    void live.evict();
+  }
+
   /** Discards the replica of a session that another node owns now. Requests that run on it end with an error. */
   discard(live: LiveSession): void {
     if (!live.hasReplica || this.pool.get(live.id) !== live) return;

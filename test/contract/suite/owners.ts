@@ -145,6 +145,31 @@ export function describeOwners(openStore: OpenStore): void {
       expect(await a.run(id, said)).toEqual([{ status: 'skipped' }]);
     });
 
+    // A paused owner had a successor, which gave the session up. Then the paused node owned the session again, and did not hear
+    // that it had lost it. Its outdated server object ran requests, and what that had said meanwhile was stored.
+    it('learns with a commit that makes it the owner that its replica is outdated', async () => {
+      const { a, b } = rig;
+      const id = await a.create(owned);
+      const first = okay(await a.commit(id, open('p', ['1'], owned)));
+      expect(first).not.toHaveProperty('becameOwner');
+      const taken = okay(await b.commit(id, assign(undefined, { dead: a.id })));
+      expect(taken.becameOwner).toBe(true);
+      await b.run(id, FORGET);
+      const said = append(STANDALONE, 'x', { onlyIf: { owned: true } });
+      const commit = [open('q', ['2'], owned), said] as const;
+      const regained = {
+        becameOwner: true,
+        results: [{ status: 'opened' }, { status: 'skipped' }],
+      };
+      expect(okay(await a.commit(id, ...commit))).toMatchObject(regained);
+      expect(okay(await a.repeat(id, ...commit))).toMatchObject(regained);
+      const later = okay(await a.commit(id, said));
+      expect(later).toMatchObject({ results: [{ status: 'appended' }] });
+      for (const reply of [later, okay(await a.repeat(id, said))]) {
+        expect(reply).not.toHaveProperty('becameOwner');
+      }
+    });
+
     it('gives the session up when it discards its replica', async () => {
       const { a, b } = rig;
       const id = await a.create(owned);

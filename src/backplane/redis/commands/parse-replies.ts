@@ -161,12 +161,13 @@ export function commitReply(sessionId: string, reply: unknown): CommitReply {
     const [revision, ...result] = reply.split(' ');
     return { status: 'ok', revision: revisionOf(revision), results: [operationResult(result)] };
   }
-  const [status, revision, record, followedBy, results] = reply as Reply;
+  const [status, revision, record, followedBy, results, becameOwner] = reply as Reply;
   if (status !== 'ok') return { status: 'gone' };
   const said: CommitReply = {
     status: 'ok',
     revision: revisionOf(revision),
     results: (results as string[][]).map((result) => operationResult(result)),
+    ...(becameOwner === '1' && { becameOwner: true }),
   };
   if (Array.isArray(record)) {
     said.record = verifiedRecord(recordOf(sessionId, record as string[]));

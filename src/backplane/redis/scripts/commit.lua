@@ -16,9 +16,10 @@
 --   note     <kind> <stream> <request> <from|''> <only after 'appended' 1|''>
 --   forget
 --
--- Returns { 'gone' }, or { 'ok', revision, record (flat) or '', holder of the standalone stream or '', results }. A result is a list
--- that starts with its status (see OperationResult in operations.ts). If the only result is `opened` or `appended` and the reply
--- has no record, the script returns the text "<revision> <the result, separated by spaces>".
+-- Returns { 'gone' }, or { 'ok', revision, record (flat) or '', holder of the standalone stream or '', results }. A sixth item '1' says
+-- that this commit has made the node the owner. A result is a list that starts with its status (see OperationResult in
+-- operations.ts). If the only result is `opened` or `appended`, and the reply has neither a record nor a sixth item, the script
+-- returns the text "<revision> <the result, separated by spaces>".
 --
 -- A repeat has the same number, because the first reply was lost. It changes nothing.
 --

@@ -13,6 +13,7 @@
 --   r:<id>      the stream of a running request
 --   c:<key>     "<number>:<log id>" of the last message with a coalescing key
 --   ini         "<node>:<number> <node>": the commit that made the session active, and the node that handles `initialized`
+--   owned       the number of the commit that made the session's owner the owner
 --   run         how many requests run
 --   bytes       how many bytes have ever been logged
 --   kept        when the session's life was last prolonged (see lifetimes.lua)

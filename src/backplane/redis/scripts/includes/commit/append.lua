@@ -34,18 +34,23 @@ end
 local function executes(stream)
   local name, begun = executorOf(get('x:' .. stream))
   if begun or name ~= step.node or (step.owner ~= step.node and step.owner ~= '') then return begun and name == step.node end
-  takeOwnershipIfFree()
+  -- The server object of such a node runs the request, so the reply does not say that the node has become the owner.
+  if step.owner == '' then setOwner() end
   set('x:' .. stream, step.node)
   set('d:' .. stream, step.number)
   addReplica()
   return true
 end
 
+-- Returns whether the server object that has sent a message is of an earlier time when this node was the owner. That is so too if this
+-- very commit has made the node the owner again: no server object is as new as that.
+local function isFormerOwner() return step.owner ~= step.node or becameOwner() end
+
 -- Returns whether a message is to be logged: its condition holds, and no message of its kind is waiting for the client already.
 local function concerns(stream, condition, value, coalesce)
   if condition == 'hears' and not string.find(step.hears, value, 1, true) then return false end
   if condition == 'subscribed' and redis.call('HEXISTS', step.record, 'sub:' .. value) == 0 then return false end
-  if condition == 'owned' and step.owner ~= step.node then return false end
+  if condition == 'owned' and isFormerOwner() then return false end
   if condition == 'executes' and not executes(value) then return false end
   if condition == 'after' then
     local before = step.results[#step.results]
@@ -65,7 +70,7 @@ function operations.append()
     -- The script does not know whether this node was the owner or the executor when it first ran. If it is not now, the node is not
     -- told that its message was logged. A call that has ended meanwhile may have been this node's.
     local executor = condition == 'executes' and get('x:' .. conditionValue)
-    if condition == 'owned' and step.owner ~= step.node or executor and executor ~= step.node then return { 'skipped' } end
+    if condition == 'owned' and isFormerOwner() or executor and executor ~= step.node then return { 'skipped' } end
     -- The first run would have ended the request. The request still runs, so another node executed the stream then, and does now.
     if ends ~= '' and get('r:' .. ends) == stream and condition ~= 'unbegun' then return droppedBy(stream) end
     return { 'repeated' }

@@ -35,6 +35,8 @@ local step = {
   used = false,
   -- The session has a longer time to live from now on.
   lengthened = false,
+  -- This commit has made the node the owner of the session.
+  becameOwner = false,
   -- The caller does not know the current revision, so the reply has the record.
   stale = false,
   -- The results of the operations so far.
