@@ -101,7 +101,7 @@ export class Ledger implements Witness {
     this.tasks = new TaskLedger(scheduler);
   }
 
-  private get now(): number {
+  get now(): number {
     return this.scheduler.elapsed;
   }
 

@@ -54,14 +54,15 @@ export class SimNode {
       after: (ms, callback) => this.timer(ms, callback),
       random: () => random.next(),
     };
-    let undelivered = 0;
+    let warnedAt = -Infinity;
     const log = (level: string) => (text: string) => {
-      if (text.includes('was not delivered')) undelivered += 1;
+      if (text.includes('was not delivered')) warnedAt = scheduler.elapsed;
       scheduler.note(`${nodeId} ${level}: ${text}`);
     };
     const host: ServerHost = {
       ...{ nodeId, clock, ledger, scheduler },
-      ...{ undelivered: () => undelivered, stores: () => this.handle },
+      // A session warns once a second at most, so the warning of one notification stands for those of the next second.
+      ...{ wasDelivered: (sentAt) => warnedAt < sentAt - 1000, stores: () => this.handle },
     };
     const slowly = async (context: ServerContext): Promise<SimServer> => {
       const fails = random.chance(setting.failFactory) && parts.failing();

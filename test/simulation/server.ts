@@ -43,8 +43,8 @@ export interface ServerHost {
   clock: Clock;
   ledger: Ledger;
   scheduler: Scheduler;
-  /** How many notifications the node has said were not delivered. */
-  undelivered: () => number;
+  /** False if the node may have logged that a notification which was sent at this time was not delivered. */
+  wasDelivered: (sentAt: number) => boolean;
   stores: () => Pick<SdkStores, 'taskStore' | 'taskMessageQueue'>;
 }
 
@@ -67,9 +67,9 @@ export class SimServer implements ServerLike {
     private readonly host: ServerHost,
     private readonly context: ServerContext,
   ) {
-    const { ledger, clock, stores, undelivered } = host;
+    const { ledger, clock, stores, wasDelivered } = host;
     this.tasks = new TaskServer({
-      ...{ ledger, clock, stores, undelivered, sessionId: context.session.id },
+      ...{ ledger, clock, stores, wasDelivered, sessionId: context.session.id },
       isConnected: () => this.transport !== undefined,
       send: (message, relatedRequestId) =>
         this.transport?.send(message, { relatedRequestId }) ?? Promise.reject(new Error('closed')),
@@ -354,11 +354,9 @@ export class SimServer implements ServerLike {
     const entry: Execution['said'][number] = said;
     execution.said.push(entry);
     const options = relatedRequestId === undefined ? {} : { relatedRequestId };
-    const { undelivered } = this.host;
-    const before = undelivered();
     (this.transport?.send(message, options) ?? Promise.reject(new Error('closed'))).then(
       // A notification that was not delivered resolves, too: the log says so. Of several at once it is not known which.
-      () => (entry.outcome = undelivered() === before ? 'stored' : 'failed'),
+      () => (entry.outcome = this.host.wasDelivered(entry.at) ? 'stored' : 'failed'),
       () => (entry.outcome = 'failed'),
     );
   }

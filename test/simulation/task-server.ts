@@ -28,8 +28,8 @@ export interface TaskServerHost {
   sessionId: string;
   /** False from when the server was closed: the SDK's server then sends and queues nothing more. */
   isConnected: () => boolean;
-  /** How many notifications the node has said were not delivered. */
-  undelivered: () => number;
+  /** False if the node may have logged that a notification which was sent at this time was not delivered. */
+  wasDelivered: (sentAt: number) => boolean;
   stores: () => Pick<SdkStores, 'taskStore' | 'taskMessageQueue'>;
   /** Sends a message on the stream of a request. */
   send(message: object, relatedRequestId: Id): Promise<void>;
@@ -139,10 +139,9 @@ export class TaskServer {
           const message = ledger.tasks.message(taskId, markOfQueued(queued));
           if (message !== undefined) message.sent = 'pending';
           // A notification that was not delivered resolves, too: the log says so.
-          const before = this.host.undelivered();
+          const sentAt = ledger.now;
           await this.host.send(queued.message, id).then(
-            () =>
-              message && (message.sent = this.host.undelivered() === before ? 'stored' : 'failed'),
+            () => message && (message.sent = this.host.wasDelivered(sentAt) ? 'stored' : 'failed'),
             (error: unknown) => {
               if (message !== undefined) message.sent = 'failed';
               throw error;
