@@ -1,4 +1,4 @@
-/** Requests made to be read one way by a proxy and another way by us, and messages made to be read as something else. */
+/** Requests that a proxy and a node could read in different ways, and messages that pass for something else. */
 import { connect } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { hasMethod, request } from '../support/mcp-http.js';
@@ -6,7 +6,10 @@ import { exchange } from './support/exchange.js';
 import type { ToolCall } from './support/scripted-server.js';
 import { openSession, startNode, startSession, STORES } from './support/serve.js';
 
-/** Bytes as they are; resolves with the statuses of all answers when the server has ended the connection, or falls silent. */
+/**
+ * Sends bytes unchanged. Resolves with the statuses of all answers when the server has ended the connection or falls
+ * silent.
+ */
 async function statuses(url: string, bytes: string): Promise<number[]> {
   const { hostname, port } = new URL(url);
   const socket = connect(Number(port), hostname);
@@ -14,13 +17,13 @@ async function statuses(url: string, bytes: string): Promise<number[]> {
   let text = '';
   socket.on('data', (chunk: Buffer) => (text += chunk.toString('latin1')));
   socket.write(bytes);
-  // A request of its own behind it, which asks for the end: what comes before has been answered then.
+  // A request that asks for the end of the connection follows. When it is answered, those before have been answered.
   socket.end('GET /mcp HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n');
   await new Promise((resolve) => socket.once('close', resolve));
   return [...text.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => Number(status));
 }
 
-describe('a request in two readings', () => {
+describe('a request that can be read in two ways', () => {
   const PING = JSON.stringify(request(1, 'ping'));
   const head = (sessionId: string, ...lines: string[]): string =>
     [
@@ -36,7 +39,7 @@ describe('a request in two readings', () => {
   const end = (sessionId: string): string =>
     `DELETE /mcp HTTP/1.1\r\nhost: localhost\r\nmcp-session-id: ${sessionId}\r\n\r\n`;
 
-  it('is refused, and what is hidden in it is not carried out', async () => {
+  it('gets 400, and the request hidden in it is not carried out', async () => {
     const { client, url, sessionId, mcp, logged } = await startSession();
     const length = `content-length: ${PING.length}`;
     const hidden = end(sessionId);
@@ -70,7 +73,7 @@ describe('a request in two readings', () => {
       const answers = await statuses(url, bytes);
       expect(answers, what).toEqual([400]);
     }
-    // Twin: sent openly, the same is carried out.
+    // The twin: the same request sent openly is carried out.
     const other = await openSession(url);
     expect(await statuses(url, head(sessionId, length) + PING + end(other.sessionId))).toEqual([
       200, 200, 406,
@@ -79,7 +82,7 @@ describe('a request in two readings', () => {
     expect([mcp.health().streams, logged]).toEqual([0, []]);
   });
 
-  it('with several session ids in any form names none of them', async () => {
+  it('gets 404 if it names several session ids, in whatever form', async () => {
     const { url, sessionId } = await startSession();
     const other = await openSession(url);
     const lines: [string, string][] = [
@@ -116,7 +119,7 @@ describe('a request in two readings', () => {
     expect(await other.client.request(url, 'ping')).toMatchObject({ result: {} });
   });
 
-  it('with other types than it says is none of ours', async () => {
+  it('gets 415 or 406 for media types that only look like JSON', async () => {
     const { url, sessionId } = await startSession();
     const send = async (accept: string, type: string): Promise<number> => {
       const lines = Object.entries({
@@ -140,10 +143,10 @@ describe('a request in two readings', () => {
   });
 });
 
-describe('names of what every object has', () => {
+describe('a name that every JavaScript object has', () => {
   const KEYS = ['__proto__', 'constructor', 'prototype', 'toString', 'hasOwnProperty'];
 
-  it.each(STORES)('are words like any other, over %s', async (_, openStore) => {
+  it.each(STORES)('is a name like any other, over %s', async (_, openStore) => {
     const store = openStore();
     const tools = { own: ({ args }: ToolCall) => JSON.stringify(Object.keys(args).sort()) };
     const a = await startNode({ backplane: store(), tools });
@@ -179,7 +182,7 @@ describe('names of what every object has', () => {
   });
 });
 
-it('ids that are in use, in one batch or in several, begin nothing twice', async () => {
+it('a request id that is in use is refused with 400 in any batch, and its call runs once', async () => {
   let runs = 0;
   let finish = (): void => undefined;
   const finished = new Promise<void>((resolve) => (finish = resolve));
@@ -202,14 +205,14 @@ it('ids that are in use, in one batch or in several, begin nothing twice', async
   ]) {
     expect((await client.post(url, repeated)).status).toBe(400);
   }
-  // The others of a refused batch have not begun either.
+  // The other requests of a refused batch have not begun either.
   (await client.post(url, request(6, 'ping'))).expect(200);
   finish();
   expect(await running.answer(5)).toMatchObject({ result: { content: [{ text: '1' }] } });
 });
 
 it.each(STORES)(
-  'cursors with numbers that are none, over %s: 400, and the stream goes on',
+  'cursors with malformed numbers get 400 over %s, and the stream goes on',
   async (_, openStore) => {
     const { client, url, mcp, sessionId, logged } = await startSession({
       backplane: openStore()(),
@@ -232,7 +235,7 @@ it.each(STORES)(
       const answer = await client.get(url, { lastEventId: header });
       expect(answer.status, lastEventId.slice(0, 60)).toBe(400);
     }
-    // Well formed, and far away: the session has had nothing of the kind, so what comes next is what is shown.
+    // This cursor is well formed, but far ahead of the log. The next message is shown.
     const far = [tag, name, ...['gjdgxr', '2gosa7pa2gv', '2gosa7pa2gv']].join('.');
     const ahead = await client.get(url, { lastEventId: far });
     expect([200, 400]).toContain(ahead.status);

@@ -1,4 +1,6 @@
-/** Who a caller is, and whether a session is theirs, is known before anything large is read, parsed or stored. */
+/**
+ * The middleware checks who calls, and to whom the session belongs, before it reads, parses or stores anything large.
+ */
 import { once } from 'node:events';
 import { request as httpRequest, type ClientRequest, type IncomingMessage } from 'node:http';
 import express from 'express';
@@ -18,14 +20,14 @@ const as = (who: string): RawClient => rawClient({ headers: { 'x-who': who } });
 
 const HANDSHAKE = { protocolVersion: '2025-11-25', capabilities: {} };
 
-/** An `initialize` of so many bytes. */
+/** Makes an `initialize` of this number of bytes. */
 function handshake(bytes: number): string {
   const text = (name: string): string =>
     JSON.stringify(request(1, 'initialize', { ...HANDSHAKE, clientInfo: { name, version: '1' } }));
   return text('x'.repeat(bytes - text('').length));
 }
 
-/** A POST whose body is announced and does not come, or not all of it. */
+/** Begins a POST whose body is announced, and sends a part of it or nothing. */
 function begin(url: string, headers: Record<string, string>, part = ''): ClientRequest {
   const outgoing = httpRequest(url, {
     method: 'POST',
@@ -47,11 +49,11 @@ async function answerOf(outgoing: ClientRequest): Promise<RawResponse> {
   return RawResponse.read(incoming);
 }
 
-describe('a handshake', () => {
+describe('an `initialize`', () => {
   it.each([
     ['read here', {}],
     ['in chunks', { 'transfer-encoding': 'chunked', 'content-length': undefined }],
-  ])('of more than 64 KiB is refused with 413, %s', async (_, headers) => {
+  ])('of more than 64 KiB gets 413, %s', async (_, headers) => {
     const { url, mcp } = await startNode();
     const client = rawClient();
     (await client.send('POST', url, handshake(65_536), { headers })).expect(200);
@@ -60,7 +62,7 @@ describe('a handshake', () => {
     expect(mcp.health().sessions).toBe(1);
   });
 
-  it('is as small behind express.json(), with the id of a session, and in a batch', async () => {
+  it('has the same limit behind express.json(), with the id of a session, and in a batch', async () => {
     const before = [express.json({ limit: '4mb' })];
     const { url } = await startNode({ mount: { before }, limits: { handshakeBytes: 1_000 } });
     const { client } = await openSession(url);
@@ -68,11 +70,11 @@ describe('a handshake', () => {
     (await rawClient().send('POST', url, handshake(1_100))).expect(413);
     (await client.send('POST', url, handshake(1_100))).expect(413);
     (await client.send('POST', url, `[${handshake(1_100)}]`)).expect(413);
-    // Messages of a session are none.
+    // Messages of a session have another limit.
     (await client.post(url, request(9, 'ping', { x: 'x'.repeat(2_000) }))).expect(200);
   });
 
-  it('is as small where 2026-07-28 is served, whose calls are not', async () => {
+  it('has the same limit on a mount that serves 2026-07-28 as well, whose calls may be larger', async () => {
     const { url } = await startNode({ modern: modernOf({ hello: () => 'hello' }) });
     const client = rawClient();
     (await client.send('POST', url, handshake(65_537))).expect(413);
@@ -81,14 +83,14 @@ describe('a handshake', () => {
     const params = { name: 'hello', arguments: { x: 'x'.repeat(200_000) }, _meta: META };
     const call = request(1, 'tools/call', params);
     (await client.post(url, call, { headers: modernHeaders('tools/call', params) })).expect(200);
-    // What is no message goes to the schemas of the SDK all the same.
+    // What is no JSON-RPC message reaches the schemas of the SDK all the same.
     const fields = Object.fromEntries(Array.from({ length: 6_000 }, (_, at) => [at, 0]));
     const odd = JSON.stringify({ ...request(1, 'ping'), ...fields });
     const refused = await client.send('POST', url, odd, { headers });
     expect(refused.expect(400).json().error?.message).toMatch(/more than 5000 values$/);
   });
 
-  it('is as small with HTTP+SSE', async () => {
+  it('has the same limit with HTTP+SSE', async () => {
     const { mcp } = await startNode();
     const url = new URL(await listen(express().use(legacySse(mcp)))).origin;
     const client = rawClient();
@@ -98,8 +100,9 @@ describe('a handshake', () => {
     (await client.send('POST', address, handshake(65_536))).expect(202);
   });
 
-  // Each of 2,000,000 wrong icons cost the SDK's check some microseconds: the node stood still for seconds.
-  it('has no more than 1,000 values, whatever their kind', async () => {
+  // Bug: the SDK's check took some microseconds for each of 2,000,000 malformed icons. The node stood still for
+  // seconds.
+  it('of more than 1,000 values gets an error, whatever their kind', async () => {
     const { url } = await startNode();
     const list = Array.from({ length: 1_000 }, () => 0);
     const clientInfo = { name: 'x', version: '1' };
@@ -118,7 +121,7 @@ describe('a handshake', () => {
   });
 });
 
-it('has no more values than the SDK can look at in time', async () => {
+it('of more values than the SDK can check in time gets an error', async () => {
   const { url } = await startNode();
   const { client } = await openSession(url);
   const values = (count: number) => Array.from({ length: count }, () => 0);
@@ -139,8 +142,9 @@ it('has no more values than the SDK can look at in time', async () => {
 describe('a large body for a session', () => {
   const DECLARED = { 'content-length': '2000000' };
 
-  // A stranger's bodies of some megabytes went to Redis, in the queue of the session, before anything said whose it is.
-  it('of another caller is refused before it was sent, as for a session that is not there', async () => {
+  // Bug: the bodies of strangers, of some megabytes each, went to Redis in the queue of the session, before anything
+  // said to whom it belongs.
+  it('of another caller gets 404 before it was sent, as for a session that does not exist', async () => {
     const { url } = await startNode({ principal });
     const alice = as('alice');
     await alice.initialize(url);
@@ -155,7 +159,7 @@ describe('a large body for a session', () => {
     (await alice.post(url, request(7, 'ping', { x: 'x'.repeat(2_000_000) }))).expect(200);
   });
 
-  it('is asked about once: afterwards the node knows its caller', async () => {
+  it('costs one question to the backplane, and afterwards the node knows to whom the session belongs', async () => {
     let asked = 0;
     const inner = memoryBackplane();
     const backplane: Backplane = {
@@ -180,8 +184,8 @@ describe('a large body for a session', () => {
   });
 });
 
-// Strangers' bodies waited in the queue of the session: its owner's calls took seconds, and then 503.
-it('strangers do not wait in the queue of a session', async () => {
+// Bug: bodies of strangers waited in the queue of the session. Calls of its own client took seconds, and then got 503.
+it('of a stranger does not wait in the queue of the session', async () => {
   const gate = newGate();
   const commits: string[][] = [];
   let holds = false;
@@ -217,17 +221,17 @@ it('strangers do not wait in the queue of a session', async () => {
   (await first).expect(200);
   (await second).expect(200);
   expect(commits.flat().filter((who) => who === 'as:eve')).toEqual([]);
-  // Where nothing waits, the commit itself refuses a stranger, without a question before it.
+  // If nothing waits, there is no question before. The commit itself refuses a stranger.
   expect((await eve.post(url, request(10, 'ping'))).status).toBe(404);
   expect(commits.at(-1)).toEqual(['as:eve']);
 });
 
-describe('bodies that are being read', () => {
+describe('bodies that are being received', () => {
   const limits = { bodyBytesInFlight: 200_000 };
   const options = { principal, limits, maxBodyBytes: 60_000 };
   const size = { 'content-length': '60000' };
 
-  it('are bounded, for one caller more tightly than for all', async () => {
+  it('are limited for all callers together, and more tightly for each of them', async () => {
     const { url } = await startNode(options);
     const [eve, bob] = [as('eve'), as('bob')];
     for (const client of [eve, bob]) await client.initialize(url);
@@ -235,7 +239,7 @@ describe('bodies that are being read', () => {
       ...{ 'x-who': who, 'mcp-session-id': client.sessionId ?? '' },
     });
     const open = begin(url, { ...headersOf(eve, 'eve'), ...size }, '{');
-    // A body without a length counts as it comes.
+    // A body without a length counts by the bytes that have arrived.
     const grows = begin(url, { ...headersOf(eve, 'eve'), 'transfer-encoding': 'chunked' }, '{');
     grows.write(' '.repeat(30_000));
     const long = (client: RawClient) =>
@@ -251,7 +255,7 @@ describe('bodies that are being read', () => {
     await expect.poll(async () => (await long(eve)).status).toBe(200);
   });
 
-  it('that do not come in time are ended with 408, and their connection with them', async () => {
+  it('that do not arrive in time get 408, and their connection ends', async () => {
     const { url } = await startNode({ ...options, limits: { bodyMs: 100 } });
     const slow = begin(url, { ...size, 'content-length': '1000' }, '{');
     const answer = answerOf(slow);

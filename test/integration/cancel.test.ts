@@ -7,7 +7,7 @@ import { signal } from './support/signal.js';
 const call = (id: RequestId, name: string) => request(id, 'tools/call', { name });
 const cancel = (requestId: RequestId) => notification('notifications/cancelled', { requestId });
 
-/** A tool that reports when it runs and when it is aborted, and ends when the test says so. */
+/** A tool that reports when it runs and when it is aborted. It ends when the test says so. */
 function waiting() {
   const [started, aborted, go] = [signal(), signal<unknown>(), signal()];
   const wait = async ({ extra }: ToolCall): Promise<string> => {
@@ -20,10 +20,10 @@ function waiting() {
   return { tools: { wait }, started, aborted, go };
 }
 
-describe.each(STORES)('cancelling, over %s', (_, openStore) => {
-  // The SDK's v1 line takes the ids 0 and '' for none; its own client begins with 0.
+describe.each(STORES)('a cancellation, over %s', (_, openStore) => {
+  // The SDK's v1 line takes the ids 0 and '' for none, and its own client begins with 0.
   it.each<RequestId>([5, 0, '', 'five'])(
-    'the call %j, on another node: the handler is aborted, and the stream ends without a response',
+    'of call %j on another node aborts its handler, and the stream ends without a response',
     async (id) => {
       const store = openStore();
       const { tools, aborted, go } = waiting();
@@ -35,7 +35,7 @@ describe.each(STORES)('cancelling, over %s', (_, openStore) => {
       await aborted.promise;
       expect(await sse.untilEnded()).toBe('end');
       go.resolve();
-      // The late answer of the handler is nobody's any more, and the id is free.
+      // The late answer of the handler is dropped, and the id is free.
       const again = await a.client.post(a.url, call(id, 'echo'));
       expect(await again.answer(id)).toMatchObject({ result: { content: [{ text: '{}' }] } });
       expect(sse.messages).toMatchObject([{ params: { data: 'started' } }]);
@@ -44,22 +44,25 @@ describe.each(STORES)('cancelling, over %s', (_, openStore) => {
     },
   );
 
-  it.each<RequestId>([5, 0])('the call %j in JSON mode: a JSON-RPC error', async (id) => {
-    const { tools, started, aborted } = waiting();
-    const options = { backplane: openStore()(), tools, responseMode: 'json' as const };
-    const { client, url } = await startSession(options);
-    const answer = client.post(url, call(id, 'wait'));
-    await started.promise;
-    (await client.post(url, cancel(id))).expect(202);
-    await aborted.promise;
-    expect((await answer).expect(200).json()).toEqual({
-      jsonrpc: '2.0',
-      id,
-      error: { code: -32000, message: 'Request cancelled' },
-    });
-  });
+  it.each<RequestId>([5, 0])(
+    'of call %j in JSON mode is answered with a JSON-RPC error',
+    async (id) => {
+      const { tools, started, aborted } = waiting();
+      const options = { backplane: openStore()(), tools, responseMode: 'json' as const };
+      const { client, url } = await startSession(options);
+      const answer = client.post(url, call(id, 'wait'));
+      await started.promise;
+      (await client.post(url, cancel(id))).expect(202);
+      await aborted.promise;
+      expect((await answer).expect(200).json()).toEqual({
+        jsonrpc: '2.0',
+        id,
+        error: { code: -32000, message: 'Request cancelled' },
+      });
+    },
+  );
 
-  it('one call of a batch: the others are answered, and then the stream ends', async () => {
+  it('of one call of a batch leaves the others running, and the stream ends with them', async () => {
     const { tools, started } = waiting();
     const { client, url } = await startSession({ backplane: openStore()(), tools });
     const { sse } = await client.post(url, [call(1, 'wait'), call(2, 'echo')]);
@@ -70,7 +73,7 @@ describe.each(STORES)('cancelling, over %s', (_, openStore) => {
     expect(answers).toMatchObject([{ id: 2, result: {} }]);
   });
 
-  it('a call is cancelled only within its own session', async () => {
+  it('of a request id reaches the call of its own session only', async () => {
     const { tools, started, go } = waiting();
     const { client, url } = await startSession({ backplane: openStore()(), tools });
     const { client: other } = await openSession(url);
@@ -86,7 +89,7 @@ describe.each(STORES)('cancelling, over %s', (_, openStore) => {
     });
   });
 
-  it('a number is not the text of it', async () => {
+  it('of the number 5 does not reach the call with the text "5"', async () => {
     const { tools, started, go } = waiting();
     const { client, url } = await startSession({ backplane: openStore()(), tools });
     const { sse } = await client.post(url, call(5, 'wait'));
@@ -101,8 +104,8 @@ describe.each(STORES)('cancelling, over %s', (_, openStore) => {
   });
 });
 
-describe.each(STORES)('disconnecting is not cancelling, over %s', (_, openStore) => {
-  it('SSE: the call goes on, and its result is there for whoever resumes', async () => {
+describe.each(STORES)('a client that disconnects, over %s', (_, openStore) => {
+  it('does not cancel its call in SSE mode, and finds the result when it resumes', async () => {
     const { tools, started, go } = waiting();
     const { client, url } = await startSession({ backplane: openStore()(), tools });
     const { sse } = await client.post(url, call(5, 'wait'));
@@ -118,7 +121,7 @@ describe.each(STORES)('disconnecting is not cancelling, over %s', (_, openStore)
     });
   });
 
-  it('JSON: the call goes on to its end, after which its id is free', async () => {
+  it('does not cancel its call in JSON mode, and its id is free when the call ends', async () => {
     const { tools, started, go } = waiting();
     const options = { backplane: openStore()(), tools, responseMode: 'json' as const };
     const { client, url, mcp } = await startSession(options);

@@ -1,4 +1,4 @@
-/** What was said in sessions, on the command line: printed, followed, exported. */
+/** The commands that print, follow and export the events of sessions. */
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,8 +11,8 @@ import { NONE, startCliCluster } from './support/cli-cluster.js';
 import { openSession } from './support/serve.js';
 import { eventually } from './support/signal.js';
 
-describe('events', () => {
-  it('one line each, without secrets or anything that moves the cursor', async () => {
+describe('the command `events`', () => {
+  it('prints one line for each event, without secrets or control characters', async () => {
     const { a, ask } = await startCliCluster();
     const args = { text: 'a\u001b[2Jb\u009bc', apiKey: 'sk-123', note: 'Bearer abc.def' };
     await a.client.request(a.url, 'tools/call', { name: 'echo', arguments: args });
@@ -33,7 +33,7 @@ describe('events', () => {
     expect(stdout).not.toMatch(/sk-123|abc\.def/);
   });
 
-  it('as JSON Lines, from a place on, so many, and only some', async () => {
+  it('prints JSON Lines with --json, and only the events that its options select', async () => {
     const { a, ask } = await startCliCluster();
     await a.client.request(a.url, 'tools/call', { name: 'echo', arguments: { n: 1 } });
     const all = jsonLines<SessionEvent>((await ask('events', a.sessionId, '--json')).stdout);
@@ -55,7 +55,7 @@ describe('events', () => {
     expect(await some('--direction', 'out')).toEqual(fromServer);
   });
 
-  it('--follow goes on with what comes, and ends with the session', async () => {
+  it('with --follow prints new events, and ends with the session', async () => {
     const { a, b, ask, begin } = await startCliCluster();
     const following = begin('events', a.sessionId, '--follow', '--json');
     await following.until('"notifications/initialized"');
@@ -70,7 +70,7 @@ describe('events', () => {
     expect(ended.stdout).toMatch(/"type":"session.closed"[^\n]*\n$/);
   });
 
-  it('--follow ends on SIGINT with 130, on SIGTERM with 143', async () => {
+  it('with --follow ends on SIGINT with code 130, and on SIGTERM with 143', async () => {
     const { a, begin } = await startCliCluster();
     for (const [signal, code] of [
       ['SIGINT', 130],
@@ -83,14 +83,14 @@ describe('events', () => {
     }
   });
 
-  it('--follow outlives a Redis that is away for a while', async () => {
+  it('with --follow goes on after Redis was away for a while', async () => {
     const redis = await startRedis({ args: ['--appendonly', 'yes'] });
     onTestFinished(redis.stop);
     const { a, begin } = await startCliCluster(redis.url);
     const following = begin('events', a.sessionId, '--follow', '--timeout', '500');
     await following.until('notifications/initialized');
     await redis.halt();
-    await after(1500); // longer than a command may take
+    await after(1500); // This is longer than a command may take.
     await redis.start();
     await eventually(() => a.mcp.health().status === 'ready', 15_000);
     await a.client.request(a.url, 'tools/call', { name: 'echo', arguments: { n: 'back' } });
@@ -99,8 +99,8 @@ describe('events', () => {
   });
 });
 
-describe('export', () => {
-  it('one session or all of them, with a line that says whose events follow', async () => {
+describe('the command `export`', () => {
+  it('prints one session or all of them, with a line before each that names the session', async () => {
     const { a, b, ask } = await startCliCluster();
     const other = await openSession(b.url);
     const one = jsonLines<{ session: string; info?: SessionInfo; id?: string }>(
@@ -117,7 +117,7 @@ describe('export', () => {
     expect(all).toHaveLength(2 * one.length);
   });
 
-  it('into a file that only its owner may read; what was there stays if it fails', async () => {
+  it('writes a file that only its owner may read, and keeps an existing file if it fails', async () => {
     const { a, ask } = await startCliCluster();
     const folder = await mkdtemp(join(tmpdir(), 'anynode-export-'));
     onTestFinished(() => rm(folder, { recursive: true }));

@@ -1,4 +1,4 @@
-/** The command line where there is more than one Redis, and as a gateway: processes beside each other. */
+/** The command line over a Redis Cluster, and the gateway. */
 import { randomUUID } from 'node:crypto';
 import { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/streamableHttp.js';
 import express from 'express';
@@ -19,8 +19,8 @@ import { eventually } from './support/signal.js';
 
 const INFO = { name: 'raw', version: '1' };
 
-describe('over a Redis Cluster', () => {
-  it('nodes of all masters are found, sessions shown and ended', async () => {
+describe('the command line over a Redis Cluster', () => {
+  it('finds nodes on all masters, and shows and ends their sessions', async () => {
     const cluster = await startRedisCluster({ masters: 3 });
     onTestFinished(() => cluster.stop());
     const prefix = uniquePrefix();
@@ -44,7 +44,7 @@ describe('over a Redis Cluster', () => {
 });
 
 describe('the gateway', () => {
-  it('two of them serve the session of a server that knows nothing of it', async () => {
+  it('serves a session of its server together with another gateway', async () => {
     const upstream = await plainServer();
     const prefix = uniquePrefix();
     const args = ['--upstream', upstream, '--redis', redisUrl(), '--prefix', prefix, '--port', '0'];
@@ -70,10 +70,10 @@ describe('the gateway', () => {
     gateways[1]?.kill('SIGINT');
     const ended = await Promise.all(gateways.map((gateway) => gateway.ended));
     expect(ended.map(({ code }) => code)).toEqual([0, 130]);
-    expect(lines((await cli(['nodes', ...at])).stdout)).toHaveLength(1); // no lease is left
+    expect(lines((await cli(['nodes', ...at])).stdout)).toHaveLength(1); // No lease of a gateway is left.
   });
 
-  it('--affinity owner: a server that counts in its own memory, one for each node', async () => {
+  it('with --affinity owner sends all calls of a session to one server, for servers that count in memory', async () => {
     const args = ['--redis', redisUrl(), '--prefix', uniquePrefix(), '--port', '0', '--json'];
     const urls: string[] = [];
     for (let nodes = 0; nodes < 2; nodes += 1) {
@@ -91,7 +91,7 @@ describe('the gateway', () => {
     }
   });
 
-  it('/ready says whether the server behind answers, and a wrong path is said in answer and log', async () => {
+  it('answers /ready by the state of the server behind, and names a wrong path in the answer and the log', async () => {
     const server = await fallible(mounted(mapEndpoint().handler));
     const upstream = server.url.replace('/mcp', '/wrong?key=s3cret');
     const gateway = startCli(['--upstream', upstream, '--port', '0', '--json']);
@@ -114,11 +114,11 @@ describe('the gateway', () => {
     });
     expect(await down.text()).toContain('ECONNREFUSED');
     expect((await fetch(new URL('/live', url))).status).toBe(200);
-    // Nothing of the log is on stdout.
+    // The log goes to stderr only.
     expect(gateway.stdout.trim().split('\n')).toHaveLength(1);
   });
 
-  it('--principal-header: a session is for whom the proxy says, and for nobody else', async () => {
+  it('with --principal-header keeps a session for the caller that the proxy names', async () => {
     const gateway = startCli([
       ...['--upstream', await plainServer(), '--port', '0', '--json'],
       ...['--principal-header', 'X-User'],
@@ -142,16 +142,16 @@ describe('the gateway', () => {
     ['--affinity', 'somewhere'],
     ['--upstream-timeout', '0'],
     ['--principal-header', 'a b'],
-    // It was stored in Redis as it came, token and all.
+    // The value would be stored in Redis, with the token in it.
     ['--principal-header', 'Authorization'],
     ['--principal-header', 'cookie'],
-  ])('%s %s is code 2', async (...args) => {
+  ])('ends with code 2 for %s %s', async (...args) => {
     const ended = await cli(['--upstream', 'http://127.0.0.1:9/mcp', '--port', '0', ...args]);
     expect(ended).toMatchObject({ code: 2, stdout: '' });
     expect(ended.stderr).toContain(args[0]);
   });
 
-  it('a port that is in use is code 4, a URL that is none code 2', async () => {
+  it('ends with code 4 for a port in use, and with code 2 for a wrong URL', async () => {
     const upstream = await plainServer();
     const { port } = new URL(upstream);
     const taken = await cli(['--upstream', upstream, '--port', port]);
@@ -163,7 +163,7 @@ describe('the gateway', () => {
   });
 });
 
-/** A server of the SDK with sessions in its memory, such as anybody has. */
+/** Starts a plain server of the SDK that keeps its sessions in memory. */
 async function plainServer(): Promise<string> {
   const transports = new Map<string, StreamableHTTPServerTransport>();
   const app = express();

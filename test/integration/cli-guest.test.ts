@@ -1,4 +1,4 @@
-/** What the command line asks of Redis, and that it may do no more than look. */
+/** Which commands the command line sends to Redis. All but `kill` only read. */
 import type { Redis } from 'ioredis';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { startRedis } from '../rig/redis.js';
@@ -7,12 +7,12 @@ import { connectRedis } from '../support/redis-fixture.js';
 import { cli } from './support/cli.js';
 import { startCliCluster } from './support/cli-cluster.js';
 
-describe('as a guest of Redis', () => {
-  it('it is no node: nothing is written, subscribed to or leased', async () => {
+describe('the command line', () => {
+  it('writes nothing, subscribes to nothing and takes no lease', async () => {
     const server = await startRedis();
     onTestFinished(server.stop);
     const { a, at } = await startCliCluster(server.url);
-    // With the first thing after the handshake its log becomes a stream.
+    // The first entry after the handshake turns the log into a Redis stream.
     expect((await a.client.post(a.url, request(1, 'ping'))).status).toBe(200);
     const redis = connectRedis(server.url);
     const heard = await redis.monitor();
@@ -33,12 +33,12 @@ describe('as a guest of Redis', () => {
     ]) {
       expect((await cli([...command, ...at])).code).toBe(0);
     }
-    // How a connection is begun is ioredis' affair, and differs between its releases.
+    // ioredis opens connections, and how it does so differs between its releases.
     const begins = ['hello', 'client', 'auth', 'select'];
     expect([...from].filter((name) => !begins.includes(name)).sort()).toEqual(READS);
   });
 
-  it('a user who may only read does for all but kill', async () => {
+  it('needs a user who may read only, except for `kill`', async () => {
     const server = await startRedis();
     onTestFinished(server.stop);
     const { a, prefix } = await startCliCluster(server.url);
@@ -64,7 +64,7 @@ describe('as a guest of Redis', () => {
   });
 });
 
-/** All that it asks of Redis; `docs/cli.md` lists them for an ACL. */
+/** All commands that it sends to Redis. `docs/cli.md` lists them for an ACL. */
 const READS = [
   'get',
   'hget',

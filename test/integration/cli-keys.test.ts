@@ -1,4 +1,4 @@
-/** The command line beside nodes that encrypt: with their keys, with others, and with none. */
+/** The command line beside nodes that encrypt: with their keys, with other keys, and without keys. */
 import { randomBytes } from 'node:crypto';
 import { chmod, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -16,7 +16,7 @@ import { listen, startSession, openSession, startNode } from './support/serve.js
 
 const SECRET = 'the-plan-is-simple';
 
-/** A node that encrypts, and a session in which something was said. */
+/** Starts a node that encrypts, with a session that has some messages. */
 async function start() {
   const keys = { k1: randomBytes(32).toString('base64'), k2: randomBytes(32).toString('hex') };
   const prefix = uniquePrefix();
@@ -37,9 +37,9 @@ async function fileOf(text: string): Promise<string> {
   return file;
 }
 
-describe('a cluster that encrypts', () => {
-  // `sessions`, `session`, `events`, `export` and `monitor` ended with a JSON error at the first record.
-  it('is shown without keys as far as it is in clear', async () => {
+describe('the command line on a cluster that encrypts', () => {
+  // Bug: `sessions`, `session`, `events`, `export` and `monitor` ended with a JSON error at the first record.
+  it('shows without keys what is stored in clear', async () => {
     const { sessionId, at } = await start();
     for (const command of [
       ['sessions'],
@@ -62,7 +62,7 @@ describe('a cluster that encrypts', () => {
     expect(info).toMatchObject({ id: sessionId, unreadable: true, state: 'active' });
   });
 
-  it('is shown with its keys, from a file or from the environment', async () => {
+  it('shows everything with keys from a file or from the environment', async () => {
     const { sessionId, at, entries, keys } = await start();
     const file = await fileOf(`# the current one first\n\n${entries.join('\r\n')}\n`);
     const ask = async (command: string[], env: Record<string, string> = {}) => {
@@ -72,7 +72,7 @@ describe('a cluster that encrypts', () => {
       return ended.stdout;
     };
     const shown = `echo {"text":"${SECRET}"}`;
-    // The file counts before the environment.
+    // The file counts if both are given.
     const both = await ask(['events', sessionId, '--key-file', file], { ANYNODE_KEYS: 'k9=no' });
     expect(both).toContain(shown);
     const env = { ANYNODE_KEYS: entries.join(',') };
@@ -87,7 +87,7 @@ describe('a cluster that encrypts', () => {
     expect(await stateAt(exported)).toMatchObject({ complete: true, received: 3 });
   });
 
-  it('is shown live: what is followed, and the traffic of the monitor', async () => {
+  it('shows events and traffic live with keys', async () => {
     const { client, url, sessionId, at, entries } = await start();
     const env = { ANYNODE_KEYS: entries.join('\n') };
     const following = startCli(['events', sessionId, '--follow', ...at], env);
@@ -99,7 +99,7 @@ describe('a cluster that encrypts', () => {
     await watching.until(/TRAFFIC\n.*tools\/call \d+ echo \{"n":"later"\}\n/);
   });
 
-  it('with other keys: what they do not open is marked, and the rest is there', async () => {
+  it('marks what other keys cannot open, and shows the rest', async () => {
     const { sessionId, at, keys } = await start();
     const other = randomBytes(32).toString('base64');
     for (const key of [`k1=${keys.k1}`, `k2=${other}`]) {
@@ -110,7 +110,7 @@ describe('a cluster that encrypts', () => {
     }
   });
 
-  it('what somebody has put there in clear is not taken for said, unless that is asked for', async () => {
+  it('does not show an entry in clear that was put into Redis, unless --allow-plaintext is given', async () => {
     const { sessionId, at, entries, prefix } = await start();
     const forged = { jsonrpc: '2.0', id: 9, method: 'tools/call', params: { name: 'forged' } };
     await connectRedis().xadd(`${prefix}:{${sessionId}}:events`, '*', 'm', JSON.stringify(forged));
@@ -123,7 +123,7 @@ describe('a cluster that encrypts', () => {
   });
 });
 
-it('observe() without a cluster’s codec marks what it cannot read, and with it reads all', async () => {
+it('observe() marks what it cannot read without the codec, and reads everything with it', async () => {
   const { sessionId, codec, prefix } = await start();
   const seen = async (given: Parameters<typeof observe>[0]['codec']) => {
     const observer = observe({ redis: redisUrl(), prefix, codec: given });
@@ -153,7 +153,7 @@ it('observe() without a cluster’s codec marks what it cannot read, and with it
   expect(() => observe({ redis: redisUrl(), codec: broken })).toThrow('`codec` has to have');
 });
 
-it('keys that make no sense are wrong usage, and not repeated', async () => {
+it('ends with code 2 for malformed keys, and does not print them', async () => {
   const key = randomBytes(32).toString('base64');
   const at = ['sessions', '--redis', redisUrl()];
   for (const [args, env, said] of [
@@ -169,7 +169,7 @@ it('keys that make no sense are wrong usage, and not repeated', async () => {
 });
 
 describe('the gateway with keys', () => {
-  it('is a node among nodes that encrypt, and stores nothing in clear', async () => {
+  it('joins nodes that encrypt, and stores nothing in clear', async () => {
     const { entries, codec, prefix, backplane } = await start();
     const inner = await startNode({ server: () => scriptedServer() });
     const upstream = await listen(inner.app);
@@ -195,8 +195,8 @@ describe('the gateway with keys', () => {
   });
 });
 
-// The help says that only its owner may read an export; what it says of keys is for the user to see to.
-it('an export with keys is written for its owner alone', async () => {
+// The help says that only its owner may read an export. What it says of keys is for the user to see to.
+it('writes an export that only its owner may read', async () => {
   const { sessionId, at, entries } = await start();
   const file = await fileOf(entries.join('\n'));
   await chmod(file, 0o400);

@@ -18,7 +18,7 @@ const LEAVE = '\u001b[?25h\u001b[?1049l';
 
 const CLEAR_REST = '\u001b[J';
 
-/** What each screen showed, line by line, without its styles. One of which only a part has come is left out. */
+/** Returns the lines of each screen without styles. A screen that has arrived in part is left out. */
 function screens(stdout: string): string[][] {
   return stdout
     .split('\u001b[H')
@@ -30,8 +30,8 @@ function screens(stdout: string): string[][] {
     );
 }
 
-// The request that was stored between two questions of one look was never shown, only its answer.
-it('shows what is logged while a look goes on, once', async () => {
+// Bug: a request that was stored between two reads of one refresh was never shown, only its answer.
+it('the monitor shows an event once that is logged during a refresh', async () => {
   const prefix = uniquePrefix();
   const a = await startSession({ backplane: redisBackplane({ redis: redisUrl(), prefix }) });
   const call = (n: number) =>
@@ -59,8 +59,8 @@ it('shows what is logged while a look goes on, once', async () => {
   expect(seen).toEqual(['in', 'out', 'in', 'out']);
 });
 
-describe('without a terminal', () => {
-  it('--once: nodes, sessions and totals, in text and as one document', async () => {
+describe('the monitor without a terminal', () => {
+  it('with --once prints nodes, sessions and totals, as text or as one JSON document', async () => {
     const { a, b, held, ask } = await startCliCluster();
     await a.client.listen(b.url);
     const call = a.client.post(a.url, request(7, 'tools/call', { name: 'hold', arguments: {} }));
@@ -81,7 +81,7 @@ describe('without a terminal', () => {
     await (await call).answer(7);
   });
 
-  it('no terminal: goes on, with traffic and rates', async () => {
+  it('prints traffic and rates again and again', async () => {
     const { a, begin } = await startCliCluster();
     const watching = begin('monitor', '--interval', '0.2');
     await watching.until('1 sessions');
@@ -94,8 +94,8 @@ describe('without a terminal', () => {
   });
 });
 
-describe('in a terminal', () => {
-  it('fills it, says when Redis is away, and gives the screen back', async () => {
+describe('the monitor in a terminal', () => {
+  it('fills the screen, says when Redis is away, and restores the screen at its end', async () => {
     const redis = await startRedis({ args: ['--appendonly', 'yes'] });
     onTestFinished(redis.stop);
     const { a, at } = await startCliCluster(redis.url);
@@ -123,7 +123,7 @@ describe('in a terminal', () => {
     }
   });
 
-  it('the interrupt key ends it with 130, and the screen comes back', async () => {
+  it('ends with code 130 on Ctrl-C, and restores the screen', async () => {
     const { at } = await startCliCluster();
     const typed = startCliInTerminal(['monitor', ...at]);
     await typed.until('2 nodes');
@@ -136,7 +136,7 @@ describe('in a terminal', () => {
   it.each([
     ['SIGTERM', 143],
     ['SIGINT', 130],
-  ] as const)('%s ends it with %i, and the screen comes back', async (signal, code) => {
+  ] as const)('ends on %s with code %i, and restores the screen', async (signal, code) => {
     const { at } = await startCliCluster();
     const watching = startCliInTerminal(['monitor', ...at]);
     await watching.until('2 nodes');
@@ -146,7 +146,7 @@ describe('in a terminal', () => {
     expect(ended.stdout.endsWith(LEAVE)).toBe(true);
   });
 
-  it('another size is taken up at once, not with the next look', async () => {
+  it('adapts to another window size at once', async () => {
     const { a, at } = await startCliCluster();
     const command = ['monitor', '--interval', '3600', ...at];
     const watching = startCliInTerminal(command, { columns: 100, rows: 30 });
@@ -165,7 +165,7 @@ describe('in a terminal', () => {
       const shown = screens(watching.stdout).at(-1) ?? [];
       expect(shown.length).toBeLessThanOrEqual(size.rows);
       expect(Math.max(...shown.map((line) => line.length))).toBeLessThanOrEqual(size.cols);
-      // There is room for all of it in a line, or there is not.
+      // A line has room for all of it, or not.
       expect(shown.join().includes(a.sessionId)).toBe(size.cols > 50);
     }
     expect(screens(watching.stdout)).toHaveLength(5);

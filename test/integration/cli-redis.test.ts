@@ -1,4 +1,4 @@
-/** The command line where Redis is found by sentinels, or spoken to over TLS. */
+/** The command line with a Redis behind sentinels, and over TLS. */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -23,7 +23,7 @@ async function start(redis: RedisServer) {
   });
   const admin = connectRedis(redis.url);
   await admin.acl('SETUSER', 'app', 'on', '>p@ss', '~*', '&*', '+@all');
-  // Whoever is connected stays so: the node, and a sentinel.
+  // Connections that exist stay: those of the node and of a sentinel.
   await admin.acl('SETUSER', 'default', 'off');
   const ask =
     (env: Record<string, string> = {}) =>
@@ -34,7 +34,9 @@ async function start(redis: RedisServer) {
 
 type Ask = ReturnType<Awaited<ReturnType<typeof start>>['ask']>;
 
-/** All that can be asked of a cluster with one node and one session, which is ended. */
+/**
+ * Returns the output of all commands for a cluster with one node and one session. The last command ends the session.
+ */
 async function shown(ask: Ask, redisOptions: string[]) {
   const of = async (...args: string[]) => {
     const ended = await ask(args, ...redisOptions);
@@ -51,8 +53,8 @@ async function shown(ask: Ask, redisOptions: string[]) {
   return { nodes, sessions };
 }
 
-describe('sentinels', () => {
-  it('say where the master is, which is asked as the user of the first URL; one of them may be away', async () => {
+describe('the command line with sentinels', () => {
+  it('finds the master, logs in as the user of the first URL, and needs only one sentinel', async () => {
     const sentinels = await startSentinels();
     onTestFinished(sentinels.stop);
     const { mcp, sessionId, ask } = await start(sentinels.master);
@@ -61,7 +63,7 @@ describe('sentinels', () => {
     const found = await shown(ask(), ['--redis', urls, '--sentinel', MASTER_NAME]);
     expect(found).toEqual({ nodes: [mcp.nodeId], sessions: [sessionId] });
 
-    // A name that they do not know, and no password for the master.
+    // The sentinels do not know this name, and the master needs a password.
     for (const wrong of [
       ['--redis', urls, '--sentinel', 'nobody'],
       ['--redis', urls.replace('app:p%40ss@', ''), '--sentinel', MASTER_NAME],
@@ -75,7 +77,7 @@ describe('sentinels', () => {
   });
 });
 
-describe('over TLS', () => {
+describe('the command line over TLS', () => {
   const file = (name: string) => fileURLToPath(new URL(`../support/tls/${name}`, import.meta.url));
   const trusting = { NODE_EXTRA_CA_CERTS: file('ca.pem') };
   const certificates = [
@@ -91,11 +93,11 @@ describe('over TLS', () => {
     return { redis: service, tlsPort: port };
   }
 
-  it('a Redis whose certificate is known is asked, and another one is not', async () => {
+  it('accepts a Redis with a known certificate, and refuses an unknown one', async () => {
     const { redis, tlsPort } = await startRedisOverTls();
     const { mcp, sessionId, ask } = await start(redis);
     const at = ['--redis', `rediss://app:p%40ss@127.0.0.1:${tlsPort}`];
-    // The twin: it is the certificate that matters.
+    // The twin: only the certificate makes the difference.
     const stranger = await ask()(['nodes', '--timeout', '500'], ...at);
     expect(stranger).toMatchObject({ code: 3, stdout: '' });
     expect(stranger.stderr).toContain(`cannot reach rediss://127.0.0.1:${tlsPort}: `);
@@ -104,7 +106,7 @@ describe('over TLS', () => {
     expect(found).toEqual({ nodes: [mcp.nodeId], sessions: [sessionId] });
   });
 
-  it('a sentinel is asked over TLS as well, and so is the master that it names', async () => {
+  it('reaches a sentinel over TLS, and the master that it names', async () => {
     const { redis, tlsPort } = await startRedisOverTls();
     const port = await startSentinelOverTls(tlsPort);
     const { mcp, sessionId, ask } = await start(redis);
@@ -115,7 +117,7 @@ describe('over TLS', () => {
     expect(found).toEqual({ nodes: [mcp.nodeId], sessions: [sessionId] });
   });
 
-  /** One that speaks nothing else, to the master as well. */
+  /** A sentinel that speaks only TLS, also to the master. */
   async function startSentinelOverTls(masterPort: number): Promise<number> {
     const dir = await mkdtemp(join(tmpdir(), 'anynode-sentinel-'));
     const { port, service } = await startOnPort(undefined, async (own) => {

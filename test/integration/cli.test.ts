@@ -1,4 +1,4 @@
-/** The command line, as a process of its own, beside nodes that serve sessions over a real Redis. */
+/** The command line as a process of its own, beside nodes that serve sessions over a real Redis. */
 import { createServer, type AddressInfo } from 'node:net';
 import { once } from 'node:events';
 import { hostname } from 'node:os';
@@ -12,8 +12,8 @@ import { NONE, startCliCluster } from './support/cli-cluster.js';
 import { openSession } from './support/serve.js';
 import { eventually } from './support/signal.js';
 
-describe('nodes', () => {
-  it('are listed with what they say of themselves, and the lease that is left', async () => {
+describe('the command `nodes`', () => {
+  it('lists nodes with their counts and the time left of their leases', async () => {
     const { a, b, ask } = await startCliCluster();
     const asJson = await ask('nodes', '--json');
     expect(asJson).toMatchObject({ code: 0, stderr: '' });
@@ -31,11 +31,11 @@ describe('nodes', () => {
     expect(rows.map((row) => row.split(' ')[0])).toEqual(nodes.map(({ id }) => id));
   });
 
-  it('of a release that says nothing in its lease are listed all the same', async () => {
+  it('lists nodes of a release whose leases say nothing else', async () => {
     const prefix = uniquePrefix();
     const redis = connectRedis();
     await redis.set(`${prefix}:node:old`, '1', 'PX', 60_000);
-    // Its prefix is no pattern, and this one is another's.
+    // The prefix is no pattern, and this node has another prefix.
     await redis.set(`${prefix}x:node:other`, '1', 'PX', 60_000);
     const { stdout } = await cli(['nodes', '--json', '--redis', redisUrl(), '--prefix', prefix]);
     expect(jsonLines(stdout)).toEqual([{ id: 'old', leaseLeftMs: expect.any(Number) as number }]);
@@ -44,8 +44,8 @@ describe('nodes', () => {
   });
 });
 
-describe('sessions', () => {
-  it('are listed, in text and as JSON Lines', async () => {
+describe('the commands `sessions` and `session`', () => {
+  it('list sessions as text and as JSON Lines', async () => {
     const { a, b, ask } = await startCliCluster();
     const ids = [a.sessionId];
     for (const at of [a.url, b.url]) ids.push((await openSession(at)).sessionId);
@@ -60,13 +60,13 @@ describe('sessions', () => {
     expect(lines(two.stdout)).toHaveLength(2);
   });
 
-  it('none: a heading and nothing else; as JSON nothing', async () => {
+  it('print a heading only for no sessions, and nothing with --json', async () => {
     const at = ['--redis', redisUrl(), '--prefix', uniquePrefix()];
     expect(lines((await cli(['sessions', ...at])).stdout)).toHaveLength(1);
     expect(await cli(['sessions', '--json', ...at])).toMatchObject({ code: 0, stdout: '' });
   });
 
-  it('one: its client, open streams with who follows and who runs them, requests, log', async () => {
+  it('show one session: its client, open streams with holder and executor, requests, log', async () => {
     const { a, b, held, ask } = await startCliCluster();
     const { client, sessionId } = a;
     await client.listen(b.url);
@@ -99,7 +99,7 @@ describe('sessions', () => {
     await (await call).answer(7);
   });
 
-  it('one that is not there: code 1, whatever is asked of it', async () => {
+  it('end with code 1 for a session that does not exist, as other commands do', async () => {
     const at = ['--redis', redisUrl(), '--prefix', uniquePrefix()];
     for (const command of ['session', 'events', 'kill', 'export']) {
       const ended = await cli([command, NONE, ...at]);
@@ -111,7 +111,7 @@ describe('sessions', () => {
   });
 });
 
-describe('kill', () => {
+describe('the command `kill`', () => {
   it('ends a session on all nodes, as DELETE does', async () => {
     const { a, b, ask } = await startCliCluster();
     const stream = await a.client.listen(b.url);
@@ -135,8 +135,8 @@ describe('kill', () => {
   });
 });
 
-describe('what can go wrong', () => {
-  it('wrong usage is code 2, and says what would be right', async () => {
+describe('the command line', () => {
+  it('ends with code 2 on wrong usage, and says what is right', async () => {
     for (const [args, said] of [
       [['nodes'], 'the URL of Redis is missing: give --redis URL, or set REDIS_URL'],
       [['nodes', '--redis', 'localhost:6379'], '--redis must be a URL'],
@@ -162,8 +162,8 @@ describe('what can go wrong', () => {
     }
   });
 
-  it('a Redis that cannot be reached is code 3, in bounded time, without the password', async () => {
-    // One that takes connections and says nothing, and one that is not there.
+  it('ends with code 3 in bounded time if Redis cannot be reached, and prints no password', async () => {
+    // One address accepts connections and never answers, and the other one does not exist.
     const mute = createServer().listen(0, '127.0.0.1');
     await once(mute, 'listening');
     onTestFinished(() => void mute.close());
@@ -183,7 +183,7 @@ describe('what can go wrong', () => {
     }
   });
 
-  it('a reader that has seen enough ends it quietly', async () => {
+  it('ends quietly if the reader of its output closes', async () => {
     const { a, begin } = await startCliCluster();
     const following = begin('events', a.sessionId, '--follow');
     await following.until('notifications/initialized');
@@ -192,7 +192,7 @@ describe('what can go wrong', () => {
     expect(await following.ended).toMatchObject({ code: 0, signal: null, stderr: '' });
   });
 
-  it('REDIS_URL counts where --redis is not given', async () => {
+  it('uses REDIS_URL if --redis is not given', async () => {
     const env = { REDIS_URL: redisUrl() };
     const ended = await cli(['sessions', '--json', '--prefix', uniquePrefix()], env);
     expect(ended).toMatchObject({ code: 0, stdout: '', stderr: '' });

@@ -13,7 +13,7 @@ import { eventually, signal } from './support/signal.js';
 const call = (id: number, name: string) => request(id, 'tools/call', { name });
 
 describe.each(STORES)('close(), over %s', (_, openStore) => {
-  it('sends clients away who can come back, lets calls finish, and then answers 503', async () => {
+  it('sends clients with a cursor away, lets calls finish, and then answers 503', async () => {
     const store = openStore();
     const [started, go] = [signal(), signal()];
     const tools = {
@@ -35,7 +35,7 @@ describe.each(STORES)('close(), over %s', (_, openStore) => {
     expect(await sse.untilEnded()).toBe('end');
     expect([listener.retries.length, sse.retries.length]).toEqual([1, 1]);
     expect(a.mcp.health()).toMatchObject({ status: 'draining', inFlight: 1 });
-    // Until it is through, it answers as ever: a balancer needs time to notice.
+    // Until it has closed, the node answers as before, because a balancer needs time to notice.
     expect(await a.client.request(a.url, 'ping')).toMatchObject({ result: {} });
 
     const resumed = await a.client.listen(b.url, { lastEventId: sse.lastEventId ?? '' });
@@ -58,7 +58,7 @@ describe.each(STORES)('close(), over %s', (_, openStore) => {
     expect(a.logged).toEqual([]);
   });
 
-  it('a call that outlives `drainMs` is given up, without waiting for it', async () => {
+  it('ends a call that runs longer than `drainMs`, without waiting for it', async () => {
     const started = signal();
     const tools = {
       wait: ({ extra }: ToolCall) =>
@@ -75,7 +75,7 @@ describe.each(STORES)('close(), over %s', (_, openStore) => {
     expect((await answer).json()).toMatchObject({ id: 9, error: { code: -32000 } });
   });
 
-  it('twice, or before it was ever ready, is no error', async () => {
+  it('may be called twice, or before the node was ever ready', async () => {
     const { mcp } = await startNode({ backplane: openStore()() });
     const closing = mcp.close();
     expect(mcp.close({ drainMs: 5 })).toBe(closing);
@@ -87,7 +87,7 @@ describe.each(STORES)('close(), over %s', (_, openStore) => {
     await expect(hasty.ready()).rejects.toMatchObject({ code: 'closed' });
   });
 
-  it('the handle says `closed` afterwards', async () => {
+  it('rejects later calls of the handle with `closed`', async () => {
     const { mcp, sessionId } = await startSession({ backplane: openStore()() });
     await mcp.close();
     const attempts = [
@@ -103,7 +103,7 @@ describe.each(STORES)('close(), over %s', (_, openStore) => {
 
   it('leaves no socket, timer or listener behind', async () => {
     const store = openStore();
-    // What is loaded, or opened once for all, is there before the reading.
+    // What is loaded or opened once for all is there before the first count.
     await (await startNode({ backplane: store() })).mcp.close();
     const before = activeResources();
     const listeners = () =>
@@ -115,7 +115,7 @@ describe.each(STORES)('close(), over %s', (_, openStore) => {
     await client.request(url, 'tools/call', { name: 'echo' });
     await mcp.close();
     client.close();
-    // The HTTP servers are the test's own, and look as if they went later.
+    // The HTTP servers belong to the test, and could look as if they had gone later.
     const { TCPServerWrap: _, ...left } = await leftBehind(before);
     expect(left).toEqual({});
     expect(listeners()).toEqual(listenersBefore);
@@ -123,7 +123,7 @@ describe.each(STORES)('close(), over %s', (_, openStore) => {
 });
 
 describe('health() and ready()', () => {
-  it('a backplane that cannot be reached: down, with the reason, and 503 in bounded time', async () => {
+  it('report a backplane that cannot be reached in bounded time, and requests get 503', async () => {
     const backplane = redisBackplane({ redis: 'redis://127.0.0.1:1', prefix: uniquePrefix() });
     const logger = { warn: () => undefined, error: () => undefined };
     const options = { backplane, commandTimeoutMs: 100, logger };
@@ -137,7 +137,7 @@ describe('health() and ready()', () => {
     await expect(mcp.ready()).rejects.toMatchObject({ code: 'closed' });
   });
 
-  it('a URL is enough: ready, and the sessions are where another node with it looks', async () => {
+  it('report ready for a URL as `redis`, whose sessions another node finds', async () => {
     const options = { redis: redisUrl(), prefix: uniquePrefix() };
     const a = await startSession(options);
     const b = await startNode(options);
@@ -147,7 +147,7 @@ describe('health() and ready()', () => {
   });
 });
 
-describe('misuse is told when the middleware is made', () => {
+describe('anynode() throws for wrong options', () => {
   it.each([
     [{ sever: 1 }, 'unknown option `sever`'],
     [{ affinity: 'one' }, "`affinity` is \"one\", but can only be 'any' or 'owner'"],
@@ -163,7 +163,7 @@ describe('misuse is told when the middleware is made', () => {
 });
 
 describe('close({ server })', () => {
-  it('stops listening, serves what is open with `Connection: close`, and ends the connections', async () => {
+  it('stops listening, answers running calls with `Connection: close`, and ends the connections', async () => {
     const [running, finish] = [signal(), signal<string>()];
     const mcp = anynode({
       responseMode: 'json',
@@ -182,7 +182,7 @@ describe('close({ server })', () => {
     const { client } = await openSession(url);
     const agent = new Agent({ keepAlive: true });
     onTestFinished(() => agent.destroy());
-    // A connection that is kept, as a balancer's.
+    // A connection that stays open, like one of a balancer.
     const before = await ping(agent, url, client.sessionId);
     expect(before).toMatchObject({ status: 200, connection: 'keep-alive' });
     const held = client.request(url, 'tools/call', { name: 'hold', arguments: {} });
@@ -196,7 +196,7 @@ describe('close({ server })', () => {
     await Promise.all([closed, ended]);
   });
 
-  it('answers with `Connection: close` from its beginning on, and keeps connections before', async () => {
+  it('answers with `Connection: close` from its start on, and keeps connections open before', async () => {
     const { mcp, url } = await startNode({
       responseMode: 'json',
       tools: { hold: () => new Promise<string>(() => undefined) },

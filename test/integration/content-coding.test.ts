@@ -1,4 +1,4 @@
-/** Bodies that are compressed: those of requests, and those of servers behind HTTP. */
+/** Compressed bodies of requests, and of the answers of servers behind HTTP. */
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -18,7 +18,7 @@ const HEADERS = {
 };
 const TEXT = JSON.stringify(INITIALIZE);
 
-describe('requests', () => {
+describe('a compressed request', () => {
   const post = async (coding: string, body: Buffer, maxBodyBytes = 100_000) => {
     const { url } = await startNode({ maxBodyBytes, responseMode: 'json' });
     const lines = Object.entries({ ...HEADERS, 'content-encoding': coding });
@@ -33,13 +33,13 @@ describe('requests', () => {
     ['deflate', deflateRawSync(TEXT)],
     ['br', brotliCompressSync(TEXT)],
     ['identity', Buffer.from(TEXT)],
-  ])('%s is read', async (coding, body) => {
+  ])('is read: %s', async (coding, body) => {
     const answer = await post(coding, body);
     expect([answer.status, JSON.parse(answer.body)]).toMatchObject([200, { result: {} }]);
   });
 
   it.each(['zstd', 'gzip, br', 'constructor'])(
-    '%s is refused, and what is read is named',
+    'is refused, and the answer names the codings that are read: %s',
     async (coding) => {
       const answer = await post(coding, Buffer.from(TEXT));
       expect(answer.status).toBe(415);
@@ -48,13 +48,16 @@ describe('requests', () => {
     },
   );
 
-  it.each(['gzip', 'deflate', 'br'])('what is no %s is refused as such', async (coding) => {
-    const answer = await post(coding, Buffer.from(TEXT));
-    expect([answer.status, answer.body]).toEqual([400, expect.stringContaining('-32700')]);
-    expect(answer.body).toContain('Content-Encoding');
-  });
+  it.each(['gzip', 'deflate', 'br'])(
+    'gets 400 if it is not the %s that it names',
+    async (coding) => {
+      const answer = await post(coding, Buffer.from(TEXT));
+      expect([answer.status, answer.body]).toEqual([400, expect.stringContaining('-32700')]);
+      expect(answer.body).toContain('Content-Encoding');
+    },
+  );
 
-  it('a small body that becomes a large one is refused at the limit', async () => {
+  it('is refused with 413 if its decompressed body is above the limit', async () => {
     const bomb = Buffer.alloc(50_000_000, ' ');
     for (const [coding, body] of [
       ['gzip', gzipSync(bomb)],
@@ -65,8 +68,8 @@ describe('requests', () => {
     }
   });
 
-  // It was taken for JSON as it was: serverless adapters leave the bytes of the body in `req.body`.
-  it('a body that is handed over as it came is read, within the limit', async () => {
+  // Bug: the bytes of a body that a serverless adapter leaves in `req.body` were taken for uncompressed JSON.
+  it('whose bytes are handed over in `req.body` is decompressed, within the limit', async () => {
     const take: RequestHandler = (req, _res, next) => {
       void buffer(req).then((body) => {
         req.body = body;
@@ -83,18 +86,18 @@ describe('requests', () => {
     expect(await statusOf('gzip', gzipSync(Buffer.alloc(1001, ' ')))).toBe(413);
     expect(await statusOf('gzip', gzipSync(TEXT).subarray(0, 40))).toBe(400);
     expect(await statusOf('zstd', gzipSync(TEXT))).toBe(415);
-    // The twin: it was decompressed in front, and the header was left as it was.
+    // The twin: a parser in front has decompressed the body and left the header.
     expect(await statusOf('gzip', Buffer.from(TEXT))).toBe(200);
   });
 
-  it('a body that a parser in front has read is used as it is', async () => {
+  it('whose body a parser in front has read is used as it is', async () => {
     const { url } = await startNode({ mount: { before: [express.json()] }, responseMode: 'json' });
     const lines = Object.entries({ ...HEADERS, 'content-encoding': 'gzip' });
     expect((await exchange('POST', url, lines, gzipSync(TEXT))).status).toBe(200);
   });
 });
 
-// They were read as they came: no JSON, and no events.
+// Bug: compressed answers were read as they came, and were neither JSON nor events.
 describe.each([
   ['gzip', gzipSync],
   ['deflate', deflateSync],
@@ -147,7 +150,7 @@ describe.each([
         text: `: hi\n\ndata: ${JSON.stringify(message)}\n\n`,
       }),
     ],
-  ])('its answers are read: %s', async (_, answer) => {
+  ])('gets its answers read: %s', async (_, answer) => {
     const { url, asked, logged } = await start(answer);
     const { client } = await openSession(url);
     const { result } = await client.request(url, 'tools/list');
@@ -156,7 +159,7 @@ describe.each([
     expect(logged).toEqual([]);
   });
 
-  it('what it says of a refusal is read', async () => {
+  it('gets the text of its refusal read', async () => {
     const error = { code: -32000, message: 'not today' };
     const text = JSON.stringify({ jsonrpc: '2.0', id: null, error });
     const { url } = await start(() => ({ type: 'application/json', text }), 403);
@@ -165,7 +168,7 @@ describe.each([
   });
 });
 
-it('each event of a compressed stream arrives when it was sent', async () => {
+it('gets each event of a compressed stream passed on as soon as it arrives', async () => {
   const zip = createGzip({ flush: constants.Z_SYNC_FLUSH });
   const { url } = await startNode({
     server: undefined,
