@@ -1,16 +1,16 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { defineConfig } from 'vitest/config';
 
-/** Test files that need Redis or start processes say so by their name, or by what they import. */
+/** Test files that need Redis or start processes are known by their names, or by what they import. */
 const NEEDS_REDIS = /^test\/contract\/redis/;
 const NEEDS_MORE = /redis-fixture|\/rig\/|support\/cli|child_process|redis-snapshot|worker_threads/;
 
-const files = ['unit', 'contract', 'integration', 'ownership']
+const files = ['unit', 'contract', 'integration', 'ownership', 'sdk-stores']
   .flatMap((folder) => readdirSync(`test/${folder}`).map((name) => `test/${folder}/${name}`))
   .filter((file) => file.endsWith('.test.ts') && !NEEDS_REDIS.test(file))
   .filter((file) => !NEEDS_MORE.test(readFileSync(file, 'utf8')));
 
-/** `npm run test:unit`: what can be tested in this process alone, for a quick answer while one works. */
+/** `npm run test:unit` runs the tests that need neither Redis nor other processes. What runs on several backplanes runs in memory only. */
 export default defineConfig({
   test: {
     pool: 'forks',

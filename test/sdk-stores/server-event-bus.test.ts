@@ -6,25 +6,9 @@ import type { ServerEvent } from '../../src/sdk-stores/index.js';
 import { anynode, memoryBackplane, redisBackplane } from '../../src/index.js';
 import { sdkStores } from '../../src/sdk-stores/index.js';
 import { eventually } from '../contract/suite/rig.js';
+import { STORES } from '../integration/support/serve.js';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
 import { startTcpProxy } from '../support/tcp-proxy.js';
-
-const BACKPLANES: [string, () => () => Backplane][] = [
-  [
-    'memory',
-    () => {
-      const shared = memoryBackplane();
-      return () => shared;
-    },
-  ],
-  [
-    'Redis',
-    () => {
-      const prefix = uniquePrefix();
-      return () => redisBackplane({ redis: redisUrl(), prefix });
-    },
-  ],
-];
 
 interface Log {
   warnings: string[];
@@ -112,7 +96,7 @@ async function listen(
   return { frames, ended, cancel: () => reader.cancel() };
 }
 
-describe.each(BACKPLANES)('the bus of server events (%s)', (_name, openStore) => {
+describe.each(STORES)('the bus of server events (%s)', (_name, openStore) => {
   it('gives each event to each listener, on this node at once and on others soon', async () => {
     const store = openStore();
     const [a, b] = [busOn(store()), busOn(store())];
