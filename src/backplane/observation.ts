@@ -25,6 +25,8 @@ export interface Observation extends SessionRecords {
   lifetime(id: string): Promise<Lifetime | undefined>;
   /** Returns entries of several logs in one go, as `history` does for one. */
   histories(from: { id: string; after: LogId; count: number }[]): Promise<LogEntry[][]>;
+  /** Returns the last `count` entries of a log before the place `before`, oldest first. */
+  historyBefore(id: string, before: LogId, count: number): Promise<LogEntry[]>;
   /** Closes the connections. */
   close(): void;
 }

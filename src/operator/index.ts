@@ -3,10 +3,14 @@ export { observe } from './observe.js';
 export type { ObserveOptions } from './observe.js';
 export type {
   NodeInfo,
+  NodeStats,
   Observer,
   RequestInfo,
   SessionDetails,
+  SessionPage,
+  SessionQuery,
   SessionStats,
+  SessionSummary,
   Stats,
   StreamInfo,
   Traffic,

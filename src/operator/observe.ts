@@ -1,18 +1,18 @@
 import type { Cluster, Redis } from 'ioredis';
 import { isReleased, STANDALONE } from '../backplane/backplane.js';
 import { decodedObservation } from '../backplane/encoded/decoded-observation.js';
-import type { Observation, StreamState, StreamTable } from '../backplane/observation.js';
+import type { Observation, StreamState } from '../backplane/observation.js';
 import type { PayloadCodec } from '../backplane/encoded/payloads.js';
 import { Payloads } from '../backplane/encoded/payloads.js';
 import { RedisObservation } from '../backplane/redis/redis-observation.js';
 import { checkCodec, checkPrefix, checkRedis } from '../options/backplane-option.js';
-import type { RequestId } from '../protocol/jsonrpc.js';
 import type { Clock } from '../protocol/clock.js';
 import { systemClock } from '../protocol/clock.js';
 import { directory } from '../handle/session-directory.js';
 import { infoOf } from '../replica/session-info.js';
-import { parseStored } from '../protocol/parse-stored.js';
 import { unheld } from '../protocol/unheld.js';
+import { findSessions } from './find-sessions.js';
+import { runningRequests } from './running-requests.js';
 import { Survey } from './survey.js';
 import { nodesOf } from './node-infos.js';
 import type { NodeInfo, Observer, SessionDetails, StreamInfo } from './observer.js';
@@ -67,6 +67,7 @@ function observerOf(observation: Observation, clock: Clock): Observer {
     ready: () => unheld(observation.now().then(() => undefined)),
     nodes: () => unheld(nodesSeenBy(observation)),
     sessions: directory({ membership: observation, clock, redact: undefined }, () => undefined),
+    findSessions: (query = {}) => unheld(findSessions(observation, query)),
     details: (id) => unheld(detailsOf(observation, id)),
     stats: () => unheld(survey.next()),
     close: () => observation.close(),
@@ -98,20 +99,10 @@ async function detailsOf(
   const { leftMs, events, bytes, oldest, newest } = lifetime;
   return {
     ...{ info: infoOf(record), leftMs, streams },
-    requests: requestsOf(table, streams),
+    requests: await runningRequests(observation, id, table),
     replicas: table?.replicas ?? [],
     log: { events, bytes, oldest, newest },
   };
-}
-
-function requestsOf(table: StreamTable | undefined, streams: StreamInfo[]) {
-  return (table?.requests ?? []).map(({ id, stream }) => {
-    const of = streams.find(({ name }) => name === stream);
-    return {
-      id: parseStored(id) as RequestId,
-      ...{ stream, executor: of?.executor, begun: of?.begun ?? true },
-    };
-  });
 }
 
 function streamOf({ name, last, holder, executor, begun }: StreamState): StreamInfo {

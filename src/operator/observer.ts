@@ -11,6 +11,13 @@ export interface Observer {
   nodes(): Promise<NodeInfo[]>;
   /** The same as `mcp.sessions` on a node. `delete` is the only function of an observer that writes. */
   sessions: Directory;
+  /**
+   * Finds sessions: filtered, sorted, and a page at a time. By id it ends as soon as the page is full. In any other order,
+   * and if few sessions match, it reads the record of each session: for 50,000 that takes a few seconds, in steps of 200
+   * short commands. So ask when a person asks, and use `stats` for a display that is renewed. Throws a `TypeError` for a
+   * query that makes no sense, and rejects with the reason of `signal`.
+   */
+  findSessions(query?: SessionQuery): Promise<SessionPage>;
   /** Shows one session as it is now: its streams, running requests and log. It returns `undefined` if there is none. */
   details(id: string): Promise<SessionDetails | undefined>;
   /**
@@ -22,6 +29,59 @@ export interface Observer {
   stats(): Promise<Stats>;
   /** Ends the connection. Calls that still wait reject. */
   close(): void;
+}
+
+/** Selects sessions. All conditions have to hold. */
+export interface SessionQuery {
+  /** The beginning of the session's id. The index finds these sessions without looking at others. */
+  idPrefix?: string | undefined;
+  /** A part of the client's name and version, as in `claude-ai 0.1.0`, in upper or lower case. */
+  client?: string | undefined;
+  /** A part of the principal, in upper or lower case. The principal of anonymous callers is `anonymous` here. */
+  principal?: string | undefined;
+  /** The beginning of the id of a node that owns the session, has a server object or a connection of it, or runs a request of it. */
+  node?: string | undefined;
+  /** The beginning of the negotiated protocol version. */
+  protocol?: string | undefined;
+  /** Only sessions that were not used for so long. */
+  idleMs?: number | undefined;
+  /** Only sessions of which a request has ended with an error; `false`: only others. */
+  hasErrors?: boolean | undefined;
+  /**
+   * The order: texts ascending, the latest times first, the most errors first. Default `id`.
+   */
+  sort?: 'id' | 'client' | 'principal' | 'protocol' | 'created' | 'used' | 'errors' | undefined;
+  /** True for the opposite order. */
+  reverse?: boolean | undefined;
+  /** How many sessions a page has, from 1 to 1,000. Default 100. */
+  limit?: number | undefined;
+  /** The `next` of the page before, which had the same conditions and the same order. */
+  after?: string | undefined;
+  /** Ends the search. The promise rejects with its reason. */
+  signal?: AbortSignal | undefined;
+}
+
+/** A page of sessions that match a query. */
+export interface SessionPage {
+  sessions: SessionSummary[];
+  /** The `after` of the next page. `undefined`: this is the last page. */
+  next: string | undefined;
+  /** How many sessions match in all. `undefined`: the search began or ended in between, and does not know. */
+  matched: number | undefined;
+  /** How many ids the list of sessions has. A few are of expired sessions. */
+  listed: number;
+}
+
+/** A session and its figures. */
+export interface SessionSummary {
+  info: SessionInfo;
+  /** How many streams are open. The standalone stream counts once it was used. */
+  streams: number;
+  /** How many streams have a connection that follows them. */
+  followed: number;
+  requests: number;
+  /** Nodes that have a server object of the session, or had one when they died. */
+  replicas: string[];
 }
 
 export interface NodeInfo {
@@ -57,8 +117,17 @@ export interface StreamInfo {
 export interface RequestInfo {
   id: RequestId;
   stream: string;
+  /** The node that runs the request. `undefined`: that node has given it up. */
   executor: string | undefined;
   begun: boolean;
+  /** The method. This field and the next ones are `undefined` if the log does not have the request any more. */
+  method: string | undefined;
+  /** The name of the tool or prompt, or the URI of the resource. */
+  name: string | undefined;
+  /** When the request came. */
+  since: number | undefined;
+  /** The node that received the request. */
+  receivedBy: string | undefined;
 }
 
 export interface SessionDetails {
@@ -74,14 +143,7 @@ export interface SessionDetails {
 }
 
 /** The figures of one session in {@link Observer.stats}. */
-export interface SessionStats {
-  info: SessionInfo;
-  /** How many streams are open. The standalone stream counts once it was used. */
-  streams: number;
-  /** How many streams have a connection that follows them. */
-  followed: number;
-  requests: number;
-  replicas: string[];
+export interface SessionStats extends SessionSummary {
   /**
    * The bytes that were logged since the last call: those of messages, and 100 for each event. `undefined`: the last call
    * did not look at this session.
@@ -89,10 +151,20 @@ export interface SessionStats {
   bytes: number | undefined;
 }
 
+/** A node, and its part of the sessions that {@link Observer.stats} looks at. */
+export interface NodeStats extends NodeInfo {
+  /** How many of the sessions have a server object on the node. */
+  sessions: number;
+  /** How many streams connections of the node follow. */
+  streams: number;
+  /** How many requests the node runs, or is to run. */
+  requests: number;
+}
+
 export interface Stats {
   at: number;
   /** The nodes, a hundred at most. */
-  nodes: NodeInfo[];
+  nodes: NodeStats[];
   /** True once all keys were looked at for nodes. Before that, some nodes may be missing. */
   nodesComplete: boolean;
   /** How many ids the list of sessions has. A few are of expired sessions. */

@@ -1,6 +1,6 @@
 /** Reads a session's log for operators: from any place, filtered, and on from its end. */
 import type { LogId, SessionRecords } from '../backplane/backplane.js';
-import { compareLogIds, LOG_START } from '../backplane/backplane.js';
+import { compareLogIds, justBefore, LOG_START } from '../backplane/backplane.js';
 import { AnynodeError } from '../protocol/errors.js';
 import type { Clock } from '../protocol/clock.js';
 import { jittered } from '../protocol/clock.js';
@@ -13,11 +13,15 @@ import type { SessionEvent, SessionEventType } from '../options/types.js';
 export interface EventOptions {
   /**
    * The id of an event: only events after it are shown. The first one is `log.trimmed` if some between may not be
-   * kept any more. Default: from the oldest event that is kept.
+   * kept any more. Or a time: only events from then on, as far as they are kept. Default: from the oldest event that is
+   * kept.
    */
-  after?: string | undefined;
-  /** The id of an event after which the iteration ends, followed or not. Default: it goes on. */
-  until?: string | undefined;
+  after?: string | Date | undefined;
+  /**
+   * The id of an event, or a time. The iteration ends after the last event up to there. With `follow` it ends when a later
+   * event comes. Default: it goes on.
+   */
+  until?: string | Date | undefined;
   /** The iteration ends after this many events. Default: no limit. */
   limit?: number | undefined;
   /** Only events of these types. Default: all. */
@@ -92,7 +96,8 @@ async function* select(
   sessionId: string,
   options: EventOptions,
 ): AsyncGenerator<SessionEvent, void, undefined> {
-  const { limit = Infinity, until } = options;
+  const { limit = Infinity } = options;
+  const until = options.until instanceof Date ? endOf(options.until) : options.until;
   const fits = filterOf(options);
   let left = limit;
   if (left <= 0) return;
@@ -121,9 +126,9 @@ async function* all(
   sessionId: string,
   { after = LOG_START, follow = false, pollMs = POLL_MS, signal }: EventOptions,
 ): AsyncGenerator<SessionEvent, void, undefined> {
-  let reached: LogId = after;
+  let reached: LogId = after instanceof Date ? justBefore(startOf(after)) : after;
   /** The last event that is known, read here or by the caller before. */
-  let last: LogId | undefined = after === LOG_START ? undefined : after;
+  let last = after instanceof Date || after === LOG_START ? undefined : after;
   let known = false;
   const aborted = (): boolean => signal?.aborted === true;
   while (!aborted()) {
@@ -163,7 +168,7 @@ function unlogged(type: SessionEventType, id: LogId, at: number): SessionEvent {
 }
 
 /** Returns the first place after an event. No other place is between them. */
-function following(logId: LogId): LogId {
+export function following(logId: LogId): LogId {
   const [ms = '0', counter = '0'] = logId.split('-');
   return `${ms}-${Number(counter) + 1}`;
 }
@@ -195,9 +200,9 @@ function check(options: EventOptions): void {
   const { limit, types, direction, stream, method, pollMs } = options;
   for (const name of ['after', 'until'] as const) {
     const id = options[name];
-    if (id === undefined || isEventId(id)) continue;
+    if (id === undefined || isEventId(id) || isTime(id)) continue;
     throw new TypeError(
-      `mcp-anynode: \`${name}\` has to be the id of an event, and is ${said(id)}`,
+      `mcp-anynode: \`${name}\` has to be the id of an event or a time, and is ${said(id)}`,
     );
   }
   if (stream !== undefined && typeof stream !== 'string') {
@@ -222,6 +227,20 @@ function check(options: EventOptions): void {
   if (pollMs !== undefined && !(pollMs > 0 && pollMs < Infinity)) {
     throw new TypeError('mcp-anynode: `pollMs` has to be more than 0');
   }
+}
+
+function isTime(value: unknown): boolean {
+  return value instanceof Date && value.getTime() >= 0;
+}
+
+/** Returns the first place of the log at a time. */
+function startOf(time: Date): LogId {
+  return `${time.getTime()}-0`;
+}
+
+/** Returns the last place of the log at a time. */
+function endOf(time: Date): LogId {
+  return justBefore(`${time.getTime() + 1}-0`);
 }
 
 export function isEventId(value: unknown): value is string {

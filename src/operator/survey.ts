@@ -6,7 +6,8 @@ import { eventOf } from './event-of-entry.js';
 import { infoOf } from '../replica/session-info.js';
 import type { SessionEvent } from '../options/types.js';
 import { nodesOf } from './node-infos.js';
-import type { SessionStats, Stats, Traffic } from './observer.js';
+import { summaryOf } from './find-sessions.js';
+import type { NodeInfo, NodeStats, SessionStats, Stats, Traffic } from './observer.js';
 
 /** How many sessions each call looks at closely. It also checks others to see whether they were used later. */
 const WATCHED = 100;
@@ -61,14 +62,14 @@ export class Survey {
     await this.look();
     const traffic = await this.traffic(begun, now);
     await this.sweep();
-    const leases = await this.leases();
+    const nodes = nodesOf(await this.leases());
     this.lastAt = begun;
     const sessions = [...this.watched.values()].map(statsOf);
     for (const watched of this.watched.values()) {
       watched.loggedBytes = watched.table?.loggedBytes ?? 0;
     }
     return {
-      ...{ at, nodes: nodesOf(leases), nodesComplete: this.nodesComplete },
+      ...{ at, nodes: nodes.map((node) => this.partOf(node)), nodesComplete: this.nodesComplete },
       ...{ listed, sessions, sampled },
       totals: {
         streams: sum(sessions, ({ streams }) => streams),
@@ -155,6 +156,22 @@ export class Survey {
     };
   }
 
+  /** Counts what a node has of the watched sessions. */
+  private partOf(node: NodeInfo): NodeStats {
+    const part = { sessions: 0, streams: 0, requests: 0 };
+    for (const { table } of this.watched.values()) {
+      if (table === undefined) continue;
+      if (table.replicas.includes(node.id)) part.sessions += 1;
+      const running = new Set<string>();
+      for (const { name, holder, executor } of table.streams) {
+        if (holder?.nodeId === node.id) part.streams += 1;
+        if (executor === node.id) running.add(name);
+      }
+      part.requests += table.requests.filter(({ stream }) => running.has(stream)).length;
+    }
+    return { ...node, ...part };
+  }
+
   private async leases(): Promise<Lease[]> {
     // Nodes that were alive at the last call come first.
     const asked = [...this.nodeIds].slice(0, NODES);
@@ -185,13 +202,8 @@ function moreOf({ table, loggedBytes }: Watched): number {
 
 function statsOf(watched: Watched): SessionStats {
   const { record, table, loggedBytes } = watched;
-  const streams = table?.streams ?? [];
   return {
-    info: infoOf(record),
-    streams: streams.length,
-    followed: streams.filter(({ holder }) => holder !== undefined).length,
-    requests: table?.requests.length ?? 0,
-    replicas: table?.replicas ?? [],
+    ...summaryOf(infoOf(record), table),
     bytes: loggedBytes === undefined ? undefined : moreOf(watched),
   };
 }

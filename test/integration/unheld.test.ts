@@ -166,6 +166,7 @@ function callsOf(mcp: Anynode, sessionId: string, redis: string, prefix: string)
     observer: {
       ready: () => observer.ready(),
       nodes: () => observer.nodes(),
+      findSessions: () => observer.findSessions(),
       details: () => observer.details(sessionId),
       stats: () => observer.stats(),
     } satisfies Calls<Omit<Observer, 'sessions' | 'close'>>,

@@ -26,6 +26,10 @@ export function decodedObservation(inner: Observation, payloads: Payloads): Obse
       const logs = await inner.histories(from);
       return logs.map((entries, at) => decodedEntries(entries, from[at]?.id ?? '', texts));
     },
+    async historyBefore(sessionId, before, count) {
+      const entries = await inner.historyBefore(sessionId, before, count);
+      return decodedEntries(entries, sessionId, texts);
+    },
     list: (after, count) => inner.list(after, count),
     remove: (sessionId, principal) => inner.remove(sessionId, principal),
     listed: () => inner.listed(),

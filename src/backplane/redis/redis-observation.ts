@@ -5,7 +5,7 @@ import type { Lease, Lifetime, Observation } from '../observation.js';
 import { parseLeaseInfo } from './lease-info.js';
 import { keyPrefixOf } from './connection/own-client.js';
 import { CommandConnection } from './connection/redis-connection.js';
-import { readFirst, readLog } from './commands/parse-log.js';
+import { readFirst, readLog, readLogBefore } from './commands/parse-log.js';
 import { RedisKeys } from './redis-keys.js';
 import { recordOf } from './commands/parse-replies.js';
 import { SessionReader } from './session-reader.js';
@@ -153,6 +153,10 @@ export class RedisObservation implements Observation {
         from.map(({ id, after, count }) => readLog(client, this.names, id, after, count)),
       ),
     );
+  }
+
+  async historyBefore(id: string, before: string, count: number): Promise<LogEntry[]> {
+    return this.connection.run((client) => readLogBefore(client, this.names, id, before, count));
   }
 
   close(): void {

@@ -28,6 +28,24 @@ export async function readLog(
   return entries.map(([logId, flat]) => logEntry(logId, flat));
 }
 
+/** Reads the last `count` entries of a session's log before `before`. They are in the order of the log. */
+export async function readLogBefore(
+  client: Client,
+  names: RedisKeys,
+  sessionId: string,
+  before: LogId,
+  count: number,
+): Promise<LogEntry[]> {
+  const first = await readFirst(client, names, sessionId);
+  const entries =
+    first === undefined
+      ? (
+          await client.xrevrange(names.events(sessionId), `(${before}`, '-', 'COUNT', count)
+        ).reverse()
+      : first.filter(([logId]) => compareLogIds(logId, before) < 0).slice(-count);
+  return entries.map(([logId, flat]) => logEntry(logId, flat));
+}
+
 /**
  * Reads all entries of a log that is still a string. See `scripts/includes/young-log.lua`. `undefined`: the log is a stream.
  */
