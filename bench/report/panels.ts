@@ -94,7 +94,7 @@ export function panelsOf(figures: ReadonlyMap<string, Spread>): Panel[] {
       ],
     },
     {
-      title: 'CPU of a node beside sessions that nobody uses',
+      title: 'CPU of a node beside sessions that no client uses',
       unit: 'µs per call at 300 calls/s, lower is better',
       bars: [1_000, 10_000, 50_000].flatMap((size) =>
         one(`${size.toLocaleString('en')} sessions`, `growth.sessions.${size}.cpu`, redis),

@@ -58,7 +58,7 @@ const CALLS_PER_SECOND = 300;
 /** Longer than a round takes, so that the used ones stay; the unused ones go. */
 const REPLICA_IDLE_MS = 15_000;
 
-/** Clusters of one node each, side by side on one Redis, with few and with many sessions that nobody uses. */
+/** Clusters of one node each, side by side on one Redis, with few and with many sessions that no client uses. */
 function ofSessions(bench: Bench): Promise<Table> {
   const sizes = bench.quick ? [100, 200, 300] : [1_000, 10_000, 50_000];
   const forMs = bench.quick ? 100 : 3_000;
@@ -96,7 +96,7 @@ function ofSessions(bench: Bench): Promise<Table> {
     noteAll(bench, 'growth.sessions', measured, ['p50', 'cpu', 'redisCpu']);
     bench.note('growth.sessions.cpu', measured.ratio(name(2), name(0), 'cpu'));
     return tableOf(
-      `Growth: ${CALLS_PER_SECOND} calls/s on ${USED} sessions, beside others that nobody uses`,
+      `Growth: ${CALLS_PER_SECOND} calls/s on ${USED} sessions, beside others that no client uses`,
       measured,
       [
         ...loadColumns('calls/s'),

@@ -135,8 +135,8 @@ export function coalescedByUri(uri: string): string {
 }
 
 /**
- * Whether no node executes a stream any more, so that its requests may be claimed at once: its executor has closed
- * ({@link RELEASED}), or has lost the session to another owner (`-` with the executor's id behind it).
+ * True if no node executes a stream any more, so that its requests may be claimed at once. Its executor has closed (
+ * {@link RELEASED}), or has lost the session to another owner (`-` with the executor's id behind it).
  */
 export function isReleased(executor: string): boolean {
   return executor.startsWith(RELEASED);
@@ -167,7 +167,7 @@ export interface AppendOperation {
   failed?: boolean;
   /** What the session remembers from now on, in the same step. */
   effect?: Effect;
-  /** If this does not hold, the operation is `skipped` (or `dropped`, if a stream is to be unbegun and is not). */
+  /** If this does not hold, the operation is `skipped` (or `dropped`, if a stream must not be begun and is). */
   onlyIf?: Condition;
   /**
    * Skip the message if an earlier one with this key still waits for a client without a connection: no connection holds the

@@ -1,7 +1,7 @@
 /**
  * The revision of a session's record, as text: `<count>.<mark>.<mark before>`. A mark names the step that made the revision
- * (`<node>:<number of the commit>`), so no revision comes twice, also where a failover has lost some and others are counted
- * in their place. `1` is the first one of every session.
+ * (`<node>:<number of the commit>`), so no revision comes twice. That holds even if a failover has lost some, and others are
+ * counted in their place. `1` is the first one of every session.
  */
 export type Revision = string;
 

@@ -9,7 +9,7 @@ export class SessionAccess {
     private readonly pool: ReplicaPool,
   ) {}
 
-  /** True if the session exists and belongs to the principal. The cost is the same whether or not it exists. */
+  /** True if the session exists and belongs to the principal. The cost is the same if it does not exist. */
   async owns(principal: string, sessionId: string): Promise<boolean> {
     const identity = await this.node.membership.identify(sessionId);
     return identity?.principal === principal;

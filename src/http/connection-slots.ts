@@ -3,7 +3,7 @@ import type { ResponseClosing } from './response/response-closing.js';
 import { isGone } from './response/response.js';
 
 /**
- * Bounds how many connections of each session wait for messages on this node, whether or not their response has begun.
+ * Bounds how many connections of each session wait for messages on this node, also those whose response has not begun.
  * Connections are counted by session and caller, so a caller cannot use up the connections of another caller's session.
  */
 export class ConnectionSlots {

@@ -10,8 +10,9 @@ type Incoming = IncomingMessage &
   Partial<Pick<Request, 'app' | 'baseUrl' | 'originalUrl' | 'path' | 'protocol' | 'res'>>;
 
 /**
- * Returns the application that handles the request, if there is one. `res` tells, because `app` alone may come from the
- * prototype: a server that makes requests for an application (`serverOptionsFor`) may not hand this request to it.
+ * Returns the application that handles the request, if there is one. `app` alone does not tell, because it may come from the
+ * prototype. A server that makes requests for an application (`serverOptionsFor`) may not hand this request to it. So `res`
+ * tells.
  */
 function appOf({ app, res }: Incoming): Incoming['app'] {
   return res === undefined ? undefined : app;

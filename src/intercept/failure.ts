@@ -39,7 +39,7 @@ export class Failure extends Error {
 export interface Refusal {
   status: number;
   contentType: string | undefined;
-  /** Headers that a client needs in order to succeed later. */
+  /** Headers that a client needs to succeed later. */
   headers: Record<string, string>;
   /** The address of a redirect, without credentials and query. */
   location?: string;

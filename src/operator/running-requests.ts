@@ -11,7 +11,7 @@ import { following } from './session-events.js';
 
 /** The log is read backwards, in pages of so many entries. */
 const PAGE = 32;
-/** The log is read no further back than this, so that one very old request does not make the call read a whole long log. */
+/** The log is read no further back than this, so that one old request does not make the call read a whole long log. */
 const MOST_ENTRIES = 2_000;
 const MOST_CHARACTERS = 4 * 1024 * 1024;
 

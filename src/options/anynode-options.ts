@@ -35,9 +35,8 @@ export interface AnynodeOptions {
    */
   upstream?: string | URL | undefined;
   /**
-   * How long the server at `upstream` may take to accept a connection and to accept a notification, an answer or a
-   * DELETE, and how long the node tries to resume a stream of it that broke. Answers to requests have no limit.
-   * Default 10 seconds.
+   * How long the server at `upstream` may take to accept a connection, and to accept a notification, an answer or a DELETE. The
+   * node also tries to resume a broken stream of it for so long. Answers to requests have no limit. Default 10 seconds.
    */
   upstreamTimeoutMs?: number | undefined;
   /**
@@ -175,11 +174,10 @@ export interface AnynodeOptions {
   /** What becomes of the tasks in `taskStore`. */
   tasks?: TaskOptions | undefined;
   /**
-   * Encodes what was said in sessions, for example by encryption, before it is stored in the backplane or sent
-   * between nodes: messages of both directions, what the client said at `initialize`, `session(id).state`, what
-   * accompanies a request to another node, and what the SDK's stores keep. `aesGcmCodec()` makes one.
-   * `docs/how-to/encrypt.md` says what stays in clear. Default: none, so that messages are stored in
-   * clear.
+   * Encodes what was said in sessions, for example by encryption, before it is stored in the backplane or sent between nodes.
+   * That is: messages of both directions; what the client said at `initialize`; `session(id).state`; what accompanies a request
+   * to another node; what the SDK's stores keep. `aesGcmCodec()` makes one. `docs/how-to/encrypt.md` says what stays in clear.
+   * Default: none, so that messages are stored in clear.
    */
   codec?: PayloadCodec | undefined;
   /**

@@ -331,7 +331,7 @@ export class LiveSession {
     };
   }
 
-  /** Warns once a second at most, because a server may report progress of an ended call very often. */
+  /** Warns once a second at most, because a server may report progress of an ended call all the time. */
   private warnOf(method: string, why: unknown): void {
     const now = this.node.clock.elapsed();
     if (this.warnedAt !== undefined && now - this.warnedAt < 1000) return;

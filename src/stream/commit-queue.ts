@@ -50,7 +50,7 @@ interface SessionQueue {
   bytes: number;
 }
 
-/** A commit takes no further submission at this size, so that a burst neither blocks Redis nor makes a huge command. */
+/** A commit takes no further submission at this size, so that a burst neither blocks Redis nor makes an endless command. */
 const COMMIT_BYTES = 1024 * 1024;
 const COMMIT_SUBMISSIONS = 64;
 const COMMIT_PAUSES: Pauses = { firstMs: 25, longestMs: 1000 };
@@ -63,9 +63,9 @@ const QUEUE_BYTES = 8 * 1024 * 1024;
  * The queue of this node's commits. Each session has one commit at a time, in order. Operations that are submitted while a
  * commit is under way go into the next one.
  *
- * Because commits go one at a time, the backplane recognises a repeat by its number (see `Commits.commit`). With two under
- * way, a repeat of the first could arrive after the second, and would wrongly count as done. This costs no throughput,
- * because the next commit carries everything that waits.
+ * Because commits go one at a time, the backplane recognizes a repeat by its number (see `Commits.commit`). With two under way,
+ * a repeat of the first could arrive after the second, and would wrongly count as done. This costs no throughput, because the
+ * next commit carries everything that waits.
  */
 export class CommitQueue {
   private readonly queues = new Map<string, SessionQueue>();

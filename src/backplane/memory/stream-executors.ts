@@ -52,7 +52,7 @@ export class StreamExecutors {
 
   /**
    * True if the replica that has sent a message is of an earlier time when this node was the owner. That is so too if this
-   * very commit has made the node the owner again.
+   * commit has made the node the owner again.
    */
   isFormerOwner(step: Step): boolean {
     return this.session.stored.owner !== step.nodeId || this.becameOwner(step);

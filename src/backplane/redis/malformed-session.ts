@@ -6,7 +6,7 @@ export class MalformedSession extends Error {
 }
 
 /**
- * A script replies MALFORMED for a stored value that this library does not write. Redis replies WRONGTYPE if a key of the
+ * A script replies MALFORMED for a stored value that this library does not write. Redis replies `WRONGTYPE` if a key of the
  * session has another type.
  */
 const MALFORMED = /\bMALFORMED\b|\bWRONGTYPE\b/;

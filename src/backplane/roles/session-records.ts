@@ -9,9 +9,9 @@ export interface SessionRecords {
   load(sessionId: string): Promise<SessionRecord | undefined>;
 
   /**
-   * Returns one page of the ids of all sessions, `count` at most, in the order of their characters, after the id `after`
-   * (`undefined`: from the first one). `next` is the `after` of the next page; without it this page is the last one.
-   * The page may name sessions that have just ended.
+   * Returns one page of the ids of all sessions, `count` at most, in the order of their characters. It has the ids after
+   * `after`, or begins with the first one if `after` is `undefined`. `next` is the `after` of the next page; without it this
+   * page is the last one. The page may name sessions that have just ended.
    */
   list(after: string | undefined, count: number): Promise<{ ids: string[]; next?: string }>;
 

@@ -5,10 +5,10 @@ import type { StreamEvent } from '../session-log.js';
 /** Each call may reject with `backplane_unavailable`. */
 export interface Streams {
   /**
-   * Makes a connection of this node the holder of a stream, in one atomic step: checks its principal and its cursor, writes the
-   * claim, and tells the node of the connection that held the stream before (`taken`), if that is another node. Each
-   * answer but `attached` changes nothing. A repeat finds its own claim and answers as the first time; if a newer connection
-   * has taken the stream since, that one keeps it. An attached connection counts as use of the session by its client.
+   * Makes a connection of this node the holder of a stream, in one atomic step. The step checks the principal and the cursor,
+   * and writes the claim. If the stream was held by a connection of another node, it tells that node (`taken`). Each answer but
+   * `attached` changes nothing. A repeat finds its own claim and answers as the first time; if a newer connection has taken the
+   * stream since, that one keeps it. An attached connection counts as use of the session by its client.
    */
   attach(request: AttachRequest): Promise<AttachReply>;
 
@@ -24,7 +24,7 @@ export interface Streams {
   /**
    * Says where streams end, for many sessions in one go. Answers in the order of the requests and changes nothing.
    *
-   * Only a backplane that can lose a wake-up without losing a connection has this function (a Redis Cluster is one): its nodes
+   * Only a backplane that can lose a wake-up without losing a connection has this function, such as a Redis Cluster. Its nodes
    * compare the ends with their followers every 40 s. With any other backplane `onLost` is enough; leave the function out.
    */
   readonly ends?: ((requests: EndsRequest[]) => Promise<EndsReply[]>) | undefined;

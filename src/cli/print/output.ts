@@ -13,7 +13,7 @@ type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';
 /** The standard output of a command. It waits for a slow reader, so that output does not pile up in memory. */
 export class Output {
   readonly json: boolean;
-  /** True if the output is a terminal and its user has not turned colours off (https://no-color.org). */
+  /** True if the output is a terminal and its user has not turned colors off (https://no-color.org). */
   readonly color: boolean;
   readonly isTerminal: boolean;
   private readonly stdout: NodeJS.WriteStream;

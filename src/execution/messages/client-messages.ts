@@ -101,7 +101,7 @@ export class ClientMessages {
         return 'received';
       }
       if (reply.record !== undefined) live.followedBy = reply.followedBy;
-      // The client gets its acknowledgement once the messages are stored. It does not wait for a replica to be built.
+      // The client gets its acknowledgment once the messages are stored. It does not wait for a replica to be built.
       void this.hand(live, concerned, outcome, context).finally(unpin);
       return 'received';
     } catch (error) {

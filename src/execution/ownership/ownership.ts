@@ -60,7 +60,7 @@ export class Ownership {
         node.logger.warn(`mcp-anynode: a message was not passed on: ${String(error)}`);
       };
       if (unbegun !== undefined) {
-        // The client gets its acknowledgement once the message is stored. It does not wait for the end of the request.
+        // The client gets its acknowledgment once the message is stored. It does not wait for the end of the request.
         this.endUnbegun(live.id, unbegun, message).catch(warn);
         continue;
       }

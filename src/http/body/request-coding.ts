@@ -19,7 +19,7 @@ const CODINGS: Record<string, Coding | undefined> = {
   ...{ gzip: 'gzip', 'x-gzip': 'gzip', deflate: 'deflate', br: 'br' },
 };
 
-/** Returns how the body of this request is compressed, or `undefined` if it is not. Refuses unknown codings with 415. */
+/** Returns how the body of this request is compressed, or `undefined` if it is not. Refuses unknown encodings with 415. */
 export function codingOf({ headers }: Request): Coding | undefined {
   const given = headers['content-encoding']?.trim().toLowerCase() ?? '';
   if (given === '' || given === 'identity') return undefined;

@@ -7,7 +7,7 @@ export interface ServerSentEvent {
   data: string;
 }
 
-/** The state of a stream that its client needs in order to resume it. */
+/** The state of a stream that its client needs to resume it. */
 export interface Place {
   /** The id of the last complete event. */
   lastEventId: string | undefined;

@@ -1,6 +1,6 @@
 /**
  * Requests to the client that already have an id of the cluster. The node that asks has given it to them, and this node may
- * be another one. They are recognised by their object, because the SDK passes the same object to the transport.
+ * be another one. They are recognized by their object, because the SDK passes the same object to the transport.
  */
 const adopted = new WeakSet();
 

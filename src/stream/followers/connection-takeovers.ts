@@ -100,7 +100,7 @@ export class ConnectionTakeovers {
     );
   }
 
-  /** Checks a connection of this node because another node has refused a GET in its favour. */
+  /** Checks a connection of this node because another node has refused a GET in its favor. */
   onHeld(held: NodeMessageOf<'held'>): void {
     this.giveUpLost(held).catch(() => undefined); // the next refused GET has it checked again
   }

@@ -109,7 +109,7 @@ export class Lease {
     const probe = this.count;
     let pause = this.options.leaseMs / 3;
     try {
-      // Count from before the call. The lease really begins later, when Redis gets the command.
+      // Count from before the call. The lease begins later, when Redis gets the command.
       const { clock, leaseMs } = this.options;
       const askedAt = clock.elapsed();
       // Two renewals may run at the start, and both find no lease. That is no lapse.

@@ -17,7 +17,7 @@
 --   forget
 --
 -- Returns { 'gone' }, or { 'ok', revision, record (flat) or '', holder of the standalone stream or '', results }. A sixth item '1' says
--- that this commit has made the node the owner. A result is a list that starts with its status (see OperationResult in
+-- that this commit has made the node the owner. A result is a list that starts with its status (see `OperationResult` in
 -- operations.ts). If the only result is `opened` or `appended`, and the reply has neither a record nor a sixth item, the script
 -- returns the text "<revision> <the result, separated by spaces>".
 --

@@ -9,7 +9,7 @@
 -- sends its stores in a session one after another, so its last number tells a repeat. The value cannot tell it: two nodes that
 -- count up from 5 both store 6.
 --
--- The field stt has "<node>:<number>:<ms by the clock of Redis>" of the last store of each node, separated by spaces. The script
+-- The field `stt` has "<node>:<number>:<ms by the clock of Redis>" of the last store of each node, separated by spaces. The script
 -- drops the entry of another node when no repeat of its store can come any more.
 
 --- @include "clock"

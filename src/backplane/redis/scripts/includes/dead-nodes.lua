@@ -6,8 +6,8 @@
 -- A step may rely on such a look for this long. LOOK_HOLDS_MS in operations.ts is the same number.
 local LOOK_HOLDS_MS = 1500
 
--- Returns whether a look at this time is too old to rely on. '' means that the caller has looked at no node: that is never too
--- old. A look that lies in the future is too old, since somebody has set the clock back.
+-- Returns whether a look of this time is too old to rely on. '' means that the caller has looked at no node: that is never too
+-- old. A look that lies in the future is too old, since the clock was set back.
 local function isStale(lookedAt)
   if lookedAt == '' then return false end
   local age = tonumber(timeNow()) - tonumber(lookedAt)

@@ -6,8 +6,8 @@
 --- @include "stored-values"
 --- @include "young-log"
 
--- One step reads about so many entries, and messages of so many bytes in all, since Redis serves nobody else meanwhile. The last
--- chunk may exceed that, and so may one large message that the step looks for.
+-- One step reads about so many entries, and messages of so many bytes in all, since Redis serves no other client meanwhile. The
+-- last chunk may exceed that, and so may one large message that the step looks for.
 local LOOK_ENTRIES = 256
 local LOOK_BYTES = 262144
 -- A step reads so many entries at a time. It is a small number because each message may be almost large.

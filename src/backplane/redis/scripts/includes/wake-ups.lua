@@ -4,7 +4,7 @@
 local INLINE_BYTES = 65536
 
 -- Messages that wait for `wake`. A script publishes only after all its writes, so that a script which Redis refuses in the
--- middle has told nobody.
+-- middle has sent nothing.
 local wakeUps = {}
 
 -- Adds a message to a node. A script that uses it ends with `wake`.

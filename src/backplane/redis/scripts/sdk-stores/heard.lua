@@ -3,8 +3,9 @@
 -- KEYS: 1 log of broadcasts
 -- ARGV: 1 log id up to which they are known, or '' for none yet, 2 without one: from how long ago (ms)
 --
--- Returns the log id up to which the script has read ('0-0' for an empty log), the time of this server (ms), by which log ids are made,
--- a list of entries (log id, fields), and '1' if there may be more entries, else ''.
+-- Returns { log id, time, entries, more }. The script has read up to the log id, which is '0-0' for an empty log. The time is
+-- this server's (ms), by which log ids are made. An entry is a log id and fields. `more` is '1' if there may be more entries,
+-- else ''.
 
 --- @include "clock"
 

@@ -43,7 +43,7 @@ local function executes(stream)
 end
 
 -- Returns whether the server object that has sent a message is of an earlier time when this node was the owner. That is so too if this
--- very commit has made the node the owner again: no server object is as new as that.
+-- commit has made the node the owner again: no server object is as new as that.
 local function isFormerOwner() return step.owner ~= step.node or becameOwner() end
 
 -- Returns whether a message is to be logged: its condition holds, and no message of its kind is waiting for the client already.

@@ -11,9 +11,9 @@ local function addReplica()
   if not hasReplica(list, step.node) then set('reps', list == '' and step.node or (list .. ' ' .. step.node)) end
 end
 
--- Adds this node to the list, and puts the record into the reply if the node's replica has another revision than the record. `known`
--- is the revision of that replica, - if the node is about to build one, and 0 if it only needs the record: 0 adds no name. A node that
--- has its replica already is added as well, because a failover may have lost its name.
+-- Adds this node to the list, and puts the record into the reply if the node's replica has another revision than the record.
+-- `known` is the revision of that replica. It is - if the node is about to build one. It is 0 if the node only needs the
+-- record, and 0 adds no name. A node that has its replica already is added as well, because a failover may have lost its name.
 local function registerReplica(known)
   if known ~= '0' then addReplica() end
   if known ~= step.revision then step.stale = true end

@@ -27,8 +27,8 @@ if not step.repeated then
 end
 
 local ttl, maxAge = tonumber((step.active or step.called) and ARGV[4] or ARGV[5]), tonumber(ARGV[7])
--- The time by the clock of Redis, or nil if the step has logged nothing. It stays text, since Lua would write a number of so many
--- digits with an exponent.
+-- The time by the clock of Redis, or nil if the step has logged nothing. It stays text, since Lua would write so long a number
+-- with an exponent.
 local time = step.logged and string.match(step.logged, '^%d+')
 local function isDue(name, every)
   local elapsed = time and tonumber(time) - whole(fields[name])

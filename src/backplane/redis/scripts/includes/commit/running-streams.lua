@@ -16,8 +16,9 @@ local function dropStream(stream, request)
   drop(names)
 end
 
--- Returns the result of an operation that this node may not do because it does not execute the stream: who does or is to, whether that
--- node has begun, and whether another node had begun before. The name is '' if there is no such stream.
+-- Returns the result of an operation that this node may not do because it does not execute the stream. The result names the
+-- node that does or is to, and says whether it has begun, and whether another node had begun before. The name is '' if there is
+-- no such stream.
 local function droppedBy(stream)
   local name, begun = executorOf(get('x:' .. stream))
   return { 'dropped', name, begun and '1' or '', not begun and get('a:' .. stream) or '' }
