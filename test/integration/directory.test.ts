@@ -1,4 +1,4 @@
-/** `mcp.sessions` and `mcp.session(id)`: what a process sees of sessions that it may never have served. */
+/** `mcp.sessions` and `mcp.session(id)`: what a process sees of any session, also one that it has never served. */
 import { EmptyResultSchema } from '@modelcontextprotocol/sdk/types.js';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
@@ -18,7 +18,7 @@ async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
 }
 
 describe.each(STORES)('over %s', (_, openStore) => {
-  /** A session on one node, and another node to look at it from. */
+  /** Starts a node with a session, and another node that looks at the session. */
   async function start() {
     const store = openStore();
     const a = await startSession({ backplane: store() }, { capabilities: { roots: {} } });
@@ -26,7 +26,7 @@ describe.each(STORES)('over %s', (_, openStore) => {
     return { ...a, b, seen: b.mcp.sessions, handle: b.mcp.session(a.sessionId) };
   }
 
-  it('get: what the client said of itself, and what it has set since', async () => {
+  it('get() returns what the client said at initialize, and what it has set since', async () => {
     const { client, url, sessionId, seen } = await start();
     const before = Date.now();
     await client.request(url, 'logging/setLevel', { level: 'warning' });

@@ -13,7 +13,7 @@ import { eventually } from './support/signal.js';
 
 const SECRET = 'xyzzy';
 
-/** Reads until the iteration ends; `seen` grows meanwhile. */
+/** Reads events until the iteration ends. `seen` grows meanwhile. */
 function follow({ mcp }: TestNode, id: string, options: EventOptions = {}) {
   const abort = new AbortController();
   onTestFinished(() => abort.abort());
@@ -58,8 +58,8 @@ describe.each(STORES)('over %s', (_, openStore) => {
   }
   const call = (text: string) => ({ name: 'echo', arguments: { text } });
 
-  // It was stored twice, in the session's record and in its log: each could have as many bytes as a handshake may.
-  it('shows a large initialize as it came, which the log itself has not', async () => {
+  // Bug: a large `initialize` was stored twice, in the record of the session and in its log.
+  it('events() shows a large initialize unchanged, which is stored in the record only', async () => {
     const { b, store } = await start();
     const experimental = { large: { text: 'x'.repeat(20_000) } };
     const client = rawClient();
@@ -72,8 +72,8 @@ describe.each(STORES)('over %s', (_, openStore) => {
     expect(state?.clientCapabilities).toEqual({ experimental });
   });
 
-  describe('followed on another node', () => {
-    it('each event comes once, in order, whichever nodes it happens on, until that is aborted', async () => {
+  describe('events() with `follow`, on another node', () => {
+    it('returns each event once and in order, from whichever node, until it is aborted', async () => {
       const { a, b, client, sessionId } = await start();
       const following = follow(b, sessionId);
       await following.until(5);
@@ -90,7 +90,7 @@ describe.each(STORES)('over %s', (_, openStore) => {
       );
     });
 
-    it('it ends with the session, and says so', async () => {
+    it('ends with the session, and its last event says so', async () => {
       const { b, client, url, sessionId } = await start();
       const following = follow(b, sessionId);
       await following.until(5);
@@ -101,7 +101,7 @@ describe.each(STORES)('over %s', (_, openStore) => {
       expect(following.seen.filter(({ type }) => type === 'session.closed')).toHaveLength(1);
     });
 
-    it('it ends with its own node, and with no other', async () => {
+    it('ends when its own node closes, and goes on when another one does', async () => {
       const { a, b, client, url, sessionId } = await start();
       const [here, there] = [follow(a, sessionId), follow(b, sessionId)];
       await Promise.all([here.until(5), there.until(5)]);
@@ -112,14 +112,14 @@ describe.each(STORES)('over %s', (_, openStore) => {
       await here.until(7);
     });
 
-    it('of a session that is not there it ends at once, with nothing', async () => {
+    it('ends at once without events for a session that does not exist', async () => {
       const { b } = await start();
       const following = follow(b, '00000000-0000-0000-0000-000000000000');
       await following.ended;
       expect(following.seen).toEqual([]);
     });
 
-    it('it does not keep the session alive', async () => {
+    it('does not keep the session alive', async () => {
       const { b, sessionId } = await start({ sessionTtlMs: 1_500 });
       const following = follow(b, sessionId);
       await following.ended;
@@ -127,7 +127,7 @@ describe.each(STORES)('over %s', (_, openStore) => {
     });
   });
 
-  it('only what is asked for: type, direction, method, a range, so many', async () => {
+  it('returns only what its options select: type, direction, method, range, number', async () => {
     const { b, client, url, sessionId } = await start();
     await client.request(url, 'tools/call', { name: 'talk', arguments: {} });
     await client.request(b.url, 'tools/call', call('x'));
@@ -148,7 +148,7 @@ describe.each(STORES)('over %s', (_, openStore) => {
     expect(await some({ method: ['ping', 'tools/call'], direction: 'in' })).toEqual(
       where((event) => isCall(event) || event.method === 'ping'),
     );
-    // All conditions have to hold.
+    // An event has to meet all conditions.
     expect(await some({ method: 'tools/call', types: ['message.sent'] })).toEqual([]);
 
     const [from, to] = [all[4]?.id ?? '', all[8]?.id ?? ''];
@@ -161,11 +161,11 @@ describe.each(STORES)('over %s', (_, openStore) => {
     expect(await some({ after: all.at(-1)?.id })).toEqual([]);
     expect(await some({ after: from, until: to })).toEqual(all.slice(5, 9).map(({ id }) => id));
     expect(await some({ until: from, limit: 2 })).toEqual(all.slice(0, 2).map(({ id }) => id));
-    // It ends there, and does not wait for more.
+    // The iteration ends there, and does not wait for more.
     expect(await some({ until: from, follow: true })).toHaveLength(5);
     expect(await some({ until: all.at(-1)?.id, follow: true })).toHaveLength(12);
     expect(await some({ until: all.at(-1)?.id, follow: true, types: [] })).toEqual([]);
-    // One stream: everything of one call, and nothing else.
+    // With a stream, all of one call and nothing else.
     const { stream } = all.find(isCall) ?? {};
     expect(await some({ stream })).toEqual(where((event) => event.stream === stream));
     expect(await some({ stream })).toHaveLength(3);
@@ -173,7 +173,7 @@ describe.each(STORES)('over %s', (_, openStore) => {
     expect(await some({ stream: 'nope' })).toEqual([]);
   });
 
-  it('more than a page, in one piece', async () => {
+  it('returns more events than fit into one page', async () => {
     const { b, client, url, sessionId } = await start();
     const { sessions } = b.mcp;
     for (let at = 0; at < 130; at += 1) {
@@ -198,7 +198,7 @@ describe.each(STORES)('over %s', (_, openStore) => {
     [{ direction: 'up' }, "`direction` can only be 'in' or 'out'"],
     [{ method: 1 }, '`method` has to be a string'],
     [{ pollMs: 0 }, '`pollMs` has to be more than 0'],
-  ])('what makes no sense is refused when it is asked for: %j', async (options, text) => {
+  ])('throws for options that make no sense: %j', async (options, text) => {
     const { mcp, sessionId } = await start();
     expect(() => mcp.sessions.events(sessionId, options as EventOptions)).toThrow(text);
     expect(() => mcp.sessions.export(sessionId, options as EventOptions)).toThrow(TypeError);
@@ -208,12 +208,12 @@ describe.each(STORES)('over %s', (_, openStore) => {
     const redact: Redact = (message, { direction, type }) => {
       expect(['message.received', 'message.sent']).toContain(type);
       if (direction === 'out') return undefined;
-      // It is a copy: whatever is done to it is done to nothing else.
+      // `redact` gets a copy. Changes of it do not change what is stored or sent.
       if ('params' in message) message.params = { hidden: true };
       return message;
     };
 
-    it('changes what events and export show, and nothing of what is stored, sent or resumed', async () => {
+    it('changes what events() and export() show, and nothing of what is stored, sent or resumed', async () => {
       const { a, b, store, client, url, sessionId } = await start({ redact });
       const id = client.nextId();
       const params = { name: 'talk', arguments: { secret: SECRET } };
@@ -226,24 +226,24 @@ describe.each(STORES)('over %s', (_, openStore) => {
       expect(shown).not.toContain(SECRET);
       expect(shown).toContain('"hidden":true');
       expect(shown).not.toContain('"direction":"out","message"');
-      // What it is about is still told.
+      // The number of the event and its direction are still shown.
       const [asked] = await collect(a.mcp.sessions.events(sessionId, { method: 'tools/call' }));
       expect(asked).toMatchObject({ requestId: id, method: 'tools/call' });
       expect(asked?.unreadable).toBeUndefined();
 
-      // The client gets what was said: at once, and resumed on the other node.
+      // The client gets the original, at once and when it resumes on the other node.
       const said = (messages: typeof sse.messages) =>
         messages.map((message) => message.params?.data).filter((data) => data !== undefined);
       expect(said(sse.messages)).toEqual([`said ${SECRET}`]);
       const resumed = await client.listen(b.url, { lastEventId: sse.primings[0]?.id ?? '' });
       await resumed.next(answers(id));
       expect(resumed.messages).toEqual(sse.messages);
-      // As is what another node shows, which has no `redact`.
+      // Another node without `redact` shows the original, too.
       const c = await startNode({ backplane: store() });
       expect((await collect(c.mcp.sessions.export(sessionId))).join('')).toContain(SECRET);
     });
 
-    it('what it throws, the iteration rejects with, and the next one begins anew', async () => {
+    it('rejects the iteration when it throws, and the next iteration starts anew', async () => {
       let fails = true;
       const { b, client, url, sessionId } = await start({
         redact: (message) => {
@@ -261,7 +261,7 @@ describe.each(STORES)('over %s', (_, openStore) => {
       expect(await client.request(url, 'ping')).toMatchObject({ result: {} });
     });
 
-    it('leaves alone what a state is made of', async () => {
+    it('does not change what stateAt() is computed from', async () => {
       const { b, client, url, sessionId } = await start({ redact: () => undefined });
       await client.request(url, 'logging/setLevel', { level: 'warning' });
       expect(await b.mcp.sessions.stateAt(sessionId)).toMatchObject({
@@ -273,7 +273,7 @@ describe.each(STORES)('over %s', (_, openStore) => {
     });
   });
 
-  it('exported as JSON Lines, it tells the same state at each event as the session had', async () => {
+  it('export() as JSON Lines gives the same state at each event as the session had', async () => {
     const { a, b, client, url, sessionId } = await start();
     await client.request(b.url, 'logging/setLevel', { level: 'debug' });
     await client.request(url, 'resources/subscribe', { uri: 'a:1' });
@@ -313,7 +313,7 @@ describe.each(STORES)('over %s', (_, openStore) => {
     await expect(b.mcp.sessions.stateAt(sessionId, 'x')).rejects.toThrow(TypeError);
   });
 
-  it('what was trimmed before it could be read is told, and a state from it is not complete', async () => {
+  it('events() reports what was trimmed before it was read, and a state from it is not complete', async () => {
     const { b, client, url, sessionId } = await start({ retention: { maxEvents: 10 } });
     const held = newGate();
     const seen: SessionEvent[] = [];
@@ -338,7 +338,7 @@ describe.each(STORES)('over %s', (_, openStore) => {
     expect(await stateAt(seen)).toMatchObject({ complete: false, state: 'closed' });
   });
 
-  it('who goes on from an event that is not kept any more is told that some are missing', async () => {
+  it('events() reports missing events after a start that is no longer kept', async () => {
     const { b, client, url, sessionId } = await start({ retention: { maxEvents: 10 } });
     const [, second] = await collect(b.mcp.sessions.events(sessionId));
     for (let at = 0; at < 20; at += 1) await client.request(url, 'ping');
@@ -346,13 +346,13 @@ describe.each(STORES)('over %s', (_, openStore) => {
     expect(events.map(({ type }) => type).slice(0, 2)).toEqual(['log.trimmed', 'message.received']);
     expect(events).toHaveLength(11);
     expect(await b.mcp.sessions.stateAt(sessionId)).toMatchObject({ complete: false });
-    // From the oldest that there is, nothing is known to be missing.
+    // After the oldest event that is kept, nothing is known to be missing.
     const [first] = await collect(b.mcp.sessions.events(sessionId));
     expect(first?.type).not.toBe('log.trimmed');
   });
 });
 
-it('who follows subscribes to nothing, holds no connection, and leaves none behind', async () => {
+it('events() subscribes to nothing, holds no connection, and leaves none behind', async () => {
   const prefix = uniquePrefix();
   const backplane = () => redisBackplane({ redis: redisUrl(), prefix });
   const a = await startSession({ backplane: backplane(), tools });

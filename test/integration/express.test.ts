@@ -1,4 +1,4 @@
-/** As an Express user sees it: versions, ways to mount, what stands in front, and what comes behind. */
+/** The middleware as an Express user sees it: Express versions, mounts, and middleware in front and behind. */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import cors from 'cors';
 import express, { type ErrorRequestHandler } from 'express';
@@ -31,7 +31,7 @@ mounts.push(
 );
 
 describe.each(mounts)('%s', (_, mount) => {
-  it('a session from its beginning to its end', async () => {
+  it('serves a session from its beginning to its end', async () => {
     const { url, mcp } = await startNode({ mount });
     const client = rawClient();
     await client.initialize(url);
@@ -49,8 +49,8 @@ describe.each(mounts)('%s', (_, mount) => {
   });
 });
 
-describe('without a port of its own', () => {
-  it('answers in JSON what a plain HTTP client asks', async () => {
+describe('a node that is called without a port', () => {
+  it('answers a plain HTTP client in JSON', async () => {
     const { app } = await startNode({ responseMode: 'json' });
     const agent = supertest(app);
     const opened = await agent.post('/mcp').set('accept', ACCEPT).send(INITIALIZE).expect(200);
@@ -76,7 +76,7 @@ describe('without a port of its own', () => {
     await agent.delete('/mcp').set(session).expect(404);
   });
 
-  it('refusals are JSON-RPC errors with a null id', async () => {
+  it('refuses with JSON-RPC errors that have the id null', async () => {
     const { app, mcp } = await startNode();
     const agent = supertest(app);
     const error = (code: number, message: string) => ({
@@ -98,7 +98,7 @@ describe('without a port of its own', () => {
       .get('/mcp')
       .set('accept', 'text/event-stream')
       .expect(400, error(-32000, 'Bad Request: Mcp-Session-Id header is required'));
-    // What clients of the next era ask first, without a session: a 4xx sends them to `initialize`.
+    // Clients of 2026-07-28 ask this first, without a session. A 4xx makes them send `initialize`.
     await agent
       .post('/mcp')
       .set('accept', ACCEPT)
@@ -107,8 +107,8 @@ describe('without a port of its own', () => {
   });
 });
 
-describe('among other middleware', () => {
-  it('a browser with cors() in front may read the session id', async () => {
+describe('a node among other middleware', () => {
+  it('lets a browser read the session id behind cors()', async () => {
     const exposedHeaders = ['mcp-session-id'];
     const { app } = await startNode({ mount: { before: [cors({ exposedHeaders })] } });
     const agent = supertest(app);
@@ -127,7 +127,7 @@ describe('among other middleware', () => {
       .expect('mcp-session-id', /.+/);
   });
 
-  it('an error of the user’s own code reaches the app’s error handler', async () => {
+  it("passes an error of the application's code to its error handler", async () => {
     const failing = () => {
       throw new Error('no such tenant');
     };
@@ -143,32 +143,35 @@ describe('among other middleware', () => {
       .expect(418, 'no such tenant');
   });
 
-  it.each(STORES)('its async context reaches the handler, over %s', async (_store, openStore) => {
-    const storage = new AsyncLocalStorage<string>();
-    const { url } = await startNode({
-      backplane: openStore()(),
-      tools: {
-        who: async () => {
-          await Promise.resolve();
-          return String(storage.getStore());
+  it.each(STORES)(
+    'keeps the async context of each request in its handler, over %s',
+    async (_store, openStore) => {
+      const storage = new AsyncLocalStorage<string>();
+      const { url } = await startNode({
+        backplane: openStore()(),
+        tools: {
+          who: async () => {
+            await Promise.resolve();
+            return String(storage.getStore());
+          },
         },
-      },
-      mount: { before: [(req, _res, next) => storage.run(String(req.headers['x-who']), next)] },
-    });
-    const { client } = await openSession(url);
-    const names = Array.from({ length: 40 }, (_each, n) => `w${n}`);
-    const answers = names.map(async (name) => {
-      const call = request(name, 'tools/call', { name: 'who', arguments: {} });
-      const response = await client.post(url, call, { headers: { 'x-who': name } });
-      return (await response.answer(name)).result;
-    });
-    // All at once: none sees another's, though they are stored and run together.
-    expect(await Promise.all(answers)).toEqual(
-      names.map((text) => ({ content: [{ type: 'text', text }] })),
-    );
-  });
+        mount: { before: [(req, _res, next) => storage.run(String(req.headers['x-who']), next)] },
+      });
+      const { client } = await openSession(url);
+      const names = Array.from({ length: 40 }, (_each, n) => `w${n}`);
+      const answers = names.map(async (name) => {
+        const call = request(name, 'tools/call', { name: 'who', arguments: {} });
+        const response = await client.post(url, call, { headers: { 'x-who': name } });
+        return (await response.answer(name)).result;
+      });
+      // The requests run at once. None sees the context of another, although they are stored and carried out together.
+      expect(await Promise.all(answers)).toEqual(
+        names.map((text) => ({ content: [{ type: 'text', text }] })),
+      );
+    },
+  );
 
-  it('mounted under two paths, and in a router, it is one node', async () => {
+  it('is one node under two paths and in a router', async () => {
     const { mcp } = await startNode({ responseMode: 'json' });
     const app = mounted(mcp);
     app.use('/api', express.Router().use('/v1/mcp', mcp));
@@ -181,7 +184,7 @@ describe('among other middleware', () => {
       .expect(200, { jsonrpc: '2.0', id: 1, result: {} });
   });
 
-  it('a handler sees the headers and the whole URL of its request', async () => {
+  it('shows the handler the headers and the whole URL of its request', async () => {
     const { url } = await startNode({
       tools: {
         look: ({ extra }) =>

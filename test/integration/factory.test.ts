@@ -1,4 +1,4 @@
-/** The factory is the user's code: what it is told, what becomes of requests when it fails, and when its server is closed. */
+/** The factory of the application: its arguments, what requests get when it fails, and when its server is closed. */
 import type { RequestHandler } from 'express';
 import { describe, expect, it } from 'vitest';
 import {
@@ -21,7 +21,7 @@ import { eventually, signal } from './support/signal.js';
 
 const INTERNAL = { code: -32603, message: 'Internal error' };
 
-it('is told of the session, and whether it is built again, once per node', async () => {
+it('the factory is told of the session, and whether it is rehydrated, once on each node', async () => {
   const contexts: ServerContext[] = [];
   const backplane = memoryBackplane();
   const options = {
@@ -42,9 +42,9 @@ it('is told of the session, and whether it is built again, once per node', async
   ]);
 });
 
-// The public type had no `requestInfo`, though every factory was given it.
+// Bug: the public type had no `requestInfo`, although every factory got it.
 it.each(['any', 'owner'] as const)(
-  'is told of the request that needs the server, and of its caller; affinity: %s',
+  'the factory is told of the request that needs the server, and of its caller (affinity: %s)',
   async (affinity) => {
     const contexts: ServerContext[] = [];
     const authorize: RequestHandler = (req, _res, next) => {
@@ -91,7 +91,7 @@ describe.each<[string, () => ServerLike | Promise<ServerLike>]>([
     }),
   ],
 ])('a factory that %s', (_, broken) => {
-  it('at `initialize`: an error, no session, and the next try is a new one', async () => {
+  it('answers `initialize` with an error and no session, and the next one can succeed', async () => {
     let healthy = false;
     const server = () => (healthy ? scriptedServer() : broken());
     const { url, mcp, logged } = await startNode({ server });
@@ -106,7 +106,7 @@ describe.each<[string, () => ServerLike | Promise<ServerLike>]>([
     expect(await client.request(url, 'ping')).toMatchObject({ result: {} });
   });
 
-  it('when a session comes to another node: the request fails, the session does not', async () => {
+  it('fails the request that brings a session to another node, and the session lives on', async () => {
     let healthy = false;
     const backplane = memoryBackplane();
     const { client } = await startSession({ backplane });
@@ -123,7 +123,7 @@ describe.each<[string, () => ServerLike | Promise<ServerLike>]>([
   });
 });
 
-it('an async factory is waited for, once, by all that need it', async () => {
+it('an async factory is called once for all requests that wait for it', async () => {
   const go = signal();
   const backplane = memoryBackplane();
   let built = 0;
@@ -143,7 +143,7 @@ it('an async factory is waited for, once, by all that need it', async () => {
   expect(built).toBe(1);
 });
 
-it('DELETE while the server is being built: the waiting request ends, and nothing stays', async () => {
+it('DELETE while the server is being built ends the waiting request, and leaves nothing behind', async () => {
   const [asked, go] = [signal(), signal()];
   const backplane = memoryBackplane();
   const { client, url } = await startSession({ backplane });
@@ -167,7 +167,7 @@ it('DELETE while the server is being built: the waiting request ends, and nothin
   expect(b.mcp.health()).toMatchObject({ sessions: 0, streams: 0, inFlight: 0 });
 });
 
-it('a server that refuses `initialize`: its error, and no session', async () => {
+it('a server that refuses `initialize` gives the client its error, and no session', async () => {
   const server = () => {
     const refusing = scriptedServer();
     refusing.removeRequestHandler('initialize');
@@ -180,7 +180,7 @@ it('a server that refuses `initialize`: its error, and no session', async () => 
   expect([client.sessionId, mcp.health().sessions]).toEqual([undefined, 0]);
 });
 
-it('a server that never answers holds up its own call, and no other', async () => {
+it('a server that never answers delays its own call, and no other', async () => {
   const started = signal();
   const tools = {
     never: () => {
@@ -198,7 +198,7 @@ it('a server that never answers holds up its own call, and no other', async () =
   expect(mcp.health()).toMatchObject({ sessions: 0, inFlight: 0 });
 });
 
-it('a server that closes itself: what it was doing fails, and the next request gets a new one', async () => {
+it('a server that closes itself fails its running calls, and the next request gets a new one', async () => {
   const tools = {
     quit: async ({ server }: { server: ServerLike }) => {
       await server.close();
@@ -211,7 +211,7 @@ it('a server that closes itself: what it was doing fails, and the next request g
   expect(await client.request(url, 'ping')).toMatchObject({ result: {} });
 });
 
-it('a server whose close() throws does no harm', async () => {
+it('a server whose close() throws does not disturb the node', async () => {
   const server = () => {
     const stubborn = scriptedServer();
     stubborn.close = () => Promise.reject(new Error('will not'));
@@ -226,7 +226,7 @@ it('a server whose close() throws does no harm', async () => {
 });
 
 describe('`onclose` of a server is called once', () => {
-  /** Two nodes in one process, and how often the servers of the first one were closed. */
+  /** Starts two nodes in one process, and counts how often each server of the first one was closed. */
   async function counted(options: NodeOptions = {}) {
     const backplane = memoryBackplane();
     let closed = 0;
@@ -240,20 +240,20 @@ describe('`onclose` of a server is called once', () => {
     return { a, b, backplane, closed: () => closed, ...(await openSession(a.url)) };
   }
 
-  /** Later than anything that was under way, and looked at once more: a second call would be counted. */
+  /** Looks again later than anything that was under way, because a second call would count. */
   async function once({ a, closed }: Awaited<ReturnType<typeof counted>>): Promise<void> {
     await eventually(() => closed() > 0);
     await a.mcp.close({ drainMs: 0 });
     expect(closed()).toBe(1);
   }
 
-  it('after DELETE, on whichever node', async () => {
+  it('after DELETE on any node', async () => {
     const all = await counted();
     (await all.client.delete(all.b.url)).expect(200);
     await once(all);
   });
 
-  it('when nobody has used it for `replicaIdleMs`; the session lives on', async () => {
+  it('when it was idle for `replicaIdleMs`, and the session lives on', async () => {
     const all = await counted({ replicaIdleMs: 100 });
     await eventually(() => all.closed() > 0);
     expect(await all.client.request(all.b.url, 'ping')).toMatchObject({ result: {} });
@@ -302,7 +302,7 @@ describe('`onclose` of a server is called once', () => {
   });
 });
 
-/** As a node does that finds the owner of a session dead. */
+/** Takes the session over, as a node does that finds its owner dead. */
 async function takeOver(store: Backplane, sessionId: string, dead: string): Promise<void> {
   const successor = store.join({
     ...{ nodeId: 'successor', leaseMs: 10_000, commandTimeoutMs: 2_000 },

@@ -1,9 +1,9 @@
-/** Tests of an application may put timers of their own in the place of Node's, while a request is under way. */
+/** Tests of an application may replace the timers of Node while a request is under way. */
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { request } from '../support/mcp-http.js';
 import { openSession, startNode } from './support/serve.js';
 
-it('a `setImmediate` that does not call back holds up nobody afterwards', async () => {
+it('a fake `setImmediate` that never calls back does not delay later requests', async () => {
   const { url } = await startNode({ mount: { express: 'none' } });
   const { client } = await openSession(url);
   const fake = vi.spyOn(globalThis, 'setImmediate').mockReturnValue({} as NodeJS.Immediate);
@@ -17,8 +17,9 @@ it('a `setImmediate` that does not call back holds up nobody afterwards', async 
   expect(answer.status).toBe(200);
 });
 
-// After a large answer the next one waits for a turn of the event loop: all later ones of the process waited for that one's.
-it('nor if a large answer is given meanwhile', async () => {
+// Bug: after a large answer the next one waits for a turn of the event loop. All later answers of the process waited
+// for that turn.
+it('a fake `setImmediate` during a large answer does not delay later answers', async () => {
   const tools = { large: () => 'x'.repeat(2 * 1024 * 1024) };
   const { url } = await startNode({ responseMode: 'json', tools });
   const { client } = await openSession(url);

@@ -1,4 +1,7 @@
-/** Requests and responses that are not those of Node's HTTP/1 server: of serverless adapters, of HTTP/2, or changed by middleware. */
+/**
+ * Requests and responses that are not those of Node's HTTP/1 server: of serverless adapters, of HTTP/2, or changed by
+ * middleware.
+ */
 import { once } from 'node:events';
 import http, { IncomingMessage, ServerResponse } from 'node:http';
 import http2 from 'node:http2';
@@ -29,7 +32,7 @@ describe('middleware that changes headers', () => {
   const statusOf = async (before: RequestHandler[], headers: Record<string, string>) => {
     const { url } = await startNode({ mount: { before } });
     const body = JSON.stringify(INITIALIZE);
-    // As bytes: a text would be given a content type.
+    // The body is sent as bytes, because a text would get a content type.
     return (await fetch(url, { method: 'POST', headers, body: Buffer.from(body) })).status;
   };
   const { accept } = HEADERS;
@@ -39,18 +42,18 @@ describe('middleware that changes headers', () => {
     ['there is none', { accept }],
     ['it is another one', { accept, 'content-type': 'text/plain' }],
     ['it is two in one', { accept, 'content-type': 'text/plain, application/json' }],
-  ])('a content type that it mends is the one that counts: %s', async (_, headers) => {
+  ])('can set the content type that counts: %s', async (_, headers) => {
     expect(await statusOf([mended], headers)).toBe(200);
     expect(await statusOf([], headers)).toBe(415);
   });
 
-  it('a header that it takes away is not there', async () => {
+  it('can remove a header', async () => {
     expect(await statusOf([set('content-type', undefined)], HEADERS)).toBe(415);
     expect(await statusOf([set('accept', undefined)], HEADERS)).toBe(406);
   });
 });
 
-/** As adapters for functions in a cloud make them: what it stands on is no socket, and is never closed. */
+/** Calls the node as an adapter of a cloud function does: without a socket, and with a response that never closes. */
 function invoke(
   { mcp }: TestNode,
   message: object,
@@ -88,7 +91,7 @@ function invoke(
     },
   } as never);
   const writeHead = res.writeHead.bind(res) as (...args: unknown[]) => unknown;
-  // What it returns is not to be relied on.
+  // The return value of `end` must not matter.
   Object.assign(res, { writeHead: (...args: unknown[]) => void writeHead(...args) });
   try {
     mcp.listener(req, res);
@@ -106,15 +109,15 @@ function invoke(
   });
 }
 
-describe.each(['sse', 'json'] as const)('without a real socket, %s', (responseMode) => {
-  it('a session works, and leaves nothing behind', async () => {
+describe.each(['sse', 'json'] as const)('a node without a real socket, %s', (responseMode) => {
+  it('serves a session, and leaves nothing behind', async () => {
     const options = { responseMode, tools: { slow }, limits: { streamsPerSession: 2 } };
     const node = await startNode({ ...options, mount: { express: 'none' } });
     const begun = await invoke(node, INITIALIZE);
     expect([begun.status, begun.thrown]).toEqual([200, []]);
     const own = { 'mcp-session-id': String(begun.head['mcp-session-id']) };
     const call = request(2, 'tools/call', { name: 'slow', arguments: {} });
-    // More than may be open at the same time: a response that has ended takes no place.
+    // These are more calls than may be open at once. A response that has ended counts no more.
     for (let at = 0; at < 4; at += 1) {
       const { status, text } = await invoke(node, call, own);
       expect([status, text]).toEqual([200, expect.stringContaining('"done"')]);
@@ -124,46 +127,43 @@ describe.each(['sse', 'json'] as const)('without a real socket, %s', (responseMo
   });
 });
 
-// An error that is thrown out of a timer or by the message of another node ends the process.
+// An error that is thrown in a timer, or while a message of another node is handled, would end the process.
 it.each([
   ['writeHead', 'sse'],
   ['write', 'sse'],
   ['end', 'sse'],
   ['writeHead', 'json'],
   ['end', 'json'],
-] as const)(
-  'a response whose `%s` throws ends, and nothing else does, %s',
-  async (method, responseMode) => {
-    let broken = false;
-    const front: RequestHandler = (_req, res, next) => {
-      const works = res[method].bind(res) as (...args: unknown[]) => unknown;
-      Object.assign(res, {
-        [method]: (...args: unknown[]) => {
-          if (broken) throw new Error('broken in front');
-          return works(...args);
-        },
-      });
-      next();
-    };
-    const tools = { slow: () => sleep(30, 'done') };
-    const mount = { before: [front] };
-    const node = await startSession({ keepAliveMs: 10, responseMode, tools, mount });
-    const { client, url, mcp, logged } = node;
-    broken = true;
-    const call = request(50, 'tools/call', { name: 'slow', arguments: {} });
-    const posted = client.post(url, call).then(
-      ({ stream }) => stream?.ended,
-      () => undefined,
-    );
-    // A GET stream ends with the session only.
-    const got = method === 'end' ? undefined : client.get(url).catch(() => undefined);
-    await Promise.all([posted, got]);
-    broken = false;
-    await expect.poll(() => mcp.health()).toMatchObject({ inFlight: 0, streams: 0 });
-    expect(await client.request(url, 'ping')).toMatchObject({ result: {} });
-    expect(logged.join()).toContain('broken in front');
-  },
-);
+] as const)('a response whose `%s` throws ends alone, %s', async (method, responseMode) => {
+  let broken = false;
+  const front: RequestHandler = (_req, res, next) => {
+    const works = res[method].bind(res) as (...args: unknown[]) => unknown;
+    Object.assign(res, {
+      [method]: (...args: unknown[]) => {
+        if (broken) throw new Error('broken in front');
+        return works(...args);
+      },
+    });
+    next();
+  };
+  const tools = { slow: () => sleep(30, 'done') };
+  const mount = { before: [front] };
+  const node = await startSession({ keepAliveMs: 10, responseMode, tools, mount });
+  const { client, url, mcp, logged } = node;
+  broken = true;
+  const call = request(50, 'tools/call', { name: 'slow', arguments: {} });
+  const posted = client.post(url, call).then(
+    ({ stream }) => stream?.ended,
+    () => undefined,
+  );
+  // A GET stream ends with the session only.
+  const got = method === 'end' ? undefined : client.get(url).catch(() => undefined);
+  await Promise.all([posted, got]);
+  broken = false;
+  await expect.poll(() => mcp.health()).toMatchObject({ inFlight: 0, streams: 0 });
+  expect(await client.request(url, 'ping')).toMatchObject({ result: {} });
+  expect(logged.join()).toContain('broken in front');
+});
 
 describe('HTTP/2', () => {
   async function start(options: Parameters<typeof startNode>[0] = {}) {
@@ -209,7 +209,7 @@ describe('HTTP/2', () => {
   }
 
   it.each([undefined, ['localhost']])(
-    'a session works from its begin to its end, allowed hosts: %s',
+    'serves a session from its beginning to its end, allowed hosts: %s',
     async (allowedHosts) => {
       const warnings: string[] = [];
       const onWarning = ({ message }: Error): void => void warnings.push(message);
@@ -238,7 +238,7 @@ describe('HTTP/2', () => {
     },
   );
 
-  it('a host that is not allowed is refused', async () => {
+  it('refuses a host that is not allowed', async () => {
     const { send } = await start({ allowedHosts: ['mcp.example.com'] });
     expect((await send('POST', INITIALIZE)).status).toBe(403);
     const guarded = await start();
@@ -246,8 +246,8 @@ describe('HTTP/2', () => {
     expect(foreign.status).toBe(403);
   });
 
-  // The time that a stream may stand still was set for its connection, which ended with all that was on it.
-  it('an idle stream does not end its connection', async () => {
+  // Bug: the time limit for a stalled stream was set on its connection, and ended all other streams on it.
+  it('does not end a connection because of an idle stream', async () => {
     const { send, mcp } = await start({ keepAliveMs: 0, limits: { stalledMs: 50 } });
     const begun = await send('POST', INITIALIZE);
     const own = { 'mcp-session-id': String(begun.head['mcp-session-id']) };
@@ -260,9 +260,9 @@ describe('HTTP/2', () => {
   });
 });
 
-// Node leaves a socket's timeout alone where idle connections have none, so that ours outlived the response.
+// Bug: Node leaves the timeout of a socket alone if idle connections have none, so that ours outlived the response.
 it.each([0, 50, 5000])(
-  'a connection that has carried a stream is like any other afterwards, keepAliveTimeout %i',
+  'a connection that has carried a stream has the timeout of any other afterwards, keepAliveTimeout %i',
   async (keepAliveTimeout) => {
     const stalledMs = 50;
     const { app, mcp } = await startNode({ tools: { slow }, limits: { stalledMs } });

@@ -1,4 +1,4 @@
-/** DNS rebinding: a page that a name was pointed to a loopback address for must not reach a server there. */
+/** DNS rebinding: a web page whose name points to a loopback address must not reach a server there. */
 import { createMcpExpressApp } from '@modelcontextprotocol/sdk/server/express.js';
 import type { Request, Response } from 'express';
 import { describe, expect, it } from 'vitest';
@@ -34,28 +34,28 @@ const HOSTS = [
   ...['10.0.0.1', '0.0.0.0', 'user:pass@localhost', 'a b', '[', ':80', '127.1', '127.0.0.1.', ''],
 ];
 
-describe('without options, on a loopback connection', () => {
-  it.each(HOSTS)('Host %j gets what the SDK’s createMcpExpressApp answers', async (host) => {
+describe('a node without options, on a loopback connection', () => {
+  it.each(HOSTS)("answers Host %j as the SDK's createMcpExpressApp does", async (host) => {
     const app = createMcpExpressApp();
     app.post('/mcp', (_req: Request, res: Response) => void res.status(200).end());
     const [theirs, ours] = [await listen(app), (await startNode()).url];
     expect(await open(ours, { host })).toEqual(await open(theirs, { host }));
   });
 
-  it('Origin is not looked at', async () => {
+  it('accepts any Origin', async () => {
     const { url } = await startNode();
     expect(await open(url, { origin: 'https://evil.example' })).toEqual({ status: 200 });
   });
 
   it.each([true, 1, 'loopback', ['127.0.0.1']])(
-    'with `trust proxy` %j the host is the proxy’s to check',
+    'leaves the check of the host to the proxy with `trust proxy` %j',
     async (trustProxy) => {
       const { url } = await startNode({ mount: { trustProxy } });
       expect(await open(url, { host: 'mcp.example.com' })).toEqual({ status: 200 });
     },
   );
 
-  it('every method is guarded, before anything else is looked at', async () => {
+  it('checks the host of every method before anything else', async () => {
     const { url } = await startNode();
     for (const method of ['GET', 'POST', 'DELETE', 'PUT']) {
       expect((await exchange(method, url, [['host', 'evil.example']])).status).toBe(403);
@@ -97,7 +97,7 @@ const cases: Case[] = [
   ),
 ];
 
-it.each(cases)('%j and %j: %j', async (options, headers, expected) => {
+it.each(cases)('options %j and headers %j: %j', async (options, headers, expected) => {
   const { url } = await startNode(options);
   expect(await open(url, headers)).toEqual(expected);
 });

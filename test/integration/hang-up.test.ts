@@ -1,4 +1,6 @@
-/** `closeSSEStream` and `closeStandaloneSSEStream`, by which a handler sends its client away to come back later. */
+/**
+ * `closeSSEStream` and `closeStandaloneSSEStream`: a handler ends the connection of its client, which resumes later.
+ */
 import { describe, expect, it } from 'vitest';
 import { request } from '../support/mcp-http.js';
 import { announce, say, type ToolCall } from './support/scripted-server.js';
@@ -8,7 +10,7 @@ import { signal } from './support/signal.js';
 const call = (id: number, name: string) => request(id, 'tools/call', { name });
 
 describe.each(STORES)('over %s', (_, openStore) => {
-  it('the handler goes on without its client, who gets the rest on any node', async () => {
+  it('the handler goes on without its client, which gets the rest on any node', async () => {
     const store = openStore();
     const go = signal();
     const tools = {
@@ -24,7 +26,7 @@ describe.each(STORES)('over %s', (_, openStore) => {
     const b = await startNode({ backplane: store(), tools });
     const { sse } = await a.client.post(a.url, call(9, 'poll'));
     expect(await sse.untilEnded()).toBe('end');
-    // What was said before the hang-up is on the stream, in its order.
+    // Messages from before the end are on the stream, in order.
     expect(sse.messages[0]).toMatchObject({ params: { data: 'before' } });
     expect(sse.retries).toHaveLength(1);
     const resumed = await a.client.listen(b.url, { lastEventId: sse.lastEventId ?? '' });
@@ -37,7 +39,7 @@ describe.each(STORES)('over %s', (_, openStore) => {
     ]);
   });
 
-  it('ends the standalone stream on whichever node holds it', async () => {
+  it('closeStandaloneSSEStream ends the standalone stream on the node that holds it', async () => {
     const store = openStore();
     const tools = {
       away: async ({ extra, server }: ToolCall) => {
@@ -64,7 +66,7 @@ describe.each(STORES)('over %s', (_, openStore) => {
 it.each([
   ['a client before 2025-11-25, which has no cursor yet', '2025-06-18', 'sse'],
   ['JSON mode, where there is no stream to come back to', '2025-11-25', 'json'],
-] as const)('not there for %s', async (_, protocolVersion, responseMode) => {
+] as const)('neither function exists for %s', async (_, protocolVersion, responseMode) => {
   const offered: unknown[] = [];
   const tools = {
     look: ({ extra }: ToolCall) => {
@@ -77,7 +79,7 @@ it.each([
   expect(offered).toEqual([undefined, undefined]);
 });
 
-it('with `primingEvents: false` a client without a cursor is not sent away', async () => {
+it('a client without a cursor keeps its connection with `primingEvents: false`', async () => {
   const tools = {
     poll: async ({ extra }: ToolCall) => {
       extra.closeSSEStream?.();
@@ -91,7 +93,7 @@ it('with `primingEvents: false` a client without a cursor is not sent away', asy
   expect(sse.messages).toMatchObject([{ params: { data: 'still here' } }, { id: 9 }]);
 });
 
-it('hanging up when nobody is there is no error', async () => {
+it('ending a connection that has ended already is no error', async () => {
   const tools = {
     poll: ({ extra }: ToolCall) => {
       extra.closeStandaloneSSEStream?.();
@@ -105,8 +107,9 @@ it('hanging up when nobody is there is no error', async () => {
   expect(node.logged).toEqual([]);
 });
 
-// It holds a cursor, since it came with one. Kept until the first new event, it would keep a draining node waiting.
-it('a stream that was resumed can be ended before anything new was shown on it, whatever the revision', async () => {
+// The client holds a cursor, since it resumed with one. If it were kept until the first new event, a draining node
+// would wait for it.
+it('a resumed stream can be ended before it has shown anything new, in every protocol version', async () => {
   const go = signal();
   const tools = {
     poll: async ({ extra }: ToolCall) => {

@@ -1,23 +1,23 @@
-/** What becomes of bodies that are made to stall a node. How long each takes is measured by `bench/loop-stalls.ts`. */
+/** Bodies that are made to stall a node. `bench/loop-stalls.ts` measures how long each takes. */
 import type { CallToolResult } from '@modelcontextprotocol/sdk/types.js';
 import { expect, it } from 'vitest';
 import { HOSTILE } from '../../bench/hostile-bodies.js';
 import { exchange } from './support/exchange.js';
 import { openSession, startNode } from './support/serve.js';
 
-/** Generous, for a machine that has other things to do. Before there were bounds, the first one took 5.6 s. */
+/** A bound that allows for a busy machine. Before there were limits, the first body took 5.6 s. */
 const MOST_MS = 1_000;
 
 const sent = HOSTILE.filter(({ as }) => as === 'handshake' || as === 'call');
 
-it.each(sent)('$kind: $status, and in bounded time', async ({ as, body, status }) => {
+it.each(sent)('$kind gets $status within a bounded time', async ({ as, body, status }) => {
   const { url, logged } = await startNode();
   const { client, sessionId } = await openSession(url);
   const given = body();
   const headers = {
     ...{ accept: 'application/json, text/event-stream', 'content-type': 'application/json' },
     ...(as === 'call' && { 'mcp-session-id': sessionId }),
-    // Otherwise a refusal may be lost behind what its client still sends.
+    // Otherwise a refusal may be lost behind the rest of the body that its client sends.
     connection: 'keep-alive',
   };
   const before = process.cpuUsage();
@@ -29,7 +29,7 @@ it.each(sent)('$kind: $status, and in bounded time', async ({ as, body, status }
   expect(logged).toEqual([]);
 });
 
-it('writes the large answers to one batch in different turns of the event loop', async () => {
+it('the node writes the large answers to one batch in several turns of the event loop', async () => {
   const most = 40;
   const text = 'x'.repeat(300_000);
   let begun = 0;

@@ -1,4 +1,7 @@
-/** Requests that no client sends: each gets a 4xx, is logged as nothing of ours, and leaves the session as it was. */
+/**
+ * Requests that no well-behaved client sends. Each gets a 4xx, causes no log entry of an error, and leaves the session
+ * as it was.
+ */
 import { connect } from 'node:net';
 import { once } from 'node:events';
 import fc from 'fast-check';
@@ -15,7 +18,7 @@ const tools = {
     const answer = await server.createMessage({ messages: [message], maxTokens: 5 }, options);
     return JSON.stringify(answer.content);
   },
-  // Such a result is easily made by a database driver.
+  // A database driver may well return such a result.
   big: () => ({ content: [], structuredContent: { count: 1n } }),
 };
 const answered = (text: string) => ({
@@ -24,11 +27,11 @@ const answered = (text: string) => ({
   content: { type: 'text', text },
 });
 
-/** Bytes as they are; resolves with the status. */
+/** Sends bytes unchanged, and resolves with the status. */
 async function raw(url: string, bytes: string | Buffer): Promise<number> {
   const { hostname, port } = new URL(url);
   const socket = connect(Number(port), hostname);
-  // A server that refuses early may reset the connection while we still write.
+  // A server that refuses early may reset the connection while the client still writes.
   socket.on('error', () => undefined);
   socket.write(bytes);
   const [data] = (await once(socket, 'data')) as [Buffer];
@@ -37,7 +40,7 @@ async function raw(url: string, bytes: string | Buffer): Promise<number> {
 }
 
 describe('session ids', () => {
-  it('10 MB of it, or control characters, are refused and cost nothing', async () => {
+  it('that are 10 MB long or have control characters are refused, without harm', async () => {
     const { url, mcp, logged } = await startNode();
     const head = 'POST /mcp HTTP/1.1\r\nhost: localhost\r\nmcp-session-id: ';
     const big = await raw(url, head + 'x'.repeat(10_000_000) + '\r\n\r\n');
@@ -51,7 +54,7 @@ describe('session ids', () => {
   });
 
   it.each(STORES)(
-    'that cannot be, over %s: 404 for every method, never 5xx',
+    'that cannot exist get 404 for every method, and never 5xx, over %s',
     async (_, openStore) => {
       const { client, url, sessionId, mcp, logged } = await startSession({
         backplane: openStore()(),
@@ -94,13 +97,13 @@ describe('session ids', () => {
     },
   );
 
-  it('a generator that gives out what cannot be one is told so in the log, not to the client', async () => {
+  it('that a generator makes in a wrong form are reported in the log, not to the client', async () => {
     const { url, logged } = await startNode({ sessionIdGenerator: () => 'a b' });
     await expect(openSession(url)).rejects.toMatchObject({ status: 500 });
     expect(logged.join()).not.toContain('undefined');
   });
 
-  it('a generator that gives out the same id twice does not hand one session to two clients', async () => {
+  it('that a generator makes twice are not given to two clients', async () => {
     const { url, logged } = await startNode({ sessionIdGenerator: () => 'always-the-same' });
     const { client } = await openSession(url);
     await expect(openSession(url)).rejects.toThrow();
@@ -110,7 +113,7 @@ describe('session ids', () => {
 });
 
 describe.each(STORES)('answers to the server’s requests, over %s', (_, openStore) => {
-  it('count only within the session that was asked, and once', async () => {
+  it('count once, and only within the session that was asked', async () => {
     const store = openStore();
     const a = await startNode({ backplane: store(), tools });
     const b = await startNode({ backplane: store(), tools });
@@ -119,7 +122,8 @@ describe.each(STORES)('answers to the server’s requests, over %s', (_, openSto
     const { sse } = await victim.post(a.url, request(9, 'tools/call', { name: 'ask' }));
     const { message } = await sse.next(hasMethod('sampling/createMessage'));
     const id = String(message?.id);
-    // The thief knows the id, and is let go on like anybody with an answer that nobody waits for.
+    // The thief knows the id of the request. Its answer is accepted with 202, as any answer is that no request waits
+    // for.
     for (const url of [a.url, b.url]) await client.respond(url, id, answered('forged'));
     for (const odd of ['0', 'nobody.1', `${id}0`, id.toUpperCase()]) {
       await victim.respond(b.url, odd, answered('odd'));
@@ -153,7 +157,7 @@ describe('bodies', () => {
     expect(logged).toEqual([]);
   });
 
-  it('nested deep do not get through the stack', async () => {
+  it('that are nested deeply do not overflow the stack', async () => {
     const { client, url } = await startSession();
     const deep = '['.repeat(100_000) + ']'.repeat(100_000);
     expect((await client.send('POST', url, deep)).status).toBe(400);
@@ -163,7 +167,7 @@ describe('bodies', () => {
   });
 });
 
-it('a result that is no JSON ends its call with an error, and the node goes on', async () => {
+it('a result that cannot be written as JSON ends its call with an error, and the node goes on', async () => {
   const { client, url, logged } = await startSession({ tools });
   const answer = await client.request(url, 'tools/call', { name: 'big' });
   expect(answer.error).toEqual({ code: -32603, message: 'Internal error' });
@@ -172,7 +176,7 @@ it('a result that is no JSON ends its call with an error, and the node goes on',
 });
 
 describe('the header X-Anynode-Node', () => {
-  it('is on every response, whatever its status', async () => {
+  it('names the node on every response, whatever its status', async () => {
     const { client, url, mcp } = await startSession();
     const answers = [
       await client.post(url, request(1, 'ping')),
@@ -187,7 +191,7 @@ describe('the header X-Anynode-Node', () => {
     expect(new Set(answers.map(({ node }) => node))).toEqual(new Set([mcp.nodeId]));
   });
 
-  it('`nodeHeader: false`: on none', async () => {
+  it('is absent with `nodeHeader: false`', async () => {
     const { client, url } = await startSession({ nodeHeader: false });
     for (const answer of [await client.post(url, request(1, 'ping')), await client.delete(url)]) {
       expect(answer.headers).not.toHaveProperty('x-anynode-node');

@@ -1,4 +1,7 @@
-/** The SDK takes some ids for none, so they have another name towards it: the client's is the one that comes back, always. */
+/**
+ * The SDK takes some request ids for none, so the node uses another id towards the server. The answer has the client's
+ * id.
+ */
 import { createServer } from 'node:http';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
@@ -13,7 +16,7 @@ const LINES = Object.entries({
   'content-type': 'application/json',
 });
 
-/** A server at a URL that answers `initialize` with this status, and says what it was asked. */
+/** Starts a server that answers `initialize` with this status. */
 async function refusing(status: number): Promise<string> {
   const server = createServer((req, res) => {
     let text = '';
@@ -53,7 +56,7 @@ it.each(
   ways.flatMap(([name, options]) =>
     [0, '', 'anynode:0', 'anynode-replay:1', 7].map((id) => [id, name, options] as const),
   ),
-)('`initialize` with id %j comes back with it where %s', async (id, _, options) => {
+)('`initialize` with id %j is answered with this id if %s', async (id, _, options) => {
   const { url } = await startNode(await options());
   const body = JSON.stringify(request(id, 'initialize', PARAMS));
   const answer = await exchange('POST', url, LINES, body);

@@ -1,4 +1,4 @@
-/** What a handler in the process of a node gets to see, and who gets to see it. */
+/** What a handler in the process of a node sees of a request, and who can reach it. */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type net from 'node:net';
 import express from 'express';
@@ -38,7 +38,7 @@ describe.each([
   ['Express 5, behind express.json()', express, true],
   ['Express 4, behind express.json()', express4, true],
 ])('%s', (_, framework, parsed) => {
-  it('a handler sees what it would see if it were mounted itself', async () => {
+  it('gives a handler the same request as a mount of its own', async () => {
     const seen: Seen[] = [];
     const inner = mapEndpoint().handler;
     const mcp = anynode({
@@ -101,8 +101,8 @@ describe.each([
   });
 });
 
-// A port would be open to other processes of the machine, past the authentication in front.
-it('a handler is reached over sockets that nobody else can reach', async () => {
+// On a port, other processes of the machine could reach the handler without the authentication in front.
+it('a node reaches its handler over sockets that no other process can reach', async () => {
   const listening = (): number =>
     process.getActiveResourcesInfo().filter((name) => name === 'TCPServerWrap').length;
   const ports = new Set<number | undefined>();
@@ -121,7 +121,7 @@ it('a handler is reached over sockets that nobody else can reach', async () => {
   expect([...ports]).toEqual([undefined]);
 });
 
-it('a handler that throws, and one that passes on', async () => {
+it('a node answers for a handler that throws, and for one that calls next()', async () => {
   const boom = await startNode({
     server: undefined,
     handler: () => {
@@ -143,8 +143,8 @@ it('a handler that throws, and one that passes on', async () => {
   await expect(openSession(passing.url)).rejects.toThrow('Expected 200, got 502');
 });
 
-// Connections are used again: what belongs to the request that opened one has nothing to do with those that come later.
-it('a handler is not called in the asynchronous context of another request', async () => {
+// Connections are used again. The context of the request that opened one has nothing to do with later requests.
+it('a node does not call a handler in the asynchronous context of another request', async () => {
   const storage = new AsyncLocalStorage<string>();
   const seen = new Set<string | undefined>();
   const inner = mapEndpoint().handler;
@@ -168,7 +168,7 @@ it('a handler is not called in the asynchronous context of another request', asy
   expect([...seen]).toEqual([undefined]);
 });
 
-it('a handler hears when nobody waits for its response any more, and when there is room for more', async () => {
+it('a handler is told when no client waits for its response any more, and when it can write again', async () => {
   const { handler } = mapEndpoint();
   const closed = newGate();
   const begun = newGate();
@@ -211,7 +211,7 @@ it('a handler hears when nobody waits for its response any more, and when there 
   expect(turns).toEqual([false, true]);
 });
 
-it('close() leaves no socket and no timer behind', async () => {
+it('close() leaves no socket and no timer of a handler behind', async () => {
   const { handler, transports } = mapEndpoint();
   const sockets = new Set<net.Socket>();
   const mcp = anynode({
@@ -235,7 +235,7 @@ it('close() leaves no socket and no timer behind', async () => {
   await expect.poll(() => [...sockets].filter(({ destroyed }) => !destroyed)).toEqual([]);
 });
 
-it('with owners, a call that came in on another node reaches the handler with its headers, its caller and its URL', async () => {
+it("a call from another node reaches the owner's handler with its headers, its caller and its URL", async () => {
   const backplane = memoryBackplane();
   const seen: unknown[] = [];
   const start = async (name: string) => {
@@ -265,12 +265,12 @@ it('with owners, a call that came in on another node reaches the handler with it
   expect(seen).toEqual([['a', '/deep/mcp?q=1', '/deep/mcp', 'mine', 'c']]);
 });
 
-// As a whole application of a framework is, whose routes are below a path of their own.
+// An application of a framework is mounted as a whole, with its routes below a path of its own.
 describe.each([
   ['Express 5', express],
   ['Express 4', express4],
-] as [string, typeof express][])('a whole application of %s as `handler`', (_, framework) => {
-  /** An application with its endpoint at `path`, and what its route saw. */
+] as [string, typeof express][])('an application of %s as `handler`', (_, framework) => {
+  /** Makes an application with its endpoint at `path`, which records what its route has seen. */
   function application(path: string) {
     const seen: string[] = [];
     const app = framework().set('tenant', 'of its own');
@@ -286,7 +286,7 @@ describe.each([
   it.each([
     ['use', '/', '/mcp /?q=1 /mcp?q=1 of its own'],
     ['all', '/mcp', ' /mcp?q=1 /mcp?q=1 of its own'],
-  ] as const)('under `%s` it has its route at %s', async (as, path, sight) => {
+  ] as const)('under `%s` has its route at %s', async (as, path, sight) => {
     const { app, seen } = application(path);
     const node = await startNode({ server: undefined, handler: app, mount: { as } });
     const url = `${node.url}?q=1`;
@@ -295,7 +295,7 @@ describe.each([
     expect(seen.at(-1)).toBe(sight);
   });
 
-  it('a route at the other path is not found: `initialize` gets 502, and the log names the status', async () => {
+  it('with its route at another path is not found: `initialize` gets 502, and the log names the status', async () => {
     const { app } = application('/mcp');
     const node = await startNode({ server: undefined, handler: app });
     await expect(openSession(node.url)).rejects.toThrow('Expected 200, got 502');

@@ -1,4 +1,4 @@
-/** Servers behind HTTP that forget, fall, stall, cut and refuse. */
+/** Servers behind HTTP that lose sessions, fall, stall, cut connections and refuse. */
 import type { ServerResponse } from 'node:http';
 import { describe, expect, it } from 'vitest';
 import { request } from '../support/mcp-http.js';
@@ -12,7 +12,7 @@ const call = (name: string, args = {}) => ({ name, arguments: args });
 
 describe.each(WAYS)('as %s', (way) => {
   it.each([404, 400] as const)(
-    'a session that the handler has lost (%i) is made again, as it was, and the call is run once',
+    'a session that the handler has lost (%i) is made again with its state, and the call runs once',
     async (unknown) => {
       let runs = 0;
       const { handler, transports } = mapEndpoint({
@@ -39,14 +39,14 @@ describe.each(WAYS)('as %s', (way) => {
       expect(answer).toMatchObject({ result: { content: [{ text: 'ran' }] } });
       expect(runs).toBe(1);
       await listener.first(2);
-      // The level is as it was, and what the new session said on its beginning has been said.
+      // The log level is the same, and what the new session said at its beginning is not shown again.
       expect(listener.messages.map(({ params }) => params?.data)).toEqual(['welcome', 'high']);
       expect(transports.size).toBe(1);
       expect(node.logged).toHaveLength(1);
     },
   );
 
-  it('a stream that is cut without a cursor ends its call with an error that says so', async () => {
+  it('a call whose stream is cut without a cursor ends with an error that says so', async () => {
     const { handler } = mapEndpoint();
     const node = await startIntercepted(way, (req, res, next) => {
       if (req.header('x-cut') === undefined) {
@@ -66,7 +66,7 @@ describe.each(WAYS)('as %s', (way) => {
     });
   });
 
-  it.each(['json', 'sse'])('a message of 20 MB (%s)', async (kind) => {
+  it.each(['json', 'sse'])('a message of 20 MB passes (%s)', async (kind) => {
     const { handler } = mapEndpoint({
       json: kind === 'json',
       tools: { big: () => 'x'.repeat(20_000_000) },
@@ -77,7 +77,7 @@ describe.each(WAYS)('as %s', (way) => {
     expect(JSON.stringify(result).length).toBeGreaterThan(20_000_000);
   });
 
-  it('a handler that refuses: as it says for initialize, as an error for a call', async () => {
+  it('a refusal of the handler is passed on for initialize, and becomes an error for a call', async () => {
     const { handler } = mapEndpoint();
     const node = await startIntercepted(way, (req, res, next) => {
       if (req.header('authorization') === 'Bearer good') {
@@ -109,7 +109,7 @@ describe.each(WAYS)('as %s', (way) => {
     expect((await client.request(node.url, 'tools/call', call('echo'))).result).toBeDefined();
   });
 
-  it('what answers with something else than MCP', async () => {
+  it('an answer that is not MCP becomes an error', async () => {
     const node = await startIntercepted(way, (_req, res) => void res.send('<p>hello</p>'));
     const answer = await rawClient().post(
       node.url,
@@ -127,7 +127,7 @@ describe.each(WAYS)('as %s', (way) => {
 });
 
 describe('a server at a URL', () => {
-  it('that is down: 503 for initialize, an error for a call, and all goes on when it is back', async () => {
+  it('that is down gives 503 for initialize and an error for a call, and all goes on when it is back', async () => {
     const first = mapEndpoint();
     const server = await fallible(mounted(first.handler));
     const node = await startNode({ server: undefined, upstream: server.url });
@@ -153,7 +153,8 @@ describe('a server at a URL', () => {
       message: 'The server cannot be reached; the request was not sent',
       data: { reason: 'server_unreachable' },
     });
-    // Restarted, it knows nothing: without a request of the client its session is made again, GET stream and all.
+    // The restarted server knows no session. The node makes it again with its GET stream, without a request of the
+    // client.
     const second = mapEndpoint({
       tools: {
         tell: async ({ server, extra }) => {
@@ -173,7 +174,7 @@ describe('a server at a URL', () => {
     expect(node.informed).toEqual([expect.stringContaining('is reached again')]);
   });
 
-  it('that is down when a server object has to be built: the call ends with an error that says so', async () => {
+  it('that is down when a replica has to be built ends the call with an error that says so', async () => {
     const server = await fallible(mounted(mapEndpoint().handler));
     const node = await startNode({ server: undefined, upstream: server.url, replicaIdleMs: 250 });
     const { client } = await openSession(node.url);
@@ -185,7 +186,7 @@ describe('a server at a URL', () => {
     expect((await client.request(node.url, 'tools/call', call('echo'))).result).toBeDefined();
   });
 
-  it('that falls in mid-call: the call is not run twice, and ends with an error', async () => {
+  it('that falls during a call ends it with an error, and the call does not run twice', async () => {
     let runs = 0;
     const running = newGate();
     const tools = {
@@ -207,7 +208,7 @@ describe('a server at a URL', () => {
     expect((await client.request(node.url, 'tools/call', call('echo'))).result).toBeDefined();
   });
 
-  it('that answers late is waited for, however short the time to reach it is', async () => {
+  it('that answers late is waited for, however short the time limit for connecting is', async () => {
     const { handler } = mapEndpoint({
       tools: { slow: () => new Promise((resolve) => setTimeout(() => resolve('late'), 2_500)) },
     });
@@ -219,7 +220,7 @@ describe('a server at a URL', () => {
     expect(result).toMatchObject({ content: [{ text: 'late' }] });
   });
 
-  it('leaves no connection behind when the node is closed', async () => {
+  it('keeps no connection when the node has closed', async () => {
     const open = new Set<ServerResponse>();
     const { handler, transports } = mapEndpoint();
     const server = await fallible(

@@ -1,4 +1,4 @@
-/** Handlers that keep their sessions themselves, mounted unchanged: in the node's process, and behind a URL. */
+/** Handlers that keep their own sessions, mounted unchanged in the node's process or behind a URL. */
 import { describe, expect, it } from 'vitest';
 import { InMemoryEventStore } from '../../demo/event-store.js';
 import { hasMethod, notification, request } from '../support/mcp-http.js';
@@ -21,7 +21,7 @@ const tools: Tools = {
     const { action, content } = await server.elicitInput(ASK, { relatedRequestId });
     return `${action} ${String(content?.color)}`;
   },
-  /** Asks outside of its call. */
+  /** Sends a request to the client that belongs to no call. */
   aside: async ({ server }) => {
     const { action, content } = await server.elicitInput(ASK);
     return `${action} ${String(content?.color)}`;
@@ -65,7 +65,7 @@ describe.each(WAYS)('as %s', (way) => {
       ['event streams', {}],
       ['JSON', { json: true }],
     ])(
-      'a handler that answers with %s: list, call, log level, notifications, each on another node',
+      'a handler that answers with %s serves list, call, log level and notifications on two nodes',
       async (_, sdk) => {
         const store = openStore();
         const [a, b] = [
@@ -78,7 +78,7 @@ describe.each(WAYS)('as %s', (way) => {
         for (const { url } of [a, b]) {
           const sum = await client.request(url, 'tools/call', call('add', { a: 1, b: 2 }));
           expect(sum).toMatchObject(text('3'));
-          // The handler's own session is nobody's business.
+          // The id of the handler's own session is not shown to the client.
           const { result } = await client.request(url, 'tools/call', call('whoami'));
           expect(JSON.stringify(result)).not.toContain(sessionId);
         }
@@ -91,7 +91,7 @@ describe.each(WAYS)('as %s', (way) => {
       },
     );
 
-    it('a question in mid-call, and one outside of it, answered on the other node', async () => {
+    it('a question within a call and one outside of it are answered on the other node', async () => {
       const store = openStore();
       const a = await start({ backplane: store() });
       const b = await start({ backplane: store() });
@@ -110,7 +110,7 @@ describe.each(WAYS)('as %s', (way) => {
       expect(await aside).toMatchObject(text('accept blue'));
     });
 
-    it('progress in both directions', async () => {
+    it('progress arrives in both directions', async () => {
       const store = openStore();
       const a = await start({ backplane: store() });
       const b = await start({ backplane: store() });
@@ -135,7 +135,7 @@ describe.each(WAYS)('as %s', (way) => {
     });
   });
 
-  it('a cancellation reaches the running call, id 0 too, and its stream ends', async () => {
+  it('a cancellation reaches the running call, also with id 0, and its stream ends', async () => {
     const running = newGate();
     const aborted = newGate();
     const node = await start(
@@ -162,7 +162,7 @@ describe.each(WAYS)('as %s', (way) => {
     expect(sse.messages).toEqual([]);
   });
 
-  it('DELETE ends the private session too', async () => {
+  it('DELETE ends the private session, too', async () => {
     const { handler, transports } = mapEndpoint({ tools });
     const { url } = await startIntercepted(way, handler);
     const { client, sessionId } = await openSession(url);
@@ -173,7 +173,7 @@ describe.each(WAYS)('as %s', (way) => {
     expect((await client.post(url, request(1, 'ping'))).status).toBe(404);
   });
 
-  it('two sessions of one handler have nothing of each other', async () => {
+  it('two sessions of one handler have separate private sessions', async () => {
     const { url } = await start();
     const [one, two] = [await openSession(url), await openSession(url)];
     const listeners = [await one.client.listen(url), await two.client.listen(url)] as const;
@@ -188,7 +188,7 @@ describe.each(WAYS)('as %s', (way) => {
     expect(listeners[0].messages).toHaveLength(2);
   });
 
-  it('what a server says when its client is there arrives once, however often it is built', async () => {
+  it('what a server says after `initialized` arrives once, however often its session is made again', async () => {
     const welcoming = mapEndpoint({
       ...{ tools, welcome: (server) => void announce(server, 'welcome') },
     }).handler;
@@ -196,7 +196,7 @@ describe.each(WAYS)('as %s', (way) => {
     const { client } = await openSession(a.url);
     const listener = await client.listen(a.url);
     expect((await listener.next()).message?.params).toMatchObject({ data: 'welcome' });
-    // Discarded, and built again for the next request.
+    // The replica is discarded, and built again for the next request.
     const b = await startIntercepted(way, welcoming, { replicaIdleMs: 250 });
     const other = await openSession(b.url);
     await expect.poll(() => b.mcp.health().sessions).toBe(0);
@@ -208,7 +208,7 @@ describe.each(WAYS)('as %s', (way) => {
     expect(later.messages.map(({ params }) => params?.data)).toEqual(['welcome', 'below', 'above']);
   });
 
-  it('a stream that the handler ends in mid-call ends for the client, and both come back', async () => {
+  it('a stream that the handler ends during a call ends for the client, and both resume', async () => {
     const leave = newGate();
     const { url } = await start(
       {},
@@ -235,7 +235,7 @@ describe.each(WAYS)('as %s', (way) => {
     expect(last?.message).toMatchObject({ id: 'l', ...text('back') });
   });
 
-  it('requests of a batch, and those that are made at once', async () => {
+  it('the requests of a batch, and concurrent requests, get their own answers', async () => {
     const { url } = await start();
     const { client } = await openSession(url);
     const batch = [1, 2, 3].map((a) => request(a, 'tools/call', call('add', { a, b: 0 })));
