@@ -18,7 +18,7 @@ import { listen, openSession, rawClient, STORES, type OpenStore } from './suppor
 import { announce, say, scriptedServer, type Tools } from './support/scripted-server.js';
 import { eventually, signal } from './support/signal.js';
 
-/** A node with both transports: `/mcp`, and `/sse` with `/messages`. */
+/** Starts a node with both transports: `/mcp`, and `/sse` with `/messages`. */
 async function startLegacy(options: NodeOptions & { paths?: LegacySseOptions; at?: string } = {}) {
   const { tools, mount: _, paths, at = '/', ...given } = options;
   const logged: string[] = [];
@@ -42,7 +42,7 @@ async function startLegacy(options: NodeOptions & { paths?: LegacySseOptions; at
   return { mcp, url, sse: `${url}/sse`, logged };
 }
 
-/** Two nodes of one store. */
+/** Starts two nodes on one store. */
 async function pair(openStore: OpenStore, options: NodeOptions = {}) {
   const store = openStore();
   return [
@@ -56,7 +56,7 @@ const INITIALIZE = {
   clientInfo: { name: 'raw', version: '1' },
 };
 
-/** A connection by hand; `address` is where the client is told to POST to. */
+/** Opens a connection by hand. `address` is where the client is told to POST to. */
 async function openRaw(
   url: string,
   options?: { headers?: Record<string, string> },
@@ -113,8 +113,8 @@ describe.each(STORES)('HTTP+SSE over %s', (_, openStore) => {
     expect(node.logged).toEqual([]);
   });
 
-  // Of a stream's name, which begins otherwise than with Streamable HTTP, the wrong part was taken for the node.
-  it('tells which node each request of a client came to', async () => {
+  // Bug: the name of a stream begins otherwise than with Streamable HTTP, and the wrong part was taken for the node.
+  it('names the node that each request of a client reached', async () => {
     const [a, b] = await pair(openStore, { tools });
     const { call, sessionId } = await connectLegacy(a.sse, { postTo: () => b.url });
     await call('echo', {});
@@ -125,14 +125,14 @@ describe.each(STORES)('HTTP+SSE over %s', (_, openStore) => {
     expect(requests).toEqual([b.mcp.nodeId]);
   });
 
-  it('shows on the one connection what comes of POSTs to another node', async () => {
+  it('shows the answers to POSTs on another node on the one connection', async () => {
     const [a, b] = await pair(openStore, { tools });
     const { call, heard, sessionId } = await connectLegacy(a.sse, { postTo: () => b.url });
     expect(await call('talk')).toBe('talked');
     expect(await call('ask')).toBe('{"name":"answer to who?"}');
     expect(await call('sample')).toContain('sampled');
     expect(a.mcp.health()).toMatchObject({ sessions: 0, streams: 1 });
-    // The answer that went by way of the other node may be there before this one hears that it is stored.
+    // The answer from the other node may arrive before this node is told that it is stored.
     await expect.poll(() => b.mcp.health()).toMatchObject({ sessions: 1, streams: 0, inFlight: 0 });
 
     await a.mcp.notify.toolsChanged();
@@ -147,7 +147,7 @@ describe.each(STORES)('HTTP+SSE over %s', (_, openStore) => {
     expect([...a.logged, ...b.logged]).toEqual([]);
   });
 
-  it('progress comes before the answer, in order', async () => {
+  it('shows progress before the answer, in order', async () => {
     const [a, b] = await pair(openStore, { tools });
     const { client, stream, address } = await openRaw(a.url);
     const params = { name: 'steps', _meta: { progressToken: 't' } };
@@ -160,7 +160,7 @@ describe.each(STORES)('HTTP+SSE over %s', (_, openStore) => {
     ]);
   });
 
-  it('the log level set on one node holds on the other', async () => {
+  it('applies a log level that was set on one node on the other', async () => {
     const logs: Tools = {
       log: async ({ server, extra }) => {
         await server.sendLoggingMessage({ level: 'info', data: 'info' }, extra.sessionId);
@@ -178,7 +178,7 @@ describe.each(STORES)('HTTP+SSE over %s', (_, openStore) => {
     expect(heard).toEqual(['error', 'error']);
   });
 
-  it('the factory is told who the client is, and later servers are rehydrated', async () => {
+  it('tells the factory who the client is, and rehydrates later servers', async () => {
     const built: [string, boolean, string][] = [];
     const server = ({ session, rehydrated }: { session: SessionInfo; rehydrated: boolean }) => {
       built.push([session.clientInfo.name, rehydrated, session.protocolVersion]);
@@ -217,14 +217,14 @@ describe.each(STORES)('HTTP+SSE over %s', (_, openStore) => {
     }
   });
 
-  it('a client that was not answered an `initialize` is served all the same, as by the SDK', async () => {
-    // Its event source has come back by itself after the connection broke, and its client does not know.
+  it('serves a client that sends no `initialize` on a new connection, as the SDK does', async () => {
+    // The client's event source has connected again after the connection broke, and the client does not know.
     const [a, b] = await pair(openStore);
     const { client, stream, address } = await openRaw(a.url);
     const call = request(1, 'tools/call', { name: 'echo', arguments: {} });
     (await client.post(address.replace(a.url, b.url), call)).expect(202);
     expect((await stream.next()).message).toMatchObject({ id: 1, result: {} });
-    // Who it is reaches the server that is there already.
+    // The server that exists already is told who the client is.
     (await client.post(address, request(2, 'initialize', INITIALIZE))).expect(202);
     (await client.post(address, notification('notifications/initialized'))).expect(202);
     expect((await stream.next()).message).toMatchObject({ id: 2, result: {} });
@@ -234,7 +234,7 @@ describe.each(STORES)('HTTP+SSE over %s', (_, openStore) => {
     expect([...a.logged, ...b.logged]).toEqual([]);
   });
 
-  it('the session ends with its connection, and a call that runs elsewhere is aborted', async () => {
+  it('ends the session with its connection, and aborts a call that runs on another node', async () => {
     const [started, aborted] = [signal(), signal()];
     const stay: Tools = {
       stay: ({ extra }) => {
@@ -261,7 +261,7 @@ describe.each(STORES)('HTTP+SSE over %s', (_, openStore) => {
     expect(a.mcp.health()).toMatchObject({ streams: 0 });
   });
 
-  it('`sessions.delete` on any node ends the connection', async () => {
+  it('ends the connection after `sessions.delete` on any node', async () => {
     const [a, b] = await pair(openStore);
     const { client, stream, address } = await openRaw(a.url);
     const id = new URL(address).searchParams.get('sessionId') ?? '';
@@ -270,7 +270,7 @@ describe.each(STORES)('HTTP+SSE over %s', (_, openStore) => {
     (await client.post(address, request(1, 'ping'))).expect(404);
   });
 
-  it('a cancelled call ends without an answer, on whichever node it is cancelled', async () => {
+  it('ends a cancelled call without an answer, on whichever node it is cancelled', async () => {
     const [started, aborted] = [signal(), signal()];
     const stay: Tools = {
       stay: ({ extra }) => {
@@ -291,12 +291,12 @@ describe.each(STORES)('HTTP+SSE over %s', (_, openStore) => {
     const cancelled = notification('notifications/cancelled', params);
     (await client.post(address.replace(a.url, b.url), cancelled)).expect(202);
     await aborted.promise;
-    // Its id is free again, and nothing came before this.
+    // Its id is free again, and no answer has come.
     await eventually(async () => (await client.post(address, request(0, 'ping'))).status === 202);
     expect((await stream.next()).message).toEqual({ jsonrpc: '2.0', id: 0, result: {} });
   });
 
-  it('an id that is in use is refused on the other node too', async () => {
+  it('refuses an id that is in use on the other node, too', async () => {
     const [started, go] = [signal(), signal()];
     const stay: Tools = {
       stay: async () => {
@@ -314,7 +314,7 @@ describe.each(STORES)('HTTP+SSE over %s', (_, openStore) => {
     expect((await stream.next()).message).toMatchObject({ id: 7, result: {} });
   });
 
-  it('a session belongs to its principal and to its transport', async () => {
+  it('refuses another principal, and another transport', async () => {
     const [a, b] = await pair(openStore);
     const alice = { headers: { authorization: 'alice' } };
     const { client, address } = await openRaw(a.url, alice);
@@ -334,7 +334,7 @@ describe.each(STORES)('HTTP+SSE over %s', (_, openStore) => {
     (await client.post(wrong, ping)).expect(404);
   });
 
-  it('closing a node waits for calls of its connections that run elsewhere, and ends the connections', async () => {
+  it('waits with closing for calls of its connections on other nodes, and then ends the connections', async () => {
     const [started, go] = [signal(), signal()];
     const stay: Tools = {
       stay: async () => {
@@ -359,11 +359,11 @@ describe.each(STORES)('HTTP+SSE over %s', (_, openStore) => {
     await closed;
     (await client.post(address.replace(a.url, b.url), request(2, 'ping'))).expect(404);
     (await client.get(a.sse)).expect(503);
-    // A client's event source comes back elsewhere, as for any server that went away.
+    // The client's event source connects to another node, as after the end of any server.
     expect((await openRaw(b.url)).address).not.toBe(address);
   });
 
-  it('sessions that nobody uses are limited like others', async () => {
+  it('limits sessions that were never used', async () => {
     const limits = { anonymousPending: 2 };
     const node = await startLegacy({ backplane: openStore()(), limits });
     const first = await openRaw(node.url);
@@ -374,8 +374,8 @@ describe.each(STORES)('HTTP+SSE over %s', (_, openStore) => {
   });
 });
 
-describe('the middleware', () => {
-  it('tells clients the path that it is mounted at, and passes others on', async () => {
+describe('legacySse()', () => {
+  it('tells clients the path that it is mounted at, and passes other requests on', async () => {
     const paths = { ssePath: '/events', messagesPath: '/say' };
     const { url } = await startLegacy({ paths, at: '/old' });
     const client = rawClient();
@@ -387,7 +387,7 @@ describe('the middleware', () => {
     expect((await client.get(`${url}/old/say`)).expect(405).headers.allow).toBe('POST');
   });
 
-  it('refuses what it cannot serve', async () => {
+  it('refuses requests that it cannot serve', async () => {
     const { url, mcp } = await startLegacy({ maxBodyBytes: 1000, allowedHosts: ['127.0.0.1'] });
     const { client, address } = await openRaw(url);
     const ping = request(1, 'ping');
@@ -405,14 +405,14 @@ describe('the middleware', () => {
     expect(answer.headers['x-anynode-node']).toBe(mcp.nodeId);
   });
 
-  it('keeps an idle connection alive, and nothing ends it with its age', async () => {
+  it('keeps an idle connection alive, whatever its age', async () => {
     const { url } = await startLegacy({ keepAliveMs: 20, maxStreamAgeMs: 30 });
     const { stream } = await openRaw(url);
     await stream.comment(5);
     expect(stream.endedBy).toBeUndefined();
   });
 
-  it('throws for what is no handle, and for paths that are none', () => {
+  it('throws if it is given no handle, or malformed paths', () => {
     expect(() => legacySse(express())).toThrow('`legacySse` needs what `anynode()` has returned');
     const mcp = anynode({ server: () => scriptedServer() });
     onTestFinished(() => mcp.close({ drainMs: 0 }));

@@ -1,4 +1,4 @@
-/** What a client gets that takes more than its share: an answer that says so, and its session goes on. */
+/** A client that uses more than its share gets an answer that says so, and its session goes on. */
 import express from 'express';
 import { describe, expect, it } from 'vitest';
 import type { JsonRpc, RawClient } from '../support/mcp-http.js';
@@ -24,7 +24,7 @@ async function refusalOf(client: RawClient, url: string, message: JsonRpc | Json
   return { status: answer.status, error: answer.json().error };
 }
 
-/** A tool that does not answer before the gate is opened. */
+/** A tool that does not answer before the gate opens. */
 const waiting = (gate: Gate) => ({
   wait: async () => {
     await gate.opened;
@@ -39,7 +39,7 @@ describe.each([
   const limits = { jsonDepth: 10, batchSize: 3, messageBytes: 1_000 };
   const start = () => startSession({ limits, ...(mount && { mount }) });
 
-  it('may be nested to the limit, and no deeper', async () => {
+  it('may be nested up to the limit, and gets 400 above it', async () => {
     const { client, url, logged } = await start();
     // The message and its params are two levels of it.
     const call = (depth: number) => request(1, 'ping', { a: nested(depth) });
@@ -53,19 +53,19 @@ describe.each([
     expect(logged).toEqual([]);
   });
 
-  it('may have messages of so many bytes', async () => {
+  it('may have messages up to the limit of bytes, and gets 413 above it', async () => {
     const { client, url } = await start();
     const call = (text: string) => request(1, 'ping', { a: text });
     (await client.post(url, call('x'.repeat(900)))).expect(200);
     // Bytes, not characters.
     const error = invalid(/exceed 1000 bytes$/);
     expect(await refusalOf(client, url, call('ä'.repeat(500)))).toEqual({ status: 400, error });
-    // Each for itself, not the batch.
+    // The limit counts for each message, not for the batch.
     const two = [call('x'.repeat(800)), request(2, 'ping', { a: 'x'.repeat(800) })];
     (await client.post(url, two)).expect(200);
   });
 
-  it('may be a batch of so many', async () => {
+  it('may be a batch up to the limit, and gets 400 above it', async () => {
     const { client, url } = await start();
     const batch = (count: number) =>
       Array.from({ length: count }, () => notification('notifications/progress', {}));
@@ -76,7 +76,7 @@ describe.each([
     });
   });
 
-  it('may name its request with an id of 1,024 characters', async () => {
+  it('may have an id of up to 1,024 characters', async () => {
     const id = 'x'.repeat(1025);
     const roomy = await startSession({ ...(mount && { mount }) });
     (await roomy.client.post(roomy.url, request(id.slice(1), 'ping'))).expect(200);
@@ -89,14 +89,14 @@ describe.each([
   });
 });
 
-it('without limits of its own a node takes what is within the defaults', async () => {
+it('is accepted within the defaults if the node sets no limits', async () => {
   const { client, url } = await startSession();
   (await client.post(url, request(1, 'ping', { a: nested(98) }))).expect(200);
   expect((await client.post(url, request(1, 'ping', { a: nested(99) }))).status).toBe(400);
 });
 
-describe.each(STORES)('requests that run, over %s', (_, openStore) => {
-  it('are refused with 429 from the limit on, on every node, and again let in when one has ended', async () => {
+describe.each(STORES)('running requests, over %s', (_, openStore) => {
+  it('get 429 above the limit on every node, and are accepted again when one has ended', async () => {
     const store = openStore();
     const gate = newGate();
     const options = { tools: waiting(gate), limits: { requestsPerSession: 3 } };
@@ -111,10 +111,10 @@ describe.each(STORES)('requests that run, over %s', (_, openStore) => {
       expect(answer.status).toBe(429);
       expect(answer.headers['retry-after']).toBe('1');
       expect(answer.json().error).toEqual(tooMany(/requests of this session/));
-      // What asks for nothing is none.
+      // A notification runs nothing, so it does not count.
       (await client.post(url, notification('notifications/progress', {}))).expect(202);
     }
-    // Another session has its own.
+    // Another session has its own limit.
     const other = await openSession(a.url);
     (await other.client.post(b.url, request(1, 'ping'))).expect(200);
 
@@ -130,8 +130,9 @@ describe.each(STORES)('requests that run, over %s', (_, openStore) => {
   });
 });
 
-// Its clients may have gone for good: nobody would ever end them, and the session could run nothing any more.
-it('requests of a node that is dead take up no place', async () => {
+// Bug: the clients of a dead node may have gone for good. Nothing would ever end their requests, and the session could
+// run none.
+it('of a dead node do not count', async () => {
   const backplane = STORES[0]?.[1]()();
   if (backplane === undefined) throw new Error('no store');
   const node = await startNode({ backplane, limits: { requestsPerSession: 2 } });
@@ -150,7 +151,7 @@ it('requests of a node that is dead take up no place', async () => {
 });
 
 describe('streams of a session on a node', () => {
-  it('are refused with 429 from the limit on, and let in again when one is closed', async () => {
+  it('get 429 above the limit, and are accepted again when one is closed', async () => {
     const gate = newGate();
     const limits = { streamsPerSession: 3 };
     const { client, url, mcp } = await startSession({ tools: waiting(gate), limits });
@@ -169,8 +170,8 @@ describe('streams of a session on a node', () => {
     gate.open();
   });
 
-  // Only a session's own client can take its places: others are told that there is no such session.
-  it('are not taken by strangers', async () => {
+  // Only a session's own client can use up its limit. Strangers are told that there is no such session.
+  it('of strangers do not count', async () => {
     const limits = { streamsPerSession: 1 };
     const { client, url, sessionId } = await startSession({
       limits,
@@ -185,7 +186,7 @@ describe('streams of a session on a node', () => {
 });
 
 describe.each(STORES)('subscriptions, over %s', (_, openStore) => {
-  it('one too many is answered with an error, and the others stay', async () => {
+  it('above the limit get an error, and the others stay', async () => {
     const store = openStore();
     const limits = { subscriptionsPerSession: 2 };
     const a = await startNode({ backplane: store(), limits });
@@ -198,7 +199,7 @@ describe.each(STORES)('subscriptions, over %s', (_, openStore) => {
     }
     for (const { url } of [a, b]) {
       expect((await subscribe(url, 'r://3')).error).toEqual(tooMany(/A session may have 2$/));
-      // One that there is already is no other.
+      // A repeated subscription does not count again.
       expect(await subscribe(url, 'r://1')).toMatchObject({ result: {} });
     }
     expect((await a.mcp.sessions.get(sessionId))?.subscriptions.sort()).toEqual(['r://1', 'r://2']);
@@ -212,8 +213,8 @@ describe.each(STORES)('subscriptions, over %s', (_, openStore) => {
 });
 
 describe.each(STORES)('the URIs of subscriptions, over %s', (_, openStore) => {
-  // With a thousand URIs of 8 kB each look at the session's record cost Redis 8 MB of output.
-  it('are refused with an error above a number of bytes in all, and room comes back', async () => {
+  // Bug: with a thousand URIs of 8 kB, Redis sent 8 MB for each read of the session's record.
+  it('get an error above a number of bytes in all, and are accepted again when others have gone', async () => {
     const limits = { subscriptionBytesPerSession: 20 };
     const { url } = await startNode({ backplane: openStore()(), limits });
     const { client } = await openSession(url);
@@ -229,7 +230,7 @@ describe.each(STORES)('the URIs of subscriptions, over %s', (_, openStore) => {
 });
 
 describe.each(STORES)('sessions, over %s', (_, openStore) => {
-  it('of one caller are refused with 429 from the limit on; another has its own', async () => {
+  it('of one caller get 429 above the limit, and another caller has its own limit', async () => {
     const store = openStore();
     const options = {
       limits: { sessionsPerPrincipal: 2, anonymousSessions: 1 },
@@ -250,7 +251,7 @@ describe.each(STORES)('sessions, over %s', (_, openStore) => {
     await openSession(a.url, as('bob'));
     await openSession(b.url);
     await expect(openSession(a.url)).rejects.toMatchObject({ status: 429 });
-    // The caller is refused for a second without anybody being asked.
+    // For a second the caller is refused without a question to the backplane.
     (await first.client.delete(b.url)).expect(200);
     await expect
       .poll(
@@ -265,7 +266,7 @@ describe.each(STORES)('sessions, over %s', (_, openStore) => {
     expect([a.logged, b.logged]).toEqual([[], []]);
   });
 
-  it('that nobody goes on with are bounded, and build no servers from the limit on', async () => {
+  it('that were never used get 429 above the limit, and no server is built for them', async () => {
     let built = 0;
     const { scriptedServer } = await import('./support/scripted-server.js');
     const { url, mcp, logged } = await startNode({
@@ -288,7 +289,7 @@ describe.each(STORES)('sessions, over %s', (_, openStore) => {
     const began = performance.now();
     for (let at = 0; at < 30; at += 1) statuses.push(await begin());
     expect(statuses).toEqual([...Array<number>(5).fill(200), ...Array<number>(25).fill(429)]);
-    // Those that were let in, and about one each second to see whether it still is so.
+    // These are the accepted ones, and about one each second that checks the limit again.
     const seconds = (performance.now() - began) / 1000;
     expect(built).toBeLessThan(10 + seconds);
     expect(mcp.health().sessions).toBe(5);

@@ -1,4 +1,4 @@
-/** Without Express: what is different about requests that come straight from a server of Node's own. */
+/** `mcp.listener` without Express: what is different about requests that come straight from Node's own server. */
 import { once } from 'node:events';
 import { request as httpRequest } from 'node:http';
 import { createServer as createSecureServer, request as httpsRequest } from 'node:https';
@@ -29,7 +29,7 @@ const look = ({ extra }: { extra: { requestInfo?: { url?: URL } } }) =>
 const textOf = (result: unknown) => (result as { content: { text: string }[] }).content[0]?.text;
 
 describe.each(STORES)('over %s', (_, openStore) => {
-  it('a session goes on in an application, and the other way round', async () => {
+  it('a session goes on between the listener and an Express application', async () => {
     const store = openStore();
     const plain = await startNode({ backplane: store(), mount });
     const inExpress = await startNode({ backplane: store() });
@@ -48,7 +48,7 @@ describe.each(STORES)('over %s', (_, openStore) => {
   });
 });
 
-it('the paths are the caller’s affair: an application beside it gets all others', async () => {
+it('the caller decides which paths reach it, and an application beside it gets all others', async () => {
   const { mcp } = await startNode({ mount });
   const app = express().get('/health', (_req, res) => void res.json(mcp.health().status));
   const url = await listen((req, res) => {
@@ -60,7 +60,7 @@ it('the paths are the caller’s affair: an application beside it gets all other
   expect((await fetch(new URL('/mcp/other', url))).status).toBe(404);
 });
 
-it('a handler sees the whole URL; the scheme is that of the connection', async () => {
+it('a handler sees the whole URL, with the scheme of the connection', async () => {
   const { url, mcp } = await startNode({ mount, tools: { look } });
   const { client, sessionId } = await openSession(url);
   const call = request(1, 'tools/call', { name: 'look', arguments: {} });
@@ -86,7 +86,7 @@ it('a handler sees the whole URL; the scheme is that of the connection', async (
   expect(await text(response)).toContain(`https://localhost:${port}/mcp`);
 });
 
-it('a target that is no URL is a path, and harms nobody', async () => {
+it('a request target that is not a URL is taken for a path, without harm', async () => {
   const { url } = await startNode({ mount, tools: { look } });
   const { sessionId } = await openSession(url);
   const { port } = new URL(url);
@@ -101,7 +101,7 @@ it('a target that is no URL is a path, and harms nobody', async () => {
     ].join('\r\n'),
   );
   let received = '';
-  // It stays open for more.
+  // The connection stays open for more requests.
   for await (const chunk of socket) {
     received += String(chunk);
     if (received.includes('"result"')) break;
@@ -109,12 +109,12 @@ it('a target that is no URL is a path, and harms nobody', async () => {
   expect(received).toContain('"text":"http://localhost//[?a"');
 });
 
-// Else the one in the target would be whatever a client likes, since only the header is checked.
+// Otherwise a client could put any host into the target, since only the header is checked.
 it.each([
   ['http://evil.example/mcp?a=1', '/mcp?a=1'],
   ['//evil.example/mcp', '//evil.example/mcp'],
   ['http://evil.example?a=1', '/?a=1'],
-])('the host that a handler sees is that of the header: %s', async (path, shown) => {
+])('a handler sees the host of the Host header: %s', async (path, shown) => {
   const { url } = await startNode({ mount, tools: { look }, responseMode: 'json' });
   const { sessionId } = await openSession(url);
   const sent = httpRequest(url, {
@@ -126,8 +126,8 @@ it.each([
   expect(textOf(answer.result)).toBe(`${new URL(url).origin}${shown}`);
 });
 
-describe('who may', () => {
-  it('what is put on the request as `auth` is who calls', async () => {
+describe('authorization without Express', () => {
+  it('takes `auth` on the request for the caller', async () => {
     const { mcp } = await startNode({
       mount,
       tools: { who: ({ extra }) => extra.authInfo?.clientId ?? '' },
@@ -145,7 +145,7 @@ describe('who may', () => {
     expect((await stranger.post(url, request(1, 'ping'))).status).toBe(404);
   });
 
-  it('`principal` gets the request as Node makes it', async () => {
+  it('gives `principal` the request of Node', async () => {
     const principal = ({ headers }: Request) => headers['x-user']?.toString();
     const { url } = await startNode({ mount, principal });
     const { sessionId } = await openSession(url, { headers: { 'x-user': 'ann' } });
@@ -154,7 +154,7 @@ describe('who may', () => {
     expect((await stranger.post(url, request(1, 'ping'))).status).toBe(404);
   });
 
-  it('on a loopback address a foreign Host is refused, unless it is allowed', async () => {
+  it('refuses a foreign Host on a loopback address, unless it is allowed', async () => {
     const guarded = await startNode({ mount });
     const open = await startNode({ mount, allowedHosts: ['mcp.example.com'] });
     const lines = Object.entries({ ...HEADERS, host: 'mcp.example.com' });
@@ -168,24 +168,27 @@ describe('who may', () => {
 
 it.each([
   ['an error', new Error('no such tenant'), 'no such tenant'],
-  // As text it cannot be had: logging it rejected, and ended the process.
+  // It cannot be turned into a text. Bug: logging it threw, and ended the process.
   ['what has no text', Object.create(null), 'null prototype'],
-])('%s that the user’s own code throws is a JSON-RPC error, and logged', async (_, why, said) => {
-  const principal = () => {
-    throw why;
-  };
-  const { url, logged } = await startNode({ mount, principal });
-  const answer = await exchange('POST', url, Object.entries(HEADERS), JSON.stringify(INITIALIZE));
-  expect(answer.status).toBe(500);
-  expect(answer.json()).toEqual({
-    jsonrpc: '2.0',
-    error: { code: -32603, message: 'Internal error' },
-    id: null,
-  });
-  expect(logged).toEqual([expect.stringContaining(said)]);
-});
+])(
+  "%s thrown by the application's code becomes a JSON-RPC error, and is logged",
+  async (_, why, said) => {
+    const principal = () => {
+      throw why;
+    };
+    const { url, logged } = await startNode({ mount, principal });
+    const answer = await exchange('POST', url, Object.entries(HEADERS), JSON.stringify(INITIALIZE));
+    expect(answer.status).toBe(500);
+    expect(answer.json()).toEqual({
+      jsonrpc: '2.0',
+      error: { code: -32603, message: 'Internal error' },
+      id: null,
+    });
+    expect(logged).toEqual([expect.stringContaining(said)]);
+  },
+);
 
-// There is no Express that would catch it: an error of the listener's would be the end of the process.
+// Without Express, nothing catches an error of the listener, and the process would end.
 it.each([true, false])(
   'a request that was answered before is left alone, closed: %s',
   async (closed) => {
@@ -210,7 +213,7 @@ it.each([true, false])(
   },
 );
 
-it('a handler behind it is called as in an application of its own', async () => {
+it('a handler behind the listener is called as in an application of its own', async () => {
   const seen: unknown[] = [];
   const inner = express().use('/mcp', mapEndpoint().handler);
   const { url, logged } = await startNode({
@@ -227,55 +230,58 @@ it('a handler behind it is called as in an application of its own', async () => 
   expect(logged).toEqual([]);
 });
 
-// Its requests have the prototype of an application that never gets to see them: its `trust proxy` was heeded, and a
-// handler was called without what Express puts on a request.
+// Bug: the requests had the prototype of an application that does not handle them. Its `trust proxy` was applied, and a
+// handler was called without what Express adds to a request.
 describe.each([
   ['Express 4', express4],
   ['Express 5', express],
-])('beside an application whose server makes requests for it, %s', (_, make: () => Express) => {
-  const beside = (mcp: Anynode) => {
-    const app = make().set('trust proxy', true);
-    return listen(
-      (req, res) => (req.url === '/app' ? void app(req, res) : mcp.listener(req, res)),
-      serverOptionsFor(app),
-    );
-  };
+])(
+  'a listener beside an application whose server makes its requests, %s',
+  (_, make: () => Express) => {
+    const beside = (mcp: Anynode) => {
+      const app = make().set('trust proxy', true);
+      return listen(
+        (req, res) => (req.url === '/app' ? void app(req, res) : mcp.listener(req, res)),
+        serverOptionsFor(app),
+      );
+    };
 
-  it('nothing of it is known', async () => {
-    const { mcp } = await startNode({ tools: { look } });
-    const url = await beside(mcp);
-    const { client } = await openSession(url, { headers: { 'x-forwarded-proto': 'https' } });
-    const { result } = await client.request(url, 'tools/call', { name: 'look', arguments: {} });
-    expect(textOf(result)).toBe(url);
-    const lines = Object.entries({ ...HEADERS, host: 'mcp.example.com' });
-    expect((await exchange('POST', url, lines, JSON.stringify(INITIALIZE))).status).toBe(403);
-  });
-
-  it('a handler is called as in an application of its own', async () => {
-    const seen: unknown[] = [];
-    const { mcp, logged } = await startNode({
-      server: undefined,
-      handler: ({ query, params, protocol }, res) => {
-        seen.push([query, { ...params }, protocol]);
-        res.sendStatus(400);
-      },
+    it('ignores the settings of that application', async () => {
+      const { mcp } = await startNode({ tools: { look } });
+      const url = await beside(mcp);
+      const { client } = await openSession(url, { headers: { 'x-forwarded-proto': 'https' } });
+      const { result } = await client.request(url, 'tools/call', { name: 'look', arguments: {} });
+      expect(textOf(result)).toBe(url);
+      const lines = Object.entries({ ...HEADERS, host: 'mcp.example.com' });
+      expect((await exchange('POST', url, lines, JSON.stringify(INITIALIZE))).status).toBe(403);
     });
-    const url = await beside(mcp);
-    const lines = Object.entries({ ...HEADERS, 'x-forwarded-proto': 'https' });
-    await exchange('POST', `${url}?a=1`, lines, JSON.stringify(INITIALIZE));
-    expect(seen[0]).toEqual([{ a: '1' }, {}, 'http']);
-    expect(logged).toEqual([expect.stringContaining('did not take `initialize`: status 400')]);
-  });
-});
 
-// After a request of an Express 4 application, those that came without one had no `query`: it had got its prototype, which has
-// no getter for it.
+    it('calls a handler as in an application of its own', async () => {
+      const seen: unknown[] = [];
+      const { mcp, logged } = await startNode({
+        server: undefined,
+        handler: ({ query, params, protocol }, res) => {
+          seen.push([query, { ...params }, protocol]);
+          res.sendStatus(400);
+        },
+      });
+      const url = await beside(mcp);
+      const lines = Object.entries({ ...HEADERS, 'x-forwarded-proto': 'https' });
+      await exchange('POST', `${url}?a=1`, lines, JSON.stringify(INITIALIZE));
+      expect(seen[0]).toEqual([{ a: '1' }, {}, 'http']);
+      expect(logged).toEqual([expect.stringContaining('did not take `initialize`: status 400')]);
+    });
+  },
+);
+
+// Bug: after a request of an Express 4 application, requests without an application had no `query`. They had got its
+// prototype, which has no getter for it.
 it.each([
   ['four', 'plain', 'five'],
   ['plain', 'four', 'plain'],
   ['five', 'made', 'plain'],
 ] as const)(
-  'a handler behind applications and none sees the right one: %s, %s, %s',
+  'a handler behind applications and the listener sees the right application: %s, %s, %s',
   async (...ways) => {
     const seen: unknown[] = [];
     const { mcp, logged } = await startNode({
@@ -301,31 +307,34 @@ it.each([
       if (way !== 'plain') expect(name).toBe(way);
       expect(rest).toEqual([{ a: '1' }, '/mcp?a=1', way === 'plain' ? '' : '/mcp', true]);
     }
-    // Once in ten seconds, however many were refused.
+    // It is logged once in ten seconds, however many requests are refused.
     expect(logged).toEqual([expect.stringContaining('did not take `initialize`: status 400')]);
   },
 );
 
-// A target is what the client wrote: read as a URL and written again it is another one.
+// A target that is parsed as a URL and written again may differ from what the client wrote.
 it.each([
   ["/mcp/../mcp?a='b'|c", "/mcp/../mcp?a='b'|c"],
   ['//[?a=1', '//[?a=1'],
   ['http://localhost/mcp?a=1', '/mcp?a=1'],
   ['HTTP://localhost?a=1', '/?a=1'],
-])('a handler behind it sees what the client asked for: %s', async (path, seenUrl) => {
-  const seen: string[][] = [];
-  const { url } = await startNode({
-    mount,
-    server: undefined,
-    handler: (req, res) => {
-      seen.push([req.originalUrl, req.url]);
-      res.sendStatus(400);
-    },
-  });
-  await send(url, path);
-  expect(seen[0]?.[1]).toBe(seenUrl);
-  expect(seen[0]?.[0]).toBe(seenUrl.replace(/^\/\?/, '?'));
-});
+])(
+  'a handler behind the listener sees the target that the client wrote: %s',
+  async (path, seenUrl) => {
+    const seen: string[][] = [];
+    const { url } = await startNode({
+      mount,
+      server: undefined,
+      handler: (req, res) => {
+        seen.push([req.originalUrl, req.url]);
+        res.sendStatus(400);
+      },
+    });
+    await send(url, path);
+    expect(seen[0]?.[1]).toBe(seenUrl);
+    expect(seen[0]?.[0]).toBe(seenUrl.replace(/^\/\?/, '?'));
+  },
+);
 
 it('a handler in an application sees the path of a target in absolute form', async () => {
   const seen: string[][] = [];
@@ -340,7 +349,7 @@ it('a handler in an application sees the path of a target in absolute form', asy
   expect(seen[0]).toEqual(['/mcp?a=1', '/mcp', '/?a=1']);
 });
 
-/** A session's first request, to exactly this target. */
+/** Sends a session's first request to exactly this target. */
 async function send(url: string, path: string): Promise<void> {
   const sent = httpRequest(url, { path, method: 'POST', headers: HEADERS, agent: false }).end(
     JSON.stringify(INITIALIZE),
@@ -349,7 +358,7 @@ async function send(url: string, path: string): Promise<void> {
   await text(response);
 }
 
-it('clients of 2026-07-28 are served, too', async () => {
+it('the listener serves clients of 2026-07-28, too', async () => {
   const { url } = await startNode({ mount, modern: modernOf() });
   const answer = await postModern(rawClient(), url, 1, 'server/discover');
   expect(answer.expect(200).json().result).toMatchObject({
@@ -357,7 +366,7 @@ it('clients of 2026-07-28 are served, too', async () => {
   });
 });
 
-it('after `close` it answers 503', async () => {
+it('the listener answers 503 after `close`', async () => {
   const { mcp, url } = await startNode({ mount });
   await mcp.close({ drainMs: 0 });
   const sent = httpRequest(url, { method: 'POST', headers: HEADERS }).end(

@@ -1,4 +1,4 @@
-/** What the log says of the state that a node is in, and on which level. */
+/** What a node logs about its state, and at which level. */
 import { afterEach, expect, it, onTestFinished, vi } from 'vitest';
 import { anynode, memoryBackplane } from '../../src/index.js';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
@@ -8,7 +8,7 @@ import { startNode } from './support/serve.js';
 
 afterEach(() => vi.unstubAllEnvs());
 
-it('names the Redis that is away, without credentials, and says once that it is back', async () => {
+it('the log names a Redis that is away, without credentials, and says once that it is back', async () => {
   const proxy = await startTcpProxy({ target: { port: Number(new URL(redisUrl()).port || 6379) } });
   onTestFinished(() => proxy.stop());
   const place = `Redis at 127.0.0.1:${proxy.port}`;
@@ -25,10 +25,10 @@ it('names the Redis that is away, without credentials, and says once that it is 
   expect([...node.logged, ...node.informed].join()).not.toContain('hunter2');
 });
 
-it('warns of sessions in memory where NODE_ENV is production, unless they are meant to be there', async () => {
+it('the log warns of sessions in memory if NODE_ENV is production, unless a memory backplane is given', async () => {
   vi.stubEnv('NODE_ENV', 'production');
   const warnings: string[] = [];
-  // A logger of before `info` was known.
+  // A logger of an application from before `info` was used.
   const logger = { warn: (text: string) => void warnings.push(text), error: () => undefined };
   const server = () => scriptedServer();
   const forgotten = anynode({ server, logger, redis: undefined });

@@ -1,4 +1,4 @@
-/** The reply to a step is lost, and the step is sent again: the server behind notices nothing. */
+/** A step whose reply is lost is sent again, and the server behind notices nothing. */
 import { expect, it } from 'vitest';
 import type { Backplane } from '../../src/index.js';
 import { memoryBackplane, redisBackplane } from '../../src/index.js';
@@ -11,7 +11,7 @@ const STORES: [string, () => Backplane][] = [
   ['Redis', () => redisBackplane({ redis: redisUrl(), prefix: uniquePrefix() })],
 ];
 
-/** Each commit is carried out, its reply is lost, and it is sent again. */
+/** Carries out each commit, loses the reply, and sends it again. */
 function losingReplies(store: Backplane): Backplane {
   return {
     join(options) {
@@ -26,7 +26,8 @@ function losingReplies(store: Backplane): Backplane {
   };
 }
 
-// The record said by then that it had come, so that the server got it from there, and from the client besides.
+// Bug: the record said by then that the client was initialized, so the server was told by the record and by the
+// message.
 it.each(STORES)('%s: a server gets `initialized` once', async (_, store) => {
   let initialized = 0;
   const node = await startNode({
@@ -40,7 +41,7 @@ it.each(STORES)('%s: a server gets `initialized` once', async (_, store) => {
   const client = rawClient();
   await client.initialize(node.url);
   await expect.poll(() => initialized).toBe(1);
-  // What was still on its way to the server comes before the answer.
+  // What was on its way to the server comes before the answer.
   await client.request(node.url, 'ping');
   expect(initialized).toBe(1);
 });

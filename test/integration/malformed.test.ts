@@ -1,4 +1,4 @@
-/** What whoever can write to Redis may put there harms at most the session that it is about. */
+/** A writer to Redis who stores malformed data harms the session of that data at most. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
@@ -25,7 +25,7 @@ const start = async (more: object = {}) => {
   return { ...node, inbox: `mcp:inbox:${node.mcp.nodeId}` };
 };
 
-/** What is there of a session, each with something else than what the scripts have written. */
+/** The stored data of a session, each with something that the scripts do not write. */
 const HARM: [string, (key: string) => Promise<unknown>][] = [
   ['a record of another type', (key) => redis.multi().del(key).set(key, 'x').exec()],
   ['a record without a revision', (key) => redis.hset(key, 'rev', 'x')],
@@ -65,8 +65,8 @@ const HARM: [string, (key: string) => Promise<unknown>][] = [
   ],
 ];
 
-describe('a session of which is stored', () => {
-  it.each(HARM)('%s: is answered, or has ended, and all others go on', async (_, harm) => {
+describe('a session with malformed data', () => {
+  it.each(HARM)('is answered or has ended, and all other sessions go on: %s', async (_, harm) => {
     const { url, mcp } = await start();
     const [bad, good] = [await openSession(url), await openSession(url)];
     await bad.client.request(url, 'ping');
@@ -78,15 +78,15 @@ describe('a session of which is stored', () => {
     statuses.push(
       (await bad.client.post(url, { jsonrpc: '2.0', method: 'notifications/x' })).status,
     );
-    // Known, or not: never 503, with which the client would come again for ever.
+    // The answer is a result or 404, and never 503, with which the client would try again for ever.
     for (const status of statuses) expect([200, 202, 404]).toContain(status);
     expect(await good.client.request(url, 'ping')).toMatchObject({ result: {} });
     expect(mcp.health().status).toBe('ready');
   });
 });
 
-// `null` in the place of an answer ended the process: 'id' in null.
-it('answers a batch in JSON mode though what is stored of its answers is malformed', async () => {
+// Bug: `null` in the place of an answer ended the process with `'id' in null`.
+it('answers a batch in JSON mode although its stored answers are malformed', async () => {
   const gate = newGate();
   const { url, inbox } = await start({
     responseMode: 'json',
@@ -125,7 +125,7 @@ it('answers a batch in JSON mode though what is stored of its answers is malform
   gate.open();
 });
 
-describe('lines in the inbox of a node', () => {
+describe('a line in the inbox of a node', () => {
   const LINES = [
     '',
     '\n',
@@ -163,7 +163,7 @@ describe('lines in the inbox of a node', () => {
     `1 check ${'S '.repeat(10_000)}`,
   ];
 
-  it('that no node would write change nothing', async () => {
+  it('that no node would send has no effect', async () => {
     const { url, mcp, inbox } = await start();
     const { client, sessionId } = await openSession(url);
     for (const line of LINES) {
@@ -175,8 +175,8 @@ describe('lines in the inbox of a node', () => {
     expect(mcp.health().status).toBe('ready');
   });
 
-  // The log of a session that is not there was read for ever, and 424 MiB of lines waited behind it.
-  it('of a session that is not there are not kept', async () => {
+  // Bug: the log of a session that does not exist was read for ever, while 424 MiB of lines waited.
+  it('for a session that does not exist is not kept', async () => {
     const { url, inbox, mcp } = await start();
     const { client } = await openSession(url);
     await redis.set('mcp:{zzz}:events', 'x');

@@ -1,4 +1,4 @@
-/** What becomes of calls and subscriptions of 2026-07-28 when their node closes. */
+/** What calls and subscriptions of 2026-07-28 get when their node closes. */
 import { describe, expect, it } from 'vitest';
 import type { Modern } from '../../src/index.js';
 import { eventually } from '../contract/suite/rig.js';
@@ -18,7 +18,7 @@ describe('a node that closes', () => {
   const closed = said('The node that ran this request was closed');
   const call = { name: 'slow', arguments: {}, _meta: { progressToken: 'p' } };
 
-  it('lets calls finish, and keeps subscriptions until then', async () => {
+  it('lets calls finish, and keeps subscriptions open until then', async () => {
     const finished = signal();
     const started = signal();
     const slow: ModernTool = async () => {
@@ -38,7 +38,7 @@ describe('a node that closes', () => {
     finished.resolve();
     expect((await answer).json()).toMatchObject({ result: { content: [{ text: 'done' }] } });
     await closing;
-    // A graceful end is told.
+    // The client is told of the graceful end.
     expect((await stream.next()).message).toMatchObject({
       ...{ id: 'listen', result: { resultType: 'complete' } },
     });
@@ -48,7 +48,7 @@ describe('a node that closes', () => {
     expect(node.logged).toEqual([]);
   });
 
-  it('ends calls that do not, with an error that says so, whether they have said something or not', async () => {
+  it('ends calls that run too long with an error that says so, with or without earlier messages', async () => {
     let running = 0;
     const started = signal();
     const slow: ModernTool = async ({ mcpReq }) => {
@@ -77,7 +77,7 @@ describe('a node that closes', () => {
     expect(node.logged).toEqual([]);
   });
 
-  it('adds nothing to what was answered', async () => {
+  it('adds nothing to a call that was answered', async () => {
     const returns = signal();
     const slow: ModernTool = async ({ mcpReq }) => {
       const params = { progressToken: 'p', progress: 1 };
@@ -87,7 +87,7 @@ describe('a node that closes', () => {
     };
     const node = await startNode({ modern: modernOf({ slow }) });
     const { sse } = await postModern(rawClient(), node.url, 'call', 'tools/call', call);
-    // The answer waits for a reader; the node closes meanwhile.
+    // The answer waits for a slow reader when the node closes.
     sse.pause();
     await returns.promise;
     await new Promise((resolve) => setTimeout(resolve, 100));
@@ -102,7 +102,7 @@ describe('a node that closes', () => {
     ]);
   });
 
-  it('does not take a subscription whose server is built too late', async () => {
+  it('refuses a subscription whose server is built too late', async () => {
     const building = signal();
     const started = signal();
     const modern = modernOf({}, () => {
@@ -120,7 +120,7 @@ describe('a node that closes', () => {
     expect(node.logged).toEqual([]);
   });
 
-  it('leaves nothing behind', async () => {
+  it('leaves no subscription, socket or timer behind', async () => {
     const before = activeResources();
     const store = redisUrl();
     const prefix = uniquePrefix();
@@ -135,7 +135,7 @@ describe('a node that closes', () => {
     await eventually(async () => expect(await listening()).toBe(1));
     await mcp.close({ drainMs: 0 });
     await stream.ended;
-    // Redis learns of it in its own time: nobody waits for the end of a connection.
+    // Redis notices the end of a connection later. The node does not wait for that.
     await eventually(async () => expect(await listening()).toBe(0));
     client.close();
     redis.disconnect();
@@ -143,7 +143,7 @@ describe('a node that closes', () => {
     expect(left).toEqual({});
   });
 
-  it('is through, though its handler cannot be closed', async () => {
+  it('has closed although its handler throws on close', async () => {
     const close = () => Promise.reject(new Error('not now'));
     const node = await startNode({
       modern: (parts) => {

@@ -1,4 +1,4 @@
-/** What clients of 2026-07-28 may send, and what becomes of it on a mount that serves both eras. */
+/** What clients of 2026-07-28 may send to a mount that serves both eras, and what they get. */
 import { request as httpRequest } from 'node:http';
 import { toNodeHandler } from '@modelcontextprotocol/node';
 import { createMcpHandler, isLegacyRequest } from '@modelcontextprotocol/server';
@@ -18,7 +18,7 @@ const listing = request(1, 'tools/list', { _meta: META });
 const meta = (more: object): object => request(1, 'tools/list', { _meta: { ...META, ...more } });
 const version = 'io.modelcontextprotocol/protocolVersion';
 
-describe('is answered as by the handler of the SDK alone', () => {
+describe('a mount of both eras answers as the handler of the SDK alone', () => {
   const cases: [string, unknown, Headers?][] = [
     ['server/discover', request(1, 'server/discover', { _meta: META })],
     ['a list', listing],
@@ -68,9 +68,9 @@ describe('is answered as by the handler of the SDK alone', () => {
   });
 });
 
-// They stand in strings as they are, by the standards of JSON and of server-sent events; but some readers split there. The
-// events of this handler were passed on as they came. Its chunks may end anywhere, in the middle of a character, too.
-it('no line of data has a line separator of Unicode in it', async () => {
+// JSON and server-sent events allow these characters in strings, but some readers split lines there. Bug: the events of
+// this handler were passed on unchanged. Its chunks may end in the middle of a character, too.
+it('no data line of an event has a line separator of Unicode', async () => {
   const text = 'a\u2028b\u2029c\u0085d\uFEFFe';
   const answer = { jsonrpc: '2.0', id: 1, result: { text } };
   const bytes = Buffer.from(`event: message\ndata: ${JSON.stringify(answer)}\n\n`);
@@ -87,7 +87,7 @@ it('no line of data has a line separator of Unicode in it', async () => {
   expect(sse.events[0]?.data).not.toMatch(/[\u0085\u2028\u2029]/);
 });
 
-it('a session is none the worse for a request of the other era that carries its id', async () => {
+it('a session is not disturbed by a request of the other era with its id', async () => {
   const { url } = await startNode({ modern: modernOf() });
   const { client, sessionId } = await openSession(url);
   const headers = { 'mcp-session-id': sessionId };
@@ -104,7 +104,7 @@ it.each([
   [4, 'parsed', [express.json()]],
   [5, 'unread', []],
   [5, 'parsed', [express.json()]],
-] as const)('both eras are told who is calling: Express %s, body %s', async (major, _, parsers) => {
+] as const)('both eras see who calls: Express %s, body %s', async (major, _, parsers) => {
   const before = [
     ...parsers,
     (req: express.Request, _res: express.Response, next: express.NextFunction) => {
@@ -125,12 +125,12 @@ it.each([
   expect(answer.expect(200).json()).toMatchObject({ result: { content } });
 });
 
-// The body had been read to see which era it is of, and was left where a parser leaves it: handlers took a text for
-// what `express.json()` had made of it, and refused every request.
+// Bug: to find the era the body had been read and left where a parser leaves it. Handlers took a text for the result of
+// `express.json()`, and refused every request.
 it.each([
   ['unread', []],
   ['behind express.json()', [express.json()]],
-])('a handler that keeps its own sessions gets the body as it came: %s', async (_, before) => {
+])('a handler that keeps its own sessions gets the body unchanged: %s', async (_, before) => {
   const { handler } = mapEndpoint();
   const seen: unknown[] = [];
   const mcp = anynode({
@@ -150,14 +150,14 @@ it.each([
   expect((await postModern(client, url, 1, 'tools/list')).status).toBe(200);
 });
 
-describe('limits hold for both', () => {
+describe('the limits of both eras', () => {
   const nested = (depth: number): unknown =>
     JSON.parse(`${'{"a":'.repeat(depth)}1${'}'.repeat(depth)}`);
 
   it.each([
     ['read here', []],
     ['read in front', [express.json({ limit: '4mb' })]],
-  ])('a body that is nested too deep, %s', async (_, before) => {
+  ])('refuse a body that is nested too deeply, %s', async (_, before) => {
     const { url } = await startNode({ modern: modernOf(), mount: { before } });
     const client = rawClient();
     const deep = (more: object): string => {
@@ -176,15 +176,15 @@ describe('limits hold for both', () => {
     expect((await postModern(client, url, 1, 'tools/list', fits)).status).toBe(200);
   });
 
-  it('a body that is too long', async () => {
+  it('refuse a body that is too large', async () => {
     const { url } = await startNode({ modern: modernOf(), maxBodyBytes: 1000 });
     const long = { _meta: { ...META, x: 'x'.repeat(1000) } };
     expect((await postModern(rawClient(), url, 1, 'tools/list', long)).status).toBe(413);
   });
 });
 
-// A URL that names a user is refused by `Request`: it was an error of the server.
-it('a Host header with a user in it does no harm, in either era', async () => {
+// Bug: `Request` refuses a URL that names a user, and that became an error of the server.
+it('a Host header with a user in it is answered without harm in either era', async () => {
   const { url } = await startNode({ modern: modernOf(), mount: { trustProxy: 1 } });
   const post = (body: unknown, headers: Headers): Promise<number | undefined> =>
     new Promise((resolve, reject) => {
@@ -210,7 +210,7 @@ it('a Host header with a user in it does no harm, in either era', async () => {
   expect(await post(request(1, 'initialize', params), {})).toBe(200);
 });
 
-it('`notify` rejects when Redis is away: nobody else was told', async () => {
+it('`notify` rejects while Redis is away, because other nodes are not told', async () => {
   const proxy = await startTcpProxy({ target: { port: Number(new URL(redisUrl()).port) } });
   onTestFinished(proxy.stop);
   const node = await startNode({
@@ -228,12 +228,12 @@ it('`notify` rejects when Redis is away: nobody else was told', async () => {
   await expect(node.mcp.notify.toolsChanged()).rejects.toMatchObject({
     code: 'backplane_unavailable',
   });
-  // Listeners here hear of it all the same, and what needs no session is served.
+  // Listeners of this node are told all the same, and requests without a session are served.
   expect((await stream.next()).message?.method).toBe('notifications/tools/list_changed');
   expect((await postModern(client, node.url, 1, 'tools/list')).status).toBe(200);
 });
 
-it('`notify` is through when other nodes will hear of it, and not before', async () => {
+it('`notify` resolves when other nodes are sure to be told, and not before', async () => {
   const inner = memoryBackplane();
   let stored = (): void => undefined;
   const storing = new Promise<void>((resolve) => (stored = resolve));
@@ -255,14 +255,14 @@ it('`notify` is through when other nodes will hear of it, and not before', async
   await telling;
 });
 
-it('the subscription of a client that reads nothing is ended after `stalledMs`, and only then', async () => {
+it('a subscription of a client that reads nothing ends after `stalledMs`, and not before', async () => {
   const ended = await startNode({ modern: modernOf(), limits: { stalledMs: 400 } });
-  // The twin: so it is the limit that ends it.
+  // The twin: only the limit ends it.
   const kept = await startNode({ modern: modernOf(), limits: { stalledMs: 0 } });
   for (const { mcp, url } of [ended, kept]) {
     const stream = await subscribe(rawClient(), url);
     stream.pause();
-    // More than sockets and the kernel take.
+    // This is more than sockets and the kernel hold.
     const params = { filling: 'x'.repeat(100_000) };
     for (let at = 0; at < 150; at += 1) {
       mcp.serverEventBus.publish({ kind: 'tools_list_changed', params });

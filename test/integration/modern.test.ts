@@ -20,7 +20,7 @@ const modern: AnynodeOptions['modern'] = ({ bus }) => ({
 });
 
 describe.each(STORES)('both eras on one mount, over %s', (_, openStore) => {
-  it('clients of 2025 get a session, those of 2026-07-28 the handler; `notify` on one node reaches both on another', async () => {
+  it('gives clients of 2025 a session and clients of 2026-07-28 the handler, and `notify` on one node reaches both on another', async () => {
     const store = openStore();
     const a = await startNode({ backplane: store(), modern });
     const b = await startNode({ backplane: store(), modern });
@@ -48,7 +48,7 @@ describe.each(STORES)('both eras on one mount, over %s', (_, openStore) => {
   });
 
   it.each(['legacy', 'auto'] as const)(
-    'the v2 client (%s) gets a session where there is nothing else',
+    'the v2 client (%s) gets a session from a mount without that era',
     async (mode) => {
       const node = await startNode({ backplane: openStore()() });
       const client = new Client({ name: 'v2', version: '1' }, { versionNegotiation: { mode } });
@@ -60,7 +60,7 @@ describe.each(STORES)('both eras on one mount, over %s', (_, openStore) => {
   );
 });
 
-it('throws for what is not of the v2 SDK', () => {
+it('anynode() throws for a handler that is not of the v2 SDK', () => {
   const given = { server: () => scriptedServer(), modern: () => ({}) as never };
   expect(() => anynode(given)).toThrow('`modern` has to return');
 });

@@ -1,4 +1,6 @@
-/** `mcp.notify`: each session that should hear it hears it once, whichever node it is on, and no other does. */
+/**
+ * `mcp.notify`: each session that should get the notification gets it once, on whichever node it is, and no other does.
+ */
 import { describe, expect, it } from 'vitest';
 import { memoryBackplane } from '../../src/index.js';
 import { scriptedServer } from './support/scripted-server.js';
@@ -12,7 +14,7 @@ const KINDS = [
 ] as const;
 
 describe.each(STORES)('over %s', (_, openStore) => {
-  it('list changes: once for every session, listening on whichever node', async () => {
+  it('a list change reaches each session once, on whichever node it listens', async () => {
     const store = openStore();
     const a = await startNode({ backplane: store() });
     const b = await startNode({ backplane: store() });
@@ -20,7 +22,7 @@ describe.each(STORES)('over %s', (_, openStore) => {
     const streams = await Promise.all(sessions.map(({ client }) => client.listen(b.url)));
     for (const [method] of KINDS) expect(await a.mcp.notify[method]()).toBe(3);
     for (const stream of streams) await stream.first(3);
-    // A second call reaches those who listen, again: something has changed since.
+    // A second call reaches the connected clients again, because something has changed since.
     expect(await b.mcp.notify.toolsChanged()).toBe(3);
     for (const stream of streams) {
       await stream.first(4);
@@ -33,7 +35,7 @@ describe.each(STORES)('over %s', (_, openStore) => {
     }
   });
 
-  it('a client with no open stream finds one of a kind when it is back, and the next again', async () => {
+  it('a client without an open stream gets one of each kind when it is back, and later ones again', async () => {
     const { mcp, url } = await startNode({ backplane: openStore()() });
     const { client } = await openSession(url);
     await client.request(url, 'resources/subscribe', { uri: 'a:1' });
@@ -62,7 +64,7 @@ describe.each(STORES)('over %s', (_, openStore) => {
     ]);
   });
 
-  it('an update of a resource reaches its subscribers only, as long as they are', async () => {
+  it('an updated resource reaches its subscribers only, until they unsubscribe', async () => {
     const { mcp, url } = await startNode({ backplane: openStore()() });
     const [first, second] = [await openSession(url), await openSession(url)];
     await first.client.request(url, 'resources/subscribe', { uri: 'a:1' });
@@ -76,7 +78,7 @@ describe.each(STORES)('over %s', (_, openStore) => {
   });
 });
 
-it('servers that have not announced such notifications, or failed to subscribe, send none', async () => {
+it('a server that has not announced the notification, or has refused the subscription, sends none', async () => {
   const { mcp, url } = await startNode({
     backplane: memoryBackplane(),
     server: () => scriptedServer({}, { tools: {}, prompts: { listChanged: false } }),

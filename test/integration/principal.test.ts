@@ -1,4 +1,7 @@
-/** A session answers to whoever created it; to others it does not exist. The session id alone is no credential. */
+/**
+ * A session answers to the caller who has created it. For others it does not exist, because the session id alone is no
+ * credential.
+ */
 import type { RequestHandler } from 'express';
 import { describe, expect, it } from 'vitest';
 import type { AuthInfo } from '../../src/index.js';
@@ -7,7 +10,7 @@ import { connectRedis, redisUrl, uniquePrefix } from '../support/redis-fixture.j
 import { announce, type ToolCall } from './support/scripted-server.js';
 import { rawClient, startNode, STORES, type NodeOptions } from './support/serve.js';
 
-/** Takes `Authorization: Bearer <subject>/<token>[/<client>[/<issuer>]]` for valid. */
+/** Accepts every `Authorization: Bearer <subject>/<token>[/<client>[/<issuer>]]`. */
 const authenticate: RequestHandler = (req, _res, next) => {
   const bearer = req.headers.authorization?.replace('Bearer ', '');
   if (bearer !== undefined) {
@@ -31,7 +34,7 @@ function start(options: NodeOptions = {}) {
   return startNode({ tools, mount: { before: [authenticate] }, ...options });
 }
 
-/** The client with another token, or none, in the same session. */
+/** The same client with another token or none, in the same session. */
 function impostor(client: RawClient, bearer: string | undefined): RawClient {
   const other = rawClient(bearer === undefined ? {} : { headers: as(bearer) });
   other.sessionId = client.sessionId;
@@ -47,7 +50,7 @@ async function open(url: string, bearer: string | undefined): Promise<RawClient>
   return client;
 }
 
-/** Everything that a client can do with a session id. */
+/** Does everything that a client can do with a session id, and returns the answers. */
 async function everything(client: RawClient, url: string): Promise<[number, unknown][]> {
   const cursor = { lastEventId: 'AAAAAAAA.g.0.0.0' };
   const initialize = request(1, 'initialize', {
@@ -92,12 +95,12 @@ describe.each(STORES)('over %s', (_, openStore) => {
 
     const found = await everything(impostor(client, other), url);
     expect(found).toEqual(found.map(() => [404, NOT_FOUND]));
-    // And it tells nobody anything that a made-up id would not.
+    // A made-up id gets the same answers, so that they reveal nothing.
     const stranger = impostor(client, other);
     stranger.sessionId = 'made-up';
     expect(await everything(stranger, url)).toEqual(found);
 
-    // The session has come to no harm, and its stream was not taken.
+    // The session has come to no harm, and its stream was not taken over.
     await client.request(url, 'tools/call', { name: 'announce' });
     expect((await listener.next()).message?.params).toMatchObject({ data: 'private' });
     expect(listener.endedBy).toBeUndefined();
@@ -117,7 +120,7 @@ describe.each(STORES)('over %s', (_, openStore) => {
   });
 });
 
-it('`principal` decides who is who, instead', async () => {
+it('`principal` decides who the caller is', async () => {
   const { url } = await start({ principal: (req) => req.get('x-tenant') });
   const client = rawClient({ headers: { 'x-tenant': 'one', ...as('alice/t') } });
   await client.initialize(url);
@@ -128,7 +131,7 @@ it('`principal` decides who is who, instead', async () => {
   expect((await step(undefined, 'alice/t')).status).toBe(404);
 });
 
-it('a principal that looks like nobody, or like a stored one, is not taken for it', async () => {
+it('a principal that looks like an anonymous or a stored one is another principal', async () => {
   const { url } = await start({ principal: (req) => req.get('x-who') });
   const opened: RawClient[] = [];
   for (const who of [undefined, '', 'anonymous', 'as:', 'as:anonymous']) {
@@ -136,7 +139,7 @@ it('a principal that looks like nobody, or like a stored one, is not taken for i
     await client.initialize(url);
     opened.push(client);
   }
-  // An empty header is sent as such, and is somebody.
+  // An empty header is sent as such, and names a caller.
   for (const client of opened) {
     for (const other of opened) {
       const thief = impostor(other, undefined);
@@ -148,10 +151,10 @@ it('a principal that looks like nobody, or like a stored one, is not taken for i
   }
 });
 
-/** What a middleware leaves on the request of a caller. */
+/** What a middleware leaves on the request about its caller. */
 type Left = Record<string, unknown>;
 
-/** Callers whose identities are left as given, by number in a header. */
+/** Starts a node whose callers have the given identities, chosen by a number in a header. */
 async function callers(left: Left[], locals: Left[] = []) {
   const leave: RequestHandler = (req, res, next) => {
     const at = Number(req.headers['x-caller']);
@@ -167,7 +170,7 @@ async function callers(left: Left[], locals: Left[] = []) {
 const jwt = (claims: Left) => ({ iss: 'https://issuer', iat: 1, exp: 2, ...claims });
 const info = (more: Left) => ({ token: 't', scopes: [], ...more });
 
-// All of them were one caller, as none has the fields of the SDK's `AuthInfo`.
+// Bug: all of them were one caller, because none has the fields of the SDK's `AuthInfo`.
 it.each<[string, Left, Left, Left?, Left?]>([
   ['express-jwt', { auth: jwt({ sub: 'a' }) }, { auth: jwt({ sub: 'b' }) }],
   ['the issuer', { auth: jwt({ sub: 'a' }) }, { auth: jwt({ sub: 'a', iss: 'https://other' }) }],
@@ -209,13 +212,13 @@ it.each<[string, Left, Left, Left?, Left?]>([
     { user: { _id: { toHexString: () => 'a', toString: () => 'a' } } },
     { user: { _id: { toHexString: () => 'b', toString: () => 'b' } } },
   ],
-  // Its text was taken, which is '[object Object]' of all of them.
+  // Bug: the text of the object was used, which is '[object Object]' for all of them.
   [
     'an id in hexadecimal that has no text of its own',
     { user: { _id: { toHexString: () => 'a' } } },
     { user: { _id: { toHexString: () => 'b' } } },
   ],
-  // Both were taken for their client.
+  // Bug: both callers were taken for their client application.
   [
     'AuthInfo with the claims of the token under a name',
     { auth: info({ clientId: 'app', extra: { claims: { sub: 'a' } } }) },
@@ -242,22 +245,25 @@ it.each<[string, Left, Left, Left?, Left?]>([
     { auth: { sub: '"a', iss: 'b' } },
   ],
   ['somebody and nobody', { user: { id: 'anonymous' } }, { user: undefined }],
-])('callers are told apart by what a middleware leaves: %s', async (_, one, other, ...locals) => {
-  const { url, clientOf, logged } = await callers([one, other], locals as Left[]);
-  for (const at of [0, 1]) {
-    const client = clientOf(at);
-    await client.initialize(url);
-    // The same again is the same caller.
-    expect((await client.post(url, request(7, 'ping'))).status).toBe(200);
-    const thief = clientOf(1 - at);
-    thief.sessionId = client.sessionId;
-    thief.protocolVersion = client.protocolVersion;
-    expect((await thief.post(url, request(8, 'ping'))).status).toBe(404);
-    expect((await thief.get(url)).status).toBe(404);
-    expect((await thief.delete(url)).status).toBe(404);
-  }
-  expect(logged).toEqual([]);
-});
+])(
+  'callers with different identities are different principals: %s',
+  async (_, one, other, ...locals) => {
+    const { url, clientOf, logged } = await callers([one, other], locals as Left[]);
+    for (const at of [0, 1]) {
+      const client = clientOf(at);
+      await client.initialize(url);
+      // The same identity again is the same caller.
+      expect((await client.post(url, request(7, 'ping'))).status).toBe(200);
+      const thief = clientOf(1 - at);
+      thief.sessionId = client.sessionId;
+      thief.protocolVersion = client.protocolVersion;
+      expect((await thief.post(url, request(8, 'ping'))).status).toBe(404);
+      expect((await thief.get(url)).status).toBe(404);
+      expect((await thief.delete(url)).status).toBe(404);
+    }
+    expect(logged).toEqual([]);
+  },
+);
 
 it.each<[string, Left]>([
   ['a payload without a name', { auth: { admin: true, jti: 'S3CRET' } }],
@@ -265,7 +271,7 @@ it.each<[string, Left]>([
   ['a function', { auth: () => ({ userId: 'S3CRET' }) }],
   ['a user without an id', { user: { roles: ['S3CRET'] } }],
   ['a user without an id, and a client', { user: { roles: ['S3CRET'] }, auth: { azp: 'app' } }],
-  // The three of these were taken for their client, as all other users of it were.
+  // Bug: these three were taken for their client application, like all other users of it.
   ['a subject of no known form, and a client', { auth: { sub: ['S3CRET'], azp: 'app' } }],
   ['an empty subject, and a client', { auth: { sub: '', azp: 'app', jti: 'S3CRET' } }],
   [
@@ -273,7 +279,7 @@ it.each<[string, Left]>([
     { auth: info({ clientId: 'app', extra: { user: { key: 'S3CRET' } } }) },
   ],
   ['an empty name', { user: { id: '', secret: 'S3CRET' } }],
-])('an identity that cannot be read is refused, and said in the log once: %s', async (_, left) => {
+])('an identity that cannot be read is refused, and logged once: %s', async (_, left) => {
   const { url, clientOf, logged } = await callers([left]);
   const opened = clientOf(1);
   await opened.initialize(url); // nobody
@@ -295,7 +301,7 @@ it.each<[string, Left]>([
   expect(logged.join()).not.toContain('S3CRET');
 });
 
-describe('the token is in no store', () => {
+describe('the token of a caller', () => {
   const secret = 'S3CRET-token-bytes';
 
   async function use(options: NodeOptions): Promise<string> {
@@ -311,11 +317,11 @@ describe('the token is in no store', () => {
     return JSON.stringify([info, events, logged]);
   }
 
-  it('memory', async () => {
+  it('is not stored in memory', async () => {
     expect(await use({})).not.toContain(secret);
   });
 
-  it('Redis: no key and no value contains it', async () => {
+  it('is in no key and in no value in Redis', async () => {
     const prefix = uniquePrefix();
     expect(await use({ redis: redisUrl(), prefix })).not.toContain(secret);
     const redis = connectRedis();
@@ -324,7 +330,7 @@ describe('the token is in no store', () => {
     const dumps = await Promise.all(keys.map((key) => redis.dumpBuffer(key)));
     const values = await Promise.all(keys.map((key) => contents(redis, key)));
     expect([...keys, ...dumps.map(String), ...values].join('\n')).not.toContain(secret);
-    // The twin: what is stored would have been found.
+    // The twin: a stored text is found in this way.
     expect(values.join('\n')).toContain('private');
   });
 });

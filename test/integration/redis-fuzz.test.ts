@@ -2,12 +2,12 @@ import { expect, it } from 'vitest';
 import { startRedis } from '../rig/redis.js';
 import { startFuzz } from '../fuzz/redis.js';
 
-// A short run of `npm run fuzz -- --of redis`, from fixed seeds.
+// A short run of `npm run fuzz -- --of redis` from fixed seeds.
 it.each([
   ['in clear', false],
   ['with a codec', true],
 ])(
-  'a node bears whatever is stored of a session and published to it (%s)',
+  'a node survives malformed data and messages of a session in Redis (%s)',
   async (_, isEncrypted) => {
     const server = await startRedis();
     const fuzz = await startFuzz(server.url, isEncrypted);

@@ -9,7 +9,7 @@ import { signal } from './support/signal.js';
 const call = (id: number, name: string, args = {}) =>
   request(id, 'tools/call', { name, arguments: args });
 
-/** Says so many things, waits for `go` in the middle, and says as many again. */
+/** Says a number of messages, waits for `go`, and says as many again. */
 function talker(go: Promise<void>): Tools {
   return {
     talk: async ({ args, extra }: ToolCall) => {
@@ -34,9 +34,9 @@ async function refusal(client: RawClient, url: string, lastEventId: string): Pro
   return { status: answer.status, ...answer.json().error };
 }
 
-describe.each(STORES)('resuming, over %s', (_, openStore) => {
+describe.each(STORES)('a client that resumes, over %s', (_, openStore) => {
   it.each(['the same node', 'another node'])(
-    'a call that still runs, on %s: what was missed, then what comes',
+    'to a running call on %s gets what it missed, and then what comes',
     async (where) => {
       const store = openStore();
       const go = signal();
@@ -55,13 +55,13 @@ describe.each(STORES)('resuming, over %s', (_, openStore) => {
     },
   );
 
-  it('a call that has ended: each cursor brings exactly what came after it, and the stream is closed', async () => {
+  it('to a call that has ended gets what came after each cursor, and the stream ends', async () => {
     const store = openStore();
     const tools = talker(Promise.resolve());
     const a = await startSession({ backplane: store(), tools });
     const b = await startNode({ backplane: store(), tools });
     const { sse } = await a.client.post(a.url, call(9, 'talk'));
-    // The log holds what another stream says at the same time, too.
+    // The log has messages of another stream in between.
     await Promise.all([1, 2].map((id) => a.client.post(a.url, call(id, 'talk'))));
     await sse.untilEnded();
     const cursors = [...sse.primings, ...sse.events].map(({ id }) => id ?? '');
@@ -77,7 +77,7 @@ describe.each(STORES)('resuming, over %s', (_, openStore) => {
     }
   });
 
-  it('the standalone stream: each cursor brings exactly what came after it, and it stays open', async () => {
+  it('to the standalone stream gets what came after each cursor, and the stream stays open', async () => {
     const store = openStore();
     const tools = talker(Promise.resolve());
     const a = await startSession({ backplane: store(), tools });
@@ -97,7 +97,7 @@ describe.each(STORES)('resuming, over %s', (_, openStore) => {
     }
   });
 
-  it('a cursor older than the log: 400, never a replay that only looks whole', async () => {
+  it('with a cursor older than the log gets 400, and never a replay with a gap', async () => {
     const backplane = openStore()();
     const tools = talker(Promise.resolve());
     const { client, url } = await startSession({
@@ -126,8 +126,9 @@ describe.each(STORES)('resuming, over %s', (_, openStore) => {
     expect((await again.next()).message?.params).toHaveProperty('data');
   });
 
-  // A node answered 204, which says that the client has had everything, where the log was trimmed between two of its looks.
-  it('refuses a cursor with 400 where the log is trimmed while the client comes back', async () => {
+  // Bug: a node answered 204, which says that the client has had everything, if the log was trimmed between two of its
+  // reads.
+  it('gets 400 if the log is trimmed while it resumes', async () => {
     const store = openStore()();
     let beforeRead: (() => Promise<unknown>) | undefined;
     const backplane: Backplane = {
@@ -157,7 +158,7 @@ describe.each(STORES)('resuming, over %s', (_, openStore) => {
     expect(await refusal(client, url, lastEventId)).toMatchObject({ status: 400, code: -32000 });
   });
 
-  it("another session's cursor, and forged ones: refused, and a stranger's messages are never shown", async () => {
+  it('with a cursor of another session or a forged one is refused, and sees no messages of strangers', async () => {
     const backplane = openStore()();
     const tools = talker(Promise.resolve());
     const { client, url, logged } = await startSession({ backplane, tools });
@@ -202,7 +203,7 @@ describe.each(STORES)('resuming, over %s', (_, openStore) => {
     expect(logged).toEqual([]);
   });
 
-  it('a cursor ahead of the log does not wait for ever: what comes next is shown', async () => {
+  it('with a cursor ahead of the log gets what comes next', async () => {
     const backplane = openStore()();
     const { client, url } = await startSession({ backplane, tools: talker(Promise.resolve()) });
     const listener = await client.listen(url);
@@ -212,7 +213,7 @@ describe.each(STORES)('resuming, over %s', (_, openStore) => {
     expect((await ahead.next()).message?.params).toMatchObject({ data: 'next' });
   });
 
-  it('of a session that is not there: 404, whatever the cursor', async () => {
+  it('in a session that does not exist gets 404, whatever the cursor', async () => {
     const { client, url } = await startSession({ backplane: openStore()() });
     const { sse } = await client.post(url, call(9, 'echo'));
     await sse.untilEnded();
