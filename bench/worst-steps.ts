@@ -54,7 +54,7 @@ async function main(only: string): Promise<void> {
     if (!`${script} ${situation}`.includes(only)) continue;
     await redis.flushall();
     const world = new World(redis, server.url, `w${at}`);
-    await Promise.all([world.a.membership.ready(), world.b.membership.ready()]);
+    await Promise.all([world.a.backplane.ready(), world.b.backplane.ready()]);
     const step = await prepare(world);
     const { longestUs, commands } = await measure(redis, step);
     console.log(`| ${script} | ${situation} | ${longestUs} | ${commands} |`);

@@ -43,7 +43,7 @@ async function close(
 ): Promise<void> {
   const { lifetime, modern, options, shared, connections } = endpoint;
   const { sessions } = endpoint.execution;
-  const { clock, followers, commitQueue, logger, membership } = endpoint.node;
+  const { clock, followers, commitQueue, logger, backplane } = endpoint.node;
   const { commandTimeoutMs, recovery } = options;
   const left = (): number => Math.max(0, drainMs - (clock.elapsed() - began));
   // Sessions are given up at once. Do not wait longer, because a server behind this node may never answer that its session
@@ -82,7 +82,7 @@ async function close(
   await atMost(commandTimeoutMs, commitQueue.idle(), clock);
   commitQueue.close();
   for (const part of last) part.close();
-  await membership.leave();
+  await backplane.leave();
 }
 
 /** Closes a node together with its HTTP server. */

@@ -50,7 +50,7 @@ export function createNode(
   const lifetime = new NodeLifetime();
 
   // Messages of other nodes arrive after this function has returned, so all parts exist by then.
-  const membership = options.backplane.join({
+  const backplane = options.backplane.join({
     ...{ nodeId, clock, leaseMs, commandTimeoutMs, sessionTtlMs, retention, logger },
     pendingTtlMs: options.pendingTtlMs,
     onMessage: (message) => {
@@ -65,10 +65,10 @@ export function createNode(
   });
   const notices = new SessionNotices();
   const followers = new Followers(() => positionCheck.schedule());
-  const positionCheck = new PositionCheck({ membership, followers, clock, checkEveryMs });
+  const positionCheck = new PositionCheck({ backplane, followers, clock, checkEveryMs });
   const horizon = new LogHorizon(clock);
   const commitQueue = new CommitQueue(
-    ...([membership, clock, commandTimeoutMs, logger] as const),
+    ...([backplane, clock, commandTimeoutMs, logger] as const),
     (sessionId, stream) => followers.find(sessionId, stream)?.poke(),
     (sessionId) => notices.ended(sessionId),
     horizon,
@@ -80,9 +80,9 @@ export function createNode(
     maxReplicas: options.maxReplicas,
   };
   const node: NodeContext = {
-    ...{ nodeId, clock, logger, settings, membership, commitQueue, followers, notices },
+    ...{ nodeId, clock, logger, settings, backplane, commitQueue, followers, notices },
   };
-  const watch = new NodeWatch({ nodeId, membership: () => membership, clock, leaseMs });
+  const watch = new NodeWatch({ nodeId, backplane: () => backplane, clock, leaseMs });
   const rerun = options.recovery === 'rerun-idempotent';
   const room = buildExecution(...([node, watch, lifetime, { horizon, positionCheck }] as const), {
     factory: servers.factory,
@@ -94,15 +94,15 @@ export function createNode(
   const { execution, connections, outgoingRequests } = room;
   const { sessions } = execution;
 
-  const sdkStores = sdkStoresOn(() => membership, {
+  const sdkStores = sdkStoresOn(() => backplane, {
     ...{ nodeId, clock, watch, maxEvents: retention.maxEvents, logger },
     tasks,
-    questions: questionsOf(sessions, membership),
+    questions: questionsOf(sessions, backplane),
     hold: (sessionId) => sessions.find(sessionId)?.hold() ?? (() => undefined),
   });
   const modern = checkModern(options.modern?.({ bus: sdkStores.parts.serverEventBus }));
   const endpoint = endpointOf({ node, options, execution, connections, lifetime, modern });
-  const backplaneWatch = new BackplaneWatch({ membership, clock, logger });
+  const backplaneWatch = new BackplaneWatch({ backplane, clock, logger });
 
   let closing: Promise<void> | undefined;
   const close = (drainMs: number, server: CloseOptions['server']): Promise<void> => {
@@ -112,15 +112,15 @@ export function createNode(
       ? closeInOrder(parts, drainMs)
       : closeWithServer(parts, drainMs, server);
   };
-  const notify = notifyAll({ membership, commitQueue, followers });
+  const notify = notifyAll({ backplane, commitQueue, followers });
   const notifyAlso = modern === undefined ? notify : notifyBoth(notify, sdkStores.announce);
   const mcp: Anynode = Object.assign(middleware(endpoint), {
     nodeId,
     listener: requestListener(endpoint),
     ready: ({ upstream = false } = {}) =>
-      unheld(membership.ready().then(() => (upstream ? servers.ready() : undefined))),
+      unheld(backplane.ready().then(() => (upstream ? servers.ready() : undefined))),
     health: () => healthOf(node, lifetime, sessions, servers),
-    sessions: directory({ membership, clock, redact: options.redact }, (id) => sessions.end(id)),
+    sessions: directory({ backplane, clock, redact: options.redact }, (id) => sessions.end(id)),
     session: (id: string) => sessionHandle(node, outgoingRequests, id),
     notify: unheldNotify(notifyAlso, logger),
     ...sdkStores.parts,

@@ -35,7 +35,7 @@ async function attachTo(
   at?: { n: number; logId: string },
 ) {
   const token = randomUUID();
-  return world.b.membership.attach({
+  return world.b.backplane.attach({
     ...{ sessionId: id, principal: PRINCIPAL, stream, token, cursor: at, unlessHeld: false },
   });
 }
@@ -99,7 +99,7 @@ export const SESSION_SCENARIOS: readonly Scenario[] = [
       const id = await between(world, STANDALONE, 15, 4 * MB);
       const after = cursor(0, LOG_START);
       return () =>
-        world.b.membership.read({ sessionId: id, stream: STANDALONE, after, maxBytes: 262_144 });
+        world.b.backplane.read({ sessionId: id, stream: STANDALONE, after, maxBytes: 262_144 });
     },
   },
   {
@@ -111,7 +111,7 @@ export const SESSION_SCENARIOS: readonly Scenario[] = [
       const id = await between(world, STANDALONE, 9_900, 6_000);
       const after = cursor(0, LOG_START);
       return () =>
-        world.b.membership.read({ sessionId: id, stream: STANDALONE, after, maxBytes: 262_144 });
+        world.b.backplane.read({ sessionId: id, stream: STANDALONE, after, maxBytes: 262_144 });
     },
   },
   {
@@ -126,7 +126,7 @@ export const SESSION_SCENARIOS: readonly Scenario[] = [
       }
       const after = cursor(0, LOG_START);
       return () =>
-        world.b.membership.read({ sessionId: id, stream: STANDALONE, after, maxBytes: 262_144 });
+        world.b.backplane.read({ sessionId: id, stream: STANDALONE, after, maxBytes: 262_144 });
     },
   },
   {
@@ -194,21 +194,21 @@ export const SESSION_SCENARIOS: readonly Scenario[] = [
     },
     prepare: async (world) => {
       const id = await crowded(world, SUBSCRIPTIONS, URI_BYTES);
-      return () => world.b.membership.load(id);
+      return () => world.b.backplane.load(id);
     },
   },
   {
     ...{ script: 'history', situation: 'a log of 15 messages of 4 MB' },
     prepare: async (world) => {
       const id = await between(world, STANDALONE, 15, 4 * MB);
-      return () => world.b.membership.history(id, LOG_START, 500);
+      return () => world.b.backplane.history(id, LOG_START, 500);
     },
   },
   {
     ...{ script: 'history', situation: 'a log of 9,900 small messages' },
     prepare: async (world) => {
       const id = await between(world, STANDALONE, 9_900, 1_000);
-      return () => world.b.membership.history(id, LOG_START, 500);
+      return () => world.b.backplane.history(id, LOG_START, 500);
     },
   },
   {
@@ -222,7 +222,7 @@ export const SESSION_SCENARIOS: readonly Scenario[] = [
         position,
       }));
       const runs = Array.from({ length: REQUESTS }, (_, at) => `s${at}`);
-      return () => world.a.membership.touch([{ sessionId: id, streams, runs }]);
+      return () => world.a.backplane.touch([{ sessionId: id, streams, runs }]);
     },
   },
   {
@@ -234,7 +234,7 @@ export const SESSION_SCENARIOS: readonly Scenario[] = [
         await world.a.fill(id, 7_000, 6_000);
         ids.push(id);
       }
-      return () => world.a.membership.remove(ids.pop() ?? '', ANY_PRINCIPAL);
+      return () => world.a.backplane.remove(ids.pop() ?? '', ANY_PRINCIPAL);
     },
   },
   {
@@ -260,14 +260,14 @@ export const SESSION_SCENARIOS: readonly Scenario[] = [
     ...{ script: 'state', situation: 'a state of 64 kB, in a session that is full of everything' },
     prepare: async (world) => {
       const id = await crowded(world);
-      return async () => world.a.membership.storeState(id, 'y'.repeat(64_000), undefined);
+      return async () => world.a.backplane.storeState(id, 'y'.repeat(64_000), undefined);
     },
   },
   {
     ...{ script: 'send', situation: 'a message of 64 KiB to another node' },
     prepare: (world) => {
       const message = { type: 'deliver', sessionId: 's', message: 'y'.repeat(65_536) } as const;
-      return Promise.resolve(async () => world.a.membership.send(world.b.id, message));
+      return Promise.resolve(async () => world.a.backplane.send(world.b.id, message));
     },
   },
 ];

@@ -1,7 +1,7 @@
 /** The nodes and sessions that a scenario is made of. */
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
-import type { Membership, NewSession, Operation } from '../../src/backplane/backplane.js';
+import type { JoinedBackplane, NewSession, Operation } from '../../src/backplane/backplane.js';
 import type { SdkStoreAccess } from '../../src/backplane/sdk-store-access.js';
 import { redisBackplane } from '../../src/backplane/redis/redis-backplane.js';
 import { systemClock } from '../../src/protocol/clock.js';
@@ -42,12 +42,12 @@ export class World {
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.a.membership.leave(), this.b.membership.leave()]);
+    await Promise.all([this.a.backplane.leave(), this.b.backplane.leave()]);
   }
 }
 
 class Node {
-  readonly membership: Membership;
+  readonly backplane: JoinedBackplane;
   private number = 0;
 
   constructor(
@@ -55,7 +55,7 @@ class Node {
     prefix: string,
     readonly id: string,
   ) {
-    this.membership = redisBackplane({ redis: url, prefix }).join({
+    this.backplane = redisBackplane({ redis: url, prefix }).join({
       ...{ nodeId: id, clock: systemClock, leaseMs: 10_000, commandTimeoutMs: 10_000 },
       ...{ sessionTtlMs: SESSION_TTL_MS, pendingTtlMs: 300_000 },
       retention: { maxEvents: MOST_EVENTS, maxAgeMs: 3_600_000, maxBytes: MOST_BYTES },
@@ -67,14 +67,14 @@ class Node {
   }
 
   get sdkStores(): SdkStoreAccess {
-    const { sdkStores } = this.membership;
+    const { sdkStores } = this.backplane;
     if (sdkStores === undefined) throw new Error('no stores of the SDK');
     return sdkStores;
   }
 
   async create(more: Partial<NewSession> = {}): Promise<string> {
     const id = randomUUID();
-    await this.membership.create({
+    await this.backplane.create({
       ...{ id, initialize: '{"capabilities":{}}', protocolVersion: '2025-11-25' },
       ...{ principal: PRINCIPAL, createdAt: Date.now(), inbound: '{}', stream: 'i' },
       hears: ['tools', 'prompts', 'resources'],
@@ -86,7 +86,7 @@ class Node {
 
   async commit(sessionId: string, ...operations: Operation[]) {
     this.number += 1;
-    return this.membership.commit({ sessionId, number: this.number, operations });
+    return this.backplane.commit({ sessionId, number: this.number, operations });
   }
 
   /** Opens and ends a request on a stream of its own, and gives the position of its request and of its answer. */

@@ -34,10 +34,10 @@ export type { Revision } from './revision.js';
 
 export interface Backplane {
   /**
-   * Opens the membership of one node. Returns at once: connections are made, and made again, in the background.
+   * Connects one node. Returns at once: connections are made, and made again, in the background.
    * Nothing is thrown here for a server that cannot be reached; calls then reject with `backplane_unavailable`.
    */
-  join(options: JoinOptions): Membership;
+  join(options: JoinOptions): JoinedBackplane;
 }
 
 export interface JoinOptions {
@@ -75,7 +75,7 @@ export interface JoinOptions {
  *
  * Calls reject with `backplane_unavailable` within `commandTimeoutMs`, and with `closed` after `leave`.
  */
-export interface Membership
+export interface JoinedBackplane
   extends
     ApplicationState,
     BackplaneClock,

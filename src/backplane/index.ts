@@ -1,7 +1,7 @@
 /** `mcp-anynode/backplane`: what a backplane of one's own is made of. `docs/backplane.md` says what it has to do. */
 
-// The backplane, and the roles of a node's membership.
-export type { Backplane, JoinOptions, Membership } from './backplane.js';
+// The backplane, and the roles of what a node joins.
+export type { Backplane, JoinOptions, JoinedBackplane } from './backplane.js';
 export type { ApplicationState, StoredState } from './roles/application-state.js';
 export type { BackplaneClock } from './roles/backplane-clock.js';
 export type { BackplaneHealth } from './roles/backplane-health.js';

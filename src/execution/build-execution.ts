@@ -70,7 +70,7 @@ export function buildExecution(
   { horizon, positionCheck }: { horizon: LogHorizon; positionCheck: PositionCheck },
   settings: ExecutionSettings,
 ): ExecutionRoom {
-  const { nodeId, membership, commitQueue, followers, clock, logger, notices } = node;
+  const { nodeId, backplane, commitQueue, followers, clock, logger, notices } = node;
   const { sessionTtlMs, commandTimeoutMs } = settings;
 
   const outgoingRequests = new OutgoingRequests(nodeId);
@@ -78,13 +78,13 @@ export function buildExecution(
   const begunStreams = new BegunStreams(clock, settings.maxAgeMs, names);
   const hangUps = new HangUps(commitQueue, followers);
   const takeovers = new ConnectionTakeovers(
-    ...([nodeId, membership, followers, clock, commandTimeoutMs, commitQueue] as const),
+    ...([nodeId, backplane, followers, clock, commandTimeoutMs, commitQueue] as const),
   );
 
   const builder = new ReplicaBuilder(settings.factory, outgoingRequests, clock, logger);
   const pool = new ReplicaPool(node, builder, lifetime.running, watch);
   const keeper = new SessionKeeper({
-    ...{ membership, followers, clock, sessionTtlMs },
+    ...{ backplane, followers, clock, sessionTtlMs },
     running: () => pool.runningStreams(),
     onExecutionLost: (sessionId, stream) => notices.executionLost(sessionId, stream),
     onGone: (sessionId) => notices.ended(sessionId),
@@ -107,7 +107,7 @@ export function buildExecution(
   const handovers = new OwnerHandover(node, {
     ...{ sessions, assignments, ownership, orphans, watch },
   });
-  const openers = new OpenerWatch({ membership, watch, clock, logger });
+  const openers = new OpenerWatch({ backplane, watch, clock, logger });
   const connections = new ClientConnections(node, {
     ...{ watch, takeovers, hangUps, names, openers },
     onMove: (follower) => {

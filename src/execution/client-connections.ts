@@ -53,9 +53,9 @@ export class ClientConnections {
     private readonly node: NodeContext,
     private readonly parts: ClientConnectionsParts,
   ) {
-    const { membership, clock } = node;
+    const { backplane, clock } = node;
     const { watch, onMove } = parts;
-    this.followerNode = { membership, clock, onMove, isAlive: (id) => watch.isAlive(id) };
+    this.followerNode = { backplane, clock, onMove, isAlive: (id) => watch.isAlive(id) };
   }
 
   get openers(): OpenerWatch {
@@ -111,7 +111,7 @@ export class ClientConnections {
   /** Sends one `attach`. After a failure the backplane may have carried it out, so the claim is undone as never used. */
   private async attachOnce(request: AttachRequest): Promise<AttachReply> {
     try {
-      return await this.node.membership.attach(request);
+      return await this.node.backplane.attach(request);
     } catch (error) {
       const { sessionId, stream, token } = request;
       const position = { n: 0, logId: LOG_START };
@@ -154,7 +154,7 @@ export class ClientConnections {
     if (stream === STANDALONE || executor !== undefined) return 'shown';
     let isEmpty = true;
     for (let after = position; ;) {
-      const page = await this.node.membership.read({
+      const page = await this.node.backplane.read({
         ...{ sessionId, stream, after, maxBytes: PAGE_BYTES },
       });
       if (page.status !== 'ok' || page.open) return 'shown';

@@ -11,7 +11,7 @@ export class SessionAccess {
 
   /** True if the session exists and belongs to the principal. The cost is the same if it does not exist. */
   async owns(principal: string, sessionId: string): Promise<boolean> {
-    const identity = await this.node.membership.identify(sessionId);
+    const identity = await this.node.backplane.identify(sessionId);
     return identity?.principal === principal;
   }
 

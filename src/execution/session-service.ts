@@ -120,10 +120,10 @@ export class SessionService {
    * This is done if this node has a part of the session. The caller does not wait.
    */
   verify(sessionId: string): void {
-    const { membership, followers, logger } = this.node;
+    const { backplane, followers, logger } = this.node;
     const isHere = this.pool.get(sessionId) ?? followers.ofSession(sessionId)[0];
     if (isHere === undefined) return;
-    membership.identify(sessionId).then(
+    backplane.identify(sessionId).then(
       (identity) => {
         if (identity === undefined) this.end(sessionId);
       },

@@ -58,7 +58,7 @@ export class SessionStart {
       if (answer === undefined || !('result' in answer)) throw new InitializeRefused(birth);
       const initialize = JSON.stringify(params);
       const created = await this.quotas.watch(session.principal, () =>
-        node.membership.create({
+        node.backplane.create({
           id: session.id,
           initialize,
           protocolVersion: String(answer.result.protocolVersion),
@@ -88,7 +88,7 @@ export class SessionStart {
     const { node, quotas, names } = this;
     quotas.check(session.principal);
     const created = await quotas.watch(session.principal, () =>
-      node.membership.create({
+      node.backplane.create({
         ...{ ...session, initialize: '{}', protocolVersion: '', hears: [], outbound: [] },
         stream: names.nextName(),
       }),

@@ -5,12 +5,12 @@ import type { Health } from './node-handle.js';
 
 /** Returns the state of a node. It uses only what the node knows, and sends no request. */
 export function healthOf(
-  { nodeId, membership, followers }: NodeContext,
+  { nodeId, backplane, followers }: NodeContext,
   lifetime: NodeLifetime,
   sessions: SessionService,
   servers: { trouble(): string | undefined },
 ): Health {
-  const reason = membership.trouble() ?? servers.trouble();
+  const reason = backplane.trouble() ?? servers.trouble();
   const status = reason === undefined ? 'ready' : 'down';
   return {
     status: lifetime.isClosing() ? 'draining' : status,

@@ -66,7 +66,7 @@ export function unheldNotify(notify: Notify, logger: Pick<Logger, 'warn'>): Noti
 const AT_ONCE = 200;
 
 export function notifyAll(parts: {
-  membership: SessionRecords;
+  backplane: SessionRecords;
   commitQueue: CommitQueue;
   followers: Followers;
 }): Notify {
@@ -99,7 +99,7 @@ export function notifyAll(parts: {
     let told = 0;
     let after: string | undefined;
     do {
-      const page = await parts.membership.list(after, AT_ONCE);
+      const page = await parts.backplane.list(after, AT_ONCE);
       const results = await Promise.all(page.ids.map(tellOne));
       told += results.filter(Boolean).length;
       after = page.next;

@@ -40,18 +40,18 @@ const PAGE = 100;
 
 export function directory(
   parts: {
-    membership: SessionRecords;
+    backplane: SessionRecords;
     clock: Clock;
     redact: Redact | undefined;
   },
   onDeleted: (sessionId: string) => void,
 ): Directory {
-  const { membership } = parts;
+  const { backplane } = parts;
   const list = async function* (pageSize: number) {
     let after: string | undefined;
     do {
-      const page = await membership.list(after, pageSize);
-      const records = await Promise.all(page.ids.map((id) => membership.load(id)));
+      const page = await backplane.list(after, pageSize);
+      const records = await Promise.all(page.ids.map((id) => backplane.load(id)));
       for (const record of records) if (record !== undefined) yield infoOf(record);
       after = page.next;
     } while (after !== undefined);
@@ -59,7 +59,7 @@ export function directory(
   return {
     get: (id) =>
       unheld(
-        membership.load(id).then((record) => (record === undefined ? undefined : infoOf(record))),
+        backplane.load(id).then((record) => (record === undefined ? undefined : infoOf(record))),
       ),
 
     list: ({ pageSize = PAGE } = {}) => unheldItems(list(pageSize)),
@@ -76,7 +76,7 @@ export function directory(
 
     stateAt: (id, eventId) =>
       unheld(
-        membership.load(id).then((record) => {
+        backplane.load(id).then((record) => {
           if (record === undefined) return undefined;
           // `redact` is not needed: a snapshot has no more of the messages than `get` (methods, ids, the level, URIs).
           return stateAt(readEvents({ ...parts, redact: undefined }, id, {}), eventId);
@@ -85,7 +85,7 @@ export function directory(
 
     delete: (id) =>
       unheld(
-        membership.remove(id, ANY_PRINCIPAL).then((removed) => {
+        backplane.remove(id, ANY_PRINCIPAL).then((removed) => {
           if (removed) onDeleted(id);
           return removed;
         }),

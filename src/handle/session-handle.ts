@@ -200,19 +200,19 @@ function paramsOf(params: Record<string, unknown> | undefined, token: string | u
   return { params: { ...params, _meta: { ...meta, progressToken: token } } };
 }
 
-function sessionState({ membership, notices }: NodeContext, sessionId: string): SessionState {
+function sessionState({ backplane, notices }: NodeContext, sessionId: string): SessionState {
   const gone = (): AnynodeError => {
     notices.ended(sessionId);
     return notFound(sessionId);
   };
   const load = async () => {
-    const state = await membership.loadState(sessionId);
+    const state = await backplane.loadState(sessionId);
     if (state === undefined) throw gone();
     const value: unknown = state.value === undefined ? undefined : JSON.parse(state.value);
     return { version: state.version, value };
   };
   const store = async (value: unknown, expected: string | undefined) => {
-    const stored = await membership.storeState(sessionId, jsonOf(value), expected);
+    const stored = await backplane.storeState(sessionId, jsonOf(value), expected);
     if (stored === 'gone') throw gone();
     return stored === 'stored';
   };

@@ -8,7 +8,7 @@ import type { SessionService } from '../execution/session-service.js';
 /** Handles requests of this node's servers that wait in the queues of tasks. The node that the client asks sends them. */
 export function questionsOf(
   sessions: Pick<SessionService, 'find'>,
-  membership: NodeInboxes,
+  backplane: NodeInboxes,
 ): Questions {
   return {
     adopt: (sessionId, request) =>
@@ -21,7 +21,7 @@ export function questionsOf(
       const error = { code: -32603, message: 'Task cancelled or completed' };
       const answer = { jsonrpc: '2.0', id: request.id, error };
       // This error stands in for the client's answer. If the message is lost, the request times out at the asking node.
-      membership
+      backplane
         .send(asker, { type: 'deliver', sessionId, message: JSON.stringify(answer) })
         .catch(() => undefined);
       return undefined;

@@ -170,7 +170,7 @@ async function handleDelete(endpoint: Endpoint, req: Request, res: Response): Pr
   const sessionId = requireSessionId(req);
   spokenVersionOf(req);
   const { node, execution } = endpoint;
-  const removed = await node.membership.remove(sessionId, endpoint.principalOf(req));
+  const removed = await node.backplane.remove(sessionId, endpoint.principalOf(req));
   if (!removed) throw new RefusalError(REFUSALS.sessionNotFound);
   execution.sessions.end(sessionId);
   reply(res, 200);

@@ -104,7 +104,7 @@ function show(
 
 /** Refuses a cursor of another session with 400, but says 404 first if the caller has no such session. */
 async function refuseCursor(endpoint: Endpoint, request: AttachRequest): Promise<never> {
-  const identity = await endpoint.node.membership.identify(request.sessionId);
+  const identity = await endpoint.node.backplane.identify(request.sessionId);
   const known = identity?.principal === request.principal;
   throw new RefusalError(known ? REFUSALS.invalidEventId : REFUSALS.sessionNotFound);
 }

@@ -49,7 +49,7 @@ export async function openConnection(
   let position: Position;
   try {
     const request = { sessionId: id, principal: session.principal, stream: STANDALONE, token };
-    const attached = await node.membership.attach({
+    const attached = await node.backplane.attach({
       ...{ ...request, cursor: undefined, unlessHeld: false },
     });
     if (attached.status !== 'attached') throw new RefusalError(REFUSALS.sessionNotFound);
@@ -131,7 +131,7 @@ function show(
 /** Ends the session. If the backplane cannot do that now, the session ends when it expires. Never rejects. */
 function endSession({ node, execution }: Endpoint, { id, principal }: Session): void {
   execution.sessions.end(id);
-  node.membership.remove(id, principal).catch(() => undefined);
+  node.backplane.remove(id, principal).catch(() => undefined);
 }
 
 /**
@@ -147,7 +147,7 @@ async function takeOver(
 ): Promise<boolean> {
   const { node, connections, execution, lifetime } = endpoint;
   let hasAsked = false;
-  for (const { stream, holder, runsOn } of await node.membership.openStreams(id)) {
+  for (const { stream, holder, runsOn } of await node.backplane.openStreams(id)) {
     if (dead === undefined) {
       if (node.followers.find(id, stream) !== undefined) continue;
       if (holder !== undefined && (await connections.isOfLivingNode(holder))) {
@@ -209,10 +209,10 @@ async function tellLost(
   try {
     // If the log has been trimmed since, the trimmed part may have had the end of the stream. Then the requests were
     // answered.
-    const [first] = await node.membership.history(sessionId, LOG_START, 1);
+    const [first] = await node.backplane.history(sessionId, LOG_START, 1);
     if (first !== undefined && compareLogIds(first.logId, position.logId) > 0) return;
     const isOld =
-      Number.parseInt(position.logId, 10) + keptMs < (await node.membership.timeOf(sessionId));
+      Number.parseInt(position.logId, 10) + keptMs < (await node.backplane.timeOf(sessionId));
     if (first === undefined && isOld) return;
     const committed = await node.commitQueue.append(sessionId, operations, true);
     if (committed === 'gone') return;

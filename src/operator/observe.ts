@@ -66,7 +66,7 @@ function observerOf(observation: Observation, clock: Clock): Observer {
   return {
     ready: () => unheld(observation.now().then(() => undefined)),
     nodes: () => unheld(nodesSeenBy(observation)),
-    sessions: directory({ membership: observation, clock, redact: undefined }, () => undefined),
+    sessions: directory({ backplane: observation, clock, redact: undefined }, () => undefined),
     findSessions: (query = {}) => unheld(findSessions(observation, query)),
     details: (id) => unheld(detailsOf(observation, id)),
     stats: () => unheld(survey.next()),

@@ -60,7 +60,7 @@ export type Redact = (
 ) => JsonRpcMessage | undefined;
 
 export interface EventParts {
-  membership: SessionRecords;
+  backplane: SessionRecords;
   clock: Clock;
   redact: Redact | undefined;
 }
@@ -122,7 +122,7 @@ function filterOf({ types, direction, stream, method }: EventOptions) {
 }
 
 async function* all(
-  { membership, clock }: EventParts,
+  { backplane, clock }: EventParts,
   sessionId: string,
   { after = LOG_START, follow = false, pollMs = POLL_MS, signal }: EventOptions,
 ): AsyncGenerator<SessionEvent, void, undefined> {
@@ -133,9 +133,9 @@ async function* all(
   const aborted = (): boolean => signal?.aborted === true;
   while (!aborted()) {
     try {
-      const entries = await membership.history(sessionId, reached, PAGE);
+      const entries = await backplane.history(sessionId, reached, PAGE);
       if (entries.length > 0 && last !== undefined) {
-        const [oldest] = await membership.history(sessionId, LOG_START, 1);
+        const [oldest] = await backplane.history(sessionId, LOG_START, 1);
         const next = following(last);
         if (oldest !== undefined && compareLogIds(oldest.logId, next) > 0) {
           yield unlogged('log.trimmed', next, oldest.at);
@@ -145,11 +145,11 @@ async function* all(
         if (aborted()) return;
         reached = last = entry.logId;
         known = true;
-        yield await withParams(eventOf(entry), sessionId, membership);
+        yield await withParams(eventOf(entry), sessionId, backplane);
       }
       if (entries.length > 0) continue;
       if (!follow) return;
-      if ((await membership.load(sessionId)) === undefined) {
+      if ((await backplane.load(sessionId)) === undefined) {
         if (known) yield unlogged('session.closed', following(reached), clock.now());
         return;
       }

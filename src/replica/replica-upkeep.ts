@@ -173,8 +173,8 @@ export class ReplicaUpkeep {
   }
 
   private async load(): Promise<SessionRecord | undefined> {
-    const { membership, settings, nodeId } = this.node;
-    const record = await membership.load(this.id);
+    const { backplane, settings, nodeId } = this.node;
+    const record = await backplane.load(this.id);
     if (record === undefined) this.node.notices.ended(this.id);
     else if (settings.owned && record.owner !== nodeId) this.node.notices.disowned(this.id);
     return record;

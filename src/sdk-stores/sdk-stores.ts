@@ -1,4 +1,4 @@
-import type { Membership } from '../backplane/backplane.js';
+import type { JoinedBackplane } from '../backplane/backplane.js';
 import type { SdkStoreAccess } from '../backplane/sdk-store-access.js';
 import { randomNodeId } from '../protocol/node-id.js';
 import { NodeWatch } from '../stream/node-watch.js';
@@ -61,9 +61,9 @@ export function sdkStores(given: SdkStoresOptions): SdkStores & { close(): Promi
   const backplane = backplaneOf(read);
   const nodeId = randomNodeId();
   const tasks = resolveTasks(read.tasks);
-  let membership: Membership | undefined;
+  let joined: JoinedBackplane | undefined;
   let closed = false;
-  const join = (): Membership => {
+  const join = (): JoinedBackplane => {
     if (closed) throw new AnynodeError('closed', 'These stores were closed before they were used');
     return backplane.join({
       ...{ leaseMs, commandTimeoutMs, retention, nodeId },
@@ -77,9 +77,9 @@ export function sdkStores(given: SdkStoresOptions): SdkStores & { close(): Promi
       logger,
     });
   };
-  const joined = (): Membership => (membership ??= join());
-  const watch = new NodeWatch({ nodeId, membership: joined, clock: systemClock, leaseMs });
-  const opened = sdkStoresOn(joined, {
+  const joinOnce = (): JoinedBackplane => (joined ??= join());
+  const watch = new NodeWatch({ nodeId, backplane: joinOnce, clock: systemClock, leaseMs });
+  const opened = sdkStoresOn(joinOnce, {
     ...{ nodeId, clock: systemClock, watch, maxEvents, tasks, logger },
   });
   return {
@@ -88,7 +88,7 @@ export function sdkStores(given: SdkStoresOptions): SdkStores & { close(): Promi
       closed = true;
       opened.close();
       watch.close();
-      return unheld(membership?.leave() ?? Promise.resolve());
+      return unheld(joined?.leave() ?? Promise.resolve());
     },
   };
 }
@@ -106,16 +106,16 @@ export interface SdkStoresSettings {
   hold?: (sessionId: string) => () => void;
 }
 
-/** Makes the stores of a node. `membership` is called when a store is first used. */
+/** Makes the stores of a node. `backplane` is called when a store is first used. */
 export function sdkStoresOn(
-  membership: () => Membership,
+  backplane: () => JoinedBackplane,
   settings: SdkStoresSettings,
 ): { parts: SdkStores; announce: (event: ServerEvent) => Promise<void>; close(): void } {
   const store = (): SdkStoreAccess => {
-    const { sdkStores: given } = membership();
+    const { sdkStores: given } = backplane();
     if (given === undefined) {
       throw new TypeError(
-        'mcp-anynode: this backplane has no room for the stores of the SDK (`Membership.sdkStores`)',
+        'mcp-anynode: this backplane has no room for the stores of the SDK (`JoinedBackplane.sdkStores`)',
       );
     }
     return given;
@@ -125,7 +125,7 @@ export function sdkStoresOn(
   const bus = serverEventBus(() => store().broadcasts, logger);
   const tasks = taskStore({
     ...{ ...settings.tasks, nodeId, waits, clock, watch, hold },
-    timeOf: (id) => membership().timeOf(id),
+    timeOf: (id) => backplane().timeOf(id),
     tasks: () => store().tasks,
   });
   const queue = taskMessageQueue({

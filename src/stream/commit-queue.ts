@@ -74,7 +74,7 @@ export class CommitQueue {
   private closed = false;
 
   constructor(
-    private readonly membership: Commits,
+    private readonly backplane: Commits,
     private readonly clock: Clock,
     private readonly timeoutMs: number,
     private readonly logger: { error(message: string): void } = console,
@@ -212,7 +212,7 @@ export class CommitQueue {
   /** Turns an exception of the backplane into a rejection, so that it is handled as one. */
   private commit(commit: Commit): Promise<CommitReply> {
     try {
-      return this.membership.commit(commit);
+      return this.backplane.commit(commit);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -290,7 +290,7 @@ export class CommitQueue {
       }
       await backOff(attempt, COMMIT_PAUSES, this.clock);
       try {
-        return await this.membership.commit({ ...commit, after: this.horizon.after });
+        return await this.backplane.commit({ ...commit, after: this.horizon.after });
       } catch (again) {
         failure = again;
       }

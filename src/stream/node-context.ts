@@ -1,4 +1,4 @@
-import type { Membership } from '../backplane/backplane.js';
+import type { JoinedBackplane } from '../backplane/backplane.js';
 import type { Limits } from '../options/limits.js';
 import type { Logger } from '../options/types.js';
 import type { Clock } from '../protocol/clock.js';
@@ -24,7 +24,7 @@ export interface NodeContext {
   clock: Clock;
   logger: Logger;
   settings: SessionSettings;
-  membership: Membership;
+  backplane: JoinedBackplane;
   commitQueue: CommitQueue;
   followers: Followers;
   notices: SessionNotices;

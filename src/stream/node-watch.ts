@@ -13,8 +13,8 @@ type Sight = 'alive' | 'missing' | 'dead' | 'unknown';
 
 export interface NodeWatchOptions {
   nodeId: string;
-  /** A function, since the membership may not be opened before the first look. */
-  membership: () => NodeLeases & BackplaneClock;
+  /** A function, since the backplane may not be opened before the first look. */
+  backplane: () => NodeLeases & BackplaneClock;
   clock: Clock;
   leaseMs: number;
 }
@@ -81,7 +81,7 @@ export class NodeWatch {
   async momentOfDeath(id: string, nodeId: string): Promise<number | undefined> {
     try {
       // The clock is read before the look, so that the look never seems newer than it is.
-      const moment = await this.options.membership().timeOf(id);
+      const moment = await this.options.backplane().timeOf(id);
       const sights = await this.look([nodeId]);
       return sights.get(nodeId) === 'dead' ? moment : undefined;
     } catch {
@@ -127,11 +127,11 @@ export class NodeWatch {
     const nodes = new Set(nodeIds);
     nodes.delete(own);
     if (nodes.size === 0) return new Map();
-    const membership = this.options.membership();
+    const backplane = this.options.backplane();
     const askedAt = clock.elapsed();
     // The look includes this node's own lease: if the backplane has lost all leases, it has lost that one, too.
-    const alive = await membership.alive([...nodes, own]).catch(() => undefined);
-    const steadySince = membership.steadySince();
+    const alive = await backplane.alive([...nodes, own]).catch(() => undefined);
+    const steadySince = backplane.steadySince();
     if (alive?.has(own) !== true || steadySince === undefined || steadySince > askedAt) {
       this.missing.clear();
       return new Map([...nodes].map((nodeId) => [nodeId, 'unknown']));

@@ -19,7 +19,7 @@ const REPORT_MS = 1000;
 const BATCH = 100;
 
 export interface SessionKeeperOptions {
-  membership: Streams;
+  backplane: Streams;
   followers: Followers;
   clock: Clock;
   sessionTtlMs: number;
@@ -111,7 +111,7 @@ export class SessionKeeper {
       streams: followers.map(({ stream, token, position }) => ({ stream, token, position })),
       runs,
     }));
-    const replies = await this.options.membership.touch(requests);
+    const replies = await this.options.backplane.touch(requests);
     sessions.forEach(({ sessionId, followers, runs }, at) => {
       const reply = replies[at];
       if (reply?.status !== 'ok') {

@@ -52,9 +52,9 @@ async function sessionToMove() {
     /** The tasks of another node. */
     async tasks() {
       const other = new TestNode(redisBackplane({ redis: cluster, prefix }));
-      onTestFinished(() => other.membership.leave());
-      await other.membership.ready();
-      const { sdkStores } = other.membership;
+      onTestFinished(() => other.backplane.leave());
+      await other.backplane.ready();
+      const { sdkStores } = other.backplane;
       if (sdkStores === undefined) throw new Error('Redis has them');
       return sdkStores.tasks;
     },

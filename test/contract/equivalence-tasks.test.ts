@@ -46,11 +46,11 @@ beforeAll(async () => {
     memory.nodes.push(new TestNode(shared, { nodeId }));
     redis.nodes.push(new TestNode(redisBackplane({ redis: redisUrl(), prefix }), { nodeId }));
   }
-  await Promise.all(redis.nodes.map(({ membership }) => membership.ready()));
+  await Promise.all(redis.nodes.map(({ backplane }) => backplane.ready()));
 });
 
 afterAll(async () => {
-  await Promise.all([...memory.nodes, ...redis.nodes].map(({ membership }) => membership.leave()));
+  await Promise.all([...memory.nodes, ...redis.nodes].map(({ backplane }) => backplane.leave()));
 });
 
 const index = fc.nat(4);
@@ -142,7 +142,7 @@ it(
           const began = performance.now();
           const [inMemory, inRedis] = await Promise.all(
             [memory, redis].map(async (world) => {
-              const tasks = world.nodes[node]?.membership.sdkStores?.tasks;
+              const tasks = world.nodes[node]?.backplane.sdkStores?.tasks;
               return tasks && take(world, tasks);
             }),
           );

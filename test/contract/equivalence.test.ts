@@ -4,7 +4,7 @@ import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type {
   Backplane,
-  Membership,
+  JoinedBackplane,
   NodeMessage,
   SessionRecord,
 } from '../../src/backplane/backplane.js';
@@ -32,12 +32,12 @@ function recorded(backplane: Backplane): Backplane {
   return {
     join: (options) =>
       new Proxy(backplane.join(options), {
-        get(membership, name: keyof Membership) {
-          const value: unknown = Reflect.get(membership, name);
+        get(joined, name: keyof JoinedBackplane) {
+          const value: unknown = Reflect.get(joined, name);
           if (typeof value !== 'function') return value;
           return (...args: unknown[]): unknown => {
             calls.push([options.nodeId, name, args]);
-            return Reflect.apply(value, membership, args);
+            return Reflect.apply(value, joined, args);
           };
         },
       }),
@@ -62,11 +62,11 @@ beforeAll(async () => {
     memory.nodes.push(new TestNode(recorded(shared), options));
     redis.nodes.push(new TestNode(redisBackplane({ redis: redisUrl(), prefix }), options));
   }
-  await Promise.all(redis.nodes.map(({ membership }) => membership.ready()));
+  await Promise.all(redis.nodes.map(({ backplane }) => backplane.ready()));
 });
 
 afterAll(async () => {
-  await Promise.all([...memory.nodes, ...redis.nodes].map(({ membership }) => membership.leave()));
+  await Promise.all([...memory.nodes, ...redis.nodes].map(({ backplane }) => backplane.leave()));
   admin.disconnect();
 });
 
@@ -126,7 +126,7 @@ async function inboxOf(world: World, node: number, run: string): Promise<NodeMes
   const member = world.nodes[node];
   if (member === undefined) return [];
   const isMark = (message: NodeMessage) => message.type === 'released' && message.ref === run;
-  await world.nodes[0]?.membership.send(member.id, {
+  await world.nodes[0]?.backplane.send(member.id, {
     type: 'released',
     ref: run,
     position: undefined,
@@ -146,7 +146,7 @@ async function checkRecords(): Promise<void> {
     [memory, redis].map((world) =>
       Promise.all(
         Array.from({ length: SESSIONS }, async (_, session) => {
-          const record: SessionRecord | undefined = await world.nodes[0]?.membership.load(
+          const record: SessionRecord | undefined = await world.nodes[0]?.backplane.load(
             world.id(session),
           );
           return world.plain(record, world.id(session));

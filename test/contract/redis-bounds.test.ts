@@ -43,7 +43,7 @@ afterAll(async () => {
 let proxies: TcpProxy[] = [];
 let nodes: TestNode[] = [];
 afterEach(async () => {
-  await Promise.all(nodes.map(({ membership }) => membership.leave()));
+  await Promise.all(nodes.map(({ backplane }) => backplane.leave()));
   await Promise.all(proxies.map((proxy) => proxy.stop()));
   nodes = [];
   proxies = [];
@@ -58,7 +58,7 @@ async function proxyTo(port: number): Promise<TcpProxy> {
 async function join(backplane: Backplane, commandTimeoutMs: number): Promise<TestNode> {
   const node = new TestNode(backplane, { commandTimeoutMs });
   nodes.push(node);
-  await node.membership.ready();
+  await node.backplane.ready();
   return node;
 }
 
@@ -87,29 +87,29 @@ describe.each(Object.keys(kinds))('%s that takes commands and never answers', (k
     const node = await join(await (kinds[kind] as () => Promise<Backplane>)(), TIMEOUT_MS);
     const ids = await Promise.all(Array.from({ length: 6 }, () => node.create()));
     const [id = ''] = ids;
-    const { membership } = node;
+    const { backplane } = node;
     for (const proxy of proxies) proxy.stall();
     const calls: Record<string, () => Promise<unknown>> = {
-      create: () => membership.create(newSession()),
+      create: () => backplane.create(newSession()),
       commit: () => node.commit(id, append(STANDALONE, 'news')),
       attach: () => node.attach(id, STANDALONE),
       read: () => node.read(id, STANDALONE),
-      touch: () => membership.touch(ids.map((sessionId) => ({ sessionId, streams: [] }))),
-      remove: () => membership.remove(id, ALICE),
-      load: () => membership.load(id),
-      identify: () => membership.identify(id),
-      list: () => membership.list(undefined, 10),
-      history: () => membership.history(id, LOG_START, 10),
-      loadState: () => membership.loadState(id),
-      storeState: () => membership.storeState(id, '1', undefined),
-      send: () => membership.send('other', { type: 'gone', sessionId: id }),
-      alive: () => membership.alive(['x', 'y', 'z']),
-      openStreams: () => membership.openStreams(id),
-      timeOf: () => membership.timeOf(id),
+      touch: () => backplane.touch(ids.map((sessionId) => ({ sessionId, streams: [] }))),
+      remove: () => backplane.remove(id, ALICE),
+      load: () => backplane.load(id),
+      identify: () => backplane.identify(id),
+      list: () => backplane.list(undefined, 10),
+      history: () => backplane.history(id, LOG_START, 10),
+      loadState: () => backplane.loadState(id),
+      storeState: () => backplane.storeState(id, '1', undefined),
+      send: () => backplane.send('other', { type: 'gone', sessionId: id }),
+      alive: () => backplane.alive(['x', 'y', 'z']),
+      openStreams: () => backplane.openStreams(id),
+      timeOf: () => backplane.timeOf(id),
     };
     // All methods of the interface are called, except for these.
     const rest = ['constructor', 'ready', 'trouble', 'leave', 'steadySince'];
-    const own = Object.getOwnPropertyNames(Object.getPrototypeOf(membership));
+    const own = Object.getOwnPropertyNames(Object.getPrototypeOf(backplane));
     const others = own.filter((name) => !rest.includes(name) && !(name in calls));
     expect(others).toEqual(['receive']);
 
@@ -122,16 +122,16 @@ describe.each(Object.keys(kinds))('%s that takes commands and never answers', (k
         }),
       );
     }
-    expect(membership.trouble()).toEqual(expect.any(String));
+    expect(backplane.trouble()).toEqual(expect.any(String));
     const began = performance.now();
     for (const proxy of proxies) proxy.resume();
     await eventually(() => node.create());
     await eventually(() => {
-      expect(membership.trouble()).toBeUndefined();
+      expect(backplane.trouble()).toBeUndefined();
     });
     expect(performance.now() - began).toBeLessThan(10_000);
     for (const proxy of proxies) proxy.stall();
-    const { lateMs } = await lateness(TIMEOUT_MS, () => membership.leave());
+    const { lateMs } = await lateness(TIMEOUT_MS, () => backplane.leave());
     expect(lateMs).toBeLessThan(MARGIN_MS);
   });
 });
@@ -220,12 +220,12 @@ describe('a step that Redis refuses', () => {
       await admin.config('SET', 'maxmemory', 0);
     });
     const session = newSession();
-    await expect(node.membership.create(session)).rejects.toMatchObject({
+    await expect(node.backplane.create(session)).rejects.toMatchObject({
       code: 'backplane_unavailable',
     });
     expect(await admin.keys(`${prefix}:{*`)).toEqual([]);
     await admin.config('SET', 'maxmemory', 0);
-    expect(await node.membership.create(session)).toHaveLength(2);
+    expect(await node.backplane.create(session)).toHaveLength(2);
     expect((await node.read(session.id, 'init', BEGINNING)).events).toHaveLength(1);
   });
 });

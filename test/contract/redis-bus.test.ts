@@ -43,8 +43,8 @@ const LEASE_MS = 1_200;
 async function join(prefix: string, more: Partial<JoinOptions> = {}): Promise<TestNode> {
   const client = new Cluster(servers.urls, { lazyConnect: true });
   const node = new TestNode(redisBackplane({ redis: client, prefix }), more);
-  onTestFinished(() => node.membership.leave());
-  await node.membership.ready();
+  onTestFinished(() => node.backplane.leave());
+  await node.backplane.ready();
   return node;
 }
 
@@ -104,7 +104,7 @@ it('the twin: without the probe the node does not notice', async () => {
   await new Promise((resolve) => setTimeout(resolve, LEASE_MS * 1.5));
   expect(follower.losses).toBe(losses);
   expect(follower.inbox.filter(({ type }) => type === 'event')).toEqual([]);
-  expect(follower.membership.trouble()).toBeUndefined();
+  expect(follower.backplane.trouble()).toBeUndefined();
 });
 
 const hello = { method: 'notifications/message', params: { level: 'info', data: 'hello' } };

@@ -35,7 +35,7 @@ it('keeps all keys of a session in one slot, and spreads sessions over the maste
   const node = new TestNode(redisBackplane({ redis: client, prefix }));
   const admin = new Cluster(servers.urls);
   try {
-    await node.membership.ready();
+    await node.backplane.ready();
     const slots = new Set<number>();
     for (let at = 0; at < 10; at += 1) {
       const id = await node.create();
@@ -52,7 +52,7 @@ it('keeps all keys of a session in one slot, and spreads sessions over the maste
     expect(slots.size).toBeGreaterThan(1);
   } finally {
     admin.disconnect();
-    await node.membership.leave();
+    await node.backplane.leave();
   }
 });
 
@@ -61,15 +61,15 @@ it('returns the ends of streams of sessions on all masters, and none for missing
   const node = new TestNode(redisBackplane({ redis: client, prefix }));
   const admin = new Cluster(servers.urls);
   try {
-    await node.membership.ready();
+    await node.backplane.ready();
     const ids = await Promise.all(Array.from({ length: 20 }, () => node.create()));
     const [quiet = '', gone = '', odd = '', ...others] = ids;
     for (const id of others) await node.run(id, open('p', ['1']), append(STANDALONE, 'news'));
-    await node.membership.remove(gone, ANY_PRINCIPAL);
+    await node.backplane.remove(gone, ANY_PRINCIPAL);
     await admin.del(`${prefix}:{${odd}}:streams`);
     await admin.set(`${prefix}:{${odd}}:streams`, 'text');
     const streams = [STANDALONE, 'p'];
-    const ends = await node.membership.ends?.(ids.map((sessionId) => ({ sessionId, streams })));
+    const ends = await node.backplane.ends?.(ids.map((sessionId) => ({ sessionId, streams })));
     expect(ends).toHaveLength(20);
     const endOf = (id: string) => ends?.[ids.indexOf(id)];
     expect(endOf(quiet)).toEqual([0, undefined]);
@@ -77,7 +77,7 @@ it('returns the ends of streams of sessions on all masters, and none for missing
     for (const id of others) expect(endOf(id)).toEqual([1, 0]);
   } finally {
     admin.disconnect();
-    await node.membership.leave();
+    await node.backplane.leave();
   }
 });
 
@@ -118,19 +118,19 @@ it('has one subscriber and at most one command connection per master, and no con
   });
   const node = new TestNode(redisBackplane({ redis: source, prefix: uniquePrefix() }));
   try {
-    await node.membership.ready();
+    await node.backplane.ready();
     for (let at = 0; at < 10; at += 1) await node.create();
     const open = await connections();
     for (const { commands } of open) expect(commands).toBeLessThanOrEqual(1);
     expect(open.reduce((sum, { subscribers }) => sum + subscribers, 0)).toBe(1);
-    await node.membership.leave();
+    await node.backplane.leave();
     await eventually(async () => {
       const left = await connections();
       expect(left).toEqual(left.map(() => ({ commands: 0, subscribers: 0 })));
     });
     expect(source.status).toBe('wait');
   } finally {
-    await node.membership.leave();
+    await node.backplane.leave();
     source.disconnect();
     admin.disconnect();
   }

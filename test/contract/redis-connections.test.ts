@@ -21,7 +21,7 @@ describe('the connections of a node', () => {
     const ids = await Promise.all(Array.from({ length: 20 }, () => node.create()));
     for (const id of ids) await node.hold(id, STANDALONE);
     expect((await own.clients()).map(({ subscriptions }) => subscriptions).sort()).toEqual([0, 1]);
-    await node.membership.leave();
+    await node.backplane.leave();
     await eventually(async () => {
       expect(await own.clients()).toEqual([]);
     });
@@ -41,18 +41,18 @@ describe('nodes in two databases of one Redis', () => {
       await own.join(`${own.server.url}/1`),
     ];
     const heard: string[] = [];
-    const listenAs = (name: string, { membership }: TestNode) =>
-      membership.sdkStores?.broadcasts.listen({
+    const listenAs = (name: string, { backplane }: TestNode) =>
+      backplane.sdkStores?.broadcasts.listen({
         onText: (text) => heard.push(`${name} hears ${text}`),
         onGap: () => heard.push(`${name} has a gap`),
       });
     const ends = [listenAs('production', production), listenAs('staging', staging)];
     const id = await beside.create();
     const idOfStaging = await besideStaging.create();
-    await beside.membership.send(nodeId, { type: 'gone', sessionId: 'production' });
-    await besideStaging.membership.send(nodeId, { type: 'gone', sessionId: 'staging' });
-    await beside.membership.sdkStores?.broadcasts.publish('production');
-    await besideStaging.membership.sdkStores?.broadcasts.publish('staging');
+    await beside.backplane.send(nodeId, { type: 'gone', sessionId: 'production' });
+    await besideStaging.backplane.send(nodeId, { type: 'gone', sessionId: 'staging' });
+    await beside.backplane.sdkStores?.broadcasts.publish('production');
+    await besideStaging.backplane.sdkStores?.broadcasts.publish('staging');
     const gone = (sessionId: string) => [{ type: 'gone', sessionId }];
     expect(await production.drain(beside, id)).toEqual(gone('production'));
     expect(await staging.drain(besideStaging, idOfStaging)).toEqual(gone('staging'));
@@ -93,9 +93,9 @@ describe('a Redis client of the application', () => {
       await b.hold(id, STANDALONE);
       await a.run(id, append(STANDALONE, 'news'), receive({ to: 'initialized' }));
       expect((await b.next('event')).event.message).toBe('news');
-      expect(await b.membership.alive([a.id])).toEqual(new Set([a.id]));
-      expect(await b.membership.storeState(id, '1', '')).toBe('stored');
-      expect((await b.membership.list(undefined, 10)).ids).toEqual([id]);
+      expect(await b.backplane.alive([a.id])).toEqual(new Set([a.id]));
+      expect(await b.backplane.storeState(id, '1', '')).toBe('stored');
+      expect((await b.backplane.list(undefined, 10)).ids).toEqual([id]);
 
       await own.admin.select(3);
       const stored = await own.admin.keys('*');
@@ -104,11 +104,11 @@ describe('a Redis client of the application', () => {
       const channels = (await own.admin.pubsub('CHANNELS')) as string[];
       expect(channels).toHaveLength(2);
       for (const name of channels) expect(name.startsWith(`app:${own.prefix}:`), name).toBe(true);
-      expect(await b.membership.remove(id, ALICE)).toBe(true);
+      expect(await b.backplane.remove(id, ALICE)).toBe(true);
 
       expect(members()).toEqual(before);
       expect(Object.keys(client).filter((key) => key.includes('anynode'))).toEqual([]);
-      await Promise.all([a, b].map(({ membership }) => membership.leave()));
+      await Promise.all([a, b].map(({ backplane }) => backplane.leave()));
       expect(client.status).toBe('wait'); // never connected: not used, and not closed
       expect(client.options.keyPrefix).toBe('app:');
     } finally {
@@ -125,7 +125,7 @@ describe('a Redis client of the application', () => {
       await client.set(`${own.prefix}:own`, '1');
       const node = await own.join(client);
       await node.create();
-      await node.membership.leave();
+      await node.backplane.leave();
       expect(await client.get(`${own.prefix}:own`)).toBe('1');
       expect(client.status).toBe('ready');
     } finally {

@@ -27,7 +27,7 @@ const initialized = receive({ to: 'initialized' }, INITIALIZED);
 
 const keyOf = (id: string) => `${own.prefix}:{${id}}`;
 const typeOf = (id: string) => own.admin.type(`${keyOf(id)}:events`);
-const history = (node: TestNode, id: string) => node.membership.history(id, LOG_START, 100);
+const history = (node: TestNode, id: string) => node.backplane.history(id, LOG_START, 100);
 
 describe('the log of a session that has had only its handshake', () => {
   it('is a Redis string that reads like any log, and stays one when a GET attaches', async () => {
@@ -49,13 +49,13 @@ describe('the log of a session that has had only its handshake', () => {
       ['in', undefined],
     ]);
     const [first, second, ...others] = entries;
-    expect(await node.membership.history(id, second?.logId ?? '', 2)).toEqual(others.slice(0, 2));
-    expect(await node.membership.history(id, entries.at(-1)?.logId ?? '', 2)).toEqual([]);
-    expect(await node.membership.history(id, LOG_START, 1)).toEqual([first]);
+    expect(await node.backplane.history(id, second?.logId ?? '', 2)).toEqual(others.slice(0, 2));
+    expect(await node.backplane.history(id, entries.at(-1)?.logId ?? '', 2)).toEqual([]);
+    expect(await node.backplane.history(id, LOG_START, 1)).toEqual([first]);
 
     await node.hold(id, STANDALONE);
     expect((await node.read(id, STANDALONE)).events).toEqual([]);
-    await node.membership.touch([{ sessionId: id, streams: [] }]);
+    await node.backplane.touch([{ sessionId: id, streams: [] }]);
     expect(await typeOf(id)).toBe('string');
     for (const key of await own.admin.keys(`${keyOf(id)}*`)) {
       expect(await own.admin.pttl(key), key).toBeGreaterThan(0);
@@ -99,7 +99,7 @@ describe('the log of a session that has had only its handshake', () => {
       { stream: 'init', message: 'line\nm 3\nline €', asks: false },
     ];
     const session = newSession({ outbound });
-    const ids = (await node.membership.create(session)) || [];
+    const ids = (await node.backplane.create(session)) || [];
     await node.run(session.id, initialized);
     const [asked] = (await node.read(session.id, STANDALONE)).events.slice(1);
     expect(asked).toMatchObject({ position: ids[2], asker: node.id });
@@ -121,7 +121,7 @@ describe('the log of a session that has had only its handshake', () => {
   it('finds the stream ended at the cursor of its answer, and does not know a cursor of no entry', async () => {
     const node = await own.join();
     const session = newSession();
-    const [, answer] = (await node.membership.create(session)) || [];
+    const [, answer] = (await node.backplane.create(session)) || [];
     expect(await node.attach(session.id, 'init', { cursor: answer })).toEqual({ status: 'ended' });
     const later = { n: 1, logId: `${Number(answer?.logId.split('-')[0]) + 1}-0` };
     expect(await node.attach(session.id, 'init', { cursor: later })).toEqual({ status: 'unknown' });
@@ -190,7 +190,7 @@ describe('the log of a session that has had only its handshake', () => {
     const node = await own.join();
     const text = 'x'.repeat(70_000);
     const session = newSession({ inbound: text });
-    const ids = (await node.membership.create(session)) || [];
+    const ids = (await node.backplane.create(session)) || [];
     expect(await typeOf(session.id)).toBe('stream');
     await node.run(session.id, initialized);
     const entries = await history(node, session.id);
@@ -227,7 +227,7 @@ describe('the log of a session that has had only its handshake', () => {
     const node = await own.join(`redis://127.0.0.1:${proxy.port}`);
     const session = newSession();
     const created = proxy.cutBeforeReply((data) => data.includes(session.id));
-    const positions = (await node.membership.create(session)) || [];
+    const positions = (await node.backplane.create(session)) || [];
     await created;
     const cut = proxy.cutBeforeReply((data) => data.includes(INITIALIZED));
     expect(resultsOf(await node.commit(session.id, initialized))).toMatchObject([
@@ -301,7 +301,7 @@ describe('a session that has had only its handshake', () => {
       protocolVersion: '2025-11-25',
     };
     await node.run(id, append(STANDALONE, '{}', { effect }));
-    expect((await node.membership.load(id))?.initialize).toBe(initialize('b'));
+    expect((await node.backplane.load(id))?.initialize).toBe(initialize('b'));
   });
 
   it('takes less than 2 KiB', async () => {
@@ -324,7 +324,7 @@ describe('a session that has had only its handshake', () => {
       const node = await own.join();
       const name = Array.from({ length }, (_, at) => ['a', 'é', '€', '😀'][at % 4]).join('');
       const id = await begin(node, name);
-      expect((await node.membership.load(id))?.initialize).toBe(initialize(name));
+      expect((await node.backplane.load(id))?.initialize).toBe(initialize(name));
       const reply = await node.commit(id, open('p', ['1']));
       expect(reply).toMatchObject({ record: { initialize: initialize(name) } });
     },

@@ -17,8 +17,8 @@ it('ioredis 5 runs the scripts over a client of ioredis 6', async () => {
   const client = new Redis(server.url);
   onTestFinished(() => client.disconnect());
   const node = new TestNode(redisBackplane({ redis: client }));
-  onTestFinished(() => node.membership.leave());
-  await node.membership.ready();
+  onTestFinished(() => node.backplane.leave());
+  await node.backplane.ready();
 
   const id = await node.create();
   await node.run(id, open('p', ['1']));

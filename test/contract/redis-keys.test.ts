@@ -36,10 +36,10 @@ describe('the keys of a session', () => {
     await node.run(id, open('p', ['1']), append(STANDALONE, 'news', { coalesce: 'x' }));
     await ttls();
     await node.hold(id, STANDALONE);
-    await node.membership.storeState(id, '1', undefined);
+    await node.backplane.storeState(id, '1', undefined);
     await ttls();
     await node.run(id, receive({ to: 'initialized' }), append('p', 'answer', { ends: '1' }));
-    await node.membership.touch([{ sessionId: id, streams: [] }]);
+    await node.backplane.touch([{ sessionId: id, streams: [] }]);
     await ttls();
     expect(await keys()).toEqual(
       [
@@ -58,7 +58,7 @@ describe('the keys of a session', () => {
     const id = await node.create();
     const record = `${own.prefix}:{${id}}`;
     const stored = async () => (await own.admin.hget(record, 'stt'))?.split(' ') ?? [];
-    for (const by of [other, node, node]) await by.membership.storeState(id, '1', undefined);
+    for (const by of [other, node, node]) await by.backplane.storeState(id, '1', undefined);
     expect(await stored()).toMatchObject([
       expect.stringMatching(`^${node.id}:2:`),
       expect.stringMatching(`^${other.id}:1:`),
@@ -66,7 +66,7 @@ describe('the keys of a session', () => {
     const past = Date.now() - 3_600_000;
     const gone = Array.from({ length: 100 }, (_, at) => `gone${at}:1:${past}`);
     await own.admin.hset(record, 'stt', [...(await stored()), ...gone].join(' '));
-    await node.membership.storeState(id, '1', undefined);
+    await node.backplane.storeState(id, '1', undefined);
     expect(await stored()).toHaveLength(2);
   });
 
@@ -120,7 +120,7 @@ describe('the keys of a session', () => {
     expect(await own.admin.zcard(index)).toBe(2);
     await expect(node.create({ most })).rejects.toThrow('Too many sessions');
     expect((await keys()).filter((key) => key.endsWith(':streams'))).toHaveLength(2);
-    await Promise.all([one, two].map((id) => node.membership.remove(id, ALICE)));
+    await Promise.all([one, two].map((id) => node.backplane.remove(id, ALICE)));
     expect(await keys()).toEqual([`${own.prefix}:node:${node.id}`]);
   });
 
@@ -144,7 +144,7 @@ describe('the keys of a session', () => {
       await node.run(id, detach(STANDALONE, name, { n: 1, logId: '1-1' }));
       await node.run(id, append(name, 'answer', { ends: `"${name}"` }));
       await node.run(id, append(STANDALONE, '{}', { effect }));
-      await node.membership.storeState(id, '1', undefined);
+      await node.backplane.storeState(id, '1', undefined);
     };
     await live('one');
     const before = await fields();
@@ -156,7 +156,7 @@ describe('the keys of a session', () => {
     const node = await own.join();
     const id = await node.create({ most: { sessions: 1, pending: 1 } });
     await node.run(id, open('p', ['1']), append(STANDALONE, 'news'));
-    await node.membership.remove(id, ALICE);
+    await node.backplane.remove(id, ALICE);
     expect(await keys()).toEqual([`${own.prefix}:node:${node.id}`]);
   });
 
@@ -169,7 +169,7 @@ describe('the keys of a session', () => {
     });
     const later = await own.join(own.server.url);
     await eventually(async () => {
-      await later.membership.create(newSession());
+      await later.backplane.create(newSession());
       const left = await own.admin.zrangebylex(`${own.prefix}:sessions`, '-', '+');
       expect(left.filter((id) => ids.includes(id))).toEqual([]);
     });

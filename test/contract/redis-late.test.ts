@@ -41,8 +41,8 @@ describe('a step that arrives late over a connection that was given up', () => {
     await prepare?.(scene);
     proxy.drop();
     await expect(step(scene)).rejects.toThrow(/./);
-    await scene.near.membership.ready();
-    await eventually(() => scene.near.membership.load(id));
+    await scene.near.backplane.ready();
+    await eventually(() => scene.near.backplane.load(id));
     await far.drain(other, idOfOther);
     const before = await everything(own.admin, own.prefix);
     await proxy.arrive();

@@ -30,32 +30,32 @@ describe('while Redis cannot be reached', () => {
       proxy.refuse();
       proxy.cut();
       const calls: (() => Promise<unknown>)[] = [
-        () => node.membership.load(id),
+        () => node.backplane.load(id),
         () => node.commit(id, append(STANDALONE, 'news')),
         () => node.attach(id, STANDALONE),
-        () => node.membership.touch([{ sessionId: id, streams: [] }]),
-        () => node.membership.create(newSession()),
-        () => node.membership.remove(id, ALICE),
-        () => node.membership.send('x', { type: 'gone', sessionId: id }),
-        () => node.membership.alive(['x']),
-        () => node.membership.list(undefined, 1),
+        () => node.backplane.touch([{ sessionId: id, streams: [] }]),
+        () => node.backplane.create(newSession()),
+        () => node.backplane.remove(id, ALICE),
+        () => node.backplane.send('x', { type: 'gone', sessionId: id }),
+        () => node.backplane.alive(['x']),
+        () => node.backplane.list(undefined, 1),
         // These writes of the state go out one after another, and still fail together.
-        () => node.membership.storeState(id, '1', undefined),
-        () => node.membership.storeState(id, '2', undefined),
-        () => node.membership.storeState(id, '3', undefined),
+        () => node.backplane.storeState(id, '1', undefined),
+        () => node.backplane.storeState(id, '2', undefined),
+        () => node.backplane.storeState(id, '3', undefined),
       ];
       for (const { lateMs, outcome } of await Promise.all(calls.map(timed))) {
         expect(outcome).toMatchObject(UNAVAILABLE);
         expect(lateMs).toBeLessThan(MARGIN_MS);
       }
-      expect(node.membership.trouble()).toEqual(expect.any(String));
+      expect(node.backplane.trouble()).toEqual(expect.any(String));
 
       proxy.accept();
       await eventually(async () => {
-        expect(await node.membership.load(id)).toBeDefined();
+        expect(await node.backplane.load(id)).toBeDefined();
       });
       await eventually(() => {
-        expect(node.membership.trouble()).toBeUndefined();
+        expect(node.backplane.trouble()).toBeUndefined();
       });
       // The node is told that it may have missed messages, and reads the logs that it follows.
       expect(node.losses).toBeGreaterThan(losses);
@@ -74,16 +74,16 @@ describe('while Redis cannot be reached', () => {
       const node = await own.join(`redis://127.0.0.1:${proxy.port}`, QUICK);
       const id = await node.create();
       proxy.mute('client→server');
-      const { lateMs, outcome } = await timed(() => node.membership.load(id));
+      const { lateMs, outcome } = await timed(() => node.backplane.load(id));
       expect(outcome).toMatchObject(UNAVAILABLE);
       expect(lateMs).toBeLessThan(MARGIN_MS);
       await eventually(() => {
-        expect(node.membership.trouble()).toEqual(expect.any(String));
+        expect(node.backplane.trouble()).toEqual(expect.any(String));
       });
       proxy.unmute();
       await eventually(async () => {
-        expect((await node.membership.load(id))?.id).toBe(id);
-        expect(node.membership.trouble()).toBeUndefined();
+        expect((await node.backplane.load(id))?.id).toBe(id);
+        expect(node.backplane.trouble()).toBeUndefined();
       });
     } finally {
       await own.leaveAll();
@@ -96,12 +96,12 @@ describe('while Redis cannot be reached', () => {
   it('a node does not blame Redis when its own process stood still', async () => {
     const node = await own.join(own.server.url, QUICK);
     const id = await node.create();
-    const calls = [node.membership.load(id), node.commit(id, append(STANDALONE, 'news'))];
+    const calls = [node.backplane.load(id), node.commit(id, append(STANDALONE, 'news'))];
     await new Promise((resolve) => setImmediate(resolve)); // they are sent
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1_000);
     const [record] = await Promise.all(calls);
     expect(record).toMatchObject({ id });
-    expect(node.membership.trouble()).toBeUndefined();
+    expect(node.backplane.trouble()).toBeUndefined();
     expect(await node.texts(id, STANDALONE)).toEqual(['news']);
   });
 
@@ -125,13 +125,13 @@ describe('while Redis cannot be reached', () => {
       const other = await own.join();
       const names = Array.from({ length: 40 }, (_, n) => `s${n}`);
       const send = (sessionId: string) =>
-        node.membership.send(other.id, { type: 'gone', sessionId });
+        node.backplane.send(other.id, { type: 'gone', sessionId });
       proxy.mute('client→server');
       const first = names.slice(0, 20).map(send);
       proxy.cut();
       proxy.unmute();
       await eventually(() => {
-        expect(node.membership.trouble()).toEqual(expect.any(String));
+        expect(node.backplane.trouble()).toEqual(expect.any(String));
       });
       await Promise.all([...first, ...names.slice(20).map(send)]);
       await eventually(() => {
@@ -153,7 +153,7 @@ describe('while Redis cannot be reached', () => {
     }
     expect(await node.texts(id, STANDALONE)).toEqual(['0', '1', '2']);
     await eventually(() => {
-      expect(other.membership.trouble()).toBeUndefined();
+      expect(other.backplane.trouble()).toBeUndefined();
     });
     await other.hold(id, STANDALONE);
     await node.say(id, STANDALONE, 'heard');
@@ -165,12 +165,12 @@ describe('while Redis cannot be reached', () => {
     try {
       proxy.refuse();
       const node = own.start(`redis://127.0.0.1:${proxy.port}`, QUICK);
-      const ready = node.membership.ready();
-      const { outcome } = await timed(() => node.membership.load('x'));
+      const ready = node.backplane.ready();
+      const { outcome } = await timed(() => node.backplane.load('x'));
       expect(outcome).toMatchObject(UNAVAILABLE);
       proxy.accept();
       await ready;
-      expect(await node.membership.load('x')).toBeUndefined();
+      expect(await node.backplane.load('x')).toBeUndefined();
     } finally {
       await own.leaveAll();
       await proxy.stop();
@@ -208,7 +208,7 @@ describe('a subscriber that is connected but deaf', () => {
       });
       expect(node.warnings).toEqual([expect.stringContaining('hears nothing')]);
       await eventually(() => {
-        expect(node.membership.trouble()).toBeUndefined();
+        expect(node.backplane.trouble()).toBeUndefined();
       });
       await other.say(id, STANDALONE, 'heard again');
       expect((await node.next('event')).event.message).toBe('heard again');

@@ -18,8 +18,8 @@ it('the creation of a session beside ten thousand looks at some of them, and fin
   onTestFinished(server.stop);
   const redis = connectRedis(server.url);
   const node = new TestNode(redisBackplane({ redis: server.url, prefix }));
-  onTestFinished(() => node.membership.leave());
-  await node.membership.ready();
+  onTestFinished(() => node.backplane.leave());
+  await node.backplane.ready();
 
   // Some of them have been used or have ended, and the index does not say so yet.
   const hash = createHash('sha256').update(ALICE).digest('base64url');
@@ -31,9 +31,7 @@ it('the creation of a session beside ten thousand looks at some of them, and fin
   const most = { sessions: 2 * MANY, pending: MANY };
   const before = await commandCounts(redis);
   const created = await Promise.all(
-    Array.from({ length: 16 }, () =>
-      node.membership.create(newSession({ principal: ALICE, most })),
-    ),
+    Array.from({ length: 16 }, () => node.backplane.create(newSession({ principal: ALICE, most }))),
   );
   const { hmget = 0 } = commandsBetween(before, await commandCounts(redis));
   expect(created.every((positions) => positions !== false)).toBe(true);

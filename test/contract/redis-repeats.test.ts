@@ -31,9 +31,9 @@ describe('a connection that is cut before the reply', () => {
     const warm = await far.create();
     await far.run(warm, { type: 'forget' });
     await far.hold(warm, STANDALONE);
-    await far.membership.touch([{ sessionId: warm, streams: [] }]);
-    await far.membership.storeState(warm, '1', undefined);
-    await far.membership.remove(warm, ALICE);
+    await far.backplane.touch([{ sessionId: warm, streams: [] }]);
+    await far.backplane.storeState(warm, '1', undefined);
+    await far.backplane.remove(warm, ALICE);
     await far.next('gone');
     id = await far.create();
   });
@@ -90,7 +90,7 @@ describe('a connection that is cut before the reply', () => {
     const reply = okay(await cut(id, () => near.commit(id, open('p', ['1']))));
     expect(reply.results).toMatchObject([{ status: 'opened' }]);
     expect(reply.record?.id).toBe(id);
-    const history = await far.membership.history(id, LOG_START, 10);
+    const history = await far.backplane.history(id, LOG_START, 10);
     expect(history.filter(({ stream }) => stream === 'p')).toHaveLength(1);
     expect(appended((await near.run(id, append('p', 'answer', { ends: '1' })))[0]).ended).toBe(
       true,
@@ -102,13 +102,13 @@ describe('a connection that is cut before the reply', () => {
     await cut(id, () => near.commit(id, message));
     expect((await far.next('deliver')).message).toBe('answer');
     expect(await far.drain(near, id)).toEqual([]);
-    const history = await far.membership.history(id, LOG_START, 10);
+    const history = await far.backplane.history(id, LOG_START, 10);
     expect(history.filter((entry) => entry.message === 'answer')).toHaveLength(1);
   });
 
   it('creates a session once, and reports that the id was free', async () => {
     const session = newSession();
-    const positions = await cut(session.id, () => near.membership.create(session));
+    const positions = await cut(session.id, () => near.backplane.create(session));
     expect(positions && positions.map(({ n }) => n)).toEqual([0, 1]);
     const history = await far.said(session.id);
     expect(positions && positions.map(({ logId }) => logId)).toEqual(
@@ -131,41 +131,41 @@ describe('a connection that is cut before the reply', () => {
     await near.hold(id, STANDALONE);
     const { position } = await far.say(id, STANDALONE, 'news');
     const streams = [{ stream: STANDALONE, token: 't1', position }];
-    expect(await cut(id, () => near.membership.touch([{ sessionId: id, streams }]))).toMatchObject([
+    expect(await cut(id, () => near.backplane.touch([{ sessionId: id, streams }]))).toMatchObject([
       { status: 'ok', streams: [{ last: 1, held: true }] },
     ]);
   });
 
   it('stores the state once', async () => {
-    await cut(id, () => near.membership.storeState(id, '1', undefined));
-    const { version, value } = (await far.membership.loadState(id)) ?? {};
+    await cut(id, () => near.backplane.storeState(id, '1', undefined));
+    const { version, value } = (await far.backplane.loadState(id)) ?? {};
     expect(value).toBe('1');
-    expect(await cut(id, () => near.membership.storeState(id, '2', version))).toBe('stored');
-    expect((await far.membership.loadState(id))?.value).toBe('2');
+    expect(await cut(id, () => near.backplane.storeState(id, '2', version))).toBe('stored');
+    expect((await far.backplane.loadState(id))?.value).toBe('2');
   });
 
   // Bug: of several stores that were under way together, the first was taken for new when it was sent again: at first
   // with one after it, then with eight, since only the last eight were remembered. It was in conflict with itself, and
   // an update counted twice.
   it('stores each state once, although many stores are under way', async () => {
-    const { membership } = near;
+    const { backplane } = near;
     const sprung = proxy.cutBeforeReply((data) => data.includes(id));
     const stores = Array.from({ length: 10 }, (_, at) =>
-      membership.storeState(id, String(at), at === 0 ? '' : undefined),
+      backplane.storeState(id, String(at), at === 0 ? '' : undefined),
     );
     expect(await Promise.all(stores)).toEqual(stores.map(() => 'stored'));
     await sprung;
-    expect((await membership.loadState(id))?.value).toBe('9');
+    expect((await backplane.loadState(id))?.value).toBe('9');
   });
 
   it('ends a session once, and reports that it has ended', async () => {
-    expect(await cut(id, () => near.membership.remove(id, ALICE))).toBe(true);
-    expect(await far.membership.load(id)).toBeUndefined();
+    expect(await cut(id, () => near.backplane.remove(id, ALICE))).toBe(true);
+    expect(await far.backplane.load(id)).toBeUndefined();
   });
 
   // The second try finds no session of that principal. That does not mean that the first one has ended it.
   it('does not end a session of another principal', async () => {
-    expect(await cut(id, () => near.membership.remove(id, 'mallory'))).toBe(false);
-    expect((await far.membership.list(undefined, 10)).ids).toContain(id);
+    expect(await cut(id, () => near.backplane.remove(id, 'mallory'))).toBe(false);
+    expect((await far.backplane.list(undefined, 10)).ids).toContain(id);
   });
 });

@@ -61,11 +61,11 @@ describe('a user with the rights for the stores of the SDK', () => {
     const own = sdkStores({ redis: url, prefix });
     onTestFinished(async () => {
       await own.close();
-      await node.membership.leave();
+      await node.backplane.leave();
     });
-    await node.membership.ready();
+    await node.backplane.ready();
     const session = newSession();
-    await node.membership.create(session);
+    await node.backplane.create(session);
     return { own, sessionId: session.id };
   }
   const call = { method: 'tools/call', params: { name: 'run' } };

@@ -108,8 +108,8 @@ it('a script that has timed out is not sent again, although Redis has forgotten 
 it('a script that fails ends no session, and does not disturb other sessions', async () => {
   const backplane = redisBackplane({ redis: redisUrl(), prefix: uniquePrefix() });
   const node = new TestNode(backplane);
-  onTestFinished(() => node.membership.leave());
-  await node.membership.ready();
+  onTestFinished(() => node.backplane.leave());
+  await node.backplane.ready();
   const [id, other] = [await node.create(), await node.create()];
   await node.hold(id, 'g');
   await node.say(other, 'g', 'message');
@@ -117,7 +117,7 @@ it('a script that fails ends no session, and does not disturb other sessions', a
   await expect(node.commit(id, detach('g', 't1', position))).rejects.toThrow(FailedStep);
   const streams = [{ stream: 'g', token: 't1', position }];
   const otherStreams = [{ stream: 'g', token: 't1', position: { n: 0, logId: '0-0' } }];
-  const touched = await node.membership.touch([
+  const touched = await node.backplane.touch([
     { sessionId: id, streams },
     { sessionId: other, streams: otherStreams },
   ]);
@@ -125,6 +125,6 @@ it('a script that fails ends no session, and does not disturb other sessions', a
     { status: 'ok', streams: [{ held: true, ended: false }] },
     { status: 'ok', streams: [{ last: 1, held: false }] },
   ]);
-  expect(await node.membership.load(id)).toMatchObject({ id });
+  expect(await node.backplane.load(id)).toMatchObject({ id });
   expect(node.warnings).toEqual([expect.stringContaining(`a script failed in session ${id}`)]);
 });

@@ -27,10 +27,10 @@ it('a node connects again when sentinels are back, although the client of the ap
   client.on('error', () => undefined);
   const node = own.start(client, { commandTimeoutMs: 500 });
   onTestFinished(() => own.leaveAll());
-  await expect(node.membership.alive(['x'])).rejects.toMatchObject({
+  await expect(node.backplane.alive(['x'])).rejects.toMatchObject({
     code: 'backplane_unavailable',
   });
   for (const proxy of proxies) proxy.accept();
-  await node.membership.ready();
-  expect(await node.membership.alive([node.id, 'x'])).toEqual(new Set([node.id]));
+  await node.backplane.ready();
+  expect(await node.backplane.alive([node.id, 'x'])).toEqual(new Set([node.id]));
 }, 60_000);

@@ -19,7 +19,7 @@ beforeEach(async () => {
 
 function start(redis: string | Redis | Cluster, overrides: Partial<JoinOptions> = {}): TestNode {
   const node = new TestNode(redisBackplane({ redis, prefix: uniquePrefix() }), overrides);
-  onTestFinished(() => node.membership.leave());
+  onTestFinished(() => node.backplane.leave());
   return node;
 }
 
@@ -29,17 +29,17 @@ describe('a Redis that may evict keys', () => {
   it('is used, and reported once by a warning', async () => {
     await policy('allkeys-lru');
     const node = start(server.url);
-    await node.membership.ready();
+    await node.backplane.ready();
     expect(node.warnings).toEqual([expect.stringMatching(/allkeys-lru.*noeviction/)]);
     await admin.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
     await eventually(() => node.create());
     expect(node.warnings).toHaveLength(1);
-    expect(node.membership.trouble()).toBeUndefined();
+    expect(node.backplane.trouble()).toBeUndefined();
   });
 
   it('since a later change of its settings is reported at the next connection', async () => {
     const node = start(server.url);
-    await node.membership.ready();
+    await node.backplane.ready();
     expect(node.warnings).toEqual([]);
     await policy('volatile-ttl');
     await admin.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
@@ -55,7 +55,7 @@ describe('a Redis that may evict keys', () => {
     await last.config('SET', 'maxmemory-policy', 'volatile-lru');
     const client = new Cluster(cluster.urls.slice(0, 1), { lazyConnect: true });
     const node = start(client);
-    await node.membership.ready();
+    await node.backplane.ready();
     expect(node.warnings).toEqual([expect.stringContaining('volatile-lru')]);
   });
 });
@@ -68,20 +68,20 @@ describe('a Redis that is too old', () => {
     onTestFinished(() => proxy.stop());
     const node = start(`redis://127.0.0.1:${proxy.port}`, { commandTimeoutMs: 5_000 });
     const refused = /6\.2 or newer/;
-    await expect(node.membership.load('x')).rejects.toThrow(refused);
+    await expect(node.backplane.load('x')).rejects.toThrow(refused);
     await expect(node.create()).rejects.toThrow(refused);
-    expect(node.membership.trouble()).toMatch(/Redis 6\.2 or newer is needed, this one is 5/);
+    expect(node.backplane.trouble()).toMatch(/Redis 6\.2 or newer is needed, this one is 5/);
     proxy.cut();
-    await expect(node.membership.alive(['x'])).rejects.toThrow(refused);
+    await expect(node.backplane.alive(['x'])).rejects.toThrow(refused);
     expect(node.warnings).toEqual([expect.stringContaining('6.2')]);
     // Nothing was written to it.
     expect(await admin.dbsize()).toBe(0);
 
     proxy.stopRewriting();
     proxy.cut();
-    await node.membership.ready();
+    await node.backplane.ready();
     await eventually(() => node.create());
-    expect(node.membership.trouble()).toBeUndefined();
+    expect(node.backplane.trouble()).toBeUndefined();
   });
 });
 
@@ -94,7 +94,7 @@ it('a Redis that does not tell its version or settings is used', async () => {
     ...{ lazyConnect: true, enableReadyCheck: false },
   });
   const node = start(shy);
-  await node.membership.ready();
+  await node.backplane.ready();
   await node.create();
   expect(node.warnings).toEqual([expect.stringMatching(/run_id.*may still take effect/)]);
 });

@@ -28,7 +28,7 @@ it.each(bounded)('$script takes a short time: $situation', async ({ situation, p
   await redis.flushall();
   const world = new World(redis, server.url, situation.replaceAll(/\W/g, ''));
   onTestFinished(() => world.close());
-  await Promise.all([world.a.membership.ready(), world.b.membership.ready()]);
+  await Promise.all([world.a.backplane.ready(), world.b.backplane.ready()]);
   const { longestUs } = await measure(redis, await prepare(world));
   expect(longestUs).toBeLessThan(MOST_US);
 });

@@ -14,8 +14,8 @@ async function behindProxy(options: Partial<JoinOptions> = {}) {
   onTestFinished(proxy.stop);
   const join = async (url: string) => {
     const node = new TestNode(redisBackplane({ redis: url, prefix }), options);
-    onTestFinished(() => node.membership.leave());
-    await node.membership.ready();
+    onTestFinished(() => node.backplane.leave());
+    await node.backplane.ready();
     return node;
   };
   const [a, b] = [await join(redisUrl()), await join(`redis://127.0.0.1:${proxy.port}`)];
@@ -121,7 +121,7 @@ it('a node is told of a gap after a failover that lost a broadcast, also if the 
 // skipped.
 it('a cursor at an event that a failover has lost is refused, also if the new clock is behind', async () => {
   const { prefix, a } = await behindProxy();
-  const { sdkStores } = a.membership;
+  const { sdkStores } = a.backplane;
   if (sdkStores === undefined) throw new Error('Redis has them');
   const { replays } = sdkStores;
   const first = await replays.append('s', 'p', '1');
@@ -177,7 +177,7 @@ it('all keys of the stores have a TTL, and none exists before a store is used', 
 // Bug: the repeat looked for the message in the queue only, and queued it again. The client was shown it twice.
 it('a message that was taken from the queue before its repeat came is not queued again', async () => {
   const { proxy, a, b } = await behindProxy();
-  const [on, near] = [a.membership.sdkStores?.tasks, b.membership.sdkStores?.tasks];
+  const [on, near] = [a.backplane.sdkStores?.tasks, b.backplane.sdkStores?.tasks];
   await near?.push('task', 'first', 10);
   proxy.refuse();
   const sprung = proxy.cutBeforeReply((data) => data.includes('second'));
@@ -191,7 +191,7 @@ it('a message that was taken from the queue before its repeat came is not queued
 
 it('a task that has expired is taken off the list by the node that lists the tasks', async () => {
   const { prefix, a, b } = await behindProxy();
-  const [on, other] = [a.membership.sdkStores?.tasks, b.membership.sdkStores?.tasks];
+  const [on, other] = [a.backplane.sdkStores?.tasks, b.backplane.sdkStores?.tasks];
   const task = { sessionId: 's', ttlMs: 60_000, pollIntervalMs: 1000, method: 'x' };
   for (const id of ['one', 'two', 'three']) {
     await on?.create({ ...task, id, createdAt: new Date().toISOString() }, 10);

@@ -164,12 +164,12 @@ describe('a large body for a session', () => {
     const inner = memoryBackplane();
     const backplane: Backplane = {
       join: (options) => {
-        const membership = inner.join(options);
+        const joined = inner.join(options);
         const identify = (id: string) => {
           asked += 1;
-          return membership.identify(id);
+          return joined.identify(id);
         };
-        return Object.assign(Object.create(membership) as typeof membership, { identify });
+        return Object.assign(Object.create(joined) as typeof joined, { identify });
       },
     };
     const { client, url } = await startNode({ backplane }).then(async (node) => ({
@@ -192,14 +192,14 @@ it('of a stranger does not wait in the queue of the session', async () => {
   const inner = memoryBackplane();
   const backplane: Backplane = {
     join: (options) => {
-      const membership = inner.join(options);
-      const commit = async (given: Parameters<typeof membership.commit>[0]) => {
+      const joined = inner.join(options);
+      const commit = async (given: Parameters<typeof joined.commit>[0]) => {
         const who = given.operations.map((each) => ('principal' in each ? each.principal : '-'));
         commits.push(who);
         if (holds) await gate.opened;
-        return membership.commit(given);
+        return joined.commit(given);
       };
-      return Object.assign(Object.create(membership) as typeof membership, { commit });
+      return Object.assign(Object.create(joined) as typeof joined, { commit });
     },
   };
   const { url } = await startNode({ principal, backplane });

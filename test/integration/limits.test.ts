@@ -143,7 +143,7 @@ it('of a dead node do not count', async () => {
     open('p', ['"a"', '"b"'], { principal: 'anonymous', messages: ['{}', '{}'] }),
   );
   (await client.post(node.url, request(1, 'ping'))).expect(429);
-  await dying.membership.leave();
+  await dying.backplane.leave();
   await expect
     .poll(async () => (await client.post(node.url, request(1, 'ping'))).status, { timeout: 10_000 })
     .toBe(200);

@@ -15,13 +15,13 @@ const STORES: [string, () => Backplane][] = [
 function losingReplies(store: Backplane): Backplane {
   return {
     join(options) {
-      const membership = store.join(options);
-      const commit = membership.commit.bind(membership);
-      membership.commit = async (given) => {
+      const joined = store.join(options);
+      const commit = joined.commit.bind(joined);
+      joined.commit = async (given) => {
         await commit(given);
         return commit(given);
       };
-      return membership;
+      return joined;
     },
   };
 }

@@ -239,11 +239,11 @@ it('`notify` resolves when other nodes are sure to be told, and not before', asy
   const storing = new Promise<void>((resolve) => (stored = resolve));
   const backplane: Backplane = {
     join: (options) => {
-      const membership = inner.join(options);
-      const { sdkStores } = membership;
+      const joined = inner.join(options);
+      const { sdkStores } = joined;
       const broadcasts = { ...sdkStores?.broadcasts, publish: () => storing };
-      Object.defineProperty(membership, 'sdkStores', { value: { ...sdkStores, broadcasts } });
-      return membership;
+      Object.defineProperty(joined, 'sdkStores', { value: { ...sdkStores, broadcasts } });
+      return joined;
     },
   };
   const { mcp } = await startNode({ backplane, modern: modernOf() });

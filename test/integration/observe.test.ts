@@ -10,11 +10,11 @@ import { connectRedis, redisUrl, uniquePrefix } from '../support/redis-fixture.j
 async function start() {
   const prefix = uniquePrefix();
   const node = new TestNode(redisBackplane({ redis: redisUrl(), prefix }));
-  await node.membership.ready();
+  await node.backplane.ready();
   const observer = observe({ redis: redisUrl(), prefix });
   onTestFinished(async () => {
     observer.close();
-    await node.membership.leave();
+    await node.backplane.leave();
   });
   const create = (id: string, client = 'app 1', principal = 'anonymous') => {
     const [name, version] = client.split(' ');
@@ -126,7 +126,7 @@ it('shows running requests with method, name, time and nodes, however long ago t
   const call = (id: number | string, method: string, params: unknown) =>
     JSON.stringify({ jsonrpc: '2.0', id, method, params });
   const stream = `${node.id}0`;
-  const before = await node.membership.timeOf('s');
+  const before = await node.backplane.timeOf('s');
   const principal = 'anonymous';
   await node.run(
     's',
@@ -161,7 +161,7 @@ it('reads events from a time on, and up to a time', async () => {
   for (const text of ['one', 'two', 'three']) {
     const last = times.at(-1);
     // Each of them is at a time of its own.
-    while (last !== undefined && (await node.membership.timeOf('s')) === last);
+    while (last !== undefined && (await node.backplane.timeOf('s')) === last);
     times.push(await said(text));
   }
   const [one = 0, two = 0, three = 0] = times;

@@ -133,15 +133,15 @@ describe.each(STORES)('a client that resumes, over %s', (_, openStore) => {
     let beforeRead: (() => Promise<unknown>) | undefined;
     const backplane: Backplane = {
       join(options) {
-        const membership = store.join(options);
-        const read = membership.read.bind(membership);
-        membership.read = async (asked) => {
+        const joined = store.join(options);
+        const read = joined.read.bind(joined);
+        joined.read = async (asked) => {
           const trim = beforeRead;
           beforeRead = undefined;
           await trim?.();
           return read(asked);
         };
-        return membership;
+        return joined;
       },
     };
     const tools = talker(Promise.resolve());

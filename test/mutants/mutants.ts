@@ -103,8 +103,8 @@ export const TESTED_MUTANTS: TestedMutant[] = [
       CatchUp.prototype['catchUpOn'] = function (sessionId) {
         const { node } = { node: this['node'] };
         const timeOf = () => Promise.resolve(node.clock.now());
-        const membership = Object.create(node.membership, { timeOf: { value: timeOf } }) as unknown;
-        const by = { node: { value: { ...node, membership } } };
+        const joined = Object.create(node.backplane, { timeOf: { value: timeOf } }) as unknown;
+        const by = { node: { value: { ...node, backplane: joined } } };
         return original['catchUpOn'].call(Object.create(this, by) as typeof this, sessionId);
       };
     },

@@ -15,11 +15,11 @@ it('a call is cancelled while its owner still reads it', async () => {
   const reading = newGate();
   const gate = newGate();
   const told = newGate();
-  const slow = wrappedBackplane(store, (membership) => ({
+  const slow = wrappedBackplane(store, (joined) => ({
     async history(...args) {
       reading.open();
       await gate.opened;
-      return membership.history(...args);
+      return joined.history(...args);
     },
   }));
   const heard: Backplane = {
@@ -52,10 +52,10 @@ it('a cancellation is acknowledged when it is stored, whatever becomes of the re
   const store = memoryBackplane();
   const gate = newGate();
   onTestFinished(gate.open);
-  const stuck = wrappedBackplane(store, (membership) => ({
+  const stuck = wrappedBackplane(store, (joined) => ({
     async commit(commit) {
       if (commit.operations.some((each) => each.type === 'append')) await gate.opened;
-      return membership.commit(commit);
+      return joined.commit(commit);
     },
   }));
   const a = await startNode({ backplane: store, affinity: 'owner' });
@@ -78,13 +78,13 @@ it('a cancellation that races with a takeover reaches the successor', async () =
   const ending = newGate();
   const gate = newGate();
   onTestFinished(gate.open);
-  const stuck = wrappedBackplane(store, (membership) => ({
+  const stuck = wrappedBackplane(store, (joined) => ({
     async commit(commit) {
       if (commit.operations.some((each) => each.type === 'append')) {
         ending.open();
         await gate.opened;
       }
-      return membership.commit(commit);
+      return joined.commit(commit);
     },
   }));
   const started = newGate();
@@ -122,10 +122,10 @@ it('a cancellation that is stored as its own node takes over is heard there', as
   const store = memoryBackplane();
   const gate = newGate();
   onTestFinished(gate.open);
-  const stuck = wrappedBackplane(store, (membership) => ({
+  const stuck = wrappedBackplane(store, (joined) => ({
     async commit(commit) {
       if (commit.operations.some((each) => each.type === 'receive')) await gate.opened;
-      return membership.commit(commit);
+      return joined.commit(commit);
     },
   }));
   let running = 0;

@@ -123,13 +123,13 @@ it('a node that has closed begins nothing that another node sends it', async () 
   const store = memoryBackplane();
   const reached = newGate();
   const gate = newGate();
-  const slow = wrappedBackplane(store, (membership) => ({
+  const slow = wrappedBackplane(store, (joined) => ({
     async commit(commit) {
       if (commit.operations.some((each) => each.type === 'append' && each.ends === '60')) {
         reached.open();
         await gate.opened;
       }
-      return membership.commit(commit);
+      return joined.commit(commit);
     },
   }));
   const never = newGate();

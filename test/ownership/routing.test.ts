@@ -42,9 +42,9 @@ it('an authorization that is no JSON arrives as far as it is, and ends nothing',
 it.each(STORES)('a big request is read where it is in the log, over %s', async (_, openStore) => {
   const store = openStore();
   let read = 0;
-  const counted = wrappedBackplane(store(), (membership) => ({
+  const counted = wrappedBackplane(store(), (joined) => ({
     async history(...args) {
-      const entries = await membership.history(...args);
+      const entries = await joined.history(...args);
       read += entries.length;
       return entries;
     },
@@ -70,11 +70,11 @@ it.each(STORES)('a big request is read where it is in the log, over %s', async (
 it('a call is run although its owner cannot read it at first', async () => {
   const store = memoryBackplane();
   let failures = 0;
-  const away = wrappedBackplane(store, (membership) => ({
+  const away = wrappedBackplane(store, (joined) => ({
     async history(...args) {
       failures += 1;
       if (failures === 1) throw new AnynodeError('backplane_unavailable', 'away');
-      return membership.history(...args);
+      return joined.history(...args);
     },
   }));
   const tools: Tools = { big: ({ args }) => `${String(args['text']).length}` };
@@ -94,17 +94,17 @@ it('a request is begun with one step, however long that takes', async () => {
   const thrice = newGate();
   let steps = 0;
   let asked = 0;
-  const stuck = wrappedBackplane(store, (membership) => ({
+  const stuck = wrappedBackplane(store, (joined) => ({
     async commit(commit) {
       const assigns = commit.operations.filter(({ type }) => type === 'assign').length;
       steps += assigns;
       if (assigns > 0) await gate.opened;
-      return membership.commit(commit);
+      return joined.commit(commit);
     },
   }));
-  const asking = wrappedBackplane(store, (membership) => ({
+  const asking = wrappedBackplane(store, (joined) => ({
     async send(nodeId, message) {
-      await membership.send(nodeId, message);
+      await joined.send(nodeId, message);
       if (message.type === 'run' && (asked += 1) === 3) setImmediate(thrice.open);
     },
   }));

@@ -17,9 +17,9 @@ it('a request whose session is taken over between its commit and its run is lost
   const opened = newGate();
   onTestFinished(gate.open);
   let holds = false;
-  const late = wrappedBackplane(store, (membership) => ({
+  const late = wrappedBackplane(store, (joined) => ({
     async commit(commit) {
-      const reply = await membership.commit(commit);
+      const reply = await joined.commit(commit);
       if (holds && commit.operations.some(({ type }) => type === 'open')) {
         opened.open();
         await gate.opened;

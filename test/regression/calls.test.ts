@@ -79,14 +79,14 @@ it('a request whose response somebody else has begun runs or is given up', async
     replicaIdleMs: 1_000,
     backplane: {
       join: (options) => {
-        const membership = shared.join(options);
-        const commit = membership.commit.bind(membership);
-        membership.commit = async (what) => {
+        const joined = shared.join(options);
+        const commit = joined.commit.bind(joined);
+        joined.commit = async (what) => {
           const reply = await commit(what);
           storing();
           return reply;
         };
-        return membership;
+        return joined;
       },
     },
     mount: {

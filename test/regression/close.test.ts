@@ -43,10 +43,10 @@ it('a GET on its way while the node closes is ended, or refused', async () => {
 // While a request is being stored nothing runs yet: `close()` saw an idle node, and did not wait for it.
 it('a request that is being stored when the node closes is answered, or refused', async () => {
   const shared = memoryBackplane();
-  const slow = wrappedBackplane(shared, (membership) => ({
+  const slow = wrappedBackplane(shared, (joined) => ({
     async commit(step) {
       await sleep(30);
-      return membership.commit(step);
+      return joined.commit(step);
     },
   }));
   const tools = { wait: () => sleep(100, 'done') };
@@ -164,9 +164,9 @@ it('so are those of a batch that is left to other nodes', async () => {
   const results: unknown[] = [];
   const backplane: Backplane = {
     join(options) {
-      const membership = shared.join(options);
-      const commit = membership.commit.bind(membership);
-      membership.commit = async (step) => {
+      const joined = shared.join(options);
+      const commit = joined.commit.bind(joined);
+      joined.commit = async (step) => {
         const reply = await commit(step);
         for (const [at, each] of step.operations.entries()) {
           const isAnswer = each.type === 'append' && each.message?.includes('"result"') === true;
@@ -174,7 +174,7 @@ it('so are those of a batch that is left to other nodes', async () => {
         }
         return reply;
       };
-      return membership;
+      return joined;
     },
   };
   const recovery = 'rerun-idempotent' as const;

@@ -21,7 +21,7 @@ describe.each(STORES)('a claim that is undone, over %s', (_, openBackplane) => {
     const [one, two, three] = [0, 1, 2].map(() => new TestNode(backplane));
     if (one === undefined || two === undefined || three === undefined) throw new Error('no nodes');
     const nodes = [one, two, three];
-    await Promise.all(nodes.map(({ membership }) => membership.ready()));
+    await Promise.all(nodes.map(({ backplane }) => backplane.ready()));
     const id = await one.create();
     const end = { type: 'detach' as const, stream: STANDALONE, position: BEGINNING };
 
@@ -33,7 +33,7 @@ describe.each(STORES)('a claim that is undone, over %s', (_, openBackplane) => {
     await expect(three.hold(id, STANDALONE, { unlessHeld: true })).resolves.toMatchObject({
       status: 'attached',
     });
-    await Promise.all(nodes.map(({ membership }) => membership.leave()));
+    await Promise.all(nodes.map(({ backplane }) => backplane.leave()));
   });
 
   // What was stored while such a claim stood was announced to nobody: the connection that has the stream again went on
@@ -42,7 +42,7 @@ describe.each(STORES)('a claim that is undone, over %s', (_, openBackplane) => {
     const backplane = openBackplane();
     const [one, two] = [0, 1].map(() => new TestNode(backplane));
     if (one === undefined || two === undefined) throw new Error('no nodes');
-    await Promise.all([one, two].map(({ membership }) => membership.ready()));
+    await Promise.all([one, two].map(({ backplane }) => backplane.ready()));
     const id = await one.create();
     await one.hold(id, STANDALONE, { token: 'first' });
     await two.hold(id, STANDALONE, { token: 'never' });
@@ -63,7 +63,7 @@ describe.each(STORES)('a claim that is undone, over %s', (_, openBackplane) => {
       ...{ sessionId: id, stream: 'x1', token: 'real', inline: false },
       event: { position: ended.position, end: true },
     });
-    await Promise.all([one, two].map(({ membership }) => membership.leave()));
+    await Promise.all([one, two].map(({ backplane }) => backplane.leave()));
   });
 });
 
@@ -79,9 +79,9 @@ describe.each(SHARED)('a claim whose node has died, over %s', (_, openStore) => 
     await expect.poll(() => stream.lastEventId).toBeDefined();
 
     const dead = new TestNode(backplane());
-    await dead.membership.ready();
+    await dead.backplane.ready();
     await dead.hold(sessionId, STANDALONE, { token: 'late', principal: 'anonymous' });
-    await dead.membership.leave();
+    await dead.backplane.leave();
     await one.mcp.session(sessionId).notify({ method: 'notifications/message', params: {} });
 
     await stream.untilEnded(15_000);

@@ -15,14 +15,14 @@ it('a node that closes while it takes a request of HTTP+SSE over follows it no m
   const [claimed, closed, answered] = [signal(), signal(), signal()];
   const shared = memoryBackplane();
   let lost = (): void => undefined;
-  const watched = wrappedBackplane(shared, (membership, options) => {
+  const watched = wrappedBackplane(shared, (joined, options) => {
     lost = () => options.onLost();
     return {
       // As if the node that the request was POSTed to were dead.
       openStreams: async (sessionId) =>
-        (await membership.openStreams(sessionId)).map((each) => ({ ...each, holder: undefined })),
+        (await joined.openStreams(sessionId)).map((each) => ({ ...each, holder: undefined })),
       async attach(claim) {
-        const reply = await membership.attach(claim);
+        const reply = await joined.attach(claim);
         if (claim.stream !== STANDALONE) {
           claimed.resolve();
           await closed.promise;

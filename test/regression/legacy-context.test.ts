@@ -17,14 +17,14 @@ it('a request of HTTP+SSE runs in the name of its POST though the holder of the 
   const lost: Record<string, () => void> = {};
   let losesRun = false;
   const of = (name: string): Backplane =>
-    wrappedBackplane(shared, (membership, options) => {
+    wrappedBackplane(shared, (joined, options) => {
       lost[name] = () => options.onLost();
       if (name !== 'b') return {};
       return {
         send(to, message) {
           const isLost = losesRun && message.type === 'run';
           if (isLost) losesRun = false;
-          return isLost ? Promise.resolve() : membership.send(to, message);
+          return isLost ? Promise.resolve() : joined.send(to, message);
         },
       };
     });

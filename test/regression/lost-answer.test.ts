@@ -68,13 +68,13 @@ it('an answer that waits for its turn is not taken for one that Redis has lost',
   const backplane = {
     join(options: JoinOptions) {
       hear = (...args) => options.onMessage(...args);
-      const membership = shared.join(options);
-      const commit = membership.commit.bind(membership);
-      membership.commit = (step) => {
+      const joined = shared.join(options);
+      const commit = joined.commit.bind(joined);
+      joined.commit = (step) => {
         for (const each of step.operations) if (each.type === 'open') stream = each.stream;
         return commit(step);
       };
-      return membership;
+      return joined;
     },
   };
   let begun = 0;

@@ -17,14 +17,14 @@ import { replicate } from '../support/redis-snapshot.js';
 function handingOver(inner: Backplane, before: () => Promise<void>): Backplane {
   return {
     join(options) {
-      const membership = inner.join(options);
-      const send = membership.send.bind(membership);
+      const joined = inner.join(options);
+      const send = joined.send.bind(joined);
       let called: Promise<void> | undefined;
-      membership.send = async (nodeId, message) => {
+      joined.send = async (nodeId, message) => {
         if (message.type === 'run') await (called ??= before());
         return send(nodeId, message);
       };
-      return membership;
+      return joined;
     },
   };
 }

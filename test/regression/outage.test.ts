@@ -154,7 +154,7 @@ it('what follows a log that lost its end shows what is new there', async () => {
       end: () => undefined,
     },
     node: {
-      membership: partOf<Streams>({
+      backplane: partOf<Streams>({
         read: () =>
           Promise.resolve({
             ...{ status: 'ok', events: log, scanned: '2003-0', more: false, open: true },

@@ -99,10 +99,10 @@ it('a server object whose session had a refused request is discarded when it is 
     replicaIdleMs: 200,
     backplane: {
       join(options) {
-        const membership = store.join(options);
-        const alive = membership.alive.bind(membership);
-        membership.alive = (ids) => (away ? Promise.reject(new Error('away')) : alive(ids));
-        return membership;
+        const joined = store.join(options);
+        const alive = joined.alive.bind(joined);
+        joined.alive = (ids) => (away ? Promise.reject(new Error('away')) : alive(ids));
+        return joined;
       },
     },
   });

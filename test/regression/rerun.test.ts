@@ -27,17 +27,17 @@ it.each(MOMENTS)(
     };
     const slow: Backplane = {
       join(options) {
-        const membership = store.join(options);
-        const commit = membership.commit.bind(membership);
-        const history = membership.history.bind(membership);
-        if (moment === 'the log is read') membership.history = (...args) => pause(history(...args));
+        const joined = store.join(options);
+        const commit = joined.commit.bind(joined);
+        const history = joined.history.bind(joined);
+        if (moment === 'the log is read') joined.history = (...args) => pause(history(...args));
         else {
-          membership.commit = (step) => {
+          joined.commit = (step) => {
             const claims = step.operations.some(({ type }) => type === 'claim');
             return claims ? pause(commit(step)) : commit(step);
           };
         }
-        return membership;
+        return joined;
       },
     };
     let runs = 0;
@@ -57,12 +57,12 @@ it.each(MOMENTS)(
     const more = { principal: 'anonymous', messages: [JSON.stringify(call)] };
     const [opened] = await dead.run(sessionId, open(stream, ['50'], more));
     if (opened?.status !== 'opened') throw new Error('It was not opened');
-    await dead.membership.leave();
+    await dead.backplane.leave();
 
     const lastEventId = new Cursors(sessionId).format(stream, opened.position);
     const resumed = await client.listen(node.url, { lastEventId });
     await reached.opened;
-    await other.membership.send(node.mcp.nodeId, {
+    await other.backplane.send(node.mcp.nodeId, {
       type: 'check',
       streams: [{ sessionId, stream }],
     });
@@ -72,6 +72,6 @@ it.each(MOMENTS)(
     expect(message?.error).toBeUndefined();
     expect(JSON.stringify(message?.result)).toContain('run 1');
     expect(runs).toBe(1);
-    await other.membership.leave();
+    await other.backplane.leave();
   },
 );

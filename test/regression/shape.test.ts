@@ -61,10 +61,10 @@ it('a replica that catches up loses nothing of its running calls', async () => {
 // revision: one that was about to catch up with a level believed that it had, for ever.
 it('list_changed does not hide a level set just before', async () => {
   const backplane = memoryBackplane();
-  const slow = wrappedBackplane(backplane, (membership) => ({
+  const slow = wrappedBackplane(backplane, (joined) => ({
     async load(id) {
       await sleep(50);
-      return membership.load(id);
+      return joined.load(id);
     },
   }));
   const levels: string[] = [];
@@ -87,14 +87,14 @@ it('brings a server to the level of the record where the reply to its own change
   let losesReply = false;
   const backplane: Backplane = {
     join(options) {
-      const membership = store.join(options);
-      const commit = membership.commit.bind(membership);
-      membership.commit = async (step) => {
+      const joined = store.join(options);
+      const commit = joined.commit.bind(joined);
+      joined.commit = async (step) => {
         const sets = step.operations.some((each) => each.type === 'append' && each.effect);
         if (losesReply && sets) await commit(step);
         return commit(step);
       };
-      return membership;
+      return joined;
     },
   };
   const levels: string[] = [];
@@ -118,15 +118,15 @@ it('brings a server to the level of the record where the reply to its own change
   let isHeld = false;
   const backplane: Backplane = {
     join(options) {
-      const membership = store.join(options);
-      const commit = membership.commit.bind(membership);
-      membership.commit = async (step) => {
+      const joined = store.join(options);
+      const commit = joined.commit.bind(joined);
+      joined.commit = async (step) => {
         const committed = await commit(step);
         const sets = step.operations.some((each) => each.type === 'append' && each.effect);
         if (isHeld && sets) await reply.promise;
         return committed;
       };
-      return membership;
+      return joined;
     },
   };
   const levels: string[] = [];

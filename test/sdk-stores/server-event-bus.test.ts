@@ -278,9 +278,9 @@ it('a backplane without room for sdkStores says so when one is used, and is no r
   const backplane: Backplane = {
     join: (options) => {
       // As one that was written before there were stores.
-      const membership = inner.join(options);
-      Object.defineProperty(membership, 'sdkStores', { value: undefined });
-      return membership;
+      const joined = inner.join(options);
+      Object.defineProperty(joined, 'sdkStores', { value: undefined });
+      return joined;
     },
   };
   const bus = busOn(backplane);

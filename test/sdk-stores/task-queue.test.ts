@@ -99,8 +99,8 @@ describe.each(BACKPLANES)('the queue of a task (%s)', (_name, openStore) => {
     const [a, b] = [open(store()), open(store())];
     for (const at of [1, 2]) await b.taskMessageQueue.enqueue('t', note(at));
     const node = new TestNode(store());
-    onTestFinished(() => node.membership.leave());
-    const tasks = node.membership.sdkStores?.tasks;
+    onTestFinished(() => node.backplane.leave());
+    const tasks = node.backplane.sdkStores?.tasks;
     if (tasks === undefined) throw new Error('All of these backplanes have tasks');
     const queued = await tasks.popAll('t', undefined);
     const goBack = async (): Promise<void> => {

@@ -4,7 +4,7 @@ import type {
   CommitReply,
   JoinOptions,
   LogId,
-  Membership,
+  JoinedBackplane,
   NewSession,
   NodeMessage,
   Position,
@@ -58,7 +58,7 @@ export class SimBackplane {
   awayUntil = 0;
   private readonly memory = new MemoryBackplane();
   private readonly leases = new Map<string, number>();
-  private readonly members = new Map<string, SimMembership>();
+  private readonly members = new Map<string, JoinedSimBackplane>();
   private readonly stores = new Map<string, Set<symbol>>();
   /** Where the log of each session begins. */
   readonly tasks: SharedTasks;
@@ -79,14 +79,14 @@ export class SimBackplane {
   for(process: Process): Backplane {
     return {
       join: (options) => {
-        const member = new SimMembership(this, this.memory, options, process);
+        const member = new JoinedSimBackplane(this, this.memory, options, process);
         this.members.set(options.nodeId, member);
         return member;
       },
     };
   }
 
-  member(nodeId: string): SimMembership | undefined {
+  member(nodeId: string): JoinedSimBackplane | undefined {
     return this.members.get(nodeId);
   }
 
@@ -209,11 +209,11 @@ const SENT = new Set<NodeMessage['type']>(['release', 'released', 'held']);
 
 const RESUBSCRIBE_MS = 60;
 
-export class SimMembership implements Membership {
+export class JoinedSimBackplane implements JoinedBackplane {
   readonly link: Link;
   readonly sdkStores: SdkStoreAccess;
   private readonly tasks: SimTasks;
-  private readonly inner: Membership;
+  private readonly inner: JoinedBackplane;
   private readonly lease: Lease;
   private readonly channels = new Map<string, (ms: number, run: () => void) => void>();
   /** Which subscription this is: a message on its way to one that has ended is lost. */
@@ -384,7 +384,7 @@ export class SimMembership implements Membership {
     });
   }
 
-  attach(request: Parameters<Membership['attach']>[0]) {
+  attach(request: Parameters<JoinedBackplane['attach']>[0]) {
     return this.write('attach', async () => {
       const reply = await this.inner.attach(request);
       this.shared.scheduler.note(
@@ -397,15 +397,15 @@ export class SimMembership implements Membership {
     });
   }
 
-  read(request: Parameters<Membership['read']>[0]) {
+  read(request: Parameters<JoinedBackplane['read']>[0]) {
     return this.link.run('read', () => this.inner.read(request));
   }
 
-  touch(requests: Parameters<Membership['touch']>[0]) {
+  touch(requests: Parameters<JoinedBackplane['touch']>[0]) {
     return this.write('touch', () => this.inner.touch(requests));
   }
 
-  remove(...args: Parameters<Membership['remove']>): Promise<boolean> {
+  remove(...args: Parameters<JoinedBackplane['remove']>): Promise<boolean> {
     return this.write('remove', async (attempt) => {
       const removed = await this.inner.remove(...args);
       if (removed) {
@@ -424,11 +424,11 @@ export class SimMembership implements Membership {
     return this.link.run('load', () => this.inner.load(sessionId));
   }
 
-  list(...args: Parameters<Membership['list']>) {
+  list(...args: Parameters<JoinedBackplane['list']>) {
     return this.link.run('list', () => this.inner.list(...args));
   }
 
-  history(...args: Parameters<Membership['history']>) {
+  history(...args: Parameters<JoinedBackplane['history']>) {
     return this.link.run('history', () => this.inner.history(...args));
   }
 
@@ -440,7 +440,7 @@ export class SimMembership implements Membership {
     return this.link.run('loadState', () => this.inner.loadState(sessionId));
   }
 
-  storeState(...args: Parameters<Membership['storeState']>) {
+  storeState(...args: Parameters<JoinedBackplane['storeState']>) {
     const [sessionId] = args;
     const token = Symbol('store');
     return this.write('storeState', async () => {

@@ -18,7 +18,7 @@ it('reads the logs until that has succeeded', async () => {
   };
   const node = {
     clock: systemClock,
-    membership: { timeOf: () => Promise.resolve(1_000_000), history },
+    backplane: { timeOf: () => Promise.resolve(1_000_000), history },
   } as unknown as Parts[0];
   const heard: unknown[] = [];
   const sessions = {

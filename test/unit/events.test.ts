@@ -16,7 +16,7 @@ function reader(options: EventOptions = {}) {
   let log: LogEntry[] = [];
   let there = true;
   let away = false;
-  const membership = partOf<SessionRecords>({
+  const backplane = partOf<SessionRecords>({
     history: (_: string, after: string, count: number): Promise<LogEntry[]> => {
       if (away) return Promise.reject(unavailable(new Error('away')));
       const found = log.filter(({ logId }) => compareLogIds(logId, after) > 0);
@@ -28,7 +28,7 @@ function reader(options: EventOptions = {}) {
   const { signal } = abort;
   const seen: SessionEvent[] = [];
   const read = async (leaveAfter = Infinity): Promise<void> => {
-    const parts = { membership, clock, redact: undefined };
+    const parts = { backplane, clock, redact: undefined };
     for await (const event of readEvents(parts, 's', { signal, ...options })) {
       seen.push(event);
       if (seen.length === leaveAfter) break;

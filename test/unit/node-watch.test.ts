@@ -10,7 +10,7 @@ function watchOver(...held: string[]) {
   const leases = new Set(['me', ...held]);
   const looks: string[][] = [];
   const state = { steadySince: 0 as number | undefined, refuses: false };
-  const membership = {
+  const joined = {
     alive: (ids: string[]) => {
       looks.push(ids);
       if (state.refuses) return Promise.reject(new Error('NOREPLICAS'));
@@ -19,7 +19,7 @@ function watchOver(...held: string[]) {
     steadySince: () => state.steadySince,
     timeOf: () => Promise.resolve(clock.now()),
   };
-  const options = { nodeId: 'me', membership: () => membership, clock, leaseMs: LEASE_MS };
+  const options = { nodeId: 'me', backplane: () => joined, clock, leaseMs: LEASE_MS };
   const watch = new NodeWatch(options);
   const dead = async (...ids: string[]) => [...(await watch.findDead(ids))];
   return { clock, leases, looks, state, watch, dead };

@@ -24,7 +24,7 @@ it.each(['first', 'second'])(
     const clock = new ManualClock();
     const watch = { findDead: () => Promise.resolve(new Set<string>()) } as never;
     const openers = new OpenerWatch({
-      ...{ membership: {} as never, watch, clock, logger: { warn: () => undefined } },
+      ...{ backplane: {} as never, watch, clock, logger: { warn: () => undefined } },
     });
     const looks: Look[] = [];
     const follower = { ended: false } as never;
@@ -60,7 +60,7 @@ it('asks other nodes again, after longer and longer pauses, until there is none 
   const clock = new ManualClock();
   const watch = { findDead: () => Promise.resolve(new Set<string>()) } as never;
   const openers = new OpenerWatch({
-    ...{ membership: {} as never, watch, clock, logger: { warn: () => undefined } },
+    ...{ backplane: {} as never, watch, clock, logger: { warn: () => undefined } },
   });
   const follower = { ended: false } as never;
   const askedAt: number[] = [];

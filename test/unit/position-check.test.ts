@@ -21,7 +21,7 @@ function setUp(endOf: (sessionId: string) => EndsReply = () => [0]) {
     return Promise.resolve(replies);
   };
   const followers = new Followers(() => check.schedule());
-  const check = new PositionCheck({ membership: partOf<Streams>({ ends }), followers, clock });
+  const check = new PositionCheck({ backplane: partOf<Streams>({ ends }), followers, clock });
   const add = (sessionId: string, n = 0) => {
     const made = follow({ sessionId, position: { n, logId: `${n}-0` } });
     followers.add(made.follower);
@@ -79,7 +79,7 @@ it('has a timer only while the node has a follower, and none after it was closed
 it('sets no timer with a backplane that loses no wake-up silently', () => {
   const clock = new ManualClock();
   const followers = new Followers(() => check.schedule());
-  const check = new PositionCheck({ membership: partOf<Streams>({}), followers, clock });
+  const check = new PositionCheck({ backplane: partOf<Streams>({}), followers, clock });
   followers.add(follow().follower);
   expect(clock.pending).toBe(0);
 });

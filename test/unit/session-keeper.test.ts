@@ -33,7 +33,7 @@ function setUp() {
     return Promise.resolve(requests.map((request) => state.reply(request)));
   };
   const keeper = new SessionKeeper({
-    membership: partOf<Streams>({ touch }),
+    backplane: partOf<Streams>({ touch }),
     followers,
     clock,
     sessionTtlMs: TTL_MS,

@@ -11,7 +11,7 @@ import type {
   JoinOptions,
   LogEntry,
   LogId,
-  Membership,
+  JoinedBackplane,
   NewSession,
   NodeMessage,
   Operation,
@@ -41,11 +41,11 @@ import type { SdkStoreAccess } from '../sdk-store-access.js';
  * ids, streams, principals, effects, keys.
  */
 export function encodedBackplane(inner: Backplane, codec: PayloadCodec): Backplane {
-  return { join: (options) => new EncodedMembership(inner, codec, options) };
+  return { join: (options) => new JoinedEncodedBackplane(inner, codec, options) };
 }
 
-class EncodedMembership implements Membership {
-  private readonly inner: Membership;
+class JoinedEncodedBackplane implements JoinedBackplane {
+  private readonly inner: JoinedBackplane;
   private readonly payloads: Payloads;
   private readonly texts: LogTexts;
   private readonly messages: EncodedMessages;

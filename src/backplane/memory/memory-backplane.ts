@@ -6,7 +6,7 @@ import type {
   Commit,
   CommitReply,
   JoinOptions,
-  Membership,
+  JoinedBackplane,
   NewSession,
   NodeMessage,
   Position,
@@ -36,16 +36,16 @@ export function memoryBackplane(): Backplane {
 /** See {@link memoryBackplane}. */
 export class MemoryBackplane implements Backplane {
   readonly sessions = new Map<string, StoredSession>();
-  readonly nodes = new Map<string, MemoryMembership>();
+  readonly nodes = new Map<string, JoinedMemoryBackplane>();
   readonly sdkStores = new MemorySdkStores();
   /** The highest weight of a session that a node has tried to create. */
   heaviest = 1;
   private beginning: number | undefined;
 
-  join(options: JoinOptions): Membership {
+  join(options: JoinOptions): JoinedBackplane {
     const { clock } = options;
     this.beginning ??= clock.now() - clock.elapsed();
-    const member = new MemoryMembership(this, options);
+    const member = new JoinedMemoryBackplane(this, options);
     this.nodes.set(options.nodeId, member);
     return member;
   }
@@ -61,7 +61,7 @@ export class MemoryBackplane implements Backplane {
   }
 }
 
-class MemoryMembership implements Membership {
+class JoinedMemoryBackplane implements JoinedBackplane {
   readonly sdkStores: SdkStoreAccess;
   private left = false;
   private stores = 0;

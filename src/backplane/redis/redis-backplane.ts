@@ -9,7 +9,7 @@ import type {
   CommitReply,
   JoinOptions,
   LogEntry,
-  Membership,
+  JoinedBackplane,
   NewSession,
   NodeMessage,
   Page,
@@ -67,14 +67,14 @@ export interface RedisBackplaneOptions {
 /** Makes a backplane in Redis ≥ 6.2 or Valkey: single, Sentinel or Cluster. Each node makes two connections of its own. */
 export function redisBackplane({ redis, prefix = 'mcp' }: RedisBackplaneOptions): Backplane {
   const outer = typeof redis === 'string' ? '' : keyPrefixOf(redis);
-  return { join: (options) => new RedisMembership(redis, `${outer}${prefix}`, options) };
+  return { join: (options) => new JoinedRedisBackplane(redis, `${outer}${prefix}`, options) };
 }
 
 const GONE = { status: 'gone' } as const;
 /** The longest message of another node. See `INLINE_BYTES` in scripts/includes/wake-ups.lua for what makes it long. */
 const LONGEST_MESSAGE = 4 * 1024 * 1024;
 
-class RedisMembership implements Membership {
+class JoinedRedisBackplane implements JoinedBackplane {
   readonly sdkStores: ReturnType<typeof redisSdkStores>;
   readonly place: string;
   /** Only in a cluster. With a single server, a wake-up is lost only together with the subscriber's connection. */

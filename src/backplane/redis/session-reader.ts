@@ -6,7 +6,7 @@ import type { RedisKeys } from './redis-keys.js';
 import { dropFromIndex } from './principal-index.js';
 import { recordOf, SEAL_FIELDS, sealOf } from './commands/parse-replies.js';
 
-/** Reads and removes stored sessions. It needs no membership of a node. */
+/** Reads and removes stored sessions. It needs no joined backplane. */
 export class SessionReader implements SessionRecords {
   constructor(
     private readonly connection: CommandConnection,

@@ -31,7 +31,7 @@ export class SessionInbox {
   private readonly reading = new Map<string, Queue>();
 
   constructor(
-    private readonly node: Pick<NodeContext, 'membership' | 'clock' | 'logger'>,
+    private readonly node: Pick<NodeContext, 'backplane' | 'clock' | 'logger'>,
     private readonly hand: (sessionId: string, text: string, context: string | undefined) => void,
     /** Called when messages were dropped because too many waited. They can still be read from the log. */
     private readonly onDropped: () => void,
@@ -91,13 +91,13 @@ export class SessionInbox {
     logId: LogId,
     wasAddressed: boolean,
   ): Promise<string | undefined> {
-    const { membership, clock } = this.node;
+    const { backplane, clock } = this.node;
     for (let failures = 0; ; failures += 1) {
       try {
-        if (membership.received !== undefined) {
-          return await membership.received(sessionId, logId, wasAddressed);
+        if (backplane.received !== undefined) {
+          return await backplane.received(sessionId, logId, wasAddressed);
         }
-        const [entry] = await membership.history(sessionId, justBefore(logId), 1);
+        const [entry] = await backplane.history(sessionId, justBefore(logId), 1);
         return entry?.logId === logId ? entry.message : undefined;
       } catch (error) {
         if (isClosed(error)) throw error;

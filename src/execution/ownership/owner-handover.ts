@@ -101,11 +101,11 @@ export class OwnerHandover {
     if (this.closed || this.beginning.has(key)) return;
     this.beginning.add(key);
     const { sessionId, stream, replyTo } = message;
-    const { membership, logger } = this.node;
+    const { backplane, logger } = this.node;
     this.begin(message, context)
       .then((placed) => {
         const { executor, begun = true } = placed ?? {};
-        return membership.send(replyTo, { type: 'placed', sessionId, stream, executor, begun });
+        return backplane.send(replyTo, { type: 'placed', sessionId, stream, executor, begun });
       })
       .catch((error: unknown) => {
         // The other node will ask again.
@@ -136,8 +136,8 @@ export class OwnerHandover {
 
   private ask({ follower, owner, packed: context, messages }: Handover): void {
     const { sessionId, stream } = follower;
-    const { membership, nodeId } = this.node;
-    membership
+    const { backplane, nodeId } = this.node;
+    backplane
       .send(owner, { type: 'run', sessionId, stream, replyTo: nodeId, context, messages })
       .catch(() => undefined); // `check` asks again
   }

@@ -127,7 +127,7 @@ export class Ownership {
       logged === undefined
         ? { type: 'deliver', sessionId, message: JSON.stringify(message), context }
         : { type: 'logged', sessionId, logId: logged, context };
-    this.node.membership.send(nodeId, sent).catch((error: unknown) => {
+    this.node.backplane.send(nodeId, sent).catch((error: unknown) => {
       this.node.logger.warn(`mcp-anynode: a notification was not sent on: ${String(error)}`);
     });
   }
@@ -161,7 +161,7 @@ export class Ownership {
       this.pool.get(sessionId)?.deliver(cancelled);
     } else {
       const message = JSON.stringify(cancelled);
-      await node.membership.send(result.executor, { type: 'deliver', sessionId, message });
+      await node.backplane.send(result.executor, { type: 'deliver', sessionId, message });
     }
   }
 
@@ -175,7 +175,7 @@ export class Ownership {
     for (let at = 0; at < owned.length; at += BATCH) {
       await Promise.all(
         owned.slice(at, at + BATCH).map(async (live) => {
-          const identity = await this.node.membership.identify(live.id);
+          const identity = await this.node.backplane.identify(live.id);
           if (identity === undefined) this.node.notices.ended(live.id);
           else if (identity.owner !== this.node.nodeId) this.discard(live);
         }),
@@ -208,8 +208,8 @@ export class Ownership {
 
   /** Asks the backplane whether this node has lost the session. If so, discards its replica here. */
   async discardIfLost(live: LiveSession): Promise<boolean> {
-    const { membership, nodeId } = this.node;
-    const identity = await membership.identify(live.id);
+    const { backplane, nodeId } = this.node;
+    const identity = await backplane.identify(live.id);
     if (identity?.owner === nodeId) return false;
     if (identity === undefined) this.node.notices.ended(live.id);
     else this.discard(live);

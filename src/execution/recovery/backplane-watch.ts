@@ -16,7 +16,7 @@ export class BackplaneWatch {
 
   constructor(
     private readonly parts: {
-      membership: BackplaneHealth;
+      backplane: BackplaneHealth;
       clock: Clock;
       logger: Logger;
     },
@@ -37,10 +37,10 @@ export class BackplaneWatch {
   }
 
   private look(): void {
-    const { membership, clock, logger } = this.parts;
-    const trouble = membership.trouble();
+    const { backplane, clock, logger } = this.parts;
+    const trouble = backplane.trouble();
     const now = clock.elapsed();
-    const place = membership.place ?? 'the backplane';
+    const place = backplane.place ?? 'the backplane';
     if (trouble === undefined) {
       if (this.isLogged && this.downSince !== undefined) {
         const seconds = Math.round((now - this.downSince) / 1000);

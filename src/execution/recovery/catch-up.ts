@@ -25,7 +25,7 @@ export class CatchUp {
   private times = 0;
 
   constructor(
-    private readonly node: Pick<NodeContext, 'clock' | 'membership'>,
+    private readonly node: Pick<NodeContext, 'clock' | 'backplane'>,
     private readonly outgoingRequests: Pick<OutgoingRequests, 'sessions'>,
     private readonly sessions: {
       /** Sessions in which requests run on this node. */
@@ -62,9 +62,9 @@ export class CatchUp {
 
   private async catchUpOn(sessionId: string): Promise<void> {
     // Ids of log entries are times of the session's backplane server. The clock of this node may be minutes ahead of it.
-    const now = await this.node.membership.timeOf(sessionId);
+    const now = await this.node.backplane.timeOf(sessionId);
     for (let after = `${now - MISSED_MS}-0`; ;) {
-      const entries = await this.node.membership.history(sessionId, after, HISTORY_PAGE);
+      const entries = await this.node.backplane.history(sessionId, after, HISTORY_PAGE);
       for (const { direction, stream, message: text } of entries) {
         if (direction !== 'in' || stream !== undefined || text === undefined) continue;
         const message = parseStoredMessage(text);

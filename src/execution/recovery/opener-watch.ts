@@ -14,7 +14,7 @@ const DRAIN_CHECK_MS = 200;
 const MOST_LOOKS_BETWEEN = 10;
 
 export interface OpenerWatchOptions {
-  membership: Streams;
+  backplane: Streams;
   watch: NodeWatch;
   clock: Clock;
   logger: { warn(message: string): void };
@@ -89,9 +89,9 @@ export class OpenerWatch {
   }
 
   private async endWhenIdle(follower: Follower): Promise<void> {
-    const { membership, clock } = this.options;
+    const { backplane, clock } = this.options;
     while (!follower.ended && !this.closed) {
-      const open = await membership.openStreams(follower.sessionId).catch(() => undefined);
+      const open = await backplane.openStreams(follower.sessionId).catch(() => undefined);
       if (open?.length === 0) follower.end('hangup');
       else await pause(DRAIN_CHECK_MS, clock);
     }

@@ -255,7 +255,7 @@ export class OrphanRecovery {
    * later. One message names many streams, because each message costs Redis a script and a publication.
    */
   askExecutor(executor: string, followed: StreamName[]): void {
-    const { nodeId, membership } = this.node;
+    const { nodeId, backplane } = this.node;
     if (isReleased(executor)) return;
     if (executor === nodeId) {
       for (const { sessionId, stream } of followed) this.endUnlessRunning(sessionId, stream);
@@ -265,7 +265,7 @@ export class OrphanRecovery {
       const streams = followed
         .slice(at, at + MOST_CHECKED)
         .map(({ sessionId, stream }) => ({ sessionId, stream }));
-      membership.send(executor, { type: 'check', streams }).catch(() => undefined);
+      backplane.send(executor, { type: 'check', streams }).catch(() => undefined);
     }
   }
 

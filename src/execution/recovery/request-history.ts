@@ -25,7 +25,7 @@ const PAGE = 500;
  * on the standalone stream, among others that do not belong to the call. All of them count there.
  */
 export async function readRequestHistory(
-  { membership, settings }: Pick<NodeContext, 'membership' | 'settings'>,
+  { backplane, settings }: Pick<NodeContext, 'backplane' | 'settings'>,
   sessionId: string,
   stream: string,
   from: LogId = LOG_START,
@@ -38,7 +38,7 @@ export async function readRequestHistory(
   const isBeside = settings.responseMode === 'json' || isShownOnStandalone(stream);
   let after = from;
   for (;;) {
-    const entries = await membership.history(sessionId, after, PAGE);
+    const entries = await backplane.history(sessionId, after, PAGE);
     for (const entry of entries) {
       const beside = isBeside && entry.stream === STANDALONE && history.requests.size > 0;
       if (entry.stream !== stream && !beside) continue;

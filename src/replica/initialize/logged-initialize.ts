@@ -22,12 +22,12 @@ export function loggedInitialize(request: JsonRpcRequest, params: string): strin
 export async function withParams(
   event: SessionEvent,
   sessionId: string,
-  membership: SessionRecords,
+  backplane: SessionRecords,
 ): Promise<SessionEvent> {
   const { message, method, direction } = event;
   if (method !== 'initialize' || direction !== 'in' || message === undefined) return event;
   if ('params' in message) return event;
-  const record = await membership.load(sessionId);
+  const record = await backplane.load(sessionId);
   const params = record?.unreadable === true ? undefined : parseStored(record?.initialize ?? '');
   return isObject(params) ? { ...event, message: { ...message, params } as typeof message } : event;
 }

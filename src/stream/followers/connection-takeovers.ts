@@ -24,7 +24,7 @@ export class ConnectionTakeovers {
 
   constructor(
     private readonly nodeId: string,
-    private readonly membership: NodeInboxes,
+    private readonly backplane: NodeInboxes,
     private readonly followers: Followers,
     private readonly clock: Clock,
     private readonly commandTimeoutMs: number,
@@ -52,7 +52,7 @@ export class ConnectionTakeovers {
         return;
       }
       this.waiting.set(ref, settle);
-      this.membership
+      this.backplane
         .send(nodeId, { type: 'release', ...held, replyTo: this.nodeId, ref })
         .catch(() => settle(undefined));
     });
@@ -65,7 +65,7 @@ export class ConnectionTakeovers {
    */
   async checkHolder(nodeId: string, held: Held): Promise<boolean> {
     if (nodeId === this.nodeId) return this.giveUpLost(held);
-    await this.membership.send(nodeId, { type: 'held', ...held }).catch(() => undefined); // the next GET sends it again
+    await this.backplane.send(nodeId, { type: 'held', ...held }).catch(() => undefined); // the next GET sends it again
     return false;
   }
 
@@ -81,7 +81,7 @@ export class ConnectionTakeovers {
   onRelease({ sessionId, stream, token, replyTo, ref }: NodeMessageOf<'release'>): void {
     this.followers
       .release(sessionId, stream, token)
-      .then((position) => this.membership.send(replyTo, { type: 'released', ref, position }))
+      .then((position) => this.backplane.send(replyTo, { type: 'released', ref, position }))
       .catch(() => undefined); // the other node then begins at the position that was reported last
   }
 

@@ -23,7 +23,7 @@ export interface Sink {
 
 /** The parts of a node that all its followers use. */
 export interface FollowerNode {
-  membership: Streams;
+  backplane: Streams;
   /** Whether a node is not dead. */
   isAlive: (nodeId: string) => Promise<boolean>;
   clock: Clock;
@@ -156,7 +156,7 @@ export class Follower {
       let page: Page;
       let skip: Set<StreamEvent>;
       try {
-        page = await this.options.node.membership.read({
+        page = await this.options.node.backplane.read({
           sessionId: this.sessionId,
           stream: this.stream,
           after: { n: this.written.n, logId: this.scanned },

@@ -10,7 +10,7 @@ const CHECK_EVERY_MS = 40_000;
 const BATCH = 100;
 
 export interface PositionCheckOptions {
-  membership: Streams;
+  backplane: Streams;
   followers: Followers;
   clock: Clock;
   /** Default 40,000 ms. */
@@ -32,8 +32,8 @@ export class PositionCheck {
 
   /** Schedules the next check, if the node has a follower. */
   schedule(): void {
-    const { membership, followers, clock, checkEveryMs = CHECK_EVERY_MS } = this.options;
-    if (this.closed || membership.ends === undefined || followers.size === 0) return;
+    const { backplane, followers, clock, checkEveryMs = CHECK_EVERY_MS } = this.options;
+    if (this.closed || backplane.ends === undefined || followers.size === 0) return;
     this.cancelCheck ??= clock.after(jittered(checkEveryMs, clock), () => {
       void this.check().finally(() => {
         this.cancelCheck = undefined;
@@ -66,7 +66,7 @@ export class PositionCheck {
       sessionId: ofSession[0]?.sessionId ?? '',
       streams: ofSession.map(({ stream }) => stream),
     }));
-    const replies: EndsReply[] = (await this.options.membership.ends?.(requests)) ?? [];
+    const replies: EndsReply[] = (await this.options.backplane.ends?.(requests)) ?? [];
     before.forEach((ofSession, at) => {
       const ends = replies[at];
       if (ends === undefined) return;

@@ -18,7 +18,7 @@ export const step: fc.Arbitrary<Step> = fc.oneof(
         streams: fc.array(fc.constantFrom(STANDALONE, 'init'), { maxLength: 2 }),
         asks: fc.boolean(),
       })
-      .map(({ hears, owned, streams, asks }): Step => async (world, { membership }, session) => {
+      .map(({ hears, owned, streams, asks }): Step => async (world, { backplane }, session) => {
         const own = world.unique();
         const name = (stream: string) => (stream === 'init' ? own : stream);
         const outbound = [...streams.map(name), own].map((stream, at) => ({
@@ -27,7 +27,7 @@ export const step: fc.Arbitrary<Step> = fc.oneof(
           asks: asks && at < streams.length,
         }));
         const id = world.id(session);
-        const created = await membership.create(
+        const created = await backplane.create(
           newSession({ id, hears, owned, stream: own, outbound }),
         );
         if (created !== false) {
@@ -49,7 +49,7 @@ export const step: fc.Arbitrary<Step> = fc.oneof(
       })
       .map(({ templates, isClockBehind }): Step => async (world, node, session) => {
         if (templates !== 'again') node.number += 1;
-        const reply = await node.membership.commit({
+        const reply = await node.backplane.commit({
           sessionId: world.id(session),
           number: node.number,
           operations: world.operations(node, session, templates),
@@ -101,8 +101,8 @@ export const step: fc.Arbitrary<Step> = fc.oneof(
       })
       .map(
         (parts): Step =>
-          (world, { membership }, session) =>
-            membership.read({
+          (world, { backplane }, session) =>
+            backplane.read({
               sessionId: world.id(session),
               stream: world.stream(session, parts.index),
               after: world.cursor(session, parts.cursor),
@@ -115,11 +115,11 @@ export const step: fc.Arbitrary<Step> = fc.oneof(
     weight: 2,
     arbitrary: fc
       .record({ index: streamIndex, token, cursor })
-      .map((parts): Step => (world, { membership }, session) => {
+      .map((parts): Step => (world, { backplane }, session) => {
         const position = world.cursor(session, parts.cursor);
         const stream = world.stream(session, parts.index);
         const one = { stream, token: parts.token, position };
-        return membership.touch([
+        return backplane.touch([
           {
             sessionId: world.id(session),
             streams: [one, { ...one, stream: STANDALONE }],
@@ -132,27 +132,27 @@ export const step: fc.Arbitrary<Step> = fc.oneof(
   fc.constantFrom(undefined, '', 'latest', 'latest', '1.n0:1').chain((expected) =>
     fc.constantFrom('1', '2').map(
       (value): Step =>
-        (world, { membership }, session) =>
-          membership.storeState(
+        (world, { backplane }, session) =>
+          backplane.storeState(
             world.id(session),
             value,
             expected === 'latest' ? world.versions.get(world.id(session)) : expected,
           ),
     ),
   ),
-  fc.constant<Step>(async (world, { membership }, session) => {
-    const state = await membership.loadState(world.id(session));
+  fc.constant<Step>(async (world, { backplane }, session) => {
+    const state = await backplane.loadState(world.id(session));
     if (state !== undefined) world.versions.set(world.id(session), state.version);
     return state;
   }),
-  fc.constant<Step>((world, { membership }, session) => membership.load(world.id(session))),
-  fc.constant<Step>((world, { membership }, session) =>
-    membership.history(world.id(session), LOG_START, 100),
+  fc.constant<Step>((world, { backplane }, session) => backplane.load(world.id(session))),
+  fc.constant<Step>((world, { backplane }, session) =>
+    backplane.history(world.id(session), LOG_START, 100),
   ),
   principal.map(
     (who): Step =>
-      (world, { membership }, session) =>
-        membership.remove(world.id(session), who),
+      (world, { backplane }, session) =>
+        backplane.remove(world.id(session), who),
   ),
   { weight: 2, arbitrary: fc.constant<Step>((world, _, session) => world.copy(session)) },
   { weight: 2, arbitrary: fc.constant<Step>((world, _, session) => world.lose(session)) },

@@ -6,7 +6,7 @@ import type { OpenStore, TestNode } from '../suite/rig.js';
 import { eventually, useRig } from '../suite/rig.js';
 
 export function broadcastsOf(node: TestNode): Broadcasts {
-  const { sdkStores } = node.membership;
+  const { sdkStores } = node.backplane;
   if (sdkStores === undefined) throw new Error('This backplane has no stores of the SDK');
   return sdkStores.broadcasts;
 }
@@ -96,7 +96,7 @@ export function describeBroadcasts(openStore: OpenStore): void {
     it('is refused when its node has left', async () => {
       const node = await rig.join();
       ear(node);
-      await node.membership.leave();
+      await node.backplane.leave();
       await expect(broadcastsOf(node).publish('late')).rejects.toMatchObject({ code: 'closed' });
     });
   });

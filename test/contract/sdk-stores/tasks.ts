@@ -8,7 +8,7 @@ export function describeTasks(openStore: OpenStore): void {
 
     it('fails if the look at its node is recent, and stays as it is if not', async () => {
       const { a, b } = rig;
-      const { sdkStores } = a.membership;
+      const { sdkStores } = a.backplane;
       const id = `task-${a.id}`;
       const at = new Date().toISOString();
       const task = { id, sessionId: 's', ttlMs: 60_000, createdAt: at, method: 'tools/call' };
@@ -17,8 +17,8 @@ export function describeTasks(openStore: OpenStore): void {
         ...{ id, sessionId: 's', status: 'failed' as const, statusMessage: 'gone', at },
         ...{ result: undefined, onlyIf: a.id },
       };
-      const now = await b.membership.timeOf(id);
-      const tasks = b.membership.sdkStores?.tasks;
+      const now = await b.backplane.timeOf(id);
+      const tasks = b.backplane.sdkStores?.tasks;
       expect(await tasks?.change({ ...failed, lookedAt: now - LOOK_HOLDS_MS - 1 })).toEqual({
         ...{ status: 'final', was: 'working' },
       });
@@ -33,10 +33,10 @@ export function describeTasks(openStore: OpenStore): void {
     const rig = useRig(openStore);
 
     it('returns all of its messages in order, however many there are', async () => {
-      const tasks = rig.a.membership.sdkStores?.tasks;
+      const tasks = rig.a.backplane.sdkStores?.tasks;
       const messages = Array.from({ length: 250 }, (_, at) => `${at}`.padEnd(4_000, 'x'));
       for (const message of messages) await tasks?.push('queued', message, 1_000);
-      expect(await rig.b.membership.sdkStores?.tasks.popAll('queued', undefined)).toEqual(messages);
+      expect(await rig.b.backplane.sdkStores?.tasks.popAll('queued', undefined)).toEqual(messages);
       expect(await tasks?.popAll('queued', undefined)).toEqual([]);
     });
   });

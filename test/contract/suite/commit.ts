@@ -127,7 +127,7 @@ export function describeCommits(openStore: OpenStore): void {
         append('p', '{}', { ends: '1', effect: { type: 'level', level: 'debug' } }),
         append('p', '{}', { ends: '2', effect: { type: 'subscribe', uri: 'file:///x' } }),
       );
-      expect(await b.membership.load(id)).toMatchObject({
+      expect(await b.backplane.load(id)).toMatchObject({
         revision: changed(3),
         logLevel: 'debug',
         subscriptions: ['file:///x'],
@@ -139,7 +139,7 @@ export function describeCommits(openStore: OpenStore): void {
       ]);
       const unsubscribe = { type: 'unsubscribe', uri: 'file:///x' } as const;
       await a.run(id, append('p', '{}', { ends: '3', effect: unsubscribe }));
-      expect(await b.membership.load(id)).toMatchObject({
+      expect(await b.backplane.load(id)).toMatchObject({
         revision: changed(4),
         logLevel: 'debug',
         subscriptions: [],

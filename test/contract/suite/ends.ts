@@ -27,11 +27,11 @@ export function describeEnds(openStore: OpenStore): void {
         await node.commit(id, detach(STANDALONE, 't1'), { type: 'forget' }),
         await node.commit(id, { type: 'abandon', stream: 'p', requests: ['1'] }),
         await node.attach(id, STANDALONE),
-        await node.membership.storeState(id, '1', undefined).then((status) => ({ status })),
-        ...(await node.membership.touch([
+        await node.backplane.storeState(id, '1', undefined).then((status) => ({ status })),
+        ...(await node.backplane.touch([
           { sessionId: id, streams: [{ stream: STANDALONE, token: 't1', position: BEGINNING }] },
         ])),
-        await node.membership.read({
+        await node.backplane.read({
           sessionId: id,
           stream: STANDALONE,
           after: BEGINNING,
@@ -41,10 +41,10 @@ export function describeEnds(openStore: OpenStore): void {
     }
 
     async function expectNothingLeft(node: TestNode, id: string) {
-      expect(await node.membership.load(id)).toBeUndefined();
-      expect(await node.membership.loadState(id)).toBeUndefined();
-      expect(await node.membership.history(id, LOG_START, 10)).toEqual([]);
-      expect((await node.membership.list(undefined, 10)).ids).not.toContain(id);
+      expect(await node.backplane.load(id)).toBeUndefined();
+      expect(await node.backplane.loadState(id)).toBeUndefined();
+      expect(await node.backplane.history(id, LOG_START, 10)).toEqual([]);
+      expect((await node.backplane.list(undefined, 10)).ids).not.toContain(id);
     }
 
     // With the SDK alone, a DELETE that reaches a node without the session answers 200, and the other nodes go on
@@ -55,10 +55,10 @@ export function describeEnds(openStore: OpenStore): void {
       const id = await a.create();
       await b.run(id, open('p', ['1'], { revision: '1' }));
       await c.hold(id, STANDALONE);
-      expect(await d.membership.remove(id, ALICE)).toBe(true);
+      expect(await d.backplane.remove(id, ALICE)).toBe(true);
       const gone = { type: 'gone', sessionId: id };
       for (const node of [a, b, c]) expect(await node.next('gone')).toEqual(gone);
-      expect(await d.membership.remove(id, ALICE)).toBe(false);
+      expect(await d.backplane.remove(id, ALICE)).toBe(false);
     });
 
     // A touch or a late answer must not create a session again whose end was acknowledged.
@@ -67,7 +67,7 @@ export function describeEnds(openStore: OpenStore): void {
       const id = await a.create();
       await b.run(id, open('p', ['1']));
       await b.hold(id, STANDALONE);
-      await c.membership.remove(id, ALICE);
+      await c.backplane.remove(id, ALICE);
       for (const node of [a, b])
         expect(new Set(await lateWrites(node, id))).toEqual(new Set(['gone']));
       for (const node of [a, b, c]) await expectNothingLeft(node, id);
@@ -79,11 +79,11 @@ export function describeEnds(openStore: OpenStore): void {
       const id = await a.create();
       await b.run(id, open('p', ['1']));
       await eventually(async () => {
-        expect(await a.membership.load(id)).toBeUndefined();
+        expect(await a.backplane.load(id)).toBeUndefined();
       });
       expect(new Set(await lateWrites(b, id))).toEqual(new Set(['gone']));
-      expect(await a.membership.load(id)).toBeUndefined();
-      expect(await a.membership.remove(id, ALICE)).toBe(false);
+      expect(await a.backplane.load(id)).toBeUndefined();
+      expect(await a.backplane.remove(id, ALICE)).toBe(false);
     });
 
     // Writes and a DELETE run at the same time. In whichever order they are carried out, nothing is left of the
@@ -95,9 +95,9 @@ export function describeEnds(openStore: OpenStore): void {
         await Promise.all([
           a.commit(id, append(STANDALONE, 'news')),
           b.attach(id, STANDALONE),
-          c.membership.remove(id, ALICE),
-          b.membership.touch([{ sessionId: id, streams: [] }]),
-          a.membership.storeState(id, '1', undefined),
+          c.backplane.remove(id, ALICE),
+          b.backplane.touch([{ sessionId: id, streams: [] }]),
+          a.backplane.storeState(id, '1', undefined),
           b.commit(id, open('p', ['1'])),
         ]);
         await expectNothingLeft(b, id);
@@ -108,9 +108,9 @@ export function describeEnds(openStore: OpenStore): void {
       const { a, b } = rig;
       const [one, two] = await Promise.all([a.create(), a.create()]);
       await b.run(two, open('p', ['1']));
-      await b.membership.remove(one, ALICE);
+      await b.backplane.remove(one, ALICE);
       expect(await b.say(two, 'p', 'answer', { ends: '1' })).toMatchObject({ ended: true });
-      expect((await a.membership.list(undefined, 10)).ids).toEqual([two]);
+      expect((await a.backplane.list(undefined, 10)).ids).toEqual([two]);
     });
 
     it('frees the id for a new session, which starts empty', async () => {
@@ -118,7 +118,7 @@ export function describeEnds(openStore: OpenStore): void {
       const id = await a.create();
       a.number = 50;
       await a.run(id, append(STANDALONE, 'old'));
-      await b.membership.remove(id, ALICE);
+      await b.backplane.remove(id, ALICE);
       await b.create({ id });
       expect(await a.texts(id, STANDALONE)).toEqual([]);
       // The numbers of commits start again, too.

@@ -20,7 +20,7 @@ export function describeHolders(openStore: OpenStore): void {
       expect((await c.next('event')).token).toBe('c1');
       expect(await b.drain(a, id)).toEqual([]);
       const streams = [{ stream: STANDALONE, token: 'b1', position: BEGINNING }];
-      expect(await b.membership.touch([{ sessionId: id, streams }])).toMatchObject([
+      expect(await b.backplane.touch([{ sessionId: id, streams }])).toMatchObject([
         { status: 'ok', streams: [{ last: 1, held: false }] },
       ]);
     });
@@ -54,7 +54,7 @@ export function describeHolders(openStore: OpenStore): void {
       const id = await a.create();
       await a.say(id, STANDALONE, 'news');
       const read = (token: string) =>
-        b.membership.read({
+        b.backplane.read({
           ...{ sessionId: id, stream: STANDALONE, after: BEGINNING, token, maxBytes: 1000 },
         });
       await b.hold(id, STANDALONE, { token: 'b1' });
@@ -178,15 +178,15 @@ export function describeHolders(openStore: OpenStore): void {
       const [one, two, three] = ids;
       await b.hold(one, STANDALONE, { token: 't' });
       await a.say(one, STANDALONE, 'news');
-      await b.membership.remove(two, 'alice');
+      await b.backplane.remove(two, 'alice');
       const streams = [{ stream: STANDALONE, token: 't', position: BEGINNING }];
-      const touched = await b.membership.touch(ids.map((sessionId) => ({ sessionId, streams })));
+      const touched = await b.backplane.touch(ids.map((sessionId) => ({ sessionId, streams })));
       expect(touched).toMatchObject([
         { status: 'ok', streams: [{ last: 1, held: true }] },
         { status: 'gone' },
         { status: 'ok', streams: [{ last: 0, held: false }] },
       ]);
-      expect(await b.membership.touch([])).toEqual([]);
+      expect(await b.backplane.touch([])).toEqual([]);
       expect(three).toBeDefined();
     });
   });

@@ -9,12 +9,12 @@ export function describeLeases(openStore: OpenStore): void {
 
     it('counts as alive until it leaves', async () => {
       const { a, b, c } = rig;
-      expect(await a.membership.alive([a.id, b.id, c.id, 'never'])).toEqual(
+      expect(await a.backplane.alive([a.id, b.id, c.id, 'never'])).toEqual(
         new Set([a.id, b.id, c.id]),
       );
-      expect(await a.membership.alive([])).toEqual(new Set());
-      await c.membership.leave();
-      expect(await a.membership.alive([a.id, b.id, c.id])).toEqual(new Set([a.id, b.id]));
+      expect(await a.backplane.alive([])).toEqual(new Set());
+      await c.backplane.leave();
+      expect(await a.backplane.alive([a.id, b.id, c.id])).toEqual(new Set([a.id, b.id]));
     });
 
     it('renews its lease before it runs out', async () => {
@@ -23,9 +23,9 @@ export function describeLeases(openStore: OpenStore): void {
       const short = await rig.join({ leaseMs: 900 });
       const until = Date.now() + 2_200;
       while (Date.now() < until) {
-        expect(await a.membership.alive([short.id])).toEqual(new Set([short.id]));
+        expect(await a.backplane.alive([short.id])).toEqual(new Set([short.id]));
       }
-      expect(short.membership.trouble()).toBeUndefined();
+      expect(short.backplane.trouble()).toBeUndefined();
     });
 
     it('gets the messages that are sent to it in order, and no others', async () => {
@@ -71,19 +71,19 @@ export function describeLeases(openStore: OpenStore): void {
         },
       ];
       // A node does not wait for one message to be sent before it sends the next.
-      await Promise.all(messages.map((message) => a.membership.send(b.id, message)));
+      await Promise.all(messages.map((message) => a.backplane.send(b.id, message)));
       await eventually(() => {
         expect(b.inbox).toHaveLength(messages.length);
       });
       expect(b.inbox).toEqual(messages);
       expect(await c.drain(a, id)).toEqual([]);
       // A message to a node that does not exist is no error.
-      await a.membership.send('never', { type: 'gone', sessionId: id });
+      await a.backplane.send('never', { type: 'gone', sessionId: id });
     });
 
     it('can send a message to itself', async () => {
       const { a } = rig;
-      await a.membership.send(a.id, { type: 'gone', sessionId: 'x' });
+      await a.backplane.send(a.id, { type: 'gone', sessionId: 'x' });
       expect(await a.next('gone')).toEqual({ type: 'gone', sessionId: 'x' });
     });
 
@@ -91,27 +91,27 @@ export function describeLeases(openStore: OpenStore): void {
       const { a } = rig;
       const leaver = await rig.join();
       const id = await leaver.create();
-      await leaver.membership.leave();
-      await leaver.membership.leave();
+      await leaver.backplane.leave();
+      await leaver.backplane.leave();
       const closed = { code: 'closed' };
-      await expect(leaver.membership.load(id)).rejects.toMatchObject(closed);
+      await expect(leaver.backplane.load(id)).rejects.toMatchObject(closed);
       await expect(leaver.commit(id, { type: 'forget' })).rejects.toMatchObject(closed);
-      await expect(leaver.membership.ready()).rejects.toMatchObject(closed);
-      expect(leaver.membership.trouble()).toBe('closed');
-      await a.membership.send(leaver.id, { type: 'gone', sessionId: id });
-      await a.membership.send(a.id, { type: 'gone', sessionId: id });
+      await expect(leaver.backplane.ready()).rejects.toMatchObject(closed);
+      expect(leaver.backplane.trouble()).toBe('closed');
+      await a.backplane.send(leaver.id, { type: 'gone', sessionId: id });
+      await a.backplane.send(a.id, { type: 'gone', sessionId: id });
       await a.next('gone');
       expect(leaver.inbox).toEqual([]);
     });
 
     it('may leave before it is ready', async () => {
       const node = new TestNode(rig.store.backplane());
-      const ready = node.membership.ready().catch((error: unknown) => error);
-      await node.membership.leave();
+      const ready = node.backplane.ready().catch((error: unknown) => error);
+      await node.backplane.leave();
       const outcome = await ready;
       if (outcome !== undefined) expect(outcome).toMatchObject({ code: 'closed' });
-      await expect(node.membership.ready()).rejects.toMatchObject({ code: 'closed' });
-      expect(await rig.a.membership.alive([node.id])).toEqual(new Set());
+      await expect(node.backplane.ready()).rejects.toMatchObject({ code: 'closed' });
+      expect(await rig.a.backplane.alive([node.id])).toEqual(new Set());
     });
   });
 }

@@ -17,11 +17,11 @@ export function describeLimits(openStore: OpenStore): void {
       const id = await a.create();
       const texts = Array.from({ length: 8 }, (_, at) => `${at}`.repeat(400_000));
       for (const text of texts) await a.say(id, STANDALONE, text);
-      const [first] = await a.membership.history(id, LOG_START, 1);
+      const [first] = await a.backplane.history(id, LOG_START, 1);
       expect(first?.logId).toBeDefined();
       const said = (await a.history(id)).filter(({ stream }) => stream === STANDALONE);
       expect(said.map(({ message }) => message)).toEqual(texts);
-      expect(await a.membership.history(id, said.at(-1)?.logId ?? '', 10)).toEqual([]);
+      expect(await a.backplane.history(id, said.at(-1)?.logId ?? '', 10)).toEqual([]);
     });
   });
 
@@ -117,7 +117,7 @@ export function describeLimits(openStore: OpenStore): void {
       const { a, b } = rig;
       await a.run(id, open('p', ['1'], { most: 3 }));
       await b.run(id, open('q', ['2', '3'], { most: 3 }));
-      const before = await a.membership.history(id, LOG_START, 100);
+      const before = await a.backplane.history(id, LOG_START, 100);
       const [limited] = await b.run(id, open('r', ['4'], { most: 3 }));
       expect(limited).toEqual({
         status: 'limited',
@@ -126,7 +126,7 @@ export function describeLimits(openStore: OpenStore): void {
           { stream: 'q', executor: b.id },
         ]) as unknown,
       });
-      expect(await a.membership.history(id, LOG_START, 100)).toEqual(before);
+      expect(await a.backplane.history(id, LOG_START, 100)).toEqual(before);
       expect((await b.read(id, 'r')).open).toBe(false);
       // An id in use is reported before the limit, because waiting does not help against it.
       expect(await b.run(id, open('r', ['1'], { most: 3 }))).toMatchObject([
@@ -209,8 +209,8 @@ export function describeLimits(openStore: OpenStore): void {
       const { a, b } = rig;
       for (const node of [a, b, a]) await createUsed(node);
       const session = newSession({ principal: who, most });
-      await expect(a.membership.create(session)).rejects.toMatchObject(TOO_MANY);
-      expect(await b.membership.load(session.id)).toBeUndefined();
+      await expect(a.backplane.create(session)).rejects.toMatchObject(TOO_MANY);
+      expect(await b.backplane.load(session.id)).toBeUndefined();
     });
 
     it('have a lower limit for those that were never used, until they are used', async () => {
@@ -246,7 +246,7 @@ export function describeLimits(openStore: OpenStore): void {
         short.create({ principal: who, most, initialize: `"${'x'.repeat(60_000)}"` });
       const id = await begin();
       await expect(begin()).rejects.toMatchObject(refused('pending'));
-      await short.membership.remove(id, who);
+      await short.backplane.remove(id, who);
       await begin();
       await expect(create(short)).rejects.toMatchObject(refused('pending'));
       await eventually(() => create(short));
@@ -256,10 +256,10 @@ export function describeLimits(openStore: OpenStore): void {
       const { a, b } = rig;
       const ids = [await createUsed(), await createUsed(), await createUsed()];
       await expect(create()).rejects.toMatchObject(TOO_MANY);
-      expect(await b.membership.remove(ids[0] ?? '', who)).toBe(true);
+      expect(await b.backplane.remove(ids[0] ?? '', who)).toBe(true);
       await create(a);
       await expect(create()).rejects.toMatchObject(TOO_MANY);
-      expect(await b.membership.remove(ids[1] ?? '', ANY_PRINCIPAL)).toBe(true);
+      expect(await b.backplane.remove(ids[1] ?? '', ANY_PRINCIPAL)).toBe(true);
       await create(a);
     });
 
@@ -274,7 +274,7 @@ export function describeLimits(openStore: OpenStore): void {
       const { b } = rig;
       const id = await createUsed();
       for (let at = 0; at < 5; at += 1) {
-        expect(await b.membership.create(newSession({ id, principal: who, most }))).toBe(false);
+        expect(await b.backplane.create(newSession({ id, principal: who, most }))).toBe(false);
       }
       await createUsed();
       await createUsed();

@@ -9,7 +9,7 @@ export function describeLooks(openStore: OpenStore): void {
     const owned = { owned: true };
     const claim = { type: 'claim' as const, stream: 'p', revision: '1' };
     const assign = { type: 'assign' as const, stream: undefined, revision: '1' };
-    const now = (id: string) => rig.b.membership.timeOf(id);
+    const now = (id: string) => rig.b.backplane.timeOf(id);
     const tooOld = async (id: string) => (await now(id)) - LOOK_HOLDS_MS - 1;
 
     // Bug: claims waited while Redis refused writes. Carried out afterwards, they took the calls of nodes that were
@@ -49,13 +49,13 @@ export function describeLooks(openStore: OpenStore): void {
       expect(await b.run(id, { ...assign, stream: 'p', ...late })).toEqual([{ status: 'stale' }]);
       const theirs = { ...claim, from: a.id, ...late, owned: true };
       expect(await b.run(id, theirs)).toMatchObject([{ status: 'stale' }]);
-      expect((await b.membership.load(id))?.owner).toBe(a.id);
+      expect((await b.backplane.load(id))?.owner).toBe(a.id);
       expect(a.inbox.filter(({ type }) => type === 'disowned')).toEqual([]);
       const inTime = { dead: a.id, lookedAt: await now(id) };
       expect(await b.run(id, { ...assign, stream: 'p', ...inTime })).toMatchObject([
         { status: 'assigned', executor: b.id, begun: true, requests: ['1'] },
       ]);
-      expect((await b.membership.load(id))?.owner).toBe(b.id);
+      expect((await b.backplane.load(id))?.owner).toBe(b.id);
     });
 
     it('names the present owner if that is another node by now, however old the look is', async () => {

@@ -15,7 +15,7 @@ import {
 
 /** Returns the notes in a session's log: what has happened to the session. */
 async function notesOf(node: TestNode, sessionId: string) {
-  const entries = await node.membership.history(sessionId, LOG_START, 1_000);
+  const entries = await node.backplane.history(sessionId, LOG_START, 1_000);
   return entries.flatMap(({ note, stream, message }) =>
     note === undefined ? [] : [{ ...note, stream, message }],
   );
@@ -28,8 +28,8 @@ export function describeNotes(openStore: OpenStore): void {
     it('is logged once for its creation and once for `initialized`', async () => {
       const { a, b } = rig;
       const session = newSession();
-      const positions = await a.membership.create(session);
-      const [first, second] = await a.membership.history(session.id, LOG_START, 2);
+      const positions = await a.backplane.create(session);
+      const [first, second] = await a.backplane.history(session.id, LOG_START, 2);
       expect(first?.note).toEqual({ kind: 'session.created', nodeId: a.id });
       // The messages have the positions that `create` has returned, although the note comes before them.
       expect(positions && positions[0]?.logId).toBe(second?.logId);

@@ -16,13 +16,13 @@ export function describeOwners(openStore: OpenStore): void {
     it('is the node that creates the session, or else the first that runs a request', async () => {
       const { a, b } = rig;
       const id = await a.create(owned);
-      expect((await b.membership.load(id))?.owner).toBe(a.id);
+      expect((await b.backplane.load(id))?.owner).toBe(a.id);
       const later = await a.create();
-      expect((await b.membership.load(later))?.owner).toBeUndefined();
+      expect((await b.backplane.load(later))?.owner).toBeUndefined();
       const opened = okay(await b.commit(later, open('p', ['1'], owned)));
       expect(opened.results).toMatchObject([{ status: 'opened' }]);
       expect(opened.results[0]).not.toHaveProperty('owner');
-      expect((await a.membership.load(later))?.owner).toBe(b.id);
+      expect((await a.backplane.load(later))?.owner).toBe(b.id);
     });
 
     it('begins what another node has opened for it, and no other node can begin or answer it', async () => {
@@ -80,8 +80,8 @@ export function describeOwners(openStore: OpenStore): void {
       await a.run(id, FORGET);
       const [said] = await a.run(id, append('p', 'done', { ends: '1' }));
       expect(said).toMatchObject({ status: 'appended', ended: true });
-      expect((await b.membership.load(id))?.owner).toBe(a.id);
-      expect(await b.membership.remove(id, ALICE)).toBe(true);
+      expect((await b.backplane.load(id))?.owner).toBe(a.id);
+      expect(await b.backplane.remove(id, ALICE)).toBe(true);
       expect(await a.next('gone')).toEqual({ type: 'gone', sessionId: id });
     });
 
@@ -174,10 +174,10 @@ export function describeOwners(openStore: OpenStore): void {
       const { a, b } = rig;
       const id = await a.create(owned);
       await b.run(id, FORGET);
-      expect((await b.membership.load(id))?.owner).toBe(a.id);
+      expect((await b.backplane.load(id))?.owner).toBe(a.id);
       await b.run(id, open('p', ['1'], owned));
       await a.run(id, FORGET);
-      expect((await b.membership.load(id))?.owner).toBeUndefined();
+      expect((await b.backplane.load(id))?.owner).toBeUndefined();
       expect(await b.run(id, assign('p'))).toMatchObject([
         { executor: b.id, begun: true, requests: ['1'] },
       ]);
@@ -241,7 +241,7 @@ export function describeOwners(openStore: OpenStore): void {
       expect(await b.run(id, { ...claim, stream: 'p' })).toEqual([
         { status: 'claimed', requests: ['1'] },
       ]);
-      expect((await b.membership.load(id))?.owner).toBe(b.id);
+      expect((await b.backplane.load(id))?.owner).toBe(b.id);
       // Another node has claimed a stream before, and is the owner now. It is to run this one, too.
       expect(await c.run(id, { ...claim, stream: 'q' })).toEqual([
         { status: 'claimed', requests: ['2'], owner: b.id },

@@ -20,7 +20,7 @@ export function describeRepeats(openStore: OpenStore): void {
   describe('a repeated commit', () => {
     const rig = useRig(openStore);
     const entries = async (node: TestNode, id: string) =>
-      (await node.membership.history(id, LOG_START, 1000)).length;
+      (await node.backplane.history(id, LOG_START, 1000)).length;
 
     // When a reply is lost, the commit is sent again. The client must see each message once.
     it('stores nothing and sends nothing a second time', async () => {
@@ -43,7 +43,7 @@ export function describeRepeats(openStore: OpenStore): void {
       const first = resultsOf(await a.commit(id, ...operations));
       expect(await b.drain(a, id)).toHaveLength(6); // and one for the changed subscriptions
       const stored = await entries(a, id);
-      const record = await a.membership.load(id);
+      const record = await a.backplane.load(id);
       a.number -= 1; // the number of the commit, past the one of the mark
       const repeated = okay(await a.repeat(id, ...operations));
 
@@ -56,7 +56,7 @@ export function describeRepeats(openStore: OpenStore): void {
         ...first.slice(2),
       ]);
       expect(await entries(a, id)).toBe(stored);
-      expect({ ...(await a.membership.load(id)), lastSeenAt: 0 }).toEqual({
+      expect({ ...(await a.backplane.load(id)), lastSeenAt: 0 }).toEqual({
         ...record,
         lastSeenAt: 0,
       });
@@ -273,11 +273,11 @@ export function describeRepeats(openStore: OpenStore): void {
     });
 
     async function everythingOf(node: TestNode, id: string) {
-      const record = await node.membership.load(id);
+      const record = await node.backplane.load(id);
       return {
         record: { ...record, lastSeenAt: 0 },
-        streams: await node.membership.openStreams(id),
-        log: await node.membership.history(id, LOG_START, 1000),
+        streams: await node.backplane.openStreams(id),
+        log: await node.backplane.history(id, LOG_START, 1000),
       };
     }
 
@@ -328,7 +328,7 @@ export function describeRepeats(openStore: OpenStore): void {
         expect(await a.say(id, STANDALONE, 'news')).not.toHaveProperty('token');
         expect((await c.next('event')).token).toBe('newest');
         const read = { sessionId: id, stream: STANDALONE, after: BEGINNING, maxBytes: 1_000 };
-        expect(await b.membership.read({ ...read, token: 'new' })).toEqual({ status: 'lost' });
+        expect(await b.backplane.read({ ...read, token: 'new' })).toEqual({ status: 'lost' });
       },
     );
   });

@@ -96,7 +96,7 @@ export function describeReplicas(openStore: OpenStore): void {
       const shape = { type: 'shape', sessionId: id, revision: changed(2) };
       expect(await a.next('shape')).toEqual({ ...shape, message: 'initialized' });
       expect(await b.next('shape')).toEqual({ ...shape, message: undefined });
-      expect(await c.membership.load(id)).toMatchObject({ active: true, revision: changed(2) });
+      expect(await c.backplane.load(id)).toMatchObject({ active: true, revision: changed(2) });
     });
 
     it('gets `initialized` where the message arrives, if there is one or no other node has one', async () => {

@@ -10,7 +10,7 @@ import type {
   DetachOperation,
   JoinOptions,
   LogEntry,
-  Membership,
+  JoinedBackplane,
   NewSession,
   NodeMessage,
   OpenOperation,
@@ -49,7 +49,7 @@ export function useRig(open: OpenStore): Rig {
   const join = async (overrides: Partial<JoinOptions> = {}): Promise<TestNode> => {
     const node = new TestNode(defined(store).backplane(), overrides);
     nodes.push(node);
-    await node.membership.ready();
+    await node.backplane.ready();
     return node;
   };
   beforeEach(async () => {
@@ -58,7 +58,7 @@ export function useRig(open: OpenStore): Rig {
     await Promise.all([join(), join(), join()]);
   });
   afterEach(async () => {
-    await Promise.all(nodes.map((node) => node.membership.leave()));
+    await Promise.all(nodes.map((node) => node.backplane.leave()));
     await store?.close();
   });
   return {
@@ -79,10 +79,10 @@ export function useRig(open: OpenStore): Rig {
   };
 }
 
-/** A membership with its inbox, which numbers its commits as a node does. */
+/** A backplane with its inbox, which numbers its commits as a node does. */
 export class TestNode {
   readonly id: string;
-  readonly membership: Membership;
+  readonly backplane: JoinedBackplane;
   readonly warnings: string[] = [];
   /** How often the backplane has said that messages may be lost. */
   losses = 0;
@@ -95,7 +95,7 @@ export class TestNode {
 
   constructor(backplane: Backplane, overrides: Partial<JoinOptions> = {}) {
     this.id = overrides.nodeId ?? `n${randomBytes(6).toString('hex')}`;
-    this.membership = backplane.join({
+    this.backplane = backplane.join({
       nodeId: this.id,
       clock: systemClock,
       leaseMs: 3_000,
@@ -114,18 +114,18 @@ export class TestNode {
   /** Creates a session that belongs to Alice. */
   async create(overrides: Partial<NewSession> = {}): Promise<string> {
     const session = newSession(overrides);
-    expect(await this.membership.create(session)).not.toBe(false);
+    expect(await this.backplane.create(session)).not.toBe(false);
     return session.id;
   }
 
   commit(sessionId: string, ...operations: Operation[]): Promise<CommitReply> {
     this.number += 1;
-    return this.membership.commit({ sessionId, number: this.number, operations });
+    return this.backplane.commit({ sessionId, number: this.number, operations });
   }
 
   /** Sends the last commit again, as after a lost reply. */
   repeat(sessionId: string, ...operations: Operation[]): Promise<CommitReply> {
-    return this.membership.commit({ sessionId, number: this.number, operations });
+    return this.backplane.commit({ sessionId, number: this.number, operations });
   }
 
   /** Commits to a session that exists, and returns the results. */
@@ -140,7 +140,7 @@ export class TestNode {
   }
 
   attach(sessionId: string, stream: string, more: Partial<AttachRequest> = {}) {
-    return this.membership.attach({
+    return this.backplane.attach({
       sessionId,
       principal: ALICE,
       stream,
@@ -157,7 +157,7 @@ export class TestNode {
   }
 
   async read(sessionId: string, stream: string, after = BEGINNING, maxBytes = 1_000_000) {
-    return page(await this.membership.read({ sessionId, stream, after, maxBytes }));
+    return page(await this.backplane.read({ sessionId, stream, after, maxBytes }));
   }
 
   /** Reads the texts of all messages of a stream that the log keeps. */
@@ -176,7 +176,7 @@ export class TestNode {
     const entries: LogEntry[] = [];
     for (;;) {
       const after = entries.at(-1)?.logId ?? LOG_START;
-      const more = await this.membership.history(sessionId, after, count);
+      const more = await this.backplane.history(sessionId, after, count);
       if (more.length === 0) return entries;
       entries.push(...more);
     }

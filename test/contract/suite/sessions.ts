@@ -23,10 +23,10 @@ export function describeSessions(openStore: OpenStore): void {
     it('is known on every node as soon as it is created', async () => {
       const { a, b } = rig;
       const session = newSession();
-      const before = await a.membership.timeOf(session.id);
-      await a.membership.create(session);
+      const before = await a.backplane.timeOf(session.id);
+      await a.backplane.create(session);
 
-      const record = await b.membership.load(session.id);
+      const record = await b.backplane.load(session.id);
       expect(record).toEqual({
         id: session.id,
         revision: '1',
@@ -53,9 +53,9 @@ export function describeSessions(openStore: OpenStore): void {
       await a.say(id, 'p', 'answer', { ends: '2' });
       // The executor is another node, so the step changes nothing.
       await b.commit(id, append('p', 'late', { ends: '3', failed: true }));
-      expect(await b.membership.load(id)).toMatchObject({ errors: 1 });
+      expect(await b.backplane.load(id)).toMatchObject({ errors: 1 });
       await a.say(id, 'p', 'error', { ends: '3', failed: true });
-      expect(await b.membership.load(id)).toMatchObject({ errors: 2 });
+      expect(await b.backplane.load(id)).toMatchObject({ errors: 2 });
     });
 
     it('has the times of the backplane, whatever the clock of a node says', async () => {
@@ -63,16 +63,16 @@ export function describeSessions(openStore: OpenStore): void {
       const ahead = { ...systemClock, now: () => systemClock.now() + 20 * 60_000 };
       const wrong = await rig.join({ clock: ahead });
       const id = await wrong.create();
-      const before = await a.membership.timeOf(id);
+      const before = await a.backplane.timeOf(id);
       await wrong.run(id, receive({ to: 'here' }));
       await wrong.hold(id, STANDALONE);
-      const after = await a.membership.timeOf(id);
-      const { createdAt = NaN, lastSeenAt = NaN } = (await a.membership.load(id)) ?? {};
+      const after = await a.backplane.timeOf(id);
+      const { createdAt = NaN, lastSeenAt = NaN } = (await a.backplane.load(id)) ?? {};
       expect(createdAt).toBeLessThanOrEqual(before);
       expect(lastSeenAt).toBeGreaterThanOrEqual(before);
       expect(lastSeenAt).toBeLessThanOrEqual(after);
       // The session and its log do not end too early either.
-      expect((await a.membership.history(id, LOG_START, 10)).length).toBeGreaterThan(1);
+      expect((await a.backplane.history(id, LOG_START, 10)).length).toBeGreaterThan(1);
     });
 
     // An id that was not created must be refused. With an empty hash tag, the keys of a session would be in several
@@ -81,23 +81,23 @@ export function describeSessions(openStore: OpenStore): void {
       'does not exist if it was not created: %j',
       async (made) => {
         const { a } = rig;
-        expect(await a.membership.load(made)).toBeUndefined();
+        expect(await a.backplane.load(made)).toBeUndefined();
         expect(await a.commit(made, open('p', ['1']))).toEqual({ status: 'gone' });
         expect(await a.attach(made, STANDALONE)).toEqual({ status: 'gone' });
         expect(
-          await a.membership.read({
+          await a.backplane.read({
             sessionId: made,
             stream: STANDALONE,
             after: { n: 0, logId: LOG_START },
             maxBytes: 1,
           }),
         ).toEqual({ status: 'gone' });
-        expect(await a.membership.touch([{ sessionId: made, streams: [] }])).toEqual([
+        expect(await a.backplane.touch([{ sessionId: made, streams: [] }])).toEqual([
           { status: 'gone' },
         ]);
-        expect(await a.membership.remove(made, ANY_PRINCIPAL)).toBe(false);
-        expect(await a.membership.history(made, LOG_START, 10)).toEqual([]);
-        expect(await a.membership.load(made)).toBeUndefined();
+        expect(await a.backplane.remove(made, ANY_PRINCIPAL)).toBe(false);
+        expect(await a.backplane.history(made, LOG_START, 10)).toEqual([]);
+        expect(await a.backplane.load(made)).toBeUndefined();
       },
     );
 
@@ -105,11 +105,11 @@ export function describeSessions(openStore: OpenStore): void {
     it('is not created or changed by a second creation with its id', async () => {
       const { a, b } = rig;
       const session = newSession();
-      await a.membership.create(session);
-      expect(await b.membership.create({ ...session, stream: 'other', principal: MALLORY })).toBe(
+      await a.backplane.create(session);
+      expect(await b.backplane.create({ ...session, stream: 'other', principal: MALLORY })).toBe(
         false,
       );
-      expect((await b.membership.load(session.id))?.principal).toBe(ALICE);
+      expect((await b.backplane.load(session.id))?.principal).toBe(ALICE);
       expect(await b.said(session.id)).toHaveLength(2);
     });
 
@@ -123,7 +123,7 @@ export function describeSessions(openStore: OpenStore): void {
           { stream: 'init', message: 'answer', asks: false },
         ],
       });
-      const positions = await a.membership.create(session);
+      const positions = await a.backplane.create(session);
       expect(positions && positions.map(({ n }) => n)).toEqual([0, 1, 1, 2, 2]);
 
       const standalone = await b.read(session.id, STANDALONE);
@@ -144,9 +144,9 @@ export function describeSessions(openStore: OpenStore): void {
       const ids = await Promise.all(
         ['s-1', 's-2', 's-3', 's-4', 's-5'].map((id) => a.create({ id })),
       );
-      const first = await b.membership.list(undefined, 2);
-      const second = await b.membership.list(first.next, 2);
-      const third = await b.membership.list(second.next, 2);
+      const first = await b.backplane.list(undefined, 2);
+      const second = await b.backplane.list(first.next, 2);
+      const third = await b.backplane.list(second.next, 2);
       expect([...first.ids, ...second.ids, ...third.ids]).toEqual(ids);
       expect(third.next).toBeUndefined();
     });
@@ -169,7 +169,7 @@ export function describeSessions(openStore: OpenStore): void {
       );
       for (const { at } of history) expect(Math.abs(at - Date.now())).toBeLessThan(5_000);
       const after = history[2]?.logId ?? LOG_START;
-      expect(await a.membership.history(id, after, 1)).toEqual([history[3]]);
+      expect(await a.backplane.history(id, after, 1)).toEqual([history[3]]);
     });
 
     // Texts pass through scripts, a log and a bus that reads lines. None of these may change them.
@@ -177,8 +177,8 @@ export function describeSessions(openStore: OpenStore): void {
       const { a, b } = rig;
       const strange = 'é 🦊 \u2028 \n \r\n \u0000 %s $1 {} "\\" 1 gone x\n';
       const id = await a.create({ initialize: strange, principal: 'who: ever\n{1}' });
-      expect((await b.membership.load(id))?.initialize).toBe(strange);
-      expect((await b.membership.load(id))?.principal).toBe('who: ever\n{1}');
+      expect((await b.backplane.load(id))?.initialize).toBe(strange);
+      expect((await b.backplane.load(id))?.principal).toBe('who: ever\n{1}');
       await b.hold(id, STANDALONE, { principal: 'who: ever\n{1}' });
       await a.say(id, STANDALONE, strange);
       await a.say(id, STANDALONE, '');
@@ -186,7 +186,7 @@ export function describeSessions(openStore: OpenStore): void {
       expect((await b.next('event')).event.message).toBe('');
       expect(await b.texts(id, STANDALONE)).toEqual([strange, '']);
       await a.run(id, subscribe(strange));
-      expect((await b.membership.load(id))?.subscriptions).toEqual([strange]);
+      expect((await b.backplane.load(id))?.subscriptions).toEqual([strange]);
     });
   });
 
@@ -204,7 +204,7 @@ export function describeSessions(openStore: OpenStore): void {
         { status: 'denied' },
       ]);
       expect(await b.attach(id, STANDALONE, { principal: MALLORY })).toEqual({ status: 'gone' });
-      expect(await b.membership.remove(id, MALLORY)).toBe(false);
+      expect(await b.backplane.remove(id, MALLORY)).toBe(false);
 
       expect(await b.said(id)).toHaveLength(2);
       expect(await a.drain(b, id)).toEqual([]);
@@ -215,14 +215,14 @@ export function describeSessions(openStore: OpenStore): void {
       const { a, b } = rig;
       const id = await a.create({ principal: '' });
       expect(await b.run(id, open('p', ['1']))).toEqual([{ status: 'denied' }]);
-      expect(await b.membership.remove(id, ALICE)).toBe(false);
-      expect(await b.membership.remove(id, '')).toBe(true);
+      expect(await b.backplane.remove(id, ALICE)).toBe(false);
+      expect(await b.backplane.remove(id, '')).toBe(true);
     });
 
     it('does not keep the operator from deleting a session', async () => {
       const { a, b } = rig;
       const id = await a.create();
-      expect(await b.membership.remove(id, ANY_PRINCIPAL)).toBe(true);
+      expect(await b.backplane.remove(id, ANY_PRINCIPAL)).toBe(true);
     });
   });
 
@@ -240,7 +240,7 @@ export function describeSessions(openStore: OpenStore): void {
       const ends: string[] = [];
       const gone = async (id: string, name: string) => {
         await eventually(async () => {
-          expect(await b.membership.load(id)).toBeUndefined();
+          expect(await b.backplane.load(id)).toBeUndefined();
         });
         ends.push(name);
       };
@@ -255,15 +255,15 @@ export function describeSessions(openStore: OpenStore): void {
       const [touched, used, attached] = await Promise.all([a.create(), a.create(), a.create()]);
       for (let at = 0; at < 12; at += 1) {
         await sleep(90);
-        await b.membership.touch([{ sessionId: touched, streams: [] }]);
+        await b.backplane.touch([{ sessionId: touched, streams: [] }]);
         await b.commit(used, receive({ to: 'nobody' }));
         await b.attach(attached, STANDALONE);
       }
-      expect(await a.membership.load(touched)).toBeDefined();
-      expect((await a.membership.load(used))?.lastSeenAt).toBeGreaterThan(
+      expect(await a.backplane.load(touched)).toBeDefined();
+      expect((await a.backplane.load(used))?.lastSeenAt).toBeGreaterThan(
         Date.now() - SHORT.pendingTtlMs,
       );
-      expect(await a.membership.load(attached)).toBeDefined();
+      expect(await a.backplane.load(attached)).toBeDefined();
       // The log must not end before its session, or an open stream would report a gap.
       for (const id of [touched, used, attached]) {
         expect(await a.texts(id, 'init')).toEqual(['{"result":"initialized"}']);
@@ -291,7 +291,7 @@ export function describeSessions(openStore: OpenStore): void {
       const [a, b] = [await rig.join(SHORT), await rig.join(SHORT)];
       const id = await a.create();
       await b.run(id, append(STANDALONE, 'secret'), subscribe('file:///secret'));
-      await b.membership.storeState(id, '1', undefined);
+      await b.backplane.storeState(id, '1', undefined);
       await eventually(async () => {
         expect(await b.commit(id, append(STANDALONE, 'secret'))).toEqual({ status: 'gone' });
       });
@@ -299,8 +299,8 @@ export function describeSessions(openStore: OpenStore): void {
 
       expect(await a.texts(id, STANDALONE)).toEqual([]);
       expect(await a.said(id)).toHaveLength(2);
-      expect((await a.membership.load(id))?.subscriptions).toEqual([]);
-      expect(await a.membership.loadState(id)).toEqual({ version: '', value: undefined });
+      expect((await a.backplane.load(id))?.subscriptions).toEqual([]);
+      expect(await a.backplane.loadState(id)).toEqual({ version: '', value: undefined });
       expect((await a.say(id, STANDALONE, 'first')).position.n).toBe(1);
     });
   });

@@ -81,12 +81,12 @@ export function describeShownOn(openStore: OpenStore): void {
       const { inbound: _, ...session } = { ...unborn, inbound: '' };
       const id = 'a-session-to-come';
       const created = { ...session, id, principal: ALICE, stream: 'born' };
-      expect(await a.membership.create(created)).toEqual([]);
-      expect(await b.membership.create({ ...created, stream: 'other' })).toBe(false);
-      const log = await b.membership.history(id, LOG_START, 10);
+      expect(await a.backplane.create(created)).toEqual([]);
+      expect(await b.backplane.create({ ...created, stream: 'other' })).toBe(false);
+      const log = await b.backplane.history(id, LOG_START, 10);
       expect(log.map(({ message, note }) => message ?? note?.kind)).toEqual(['session.created']);
-      expect(await b.membership.load(id)).toMatchObject({ protocolVersion: '', revision: '1' });
-      const attached = await a.membership.attach({
+      expect(await b.backplane.load(id)).toMatchObject({ protocolVersion: '', revision: '1' });
+      const attached = await a.backplane.attach({
         ...{ sessionId: id, principal: ALICE, stream: STANDALONE, token: 't' },
         ...{ cursor: undefined, unlessHeld: false },
       });
@@ -110,7 +110,7 @@ export function describeShownOn(openStore: OpenStore): void {
         append('t', undefined, { ends: '0', effect }),
         append(STANDALONE, 'answer', AFTER),
       );
-      expect(await b.membership.load(id)).toMatchObject({
+      expect(await b.backplane.load(id)).toMatchObject({
         ...{ initialize, protocolVersion: '2024-11-05', revision: changed(2) },
       });
       // The other replicas are told, and broadcasts are for this session from now on.
@@ -126,20 +126,20 @@ export function describeShownOn(openStore: OpenStore): void {
     it('are those of running requests, each with its holder and its executor', async () => {
       const { a, b, c } = rig;
       const id = await a.create();
-      expect(await c.membership.openStreams('unknown')).toEqual([]);
-      expect(await c.membership.openStreams(id)).toEqual([]);
+      expect(await c.backplane.openStreams('unknown')).toEqual([]);
+      expect(await c.backplane.openStreams(id)).toEqual([]);
       await a.run(id, open('one', ['1']), open('two', ['2'], { token: 'left' }));
       await b.run(id, open('three', ['3']));
       const position = { n: 0, logId: LOG_START };
       await a.run(id, { type: 'detach', stream: 'two', token: 'left', position });
-      const streams = await c.membership.openStreams(id);
+      const streams = await c.backplane.openStreams(id);
       expect(streams.sort((x, y) => x.stream.localeCompare(y.stream))).toEqual([
         { stream: 'one', holder: a.id, runsOn: a.id },
         { stream: 'three', holder: b.id, runsOn: b.id },
         { stream: 'two', holder: undefined, runsOn: a.id },
       ]);
       await b.say(id, 'three', 'answer', { ends: '3' });
-      expect(await c.membership.openStreams(id)).toHaveLength(2);
+      expect(await c.backplane.openStreams(id)).toHaveLength(2);
     });
   });
 }

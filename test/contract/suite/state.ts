@@ -8,32 +8,32 @@ export function describeState(openStore: OpenStore): void {
     it('is empty at first, and the same on all nodes', async () => {
       const { a, b } = rig;
       const id = await a.create();
-      expect(await b.membership.loadState(id)).toEqual({ version: '', value: undefined });
-      expect(await a.membership.storeState(id, '{"n":1}', '')).toBe('stored');
-      const first = await b.membership.loadState(id);
+      expect(await b.backplane.loadState(id)).toEqual({ version: '', value: undefined });
+      expect(await a.backplane.storeState(id, '{"n":1}', '')).toBe('stored');
+      const first = await b.backplane.loadState(id);
       expect(first?.value).toBe('{"n":1}');
-      expect(await b.membership.storeState(id, '', undefined)).toBe('stored');
-      const second = await a.membership.loadState(id);
+      expect(await b.backplane.storeState(id, '', undefined)).toBe('stored');
+      const second = await a.backplane.loadState(id);
       expect(second?.value).toBe('');
       expect(new Set(['', first?.version, second?.version]).size).toBe(3);
-      expect((await a.membership.load(id))?.revision).toBe('1');
+      expect((await a.backplane.load(id))?.revision).toBe('1');
     });
 
     // If two nodes read the state, increment it and write it without a version, one increment is lost.
     it('counts every increment of nodes that write at the same time', async () => {
       const { a, b, c } = rig;
       const id = await a.create();
-      const increment = async ({ membership }: typeof a) => {
+      const increment = async ({ backplane }: typeof a) => {
         for (;;) {
-          const state = await membership.loadState(id);
+          const state = await backplane.loadState(id);
           const next = String(Number(state?.value ?? 0) + 1);
-          if ((await membership.storeState(id, next, state?.version)) === 'stored') return;
+          if ((await backplane.storeState(id, next, state?.version)) === 'stored') return;
         }
       };
       await Promise.all(
         [a, b, c].flatMap((node) => Array.from({ length: 8 }, () => increment(node))),
       );
-      expect((await a.membership.loadState(id))?.value).toBe('24');
+      expect((await a.backplane.loadState(id))?.value).toBe('24');
     });
 
     // Both nodes count up from the same number, so both store the same text. The second write must not pass for a
@@ -41,24 +41,24 @@ export function describeState(openStore: OpenStore): void {
     it('reports a conflict for a second write of the same value', async () => {
       const { a, b } = rig;
       const id = await a.create();
-      await a.membership.storeState(id, '5', undefined);
-      const { version } = (await a.membership.loadState(id)) ?? {};
-      expect(await a.membership.storeState(id, '6', version)).toBe('stored');
-      expect(await b.membership.storeState(id, '6', version)).toBe('conflict');
-      expect(await a.membership.storeState(id, '6', version)).toBe('conflict');
-      expect(await b.membership.storeState(id, '7', 'another')).toBe('conflict');
-      expect(await b.membership.storeState(id, '7', '')).toBe('conflict');
-      expect((await b.membership.loadState(id))?.value).toBe('6');
+      await a.backplane.storeState(id, '5', undefined);
+      const { version } = (await a.backplane.loadState(id)) ?? {};
+      expect(await a.backplane.storeState(id, '6', version)).toBe('stored');
+      expect(await b.backplane.storeState(id, '6', version)).toBe('conflict');
+      expect(await a.backplane.storeState(id, '6', version)).toBe('conflict');
+      expect(await b.backplane.storeState(id, '7', 'another')).toBe('conflict');
+      expect(await b.backplane.storeState(id, '7', '')).toBe('conflict');
+      expect((await b.backplane.loadState(id))?.value).toBe('6');
     });
 
     it('is gone when its session ends', async () => {
       const { a, b } = rig;
       const id = await a.create();
-      await a.membership.storeState(id, '1', undefined);
-      await a.membership.remove(id, 'alice');
-      expect(await b.membership.storeState(id, '2', undefined)).toBe('gone');
-      expect(await b.membership.storeState(id, '2', '1')).toBe('gone');
-      expect(await b.membership.loadState(id)).toBeUndefined();
+      await a.backplane.storeState(id, '1', undefined);
+      await a.backplane.remove(id, 'alice');
+      expect(await b.backplane.storeState(id, '2', undefined)).toBe('gone');
+      expect(await b.backplane.storeState(id, '2', '1')).toBe('gone');
+      expect(await b.backplane.loadState(id)).toBeUndefined();
     });
   });
 }

@@ -24,7 +24,7 @@ export function describeStreams(openStore: OpenStore): void {
     async function storeAfter(node: TestNode, id: string, after: string, operation: Operation) {
       node.number += 1;
       const step = { sessionId: id, number: node.number, operations: [operation], after };
-      const { results } = okay(await node.membership.commit(step));
+      const { results } = okay(await node.backplane.commit(step));
       return results[0];
     }
 
@@ -176,7 +176,7 @@ export function describeStreams(openStore: OpenStore): void {
       expect(await b.attach(id, 'p', { cursor: one })).toEqual({ status: 'trimmed' });
       expect(await b.attach(id, 'p', { cursor: two })).toMatchObject({ status: 'attached' });
       expect(
-        await b.membership.read({ sessionId: id, stream: 'p', after: one, maxBytes: 1000 }),
+        await b.backplane.read({ sessionId: id, stream: 'p', after: one, maxBytes: 1000 }),
       ).toEqual({ status: 'trimmed' });
 
       // Messages of other streams have pushed out all of this stream. An empty rest does not mean that nothing was
@@ -184,7 +184,7 @@ export function describeStreams(openStore: OpenStore): void {
       for (let at = 0; at < 5; at += 1) await a.say(id, STANDALONE, `g${at}`);
       expect(await b.attach(id, 'p', { cursor: two })).toEqual({ status: 'trimmed' });
       expect(
-        await b.membership.read({ sessionId: id, stream: 'p', after: two, maxBytes: 1000 }),
+        await b.backplane.read({ sessionId: id, stream: 'p', after: two, maxBytes: 1000 }),
       ).toEqual({ status: 'trimmed' });
       // The stream has ended, and nothing of it is kept: it is unknown now.
       await a.say(id, 'p', 'answer', { ends: '1' });
@@ -272,7 +272,7 @@ export function describeStreams(openStore: OpenStore): void {
       const { position: one } = await a.say(id, STANDALONE, 'one');
       const { position: two } = await a.say(id, STANDALONE, 'two');
       const report = (position: typeof one) =>
-        b.membership.touch([
+        b.backplane.touch([
           { sessionId: id, streams: [{ stream: STANDALONE, token: 'get', position }] },
         ]);
       expect(await report(one)).toMatchObject([
@@ -358,7 +358,7 @@ export function describeStreams(openStore: OpenStore): void {
         expect(events.map(({ message }) => message)).toEqual([three[at + 1]]);
       }
       expect(await b.attach(id, 'p', { cursor: end })).toEqual({ status: 'ended' });
-      const client = (await b.membership.history(id, one.logId, 1))[0]?.logId ?? '';
+      const client = (await b.backplane.history(id, one.logId, 1))[0]?.logId ?? '';
       expect(await b.attach(id, 'p', { cursor: { n: 3, logId: client } })).toMatchObject({
         position: { n: 1 },
       });

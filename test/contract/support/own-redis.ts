@@ -48,7 +48,7 @@ export function ownRedis(): OwnRedis {
     prefix = uniquePrefix();
   });
   async function leaveAll(): Promise<void> {
-    await Promise.all(nodes.map(({ membership }) => membership.leave()));
+    await Promise.all(nodes.map(({ backplane }) => backplane.leave()));
     nodes = [];
   }
   afterEach(leaveAll);
@@ -82,7 +82,7 @@ export function ownRedis(): OwnRedis {
     },
     async join(redis, overrides) {
       const node = start(redis, overrides);
-      await node.membership.ready();
+      await node.backplane.ready();
       return node;
     },
   };

@@ -71,11 +71,11 @@ export const STEPS: [name: string, step: Step, prepare?: Step][] = [
     run({ type: 'forget' }),
     ({ near, id }) => near.run(id, receive({ to: 'here' }, '{}', { revision: undefined })),
   ],
-  ['create', ({ near }) => near.membership.create(newSession())],
-  ['remove', ({ near, id }) => near.membership.remove(id, ALICE)],
+  ['create', ({ near }) => near.backplane.create(newSession())],
+  ['remove', ({ near, id }) => near.backplane.remove(id, ALICE)],
   ['touch', touch, held],
-  ['state', ({ near, id }) => near.membership.storeState(id, '1', undefined)],
-  ['send', ({ near, far, id }) => near.membership.send(far.id, { type: 'gone', sessionId: id })],
+  ['state', ({ near, id }) => near.backplane.storeState(id, '1', undefined)],
+  ['send', ({ near, far, id }) => near.backplane.send(far.id, { type: 'gone', sessionId: id })],
   ['broadcast', ({ near }) => sdkStoresOf(near).broadcasts.publish('news')],
   ['event', ({ near, id }) => sdkStoresOf(near).replays.append(id, 'p', 'event')],
   ['task', ({ near }) => sdkStoresOf(near).tasks.create(task('another'), 10)],
@@ -97,7 +97,7 @@ export const STEPS: [name: string, step: Step, prepare?: Step][] = [
 
 function touch({ near, id }: Scene): Promise<unknown> {
   const streams = [{ stream: STANDALONE, token: 'near', position }];
-  return near.membership.touch([{ sessionId: id, streams }]);
+  return near.backplane.touch([{ sessionId: id, streams }]);
 }
 
 /** Lets the other node follow the call. */
@@ -110,7 +110,7 @@ async function releasable({ near, far, id }: Scene): Promise<void> {
 async function awaitedByFar({ far }: Scene): Promise<void> {
   await sdkStoresOf(far).tasks.pop('task', undefined);
   void sdkStoresOf(far).tasks.wait('task', 1);
-  await far.membership.sdkStores?.tasks.get('task');
+  await far.backplane.sdkStores?.tasks.get('task');
 }
 
 function claim(from: TestNode): Extract<Operation, { type: 'claim' }> {
@@ -126,7 +126,7 @@ function note(): Operation {
 }
 
 function sdkStoresOf(node: TestNode): SdkStoreAccess {
-  const { sdkStores } = node.membership;
+  const { sdkStores } = node.backplane;
   if (sdkStores === undefined) throw new Error('Redis has them');
   return sdkStores;
 }

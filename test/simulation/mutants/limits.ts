@@ -3,7 +3,7 @@ import { StoredSession } from '../../../src/backplane/memory/stored-session.js';
 import { LOG_START } from '../../../src/backplane/backplane.js';
 import { ConnectionSlots } from '../../../src/http/connection-slots.js';
 import { SessionQuotas } from '../../../src/execution/session-quotas.js';
-import { SimBackplane, SimMembership } from '../backplane.js';
+import { SimBackplane, JoinedSimBackplane } from '../backplane.js';
 import { SessionKeeper } from '../../../src/stream/session-keeper.js';
 import type { Mutant } from './mutant.js';
 import { methodsOf } from './mutant.js';
@@ -37,8 +37,8 @@ export const LIMIT_MUTANTS: Mutant[] = [
     name: 'a caller may have any number of sessions',
     from: 50,
     plant() {
-      const original = methodsOf(SimMembership.prototype);
-      SimMembership.prototype.create = function ({ most: _, ...session }) {
+      const original = methodsOf(JoinedSimBackplane.prototype);
+      JoinedSimBackplane.prototype.create = function ({ most: _, ...session }) {
         return original.create.call(this, session);
       };
     },
@@ -74,8 +74,8 @@ export const LIMIT_MUTANTS: Mutant[] = [
     name: 'a cursor that is older than the log goes on where the log begins',
     from: 161,
     plant() {
-      const original = methodsOf(SimMembership.prototype);
-      SimMembership.prototype.attach = async function (request) {
+      const original = methodsOf(JoinedSimBackplane.prototype);
+      JoinedSimBackplane.prototype.attach = async function (request) {
         const reply = await original.attach.call(this, request);
         if (reply.status !== 'trimmed') return reply;
         return original.attach.call(this, { ...request, cursor: undefined });
@@ -86,8 +86,8 @@ export const LIMIT_MUTANTS: Mutant[] = [
     name: 'a reader that the log has overtaken goes on where the log begins',
     from: 401,
     plant() {
-      const original = methodsOf(SimMembership.prototype);
-      SimMembership.prototype.read = async function (request) {
+      const original = methodsOf(JoinedSimBackplane.prototype);
+      JoinedSimBackplane.prototype.read = async function (request) {
         const page = await original.read.call(this, request);
         if (page.status !== 'trimmed') return page;
         const { sessionId, stream, maxBytes } = request;

@@ -6,7 +6,7 @@ import { StreamHolders } from '../../../src/backplane/memory/stream-holders.js';
 import { SseConnection } from '../../../src/http/response/sse-response.js';
 import { LiveSession } from '../../../src/replica/live-session.js';
 import { Follower } from '../../../src/stream/followers/follower.js';
-import { SimBackplane, SimMembership } from '../backplane.js';
+import { SimBackplane, JoinedSimBackplane } from '../backplane.js';
 import type { Mutant } from './mutant.js';
 import { methodsOf } from './mutant.js';
 
@@ -16,13 +16,13 @@ export const STREAM_MUTANTS: Mutant[] = [
     from: 82,
     plant() {
       const early = new Map<string, StreamEvent[]>();
-      const membership = methodsOf(SimMembership.prototype);
-      SimMembership.prototype.attach = async function (request) {
+      const joined = methodsOf(JoinedSimBackplane.prototype);
+      JoinedSimBackplane.prototype.attach = async function (request) {
         const { sessionId, stream, token, cursor } = request;
         const after = cursor ?? { n: 0, logId: LOG_START };
         const page = await this.read({ sessionId, stream, after, maxBytes: 1e6 });
         if (page.status === 'ok') early.set(token, page.events);
-        return membership.attach.call(this, request);
+        return joined.attach.call(this, request);
       };
       const follower = methodsOf(Follower.prototype);
       Follower.prototype.poke = function () {
@@ -93,8 +93,8 @@ export const STREAM_MUTANTS: Mutant[] = [
   {
     name: 'state is stored though it has changed',
     plant() {
-      const original = methodsOf(SimMembership.prototype);
-      SimMembership.prototype.storeState = function (sessionId, value, _expected, mark) {
+      const original = methodsOf(JoinedSimBackplane.prototype);
+      JoinedSimBackplane.prototype.storeState = function (sessionId, value, _expected, mark) {
         return original.storeState.call(this, sessionId, value, undefined, mark);
       };
     },

@@ -88,7 +88,7 @@ export const TASK_MUTANTS: Mutant[] = [
     plant() {
       NodeWatch.prototype.seemsAlive = () => Promise.resolve(false);
       NodeWatch.prototype.momentOfDeath = function (id) {
-        return this['options'].membership().timeOf(id);
+        return this['options'].backplane().timeOf(id);
       };
     },
   },

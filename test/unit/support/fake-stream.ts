@@ -152,7 +152,7 @@ export function follow(overrides: Partial<FollowerOptions & FollowerNode> = {}):
     token: 'token',
     position: { n: 0, logId: LOG_START },
     sink,
-    node: { membership: partOf<Streams>(log), isAlive, clock, onMove },
+    node: { backplane: partOf<Streams>(log), isAlive, clock, onMove },
     onEnd: (_, reason) => ends.push(reason),
     ...others,
   });
