@@ -48,7 +48,7 @@ async function close(
   const left = (): number => Math.max(0, drainMs - (clock.elapsed() - began));
   // Sessions are given up at once. Do not wait longer, because a server behind this node may never answer that its session
   // has ended.
-  await atMost(commandTimeoutMs, sessions.handOver(), clock);
+  await atMost(commandTimeoutMs, sessions.giveUpIdle(), clock);
   await atMost(drainMs, spreadHangUps(followers.all(), drainMs, clock), clock);
   await atMost(left(), Promise.all([allDone(lifetime), connections.openers.drain()]), clock);
   // Serve requests that are on their way too: a load balancer cannot know that it may send them to another node.

@@ -74,8 +74,8 @@ export function buildExecution(
   const { sessionTtlMs, commandTimeoutMs } = settings;
 
   const outgoingRequests = new OutgoingRequests(nodeId);
-  const names = new OpenedStreams(nodeId);
-  const begunStreams = new BegunStreams(clock, settings.maxAgeMs, names);
+  const openedStreams = new OpenedStreams(nodeId);
+  const begunStreams = new BegunStreams(clock, settings.maxAgeMs, openedStreams);
   const hangUps = new HangUps(commitQueue, followers);
   const takeovers = new ConnectionTakeovers(
     ...([nodeId, backplane, followers, clock, commandTimeoutMs, commitQueue] as const),
@@ -90,26 +90,26 @@ export function buildExecution(
     onGone: (sessionId) => notices.ended(sessionId),
   });
 
-  const callers = new SessionAccess(node, pool);
+  const access = new SessionAccess(node, pool);
   const ownership = new Ownership(node, pool, watch, settings.servers);
   const endOrRerun = new EndOrRerun(node, pool, begunStreams);
   const sessions = new SessionService(node, pool, ownership, begunStreams);
   const clientMessages = new ClientMessages(
-    ...([node, pool, callers, ownership, outgoingRequests, hangUps] as const),
+    ...([node, pool, access, ownership, outgoingRequests, hangUps] as const),
   );
   const runner = new RequestRunner(node, pool, ownership, clientMessages);
   const { arriving } = lifetime;
   const assignments = new Assignments(node, { pool, ownership, endOrRerun, runner, arriving });
   const orphans = new OrphanRecovery(node, {
     ...{ watch, sessions, endOrRerun, rerun: settings.rerun },
-    hand: (follower, owner, context) => handovers.hand(follower, owner, context, undefined),
+    hand: (follower, owner, context) => handovers.handOver(follower, owner, context, undefined),
   });
   const handovers = new OwnerHandover(node, {
     ...{ sessions, assignments, ownership, orphans, watch },
   });
   const openers = new OpenerWatch({ backplane, watch, clock, logger });
   const connections = new ClientConnections(node, {
-    ...{ watch, takeovers, hangUps, names, openers },
+    ...{ watch, takeovers, hangUps, openedStreams, openers },
     onMove: (follower) => {
       horizon.saw(follower.position.logId);
       keeper.noteMove(follower);
@@ -119,11 +119,11 @@ export function buildExecution(
   const catchUp = new CatchUp(node, outgoingRequests, {
     busy: () => [...pool.runningStreams().keys()],
     verify: () => ownership.verify(),
-    deliver: (sessionId, message) => clientMessages.deliver(sessionId, message),
+    deliver: (sessionId, message) => clientMessages.deliverHere(sessionId, message),
   });
   const inbox = new SessionInbox(
     node,
-    (sessionId, text, context) => clientMessages.deliverText(sessionId, text, context),
+    (sessionId, text, context) => clientMessages.deliverFromNode(sessionId, text, context),
     () => void catchUp.catchUp().catch(() => undefined), // this node has closed
   );
   const silence = new SilenceRecovery(node, {
@@ -137,12 +137,12 @@ export function buildExecution(
     answeredButOpen: (sessionId, stream) => orphans.confirmExecutor(sessionId, stream),
   });
 
-  const start = new SessionStart(node, pool, names);
+  const start = new SessionStart(node, pool, openedStreams);
   const intake = new RequestIntake(node, {
-    ...{ pool, callers, ownership, clientMessages, runner, begunStreams },
+    ...{ pool, access, ownership, clientMessages, runner, begunStreams },
   });
   const parts = { start, intake, clientMessages, orphans, handovers, lifetime };
-  const execution = new Execution(sessions, callers, parts);
+  const execution = new Execution(sessions, access, parts);
   const receivers = {
     ...{ followers, takeovers, hangUps, inbox, ownership, sessions, orphans, handovers },
   };

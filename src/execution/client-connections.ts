@@ -3,7 +3,7 @@ import { LOG_START, STANDALONE } from '../backplane/backplane.js';
 import type { ConnectionTakeovers } from '../stream/followers/connection-takeovers.js';
 import type { FollowerNode, Sink } from '../stream/followers/follower.js';
 import { Follower } from '../stream/followers/follower.js';
-import type { Claim } from '../stream/followers/followers.js';
+import type { ArrivingConnection } from '../stream/followers/followers.js';
 import type { HangUps } from '../stream/hang-ups.js';
 import type { NodeContext } from '../stream/node-context.js';
 import type { OpenedStreams } from '../stream/opened-streams.js';
@@ -35,7 +35,7 @@ export interface ClientConnectionsParts {
   watch: NodeWatch;
   takeovers: ConnectionTakeovers;
   hangUps: HangUps;
-  names: OpenedStreams;
+  openedStreams: OpenedStreams;
   /** Looks after requests of HTTP+SSE clients. */
   openers: OpenerWatch;
   /** Called each time a connection has shown a message. */
@@ -64,7 +64,7 @@ export class ClientConnections {
 
   /** Makes a name for a stream or a token for a connection. No node makes the same one again. */
   nextName(): string {
-    return this.parts.names.nextName();
+    return this.parts.openedStreams.nextName();
   }
 
   /** See {@link HangUps.hangUp}. */
@@ -78,7 +78,7 @@ export class ClientConnections {
   }
 
   /** See {@link Followers.expect}. */
-  expect(token: string): Claim {
+  expect(token: string): ArrivingConnection {
     return this.node.followers.expect(token);
   }
 

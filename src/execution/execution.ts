@@ -48,7 +48,7 @@ export interface ExecutionParts {
 export class Execution {
   constructor(
     readonly sessions: SessionService,
-    readonly callers: SessionAccess,
+    readonly access: SessionAccess,
     private readonly parts: ExecutionParts,
   ) {}
 
@@ -64,9 +64,12 @@ export class Execution {
     return this.parts.start.reserve(...args);
   }
 
-  /** See {@link ClientMessages.receive}. */
-  receive(inbound: Inbound, context: DeliveryContext): ReturnType<ClientMessages['receive']> {
-    return this.parts.clientMessages.receive(inbound, context);
+  /** See {@link ClientMessages.storeAndDeliver}. */
+  storeAndDeliver(
+    inbound: Inbound,
+    context: DeliveryContext,
+  ): ReturnType<ClientMessages['storeAndDeliver']> {
+    return this.parts.clientMessages.storeAndDeliver(inbound, context);
   }
 
   /**
@@ -90,7 +93,8 @@ export class Execution {
     if (follower === undefined) return 'unfollowed';
     if (owner === undefined) orphans.watchOwn(follower, context);
     intake.begin(stored, context);
-    if (owner !== undefined) handovers.hand(follower, owner, context, textsOf(inbound.messages));
+    if (owner !== undefined)
+      handovers.handOver(follower, owner, context, textsOf(inbound.messages));
     return 'served';
   }
 
@@ -106,7 +110,7 @@ export class Execution {
   ): void {
     const { orphans, handovers } = this.parts;
     if (executor === undefined) return;
-    if (unbegun === true) handovers.hand(follower, executor, context, undefined);
+    if (unbegun === true) handovers.handOver(follower, executor, context, undefined);
     else if (isDead) orphans.recoverDead(follower, executor, context);
     else orphans.watch(follower, executor, context);
   }

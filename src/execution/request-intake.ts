@@ -7,7 +7,7 @@ import type { ReplicaPool } from '../replica/replica-pool.js';
 import type { NodeContext } from '../stream/node-context.js';
 import type { BegunStreams } from '../stream/begun-streams.js';
 import type { Committed } from '../stream/commit-queue.js';
-import { isHere, receive } from './messages/client-message-routing.js';
+import { isHere, toReceiveOperation } from './messages/client-message-routing.js';
 import type { ClientMessages, Inbound } from './messages/client-messages.js';
 import { commitOutcome } from './commit-outcome.js';
 import type { Ownership } from './ownership/ownership.js';
@@ -47,7 +47,7 @@ export class RequestIntake {
     private readonly node: NodeContext,
     private readonly parts: {
       pool: ReplicaPool;
-      callers: SessionAccess;
+      access: SessionAccess;
       ownership: Ownership;
       clientMessages: ClientMessages;
       runner: RequestRunner;
@@ -79,8 +79,8 @@ export class RequestIntake {
     stream: { name: string; token: string },
   ): Promise<Omit<StoredRequests, 'unpin'> | NotStored> {
     const { node } = this;
-    const { callers, ownership } = this.parts;
-    if (callers.mayBeStranger(principal, live) && (await callers.isStranger(principal, live))) {
+    const { access, ownership } = this.parts;
+    if (access.mayBeStranger(principal, live) && (await access.isStranger(principal, live))) {
       return GONE;
     }
     const requests = messages.filter(isRequest);
@@ -101,7 +101,7 @@ export class RequestIntake {
       },
       ...announcement(node, live, stream.name),
       ...others.map((message) =>
-        receive(message, JSON.stringify(message), principal, { revision, owned }),
+        toReceiveOperation(message, JSON.stringify(message), principal, { revision, owned }),
       ),
     ];
     const asked = node.clock.elapsed();
@@ -149,7 +149,7 @@ export class RequestIntake {
       others.length === 0
         ? undefined
         : ownership.passOn(live, others, otherResults, context, (message) =>
-            clientMessages.hand(live, [message], outcome, context),
+            clientMessages.deliverToReplica(live, [message], outcome, context),
           );
     const here = messages.filter((message) =>
       isRequest(message) ? owner === undefined : isHere(otherResults[others.indexOf(message)]),

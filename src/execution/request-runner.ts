@@ -59,7 +59,7 @@ export class RequestRunner {
       if (isRequest(message)) live.call(message, context);
       else if (outcome.initialized && isInitialized(message)) {
         live.deliverChange(message, outcome.revision);
-      } else this.clientMessages.deliver(live.id, message);
+      } else this.clientMessages.deliverHere(live.id, message);
     }
   }
 }

@@ -105,7 +105,7 @@ export class SessionService {
   }
 
   /** Gives up the sessions that this node owns, before it closes. Sessions in use are given up as soon as they are idle. */
-  async handOver(): Promise<void> {
+  async giveUpIdle(): Promise<void> {
     if (this.node.settings.owned) await this.pool.evictAll();
   }
 

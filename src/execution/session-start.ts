@@ -17,7 +17,7 @@ export class SessionStart {
   constructor(
     private readonly node: NodeContext,
     private readonly pool: ReplicaPool,
-    private readonly names: OpenedStreams,
+    private readonly openedStreams: OpenedStreams,
   ) {
     this.quotas = new SessionQuotas(node.clock);
   }
@@ -30,11 +30,11 @@ export class SessionStart {
     request: JsonRpcRequest,
     session: Pick<NewSession, 'id' | 'principal' | 'most'> & { authInfo: AuthInfo | undefined },
     delivery: DeliveryContext,
-  ): Promise<{ birth: InitializeExchange; positions: Position[] }> {
+  ): Promise<{ exchange: InitializeExchange; positions: Position[] }> {
     const { node } = this;
     this.quotas.check(session.principal);
     const live = this.pool.make(session.id);
-    const birth = new InitializeExchange(request, this.names.nextName(), node.clock);
+    const exchange = new InitializeExchange(request, this.openedStreams.nextName(), node.clock);
     const now = node.clock.now();
     const params = request.params ?? {};
     const info = {
@@ -54,8 +54,8 @@ export class SessionStart {
     let positions: Position[] = [];
     this.pool.makeRoom();
     const context = { session: info, authInfo: session.authInfo };
-    await live.beginWith(birth, context, delivery, async ({ answer }) => {
-      if (answer === undefined || !('result' in answer)) throw new InitializeRefused(birth);
+    await live.beginWith(exchange, context, delivery, async ({ answer }) => {
+      if (answer === undefined || !('result' in answer)) throw new InitializeRefused(exchange);
       const initialize = JSON.stringify(params);
       const created = await this.quotas.watch(session.principal, () =>
         node.backplane.create({
@@ -66,8 +66,8 @@ export class SessionStart {
           hears: hearsOf(answer.result.capabilities),
           owned: node.settings.owned,
           inbound: loggedInitialize(request, initialize),
-          stream: birth.stream,
-          outbound: birth.outbound,
+          stream: exchange.stream,
+          outbound: exchange.outbound,
           most: session.most,
         }),
       );
@@ -77,7 +77,7 @@ export class SessionStart {
       this.pool.add(live);
     });
     this.pool.trim();
-    return { birth, positions };
+    return { exchange, positions };
   }
 
   /**
@@ -85,12 +85,12 @@ export class SessionStart {
    * {@link TooManySessions}, and if the id is in use.
    */
   async reserve(session: Pick<NewSession, 'id' | 'principal' | 'most'>): Promise<void> {
-    const { node, quotas, names } = this;
+    const { node, quotas, openedStreams } = this;
     quotas.check(session.principal);
     const created = await quotas.watch(session.principal, () =>
       node.backplane.create({
         ...{ ...session, initialize: '{}', protocolVersion: '', hears: [], outbound: [] },
-        stream: names.nextName(),
+        stream: openedStreams.nextName(),
       }),
     );
     if (created === false) throw idInUse(session.id);

@@ -38,7 +38,7 @@ export async function handleGet(endpoint: Endpoint, req: Request, res: Response)
     await refuseCursor(endpoint, request);
   }
 
-  const claim = connections.expect(request.token);
+  const arriving = connections.expect(request.token);
   try {
     const attached = await attach(endpoint, request);
     if (attached === 'ended' || (await isSilent(endpoint, request, attached))) {
@@ -48,16 +48,16 @@ export async function handleGet(endpoint: Endpoint, req: Request, res: Response)
       return;
     }
     const position = await connections.takeOver(request, attached);
-    claim.beginsAfter(position);
+    arriving.beginsAfter(position);
     if (lifetime.isClosed()) throw new RefusalError(REFUSALS.closed);
     const stream = { sessionId, name: request.stream, token: request.token, position, cursors };
     // A client that sent this event id does not need to get it again.
     const isNew = cursors.format(stream.name, position) !== lastEventId;
     const primed = isNew && primes(endpoint, spoken);
-    const told = { ...attached, primed, lost: claim.lost };
+    const told = { ...attached, primed, lost: arriving.lost };
     show(endpoint, req, { res, closing }, stream, told);
   } finally {
-    claim.arrived();
+    arriving.arrived();
   }
 }
 

@@ -99,7 +99,7 @@ async function answerMessages(
     return;
   }
   const context = { authInfo: authInfoOf(req), requestInfo: requestInfoOf(req) };
-  const received = await endpoint.execution.receive(inbound, context);
+  const received = await endpoint.execution.storeAndDeliver(inbound, context);
   if (received === 'gone') throw new RefusalError(REFUSALS.sessionNotFound);
   if (received === 'full') throw new RefusalError(REFUSALS.serverBehind);
   reply(res, 202);
@@ -113,7 +113,7 @@ async function refuseKnownSession(
 ): Promise<void> {
   const id = sessionIdOf(req);
   if (id === undefined) return;
-  const known = isSessionId(id) && (await execution.callers.owns(principal, id));
+  const known = isSessionId(id) && (await execution.access.owns(principal, id));
   throw new RefusalError(known ? REFUSALS.alreadyInitialized : REFUSALS.sessionNotFound);
 }
 
@@ -133,10 +133,10 @@ async function answerInitialize(
   const session = { id, principal, authInfo, most: sessionsFor(principal, options.limits) };
   const delivery = { authInfo, requestInfo: requestInfoOf(req) };
   try {
-    const { birth, positions } = await execution.initialize(request, session, delivery);
-    const shown = birth.outbound
+    const { exchange, positions } = await execution.initialize(request, session, delivery);
+    const shown = exchange.outbound
       .map(({ stream, message }, at) => ({ stream, message, position: positions[at + 1] }))
-      .filter(({ stream }) => stream === birth.stream);
+      .filter(({ stream }) => stream === exchange.stream);
     if (options.responseMode === 'json') {
       sendJson(
         res,
@@ -149,7 +149,7 @@ async function answerInitialize(
     const connection = sseConnection(
       endpoint,
       { res, closing: new ResponseClosing(res) },
-      { sessionId: id, name: birth.stream, cursors, isGet: false },
+      { sessionId: id, name: exchange.stream, cursors, isGet: false },
     );
     const version = String(request.params?.protocolVersion);
     connection.open(primes(endpoint, version) ? positions[0] : undefined);

@@ -35,7 +35,7 @@ async function receivePosted(endpoint: Endpoint, req: Request, inbound: Inbound)
   if (inbound.messages.some(isRequest)) {
     await runRequests(endpoint, inbound, context);
   } else {
-    const received = await endpoint.execution.receive(inbound, context);
+    const received = await endpoint.execution.storeAndDeliver(inbound, context);
     if (received === 'gone') throw new RefusalError(REFUSALS.sessionNotFound);
     if (received === 'full') throw new RefusalError(REFUSALS.serverBehind);
   }

@@ -107,15 +107,15 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
       // The request was answered or given up, or it is not of this server.
       if (sent?.asker !== this) return;
       this.forgetRequest(sent.original);
-      this.receive({ ...message, id: sent.original }, context);
+      this.giveToServer({ ...message, id: sent.original }, context);
     } else if (isRequest(message)) {
       // The server gets a copy, because it may change the id of a request that it passes on. The library needs the id.
       const isInitialize = message.method === 'initialize';
       if (isInitialize) this.initializing = message.id;
       const id = isInitialize ? message.id : toServerId(message.id);
-      this.receive({ ...message, id }, context);
+      this.giveToServer({ ...message, id }, context);
     } else {
-      this.receive(this.translateIncoming(message), context);
+      this.giveToServer(this.translateIncoming(message), context);
     }
   }
 
@@ -129,7 +129,7 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
           ...(params !== undefined && { params }),
         };
         if (!expectsAnswer) {
-          this.receive(message);
+          this.giveToServer(message);
           continue;
         }
         const answer = await this.replayRequest(message);
@@ -165,7 +165,7 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
     const id = `${REPLAY}${this.replays}`;
     return new Promise((resolve) => {
       this.replaying.set(id, resolve);
-      this.receive({ ...message, id });
+      this.giveToServer({ ...message, id });
     });
   }
 
@@ -180,7 +180,7 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
     return resolve !== undefined;
   }
 
-  private receive(message: JsonRpcMessage, context?: DeliveryContext): void {
+  private giveToServer(message: JsonRpcMessage, context?: DeliveryContext): void {
     this.onmessage?.(message, context === undefined ? undefined : new MessageExtra(context));
   }
 

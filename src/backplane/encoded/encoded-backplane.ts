@@ -84,8 +84,8 @@ class JoinedEncodedBackplane implements JoinedBackplane {
     return this.inner.trouble();
   }
 
-  get place(): string | undefined {
-    return this.inner.place;
+  get address(): string | undefined {
+    return this.inner.address;
   }
 
   async create(session: NewSession) {

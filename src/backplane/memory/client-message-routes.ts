@@ -59,7 +59,7 @@ export class ClientMessageRoutes {
         const any = this.session.replicas.has(step.nodeId) ? step.nodeId : (first ?? step.nodeId);
         // A repeat of the step that made the session active gives the same handler, even if other nodes have replicas now.
         const made = step.repeated ? this.madeBy(step) : undefined;
-        const able = route.owned === true ? this.executors.ownerUnless(step) : any;
+        const able = route.owned === true ? this.executors.takeOwnershipIfFree(step) : any;
         const chosen = made?.handler ?? able;
         changed = made !== undefined;
         here = chosen === step.nodeId;
@@ -82,17 +82,17 @@ export class ClientMessageRoutes {
             this.session.tell(chosen, deliver);
           }
         }
-        if (here) this.session.check(operation.revision, step);
+        if (here) this.session.registerReplica(operation.revision, step);
         break;
       }
       case 'here':
         here = true;
-        this.session.check(operation.revision, step);
+        this.session.registerReplica(operation.revision, step);
         break;
       case 'owner': {
-        const owner = this.executors.ownerUnless(step);
+        const owner = this.executors.takeOwnershipIfFree(step);
         here = owner === step.nodeId;
-        if (here) this.session.check(operation.revision, step);
+        if (here) this.session.registerReplica(operation.revision, step);
         else handler = owner;
         break;
       }

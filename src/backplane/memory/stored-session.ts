@@ -174,7 +174,8 @@ export class StoredSession implements SessionParts {
         pending: operation.requests.length,
       });
       const opened = this.streams.get(operation.stream);
-      const executor = operation.owned === true ? this.executors.ownerUnless(step) : step.nodeId;
+      const executor =
+        operation.owned === true ? this.executors.takeOwnershipIfFree(step) : step.nodeId;
       if (opened !== undefined) give(opened, executor, step);
       for (const request of operation.requests) this.requests.set(request, operation.stream);
     }
@@ -193,7 +194,7 @@ export class StoredSession implements SessionParts {
     if (stream.unbegun === true && stream.executor !== undefined) {
       return { status: 'opened', position, owner: stream.executor };
     }
-    this.check(operation.revision, step);
+    this.registerReplica(operation.revision, step);
     return { status: 'opened', position };
   }
 
@@ -348,7 +349,7 @@ export class StoredSession implements SessionParts {
     return nodes;
   }
 
-  check(known: Revision | undefined, step: Step): void {
+  registerReplica(known: Revision | undefined, step: Step): void {
     if (known !== UNKNOWN_REVISION) this.replicas.add(step.nodeId);
     if (known !== this.stored.revision) step.stale = true;
   }

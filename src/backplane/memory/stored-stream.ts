@@ -49,7 +49,7 @@ export interface SessionParts {
    * Notes that the node has a replica (unless `known` is `UNKNOWN_REVISION`). Gives it the record if `known` is not the
    * current revision.
    */
-  check(known: Revision | undefined, step: Step): void;
+  registerReplica(known: Revision | undefined, step: Step): void;
 }
 
 /** How many earlier holders a stream keeps, in case that later attaches were never used. */

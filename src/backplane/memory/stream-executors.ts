@@ -28,12 +28,12 @@ export class StreamExecutors {
       stream.again = true;
       return { status: 'claimed', requests, owner: stream.executor };
     }
-    this.session.check(operation.revision, step);
+    this.session.registerReplica(operation.revision, step);
     return { status: 'claimed', requests };
   }
 
   /** Returns the owner of the session. This node becomes the owner if there is none, or if the owner is the dead node. */
-  ownerUnless(step: Step, dead?: string): string {
+  takeOwnershipIfFree(step: Step, dead?: string): string {
     const { nodeId, repeated } = step;
     const { owner, id: sessionId } = this.session.stored;
     if (repeated || (owner !== undefined && owner !== dead)) return owner ?? '';
@@ -64,7 +64,7 @@ export class StreamExecutors {
    */
   private succeed(step: Step, dead: string | undefined, except?: string): string {
     const former = this.session.stored.owner;
-    const owner = this.ownerUnless(step, dead);
+    const owner = this.takeOwnershipIfFree(step, dead);
     if (former === undefined || owner === former) return owner;
     for (const [name, stream] of this.session.streams) {
       if (stream.executor !== former || stream.unbegun === true || name === except) continue;
@@ -91,7 +91,7 @@ export class StreamExecutors {
     if (name === undefined) {
       if (isLate) return { status: 'stale' };
       const executor = this.succeed(step, dead);
-      if (executor === nodeId) this.session.check(revision, step);
+      if (executor === nodeId) this.session.registerReplica(revision, step);
       return { status: 'assigned', executor, begun: false };
     }
     const stream = this.session.streams.get(name);
@@ -108,7 +108,7 @@ export class StreamExecutors {
       unbegun !== true &&
       (repeated ? stream.assignedBy === step.number : open);
     if (!mine) return { status: 'assigned', executor, begun: unbegun !== true };
-    this.session.check(revision, step);
+    this.session.registerReplica(revision, step);
     const requests = this.requestsOf(name);
     const { again, last } = stream;
     return {
@@ -144,7 +144,7 @@ export class StreamExecutors {
     stored.owner = nodeId;
     give(stream, nodeId, step);
     stream.assignedBy = step.number;
-    this.session.check(this.session.stored.revision, step);
+    this.session.registerReplica(this.session.stored.revision, step);
     return true;
   }
 

@@ -76,13 +76,13 @@ const LONGEST_MESSAGE = 4 * 1024 * 1024;
 
 class JoinedRedisBackplane implements JoinedBackplane {
   readonly sdkStores: ReturnType<typeof redisSdkStores>;
-  readonly place: string;
+  readonly address: string;
   /** Only in a cluster. With a single server, a wake-up is lost only together with the subscriber's connection. */
   readonly ends?: NonNullable<Streams['ends']>;
   private readonly connection: CommandConnection;
   private readonly subscriber: Subscriber;
   private readonly lease: Lease;
-  private readonly names: RedisKeys;
+  private readonly redisKeys: RedisKeys;
   private readonly index: SessionIndex;
   private readonly principals: Principals;
   private readonly sessionReader: SessionReader;
@@ -96,9 +96,9 @@ class JoinedRedisBackplane implements JoinedBackplane {
     prefix: string,
     private readonly options: JoinOptions,
   ) {
-    this.place = redisAddressOf(redis);
+    this.address = redisAddressOf(redis);
     if (typeof redis !== 'string' && redis.isCluster) {
-      this.ends = (requests) => readEnds(this.connection, this.names, requests);
+      this.ends = (requests) => readEnds(this.connection, this.redisKeys, requests);
     }
     const { clock, nodeId, leaseMs, commandTimeoutMs, logger } = options;
     this.connection = new CommandConnection(redis, {
@@ -110,18 +110,18 @@ class JoinedRedisBackplane implements JoinedBackplane {
       },
     });
     const { connection } = this;
-    const names = new RedisKeys(prefix, connection.database);
-    this.names = names;
-    this.steps = new SessionSteps(connection, names, options);
-    this.index = new SessionIndex(connection, names);
-    this.principals = new Principals(prefix, (id) => names.record(id), options);
-    this.states = new SessionStates(connection, names, options);
-    this.sessionReader = new SessionReader(this.connection, names, prefix);
+    const redisKeys = new RedisKeys(prefix, connection.database);
+    this.redisKeys = redisKeys;
+    this.steps = new SessionSteps(connection, redisKeys, options);
+    this.index = new SessionIndex(connection, redisKeys);
+    this.principals = new Principals(prefix, (id) => redisKeys.record(id), options);
+    this.states = new SessionStates(connection, redisKeys, options);
+    this.sessionReader = new SessionReader(this.connection, redisKeys, prefix);
     const about = leaseInfoOf(clock);
     this.whenLeft.catch(() => undefined); // avoids an unhandled rejection if no call waits
     let turn = Math.floor(Math.random() * 1000);
     this.subscriber = new Subscriber({
-      channel: this.names.channel(nodeId),
+      channel: this.redisKeys.channel(nodeId),
       target: (): RedisOptions | undefined => {
         const nodes = this.connection.nodeOptions();
         turn += 1;
@@ -136,14 +136,21 @@ class JoinedRedisBackplane implements JoinedBackplane {
       clock,
     });
     const { turns, subscriber } = this;
-    this.sdkStores = redisSdkStores({ ...options, prefix, names, connection, subscriber, turns });
+    this.sdkStores = redisSdkStores({
+      ...options,
+      prefix,
+      redisKeys,
+      connection,
+      subscriber,
+      turns,
+    });
     this.lease = new Lease({
       leaseMs,
       clock,
       renew: (probe) =>
         renewLease(probe, {
           ...{ connection, leaseMs, about },
-          ...{ key: names.node(nodeId), channel: names.channel(nodeId) },
+          ...{ key: redisKeys.node(nodeId), channel: redisKeys.channel(nodeId) },
           hasLeft: () => this.left,
           onProbeSent: () => this.lease.onProbeSent(probe),
         }),
@@ -172,7 +179,7 @@ class JoinedRedisBackplane implements JoinedBackplane {
   }
 
   async create(session: NewSession): Promise<Position[] | false> {
-    const keys = this.names.keys(session.id);
+    const keys = this.redisKeys.ofSession(session.id);
     const args = createArguments(session, this.options);
     // These steps are one command, so that they share one time limit. To repeat them does no harm.
     const { most } = session;
@@ -198,9 +205,9 @@ class JoinedRedisBackplane implements JoinedBackplane {
   commit({ sessionId, number, operations, after }: Commit): Promise<CommitReply> {
     const { nodeId, sessionTtlMs, pendingTtlMs, retention } = this.options;
     const args: Argument[] = [
-      ...this.names.keys(sessionId),
+      ...this.redisKeys.ofSession(sessionId),
       ...[nodeId, number, retention.maxBytes ?? '', sessionTtlMs, pendingTtlMs],
-      ...[retention.maxEvents, retention.maxAgeMs, this.names.channel(''), sessionId],
+      ...[retention.maxEvents, retention.maxAgeMs, this.redisKeys.channel(''), sessionId],
       after ?? '',
     ];
     for (const operation of operations) pushArguments(args, operation);
@@ -217,10 +224,10 @@ class JoinedRedisBackplane implements JoinedBackplane {
       request;
     const { nodeId, sessionTtlMs, pendingTtlMs, retention } = this.options;
     const args = [
-      ...this.names.keys(sessionId),
+      ...this.redisKeys.ofSession(sessionId),
       ...[nodeId, principal, stream, token, cursor?.n ?? '', cursor?.logId ?? ''],
       ...[unlessHeld ? '1' : '', deadHolder === undefined ? '' : formatHolder(deadHolder)],
-      ...[this.names.channel(''), sessionId],
+      ...[this.redisKeys.channel(''), sessionId],
       ...[sessionTtlMs, pendingTtlMs, lookedAt ?? '', retention.maxAgeMs, RESUMED_EVERY_MS],
     ];
     // Each look at a part of the log is a step of its own. All of them share one time limit.
@@ -238,7 +245,7 @@ class JoinedRedisBackplane implements JoinedBackplane {
   }
 
   async read({ sessionId, stream, after, maxBytes, token }: ReadRequest) {
-    const keys = this.names.keys(sessionId);
+    const keys = this.redisKeys.ofSession(sessionId);
     const reader = token === undefined ? '' : `${this.options.nodeId}:${token}`;
     const read: Command<unknown> = (client, _attempts, later) =>
       this.turns.take(sessionId, later, () =>
@@ -254,7 +261,7 @@ class JoinedRedisBackplane implements JoinedBackplane {
       Promise.all(
         requests.map(({ sessionId, streams, runs = [] }) =>
           client['anynode:touch'](
-            ...this.names.keys(sessionId),
+            ...this.redisKeys.ofSession(sessionId),
             ...[nodeId, sessionTtlMs, pendingTtlMs, retention.maxAgeMs],
             ...streams.flatMap(({ stream, token, position }) => [
               stream,
@@ -306,7 +313,7 @@ class JoinedRedisBackplane implements JoinedBackplane {
   }
 
   async openStreams(sessionId: string) {
-    const [, key] = this.names.keys(sessionId);
+    const [, key] = this.redisKeys.ofSession(sessionId);
     const fields = await this.steps.run(sessionId, {}, () =>
       this.connection.run((client) => client.hgetall(key)),
     );
@@ -318,7 +325,7 @@ class JoinedRedisBackplane implements JoinedBackplane {
   }
 
   history(sessionId: string, after: string, count: number): Promise<LogEntry[]> {
-    const args = [...this.names.keys(sessionId), after, count, HISTORY_BYTES];
+    const args = [...this.redisKeys.ofSession(sessionId), after, count, HISTORY_BYTES];
     const read: Command<unknown> = (client, _attempts, later) =>
       this.turns.take(sessionId, later, () => client['anynode:history'](...args));
     return this.steps.run(sessionId, [], async () => history(await this.connection.run(read)));
@@ -335,9 +342,13 @@ class JoinedRedisBackplane implements JoinedBackplane {
   }
 
   async send(nodeId: string, message: NodeMessage): Promise<void> {
-    const { names } = this;
+    const { redisKeys } = this;
     await this.connection.run((client) =>
-      client['anynode:send'](names.node(nodeId), names.channel(nodeId), formatMessage(message)),
+      client['anynode:send'](
+        redisKeys.node(nodeId),
+        redisKeys.channel(nodeId),
+        formatMessage(message),
+      ),
     );
   }
 
@@ -345,7 +356,7 @@ class JoinedRedisBackplane implements JoinedBackplane {
     // GETEX changes nothing here, but counts as a write. So a Redis that refuses renewals of leases refuses this too, and a
     // missing lease does not look like a dead node. In a cluster that holds for each master.
     const held = await this.connection.run((client) =>
-      Promise.all(nodeIds.map((id) => client.getex(this.names.node(id)))),
+      Promise.all(nodeIds.map((id) => client.getex(this.redisKeys.node(id)))),
     );
     return new Set(nodeIds.filter((_, at) => held[at] !== null));
   }
@@ -355,7 +366,7 @@ class JoinedRedisBackplane implements JoinedBackplane {
   }
 
   async timeOf(id: string): Promise<number> {
-    const key = this.names.record(id); // in the same slot as the key of a task with this id
+    const key = this.redisKeys.record(id); // in the same slot as the key of a task with this id
     return Number(await this.connection.run((client) => client['anynode:time'](key)));
   }
 
@@ -365,7 +376,7 @@ class JoinedRedisBackplane implements JoinedBackplane {
     this.lease.close();
     this.subscriber.close();
     try {
-      await this.connection.run((client) => client.del(this.names.node(this.options.nodeId)));
+      await this.connection.run((client) => client.del(this.redisKeys.node(this.options.nodeId)));
     } catch {
       // Redis cannot be reached, so the lease runs out by itself.
     }

@@ -27,7 +27,7 @@ export class RedisKeys {
     return `${this.record(sessionId)}:events`;
   }
 
-  keys(sessionId: string): [string, string, string] {
+  ofSession(sessionId: string): [string, string, string] {
     const record = this.record(sessionId);
     return [record, `${record}:streams`, `${record}:events`];
   }

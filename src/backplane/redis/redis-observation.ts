@@ -28,7 +28,7 @@ const GONE = -2;
 /** Reads sessions and nodes without being a node, over one connection (in a cluster one per master). */
 export class RedisObservation implements Observation {
   private readonly connection: CommandConnection;
-  private readonly names: RedisKeys;
+  private readonly redisKeys: RedisKeys;
   private readonly sessionReader: SessionReader;
 
   constructor({ redis, prefix, clock, commandTimeoutMs, logger }: RedisObservationOptions) {
@@ -39,8 +39,8 @@ export class RedisObservation implements Observation {
       onReady: () => undefined,
       onNodeLost: () => undefined,
     });
-    this.names = new RedisKeys(inner, this.connection.database);
-    this.sessionReader = new SessionReader(this.connection, this.names, inner);
+    this.redisKeys = new RedisKeys(inner, this.connection.database);
+    this.sessionReader = new SessionReader(this.connection, this.redisKeys, inner);
   }
 
   load(sessionId: string) {
@@ -60,7 +60,7 @@ export class RedisObservation implements Observation {
   }
 
   listed(): Promise<number> {
-    return this.connection.run((client) => client.zcard(this.names.sessions));
+    return this.connection.run((client) => client.zcard(this.redisKeys.sessions));
   }
 
   async now(): Promise<number> {
@@ -81,9 +81,9 @@ export class RedisObservation implements Observation {
       if (found === undefined) return { nodeIds: [] };
       const start = found.name === at ? cursor : '0';
       const [next, keys] = await found.server.scan(
-        ...([start, 'MATCH', this.names.anyNode, 'COUNT', SWEEP_KEYS] as const),
+        ...([start, 'MATCH', this.redisKeys.anyNode, 'COUNT', SWEEP_KEYS] as const),
       );
-      const nodeIds = keys.map((key) => this.names.nodeIdOf(key));
+      const nodeIds = keys.map((key) => this.redisKeys.nodeIdOf(key));
       if (next !== '0') return { nodeIds, next: `${found.name} ${next}` };
       const following = servers[index + 1];
       return { nodeIds, ...(following !== undefined && { next: `${following.name} 0` }) };
@@ -94,7 +94,7 @@ export class RedisObservation implements Observation {
     const found = await this.connection.run((client) =>
       Promise.all(
         nodeIds.map(async (nodeId) => {
-          const key = this.names.node(nodeId);
+          const key = this.redisKeys.node(nodeId);
           const [leftMs, value] = await Promise.all([client.pttl(key), client.get(key)]);
           if (leftMs === GONE || value === null) return undefined;
           return { nodeId, leftMs, about: parseLeaseInfo(value) };
@@ -106,7 +106,7 @@ export class RedisObservation implements Observation {
 
   async sessions(ids: string[]) {
     const all = await this.connection.run((client) =>
-      Promise.all(ids.map((id) => client.hgetall(this.names.record(id)))),
+      Promise.all(ids.map((id) => client.hgetall(this.redisKeys.record(id)))),
     );
     return all.map((fields, at) => {
       const flat = Object.entries(fields).flat();
@@ -116,18 +116,18 @@ export class RedisObservation implements Observation {
 
   async tables(ids: string[]) {
     const all = await this.connection.run((client) =>
-      Promise.all(ids.map((id) => client.hgetall(this.names.streams(id)))),
+      Promise.all(ids.map((id) => client.hgetall(this.redisKeys.streams(id)))),
     );
     return all.map(parseStreamsHash);
   }
 
   async lifetime(id: string): Promise<Lifetime | undefined> {
-    const [record, streams, log] = this.names.keys(id);
+    const [record, streams, log] = this.redisKeys.ofSession(id);
     return this.connection.run(async (client): Promise<Lifetime | undefined> => {
       const [leftMs, logged, start] = await Promise.all([
         client.pttl(record),
         client.hget(streams, 'bytes'),
-        readFirst(client, this.names, id),
+        readFirst(client, this.redisKeys, id),
       ]);
       if (leftMs === GONE) return undefined;
       const [events, first, last] = start
@@ -150,13 +150,15 @@ export class RedisObservation implements Observation {
   async histories(from: { id: string; after: string; count: number }[]): Promise<LogEntry[][]> {
     return this.connection.run((client) =>
       Promise.all(
-        from.map(({ id, after, count }) => readLog(client, this.names, id, after, count)),
+        from.map(({ id, after, count }) => readLog(client, this.redisKeys, id, after, count)),
       ),
     );
   }
 
   async historyBefore(id: string, before: string, count: number): Promise<LogEntry[]> {
-    return this.connection.run((client) => readLogBefore(client, this.names, id, before, count));
+    return this.connection.run((client) =>
+      readLogBefore(client, this.redisKeys, id, before, count),
+    );
   }
 
   close(): void {

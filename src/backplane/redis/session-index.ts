@@ -11,11 +11,11 @@ export class SessionIndex {
 
   constructor(
     private readonly connection: CommandConnection,
-    private readonly names: RedisKeys,
+    private readonly redisKeys: RedisKeys,
   ) {}
 
   async add(client: Client, sessionId: string): Promise<void> {
-    await client.zadd(this.names.sessions, 0, sessionId);
+    await client.zadd(this.redisKeys.sessions, 0, sessionId);
   }
 
   /** Removes some expired entries. It must be called for each new session, so that the index does not grow for ever. */
@@ -27,10 +27,10 @@ export class SessionIndex {
   }
 
   private async dropSome(client: Client): Promise<void> {
-    const { sessions } = this.names;
+    const { sessions } = this.redisKeys;
     const ids = await client.zrandmember(sessions, TIDIED_EVERY * LOOKS);
     if (ids.length === 0) return;
-    const keys = ids.map((id) => this.names.record(id));
+    const keys = ids.map((id) => this.redisKeys.record(id));
     // Mostly all of them exist. In a cluster each key is in a slot of its own.
     if (!client.isCluster && (await client.exists(...keys)) === keys.length) return;
     const there = await Promise.all(keys.map((key) => client.exists(key)));

@@ -10,20 +10,20 @@ import { recordOf, SEAL_FIELDS, sealOf } from './commands/parse-replies.js';
 export class SessionReader implements SessionRecords {
   constructor(
     private readonly connection: CommandConnection,
-    private readonly names: RedisKeys,
+    private readonly redisKeys: RedisKeys,
     private readonly prefix: string,
   ) {}
 
   async load(sessionId: string) {
     const fields = await this.connection.run((client) =>
-      client.hgetall(this.names.record(sessionId)),
+      client.hgetall(this.redisKeys.record(sessionId)),
     );
     const flat = Object.entries(fields).flat();
     return flat.length === 0 ? undefined : recordOf(sessionId, flat);
   }
 
   async identify(sessionId: string) {
-    const key = this.names.record(sessionId);
+    const key = this.redisKeys.record(sessionId);
     const [revision, principal, owner, ...pieces] = await this.connection.run((client) =>
       client.hmget(key, 'rev', 'pr', 'own', ...SEAL_FIELDS),
     );
@@ -38,23 +38,25 @@ export class SessionReader implements SessionRecords {
   async list(after: string | undefined, count: number) {
     const from = after === undefined ? '-' : `(${after}`;
     const ids = await this.connection.run((client) =>
-      client.zrangebylex(this.names.sessions, from, '+', 'LIMIT', 0, count),
+      client.zrangebylex(this.redisKeys.sessions, from, '+', 'LIMIT', 0, count),
     );
     const next = ids.length === count ? ids.at(-1) : undefined;
     return { ids, ...(next !== undefined && { next }) };
   }
 
   async history(sessionId: string, after: string, count: number): Promise<LogEntry[]> {
-    return this.connection.run((client) => readLog(client, this.names, sessionId, after, count));
+    return this.connection.run((client) =>
+      readLog(client, this.redisKeys, sessionId, after, count),
+    );
   }
 
   async remove(sessionId: string, principal: string | typeof ANY_PRINCIPAL): Promise<boolean> {
     return this.connection.run(async (client, attempts) => {
       const done = await client['anynode:remove'](
-        ...this.names.keys(sessionId),
+        ...this.redisKeys.ofSession(sessionId),
         principal === ANY_PRINCIPAL ? '1' : '',
         principal === ANY_PRINCIPAL ? '' : principal,
-        this.names.channel(''),
+        this.redisKeys.channel(''),
         sessionId,
       );
       // An earlier try whose reply was lost may have removed the session.
@@ -62,7 +64,7 @@ export class SessionReader implements SessionRecords {
       const of = typeof done === 'string' ? done : removed;
       if (of === undefined) return false;
       await Promise.all([
-        client.zrem(this.names.sessions, sessionId),
+        client.zrem(this.redisKeys.sessions, sessionId),
         typeof of === 'symbol' ? undefined : dropFromIndex(client, this.prefix, of, sessionId),
       ]);
       return true;

@@ -29,12 +29,12 @@ export class SessionStates {
 
   constructor(
     private readonly connection: CommandConnection,
-    private readonly names: RedisKeys,
+    private readonly redisKeys: RedisKeys,
     private readonly options: Options,
   ) {}
 
   async load(sessionId: string): Promise<StoredState | undefined> {
-    const key = this.names.record(sessionId);
+    const key = this.redisKeys.record(sessionId);
     const [revision, version, value] = await this.connection.run((client) =>
       client.hmget(key, 'rev', 'stv', 'st'),
     );
@@ -77,7 +77,7 @@ export class SessionStates {
     this.stores += 1;
     const number = this.stores;
     const args = [
-      ...[this.names.record(sessionId), value, expected === undefined ? '' : `=${expected}`],
+      ...[this.redisKeys.record(sessionId), value, expected === undefined ? '' : `=${expected}`],
       ...[nodeId, mark ?? number.toString(36), number, commandTimeoutMs * REPEATS_WITHIN],
     ];
     const reply = await this.connection.run((client) => client['anynode:state'](args));

@@ -11,7 +11,7 @@ export class SessionSteps {
 
   constructor(
     private readonly connection: CommandConnection,
-    private readonly names: RedisKeys,
+    private readonly redisKeys: RedisKeys,
     private readonly options: Pick<JoinOptions, 'clock' | 'logger'>,
   ) {
     this.faults = new LogLimit(options.clock);
@@ -31,7 +31,7 @@ export class SessionSteps {
       this.options.logger.warn(
         `mcp-anynode: session ${sessionId} has ended: what is stored of it is malformed (${String(error)})`,
       );
-      const keys = this.names.keys(sessionId);
+      const keys = this.redisKeys.ofSession(sessionId);
       await this.connection.run((client) => client.unlink(...keys));
       return gone;
     }

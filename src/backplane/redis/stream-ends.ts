@@ -10,7 +10,7 @@ import type { RedisKeys } from './redis-keys.js';
  */
 export function readEnds(
   connection: CommandConnection,
-  names: RedisKeys,
+  redisKeys: RedisKeys,
   requests: EndsRequest[],
 ): Promise<EndsReply[]> {
   return connection.run((client) =>
@@ -19,7 +19,7 @@ export function readEnds(
         // The field `bytes` exists as long as the session does.
         const fields = ['bytes', ...streams.map((stream) => `n:${stream}`)];
         try {
-          return endsReply(streams, await client.hmget(names.streams(sessionId), ...fields));
+          return endsReply(streams, await client.hmget(redisKeys.streams(sessionId), ...fields));
         } catch (error) {
           // The read that follows finds out what is wrong with the session.
           if (isMalformed(error)) return streams.map(() => undefined);

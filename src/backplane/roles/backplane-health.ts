@@ -10,5 +10,5 @@ export interface BackplaneHealth {
   trouble(): string | undefined;
 
   /** What the log calls the backplane, such as `Redis at 10.0.0.1:6379`. It has no credentials. Left out: no name. */
-  readonly place?: string | undefined;
+  readonly address?: string | undefined;
 }

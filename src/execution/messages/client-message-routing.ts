@@ -10,7 +10,7 @@ import { isNotification, isResponse } from '../../protocol/jsonrpc.js';
 import { nodeOf } from '../../replica/requests/outgoing-requests.js';
 
 /** Makes the operation that stores one message which opens no stream. `text` is the message as JSON. */
-export function receive(
+export function toReceiveOperation(
   message: JsonRpcMessage,
   text: string,
   principal: string,

@@ -8,7 +8,7 @@ import type { OutgoingRequests } from '../../replica/requests/outgoing-requests.
 import type { ReplicaPool } from '../../replica/replica-pool.js';
 import type { NodeContext } from '../../stream/node-context.js';
 import type { HangUps } from '../../stream/hang-ups.js';
-import { isAnswer, isHere, receive } from './client-message-routing.js';
+import { isAnswer, isHere, toReceiveOperation } from './client-message-routing.js';
 import type { CommitOutcome } from '../commit-outcome.js';
 import { commitOutcome, recordFor } from '../commit-outcome.js';
 import { unpackContext } from './delivery-context.js';
@@ -30,7 +30,7 @@ export class ClientMessages {
   constructor(
     private readonly node: NodeContext,
     private readonly pool: ReplicaPool,
-    private readonly callers: SessionAccess,
+    private readonly access: SessionAccess,
     private readonly ownership: Ownership,
     private readonly outgoingRequests: OutgoingRequests,
     private readonly hangUps: HangUps,
@@ -42,14 +42,14 @@ export class ClientMessages {
    * - `gone`: the caller has no such session.
    * - `full`: too many earlier messages of the client still wait for the server.
    */
-  async receive(
+  async storeAndDeliver(
     { sessionId, principal, messages, text }: Inbound,
     context: DeliveryContext,
   ): Promise<'received' | 'gone' | 'full'> {
-    const { callers } = this;
+    const { access } = this;
     if (messages.length === 0) {
       // No commit checks an empty POST, so the backplane is asked whether the caller has this session.
-      return (await callers.owns(principal, sessionId)) ? 'received' : 'gone';
+      return (await access.owns(principal, sessionId)) ? 'received' : 'gone';
     }
     const live = this.pool.getOrCreate(sessionId);
     const releasePin = live.pin();
@@ -59,7 +59,7 @@ export class ClientMessages {
       releasePin();
     };
     try {
-      if (callers.mayBeStranger(principal, live) && (await callers.isStranger(principal, live))) {
+      if (access.mayBeStranger(principal, live) && (await access.isStranger(principal, live))) {
         unpin();
         this.pool.dropIfEmpty(live);
         return 'gone';
@@ -67,14 +67,17 @@ export class ClientMessages {
       const { revision } = live;
       const { owned } = this.node.settings;
       const operations = messages.map((message) =>
-        receive(message, text ?? JSON.stringify(message), principal, { revision, owned }),
+        toReceiveOperation(message, text ?? JSON.stringify(message), principal, {
+          revision,
+          owned,
+        }),
       );
       const bytes = operations.reduce((sum, { message }) => sum + message.length, 0);
       const admitted = live.admission.take(bytes, live.transport?.backlog?.() ?? 0);
       if (admitted === undefined) {
         unpin();
         // Only the principal of the session learns that the session exists.
-        return (await callers.owns(principal, sessionId)) ? 'full' : 'gone';
+        return (await access.owns(principal, sessionId)) ? 'full' : 'gone';
       }
       leave = admitted;
       const asked = this.node.clock.elapsed();
@@ -90,19 +93,19 @@ export class ClientMessages {
       const outcome = commitOutcome(committed, asked);
       if (concerned.length < messages.length) {
         await this.ownership.passOn(live, messages, results, context, (message) =>
-          this.hand(live, [message], outcome, context),
+          this.deliverToReplica(live, [message], outcome, context),
         );
       }
       const needsReplica = concerned.some((message) => !isAnswer(message));
       if (!needsReplica) {
-        for (const message of concerned) this.deliver(sessionId, message, context);
+        for (const message of concerned) this.deliverHere(sessionId, message, context);
         unpin();
         this.pool.dropIfEmpty(live);
         return 'received';
       }
       if (reply.record !== undefined) live.followedBy = reply.followedBy;
       // The client gets its acknowledgment once the messages are stored. It does not wait for a replica to be built.
-      void this.hand(live, concerned, outcome, context).finally(unpin);
+      void this.deliverToReplica(live, concerned, outcome, context).finally(unpin);
       return 'received';
     } catch (error) {
       unpin();
@@ -112,7 +115,7 @@ export class ClientMessages {
   }
 
   /** Hands stored messages to the session's replica on this node, and builds one if there is none. Never rejects. */
-  async hand(
+  async deliverToReplica(
     live: LiveSession,
     messages: JsonRpcMessage[],
     outcome: CommitOutcome,
@@ -126,7 +129,7 @@ export class ClientMessages {
       for (const message of messages) {
         if (outcome.initialized && isInitialized(message)) {
           live.deliverChange(message, outcome.revision, context);
-        } else this.deliver(live.id, message, context);
+        } else this.deliverHere(live.id, message, context);
       }
     } catch (error) {
       if (isSessionEnded(error)) return;
@@ -135,15 +138,15 @@ export class ClientMessages {
   }
 
   /** Hands over a message that a client sent to another node. `context` is the packed context from that node. */
-  deliverText(sessionId: string, text: string, context: string | undefined): void {
+  deliverFromNode(sessionId: string, text: string, context: string | undefined): void {
     const message = parseStoredMessage(text);
     if (message === undefined) throw new Error('it is not a message');
     const unpacked = context && unpackContext(this.hangUps, context, sessionId, undefined);
-    this.deliver(sessionId, message, unpacked || undefined);
+    this.deliverHere(sessionId, message, unpacked || undefined);
   }
 
   /** Hands a stored message to the replica or the outgoing request that it is for, if that is on this node. */
-  deliver(sessionId: string, message: JsonRpcMessage, context?: DeliveryContext): void {
+  deliverHere(sessionId: string, message: JsonRpcMessage, context?: DeliveryContext): void {
     if (!isAnswer(message)) {
       this.pool.get(sessionId)?.deliver(message, context);
       return;

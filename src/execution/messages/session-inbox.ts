@@ -32,20 +32,24 @@ export class SessionInbox {
 
   constructor(
     private readonly node: Pick<NodeContext, 'backplane' | 'clock' | 'logger'>,
-    private readonly hand: (sessionId: string, text: string, context: string | undefined) => void,
+    private readonly deliver: (
+      sessionId: string,
+      text: string,
+      context: string | undefined,
+    ) => void,
     /** Called when messages were dropped because too many waited. They can still be read from the log. */
     private readonly onDropped: () => void,
   ) {}
 
   onDeliver({ sessionId, message, context }: NodeMessageOf<'deliver'>): void {
     const size = message.length + (context?.length ?? 0);
-    this.queue(sessionId, size, () => this.hand(sessionId, message, context));
+    this.queue(sessionId, size, () => this.deliver(sessionId, message, context));
   }
 
   onLogged({ sessionId, logId, context }: NodeMessageOf<'logged'>): void {
     this.queue(sessionId, context?.length ?? 0, async () => {
       const text = await this.read(sessionId, logId, context !== undefined);
-      if (text !== undefined) this.hand(sessionId, text, context);
+      if (text !== undefined) this.deliver(sessionId, text, context);
     });
   }
 

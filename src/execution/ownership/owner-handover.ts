@@ -59,7 +59,7 @@ export class OwnerHandover {
    * Hands the requests of a stream to their owner. `messages` are the requests, if the caller has them. `context` belongs to
    * the client that follows the stream.
    */
-  hand(
+  handOver(
     follower: Follower,
     owner: string,
     context: DeliveryContext,

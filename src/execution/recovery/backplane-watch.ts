@@ -40,11 +40,11 @@ export class BackplaneWatch {
     const { backplane, clock, logger } = this.parts;
     const trouble = backplane.trouble();
     const now = clock.elapsed();
-    const place = backplane.place ?? 'the backplane';
+    const name = backplane.address ?? 'the backplane';
     if (trouble === undefined) {
       if (this.isLogged && this.downSince !== undefined) {
         const seconds = Math.round((now - this.downSince) / 1000);
-        logger.info?.(`mcp-anynode: ${place} is reached again, after about ${seconds} s`);
+        logger.info?.(`mcp-anynode: ${name} is reached again, after about ${seconds} s`);
       }
       this.downSince = undefined;
       this.isLogged = false;
@@ -53,6 +53,6 @@ export class BackplaneWatch {
     this.downSince ??= now;
     if (this.isLogged || this.downSince === now) return;
     this.isLogged = true;
-    logger.warn(`mcp-anynode: ${place} cannot be reached, requests get 503: ${trouble}`);
+    logger.warn(`mcp-anynode: ${name} cannot be reached, requests get 503: ${trouble}`);
   }
 }

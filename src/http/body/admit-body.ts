@@ -28,7 +28,7 @@ export async function admitBody(
   if (sessionId !== undefined && !isModern) {
     if (!isSessionId(sessionId)) throw new RefusalError(REFUSALS.sessionNotFound);
     // Await nothing else here. Middleware in front may start to read the body in this turn of the event loop.
-    if (isLarge(req) && !(await endpoint.execution.callers.maySendMuch(principal, sessionId))) {
+    if (isLarge(req) && !(await endpoint.execution.access.maySendMuch(principal, sessionId))) {
       throw new RefusalError(REFUSALS.sessionNotFound);
     }
   }

@@ -9,7 +9,7 @@ const POKED_AT_ONCE = 50;
 const POKED_EVERY_MS = 50;
 
 /** A connection that is being made the holder of a stream, and has no follower yet. */
-export interface Claim {
+export interface ArrivingConnection {
   /** True if another connection has taken the stream meanwhile. */
   lost: boolean;
   /** Sets the position after which the connection begins. A successor may need it before a message was shown. */
@@ -19,7 +19,7 @@ export interface Claim {
 }
 
 interface Arrival {
-  claim: Claim;
+  connection: ArrivingConnection;
   position: Promise<Position | undefined>;
 }
 
@@ -52,10 +52,10 @@ export class Followers {
   }
 
   /** Notes a connection before it becomes the holder of a stream. The caller has to call `arrived` in the end. */
-  expect(token: string): Claim {
+  expect(token: string): ArrivingConnection {
     let settle: (position?: Position) => void = () => undefined;
     const position = new Promise<Position | undefined>((resolve) => (settle = resolve));
-    const claim: Claim = {
+    const connection: ArrivingConnection = {
       lost: false,
       beginsAfter: settle,
       arrived: () => {
@@ -63,8 +63,8 @@ export class Followers {
         settle();
       },
     };
-    this.arriving.set(token, { claim, position });
-    return claim;
+    this.arriving.set(token, { connection, position });
+    return connection;
   }
 
   /**
@@ -74,7 +74,7 @@ export class Followers {
   async release(sessionId: string, stream: string, token: string): Promise<Position | undefined> {
     const arrival = this.arriving.get(token);
     if (arrival !== undefined) {
-      arrival.claim.lost = true;
+      arrival.connection.lost = true;
       return arrival.position;
     }
     const follower = this.find(sessionId, stream, token);

@@ -45,7 +45,7 @@ export const FAILURE_MUTANTS: Mutant[] = [
     setting: { affinity: 'owner' },
     plant() {
       StreamExecutors.prototype['succeed'] = function (step, dead) {
-        return this.ownerUnless(step, dead);
+        return this.takeOwnershipIfFree(step, dead);
       };
     },
   },

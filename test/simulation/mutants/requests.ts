@@ -29,8 +29,8 @@ export const REQUEST_MUTANTS: Mutant[] = [
     from: 11,
     plant() {
       const original = methodsOf(StoredSession.prototype);
-      StoredSession.prototype.check = function (known, step) {
-        if (known === undefined) original.check.call(this, known, step);
+      StoredSession.prototype.registerReplica = function (known, step) {
+        if (known === undefined) original.registerReplica.call(this, known, step);
       };
     },
   },
@@ -38,8 +38,8 @@ export const REQUEST_MUTANTS: Mutant[] = [
     name: 'any node may own a session that another one owns',
     plant() {
       const original = methodsOf(StreamExecutors.prototype);
-      StreamExecutors.prototype.ownerUnless = function (step) {
-        return original.ownerUnless.call(this, step, this['session'].stored.owner);
+      StreamExecutors.prototype.takeOwnershipIfFree = function (step) {
+        return original.takeOwnershipIfFree.call(this, step, this['session'].stored.owner);
       };
     },
   },

@@ -15,15 +15,15 @@ export type LogRow = [LogId, string[]];
 /** Reads a session's log after `after`. */
 export async function readLog(
   client: Client,
-  names: RedisKeys,
+  redisKeys: RedisKeys,
   sessionId: string,
   after: LogId,
   count: number,
 ): Promise<LogEntry[]> {
-  const first = await readFirst(client, names, sessionId);
+  const first = await readFirst(client, redisKeys, sessionId);
   const entries =
     first === undefined
-      ? await client.xrange(names.events(sessionId), `(${after}`, '+', 'COUNT', count)
+      ? await client.xrange(redisKeys.events(sessionId), `(${after}`, '+', 'COUNT', count)
       : entriesAfter(first, after, count);
   return entries.map(([logId, flat]) => logEntry(logId, flat));
 }
@@ -51,14 +51,14 @@ export async function readLogBefore(
  */
 export async function readFirst(
   client: Client,
-  names: RedisKeys,
+  redisKeys: RedisKeys,
   sessionId: string,
 ): Promise<LogRow[] | undefined> {
-  const key = names.streams(sessionId);
+  const key = redisKeys.streams(sessionId);
   if ((await client.hget(key, 'first')) === null) return undefined;
   const young = await client.hgetBuffer(key, 'young');
   try {
-    return firstEntries(young ?? (await client.getBuffer(names.events(sessionId))));
+    return firstEntries(young ?? (await client.getBuffer(redisKeys.events(sessionId))));
   } catch (error) {
     // The log has become a stream meanwhile.
     if (error instanceof Error && error.message.startsWith('WRONGTYPE')) return undefined;

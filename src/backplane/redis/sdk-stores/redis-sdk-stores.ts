@@ -9,20 +9,20 @@ import { RedisTasks } from './redis-tasks.js';
 
 export interface RedisSdkStoresOptions extends JoinOptions {
   prefix: string;
-  names: RedisKeys;
+  redisKeys: RedisKeys;
   connection: CommandConnection;
   subscriber: Subscriber;
   turns: FairTurns;
 }
 
 export function redisSdkStores(options: RedisSdkStoresOptions) {
-  const { names, retention } = options;
+  const { redisKeys, retention } = options;
   const keptMs = retention.maxAgeMs;
   return {
     broadcasts: new RedisBroadcasts({
-      ...{ ...options, key: names.broadcasts, channel: names.broadcastChannel, keptMs },
+      ...{ ...options, key: redisKeys.broadcasts, channel: redisKeys.broadcastChannel, keptMs },
     }),
     replays: new RedisEventStore(options),
-    tasks: new RedisTasks({ ...options, channels: names.channel(''), keptMs }),
+    tasks: new RedisTasks({ ...options, channels: redisKeys.channel(''), keptMs }),
   };
 }
