@@ -52,7 +52,7 @@ describe.each(STORES)('over %s', (_, openStore) => {
     expect(await seen.get(NONE)).toBeUndefined();
   });
 
-  it('get: a session is `initialized` until its client says that it is', async () => {
+  it('get() returns the state `initialized` until the client says that it is', async () => {
     const { b, seen } = await start();
     const client = rawClient();
     await client.initialize(b.url, { initialized: false });
@@ -62,7 +62,7 @@ describe.each(STORES)('over %s', (_, openStore) => {
     expect((await seen.get(id))?.state).toBe('active');
   });
 
-  it('list: every session once, whatever the size of the pages', async () => {
+  it('list() returns each session once, whatever the size of the pages', async () => {
     const { url, sessionId, b, seen } = await start();
     const ids = [sessionId];
     for (const at of [url, b.url, url, b.url]) ids.push((await openSession(at)).sessionId);
@@ -72,7 +72,7 @@ describe.each(STORES)('over %s', (_, openStore) => {
     }
   });
 
-  it('events: both directions in one order, from any place on', async () => {
+  it('events() returns both directions in one order, from any place on', async () => {
     const { client, url, sessionId, seen } = await start();
     await client.request(url, 'tools/call', { name: 'echo', arguments: { n: 1 } });
     const happened = await collect(seen.events(sessionId));
@@ -102,7 +102,7 @@ describe.each(STORES)('over %s', (_, openStore) => {
     expect(all[3]?.stream).not.toBe(all[0]?.stream);
   });
 
-  it('delete: ends the session everywhere, as its client’s DELETE does', async () => {
+  it("delete() ends the session on all nodes, as the client's DELETE does", async () => {
     const { client, url, sessionId, mcp, b, seen } = await start();
     const stream = await client.listen(url);
     expect(await seen.delete(sessionId)).toBe(true);
@@ -114,7 +114,7 @@ describe.each(STORES)('over %s', (_, openStore) => {
     expect(mcp.health()).toMatchObject({ sessions: 0, streams: 0 });
   });
 
-  it('notify: on the standalone stream, at once or when there is one', async () => {
+  it('notify() sends to the standalone stream, at once or when there is one', async () => {
     const { client, url, handle } = await start();
     await handle.notify({ method: 'notifications/message', params: { level: 'info', data: 1 } });
     const stream = await client.listen(url);
@@ -123,7 +123,7 @@ describe.each(STORES)('over %s', (_, openStore) => {
     expect(stream.messages.map(({ params }) => params?.data)).toEqual([1, 2]);
   });
 
-  it('request: asks the client, wherever it listens, and takes its answer from any node', async () => {
+  it('request() asks the client wherever it listens, and takes its answer from any node', async () => {
     const { client, url, b, handle } = await start();
     const schema = z.object({ roots: z.array(z.object({ uri: z.string() })) });
     const progress: unknown[] = [];
@@ -144,7 +144,7 @@ describe.each(STORES)('over %s', (_, openStore) => {
     expect(progress).toEqual([{ progress: 1 }]);
   });
 
-  it('request: an error of the client, an answer that does not fit, no answer, and a signal', async () => {
+  it('request() rejects on an error of the client, a wrong answer, no answer, and an aborted signal', async () => {
     const { client, url, handle } = await start();
     const stream = await client.listen(url);
     const ask = (options = {}) => handle.request({ method: 'ping' }, EmptyResultSchema, options);
@@ -173,7 +173,7 @@ describe.each(STORES)('over %s', (_, openStore) => {
     await dropped;
   });
 
-  it('state: an update is atomic, however many nodes are at it', async () => {
+  it('state.update() is atomic, however many nodes call it at once', async () => {
     const { sessionId, mcp, handle } = await start();
     const here = mcp.session(sessionId);
     expect(await handle.state.get()).toBeUndefined();
@@ -193,7 +193,7 @@ describe.each(STORES)('over %s', (_, openStore) => {
     expect(await handle.state.get()).toEqual({ nested: [null, 'ä'] });
   });
 
-  it('a session that is not there is told as such, whatever is asked of it', async () => {
+  it('each call reports a session that does not exist', async () => {
     const { b } = await start();
     const none = b.mcp.session(NONE);
     const attempts = await Promise.allSettled([

@@ -156,7 +156,7 @@ it.each([
     ({ stream }) => stream?.ended,
     () => undefined,
   );
-  // A GET stream ends with the session only.
+  // A GET stream ends with its session only.
   const got = method === 'end' ? undefined : client.get(url).catch(() => undefined);
   await Promise.all([posted, got]);
   broken = false;

@@ -1,4 +1,7 @@
-/** `serverOptionsFor`: requests and responses that are an application's from the start, and nothing else about them. */
+/**
+ * `serverOptionsFor`: a server makes its requests and responses as those of an application, and behaves as before
+ * otherwise.
+ */
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { createServer, IncomingMessage, request, ServerResponse } from 'node:http';
@@ -17,7 +20,7 @@ describe.each([
   ['Express 4', express4],
   ['Express 5', express],
 ])('%s', (_, make: () => Express) => {
-  it.runIf(NEEDED)('finds its own prototypes in place', async () => {
+  it.runIf(NEEDED)("finds the application's prototypes in place", async () => {
     const app = make();
     const server = createServer(serverOptionsFor(app));
     const found: unknown[] = [];
@@ -39,7 +42,7 @@ describe.each([
     expect(found).toEqual([true, true, 0]);
   });
 
-  it('answers as it does on any server', async () => {
+  it('answers as on any server', async () => {
     const app = make();
     app.set('etag', false);
     const inner = make();
@@ -86,14 +89,14 @@ describe.each([
   });
 });
 
-it('takes what is annotated as an `Application`, too', async () => {
+it('accepts a value of the type `Application`, too', async () => {
   const app: Application = express();
   app.get('/', (_req, res) => void res.json('ok'));
   const url = await listen(app, serverOptionsFor(app));
   expect(await (await fetch(new URL('/', url))).json()).toBe('ok');
 });
 
-it('over HTTPS as well', async () => {
+it('works over HTTPS', async () => {
   const app = express().get('/', (req, res) => void res.json([req.secure, req.protocol]));
   const files = new URL('../support/tls/', import.meta.url);
   const [cert, key] = await Promise.all(
@@ -106,7 +109,7 @@ it('over HTTPS as well', async () => {
   expect(await json(response)).toEqual([true, 'https']);
 });
 
-it('what a server does with requests by itself goes on', async () => {
+it('keeps what a server does with requests by itself', async () => {
   const app = express().post('/', (req, res) => void req.pipe(res));
   const server = createServer(serverOptionsFor(app), app);
   server.on('upgrade', (req: IncomingMessage, socket) => {
@@ -132,7 +135,7 @@ it.each([
   ['nothing', {}],
   ['other objects', { request: {}, response: {} }],
   ['the one for the other', { request: express.response, response: express.request }],
-])('refuses what is no application: %s', (_, app) => {
+])('throws for a value that is no application: %s', (_, app) => {
   expect(() => serverOptionsFor(app as Express)).toThrow(
     new TypeError('serverOptionsFor takes an Express application'),
   );

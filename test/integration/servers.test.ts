@@ -1,4 +1,4 @@
-/** The servers that users write, each with a client of 2025, and with every other step on another node. */
+/** Servers as users write them, each with a client of 2025, and with every second step on the other node. */
 import { McpServer as McpServerV1 } from '@modelcontextprotocol/sdk/server/mcp.js';
 import { McpServer as McpServerV2 } from '@modelcontextprotocol/server';
 import { describe, expect, it } from 'vitest';
@@ -71,7 +71,7 @@ describe.each([
 ])('%s', (_, server) => {
   describe.each(STORES)('over %s', (_, openStore) => {
     it.each(['2025-03-26', '2025-06-18', '2025-11-25'])(
-      '%s: calls, a question in mid-call, its answer, and the log level, each on another node',
+      '%s: calls, a question within a call, its answer and the log level work on alternating nodes',
       async (protocolVersion) => {
         const store = openStore();
         const a = await startNode({ backplane: store(), server });
@@ -101,7 +101,7 @@ describe.each([
         expect((await sse.next(({ message }) => message?.id === 'c')).message).toMatchObject({
           result: { content: [{ text: 'accept blue' }] },
         });
-        // On the standalone stream, held by the other node; what is below the level is not there.
+        // The other node holds the standalone stream. Messages below the log level do not arrive.
         await listener.next(hasMethod('notifications/tools/list_changed'));
         const data = listener.messages.flatMap(({ params }) => params?.data ?? []);
         expect(data).toEqual(['above']);
@@ -109,7 +109,7 @@ describe.each([
     );
   });
 
-  it('in JSON mode, the question goes to the GET stream', async () => {
+  it('a question within a call goes to the GET stream in JSON mode', async () => {
     const { url } = await startNode({ server, responseMode: 'json' });
     const { client } = await openSession(url, { capabilities: { elicitation: {} } });
     const listener = await client.listen(url);
@@ -121,7 +121,7 @@ describe.each([
   });
 });
 
-it('a server that says something as soon as its client is there, before any GET', async () => {
+it('a message that a server sends on `initialized`, before any GET, arrives', async () => {
   const { url } = await startNode({
     server: () => {
       const server = scriptedServer();

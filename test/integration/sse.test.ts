@@ -15,7 +15,7 @@ const call = (id: number, name: string, args?: Record<string, unknown>) =>
   request(id, 'tools/call', { name, ...(args && { arguments: args }) });
 
 describe.each(STORES)('SSE, over %s', (_, openStore) => {
-  it('the first byte and the cursor come before the handler says anything', async () => {
+  it('sends the first byte and the cursor before the handler says anything', async () => {
     const go = signal();
     const tools = { wait: () => go.promise.then(() => 'done') };
     const { client, url } = await startSession({ backplane: openStore()(), tools });
@@ -29,7 +29,7 @@ describe.each(STORES)('SSE, over %s', (_, openStore) => {
     expect(sse.events).toMatchObject([{ event: 'message', message: { id: 9, result: {} } }]);
   });
 
-  it('clients before 2025-11-25, which choke on an event without data, get none', async () => {
+  it('sends no event without data to clients before 2025-11-25, which fail on one', async () => {
     const { client, url } = await startSession(
       { backplane: openStore()() },
       { protocolVersion: '2025-06-18' },
@@ -40,11 +40,11 @@ describe.each(STORES)('SSE, over %s', (_, openStore) => {
     await listener.comment();
     expect([...sse.primings, ...listener.primings]).toEqual([]);
     expect([...sse.retries, ...listener.retries]).toEqual([]);
-    // They can still resume, once a message has given them a cursor.
+    // These clients can resume after a message has given them a cursor.
     expect(sse.lastEventId).toBeDefined();
   });
 
-  it('event ids are one of a kind in a session, whatever the stream', async () => {
+  it('gives each event of a session an id of its own, whatever the stream', async () => {
     const tools = {
       chatter: async ({ extra, server }: ToolCall) => {
         for (let at = 0; at < 5; at += 1) {
@@ -71,7 +71,7 @@ describe.each(STORES)('SSE, over %s', (_, openStore) => {
 });
 
 describe('options of SSE', () => {
-  it('`primingEvents: false`: no client gets one, since some mishandle it', async () => {
+  it('`primingEvents: false` sends priming events to no client', async () => {
     const { client, url } = await startSession({ primingEvents: false });
     const { sse } = await client.post(url, call(9, 'echo'));
     await sse.untilEnded();
@@ -80,8 +80,8 @@ describe('options of SSE', () => {
     expect([...sse.primings, ...listener.primings]).toEqual([]);
   });
 
-  // Some clients take each line that is none of id, event, data and comment for an error, and did not connect at all.
-  it('the client is told `retryMs` when its connection is ended on purpose, and not before', async () => {
+  // Some clients take a line that is not id, event, data or comment for an error, and did not connect at all.
+  it('`retryMs` is sent when a connection is ended on purpose, and not before', async () => {
     const { client, url, mcp } = await startSession({ retryMs: 4000 });
     const listener = await client.listen(url);
     await listener.priming();
@@ -93,8 +93,8 @@ describe('options of SSE', () => {
     expect(listener.retries[0]).toBeLessThanOrEqual(4400);
   });
 
-  // A reader that splits the text at blank lines took the comment for an event, and waited for what follows it.
-  it('the first event comes with the opening comment', async () => {
+  // A reader that splits the text at blank lines took the comment for an event, and waited for the rest of it.
+  it('the first event comes in one piece with the opening comment', async () => {
     const { url, sessionId } = await startSession();
     const body = JSON.stringify(call(9, 'echo'));
     const posted = await fetch(url, { method: 'POST', headers: headersOf(sessionId), body });
@@ -103,7 +103,7 @@ describe('options of SSE', () => {
     expect(second).toMatch(/^event: message\nid: \S+\ndata: \{/);
   });
 
-  it('a client that comes back with an event id is not told the same id once more', async () => {
+  it('a client that resumes is not sent its own event id again', async () => {
     const { client, url } = await startSession();
     const listener = await client.listen(url);
     const { id = '' } = await listener.priming();
@@ -111,11 +111,11 @@ describe('options of SSE', () => {
     await again.comment();
     await client.request(url, 'ping');
     expect(again.primings).toEqual([]);
-    // The twin: without the id, it is told.
+    // The twin: a client without an event id gets one.
     expect((await (await client.listen(url)).priming()).id).toBe(id);
   });
 
-  it('a client that does not say its version speaks 2025-03-26, with POST and with GET', async () => {
+  it('a client that names no version speaks 2025-03-26, with POST and with GET', async () => {
     const { client, url } = await startSession();
     const headers = { 'mcp-protocol-version': undefined };
     const { sse } = await client.post(url, call(9, 'echo'), { headers });
@@ -126,8 +126,8 @@ describe('options of SSE', () => {
     expect([...sse.primings, ...listener.primings]).toEqual([]);
   });
 
-  // They stand in strings as they are, by the standards of JSON and of server-sent events; but some readers split there.
-  it('no line of data has a line separator of Unicode in it', async () => {
+  // JSON and server-sent events allow these characters in strings, but some readers split lines there.
+  it('no data line has a line separator of Unicode in it', async () => {
     const text = 'a\u2028b\u2029c\u0085d';
     const tools = {
       odd: async ({ extra, server }: ToolCall) => {
@@ -148,7 +148,7 @@ describe('options of SSE', () => {
     }
   });
 
-  it('`keepAliveMs`: comments go on as long as the stream, on POST and GET; 0 means none', async () => {
+  it('`keepAliveMs` sends comments as long as a POST or GET stream is open, and 0 sends none', async () => {
     const go = signal();
     const tools = { wait: () => go.promise.then(() => 'done') };
     const { client, url } = await startSession({ keepAliveMs: 20, tools });
@@ -165,7 +165,7 @@ describe('options of SSE', () => {
     expect(await sse.untilEnded()).toBe('end');
   });
 
-  it('`maxStreamAgeMs`: an old connection is ended with a `retry`, and the client misses nothing', async () => {
+  it('`maxStreamAgeMs` ends an old connection with a `retry`, and the client misses nothing', async () => {
     const go = signal();
     const tools = {
       wait: async ({ extra }: ToolCall) => {
@@ -190,20 +190,20 @@ describe('options of SSE', () => {
     expect(resumed.messages).toMatchObject([{ params: { data: 'late' } }, { id: 9, result: {} }]);
   });
 
-  it('`maxStreamAgeMs`: a call of a client that has no cursor is left to finish', async () => {
+  it('`maxStreamAgeMs` does not end the call of a client without a cursor', async () => {
     const go = signal();
     const tools = { wait: () => go.promise.then(() => 'done') };
     const node = await startNode({ maxStreamAgeMs: 30, keepAliveMs: 10, tools });
     const { client } = await openSession(node.url, { protocolVersion: '2025-06-18' });
     const { sse } = await client.post(node.url, call(9, 'wait'));
-    // Ten keep-alives are far more than the greatest age.
+    // Ten keep-alives take much longer than the greatest age.
     await sse.comment(10);
     expect(sse.endedBy).toBeUndefined();
     go.resolve();
     expect((await sse.next()).message).toMatchObject({ id: 9, result: {} });
   });
 
-  it('a client that does not read costs a bounded buffer, and then gets everything', async () => {
+  it('a client that does not read costs a limited buffer, and gets everything later', async () => {
     const big = 'x'.repeat(100_000);
     const tools = {
       flood: async ({ extra }: ToolCall) => {
@@ -214,7 +214,7 @@ describe('options of SSE', () => {
     const { client, url, mcp } = await startSession({ maxBufferedBytes: 200_000, tools });
     const { sse } = await client.post(url, call(9, 'flood'));
     sse.pause();
-    // Another client of the node sees the call end: nothing waits for the slow one.
+    // Another client of the node sees its call end, because nothing waits for the slow one.
     while (mcp.health().inFlight > 0) await client.request(url, 'ping');
     sse.resume();
     await sse.untilEnded();

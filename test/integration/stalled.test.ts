@@ -1,4 +1,4 @@
-/** Clients that take nothing of what waits for them: half-open sockets, and readers that never read. */
+/** Clients that do not read what is sent to them: half-open sockets, and readers that never read. */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { expect, it, onTestFinished } from 'vitest';
@@ -12,7 +12,7 @@ const message = (data: string) => ({
   params: { level: 'info' as const, data },
 });
 
-/** A GET as bytes, by a client that has read the head of the answer and nothing since. */
+/** Opens a GET as bytes, by a client that reads the head of the answer and nothing more. */
 async function rawGet(port: number, sessionId: string): Promise<Socket> {
   const socket = connect(port, '127.0.0.1');
   onTestFinished(() => void socket.destroy());
@@ -27,7 +27,7 @@ async function rawGet(port: number, sessionId: string): Promise<Socket> {
 
 const portOf = (url: string): number => Number(new URL(url).port);
 
-/** More than sockets and the kernel take. */
+/** Sends more than sockets and the kernel hold. */
 async function flood(
   { mcp }: TestNode,
   sessionId: string,
@@ -40,11 +40,11 @@ async function flood(
 }
 
 it.each(['does not read', 'was cut off without a word'])(
-  'the connection of a client that %s is ended after `stalledMs`, and only then',
+  'the connection of a client that %s is ended after `stalledMs`, and not before',
   async (how) => {
     const stalledMs = 400;
     const ended = await startNode({ limits: { stalledMs } });
-    // The twin: so it is the limit that ends it.
+    // The twin: only the limit ends it.
     const kept = await startNode({ limits: { stalledMs: 0 } });
     for (const node of [ended, kept]) {
       const { client, sessionId } = await openSession(node.url);
@@ -58,7 +58,7 @@ it.each(['does not read', 'was cut off without a word'])(
       const began = performance.now();
       const look = (): void => {
         const { streams } = node.mcp.health();
-        // To send all of it may take a busy machine longer than that.
+        // A busy machine may take longer than that to send all of it.
         if (node === kept || performance.now() - began < stalledMs) expect(streams).toBe(1);
       };
       look();
@@ -71,7 +71,7 @@ it.each(['does not read', 'was cut off without a word'])(
   },
 );
 
-it('a client that reads slowly, or has nothing to read, is not ended', async () => {
+it('a client that reads slowly, or has nothing to read, keeps its connection', async () => {
   const stalledMs = 1_500;
   const node = await startNode({ limits: { stalledMs }, keepAliveMs: 0 });
   const { sessionId } = await openSession(node.url);
@@ -79,7 +79,7 @@ it('a client that reads slowly, or has nothing to read, is not ended', async () 
   const quiet = await idle.client.listen(node.url);
   const socket = await rawGet(portOf(node.url), sessionId);
   const flooded = flood(node, sessionId);
-  // All of it takes some seconds, in which there always is something that waits.
+  // Reading all of it takes some seconds, in which some of it always waits.
   let received = 0;
   const began = performance.now();
   while (received < 150 * MESSAGE_BYTES) {

@@ -1,4 +1,4 @@
-/** The stream of the GET: who holds it, and that each message is shown once, whoever does. */
+/** The stream of the GET: which connection holds it, and that each message is shown once. */
 import { describe, expect, it } from 'vitest';
 import type { SseReader } from '../support/mcp-http.js';
 import { announce, type ToolCall } from './support/scripted-server.js';
@@ -15,7 +15,7 @@ const text = (text: unknown) => ({ name: 'announce', arguments: { text } });
 const data = (stream: SseReader) => stream.messages.map(({ params }) => params?.data);
 
 describe.each(STORES)('the standalone stream, over %s', (_, openStore) => {
-  it('what is said before there is a GET waits for it; what is said after is shown at once', async () => {
+  it('keeps messages from before the first GET, and shows later ones at once', async () => {
     const store = openStore();
     const a = await startSession({ backplane: store(), tools });
     const b = await startNode({ backplane: store(), tools });
@@ -27,7 +27,7 @@ describe.each(STORES)('the standalone stream, over %s', (_, openStore) => {
     expect(data(listener)).toEqual(['1', '2', '3', '4']);
   });
 
-  it('what is said while the client is away is kept, also without a cursor', async () => {
+  it('keeps messages while the client is away, also without a cursor', async () => {
     const store = openStore();
     const a = await startSession({ backplane: store(), tools });
     const b = await startNode({ backplane: store(), tools });
@@ -43,7 +43,7 @@ describe.each(STORES)('the standalone stream, over %s', (_, openStore) => {
     expect(data(again)).toEqual(['missed', 'live']);
   });
 
-  it('a newer GET ends the older, here and elsewhere, and each message is shown once', async () => {
+  it('moves to a newer GET on any node, which ends the older one, and shows each message once', async () => {
     const store = openStore();
     const a = await startSession({ backplane: store(), tools });
     const b = await startNode({ backplane: store(), tools });
@@ -60,16 +60,16 @@ describe.each(STORES)('the standalone stream, over %s', (_, openStore) => {
     expect(streams.flatMap(data)).toEqual(['0', '1', '2', '3', '4', '5']);
   });
 
-  it('an older connection that is taken over is not told to come back', async () => {
+  it('ends a replaced connection without telling it to come back', async () => {
     const { client, url } = await startSession({ backplane: openStore()(), tools });
     const first = await client.listen(url);
     await client.listen(url);
     await first.untilEnded();
-    // A `retry` at the end would have it come back and throw its successor out, for ever in turn.
+    // With a `retry` at its end it would come back and replace its successor, in turn for ever.
     expect(first.retries).toEqual([]);
   });
 
-  it('`reject`: 409 while another connection holds it, on any node; free again when that is closed', async () => {
+  it('with `reject` answers 409 while another connection holds it, and accepts one when that is closed', async () => {
     const store = openStore();
     const options = { tools, standaloneStream: 'reject' as const };
     const a = await startSession({ backplane: store(), ...options });
@@ -85,14 +85,14 @@ describe.each(STORES)('the standalone stream, over %s', (_, openStore) => {
         message: 'Conflict: Only one SSE stream is allowed per session',
       });
     }
-    // One that resumes may: the server can be the last to learn that its connection was cut.
+    // A client that resumes is accepted, because the server can be the last to notice that its connection was cut.
     const resumed = await a.client.listen(b.url, { lastEventId: first.id ?? '' });
     expect(await listener.untilEnded()).toBe('end');
     resumed.close();
     await eventually(async () => (await a.client.get(a.url)).status === 200);
   });
 
-  it("sessions do not hear each other's", async () => {
+  it('shows messages of its own session only', async () => {
     const backplane = openStore()();
     const a = await startSession({ backplane, tools });
     const other = await openSession(a.url);

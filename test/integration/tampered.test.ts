@@ -1,6 +1,6 @@
 /**
- * What somebody who can write to Redis, but has no key of the codec, can make of it. Each test here is an attack that
- * succeeded: payloads were encrypted, and whose they were stood beside them in clear.
+ * Attacks of a person who can write to Redis but has no key of the codec. Each attack here has succeeded once: payloads
+ * were encrypted, and stood beside plain text that said to whom they belonged.
  */
 import { SetLevelRequestSchema, SubscribeRequestSchema } from '@modelcontextprotocol/sdk/types.js';
 import { randomBytes } from 'node:crypto';
@@ -18,7 +18,7 @@ import { scriptedServer, type Tool } from './support/scripted-server.js';
 import { openSession, rawClient, startNode } from './support/serve.js';
 
 let server: RedisServer;
-/** The attacker's. */
+/** The attacker's own identity. */
 let redis: Redis;
 beforeAll(async () => {
   server = await startRedis();
@@ -29,7 +29,7 @@ afterAll(async () => {
   await server.stop();
 });
 
-/** Two nodes with the same key. */
+/** Starts two nodes with the same key. */
 async function twoNodes(more: Partial<AnynodeOptions> = {}) {
   const prefix = uniquePrefix();
   const key = randomBytes(32);
@@ -43,7 +43,7 @@ async function twoNodes(more: Partial<AnynodeOptions> = {}) {
   const [a, b] = [await start(), await start()];
   const as = (user: string) => ({ headers: { 'x-user': user } });
   const alice = await openSession(a.url, as('alice'));
-  /** Bob, with an account of his own, who uses the id of Alice's session. */
+  /** Bob has an account of his own, and uses the id of Alice's session. */
   const bob = rawClient(as('bob'));
   bob.sessionId = alice.sessionId;
   bob.protocolVersion = alice.client.protocolVersion;
@@ -51,7 +51,7 @@ async function twoNodes(more: Partial<AnynodeOptions> = {}) {
 }
 
 describe('the principal of a session', () => {
-  it('is not who Redis says that it is, on a node that knows the session and on one that does not', async () => {
+  it('is not taken from Redis, whether a node knows the session or not', async () => {
     const { a, b, alice, bob, record } = await twoNodes();
     const { sessionId } = alice;
     await alice.client.request(a.url, 'ping');
@@ -68,7 +68,7 @@ describe('the principal of a session', () => {
     expect(await b.mcp.sessions.get(sessionId)).toBeUndefined();
     await expect(b.mcp.session(sessionId).state.get()).rejects.toThrow('There is no session');
     expect(b.logged.join('\n')).toContain('has been changed by something that is no node');
-    // With what it was, all is well.
+    // With the original value, all works again.
     await redis.hset(record, 'pr', principal);
     await alice.client.request(b.url, 'ping');
   });
@@ -77,7 +77,7 @@ describe('the principal of a session', () => {
     ['the seal of a session of his own', 'own'],
     ['no seal', 'none'],
     ['a made-up one', 'made up'],
-  ])('cannot be sealed by him with %s', async (_, kind) => {
+  ])('cannot be forged by the attacker with %s', async (_, kind) => {
     const { prefix, b, bob, record } = await twoNodes();
     const own = await openSession(b.url, { headers: { 'x-user': 'bob' } });
     const his = await redis.hgetall(`${prefix}:{${own.sessionId}}`);
@@ -96,7 +96,7 @@ describe('the principal of a session', () => {
   });
 });
 
-it('does not act on a log level and on subscriptions that no node has stored', async () => {
+it('a log level and subscriptions that no node has stored have no effect', async () => {
   const asked: string[] = [];
   const { a, b, alice, record } = await twoNodes({
     server: () => {
@@ -125,7 +125,7 @@ it('does not act on a log level and on subscriptions that no node has stored', a
   expect({ logLevel, subscriptions }).toEqual({ logLevel: undefined, subscriptions: ['r:1'] });
 });
 
-/** Hears what nodes tell each other. */
+/** Records the messages between nodes. */
 async function spyOn(prefix: string) {
   const spy = new Redis(server.url);
   onTestFinished(() => spy.disconnect());
@@ -135,7 +135,7 @@ async function spyOn(prefix: string) {
   return (verb: string) => heard.filter(({ text }) => text.startsWith(`1 ${verb} `));
 }
 
-/** Entries of a session's log, each with its fields. */
+/** Returns the entries of a session's log, each with its fields. */
 async function logOf(record: string) {
   const rows = await redis.xrange(`${record}:events`, '-', '+');
   return rows.map(([id, flat]) => {
@@ -146,8 +146,8 @@ async function logOf(record: string) {
 }
 
 describe('a message between nodes', () => {
-  // A payment was made three more times, with the credentials of then.
-  it('that asks the owner to run a request runs it once, however often it is published, and to whom', async () => {
+  // Bug: a payment was made three more times, with the authorization of the first one.
+  it('that asks the owner to run a request makes it run once, however often and to whichever node it is published', async () => {
     const paid: unknown[] = [];
     const { prefix, a, b, alice, record } = await twoNodes({
       affinity: 'owner',
@@ -175,7 +175,7 @@ describe('a message between nodes', () => {
       await redis.hset(`${record}:streams`, 'r:2', stream);
       await redis.hset(record, 'own', nodeId);
       await redis.publish(`${prefix}:inbox:${nodeId}`, run.text);
-      // Until that node has done whatever it does with it.
+      // The node has handled the message by then.
       await mcp.session(alice.sessionId).notify({ method: 'notifications/x' });
       await sleep(50);
     }
@@ -183,7 +183,7 @@ describe('a message between nodes', () => {
     expect(a.logged.join('\n')).toContain('was not meant for this node, or was heard before');
   });
 
-  it('that is made of what stands in the log is not heeded, nor is one that is repeated', async () => {
+  it('that is made from entries of the log, or repeated, has no effect', async () => {
     const ran: string[] = [];
     const { prefix, a, b, alice, record } = await twoNodes({
       server: () => {
@@ -227,7 +227,7 @@ describe('a message between nodes', () => {
 });
 
 it.each(['any', 'owner'] as const)(
-  'a call that a node has run is not run there once more, though Redis says that nobody has begun it (%s)',
+  'a call that a node has run does not run there again, although Redis says that it is not begun (%s)',
   async (affinity) => {
     const paid: unknown[] = [];
     const pay: Tool = ({ args }) => {
@@ -264,7 +264,7 @@ it.each(['any', 'owner'] as const)(
 describe('an entry of the log', () => {
   const GET = 'g';
 
-  /** Puts an entry on the GET stream, behind all others. */
+  /** Puts an entry on the GET stream, after all others. */
   async function put(record: string, message: string): Promise<void> {
     const last = (await redis.hget(`${record}:streams`, 'n:g')) ?? '0:0-0';
     const n = String(Number(last.split(':')[0]) + 1);
@@ -273,7 +273,7 @@ describe('an entry of the log', () => {
     await redis.hset(`${record}:streams`, 'n:g', `${n}:${id ?? ''}`);
   }
 
-  it('is shown only in its direction, on its stream, and in its place', async () => {
+  it('is shown only in its direction, on its stream, and at its position', async () => {
     const { a, b, alice, record } = await twoNodes();
     const { client, sessionId } = alice;
     const say = (node: typeof a, data: string) =>
@@ -304,7 +304,7 @@ describe('an entry of the log', () => {
     expect(entries.filter(({ unreadable }) => unreadable === true)).toHaveLength(log.length);
   });
 
-  it('is not shown again on a node that has read nothing of the session', async () => {
+  it('is not shown again by a node that has read nothing of the session', async () => {
     const { a, b, alice, record } = await twoNodes();
     const say = (data: string) =>
       a.mcp
@@ -323,7 +323,7 @@ describe('an entry of the log', () => {
     expect(message?.params?.['data']).toBe('three');
   });
 
-  it('cannot be the answer to another request', async () => {
+  it('is not taken for the answer to another request', async () => {
     const held = newGate();
     const { prefix, a, b, alice, record } = await twoNodes({
       server: () =>
@@ -354,7 +354,7 @@ describe('an entry of the log', () => {
   });
 });
 
-it('does not take an earlier state for the present one', async () => {
+it('an older state of a session that is put back into Redis is refused', async () => {
   const { a, b, alice, record } = await twoNodes();
   const state = (node: typeof a) => node.mcp.session(alice.sessionId).state;
   await state(a).set({ balance: 100 });
@@ -371,7 +371,7 @@ describe('a task', () => {
     ['with the seal that it has', 'kept'],
     ['with the seal of a task of his', 'own'],
     ['without a seal', 'none'],
-  ])('does not become that of a session that Redis names: %s', async (_, kind) => {
+  ])('is not given to a session that Redis names: %s', async (_, kind) => {
     const { prefix, a, b } = await twoNodes();
     const make = async (sessionId: string) => {
       const { taskId } = await a.mcp.taskStore.createTask(
@@ -402,7 +402,7 @@ describe('a task', () => {
       expect(await taskMessageQueue.dequeueAll(taskId, 'bob')).toEqual([]);
       expect(await taskStore.getTaskResult(own.taskId, 'bob')).toEqual({ content: [] });
     }
-    // None of it was taken away: it is Alice's again as soon as Redis says so.
+    // The task is not lost: it is Alice's again as soon as Redis says so.
     await redis.hset(key, 's', 'alice');
     expect(await a.mcp.taskMessageQueue.dequeue(taskId, 'alice')).toBeDefined();
   });

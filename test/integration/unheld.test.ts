@@ -1,4 +1,4 @@
-/** Promises that nobody looks at: Node ends the process of one that rejects, and all sessions with it. */
+/** Promises that no code awaits. Node ends the process when one of them rejects, and all sessions with it. */
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
@@ -26,7 +26,7 @@ import { startSession } from './support/serve.js';
 const own = ownRedis();
 type Scene = Awaited<ReturnType<typeof startSession>> & { proxy: TcpProxy };
 
-/** Fails where something rejects meanwhile that Node would end the process for. */
+/** Fails if a promise rejects meanwhile for which Node would end the process. */
 async function withoutRejections(what: () => Promise<void>): Promise<void> {
   const rejections: unknown[] = [];
   const onRejection = (reason: unknown): void => void rejections.push(reason);
@@ -45,7 +45,7 @@ const call = (id: number, name: string) => request(id, 'tools/call', { name, arg
 it.each([
   ['after its call was cancelled', { progressToken: 1, progress: 1 }],
   ['that is no JSON', { progressToken: 1, progress: 1, odd: 1n }],
-])('a notification %s is said in the log, and nothing else', async (what, params) => {
+])('a notification %s is logged, and does not end the process', async (what, params) => {
   const [begun, go, over] = [signal(), signal(), signal()];
   const tools = {
     chatty: async ({ extra, server }: ToolCall) => {
@@ -73,7 +73,7 @@ it.each([
   expect(await client.request(url, 'ping')).toMatchObject({ result: {} });
 });
 
-it('a server that is discarded may go on talking, which is said once', async () => {
+it('a server that is discarded may send more messages, which is logged once', async () => {
   const built: Server[] = [];
   const server = () => {
     const made = scriptedServer({});
@@ -93,7 +93,7 @@ it('a server that is discarded may go on talking, which is said once', async () 
   expect(logged.filter((text) => text.includes('after it was closed'))).toHaveLength(1);
 });
 
-/** The name of each public call that makes a promise, and the call. */
+/** The name of each public function that returns a promise, with a call of it. */
 function callsOf(mcp: Anynode, sessionId: string, redis: string, prefix: string) {
   const handle = mcp.session(sessionId);
   const own = sdkStores({ redis, prefix, commandTimeoutMs: 200 });
@@ -184,43 +184,46 @@ const STATES: [string, (scene: Scene) => Promise<unknown>][] = [
   ['the node has closed', ({ mcp }) => mcp.close({ drainMs: 0 })],
 ];
 
-describe.each(STATES)('while %s', (state, bring) => {
-  it('no call of the public surface that its caller does not await ends the process', async () => {
-    const proxy = await startTcpProxy({ target: { port: own.server.port } });
-    onTestFinished(async () => {
-      await own.admin.config('SET', 'min-replicas-to-write', '0');
-      return proxy.stop();
-    });
-    const redis = `redis://127.0.0.1:${proxy.port}`;
-    const prefix = uniquePrefix();
-    const backplane = redisBackplane({ redis, prefix });
-    const started = await startSession({ backplane, commandTimeoutMs: 200 });
-    const { mcp, sessionId, logged } = started;
-    const calls = callsOf(mcp, sessionId, redis, prefix);
-    await bring({ ...started, proxy });
-    const made = new Map<string, unknown>();
-    await withoutRejections(async () => {
-      for (const [object, methods] of Object.entries(calls)) {
-        for (const [method, call] of Object.entries<() => unknown>(methods)) {
-          made.set(`${object}.${method}`, call());
-        }
-      }
-      made.set('mcp.ready', mcp.ready());
-      // Looks at the promises without awaiting one of them.
-      const unsettled = () => [...made].filter(([, each]) => inspect(each).includes('<pending>'));
-      await expect.poll(() => unsettled().map(([name]) => name)).toEqual([]);
-    });
-    const rejected = [...made].filter(([, each]) => inspect(each).includes('<rejected>'));
-    if (state === 'Redis is away') {
-      const loud = [...made.keys()].filter((name) => !SILENT.test(name));
-      expect(rejected.map(([name]) => name)).toEqual(loud);
-      await expect(made.get('mcp.notify.toolsChanged')).rejects.toMatchObject({
-        code: 'backplane_unavailable',
+describe.each(STATES)(
+  'a call of the public API that is not awaited does not end the process',
+  (state, bring) => {
+    it('no call of the public surface that its caller does not await ends the process', async () => {
+      const proxy = await startTcpProxy({ target: { port: own.server.port } });
+      onTestFinished(async () => {
+        await own.admin.config('SET', 'min-replicas-to-write', '0');
+        return proxy.stop();
       });
-      expect(logged.join()).toContain('not all sessions were told');
-      expect(logged.join()).toContain('notifications/message was not delivered');
-    }
-    expect(rejected.length).toBeGreaterThan(3);
-    proxy.resume();
-  });
-});
+      const redis = `redis://127.0.0.1:${proxy.port}`;
+      const prefix = uniquePrefix();
+      const backplane = redisBackplane({ redis, prefix });
+      const started = await startSession({ backplane, commandTimeoutMs: 200 });
+      const { mcp, sessionId, logged } = started;
+      const calls = callsOf(mcp, sessionId, redis, prefix);
+      await bring({ ...started, proxy });
+      const made = new Map<string, unknown>();
+      await withoutRejections(async () => {
+        for (const [object, methods] of Object.entries(calls)) {
+          for (const [method, call] of Object.entries<() => unknown>(methods)) {
+            made.set(`${object}.${method}`, call());
+          }
+        }
+        made.set('mcp.ready', mcp.ready());
+        // Looks at the promises without awaiting one of them.
+        const unsettled = () => [...made].filter(([, each]) => inspect(each).includes('<pending>'));
+        await expect.poll(() => unsettled().map(([name]) => name)).toEqual([]);
+      });
+      const rejected = [...made].filter(([, each]) => inspect(each).includes('<rejected>'));
+      if (state === 'Redis is away') {
+        const loud = [...made.keys()].filter((name) => !SILENT.test(name));
+        expect(rejected.map(([name]) => name)).toEqual(loud);
+        await expect(made.get('mcp.notify.toolsChanged')).rejects.toMatchObject({
+          code: 'backplane_unavailable',
+        });
+        expect(logged.join()).toContain('not all sessions were told');
+        expect(logged.join()).toContain('notifications/message was not delivered');
+      }
+      expect(rejected.length).toBeGreaterThan(3);
+      proxy.resume();
+    });
+  },
+);

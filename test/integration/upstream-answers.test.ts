@@ -1,4 +1,4 @@
-/** What a server at a URL may answer with, and what its client hears of it. */
+/** What a server at a URL may answer, and what its client gets. */
 import type { ServerResponse } from 'node:http';
 import { describe, expect, it } from 'vitest';
 import { memoryBackplane } from '../../src/index.js';
@@ -53,7 +53,7 @@ describe('a call that is answered with', () => {
     const { client } = await openSession(node.url);
     const { error } = await client.request(node.url, 'tools/call', CALL);
     expect(error).toMatchObject({ code: -32000, data: { reason } });
-    // It was not sent again.
+    // The call was not sent again.
     expect(callsOf(node.puppet)).toHaveLength(1);
     expect((await client.request(node.url, 'ping')).result).toEqual({});
   });
@@ -68,14 +68,14 @@ describe('a call that is answered with', () => {
   const half = (id: unknown): string => event(resultOf(id)).trimEnd();
   const other = (): string => event(resultOf('other'));
 
-  it('what is readable among garbage is read', async () => {
+  it('readable messages among garbage are passed on', async () => {
     const node = await behind({
       onCall: (res, { message }) => {
         stream(res, '\u{feff}: hello\n\n', 'data: nonsense\n\n', 'data: null\n\ndata: 7\n\n');
         stream(res, 'event: ping\ndata: {"jsonrpc":"2.0","method":"never"}\n\n', 'what: is this\n');
         const [first = '', second = ''] = event(logLine('a\u00e9b')).split('\u00e9');
         const letter = Buffer.from('\u00e9');
-        // In the middle of a letter, and of a line end.
+        // The pieces end in the middle of a character and of a line end.
         res.write(Buffer.concat([Buffer.from(first), letter.subarray(0, 1)]));
         res.write(Buffer.concat([letter.subarray(1), Buffer.from(second)]));
         const spread = JSON.stringify(resultOf(message?.id), null, 1).replaceAll(
@@ -92,7 +92,7 @@ describe('a call that is answered with', () => {
     expect(answer?.message).toEqual(resultOf('c'));
   });
 
-  it('a batch of JSON: what is no answer comes before it', async () => {
+  it('messages in a JSON batch arrive before the answer in it', async () => {
     const node = await behind({
       onCall: (res, { message }) =>
         answerJson(res, [resultOf('other'), logLine('beside'), resultOf(message?.id)]),
@@ -103,7 +103,7 @@ describe('a call that is answered with', () => {
     expect(events.map(({ message }) => message)).toEqual([logLine('beside'), resultOf('c')]);
   });
 
-  it('an error without an id', async () => {
+  it('an error without an id becomes the answer', async () => {
     const error = { code: -32602, message: 'no such tool' };
     const node = await behind({
       onCall: (res) => answerJson(res, { jsonrpc: '2.0', id: null, error }),
@@ -114,8 +114,8 @@ describe('a call that is answered with', () => {
   });
 });
 
-describe('a status that is no success', () => {
-  it('429 for initialize goes through as it is, with Retry-After; for a call it is an error', async () => {
+describe('an error status of the server', () => {
+  it('429 is passed on with Retry-After for initialize, and becomes an error for a call', async () => {
     const refuse: Act = (res) => {
       res.setHeader('retry-after', '7');
       answerJson(res, { error: 'slow_down' }, 429);
@@ -137,7 +137,7 @@ describe('a status that is no success', () => {
     expect(callsOf(node.puppet)).toHaveLength(1);
   });
 
-  it("the server's own error, with its code and message, and no more of what it sent", async () => {
+  it('with a JSON-RPC error becomes an error with its code and message, and nothing else', async () => {
     const error = { code: -32042, message: 'Pay first', data: { secret: 'of the server' } };
     const node = await behind({
       onCall: (res, { message }) =>
@@ -150,7 +150,7 @@ describe('a status that is no success', () => {
     });
   });
 
-  it.each([500, 502, 503, 504])('%i is 502 for initialize', async (status) => {
+  it.each([500, 502, 503, 504])('%i becomes 502 for initialize', async (status) => {
     const node = await behind({
       onInitialize: (res) => void res.writeHead(status).end('<h1>trace of the stack'),
     });
@@ -165,9 +165,9 @@ describe('a status that is no success', () => {
     });
   });
 
-  // Messages, and what authorizes them, are not sent where nobody has been asked to send them.
+  // Messages and their authorization are sent only to the server that the operator has named.
   it.each([301, 302, 307, 308])(
-    'a redirect (%i) is not followed, and named once',
+    'a redirect (%i) is not followed, and logged once',
     async (status) => {
       const other = puppet();
       const location = await listen(other.app);
@@ -188,7 +188,7 @@ describe('a status that is no success', () => {
   );
 });
 
-it('a server without sessions: no session id goes to it, nothing is deleted, any node serves', async () => {
+it('a server without sessions gets no session id and no DELETE, and any node serves its clients', async () => {
   const backplane = memoryBackplane();
   const stateless = puppet({
     sessionId: null,

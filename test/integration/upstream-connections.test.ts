@@ -1,4 +1,4 @@
-/** How a server at a URL is reached, and what becomes of clients where it is not. */
+/** How a node reaches a server at a URL, and what clients get if it cannot. */
 import { readFileSync } from 'node:fs';
 import { once } from 'node:events';
 import { createServer } from 'node:https';
@@ -18,7 +18,7 @@ const INITIALIZE = {
   clientInfo: { name: 'raw', version: '1' },
 };
 const CALL = { name: 'echo', arguments: {} };
-/** Of an authority that was made for this and signs no more: its key is gone. */
+/** A file of an authority that was made for these tests and signs nothing more, because its key is gone. */
 const tls = (file: string): URL => new URL(`../support/tls/${file}`, import.meta.url);
 
 async function secure(app: Puppet['app']): Promise<string> {
@@ -42,7 +42,7 @@ describe('an address that does not answer', () => {
     ['it has no name', () => Promise.resolve('http://nobody.invalid/mcp')],
     ['its certificate is of nobody who is known', () => secure(puppet().app)],
     ['it speaks no TLS', async () => `https://127.0.0.1:${await plain()}/mcp`],
-  ])('%s: 503 within upstreamTimeoutMs, and said once', async (_, upstreamOf) => {
+  ])('%s gives 503 within upstreamTimeoutMs, and is logged once', async (_, upstreamOf) => {
     const upstream = await upstreamOf();
     const node = await startNode({ server: undefined, upstream, upstreamTimeoutMs: 300 });
     const begin = Date.now();
@@ -52,7 +52,7 @@ describe('an address that does not answer', () => {
       expect(refused.headers['retry-after']).toBe('1');
       expect(JSON.parse(refused.body)).toMatchObject({ id: 1, error: unreachable });
     }
-    // The system would try to connect for two minutes.
+    // The operating system would try to connect for two minutes.
     expect(Date.now() - begin).toBeLessThan(10_000);
     expect(node.logged).toHaveLength(1);
     expect(node.logged[0]).toContain(new URL(upstream).origin);
@@ -64,15 +64,15 @@ describe('an address that does not answer', () => {
   }
 });
 
-// It waited for the answers to its DELETEs for `upstreamTimeoutMs`, with owners even before it ended a stream.
+// Bug: closing waited for the answers to DELETE for `upstreamTimeoutMs`, and with owners even before it ended a stream.
 it.each(['any', 'owner'] as const)(
-  'a server that does not answer DELETE does not keep a node from closing (affinity %s)',
+  'a server that does not answer DELETE does not delay the closing of a node (affinity %s)',
   async (affinity) => {
     const upstream = await listen(puppet({ onDelete: () => undefined }).app);
     const given = { affinity, commandTimeoutMs: 200, upstreamTimeoutMs: 600_000 };
     const { mcp, url } = await startNode({ server: undefined, upstream, ...given });
     await openSession(url);
-    // The test's time is over before `upstreamTimeoutMs` is.
+    // The test fails by its time limit before `upstreamTimeoutMs` is over.
     await mcp.close({ drainMs: 0 });
     expect(mcp.health().sessions).toBe(0);
   },
@@ -81,7 +81,7 @@ it.each(['any', 'owner'] as const)(
 describe('over TLS', () => {
   const script = new URL('../../demo/node.ts', import.meta.url);
 
-  it('a server with a certificate of an authority of your own: NODE_EXTRA_CA_CERTS', async () => {
+  it('a server with a certificate of a private authority is reached with NODE_EXTRA_CA_CERTS', async () => {
     const UPSTREAM = await secure(mounted(mapEndpoint().handler));
     const env = { UPSTREAM, NODE_EXTRA_CA_CERTS: fileURLToPath(tls('ca.pem')) };
     const known = await startProcess({ script, env });
@@ -91,7 +91,7 @@ describe('over TLS', () => {
       const { result } = await client.request(`${known.url}/mcp`, 'tools/call', CALL);
       expect(result).toMatchObject({ content: [{ text: '{}' }] });
     }
-    // The twin: it is the variable that does it.
+    // The twin: without the variable the certificate is refused.
     const stranger = await startProcess({ script, env: { UPSTREAM } });
     onTestFinished(() => stranger.stop());
     await expect(openSession(`${stranger.url}/mcp`)).rejects.toThrow('Expected 200, got 503');

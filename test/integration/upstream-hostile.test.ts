@@ -1,4 +1,4 @@
-/** Servers behind HTTP that mean harm: what each of them does ends its own call or session, and nothing else. */
+/** Hostile servers behind HTTP. What each of them does ends its own call or session, and disturbs nothing else. */
 import type { ServerResponse } from 'node:http';
 import { describe, expect, it } from 'vitest';
 import { request } from '../support/mcp-http.js';
@@ -22,7 +22,7 @@ async function behind(options: PuppetOptions, node: NodeOptions = {}): Promise<T
   });
 }
 
-/** Writes without end, as fast as it is read; `sent` is how much that was when the connection was ended. */
+/** Writes without end, as fast as it is read. `sent` is the number of bytes when the connection was ended. */
 function endless(res: ServerResponse, type: keyof typeof TYPES, piece: string, status = 200) {
   const state = { sent: 0, ended: false };
   res.writeHead(status, { 'content-type': TYPES[type] });
@@ -40,7 +40,7 @@ function endless(res: ServerResponse, type: keyof typeof TYPES, piece: string, s
   return state;
 }
 
-/** Straight onto the connection, past Node's server. */
+/** Writes to the connection directly, past Node's server. */
 function raw(...texts: string[]): Act {
   return (res) => {
     for (const text of texts) res.socket?.write(text, 'latin1');
@@ -151,7 +151,7 @@ describe('a call of a hostile server ends with an error', () => {
     expect((await openSession(node.url)).sessionId).not.toBe('');
   });
 
-  it('which says what was too much, and ends the connection', async () => {
+  it('which names the limit, and its connection ends', async () => {
     let sent: ReturnType<typeof endless> | undefined;
     const node = await behind({
       onCall: (res) => (sent = endless(res, 'events', 'x'.repeat(1024))),
@@ -172,8 +172,8 @@ describe('initialize of a hostile server ends with 502', () => {
     clientInfo: { name: 'raw', version: '1' },
   };
 
-  // All of it was kept in memory until the answer came: a gigabyte in seven seconds.
-  it('where it goes on and on before it answers', async () => {
+  // Bug: all of the answer was kept in memory until its end: a gigabyte in seven seconds.
+  it('if the answer never ends', async () => {
     const line = event(logLine('x'.repeat(60_000)));
     let sent: ReturnType<typeof endless> | undefined;
     const onInitialize: Act = (res) => (sent = endless(res, 'events', line));
@@ -193,7 +193,7 @@ describe('initialize of a hostile server ends with 502', () => {
     ['a number', 20251125],
     ['one that no header can have', '2025\r\nx: y'],
     ['a long one', '2'.repeat(1000)],
-  ])('where its protocol version is %s', async (_, protocolVersion) => {
+  ])('if its protocol version is %s', async (_, protocolVersion) => {
     const result = { protocolVersion, capabilities: {}, serverInfo: { name: 'x', version: '1' } };
     const node = await behind({
       onInitialize: (res, { message }) =>
@@ -208,12 +208,12 @@ describe('initialize of a hostile server ends with 502', () => {
 });
 
 describe('a GET stream of a hostile server', () => {
-  // A promise without a handler ended the process.
+  // Bug: a promise without a handler ended the process.
   it.each([
     ['an id of deep nesting', `data: {"jsonrpc":"2.0","id":${DEEP},"method":"ping"}\n\n`],
     ['an id that is an object', 'data: {"jsonrpc":"2.0","id":{},"method":"ping"}\n\n'],
     ['a line that is too long', `data: ${'x'.repeat(2 * LIMIT)}`],
-  ])('is ended for %s, which the log says once, and opened again', async (_, frame) => {
+  ])('is ended for %s, logged once, and opened again', async (_, frame) => {
     const opened: ServerResponse[] = [];
     const node = await behind({
       onCall: (res, { message }) => answerJson(res, resultOf(message?.id)),
@@ -233,12 +233,12 @@ describe('a GET stream of a hostile server', () => {
   });
 });
 
-describe('a server that takes nothing', () => {
+describe('a server that reads nothing', () => {
   const big = 'x'.repeat(1024 * 1024);
   const said = { jsonrpc: '2.0', method: 'notifications/x', params: { big } } as const;
 
-  // All of them were acknowledged, and waited in memory: 225 POSTs ended a node.
-  it('is behind by so much and no more: then its client gets 429, and 202 again when it has caught up', async () => {
+  // Bug: all messages were acknowledged and waited in memory. 225 POSTs ended a node.
+  it('leaves a limited number of messages waiting, then its client gets 429, and 202 when it has caught up', async () => {
     const held: ServerResponse[] = [];
     let isStuck = true;
     const { app } = puppet();
@@ -256,7 +256,7 @@ describe('a server that takes nothing', () => {
     expect(statuses.slice(-4)).toEqual([429, 429, 429, 429]);
     const refused = await client.post(node.url, said);
     expect(refused.headers['retry-after']).toBe('1');
-    // A stranger learns nothing of it, and others are not slowed down.
+    // A stranger learns nothing of it, and other clients are not slowed down.
     const stranger = await rawClient().post(node.url, said, {
       headers: { 'mcp-session-id': 'unknown' },
     });

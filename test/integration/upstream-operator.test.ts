@@ -1,4 +1,4 @@
-/** What the operator has set, or what is in front, wins over what a client sends on its way to a server behind HTTP. */
+/** Settings of the operator, and of what is in front, prevail over what a client sends to a server behind HTTP. */
 import type { RequestHandler } from 'express';
 import { expect, it } from 'vitest';
 import type { Exchange } from './support/puppet.js';
@@ -8,7 +8,7 @@ import { listen, openSession, startNode } from './support/serve.js';
 
 const CALL = { name: 'any', arguments: {} };
 
-/** All that the server sees of a session with one call; `query` and `headers` are the client's. */
+/** Returns all that the server sees of a session with one call. `query` and `headers` are the client's. */
 async function seenBy(
   client: { query?: string; headers?: Record<string, string> },
   { at = '', ...node }: NodeOptions & { at?: string } = {},
@@ -23,18 +23,19 @@ async function seenBy(
   return made.seen;
 }
 
-it('a parameter of the URL at `upstream` cannot be given again', async () => {
+it('a client cannot repeat a parameter of the URL at `upstream`', async () => {
   const seen = await seenBy({ query: '?tenant=other&page=2' }, { at: '?tenant=acme' });
   expect(new Set(seen.map(({ url }) => url))).toEqual(new Set(['/mcp?tenant=acme&page=2']));
 });
 
-it('the query of a client stays here with `upstreamQuery: false`', async () => {
+it('the query of a client is not passed on with `upstreamQuery: false`', async () => {
   const seen = await seenBy({ query: '?page=2' }, { at: '?tenant=acme', upstreamQuery: false });
   expect(new Set(seen.map(({ url }) => url))).toEqual(new Set(['/mcp?tenant=acme']));
 });
 
-// They were dropped as those of the client's connection: the server took the caller for nobody.
-it('a client cannot take away the headers of who it is by naming them in `Connection`', async () => {
+// Bug: these headers were dropped as those of the client's connection, and the server took the caller for an anonymous
+// one.
+it('a client cannot remove headers that identify it by naming them in `Connection`', async () => {
   const front: RequestHandler = (req, _res, next) => {
     req.headers['x-user'] = 'alice';
     next();

@@ -1,4 +1,4 @@
-/** A server at a URL whose streams break and are resumed: by us, with the id of its last event. */
+/** A server at a URL whose streams break. The node resumes them with the id of the last event. */
 import type { ServerResponse } from 'node:http';
 import { expect, it } from 'vitest';
 import { request } from '../support/mcp-http.js';
@@ -16,7 +16,7 @@ const cursorsOf = (seen: Exchange[]): unknown[] =>
     .filter(({ method }) => method === 'GET')
     .flatMap(({ headers }) => headers['last-event-id'] ?? []);
 
-/** A call's stream, and what a GET with a cursor gets; one without: 405. */
+/** Serves a call's stream, and answers a GET with a cursor. A GET without one gets 405. */
 async function resumable(onCall: PuppetOptions['onCall'], onResume: PuppetOptions['onGet']) {
   const made = puppet({
     ...(onCall && { onCall }),
@@ -36,7 +36,7 @@ const cut = (res: ServerResponse, ...frames: string[]): void => {
 };
 
 it.each(['cut', 'ended'])(
-  'a stream that is %s in mid-call is resumed after the time that it names, and shown once',
+  'a stream that is %s during a call is resumed after its retry time, and shown once',
   async (how) => {
     let left: number | undefined;
     let back: number | undefined;
@@ -69,13 +69,13 @@ it.each(['cut', 'ended'])(
     }
     expect(read).toEqual([...['one', 'two', 'three'].map(logLine), resultOf('c')]);
     expect(cursorsOf(seen)).toEqual(['e2', 'e3']);
-    // Without a word of it, it would be a second.
+    // Without a retry time of the server, the node waits a second.
     expect((back ?? 0) - (left ?? 0)).toBeGreaterThan(1150);
     expect(seen.filter(isCall)).toHaveLength(1);
   },
 );
 
-it('a stream that breaks after its priming event, or an id alone, is resumed from there', async () => {
+it('a stream that breaks after its priming event, or after an id alone, is resumed from there', async () => {
   for (const [frame, cursor] of [
     [PRIMING, 'prime'],
     ['id: alone\nretry: 40\n\n', 'alone'],
@@ -90,8 +90,8 @@ it('a stream that breaks after its priming event, or an id alone, is resumed fro
   }
 });
 
-// A server that is restarting, or has too much to do, has the stream all the same when it is through.
-it.each([429, 502, 503, 504])('coming back is tried again after %i', async (status) => {
+// A server that is restarting or too busy still has the stream afterwards.
+it.each([429, 502, 503, 504])('resuming is tried again after status %i', async (status) => {
   let times = 0;
   const { client, url, seen } = await resumable(
     (res) => cut(res, PRIMING),
@@ -112,7 +112,7 @@ it.each<[string, PuppetOptions['onGet']]>([
   ['no stream', (res) => void res.writeHead(200).end('hello')],
   ['503 for ever', (res) => void res.writeHead(503).end()],
   ['connections that break', (res) => void res.destroy()],
-])('coming back that is answered with %s ends the call with an error', async (_, onResume) => {
+])('resuming that is answered with %s ends the call with an error', async (_, onResume) => {
   const { client, url, seen } = await resumable((res) => cut(res, PRIMING), onResume);
   const answer = await client.post(url, request('c', 'tools/call', CALL));
   expect((await answer.answer('c')).error).toMatchObject({
@@ -121,7 +121,7 @@ it.each<[string, PuppetOptions['onGet']]>([
   expect(seen.filter(isCall)).toHaveLength(1);
 });
 
-it('the GET stream goes on from its last event, and from anew where that is not known any more', async () => {
+it('the GET stream goes on after its last event, or anew if the server does not know that', async () => {
   const gate = newGate();
   const cursors: unknown[] = [];
   const made = puppet({

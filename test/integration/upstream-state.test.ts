@@ -1,4 +1,4 @@
-/** What a node knows, says and does where the server at its `upstream` is away, is another one, or is no MCP server. */
+/** What a node does, reports and logs while the server at its `upstream` is away, was replaced, or is no MCP server. */
 import type { RequestListener } from 'node:http';
 import { describe, expect, it } from 'vitest';
 import { freePort } from '../rig/ports.js';
@@ -15,8 +15,8 @@ const INITIALIZE = {
 };
 const CALL = { name: 'echo', arguments: {} };
 
-describe('health', () => {
-  it('is down while the server does not listen, without a request to find out, and ready again', async () => {
+describe('health() with `upstream`', () => {
+  it('reports down while the server does not listen, without sending a request, and ready again later', async () => {
     const server = await fallible(mounted(mapEndpoint().handler));
     const { mcp, logged, informed } = await startNode({
       ...{ server: undefined, upstream: server.url },
@@ -34,7 +34,7 @@ describe('health', () => {
     expect(informed).toEqual([expect.stringContaining(`${origin} is reached again`)]);
   });
 
-  it('is down from the start, and ready() with `upstream` waits, until the server is there', async () => {
+  it('reports down from the start until the server listens, and ready() with `upstream` waits for that', async () => {
     const port = await freePort();
     const upstream = `http://127.0.0.1:${port}/mcp`;
     const { mcp } = await startNode({ server: undefined, upstream });
@@ -51,7 +51,7 @@ describe('health', () => {
     await server.kill();
   });
 
-  it('ready() with `upstream` rejects when the node closes', async () => {
+  it('has a ready() that rejects when the node closes', async () => {
     const upstream = `http://127.0.0.1:${await freePort()}/mcp`;
     const { mcp } = await startNode({ server: undefined, upstream });
     const ready = mcp.ready({ upstream: true });
@@ -59,7 +59,7 @@ describe('health', () => {
     await expect(mcp.ready({ upstream: true })).rejects.toMatchObject({ code: 'closed' });
   });
 
-  it('knows from a refused request at once, and sends nothing to the server by itself', async () => {
+  it('reports down after a refused request at once, and the node sends no request by itself', async () => {
     const puppets = puppet();
     const server = await fallible(puppets.app);
     const { mcp, url } = await startNode({ server: undefined, upstream: server.url });
@@ -71,7 +71,7 @@ describe('health', () => {
     expect(mcp.health().status).toBe('down');
   });
 
-  it('with a path as `upstreamCheck` is what the server says there', async () => {
+  it('reports what the server answers at a path given as `upstreamCheck`', async () => {
     let healthy = false;
     const inner = mounted(mapEndpoint().handler);
     const app: RequestListener = (req, res) => {
@@ -83,7 +83,7 @@ describe('health', () => {
       ...{ server: undefined, upstream, upstreamCheck: '/health' },
     });
     await expect.poll(() => mcp.health().reason).toContain('GET /health');
-    // It serves all the same: where requests go is not the node's to say.
+    // The node serves all the same. It does not decide where requests go.
     await openSession(url);
     expect(mcp.health().status).toBe('down');
     healthy = true;
@@ -99,8 +99,9 @@ describe('health', () => {
   });
 });
 
-// Clients took the 404 of a wrong path for a server of HTTP+SSE, and its owner saw an empty answer and nothing in the log.
-describe.each(WAYS)('initialize that is refused, as %s', (way) => {
+// Bug: clients took the 404 of a wrong path for a server of HTTP+SSE, and its operator saw an empty answer and no log
+// entry.
+describe.each(WAYS)('a refused initialize, mounted as %s', (way) => {
   const plain =
     (status: number, body = '', type = 'text/html'): NonNullable<PuppetOptions['onInitialize']> =>
     (res) =>
@@ -113,7 +114,7 @@ describe.each(WAYS)('initialize that is refused, as %s', (way) => {
     ['405', 405, plain(405)],
     ['406', 406, plain(406, 'no')],
     ['400 that is no JSON-RPC', 400, plain(400, 'Bad Request')],
-  ])('%s is 502 with the status and what to look at, and in the log', async (_, status, refuse) => {
+  ])('with %s gets 502 with the status and a hint, and is logged', async (_, status, refuse) => {
     const node = await behind(way, { onInitialize: refuse });
     for (let count = 0; count < 3; count += 1) {
       const answer = await initialize(node.url);
@@ -130,7 +131,7 @@ describe.each(WAYS)('initialize that is refused, as %s', (way) => {
     expect(node.logged[0]).toContain('path');
   });
 
-  it('a page with 200 is 502, and in the log', async () => {
+  it('with a web page and 200 gets 502, and is logged', async () => {
     const node = await behind(way, { onInitialize: plain(200, '<h1>Welcome</h1>') });
     const answer = await initialize(node.url);
     expect(answer.status).toBe(502);
@@ -138,7 +139,7 @@ describe.each(WAYS)('initialize that is refused, as %s', (way) => {
     expect(node.logged).toEqual([expect.stringContaining('text/html')]);
   });
 
-  it("keeps the status, the words and the headers of a refusal that is the server's own", async () => {
+  it('with a JSON-RPC error keeps its status, text and headers', async () => {
     const error = { code: -32602, message: 'Unsupported protocol version' };
     const refusing = await behind(way, {
       onInitialize: (res, { message }) =>
@@ -156,13 +157,13 @@ describe.each(WAYS)('initialize that is refused, as %s', (way) => {
     expect(JSON.parse(unauthorized.body)).toMatchObject({
       error: { data: { reason: 'server_refused', status: 401 } },
     });
-    // As such servers do with every client at first: nothing to be warned of.
+    // Such servers answer every client so at first, so there is nothing to warn of.
     expect(asking.logged).toEqual([]);
     expect(asking.informed.filter((line) => line.includes('status 401'))).toHaveLength(1);
   });
 });
 
-it('the log names the address without credentials and query', async () => {
+it('is logged with the address, without its credentials and query', async () => {
   const upstream = new URL(
     await listen(puppet({ onInitialize: (res) => void res.writeHead(404).end() }).app),
   );
@@ -173,8 +174,9 @@ it('the log names the address without credentials and query', async () => {
   expect([...node.logged, ...node.informed, body].join()).not.toMatch(/user|hunter2|s3cret/);
 });
 
-// Some servers take any session id, others answer 400 without a word of sessions: neither is the 404 that says it.
-describe('a server that was restarted, and does not say that it has lost its sessions', () => {
+// Some servers accept any session id, others answer 400 without naming sessions. Neither is the 404 that reports a lost
+// session.
+describe('a restarted server that does not report its lost sessions', () => {
   it.each<[string, (initialized: Set<unknown>) => PuppetOptions]>([
     [
       'takes any session id',
@@ -194,7 +196,7 @@ describe('a server that was restarted, and does not say that it has lost its ses
         },
       }),
     ],
-  ])('%s: it is initialized again after a refused connection', async (_, options) => {
+  ])('is initialized again after a refused connection: %s', async (_, options) => {
     const make = (name: string): Puppet => {
       const known = new Set<unknown>([name]);
       return puppet({ sessionId: name, ...options(known) });

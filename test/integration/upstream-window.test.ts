@@ -1,4 +1,4 @@
-/** A server at a URL that is faster than what takes its messages: how much of it waits in a node. */
+/** A server at a URL that sends faster than its messages are taken, and how much of them waits in a node. */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
@@ -15,7 +15,7 @@ const LINE = 'x'.repeat(50_000);
 const LINES = 1200;
 const CALL = { name: 'any', arguments: {} };
 
-/** Sends them as fast as they are taken, and how many were. */
+/** Sends messages as fast as they are taken, and counts them. */
 function talker() {
   const state = { given: 0 };
   const made = puppet({
@@ -47,7 +47,7 @@ afterAll(() => redis.stop());
 setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as () => void;
 
-/** What is held, without what is only not collected yet. */
+/** Returns the memory in use after a garbage collection. */
 function memory(): number {
   collect();
   const { heapUsed, external } = process.memoryUsage();
@@ -55,7 +55,7 @@ function memory(): number {
 }
 
 describe('60 MB of a fast server', () => {
-  /** For a client that does not read. Resolves with how much more is held than before, when all have been taken. */
+  /** Sends them to a client that does not read. Resolves with the growth of memory when all have been taken. */
   async function held(maxBufferedBytes: number | undefined): Promise<[number, SseReader]> {
     const { app, state } = talker();
     const node = await startNode({
@@ -81,8 +81,8 @@ describe('60 MB of a fast server', () => {
     return [most, sse];
   }
 
-  // They are in Redis: what is kept of a stream is `retention`'s affair, and not that of who reads it.
-  it('for a client that does not read are no memory, and it gets them all when it reads', async () => {
+  // The messages are in Redis. `retention` decides how many of a stream are kept, and not its reader.
+  it('wait in Redis for a client that does not read, not in memory, and it gets all of them when it reads', async () => {
     const [most, sse] = await held(undefined);
     expect(most).toBeLessThan(15 * MB);
     sse.resume();
@@ -92,13 +92,13 @@ describe('60 MB of a fast server', () => {
     expect(sse.messages.at(-1)).toEqual(resultOf('c'));
   });
 
-  // The twin: it would be seen.
-  it('without a limit for slow readers they are', async () => {
+  // The twin: without the limit the growth is seen.
+  it('wait in memory without a limit for slow readers', async () => {
     const [most] = await held(1000 * MB);
     expect(most).toBeGreaterThan(30 * MB);
   });
 
-  it('wait with the server when Redis takes nothing, and none is lost', async () => {
+  it('wait at the server while Redis takes nothing, and none is lost', async () => {
     const { app, state } = talker();
     const proxy = await startTcpProxy({ target: { port: redis.port } });
     onTestFinished(() => proxy.stop());
@@ -119,7 +119,7 @@ describe('60 MB of a fast server', () => {
       last = state.given;
       await new Promise((resolve) => setTimeout(resolve, 300));
     }
-    // What the window takes, a piece of the network's, and what the kernel holds at both ends of two connections.
+    // This is the window, a chunk of the network's, and what the kernel holds at both ends of two connections.
     const taken = (state.given - sse.events.length) * LINE.length;
     expect(taken).toBeLessThan(20 * MB);
     expect(state.given).toBeLessThan(LINES);

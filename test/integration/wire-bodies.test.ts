@@ -1,4 +1,4 @@
-/** As `wire-equality.test.ts`, for what is in the bodies of POSTs, whoever has read them. */
+/** As `wire-equality.test.ts`, for the bodies of POSTs, whichever middleware has read them. */
 import cors from 'cors';
 import express from 'express';
 import { beforeEach, describe, expect, it } from 'vitest';
@@ -11,7 +11,7 @@ const batchOf = (count: number): object[] =>
   Array.from({ length: count }, (_, at) => request(at + 10, 'ping'));
 
 const steps: [number, string, Step][] = [
-  // What is asked of bodies.
+  // These cases are about bodies.
   ...(
     [
       [400, 'nothing', ''],
@@ -75,7 +75,7 @@ describe.each(MODES)('%s', (...mode) => {
     expect((await same(await sideBySide(mode), step)).status).toBe(status);
   });
 
-  it('413 above the limit, declared or not', async () => {
+  it('answers 413 above the limit, with and without a length', async () => {
     const both = await sideBySide(mode, { maxBodyBytes: 2000 });
     const sized = (bytes: number): string => {
       const text = (filler: string): string => JSON.stringify({ ...PING, params: { filler } });
@@ -98,7 +98,7 @@ describe.each(MODES)('%s', (...mode) => {
     let both: SideBySide;
     beforeEach(async () => {
       const mount = { before: [before] };
-      // The SDK's transport can be given a parsed body, or none that was read before it.
+      // The SDK's transport takes a parsed body, or one that was not read before.
       const unread = name === 'express.text()' || name === 'express.raw()';
       both = await sideBySide(mode, {}, mount, unread ? {} : mount);
     });

@@ -1,4 +1,4 @@
-/** Where the wire differs from the SDK's own transport on purpose. Each test shows what the SDK does, and what we do. */
+/** Intended differences from the SDK's own transport. Each test shows the SDK's answer, and ours. */
 import { describe, expect, it } from 'vitest';
 import { notification, request } from '../support/mcp-http.js';
 import { announce, say } from './support/scripted-server.js';
@@ -13,8 +13,8 @@ const [RESUMABLE, PLAIN, JSON_MODE] = MODES as [
 const GET = { method: 'GET' };
 const call = (id: number, name: string) => request(id, 'tools/call', { name });
 
-describe('GET', () => {
-  it('answers with a first byte, and a cursor, at once: a proxy would hold the headers back', async () => {
+describe('a GET', () => {
+  it('is answered with a first byte and a cursor at once, because a proxy would hold the headers back', async () => {
     const { sdk, ours } = await sideBySide(RESUMABLE);
     const [theirs, mine] = await Promise.all([send(sdk, GET), send(ours, GET)]);
     await mine.sse.priming();
@@ -28,7 +28,7 @@ describe('GET', () => {
     expect(mine.headers['mcp-session-id']).toBe(ours.session);
   });
 
-  it('a second one takes over: a client whose connection died unnoticed is not locked out', async () => {
+  it('replaces an earlier one, so that a client whose connection died unnoticed is not locked out', async () => {
     const { sdk, ours } = await sideBySide(PLAIN);
     const firsts = await Promise.all([send(sdk, GET), send(ours, GET)]);
     const [theirs, mine] = await Promise.all([send(sdk, GET), send(ours, GET)]);
@@ -37,13 +37,13 @@ describe('GET', () => {
     expect(firsts[0].sse.endedBy).toBeUndefined();
   });
 
-  it('with `reject`, a second one gets what the SDK answers', async () => {
+  it('gets what the SDK answers while another one is open, with `reject`', async () => {
     const both = await sideBySide(PLAIN, { standaloneStream: 'reject' });
     await Promise.all([send(both.sdk, GET), send(both.ours, GET)]);
     expect((await same(both, GET)).status).toBe(409);
   });
 
-  it('what was said with nobody listening is kept', async () => {
+  it('gets the messages from before it', async () => {
     const tools = {
       announce: async ({ server }: { server: Parameters<typeof announce>[0] }) => {
         await announce(server, 'kept');
@@ -58,7 +58,7 @@ describe('GET', () => {
     expect(theirs.sse.events).toEqual([]);
   });
 
-  it('a stream that has ended is not left open after its replay, and not begun when there is none', async () => {
+  it('for a stream that has ended is closed after its replay, or refused if there is none', async () => {
     const { sdk, ours } = await sideBySide(RESUMABLE);
     const resume = async (endpoint: typeof sdk, which: 'first' | 'last') => {
       const { sse } = await send(endpoint, { body: call(1, 'echo') });
@@ -79,7 +79,7 @@ describe('GET', () => {
   });
 });
 
-it('what a client asks of its connection is heard: the SDK says that it stays open', async () => {
+it('`Connection: close` of a client is answered with it, where the SDK says that the connection stays open', async () => {
   const { sdk, ours } = await sideBySide(PLAIN);
   for (const [connection, theirs, mine] of [
     ['close', 'keep-alive', 'close'],
@@ -93,7 +93,7 @@ it('what a client asks of its connection is heard: the SDK says that it stays op
 });
 
 describe('a cancelled call', () => {
-  it.each([RESUMABLE, PLAIN, JSON_MODE])('%s: its response ends', async (name, mode) => {
+  it.each([RESUMABLE, PLAIN, JSON_MODE])('gets its response ended: %s', async (name, mode) => {
     const started = [signal(), signal()];
     let count = 0;
     const tools = {
@@ -120,7 +120,7 @@ describe('a cancelled call', () => {
   });
 });
 
-it('JSON mode: what a call says goes to the GET stream, as its response cannot carry it', async () => {
+it('a message of a call goes to the GET stream in JSON mode, since its response cannot carry it', async () => {
   const tools = {
     speak: async ({ extra }: { extra: Parameters<typeof say>[0] }) => {
       await say(extra, 'midway');
@@ -135,7 +135,7 @@ it('JSON mode: what a call says goes to the GET stream, as its response cannot c
   expect(theirs.sse.events).toEqual([]);
 });
 
-it('the id of a running request is refused, as the answers could not be told apart', async () => {
+it('a request whose id is in use is refused, because the answers could not be told apart', async () => {
   const go = signal();
   const tools = { wait: () => go.promise.then(() => 'done') };
   const { sdk, ours } = await sideBySide(PLAIN, { tools });
@@ -159,19 +159,19 @@ it('the id of a running request is refused, as the answers could not be told apa
   expect(twice.status).toBe(400);
   go.resolve();
   expect(await firsts[1]?.answer(1)).toMatchObject({ result: { content: [{ text: 'done' }] } });
-  // Free again, once it is answered.
+  // The id is free again after the answer.
   expect((await send(ours, { body: call(1, 'echo') })).status).toBe(200);
 });
 
 describe('initialize', () => {
-  it('with the id of a session that is not there: 404, so that the client drops the id', async () => {
+  it('with the id of a session that does not exist gets 404, so that the client drops the id', async () => {
     const { ours } = await sideBySide(PLAIN);
     const step = { opens: true, body: INITIALIZE, headers: { 'mcp-session-id': 'gone' } };
     const answer = await seen(await send(ours, step));
     expect(answer).toMatchObject({ status: 404, body: { error: { code: -32001 } } });
   });
 
-  it('as a notification opens nothing: the SDK makes a session that nobody is told of', async () => {
+  it('as a notification creates no session, where the SDK creates one that no client knows', async () => {
     const { sdk, ours } = await sideBySide(PLAIN);
     const step = { opens: true, body: notification('initialize', PARAMS) };
     expect((await send(sdk, step)).status).toBe(202);

@@ -1,6 +1,6 @@
 /**
- * The same bytes to the SDK's own transport on one node, and to ours: clients were written against the former, so each
- * difference is one that some client trips over. Those that are meant are in `wire-differences.test.ts`.
+ * Sends the same bytes to the SDK's own transport on one node, and to ours. Clients were written for the former, so any
+ * difference may break one of them. The intended differences are in `wire-differences.test.ts`.
  */
 import { describe, expect, it } from 'vitest';
 import { notification, request } from '../support/mcp-http.js';
@@ -10,7 +10,7 @@ import { INITIALIZE, MODES, PARAMS, same, SESSION, sideBySide } from './support/
 
 const PING = request(7, 'ping');
 const steps: [number, string, Step][] = [
-  // What is asked of headers.
+  // These cases are about headers.
   [406, 'POST without Accept', { body: PING, headers: { accept: undefined } }],
   [406, 'POST that accepts JSON only', { body: PING, headers: { accept: 'application/json' } }],
   [406, 'POST that accepts SSE only', { body: PING, headers: { accept: 'text/event-stream' } }],
@@ -150,7 +150,7 @@ describe.each(ways)('%s', (name, mode, mount) => {
     expect((await same(await start(), { opens: true, ...step })).status).toBe(status);
   });
 
-  it('404 for every method after DELETE', async () => {
+  it('answers 404 for every method after DELETE', async () => {
     const both = await start();
     expect((await same(both, { method: 'DELETE' })).status).toBe(200);
     for (const step of [

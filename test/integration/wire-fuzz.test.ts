@@ -1,6 +1,6 @@
 /**
- * As `wire-equality.test.ts`, with bodies and content types that nobody thought of: a frame that the SDK takes and we
- * refuse breaks some client's odd habit, and the other way round lets through what no server was tested with.
+ * As `wire-equality.test.ts`, with random bodies and content types. If ours refuses what the SDK accepts, some client
+ * breaks. If ours accepts what the SDK refuses, servers get what they were never tested with.
  */
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
@@ -28,7 +28,7 @@ const oddities = fc.constantFrom<unknown>(
 const ids = fc.oneof(fc.integer(), fc.string({ maxLength: 4 }), fc.constantFrom<unknown>(0, null));
 const methods = fc.constantFrom('ping', 'tools/list', 'no/such', 'notifications/x', 'initialize');
 
-/** What could be a request, a notification, a result or an error, with up to two fields put wrong. */
+/** Messages that look like a request, a notification, a result or an error, with up to two wrong fields. */
 const messages = fc
   .record({
     fields: fc.oneof(
@@ -51,14 +51,14 @@ const messages = fc
     return { jsonrpc: '2.0', ...fields, ...Object.fromEntries(changed) };
   });
 
-/** Two messages of one body with the same id are a difference that is meant. */
+/** Two messages of one body with the same id are an intended difference. */
 const batches = fc.uniqueArray(messages, {
   maxLength: 4,
   selector: ({ id }) => JSON.stringify(id),
 });
 const bodies = fc.oneof(messages, batches, fc.json({ maxDepth: 2 }));
 
-it.each(MODES)('%s: accepts and refuses the bodies that the SDK does', async (...mode) => {
+it.each(MODES)('%s: accepts and refuses the same bodies as the SDK', async (...mode) => {
   const both = await sideBySide(mode);
   const statuses = new Set<number>();
   const property = fc.asyncProperty(bodies, async (body) => {
@@ -76,7 +76,7 @@ const contentTypes = fc
   )
   .map(([type, rest]) => type + rest.join(''));
 
-it('takes and refuses the content types that the SDK does', async () => {
+it('accepts and refuses the same content types as the SDK', async () => {
   const [mode] = MODES;
   if (mode === undefined) throw new Error('There are no modes');
   const both = await sideBySide(mode);
