@@ -1,7 +1,7 @@
 /**
  * The worst case of every script: what the longest single command of a step costs Redis, whatever a client has done before.
- * `npx tsx bench/worst-steps.ts` prints the table of `docs/performance.md`; `test/contract/redis-worst-steps.test.ts` holds
- * the bound.
+ * `npx tsx bench/worst-steps.ts` prints the table of `docs/performance.md`. `test/contract/redis-worst-steps.test.ts` counts
+ * the work of the same steps, and bounds it.
  */
 import { pathToFileURL } from 'node:url';
 import { Redis } from 'ioredis';
@@ -12,7 +12,7 @@ import type { Scenario } from './worst-steps/world.js';
 import { World } from './worst-steps/world.js';
 
 /** What a step cost: its longest command in µs, and how many there were, those within scripts included. */
-export interface Cost {
+interface Cost {
   longestUs: number;
   commands: number;
 }
@@ -20,11 +20,7 @@ export interface Cost {
 export const SCENARIOS: readonly Scenario[] = [...SESSION_SCENARIOS, ...SDK_STORE_SCENARIOS];
 
 /** Runs a step so often and gives the run whose longest command was the shortest: a busy machine only adds. */
-export async function measure(
-  redis: Redis,
-  step: () => Promise<unknown>,
-  times = 3,
-): Promise<Cost> {
+async function measure(redis: Redis, step: () => Promise<unknown>, times = 3): Promise<Cost> {
   await redis.config('SET', 'slowlog-log-slower-than', 0);
   await redis.config('SET', 'slowlog-max-len', 100_000);
   let best: Cost | undefined;

@@ -161,8 +161,20 @@ export const TESTED_MUTANTS: TestedMutant[] = [
   {
     name: 'the places of large messages in a log are not known',
     test: 'test/contract/redis-worst-steps.test.ts',
-    named: '',
+    named: 'the standalone stream, 15 messages of 4 MB',
     plant: () => replaceInScript('log-map', { mapped: "function(map) return map or '' end" }),
+  },
+  {
+    name: 'a step goes through all its arguments for each stream',
+    test: 'test/contract/redis-worst-steps.test.ts',
+    named: 'touch',
+    plant: () =>
+      replaceInScript('stored-values', {
+        position: `function(...)
+          for _ = 1, #ARGV do end
+          return original(...)
+        end`,
+      }),
   },
   {
     name: 'all steps that look through a log go to Redis at once',
