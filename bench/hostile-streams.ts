@@ -1,7 +1,9 @@
 /**
- * What a hostile client with 256 streams does to the calls of others: two nodes and a Redis, 20 clients that call at a steady
- * rate, without the hostile client and beside it. `npx tsx bench/hostile-streams.ts [CHECKOUT...]` prints a table; each
- * checkout is measured in turn, so that what else the machine does falls on all of them.
+ * What a hostile client with 256 streams does to the calls of others: two nodes and a Redis, and 20 clients that call at a steady
+ * rate. They are measured three times: without the hostile client; while it does the same things to two other nodes with a Redis
+ * of their own, which only takes processor time from the measured ones; and while it does them to the measured nodes.
+ * `npx tsx bench/hostile-streams.ts [CHECKOUT...]` prints a table. Each checkout is measured in turn, so that what else the
+ * machine does falls on all of them.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startNode, type NodeProcess } from '../test/rig/processes.js';
@@ -61,7 +63,6 @@ async function measure(clients: Client[]): Promise<Measured> {
 }
 
 interface Cluster {
-  source: string;
   nodes: NodeProcess[];
   clients: Client[];
   hostile: NodeProcess;
@@ -79,45 +80,65 @@ async function start(source: string): Promise<Cluster> {
     await redis.stop();
   };
   const clients = await Promise.all(Array.from({ length: CLIENTS }, () => openClient(nodes)));
-  return { source, nodes, clients, hostile, stop };
+  return { nodes, clients, hostile, stop };
 }
 
 const median = (values: number[]): number =>
   values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 
-const sources = process.argv.slice(2);
-const clusters = await Promise.all((sources.length > 0 ? sources : ['.']).map(start));
+const given = process.argv.slice(2);
+const sources = given.length > 0 ? given : ['.'];
+const clusters = await Promise.all(sources.map(start));
+const others = await Promise.all(sources.map(start));
 for (const { clients } of clusters) await measure(clients);
 console.log(
-  '| | checkout | p50 alone, ms | p50 beside | p99 alone | p99 beside | p99 ratio | failed |',
+  '| | checkout | alone | hostile elsewhere | hostile here | here / elsewhere | failed |',
 );
-console.log('| --- | --- | --: | --: | --: | --: | --: | --: |');
+console.log('| --- | --- | --: | --: | --: | --: | --: |');
+console.log('| | | p50 / p99, ms | p50 / p99 | p50 / p99 | p99 | |');
+
+/** Measures the clients of a cluster while the hostile client attacks these nodes. */
+async function measureBeside(
+  { clients, hostile }: Cluster,
+  attacked: NodeProcess[],
+  attack: { kind: string; everyMs: number },
+): Promise<Measured> {
+  await hostile.call('begin', { ...attack, urls: attacked.map(({ url }) => url) });
+  await sleep(1_000);
+  const measured = await measure(clients);
+  await hostile.call('end');
+  await sleep(500);
+  return measured;
+}
+
+const shown = (of: Measured[]): string =>
+  [median(of.map(({ p50 }) => p50)), median(of.map(({ p99 }) => p99))]
+    .map((each) => each.toFixed(1))
+    .join(' / ');
+
 for (const [kind, slower] of Object.entries(KINDS)) {
-  const results = new Map<Cluster, { alone: Measured[]; beside: Measured[] }>();
+  const attack = { kind, everyMs: HOSTILE_EVERY_MS * slower };
+  const results = clusters.map(() => ({
+    alone: [] as Measured[],
+    elsewhere: [] as Measured[],
+    here: [] as Measured[],
+  }));
   for (let round = 0; round < ROUNDS; round += 1) {
-    for (const cluster of clusters) {
-      const { nodes, clients, hostile } = cluster;
-      const result = results.get(cluster) ?? { alone: [], beside: [] };
-      results.set(cluster, result);
-      result.alone.push(await measure(clients));
-      const everyMs = HOSTILE_EVERY_MS * slower;
-      await hostile.call('begin', { kind, urls: nodes.map(({ url }) => url), everyMs });
-      await sleep(1_000);
-      result.beside.push(await measure(clients));
-      await hostile.call('end');
-      await sleep(500);
+    for (const [at, cluster] of clusters.entries()) {
+      const result = results[at];
+      const other = others[at];
+      if (result === undefined || other === undefined) continue;
+      result.alone.push(await measure(cluster.clients));
+      result.elsewhere.push(await measureBeside(cluster, other.nodes, attack));
+      result.here.push(await measureBeside(cluster, cluster.nodes, attack));
     }
   }
-  for (const [{ source }, { alone, beside }] of results) {
-    const ratio = median(beside.map(({ p99 }, at) => p99 / (alone[at]?.p99 ?? Number.NaN)));
-    const figures = [
-      ...[median(alone.map(({ p50 }) => p50)), median(beside.map(({ p50 }) => p50))],
-      ...[median(alone.map(({ p99 }) => p99)), median(beside.map(({ p99 }) => p99)), ratio],
-    ];
-    const failed = beside.reduce((sum, each) => sum + each.failed, 0);
-    const cells = [kind, source, ...figures.map((each) => each.toFixed(1)), failed];
-    console.log(`| ${cells.join(' | ')} |`);
+  for (const [at, { alone, elsewhere, here }] of results.entries()) {
+    const ratios = here.map(({ p99 }, round) => p99 / (elsewhere[round]?.p99 ?? Number.NaN));
+    const failed = here.reduce((sum, each) => sum + each.failed, 0);
+    const figures = [shown(alone), shown(elsewhere), shown(here), median(ratios).toFixed(1)];
+    console.log(`| ${[kind, sources[at], ...figures, failed].join(' | ')} |`);
   }
 }
-await Promise.all(clusters.map(({ stop }) => stop()));
+await Promise.all([...clusters, ...others].map(({ stop }) => stop()));
 process.exit(0);

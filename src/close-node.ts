@@ -56,6 +56,7 @@ async function close(
   await atMost(Math.min(left(), KEPT_MS), settled, clock);
   await atMost(left(), allDone(lifetime), clock);
   lifetime.close();
+  shared.turns.close();
   room.stopHandovers();
   // A request that is being stored at this moment runs when it is stored, or is refused.
   await atMost(commandTimeoutMs, lifetime.arriving.none(), clock);

@@ -19,11 +19,13 @@ import { refuse, RefusalError, REFUSALS } from './response/refusals.js';
 import { cut, reply } from './response/response.js';
 import { SharedTimer } from '../protocol/shared-timer.js';
 import { ConnectionSlots } from './connection-slots.js';
+import { StreamTurns } from './stream-turns.js';
 import type { SseSettings } from './response/sse-response.js';
 
 /** What all requests of an endpoint share, and what bounds them. */
 export interface SharedResources {
   slots: ConnectionSlots;
+  turns: StreamTurns;
   /** Bounds the bytes of request bodies. */
   bodies: BodyBudget;
   bodyTimeouts: Pick<SharedTimer, 'after' | 'close'>;
@@ -56,6 +58,7 @@ export function endpointOf(parts: Omit<Endpoint, 'shared' | 'principalOf'>): End
   const { keepAliveMs, retryMs, maxStreamAgeMs, maxBufferedBytes, limits, logger } = options;
   const shared: SharedResources = {
     slots: new ConnectionSlots(limits.streamsPerSession),
+    turns: new StreamTurns(node.clock),
     bodies: new BodyBudget(limits.bodyBytesInFlight),
     bodyTimeouts: limits.bodyMs === 0 ? NO_TIMEOUT : new SharedTimer(node.clock, limits.bodyMs),
     sse: {

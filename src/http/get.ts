@@ -37,6 +37,9 @@ export async function handleGet(endpoint: Endpoint, req: Request, res: Response)
   if (typeof lastEventId === 'string' && lastEventId !== '' && cursor === undefined) {
     await refuseCursor(endpoint, request);
   }
+  await shared.turns.take(sessionId, request.stream, request.principal, () => isGone(res));
+  if (isGone(res)) return;
+  if (lifetime.isClosed()) throw new RefusalError(REFUSALS.closed);
 
   const arriving = connections.expect(request.token);
   try {

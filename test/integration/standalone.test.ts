@@ -60,6 +60,16 @@ describe.each(STORES)('the standalone stream, over %s', (_, openStore) => {
     expect(streams.flatMap(data)).toEqual(['0', '1', '2', '3', '4', '5']);
   });
 
+  it('lets a client that opens the stream too often wait, and shows a message on its last connection', async () => {
+    const { client, url, mcp } = await startSession({ backplane: openStore()(), tools });
+    const began = performance.now();
+    const opened = await Promise.all(Array.from({ length: 15 }, () => client.listen(url)));
+    expect(performance.now() - began).toBeGreaterThan(900);
+    await eventually(() => mcp.health().streams === 1);
+    await client.request(url, 'tools/call', text('said once'));
+    await eventually(() => opened.flatMap(data).length === 1);
+  });
+
   it('ends a replaced connection without telling it to come back', async () => {
     const { client, url } = await startSession({ backplane: openStore()(), tools });
     const first = await client.listen(url);

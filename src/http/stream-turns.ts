@@ -1,0 +1,69 @@
+import type { Clock } from '../protocol/clock.js';
+import { SharedTimer } from '../protocol/shared-timer.js';
+
+/** How many GETs of one stream a node serves within a second. A client needs one, when its connection has ended. */
+const MOST_PER_SECOND = 10;
+
+interface Turns {
+  /** How many GETs were served within the last second. */
+  used: number;
+  waiting: { isGone: () => boolean; run: () => void }[];
+}
+
+/**
+ * Makes GETs of the same stream follow each other slowly. Each GET takes the stream over from the connection before it, which
+ * costs several steps and a message between nodes. So a client that opens its stream again and again delays itself, and not
+ * the calls of others.
+ *
+ * Streams are counted by caller, so a caller cannot delay a GET of another caller's session.
+ */
+export class StreamTurns {
+  private readonly streams = new Map<string, Turns>();
+  private readonly seconds: SharedTimer;
+  private closed = false;
+
+  constructor(clock: Clock) {
+    this.seconds = new SharedTimer(clock, 1000);
+  }
+
+  /** Resolves when a GET of this stream may be served, or when its client has gone. Never rejects. */
+  async take(
+    sessionId: string,
+    stream: string,
+    principal: string,
+    isGone: () => boolean,
+  ): Promise<void> {
+    if (this.closed) return;
+    const key = `${sessionId} ${stream} ${principal}`;
+    const turns = this.streams.get(key) ?? { used: 0, waiting: [] };
+    this.streams.set(key, turns);
+    if (turns.used < MOST_PER_SECOND) {
+      turns.used += 1;
+      this.giveBackLater(key, turns);
+      return;
+    }
+    await new Promise<void>((run) => turns.waiting.push({ isGone, run }));
+  }
+
+  /** Lets all GETs that wait go on. */
+  close(): void {
+    this.closed = true;
+    this.seconds.close();
+    for (const { waiting } of this.streams.values()) for (const { run } of waiting) run();
+    this.streams.clear();
+  }
+
+  private giveBackLater(key: string, turns: Turns): void {
+    this.seconds.after(() => {
+      if (this.closed) return;
+      for (let next = turns.waiting.shift(); next !== undefined; next = turns.waiting.shift()) {
+        next.run();
+        if (next.isGone()) continue;
+        this.giveBackLater(key, turns);
+        return;
+      }
+      turns.used -= 1;
+      if (turns.used === 0) this.streams.delete(key);
+    });
+  }
+}
