@@ -1,4 +1,4 @@
-/** The client takes a request back whose session another node owns, or is about to own. */
+/** A client cancels a request of a session that another node owns, or is about to own. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it, onTestFinished } from 'vitest';
 import type { Backplane } from '../../src/backplane/backplane.js';
@@ -9,8 +9,8 @@ import { notification } from '../support/mcp-http.js';
 import { wrappedBackplane } from '../support/wrapped-backplane.js';
 import { call, ghostOwner } from './support.js';
 
-// The owner was told of it before it knew the request, and took it for one that had ended.
-it('a call is cancelled while its owner still reads it', async () => {
+// Bug: the owner was told of the cancellation before it knew the request, and took the request for one that had ended.
+it('a cancellation reaches an owner that is still reading the call', async () => {
   const store = memoryBackplane();
   const reading = newGate();
   const gate = newGate();
@@ -47,8 +47,8 @@ it('a call is cancelled while its owner still reads it', async () => {
   expect(ran).toBe(0);
 });
 
-// It was stored, and then waited for a second step without any limit of time.
-it('a cancellation is acknowledged when it is stored, whatever becomes of the request', async () => {
+// Bug: the cancellation was stored, and then waited for a second step without a time limit.
+it('a cancellation gets 202 when it is stored, whatever becomes of the request', async () => {
   const store = memoryBackplane();
   const gate = newGate();
   onTestFinished(gate.open);
@@ -72,8 +72,8 @@ it('a cancellation is acknowledged when it is stored, whatever becomes of the re
   await ghost.leave();
 });
 
-// The word of it went to the node that had been the owner when it was stored: the successor's handler was never aborted.
-it('a cancellation that races with a takeover reaches the successor', async () => {
+// Bug: the cancellation went to the former owner only, so the handler of its successor was never aborted.
+it('a cancellation during a takeover reaches the successor', async () => {
   const store = memoryBackplane();
   const ending = newGate();
   const gate = newGate();
@@ -117,8 +117,8 @@ it('a cancellation that races with a takeover reaches the successor', async () =
   expect(answer.sse.messages).toEqual([]);
 });
 
-// Both went in one step: the request was begun and, as far as the log knew, ended. Its handler ran on, and nobody told it.
-it('a cancellation that is stored as its own node takes over is heard there', async () => {
+// Bug: both went into one step. The request was begun and, by the log, ended. Its handler ran on and was told nothing.
+it("a cancellation that is stored together with its node's takeover aborts the handler there", async () => {
   const store = memoryBackplane();
   const gate = newGate();
   onTestFinished(gate.open);

@@ -1,4 +1,7 @@
-/** `affinity: 'owner'`: when a closing owner hands over what was in use, and what that may need of it until then. */
+/**
+ * `affinity: 'owner'`: when a closing owner hands over a session that is in use, and what such a session needs until
+ * then.
+ */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { memoryBackplane } from '../../src/index.js';
@@ -9,7 +12,9 @@ import { hasMethod, response } from '../support/mcp-http.js';
 import { wrappedBackplane } from '../support/wrapped-backplane.js';
 import { call, owned, text } from './support.js';
 
-/** Two nodes. The first one's close lasts until `release` is called, since a call of another session runs there. */
+/**
+ * Starts two nodes. The first one closes only when `release` is called, because a call of another session runs there.
+ */
 async function owners(rehydrating = (): Promise<void> => Promise.resolve()) {
   const [started, gate] = [newGate(), newGate()];
   const errors: unknown[] = [];
@@ -19,7 +24,7 @@ async function owners(rehydrating = (): Promise<void> => Promise.resolve()) {
       await gate.opened;
       return 'held';
     },
-    // Asks outside of any call, and has something to say of the answer.
+    // The server asks its client outside of any call, and sends a message about the answer.
     ask: ({ server }) => {
       server
         .listRoots()
@@ -47,7 +52,7 @@ async function owners(rehydrating = (): Promise<void> => Promise.resolve()) {
   return { a, b, errors, release };
 }
 
-/** A client that its session's server has asked for its roots. */
+/** Opens a session whose server has asked its client for its roots. */
 async function asked({ a, b }: { a: TestNode; b: TestNode }) {
   const { client } = await openSession(a.url, { capabilities: { roots: {} } });
   const before = await client.listen(a.url);
@@ -61,10 +66,10 @@ async function asked({ a, b }: { a: TestNode; b: TestNode }) {
   return { client, answer, resume };
 }
 
-// It was discarded as soon as it had the answer, before it could do anything with it. And where another node had passed the
-// answer on, nobody looked whether it was idle.
+// Bug: the replica was discarded as soon as it had the answer, before it could use it. And if another node had passed
+// the answer on, the owner did not check whether the replica was idle.
 it.each(['a', 'b'] as const)(
-  'a server that waits for an answer acts upon it, and goes then: answered on %s',
+  'a closing owner lets a server use the answer it waits for, and then gives it up: answered on %s',
   async (where) => {
     const nodes = await owners();
     const { client, answer, resume } = await asked(nodes);
@@ -79,8 +84,9 @@ it.each(['a', 'b'] as const)(
   },
 );
 
-// Only what was there when its node began to close went. What was just being built stayed to the end.
-it('a server that is being built when its owner begins to close goes after its call', async () => {
+// Bug: only replicas that existed when the node began to close were given up. One that was being built stayed to the
+// end.
+it('a closing owner gives up a server that was being built when its call has ended', async () => {
   const [building, built] = [newGate(), newGate()];
   const { a, b, release } = await owners(() => {
     building.open();
@@ -97,7 +103,8 @@ it('a server that is being built when its owner begins to close goes after its c
   await release(closing);
 });
 
-// Only what ran on the closing node was waited for. What its clients waited for ran elsewhere, and they cannot come back.
+// Bug: a closing node waited only for its own calls. Its clients waited for calls that ran elsewhere, and could not
+// resume.
 it('a closing node keeps a connection that cannot be resumed until the owner has answered', async () => {
   const started = newGate();
   const gate = newGate();
@@ -118,8 +125,9 @@ it('a closing node keeps a connection that cannot be resumed until the owner has
   await closing;
 });
 
-// It had ended what it ran already: what it began then was nobody's, and its client got an error.
-it('a node that has closed begins nothing that another node sends it', async () => {
+// Bug: the node had ended its calls already. A call that it began then had no node to end it, and its client got an
+// error.
+it('a closed node begins no request that another node sends it', async () => {
   const store = memoryBackplane();
   const reached = newGate();
   const gate = newGate();

@@ -8,9 +8,9 @@ import { notification } from '../support/mcp-http.js';
 import { wrappedBackplane } from '../support/wrapped-backplane.js';
 import { call, owned, text, textOf } from './support.js';
 
-// Packing threw: the response had begun and broke off, and the timer that was to ask again threw for ever after, which
-// no one caught. That ended the process.
-it('an authorization that is no JSON arrives as far as it is, and ends nothing', async () => {
+// Bug: it could not be packed. The response broke off, and the timer that asks the owner again threw each time, which
+// ended the process.
+it('authorization that is not JSON reaches the owner as far as it can be written as JSON', async () => {
   const circular: Record<string, unknown> = {};
   circular['self'] = circular;
   const auth = {
@@ -38,36 +38,39 @@ it('an authorization that is no JSON arrives as far as it is, and ends nothing',
   expect([...a.logged, ...b.logged]).toEqual([]);
 });
 
-// It looked for it from the beginning: with a full log that was 64 MiB for each.
-it.each(STORES)('a big request is read where it is in the log, over %s', async (_, openStore) => {
-  const store = openStore();
-  let read = 0;
-  const counted = wrappedBackplane(store(), (joined) => ({
-    async history(...args) {
-      const entries = await joined.history(...args);
-      read += entries.length;
-      return entries;
-    },
-  }));
-  const tools: Tools = { big: ({ args }) => `${String(args['text']).length}` };
-  const a = await startNode({ backplane: counted, affinity: 'owner', tools });
-  const b = await startNode({ backplane: store(), affinity: 'owner' });
-  const { client, sessionId } = await openSession(a.url);
-  for (let n = 0; n < 40; n += 1) {
-    await a.mcp.session(sessionId).notify({ method: 'notifications/message', params: { n } });
-  }
-  const answer = await client.post(b.url, call(50, 'big', { text: 'x'.repeat(100_000) }));
-  expect(text(await answer.answer(50))).toBe('100000');
-  expect(read).toBe(1);
-  // Several at once, of which the last is where the stream ends.
-  const several = [51, 52].map((id) => call(id, 'big', { text: 'x'.repeat(100_000 + id) }));
-  const both = await client.post(b.url, several);
-  expect(text(await both.answer(51))).toBe('100051');
-  expect(text(await both.answer(52))).toBe('100052');
-});
+// Bug: the owner searched the log from its beginning, which was 64 MiB for each request in a full log.
+it.each(STORES)(
+  'an owner reads a large request at its place in the log, over %s',
+  async (_, openStore) => {
+    const store = openStore();
+    let read = 0;
+    const counted = wrappedBackplane(store(), (joined) => ({
+      async history(...args) {
+        const entries = await joined.history(...args);
+        read += entries.length;
+        return entries;
+      },
+    }));
+    const tools: Tools = { big: ({ args }) => `${String(args['text']).length}` };
+    const a = await startNode({ backplane: counted, affinity: 'owner', tools });
+    const b = await startNode({ backplane: store(), affinity: 'owner' });
+    const { client, sessionId } = await openSession(a.url);
+    for (let n = 0; n < 40; n += 1) {
+      await a.mcp.session(sessionId).notify({ method: 'notifications/message', params: { n } });
+    }
+    const answer = await client.post(b.url, call(50, 'big', { text: 'x'.repeat(100_000) }));
+    expect(text(await answer.answer(50))).toBe('100000');
+    expect(read).toBe(1);
+    // Several at once, of which the last is where the stream ends.
+    const several = [51, 52].map((id) => call(id, 'big', { text: 'x'.repeat(100_000 + id) }));
+    const both = await client.post(b.url, several);
+    expect(text(await both.answer(51))).toBe('100051');
+    expect(text(await both.answer(52))).toBe('100052');
+  },
+);
 
-// Redis was away for a moment: the call was the owner's by then, which forgot it, and its client waited for ever.
-it('a call is run although its owner cannot read it at first', async () => {
+// Bug: Redis was away for a moment. The owner had begun the call and forgot it, and its client waited for ever.
+it('an owner runs a call that it could not read at first', async () => {
   const store = memoryBackplane();
   let failures = 0;
   const away = wrappedBackplane(store, (joined) => ({
@@ -86,8 +89,8 @@ it('a call is run although its owner cannot read it at first', async () => {
   expect(failures).toBeGreaterThan(1);
 });
 
-// Every 0.9 s another step was queued, by both nodes, for as long as the backplane was away.
-it('a request is begun with one step, however long that takes', async () => {
+// Bug: while the backplane was away, both nodes queued another step every 0.9 s.
+it('a request is begun by one step, however long that step takes', async () => {
   const store = memoryBackplane();
   const gate = newGate();
   onTestFinished(gate.open);

@@ -1,4 +1,4 @@
-/** What tests of `affinity: 'owner'` in one process need. */
+/** What tests of `affinity: 'owner'` need that run several nodes in one process. */
 import { expect } from 'vitest';
 import type { Backplane, JoinOptions, Operation } from '../../src/backplane/backplane.js';
 import { LOG_START } from '../../src/backplane/backplane.js';
@@ -15,7 +15,7 @@ import { request, type RawClient } from '../support/mcp-http.js';
 export const call = (id: number, name: string, args: Record<string, unknown> = {}) =>
   request(id, 'tools/call', { name, arguments: args });
 
-/** Two nodes in one process, and a client whose session the first one owns. */
+/** Starts two nodes in one process, and a client whose session the first one owns. */
 export async function owned(options: NodeOptions) {
   const store = memoryBackplane();
   const both = { backplane: store, affinity: 'owner' as const, ...options };
@@ -24,7 +24,7 @@ export async function owned(options: NodeOptions) {
   return { store, a, b, ...(await openSession(a.url)) };
 }
 
-/** For a node that a test plays by itself. */
+/** Options of a node that the test itself plays. */
 export function optionsOf(nodeId: string): JoinOptions {
   return {
     ...{ nodeId, leaseMs: 10_000, commandTimeoutMs: 2_000 },
@@ -35,7 +35,7 @@ export function optionsOf(nodeId: string): JoinOptions {
   };
 }
 
-/** An owner that says only what the test makes it say. */
+/** Joins an owner that sends only what the test tells it to send. */
 export async function ghostOwner(store: Backplane, from: TestNode, sessionId: string) {
   const ghost = store.join(optionsOf('ghost'));
   await ghost.ready();
@@ -48,7 +48,7 @@ export async function ghostOwner(store: Backplane, from: TestNode, sessionId: st
   await commit({ ...assign, dead: from.mcp.nodeId });
   expect((await ghost.load(sessionId))?.owner).toBe('ghost');
   return {
-    /** Begins the request that came last. */
+    /** Begins the latest request. */
     async begin() {
       const inbound = await ghost.history(sessionId, LOG_START, 100);
       const stream = inbound.filter(({ direction }) => direction === 'in').at(-1)?.stream;

@@ -1,4 +1,4 @@
-/** A session gets another owner, or its owner hears that it has. */
+/** A session gets another owner, and its former owner is told of it. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it, onTestFinished } from 'vitest';
 import type { Backplane } from '../../src/backplane/backplane.js';
@@ -10,8 +10,8 @@ import { notification } from '../support/mcp-http.js';
 import { wrappedBackplane } from '../support/wrapped-backplane.js';
 import { call, ghostOwner, optionsOf, owned, textOf } from './support.js';
 
-// Its server object was gone by then, and the client was told of an internal error.
-it('a request whose session is taken over between its commit and its run is lost with its node', async () => {
+// Bug: the replica was gone by then, and the client got an internal error.
+it('a request whose session is taken over between its commit and its run ends with the error of a lost node', async () => {
   const store = memoryBackplane();
   const gate = newGate();
   const opened = newGate();
@@ -41,8 +41,8 @@ it('a request whose session is taken over between its commit and its run is lost
   await ghost.leave();
 });
 
-// That somebody else had begun one request was taken for a sign that the session was somebody else's.
-it("an owner that hears of a dead node's request keeps its server object", async () => {
+// Bug: a request that another node had begun was taken for a sign that this node had lost the session.
+it("an owner keeps its replica when it is told of a dead node's request", async () => {
   const { store, a, b, client, sessionId } = await owned({
     server: () => {
       let count = 0;
@@ -59,9 +59,9 @@ it("an owner that hears of a dead node's request keeps its server object", async
   expect(await textOf(client, b.url, call(52, 'next'))).toBe('2');
 });
 
-// The successor had given the session up before the paused owner looked at it. So the owner found nothing changed, and its
-// outdated server object went on.
-it('an owner that has had a successor builds a new server object', async () => {
+// Bug: the successor had given the session up before the paused owner looked at the record. The owner found nothing
+// changed, and its outdated replica went on.
+it('an owner that has had a successor builds a new replica', async () => {
   const store = memoryBackplane();
   const hearsNothing: Backplane = {
     join: (options) =>
@@ -86,9 +86,9 @@ it('an owner that has had a successor builds a new server object', async () => {
   await ghost.leave();
 });
 
-// Two sockets bring a node its messages and its replies: a paused owner that was given the session again could read only
-// afterwards that it had lost it. It discarded its new server object, and the call in it ended with an error.
-it('word that a session was lost, which comes late, does not take it from the node that owns it again', async () => {
+// Bug: messages and replies reach a node over two sockets. A paused owner that had got the session again could read
+// afterwards that it had lost it. It discarded its new replica, and the call in it ended with an error.
+it('a late message about a lost session does not take the session from a node that owns it again', async () => {
   const gate = newGate();
   const tools: Tools = {
     slow: async () => {

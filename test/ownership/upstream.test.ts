@@ -19,9 +19,9 @@ interface Place extends TestNode {
   behind: Puppet;
 }
 
-// Calls of such a session failed on every node until the server of its owner was back, or the owner died.
-describe.each(STORES)('the server of the owner is away, over %s', (_, openStore) => {
-  it('a call that reaches another node runs there at once, and the next ones too', async () => {
+// Bug: calls of such a session failed on every node until the server of its owner was back, or the owner died.
+describe.each(STORES)("while the owner's server is away, over %s", (_, openStore) => {
+  it('a call that reaches another node runs there at once, and so do later ones', async () => {
     const { a, b, client } = await owned(openStore);
     await a.server.kill();
     expect(await who(client, b)).toBe('b');
@@ -35,7 +35,7 @@ describe.each(STORES)('the server of the owner is away, over %s', (_, openStore)
     });
   });
 
-  it('a call that reaches the owner itself ends with an error, and the session moves with the next', async () => {
+  it('a call that reaches the owner ends with an error, and the next one moves the session', async () => {
     const { a, b, client } = await owned(openStore);
     await client.request(b.url, 'logging/setLevel', { level: 'error' });
     await a.server.kill();
@@ -47,7 +47,7 @@ describe.each(STORES)('the server of the owner is away, over %s', (_, openStore)
     expect(methods).toContain('logging/setLevel');
   });
 
-  it('of calls that come all at once, each runs once', async () => {
+  it('concurrent calls run once each', async () => {
     const { a, b, client } = await owned(openStore);
     await a.server.kill();
     const all = Array.from({ length: 20 }, () => who(client, b));
@@ -55,7 +55,7 @@ describe.each(STORES)('the server of the owner is away, over %s', (_, openStore)
     expect(callsOf(b)).toBe(20);
   });
 
-  it('where no node can reach its server, each call ends with an error, and one of them is enough', async () => {
+  it('each call ends with one error if no node can reach its server', async () => {
     const { a, b, client } = await owned(openStore);
     await a.server.kill();
     await b.server.kill();
@@ -67,7 +67,7 @@ describe.each(STORES)('the server of the owner is away, over %s', (_, openStore)
   });
 });
 
-it('a session stays while a call of it runs on the server, which takes no new connections', async () => {
+it('a session stays with its owner while a call runs on a server that accepts no new connections', async () => {
   const [, openStore] = STORES[0] as (typeof STORES)[number];
   let running: { res: ServerResponse; id: unknown } | undefined;
   const { a, b, client } = await owned(openStore, (res, id) => {
@@ -83,7 +83,7 @@ it('a session stays while a call of it runs on the server, which takes no new co
   expect(await who(client, b)).toBe('b');
 });
 
-/** Two nodes, each with a server of its own, and a session that the first one owns and has called once. */
+/** Starts two nodes with a server each, and a session that the first one owns and has called once. */
 async function owned(
   openStore: OpenStore,
   onSlow: (res: ServerResponse, id: unknown) => void = () => undefined,
@@ -110,7 +110,7 @@ async function owned(
   return { a, b, client };
 }
 
-/** Which server has answered, or why none has. */
+/** Returns which server has answered, or the reason of the error. */
 async function who(client: RawClient, { url }: TestNode): Promise<string | undefined> {
   const { result, error } = await client.request(url, 'tools/call', CALL);
   const content = result?.['content'] as { text: string }[] | undefined;

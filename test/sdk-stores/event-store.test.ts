@@ -28,7 +28,7 @@ describe.each(BACKPLANES)('the event store (%s)', (_name, openStore) => {
     return { a, b, on: (side: 'a' | 'b', session: string) => ({ a, b })[side].eventStore(session) };
   }
 
-  it('replays what came after an event in its stream, in order, on the other node too', async () => {
+  it('replays what came after an event in its stream in order, on the other node, too', async () => {
     const { on } = two();
     const [a, b] = [on('a', 's') satisfies SdkStore, on('b', 's') satisfies SdkStore];
     const ids: string[] = [];
@@ -45,7 +45,7 @@ describe.each(BACKPLANES)('the event store (%s)', (_name, openStore) => {
     expect(await replayed(a, ids[5] ?? '')).toMatchObject({ stream: GET, messages: [] });
   });
 
-  it('leaves out the events that only gave a client its first id', async () => {
+  it('does not replay events that only gave a client its first id', async () => {
     const { on } = two();
     const a = on('a', 's') satisfies SdkStore;
     const first = await a.storeEvent('post', {});
@@ -55,7 +55,7 @@ describe.each(BACKPLANES)('the event store (%s)', (_name, openStore) => {
     expect((await replayed(a, first)).messages).toEqual([1, 2].map(note));
   });
 
-  it('an id of another session, or none of ours, is not known', async () => {
+  it('rejects an id of another session and a malformed id', async () => {
     const { on } = two();
     const [one, two_] = [on('a', 'one') satisfies SdkStore, on('b', 'two') satisfies SdkStore];
     const foreign: string[] = [];
@@ -79,7 +79,7 @@ describe.each(BACKPLANES)('the event store (%s)', (_name, openStore) => {
     }
   });
 
-  it('tells an id whose successors are gone from one with nothing new', async () => {
+  it('rejects an id whose successors are gone, and accepts one with nothing new', async () => {
     const { on } = two({ retention: { maxEvents: 5 } });
     const a = on('a', 's') satisfies SdkStore;
     const quiet = await a.storeEvent('quiet', note(0));
@@ -92,7 +92,7 @@ describe.each(BACKPLANES)('the event store (%s)', (_name, openStore) => {
     expect((await replayed(a, quiet)).messages).toEqual([]);
   });
 
-  it('keeps no more bytes than it may, but the newest event in any case', async () => {
+  it('keeps no more bytes than its limit, but always the newest event', async () => {
     const maxBytes = 20_000;
     const { on } = two({ retention: { maxBytes } });
     const a = on('a', 's') satisfies SdkStore;
@@ -108,7 +108,8 @@ describe.each(BACKPLANES)('the event store (%s)', (_name, openStore) => {
       // Another session has bytes of its own.
       if (at < 5) others.push(await on('a', 'other').storeEvent(GET, big(at)));
     }
-    // Each counts for 1,100 bytes and some, encrypted for a third more; up to an eighth more than needed goes at a time.
+    // Each event counts for some 1,100 bytes, and a third more if encrypted. Up to an eighth more than needed is
+    // trimmed at a time.
     const count = await kept(ids);
     expect(count).toBeLessThanOrEqual(Math.ceil(maxBytes / 1_150) + 1);
     expect(count).toBeGreaterThanOrEqual(Math.floor((maxBytes * 7) / 8 / 1_650));
@@ -123,7 +124,7 @@ describe.each(BACKPLANES)('the event store (%s)', (_name, openStore) => {
     expect(await kept(ids.slice(0, -1))).toBe(0);
   });
 
-  it('counts anew what it forgets by age and number', async () => {
+  it('subtracts what it trims by age and number from its bytes', async () => {
     const { on } = two({ retention: { maxBytes: 5_000, maxEvents: 3, maxAgeMs: 1_000 } });
     const a = on('a', 's') satisfies SdkStore;
     const big = (at: number) => ({ ...note(at), params: { at, text: 'x'.repeat(1_000) } });
@@ -134,7 +135,7 @@ describe.each(BACKPLANES)('the event store (%s)', (_name, openStore) => {
     expect((await replayed(a, first)).messages).toEqual([21, 22].map(big));
   });
 
-  it('forgets what is older than its retention', async () => {
+  it('trims what is older than its retention', async () => {
     const { on } = two({ retention: { maxAgeMs: 300 } });
     const a = on('a', 's') satisfies SdkStore;
     const id = await a.storeEvent(GET, note(0));
@@ -142,7 +143,7 @@ describe.each(BACKPLANES)('the event store (%s)', (_name, openStore) => {
     expect(await a.getStreamIdForEventId(id)).toBeUndefined();
   });
 
-  it('many at once have ids of their own, and are replayed once each', async () => {
+  it('gives concurrent events ids of their own, and replays each once', async () => {
     const { on } = two();
     const first = await on('a', 's').storeEvent(GET, note(-1));
     await Promise.all(
@@ -159,7 +160,7 @@ describe.each(BACKPLANES)('the event store (%s)', (_name, openStore) => {
     ['v1', WebStandardStreamableHTTPServerTransport],
     ['v2', V2Transport],
   ])(
-    'serves the SDK’s transport (%s): a cursor of another session gets 400, its own resumes',
+    "serves the SDK's transport (%s): a cursor of another session gets 400, and its own one resumes",
     async (line, Transport) => {
       const { on } = two();
       const connect = async (session: string) => {

@@ -31,7 +31,7 @@ function busOn(backplane: Backplane, more: { logger?: Log['logger'] } = {}) {
   return opened.serverEventBus;
 }
 
-/** A handler of the v2 SDK, as one process would have it. */
+/** Makes a handler of the v2 SDK, as one process would have it. */
 function handlerOn(backplane: Backplane) {
   const capabilities = {
     tools: { listChanged: true },
@@ -51,7 +51,7 @@ interface Frame {
   result?: unknown;
 }
 
-/** `subscriptions/listen`: what comes, as it comes. */
+/** Opens `subscriptions/listen`, and collects its messages as they arrive. */
 async function listen(
   handler: { fetch(request: Request): Promise<Response> },
   id: number,
@@ -97,7 +97,7 @@ async function listen(
 }
 
 describe.each(STORES)('the bus of server events (%s)', (_name, openStore) => {
-  it('gives each event to each listener, on this node at once and on others soon', async () => {
+  it('gives each event to each listener, at once on this node and soon on others', async () => {
     const store = openStore();
     const [a, b] = [busOn(store()), busOn(store())];
     const [here, alsoHere, there]: [ServerEvent[], ServerEvent[], ServerEvent[]] = [[], [], []];
@@ -116,11 +116,11 @@ describe.each(STORES)('the bus of server events (%s)', (_name, openStore) => {
     await eventually(() => {
       expect(there).toEqual(events);
     });
-    // Its own events do not come back by way of the backplane.
+    // The node's own events do not come back from the backplane.
     expect(here).toEqual(events);
   });
 
-  it('ends with unsubscribing, which may be repeated; the same function may listen twice', async () => {
+  it('stops with unsubscribe(), which may be repeated, and the same function may listen twice', async () => {
     const store = openStore();
     const [a, b] = [busOn(store()), busOn(store())];
     const [seen, others]: [string[], string[]] = [[], []];
@@ -146,7 +146,7 @@ describe.each(STORES)('the bus of server events (%s)', (_name, openStore) => {
     expect(seen).toHaveLength(3);
   });
 
-  it('a listener that ends itself or throws does not keep an event from the others', async () => {
+  it('gives an event to all listeners, although one unsubscribes or throws', async () => {
     const store = openStore();
     const { errors, logger } = log();
     const [a, b] = [busOn(store()), busOn(store(), { logger })];
@@ -166,7 +166,7 @@ describe.each(STORES)('the bus of server events (%s)', (_name, openStore) => {
     expect(errors[0]).toContain('boom');
   });
 
-  it('carries subscriptions/listen: a change announced on one node is shown on all, filtered and stamped', async () => {
+  it('carries subscriptions/listen: a change on one node is shown on all, filtered and stamped', async () => {
     const store = openStore();
     const [a, b] = [handlerOn(store()), handlerOn(store())];
     const onA = await listen(a, 1, { toolsListChanged: true });
@@ -196,7 +196,7 @@ describe.each(STORES)('the bus of server events (%s)', (_name, openStore) => {
       _meta: { 'io.modelcontextprotocol/subscriptionId': 7 },
     });
     await onA.cancel();
-    // A graceful end is told.
+    // The client is told of the graceful end.
     await b.close();
     await onB.ended;
     expect(onB.frames.at(-1)).toMatchObject({ id: 7, result: { resultType: 'complete' } });
@@ -223,7 +223,7 @@ describe.each(STORES)('the bus of server events (%s)', (_name, openStore) => {
   });
 });
 
-it('while Redis is away, this node hears its own events, and a warning says that others do not', async () => {
+it('while Redis is away, a node gets its own events and warns that others do not', async () => {
   const proxy = await startTcpProxy({ target: { port: Number(new URL(redisUrl()).port) } });
   onTestFinished(proxy.stop);
   const { warnings, logger } = log();
@@ -245,7 +245,7 @@ it('while Redis is away, this node hears its own events, and a warning says that
   });
 });
 
-it('clients are told of all lists where events were missed that are not kept any more', async () => {
+it('clients are told of all lists after missed events that are no longer kept', async () => {
   const prefix = uniquePrefix();
   const proxy = await startTcpProxy({ target: { port: Number(new URL(redisUrl()).port) } });
   onTestFinished(proxy.stop);
@@ -273,11 +273,11 @@ it('clients are told of all lists where events were missed that are not kept any
   expect(warnings).toContainEqual(expect.stringContaining('missed'));
 });
 
-it('a backplane without room for sdkStores says so when one is used, and is no reason not to start', () => {
+it('a backplane without sdkStores throws when a store is used, and not at the start', () => {
   const inner = memoryBackplane();
   const backplane: Backplane = {
     join: (options) => {
-      // As one that was written before there were stores.
+      // A backplane that was written before there were stores.
       const joined = inner.join(options);
       Object.defineProperty(joined, 'sdkStores', { value: undefined });
       return joined;

@@ -1,4 +1,4 @@
-/** What the SDK asks of its own queue of a task, asked of that of this library: of two nodes that share it. */
+/** What the SDK expects of its own task queue, tested with two nodes that share the queue of this package. */
 import type { TaskMessageQueue as SdkQueue } from '@modelcontextprotocol/sdk/experimental/tasks/interfaces.js';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { TestNode } from '../contract/suite/rig.js';
@@ -18,8 +18,9 @@ describe.each(BACKPLANES)('the queue of a task (%s)', (_name, openStore) => {
     message: { jsonrpc: '2.0', method: 'notifications/x', params: { at } },
   });
 
-  // A question to one client was taken out by another one that named its task, and the one waited in vain.
-  it('another session takes nothing out of the queue of a task', async () => {
+  // Bug: another client that named the task took a question out of the queue, and the client that was asked waited in
+  // vain.
+  it('gives nothing to another session', async () => {
     const store = openStore();
     const [a, b] = [open(store()), open(store())];
     const { taskId } = await a.taskStore.createTask({}, 1, CALL, 'one');
@@ -29,7 +30,7 @@ describe.each(BACKPLANES)('the queue of a task (%s)', (_name, openStore) => {
     expect(await b.taskMessageQueue.dequeue(taskId, 'one')).toEqual(note(1));
   });
 
-  it('gives each kind of message back as it was, on either node, first in first out', async () => {
+  it('returns each kind of message unchanged on either node, first in first out', async () => {
     const { a, b } = two();
     const request: Queued = {
       ...{ type: 'request', timestamp: 1 },
@@ -51,7 +52,7 @@ describe.each(BACKPLANES)('the queue of a task (%s)', (_name, openStore) => {
     expect(await b.dequeueAll('never')).toEqual([]);
   });
 
-  it('a request of another node has an id that no server of this one waits for', async () => {
+  it('gives a request of another node an id that no server of this node waits for', async () => {
     const { a, b } = two();
     const message: Queued = {
       ...{ type: 'request', timestamp: 1 },
@@ -62,7 +63,7 @@ describe.each(BACKPLANES)('the queue of a task (%s)', (_name, openStore) => {
     expect(Number((taken?.message as { id: unknown }).id)).toBeNaN();
   });
 
-  it('gives all at once, and is empty then', async () => {
+  it('returns all messages at once, and is empty then', async () => {
     const { a, b } = two();
     for (let at = 0; at < 5; at += 1) await a.enqueue('t', note(at), 's');
     expect(await b.dequeueAll('t', 's')).toEqual([0, 1, 2, 3, 4].map(note));
@@ -70,7 +71,7 @@ describe.each(BACKPLANES)('the queue of a task (%s)', (_name, openStore) => {
     expect(await a.dequeueAll('t', 's')).toEqual([]);
   });
 
-  it('takes no more than its size, and what is over not at all', async () => {
+  it('takes no more than its size, and nothing of what is above', async () => {
     const { a, b } = two();
     for (let at = 0; at < 2; at += 1) await a.enqueue('t', note(at), 's', 2);
     await expect(b.enqueue('t', note(2), 's', 2)).rejects.toThrow(/overflow/);
@@ -79,7 +80,7 @@ describe.each(BACKPLANES)('the queue of a task (%s)', (_name, openStore) => {
     expect(await a.dequeueAll('t')).toEqual([note(1), note(3)]);
   });
 
-  it('many that put in and take out at once: each message comes once', async () => {
+  it('returns each message once when many are put in and taken out at once', async () => {
     const { a, b } = two();
     const put = Array.from({ length: 60 }, (_, at) =>
       (at % 2 === 0 ? a : b).enqueue('t', note(at)),
@@ -92,9 +93,9 @@ describe.each(BACKPLANES)('the queue of a task (%s)', (_name, openStore) => {
     expect(times.sort((x, y) => x - y)).toEqual(Array.from({ length: 60 }, (_, at) => at));
   });
 
-  // A failover undid that a message was taken out, while the node that had it was storing it for the client. The node took
-  // the message once more, and the client was asked twice.
-  it('gives a message that a failover has put back to another node only, and what is behind it to each', async () => {
+  // Bug: a failover undid that a message was taken out, while its node was storing it for the client. The node took it
+  // once more, and the client was asked twice.
+  it('returns a message that a failover has put back to another node only, and later ones to each', async () => {
     const store = openStore();
     const [a, b] = [open(store()), open(store())];
     for (const at of [1, 2]) await b.taskMessageQueue.enqueue('t', note(at));
@@ -119,7 +120,7 @@ describe.each(BACKPLANES)('the queue of a task (%s)', (_name, openStore) => {
     expect(await b.taskMessageQueue.dequeueAll('t')).toEqual([note(1), note(2)]);
   });
 
-  it('is its own task’s', async () => {
+  it('is separate for each task', async () => {
     const { a, b } = two();
     await a.enqueue('one', note(1));
     await a.enqueue('two', note(2));
@@ -127,7 +128,7 @@ describe.each(BACKPLANES)('the queue of a task (%s)', (_name, openStore) => {
     expect(await b.dequeueAll('one')).toEqual([note(1)]);
   });
 
-  it('has a bound of its own where the server sets none', async () => {
+  it('has a limit of its own if the server sets none', async () => {
     const { a } = two({ retention: { maxEvents: 3 } });
     for (let at = 0; at < 3; at += 1) await a.enqueue('t', note(at));
     await expect(a.enqueue('t', note(3))).rejects.toThrow(/overflow/);

@@ -1,6 +1,6 @@
 /**
- * What the SDK asks of its own stores in memory, asked of ours: of two processes that share them, so that each step may
- * be taken in either.
+ * What the SDK expects of its own store in memory, tested with two processes that share the store of this package. Each
+ * step may be taken in either.
  */
 import type { TaskStore as SdkStore } from '@modelcontextprotocol/sdk/experimental/tasks/interfaces.js';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -15,7 +15,7 @@ describe.each(BACKPLANES)('the task store (%s)', (_name, openStore) => {
   function two(more: Parameters<typeof open>[1] = {}) {
     const store = openStore();
     const [a, b] = [open(store(), more), open(store(), more)];
-    // As the SDK's own types have them.
+    // The fields are those of the SDK's own types.
     return { a: a.taskStore satisfies SdkStore, b: b.taskStore satisfies SdkStore };
   }
   const create = (
@@ -24,7 +24,7 @@ describe.each(BACKPLANES)('the task store (%s)', (_name, openStore) => {
     session = 's',
   ) => on.createTask(more, 1, CALL, session);
 
-  it('a new task is working, and is found on the other node as it was returned', async () => {
+  it('creates a task that is working, and returns the same on the other node', async () => {
     const { a, b } = two();
     const task = await create(a, { ttl: 60_000, pollInterval: 250 });
     expect(task).toMatchObject({ status: 'working', ttl: 60_000, pollInterval: 250 });
@@ -35,14 +35,14 @@ describe.each(BACKPLANES)('the task store (%s)', (_name, openStore) => {
     expect((await create(a)).taskId).not.toBe(task.taskId);
   });
 
-  it('a task whose ttl is left out, or too long, gets the longest there is', async () => {
+  it('gives a task without a ttl, or with too long a one, the longest ttl', async () => {
     const { a } = two({ tasks: { maxTtlMs: 70_000 } });
     expect(await create(a)).toMatchObject({ ttl: 70_000, pollInterval: 1000 });
     expect(await create(a, { ttl: 80_000 })).toMatchObject({ ttl: 70_000 });
     expect(await a.createTask({ ttl: null }, 1, CALL)).toMatchObject({ ttl: 70_000 });
   });
 
-  it('what is not there is null, or an error', async () => {
+  it('returns null or an error for a task that does not exist', async () => {
     const { a } = two();
     for (const id of ['nope', '', 'with space', '{x}', '../', 'x'.repeat(5000)]) {
       expect(await a.getTask(id)).toBeNull();
@@ -53,7 +53,7 @@ describe.each(BACKPLANES)('the task store (%s)', (_name, openStore) => {
   });
 
   it.each(['working', 'input_required'] as const)(
-    'a task that is %s may become anything',
+    'lets a task that is %s change to any status',
     async (from) => {
       const { a, b } = two();
       for (const to of ['working', 'input_required', ...ENDS] as const) {
@@ -68,7 +68,7 @@ describe.each(BACKPLANES)('the task store (%s)', (_name, openStore) => {
     },
   );
 
-  it.each(ENDS)('a task that has %s stays so', async (end) => {
+  it.each(ENDS)('keeps the status of a task that has %s', async (end) => {
     const { a, b } = two();
     const { taskId } = await create(a);
     await a.updateTaskStatus(taskId, end, undefined, 's');
@@ -85,7 +85,7 @@ describe.each(BACKPLANES)('the task store (%s)', (_name, openStore) => {
   });
 
   it.each(['completed', 'failed'] as const)(
-    'a result is stored once, with the status %s',
+    'stores a result once, with the status %s',
     async (end) => {
       const { a, b } = two();
       for (const before of ['working', 'input_required'] as const) {
@@ -100,7 +100,7 @@ describe.each(BACKPLANES)('the task store (%s)', (_name, openStore) => {
     },
   );
 
-  it('of many that end a task at once, on both nodes, one does', async () => {
+  it('lets one of many steps end a task when they come at once on both nodes', async () => {
     const { a, b } = two();
     for (let round = 0; round < 10; round += 1) {
       const { taskId } = await create(a);
@@ -123,7 +123,7 @@ describe.each(BACKPLANES)('the task store (%s)', (_name, openStore) => {
     }
   });
 
-  it('a task goes after its ttl, whatever its status, and has it anew from its end', async () => {
+  it('removes a task after its ttl, whatever its status, and its ttl starts again at its end', async () => {
     const { a, b } = two();
     const ttl = 1_200;
     const [working, ended] = [await create(a, { ttl }), await create(a, { ttl })];
@@ -135,7 +135,7 @@ describe.each(BACKPLANES)('the task store (%s)', (_name, openStore) => {
     expect((await b.listTasks(undefined, 's')).tasks).toEqual([]);
   });
 
-  it('tasks are listed in the order of their creation, ten at a time', async () => {
+  it('lists tasks in the order of their creation, ten at a time', async () => {
     const { a, b } = two();
     expect(await a.listTasks(undefined, 's')).toEqual({ tasks: [] });
     const ids: string[] = [];
@@ -154,13 +154,13 @@ describe.each(BACKPLANES)('the task store (%s)', (_name, openStore) => {
     expect(seen).toEqual(ids);
   });
 
-  it('a page that is exactly full has no next one', async () => {
+  it('returns no next page after one that is exactly full', async () => {
     const { a } = two();
     for (let at = 0; at < 10; at += 1) await create(a);
     expect((await a.listTasks(undefined, 's')).nextCursor).toBeUndefined();
   });
 
-  it('a cursor outlives the task that it was made at', async () => {
+  it('accepts a cursor whose task has gone', async () => {
     const { a } = two();
     for (let at = 0; at < 9; at += 1) await create(a);
     await create(a, { ttl: 1_000 });
@@ -170,7 +170,7 @@ describe.each(BACKPLANES)('the task store (%s)', (_name, openStore) => {
     expect((await a.listTasks(nextCursor, 's')).tasks).toEqual([last]);
   });
 
-  it('a cursor that is none is refused', async () => {
+  it('rejects a malformed cursor', async () => {
     const { a } = two();
     for (const cursor of [
       'nope',
@@ -188,7 +188,7 @@ describe.each(BACKPLANES)('the task store (%s)', (_name, openStore) => {
     }
   });
 
-  it('another session neither finds a task, nor lists it, nor changes it', async () => {
+  it('hides a task from another session: it is not found, listed or changed', async () => {
     const { a, b } = two();
     const { taskId } = await create(a, {}, 'one');
     expect(await b.getTask(taskId, 'two')).toBeNull();
@@ -199,11 +199,11 @@ describe.each(BACKPLANES)('the task store (%s)', (_name, openStore) => {
     );
     await expect(b.storeTaskResult(taskId, 'completed', {}, 'two')).rejects.toThrow('not found');
     expect(await a.getTask(taskId, 'one')).toMatchObject({ status: 'working' });
-    // The server's own code may know it by its id alone.
+    // Code of the server may know the task by its id alone.
     expect(await b.getTask(taskId)).toMatchObject({ status: 'working' });
   });
 
-  it('a task of no session is found by whoever knows it, and listed in every session', async () => {
+  it('finds a task of no session by its id, and lists it in every session', async () => {
     const { a, b } = two();
     const { taskId } = await a.createTask({}, 1, CALL);
     const own = await create(a, {}, 'one');
@@ -212,14 +212,14 @@ describe.each(BACKPLANES)('the task store (%s)', (_name, openStore) => {
       (await b.listTasks(undefined, session)).tasks.map((task) => task.taskId);
     expect(await listed('one')).toEqual([taskId, own.taskId]);
     expect(await listed('two')).toEqual([taskId]);
-    // Without a session none of another one's is told.
+    // Without a session, no tasks of sessions are listed.
     expect(await listed()).toEqual([taskId]);
   });
 
-  it('those of a session and those of none are listed together, in order, each once', async () => {
+  it('lists tasks of a session and of none together, in order, each once', async () => {
     const { a, b } = two();
     const ids: string[] = [];
-    // Runs of both that are longer and shorter than a page.
+    // There are runs of both that are longer and shorter than a page.
     for (const [session, count] of [
       ['s', 1],
       [undefined, 12],
@@ -244,7 +244,7 @@ describe.each(BACKPLANES)('the task store (%s)', (_name, openStore) => {
     expect(seen).toEqual(ids);
   });
 
-  it('a session may have so many tasks, of which those that are gone do not count', async () => {
+  it('limits the tasks of a session, without counting those that have gone', async () => {
     const { a, b } = two({ tasks: { maxPerSession: 3 } });
     for (let at = 0; at < 2; at += 1) await create(a);
     await create(b, { ttl: 1_000 });
@@ -255,8 +255,9 @@ describe.each(BACKPLANES)('the task store (%s)', (_name, openStore) => {
     await expect(create(a)).rejects.toThrow('has 3 tasks already');
   });
 
-  // One that was listed and not stored yet was taken for gone: there was one too many, and it was never found again.
-  it('of many that are created at once, on both nodes, a session gets so many, and all are listed', async () => {
+  // Bug: a task that was listed and not stored yet was taken for one that had gone. There was one too many, and it was
+  // never found again.
+  it('keeps the limit when many tasks are created at once on both nodes, and lists all of them', async () => {
     const { a, b } = two({ tasks: { maxPerSession: 5 } });
     for (let round = 0; round < 5; round += 1) {
       const session = `s${round}`;
@@ -270,7 +271,7 @@ describe.each(BACKPLANES)('the task store (%s)', (_name, openStore) => {
     }
   });
 
-  it('a task whose node has left has failed, at the second look', async () => {
+  it('marks a task failed at the second look after its node has left', async () => {
     const store = openStore();
     const [a, b] = [open(store(), { leaseMs: 600 }), open(store(), { leaseMs: 600 })];
     const { taskId } = await create(a.taskStore);
@@ -287,7 +288,7 @@ describe.each(BACKPLANES)('the task store (%s)', (_name, openStore) => {
     await expect(b.taskStore.getTaskResult(other.taskId, 's')).rejects.toThrow('no result');
   });
 
-  it('the node that gave a task its last status is the one that works on it', async () => {
+  it('counts the node that set the last status as the one that works on the task', async () => {
     const store = openStore();
     const [a, b] = [open(store(), { leaseMs: 1_500 }), open(store(), { leaseMs: 1_500 })];
     const { taskId } = await create(a.taskStore);
@@ -300,7 +301,7 @@ describe.each(BACKPLANES)('the task store (%s)', (_name, openStore) => {
     }
   });
 
-  it('a task that is worked on elsewhere is kept, where the options say so', async () => {
+  it('keeps a task that is worked on elsewhere, if its options say so', async () => {
     const store = openStore();
     const options = { leaseMs: 600, tasks: { orphans: 'keep' } } as const;
     const [a, b] = [open(store(), options), open(store(), options)];

@@ -12,7 +12,7 @@ const CALL = { method: 'tools/call', params: { name: 'x' } };
 const text = (value: string) => ({ content: [{ type: 'text', text: value }] });
 
 describe.each(BACKPLANES)('waiting for a task (%s)', (_name, openStore) => {
-  /** What the SDK's `tasks/result` does between two looks. */
+  /** Does what the SDK's `tasks/result` does between two looks. */
   async function tasksResultSleeps(
     on: { taskStore: SdkStore; taskMessageQueue: SdkQueue },
     taskId: string,
@@ -30,9 +30,9 @@ describe.each(BACKPLANES)('waiting for a task (%s)', (_name, openStore) => {
     }
   }
 
-  it('a result, a cancellation or a message of another node ends it at once', async () => {
+  it('ends at once with a result, a cancellation or a message on another node', async () => {
     const store = openStore();
-    // A third of that is how often one looks whether who works on it lives, and at the task.
+    // The store checks three times in this interval whether the node of the task lives, and looks at the task.
     const options = { leaseMs: 60_000 };
     const [a, b] = [open(store(), options), open(store(), options)];
     const steps: ((id: string) => Promise<void>)[] = [
@@ -52,7 +52,7 @@ describe.each(BACKPLANES)('waiting for a task (%s)', (_name, openStore) => {
       await step(taskId);
       await Promise.any(waits);
       expect(performance.now() - began).toBeLessThan(10_000);
-      // A message is taken by one of the two.
+      // One of the two takes the message.
       if (step === steps[2])
         await a.taskStore.updateTaskStatus(taskId, 'cancelled', undefined, 's');
       await Promise.all(waits);
@@ -60,7 +60,7 @@ describe.each(BACKPLANES)('waiting for a task (%s)', (_name, openStore) => {
     }
   });
 
-  it('asking for the status never waits', async () => {
+  it('does not happen when the status is asked for', async () => {
     const store = openStore();
     const [a, b] = [open(store()), open(store())];
     const { taskId } = await a.taskStore.createTask({ pollInterval: 20_000 }, 1, CALL, 's');
@@ -75,7 +75,7 @@ describe.each(BACKPLANES)('waiting for a task (%s)', (_name, openStore) => {
     await waiting;
   });
 
-  it('the twin: one that looks in another order polls, as it would with the store of the SDK', async () => {
+  it('the twin: a reader that asks in another order polls, as with the store of the SDK', async () => {
     const store = openStore();
     const [a, b] = [open(store()), open(store())];
     const { taskId } = await a.taskStore.createTask({ pollInterval: 20_000 }, 1, CALL, 's');

@@ -20,7 +20,7 @@ import { openSession } from '../integration/support/serve.js';
 import { request } from '../support/mcp-http.js';
 import { BACKPLANES } from './stores.js';
 
-/** A node whose tools work as tasks. */
+/** Starts a node whose tools run as tasks. */
 async function nodeOn(backplane: Backplane, affinity: 'any' | 'owner' = 'any') {
   const answers: unknown[] = [];
   const mcp: Anynode = anynode({ backplane, affinity, leaseMs: 3_000, server: () => build() });
@@ -106,7 +106,7 @@ async function nodeOn(backplane: Backplane, affinity: 'any' | 'owner' = 'any') {
   return { mcp, url: new URL(`http://127.0.0.1:${port}/mcp`), answers, letGo };
 }
 
-/** A client of the SDK whose POSTs go where the test says. */
+/** Connects a client of the SDK whose POSTs go where the test says. */
 async function clientOf(first: URL) {
   const to = { url: first };
   const client = new Client(
@@ -146,7 +146,7 @@ describe.each(BACKPLANES)('tasks through the middleware (%s)', (_name, openStore
     return { a, b, ...(await clientOf(a.url)) };
   }
 
-  it('created on one node, the result is awaited on another, and comes at once', async () => {
+  it('a result that is awaited on another node arrives at once', async () => {
     const { b, client, to, start } = await setUp();
     const taskId = await start('sleep', 2_000);
     to.url = b.url;
@@ -160,7 +160,7 @@ describe.each(BACKPLANES)('tasks through the middleware (%s)', (_name, openStore
     expect(tasks.map((task) => task.taskId)).toEqual([taskId]);
   });
 
-  it('what a task asks reaches the client where it waits, and the answer the node that asks', async () => {
+  it('a question of a task reaches the waiting client, and the answer reaches the node that asks', async () => {
     const { a, b, client, to, start, asked } = await setUp();
     const taskId = await start('ask', 200);
     to.url = b.url;
@@ -173,7 +173,7 @@ describe.each(BACKPLANES)('tasks through the middleware (%s)', (_name, openStore
     expect(b.answers).toEqual([]);
   });
 
-  it('cancelled on another node: it stays so, and what it was about to ask is given up', async () => {
+  it('a task that is cancelled on another node stays cancelled, and its next question is refused', async () => {
     const { a, b, client, to, start, asked } = await setUp();
     const taskId = await start('ask', 100);
     await sleep(500);
@@ -188,9 +188,9 @@ describe.each(BACKPLANES)('tasks through the middleware (%s)', (_name, openStore
     expect(await client.experimental.tasks.getTask(taskId)).toMatchObject({ status: 'cancelled' });
   });
 
-  // The SDK tells the client of a task that it has ended: of a server that was discarded meanwhile it was an error, of which
-  // nobody knew who works on by himself.
-  it('a closing owner lets a task say that it is over', async () => {
+  // The SDK tells the client that its task has ended. Bug: in a replica that was discarded meanwhile that was an error,
+  // although the task was still running.
+  it('a closing owner lets a running task report its end', async () => {
     const store = openStore();
     const a = await nodeOn(store(), 'owner');
     const b = await nodeOn(store(), 'owner');
