@@ -1,4 +1,4 @@
-/** What clients send to nodes other than the one it is for: big messages go by way of the log, pub/sub only wakes. */
+/** Large messages of clients for another node go through the log. Only a wake-up is published. */
 import { Redis } from 'ioredis';
 import { expect, it, onTestFinished } from 'vitest';
 import { scriptedServer } from '../integration/support/scripted-server.js';
@@ -8,7 +8,7 @@ import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
 
 const BIG = 'x'.repeat(500_000);
 
-/** The sizes of what is published to a node from now on. */
+/** Records the sizes of the messages that are published to a node from now on. */
 async function published(nodeId: string): Promise<number[]> {
   const redis = new Redis(redisUrl());
   onTestFinished(() => redis.disconnect());
@@ -18,8 +18,9 @@ async function published(nodeId: string): Promise<number[]> {
   return sizes;
 }
 
-// It was published whole. Some of them at once overrun the output buffer that Redis allows a subscriber, which is cut off.
-it('a big answer reaches the node that asked, by way of the log', async () => {
+// Bug: the answer was published whole. Several of them at once exceed the output buffer that Redis gives a subscriber,
+// which is then cut off.
+it('a large answer reaches the node that asked through the log', async () => {
   const both = { redis: redisUrl(), prefix: uniquePrefix() };
   let answered: unknown;
   const a = await startNode({
@@ -47,7 +48,7 @@ it('a big answer reaches the node that asked, by way of the log', async () => {
   expect(Math.max(...sizes)).toBeLessThan(10_000);
 });
 
-it('a big notification reaches the owner of its session in its turn, by way of the log', async () => {
+it('a large notification reaches the owner of its session through the log, in its order', async () => {
   const heard: unknown[] = [];
   const both = {
     ...{ redis: redisUrl(), prefix: uniquePrefix(), affinity: 'owner' as const },

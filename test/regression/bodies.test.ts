@@ -10,7 +10,7 @@ import { request } from '../support/mcp-http.js';
 
 // The body parsers of Express 4 leave `{}` behind for a content type that is not theirs. Once something in front had
 // waited, `req.complete` was true though nobody had read the body, and `{}` was taken for what the client had sent.
-it('a body that a parser of another type passed by is read here, however late', async () => {
+it('a node reads a body that a parser of another type has passed over, however late', async () => {
   // It comes without types; what is used of it here is the same in both.
   const { urlencoded } = createRequire(import.meta.url)('express4') as typeof express;
   const later: RequestHandler = (_req, _res, next) => void setTimeout(next, 20);
@@ -22,7 +22,7 @@ it('a body that a parser of another type passed by is read here, however late', 
 
 const after = (ms: number, next: () => void): void => void setTimeout(next, ms);
 
-/** What something in front may do to a request, and what it did to the body. */
+/** What middleware in front may do to a request before the node gets it. */
 const FRONTS: Record<string, RequestHandler> = {
   // The pieces were texts, which are not put together like bytes: that was thrown where nobody caught it, and ended the
   // process. A body that came as a whole was read as a text, and then waited for once more.
@@ -58,35 +58,38 @@ const FRONTS: Record<string, RequestHandler> = {
     }),
 };
 
-describe.each(Object.entries(FRONTS))('with something in front that %s', (_, front) => {
+describe.each(Object.entries(FRONTS))('middleware in front that %s', (_, front) => {
   it.each([
     ['at once', ['Content-Length: '], 0],
     ['in two pieces', ['Content-Length: '], 40],
     ['in chunks', ['Transfer-Encoding: chunked'], 40],
-  ])('a body that comes %s is read', async (_how, [header = ''], cut) => {
-    const { url } = await startNode({ mount: { before: [front] } });
-    const socket = connect(Number(new URL(url).port), '127.0.0.1');
-    onTestFinished(() => void socket.destroy());
-    await once(socket, 'connect');
-    let text = '';
-    socket.on('data', (chunk) => (text += String(chunk)));
-    const params = { protocolVersion: '2025-11-25', capabilities: {} };
-    const clientInfo = { name: 'raw', version: '1' };
-    const body = JSON.stringify(request(1, 'initialize', { ...params, clientInfo }));
-    const head = ['POST /mcp HTTP/1.1', 'Host: localhost', 'Content-Type: application/json'];
-    const accept = 'Accept: application/json, text/event-stream';
-    const chunked = header.startsWith('Transfer');
-    const length = chunked ? header : `${header}${body.length}`;
-    const framed = (part: string): string =>
-      chunked ? `${part.length.toString(16)}\r\n${part}\r\n` : part;
-    const pieces = [body.slice(0, cut), body.slice(cut)].filter((part) => part !== '');
-    const [first = '', ...rest] = pieces.map(framed);
-    socket.write([...head, accept, length, '', first].join('\r\n'));
-    for (const piece of rest) {
-      await sleep(20);
-      socket.write(piece);
-    }
-    if (chunked) socket.write('0\r\n\r\n');
-    await expect.poll(() => text).toContain('"result"');
-  });
+  ])(
+    'does not keep the node from reading a body that comes %s',
+    async (_how, [header = ''], cut) => {
+      const { url } = await startNode({ mount: { before: [front] } });
+      const socket = connect(Number(new URL(url).port), '127.0.0.1');
+      onTestFinished(() => void socket.destroy());
+      await once(socket, 'connect');
+      let text = '';
+      socket.on('data', (chunk) => (text += String(chunk)));
+      const params = { protocolVersion: '2025-11-25', capabilities: {} };
+      const clientInfo = { name: 'raw', version: '1' };
+      const body = JSON.stringify(request(1, 'initialize', { ...params, clientInfo }));
+      const head = ['POST /mcp HTTP/1.1', 'Host: localhost', 'Content-Type: application/json'];
+      const accept = 'Accept: application/json, text/event-stream';
+      const chunked = header.startsWith('Transfer');
+      const length = chunked ? header : `${header}${body.length}`;
+      const framed = (part: string): string =>
+        chunked ? `${part.length.toString(16)}\r\n${part}\r\n` : part;
+      const pieces = [body.slice(0, cut), body.slice(cut)].filter((part) => part !== '');
+      const [first = '', ...rest] = pieces.map(framed);
+      socket.write([...head, accept, length, '', first].join('\r\n'));
+      for (const piece of rest) {
+        await sleep(20);
+        socket.write(piece);
+      }
+      if (chunked) socket.write('0\r\n\r\n');
+      await expect.poll(() => text).toContain('"result"');
+    },
+  );
 });

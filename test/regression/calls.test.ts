@@ -17,7 +17,7 @@ const call = (id: number, name: string, args: Record<string, unknown> = {}) =>
 
 // The call was taken off the list of those that run, and then its answer could not be written down: nobody was left to
 // end it. The stream stayed open for ever, and the id was in use for ever.
-it('a result that is not JSON ends the request all the same', async () => {
+it('a result that cannot be written as JSON ends its request with an error', async () => {
   const { url, client } = await startSession({
     server: () => {
       const server = scriptedServer();
@@ -34,7 +34,7 @@ it('a result that is not JSON ends the request all the same', async () => {
 
 // A stream that has ended has no holder, which the periodic refresh took for "somebody else's": it cut off whoever was
 // still reading what lay in the log, a slow reader and a replay alike, with the answer unread.
-it('a slow reader of a stream that has ended gets it to the end', async () => {
+it('a slow reader of a stream that has ended gets all of it', async () => {
   const { url, client } = await startSession({
     sessionTtlMs: 1_500,
     maxBufferedBytes: 100_000,
@@ -71,7 +71,7 @@ it('a running call keeps a session alive whose client never sent `initialized`',
 });
 
 // The headers could not be sent, and the request was left: stored, never run, its id in use, its replica never idle.
-it('a request whose response somebody else has begun runs or is given up', async () => {
+it('a request whose response has begun in front runs, or is given up', async () => {
   const shared = memoryBackplane();
   const nothing = (): void => undefined;
   let storing = nothing;
@@ -110,7 +110,7 @@ it('a request whose response somebody else has begun runs or is given up', async
 });
 
 // The callback's exception became the client's problem: 500 for a notification that was stored.
-it('a progress callback that throws is not the client’s fault', async () => {
+it("a progress callback that throws does not change the client's answer", async () => {
   const { url, client, sessionId, mcp } = await startSession();
   const stream = await client.listen(url);
   const onprogress = (): void => {
@@ -128,7 +128,7 @@ it('a progress callback that throws is not the client’s fault', async () => {
 });
 
 // The server was given the very message by whose id its call is known here: under another one, nobody could end it.
-it('a server may give requests ids of its own', async () => {
+it('a server may replace the ids of its requests', async () => {
   const { url, client } = await startSession({
     server: () => {
       const inner = scriptedServer();
@@ -144,7 +144,7 @@ it('a server may give requests ids of its own', async () => {
 
 // What came after the message in the same POST was not handed over, and nobody ended it; a call that was cancelled did
 // not end either.
-it('a server that throws at a notification answers what came along with it', async () => {
+it('a server that throws on a notification still gets the rest of its POST', async () => {
   const { url, client, logged } = await startSession({
     server: () => {
       const inner = scriptedServer({ wait: () => new Promise(() => undefined) });

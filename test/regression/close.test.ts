@@ -12,7 +12,7 @@ import { wrappedBackplane } from '../support/wrapped-backplane.js';
 
 // A GET that waits for the old holder's answer belongs to no list yet that `close()` goes through. It opened its
 // connection after the node had left, and kept the HTTP server from closing.
-it('a GET on its way while the node closes is ended, or refused', async () => {
+it('a GET that arrives while the node closes is ended or refused', async () => {
   const backplane = memoryBackplane();
   let asked = (): void => undefined;
   const waits = new Promise<void>((resolve) => (asked = resolve));
@@ -41,7 +41,7 @@ it('a GET on its way while the node closes is ended, or refused', async () => {
 });
 
 // While a request is being stored nothing runs yet: `close()` saw an idle node, and did not wait for it.
-it('a request that is being stored when the node closes is answered, or refused', async () => {
+it('a request that is being stored when the node closes is answered or refused', async () => {
   const shared = memoryBackplane();
   const slow = wrappedBackplane(shared, (joined) => ({
     async commit(step) {
@@ -64,7 +64,7 @@ it('a request that is being stored when the node closes is answered, or refused'
 });
 
 // It failed on a backplane that had been left, and the client was told, with 200, of an error inside the server.
-it('an `initialize` on its way while the node closes is answered, or refused with 503', async () => {
+it('an `initialize` that arrives while the node closes is answered, or refused with 503', async () => {
   const server = () => sleep(200, scriptedServer());
   const { url, mcp } = await startNode({ server });
   const client = rawClient();
@@ -82,7 +82,7 @@ it('an `initialize` on its way while the node closes is answered, or refused wit
 });
 
 // Each was asked to close twice, and only the second time, which had nothing left to do, was waited for.
-it('close() resolves when the servers are closed', async () => {
+it('close() resolves when all servers have closed', async () => {
   let closed = false;
   const server = () => {
     const built = scriptedServer();
@@ -102,46 +102,43 @@ it('close() resolves when the servers are closed', async () => {
 
 // Large answers wait for turns of the event loop of their own. A node that closed meanwhile did not wait for them: they were
 // refused, and their clients heard that the connection was closed.
-it.each([0, 10_000])(
-  'answers that were given before the node closes are stored: drainMs %s',
-  async (drainMs) => {
-    const most = 40;
-    let begun = 0;
-    const all = signal();
-    const closing = signal();
-    let turn = 0;
-    const large = async (): Promise<CallToolResult> => {
-      begun += 1;
-      if (begun === most) all.resolve();
-      await all.promise;
-      const toJSON = (): object => {
-        turn += 1;
-        // By now all have answered.
-        if (turn === 2) closing.resolve();
-        // As long as it takes to write more.
-        const until = performance.now() + 5;
-        while (performance.now() < until);
-        return { text: 'x'.repeat(300_000) };
-      };
-      return { content: [], structuredContent: { toJSON } };
+it.each([0, 10_000])('answers from before close() are stored: drainMs %s', async (drainMs) => {
+  const most = 40;
+  let begun = 0;
+  const all = signal();
+  const closing = signal();
+  let turn = 0;
+  const large = async (): Promise<CallToolResult> => {
+    begun += 1;
+    if (begun === most) all.resolve();
+    await all.promise;
+    const toJSON = (): object => {
+      turn += 1;
+      // By now all have answered.
+      if (turn === 2) closing.resolve();
+      // As long as it takes to write more.
+      const until = performance.now() + 5;
+      while (performance.now() < until);
+      return { text: 'x'.repeat(300_000) };
     };
-    const { mcp, url } = await startNode({ responseMode: 'json', tools: { large } });
-    const { client } = await openSession(url, { protocolVersion: '2025-03-26' });
-    const batch = Array.from({ length: most }, (_, at) =>
-      request(100 + at, 'tools/call', { name: 'large' }),
-    );
-    const posted = client.post(url, batch);
-    await closing.promise;
-    await mcp.close({ drainMs });
-    const answer = await posted;
-    expect(answer.status).toBe(200);
-    const result: unknown = expect.anything();
-    expect(answer.json()).toMatchObject(batch.map(({ id }) => ({ id, result })));
-  },
-);
+    return { content: [], structuredContent: { toJSON } };
+  };
+  const { mcp, url } = await startNode({ responseMode: 'json', tools: { large } });
+  const { client } = await openSession(url, { protocolVersion: '2025-03-26' });
+  const batch = Array.from({ length: most }, (_, at) =>
+    request(100 + at, 'tools/call', { name: 'large' }),
+  );
+  const posted = client.post(url, batch);
+  await closing.promise;
+  await mcp.close({ drainMs });
+  const answer = await posted;
+  expect(answer.status).toBe(200);
+  const result: unknown = expect.anything();
+  expect(answer.json()).toMatchObject(batch.map(({ id }) => ({ id, result })));
+});
 
 // What still ran was left to other nodes before they were stored, and with it all of its batch.
-it('so are those of a batch that is left to other nodes', async () => {
+it('answers from before close() are stored for a batch that is left to other nodes, too', async () => {
   const most = 20;
   let begun = 0;
   const [all, closing, never] = [signal(), signal(), signal()];
@@ -193,7 +190,7 @@ it('so are those of a batch that is left to other nodes', async () => {
 
 // Whether anything ran was asked once, when the drain began: a call that came while connections were being ended was
 // ended as soon as they were.
-it('a call that begins during the drain has the rest of its time', async () => {
+it('a call that begins during the drain has the rest of `drainMs`', async () => {
   const started = newGate();
   const gate = newGate();
   const tools = {

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Backplane } from '../../src/index.js';
 import { notification, request } from '../support/mcp-http.js';
 
-/** A node on it is never told that a session has ended. */
+/** A backplane whose node is never told that a session has ended. */
 function unaware(inner: Backplane): Backplane {
   return {
     join: (options) =>
@@ -22,7 +22,7 @@ function unaware(inner: Backplane): Backplane {
 
 // It was logged as an error of the server, for an operator to look into: there is none.
 it.each(STORES)(
-  'a session that is deleted while its server is built elsewhere leaves nothing there, over %s',
+  'a session that is deleted while its server is built on another node leaves nothing there, over %s',
   async (_, openStore) => {
     const store = openStore();
     const building = newGate();
@@ -59,7 +59,7 @@ it.each(STORES)(
 // The word of a DELETE may be lost. Each further step of the handler was answered that there is no such session, and the
 // handler went on, with all that it said resolved as if the client had heard it.
 it.each(STORES)(
-  'a handler is aborted as soon as a step of it finds that its session was deleted, over %s',
+  'a handler is aborted as soon as one of its messages is refused because the session was deleted, over %s',
   async (_, openStore) => {
     const store = openStore();
     const outcomes: string[] = [];

@@ -1,4 +1,4 @@
-/** Something in front of the node ends, or begins, a response of its own accord: a timeout, say. */
+/** Middleware in front of the node begins or ends a response itself, for instance at a timeout. */
 import { IncomingMessage, ServerResponse } from 'node:http';
 import { Socket } from 'node:net';
 import type { RequestHandler, Response } from 'express';
@@ -12,7 +12,7 @@ import { listen, rawClient, startSession } from '../integration/support/serve.js
 import { request } from '../support/mcp-http.js';
 import { ManualClock } from '../unit/support/manual-clock.js';
 
-/** The response to the POST that came last. */
+/** Captures the response to the latest POST. */
 function capture(): { front: RequestHandler; response: () => Response } {
   let last: Response | undefined;
   const front: RequestHandler = (_req, res, next) => {
@@ -30,7 +30,7 @@ function capture(): { front: RequestHandler; response: () => Response } {
 
 // Until the connection had taken the end, which takes a slow reader long, what the server said was written after it.
 // That is an error of the response, which nobody listened for: it ended the process.
-it('what is said after it is not written', async () => {
+it('a message after the end of a response is not written', async () => {
   const { front, response } = capture();
   const { url, client } = await startSession({
     mount: { before: [front] },
@@ -48,7 +48,7 @@ it('what is said after it is not written', async () => {
   expect(await client.request(url, 'ping')).toMatchObject({ result: {} });
 });
 
-it('nor on a connection of HTTP+SSE', async () => {
+it('a message after the end of an HTTP+SSE connection is not written', async () => {
   const app = express().use((_req, res) => {
     const connection = new LegacyConnection(res, {
       ...{
@@ -75,7 +75,7 @@ it('nor on a connection of HTTP+SSE', async () => {
 });
 
 // The answer was thrown at what had been sent, and the rest that is done at the end of a connection was left out.
-it('nothing is kept of a call whose answer came too late', async () => {
+it('a call whose answer comes after the end leaves nothing behind', async () => {
   const { front, response } = capture();
   const { mcp, url, client, sessionId } = await startSession({
     responseMode: 'json',
@@ -94,7 +94,7 @@ it('nothing is kept of a call whose answer came too late', async () => {
 
 // A large body is sent in parts, one of which was written after the end where its connection had not taken that yet: here
 // since it still shows the response to an earlier request.
-it('nor the parts of a large JSON body', async () => {
+it('a part of a large JSON body after the end is not written', async () => {
   const res = new ServerResponse(new IncomingMessage(new Socket())) as Response;
   const errors: unknown[] = [];
   res.on('error', (error) => errors.push(error));

@@ -16,7 +16,7 @@ describe.each(STORES)('a claim that is undone, over %s', (_, openBackplane) => {
   // and its claim is carried out all the same. The end of the first connection then found somebody else's claim and
   // left it; the undoing of that claim gave the stream back to the first connection, which was gone: with
   // `standaloneStream: 'reject'` every later GET got 409, for as long as the first node lived.
-  it('does not give the stream back to a connection that has ended meanwhile', async () => {
+  it('does not give the stream back to a connection that has closed meanwhile', async () => {
     const backplane = openBackplane();
     const [one, two, three] = [0, 1, 2].map(() => new TestNode(backplane));
     if (one === undefined || two === undefined || three === undefined) throw new Error('no nodes');
@@ -38,7 +38,7 @@ describe.each(STORES)('a claim that is undone, over %s', (_, openBackplane) => {
 
   // What was stored while such a claim stood was announced to nobody: the connection that has the stream again went on
   // as if it were not there, until something else came.
-  it('tells the connection that has the stream again to look at the log', async () => {
+  it('tells the connection that gets the stream back to read the log', async () => {
     const backplane = openBackplane();
     const [one, two] = [0, 1].map(() => new TestNode(backplane));
     if (one === undefined || two === undefined) throw new Error('no nodes');
@@ -71,7 +71,7 @@ describe.each(SHARED)('a claim whose node has died, over %s', (_, openStore) => 
   // A GET was under way to Redis for so long that its client had come back on another node before it was carried out.
   // Its node died before it could undo the claim: the stream was held by nobody, and the connection that was open got
   // nothing more, until a refresh found out hours later.
-  it('does not leave the connection that it took the stream from open and deaf', async () => {
+  it('does not leave the connection that it replaced open without messages', async () => {
     const backplane = openStore();
     const one = await startNode({ backplane: backplane(), commandTimeoutMs: 1_000 });
     const { client, sessionId } = await openSession(one.url);

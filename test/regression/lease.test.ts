@@ -6,7 +6,7 @@ import { expect, it } from 'vitest';
 import { Lease } from '../../src/backplane/redis/connection/lease.js';
 import { ManualClock } from '../unit/support/manual-clock.js';
 
-it('takes a lease that was not there yet for no lapse, and one that is not there any more for one', async () => {
+it('a node reports a lapse if its lease is gone, and none if it had no lease before', async () => {
   const clock = new ManualClock();
   const renewals: ((anew: boolean) => void)[] = [];
   let lapses = 0;

@@ -11,7 +11,7 @@ import { answers, notification, request } from '../support/mcp-http.js';
 import { wrappedBackplane } from '../support/wrapped-backplane.js';
 
 /** A claim that was answered after the node had closed left a connection behind, with its timers. */
-it('a node that closes while it takes a request of HTTP+SSE over follows it no more', async () => {
+it('a node that closes while it claims a request of HTTP+SSE does not follow it any more', async () => {
   const [claimed, closed, answered] = [signal(), signal(), signal()];
   const shared = memoryBackplane();
   let lost = (): void => undefined;

@@ -12,7 +12,7 @@ import { wrappedBackplane } from '../support/wrapped-backplane.js';
  * After a failover the node that holds the connection took over requests that other nodes looked after, and had them run in the
  * name of the connection's GET.
  */
-it('a request of HTTP+SSE runs in the name of its POST though the holder of the connection looked after it', async () => {
+it('a request of HTTP+SSE runs with the authorization of its POST, although another node has taken it over', async () => {
   const shared = memoryBackplane();
   const lost: Record<string, () => void> = {};
   let losesRun = false;

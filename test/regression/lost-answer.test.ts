@@ -13,7 +13,7 @@ import { openSession, startNode } from '../integration/support/serve.js';
 import { signal } from '../integration/support/signal.js';
 
 it.each(['the node that gave it', 'another node'])(
-  'an answer that Redis has lost becomes an error for a client that comes back to %s',
+  'an answer that Redis has lost becomes an error for a client that resumes on %s',
   async (where) => {
     const prefix = uniquePrefix();
     const backplane = () => redisBackplane({ redis: redisUrl(), prefix });
@@ -61,7 +61,7 @@ it.each(['the node that gave it', 'another node'])(
 
 // Large answers wait for turns of the event loop of their own. A node that was asked meanwhile whether it still runs the requests
 // took those that waited for lost, and ended their requests with that error before them.
-it('an answer that waits for its turn is not taken for one that Redis has lost', async () => {
+it('an answer that waits to be stored is not taken for a lost one', async () => {
   const shared = memoryBackplane();
   let hear: (...args: Parameters<JoinOptions['onMessage']>) => void = () => undefined;
   let stream = '';

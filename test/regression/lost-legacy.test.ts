@@ -16,7 +16,7 @@ import { answers, notification, request } from '../support/mcp-http.js';
 import { connectRedis, redisUrl, uniquePrefix } from '../support/redis-fixture.js';
 import { replicate } from '../support/redis-snapshot.js';
 
-/** A backplane whose node does not get the messages of other nodes for which `isLost` returns true. */
+/** A backplane whose node does not get those messages of other nodes for which `isLost` returns true. */
 function losing(inner: Backplane, isLost: (message: NodeMessage) => boolean): Backplane {
   return {
     join: (options) =>
@@ -29,7 +29,7 @@ function losing(inner: Backplane, isLost: (message: NodeMessage) => boolean): Ba
   };
 }
 
-/** Two nodes, and a client whose connection is at the first of them. Its tool `slow` waits for `go`. */
+/** Starts two nodes, and a client whose connection is on the first one. Its tool `slow` waits for `go`. */
 async function pair() {
   const prefix = uniquePrefix();
   const go = signal();
@@ -73,7 +73,7 @@ async function pair() {
 
 const LOST = { code: -32000, data: { reason: 'answer_lost' } };
 
-it('a request that Redis has lost while it runs ends with an error', async () => {
+it('a running request that Redis has lost ends with an error', async () => {
   const { a, stream, say, call, started, snapshot } = await pair();
   const failOver = await snapshot();
   await say(a, call);
@@ -87,7 +87,7 @@ it('a request that Redis has lost while it runs ends with an error', async () =>
  * once, so the client waited for ever if the other node had not subscribed again yet.
  */
 it.each([0, 1])(
-  'a request whose answer Redis has lost before it was shown ends with an error: %i questions are lost',
+  'a request whose answer Redis has lost before it was shown ends with an error, when %i questions are lost',
   async (questions) => {
     const { a, b, stream, say, call, go, started, snapshot, lose } = await pair();
     await say(b, call);
@@ -105,7 +105,7 @@ it.each([0, 1])(
   },
 );
 
-it('a connection ends, and its session with it, when Redis has lost what it has shown', async () => {
+it('a connection and its session end when Redis has lost what the connection has shown', async () => {
   const { a, b, stream, say, call, go, snapshot } = await pair();
   const failOver = await snapshot();
   go.resolve();
@@ -121,7 +121,7 @@ it('a connection ends, and its session with it, when Redis has lost what it has 
   await expect.poll(sessions).toEqual([]);
 });
 
-it('a request that Redis has lost ends with an error, though all before it had expired', async () => {
+it('a request that Redis has lost ends with an error, although the log had expired before it', async () => {
   const { a, stream, say, call, started, snapshot, prefix } = await pair();
   const redis = connectRedis();
   // The log of a session that was quiet for longer than `retention.maxAgeMs`.

@@ -65,12 +65,15 @@ async function callBegunByOwner() {
     return fields.filter((field) => field.startsWith('r:'));
   };
   const key = `${prefix}:{${sessionId}}`;
-  /** The node that executes the stream of the call, with a + in front if it has not begun. */
+  /** Returns the node that executes the stream of the call, with a + in front if the stream is not begun. */
   const executor = async (): Promise<string | undefined> => {
     const fields = Object.entries(await redis.hgetall(`${key}:streams`));
     return fields.find(([field]) => field.startsWith('x:'))?.[1];
   };
-  /** Makes the backplane say that another node owns the session, and that it, or an earlier owner, is to begin what runs. */
+  /**
+   * Makes the backplane say that another node owns the session, and that it or an earlier owner has still to begin the
+   * call.
+   */
   const giveTo = async (owner: string, executor = owner): Promise<void> => {
     const fields = await redis.hkeys(`${key}:streams`);
     const executing = fields.filter((field) => field.startsWith('x:'));
@@ -82,7 +85,7 @@ async function callBegunByOwner() {
 }
 
 // For the new master nobody had begun the call, so the owner was asked to begin it: it ran the call twice at the same time.
-it('a call runs on, once, though a failover loses the step by which its owner has begun it', async () => {
+it('a call runs once, although a failover loses the step by which its owner has begun it', async () => {
   const { b, client, id, sse, go, started, failOver } = await callBegunByOwner();
   sse.close();
   await failOver();
@@ -95,7 +98,7 @@ it('a call runs on, once, though a failover loses the step by which its owner ha
 });
 
 // Nobody was told that the answer is lost: the call was run a second time, after it had been answered.
-it('a call that was answered is not run again though a failover loses that it was begun and answered', async () => {
+it('an answered call does not run again, although a failover loses that it was begun and answered', async () => {
   const { b, client, id, sse, go, started, running, failOver } = await callBegunByOwner();
   sse.close();
   go.resolve();
@@ -108,7 +111,7 @@ it('a call that was answered is not run again though a failover loses that it wa
 });
 
 // Its owner's answer was dropped, since it had not begun the call as far as the new master knew.
-it('a call is answered though a failover loses the step by which its owner has begun it, and nobody asks again', async () => {
+it('a call is answered, although a failover loses that it was begun, and no node asks again', async () => {
   const { b, client, id, sse, go, running, failOver } = await callBegunByOwner();
   sse.close();
   await failOver();
@@ -119,7 +122,7 @@ it('a call is answered though a failover loses the step by which its owner has b
 });
 
 // Only what asked for the call again, or its answer, told the new master. Should its owner die before, it was run again.
-it('an owner says that it has begun a call as soon as it notices that a failover may have lost it', async () => {
+it('an owner stores again that it has begun a call when it notices a failover', async () => {
   const { a, sse, go, executor, failOver } = await callBegunByOwner();
   sse.close();
   await failOver();
@@ -129,7 +132,7 @@ it('an owner says that it has begun a call as soon as it notices that a failover
 
 // Another node had taken the session over since, so that the answer was dropped; but the former owner took it for stored, as
 // the backplane named that node itself. The request was open for ever, where no client came back to it.
-it('a call ends though a failover loses that its owner has begun it, and the session has another owner since', async () => {
+it('a call ends, although a failover loses that it was begun, and the session has another owner by then', async () => {
   const { a, b, client, id, sse, go, running, giveTo } = await callBegunByOwner();
   sse.close();
   await expect.poll(() => b.mcp.health().streams).toBe(0);
@@ -143,7 +146,7 @@ it('a call ends though a failover loses that its owner has begun it, and the ses
 
 // Its owner had taken the session from a dead node, which was the owner again: the answer was dropped, nobody had the call
 // to end, and its client waited for ever.
-it('a call ends though a failover loses that its owner had taken the session from a dead node', async () => {
+it('a call ends, although a failover loses that its owner had taken the session from a dead node', async () => {
   const { id, sse, go, started, running, giveTo } = await callBegunByOwner();
   await giveTo('dead000000');
   go.resolve();
@@ -156,7 +159,7 @@ it('a call ends though a failover loses that its owner had taken the session fro
 
 // The node took itself for the owner. When the session came back to it, after another node had owned it and had given it up,
 // the server object from before the failover went on, and knew nothing of what had been done in between.
-it('a server object is discarded though a failover loses that its node became the owner', async () => {
+it('a replica is discarded after a failover that loses that its node became the owner', async () => {
   const prefix = uniquePrefix();
   const redis = connectRedis();
   const start = () => {
@@ -188,7 +191,7 @@ it('a server object is discarded though a failover loses that its node became th
 // Its answer was stored with the number of a message that the client had seen, and which the failover had lost, and with an
 // id before that one's, since the new master's clock was behind: it was taken for that message, and never shown.
 it.each([1, 30])(
-  'a call is answered although a new master is %i s behind the one that has lost a message of it',
+  'a call is answered, although the new master is %i s behind the one that has lost a message of it',
   async (behind) => {
     const prefix = uniquePrefix();
     const redis = connectRedis();
@@ -287,7 +290,7 @@ async function shapedOnTwoNodes() {
 
 // The revision was a number in the record, and went back with it. A replica that had carried out the change which was lost was
 // at the revision that the next change got: it did not hear of that one, for as long as it lived.
-it('a level and a subscription that are acknowledged after a failover hold on every node, whatever it has lost', async () => {
+it('a log level and a subscription acknowledged after a failover hold on every node', async () => {
   const { redis, a, b, client, told, failOver } = await shapedOnTwoNodes();
   await client.request(a.url, 'logging/setLevel', { level: 'debug' });
   await client.request(a.url, 'resources/subscribe', { uri: 'file:///lost' });
@@ -302,7 +305,7 @@ it('a level and a subscription that are acknowledged after a failover hold on ev
 });
 
 // Until its subscription was made again, a node did not doubt that its replica knew the change with the same number.
-it('a change that is acknowledged before a node notices the failover holds on that node, too', async () => {
+it('a change acknowledged before a node notices the failover holds on that node, too', async () => {
   const { a, b, client, told, failOver } = await shapedOnTwoNodes();
   await client.request(a.url, 'logging/setLevel', { level: 'debug' });
   await failOver({ unnoticed: true });
@@ -311,7 +314,7 @@ it('a change that is acknowledged before a node notices the failover holds on th
 });
 
 // Its connection was not the holder of the stream any more, and nothing told it of what came: it was deaf for hours.
-it('a GET whose claim on its stream a failover has lost comes back, and hears what is said', async () => {
+it('a GET whose claim a failover has lost is ended, resumes, and gets later messages', async () => {
   const prefix = uniquePrefix();
   const redis = connectRedis();
   const node = await startNode({ backplane: redisBackplane({ redis: redisUrl(), prefix }) });
@@ -327,7 +330,7 @@ it('a GET whose claim on its stream a failover has lost comes back, and hears wh
 });
 
 // Its connection held the stream for ever, though there was none: every GET of the client got 409.
-it('a GET is served though a failover has lost that an earlier one gave the stream up', async () => {
+it('a GET is served, although a failover has lost that an earlier one gave the stream up', async () => {
   const prefix = uniquePrefix();
   const redis = connectRedis();
   const start = () =>
@@ -380,7 +383,7 @@ async function gatedCalls() {
 }
 
 // The answer of the handler whose request the failover had lost was taken for that to the new request.
-it('a request gets its own answer though a failover has lost another one with its id, whose handler still runs', async () => {
+it('a request gets its own answer, although the handler of a lost request with its id still runs', async () => {
   const { id, call, runs, gates, note } = await gatedCalls();
   const failOver = await note();
   await call('one');
@@ -395,7 +398,7 @@ it('a request gets its own answer though a failover has lost another one with it
 });
 
 // It was refused for ever: the request that had the id had no follower, and its node lived.
-it('an id can be used again though a failover has lost that its request has ended', async () => {
+it('an id can be used again, although a failover has lost that its request has ended', async () => {
   const { id, call, runs, gates, note } = await gatedCalls();
   const { sse } = await call('one');
   await runs('one');
@@ -434,7 +437,7 @@ async function batchOfTwo() {
 }
 
 // Its node had answered all and ran none of them any more; for the new master one was open, and no node looked after it.
-it('the stream of a batch ends though a failover loses an answer that was shown', async () => {
+it('the stream of a batch ends, although a failover loses an answer that was shown', async () => {
   const { ids, sse, first, second, failOver } = await batchOfTwo();
   first.resolve();
   await sse.next(answers(ids[0]));
@@ -444,7 +447,7 @@ it('the stream of a batch ends though a failover loses an answer that was shown'
 });
 
 // The second one ran when the node noticed the failover, and after it had been answered nobody looked again.
-it('an answer of a batch that a failover has lost becomes an error while others of the batch run', async () => {
+it('an answer of a batch that a failover has lost becomes an error while other calls of the batch run', async () => {
   const { ids, sse, first, second, failOver } = await batchOfTwo();
   first.resolve();
   await sse.next(answers(ids[0]));

@@ -1,4 +1,4 @@
-/** Requests as no client would send them, to a node that has to pass them on (`affinity: 'owner'`). */
+/** Requests that no client would send, to a node that has to pass them on (`affinity: 'owner'`). */
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -7,7 +7,7 @@ import { memoryBackplane } from '../../src/index.js';
 import { openSession, startNode } from '../integration/support/serve.js';
 import { request } from '../support/mcp-http.js';
 
-/** One POST, written by hand. Resolves with all that comes back until `until` is in it, or the connection ends. */
+/** Sends one POST as bytes. Resolves with all that comes back until `until` is in it, or the connection ends. */
 async function post(
   url: string,
   { target = '/mcp', host = 'localhost', sessionId = '', body = '', until = /\r\n0\r\n\r\n/ },
@@ -40,7 +40,7 @@ async function post(
 it.each([
   ['a Host that is none', { host: 'not a host' }],
   ['an absolute target that is no URL', { target: 'http://localhost:99999/mcp' }],
-])('%s does not keep a call from its owner, and ends no process', async (_, odd) => {
+])('a call with %s reaches its owner, and the process goes on', async (_, odd) => {
   const store = memoryBackplane();
   const both = { backplane: store, affinity: 'owner' as const, mount: { trustProxy: true } };
   const urls: unknown[] = [];

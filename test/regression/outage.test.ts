@@ -83,7 +83,7 @@ describe('while the subscriber of the node that runs a call is away', () => {
 
 // The first try was stored after its 503 and given up in the commit after, behind the second try, which found the id
 // in use: 400, for a request that nobody ran.
-it('a request that is sent again after a 503 is run', async () => {
+it('a request that is sent again after a 503 runs', async () => {
   const { url, client } = await startSession(options());
   const call = request(50, 'tools/call', { name: 'echo', arguments: {} });
   let again: ReturnType<typeof client.post> | undefined;
@@ -97,7 +97,7 @@ it('a request that is sent again after a 503 is run', async () => {
 });
 
 // The caller was told that it may not have been stored; it was, and the connection of this very node was not told.
-it('a message that was stored after all is shown to the connection on this node', async () => {
+it('a message that was stored after an error is shown to the connection on its own node', async () => {
   const { url, client, mcp, sessionId } = await startSession(options());
   const stream = await client.listen(url);
   await duringStall(async () => {
@@ -112,7 +112,7 @@ it('a message that was stored after all is shown to the connection on this node'
 it.each([
   ['one session', () => 0],
   ['made-up sessions', (n: number) => n],
-])('requests that were refused cost no memory: %s', async (_, nth) => {
+])('refused requests keep no memory: %s', async (_, nth) => {
   const { url } = await startNode(options(200));
   const arguments_ = { padding: 'x'.repeat(1024 * 1024) };
   await duringStall(async () => {
@@ -133,7 +133,7 @@ it.each([
 
 // In a cluster the failover of a master cuts no subscriber. Messages with numbers that were used before were taken for
 // old ones, until the numbers had passed the follower's: those in between were never shown.
-it('what follows a log that lost its end shows what is new there', async () => {
+it('a follower of a log that has lost its end shows new messages', async () => {
   const at = (n: number, ms: number): StreamEvent => {
     return { position: { n, logId: `${ms}-0` }, message: `message ${n}`, end: false };
   };
@@ -172,10 +172,10 @@ it('what follows a log that lost its end shows what is new there', async () => {
   expect(shown).toEqual(['message 8', 'message 9', 'message 10', 'message 11']);
 });
 
-describe('a step that Redis refuses, and not for lack of a connection', () => {
+describe('a step that Redis refuses with an error', () => {
   // The script had noted the commit's number before the step that failed. Tried again, it was a repeat: a request was
   // refused as a duplicate, a message of the server counted as stored. Nobody was told of the error.
-  it('is not taken for done, and is logged', async () => {
+  it('does not count as done, and is logged', async () => {
     await admin.call('ACL', 'SETUSER', 'app', 'on', '>secret', '~*', '+@all', '&*');
     const { url, client, logged } = await startSession({
       ...options(),
@@ -193,7 +193,7 @@ describe('a step that Redis refuses, and not for lack of a connection', () => {
 
   // Noted last, the number did not stop the part before the failure from being done again with each try: a user without
   // rights to channels (what Redis 7 gives a new one) got a copy of the message per second, until the log was full.
-  it('is not done in part, again and again', async () => {
+  it('is not carried out in part again and again', async () => {
     await admin.call('ACL', 'SETUSER', 'app', 'on', '>secret', '~*', '+@all', '&*');
     const url = redis.url.replace('//', '//app:secret@');
     const one = await startSession({ ...options(), redis: url });

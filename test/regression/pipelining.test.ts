@@ -15,7 +15,7 @@ import { ManualClock } from '../unit/support/manual-clock.js';
 
 interface Connection {
   socket: Socket;
-  /** All that has come back. */
+  /** All bytes that have come back. */
   text: () => string;
 }
 
@@ -43,7 +43,7 @@ function http(method: string, sessionId: string, body = ''): string {
 const call = (id: number, name: string): string =>
   JSON.stringify(request(id, 'tools/call', { name, arguments: {} }));
 
-/** A session with a call that runs, and how to end it. */
+/** Opens a session with a running call, and returns how to end the call. */
 async function busySession() {
   let started = (): void => undefined;
   let finish = (): void => undefined;
@@ -65,7 +65,7 @@ async function busySession() {
 
 // Node closes the response whose turn it is, and no other. What waited behind it kept its place among the session's
 // streams, and its follower, until the node ended: the session's next GET was refused, or waited for.
-it('what waits behind another response ends with the connection', async () => {
+it('a response that waits behind another one ends with the connection', async () => {
   const { url, client, mcp, sessionId, running } = await busySession();
   const { socket } = await dial(url);
   const more = [http('GET', sessionId), http('POST', sessionId, call(51, 'wait'))];
@@ -83,7 +83,7 @@ it('what waits behind another response ends with the connection', async () => {
   await expect.poll(statusOfGet).toBe(200); // with `reject`: nobody holds the stream
 });
 
-it('many of them are answered in order, without a warning', async () => {
+it('many pipelined requests are answered in order, without a warning', async () => {
   const warnings: Error[] = [];
   const onWarning = (warning: Error): void => void warnings.push(warning);
   process.on('warning', onWarning);

@@ -3,7 +3,7 @@ import { openSession, rawClient, startNode } from '../integration/support/serve.
 import type { AnynodeOptions } from '../../src/index.js';
 import { request } from '../support/mcp-http.js';
 
-/** The session of Alice, as Mallory sees it. */
+/** Opens Alice's session, and returns it as Mallory sees it. */
 async function asMallory(principal: AnynodeOptions['principal']) {
   const { url } = await startNode({ principal });
   const { client: alice } = await openSession(url, { headers: { 'x-user': 'alice' } });
@@ -14,14 +14,14 @@ async function asMallory(principal: AnynodeOptions['principal']) {
 }
 
 // No message, so none that was denied: 202 told the stranger that there is such a session, and kept it alive.
-it('an empty batch tells a stranger nothing', async () => {
+it('an empty batch gets 404 in the session of another caller', async () => {
   const { url, mallory } = await asMallory((req) => req.get('x-user'));
   expect((await mallory.post(url, [])).status).toBe(404);
 });
 
 // A promise, as text, is `[object Promise]`, whoever calls: everybody was the same caller. The type forbids it, which
 // JavaScript does not see.
-it('a principal that is no text makes nobody somebody else', async () => {
+it('a principal that is not a text is no credential for the sessions of others', async () => {
   const user: unknown = () => Promise.resolve('somebody');
   const { url, mallory } = await asMallory(user as AnynodeOptions['principal']).catch(() => ({
     url: '',

@@ -10,7 +10,7 @@ const MOST = 4;
 
 // Each of them made room for itself before any was there, and from then on one went for each that came: as many as had
 // once begun at the same time stayed, with an owner for as long as their sessions.
-it('server objects that are built at the same time are no more than maxReplicas afterwards', async () => {
+it('concurrent initializes leave no more than maxReplicas replicas', async () => {
   const gate = newGate();
   let building = 0;
   const node = await startNode({
@@ -26,7 +26,7 @@ it('server objects that are built at the same time are no more than maxReplicas 
   await expect.poll(() => node.mcp.health().sessions).toBeLessThanOrEqual(MOST);
 });
 
-it('server objects that are built again at the same time are no more than maxReplicas afterwards', async () => {
+it('concurrent rehydrations leave no more than maxReplicas replicas', async () => {
   const backplane = memoryBackplane();
   const other = await startNode({ backplane });
   const sessions = await Promise.all(Array.from({ length: 20 }, () => openSession(other.url)));
@@ -46,7 +46,7 @@ it('server objects that are built again at the same time are no more than maxRep
 });
 
 // The one that was to be built counted twice, so that one less was kept than may be.
-it('as many server objects are kept as maxReplicas allows', async () => {
+it('a node keeps as many replicas as maxReplicas allows', async () => {
   const backplane = memoryBackplane();
   const other = await startNode({ backplane });
   const sessions = await Promise.all(Array.from({ length: MOST }, () => openSession(other.url)));
@@ -66,7 +66,7 @@ it('as many server objects are kept as maxReplicas allows', async () => {
 });
 
 // A server object gives way while a request of its session is on its way: the request gets another one.
-it('calls that race with the end of their server object are answered', async () => {
+it('a call is answered while its replica is being discarded', async () => {
   const node = await startNode({ maxReplicas: 1 });
   const sessions = await Promise.all(Array.from({ length: 6 }, () => openSession(node.url)));
   for (let round = 0; round < 10; round += 1) {
@@ -84,7 +84,7 @@ it('calls that race with the end of their server object are answered', async () 
 });
 
 // It was counted as not in use twice, once for the refusal and once for the failure, and as in use ever after.
-it('a server object whose session had a refused request is discarded when it is idle', async () => {
+it('a replica is discarded when idle, although a request of its session was refused', async () => {
   const store = memoryBackplane();
   const gate = newGate();
   const started = newGate();

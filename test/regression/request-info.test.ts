@@ -1,4 +1,4 @@
-/** What handlers get to see of the HTTP request. */
+/** What handlers see of the HTTP request. */
 import type { RequestHandler } from 'express';
 import { expect, it } from 'vitest';
 import type { ToolCall } from '../integration/support/scripted-server.js';
@@ -12,7 +12,7 @@ const front: RequestHandler = (req, _res, next) => {
 };
 
 // Headers were handed on as they stood there: a handler saw `undefined`, or a list, where it is promised a text.
-it('headers are texts, whatever is in front has made of them', async () => {
+it('handlers see headers as texts, whatever middleware in front has made of them', async () => {
   let seen: ToolCall['extra']['requestInfo'];
   const look = ({ extra }: ToolCall): string => {
     seen = extra.requestInfo;
@@ -30,7 +30,7 @@ it('headers are texts, whatever is in front has made of them', async () => {
 });
 
 // Node refuses to send such a header, so that no call reached the server behind.
-it('headers that were taken away do not keep a request from a server behind', async () => {
+it('a request reaches the server behind, although middleware in front has removed headers', async () => {
   const roles: unknown[] = [];
   const behind = await startSession();
   const proxy: RequestHandler = (req, _res, next) => {

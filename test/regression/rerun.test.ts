@@ -15,7 +15,7 @@ const MOMENTS = ['its claim is on the way', 'the log is read'] as const;
 // Until it had read the log, nothing on the node said that the call was its own. A `check` in that moment, from the node to
 // which the client had come back, took the call for one whose answer was lost: it was ended with an error, and then run.
 it.each(MOMENTS)(
-  'a call that is about to be run again is not taken for over while %s',
+  'a call that is about to be run again does not count as lost while %s',
   async (moment) => {
     const store = memoryBackplane();
     const [reached, gate] = [newGate(), newGate()];

@@ -17,7 +17,7 @@ import { signal } from '../integration/support/signal.js';
 import { notification, request, type JsonRpc, type RawClient } from '../support/mcp-http.js';
 import { wrappedBackplane } from '../support/wrapped-backplane.js';
 
-/** A server that notes the levels it is told, and whose tool says so many numbers. */
+/** A server that records the log levels it is told, and whose tool sends a number of messages. */
 function chatty(levels: string[] = [], levelMs = 0): Server {
   const capabilities = { tools: {}, logging: {} };
   const server = new Server({ name: 'chatty', version: '1.0.0' }, { capabilities });
@@ -42,7 +42,7 @@ const setLevel = (client: RawClient, url: string, level: string) =>
 
 // A replica that is told of a level set elsewhere was muted as a whole meanwhile, as if it were being rebuilt: what
 // its running calls said in that time was dropped.
-it('a replica that catches up loses nothing of its running calls', async () => {
+it('a replica that catches up shows all messages of its running calls', async () => {
   const backplane = memoryBackplane();
   const one = await startNode({ backplane, server: () => chatty([], 20) });
   const two = await startNode({ backplane, server: () => chatty() });
@@ -59,7 +59,7 @@ it('a replica that catches up loses nothing of its running calls', async () => {
 
 // `roots/list_changed` goes out with the record's present revision, and the replica took it for what had made that
 // revision: one that was about to catch up with a level believed that it had, for ever.
-it('list_changed does not hide a level set just before', async () => {
+it('roots/list_changed does not hide a level that was set just before', async () => {
   const backplane = memoryBackplane();
   const slow = wrappedBackplane(backplane, (joined) => ({
     async load(id) {
@@ -82,7 +82,7 @@ it('list_changed does not hide a level set just before', async () => {
 
 // The reply was lost to the step that stored a level. The node did not count that level as one its server had been told of:
 // when another node had set the level before it again, this node's server was left at the wrong one.
-it('brings a server to the level of the record where the reply to its own change was lost', async () => {
+it('a replica gets the level of the record when the reply to its own change was lost', async () => {
   const store = memoryBackplane();
   let losesReply = false;
   const backplane: Backplane = {
@@ -112,7 +112,7 @@ it('brings a server to the level of the record where the reply to its own change
 
 // The reply to its own change came while the node brought its server to the record, in which another node had changed that
 // again. It noted that it had to look once more, and forgot that at the end: the server was left at its own level.
-it('brings a server to the level of the record where the reply to its own change came late', async () => {
+it('a replica gets the level of the record when the reply to its own change came late', async () => {
   const store = memoryBackplane();
   const [reply, subscribed] = [signal(), signal()];
   let isHeld = false;
@@ -162,7 +162,7 @@ it('brings a server to the level of the record where the reply to its own change
 });
 
 // The same with a second `initialized`, say after a 503: it made no revision, but was taken to have made the last.
-it('a repeated initialized does not hide a level set elsewhere', async () => {
+it('a repeated initialized does not hide a level that another node has set', async () => {
   const backplane = memoryBackplane();
   const deaf: Backplane = {
     join: (options) =>
@@ -186,7 +186,7 @@ it('a repeated initialized does not hide a level set elsewhere', async () => {
 });
 
 // Word of it came after a request that had brought the server to the record: the server was told twice.
-it('a server is told once that its client is initialized, though another node took that and a request came first', async () => {
+it('a server gets `initialized` once, although a request comes before the message from another node', async () => {
   const inner = memoryBackplane();
   const held: (() => void)[] = [];
   const late: Backplane = {
@@ -217,7 +217,7 @@ it('a server is told once that its client is initialized, though another node to
 });
 
 // The same on the node that takes the notification, where the server is still being built for it when the request comes.
-it('a server is told once that its client is initialized, though a request comes while it is being built', async () => {
+it('a server gets `initialized` once, although a request comes while the server is being built', async () => {
   const backplane = memoryBackplane();
   let told = 0;
   let build = (): void => undefined;
@@ -244,7 +244,7 @@ it('a server is told once that its client is initialized, though a request comes
 
 // The level that its own call had set was told to the server once more, after another node's. What the server was told
 // meanwhile was forgotten with that: it was initialized a second time.
-it('a server is told once that its client is initialized, while a level is told to it again', async () => {
+it('a server gets `initialized` once, although its level is set again meanwhile', async () => {
   const backplane = memoryBackplane();
   const levels: string[] = [];
   let told = 0;
@@ -284,48 +284,45 @@ it('a server is told once that its client is initialized, while a level is told 
 it.each([
   ['the node that catches up', 0],
   ['another node', 1],
-])(
-  'a server that is told of `initialize` late is told once that its client is initialized: on %s',
-  async (_, to) => {
-    const backplane = memoryBackplane();
-    let told = 0;
-    const server = (): Server => {
-      const made = chatty();
-      made.oninitialized = () => (told += 1);
-      made.setRequestHandler(InitializeRequestSchema, async () => {
-        await sleep(50);
-        const capabilities = { tools: {}, logging: {} };
-        return { protocolVersion: '2024-11-05', capabilities, serverInfo };
-      });
-      return made;
-    };
-    const serverInfo = { name: 'chatty', version: '1.0.0' };
-    const nodes = await Promise.all(
-      [server, () => chatty()].map(async (make) => {
-        const mcp = anynode({ server: make, backplane });
-        onTestFinished(() => mcp.close({ drainMs: 0 }));
-        const url = await listen(express().use(legacySse(mcp)));
-        return new URL(url).origin;
-      }),
-    );
-    const client = rawClient();
-    const stream = await client.listen(`${nodes[0]}/sse`);
-    const { data } = await stream.next();
-    const say = (node: number, message: JsonRpc) => client.post(`${nodes[node]}${data}`, message);
-    await say(0, request(1, 'ping'));
-    await stream.next();
-    const clientInfo = { name: 'late', version: '1' };
-    const params = { protocolVersion: '2024-11-05', capabilities: {}, clientInfo };
-    await say(1, request(2, 'initialize', params));
-    await stream.next();
-    await Promise.all([
-      say(to, notification('notifications/initialized')),
-      say(0, request(3, 'ping')),
-      say(0, request(4, 'ping')),
-    ]);
-    await stream.next();
-    await stream.next();
-    await sleep(80);
-    expect(told).toBe(1);
-  },
-);
+])('a server that gets `initialize` late gets `initialized` once: on %s', async (_, to) => {
+  const backplane = memoryBackplane();
+  let told = 0;
+  const server = (): Server => {
+    const made = chatty();
+    made.oninitialized = () => (told += 1);
+    made.setRequestHandler(InitializeRequestSchema, async () => {
+      await sleep(50);
+      const capabilities = { tools: {}, logging: {} };
+      return { protocolVersion: '2024-11-05', capabilities, serverInfo };
+    });
+    return made;
+  };
+  const serverInfo = { name: 'chatty', version: '1.0.0' };
+  const nodes = await Promise.all(
+    [server, () => chatty()].map(async (make) => {
+      const mcp = anynode({ server: make, backplane });
+      onTestFinished(() => mcp.close({ drainMs: 0 }));
+      const url = await listen(express().use(legacySse(mcp)));
+      return new URL(url).origin;
+    }),
+  );
+  const client = rawClient();
+  const stream = await client.listen(`${nodes[0]}/sse`);
+  const { data } = await stream.next();
+  const say = (node: number, message: JsonRpc) => client.post(`${nodes[node]}${data}`, message);
+  await say(0, request(1, 'ping'));
+  await stream.next();
+  const clientInfo = { name: 'late', version: '1' };
+  const params = { protocolVersion: '2024-11-05', capabilities: {}, clientInfo };
+  await say(1, request(2, 'initialize', params));
+  await stream.next();
+  await Promise.all([
+    say(to, notification('notifications/initialized')),
+    say(0, request(3, 'ping')),
+    say(0, request(4, 'ping')),
+  ]);
+  await stream.next();
+  await stream.next();
+  await sleep(80);
+  expect(told).toBe(1);
+});

@@ -49,11 +49,11 @@ function missing(backplane: Backplane, type: NodeMessage['type']) {
   };
 }
 
-describe('GETs that race while the old holder does not answer', () => {
+describe('two GETs at the same time, while the old holder does not answer', () => {
   // Each waited up to 250 ms for the old holder before it registered. The older one, done first with nobody
   // registered to release, then came second in `Followers.add` and ended the newer one, whose claim the store had: the
   // connection that was left got nothing any more.
-  it('on one node: the newest has the stream', async () => {
+  it('on one node give the stream to the newer one', async () => {
     const backplane = memoryBackplane();
     const { missed, ...deaf } = missing(backplane, 'release');
     const holder = await startNode({ tools, backplane: deaf.backplane });
@@ -75,7 +75,7 @@ describe('GETs that race while the old holder does not answer', () => {
 
   // The newer node's `release` found no follower yet on the older one, which then opened its connection for a stream
   // that it had lost: open and silent, until the refresh found out hours later.
-  it('on two nodes: the older one is ended, not left deaf', async () => {
+  it('on two nodes end the older one', async () => {
     const backplane = memoryBackplane();
     const { missed, ...deaf } = missing(backplane, 'release');
     const holder = await startNode({ tools, backplane: deaf.backplane });
@@ -95,7 +95,7 @@ describe('GETs that race while the old holder does not answer', () => {
 
 // The old connection did not hear of the takeover. Told that wake-ups were lost, it read the log, which does not ask
 // who holds the stream, and showed what the new one had shown.
-it('a connection that lost its stream unheard shows nothing more', async () => {
+it('a connection that was not told that it lost its stream shows nothing more', async () => {
   const backplane = memoryBackplane();
   const deaf = missing(backplane, 'release');
   const one = await startNode({ tools, backplane: deaf.backplane });
@@ -128,7 +128,7 @@ describe('a GET that was answered with 503 while Redis stalled', () => {
     await client.initialize(one.url);
     const admin = new Redis(redis.url);
     onTestFinished(() => admin.disconnect());
-    /** The claim is carried out when Redis goes on, though nobody waits for it any more. */
+    /** Redis carries the claim out when it goes on, although its GET has got 503. */
     const refusedGet = async (): Promise<void> => {
       process.kill(redis.pid, 'SIGSTOP');
       try {
@@ -143,7 +143,7 @@ describe('a GET that was answered with 503 while Redis stalled', () => {
   }
 
   // The store had given the stream to a connection that there never was, and the one that was open got nothing more.
-  it('takes nothing from the GET that is open', async () => {
+  it('does not take the stream from the GET that is open', async () => {
     const { one, client, refusedGet } = await setUp('takeover');
     const stream = await client.listen(one.url);
     await refusedGet();
@@ -152,7 +152,7 @@ describe('a GET that was answered with 503 while Redis stalled', () => {
   });
 
   // The connection that there never was held the stream for as long as its node lived: 409 for ever.
-  it('locks nobody out where the first GET keeps the stream', async () => {
+  it("does not block later GETs with `standaloneStream: 'reject'`", async () => {
     const { one, client, refusedGet } = await setUp('reject');
     await refusedGet();
     await expect.poll(async () => (await client.get(one.url)).status).toBe(200);

@@ -6,7 +6,7 @@ import { startTcpProxy } from '../support/tcp-proxy.js';
 
 // The SDK clears the queue of a task that has ended or was cancelled, and does not wait for that: the rejection was nobody's,
 // so that a blip of Redis in that moment ended the process.
-it('clearing it does not reject, but says so; whatever is waited for does', async () => {
+it('clearing the queue logs an error and resolves, and other calls reject', async () => {
   const proxy = await startTcpProxy({ target: { port: Number(new URL(redisUrl()).port) } });
   onTestFinished(proxy.stop);
   const warnings: string[] = [];
