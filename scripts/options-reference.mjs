@@ -29,6 +29,7 @@ const PAGES = [
       { name: 'RedisBackplaneOptions', title: '`redisBackplane(options)`' },
       { name: 'AesGcmOptions', title: '`aesGcmCodec(options)` of `mcp-anynode/codec`' },
       { name: 'LegacySseOptions', title: '`legacySse(mcp, options)` of `mcp-anynode/legacy-sse`' },
+      { name: 'TelemetryOptions', title: '`telemetry(options)` of `mcp-anynode/telemetry`' },
       { name: 'ObserveOptions', title: '`observe(options)` of `mcp-anynode/observe`' },
       { name: 'SdkStoresOptions', title: '`sdkStores(options)` of `mcp-anynode/sdk-stores`' },
     ],

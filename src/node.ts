@@ -1,3 +1,4 @@
+import { measured } from './backplane/measured.js';
 import { closeInOrder, closeWithServer } from './close-node.js';
 import { buildExecution } from './execution/build-execution.js';
 import { NodeLifetime } from './execution/node-lifetime.js';
@@ -46,11 +47,21 @@ export function createNode(
   const options = resolveOptions(given);
   const { commandTimeoutMs, sessionTtlMs, leaseMs, limits, logger, retention } = options;
   const tasks = resolveTasks(given.tasks);
-  const servers = serversOf(options, clock);
+  const servers = serversOf(options, clock, () => telemetry?.headers());
   const lifetime = new NodeLifetime();
 
+  // Telemetry reads these parts later, when they exist.
+  const telemetry = options.telemetry?.observe({
+    nodeId,
+    sessions: () => room.execution.sessions.live,
+    replicas: () => room.execution.sessions.replicas,
+    streams: () => followers.size,
+    requests: () => lifetime.running.size,
+    bufferedBytes: () => followers.bufferedBytes,
+  });
+
   // Messages of other nodes arrive after this function has returned, so all parts exist by then.
-  const backplane = options.backplane.join({
+  const joined = options.backplane.join({
     ...{ nodeId, clock, leaseMs, commandTimeoutMs, sessionTtlMs, retention, logger },
     pendingTtlMs: options.pendingTtlMs,
     onMessage: (message) => {
@@ -60,12 +71,22 @@ export function createNode(
         logger.error(`mcp-anynode: a message of another node failed: ${String(error)}`);
       }
     },
-    onLost: () => room.silence.messagesLost(),
-    onLapse: () => room.silence.leaseLapsed(),
+    onLost: () => {
+      telemetry?.count('wakeupsMissed');
+      room.silence.messagesLost();
+    },
+    onLapse: () => {
+      telemetry?.count('leaseLapses');
+      room.silence.leaseLapsed();
+    },
   });
+  const backplane = telemetry === undefined ? joined : measured(joined, telemetry, clock);
   const notices = new SessionNotices();
   const followers = new Followers(() => positionCheck.schedule());
-  const positionCheck = new PositionCheck({ backplane, followers, clock, checkEveryMs });
+  const positionCheck = new PositionCheck({
+    ...{ backplane, followers, clock, checkEveryMs },
+    onMissed: () => telemetry?.count('wakeupsMissed'),
+  });
   const horizon = new LogHorizon(clock);
   const commitQueue = new CommitQueue(
     ...([backplane, clock, commandTimeoutMs, logger] as const),
@@ -80,7 +101,7 @@ export function createNode(
     maxReplicas: options.maxReplicas,
   };
   const node: NodeContext = {
-    ...{ nodeId, clock, logger, settings, backplane, commitQueue, followers, notices },
+    ...{ nodeId, clock, logger, settings, backplane, commitQueue, followers, notices, telemetry },
   };
   const watch = new NodeWatch({ nodeId, backplane: () => backplane, clock, leaseMs });
   const rerun = options.recovery === 'rerun-idempotent';
@@ -108,9 +129,10 @@ export function createNode(
   const close = (drainMs: number, server: CloseOptions['server']): Promise<void> => {
     lifetime.beginClosing();
     const parts = { endpoint, room, servers, last: [sdkStores, backplaneWatch] };
-    return server === undefined
-      ? closeInOrder(parts, drainMs)
-      : closeWithServer(parts, drainMs, server);
+    const began = clock.elapsed();
+    const closed =
+      server === undefined ? closeInOrder(parts, drainMs) : closeWithServer(parts, drainMs, server);
+    return closed.finally(() => telemetry?.measure('drain', clock.elapsed() - began));
   };
   const notify = notifyAll({ backplane, commitQueue, followers });
   const notifyAlso = modern === undefined ? notify : notifyBoth(notify, sdkStores.announce);

@@ -32,6 +32,8 @@ export interface OpenOperation {
   /** The JSON texts of the ids of its requests. */
   requests: string[];
   messages: string[];
+  /** The trace of its requests. It is logged with them, and kept with the stream. Left out: there is none. */
+  trace?: string;
   /**
    * The revision of this node's replica, or `undefined` if this node has none yet. If that is not the current revision, the
    * reply brings the record. This node counts as one with a replica from now on, but not with `UNKNOWN_REVISION`.

@@ -41,6 +41,8 @@ export interface LogEntry {
   holder?: string | null;
   /** True if there is a message that could not be decoded. Only a codec says so. */
   unreadable?: true;
+  /** With a request of the client: its trace, if it was stored with one. */
+  trace?: string;
   /** The entry is no message, but something that has happened to the session. `direction` says nothing then. */
   note?: Note;
 }

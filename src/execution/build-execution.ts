@@ -70,10 +70,13 @@ export function buildExecution(
   { horizon, positionCheck }: { horizon: LogHorizon; positionCheck: PositionCheck },
   settings: ExecutionSettings,
 ): ExecutionRoom {
-  const { nodeId, backplane, commitQueue, followers, clock, logger, notices } = node;
+  const { nodeId, backplane, commitQueue, followers, clock, logger, notices, telemetry } = node;
   const { sessionTtlMs, commandTimeoutMs } = settings;
 
-  const outgoingRequests = new OutgoingRequests(nodeId);
+  const outgoingRequests = new OutgoingRequests(
+    nodeId,
+    telemetry && ((id) => telemetry.questionDropped(id)),
+  );
   const openedStreams = new OpenedStreams(nodeId);
   const begunStreams = new BegunStreams(clock, settings.maxAgeMs, openedStreams);
   const hangUps = new HangUps(commitQueue, followers);
@@ -141,7 +144,7 @@ export function buildExecution(
   const intake = new RequestIntake(node, {
     ...{ pool, access, ownership, clientMessages, runner, begunStreams },
   });
-  const parts = { start, intake, clientMessages, orphans, handovers, lifetime };
+  const parts = { start, intake, clientMessages, orphans, handovers, lifetime, telemetry };
   const execution = new Execution(sessions, access, parts);
   const receivers = {
     ...{ followers, takeovers, hangUps, inbox, ownership, sessions, orphans, handovers },

@@ -55,7 +55,17 @@ export class ClientConnections {
   ) {
     const { backplane, clock } = node;
     const { watch, onMove } = parts;
-    this.followerNode = { backplane, clock, onMove, isAlive: (id) => watch.isAlive(id) };
+    const { telemetry } = node;
+    this.followerNode = {
+      ...{ backplane, clock, onMove, isAlive: (id) => watch.isAlive(id) },
+      onMissed: telemetry && (() => telemetry.count('wakeupsMissed')),
+      onShown:
+        telemetry &&
+        (({ position }, path) => {
+          const lag = clock.now() - Number.parseInt(position.logId, 10);
+          telemetry.measure('deliveryLag', Math.max(0, lag), { path });
+        }),
+    };
   }
 
   get openers(): OpenerWatch {

@@ -1,17 +1,20 @@
 import type { Position } from '../backplane/backplane.js';
-import type { JsonRpcMessage } from '../protocol/jsonrpc.js';
+import type { JsonRpcMessage, JsonRpcResponse } from '../protocol/jsonrpc.js';
 import { isRequest } from '../protocol/jsonrpc.js';
-import type { DeliveryContext } from '../replica/replica.js';
+import type { ArrivedBy, NodeTelemetry } from '../options/telemetry.js';
+import type { DeliveryContext, Mounted } from '../replica/replica.js';
+import { MOUNTED } from '../replica/replica.js';
 import type { Cursors } from '../stream/cursor.js';
 import type { Follower } from '../stream/followers/follower.js';
 import type { ClientMessages, Inbound } from './messages/client-messages.js';
 import type { NodeLifetime } from './node-lifetime.js';
 import type { OwnerHandover } from './ownership/owner-handover.js';
 import type { OrphanRecovery } from './recovery/orphan-recovery.js';
-import type { NotStored, RequestIntake, StoredRequests } from './request-intake.js';
+import type { NewStream, NotStored, RequestIntake, StoredRequests } from './request-intake.js';
 import type { SessionAccess } from './session-access.js';
 import type { SessionService } from './session-service.js';
 import type { SessionStart } from './session-start.js';
+import { InitializeRefused } from './session-start.js';
 
 /** A stream whose requests are stored and do not run yet, as given to the connection that is to follow it. */
 export interface OpenedStream {
@@ -39,6 +42,7 @@ export interface ExecutionParts {
   orphans: OrphanRecovery;
   handovers: OwnerHandover;
   lifetime: NodeLifetime;
+  telemetry: NodeTelemetry | undefined;
 }
 
 /**
@@ -53,10 +57,28 @@ export class Execution {
   ) {}
 
   /** See {@link SessionStart.initialize}. */
-  initialize(
+  async initialize(
     ...args: Parameters<SessionStart['initialize']>
   ): ReturnType<SessionStart['initialize']> {
-    return this.parts.start.initialize(...args);
+    const { start, telemetry } = this.parts;
+    if (telemetry === undefined) return start.initialize(...args);
+    const [request, { id: sessionId }, delivery] = args;
+    // The stream has no name yet, and the id of the session is as unique.
+    const name = { stream: sessionId, id: request.id };
+    telemetry.requestArrived(name.stream, request, sessionId, arrivedBy(delivery));
+    let failure: string | undefined = 'not_initialized';
+    let answer: JsonRpcResponse | undefined;
+    try {
+      const born = await telemetry.runWithin(name, () => start.initialize(...args));
+      answer = born.exchange.answer;
+      failure = undefined;
+      return born;
+    } catch (error) {
+      if (error instanceof InitializeRefused) answer = error.exchange.answer;
+      throw error;
+    } finally {
+      telemetry.requestEnded(name, answer, answer === undefined ? failure : undefined);
+    }
   }
 
   /** See {@link SessionStart.reserve}. */
@@ -85,13 +107,45 @@ export class Execution {
     context: DeliveryContext,
     follow: (opened: OpenedStream) => Follower | undefined,
   ): Promise<'served' | NotServed> {
-    const { intake, orphans, handovers } = this.parts;
-    const stored = await this.store(inbound, stream);
+    const { telemetry } = this.parts;
+    if (telemetry === undefined) return this.serveStored(inbound, stream, context, follow);
+    const { sessionId, messages } = inbound;
+    const requests = messages.filter(isRequest);
+    const by = arrivedBy(context);
+    const [trace] = requests.map((each) =>
+      telemetry.requestArrived(stream.name, each, sessionId, by),
+    );
+    let refused: string | undefined = 'not_stored';
+    try {
+      const served = await this.serveStored(inbound, stream, { ...context, trace }, follow);
+      refused = served === 'served' ? undefined : served;
+      return served;
+    } finally {
+      if (refused !== undefined) {
+        const name = stream.name;
+        for (const { id } of requests)
+          telemetry.requestEnded({ stream: name, id }, undefined, refused);
+      }
+    }
+  }
+
+  private async serveStored(
+    inbound: Inbound,
+    stream: { name: string; token: string },
+    context: DeliveryContext,
+    follow: (opened: OpenedStream) => Follower | undefined,
+  ): Promise<'served' | NotServed> {
+    const { intake, orphans, handovers, telemetry } = this.parts;
+    const stored = await this.store(inbound, { ...stream, trace: context.trace });
     if ('reason' in stored) return stored.reason;
     const { owner } = stored;
     const follower = this.followStored(stored, follow);
     if (follower === undefined) return 'unfollowed';
     if (owner === undefined) orphans.watchOwn(follower, context);
+    else {
+      for (const { id } of inbound.messages.filter(isRequest))
+        telemetry?.requestHandedOn({ stream: stream.name, id }, owner);
+    }
     intake.begin(stored, context);
     if (owner !== undefined)
       handovers.handOver(follower, owner, context, textsOf(inbound.messages));
@@ -129,10 +183,7 @@ export class Execution {
   }
 
   /** Stores the requests. If open requests of dead nodes prevented that, ends those and tries once more. */
-  private async store(
-    inbound: Inbound,
-    stream: { name: string; token: string },
-  ): Promise<StoredRequests | NotStored> {
+  private async store(inbound: Inbound, stream: NewStream): Promise<StoredRequests | NotStored> {
     const stored = await this.parts.intake.store(inbound, stream);
     if (!('reason' in stored) || !(await this.unblock(inbound.sessionId, stored))) return stored;
     return this.parts.intake.store(inbound, stream);
@@ -169,6 +220,7 @@ export class Execution {
     };
     const onEnd = (follower: Follower): void => {
       this.unfollow(follower);
+      if (owner !== undefined) this.parts.telemetry?.connectionEnded(follower.stream);
       countEnd();
     };
     let follower: Follower | undefined;
@@ -182,6 +234,12 @@ export class Execution {
       }
     }
   }
+}
+
+function arrivedBy({ requestInfo }: DeliveryContext): ArrivedBy {
+  const mounted: Mounted | undefined = requestInfo?.[MOUNTED];
+  const req = mounted?.req as { httpVersion?: string } | undefined;
+  return { headers: requestInfo?.headers, httpVersion: req?.httpVersion };
 }
 
 function textsOf(messages: JsonRpcMessage[]): string[] {

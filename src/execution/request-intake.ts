@@ -34,6 +34,14 @@ export interface StoredRequests {
   unpin: () => void;
 }
 
+/** The stream of a POST with requests that is to be stored. */
+export interface NewStream {
+  name: string;
+  /** Names the connection among those of this node. */
+  token: string;
+  trace?: string | undefined;
+}
+
 /** A POST with requests that was not stored. */
 export interface NotStored {
   reason: 'gone' | 'duplicate' | 'limited';
@@ -56,10 +64,7 @@ export class RequestIntake {
   ) {}
 
   /** Stores a POST with requests and opens its stream, in one step. The caller must call `begin` or `abandon` afterwards. */
-  async store(
-    inbound: Inbound,
-    stream: { name: string; token: string },
-  ): Promise<StoredRequests | NotStored> {
+  async store(inbound: Inbound, stream: NewStream): Promise<StoredRequests | NotStored> {
     const live = this.parts.pool.getOrCreate(inbound.sessionId);
     const unpin = this.pinned(live);
     try {
@@ -76,7 +81,7 @@ export class RequestIntake {
   private async commit(
     live: LiveSession,
     { sessionId, principal, messages, text }: Inbound,
-    stream: { name: string; token: string },
+    stream: NewStream,
   ): Promise<Omit<StoredRequests, 'unpin'> | NotStored> {
     const { node } = this;
     const { access, ownership } = this.parts;
@@ -98,6 +103,7 @@ export class RequestIntake {
         revision,
         owned,
         most: node.settings.limits.requestsPerSession,
+        ...(stream.trace !== undefined && { trace: stream.trace }),
       },
       ...announcement(node, live, stream.name),
       ...others.map((message) =>

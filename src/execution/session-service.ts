@@ -21,6 +21,11 @@ export class SessionService {
     return this.pool.get(sessionId);
   }
 
+  /** The number of sessions that this node is using, or has a replica of. */
+  get live(): number {
+    return this.pool.size;
+  }
+
   /** The number of sessions with a replica on this node. */
   get replicas(): number {
     return this.pool.replicas;

@@ -140,7 +140,13 @@ class Question implements Asker {
       });
       answered.catch(() => undefined); // `send` may reject first
       this.startTimer(id);
-      const message = { jsonrpc: '2.0', id, method: this.method, ...paramsOf(params, token) };
+      const plain = {
+        jsonrpc: '2.0' as const,
+        id,
+        method: this.method,
+        ...paramsOf(params, token),
+      };
+      const message = this.node.telemetry?.questionAsked(plain, this.sessionId) ?? plain;
       await send(this.node, this.sessionId, message, true);
       const response = await answered;
       if ('error' in response) {

@@ -15,7 +15,7 @@ import type { Modern } from './modern/modern.js';
 import { handlePost } from './post.js';
 import { defaultPrincipal, principalReader } from './principal.js';
 import type { Refusal } from './response/refusals.js';
-import { refuse, RefusalError, REFUSALS } from './response/refusals.js';
+import { labelsOf, refuse, RefusalError, REFUSALS } from './response/refusals.js';
 import { cut, reply } from './response/response.js';
 import { SharedTimer } from '../protocol/shared-timer.js';
 import { ConnectionSlots } from './connection-slots.js';
@@ -138,6 +138,7 @@ export function serving(
           endpoint.options.logger.error(`mcp-anynode: a response broke off: ${String(error)}`);
           res.end();
         } else if (refusal !== undefined) {
+          endpoint.node.telemetry?.count('refusals', labelsOf(refusal));
           refuse(res, refusal);
         } else {
           next(error);
@@ -173,10 +174,25 @@ async function handleDelete(endpoint: Endpoint, req: Request, res: Response): Pr
   const sessionId = requireSessionId(req);
   spokenVersionOf(req);
   const { node, execution } = endpoint;
+  const age = node.telemetry && (await ageOf(node, sessionId));
   const removed = await node.backplane.remove(sessionId, endpoint.principalOf(req));
   if (!removed) throw new RefusalError(REFUSALS.sessionNotFound);
+  if (age !== undefined)
+    node.telemetry?.measure('session', age.ms, { 'mcp.protocol.version': age.protocolVersion });
   execution.sessions.end(sessionId);
   reply(res, 200);
+}
+
+/** Returns how long a session has lived, for telemetry. `undefined`: that cannot be known now. */
+async function ageOf({ backplane }: NodeContext, sessionId: string) {
+  try {
+    const record = await backplane.load(sessionId);
+    if (record === undefined) return undefined;
+    const ms = (await backplane.timeOf(sessionId)) - record.createdAt;
+    return { ms: Math.max(0, ms), protocolVersion: record.protocolVersion };
+  } catch {
+    return undefined; // the DELETE itself says what is wrong
+  }
 }
 
 function refusalOf(error: unknown): Refusal | undefined {

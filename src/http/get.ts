@@ -58,6 +58,7 @@ export async function handleGet(endpoint: Endpoint, req: Request, res: Response)
     const isNew = cursors.format(stream.name, position) !== lastEventId;
     const primed = isNew && primes(endpoint, spoken);
     const told = { ...attached, primed, lost: arriving.lost };
+    if (!arriving.lost) tellAttached(endpoint, request, attached);
     show(endpoint, req, { res, closing }, stream, told);
   } finally {
     arriving.arrived();
@@ -73,9 +74,10 @@ function show(
   {
     executor,
     unbegun,
+    trace,
     primed,
     lost,
-  }: Pick<Attached, 'executor' | 'unbegun'> & { primed: boolean; lost: boolean },
+  }: Pick<Attached, 'executor' | 'unbegun' | 'trace'> & { primed: boolean; lost: boolean },
 ): void {
   const { connections, execution } = endpoint;
   const { res } = answer;
@@ -99,10 +101,32 @@ function show(
   // The connection is attached, so the log has all messages since then. Read it now.
   follower.poke();
   if (executor === undefined) return;
-  const context = deliveryContext(endpoint, req, stream);
+  const context = { ...deliveryContext(endpoint, req, stream), trace };
   // The requests of the stream may run on another node. If that node dies, this node ends or reruns them. Or the requests
   // have not begun, and this node hands them to their owner, because the node that was to do so has lost the client.
   execution.follow(follower, { executor, unbegun }, context);
+}
+
+/** Tells telemetry that a client has resumed a stream, or has taken it from another connection. */
+function tellAttached(
+  { node }: Endpoint,
+  { sessionId, stream, cursor }: AttachRequest,
+  { previous, trace }: Attached,
+): void {
+  const { telemetry, nodeId } = node;
+  if (telemetry === undefined) return;
+  const about = { sessionId, stream, trace };
+  // Without a connection before, the name of the stream says which node opened it.
+  const isHere = previous?.nodeId === nodeId || (!previous && stream.startsWith(nodeId));
+  const isKnown = previous !== undefined || stream !== STANDALONE;
+  const where = isKnown ? { node: isHere ? 'same' : 'other' } : undefined;
+  if (cursor !== undefined) {
+    telemetry.count('resumes', { outcome: 'resumed', ...where });
+    telemetry.happened('resume', about, where);
+  }
+  if (previous === undefined) return;
+  telemetry.count('takeovers', { of: 'stream', ...where });
+  if (cursor === undefined) telemetry.happened('takeover', about, where);
 }
 
 /** Refuses a cursor of another session with 400, but says 404 first if the caller has no such session. */
@@ -114,6 +138,11 @@ async function refuseCursor(endpoint: Endpoint, request: AttachRequest): Promise
 
 async function attach(endpoint: Endpoint, request: AttachRequest): Promise<Attached | 'ended'> {
   const reply = await endpoint.connections.attach(request);
+  if (reply.status !== 'attached' && request.cursor !== undefined) {
+    const { telemetry } = endpoint.node;
+    telemetry?.count('resumes', { outcome: reply.status });
+    if (reply.status === 'trimmed') telemetry?.count('logTrimmed');
+  }
   switch (reply.status) {
     case 'attached':
       return reply;

@@ -30,16 +30,22 @@ export type Intercepted =
 
 export function intercept(
   intercepted: Intercepted,
-  parts: { clock: Clock; logger: Logger; timeoutMs: number; messageBytes: number },
+  parts: {
+    clock: Clock;
+    logger: Logger;
+    timeoutMs: number;
+    messageBytes: number;
+    traceHeaders?: () => Record<string, string> | undefined;
+  },
 ): Interception {
-  const { clock, logger, timeoutMs } = parts;
+  const { clock, logger, timeoutMs, traceHeaders } = parts;
   const reader = new BodyReader(parts);
   const build = (
     target: Loopback | ServerWatch,
     place?: string,
   ): Pick<Interception, 'factory' | 'close'> => {
     const refusals = new RefusalLog({ place, clock, logger });
-    const common = { target, reader, clock, logger, timeoutMs, refusals };
+    const common = { target, reader, clock, logger, timeoutMs, refusals, traceHeaders };
     return {
       factory: (context) => new InterceptedServer(common, originOf(context, target)),
       close: () => target.close(),

@@ -23,6 +23,8 @@ export interface InterceptedParts {
   /** How long the server may take, except to answer a request. */
   timeoutMs: number;
   refusals: RefusalLog;
+  /** Returns the headers with which the server continues the current trace. */
+  traceHeaders?: (() => Record<string, string> | undefined) | undefined;
 }
 
 export interface PrivateSessionParts extends InterceptedParts {

@@ -83,7 +83,8 @@ export class PrivateSessions {
   ): CallParts {
     const { target, reader, clock, timeoutMs } = this.parts;
     return {
-      ...{ target, reader, clock, headers, origin: this.replica.origin, ending: this.replica.life },
+      ...{ target, reader, clock, origin: this.replica.origin, ending: this.replica.life },
+      headers: { ...headers, ...this.parts.traceHeaders?.() },
       patienceMs: timeoutMs,
       onMessage: (message) => this.replica.heard(message, related, generation),
     };
@@ -232,7 +233,11 @@ export class PrivateSessions {
     const { target, reader, timeoutMs } = this.parts;
     const response = await target.send({
       method: 'POST',
-      headers: { ...headers, accept: ACCEPT_BOTH, 'content-type': 'application/json' },
+      headers: {
+        ...headers,
+        ...{ ...this.parts.traceHeaders?.(), accept: ACCEPT_BOTH },
+        'content-type': 'application/json',
+      },
       body: JSON.stringify(message),
       ...{ origin, timeoutMs, ending: this.replica.life },
     });

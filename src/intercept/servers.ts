@@ -11,10 +11,11 @@ export type Servers = Omit<Interception, 'factory'> & { factory: Factory };
 export function serversOf(
   { server, intercepted, upstreamTimeoutMs, upstreamMessageBytes, logger }: Options,
   clock: Clock,
+  traceHeaders: () => Record<string, string> | undefined,
 ): Servers {
   if (intercepted !== undefined) {
     const [timeoutMs, messageBytes] = [upstreamTimeoutMs, upstreamMessageBytes];
-    return intercept(intercepted, { clock, logger, timeoutMs, messageBytes });
+    return intercept(intercepted, { clock, logger, timeoutMs, messageBytes, traceHeaders });
   }
   if (server === undefined) throw new TypeError('mcp-anynode: there is no `server`');
   const done = (): Promise<void> => Promise.resolve();

@@ -6,6 +6,7 @@ import type { Modern } from '../http/modern/modern.js';
 import type { Redact } from '../operator/session-events.js';
 import type { ServerEventBus, TaskOptions } from '../sdk-stores/store-types.js';
 import type { Limits } from './limits.js';
+import type { Telemetry } from './telemetry.js';
 import type { Logger, ServerContext, ServerLike } from './types.js';
 
 /**
@@ -186,6 +187,11 @@ export interface AnynodeOptions {
    * as it is; for that there is `codec`. What it throws rejects the iteration. Default: the message as it is.
    */
   redact?: Redact | undefined;
+  /**
+   * Spans and metrics with OpenTelemetry: `telemetry()` of `mcp-anynode/telemetry`. `docs/how-to/telemetry.md` lists
+   * them. Default: none.
+   */
+  telemetry?: Telemetry | undefined;
   /**
    * Where the log goes: `console`, pino, or anything with `warn`, `error` and perhaps `info`. Default `console`.
    */

@@ -4,6 +4,7 @@ import type { Intercepted } from '../intercept/intercept.js';
 import type { AnynodeOptions } from './anynode-options.js';
 import { backplaneOf } from './backplane-option.js';
 import type { Limits } from './limits.js';
+import type { Telemetry } from './telemetry.js';
 import type { Logger } from './types.js';
 import { resolveLimits } from './limits.js';
 import type { Reader } from './option-readers.js';
@@ -38,7 +39,8 @@ type Optional =
   | 'limits'
   | 'tasks'
   | 'codec'
-  | 'redact';
+  | 'redact'
+  | 'telemetry';
 
 type Retention = Required<Exclude<AnynodeOptions['retention'], undefined>>;
 
@@ -94,6 +96,7 @@ export const OPTIONS: { [Name in keyof OptionValues]: Reader<OptionValues[Name]>
   tasks: asGiven(),
   codec: asGiven(),
   redact: callable(),
+  telemetry: readTelemetry,
   logger: withFunctions<Logger>(console, ['warn', 'error']),
 };
 
@@ -176,6 +179,14 @@ function interceptedOf({
   if (typeof server === 'function') return undefined;
   throw new TypeError(
     'mcp-anynode: `server` has to be a function that returns an MCP server; or give `handler` or `upstream`',
+  );
+}
+
+function readTelemetry(value: unknown): Telemetry | undefined {
+  const given = value as Partial<Telemetry> | undefined;
+  if (given === undefined || typeof given.observe === 'function') return given as Telemetry;
+  throw new TypeError(
+    'mcp-anynode: `telemetry` has to be what `telemetry()` of mcp-anynode/telemetry returns',
   );
 }
 

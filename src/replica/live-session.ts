@@ -190,6 +190,8 @@ export class LiveSession {
   executionLost(stream: string): void {
     for (const { request } of this.calls.all().filter((call) => call.stream === stream)) {
       this.calls.take(request.id);
+      this.node.telemetry?.count('fenced');
+      this.node.telemetry?.requestEnded({ stream, id: request.id }, undefined, 'execution_lost');
       this.transport?.deliver({
         jsonrpc: '2.0',
         method: 'notifications/cancelled',
@@ -237,7 +239,12 @@ export class LiveSession {
     try {
       const { transport } = this;
       if (transport === undefined) throw new Error('its replica was discarded');
-      transport.deliver(request, context);
+      const { telemetry } = this.node;
+      if (telemetry === undefined) transport.deliver(request, context);
+      else {
+        const name = { stream: call.stream, id: request.id };
+        telemetry.runWithin(name, () => transport.deliver(request, context));
+      }
     } catch (error) {
       this.node.logger.error(`mcp-anynode: a request could not be run: ${String(error)}`);
       void this.fail([request]).catch(ignoreClosed);
@@ -278,6 +285,8 @@ export class LiveSession {
   ): Promise<void> {
     const { request, stream } = call;
     const unpin = this.pin();
+    let told = given;
+    let failure: string | undefined = 'not_stored';
     try {
       const turn = answerTurns.next();
       if (turn !== undefined) await turn;
@@ -288,6 +297,10 @@ export class LiveSession {
         ...(response !== undefined && isFailure(response) && { failed: true }),
       });
       const stored = await this.append(end, true, notes);
+      told = response;
+      if (stored === 'taken') this.node.telemetry?.count('fenced');
+      failure =
+        stored === 'gone' ? 'session_ended' : stored === 'taken' ? 'execution_lost' : undefined;
       call.batch.open -= 1;
       if (typeof stored === 'object') {
         // All requests are answered, and the stream is still open: a failover has lost an answer.
@@ -298,6 +311,7 @@ export class LiveSession {
         this.upkeep.mayHaveTaken(effect);
       }
     } finally {
+      this.node.telemetry?.requestEnded({ stream, id: request.id }, told, failure);
       unpin();
     }
   }
@@ -340,7 +354,10 @@ export class LiveSession {
   }
 
   /** Stores a message of the server, and shows it. */
-  private async emit(message: JsonRpcMessage, relatedTo: RequestId | undefined): Promise<void> {
+  private async emit(given: JsonRpcMessage, relatedTo: RequestId | undefined): Promise<void> {
+    const { telemetry } = this.node;
+    const isQuestion = telemetry !== undefined && isRequest(given);
+    const message = isQuestion ? telemetry.questionAsked(given, this.id) : given;
     if (this.initializeExchange !== undefined) {
       if (this.initializeExchange.take(message, relatedTo)) return;
       await this.initializeExchange.stored; // the message came after the answer, and is stored like any other
@@ -459,7 +476,8 @@ export class LiveSession {
   /** Discards the replica for good: the session has ended, or this node closes or gives the session up. */
   async end(): Promise<void> {
     this.upkeep.end();
-    this.calls.takeAll();
+    for (const { request, stream } of this.calls.takeAll())
+      this.node.telemetry?.requestEnded({ stream, id: request.id }, undefined, 'session_ended');
     await this.evict();
   }
 }

@@ -23,6 +23,10 @@ export class ReplicaPool {
     this.scheduleSweep();
   }
 
+  get size(): number {
+    return this.live.size;
+  }
+
   get replicas(): number {
     let count = 0;
     for (const session of this.live.values()) if (session.hasReplica) count += 1;

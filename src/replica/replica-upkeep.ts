@@ -100,7 +100,10 @@ export class ReplicaUpkeep {
       const needed = record ?? (await this.load());
       if (needed === undefined) throw sessionEnded();
       this.throwIfEnded();
+      const { telemetry, clock } = this.node;
+      const began = clock.elapsed();
       const replica = await this.builder.rehydrate(needed, cause, this.eventsOf);
+      telemetry?.measure('rehydrate', clock.elapsed() - began);
       if (this.isEnded()) {
         await replica.discard();
         this.throwIfEnded();

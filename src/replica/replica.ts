@@ -37,6 +37,8 @@ export interface DeliveryContext {
   closeSSEStream?: (() => void) | undefined;
   /** Ends the connection of the standalone stream. */
   closeStandaloneSSEStream?: (() => void) | undefined;
+  /** The trace of the request, for telemetry. See `protocol/trace.ts`. */
+  trace?: string | undefined;
 }
 
 /** The argument of a factory. Factories of this library also get the HTTP request that needs the replica. */

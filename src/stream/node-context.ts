@@ -1,5 +1,6 @@
 import type { JoinedBackplane } from '../backplane/backplane.js';
 import type { Limits } from '../options/limits.js';
+import type { NodeTelemetry } from '../options/telemetry.js';
 import type { Logger } from '../options/types.js';
 import type { Clock } from '../protocol/clock.js';
 import type { CommitQueue } from './commit-queue.js';
@@ -28,4 +29,5 @@ export interface NodeContext {
   commitQueue: CommitQueue;
   followers: Followers;
   notices: SessionNotices;
+  telemetry?: NodeTelemetry | undefined;
 }

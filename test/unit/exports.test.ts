@@ -60,6 +60,12 @@ const ENTRIES: Entry[] = [
     types: ['AesGcmOptions', 'PayloadCodec', 'PayloadContext'],
   },
   {
+    name: './telemetry',
+    file: 'telemetry/index',
+    values: ['telemetry'],
+    types: ['Telemetry', 'TelemetryOptions'],
+  },
+  {
     name: './backplane',
     file: 'backplane/index',
     values: [

@@ -104,6 +104,7 @@ it('uses the default of an option that is undefined', () => {
     tasks: undefined,
     codec: undefined,
     redact: undefined,
+    telemetry: undefined,
     logger: undefined,
   };
   const plain = resolveOptions({ server });

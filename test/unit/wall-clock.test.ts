@@ -12,6 +12,7 @@ const READERS: Record<string, string> = {
   'operator/survey.ts': 'says when statistics were taken',
   'operator/session-events.ts': 'says when a session turned out to have ended',
   'execution/session-start.ts': 'tells the factory when a session begins that is not stored yet',
+  'execution/client-connections.ts': 'measures how long a message was on its way, for metrics',
   'stream/log-horizon.ts': 'refuses log ids that are a day ahead, as made up',
   'cli/commands/nodes.ts': 'shows an age',
   'cli/commands/session.ts': 'shows an age',

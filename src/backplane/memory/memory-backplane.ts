@@ -240,11 +240,12 @@ class JoinedMemoryBackplane implements JoinedBackplane {
   history(sessionId: string, after = LOG_START, count = 1000) {
     return this.step(() =>
       (this.find(sessionId)?.log.after(after, count) ?? []).map(
-        ({ logId, at, direction, stream, message, asker, by, holder, note }) => ({
+        ({ logId, at, direction, stream, message, asker, by, holder, note, trace }) => ({
           ...{ logId, at, direction, stream, message, asker },
           ...(by !== undefined && { by }),
           ...(holder !== undefined && { holder }),
           ...(note !== undefined && { note }),
+          ...(trace !== undefined && { trace }),
         }),
       ),
     );

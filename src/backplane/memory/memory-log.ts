@@ -69,7 +69,7 @@ export class MemoryLog {
     }
     const logId = `${this.lastMs}-${this.lastCounter}`;
     // The fields are written out so that V8 gives the entries of plain calls one shape.
-    const { direction, stream, message, n, end, asker, note, by, holder } = entry;
+    const { direction, stream, message, n, end, asker, note, by, holder, trace } = entry;
     const at = this.lastMs;
     const stored = { logId, at, direction, stream, message, n, end, asker };
     this.entries.push({
@@ -77,6 +77,7 @@ export class MemoryLog {
       ...(by !== undefined && { by }),
       ...(holder !== undefined && { holder }),
       ...(note !== undefined && { note }),
+      ...(trace !== undefined && { trace }),
     });
     this.bytes += sizeOf(entry);
     return logId;

@@ -164,14 +164,19 @@ export class StoredSession implements SessionParts {
       if (this.requests.size + operation.requests.length > (operation.most ?? Infinity)) {
         return { status: 'limited', running: this.executors.all() };
       }
+      const traced = operation.trace === undefined ? {} : { trace: operation.trace };
       let logId = LOG_START;
       for (const message of operation.messages) {
-        logId = this.log.append(step.now, inboundEntry(message, operation.stream));
+        logId = this.log.append(step.now, {
+          ...inboundEntry(message, operation.stream),
+          ...traced,
+        });
       }
       this.streams.set(operation.stream, {
         last: { n: 0, logId },
         holder: { nodeId: step.nodeId, token: operation.token },
         pending: operation.requests.length,
+        ...traced,
       });
       const opened = this.streams.get(operation.stream);
       const executor =

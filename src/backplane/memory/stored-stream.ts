@@ -32,6 +32,7 @@ export interface Stream {
   /** True if another node had begun before. */
   again?: boolean;
   pending: number;
+  trace?: string;
 }
 
 /** The members of a stored session that its parts use. */

@@ -65,6 +65,7 @@ export class StreamHolders {
       ...(holder !== undefined && { previous: holder }),
       ...(stream?.executor !== undefined && { executor: stream.executor }),
       ...(stream?.unbegun === true && { unbegun: true }),
+      ...(stream?.trace !== undefined && { trace: stream.trace }),
     };
   }
 

@@ -80,6 +80,8 @@ export type AttachReply =
       executor?: string;
       /** True if the executor is to run them and has not begun. */
       unbegun?: boolean;
+      /** The trace of the requests of the stream, if they were stored with one. See `OpenOperation`. */
+      trace?: string;
     };
 
 export interface ReadRequest {

@@ -1,5 +1,5 @@
 import type { JsonRpcMessage } from '../../protocol/jsonrpc.js';
-import { isInitialized, isNotification } from '../../protocol/jsonrpc.js';
+import { isInitialized, isNotification, isResponse } from '../../protocol/jsonrpc.js';
 import { isSessionEnded } from '../../protocol/errors.js';
 import { parseStoredMessage } from '../../protocol/parse-stored.js';
 import type { LiveSession } from '../../replica/live-session.js';
@@ -152,7 +152,10 @@ export class ClientMessages {
       return;
     }
     const id = isNotification(message) ? message.params?.progressToken : message.id;
-    this.outgoingRequests.find(sessionId, id)?.asker.deliver(message, context);
+    const question = this.outgoingRequests.find(sessionId, id);
+    if (question !== undefined && isResponse(message) && message.id !== undefined)
+      this.node.telemetry?.questionAnswered(message.id, message);
+    question?.asker.deliver(message, context);
     // Waiting for this answer may have been the only thing that kept the replica in use.
     this.pool.get(sessionId)?.used();
   }

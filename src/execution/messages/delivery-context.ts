@@ -7,6 +7,7 @@ import type { HangUps } from '../../stream/hang-ups.js';
 import type { DeliveryContext, Mounted } from '../../replica/replica.js';
 import { MOUNTED } from '../../replica/replica.js';
 import type { AuthInfo } from '../../options/types.js';
+import { parseTrace } from '../../protocol/trace.js';
 
 interface Packed {
   authInfo?: Omit<AuthInfo, 'resource'> & { resource?: string };
@@ -15,6 +16,7 @@ interface Packed {
   mounted?: Omit<Mounted, 'req'>;
   /** True if the client can resume its streams. */
   resumable: boolean;
+  trace?: string;
 }
 
 /** Packs the context as JSON. Fields of `authInfo` and of its `extra` that JSON cannot carry are left out. Never throws. */
@@ -30,7 +32,7 @@ export function packContext(context: DeliveryContext): string {
 }
 
 function pack(
-  { requestInfo, closeSSEStream }: DeliveryContext,
+  { requestInfo, closeSSEStream, trace }: DeliveryContext,
   authInfo: AuthInfo | undefined,
 ): string {
   const mounted = requestInfo?.[MOUNTED];
@@ -39,6 +41,7 @@ function pack(
     ...(requestInfo !== undefined && { headers: requestInfo.headers, url: requestInfo.url }),
     ...(mounted !== undefined && { mounted: { base: mounted.base, parsed: mounted.parsed } }),
     resumable: closeSSEStream !== undefined,
+    ...(trace !== undefined && { trace }),
   };
   return JSON.stringify(packed);
 }
@@ -63,7 +66,8 @@ export function unpackContext(
   sessionId: string,
   stream: string | undefined,
 ): DeliveryContext {
-  const { authInfo, headers, url, mounted, resumable } = JSON.parse(text) as Packed;
+  const { authInfo, headers, url, mounted, resumable, ...packed } = JSON.parse(text) as Packed;
+  const trace = parseTrace(packed.trace);
   const { resource, ...rest } = authInfo ?? { resource: undefined };
   // The application sets `req.auth`, and its value may not match the declared type.
   const isUrl = typeof resource === 'string' && URL.canParse(resource);
@@ -76,6 +80,7 @@ export function unpackContext(
       headers === undefined || url === undefined
         ? undefined
         : { headers, url: new URL(url), ...(mounted !== undefined && { [MOUNTED]: mounted }) },
+    ...(trace !== undefined && { trace }),
     ...(resumable &&
       stream !== undefined && {
         closeSSEStream: () => hangUps.hangUp(sessionId, stream),

@@ -85,6 +85,9 @@ export class Assignments {
       this.parts.ownership.discardIfElsewhere(live, committed);
       if (dead !== undefined && result.executor === this.node.nodeId) {
         this.parts.ownership.tookOver(sessionId);
+        const { telemetry } = this.node;
+        telemetry?.count('takeovers', { of: 'session', node: 'other' });
+        telemetry?.happened('takeover', { sessionId, stream, trace: context.trace });
       }
       if (result.requests !== undefined) {
         const run = { asked, sessionId, stream, context, record: committed.reply.record };
@@ -148,6 +151,9 @@ export class Assignments {
       initialized: false,
       ...(record && { record }),
     };
+    const taken = { how: 'owner_hop' as const, trace: context.trace };
+    for (const request of requests)
+      this.node.telemetry?.requestTaken(stream, request, sessionId, taken);
     await this.parts.runner.run(live, requests, stream, outcome, context);
   }
 

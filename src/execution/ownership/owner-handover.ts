@@ -31,6 +31,7 @@ interface Handover {
   /** The context as text, as it is sent to the owner. */
   packed: string;
   messages: string[] | undefined;
+  beganAt: number;
   /** True while the backplane is being asked to assign the requests. It is not asked twice at a time. */
   assigning: boolean;
 }
@@ -76,7 +77,11 @@ export class OwnerHandover {
     const inline = length > INLINE_CHARACTERS ? undefined : messages;
     // Pack once, here. An error while packing must not be thrown later, from the timer that asks the owner again.
     const packed = packContext(context);
-    const handover = { follower, owner, context, packed, messages: inline, assigning: false };
+    const beganAt = this.node.clock.elapsed();
+    const handover = {
+      ...{ follower, owner, context, packed, messages: inline, beganAt },
+      assigning: false,
+    };
     this.waiting.set(keyOf(follower), handover);
     if (owner === this.node.nodeId) this.assign(handover, undefined);
     else this.ask(handover);
@@ -158,6 +163,8 @@ export class OwnerHandover {
       else this.ask(handover);
     } else {
       this.waiting.delete(key);
+      const { telemetry, clock } = this.node;
+      telemetry?.measure('ownerHop', clock.elapsed() - handover.beganAt);
       if (placed.executor === this.node.nodeId) this.parts.orphans.watchOwn(follower, context);
       else this.parts.orphans.watch(follower, placed.executor, context);
     }

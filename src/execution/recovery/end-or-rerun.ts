@@ -44,6 +44,7 @@ export class EndOrRerun {
     requests: RequestId[],
     errorOf: (id: RequestId) => JsonRpcError,
     from: string | undefined,
+    trace?: string,
   ): Promise<void> {
     if (requests.length === 0) return;
     const operations = requests.flatMap((id): Operation[] => [
@@ -53,6 +54,12 @@ export class EndOrRerun {
     const committed = await this.node.commitQueue.append(sessionId, operations, true);
     if (committed === 'gone') return;
     deliverToFollowers(this.node.followers, sessionId, operations, committed.results);
+    const { telemetry } = this.node;
+    for (const id of telemetry === undefined ? [] : requests) {
+      telemetry?.count('orphans', { outcome: 'ended' });
+      telemetry?.happened('orphan', { sessionId, stream, trace });
+      telemetry?.requestEnded({ stream, id }, errorOf(id));
+    }
   }
 
   /**
@@ -128,17 +135,22 @@ export class EndOrRerun {
         }
       }
       const rest = orphan.requests.filter((id) => !runnable.some((request) => request.id === id));
-      await this.end(sessionId, stream, rest, orphan.errorOf, from);
+      await this.end(sessionId, stream, rest, orphan.errorOf, from, context.trace);
       const stopped = live.expect(runnable, stream, history.progress);
       const notes = runnable.map(({ id }) => recovered(id, stream, from));
       // The commit queue keeps the order: the notes come before any answer, so there is no need to wait.
       if (notes.length > 0)
         this.node.commitQueue.append(sessionId, notes, true).catch(() => undefined); // closed
+      const taken = { how: 'rerun' as const, trace: context.trace };
+      for (const request of runnable) {
+        this.node.telemetry?.count('orphans', { outcome: 'rerun' });
+        this.node.telemetry?.requestTaken(stream, request, sessionId, taken);
+      }
       if (stopped !== undefined) await stopped;
       for (const request of runnable) live.call(request, context);
     } catch (error) {
       this.node.logger.error(`mcp-anynode: a request could not be run again: ${String(error)}`);
-      await this.end(sessionId, stream, orphan.requests, orphan.errorOf, from);
+      await this.end(sessionId, stream, orphan.requests, orphan.errorOf, from, context.trace);
     }
   }
 

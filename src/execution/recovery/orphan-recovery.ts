@@ -336,6 +336,9 @@ export class OrphanRecovery {
       from: executor,
     };
     if (rerun) await endOrRerun.rerun(orphan);
-    else await endOrRerun.end(sessionId, stream, orphan.requests, orphan.errorOf, orphan.from);
+    else {
+      const { requests, errorOf, from } = orphan;
+      await endOrRerun.end(sessionId, stream, requests, errorOf, from, context.trace);
+    }
   }
 }

@@ -104,6 +104,19 @@ export const REFUSALS = {
   },
 } satisfies Record<string, Refusal>;
 
+const NAMES = new Map<Refusal, string>(
+  Object.entries(REFUSALS).map(([name, refusal]) => [
+    refusal,
+    name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
+  ]),
+);
+
+/** Returns the labels with which a refusal is counted. A refusal whose text has a number in it goes by its status. */
+export function labelsOf(refusal: Refusal): { limit: string; status: string } {
+  const other = refusal.status === 413 ? 'body_too_large' : 'invalid_message';
+  return { limit: NAMES.get(refusal) ?? other, status: `${refusal.status}` };
+}
+
 export function bodyTooLarge(maxBytes: number): Refusal {
   return refusal(413, `Payload Too Large: Request body must not exceed ${maxBytes} bytes`);
 }

@@ -96,6 +96,10 @@ export class SseConnection implements Sink {
     else this.cancelFlush = soon.after(() => this.send(''));
   }
 
+  get buffered(): number {
+    return this.res.writableLength;
+  }
+
   get resumable(): boolean {
     return this.stream.isGet || this.hasCursor;
   }

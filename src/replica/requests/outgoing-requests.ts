@@ -31,7 +31,11 @@ export class OutgoingRequests {
   private readonly open = new Map<string, OutgoingRequest>();
   private count = 0;
 
-  constructor(private readonly nodeId: string) {}
+  constructor(
+    private readonly nodeId: string,
+    /** Called with each id to which no answer is expected any more. */
+    private readonly onRemoved: (id: string) => void = () => undefined,
+  ) {}
 
   add(asker: Asker, original: RequestId): string {
     this.count += 1;
@@ -53,5 +57,6 @@ export class OutgoingRequests {
 
   remove(id: string): void {
     this.open.delete(id);
+    this.onRemoved(id);
   }
 }

@@ -14,7 +14,7 @@ export function deliverToFollower(
   } else if (result?.status === 'appended' && result.token !== undefined) {
     const { position, token, before, ended } = result;
     const event = { position, message, end: ended, ...(before !== undefined && { before }) };
-    followers.offer(sessionId, stream, token, event, true);
+    followers.offer(sessionId, stream, token, event, true, 'local');
   }
 }
 

@@ -16,10 +16,15 @@ export interface Sink {
   restarted?(): void;
   /** Calls back once, as soon as there is room again. */
   whenRoom(callback: () => void): void;
+  /** How many bytes wait for the client. Left out: none. */
+  readonly buffered?: number;
   /** Whether the client can come back to this stream after its connection was ended. */
   readonly resumable: boolean;
   end(reason: EndReason): void;
 }
+
+/** How a message came to its follower: from this node, in a message of another node, or from the log. */
+export type DeliveryPath = 'local' | 'wake' | 'catch_up';
 
 /** The parts of a node that all its followers use. */
 export interface FollowerNode {
@@ -29,6 +34,10 @@ export interface FollowerNode {
   clock: Clock;
   /** Called after each message that was shown. */
   onMove: (follower: Follower) => void;
+  /** Called with each message that was shown, and how it came. */
+  onShown?: ((event: StreamEvent, path: DeliveryPath) => void) | undefined;
+  /** Called when a message arrived and the one before it had not. */
+  onMissed?: (() => void) | undefined;
 }
 
 export interface FollowerOptions {
@@ -97,12 +106,17 @@ export class Follower {
     return this.options.sink.resumable;
   }
 
+  /** How many bytes wait for the client. */
+  get buffered(): number {
+    return this.options.sink.buffered ?? 0;
+  }
+
   get ended(): boolean {
     return this.state === 'ended';
   }
 
   /** Takes a message that was just stored. If it is not `inline`, its text is missing, and is read from the log. */
-  offer(event: StreamEvent, inline: boolean): void {
+  offer(event: StreamEvent, inline: boolean, path: DeliveryPath = 'wake'): void {
     if (this.state === 'ended') return;
     if (event.position.n <= this.written.n) {
       // The message was shown before. Or a failover has lost the end of the log, and the number was given out again.
@@ -120,7 +134,9 @@ export class Follower {
       }
       return;
     }
-    if (inline && this.isNext(event)) this.show(event);
+    const isNext = this.isNext(event);
+    if (!isNext) this.options.node.onMissed?.();
+    if (inline && isNext) this.show(event, path);
     else this.poke();
   }
 
@@ -241,11 +257,12 @@ export class Follower {
     this.keptBytes = 0;
   }
 
-  private show(event: StreamEvent): void {
+  private show(event: StreamEvent, path: DeliveryPath = 'catch_up'): void {
     this.written = event.position;
     this.scanned = event.position.logId;
     const room = this.options.sink.write(event);
     this.options.node.onMove(this);
+    this.options.node.onShown?.(event, path);
     if (event.end) {
       this.end('complete');
     } else if (!room) {

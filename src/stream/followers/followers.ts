@@ -2,7 +2,7 @@ import type { Position, StreamEvent } from '../../backplane/backplane.js';
 import type { Clock } from '../../protocol/clock.js';
 import { jittered } from '../../protocol/clock.js';
 import { MapBySession } from '../../protocol/map-by-session.js';
-import type { EndReason, Follower } from './follower.js';
+import type { DeliveryPath, EndReason, Follower } from './follower.js';
 
 /** If all followers have to read the log, so many do it at once, and the next ones follow after this time. */
 const POKED_AT_ONCE = 50;
@@ -39,6 +39,11 @@ export class Followers {
 
   get size(): number {
     return this.count;
+  }
+
+  /** How many bytes wait for clients that read slowly. */
+  get bufferedBytes(): number {
+    return this.all().reduce((sum, { buffered }) => sum + buffered, 0);
   }
 
   /** Adds a follower, and ends the one that the stream had on this node before. */
@@ -113,8 +118,9 @@ export class Followers {
     token: string,
     event: StreamEvent,
     inline: boolean,
+    path?: DeliveryPath,
   ): void {
-    this.find(sessionId, stream, token)?.offer(event, inline);
+    this.find(sessionId, stream, token)?.offer(event, inline, path);
   }
 
   endSession(sessionId: string, reason: EndReason): void {

@@ -13,6 +13,8 @@ export interface PositionCheckOptions {
   backplane: Streams;
   followers: Followers;
   clock: Clock;
+  /** Called for each follower that was behind. */
+  onMissed?: () => void;
   /** Default 40,000 ms. */
   checkEveryMs?: number | undefined;
 }
@@ -74,7 +76,10 @@ export class PositionCheck {
         if (follower.ended) return;
         const end = ends[index];
         // The stream has ended, or has messages that the follower has not shown, or a failover has lost its last messages.
-        if (end === undefined || end > follower.position.n || end < n) follower.poke();
+        if (end === undefined || end > follower.position.n || end < n) {
+          this.options.onMissed?.();
+          follower.poke();
+        }
       });
     });
   }

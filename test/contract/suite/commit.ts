@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { STANDALONE } from '../../../src/backplane/index.js';
+import { LOG_START, STANDALONE } from '../../../src/backplane/index.js';
 import {
   append,
   appended,
@@ -49,6 +49,29 @@ export function describeCommits(openStore: OpenStore): void {
       );
       expect(ends.map((result) => appended(result).ended)).toEqual([false, false, true]);
       expect(await a.said(id)).toHaveLength(8);
+    });
+
+    it('keeps the trace of its requests in the log, and for the next connection', async () => {
+      const { a, b } = rig;
+      const id = await a.create();
+      const trace = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+      const [opened] = await a.run(
+        id,
+        open('p', ['1', '2'], { trace, messages: ['one', 'two'] }),
+        open('q', ['3'], { messages: ['three'] }),
+      );
+      const logged = await b.backplane.history(id, LOG_START, 100);
+      const traces = logged.filter(({ stream }) => stream === 'p' || stream === 'q');
+      expect(traces.map((entry) => entry.trace)).toEqual([trace, trace, undefined]);
+      const cursor = opened?.status === 'opened' ? opened.position : BEGINNING;
+      expect(await b.attach(id, 'p', { cursor })).toMatchObject({ status: 'attached', trace });
+      const other = await b.attach(id, 'q', { cursor: BEGINNING });
+      expect(other.status === 'attached' && other.trace).toBe(undefined);
+      // The trace goes with the stream.
+      await a.run(id, append('p', 'x', { ends: '1' }), append('p', 'y', { ends: '2' }));
+      await a.run(id, open('p', ['4'], { messages: ['four'] }));
+      const again = await b.attach(id, 'p', { cursor });
+      expect(again.status === 'attached' && again.trace).toBe(undefined);
     });
 
     // A cancelled request ends without an answer. Its stream has to end all the same, or the client would wait for

@@ -16,6 +16,7 @@ import type {
   TouchReply,
 } from '../../backplane.js';
 import { isRevision } from '../../revision.js';
+import { parseTrace } from '../../../protocol/trace.js';
 import { MalformedSession } from '../malformed-session.js';
 import { parseHolder } from '../streams-hash.js';
 
@@ -128,6 +129,7 @@ export function logEntry(logId: string, flat: string[]): LogEntry {
   for (let at = 0; at + 1 < flat.length; at += 2) fields.set(flat[at] ?? '', flat[at + 1] ?? '');
   const note = noteOf(fields);
   const [by, holder] = [fields.get('by'), fields.get('h')];
+  const trace = parseTrace(fields.get('t'));
   return {
     logId,
     at: Number(logId.split('-')[0]),
@@ -138,6 +140,7 @@ export function logEntry(logId: string, flat: string[]): LogEntry {
     ...(note === undefined && by !== undefined && { by }),
     ...(holder !== undefined && { holder: holder === '-' ? null : holder }),
     ...(note !== undefined && { note }),
+    ...(trace !== undefined && { trace }),
   };
 }
 
@@ -250,7 +253,7 @@ function operationResult(reply: string[]): OperationResult {
 
 /** Parses the reply of attach.lua. */
 export function attachReply(reply: unknown): AttachReply {
-  const [status, a = '', b = '', c = '', d = '', executor = '', begun] = reply as string[];
+  const [status, a = '', b = '', c = '', d = '', executor = '', begun, t] = reply as string[];
   switch (status) {
     case 'conflict':
       return { status, holder: parseHolder(a) };
@@ -259,12 +262,14 @@ export function attachReply(reply: unknown): AttachReply {
     case 'ended':
       return { status };
     case 'attached': {
+      const trace = parseTrace(t);
       return {
         status,
         position: { n: Number(a), logId: b },
         protocolVersion: c,
         ...(executor !== '' && { executor }),
         ...(begun === '' && { unbegun: true }),
+        ...(trace !== undefined && { trace }),
         ...(d.includes(':') && { previous: parseHolder(d) }),
       };
     }

@@ -35,9 +35,19 @@ export function createArguments(
 export function pushArguments(args: Argument[], operation: Operation): void {
   switch (operation.type) {
     case 'open': {
-      const { principal, stream, token, revision, requests, messages, owned, most } = operation;
-      args.push('open', principal, stream, token, revision ?? '-', flag(owned), most ?? '');
+      const { principal, stream, token, revision, requests, messages, owned, most, trace } =
+        operation;
+      args.push(
+        trace === undefined ? 'open' : 'traced',
+        principal,
+        stream,
+        token,
+        revision ?? '-',
+        flag(owned),
+        most ?? '',
+      );
       args.push(requests.length, ...requests, messages.length, ...messages);
+      if (trace !== undefined) args.push(trace);
       break;
     }
     case 'receive': {

@@ -8,7 +8,8 @@
 --       16 a log id up to which an earlier run has looked, or ''
 --
 -- Returns { 'gone' } | { 'conflict', holder } | { 'unknown' } | { 'trimmed' } | { 'ended' } | { 'further', log id }
---       | { 'attached', number, log id, protocol version, previous holder or '', executor or '', it has begun ('1'|'') }
+--       | { 'attached', number, log id, protocol version, previous holder or '', executor or '', it has begun ('1'|''),
+--           the trace of its requests, if they have one }
 -- A repeat after a lost reply finds the connection as the holder. That is no conflict, and the previous holder is still the
 -- connection from which the stream was taken. If another connection has taken the stream since, the repeat changes nothing,
 -- and the connection finds out when it reads.
@@ -38,7 +39,7 @@ local head = redis.call('HMGET', record, 'pr', 'pv', 'on', 'called')
 if not head[1] or head[1] ~= ARGV[2] then return { 'gone' } end
 
 local state = redis.call('HMGET', streams, 'n:' .. stream, 'h:' .. stream, 'w:' .. stream, 'x:' .. stream,
-  'b:' .. stream, 'first', 'map')
+  'b:' .. stream, 'first', 'map', 'o:' .. stream)
 local last, lastId = position(state[1])
 local first, map = state[6], state[7]
 local me = node .. ':' .. token
@@ -134,4 +135,4 @@ if cursor and state[2] ~= me and not superseded and onLog('EXISTS', events) == 1
 end
 wake()
 local executor, begun = executorOf(state[4])
-return { 'attached', tostring(n), id, head[2], previous, executor, begun and '1' or '' }
+return { 'attached', tostring(n), id, head[2], previous, executor, begun and '1' or '', state[8] or nil }

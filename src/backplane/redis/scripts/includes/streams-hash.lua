@@ -9,6 +9,7 @@
 --               "-": the executor has closed; "-<node>": the executor has lost the session to another owner
 --   a:<stream>  "1": another node had begun the requests before
 --   d:<stream>  the number of the commit that assigned the requests to their executor
+--   o:<stream>  the trace of its requests, if they have one
 --   p:<stream>  how many requests of the stream still run
 --   r:<id>      the stream of a running request
 --   c:<key>     "<number>:<log id>" of the last message with a coalescing key

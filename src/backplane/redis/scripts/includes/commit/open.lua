@@ -34,9 +34,11 @@ local function tooMany(more, most)
   return exactly + more > tonumber(most) and list or nil
 end
 
-function operations.open()
+-- Opens a stream. `traced`: the trace of the requests is the last argument.
+local function open(traced)
   local who, stream, token, known, owned, most = take(6)
   local requests, messages = takeList(), takeList()
+  local trace = traced and take(1)
   if who ~= step.principal then return { 'denied' } end
   local executor, id = step.node, nil
   if not step.repeated then
@@ -47,7 +49,11 @@ function operations.open()
     local others = tooMany(#requests, most)
     if others then return { 'limited', unpack(others) } end
     countRunning(#requests)
-    for i = 1, #messages do id = log(messages[i], 's', stream, 'm', messages[i]) end
+    for i = 1, #messages do
+      if trace then id = log(messages[i], 's', stream, 'm', messages[i], 't', trace)
+      else id = log(messages[i], 's', stream, 'm', messages[i]) end
+    end
+    if trace then set('o:' .. stream, trace) end
     if owned == '1' then executor = executorFor(takeOwnershipIfFree()) end
     set('n:' .. stream, '0:' .. id)
     set('h:' .. stream, step.node .. ':' .. token)
@@ -75,3 +81,6 @@ function operations.open()
   if begun then registerReplica(known) end
   return { 'opened', '0', id, begun and '' or name }
 end
+
+function operations.open() return open(false) end
+function operations.traced() return open(true) end

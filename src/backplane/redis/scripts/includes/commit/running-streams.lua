@@ -11,8 +11,8 @@ end
 -- Removes the fields of a stream, and that of its last request.
 local function dropStream(stream, request)
   local names = { 'n:' .. stream, 'h:' .. stream, 'x:' .. stream, 'p:' .. stream, 'b:' .. stream, 'a:' .. stream,
-    'd:' .. stream }
-  if request then names[8] = 'r:' .. request end
+    'd:' .. stream, 'o:' .. stream }
+  if request then names[9] = 'r:' .. request end
   drop(names)
 end
 

@@ -129,7 +129,7 @@ local function readSession()
   if #step.revision > 600 or not string.find(step.revision .. '.', '^%d+%.') then malformed() end
 
   local wanted = { 't:' .. step.node, 'bytes', 'first', 'from', 'kept', 'trimmed' }
-  if ARGV[11] == 'open' then
+  if ARGV[11] == 'open' or ARGV[11] == 'traced' then
     wanted[7], wanted[8] = 'run', 'reps'
     if ARGV[18] == '1' then wanted[9] = 'r:' .. ARGV[19] end
   elseif ARGV[11] == 'receive' then

@@ -1,0 +1,57 @@
+import type { Attributes, Span } from '@opentelemetry/api';
+import { context, SpanKind, trace } from '@opentelemetry/api';
+import type { JsonRpcRequest, JsonRpcResponse, RequestId } from '../protocol/jsonrpc.js';
+import { describe, outcomeOf } from './attributes.js';
+import type { Metrics } from './metrics.js';
+import type { Propagation } from './propagation.js';
+import { finish } from './request-spans.js';
+import type { Spans } from './spans.js';
+
+interface Open {
+  span: Span;
+  common: Attributes;
+  beganAt: number;
+}
+
+/** The spans of requests of the server to the client. The node that asked has them, whichever node the client answers. */
+export class QuestionSpans {
+  private readonly open = new Map<string, Open>();
+
+  constructor(
+    private readonly spans: Spans,
+    private readonly metrics: Metrics,
+    private readonly propagation: Propagation,
+  ) {}
+
+  /** The handler that asks runs within its request, whose span is the parent. */
+  asked<T extends JsonRpcRequest>(question: T, sessionId: string): T {
+    const { name, common, own } = describe(question, sessionId);
+    const active = context.active();
+    const span = this.spans.start(name, SpanKind.CLIENT, { ...common, ...own }, active);
+    this.open.set(String(question.id), { span, common, beganAt: performance.now() });
+    return this.propagation.withContext(question, trace.setSpan(active, span));
+  }
+
+  answered(id: RequestId, response: JsonRpcResponse): void {
+    this.end(String(id), response, undefined);
+  }
+
+  dropped(id: string): void {
+    this.end(id, undefined, 'not_answered');
+  }
+
+  private end(
+    id: string,
+    response: JsonRpcResponse | undefined,
+    failure: string | undefined,
+  ): void {
+    const open = this.open.get(id);
+    if (open === undefined) return;
+    this.open.delete(id);
+    const { span, common, beganAt } = open;
+    const { attributes, message } = outcomeOf(response, failure);
+    this.metrics.operation('client', performance.now() - beganAt, { ...common, ...attributes });
+    finish(span, attributes, message);
+    span.end();
+  }
+}

@@ -1,0 +1,160 @@
+import type { Attributes, Context, Link, Span } from '@opentelemetry/api';
+import { context, isSpanContextValid, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
+import type { ArrivedBy, RequestName } from '../options/telemetry.js';
+import type { JsonRpcRequest, JsonRpcResponse } from '../protocol/jsonrpc.js';
+import { SUPPORTED_PROTOCOL_VERSIONS } from '../replica/sdk.js';
+import { ATTRIBUTE, describe, outcomeOf, payloadOf } from './attributes.js';
+import type { Metrics } from './metrics.js';
+import type { Propagation } from './propagation.js';
+import type { Spans } from './spans.js';
+import { traceOf } from './spans.js';
+
+interface Running {
+  span: Span;
+  /** What handlers run in. */
+  within: Context;
+  /** Attributes of the metric. */
+  common: Attributes;
+  beganAt: number;
+  /** True if another node runs the request. */
+  handedOn: boolean;
+}
+
+/** More requests cannot run in a node. It only bounds what a mistake could leave behind. */
+const MOST_RUNNING = 100_000;
+
+/** The spans of clients' requests, from their arrival (or from when this node takes them from another one) to their end. */
+export class RequestSpans {
+  /** By stream, and then by the JSON text of the id. */
+  private readonly running = new Map<string, Running>();
+  /** The streams of requests that other nodes run, with their ids. */
+  private readonly handed = new Map<string, Set<string>>();
+
+  constructor(
+    private readonly spans: Spans,
+    private readonly metrics: Metrics,
+    private readonly propagation: Propagation,
+    private readonly payloads: boolean,
+  ) {}
+
+  arrived(
+    stream: string,
+    request: JsonRpcRequest,
+    sessionId: string,
+    by: ArrivedBy,
+  ): string | undefined {
+    const { name, common, own } = describe(request, sessionId, this.payloads);
+    Object.assign(common, versionOf(by.headers?.['mcp-protocol-version']));
+    if (by.httpVersion !== undefined) common[ATTRIBUTE.httpVersion] = by.httpVersion;
+    const active = context.active();
+    const parent = this.propagation.contextOf(request.params, active);
+    // The client's span is the parent. The HTTP request is another way to the same message, so its span is only linked.
+    const ambient = trace.getSpanContext(active);
+    const isLinked =
+      ambient !== undefined &&
+      isSpanContextValid(ambient) &&
+      trace.getSpanContext(parent)?.spanId !== ambient.spanId;
+    const links: Link[] = isLinked
+      ? [{ context: ambient, attributes: { [ATTRIBUTE.link]: 'transport' } }]
+      : [];
+    const attributes = { ...common, ...own };
+    const span = this.spans.start(name, SpanKind.SERVER, attributes, parent, links);
+    this.add(stream, request, { span, common, within: trace.setSpan(parent, span) });
+    return traceOf(span);
+  }
+
+  taken(
+    stream: string,
+    request: JsonRpcRequest,
+    sessionId: string,
+    taken: { how: 'owner_hop' | 'rerun'; trace: string | undefined },
+  ): void {
+    // The request has come back to the node where it arrived.
+    if (this.running.has(keyOf({ stream, id: request.id }))) return;
+    const { common, own } = describe(request, sessionId, this.payloads);
+    const span = this.spans.startLinked(`anynode.${taken.how}`, { ...common, ...own }, taken.trace);
+    const carried = this.propagation.contextOf(request.params, context.active());
+    this.add(stream, request, { span, common, within: trace.setSpan(carried, span) });
+  }
+
+  private add(
+    stream: string,
+    { id }: JsonRpcRequest,
+    { span, common, within }: Pick<Running, 'span' | 'common' | 'within'>,
+  ): void {
+    if (this.running.size >= MOST_RUNNING) {
+      span.end();
+      return;
+    }
+    const beganAt = performance.now();
+    this.running.set(keyOf({ stream, id }), {
+      ...{ span, common, within, beganAt, handedOn: false },
+    });
+  }
+
+  runWithin<T>(name: RequestName, run: () => T): T {
+    const running = this.running.get(keyOf(name));
+    return running === undefined ? run() : context.with(running.within, run);
+  }
+
+  handedOn(name: RequestName, owner: string): void {
+    const key = keyOf(name);
+    const running = this.running.get(key);
+    if (running === undefined) return;
+    running.handedOn = true;
+    running.span.setAttribute(ATTRIBUTE.owner, owner);
+    const keys = this.handed.get(name.stream) ?? new Set();
+    this.handed.set(name.stream, keys.add(key));
+  }
+
+  /** The node that ran the requests has recorded how they ended. This one has seen how long the client waited. */
+  connectionEnded(stream: string): void {
+    for (const key of this.handed.get(stream) ?? []) {
+      this.running.get(key)?.span.end();
+      this.running.delete(key);
+    }
+    this.handed.delete(stream);
+  }
+
+  ended(name: RequestName, response: JsonRpcResponse | undefined, failure?: string): void {
+    const key = keyOf(name);
+    const running = this.running.get(key);
+    if (running === undefined) return;
+    this.running.delete(key);
+    if (running.handedOn) {
+      this.handed.get(name.stream)?.delete(key);
+    }
+    const { span, common, beganAt } = running;
+    const method = common[ATTRIBUTE.method];
+    const [isCall, isInitialize] = [method === 'tools/call', method === 'initialize'];
+    const { attributes, message } = outcomeOf(response, failure);
+    // The version is settled by the answer to `initialize`.
+    if (isInitialize && response !== undefined && 'result' in response)
+      Object.assign(attributes, versionOf(response.result.protocolVersion));
+    this.metrics.operation('server', performance.now() - beganAt, { ...common, ...attributes });
+    if (span.isRecording()) {
+      finish(span, attributes, message);
+      const isResult = response !== undefined && 'result' in response;
+      if (this.payloads && isCall && isResult)
+        span.setAttribute(ATTRIBUTE.result, payloadOf(response.result));
+    }
+    span.end();
+  }
+}
+
+/** Says on a span how its operation ended. */
+export function finish(span: Span, attributes: Attributes, message: string | undefined): void {
+  span.setAttributes(attributes);
+  if (attributes[ATTRIBUTE.error] === undefined) return;
+  span.setStatus({ code: SpanStatusCode.ERROR, ...(message !== undefined && { message }) });
+}
+
+function keyOf({ stream, id }: RequestName): string {
+  return `${stream} ${typeof id} ${id}`;
+}
+
+/** Only versions that exist, since the text may be a client's. */
+function versionOf(version: unknown): Attributes {
+  const isKnown = typeof version === 'string' && SUPPORTED_PROTOCOL_VERSIONS.includes(version);
+  return isKnown ? { [ATTRIBUTE.protocolVersion]: version } : {};
+}

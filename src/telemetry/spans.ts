@@ -1,0 +1,68 @@
+import type { Attributes, Context, Link, Span, SpanContext, Tracer } from '@opentelemetry/api';
+import { context, isSpanContextValid, SpanKind, trace } from '@opentelemetry/api';
+import type { Labels, LinkedEvent } from '../options/telemetry.js';
+import { parseTrace } from '../protocol/trace.js';
+import { ATTRIBUTE, bounded } from './attributes.js';
+
+/** Makes the spans of one node. */
+export class Spans {
+  constructor(
+    private readonly tracer: Tracer,
+    readonly nodeId: string,
+  ) {}
+
+  start(
+    name: string,
+    kind: SpanKind,
+    attributes: Attributes,
+    parent: Context,
+    links: Link[] = [],
+  ): Span {
+    const options = { kind, attributes: { ...attributes, [ATTRIBUTE.node]: this.nodeId }, links };
+    return this.tracer.startSpan(name, options, parent);
+  }
+
+  /**
+   * Starts a span of what happens to a request. It is a child of the request's span, and linked to it and to the current
+   * span. If the request has no trace, it is a child of the current span.
+   */
+  startLinked(name: string, attributes: Attributes, original: string | undefined): Span {
+    const active = context.active();
+    const ambient = trace.getSpanContext(active);
+    const request = spanContextOf(original);
+    if (request === undefined) return this.start(name, SpanKind.INTERNAL, attributes, active);
+    const links: Link[] = [{ context: request, attributes: { [ATTRIBUTE.link]: 'request' } }];
+    if (ambient !== undefined && isSpanContextValid(ambient)) {
+      links.push({ context: ambient, attributes: { [ATTRIBUTE.link]: 'transport' } });
+    }
+    const parent = trace.setSpanContext(active, request);
+    return this.start(name, SpanKind.INTERNAL, attributes, parent, links);
+  }
+
+  happened(
+    event: LinkedEvent,
+    about: { sessionId: string; stream: string; trace: string | undefined },
+    labels: Labels = {},
+  ): void {
+    const attributes: Attributes = {
+      [ATTRIBUTE.session]: bounded(about.sessionId),
+      [ATTRIBUTE.stream]: bounded(about.stream),
+    };
+    for (const [name, value] of Object.entries(labels)) attributes[`anynode.${name}`] = value;
+    this.startLinked(`anynode.${event}`, attributes, about.trace).end();
+  }
+}
+
+/** Returns the trace of a span, as it goes to other nodes. `undefined`: no SDK records it. */
+export function traceOf(span: Span): string | undefined {
+  const of = span.spanContext();
+  if (!isSpanContextValid(of)) return undefined;
+  const flags = of.traceFlags.toString(16).padStart(2, '0');
+  return `00-${of.traceId}-${of.spanId}-${flags}`;
+}
+
+function spanContextOf(text: string | undefined): SpanContext | undefined {
+  const [, traceId = '', spanId = '', flags = ''] = parseTrace(text)?.split('-') ?? [];
+  if (traceId === '') return undefined;
+  return { traceId, spanId, traceFlags: Number.parseInt(flags, 16), isRemote: true };
+}

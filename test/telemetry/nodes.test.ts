@@ -1,0 +1,154 @@
+import { SpanKind } from '@opentelemetry/api';
+import type { Server } from '@modelcontextprotocol/sdk/server/index.js';
+import { ListRootsResultSchema, ListToolsRequestSchema } from '@modelcontextprotocol/sdk/types.js';
+import { expect, it, onTestFinished } from 'vitest';
+import { LOG_START } from '../../src/backplane/backplane.js';
+import { memoryBackplane } from '../../src/index.js';
+import { newGate } from '../integration/support/gate.js';
+import { scriptedServer, type Tools } from '../integration/support/scripted-server.js';
+import { openSession, startNode, STORES } from '../integration/support/serve.js';
+import { optionsOf } from '../ownership/support.js';
+import { hasMethod, request } from '../support/mcp-http.js';
+import { idsOf, linksOf, recorder } from './support.js';
+
+const TRACE_ID = '4bf92f3577b34da6a3ce929d0e0e4736';
+const SPAN_ID = '00f067aa0ba902b7';
+const META = { traceparent: `00-${TRACE_ID}-${SPAN_ID}-01` };
+
+const calling = (id: number, name: string) =>
+  request(id, 'tools/call', { name, arguments: {}, _meta: META });
+
+it.each(STORES)('continues a request on the owner of its session (%s)', async (_, openStore) => {
+  const store = openStore();
+  const [onA, onB] = [recorder(), recorder()];
+  const shared = { affinity: 'owner' as const, tools: { work: () => 'done' } };
+  const a = await startNode({ ...shared, backplane: store(), telemetry: onA.telemetry });
+  const b = await startNode({ ...shared, backplane: store(), telemetry: onB.telemetry });
+  const { client, sessionId } = await openSession(a.url);
+  await (await client.post(b.url, calling(7, 'work'))).answer(7);
+
+  const [span] = await onB.named('tools/call work');
+  const [hop] = await onA.named('anynode.owner_hop');
+  expect(idsOf(span)).toMatchObject({ traceId: TRACE_ID, parent: SPAN_ID });
+  expect(span?.kind).toBe(SpanKind.SERVER);
+  expect(span?.attributes).toMatchObject({
+    'anynode.owner': a.mcp.nodeId,
+    'service.instance.id': b.mcp.nodeId,
+  });
+  const { spanId } = idsOf(span);
+  expect(idsOf(hop)).toMatchObject({ traceId: TRACE_ID, parent: spanId });
+  expect(linksOf(hop)[0]).toBe(`request ${spanId}`);
+  expect(hop?.attributes).toMatchObject({
+    'mcp.session.id': sessionId,
+    'gen_ai.tool.name': 'work',
+    'service.instance.id': a.mcp.nodeId,
+  });
+  // The trace stands in the log, beside the request.
+  const node = store().join(optionsOf('reader'));
+  await node.ready();
+  const entries = await node.history(sessionId, LOG_START, 100);
+  await node.leave();
+  const traces = entries.flatMap(({ trace }) => trace ?? []);
+  expect(traces).toEqual([`00-${TRACE_ID}-${spanId}-01`]);
+});
+
+it('ends a question on the node that asked when another node got the answer', async () => {
+  const store = memoryBackplane();
+  const [onA, onB] = [recorder(), recorder()];
+  const tools: Tools = {
+    ask: async ({ extra }) => {
+      await extra.sendRequest({ method: 'roots/list' }, ListRootsResultSchema);
+      return 'done';
+    },
+  };
+  const a = await startNode({ backplane: store, telemetry: onA.telemetry, tools });
+  const b = await startNode({ backplane: store, telemetry: onB.telemetry, tools });
+  const { client } = await openSession(a.url, { capabilities: { roots: {} } });
+  const { sse } = await client.post(a.url, calling(2, 'ask'));
+  const { message } = await sse.next(hasMethod('roots/list'));
+  await client.respond(b.url, message?.id ?? '', { roots: [] });
+  await sse.ended;
+
+  const [question] = await onA.named('roots/list');
+  const [call] = await onA.named('tools/call ask');
+  expect(question?.kind).toBe(SpanKind.CLIENT);
+  expect(idsOf(question)).toMatchObject({ traceId: TRACE_ID, parent: idsOf(call).spanId });
+  expect(question?.attributes['error.type']).toBeUndefined();
+});
+
+it.each(STORES)('links a stream that is resumed on another node (%s)', async (_, openStore) => {
+  const store = openStore();
+  const [onA, onB] = [recorder(), recorder()];
+  const gate = newGate();
+  const tools = {
+    wait: async () => {
+      await gate.opened;
+      return 'done';
+    },
+  };
+  const a = await startNode({ backplane: store(), telemetry: onA.telemetry, tools });
+  const b = await startNode({ backplane: store(), telemetry: onB.telemetry, tools });
+  const { client } = await openSession(a.url);
+  const { sse } = await client.post(a.url, calling(2, 'wait'));
+  const { id = '' } = await sse.priming();
+  sse.close();
+  const resumed = await client.listen(b.url, { lastEventId: id });
+  gate.open();
+  await resumed.ended;
+
+  const [call] = await onA.named('tools/call wait');
+  const [resume] = await onB.named('anynode.resume');
+  expect(idsOf(resume)).toMatchObject({ traceId: TRACE_ID, parent: idsOf(call).spanId });
+  expect(linksOf(resume)[0]).toBe(`request ${idsOf(call).spanId}`);
+  expect(resume?.attributes).toMatchObject({
+    'anynode.node': 'other',
+    'service.instance.id': b.mcp.nodeId,
+  });
+  expect(idsOf(call).parent).toBe(SPAN_ID);
+});
+
+it.each(STORES)('links what becomes of requests of a closed node (%s)', async (_, openStore) => {
+  const store = openStore();
+  const [onA, onB] = [recorder(), recorder()];
+  const gate = newGate();
+  onTestFinished(() => gate.open());
+  let runs = 0;
+  const wait = async (): Promise<string> => {
+    runs += 1;
+    if (runs <= 2) await gate.opened;
+    return 'done';
+  };
+  const annotated = (): Server => {
+    const server = scriptedServer({ safe: wait, unsafe: wait });
+    const inputSchema = { type: 'object' as const };
+    server.setRequestHandler(ListToolsRequestSchema, () => ({
+      tools: [
+        { name: 'safe', inputSchema, annotations: { idempotentHint: true } },
+        { name: 'unsafe', inputSchema },
+      ],
+    }));
+    return server;
+  };
+  const shared = { recovery: 'rerun-idempotent' as const, server: annotated };
+  const a = await startNode({ ...shared, backplane: store(), telemetry: onA.telemetry });
+  const b = await startNode({ ...shared, backplane: store(), telemetry: onB.telemetry });
+  const { client } = await openSession(a.url);
+  for (const [at, tool] of ['safe', 'unsafe'].entries()) {
+    const { sse } = await client.post(a.url, calling(at + 2, tool));
+    const { id = '' } = await sse.priming();
+    sse.close();
+    await client.listen(b.url, { lastEventId: id });
+  }
+  await a.mcp.close({ drainMs: 0 });
+
+  const resumes = await onB.named('anynode.resume', 2);
+  const originals = resumes.map((span) => idsOf(span).parent);
+  const [rerun] = await onB.named('anynode.rerun');
+  const [orphan] = await onB.named('anynode.orphan');
+  expect([rerun, orphan].map((span) => idsOf(span))).toMatchObject(
+    originals.map((parent) => ({ traceId: TRACE_ID, parent })),
+  );
+  expect(linksOf(rerun)[0]).toBe(`request ${originals[0]}`);
+  expect(linksOf(orphan)[0]).toBe(`request ${originals[1]}`);
+  expect(rerun?.attributes).toMatchObject({ 'gen_ai.tool.name': 'safe' });
+});
