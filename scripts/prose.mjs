@@ -87,6 +87,9 @@ function allPaths() {
     'CHANGELOG.md',
     'CONTRIBUTING.md',
     'SECURITY.md',
+    'demo/README.md',
+    'test/chaos/README.md',
+    'test/simulation/README.md',
     ...filesIn('docs', /\.md$/),
   ];
   return [...pages.filter((path) => !GENERATED.includes(path)), ...filesIn('src', /\.(ts|lua)$/)];
