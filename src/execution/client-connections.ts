@@ -201,7 +201,8 @@ export class ClientConnections {
         onEnd(ended);
         // There is no claim to give up if the stream or the session has ended, or if another connection holds the stream.
         if (reason === 'gone') node.notices.ended(ended.sessionId);
-        if (reason === 'complete' || reason === 'gone') return;
+        if (reason === 'unknown') node.notices.executionLost(ended.sessionId, ended.stream);
+        if (reason === 'complete' || reason === 'unknown' || reason === 'gone') return;
         const left = node.followers.leave(ended);
         const forget = (): void => void node.clock.after(REMEMBERED_MS, left);
         if (reason === 'replaced') {

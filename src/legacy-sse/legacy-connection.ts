@@ -119,13 +119,11 @@ export class LegacyConnection implements Sink {
 /** The sink of a stream whose messages are shown on the client's one connection. It shows nothing itself. */
 export class LegacyRequests implements Sink {
   readonly resumable = false;
-  private hasEnded = false;
 
   /** `onLost` is called when a failover has lost the requests, so that their client would wait for ever. */
   constructor(private readonly onLost: () => void) {}
 
-  write({ end }: StreamEvent): boolean {
-    this.hasEnded ||= end;
+  write(): boolean {
     return true;
   }
 
@@ -134,11 +132,6 @@ export class LegacyRequests implements Sink {
   }
 
   end(reason: EndReason): void {
-    if (reason === 'complete') this.completed();
-  }
-
-  /** Handles the end of the stream. If the follower never saw the end in the log, the backplane has lost the stream. */
-  private completed(): void {
-    if (!this.hasEnded) this.onLost();
+    if (reason === 'unknown') this.onLost();
   }
 }

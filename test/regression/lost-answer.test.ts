@@ -4,7 +4,8 @@
  */
 import { Redis } from 'ioredis';
 import { expect, it } from 'vitest';
-import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
+import { connectRedis, redisUrl, uniquePrefix } from '../support/redis-fixture.js';
+import { replicate } from '../support/redis-snapshot.js';
 import { answers, request } from '../support/mcp-http.js';
 import type { CallToolResult } from '@modelcontextprotocol/sdk/types.js';
 import type { JoinOptions } from '../../src/backplane/backplane.js';
@@ -56,6 +57,34 @@ it.each(['the node that gave it', 'another node'])(
       data: { reason: 'answer_lost' },
     });
     await resumed.untilEnded();
+  },
+);
+
+// The handler ran on until it said something, which no client could hear. The client of a JSON response got an empty list.
+it.each(['sse', 'json'] as const)(
+  'a call whose stream Redis has lost is aborted, and its client hears so: %s',
+  async (responseMode) => {
+    const prefix = uniquePrefix();
+    const started = signal();
+    const tools = {
+      slow: async () => {
+        started.resolve();
+        await signal().promise;
+        return 'done';
+      },
+    };
+    const backplane = redisBackplane({ redis: redisUrl(), prefix });
+    const { url, mcp } = await startNode({ backplane, tools, responseMode });
+    const { client } = await openSession(url);
+    const failOver = await replicate(connectRedis(), `${prefix}:{*`);
+    const posted = client.post(url, request(70, 'tools/call', { name: 'slow' }));
+    await started.promise;
+    await failOver();
+    const response = await posted;
+    if (responseMode === 'sse') await response.sse.untilEnded();
+    else
+      expect(response.json()).toMatchObject({ id: 70, error: { data: { reason: 'answer_lost' } } });
+    await expect.poll(() => mcp.health().inFlight).toBe(0);
   },
 );
 

@@ -80,6 +80,7 @@ it('a running request that Redis has lost ends with an error', async () => {
   await started.promise;
   await failOver();
   expect((await stream.next(answers(1), 5_000)).message?.error).toMatchObject(LOST);
+  await expect.poll(() => a.mcp.health().inFlight).toBe(0);
 });
 
 /**

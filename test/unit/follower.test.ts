@@ -286,14 +286,14 @@ describe('a follower ends', () => {
     expect(sink.reason).toBe('complete');
   });
 
-  it('after the last message, if the end of its stream was not recorded', async () => {
+  it('after the last message, if the backplane has lost its stream', async () => {
     const { follower, log, sink } = follow();
     log.append();
     log.open = false;
     follower.poke();
     await settled();
     expect(sink.numbers).toEqual([1]);
-    expect(sink.reason).toBe('complete');
+    expect(sink.reason).toBe('unknown');
   });
 
   it('when the session is gone', async () => {

@@ -1,9 +1,9 @@
 import type { Response } from 'express';
 import type { StreamEvent } from '../../backplane/backplane.js';
-import type { RequestId } from '../../protocol/jsonrpc.js';
+import type { JsonRpcError, RequestId } from '../../protocol/jsonrpc.js';
 import { parseAnsweredId } from '../../protocol/parse-stored.js';
 import type { EndReason, Sink } from '../../stream/followers/follower.js';
-import { internalError } from '../../replica/requests/request-errors.js';
+import { answerLost, internalError } from '../../replica/requests/request-errors.js';
 import type { Logger } from '../../options/types.js';
 import type { ResponseClosing } from './response-closing.js';
 import { refuse, REFUSALS } from './refusals.js';
@@ -76,8 +76,10 @@ export class JsonConnection implements Sink {
 
   private answer(reason: EndReason): void {
     const { sessionId } = this.options;
-    if (reason === 'complete') sendJson(this.res, sessionId, this.inOrder(), this.breakOff);
-    else if (reason === 'unreadable') {
+    if (reason === 'complete' || reason === 'unknown') {
+      const answers = this.inOrder(reason === 'complete' ? internalError : answerLost);
+      sendJson(this.res, sessionId, answers, this.breakOff);
+    } else if (reason === 'unreadable') {
       // The codec has no key for the answer.
       const errors = this.options.order.map((id) => JSON.stringify(internalError(id)));
       sendJson(this.res, sessionId, errors, this.breakOff);
@@ -86,11 +88,11 @@ export class JsonConnection implements Sink {
       cutWhenStalled(this.res, this.options.stalledMs);
   }
 
-  /** Returns the answers in order. If what is stored is not an answer, its request gets an error. */
-  private inOrder(): string[] {
+  /** Returns the answers in order. A request without one gets an error: what is stored is no answer, or the answer is lost. */
+  private inOrder(errorOf: (id: RequestId) => JsonRpcError): string[] {
     const { order } = this.options;
-    if (order.length === 1) return this.answers;
-    return order.map((id) => this.byId.get(id) ?? JSON.stringify(internalError(id)));
+    if (this.answers.length > 0) return this.answers;
+    return order.map((id) => this.byId.get(id) ?? JSON.stringify(errorOf(id)));
   }
 }
 

@@ -4,9 +4,12 @@ import type { Pauses } from '../../protocol/backoff.js';
 import { backOff } from '../../protocol/backoff.js';
 import type { Clock } from '../../protocol/clock.js';
 
-/** Why a follower ends its connection. Only `complete` means that the client was sent all messages of the stream. */
+/**
+ * Why a follower ends its connection. Only `complete` means that the client was sent all messages of the stream. With
+ * `unknown`, the backplane has no such stream, and the log has no end of it: a failover has lost the stream.
+ */
 export type EndReason =
-  'complete' | 'gone' | 'overtaken' | 'unreadable' | 'replaced' | 'hangup' | 'closed';
+  'complete' | 'unknown' | 'gone' | 'overtaken' | 'unreadable' | 'replaced' | 'hangup' | 'closed';
 
 /** The client's side of a follower: an SSE connection, or the collector of a JSON response. */
 export interface Sink {
@@ -211,8 +214,7 @@ export class Follower {
       if ((this.state as string) !== 'reading') return;
       if (page.more || this.isBehind()) continue;
       if (!page.open) {
-        // The stream is closed although the log has no end of it: it was abandoned, and no message will come.
-        this.end('complete');
+        this.end('unknown'); // no message will come
         return;
       }
       this.state = 'live';

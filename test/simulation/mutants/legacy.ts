@@ -65,7 +65,7 @@ export const LEGACY_MUTANTS: Mutant[] = [
     from: 1262,
     setting,
     plant() {
-      LegacyRequests.prototype['completed'] = () => undefined;
+      LegacyRequests.prototype.end = () => undefined;
     },
   },
   {
