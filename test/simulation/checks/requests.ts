@@ -1,5 +1,5 @@
 /** What became of requests, in either direction. */
-import type { CallRecord, Execution } from '../records.js';
+import type { CallRecord, Execution, Stored } from '../records.js';
 import { HORIZON_MS } from '../plan.js';
 import type { World } from '../world.js';
 import type { Check } from './index.js';
@@ -35,8 +35,18 @@ export const endsOnce: Check = function* (world) {
         const execution = ledger.executions[Number(/^x(\d+)/.exec(mark)?.[1])];
         return execution !== undefined && isUnknown(world, execution);
       };
+      // An answer that was shown, and then lost before its node heard that it was stored: the node stores the answer again. The
+      // backplane does not know any more that the client has it, and no node may know it either.
+      const isAgain = (mark: string, index: number): boolean => {
+        const before = all.slice(0, index).filter((each) => each === mark).length;
+        const isLost = ({ message, lost }: Stored): boolean =>
+          lost && message?.includes(`"mark":"${mark}"`) === true;
+        return before > 0 && before <= ledger.stored.filter(isLost).length;
+      };
       const marks = ledger.mayHaveLost(sessionId, at)
-        ? all.filter((mark) => !LOST.test(mark) && !isOfUnknown(mark))
+        ? all.filter((mark, index) => {
+            return !LOST.test(mark) && !isOfUnknown(mark) && !isAgain(mark, index);
+          })
         : all;
       if (marks.length > 1)
         yield `${client} was shown ${marks.length} answers to ${id}: ${marks.join()}`;
