@@ -1,4 +1,4 @@
-/** What the event log says of requests whose node died, read by a process that is no node. */
+/** What the event log says of requests whose node died. A process that is no node reads it. */
 import { afterEach, describe, expect, it, onTestFinished } from 'vitest';
 import { startNode } from '../rig/processes.js';
 import type { NodeProcess } from '../rig/processes.js';
@@ -32,7 +32,7 @@ async function cluster(recovery: 'error' | 'rerun-idempotent' = 'error') {
     for await (const event of observer.sessions.events(id)) events.push(event);
     return events;
   };
-  /** Until one of this type comes. */
+  /** Reads until an event of this type comes. */
   const live = async (type: SessionEvent['type']): Promise<SessionEvent[]> => {
     const events: SessionEvent[] = [];
     const signal = AbortSignal.timeout(20_000);
@@ -64,14 +64,14 @@ const isAnswerTo = (id: number) => (event: SessionEvent) =>
   event.type === 'message.sent' && event.method === undefined && event.requestId === id;
 
 describe('a request whose node is killed', () => {
-  it('has failed: who says so, of which node, once, and live', async () => {
+  it('is logged as failed once, at once, with the dead node and the node that noticed', async () => {
     const { a, b, c, all, live } = await cluster();
     const following = live('request.failed');
     const { id, sse } = await begin(a, 'count');
     a.kill('SIGKILL');
     await sse.ended;
     const cursor = sse.lastEventId ?? '';
-    // Several want to end it.
+    // Several nodes try to end it.
     const streams = await Promise.all(
       [b, c, b].map((node) => client.listen(node.url, { lastEventId: cursor })),
     );
@@ -84,7 +84,7 @@ describe('a request whose node is killed', () => {
     const [answer, ...others] = events.filter(isAnswerTo(id));
     expect(others).toEqual([]);
     expect(answer?.message).toMatchObject({ error: { data: { reason: 'node_lost' } } });
-    // The error that the client gets comes first, and what became of the request is said with it.
+    // The client gets the error first. The note is stored in the same step.
     const at = events.findIndex(isAnswerTo(id));
     expect(events[at + 1]).toEqual(failed);
     expect((await stateAt(events, events[at - 1]?.id)).openRequests).toMatchObject([
@@ -93,7 +93,7 @@ describe('a request whose node is killed', () => {
     expect(await stateAt(events)).toMatchObject({ openRequests: [], complete: true });
   });
 
-  it('was run again: by whom, in place of which node, and whose it was when', async () => {
+  it('is logged as run again, with both nodes and the times', async () => {
     const { a, b, all, live } = await cluster('rerun-idempotent');
     const following = live('request.recovered');
     const { id, sse } = await begin(a, 'recount', 6, 150, a.nodeId);
@@ -121,7 +121,7 @@ describe('a request whose node is killed', () => {
   });
 });
 
-it('a node that was only paused: its late answer is not part of what was said', async () => {
+it('a late answer of a node that was only paused is not in the log', async () => {
   const { a, b, all } = await cluster();
   const { id, sse } = await begin(a, 'count');
   a.kill('SIGSTOP');
@@ -138,7 +138,7 @@ it('a node that was only paused: its late answer is not part of what was said', 
   ]);
 });
 
-it('a node that is closed while a call runs: it has failed, and the node itself says so', async () => {
+it('a call of a closing node is logged as failed by that node', async () => {
   const { a, b, all } = await cluster();
   const { id, sse } = await begin(a, 'count', 1000);
   await a.call('close', { drainMs: 200 });
@@ -149,7 +149,7 @@ it('a node that is closed while a call runs: it has failed, and the node itself 
   expect(failed).toMatchObject([{ requestId: id, nodeId: a.nodeId }]);
 });
 
-it('a call that its client takes back: it was cancelled, and nothing answered it', async () => {
+it('a call that its client cancels is logged as cancelled, without an answer', async () => {
   const { a, b, all } = await cluster();
   const { id, sse } = await begin(a, 'count', 1000);
   await client.notify(b.url, 'notifications/cancelled', { requestId: id });

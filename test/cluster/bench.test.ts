@@ -1,6 +1,6 @@
 /**
- * The benchmarks run, from the command to the figures. What the figures are is not looked at: a machine that runs tests
- * has other things to do.
+ * Runs the benchmarks from the command to the figures. The figures themselves are not checked, because a machine that
+ * runs tests has other things to do.
  */
 import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -70,13 +70,13 @@ describe('npm run bench -- --quick', () => {
     }
   });
 
-  it('has no table that it does not expect, and nothing in them that is no figure', () => {
+  it('prints no other tables, and only figures in them', () => {
     expect(found.tables).toHaveLength(Object.values(EXPECTED).flat().length);
     const cells = found.tables.flatMap(({ rows }) => rows.flat());
     expect(cells.filter((cell) => /NaN|undefined|Infinity/.test(cell))).toEqual([]);
   });
 
-  it('holds what was found against every target, and names the machine', () => {
+  it('compares the figures with every target, and names the machine', () => {
     expect(found.targets.rows).toHaveLength(TARGETS);
     for (const [title, , value, met] of found.targets.rows) {
       expect(value, title).toMatch(/^-?\d/);
@@ -89,7 +89,7 @@ describe('npm run bench -- --quick', () => {
   });
 });
 
-it('bench/interception.ts --quick: each way, in the same rounds, with its calls/s, latency and CPU', async () => {
+it('bench/interception.ts --quick prints calls/s, latency and CPU of each way, measured in the same rounds', async () => {
   const args = ['--import', 'tsx', 'bench/interception.ts', '--quick'];
   const { stdout } = await run(process.execPath, args, { cwd: root });
   for (const way of ['plain', 'server', 'handler', 'upstream']) {

@@ -63,8 +63,8 @@ describe('a cluster in trouble', { timeout: 90_000 }, () => {
   });
 });
 
-// The twins: the faults are real, and what they do is found.
-describe('what the ledger shows without a guard', { timeout: 60_000 }, () => {
+// The twins: the faults are real, and the ledger finds them.
+describe('without a guard, the ledger finds', { timeout: 60_000 }, () => {
   const lostReplies: ChaosOptions = {
     ...SHORT,
     nodes: 1,
@@ -77,12 +77,12 @@ describe('what the ledger shows without a guard', { timeout: 60_000 }, () => {
     cuts: ['replies lost'],
     settleMs: 10_000,
   };
-  it('appends once what was stored and not answered', async () => {
+  it('one append for a message that was stored and not acknowledged', async () => {
     const outcome = await runChaos(lostReplies);
     expect(outcome.verdict.violations).toEqual(NONE);
     expect(outcome.lostReplies).toBeGreaterThan(0);
   });
-  it('is shown twice where commits have no number', async () => {
+  it('messages that are shown twice if commits have no numbers', async () => {
     const { verdict } = await runChaos({ ...lostReplies, sabotage: 'repeats', settleMs: 2000 });
     expect(verdict.violations.duplicated).not.toEqual([]);
   });
@@ -100,11 +100,11 @@ describe('what the ledger shows without a guard', { timeout: 60_000 }, () => {
     killEveryMs: 1500,
     settleMs: 4000,
   };
-  it('waits for ever for a node that was killed, where nobody looks after it', async () => {
+  it('a call that waits for ever if nothing looks after a killed node', async () => {
     const { verdict } = await runChaos({ ...killed, sabotage: 'orphans' });
     expect(verdict.violations.unanswered).not.toEqual([]);
   });
-  it('loses calls on the plain SDK, though there is one process only, and every client finds it', async () => {
+  it('lost calls on the plain SDK with one process, for every client', async () => {
     const { verdict } = await runChaos({ ...killed, rate: 0, bare: true });
     expect(verdict.violations.unanswered).not.toEqual([]);
   });

@@ -112,7 +112,7 @@ describe.each([
   it.each([
     ['SSE', 'sse'],
     ['JSON', 'json'],
-  ] as const)('has one server, as far as it can see (%s)', async (_mode, responseMode) => {
+  ] as const)('sees one server (%s)', async (_mode, responseMode) => {
     const nodes = await cluster.mount({ responseMode, parsed: responseMode === 'json' });
     const [born, other, third] = nodes;
     const happenings = new Happenings();
@@ -141,7 +141,8 @@ describe.each([
     const progress: number[] = [];
     const onprogress = (step: { progress: number }): void => void progress.push(step.progress);
     expect(await client.call('progress', { steps: 3 }, { onprogress })).toBe('progress: done');
-    // In JSON mode it comes on another connection than the answer, which may overtake it and end it.
+    // In JSON mode the notification comes on another connection than the answer, which may arrive first and end the
+    // call.
     if (responseMode === 'sse') expect(progress).toEqual([1, 2, 3]);
 
     for (const node of nodes) {

@@ -33,15 +33,16 @@ async function startNode(redis: string, skew: { ms: number }) {
 
 const MINUTE = 60_000;
 
-// What a node had missed it looked for from a moment on that its own clock gave: from the future, where that was ahead.
+// Bug: a node looked for what it had missed from a moment of its own clock on, which was in the future if that was
+// ahead.
 it.each([
   { started: 16 * MINUTE, later: 16 * MINUTE },
   { started: -16 * MINUTE, later: -16 * MINUTE },
   { started: 0, later: 24 * 60 * MINUTE },
 ])(
-  'an answer that was acknowledged is heard by a node whose clock is wrong: $started ms, then $later ms',
+  'a node whose clock is wrong gets an acknowledged answer: $started ms, then $later ms',
   async ({ started, later }) => {
-    // Of its own: all subscriptions are cut.
+    // A Redis of its own, because all subscriptions are cut.
     const redis = await startRedis();
     const admin = new Redis(redis.url);
     onTestFinished(async () => {

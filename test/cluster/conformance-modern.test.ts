@@ -1,4 +1,4 @@
-/** Both eras on one mount, as the official conformance suite sees them. */
+/** The official conformance suite against both eras on one mount. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startNginx } from '../rig/nginx.js';
 import { startNode } from '../rig/processes.js';
@@ -90,7 +90,7 @@ async function failedAt(url: string): Promise<string[]> {
   return [...new Set(lines.map((line) => line.split(':')[0] ?? ''))].sort();
 }
 
-it("without the bus of all nodes, subscriptions hear nothing: two of the SDK's own handler fail", async () => {
+it('two scenarios of subscriptions fail on nodes that do not share a bus', async () => {
   expect(await failedAt(urls.twoBare)).toEqual(['server-stateless']);
 }, 60_000);
 

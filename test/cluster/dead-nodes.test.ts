@@ -55,7 +55,7 @@ function progressOf(...streams: SseReader[]): number[] {
 }
 
 describe('a node that is killed in the middle of a call', () => {
-  it('leaves an error to the client that resumes elsewhere, within its lease and two seconds', async () => {
+  it('leaves an error to a client that resumes on another node, within its lease and two seconds', async () => {
     const { a, b, prefix } = await cluster();
     const { id, sse } = await begin(a, 'count');
     const died = await killLate(a, prefix, LEASE_MS);
@@ -71,7 +71,7 @@ describe('a node that is killed in the middle of a call', () => {
     expect(await resumed.ended.then(() => resumed.endedBy)).toBe('end');
   });
 
-  it('leaves an error to the client that was following elsewhere already', async () => {
+  it('leaves an error to a client that follows the call on another node', async () => {
     const { a, b } = await cluster();
     const { id, sse } = await begin(a, 'count');
     sse.close();
@@ -82,7 +82,7 @@ describe('a node that is killed in the middle of a call', () => {
     expect(message?.error?.data).toEqual({ reason: 'node_lost', node: a.nodeId });
   });
 
-  it('is answered for once, whoever claims it', async () => {
+  it('leaves one error, although several nodes try to claim its call', async () => {
     const { a, b, c } = await cluster();
     const { id, sse } = await begin(a, 'count');
     a.kill('SIGKILL');
@@ -103,7 +103,7 @@ describe('a node that is killed in the middle of a call', () => {
     expect(again.messages.filter((message) => message.id === id)).toHaveLength(1);
   });
 
-  it('frees the id of a request that nobody follows', async () => {
+  it('frees the id of its request, although no client follows it', async () => {
     const { a, b } = await cluster();
     const { id, sse } = await begin(a, 'count');
     a.kill('SIGKILL');
@@ -114,7 +114,7 @@ describe('a node that is killed in the middle of a call', () => {
       .toBe(200);
   });
 
-  it('does not keep an answer to its own question from being acknowledged', async () => {
+  it('does not keep the answer to its own question from getting 202', async () => {
     const { a, b } = await cluster();
     const id = client.nextId();
     const { sse } = await client.post(
@@ -128,7 +128,7 @@ describe('a node that is killed in the middle of a call', () => {
 });
 
 describe("recovery: 'rerun-idempotent'", () => {
-  it('runs an idempotent tool again, shows no progress twice, and acts for the client that came back', async () => {
+  it('runs an idempotent tool again, shows no progress twice, and names the client that resumed', async () => {
     const { a, b } = await cluster('rerun-idempotent');
     const { id, sse } = await begin(a, 'recount', 10, 150, a.nodeId);
     await sse.next(hasMethod('notifications/progress'));
@@ -141,7 +141,7 @@ describe("recovery: 'rerun-idempotent'", () => {
     expect((await b.call<{ started: string[] }>('calls')).started).toEqual([String(id)]);
   });
 
-  it('does not run another tool again', async () => {
+  it('does not run a tool again that is not marked idempotent', async () => {
     const { a, b } = await cluster('rerun-idempotent');
     const { id, sse } = await begin(a, 'count');
     a.kill('SIGKILL');
@@ -170,7 +170,7 @@ describe("recovery: 'rerun-idempotent'", () => {
 });
 
 describe('a node that is paused for longer than its lease', () => {
-  it('finds out by itself: its late answer is dropped, its handler stopped, its connection closed', async () => {
+  it('has its late answer dropped, its handler aborted and its connection closed when it goes on', async () => {
     const { a, b } = await cluster();
     const listener = await client.listen(a.url);
     const { id, sse } = await begin(a, 'count');
@@ -186,7 +186,7 @@ describe('a node that is paused for longer than its lease', () => {
       .toEqual([String(id)]);
     const health = await a.call<{ streams: number; inFlight: number }>('health');
     expect(health).toMatchObject({ streams: 0, inFlight: 0 });
-    // Nothing of it reached the stream: replayed from the start, the request ends once.
+    // Nothing of the answer is on the stream: replayed from the start, the request ends once.
     const replay = await client.listen(b.url, { lastEventId: sse.primings[0]?.id ?? '' });
     await replay.ended;
     expect(replay.messages.filter((shown) => shown.id === id)).toHaveLength(1);
@@ -194,7 +194,7 @@ describe('a node that is paused for longer than its lease', () => {
 });
 
 describe('a node that is closed', () => {
-  it('sends its clients elsewhere, and the call goes on for them', async () => {
+  it('sends its clients to other nodes, where their calls go on', async () => {
     const { a, b } = await cluster();
     const { id, sse } = await begin(a, 'count', 25);
     const closing = a.call<number>('close', { drainMs: 10_000 });
@@ -207,7 +207,7 @@ describe('a node that is closed', () => {
     expect(await closing).toBeLessThan(10_000);
   });
 
-  it('answers as ever until it is through, then with 503', async () => {
+  it('answers as before until it has closed, and then with 503', async () => {
     const { a } = await cluster();
     const { sse } = await begin(a, 'count', 25);
     const closing = a.call<number>('close', { drainMs: 10_000 });
@@ -219,7 +219,7 @@ describe('a node that is closed', () => {
     expect(refused.headers['retry-after']).toBeDefined();
   });
 
-  it('ends at once what still runs when its time is over', async () => {
+  it('ends what still runs after `drainMs` at once', async () => {
     const { a, b } = await cluster();
     const { id, sse } = await begin(a, 'count', 1000);
     const closing = a.call<number>('close', { drainMs: 500 });
@@ -234,7 +234,7 @@ describe('a node that is closed', () => {
     expect(await closing).toBeLessThan(2500);
   });
 
-  it('leaves what may be run again to the node that its client has come to, at once', async () => {
+  it('leaves idempotent calls to the node that its client has come to, at once', async () => {
     const { a, b } = await cluster('rerun-idempotent');
     const { id, sse } = await begin(a, 'recount', 8, 200, a.nodeId);
     const closing = a.call<number>('close', { drainMs: 500 });

@@ -1,4 +1,4 @@
-/** Encryption at rest, with nodes as processes: what can be found in Redis, and nodes whose keys are not the same. */
+/** Encryption at rest with nodes as processes: what can be found in Redis, and nodes with different keys. */
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { startRedis } from '../rig/redis.js';
@@ -27,128 +27,123 @@ const sampled = (text: string) => ({
   content: { type: 'text', text },
 });
 
-describe.each(['any', 'owner'] as const)(
-  'what can be found in Redis (affinity: %s)',
-  (affinity) => {
-    const NAMES = [
-      ...['client', 'token', 'argument', 'result', 'notice', 'question', 'answer', 'asked'],
-      ...['sampled', 'reason', 'announced', 'tool', 'big', 'state'],
-      ...['status', 'queued', 'outcome', 'event', 'uri', 'detail'],
-    ] as const;
-    type Words = Record<(typeof NAMES)[number], string>;
+describe.each(['any', 'owner'] as const)('the data in Redis (affinity: %s)', (affinity) => {
+  const NAMES = [
+    ...['client', 'token', 'argument', 'result', 'notice', 'question', 'answer', 'asked'],
+    ...['sampled', 'reason', 'announced', 'tool', 'big', 'state'],
+    ...['status', 'queued', 'outcome', 'event', 'uri', 'detail'],
+  ] as const;
+  type Words = Record<(typeof NAMES)[number], string>;
 
-    const newWords = () =>
-      Object.fromEntries(
-        NAMES.map((name) => [name, name + randomBytes(8).toString('hex')]),
-      ) as Words;
+  const newWords = () =>
+    Object.fromEntries(NAMES.map((name) => [name, name + randomBytes(8).toString('hex')])) as Words;
 
-    /** All that a session may say, over three nodes. */
-    async function play([a, b, c]: Nodes, words: Words): Promise<void> {
-      const executor = affinity === 'owner' ? a : b;
-      const client = newClient({ headers: { authorization: `Bearer ada/${words.token}` } });
-      const capabilities = { elicitation: {}, sampling: {} };
-      const clientInfo = { name: words.client, version: '1' };
-      await client.initialize(a.url, { capabilities, clientInfo });
-      const { sessionId = '' } = client;
-      const listener = await client.listen(c.url);
+  /** Does everything in a session over three nodes. */
+  async function play([a, b, c]: Nodes, words: Words): Promise<void> {
+    const executor = affinity === 'owner' ? a : b;
+    const client = newClient({ headers: { authorization: `Bearer ada/${words.token}` } });
+    const capabilities = { elicitation: {}, sampling: {} };
+    const clientInfo = { name: words.client, version: '1' };
+    await client.initialize(a.url, { capabilities, clientInfo });
+    const { sessionId = '' } = client;
+    const listener = await client.listen(c.url);
 
-      expect(await callTool(client, b, 'echo', { text: words.argument })).toBe(words.argument);
-      const big = 'x'.repeat(70_000) + words.big;
-      expect(await callTool(client, b, 'echo', { text: big })).toBe(big);
-      await client.request(b.url, 'tools/call', { name: words.tool, arguments: {} });
+    expect(await callTool(client, b, 'echo', { text: words.argument })).toBe(words.argument);
+    const big = 'x'.repeat(70_000) + words.big;
+    expect(await callTool(client, b, 'echo', { text: big })).toBe(big);
+    await client.request(b.url, 'tools/call', { name: words.tool, arguments: {} });
 
-      const running = await startTool(client, b, 'hold', { key: words.result });
-      await executor.until(`held:${words.result}`);
-      await executor.call('say', { key: words.result, data: words.notice });
-      await running.stream.next(says(words.notice));
-      await executor.call('release', { key: words.result, text: words.result });
-      expect(await running.text()).toBe(words.result);
+    const running = await startTool(client, b, 'hold', { key: words.result });
+    await executor.until(`held:${words.result}`);
+    await executor.call('say', { key: words.result, data: words.notice });
+    await running.stream.next(says(words.notice));
+    await executor.call('release', { key: words.result, text: words.result });
+    expect(await running.text()).toBe(words.result);
 
-      const asking = await startTool(client, b, 'elicit', { message: words.question });
-      const asked = await asking.stream.next(hasMethod('elicitation/create'));
-      await client.respond(c.url, asked.message?.id ?? '', accept(words.answer));
-      expect(await asking.text()).toContain(words.answer);
-      const sampling = await startTool(client, b, 'sample', { text: words.asked });
-      const sample = await sampling.stream.next(hasMethod('sampling/createMessage'));
-      await client.respond(c.url, sample.message?.id ?? '', sampled(words.sampled));
-      expect(await sampling.text()).toContain(words.sampled);
+    const asking = await startTool(client, b, 'elicit', { message: words.question });
+    const asked = await asking.stream.next(hasMethod('elicitation/create'));
+    await client.respond(c.url, asked.message?.id ?? '', accept(words.answer));
+    expect(await asking.text()).toContain(words.answer);
+    const sampling = await startTool(client, b, 'sample', { text: words.asked });
+    const sample = await sampling.stream.next(hasMethod('sampling/createMessage'));
+    await client.respond(c.url, sample.message?.id ?? '', sampled(words.sampled));
+    expect(await sampling.text()).toContain(words.sampled);
 
-      const given = await startTool(client, b, 'hold', { key: words.reason });
-      await executor.until(`held:${words.reason}`);
-      const cancelled = { requestId: given.id, reason: words.reason };
-      await client.notify(c.url, 'notifications/cancelled', cancelled);
-      await executor.until(`aborted:${words.reason}`);
+    const given = await startTool(client, b, 'hold', { key: words.reason });
+    await executor.until(`held:${words.reason}`);
+    const cancelled = { requestId: given.id, reason: words.reason };
+    await client.notify(c.url, 'notifications/cancelled', cancelled);
+    await executor.until(`aborted:${words.reason}`);
 
-      await b.call('notify', { sessionId, data: words.announced });
-      await listener.next(says(words.announced));
-      await b.call('setState', { sessionId, value: { note: words.state } });
-      expect(await c.call('state', { sessionId })).toEqual({ note: words.state });
-      await playSdkStores([a, b, c], words, sessionId);
-    }
+    await b.call('notify', { sessionId, data: words.announced });
+    await listener.next(says(words.announced));
+    await b.call('setState', { sessionId, value: { note: words.state } });
+    expect(await c.call('state', { sessionId })).toEqual({ note: words.state });
+    await playSdkStores([a, b, c], words, sessionId);
+  }
 
-    async function playSdkStores([a, b, c]: Nodes, words: Words, sessionId: string): Promise<void> {
-      const taskId = await a.call('createTask', { sessionId });
-      const task = { taskId, sessionId };
-      const status = 'input_required' as const;
-      await a.call('changeTask', { ...task, status, text: words.status });
-      expect(await b.call('task', task)).toMatchObject({ status, statusMessage: words.status });
-      const message = { ...notification('notifications/x', { text: words.queued }), method: 'x' };
-      await a.call('enqueue', {
-        ...task,
-        message: { type: 'notification', timestamp: 1, message },
-      });
-      expect(await c.call('dequeue', task)).toMatchObject({ message });
-      await a.call('endTask', { ...task, result: { text: words.outcome } });
-      expect(await b.call('taskResult', task)).toEqual({ text: words.outcome });
+  async function playSdkStores([a, b, c]: Nodes, words: Words, sessionId: string): Promise<void> {
+    const taskId = await a.call('createTask', { sessionId });
+    const task = { taskId, sessionId };
+    const status = 'input_required' as const;
+    await a.call('changeTask', { ...task, status, text: words.status });
+    expect(await b.call('task', task)).toMatchObject({ status, statusMessage: words.status });
+    const message = { ...notification('notifications/x', { text: words.queued }), method: 'x' };
+    await a.call('enqueue', {
+      ...task,
+      message: { type: 'notification', timestamp: 1, message },
+    });
+    expect(await c.call('dequeue', task)).toMatchObject({ message });
+    await a.call('endTask', { ...task, result: { text: words.outcome } });
+    expect(await b.call('taskResult', task)).toEqual({ text: words.outcome });
 
-      const first = await a.call('storeEvent', { sessionId, message: {} });
-      const event = notification('notifications/x', { text: words.event });
-      await b.call('storeEvent', { sessionId, message: event });
-      expect(await c.call('replay', { sessionId, after: first })).toEqual([event]);
+    const first = await a.call('storeEvent', { sessionId, message: {} });
+    const event = notification('notifications/x', { text: words.event });
+    await b.call('storeEvent', { sessionId, message: event });
+    expect(await c.call('replay', { sessionId, after: first })).toEqual([event]);
 
-      await b.call('hear');
-      const params = { text: words.detail };
-      const changed = { kind: 'resource_updated', uri: words.uri, params } as const;
-      await c.call('publish', { event: changed });
-      await expect.poll(() => b.call('heard')).toEqual([changed]);
-    }
+    await b.call('hear');
+    const params = { text: words.detail };
+    const changed = { kind: 'resource_updated', uri: words.uri, params } as const;
+    await c.call('publish', { event: changed });
+    await expect.poll(() => b.call('heard')).toEqual([changed]);
+  }
 
-    async function searched(encrypted?: { keys: Record<string, string>; current: string }) {
-      const server = await startRedis();
-      onTestFinished(server.stop);
-      const search = await searchRedis(server.url);
-      const prefix = uniquePrefix();
-      const options = { redis: server.url, prefix, affinity, ...(encrypted && { encrypted }) };
-      const words = newWords();
-      await play(await cluster.mount(options), words);
-      const all = Object.values(words);
-      const name = (word: string) => NAMES.find((each) => words[each] === word);
-      return {
-        sent: (await search.sent(all)).map(name),
-        stored: (await search.stored(all)).map(name),
-      };
-    }
+  async function searched(encrypted?: { keys: Record<string, string>; current: string }) {
+    const server = await startRedis();
+    onTestFinished(server.stop);
+    const search = await searchRedis(server.url);
+    const prefix = uniquePrefix();
+    const options = { redis: server.url, prefix, affinity, ...(encrypted && { encrypted }) };
+    const words = newWords();
+    await play(await cluster.mount(options), words);
+    const all = Object.values(words);
+    const name = (word: string) => NAMES.find((each) => words[each] === word);
+    return {
+      sent: (await search.sent(all)).map(name),
+      stored: (await search.stored(all)).map(name),
+    };
+  }
 
-    it('with a codec: none of all that was said, neither in a key nor in a command', async () => {
-      const key = newKey();
-      expect(await searched({ keys: { k1: key }, current: 'k1' })).toEqual({
-        sent: [],
-        stored: [],
-      });
-    }, 60_000);
+  it('has no text of a session in any key or command with a codec', async () => {
+    const key = newKey();
+    expect(await searched({ keys: { k1: key }, current: 'k1' })).toEqual({
+      sent: [],
+      stored: [],
+    });
+  }, 60_000);
 
-    it('the twin: without one, each of it is found', async () => {
-      const { sent, stored } = await searched();
-      // A token goes along with requests to an owner, and is stored nowhere.
-      const never = affinity === 'owner' ? [] : ['token'];
-      expect(sent).toEqual(NAMES.filter((name) => !never.includes(name)));
-      expect(stored).toEqual(expect.arrayContaining(NAMES.filter((name) => name !== 'token')));
-      expect(stored).not.toContain('token');
-    }, 60_000);
-  },
-);
+  it('the twin: has each text without a codec', async () => {
+    const { sent, stored } = await searched();
+    // A token goes along with requests to an owner, and is stored nowhere.
+    const never = affinity === 'owner' ? [] : ['token'];
+    expect(sent).toEqual(NAMES.filter((name) => !never.includes(name)));
+    expect(stored).toEqual(expect.arrayContaining(NAMES.filter((name) => name !== 'token')));
+    expect(stored).not.toContain('token');
+  }, 60_000);
+});
 
-/** Two nodes that do everything with each other, in a session that the first has made. */
+/** Two nodes do everything with each other, in a session that the first one has created. */
 async function getAlong([a, b]: [Nodes[0], Nodes[0]], client = newClient()): Promise<void> {
   if (client.sessionId === undefined) {
     await client.initialize(a.url, { capabilities: { elicitation: {} } });
@@ -174,7 +169,7 @@ async function getAlong([a, b]: [Nodes[0], Nodes[0]], client = newClient()): Pro
   listener.close();
 }
 
-describe('keys are changed under sessions that live on', () => {
+describe('a change of keys under living sessions', () => {
   it.each([
     [
       'rotation',
@@ -201,14 +196,14 @@ describe('keys are changed under sessions that live on', () => {
       })(),
     ],
   ])(
-    '%s: nodes of two neighbouring steps understand each other',
+    'keeps two nodes at neighbouring steps compatible: %s',
     async (_, steps) => {
       const prefix = uniquePrefix();
       const oldest = newClient();
       for (let step = 0; step < 3; step += 1) {
         const [a, b] = await cluster.mount((at) => {
           const encrypted = steps[step + Math.min(at, 1)];
-          // The last step is for when there is no session left of the first.
+          // The last step is for the time when no session of the first key is left.
           return { prefix, mayComplain: step === 2, ...(encrypted && { encrypted }) };
         });
         await getAlong([a, b]);
@@ -232,8 +227,9 @@ describe('a node with another key', () => {
     return { nodes, wrong, right };
   }
 
-  // It acknowledged answers that nobody could read, and what it announced ended each stream at that place for good.
-  it('answers 503 for sessions of others, stores nothing in them, and says why', async () => {
+  // Bug: the node acknowledged answers that no node could read, and what it announced ended each stream at that place
+  // for good.
+  it('answers 503 for sessions of other nodes, stores nothing in them, and logs why', async () => {
     const { nodes, wrong, right } = await wrongKey();
     const [a, b, c] = nodes;
     const client = await clientOf(a);
@@ -276,7 +272,7 @@ describe('a node with another key', () => {
     await again.next(says('still'));
   });
 
-  it('serves sessions of its own, which are the others’ no more than theirs are its', async () => {
+  it('serves sessions of its own, which the other nodes cannot read either', async () => {
     // The others are given something that they cannot read, which is theirs to complain of.
     const { nodes } = await wrongKey(true);
     const [a, , c] = nodes;
@@ -290,7 +286,7 @@ describe('a node with another key', () => {
     expect(complaints).toContain('cannot decode the record of a session');
   });
 
-  it('shows events as unreadable, each with what is known of it', async () => {
+  it('shows events as unreadable, with what is stored of them in clear', async () => {
     const { nodes } = await wrongKey();
     const [a, b, c] = nodes;
     const client = await clientOf(a);
@@ -311,7 +307,7 @@ describe('a node with another key', () => {
     });
   });
 
-  it('takes nothing out of a task’s queue that it cannot read, and tells a task’s status', async () => {
+  it("takes no message out of a task's queue that it cannot read, and shows a task's status", async () => {
     const { nodes } = await wrongKey();
     const [a, b, c] = nodes;
     const sessionId = 's';
@@ -345,7 +341,7 @@ describe('a node with another key', () => {
     expect(await b.call('replay', { sessionId, after: first })).toEqual([event]);
   });
 
-  it('tells its listeners of all lists where it cannot read what has changed', async () => {
+  it('tells its listeners of all lists if it cannot read what has changed', async () => {
     const { nodes } = await wrongKey();
     const [a, b, c] = nodes;
     for (const node of [b, c]) await node.call('hear');
@@ -357,7 +353,7 @@ describe('a node with another key', () => {
   });
 });
 
-it('what is left in a stream that a node cannot read ends the stream there, never with a gap', async () => {
+it('a message that a node cannot read ends the stream there, and never leaves a gap', async () => {
   const [k1, k2] = [newKey(), newKey()];
   const prefix = uniquePrefix();
   const [a, b] = await cluster.mount((at) => ({

@@ -23,7 +23,7 @@ import {
 } from './support/era-clients.js';
 import type { Kind } from './support/servers.js';
 
-/** What a client is told of in each test, and how often; nothing else. */
+/** The notifications that each client gets in each test, and how often. No others may come. */
 const ALL = { tools: 1, prompts: 1, resources: 1, [`updated ${WATCHED}`]: 1 };
 
 async function tellAll(node: TestNode): Promise<number[]> {
@@ -36,14 +36,14 @@ async function tellAll(node: TestNode): Promise<number[]> {
   ];
 }
 
-/** Resolves when each of them has heard the last of it. */
+/** Resolves when each client has got the last notification. */
 async function haveHeard(clients: EraClient[]): Promise<void> {
   await Promise.all(clients.map(({ heard }) => heard.until('resources')));
   // What comes twice may come late.
   await pause(200);
 }
 
-describe('two nodes behind round robin, and one that nobody is connected to', () => {
+describe('two nodes behind round robin, and a third one without clients', () => {
   const cluster = useCluster();
   let nginx: Nginx;
   beforeAll(async () => {
@@ -63,48 +63,45 @@ describe('two nodes behind round robin, and one that nobody is connected to', ()
   it.each([
     ['v1', 'McpServer v1'],
     ['v2, as those of the newer one', 'McpServer v2'],
-  ] as const)(
-    'serve each client in its own era; servers of the older one are %s',
-    async (_, kind) => {
-      const { nodes, url, ids } = await mount(kind);
-      const [a, b] = nodes;
-      const [old, fresh, fallen] = [
-        await older(url, a),
-        await newer(url),
-        await newer(url, 'legacy'),
-      ];
-      expect(fresh.client.getNegotiatedProtocolVersion()).toBe(MODERN);
-      expect(fresh.sessionId()).toBeUndefined();
-      expect(fallen.client.getNegotiatedProtocolVersion()).toBe('2025-11-25');
-      const sessions = [old.sessionId(), fallen.sessionId()].sort();
-      expect((await b.call('sessions')).sort()).toEqual(sessions);
+  ] as const)('serve each client in its own era, with older servers as %s', async (_, kind) => {
+    const { nodes, url, ids } = await mount(kind);
+    const [a, b] = nodes;
+    const [old, fresh, fallen] = [
+      await older(url, a),
+      await newer(url),
+      await newer(url, 'legacy'),
+    ];
+    expect(fresh.client.getNegotiatedProtocolVersion()).toBe(MODERN);
+    expect(fresh.sessionId()).toBeUndefined();
+    expect(fallen.client.getNegotiatedProtocolVersion()).toBe('2025-11-25');
+    const sessions = [old.sessionId(), fallen.sessionId()].sort();
+    expect((await b.call('sessions')).sort()).toEqual(sessions);
 
-      for (const each of [old, fresh, fallen]) {
-        const { tools } = await each.client.listTools();
-        expect(tools.map(({ name }) => name)).toContain('whoami');
-        const served = new Set<string>();
-        for (let count = 0; count < 6; count += 1) {
-          served.add((JSON.parse(await each.call('whoami')) as { nodeId: string }).nodeId);
-        }
-        expect([...served].sort()).toEqual(ids);
-        const progress: number[] = [];
-        const onprogress = (step: { progress: number }): void => void progress.push(step.progress);
-        expect(await each.call('progress', { steps: 3 }, { onprogress })).toBe('progress: done');
-        expect(progress).toEqual([1, 2, 3]);
-
-        const key = `${url} ${each.sessionId() ?? 'none'}`;
-        const controller = new AbortController();
-        const call = each.call('hold', { key }, { signal: controller.signal });
-        const refused = expect(call).rejects.toThrow();
-        const anywhere = (what: string) => Promise.race([a, b].map((node) => node.until(what)));
-        await anywhere(`held:${key}`);
-        controller.abort();
-        await Promise.all([refused, anywhere(`aborted:${key}`)]);
+    for (const each of [old, fresh, fallen]) {
+      const { tools } = await each.client.listTools();
+      expect(tools.map(({ name }) => name)).toContain('whoami');
+      const served = new Set<string>();
+      for (let count = 0; count < 6; count += 1) {
+        served.add((JSON.parse(await each.call('whoami')) as { nodeId: string }).nodeId);
       }
-    },
-  );
+      expect([...served].sort()).toEqual(ids);
+      const progress: number[] = [];
+      const onprogress = (step: { progress: number }): void => void progress.push(step.progress);
+      expect(await each.call('progress', { steps: 3 }, { onprogress })).toBe('progress: done');
+      expect(progress).toEqual([1, 2, 3]);
 
-  it('tell clients of both, once each, of what the third one says', async () => {
+      const key = `${url} ${each.sessionId() ?? 'none'}`;
+      const controller = new AbortController();
+      const call = each.call('hold', { key }, { signal: controller.signal });
+      const refused = expect(call).rejects.toThrow();
+      const anywhere = (what: string) => Promise.race([a, b].map((node) => node.until(what)));
+      await anywhere(`held:${key}`);
+      controller.abort();
+      await Promise.all([refused, anywhere(`aborted:${key}`)]);
+    }
+  });
+
+  it('show clients of both eras what the third node announces, once each', async () => {
     const { nodes, url } = await mount();
     const [a, b, c] = nodes;
     const clients: EraClient[] = [];
@@ -131,7 +128,7 @@ describe('two nodes behind round robin, and one that nobody is connected to', ()
     for (const { counts } of clients) expect(counts()).toMatchObject({ tools: 2, prompts: 2 });
   });
 
-  it('a node that is drained ends its subscriptions when its calls are done, and they go on elsewhere', async () => {
+  it('a node that is drained ends its subscriptions after its calls, and they go on elsewhere', async () => {
     const { nodes, url } = await mount();
     const [a, b, c] = nodes;
     const all = await listeners(url);
@@ -168,7 +165,7 @@ describe('a node with subscriptions', () => {
     return { a, b, c, url: `${nginx.url}/${a.mount}` };
   }
 
-  it('that dies: its clients see that, and hear of what comes later on another one', async () => {
+  it('that dies ends them, and its clients get later changes on another node', async () => {
     const { a, b, c, url } = await rig();
     const all = await listeners(url);
     for (const node of [a, b]) expect((await node.call('health')).streams).toBe(2);
@@ -181,7 +178,7 @@ describe('a node with subscriptions', () => {
     for (const { counts } of [...all, old]) expect(counts()).toEqual(ALL);
   });
 
-  it('that was paused for longer than its lease: they hear of what was said meanwhile, once', async () => {
+  it('that was paused for longer than its lease shows what was announced meanwhile, once', async () => {
     const { a, c } = await rig();
     const fresh = await subscribe(newClient(), a.url, filter);
     const old = await clientOf(a);

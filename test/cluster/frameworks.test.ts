@@ -42,7 +42,7 @@ afterAll(async () => {
 const text = (line: string) => ({ result: { content: [{ text: line }] } });
 const call = (name: string, args = {}) => ({ name, arguments: args });
 
-it('FastMCP: list, call, notification, elicitation, resume', async () => {
+it('FastMCP serves list, call, notification, elicitation and resume over two nodes', async () => {
   const client = new RawClient();
   onTestFinished(() => client.close());
   await client.initialize(url, { capabilities: { elicitation: {} } });

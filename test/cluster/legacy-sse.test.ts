@@ -1,4 +1,4 @@
-/** HTTP+SSE on processes of their own: the connection is at one node, and each POST goes to another. */
+/** HTTP+SSE on nodes as processes: the connection is on one node, and each POST goes to another. */
 import { afterEach, describe, expect, it } from 'vitest';
 import { startNode, type NodeProcess } from '../rig/processes.js';
 import { connectLegacy } from '../support/legacy-client.js';
@@ -43,7 +43,7 @@ describe('three nodes', () => {
     });
   }
 
-  it('60 MB from another node for a client that does not read cost the holder no memory', async () => {
+  it('60 MB from another node for a client that does not read use no memory of the holder', async () => {
     const [holder, sender] = await cluster.mount();
     const client = newClient();
     const stream = await client.listen(`${holder.url}/sse`);
@@ -126,7 +126,7 @@ describe('a node that dies', () => {
     return { a, b, c, stream, say, begin, prefix };
   }
 
-  it('leaves an error on the connection, within its lease and two seconds, for each call that it ran', async () => {
+  it('leaves an error on the connection for each of its calls, within its lease and two seconds', async () => {
     const { b, c, stream, say, begin, prefix } = await cluster();
     await begin(b, 1, 'count', 1000);
     await begin(b, 2, 'count', 1000);
@@ -148,7 +148,7 @@ describe('a node that dies', () => {
     (await client.post(say(c), notification('notifications/roots/list_changed'))).expect(202);
   });
 
-  it('has its idempotent calls run again by the node that holds the connection', async () => {
+  it('has its idempotent calls run again by the node with the connection', async () => {
     const { a, b, stream, begin } = await cluster({ RECOVERY: 'rerun-idempotent' });
     await begin(b, 1, 'recount', 20, b.nodeId);
     await begin(b, 2, 'count', 200);
@@ -166,7 +166,7 @@ describe('a node that dies', () => {
     expect(progress).toEqual(Array.from({ length: 20 }, (_, at) => at + 1));
   });
 
-  it('and was only paused is fenced: its late answer is not shown', async () => {
+  it('and was only paused has its late answer dropped', async () => {
     const { b, stream, begin } = await cluster();
     await begin(b, 1, 'count');
     b.kill('SIGSTOP');
@@ -178,7 +178,7 @@ describe('a node that dies', () => {
     expect(stream.messages.filter(({ id, method }) => id === 1 && !method)).toHaveLength(1);
   });
 
-  it('that owned the session leaves an error; one that had only passed a call on leaves nothing', async () => {
+  it('and owned the session leaves an error, and one that only passed a call on leaves none', async () => {
     const { a, b, c, stream, say, begin } = await cluster({ AFFINITY: 'owner' });
     await begin(b, 1, 'count', 60); // c answered `initialize`, so it is the owner
     b.kill('SIGKILL');
@@ -193,7 +193,7 @@ describe('a node that dies', () => {
     expect((await stream.next(answers(3))).message).toMatchObject({ result: {} });
   });
 
-  it('and held the connection: what is POSTed afterwards is for nobody, and a new connection serves', async () => {
+  it('and held the connection ends the session, and a new connection is served', async () => {
     const { a, b, stream } = await cluster();
     a.kill('SIGKILL');
     await stream.ended;

@@ -1,4 +1,4 @@
-/** Messages from the server, as other systems lose or misdirect them. The comment of each test says where it was seen. */
+/** Messages from the server that other systems lose or misdirect. The comment of each test says where that was seen. */
 import { expect, it } from 'vitest';
 import { Redis } from 'ioredis';
 import type { RequestId } from '../support/mcp-http.js';
@@ -12,7 +12,7 @@ const accept = (name: string) => ({ action: 'accept', content: { name } });
 const sampled = { model: 'm', role: 'assistant', content: { type: 'text', text: 'sampled' } };
 
 // platformatic/mcp: a GET on a node that did not run `initialize` is deaf, and a reconnect on the same node too.
-it('a GET stream on any node hears every node, and so does its successor', async () => {
+it('a GET stream on any node shows messages of every node, and so does its successor', async () => {
   const [a, b, c] = await cluster.mount();
   const client = await clientOf(a);
   const { sessionId = '' } = client;
@@ -26,7 +26,7 @@ it('a GET stream on any node hears every node, and so does its successor', async
 });
 
 // mcp-use v1, tmcp, FrontMCP: with pub/sub only, what nobody is subscribed to is gone; an elicitation with no GET hangs.
-it('what is said while nobody listens waits for the GET', async () => {
+it('a message without a listener waits for the next GET', async () => {
   const [a, b, c] = await cluster.mount();
   const client = await clientOf(a);
   const { sessionId = '' } = client;
@@ -41,7 +41,7 @@ it('what is said while nobody listens waits for the GET', async () => {
 
 // mcp-use v1, FrontMCP, C#: request ids count from 0 on each node, so an answer resolves another node's promise.
 // FrontMCP: one pending elicitation per session, a second one cancels the first.
-it('concurrent questions of three nodes each get their own answer, wherever it is sent', async () => {
+it('concurrent questions of three nodes get their own answers, on whichever node these arrive', async () => {
   const [a, b, c] = await cluster.mount();
   const client = await clientOf(a);
   const nodes = [a, b, c];
@@ -65,7 +65,7 @@ it('concurrent questions of three nodes each get their own answer, wherever it i
 });
 
 // mcp-use v1 and FrontMCP write the route of an answer after the question went out: a fast answer finds none.
-it('an answer that comes at once finds its way', async () => {
+it('an answer that comes at once reaches the node that asked', async () => {
   const [a, b] = await cluster.mount();
   const client = await clientOf(a);
   for (let turn = 0; turn < 30; turn += 1) {
@@ -77,7 +77,7 @@ it('an answer that comes at once finds its way', async () => {
 });
 
 // An id is no credential: the answer counts only in the session that was asked.
-it('an answer from another session is acknowledged and not heard', async () => {
+it('an answer from another session gets 202 and is ignored', async () => {
   const [a, b] = await cluster.mount();
   const [asked, stranger] = [await clientOf(a), await clientOf(a)];
   const { id, stream: sse } = await startTool(asked, a, 'elicit');
@@ -99,7 +99,7 @@ it('a question outside of any call goes to the standalone stream', async () => {
 });
 
 // ContextForge: forwarded messages are handled one at a time, so a slow tool blocks the answer that it waits for.
-it('a slow tool holds up neither answers nor cancellations meant for its node', async () => {
+it('a slow tool delays no answer and no cancellation for its node', async () => {
   const [a, b] = await cluster.mount();
   const client = await clientOf(a);
   const slow = await startTool(client, a, 'count', { steps: 1000, ms: 20 });
@@ -113,7 +113,7 @@ it('a slow tool holds up neither answers nor cancellations meant for its node', 
 });
 
 // ContextForge, mcp-use v1, platformatic/mcp: a cancellation on another node is acknowledged and dropped.
-it('a cancellation reaches the handler on its node, and the stream ends without an answer, request id 0 included', async () => {
+it('a cancellation on any node aborts the handler and ends the stream without an answer, also for request id 0', async () => {
   const [a, b, c] = await cluster.mount();
   const client = await clientOf(a);
   for (const id of [0, 77, 'text']) {
@@ -150,7 +150,7 @@ it.each([
   expect(resultText(answer)).toBe('[1,2]');
 });
 
-it('roots are asked for and answered across nodes', async () => {
+it("a server on one node gets the client's roots from an answer on another", async () => {
   const [a, b, c] = await cluster.mount();
   const client = await clientOf(a);
   const { id, stream: sse } = await startTool(client, b, 'roots');
@@ -159,7 +159,7 @@ it('roots are asked for and answered across nodes', async () => {
   expect(resultText((await sse.next(answers(id))).message)).toContain('file:///here');
 });
 
-it('broadcasts reach those whom they concern, once each', async () => {
+it('a broadcast reaches each session that it is for once', async () => {
   const [a, b, c] = await cluster.mount();
   const [one, two] = [await clientOf(a), await clientOf(b)];
   await one.request(c.url, 'resources/subscribe', { uri: 'test://one' });

@@ -1,4 +1,4 @@
-/** Nodes and what they share, as other systems trip over it. The comment of each test says where that was seen. */
+/** How other systems fail with what nodes share. The comment of each test says where that was seen. */
 import { expect, it, onTestFinished } from 'vitest';
 import { startRedis, startRedisCluster } from '../rig/redis.js';
 import { request } from '../support/mcp-http.js';
@@ -81,7 +81,7 @@ it('all keys of a session share one hash tag', async () => {
   for (const key of own) expect(key).toMatch(`${prefix}:{${sessionId}}`);
 });
 
-it('a Redis Cluster does as well as one Redis', async () => {
+it('a session works over a Redis Cluster as over one Redis', async () => {
   const redis = await startRedisCluster({ masters: 3 });
   onTestFinished(() => redis.stop());
   const [url = ''] = redis.urls;
@@ -91,7 +91,7 @@ it('a Redis Cluster does as well as one Redis', async () => {
 }, 60_000);
 
 // platformatic/mcp: user name, TLS, Sentinel and Cluster settings are lost on the way to the subscriber.
-it('the subscriber logs in as the commands do', async () => {
+it('the subscriber uses the same credentials as the command connection', async () => {
   const redis = await startRedis();
   onTestFinished(() => redis.stop());
   const admin = connectRedis(redis.url);
@@ -105,7 +105,7 @@ it('the subscriber logs in as the commands do', async () => {
 });
 
 // python-sdk #2455: clients that come no further than `initialize` leave sessions behind for ever.
-it('a session whose client never said `initialized` is kept for minutes, not for a day', async () => {
+it('a session whose client never sent `initialized` expires after minutes, not after a day', async () => {
   const prefix = uniquePrefix();
   const [a, b] = await cluster.mount({ prefix });
   const client = newClient();

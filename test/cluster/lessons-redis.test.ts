@@ -26,7 +26,7 @@ beforeEach(async () => {
 });
 
 // mcp-use v1: a Redis error reads as "no session", 404: one blip ends every session.
-it('without Redis the answer is 503 with Retry-After, soon; with Redis again the session goes on', async () => {
+it('a node answers 503 with Retry-After while Redis is away, and its sessions go on afterwards', async () => {
   const [a, b] = await cluster.mount({
     redis: redisUrl,
     mayComplain: true,
@@ -75,7 +75,7 @@ it('without Redis the answer is 503 with Retry-After, soon; with Redis again the
 });
 
 // ioredis sends a command again whose reply was lost: two entries.
-it('a reply that is lost does not make anything happen twice', async () => {
+it('a step whose reply is lost takes effect once', async () => {
   const [a, b] = await cluster.mount({ redis: redisUrl, mayComplain: true });
   const client = await clientOf(a);
   const stream = await client.listen(b.url);
@@ -96,7 +96,7 @@ it('a reply that is lost does not make anything happen twice', async () => {
 });
 
 // Redis pub/sub is at most once: what is published while a subscriber reconnects is lost.
-it('what is said while the subscriber is away is read from the log', async () => {
+it('messages from while the subscriber is away are read from the log', async () => {
   const [a, b] = await cluster.mount({ redis: redisUrl, mayComplain: true });
   const client = await clientOf(a);
   const { sessionId = '' } = client;
@@ -112,7 +112,7 @@ it('what is said while the subscriber is away is read from the log', async () =>
 });
 
 // Scripts that Redis has forgotten are sent again.
-it('goes on after SCRIPT FLUSH and CLIENT KILL', async () => {
+it('a session goes on after SCRIPT FLUSH and CLIENT KILL', async () => {
   const [a, b] = await cluster.mount({ redis: redisUrl, mayComplain: true });
   const client = await clientOf(a);
   const admin = new Redis(server.url);
@@ -124,7 +124,7 @@ it('goes on after SCRIPT FLUSH and CLIENT KILL', async () => {
   admin.disconnect();
 });
 
-it('a call that is under way when Redis goes away ends with its result when Redis is back', async () => {
+it('a running call ends with its result when Redis was away meanwhile', async () => {
   const [a] = await cluster.mount({ redis: redisUrl, mayComplain: true, commandTimeoutMs: 500 });
   const client = await clientOf(a);
   const { id, stream: sse } = await startTool(client, a, 'count', { steps: 10, ms: 50 });

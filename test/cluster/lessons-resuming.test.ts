@@ -8,7 +8,7 @@ const cluster = useCluster();
 
 // The SDK with one shared event store (frontmcp GHSA-84j6-jc92-77jm, fastmcp PR #4402): every GET stream has the same
 // name, so session B resumes with its own cursor and receives A's messages.
-it('a stream that is resumed shows its own session only, and the cursor of another one is refused', async () => {
+it('a resumed stream shows its own session only, and a cursor of another session gets 400', async () => {
   const [a, b, c] = await cluster.mount();
   const [ada, eve] = [await clientOf(a), await clientOf(a)];
   const [adas, eves] = [await ada.listen(b.url), await eve.listen(b.url)];
@@ -26,7 +26,7 @@ it('a stream that is resumed shows its own session only, and the cursor of anoth
 });
 
 // mcp-db: ids of two streams collide in one index, and the wrong stream is replayed.
-it('resuming shows that stream, and no other of the same session', async () => {
+it('a resumed stream shows no other stream of its session', async () => {
   const [a, b, c] = await cluster.mount();
   const client = await clientOf(a);
   const listener = await client.listen(c.url);
@@ -57,7 +57,7 @@ it('resuming shows that stream, and no other of the same session', async () => {
 
 // platformatic/mcp: an id is read, incremented and written: two sends give one entry.
 // C# SDK: the sequence restarts at 0 on a new node.
-it('two nodes that speak at once make two entries, in one sequence', async () => {
+it('two nodes that send at the same time make two entries in one sequence', async () => {
   const [a, b, c] = await cluster.mount();
   const client = await clientOf(a);
   const { sessionId = '' } = client;
@@ -72,7 +72,7 @@ it('two nodes that speak at once make two entries, in one sequence', async () =>
 });
 
 // The SDK v1: on a node that does not run the request a resumed stream stays open and silent.
-it('a stream is resumed live on another node while the handler still runs elsewhere', async () => {
+it('a stream is resumed live on another node while its handler runs', async () => {
   const [a, b, c] = await cluster.mount();
   const client = await clientOf(a);
   const { id, stream: sse } = await holdTool(client, a, 'live');
@@ -99,7 +99,7 @@ it('a stream is resumed live on another node while the handler still runs elsewh
   expect(shown).toEqual([1, 2, 3, 4, 5, 6, 7]);
 });
 
-it('a stream that ended meanwhile is replayed to its end and closed; behind its end there is nothing to come back for', async () => {
+it('a stream that has ended is replayed to its end and closed, and a cursor at its end finds nothing', async () => {
   const [a, b, c] = await cluster.mount();
   const client = await clientOf(a);
   const { id, stream: sse } = await startTool(client, a, 'count', { steps: 3, ms: 10 });
@@ -113,7 +113,7 @@ it('a stream that ended meanwhile is replayed to its end and closed; behind its 
 });
 
 // ContextForge, Go: a cursor whose events are gone replays nothing and goes on, which is a silent gap.
-it('a cursor older than what is kept is 400, one with nothing new is not', async () => {
+it('a cursor older than the log gets 400, and one with nothing new does not', async () => {
   const [a, b, c] = await cluster.mount({ retention: { maxEvents: 20 } });
   const client = await clientOf(a);
   const { sessionId = '' } = client;
@@ -132,7 +132,7 @@ it('a cursor older than what is kept is 400, one with nothing new is not', async
 });
 
 // kotlin-sdk #715, LibreChat PR #14816, auto-mobile #1942: after a drop the new GET gets 409 until the dead one times out.
-it('a newer GET takes the stream over from an older one on another node, and each message is shown once', async () => {
+it('a newer GET takes the stream over from another node, and each message is shown once', async () => {
   const [a, b, c] = await cluster.mount();
   const client = await clientOf(a);
   const { sessionId = '' } = client;
@@ -146,7 +146,7 @@ it('a newer GET takes the stream over from an older one on another node, and eac
   expect(young.messages.map(({ params }) => params?.data)).toEqual(['two']);
 });
 
-it("with standaloneStream: 'reject' it gets 409 while the older one lives, and the stream when that is gone", async () => {
+it("a second GET gets 409 with standaloneStream: 'reject', and the stream when the first has gone", async () => {
   const [a, b] = await cluster.mount({ standaloneStream: 'reject' });
   const client = await clientOf(a);
   const old = await client.listen(a.url);
@@ -166,7 +166,7 @@ it("with standaloneStream: 'reject' it gets 409 while the older one lives, and t
 });
 
 // agentdeals PR #1100, langfuse PR #15100: proxies cut idle streams and hold headers back until the first byte.
-it('a stream begins with a byte at once, is kept alive, and is ended at its age, to be resumed', async () => {
+it('a stream starts with a byte at once, has keep-alives, and is ended at its age to be resumed', async () => {
   const [early] = await cluster.mount({ keepAliveMs: 600_000 });
   await (await (await clientOf(early)).listen(early.url)).comment();
 
@@ -189,7 +189,7 @@ it('a stream begins with a byte at once, is kept alive, and is ended at its age,
 });
 
 // A field note on one client that mishandled events without data.
-it('priming events can be left out, and are for clients that know them', async () => {
+it('priming events are sent to clients that know them, unless they are turned off', async () => {
   const [a] = await cluster.mount({ primingEvents: false });
   const client = await clientOf(a);
   const { stream: sse } = await startTool(client, a, 'echo', { text: 'x' });
@@ -205,7 +205,7 @@ it('priming events can be left out, and are for clients that know them', async (
 });
 
 // Redis lost its end in a failover: the client's cursor is ahead of the log.
-it('a cursor ahead of the log goes on with what comes next', async () => {
+it('a cursor ahead of the log gets what comes next', async () => {
   const prefix = uniquePrefix();
   const [a, b] = await cluster.mount({ prefix });
   const client = await clientOf(a);

@@ -8,7 +8,7 @@ import { callTool, clientOf, resultText, startTool, useCluster } from './support
 const cluster = useCluster();
 
 // The official SDK: a transport that did not see `initialize` answers 400, and cannot be rebuilt.
-it('a session that A made is served by B and C', async () => {
+it('a session from one node is served by the two others', async () => {
   const [a, b, c] = await cluster.mount();
   const client = await clientOf(a);
   expect(await callTool(client, b, 'echo', { text: 'on b' })).toBe('on b');
@@ -16,7 +16,7 @@ it('a session that A made is served by B and C', async () => {
 });
 
 // mcp-use v1: a rebuilt server says "Client does not support form elicitation".
-it('a node that never saw initialize knows what the client can do', async () => {
+it("a node that never saw initialize knows the client's capabilities", async () => {
   const [a, b, c] = await cluster.mount();
   const client = await clientOf(a);
   const { id, stream: sse } = await startTool(client, b, 'elicit');
@@ -27,7 +27,7 @@ it('a node that never saw initialize knows what the client can do', async () => 
 
 // mcp-db and tmcp admit a made-up id; platformatic/mcp answers 200 and makes a new session; example-remote-server
 // answers 401, which sends clients into token refresh.
-it('an id that was never given out is 404 on every node, for every method', async () => {
+it('an unknown session id gets 404 on every node, for every method', async () => {
   const [a, b, c] = await cluster.mount();
   const client = await clientOf(a);
   client.sessionId = '11111111-2222-3333-4444-555555555555';
@@ -43,7 +43,7 @@ it('an id that was never given out is 404 on every node, for every method', asyn
 
 // C# SDK, ContextForge: DELETE on a node without the session answers 200 and does nothing.
 // mcp-use v1: a touch after DELETE makes the session again.
-it('DELETE on any node ends the session and its streams everywhere, and nothing brings it back', async () => {
+it('DELETE on any node ends the session and its streams on all nodes for good', async () => {
   const prefix = uniquePrefix();
   const [a, b, c] = await cluster.mount({ prefix });
   const client = await clientOf(a);
@@ -70,7 +70,7 @@ it('concurrent first requests on a node build one server', async () => {
 });
 
 // mcp-db, java-sdk #471, python-sdk #2455: sessions are never removed, and nobody sends DELETE.
-it('a session that nobody uses expires, one that is used does not', async () => {
+it('a session that is not used expires, and one that is used does not', async () => {
   const prefix = uniquePrefix();
   const [a, b] = await cluster.mount({ prefix, sessionTtlMs: 1500 });
   const [idle, used] = [await clientOf(a), await clientOf(a)];
@@ -95,7 +95,7 @@ it('an open GET stream keeps its session alive', async () => {
 });
 
 // platformatic/mcp: without a token the stored authorization is used, so that the id alone is a credential.
-it('to another principal, or to nobody, the session does not exist', async () => {
+it('a session does not exist for another principal, or for an anonymous caller', async () => {
   const [a, b] = await cluster.mount();
   const owner = await clientOf(a, { authorization: 'Bearer ada/token' });
   for (const headers of [{ authorization: 'Bearer eve/token' }, {}]) {

@@ -112,7 +112,7 @@ async function ownRedis(): Promise<string> {
 
 // All leases ran out, since renewals are writes; looks at them are reads. So every node found all others dead, and
 // claimed their requests as soon as writes were allowed again.
-it('a call on a living node ends with its result, though Redis had refused writes for longer than a lease', async () => {
+it('a call ends with its result, although Redis has refused writes for longer than a lease', async () => {
   await forEachRefusal(async (by) => {
     const { admin, a, b, go } = await twoNodes(await ownRedis());
     const { client } = await openSession(a.url);
@@ -127,7 +127,7 @@ it('a call on a living node ends with its result, though Redis had refused write
   });
 }, 60_000);
 
-it('a living owner keeps its session, though Redis had refused writes for longer than a lease', async () => {
+it('an owner keeps its session, although Redis has refused writes for longer than a lease', async () => {
   await forEachRefusal(async (by) => {
     const { admin, a, b, ownerOf, go } = await twoNodes(await ownRedis(), { affinity: 'owner' });
     const { client, sessionId } = await openSession(a.url);
@@ -189,7 +189,7 @@ it.each([300, 1_500])(
   30_000,
 );
 
-it('a request id stays in use by a call of a node that is back later', async () => {
+it('the id of a running call stays in use while its node is not back yet', async () => {
   const two = await twoNodes(redisUrl());
   const { a, b, go } = two;
   const { client } = await openSession(a.url);
@@ -203,7 +203,7 @@ it('a request id stays in use by a call of a node that is back later', async () 
   expect(message).toMatchObject({ result: { content: [{ text: 'done' }] } });
 }, 30_000);
 
-it('a question of a node that is back later is shown, and its answer is heard', async () => {
+it('a question of a node that is not back yet is shown, and its answer reaches it', async () => {
   const tools: Tools = {
     ask: async ({ server }) =>
       (
@@ -230,7 +230,7 @@ it('a question of a node that is back later is shown, and its answer is heard', 
   expect(message).toMatchObject({ result: { content: [{ text: 'accept' }] } });
 }, 30_000);
 
-it('a stream stays with the connection of a node that is back later, where a second GET is refused', async () => {
+it('a stream stays with its connection on a node that is not back yet, and a second GET gets 409', async () => {
   const two = await twoNodes(redisUrl(), { standaloneStream: 'reject' });
   const { a, b } = two;
   const { client, sessionId } = await openSession(a.url);
@@ -244,7 +244,7 @@ it('a stream stays with the connection of a node that is back later, where a sec
 }, 30_000);
 
 // A Redis that has lost the leases says nothing of it: each node finds out with its next renewal, one sooner than another.
-it('a call on a living node ends with its result, though Redis has lost all leases', async () => {
+it('a call ends with its result, although Redis has lost all leases', async () => {
   const { admin, a, b, leases, go } = await twoNodes(redisUrl(), { leaseMs: 6_000 });
   const { client } = await openSession(a.url);
   const { id, sse } = await callOnA(a, client);
@@ -260,7 +260,7 @@ it('a call on a living node ends with its result, though Redis has lost all leas
 }, 30_000);
 
 // Twin: a node that is dead is found dead, after an outage as well.
-it('a call of a node that does not come back after an outage ends with an error', async () => {
+it('a call of a node that does not come back ends with an error', async () => {
   const two = await twoNodes(redisUrl());
   const { a, b, proxies, admin, leases } = two;
   const { client } = await openSession(a.url);

@@ -53,7 +53,7 @@ async function begin(node: NodeProcess, tool: string, steps = 1000, ms = 100, st
 }
 
 describe('an owner that is killed', () => {
-  it('has counted 500 calls over three nodes; its one successor starts anew, with the calls of that time', async () => {
+  it('loses its counter of 500 calls, and its one successor starts at zero', async () => {
     const { a, b, c } = await cluster();
     for (let count = 1; count <= 500; count += 1) {
       expect(await next([a, b, c][count % 3] as NodeProcess)).toBe(count);
@@ -68,7 +68,7 @@ describe('an owner that is killed', () => {
     expect(await next(c)).toBe(8);
   });
 
-  it('leaves an error to those whose calls it had begun, wherever their client is', async () => {
+  it('leaves an error to the clients of the calls that it had begun, on whichever node they are', async () => {
     const { a, b } = await cluster();
     const { id, sse } = await begin(b, 'count', 1000);
     a.kill('SIGKILL');
@@ -77,7 +77,7 @@ describe('an owner that is killed', () => {
     expect(await next(b)).toBe(1);
   });
 
-  it("leaves what may be run again to its successor (recovery: 'rerun-idempotent')", async () => {
+  it("leaves idempotent calls to its successor (recovery: 'rerun-idempotent')", async () => {
     const { a, b, c } = await cluster({ RECOVERY: 'rerun-idempotent' });
     const rerun = (node: NodeProcess) => begin(node, 'recount', 10, 100, a.nodeId);
     const [first, second] = await Promise.all([rerun(b), rerun(c)]);
@@ -102,7 +102,7 @@ describe('an owner that is killed', () => {
     ]);
   });
 
-  it('is not asked for what was cancelled before it was known to be dead', async () => {
+  it('has calls that were cancelled before its death dropped by its successor', async () => {
     const { a, b, c } = await cluster();
     a.kill('SIGKILL');
     const id = client.nextId();
@@ -116,7 +116,7 @@ describe('an owner that is killed', () => {
     expect(calls.map(({ started }) => started)).toEqual([[], []]);
   });
 
-  it('has its calls begun for a client that lost its node as well, and came back', async () => {
+  it('has waiting calls begun by its successor, also for a client that lost its own node and resumed', async () => {
     const { a, b, c } = await cluster();
     a.kill('SIGKILL');
     const id = client.nextId();
@@ -130,7 +130,7 @@ describe('an owner that is killed', () => {
     expect(resultText(message)).toBe('1');
   });
 
-  it('takes no notification with it that comes later', async () => {
+  it('does not keep later notifications from the session', async () => {
     const { a, b, c } = await cluster();
     a.kill('SIGKILL');
     expect(await b.call('health')).toMatchObject({ status: 'ready' });
@@ -140,7 +140,7 @@ describe('an owner that is killed', () => {
 });
 
 describe('an owner that is paused for longer than its lease', () => {
-  it('is the owner no more, and finds out: its server object goes, its calls end with an error', async () => {
+  it('is no longer the owner, discards its replica, and its calls end with an error', async () => {
     const { a, b, c } = await cluster();
     expect(await next(c)).toBe(1);
     const { id, sse } = await begin(a, 'count', 1000);
@@ -159,7 +159,7 @@ describe('an owner that is paused for longer than its lease', () => {
     expect(await next(c)).toBe(3);
   });
 
-  it('does not run what it was sent meanwhile, and somebody else has run', async () => {
+  it('does not run what it was sent meanwhile if its successor has run it', async () => {
     const { a, b } = await cluster();
     a.kill('SIGSTOP');
     const id = client.nextId();
@@ -174,7 +174,7 @@ describe('an owner that is paused for longer than its lease', () => {
     expect((await b.call<CallsOf>('calls')).started).toEqual([String(id)]);
   });
 
-  it('goes on as the owner if nobody needed it meanwhile', async () => {
+  it('stays the owner if the session was not used meanwhile', async () => {
     const { a, b } = await cluster();
     expect(await next(b)).toBe(1);
     a.kill('SIGSTOP');

@@ -32,8 +32,8 @@ async function next(client: Awaited<ReturnType<typeof clientOf>>, node: TestNode
   return JSON.parse(await callTool(client, node, 'next')) as { count: number; nodeId: string };
 }
 
-describe("a session of a server that keeps its state in memory, with affinity: 'owner'", () => {
-  it('counts on, whichever node its calls reach', async () => {
+describe("a session of a server with state in memory, with affinity: 'owner'", () => {
+  it('keeps counting, whichever node gets its calls', async () => {
     const { nodes, client } = await owned();
     const [a] = nodes;
     for (let count = 1; count <= 60; count += 1) {
@@ -48,7 +48,7 @@ describe("a session of a server that keeps its state in memory, with affinity: '
     expect(info?.owner).toBe(a.nodeId);
   });
 
-  it('gets calls that come all at once, each once', async () => {
+  it('runs concurrent calls once each', async () => {
     const { nodes, client } = await owned();
     const all = await Promise.all(
       Array.from({ length: 90 }, (_, at) => next(client, nodes[at % 3] as TestNode)),
@@ -58,7 +58,7 @@ describe("a session of a server that keeps its state in memory, with affinity: '
     );
   });
 
-  it('is without it another server object on every node', async () => {
+  it('has one replica on each node without affinity', async () => {
     const nodes = await cluster.mount();
     const client = await clientOf(nodes[0]);
     for (const node of nodes) {
@@ -66,7 +66,7 @@ describe("a session of a server that keeps its state in memory, with affinity: '
     }
   });
 
-  it('streams, asks, and is cancelled through nodes that do not own it', async () => {
+  it('streams, asks and is cancelled through nodes that do not own it', async () => {
     const { nodes, client } = await owned();
     const [a, b, c] = nodes;
     const meta = { progressToken: 'p' };
@@ -133,7 +133,7 @@ describe("a session of a server that keeps its state in memory, with affinity: '
   });
 
   // Over 64 KiB the owner reads from the log: pub/sub buffers are no place for it.
-  it('sends big messages through the log', async () => {
+  it('sends large messages through the log', async () => {
     const { nodes, client } = await owned();
     const [a, b] = nodes;
     const redis = new Redis(redisUrl());
@@ -151,7 +151,7 @@ describe("a session of a server that keeps its state in memory, with affinity: '
     expect(Math.max(...sizes)).toBeLessThan(10_000);
   });
 
-  it('takes its level, its subscriptions and its notifications from any node', async () => {
+  it('gets its log level, subscriptions and notifications from any node', async () => {
     const { nodes, client } = await owned();
     const [, b, c] = nodes;
     await client.request(b.url, 'logging/setLevel', { level: 'error' });
@@ -166,7 +166,7 @@ describe("a session of a server that keeps its state in memory, with affinity: '
     await listener.next(hasMethod('notifications/resources/updated'));
   });
 
-  it('is initialized once, whichever node hears of it', async () => {
+  it('is initialized once, whichever node gets `initialized`', async () => {
     const nodes = await cluster.mount({ affinity: 'owner', welcomes: true });
     const [a, b, c] = nodes;
     const client = newClient();
@@ -180,7 +180,7 @@ describe("a session of a server that keeps its state in memory, with affinity: '
     ).toEqual([1, 0, 0]);
   });
 
-  it('answers batches and JSON the same', async () => {
+  it('answers batches and in JSON mode as without affinity', async () => {
     const { nodes } = await owned({ responseMode: 'json' });
     const [a, b, c] = nodes;
     const client = newClient({ protocolVersion: '2025-03-26' });
@@ -200,7 +200,7 @@ describe("a session of a server that keeps its state in memory, with affinity: '
     expect(JSON.parse(resultText(fourth))).toEqual({ count: 4, nodeId: a.nodeId });
   });
 
-  it('ends for all nodes when it is deleted', async () => {
+  it('ends on all nodes when it is deleted', async () => {
     const { nodes, client } = await owned();
     const [a, b, c] = nodes;
     await next(client, b);
@@ -211,7 +211,7 @@ describe("a session of a server that keeps its state in memory, with affinity: '
     await expect.poll(async () => (await a.call('health')).sessions).toBe(0);
   });
 
-  it('is given up by an owner that has discarded its server object, idle for too long', async () => {
+  it('has no owner any more when its owner has discarded the idle replica', async () => {
     const { nodes, client } = await owned({ replicaIdleMs: 200 });
     const [, b] = nodes;
     expect((await next(client, b)).count).toBe(1);
@@ -229,7 +229,7 @@ describe("a session of a server that keeps its state in memory, with affinity: '
 });
 
 describe('an owner that is drained', () => {
-  it('hands its sessions over: at once where they are idle, else when they are', async () => {
+  it('hands idle sessions over at once, and others when they are idle', async () => {
     const { nodes, client } = await owned();
     const [a, b, c] = nodes;
     expect(await next(client, b)).toEqual({ count: 1, nodeId: a.nodeId });
@@ -250,7 +250,7 @@ describe('an owner that is drained', () => {
   });
 
   // One that had a call in it when its node began to close stayed there, and its last call was cut off with the node.
-  it('hands one that was in use over as soon as it is not, while another one still is', async () => {
+  it('hands a session over as soon as it is idle, while another one is still in use', async () => {
     const { nodes, client } = await owned();
     const [a, b] = nodes;
     const busy = await clientOf(a);

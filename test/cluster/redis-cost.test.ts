@@ -34,7 +34,7 @@ async function commandsDuring(run: () => Promise<unknown>): Promise<CommandCount
   return commandsBetween(before, await commandCounts(redis));
 }
 
-/** Of what a call needs: calls of scripts, and wake-ups. */
+/** Returns the commands that a call needs: scripts and wake-ups. */
 function cost({ evalsha = 0, eval: whole = 0, publish = 0 }: CommandCounts) {
   return { scripts: evalsha + whole, wakeUps: publish };
 }
@@ -58,7 +58,7 @@ async function callMany(client: RawClient, node: TestNode): Promise<void> {
   }
 }
 
-it('a plain call on a warm session takes two scripts and no wake-up, wherever its session began', async () => {
+it('a plain call on a warm session takes two scripts and no wake-up, on whichever node its session began', async () => {
   const [born, other, third] = await cluster.mount({ redis: server.url, leaseMs: LEASE_MS });
   const client = newClient();
   await client.initialize(born.url);
@@ -132,7 +132,7 @@ it('a notification for a GET stream on another node takes one script and one wak
 });
 
 // Each such stream had a message of its own: with 200 of them, 1,200 scripts and as many publications per minute.
-it('200 streams whose calls run on another node are asked after with one message per 100 of them', async () => {
+it('200 streams whose calls run on another node are checked with one message per 100 of them', async () => {
   const prefix = uniquePrefix();
   const [executor, holder] = await cluster.mount({
     ...{ redis: server.url, leaseMs: LEASE_MS, prefix },
@@ -187,7 +187,7 @@ async function renewals(prefix: string, nodes: readonly TestNode[], times: numbe
   }
 }
 
-it('200 idle sessions cost nothing: Redis sees only the leases of the nodes, and no node keeps a server', async () => {
+it('200 idle sessions cost nothing: Redis gets only the leases of the nodes, and no node keeps a replica', async () => {
   const prefix = uniquePrefix();
   const nodes = await cluster.mount({
     ...{ redis: server.url, prefix },

@@ -34,7 +34,7 @@ async function mount() {
   return { nodes, client, key: `${prefix}:{${client.sessionId ?? ''}}` };
 }
 
-/** What holds in every kind of trouble. */
+/** Checks what has to hold after every kind of trouble. */
 async function check(ledger: Ledger, nodes: Nodes): Promise<void> {
   expect(ledger.surprises).toEqual([]);
   expect(ledger.calls.longestMs).toBeLessThan(COMMAND_TIMEOUT_MS + 1_500);
@@ -45,7 +45,7 @@ async function check(ledger: Ledger, nodes: Nodes): Promise<void> {
   }
 }
 
-it('a master that gives its place to its replica costs nothing', async () => {
+it('a planned failover of a master loses nothing', async () => {
   const { nodes, client, key } = await mount();
   const load = startLoad(nodes, client);
   await load.more(30);
@@ -62,7 +62,7 @@ it('a master that gives its place to its replica costs nothing', async () => {
   expect(ledger.calls.refused).toBe(0);
 }, 40_000);
 
-it('a master that dies is replaced, and everything resumes by itself', async () => {
+it('clients resume by themselves when a master has died and was replaced', async () => {
   const { nodes, client, key } = await mount();
   const load = startLoad(nodes, client);
   await load.more(30);
@@ -84,7 +84,7 @@ it.each([
   ['soon', 100],
   ['longer than a command may take', 1_500],
 ])(
-  'a slot that is moved, each of its keys %s after the other, costs nothing',
+  'a move of a slot loses nothing, with its keys moved %s after the other',
   async (_, pauseMs) => {
     const { nodes, client, key } = await mount();
     const load = startLoad(nodes, client);

@@ -1,4 +1,4 @@
-/** A Redis that answers, and says no: it is full, read-only, short of replicas, or told to pause. */
+/** A Redis that answers and refuses: it is full, read-only, short of replicas, or told to pause. */
 import { Redis } from 'ioredis';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { startRedis, type RedisServer } from '../rig/redis.js';
@@ -51,7 +51,7 @@ const troubles: Record<string, [begin: () => Promise<unknown>, end: () => Promis
 };
 
 it.each(Object.keys(troubles))(
-  'a Redis that %s refuses in bounded time, loses nothing that is running, and is used again',
+  'a Redis that %s refuses in bounded time, running calls lose nothing, and it is used again',
   async (name) => {
     const [begin, end] = troubles[name] as (typeof troubles)[string];
     const [a, b, c] = await mount();
@@ -108,7 +108,7 @@ it.each(Object.keys(troubles))(
 );
 
 describe('a Redis that is full', () => {
-  it('still lets calls end and sessions be deleted, which is what makes room', async () => {
+  it('lets calls end and sessions be deleted, which makes room', async () => {
     const [a, b] = await mount();
     const client = newClient();
     await client.initialize(a.url);
@@ -120,7 +120,7 @@ describe('a Redis that is full', () => {
   });
 
   // SET is refused, and a lease that is written with it runs out: living nodes are taken for dead ones.
-  it('lets no node die: leases are kept', async () => {
+  it('keeps the leases of all nodes', async () => {
     const [a, b] = await mount();
     const client = newClient();
     await client.initialize(a.url);

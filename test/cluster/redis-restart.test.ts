@@ -1,4 +1,4 @@
-/** A Redis that is killed and comes back: with what it had written down, or with nothing. */
+/** A Redis that is killed and comes back, with or without its data. */
 import { expect, it, onTestFinished } from 'vitest';
 import { startRedis, type RedisServer } from '../rig/redis.js';
 import { answers, request } from '../support/mcp-http.js';
@@ -19,7 +19,7 @@ async function start(...args: string[]): Promise<RedisServer> {
 const mount = (redis: RedisServer) =>
   cluster.mount({ redis: redis.url, mayComplain: true, commandTimeoutMs: COMMAND_TIMEOUT_MS });
 
-it('with an append-only file all goes on: sessions, streams, and calls that were under way', async () => {
+it('sessions, streams and running calls go on after a restart with an append-only file', async () => {
   const redis = await start('--appendonly', 'yes', '--appendfsync', 'everysec');
   const nodes = await mount(redis);
   const [a, b, c] = nodes;
@@ -43,7 +43,7 @@ it('with an append-only file all goes on: sessions, streams, and calls that were
   expect(await callTool(idle, a, 'echo', { text: 'still here' })).toBe('still here');
 }, 40_000);
 
-it('away for longer than leases last, no living node is taken for a dead one', async () => {
+it('no living node counts as dead after a restart that takes longer than a lease', async () => {
   const redis = await start('--appendonly', 'yes');
   const nodes = await cluster.mount({
     ...{ redis: redis.url, mayComplain: true, commandTimeoutMs: 500, leaseMs: 1_500 },
@@ -76,7 +76,7 @@ it('away for longer than leases last, no living node is taken for a dead one', a
   expect(message).toMatchObject({ result: { content: [{ text: 'alive' }] } });
 }, 40_000);
 
-it('that comes back empty leaves no ghosts: no stream, no server object, no call', async () => {
+it('no stream, replica or call is left after a restart without data', async () => {
   const redis = await start();
   const nodes = await mount(redis);
   const [a, b, c] = nodes;

@@ -1,4 +1,4 @@
-/** Real sentinels that put a replica in the place of a dead master, under load. */
+/** Real sentinels replace a dead master by its replica, under load. */
 import { Redis } from 'ioredis';
 import { beforeEach, expect, it, onTestFinished } from 'vitest';
 import { request } from '../support/mcp-http.js';
@@ -21,7 +21,7 @@ const mount = () =>
 const promoted = () =>
   expect.poll(sentinels.masterPort, { timeout: 15_000, interval: 20 }).toBe(sentinels.replica.port);
 
-it('a master that dies under load is replaced, and everything resumes by itself', async () => {
+it('clients resume by themselves when a master has died under load', async () => {
   const nodes = await mount();
   const client = newClient();
   await client.initialize(nodes[0].url);
@@ -49,7 +49,7 @@ it('a master that dies under load is replaced, and everything resumes by itself'
   }
 }, 50_000);
 
-it('what the replica had not got is lost, and each client learns of it', async () => {
+it('each client learns what was lost with a master before its replica had it', async () => {
   const [a, b, c] = await mount();
   const client = newClient();
   await client.initialize(a.url);

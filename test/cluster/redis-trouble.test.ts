@@ -50,7 +50,7 @@ const firstOnly = (prefix: string) => (at: number) => ({
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, at) => at + 1);
 
 describe('a Redis that takes commands and answers none', () => {
-  it('makes every request a 503 with Retry-After, in bounded time, and none of them ends the session', async () => {
+  it('every request gets 503 with Retry-After in bounded time, and no session ends', async () => {
     const [a, b, c] = await cluster.mount(all());
     const client = newClient();
     await client.initialize(a.url);
@@ -96,7 +96,7 @@ describe('a Redis that takes commands and answers none', () => {
 });
 
 describe('a Redis that comes back empty', () => {
-  it('makes sessions unknown, ends their streams, and serves new ones', async () => {
+  it('its old sessions get 404, their streams end, and new sessions are served', async () => {
     const [a, b, c] = await cluster.mount({ ...all(), leaseMs: 900 });
     const client = newClient();
     await client.initialize(a.url);
@@ -119,7 +119,7 @@ describe('a Redis that comes back empty', () => {
 });
 
 describe('a subscriber', () => {
-  it('that is cut off again and again loses nothing: what it missed is read from the log', async () => {
+  it('that is cut off again and again loses nothing, because the node reads what it missed from the log', async () => {
     const [sender, holder] = await cluster.mount(all());
     const admin = connectRedis(redis.url);
     const client = newClient();
@@ -142,7 +142,7 @@ describe('a subscriber', () => {
    * After a failover a connection to the old master answers pings, and hears nothing more. Only a message to oneself,
    * sent the way that other nodes' messages come, shows it.
    */
-  it('that a failover left behind with the old master is found deaf, and hears again', async () => {
+  it('that hears nothing on an old master after a failover is noticed, and connected to the new one', async () => {
     const replica = await startRedis({ args: ['--replicaof', '127.0.0.1', `${redis.port}`] });
     onTestFinished(() => replica.stop());
     const [master, other] = [connectRedis(redis.url), connectRedis(replica.url)];
@@ -315,7 +315,7 @@ describe('a reply that is lost', () => {
   }
 });
 
-it('one node that is cut off is no trouble for the others, and shows its clients all when it is back', async () => {
+it('a node that is cut off from Redis does not disturb others, and shows its clients everything later', async () => {
   const prefix = uniquePrefix();
   const [cut, b, c] = await cluster.mount((at) => ({
     ...{ prefix, redis: at === 0 ? proxied : redis.url, mayComplain: true },
@@ -345,7 +345,7 @@ it('one node that is cut off is no trouble for the others, and shows its clients
   expect(logged(running.stream)).toEqual(['said meanwhile']);
 }, 30_000);
 
-it('all connections that break at once make themselves again, and no more of them', async () => {
+it('a node opens each connection once again when all of them break at once', async () => {
   const [a, b] = await cluster.mount(all());
   const admin = new Redis(redis.url);
   onTestFinished(() => admin.disconnect());

@@ -61,7 +61,7 @@ describe.each(kinds)('a %s on a node that never saw initialize', (server) => {
     expect(await ask(listed, client, 'roots/list', answers, roots)).toEqual(roots);
   });
 
-  it('does not ask a client that cannot be asked', async () => {
+  it('does not ask a client without these capabilities', async () => {
     const [born, runs] = await cluster.mount({ server });
     const client = newClient();
     await client.initialize(born.url);
@@ -70,7 +70,7 @@ describe.each(kinds)('a %s on a node that never saw initialize', (server) => {
     );
   });
 
-  it('knows the log level and the subscriptions that other nodes were told of', async () => {
+  it('knows the log level and the subscriptions that other nodes have set', async () => {
     const [born, told, runs] = await cluster.mount({ server });
     const client = newClient();
     await client.initialize(born.url);
@@ -90,7 +90,7 @@ describe.each(kinds)('a %s on a node that never saw initialize', (server) => {
     expect(logged(stream)).toEqual([born, told, runs].map(({ nodeId }) => `shown by ${nodeId}`));
   });
 
-  it('says on its own account what it has to say when the client is initialized, exactly once', async () => {
+  it('sends its own messages on `initialized` once', async () => {
     const [born, told, third] = await cluster.mount({ server, welcomes: true });
     const client = newClient();
     await client.initialize(born.url, { initialized: false });
@@ -108,7 +108,7 @@ describe.each(kinds)('a %s on a node that never saw initialize', (server) => {
     }
   });
 
-  it('hears that the client has other roots now', async () => {
+  it('gets roots/list_changed', async () => {
     const [born, other, third] = await cluster.mount({ server });
     const client = newClient();
     await client.initialize(born.url, { capabilities });
@@ -119,7 +119,7 @@ describe.each(kinds)('a %s on a node that never saw initialize', (server) => {
 });
 
 describe('the factory', () => {
-  it('is told the session, whether it is rebuilt, and who is calling', async () => {
+  it('is told the session, whether it is rehydrated, and who calls', async () => {
     const [born, other] = await cluster.mount();
     const client = newClient({ headers: { authorization: 'Bearer ada/first-token' } });
     const clientInfo = { name: 'told', version: '1.0.0' };
@@ -141,7 +141,7 @@ describe('the factory', () => {
     expect(await other.call('built')).toEqual([{ ...told, rehydrated: true, state: 'active' }]);
   });
 
-  it('is called once per node, however many first requests come at the same time', async () => {
+  it('is called once on each node for concurrent first requests', async () => {
     const [born, other, third] = await cluster.mount({ buildMs: 50 });
     const client = newClient();
     await client.initialize(born.url);
@@ -155,14 +155,14 @@ describe('the factory', () => {
   });
 });
 
-describe('a server that nobody uses', () => {
+describe('an idle replica', () => {
   async function sessionsOn(node: TestNode): Promise<number> {
     return (await node.call('health')).sessions;
   }
 
   const soon: ClusterOptions = { replicaIdleMs: 400 };
 
-  it('is discarded, and built again when it is needed', async () => {
+  it('is discarded, and built again for the next request', async () => {
     const [born, other] = await cluster.mount(soon);
     const client = newClient();
     await client.initialize(born.url);
@@ -174,7 +174,7 @@ describe('a server that nobody uses', () => {
     expect(built.map(({ rehydrated }) => rehydrated)).toEqual([true, true]);
   });
 
-  it('stays while a call runs, while it waits for an answer, and while the client listens anywhere', async () => {
+  it('is kept while a call runs, an answer is awaited, or the client listens on any node', async () => {
     // Not before each of them is used in the way that keeps it.
     const [calling, asking, listening] = await cluster.mount({ replicaIdleMs: 1_500 });
     const idle = newClient();
@@ -205,7 +205,7 @@ describe('a server that nobody uses', () => {
     await stream.next(says('still here 1'));
   });
 
-  it('gives way to others where there are more than maxReplicas, the one idle for longest first', async () => {
+  it('is discarded for others above maxReplicas, the longest idle first', async () => {
     const [node, other] = await cluster.mount({ maxReplicas: 2 });
     const clients = [newClient(), newClient(), newClient()] as const;
     const [first, second, third] = clients;
@@ -227,7 +227,7 @@ describe('a server that nobody uses', () => {
   });
 });
 
-it('a batch that holds `initialized` and a call is taken as it is', async () => {
+it('a batch with `initialized` and a call is served', async () => {
   const [born, other] = await cluster.mount({ welcomes: true });
   const client = newClient({ protocolVersion: '2025-03-26' });
   await client.initialize(born.url, { initialized: false });

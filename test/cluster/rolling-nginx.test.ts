@@ -152,7 +152,7 @@ describe('a rolling restart behind nginx', () => {
   });
 });
 
-it('demo/nginx.conf and README.md say what the page says', async () => {
+it('demo/nginx.conf and README.md have the configuration of the page', async () => {
   const demo = await readFile(join(root, 'demo/nginx.conf'), 'utf8');
   const directives = (text: string): string[] =>
     [

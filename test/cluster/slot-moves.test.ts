@@ -115,7 +115,7 @@ it.each(['with its log', 'whose log has expired', 'that has had its handshake on
   },
 );
 
-it('a message is held for a GET that comes later while the slot is moved and the log has begun anew', async () => {
+it('a message waits for a later GET while the slot is moved and the log starts anew', async () => {
   const moved = await sessionToMove();
   const { node, client, sessionId, source, key } = moved;
   await source.del(`${key}:events`);
@@ -142,7 +142,7 @@ it('a session is ended while its slot is moved and its log has expired', async (
   expect(await moved.call()).toBe(404);
 });
 
-it('a session is made in a slot that is being moved', async () => {
+it('a session is created in a slot that is being moved', async () => {
   const moved = await sessionToMove();
   await moved.begin();
   await moved.stayInSlot();
@@ -153,7 +153,7 @@ it('a session is made in a slot that is being moved', async () => {
   expect(status).toBe(200);
 });
 
-it('a task without messages is worked on, waited for and ended while its slot is moved', async () => {
+it('a task without messages runs, is awaited and ends while its slot is moved', async () => {
   const moved = await sessionToMove();
   const id = moved.sessionId; // for the same slot
   const tasks = await moved.tasks();

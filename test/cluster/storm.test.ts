@@ -27,7 +27,7 @@ async function memoryOf(node: TestNode): Promise<number> {
   return memory.heapUsed + memory.external;
 }
 
-it('2,000 reconnects at once, ten for each session, are all answered; each session has one stream with all messages', async () => {
+it('2,000 concurrent resumes, ten for each session, are answered, and each session has one stream with all messages', async () => {
   const nodes = await cluster.mount({ redis: server.url, leaseMs: 600_000 });
   const clients: { client: RawClient; cursor: string; sessionId: string }[] = [];
   for (let at = 0; at < SESSIONS; at += 1) {

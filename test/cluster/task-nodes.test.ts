@@ -1,4 +1,4 @@
-/** What becomes of a task whose node dies, or is paused, while it works on it. */
+/** What a client is told of a task whose node dies or is paused while it works on it. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, it } from 'vitest';
 import type { NodeProcess } from '../rig/processes.js';
@@ -52,7 +52,7 @@ async function start(node: NodeProcess, ms: number, ttl = 60_000): Promise<strin
   return (await ask(node, 'tools/call', params)).result?.task?.taskId ?? '';
 }
 
-it('its node is killed: whoever waits for its result elsewhere hears that it has failed', async () => {
+it('a waiting client is told that the task has failed when its node is killed', async () => {
   const { a, b } = await cluster();
   const taskId = await start(a, 60_000);
   expect((await ask(b, 'tasks/get', { taskId })).result?.status).toBe('working');
@@ -69,7 +69,7 @@ it('its node is killed: whoever waits for its result elsewhere hears that it has
   expect(task?.statusMessage).toContain('is gone');
 });
 
-it('its node is killed before anybody asks: the first to ask for the result hears that it has failed', async () => {
+it('the first client that asks is told that the task has failed when its node was killed before', async () => {
   const { a, b } = await cluster();
   const taskId = await start(a, 60_000);
   a.kill('SIGKILL');
@@ -83,7 +83,7 @@ it('its node is killed before anybody asks: the first to ask for the result hear
 });
 
 // Nothing wakes who waits, and the next look was as far away as the task's poll interval.
-it('its node is killed, and it was not to be asked for in an hour: who waits hears of it all the same', async () => {
+it('a waiting client is told of the failure although the poll interval is an hour', async () => {
   const { a, b } = await cluster({ POLL_MS: '3600000' });
   const taskId = await start(a, 60_000);
   const waiting = ask(b, 'tasks/result', { taskId });
@@ -94,7 +94,7 @@ it('its node is killed, and it was not to be asked for in an hour: who waits hea
   expect(performance.now() - died).toBeLessThan(2 * LEASE_MS + 2_000);
 });
 
-it('its node is killed, and tasks are kept: who waits is told when its time is over', async () => {
+it('a waiting client is told at the end of the ttl when failed tasks are kept', async () => {
   const { a, b } = await cluster({ ORPHANS: 'keep', POLL_MS: '3600000' });
   const taskId = await start(a, 60_000, 5_000);
   const began = performance.now();
@@ -106,7 +106,7 @@ it('its node is killed, and tasks are kept: who waits is told when its time is o
   expect(performance.now() - began).toBeLessThan(5_000 + 3_000);
 });
 
-it('its node is killed while it asks something: the answer is taken, and the task has failed', async () => {
+it('an answer to a question of a killed node gets 202, and the task has failed', async () => {
   const { a, b } = await cluster();
   const params = { name: 'ask', arguments: {}, task: { ttl: 60_000 } };
   const taskId = (await ask(a, 'tools/call', params)).result?.task?.taskId ?? '';
@@ -120,7 +120,7 @@ it('its node is killed while it asks something: the answer is taken, and the tas
   expect((await ask(b, 'tasks/get', { taskId })).result?.status).toBe('failed');
 });
 
-it('its client gives up waiting: nothing is answered, and the task goes on', async () => {
+it('a client that stops waiting gets no answer, and the task goes on', async () => {
   const { a, b } = await cluster({ POLL_MS: '3600000' });
   const taskId = await start(a, 60_000);
   const id = client.nextId();
@@ -131,7 +131,7 @@ it('its client gives up waiting: nothing is answered, and the task goes on', asy
   expect((await ask(b, 'tasks/get', { taskId })).result?.status).toBe('working');
 });
 
-it('its node had finished it before it was killed: the result is there', async () => {
+it('a result from before the node was killed is returned', async () => {
   const { a, b } = await cluster();
   const taskId = await start(a, 50);
   await ask(a, 'tasks/result', { taskId });
@@ -142,7 +142,7 @@ it('its node had finished it before it was killed: the result is there', async (
   });
 });
 
-it('its node was only paused: what has failed stays so, and the late result is refused', async () => {
+it('a late result of a node that was only paused is refused, and the task stays failed', async () => {
   const { a, b } = await cluster();
   const taskId = await start(a, 2_500);
   a.kill('SIGSTOP');
