@@ -3,7 +3,7 @@ import type { ResponseClosing } from './response/response-closing.js';
 import { isGone } from './response/response.js';
 
 /**
- * Bounds how many connections of each session wait for messages on this node, also those whose response has not begun.
+ * Bounds how many connections of each session wait for messages on this node. A connection counts before its response begins.
  * Connections are counted by session and caller, so a caller cannot use up the connections of another caller's session.
  */
 export class ConnectionSlots {
@@ -17,7 +17,7 @@ export class ConnectionSlots {
     const count = this.counts.get(key) ?? 0;
     if (count >= this.most) return false;
     this.counts.set(key, count + 1);
-    // A connection that is closed already does not emit `close` again.
+    // A connection that is closed already does not emit `close` again, so give its slot back now.
     if (isGone(res)) this.giveBack(key);
     else closing.add(() => this.giveBack(key));
     return true;

@@ -22,7 +22,7 @@ import { ConnectionSlots } from './connection-slots.js';
 import { StreamTurns } from './stream-turns.js';
 import type { SseSettings } from './response/sse-response.js';
 
-/** What all requests of an endpoint share, and what bounds them. */
+/** The parts that all requests of an endpoint share: limits, timers and the settings of SSE responses. */
 export interface SharedResources {
   slots: ConnectionSlots;
   turns: StreamTurns;
@@ -32,22 +32,24 @@ export interface SharedResources {
   sse: SseSettings;
 }
 
-/** What the handlers of the methods need. */
+/** The parts of a node that the handlers of POST, GET and DELETE use. */
 export interface Endpoint {
   node: NodeContext;
   options: Options;
   execution: Execution;
   connections: ClientConnections;
   lifetime: NodeLifetime;
-  /** Serves revision 2026-07-28. */
+  /**
+   * Serves clients of revision 2026-07-28, which have no sessions. It is `undefined` if the option `modern` was not given.
+   */
   modern: Modern | undefined;
   shared: SharedResources;
   principalOf(req: Request): string;
 }
 
 /**
- * How long the headers of a POST's event stream may be delayed. No client notices this delay, and most calls are answered by
- * then.
+ * How long the headers of a POST's event stream wait for the first message, so that both go out in one write. No client
+ * notices this delay, and most calls are answered by then.
  */
 const SOON_MS = 10;
 
@@ -77,22 +79,22 @@ export function endpointOf(parts: Omit<Endpoint, 'shared' | 'principalOf'>): End
 }
 
 /**
- * The endpoints of the nodes in this process, by their handles. Parts that are mounted beside a node, such as `legacySse`,
- * find the node's endpoint here.
+ * The endpoints of the nodes in this process, by their handles. Middleware that is mounted beside a node, such as
+ * `legacySse`, finds the node's endpoint here.
  */
 export const endpoints = new WeakMap<object, Endpoint>();
 
 /**
- * Returns the MCP endpoint as Express middleware. It answers every request, and calls `next` only with errors that are not
- * its own.
+ * Returns the MCP endpoint as Express middleware. It answers every request. It calls `next` only with an error for which it
+ * has no answer, such as an error that the option `principal` throws.
  */
 export function middleware(endpoint: Endpoint): RequestHandler {
   return serving(endpoint, (req, res) => handle(endpoint, req, res));
 }
 
 /**
- * Returns the MCP endpoint as a listener for Node's HTTP server, without Express. Errors that are not its own are logged and
- * answered with 500.
+ * Returns the MCP endpoint as a listener for Node's HTTP server, without Express. It logs an error for which it has no other
+ * answer, and answers with 500.
  */
 export function requestListener(endpoint: Endpoint): RequestListener {
   const serve = middleware(endpoint);
@@ -113,8 +115,8 @@ export function serving(
   answer: (req: Request, res: Response) => Promise<void>,
 ): RequestHandler {
   return (req: Request, res: Response, next: NextFunction) => {
-    // Other code (such as a timeout middleware) has answered. Without Express, nothing would catch what Node throws for a
-    // second answer.
+    // Other code (such as a timeout middleware) has begun the response. Node would throw on a second answer, and without
+    // Express no code would catch that.
     if (res.headersSent) {
       if (res.writableEnded) return;
       endpoint.options.logger.error('mcp-anynode: a response was begun in front of this endpoint');
@@ -122,7 +124,7 @@ export function serving(
       return;
     }
     if (endpoint.options.nodeHeader) res.setHeader('X-Anynode-Node', endpoint.node.nodeId);
-    // Node tells the client, and ends the connection after this response.
+    // Node then tells the client that the connection ends after this response, and ends it.
     if (endpoint.lifetime.isClosing()) res.shouldKeepAlive = false;
     if (endpoint.lifetime.isClosed()) {
       refuse(res, REFUSALS.closed);
@@ -199,7 +201,7 @@ function refusalOf(error: unknown): Refusal | undefined {
   if (error instanceof RefusalError) return error.refusal;
   if (!(error instanceof AnynodeError)) return undefined;
   if (error.code === 'closed') return REFUSALS.closed;
-  // Another node may have the keys that this node lacks.
+  // Another node may have the key of the codec that this node lacks, so the client should try again.
   if (error.code === 'undecodable') return REFUSALS.undecodable;
   return error.code === 'backplane_unavailable' ? REFUSALS.unavailable : undefined;
 }

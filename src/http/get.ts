@@ -45,8 +45,9 @@ export async function handleGet(endpoint: Endpoint, req: Request, res: Response)
   try {
     const attached = await attach(endpoint, request);
     if (attached === 'ended' || (await isSilent(endpoint, request, attached))) {
-      // For server-sent events, 204 means "do not come back". If an SSE response just ended, the SDK's v1 client would come
-      // back for ever: it takes a stream for complete only after a result, not an error, in the same connection.
+      // For Server-Sent Events, 204 tells the client not to come back. After an SSE response without a message, the SDK's v1
+      // client would come back for ever. It takes a stream for complete only if the same connection has shown it a result,
+      // and an error does not count.
       reply(res, 204, { 'mcp-session-id': sessionId });
       return;
     }
@@ -102,8 +103,9 @@ function show(
   follower.poke();
   if (executor === undefined) return;
   const context = { ...deliveryContext(endpoint, req, stream), trace };
-  // The requests of the stream may run on another node. If that node dies, this node ends or reruns them. Or the requests
-  // have not begun, and this node hands them to their owner, because the node that was to do so has lost the client.
+  // The requests of the stream may run on another node. If that node dies, this node ends them with an error or runs them
+  // again. The requests may also not have begun, because the node that was to hand them to their owner has lost the client.
+  // Then this node hands them over.
   execution.follow(follower, { executor, unbegun }, context);
 }
 
@@ -161,8 +163,8 @@ async function attach(endpoint: Endpoint, request: AttachRequest): Promise<Attac
 }
 
 /**
- * True if the log has nothing more to show of an ended stream. The client's cursor would not move, and it would come back
- * for ever.
+ * True if the stream has ended and the log has nothing more of it to show. An SSE response would not move the client's cursor
+ * then, and the client would come back for ever.
  */
 async function isSilent(
   { connections }: Endpoint,

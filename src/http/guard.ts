@@ -11,12 +11,14 @@ export interface GuardOptions {
 }
 
 /**
- * Protects servers on a loopback address from DNS rebinding: a web page whose DNS name points to that address.
+ * Protects servers on a loopback address from DNS rebinding, where the DNS name of a web page points to that address. Refuses
+ * with 403:
  *
- * With `allowedHosts`, the Host header must be one of them, with or without a port. With `allowedOrigins`, an Origin header
- * must be one of those, if there is one. Without `allowedHosts`, a connection on a loopback address must name a loopback
- * host, as in the SDK's `createMcpExpressApp`. This is not checked if Express was told that a proxy is in front (`trust
- * proxy`).
+ * - With `allowedHosts`: a Host header that is not in the list, with or without its port.
+ * - Without `allowedHosts`: a Host header that names no loopback host, if the connection came in on a loopback address. The
+ *   SDK's `createMcpExpressApp` does the same. This is not checked if Express was told that a proxy is in front (`trust
+ *   proxy`).
+ * - With `allowedOrigins`: an Origin header that is not in the list. A request without the header is let in.
  */
 export function guard(req: Request, { allowedHosts, allowedOrigins }: GuardOptions): void {
   const { origin } = req.headers;

@@ -9,12 +9,12 @@ import {
 } from '../replica/sdk.js';
 import { RefusalError, REFUSALS, unsupportedVersion } from './response/refusals.js';
 
-/** A session id that this library can have given out. Any other text cannot name a session. */
+/** The form of every session id that this library gives out. A text of another form cannot name a session. */
 const SESSION_ID = /^[!-z|~]{1,256}$/;
 
 /**
- * True for visible ASCII (specification, transports) without braces. Braces would place the keys of a session on different
- * servers of a cluster.
+ * True for visible ASCII (specification, transports) without braces. With braces in its id, the keys of a session would be on
+ * different servers of a Redis Cluster.
  */
 export function isSessionId(text: string): boolean {
   return SESSION_ID.test(text);
@@ -32,8 +32,8 @@ const PARAMETERS =
   /^(?:; *[\w!#$%&'*+.^`|~-]+ *= *(?:"(?:[ !#-[\]-~\x80-\xff]|\\[ -\xff])*"|[\w!#$%&'*+.^`|~-]+) *)*$/;
 
 /**
- * True if the media type is `application/json`, with any parameters. The type is compared, not searched for, because a
- * parameter of another type may contain the words. Malformed parameters are accepted unless they contain a comma, which
+ * True if the media type is `application/json`, with any parameters. The whole type is compared, because a parameter of
+ * another type may contain the text `application/json`. Malformed parameters are accepted unless they contain a comma, which
  * shows that two headers were joined.
  */
 export function isJson(req: Request): boolean {
@@ -52,8 +52,9 @@ export function requireJson(req: Request): void {
 const CONTENT_TYPE = 'content-type';
 
 /**
- * Returns the content type as middleware in front has left it. If that is what the client sent, further lines of the header
- * are joined to it: Node drops them, but a proxy in front may have looked at one of them.
+ * Returns the content type as middleware in front has left it. If middleware has not changed it, and the client sent several
+ * lines of this header, all lines are joined. Node keeps only the first line, but a proxy in front may have looked at another
+ * one.
  */
 function contentTypeOf({ headers, rawHeaders }: Request): string {
   const header = headers[CONTENT_TYPE] ?? '';
@@ -86,8 +87,9 @@ export function sessionIdOf(req: Request): string | undefined {
 }
 
 /**
- * Returns the protocol version that the client speaks. Without the header that is 2025-03-26 for every method, as in the
- * SDK's transport (specification, transports: such a client does not know the header). An unsupported version is refused.
+ * Returns the protocol version that the client speaks. A request without the header counts as 2025-03-26, whatever its
+ * method, as in the SDK's transport. The specification (transports) says that such a client does not know the header. An
+ * unsupported version is refused.
  */
 export function spokenVersionOf(req: Request): string {
   const version = req.headers['mcp-protocol-version'];
@@ -104,7 +106,7 @@ export function namesOtherVersion(req: Request): boolean {
   return typeof version === 'string' && !SUPPORTED_PROTOCOL_VERSIONS.includes(version.trim());
 }
 
-/** The part of the HTTP request that handlers see. Fields that take work are made when they are read. */
+/** The part of the HTTP request that handlers see. Its URL is computed only when it is read, because that takes work. */
 class ExpressRequestInfo implements RequestInfo {
   readonly headers: Record<string, string>;
   readonly #req: Request;
@@ -119,8 +121,8 @@ class ExpressRequestInfo implements RequestInfo {
   }
 
   /**
-   * Includes `url` in JSON, such as log lines. It is a getter and not a field, because making a field costs more than the
-   * rest of this class.
+   * Adds `url` to JSON, such as log lines, because JSON leaves getters of a class out. `url` is such a getter and not a
+   * field, because making a field costs more than the rest of this class.
    */
   toJSON(): object {
     return { headers: this.headers, url: this.url };
@@ -137,8 +139,8 @@ export function requestInfoOf(req: Request): RequestInfo {
 }
 
 /**
- * Returns each header as one text. Node makes a list of `Set-Cookie` only. But middleware in front may have set another
- * list, or `undefined` for a header that it hides.
+ * Returns the headers, each as one text. In Node only `Set-Cookie` is a list. But middleware in front may have set another
+ * header to a list, or to `undefined` to hide it.
  */
 export function textsOf(req: Request): Record<string, string> {
   const { headers } = req;

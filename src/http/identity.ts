@@ -13,10 +13,10 @@ export interface Identity {
   client: Scalar | null;
 }
 
-/** The identity of a caller that is present in a form which is not known. */
+/** An identity that is on the request, in a form that this library does not know. */
 export interface Unreadable {
   place: Place;
-  /** Names of its fields, for the log. Never a value, which may be a secret. */
+  /** The names of its fields, for the log. Their values are left out, because they may be secrets. */
   fields: string[];
 }
 
@@ -39,8 +39,11 @@ interface PlaceReader {
 }
 
 /**
- * - `req.auth`: the SDK's `AuthInfo` (claims of the user in `extra`, or in `payload` or `claims` there), the payload of express-jwt, `{ payload }` of
- *   express-oauth2-jwt-bearer, `{ subject, issuer, claims }` of mcp-auth, `{ user }` of express-basic-auth;
+ * The places where authorization middlewares leave the caller, in the order in which they are read:
+ *
+ * - `req.auth`: the SDK's `AuthInfo` (claims of the user in `extra`, or in `payload` or `claims` there), the payload of
+ *   express-jwt, `{ payload }` of express-oauth2-jwt-bearer, `{ subject, issuer, claims }` of mcp-auth, `{ user }` of
+ *   express-basic-auth;
  * - `req.user`: Passport, express-jwt before version 7, and most others;
  * - `req.oidc`: express-openid-connect;
  * - `res.locals.oauth.token`: express-oauth-server;
@@ -76,21 +79,27 @@ function authClaims(auth: Claims): unknown[] {
 }
 
 /**
- * The names of a subject, the preferred ones first. A user may change the names in the second line. They count only without
- * an id, so that users are still told apart.
+ * The fields that may name the user, the preferred ones first. Those in the second line are names that a user may be able to
+ * change. They count only if there is no id, so that users are still told apart.
  */
 const SUBJECTS = [
   ...['sub', 'subject', 'userId', 'user_id', 'uid', 'oid', 'id', '_id'],
   ...['username', 'preferred_username', 'upn', 'login', 'email'],
 ];
-/** The names of an issuer. `provider` is how Passport names the service of a profile, whose ids are that service's own. */
+/**
+ * The fields that may name the issuer. In Passport, `provider` names the service that a profile comes from. Two services may
+ * give the same id to different users.
+ */
 const ISSUERS = ['iss', 'issuer', 'provider'];
 const CLIENTS = ['clientId', 'client_id', 'azp', 'cid', 'appid'];
 
 /**
- * Returns who is calling. The first place with a subject counts. Without a subject, the first place with a client counts (a
- * client that acts for itself), if everything that is present can be read. `undefined`: there is no identity, so the caller
- * is anonymous.
+ * Returns who is calling:
+ *
+ * - The first place that names a user (a subject) counts.
+ * - If no place names a user, the first place that names a client counts: a client that acts for itself. But if an identity
+ *   at another place cannot be read, the result is {@link Unreadable}.
+ * - `undefined` means that no place has an identity. The caller is anonymous.
  */
 export function identityOf(req: Request): Identity | Unreadable | undefined {
   let client: Identity | undefined;
@@ -113,16 +122,17 @@ function readIdentity(place: Place, given: unknown[]): Identity {
   const claims = given.filter(isObject);
   const first = (names: string[]): Scalar | null =>
     firstOf(claims.flatMap((each) => names.map((name) => scalarOf(each[name]))));
-  // `user` is an object or a name in the token of an OAuth server, with express-basic-auth, and in `extra`.
+  // The field `user` is an object or a name. It occurs in the token of an OAuth server, in `extra`, and with
+  // express-basic-auth.
   const users = claims.flatMap(({ user }) =>
     isObject(user) ? SUBJECTS.map((name) => scalarOf(user[name])) : [scalarOf(user)],
   );
   const isOAuth = place === 'oauth';
-  // The `id` in the token of an OAuth server is that of the token or of the client.
+  // The `id` in the token of an OAuth server is that of the token or of the client, so it does not name the user.
   const subject = firstOf([isOAuth ? null : first(SUBJECTS), ...users]);
   const client = first(CLIENTS) ?? (isOAuth ? scalarOf(claims.at(-1)?.id) : null);
-  // A client is the identity only if no user is named. If a user is named in an unknown form, the client would stand for all
-  // its users.
+  // The client is the identity only if no field names a user. If a field names a user in an unknown form, the client would
+  // stand for all its users.
   const isForItself = subject !== null || !claims.some((each) => namesUser(each, isOAuth));
   return { place, issuer: first(ISSUERS), subject, client: isForItself ? client : null };
 }

@@ -10,9 +10,9 @@ type Incoming = IncomingMessage &
   Partial<Pick<Request, 'app' | 'baseUrl' | 'originalUrl' | 'path' | 'protocol' | 'res'>>;
 
 /**
- * Returns the application that handles the request, if there is one. `app` alone does not tell, because it may come from the
- * prototype. A server that makes requests for an application (`serverOptionsFor`) may not hand this request to it. So `res`
- * tells.
+ * Returns the Express application that handles the request, if there is one. The member `app` alone does not show that. With
+ * `serverOptionsFor` it comes from the prototype, even if the server does not hand this request to the application. But only
+ * an application sets `res`.
  */
 function appOf({ app, res }: Incoming): Incoming['app'] {
   return res === undefined ? undefined : app;
@@ -41,7 +41,10 @@ export function isLoopback(req: Incoming): boolean {
   return localAddress !== undefined && /^(::ffff:)?127\.|^::1$/.test(localAddress);
 }
 
-/** Returns the URL of a request. Its target and its Host need not form a URL. In that case the result has the path only. */
+/**
+ * Returns the URL of a request. If its target and its Host header do not form a URL, the result is `http://localhost` with
+ * the path.
+ */
 export function urlOf(req: Incoming): URL {
   const host = hostOf(req) ?? 'localhost';
   const base = `${protocolOf(req)}://${host}`;
@@ -73,6 +76,6 @@ function isEncrypted(socket: Partial<TLSSocket> | undefined): boolean {
 
 function pathOf(req: Incoming): string {
   if (req.path === undefined) return req.url?.split('?', 1)[0] ?? '/';
-  // If the middleware is mounted at exactly this path, Express names the rest `/`.
+  // If the request is for exactly the path where this middleware is mounted, Express sets `path` to `/`.
   return req.path === '/' ? baseOf(req) : `${baseOf(req)}${req.path}`;
 }

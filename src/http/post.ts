@@ -45,7 +45,7 @@ export interface Answer {
 /** Answers a POST: `initialize`, requests (each POST on its own stream), or only notifications and answers (202). */
 export async function handlePost(endpoint: Endpoint, req: Request, res: Response): Promise<void> {
   const { modern } = endpoint;
-  // Only the body tells the revisions apart. A request without JSON would be refused in both.
+  // Only the body shows whether a request is of revision 2026-07-28. A body that is not JSON is refused in every revision.
   const mayBeModern = modern !== undefined && isJson(req);
   if (!mayBeModern) requireTypes(req);
   const sessionId = sessionIdOf(req);
@@ -81,7 +81,7 @@ async function answerMessages(
   if (initialize !== undefined) {
     await refuseKnownSession(endpoint, req, principal);
     if (messages.length > 1) throw new RefusalError(REFUSALS.onlyOneInitialize);
-    // A notification gets no answer, so no client would learn of the session.
+    // A notification gets no answer, so its client would not learn the id of the session.
     if (!isRequest(initialize)) throw new RefusalError(REFUSALS.sessionIdRequired);
     await answerInitialize(endpoint, req, res, initialize, principal);
     return;
@@ -105,7 +105,7 @@ async function answerMessages(
   reply(res, 202);
 }
 
-/** Refuses an `initialize` that names a session, with the reason that applies. */
+/** Refuses an `initialize` that names a session: with 400 if the caller has that session, and with 404 if not. */
 async function refuseKnownSession(
   { execution }: Endpoint,
   req: Request,
@@ -206,8 +206,8 @@ async function answerRequests(
   const stream = { name: connections.nextName(), token: connections.nextName() };
   const context = deliveryContext(endpoint, req, { sessionId, name: stream.name });
   const served = await execution.serve(inbound, stream, context, (opened) => {
-    // No connection can follow if this node has closed, or if other code (such as a timeout middleware) has begun the
-    // response.
+    // No connection can follow the stream if this node has closed, or if other code (such as a timeout middleware) has begun
+    // the response.
     if (endpoint.lifetime.isClosed() || answer.res.headersSent) return undefined;
     const order = requests.map(({ id }) => id);
     return answerStream(endpoint, answer, { ...stream, sessionId, order, spoken }, opened);
@@ -222,7 +222,7 @@ const UNSERVED: Record<NotServed, Refusal> = {
   unfollowed: REFUSALS.closed,
 };
 
-/** Throws the refusal of requests that do not run. */
+/** Throws the refusal for requests that were not run. */
 export function refuseUnserved(served: 'served' | NotServed): void {
   if (served !== 'served') throw new RefusalError(UNSERVED[served]);
 }
@@ -245,6 +245,7 @@ export function deliveryContext(
   };
 }
 
+/** Refuses a batch of requests if ids occur twice in it, or if it has more requests than one session may run at once. */
 export function refuseBadRequests({ options }: Endpoint, requests: JsonRpcRequest[]): void {
   refuseRepeatedIds(requests);
   const { requestsPerSession } = options.limits;
@@ -291,6 +292,7 @@ function answerStream(
   return follower;
 }
 
+/** True if a stream for a client of this version begins with an event that has an id and no data. */
 export function primes({ options }: Endpoint, version: string): boolean {
   return options.primingEvents && version >= FIRST_VERSION_WITH_PRIMING;
 }

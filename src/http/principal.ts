@@ -11,7 +11,7 @@ export function authInfoOf(req: Request): AuthInfo | undefined {
   return (req as Request & { auth?: AuthInfo }).auth;
 }
 
-/** Thrown if the request names a caller in a form that is not known. */
+/** Thrown if the request names a caller in a form that this library does not know. */
 class UnreadableIdentity extends RefusalError {
   constructor(
     /** The place and the names of its fields. For the log, not for the client. */
@@ -28,8 +28,8 @@ class UnreadableIdentity extends RefusalError {
 
 /**
  * Returns the caller as an authorization middleware has left it on the request: place, issuer, subject and client. It never
- * contains bytes of the token, which change with every refresh. Throws an {@link UnreadableIdentity} instead of taking a
- * caller for another one.
+ * contains bytes of the token, which change with every refresh. Throws an {@link UnreadableIdentity} if the identity cannot
+ * be read, so that no caller is taken for another one.
  */
 export function defaultPrincipal(req: Request): string | undefined {
   const found = identityOf(req);
@@ -43,7 +43,7 @@ export function defaultPrincipal(req: Request): string | undefined {
   return JSON.stringify([place, found.issuer, found.subject, found.client]);
 }
 
-/** How many reasons are logged. Each is logged once. */
+/** How many forms of unreadable identities are logged, each of them once. */
 const MOST_LOGGED = 100;
 
 /**
@@ -74,13 +74,13 @@ export function principalReader(
 }
 
 /**
- * Converts a principal to the backplane's form. Anonymous callers have a principal too: they share their sessions with each
- * other only.
+ * Converts a principal to the backplane's form. All anonymous callers have the same one, so they share their sessions with
+ * each other and with no other caller.
  */
 function storedPrincipal(principal: string | undefined): string {
   const given: unknown = principal;
   if (given !== undefined && typeof given !== 'string') {
-    // As a text, every promise would be the same principal.
+    // Converted to a text, all promises would be the same principal.
     throw new TypeError('mcp-anynode: `principal` has to return a string or undefined');
   }
   return principal === undefined ? ANONYMOUS : `as:${principal}`;

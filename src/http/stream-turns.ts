@@ -11,9 +11,9 @@ interface Turns {
 }
 
 /**
- * Makes GETs of the same stream follow each other slowly. Each GET takes the stream over from the connection before it, which
- * costs several steps and a message between nodes. So a client that opens its stream again and again delays itself, and not
- * the calls of others.
+ * Bounds how often a node serves GETs of the same stream. GETs beyond that wait for their turn. Each GET takes the stream
+ * over from the connection before it, which costs several steps and a message between nodes. So a client that opens its
+ * stream again and again delays itself, and not the calls of others.
  *
  * Streams are counted by caller, so a caller cannot delay a GET of another caller's session.
  */
@@ -45,7 +45,7 @@ export class StreamTurns {
     await new Promise<void>((run) => turns.waiting.push({ isGone, run }));
   }
 
-  /** Lets all GETs that wait go on. */
+  /** Lets all waiting GETs go on. From then on, no GET waits. */
   close(): void {
     this.closed = true;
     this.seconds.close();
@@ -53,6 +53,7 @@ export class StreamTurns {
     this.streams.clear();
   }
 
+  /** Gives a turn to the next waiting GET after a second. If no GET waits, frees the turn. */
   private giveBackLater(key: string, turns: Turns): void {
     this.seconds.after(() => {
       if (this.closed) return;

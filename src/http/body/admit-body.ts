@@ -9,7 +9,7 @@ import { bodyTooLarge, handshakeTooLarge, RefusalError, REFUSALS } from '../resp
 export interface Sender {
   sessionId: string | undefined;
   principal: string;
-  /** True if the request may be of revision 2026-07-28, which has no sessions. Such a request cannot belong to a session. */
+  /** True if the headers name a revision that has no sessions, such as 2026-07-28. Then the session id does not count. */
   isModern?: boolean;
 }
 

@@ -1,13 +1,16 @@
 import { RefusalError, REFUSALS } from '../response/refusals.js';
 
-/** The share of the budget that large bodies may use. The rest is for bodies that are at most as long as a handshake. */
+/**
+ * The share of the budget that large bodies may use. The rest is kept for bodies of at most `SMALL_BODY_BYTES`, such as
+ * handshakes.
+ */
 const LARGE_SHARE = 0.75;
 export const SMALL_BODY_BYTES = 64 * 1024;
 
 /**
- * Bounds the bytes of request bodies that a node is reading, or has read and not stored yet. A caller may hold no more than
- * it leaves free for others. So one caller alone gets half of the budget, and the first body of another caller always finds
- * room.
+ * Bounds the bytes of request bodies that a node is reading, or has read and not stored yet. The bytes that one caller holds
+ * must not exceed the bytes that stay free. So a caller alone can take half of the budget, and the first body of another
+ * caller always finds room.
  */
 export class BodyBudget {
   private readonly held = new Map<string, number>();
@@ -21,8 +24,8 @@ export class BodyBudget {
   }
 
   /**
-   * Changes by `more` bytes what this caller holds. `bytes` is the length of the whole body. Returns false if there is no
-   * room.
+   * Adds `more` bytes, which may be negative, to the bytes that this caller holds. `bytes` is the length of the whole body.
+   * Returns false if there is no room.
    */
   private take(principal: string, more: number, bytes: number): boolean {
     const held = (this.held.get(principal) ?? 0) + more;

@@ -13,7 +13,7 @@ import {
   tooManyValues,
 } from '../response/refusals.js';
 
-/** The longest request id. The id is a key in every place that knows the request. */
+/** The longest request id, in characters. Every part that knows the request uses the id as a key. */
 const LONGEST_ID = 1024;
 /**
  * How many values an `initialize` may have. The SDK looks at each value several times, which takes up to 30 µs. Real clients
@@ -21,11 +21,15 @@ const LONGEST_ID = 1024;
  */
 const HANDSHAKE_VALUES = 1_000;
 
-/** The greatest shape of a whole body. A batch is one level deeper than its messages. */
+/**
+ * Returns how deep a whole body may be nested, and how many values it may have. A batch is one level deeper than its
+ * messages.
+ */
 export function shapeOf(isBatch: boolean, { jsonDepth, jsonValues }: Limits): JsonShape {
   return { depth: isBatch ? jsonDepth + 1 : jsonDepth, values: jsonValues };
 }
 
+/** Throws the refusal for a body that exceeds one of these limits, if it exceeds one. */
 export function refuseShape(
   exceeded: keyof JsonShape | undefined,
   { jsonDepth, jsonValues }: Limits,
@@ -58,7 +62,7 @@ export function checkMessages(list: JsonRpcMessage[], bytes: number, limits: Lim
   checkValues(list, bytes, limits);
 }
 
-/** Bounds the number of values that the SDK looks at, also in values that are not messages. */
+/** Refuses a body that has too many values for the SDK to look at. The items of `list` need not be messages. */
 export function checkValues(list: unknown[], bytes: number, { messageValues }: Limits): void {
   const most = list.some(isInitialize) ? Math.min(HANDSHAKE_VALUES, messageValues) : messageValues;
   // Each value takes at least two characters, so a short body cannot have too many.

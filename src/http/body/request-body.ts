@@ -66,8 +66,8 @@ async function parsedBefore(req: Request, rules: BodyRules): Promise<Body> {
   try {
     return parse(decode(body), body.length, limits);
   } catch (error) {
-    // A parser leaves decompressed bytes. A serverless adapter leaves the bytes as received, with the same
-    // `Content-Encoding`.
+    // The `Content-Encoding` does not show whether the bytes are compressed: a parser leaves decompressed bytes, and a
+    // serverless adapter the bytes as received. So decompress them only if they cannot be read as they are.
     const coding = codingOf(req);
     if (coding === undefined) throw error;
     const plain = await decompress(body, coding, rules);
@@ -145,6 +145,7 @@ async function readHere(req: Request, rules: BodyRules): Promise<Body | undefine
 const SMALL_TURN_BYTES = 16 * 1024;
 let lastTurn = Promise.resolve();
 
+/** Resolves in a turn of the event loop that no other call gets. */
 function ownTurn(): Promise<void> {
   lastTurn = lastTurn.then(() => new Promise<void>((resolve) => void setImmediate(resolve)));
   return lastTurn;
@@ -152,7 +153,10 @@ function ownTurn(): Promise<void> {
 
 let readInThisTurn: (() => void)[] = [];
 
-/** Runs all waiting callbacks in one turn, so that their commands to Redis are sent together. */
+/**
+ * Runs the callback in the next turn of the event loop, together with all others of this turn, so that their commands to
+ * Redis are sent together.
+ */
 function inNextTurn(goOn: () => void): void {
   readInThisTurn.push(goOn);
   if (readInThisTurn.length > 1) return;
@@ -205,13 +209,14 @@ function collect(
     const [only] = chunks;
     resolve(chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks));
   });
-  // The client went away before the end, so it does not read the answer. Both events also come after the end.
+  // Before `end`, these events mean that the client has gone, so it does not read the answer. They also come after `end`, and
+  // mean nothing then.
   const onGone = (): void => {
     if (!ended) refuse(new RefusalError(REFUSALS.invalidJson));
   };
   req.on('close', onGone);
   req.on('error', onGone);
-  // Middleware that paused the request has passed it on since. A listener alone does not resume it.
+  // Middleware may have paused the request before it passed the request on. A listener alone does not resume it.
   if (req.readableFlowing === false) req.resume();
   // The client may have gone before this call, while asynchronous middleware in front was running.
   if (req.destroyed) onGone();

@@ -18,10 +18,7 @@ interface Given {
   authInfo: AuthInfo | undefined;
 }
 
-/**
- * The status with which the v2 SDK's handler answers a call that was running when the handler was closed, if its response
- * had not begun.
- */
+/** The status of a call that was running when the v2 SDK's handler was closed, if its response had not begun by then. */
 const BROKEN_OFF = 499;
 
 /** Lets the handler answer a request on its connection. Never rejects. */
@@ -44,7 +41,7 @@ export async function exchange(
     const response = await handler.fetch(request, given);
     if (isGone(res)) return;
     cutWhenStalled(res, options.limits.stalledMs);
-    // If the handler was closed meanwhile, it no longer ends the subscription.
+    // If the handler was closed meanwhile, it does not end this subscription, so end it here.
     if (listens && isClosed()) {
       await response.body?.cancel();
       refuse(res, REFUSALS.closed);

@@ -29,8 +29,8 @@ export interface ModernHandler {
 }
 
 /**
- * Answers a POST of revision 2026-07-28, which may take longer than the returned promise. Resolves with false if the request
- * is of an older revision.
+ * Begins to answer a POST of revision 2026-07-28, and resolves with true without waiting for the end of the answer. Resolves
+ * with false, and answers nothing, if the request is of an older revision.
  */
 export async function answersModern(
   endpoint: Endpoint,

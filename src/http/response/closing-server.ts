@@ -12,18 +12,18 @@ export interface ListeningServer {
   closeAllConnections?(): void;
 }
 
-/** A turn of the event loop that is not longer than this had nothing else to do. */
+/** A turn of the event loop that takes less time than this had no other work. */
 const QUIET_MS = 0.2;
 /** A busy process has no such turn, and stops listening after this time. */
 const AT_MOST_MS = 500;
 
 /**
- * Stops listening. At that moment the system resets connections that the process has not accepted yet. A load balancer
- * cannot know that requests on those were not begun. So this waits for a short turn of the event loop in which no connection
- * arrived.
+ * Stops listening, after a short turn of the event loop in which no connection arrived. When a process stops listening, the
+ * system resets the connections that the process has not accepted yet. A load balancer could not know that the requests on
+ * those connections were not begun.
  *
- * Open connections stay, because the balancer may be sending a request on one of them. The response to that request says
- * that it is the last. `closed` resolves when all connections have ended.
+ * Open connections stay, because the balancer may be sending a request on one of them. The response to that request says that
+ * it is the last. `closed` resolves when all connections have ended.
  */
 export async function stopListening(
   server: ListeningServer,

@@ -64,7 +64,8 @@ export class JsonConnection implements Sink {
     try {
       this.answer(reason);
     } catch (error) {
-      // Messages of other nodes lead here. No other code catches what a response throws that is not Node's own.
+      // A response that middleware or an adapter has changed may throw. Messages of other nodes lead here, where no other
+      // code catches errors.
       this.breakOff(error);
     }
   }
@@ -88,7 +89,10 @@ export class JsonConnection implements Sink {
       cutWhenStalled(this.res, this.options.stalledMs);
   }
 
-  /** Returns the answers in order. A request without one gets an error: what is stored is no answer, or the answer is lost. */
+  /**
+   * Returns the answers in the order of their requests. A request without an answer gets an error: its answer could not be
+   * parsed, or was lost.
+   */
   private inOrder(errorOf: (id: RequestId) => JsonRpcError): string[] {
     const { order } = this.options;
     if (this.answers.length > 0) return this.answers;

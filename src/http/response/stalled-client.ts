@@ -3,8 +3,8 @@ import type { Response } from 'express';
 import { connectionOf, cut, http2StreamOf } from './response.js';
 
 /**
- * Cuts the connection of a client that takes none of the buffered bytes for `ms` (at most twice as long). With `0` it never
- * does. Until then, the client costs what is buffered.
+ * Cuts the connection of a client that takes none of the buffered bytes for `ms`. This may take up to twice as long. With
+ * `0`, the connection is never cut. Until the connection is cut, the buffered bytes stay in memory.
  *
  * The timeout of the socket is used, because only Node knows whether the kernel still sends bytes. So a client that reads
  * slowly is not cut. After the response the connection gets its earlier timeout back, because the next request may be for
@@ -26,7 +26,7 @@ export function cutWhenStalled(res: Response, ms: number): void {
 function limit(res: Response, socket: Socket, ms: number): void {
   const before = socket.timeout ?? 0;
   socket.setTimeout(ms);
-  // This listener runs before Node's own, which then sets the keep-alive timeout, unless there is none.
+  // This listener runs before Node's own, which sets the keep-alive timeout if the server has one.
   res.prependListener('finish', () => {
     if (socket.timeout === ms) socket.setTimeout(before);
   });
