@@ -1,3 +1,4 @@
+import type { JoinedBackplane } from './backplane/backplane.js';
 import { measured } from './backplane/measured.js';
 import { closeInOrder, closeWithServer } from './close-node.js';
 import { buildExecution } from './execution/build-execution.js';
@@ -11,7 +12,7 @@ import { directory } from './handle/session-directory.js';
 import { sessionHandle } from './handle/session-handle.js';
 import { questionsOf } from './handle/task-questions.js';
 import { endpointOf, endpoints, middleware, requestListener } from './http/endpoint.js';
-import { checkModern } from './http/modern/modern.js';
+import { makeModern } from './http/modern/modern.js';
 import { serversOf } from './intercept/servers.js';
 import type { AnynodeOptions } from './options/anynode-options.js';
 import { resolveOptions } from './options/options.js';
@@ -19,7 +20,7 @@ import type { Clock } from './protocol/clock.js';
 import { systemClock } from './protocol/clock.js';
 import { randomNodeId } from './protocol/node-id.js';
 import { unheld } from './protocol/unheld.js';
-import { resolveTasks, sdkStoresOn } from './sdk-stores/sdk-stores.js';
+import { resolveTasks, sdkStoresOn, serverEventBusOn } from './sdk-stores/sdk-stores.js';
 import { CommitQueue } from './stream/commit-queue.js';
 import { Followers } from './stream/followers/followers.js';
 import { LogHorizon } from './stream/log-horizon.js';
@@ -47,9 +48,37 @@ export function createNode(
   const options = resolveOptions(given);
   const { commandTimeoutMs, sessionTtlMs, leaseMs, limits, logger, retention } = options;
   const tasks = resolveTasks(given.tasks);
-  const servers = serversOf(options, clock, () => telemetry?.headers());
   const lifetime = new NodeLifetime();
 
+  // Messages of other nodes arrive after this function has returned, so all parts exist by then.
+  let joined: JoinedBackplane | undefined;
+  const join = (): JoinedBackplane =>
+    (joined ??= options.backplane.join({
+      ...{ nodeId, clock, leaseMs, commandTimeoutMs, sessionTtlMs, retention, logger },
+      pendingTtlMs: options.pendingTtlMs,
+      onMessage: (message) => {
+        try {
+          room.onMessage(message);
+        } catch (error) {
+          logger.error(`mcp-anynode: a message of another node failed: ${String(error)}`);
+        }
+      },
+      onLost: () => {
+        telemetry?.count('wakeupsMissed');
+        room.silence.messagesLost();
+      },
+      onLapse: () => {
+        telemetry?.count('leaseLapses');
+        room.silence.leaseLapsed();
+      },
+    }));
+  const bus = serverEventBusOn(join, logger);
+  // `modern` is code of the application and may throw. It is called before this node joins and starts timers, because
+  // otherwise a node would stay in the backplane that no request reaches. Only a use of the bus joins earlier.
+  const modern = makeModern(options.modern, bus, () => {
+    bus.close();
+    void joined?.leave();
+  });
   // Telemetry reads these parts later, when they exist.
   const telemetry = options.telemetry?.observe({
     nodeId,
@@ -59,28 +88,8 @@ export function createNode(
     requests: () => lifetime.running.size,
     bufferedBytes: () => followers.bufferedBytes,
   });
-
-  // Messages of other nodes arrive after this function has returned, so all parts exist by then.
-  const joined = options.backplane.join({
-    ...{ nodeId, clock, leaseMs, commandTimeoutMs, sessionTtlMs, retention, logger },
-    pendingTtlMs: options.pendingTtlMs,
-    onMessage: (message) => {
-      try {
-        room.onMessage(message);
-      } catch (error) {
-        logger.error(`mcp-anynode: a message of another node failed: ${String(error)}`);
-      }
-    },
-    onLost: () => {
-      telemetry?.count('wakeupsMissed');
-      room.silence.messagesLost();
-    },
-    onLapse: () => {
-      telemetry?.count('leaseLapses');
-      room.silence.leaseLapsed();
-    },
-  });
-  const backplane = telemetry === undefined ? joined : measured(joined, telemetry, clock);
+  const servers = serversOf(options, clock, () => telemetry?.headers());
+  const backplane = telemetry === undefined ? join() : measured(join(), telemetry, clock);
   const notices = new SessionNotices();
   const followers = new Followers(() => positionCheck.schedule());
   const positionCheck = new PositionCheck({
@@ -116,12 +125,11 @@ export function createNode(
   const { sessions } = execution;
 
   const sdkStores = sdkStoresOn(() => backplane, {
-    ...{ nodeId, clock, watch, maxEvents: retention.maxEvents, logger },
+    ...{ nodeId, clock, watch, maxEvents: retention.maxEvents, logger, bus },
     tasks,
     questions: questionsOf(sessions, backplane),
     hold: (sessionId) => sessions.find(sessionId)?.hold() ?? (() => undefined),
   });
-  const modern = checkModern(options.modern?.({ bus: sdkStores.parts.serverEventBus }));
   const endpoint = endpointOf({ node, options, execution, connections, lifetime, modern });
   const backplaneWatch = new BackplaneWatch({ backplane, clock, logger });
 
@@ -135,7 +143,7 @@ export function createNode(
     return closed.finally(() => telemetry?.measure('drain', clock.elapsed() - began));
   };
   const notify = notifyAll({ backplane, commitQueue, followers });
-  const notifyAlso = modern === undefined ? notify : notifyBoth(notify, sdkStores.announce);
+  const notifyAlso = modern === undefined ? notify : notifyBoth(notify, bus.announce);
   const mcp: Anynode = Object.assign(middleware(endpoint), {
     nodeId,
     listener: requestListener(endpoint),

@@ -14,10 +14,11 @@ import type { Logger } from '../options/types.js';
 import { unheld, unheldMethods } from '../protocol/unheld.js';
 import { eventStore } from './event-store.js';
 import type { Questions } from './questions.js';
+import type { NodeEventBus } from './server-event-bus.js';
 import { serverEventBus } from './server-event-bus.js';
 import { taskMessageQueue } from './task-message-queue.js';
 import { taskStore } from './task-store.js';
-import type { SdkStores, ServerEvent, TaskOptions } from './store-types.js';
+import type { SdkStores, TaskOptions } from './store-types.js';
 import { ResultWaits } from './result-waits.js';
 
 /** Options of `sdkStores()`. Options that are not described here are those of `anynode()`, with the same defaults. */
@@ -81,6 +82,7 @@ export function sdkStores(given: SdkStoresOptions): SdkStores & { close(): Promi
   const watch = new NodeWatch({ nodeId, backplane: joinOnce, clock: systemClock, leaseMs });
   const opened = sdkStoresOn(joinOnce, {
     ...{ nodeId, clock: systemClock, watch, maxEvents, tasks, logger },
+    bus: serverEventBusOn(joinOnce, logger),
   });
   return {
     ...opened.parts,
@@ -101,28 +103,32 @@ export interface SdkStoresSettings {
   maxEvents: number;
   tasks: ResolvedTasks;
   logger: Logger;
+  bus: NodeEventBus;
   /** Given only with the middleware. */
   questions?: Questions;
   hold?: (sessionId: string) => () => void;
+}
+
+function storesOf({ sdkStores }: JoinedBackplane): SdkStoreAccess {
+  if (sdkStores !== undefined) return sdkStores;
+  throw new TypeError(
+    'mcp-anynode: this backplane has no room for the stores of the SDK (`JoinedBackplane.sdkStores`)',
+  );
+}
+
+/** Makes the event bus of a node. `backplane` is called when the bus is first used. */
+export function serverEventBusOn(backplane: () => JoinedBackplane, logger: Logger): NodeEventBus {
+  return serverEventBus(() => storesOf(backplane()).broadcasts, logger);
 }
 
 /** Makes the stores of a node. `backplane` is called when a store is first used. */
 export function sdkStoresOn(
   backplane: () => JoinedBackplane,
   settings: SdkStoresSettings,
-): { parts: SdkStores; announce: (event: ServerEvent) => Promise<void>; close(): void } {
-  const store = (): SdkStoreAccess => {
-    const { sdkStores: given } = backplane();
-    if (given === undefined) {
-      throw new TypeError(
-        'mcp-anynode: this backplane has no room for the stores of the SDK (`JoinedBackplane.sdkStores`)',
-      );
-    }
-    return given;
-  };
-  const { nodeId, clock, watch, logger, questions, hold = () => () => undefined } = settings;
+): { parts: SdkStores; close(): void } {
+  const store = (): SdkStoreAccess => storesOf(backplane());
+  const { nodeId, clock, watch, logger, bus, questions, hold = () => () => undefined } = settings;
   const waits = new ResultWaits();
-  const bus = serverEventBus(() => store().broadcasts, logger);
   const tasks = taskStore({
     ...{ ...settings.tasks, nodeId, waits, clock, watch, hold },
     timeOf: (id) => backplane().timeOf(id),
@@ -144,7 +150,6 @@ export function sdkStoresOn(
       taskMessageQueue: unheldMethods(queue),
       serverEventBus: bus,
     },
-    announce: (event) => bus.announce(event),
     close() {
       bus.close();
       tasks.close();

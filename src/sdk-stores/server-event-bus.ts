@@ -4,15 +4,15 @@ import type { ServerEvent, ServerEventBus } from './store-types.js';
 
 const LISTS = ['tools_list_changed', 'prompts_list_changed', 'resources_list_changed'] as const;
 
-/** Makes a bus. `broadcasts` is called when it is first needed, and may throw. */
-export function serverEventBus(
-  broadcasts: () => Broadcasts,
-  logger: Logger,
-): ServerEventBus & {
+/** The event bus as a node has it. */
+export interface NodeEventBus extends ServerEventBus {
   /** Like `publish`, but resolves when other nodes can hear the event, and rejects with `backplane_unavailable`. */
   announce(event: ServerEvent): Promise<void>;
   close(): void;
-} {
+}
+
+/** Makes a bus. `broadcasts` is called when it is first needed, and may throw. */
+export function serverEventBus(broadcasts: () => Broadcasts, logger: Logger): NodeEventBus {
   const listeners = new Set<{ hear: (event: ServerEvent) => void }>();
   let stopListening: (() => void) | undefined;
   let closed = false;

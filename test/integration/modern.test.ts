@@ -1,8 +1,10 @@
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 import { createMcpHandler, isLegacyRequest, McpServer } from '@modelcontextprotocol/server';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import type { Backplane, JoinedBackplane } from '../../src/backplane/backplane.js';
 import type { AnynodeOptions } from '../../src/index.js';
-import { anynode } from '../../src/index.js';
+import { anynode, memoryBackplane } from '../../src/index.js';
+import type { ServerEventBus } from '../../src/sdk-stores/index.js';
 import { MODERN, postModern, subscribe } from '../support/modern-http.js';
 import { rawClient, startNode, STORES } from './support/serve.js';
 import { scriptedServer } from './support/scripted-server.js';
@@ -63,4 +65,37 @@ describe.each(STORES)('both eras on one mount, over %s', (_, openStore) => {
 it('anynode() throws for a handler that is not of the v2 SDK', () => {
   const given = { server: () => scriptedServer(), modern: () => ({}) as never };
   expect(() => anynode(given)).toThrow('`modern` has to return');
+});
+
+// The node had joined before it called `modern`. Its lease stayed in the backplane, renewed for as long as the process lived.
+it.each([
+  ['returns something else', () => ({}) as never],
+  ['returns null', () => null as never],
+  [
+    'throws',
+    (): never => {
+      throw new TypeError('`modern` has to return');
+    },
+  ],
+  [
+    'has used the bus, and throws',
+    ({ bus }: { bus: ServerEventBus }): never => {
+      bus.subscribe(() => undefined);
+      throw new TypeError('`modern` has to return');
+    },
+  ],
+])('leaves no node in the backplane if `modern` %s', async (_, modern) => {
+  const store = memoryBackplane();
+  const joined: JoinedBackplane[] = [];
+  const backplane: Backplane = {
+    join(options) {
+      const node = store.join(options);
+      joined.push(node);
+      return node;
+    },
+  };
+  const given = { backplane, modern, server: () => scriptedServer() };
+  expect(() => anynode(given)).toThrow('`modern` has to return');
+  for (const node of joined) expect(node.trouble()).toBe('closed');
+  await Promise.all(joined.map((node) => node.leave()));
 });

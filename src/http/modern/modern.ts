@@ -64,12 +64,31 @@ export async function closeModern({ handler }: Modern, logger: Logger): Promise<
   }
 }
 
-/** Throws a `TypeError` if the value is not a {@link Modern}. */
-export function checkModern(given: Modern | undefined): Modern | undefined {
+/**
+ * Calls the option `modern`. Throws what it throws, or a `TypeError` if it does not return a {@link Modern}. In both cases
+ * `undo` is called first.
+ */
+export function makeModern<Parts>(
+  create: ((parts: { bus: Parts }) => Modern) | undefined,
+  bus: Parts,
+  undo: () => void,
+): Modern | undefined {
+  if (create === undefined) return undefined;
+  try {
+    return checkModern(create({ bus }));
+  } catch (error) {
+    undo();
+    throw error;
+  }
+}
+
+function checkModern(given: Modern | null | undefined): Modern | undefined {
   if (given === undefined) return undefined;
-  const { handler, isLegacyRequest } = given as { [Name in keyof Modern]?: Partial<Modern[Name]> };
+  const { handler, isLegacyRequest } = (given ?? {}) as {
+    [Name in keyof Modern]?: Partial<Modern[Name]>;
+  };
   const isGiven = typeof handler?.fetch === 'function' && typeof isLegacyRequest === 'function';
-  if (isGiven) return given;
+  if (given !== null && isGiven) return given;
   throw new TypeError(
     'mcp-anynode: `modern` has to return { handler: createMcpHandler(…), isLegacyRequest }, both of the v2 SDK',
   );
