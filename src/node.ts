@@ -11,7 +11,7 @@ import { notifyAll, notifyBoth, unheldNotify } from './handle/notify.js';
 import { directory } from './handle/session-directory.js';
 import { sessionHandle } from './handle/session-handle.js';
 import { questionsOf } from './handle/task-questions.js';
-import { endpointOf, endpoints, middleware, requestListener } from './http/endpoint.js';
+import { endpointOf, middleware, requestListener, setEndpoint } from './http/endpoint.js';
 import { makeModern } from './http/modern/modern.js';
 import { serversOf } from './intercept/servers.js';
 import type { AnynodeOptions } from './options/anynode-options.js';
@@ -157,6 +157,6 @@ export function createNode(
     close: ({ drainMs = DRAIN_MS, server }: CloseOptions = {}) =>
       (closing ??= unheld(close(drainMs, server))),
   });
-  endpoints.set(mcp, endpoint);
+  setEndpoint(mcp, endpoint);
   return mcp;
 }

@@ -78,11 +78,15 @@ export function endpointOf(parts: Omit<Endpoint, 'shared' | 'principalOf'>): End
   };
 }
 
-/**
- * The endpoints of the nodes in this process, by their handles. Middleware that is mounted beside a node, such as
- * `legacySse`, finds the node's endpoint here.
- */
-export const endpoints = new WeakMap<object, Endpoint>();
+/** The handle of a node. Middleware beside the node, such as `legacySse`, finds its endpoint here. */
+export interface EndpointHandle {
+  readonly endpoint: Endpoint;
+}
+
+/** Adds the endpoint to a handle, where neither `console.log` nor a copy of the handle shows it. */
+export function setEndpoint(handle: object, endpoint: Endpoint): void {
+  Object.defineProperty(handle, 'endpoint' satisfies keyof EndpointHandle, { value: endpoint });
+}
 
 /**
  * Returns the MCP endpoint as Express middleware. It answers every request. It calls `next` only with an error for which it

@@ -1,12 +1,12 @@
 /** Checks the headers of a request, in the order and with the texts of the SDK's transport. */
 import type { Request } from 'express';
-import type { Mounted, RequestInfo } from '../replica/replica.js';
-import { MOUNTED } from '../replica/replica.js';
+import type { Cause, Mounted, RequestInfo } from '../replica/replica.js';
 import { baseOf, hostOf, urlOf } from './incoming-request.js';
 import {
   DEFAULT_NEGOTIATED_PROTOCOL_VERSION,
   SUPPORTED_PROTOCOL_VERSIONS,
 } from '../replica/sdk.js';
+import { authInfoOf } from './principal.js';
 import { RefusalError, REFUSALS, unsupportedVersion } from './response/refusals.js';
 
 /** The form of every session id that this library gives out. A text of another form cannot name a session. */
@@ -127,15 +127,32 @@ class ExpressRequestInfo implements RequestInfo {
   toJSON(): object {
     return { headers: this.headers, url: this.url };
   }
+}
 
-  get [MOUNTED](): Mounted {
-    const req = this.#req;
-    return { base: baseOf(req), parsed: parsedOf(req.body), req };
+/** How a request looked where this middleware is mounted. Each field is read only if it is needed. */
+class MountedRequest implements Mounted {
+  constructor(readonly req: Request) {}
+
+  get base(): string {
+    return baseOf(this.req);
+  }
+
+  get parsed(): Mounted['parsed'] {
+    return parsedOf(this.req.body);
   }
 }
 
 export function requestInfoOf(req: Request): RequestInfo {
   return new ExpressRequestInfo(req);
+}
+
+/** What a server gets along with the messages of a request. */
+export function causeOf(req: Request): Cause {
+  return {
+    authInfo: authInfoOf(req),
+    requestInfo: requestInfoOf(req),
+    mounted: new MountedRequest(req),
+  };
 }
 
 /**

@@ -1,7 +1,6 @@
 import type { Request, Response } from 'express';
 import { ErrorCode, errorResponse, isRequest } from '../protocol/jsonrpc.js';
 import type { JsonRpcRequest, RequestId } from '../protocol/jsonrpc.js';
-import { httpAnswerOf } from '../replica/initialize/initialize-http-answer.js';
 import type { DeliveryContext } from '../replica/replica.js';
 import { FIRST_VERSION_WITH_PRIMING, isInitializeRequest } from '../replica/sdk.js';
 import type { Inbound } from '../execution/messages/client-messages.js';
@@ -20,7 +19,7 @@ import {
   isJson,
   isSessionId,
   namesOtherVersion,
-  requestInfoOf,
+  causeOf,
   requireAccept,
   requireJson,
   requireSessionId,
@@ -98,8 +97,7 @@ async function answerMessages(
     await answerRequests(endpoint, req, { res, closing }, inbound, spoken);
     return;
   }
-  const context = { authInfo: authInfoOf(req), requestInfo: requestInfoOf(req) };
-  const received = await endpoint.execution.storeAndDeliver(inbound, context);
+  const received = await endpoint.execution.storeAndDeliver(inbound, causeOf(req));
   if (received === 'gone') throw new RefusalError(REFUSALS.sessionNotFound);
   if (received === 'full') throw new RefusalError(REFUSALS.serverBehind);
   reply(res, 202);
@@ -125,13 +123,13 @@ async function answerInitialize(
   principal: string,
 ): Promise<void> {
   const { options, execution } = endpoint;
-  const authInfo = authInfoOf(req);
+  const delivery = causeOf(req);
+  const { authInfo } = delivery;
   const id = options.sessionIdGenerator();
   if (!isSessionId(id)) {
     throw new TypeError('mcp-anynode: sessionIdGenerator returned an id that is not allowed');
   }
   const session = { id, principal, authInfo, most: sessionsFor(principal, options.limits) };
-  const delivery = { authInfo, requestInfo: requestInfoOf(req) };
   try {
     const { exchange, positions } = await execution.initialize(request, session, delivery);
     const shown = exchange.outbound
@@ -179,10 +177,9 @@ function answerWithoutSession(
   request: JsonRpcRequest,
   error: unknown,
 ): void {
-  const answer = error instanceof InitializeRefused ? error.exchange.answer : undefined;
-  const http = answer && httpAnswerOf(answer);
-  if (http !== undefined) {
-    reply(res, http.status, http.headers, http.body);
+  const { answer, httpAnswer } = error instanceof InitializeRefused ? error.exchange : {};
+  if (httpAnswer !== undefined) {
+    reply(res, httpAnswer.status, httpAnswer.headers, httpAnswer.body);
     return;
   }
   if (answer === undefined) {
@@ -236,8 +233,7 @@ export function deliveryContext(
   const resumable =
     endpoint.options.responseMode === 'sse' && spokenVersionOf(req) >= FIRST_VERSION_WITH_PRIMING;
   return {
-    authInfo: authInfoOf(req),
-    requestInfo: requestInfoOf(req),
+    ...causeOf(req),
     ...(resumable && {
       closeSSEStream: () => endpoint.connections.hangUp(sessionId, name),
       closeStandaloneSSEStream: () => endpoint.connections.hangUp(sessionId, STANDALONE),

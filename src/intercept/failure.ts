@@ -1,8 +1,7 @@
 /** The failures between this library and a server that it reaches over HTTP, and the errors that clients get for them. */
 import type { JsonRpcError, RequestId } from '../protocol/jsonrpc.js';
 import { ErrorCode } from '../protocol/jsonrpc.js';
-import type { HttpAnswer } from '../replica/initialize/initialize-http-answer.js';
-import { answeringWith } from '../replica/initialize/initialize-http-answer.js';
+import type { HttpAnswer } from '../protocol/http-answer.js';
 
 /**
  * The reasons for a failure:
@@ -75,14 +74,17 @@ const NO_ENDPOINT = new Set([400, 404, 405, 406, 410, 415]);
  * - The server's own response if it refused (a 401 starts the client's authorization).
  * - 502 for all other failures. If there seems to be no MCP endpoint, the text names the server's status.
  */
-export function initializeError(id: RequestId, why: unknown): JsonRpcError {
+export function initializeError(
+  id: RequestId,
+  why: unknown,
+): { answer: JsonRpcError; httpAnswer: HttpAnswer } {
   const failure = failureOf(why);
   const error = errorOf(id, failure);
   const mend = mendOf(failure);
   if (failure.refusal?.error === undefined && mend !== undefined) {
     error.error.message = `${TEXTS[failure.reason]}: ${mend}`;
   }
-  return answeringWith(error, httpAnswerOf(failure, error));
+  return { answer: error, httpAnswer: httpAnswerOf(failure, error) };
 }
 
 /** Says what is wrong with a refused `initialize` and what to check. `undefined`: the server's own text says so. */

@@ -1,7 +1,7 @@
 /** Makes a server behind HTTP usable like a server object. It is an Express handler, or a server at a URL. */
 import type { RequestHandler } from 'express';
 import type { Clock } from '../protocol/clock.js';
-import type { FactoryContext } from '../replica/replica.js';
+import type { FactoryContext, Mounted } from '../replica/replica.js';
 import type { Logger, ServerLike } from '../options/types.js';
 import { BodyReader, withoutSecrets } from './http/response-body.js';
 import { Loopback } from './http/loopback.js';
@@ -13,7 +13,7 @@ import { upstreamTarget } from './http/upstream.js';
 
 export interface Interception {
   /** Builds server objects, like the option `server`. */
-  factory: (context: FactoryContext) => ServerLike;
+  factory: (context: FactoryContext, mounted: Mounted | undefined) => ServerLike;
   /** Says why the server behind does not answer. `undefined`: it answers, or is not checked. */
   trouble(): string | undefined;
   /** True if a request would reach the server behind now. Never rejects. */
@@ -47,7 +47,8 @@ export function intercept(
     const refusals = new RefusalLog({ place, clock, logger });
     const common = { target, reader, clock, logger, timeoutMs, refusals, traceHeaders };
     return {
-      factory: (context) => new InterceptedServer(common, originOf(context, target)),
+      factory: (context, mounted) =>
+        new InterceptedServer(common, originOf({ ...context, mounted }, target)),
       close: () => target.close(),
     };
   };

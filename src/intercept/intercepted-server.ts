@@ -1,4 +1,5 @@
 import { AnynodeError } from '../protocol/errors.js';
+import type { HttpAnswer } from '../protocol/http-answer.js';
 import type {
   JsonRpcMessage,
   JsonRpcNotification,
@@ -10,7 +11,7 @@ import { ErrorCode, errorResponse, isRequest, isResponse } from '../protocol/jso
 import type { DeliveryContext } from '../replica/replica.js';
 import type { Shape } from '../replica/session-shape.js';
 import { effectOf, UNSHAPED, withEffect } from '../replica/session-shape.js';
-import type { ServerLike, ServerTransport } from '../options/types.js';
+import type { SendOptions, ServerLike, ServerTransport } from '../options/types.js';
 import { MESSAGE_COST, STUCK_BYTES } from './bounds.js';
 import { call } from './intercepted-call.js';
 import { Ending } from './ending.js';
@@ -129,6 +130,7 @@ export class InterceptedServer implements ServerLike, Replica {
     const isInitialize = request.method === 'initialize';
     const parts = { origin, ending, onSent, onHangUp };
     let answer: JsonRpcResponse;
+    let httpAnswer: HttpAnswer | undefined;
     try {
       answer = await (isInitialize
         ? this.sessions.begin(request, parts)
@@ -136,14 +138,15 @@ export class InterceptedServer implements ServerLike, Replica {
     } catch (error) {
       // The client has cancelled the request, or the session has ended. No answer is needed.
       if (ending.ended) return;
-      answer = (isInitialize ? initializeError : errorOf)(request.id, error);
+      if (isInitialize) ({ answer, httpAnswer } = initializeError(request.id, error));
+      else answer = errorOf(request.id, error);
     } finally {
       onSent();
       this.running.delete(request.id);
     }
     const effect = 'result' in answer ? effectOf(request) : undefined;
     if (effect !== undefined) this.shape = withEffect(this.shape, effect);
-    await this.emit({ ...answer, id: request.id }, undefined);
+    await this.emit({ ...answer, id: request.id }, httpAnswer && { httpAnswer });
   }
 
   private async run(
@@ -243,7 +246,10 @@ export class InterceptedServer implements ServerLike, Replica {
   ): Promise<void> {
     if (isResponse(message)) return;
     if (!isRequest(message) && this.sessions.isMuted(generation)) return;
-    const known = await this.emit(marked(message, generation), related);
+    const known = await this.emit(
+      marked(message, generation),
+      related === undefined ? undefined : { relatedRequestId: related },
+    );
     if (known || !isRequest(message)) return;
     const refusal = errorResponse(message.id, ErrorCode.ConnectionClosed, 'Connection closed');
     const session = this.sessions.latest;
@@ -253,9 +259,8 @@ export class InterceptedServer implements ServerLike, Replica {
   }
 
   /** Sends a message through the transport. Returns false if no client gets it any more. */
-  private async emit(message: JsonRpcMessage, related: RequestId | undefined): Promise<boolean> {
+  private async emit(message: JsonRpcMessage, options: SendOptions | undefined): Promise<boolean> {
     try {
-      const options = related === undefined ? undefined : { relatedRequestId: related };
       await this.transport?.send(message, options);
       return true;
     } catch (error) {

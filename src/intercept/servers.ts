@@ -20,5 +20,12 @@ export function serversOf(
   if (server === undefined) throw new TypeError('mcp-anynode: there is no `server`');
   const done = (): Promise<void> => Promise.resolve();
   const isReachable = (): Promise<boolean> => Promise.resolve(true);
-  return { factory: server, trouble: () => undefined, isReachable, ready: done, close: done };
+  // The application's function gets its one argument only.
+  return {
+    factory: (context) => server(context),
+    trouble: () => undefined,
+    isReachable,
+    ready: done,
+    close: done,
+  };
 }

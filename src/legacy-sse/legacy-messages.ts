@@ -6,7 +6,7 @@ import { streamShownOnStandalone } from '../stream/shown-on.js';
 import { admitBody } from '../http/body/admit-body.js';
 import { messagesOf, readBody } from '../http/body/request-body.js';
 import type { Endpoint } from '../http/endpoint.js';
-import { requestInfoOf, requireJson } from '../http/headers.js';
+import { causeOf, requireJson } from '../http/headers.js';
 import { authInfoOf } from '../http/principal.js';
 import { refuseBadRequests, refuseUnserved } from '../http/post.js';
 import { RefusalError, REFUSALS } from '../http/response/refusals.js';
@@ -31,7 +31,7 @@ export async function receiveMessages(
 }
 
 async function receivePosted(endpoint: Endpoint, req: Request, inbound: Inbound): Promise<void> {
-  const context = { authInfo: authInfoOf(req), requestInfo: requestInfoOf(req) };
+  const context = causeOf(req);
   if (inbound.messages.some(isRequest)) {
     await runRequests(endpoint, inbound, context);
   } else {

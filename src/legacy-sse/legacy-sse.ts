@@ -1,7 +1,7 @@
 import type { NextFunction, Request, RequestHandler, Response } from 'express';
 import { guard } from '../http/guard.js';
-import type { Endpoint } from '../http/endpoint.js';
-import { endpoints, serving } from '../http/endpoint.js';
+import type { Endpoint, EndpointHandle } from '../http/endpoint.js';
+import { serving } from '../http/endpoint.js';
 import { RefusalError, REFUSALS } from '../http/response/refusals.js';
 import { receiveMessages } from './legacy-messages.js';
 import { openConnection } from './open-legacy-session.js';
@@ -27,7 +27,7 @@ export interface LegacySseOptions {
  * Requests to other paths are passed on. Throws a `TypeError` if `mcp` is not a handle of `anynode()`.
  */
 export function legacySse(mcp: RequestHandler, options: LegacySseOptions = {}): RequestHandler {
-  const endpoint = endpoints.get(mcp);
+  const { endpoint } = mcp as Partial<EndpointHandle>;
   if (endpoint === undefined) {
     throw new TypeError('mcp-anynode: `legacySse` needs what `anynode()` has returned');
   }

@@ -9,7 +9,7 @@ import { deliverToFollowers } from '../stream/followers/deliver-to-followers.js'
 import type { Follower } from '../stream/followers/follower.js';
 import type { HeldStream } from '../execution/client-connections.js';
 import type { Endpoint } from '../http/endpoint.js';
-import { isSessionId, requestInfoOf } from '../http/headers.js';
+import { isSessionId, causeOf } from '../http/headers.js';
 import { authInfoOf, sessionsFor } from '../http/principal.js';
 import { RefusalError, REFUSALS } from '../http/response/refusals.js';
 import { isGone } from '../http/response/response.js';
@@ -59,7 +59,7 @@ export async function openConnection(
     endSession(endpoint, session);
     throw error;
   }
-  const context = { authInfo: authInfoOf(req), requestInfo: requestInfoOf(req) };
+  const context = causeOf(req);
   const stream = { sessionId: id, name: STANDALONE, token, position };
   const address = new URL(`${req.baseUrl}${messagesPath}`, 'http://localhost');
   address.searchParams.set('sessionId', id);

@@ -1,4 +1,5 @@
 /** What users of the library see of sessions. */
+import type { HttpAnswer } from '../protocol/http-answer.js';
 import type { JsonRpcMessage, RequestId } from '../protocol/jsonrpc.js';
 
 /** Who is calling, as an authorization middleware left it in `req.auth`. The fields of the SDK's `AuthInfo`. */
@@ -129,6 +130,17 @@ export interface ServerLike {
   close(): Promise<void>;
 }
 
+/** What a server says with a message. */
+export interface SendOptions {
+  relatedRequestId?: RequestId;
+  /**
+   * Set with an answer to `initialize` by a server behind HTTP: the HTTP response that the client gets for it.
+   *
+   * @internal
+   */
+  httpAnswer?: HttpAnswer;
+}
+
 /** The SDK's `Transport`, as far as servers use it. */
 export interface ServerTransport {
   sessionId?: string;
@@ -151,7 +163,7 @@ export interface ServerTransport {
   backlog?: (() => number) | undefined;
   start(): Promise<void>;
   // eslint-disable-next-line @typescript-eslint/no-explicit-any -- as above
-  send(message: any, options?: { relatedRequestId?: RequestId }): Promise<void>;
+  send(message: any, options?: SendOptions): Promise<void>;
   close(): Promise<void>;
 }
 

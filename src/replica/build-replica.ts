@@ -2,7 +2,14 @@ import type { SessionRecord } from '../backplane/backplane.js';
 import { AnynodeError } from '../protocol/errors.js';
 import type { JsonRpcRequest } from '../protocol/jsonrpc.js';
 import { infoOf } from './session-info.js';
-import type { Cause, Factory, FactoryContext, ReplayMessage, ReplicaEvents } from './replica.js';
+import type {
+  Cause,
+  Factory,
+  FactoryContext,
+  Mounted,
+  ReplayMessage,
+  ReplicaEvents,
+} from './replica.js';
 import type { OutgoingRequests } from './requests/outgoing-requests.js';
 import { isUninitialized, requestsBetween, shapeOf, UNSHAPED } from './session-shape.js';
 import type { Shape } from './session-shape.js';
@@ -33,10 +40,11 @@ export class ReplicaBuilder {
   /** Calls the factory and connects what it returns. Rejects with what the factory threw. */
   async connect(
     context: FactoryContext,
+    mounted: Mounted | undefined,
     eventsOf: (replica: () => BuiltReplica) => ReplicaEvents,
   ): Promise<BuiltReplica> {
     const { logger } = this;
-    const server: ServerLike = await this.factory(context);
+    const server: ServerLike = await this.factory(context, mounted);
     const transport: ReplicaTransport = new ReplicaTransport(
       context.session.id,
       this.outgoingRequests,
@@ -79,7 +87,7 @@ export class ReplicaBuilder {
       ...{ session, rehydrated: !isUninitialized(record) },
       ...{ authInfo: cause?.authInfo, requestInfo: cause?.requestInfo },
     };
-    const built = await this.connect(context, eventsOf);
+    const built = await this.connect(context, cause?.mounted, eventsOf);
     try {
       await this.replayShape(built.transport, UNSHAPED, shapeOf(record));
       // Only the server itself can have closed the transport at this point.

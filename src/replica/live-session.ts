@@ -2,6 +2,7 @@ import { setImmediate } from 'node:timers';
 import type { AppendOperation, NoteOperation, SessionRecord } from '../backplane/backplane.js';
 import { STANDALONE } from '../backplane/backplane.js';
 import type { Revision } from '../backplane/revision.js';
+import type { HttpAnswer } from '../protocol/http-answer.js';
 import type {
   JsonRpcMessage,
   JsonRpcRequest,
@@ -145,8 +146,9 @@ export class LiveSession {
     this.initializeExchange = initializeExchange;
     const unpin = this.pin();
     try {
-      const { requestInfo } = delivery;
-      const transport = await this.upkeep.begin({ ...context, rehydrated: false, requestInfo });
+      const { requestInfo, mounted } = delivery;
+      const factoryContext = { ...context, rehydrated: false, requestInfo };
+      const transport = await this.upkeep.begin(factoryContext, mounted);
       const answered = initializeExchange.answered();
       answered.catch(() => undefined); // `deliver` may throw before `answered` is awaited
       transport.deliver(initializeExchange.request, delivery);
@@ -339,7 +341,7 @@ export class LiveSession {
 
   private eventsOf(replica: () => BuiltReplica): ReplicaEvents {
     return {
-      emit: (message, relatedTo) => this.emit(message, relatedTo),
+      emit: (message, relatedTo, httpAnswer) => this.emit(message, relatedTo, httpAnswer),
       undelivered: (method, why) => this.warnOf(method, why),
       closed: () => this.onClosed(replica()),
     };
@@ -354,12 +356,16 @@ export class LiveSession {
   }
 
   /** Stores a message of the server, and shows it. */
-  private async emit(given: JsonRpcMessage, relatedTo: RequestId | undefined): Promise<void> {
+  private async emit(
+    given: JsonRpcMessage,
+    relatedTo: RequestId | undefined,
+    httpAnswer: HttpAnswer | undefined,
+  ): Promise<void> {
     const { telemetry } = this.node;
     const isQuestion = telemetry !== undefined && isRequest(given);
     const message = isQuestion ? telemetry.questionAsked(given, this.id) : given;
     if (this.initializeExchange !== undefined) {
-      if (this.initializeExchange.take(message, relatedTo)) return;
+      if (this.initializeExchange.take(message, relatedTo, httpAnswer)) return;
       await this.initializeExchange.stored; // the message came after the answer, and is stored like any other
       if (isResponse(message)) return; // a second answer to `initialize`
     }

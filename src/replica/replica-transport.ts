@@ -9,7 +9,7 @@ import { isAdopted } from './requests/adopted-requests.js';
 import type { Asker, OutgoingRequests } from './requests/outgoing-requests.js';
 import { ReplayRefused } from './requests/request-errors.js';
 import type { DeliveryContext, Replica, ReplayMessage, ReplicaEvents } from './replica.js';
-import type { ServerTransport } from '../options/types.js';
+import type { SendOptions, ServerTransport } from '../options/types.js';
 
 /** How many progress tokens are remembered. They outlive the answer to their request, because that may be a task. */
 const MOST_TOKENS = 1000;
@@ -59,7 +59,7 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
     return Promise.resolve();
   }
 
-  async send(message: JsonRpcMessage, options?: { relatedRequestId?: RequestId }): Promise<void> {
+  async send(message: JsonRpcMessage, options?: SendOptions): Promise<void> {
     if (this.closed) return;
     if (isResponse(message)) {
       const { id } = message;
@@ -67,7 +67,7 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
       if (!isFirst && id !== undefined && this.settleReplay(id, message)) return;
       const answer = id === undefined ? message : withId(message, this.clientIdOf(id));
       if (isFirst) this.initializing = undefined;
-      await this.events.emit(answer, undefined);
+      await this.events.emit(answer, undefined, options?.httpAnswer);
       return;
     }
     const related = options?.relatedRequestId;
@@ -292,12 +292,14 @@ function toClientId(id: RequestId): RequestId {
 class MessageExtra {
   readonly authInfo: DeliveryContext['authInfo'];
   readonly requestInfo: DeliveryContext['requestInfo'];
+  readonly mounted: DeliveryContext['mounted'];
   readonly closeSSEStream: DeliveryContext['closeSSEStream'];
   readonly closeStandaloneSSEStream: DeliveryContext['closeStandaloneSSEStream'];
 
   constructor(context: DeliveryContext) {
     this.authInfo = context.authInfo;
     this.requestInfo = context.requestInfo;
+    this.mounted = context.mounted;
     this.closeSSEStream = context.closeSSEStream;
     this.closeStandaloneSSEStream = context.closeStandaloneSSEStream;
   }

@@ -6,7 +6,7 @@ import type { JsonRpcMessage, JsonRpcRequest } from '../protocol/jsonrpc.js';
 import { isInitialized } from '../protocol/jsonrpc.js';
 import type { NodeContext } from '../stream/node-context.js';
 import type { BuiltReplica, ReplicaBuilder } from './build-replica.js';
-import type { Cause, DeliveryContext, FactoryContext, ReplicaEvents } from './replica.js';
+import type { Cause, DeliveryContext, FactoryContext, Mounted, ReplicaEvents } from './replica.js';
 import type { ReplicaTransport } from './replica-transport.js';
 import type { Shape } from './session-shape.js';
 import { shapeOf, unlike, UNSHAPED, withEffect, withoutEffect } from './session-shape.js';
@@ -55,8 +55,8 @@ export class ReplicaUpkeep {
   }
 
   /** Builds the replica of a new session, to answer `initialize`. The caller calls `begun` when the session is stored. */
-  async begin(context: FactoryContext): Promise<ReplicaTransport> {
-    this.replica = await this.builder.connect(context, this.eventsOf);
+  async begin(context: FactoryContext, mounted: Mounted | undefined): Promise<ReplicaTransport> {
+    this.replica = await this.builder.connect(context, mounted, this.eventsOf);
     return this.replica.transport;
   }
 

@@ -1,3 +1,4 @@
+import type { HttpAnswer } from '../protocol/http-answer.js';
 import type { JsonRpcMessage, JsonRpcRequest, RequestId } from '../protocol/jsonrpc.js';
 import type { AuthInfo, ServerContext, ServerLike } from '../options/types.js';
 
@@ -21,8 +22,15 @@ export type ReplayMessage = Pick<JsonRpcRequest, 'method' | 'params'> & { expect
 
 /** The functions that a replica calls. */
 export interface ReplicaEvents {
-  /** Called with a message of the server. `relatedTo` is the client's request that it belongs to. Resolves once stored. */
-  emit(message: JsonRpcMessage, relatedTo: RequestId | undefined): Promise<void>;
+  /**
+   * Called with a message of the server. `relatedTo` is the client's request that it belongs to. `httpAnswer` is the HTTP
+   * response for an answer to `initialize`, if the server has set it. Resolves once stored.
+   */
+  emit(
+    message: JsonRpcMessage,
+    relatedTo: RequestId | undefined,
+    httpAnswer?: HttpAnswer,
+  ): Promise<void>;
   /** Called when a notification of the server could not be stored. Only this call reports the failure. */
   undelivered(method: string, why: unknown): void;
   /** Called when the server has closed its connection by itself. */
@@ -33,6 +41,8 @@ export interface ReplicaEvents {
 export interface DeliveryContext {
   authInfo: AuthInfo | undefined;
   requestInfo: RequestInfo | undefined;
+  /** Used to call a `handler` with a similar request: see `intercept/http/origin.ts`. Servers of the SDK do not see it. */
+  mounted?: Mounted | undefined;
   /** Ends the connection of the request's stream, if the client can come back. */
   closeSSEStream?: (() => void) | undefined;
   /** Ends the connection of the standalone stream. */
@@ -44,28 +54,27 @@ export interface DeliveryContext {
 /** The argument of a factory. Factories of this library also get the HTTP request that needs the replica. */
 export type FactoryContext = ServerContext & Pick<DeliveryContext, 'requestInfo'>;
 
-/** Builds the server object of a replica. */
-export type Factory = (context: FactoryContext) => ServerLike | Promise<ServerLike>;
+/** Builds the server object of a replica. `mounted` belongs to the request that needs it. */
+export type Factory = (
+  context: FactoryContext,
+  mounted: Mounted | undefined,
+) => ServerLike | Promise<ServerLike>;
 
 /** The request for which a replica is built. */
-export type Cause = Pick<DeliveryContext, 'authInfo' | 'requestInfo'>;
+export type Cause = Pick<DeliveryContext, 'authInfo' | 'requestInfo' | 'mounted'>;
 
 /** The HTTP request that brought a message. */
 export interface RequestInfo {
   headers: Record<string, string>;
   url: URL;
-  /** Used to call a `handler` with a similar request: see `intercept/http/origin.ts`. */
-  readonly [MOUNTED]?: Mounted;
 }
-
-export const MOUNTED = Symbol('mounted');
 
 /** How the HTTP request looked where this middleware is mounted. */
 export interface Mounted {
   /** `req.baseUrl`. */
-  base: string;
+  readonly base: string;
   /** What a body parser in front of this middleware has made of the body. */
-  parsed: 'json' | 'text' | 'raw' | undefined;
+  readonly parsed: 'json' | 'text' | 'raw' | undefined;
   /** Express's request itself. Only the node that received it has it. */
-  req?: object;
+  readonly req?: object;
 }

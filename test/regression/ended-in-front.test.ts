@@ -4,7 +4,7 @@ import { Socket } from 'node:net';
 import type { RequestHandler, Response } from 'express';
 import express from 'express';
 import { expect, it } from 'vitest';
-import { endpoints } from '../../src/http/endpoint.js';
+import type { EndpointHandle } from '../../src/http/endpoint.js';
 import { replyInParts } from '../../src/http/response/response.js';
 import { LegacyConnection } from '../../src/legacy-sse/legacy-connection.js';
 import { say } from '../integration/support/scripted-server.js';
@@ -89,7 +89,9 @@ it('a call whose answer comes after the end leaves nothing behind', async () => 
   });
   const answer = await client.post(url, request(50, 'tools/call', { name: 'slow' }));
   expect(answer).toMatchObject({ status: 503, body: 'too slow' });
-  expect(endpoints.get(mcp)?.node.followers.ofSession(sessionId)).toEqual([]);
+  expect((mcp as Partial<EndpointHandle>).endpoint?.node.followers.ofSession(sessionId)).toEqual(
+    [],
+  );
 });
 
 // A large body is sent in parts, one of which was written after the end where its connection had not taken that yet: here

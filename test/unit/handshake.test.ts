@@ -38,7 +38,7 @@ async function connected(options: PuppetOptions) {
       return Promise.resolve();
     },
   };
-  const server = interception.factory({} as Parameters<typeof interception.factory>[0]);
+  const server = interception.factory({} as Parameters<typeof interception.factory>[0], undefined);
   await server.connect(transport);
   const deliver = (message: JsonRpcMessage): void => transport.onmessage?.(message);
   const answerTo = (id: number) => sent.find((message) => 'id' in message && message.id === id);

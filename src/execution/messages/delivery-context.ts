@@ -5,7 +5,6 @@
 import { STANDALONE } from '../../backplane/backplane.js';
 import type { HangUps } from '../../stream/hang-ups.js';
 import type { DeliveryContext, Mounted } from '../../replica/replica.js';
-import { MOUNTED } from '../../replica/replica.js';
 import type { AuthInfo } from '../../options/types.js';
 import { parseTrace } from '../../protocol/trace.js';
 
@@ -32,10 +31,9 @@ export function packContext(context: DeliveryContext): string {
 }
 
 function pack(
-  { requestInfo, closeSSEStream, trace }: DeliveryContext,
+  { requestInfo, mounted, closeSSEStream, trace }: DeliveryContext,
   authInfo: AuthInfo | undefined,
 ): string {
-  const mounted = requestInfo?.[MOUNTED];
   const packed = {
     ...(authInfo !== undefined && { authInfo }),
     ...(requestInfo !== undefined && { headers: requestInfo.headers, url: requestInfo.url }),
@@ -77,9 +75,8 @@ export function unpackContext(
         ? undefined
         : ({ ...rest, ...(isUrl && { resource: new URL(resource) }) } as AuthInfo),
     requestInfo:
-      headers === undefined || url === undefined
-        ? undefined
-        : { headers, url: new URL(url), ...(mounted !== undefined && { [MOUNTED]: mounted }) },
+      headers === undefined || url === undefined ? undefined : { headers, url: new URL(url) },
+    mounted,
     ...(trace !== undefined && { trace }),
     ...(resumable &&
       stream !== undefined && {

@@ -4,7 +4,6 @@ import { Socket } from 'node:net';
 import { pathAndQuery } from '../../protocol/request-target.js';
 import type { AuthInfo } from '../../options/types.js';
 import type { Cause, Mounted, RequestInfo } from '../../replica/replica.js';
-import { MOUNTED } from '../../replica/replica.js';
 
 /** An origin is kept in memory for messages that come without one (answers and cancellations that reached another node). */
 export interface Origin {
@@ -45,9 +44,8 @@ export function originOf(
   cause: Partial<Cause> | undefined,
   { inside }: { inside: boolean },
 ): Origin | undefined {
-  const { requestInfo, authInfo } = cause ?? {};
+  const { requestInfo, authInfo, mounted } = cause ?? {};
   if (requestInfo === undefined) return undefined;
-  const mounted = requestInfo[MOUNTED];
   const request = mounted?.req as Partial<ExpressRequest> | undefined;
   const target = request?.originalUrl ?? request?.url;
   return {

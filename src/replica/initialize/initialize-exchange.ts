@@ -1,6 +1,7 @@
 import type { ListKind } from '../../backplane/backplane.js';
 import { STANDALONE } from '../../backplane/backplane.js';
 import { AnynodeError } from '../../protocol/errors.js';
+import type { HttpAnswer } from '../../protocol/http-answer.js';
 import type { Clock } from '../../protocol/clock.js';
 import type {
   JsonRpcMessage,
@@ -20,6 +21,8 @@ const ANSWER_MS = 30_000;
 export class InitializeExchange {
   readonly outbound: { stream: string; message: string; asks: boolean }[] = [];
   answer: JsonRpcResponse | undefined;
+  /** The HTTP response for the answer, if the server has set it. */
+  httpAnswer: HttpAnswer | undefined;
   /** Resolves when the session is stored. Rejects if there will be no session. */
   readonly stored: Promise<void>;
   succeed: () => void = () => undefined;
@@ -42,7 +45,11 @@ export class InitializeExchange {
   }
 
   /** Collects a message. Returns `false` if the server had answered before. */
-  take(message: JsonRpcMessage, relatedTo: RequestId | undefined): boolean {
+  take(
+    message: JsonRpcMessage,
+    relatedTo: RequestId | undefined,
+    httpAnswer?: HttpAnswer,
+  ): boolean {
     if (this.answer !== undefined) return false;
     const answers = isResponse(message) && message.id === this.request.id;
     if (isResponse(message) && !answers) return true; // the answer to a request that the client has not sent
@@ -54,6 +61,7 @@ export class InitializeExchange {
     });
     if (answers) {
       this.answer = message;
+      this.httpAnswer = httpAnswer;
       this.onAnswer();
     }
     return true;
