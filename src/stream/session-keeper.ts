@@ -2,6 +2,7 @@ import type { Streams, TouchRequest } from '../backplane/backplane.js';
 import { STANDALONE } from '../backplane/backplane.js';
 import type { Clock } from '../protocol/clock.js';
 import { jittered } from '../protocol/clock.js';
+import { RepeatedLook } from '../protocol/repeated-look.js';
 import type { Follower } from './followers/follower.js';
 import type { Followers } from './followers/followers.js';
 
@@ -39,18 +40,23 @@ export interface SessionKeeperOptions {
  * that is not used costs nothing.
  */
 export class SessionKeeper {
-  private cancelRefresh: () => void = () => undefined;
+  private readonly refreshes: RepeatedLook;
   private cancelReport: (() => void) | undefined;
   private readonly moved = new Set<Follower>();
-  private closed = false;
 
   constructor(private readonly options: SessionKeeperOptions) {
-    this.scheduleRefresh();
+    const { clock, sessionTtlMs } = options;
+    this.refreshes = new RepeatedLook(clock, {
+      // With the jitter, there are two refreshes before the lifetime is over. So one of them may fail.
+      everyMs: () => jittered(sessionTtlMs / 2.6, clock),
+      look: () => this.refresh(),
+    });
+    this.refreshes.schedule();
   }
 
   /** Notes that a follower has shown a message. Only positions in standalone streams are reported. */
   noteMove(follower: Follower): void {
-    if (follower.stream !== STANDALONE || this.closed) return;
+    if (follower.stream !== STANDALONE || this.refreshes.isClosed) return;
     this.moved.add(follower);
     const { clock } = this.options;
     this.cancelReport ??= clock.after(jittered(REPORT_MS, clock), () => {
@@ -72,21 +78,9 @@ export class SessionKeeper {
   }
 
   close(): void {
-    this.closed = true;
-    this.cancelRefresh();
+    this.refreshes.close();
     this.cancelReport?.();
     this.moved.clear();
-  }
-
-  private scheduleRefresh(): void {
-    // With the jitter, there are two refreshes before the lifetime is over. So one of them may fail.
-    const { clock, sessionTtlMs } = this.options;
-    const every = jittered(sessionTtlMs / 2.6, clock);
-    this.cancelRefresh = clock.after(every, () => {
-      void this.refresh().finally(() => {
-        if (!this.closed) this.scheduleRefresh();
-      });
-    });
   }
 
   /** Never rejects. The next refresh or report repeats what has failed. */
@@ -100,7 +94,7 @@ export class SessionKeeper {
     for (const follower of followers) of(follower.sessionId).followers.push(follower);
     for (const [sessionId, streams] of running) of(sessionId).runs.push(...streams);
     const sessions = [...bySession.values()];
-    for (let at = 0; at < sessions.length && !this.closed; at += BATCH) {
+    for (let at = 0; at < sessions.length && !this.refreshes.isClosed; at += BATCH) {
       await this.touchBatch(sessions.slice(at, at + BATCH)).catch(() => undefined);
     }
   }

@@ -78,3 +78,34 @@ it('asks other nodes again, after longer and longer pauses, until there is none 
   expect(askedAt).toHaveLength(8);
   openers.close();
 });
+
+/**
+ * All connections of this node followed the requests of a dead node at the same moment, and each failure was a line of the log.
+ */
+it('follows the requests of a dead node some at a time, and logs failures once', async () => {
+  const clock = new ManualClock();
+  const watch = { findDead: () => Promise.resolve(new Set(['dead'])) } as never;
+  const warnings: string[] = [];
+  const logger = { warn: (text: string) => warnings.push(text) };
+  const openers = new OpenerWatch({ ...{ backplane: {} as never, watch, clock, logger } });
+  const looks: Look[] = [];
+  for (let at = 0; at < 40; at += 1) {
+    const follower = { ended: false } as never;
+    openers.add(follower, () => {
+      const look = newLook();
+      looks.push(look);
+      return look.promise;
+    });
+    openers.note(follower, 'dead');
+  }
+  await clock.advance(LOOK_EVERY_MS);
+  expect(looks).toHaveLength(16);
+  for (const look of looks) look.reject(new Error('Redis is away'));
+  await settled();
+  expect(looks).toHaveLength(32);
+  expect(warnings).toHaveLength(1);
+  openers.close();
+  for (const look of looks) look.resolve();
+  await settled();
+  expect(looks).toHaveLength(32);
+});

@@ -1,5 +1,6 @@
 import type { NodeMessageOf } from '../../backplane/backplane.js';
 import { isReleased, RELEASED } from '../../backplane/backplane.js';
+import { RepeatedLook } from '../../protocol/repeated-look.js';
 import { packContext } from '../messages/delivery-context.js';
 import type { DeliveryContext } from '../../replica/replica.js';
 import type { Assignments, Placed } from './assignments.js';
@@ -48,13 +49,18 @@ export class OwnerHandover {
   private readonly waiting = new Map<string, Handover>();
   /** Streams that other nodes have asked this node to begin, while the backplane has not answered yet. */
   private readonly beginning = new Set<string>();
-  private cancelCheck: (() => void) | undefined;
-  private closed = false;
+  private readonly looks: RepeatedLook;
 
   constructor(
     private readonly node: NodeContext,
     private readonly parts: OwnerHandoverParts,
-  ) {}
+  ) {
+    this.looks = new RepeatedLook(node.clock, {
+      everyMs: () => LOOK_EVERY_MS,
+      isNeeded: () => this.waiting.size > 0,
+      look: () => this.check(),
+    });
+  }
 
   /**
    * Hands the requests of a stream to their owner. `messages` are the requests, if the caller has them. `context` belongs to
@@ -66,7 +72,7 @@ export class OwnerHandover {
     context: DeliveryContext,
     messages: string[] | undefined,
   ): void {
-    if (this.closed) return;
+    if (this.looks.isClosed) return;
     if (owner !== this.node.nodeId && this.parts.sessions.hasBegun(follower)) {
       // A failover has lost that this node has begun the stream. The owner must not begin it again.
       this.parts.orphans.watchOwn(follower, context);
@@ -85,7 +91,7 @@ export class OwnerHandover {
     this.waiting.set(keyOf(follower), handover);
     if (owner === this.node.nodeId) this.assign(handover, undefined);
     else this.ask(handover);
-    this.schedule();
+    this.looks.schedule();
   }
 
   /** True while the requests of the stream are on their way to the node that is to run them. */
@@ -103,7 +109,7 @@ export class OwnerHandover {
   /** Handles `run`: begins requests that reached another node, if this node owns their session. */
   onRun(message: NodeMessageOf<'run'>, context: DeliveryContext): void {
     const key = keyOf(message);
-    if (this.closed || this.beginning.has(key)) return;
+    if (this.looks.isClosed || this.beginning.has(key)) return;
     this.beginning.add(key);
     const { sessionId, stream, replyTo } = message;
     const { backplane, logger } = this.node;
@@ -134,8 +140,7 @@ export class OwnerHandover {
 
   /** Stops handing over and beginning requests. */
   close(): void {
-    this.closed = true;
-    this.cancelCheck?.();
+    this.looks.close();
     this.waiting.clear();
   }
 
@@ -193,16 +198,6 @@ export class OwnerHandover {
     const lookedAt = await watch.momentOfDeath(follower.sessionId, nodeId);
     if (lookedAt === undefined) return 'stale';
     return assignments.assign(follower, { nodeId, lookedAt }, context, messages);
-  }
-
-  private schedule(): void {
-    if (this.closed || this.waiting.size === 0) return;
-    this.cancelCheck ??= this.node.clock.after(LOOK_EVERY_MS, () => {
-      void this.check().finally(() => {
-        this.cancelCheck = undefined;
-        this.schedule();
-      });
-    });
   }
 
   private async check(): Promise<void> {

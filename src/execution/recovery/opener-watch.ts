@@ -1,6 +1,8 @@
 import type { Streams } from '../../backplane/backplane.js';
 import { pause } from '../../protocol/backoff.js';
 import type { Clock } from '../../protocol/clock.js';
+import { LogLimit } from '../../protocol/log-limit.js';
+import { RepeatedLook } from '../../protocol/repeated-look.js';
 import type { Follower } from '../../stream/followers/follower.js';
 import type { NodeWatch } from '../../stream/node-watch.js';
 import { LOOK_EVERY_MS } from '../../stream/node-watch.js';
@@ -12,6 +14,8 @@ const DRAIN_CHECK_MS = 200;
  * because a failover, which is why this node asks, interrupts the subscription of the node that is asked as well.
  */
 const MOST_LOOKS_BETWEEN = 10;
+/** How many connections follow requests of a dead node at a time. */
+const AT_ONCE = 16;
 
 export interface OpenerWatchOptions {
   backplane: Streams;
@@ -44,10 +48,17 @@ interface Connection {
  */
 export class OpenerWatch {
   private readonly connections = new Map<Follower, Connection>();
-  private cancelCheck: (() => void) | undefined;
-  private closed = false;
+  private readonly looks: RepeatedLook;
+  private readonly limit: LogLimit;
 
-  constructor(private readonly options: OpenerWatchOptions) {}
+  constructor(private readonly options: OpenerWatchOptions) {
+    this.limit = new LogLimit(options.clock);
+    this.looks = new RepeatedLook(options.clock, {
+      everyMs: () => LOOK_EVERY_MS,
+      isNeeded: () => [...this.connections.values()].some(isWatched),
+      look: () => this.look(),
+    });
+  }
 
   /** Looks after the client of a connection until `remove` is called. */
   add(follower: Follower, takeOver: Connection['takeOver']): void {
@@ -63,7 +74,7 @@ export class OpenerWatch {
   /** Notes that a node has received requests of this connection's client. */
   note(follower: Follower, nodeId: string): void {
     this.connections.get(follower)?.nodes.add(nodeId);
-    this.schedule();
+    this.looks.schedule();
   }
 
   /**
@@ -72,9 +83,9 @@ export class OpenerWatch {
    */
   check(follower: Follower): void {
     const connection = this.connections.get(follower);
-    if (connection === undefined || this.closed) return;
+    if (connection === undefined || this.looks.isClosed) return;
     connection.looksBetween = 1;
-    void this.takeOver(connection, undefined).finally(() => this.schedule());
+    void this.takeOver(connection, undefined).finally(() => this.looks.schedule());
   }
 
   /** Ends each connection as soon as its client has no open request on any node. The node calls this before it closes. */
@@ -83,50 +94,42 @@ export class OpenerWatch {
   }
 
   close(): void {
-    this.closed = true;
-    this.cancelCheck?.();
+    this.looks.close();
     this.connections.clear();
   }
 
   private async endWhenIdle(follower: Follower): Promise<void> {
     const { backplane, clock } = this.options;
-    while (!follower.ended && !this.closed) {
+    while (!follower.ended && !this.looks.isClosed) {
       const open = await backplane.openStreams(follower.sessionId).catch(() => undefined);
       if (open?.length === 0) follower.end('hangup');
       else await pause(DRAIN_CHECK_MS, clock);
     }
   }
 
-  private schedule(): void {
-    const isNeeded = ({ nodes, looksToCheck }: Connection): boolean =>
-      nodes.size > 0 || looksToCheck !== undefined;
-    if (this.closed || this.cancelCheck !== undefined) return;
-    if (![...this.connections.values()].some(isNeeded)) return;
-    this.cancelCheck ??= this.options.clock.after(LOOK_EVERY_MS, () => {
-      void this.look().finally(() => {
-        this.cancelCheck = undefined;
-        this.schedule();
-      });
-    });
-  }
-
   private async look(): Promise<void> {
-    await Promise.all(
-      [...this.connections.values()]
-        .filter((connection) => isDue(connection))
-        .map((connection) => this.takeOver(connection, undefined)),
-    );
+    const due = [...this.connections.values()].filter(isDue);
+    await this.takeOverAll(due.map((connection) => ({ connection, nodeId: undefined })));
     const nodes = [...this.connections.values()].flatMap((connection) => [...connection.nodes]);
     if (nodes.length === 0) return;
     const dead = await this.options.watch.findDead(nodes);
     if (dead.size === 0) return;
-    await Promise.all(
+    await this.takeOverAll(
       [...this.connections.values()].flatMap((connection) =>
         [...connection.nodes]
           .filter((nodeId) => dead.has(nodeId))
-          .map((nodeId) => this.takeOver(connection, nodeId)),
+          .map((nodeId) => ({ connection, nodeId })),
       ),
     );
+  }
+
+  private async takeOverAll(
+    all: { connection: Connection; nodeId: string | undefined }[],
+  ): Promise<void> {
+    for (let at = 0; at < all.length && !this.looks.isClosed; at += AT_ONCE) {
+      const some = all.slice(at, at + AT_ONCE);
+      await Promise.all(some.map(({ connection, nodeId }) => this.takeOver(connection, nodeId)));
+    }
   }
 
   /** Calls `takeOver` of the connection. A failure is logged, and the next look tries again. Never rejects. */
@@ -140,11 +143,18 @@ export class OpenerWatch {
       else if (hasAsked) checkLater(connection);
     } catch (error) {
       if (isForAll) connection.looksToCheck = 1;
-      this.options.logger.warn(
-        `mcp-anynode: requests have to wait for their end: ${String(error)}`,
-      );
+      this.limit.pass('take over', (more) => {
+        this.options.logger.warn(
+          `mcp-anynode: requests have to wait for their end: ${String(error)}${more}`,
+        );
+      });
     }
   }
+}
+
+/** True if a look has to do something for the connection, now or later. */
+function isWatched({ nodes, looksToCheck }: Connection): boolean {
+  return nodes.size > 0 || looksToCheck !== undefined;
 }
 
 /** Counts a look. Returns true if the connection has to follow all open requests of its client now. */

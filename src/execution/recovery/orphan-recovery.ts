@@ -3,6 +3,7 @@ import { isReleased, MOST_CHECKED, RELEASED } from '../../backplane/backplane.js
 import { UNKNOWN_REVISION } from '../../backplane/revision.js';
 import type { JsonRpcError, RequestId } from '../../protocol/jsonrpc.js';
 import { MapBySession } from '../../protocol/map-by-session.js';
+import { RepeatedLook } from '../../protocol/repeated-look.js';
 import { parseStoredIds } from '../../protocol/parse-stored.js';
 import { answerLost, nodeLost } from '../../replica/requests/request-errors.js';
 import type { EndOrRerun, Orphan } from './end-or-rerun.js';
@@ -44,37 +45,42 @@ export class OrphanRecovery {
   private readonly watched = new MapBySession<string, Watched>();
   /** Streams for which `assert` is asking the backplane. */
   private readonly asserting = new Set<string>();
-  private cancelCheck: (() => void) | undefined;
-  private closed = false;
+  private readonly looks: RepeatedLook;
   private checks = 0;
 
   constructor(
     private readonly node: NodeContext,
     private readonly parts: OrphanRecoveryParts,
-  ) {}
+  ) {
+    this.looks = new RepeatedLook(node.clock, {
+      everyMs: () => LOOK_EVERY_MS,
+      isNeeded: () => !this.watched.isEmpty(),
+      look: () => this.look(),
+    });
+  }
 
   /**
    * Watches the executor of a followed stream. `context` is that of the request with which the client came. Requests that
    * run again run with it.
    */
   watch(follower: Follower, executor: string, context: DeliveryContext): void {
-    if (this.closed || follower.ended) return;
+    if (this.looks.isClosed || follower.ended) return;
     this.setWatched({ follower, executor, context });
     if (isReleased(executor)) this.recoverFollowed(follower);
     else this.askExecutor(executor, [follower]);
-    this.schedule();
+    this.looks.schedule();
   }
 
   /** Watches a followed stream that this node executes. Another node may take such a stream over. */
   watchOwn(follower: Follower, context: DeliveryContext): void {
-    if (this.closed || follower.ended) return;
+    if (this.looks.isClosed || follower.ended) return;
     this.setWatched({ follower, executor: this.node.nodeId, context });
-    this.schedule();
+    this.looks.schedule();
   }
 
   /** Recovers a followed stream at once, because its executor is known to be dead. */
   recoverDead(follower: Follower, executor: string, context: DeliveryContext): void {
-    if (this.closed || follower.ended) return;
+    if (this.looks.isClosed || follower.ended) return;
     this.setWatched({ follower, executor, context });
     this.recoverFollowed(follower);
   }
@@ -100,7 +106,7 @@ export class OrphanRecovery {
    */
   confirmExecutor(sessionId: string, stream: string, errorOf = answerLost): void {
     const key = `${sessionId} ${stream}`;
-    if (this.closed || this.asserting.has(key)) return;
+    if (this.looks.isClosed || this.asserting.has(key)) return;
     this.asserting.add(key);
     this.end(sessionId, stream, this.node.nodeId, errorOf, undefined)
       .catch((error: unknown) => {
@@ -216,19 +222,8 @@ export class OrphanRecovery {
   }
 
   close(): void {
-    this.closed = true;
-    this.cancelCheck?.();
+    this.looks.close();
     this.watched.clear();
-  }
-
-  private schedule(): void {
-    if (this.closed || this.watched.isEmpty()) return;
-    this.cancelCheck ??= this.node.clock.after(LOOK_EVERY_MS, () => {
-      void this.look().finally(() => {
-        this.cancelCheck = undefined;
-        this.schedule();
-      });
-    });
   }
 
   private async look(): Promise<void> {

@@ -1,6 +1,7 @@
 import type { EndsReply, Streams } from '../../backplane/backplane.js';
 import type { Clock } from '../../protocol/clock.js';
 import { jittered } from '../../protocol/clock.js';
+import { RepeatedLook } from '../../protocol/repeated-look.js';
 import type { Follower } from './follower.js';
 import type { Followers } from './followers.js';
 
@@ -27,33 +28,31 @@ export interface PositionCheckOptions {
  * has a follower. It costs one timer for each node, and one read for each session in each check.
  */
 export class PositionCheck {
-  private cancelCheck: (() => void) | undefined;
-  private closed = false;
+  private readonly checks: RepeatedLook;
 
-  constructor(private readonly options: PositionCheckOptions) {}
-
-  /** Schedules the next check, if the node has a follower. */
-  schedule(): void {
-    const { backplane, followers, clock, checkEveryMs = CHECK_EVERY_MS } = this.options;
-    if (this.closed || backplane.ends === undefined || followers.size === 0) return;
-    this.cancelCheck ??= clock.after(jittered(checkEveryMs, clock), () => {
-      void this.check().finally(() => {
-        this.cancelCheck = undefined;
-        this.schedule();
-      });
+  constructor(private readonly options: PositionCheckOptions) {
+    const { backplane, followers, clock, checkEveryMs = CHECK_EVERY_MS } = options;
+    this.checks = new RepeatedLook(clock, {
+      everyMs: () => jittered(checkEveryMs, clock),
+      isNeeded: () => backplane.ends !== undefined && followers.size > 0,
+      look: () => this.check(),
     });
   }
 
+  /** Schedules the next check, if the node has a follower. */
+  schedule(): void {
+    this.checks.schedule();
+  }
+
   close(): void {
-    this.closed = true;
-    this.cancelCheck?.();
+    this.checks.close();
   }
 
   /** Never rejects. The next check reads what this one could not read. */
   private async check(): Promise<void> {
     const { followers } = this.options;
     const sessions = followers.sessions();
-    for (let at = 0; at < sessions.length && !this.closed; at += BATCH) {
+    for (let at = 0; at < sessions.length && !this.checks.isClosed; at += BATCH) {
       const batch = sessions.slice(at, at + BATCH).map((id) => followers.ofSession(id));
       await this.checkBatch(batch.filter(({ length }) => length > 0)).catch(() => undefined);
     }
