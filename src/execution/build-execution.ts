@@ -103,12 +103,9 @@ export function buildExecution(
   const runner = new RequestRunner(node, pool, ownership, clientMessages);
   const { arriving } = lifetime;
   const assignments = new Assignments(node, { pool, ownership, endOrRerun, runner, arriving });
+  const handovers = new OwnerHandover(node, { assignments, ownership, watch });
   const orphans = new OrphanRecovery(node, {
-    ...{ watch, sessions, endOrRerun, rerun: settings.rerun },
-    hand: (follower, owner, context) => handovers.handOver(follower, owner, context, undefined),
-  });
-  const handovers = new OwnerHandover(node, {
-    ...{ sessions, assignments, ownership, orphans, watch },
+    ...{ watch, sessions, endOrRerun, rerun: settings.rerun, handovers },
   });
   const openers = new OpenerWatch({ backplane, watch, clock, logger });
   const connections = new ClientConnections(node, {
@@ -144,7 +141,7 @@ export function buildExecution(
   const intake = new RequestIntake(node, {
     ...{ pool, access, ownership, clientMessages, runner, begunStreams },
   });
-  const parts = { start, intake, clientMessages, orphans, handovers, lifetime, telemetry };
+  const parts = { start, intake, clientMessages, orphans, lifetime, telemetry };
   const execution = new Execution(sessions, access, parts);
   const receivers = {
     ...{ followers, takeovers, hangUps, inbox, ownership, sessions, orphans, handovers },

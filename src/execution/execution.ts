@@ -8,7 +8,6 @@ import type { Cursors } from '../stream/cursor.js';
 import type { Follower } from '../stream/followers/follower.js';
 import type { ClientMessages, Inbound } from './messages/client-messages.js';
 import type { NodeLifetime } from './node-lifetime.js';
-import type { OwnerHandover } from './ownership/owner-handover.js';
 import type { OrphanRecovery } from './recovery/orphan-recovery.js';
 import type { NewStream, NotStored, RequestIntake, StoredRequests } from './request-intake.js';
 import type { SessionAccess } from './session-access.js';
@@ -40,7 +39,6 @@ export interface ExecutionParts {
   intake: RequestIntake;
   clientMessages: ClientMessages;
   orphans: OrphanRecovery;
-  handovers: OwnerHandover;
   lifetime: NodeLifetime;
   telemetry: NodeTelemetry | undefined;
 }
@@ -135,7 +133,7 @@ export class Execution {
     context: DeliveryContext,
     follow: (opened: OpenedStream) => Follower | undefined,
   ): Promise<'served' | NotServed> {
-    const { intake, orphans, handovers, telemetry } = this.parts;
+    const { intake, orphans, telemetry } = this.parts;
     const stored = await this.store(inbound, { ...stream, trace: context.trace });
     if ('reason' in stored) return stored.reason;
     const { owner } = stored;
@@ -147,8 +145,7 @@ export class Execution {
         telemetry?.requestHandedOn({ stream: stream.name, id }, owner);
     }
     intake.begin(stored, context);
-    if (owner !== undefined)
-      handovers.handOver(follower, owner, context, textsOf(inbound.messages));
+    if (owner !== undefined) orphans.handOver(follower, owner, context, textsOf(inbound.messages));
     return 'served';
   }
 
@@ -162,9 +159,9 @@ export class Execution {
     context: DeliveryContext,
     isDead = false,
   ): void {
-    const { orphans, handovers } = this.parts;
+    const { orphans } = this.parts;
     if (executor === undefined) return;
-    if (unbegun === true) handovers.handOver(follower, executor, context, undefined);
+    if (unbegun === true) orphans.handOver(follower, executor, context);
     else if (isDead) orphans.recoverDead(follower, executor, context);
     else orphans.watch(follower, executor, context);
   }

@@ -5,12 +5,10 @@ import { packContext } from '../messages/delivery-context.js';
 import type { DeliveryContext } from '../../replica/replica.js';
 import type { Assignments, Placed } from './assignments.js';
 import type { Ownership } from './ownership.js';
-import type { SessionService } from '../session-service.js';
 import type { Follower } from '../../stream/followers/follower.js';
 import type { NodeContext } from '../../stream/node-context.js';
 import type { NodeWatch } from '../../stream/node-watch.js';
 import { LOOK_EVERY_MS } from '../../stream/node-watch.js';
-import type { OrphanRecovery } from '../recovery/orphan-recovery.js';
 
 /**
  * Larger requests do not travel in the message `run`, because that would load pub/sub. The owner reads them from the log.
@@ -18,10 +16,8 @@ import type { OrphanRecovery } from '../recovery/orphan-recovery.js';
 const INLINE_CHARACTERS = 65_536;
 
 export interface OwnerHandoverParts {
-  sessions: SessionService;
   assignments: Assignments;
   ownership: Ownership;
-  orphans: OrphanRecovery;
   watch: NodeWatch;
 }
 
@@ -33,6 +29,7 @@ interface Handover {
   packed: string;
   messages: string[] | undefined;
   beganAt: number;
+  onBegun: (executor: string) => void;
   /** True while the backplane is being asked to assign the requests. It is not asked twice at a time. */
   assigning: boolean;
 }
@@ -64,34 +61,33 @@ export class OwnerHandover {
 
   /**
    * Hands the requests of a stream to their owner. `messages` are the requests, if the caller has them. `context` belongs to
-   * the client that follows the stream.
+   * the client that follows the stream. When a node has begun the requests, `onBegun` is called with it.
    */
   handOver(
     follower: Follower,
     owner: string,
     context: DeliveryContext,
     messages: string[] | undefined,
+    onBegun: (executor: string) => void,
   ): void {
     if (this.looks.isClosed) return;
-    if (owner !== this.node.nodeId && this.parts.sessions.hasBegun(follower)) {
-      // A failover has lost that this node has begun the stream. The owner must not begin it again.
-      this.parts.orphans.watchOwn(follower, context);
-      this.parts.orphans.confirmExecutor(follower.sessionId, follower.stream);
-      return;
-    }
     const length = messages?.reduce((sum, text) => sum + text.length, 0) ?? 0;
     const inline = length > INLINE_CHARACTERS ? undefined : messages;
     // Pack once, here. An error while packing must not be thrown later, from the timer that asks the owner again.
     const packed = packContext(context);
     const beganAt = this.node.clock.elapsed();
     const handover = {
-      ...{ follower, owner, context, packed, messages: inline, beganAt },
+      ...{ follower, owner, context, packed, messages: inline, beganAt, onBegun },
       assigning: false,
     };
     this.waiting.set(keyOf(follower), handover);
     if (owner === this.node.nodeId) this.assign(handover, undefined);
     else this.ask(handover);
     this.looks.schedule();
+  }
+
+  get isClosed(): boolean {
+    return this.looks.isClosed;
   }
 
   /** True while the requests of the stream are on their way to the node that is to run them. */
@@ -153,7 +149,7 @@ export class OwnerHandover {
   }
 
   private placed(handover: Handover, placed: Placed | '' | undefined): void {
-    const { follower, context } = handover;
+    const { follower } = handover;
     const key = keyOf(follower);
     if (this.waiting.get(key) !== handover) return;
     if (!placed) {
@@ -170,8 +166,7 @@ export class OwnerHandover {
       this.waiting.delete(key);
       const { telemetry, clock } = this.node;
       telemetry?.measure('ownerHop', clock.elapsed() - handover.beganAt);
-      if (placed.executor === this.node.nodeId) this.parts.orphans.watchOwn(follower, context);
-      else this.parts.orphans.watch(follower, placed.executor, context);
+      handover.onBegun(placed.executor);
     }
   }
 

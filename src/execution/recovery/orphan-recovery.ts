@@ -8,6 +8,7 @@ import { parseStoredIds } from '../../protocol/parse-stored.js';
 import { answerLost, nodeLost } from '../../replica/requests/request-errors.js';
 import type { EndOrRerun, Orphan } from './end-or-rerun.js';
 import type { DeliveryContext } from '../../replica/replica.js';
+import type { OwnerHandover } from '../ownership/owner-handover.js';
 import type { SessionService } from '../session-service.js';
 import type { Follower } from '../../stream/followers/follower.js';
 import type { NodeContext } from '../../stream/node-context.js';
@@ -25,7 +26,7 @@ export interface OrphanRecoveryParts {
   sessions: SessionService;
   endOrRerun: EndOrRerun;
   rerun: boolean;
-  hand(follower: Follower, owner: string, context: DeliveryContext): void;
+  handovers: OwnerHandover;
 }
 
 interface Watched {
@@ -76,6 +77,26 @@ export class OrphanRecovery {
     if (this.looks.isClosed || follower.ended) return;
     this.setWatched({ follower, executor: this.node.nodeId, context });
     this.looks.schedule();
+  }
+
+  /**
+   * Hands the requests of a followed stream to the owner of their session, and watches the node that begins them. `messages`
+   * are the requests, if the caller has them.
+   */
+  handOver(follower: Follower, owner: string, context: DeliveryContext, messages?: string[]): void {
+    const { sessions, handovers } = this.parts;
+    const { nodeId } = this.node;
+    if (handovers.isClosed) return;
+    if (owner !== nodeId && sessions.hasBegun(follower)) {
+      // A failover has lost that this node has begun the stream. The owner must not begin it again.
+      this.watchOwn(follower, context);
+      this.confirmExecutor(follower.sessionId, follower.stream);
+      return;
+    }
+    handovers.handOver(follower, owner, context, messages, (executor) => {
+      if (executor === nodeId) this.watchOwn(follower, context);
+      else this.watch(follower, executor, context);
+    });
   }
 
   /** Recovers a followed stream at once, because its executor is known to be dead. */
@@ -213,7 +234,7 @@ export class OrphanRecovery {
       follower?.poke(); // the stream has ended, and the follower finds its end in the log
     } else if (follower?.ended === false && watched?.executor === nodeId) {
       this.unwatch(follower);
-      if (unbegun === true) this.parts.hand(follower, executor, watched.context);
+      if (unbegun === true) this.handOver(follower, executor, watched.context);
       else this.watch(follower, executor, watched.context);
     } else if (isReleased(executor) && executor !== from) {
       // The session has another owner by now, which has released the stream in its executor's place.
@@ -305,7 +326,7 @@ export class OrphanRecovery {
     const [result] = committed.results;
     if (result?.status === 'dropped' && result.executor !== undefined && !follower.ended) {
       // The stream was released, or has another executor, which may die as well.
-      if (result.unbegun === true) this.parts.hand(follower, result.executor, context);
+      if (result.unbegun === true) this.handOver(follower, result.executor, context);
       else this.watch(follower, result.executor, context);
       return;
     }
@@ -318,7 +339,7 @@ export class OrphanRecovery {
       return;
     }
     if (result.owner !== undefined) {
-      this.parts.hand(follower, result.owner, context);
+      this.handOver(follower, result.owner, context);
       return;
     }
     // The stream is this node's now, even if the client is gone again. No other node can claim it while this node lives.
