@@ -107,17 +107,24 @@ export interface Tasks {
   /** Stores a task. `full`: the session has `most` tasks already, and nothing was changed. */
   create(task: NewTask, most: number): Promise<'created' | 'full'>;
   get(id: string): Promise<TaskRecord | undefined>;
-  /** Returns a task and its result. `undefined`: no such task. `unreadable`: the result could not be decoded. */
+  /** Returns a task and its result, if there is such a task. `unreadable`: the result could not be decoded. */
   result(
     id: string,
   ): Promise<{ record: TaskRecord; result: string | undefined; unreadable?: true } | undefined>;
   change(change: TaskChange): Promise<TaskChanged>;
-  /** Returns the first `count` tasks of a session (`undefined`: those that belong to none) after a place, in their order. */
+  /**
+   * Returns the first `count` tasks of a session after a place, in their order. Without `sessionId`, returns those that
+   * belong to no session.
+   */
   list(sessionId: string | undefined, after: number, count: number): Promise<ListedTask[]>;
-  /** Puts a message at the end of a queue, which need not have a task. `false`: the queue has `most` messages already. */
+  /** Puts a message at the end of a queue, which need not have a task. Returns false if the queue has `most` messages. */
   push(id: string, message: string, most: number): Promise<boolean>;
-  /** Takes the first message out. Takes none if the task is not `sessionId`'s (`undefined`: any session may take it). */
+  /**
+   * Takes the first message out of a queue, and returns it if there was one. With `sessionId`, takes none from the task of
+   * another session.
+   */
   pop(id: string, sessionId: string | undefined): Promise<string | undefined>;
+  /** Does the same with all messages. */
   popAll(id: string, sessionId: string | undefined): Promise<string[]>;
   /** Puts messages that were taken out by mistake back in front of all others, in their order, however many there are. */
   putBack(id: string, messages: string[]): Promise<void>;

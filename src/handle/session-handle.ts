@@ -32,7 +32,7 @@ export interface SessionHandle {
   /**
    * Sends a request to the client, and resolves with the client's answer as `resultSchema` returns it. It rejects with:
    *
-   * - the error that the schema threw;
+   * - the error that the schema or `onprogress` threw;
    * - an `AnynodeError`: `request_timeout`, `session_not_found`, `backplane_unavailable` or `closed`;
    * - the signal's reason;
    * - a `ClientError`, if the client answered with an error.

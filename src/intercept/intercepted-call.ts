@@ -29,7 +29,7 @@ export interface CallParts {
   ending: Ending;
   /** How long to try to resume a stream that broke off. */
   patienceMs: number;
-  /** How many bytes the server may send until its answer, which is included. `undefined`: any number. */
+  /** How many bytes the server may send, its answer included. Without it, any number. */
   mostBytes?: number;
   onSent?: (() => void) | undefined;
   onHead?: (response: IncomingMessage) => void;

@@ -6,7 +6,7 @@ import { onOneLine } from '../protocol/json-text.js';
 import type { Logger } from '../options/types.js';
 import type { EndReason, Sink } from '../stream/followers/follower.js';
 import { cut, needsDrain } from '../http/response/response.js';
-import { LINGER_MS, SSE_HEADERS } from '../http/response/sse-response.js';
+import { KEEP_ALIVE, LINGER_MS, SSE_HEADERS } from '../http/response/sse-response.js';
 
 export interface LegacyConnectionOptions {
   keepAliveMs: number;
@@ -110,7 +110,7 @@ export class LegacyConnection implements Sink {
     if (keepAliveMs === 0) return;
     this.cancelTimer = clock.after(keepAliveMs, () => {
       // Do not add to what a client has not read yet.
-      if (!needsDrain(this.res)) this.say(': keepalive\n\n');
+      if (!needsDrain(this.res)) this.say(KEEP_ALIVE);
       if (!this.ended) this.scheduleKeepAlive();
     });
   }

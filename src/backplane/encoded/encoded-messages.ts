@@ -5,7 +5,21 @@ import type { LogTexts } from './log-texts.js';
 import { isSentTo } from './log-texts.js';
 import type { Origin, PayloadContext, Payloads } from './payloads.js';
 
-type Of<Type extends NodeMessage['type']> = Extract<NodeMessage, { type: Type }>;
+type Type = NodeMessage['type'];
+type Of<Name extends Type> = Extract<NodeMessage, { type: Name }>;
+
+/** Says for each type of message whether it carries texts. The texts of a type that is missing here would leave in clear. */
+const CARRIES_TEXT = {
+  ...{ event: true, deliver: true, logged: true, run: true, shape: true },
+  ...{ placed: false, disowned: false, gone: false, release: false, released: false },
+  ...{ check: false, hangup: false, held: false, orphaned: false, taken: false, followed: false },
+} as const satisfies Record<Type, boolean>;
+
+type Carrier = { [Name in Type]: (typeof CARRIES_TEXT)[Name] extends true ? Name : never }[Type];
+
+function carriesText(message: NodeMessage): message is Of<Carrier> {
+  return CARRIES_TEXT[message.type];
+}
 
 /**
  * Encodes and decodes messages between nodes. An attacker who can publish could repeat a message, or send it to another
@@ -24,11 +38,9 @@ export class EncodedMessages {
     private readonly nodeId: string,
   ) {}
 
-  /**
-   * Encodes the texts of a message. Messages of other types have no texts, or the steps of the backplane send them as they
-   * are stored.
-   */
+  /** Encodes the texts of a message that this node sends. */
   encode(message: NodeMessage, addressee: string): NodeMessage {
+    if (!carriesText(message)) return message;
     switch (message.type) {
       case 'deliver': {
         const { sessionId, context } = message;
@@ -54,30 +66,16 @@ export class EncodedMessages {
           messages: messages?.map((text) => this.payloads.close(text, textOf(sessionId), purpose)),
         };
       }
-      // A text of one of these is sent by a step of the backplane, which was given it encoded.
+      // A step of the backplane sends the texts of these. It was given them encoded.
       case 'event':
       case 'shape':
         return message;
-      case 'placed':
-      case 'disowned':
-      case 'gone':
-      case 'release':
-      case 'released':
-      case 'check':
-      case 'hangup':
-      case 'held':
-      case 'orphaned':
-      case 'taken':
-      case 'followed':
-        return message;
-      default:
-        // A new message that has a text would leave in clear.
-        return message satisfies never;
     }
   }
 
   /** Decodes a message. `undefined`: it is not for this node, or was received before. */
   decode(message: NodeMessage): NodeMessage | undefined {
+    if (!carriesText(message)) return message;
     switch (message.type) {
       case 'event':
         return this.decodeEvent(message);
@@ -102,20 +100,6 @@ export class EncodedMessages {
       }
       case 'run':
         return this.decodeRun(message);
-      case 'placed':
-      case 'disowned':
-      case 'gone':
-      case 'release':
-      case 'released':
-      case 'check':
-      case 'hangup':
-      case 'held':
-      case 'orphaned':
-      case 'taken':
-      case 'followed':
-        return message;
-      default:
-        return message satisfies never;
     }
   }
 

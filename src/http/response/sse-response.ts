@@ -39,6 +39,9 @@ export interface SseStream {
 
 const nothing = (): void => undefined;
 
+/** A comment that keeps the connections of an idle stream open. Clients skip it. */
+export const KEEP_ALIVE = ': keepalive\n\n';
+
 /**
  * The headers of each event stream. The last one tells nginx not to buffer the stream. `Connection` is left to Node, which
  * knows what the client and the application asked for.
@@ -204,7 +207,7 @@ export class SseConnection implements Sink {
     this.cancelKeepAlive = clock.after(keepAliveMs, () => {
       if (this.closed || this.res.writableEnded) return;
       // Do not add to what a client has not read yet.
-      if (!needsDrain(this.res)) this.attempt(() => this.res.write(': keepalive\n\n'));
+      if (!needsDrain(this.res)) this.attempt(() => this.res.write(KEEP_ALIVE));
       if (!this.isClosed()) this.scheduleKeepAlive();
     });
   }
