@@ -17,7 +17,7 @@ export { serverOptionsFor } from './http/server-options.js';
 export type { AppServerOptions, ExpressPrototypes } from './http/server-options.js';
 
 // Serving revision 2026-07-28 at the same path.
-export type { Modern, ModernHandler } from './http/modern/modern.js';
+export type { Modern, ModernHandler } from './options/modern-option.js';
 
 // Where sessions are stored: to share a backplane in a process, to configure one, or to write one.
 export { memoryBackplane } from './backplane/memory/memory-backplane.js';
@@ -31,8 +31,8 @@ export type { AnynodeErrorCode } from './protocol/errors.js';
 export { ClientError } from './handle/session-handle.js';
 
 // The types of what the handle takes and returns.
-export type { Directory } from './handle/session-directory.js';
-export type { EventOptions, Redact, RedactContext } from './operator/session-events.js';
+export type { Directory } from './operator/session-directory.js';
+export type { EventOptions } from './operator/session-events.js';
 export type {
   RequestOptions,
   ResultSchema,
@@ -48,6 +48,8 @@ export type {
   ServerContext,
   ServerLike,
   ServerTransport,
+  Redact,
+  RedactContext,
   SessionEvent,
   SessionEventType,
   SessionInfo,

@@ -8,7 +8,7 @@ import { NodeWatch } from './stream/node-watch.js';
 import { healthOf } from './handle/health.js';
 import type { Anynode, CloseOptions } from './handle/node-handle.js';
 import { notifyAll, notifyBoth, unheldNotify } from './handle/notify.js';
-import { directory } from './handle/session-directory.js';
+import { directory } from './operator/session-directory.js';
 import { sessionHandle } from './handle/session-handle.js';
 import { questionsOf } from './handle/task-questions.js';
 import { endpointOf, middleware, requestListener, setEndpoint } from './http/endpoint.js';

@@ -3,7 +3,7 @@ import type { RequestHandler } from 'express';
 import type { ListeningServer } from '../http/response/closing-server.js';
 import type { SdkStores } from '../sdk-stores/store-types.js';
 import type { Notify } from './notify.js';
-import type { Directory } from './session-directory.js';
+import type { Directory } from '../operator/session-directory.js';
 import type { SessionHandle } from './session-handle.js';
 
 /** The state of one node. */

@@ -3,7 +3,7 @@ import { coalescedByUri, STANDALONE } from '../backplane/backplane.js';
 import { AnynodeError } from '../protocol/errors.js';
 import type { Followers } from '../stream/followers/followers.js';
 import type { CommitQueue } from '../stream/commit-queue.js';
-import type { ServerEvent } from '../sdk-stores/store-types.js';
+import type { ServerEvent } from '../options/modern-option.js';
 import { deliverToFollower } from '../stream/followers/deliver-to-followers.js';
 import type { Logger } from '../options/types.js';
 import { unheld } from '../protocol/unheld.js';

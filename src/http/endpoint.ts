@@ -11,7 +11,7 @@ import { handleGet } from './get.js';
 import { BodyBudget } from './body/body-budget.js';
 import { guard } from './guard.js';
 import { requireSessionId, spokenVersionOf } from './headers.js';
-import type { Modern } from './modern/modern.js';
+import type { Modern } from '../options/modern-option.js';
 import { handlePost } from './post.js';
 import { defaultPrincipal, principalReader } from './principal.js';
 import type { Refusal } from './response/refusals.js';

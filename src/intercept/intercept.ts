@@ -1,6 +1,7 @@
 /** Makes a server behind HTTP usable like a server object. It is an Express handler, or a server at a URL. */
 import type { RequestHandler } from 'express';
 import type { Clock } from '../protocol/clock.js';
+import type { Intercepted } from '../options/options.js';
 import type { FactoryContext, Mounted } from '../replica/replica.js';
 import type { Logger, ServerLike } from '../options/types.js';
 import { BodyReader, withoutSecrets } from './http/response-body.js';
@@ -23,10 +24,6 @@ export interface Interception {
   /** Closes the connections, after all server objects were closed. Never rejects. */
   close(): Promise<void>;
 }
-
-/** The server behind. For `check` and `query` see the options `upstreamCheck` and `upstreamQuery`. */
-export type Intercepted =
-  { handler: RequestHandler } | { upstream: URL; check?: boolean | string; query?: boolean };
 
 export function intercept(
   intercepted: Intercepted,

@@ -8,7 +8,7 @@ import { RedisObservation } from '../backplane/redis/redis-observation.js';
 import { checkCodec, checkPrefix, checkRedis } from '../options/backplane-option.js';
 import type { Clock } from '../protocol/clock.js';
 import { systemClock } from '../protocol/clock.js';
-import { directory } from '../handle/session-directory.js';
+import { directory } from './session-directory.js';
 import { infoOf } from '../replica/session-info.js';
 import { unheld } from '../protocol/unheld.js';
 import { findSessions } from './find-sessions.js';

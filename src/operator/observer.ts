@@ -1,5 +1,5 @@
 /** The types of what an observer sees. Times named `…At` are milliseconds since the epoch. Other times are milliseconds. */
-import type { Directory } from '../handle/session-directory.js';
+import type { Directory } from './session-directory.js';
 import type { RequestId } from '../protocol/jsonrpc.js';
 import type { SessionEvent, SessionInfo } from '../options/types.js';
 

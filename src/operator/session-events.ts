@@ -7,7 +7,7 @@ import { jittered } from '../protocol/clock.js';
 import type { JsonRpcMessage } from '../protocol/jsonrpc.js';
 import { eventOf } from './event-of-entry.js';
 import { withParams } from '../replica/initialize/logged-initialize.js';
-import type { SessionEvent, SessionEventType } from '../options/types.js';
+import type { Redact, SessionEvent, SessionEventType } from '../options/types.js';
 
 /** Selects the events of a session that are shown. All conditions have to hold. */
 export interface EventOptions {
@@ -46,18 +46,6 @@ export interface EventOptions {
   /** Ends the iteration without an error. */
   signal?: AbortSignal | undefined;
 }
-
-/** The event of the message that `redact` is asked about. */
-export interface RedactContext extends Pick<SessionEvent, 'id' | 'at' | 'type' | 'stream'> {
-  sessionId: string;
-  direction: 'in' | 'out';
-}
-
-/** See the option `redact`. */
-export type Redact = (
-  message: JsonRpcMessage,
-  context: RedactContext,
-) => JsonRpcMessage | undefined;
 
 export interface EventParts {
   backplane: SessionRecords;

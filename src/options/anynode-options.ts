@@ -2,12 +2,10 @@ import type { Request, RequestHandler } from 'express';
 import type { Cluster, Redis } from 'ioredis';
 import type { Backplane } from '../backplane/backplane.js';
 import type { PayloadCodec } from '../backplane/encoded/payloads.js';
-import type { Modern } from '../http/modern/modern.js';
-import type { Redact } from '../operator/session-events.js';
-import type { ServerEventBus, TaskOptions } from '../sdk-stores/store-types.js';
 import type { Limits } from './limits.js';
+import type { Modern, ServerEventBus } from './modern-option.js';
 import type { Telemetry } from './telemetry.js';
-import type { Logger, ServerContext, ServerLike } from './types.js';
+import type { Logger, Redact, ServerContext, ServerLike, TaskOptions } from './types.js';
 
 /**
  * Options of {@link anynode}. Times are in milliseconds, sizes in bytes. Give all nodes of a cluster the same. A

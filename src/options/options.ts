@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
+import type { RequestHandler } from 'express';
 import type { Backplane } from '../backplane/backplane.js';
-import type { Intercepted } from '../intercept/intercept.js';
 import type { AnynodeOptions } from './anynode-options.js';
 import { backplaneOf } from './backplane-option.js';
 import type { Limits } from './limits.js';
@@ -110,6 +110,10 @@ type Used =
   | 'prefix'
   | 'codec'
   | 'tasks';
+
+/** The server behind. For `check` and `query` see the options `upstreamCheck` and `upstreamQuery`. */
+export type Intercepted =
+  { handler: RequestHandler } | { upstream: URL; check?: boolean | string; query?: boolean };
 
 /** The options with everything filled in. */
 export interface Options extends Omit<OptionValues, Used> {

@@ -130,6 +130,32 @@ export interface ServerLike {
   close(): Promise<void>;
 }
 
+/** The event of the message that `redact` is asked about. */
+export interface RedactContext extends Pick<SessionEvent, 'id' | 'at' | 'type' | 'stream'> {
+  sessionId: string;
+  direction: 'in' | 'out';
+}
+
+/** See the option `redact`. */
+export type Redact = (
+  message: JsonRpcMessage,
+  context: RedactContext,
+) => JsonRpcMessage | undefined;
+
+/** Options of `taskStore`. */
+export interface TaskOptions {
+  /** The longest time that a task is kept, from its creation, and again from its end. Default 24 hours. */
+  maxTtlMs?: number | undefined;
+  /** How many tasks a session may have. Creating more fails. Default 1,000. */
+  maxPerSession?: number | undefined;
+  /**
+   * What happens to a task if its node dies before the task ends. With `fail`, the task has `failed` from when a client next
+   * asks for it. With `keep`, the task stays as it is, for servers whose tasks are worked on elsewhere. The node of a task
+   * is the one that created it, or the last one that gave it a status. Default `fail`.
+   */
+  orphans?: 'fail' | 'keep' | undefined;
+}
+
 /** What a server says with a message. */
 export interface SendOptions {
   relatedRequestId?: RequestId;

@@ -8,10 +8,9 @@ export type {
   EventStore,
   QueuedMessage,
   SdkStores,
-  ServerEvent,
-  ServerEventBus,
   Task,
   TaskMessageQueue,
-  TaskOptions,
   TaskStore,
 } from './store-types.js';
+export type { ServerEvent, ServerEventBus } from '../options/modern-option.js';
+export type { TaskOptions } from '../options/types.js';

@@ -10,7 +10,7 @@ import { OPTIONS } from '../options/options.js';
 import { AnynodeError } from '../protocol/errors.js';
 import { systemClock } from '../protocol/clock.js';
 import type { Clock } from '../protocol/clock.js';
-import type { Logger } from '../options/types.js';
+import type { Logger, TaskOptions } from '../options/types.js';
 import { unheld, unheldMethods } from '../protocol/unheld.js';
 import { eventStore } from './event-store.js';
 import type { Questions } from './questions.js';
@@ -18,7 +18,7 @@ import type { NodeEventBus } from './server-event-bus.js';
 import { serverEventBus } from './server-event-bus.js';
 import { taskMessageQueue } from './task-message-queue.js';
 import { taskStore } from './task-store.js';
-import type { SdkStores, TaskOptions } from './store-types.js';
+import type { SdkStores } from './store-types.js';
 import { ResultWaits } from './result-waits.js';
 
 /** Options of `sdkStores()`. Options that are not described here are those of `anynode()`, with the same defaults. */

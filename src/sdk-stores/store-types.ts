@@ -1,30 +1,7 @@
 /**
  * The types that the SDK documents for its stores. They are repeated here so that no version of the SDK's types is needed.
  */
-
-/** A change that clients may have subscribed to (`subscriptions/listen`): the SDK's `ServerEvent`. */
-export type ServerEvent = (
-  | { kind: 'tools_list_changed' }
-  | { kind: 'prompts_list_changed' }
-  | { kind: 'resources_list_changed' }
-  | { kind: 'resource_updated'; uri: string }
-) & { params?: { [key: string]: unknown } | undefined };
-
-/** The `bus` of the v2 SDK's `createMcpHandler`, which works across all nodes. */
-export interface ServerEventBus {
-  /**
-   * Tells the listeners of this node at once, and those of other nodes through the backplane. Returns before that is done
-   * and does not throw. If the backplane cannot be reached within `commandTimeoutMs`, the other nodes are not told, and a
-   * warning is logged.
-   */
-  publish(event: ServerEvent): void;
-  /**
-   * Calls `listener` with the events of all nodes from now on. A node that could not hear for a while gets the missed events
-   * later, in order. If some of them are no longer kept, it gets one of each `…_list_changed`. Returns a function that ends
-   * the subscription. It may be called twice.
-   */
-  subscribe(listener: (event: ServerEvent) => void): () => void;
-}
+import type { ServerEventBus } from '../options/modern-option.js';
 
 /** A JSON-RPC message, whose content does not matter here. */
 type Message = object;
@@ -117,20 +94,6 @@ export interface TaskMessageQueue {
   dequeue(taskId: string, sessionId?: string): Promise<QueuedMessage | undefined>;
   /** Removes and returns all messages. Does not reject: after a failure it removes nothing and logs a warning. */
   dequeueAll(taskId: string, sessionId?: string): Promise<QueuedMessage[]>;
-}
-
-/** Options of `taskStore`. */
-export interface TaskOptions {
-  /** The longest time that a task is kept, from its creation, and again from its end. Default 24 hours. */
-  maxTtlMs?: number | undefined;
-  /** How many tasks a session may have. Creating more fails. Default 1,000. */
-  maxPerSession?: number | undefined;
-  /**
-   * What happens to a task if its node dies before the task ends. With `fail`, the task has `failed` from when a client next
-   * asks for it. With `keep`, the task stays as it is, for servers whose tasks are worked on elsewhere. The node of a task
-   * is the one that created it, or the last one that gave it a status. Default `fail`.
-   */
-  orphans?: 'fail' | 'keep' | undefined;
 }
 
 /** The SDK's stores, in the backplane. Before a store is used, nothing is subscribed, stored or timed. */

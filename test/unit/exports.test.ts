@@ -49,8 +49,9 @@ const ENTRIES: Entry[] = [
     file: 'operator/index',
     values: ['observe'],
     types: [
-      ...['NodeInfo', 'ObserveOptions', 'Observer', 'RequestInfo', 'SessionDetails'],
-      ...['SessionStats', 'Stats', 'StreamInfo', 'Traffic'],
+      ...['NodeInfo', 'NodeStats', 'ObserveOptions', 'Observer', 'RequestInfo', 'SessionDetails'],
+      ...['SessionPage', 'SessionQuery', 'SessionStats', 'SessionSummary'],
+      ...['Stats', 'StreamInfo', 'Traffic'],
     ],
   },
   {

@@ -7,7 +7,7 @@ import { onOneLine } from '../../protocol/json-text.js';
 import { nodeClosed } from '../../replica/requests/request-errors.js';
 import type { AuthInfo } from '../../options/types.js';
 import type { Endpoint } from '../endpoint.js';
-import type { ModernHandler } from './modern.js';
+import type { ModernHandler } from '../../options/modern-option.js';
 import { refuse, REFUSALS } from '../response/refusals.js';
 import { cut, flushHeaders, isGone, reply } from '../response/response.js';
 import { cutWhenStalled } from '../response/stalled-client.js';

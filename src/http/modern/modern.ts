@@ -1,5 +1,6 @@
 import type { Request, Response } from 'express';
-import type { AuthInfo, Logger } from '../../options/types.js';
+import type { Modern } from '../../options/modern-option.js';
+import type { Logger } from '../../options/types.js';
 import { isMessage } from '../../protocol/jsonrpc.js';
 import type { Body } from '../body/request-body.js';
 import type { Endpoint } from '../endpoint.js';
@@ -8,25 +9,6 @@ import { checkMessages, checkValues } from '../body/message-bounds.js';
 import { exchange } from './modern-exchange.js';
 import { authInfoOf } from '../principal.js';
 import { isGone } from '../response/response.js';
-
-/** What serves revision 2026-07-28, which has no sessions. Both parts come from the v2 SDK, and the user provides them. */
-export interface Modern {
-  /** The result of the v2 SDK's `createMcpHandler`. */
-  handler: ModernHandler;
-  /**
-   * The v2 SDK's function of this name. A request that it calls legacy gets a session. Any other request goes to `handler`.
-   */
-  isLegacyRequest(request: globalThis.Request, parsedBody?: unknown): Promise<boolean>;
-}
-
-/** The members of the v2 SDK's `McpHttpHandler` that are used. */
-export interface ModernHandler {
-  fetch(
-    request: globalThis.Request,
-    options?: { authInfo?: AuthInfo; parsedBody?: unknown },
-  ): Promise<globalThis.Response>;
-  close(): Promise<void>;
-}
 
 /**
  * Begins to answer a POST of revision 2026-07-28, and resolves with true without waiting for the end of the answer. Resolves
