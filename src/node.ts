@@ -1,5 +1,5 @@
 import type { JoinedBackplane } from './backplane/backplane.js';
-import { measured } from './backplane/measured.js';
+import { measured } from './stream/measured-backplane.js';
 import { closeInOrder, closeWithServer } from './close-node.js';
 import { buildExecution } from './execution/build-execution.js';
 import { NodeLifetime } from './execution/node-lifetime.js';
@@ -143,7 +143,8 @@ export function createNode(
     return closed.finally(() => telemetry?.measure('drain', clock.elapsed() - began));
   };
   const notify = notifyAll({ backplane, commitQueue, followers });
-  const notifyAlso = modern === undefined ? notify : notifyBoth(notify, bus.announce);
+  const notifyAlso =
+    modern === undefined ? notify : notifyBoth(notify, (event) => bus.announce(event));
   const mcp: Anynode = Object.assign(middleware(endpoint), {
     nodeId,
     listener: requestListener(endpoint),

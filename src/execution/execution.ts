@@ -2,8 +2,7 @@ import type { Position } from '../backplane/backplane.js';
 import type { JsonRpcMessage, JsonRpcResponse } from '../protocol/jsonrpc.js';
 import { isRequest } from '../protocol/jsonrpc.js';
 import type { ArrivedBy, NodeTelemetry } from '../options/telemetry.js';
-import type { DeliveryContext, Mounted } from '../replica/replica.js';
-import { MOUNTED } from '../replica/replica.js';
+import type { DeliveryContext } from '../replica/replica.js';
 import type { Cursors } from '../stream/cursor.js';
 import type { Follower } from '../stream/followers/follower.js';
 import type { ClientMessages, Inbound } from './messages/client-messages.js';
@@ -233,8 +232,7 @@ export class Execution {
   }
 }
 
-function arrivedBy({ requestInfo }: DeliveryContext): ArrivedBy {
-  const mounted: Mounted | undefined = requestInfo?.[MOUNTED];
+function arrivedBy({ requestInfo, mounted }: DeliveryContext): ArrivedBy {
   const req = mounted?.req as { httpVersion?: string } | undefined;
   return { headers: requestInfo?.headers, httpVersion: req?.httpVersion };
 }

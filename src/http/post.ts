@@ -28,7 +28,7 @@ import {
 } from './headers.js';
 import { JsonConnection, sendJson } from './response/json-response.js';
 import { answersModern } from './modern/modern.js';
-import { authInfoOf, sessionsFor } from './principal.js';
+import { sessionsFor } from './principal.js';
 import type { Refusal } from './response/refusals.js';
 import { batchTooLarge, RefusalError, REFUSALS } from './response/refusals.js';
 import { isGone, reply } from './response/response.js';

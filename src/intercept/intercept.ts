@@ -1,5 +1,4 @@
 /** Makes a server behind HTTP usable like a server object. It is an Express handler, or a server at a URL. */
-import type { RequestHandler } from 'express';
 import type { Clock } from '../protocol/clock.js';
 import type { Intercepted } from '../options/options.js';
 import type { FactoryContext, Mounted } from '../replica/replica.js';

@@ -7,7 +7,6 @@ import { admitBody } from '../http/body/admit-body.js';
 import { messagesOf, readBody } from '../http/body/request-body.js';
 import type { Endpoint } from '../http/endpoint.js';
 import { causeOf, requireJson } from '../http/headers.js';
-import { authInfoOf } from '../http/principal.js';
 import { refuseBadRequests, refuseUnserved } from '../http/post.js';
 import { RefusalError, REFUSALS } from '../http/response/refusals.js';
 import { reply } from '../http/response/response.js';

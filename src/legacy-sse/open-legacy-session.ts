@@ -10,7 +10,7 @@ import type { Follower } from '../stream/followers/follower.js';
 import type { HeldStream } from '../execution/client-connections.js';
 import type { Endpoint } from '../http/endpoint.js';
 import { isSessionId, causeOf } from '../http/headers.js';
-import { authInfoOf, sessionsFor } from '../http/principal.js';
+import { sessionsFor } from '../http/principal.js';
 import { RefusalError, REFUSALS } from '../http/response/refusals.js';
 import { isGone } from '../http/response/response.js';
 import { cutWhenStalled } from '../http/response/stalled-client.js';

@@ -4,7 +4,6 @@ import { compareLogIds, justBefore, LOG_START } from '../backplane/backplane.js'
 import { AnynodeError } from '../protocol/errors.js';
 import type { Clock } from '../protocol/clock.js';
 import { jittered } from '../protocol/clock.js';
-import type { JsonRpcMessage } from '../protocol/jsonrpc.js';
 import { eventOf } from './event-of-entry.js';
 import { withParams } from '../replica/initialize/logged-initialize.js';
 import type { Redact, SessionEvent, SessionEventType } from '../options/types.js';

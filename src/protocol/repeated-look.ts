@@ -2,11 +2,11 @@ import type { Clock } from './clock.js';
 
 export interface RepeatedLookOptions {
   /** The time to the next look. It is asked before each. */
-  everyMs(): number;
+  everyMs: () => number;
   /** False while there is nothing to look at. Then no timer runs until `schedule` is called. Default: always true. */
-  isNeeded?(): boolean;
+  isNeeded?: () => boolean;
   /** It must not reject. */
-  look(): Promise<void>;
+  look: () => Promise<void>;
 }
 
 /** Looks at something from time to time, as long as that is needed. The pause begins when the look before has ended. */

@@ -2,7 +2,7 @@
 import type { NodeTelemetry } from '../options/telemetry.js';
 import type { Clock } from '../protocol/clock.js';
 import { AnynodeError } from '../protocol/errors.js';
-import type { JoinedBackplane } from './backplane.js';
+import type { JoinedBackplane } from '../backplane/backplane.js';
 
 type Call = (...args: unknown[]) => unknown;
 
