@@ -80,6 +80,8 @@ const TARGETS: readonly Target[] = [
     ...{ digits: 3, unit: 'ms' },
   },
   atMost('scripts in Redis per call', 'tools-call.scripts', 2),
+  atMost('telemetry without an SDK: CPU ÷ without telemetry', 'telemetry.api/off.cpu', 1.02),
+  atMost('telemetry, 10 % recorded: CPU ÷ without telemetry', 'telemetry.sampled/off.cpu', 1.1),
   ratio('handshake, memory: rate ÷ SDK', 'handshake.memory/sdk.rate', 1),
   ratio('handshake, Redis: rate ÷ SDK', 'handshake.redis/sdk.rate', 1),
   atMost(

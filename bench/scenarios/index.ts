@@ -7,11 +7,13 @@ import { memory } from './memory.js';
 import { notification } from './notification.js';
 import { rehydration } from './rehydration.js';
 import { resume } from './resume.js';
+import { telemetry } from './telemetry.js';
 import { toolsCall } from './tools-call.js';
 
 /** In the order in which they run. */
 export const SCENARIOS: readonly Scenario[] = [
   toolsCall,
+  telemetry,
   handshake,
   notification,
   elicitation,

@@ -2,6 +2,7 @@ import express from 'express';
 import { built } from './built.js';
 import { buildServer } from './build-server.js';
 import type { Mounted, NodeSettings } from './contestants.js';
+import { telemetryFor } from './telemetry.js';
 
 /** More than the default, so that the longest gap that is measured can still be resumed. */
 const MAX_EVENTS = 20_000;
@@ -17,6 +18,7 @@ export async function mountAnynode(settings: NodeSettings, redisUrl: string): Pr
     retention: { maxEvents: MAX_EVENTS },
     limits: { anonymousSessions: MANY, anonymousPending: MANY },
     ...(contestant === 'redis' && { redis: redisUrl, prefix }),
+    ...(settings.telemetry !== undefined && { telemetry: await telemetryFor(settings.telemetry) }),
   });
   await mcp.ready();
   return {

@@ -1,5 +1,6 @@
 import type { RequestListener } from 'node:http';
 import type { Express } from 'express';
+import type { TelemetrySetting } from './telemetry.js';
 
 /** The servers that are compared. Each runs in a process of its own (`node.ts`). */
 export const CONTESTANTS = [
@@ -44,6 +45,8 @@ export interface NodeSettings {
   prefix?: string;
   replicaIdleMs?: number;
   maxReplicas?: number;
+  /** Left out: the option `telemetry` is not given. */
+  telemetry?: TelemetrySetting;
 }
 
 /** What `node.ts` needs of a server, besides that it serves. */

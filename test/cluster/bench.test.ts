@@ -30,6 +30,7 @@ const EXPECTED = {
     'tools/call, JSON, concurrency 16',
     'tools/call, JSON, concurrency 64',
   ],
+  telemetry: ['Telemetry: tools/call on Redis, concurrency 16'],
   handshake: ['Handshake, concurrency 16'],
   notification: ['Notification to a GET stream'],
   elicitation: ['Elicitation round trip, concurrency 1', 'Elicitation round trip, concurrency 16'],
@@ -40,7 +41,7 @@ const EXPECTED = {
   growth: ['Growth: the same 64 callers', 'Growth: 300 calls/s'],
 };
 
-const TARGETS = 23;
+const TARGETS = 25;
 
 describe('npm run bench -- --quick', () => {
   let folder: string;
