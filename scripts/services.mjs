@@ -1,6 +1,6 @@
-// Makes sure that the programs which tests and demo run beside Node are installed: redis-server and nginx.
+// Makes sure that the programs which tests and demo run beside Node are installed: redis-server, nginx and prometheus.
 //
-//     node scripts/services.mjs [redis-server] [nginx]
+//     node scripts/services.mjs [redis-server] [nginx] [prometheus]     redis-server and nginx, unless others are named
 //
 // What is there already costs nothing and prints nothing. What is missing is installed with the system's package manager
 // where that is possible without a question; else it says what to install and ends with code 1. No service is started
@@ -9,7 +9,9 @@ import { spawnSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
-const known = ['redis-server', 'nginx'];
+/** What is asked for without arguments. */
+const usual = ['redis-server', 'nginx'];
+const known = [...usual, 'prometheus'];
 const systemFolders = ['/usr/sbin', '/usr/local/sbin', '/sbin', '/opt/homebrew/bin'];
 
 /** Each is asked for in this order; `packages` gives the package where its name is not that of the program. */
@@ -40,7 +42,7 @@ const managers = [
   {
     program: 'dnf',
     needsRoot: true,
-    packages: { 'redis-server': 'redis' },
+    packages: { 'redis-server': 'redis', prometheus: 'golang-github-prometheus' },
     script: (packages) => `dnf install -y ${packages}`,
   },
   {
@@ -75,10 +77,10 @@ function run({ needsRoot, script }, packages) {
 }
 
 function main() {
-  const wanted = process.argv.length > 2 ? process.argv.slice(2) : known;
+  const wanted = process.argv.length > 2 ? process.argv.slice(2) : usual;
   const unknown = wanted.filter((program) => !known.includes(program));
   if (unknown.length > 0) {
-    console.error(`Unknown: ${unknown.join(', ')}. It installs ${known.join(' and ')}.`);
+    console.error(`Unknown: ${unknown.join(', ')}. It installs ${known.join(', ')}.`);
     return 1;
   }
 
@@ -93,10 +95,10 @@ function main() {
   }
   console.error(`
 Please install ${missing.join(' and ')}, for instance:
-  Debian, Ubuntu   sudo apt-get install redis-server nginx
-  Alpine           sudo apk add redis nginx
-  Fedora           sudo dnf install redis nginx
-  macOS            brew install redis nginx
+  Debian, Ubuntu   sudo apt-get install redis-server nginx prometheus
+  Alpine           sudo apk add redis nginx prometheus
+  Fedora           sudo dnf install redis nginx golang-github-prometheus
+  macOS            brew install redis nginx prometheus
 `);
   return 1;
 }

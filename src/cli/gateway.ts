@@ -4,6 +4,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Cluster, Redis } from 'ioredis';
 import { anynode } from '../node.js';
+import type { Telemetry } from '../options/telemetry.js';
 import type { PayloadCodec } from '../backplane/encoded/payloads.js';
 import { serverOptionsFor } from '../http/server-options.js';
 import { CommandError, EXIT, orUsage } from './exit.js';
@@ -29,6 +30,7 @@ export interface GatewayOptions {
   principalHeader?: string;
   /** Milliseconds. */
   drain: number;
+  telemetry?: Telemetry | undefined;
 }
 
 export interface Gateway {
@@ -70,7 +72,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const mcp = orUsage(() =>
     anynode({
       ...{ upstream, upstreamTimeoutMs, upstreamCheck, upstreamQuery, redis, prefix, codec },
-      ...{ allowedHosts, allowedOrigins, affinity, logger: LOGGER },
+      ...{ allowedHosts, allowedOrigins, affinity, logger: LOGGER, telemetry: options.telemetry },
       ...(principalHeader !== undefined && {
         principal: (req) => digestOf(req.get(principalHeader)),
       }),

@@ -13,6 +13,18 @@ export function portNumber(text: string): number {
   throw new InvalidArgumentError('It must be a port number from 0 to 65535.');
 }
 
+/** The port of metrics has to be known to what scrapes them, so it cannot be a free one. */
+export function metricsPort(text: string): number {
+  const value = portNumber(text);
+  if (value > 0) return value;
+  throw new InvalidArgumentError('It must be a port number from 1 to 65535.');
+}
+
+export function httpUrl(text: string): string {
+  if (URL.canParse(text) && /^https?:$/.test(new URL(text).protocol)) return text;
+  throw new InvalidArgumentError('It must be a URL such as http://localhost:4318.');
+}
+
 /** Parses seconds such as `2` or `0.5`, and returns milliseconds. */
 export function seconds(text: string): number {
   const value = Number(text);

@@ -19,7 +19,7 @@ import { telemetry } from '../../src/telemetry/index.js';
 
 context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
 
-export const propagator = new CompositePropagator({
+const propagator = new CompositePropagator({
   propagators: [new W3CTraceContextPropagator(), new W3CBaggagePropagator()],
 });
 

@@ -2,6 +2,8 @@ import type { Command } from 'commander';
 import { Option } from 'commander';
 import type { GatewayOptions } from '../gateway.js';
 import { startGateway } from '../gateway.js';
+import type { TelemetryFlags } from '../gateway-telemetry.js';
+import { gatewayTelemetry } from '../gateway-telemetry.js';
 import type { GlobalOptions } from '../cli-context.js';
 import { CommandError, EXIT } from '../exit.js';
 import { interruptible } from '../interrupts.js';
@@ -9,10 +11,19 @@ import { codecOf } from '../keys.js';
 import { Output } from '../print/output.js';
 import { redisOf } from '../cli-redis.js';
 import { plain } from '../print/text.js';
-import { listOf, portNumber, principalHeader, seconds, urlPath } from '../values.js';
+import {
+  httpUrl,
+  listOf,
+  metricsPort,
+  portNumber,
+  principalHeader,
+  seconds,
+  urlPath,
+} from '../values.js';
 
 type Options = GlobalOptions &
-  Omit<GatewayOptions, 'upstream' | 'redis' | 'codec'> & { upstream?: string };
+  TelemetryFlags &
+  Omit<GatewayOptions, 'upstream' | 'redis' | 'codec' | 'telemetry'> & { upstream?: string };
 
 export function addServe(program: Command): void {
   program
@@ -75,6 +86,16 @@ export function addServe(program: Command): void {
         .argParser(seconds)
         .default(10_000, '10'),
     )
+    .option(
+      '--metrics <port>',
+      'the port of this address on which /metrics serves metrics for Prometheus',
+      metricsPort,
+    )
+    .option(
+      '--otlp <url>',
+      'the URL to which spans and metrics are sent by OTLP over HTTP',
+      httpUrl,
+    )
     .allowExcessArguments()
     .action((_, command: Command) => {
       const [unknown] = command.args;
@@ -95,15 +116,28 @@ async function serve({ upstream, ...options }: Options): Promise<void> {
   const output = new Output({ json: options.json === true });
   const { signal, release } = interruptible();
   const [redis, codec] = [redisOf(options), codecOf(options)];
-  const gateway = await startGateway({ ...options, upstream, redis, codec });
+  const observed = await gatewayTelemetry(options, options.host);
+  const { telemetry, metricsUrl } = observed ?? {};
+  const gateway = await startGateway({ ...options, upstream, redis, codec, telemetry }).catch(
+    async (error: unknown) => {
+      await observed?.close();
+      throw error;
+    },
+  );
   const { url, nodeId } = gateway;
-  if (output.json) await output.document({ listening: url, node: nodeId });
-  else await output.line(`node ${nodeId} listens on ${plain(url)}`);
+  if (output.json) {
+    const metrics = metricsUrl === undefined ? {} : { metrics: metricsUrl };
+    await output.document({ listening: url, node: nodeId, ...metrics });
+  } else {
+    await output.line(`node ${nodeId} listens on ${plain(url)}`);
+    if (metricsUrl !== undefined) await output.line(`metrics at ${metricsUrl}`);
+  }
   await new Promise<void>((resolve) => {
     if (signal.aborted) resolve();
     else signal.addEventListener('abort', () => resolve(), { once: true });
   });
   await gateway.close();
+  await observed?.close();
   release();
   // SIGTERM is the normal way to end a node, so its exit code is 0.
   if (signal.reason instanceof CommandError && signal.reason.exitCode !== EXIT.terminated) {
