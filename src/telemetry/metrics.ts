@@ -5,6 +5,7 @@ import type {
   Histogram,
   Meter,
 } from '@opentelemetry/api';
+import { createNoopMeter } from '@opentelemetry/api';
 import type { Counter, Duration, Labels, ObservedNode } from '../options/telemetry.js';
 import { ATTRIBUTE, OTHER } from './attributes.js';
 
@@ -82,11 +83,14 @@ export class Metrics {
   private readonly durations = new Map<Duration, Histogram>();
   private readonly operations: Record<'server' | 'client', Histogram>;
   private readonly node: Attributes;
+  /** True if no SDK records metrics. Attributes are not even made then. */
+  private readonly isOff: boolean;
   /** The tools and prompts that exist. */
   private readonly names = new Set<string>();
 
   constructor(meter: Meter, observed: ObservedNode) {
     this.node = { [ATTRIBUTE.node]: observed.nodeId };
+    this.isOff = meter === createNoopMeter();
     const histogram = (name: string, description: string, buckets: number[]): Histogram =>
       meter.createHistogram(name, {
         ...{ description, unit: 's' },
@@ -120,8 +124,14 @@ export class Metrics {
     }
   }
 
-  operation(by: 'server' | 'client', milliseconds: number, attributes: Attributes): void {
-    const named = { ...attributes, ...this.node };
+  operation(
+    by: 'server' | 'client',
+    milliseconds: number,
+    common: Attributes,
+    outcome: Attributes,
+  ): void {
+    if (this.isOff) return;
+    const named = { ...common, ...outcome, ...this.node };
     for (const key of [ATTRIBUTE.tool, ATTRIBUTE.prompt]) {
       if (key in named) named[key] = this.knownName(named[key], ATTRIBUTE.error in named);
     }
@@ -139,10 +149,11 @@ export class Metrics {
   }
 
   count(what: Counter, labels: Labels = {}): void {
-    this.counters.get(what)?.add(1, { ...labels, ...this.node });
+    if (!this.isOff) this.counters.get(what)?.add(1, { ...labels, ...this.node });
   }
 
   measure(what: Duration, milliseconds: number, labels: Labels = {}): void {
+    if (this.isOff) return;
     this.durations.get(what)?.record(milliseconds / 1000, { ...labels, ...this.node });
   }
 }

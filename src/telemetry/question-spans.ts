@@ -27,7 +27,7 @@ export class QuestionSpans {
   asked<T extends JsonRpcRequest>(question: T, sessionId: string): T {
     const { name, common, own } = describe(question, sessionId);
     const active = context.active();
-    const span = this.spans.start(name, SpanKind.CLIENT, { ...common, ...own }, active);
+    const span = this.spans.start(name, SpanKind.CLIENT, Object.assign(own, common), active);
     this.open.set(String(question.id), { span, common, beganAt: performance.now() });
     return this.propagation.withContext(question, trace.setSpan(active, span));
   }
@@ -50,7 +50,7 @@ export class QuestionSpans {
     this.open.delete(id);
     const { span, common, beganAt } = open;
     const { attributes, message } = outcomeOf(response, failure);
-    this.metrics.operation('client', performance.now() - beganAt, { ...common, ...attributes });
+    this.metrics.operation('client', performance.now() - beganAt, common, attributes);
     finish(span, attributes, message);
     span.end();
   }

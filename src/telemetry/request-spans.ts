@@ -57,7 +57,7 @@ export class RequestSpans {
     const links: Link[] = isLinked
       ? [{ context: ambient, attributes: { [ATTRIBUTE.link]: 'transport' } }]
       : [];
-    const attributes = { ...common, ...own };
+    const attributes = Object.assign(own, common);
     const span = this.spans.start(name, SpanKind.SERVER, attributes, parent, links);
     this.add(stream, request, { span, common, within: trace.setSpan(parent, span) });
     return traceOf(span);
@@ -131,7 +131,7 @@ export class RequestSpans {
     // The version is settled by the answer to `initialize`.
     if (isInitialize && response !== undefined && 'result' in response)
       Object.assign(attributes, versionOf(response.result.protocolVersion));
-    this.metrics.operation('server', performance.now() - beganAt, { ...common, ...attributes });
+    this.metrics.operation('server', performance.now() - beganAt, common, attributes);
     if (span.isRecording()) {
       finish(span, attributes, message);
       const isResult = response !== undefined && 'result' in response;

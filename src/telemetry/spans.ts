@@ -11,6 +11,7 @@ export class Spans {
     readonly nodeId: string,
   ) {}
 
+  /** Starts a span. The attributes are the caller's no more: the node is added to them. */
   start(
     name: string,
     kind: SpanKind,
@@ -18,8 +19,8 @@ export class Spans {
     parent: Context,
     links: Link[] = [],
   ): Span {
-    const options = { kind, attributes: { ...attributes, [ATTRIBUTE.node]: this.nodeId }, links };
-    return this.tracer.startSpan(name, options, parent);
+    attributes[ATTRIBUTE.node] = this.nodeId;
+    return this.tracer.startSpan(name, { kind, attributes, links }, parent);
   }
 
   /**
