@@ -1,6 +1,5 @@
 import { setImmediate } from 'node:timers';
-import type { AppendOperation, NoteOperation, SessionRecord } from '../backplane/backplane.js';
-import { STANDALONE } from '../backplane/backplane.js';
+import type { NoteOperation, SessionRecord } from '../backplane/backplane.js';
 import type { Revision } from '../backplane/revision.js';
 import type { HttpAnswer } from '../protocol/http-answer.js';
 import type {
@@ -14,28 +13,27 @@ import {
   errorResponse,
   isInitialized,
   isNotification,
-  isFailure,
   isRequest,
   isResponse,
 } from '../protocol/jsonrpc.js';
-import { AnynodeError, sessionEnded } from '../protocol/errors.js';
+import { sessionEnded } from '../protocol/errors.js';
 import type { BuiltReplica, ReplicaBuilder } from './build-replica.js';
 import { InboundAdmission } from './requests/inbound-admission.js';
-import { nodeOf } from './requests/outgoing-requests.js';
 import type { InitializeExchange } from './initialize/initialize-exchange.js';
 import type { Call, RunningCount } from './requests/running-calls.js';
 import { RunningCalls, wasShown } from './requests/running-calls.js';
-import { answerToCancelled, failed, notBuilt, serialized } from './requests/request-errors.js';
-import { answerTurns } from './requests/loop-turns.js';
+import { answerToCancelled, failed, notBuilt, takenOver } from './requests/request-errors.js';
 import type { NodeContext } from '../stream/node-context.js';
 import type { Cause, DeliveryContext, ReplicaEvents } from './replica.js';
-import { effectOfAnswer, mayBeRefused, refusalOf } from './session-shape.js';
-import { deliverToFollowers } from '../stream/followers/deliver-to-followers.js';
+import { mayBeRefused, refusalOf } from './session-shape.js';
+import { failureOf, ignoreClosed, noConnection, ServerMessages } from './server-messages.js';
+import { SessionUse } from './session-use.js';
 import type { ReplicaTransport } from './replica-transport.js';
 import { ReplicaUpkeep } from './replica-upkeep.js';
-import { endOf, shownOn } from '../stream/shown-on.js';
 import type { AuthInfo, SessionInfo } from '../options/types.js';
 import { Cursors } from '../stream/cursor.js';
+
+const SUBSCRIBE = 'resources/subscribe';
 
 /** A session of which this node has a replica, is building one, or is about to need one. */
 export class LiveSession {
@@ -51,13 +49,12 @@ export class LiveSession {
   readonly admission = new InboundAdmission();
   private readonly upkeep: ReplicaUpkeep;
   private readonly calls: RunningCalls;
-  private pins = 0;
-  private held = 0;
+  private readonly messages: ServerMessages;
+  private readonly use = new SessionUse();
   /** Requests that were cancelled before they were among `calls`. A cancellation may overtake the commit of its request. */
   private readonly cancelledEarly = new Set<RequestId>();
   /** Called once, when the session is idle the next time. */
   onIdle: (() => void) | undefined;
-  private warnedAt: number | undefined;
   /** Set while `initialize` is being answered. */
   private initializeExchange: InitializeExchange | undefined;
 
@@ -70,6 +67,7 @@ export class LiveSession {
     this.lastUsedAt = node.clock.elapsed();
     this.cursors = new Cursors(id);
     this.calls = new RunningCalls(running);
+    this.messages = new ServerMessages(id, node);
     this.upkeep = new ReplicaUpkeep(id, node, builder, (replica) => this.eventsOf(replica));
   }
 
@@ -88,13 +86,13 @@ export class LiveSession {
 
   /** True if a request of the session runs, or a step of it is under way. */
   get busy(): boolean {
-    return this.pins > 0 || this.calls.size > 0;
+    return this.use.isPinned || this.calls.size > 0;
   }
 
   /** True if no request runs or is under way, and the server waits for no answer. Open streams do not count. */
   get idle(): boolean {
-    const { busy, held, transport } = this;
-    return !busy && held === 0 && (transport?.waiting ?? 0) === 0;
+    const { busy, use, transport } = this;
+    return !busy && !use.isHeld && (transport?.waiting ?? 0) === 0;
   }
 
   get transport(): ReplicaTransport | undefined {
@@ -103,24 +101,15 @@ export class LiveSession {
 
   /** Keeps the session from being idle until the returned function is called, for work that is no call, such as a task. */
   hold(): () => void {
-    this.held += 1;
-    return () => {
-      this.held -= 1;
-      this.used();
-    };
+    return this.use.hold(() => this.used());
   }
 
   /** Keeps the session busy until the returned function is called. Further calls of that function do nothing. */
   pin(): () => void {
-    this.pins += 1;
-    let pinned = true;
-    return () => {
-      if (!pinned) return;
-      pinned = false;
-      this.pins -= 1;
-      if (this.pins === 0) this.cancelledEarly.clear();
+    return this.use.pin(() => {
+      if (!this.use.isPinned) this.cancelledEarly.clear();
       this.used();
-    };
+    });
   }
 
   /** Notes that the session was in use, and calls `onIdle` if it is idle now. */
@@ -173,9 +162,9 @@ export class LiveSession {
 
   /** Whether all requests of a stream run on this node, or may be about to run, or have answers that are being stored. */
   mayRun(stream: string): boolean {
-    const running = this.calls.all().filter((call) => call.stream === stream);
+    const running = this.calls.ofStream(stream);
     const [first] = running;
-    return first === undefined ? this.pins > 0 : running.length === first.batch.size;
+    return first === undefined ? this.use.isPinned : running.length === first.batch.size;
   }
 
   /** Whether this request of a stream runs on this node. */
@@ -190,15 +179,11 @@ export class LiveSession {
 
   /** Stops the requests of a stream that another node runs now. Later messages of the server about them are dropped. */
   executionLost(stream: string): void {
-    for (const { request } of this.calls.all().filter((call) => call.stream === stream)) {
+    for (const { request } of this.calls.ofStream(stream)) {
       this.calls.take(request.id);
       this.node.telemetry?.count('fenced');
       this.node.telemetry?.requestEnded({ stream, id: request.id }, undefined, 'execution_lost');
-      this.transport?.deliver({
-        jsonrpc: '2.0',
-        method: 'notifications/cancelled',
-        params: { requestId: request.id, reason: 'Another node has taken the request over' },
-      });
+      this.transport?.deliver(takenOver(request.id));
     }
   }
 
@@ -232,7 +217,10 @@ export class LiveSession {
     const call = this.calls.get(request.id);
     if (call?.request !== request) return;
     call.revision = this.revision;
-    const refusal = this.refusalOf(request);
+    const { known } = this.upkeep;
+    const refusal = mayBeRefused(request)
+      ? refusalOf(request, known, this.calls.withMethod(SUBSCRIBE), this.node.settings.limits)
+      : undefined;
     if (refusal !== undefined) {
       this.calls.take(request.id);
       void this.finish(call, refusal).catch(ignoreClosed);
@@ -251,12 +239,6 @@ export class LiveSession {
       this.node.logger.error(`mcp-anynode: a request could not be run: ${String(error)}`);
       void this.fail([request]).catch(ignoreClosed);
     }
-  }
-
-  private refusalOf(request: JsonRpcRequest): JsonRpcResponse | undefined {
-    if (!mayBeRefused(request)) return undefined;
-    const running = this.calls.withMethod('resources/subscribe');
-    return refusalOf(request, this.upkeep.known, running, this.node.settings.limits);
   }
 
   /** Ends requests that cannot run. If `why` is the server's refusal of the replay, the client gets that error. */
@@ -290,19 +272,9 @@ export class LiveSession {
     let told = given;
     let failure: string | undefined = 'not_stored';
     try {
-      const turn = answerTurns.next();
-      if (turn !== undefined) await turn;
-      const { response, message } = answerTurns.write(() => serialized(this.node, request, given));
-      const effect = effectOfAnswer(request, response);
-      const end = endOf(stream, request.id, message, {
-        ...(effect !== undefined && { effect }),
-        ...(response !== undefined && isFailure(response) && { failed: true }),
-      });
-      const stored = await this.append(end, true, notes);
+      const { stored, response, effect } = await this.messages.end(call, given, notes);
       told = response;
-      if (stored === 'taken') this.node.telemetry?.count('fenced');
-      failure =
-        stored === 'gone' ? 'session_ended' : stored === 'taken' ? 'execution_lost' : undefined;
+      failure = failureOf(stored);
       call.batch.open -= 1;
       if (typeof stored === 'object') {
         // All requests are answered, and the stream is still open: a failover has lost an answer.
@@ -332,7 +304,7 @@ export class LiveSession {
     const call = this.calls.take(id);
     // The specification forbids the cancellation of `initialize`, which is never among `calls`.
     if (call === undefined) {
-      if (this.pins > 0) this.cancelledEarly.add(id);
+      if (this.use.isPinned) this.cancelledEarly.add(id);
       return;
     }
     const answer = answerToCancelled(this.node, id, call.stream);
@@ -342,17 +314,9 @@ export class LiveSession {
   private eventsOf(replica: () => BuiltReplica): ReplicaEvents {
     return {
       emit: (message, relatedTo, httpAnswer) => this.emit(message, relatedTo, httpAnswer),
-      undelivered: (method, why) => this.warnOf(method, why),
+      undelivered: (method, why) => this.messages.warnUndelivered(method, why),
       closed: () => this.onClosed(replica()),
     };
-  }
-
-  /** Warns once a second at most, because a server may report progress of an ended call all the time. */
-  private warnOf(method: string, why: unknown): void {
-    const now = this.node.clock.elapsed();
-    if (this.warnedAt !== undefined && now - this.warnedAt < 1000) return;
-    this.warnedAt = now;
-    this.node.logger.warn(`mcp-anynode: ${method} was not delivered: ${String(why)}`);
   }
 
   /** Stores a message of the server, and shows it. */
@@ -373,73 +337,15 @@ export class LiveSession {
     const call = relatedTo === undefined ? undefined : this.calls.get(relatedTo);
     if (relatedTo !== undefined && call === undefined) throw noConnection(relatedTo);
     if (call !== undefined && wasShown(call, message)) return;
-    // A JSON response cannot carry other messages, so the standalone stream does.
-    const stream =
-      call === undefined || this.node.settings.responseMode === 'json'
-        ? STANDALONE
-        : shownOn(call.stream);
-    const operation: AppendOperation = {
-      ...{ type: 'append', stream, message: JSON.stringify(message) },
-      // Only mark requests whose id this node issued. For other ids, the liveness of the issuing node decides.
-      ...(isRequest(message) && nodeOf(message.id) === this.node.nodeId && { asks: true }),
-      ...(stream === STANDALONE && this.conditionOf(call)),
-    };
-    const stored = await this.append([operation], false);
+    const stored = await this.messages.store(message, call?.stream);
     if (stored === 'gone') throw sessionEnded();
-    if (call !== undefined && stored === 'taken') throw noConnection(relatedTo);
-  }
-
-  /** The condition under which a message is stored: no other node has taken the request, or owns the session. */
-  private conditionOf(call: Call | undefined): Pick<AppendOperation, 'onlyIf'> {
-    if (call !== undefined) return { onlyIf: { executes: call.stream } };
-    return this.node.settings.owned ? { onlyIf: { owned: true } } : {};
+    if (call !== undefined && stored === 'executionLost') throw noConnection(relatedTo);
   }
 
   private answer(response: JsonRpcResponse): Promise<void> {
     const call = this.calls.take(response.id);
     if (call === undefined) throw noConnection(response.id);
     return this.finish(call, response);
-  }
-
-  /**
-   * Stores a message, and hands it to its follower if that is on this node. The outcome is that of the first operation:
-   *
-   * - an object, if the message was stored now: the record's revision, and whether the stream has ended;
-   * - `gone`: the session has ended;
-   * - `taken`: another node runs the request now, or a failover has lost the request;
-   * - `undefined`: the message was stored by an earlier try, or its request has ended.
-   */
-  private async append(
-    operations: [AppendOperation, ...AppendOperation[]],
-    urgent: boolean,
-    notes: NoteOperation[] = [],
-  ): Promise<{ revision: Revision; ended: boolean } | 'gone' | 'taken' | undefined> {
-    const all = [...operations, ...notes];
-    const committed = await this.node.commitQueue.append(this.id, all, urgent);
-    if (committed === 'gone') return 'gone';
-    const [operation] = operations;
-    const [result] = committed.results;
-    deliverToFollowers(this.node.followers, this.id, operations, committed.results);
-    switch (result?.status) {
-      case 'appended':
-        return { revision: committed.reply.revision, ended: result.ended };
-      case 'dropped':
-        // With `unbegun`, the stream is assigned to this node, but the step did not begin it: another node owns the session.
-        if (result.executor === this.node.nodeId && result.unbegun !== true) return undefined;
-        this.node.notices.executionLost(this.id, operation.stream);
-        return 'taken';
-      case 'skipped': {
-        const { onlyIf } = operation;
-        if (onlyIf !== undefined && 'executes' in onlyIf) {
-          this.node.notices.executionLost(this.id, onlyIf.executes);
-          return 'taken';
-        }
-        this.node.notices.disowned(this.id);
-        throw new AnynodeError('closed', 'Another node owns the session now');
-      }
-      default:
-        return undefined;
-    }
   }
 
   /**
@@ -486,13 +392,4 @@ export class LiveSession {
       this.node.telemetry?.requestEnded({ stream, id: request.id }, undefined, 'session_ended');
     await this.evict();
   }
-}
-
-function noConnection(id: RequestId | undefined): Error {
-  return new Error(`No connection established for request ID: ${String(id)}`);
-}
-
-/** Ignores the error of a commit queue that was closed. The requests of this node are orphans then. */
-function ignoreClosed(): void {
-  // Nothing to do.
 }

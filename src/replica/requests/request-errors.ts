@@ -2,6 +2,7 @@ import type { NoteOperation } from '../../backplane/backplane.js';
 import { formerExecutor, RELEASED } from '../../backplane/backplane.js';
 import type {
   JsonRpcError,
+  JsonRpcNotification,
   JsonRpcRequest,
   JsonRpcResponse,
   RequestId,
@@ -111,4 +112,10 @@ function note(
 ): NoteOperation {
   const node = from && formerExecutor(from);
   return { type: 'note', kind, stream, request: JSON.stringify(id), from: node };
+}
+
+/** Returns the message that stops a request which another node runs now. */
+export function takenOver(requestId: RequestId): JsonRpcNotification {
+  const params = { requestId, reason: 'Another node has taken the request over' };
+  return { jsonrpc: '2.0', method: 'notifications/cancelled', params };
 }

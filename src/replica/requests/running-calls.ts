@@ -68,6 +68,10 @@ export class RunningCalls {
     return this.all().flatMap(({ request }) => (request.method === method ? request : []));
   }
 
+  ofStream(stream: string): Call[] {
+    return this.all().filter((call) => call.stream === stream);
+  }
+
   all(): Call[] {
     return [...this.byId.values()];
   }

@@ -4,7 +4,7 @@ import { LOG_START } from '../../../src/backplane/backplane.js';
 import { StoredSession } from '../../../src/backplane/memory/stored-session.js';
 import { StreamHolders } from '../../../src/backplane/memory/stream-holders.js';
 import { SseConnection } from '../../../src/http/response/sse-response.js';
-import { LiveSession } from '../../../src/replica/live-session.js';
+import { ServerMessages } from '../../../src/replica/server-messages.js';
 import { Follower } from '../../../src/stream/followers/follower.js';
 import { SimBackplane, JoinedSimBackplane } from '../backplane.js';
 import type { Mutant } from './mutant.js';
@@ -57,15 +57,15 @@ export const STREAM_MUTANTS: Mutant[] = [
   {
     name: 'a message is shown before it is stored',
     plant() {
-      const original = methodsOf(LiveSession.prototype);
-      LiveSession.prototype['append'] = function (operations, ...rest) {
+      const original = methodsOf(ServerMessages.prototype);
+      ServerMessages.prototype.append = function (operations, ...rest) {
         for (const { stream, message } of operations) {
-          const follower = this['node'].followers.find(this.id, stream);
+          const follower = this['node'].followers.find(this['sessionId'], stream);
           if (follower === undefined || message === undefined) continue;
           const { n, logId } = follower.position;
           follower.offer({ position: { n: n + 1, logId }, message, end: false }, true);
         }
-        return original['append'].call(this, operations, ...rest);
+        return original.append.call(this, operations, ...rest);
       };
     },
   },
