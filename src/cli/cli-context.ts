@@ -19,6 +19,7 @@ export interface GlobalOptions extends RedisChoice, KeyChoice {
 /** Gives a command the observer of the cluster and the output to print to. */
 export interface Context {
   observer: Observer;
+  prefix: string;
   output: Output;
   /** Writes a message that is no result to stderr, with and without `--json`. */
   note: (text: string) => void;
@@ -41,7 +42,7 @@ export async function withObserver(
   const observer = orUsage(() => observe({ redis, prefix, commandTimeoutMs, codec }));
   const note = (text: string): void => void process.stderr.write(`mcp-anynode: ${plain(text)}\n`);
   try {
-    await command({ observer, output: new Output({ json: options.json === true }), note });
+    await command({ observer, prefix, output: new Output({ json: options.json === true }), note });
   } catch (error) {
     if (!isUnavailable(error)) throw error;
     const place = placesOf(options.redis ?? '');

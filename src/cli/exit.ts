@@ -18,13 +18,17 @@ export class CommandError extends Error {
     readonly exitCode: number,
     message: string,
     options?: ErrorOptions,
+    /** Further lines of the message. */
+    readonly more: string[] = [],
   ) {
     super(message, options);
   }
 }
 
+export class NoSuchSession extends CommandError {}
+
 export function noSuchSession(id: string): CommandError {
-  return new CommandError(EXIT.notFound, `there is no session ${id}`);
+  return new NoSuchSession(EXIT.notFound, `there is no session ${id}`);
 }
 
 export function exitCodeOf(error: unknown): number {
@@ -36,12 +40,32 @@ export function isUnavailable(error: unknown): boolean {
   return error instanceof AnynodeError && error.code === 'backplane_unavailable';
 }
 
+/** Options of the library whose names on the command line are others. */
+const RENAMED: Record<string, string> = {
+  commandTimeoutMs: '--timeout',
+  upstreamTimeoutMs: '--upstream-timeout',
+  idleMs: '--idle',
+};
+const SAME = new Set([
+  ...['redis', 'prefix', 'upstream', 'upstreamCheck', 'allowedHosts', 'allowedOrigins', 'affinity'],
+  ...['allowPlaintext', 'decryptOnly', 'after', 'until', 'limit', 'stream', 'method', 'direction'],
+  'sort',
+]);
+
+/** Replaces the names of options in a message of the library by those of the command line: `allowedHosts` by --allowed-hosts. */
+function asOptions(message: string): string {
+  return message.replace(/`(\w+)`/g, (quoted, name: string) => {
+    if (!SAME.has(name)) return RENAMED[name] ?? quoted;
+    return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+  });
+}
+
 /** Runs `make`. A `TypeError` of the library is a wrong value of an option, so it becomes an error of usage. */
 export function orUsage<T>(make: () => T): T {
   try {
     return make();
   } catch (error) {
-    if (error instanceof TypeError) throw new CommandError(EXIT.usage, error.message);
+    if (error instanceof TypeError) throw new CommandError(EXIT.usage, asOptions(error.message));
     throw error;
   }
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { CommanderError } from 'commander';
-import { EXIT, exitCodeOf } from './exit.js';
+import { CommandError, EXIT, exitCodeOf } from './exit.js';
 import { buildProgram } from './program.js';
 import { plain } from './print/text.js';
 
@@ -20,7 +20,8 @@ try {
   } else {
     const text = error instanceof Error ? error.message : String(error);
     const said = plain(text.replace(/^mcp-anynode: /, ''));
-    if (said !== '') process.stderr.write(`mcp-anynode: ${said}\n`);
+    const more = error instanceof CommandError ? error.more.map((line) => `${plain(line)}\n`) : [];
+    if (said !== '') process.stderr.write(`mcp-anynode: ${said}\n${more.join('')}`);
     process.exitCode = exitCodeOf(error);
   }
 }

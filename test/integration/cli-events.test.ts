@@ -6,6 +6,7 @@ import { setTimeout as after } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { startRedis } from '../rig/redis.js';
 import type { SessionEvent, SessionInfo } from '../../src/index.js';
+import { connectRedis } from '../support/redis-fixture.js';
 import { jsonLines, lines } from './support/cli.js';
 import { NONE, startCliCluster } from './support/cli-cluster.js';
 import { openSession } from './support/serve.js';
@@ -43,6 +44,8 @@ describe('the command `events`', () => {
     };
     const ids = all.map(({ id }) => id);
     expect(await some('--after', ids[1] ?? '')).toEqual(ids.slice(2));
+    const later = new Date(Date.now() + 60_000).toISOString();
+    expect(await some('--after', '1h', '--until', later)).toEqual(ids);
     expect(await some('--limit', '2')).toEqual(ids.slice(0, 2));
     const calls = all.filter(
       ({ message }) =>
@@ -53,6 +56,15 @@ describe('the command `events`', () => {
     const fromServer = all.filter(({ direction }) => direction === 'out').map(({ id }) => id);
     expect(await some('--type', 'session.created,session.initialized')).toHaveLength(2);
     expect(await some('--direction', 'out')).toEqual(fromServer);
+  });
+
+  // The lines of a session of last week had the same times as those of today.
+  it('prints dates for a session of another day', async () => {
+    const { a, ask, prefix } = await startCliCluster();
+    const yesterday = Date.now() - 86_400_000;
+    await connectRedis().hset(`${prefix}:{${a.sessionId}}`, 'at', yesterday);
+    const { stdout } = await ask('events', a.sessionId, '--limit', '1');
+    expect(stdout).toMatch(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d · g? *\S* +session.created\n$/);
   });
 
   it('with --follow prints new events, and ends with the session', async () => {
@@ -107,7 +119,12 @@ describe('the command `export`', () => {
       (await ask('export', a.sessionId)).stdout,
     );
     expect(one[0]).toMatchObject({ v: 1, session: a.sessionId, info: { id: a.sessionId } });
-    const events = jsonLines<SessionEvent>((await ask('events', a.sessionId, '--json')).stdout);
+    const printed = (await ask('events', a.sessionId, '--json')).stdout;
+    const events = jsonLines<SessionEvent & { time?: string }>(printed);
+    for (const event of events) {
+      expect(event.time).toBe(new Date(event.at).toISOString());
+      delete event.time;
+    }
     expect(one.slice(1)).toEqual(events.map((event) => ({ v: 1, session: a.sessionId, ...event })));
     const all = jsonLines<{ session: string; info?: SessionInfo }>(
       (await ask('export', '--all')).stdout,

@@ -123,6 +123,34 @@ describe('the monitor in a terminal', () => {
     }
   });
 
+  it('shows the keys on `?`, and the selected session on Enter', async () => {
+    const { a, held, at } = await startCliCluster();
+    const call = a.client.post(a.url, request(7, 'tools/call', { name: 'hold', arguments: {} }));
+    const command = ['monitor', '--interval', '0.2', ...at];
+    const watching = startCliInTerminal(command, { columns: 140 });
+    const shows = async (...texts: string[]) =>
+      eventually(() => {
+        const shown = (screens(watching.stdout).at(-1) ?? []).join('\n');
+        return texts.every((text) => shown.includes(text));
+      }, 10_000);
+    await shows('? for help', '2 nodes', a.sessionId);
+    watching.type('?');
+    await shows('Esc or ←', 'back to the overview');
+    // The same key closes the help. Then the arrow selects the first session.
+    watching.type('?\u001b[B');
+    await shows(`> ${a.sessionId}`);
+    watching.type('\r');
+    await shows('principal       anonymous', 'tools/call  hold');
+    await a.client.request(a.url, 'tools/call', { name: 'echo', arguments: { n: 'live' } });
+    await shows('TRAFFIC', 'echo {"n":"live"}');
+    watching.type('\u001b');
+    await shows('2 nodes', `> ${a.sessionId}`);
+    watching.type('q');
+    expect((await watching.ended).code).toBe(0);
+    held.open();
+    await (await call).answer(7);
+  });
+
   it('ends with code 130 on Ctrl-C, and restores the screen', async () => {
     const { at } = await startCliCluster();
     const typed = startCliInTerminal(['monitor', ...at]);

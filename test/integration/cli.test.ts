@@ -9,7 +9,7 @@ import { request } from '../support/mcp-http.js';
 import { connectRedis, redisUrl, uniquePrefix } from '../support/redis-fixture.js';
 import { cli, jsonLines, lines } from './support/cli.js';
 import { NONE, startCliCluster } from './support/cli-cluster.js';
-import { openSession } from './support/serve.js';
+import { openSession, rawClient } from './support/serve.js';
 import { eventually } from './support/signal.js';
 
 describe('the command `nodes`', () => {
@@ -40,7 +40,10 @@ describe('the command `nodes`', () => {
     const { stdout } = await cli(['nodes', '--json', '--redis', redisUrl(), '--prefix', prefix]);
     expect(jsonLines(stdout)).toEqual([{ id: 'old', leaseLeftMs: expect.any(Number) as number }]);
     const glob = await cli(['nodes', '--json', '--redis', redisUrl(), '--prefix', `${prefix}*`]);
-    expect(glob).toMatchObject({ code: 0, stdout: '' });
+    expect(glob).toMatchObject({
+      ...{ code: 1, stdout: '' },
+      stderr: `mcp-anynode: no nodes under prefix ${prefix}*\n`,
+    });
   });
 });
 
@@ -61,9 +64,66 @@ describe('the commands `sessions` and `session`', () => {
   });
 
   it('print a heading only for no sessions, and nothing with --json', async () => {
-    const at = ['--redis', redisUrl(), '--prefix', uniquePrefix()];
-    expect(lines((await cli(['sessions', ...at])).stdout)).toHaveLength(1);
-    expect(await cli(['sessions', '--json', ...at])).toMatchObject({ code: 0, stdout: '' });
+    const { a, ask } = await startCliCluster();
+    await a.mcp.sessions.delete(a.sessionId);
+    expect(lines((await ask('sessions')).stdout)).toHaveLength(1);
+    expect(await ask('sessions', '--json')).toMatchObject({ code: 0, stdout: '' });
+  });
+
+  // Each command printed an empty list under a wrong prefix, as if all were well.
+  it.each(['nodes', 'sessions', `session ${NONE}`])(
+    'end with code 1 under a wrong prefix, and say so: %s',
+    async (command) => {
+      const prefix = uniquePrefix();
+      const at = ['--redis', redisUrl(), '--prefix', prefix];
+      expect(await cli([...command.split(' '), ...at])).toMatchObject({
+        ...{ code: 1, stdout: '' },
+        stderr: `mcp-anynode: no nodes under prefix ${prefix}\n`,
+      });
+    },
+  );
+
+  it('select sessions by client, principal, node, errors and idle time, and sort them', async () => {
+    const { b, ask } = await startCliCluster();
+    const other = rawClient();
+    await other.initialize(b.url, { clientInfo: { name: 'Other', version: '2' } });
+    const { sessionId = '' } = other;
+    await other.request(b.url, 'tools/call', { name: 'missing', arguments: {} });
+    const ids = async (...options: string[]) => {
+      const { stdout } = await ask('sessions', '--json', ...options);
+      return jsonLines<SessionInfo>(stdout).map(({ id }) => id);
+    };
+    const all = ['--client', 'other', '--principal', 'anonymous', '--node', b.mcp.nodeId];
+    expect(await ids(...all, '--errors', '--protocol', '2025')).toEqual([sessionId]);
+    expect(await ids('--idle', '1h')).toEqual([]);
+    const { stdout, stderr } = await ask('sessions', '--sort', 'client', '--reverse');
+    expect(lines(stdout)[0]).toMatch(/^SESSION +CLIENT +PRINCIPAL .* RUNNING +ERRORS +OWNER$/);
+    expect(lines(stdout)[2]).toMatch(new RegExp(`^${sessionId} +Other 2 +- .* 0 +1 +-$`));
+    expect(stderr).toBe('');
+  });
+
+  it('take the beginning of an id, and list the ids that begin with it if there are several', async () => {
+    const { a, ask, prefix } = await startCliCluster();
+    const { sessionId } = a;
+    const short = sessionId.slice(0, 8);
+    const { stdout } = await ask('session', short, '--json');
+    expect(JSON.parse(stdout)).toMatchObject({ info: { id: sessionId } });
+    const redis = connectRedis();
+    const twin = `${short}-twin`;
+    await redis.copy(`${prefix}:{${sessionId}}`, `${prefix}:{${twin}}`);
+    // An id whose session has expired does not count.
+    await redis.zadd(`${prefix}:sessions`, 0, twin, 0, `${short}-gone`);
+    const killed = await ask('kill', short);
+    expect(killed).toMatchObject({ code: 1, stdout: '' });
+    expect(killed.stderr).toBe(
+      `mcp-anynode: several sessions begin with ${short}:\n  ${sessionId}\n  ${twin}\n`,
+    );
+    // A text of fewer than four characters is no beginning of an id. Nor is an empty one, of a variable that is not set.
+    const few = await ask('kill', '', sessionId.slice(0, 3));
+    expect(few).toMatchObject({ code: 1, stdout: '' });
+    expect(await a.mcp.sessions.get(sessionId)).toBeDefined();
+    await redis.del(`${prefix}:{${twin}}`);
+    expect((await ask('kill', short)).stdout).toBe(`ended ${sessionId}\n`);
   });
 
   it('show one session: its client, open streams with holder and executor, requests, log', async () => {
@@ -81,8 +141,12 @@ describe('the commands `sessions` and `session`', () => {
     expect(standalone?.holder?.node).toBe(b.mcp.nodeId);
     expect(running).toMatchObject({ executor: a.mcp.nodeId, begun: true });
     expect(running?.holder?.node).toBe(a.mcp.nodeId);
-    expect(details.requests).toEqual([
-      { id: 7, stream: running?.name, executor: a.mcp.nodeId, begun: true },
+    expect(details.requests).toMatchObject([
+      {
+        ...{ id: 7, stream: running?.name, executor: a.mcp.nodeId, begun: true },
+        ...{ method: 'tools/call', name: 'hold', receivedBy: a.mcp.nodeId },
+        sinceTime: new Date(details.requests[0]?.since ?? NaN).toISOString(),
+      },
     ]);
     expect(details.info).toMatchObject({ id: sessionId, state: 'active' });
     expect(details.replicas).toContain(a.mcp.nodeId);
@@ -94,15 +158,17 @@ describe('the commands `sessions` and `session`', () => {
     expect(stdout).toMatch(new RegExp(`^session +${sessionId}$`, 'm'));
     expect(stdout).toMatch(/^client +raw 1\.0\.0$/m);
     expect(stdout).toMatch(new RegExp(`^g +standalone +\\d+ +${b.mcp.nodeId} +-$`, 'm'));
-    expect(stdout).toMatch(new RegExp(`^7 +\\S+ +${a.mcp.nodeId}$`, 'm'));
+    expect(stdout).toMatch(/^principal +anonymous$/m);
+    const call7 = `^7 +tools/call +hold +[\\d.]+s +${a.mcp.nodeId} +${running?.name}$`;
+    expect(stdout).toMatch(new RegExp(call7, 'm'));
     held.open();
     await (await call).answer(7);
   });
 
   it('end with code 1 for a session that does not exist, as other commands do', async () => {
-    const at = ['--redis', redisUrl(), '--prefix', uniquePrefix()];
+    const { ask } = await startCliCluster();
     for (const command of ['session', 'events', 'kill', 'export']) {
-      const ended = await cli([command, NONE, ...at]);
+      const ended = await ask(command, NONE);
       expect(ended).toMatchObject({
         ...{ code: 1, stdout: '' },
         stderr: `mcp-anynode: there is no session ${NONE}\n`,
@@ -141,7 +207,7 @@ describe('the command line', () => {
       [['nodes'], 'the URL of Redis is missing: give --redis URL, or set REDIS_URL'],
       [['nodes', '--redis', 'localhost:6379'], '--redis must be a URL'],
       [['nodes', '--redis', 'redis://a,redis://b'], 'several URLs need --cluster or --sentinel'],
-      [['nodes', '--redis', redisUrl(), '--prefix', 'a b'], '`prefix` must not'],
+      [['nodes', '--redis', redisUrl(), '--prefix', 'a b'], '--prefix must not'],
       [['nodes', '--bogus'], "unknown option '--bogus'"],
       [['nodes', 'extra'], 'too many arguments'],
       [['session'], "missing required argument 'id'"],
@@ -149,12 +215,14 @@ describe('the command line', () => {
       [['sessions', '--limit', '0'], 'It must be a whole number of at least 1'],
       [
         ['events', 'x', '--after', 'y', '--redis', redisUrl()],
-        '`after` has to be the id of an event',
+        'It must be the id of an event, or a time',
       ],
       [['events', 'x', '--type', 'y', '--redis', redisUrl()], 'no event has the type "y"'],
       [['export'], 'give either the id of a session or --all'],
       [['export', 'x', '--all'], 'give either the id of a session or --all'],
-      [[], 'give a command, or --upstream URL'],
+      [['sessions', '--sort', 'size'], 'Allowed choices are id, client'],
+      [['serve', '--port', '0'], 'the option --upstream is missing: give --upstream URL'],
+      [[], 'the option --upstream is missing: give --upstream URL'],
     ] as const) {
       const ended = await cli([...args]);
       expect(ended, args.join(' ')).toMatchObject({ code: 2, stdout: '' });
@@ -195,6 +263,7 @@ describe('the command line', () => {
   it('uses REDIS_URL if --redis is not given', async () => {
     const env = { REDIS_URL: redisUrl() };
     const ended = await cli(['sessions', '--json', '--prefix', uniquePrefix()], env);
-    expect(ended).toMatchObject({ code: 0, stdout: '', stderr: '' });
+    expect(ended).toMatchObject({ code: 1, stdout: '' });
+    expect(ended.stderr).toContain('no nodes under prefix');
   });
 });

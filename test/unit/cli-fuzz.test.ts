@@ -100,7 +100,7 @@ describe('foreign text in the store', () => {
     fc.assert(
       fc.property(message, fc.integer({ min: 1, max: 200 }), (said, columns) => {
         const event = eventOf(entry(JSON.stringify(said)));
-        const line = eventLine(event, output(columns), 'session');
+        const line = eventLine(event, output(columns), { session: 'session' });
         expectHarmless(line);
         expectHarmless(json(event));
         const isMessage = typeof said === 'object' && said !== null && !Array.isArray(said);

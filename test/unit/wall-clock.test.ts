@@ -17,6 +17,8 @@ const READERS: Record<string, string> = {
   'cli/commands/nodes.ts': 'shows an age',
   'cli/commands/session.ts': 'shows an age',
   'cli/commands/sessions.ts': 'shows an age',
+  'cli/print/text.ts': 'shows the date of a time that is not of today',
+  'cli/times.ts': 'takes a time of today, or how long ago it was',
 };
 
 // A node whose clock was 16 minutes ahead never got an answer that had been acknowledged.

@@ -5,9 +5,16 @@ import type { SessionEventType } from '../../options/types.js';
 import type { Context, GlobalOptions } from '../cli-context.js';
 import { withObserver } from '../cli-context.js';
 import { eventLine } from '../print/event-line.js';
-import { noSuchSession, orUsage } from '../exit.js';
+import { eventDocument } from '../print/iso-times.js';
+import { isToday } from '../print/text.js';
+import { orUsage } from '../exit.js';
 import { interruptible } from '../interrupts.js';
+import { sessionIdOf } from '../session-of.js';
+import { placeInLog } from '../times.js';
 import { listOf, wholeNumber } from '../values.js';
+
+/** The forms of a place in a log, for the help. */
+const PLACES = 'an id, 2026-11-30T13:05 (with or without a zone), 13:05:10 (today), 10m (ago)';
 
 interface Options
   extends
@@ -20,13 +27,17 @@ interface Options
 export function addEvents(program: Command): void {
   program
     .command('events')
-    .argument('<id>', 'the id of the session')
+    .argument('<id>', 'the id of the session, or its beginning')
     .description(
       'print the events of a session that are still kept: → is from the client, ← is to the client',
     )
     .option('--follow', 'go on with new events until the session ends')
-    .option('--after <event>', 'only events after the event with this id')
-    .option('--until <event>', 'no events after the event with this id')
+    .option(
+      '--after <place>',
+      `only events after an event or from a time on: ${PLACES}`,
+      placeInLog,
+    )
+    .option('--until <place>', 'no events after an event or a time', placeInLog)
     .option('--limit <n>', 'print at most this many events', wholeNumber)
     .option(
       '--type <type>',
@@ -51,21 +62,24 @@ export function addEvents(program: Command): void {
     });
 }
 
-async function run({ observer, output }: Context, id: string, options: Options): Promise<void> {
-  const { signal, release } = interruptible();
+async function run(context: Context, text: string, options: Options): Promise<void> {
+  const { observer, output } = context;
   const { type: types, follow, after, until, limit, direction, stream, method } = options;
   const wanted = { types, follow, after, until, limit, direction, stream, method };
-  // Look before following: a session that ends meanwhile did exist.
-  let known = (await observer.sessions.get(id)) !== undefined;
-  const events = orUsage(() => observer.sessions.events(id, { ...wanted, signal }));
+  // This checks the options. It reads nothing yet.
+  orUsage(() => observer.sessions.events(text, wanted));
+  const id = await sessionIdOf(context, text);
+  const info = await observer.sessions.get(id);
+  const { signal, release } = interruptible();
   try {
-    for await (const event of events) {
-      known = true;
-      await (output.json ? output.document(event) : output.line(eventLine(event, output)));
+    for await (const event of observer.sessions.events(id, { ...wanted, signal })) {
+      const withDate = !isToday(info?.createdAt ?? event.at) || !isToday(event.at);
+      await (output.json
+        ? output.document(eventDocument(event))
+        : output.line(eventLine(event, output, { withDate })));
     }
   } finally {
     release();
   }
   signal.throwIfAborted();
-  if (!known) throw noSuchSession(id);
 }

@@ -9,6 +9,7 @@ import { withObserver } from '../cli-context.js';
 import { CommandError, EXIT, noSuchSession } from '../exit.js';
 import { interruptible } from '../interrupts.js';
 import { json } from '../print/text.js';
+import { requireNodes, sessionIdOf } from '../session-of.js';
 
 interface Options extends GlobalOptions {
   all?: boolean;
@@ -27,7 +28,7 @@ interface Sink {
 export function addExport(program: Command): void {
   program
     .command('export')
-    .argument('[id]', 'the id of the session')
+    .argument('[id]', 'the id of the session, or its beginning')
     .description(
       'write sessions and their events as JSON Lines: one line for the session, then one for each event',
     )
@@ -65,8 +66,9 @@ async function run(context: Context, id: string | undefined, file: string | unde
   try {
     if (id === undefined) {
       for await (const info of observer.sessions.list()) await write(info);
+      if (count.sessions === 0) await requireNodes(context);
     } else {
-      const info = await observer.sessions.get(id);
+      const info = await observer.sessions.get(await sessionIdOf(context, id));
       if (info === undefined) throw noSuchSession(id);
       await write(info);
     }

@@ -6,9 +6,12 @@ import type { Context, GlobalOptions } from '../cli-context.js';
 import { withObserver } from '../cli-context.js';
 import { CommandError, EXIT, isUnavailable } from '../exit.js';
 import { interruptible } from '../interrupts.js';
+import type { Key } from '../monitor/keyboard.js';
 import { onKeys } from '../monitor/keyboard.js';
+import { LiveView } from '../monitor/live-view.js';
 import { Screen } from '../monitor/screen.js';
 import { viewOf } from '../monitor/view.js';
+import { noNodes } from '../session-of.js';
 import { placesOf } from '../cli-redis.js';
 import { seconds } from '../values.js';
 
@@ -20,7 +23,9 @@ interface Options extends GlobalOptions {
 export function addMonitor(program: Command): void {
   program
     .command('monitor')
-    .description('show nodes, sessions and traffic, updated every second; press q to quit')
+    .description(
+      'show nodes, sessions and traffic, updated every second; press ? for the keys, q to quit',
+    )
     .option('--once', 'print the view once and end')
     .addOption(
       new Option('--interval <seconds>', 'the time between two updates')
@@ -36,29 +41,42 @@ export function addMonitor(program: Command): void {
     });
 }
 
-async function showOnce({ observer, output }: Context, place: string): Promise<void> {
+async function showOnce({ observer, output, prefix }: Context, place: string): Promise<void> {
   const stats = await observer.stats();
+  requireSome(stats, prefix);
   if (output.json) await output.document(stats);
   else for (const line of viewOf(stats, { output, place })) await output.line(line);
 }
 
+/** Throws if there is neither a node nor a session. The prefix is then most likely wrong. */
+function requireSome({ nodes, nodesComplete, listed }: Stats, prefix: string): void {
+  if (nodes.length === 0 && nodesComplete && listed === 0) throw noNodes(prefix);
+}
+
 async function watch(context: Context, place: string, interval: number): Promise<void> {
-  const { observer, output, note } = context;
+  const { observer, output, note, prefix } = context;
   // The first call must succeed. Later ones may fail while Redis is away.
   let stats = await observer.stats();
+  requireSome(stats, prefix);
   let trouble: string | undefined;
   const quit = new CommandError(EXIT.ok, '');
   const { signal, abort, release } = interruptible();
   const screen = output.isTerminal && !output.json ? new Screen(output) : undefined;
-  const stopKeys =
-    screen === undefined
-      ? () => undefined
-      : onKeys({
-          quit: () => abort(quit),
-          interrupt: () => abort(new CommandError(EXIT.interrupted, '')),
-        });
-  const show = (): Promise<void> => print(stats, { ...context, place, screen, trouble });
+  const view = new LiveView(observer, output, place, stats);
+  const show = async (): Promise<void> => {
+    if (screen !== undefined) await screen.show(view.lines(trouble));
+    else if (output.json) await output.document(stats);
+    else for (const line of [...viewOf(stats, { output, place }), '']) await output.line(line);
+  };
   const redraw = (): void => void show();
+  const press = (key: Key): void => {
+    if (key === 'interrupt') abort(new CommandError(EXIT.interrupted, ''));
+    else if (key === 'quit') abort(quit);
+    // The next update says what is wrong if this fails.
+    else if (view.press(key)) void view.readSession().then(redraw, () => undefined);
+    redraw();
+  };
+  const stopKeys = screen === undefined ? () => undefined : onKeys(press);
   if (screen !== undefined) process.stdout.on('resize', redraw);
   try {
     for (;;) {
@@ -67,6 +85,7 @@ async function watch(context: Context, place: string, interval: number): Promise
       if (signal.aborted) break;
       try {
         stats = await observer.stats();
+        await view.update(stats);
         trouble = undefined;
       } catch (error) {
         if (!isUnavailable(error)) throw error;
@@ -81,20 +100,4 @@ async function watch(context: Context, place: string, interval: number): Promise
     release();
   }
   if (signal.reason !== quit) throw signal.reason;
-}
-
-async function print(
-  stats: Stats,
-  {
-    output,
-    place,
-    screen,
-    trouble,
-  }: Context & { place: string; screen: Screen | undefined; trouble: string | undefined },
-): Promise<void> {
-  if (output.json) return output.document(stats);
-  if (screen !== undefined) {
-    return screen.show(viewOf(stats, { output, place, height: output.height, trouble }));
-  }
-  for (const line of [...viewOf(stats, { output, place }), '']) await output.line(line);
 }

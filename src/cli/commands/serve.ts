@@ -111,7 +111,10 @@ export function addServe(program: Command): void {
 
 async function serve({ upstream, ...options }: Options): Promise<void> {
   if (upstream === undefined) {
-    throw new CommandError(EXIT.usage, 'give a command, or --upstream URL; see mcp-anynode --help');
+    throw new CommandError(
+      EXIT.usage,
+      'the option --upstream is missing: give --upstream URL, or another command; see mcp-anynode --help',
+    );
   }
   const output = new Output({ json: options.json === true });
   const { signal, release } = interruptible();

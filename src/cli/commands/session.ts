@@ -3,11 +3,13 @@ import type { RequestInfo, SessionDetails, StreamInfo } from '../../operator/obs
 import type { GlobalOptions } from '../cli-context.js';
 import { withObserver } from '../cli-context.js';
 import { noSuchSession } from '../exit.js';
+import { detailsDocument } from '../print/iso-times.js';
 import type { Output } from '../print/output.js';
 import type { Column } from '../print/text-table.js';
 import { Table } from '../print/text-table.js';
-import { bytes, dateTime, duration, pad, plain } from '../print/text.js';
-import { clientOf } from './sessions.js';
+import { bytes, cut, dateTime, duration, pad, plain } from '../print/text.js';
+import { sessionIdOf } from '../session-of.js';
+import { clientOf, principalOf } from './sessions.js';
 
 const STREAMS: Column<StreamInfo>[] = [
   { title: 'STREAM', of: ({ name }) => name },
@@ -19,8 +21,14 @@ const STREAMS: Column<StreamInfo>[] = [
 
 const REQUESTS: Column<RequestInfo>[] = [
   { title: 'REQUEST', of: ({ id }) => JSON.stringify(id), shrinks: true },
-  { title: 'STREAM', of: ({ stream }) => stream },
+  { title: 'METHOD', of: ({ method }) => method, shrinks: true },
+  { title: 'NAME', of: ({ name }) => name, shrinks: true },
+  {
+    title: 'AGE',
+    of: ({ since }) => (since === undefined ? undefined : duration(Date.now() - since)),
+  },
   { title: 'RUNS ON', of: runsOn },
+  { title: 'STREAM', of: ({ stream }) => stream },
 ];
 
 function runsOn({ executor, begun }: { executor: string | undefined; begun: boolean }) {
@@ -30,24 +38,27 @@ function runsOn({ executor, begun }: { executor: string | undefined; begun: bool
 export function addSession(program: Command): void {
   program
     .command('session')
-    .argument('<id>', 'the id of the session')
+    .argument('<id>', 'the id of the session, or its beginning')
     .description('show one session: its client, streams, running requests and log')
     .action((id: string, _, command: Command) =>
-      withObserver(command.optsWithGlobals<GlobalOptions>(), async ({ observer, output }) => {
-        const details = await observer.details(id);
+      withObserver(command.optsWithGlobals<GlobalOptions>(), async (context) => {
+        const { observer, output } = context;
+        const details = await observer.details(await sessionIdOf(context, id));
         if (details === undefined) throw noSuchSession(id);
-        if (output.json) await output.document(details);
-        else await print(details, output);
+        if (output.json) await output.document(detailsDocument(details));
+        else for (const line of detailLines(details, output)) await output.line(line);
       }),
     );
 }
 
-async function print(details: SessionDetails, output: Output): Promise<void> {
+/** Returns the lines that show one session: its facts, its running requests, and its streams. */
+export function detailLines(details: SessionDetails, output: Output): string[] {
   const { info, leftMs, log, replicas, streams, requests } = details;
   const ago = (at: number): string => `${dateTime(at)} (${duration(Date.now() - at)} ago)`;
   const facts: [string, string | undefined][] = [
     ['session', info.id],
     ['client', clientOf(info)],
+    ['principal', principalOf(info) ?? 'anonymous'],
     ['capabilities', Object.keys(info.clientCapabilities).join(', ')],
     ['protocol', info.protocolVersion],
     ['state', info.state],
@@ -58,19 +69,17 @@ async function print(details: SessionDetails, output: Output): Promise<void> {
     ['log level', info.logLevel],
     ['subscriptions', info.subscriptions.join(', ')],
     ['server objects', replicas.join(', ')],
+    ['errors', info.errors === 0 ? undefined : `${info.errors} requests ended with an error`],
     ['log', `${log.events} events, ${bytes(log.bytes)}`],
   ];
   const width = Math.max(...facts.map(([name]) => name.length));
-  for (const [name, value] of facts) {
-    if (value === undefined || value === '') continue;
-    await output.line(`${output.style('bold', pad(name, width))}  ${plain(value)}`);
-  }
-  for (const table of [
-    { rows: streams.length, print: () => new Table(STREAMS, output).print(streams) },
-    { rows: requests.length, print: () => new Table(REQUESTS, output).print(requests) },
-  ]) {
-    if (table.rows === 0) continue;
-    await output.line('');
-    await table.print();
-  }
+  const room = output.width === undefined ? Infinity : Math.max(1, output.width - width - 2);
+  const lines = facts
+    .filter((fact): fact is [string, string] => fact[1] !== undefined && fact[1] !== '')
+    .map(
+      ([name, value]) => `${output.style('bold', pad(name, width))}  ${cut(plain(value), room)}`,
+    );
+  if (requests.length > 0) lines.push('', ...new Table(REQUESTS, output).lines(requests));
+  if (streams.length > 0) lines.push('', ...new Table(STREAMS, output).lines(streams));
+  return lines;
 }

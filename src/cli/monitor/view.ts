@@ -15,11 +15,18 @@ export interface ViewOptions {
   height?: number | undefined;
   /** The error of the last call. The figures are then those of an earlier call. */
   trouble?: string | undefined;
+  /** The id of the selected session. With a height, its row is always among the rows that are shown. */
+  selected?: string | undefined;
 }
 
-function sessionColumns({ at, traffic }: Stats): Column<SessionStats>[] {
+function sessionColumns(
+  { at, traffic }: Stats,
+  selected: string | undefined,
+): Column<SessionStats>[] {
+  // A screen without colors shows the selection, too.
+  const idOf = ({ info: { id } }: SessionStats): string => (id === selected ? `> ${id}` : id);
   return [
-    { title: 'SESSION', of: ({ info }) => info.id, shrinks: true },
+    { title: 'SESSION', of: idOf, shrinks: true },
     { title: 'CLIENT', of: ({ info }) => clientOf(info), shrinks: true },
     { title: 'USED', of: ({ info }) => `${duration(at - info.lastSeenAt)} ago` },
     { title: 'STREAMS', of: ({ streams, followed }) => `${followed}/${streams}` },
@@ -36,25 +43,30 @@ function rateOf({ bytes: logged }: SessionStats, ms: number | undefined): string
 
 /** Returns the lines of the view. Each of them fits into the width of the terminal. */
 export function viewOf(stats: Stats, options: ViewOptions): string[] {
-  const { output, height, trouble } = options;
+  const { output, height, trouble, selected } = options;
   const top = [headOf(stats, options), summaryOf(stats, output)];
   if (trouble !== undefined) top.push(output.style('red', fit(plain(trouble), output)));
   const nodes = new Table(
     nodeColumns(() => stats.at),
     output,
   ).lines(stats.nodes);
-  const sessions = new Table(sessionColumns(stats), output).lines(stats.sessions);
+  const at = stats.sessions.findIndex(({ info }) => info.id === selected);
+  const sessions = new Table(sessionColumns(stats, selected), output)
+    .lines(stats.sessions)
+    .map((line, row) => (row === at + 1 && at >= 0 ? output.style('inverse', line) : line));
   const events = (stats.traffic?.events ?? []).map(({ session, event }) =>
-    eventLine(event, output, session),
+    eventLine(event, output, { session }),
   );
   const traffic = events.length === 0 ? [] : [output.style('bold', 'TRAFFIC'), ...events];
   const blocks = [nodes, sessions, traffic];
-  const shown = height === undefined ? blocks : share(blocks, height - top.length);
+  const shown = height === undefined ? blocks : share(blocks, height - top.length, at);
   return [...top, ...shown.flatMap((lines) => (lines.length === 0 ? [] : ['', ...lines]))];
 }
 
-function headOf({ at }: Stats, { output, place }: ViewOptions): string {
-  const text = `mcp-anynode  ${place}  ${clockTime(at).slice(0, 8)}`;
+/** Returns the first line of the screen. */
+export function headOf({ at }: Stats, { output, place, height }: ViewOptions): string {
+  const help = height === undefined ? '' : '  ? for help';
+  const text = `mcp-anynode  ${place}  ${clockTime(at).slice(0, 8)}${help}`;
   return output.style('bold', fit(text, output));
 }
 
@@ -85,7 +97,11 @@ function fit(text: string, output: Output): string {
  * Divides the lines of the terminal among the blocks. Nodes get up to a third, traffic up to half of the rest, and sessions
  * the remaining lines. A block that is too long loses its last lines; traffic loses its first ones, which are the oldest.
  */
-function share([nodes = [], sessions = [], traffic = []]: string[][], height: number): string[][] {
+function share(
+  [nodes = [], sessions = [], traffic = []]: string[][],
+  height: number,
+  selected: number,
+): string[][] {
   const room = Math.max(0, height - 3);
   const forNodes = Math.min(nodes.length, Math.max(2, Math.floor(room / 3)));
   const rest = room - forNodes;
@@ -97,9 +113,20 @@ function share([nodes = [], sessions = [], traffic = []]: string[][], height: nu
   const [title, ...events] = traffic;
   return [
     shorten(nodes, forNodes),
-    shorten(sessions, forSessions),
+    scrolled(sessions, forSessions, selected),
     title === undefined || forTraffic < 2 ? [] : [title, ...events.slice(-(forTraffic - 1))],
   ];
+}
+
+/** Shortens a table to the lines that there are, so that the selected row is among them. */
+function scrolled(lines: string[], room: number, selected: number): string[] {
+  const [title = '', ...rows] = lines;
+  // The title and the line that says how many rows there are more.
+  const shown = Math.max(1, room - 2);
+  if (lines.length <= room || selected < shown) return shorten(lines, room);
+  const from = Math.min(selected - shown + 1, rows.length - shown);
+  const left = rows.length - shown;
+  return [title, ...rows.slice(from, from + shown), `… ${left} more`].slice(0, Math.max(room, 2));
 }
 
 function shorten(lines: string[], room: number): string[] {

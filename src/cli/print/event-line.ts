@@ -1,17 +1,28 @@
 import type { SessionEvent } from '../../options/types.js';
 import type { Output } from './output.js';
 import { preview } from './preview.js';
-import { clockTime, cut, pad, plain, widthOf } from './text.js';
+import { clockTime, cut, dateTime, pad, plain, widthOf } from './text.js';
 
 /** The most columns of a message's preview. A terminal may be narrower. */
 const PREVIEW = 160;
 const LONGEST_NAME = 80;
 
+export interface EventLineOptions {
+  /** The session, if the lines are of several. */
+  session?: string;
+  /** True if the date is shown with the time. */
+  withDate?: boolean;
+}
+
 /** Formats an event as one line: time, direction, stream and content. Nothing in the line moves the cursor. */
-export function eventLine(event: SessionEvent, output: Output, session?: string): string {
+export function eventLine(
+  event: SessionEvent,
+  output: Output,
+  { session, withDate = false }: EventLineOptions = {},
+): string {
   const arrow = { in: '→', out: '←', none: '·' }[event.direction ?? 'none'];
   const head = [
-    clockTime(event.at),
+    withDate ? dateTime(event.at) : clockTime(event.at),
     ...(session === undefined ? [] : [pad(cut(plain(session), 8), 8)]),
     arrow,
     pad(plain(event.stream ?? '-').slice(0, LONGEST_NAME), 13),

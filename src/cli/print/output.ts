@@ -8,7 +8,7 @@ export interface OutputOptions {
   env?: NodeJS.ProcessEnv;
 }
 
-type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';
+type Style = 'bold' | 'dim' | 'inverse' | 'red' | 'green' | 'yellow' | 'cyan';
 
 /** The standard output of a command. It waits for a slow reader, so that output does not pile up in memory. */
 export class Output {
