@@ -136,14 +136,8 @@ class JoinedRedisBackplane implements JoinedBackplane {
       clock,
     });
     const { turns, subscriber } = this;
-    this.sdkStores = redisSdkStores({
-      ...options,
-      prefix,
-      redisKeys,
-      connection,
-      subscriber,
-      turns,
-    });
+    const shared = { redisKeys, connection, subscriber, turns };
+    this.sdkStores = redisSdkStores({ ...options, ...shared, prefix });
     this.lease = new Lease({
       leaseMs,
       clock,
@@ -342,13 +336,9 @@ class JoinedRedisBackplane implements JoinedBackplane {
   }
 
   async send(nodeId: string, message: NodeMessage): Promise<void> {
-    const { redisKeys } = this;
+    const [key, channel] = [this.redisKeys.node(nodeId), this.redisKeys.channel(nodeId)];
     await this.connection.run((client) =>
-      client['anynode:send'](
-        redisKeys.node(nodeId),
-        redisKeys.channel(nodeId),
-        formatMessage(message),
-      ),
+      client['anynode:send'](key, channel, formatMessage(message)),
     );
   }
 
