@@ -7,7 +7,8 @@ import { Failure } from './failure.js';
  */
 export const MESSAGES_AT_ONCE = 8;
 /**
- * The bound for one message, checked before it is parsed. Deeper nesting could not be written as JSON again on every stack.
+ * The bound for one message, checked before it is parsed. A message with deeper nesting could overflow the stack when it is
+ * written as JSON again.
  */
 export const MESSAGE_SHAPE: JsonShape = { depth: 1_000, values: 250_000 };
 /** The most messages in one JSON body. */
@@ -16,10 +17,13 @@ export const BATCH_SIZE = 1_000;
 export const LONGEST_ID = 1_024;
 /** The longest version in an answer to `initialize`. The version becomes a header. */
 export const LONGEST_VERSION = 64;
-/** The bound for the answer to a handshake and all messages before it. Each message counts `MESSAGE_COST` more. */
+/**
+ * The bound for the answer to a handshake and all messages before it. Each message counts `MESSAGE_COST` bytes in addition to
+ * its length.
+ */
 export const HANDSHAKE_BYTES = 4 * 1024 * 1024;
 export const MESSAGE_COST = 4_096;
-/** How much is read of the body of a response that failed, or that is not needed. */
+/** How much of a body is read if its response has an error status, or if the body is not needed. */
 export const REFUSAL_BYTES = 64 * 1024;
 /** The most responses with a status of 1xx to one request. */
 export const INTERIM_RESPONSES = 1_000;
@@ -30,8 +34,8 @@ export const MOST_RETRY_MS = 30_000;
 const PIECE_COST = 32;
 
 /**
- * The bound for notifications and answers that wait for the server. Beyond it the session is stuck, and its server object
- * ends.
+ * The bound for notifications and answers that wait until the server takes them. If more wait, the server takes nothing any
+ * more, and the server object of the session ends.
  */
 export const STUCK_BYTES = 32 * 1024 * 1024;
 
@@ -47,14 +51,15 @@ export function oversized(what: string): Failure {
 
 /** The memory that one response takes for messages that are not complete yet. */
 export interface Share {
-  /** Sets the share to `bytes`. Throws a {@link Failure} if one message must not be so long. */
+  /** Sets the share to `bytes`. Throws a {@link Failure} if no message may be so long. */
   hold(bytes: number): void;
   release(): void;
 }
 
 /**
- * Bounds the memory of messages that are not complete yet: of each one, and of all on this node together. If all together
- * are too long, the longest one ends, so that short ones of other sessions can go on.
+ * Bounds the memory of messages that are not complete yet: of each message, and of all messages of the server on this node
+ * together. If all together are too long, the response with the longest message ends, so that shorter messages of other
+ * sessions can go on.
  */
 export class MemoryBudget {
   private readonly shares = new Map<Share, { bytes: number; end: (failure: Failure) => void }>();

@@ -8,7 +8,7 @@ import type { HttpAnswer } from '../protocol/http-answer.js';
  *
  * - `server_unreachable`: no connection could be made. Nothing has begun.
  * - `server_lost`: the connection broke after the message was sent, and could not be resumed. The outcome is unknown.
- * - `server_refused`: the HTTP status is not one of success.
+ * - `server_refused`: the HTTP status is not 2xx.
  * - `server_invalid`: the response does not follow the protocol.
  * - `server_oversized`: the response exceeds a bound, which the detail names.
  */
@@ -34,16 +34,16 @@ export class Failure extends Error {
   }
 }
 
-/** An HTTP response with a status that is not one of success. */
+/** An HTTP response whose status is not 2xx. */
 export interface Refusal {
   status: number;
   contentType: string | undefined;
-  /** Headers that a client needs to succeed later. */
+  /** Headers that tell a client how to succeed later: `WWW-Authenticate` and `Retry-After`. */
   headers: Record<string, string>;
   /** The address of a redirect, without credentials and query. */
   location?: string;
   body: string;
-  /** The JSON-RPC error in the body, if that is one. */
+  /** The JSON-RPC error in the body, if the body has one. */
   error: JsonRpcError['error'] | undefined;
 }
 
@@ -62,9 +62,13 @@ export function errorOf(id: RequestId, why: unknown): JsonRpcError {
   };
 }
 
-/** With these statuses for `initialize`, a client would take the server for one of HTTP+SSE and go on with that. */
+/**
+ * If `initialize` got one of these statuses, a client would take the server for one that speaks only HTTP+SSE, and try that.
+ */
 const MISLEADING = new Set([404, 405]);
-/** With these statuses the server does not speak Streamable HTTP at this address, unless the body is JSON-RPC. */
+/**
+ * These statuses mean that the server does not speak Streamable HTTP at this address, unless the body is a JSON-RPC error.
+ */
 const NO_ENDPOINT = new Set([400, 404, 405, 406, 410, 415]);
 
 /**
@@ -87,7 +91,10 @@ export function initializeError(
   return { answer: error, httpAnswer: httpAnswerOf(failure, error) };
 }
 
-/** Says what is wrong with a refused `initialize` and what to check. `undefined`: the server's own text says so. */
+/**
+ * Returns a text that says why `initialize` failed and what to check. Returns `undefined` if there is nothing to add to the
+ * failure or to the server's own text.
+ */
 export function mendOf({ reason, refusal }: Failure): string | undefined {
   if (reason === 'server_invalid') {
     return 'is it an MCP endpoint (Streamable HTTP)? Look at the path of the address';

@@ -6,7 +6,8 @@ import { BATCH_SIZE, LONGEST_ID, MESSAGE_SHAPE, oversized } from './bounds.js';
 import { Failure } from './failure.js';
 
 /**
- * Parses JSON. `undefined`: the text is not JSON. Throws a {@link Failure} for JSON that would take too much time or stack.
+ * Parses JSON. Returns `undefined` if the text is not JSON. Throws a {@link Failure} for JSON that would take too much time
+ * or stack.
  */
 export function parseJson(text: string): unknown {
   const exceeded = exceededBy(text, MESSAGE_SHAPE);
@@ -24,8 +25,8 @@ export function parseJson(text: string): unknown {
 }
 
 /**
- * Returns the message of one event. `undefined`: it is not JSON-RPC, which a stream may also carry. Throws a {@link Failure}
- * for JSON-RPC with members of wrong types, or which exceeds a bound.
+ * Returns the message of one event. Returns `undefined` if the event is not JSON-RPC, because a stream may carry other events
+ * too. Throws a {@link Failure} for JSON-RPC that has members of wrong types or exceeds a bound.
  */
 export function messageOf(text: string): JsonRpcMessage | undefined {
   const value = parseJson(text);
@@ -50,7 +51,10 @@ function isJsonRpc(value: unknown): value is Fields {
   return 'method' in value || 'result' in value || 'error' in value;
 }
 
-/** Checks the types of the members that this library itself works with. The rest concerns only the server and its client. */
+/**
+ * Checks the types of the members that this library itself works with. All other members concern only the server and its
+ * client.
+ */
 function checked(message: Fields): JsonRpcMessage {
   const wrong = 'method' in message ? wrongInCall(message) : wrongInAnswer(message);
   if (wrong !== undefined) {
@@ -80,7 +84,10 @@ function wrongInCall(message: Fields): string | undefined {
   return token === undefined || isId(token) ? undefined : 'progressToken';
 }
 
-/** Returns the name of a wrong member of an answer. An answer without an id belongs to the request for which it came. */
+/**
+ * Returns the name of a wrong member of an answer. An answer without an id counts as the answer to the request on whose
+ * response it came.
+ */
 function wrongInAnswer(message: Fields): string | undefined {
   const { id, result, error } = message;
   if (id !== undefined && id !== null && !isId(id)) return 'id';

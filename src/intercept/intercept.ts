@@ -1,4 +1,4 @@
-/** Makes a server behind HTTP usable like a server object. It is an Express handler, or a server at a URL. */
+/** Makes a server that is reached over HTTP usable like a server object. It is an Express handler, or a server at a URL. */
 import type { Clock } from '../protocol/clock.js';
 import type { Intercepted } from '../options/options.js';
 import type { FactoryContext, Mounted } from '../replica/replica.js';
@@ -14,11 +14,11 @@ import { upstreamTarget } from './http/upstream.js';
 export interface Interception {
   /** Builds server objects, like the option `server`. */
   factory: (context: FactoryContext, mounted: Mounted | undefined) => ServerLike;
-  /** Says why the server behind does not answer. `undefined`: it answers, or is not checked. */
+  /** Returns why the server does not answer. Returns `undefined` if the server answers, or is not checked. */
   trouble(): string | undefined;
-  /** True if a request would reach the server behind now. Never rejects. */
+  /** True if a request would reach the server now. Never rejects. */
   isReachable(): Promise<boolean>;
-  /** Resolves when the server behind answers. Rejects after `close()`. */
+  /** Resolves when the server answers. Rejects after `close()`. */
   ready(): Promise<void>;
   /** Closes the connections, after all server objects were closed. Never rejects. */
   close(): Promise<void>;

@@ -162,7 +162,10 @@ function isBusy({ statusCode = 0 }: IncomingMessage): boolean {
   return statusCode === 429 || (statusCode >= 502 && statusCode <= 504);
 }
 
-/** True if a message is the answer to this request. An error without an id counts, because the request was sent alone. */
+/**
+ * True if a message is the answer to this request. An answer without an id counts too, because each POST sends only one
+ * request.
+ */
 function answers(message: JsonRpcMessage, id: RequestId): message is JsonRpcResponse {
   if (!isResponse(message)) return false;
   const given = message.id as RequestId | null | undefined;

@@ -25,26 +25,27 @@ import { PrivateSessions } from './private-sessions.js';
 
 interface Running {
   ending: Ending;
-  /** Resolves when the request was sent to the server, or never will be. */
+  /** Resolves when the request was sent to the server, or when the call has ended without that. */
   sent: Promise<void>;
   begun: boolean;
 }
 
 /**
- * A server object for a server that is reached over HTTP. Each message that the transport delivers becomes a POST of its
- * own. What comes back, on the responses and on a GET stream, is sent through the transport. So it is built, initialized,
- * kept and discarded like any server object.
+ * A server object for a server that is reached over HTTP. Each message that the transport delivers becomes a POST of its own.
+ * Messages that come back, on the responses and on a GET stream, are sent through the transport. So the node builds,
+ * initializes, keeps and discards this object like any other server object.
  */
 export class InterceptedServer implements ServerLike, Replica {
   private transport: ServerTransport | undefined;
   private readonly sessions: PrivateSessions;
-  /** Resolves when the server has been sent `notifications/initialized`. */
+  /** Resolves when `notifications/initialized` was sent to the server. */
   private announcing: Promise<void> = Promise.resolve();
-  /**
-   * Notifications are sent one after the other. Answers to the server form a queue of their own, so that they wait for other
-   * answers only.
-   */
+  /** Resolves when all notifications so far were sent. They are sent one after the other. */
   private telling: Promise<void> = Promise.resolve();
+  /**
+   * Resolves when all answers and progress so far were sent to the server. They have a queue of their own, so that they do
+   * not wait for notifications.
+   */
   private answering: Promise<void> = Promise.resolve();
   private readonly running = new Map<RequestId, Running>();
   readonly life = new Ending();
@@ -101,8 +102,8 @@ export class InterceptedServer implements ServerLike, Replica {
   }
 
   /**
-   * Counts a message until the server has taken it. The client already has its 202, so it does not notice that a server is
-   * too slow.
+   * Counts a message in the backlog until `step` has sent it to the server. The client may have had its 202 before, so it
+   * does not notice by itself that the server is too slow. If the backlog is too long, ends this server object.
    */
   private async inLine(message: JsonRpcMessage, step: () => Promise<void>): Promise<void> {
     const cost = JSON.stringify(message).length + MESSAGE_COST;
@@ -167,15 +168,18 @@ export class InterceptedServer implements ServerLike, Replica {
     }
   }
 
-  /** Returns the private session, once the server has been told all that it has to know before a request. */
+  /**
+   * Returns the private session for a request. First waits until `notifications/initialized` was sent and the GET stream was
+   * opened.
+   */
   private async ready(): Promise<PrivateSession> {
     const session = await this.sessions.settled();
     await this.announcing;
     await session?.listen();
-    // The session may have been made again meanwhile.
+    // Meanwhile another private session may have taken its place.
     const now = this.sessions.current ?? session;
     if (now === undefined) throw new Failure('server_unreachable', 'there is no session');
-    // The server may not say that it does not know the session: some servers accept any id.
+    // Make a lost session again now. The server may not refuse its id, because some servers accept any id.
     return now.isLost ? this.sessions.renew(now) : now;
   }
 
@@ -217,7 +221,8 @@ export class InterceptedServer implements ServerLike, Replica {
       await this.sessions.post(session, known, origin).catch(async (error: unknown) => {
         if (!hasForgotten(error)) throw error;
         const renewed = await this.sessions.renew(session);
-        // An answer belongs to a question of the old session. The new session has been told `initialized` already.
+        // An answer is not repeated, because its question came from the old session. Nor is `initialized`, which the new
+        // session has had already.
         if ('method' in message && message.method !== 'notifications/initialized') {
           await this.sessions.post(renewed, message, origin);
         }
@@ -264,7 +269,8 @@ export class InterceptedServer implements ServerLike, Replica {
       await this.transport?.send(message, options);
       return true;
     } catch (error) {
-      // A call that has ended meanwhile has no stream. Neither the server nor the client has to know.
+      // Sending also fails if the call has ended meanwhile, because it then has no stream. That is no fault, so it is not
+      // logged.
       if (error instanceof AnynodeError && error.code === 'backplane_unavailable') {
         this.parts.logger.warn(`mcp-anynode: a message of the server is lost: ${String(error)}`);
       }

@@ -22,7 +22,10 @@ export function marked(message: JsonRpcMessage, generation: number): JsonRpcMess
   return message;
 }
 
-/** Returns the client's answer or progress with the ids that the server knows. `undefined`: it is not for this session. */
+/**
+ * Returns the client's answer or progress with the ids that the server knows. Returns `undefined` if the message is for
+ * another private session.
+ */
 export function unmarked(message: JsonRpcMessage, generation: number): JsonRpcMessage | undefined {
   const unmark = (id: unknown): RequestId | undefined => {
     const prefix = `${generation}:`;

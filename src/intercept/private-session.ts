@@ -20,7 +20,7 @@ export interface InterceptedParts {
   reader: BodyReader;
   clock: Clock;
   logger: Logger;
-  /** How long the server may take, except to answer a request. */
+  /** How long the server may take for everything but the answer to a request. */
   timeoutMs: number;
   refusals: RefusalLog;
   /** Returns the headers with which the server continues the current trace. */
@@ -67,14 +67,17 @@ export class PrivateSession {
     return { 'mcp-protocol-version': version, ...(id !== undefined && { 'mcp-session-id': id }) };
   }
 
-  /** True if the server has been down since it gave this session. Another process of it answers now, or none. */
+  /**
+   * True if the server was down at some time since it gave out this session. If a process of the server answers now, it is a
+   * new one.
+   */
   get isLost(): boolean {
     return this.parts.target.restarts !== this.parts.restarts;
   }
 
   /**
-   * Keeps the GET stream open from now on. Resolves when the stream is open, or the server has none, or does not say in
-   * time.
+   * Keeps the GET stream open from now on. Resolves when the stream is open, when the first attempt to open it has failed, or
+   * after `OPENING_MS`.
    */
   listen(): Promise<void> {
     this.opened ??= new Promise((resolve) => {
@@ -161,7 +164,8 @@ export class PrivateSession {
     const { status } = refusal.refusal ?? {};
     if (status === 405 || status === 501 || (status === 404 && id === undefined)) return 'none';
     if (lastEventId !== undefined && status === 400) {
-      // The server no longer has the messages after this event id, or never had them.
+      // The server no longer has the messages after this event id, or never had them. So the next attempt does not send an
+      // event id.
       place.lastEventId = undefined;
       return 'read';
     }

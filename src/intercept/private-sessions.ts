@@ -28,9 +28,14 @@ export interface Replica {
   heard(message: JsonRpcMessage, related: RequestId | undefined, generation: number): Promise<void>;
 }
 
-/** How long a server may take to answer requests that set the shape of its session. The SDK's timeout is as long. */
+/**
+ * How long a server may take to answer requests that set the shape of its session. This is as long as the SDK's own timeout.
+ */
 const HANDSHAKE_MS = 30_000;
-/** How long a server may take to answer a `ping`. After that it is taken to have sent what it had to send. */
+/**
+ * How long a node waits for the answer to a `ping`, which shows that the server has sent its earlier messages. After this
+ * time the node goes on without the answer.
+ */
 const CALM_MS = 2000;
 
 export type AnswerParts = Pick<CallParts, 'origin' | 'ending' | 'onSent' | 'onHangUp'>;
@@ -48,9 +53,12 @@ export class PrivateSessions {
   private initialize: JsonRpcRequest['params'];
   private generations = 0;
   private names = 0;
-  /** The number of a session that is being made again. What its server says meanwhile was said before, and is not shown. */
+  /**
+   * The number of a private session that is being made in place of a lost one. Notifications of the server are dropped
+   * meanwhile, because the client has had them before.
+   */
   private muted: number | undefined;
-  /** The session whose server has sent what it had to send after `initialized`. */
+  /** The private session for which `calmDown` was called last. */
   private calm: PrivateSession | undefined;
 
   constructor(
@@ -58,7 +66,10 @@ export class PrivateSessions {
     private readonly replica: Replica,
   ) {}
 
-  /** Returns the current session, after one that is being made is ready. Rejects if none can be made. */
+  /**
+   * Returns the current session. If a session is being made, the promise resolves when that session is ready, and rejects if
+   * it cannot be made.
+   */
   settled(): Promise<PrivateSession> | PrivateSession | undefined {
     return this.settling ?? this.current;
   }
@@ -77,6 +88,10 @@ export class PrivateSessions {
     return answer;
   }
 
+  /**
+   * Returns the parts of a call in this private session. `related` is the client's request that the messages of the server
+   * belong to.
+   */
   callParts(
     { headers, generation }: Pick<PrivateSession, 'headers' | 'generation'>,
     related: RequestId | undefined,
@@ -90,7 +105,10 @@ export class PrivateSessions {
     };
   }
 
-  /** Opens a private session, if the server agrees. */
+  /**
+   * Sends an `initialize` to the server. If the server accepts it, makes a private session. If the exchange fails, removes
+   * the session that the server may have opened.
+   */
   private async open(
     request: JsonRpcRequest,
     parts: AnswerParts,
@@ -140,6 +158,7 @@ export class PrivateSessions {
     return session;
   }
 
+  /** Waits until the opening of a session has ended. Meanwhile `settled` and `renew` return this promise. */
   private settle(opening: Promise<PrivateSession | undefined>): Promise<PrivateSession> {
     const settling = opening
       .then((session) => {
@@ -154,7 +173,10 @@ export class PrivateSessions {
     return settling;
   }
 
-  /** Makes a private session instead of one that the server no longer knows. */
+  /**
+   * Returns a private session in place of one that the server no longer knows. Makes it, unless that was done or is under
+   * way.
+   */
   renew(forgotten: PrivateSession): Promise<PrivateSession> {
     if (this.settling !== undefined) return this.settling;
     if (this.current !== undefined && this.current !== forgotten) {
@@ -242,7 +264,7 @@ export class PrivateSessions {
       ...{ origin, timeoutMs, ending: this.replica.life },
     });
     if (!isSuccess(response)) throw await reader.refusal(response);
-    // The response has no content. A stream would never end.
+    // The content of the response is not needed. An event stream might never end, so close it.
     if (kindOf(response) === 'events') response.destroy();
     else reader.discard(response);
   }

@@ -12,7 +12,7 @@ export class RefusalLog {
 
   constructor(
     private readonly parts: {
-      /** The address of the server, without credentials and query. `undefined`: it is in this process. */
+      /** The address of the server, without credentials and query. It is `undefined` if the server is in this process. */
       place: string | undefined;
       clock: Clock;
       logger: Logger;
@@ -21,7 +21,7 @@ export class RefusalLog {
     this.limit = new LogLimit(parts.clock);
   }
 
-  /** Logs the failure of `initialize`. A server that cannot be reached is logged elsewhere. */
+  /** Logs the failure of `initialize`. Connections that fail or break are not logged here. */
   refused(why: unknown): void {
     const failure = failureOf(why);
     const { reason, refusal, detail } = failure;
@@ -47,6 +47,7 @@ export class RefusalLog {
     });
   }
 
+  /** Logs that a private session was made in place of one that the server had lost. */
   madeAgain(): void {
     this.limit.pass('made again', (more) => {
       const text = 'the server had lost a session, which was made again';

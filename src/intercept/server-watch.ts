@@ -1,4 +1,7 @@
-/** Knows whether the server at `upstream` answers: from the requests that it gets, and from checks while it gets none. */
+/**
+ * Finds out whether the server at `upstream` answers. Requests of clients show that. While there are none, the node checks
+ * the server.
+ */
 import type { IncomingMessage } from 'node:http';
 import { AnynodeError } from '../protocol/errors.js';
 import type { Clock } from '../protocol/clock.js';
@@ -9,17 +12,20 @@ import { Failure } from './failure.js';
 import type { Outgoing, Target } from './http/http-exchange.js';
 import type { UpstreamTarget } from './http/upstream.js';
 
-/** A server is checked when it has not been heard for this long. */
+/** A server is checked when it has not answered anything for this long. */
 const CHECK_MS = 5000;
-/** How often a server is checked that did not answer. */
+/** The time between two checks of a server that did not answer. */
 const CHECK_DOWN_MS = 1000;
 
 export interface ServerWatchParts {
   target: UpstreamTarget;
   url: URL;
   /**
-   * How the server is checked. `true`: by a connection. A path: by a GET, which must be answered with 2xx. `false`: not at
-   * all.
+   * How the server is checked:
+   *
+   * - `true`: the node connects to it.
+   * - A path: the node sends a GET, which the server has to answer with 2xx.
+   * - `false`: the node does not check it.
    */
   check: boolean | string;
   clock: Clock;
@@ -33,14 +39,15 @@ interface Waiter {
 }
 
 /**
- * Sends requests to the server, and remembers whether it answers. A node makes one check at a time, and none while requests
- * show the same. An outage of the server is logged once, and so is its return.
+ * Sends requests to the server, and remembers whether the server answers. A node runs only one check at a time, and runs no
+ * check while requests already show that the server answers. An outage of the server is logged once, and so is the end of the
+ * outage.
  */
 export class ServerWatch implements Target {
   readonly inside = false;
   /** How often the server was found not to listen after it had listened. Its state in memory was lost each time. */
   restarts = 0;
-  /** Why the server does not answer. `undefined`: it answers. */
+  /** Why the server does not answer, or `undefined` if it answers. */
   private reason: string | undefined = 'it has not answered yet';
   private isDown = false;
   private hasRefused = false;
@@ -56,7 +63,7 @@ export class ServerWatch implements Target {
     if (parts.check !== false) void this.look();
   }
 
-  /** Says why the node is not ready. `undefined`: the server answers, or is not checked. */
+  /** Returns why the node is not ready. Returns `undefined` if the server answers, or is not checked. */
   trouble(): string | undefined {
     if (this.parts.check === false || this.reason === undefined) return undefined;
     return `the server at ${this.parts.url.origin}: ${this.reason}`;
@@ -73,7 +80,7 @@ export class ServerWatch implements Target {
   async isReachable(): Promise<boolean> {
     const { target, check } = this.parts;
     if (target.hasIdleConnection()) return true;
-    // In this state a connection is tried every second, so the last result is recent enough.
+    // While the server is down, the node tries to connect every second. So the last result is recent enough.
     if (this.isDown && check === true) return false;
     this.attempt ??= this.tryToConnect().finally(() => (this.attempt = undefined));
     return this.attempt;

@@ -4,7 +4,9 @@ import type { Factory } from '../replica/replica.js';
 import type { Interception } from './intercept.js';
 import { intercept } from './intercept.js';
 
-/** The factory of a node's server objects, and the server behind it, if there is one. */
+/**
+ * The factory of a node's server objects. If these reach a server over HTTP, the other members tell the state of that server.
+ */
 export type Servers = Omit<Interception, 'factory'> & { factory: Factory };
 
 /** Makes the servers for the option that is given: a factory, a handler or a URL. */

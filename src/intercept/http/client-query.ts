@@ -14,8 +14,9 @@ function basesOf(name: string): string[] {
 }
 
 /**
- * Returns the operator's query, followed by the client's other parameters. A client must not set a parameter again that the
- * operator has set, because servers differ in which of the two they take. Both queries begin with `?`, or are empty.
+ * Returns the query of the operator (in the option `upstream`), followed by the client's other parameters. A client must not
+ * repeat a parameter of the operator, because servers differ in which of the two values they take. Both queries begin with
+ * `?`, or are empty.
  */
 export function mergedQuery(operators: string, clients: string): string {
   if (clients.length < 2) return operators;

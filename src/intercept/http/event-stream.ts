@@ -1,4 +1,4 @@
-/** Reads Server-Sent Events, as the HTML standard has them, from text that comes in pieces. */
+/** Reads Server-Sent Events, as the HTML standard defines them, from text that comes in pieces. */
 import { costOf, LEAST_RETRY_MS, LONGEST_ID, MOST_RETRY_MS, oversized } from '../bounds.js';
 
 export interface ServerSentEvent {
@@ -42,8 +42,8 @@ export class EventStreamReader {
   ) {}
 
   /**
-   * Reads a piece of text. Throws what `onEvent` and `hold` throw, and a `Failure` for a field that is too long. After that,
-   * no more may be fed.
+   * Reads a piece of text. Throws what `onEvent` and `hold` throw, and a `Failure` for a field that is too long. After an
+   * error, `feed` must not be called again.
    */
   feed(piece: string): void {
     if (piece === '') return;

@@ -60,7 +60,7 @@ export function headersOf(
     const meant = name.replaceAll('_', '-');
     return !NOT_PASSED_ON.has(meant) && !except.includes(meant) && !Object.hasOwn(given, meant);
   });
-  // A compressed response is decoded, but compressing costs both sides work, which are mostly on one machine.
+  // A compressed response could be read. But compression costs both sides work, and mostly both sides are on one machine.
   return { ...Object.fromEntries(passed), 'accept-encoding': 'identity', ...headers };
 }
 
@@ -73,7 +73,7 @@ export interface Connecting {
   onSocket?: (socket: Socket) => void;
 }
 
-/** Sends one request, with exactly these headers. */
+/** Sends one request. `headers` are those that {@link headersOf} has returned, so no header of the client is added here. */
 export function exchange(
   { method, headers, body, ending, timeoutMs, onSent }: Omit<Outgoing, 'origin'>,
   { place, agent, clock, connectMs, onSocket }: Connecting,
@@ -108,7 +108,8 @@ export function exchange(
       resolve(response);
     });
     request.on('error', (error: NodeJS.ErrnoException) => fail(failureOf(error)));
-    // Node destroys a connection that was upgraded without a request for that, and emits nothing more.
+    // The server may upgrade a connection without being asked to. Without this listener, Node would destroy it and emit
+    // nothing more.
     request.once('upgrade', (_, socket: Socket) => {
       socket.destroy();
       fail(new Failure('server_invalid', 'status 101'));
@@ -150,8 +151,9 @@ function failureOf({ code, message }: NodeJS.ErrnoException): string | Failure {
 }
 
 /**
- * Ends a request. A text is sent in one piece with the headers, which are Latin-1. Most bodies are ASCII, which is the same
- * in Latin-1. Other bodies are sent as bytes, because Node would write the headers as UTF-8 too.
+ * Ends a request. Node sends a text in one piece with the headers, in one encoding. Headers are Latin-1, and most bodies are
+ * ASCII, which is the same in Latin-1. Other bodies are sent as bytes, because as a text they would make Node write the
+ * headers as UTF-8 too.
  */
 function end(request: ClientRequest, body = ''): void {
   if (isAscii(body)) request.end(body, 'latin1');

@@ -4,14 +4,16 @@ import { Socket } from 'node:net';
 type Done = (error?: Error | null) => void;
 
 /**
- * One end of a connection within this process: a Node socket that the kernel does not know. What one end writes, the other
- * end reads in a later turn of the event loop, at its own pace, and then the end. Timeouts, `cork`, `pipe` and events are
- * Node's. As with a real socket, the events of one end do not run in the asynchronous context of the other end's writer.
+ * One end of a connection within this process: a Node socket that the kernel does not know. The bytes that one end writes
+ * reach the other end in a later turn of the event loop, and the other end reads them at its own pace. After the last bytes
+ * it gets `end`. Timeouts, `cork`, `pipe` and events are Node's. As with a real socket, the events of one end do not run in
+ * the asynchronous context of the other end's writer.
  */
 export class LocalSocket extends Socket {
   private other: LocalSocket | undefined;
   /** The callback of a write that waits until the other end has room. */
   private full: Done | undefined;
+  /** True once this end has told the other end that it writes no more. */
   private said = false;
   /** The asynchronous context in which the connection was opened. */
   private readonly context = new AsyncResource('LocalSocket');

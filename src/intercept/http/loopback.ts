@@ -15,8 +15,8 @@ import { IDLE_CONNECTION_MS } from './upstream.js';
 
 /**
  * Reaches an Express handler of this process over local connections. The handler gets requests and responses of Node's own
- * HTTP server, each on a socket, so that it works as in front of a client. What middleware in front has added to the
- * client's request is put on the handler's request.
+ * HTTP server, each on a socket, so that it works as if a client had connected to it. What middleware in front has added to
+ * the client's request is put on the handler's request.
  *
  * There is no port, so other processes of the machine cannot get past that middleware.
  */
@@ -29,7 +29,10 @@ export class Loopback implements Target {
   private serving: Promise<void> | undefined;
   private closed = false;
   private app: ExpressTraits['app'] | undefined;
-  /** How a body parser in front has parsed the body. The first POST shows this, and it holds for all. */
+  /**
+   * How a body parser in front has parsed the client's bodies, if there is such a parser. A request with an origin shows
+   * this, and it holds for requests without an origin too.
+   */
   private parsed: Mounted['parsed'];
 
   constructor(
@@ -62,7 +65,7 @@ export class Loopback implements Target {
   }
 
   private async serve(): Promise<void> {
-    // Only this code needs more of Express than its types.
+    // Import Express only here. All other code of this library needs only its types.
     const { default: express } = await import('express');
     const app = express().disable('x-powered-by');
     app.use((req, res) => this.handle(req, res, this.outgoingOf(req)));
@@ -70,7 +73,8 @@ export class Loopback implements Target {
     const server = createServer(serverOptionsFor(this.app ?? app), (req, res) => {
       const outgoing = this.outgoingOf(req);
       const begin = (): void => {
-        // A request without an Express request of the client gets what an application puts on a request.
+        // If no Express application handled the client's request, let `app` put on this request what an application puts
+        // there.
         if (outgoing?.origin?.express === undefined) app(req, res);
         else this.handle(req as Request, res as Response, outgoing);
       };
@@ -78,7 +82,7 @@ export class Loopback implements Target {
       if (body === undefined) begin();
       else body.then(begin).catch(() => req.destroy()); // the body broke off
     });
-    // Only connections of this class arrive here, and they stay as long as it wants.
+    // Only this class connects to this server, and it closes its connections itself. So turn the timeouts of the server off.
     Object.assign(server, { keepAliveTimeout: 0, requestTimeout: 0, headersTimeout: 0 });
     this.agent.accept = (socket) => void server.emit('connection', socket);
   }
@@ -143,12 +147,12 @@ export class Loopback implements Target {
     res.end(passed ? `Cannot ${req.method} ${req.originalUrl}` : STATUS_CODES[code]);
   }
 
-  /** Prepares request and response as the application does in which this middleware is mounted. */
+  /** Prepares request and response as the application in which this middleware is mounted does. */
   private present(req: Request, res: Response, outgoing: Outgoing | undefined): void {
     const { express, authInfo } = outgoing?.origin ?? {};
     const app = express?.app ?? this.app;
-    // Without an Express request of the client, the application of this class has parsed the query, and Express 4 has no
-    // getter for it.
+    // If no Express application handled the client's request, the application of this class has parsed the query. The
+    // prototypes of an Express 4 application have no getter for the query, so keep it.
     const query = express === undefined ? req.query : undefined;
     if (app !== undefined) {
       Object.setPrototypeOf(req, app.request);

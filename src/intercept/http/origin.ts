@@ -1,11 +1,14 @@
-/** The HTTP request that brought a message of the client, as far as the server behind may see it. */
+/** The HTTP request that brought a message of the client, as far as the server may see it. */
 import { IncomingMessage } from 'node:http';
 import { Socket } from 'node:net';
 import { pathAndQuery } from '../../protocol/request-target.js';
 import type { AuthInfo } from '../../options/types.js';
 import type { Cause, Mounted, RequestInfo } from '../../replica/replica.js';
 
-/** An origin is kept in memory for messages that come without one (answers and cancellations that reached another node). */
+/**
+ * The parts of the client's HTTP request that are passed on to the server. The last origin is kept in memory for messages
+ * that come without one: answers and cancellations that reached another node.
+ */
 export interface Origin {
   headers: Readonly<Record<string, string>>;
   /** The path and query as the client sent them. */
@@ -37,8 +40,8 @@ interface ExpressRequest {
 }
 
 /**
- * Returns the origin of a message. `undefined`: no HTTP request came with it. `inside` means that the server is in this
- * process, and sees what middleware has added.
+ * Returns the origin of a message, or `undefined` if no HTTP request came with it. `inside` means that the server is in this
+ * process. Then the origin also has what middleware in front has added to the request.
  */
 export function originOf(
   cause: Partial<Cause> | undefined,
@@ -79,7 +82,7 @@ function pathOf({ url }: RequestInfo): string {
 /** The properties that every request of Node has. */
 const OF_NODE = new Set(Object.keys(new IncomingMessage(new Socket())));
 
-/** Properties of Express that belong to the request's way through the application. */
+/** Properties that Express sets while the request passes through the application. They are not passed on. */
 const OF_EXPRESS = new Set([
   ...['app', 'res', 'next', 'route', 'baseUrl', 'originalUrl', 'params', 'query'],
   ...['body', '_body', '_parsedUrl', '_parsedOriginalUrl'],

@@ -11,12 +11,14 @@ import type { Refusal } from '../failure.js';
 import { Failure } from '../failure.js';
 import { messageOf, messagesOf, parseJson } from '../incoming-messages.js';
 
-/** How many characters may be on their way into the session's log. Beyond that the server has to wait. */
+/**
+ * How many characters of messages may wait to be handled. If more wait, the node stops reading, and the server has to wait.
+ */
 const MOST_WAITING = 256 * 1024;
-/** What each message on its way counts in addition to its characters. */
+/** How much each waiting message counts in addition to its characters. */
 const WAITING_COST = 512;
 
-/** Returns the kind of a response's body. `undefined`: neither kind. */
+/** Returns the kind of a response's body, or `undefined` if it is of neither kind. */
 export function kindOf(response: IncomingMessage): 'json' | 'events' | undefined {
   if (!isReadable(response)) return undefined;
   const type = (response.headers['content-type'] ?? '').split(';', 1)[0]?.trim().toLowerCase();
@@ -28,7 +30,7 @@ export function isSuccess({ statusCode = 0 }: IncomingMessage): boolean {
   return statusCode >= 200 && statusCode < 300;
 }
 
-/** Reads the bodies of all responses of one server within their bounds. A body that exceeds one ends its connection. */
+/** Reads the bodies of all responses of one server within their bounds. If a body exceeds a bound, its connection ends. */
 export class BodyReader {
   private readonly budget: MemoryBudget;
 
@@ -48,7 +50,7 @@ export class BodyReader {
     return messagesOf(await this.text(bodyOf(response), most));
   }
 
-  /** Reads a response that failed. Resolves in bounded time, with the part of the body that has arrived by then. */
+  /** Reads a response with an error status. Resolves in bounded time, with the part of the body that has arrived by then. */
   async refusal(response: IncomingMessage): Promise<Failure> {
     const status = response.statusCode ?? 0;
     const body = await this.beginning(bodyOf(response));
@@ -66,8 +68,8 @@ export class BodyReader {
   }
 
   /**
-   * Reads and drops a body that is not needed, so that its connection can be used again. A long body ends together with its
-   * connection.
+   * Reads and drops a body that is not needed, so that its connection can be used again. If the body is long, its connection
+   * is closed instead.
    */
   discard(response: IncomingMessage): void {
     void this.beginning(response);
@@ -75,8 +77,8 @@ export class BodyReader {
 
   /**
    * Reads an event stream until it ends. Resolves with `cut` if the server did not end it. `take` gets one message after the
-   * other, with its length. It is not awaited, unless too many characters are on their way. Rejects with a {@link Failure}
-   * if a bound is exceeded, and with what `take` rejects with.
+   * other, with its length. Reading goes on before `take` has handled a message, unless too many characters wait. Rejects
+   * with a {@link Failure} if a bound is exceeded, and with what `take` rejects with.
    */
   events(
     whole: IncomingMessage,
@@ -156,7 +158,8 @@ export class BodyReader {
           fail(error);
           return;
         }
-        // A server may send only white space for a long time, to keep the connection open.
+        // A server may send only white space for a long time, to keep the connection open. So the time runs only from the
+        // first other character.
         if (cancelTimer === undefined && /\S/.test(chunk)) watch();
       });
       const settle = (): void => {

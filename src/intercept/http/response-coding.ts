@@ -23,7 +23,7 @@ export function isReadable(response: IncomingMessage): boolean {
 }
 
 /**
- * Returns the decompressed body. Each piece of an event stream comes out as soon as it has come in. To destroy the body or
+ * Returns the decompressed body. Each piece of an event stream comes out as soon as it has come in. Destroying the body or
  * the response destroys both.
  */
 export function bodyOf(response: IncomingMessage): ResponseBody {

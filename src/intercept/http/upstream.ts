@@ -17,7 +17,10 @@ import { queryOf } from './origin.js';
  */
 export const IDLE_CONNECTION_MS = 2000;
 
-/** TCP finds out after this time and some seconds that a peer is gone without closing the connection. */
+/**
+ * After this time TCP begins to probe an idle connection. Some seconds later it finds out that a peer is gone without closing
+ * it.
+ */
 const TCP_KEEP_ALIVE_MS = 15_000;
 
 export interface UpstreamTarget {
@@ -53,7 +56,7 @@ export function upstreamTarget(
   const agent = secure ? new HttpsAgent(options) : new HttpAgent(options);
   const { pathname, search } = upstream;
   const place = urlToHttpOptions(upstream);
-  // Node would use the client's credentials instead of those in the URL.
+  // If the URL has credentials, the client's `Authorization` is not passed on: Node would send that one instead.
   const except = place.auth === undefined ? ['host'] : ['host', 'authorization'];
   const connecting = { agent, clock, connectMs: timeoutMs };
   return {
