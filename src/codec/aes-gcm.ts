@@ -5,15 +5,15 @@ import type { PayloadCodec, PayloadContext } from '../backplane/encoded/payloads
 /** Options of `aesGcmCodec()`. */
 export interface AesGcmOptions {
   /**
-   * The keys by their ids: 32 random bytes each, as bytes, or as text in base64, base64url or 64 hexadecimal digits. Ids
-   * are up to 64 letters, digits, `-` and `_`; they are stored with what was encrypted, and are no secret.
+   * The keys by their ids: 32 random bytes each, as bytes, or as text in base64, base64url or 64 hexadecimal digits. Ids are
+   * up to 64 letters, digits, `-` and `_`; they are no secret, because each encrypted text begins with the id of its key.
    */
   keys: Record<string, Uint8Array | string>;
   /** The id of the key that encrypts. The others only decrypt. */
   current: string;
   /**
-   * Whether texts that were stored in clear, before there was a codec, can still be read. A person who can write to the
-   * backplane can then put messages into sessions, as without a codec. Default `false`.
+   * Whether the node still reads texts that were stored in clear before there was a codec. If so, a person who can write to
+   * the backplane can put messages into sessions, as without a codec. Default `false`.
    */
   allowPlaintext?: boolean;
   /**
@@ -31,14 +31,13 @@ const KEY_BYTES = 32;
 
 /**
  * Encrypts the texts of sessions with AES-256-GCM. Each text has a new random nonce of 96 bits, and is bound to its session
- * and kind, so that it can be decrypted nowhere else.
+ * and kind: it cannot be decrypted as a text of another session or kind.
  *
- * Several keys allow rotation: add the new key on all nodes, then make it `current` on all nodes, and remove the old one
- * when no session is left that used it. Throws a `TypeError` for keys and ids that make no sense. Keys are never part of an
- * error.
+ * Several keys allow rotation: add the new key on all nodes, then make it `current` on all nodes, and remove the old one when
+ * all sessions that used it have ended. Throws a `TypeError` for wrong keys and ids. The error never contains a key.
  *
- * The lengths and times of messages are not hidden. `SECURITY.md` says what an attacker can do who can write to the
- * backplane but has no key.
+ * The lengths and times of messages are not hidden. `SECURITY.md` says what an attacker can do who can write to the backplane
+ * but has no key.
  */
 export function aesGcmCodec({
   keys,
@@ -99,8 +98,8 @@ export function aesGcmCodec({
 }
 
 /**
- * Returns the data to which a text is bound. Kinds, key ids and session ids have no newline, so no two contexts give the
- * same data.
+ * Returns the additional authenticated data to which a text is bound. Kinds, key ids and session ids have no newline, so no
+ * two contexts give the same data.
  */
 function boundTo({ sessionId, kind, taskId }: PayloadContext, keyId: string): Buffer {
   const task = taskId === undefined ? '' : `\n${taskId}`;
@@ -126,7 +125,8 @@ function bytesOf(key: unknown): Uint8Array | undefined {
   if (key instanceof Uint8Array) return key;
   if (typeof key !== 'string') return undefined;
   if (/^[0-9a-f]{64}$/i.test(key)) return Buffer.from(key, 'hex');
-  // Node decodes both alphabets and skips other characters. Without this check, a passphrase would become some key.
+  // Node decodes both alphabets and skips other characters. Without this check, it would decode the remaining characters of a
+  // passphrase to a key.
   return /^[A-Za-z0-9+/_-]+={0,2}$/.test(key) ? Buffer.from(key, 'base64') : undefined;
 }
 

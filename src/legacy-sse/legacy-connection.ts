@@ -57,8 +57,8 @@ export class LegacyConnection implements Sink {
   }
 
   /**
-   * Ends the connection. Answers that the client waits for may be lost as well, and it cannot ask for them again, so it has
-   * to begin anew.
+   * Ends the connection after a failover has lost messages. Answers that the client waits for may be lost as well, and the
+   * client cannot ask for them again. So it has to connect anew.
    */
   restarted(): void {
     this.options.onRestart();

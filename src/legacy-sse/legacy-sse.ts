@@ -16,12 +16,12 @@ export interface LegacySseOptions {
 
 /**
  * Serves the HTTP+SSE transport of revision 2024-11-05, for clients that know no other: `app.use(legacySse(mcp))`. It uses
- * the sessions and the server of the node `mcp`. The GET may be on one node and each POST on another. All nodes have to
- * mount it.
+ * the sessions and the server of the node `mcp`. The GET may be on one node and each POST on another. All nodes have to mount
+ * it.
  *
- * All messages of the server, answers too, are shown on the client's one connection, which cannot be resumed. When it
- * closes, the session ends. A node that closes waits up to `drainMs` for the calls of such clients, and then ends their
- * connections. Clients do not get the answers of calls that still run. Options about Streamable HTTP (`responseMode`,
+ * All messages of the server, answers too, are shown on the client's one connection, which cannot be resumed. When this
+ * connection closes, the session ends. A node that closes waits up to `drainMs` for the calls of such clients, and then ends
+ * their connections. Clients do not get the answers of calls that still run. Options about Streamable HTTP (`responseMode`,
  * `standaloneStream`, `maxStreamAgeMs`, `primingEvents`) have no effect. All other options apply.
  *
  * Requests to other paths are passed on. Throws a `TypeError` if `mcp` is not a handle of `anynode()`.

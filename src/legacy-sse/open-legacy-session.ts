@@ -16,9 +16,7 @@ import { isGone } from '../http/response/response.js';
 import { cutWhenStalled } from '../http/response/stalled-client.js';
 import { LegacyConnection, LegacyRequests } from './legacy-connection.js';
 
-/**
- * Prefix of the principal of HTTP+SSE sessions. So clients of Streamable HTTP cannot reach such sessions, nor the reverse.
- */
+/** Prefix of the principal of HTTP+SSE sessions. It makes a client of one transport unable to reach sessions of the other. */
 const TRANSPORT = 'sse:';
 
 export function legacyPrincipal(endpoint: Endpoint, req: Request): string {
@@ -107,8 +105,8 @@ function show(
     ...{ keepAliveMs, retryMs, maxBufferedBytes, clock: node.clock, logger: node.logger },
     onClose: () => follower.end('closed'),
     onEnd: (reason) => {
-      // Whatever the reason, no client can come back to the session. (`replaced` means that a failover has lost that this
-      // node holds the stream.)
+      // No client can come back to the session, whatever the reason is. (`replaced` means that a failover has lost the entry
+      // which says that this node holds the stream.)
       if (reason !== 'gone') endSession(endpoint, session);
     },
     onRestart: () => follower.end('hangup'),
@@ -135,8 +133,12 @@ function endSession({ node, execution }: Endpoint, { id, principal }: Session): 
 }
 
 /**
- * Follows the open requests that were POSTed to the node `dead`. With `undefined` it follows all open requests that no
- * living node follows. For each of the others it asks the node that runs it, which ends it if it does not run any more.
+ * Follows open requests of the session on this node:
+ *
+ * - If `dead` is a node: the requests that were POSTed to that node, and those without a holder.
+ * - If `dead` is `undefined`: all requests that no living node follows. For each other request, asks the node that runs it
+ *   whether it still does. That node ends a request that it does not run.
+ *
  * Resolves with true if a node was asked. The question may be lost, so it has to be repeated while the request is open.
  */
 async function takeOver(
@@ -151,8 +153,8 @@ async function takeOver(
     if (dead === undefined) {
       if (node.followers.find(id, stream) !== undefined) continue;
       if (holder !== undefined && (await connections.isOfLivingNode(holder))) {
-        // A living node follows this request already. But a failover may have lost an answer that it has seen. If so, the
-        // node that ran the request ends it again.
+        // A living node follows this request already. But a failover may have lost an answer that the living node has seen.
+        // If so, the node that ran the request ends the request again.
         if (runsOn === undefined) continue;
         execution.askExecutor(runsOn, id, stream);
         hasAsked = true;
@@ -164,7 +166,7 @@ async function takeOver(
       ...{ sessionId: id, principal, stream, token, cursor: undefined, unlessHeld: false },
     });
     if (attached.status !== 'attached') continue;
-    // The node may have closed meanwhile and ended its connections. Its claims count for nothing from now on.
+    // This node may have closed meanwhile and ended its connections. Then its claims no longer count.
     if (lifetime.isClosed()) return false;
     const { position, executor, unbegun } = attached;
     const followed = { sessionId: id, name: stream, token, position };
@@ -177,8 +179,8 @@ async function takeOver(
 
 /**
  * Follows the stream of requests, so that this node looks after their executor. Their messages are shown on the client's
- * connection. If the backplane loses the requests, the client gets an error for each of `ids`, which is empty if the
- * requests are a dead node's: their ids are not known.
+ * connection. If the backplane loses the requests, the client gets an error for each of `ids`. For requests of a dead node
+ * `ids` is empty, because their ids are not known.
  */
 export function followRequests(
   { node, connections, options }: Endpoint,
@@ -193,8 +195,8 @@ export function followRequests(
 }
 
 /**
- * Tells the client with an error for each request that its requests were lost. Never rejects. If the backplane stays away,
- * the client is not told.
+ * Sends the client an error for each request that was lost. Never rejects. If the backplane stays unreachable, the client
+ * gets no error.
  */
 async function tellLost(
   node: NodeContext,
@@ -207,7 +209,7 @@ async function tellLost(
   });
   if (operations.length === 0) return;
   try {
-    // If the log has been trimmed since, the trimmed part may have had the end of the stream. Then the requests were
+    // If the log has been trimmed since then, the trimmed part may have had the end of the stream. So take the requests for
     // answered.
     const [first] = await node.backplane.history(sessionId, LOG_START, 1);
     if (first !== undefined && compareLogIds(first.logId, position.logId) > 0) return;

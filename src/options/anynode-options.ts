@@ -8,7 +8,7 @@ import type { Telemetry } from './telemetry.js';
 import type { Logger, Redact, ServerContext, ServerLike, TaskOptions } from './types.js';
 
 /**
- * Options of {@link anynode}. Times are in milliseconds, sizes in bytes. Give all nodes of a cluster the same. A
+ * Options of {@link anynode}. Times are in milliseconds, sizes in bytes. Give all nodes of a cluster the same options. A
  * wrong option throws a `TypeError` when the node is made.
  */
 export interface AnynodeOptions {
@@ -20,39 +20,39 @@ export interface AnynodeOptions {
    */
   server?: ((context: ServerContext) => ServerLike | Promise<ServerLike>) | undefined;
   /**
-   * Takes the place of `server`: an Express handler, router or app that speaks Streamable HTTP and keeps its
-   * sessions in this process. Each server object is a session of the handler that only this node knows. This
-   * library calls the handler with requests of its own, which carry the client's headers and what middleware in
-   * front has put on the client's request. It reads the responses, and does not pass them on: an error status
-   * reaches the client as a status for `initialize` only, otherwise as a JSON-RPC error.
+   * Takes the place of `server`: an Express handler, router or app that speaks Streamable HTTP and keeps its sessions in this
+   * process. Each server object is a session of the handler that only this node knows. This library calls the handler with
+   * requests of its own, which carry the client's headers and what middleware in front has put on the client's request. It
+   * reads the responses, and does not pass them on. The client gets an error status of the handler as a status for
+   * `initialize` only. For every other request, the client gets a JSON-RPC error.
    */
   handler?: RequestHandler | undefined;
   /**
-   * Takes the place of `server`: the URL (`http:` or `https:`) of a server that speaks Streamable HTTP, in any
-   * language. The client's headers go along, except `Host`, and so does the query. If authentication is done in
-   * front of this middleware, clients must not be able to reach the server in another way.
+   * Takes the place of `server`: the URL (`http:` or `https:`) of a server that speaks Streamable HTTP, in any language. The
+   * client's headers, except `Host`, and the query are passed on. If authentication is done in front of this middleware,
+   * clients must not be able to reach the server in another way.
    */
   upstream?: string | URL | undefined;
   /**
-   * How long the server at `upstream` may take to accept a connection, and to accept a notification, an answer or a DELETE. The
-   * node also tries to resume a broken stream of it for so long. Answers to requests have no limit. Default 10 seconds.
+   * How long the server at `upstream` may take to accept a connection, a notification, an answer or a DELETE. If a stream of
+   * the server breaks, the node tries for the same time to resume it. Answers to requests have no limit. Default 10 seconds.
    */
   upstreamTimeoutMs?: number | undefined;
   /**
-   * Whether `health()` depends on the server at `upstream`. With `true`, `health()` is `down` while no connection
-   * to the server can be made; while no requests show that, the node tries every few seconds. With a path such as
-   * `/health`, GET there has to be answered with 2xx within `upstreamTimeoutMs`. With `false`, the node does not
-   * look. Default `true`.
+   * Whether `health()` depends on the server at `upstream`. With `true`, `health()` is `down` while the node cannot connect
+   * to the server. The node tries every few seconds, unless requests show that the server answers. With a path such as
+   * `/health`, the server has to answer a GET of that path with 2xx within `upstreamTimeoutMs`. With `false`, the node does
+   * not check. Default `true`.
    */
   upstreamCheck?: boolean | string | undefined;
   /**
-   * Whether the query of a client's request is added to the query of the `upstream` URL. A client cannot give a
-   * parameter again that is in that URL. Default `true`.
+   * Whether the query of a client's request is added to the query of the `upstream` URL. A client cannot repeat a parameter
+   * of that URL. Default `true`.
    */
   upstreamQuery?: boolean | undefined;
   /**
-   * How many bytes one message of the server behind `upstream` or `handler` may have. A longer one ends its call
-   * with an error, and its connection. The maximum is 256 MiB. Default 32 MiB.
+   * How many bytes one message of the server behind `upstream` or `handler` may have. A longer message ends its call with an
+   * error, and its connection is closed. The maximum is 256 MiB. Default 32 MiB.
    */
   upstreamMessageBytes?: number | undefined;
   /**
@@ -64,8 +64,8 @@ export interface AnynodeOptions {
    */
   modern?: ((parts: { bus: ServerEventBus }) => Modern) | undefined;
   /**
-   * A URL, or an ioredis `Redis` or `Cluster` whose settings are taken over. The node makes its own connections,
-   * and neither uses nor closes the given client. If it is left out, sessions are in the memory of this process.
+   * A URL, or an ioredis `Redis` or `Cluster` whose settings the node copies. The node makes its own connections, and neither
+   * uses nor closes the given client. If it is left out, sessions are in the memory of this process.
    */
   redis?: string | Redis | Cluster | undefined;
   /**
@@ -124,8 +124,9 @@ export interface AnynodeOptions {
   /** Whether every response has the header `X-Anynode-Node`, with the id of this node. Default `true`. */
   nodeHeader?: boolean | undefined;
   /**
-   * How long a session lives that is not used. A request, an open stream and a running call are use. A session
-   * whose client has sent neither `notifications/initialized` nor a request lives for 5 minutes. Default 24 hours.
+   * How long an unused session lives. A session is in use while a stream is open or a call is running, and each request
+   * counts as use. A session whose client has sent neither `notifications/initialized` nor a request lives for 5 minutes.
+   * Default 24 hours.
    */
   sessionTtlMs?: number | undefined;
   /**
@@ -134,8 +135,8 @@ export interface AnynodeOptions {
    */
   retention?: { maxEvents?: number; maxAgeMs?: number; maxBytes?: number } | undefined;
   /**
-   * How long a server object may be idle before it is discarded; its session is not. With `affinity: 'owner'`,
-   * where the state is lost with the server object, it is as long as the session lives. Default 5 minutes.
+   * How long a server object may be idle before the node discards it. Its session stays. With `affinity: 'owner'`, the
+   * session's state would be lost with the server object, so the default is `sessionTtlMs` there. Default 5 minutes.
    */
   replicaIdleMs?: number | undefined;
   /**
@@ -148,20 +149,23 @@ export interface AnynodeOptions {
    * least 0.9 s apart, have found its lease missing. Default 10 seconds.
    */
   leaseMs?: number | undefined;
-  /** How long the backplane may take before the answer is 503. Default 2 seconds. */
+  /** How long the backplane may take to answer. After that, the client gets 503. Default 2 seconds. */
   commandTimeoutMs?: number | undefined;
   /** Time between two comments that keep an SSE connection open. `0` sends none. Default 15 seconds. */
   keepAliveMs?: number | undefined;
   /** How long a client is told to wait before it comes back to a stream that was ended. Default 1 second. */
   retryMs?: number | undefined;
-  /** After so long an SSE connection is ended if its client can come back. `0` ends none. Default 1 hour. */
+  /**
+   * How long an SSE connection may stay open. After that, the node ends it if its client can come back. `0` ends none.
+   * Default 1 hour.
+   */
   maxStreamAgeMs?: number | undefined;
   /**
    * Whether clients of revision 2025-11-25 get an event with an id and without data first, so that they can resume
    * from the start. Default `true`.
    */
   primingEvents?: boolean | undefined;
-  /** How many bytes a request body may have that this library reads. Default 4 MiB. */
+  /** How many bytes a request body may have, unless a parser in front has read the body. Default 4 MiB. */
   maxBodyBytes?: number | undefined;
   /**
    * How many bytes may wait in memory for a client that reads slowly, per connection. The rest is read from the log
@@ -180,9 +184,9 @@ export interface AnynodeOptions {
    */
   codec?: PayloadCodec | undefined;
   /**
-   * Changes what `sessions.events` and `sessions.export` show of a message: it returns the same message, another
-   * one, or `undefined` for none. It gets a copy, which it may change. What is stored, and what clients get, stays
-   * as it is; for that there is `codec`. What it throws rejects the iteration. Default: the message as it is.
+   * Changes what `sessions.events` and `sessions.export` show of a message: it returns the same message, another one, or
+   * `undefined` for none. It gets a copy, which it may change. What is stored, and what clients get, stays as it is; for that
+   * there is `codec`. If it throws, the iteration rejects with that error. Default: the message as it is.
    */
   redact?: Redact | undefined;
   /**

@@ -1,4 +1,4 @@
-/** The backplane, as `anynode()`, `sdkStores()` and `observe()` are given it. */
+/** Makes the backplane from the options that `anynode()`, `sdkStores()` and `observe()` take. */
 import type { Backplane } from '../backplane/backplane.js';
 import { encodedBackplane } from '../backplane/encoded/encoded-backplane.js';
 import type { PayloadCodec } from '../backplane/encoded/payloads.js';
@@ -7,7 +7,8 @@ import { redisBackplane } from '../backplane/redis/redis-backplane.js';
 import type { AnynodeOptions } from './anynode-options.js';
 
 /**
- * Returns the backplane that was given, or one that is made of what was given. Throws a `TypeError` for what makes no sense.
+ * Returns the given `backplane`, a new one over `redis`, or a new one in the memory of this process. With `codec`, it encodes
+ * what is stored. Throws a `TypeError` if one of these options is wrong, or if both `redis` and `backplane` are given.
  */
 export function backplaneOf({
   redis,
@@ -33,7 +34,10 @@ export function backplaneOf({
   return codec === undefined ? plain : encodedBackplane(plain, codec);
 }
 
-/** A client is looked at from outside, since the caller may have another copy of ioredis than this library. */
+/**
+ * Throws a `TypeError` if the option `redis` is neither a URL nor an ioredis client. A client is recognized by its method
+ * `duplicate` and not by its class, because the user may have another copy of ioredis than this library.
+ */
 export function checkRedis(value: unknown): void {
   if (typeof value === 'string' ? /^rediss?:\/\//.test(value) : hasMember(value, 'duplicate'))
     return;

@@ -17,7 +17,7 @@ export interface Limits {
   streamsPerSession: number;
   /** How many resources one session may be subscribed to. Default 1,000. */
   subscriptionsPerSession: number;
-  /** How many bytes the URIs of these resources may have together. Default 256 KiB. */
+  /** How many bytes the URIs of the resources to which one session is subscribed may have together. Default 256 KiB. */
   subscriptionBytesPerSession: number;
   /** How many messages one POST may have. The maximum is 1,000. Default 100, as in the SDK. */
   batchSize: number;
@@ -35,12 +35,14 @@ export interface Limits {
    * Default 5,000.
    */
   messageValues: number;
-  /** How many bytes a body may have that has no session id, or `initialize` in it. Default 64 KiB. */
+  /**
+   * How many bytes a request body may have if the request has no session id, or if the body has `initialize` in it. Default
+   * 64 KiB.
+   */
   handshakeBytes: number;
   /**
-   * How many bytes all request bodies may have together that a node has begun to read and has not stored yet. One
-   * caller may take half of it. The minimum is twice `maxBodyBytes`. Default 64 MiB, or four times `maxBodyBytes`
-   * if that is more.
+   * How many bytes of request bodies a node may hold that it has begun to read and has not stored yet. One caller may take
+   * half of that. The minimum is twice `maxBodyBytes`. Default 64 MiB, or four times `maxBodyBytes` if that is more.
    */
   bodyBytesInFlight: number;
   /**
@@ -48,7 +50,7 @@ export interface Limits {
    */
   bodyMs: number;
   /**
-   * After so many milliseconds in which a client takes nothing of what waits for it, its connection is ended. `0`:
+   * How many milliseconds a client may take none of the bytes that wait for it. After that, its connection is ended. `0`:
    * never. Default 60,000.
    */
   stalledMs: number;
@@ -77,10 +79,10 @@ const DEFAULTS: Omit<Limits, 'messageBytes' | 'bodyBytesInFlight'> = {
 
 /** A script may not have more results on its stack than this, and each request of a batch can be one. */
 const MOST_IN_BATCH = 1_000;
-/** What is nested deeper cannot be written as JSON again on every stack. */
+/** A message with deeper nesting could overflow the stack when it is written as JSON again. */
 const DEEPEST = 1_000;
 
-/** Fills in the defaults; throws a `TypeError` for what makes no sense. */
+/** Fills in the defaults. Throws a `TypeError` for an unknown limit or a wrong value. */
 export function resolveLimits(
   given: { [Name in keyof Limits]?: Limits[Name] | undefined } | undefined,
   maxBodyBytes: number,

@@ -1,9 +1,11 @@
 /**
- * Readers of options. A table has one reader for each option, under the name of the option: so it says which options there are,
- * what each may be, and its default.
+ * Readers of options. A table has one reader for each option, under the name of the option. So a table shows all options, the
+ * values that each may have, and its default.
  */
 
-/** Returns the value of one option, or its default. Throws a `TypeError` that names the option for a value that makes no sense. */
+/**
+ * Returns the value of one option, or its default. Throws a `TypeError` that names the option if the value is not allowed.
+ */
 export type Reader<Value> = (value: unknown, name: string) => Value;
 
 type Table = Record<string, Reader<unknown>>;
@@ -23,12 +25,12 @@ export function readOptions<T extends Table>(table: T, given: object, prefix = '
   return Object.fromEntries(read) as ReadBy<T>;
 }
 
-/** Any value: it is not looked at, or looked at elsewhere. */
+/** Accepts any value. The option is checked elsewhere, or not at all. */
 export function asGiven<Value>(): Reader<Value | undefined> {
   return (value) => value as Value | undefined;
 }
 
-/** An object with the functions that the library calls. */
+/** Accepts an object that has the functions `names`. */
 export function withFunctions<Value extends object>(
   otherwise: Value,
   names: readonly (keyof Value & string)[],
@@ -41,7 +43,7 @@ export function withFunctions<Value extends object>(
   };
 }
 
-/** One of these values. The first one is the default. */
+/** Accepts one of these values. The first one is the default. */
 export function oneOf<Value extends string | boolean>(
   ...values: [Value, ...Value[]]
 ): Reader<Value> {
@@ -55,7 +57,7 @@ export function oneOf<Value extends string | boolean>(
   };
 }
 
-/** A whole number that is not negative. */
+/** Accepts a whole number that is not negative. */
 export function wholeNumber(otherwise: number): Reader<number> {
   return (given, name) => {
     const value: unknown = given ?? otherwise;
@@ -66,7 +68,7 @@ export function wholeNumber(otherwise: number): Reader<number> {
   };
 }
 
-/** A whole number from 1 to `most`. */
+/** Accepts a whole number from 1 to `most`. */
 export function positive(otherwise: number, most = Infinity): Reader<number> {
   const read = wholeNumber(otherwise);
   return (given, name) => {
@@ -81,7 +83,7 @@ function atMost(most: number, value: number, name: string): number {
   throw new TypeError(`mcp-anynode: \`${name}\` must not be more than ${most}`);
 }
 
-/** A function. */
+/** Accepts a function. */
 export function callable<Value>(): Reader<Value | undefined>;
 export function callable<Value>(otherwise: Value): Reader<Value>;
 export function callable(otherwise?: unknown): Reader<unknown> {
@@ -91,7 +93,7 @@ export function callable(otherwise?: unknown): Reader<unknown> {
   };
 }
 
-/** A list of strings. A single string has an `includes` as well, and would let parts of itself in. */
+/** Accepts a list of strings. A single string is refused, because its own `includes` would accept each part of it. */
 export const strings: Reader<string[] | undefined> = (value, name) => {
   if (value === undefined || Array.isArray(value)) return value;
   throw new TypeError(`mcp-anynode: \`${name}\` has to be a list of strings`);

@@ -44,7 +44,7 @@ type Optional =
 
 type Retention = Required<Exclude<AnynodeOptions['retention'], undefined>>;
 
-/** What each option is once it has been read. */
+/** The type of each option after it was read. */
 type OptionValues = { retention: Retention } & {
   [Name in Exclude<keyof AnynodeOptions, 'retention'>]-?: Name extends Optional
     ? AnynodeOptions[Name]
@@ -57,7 +57,7 @@ const RETENTION = {
   maxBytes: positive(64 * MIB),
 };
 
-/** Every option: how it is read, and its default. */
+/** The reader of every option, which knows its default. */
 export const OPTIONS: { [Name in keyof OptionValues]: Reader<OptionValues[Name]> } = {
   server: asGiven(),
   handler: asGiven(),
@@ -65,7 +65,7 @@ export const OPTIONS: { [Name in keyof OptionValues]: Reader<OptionValues[Name]>
   upstreamTimeoutMs: positive(10 * SECOND),
   upstreamCheck: readUpstreamCheck,
   upstreamQuery: oneOf(true, false),
-  // A text of twice as many characters as the highest value would be more than V8 can have in one.
+  // V8 cannot make a string of twice as many characters as this maximum.
   upstreamMessageBytes: positive(32 * MIB, 256 * MIB),
   modern: callable(),
   redis: asGiven(),
@@ -100,7 +100,7 @@ export const OPTIONS: { [Name in keyof OptionValues]: Reader<OptionValues[Name]>
   logger: withFunctions<Logger>(console, ['warn', 'error']),
 };
 
-/** Options of which something else is made. */
+/** Options that `resolveOptions` replaces with what it makes of them. */
 type Used =
   | 'handler'
   | 'upstream'
@@ -115,17 +115,17 @@ type Used =
 export type Intercepted =
   { handler: RequestHandler } | { upstream: URL; check?: boolean | string; query?: boolean };
 
-/** The options with everything filled in. */
+/** The options with their defaults, and with the objects that were made of them. */
 export interface Options extends Omit<OptionValues, Used> {
-  /** The server behind, where `server` is not given. */
+  /** The server of `handler` or `upstream`. It is `undefined` if `server` is given. */
   intercepted: Intercepted | undefined;
   backplane: Backplane;
   limits: Limits;
-  /** How long a session lives until its client has sent `initialized`. */
+  /** How long a session lives whose client has sent neither `initialized` nor a request. */
   pendingTtlMs: number;
 }
 
-/** Fills in the defaults. Throws a `TypeError` that says what was given and what can be, for anything that makes no sense. */
+/** Fills in the defaults. Throws a `TypeError` for a wrong option, which says what is allowed. */
 export function resolveOptions(given: AnynodeOptions): Options {
   const read = readOptions(OPTIONS, given);
   warnOfMemory(read);
@@ -141,7 +141,7 @@ export function resolveOptions(given: AnynodeOptions): Options {
     ...options
   } = read;
   const { sessionTtlMs, maxBodyBytes } = options;
-  // With its server object, a session of an owner loses the state that its server keeps in memory.
+  // If the server object of a session with an owner is discarded, the state that its server keeps in memory is lost.
   const keepsState =
     options.affinity === 'owner' && (given.replicaIdleMs ?? undefined) === undefined;
   return {
@@ -154,7 +154,10 @@ export function resolveOptions(given: AnynodeOptions): Options {
   };
 }
 
-/** `redis: process.env.REDIS_URL` with the variable missing looks well until there is a second node, or a restart. */
+/**
+ * Warns if sessions are kept in memory in production. If the variable in `redis: process.env.REDIS_URL` is missing, all seems
+ * well until there is a second node or a restart.
+ */
 function warnOfMemory({ redis, backplane, logger }: OptionValues): void {
   if (redis !== undefined || backplane !== undefined || process.env.NODE_ENV !== 'production')
     return;
@@ -164,7 +167,7 @@ function warnOfMemory({ redis, backplane, logger }: OptionValues): void {
   );
 }
 
-/** Returns what is reached over HTTP, or `undefined` where `server` builds server objects. */
+/** Returns the server that is reached over HTTP, or `undefined` if `server` builds server objects. */
 function interceptedOf({
   server,
   handler,

@@ -47,16 +47,15 @@ export interface SessionInfo {
  *
  * - `session.created`: the node `nodeId` has answered `initialize`.
  * - `session.initialized`: the client has confirmed that, with `notifications/initialized`.
- * - `session.closed`: the session has ended, by DELETE or because it was not used. It is not in the log, which goes
- *   with the session. Only an iteration that follows the session yields it.
+ * - `session.closed`: the session has ended, by DELETE or because it was not used. It is not in the log, because the log is
+ *   deleted with the session. Only an iteration that follows the session yields it.
  * - `message.received`, `message.sent`: a message of the client, or a message to it.
- * - `stream.resumed`: the client has come back to a stream with an event id. At most one in 10 s is logged for a
- *   session. It says how many others there were.
+ * - `stream.resumed`: the client has come back to a stream with an event id. At most one in 10 s is logged for a session. It
+ *   says how many others there were.
  * - `request.cancelled`: the client took a request back, and the request ended without an answer.
  * - `request.recovered`: the node of a request was gone, and the node `nodeId` runs the request again.
  * - `request.failed`: the node of a request was gone, or closed, and the request ended with an error.
- * - `log.trimmed`: events between the one before and the one after may be missing, because they were not kept. It
- *   is not in the log.
+ * - `log.trimmed`: events may be missing at this place, because they were not kept. It is not in the log.
  */
 export type SessionEventType =
   | 'session.created'
@@ -96,7 +95,7 @@ export interface SessionEvent {
   shownBy?: string | null;
   /** The method of a request or notification. */
   method?: string;
-  /** The id of the request that the event is, answers, cancels or is about. */
+  /** The id of a request. The event is that request, its answer or its cancellation, or is about it. */
   requestId?: RequestId;
   /** With `request.recovered` and `request.failed`: the node that had run the request, if it is known. */
   from?: string;
@@ -175,14 +174,14 @@ export interface ServerTransport {
   // eslint-disable-next-line @typescript-eslint/no-explicit-any -- each SDK line has its own message types
   onmessage?: ((message: any, extra?: any) => void) | undefined;
   /**
-   * Set by a server that hears and speaks with a delay: what it says until this resolves belongs to what it was told
-   * again, and the client has had it.
+   * Set by a server that is reached over HTTP, and so gets and sends messages with a delay. The messages that it sends until
+   * this resolves react to replayed messages, and the client has had them before.
    *
    * @internal
    */
   onreplayed?: (() => Promise<void>) | undefined;
   /**
-   * Set by such a server: how many bytes of what it was told, and was to answer nothing to, it has not passed on.
+   * Set by such a server. Returns how many bytes of messages that need no answer it has not passed on yet.
    *
    * @internal
    */
@@ -195,7 +194,7 @@ export interface ServerTransport {
 
 /** The subset of `console` or a pino logger that is used. Messages never contain tokens or message bodies. */
 export interface Logger {
-  /** What is as it should be, and good to know. Left out: not logged. */
+  /** Logs what is in order and good to know. If it is left out, that is not logged. */
   info?(message: string): void;
   warn(message: string): void;
   error(message: string): void;
