@@ -1,9 +1,9 @@
 /**
- * A backplane: where sessions live, and how nodes talk. Memory and Redis implement this interface; `docs/backplane.md` says
- * what another implementation has to do.
+ * A backplane stores the sessions and carries messages between nodes. The memory and the Redis backplane implement this
+ * interface. `docs/backplane.md` says what another implementation has to do.
  *
- * Everything that has to be atomic is one call here, because it is one script there. No call awaits a client, a
- * handler or another node. Messages are JSON texts and are never looked into.
+ * Everything that has to be atomic is one call, because Redis runs it as one script. No call awaits a client, a handler or
+ * another node. Messages are JSON texts, which a backplane does not parse.
  */
 import type { Clock } from '../protocol/clock.js';
 import type { NodeMessage } from './node-messages.js';
@@ -34,8 +34,8 @@ export type { Revision } from './revision.js';
 
 export interface Backplane {
   /**
-   * Connects one node. Returns at once: connections are made, and made again, in the background.
-   * Nothing is thrown here for a server that cannot be reached; calls then reject with `backplane_unavailable`.
+   * Connects one node. Returns at once, and connects and reconnects in the background. It does not throw if the server cannot
+   * be reached. Calls then reject with `backplane_unavailable`.
    */
   join(options: JoinOptions): JoinedBackplane;
 }
@@ -43,35 +43,38 @@ export interface Backplane {
 export interface JoinOptions {
   /** Random and new at each start. Letters and digits only. */
   nodeId: string;
-  /** All intervals and timers go by this clock, so that tests and the simulator can run on a clock of their own. */
+  /** The clock for all intervals and timers. Tests and the simulator pass a clock of their own. */
   clock: Clock;
-  /** After this time without a renewal the node's lease ends, in milliseconds. It is renewed at a third of it. */
+  /** How long the node's lease lasts without a renewal, in milliseconds. It is renewed after a third of that time. */
   leaseMs: number;
   /** After this time a call rejects, in milliseconds. */
   commandTimeoutMs: number;
   /** How long a session lives without being used, in milliseconds. */
   sessionTtlMs: number;
-  /** The same, until its client has sent `initialized` or a request. */
+  /** How long a session lives without being used until its client has sent `initialized` or a request, in milliseconds. */
   pendingTtlMs: number;
   /**
-   * How much of a session's log is kept: entries, their age in milliseconds, and bytes, which are those of the messages
-   * and 100 for each entry. `maxBytes` left out: there is no limit of bytes.
+   * How much of a session's log is kept: how many entries, how old in milliseconds, and how many bytes. Each entry counts 100
+   * and the bytes of its message. `maxBytes` left out: there is no limit of bytes.
    */
   retention: { maxEvents: number; maxAgeMs: number; maxBytes?: number };
   /**
-   * Called for each message to this node. Messages of one sender come in their order if they concern one session, or if they
-   * went through `send`. Others may overtake each other. It does not throw and is not awaited.
+   * Called for each message to this node. Messages of one sender arrive in order if they concern one session, or if they were
+   * sent with `send`. Other messages may overtake each other. The callback does not throw and is not awaited.
    */
   onMessage(message: NodeMessage): void;
-  /** Called when this node had no lease for a while (it was paused, or cut off): other nodes may have what it held. */
+  /**
+   * Called when this node had no lease for a while, because it was paused or cut off. Other nodes may have taken its sessions
+   * and streams.
+   */
   onLapse(): void;
-  /** Called when messages may have been lost, as after a broken connection: each follower has to look at the log. */
+  /** Called when messages may have been lost, for instance after a broken connection. Each follower then has to read the log. */
   onLost(): void;
   logger: { warn(message: string): void };
 }
 
 /**
- * One node's view of the backplane: the sum of the roles. Each part of a node asks for the roles that it needs.
+ * The backplane as one node sees it. It has all roles, and each part of a node asks only for the roles that it needs.
  *
  * Calls reject with `backplane_unavailable` within `commandTimeoutMs`, and with `closed` after `leave`.
  */
@@ -88,6 +91,6 @@ export interface JoinedBackplane
   /** Gives the lease up and closes the connections. Never rejects. A second call does nothing. */
   leave(): Promise<void>;
 
-  /** Where the SDK's stores are kept. Left out: this backplane has no room for them, and each store throws when it is used. */
+  /** The storage for the SDK's stores. Left out: this backplane does not keep them, and each store throws when it is used. */
   readonly sdkStores?: SdkStoreAccess | undefined;
 }

@@ -1,6 +1,6 @@
-/** `mcp-anynode/backplane`: what a backplane of one's own is made of. `docs/backplane.md` says what it has to do. */
+/** The entry `mcp-anynode/backplane`: the types for writing your own backplane. `docs/backplane.md` says what it has to do. */
 
-// The backplane, and the roles of what a node joins.
+// The backplane and its roles.
 export type { Backplane, JoinOptions, JoinedBackplane } from './backplane.js';
 export type { ApplicationState, StoredState } from './roles/application-state.js';
 export type { BackplaneClock } from './roles/backplane-clock.js';
@@ -45,14 +45,14 @@ export type {
   Route,
 } from './operations.js';
 
-// What the log consists of, and what nodes tell each other.
+// The entries of the log, and the messages between nodes.
 export type { LogEntry, Note, StreamEvent } from './session-log.js';
 export type { LogId, Position } from './positions.js';
 export type { NodeMessage, StreamName } from './node-messages.js';
 export type { Revision } from './revision.js';
 export type { Clock } from '../protocol/clock.js';
 
-// Where the SDK's stores are kept: optional.
+// The storage for the SDK's stores, which is optional.
 export type {
   BroadcastListener,
   Broadcasts,
@@ -68,20 +68,20 @@ export type {
   Tasks,
 } from './sdk-store-access.js';
 
-// Names that nodes compare with, and bounds that they rely on.
+// Constants that nodes compare stored values with, and limits that nodes rely on.
 export { LOOK_HOLDS_MS, RELEASED, coalescedByUri, isReleased } from './operations.js';
 export { LOG_START, STANDALONE, compareLogIds } from './positions.js';
 export { ANY_PRINCIPAL } from './roles/session-records.js';
 export { RESUMED_EVERY_MS } from './session-log.js';
 export { KEPT_BROADCASTS, isTerminal } from './sdk-store-access.js';
 
-// The form of a revision, in which nodes see what was changed on what.
+// The form of a revision. Nodes compute with it which change came after which.
 export { FIRST_REVISION, UNKNOWN_REVISION, nextRevision } from './revision.js';
 
-// The limit of sessions of a principal.
+// The limits on the sessions of a principal.
 export { TooManySessions } from './roles/session-store.js';
 export { pendingWeight } from './pending-weight.js';
 
-// What calls reject with.
+// The errors that calls reject with.
 export { AnynodeError } from '../protocol/errors.js';
 export type { AnynodeErrorCode } from '../protocol/errors.js';

@@ -1,4 +1,4 @@
-/** What nodes tell each other. */
+/** The messages that nodes send to each other. */
 import type { StreamEvent } from './session-log.js';
 import type { LogId, Position } from './positions.js';
 import type { Revision } from './revision.js';
@@ -8,15 +8,15 @@ export interface StreamName {
   stream: string;
 }
 
-/** How many streams one `check` names at most. */
+/** The most streams that one `check` names. */
 export const MOST_CHECKED = 100;
 
 /**
- * A message to one node. It arrives at most once, and messages of several senders come in any order. A message only makes its
- * receiver act sooner, or is answered by a time limit: each node bears that it never comes.
+ * A message to one node. It arrives at most once, and messages of several senders arrive in any order. Any message may be lost.
+ * So a message either only makes its receiver act sooner, or its sender waits for the answer with a time limit.
  */
 export type NodeMessage =
-  /** A message of a stream that a connection of the receiver holds. Not `inline`: it has to be read from the log. */
+  /** A message of a stream that a connection of the receiver holds. If not `inline`, the receiver reads it from the log. */
   | {
       type: 'event';
       sessionId: string;
@@ -25,14 +25,14 @@ export type NodeMessage =
       event: StreamEvent;
       inline: boolean;
     }
-  /** A message of the client for the receiver's replica. `context`: what came with it, as JSON. */
+  /** A message of the client for the receiver's replica. `context` is JSON: the authorization and headers that came with it. */
   | { type: 'deliver'; sessionId: string; message: string; context?: string }
-  /** The same, for a message that is too large to be sent along: it stands in the log. */
+  /** The same as `deliver`, for a message that is too large to send. The receiver reads it from the log. */
   | { type: 'logged'; sessionId: string; logId: LogId; context?: string }
   /**
-   * Requests of a session that the receiver owns: the receiver assigns the stream to itself, runs the requests, and
-   * answers with `placed`. `context`: what came with the requests, as JSON; it is stored nowhere. `messages` is left out
-   * if they are large, or were not at hand: they stand in the log.
+   * Requests of a session that the receiver owns. The receiver assigns the stream to itself, runs the requests, and answers
+   * with `placed`. `context` is JSON: the authorization and headers that came with the requests. It is stored nowhere.
+   * `messages` is left out if the requests are large, or the sender did not have them. The receiver then reads the log.
    */
   | {
       type: 'run';
@@ -41,12 +41,12 @@ export type NodeMessage =
       replyTo: string;
       context: string;
       messages: string[] | undefined;
-      /** `context` or `messages` could not be decoded, and are empty. */
+      /** True if `context` or `messages` could not be decoded. Both are empty then. */
       unreadable?: true;
     }
   /**
-   * Answers `run`: the node that executes the stream, or is to. `undefined`: the stream has ended. `RELEASED` with the sender's
-   * id behind it: the sender has given the session up, and has not begun the stream.
+   * The answer to `run`. `executor` is the node that executes the stream, or that is to begin it. `undefined`: the stream has
+   * ended. `RELEASED` followed by the sender's id: the sender has given the session up, and has not begun the stream.
    */
   | {
       type: 'placed';
@@ -57,11 +57,11 @@ export type NodeMessage =
     }
   /** Another node took the receiver for dead, and owns the session now. */
   | { type: 'disowned'; sessionId: string }
-  /** The session's shape has changed. `message`: the message that did it, for the one replica that is to handle it. */
+  /** The session's shape has changed. Only the node that is to handle the message that changed it gets that `message`. */
   | { type: 'shape'; sessionId: string; revision: Revision; message: string | undefined }
   /** The session has ended. */
   | { type: 'gone'; sessionId: string }
-  /** Another connection took the stream over: the receiver ends this one, and answers `released` to `replyTo`. */
+  /** Another connection has taken the stream. The receiver ends its own connection, and answers `released` to `replyTo`. */
   | {
       type: 'release';
       sessionId: string;
@@ -70,28 +70,29 @@ export type NodeMessage =
       replyTo: string;
       ref: string;
     }
-  /** Answers `release`: up to where the connection had written. `undefined`: there was no such connection. */
+  /** The answer to `release`. The connection had written up to `position`. `undefined`: there was no such connection. */
   | { type: 'released'; ref: string; position: Position | undefined }
   /**
-   * A connection of another node has claimed the stream that this connection of the receiver holds. `release` follows, or the
-   * claim is undone. If that node dies first, neither happens, so the receiver looks after a while whose stream it is.
+   * A connection of another node has claimed the stream that this connection of the receiver held. Next, that node sends
+   * `release` or undoes the claim. If that node dies first, it does neither. So the receiver checks after a while which
+   * connection holds the stream.
    */
   | { type: 'taken'; sessionId: string; stream: string; token: string }
   /**
-   * A client that asked for this stream was refused, since this connection of the receiver holds it. If the receiver has no such
-   * connection, it gives the stream up: a failover may have lost that it had done so before.
+   * Another node refused a client this stream, because this connection of the receiver holds it. If the receiver has no such
+   * connection, it gives the stream up. It may have done so before, and a failover may have lost that step.
    */
   | { type: 'held'; sessionId: string; stream: string; token: string }
   /** The receiver ends this connection so that its client comes back. */
   | { type: 'hangup'; sessionId: string; stream: string; token: string }
   /**
-   * Followers of the sender wait for the ends of these streams, which the receiver executes. The receiver ends those that it
-   * does not run any more. There are one to {@link MOST_CHECKED} of them.
+   * Followers of the sender wait for the ends of these streams, which the receiver executes. The receiver ends the streams that
+   * it does not run any more. There are 1 to {@link MOST_CHECKED} streams.
    */
   | { type: 'check'; streams: StreamName[] }
-  /** The executor of a stream that this connection of the receiver holds has given it up: the receiver claims its requests. */
+  /** A stream that this connection of the receiver holds has lost its executor. So the receiver claims its requests. */
   | { type: 'orphaned'; sessionId: string; stream: string; token: string }
-  /** A connection of the node `by` holds the client's standalone stream now. `undefined`: no connection does. */
+  /** A connection of the node `by` now holds the client's standalone stream. `undefined`: no connection holds it. */
   | { type: 'followed'; sessionId: string; by: string | undefined };
 
 export type NodeMessageOf<Type extends NodeMessage['type']> = Extract<NodeMessage, { type: Type }>;

@@ -1,21 +1,25 @@
-/** What an observer sees of a backplane, who is none of its nodes: the command line and `observe()`. Only Redis can be observed. */
+/**
+ * How an observer reads a backplane. An observer is not a node: it is the command line, or a program that calls `observe()`.
+ * Only Redis can be observed.
+ */
 import type { Holder, LogEntry, LogId, SessionRecord, SessionRecords } from './backplane.js';
 
 /**
- * An observer holds no lease, subscribes to nothing, and writes nothing but with `remove`. Every call may reject with
- * `backplane_unavailable`, within the time that was given for it.
+ * An observer holds no lease and subscribes to nothing, and only `remove` writes. Every call may reject with
+ * `backplane_unavailable`, within its time limit.
  */
 export interface Observation extends SessionRecords {
   /** Returns how many sessions are listed. Some of them may have ended. */
   listed(): Promise<number>;
-  /** Returns what the clock of the backplane says, from which log ids come, in milliseconds since the epoch. */
+  /** Returns the time of the backplane's clock, which also makes log ids, in milliseconds since the epoch. */
   now(): Promise<number>;
   /**
-   * Looks at some of all keys for leases of nodes, from `from` on (left out: from the start). `next`: the `from` of the next call;
-   * without it these were the last keys. All calls of a round together find every node that was there throughout.
+   * Looks for leases of nodes among some of all keys, beginning at `from` (left out: at the first key). `next` is the `from` of
+   * the next call. Without `next`, the last key was reached. The calls of one round together find each node that held its lease
+   * all the time.
    */
   sweep(from?: string): Promise<{ nodeIds: string[]; next?: string }>;
-  /** Returns the leases of those of these nodes that hold one. */
+  /** Returns the leases of these nodes. A node without a lease is left out. */
   leases(nodeIds: string[]): Promise<Lease[]>;
   /** Returns many records in one go, in the order of the ids. `undefined`: no such session. */
   sessions(ids: string[]): Promise<(SessionRecord | undefined)[]>;
@@ -34,12 +38,12 @@ export interface Observation extends SessionRecords {
 export interface Lease {
   nodeId: string;
   leftMs: number;
-  /** What the node says of itself. Empty for a node that says nothing. */
+  /** What the node says about itself. It is empty for nodes of releases that say nothing. */
   about: NodeAbout;
 }
 
 export interface NodeAbout {
-  /** When it joined, in milliseconds since the epoch by its own clock. */
+  /** When the node joined, in milliseconds since the epoch by its own clock. */
   startedAt?: number;
   host?: string;
   pid?: number;
@@ -53,26 +57,26 @@ export interface StreamTable {
   requests: { id: string; stream: string }[];
   /** Nodes with a replica. Nodes that have died may be among them. */
   replicas: string[];
-  /** How many bytes were logged since the session began: those of the messages, and 100 for each entry. */
+  /** How many bytes were logged since the session began. Each entry counts 100 and the bytes of its message. */
   loggedBytes: number;
 }
 
 export interface StreamState {
   name: string;
-  /** The number of its last message, 0 for none, and its place. */
+  /** The number and the place of the stream's last message. The number is 0 if there is none. */
   last: { n: number; logId: LogId };
-  /** The connection that follows it, if there is one. */
+  /** The connection that holds the stream, if there is one. */
   holder?: Holder;
   /** The node that runs its requests. Missing for the standalone stream. */
   executor?: string;
   begun: boolean;
 }
 
-/** How long a session has left, and how much of its log there is. */
+/** How long a session has left, and how large its log is. */
 export interface Lifetime {
   leftMs: number;
   events: number;
-  /** The bytes of the messages that are kept, and 100 for each entry. */
+  /** The bytes of the log that is kept. Each entry counts 100 and the bytes of its message. */
   bytes: number;
   oldest?: LogId;
   newest?: LogId;

@@ -16,15 +16,15 @@ export type Operation =
   | ForgetOperation;
 
 /**
- * A POST with requests: logs its messages and opens its stream. This node's connection holds the stream. This node executes
- * it, or, with `owned`, the session's owner is to (see {@link AssignOperation}); a session without an owner gets this node as
- * its owner. The session counts as used.
+ * A POST with requests: logs its messages and opens its stream. This node's connection becomes the holder of the stream, and
+ * this node becomes its executor. With `owned`, the session's owner is to execute the stream instead (see
+ * {@link AssignOperation}), and a session without an owner gets this node as its owner. The session counts as used.
  *
  * Results: `opened`, `denied`, `duplicate`, `limited`. The last three change nothing.
  */
 export interface OpenOperation {
   type: 'open';
-  /** Who sends it. The session of another principal answers `denied`. */
+  /** The principal of the sender. If the session belongs to another principal, the result is `denied`. */
   principal: string;
   stream: string;
   /** Names the connection among those of this node. */
@@ -32,12 +32,12 @@ export interface OpenOperation {
   /** The JSON texts of the ids of its requests. */
   requests: string[];
   messages: string[];
-  /** The trace of its requests. It is logged with them, and kept with the stream. Left out: there is none. */
+  /** The trace of the requests, which is logged with them and kept with the stream. Left out: there is none. */
   trace?: string;
   /**
-   * The revision of this node's replica, or `undefined` if this node has none yet. If that is not the current revision, the
-   * reply brings the record. This node counts as one with a replica from now on, but not with `UNKNOWN_REVISION`.
-   * Neither happens if the result names another node as the `owner`: this one needs no replica then.
+   * The revision of this node's replica, or `undefined` if this node has none yet. If it is not the current revision, the
+   * reply brings the record. From now on this node counts as one with a replica, unless it passes `UNKNOWN_REVISION`.
+   * Neither happens if the result names another node as the `owner`, because this node needs no replica then.
    */
   revision: Revision | undefined;
   /** True with `affinity: 'owner'`. Default: this node executes the requests. */
@@ -57,22 +57,26 @@ export interface ReceiveOperation {
   principal: string;
   message: string;
   route: Route;
-  /** As in {@link OpenOperation}, but only with `initialized`, `here` and `owner`, and if the message is for this node. */
+  /**
+   * As in {@link OpenOperation}. It has an effect only with the routes `initialized`, `here` and `owner`, and only if this
+   * node handles the message.
+   */
   revision: Revision | undefined;
 }
 
 /**
- * Where a message of the client belongs.
- * - `node`: to a node, by its id: answers and progress for a request of the server.
- * - `executor`: to the node that runs a request: a cancellation. If the request is not begun, no node is told.
+ * Where a message of the client goes:
+ *
+ * - `node`: to the node with this id. The message is an answer to a request of that node's server, or progress for it.
+ * - `executor`: to the node that runs a request. The message is a cancellation. If the request has not begun, no node is told.
  * - `replicas`: to every node with a replica.
- * - `initialized`: to one node with a replica, this one before another one, or to this node if there is none. The
- *   message makes the session active, which gives the record another revision; all other replicas are told of it. With
- *   `owned` it is for the owner.
+ * - `initialized`: to one node with a replica, and preferably to this node. If no node has a replica, to this node. With
+ *   `owned`, to the owner. The message makes the session active, which gives the record another revision, and the backplane
+ *   tells all other replicas of it.
  * - `here`: to this node.
- * - `owner`: to the owner of the session, which becomes this node if there is none. No node is told: the caller sends the
- *   message on.
- * - `nobody`: it is logged and nothing else: an answer to a question that no node has asked.
+ * - `owner`: to the owner of the session. If there is none, this node becomes the owner. The backplane tells no node: the
+ *   caller sends the message on.
+ * - `nobody`: to no node. The message is only logged, because it answers a question that no node has asked.
  */
 export type Route =
   | { to: 'node'; nodeId: string }
@@ -84,8 +88,9 @@ export type Route =
   | { to: 'nobody' };
 
 /**
- * Makes this node the executor of a stream in place of `from`, which the caller knows to be dead. Only one of several nodes
- * can: `from` has to be the executor still. From then on nothing is accepted that `from` says on the stream.
+ * Makes this node the executor of a stream in place of `from`, which the caller knows to be dead. If several nodes try, only
+ * one succeeds, because `from` still has to be the executor. After that, the backplane accepts no message of `from` on the
+ * stream.
  *
  * A step may be carried out long after it was decided, for instance because Redis refused writes meanwhile. So the operation
  * says when `from` was found dead. If that is more than {@link LOOK_HOLDS_MS} ago, nothing is changed.
@@ -95,9 +100,9 @@ export type Route =
 export interface ClaimOperation {
   type: 'claim';
   stream: string;
-  /** The executor as the caller knows it: a node, {@link RELEASED}, or that with a node's id behind it. */
+  /** The executor that the caller knows of: a node's id, {@link RELEASED}, or {@link RELEASED} followed by a node's id. */
   from: string;
-  /** When `from` was dead, by the clock of `timeOf`. Left out: `from` has released the stream, or is this node. */
+  /** When `from` was found dead, by the clock of `timeOf`. Left out: `from` has released the stream, or is this node. */
   lookedAt?: number;
   /** As in {@link OpenOperation}. */
   revision: Revision | undefined;
@@ -106,29 +111,29 @@ export interface ClaimOperation {
 }
 
 /**
- * Says who is to execute the requests of a stream that is not begun: the session's owner. That is this node if no node owns
- * the session, or if `dead` does, which the caller knows to be dead.
+ * Gives a stream that has not begun to the session's owner, which is to execute its requests. This node becomes the owner
+ * first if no node owns the session, or if the owner is `dead`, a node that the caller knows to be dead.
  *
- * A stream that was opened on another node than the owner's is not begun until the owner has assigned it to itself. So
- * it is known of each request whether it was begun: none is run twice, and none counts as lost that was only on its way.
+ * If another node than the owner opened a stream, the stream begins only when the owner assigns it to itself. So every node
+ * can tell whether a request has begun. No request runs twice, and no request that was only on its way counts as lost.
  *
  * Results: `assigned`, `stale`, `dropped`.
  */
 export interface AssignOperation {
   type: 'assign';
-  /** `undefined`: the operation is about the session alone. */
+  /** `undefined`: the operation only settles which node owns the session. */
   stream: string | undefined;
   dead: string | undefined;
-  /** With `dead`, as in {@link ClaimOperation}: the step is `stale` only if it would take the session from that node. */
+  /** When `dead` was found dead, as in {@link ClaimOperation}. The step is `stale` only if `dead` owns the session. */
   lookedAt?: number;
   /** As in {@link OpenOperation}, but only if this node has to run the stream, or owns the session. */
   revision: Revision | undefined;
 }
 
-/** How long a node counts as dead after a look that found it dead, in milliseconds: until then a step may build on it. */
+/** How long a step may rely on a look that found a node dead, in milliseconds. */
 export const LOOK_HOLDS_MS = 1500;
 
-/** Stands in the place of the executor of a stream whose executor has closed. No node has this id. */
+/** Takes the place of a stream's executor after that node has closed. No node has this id. */
 export const RELEASED = '-';
 
 /** The coalescing key of messages about one resource. The session forgets it when the subscription ends. */
@@ -137,60 +142,60 @@ export function coalescedByUri(uri: string): string {
 }
 
 /**
- * True if no node executes a stream any more, so that its requests may be claimed at once. Its executor has closed (
- * {@link RELEASED}), or has lost the session to another owner (`-` with the executor's id behind it).
+ * True if no node executes a stream any more, so that its requests may be claimed at once. The executor has either closed
+ * ({@link RELEASED}), or lost the session to another owner (`-` followed by the executor's id).
  */
 export function isReleased(executor: string): boolean {
   return executor.startsWith(RELEASED);
 }
 
-/** Returns the node that executed a stream, or `undefined` if it has closed and is not named any more. */
+/** Returns the node that executed a stream, or `undefined` if that node has closed and is not named any more. */
 export function formerExecutor(executor: string): string | undefined {
   return isReleased(executor) ? executor.slice(RELEASED.length) || undefined : executor;
 }
 
 /**
  * One message of the server to the client: logs it, gives it the next number of its stream, and wakes the holder of the
- * stream (`event`) if that is on another node. On the stream of a POST only its executor may append. A node that is to begin
- * the stream begins it with that.
+ * stream (`event`) if the holder is on another node. On the stream of a POST, only the executor may append. If the executor
+ * has not begun the stream, its `append` begins it.
  *
  * Results: `appended`, `dropped`, `skipped`, `repeated`. All but the first change nothing.
  */
 export interface AppendOperation {
   type: 'append';
   stream: string;
-  /** `undefined`: there is nothing to show, and the request ends without an answer. */
+  /** `undefined`: the request ends without an answer, so there is nothing to show. */
   message: string | undefined;
-  /** The JSON text of the id of the request that ends with this. With the stream's last request the stream ends. */
+  /** The JSON text of the id of the request that this message ends. The stream ends with its last request. */
   ends?: string;
-  /** True if it is a request of this node's server. It is not shown any more once this node is gone. */
+  /** True if the message is a request of this node's server. Clients do not see such a message once this node is gone. */
   asks?: boolean;
-  /** With `ends`, and without `asks`: true if the request ends with an error. The session counts its errors. */
+  /** True if the request ends with an error. The session counts its errors. Use it only with `ends` and without `asks`. */
   failed?: boolean;
-  /** What the session remembers from now on, in the same step. */
+  /** A change of the session's shape, which is stored in the same step. */
   effect?: Effect;
-  /** If this does not hold, the operation is `skipped` (or `dropped`, if a stream must not be begun and is). */
+  /** If this condition does not hold, the result is `skipped`. For the condition `unbegun` the result is `dropped`. */
   onlyIf?: Condition;
   /**
-   * Skip the message if an earlier one with this key still waits for a client without a connection: no connection holds the
-   * stream, none has written that message, and the log still has it. The key of a resource that the session has
-   * subscribed to is {@link coalescedByUri}; it is forgotten when the subscription ends.
+   * Skips the message if an earlier message with this key still waits for its client. A message waits if no connection holds
+   * the stream, no connection has written the message, and the log still has it. For a resource that the session has
+   * subscribed to, the key is {@link coalescedByUri}. The session forgets that key when the subscription ends.
    */
   coalesce?: string;
 }
 
 export type Condition =
-  /** The server has announced changes of this list. */
+  /** The server has told the client that it announces changes of this list. */
   | { hears: ListKind }
   /** The client has subscribed to this URI. */
   | { subscribed: string }
   /** This node owns the session. */
   | { owned: true }
-  /** This node executes this other stream. If it is to begin that stream, it begins it with this. */
+  /** This node executes this other stream. If this node has not begun that stream, the operation begins it. */
   | { executes: string }
-  /** The stream is not begun, whichever node is to begin it. */
+  /** The stream has not begun, whichever node is to begin it. */
   | { unbegun: true }
-  /** The operation before this one in the same commit came to `opened` or `appended`. */
+  /** The operation before this one in the same commit has the result `opened` or `appended`. */
   | { after: true };
 
 /** A change of the session's shape. It gives the record another revision, and all other replicas are told (`shape`). */
@@ -199,7 +204,7 @@ export type Effect =
   /** `seal`: see `subscriptionSeals` in `SessionRecord`. */
   | { type: 'subscribe'; uri: string; seal?: string }
   | { type: 'unsubscribe'; uri: string }
-  /** The answer to an `initialize` that came when the session was there already (HTTP+SSE). `params`: as JSON. */
+  /** The answer to an `initialize` that came after the session was created (HTTP+SSE). `params` is JSON. */
   | {
       type: 'initialize';
       hears: readonly ListKind[];
@@ -207,12 +212,12 @@ export type Effect =
       protocolVersion: string;
     };
 
-/** A list of the server about whose changes a client may be told (`notifications/<kind>/list_changed`). */
+/** A list of the server. Clients may be told when it changes (`notifications/<kind>/list_changed`). */
 export type ListKind = 'tools' | 'prompts' | 'resources';
 
 /**
- * A connection is closed: it gives up its claim on a stream. A claim of another connection stays. Its position counts for
- * the standalone stream, if it is higher than the one that is known.
+ * A connection has closed, so it no longer holds its stream. If another connection holds the stream, nothing changes for
+ * that one. On the standalone stream, the position of the closed connection is stored if it is higher than the stored one.
  *
  * Result: `done`.
  */
@@ -223,21 +228,24 @@ export interface DetachOperation {
   /** Up to where the connection has written. */
   position: Position;
   /**
-   * True if there never was a connection, since its claim was not answered in time. The connection from which the claim took
-   * the stream holds it again, and is told to look at the log.
+   * True if the connection was never used, because its `attach` was not answered in time. The connection that held the stream
+   * before holds it again, and is told to look at the log.
    */
   neverUsed?: boolean;
 }
 
-/** Ends the connection that holds a stream, wherever it is (`hangup`). Result: `received`, with `token` if it is here. */
+/**
+ * Ends the connection that holds a stream, on whichever node it is (`hangup`). Result: `received`, with `token` if the
+ * connection is on this node.
+ */
 export interface HangUpOperation {
   type: 'hangup';
   stream: string;
 }
 
 /**
- * Gives up the requests of a stream that this node executes and has begun: its executor is {@link RELEASED} from now on, and the
- * node of its holder is told (`orphaned`). Does nothing if this node does not execute the stream. Result: `done`.
+ * Gives up the requests of a stream that this node executes and has begun. The stream's executor becomes {@link RELEASED}, and
+ * the node of its holder is told (`orphaned`). Does nothing if this node does not execute the stream. Result: `done`.
  */
 export interface ReleaseOperation {
   type: 'release';
@@ -245,7 +253,7 @@ export interface ReleaseOperation {
 }
 
 /**
- * Takes back an `open` whose POST was refused: removes the stream, and the ids of its requests are free again. Does
+ * Takes back an `open` whose POST was refused: removes the stream, so that the ids of its requests are free again. Does
  * nothing if another node has begun the stream. Result: `done`.
  */
 export interface AbandonOperation {
@@ -254,7 +262,7 @@ export interface AbandonOperation {
   requests: string[];
 }
 
-/** Logs what has happened to a request, beside what was said of it. Results: `done`, `skipped`. */
+/** Logs a note that a request was recovered, or has failed. Results: `done`, `skipped`. */
 export interface NoteOperation {
   type: 'note';
   kind: 'request.recovered' | 'request.failed';
@@ -263,70 +271,78 @@ export interface NoteOperation {
   request: string;
   /** The node that had run it, or `undefined` if that is not known. */
   from: string | undefined;
-  /** True: only if the operation before this one in the commit came to `appended`. */
+  /** True: log the note only if the operation before this one in the commit has the result `appended`. */
   ifAppended?: boolean;
 }
 
-/** This node has no replica any more, and does not own the session any more. Result: `done`. */
+/** Stores that this node has no replica any more, and does not own the session any more. Result: `done`. */
 export interface ForgetOperation {
   type: 'forget';
 }
 
 export type OperationResult =
-  /** `open`: where its last message stands in the log, with number 0. `owner`: another node, which has to be told. */
+  /**
+   * `open`: `position` is the place of its last message in the log, with number 0. `owner`: another node is to execute the
+   * stream, and the caller has to tell that node.
+   */
   | { status: 'opened'; position: Position; owner?: string }
   | {
       /** `receive`, `hangup`. */
       status: 'received';
-      /** Whether this node is the one, or one of those, that it concerns. */
+      /** True if this node is the one that handles it, or one of several. */
       here: boolean;
       /** `hangup`: the connection of this node that is to be ended. */
       token?: string;
-      /** `initialized`, `owner`, and `executor` with `unbegun`: the other node that is to handle the message. */
+      /** The other node that is to handle the message. Routes `initialized`, `owner`, and `executor` with `unbegun`. */
       handler?: string;
-      /** `initialized`: this step made the present revision. */
+      /** Route `initialized`: true if this step made the present revision. */
       changed?: boolean;
-      /** `executor`: the stream of the request, which is not begun. */
+      /** Route `executor`: the stream of the request, which has not begun. */
       unbegun?: string;
-      /** With `handler`: the message is too large to be sent along, and stands here in the log. */
+      /** With `handler`: the place of the message in the log, if the message is too large to be sent to that node. */
       logged?: LogId;
     }
   /**
-   * `append`. `token`: the connection of this node that holds the stream; with it, `before`: see {@link StreamEvent}. `ended`:
-   * the stream has ended with it.
+   * `append`: the message was logged. `token`: the connection of this node that holds the stream. `before` comes with `token`
+   * only; see {@link StreamEvent}. `ended`: true if the message has ended the stream.
    */
   | { status: 'appended'; position: Position; token?: string; before?: LogId; ended: boolean }
-  /** `append`: it was stored before. Where exactly it stands is not known any more. */
+  /** `append`: the message was stored by an earlier try. Its place is not known any more. */
   | { status: 'repeated' }
   /**
-   * `append`, `claim`: the request has ended already, or another node runs it. `assign`: the stream has ended. `executor`: the
-   * node that runs the stream, or (`unbegun`) is to, perhaps once more (`again`). Without it the stream has ended, or never was.
+   * `append`, `claim`: the request has ended already, or another node runs it. `assign`: the stream has ended.
+   *
+   * `executor` is the node that runs the stream. Without it, the stream has ended or never existed. With `unbegun`, that node
+   * still has to begin. With `again`, another node had begun the stream before.
    */
   | { status: 'dropped'; executor?: string; unbegun?: boolean; again?: boolean }
-  /** `claim`, `assign`: the look at the dead node is too old. Nothing was changed, and the caller has to look again. */
+  /** `claim`, `assign`: the node was found dead too long ago. Nothing was changed, and the caller has to look again. */
   | { status: 'stale' }
-  /** `append`: `onlyIf` does not hold, or one of its key waits already. `note`: nothing was appended before it. */
+  /** `append`: `onlyIf` does not hold, or a message with the same `coalesce` waits. `note`: `ifAppended` does not hold. */
   | { status: 'skipped' }
-  /** `open`: one of its request ids is in use by a request that `executor` runs on `stream`. Empty in a repeat. */
+  /** `open`: a request that `executor` runs on `stream` has one of the ids. In a repeat, both are empty. */
   | { status: 'duplicate'; stream: string; executor: string }
-  /** `open`: too many requests of the session run already, on these streams. Empty in a repeat. */
+  /** `open`: too many requests of the session run already, on these streams. In a repeat, the list is empty. */
   | { status: 'limited'; running: { stream: string; executor: string }[] }
-  /** `claim`: the JSON texts of the ids of the requests that had not ended. `owner`: another node, which has to be told. */
+  /**
+   * `claim`: `requests` has the JSON texts of the ids of the requests that have not ended. `owner`: another node is to execute
+   * them, and the caller has to tell that node.
+   */
   | { status: 'claimed'; requests: string[]; owner?: string }
   | {
-      /** `assign`. */
+      /** `assign`: the stream has this executor. */
       status: 'assigned';
       /** The node that is to execute the stream. Without a stream: the owner of the session. */
       executor: string;
-      /** Whether it has begun. */
+      /** True if the executor has begun the stream. */
       begun: boolean;
-      /** Only if it is this node, as of this commit: the JSON texts of the ids of the requests that it has to run. */
+      /** Set if this commit made this node begin the stream: the JSON texts of the ids of the requests that it has to run. */
       requests?: string[];
-      /** With `requests`: where the stream's last message is in the log. Before any answer that is its last request. */
+      /** With `requests`: the place of the stream's last message in the log. Before any answer, that is its last request. */
       logId?: LogId;
-      /** With `requests`: another node had begun them, and is dead. */
+      /** With `requests`: true if another node had begun the requests before, and is dead. */
       again?: boolean;
     }
-  /** `open`, `receive`: the session is another principal's. */
+  /** `open`, `receive`: the session belongs to another principal. */
   | { status: 'denied' }
   | { status: 'done' };

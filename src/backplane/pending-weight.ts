@@ -1,11 +1,12 @@
 import type { NewSession } from './backplane.js';
 
-/** What an ordinary handshake has, and more. */
+/** More bytes than an ordinary handshake has. */
 const HANDSHAKE_BYTES = 4096;
 
 /**
- * As how many sessions a new one counts among those that were never used: one more for each further 4 KiB of its handshake,
- * so that large handshakes fill neither nodes nor Redis. One session alone is let in whatever its handshake.
+ * Returns the weight of a new session: as how many sessions it counts toward the limit of pending sessions. Each further 4 KiB
+ * of its handshake add 1, so that large handshakes fill neither nodes nor Redis. The weight is at most the limit itself, so a
+ * principal without other pending sessions can always create one.
  */
 export function pendingWeight({ initialize, most }: NewSession): number {
   const weight = Math.ceil(Buffer.byteLength(initialize) / HANDSHAKE_BYTES);

@@ -1,11 +1,12 @@
 /** Places in a session's log, and in one of its streams. */
 
-/** The standalone stream, that of the GET. It exists as long as its session does. Each other stream belongs to one POST. */
+/** The name of the standalone stream, which the GET follows. It exists as long as its session. Other streams belong to a POST. */
 export const STANDALONE = 'g';
 
 /**
- * A place in a session's log: `<milliseconds>-<counter>`, two whole numbers without leading zeros. Each entry has a higher one than
- * the entry before it. The milliseconds are those of the backplane's clock, or of the entry before if the clock is behind.
+ * A place in a session's log: `<milliseconds>-<counter>`, two whole numbers without leading zeros. Each entry has a higher log
+ * id than the entry before it. The milliseconds are the time of the backplane's clock. If that clock is behind the entry
+ * before, they are those of that entry.
  */
 export type LogId = string;
 
@@ -15,7 +16,7 @@ export function compareLogIds(a: LogId, b: LogId): number {
   return msOf(a) - msOf(b) || counterOf(a) - counterOf(b);
 }
 
-// Without lists: every commit compares two ids.
+// These functions make no lists, because every commit compares two log ids.
 function msOf(logId: LogId): number {
   const dash = logId.indexOf('-');
   return Number(dash < 0 ? logId : logId.slice(0, dash));
@@ -28,7 +29,7 @@ function counterOf(logId: LogId): number {
 
 const LAST_COUNTER = '18446744073709551615';
 
-/** Returns a place between an entry and the one before it: what comes after that place begins with the entry. */
+/** Returns the last place before an entry. A reader that begins after that place reads the entry first. */
 export function justBefore(logId: LogId): LogId {
   const [ms = 0, counter = 0] = logId.split('-').map(Number);
   if (ms === 0 && counter === 0) return LOG_START;

@@ -1,27 +1,27 @@
 /**
- * The revision of a session's record, as text: `<count>.<mark>.<mark before>`. A mark names the step that made the revision
- * (`<node>:<number of the commit>`), so no revision comes twice. That holds even if a failover has lost some, and others are
- * counted in their place. `1` is the first one of every session.
+ * The revision of a session's record, as text: `<count>.<mark>.<mark before>`. A mark names the commit that made a revision
+ * (`<node>:<number of the commit>`), so no two revisions are the same. That holds even if a failover loses some revisions and
+ * later ones get the same counts. The first revision of every session is `1`.
  */
 export type Revision = string;
 
 export const FIRST_REVISION: Revision = '1';
 
-/** No record has this revision. A replica that is at it has to catch up with the record. */
+/** No record has this revision. A replica with this revision has to catch up with the record. */
 export const UNKNOWN_REVISION: Revision = '0';
 
-/** A revision is one word of the formats in which it is stored and sent. */
+/** True if a value has the form of a revision. A revision must be one word, because stored and sent formats separate words. */
 export function isRevision(value: unknown): value is Revision {
   return typeof value === 'string' && /^\d{1,15}(\.[!-~]{1,600})?$/.test(value);
 }
 
-/** The revision that this step makes of `before`. The same text as in `commit/step.lua`. */
+/** Returns the revision that a commit makes from `before`. It is the same text as in `commit/step.lua`. */
 export function nextRevision(before: Revision, nodeId: string, number: number): Revision {
   const [count, mark] = partsOf(before);
   return `${String(count + 1)}.${nodeId}:${String(number)}.${mark}`;
 }
 
-/** Whether the change that made `after` was made on `before`. */
+/** True if `after` is the next revision after `before`: the commit that made `after` changed the record of `before`. */
 export function follows(before: Revision | undefined, after: Revision): boolean {
   if (before === undefined) return false;
   const [count, mark] = partsOf(before);
@@ -29,13 +29,13 @@ export function follows(before: Revision | undefined, after: Revision): boolean 
   return nextCount === count + 1 && markBefore === mark;
 }
 
-/** What {@link follows} takes for the revision on which this one was made. */
+/** Returns a revision that {@link follows} accepts as the one before this revision. */
 export function revisionBefore(revision: Revision): Revision {
   const [count, , markBefore] = partsOf(revision);
   return `${String(count - 1)}.${markBefore}`;
 }
 
-/** Whether fewer changes had been made when `a` was made. Says nothing certain where a failover has lost some of them. */
+/** True if `a` has a lower count of changes than `b`. After a failover has lost changes, this does not prove that `a` is older. */
 export function isLower(a: Revision, b: Revision): boolean {
   return partsOf(a)[0] < partsOf(b)[0];
 }

@@ -1,4 +1,4 @@
-/** What the SDK's stores are kept in. It is separate from sessions, and a backplane may do without all of it. */
+/** The storage of a backplane for the SDK's stores. It is separate from sessions, and a backplane may leave it out. */
 import type { Position } from './backplane.js';
 
 export interface SdkStoreAccess {
@@ -7,13 +7,13 @@ export interface SdkStoreAccess {
   readonly tasks: Tasks;
 }
 
-/** Texts for all nodes that listen. */
+/** Sends texts to all nodes that listen. */
 export interface Broadcasts {
   /** Stores a text and wakes the other nodes that listen. Rejects with `backplane_unavailable`. */
   publish(text: string): Promise<void>;
   /**
-   * Calls the listener for each text that other nodes publish from this call on: once each, and in the same order on all nodes.
-   * A text whose wake-up was lost comes later. Returns a function that ends it.
+   * Calls the listener for each text that other nodes publish from now on: once for each, and in the same order on all nodes.
+   * A text whose wake-up was lost arrives later. Returns a function that ends the subscription.
    */
   listen(listener: BroadcastListener): () => void;
 }
@@ -21,27 +21,27 @@ export interface Broadcasts {
 export interface BroadcastListener {
   /** Must not throw. */
   onText(text: string): void;
-  /** Texts were published that are no longer kept, while this node could not hear. It is not known which. */
+  /** Called if this node has missed texts that are no longer kept. It is not known which texts. */
   onGap(): void;
 }
 
-/** How many texts are kept for nodes that could not hear for a while. */
+/** How many texts are kept for nodes that were disconnected for a while. */
 export const KEPT_BROADCASTS = 1000;
 
 /** Events of the SDK's transports, for clients that resume. Each session has a log. Calls reject with `backplane_unavailable`. */
 export interface Replays {
   /** Stores an event. Returns its number, which counts the stream's events from 1, and its place in the session's log. */
   append(sessionId: string, stream: string, message: string): Promise<Position>;
-  /** Returns a page of a stream after `after`, which ends with the event that makes it `maxBytes` long or longer. */
+  /** Returns a page of a stream after `after`. The page ends with the event that makes it `maxBytes` long or longer. */
   read(sessionId: string, stream: string, after: Position, maxBytes: number): Promise<ReplayPage>;
 }
 
 export type ReplayPage =
-  /** This session never had such an event, or has forgotten it. */
+  /** The session never had the event `after`, or has forgotten it. */
   | { status: 'unknown' }
-  /** Events after it are no longer kept. */
+  /** Some events after `after` are no longer kept. */
   | { status: 'trimmed' }
-  /** The next event could not be decoded, and nothing may be shown in its place. Only a codec says so. */
+  /** The next event could not be decoded, and nothing may be shown in its place. Returned only with a codec. */
   | { status: 'unreadable' }
   | { status: 'ok'; events: { position: Position; message: string }[]; more: boolean };
 
@@ -54,25 +54,25 @@ export function isTerminal(status: TaskStatus): boolean {
 /** A task without its result. */
 export interface TaskRecord {
   id: string;
-  /** The session that it belongs to, or `undefined` if it belongs to none. */
+  /** The session of the task, or `undefined` if the task belongs to no session. */
   sessionId: string | undefined;
   status: TaskStatus;
   statusMessage: string | undefined;
-  /** How long it is kept from its creation, and again from its end. */
+  /** How long the task is kept from its creation, and again from its end. */
   ttlMs: number;
   /** ISO 8601. */
   createdAt: string;
   lastUpdatedAt: string;
   pollIntervalMs: number;
-  /** The node that works on it: the one that created it, or gave it its last status. */
+  /** The node that works on the task. It created the task, or was the last to give it a status. */
   executor: string;
-  /** The method of the request that it came from. */
+  /** The method of the request that created the task. */
   method: string;
   /** Proves that a node with the codec stored `sessionId`. Missing: the node that created the task had no codec. */
   seal?: string | undefined;
 }
 
-/** A task and its place in the order of creation: a whole number from 1, which no other task of its list has. */
+/** A task, and its place in the order of creation: a whole number from 1 that no other task of the same list has. */
 export interface ListedTask {
   record: TaskRecord;
   order: number;
@@ -82,11 +82,11 @@ export type NewTask = Omit<TaskRecord, 'status' | 'statusMessage' | 'lastUpdated
 
 export interface TaskChange {
   id: string;
-  /** The task of another session counts as gone. `undefined`: the task may belong to any session. */
+  /** The session of the caller. A task of another session counts as gone. `undefined`: the task may belong to any session. */
   sessionId: string | undefined;
   status: TaskStatus;
   statusMessage: string | undefined;
-  /** The result as JSON. With it the task ends. */
+  /** The result as JSON. `undefined`: the stored result stays as it is. */
   result: string | undefined;
   at: string;
   /** Change the task only while this node is its executor. */
@@ -95,7 +95,7 @@ export interface TaskChange {
   lookedAt?: number;
 }
 
-/** What came of a change. `final`: the task had ended with the status `was`, or `onlyIf` did not hold. */
+/** The outcome of a change. `final`: the task has ended or `onlyIf` did not hold, so the task keeps its status `was`. */
 export type TaskChanged =
   { status: 'changed' } | { status: 'gone' } | { status: 'final'; was: TaskStatus };
 

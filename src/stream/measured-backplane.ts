@@ -6,10 +6,10 @@ import type { JoinedBackplane } from '../backplane/backplane.js';
 
 type Call = (...args: unknown[]) => unknown;
 
-/** Calls that wait for as long as the caller wants, so that their duration says nothing of the backplane. */
+/** Calls that may wait for any length of time, so that their duration says nothing about the backplane. */
 const NOT_MEASURED = new Set(['ready', 'leave']);
 
-/** Returns the same backplane, whose calls are measured. */
+/** Returns a proxy of a backplane that measures each call. */
 export function measured(
   backplane: JoinedBackplane,
   telemetry: NodeTelemetry,

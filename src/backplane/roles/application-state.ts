@@ -6,12 +6,12 @@ export interface ApplicationState {
   loadState(sessionId: string): Promise<StoredState | undefined>;
 
   /**
-   * Stores a state in one atomic step, if the version of the stored state still is `expected` (`undefined`: in any case).
-   * Returns `conflict` if the version is another one and `gone` if there is no such session; both change nothing. A repeat
+   * Stores a state in one atomic step, if the version of the stored state still is `expected` (`undefined`: any version).
+   * Returns `conflict` if the state has another version, and `gone` if there is no such session. Both change nothing. A repeat
    * after a lost reply answers as the first try did.
    *
-   * `mark` becomes the end of the new version, behind this node's id and a colon. No two stores of a node have the same mark.
-   * Left out: the backplane chooses one.
+   * The new version ends with this node's id, a colon and `mark`. No two stores of a node have the same mark. Left out: the
+   * backplane chooses a mark.
    */
   storeState(
     sessionId: string,
@@ -23,8 +23,8 @@ export interface ApplicationState {
 
 export interface StoredState {
   /**
-   * Names the store that made it: `<count>.<node>:<mark>`. No two stores of a session make the same version, also where a
-   * failover has lost some of them. Empty if nothing was stored yet.
+   * The version of the state, which names the store that made it: `<count>.<node>:<mark>`. No two stores of a session make the
+   * same version, even if a failover has lost some of them. Empty if nothing was stored yet.
    */
   version: string;
   /** The text that was stored, or `undefined` if none was. */

@@ -1,8 +1,8 @@
-/** The role of a backplane that tells the time. All moments that are stored or compared are by its clock. */
+/** The role of a backplane that tells the time. All stored times, and all times that nodes compare, are of its clock. */
 export interface BackplaneClock {
   /**
-   * Returns what the clock says that the steps of the session or task of this id go by, in milliseconds since the epoch. The
-   * id need not exist. Rejects with `backplane_unavailable`.
+   * Returns the time of the clock that dates the steps of the session or task with this id, in milliseconds since the epoch. In
+   * a cluster, each server has its own clock. The id need not exist. Rejects with `backplane_unavailable`.
    */
   timeOf(id: string): Promise<number>;
 }

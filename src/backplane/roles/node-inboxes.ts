@@ -1,10 +1,10 @@
-/** The role of a backplane by which nodes reach each other. */
+/** The role of a backplane that carries messages from node to node. */
 import type { NodeMessage } from '../node-messages.js';
 
 export interface NodeInboxes {
   /**
-   * Sends a message to one node, at most once. Resolves when the message is on its way; that the node does not exist is no
-   * error. Messages that one node sends to another one arrive in their order. Rejects with `backplane_unavailable`.
+   * Sends a message to one node, at most once. Resolves when the message is on its way, even if the node does not exist.
+   * Messages from one node to another arrive in the order of the calls. Rejects with `backplane_unavailable`.
    */
   send(nodeId: string, message: NodeMessage): Promise<void>;
 }

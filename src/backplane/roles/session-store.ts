@@ -1,4 +1,4 @@
-/** The role of a backplane that nodes create sessions with. */
+/** The role of a backplane that creates sessions. */
 import type { ListKind } from '../operations.js';
 import type { LogId, Position } from '../positions.js';
 import type { SessionRecord, SessionRecords } from './session-records.js';
@@ -6,26 +6,26 @@ import type { SessionRecord, SessionRecords } from './session-records.js';
 /** Each call may reject with `backplane_unavailable`. */
 export interface SessionStore extends SessionRecords {
   /**
-   * Stores a session in one atomic step: its record, and the first entries of its log. The log begins with the note
-   * `session.created`; then come `inbound`, if there is one, and `outbound`, in this order. The creating node counts as one
-   * that has a replica. Returns the positions of the messages (not of the note) in their order, `inbound` with number 0.
+   * Stores a session in one atomic step: its record, and the first entries of its log. These entries are the note
+   * `session.created`, then `inbound` if there is one, then `outbound`. The creating node counts as a node with a replica.
+   * Returns the positions of the messages, not of the note, in their order. The position of `inbound` has number 0.
    *
-   * Returns `false`, and changes nothing, if the id is taken. The id of a session that has ended or expired is free: nothing
-   * of the former session may be left then. Rejects with {@link TooManySessions} if the principal has `most` sessions
-   * already; the session does not exist then, and no other node has learned of it.
+   * Returns `false`, and changes nothing, if the id is taken. The id of a session that has ended or expired is free, and the new
+   * session must not contain anything of the former one. Rejects with {@link TooManySessions} if the principal has `most`
+   * sessions already. The session does not exist then, and no other node has learned of it.
    */
   create(session: NewSession): Promise<Position[] | false>;
 
   /**
-   * Returns whose session it is, or `undefined` if there is no such session. Costs the same for every session, however
-   * large its record is; `load` reads all of the record. Changes nothing.
+   * Returns the principal and the owner of a session, or `undefined` if there is no such session. Unlike `load`, it does not
+   * read the whole record, so it costs the same for every session. Changes nothing.
    */
   identify(sessionId: string): Promise<SessionIdentity | undefined>;
 
   /**
-   * Returns the client's message that stands at `logId`, for this node to handle. `undefined`: the message is no longer kept,
-   * or is not this node's. `wasAddressed`: another node has just named this entry to this node. Only a backplane with a
-   * codec in front has this function. Without it a node takes any entry of the log that it is told of.
+   * Returns the client's message at the place `logId` of the log, which this node is to handle. `undefined`: the message is no
+   * longer kept, or is not for this node. `wasAddressed`: another node has just named this place to this node. Only a
+   * backplane with a codec has this function. Without it, a node handles any entry of the log that it is told of.
    */
   received?(sessionId: string, logId: LogId, wasAddressed: boolean): Promise<string | undefined>;
 }
@@ -41,25 +41,25 @@ export interface NewSession {
   principal: string;
   /** As in {@link SessionRecord}. */
   seal?: string;
-  /** The lists whose changes the server has announced to the client: `notify` broadcasts about them concern the session. */
+  /** The lists of which the server has told the client that it announces changes. The session gets `notify` for these lists. */
   hears: readonly ListKind[];
   /** True if this node owns the session from the start. Default: no node owns it. */
   owned?: boolean;
   /**
-   * How many sessions the principal may have at most, and how many of them may be pending. A session is pending if it has sent
-   * neither `initialized` nor a request since it was created, at most `pendingTtlMs` ago; `pendingWeight` tells as how many it
-   * counts. Left out: there is no limit, and this session is not counted.
+   * The most sessions that the principal may have, and how many of them may be pending. A session is pending if it was created
+   * at most `pendingTtlMs` ago and its client has sent neither `initialized` nor a request. A large one counts as several (see
+   * `pendingWeight`). Left out: there is no limit, and this session is not counted.
    */
   most?: { sessions: number; pending: number } | undefined;
-  /** The client's `initialize` request, on the stream `stream`. Left out: it is to come, and only the note is logged. */
+  /** The client's `initialize` request on the stream `stream`. Left out: the request comes later, and is not logged now. */
   inbound?: string;
   /** The stream of the `initialize` request. */
   stream: string;
-  /** What the server sent until and with its answer. The last one is the answer and ends its stream. */
+  /** The messages that the server has sent so far. The last one is the answer to `initialize`, and ends its stream. */
   outbound: { stream: string; message: string; asks: boolean }[];
 }
 
-/** The principal has as many sessions as it may (`sessions`), or as many pending ones (`pending`). */
+/** Thrown if the principal has as many sessions as it may have (`sessions`), or as many pending ones (`pending`). */
 export class TooManySessions extends Error {
   override readonly name = 'TooManySessions';
   constructor(readonly kind: 'sessions' | 'pending') {
