@@ -368,7 +368,7 @@ class JoinedEncodedBackplane implements JoinedBackplane {
   }
 }
 
-/** Returns the end of a state's version, from the number of the state's text. */
+/** Turns the number of an encoded state into the mark with which the version of that state ends. */
 function markOf(number: number): string {
   return number.toString(36);
 }

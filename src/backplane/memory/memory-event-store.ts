@@ -19,8 +19,8 @@ interface Session {
 }
 
 /**
- * As in the log of a session: the bytes that an event counts besides its message, and how much more is trimmed than is
- * needed.
+ * How many bytes an event counts besides its message, and how many bytes more than needed are trimmed at most. They are the
+ * same as in the log of a session.
  */
 const EVENT_BYTES = 100;
 const SLACK_BYTES = 1024 * 1024;

@@ -51,16 +51,16 @@ export class StreamExecutors {
   }
 
   /**
-   * True if the replica that has sent a message is of an earlier time when this node was the owner. That is so too if this
-   * commit has made the node the owner again.
+   * True if the replica that has sent a message is from an earlier time as owner. It is if this node does not own the session,
+   * or if this commit has made the node the owner again, because any replica was built before that.
    */
   isFormerOwner(step: Step): boolean {
     return this.session.stored.owner !== step.nodeId || this.becameOwner(step);
   }
 
   /**
-   * Makes this node the owner in place of a dead one. The streams that the dead node had begun are given up, but for one.
-   * That node may only have been paused, and its replica is outdated.
+   * Makes this node the owner if no node or the node `dead` owns the session, and returns the owner. The streams that a former
+   * owner has begun are given up, but for `except`. That node may only have been paused, but its replica is outdated.
    */
   private succeed(step: Step, dead: string | undefined, except?: string): string {
     const former = this.session.stored.owner;
@@ -130,8 +130,8 @@ export class StreamExecutors {
   }
 
   /**
-   * True if this node executes the stream. A message of a node that is to begin the stream begins it. That node has begun
-   * before, and a failover has lost that step, perhaps together with its replica entry.
+   * True if this node executes the stream. If this node is to begin the stream, its message begins it. Such a node has begun the
+   * stream before, and a failover has lost that step, perhaps together with the node's name in the list of replicas.
    */
   begins(name: string, step: Step): boolean {
     const stream = this.session.streams.get(name);

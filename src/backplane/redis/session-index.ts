@@ -1,7 +1,7 @@
 import type { Client, CommandConnection } from './connection/redis-connection.js';
 import type { RedisKeys } from './redis-keys.js';
 
-/** One in `TIDIED_EVERY` new sessions looks at `LOOKS` entries of the index for each of them. */
+/** After every `TIDIED_EVERY` new sessions, the node checks `LOOKS` random entries of the index for each of them. */
 const TIDIED_EVERY = 8;
 const LOOKS = 3;
 

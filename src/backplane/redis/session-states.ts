@@ -7,8 +7,8 @@ type Options = Pick<JoinOptions, 'nodeId' | 'clock' | 'commandTimeoutMs'>;
 type Stored = Awaited<ReturnType<ApplicationState['storeState']>>;
 
 /**
- * How long another node's store is remembered, in times of `commandTimeoutMs`. Within that time the node repeats it or gives
- * it up.
+ * How long the last store of another node is remembered, in multiples of `commandTimeoutMs`. Within that time, that node repeats
+ * the store or gives it up.
  */
 const REPEATS_WITHIN = 30;
 /**

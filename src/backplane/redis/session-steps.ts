@@ -5,7 +5,7 @@ import type { CommandConnection } from './connection/redis-connection.js';
 import { isMalformed, isScriptFault } from './malformed-session.js';
 import type { RedisKeys } from './redis-keys.js';
 
-/** Runs commands for sessions, whatever is stored of them. */
+/** Runs commands for sessions, also for sessions whose stored state is malformed. */
 export class SessionSteps {
   private readonly faults: LogLimit;
 

@@ -5,8 +5,8 @@ export interface LeaseOptions {
   leaseMs: number;
   clock: Clock;
   /**
-   * Writes the lease and publishes `probe` to this node's own channel, in one or several ways. Calls `onProbeSent` for each.
-   * Resolves with true if the lease was missing.
+   * Writes the lease, and publishes `probe` to this node's own channel through each server of a cluster. Calls `onProbeSent` for
+   * each. Resolves with true if the lease was missing.
    */
   renew(probe: string): Promise<boolean>;
   /** Called when a probe was sent and did not come back: the subscriber hears nothing. */
@@ -25,8 +25,8 @@ export interface LeaseOptions {
 const RETRY_MS = 400;
 
 /**
- * Holds the node's lease, and finds out whether other nodes can reach the node. Each renewal sends a probe in the way of
- * other nodes' messages. After a failover a subscriber may answer pings and yet receive nothing.
+ * Holds the node's lease, and finds out whether other nodes can reach the node. Each renewal publishes a probe to the node
+ * itself, as other nodes publish their messages. After a failover, a subscriber may answer pings and yet receive nothing.
  */
 export class Lease {
   private cancel: (() => void) | undefined;

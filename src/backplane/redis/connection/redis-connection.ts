@@ -12,8 +12,8 @@ import { defineScripts } from '../commands/scripts.js';
 import { ServerCheck } from './server-check.js';
 
 /**
- * How many commands the first write has. Measured with 8, 16 and 64 callers on two processors: with fewer, the write costs
- * more than it gains, and more come too late.
+ * How many commands the first write of a turn has. Measured with 8, 16 and 64 callers on two processors: with fewer commands,
+ * the write costs more than it gains. With more, Redis gets its first command too late.
  */
 const FIRST_TOGETHER = 4;
 

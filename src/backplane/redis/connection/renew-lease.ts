@@ -12,7 +12,7 @@ export interface LeasedNode {
   /** What the lease says of the node. */
   about: string;
   hasLeft: () => boolean;
-  /** The probe was sent in one way; there may be several. */
+  /** Called for each server through which the probe was sent. A cluster has several. */
   onProbeSent: () => void;
 }
 

@@ -13,7 +13,8 @@
 -- A repeat after a lost reply finds the connection as the holder. That is no conflict, and the previous holder is still the
 -- connection from which the stream was taken. If another connection has taken the stream since, the repeat changes nothing,
 -- and the connection finds out when it reads.
--- With 'further' the script has changed nothing. The node runs it again, and it looks further in the log than one step may.
+-- With 'further' the script has changed nothing, because one step may look at a part of the log only. The node runs it again to
+-- look further.
 
 --- @include "clock"
 --- @include "dead-nodes"
@@ -77,15 +78,15 @@ if not cursor then
   else n = last end
 else
   if found then
-    -- If the number is too big, the messages between are gone. If it is too small, a failover has lost the end of the log since
-    -- the cursor was given out. Then this is a new message, and it is shown.
+    -- If the first message found does not have the next number, the messages between are gone. If its number is not above the
+    -- cursor's, a failover has lost the end of the log since the client got the cursor. Then this message is new, and is shown.
     local first = tonumber(found[2].n)
     if first > n + 1 then return { 'trimmed' } end
     if first <= n then n = first - 1 end
   elseif open then
     if last > n then return { 'trimmed' } end
-    -- The cursor is ahead, because a failover has lost the end of the log. The client goes on from what is the end now, since the next
-    -- message may get a smaller log id.
+    -- The cursor is ahead, because a failover has lost the end of the log. The client goes on from the present end, because the
+    -- next message may get a lower log id than the cursor's.
     if last < n then n, id = last, lastId end
   else
     -- The stream has ended, and nothing comes after the cursor. The cursor is valid if it names an entry of the stream.
@@ -100,7 +101,7 @@ if open and not superseded then
   redis.call('HSET', streams, 'h:' .. stream, me)
   setPredecessors(streams, stream, before)
   if state[2] and state[2] ~= me then
-    -- The script tells the former holder. This node may have died since it sent the script, so it can not be relied on for that.
+    -- The script tells the former holder itself, because this node may die before it could do so.
     local itsNode, connection = split(state[2], ':')
     if itsNode ~= node then tell(ARGV[9], itsNode, table.concat({ 'taken', ARGV[10], stream, connection }, ' ')) end
   end

@@ -2,7 +2,7 @@
 --
 -- KEYS: 1 record, 2 streams, 3 events
 -- ARGV: 1 node, 2 TTL (ms), 3 longest time events are kept (ms), 4 stream of `initialize`,
---       5 the request as it came in, or '': it is to come, 6 #record fields, field, value ..., then per message of the server:
+--       5 the request as it came in, or '' if it comes later, 6 #record fields, field, value ..., then per message of the server:
 --       <stream> <asks 1|''> <message>; the last one is the answer and ends its stream.
 --
 -- Returns '' if the id is taken, else { log id of the request, log id of each message ... }. A repeat after a lost reply finds
@@ -32,7 +32,7 @@ end
 
 local fields = tonumber(ARGV[6])
 local ms = timeNow()
--- This write comes first. A full Redis refuses the first write of a script, and nothing after it, not even after a DEL.
+-- This write comes first. A full Redis refuses only the first write of a script. If that were a DEL, it would refuse nothing.
 redis.call('HSET', record, 'born', mark, 'at', ms, 'seen', ms, unpack(ARGV, 7, 6 + fields))
 -- An expired session of this id may have left these keys. They must not become part of the new session.
 redis.call('DEL', streams)

@@ -8,8 +8,8 @@
 --       5 session TTL (ms), 6 as how many sessions this one counts until it is used
 --
 -- Returns { 'entered' }, or { 'sessions' | 'pending', members } if there are too many. Some of these members may be gone or used by
--- now, and the node looks. They are a random thousand of all sessions, or about two hundred of those that may be pending. All of them
--- could be ten thousand, and many sessions may come at the same time.
+-- now, so the node checks them. They are a random thousand of all sessions, or about two hundred of those that may be pending. The
+-- script does not return all members, because there may be ten thousand, and many sessions may be created at the same time.
 
 local WINDOWS, WINDOW = 4, 50
 local index, id, weight = KEYS[1], ARGV[1], tonumber(ARGV[6])

@@ -21,8 +21,8 @@ if redis.call('EXISTS', record) == 0 then return { 'gone' } end
 local state = redis.call('HMGET', streams, 'n:' .. stream, 'x:' .. stream, 'h:' .. stream, 'first', 'map')
 local last, lastId = position(state[1])
 local open = stream == STANDALONE or state[2]
--- Either another connection holds the stream now, and this one was not told. Or a failover has lost the claim of this connection: then
--- no node would tell it of new messages, and its client has to come back.
+-- Either another connection holds the stream now, and the reader was not told. Or a failover has lost the claim of the reader. Then no
+-- node would tell it of new messages, so its client has to reconnect.
 if open and ARGV[5] ~= '' and state[3] ~= ARGV[5] then return { 'lost' } end
 
 local found, scanned, more = scanStream(events, stream, ARGV[3], tonumber(ARGV[4]), open and lastId or nil, state[4],

@@ -137,8 +137,8 @@ class Reader {
     // like log ids, so that events of the same millisecond are included.
     const from =
       last === undefined ? Math.floor(Number(time) - (options.clock.elapsed() - since)) : 0;
-    // The log ends before the last id heard, so a failover has lost its end. Later events are read as new. Events between
-    // the failover and now may have ids before the last one heard, by the clock of the new master, and are missing from the
+    // The log ends before the last id heard, so a failover has lost its end. Later events are read as new. If the clock of the
+    // new master is behind, events since the failover may have ids before the last one heard. Those are missing from the
     // entries.
     if (last !== undefined && isBehind(latest, last)) this.listener.onGap();
     this.last = latest;

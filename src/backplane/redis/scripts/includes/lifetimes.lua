@@ -2,8 +2,8 @@
 
 --- @include "session-keys"
 
--- Steps prolong the life of the keys, and trim the log by age, at most once in SLACK_MS, or once in a 64th of a short time to
--- live. Keys live for as much longer, so that none expires too soon.
+-- Returns the least time between two steps that prolong the life of the keys, or trim the log by age. It is SLACK_MS, or a 64th of a
+-- short time to live. Keys live longer by this time, so that none expires too soon.
 local function slackOf(ms)
   local SLACK_MS = 1000
   return math.min(SLACK_MS, math.floor(ms / 64))

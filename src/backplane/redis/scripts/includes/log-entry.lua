@@ -1,6 +1,6 @@
 -- One entry of a log.
 
--- The size of a log is counted in bytes of messages, and so many for each entry beside its message.
+-- How many bytes each entry adds to the size of a log, besides those of its message.
 local ENTRY_BYTES = 100
 
 -- Makes a table of an entry's values by their names from the list that XRANGE returns.

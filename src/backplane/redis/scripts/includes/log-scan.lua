@@ -6,11 +6,11 @@
 --- @include "stored-values"
 --- @include "young-log"
 
--- One step reads about so many entries, and messages of so many bytes in all, since Redis serves no other client meanwhile. The
--- last chunk may exceed that, and so may one large message that the step looks for.
+-- About how many entries one step reads, and how many bytes of messages. Redis serves no other client meanwhile. The last chunk may
+-- exceed these limits, and so may one large message that the step looks for.
 local LOOK_ENTRIES = 256
 local LOOK_BYTES = 262144
--- A step reads so many entries at a time. It is a small number because each message may be almost large.
+-- How many entries a step reads at a time. The number is small, because each message may be just below LARGE_BYTES.
 local CHUNK = 4
 
 -- Returns the entries after `after` of a log that is still a string.
@@ -56,7 +56,7 @@ end
 --   map     the map of the log, by which it passes over large messages of other streams
 -- Returns a list of { log id, entry }, the log id up to which it has read, and whether there may be more.
 local function scanStream(events, stream, after, limit, newest, first, map)
-  -- Other streams may have filled the log behind the newest message of this one. There is nothing to look for.
+  -- The reader has the newest message of the stream. Only entries of other streams can follow it in the log.
   if newest and not before(after, newest) then return {}, after, false end
   local found, bytes, seen, looked, from = {}, 0, 0, 0, after
   local larges, at = largeAfter(map, after), 1

@@ -2,8 +2,8 @@
 --
 --   n:<stream>  "<number>:<log id>" of the stream's last message
 --   h:<stream>  "<node>:<token>" of the connection that holds the stream
---   b:<stream>  the earlier holders, newest first, separated by spaces. A claim may turn out never to have been used, and so may the
---               claim before it. Then the stream goes back to the holder before.
+--   b:<stream>  the earlier holders, newest first, separated by spaces. If the connection of the present holder was never used, the
+--               stream goes back to the newest of them.
 --   w:<stream>  "<number>:<log id>" up to which earlier connections have written the stream (standalone stream only)
 --   x:<stream>  "<node>": the node executes the stream's requests; "+<node>": it is to execute them and has not begun;
 --               "-": the executor has closed; "-<node>": the executor has lost the session to another owner
@@ -25,7 +25,7 @@
 --   young       the text of a log that cannot have a key of its own for now (see young-log.lua)
 --   res         "<number>:<time>-0": when a resumed stream was last logged, and how many have not been logged since
 --   t:<node>    the number of the node's last commit in the session
---   quiet       the numbers of the nodes some time ago (see commit/quiet-nodes.lua)
+--   quiet       the commit numbers of the nodes at the last look (see commit/quiet-nodes.lua)
 --   reps        the nodes with a replica, separated by spaces
 
 -- The stream of a GET.
@@ -33,7 +33,7 @@ local STANDALONE = 'g'
 -- The marks in the field x:<stream>.
 local UNBEGUN = '+'
 local RELEASED = '-'
--- The field b:<stream> keeps so many earlier holders.
+-- How many earlier holders the field b:<stream> keeps.
 local PREDECESSORS = 4
 
 -- Parses the field x:<stream> and returns the executor, and whether it has begun. Without a field the executor is ''.

@@ -10,8 +10,8 @@
 --- @include "streams-hash"
 --- @include "wake-ups"
 
--- Changes the shape of the session, and tells the other nodes with a replica. `value` is the level, the URI, or what `initialize`
--- has settled: heard, params and version, a line each.
+-- Changes the shape of the session, and tells the other nodes with a replica. `value` is the level or the URI. For `initialize` it is
+-- three lines: the lists whose changes the server announces, the params, and the protocol version.
 local function shape(effect, value, seal)
   if effect == 'level' then redis.call('HSET', step.record, 'lvl', value)
   elseif effect == 'subscribe' then redis.call('HSET', step.record, 'sub:' .. value, seal ~= '' and seal or '1')
@@ -29,8 +29,8 @@ local function shape(effect, value, seal)
   tellNodes(step.channels, get('reps'), step.node, 'shape ' .. step.sid .. ' ' .. revise())
 end
 
--- Returns whether this node executes the stream. A message from the node that is to begin the stream begins it. Such a node has begun it
--- before, and a failover has lost that, perhaps together with the note that the node has a replica.
+-- Returns whether this node executes the stream. If this node is to begin the stream, its message begins it. Such a node has begun the
+-- stream before, and a failover has lost that step, perhaps together with the node's name in the list of replicas.
 local function executes(stream)
   local name, begun = executorOf(get('x:' .. stream))
   if begun or name ~= step.node or (step.owner ~= step.node and step.owner ~= '') then return begun and name == step.node end
@@ -42,8 +42,8 @@ local function executes(stream)
   return true
 end
 
--- Returns whether the server object that has sent a message is of an earlier time when this node was the owner. That is so too if this
--- commit has made the node the owner again: no server object is as new as that.
+-- Returns whether the server object that has sent a message is from an earlier time as owner. It is if this node does not own the
+-- session, or if this commit has made the node the owner again, because any server object was built before that.
 local function isFormerOwner() return step.owner ~= step.node or becameOwner() end
 
 -- Returns whether a message is to be logged: its condition holds, and no message of its kind is waiting for the client already.
@@ -67,8 +67,8 @@ end
 function operations.append()
   local stream, ends, mark, effect, effectValue, seal, condition, conditionValue, coalesce, has, message = take(11)
   if step.repeated then
-    -- The script does not know whether this node was the owner or the executor when it first ran. If it is not now, the node is not
-    -- told that its message was logged. A call that has ended meanwhile may have been this node's.
+    -- A repeat cannot know whether this node was the owner or the executor in the first run. If another node is now, the answer is not
+    -- that the message was logged. If there is no executor, the call has ended meanwhile, and it may have been this node's.
     local executor = condition == 'executes' and get('x:' .. conditionValue)
     if condition == 'owned' and isFormerOwner() or executor and executor ~= step.node then return { 'skipped' } end
     -- The first run would have ended the request. The request still runs, so another node executed the stream then, and does now.
@@ -105,7 +105,7 @@ function operations.append()
   local n = lastN + 1
   local parts, length = { 's', stream, 'n', n }, 4
   if has == '1' then parts[5], parts[6] = 'm', message length = 6 end
-  -- The entry of a plain call needs neither: the name of its stream begins with the node, which also holds the connection.
+  -- The entry of a plain call needs neither `by` nor `h`: the name of its stream begins with this node, which also has the connection.
   if string.sub(stream, 1, #step.node) ~= step.node then
     parts[length + 1], parts[length + 2] = 'by', step.node
     length = length + 2
@@ -123,7 +123,7 @@ function operations.append()
   if coalesce ~= '' then set('c:' .. coalesce, n .. ':' .. id) end
   if effect ~= '' then shape(effect, effectValue, seal) end
 
-  -- The connection compares this with the message that it has shown last.
+  -- The log id of the message before. The connection compares it with the message that it has shown last.
   local previous = lastN > 0 and lastId or ''
   local token = ''
   if holder then
@@ -136,8 +136,8 @@ function operations.append()
     end
   end
   if ended and before then
-    -- The claim of the holder may never have been used. Its node will not give the stream back, because the stream is gone. So each
-    -- earlier holder is told of the end.
+    -- The connection that holds the stream may never be used. Its node would then give the stream back to an earlier holder, but the
+    -- stream is gone by then. So each earlier holder is told of the end now.
     for _, other in ipairs(predecessors(before)) do
       local itsNode, connection = split(other, ':')
       tell(step.channels, itsNode, table.concat({ 'event', step.sid, stream, connection, n, id, '1', '-', '0', '0' }, ' '))

@@ -33,8 +33,8 @@ function operations.detach()
     setBefore(stream, before)
     local connection
     follower, connection = split(back, ':')
-    -- Messages that were logged meanwhile were announced to a connection that never came to be. So this connection is told of the last
-    -- one, and reads the others from the log.
+    -- The messages that were logged meanwhile were announced to the connection that was never used. So the earlier connection is told of
+    -- the last message, and reads the others from the log.
     local last, lastId = position(get('n:' .. stream))
     tell(step.channels, follower, table.concat({ 'event', step.sid, stream, connection, last, lastId, '0', '-', '0', '0' }, ' '))
   else

@@ -34,9 +34,8 @@ local function giveUp(stream, field)
   if holdingNode ~= step.node then tell(step.channels, holdingNode, 'orphaned ' .. step.sid .. ' ' .. stream .. ' ' .. connection) end
 end
 
--- Makes this node the owner if the node `dead` owns the session, and takes from that node the streams that it has begun, but for
--- `except`. The former owner may only have been paused, but its server object does not know what happens from now on. Returns the
--- owner.
+-- Makes this node the owner if no node or the node `dead` owns the session, and returns the owner. It takes from a former owner the
+-- streams that it has begun, but for `except`. The former owner may only have been paused, but its server object is outdated now.
 local function succeed(dead, except)
   local former = step.owner
   local now = takeOwnershipIfFree(dead)
@@ -58,13 +57,14 @@ function operations.claim()
   local executor, begun = executorOf(field)
   local other = ''
   if step.repeated then
-    -- If the first run gave the stream to the owner, it marked the stream as begun before. Without the mark it changed nothing.
+    -- If the first run gave the stream to another node, it set the field a:<stream>. Without that field, the first run changed nothing.
     if not begun then other = executor end
     if not field or (begun and executor ~= step.node) or (not begun and not get('a:' .. stream)) then
       return droppedBy(stream)
     end
   else
-    -- A successor may have taken the stream from the node `from`. A claim from this node itself does not undo that.
+    -- A new owner may have taken the stream from the node `from`, and have left its name. The stream can be claimed all the same, but
+    -- not by `from` itself.
     local isReleased = from ~= step.node and executor == RELEASED .. from
     if executor ~= from and not isReleased then return droppedBy(stream) end
     if executor == from and isStale(lookedAt) then return { 'stale' } end
@@ -89,7 +89,7 @@ function operations.assign()
   local field = get('x:' .. stream)
   if not field then return { 'dropped' } end
   local executor, begun = executorOf(field)
-  -- An earlier commit of this node may have begun the stream. A repeat counts as the one that did only if it did so at first.
+  -- In a repeat, the field d:<stream> says whether it was this commit that made this node begin the stream, or another one.
   local mine = step.repeated and field == step.node and get('d:' .. stream) == step.number
   if not step.repeated and not begun then
     if isLate then return { 'stale' } end

@@ -63,7 +63,8 @@ local function open(traced)
   else
     executor = get('x:' .. stream)
     if not executor then
-      -- The first run refused the requests. If none of their ids is in use now, there can be only one reason.
+      -- The first run refused the requests. If one of their ids is in use now, that counts as the reason. Else it is the limit, if there
+      -- is one.
       for i = 1, #requests do
         if get('r:' .. requests[i]) then return { 'duplicate', '', '' } end
       end

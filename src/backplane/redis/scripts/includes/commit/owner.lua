@@ -27,7 +27,8 @@ local function becameOwner()
   return step.owner == step.node and get('owned') == step.number
 end
 
--- Returns the field x:<stream> for a stream that the owner `name` is to execute, and that owner if it is another node, else ''.
+-- Returns two values for a stream that the owner `name` is to execute: the field x:<stream>, and the owner if it is another node (else
+-- '').
 local function executorFor(name)
   if name == step.node then return step.node, '' end
   return UNBEGUN .. name, name

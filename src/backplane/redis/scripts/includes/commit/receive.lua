@@ -16,8 +16,8 @@ local function deliver(name, id, message)
   else tell(step.channels, name, 'deliver ' .. step.sid, message) end
 end
 
--- Logs `initialized` and the event that it came. Both are added to a log that is still a string, unless that would exceed a bound of
--- the log.
+-- Logs the message `initialized`, and the note `session.initialized`. If the log is still a string, it stays one, unless both entries
+-- would exceed a bound of the log.
 local function logHandshake(message)
   local count, last = position(fields.first)
   local size = step.bytes + 2 * ENTRY_BYTES + #message
@@ -54,8 +54,8 @@ function operations.receive()
     if not begun then
       unbegun, chosen = stream, executor
     elseif executor ~= '' and not here then
-      -- A repeat sends it too, since the request may not have begun when the script first ran. It does no harm to hear of a
-      -- cancellation twice.
+      -- A repeat sends the message too, since the request may not have begun when the script first ran. A cancellation that arrives
+      -- twice does no harm.
       if step.repeated then tell(step.channels, executor, 'deliver ' .. step.sid, message) else deliver(executor, id, message) end
     end
   elseif route == 'replicas' then

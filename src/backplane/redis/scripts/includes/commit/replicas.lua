@@ -12,8 +12,8 @@ local function addReplica()
 end
 
 -- Adds this node to the list, and puts the record into the reply if the node's replica has another revision than the record.
--- `known` is the revision of that replica. It is - if the node is about to build one. It is 0 if the node only needs the
--- record, and 0 adds no name. A node that has its replica already is added as well, because a failover may have lost its name.
+-- `known` is the revision of that replica. '-' means that the node is about to build its replica. '0' means that the node only needs
+-- the record, and is not added. A node that already has its replica is added too, because a failover may have lost its name.
 local function registerReplica(known)
   if known ~= '0' then addReplica() end
   if known ~= step.revision then step.stale = true end

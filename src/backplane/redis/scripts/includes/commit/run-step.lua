@@ -1,5 +1,5 @@
 -- What each commit script does: it runs the operations that the arguments name, in their order. Then it does what a step does once:
--- it lengthens lives, trims the log, writes, publishes, and returns the reply.
+-- it prolongs the lives of the keys, trims the log, writes the changes, publishes messages, and returns the reply.
 --
 -- This is the last include of a script. It is no function, because Redis makes the functions of a script anew with each run. A function
 -- that uses so many variables would take 1.7 µs more of about 45 µs.

@@ -64,8 +64,8 @@ local function set(name, value)
   fields[name], changed[name] = value, true
 end
 
--- Removes fields at once. A full Redis lets a script write if its first write needs no memory. A step that begins with this can so
--- store the answer to a call even then.
+-- Removes fields at once. A full Redis refuses only the first write of a script, and only if that write needs memory. So a step that
+-- begins with this removal can store the answer to a call even then.
 local function drop(names)
   redis.call('HDEL', step.streams, unpack(names))
   for i = 1, #names do fields[names[i]], changed[names[i]] = false, nil end

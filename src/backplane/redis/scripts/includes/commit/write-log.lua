@@ -8,9 +8,9 @@
 --- @include "stored-values"
 --- @include "young-log"
 
--- The clock of a new master may be behind, and a failover may have lost the end of the log. Clients have seen what was lost. An entry
--- with an id that they have seen already would be taken for that one. So if `ms` is behind the latest log id that this node has seen, this
--- returns the lowest log id that the step may give, as milliseconds and counter. Else it returns nil. Small differences between the
+-- A failover may have lost the end of the log, and the clock of the new master may be behind. Clients have seen the lost entries, and
+-- would take a new entry with the same log id for one of them. So if `ms` is behind the highest log id that this node has seen, this
+-- returns the lowest log id that the step may use, as milliseconds and counter. Else it returns nil. Small differences between the
 -- clocks of the masters of a cluster are allowed.
 local function notBehind(ms)
   local CLOCK_SLACK_MS = 20
@@ -73,7 +73,7 @@ local function log(message, ...)
   step.bytes = step.bytes + ENTRY_BYTES + #message
   step.logged = step.logged or id
   local large = #message >= LARGE_BYTES
-  -- The map of a log that is bounded in bytes has a line every so many bytes, to which the log can be trimmed.
+  -- The map of a log that is bounded in bytes has a line for about each 64th of the bound. The log can be trimmed up to such a line.
   local mapEvery = ARGV[3] ~= '' and tonumber(ARGV[3]) / 64
   if large or (mapEvery and math.floor(offset / mapEvery) < math.floor(step.bytes / mapEvery)) then
     local has, stream, numbered = ...
