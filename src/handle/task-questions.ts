@@ -5,7 +5,10 @@ import { markAdopted } from '../replica/requests/adopted-requests.js';
 import { nodeOf } from '../replica/requests/outgoing-requests.js';
 import type { SessionService } from '../execution/session-service.js';
 
-/** Handles requests of this node's servers that wait in the queues of tasks. The node that the client asks sends them. */
+/**
+ * Handles requests to the client that this node's servers have put into the queues of tasks. The node on which the client asks
+ * for the result of the task sends them.
+ */
 export function questionsOf(
   sessions: Pick<SessionService, 'find'>,
   backplane: NodeInboxes,

@@ -21,10 +21,9 @@ export interface Observer {
   /** Shows one session as it is now: its streams, running requests and log. It returns `undefined` if there is none. */
   details(id: string): Promise<SessionDetails | undefined>;
   /**
-   * Shows the cluster at a glance, for a display that is renewed. Each call goes on from the one before: rates and
-   * `traffic` are since then. So give each display its own observer, and wait for one call before you make the
-   * next. However many sessions there are, a call is at most about 700 short commands and reads at most about half
-   * a megabyte of messages.
+   * Shows the cluster at a glance, for a display that is renewed. Rates and `traffic` count from the call before. So give each
+   * display its own observer, and wait for each call to end before you make the next. However many sessions there are, a call
+   * sends at most about 700 short commands, and reads at most about half a megabyte of messages.
    */
   stats(): Promise<Stats>;
   /** Ends the connection. Calls that still wait reject. */
@@ -43,9 +42,9 @@ export interface SessionQuery {
   node?: string | undefined;
   /** The beginning of the negotiated protocol version. */
   protocol?: string | undefined;
-  /** Only sessions that were not used for so long. */
+  /** Only sessions that have not been used for at least this time. */
   idleMs?: number | undefined;
-  /** Only sessions of which a request has ended with an error; `false`: only others. */
+  /** True: only sessions in which a request has ended with an error. False: only the other sessions. */
   hasErrors?: boolean | undefined;
   /**
    * The order: texts ascending, the latest times first, the most errors first. Default `id`.
@@ -66,7 +65,7 @@ export interface SessionPage {
   sessions: SessionSummary[];
   /** The `after` of the next page. `undefined`: this is the last page. */
   next: string | undefined;
-  /** How many sessions match in all. `undefined`: the search began or ended in between, and does not know. */
+  /** How many sessions match in all. `undefined`: the search has not looked at all sessions, so it does not know. */
   matched: number | undefined;
   /** How many ids the list of sessions has. A few are of expired sessions. */
   listed: number;
@@ -155,7 +154,7 @@ export interface SessionStats extends SessionSummary {
 export interface NodeStats extends NodeInfo {
   /** How many of the sessions have a server object on the node. */
   sessions: number;
-  /** How many streams connections of the node follow. */
+  /** How many streams are followed by connections of the node. */
   streams: number;
   /** How many requests the node runs, or is to run. */
   requests: number;
@@ -183,7 +182,7 @@ export interface Traffic {
   /** How long ago the last call was. */
   ms: number;
   bytes: number;
-  /** The last events, the oldest first. If many were logged at a time, some are missing. */
+  /** The last events, oldest first. If many events were logged since the last call, some are missing. */
   events: { session: string; event: SessionEvent }[];
   /** How many events were read. With `partial` there were more. */
   count: number;

@@ -11,14 +11,14 @@ import type { Redact, SessionEvent, SessionEventType } from '../options/types.js
 /** Selects the events of a session that are shown. All conditions have to hold. */
 export interface EventOptions {
   /**
-   * The id of an event: only events after it are shown. The first one is `log.trimmed` if some between may not be
-   * kept any more. Or a time: only events from then on, as far as they are kept. Default: from the oldest event that is
-   * kept.
+   * Where to begin. With the id of an event, only later events are shown. The first one is `log.trimmed` if some events in
+   * between may not be kept any more. With a time, only events from then on are shown, as far as they are kept. Default: from
+   * the oldest event that is kept.
    */
   after?: string | Date | undefined;
   /**
-   * The id of an event, or a time. The iteration ends after the last event up to there. With `follow` it ends when a later
-   * event comes. Default: it goes on.
+   * Where to end: the id of an event, or a time. The iteration ends after the last event up to there. With `follow`, it ends
+   * when a later event comes. Default: no end.
    */
   until?: string | Date | undefined;
   /** The iteration ends after this many events. Default: no limit. */

@@ -16,13 +16,13 @@ const PAGE = 100;
 const SWEEPS = 10;
 const NODES = 100;
 /**
- * How many bytes of messages each call reads. How much was logged is known before it is read, so one big message is not read
- * at all.
+ * How many bytes of messages each call reads at most. The number of logged bytes is known before they are read, so a message
+ * that is bigger is not read at all.
  */
 const READ_BYTES = 512 * 1024;
 const READ_SESSIONS = 50;
 const READ_EVENTS = 100;
-/** How many of the last events are returned. */
+/** How many events a call returns at most: the last ones. */
 const TOLD = 50;
 
 interface Watched {
@@ -34,12 +34,12 @@ interface Watched {
   readTo: LogId | undefined;
 }
 
-/** Looks at all sessions and keys, a part with each call, and keeps watching the sessions that were used last. */
+/** Looks at a part of all sessions and keys with each call, and keeps watching the sessions that were used last. */
 export class Survey {
   private watched = new Map<string, Watched>();
   /** The nodes that may be alive. */
   private nodeIds = new Set<string>();
-  /** The nodes that are not alive, though sessions still name them. A node is alive again only if its lease is found. */
+  /** Nodes without a lease that sessions still name. Until the sweep has seen all keys again, only a found lease revives them. */
   private readonly dead = new Set<string>();
   private nodesComplete = false;
   private sweepAt: string | undefined;

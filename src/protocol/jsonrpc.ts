@@ -61,7 +61,7 @@ export function isResponse(message: JsonRpcMessage): message is JsonRpcResponse 
   return !('method' in message);
 }
 
-/** Whether a request has failed: with a JSON-RPC error, or with a tool's result that says so (`isError`). */
+/** True if a request has failed: with a JSON-RPC error, or with the result of a tool that has `isError`. */
 export function isFailure(response: JsonRpcResponse): boolean {
   return 'error' in response || (isObject(response.result) && response.result.isError === true);
 }
@@ -72,7 +72,7 @@ export function errorResponse(id: RequestId, code: number, message: string): Jso
 
 const RELATED_TASK = 'io.modelcontextprotocol/related-task';
 
-/** Whether `value` is one JSON-RPC message that MCP allows. Checks the frame only, not the params of a method. */
+/** True if `value` is one JSON-RPC message that MCP allows. Checks the frame only, not the params of a method. */
 export function isMessage(value: unknown): value is JsonRpcMessage {
   if (!isObject(value) || value.jsonrpc !== '2.0') return false;
   if ('method' in value) {
@@ -125,7 +125,7 @@ export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** Whether this is the notification with which a client ends its handshake. */
+/** True if a message is the notification with which a client ends its handshake. */
 export function isInitialized(message: JsonRpcMessage): boolean {
   return isNotification(message) && message.method === 'notifications/initialized';
 }

@@ -13,8 +13,8 @@ export interface TaskMessageQueueParts {
   most: number;
   logger: Pick<Logger, 'warn'>;
   /**
-   * Brings answers back. Missing without the middleware: then answers come to the node that has sent the request, and stay
-   * there.
+   * Brings answers back to the server that asked. Missing without the middleware: then an answer stays on the node that has sent
+   * the request.
    */
   questions?: Questions | undefined;
 }
@@ -22,7 +22,7 @@ export interface TaskMessageQueueParts {
 /** A node remembers at least this many of the messages that it took out last. */
 const KNOWN = 1_000;
 
-/** A message as it is stored: with its node, and whether the request in it has an id from `Questions.adopt`. */
+/** A message as it is stored. `from` is its node. `adopted`: the message is a request with an id from `Questions.adopt`. */
 interface Stored {
   /** No other message has this id. A node of another release may store none. */
   id?: string;
@@ -36,7 +36,7 @@ export function taskMessageQueue(parts: TaskMessageQueueParts): TaskMessageQueue
   const takenBefore = new BoundedMap<string, true>(KNOWN);
   let count = 0;
 
-  /** Returns `false` if this node took the message before: then a failover has put the message back. It must be sent once. */
+  /** Returns false if this node has taken the message before. A failover has put it back then, and it must not be sent twice. */
   const isTakenFirst = ({ id }: Stored): boolean => {
     if (id === undefined) return true;
     if (takenBefore.has(id)) return false;

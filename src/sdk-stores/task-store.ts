@@ -75,7 +75,7 @@ export function taskStore(parts: TaskStoreParts): TaskStore & { close(): void } 
     return find(taskId, sessionId);
   };
 
-  /** How long to wait before looking again. Waiters are not woken when the task's node dies or the task expires. */
+  /** Returns how long to wait before looking again. Nothing wakes waiters when the task's node dies or the task expires. */
   const waitMs = async (task: TaskRecord): Promise<number> => {
     const { id, executor, pollIntervalMs, createdAt, ttlMs } = task;
     const over = Date.parse(createdAt) + ttlMs;
