@@ -186,7 +186,8 @@ export class StoredSession implements SessionParts {
     }
     const stream = this.streams.get(operation.stream);
     if (stream === undefined) {
-      // The first try was refused. It was for the limit only if no id is in use.
+      // The first try refused the requests. If one of their ids is in use now, that counts as the reason. Else it is the limit,
+      // if there is one.
       const isInUse = operation.requests.some((id) => this.requests.has(id));
       if (isInUse || operation.most === undefined) {
         return { status: 'duplicate', stream: '', executor: '' };

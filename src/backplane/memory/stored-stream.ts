@@ -29,7 +29,7 @@ export interface Stream {
   unbegun?: boolean;
   /** The number of the commit that assigned the stream. */
   assignedBy?: number;
-  /** True if another node had begun before. */
+  /** True if another node had begun the stream before. */
   again?: boolean;
   pending: number;
   trace?: string;
@@ -53,7 +53,7 @@ export interface SessionParts {
   registerReplica(known: Revision | undefined, step: Step): void;
 }
 
-/** How many earlier holders a stream keeps, in case that later attaches were never used. */
+/** How many earlier holders a stream keeps. It goes back to one of them if the connections after that one were never used. */
 export const PREDECESSORS = 4;
 
 export const BEGINNING: Position = { n: 0, logId: LOG_START };

@@ -48,7 +48,7 @@ export class Principals {
       members.map((member) => this.fateOf(client, sessionOf(member))),
     );
     const used = members.filter((_, at) => fates[at] === 'used');
-    // A used session no longer counts for its handshake.
+    // A used session counts only once. So its further members, which stand for a large handshake, are dropped.
     const over = used.filter((member) => sessionOf(member) !== member);
     const dropped = members.filter((_, at) => fates[at] === 'gone').concat(over);
     if (dropped.length > 0) await client.zrem(index, ...dropped);

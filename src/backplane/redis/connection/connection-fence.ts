@@ -5,7 +5,7 @@ type Socket = Redis['stream'];
 /** The connections of this node to one run of a server, by the ids that the server gave them. */
 type Connections = Map<number, Socket>;
 
-/** How many runs of servers are remembered. Commands that were sent to an older run have arrived or are lost. */
+/** How many runs of server processes are remembered. Commands to an older run have arrived by now, or are lost. */
 const MOST_RUNS = 100;
 
 /**

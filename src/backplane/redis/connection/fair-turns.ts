@@ -1,8 +1,8 @@
 import type { Later } from './redis-connection.js';
 
 /**
- * How many steps run at the same time, each of another session. With many more, other calls would wait behind them in Redis.
- * With a few, a thousand clients that come back at once would wait for as many round trips, and get 503.
+ * How many steps run at the same time, each for another session. With many more, other calls would wait behind them in Redis.
+ * With only a few, a thousand clients that reconnect at once would wait for too many round trips, and get 503.
  */
 const AT_ONCE = 32;
 
