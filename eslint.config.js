@@ -7,13 +7,14 @@ export default tseslint.config(
     ignores: [
       'dist/**',
       '**/node_modules/**',
+      'src/monitor/page/built/**',
       // Compiled in a project of its own, against the package.
       'test/packaging/fixtures/consumer.ts',
     ],
   },
   js.configs.recommended,
   {
-    files: ['**/*.ts'],
+    files: ['**/*.{ts,tsx}'],
     extends: [tseslint.configs.strictTypeChecked],
     languageOptions: { parserOptions: { projectService: true } },
     rules: {
@@ -40,7 +41,7 @@ export default tseslint.config(
     },
   },
   {
-    files: ['**/*.ts'],
+    files: ['**/*.{ts,tsx}'],
     plugins: { jsdoc },
     settings: { jsdoc: { mode: 'typescript' } },
     rules: {

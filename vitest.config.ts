@@ -35,6 +35,8 @@ export default defineConfig({
           // Each starts several nodes, and asks how soon something happens.
           maxWorkers: 2,
           include: ['test/cluster/**/*.test.ts'],
+          // The tests of the page need Chromium. `WITHOUT=chromium` leaves them out.
+          exclude: process.env.WITHOUT === 'chromium' ? ['test/cluster/monitor-page.test.ts'] : [],
           // They come when the other tests are through.
           sequence: { groupOrder: 1 },
         },

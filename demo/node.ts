@@ -13,6 +13,8 @@ import { serveParent } from '../test/rig/child.js';
  * - PORT is the port to listen on. With 0, the default, the system chooses a free one.
  * - HOST is the address to listen on. The default is 127.0.0.1.
  * - REDIS_URL is the Redis of the cluster. Without it the node has a backplane in memory.
+ * - PREFIX is the prefix of the cluster's keys. The default is `mcp`.
+ * - LEASE_MS is how long the others wait for a node that has died.
  * - BARE=1 serves the plain SDK transport instead of the middleware, under NODE_NAME.
  * - MOUNT=handler puts the plain SDK transport behind the middleware.
  * - MOUNT=listener mounts the middleware without Express.
@@ -26,6 +28,8 @@ const {
   PORT = '0',
   HOST = '127.0.0.1',
   REDIS_URL,
+  PREFIX,
+  LEASE_MS,
   BARE,
   MOUNT,
   UPSTREAM,
@@ -52,6 +56,8 @@ const mcp =
         ...mounted,
         retryMs,
         ...(REDIS_URL !== undefined && { redis: REDIS_URL }),
+        ...(PREFIX !== undefined && { prefix: PREFIX }),
+        ...(LEASE_MS !== undefined && { leaseMs: Number(LEASE_MS) }),
       });
 app.use('/mcp', mcp ?? plain());
 app.get('/health', (_req, res) => {

@@ -20,6 +20,8 @@ export interface StoryOptions {
   print?: (line: string) => void;
   /** Plays on after a step that does not hold, to show all that breaks. */
   keepGoing?: boolean;
+  /** Is called before each step, with the name of the step and the session, if there is one. The story waits for it. */
+  before?: (step: string, sessionId: string | undefined) => Promise<void>;
   /** How long a step waits for anything before it counts as broken; 10,000. */
   patienceMs?: number;
 }
@@ -56,6 +58,7 @@ export async function runStory(options: StoryOptions): Promise<StoryResult> {
 
   try {
     for (const step of steps) {
+      await options.before?.(step.name, scene.transport.sessionId);
       const result = await play(step, scene, print);
       results.push(result);
       if (result.ok) continue;

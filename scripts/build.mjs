@@ -14,6 +14,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import ts from 'typescript';
+import { build } from 'vite';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const dist = join(root, 'dist');
@@ -29,6 +30,7 @@ cpSync(join(root, 'src/backplane/redis/scripts'), scripts, { recursive: true });
 await replaceByValues('backplane/redis/commands/script-texts.js');
 await replaceByValues('protocol/version.js');
 rmSync(scripts, { recursive: true });
+await buildPage();
 
 chmodSync(join(dist, 'cli/main.js'), 0o755);
 
@@ -40,6 +42,16 @@ async function replaceByValues(module) {
     ([name, value]) => `export const ${name} = ${JSON.stringify(value, null, 2)};\n`,
   );
   writeFileSync(file, lines.join(''));
+}
+
+/** Builds the page of the monitor, and puts its files as texts into the module that has them. */
+async function buildPage() {
+  const page = join(root, 'src/monitor/page');
+  await build({ configFile: join(page, 'vite.config.js') });
+  const read = (name) => readFileSync(join(page, 'built', name), 'utf8');
+  const assets = { html: read('index.html'), js: read('page.js'), css: read('page.css') };
+  const text = `const assets = ${JSON.stringify(assets)};\nexport const pageAssets = () => assets;\n`;
+  writeFileSync(join(dist, 'monitor/page-assets.js'), text);
 }
 
 /** The contract suite lies among the tests, and the package has it as `mcp-anynode/backplane-suite`. */

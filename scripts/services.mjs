@@ -1,6 +1,9 @@
-// Makes sure that the programs which tests and demo run beside Node are installed: redis-server, nginx and prometheus.
+// Makes sure that the programs which tests and demo run beside Node are installed: redis-server and nginx, prometheus, and for the
+// tests of the monitor's page chromium.
 //
-//     node scripts/services.mjs [redis-server] [nginx] [prometheus]     redis-server and nginx, unless others are named
+//     node scripts/services.mjs [redis-server] [nginx] [prometheus] [chromium]
+//
+// Without a name it looks after the first two. WITHOUT=chromium leaves one out: npm test then leaves out the tests that need it.
 //
 // What is there already costs nothing and prints nothing. What is missing is installed with the system's package manager
 // where that is possible without a question; else it says what to install and ends with code 1. No service is started
@@ -11,7 +14,9 @@ import { delimiter, join } from 'node:path';
 
 /** What is asked for without arguments. */
 const usual = ['redis-server', 'nginx'];
-const known = [...usual, 'prometheus'];
+const known = [...usual, 'prometheus', 'chromium'];
+/** Other names of a program. */
+const names = { chromium: ['chromium-browser', 'google-chrome'] };
 const systemFolders = ['/usr/sbin', '/usr/local/sbin', '/sbin', '/opt/homebrew/bin'];
 
 /** Each is asked for in this order; `packages` gives the package where its name is not that of the program. */
@@ -55,7 +60,9 @@ const managers = [
 
 function find(program) {
   const folders = [...(process.env.PATH ?? '').split(delimiter), ...systemFolders];
-  return folders.map((folder) => join(folder, program)).find(isExecutable);
+  return [program, ...(names[program] ?? [])]
+    .flatMap((name) => folders.map((folder) => join(folder, name)))
+    .find(isExecutable);
 }
 
 function isExecutable(path) {
@@ -77,7 +84,9 @@ function run({ needsRoot, script }, packages) {
 }
 
 function main() {
-  const wanted = process.argv.length > 2 ? process.argv.slice(2) : usual;
+  const without = (process.env.WITHOUT ?? '').split(',');
+  const named = process.argv.length > 2 ? process.argv.slice(2) : usual;
+  const wanted = named.filter((program) => !without.includes(program));
   const unknown = wanted.filter((program) => !known.includes(program));
   if (unknown.length > 0) {
     console.error(`Unknown: ${unknown.join(', ')}. It installs ${known.join(', ')}.`);
@@ -95,10 +104,12 @@ function main() {
   }
   console.error(`
 Please install ${missing.join(' and ')}, for instance:
-  Debian, Ubuntu   sudo apt-get install redis-server nginx prometheus
-  Alpine           sudo apk add redis nginx prometheus
-  Fedora           sudo dnf install redis nginx golang-github-prometheus
-  macOS            brew install redis nginx prometheus
+  Debian, Ubuntu   sudo apt-get install redis-server nginx prometheus chromium
+  Alpine           sudo apk add redis nginx prometheus chromium
+  Fedora           sudo dnf install redis nginx golang-github-prometheus chromium
+  macOS            brew install redis nginx prometheus chromium
+
+To leave the tests of the page out, which need chromium: WITHOUT=chromium npm test
 `);
   return 1;
 }

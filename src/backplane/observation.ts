@@ -31,8 +31,24 @@ export interface Observation extends SessionRecords {
   histories(from: { id: string; after: LogId; count: number }[]): Promise<LogEntry[][]>;
   /** Returns the last `count` entries of a log before the place `before`, oldest first. */
   historyBefore(id: string, before: LogId, count: number): Promise<LogEntry[]>;
+  /** Asks each server of Redis how it is. */
+  servers(): Promise<RedisInfo[]>;
   /** Closes the connections. */
   close(): void;
+}
+
+/** What a server of Redis says of itself. All fields but the first two are missing if it does not say. */
+export interface RedisInfo {
+  /** The host and port. */
+  name: string;
+  /** How long a command takes there and back. */
+  roundTripMs: number;
+  version?: string;
+  usedBytes?: number;
+  /** The bound of the memory. `0`: there is none. */
+  maxBytes?: number;
+  /** What is wrong with the settings of the server. */
+  warning?: string;
 }
 
 export interface Lease {

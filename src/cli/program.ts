@@ -8,6 +8,7 @@ import { addNodes } from './commands/nodes.js';
 import { addServe } from './commands/serve.js';
 import { addSession } from './commands/session.js';
 import { addSessions } from './commands/sessions.js';
+import { addView } from './commands/view.js';
 import { KEYS_VARIABLE } from './keys.js';
 import { wholeNumber } from './values.js';
 
@@ -19,6 +20,7 @@ const COMMANDS = [
   addExport,
   addKill,
   addMonitor,
+  addView,
   addServe,
 ];
 

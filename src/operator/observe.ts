@@ -70,6 +70,7 @@ function observerOf(observation: Observation, clock: Clock): Observer {
     findSessions: (query = {}) => unheld(findSessions(observation, query)),
     details: (id) => unheld(detailsOf(observation, id)),
     stats: () => unheld(survey.next()),
+    redis: () => unheld(observation.servers()),
     close: () => observation.close(),
   };
 }

@@ -1,5 +1,6 @@
 /** The types of what an observer sees. Times named `…At` are milliseconds since the epoch. Other times are milliseconds. */
 import type { Directory } from './session-directory.js';
+import type { RedisInfo } from '../backplane/observation.js';
 import type { RequestId } from '../protocol/jsonrpc.js';
 import type { SessionEvent, SessionInfo } from '../options/types.js';
 
@@ -26,6 +27,8 @@ export interface Observer {
    * sends at most about 700 short commands, and reads at most about half a megabyte of messages.
    */
   stats(): Promise<Stats>;
+  /** Asks each server of Redis how long a command takes, how much memory it uses, and whether its settings fit. */
+  redis(): Promise<RedisInfo[]>;
   /** Ends the connection. Calls that still wait reject. */
   close(): void;
 }

@@ -169,6 +169,7 @@ function callsOf(mcp: Anynode, sessionId: string, redis: string, prefix: string)
       findSessions: () => observer.findSessions(),
       details: () => observer.details(sessionId),
       stats: () => observer.stats(),
+      redis: () => observer.redis(),
     } satisfies Calls<Omit<Observer, 'sessions' | 'close'>>,
   };
 }

@@ -49,10 +49,16 @@ const ENTRIES: Entry[] = [
     file: 'operator/index',
     values: ['observe'],
     types: [
-      ...['NodeInfo', 'NodeStats', 'ObserveOptions', 'Observer', 'RequestInfo', 'SessionDetails'],
-      ...['SessionPage', 'SessionQuery', 'SessionStats', 'SessionSummary'],
+      ...['NodeInfo', 'NodeStats', 'ObserveOptions', 'Observer', 'RedisInfo', 'RequestInfo'],
+      ...['SessionDetails', 'SessionPage', 'SessionQuery', 'SessionStats', 'SessionSummary'],
       ...['Stats', 'StreamInfo', 'Traffic'],
     ],
+  },
+  {
+    name: './monitor',
+    file: 'monitor/index',
+    values: ['monitor'],
+    types: ['Monitor', 'MonitorOptions'],
   },
   {
     name: './codec',

@@ -38,6 +38,7 @@ export function decodedObservation(inner: Observation, payloads: Payloads): Obse
     leases: (nodeIds) => inner.leases(nodeIds),
     tables: (ids) => inner.tables(ids),
     lifetime: (id) => inner.lifetime(id),
+    servers: () => inner.servers(),
     close: () => inner.close(),
   };
 }

@@ -1,11 +1,12 @@
 import type { Cluster, Redis } from 'ioredis';
 import type { Clock } from '../../protocol/clock.js';
 import type { ANY_PRINCIPAL, LogEntry } from '../backplane.js';
-import type { Lease, Lifetime, Observation } from '../observation.js';
+import type { Lease, Lifetime, Observation, RedisInfo } from '../observation.js';
 import { parseLeaseInfo } from './lease-info.js';
 import { keyPrefixOf } from './connection/own-client.js';
 import { CommandConnection } from './connection/redis-connection.js';
 import { readFirst, readLog, readLogBefore } from './commands/parse-log.js';
+import { lookAtServer } from './connection/server-info.js';
 import { RedisKeys } from './redis-keys.js';
 import { recordOf } from './commands/parse-replies.js';
 import { SessionReader } from './session-reader.js';
@@ -88,6 +89,12 @@ export class RedisObservation implements Observation {
       const following = servers[index + 1];
       return { nodeIds, ...(following !== undefined && { next: `${following.name} 0` }) };
     });
+  }
+
+  servers(): Promise<RedisInfo[]> {
+    return this.connection.run(() =>
+      Promise.all(this.connection.masters().map((server) => lookAtServer(server))),
+    );
   }
 
   async leases(nodeIds: string[]): Promise<Lease[]> {

@@ -13,9 +13,11 @@ import { Screen } from '../monitor/screen.js';
 import { viewOf } from '../monitor/view.js';
 import { noNodes } from '../session-of.js';
 import { placesOf } from '../cli-redis.js';
-import { seconds } from '../values.js';
+import { portNumber, seconds } from '../values.js';
+import type { WebOptions } from './monitor-web.js';
+import { serveWeb } from './monitor-web.js';
 
-interface Options extends GlobalOptions {
+interface Options extends GlobalOptions, WebOptions {
   once?: boolean;
   interval: number;
 }
@@ -32,9 +34,16 @@ export function addMonitor(program: Command): void {
         .argParser(seconds)
         .default(1000, '1'),
     )
+    .option('--web', 'serve a page for the browser, on this machine only, instead')
+    .option('--port <port>', 'with --web: to listen on; 0: a free one', portNumber, 7070)
+    .option('--allow-kill', 'with --web: the page may end sessions')
+    .option('--payloads', 'with --web: the page shows the content of messages')
     .action((_, command: Command) => {
       const { once = false, interval, ...options } = command.optsWithGlobals<Options>();
       const place = `${placesOf(options.redis ?? '')}  ${options.prefix}`;
+      if (options.web === true) {
+        return withObserver(options, (context) => serveWeb(context, options));
+      }
       return withObserver(options, (context) =>
         once ? showOnce(context, place) : watch(context, place, interval),
       );

@@ -21,7 +21,7 @@ export function evicts(info: string): string | undefined {
   return policy === undefined || policy === 'noeviction' ? undefined : policy;
 }
 
-function field(info: string, name: string): string | undefined {
+export function field(info: string, name: string): string | undefined {
   const found = new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info);
   return found?.[1];
 }

@@ -1,0 +1,58 @@
+import type { Context } from '../cli-context.js';
+import { CommandError, EXIT } from '../exit.js';
+import { interruptible } from '../interrupts.js';
+import { MonitorHandler } from '../../monitor/handler.js';
+import type { LocalPage } from '../../monitor/local-page.js';
+import { serveLocally } from '../../monitor/local-page.js';
+
+/** Options of `monitor` that belong to the page. */
+export interface WebOptions {
+  web?: boolean;
+  port: number;
+  allowKill?: boolean;
+  payloads?: boolean;
+  prefix: string;
+}
+
+/** Serves the page until the command is interrupted. */
+export async function serveWeb(
+  { observer, note, output }: Context,
+  { port, allowKill, payloads, prefix }: WebOptions,
+): Promise<void> {
+  // A Redis that cannot be reached is said now, and not in the page only.
+  await observer.ready();
+  const handler = new MonitorHandler(observer, { allowKill, payloads, prefix });
+  try {
+    await serveUntilInterrupted(port, { note, output }, (req, res) => handler.handle(req, res));
+  } finally {
+    handler.close();
+  }
+}
+
+/** Listens on the loopback address and prints the address with the token, until SIGINT or SIGTERM. */
+export async function serveUntilInterrupted(
+  port: number,
+  { note, output }: Pick<Context, 'note' | 'output'>,
+  handle: Parameters<typeof serveLocally>[1],
+): Promise<void> {
+  const { signal, release } = interruptible();
+  let page: LocalPage;
+  try {
+    page = await serveLocally(port, handle);
+  } catch (error) {
+    release();
+    throw new CommandError(EXIT.failed, `cannot listen on port ${port}: ${String(error)}`, {
+      cause: error,
+    });
+  }
+  if (output.json) await output.document({ url: page.url });
+  else await output.line(page.url);
+  note('open this address; it can be opened once, and only on this machine. Ctrl-C ends it');
+  await new Promise<void>((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+  await page.close();
+  release();
+  throw signal.reason;
+}

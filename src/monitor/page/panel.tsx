@@ -1,0 +1,347 @@
+import type { ComponentChildren } from 'preact';
+import { useEffect, useState } from 'preact/hooks';
+import type { EventSummary } from '../../timeline/event-summary.js';
+import { lasted } from '../../timeline/explain.js';
+import { sayMark } from '../../timeline/mermaid.js';
+import { sayEvent } from '../../timeline/say-event.js';
+import type { Bar, Mark, Timeline } from '../../timeline/types.js';
+import type { StateView } from '../wire.js';
+import type { Feed } from './feed.js';
+import { clock } from './format.js';
+import type { SessionData } from './use-session.js';
+
+interface Props {
+  feed: Feed;
+  data: SessionData;
+  line: Timeline;
+  selected: string | undefined;
+  cursor: number | undefined;
+  onSelect: (key: string) => void;
+}
+
+export function Panel({ feed, data, line, selected, cursor, onSelect }: Props) {
+  const event = data.events.find(({ id }) => id === selected);
+  const bar = line.bars.find(({ key, endKey }) => key === selected || endKey === selected);
+  const marks = line.marks.filter(({ key, kind }) => key === selected && kind !== 'message');
+  return (
+    <aside class="panel" aria-label="Details">
+      <section aria-live="polite" aria-labelledby="selected-title">
+        <h2 id="selected-title">{event === undefined ? 'Selected' : sayEvent(event)}</h2>
+        {event === undefined ? (
+          <p class="hint">
+            Select a bar, a mark or a row to see what it was, where it ran, and why it failed.
+          </p>
+        ) : (
+          <>
+            {bar !== undefined && <BarFacts bar={bar} line={line} onSelect={onSelect} />}
+            {marks.map((mark) => (
+              <p class="why" key={mark.kind}>
+                {sentence(mark)}
+              </p>
+            ))}
+            <EventFacts event={event} data={data} line={line} />
+            <Message feed={feed} event={event} answer={answerOf(bar, selected, data.events)} />
+          </>
+        )}
+      </section>
+      <State feed={feed} data={data} line={line} cursor={cursor} />
+      <Failures line={line} onSelect={onSelect} />
+    </aside>
+  );
+}
+
+function sentence(mark: Mark): string {
+  const text = sayMark(mark);
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}${mark.node === undefined ? '' : `, on node ${mark.node}`}.`;
+}
+
+function answerOf(bar: Bar | undefined, selected: string | undefined, events: EventSummary[]) {
+  if (bar?.endKey === undefined || bar.endKey === selected) return undefined;
+  return events.find(({ id }) => id === bar.endKey);
+}
+
+function Facts({ rows }: { rows: [string, ComponentChildren][] }) {
+  return (
+    <dl class="rows">
+      {rows.map(
+        ([name, value]) =>
+          value !== undefined && (
+            <div key={name}>
+              <dt>{name}</dt>
+              <dd>{value}</dd>
+            </div>
+          ),
+      )}
+    </dl>
+  );
+}
+
+function BarFacts({
+  bar,
+  line,
+  onSelect,
+}: {
+  bar: Bar;
+  line: Timeline;
+  onSelect: (key: string) => void;
+}) {
+  const questions = line.bars.filter(({ parent }) => parent === bar.key);
+  const isCall = bar.kind === 'call';
+  return (
+    <>
+      <p class={`outcome ${bar.outcome}`}>
+        <span class={`swatch ${bar.outcome}`} aria-hidden="true" />
+        {bar.outcome.replace('_', ' ')}
+        {bar.end !== undefined && ` after ${lasted(bar.end - bar.start)}`}
+      </p>
+      {bar.why !== undefined && <p class="why">{bar.why}</p>}
+      <Facts
+        rows={[
+          [isCall ? 'received by' : 'asked by', bar.receivedBy],
+          ['ran on', isCall ? bar.ranBy : undefined],
+          ['ran before on', bar.ranBefore],
+          [
+            isCall ? 'answer shown by' : 'shown by',
+            bar.shownBy === null ? 'nobody was there; it waited in the log' : bar.shownBy,
+          ],
+          ['client answered to', bar.answeredBy],
+          ['ended by', bar.endedBy],
+          ['cancelled through', bar.cancelledBy],
+          ['notifications', bar.messages > 0 ? bar.messages : undefined],
+          ['trace', bar.traceId && <code>{bar.traceId}</code>],
+          [
+            'asked during',
+            bar.parent && (
+              <button type="button" class="link" onClick={() => onSelect(bar.parent ?? '')}>
+                the call
+              </button>
+            ),
+          ],
+        ]}
+      />
+      {questions.length > 0 && (
+        <ul class="questions">
+          {questions.map((question) => (
+            <li key={question.key}>
+              <button type="button" class="link" onClick={() => onSelect(question.key)}>
+                {question.method}
+              </button>
+              {question.end === undefined
+                ? ': not answered'
+                : `: answered after ${lasted(question.end - question.start)}`}
+            </li>
+          ))}
+        </ul>
+      )}
+    </>
+  );
+}
+
+function EventFacts({
+  event,
+  data,
+  line,
+}: {
+  event: EventSummary;
+  data: SessionData;
+  line: Timeline;
+}) {
+  const back = event.shownBy === null ? cameBack(event, data.events) : undefined;
+  return (
+    <Facts
+      rows={[
+        ['time', `${clock(event.at)} (+${lasted(event.at - line.from)})`],
+        ['event', <code>{event.id}</code>],
+        ['node', event.nodeId],
+        [
+          'stored to shown',
+          event.direction !== 'out'
+            ? undefined
+            : event.shownBy === undefined
+              ? 'not in the log'
+              : event.shownBy !== null
+                ? `at once, by ${event.shownBy}`
+                : back === undefined
+                  ? 'no connection yet'
+                  : `waited ${lasted(back.at - event.at)}, then by ${back.nodeId ?? 'a node'}`,
+        ],
+        ['stream', event.stream && <code>{event.stream}</code>],
+        [
+          'request',
+          event.requestId !== undefined && <code>{JSON.stringify(event.requestId)}</code>,
+        ],
+      ]}
+    />
+  );
+}
+
+/** Finds the event that proves that the client had a connection again. */
+function cameBack({ id, stream }: EventSummary, events: EventSummary[]): EventSummary | undefined {
+  const from = events.findIndex((event) => event.id === id);
+  return events
+    .slice(from + 1)
+    .find(
+      (event) =>
+        event.stream === stream &&
+        (event.type === 'stream.resumed' || typeof event.shownBy === 'string'),
+    );
+}
+
+function Message({
+  feed,
+  event,
+  answer,
+}: {
+  feed: Feed;
+  event: EventSummary;
+  answer: EventSummary | undefined;
+}) {
+  if (event.message === undefined && answer?.message === undefined) {
+    if (event.direction === undefined) return null;
+    return (
+      <p class="hint">
+        {feed.hello.payloads
+          ? 'The message is not shown: it was hidden, or cannot be read.'
+          : 'Payloads are hidden. Start the page with payloads shown to see the message.'}
+      </p>
+    );
+  }
+  return (
+    <>
+      {event.message !== undefined && <Json title="Message" value={event.message} />}
+      {answer?.message !== undefined && <Json title="Answer" value={answer.message} />}
+    </>
+  );
+}
+
+/** A longer message is cut, so that the page stays quick. */
+const MOST_CHARACTERS = 20_000;
+
+function Json({ title, value }: { title: string; value: unknown }) {
+  const text = JSON.stringify(value, undefined, 2);
+  return (
+    <figure class="json">
+      <figcaption>{title}</figcaption>
+      <pre tabIndex={0}>
+        {text.length > MOST_CHARACTERS ? `${text.slice(0, MOST_CHARACTERS)}…` : text}
+      </pre>
+    </figure>
+  );
+}
+
+function State({
+  feed,
+  data,
+  line,
+  cursor,
+}: {
+  feed: Feed;
+  data: SessionData;
+  line: Timeline;
+  cursor: number | undefined;
+}) {
+  const { id, events } = data;
+  const event = cursor === undefined ? events.at(-1) : events[cursor];
+  const [state, setState] = useState<StateView>();
+  const key = event?.id;
+  const isLog = event?.type !== 'session.closed';
+  useEffect(() => {
+    if (id === undefined || key === undefined || !isLog) {
+      setState(undefined);
+      return;
+    }
+    let stopped = false;
+    // A scrubber that is dragged passes many events.
+    const timer = setTimeout(() => {
+      feed.state(id, key).then(
+        (found) => !stopped && setState(found),
+        () => !stopped && setState(undefined),
+      );
+    }, 200);
+    return () => {
+      stopped = true;
+      clearTimeout(timer);
+    };
+  }, [feed, id, key, isLog]);
+  if (event === undefined) return null;
+  const { at } = event;
+  const open = line.bars.filter(
+    (bar) => bar.start <= at && (bar.end === undefined || bar.end > at),
+  );
+  const held = line.stretches.filter(
+    (stretch) => stretch.from <= at && (stretch.to === undefined || stretch.to > at),
+  );
+  return (
+    <section aria-labelledby="state-title" class="state-at">
+      <h2 id="state-title">
+        {cursor === undefined ? 'As it is now' : `As it was at ${clock(at)}`}
+      </h2>
+      <Facts
+        rows={[
+          ['state', data.ended && cursor === undefined ? 'ended' : state?.state],
+          [
+            'running',
+            open
+              .filter(({ kind }) => kind === 'call')
+              .map(({ label, requestId }) => `${label} #${String(requestId)}`)
+              .join(', ') || 'nothing',
+          ],
+          [
+            'questions',
+            open
+              .filter(({ kind }) => kind === 'question')
+              .map(({ method }) => method)
+              .join(', ') || 'none',
+          ],
+          [
+            'connections',
+            [
+              ...new Set(
+                held.map(({ stream, node }) => `${stream === 'g' ? 'GET' : 'POST'} on ${node}`),
+              ),
+            ].join(', ') || 'none known',
+          ],
+          ['log level', state?.logLevel],
+          [
+            'subscriptions',
+            state === undefined || state.subscriptions.length === 0
+              ? undefined
+              : state.subscriptions.join(', '),
+          ],
+          ['messages', state === undefined ? undefined : `${state.received} in, ${state.sent} out`],
+          [
+            'complete',
+            state?.complete === false ? 'no: the log does not go back to the beginning' : undefined,
+          ],
+        ]}
+      />
+    </section>
+  );
+}
+
+const MOST_FAILURES = 50;
+
+function Failures({ line, onSelect }: { line: Timeline; onSelect: (key: string) => void }) {
+  const failed = line.bars.filter(
+    ({ outcome }) => outcome === 'error' || outcome === 'tool_error' || outcome === 'lost',
+  );
+  if (failed.length === 0) return null;
+  return (
+    <section aria-labelledby="failures-title">
+      <h2 id="failures-title">Failed requests</h2>
+      <ul class="failures">
+        {failed
+          .slice(-MOST_FAILURES)
+          .reverse()
+          .map((bar) => (
+            <li key={bar.key} class={bar.outcome}>
+              <button type="button" class="link" onClick={() => onSelect(bar.key)}>
+                {bar.label} <small>#{String(bar.requestId)}</small>
+              </button>
+              <p>{bar.why}</p>
+            </li>
+          ))}
+      </ul>
+    </section>
+  );
+}

@@ -1,0 +1,67 @@
+/**
+ * What the page and its server say to each other. Each call is `POST api/<name>` with a JSON body, so that no session id is ever
+ * part of a URL. Calls that go on for ever answer with an event stream, whose `data` is a JSON text each.
+ */
+import type { RedisInfo } from '../backplane/observation.js';
+import type { NodeStats, SessionDetails, SessionPage } from '../operator/observer.js';
+import type { SessionSnapshot } from '../operator/session-snapshot.js';
+import type { SessionInfo } from '../options/types.js';
+import type { EventSummary } from '../timeline/event-summary.js';
+
+/** The answer to `hello`: what the page may do. */
+export interface Hello {
+  version: string;
+  allowKill: boolean;
+  payloads: boolean;
+  prefix: string;
+}
+
+/** A node, as the cluster view shows it. */
+export interface PageNode extends NodeStats {
+  /** `late`: it has not renewed its lease for most of the lease. `died`, `closed`: it is gone. */
+  state: 'alive' | 'late' | 'died' | 'closed';
+  /** When it was gone, by the clock of the server of the page. */
+  goneAt?: number;
+  /** The longest lease that it was seen with. */
+  leaseMs: number;
+  /** Events and failed requests per second, estimated from the events that were read. The latest is the last. */
+  rate: number[];
+  errors: number[];
+}
+
+/** An event of the answer to `cluster`, about once in a second. */
+export interface ClusterView {
+  at: number;
+  nodes: PageNode[];
+  nodesComplete: boolean;
+  listed: number;
+  sampled: boolean;
+  looked: number;
+  totals: { streams: number; followed: number; requests: number };
+  perSecond: { events: number; bytes: number; partial: boolean } | undefined;
+  redis: RedisInfo[];
+  latest: { session: string; event: EventSummary }[];
+  /** What is wrong at the moment. The rest is older then. */
+  trouble?: string;
+}
+
+/** The answer to `sessions`. */
+export type SessionList = SessionPage;
+
+/** The answer to `session`. */
+export type SessionView = SessionDetails;
+
+/** An event of the answer to `tail`. */
+export interface TailEvents {
+  events: EventSummary[];
+  /** True once all events that are there have been sent. */
+  live: boolean;
+}
+
+export type StateView = SessionSnapshot;
+export type ExportFormat = 'jsonl' | 'mermaid' | 'html';
+
+/** What a self-contained file has instead of a server. */
+export interface OfflineData {
+  sessions: { info: SessionInfo | undefined; id: string; events: EventSummary[] }[];
+}
