@@ -117,6 +117,7 @@ const shown = (of: Measured[]): string =>
     .join(' / ');
 
 for (const [kind, slower] of Object.entries(KINDS)) {
+  if (process.env.ONLY !== undefined && !kind.includes(process.env.ONLY)) continue;
   const attack = { kind, everyMs: HOSTILE_EVERY_MS * slower };
   const results = clusters.map(() => ({
     alone: [] as Measured[],
