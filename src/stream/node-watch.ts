@@ -146,7 +146,9 @@ export class NodeWatch {
         return 'alive';
       }
       // The lease was missing at least from the end of the first look to the beginning of this one.
-      const since = this.missing.get(nodeId)?.since ?? answeredAt;
+      // A first look from before this node lost its own lease for a while does not count.
+      const first = this.missing.get(nodeId)?.since;
+      const since = first === undefined || first < steadySince ? answeredAt : first;
       this.missing.set(nodeId, { since, lookedAt: answeredAt });
       return askedAt - since >= MISSING_MS ? 'dead' : 'missing';
     };

@@ -204,7 +204,7 @@ export class SimBackplane {
   }
 }
 
-/** Those that one node sends to another with `send`; all others are published by a step of a session. */
+/** Messages that do not wait for the steps of their session: each comes in the order in which its node has sent it. */
 const SENT = new Set<NodeMessage['type']>(['release', 'released', 'held']);
 
 const RESUBSCRIBE_MS = 60;

@@ -19,14 +19,14 @@ const { values } = parseArgs({
   options: {
     seeds: { type: 'string', default: '1000' },
     from: { type: 'string', default: '1' },
-    /** Only this one, with its whole trace. */
+    /** Only this one, with its whole trace. If it fails, the trace is that of the smallest run that fails. */
     seed: { type: 'string' },
     workers: { type: 'string', default: String(availableParallelism()) },
     /** Says which seed failed, and no more. */
     brief: { type: 'boolean', default: false },
     /** With this fault planted. */
     mutant: { type: 'string' },
-    /** And with these faults, which are off. */
+    /** With these faults, if some are turned off (`OFF` in `plan.ts`). */
     with: { type: 'string' },
   },
 });

@@ -76,6 +76,17 @@ it('does not count a look from before this node held its lease without interrupt
   expect(await dead('a')).toEqual([]);
 });
 
+// The second look alone was checked. A first look from before an interruption, with no look in between, counted.
+it('does not count a first look from before this node lost its lease for a while', async () => {
+  const { clock, state, dead } = watchOver();
+  await dead('a');
+  await clock.advance(10_000);
+  state.steadySince = clock.elapsed() - 1;
+  expect(await dead('a')).toEqual([]);
+  await clock.advance(900);
+  expect(await dead('a')).toEqual(['a']);
+});
+
 it('declares no node dead while the backplane refuses, and starts again afterwards', async () => {
   const { clock, state, dead, watch } = watchOver();
   await dead('a');

@@ -44,7 +44,7 @@ interface Watched {
 export class OrphanRecovery {
   /** What this node watches, by session and stream. */
   private readonly watched = new MapBySession<string, Watched>();
-  /** Streams for which `assert` is asking the backplane. */
+  /** Streams for which `confirmExecutor` is asking the backplane. */
   private readonly asserting = new Set<string>();
   private readonly looks: RepeatedLook;
   private checks = 0;
@@ -115,7 +115,7 @@ export class OrphanRecovery {
       this.confirmExecutor(sessionId, stream, errorOf);
   }
 
-  /** Does the same as `check` for a followed stream, unless another node is known to execute it. */
+  /** Does the same as `endUnlessRunning` for a followed stream, unless another node is known to execute it. */
   endOwnUnlessRunning(follower: Follower): void {
     const executor = this.watchedOf(follower)?.executor ?? this.node.nodeId;
     if (executor === this.node.nodeId) this.endUnlessRunning(follower.sessionId, follower.stream);
@@ -289,7 +289,7 @@ export class OrphanRecovery {
     const watched = this.watchedOf(follower);
     if (watched === undefined) return;
     this.unwatch(follower);
-    // Pin the session before the claim, because a `check` of this stream may arrive as soon as the claim is stored.
+    // Pin the session before the claim, because the message `check` of this stream may arrive as soon as the claim is stored.
     const unpin = this.parts.sessions.pin(follower.sessionId);
     this.recover(watched)
       .catch((error: unknown) => {
