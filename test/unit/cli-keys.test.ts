@@ -59,5 +59,5 @@ it.each([
 it('a command that needs keys says so if there are none', () => {
   expect(() => codecOf({ allowPlaintext: true }, '')).toThrow('--allow-plaintext needs keys');
   expect(() => codecOf({ decryptOnly: true }, '')).toThrow('--decrypt-only needs keys');
-  expect(() => codecOf({ decryptOnly: true }, `k1=${K1}`)).toThrow('needs `allowPlaintext`');
+  expect(() => codecOf({ decryptOnly: true }, `k1=${K1}`)).toThrow('needs --allow-plaintext');
 });
