@@ -46,6 +46,7 @@ async function close(
   const { clock, followers, commitQueue, logger, backplane } = endpoint.node;
   const { commandTimeoutMs, recovery } = options;
   const left = (): number => Math.max(0, drainMs - (clock.elapsed() - began));
+  shared.turns.close();
   // Sessions are given up at once. Do not wait longer, because a server behind this node may never answer that its session
   // has ended.
   await atMost(commandTimeoutMs, sessions.giveUpIdle(), clock);
@@ -56,7 +57,6 @@ async function close(
   await atMost(Math.min(left(), KEPT_MS), settled, clock);
   await atMost(left(), allDone(lifetime), clock);
   lifetime.close();
-  shared.turns.close();
   room.stopHandovers();
   // A request that is being stored at this moment runs when it is stored, or is refused.
   await atMost(commandTimeoutMs, lifetime.arriving.none(), clock);

@@ -37,7 +37,10 @@ export async function handleGet(endpoint: Endpoint, req: Request, res: Response)
   if (typeof lastEventId === 'string' && lastEventId !== '' && cursor === undefined) {
     await refuseCursor(endpoint, request);
   }
-  await shared.turns.take(sessionId, request.stream, request.principal, () => isGone(res));
+  if (isGone(res)) return;
+  await shared.turns.take(sessionId, request.stream, request.principal, (task) =>
+    closing.add(task),
+  );
   if (isGone(res)) return;
   if (lifetime.isClosed()) throw new RefusalError(REFUSALS.closed);
 

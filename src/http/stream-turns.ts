@@ -7,7 +7,8 @@ const MOST_PER_SECOND = 10;
 interface Turns {
   /** How many GETs were served within the last second. */
   used: number;
-  waiting: { isGone: () => boolean; run: () => void }[];
+  /** The GETs that wait, in the order of their arrival. */
+  waiting: Set<() => void>;
 }
 
 /**
@@ -26,30 +27,38 @@ export class StreamTurns {
     this.seconds = new SharedTimer(clock, 1000);
   }
 
-  /** Resolves when a GET of this stream may be served, or when its client has gone. Never rejects. */
+  /**
+   * Resolves when a GET of this stream may be served, or at once when its client goes. Never rejects. `onGone` is given a
+   * function to call when the client goes.
+   */
   async take(
     sessionId: string,
     stream: string,
     principal: string,
-    isGone: () => boolean,
+    onGone: (task: () => void) => void,
   ): Promise<void> {
     if (this.closed) return;
     const key = `${sessionId} ${stream} ${principal}`;
-    const turns = this.streams.get(key) ?? { used: 0, waiting: [] };
+    const turns = this.streams.get(key) ?? { used: 0, waiting: new Set() };
     this.streams.set(key, turns);
     if (turns.used < MOST_PER_SECOND) {
       turns.used += 1;
       this.giveBackLater(key, turns);
       return;
     }
-    await new Promise<void>((run) => turns.waiting.push({ isGone, run }));
+    await new Promise<void>((run) => {
+      turns.waiting.add(run);
+      onGone(() => {
+        if (turns.waiting.delete(run)) run();
+      });
+    });
   }
 
   /** Lets all waiting GETs go on. From then on, no GET waits. */
   close(): void {
     this.closed = true;
     this.seconds.close();
-    for (const { waiting } of this.streams.values()) for (const { run } of waiting) run();
+    for (const { waiting } of this.streams.values()) for (const run of waiting) run();
     this.streams.clear();
   }
 
@@ -57,9 +66,10 @@ export class StreamTurns {
   private giveBackLater(key: string, turns: Turns): void {
     this.seconds.after(() => {
       if (this.closed) return;
-      for (let next = turns.waiting.shift(); next !== undefined; next = turns.waiting.shift()) {
-        next.run();
-        if (next.isGone()) continue;
+      const [next] = turns.waiting;
+      if (next !== undefined) {
+        turns.waiting.delete(next);
+        next();
         this.giveBackLater(key, turns);
         return;
       }
