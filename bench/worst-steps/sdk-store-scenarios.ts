@@ -112,15 +112,6 @@ export const SDK_STORE_SCENARIOS: readonly Scenario[] = [
     },
   },
   {
-    ...{ script: 'sdk-stores/task-wait', situation: 'a queue of 1,000 messages of 8 kB' },
-    prepare: async (world) => {
-      const tasks = world.a.sdkStores.tasks;
-      const id = await newTask(world);
-      for (let at = 0; at < 1_000; at += 1) await tasks.push(id, 'y'.repeat(8_000), 1_000);
-      return async () => tasks.wait(id, 1);
-    },
-  },
-  {
     ...{ script: 'sdk-stores/broadcast', situation: '1,000 broadcasts of 8 kB before it' },
     prepare: async (world) => {
       const { broadcasts } = world.a.sdkStores;

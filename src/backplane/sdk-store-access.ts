@@ -128,6 +128,4 @@ export interface Tasks {
   popAll(id: string, sessionId: string | undefined): Promise<string[]>;
   /** Puts messages that were taken out by mistake back in front of all others, in their order, however many there are. */
   putBack(id: string, messages: string[]): Promise<void>;
-  /** Resolves when a message is queued, when the task has ended, or after `ms`. It may resolve too early. */
-  wait(id: string, ms: number): Promise<void>;
 }

@@ -19,7 +19,6 @@ import { serverEventBus } from './server-event-bus.js';
 import { taskMessageQueue } from './task-message-queue.js';
 import { taskStore } from './task-store.js';
 import type { SdkStores } from './store-types.js';
-import { ResultWaits } from './result-waits.js';
 
 /** Options of `sdkStores()`. Options that are not described here are those of `anynode()`, with the same defaults. */
 export interface SdkStoresOptions extends Pick<
@@ -128,14 +127,13 @@ export function sdkStoresOn(
 ): { parts: SdkStores; close(): void } {
   const store = (): SdkStoreAccess => storesOf(backplane());
   const { nodeId, clock, watch, logger, bus, questions, hold = () => () => undefined } = settings;
-  const waits = new ResultWaits();
   const tasks = taskStore({
-    ...{ ...settings.tasks, nodeId, waits, clock, watch, hold },
+    ...{ ...settings.tasks, nodeId, clock, watch, hold },
     timeOf: (id) => backplane().timeOf(id),
     tasks: () => store().tasks,
   });
   const queue = taskMessageQueue({
-    ...{ nodeId, waits, questions, most: settings.maxEvents, logger },
+    ...{ nodeId, questions, most: settings.maxEvents, logger },
     tasks: () => store().tasks,
   });
   return {

@@ -3,11 +3,9 @@ import type { Logger } from '../options/types.js';
 import { BoundedMap } from '../protocol/bounded-map.js';
 import type { Questions } from './questions.js';
 import type { QueuedMessage, TaskMessageQueue } from './store-types.js';
-import type { ResultWaits } from './result-waits.js';
 
 export interface TaskMessageQueueParts {
   tasks: () => Tasks;
-  waits: ResultWaits;
   nodeId: string;
   /** The most messages in a queue, even if the server allows more. */
   most: number;
@@ -32,7 +30,7 @@ interface Stored {
 }
 
 export function taskMessageQueue(parts: TaskMessageQueueParts): TaskMessageQueue {
-  const { tasks, waits, questions } = parts;
+  const { tasks, questions } = parts;
   const takenBefore = new BoundedMap<string, true>(KNOWN);
   let count = 0;
 
@@ -80,10 +78,7 @@ export function taskMessageQueue(parts: TaskMessageQueueParts): TaskMessageQueue
     async dequeue(taskId, sessionId) {
       for (;;) {
         const text = await tasks().pop(taskId, sessionId);
-        if (text === undefined) {
-          waits.foundEmpty(taskId, sessionId);
-          return undefined;
-        }
+        if (text === undefined) return undefined;
         const stored = JSON.parse(text) as Stored;
         if (isTakenFirst(stored)) return dequeued(stored);
       }

@@ -37,11 +37,6 @@ export class NodeWatch {
 
   constructor(private readonly options: NodeWatchOptions) {}
 
-  /** Returns after how long another look at this node may have another result. */
-  lookAgainMs(nodeId: string): number {
-    return this.missing.has(nodeId) ? LOOK_EVERY_MS : this.options.leaseMs / 3;
-  }
-
   /** Looks at these nodes once, in one round trip, and returns those that are dead. Never rejects. */
   async findDead(nodeIds: Iterable<string>): Promise<Set<string>> {
     const sights = await this.look(nodeIds);

@@ -47,7 +47,7 @@ const MESSAGES: Record<NodeMessage['type'], true> = {
   ...{ shape: true, gone: true, release: true, released: true, held: true, taken: true },
   ...{ hangup: true, check: true, orphaned: true, followed: true },
 };
-const VERBS = [...Object.keys(MESSAGES), 'task', 'probe', 'what'];
+const VERBS = [...Object.keys(MESSAGES), 'probe', 'what'];
 
 const pick = <T>(random: Random, from: readonly T[]): T => from[random(from.length)] as T;
 

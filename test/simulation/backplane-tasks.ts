@@ -7,7 +7,6 @@ import type {
   Tasks,
 } from '../../src/backplane/sdk-store-access.js';
 import type { MemoryTasks } from '../../src/backplane/memory/memory-tasks.js';
-import type { Clock } from '../../src/protocol/clock.js';
 import type { Link } from './link.js';
 import type { Scheduler } from './scheduler.js';
 import { Snapshot } from './snapshot.js';
@@ -43,24 +42,15 @@ export interface SimTasksParts {
   inner: Tasks;
   shared: SharedTasks;
   nodeId: string;
-  clock: Clock;
   read: Link['run'];
   write: Link['run'];
-  /** Tells this node something, if its subscription is there then. */
-  toNode: (run: () => void) => void;
 }
 
 /** The tasks of the memory backplane behind a network, with the repeats of the scripts of `redis-tasks.ts`. */
 export class SimTasks implements Tasks {
   private count = 0;
-  private readonly waiting = new Set<() => void>();
 
   constructor(private readonly parts: SimTasksParts) {}
-
-  /** Wake-ups may have been lost. */
-  wakeAll(): void {
-    for (const wake of this.waiting) wake();
-  }
 
   create(task: NewTask, most: number): Promise<'created' | 'full'> {
     const { inner, nodeId, shared } = this.parts;
@@ -131,29 +121,6 @@ export class SimTasks implements Tasks {
 
   putBack(id: string, messages: string[]): Promise<void> {
     return this.parts.write('task-push', () => this.parts.inner.putBack(id, messages));
-  }
-
-  async wait(id: string, ms: number): Promise<void> {
-    const { inner, clock, toNode } = this.parts;
-    let wake = (): void => undefined;
-    const woken = new Promise<void>((resolve) => void (wake = resolve));
-    const cancelTimer = clock.after(ms, wake);
-    this.waiting.add(wake);
-    try {
-      const ready = this.parts.write('task-wait', async () => {
-        const state = { isReady: false };
-        const over = inner.wait(id, ms).then(() => void (state.isReady = true));
-        over.catch(() => undefined); // the node may have left before the word arrives
-        await new Promise((resolve) => setImmediate(resolve));
-        // What comes later is told by a message, which may be lost.
-        if (!state.isReady) over.then(() => toNode(wake)).catch(() => undefined);
-        return state.isReady;
-      });
-      if ((await Promise.race([woken, ready])) !== true) await woken;
-    } finally {
-      cancelTimer();
-      this.waiting.delete(wake);
-    }
   }
 
   /** A repeat finds again what was taken. */

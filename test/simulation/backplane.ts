@@ -242,10 +242,9 @@ export class JoinedSimBackplane implements JoinedBackplane {
     const { sdkStores } = this.inner;
     if (sdkStores === undefined) throw new Error('The memory backplane has all stores');
     this.tasks = new SimTasks({
-      ...{ inner: sdkStores.tasks, shared: shared.tasks, nodeId, clock },
+      ...{ inner: sdkStores.tasks, shared: shared.tasks, nodeId },
       read: (...args) => this.link.run(...args),
       write: (...args) => this.write(...args),
-      toNode: (run) => this.toNode(undefined, run),
     });
     this.sdkStores = { ...sdkStores, tasks: this.tasks };
     this.lease = new Lease({
@@ -301,7 +300,6 @@ export class JoinedSimBackplane implements JoinedBackplane {
         this.state = 'on';
         this.shared.scheduler.note(`${this.process.name} subscribed`);
         this.lease.resubscribed();
-        this.tasks.wakeAll();
         this.options.onLost();
       },
       this.process,

@@ -139,7 +139,7 @@ function tasks(random: Random, { setting, actions, horizonMs, callOf, isOff }: D
     const slot = random.int(0, setting.nodes - 1);
     if (random.chance(0.4)) {
       const ttl = random.pick([longest, longest, longest, 4000]);
-      const wish = { ttl, pollInterval: random.pick([300, 1000, 30_000]) };
+      const wish = { ttl, pollInterval: random.pick([300, 1000, 5000]) };
       return { ...{ at, do: 'task', client, slot, wish }, ...callOf(random), tool: 'run' };
     }
     const what = random.weighted({ result: 5, get: 3, cancel: 1 });

@@ -11,6 +11,7 @@ export interface SimTask {
   id: string;
   sessionId: string | undefined;
   ttlMs: number;
+  pollIntervalMs: number;
   at: number;
   /** The node that works on it. */
   executor: string;
@@ -73,10 +74,10 @@ export class TaskLedger {
     return this.tasks.get(id)?.name ?? '?';
   }
 
-  created(nodeId: string, { id, sessionId, ttlMs }: NewTask): void {
+  created(nodeId: string, { id, sessionId, ttlMs, pollIntervalMs }: NewTask): void {
     const name = `t${this.tasks.size + 1}`;
     const at = this.scheduler.elapsed;
-    const task = { name, id, sessionId, ttlMs, at, executor: nodeId };
+    const task = { name, id, sessionId, ttlMs, pollIntervalMs, at, executor: nodeId };
     this.tasks.set(id, { ...task, changes: [], messages: [], foundEmpty: [] });
   }
 

@@ -216,7 +216,6 @@ function encodedTasks(inner: Tasks, payloads: Payloads): Tasks {
         messages.map((text) => payloads.encode(text, context)),
       );
     },
-    wait: (id, ms) => inner.wait(id, ms),
   };
 }
 

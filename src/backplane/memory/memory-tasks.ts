@@ -15,10 +15,9 @@ interface Stored {
 export class MemoryTasks {
   private readonly tasks = new Map<string, Stored>();
   private readonly queues = new Map<string, { messages: string[]; expiresAt: number }>();
-  private readonly waiting = new Map<string, Set<() => void>>();
   private order = 0;
 
-  of({ nodeId, clock, retention }: JoinOptions, step: Step): Tasks {
+  of({ nodeId, retention }: JoinOptions, step: Step): Tasks {
     return {
       create: (task, most) => step((now) => this.create(task, most, nodeId, now)),
       get: (id) => step((now) => copy(this.find(id, now)?.record)),
@@ -53,26 +52,6 @@ export class MemoryTasks {
       pop: (id, sessionId) => step((now) => this.queueFor(sessionId, id, now)?.messages.shift()),
       popAll: (id, sessionId) =>
         step((now) => this.queueFor(sessionId, id, now)?.messages.splice(0) ?? []),
-      wait: async (id, ms) => {
-        const ready = await step((now) => {
-          const stored = this.find(id, now);
-          const queued = this.queue(id, now)?.messages.length ?? 0;
-          return stored === undefined || isTerminal(stored.record.status) || queued > 0;
-        });
-        if (ready) return;
-        await new Promise<void>((resolve) => {
-          const waiting = this.waiting.get(id) ?? new Set();
-          this.waiting.set(id, waiting);
-          const wake = (): void => {
-            cancelTimer();
-            waiting.delete(wake);
-            if (waiting.size === 0) this.waiting.delete(id);
-            resolve();
-          };
-          const cancelTimer = clock.after(ms, wake);
-          waiting.add(wake);
-        });
-      },
     };
   }
 
@@ -116,7 +95,6 @@ export class MemoryTasks {
       stored.expiresAt = now + record.ttlMs;
       const queue = this.queues.get(change.id);
       if (queue !== undefined) queue.expiresAt = stored.expiresAt;
-      this.wake(change.id);
     }
     return { status: 'changed' };
   }
@@ -124,14 +102,6 @@ export class MemoryTasks {
   private enqueue(id: string, messages: string[], now: number, keptMs: number): void {
     const expiresAt = this.find(id, now)?.expiresAt ?? now + keptMs;
     this.queues.set(id, { messages, expiresAt });
-    this.wake(id);
-  }
-
-  private wake(id: string): void {
-    const waiting = [...(this.waiting.get(id) ?? [])];
-    setImmediate(() => {
-      for (const wake of waiting) wake();
-    });
   }
 
   private find(id: string, now: number): Stored | undefined {

@@ -104,10 +104,7 @@ class JoinedRedisBackplane implements JoinedBackplane {
     this.connection = new CommandConnection(redis, {
       ...{ clock, logger, timeoutMs: commandTimeoutMs },
       onReady: () => this.lease.reconnected(),
-      onNodeLost: () => {
-        this.sdkStores.tasks.wakeAll();
-        options.onLost();
-      },
+      onNodeLost: () => options.onLost(),
     });
     const { connection } = this;
     const redisKeys = new RedisKeys(prefix, connection.database);
@@ -130,7 +127,6 @@ class JoinedRedisBackplane implements JoinedBackplane {
       onMessage: (text) => this.receive(text),
       onSubscribed: () => {
         this.lease.resubscribed();
-        this.sdkStores.tasks.wakeAll();
         options.onLost();
       },
       clock,
@@ -386,7 +382,6 @@ class JoinedRedisBackplane implements JoinedBackplane {
     }
     if (text.length > LONGEST_MESSAGE) return;
     try {
-      if (this.sdkStores.tasks.receive(text)) return;
       const message = parseMessage(text);
       if (message !== undefined) this.options.onMessage(message);
     } catch (error) {

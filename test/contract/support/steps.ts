@@ -79,20 +79,11 @@ export const STEPS: [name: string, step: Step, prepare?: Step][] = [
   ['broadcast', ({ near }) => sdkStoresOf(near).broadcasts.publish('news')],
   ['event', ({ near, id }) => sdkStoresOf(near).replays.append(id, 'p', 'event')],
   ['task', ({ near }) => sdkStoresOf(near).tasks.create(task('another'), 10)],
-  ['status of a task', ({ near }) => sdkStoresOf(near).tasks.change(cancelled()), awaitedByFar],
-  [
-    'message to a task',
-    ({ near }) => sdkStoresOf(near).tasks.push('task', 'more', 10),
-    awaitedByFar,
-  ],
+  ['status of a task', ({ near }) => sdkStoresOf(near).tasks.change(cancelled())],
+  ['message to a task', ({ near }) => sdkStoresOf(near).tasks.push('task', 'more', 10)],
   ['message put back', ({ near }) => sdkStoresOf(near).tasks.putBack('task', ['back'])],
   ['message taken', ({ near }) => sdkStoresOf(near).tasks.pop('task', undefined)],
   ['messages taken', ({ near }) => sdkStoresOf(near).tasks.popAll('task', undefined)],
-  [
-    'wait for a task',
-    ({ near }) => sdkStoresOf(near).tasks.wait('idle', 10_000),
-    ({ far }) => sdkStoresOf(far).tasks.create(task('idle'), 10),
-  ],
 ];
 
 function touch({ near, id }: Scene): Promise<unknown> {
@@ -104,13 +95,6 @@ function touch({ near, id }: Scene): Promise<unknown> {
 async function releasable({ near, far, id }: Scene): Promise<void> {
   await near.run(id, open('p', ['1']));
   await far.hold(id, 'p', { token: 'far', cursor: { n: 0, logId: '0-0' } });
-}
-
-/** Lets the other node wait for a message of the task, which has none any more. */
-async function awaitedByFar({ far }: Scene): Promise<void> {
-  await sdkStoresOf(far).tasks.pop('task', undefined);
-  void sdkStoresOf(far).tasks.wait('task', 1);
-  await far.backplane.sdkStores?.tasks.get('task');
 }
 
 function claim(from: TestNode): Extract<Operation, { type: 'claim' }> {

@@ -24,7 +24,7 @@ import { limits } from './limits.js';
 import { formerAreSilent, handlersStop, oneOwner } from './owners.js';
 import {
   queues,
-  queuesWake,
+  queuesAreRead,
   tasksAreAnswered,
   tasksAreTold,
   tasksEnd,
@@ -68,7 +68,7 @@ const CHECKS: Record<string, Check> = {
   '10 tasks are answered': tasksAreAnswered,
   '10 tasks end': tasksEnd,
   '10 queues': queues,
-  '10 queues wake': queuesWake,
+  '10 queues are read': queuesAreRead,
   'shape is remembered': remembered,
   'state is counted': counted,
   'changes are announced': announced,

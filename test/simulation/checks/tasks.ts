@@ -66,7 +66,7 @@ export const tasksAreTold: Check = function* ({ ledger: { tasks, clockWentAheadA
   }
 };
 
-/** Who waits for a result hears of the end of the task, and soon where its node is dead. */
+/** A client that waits for a result hears of the end of the task within the poll interval, also if its node is dead. */
 export const tasksAreAnswered: Check = function* (world) {
   const { ledger, setting, nodes } = world;
   const { tasks } = ledger;
@@ -77,7 +77,8 @@ export const tasksAreAnswered: Check = function* (world) {
     const about = `${client} asked for ${task.name} at ${at.toFixed()}`;
     const end = task.changes.find(({ status }) => isTerminal(status));
     const diedAt = nodes.find(({ nodeId }) => nodeId === task.executor)?.leftAt;
-    const slack = 8 * (setting.httpMs + setting.backplaneMs + setting.busMs) + setting.returnMs;
+    const underWay = 8 * (setting.httpMs + setting.backplaneMs + setting.busMs) + setting.returnMs;
+    const slack = task.pollIntervalMs + underWay;
     const isOrphan = diedAt !== undefined && (end?.at ?? Infinity) > diedAt;
     const from = Math.max(diedAt ?? 0, at, HORIZON_MS) + setting.leaseMs / 2;
     const bound = from + 2 * setting.leaseMs + 1000 + slack + READING_MS;
@@ -164,14 +165,15 @@ function slackOf({ httpMs, backplaneMs, busMs }: World['setting']): number {
   return 8 * (httpMs + backplaneMs + busMs) + 200;
 }
 
-/** Where nothing fails, a message reaches a client that waits for the result as soon as it is queued, on whichever node. */
-export const queuesWake: Check = function* ({ ledger, setting, scheduler }) {
+/** Where nothing fails, a client that waits for the result gets a message of any node within the poll interval. */
+export const queuesAreRead: Check = function* ({ ledger, setting, scheduler }) {
   if (!setting.isQuick) return;
   const { tasks } = ledger;
   const slack = slackOf(setting);
   for (const ask of tasks.asks) {
     const task = tasks.tasks.get(ask.taskId);
     if (task === undefined || ask.what !== 'result' || ask.record?.status !== 200) continue;
+    const within = slack + task.pollIntervalMs;
     const { cancelled, endedAt, sessionId } = ask.record;
     const removedAt = ledger.removedAt.get(sessionId) ?? Infinity;
     // A message that is queued after that goes nowhere: there is no task any more, which is what the client is told next.
@@ -181,9 +183,9 @@ export const queuesWake: Check = function* ({ ledger, setting, scheduler }) {
     const waitsUntil = Math.min(endedAt ?? scheduler.elapsed, removedAt, over);
     const until = cancelled.size > 0 ? 0 : waitsUntil;
     for (const { mark, at, taken } of task.messages) {
-      if (at < ask.at + slack || at + slack > until) continue;
+      if (at < ask.at + slack || at + within > until) continue;
       const takenAt = taken[0]?.at ?? Infinity;
-      if (takenAt > at + slack) {
+      if (takenAt > at + within) {
         yield `${mark} was queued at ${at.toFixed()}, while ${ask.client} waited since ${ask.at.toFixed()}, and taken at ${takenAt.toFixed()}`;
       }
     }

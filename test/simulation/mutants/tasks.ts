@@ -1,12 +1,16 @@
 /** Faults in what holds for tasks. */
 import { MemoryTasks } from '../../../src/backplane/memory/memory-tasks.js';
 import { NodeWatch } from '../../../src/stream/node-watch.js';
-import { ResultWaits } from '../../../src/sdk-stores/result-waits.js';
 import { SimTasks } from '../backplane-tasks.js';
 import type { Mutant } from './mutant.js';
 import { methodsOf } from './mutant.js';
 
 const setting = { tasks: true };
+/** A run in which nothing fails. Only here the checks bound how long a client waits for a result or a message. */
+const quick = {
+  ...{ tasks: true, trouble: false, isQuick: true, httpMs: 2, backplaneMs: 1, busMs: 1 },
+  ...{ loseReply: 0, loseCall: 0, refuse: 0 },
+};
 
 export const TASK_MUTANTS: Mutant[] = [
   {
@@ -29,11 +33,28 @@ export const TASK_MUTANTS: Mutant[] = [
     },
   },
   {
-    name: 'a request for a result waits for as long as its poll interval, whatever happens',
-    from: 13,
-    setting,
+    name: 'a request for a result waits for longer than the poll interval of its task',
+    from: 9,
+    setting: quick,
     plant() {
-      ResultWaits.prototype.looked = () => undefined;
+      const original = methodsOf(SimTasks.prototype);
+      SimTasks.prototype.get = async function (id) {
+        const record = await original.get.call(this, id);
+        return record && { ...record, pollIntervalMs: 3 * record.pollIntervalMs };
+      };
+    },
+  },
+  {
+    name: 'a request for a result reads the queue of its task at every fifth look only',
+    from: 9,
+    setting: quick,
+    plant() {
+      const original = methodsOf(SimTasks.prototype);
+      let count = 0;
+      SimTasks.prototype.pop = function (...args) {
+        count += 1;
+        return count % 5 === 0 ? original.pop.apply(this, args) : Promise.resolve(undefined);
+      };
     },
   },
   {
@@ -75,18 +96,11 @@ export const TASK_MUTANTS: Mutant[] = [
     },
   },
   {
-    name: 'no node that waits for a task is woken',
-    from: 68,
-    setting,
-    plant() {
-      MemoryTasks.prototype['wake'] = () => undefined;
-    },
-  },
-  {
     name: 'a task of a living node fails',
+    from: 22,
     setting,
     plant() {
-      NodeWatch.prototype.seemsAlive = () => Promise.resolve(false);
+      NodeWatch.prototype.isAlive = () => Promise.resolve(false);
       NodeWatch.prototype.momentOfDeath = function (id) {
         return this['options'].backplane().timeOf(id);
       };

@@ -41,7 +41,6 @@ const SCRIPTS = {
   'sdk-stores/task-change': { keys: 2, declaredAgain: 1 },
   'sdk-stores/task-push': { keys: 2 },
   'sdk-stores/task-pop': { keys: 2, declaredAgain: 1 },
-  'sdk-stores/task-wait': { keys: 2, declaredAgain: 1 },
 } as const satisfies Record<string, Settings>;
 
 export type ScriptName = keyof typeof SCRIPTS;

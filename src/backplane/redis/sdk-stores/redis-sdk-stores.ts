@@ -23,6 +23,6 @@ export function redisSdkStores(options: RedisSdkStoresOptions) {
       ...{ ...options, key: redisKeys.broadcasts, channel: redisKeys.broadcastChannel, keptMs },
     }),
     replays: new RedisEventStore(options),
-    tasks: new RedisTasks({ ...options, channels: redisKeys.channel(''), keptMs }),
+    tasks: new RedisTasks({ ...options, keptMs }),
   };
 }

@@ -1,4 +1,3 @@
-import type { Clock } from '../../../protocol/clock.js';
 import type {
   ListedTask,
   NewTask,
@@ -16,37 +15,18 @@ export interface RedisTasksOptions {
   connection: CommandConnection;
   nodeId: string;
   prefix: string;
-  /** The beginning of the name of each node's channel. */
-  channels: string;
   commandTimeoutMs: number;
   /** How long a queue without a task is kept. */
   keptMs: number;
-  clock: Clock;
 }
 
-const WAKE_UP = '1 task ';
 const FIELDS = ['s', 'st', 'msg', 'ttl', 'at', 'up', 'poll', 'x', 'm', 'seal'] as const;
 
 /** The tasks of the SDK. Each has a hash and a list in one slot. The list of a session's tasks is in another slot. */
 export class RedisTasks implements Tasks {
   private count = 0;
-  private readonly waiting = new Map<string, Set<() => void>>();
 
   constructor(private readonly options: RedisTasksOptions) {}
-
-  /** Wakes waiters if a message to this node is for them. Returns true if it is. */
-  receive(text: string): boolean {
-    if (!text.startsWith(WAKE_UP)) return false;
-    const end = text.indexOf('\n');
-    const id = text.slice(WAKE_UP.length, end < 0 ? undefined : end);
-    for (const wake of this.waiting.get(id) ?? []) wake();
-    return true;
-  }
-
-  /** Wakes all waiters, because wake-ups may have been lost. */
-  wakeAll(): void {
-    for (const all of this.waiting.values()) for (const wake of all) wake();
-  }
 
   async create(task: NewTask, most: number): Promise<'created' | 'full'> {
     // Store the task before it is listed. If it were listed first, a node that makes room in a full list would take the
@@ -106,11 +86,11 @@ export class RedisTasks implements Tasks {
 
   async change(change: TaskChange): Promise<TaskChanged> {
     const { id, sessionId, status, statusMessage, result, at, onlyIf, lookedAt } = change;
-    const { nodeId, connection, channels } = this.options;
+    const { nodeId, connection } = this.options;
     const token = this.token();
     const [outcome, was] = (await connection.run((client) =>
       client['anynode:sdk-stores/task-change'](
-        ...[this.key(id), this.queue(id), id, channels, nodeId, token],
+        ...[this.key(id), this.queue(id), nodeId, token],
         ...[sessionId ?? '', onlyIf ?? '', status, isTerminal(status) ? '1' : '', at],
         ...[statusMessage ?? '', result ?? '', lookedAt ?? ''],
       ),
@@ -153,12 +133,12 @@ export class RedisTasks implements Tasks {
 
   /** Adds a message to a queue. Without `most`, puts it in front, whatever the length. */
   private async put(id: string, message: string, most: number | undefined): Promise<boolean> {
-    const { connection, channels, keptMs, commandTimeoutMs } = this.options;
+    const { connection, keptMs, commandTimeoutMs } = this.options;
     const token = this.token();
     const length = await connection.run((client, attempts) =>
       client['anynode:sdk-stores/task-push'](
-        ...[this.key(id), this.queue(id), id, channels, token],
-        ...[attempts > 0 ? '1' : '', most ?? '', keptMs, message, 2 * commandTimeoutMs],
+        ...[this.key(id), this.queue(id), token, attempts > 0 ? '1' : ''],
+        ...[most ?? '', keptMs, message, 2 * commandTimeoutMs],
       ),
     );
     return Number(length) >= 0;
@@ -195,29 +175,6 @@ export class RedisTasks implements Tasks {
       ),
     );
     return messages as string[];
-  }
-
-  async wait(id: string, ms: number): Promise<void> {
-    const { connection, nodeId, clock } = this.options;
-    let wake = (): void => undefined;
-    const woken = new Promise<void>((resolve) => void (wake = resolve));
-    const cancelTimer = clock.after(ms, wake);
-    const waiting = this.waiting.get(id) ?? new Set();
-    this.waiting.set(id, waiting.add(wake));
-    try {
-      // Register the waiter here before Redis knows it, so that no wake-up is missed.
-      const already = await Promise.race([
-        woken,
-        connection.run((client) =>
-          client['anynode:sdk-stores/task-wait'](this.key(id), this.queue(id), nodeId),
-        ),
-      ]);
-      if (already !== 1) await woken;
-    } finally {
-      cancelTimer();
-      waiting.delete(wake);
-      if (waiting.size === 0 && this.waiting.get(id) === waiting) this.waiting.delete(id);
-    }
   }
 
   private token(): string {
