@@ -27,6 +27,8 @@ export interface TaskStoreParts {
  * question 250 ms after it is there, on average. A shorter interval would cost Redis more, and people would hardly notice it.
  */
 const POLL_INTERVAL_MS = 500;
+/** The longest timer of Node. Node fires a longer one after 1 ms, so the SDK would poll without a pause. */
+const MAX_TIMER_MS = 2_147_483_647;
 
 export function taskStore(parts: TaskStoreParts): TaskStore & { close(): void } {
   const { tasks, watch, clock } = parts;
@@ -95,7 +97,7 @@ export function taskStore(parts: TaskStoreParts): TaskStore & { close(): void } 
         sessionId,
         ttlMs: Math.max(1, Math.floor(Math.min(params.ttl ?? maxTtlMs, maxTtlMs))),
         createdAt: await timeOf(id),
-        pollIntervalMs: params.pollInterval ?? POLL_INTERVAL_MS,
+        pollIntervalMs: Math.min(params.pollInterval ?? POLL_INTERVAL_MS, MAX_TIMER_MS),
         method,
       };
       if ((await tasks().create(record, maxPerSession)) === 'full') {

@@ -42,6 +42,11 @@ describe.each(BACKPLANES)('the task store (%s)', (_name, openStore) => {
     expect(await a.createTask({ ttl: null }, 1, CALL)).toMatchObject({ ttl: 70_000 });
   });
 
+  it('gives a task with a pollInterval beyond the longest timer of Node that timer', async () => {
+    const { a } = two();
+    expect(await create(a, { pollInterval: 1e12 })).toMatchObject({ pollInterval: 2 ** 31 - 1 });
+  });
+
   it('returns null or an error for a task that does not exist', async () => {
     const { a } = two();
     for (const id of ['nope', '', 'with space', '{x}', '../', 'x'.repeat(5000)]) {
