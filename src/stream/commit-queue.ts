@@ -30,6 +30,8 @@ class Submission {
     readonly operations: Operation[],
     private readonly resolve: (committed: Committed | 'gone') => void,
     private readonly refuse: (error: unknown) => void,
+    /** The number of an earlier commit, which a commit without operations repeats. */
+    readonly repeats?: number,
   ) {
     this.bytes = sizeOf(operations);
   }
@@ -185,9 +187,9 @@ export class CommitQueue {
       batch.length === 1 && only !== undefined
         ? only.operations
         : batch.flatMap((submission) => submission.operations);
-    this.number += 1;
+    const number = only?.repeats ?? (this.number += 1);
     const { after } = this.horizon;
-    const commit: Commit = { sessionId, number: this.number, operations, after };
+    const commit: Commit = { sessionId, number, operations, after };
     this.commit(commit).then(
       (reply) => {
         this.settle(sessionId, batch, reply);
@@ -198,7 +200,7 @@ export class CommitQueue {
           .then(
             (reply) => {
               if (reply !== 'unknown') this.settle(sessionId, batch, reply);
-              else for (const each of batch) this.undo(sessionId, each.operations);
+              else this.handleUnknown(commit);
             },
             (closed: unknown) => {
               for (const submission of batch) submission.reject(closed);
@@ -263,6 +265,7 @@ export class CommitQueue {
       sessionQueue.bytes -= next.bytes;
       batch.push(next);
       bytes += next.bytes;
+      if (next.repeats !== undefined) break;
     }
     return batch;
   }
@@ -297,6 +300,16 @@ export class CommitQueue {
     }
   }
 
+  /**
+   * Handles a commit that is not repeated any more. It may have made this node the owner, so a commit with the same number
+   * asks for that. This next step of the session has no operations, because what the clients sent is not kept.
+   */
+  private handleUnknown({ sessionId, number, operations }: Commit): void {
+    this.undo(sessionId, operations);
+    if (!operations.some(takesOwnership)) return;
+    this.enqueue(sessionId, new Submission([], ignore, ignore, number), true);
+  }
+
   /** Handles a submission that was stored after its caller had given up. */
   private handleLate(
     sessionId: string,
@@ -323,9 +336,21 @@ export class CommitQueue {
       return [{ type: 'abandon', stream: operation.stream, requests: operation.requests }];
     });
     if (undone.length === 0) return;
-    const ignore = (): void => undefined; // this node closes; the streams become orphans
+    // If this node closes, the streams become orphans.
     this.enqueue(sessionId, new Submission(undone, ignore, ignore), true);
   }
+}
+
+function ignore(): void {
+  // This node closes, or the step failed inside the backplane.
+}
+
+/** Whether the client's operation makes this node the owner of a session that no node owns. */
+function takesOwnership(operation: Operation): boolean {
+  if (operation.type === 'open') return operation.owned === true;
+  if (operation.type !== 'receive') return false;
+  const { route } = operation;
+  return route.to === 'owner' || (route.to === 'initialized' && route.owned === true);
 }
 
 /** Whether the submission is a client's, and the client has already got 503. */

@@ -55,6 +55,7 @@ export async function ghostOwner(store: Backplane, from: TestNode, sessionId: st
       await commit({ ...assign, stream, dead: undefined });
     },
     giveUp: () => commit({ type: 'forget' }),
+    owner: async () => (await ghost.load(sessionId))?.owner,
     leave: () => ghost.leave(),
   };
 }

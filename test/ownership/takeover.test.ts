@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, it, onTestFinished } from 'vitest';
 import type { Backplane } from '../../src/backplane/backplane.js';
 import { memoryBackplane } from '../../src/index.js';
+import { AnynodeError } from '../../src/protocol/errors.js';
 import { newGate } from '../integration/support/gate.js';
 import { scriptedServer, type Tools } from '../integration/support/scripted-server.js';
 import { openSession, startNode } from '../integration/support/serve.js';
@@ -83,6 +84,44 @@ it('an owner that has had a successor builds a new replica', async () => {
   await ghost.giveUp();
   expect(await textOf(client, a.url, call(51, 'next'))).toBe('1');
   expect(await textOf(client, a.url, call(52, 'next'))).toBe('2');
+  await ghost.leave();
+});
+
+// Bug: the reply of the commit that made the node the owner again was lost until the client had got 503. The node did not
+// ask again, found itself the owner later, and ran the next request on its outdated replica.
+it('an owner that has had a successor builds a new replica, though its client got 503 meanwhile', async () => {
+  const store = memoryBackplane();
+  const timedOut = newGate();
+  onTestFinished(timedOut.open);
+  let isLossy = false;
+  const lossy = wrappedBackplane(store, (joined) => ({
+    async commit(commit) {
+      const reply = await joined.commit(commit);
+      if (!isLossy) return reply;
+      await timedOut.opened;
+      isLossy = false;
+      throw new AnynodeError('backplane_unavailable', 'The reply was lost');
+    },
+  }));
+  const deaf: Backplane = {
+    join: (options) => lossy.join({ ...options, onMessage: () => undefined }),
+  };
+  const server = () => {
+    let count = 0;
+    return scriptedServer({ next: () => `${(count += 1)}` });
+  };
+  const a = await startNode({
+    ...{ backplane: deaf, affinity: 'owner', server, commandTimeoutMs: 300 },
+  });
+  const { client, sessionId } = await openSession(a.url);
+  expect(await textOf(client, a.url, call(50, 'next'))).toBe('1');
+  const ghost = await ghostOwner(store, a, sessionId);
+  await ghost.giveUp();
+  isLossy = true;
+  expect((await client.post(a.url, call(51, 'next'))).status).toBe(503);
+  expect(await ghost.owner()).toBe(a.mcp.nodeId);
+  timedOut.open();
+  expect(await textOf(client, a.url, call(52, 'next'))).toBe('1');
   await ghost.leave();
 });
 

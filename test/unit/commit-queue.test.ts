@@ -335,16 +335,22 @@ describe('close', () => {
 });
 
 describe('ownership', () => {
-  // An owner that was paused became the owner again, after it had had a successor. What its outdated server object had said
-  // meanwhile waited in the queue, and was stored.
-  it('refuses waiting messages of the replica when a commit has made this node the owner', async () => {
+  function setUpOwner() {
+    const clock = new ManualClock();
     const commits = new FakeCommits();
     const becameOwner: string[] = [];
     const commitQueue = new CommitQueue(
-      ...([commits, new ManualClock(), TIMEOUT_MS, console] as const),
+      ...([commits, clock, TIMEOUT_MS, console] as const),
       ...([undefined, undefined, undefined] as const),
       (sessionId) => becameOwner.push(sessionId),
     );
+    return { clock, commits, commitQueue, becameOwner };
+  }
+
+  // An owner that was paused became the owner again, after it had had a successor. What its outdated server object had said
+  // meanwhile waited in the queue, and was stored.
+  it('refuses waiting messages of the replica when a commit has made this node the owner', async () => {
+    const { commits, commitQueue, becameOwner } = setUpOwner();
     const opened = commitQueue.submit('s', [open('p')]);
     await settled();
     const said = { type: 'append', stream: 'g', message: 'a' } as const;
@@ -359,5 +365,48 @@ describe('ownership', () => {
     await commits.answer();
     await expect(pushed).resolves.toMatchObject({ results: [{ status: 'appended' }] });
     expect(commits.texts(1)).toEqual(['b']);
+  });
+
+  // Bug: the reply of the commit came too late for its client, which had got 503. The queue did not repeat the commit, so
+  // nothing told this node that its replica was outdated.
+  it('asks whether a commit has made this node the owner whose clients have got 503', async () => {
+    const { clock, commits, commitQueue, becameOwner } = setUpOwner();
+    const submitted = commitQueue.submit('s', [{ ...open('p'), owned: true }]);
+    const rejected = expect(submitted).rejects.toMatchObject({ code: 'backplane_unavailable' });
+    await clock.advance(TIMEOUT_MS);
+    await rejected;
+    const said = { type: 'append', stream: 'g', message: 'a' } as const;
+    const outdated = commitQueue.append('s', [{ ...said, onlyIf: { owned: true } }], true);
+    const refused = expect(outdated).rejects.toMatchObject({ code: 'closed' });
+    await commits.fail();
+    await commits.fail();
+    await clock.advance(100);
+    expect(commits.seen.slice(1)).toMatchObject([
+      { number: 1, operations: [] },
+      { number: 1, operations: [] },
+    ]);
+    await commits.answer({ status: 'ok', revision: '1', becameOwner: true, results: [] });
+    expect(becameOwner).toEqual(['s']);
+    await refused;
+    expect(commits.seen.slice(3)).toMatchObject([
+      { number: 2, operations: [{ type: 'abandon', stream: 'p' }] },
+    ]);
+    await commits.answer();
+    await commitQueue.idle();
+  });
+
+  it.each<Operation>([
+    open('p'),
+    { type: 'receive', principal: '', message: '{}', route: { to: 'here' }, revision: undefined },
+  ])('does not ask so where nodes own no sessions', async (operation) => {
+    const { clock, commits, commitQueue } = setUpOwner();
+    const submitted = commitQueue.submit('s', [operation]);
+    const rejected = expect(submitted).rejects.toMatchObject({ code: 'backplane_unavailable' });
+    await clock.advance(TIMEOUT_MS);
+    await rejected;
+    await commits.fail();
+    expect(commits.seen.map(({ number }) => number)).toEqual(
+      operation.type === 'open' ? [1, 2] : [1],
+    );
   });
 });

@@ -163,11 +163,17 @@ export function describeOwners(openStore: OpenStore): void {
       };
       expect(okay(await a.commit(id, ...commit))).toMatchObject(regained);
       expect(okay(await a.repeat(id, ...commit))).toMatchObject(regained);
+      // A node that gives up a commit still asks for this, without the operations.
+      expect(okay(await a.repeat(id))).toMatchObject({ becameOwner: true, results: [] });
       const later = okay(await a.commit(id, said));
       expect(later).toMatchObject({ results: [{ status: 'appended' }] });
       for (const reply of [later, okay(await a.repeat(id, said))]) {
         expect(reply).not.toHaveProperty('becameOwner');
       }
+      // A commit without operations is carried out as any other one, so that a late first try is its repeat.
+      expect(okay(await a.commit(id)).results).toEqual([]);
+      expect(okay(await a.repeat(id, open('r', ['3'], owned)))).not.toHaveProperty('becameOwner');
+      expect((await a.backplane.load(id))?.owner).toBe(a.id);
     });
 
     it('gives the session up when it discards its replica', async () => {
