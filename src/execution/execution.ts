@@ -142,6 +142,8 @@ export class Execution {
     else {
       for (const { id } of inbound.messages.filter(isRequest))
         telemetry?.requestHandedOn({ stream: stream.name, id }, owner);
+      // The client may have gone while its requests were stored. Then no end of the connection is told any more.
+      if (follower.ended) telemetry?.connectionEnded(stream.name);
     }
     intake.begin(stored, context);
     if (owner !== undefined) orphans.handOver(follower, owner, context, textsOf(inbound.messages));

@@ -13,7 +13,6 @@ import {
   errorResponse,
   isInitialized,
   isNotification,
-  isRequest,
   isResponse,
 } from '../protocol/jsonrpc.js';
 import { sessionEnded } from '../protocol/errors.js';
@@ -313,7 +312,8 @@ export class LiveSession {
 
   private eventsOf(replica: () => BuiltReplica): ReplicaEvents {
     return {
-      emit: (message, relatedTo, httpAnswer) => this.emit(message, relatedTo, httpAnswer),
+      emit: (message, relatedTo, httpAnswer) =>
+        this.emit(this.messages.observed(message, replica().transport), relatedTo, httpAnswer),
       undelivered: (method, why) => this.messages.warnUndelivered(method, why),
       closed: () => this.onClosed(replica()),
     };
@@ -321,13 +321,10 @@ export class LiveSession {
 
   /** Stores a message of the server, and shows it. */
   private async emit(
-    given: JsonRpcMessage,
+    message: JsonRpcMessage,
     relatedTo: RequestId | undefined,
     httpAnswer: HttpAnswer | undefined,
   ): Promise<void> {
-    const { telemetry } = this.node;
-    const isQuestion = telemetry !== undefined && isRequest(given);
-    const message = isQuestion ? telemetry.questionAsked(given, this.id) : given;
     if (this.initializeExchange !== undefined) {
       if (this.initializeExchange.take(message, relatedTo, httpAnswer)) return;
       await this.initializeExchange.stored; // the message came after the answer, and is stored like any other

@@ -200,6 +200,11 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
     return { ...request, id, params };
   }
 
+  /** Whether this node waits for the answer to this request. Another node may have asked a question that is shown here. */
+  isOpen(id: RequestId): boolean {
+    return this.outgoingRequests.find(this.sessionId, id) !== undefined;
+  }
+
   /** Takes `adopt` back. Returns the request with the server's id, or `undefined` if it is not a request of this server. */
   retract(request: JsonRpcRequest): JsonRpcRequest | undefined {
     const sent = this.outgoingRequests.find(this.sessionId, request.id);

@@ -11,6 +11,7 @@ import { answerTurns } from './requests/loop-turns.js';
 import { nodeOf } from './requests/outgoing-requests.js';
 import { serialized } from './requests/request-errors.js';
 import type { Call } from './requests/running-calls.js';
+import type { ReplicaTransport } from './replica-transport.js';
 import { effectOfAnswer } from './session-shape.js';
 
 /**
@@ -31,6 +32,13 @@ export class ServerMessages {
     private readonly sessionId: string,
     private readonly node: NodeContext,
   ) {}
+
+  /** Tells telemetry of a question of this node. A task's question may be another node's, which gets the answer. */
+  observed(message: JsonRpcMessage, transport: Pick<ReplicaTransport, 'isOpen'>): JsonRpcMessage {
+    const { telemetry } = this.node;
+    const isAsked = telemetry !== undefined && isRequest(message) && transport.isOpen(message.id);
+    return isAsked ? telemetry.questionAsked(message, this.sessionId) : message;
+  }
 
   /** Stores a message that is no answer. `callStream` is the stream of the client's request that it belongs to. */
   store(message: JsonRpcMessage, callStream: string | undefined): Promise<StoredMessage> {

@@ -103,14 +103,26 @@ export function outcomeOf(response: JsonRpcResponse | undefined, failure?: strin
     return { attributes: { [ATTRIBUTE.error]: failure ?? 'cancelled' } };
   }
   if ('error' in response) {
-    const code = codeOf(response.error.code);
+    const error = membersOf(response.error);
+    const code = codeOf(error?.code);
     return {
       attributes: { [ATTRIBUTE.error]: code, [ATTRIBUTE.status]: code },
-      message: bounded(response.error.message),
+      message: textOf(error?.message),
     };
   }
-  const { isError } = response.result as { isError?: unknown };
-  return { attributes: isError === true ? { [ATTRIBUTE.error]: 'tool_error' } : {} };
+  const isError = resultOf(response)?.isError === true;
+  return { attributes: isError ? { [ATTRIBUTE.error]: 'tool_error' } : {} };
+}
+
+/** Returns the members of a result. A server or a client may answer with a result that is no object. */
+export function resultOf(response: JsonRpcResponse): Record<string, unknown> | undefined {
+  return 'result' in response ? membersOf(response.result) : undefined;
+}
+
+function membersOf(value: unknown): Record<string, unknown> | undefined {
+  return typeof value === 'object' && value !== null
+    ? (value as Record<string, unknown>)
+    : undefined;
 }
 
 /** A server may answer with any number. Only those are told apart that JSON-RPC reserves. */

@@ -13,6 +13,9 @@ interface Open {
   beganAt: number;
 }
 
+/** More questions cannot wait in a node. It only bounds what a mistake could leave behind. */
+const MOST_OPEN = 100_000;
+
 /** The spans of requests of the server to the client. The node that asked has them, whichever node the client answers. */
 export class QuestionSpans {
   private readonly open = new Map<string, Open>();
@@ -25,10 +28,12 @@ export class QuestionSpans {
 
   /** The handler that asks runs within its request, whose span is the parent. */
   asked<T extends JsonRpcRequest>(question: T, sessionId: string): T {
+    const id = String(question.id);
+    if (this.open.has(id) || this.open.size >= MOST_OPEN) return question;
     const { name, common, own } = describe(question, sessionId);
     const active = context.active();
     const span = this.spans.start(name, SpanKind.CLIENT, Object.assign(own, common), active);
-    this.open.set(String(question.id), { span, common, beganAt: performance.now() });
+    this.open.set(id, { span, common, beganAt: performance.now() });
     return this.propagation.withContext(question, trace.setSpan(active, span));
   }
 
@@ -49,9 +54,12 @@ export class QuestionSpans {
     if (open === undefined) return;
     this.open.delete(id);
     const { span, common, beganAt } = open;
-    const { attributes, message } = outcomeOf(response, failure);
-    this.metrics.operation('client', performance.now() - beganAt, common, attributes);
-    finish(span, attributes, message);
-    span.end();
+    try {
+      const { attributes, message } = outcomeOf(response, failure);
+      this.metrics.operation('client', performance.now() - beganAt, common, attributes);
+      finish(span, attributes, message);
+    } finally {
+      span.end();
+    }
   }
 }

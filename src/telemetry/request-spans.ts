@@ -3,7 +3,7 @@ import { context, isSpanContextValid, SpanKind, SpanStatusCode, trace } from '@o
 import type { ArrivedBy, RequestName } from '../options/telemetry.js';
 import type { JsonRpcRequest, JsonRpcResponse } from '../protocol/jsonrpc.js';
 import { SUPPORTED_PROTOCOL_VERSIONS } from '../replica/sdk.js';
-import { ATTRIBUTE, describe, outcomeOf, payloadOf } from './attributes.js';
+import { ATTRIBUTE, describe, outcomeOf, payloadOf, resultOf } from './attributes.js';
 import type { Metrics } from './metrics.js';
 import type { Propagation } from './propagation.js';
 import type { Spans } from './spans.js';
@@ -124,13 +124,24 @@ export class RequestSpans {
     if (running.handedOn) {
       this.handed.get(name.stream)?.delete(key);
     }
-    const { span, common, beganAt } = running;
+    try {
+      this.finish(running, response, failure);
+    } finally {
+      running.span.end();
+    }
+  }
+
+  private finish(
+    { span, common, beganAt }: Running,
+    response: JsonRpcResponse | undefined,
+    failure: string | undefined,
+  ): void {
     const method = common[ATTRIBUTE.method];
     const [isCall, isInitialize] = [method === 'tools/call', method === 'initialize'];
     const { attributes, message } = outcomeOf(response, failure);
     // The version is settled by the answer to `initialize`.
-    if (isInitialize && response !== undefined && 'result' in response)
-      Object.assign(attributes, versionOf(response.result.protocolVersion));
+    if (isInitialize && response !== undefined)
+      Object.assign(attributes, versionOf(resultOf(response)?.protocolVersion));
     this.metrics.operation('server', performance.now() - beganAt, common, attributes);
     if (span.isRecording()) {
       finish(span, attributes, message);
@@ -138,7 +149,6 @@ export class RequestSpans {
       if (this.payloads && isCall && isResult)
         span.setAttribute(ATTRIBUTE.result, payloadOf(response.result));
     }
-    span.end();
   }
 }
 

@@ -1,8 +1,10 @@
 import { SpanKind } from '@opentelemetry/api';
 import type { Server } from '@modelcontextprotocol/sdk/server/index.js';
 import { ListRootsResultSchema, ListToolsRequestSchema } from '@modelcontextprotocol/sdk/types.js';
+import type { RequestHandler } from 'express';
 import { expect, it, onTestFinished } from 'vitest';
 import { LOG_START } from '../../src/backplane/backplane.js';
+import type { Backplane } from '../../src/index.js';
 import { memoryBackplane } from '../../src/index.js';
 import { newGate } from '../integration/support/gate.js';
 import { scriptedServer, type Tools } from '../integration/support/scripted-server.js';
@@ -151,4 +153,43 @@ it.each(STORES)('links what becomes of requests of a closed node (%s)', async (_
   expect(linksOf(rerun)[0]).toBe(`request ${originals[0]}`);
   expect(linksOf(orphan)[0]).toBe(`request ${originals[1]}`);
   expect(rerun?.attributes).toMatchObject({ 'gen_ai.tool.name': 'safe' });
+});
+
+// The connection had ended before telemetry heard that another node runs the request, and its span never ended.
+it('ends the span of a request whose client left before its owner had it', async () => {
+  const store = memoryBackplane();
+  const onB = recorder();
+  const [arrived, left, gate] = [newGate(), newGate(), newGate()];
+  const slow: Backplane = {
+    join(options) {
+      const joined = store.join(options);
+      const commit = joined.commit.bind(joined);
+      joined.commit = async (given) => {
+        if (given.operations[0]?.type === 'open') {
+          arrived.open();
+          await gate.opened;
+        }
+        return commit(given);
+      };
+      return joined;
+    },
+  };
+  const shared = { affinity: 'owner' as const, tools: { work: () => 'done' } };
+  const a = await startNode({ ...shared, backplane: store });
+  const watching: RequestHandler = (_req, res, next) => {
+    res.once('close', () => left.open());
+    next();
+  };
+  const mount = { before: [watching] };
+  const b = await startNode({ ...shared, backplane: slow, mount, telemetry: onB.telemetry });
+  const { client } = await openSession(a.url);
+  const leaving = new AbortController();
+  const sent = client.post(b.url, calling(7, 'work'), { signal: leaving.signal });
+  await arrived.opened;
+  leaving.abort();
+  await expect(sent).rejects.toThrow();
+  await left.opened;
+  gate.open();
+  const [span] = await onB.named('tools/call work');
+  expect(span?.attributes).toMatchObject({ 'anynode.owner': a.mcp.nodeId });
 });

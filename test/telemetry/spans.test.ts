@@ -1,8 +1,14 @@
-import { context, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
+import { context, INVALID_SPAN_CONTEXT, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
+import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js';
+import type { JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js';
 import { ListRootsResultSchema } from '@modelcontextprotocol/sdk/types.js';
 import { expect, it } from 'vitest';
+import type { JsonRpcResponse } from '../../src/protocol/jsonrpc.js';
+import { markAdopted } from '../../src/replica/requests/adopted-requests.js';
+import { telemetry } from '../../src/telemetry/index.js';
 import { openSession, startNode } from '../integration/support/serve.js';
 import { hasMethod, request } from '../support/mcp-http.js';
+import type { Recorder } from './support.js';
 import { httpSpans, idsOf, linksOf, recorder } from './support.js';
 
 const TRACE_ID = '4bf92f3577b34da6a3ce929d0e0e4736';
@@ -158,7 +164,6 @@ it('works as ever when an exporter throws, and records nothing without an SDK', 
     },
   };
   const provider = { getTracer: () => broken } as never;
-  const { telemetry } = await import('../../src/telemetry/index.js');
   for (const each of [telemetry({ tracerProvider: provider }), telemetry()]) {
     const { url } = await startNode({ telemetry: each, tools: { work: () => 'done' } });
     const { client } = await openSession(url);
@@ -166,4 +171,86 @@ it('works as ever when an exporter throws, and records nothing without an SDK', 
     expect(answer).toMatchObject({ result: { content: [{ text: 'done' }] } });
   }
   expect(trace.getActiveSpan()).toBeUndefined();
+});
+
+// The node that shows a task's question need not be the one that asked, and never hears of the answer.
+it('records no question that another node has asked', async () => {
+  const record = recorder();
+  let transport: Transport | undefined;
+  const { url } = await startNode({
+    telemetry: record.telemetry,
+    server: () => ({
+      connect(given: Transport) {
+        transport = given;
+        given.onmessage = (message) => {
+          const { id, method } = message as JSONRPCRequest;
+          const serverInfo = { name: 's', version: '1' };
+          const result = { protocolVersion: '2025-11-25', capabilities: {}, serverInfo };
+          if (method === 'initialize') void given.send({ jsonrpc: '2.0', id, result });
+        };
+        return given.start();
+      },
+      close: () => Promise.resolve(),
+    }),
+  });
+  const { client } = await openSession(url);
+  const sse = await client.listen(url);
+  const foreign = { jsonrpc: '2.0' as const, id: 'aothernode.7', method: 'roots/list' };
+  markAdopted(foreign);
+  await transport?.send(foreign);
+  await transport?.send({ ...foreign, id: 1 });
+  const [shown, own] = [await sse.next(), await sse.next()].map(({ message }) => message);
+  expect(shown).toEqual(foreign);
+  expect(own?.params?.['_meta']).toHaveProperty('traceparent');
+});
+
+const observed = (record: Pick<Recorder, 'telemetry'>) => {
+  const none = (): number => 0;
+  const gauges = { sessions: none, replicas: none, streams: none, requests: none };
+  return record.telemetry.observe({ nodeId: 'n', ...gauges, bufferedBytes: none });
+};
+const question = { jsonrpc: '2.0' as const, id: 'n.1', method: 'roots/list' };
+
+// A server need not keep to the types of the protocol. The span of such an answer never ended.
+it.each([{ result: null }, { result: undefined }, { error: null }, { error: { message: 7 } }])(
+  'ends spans with the answer %j',
+  async (answer) => {
+    const record = recorder();
+    const node = observed(record);
+    const response = { jsonrpc: '2.0', id: 1, ...answer } as unknown as JsonRpcResponse;
+    const by = { headers: {}, httpVersion: '1.1' };
+    for (const method of ['initialize', 'ping']) {
+      node.requestArrived(method, { jsonrpc: '2.0', id: 1, method }, 's', by);
+      node.requestEnded({ stream: method, id: 1 }, response);
+      await record.named(method);
+    }
+    node.questionAsked(question, 's');
+    node.questionAnswered(question.id, response);
+    await record.named('roots/list');
+  },
+);
+
+it('ends each span even if it cannot describe the answer', async () => {
+  const record = recorder({ payloads: true });
+  const node = observed(record);
+  const call = { jsonrpc: '2.0' as const, id: 1, method: 'tools/call', params: { name: 'x' } };
+  node.requestArrived('s', call, 's', { headers: {}, httpVersion: undefined });
+  node.requestEnded({ stream: 's', id: 1 }, { jsonrpc: '2.0', id: 1, result: { large: 1n } });
+  await record.named('tools/call x');
+});
+
+it('asks a question once, and keeps a bounded number of them', () => {
+  let started = 0;
+  const span = { ...trace.wrapSpanContext(INVALID_SPAN_CONTEXT), end: () => undefined };
+  const startSpan = () => {
+    started += 1;
+    return span;
+  };
+  const tracerProvider = { getTracer: () => ({ startSpan }) } as never;
+  const node = observed({ telemetry: telemetry({ tracerProvider }) });
+  node.questionAsked(question, 's');
+  node.questionAsked(question, 's');
+  expect(started).toBe(1);
+  for (let at = 2; at <= 100_010; at += 1) node.questionAsked({ ...question, id: `n.${at}` }, 's');
+  expect(started).toBe(100_000);
 });
