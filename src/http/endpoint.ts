@@ -180,16 +180,19 @@ async function handleDelete(endpoint: Endpoint, req: Request, res: Response): Pr
   const sessionId = requireSessionId(req);
   spokenVersionOf(req);
   const { node, execution } = endpoint;
-  const age = node.telemetry && (await ageOf(node, sessionId));
-  const removed = await node.backplane.remove(sessionId, endpoint.principalOf(req));
+  const principal = endpoint.principalOf(req);
+  // The record has to be read before it is removed, but the client does not wait for that.
+  const age = node.telemetry && ageOf(node, sessionId);
+  const removed = await node.backplane.remove(sessionId, principal);
   if (!removed) throw new RefusalError(REFUSALS.sessionNotFound);
-  if (age !== undefined)
-    node.telemetry?.measure('session', age.ms, { 'mcp.protocol.version': age.protocolVersion });
   execution.sessions.end(sessionId);
   reply(res, 200);
+  const lived = await age;
+  if (lived !== undefined)
+    node.telemetry?.measure('session', lived.ms, { 'mcp.protocol.version': lived.protocolVersion });
 }
 
-/** Returns how long a session has lived, for telemetry. `undefined`: that cannot be known now. */
+/** Returns how long a session has lived, for telemetry. `undefined`: that cannot be known now. Never rejects. */
 async function ageOf({ backplane }: NodeContext, sessionId: string) {
   try {
     const record = await backplane.load(sessionId);
