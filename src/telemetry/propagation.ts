@@ -1,6 +1,7 @@
 /** Takes contexts out of messages of clients, and puts them into messages and headers. */
 import type { Context, PropagationAPI, TextMapGetter, TextMapPropagator } from '@opentelemetry/api';
 import { defaultTextMapSetter } from '@opentelemetry/api';
+import { validateHeaderName, validateHeaderValue } from 'node:http';
 import type { JsonRpcRequest } from '../protocol/jsonrpc.js';
 
 /**
@@ -38,15 +39,30 @@ export class Propagation {
 
   /** Returns the request with the context in its `params._meta`. */
   withContext<T extends JsonRpcRequest>(request: T, from: Context): T {
-    const carrier = this.headersOf(from);
+    const carrier = this.carrierOf(from);
     if (Object.keys(carrier).length === 0) return request;
     const { params } = request;
     return { ...request, params: { ...params, _meta: { ...params?._meta, ...carrier } } };
   }
 
+  /** Returns the context as headers. A client chooses its baggage, so what cannot be a header is left out. */
   headersOf(from: Context): Record<string, string> {
-    const headers: Record<string, string> = {};
-    this.propagator.inject(from, headers, defaultTextMapSetter);
-    return headers;
+    return Object.fromEntries(Object.entries(this.carrierOf(from)).filter(isHeader));
+  }
+
+  private carrierOf(from: Context): Record<string, string> {
+    const carrier: Record<string, string> = {};
+    this.propagator.inject(from, carrier, defaultTextMapSetter);
+    return carrier;
+  }
+}
+
+function isHeader([name, value]: [string, string]): boolean {
+  try {
+    validateHeaderName(name);
+    validateHeaderValue(name, value);
+    return true;
+  } catch {
+    return false;
   }
 }
