@@ -75,21 +75,34 @@ export function createNode(
   const bus = serverEventBusOn(join, logger);
   // `modern` is code of the application and may throw. It is called before this node joins and starts timers, because
   // otherwise a node would stay in the backplane that no request reaches. Only a use of the bus joins earlier.
-  const modern = makeModern(options.modern, bus, () => {
+  const leave = (): void => {
     bus.close();
     void joined?.leave();
-  });
-  // Telemetry reads these parts later, when they exist.
-  const telemetry = options.telemetry?.observe({
-    nodeId,
-    sessions: () => room.execution.sessions.live,
-    replicas: () => room.execution.sessions.replicas,
-    streams: () => followers.size,
-    requests: () => lifetime.running.size,
-    bufferedBytes: () => followers.bufferedBytes,
-  });
-  const servers = serversOf(options, clock, () => telemetry?.headers());
-  const backplane = telemetry === undefined ? join() : measured(join(), telemetry, clock);
+  };
+  const modern = orUndo(() => makeModern(options.modern, bus), leave);
+  const telemetry = orUndo(
+    () =>
+      // Telemetry reads these parts later, when they exist.
+      options.telemetry?.observe({
+        nodeId,
+        sessions: () => room.execution.sessions.live,
+        replicas: () => room.execution.sessions.replicas,
+        streams: () => followers.size,
+        requests: () => lifetime.running.size,
+        bufferedBytes: () => followers.bufferedBytes,
+      }),
+    leave,
+  );
+  const { servers, backplane } = orUndo(
+    () => ({
+      servers: serversOf(options, clock, () => telemetry?.headers()),
+      backplane: telemetry === undefined ? join() : measured(join(), telemetry, clock),
+    }),
+    () => {
+      telemetry?.close();
+      leave();
+    },
+  );
   const notices = new SessionNotices();
   const followers = new Followers(() => positionCheck.schedule());
   const positionCheck = new PositionCheck({
@@ -140,7 +153,10 @@ export function createNode(
     const began = clock.elapsed();
     const closed =
       server === undefined ? closeInOrder(parts, drainMs) : closeWithServer(parts, drainMs, server);
-    return closed.finally(() => telemetry?.measure('drain', clock.elapsed() - began));
+    return closed.finally(() => {
+      telemetry?.measure('drain', clock.elapsed() - began);
+      telemetry?.close();
+    });
   };
   const notify = notifyAll({ backplane, commitQueue, followers });
   const notifyAlso =
@@ -160,4 +176,14 @@ export function createNode(
   });
   setEndpoint(mcp, endpoint);
   return mcp;
+}
+
+/** Returns what `make` returns. If it throws, calls `undo` first, and throws the same. */
+function orUndo<Made>(make: () => Made, undo: () => void): Made {
+  try {
+    return make();
+  } catch (error) {
+    undo();
+    throw error;
+  }
 }

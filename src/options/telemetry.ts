@@ -104,6 +104,8 @@ export interface NodeTelemetry {
   ): void;
   count(what: Counter, labels?: Labels): void;
   measure(what: Duration, milliseconds: number, labels?: Labels): void;
-  /** The headers with which a server behind continues the current context. */
+  /** The headers with which a server behind continues the current context. All of them can be sent. */
   headers(): Record<string, string>;
+  /** The node has closed. It is observed no more. */
+  close(): void;
 }

@@ -4,6 +4,8 @@ import type {
   Counter as OtelCounter,
   Histogram,
   Meter,
+  ObservableCallback,
+  ObservableGauge,
 } from '@opentelemetry/api';
 import { createNoopMeter } from '@opentelemetry/api';
 import type { Counter, Duration, Labels, ObservedNode } from '../options/telemetry.js';
@@ -85,10 +87,14 @@ export class Metrics {
   private readonly node: Attributes;
   /** True if no SDK records metrics. Attributes are not even made then. */
   private readonly isOff: boolean;
+  private readonly callbacks: [ObservableGauge, ObservableCallback][] = [];
   /** The tools and prompts that exist. */
   private readonly names = new Set<string>();
 
-  constructor(meter: Meter, observed: ObservedNode) {
+  constructor(
+    private readonly meter: Meter,
+    private readonly observed: ObservedNode,
+  ) {
     this.node = { [ATTRIBUTE.node]: observed.nodeId };
     this.isOff = meter === createNoopMeter();
     const histogram = (name: string, description: string, buckets: number[]): Histogram =>
@@ -118,10 +124,21 @@ export class Metrics {
     for (const [what, ...labels] of FROM_ZERO) {
       for (const each of labels) this.counters.get(what)?.add(0, { ...each, ...this.node });
     }
+  }
+
+  /** Begins to read the node from time to time. The meter then holds the node, until `close`. */
+  open(): void {
     for (const [name, [what, unit, description]] of Object.entries(GAUGES)) {
-      const gauge = meter.createObservableGauge(name, { unit, description });
-      gauge.addCallback((result) => result.observe(observed[what](), this.node));
+      const gauge = this.meter.createObservableGauge(name, { unit, description });
+      const callback: ObservableCallback = (result) =>
+        result.observe(this.observed[what](), this.node);
+      this.callbacks.push([gauge, callback]);
+      gauge.addCallback(callback);
     }
+  }
+
+  close(): void {
+    for (const [gauge, callback] of this.callbacks.splice(0)) gauge.removeCallback(callback);
   }
 
   operation(

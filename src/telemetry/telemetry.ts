@@ -39,6 +39,12 @@ function nodeTelemetry(node: ObservedNode, options: TelemetryOptions): NodeTelem
   const spans = new Spans(tracerProvider.getTracer(SCOPE, VERSION), node.nodeId);
   const requests = new RequestSpans(spans, measures, carried, payloads);
   const questions = new QuestionSpans(spans, measures, carried);
+  try {
+    measures.open();
+  } catch (error) {
+    measures.close();
+    throw error;
+  }
   return {
     requestArrived: safely((...args) => requests.arrived(...args), undefined),
     requestTaken: safely((...args) => requests.taken(...args), undefined),
@@ -55,6 +61,7 @@ function nodeTelemetry(node: ObservedNode, options: TelemetryOptions): NodeTelem
     happened: safely((...args) => spans.happened(...args), undefined),
     count: safely((...args) => measures.count(...args), undefined),
     measure: safely((...args) => measures.measure(...args), undefined),
+    close: safely(() => measures.close(), undefined),
     headers: safely(() => carried.headersOf(context.active()), {}),
   };
 }

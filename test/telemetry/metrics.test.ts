@@ -1,7 +1,9 @@
-import { MeterProvider, MetricReader } from '@opentelemetry/sdk-metrics';
+import { AggregationTemporality, MeterProvider, MetricReader } from '@opentelemetry/sdk-metrics';
 import { expect, it } from 'vitest';
-import { memoryBackplane } from '../../src/index.js';
+import type { AnynodeOptions, Backplane } from '../../src/index.js';
+import { anynode, memoryBackplane } from '../../src/index.js';
 import { telemetry } from '../../src/telemetry/index.js';
+import { newGate } from '../integration/support/gate.js';
 import { openSession, startNode } from '../integration/support/serve.js';
 import { request } from '../support/mcp-http.js';
 
@@ -20,8 +22,8 @@ interface Point {
 }
 
 /** Meters in memory. `points` collects what a metric has now. */
-function meters() {
-  const reader = new TestReader();
+function meters(temporality = AggregationTemporality.CUMULATIVE) {
+  const reader = new TestReader({ aggregationTemporalitySelector: () => temporality });
   const meterProvider = new MeterProvider({ readers: [reader] });
   const all = async () => {
     const { resourceMetrics } = await reader.collect();
@@ -114,4 +116,95 @@ it('measures what nodes do for each other, and counts refusals', async () => {
   expect(await names(onB)).not.toContain('tools/call');
   await b.mcp.close({ drainMs: 0 });
   expect(await countOf('anynode.drain.duration')).toEqual([1]);
+});
+
+// The DELETE waited for the age of the session first, and twice as long as others while the backplane was away.
+it('lets no DELETE wait for the age of its session', async () => {
+  const { points, telemetry: given } = meters();
+  const store = memoryBackplane();
+  const gate = newGate();
+  let isSlow = false;
+  const slow: Backplane = {
+    join(options) {
+      const joined = store.join(options);
+      const load = joined.load.bind(joined);
+      joined.load = async (id) => {
+        const record = await load(id);
+        if (isSlow) await gate.opened;
+        return record;
+      };
+      return joined;
+    },
+  };
+  const { url } = await startNode({ telemetry: given, backplane: slow });
+  const { client } = await openSession(url);
+  isSlow = true;
+  const headers = { 'mcp-session-id': '0123456789abcdef0123456789abcdef' };
+  expect((await client.delete(url, { headers })).status).toBe(404);
+  expect((await client.delete(url)).status).toBe(200);
+  expect(await points('mcp.server.session.duration')).toEqual([]);
+  gate.open();
+  await expect.poll(() => points('mcp.server.session.duration')).toHaveLength(1);
+});
+
+const GAUGE = 'anynode.sessions';
+
+// The meter kept each node that had closed, with all of its parts.
+it('observes a closed node no more', async () => {
+  // A cumulative reader would repeat the last value for ever.
+  const { points, telemetry: given } = meters(AggregationTemporality.DELTA);
+  const nodes = [await startNode({ telemetry: given }), await startNode({ telemetry: given })];
+  expect(await points(GAUGE)).toHaveLength(2);
+  await nodes[0]?.mcp.close({ drainMs: 0 });
+  const left = (await points(GAUGE)).map(({ attributes }) => attributes['service.instance.id']);
+  expect(left).toEqual([nodes[1]?.mcp.nodeId]);
+});
+
+it('leaves nothing behind of a node that cannot be made', async () => {
+  const held = new Set<unknown>();
+  const gauge = {
+    addCallback: (callback: unknown) => held.add(callback),
+    removeCallback: (callback: unknown) => held.delete(callback),
+  };
+  const meter = {
+    createHistogram: () => ({}),
+    createCounter: () => ({ add: () => undefined }),
+    createObservableGauge: () => gauge,
+  };
+  const given = telemetry({ meterProvider: { getMeter: () => meter } as never });
+  const server = (): never => {
+    throw new Error('unused');
+  };
+  const failing = (): never => {
+    throw new Error('no');
+  };
+  let heldMeanwhile = 0;
+  const join = (): never => {
+    heldMeanwhile = held.size;
+    return failing();
+  };
+  expect(() => anynode({ server, telemetry: given, backplane: { join } })).toThrow('no');
+  expect([heldMeanwhile, held.size]).toEqual([5, 0]);
+
+  // A use of the bus of `modern` joins the backplane early.
+  const store = memoryBackplane();
+  const left = newGate();
+  const backplane: Backplane = {
+    join(options) {
+      const joined = store.join(options);
+      const leave = joined.leave.bind(joined);
+      joined.leave = () => {
+        left.open();
+        return leave();
+      };
+      return joined;
+    },
+  };
+  const modern: AnynodeOptions['modern'] = ({ bus }) => {
+    bus.publish({ kind: 'tools_list_changed' });
+    return { handler: { fetch: failing, close: failing }, isLegacyRequest: failing };
+  };
+  const observe = { observe: failing };
+  expect(() => anynode({ server, backplane, modern, telemetry: observe })).toThrow('no');
+  await left.opened;
 });

@@ -46,22 +46,12 @@ export async function closeModern({ handler }: Modern, logger: Logger): Promise<
   }
 }
 
-/**
- * Calls the option `modern`. Throws what it throws, or a `TypeError` if it does not return a {@link Modern}. In both cases
- * `undo` is called first.
- */
+/** Calls the option `modern`. Throws what it throws, or a `TypeError` if it does not return a {@link Modern}. */
 export function makeModern<Parts>(
   create: ((parts: { bus: Parts }) => Modern) | undefined,
   bus: Parts,
-  undo: () => void,
 ): Modern | undefined {
-  if (create === undefined) return undefined;
-  try {
-    return checkModern(create({ bus }));
-  } catch (error) {
-    undo();
-    throw error;
-  }
+  return create === undefined ? undefined : checkModern(create({ bus }));
 }
 
 function checkModern(given: Modern | null | undefined): Modern | undefined {
