@@ -272,7 +272,7 @@ export class LiveSession {
     let failure: string | undefined = 'not_stored';
     try {
       const { stored, response, effect } = await this.messages.end(call, given, notes);
-      told = response;
+      told = call.cancelled === true ? undefined : response;
       failure = failureOf(stored);
       call.batch.open -= 1;
       if (typeof stored === 'object') {
@@ -306,6 +306,7 @@ export class LiveSession {
       if (this.use.isPinned) this.cancelledEarly.add(id);
       return;
     }
+    call.cancelled = true;
     const answer = answerToCancelled(this.node, id, call.stream);
     void this.finish(call, answer).catch(ignoreClosed);
   }

@@ -64,7 +64,7 @@ export class ServerMessages {
 
   /** Stores the end of a request. Returns what came of it, the answer as it is stored, and the effect of the request. */
   async end(
-    { request, stream }: Call,
+    { request, stream, cancelled }: Call,
     given: JsonRpcResponse | undefined,
     notes?: NoteOperation[],
   ) {
@@ -74,7 +74,7 @@ export class ServerMessages {
     const effect = effectOfAnswer(request, response);
     const end = endOf(stream, request.id, message, {
       ...(effect !== undefined && { effect }),
-      ...(response !== undefined && isFailure(response) && { failed: true }),
+      ...(cancelled !== true && response !== undefined && isFailure(response) && { failed: true }),
     });
     const stored = await this.append(end, true, notes);
     if (stored === 'executionLost') this.node.telemetry?.count('fenced');

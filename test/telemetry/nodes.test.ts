@@ -2,7 +2,7 @@ import { SpanKind } from '@opentelemetry/api';
 import type { Server } from '@modelcontextprotocol/sdk/server/index.js';
 import { ListRootsResultSchema, ListToolsRequestSchema } from '@modelcontextprotocol/sdk/types.js';
 import type { RequestHandler } from 'express';
-import { expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { LOG_START } from '../../src/backplane/backplane.js';
 import type { Backplane } from '../../src/index.js';
 import { memoryBackplane } from '../../src/index.js';
@@ -192,4 +192,31 @@ it('ends the span of a request whose client left before its owner had it', async
   gate.open();
   const [span] = await onB.named('tools/call work');
   expect(span?.attributes).toMatchObject({ 'anynode.owner': a.mcp.nodeId });
+});
+
+// Each JSON response needs an answer, and the answer to a cancelled request counted as an error of the session.
+describe.each(STORES)('a cancelled request, over %s', (_, openStore) => {
+  it.each(['json', 'sse'] as const)('is no error in %s mode', async (responseMode) => {
+    const record = recorder();
+    const [started, gate] = [newGate(), newGate()];
+    onTestFinished(() => gate.open());
+    const wait = async (): Promise<string> => {
+      started.open();
+      await gate.opened;
+      return 'done';
+    };
+    const { url, mcp } = await startNode({
+      ...{ backplane: openStore()(), tools: { wait }, responseMode },
+      telemetry: record.telemetry,
+    });
+    const { client, sessionId } = await openSession(url);
+    const answer = client.post(url, calling(7, 'wait'));
+    await started.opened;
+    await client.notify(url, 'notifications/cancelled', { requestId: 7 });
+    const response = await answer;
+    if (responseMode === 'json') expect(response.json()).toHaveProperty('error');
+    const [span] = await record.named('tools/call wait');
+    expect(span?.attributes['error.type']).toBe('cancelled');
+    expect(await mcp.sessions.get(sessionId)).toMatchObject({ errors: 0 });
+  });
 });

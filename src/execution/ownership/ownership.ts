@@ -151,6 +151,8 @@ export class Ownership {
       const committed = await node.commitQueue.append(sessionId, end, true);
       if (committed === 'gone') return;
       [result] = committed.results;
+      // No node has begun the request, so no other node tells telemetry of its end.
+      if (result?.status === 'appended') node.telemetry?.requestEnded({ stream, id }, undefined);
       deliverToFollowers(node.followers, sessionId, end, committed.results);
       // A repeat does not say whether the first try ended the request. Another commit says so.
     } while (result?.status === 'repeated');

@@ -12,6 +12,8 @@ export interface Call {
   shown?: ReadonlyMap<unknown, number> | undefined;
   /** The requests of the stream: how many there were, and how many of them do not have a stored end yet. */
   batch: { size: number; open: number };
+  /** True if the client has cancelled the request. Its end is no error then, even if JSON mode needs an answer. */
+  cancelled?: boolean;
 }
 
 /** Counts what runs on this node, and can wait until nothing runs. */
