@@ -50,7 +50,12 @@ export class Api {
         return;
       }
       case 'session': {
-        sendJson(res, 200, await this.session(sessionOf(body)));
+        // The page asks again and again, so a session that has ended is no error.
+        sendJson(
+          res,
+          200,
+          ((await this.observer.details(sessionOf(body))) ?? null) satisfies SessionView | null,
+        );
         return;
       }
       case 'tail':
@@ -89,12 +94,6 @@ export class Api {
     this.feed.close();
     for (const stream of this.streams) stream.end();
     this.streams.clear();
-  }
-
-  private async session(id: string): Promise<SessionView> {
-    const details = await this.observer.details(id);
-    if (details === undefined) throw new Refused(404, 'There is no such session');
-    return details;
   }
 
   private watchCluster(res: ServerResponse): void {

@@ -206,7 +206,8 @@ describe.each([
     expect(await run(command, ['--version'], { cwd: project.path })).toBe(`${version}\n`);
     const args = ['nodes', '--json', '--prefix', uniquePrefix()];
     const env = { REDIS_URL: redisUrl() };
-    expect(await run(command, args, { cwd: project.path, env })).toBe('');
+    const none = run(command, args, { cwd: project.path, env });
+    await expect(none).rejects.toThrow('no nodes under prefix test-');
   });
 
   it('a strict TypeScript program compiles against the types', async () => {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 
-const PAGE = `The lanes of an node node are full. It was \`seen\`, really. \`Code\` is passed over: \`teh lanes\`.
+const PAGE = `The seams of an node node are full. It was \`seen\`, really. \`Code\` is passed over: \`teh seams\`.
 
 | a table | its cells |
 | --- | --- |
@@ -32,7 +32,7 @@ it('npm run prose finds each kind of fault, in pages and in comments', () => {
       ['page.md:1', 'Unexpected article `an` before `node`'],
       ['page.md:5', 'Unexpected unknown word `teh`'],
       ['page.md:7', 'The sentence goes on for 36 words'],
-      ['page.md:1', 'Avoid "lanes"'],
+      ['page.md:1', 'Avoid "seams"'],
       ['page.md:1', 'Avoid "really"'],
       ['page.md:5', 'Avoid "nobody"'],
       ['code.ts:3', 'Unexpected article `an` before `message`'],

@@ -94,14 +94,8 @@ function remoteFeed(hello: Hello): Feed {
         onCondition,
       ),
     sessions: async (query) => (await call('sessions', query)) as SessionList,
-    async session(id) {
-      try {
-        return (await call('session', { session: id })) as SessionView;
-      } catch (error) {
-        if (error instanceof CallFailed && error.status === 404) return undefined;
-        throw error;
-      }
-    },
+    session: async (id) =>
+      ((await call('session', { session: id })) as SessionView | null) ?? undefined,
     tail(id, onEvents, onCondition) {
       let after: string | undefined;
       const take = (value: unknown): void => {

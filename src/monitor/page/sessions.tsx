@@ -63,11 +63,13 @@ export function SessionsPage({ feed, node }: { feed: Feed; node: string | undefi
     return () => clearTimeout(timer);
   }, [feed, query, after, turn]);
   useEffect(() => {
+    // A new question makes the page drop the answer to the one before. So it waits for each answer, however long that takes.
+    if (busy) return undefined;
     // To sort many sessions, the server has to read them all.
     const ms = trouble === undefined && (list?.listed ?? 0) > MANY ? 60_000 : 5000;
     const timer = setTimeout(() => setTurn(turn + 1), ms);
     return () => clearTimeout(timer);
-  }, [turn, list, trouble]);
+  }, [turn, list, trouble, busy]);
   const change = (more: Query): void => {
     const entries = Object.entries({ ...query, ...more });
     setQuery(Object.fromEntries(entries.filter(([, value]) => Boolean(value))));
