@@ -21,7 +21,7 @@ const UNKNOWN: Found = {
   ...{ method: undefined, name: undefined, since: undefined, receivedBy: undefined },
 };
 
-/** Returns the running requests, with what the log still has of them. */
+/** Returns the running requests, the oldest first, with what the log still has of them. */
 export async function runningRequests(
   observation: Observation,
   sessionId: string,
@@ -29,7 +29,7 @@ export async function runningRequests(
 ): Promise<RequestInfo[]> {
   const { requests = [], streams = [] } = table ?? {};
   const found = requests.length === 0 ? new Map() : await search(observation, sessionId, table);
-  return requests.map(({ id, stream }) => {
+  const running = requests.map(({ id, stream }) => {
     const of = streams.find(({ name }) => name === stream);
     const executor = of?.executor;
     return {
@@ -39,6 +39,14 @@ export async function runningRequests(
       ...((found.get(keyOf(stream, id)) ?? found.get(stream) ?? UNKNOWN) as Found),
     };
   });
+  // Redis returns the fields of a hash in any order.
+  return running.sort(
+    (a, b) => (a.since ?? Infinity) - (b.since ?? Infinity) || compare(String(a.id), String(b.id)),
+  );
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : Number(a > b);
 }
 
 function keyOf(stream: string, request: string): string {

@@ -61,8 +61,12 @@ export class SimNode {
     };
     const host: ServerHost = {
       ...{ nodeId, clock, ledger, scheduler },
-      // A session warns once a second at most, so the warning of one notification stands for those of the next second.
-      ...{ wasDelivered: (sentAt) => warnedAt < sentAt - 1000, stores: () => this.handle },
+      // A session warns once a second at most, so the warning of one notification may stand for those of the next second.
+      ...{
+        deliveryOf: (sentAt) =>
+          warnedAt >= sentAt ? 'failed' : warnedAt < sentAt - 1000 ? 'stored' : 'unknown',
+        stores: () => this.handle,
+      },
     };
     const slowly = async (context: ServerContext): Promise<SimServer> => {
       const fails = random.chance(setting.failFactory) && parts.failing();

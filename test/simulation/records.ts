@@ -62,7 +62,7 @@ export interface Said {
   /** On the stream of its call, else on the standalone stream. */
   related: boolean;
   at: number;
-  outcome: 'pending' | 'stored' | 'failed';
+  outcome: 'pending' | 'stored' | 'failed' | 'unknown';
 }
 
 /** Told to one session from outside of a call. */

@@ -43,8 +43,8 @@ export interface ServerHost {
   clock: Clock;
   ledger: Ledger;
   scheduler: Scheduler;
-  /** False if the node may have logged that a notification which was sent at this time was not delivered. */
-  wasDelivered: (sentAt: number) => boolean;
+  /** What became of a notification that was sent at this time, and whose promise has resolved: the log tells, or does not. */
+  deliveryOf: (sentAt: number) => 'stored' | 'failed' | 'unknown';
   stores: () => Pick<SdkStores, 'taskStore' | 'taskMessageQueue'>;
 }
 
@@ -67,9 +67,9 @@ export class SimServer implements ServerLike {
     private readonly host: ServerHost,
     private readonly context: ServerContext,
   ) {
-    const { ledger, clock, stores, wasDelivered } = host;
+    const { ledger, clock, stores, deliveryOf } = host;
     this.tasks = new TaskServer({
-      ...{ ledger, clock, stores, wasDelivered, sessionId: context.session.id },
+      ...{ ledger, clock, stores, deliveryOf, sessionId: context.session.id },
       isConnected: () => this.transport !== undefined,
       send: (message, relatedRequestId) =>
         this.transport?.send(message, { relatedRequestId }) ?? Promise.reject(new Error('closed')),
@@ -356,7 +356,7 @@ export class SimServer implements ServerLike {
     const options = relatedRequestId === undefined ? {} : { relatedRequestId };
     (this.transport?.send(message, options) ?? Promise.reject(new Error('closed'))).then(
       // A notification that was not delivered resolves, too: the log says so. Of several at once it is not known which.
-      () => (entry.outcome = this.host.wasDelivered(entry.at) ? 'stored' : 'failed'),
+      () => (entry.outcome = this.host.deliveryOf(entry.at)),
       () => (entry.outcome = 'failed'),
     );
   }

@@ -39,7 +39,7 @@ export interface TaskMessage {
   /** `all`: with all others, by a node that clears the queue of a task that has ended. */
   taken: { nodeId: string; at: number; all: boolean }[];
   /** By the server that has taken it, to its client. */
-  sent: 'no' | 'pending' | 'stored' | 'failed';
+  sent: 'no' | 'pending' | 'stored' | 'failed' | 'unknown';
 }
 
 /** What a client has asked of a task, and was told. */

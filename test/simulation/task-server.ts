@@ -28,8 +28,8 @@ export interface TaskServerHost {
   sessionId: string;
   /** False from when the server was closed: the SDK's server then sends and queues nothing more. */
   isConnected: () => boolean;
-  /** False if the node may have logged that a notification which was sent at this time was not delivered. */
-  wasDelivered: (sentAt: number) => boolean;
+  /** What became of a notification that was sent at this time, and whose promise has resolved: the log tells, or does not. */
+  deliveryOf: (sentAt: number) => 'stored' | 'failed' | 'unknown';
   stores: () => Pick<SdkStores, 'taskStore' | 'taskMessageQueue'>;
   /** Sends a message on the stream of a request. */
   send(message: object, relatedRequestId: Id): Promise<void>;
@@ -141,7 +141,7 @@ export class TaskServer {
           // A notification that was not delivered resolves, too: the log says so.
           const sentAt = ledger.now;
           await this.host.send(queued.message, id).then(
-            () => message && (message.sent = this.host.wasDelivered(sentAt) ? 'stored' : 'failed'),
+            () => message && (message.sent = this.host.deliveryOf(sentAt)),
             (error: unknown) => {
               if (message !== undefined) message.sent = 'failed';
               throw error;

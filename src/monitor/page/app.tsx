@@ -36,6 +36,8 @@ export function App({ feed }: { feed: Feed }) {
       document.getElementById('main')?.focus();
     };
     addEventListener('hashchange', move);
+    // The address may have changed since the first drawing, before this listener was there.
+    setPlace(placeOf(location.hash));
     return () => removeEventListener('hashchange', move);
   }, []);
   if (feed.offline !== undefined) return <OfflineApp feed={feed} place={place} />;

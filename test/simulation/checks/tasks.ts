@@ -131,14 +131,15 @@ export const queues: Check = function* ({ ledger, setting, nodes }) {
         yield `${mark} was queued at ${at.toFixed()}, and the queue was empty at ${empty.toFixed()}`;
       }
       const { sessionId = '' } = task;
-      const isShown = first !== undefined && !first.all && sent !== 'stored';
+      const isUnsent = sent !== 'stored' && sent !== 'unknown';
+      const isLost = first !== undefined && !first.all && isUnsent;
       // A message that was taken out just before its client deleted the session goes nowhere.
       const removedAt = ledger.removedAt.get(sessionId) ?? Infinity;
-      const isDeleted = isShown && removedAt < first.at + slackOf(setting);
+      const isDeleted = isLost && removedAt < first.at + slackOf(setting);
       if (
         setting.isQuick &&
         outcome === 'acknowledged' &&
-        isShown &&
+        isLost &&
         !isDeleted &&
         !isGivenUp(ledger.calls, task)
       ) {
