@@ -37,17 +37,17 @@ export interface Observation extends SessionRecords {
   close(): void;
 }
 
-/** What a server of Redis says of itself. All fields but the first two are missing if it does not say. */
+/** Facts about a Redis server. A field after the first two is missing if the server does not report it. */
 export interface RedisInfo {
   /** The host and port. */
   name: string;
-  /** How long a command takes there and back. */
+  /** The time that a command takes, there and back, in milliseconds. */
   roundTripMs: number;
   version?: string;
   usedBytes?: number;
-  /** The bound of the memory. `0`: there is none. */
+  /** The most memory that the server may use, in bytes. With `0` it has no bound. */
   maxBytes?: number;
-  /** What is wrong with the settings of the server. */
+  /** A sentence that says which setting of the server endangers sessions. */
   warning?: string;
 }
 

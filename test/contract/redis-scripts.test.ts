@@ -103,8 +103,8 @@ it('a script that has timed out is not sent again, although Redis has forgotten 
   expect(await admin.hget(key, 'st')).toBe('before');
 });
 
-// Bug: any error of Lua was taken for malformed data, and the session was deleted: because of a fault in a script, or
-// of a node of another release that sent what the script of this release does not know.
+// Bug: each error of a script was taken for malformed data, and the session was deleted. A fault in a script did that, and so
+// did a node of another release that sent an operation which this release does not know.
 it('a script that fails ends no session, and does not disturb other sessions', async () => {
   const backplane = redisBackplane({ redis: redisUrl(), prefix: uniquePrefix() });
   const node = new TestNode(backplane);

@@ -56,10 +56,12 @@ export class ClientMessageRoutes {
         break;
       case 'initialized': {
         const [first] = this.session.replicas;
-        const any = this.session.replicas.has(step.nodeId) ? step.nodeId : (first ?? step.nodeId);
+        const withReplica = this.session.replicas.has(step.nodeId)
+          ? step.nodeId
+          : (first ?? step.nodeId);
         // A repeat of the step that made the session active gives the same handler, even if other nodes have replicas now.
         const made = step.repeated ? this.madeBy(step) : undefined;
-        const able = route.owned === true ? this.executors.takeOwnershipIfFree(step) : any;
+        const able = route.owned === true ? this.executors.takeOwnershipIfFree(step) : withReplica;
         const chosen = made?.handler ?? able;
         changed = made !== undefined;
         here = chosen === step.nodeId;

@@ -6,12 +6,12 @@ export interface ApplicationState {
   loadState(sessionId: string): Promise<StoredState | undefined>;
 
   /**
-   * Stores a state in one atomic step, if the version of the stored state still is `expected` (`undefined`: any version).
-   * Returns `conflict` if the state has another version, and `gone` if there is no such session. Both change nothing. A repeat
+   * Stores a state in one atomic step, if the version of the stored state still is `expected`. With `undefined`, every version
+   * will do. Returns `conflict` if the state has another version, and `gone` if there is no such session. Both change nothing. A repeat
    * after a lost reply answers as the first try did.
    *
-   * The new version ends with this node's id, a colon and `mark`. No two stores of a node have the same mark. Left out: the
-   * backplane chooses a mark.
+   * The new version ends with this node's id, a colon and `mark`. No two stores of a node have the same mark.
+   * Without `mark`, the backplane chooses one.
    */
   storeState(
     sessionId: string,
