@@ -111,7 +111,7 @@ describe.each(Object.keys(kinds))('%s that takes commands and never answers', (k
     const rest = ['constructor', 'ready', 'trouble', 'leave', 'steadySince'];
     const own = Object.getOwnPropertyNames(Object.getPrototypeOf(backplane));
     const others = own.filter((name) => !rest.includes(name) && !(name in calls));
-    expect(others).toEqual(['receive']);
+    expect(others).toEqual(['inTurn', 'receive']);
 
     for (let round = 0; round < 2; round += 1) {
       await Promise.all(

@@ -182,7 +182,7 @@ export const TESTED_MUTANTS: TestedMutant[] = [
     named: 'runs one step of a session and 32 in all at a time',
     async plant() {
       const { FairTurns } = await import('../../src/backplane/redis/connection/fair-turns.js');
-      FairTurns.prototype.take = (_session, command, step) => command.send(step);
+      FairTurns.prototype.take = (_session, step) => step();
     },
   },
   {

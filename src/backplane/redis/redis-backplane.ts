@@ -220,28 +220,29 @@ class JoinedRedisBackplane implements JoinedBackplane {
       ...[this.redisKeys.channel(''), sessionId],
       ...[sessionTtlMs, pendingTtlMs, lookedAt ?? '', retention.maxAgeMs, RESUMED_EVERY_MS],
     ];
-    // Each look at a part of the log is a step of its own. All of them share one time limit.
-    const attach: Command<string[]> = async (client, _attempts, later) => {
+    // Each look at a part of the log is a step of its own.
+    return this.steps.run<AttachReply>(sessionId, GONE, async () => {
       for (let looked = ''; ;) {
-        const step = () => client['anynode:attach'](...args, looked) as Promise<string[]>;
-        const reply = await this.turns.take(sessionId, later, step);
-        if (reply[0] !== 'further') return reply;
+        const reply = await this.inTurn(
+          sessionId,
+          (client) => client['anynode:attach'](...args, looked) as Promise<string[]>,
+        );
+        if (reply[0] !== 'further') return attachReply(reply);
         looked = reply[1] ?? '';
       }
-    };
-    return this.steps.run<AttachReply>(sessionId, GONE, async () =>
-      attachReply(await this.connection.run(attach)),
-    );
+    });
   }
 
   async read({ sessionId, stream, after, maxBytes, token }: ReadRequest) {
     const keys = this.redisKeys.ofSession(sessionId);
     const reader = token === undefined ? '' : `${this.options.nodeId}:${token}`;
-    const read: Command<unknown> = (client, _attempts, later) =>
-      this.turns.take(sessionId, later, () =>
-        client['anynode:read'](...keys, stream, after.n, after.logId, maxBytes, reader),
-      );
-    return this.steps.run<Page>(sessionId, GONE, async () => page(await this.connection.run(read)));
+    return this.steps.run<Page>(sessionId, GONE, async () =>
+      page(
+        await this.inTurn(sessionId, (client) =>
+          client['anynode:read'](...keys, stream, after.n, after.logId, maxBytes, reader),
+        ),
+      ),
+    );
   }
 
   async touch(requests: TouchRequest[]) {
@@ -316,9 +317,9 @@ class JoinedRedisBackplane implements JoinedBackplane {
 
   history(sessionId: string, after: string, count: number): Promise<LogEntry[]> {
     const args = [...this.redisKeys.ofSession(sessionId), after, count, HISTORY_BYTES];
-    const read: Command<unknown> = (client, _attempts, later) =>
-      this.turns.take(sessionId, later, () => client['anynode:history'](...args));
-    return this.steps.run(sessionId, [], async () => history(await this.connection.run(read)));
+    return this.steps.run(sessionId, [], async () =>
+      history(await this.inTurn(sessionId, (client) => client['anynode:history'](...args))),
+    );
   }
 
   loadState(sessionId: string) {
@@ -368,6 +369,11 @@ class JoinedRedisBackplane implements JoinedBackplane {
     }
     this.connection.close();
     this.wakeLeft();
+  }
+
+  /** Runs a command that looks through the log of a session, when it is the session's turn. */
+  private inTurn<T>(sessionId: string, command: Command<T>): Promise<T> {
+    return this.turns.take(sessionId, () => this.connection.run(command));
   }
 
   private wakeLeft: () => void = () => undefined;

@@ -1,13 +1,16 @@
-import type { Later } from './redis-connection.js';
+import { AnynodeError, FailedStep, unavailable } from '../../../protocol/errors.js';
 
 /**
  * How many steps run at the same time, each for another session. With many more, other calls would wait behind them in Redis.
- * With only a few, a thousand clients that reconnect at once would wait for too many round trips, and get 503.
+ * With only a few, a thousand clients that reconnect at once would wait for too many round trips.
  */
 const AT_ONCE = 32;
+/** How many steps of one session may wait. A client needs far fewer, and each waiting step takes memory. */
+const MOST_WAITING = 1000;
 
 interface Waiting {
-  isExpired: () => boolean;
+  /** How many steps of all sessions had ended when this one began to wait. */
+  since: number;
   run: () => void;
   refuse: (error: Error) => void;
 }
@@ -16,21 +19,32 @@ interface Waiting {
  * Lets costly steps of a node take turns: those that look through a log. One step of a session runs at a time, and few in
  * all. Sessions take turns in their order of arrival. So a client that resumes many streams at once mostly waits for itself,
  * and delays the calls of others only by a few short steps.
+ *
+ * The time that a step waits for its turn does not count toward the time that Redis may take for it. When 2,000 clients come
+ * back at once, all of them are served, some later than others. During an outage nobody waits in vain: when Redis has not
+ * answered a step in time, all steps that waited already before that step began are refused.
  */
 export class FairTurns {
   private running = 0;
+  private begun = 0;
   /** The waiting steps by session. Each session here has a running step, or a place in `order`. */
   private readonly sessions = new Map<string, Waiting[]>();
   /** The sessions without a running step, in the order of their turns. */
   private readonly order = new Set<string>();
 
   /**
-   * Runs a step of a command when it is the session's turn. Rejects without running it if the command has timed out by then.
+   * Runs a step when it is the session's turn. Rejects with `backplane_unavailable` without running it if Redis cannot be
+   * reached, or if too many steps of the session wait.
    */
-  async take<T>(session: string, command: Later, step: () => Promise<T>): Promise<T> {
-    await this.turn(session, () => command.isExpired());
+  async take<T>(session: string, step: () => Promise<T>): Promise<T> {
+    await this.turn(session);
+    const before = this.begun;
+    this.begun += 1;
     try {
-      return await command.send(step);
+      return await step();
+    } catch (error) {
+      if (isOutage(error)) this.refuseOlder(before, error);
+      throw error;
     } finally {
       this.running -= 1;
       if (this.sessions.get(session)?.length === 0) this.sessions.delete(session);
@@ -39,12 +53,17 @@ export class FairTurns {
     }
   }
 
-  private turn(session: string, isExpired: () => boolean): Promise<void> {
+  private turn(session: string): Promise<void> {
     return new Promise((run, refuse) => {
       const waiting = this.sessions.get(session);
-      waiting?.push({ isExpired, run, refuse });
+      if (waiting !== undefined && waiting.length >= MOST_WAITING) {
+        refuse(unavailable(new Error('too many steps of this session wait')));
+        return;
+      }
+      const step = { since: this.begun, run, refuse };
+      waiting?.push(step);
       if (waiting !== undefined) return;
-      this.sessions.set(session, [{ isExpired, run, refuse }]);
+      this.sessions.set(session, [step]);
       this.order.add(session);
       this.next();
     });
@@ -54,21 +73,28 @@ export class FairTurns {
     for (const session of this.order) {
       if (this.running === AT_ONCE) return;
       this.order.delete(session);
-      const step = this.stepOf(session);
-      if (step === undefined) continue;
+      const step = this.sessions.get(session)?.shift();
+      if (step === undefined) {
+        this.sessions.delete(session);
+        continue;
+      }
       this.running += 1;
       step.run();
     }
   }
 
-  /** Returns the session's next step whose command has not timed out. If there is none, forgets the session. */
-  private stepOf(session: string): Waiting | undefined {
-    const waiting = this.sessions.get(session) ?? [];
-    for (let step = waiting.shift(); step !== undefined; step = waiting.shift()) {
-      if (!step.isExpired()) return step;
-      step.refuse(new Error('too late'));
+  /** Refuses the steps that have waited since before the step `begun` began. */
+  private refuseOlder(begun: number, error: Error): void {
+    for (const waiting of this.sessions.values()) {
+      const isOlder = ({ since }: Waiting) => since <= begun;
+      for (const { refuse } of waiting.filter(isOlder)) refuse(error);
+      waiting.splice(0, waiting.length, ...waiting.filter((step) => !isOlder(step)));
     }
-    this.sessions.delete(session);
-    return undefined;
   }
+}
+
+/** True if Redis cannot be reached. A step that failed in Redis says nothing about other sessions. */
+function isOutage(error: unknown): error is AnynodeError {
+  const isUnavailable = error instanceof AnynodeError && error.code === 'backplane_unavailable';
+  return isUnavailable && !(error instanceof FailedStep);
 }

@@ -20,15 +20,7 @@ const FIRST_TOGETHER = 4;
 type NetStream = Redis['stream'];
 export type Client = Scripted<Redis> | Scripted<Cluster>;
 
-/** The handle of a command that sends some of its steps later. */
-export interface Later {
-  /** True if the command has timed out. */
-  isExpired(): boolean;
-  /** Runs `step`, whose first commands belong to this command. */
-  send<T>(step: () => Promise<T>): Promise<T>;
-}
-
-export type Command<T> = (client: Client, attempts: number, later: Later) => Promise<T>;
+export type Command<T> = (client: Client, attempts: number) => Promise<T>;
 
 export interface ConnectionOptions {
   clock: Clock;
@@ -49,23 +41,12 @@ export interface ConnectionOptions {
 const PAUSES: Pauses = { firstMs: 20, longestMs: 250 };
 
 /** A command and all its tries. */
-class Call implements Later {
-  expired = false;
+interface Call {
+  number: number;
+  /** True if the command has timed out. */
+  expired: boolean;
   /** Ends the command's wait for a connection. */
   leave: (() => void) | undefined;
-
-  constructor(
-    readonly number: number,
-    private readonly start: <T>(step: () => Promise<T>, call: Call) => Promise<T>,
-  ) {}
-
-  isExpired(): boolean {
-    return this.expired;
-  }
-
-  send<T>(step: () => Promise<T>): Promise<T> {
-    return this.start(step, this);
-  }
 }
 
 /** The node's connection for commands (in a cluster one per master), with the settings of the caller's client. */
@@ -228,7 +209,7 @@ export class CommandConnection {
   run<T>(command: Command<T>): Promise<T> {
     if (this.closed) return Promise.reject(closedError());
     return new Promise((resolve, reject) => {
-      const call = new Call(this.calls, this.start);
+      const call: Call = { number: this.calls, expired: false, leave: undefined };
       this.calls += 1;
       const received = this.received();
       const giveUp = (): void => {
@@ -291,19 +272,22 @@ export class CommandConnection {
       const unusable = this.check.trouble();
       if (unusable !== undefined) throw unavailable(new Error(unusable));
       try {
-        return await call.send(() => command(this.client, attempts, call));
+        return await this.start(() => command(this.client, attempts), call);
       } catch (error) {
-        if (call.expired || !isTransient(error)) throw error;
+        if (!isTransient(error)) throw error;
         // Without a connection, the call waits for one, and must not pause. All calls of a turn pause equally long, so that
         // their order stays.
-        if (this.client.status === 'ready') await pause(pauseAfter(attempts, PAUSES), this.clock);
+        if (!call.expired && this.client.status === 'ready') {
+          await pause(pauseAfter(attempts, PAUSES), this.clock);
+        }
         // The call may have timed out meanwhile.
-        if (call.isExpired()) throw error;
+        if (call.expired) throw error;
       }
     }
   }
 
-  private readonly start = <T>(command: () => Promise<T>, call: Call): Promise<T> => {
+  /** Starts a try of a command. What it sends at once belongs to `call`. */
+  private start<T>(command: () => Promise<T>, call: Call): Promise<T> {
     this.gather();
     this.trying = call;
     try {
@@ -311,7 +295,7 @@ export class CommandConnection {
     } finally {
       this.trying = undefined;
     }
-  };
+  }
 
   /**
    * Gathers the commands of one turn of the event loop into few writes, because a system call per command costs more than

@@ -38,17 +38,17 @@ export class RedisEventStore implements Replays {
     after: Position,
     maxBytes: number,
   ): Promise<ReplayPage> {
+    const { connection, turns } = this.options;
     const [log, ends] = this.keys(sessionId);
-    const reply = await this.options.connection.run(async (client, _attempts, later) => {
-      for (let from = ''; ;) {
-        const args = [log, ends, stream, after.n, after.logId, maxBytes, from];
-        const page = (await this.options.turns.take(log, later, () =>
-          client['anynode:sdk-stores/replay-read'](...args),
-        )) as 'unknown' | 'trimmed' | string[];
-        if (page[0] !== 'further') return page;
-        from = page[1] ?? '';
-      }
-    });
+    let reply: 'unknown' | 'trimmed' | string[];
+    let from = '';
+    do {
+      const args = [log, ends, stream, after.n, after.logId, maxBytes, from];
+      reply = (await turns.take(log, () =>
+        connection.run((client) => client['anynode:sdk-stores/replay-read'](...args)),
+      )) as typeof reply;
+      from = reply[1] ?? '';
+    } while (reply[0] === 'further');
     if (typeof reply === 'string') return { status: reply };
     const events = [];
     for (let at = 1; at + 2 < reply.length; at += 3) {
