@@ -21,8 +21,8 @@ interface Waiting {
  * and delays the calls of others only by a few short steps.
  *
  * The time that a step waits for its turn does not count toward the time that Redis may take for it. When 2,000 clients come
- * back at once, all of them are served, some later than others. During an outage nobody waits in vain: when Redis has not
- * answered a step in time, all steps that waited already before that step began are refused.
+ * back at once, all of them are served, some later than others. When Redis has not answered a step in time, all steps that
+ * began to wait before it are refused, so that an outage makes no client wait longer.
  */
 export class FairTurns {
   private running = 0;
