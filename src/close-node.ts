@@ -6,7 +6,7 @@ import { closeModern } from './http/modern/modern.js';
 import type { ListeningServer } from './http/response/closing-server.js';
 import { endConnections, stopListening } from './http/response/closing-server.js';
 import type { Interception } from './intercept/intercept.js';
-import { pause } from './protocol/backoff.js';
+import { pause } from './protocol/timing/backoff.js';
 import { answerTurns } from './replica/requests/loop-turns.js';
 import { atMost, spreadHangUps } from './stream/drain.js';
 

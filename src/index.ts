@@ -53,4 +53,4 @@ export type {
   SessionEvent,
   SessionEventType,
   SessionInfo,
-} from './options/types.js';
+} from './options/public-types.js';

@@ -4,7 +4,7 @@ import type { Redis } from 'ioredis';
 import type { JoinedBackplane, NewSession, Operation } from '../../src/backplane/backplane.js';
 import type { SdkStoreAccess } from '../../src/backplane/sdk-store-access.js';
 import { redisBackplane } from '../../src/backplane/redis/redis-backplane.js';
-import { systemClock } from '../../src/protocol/clock.js';
+import { systemClock } from '../../src/protocol/timing/clock.js';
 
 /** The defaults of the options and limits that matter here. */
 const MOST_EVENTS = 10_000;

@@ -5,7 +5,7 @@
  * Everything that has to be atomic is one call, because Redis runs it as one script. No call awaits a client, a handler or
  * another node. Messages are JSON texts, which a backplane does not parse.
  */
-import type { Clock } from '../protocol/clock.js';
+import type { Clock } from '../protocol/timing/clock.js';
 import type { NodeMessage } from './node-messages.js';
 import type { ApplicationState } from './roles/application-state.js';
 import type { BackplaneClock } from './roles/backplane-clock.js';

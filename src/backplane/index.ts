@@ -50,7 +50,7 @@ export type { LogEntry, Note, StreamEvent } from './session-log.js';
 export type { LogId, Position } from './positions.js';
 export type { NodeMessage, StreamName } from './node-messages.js';
 export type { Revision } from './revision.js';
-export type { Clock } from '../protocol/clock.js';
+export type { Clock } from '../protocol/timing/clock.js';
 
 // The storage for the SDK's stores, which is optional.
 export type {

@@ -1,7 +1,7 @@
 /** Serves and sends the metrics and spans of a gateway. The user installs the packages that this needs. */
 import type { MeterProvider, IMetricReader } from '@opentelemetry/sdk-metrics';
 import type { BasicTracerProvider } from '@opentelemetry/sdk-trace-base';
-import type { Telemetry } from '../options/telemetry.js';
+import type { Telemetry } from '../options/node-telemetry.js';
 import { CommandError, EXIT } from './exit.js';
 
 export interface TelemetryFlags {

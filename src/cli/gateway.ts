@@ -4,7 +4,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Cluster, Redis } from 'ioredis';
 import { anynode } from '../node.js';
-import type { Telemetry } from '../options/telemetry.js';
+import type { Telemetry } from '../options/node-telemetry.js';
 import type { PayloadCodec } from '../backplane/encoded/payloads.js';
 import { serverOptionsFor } from '../http/server-options.js';
 import { CommandError, EXIT, orUsage } from './exit.js';

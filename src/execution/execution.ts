@@ -1,7 +1,7 @@
 import type { Position } from '../backplane/backplane.js';
-import type { JsonRpcMessage, JsonRpcResponse } from '../protocol/jsonrpc.js';
-import { isRequest } from '../protocol/jsonrpc.js';
-import type { ArrivedBy, NodeTelemetry } from '../options/telemetry.js';
+import type { JsonRpcMessage, JsonRpcResponse } from '../protocol/json/jsonrpc.js';
+import { isRequest } from '../protocol/json/jsonrpc.js';
+import type { ArrivedBy, NodeTelemetry } from '../options/node-telemetry.js';
 import type { DeliveryContext } from '../replica/replica.js';
 import type { Cursors } from '../stream/cursor.js';
 import type { Follower } from '../stream/followers/follower.js';

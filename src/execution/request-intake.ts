@@ -1,6 +1,6 @@
 import type { Operation, OperationResult, Position } from '../backplane/backplane.js';
-import type { JsonRpcMessage } from '../protocol/jsonrpc.js';
-import { isRequest } from '../protocol/jsonrpc.js';
+import type { JsonRpcMessage } from '../protocol/json/jsonrpc.js';
+import { isRequest } from '../protocol/json/jsonrpc.js';
 import type { LiveSession } from '../replica/live-session.js';
 import type { DeliveryContext } from '../replica/replica.js';
 import type { ReplicaPool } from '../replica/replica-pool.js';

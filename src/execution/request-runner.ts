@@ -1,5 +1,5 @@
-import type { JsonRpcMessage } from '../protocol/jsonrpc.js';
-import { isInitialized, isRequest } from '../protocol/jsonrpc.js';
+import type { JsonRpcMessage } from '../protocol/json/jsonrpc.js';
+import { isInitialized, isRequest } from '../protocol/json/jsonrpc.js';
 import { isSessionEnded } from '../protocol/errors.js';
 import type { LiveSession } from '../replica/live-session.js';
 import { nodeLost } from '../replica/requests/request-errors.js';

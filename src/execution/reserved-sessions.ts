@@ -3,7 +3,7 @@
  */
 import type { Operation, SessionRecord } from '../backplane/backplane.js';
 import { STANDALONE } from '../backplane/backplane.js';
-import type { JsonRpcRequest } from '../protocol/jsonrpc.js';
+import type { JsonRpcRequest } from '../protocol/json/jsonrpc.js';
 import { isShownOnStandalone } from '../stream/shown-on.js';
 import type { LiveSession } from '../replica/live-session.js';
 import type { NodeContext } from '../stream/node-context.js';

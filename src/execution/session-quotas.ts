@@ -1,5 +1,5 @@
 import { TooManySessions } from '../backplane/backplane.js';
-import type { Clock } from '../protocol/clock.js';
+import type { Clock } from '../protocol/timing/clock.js';
 
 /**
  * How long a refusal is remembered. To count the sessions of a principal that has too many, the backplane looks at each of

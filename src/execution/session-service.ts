@@ -1,6 +1,6 @@
 import type { NodeMessageOf, StreamName } from '../backplane/backplane.js';
 import type { Revision } from '../backplane/revision.js';
-import { parseStoredMessage } from '../protocol/parse-stored.js';
+import { parseStoredMessage } from '../protocol/json/parse-stored.js';
 import type { LiveSession } from '../replica/live-session.js';
 import type { ReplicaPool } from '../replica/replica-pool.js';
 import type { NodeContext } from '../stream/node-context.js';

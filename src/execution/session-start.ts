@@ -1,6 +1,6 @@
 import type { NewSession, Position } from '../backplane/backplane.js';
-import type { JsonRpcRequest } from '../protocol/jsonrpc.js';
-import type { AuthInfo } from '../options/types.js';
+import type { JsonRpcRequest } from '../protocol/json/jsonrpc.js';
+import type { AuthInfo } from '../options/public-types.js';
 import { hearsOf, InitializeExchange } from '../replica/initialize/initialize-exchange.js';
 import { loggedInitialize } from '../replica/initialize/logged-initialize.js';
 import { principalOf } from '../replica/session-info.js';

@@ -5,7 +5,7 @@ import type { Followers } from '../stream/followers/followers.js';
 import type { CommitQueue } from '../stream/commit-queue.js';
 import type { ServerEvent } from '../options/modern-option.js';
 import { deliverToFollower } from '../stream/followers/deliver-to-followers.js';
-import type { Logger } from '../options/types.js';
+import type { Logger } from '../options/public-types.js';
 import { unheld } from '../protocol/unheld.js';
 
 /**

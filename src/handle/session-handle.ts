@@ -1,7 +1,7 @@
 import { STANDALONE } from '../backplane/backplane.js';
 import { AnynodeError } from '../protocol/errors.js';
-import type { JsonRpcMessage, JsonRpcResponse, Params } from '../protocol/jsonrpc.js';
-import { isResponse } from '../protocol/jsonrpc.js';
+import type { JsonRpcMessage, JsonRpcResponse, Params } from '../protocol/json/jsonrpc.js';
+import { isResponse } from '../protocol/json/jsonrpc.js';
 import type { NodeContext } from '../stream/node-context.js';
 import type { Asker, OutgoingRequests } from '../replica/requests/outgoing-requests.js';
 import { deliverToFollower } from '../stream/followers/deliver-to-followers.js';

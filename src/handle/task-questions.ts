@@ -1,5 +1,5 @@
 import type { NodeInboxes } from '../backplane/backplane.js';
-import type { JsonRpcRequest } from '../protocol/jsonrpc.js';
+import type { JsonRpcRequest } from '../protocol/json/jsonrpc.js';
 import type { Questions } from '../sdk-stores/questions.js';
 import { markAdopted } from '../replica/requests/adopted-requests.js';
 import { nodeOf } from '../replica/requests/outgoing-requests.js';

@@ -17,7 +17,7 @@ import { defaultPrincipal, principalReader } from './principal.js';
 import type { Refusal } from './response/refusals.js';
 import { labelsOf, refuse, RefusalError, REFUSALS } from './response/refusals.js';
 import { cut, reply } from './response/response.js';
-import { SharedTimer } from '../protocol/shared-timer.js';
+import { SharedTimer } from '../protocol/timing/shared-timer.js';
 import { ConnectionSlots } from './connection-slots.js';
 import { StreamTurns } from './stream-turns.js';
 import type { SseSettings } from './response/sse-response.js';

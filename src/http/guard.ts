@@ -1,5 +1,5 @@
 import type { Request } from 'express';
-import { ErrorCode } from '../protocol/jsonrpc.js';
+import { ErrorCode } from '../protocol/json/jsonrpc.js';
 import { hostOf, isLoopback, isProxied } from './incoming-request.js';
 import { RefusalError } from './response/refusals.js';
 

@@ -1,6 +1,6 @@
 import type { Request, Response } from 'express';
-import { ErrorCode, errorResponse, isRequest } from '../protocol/jsonrpc.js';
-import type { JsonRpcRequest, RequestId } from '../protocol/jsonrpc.js';
+import { ErrorCode, errorResponse, isRequest } from '../protocol/json/jsonrpc.js';
+import type { JsonRpcRequest, RequestId } from '../protocol/json/jsonrpc.js';
 import type { DeliveryContext } from '../replica/replica.js';
 import { FIRST_VERSION_WITH_PRIMING, isInitializeRequest } from '../replica/sdk.js';
 import type { Inbound } from '../execution/messages/client-messages.js';

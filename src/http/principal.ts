@@ -1,7 +1,7 @@
 import type { Request } from 'express';
 import type { Limits } from '../options/limits.js';
-import { ErrorCode } from '../protocol/jsonrpc.js';
-import type { AuthInfo, Logger } from '../options/types.js';
+import { ErrorCode } from '../protocol/json/jsonrpc.js';
+import type { AuthInfo, Logger } from '../options/public-types.js';
 import { identityOf } from './identity.js';
 import { RefusalError } from './response/refusals.js';
 

@@ -1,5 +1,5 @@
-import type { Clock } from '../protocol/clock.js';
-import { SharedTimer } from '../protocol/shared-timer.js';
+import type { Clock } from '../protocol/timing/clock.js';
+import { SharedTimer } from '../protocol/timing/shared-timer.js';
 
 /** How many GETs of one stream a node serves within a second. A client needs one, when its connection has ended. */
 const MOST_PER_SECOND = 10;

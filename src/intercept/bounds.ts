@@ -1,5 +1,5 @@
 /** The bounds for what a server behind this library may send. `docs/reference/limits.md` lists them. */
-import type { JsonShape } from '../protocol/json-shape.js';
+import type { JsonShape } from '../protocol/json/json-shape.js';
 import { Failure } from './failure.js';
 
 /**

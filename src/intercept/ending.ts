@@ -1,4 +1,4 @@
-import type { Clock } from '../protocol/clock.js';
+import type { Clock } from '../protocol/timing/clock.js';
 
 /**
  * The end of a call or a session, with callbacks. An `AbortController` would cost an event target and an event per call,

@@ -1,6 +1,6 @@
 /** The failures between this library and a server that it reaches over HTTP, and the errors that clients get for them. */
-import type { JsonRpcError, RequestId } from '../protocol/jsonrpc.js';
-import { ErrorCode } from '../protocol/jsonrpc.js';
+import type { JsonRpcError, RequestId } from '../protocol/json/jsonrpc.js';
+import { ErrorCode } from '../protocol/json/jsonrpc.js';
 import type { HttpAnswer } from '../protocol/http-answer.js';
 
 /**

@@ -1,7 +1,7 @@
 /** Parses messages of a server behind this library, and checks them before other code works on them. */
-import { exceededBy } from '../protocol/json-shape.js';
-import type { JsonRpcMessage } from '../protocol/jsonrpc.js';
-import { isObject } from '../protocol/jsonrpc.js';
+import { exceededBy } from '../protocol/json/json-shape.js';
+import type { JsonRpcMessage } from '../protocol/json/jsonrpc.js';
+import { isObject } from '../protocol/json/jsonrpc.js';
 import { BATCH_SIZE, LONGEST_ID, MESSAGE_SHAPE, oversized } from './bounds.js';
 import { Failure } from './failure.js';
 

@@ -1,8 +1,8 @@
 /** Makes a server that is reached over HTTP usable like a server object. It is an Express handler, or a server at a URL. */
-import type { Clock } from '../protocol/clock.js';
+import type { Clock } from '../protocol/timing/clock.js';
 import type { Intercepted } from '../options/options.js';
 import type { FactoryContext, Mounted } from '../replica/replica.js';
-import type { Logger, ServerLike } from '../options/types.js';
+import type { Logger, ServerLike } from '../options/public-types.js';
 import { BodyReader, withoutSecrets } from './http/response-body.js';
 import { Loopback } from './http/loopback.js';
 import { originOf } from './http/origin.js';

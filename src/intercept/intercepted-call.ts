@@ -1,14 +1,14 @@
 /** Runs one request to a server behind this library, from its POST to its answer. */
 import type { IncomingMessage } from 'node:http';
-import type { Clock } from '../protocol/clock.js';
-import { jittered } from '../protocol/clock.js';
+import type { Clock } from '../protocol/timing/clock.js';
+import { jittered } from '../protocol/timing/clock.js';
 import type {
   JsonRpcMessage,
   JsonRpcRequest,
   JsonRpcResponse,
   RequestId,
-} from '../protocol/jsonrpc.js';
-import { isResponse } from '../protocol/jsonrpc.js';
+} from '../protocol/json/jsonrpc.js';
+import { isResponse } from '../protocol/json/jsonrpc.js';
 import type { BodyReader } from './http/response-body.js';
 import { isSuccess, kindOf } from './http/response-body.js';
 import { MESSAGE_COST, oversized } from './bounds.js';

@@ -6,12 +6,12 @@ import type {
   JsonRpcRequest,
   JsonRpcResponse,
   RequestId,
-} from '../protocol/jsonrpc.js';
-import { ErrorCode, errorResponse, isRequest, isResponse } from '../protocol/jsonrpc.js';
+} from '../protocol/json/jsonrpc.js';
+import { ErrorCode, errorResponse, isRequest, isResponse } from '../protocol/json/jsonrpc.js';
 import type { DeliveryContext } from '../replica/replica.js';
 import type { Shape } from '../replica/session-shape.js';
 import { effectOf, UNSHAPED, withEffect } from '../replica/session-shape.js';
-import type { SendOptions, ServerLike, ServerTransport } from '../options/types.js';
+import type { SendOptions, ServerLike, ServerTransport } from '../options/public-types.js';
 import { MESSAGE_COST, STUCK_BYTES } from './bounds.js';
 import { call } from './intercepted-call.js';
 import { Ending } from './ending.js';

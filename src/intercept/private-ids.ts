@@ -3,8 +3,8 @@
  * from the start again in a new private session. Without the mark, an answer to a question of the old session could be taken
  * for one of the new session.
  */
-import type { JsonRpcMessage, RequestId } from '../protocol/jsonrpc.js';
-import { isNotification, isRequest } from '../protocol/jsonrpc.js';
+import type { JsonRpcMessage, RequestId } from '../protocol/json/jsonrpc.js';
+import { isNotification, isRequest } from '../protocol/json/jsonrpc.js';
 
 export function marked(message: JsonRpcMessage, generation: number): JsonRpcMessage {
   const mark = (id: RequestId): string => `${generation}:${JSON.stringify(id)}`;

@@ -1,9 +1,9 @@
 /** A session that a server behind this library has given to one replica. Only that replica knows its id. */
-import { pauseAfter } from '../protocol/backoff.js';
-import type { Clock } from '../protocol/clock.js';
-import { jittered } from '../protocol/clock.js';
-import type { JsonRpcMessage } from '../protocol/jsonrpc.js';
-import type { Logger } from '../options/types.js';
+import { pauseAfter } from '../protocol/timing/backoff.js';
+import type { Clock } from '../protocol/timing/clock.js';
+import { jittered } from '../protocol/timing/clock.js';
+import type { JsonRpcMessage } from '../protocol/json/jsonrpc.js';
+import type { Logger } from '../options/public-types.js';
 import type { BodyReader } from './http/response-body.js';
 import { isSuccess, kindOf } from './http/response-body.js';
 import { ACCEPT_EVENTS, pause, RETRY_MS } from './intercepted-call.js';

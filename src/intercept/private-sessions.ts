@@ -3,7 +3,7 @@ import type {
   JsonRpcRequest,
   JsonRpcResponse,
   RequestId,
-} from '../protocol/jsonrpc.js';
+} from '../protocol/json/jsonrpc.js';
 import type { Shape } from '../replica/session-shape.js';
 import { requestsBetween, UNSHAPED } from '../replica/session-shape.js';
 import { isSuccess, kindOf } from './http/response-body.js';

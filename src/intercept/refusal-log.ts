@@ -1,7 +1,7 @@
 /** Logs that a server behind this library does not accept sessions, and what to check. */
-import type { Clock } from '../protocol/clock.js';
+import type { Clock } from '../protocol/timing/clock.js';
 import { LogLimit } from '../protocol/log-limit.js';
-import type { Logger } from '../options/types.js';
+import type { Logger } from '../options/public-types.js';
 import { failureOf, mendOf } from './failure.js';
 
 /** Statuses that are expected: for clients without authorization, or for too many clients. */

@@ -4,9 +4,9 @@
  */
 import type { IncomingMessage } from 'node:http';
 import { AnynodeError } from '../protocol/errors.js';
-import type { Clock } from '../protocol/clock.js';
-import { jittered } from '../protocol/clock.js';
-import type { Logger } from '../options/types.js';
+import type { Clock } from '../protocol/timing/clock.js';
+import { jittered } from '../protocol/timing/clock.js';
+import type { Logger } from '../options/public-types.js';
 import { isSuccess } from './http/response-body.js';
 import { Failure } from './failure.js';
 import type { Outgoing, Target } from './http/http-exchange.js';

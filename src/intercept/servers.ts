@@ -1,5 +1,5 @@
 import type { Options } from '../options/options.js';
-import type { Clock } from '../protocol/clock.js';
+import type { Clock } from '../protocol/timing/clock.js';
 import type { Factory } from '../replica/replica.js';
 import type { Interception } from './intercept.js';
 import { intercept } from './intercept.js';

@@ -1,9 +1,9 @@
 import type { Response } from 'express';
 import type { StreamEvent } from '../backplane/backplane.js';
-import type { Clock } from '../protocol/clock.js';
-import { jittered } from '../protocol/clock.js';
-import { onOneLine } from '../protocol/json-text.js';
-import type { Logger } from '../options/types.js';
+import type { Clock } from '../protocol/timing/clock.js';
+import { jittered } from '../protocol/timing/clock.js';
+import { onOneLine } from '../protocol/json/json-text.js';
+import type { Logger } from '../options/public-types.js';
 import type { EndReason, Sink } from '../stream/followers/follower.js';
 import { cut, needsDrain } from '../http/response/response.js';
 import { KEEP_ALIVE, LINGER_MS, SSE_HEADERS } from '../http/response/sse-response.js';

@@ -1,5 +1,5 @@
 import type { Request, Response } from 'express';
-import { isRequest } from '../protocol/jsonrpc.js';
+import { isRequest } from '../protocol/json/jsonrpc.js';
 import type { DeliveryContext } from '../replica/replica.js';
 import type { Inbound } from '../execution/messages/client-messages.js';
 import { streamShownOnStandalone } from '../stream/shown-on.js';

@@ -1,7 +1,7 @@
 import type { Request, Response } from 'express';
 import type { AppendOperation, Position } from '../backplane/backplane.js';
 import { compareLogIds, LOG_START, STANDALONE, TooManySessions } from '../backplane/backplane.js';
-import type { RequestId } from '../protocol/jsonrpc.js';
+import type { RequestId } from '../protocol/json/jsonrpc.js';
 import type { DeliveryContext } from '../replica/replica.js';
 import { answerLost } from '../replica/requests/request-errors.js';
 import type { NodeContext } from '../stream/node-context.js';

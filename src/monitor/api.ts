@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import type { Observer } from '../operator/observer.js';
-import type { SessionEventType } from '../options/types.js';
+import type { SessionEventType } from '../options/public-types.js';
 import { VERSION } from '../protocol/version.js';
 import type { EventSummary } from '../timeline/event-summary.js';
 import { ClusterFeed } from './cluster-feed.js';

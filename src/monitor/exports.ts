@@ -1,7 +1,7 @@
 /** Makes files of a session that can be taken along. */
 import type { Observer } from '../operator/observer.js';
 import { jsonLine } from '../operator/export-lines.js';
-import { onOneLine } from '../protocol/json-text.js';
+import { onOneLine } from '../protocol/json/json-text.js';
 import type { EventSummary } from '../timeline/event-summary.js';
 import { mermaid } from '../timeline/mermaid.js';
 import type { HandlerOptions } from './handler.js';

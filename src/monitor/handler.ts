@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Observer } from '../operator/observer.js';
-import type { Redact } from '../options/types.js';
+import type { Redact } from '../options/public-types.js';
 import { AnynodeError } from '../protocol/errors.js';
 import { Api } from './api.js';
 import { bodyOf, checkOrigin, pathOf } from './incoming.js';

@@ -1,5 +1,5 @@
 /** Reads what `export` and the page write as JSON Lines. */
-import type { SessionEvent, SessionInfo } from '../options/types.js';
+import type { SessionEvent, SessionInfo } from '../options/public-types.js';
 import { summaryOf } from '../timeline/event-summary.js';
 import type { EventSummary } from '../timeline/event-summary.js';
 import type { OfflineData } from './wire.js';

@@ -1,5 +1,5 @@
-import type { Redact } from '../options/types.js';
-import type { SessionEvent } from '../options/types.js';
+import type { Redact } from '../options/public-types.js';
+import type { SessionEvent } from '../options/public-types.js';
 import type { EventSummary } from '../timeline/event-summary.js';
 import { summaryOf } from '../timeline/event-summary.js';
 

@@ -5,7 +5,7 @@
 import type { RedisInfo } from '../backplane/observation.js';
 import type { NodeStats, SessionDetails, SessionPage } from '../operator/observer.js';
 import type { SessionSnapshot } from '../operator/session-snapshot.js';
-import type { SessionInfo } from '../options/types.js';
+import type { SessionInfo } from '../options/public-types.js';
 import type { EventSummary } from '../timeline/event-summary.js';
 
 /** The answer to `hello`: what the page may do. */

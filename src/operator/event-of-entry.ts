@@ -1,11 +1,11 @@
 /** Turns entries of the log into events for operators. */
 import type { LogEntry } from '../backplane/backplane.js';
-import type { JsonRpcMessage, RequestId } from '../protocol/jsonrpc.js';
-import { isObject, isRequest, isResponse } from '../protocol/jsonrpc.js';
+import type { JsonRpcMessage, RequestId } from '../protocol/json/jsonrpc.js';
+import { isObject, isRequest, isResponse } from '../protocol/json/jsonrpc.js';
 import { givenName } from '../stream/shown-on.js';
 import { NODE_ID_LENGTH } from '../protocol/node-id.js';
-import { parseStored } from '../protocol/parse-stored.js';
-import type { SessionEvent } from '../options/types.js';
+import { parseStored } from '../protocol/json/parse-stored.js';
+import type { SessionEvent } from '../options/public-types.js';
 
 export function eventOf(entry: LogEntry): SessionEvent {
   const { logId: id, at, stream, direction, note } = entry;

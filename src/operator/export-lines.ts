@@ -1,5 +1,5 @@
-import { onOneLine } from '../protocol/json-text.js';
-import type { SessionEvent } from '../options/types.js';
+import { onOneLine } from '../protocol/json/json-text.js';
+import type { SessionEvent } from '../options/public-types.js';
 
 const FORMAT = 1;
 

@@ -1,8 +1,8 @@
 /** Finds sessions for operators: filtered, sorted, and a page at a time. */
 import type { SessionRecord } from '../backplane/backplane.js';
 import type { Observation, StreamTable } from '../backplane/observation.js';
-import type { SessionInfo } from '../options/types.js';
-import { parseStored } from '../protocol/parse-stored.js';
+import type { SessionInfo } from '../options/public-types.js';
+import { parseStored } from '../protocol/json/parse-stored.js';
 import { infoOf } from '../replica/session-info.js';
 import type { SessionPage, SessionQuery, SessionSummary } from './observer.js';
 

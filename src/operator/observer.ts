@@ -1,8 +1,8 @@
 /** The types of what an observer sees. Times named `…At` are milliseconds since the epoch. Other times are milliseconds. */
 import type { Directory } from './session-directory.js';
 import type { RedisInfo } from '../backplane/observation.js';
-import type { RequestId } from '../protocol/jsonrpc.js';
-import type { SessionEvent, SessionInfo } from '../options/types.js';
+import type { RequestId } from '../protocol/json/jsonrpc.js';
+import type { SessionEvent, SessionInfo } from '../options/public-types.js';
 
 /** Reads a cluster from outside. Every call may reject with `backplane_unavailable`, within `commandTimeoutMs`. */
 export interface Observer {

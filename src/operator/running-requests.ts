@@ -2,9 +2,9 @@
 import type { LogEntry } from '../backplane/backplane.js';
 import { compareLogIds, isReleased, LOG_START } from '../backplane/backplane.js';
 import type { Observation, StreamTable } from '../backplane/observation.js';
-import type { JsonRpcMessage, RequestId } from '../protocol/jsonrpc.js';
-import { isObject } from '../protocol/jsonrpc.js';
-import { parseStored } from '../protocol/parse-stored.js';
+import type { JsonRpcMessage, RequestId } from '../protocol/json/jsonrpc.js';
+import { isObject } from '../protocol/json/jsonrpc.js';
+import { parseStored } from '../protocol/json/parse-stored.js';
 import { eventOf } from './event-of-entry.js';
 import type { RequestInfo } from './observer.js';
 import { following } from './session-events.js';

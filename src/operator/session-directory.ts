@@ -1,13 +1,13 @@
 import type { SessionRecords } from '../backplane/backplane.js';
 import { ANY_PRINCIPAL } from '../backplane/backplane.js';
-import type { Clock } from '../protocol/clock.js';
+import type { Clock } from '../protocol/timing/clock.js';
 import type { EventOptions } from './session-events.js';
 import { readEvents } from './session-events.js';
 import { jsonLine } from './export-lines.js';
 import { infoOf } from '../replica/session-info.js';
 import type { SessionSnapshot } from './session-snapshot.js';
 import { stateAt } from './session-snapshot.js';
-import type { Redact, SessionEvent, SessionInfo } from '../options/types.js';
+import type { Redact, SessionEvent, SessionInfo } from '../options/public-types.js';
 import { unheld, unheldItems } from '../protocol/unheld.js';
 
 /** All sessions of the cluster, of all principals, for operators. Every call may reject with `backplane_unavailable`. */

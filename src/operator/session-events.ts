@@ -2,11 +2,11 @@
 import type { LogId, SessionRecords } from '../backplane/backplane.js';
 import { compareLogIds, justBefore, LOG_START } from '../backplane/backplane.js';
 import { AnynodeError } from '../protocol/errors.js';
-import type { Clock } from '../protocol/clock.js';
-import { jittered } from '../protocol/clock.js';
+import type { Clock } from '../protocol/timing/clock.js';
+import { jittered } from '../protocol/timing/clock.js';
 import { eventOf } from './event-of-entry.js';
 import { withParams } from '../replica/initialize/logged-initialize.js';
-import type { Redact, SessionEvent, SessionEventType } from '../options/types.js';
+import type { Redact, SessionEvent, SessionEventType } from '../options/public-types.js';
 
 /** Selects the events of a session that are shown. All conditions have to hold. */
 export interface EventOptions {

@@ -1,11 +1,11 @@
 /** Computes the state of a session at a place of its log. */
 import type { Effect } from '../backplane/backplane.js';
 import { compareLogIds } from '../backplane/backplane.js';
-import type { JsonRpcMessage, RequestId } from '../protocol/jsonrpc.js';
-import { isRequest, isResponse } from '../protocol/jsonrpc.js';
+import type { JsonRpcMessage, RequestId } from '../protocol/json/jsonrpc.js';
+import { isRequest, isResponse } from '../protocol/json/jsonrpc.js';
 import { isEventId } from './session-events.js';
 import { effectOf } from '../replica/session-shape.js';
-import type { SessionEvent, SessionInfo } from '../options/types.js';
+import type { SessionEvent, SessionInfo } from '../options/public-types.js';
 
 /** A request that has not been answered. */
 export interface OpenRequest {

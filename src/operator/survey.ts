@@ -1,10 +1,10 @@
 import type { LogId, SessionRecord } from '../backplane/backplane.js';
 import { compareLogIds } from '../backplane/backplane.js';
 import type { Lease, Observation, StreamTable } from '../backplane/observation.js';
-import type { Clock } from '../protocol/clock.js';
+import type { Clock } from '../protocol/timing/clock.js';
 import { eventOf } from './event-of-entry.js';
 import { infoOf } from '../replica/session-info.js';
-import type { SessionEvent } from '../options/types.js';
+import type { SessionEvent } from '../options/public-types.js';
 import { nodesOf } from './node-infos.js';
 import { summaryOf } from './find-sessions.js';
 import type { NodeInfo, NodeStats, SessionStats, Stats, Traffic } from './observer.js';

@@ -4,8 +4,8 @@ import type { Backplane } from '../backplane/backplane.js';
 import type { PayloadCodec } from '../backplane/encoded/payloads.js';
 import type { Limits } from './limits.js';
 import type { Modern, ServerEventBus } from './modern-option.js';
-import type { Telemetry } from './telemetry.js';
-import type { Logger, Redact, ServerContext, ServerLike, TaskOptions } from './types.js';
+import type { Telemetry } from './node-telemetry.js';
+import type { Logger, Redact, ServerContext, ServerLike, TaskOptions } from './public-types.js';
 
 /**
  * Options of {@link anynode}. Times are in milliseconds, sizes in bytes. Give all nodes of a cluster the same options. A

@@ -1,4 +1,4 @@
-import type { AuthInfo } from './types.js';
+import type { AuthInfo } from './public-types.js';
 
 /** What serves revision 2026-07-28, which has no sessions. Both parts come from the v2 SDK, and the user provides them. */
 export interface Modern {

@@ -4,8 +4,8 @@ import type { Backplane } from '../backplane/backplane.js';
 import type { AnynodeOptions } from './anynode-options.js';
 import { backplaneOf } from './backplane-option.js';
 import type { Limits } from './limits.js';
-import type { Telemetry } from './telemetry.js';
-import type { Logger } from './types.js';
+import type { Telemetry } from './node-telemetry.js';
+import type { Logger } from './public-types.js';
 import { resolveLimits } from './limits.js';
 import type { Reader } from './option-readers.js';
 import {

@@ -1,4 +1,4 @@
-import type { Clock } from './clock.js';
+import type { Clock } from './timing/clock.js';
 
 const EVERY_MS = 10_000;
 

@@ -1,6 +1,6 @@
 import type { SessionRecord } from '../backplane/backplane.js';
 import { AnynodeError } from '../protocol/errors.js';
-import type { JsonRpcRequest } from '../protocol/jsonrpc.js';
+import type { JsonRpcRequest } from '../protocol/json/jsonrpc.js';
 import { infoOf } from './session-info.js';
 import type {
   Cause,
@@ -15,8 +15,8 @@ import { isUninitialized, requestsBetween, shapeOf, UNSHAPED } from './session-s
 import type { Shape } from './session-shape.js';
 import { dropNotifications } from './sdk.js';
 import { ReplicaTransport } from './replica-transport.js';
-import type { Logger, ServerLike } from '../options/types.js';
-import type { Clock } from '../protocol/clock.js';
+import type { Logger, ServerLike } from '../options/public-types.js';
+import type { Clock } from '../protocol/timing/clock.js';
 
 /** The transport of a replica, and how to discard the replica. */
 export interface BuiltReplica {

@@ -7,14 +7,14 @@ import type {
   JsonRpcRequest,
   JsonRpcResponse,
   RequestId,
-} from '../protocol/jsonrpc.js';
+} from '../protocol/json/jsonrpc.js';
 import {
   ErrorCode,
   errorResponse,
   isInitialized,
   isNotification,
   isResponse,
-} from '../protocol/jsonrpc.js';
+} from '../protocol/json/jsonrpc.js';
 import { sessionEnded } from '../protocol/errors.js';
 import type { BuiltReplica, ReplicaBuilder } from './build-replica.js';
 import { InboundAdmission } from './requests/inbound-admission.js';
@@ -29,7 +29,7 @@ import { failureOf, ignoreClosed, noConnection, ServerMessages } from './server-
 import { SessionUse } from './session-use.js';
 import type { ReplicaTransport } from './replica-transport.js';
 import { ReplicaUpkeep } from './replica-upkeep.js';
-import type { AuthInfo, SessionInfo } from '../options/types.js';
+import type { AuthInfo, SessionInfo } from '../options/public-types.js';
 import { Cursors } from '../stream/cursor.js';
 
 const SUBSCRIBE = 'resources/subscribe';

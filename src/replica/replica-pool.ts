@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers';
-import { jittered } from '../protocol/clock.js';
+import { jittered } from '../protocol/timing/clock.js';
 import type { SessionRecord } from '../backplane/backplane.js';
 import type { ReplicaBuilder } from './build-replica.js';
 import { LiveSession } from './live-session.js';

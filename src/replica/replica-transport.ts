@@ -3,13 +3,13 @@ import type {
   JsonRpcRequest,
   JsonRpcResponse,
   RequestId,
-} from '../protocol/jsonrpc.js';
-import { isNotification, isRequest, isResponse } from '../protocol/jsonrpc.js';
+} from '../protocol/json/jsonrpc.js';
+import { isNotification, isRequest, isResponse } from '../protocol/json/jsonrpc.js';
 import { isAdopted } from './requests/adopted-requests.js';
 import type { Asker, OutgoingRequests } from './requests/outgoing-requests.js';
 import { ReplayRefused } from './requests/request-errors.js';
 import type { DeliveryContext, Replica, ReplayMessage, ReplicaEvents } from './replica.js';
-import type { SendOptions, ServerTransport } from '../options/types.js';
+import type { SendOptions, ServerTransport } from '../options/public-types.js';
 
 /** How many progress tokens are remembered. They outlive the answer to their request, because that may be a task. */
 const MOST_TOKENS = 1000;

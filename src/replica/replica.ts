@@ -1,6 +1,6 @@
 import type { HttpAnswer } from '../protocol/http-answer.js';
-import type { JsonRpcMessage, JsonRpcRequest, RequestId } from '../protocol/jsonrpc.js';
-import type { AuthInfo, ServerContext, ServerLike } from '../options/types.js';
+import type { JsonRpcMessage, JsonRpcRequest, RequestId } from '../protocol/json/jsonrpc.js';
+import type { AuthInfo, ServerContext, ServerLike } from '../options/public-types.js';
 
 /**
  * A server object of one session on this node. It takes the client's messages, and emits the server's messages. Today the

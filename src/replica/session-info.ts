@@ -1,8 +1,8 @@
 import type { SessionRecord } from '../backplane/backplane.js';
 import { isUninitialized } from './session-shape.js';
-import { isObject } from '../protocol/jsonrpc.js';
-import { parseStored } from '../protocol/parse-stored.js';
-import type { SessionInfo } from '../options/types.js';
+import { isObject } from '../protocol/json/jsonrpc.js';
+import { parseStored } from '../protocol/json/parse-stored.js';
+import type { SessionInfo } from '../options/public-types.js';
 
 export function infoOf(record: SessionRecord): SessionInfo {
   const params = paramsOf(record);

@@ -1,7 +1,7 @@
 /** The shape of a session: which requests change it, and which messages bring a replica from one shape to another. */
 import type { Effect, SessionRecord } from '../backplane/backplane.js';
-import type { JsonRpcError, JsonRpcRequest, JsonRpcResponse } from '../protocol/jsonrpc.js';
-import { ErrorCode, errorResponse } from '../protocol/jsonrpc.js';
+import type { JsonRpcError, JsonRpcRequest, JsonRpcResponse } from '../protocol/json/jsonrpc.js';
+import { ErrorCode, errorResponse } from '../protocol/json/jsonrpc.js';
 import type { Limits } from '../options/limits.js';
 import { hearsOf } from './initialize/initialize-exchange.js';
 import { isInitializeRequest } from './sdk.js';

@@ -13,4 +13,4 @@ export type {
   TaskStore,
 } from './store-types.js';
 export type { ServerEvent, ServerEventBus } from '../options/modern-option.js';
-export type { TaskOptions } from '../options/types.js';
+export type { TaskOptions } from '../options/public-types.js';

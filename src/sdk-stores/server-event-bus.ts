@@ -1,5 +1,5 @@
 import type { Broadcasts } from '../backplane/sdk-store-access.js';
-import type { Logger } from '../options/types.js';
+import type { Logger } from '../options/public-types.js';
 import type { ServerEvent, ServerEventBus } from '../options/modern-option.js';
 
 const LISTS = ['tools_list_changed', 'prompts_list_changed', 'resources_list_changed'] as const;

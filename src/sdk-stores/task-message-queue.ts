@@ -1,5 +1,5 @@
 import type { Tasks } from '../backplane/sdk-store-access.js';
-import type { Logger } from '../options/types.js';
+import type { Logger } from '../options/public-types.js';
 import { BoundedMap } from '../protocol/bounded-map.js';
 import type { Questions } from './questions.js';
 import type { QueuedMessage, TaskMessageQueue } from './store-types.js';

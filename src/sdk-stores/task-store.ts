@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { TaskChange, TaskRecord, Tasks } from '../backplane/sdk-store-access.js';
 import { isTerminal } from '../backplane/sdk-store-access.js';
 import { AnynodeError } from '../protocol/errors.js';
-import type { Clock } from '../protocol/clock.js';
+import type { Clock } from '../protocol/timing/clock.js';
 import type { NodeWatch } from '../stream/node-watch.js';
 import type { Task, TaskStore } from './store-types.js';
 import { pageOf } from './task-pages.js';

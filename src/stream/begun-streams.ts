@@ -1,6 +1,6 @@
 import type { StreamName } from '../backplane/backplane.js';
-import type { Clock } from '../protocol/clock.js';
-import type { RequestId } from '../protocol/jsonrpc.js';
+import type { Clock } from '../protocol/timing/clock.js';
+import type { RequestId } from '../protocol/json/jsonrpc.js';
 import type { OpenedStreams } from './opened-streams.js';
 
 /** How many streams are remembered. Beyond that, the oldest are forgotten. */

@@ -5,11 +5,11 @@ import type {
   Operation,
   OperationResult,
 } from '../backplane/backplane.js';
-import type { Pauses } from '../protocol/backoff.js';
-import { backOff } from '../protocol/backoff.js';
+import type { Pauses } from '../protocol/timing/backoff.js';
+import { backOff } from '../protocol/timing/backoff.js';
 import { AnynodeError, FailedStep, unavailable } from '../protocol/errors.js';
-import type { Clock } from '../protocol/clock.js';
-import { SharedTimer } from '../protocol/shared-timer.js';
+import type { Clock } from '../protocol/timing/clock.js';
+import { SharedTimer } from '../protocol/timing/shared-timer.js';
 import { LogHorizon } from './log-horizon.js';
 
 /** The outcome of a submission: one result for each of its operations, and the reply of the whole commit. */

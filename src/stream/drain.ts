@@ -1,6 +1,6 @@
 import { STANDALONE } from '../backplane/backplane.js';
-import { pause } from '../protocol/backoff.js';
-import type { Clock } from '../protocol/clock.js';
+import { pause } from '../protocol/timing/backoff.js';
+import type { Clock } from '../protocol/timing/clock.js';
 import type { Follower } from './followers/follower.js';
 
 /** Connections are ended over so long a time, so that their clients do not all come back at once. */

@@ -1,6 +1,6 @@
 import type { LogId } from '../backplane/backplane.js';
 import { compareLogIds } from '../backplane/backplane.js';
-import type { Clock } from '../protocol/clock.js';
+import type { Clock } from '../protocol/timing/clock.js';
 
 /** A log id that is further ahead of this node's clock is ignored: it is wrong, or made up. */
 const FURTHEST_MS = 24 * 60 * 60_000;

@@ -1,6 +1,6 @@
 /** Measures the calls of a node to its backplane, for telemetry. */
-import type { NodeTelemetry } from '../options/telemetry.js';
-import type { Clock } from '../protocol/clock.js';
+import type { NodeTelemetry } from '../options/node-telemetry.js';
+import type { Clock } from '../protocol/timing/clock.js';
 import { AnynodeError } from '../protocol/errors.js';
 import type { JoinedBackplane } from '../backplane/backplane.js';
 

@@ -1,8 +1,8 @@
 import type { JoinedBackplane } from '../backplane/backplane.js';
 import type { Limits } from '../options/limits.js';
-import type { NodeTelemetry } from '../options/telemetry.js';
-import type { Logger } from '../options/types.js';
-import type { Clock } from '../protocol/clock.js';
+import type { NodeTelemetry } from '../options/node-telemetry.js';
+import type { Logger } from '../options/public-types.js';
+import type { Clock } from '../protocol/timing/clock.js';
 import type { CommitQueue } from './commit-queue.js';
 import type { Followers } from './followers/followers.js';
 import type { SessionNotices } from './session-notices.js';

@@ -1,5 +1,5 @@
 import type { BackplaneClock, NodeLeases } from '../backplane/backplane.js';
-import type { Clock } from '../protocol/clock.js';
+import type { Clock } from '../protocol/timing/clock.js';
 
 /** How long a lease has to be missing. After a failover of Redis a living node may need a moment to set its lease again. */
 const MISSING_MS = 900;

@@ -1,8 +1,8 @@
 import type { Streams, TouchRequest } from '../backplane/backplane.js';
 import { STANDALONE } from '../backplane/backplane.js';
-import type { Clock } from '../protocol/clock.js';
-import { jittered } from '../protocol/clock.js';
-import { RepeatedLook } from '../protocol/repeated-look.js';
+import type { Clock } from '../protocol/timing/clock.js';
+import { jittered } from '../protocol/timing/clock.js';
+import { RepeatedLook } from '../protocol/timing/repeated-look.js';
 import type { Follower } from './followers/follower.js';
 import type { Followers } from './followers/followers.js';
 

@@ -5,7 +5,7 @@
  */
 import type { AppendOperation } from '../backplane/backplane.js';
 import { STANDALONE } from '../backplane/backplane.js';
-import type { RequestId } from '../protocol/jsonrpc.js';
+import type { RequestId } from '../protocol/json/jsonrpc.js';
 
 /** The prefix of the names of these streams. No cursor can name one, because a cursor's stream has no dot. */
 const MARK = 'g.';

@@ -1,6 +1,6 @@
 /** The attributes of spans and metrics, by the MCP semantic conventions of OpenTelemetry, and those of this library. */
 import type { Attributes } from '@opentelemetry/api';
-import type { JsonRpcRequest, JsonRpcResponse } from '../protocol/jsonrpc.js';
+import type { JsonRpcRequest, JsonRpcResponse } from '../protocol/json/jsonrpc.js';
 
 export const ATTRIBUTE = {
   method: 'mcp.method.name',

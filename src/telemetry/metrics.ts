@@ -8,7 +8,7 @@ import type {
   ObservableGauge,
 } from '@opentelemetry/api';
 import { createNoopMeter } from '@opentelemetry/api';
-import type { Counter, Duration, Labels, ObservedNode } from '../options/telemetry.js';
+import type { Counter, Duration, Labels, ObservedNode } from '../options/node-telemetry.js';
 import { ATTRIBUTE, OTHER } from './attributes.js';
 
 /** How many tools and prompts have series of their own. */

@@ -2,7 +2,7 @@
 import type { Context, PropagationAPI, TextMapGetter, TextMapPropagator } from '@opentelemetry/api';
 import { defaultTextMapSetter } from '@opentelemetry/api';
 import { validateHeaderName, validateHeaderValue } from 'node:http';
-import type { JsonRpcRequest } from '../protocol/jsonrpc.js';
+import type { JsonRpcRequest } from '../protocol/json/jsonrpc.js';
 
 /**
  * How long a value may be that is taken from a client. W3C Trace Context asks for 512 characters of `tracestate`, and W3C

@@ -1,6 +1,6 @@
 import type { Attributes, Span } from '@opentelemetry/api';
 import { context, SpanKind, trace } from '@opentelemetry/api';
-import type { JsonRpcRequest, JsonRpcResponse, RequestId } from '../protocol/jsonrpc.js';
+import type { JsonRpcRequest, JsonRpcResponse, RequestId } from '../protocol/json/jsonrpc.js';
 import { describe, outcomeOf } from './attributes.js';
 import type { Metrics } from './metrics.js';
 import type { Propagation } from './propagation.js';

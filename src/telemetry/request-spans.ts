@@ -1,7 +1,7 @@
 import type { Attributes, Context, Link, Span } from '@opentelemetry/api';
 import { context, isSpanContextValid, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
-import type { ArrivedBy, RequestName } from '../options/telemetry.js';
-import type { JsonRpcRequest, JsonRpcResponse } from '../protocol/jsonrpc.js';
+import type { ArrivedBy, RequestName } from '../options/node-telemetry.js';
+import type { JsonRpcRequest, JsonRpcResponse } from '../protocol/json/jsonrpc.js';
 import { SUPPORTED_PROTOCOL_VERSIONS } from '../replica/sdk.js';
 import { ATTRIBUTE, describe, outcomeOf, payloadOf, resultOf } from './attributes.js';
 import type { Metrics } from './metrics.js';

@@ -1,6 +1,6 @@
 import type { Attributes, Context, Link, Span, SpanContext, Tracer } from '@opentelemetry/api';
 import { context, isSpanContextValid, SpanKind, trace } from '@opentelemetry/api';
-import type { Labels, LinkedEvent } from '../options/telemetry.js';
+import type { Labels, LinkedEvent } from '../options/node-telemetry.js';
 import { parseTrace } from '../protocol/trace.js';
 import { ATTRIBUTE, bounded } from './attributes.js';
 

@@ -1,6 +1,6 @@
 import type { MeterProvider, TextMapPropagator, TracerProvider } from '@opentelemetry/api';
 import { context, metrics, propagation, trace } from '@opentelemetry/api';
-import type { ObservedNode, NodeTelemetry, Telemetry } from '../options/telemetry.js';
+import type { ObservedNode, NodeTelemetry, Telemetry } from '../options/node-telemetry.js';
 import { VERSION } from '../protocol/version.js';
 import { Metrics } from './metrics.js';
 import { Propagation } from './propagation.js';

@@ -3,7 +3,7 @@
  * stream, who showed each message, and who resumed the stream. So a stretch begins and ends at the events that prove it.
  */
 import type { EventSummary } from './event-summary.js';
-import type { Mark, Stretch } from './types.js';
+import type { Mark, Stretch } from './picture.js';
 
 interface Open {
   stretch: Stretch | undefined;

@@ -2,7 +2,7 @@
  * Reduces events to what a picture of a session needs. A summary names methods, tools, nodes and outcomes. It has the message itself
  * only if the caller may show messages.
  */
-import type { SessionEvent, SessionEventType } from '../options/types.js';
+import type { SessionEvent, SessionEventType } from '../options/public-types.js';
 
 export interface EventSummary {
   id: string;

@@ -1,5 +1,5 @@
 /** Says in one sentence why a request failed, or what it waits for. */
-import type { Bar } from './types.js';
+import type { Bar } from './picture.js';
 
 const CODES: Record<number, string> = {
   [-32_700]: 'the message was no JSON',

@@ -1,5 +1,5 @@
 /** Gives each bar of a timeline its lane and row, so that bars that overlap in time do not cover each other. */
-import type { Bar, Mark, Stretch, Timeline } from './types.js';
+import type { Bar, Mark, Stretch, Timeline } from './picture.js';
 
 export const CLIENT = 'client';
 export const HANDLER = 'handler';

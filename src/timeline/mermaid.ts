@@ -2,7 +2,7 @@
 import type { EventSummary } from './event-summary.js';
 import { lasted } from './explain.js';
 import { timeline } from './timeline.js';
-import type { Bar, Mark } from './types.js';
+import type { Bar, Mark } from './picture.js';
 
 type Line = [at: number, text: string];
 

@@ -5,7 +5,7 @@
 import { Connections } from './connections.js';
 import type { EventSummary } from './event-summary.js';
 import { explain } from './explain.js';
-import type { Bar, Mark, Timeline } from './types.js';
+import type { Bar, Mark, Timeline } from './picture.js';
 
 /** Computes the timeline. The events are those of one session, in order. `now`: how far requests that still run are drawn. */
 export function timeline(events: EventSummary[], now?: number): Timeline {

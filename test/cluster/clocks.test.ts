@@ -4,7 +4,7 @@ import { expect, it, onTestFinished } from 'vitest';
 import { startRedis } from '../rig/redis.js';
 import { createNode } from '../../src/node.js';
 import { redisBackplane } from '../../src/index.js';
-import { systemClock } from '../../src/protocol/clock.js';
+import { systemClock } from '../../src/protocol/timing/clock.js';
 import { scriptedServer, type Tools } from '../integration/support/scripted-server.js';
 import { listen, mounted, openSession } from '../integration/support/serve.js';
 import { answers, hasMethod, request } from '../support/mcp-http.js';

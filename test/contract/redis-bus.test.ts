@@ -10,7 +10,7 @@ import type { JoinOptions } from '../../src/backplane/backplane.js';
 import { STANDALONE } from '../../src/backplane/backplane.js';
 import { redisBackplane } from '../../src/backplane/redis/redis-backplane.js';
 import { startRedisCluster, type RedisCluster } from '../rig/redis.js';
-import { systemClock } from '../../src/protocol/clock.js';
+import { systemClock } from '../../src/protocol/timing/clock.js';
 import { scriptedServer } from '../integration/support/scripted-server.js';
 import { listen, mounted, openSession } from '../integration/support/serve.js';
 import { uniquePrefix } from '../support/redis-fixture.js';

@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import type { Effect } from '../../src/backplane/backplane.js';
 import { LOG_START, STANDALONE } from '../../src/backplane/backplane.js';
 import { RedisObservation } from '../../src/backplane/redis/redis-observation.js';
-import { systemClock } from '../../src/protocol/clock.js';
+import { systemClock } from '../../src/protocol/timing/clock.js';
 import { startTcpProxy } from '../support/tcp-proxy.js';
 import { ownRedis } from './support/own-redis.js';
 import {

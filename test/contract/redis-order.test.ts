@@ -1,6 +1,6 @@
 import { expect, it, onTestFinished } from 'vitest';
 import { CommandConnection } from '../../src/backplane/redis/connection/redis-connection.js';
-import { systemClock } from '../../src/protocol/clock.js';
+import { systemClock } from '../../src/protocol/timing/clock.js';
 import { redisUrl } from '../support/redis-fixture.js';
 
 it('Redis gets steps that it refused for now again in the order of the calls', async () => {

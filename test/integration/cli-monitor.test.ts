@@ -5,7 +5,7 @@ import { redisBackplane } from '../../src/index.js';
 import { RedisObservation } from '../../src/backplane/redis/redis-observation.js';
 import type { Stats } from '../../src/operator/index.js';
 import { Survey } from '../../src/operator/survey.js';
-import { systemClock } from '../../src/protocol/clock.js';
+import { systemClock } from '../../src/protocol/timing/clock.js';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
 import { request } from '../support/mcp-http.js';
 import { startCliInTerminal } from './support/cli.js';

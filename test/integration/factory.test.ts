@@ -7,7 +7,7 @@ import {
   type ServerContext,
   type ServerLike,
 } from '../../src/index.js';
-import { systemClock } from '../../src/protocol/clock.js';
+import { systemClock } from '../../src/protocol/timing/clock.js';
 import { request } from '../support/mcp-http.js';
 import { scriptedServer } from './support/scripted-server.js';
 import {

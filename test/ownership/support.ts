@@ -3,7 +3,7 @@ import { expect } from 'vitest';
 import type { Backplane, JoinOptions, Operation } from '../../src/backplane/backplane.js';
 import { LOG_START } from '../../src/backplane/backplane.js';
 import { memoryBackplane } from '../../src/index.js';
-import { systemClock } from '../../src/protocol/clock.js';
+import { systemClock } from '../../src/protocol/timing/clock.js';
 import {
   openSession,
   startNode,

@@ -6,7 +6,7 @@ import { runInNewContext } from 'node:vm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startRedis, type RedisServer } from '../rig/redis.js';
 import type { StreamEvent, Streams } from '../../src/backplane/backplane.js';
-import { systemClock } from '../../src/protocol/clock.js';
+import { systemClock } from '../../src/protocol/timing/clock.js';
 import { Follower } from '../../src/stream/followers/follower.js';
 import { rawClient, startNode, startSession } from '../integration/support/serve.js';
 import type { Tools } from '../integration/support/scripted-server.js';

@@ -7,7 +7,7 @@ import express from 'express';
 import { expect, it, onTestFinished } from 'vitest';
 import { ResponseClosing } from '../../src/http/response/response-closing.js';
 import { SseConnection } from '../../src/http/response/sse-response.js';
-import { SharedTimer } from '../../src/protocol/shared-timer.js';
+import { SharedTimer } from '../../src/protocol/timing/shared-timer.js';
 import { Cursors } from '../../src/stream/cursor.js';
 import { listen, startSession } from '../integration/support/serve.js';
 import { request } from '../support/mcp-http.js';

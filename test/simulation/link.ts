@@ -1,5 +1,5 @@
 import { AnynodeError, unavailable } from '../../src/protocol/errors.js';
-import type { Clock } from '../../src/protocol/clock.js';
+import type { Clock } from '../../src/protocol/timing/clock.js';
 import type { Random } from './random.js';
 import type { Process, Scheduler } from './scheduler.js';
 

@@ -1,5 +1,5 @@
-import type { Clock } from '../../src/protocol/clock.js';
-import type { ServerContext, ServerLike, ServerTransport } from '../../src/options/types.js';
+import type { Clock } from '../../src/protocol/timing/clock.js';
+import type { ServerContext, ServerLike, ServerTransport } from '../../src/options/public-types.js';
 import type { Ledger } from './ledger.js';
 import type { SdkStores } from '../../src/sdk-stores/store-types.js';
 import type { ClientRequest, TaskWish } from './task-server.js';

@@ -1,5 +1,5 @@
 import { isTerminal } from '../../src/backplane/sdk-store-access.js';
-import type { Clock } from '../../src/protocol/clock.js';
+import type { Clock } from '../../src/protocol/timing/clock.js';
 import type { QueuedMessage, SdkStores } from '../../src/sdk-stores/store-types.js';
 import type { Ledger } from './ledger.js';
 import type { Execution } from './records.js';

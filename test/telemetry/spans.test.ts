@@ -3,7 +3,7 @@ import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js';
 import type { JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js';
 import { ListRootsResultSchema } from '@modelcontextprotocol/sdk/types.js';
 import { expect, it } from 'vitest';
-import type { JsonRpcResponse } from '../../src/protocol/jsonrpc.js';
+import type { JsonRpcResponse } from '../../src/protocol/json/jsonrpc.js';
 import { markAdopted } from '../../src/replica/requests/adopted-requests.js';
 import { telemetry } from '../../src/telemetry/index.js';
 import { openSession, startNode } from '../integration/support/serve.js';

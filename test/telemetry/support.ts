@@ -14,7 +14,7 @@ import {
 } from '@opentelemetry/sdk-trace-base';
 import type { RequestHandler } from 'express';
 import { expect } from 'vitest';
-import type { Telemetry } from '../../src/options/telemetry.js';
+import type { Telemetry } from '../../src/options/node-telemetry.js';
 import { telemetry } from '../../src/telemetry/index.js';
 
 context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());

@@ -1,7 +1,7 @@
 /** A node reads the messages of clients that it may have missed while its subscription was away. */
 import { expect, it } from 'vitest';
 import { unavailable } from '../../src/protocol/errors.js';
-import { systemClock } from '../../src/protocol/clock.js';
+import { systemClock } from '../../src/protocol/timing/clock.js';
 import { CatchUp } from '../../src/execution/recovery/catch-up.js';
 
 type Parts = ConstructorParameters<typeof CatchUp>;

@@ -2,7 +2,7 @@
 import { expect, it } from 'vitest';
 import { keysIn } from '../../src/cli/monitor/keyboard.js';
 import { Navigation } from '../../src/cli/monitor/navigation.js';
-import { viewOf } from '../../src/cli/monitor/view.js';
+import { viewOf } from '../../src/cli/monitor/cluster-view.js';
 import { Output } from '../../src/cli/print/output.js';
 import type { SessionStats, Stats } from '../../src/operator/observer.js';
 

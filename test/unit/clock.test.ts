@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { jittered } from '../../src/protocol/clock.js';
+import { jittered } from '../../src/protocol/timing/clock.js';
 
 describe('jitter', () => {
   it('changes a duration by up to a tenth in either direction', () => {

@@ -1,8 +1,8 @@
 /** How long a server behind HTTP may take for the steps of a handshake, for which other requests wait. */
 import { expect, it } from 'vitest';
 import { intercept } from '../../src/intercept/intercept.js';
-import type { JsonRpcMessage } from '../../src/protocol/jsonrpc.js';
-import type { ServerTransport } from '../../src/options/types.js';
+import type { JsonRpcMessage } from '../../src/protocol/json/jsonrpc.js';
+import type { ServerTransport } from '../../src/options/public-types.js';
 import {
   answerJson,
   event,

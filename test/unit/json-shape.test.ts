@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { exceededBy, exceededByValue } from '../../src/protocol/json-shape.js';
+import { exceededBy, exceededByValue } from '../../src/protocol/json/json-shape.js';
 
 const MOST = { depth: 3, values: 10 };
 

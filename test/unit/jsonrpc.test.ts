@@ -1,7 +1,12 @@
 import { JSONRPCMessageSchema } from '@modelcontextprotocol/sdk/types.js';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { isMessage, isNotification, isRequest, isResponse } from '../../src/protocol/jsonrpc.js';
+import {
+  isMessage,
+  isNotification,
+  isRequest,
+  isResponse,
+} from '../../src/protocol/json/jsonrpc.js';
 
 function sdkAccepts(value: unknown): boolean {
   return JSONRPCMessageSchema.safeParse(value).success;

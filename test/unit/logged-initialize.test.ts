@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import type { JsonRpcRequest } from '../../src/protocol/jsonrpc.js';
+import type { JsonRpcRequest } from '../../src/protocol/json/jsonrpc.js';
 import { loggedInitialize } from '../../src/replica/initialize/logged-initialize.js';
 
 const request = (name: string): JsonRpcRequest => ({

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { PayloadCodec } from '../../src/codec/index.js';
 import { Payloads } from '../../src/backplane/encoded/payloads.js';
-import { systemClock } from '../../src/protocol/clock.js';
+import { systemClock } from '../../src/protocol/timing/clock.js';
 
 const CONTEXT = { sessionId: 's', kind: 'message' } as const;
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Effect } from '../../src/backplane/backplane.js';
-import type { JsonRpcRequest } from '../../src/protocol/jsonrpc.js';
+import type { JsonRpcRequest } from '../../src/protocol/json/jsonrpc.js';
 import type { Shape } from '../../src/replica/session-shape.js';
 import {
   effectOf,

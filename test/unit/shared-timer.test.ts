@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { SharedTimer } from '../../src/protocol/shared-timer.js';
+import { SharedTimer } from '../../src/protocol/timing/shared-timer.js';
 import { ManualClock } from './support/manual-clock.js';
 
 function rig() {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parseAnsweredId } from '../../src/protocol/parse-stored.js';
+import { parseAnsweredId } from '../../src/protocol/json/parse-stored.js';
 
 describe('the id of a stored answer', () => {
   it.each<[string, unknown]>([

@@ -5,7 +5,7 @@ import { layout } from '../../src/timeline/layout.js';
 import { mermaid } from '../../src/timeline/mermaid.js';
 import { evenScale, linearScale } from '../../src/timeline/scale.js';
 import { timeline } from '../../src/timeline/timeline.js';
-import type { SessionEvent } from '../../src/options/types.js';
+import type { SessionEvent } from '../../src/options/public-types.js';
 
 const [A, B, C] = ['aaaaaaaaaa', 'bbbbbbbbbb', 'cccccccccc'];
 const P1 = `${A}1`;

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest';
-import type { JsonRpcMessage, RequestId } from '../../src/protocol/jsonrpc.js';
+import type { JsonRpcMessage, RequestId } from '../../src/protocol/json/jsonrpc.js';
 import { OutgoingRequests } from '../../src/replica/requests/outgoing-requests.js';
 import type { DeliveryContext } from '../../src/replica/replica.js';
 import { ReplicaTransport } from '../../src/replica/replica-transport.js';

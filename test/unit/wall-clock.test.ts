@@ -5,7 +5,7 @@ const SRC = new URL('../../src/', import.meta.url);
 
 /** Where the clock of the machine is read, and why. No promise depends on any of these places. */
 const READERS: Record<string, string> = {
-  'protocol/clock.ts': 'is the clock',
+  'protocol/timing/clock.ts': 'is the clock',
   'backplane/redis/lease-info.ts': 'says when a node started, to people',
   'backplane/memory/memory-backplane.ts':
     'is the clock of this backplane, which goes on evenly from its beginning',

@@ -1,5 +1,5 @@
 import { AnynodeError } from '../../protocol/errors.js';
-import type { Clock } from '../../protocol/clock.js';
+import type { Clock } from '../../protocol/timing/clock.js';
 import type {
   AttachRequest,
   Backplane,

@@ -1,5 +1,5 @@
 import { hostname } from 'node:os';
-import type { Clock } from '../../protocol/clock.js';
+import type { Clock } from '../../protocol/timing/clock.js';
 import { VERSION } from '../../protocol/version.js';
 import type { NodeAbout } from '../observation.js';
 

@@ -1,5 +1,5 @@
 import type { Cluster, Redis } from 'ioredis';
-import type { Clock } from '../../protocol/clock.js';
+import type { Clock } from '../../protocol/timing/clock.js';
 import type { ANY_PRINCIPAL, LogEntry } from '../backplane.js';
 import type { Lease, Lifetime, Observation, RedisInfo } from '../observation.js';
 import { parseLeaseInfo } from './lease-info.js';

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { Option } from 'commander';
 import type { EventOptions } from '../../operator/session-events.js';
-import type { SessionEventType } from '../../options/types.js';
+import type { SessionEventType } from '../../options/public-types.js';
 import type { Context, GlobalOptions } from '../cli-context.js';
 import { withObserver } from '../cli-context.js';
 import { eventLine } from '../print/event-line.js';

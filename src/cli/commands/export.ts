@@ -3,7 +3,7 @@ import { rename, rm } from 'node:fs/promises';
 import { once } from 'node:events';
 import { finished } from 'node:stream/promises';
 import type { Command } from 'commander';
-import type { SessionInfo } from '../../options/types.js';
+import type { SessionInfo } from '../../options/public-types.js';
 import type { Context, GlobalOptions } from '../cli-context.js';
 import { withObserver } from '../cli-context.js';
 import { CommandError, EXIT, noSuchSession } from '../exit.js';

@@ -10,7 +10,7 @@ import type { Key } from '../monitor/keyboard.js';
 import { onKeys } from '../monitor/keyboard.js';
 import { LiveView } from '../monitor/live-view.js';
 import { Screen } from '../monitor/screen.js';
-import { viewOf } from '../monitor/view.js';
+import { viewOf } from '../monitor/cluster-view.js';
 import { noNodes } from '../session-of.js';
 import { placesOf } from '../cli-redis.js';
 import { portNumber, seconds } from '../values.js';

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { Option } from 'commander';
 import type { SessionQuery, SessionSummary } from '../../operator/observer.js';
-import type { SessionInfo } from '../../options/types.js';
+import type { SessionInfo } from '../../options/public-types.js';
 import type { Context, GlobalOptions } from '../cli-context.js';
 import { withObserver } from '../cli-context.js';
 import { sessionDocument } from '../print/iso-times.js';

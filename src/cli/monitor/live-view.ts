@@ -1,12 +1,12 @@
 import type { Observer, SessionDetails, Stats } from '../../operator/observer.js';
-import type { SessionEvent } from '../../options/types.js';
+import type { SessionEvent } from '../../options/public-types.js';
 import { detailLines } from '../commands/session.js';
 import { eventLine } from '../print/event-line.js';
 import type { Output } from '../print/output.js';
 import { cut, plain } from '../print/text.js';
 import type { Key } from './keyboard.js';
 import { Navigation } from './navigation.js';
-import { headOf, viewOf } from './view.js';
+import { headOf, viewOf } from './cluster-view.js';
 
 const HELP = [
   'KEYS',

@@ -1,4 +1,4 @@
-import type { SessionEvent } from '../../options/types.js';
+import type { SessionEvent } from '../../options/public-types.js';
 import type { Output } from './output.js';
 import { preview } from './preview.js';
 import { clockTime, cut, dateTime, pad, plain, widthOf } from './text.js';

@@ -1,5 +1,5 @@
 import type { NodeInfo, SessionDetails, SessionSummary } from '../../operator/observer.js';
-import type { SessionEvent, SessionInfo } from '../../options/types.js';
+import type { SessionEvent, SessionInfo } from '../../options/public-types.js';
 
 /**
  * Adds the times of an object as texts of ISO 8601, beside the numbers of milliseconds: `at` as `time`, `createdAt` as

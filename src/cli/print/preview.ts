@@ -1,5 +1,5 @@
 /** Formats a message as one line. Strangers wrote the message, so its members may have any types. */
-import { isObject } from '../../protocol/jsonrpc.js';
+import { isObject } from '../../protocol/json/jsonrpc.js';
 import { HIDDEN, isSecretName, withoutSecrets } from './secrets.js';
 
 /** The most characters of a message. The rest is left out before secrets are searched. */

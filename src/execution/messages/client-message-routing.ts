@@ -5,8 +5,8 @@ import type {
   Revision,
   Route,
 } from '../../backplane/backplane.js';
-import type { JsonRpcMessage } from '../../protocol/jsonrpc.js';
-import { isNotification, isResponse } from '../../protocol/jsonrpc.js';
+import type { JsonRpcMessage } from '../../protocol/json/jsonrpc.js';
+import { isNotification, isResponse } from '../../protocol/json/jsonrpc.js';
 import { nodeOf } from '../../replica/requests/outgoing-requests.js';
 
 /** Makes the operation that stores one message which opens no stream. `text` is the message as JSON. */

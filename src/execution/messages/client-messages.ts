@@ -1,7 +1,7 @@
-import type { JsonRpcMessage } from '../../protocol/jsonrpc.js';
-import { isInitialized, isNotification, isResponse } from '../../protocol/jsonrpc.js';
+import type { JsonRpcMessage } from '../../protocol/json/jsonrpc.js';
+import { isInitialized, isNotification, isResponse } from '../../protocol/json/jsonrpc.js';
 import { isSessionEnded } from '../../protocol/errors.js';
-import { parseStoredMessage } from '../../protocol/parse-stored.js';
+import { parseStoredMessage } from '../../protocol/json/parse-stored.js';
 import type { LiveSession } from '../../replica/live-session.js';
 import type { DeliveryContext } from '../../replica/replica.js';
 import type { OutgoingRequests } from '../../replica/requests/outgoing-requests.js';

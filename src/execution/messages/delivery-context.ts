@@ -5,7 +5,7 @@
 import { STANDALONE } from '../../backplane/backplane.js';
 import type { HangUps } from '../../stream/hang-ups.js';
 import type { DeliveryContext, Mounted } from '../../replica/replica.js';
-import type { AuthInfo } from '../../options/types.js';
+import type { AuthInfo } from '../../options/public-types.js';
 import { parseTrace } from '../../protocol/trace.js';
 
 interface Packed {

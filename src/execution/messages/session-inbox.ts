@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers';
 import type { LogId, NodeMessageOf } from '../../backplane/backplane.js';
 import { justBefore } from '../../backplane/backplane.js';
-import { backOff, LOG_PAUSES } from '../../protocol/backoff.js';
+import { backOff, LOG_PAUSES } from '../../protocol/timing/backoff.js';
 import { AnynodeError } from '../../protocol/errors.js';
 import type { NodeContext } from '../../stream/node-context.js';
 

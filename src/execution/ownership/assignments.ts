@@ -1,11 +1,11 @@
 import type { LogId } from '../../backplane/backplane.js';
 import { justBefore } from '../../backplane/backplane.js';
 import { UNKNOWN_REVISION } from '../../backplane/revision.js';
-import { backOff, LOG_PAUSES } from '../../protocol/backoff.js';
+import { backOff, LOG_PAUSES } from '../../protocol/timing/backoff.js';
 import { AnynodeError, FailedStep } from '../../protocol/errors.js';
-import type { JsonRpcError, JsonRpcRequest, RequestId } from '../../protocol/jsonrpc.js';
-import { isRequest } from '../../protocol/jsonrpc.js';
-import { parseStoredMessage, parseStoredIds } from '../../protocol/parse-stored.js';
+import type { JsonRpcError, JsonRpcRequest, RequestId } from '../../protocol/json/jsonrpc.js';
+import { isRequest } from '../../protocol/json/jsonrpc.js';
+import { parseStoredMessage, parseStoredIds } from '../../protocol/json/parse-stored.js';
 import type { LiveSession } from '../../replica/live-session.js';
 import type { RunningCount } from '../../replica/requests/running-calls.js';
 import { nodeLost } from '../../replica/requests/request-errors.js';

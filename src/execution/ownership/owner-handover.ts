@@ -1,6 +1,6 @@
 import type { NodeMessageOf } from '../../backplane/backplane.js';
 import { isReleased, RELEASED } from '../../backplane/backplane.js';
-import { RepeatedLook } from '../../protocol/repeated-look.js';
+import { RepeatedLook } from '../../protocol/timing/repeated-look.js';
 import { packContext } from '../messages/delivery-context.js';
 import type { DeliveryContext } from '../../replica/replica.js';
 import type { Assignments, Placed } from './assignments.js';

@@ -1,7 +1,7 @@
 import type { LogId, NodeMessage, OperationResult } from '../../backplane/backplane.js';
 import type { Committed } from '../../stream/commit-queue.js';
-import type { JsonRpcMessage, RequestId } from '../../protocol/jsonrpc.js';
-import { isInitialized, isNotification } from '../../protocol/jsonrpc.js';
+import type { JsonRpcMessage, RequestId } from '../../protocol/json/jsonrpc.js';
+import { isInitialized, isNotification } from '../../protocol/json/jsonrpc.js';
 import { LogLimit } from '../../protocol/log-limit.js';
 import { packContext } from '../messages/delivery-context.js';
 import type { LiveSession } from '../../replica/live-session.js';

@@ -1,6 +1,6 @@
 import type { BackplaneHealth } from '../../backplane/backplane.js';
-import type { Clock } from '../../protocol/clock.js';
-import type { Logger } from '../../options/types.js';
+import type { Clock } from '../../protocol/timing/clock.js';
+import type { Logger } from '../../options/public-types.js';
 
 /** How often the state is read. That sends no command to the backplane. */
 const LOOK_MS = 1000;

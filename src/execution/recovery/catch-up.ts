@@ -1,8 +1,8 @@
-import { backOff, LOG_PAUSES } from '../../protocol/backoff.js';
+import { backOff, LOG_PAUSES } from '../../protocol/timing/backoff.js';
 import { AnynodeError } from '../../protocol/errors.js';
-import type { JsonRpcMessage } from '../../protocol/jsonrpc.js';
-import { isNotification, isResponse } from '../../protocol/jsonrpc.js';
-import { parseStoredMessage } from '../../protocol/parse-stored.js';
+import type { JsonRpcMessage } from '../../protocol/json/jsonrpc.js';
+import { isNotification, isResponse } from '../../protocol/json/jsonrpc.js';
+import { parseStoredMessage } from '../../protocol/json/parse-stored.js';
 import type { OutgoingRequests } from '../../replica/requests/outgoing-requests.js';
 import type { NodeContext } from '../../stream/node-context.js';
 

@@ -1,5 +1,5 @@
 import type { Operation, SessionRecord } from '../../backplane/backplane.js';
-import type { JsonRpcError, JsonRpcRequest, RequestId } from '../../protocol/jsonrpc.js';
+import type { JsonRpcError, JsonRpcRequest, RequestId } from '../../protocol/json/jsonrpc.js';
 import type { BegunStreams } from '../../stream/begun-streams.js';
 import { endOf } from '../../stream/shown-on.js';
 import { deliverToFollowers } from '../../stream/followers/deliver-to-followers.js';

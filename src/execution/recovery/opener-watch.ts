@@ -1,8 +1,8 @@
 import type { Streams } from '../../backplane/backplane.js';
-import { pause } from '../../protocol/backoff.js';
-import type { Clock } from '../../protocol/clock.js';
+import { pause } from '../../protocol/timing/backoff.js';
+import type { Clock } from '../../protocol/timing/clock.js';
 import { LogLimit } from '../../protocol/log-limit.js';
-import { RepeatedLook } from '../../protocol/repeated-look.js';
+import { RepeatedLook } from '../../protocol/timing/repeated-look.js';
 import type { Follower } from '../../stream/followers/follower.js';
 import type { NodeWatch } from '../../stream/node-watch.js';
 import { LOOK_EVERY_MS } from '../../stream/node-watch.js';

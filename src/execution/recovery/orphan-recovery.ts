@@ -1,10 +1,10 @@
 import type { OperationResult, StreamName } from '../../backplane/backplane.js';
 import { isReleased, MOST_CHECKED, RELEASED } from '../../backplane/backplane.js';
 import { UNKNOWN_REVISION } from '../../backplane/revision.js';
-import type { JsonRpcError, RequestId } from '../../protocol/jsonrpc.js';
+import type { JsonRpcError, RequestId } from '../../protocol/json/jsonrpc.js';
 import { MapBySession } from '../../protocol/map-by-session.js';
-import { RepeatedLook } from '../../protocol/repeated-look.js';
-import { parseStoredIds } from '../../protocol/parse-stored.js';
+import { RepeatedLook } from '../../protocol/timing/repeated-look.js';
+import { parseStoredIds } from '../../protocol/json/parse-stored.js';
 import { answerLost, nodeLost } from '../../replica/requests/request-errors.js';
 import type { EndOrRerun, Orphan } from './end-or-rerun.js';
 import type { DeliveryContext } from '../../replica/replica.js';

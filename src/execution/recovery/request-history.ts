@@ -1,9 +1,9 @@
 /** Reads from the log the requests of a stream, and says whether a request may run again. */
 import type { LogId } from '../../backplane/backplane.js';
 import { LOG_START, STANDALONE } from '../../backplane/backplane.js';
-import type { JsonRpcRequest, RequestId } from '../../protocol/jsonrpc.js';
-import { isNotification, isRequest } from '../../protocol/jsonrpc.js';
-import { parseStoredMessage } from '../../protocol/parse-stored.js';
+import type { JsonRpcRequest, RequestId } from '../../protocol/json/jsonrpc.js';
+import { isNotification, isRequest } from '../../protocol/json/jsonrpc.js';
+import { parseStoredMessage } from '../../protocol/json/parse-stored.js';
 import { isShownOnStandalone } from '../../stream/shown-on.js';
 import { annotationsOf } from '../../replica/tool-annotations.js';
 import type { LiveSession } from '../../replica/live-session.js';

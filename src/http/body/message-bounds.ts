@@ -1,9 +1,9 @@
 /** Bounds the size and shape of the messages of one POST, before the SDK or other code works on them. */
 import type { Limits } from '../../options/limits.js';
-import type { JsonShape } from '../../protocol/json-shape.js';
-import { exceededByValue } from '../../protocol/json-shape.js';
-import type { JsonRpcMessage } from '../../protocol/jsonrpc.js';
-import { isMessage, isRequest } from '../../protocol/jsonrpc.js';
+import type { JsonShape } from '../../protocol/json/json-shape.js';
+import { exceededByValue } from '../../protocol/json/json-shape.js';
+import type { JsonRpcMessage } from '../../protocol/json/jsonrpc.js';
+import { isMessage, isRequest } from '../../protocol/json/jsonrpc.js';
 import {
   handshakeTooLarge,
   messageTooDeep,

@@ -2,11 +2,11 @@
 // later requests would wait.
 import { setImmediate } from 'node:timers';
 import type { Request } from 'express';
-import type { JsonRpcMessage } from '../../protocol/jsonrpc.js';
-import { isMessage } from '../../protocol/jsonrpc.js';
+import type { JsonRpcMessage } from '../../protocol/json/jsonrpc.js';
+import { isMessage } from '../../protocol/json/jsonrpc.js';
 import type { Limits } from '../../options/limits.js';
-import { exceededBy, exceededByValue } from '../../protocol/json-shape.js';
-import type { SharedTimer } from '../../protocol/shared-timer.js';
+import { exceededBy, exceededByValue } from '../../protocol/json/json-shape.js';
+import type { SharedTimer } from '../../protocol/timing/shared-timer.js';
 import type { BodyShare } from './body-budget.js';
 import { codingOf, decompress } from './request-coding.js';
 import { checkMessages, refuseShape, shapeOf } from './message-bounds.js';

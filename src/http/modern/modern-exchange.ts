@@ -1,11 +1,11 @@
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Response } from 'express';
-import type { JsonRpcError, RequestId } from '../../protocol/jsonrpc.js';
-import { isMessage, isResponse } from '../../protocol/jsonrpc.js';
-import { onOneLine } from '../../protocol/json-text.js';
+import type { JsonRpcError, RequestId } from '../../protocol/json/jsonrpc.js';
+import { isMessage, isResponse } from '../../protocol/json/jsonrpc.js';
+import { onOneLine } from '../../protocol/json/json-text.js';
 import { nodeClosed } from '../../replica/requests/request-errors.js';
-import type { AuthInfo } from '../../options/types.js';
+import type { AuthInfo } from '../../options/public-types.js';
 import type { Endpoint } from '../endpoint.js';
 import type { ModernHandler } from '../../options/modern-option.js';
 import { refuse, REFUSALS } from '../response/refusals.js';

@@ -1,7 +1,7 @@
 import type { Request, Response } from 'express';
 import type { Modern } from '../../options/modern-option.js';
-import type { Logger } from '../../options/types.js';
-import { isMessage } from '../../protocol/jsonrpc.js';
+import type { Logger } from '../../options/public-types.js';
+import { isMessage } from '../../protocol/json/jsonrpc.js';
 import type { Body } from '../body/request-body.js';
 import type { Endpoint } from '../endpoint.js';
 import { requestInfoOf, textsOf } from '../headers.js';

@@ -1,7 +1,7 @@
 /** Closes an HTTP server so that a load balancer in front sees refused connections and no other errors. */
 import { Server } from 'node:net';
 import { setImmediate } from 'node:timers';
-import type { Clock } from '../../protocol/clock.js';
+import type { Clock } from '../../protocol/timing/clock.js';
 
 /** The parts of Node's HTTP, HTTPS and HTTP/2 servers that are used. */
 export interface ListeningServer {

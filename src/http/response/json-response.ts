@@ -1,10 +1,10 @@
 import type { Response } from 'express';
 import type { StreamEvent } from '../../backplane/backplane.js';
-import type { JsonRpcError, RequestId } from '../../protocol/jsonrpc.js';
-import { parseAnsweredId } from '../../protocol/parse-stored.js';
+import type { JsonRpcError, RequestId } from '../../protocol/json/jsonrpc.js';
+import { parseAnsweredId } from '../../protocol/json/parse-stored.js';
 import type { EndReason, Sink } from '../../stream/followers/follower.js';
 import { answerLost, internalError } from '../../replica/requests/request-errors.js';
-import type { Logger } from '../../options/types.js';
+import type { Logger } from '../../options/public-types.js';
 import type { ResponseClosing } from './response-closing.js';
 import { refuse, REFUSALS } from './refusals.js';
 import { cut, replyInParts } from './response.js';

@@ -1,5 +1,5 @@
 import type { Response } from 'express';
-import { ErrorCode } from '../../protocol/jsonrpc.js';
+import { ErrorCode } from '../../protocol/json/jsonrpc.js';
 import { reply } from './response.js';
 
 /** A refusal in the form of the SDK's transport: a JSON-RPC error without an id, and an HTTP status. */

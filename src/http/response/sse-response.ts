@@ -1,12 +1,12 @@
 import type { Response } from 'express';
 import type { Position, StreamEvent } from '../../backplane/backplane.js';
-import type { Clock } from '../../protocol/clock.js';
-import { jittered } from '../../protocol/clock.js';
-import type { SharedTimer } from '../../protocol/shared-timer.js';
+import type { Clock } from '../../protocol/timing/clock.js';
+import { jittered } from '../../protocol/timing/clock.js';
+import type { SharedTimer } from '../../protocol/timing/shared-timer.js';
 import type { Cursors } from '../../stream/cursor.js';
-import type { Logger } from '../../options/types.js';
+import type { Logger } from '../../options/public-types.js';
 import type { EndReason, Sink } from '../../stream/followers/follower.js';
-import { onOneLine } from '../../protocol/json-text.js';
+import { onOneLine } from '../../protocol/json/json-text.js';
 import type { ResponseClosing } from './response-closing.js';
 import { connectionOf, cut, needsDrain } from './response.js';
 import { cutWhenStalled } from './stalled-client.js';

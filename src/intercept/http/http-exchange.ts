@@ -3,7 +3,7 @@ import type { Agent, ClientRequest, IncomingMessage, RequestOptions } from 'node
 import { request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import type { Socket } from 'node:net';
-import type { Clock } from '../../protocol/clock.js';
+import type { Clock } from '../../protocol/timing/clock.js';
 import { INTERIM_RESPONSES, oversized } from '../bounds.js';
 import type { Ending } from '../ending.js';
 import { Failure } from '../failure.js';

@@ -2,7 +2,7 @@
 import { IncomingMessage } from 'node:http';
 import { Socket } from 'node:net';
 import { pathAndQuery } from '../../protocol/request-target.js';
-import type { AuthInfo } from '../../options/types.js';
+import type { AuthInfo } from '../../options/public-types.js';
 import type { Cause, Mounted, RequestInfo } from '../../replica/replica.js';
 
 /**

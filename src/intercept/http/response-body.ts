@@ -1,7 +1,7 @@
 /** Reads the responses of a server behind this library in the forms that the protocol allows. */
 import type { IncomingMessage } from 'node:http';
-import type { Clock } from '../../protocol/clock.js';
-import type { JsonRpcError, JsonRpcMessage } from '../../protocol/jsonrpc.js';
+import type { Clock } from '../../protocol/timing/clock.js';
+import type { JsonRpcError, JsonRpcMessage } from '../../protocol/json/jsonrpc.js';
 import { costOf, MemoryBudget, REFUSAL_BYTES } from '../bounds.js';
 import type { ResponseBody } from './response-coding.js';
 import { bodyOf, isReadable } from './response-coding.js';

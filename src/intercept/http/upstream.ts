@@ -4,7 +4,7 @@ import { urlToHttpOptions } from 'node:url';
 import type { IncomingMessage } from 'node:http';
 import { connect as connectTcp, isIP } from 'node:net';
 import { connect as connectTls } from 'node:tls';
-import type { Clock } from '../../protocol/clock.js';
+import type { Clock } from '../../protocol/timing/clock.js';
 import { Failure } from '../failure.js';
 import type { Outgoing } from './http-exchange.js';
 import { exchange, headersOf } from './http-exchange.js';

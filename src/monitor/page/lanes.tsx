@@ -3,7 +3,7 @@ import { lasted } from '../../timeline/explain.js';
 import type { Layout } from '../../timeline/layout.js';
 import { CLIENT, HANDLER } from '../../timeline/layout.js';
 import type { Scale } from '../../timeline/scale.js';
-import type { Timeline } from '../../timeline/types.js';
+import type { Timeline } from '../../timeline/picture.js';
 import { Bars, Hops } from './bars.js';
 import { laneTops, type LaneBox } from './boxes.js';
 import { clock } from './format.js';

@@ -1,6 +1,6 @@
 import { useEffect, useRef } from 'preact/hooks';
 import type { Scale } from '../../timeline/scale.js';
-import type { Outcome, Timeline } from '../../timeline/types.js';
+import type { Outcome, Timeline } from '../../timeline/picture.js';
 
 const HEIGHT = 34;
 /** The more serious an outcome is, the later it is drawn, so that it stays visible. */

@@ -4,7 +4,7 @@ import type { EventSummary } from '../../timeline/event-summary.js';
 import { lasted } from '../../timeline/explain.js';
 import { sayMark } from '../../timeline/mermaid.js';
 import { sayEvent } from '../../timeline/say-event.js';
-import type { Bar, Mark, Timeline } from '../../timeline/types.js';
+import type { Bar, Mark, Timeline } from '../../timeline/picture.js';
 import type { StateView } from '../wire.js';
 import type { Feed } from './feed.js';
 import { clock } from './format.js';

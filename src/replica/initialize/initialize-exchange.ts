@@ -2,14 +2,14 @@ import type { ListKind } from '../../backplane/backplane.js';
 import { STANDALONE } from '../../backplane/backplane.js';
 import { AnynodeError } from '../../protocol/errors.js';
 import type { HttpAnswer } from '../../protocol/http-answer.js';
-import type { Clock } from '../../protocol/clock.js';
+import type { Clock } from '../../protocol/timing/clock.js';
 import type {
   JsonRpcMessage,
   JsonRpcRequest,
   JsonRpcResponse,
   RequestId,
-} from '../../protocol/jsonrpc.js';
-import { isRequest, isResponse } from '../../protocol/jsonrpc.js';
+} from '../../protocol/json/jsonrpc.js';
+import { isRequest, isResponse } from '../../protocol/json/jsonrpc.js';
 
 /** How long a server may take to answer `initialize`. */
 const ANSWER_MS = 30_000;

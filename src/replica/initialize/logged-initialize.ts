@@ -3,10 +3,10 @@
  * out, and readers of the log take them from the record.
  */
 import type { SessionRecords } from '../../backplane/backplane.js';
-import type { JsonRpcRequest } from '../../protocol/jsonrpc.js';
-import { isObject } from '../../protocol/jsonrpc.js';
-import { parseStored } from '../../protocol/parse-stored.js';
-import type { SessionEvent } from '../../options/types.js';
+import type { JsonRpcRequest } from '../../protocol/json/jsonrpc.js';
+import { isObject } from '../../protocol/json/jsonrpc.js';
+import { parseStored } from '../../protocol/json/parse-stored.js';
+import type { SessionEvent } from '../../options/public-types.js';
 
 /** Params up to this length are logged. Real clients send a few hundred characters. */
 const LARGE = 1024;

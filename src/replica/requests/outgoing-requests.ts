@@ -1,4 +1,4 @@
-import type { JsonRpcMessage, RequestId } from '../../protocol/jsonrpc.js';
+import type { JsonRpcMessage, RequestId } from '../../protocol/json/jsonrpc.js';
 import type { DeliveryContext } from '../replica.js';
 
 /** The sender of a request to the client. It gets the answer and the progress. */

@@ -6,8 +6,8 @@ import type {
   JsonRpcRequest,
   JsonRpcResponse,
   RequestId,
-} from '../../protocol/jsonrpc.js';
-import { ErrorCode, errorResponse } from '../../protocol/jsonrpc.js';
+} from '../../protocol/json/jsonrpc.js';
+import { ErrorCode, errorResponse } from '../../protocol/json/jsonrpc.js';
 import { isShownOnStandalone } from '../../stream/shown-on.js';
 import type { NodeContext } from '../../stream/node-context.js';
 

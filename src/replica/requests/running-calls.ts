@@ -1,6 +1,6 @@
 import type { Revision } from '../../backplane/revision.js';
-import type { JsonRpcMessage, JsonRpcRequest, RequestId } from '../../protocol/jsonrpc.js';
-import { isNotification } from '../../protocol/jsonrpc.js';
+import type { JsonRpcMessage, JsonRpcRequest, RequestId } from '../../protocol/json/jsonrpc.js';
+import { isNotification } from '../../protocol/json/jsonrpc.js';
 
 /** A request of the client that this node runs. */
 export interface Call {

@@ -1,6 +1,6 @@
 import type { NodeInboxes, NodeMessageOf, Position } from '../../backplane/backplane.js';
 import { LOG_START } from '../../backplane/backplane.js';
-import type { Clock } from '../../protocol/clock.js';
+import type { Clock } from '../../protocol/timing/clock.js';
 import type { Followers } from './followers.js';
 import type { CommitQueue } from '../commit-queue.js';
 

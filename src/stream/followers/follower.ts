@@ -1,8 +1,8 @@
 import type { Page, Position, StreamEvent, Streams } from '../../backplane/backplane.js';
 import { compareLogIds } from '../../backplane/backplane.js';
-import type { Pauses } from '../../protocol/backoff.js';
-import { backOff } from '../../protocol/backoff.js';
-import type { Clock } from '../../protocol/clock.js';
+import type { Pauses } from '../../protocol/timing/backoff.js';
+import { backOff } from '../../protocol/timing/backoff.js';
+import type { Clock } from '../../protocol/timing/clock.js';
 
 /**
  * Why a follower ends its connection. Only `complete` means that the client was sent all messages of the stream. With

@@ -1,6 +1,6 @@
 import type { Position, StreamEvent } from '../../backplane/backplane.js';
-import type { Clock } from '../../protocol/clock.js';
-import { jittered } from '../../protocol/clock.js';
+import type { Clock } from '../../protocol/timing/clock.js';
+import { jittered } from '../../protocol/timing/clock.js';
 import { MapBySession } from '../../protocol/map-by-session.js';
 import type { DeliveryPath, EndReason, Follower } from './follower.js';
 

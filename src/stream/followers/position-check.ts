@@ -1,7 +1,7 @@
 import type { EndsReply, Streams } from '../../backplane/backplane.js';
-import type { Clock } from '../../protocol/clock.js';
-import { jittered } from '../../protocol/clock.js';
-import { RepeatedLook } from '../../protocol/repeated-look.js';
+import type { Clock } from '../../protocol/timing/clock.js';
+import { jittered } from '../../protocol/timing/clock.js';
+import { RepeatedLook } from '../../protocol/timing/repeated-look.js';
 import type { Follower } from './follower.js';
 import type { Followers } from './followers.js';
 

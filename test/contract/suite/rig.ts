@@ -22,7 +22,7 @@ import type {
   Route,
 } from '../../../src/backplane/index.js';
 import { LOG_START, STANDALONE } from '../../../src/backplane/index.js';
-import { systemClock } from '../../../src/protocol/clock.js';
+import { systemClock } from '../../../src/protocol/timing/clock.js';
 import type { OpenStore, Store } from './store.js';
 
 export type { OpenStore, Store } from './store.js';

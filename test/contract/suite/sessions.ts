@@ -1,4 +1,4 @@
-import { systemClock } from '../../../src/protocol/clock.js';
+import { systemClock } from '../../../src/protocol/timing/clock.js';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { ANY_PRINCIPAL, LOG_START, STANDALONE } from '../../../src/backplane/index.js';

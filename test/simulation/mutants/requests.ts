@@ -5,7 +5,7 @@ import { StoredSession } from '../../../src/backplane/memory/stored-session.js';
 import type { Route } from '../../../src/backplane/backplane.js';
 import { OwnerHandover } from '../../../src/execution/ownership/owner-handover.js';
 import { OutgoingRequests } from '../../../src/replica/requests/outgoing-requests.js';
-import type { JsonRpcResponse } from '../../../src/protocol/jsonrpc.js';
+import type { JsonRpcResponse } from '../../../src/protocol/json/jsonrpc.js';
 import { LiveSession } from '../../../src/replica/live-session.js';
 import type { Mutant } from './mutant.js';
 import { methodsOf } from './mutant.js';

@@ -1,4 +1,4 @@
-import type { Clock } from '../../../src/protocol/clock.js';
+import type { Clock } from '../../../src/protocol/timing/clock.js';
 
 interface Timer {
   due: number;

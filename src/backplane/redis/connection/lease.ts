@@ -1,5 +1,5 @@
-import type { Clock } from '../../../protocol/clock.js';
-import { jittered } from '../../../protocol/clock.js';
+import type { Clock } from '../../../protocol/timing/clock.js';
+import { jittered } from '../../../protocol/timing/clock.js';
 
 export interface LeaseOptions {
   leaseMs: number;

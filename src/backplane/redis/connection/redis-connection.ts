@@ -1,9 +1,9 @@
 import type { Cluster, Redis } from 'ioredis';
-import type { Pauses } from '../../../protocol/backoff.js';
-import { pause, pauseAfter } from '../../../protocol/backoff.js';
+import type { Pauses } from '../../../protocol/timing/backoff.js';
+import { pause, pauseAfter } from '../../../protocol/timing/backoff.js';
 import { AnynodeError, unavailable } from '../../../protocol/errors.js';
-import type { Clock } from '../../../protocol/clock.js';
-import { SharedTimer } from '../../../protocol/shared-timer.js';
+import type { Clock } from '../../../protocol/timing/clock.js';
+import { SharedTimer } from '../../../protocol/timing/shared-timer.js';
 import { ConnectionFence } from './connection-fence.js';
 import { ownClient } from './own-client.js';
 import { isTransient } from './retryable-replies.js';

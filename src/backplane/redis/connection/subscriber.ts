@@ -1,7 +1,7 @@
 import { Redis } from 'ioredis';
 import type { RedisOptions } from 'ioredis';
-import type { Clock } from '../../../protocol/clock.js';
-import { jittered } from '../../../protocol/clock.js';
+import type { Clock } from '../../../protocol/timing/clock.js';
+import { jittered } from '../../../protocol/timing/clock.js';
 
 export interface SubscriberOptions {
   channel: string;

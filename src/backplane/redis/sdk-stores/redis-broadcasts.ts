@@ -1,6 +1,6 @@
 import { AnynodeError } from '../../../protocol/errors.js';
-import type { Clock } from '../../../protocol/clock.js';
-import { jittered } from '../../../protocol/clock.js';
+import type { Clock } from '../../../protocol/timing/clock.js';
+import { jittered } from '../../../protocol/timing/clock.js';
 import { compareLogIds } from '../../backplane.js';
 import type { BroadcastListener, Broadcasts } from '../../sdk-store-access.js';
 import { KEPT_BROADCASTS } from '../../sdk-store-access.js';

@@ -1,6 +1,6 @@
 /** What users of the library see of sessions. */
 import type { HttpAnswer } from '../protocol/http-answer.js';
-import type { JsonRpcMessage, RequestId } from '../protocol/jsonrpc.js';
+import type { JsonRpcMessage, RequestId } from '../protocol/json/jsonrpc.js';
 
 /** Who is calling, as an authorization middleware left it in `req.auth`. The fields of the SDK's `AuthInfo`. */
 export interface AuthInfo {

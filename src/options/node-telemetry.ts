@@ -4,7 +4,7 @@
  *
  * No function throws, except what a function throws that it was given to run.
  */
-import type { JsonRpcRequest, JsonRpcResponse, RequestId } from '../protocol/jsonrpc.js';
+import type { JsonRpcRequest, JsonRpcResponse, RequestId } from '../protocol/json/jsonrpc.js';
 
 /** The value of the option `telemetry`. */
 export interface Telemetry {
