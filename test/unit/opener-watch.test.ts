@@ -109,3 +109,38 @@ it('follows the requests of a dead node some at a time, and logs failures once',
   await settled();
   expect(looks).toHaveLength(32);
 });
+
+/**
+ * A node that had been paused counted as dead, and its requests were followed. Then it was forgotten. It came back, received
+ * another request of the same client and died: nobody ended that request, and its client waited for ever.
+ */
+it('follows the requests of a node again that was dead, came back, and is dead again', async () => {
+  const clock = new ManualClock();
+  let dead = new Set(['other']);
+  let asked = 0;
+  const watch = {
+    findDead: () => {
+      asked += 1;
+      return Promise.resolve(dead);
+    },
+  } as never;
+  const openers = new OpenerWatch({
+    ...{ backplane: {} as never, watch, clock, logger: { warn: () => undefined } },
+  });
+  const follower = { ended: false } as never;
+  const followed: (string | undefined)[] = [];
+  openers.add(follower, (nodeId) => {
+    followed.push(nodeId);
+    return Promise.resolve(false);
+  });
+  openers.note(follower, 'other');
+  await clock.advance(5 * LOOK_EVERY_MS);
+  expect(followed).toEqual(['other']);
+  dead = new Set();
+  await clock.advance(2 * LOOK_EVERY_MS);
+  dead = new Set(['other']);
+  await clock.advance(5 * LOOK_EVERY_MS);
+  expect(followed).toEqual(['other', 'other']);
+  expect(asked).toBe(12);
+  openers.close();
+});

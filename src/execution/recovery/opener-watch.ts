@@ -14,6 +14,8 @@ const DRAIN_CHECK_MS = 200;
  * because a failover, which is why this node asks, interrupts the subscription of the node that is asked as well.
  */
 const MOST_LOOKS_BETWEEN = 10;
+/** If more time passes between two looks, a dead node may have been alive in between. */
+const MOST_BETWEEN_LOOKS_MS = 3 * LOOK_EVERY_MS;
 /** How many connections follow requests of a dead node at a time. */
 const AT_ONCE = 16;
 
@@ -25,8 +27,13 @@ export interface OpenerWatchOptions {
 }
 
 interface Connection {
-  /** The nodes that have received requests of this connection's client. */
+  /**
+   * The nodes that have received requests of this connection's client. A dead node stays here, because it may only have been
+   * paused. When it is back, it receives requests again, and does not say so a second time.
+   */
   nodes: Set<string>;
+  /** Those of `nodes` that have been dead since this connection followed their requests. */
+  followed: Set<string>;
   /**
    * After how many looks this connection has to follow all open requests of its client, or `undefined` if it does not have to.
    */
@@ -50,6 +57,8 @@ export class OpenerWatch {
   private readonly connections = new Map<Follower, Connection>();
   private readonly looks: RepeatedLook;
   private readonly limit: LogLimit;
+  /** When the last look ended, by `clock.elapsed()`. */
+  private lookedAt = 0;
 
   constructor(private readonly options: OpenerWatchOptions) {
     this.limit = new LogLimit(options.clock);
@@ -63,7 +72,13 @@ export class OpenerWatch {
   /** Looks after the client of a connection until `remove` is called. */
   add(follower: Follower, takeOver: Connection['takeOver']): void {
     this.connections.set(follower, {
-      ...{ nodes: new Set(), looksToCheck: undefined, looksBetween: 1, takeOver },
+      ...{
+        nodes: new Set(),
+        followed: new Set(),
+        looksToCheck: undefined,
+        looksBetween: 1,
+        takeOver,
+      },
     });
   }
 
@@ -113,11 +128,18 @@ export class OpenerWatch {
     const nodes = [...this.connections.values()].flatMap((connection) => [...connection.nodes]);
     if (nodes.length === 0) return;
     const dead = await this.options.watch.findDead(nodes);
+    // After a long pause between looks, a node may have been back meanwhile, and be dead again.
+    const now = this.options.clock.elapsed();
+    const isLate = now - this.lookedAt > MOST_BETWEEN_LOOKS_MS;
+    this.lookedAt = now;
+    for (const { followed } of this.connections.values()) {
+      for (const nodeId of followed) if (isLate || !dead.has(nodeId)) followed.delete(nodeId);
+    }
     if (dead.size === 0) return;
     await this.takeOverAll(
       [...this.connections.values()].flatMap((connection) =>
         [...connection.nodes]
-          .filter((nodeId) => dead.has(nodeId))
+          .filter((nodeId) => dead.has(nodeId) && !connection.followed.has(nodeId))
           .map((nodeId) => ({ connection, nodeId })),
       ),
     );
@@ -139,7 +161,7 @@ export class OpenerWatch {
       // Clear the mark before the call, because an earlier call may still end, well or not, during this one.
       if (isForAll) connection.looksToCheck = undefined;
       const hasAsked = await connection.takeOver(nodeId);
-      if (!isForAll) connection.nodes.delete(nodeId);
+      if (!isForAll) connection.followed.add(nodeId);
       else if (hasAsked) checkLater(connection);
     } catch (error) {
       if (isForAll) connection.looksToCheck = 1;
