@@ -1,11 +1,20 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { dirname, join, relative, sep } from 'node:path';
+import { basename, dirname, join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const SRC = join(ROOT, 'src');
 const IMPORT = /^(?:import|export)\b[^;]*?\bfrom '(\.[^']+)';/gms;
+
+/** The TypeScript files of `src`. */
+const FILES = readdirSync(SRC, { recursive: true, encoding: 'utf8' }).filter((name) =>
+  /\.tsx?$/.test(name),
+);
+const MOST_FILES = 13;
+/** Folders that may have more files: the page, whose parts are small, and what serves it. */
+const LARGER_FOLDERS: Record<string, number> = { monitor: 15, 'monitor/page': 20 };
+const MOST_LINES = 400;
 
 /** The folders of `src`, from the bottom up, as the table in `docs/architecture/overview.md` lists them. */
 function foldersInOrder(): string[] {
@@ -17,10 +26,9 @@ function foldersInOrder(): string[] {
 
 it('each folder of src imports only from those above it in the overview', () => {
   const order = foldersInOrder();
-  const files = readdirSync(SRC, { recursive: true, encoding: 'utf8' });
   const wrong: string[] = [];
   const seen = new Set<string>();
-  for (const file of files.filter((name) => name.endsWith('.ts') && name.includes(sep))) {
+  for (const file of FILES.filter((name) => name.includes(sep))) {
     const [folder = ''] = file.split(sep);
     seen.add(folder);
     for (const [, path = ''] of readFileSync(join(SRC, file), 'utf8').matchAll(IMPORT)) {
@@ -34,4 +42,22 @@ it('each folder of src imports only from those above it in the overview', () => 
   }
   expect(wrong).toEqual([]);
   expect([...seen].sort()).toEqual([...order].sort());
+});
+
+it('no two files of src have the same name, except index.ts', () => {
+  const names = FILES.map((file) => basename(file)).filter((name) => name !== 'index.ts');
+  expect(names.filter((name, at) => names.indexOf(name) !== at)).toEqual([]);
+});
+
+it(`no folder of src has more than ${MOST_FILES} files, and no file more than ${MOST_LINES} lines`, () => {
+  const counts = new Map<string, number>();
+  for (const file of FILES) {
+    const folder = dirname(file).replaceAll(sep, '/');
+    counts.set(folder, (counts.get(folder) ?? 0) + 1);
+  }
+  const large = [...counts].filter(([name, count]) => count > (LARGER_FOLDERS[name] ?? MOST_FILES));
+  expect(large).toEqual([]);
+  const linesOf = (file: string) =>
+    readFileSync(join(SRC, file), 'utf8').trimEnd().split('\n').length;
+  expect(FILES.filter((file) => linesOf(file) > MOST_LINES)).toEqual([]);
 });

@@ -20,7 +20,7 @@ import type {
   TouchRequest,
 } from '../backplane.js';
 import { ANY_PRINCIPAL, RESUMED_EVERY_MS, TooManySessions } from '../backplane.js';
-import { createArguments, pushArguments } from './commands/script-arguments.js';
+import { createArguments, pushArguments, touchArguments } from './commands/script-arguments.js';
 import { parseMessage, formatMessage } from './commands/message-format.js';
 import { leaseInfoOf } from './lease-info.js';
 import type { Command } from './connection/redis-connection.js';
@@ -246,21 +246,13 @@ class JoinedRedisBackplane implements JoinedBackplane {
   }
 
   async touch(requests: TouchRequest[]) {
-    const { nodeId, sessionTtlMs, pendingTtlMs, retention } = this.options;
     // The scripts are sent together, in one round trip. A malformed session must not affect the others.
     const replies = await this.connection.run((client) =>
       Promise.all(
-        requests.map(({ sessionId, streams, runs = [] }) =>
+        requests.map((request) =>
           client['anynode:touch'](
-            ...this.redisKeys.ofSession(sessionId),
-            ...[nodeId, sessionTtlMs, pendingTtlMs, retention.maxAgeMs],
-            ...streams.flatMap(({ stream, token, position }) => [
-              stream,
-              token,
-              position.n,
-              position.logId,
-            ]),
-            ...runs.flatMap((stream) => [stream, '', 0, '']),
+            ...this.redisKeys.ofSession(request.sessionId),
+            ...touchArguments(request, this.options),
           ).catch((error: unknown) => {
             if (isMalformed(error) || isScriptFault(error)) return error;
             throw error;

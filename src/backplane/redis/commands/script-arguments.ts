@@ -1,4 +1,4 @@
-/** Turns sessions and operations into arguments of scripts. The files create.lua and commit.lua define the formats. */
+/** Turns sessions, operations and touches into arguments of scripts. The files create.lua, commit.lua and touch.lua define the formats. */
 import type {
   AppendOperation,
   Effect,
@@ -7,6 +7,7 @@ import type {
   NewSession,
   Operation,
   Route,
+  TouchRequest,
 } from '../../backplane.js';
 import { FIRST_REVISION } from '../../revision.js';
 import { initializeFields, sealFields } from './parse-replies.js';
@@ -28,6 +29,18 @@ export function createArguments(
     ...[nodeId, pendingTtlMs, retention.maxAgeMs],
     ...[session.stream, session.inbound ?? '', record.length, ...record],
     ...session.outbound.flatMap(({ stream, message, asks }) => [stream, asks ? '1' : '', message]),
+  ];
+}
+
+/** Returns the arguments of scripts/touch.lua. A stream that this node runs, and does not hold, has no token. */
+export function touchArguments(
+  { streams, runs = [] }: TouchRequest,
+  { nodeId, sessionTtlMs, pendingTtlMs, retention }: JoinOptions,
+): Argument[] {
+  return [
+    ...[nodeId, sessionTtlMs, pendingTtlMs, retention.maxAgeMs],
+    ...streams.flatMap(({ stream, token, position: { n, logId } }) => [stream, token, n, logId]),
+    ...runs.flatMap((stream) => [stream, '', 0, '']),
   ];
 }
 
