@@ -1,20 +1,15 @@
 import type { ServerResponse } from 'node:http';
 import type { Observer } from '../operator/observer.js';
-import type { SessionEventType } from '../options/public-types.js';
 import { VERSION } from '../protocol/version.js';
-import type { EventSummary } from '../timeline/event-summary.js';
 import { ClusterFeed } from './cluster-feed.js';
 import { exportOf } from './exports.js';
 import type { HandlerOptions } from './handler.js';
 import { eventIdOf, queryOf, sessionOf, textOf } from './incoming.js';
 import { EventStream, Refused, sendJson, sendText } from './reply.js';
+import { tailSession } from './session-tail.js';
 import type { Summarize } from './summarize.js';
 import { summarizer } from './summarize.js';
-import type { ClusterView, Hello, SessionView, TailEvents } from './wire.js';
-
-/** How many events are sent at a time. */
-const BATCH = 200;
-const TAIL_POLL_MS = 500;
+import type { ClusterView, Hello, SessionView } from './wire.js';
 
 /** The calls of the page. */
 export class Api {
@@ -108,52 +103,18 @@ export class Api {
     stream.closed.addEventListener('abort', stop, { once: true });
   }
 
-  /** Sends the events of a session, and then new ones, until the session or the page is gone. */
   private async tail(id: string, after: string | undefined, res: ServerResponse): Promise<void> {
-    if ((await this.observer.sessions.get(id)) === undefined) {
+    const { sessions } = this.observer;
+    // A page that has seen the session before is told of its end.
+    if (after === undefined && (await sessions.get(id)) === undefined) {
       throw new Refused(404, 'There is no such session');
     }
     const stream = this.open(res);
-    const signal = stream.closed;
     try {
-      let last = after;
-      let lastType: SessionEventType | undefined;
-      let batch: EventSummary[] = [];
-      const flush = async (live: boolean): Promise<void> => {
-        const events: TailEvents = { events: batch, live };
-        batch = [];
-        await stream.send(events);
-      };
-      for await (const event of this.observer.sessions.events(id, {
-        ...(after !== undefined && { after }),
-        signal,
-      })) {
-        batch.push(this.summarize(id, event));
-        last = event.id;
-        lastType = event.type;
-        if (batch.length >= BATCH) await flush(false);
-      }
-      await flush(true);
-      for await (const event of this.observer.sessions.events(id, {
-        ...(last !== undefined && { after: last }),
-        ...{ follow: true, pollMs: TAIL_POLL_MS, signal },
-      })) {
-        batch.push(this.summarize(id, event));
-        lastType = event.type;
-        // Events that were read together are sent together.
-        if (batch.length >= BATCH) await flush(true);
-        else if (batch.length === 1) setImmediate(() => void flush(true).catch(() => undefined));
-      }
-      if (batch.length > 0) await flush(true);
-      // An iteration that has read nothing does not tell the end of the session.
-      if (!signal.aborted && lastType !== 'session.closed') {
-        const at = Date.now();
-        const kind = 'note' as const;
-        await stream.send({
-          events: [{ id: `${at}-0`, at, type: 'session.closed', kind }],
-          live: true,
-        } satisfies TailEvents);
-      }
+      await tailSession(id, {
+        ...{ sessions, after, summarize: this.summarize, signal: stream.closed },
+        send: (tail) => stream.send(tail),
+      });
     } catch {
       // The page opens the stream anew, and is told what is wrong then.
     } finally {

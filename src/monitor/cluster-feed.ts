@@ -61,8 +61,9 @@ export class ClusterFeed {
       this.looks += 1;
       if (this.watchers.size > 0) this.view = this.viewOf(stats);
     } catch (error) {
-      const trouble = error instanceof AnynodeError ? error.message : 'The cluster cannot be read';
-      this.view = { ...(this.view ?? NOTHING), at: Date.now(), trouble };
+      const isAway = error instanceof AnynodeError && error.code === 'backplane_unavailable';
+      const trouble = isAway ? 'Redis cannot be reached' : 'The cluster cannot be read';
+      this.view = { ...(this.view ?? NOTHING), latest: [], trouble };
     } finally {
       this.isLooking = false;
     }

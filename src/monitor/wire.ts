@@ -31,6 +31,7 @@ export interface PageNode extends NodeStats {
 
 /** An event of the answer to `cluster`, about once in a second. */
 export interface ClusterView {
+  /** When the figures were read. 0: none could be read yet. */
   at: number;
   nodes: PageNode[];
   nodesComplete: boolean;
@@ -41,7 +42,7 @@ export interface ClusterView {
   perSecond: { events: number; bytes: number; partial: boolean } | undefined;
   redis: RedisInfo[];
   latest: { session: string; event: EventSummary }[];
-  /** What is wrong at the moment. The rest is older then. */
+  /** Why the figures cannot be read at the moment. They are those of `at` then. */
   trouble?: string;
 }
 
@@ -56,6 +57,8 @@ export interface TailEvents {
   events: EventSummary[];
   /** True once all events that are there have been sent. */
   live: boolean;
+  /** Why no further events can be read at the moment. The next value without it says that they can be read again. */
+  trouble?: string;
 }
 
 export type StateView = SessionSnapshot;

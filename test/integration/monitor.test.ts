@@ -13,10 +13,11 @@ import { pageAssets } from '../../src/monitor/page-assets.js';
 import { readExport } from '../../src/monitor/read-export.js';
 import { observe } from '../../src/operator/index.js';
 import { timeline } from '../../src/timeline/timeline.js';
-import type { TailEvents } from '../../src/monitor/wire.js';
+import type { ClusterView, TailEvents } from '../../src/monitor/wire.js';
 import { activeResources, leftBehind } from '../support/leaks.js';
 import { buildPage } from '../support/page.js';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
+import { startTcpProxy } from '../support/tcp-proxy.js';
 import { listen, startSession } from './support/serve.js';
 
 beforeAll(buildPage);
@@ -43,22 +44,34 @@ async function scene(more: Partial<MonitorOptions> = {}, app = express()) {
   return { ...node, base, call, page, session: node.sessionId };
 }
 
-/** Reads an event stream until its first value of which `enough` says so. */
-async function firstOf<T>(response: Response, enough: (value: T) => boolean): Promise<T> {
+/** Reads the values of an event stream, each once. */
+function readerOf<T>(response: Response) {
   const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
   let text = '';
-  for (;;) {
-    const chunk = await reader?.read();
-    if (chunk?.value === undefined) throw new Error(`It ended after ${text}`);
-    text += chunk.value;
-    for (const part of text.split('\n\n').slice(0, -1)) {
-      const value = part.startsWith('data: ') && (JSON.parse(part.slice(6)) as T);
-      if (value !== false && enough(value)) {
-        await reader?.cancel();
-        return value;
+  return {
+    /** Reads up to the first value of which `enough` says so. */
+    async until(enough: (value: T) => boolean): Promise<T> {
+      for (;;) {
+        for (let end = text.indexOf('\n\n'); end >= 0; end = text.indexOf('\n\n')) {
+          const part = text.slice(0, end);
+          text = text.slice(end + 2);
+          const value = part.startsWith('data: ') && (JSON.parse(part.slice(6)) as T);
+          if (value !== false && enough(value)) return value;
+        }
+        const chunk = await reader?.read();
+        if (chunk?.value === undefined) throw new Error(`It ended after ${text}`);
+        text += chunk.value;
       }
-    }
-  }
+    },
+    stop: () => reader?.cancel(),
+  };
+}
+
+async function firstOf<T>(response: Response, enough: (value: T) => boolean): Promise<T> {
+  const reader = readerOf<T>(response);
+  const value = await reader.until(enough);
+  await reader.stop();
+  return value;
 }
 
 const tailOf = async (call: (name: string, body: unknown) => Promise<Response>, session: string) =>
@@ -248,6 +261,36 @@ describe('an event stream of the page', () => {
     });
     await client.delete(url);
     await ended;
+  });
+
+  // The stream of a session waited for Redis without a word, so the page went on to say that it was live.
+  it('says that Redis is away, and goes on with what comes when Redis is back', async () => {
+    const { hostname, port, pathname } = new URL(redisUrl());
+    const proxy = await startTcpProxy({ target: { host: hostname, port: Number(port) } });
+    onTestFinished(() => proxy.stop());
+    const redis = `redis://127.0.0.1:${proxy.port}${pathname}`;
+    const { call, session, client, url } = await scene({ redis, commandTimeoutMs: 1000 });
+    const reader = readerOf<TailEvents>(await call('tail', { session }));
+    const cluster = readerOf<ClusterView>(await call('cluster', {}));
+    await reader.until(({ live }) => live);
+    const { at } = await cluster.until(({ nodes }) => nodes.length === 1);
+    proxy.refuse();
+    proxy.cut();
+    expect(await reader.until(({ trouble }) => trouble !== undefined)).toEqual({
+      ...{ events: [], live: false, trouble: 'Redis cannot be reached' },
+    });
+    // The figures stay those of the last look, and no event is told twice.
+    const old = await cluster.until(({ trouble }) => trouble !== undefined);
+    expect(old).toMatchObject({ trouble: 'Redis cannot be reached', latest: [] });
+    expect(old.nodes).toHaveLength(1);
+    expect(old.at).toBeLessThan(at + 5000);
+    await client.request(url, 'ping');
+    proxy.accept();
+    const back = await reader.until(({ live }) => live);
+    expect(back.trouble).toBeUndefined();
+    expect(back.events.map(({ kind }) => kind)).toEqual(['request', 'result']);
+    await cluster.until(({ trouble }) => trouble === undefined);
+    await Promise.all([reader.stop(), cluster.stop()]);
   });
 
   it('is for so many pages at a time, and ends with the monitor, which leaves nothing behind', async () => {

@@ -5,34 +5,39 @@ import type { ClusterView, PageNode } from '../wire.js';
 import { placeOfSession } from './app.js';
 import type { Feed } from './feed.js';
 import { bytes, clock, count, rate } from './format.js';
+import { nextTrouble, TroubleBanner, type Trouble } from './trouble.js';
 
 export function ClusterPage({ feed }: { feed: Feed }) {
   const [view, setView] = useState<ClusterView>();
-  const [trouble, setTrouble] = useState<string>();
-  useEffect(
-    () =>
-      feed.cluster(setView, (condition) =>
-        setTrouble(condition === 'open' ? undefined : condition.trouble),
-      ),
-    [feed],
-  );
-  if (view === undefined)
-    return (
+  const [trouble, setTrouble] = useState<Trouble>();
+  useEffect(() => {
+    const complain = (text: string | undefined): void =>
+      setTrouble((before) => nextTrouble(before, text));
+    return feed.cluster(
+      (next) => {
+        setView(next);
+        complain(next.trouble);
+      },
+      // The first look tells whether Redis can be read.
+      (condition) => condition !== 'open' && complain(condition.trouble),
+    );
+  }, [feed]);
+  if (view === undefined || view.at === 0)
+    return trouble === undefined ? (
       <p class="empty" role="status">
-        {trouble ?? 'Looking at the cluster…'}
+        Looking at the cluster…
+      </p>
+    ) : (
+      <p class="banner bad" role="alert">
+        {trouble.text}, since {clock(trouble.since, false)}. The page tries again by itself.
       </p>
     );
   const alive = view.nodes.filter(({ state }) => state === 'alive' || state === 'late');
-  const wrong = trouble ?? view.trouble;
   const [server] = view.redis;
   return (
-    <div class="cluster">
+    <div class={`cluster ${trouble === undefined ? '' : 'stale'}`}>
       <h1 class="hidden">Cluster</h1>
-      {wrong !== undefined && (
-        <p class="banner bad" role="alert">
-          {wrong}. What is shown is older.
-        </p>
-      )}
+      {trouble !== undefined && <TroubleBanner trouble={trouble} />}
       {view.redis.map(
         ({ name, warning }) =>
           warning !== undefined && (

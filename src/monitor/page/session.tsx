@@ -8,6 +8,7 @@ import { bytes, clock, count } from './format.js';
 import { Lanes } from './lanes.js';
 import { Overview } from './overview.js';
 import { Panel } from './panel.js';
+import { TroubleBanner } from './trouble.js';
 import { usePicture, useSession } from './use-session.js';
 import type { SessionData } from './use-session.js';
 
@@ -38,6 +39,7 @@ export function SessionPage({ feed, prefix }: { feed: Feed; prefix: string }) {
     setEven(true);
     setZoom(Math.min(2, Math.max(0.05, (view.width - 10) / width)));
   };
+  const isLive = data.live && !data.ended && !offline && data.trouble === undefined;
   // A short session is shown as a whole at first.
   const isRead = data.live && view.width > 0;
   useEffect(() => {
@@ -61,7 +63,7 @@ export function SessionPage({ feed, prefix }: { feed: Feed; prefix: string }) {
   if (data.trouble !== undefined && events.length === 0)
     return (
       <p class="banner bad" role="alert">
-        {data.trouble}
+        {data.trouble.text}. The page tries again by itself.
       </p>
     );
   if (events.length === 0)
@@ -81,11 +83,7 @@ export function SessionPage({ feed, prefix }: { feed: Feed; prefix: string }) {
         }
         calls={line.bars.length}
       />
-      {data.trouble !== undefined && (
-        <p class="banner bad" role="alert">
-          {data.trouble}. What is shown is older.
-        </p>
-      )}
+      {data.trouble !== undefined && <TroubleBanner trouble={data.trouble} />}
       {data.dropped > 0 && (
         <p class="banner warn" role="status">
           {count(data.dropped)} older events are not shown here.
@@ -101,11 +99,14 @@ export function SessionPage({ feed, prefix }: { feed: Feed; prefix: string }) {
               onClick={() => setFollow(!follow)}
               title="Keep the newest events in view"
             >
-              <span
-                class={`live ${data.live && !data.ended && !offline ? 'on' : ''}`}
-                aria-hidden="true"
-              />{' '}
-              {data.ended ? 'ended' : offline ? 'file' : 'Live'}
+              <span class={`live ${isLive ? 'on' : ''}`} aria-hidden="true" />{' '}
+              {data.ended
+                ? 'ended'
+                : offline
+                  ? 'file'
+                  : data.trouble === undefined
+                    ? 'Live'
+                    : 'Interrupted'}
             </button>
             <span class="group">
               <button
@@ -231,7 +232,7 @@ function Head({
         <small>{info?.clientInfo.version}</small>
         <code title="The id of the session">{id}</code>
       </h1>
-      <ul class="facts" aria-label="Facts">
+      <ul class={`facts ${data.trouble === undefined ? '' : 'stale'}`} aria-label="Facts">
         <li>
           <b>{data.ended ? 'ended' : (info?.state ?? 'open')}</b>
         </li>

@@ -4,6 +4,7 @@ import type { SessionList } from '../wire.js';
 import { placeOfSession } from './app.js';
 import type { Feed, Query } from './feed.js';
 import { count } from './format.js';
+import { nextTrouble, TroubleBanner, type Trouble } from './trouble.js';
 
 const COLUMNS: { name: string; sort?: string }[] = [
   { name: 'session', sort: 'id' },
@@ -33,7 +34,7 @@ export function SessionsPage({ feed, node }: { feed: Feed; node: string | undefi
   const [query, setQuery] = useState<Query>(node === undefined ? {} : { node });
   const [pages, setPages] = useState<(string | undefined)[]>([undefined]);
   const [list, setList] = useState<SessionList>();
-  const [trouble, setTrouble] = useState<string>();
+  const [trouble, setTrouble] = useState<Trouble>();
   const [busy, setBusy] = useState(true);
   const [turn, setTurn] = useState(0);
   const asked = useRef(0);
@@ -53,7 +54,8 @@ export function SessionsPage({ feed, node }: { feed: Feed; node: string | undefi
           },
           (error: unknown) => {
             if (number !== asked.current) return;
-            setTrouble(error instanceof Error ? error.message : String(error));
+            const text = error instanceof Error ? error.message : String(error);
+            setTrouble((before) => nextTrouble(before, text));
             setBusy(false);
           },
         );
@@ -119,18 +121,19 @@ export function SessionsPage({ feed, node }: { feed: Feed; node: string | undefi
           has errors
         </label>
       </form>
-      {trouble !== undefined && (
-        <p class="banner bad" role="alert">
-          {trouble}
-        </p>
-      )}
+      {trouble !== undefined && <TroubleBanner trouble={trouble} />}
       <p class="summary" role="status">
         {list === undefined
           ? 'Looking…'
           : `${list.matched === undefined ? `${count(list.sessions.length)} shown` : `${count(list.matched)} match`}, of ${count(list.listed)} sessions`}
         {busy && list !== undefined && ' · looking…'}
       </p>
-      <div class="scroll" tabIndex={0} role="region" aria-label="Sessions">
+      <div
+        class={`scroll ${trouble === undefined ? '' : 'stale'}`}
+        tabIndex={0}
+        role="region"
+        aria-label="Sessions"
+      >
         <table aria-busy={busy}>
           <thead>
             <tr>

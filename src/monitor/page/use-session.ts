@@ -4,10 +4,12 @@ import { layout } from '../../timeline/layout.js';
 import { timeline } from '../../timeline/timeline.js';
 import type { SessionView } from '../wire.js';
 import type { Condition, Feed } from './feed.js';
+import { nextTrouble, type Trouble } from './trouble.js';
 
 /** The page keeps so many of the last events of a session. */
 const MOST_EVENTS = 50_000;
 const FACTS_EVERY_MS = 3000;
+const AGAIN_MS = 1500;
 
 export interface SessionData {
   id: string | undefined;
@@ -16,7 +18,7 @@ export interface SessionData {
   live: boolean;
   ended: boolean;
   dropped: number;
-  trouble: string | undefined;
+  trouble: Trouble | undefined;
   missing: boolean;
 }
 
@@ -32,8 +34,18 @@ export function useSession(feed: Feed, prefix: string): SessionData {
     const change = (more: Partial<SessionData>): void => {
       if (!stopped) setData((before) => ({ ...before, ...more }));
     };
+    const complain = (text: string | undefined): void => {
+      if (stopped) return;
+      setData((before) =>
+        before.trouble?.text === text
+          ? before
+          : { ...before, trouble: nextTrouble(before.trouble, text) },
+      );
+    };
     const begin = async (): Promise<void> => {
       const id = await idOf(feed, prefix);
+      if (stopped) return;
+      complain(undefined);
       if (id === undefined) {
         change({ missing: true });
         return;
@@ -54,12 +66,13 @@ export function useSession(feed: Feed, prefix: string): SessionData {
       const onCondition = (condition: Condition): void => {
         // Nothing follows the end of a session, so there is nothing to connect to.
         if (events.at(-1)?.type === 'session.closed') return;
-        change({ trouble: condition === 'open' ? undefined : condition.trouble });
+        complain(condition === 'open' ? undefined : condition.trouble);
       };
       stops.push(
         feed.tail(
           id,
           (tail) => {
+            complain(tail.trouble);
             events.push(...tail.events);
             live = tail.live;
             if (events.length > MOST_EVENTS) {
@@ -84,9 +97,14 @@ export function useSession(feed: Feed, prefix: string): SessionData {
       const every = setInterval(() => void look(), FACTS_EVERY_MS);
       stops.push(() => clearInterval(every));
     };
-    begin().catch((error: unknown) =>
-      change({ trouble: error instanceof Error ? error.message : String(error) }),
-    );
+    const beginAgain = (): void => {
+      begin().catch((error: unknown) => {
+        complain(error instanceof Error ? error.message : String(error));
+        const again = setTimeout(beginAgain, AGAIN_MS);
+        stops.push(() => clearTimeout(again));
+      });
+    };
+    beginAgain();
     return () => {
       for (const stop of stops) stop();
     };
@@ -102,8 +120,8 @@ async function idOf(feed: Feed, prefix: string): Promise<string | undefined> {
 }
 
 /** Computes the picture of the events. Requests that run are drawn up to now. */
-export function usePicture({ events, ended, live }: SessionData, offline: boolean) {
-  const now = useNow(live && !ended && !offline);
+export function usePicture({ events, ended, live, trouble }: SessionData, offline: boolean) {
+  const now = useNow(live && !ended && !offline && trouble === undefined);
   const first = useRef<{ local: number; remote: number } | undefined>(undefined);
   const last = events.at(-1)?.at;
   // The clock of this machine may differ from that of Redis. What passes since the last event does not.
