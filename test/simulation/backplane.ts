@@ -375,7 +375,12 @@ export class JoinedSimBackplane implements JoinedBackplane {
       const again = attempt > 0 ? ` (attempt ${attempt + 1})` : '';
       this.shared.scheduler.note(
         `${this.options.nodeId} commits ${commit.number}${again} ${commit.sessionId}: ` +
-          commit.operations.map(({ type }, at) => `${type} ${statusOf(reply, at)}`).join(', '),
+          commit.operations
+            .map((operation, at) => {
+              const stream = 'stream' in operation ? (operation.stream ?? '-') : '-';
+              return `${operation.type} ${stream} ${statusOf(reply, at)}`;
+            })
+            .join(', '),
       );
       this.shared.witness.committed(this.options.nodeId, commit, reply);
       return reply;

@@ -68,16 +68,16 @@ export class StreamExecutors {
     if (former === undefined || owner === former) return owner;
     for (const [name, stream] of this.session.streams) {
       if (stream.executor !== former || stream.unbegun === true || name === except) continue;
-      this.giveUp(name, stream, `${RELEASED}${former}`, step);
+      this.giveUp(name, stream, `${RELEASED}${former}`);
     }
     return owner;
   }
 
-  /** Gives a stream up and tells its holder's node, which may end or rerun the requests at once. */
-  private giveUp(name: string, stream: Stream, executor: string, { nodeId }: Step): void {
+  /** Gives a stream up and tells its holder's node, which may end or rerun the requests at once. `knows` is not told. */
+  private giveUp(name: string, stream: Stream, executor: string, knows?: string): void {
     stream.executor = executor;
     const { holder } = stream;
-    if (holder === undefined || holder.nodeId === nodeId) return;
+    if (holder === undefined || holder.nodeId === knows) return;
     const { id: sessionId } = this.session.stored;
     const { token } = holder;
     this.session.tell(holder.nodeId, { type: 'orphaned', sessionId, stream: name, token });
@@ -162,7 +162,7 @@ export class StreamExecutors {
     const stream = this.session.streams.get(name);
     // A stream that this node has not begun is not released. Its owner will be found dead, and another node begins it.
     if (stream?.executor !== step.nodeId || stream.unbegun === true) return;
-    this.giveUp(name, stream, RELEASED, step);
+    this.giveUp(name, stream, RELEASED, step.nodeId);
   }
 }
 

@@ -269,6 +269,8 @@ export function describeOwners(openStore: OpenStore): void {
       await a.run(id, open('p', ['1', '2'], owned));
       await c.run(id, open('q', ['3'], owned));
       await a.run(id, assign('q'));
+      await b.run(id, open('r', ['4'], owned));
+      await a.run(id, assign('r'));
       await b.run(id, { type: 'assign', stream: undefined, dead: a.id, revision: undefined });
       const dropped = { status: 'dropped', executor: `-${a.id}` };
       expect(await a.run(id, append('p', 'late', { ends: '1' }), append('q', 'late'))).toEqual([
@@ -280,6 +282,8 @@ export function describeOwners(openStore: OpenStore): void {
       // itself.
       expect(await c.next('orphaned')).toMatchObject({ sessionId: id, stream: 'q' });
       expect(await a.next('orphaned')).toMatchObject({ sessionId: id, stream: 'p' });
+      // The new owner did not know that it took this stream from the former one, and let its client wait for ten seconds.
+      expect(await b.next('orphaned')).toMatchObject({ sessionId: id, stream: 'r' });
       await b.run(id, { type: 'forget' });
       expect(await a.run(id, append('p', 'late', { ends: '1' }))).toEqual([dropped]);
       // A stream without an executor can be claimed by its mark, or by a node that still takes the former owner for

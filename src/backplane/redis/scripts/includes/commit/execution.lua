@@ -25,13 +25,13 @@ local function requestsOf(stream)
 end
 
 -- Takes a stream from its executor. The node that follows the stream is told, so that it ends the requests or has them run again at
--- once.
-local function giveUp(stream, field)
+-- once. The node `knows` is not told.
+local function giveUp(stream, field, knows)
   set('x:' .. stream, field)
   local holder = get('h:' .. stream)
   if not holder then return end
   local holdingNode, connection = split(holder, ':')
-  if holdingNode ~= step.node then tell(step.channels, holdingNode, 'orphaned ' .. step.sid .. ' ' .. stream .. ' ' .. connection) end
+  if holdingNode ~= knows then tell(step.channels, holdingNode, 'orphaned ' .. step.sid .. ' ' .. stream .. ' ' .. connection) end
 end
 
 -- Makes this node the owner if no node or the node `dead` owns the session, and returns the owner. It takes from a former owner the
@@ -109,7 +109,7 @@ end
 function operations.release()
   local stream = take(1)
   if step.repeated or get('x:' .. stream) ~= step.node then return { 'done' } end
-  giveUp(stream, RELEASED)
+  giveUp(stream, RELEASED, step.node)
   return { 'done' }
 end
 
