@@ -24,13 +24,15 @@ const READ_SESSIONS = 50;
 const READ_EVENTS = 100;
 /** How many events a call returns at most: the last ones. */
 const TOLD = 50;
+/** The highest counter of a log id. */
+const LAST_COUNTER = '18446744073709551615';
 
 interface Watched {
   record: SessionRecord;
   table: StreamTable | undefined;
   /** The logged bytes at the last call. */
   loggedBytes: number | undefined;
-  /** The place up to which the log was read, or need not be read. `undefined`: the session was not looked at before. */
+  /** The place up to which the log was read, or need not be read. `undefined`: the log was not looked at before. */
   readTo: LogId | undefined;
 }
 
@@ -56,13 +58,14 @@ export class Survey {
     const begun = this.clock.elapsed();
     const listed = await this.observation.listed();
     const sampled = await this.turnPage();
-    // This time is taken before the bytes of each log are read. A later entry has a later id, and is read with the next
-    // call.
-    const now: LogId = `${await this.observation.now()}-0`;
+    // This time is taken before the bytes of each log are read. An entry that comes after them may still be of the same
+    // millisecond, so this is the place before it. Such an entry is read with the next call.
+    const now: LogId = `${(await this.observation.now()) - 1}-${LAST_COUNTER}`;
     await this.look();
-    const traffic = await this.traffic(begun, now);
     await this.sweep();
     const nodes = nodesOf(await this.leases());
+    // No other call to Redis follows, so if this call fails, the next one reads the traffic of both.
+    const traffic = await this.traffic(begun, now);
     this.lastAt = begun;
     const sessions = [...this.watched.values()].map(statsOf);
     for (const watched of this.watched.values()) {
@@ -134,15 +137,17 @@ export class Survey {
     const logs = await this.observation.histories(
       chosen.map(({ watched, after }) => ({ id: watched.record.id, after, count: READ_EVENTS })),
     );
-    // Entries that were skipped stay skipped, because they would be too many for the next call as well.
-    for (const watched of this.watched.values()) watched.readTo = now;
+    for (const watched of this.watched.values()) {
+      // Entries that were skipped stay skipped, because they would be too many for the next call as well.
+      if (watched.readTo === undefined || moreOf(watched) > 0) watched.readTo = now;
+    }
     const read: { session: string; event: SessionEvent }[] = [];
-    for (const [index, entries] of logs.entries()) {
-      const watched = chosen[index]?.watched;
-      const last = entries.at(-1)?.logId;
-      if (watched === undefined || last === undefined) continue;
+    for (const [index, { watched, after }] of chosen.entries()) {
+      const entries = logs[index] ?? [];
+      const last = entries.at(-1)?.logId ?? after;
+      const isWhole = entries.length < READ_EVENTS;
+      watched.readTo = isWhole || compareLogIds(last, now) > 0 ? last : now;
       const session = watched.record.id;
-      if (entries.length < READ_EVENTS && compareLogIds(last, now) > 0) watched.readTo = last;
       for (const entry of entries) read.push({ session, event: eventOf(entry) });
     }
     if (this.lastAt === undefined) return undefined;

@@ -6,7 +6,7 @@ import { RedisObservation } from '../../src/backplane/redis/redis-observation.js
 import type { Stats } from '../../src/operator/index.js';
 import { Survey } from '../../src/operator/survey.js';
 import { systemClock } from '../../src/protocol/timing/clock.js';
-import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
+import { connectRedis, redisUrl, uniquePrefix } from '../support/redis-fixture.js';
 import { request } from '../support/mcp-http.js';
 import { startCliInTerminal } from './support/cli.js';
 import { startCliCluster } from './support/cli-cluster.js';
@@ -30,12 +30,26 @@ function screens(stdout: string): string[][] {
     );
 }
 
-// Bug: a request that was stored between two reads of one refresh was never shown, only its answer.
-it('the monitor shows an event once that is logged during a refresh', async () => {
+/** A session, and a survey of its cluster. `observation` reads Redis for the survey. */
+async function startSurvey(Observation = RedisObservation) {
   const prefix = uniquePrefix();
   const a = await startSession({ backplane: redisBackplane({ redis: redisUrl(), prefix }) });
+  const observation = new Observation({
+    ...{ redis: redisUrl(), prefix, clock: systemClock, commandTimeoutMs: 2000, logger: console },
+  });
+  onTestFinished(() => observation.close());
+  const survey = new Survey(observation, systemClock);
   const call = (n: number) =>
     a.client.request(a.url, 'tools/call', { name: 'echo', arguments: { n } });
+  const look = async () => {
+    const { traffic } = await survey.next();
+    return (traffic?.events ?? []).map(({ event }) => event.direction ?? event.type);
+  };
+  return { ...a, prefix, observation, call, look };
+}
+
+// Bug: a request that was stored between two reads of one refresh was never shown, only its answer.
+it('the monitor shows an event once that is logged during a refresh', async () => {
   let looks = 0;
   class BusyObservation extends RedisObservation {
     override async tables(ids: string[]) {
@@ -45,18 +59,61 @@ it('the monitor shows an event once that is logged during a refresh', async () =
       return tables;
     }
   }
-  const observation = new BusyObservation({
-    ...{ redis: redisUrl(), prefix, clock: systemClock, commandTimeoutMs: 2000, logger: console },
-  });
-  onTestFinished(() => observation.close());
-  const survey = new Survey(observation, systemClock);
+  const { call, look } = await startSurvey(BusyObservation);
   const seen: string[] = [];
-  for (let look = 0; look < 4; look += 1) {
-    const { traffic } = await survey.next();
-    for (const { event } of traffic?.events ?? []) seen.push(event.direction ?? event.type);
-    if (look === 2) await call(2);
+  for (let at = 0; at < 4; at += 1) {
+    seen.push(...(await look()));
+    if (at === 2) await call(2);
   }
   expect(seen).toEqual(['in', 'out', 'in', 'out']);
+});
+
+// Bug: an event that was the first one of the millisecond in which a refresh began, and came after the refresh had looked
+// at the log, was never shown.
+it('the monitor shows an event that is logged in the millisecond of a refresh', async () => {
+  const redis = connectRedis();
+  let at = 0;
+  let log: (() => Promise<unknown>) | undefined;
+  class FastObservation extends RedisObservation {
+    // Later than it is, so that the log has room for an entry of the same millisecond.
+    override async now() {
+      at = (await super.now()) + 5_000;
+      return at;
+    }
+    override async tables(ids: string[]) {
+      const tables = await super.tables(ids);
+      await log?.();
+      log = undefined;
+      return tables;
+    }
+  }
+  const { sessionId, prefix, call, look } = await startSurvey(FastObservation);
+  await call(1);
+  log = async () => {
+    const message = JSON.stringify(request(9, 'ping'));
+    await redis.xadd(`${prefix}:{${sessionId}}:events`, `${at}-0`, 'm', message);
+    await redis.hincrby(`${prefix}:{${sessionId}}:streams`, 'bytes', 100 + message.length);
+  };
+  expect(await look()).toEqual([]);
+  expect(await look()).toEqual(['in']);
+  expect(await look()).toEqual([]);
+});
+
+// Bug: when Redis was too late for the last read of a refresh, what the refresh had read before was never shown.
+it('the monitor shows with the next refresh what a refresh that failed had read', async () => {
+  let isAway = false;
+  class FallibleObservation extends RedisObservation {
+    override leases(nodeIds: string[]) {
+      return isAway ? Promise.reject(new Error('too late')) : super.leases(nodeIds);
+    }
+  }
+  const { call, look } = await startSurvey(FallibleObservation);
+  expect(await look()).toEqual([]);
+  await call(1);
+  isAway = true;
+  await expect(look()).rejects.toThrow('too late');
+  isAway = false;
+  expect(await look()).toEqual(['in', 'out']);
 });
 
 describe('the monitor without a terminal', () => {
