@@ -69,6 +69,12 @@ export const TESTED_MUTANTS: TestedMutant[] = [
       ),
   },
   {
+    name: 'a node does not learn that a commit has made it the owner',
+    test: 'test/contract/redis.test.ts',
+    named: 'learns with a commit that makes it the owner that its replica is outdated',
+    plant: () => replaceInScript('commit/owner', { becameOwner: 'function() return false end' }),
+  },
+  {
     name: 'a step is published before it is written',
     test: 'test/contract/redis-refused.test.ts',
     named: '',
