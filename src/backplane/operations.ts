@@ -325,10 +325,10 @@ export type OperationResult =
   /** `open`: too many requests of the session run already, on these streams. In a repeat, the list is empty. */
   | { status: 'limited'; running: { stream: string; executor: string }[] }
   /**
-   * `claim`: `requests` has the JSON texts of the ids of the requests that have not ended. `owner`: another node is to execute
-   * them, and the caller has to tell that node.
+   * `claim`: `requests` has the JSON texts of the ids of the requests that have not ended, and `trace` is what they were opened
+   * with. `owner`: another node is to execute them, and the caller has to tell that node.
    */
-  | { status: 'claimed'; requests: string[]; owner?: string }
+  | { status: 'claimed'; requests: string[]; owner?: string; trace?: string }
   | {
       /** `assign`: the stream has this executor. */
       status: 'assigned';

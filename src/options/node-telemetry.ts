@@ -46,6 +46,13 @@ export type LinkedEvent =
   /** A request of a dead or closed node has ended with an error. */
   | 'orphan';
 
+/** The session that a {@link LinkedEvent} is about, and the stream and the trace of the request, if it is about one. */
+export interface LinkedTo {
+  sessionId: string;
+  stream: string | undefined;
+  trace: string | undefined;
+}
+
 /** What is counted. */
 export type Counter =
   | 'fenced'
@@ -96,12 +103,11 @@ export interface NodeTelemetry {
   questionAnswered(id: RequestId, response: JsonRpcResponse): void;
   /** No node waits for the answer to a question any more. */
   questionDropped(id: string): void;
-  /** Something has happened to a request. `trace` is the trace of that request, as far as it is known. */
-  happened(
-    event: LinkedEvent,
-    about: { sessionId: string; stream: string; trace: string | undefined },
-    labels?: Labels,
-  ): void;
+  /**
+   * Something has happened to a request, or to a session (without a stream). `trace` is the trace of that request, as far as
+   * it is known.
+   */
+  happened(event: LinkedEvent, about: LinkedTo, labels?: Labels): void;
   count(what: Counter, labels?: Labels): void;
   measure(what: Duration, milliseconds: number, labels?: Labels): void;
   /** The headers with which a server behind continues the current context. All of them can be sent. */

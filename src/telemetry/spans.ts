@@ -1,6 +1,6 @@
 import type { Attributes, Context, Link, Span, SpanContext, Tracer } from '@opentelemetry/api';
 import { context, isSpanContextValid, SpanKind, trace } from '@opentelemetry/api';
-import type { Labels, LinkedEvent } from '../options/node-telemetry.js';
+import type { Labels, LinkedEvent, LinkedTo } from '../options/node-telemetry.js';
 import { parseTrace } from '../protocol/trace.js';
 import { ATTRIBUTE, bounded } from './attributes.js';
 
@@ -40,17 +40,12 @@ export class Spans {
     return this.start(name, SpanKind.INTERNAL, attributes, parent, links);
   }
 
-  happened(
-    event: LinkedEvent,
-    about: { sessionId: string; stream: string; trace: string | undefined },
-    labels: Labels = {},
-  ): void {
-    const attributes: Attributes = {
-      [ATTRIBUTE.session]: bounded(about.sessionId),
-      [ATTRIBUTE.stream]: bounded(about.stream),
-    };
+  happened(event: LinkedEvent, about: LinkedTo, labels: Labels = {}): void {
+    const { sessionId, stream, trace: original } = about;
+    const attributes: Attributes = { [ATTRIBUTE.session]: bounded(sessionId) };
+    if (stream !== undefined) attributes[ATTRIBUTE.stream] = bounded(stream);
     for (const [name, value] of Object.entries(labels)) attributes[`anynode.${name}`] = value;
-    this.startLinked(`anynode.${event}`, attributes, about.trace).end();
+    this.startLinked(`anynode.${event}`, attributes, original).end();
   }
 }
 

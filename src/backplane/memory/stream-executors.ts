@@ -23,13 +23,16 @@ export class StreamExecutors {
       if (stream.executor === from && isStale(lookedAt, step)) return { status: 'stale' };
       give(stream, owned === true ? this.succeed(step, from, operation.stream) : step.nodeId, step);
     }
-    const requests = this.requestsOf(operation.stream);
+    const claimed = {
+      ...{ status: 'claimed' as const, requests: this.requestsOf(operation.stream) },
+      ...(stream.trace !== undefined && { trace: stream.trace }),
+    };
     if (stream.unbegun === true && stream.executor !== undefined) {
       stream.again = true;
-      return { status: 'claimed', requests, owner: stream.executor };
+      return { ...claimed, owner: stream.executor };
     }
     this.session.registerReplica(operation.revision, step);
-    return { status: 'claimed', requests };
+    return claimed;
   }
 
   /** Returns the owner of the session. This node becomes the owner if there is none, or if the owner is the dead node. */

@@ -84,10 +84,7 @@ export class Assignments {
       if (result?.status !== 'assigned') return undefined;
       this.parts.ownership.discardIfElsewhere(live, committed);
       if (dead !== undefined && result.executor === this.node.nodeId) {
-        this.parts.ownership.tookOver(sessionId);
-        const { telemetry } = this.node;
-        telemetry?.count('takeovers', { of: 'session', node: 'other' });
-        telemetry?.happened('takeover', { sessionId, stream, trace: context.trace });
+        this.parts.ownership.tookOver(sessionId, { stream, trace: context.trace });
       }
       if (result.requests !== undefined) {
         const run = { asked, sessionId, stream, context, record: committed.reply.record };
@@ -144,6 +141,7 @@ export class Assignments {
       missing,
       (id) => nodeLost(id, undefined),
       undefined,
+      context.trace,
     );
     const outcome: CommitOutcome = {
       askedAt: assigned.asked,

@@ -254,8 +254,14 @@ export class Ownership {
     return committed !== 'gone';
   }
 
-  /** Notes that this node has become the owner of a session whose owner was dead. */
-  tookOver(sessionId: string): void {
+  /**
+   * Notes that this node has become the owner of a session whose owner was dead. `request`: the stream of the request that
+   * moved the session, and its trace. Left out: a notification moved the session.
+   */
+  tookOver(sessionId: string, request?: { stream: string; trace: string | undefined }): void {
+    const { telemetry } = this.node;
+    telemetry?.count('takeovers', { of: 'session', node: 'other' });
+    telemetry?.happened('takeover', { sessionId, stream: undefined, trace: undefined, ...request });
     this.takenOverAt.delete(sessionId); // keeps the map in order of time
     this.takenOverAt.set(sessionId, this.node.clock.elapsed());
     this.forgetOldest();

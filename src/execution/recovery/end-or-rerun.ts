@@ -87,12 +87,13 @@ export class EndOrRerun {
     stream: string,
     requests: RequestId[],
     errorOf: (id: RequestId) => JsonRpcError,
+    trace?: string,
   ): Promise<void> {
     const live = this.pool.get(sessionId);
     const over = requests.filter((id) => live?.runs(id, stream) !== true);
     // Some requests may just have been answered. Let those answers enter the commit queue first.
     await answerTurns.over();
-    await this.end(sessionId, stream, over, errorOf, this.node.nodeId);
+    await this.end(sessionId, stream, over, errorOf, this.node.nodeId, trace);
   }
 
   /**

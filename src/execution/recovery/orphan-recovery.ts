@@ -207,8 +207,9 @@ export class OrphanRecovery {
       const ids = parseStoredIds(result.requests);
       const { endOrRerun } = this.parts;
       const { nodeId } = this.node;
-      if (from === nodeId) await endOrRerun.endAnswered(sessionId, stream, ids, errorOf);
-      else await endOrRerun.end(sessionId, stream, ids, errorOf, from);
+      const { trace } = result;
+      if (from === nodeId) await endOrRerun.endAnswered(sessionId, stream, ids, errorOf, trace);
+      else await endOrRerun.end(sessionId, stream, ids, errorOf, from, trace);
     }
     return result?.status !== 'stale';
   }

@@ -67,8 +67,12 @@ export function describeCommits(openStore: OpenStore): void {
       expect(await b.attach(id, 'p', { cursor })).toMatchObject({ status: 'attached', trace });
       const other = await b.attach(id, 'q', { cursor: BEGINNING });
       expect(other.status === 'attached' && other.trace).toBe(undefined);
+      const claim = { type: 'claim' as const, from: a.id, revision: undefined };
+      const claims = await b.run(id, { ...claim, stream: 'p' }, { ...claim, stream: 'q' });
+      expect(claims).toMatchObject([{ status: 'claimed', trace }, { status: 'claimed' }]);
+      expect(claims[1]).not.toHaveProperty('trace');
       // The trace goes with the stream.
-      await a.run(id, append('p', 'x', { ends: '1' }), append('p', 'y', { ends: '2' }));
+      await b.run(id, append('p', 'x', { ends: '1' }), append('p', 'y', { ends: '2' }));
       await a.run(id, open('p', ['4'], { messages: ['four'] }));
       const again = await b.attach(id, 'p', { cursor });
       expect(again.status === 'attached' && again.trace).toBe(undefined);

@@ -225,8 +225,14 @@ function operationResult(reply: string[]): OperationResult {
       }
       return { status, running: running.filter(({ stream }) => stream !== '') };
     }
-    case 'claimed':
-      return { status, requests: reply.slice(2), ...(a !== '' && { owner: a }) };
+    case 'claimed': {
+      const trace = parseTrace(b);
+      return {
+        ...{ status, requests: reply.slice(3) },
+        ...(a !== '' && { owner: a }),
+        ...(trace !== undefined && { trace }),
+      };
+    }
     case 'assigned':
       return {
         ...{ status, executor: a, begun: b === '1' },

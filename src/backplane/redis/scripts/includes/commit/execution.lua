@@ -74,7 +74,7 @@ function operations.claim()
     if other ~= '' then set('a:' .. stream, '1') end
   end
   if other == '' then registerReplica(known) end
-  return { 'claimed', other, unpack(requestsOf(stream)) }
+  return { 'claimed', other, get('o:' .. stream) or '', unpack(requestsOf(stream)) }
 end
 
 function operations.assign()
