@@ -10,7 +10,7 @@ import { MonitorHandler } from '../../src/monitor/handler.js';
 import { htmlFile } from '../../src/monitor/html-file.js';
 import { serveLocally } from '../../src/monitor/local-page.js';
 import { pageAssets } from '../../src/monitor/page-assets.js';
-import { readExport } from '../../src/monitor/read-export.js';
+import { readExport } from '../../src/monitor/exports.js';
 import { observe } from '../../src/operator/index.js';
 import { timeline } from '../../src/timeline/timeline.js';
 import type { ClusterView, TailEvents } from '../../src/monitor/wire.js';

@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { htmlFile } from '../../monitor/html-file.js';
-import { readExport } from '../../monitor/read-export.js';
+import { readExport } from '../../monitor/exports.js';
 import { sendText } from '../../monitor/reply.js';
 import { CommandError, EXIT } from '../exit.js';
 import { Output } from '../print/output.js';
