@@ -86,6 +86,9 @@ async function nodesSeenBy(observation: Observation): Promise<NodeInfo[]> {
   return nodesOf(await observation.leases([...found]));
 }
 
+/** One call asks for the leases of no more nodes than this. */
+const MOST_NODES = 100;
+
 async function detailsOf(
   observation: Observation,
   id: string,
@@ -98,10 +101,19 @@ async function detailsOf(
   if (record === undefined || lifetime === undefined) return undefined;
   const streams = (table?.streams ?? []).map(streamOf);
   const { leftMs, events, bytes, oldest, newest } = lifetime;
+  const info = infoOf(record);
+  const replicas = table?.replicas ?? [];
+  const held = streams.flatMap(({ holder, executor }) => [holder?.node, executor]);
+  const nodes = new Set([info.owner, ...replicas, ...held].filter((node) => node !== undefined));
+  const asked = [...nodes].slice(0, MOST_NODES);
+  const [requests, leases] = await Promise.all([
+    runningRequests(observation, id, table),
+    observation.leases(asked),
+  ]);
+  const alive = new Set(leases.map(({ nodeId }) => nodeId));
   return {
-    ...{ info: infoOf(record), leftMs, streams },
-    requests: await runningRequests(observation, id, table),
-    replicas: table?.replicas ?? [],
+    ...{ info, leftMs, streams, requests, replicas },
+    deadNodes: asked.filter((node) => !alive.has(node)),
     log: { events, bytes, oldest, newest },
   };
 }

@@ -140,6 +140,8 @@ export interface SessionDetails {
   requests: RequestInfo[];
   /** Nodes that have a server object of the session, or had one when they died. */
   replicas: string[];
+  /** Those of the nodes above that hold no lease. They have died or were closed. */
+  deadNodes: string[];
   /** The log that is kept. `bytes` counts the messages, and 100 for each event. */
   log: { events: number; bytes: number; oldest: string | undefined; newest: string | undefined };
 }

@@ -73,7 +73,12 @@ export class Connections {
     for (const stream of this.open.keys()) this.closed(stream, at);
   }
 
-  end(): { stretches: Stretch[]; marks: Mark[] } {
+  /** Returns the stretches and marks. A connection of a dead node is gone, though the log does not say when. */
+  end(dead: ReadonlySet<string>): { stretches: Stretch[]; marks: Mark[] } {
+    for (const { stretch, seen } of this.open.values()) {
+      if (stretch !== undefined && dead.has(stretch.node))
+        stretch.to = Math.max(seen, stretch.from);
+    }
     return { stretches: this.stretches, marks: this.marks };
   }
 

@@ -25,7 +25,7 @@ export interface EventSummary {
   name?: string;
   /** The result of a tool that says that it failed (`isError`). */
   toolError?: true;
-  /** The code of a JSON-RPC error. */
+  /** The code of a JSON-RPC error, or the one that the text of a tool's error begins with. */
   code?: number;
   /** Why a node ended the request: `data.reason` of an error of this library. */
   reason?: string;
@@ -89,7 +89,18 @@ function contentOf(
     };
   }
   const failed = isObject(message.result) && message.result.isError === true;
-  return { kind: 'result', ...(failed && { toolError: true as const }) };
+  if (!failed) return { kind: 'result' };
+  const code = codeOfToolError(message.result);
+  return { kind: 'result', toolError: true as const, ...(code !== undefined && { code }) };
+}
+
+/** The SDK answers the call of an unknown tool, and arguments that do not fit, with a result whose text begins with a code. */
+function codeOfToolError(result: unknown): number | undefined {
+  const content = isObject(result) && Array.isArray(result.content) ? result.content : [];
+  const first: unknown = content[0];
+  const text = isObject(first) && typeof first.text === 'string' ? first.text.slice(0, 40) : '';
+  const code = /^MCP error (-\d{1,6}):/.exec(text)?.[1];
+  return code === undefined ? undefined : Number(code);
 }
 
 /** Returns the trace id of `params._meta.traceparent` (W3C Trace Context). */

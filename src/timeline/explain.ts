@@ -39,6 +39,9 @@ export function explain(bar: Bar, now: number): string | undefined {
           ? `The client had no connection, so the question waits in the log, for ${took} so far.`
           : `The client has not answered for ${took}.`;
       }
+      if (bar.stranded === true) {
+        return `${nodeNamed(bar.ranBy ?? bar.receivedBy)}, which ran it, is dead; the request ends, or runs again, as soon as another node notices.`;
+      }
       return `It has been running for ${took}, on ${nodeNamed(bar.ranBy ?? bar.receivedBy, 'node')} as far as the log tells.`;
     case 'cancelled':
       return bar.cancelledAt === undefined
@@ -47,7 +50,9 @@ export function explain(bar: Bar, now: number): string | undefined {
     case 'lost':
       return lost(bar, took);
     case 'tool_error':
-      return `The tool ran on ${nodeNamed(bar.ranBy, 'node')} for ${took} and said that it failed.`;
+      return bar.code === -32_602
+        ? `The server on ${nodeNamed(bar.ranBy, 'node')} refused the call after ${took}: it has no such tool, or the arguments do not fit.`
+        : `The call of the tool failed after ${took}: the server on ${nodeNamed(bar.ranBy, 'node')} answered with a result that says so.`;
     case 'error':
       return failed(bar, took);
   }

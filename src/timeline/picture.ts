@@ -6,6 +6,8 @@ export interface Timeline {
   bars: Bar[];
   marks: Mark[];
   stretches: Stretch[];
+  /** The nodes that have died or were closed, as far as it is known. */
+  dead: string[];
   from: number;
   to: number;
 }
@@ -59,6 +61,8 @@ export interface Bar {
   messages: number;
   code?: number;
   reason?: string;
+  /** True: the call still runs for all that the log tells, but its node is dead. */
+  stranded?: true;
   /** One sentence that says why it failed, or what it waits for. */
   why?: string;
   traceId?: string;

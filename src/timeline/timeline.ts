@@ -3,15 +3,26 @@
  * for each thing that happened at one moment. The page, the Mermaid export and the command line draw the same timeline.
  */
 import { Connections } from './connections.js';
+import type { RequestInfo } from '../operator/observer.js';
 import type { EventSummary } from './event-summary.js';
 import { explain } from './explain.js';
 import type { Bar, Mark, Timeline } from './picture.js';
 
-/** Computes the timeline. The events are those of one session, in order. `now`: how far requests that still run are drawn. */
-export function timeline(events: EventSummary[], now?: number): Timeline {
+/** What is known besides the log. */
+export interface Present {
+  /** How far requests that still run are drawn. */
+  now?: number | undefined;
+  /** Nodes that hold no lease any more. The log says so only once another node has ended their requests. */
+  deadNodes?: readonly string[] | undefined;
+  /** Which node runs a request now. The log says so only with the answer. */
+  running?: readonly Pick<RequestInfo, 'id' | 'stream' | 'executor'>[] | undefined;
+}
+
+/** Computes the timeline. The events are those of one session, in order. */
+export function timeline(events: EventSummary[], present: Present = {}): Timeline {
   const builder = new Builder();
   for (const event of events) builder.take(event);
-  return builder.timeline(now);
+  return builder.timeline(present);
 }
 
 class Builder {
@@ -44,9 +55,19 @@ class Builder {
     else this.happened(event);
   }
 
-  timeline(now: number | undefined): Timeline {
+  timeline({ now, deadNodes = [], running = [] }: Present): Timeline {
     const to = Math.max(this.last, now ?? 0);
-    const { stretches, marks } = this.connections.end();
+    const dead = new Set([...this.dead, ...deadNodes]);
+    const { stretches, marks } = this.connections.end(dead);
+    for (const { id, stream, executor } of running) {
+      const bar = this.calls.get(JSON.stringify(id));
+      if (bar === undefined || bar.stream !== stream || executor === undefined) continue;
+      bar.ranBy = executor;
+      this.nodes.add(executor);
+    }
+    for (const bar of this.calls.values()) {
+      if (dead.has(bar.ranBy ?? bar.receivedBy ?? '')) bar.stranded = true;
+    }
     for (const bar of this.bars) {
       const why = explain(bar, to);
       if (why !== undefined) bar.why = why;
@@ -54,6 +75,7 @@ class Builder {
     const all = [...this.marks, ...marks].sort((a, b) => a.at - b.at);
     return {
       nodes: [...this.nodes],
+      dead: [...dead],
       ...{ bars: this.bars, marks: all, stretches },
       ...{ from: this.first ?? to, to },
     };

@@ -216,7 +216,13 @@ it('shows a node die while the page looks, and why its call failed', async () =>
   doomed.kill('SIGKILL');
   await page.locator(`[data-node="${doomed.nodeId}"][data-state="died"]`).waitFor();
   await page.goto(`${origin}/${hashOf(sessionId)}`);
-  await page.locator('.bar.main[data-outcome="pending"]').waitFor();
+  // The log does not tell yet that the node is dead.
+  await page.locator('.bar.main.stranded[data-outcome="pending"]').waitFor();
+  await page.locator('.names .dead').getByText(doomed.nodeId).waitFor();
+  await page
+    .locator('.failures')
+    .getByText(`Node ${doomed.nodeId}, which ran it, is dead`)
+    .waitFor();
   // The client comes back to the other node, which ends the call.
   await client.get(other.url, { lastEventId: first.id ?? '' });
   const lost = page.locator('.bar.main[data-outcome="lost"]');

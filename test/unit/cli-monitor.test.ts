@@ -4,6 +4,7 @@ import { keysIn } from '../../src/cli/monitor/keyboard.js';
 import { Navigation } from '../../src/cli/monitor/navigation.js';
 import { viewOf } from '../../src/cli/monitor/cluster-view.js';
 import { Output } from '../../src/cli/print/output.js';
+import { NodeHistory } from '../../src/monitor/node-history.js';
 import type { SessionStats, Stats } from '../../src/operator/observer.js';
 
 const IDS = ['a', 'b', 'c', 'd'];
@@ -64,9 +65,32 @@ it('always shows the row of the selected session', () => {
     totals: { streams: 0, followed: 0, requests: 0 },
   };
   for (const { info } of sessions) {
-    const lines = viewOf(stats, { output, place: 'x', height: 12, selected: info.id });
+    const lines = viewOf(stats, { output, place: 'x', height: 12, nodes: [], selected: info.id });
     expect(lines.filter((line) => line.startsWith('>'))).toHaveLength(1);
     expect(lines.find((line) => line.startsWith('>'))).toContain(`${info.id} `);
     expect(lines.length).toBeLessThanOrEqual(12);
   }
+});
+
+it('says of a node that it is dead, in the list of nodes and beside the sessions that it had', () => {
+  const output = new Output({ json: false, env: { NO_COLOR: '1' } });
+  const node = (id: string) => ({ id, leaseLeftMs: 900, sessions: 1, streams: 0, requests: 0 });
+  const sessions = [
+    {
+      info: { id: 's', clientInfo: { name: 'x', version: '1' }, lastSeenAt: 0 },
+      ...{ streams: 0, followed: 0, requests: 0, replicas: ['bbb', 'aaa'], bytes: 0 },
+    },
+  ] as unknown as SessionStats[];
+  const statsAt = (at: number, ...ids: string[]): Stats => ({
+    ...{ at, nodesComplete: true, listed: 1, sampled: false, traffic: undefined, sessions },
+    nodes: ids.map(node) as unknown as Stats['nodes'],
+    totals: { streams: 0, followed: 0, requests: 0 },
+  });
+  const history = new NodeHistory();
+  history.take(statsAt(0, 'aaa', 'bbb'), 0);
+  const stats = statsAt(1000, 'aaa');
+  const nodes = history.take(stats, 1000);
+  const lines = viewOf(statsAt(4000, 'aaa'), { output, place: 'x', nodes });
+  expect(lines.find((line) => line.startsWith('bbb'))).toMatch(/^bbb +dead 3/);
+  expect(lines.find((line) => line.startsWith('s '))).toContain('bbb (dead) aaa');
 });

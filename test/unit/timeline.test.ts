@@ -55,7 +55,7 @@ describe('a timeline', () => {
         sent({ id: 3, error: { code: -32602, message: 'm' } }, { stream: P1, nodeId: A }),
         call(4, 'runs'),
       ),
-      5000,
+      { now: 5000 },
     );
     expect(nodes).toEqual([A]);
     expect(bars).toMatchObject([
@@ -65,7 +65,9 @@ describe('a timeline', () => {
       { label: 'runs', outcome: 'pending' },
     ]);
     expect(bars[0]?.why).toBeUndefined();
-    expect(bars[1]?.why).toBe(`The tool ran on node ${A} for 10 ms and said that it failed.`);
+    expect(bars[1]?.why).toBe(
+      `The call of the tool failed after 10 ms: the server on node ${A} answered with a result that says so.`,
+    );
     expect(bars[2]?.why).toContain('error -32602 after 10 ms: the parameters were not valid');
     expect(bars[3]?.why).toContain('It has been running for 3.9 s');
     expect(bars[3]?.end).toBeUndefined();
@@ -140,6 +142,35 @@ describe('a timeline', () => {
     );
     expect(bars[1]?.why).toBe(`Node ${A} died while it ran this, and node ${C} ran it again.`);
     expect(marks.filter(({ kind }) => kind === 'died')).toMatchObject([{ node: A }]);
+  });
+
+  // A call of a dead node looked as if it ran, until another node ended it.
+  it('tells that the node of a running call is dead, before the log says so', () => {
+    const list = events(call(1, 'slow'), call(2, 'hop', `${A}2`), call(3, 'fine', `${A}3`));
+    const running = [
+      { id: 1, stream: P1, executor: B },
+      { id: 2, stream: `${A}2`, executor: A },
+      { id: 3, stream: 'another', executor: B },
+    ];
+    const { bars, dead, stretches } = timeline(list, { now: 2000, deadNodes: [B], running });
+    expect(dead).toEqual([B]);
+    expect(bars.map(({ stranded }) => stranded)).toEqual([true, undefined, undefined]);
+    expect(bars[0]?.why).toBe(
+      `Node ${B}, which ran it, is dead; the request ends, or runs again, as soon as another node notices.`,
+    );
+    expect(stretches.map(({ to }) => to)).toEqual([undefined, undefined, undefined]);
+    const [first] = timeline(list, { deadNodes: [A] }).stretches;
+    expect(first?.to).toBe(1000);
+  });
+
+  it('does not say that a tool ran which the server does not have', () => {
+    const text = 'MCP error -32602: Tool nosuch not found';
+    const content = [{ type: 'text', text }];
+    const { bars } = timeline(events(call(1, 'nosuch'), answer(1, {}, { content, isError: true })));
+    expect(bars[0]).toMatchObject({ outcome: 'tool_error', code: -32602 });
+    expect(bars[0]?.why).toBe(
+      `The server on node ${A} refused the call after 10 ms: it has no such tool, or the arguments do not fit.`,
+    );
   });
 
   it('tells a cancelled call, a moved owner, and the end of the session', () => {

@@ -2,6 +2,8 @@ import { setTimeout as after } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { Option } from 'commander';
 import type { Stats } from '../../operator/observer.js';
+import { NodeHistory } from '../../monitor/node-history.js';
+import type { PageNode } from '../../monitor/wire.js';
 import type { Context, GlobalOptions } from '../cli-context.js';
 import { withObserver } from '../cli-context.js';
 import { CommandError, EXIT, isUnavailable } from '../exit.js';
@@ -54,7 +56,13 @@ async function showOnce({ observer, output, prefix }: Context, place: string): P
   const stats = await observer.stats();
   requireSome(stats, prefix);
   if (output.json) await output.document(stats);
-  else for (const line of viewOf(stats, { output, place })) await output.line(line);
+  else
+    for (const line of viewOf(stats, { output, place, nodes: nodesOf(stats) }))
+      await output.line(line);
+}
+
+function nodesOf(stats: Stats): PageNode[] {
+  return new NodeHistory().take(stats, stats.at);
 }
 
 /** Throws if there is neither a node nor a session. The prefix is then most likely wrong. */
@@ -75,7 +83,7 @@ async function watch(context: Context, place: string, interval: number): Promise
   const show = async (): Promise<void> => {
     if (screen !== undefined) await screen.show(view.lines(trouble));
     else if (output.json) await output.document(stats);
-    else for (const line of [...viewOf(stats, { output, place }), '']) await output.line(line);
+    else for (const line of [...view.allLines(), '']) await output.line(line);
   };
   const redraw = (): void => void show();
   const press = (key: Key): void => {

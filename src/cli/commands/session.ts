@@ -11,15 +11,17 @@ import { bytes, cut, dateTime, duration, pad, plain } from '../print/text.js';
 import { sessionIdOf } from '../session-of.js';
 import { clientOf, principalOf } from './sessions.js';
 
-const STREAMS: Column<StreamInfo>[] = [
+type Name = (node: string | undefined) => string | undefined;
+
+const streamColumns = (named: Name): Column<StreamInfo>[] => [
   { title: 'STREAM', of: ({ name }) => name },
   { title: 'KIND', of: ({ kind }) => kind },
   { title: 'MESSAGES', of: ({ messages }) => messages },
-  { title: 'FOLLOWED ON', of: ({ holder }) => holder?.node },
-  { title: 'RUNS ON', of: runsOn },
+  { title: 'FOLLOWED ON', of: ({ holder }) => named(holder?.node) },
+  { title: 'RUNS ON', of: runsOn(named) },
 ];
 
-const REQUESTS: Column<RequestInfo>[] = [
+const requestColumns = (named: Name): Column<RequestInfo>[] => [
   { title: 'REQUEST', of: ({ id }) => JSON.stringify(id), shrinks: true },
   { title: 'METHOD', of: ({ method }) => method, shrinks: true },
   { title: 'NAME', of: ({ name }) => name, shrinks: true },
@@ -27,12 +29,15 @@ const REQUESTS: Column<RequestInfo>[] = [
     title: 'AGE',
     of: ({ since }) => (since === undefined ? undefined : duration(Date.now() - since)),
   },
-  { title: 'RUNS ON', of: runsOn },
+  { title: 'RUNS ON', of: runsOn(named) },
   { title: 'STREAM', of: ({ stream }) => stream },
 ];
 
-function runsOn({ executor, begun }: { executor: string | undefined; begun: boolean }) {
-  return executor === undefined || begun ? executor : `${executor} (not begun)`;
+function runsOn(named: Name) {
+  return ({ executor, begun }: { executor: string | undefined; begun: boolean }) => {
+    const node = named(executor);
+    return node === undefined || begun ? node : `${node} (not begun)`;
+  };
 }
 
 export function addSession(program: Command): void {
@@ -53,7 +58,9 @@ export function addSession(program: Command): void {
 
 /** Returns the lines that show one session: its facts, its running requests, and its streams. */
 export function detailLines(details: SessionDetails, output: Output): string[] {
-  const { info, leftMs, log, replicas, streams, requests } = details;
+  const { info, leftMs, log, replicas, streams, requests, deadNodes } = details;
+  const named = (node: string | undefined): string | undefined =>
+    node !== undefined && deadNodes.includes(node) ? `${node} (dead)` : node;
   const ago = (at: number): string => `${dateTime(at)} (${duration(Date.now() - at)} ago)`;
   const facts: [string, string | undefined][] = [
     ['session', info.id],
@@ -65,10 +72,10 @@ export function detailLines(details: SessionDetails, output: Output): string[] {
     ['created', ago(info.createdAt)],
     ['used', ago(info.lastSeenAt)],
     ['expires', `in ${duration(leftMs)}, unless it is used`],
-    ['owner', info.owner],
+    ['owner', named(info.owner)],
     ['log level', info.logLevel],
     ['subscriptions', info.subscriptions.join(', ')],
-    ['server objects', replicas.join(', ')],
+    ['server objects', replicas.map(named).join(', ')],
     ['errors', info.errors === 0 ? undefined : `${info.errors} requests ended with an error`],
     ['log', `${log.events} events, ${bytes(log.bytes)}`],
   ];
@@ -79,7 +86,8 @@ export function detailLines(details: SessionDetails, output: Output): string[] {
     .map(
       ([name, value]) => `${output.style('bold', pad(name, width))}  ${cut(plain(value), room)}`,
     );
-  if (requests.length > 0) lines.push('', ...new Table(REQUESTS, output).lines(requests));
-  if (streams.length > 0) lines.push('', ...new Table(STREAMS, output).lines(streams));
+  if (requests.length > 0)
+    lines.push('', ...new Table(requestColumns(named), output).lines(requests));
+  if (streams.length > 0) lines.push('', ...new Table(streamColumns(named), output).lines(streams));
   return lines;
 }

@@ -1,4 +1,5 @@
 import type { SessionStats, Stats } from '../../operator/observer.js';
+import type { PageNode } from '../../monitor/wire.js';
 import { nodeColumns } from '../commands/nodes.js';
 import { clientOf } from '../commands/sessions.js';
 import { eventLine } from '../print/event-line.js';
@@ -15,14 +16,22 @@ export interface ViewOptions {
   height?: number | undefined;
   /** The error of the last call. The figures are then those of an earlier call. */
   trouble?: string | undefined;
+  /** The nodes that live, and those that have gone lately. */
+  nodes: PageNode[];
   /** The id of the selected session. With a height, its row is always among the rows that are shown. */
   selected?: string | undefined;
 }
 
+/** The figures have no more nodes than this. With as many, a node that is missing may live. */
+const MOST_NODES = 100;
+
 function sessionColumns(
-  { at, traffic }: Stats,
+  { at, traffic, nodes, nodesComplete }: Stats,
   selected: string | undefined,
 ): Column<SessionStats>[] {
+  const alive = new Set(nodes.map(({ id }) => id));
+  const isKnown = nodesComplete && nodes.length < MOST_NODES;
+  const nameOf = (node: string): string => (isKnown && !alive.has(node) ? `${node} (dead)` : node);
   // A screen without colors shows the selection, too.
   const idOf = ({ info: { id } }: SessionStats): string => (id === selected ? `> ${id}` : id);
   return [
@@ -32,8 +41,19 @@ function sessionColumns(
     { title: 'STREAMS', of: ({ streams, followed }) => `${followed}/${streams}` },
     { title: 'RUNNING', of: ({ requests }) => requests },
     { title: 'RATE', of: (session) => rateOf(session, traffic?.ms) },
-    { title: 'NODES', of: ({ replicas }) => replicas.join(' '), shrinks: true },
+    { title: 'NODES', of: ({ replicas }) => replicas.map(nameOf).join(' '), shrinks: true },
   ];
+}
+
+/** A node that has died stays in the list for a while, so that it is seen to have died. */
+function stateColumn(at: number): Column<PageNode> {
+  return {
+    title: 'STATE',
+    of: ({ state, goneAt }) =>
+      goneAt === undefined
+        ? state
+        : `${state === 'died' ? 'dead' : state} ${duration(at - goneAt)}`,
+  };
 }
 
 function rateOf({ bytes: logged }: SessionStats, ms: number | undefined): string | undefined {
@@ -46,10 +66,15 @@ export function viewOf(stats: Stats, options: ViewOptions): string[] {
   const { output, height, trouble, selected } = options;
   const top = [headOf(stats, options), summaryOf(stats, output)];
   if (trouble !== undefined) top.push(output.style('red', fit(plain(trouble), output)));
-  const nodes = new Table(
-    nodeColumns(() => stats.at),
+  const [name, ...columns] = nodeColumns(() => stats.at);
+  const nodes = new Table<PageNode>(
+    [...(name ? [name] : []), stateColumn(stats.at), ...columns],
     output,
-  ).lines(stats.nodes);
+  )
+    .lines(options.nodes)
+    .map((line, row) =>
+      options.nodes[row - 1]?.state === 'died' ? output.style('red', line) : line,
+    );
   const at = stats.sessions.findIndex(({ info }) => info.id === selected);
   const sessions = new Table(sessionColumns(stats, selected), output)
     .lines(stats.sessions)
@@ -64,7 +89,10 @@ export function viewOf(stats: Stats, options: ViewOptions): string[] {
 }
 
 /** Returns the first line of the screen. */
-export function headOf({ at }: Stats, { output, place, height }: ViewOptions): string {
+export function headOf(
+  { at }: Stats,
+  { output, place, height }: Pick<ViewOptions, 'output' | 'place' | 'height'>,
+): string {
   const help = height === undefined ? '' : '  ? for help';
   const text = `mcp-anynode  ${place}  ${clockTime(at).slice(0, 8)}${help}`;
   return output.style('bold', fit(text, output));

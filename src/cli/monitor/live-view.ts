@@ -1,4 +1,6 @@
 import type { Observer, SessionDetails, Stats } from '../../operator/observer.js';
+import { NodeHistory } from '../../monitor/node-history.js';
+import type { PageNode } from '../../monitor/wire.js';
 import type { SessionEvent } from '../../options/public-types.js';
 import { detailLines } from '../commands/session.js';
 import { eventLine } from '../print/event-line.js';
@@ -28,17 +30,22 @@ export class LiveView {
   /** The session of the session's view. `gone`: it has ended. `undefined`: it is being read. */
   private details: SessionDetails | 'gone' | undefined;
   private events: SessionEvent[] = [];
+  private readonly history = new NodeHistory();
+  private nodes: PageNode[];
 
   constructor(
     private readonly observer: Pick<Observer, 'details'>,
     private readonly output: Output,
     private readonly place: string,
     private stats: Stats,
-  ) {}
+  ) {
+    this.nodes = this.history.take(stats, stats.at);
+  }
 
   /** Takes new figures, and reads the session that is shown. */
   async update(stats: Stats): Promise<void> {
     this.stats = stats;
+    this.nodes = this.history.take(stats, stats.at);
     const { view, selected } = this.navigation;
     const news = stats.traffic?.events.filter(({ session }) => session === selected) ?? [];
     this.events = [...this.events, ...news.map(({ event }) => event)].slice(-KEPT_EVENTS);
@@ -65,14 +72,21 @@ export class LiveView {
     if (this.navigation.selected === selected) this.details = details;
   }
 
+  /** Returns the lines of the overview, however many there are. */
+  allLines(): string[] {
+    const { stats, nodes, output, place } = this;
+    return viewOf(stats, { output, place, nodes });
+  }
+
   /** Returns the lines of the screen. `trouble`: why the figures are not renewed at the moment. */
   lines(trouble: string | undefined): string[] {
-    const { navigation, stats, output, place } = this;
+    const { navigation, stats, nodes, output, place } = this;
     const { height } = output;
     if (navigation.showsHelp)
       return [headOf(stats, { output, place, height: output.height }), '', ...this.help()];
     if (navigation.view === 'session') return this.sessionLines(trouble);
-    return viewOf(stats, { output, place, height, trouble, selected: navigation.selected });
+    const { selected } = navigation;
+    return viewOf(stats, { output, place, height, trouble, nodes, selected });
   }
 
   private help(): string[] {

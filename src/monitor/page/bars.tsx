@@ -62,12 +62,12 @@ export function Bars(
       {drawn(props).map(({ item: { bar, form, lane }, x, width, y, height }) => {
         const isMain = form !== 'line';
         const later = cursor !== undefined && bar.start > cursor;
-        const name = `${bar.label} #${String(bar.requestId)}: ${bar.outcome.replace('_', ' ')}${bar.end === undefined ? '' : `, ${lasted(bar.end - bar.start)}`}`;
+        const name = `${bar.label} #${String(bar.requestId)}: ${outcomeName(bar)}${bar.end === undefined ? '' : `, ${lasted(bar.end - bar.start)}`}`;
         const room = width - 10;
         return (
           <g
             key={`${bar.key} ${lane} ${form}`}
-            class={`bar ${form} ${bar.kind} ${bar.outcome} ${selected === bar.key ? 'selected' : ''} ${later ? 'later' : ''}`}
+            class={`bar ${form} ${bar.kind} ${bar.outcome} ${selected === bar.key ? 'selected' : ''} ${later ? 'later' : ''} ${bar.stranded === true ? 'stranded' : ''}`}
             data-key={isMain ? bar.key : undefined}
             data-outcome={bar.outcome}
             role={isMain ? 'img' : undefined}
@@ -92,6 +92,10 @@ export function Bars(
       })}
     </g>
   );
+}
+
+export function outcomeName({ outcome, stranded }: Bar): string {
+  return stranded === true ? 'its node is dead' : outcome.replace('_', ' ');
 }
 
 /** A character is about so wide. */

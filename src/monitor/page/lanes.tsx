@@ -180,7 +180,7 @@ export function Lanes(props: Props) {
 }
 
 function Names({ boxes, height, line }: { boxes: LaneBox[]; height: number; line: Timeline }) {
-  const dead = new Set(line.marks.filter(({ kind }) => kind === 'died').map(({ node }) => node));
+  const dead = new Set(line.dead);
   return (
     <ol class="names" style={{ height: `${height}px`, width: `${NAMES}px` }} aria-label="Lanes">
       {boxes.map(({ name, top, bottom }) => (
@@ -190,7 +190,9 @@ function Names({ boxes, height, line }: { boxes: LaneBox[]; height: number; line
           class={dead.has(name) ? 'dead' : ''}
           style={{ top: `${top}px`, height: `${bottom - top}px` }}
         >
-          <span>{name === CLIENT || name === HANDLER ? '' : 'node '}</span>
+          <span>
+            {name === CLIENT || name === HANDLER ? '' : dead.has(name) ? 'dead node ' : 'node '}
+          </span>
           <b>{name}</b>
         </li>
       ))}

@@ -6,6 +6,7 @@ import { sayMark } from '../../timeline/mermaid.js';
 import { sayEvent } from '../../timeline/say-event.js';
 import type { Bar, Mark, Timeline } from '../../timeline/picture.js';
 import type { StateView } from '../wire.js';
+import { outcomeName } from './bars.js';
 import type { Feed } from './feed.js';
 import { clock } from './format.js';
 import type { SessionData } from './use-session.js';
@@ -90,8 +91,11 @@ function BarFacts({
   return (
     <>
       <p class={`outcome ${bar.outcome}`}>
-        <span class={`swatch ${bar.outcome}`} aria-hidden="true" />
-        {bar.outcome.replace('_', ' ')}
+        <span
+          class={`swatch ${bar.outcome} ${bar.stranded === true ? 'stranded' : ''}`}
+          aria-hidden="true"
+        />
+        {outcomeName(bar)}
         {bar.end !== undefined && ` after ${lasted(bar.end - bar.start)}`}
       </p>
       {bar.why !== undefined && <p class="why">{bar.why}</p>}
@@ -323,7 +327,8 @@ const MOST_FAILURES = 50;
 
 function Failures({ line, onSelect }: { line: Timeline; onSelect: (key: string) => void }) {
   const failed = line.bars.filter(
-    ({ outcome }) => outcome === 'error' || outcome === 'tool_error' || outcome === 'lost',
+    ({ outcome, stranded }) =>
+      ['error', 'tool_error', 'lost'].includes(outcome) || stranded === true,
   );
   if (failed.length === 0) return null;
   return (
@@ -334,7 +339,7 @@ function Failures({ line, onSelect }: { line: Timeline; onSelect: (key: string) 
           .slice(-MOST_FAILURES)
           .reverse()
           .map((bar) => (
-            <li key={bar.key} class={bar.outcome}>
+            <li key={bar.key} class={bar.stranded === true ? 'lost' : bar.outcome}>
               <button type="button" class="link" onClick={() => onSelect(bar.key)}>
                 {bar.label} <small>#{String(bar.requestId)}</small>
               </button>

@@ -120,7 +120,7 @@ async function idOf(feed: Feed, prefix: string): Promise<string | undefined> {
 }
 
 /** Computes the picture of the events. Requests that run are drawn up to now. */
-export function usePicture({ events, ended, live, trouble }: SessionData, offline: boolean) {
+export function usePicture({ events, ended, live, trouble, facts }: SessionData, offline: boolean) {
   const now = useNow(live && !ended && !offline && trouble === undefined);
   const first = useRef<{ local: number; remote: number } | undefined>(undefined);
   const last = events.at(-1)?.at;
@@ -129,12 +129,14 @@ export function usePicture({ events, ended, live, trouble }: SessionData, offlin
     first.current = { local: Date.now(), remote: last };
   const until =
     first.current === undefined ? now : first.current.remote + (now - first.current.local);
-  const base = useMemo(() => timeline(events), [events]);
+  const { deadNodes, requests: running } = facts ?? {};
+  const known = JSON.stringify([deadNodes, running]);
+  const base = useMemo(() => timeline(events, { deadNodes, running }), [events, known]);
   const isPending = base.bars.some((bar) => bar.end === undefined);
   const end = isPending && !ended && !offline ? until : undefined;
   const line = useMemo(
-    () => (end === undefined ? base : timeline(events, end)),
-    [events, base, end],
+    () => (end === undefined ? base : timeline(events, { now: end, deadNodes, running })),
+    [base, end],
   );
   return useMemo(() => ({ line, placed: layout(line) }), [line]);
 }
