@@ -1,5 +1,5 @@
 /** Closes a node in this order: clients, running requests, the parts that work in the background, and the backplane last. */
-import type { ExecutionRoom } from './execution/build-execution.js';
+import type { ExecutionParts } from './execution/build-execution.js';
 import type { NodeLifetime } from './execution/node-lifetime.js';
 import type { Endpoint } from './http/endpoint.js';
 import { closeModern } from './http/modern/modern.js';
@@ -21,7 +21,7 @@ interface Closing {
 
 export interface ClosingNode {
   endpoint: Endpoint;
-  room: ExecutionRoom;
+  executionParts: ExecutionParts;
   servers: Pick<Interception, 'close'>;
   /** The parts that close just before this node leaves the backplane. */
   last: Closing[];
@@ -36,7 +36,7 @@ export async function closeInOrder(node: ClosingNode, drainMs: number): Promise<
  * ended, if that is known.
  */
 async function close(
-  { endpoint, room, servers, last }: ClosingNode,
+  { endpoint, executionParts, servers, last }: ClosingNode,
   drainMs: number,
   began: number,
   ended: Promise<void> | undefined,
@@ -57,14 +57,14 @@ async function close(
   await atMost(Math.min(left(), KEPT_MS), settled, clock);
   await atMost(left(), allDone(lifetime), clock);
   lifetime.close();
-  room.stopHandovers();
+  executionParts.stopHandovers();
   // A request that is being stored at this moment runs when it is stored, or is refused.
   await atMost(commandTimeoutMs, lifetime.arriving.none(), clock);
   // Handlers have given these answers: the node stores them before it leaves their streams behind.
   await atMost(commandTimeoutMs, answerTurns.over(), clock);
   // Requests that still run are orphans now: this node ends them, or leaves them to a node that may run them again.
   const isLeft = recovery === 'rerun-idempotent';
-  await atMost(commandTimeoutMs, room.endOrRerun.leaveBehind(isLeft), clock);
+  await atMost(commandTimeoutMs, executionParts.endOrRerun.leaveBehind(isLeft), clock);
   await atMost(commandTimeoutMs, commitQueue.idle(), clock);
   for (const follower of followers.all()) {
     follower.end(follower.resumable ? 'hangup' : 'closed');
@@ -76,7 +76,7 @@ async function close(
   }
   shared.sse.soon.close();
   shared.bodyTimeouts.close();
-  for (const part of room.periodic) part.close();
+  for (const part of executionParts.periodic) part.close();
   // A server behind may never answer, as above.
   await atMost(commandTimeoutMs, sessions.close(), clock);
   await servers.close();

@@ -58,18 +58,18 @@ export function createNode(
       pendingTtlMs: options.pendingTtlMs,
       onMessage: (message) => {
         try {
-          room.onMessage(message);
+          executionParts.onMessage(message);
         } catch (error) {
           logger.error(`mcp-anynode: a message of another node failed: ${String(error)}`);
         }
       },
       onLost: () => {
         telemetry?.count('wakeupsMissed');
-        room.silence.messagesLost();
+        executionParts.silence.messagesLost();
       },
       onLapse: () => {
         telemetry?.count('leaseLapses');
-        room.silence.leaseLapsed();
+        executionParts.silence.leaseLapsed();
       },
     }));
   const bus = serverEventBusOn(join, logger);
@@ -85,8 +85,8 @@ export function createNode(
       // Telemetry reads these parts later, when they exist.
       options.telemetry?.observe({
         nodeId,
-        sessions: () => room.execution.sessions.live,
-        replicas: () => room.execution.sessions.replicas,
+        sessions: () => executionParts.execution.sessions.live,
+        replicas: () => executionParts.execution.sessions.replicas,
         streams: () => followers.size,
         requests: () => lifetime.running.size,
         bufferedBytes: () => followers.bufferedBytes,
@@ -127,14 +127,17 @@ export function createNode(
   };
   const watch = new NodeWatch({ nodeId, backplane: () => backplane, clock, leaseMs });
   const rerun = options.recovery === 'rerun-idempotent';
-  const room = buildExecution(...([node, watch, lifetime, { horizon, positionCheck }] as const), {
-    factory: servers.factory,
-    servers,
-    rerun,
-    maxAgeMs: retention.maxAgeMs,
-    ...{ sessionTtlMs, commandTimeoutMs },
-  });
-  const { execution, connections, outgoingRequests } = room;
+  const executionParts = buildExecution(
+    ...([node, watch, lifetime, { horizon, positionCheck }] as const),
+    {
+      factory: servers.factory,
+      servers,
+      rerun,
+      maxAgeMs: retention.maxAgeMs,
+      ...{ sessionTtlMs, commandTimeoutMs },
+    },
+  );
+  const { execution, connections, outgoingRequests } = executionParts;
   const { sessions } = execution;
 
   const sdkStores = sdkStoresOn(() => backplane, {
@@ -149,7 +152,7 @@ export function createNode(
   let closing: Promise<void> | undefined;
   const close = (drainMs: number, server: CloseOptions['server']): Promise<void> => {
     lifetime.beginClosing();
-    const parts = { endpoint, room, servers, last: [sdkStores, backplaneWatch] };
+    const parts = { endpoint, executionParts, servers, last: [sdkStores, backplaneWatch] };
     const began = clock.elapsed();
     const closed =
       server === undefined ? closeInOrder(parts, drainMs) : closeWithServer(parts, drainMs, server);

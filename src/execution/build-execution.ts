@@ -45,7 +45,7 @@ export interface ExecutionSettings {
 }
 
 /** The parts of a node that run requests, as the rest of the node sees them. */
-export interface ExecutionRoom {
+export interface ExecutionParts {
   execution: Execution;
   connections: ClientConnections;
   endOrRerun: EndOrRerun;
@@ -69,7 +69,7 @@ export function buildExecution(
   lifetime: NodeLifetime,
   { horizon, positionCheck }: { horizon: LogHorizon; positionCheck: PositionCheck },
   settings: ExecutionSettings,
-): ExecutionRoom {
+): ExecutionParts {
   const { nodeId, backplane, commitQueue, followers, clock, logger, notices, telemetry } = node;
   const { sessionTtlMs, commandTimeoutMs } = settings;
 
@@ -131,7 +131,7 @@ export function buildExecution(
   });
   notices.listen({
     ended: (sessionId) => sessions.end(sessionId),
-    disowned: (sessionId) => sessions.disowned(sessionId),
+    ownedElsewhere: (sessionId) => sessions.discardReplica(sessionId),
     becameOwner: (sessionId) => ownership.discardOutdated(sessionId),
     executionLost: (sessionId, stream) => orphans.executionLost(sessionId, stream),
     answeredButOpen: (sessionId, stream) => orphans.confirmExecutor(sessionId, stream),

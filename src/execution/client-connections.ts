@@ -109,7 +109,7 @@ export class ClientConnections {
     const { sessionId, stream } = request;
     const { watch, takeovers } = this.parts;
     const lookedAt = (await watch.isDead(holdingNode))
-      ? await watch.momentOfDeath(sessionId, holdingNode)
+      ? await watch.momentSeenDead(sessionId, holdingNode)
       : undefined;
     if (lookedAt !== undefined) {
       return this.attachOnce({ ...request, deadHolder: holder, lookedAt });
@@ -126,7 +126,7 @@ export class ClientConnections {
       const { sessionId, stream, token } = request;
       const position = { n: 0, logId: LOG_START };
       const undo = { type: 'detach' as const, stream, token, position, neverUsed: true };
-      this.node.commitQueue.append(sessionId, [undo], true).catch(() => undefined); // closed: the claim of a dead node does not count
+      this.node.commitQueue.store(sessionId, [undo], true).catch(() => undefined); // closed: the claim of a dead node does not count
       throw error;
     }
   }
@@ -211,7 +211,7 @@ export class ClientConnections {
         }
         const { sessionId, stream: name, token, position } = ended;
         node.commitQueue
-          .append(sessionId, [{ type: 'detach', stream: name, token, position }], true)
+          .store(sessionId, [{ type: 'detach', stream: name, token, position }], true)
           .catch(() => undefined) // closed: the claim of a dead node does not count
           .finally(forget);
       },

@@ -171,7 +171,7 @@ export class RequestIntake {
   abandon({ live, messages, stream, unpin }: StoredRequests): void {
     const requests = messages.filter(isRequest).map(({ id }) => JSON.stringify(id));
     const abandon = { type: 'abandon' as const, stream, requests };
-    this.node.commitQueue.append(live.id, [abandon], true).catch(() => undefined); // this node has closed
+    this.node.commitQueue.store(live.id, [abandon], true).catch(() => undefined); // this node has closed
     unpin();
   }
 

@@ -104,7 +104,7 @@ export class SessionService {
   }
 
   /** Discards the replica of a session that another node owns now. */
-  disowned(sessionId: string): void {
+  discardReplica(sessionId: string): void {
     const live = this.pool.get(sessionId);
     if (live !== undefined) this.ownership.discard(live);
   }

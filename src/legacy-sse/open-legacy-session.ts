@@ -216,7 +216,7 @@ async function tellLost(
     const isOld =
       Number.parseInt(position.logId, 10) + keptMs < (await node.backplane.timeOf(sessionId));
     if (first === undefined && isOld) return;
-    const committed = await node.commitQueue.append(sessionId, operations, true);
+    const committed = await node.commitQueue.store(sessionId, operations, true);
     if (committed === 'gone') return;
     deliverToFollowers(node.followers, sessionId, operations, committed.results);
   } catch (error) {

@@ -77,6 +77,9 @@ const DEFAULTS: Omit<Limits, 'messageBytes' | 'bodyBytesInFlight'> = {
   stalledMs: 60_000,
 };
 
+/** The limits in milliseconds, for which `0` means that there is no limit. */
+const MAY_BE_ZERO: ReadonlySet<string> = new Set<keyof Limits>(['bodyMs', 'stalledMs']);
+
 /** A script may not have more results on its stack than this, and each request of a batch can be one. */
 const MOST_IN_BATCH = 1_000;
 /** A message with deeper nesting could overflow the stack when it is written as JSON again. */
@@ -95,7 +98,7 @@ export function resolveLimits(
       throw new TypeError(`mcp-anynode: unknown option \`limits.${name}\``);
     }
     if (value === undefined) continue;
-    const least = name.endsWith('Ms') ? 0 : 1;
+    const least = MAY_BE_ZERO.has(name) ? 0 : 1;
     if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < least) {
       throw new TypeError(
         `mcp-anynode: \`limits.${name}\` has to be a whole number of at least ${least}, and is ${JSON.stringify(value)}`,

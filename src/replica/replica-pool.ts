@@ -189,7 +189,7 @@ export class ReplicaPool {
   evict(live: LiveSession): Promise<void> {
     if (this.live.get(live.id) === live) this.live.delete(live.id);
     if (live.hasReplica) {
-      this.node.commitQueue.append(live.id, [{ type: 'forget' }], true).catch(() => undefined); // this node closes
+      this.node.commitQueue.store(live.id, [{ type: 'forget' }], true).catch(() => undefined); // this node closes
     }
     return live.end();
   }

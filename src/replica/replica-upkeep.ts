@@ -179,7 +179,7 @@ export class ReplicaUpkeep {
     const { backplane, settings, nodeId } = this.node;
     const record = await backplane.load(this.id);
     if (record === undefined) this.node.notices.ended(this.id);
-    else if (settings.owned && record.owner !== nodeId) this.node.notices.disowned(this.id);
+    else if (settings.owned && record.owner !== nodeId) this.node.notices.ownedElsewhere(this.id);
     return record;
   }
 

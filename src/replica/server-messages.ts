@@ -53,7 +53,7 @@ export class ServerMessages {
       ...(isRequest(message) && nodeOf(message.id) === this.node.nodeId && { asks: true }),
       ...(stream === STANDALONE && this.conditionOf(callStream)),
     };
-    return this.append([operation], false);
+    return this.storeAll([operation], false);
   }
 
   /** The condition under which a message is stored: no other node has taken the request, or owns the session. */
@@ -76,19 +76,19 @@ export class ServerMessages {
       ...(effect !== undefined && { effect }),
       ...(cancelled !== true && response !== undefined && isFailure(response) && { failed: true }),
     });
-    const stored = await this.append(end, true, notes);
+    const stored = await this.storeAll(end, true, notes);
     if (stored === 'executionLost') this.node.telemetry?.count('fenced');
     return { stored, response, effect };
   }
 
   /** Stores messages, and hands them to their followers on this node. The outcome is that of the first operation. */
-  async append(
+  async storeAll(
     operations: [AppendOperation, ...AppendOperation[]],
     urgent: boolean,
     notes: NoteOperation[] = [],
   ): Promise<StoredMessage> {
     const all = [...operations, ...notes];
-    const committed = await this.node.commitQueue.append(this.sessionId, all, urgent);
+    const committed = await this.node.commitQueue.store(this.sessionId, all, urgent);
     if (committed === 'gone') return 'gone';
     const [operation] = operations;
     const [result] = committed.results;
@@ -107,7 +107,7 @@ export class ServerMessages {
           this.node.notices.executionLost(this.sessionId, onlyIf.executes);
           return 'executionLost';
         }
-        this.node.notices.disowned(this.sessionId);
+        this.node.notices.ownedElsewhere(this.sessionId);
         throw new AnynodeError('closed', 'Another node owns the session now');
       }
       default:

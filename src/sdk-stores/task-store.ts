@@ -63,7 +63,7 @@ export function taskStore(parts: TaskStoreParts): TaskStore & { close(): void } 
     if (!parts.failOrphans || record === undefined || isTerminal(record.status)) return record;
     const { executor, method } = record;
     if (executor === parts.nodeId || (await watch.isAlive(executor))) return record;
-    const lookedAt = await watch.momentOfDeath(taskId, executor);
+    const lookedAt = await watch.momentSeenDead(taskId, executor);
     if (lookedAt === undefined) return record;
     const statusMessage = 'The node that worked on this task is gone, and its work with it.';
     await tasks().change({

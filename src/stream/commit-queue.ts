@@ -23,7 +23,7 @@ class Submission {
   readonly bytes: number;
   /** True once the caller does not wait any more. */
   abandoned = false;
-  /** Cancels the timer that ends the caller's wait. `append` sets none. */
+  /** Cancels the timer that ends the caller's wait. `store` sets none. */
   cancelTimer: (() => void) | undefined;
 
   constructor(
@@ -114,7 +114,7 @@ export class CommitQueue {
    * it rejects at once with `backplane_unavailable`, unless `urgent` is set. The end of a request is urgent, because its
    * client waits for it.
    */
-  append(sessionId: string, operations: Operation[], urgent: boolean): Promise<Committed | 'gone'> {
+  store(sessionId: string, operations: Operation[], urgent: boolean): Promise<Committed | 'gone'> {
     if (!urgent && (this.queues.get(sessionId)?.bytes ?? 0) > QUEUE_BYTES) {
       return Promise.reject(unavailable(new Error('too much waits to be stored')));
     }

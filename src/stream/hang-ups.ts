@@ -4,7 +4,7 @@ import type { Followers } from './followers/followers.js';
 /** Ends connections on purpose. It leaves those alone whose clients could not come back. */
 export class HangUps {
   constructor(
-    private readonly commitQueue: Pick<CommitQueue, 'append'>,
+    private readonly commitQueue: Pick<CommitQueue, 'store'>,
     private readonly followers: Followers,
   ) {}
 
@@ -14,7 +14,7 @@ export class HangUps {
    */
   hangUp(sessionId: string, stream: string): void {
     this.commitQueue
-      .append(sessionId, [{ type: 'hangup', stream }], true)
+      .store(sessionId, [{ type: 'hangup', stream }], true)
       .then((committed) => {
         const [result] = committed === 'gone' ? [] : committed.results;
         if (result?.status !== 'received' || result.token === undefined) return;

@@ -73,7 +73,7 @@ export class NodeWatch {
    * Looks at a node, and returns the moment of that look if the node is dead, or `undefined` if it is not. The moment is
    * that of the backplane's clock for the session or task `id` (see `ClaimOperation`). Two round trips. Never rejects.
    */
-  async momentOfDeath(id: string, nodeId: string): Promise<number | undefined> {
+  async momentSeenDead(id: string, nodeId: string): Promise<number | undefined> {
     try {
       // The clock is read before the look, so that the look never seems newer than it is.
       const moment = await this.options.backplane().timeOf(id);

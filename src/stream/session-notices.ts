@@ -3,7 +3,7 @@ export interface SessionListener {
   /** The backplane has no such session any more. */
   ended(sessionId: string): void;
   /** Another node owns the session, though this node has its replica. */
-  disowned(sessionId: string): void;
+  ownedElsewhere(sessionId: string): void;
   /** A commit of this node has made it the owner of the session. */
   becameOwner(sessionId: string): void;
   /** Another node runs the requests of a stream that this node had begun, or the stream does not exist any more. */
@@ -27,8 +27,8 @@ export class SessionNotices implements SessionListener {
     this.listener?.ended(sessionId);
   }
 
-  disowned(sessionId: string): void {
-    this.listener?.disowned(sessionId);
+  ownedElsewhere(sessionId: string): void {
+    this.listener?.ownedElsewhere(sessionId);
   }
 
   becameOwner(sessionId: string): void {

@@ -90,7 +90,7 @@ describe('the commit queue of a session', () => {
       },
     };
     const commitQueue = new CommitQueue(throwing, clock, TIMEOUT_MS);
-    const stored = commitQueue.append('s', [say('a')], false);
+    const stored = commitQueue.store('s', [say('a')], false);
     await clock.advance(500);
     await commits.answer();
     expect(await stored).toMatchObject({ results: [{ status: 'appended' }] });
@@ -100,8 +100,8 @@ describe('the commit queue of a session', () => {
   it('puts what is submitted in one turn into one commit', async () => {
     const { commits, commitQueue } = setUp();
     const submitted = [
-      commitQueue.append('s', [say('a'), say('b')], false),
-      commitQueue.append('s', [say('c')], false),
+      commitQueue.store('s', [say('a'), say('b')], false),
+      commitQueue.store('s', [say('c')], false),
     ];
     await settled();
     expect(commits.texts(0)).toEqual(['a', 'b', 'c']);
@@ -113,10 +113,10 @@ describe('the commit queue of a session', () => {
 
   it('has one commit under way, and puts later operations into the next one, in order', async () => {
     const { commits, commitQueue } = setUp();
-    void commitQueue.append('s', [say('a')], false);
+    void commitQueue.store('s', [say('a')], false);
     await settled();
-    void commitQueue.append('s', [say('b')], false);
-    void commitQueue.append('s', [say('c')], true);
+    void commitQueue.store('s', [say('b')], false);
+    void commitQueue.store('s', [say('c')], true);
     await settled();
     expect(commits.underWay).toBe(1);
     await commits.answer();
@@ -127,39 +127,39 @@ describe('the commit queue of a session', () => {
 
   it('does not wait for other sessions', async () => {
     const { commits, commitQueue } = setUp();
-    void commitQueue.append('one', [say('a')], false);
-    void commitQueue.append('two', [say('b')], false);
+    void commitQueue.store('one', [say('a')], false);
+    void commitQueue.store('two', [say('b')], false);
     await settled();
     expect(commits.underWay).toBe(2);
   });
 
   it('limits the size of a commit', async () => {
     const { commits, commitQueue } = setUp();
-    for (let count = 0; count < 100; count += 1) void commitQueue.append('s', [say('x')], false);
+    for (let count = 0; count < 100; count += 1) void commitQueue.store('s', [say('x')], false);
     await settled();
     expect(commits.seen[0]?.operations).toHaveLength(64);
     await commits.answer();
     expect(commits.seen[1]?.operations).toHaveLength(36);
     const big = 'x'.repeat(700 * 1024);
-    for (let count = 0; count < 3; count += 1) void commitQueue.append('s', [say(big)], false);
+    for (let count = 0; count < 3; count += 1) void commitQueue.store('s', [say(big)], false);
     await commits.answer();
     expect(commits.seen[2]?.operations).toHaveLength(2);
   });
 
   it('refuses messages when too much waits, but not the end of a request', async () => {
     const { commits, commitQueue } = setUp();
-    void commitQueue.append('s', [say('first')], false);
+    void commitQueue.store('s', [say('first')], false);
     await settled();
     const big = say('x'.repeat(1024 * 1024));
-    for (let count = 0; count < 9; count += 1) void commitQueue.append('s', [big], false);
-    await expect(commitQueue.append('s', [say('y')], false)).rejects.toMatchObject({
+    for (let count = 0; count < 9; count += 1) void commitQueue.store('s', [big], false);
+    await expect(commitQueue.store('s', [say('y')], false)).rejects.toMatchObject({
       code: 'backplane_unavailable',
     });
-    const urgent = commitQueue.append('s', [say('end')], true);
+    const urgent = commitQueue.store('s', [say('end')], true);
     while (commits.underWay > 0) await commits.answer();
     await expect(urgent).resolves.toMatchObject({ results: [{ status: 'appended' }] });
     // There is room again.
-    const later = commitQueue.append('s', [say('y')], false);
+    const later = commitQueue.store('s', [say('y')], false);
     await settled();
     await commits.answer();
     await expect(later).resolves.toBeDefined();
@@ -167,7 +167,7 @@ describe('the commit queue of a session', () => {
 
   it('tells all callers that the session is gone', async () => {
     const { commits, commitQueue } = setUp();
-    const asked = [commitQueue.submit('s', [say('a')]), commitQueue.append('s', [say('b')], false)];
+    const asked = [commitQueue.submit('s', [say('a')]), commitQueue.store('s', [say('b')], false)];
     await settled();
     await commits.answer({ status: 'gone' });
     expect(await Promise.all(asked)).toEqual(['gone', 'gone']);
@@ -176,7 +176,7 @@ describe('the commit queue of a session', () => {
   it('is idle when nothing waits and nothing is under way', async () => {
     const { commits, commitQueue } = setUp();
     await commitQueue.idle();
-    void commitQueue.append('s', [say('a')], false);
+    void commitQueue.store('s', [say('a')], false);
     let idle = false;
     void commitQueue.idle().then(() => (idle = true));
     await settled();
@@ -190,10 +190,10 @@ describe('a commit whose outcome is not known', () => {
   // With another number, the backplane could not recognise the repeat, and would store two entries.
   it('is repeated with the same number and content until its outcome is known', async () => {
     const { clock, commits, commitQueue } = setUp();
-    const said = commitQueue.append('s', [say('a')], false);
+    const said = commitQueue.store('s', [say('a')], false);
     await settled();
     await commits.fail();
-    void commitQueue.append('s', [say('b')], false);
+    void commitQueue.store('s', [say('b')], false);
     await clock.advance(100);
     await commits.fail();
     await clock.advance(200);
@@ -210,9 +210,9 @@ describe('a commit whose outcome is not known', () => {
 // The step was repeated forever, and all later messages of the session waited behind it.
 it('does not repeat a step that failed inside the backplane, and goes on with the next one', async () => {
   const { commits, commitQueue } = setUp();
-  const failed = commitQueue.append('s', [say('a')], false);
+  const failed = commitQueue.store('s', [say('a')], false);
   await settled();
-  const next = commitQueue.append('s', [say('b')], false);
+  const next = commitQueue.store('s', [say('b')], false);
   const fails = expect(failed).rejects.toMatchObject({ code: 'backplane_unavailable' });
   await commits.fail(new FailedStep(new Error('attempt to compare nil with number')));
   await fails;
@@ -225,7 +225,7 @@ it('reports a backplane that keeps refusing, once per commit', async () => {
   const commits = new FakeCommits();
   const error = vi.fn();
   const commitQueue = new CommitQueue(commits, clock, TIMEOUT_MS, { error });
-  void commitQueue.append('s', [say('a')], false);
+  void commitQueue.store('s', [say('a')], false);
   await settled();
   for (let failures = 1; failures <= 10; failures += 1) {
     await commits.fail();
@@ -247,7 +247,7 @@ describe('submit', () => {
 
   it('never sends an operation whose caller has given up', async () => {
     const { clock, commits, commitQueue } = setUp();
-    void commitQueue.append('s', [say('stuck')], false);
+    void commitQueue.store('s', [say('stuck')], false);
     await settled();
     const submitted = commitQueue.submit('s', [open('never')]);
     const rejected = expect(submitted).rejects.toThrow(/not stored within 2000 ms/);
@@ -297,7 +297,7 @@ describe('submit', () => {
 describe('close', () => {
   it('rejects operations that wait, that are repeated, and that come later', async () => {
     const { clock, commits, commitQueue } = setUp();
-    const underWay = commitQueue.append('s', [say('a')], false);
+    const underWay = commitQueue.store('s', [say('a')], false);
     await settled();
     const waiting = commitQueue.submit('s', [say('b')]);
     const rejected = [underWay, waiting].map((promise) =>
@@ -308,7 +308,7 @@ describe('close', () => {
     await clock.advance(1000);
     await Promise.all(rejected);
     await expect(commitQueue.submit('s', [say('c')])).rejects.toMatchObject({ code: 'closed' });
-    await expect(commitQueue.append('s', [say('d')], true)).rejects.toMatchObject({
+    await expect(commitQueue.store('s', [say('d')], true)).rejects.toMatchObject({
       code: 'closed',
     });
     expect(commits.seen).toHaveLength(1);
@@ -317,7 +317,7 @@ describe('close', () => {
 
   it('lets a commit that is under way finish', async () => {
     const { commits, commitQueue } = setUp();
-    const underWay = commitQueue.append('s', [say('a')], false);
+    const underWay = commitQueue.store('s', [say('a')], false);
     await settled();
     commitQueue.close();
     await commits.answer();
@@ -326,7 +326,7 @@ describe('close', () => {
 
   it('rejects with `closed` if the backplane was left', async () => {
     const { commits, commitQueue } = setUp();
-    const said = commitQueue.append('s', [say('a')], false);
+    const said = commitQueue.store('s', [say('a')], false);
     const rejected = expect(said).rejects.toMatchObject({ code: 'closed' });
     await settled();
     await commits.fail(new AnynodeError('closed', 'left'));
@@ -354,9 +354,9 @@ describe('ownership', () => {
     const opened = commitQueue.submit('s', [open('p')]);
     await settled();
     const said = { type: 'append', stream: 'g', message: 'a' } as const;
-    const outdated = commitQueue.append('s', [{ ...said, onlyIf: { owned: true } }], true);
+    const outdated = commitQueue.store('s', [{ ...said, onlyIf: { owned: true } }], true);
     const refused = expect(outdated).rejects.toMatchObject({ code: 'closed' });
-    const pushed = commitQueue.append('s', [say('b')], true);
+    const pushed = commitQueue.store('s', [say('b')], true);
     const results = [{ status: 'opened' as const, position: { n: 0, logId: '0-0' } }];
     await commits.answer({ status: 'ok', revision: '1', becameOwner: true, results });
     expect(becameOwner).toEqual(['s']);
@@ -376,7 +376,7 @@ describe('ownership', () => {
     await clock.advance(TIMEOUT_MS);
     await rejected;
     const said = { type: 'append', stream: 'g', message: 'a' } as const;
-    const outdated = commitQueue.append('s', [{ ...said, onlyIf: { owned: true } }], true);
+    const outdated = commitQueue.store('s', [{ ...said, onlyIf: { owned: true } }], true);
     const refused = expect(outdated).rejects.toMatchObject({ code: 'closed' });
     await commits.fail();
     await commits.fail();

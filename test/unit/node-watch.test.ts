@@ -95,7 +95,7 @@ it('declares no node dead while the backplane refuses, and starts again afterwar
   expect(await dead('a')).toEqual([]);
   expect(await watch.isDead('a')).toBe(false);
   expect(await watch.isAlive('a')).toBe(true);
-  expect(await watch.momentOfDeath('s', 'a')).toBeUndefined();
+  expect(await watch.momentSeenDead('s', 'a')).toBeUndefined();
   state.refuses = false;
   expect(await dead('a')).toEqual([]);
 });
@@ -132,11 +132,11 @@ it('answers isAlive for a third of a lease from one look', async () => {
 
 it('returns the moment of death by the clock of the session, and only while the node is dead', async () => {
   const { clock, leases, watch } = watchOver();
-  expect(await watch.momentOfDeath('s', 'a')).toBeUndefined();
+  expect(await watch.momentSeenDead('s', 'a')).toBeUndefined();
   await clock.advance(900);
-  expect(await watch.momentOfDeath('s', 'a')).toBe(clock.now());
+  expect(await watch.momentSeenDead('s', 'a')).toBe(clock.now());
   leases.add('a');
-  expect(await watch.momentOfDeath('s', 'a')).toBeUndefined();
+  expect(await watch.momentSeenDead('s', 'a')).toBeUndefined();
 });
 
 it('leaves no timer behind when it is closed', async () => {

@@ -20,9 +20,9 @@ const BASE64: PayloadCodec = {
 describe('a text and its origin', () => {
   it('are decoded together with any codec', () => {
     const { payloads } = payloadsWith(BASE64);
-    payloads.close('{}', CONTEXT, 'out g');
-    const stored = payloads.close('{"a":"\\n"}\n', CONTEXT, 'in - node:n2');
-    expect(payloads.open(stored, CONTEXT, 'it')).toEqual({
+    payloads.encodeWithOrigin('{}', CONTEXT, 'out g');
+    const stored = payloads.encodeWithOrigin('{"a":"\\n"}\n', CONTEXT, 'in - node:n2');
+    expect(payloads.decodeWithOrigin(stored, CONTEXT, 'it')).toEqual({
       text: '{"a":"\\n"}\n',
       origin: { nodeId: 'n1', number: 2, purpose: 'in - node:n2' },
     });
@@ -31,15 +31,20 @@ describe('a text and its origin', () => {
   // Nodes without a codec read what such a codec stores.
   it('are stored as the text alone if the codec does not change texts', () => {
     const { payloads } = payloadsWith({ encode: (text) => text, decode: (text) => text });
-    expect(payloads.close('{}', CONTEXT, 'out g')).toBe('{}');
-    expect(payloads.open('{}', CONTEXT, 'it')).toEqual({ text: '{}', origin: undefined });
+    expect(payloads.encodeWithOrigin('{}', CONTEXT, 'out g')).toBe('{}');
+    expect(payloads.decodeWithOrigin('{}', CONTEXT, 'it')).toEqual({
+      text: '{}',
+      origin: undefined,
+    });
   });
 
   it.each(['{}', '~1 n1 1\n{}', '~1 n1 x out g\n{}', '~1 n1 1 out g'])(
     'are not read from a text that was encoded without an origin: %j',
     (text) => {
       const { payloads, warnings } = payloadsWith(BASE64);
-      expect(payloads.open(BASE64.encode(text, CONTEXT), CONTEXT, 'it')).toBeUndefined();
+      expect(
+        payloads.decodeWithOrigin(BASE64.encode(text, CONTEXT), CONTEXT, 'it'),
+      ).toBeUndefined();
       expect(warnings).toEqual(['mcp-anynode: it was encoded by a node of another release']);
     },
   );

@@ -88,7 +88,7 @@ export function decodedEntries(
   const order: PageOrder = new Map();
   return entries.map((entry) => {
     if (entry.message === undefined) return entry;
-    const opened = texts.open(entry.message, sessionId, entry, order);
+    const opened = texts.decode(entry.message, sessionId, entry, order);
     return typeof opened === 'object'
       ? { ...entry, message: opened.text }
       : { ...entry, message: undefined, unreadable: true };

@@ -94,10 +94,12 @@ class JoinedEncodedBackplane implements JoinedBackplane {
       ...session,
       seal: seal(this.payloads, principal, { sessionId: id, kind: 'identity' }),
       initialize: this.encode(initialize, id, 'initialize'),
-      ...(inbound !== undefined && { inbound: this.close(inbound, id, purposeIn(session.stream)) }),
+      ...(inbound !== undefined && {
+        inbound: this.encodeMessage(inbound, id, purposeIn(session.stream)),
+      }),
       outbound: outbound.map((each) => ({
         ...each,
-        message: this.close(each.message, id, purposeOut(each.stream)),
+        message: this.encodeMessage(each.message, id, purposeOut(each.stream)),
       })),
     });
     if (created !== false) this.readable.note(id, principal);
@@ -198,7 +200,7 @@ class JoinedEncodedBackplane implements JoinedBackplane {
       const { message, position, end } = event;
       const place = { logId: position.logId, direction: 'out', stream } as const;
       const opened =
-        message === undefined ? undefined : this.texts.open(message, sessionId, place, order);
+        message === undefined ? undefined : this.texts.decode(message, sessionId, place, order);
       if (opened === 'unreadable' || (opened === 'forged' && end)) {
         const last = events.at(-1);
         if (last === undefined) return { status: 'unreadable' };
@@ -259,7 +261,7 @@ class JoinedEncodedBackplane implements JoinedBackplane {
     const [entry] = await this.inner.history(sessionId, justBefore(logId), 1);
     if (entry?.logId !== logId || entry.message === undefined) return undefined;
     if (entry.direction !== 'in' || entry.stream !== undefined) return undefined;
-    const opened = this.texts.open(entry.message, sessionId, entry);
+    const opened = this.texts.decode(entry.message, sessionId, entry);
     if (typeof opened !== 'object') return undefined;
     const logged = { type: 'logged', sessionId, logId } as const;
     return wasAddressed || this.messages.isSent(opened.origin, logged) ? opened.text : undefined;
@@ -270,7 +272,7 @@ class JoinedEncodedBackplane implements JoinedBackplane {
     const state = await this.inner.loadState(sessionId);
     if (state?.value === undefined) return state;
     const context = { sessionId, kind: 'state' } as const;
-    const opened = this.payloads.open(state.value, context, 'the state of a session');
+    const opened = this.payloads.decodeWithOrigin(state.value, context, 'the state of a session');
     const origin = opened?.origin;
     if (
       origin !== undefined &&
@@ -285,7 +287,7 @@ class JoinedEncodedBackplane implements JoinedBackplane {
 
   async storeState(sessionId: string, value: string, expected: string | undefined) {
     if ((await this.readable.admit(sessionId)) === 'gone') return 'gone';
-    const encoded = this.payloads.close(value, { sessionId, kind: 'state' }, 'state');
+    const encoded = this.payloads.encodeWithOrigin(value, { sessionId, kind: 'state' }, 'state');
     const mark = markOf(this.payloads.lastNumber);
     return this.inner.storeState(sessionId, encoded, expected, mark);
   }
@@ -314,13 +316,19 @@ class JoinedEncodedBackplane implements JoinedBackplane {
     switch (operation.type) {
       case 'open': {
         const purpose = purposeIn(operation.stream);
-        const messages = operation.messages.map((text) => this.close(text, sessionId, purpose));
+        const messages = operation.messages.map((text) =>
+          this.encodeMessage(text, sessionId, purpose),
+        );
         return { ...operation, messages };
       }
       case 'receive':
         return {
           ...operation,
-          message: this.close(operation.message, sessionId, purposeIn(undefined, operation.route)),
+          message: this.encodeMessage(
+            operation.message,
+            sessionId,
+            purposeIn(undefined, operation.route),
+          ),
         };
       case 'append': {
         const { message, effect } = operation;
@@ -329,7 +337,7 @@ class JoinedEncodedBackplane implements JoinedBackplane {
           message:
             message === undefined
               ? undefined
-              : this.close(message, sessionId, purposeOut(operation.stream)),
+              : this.encodeMessage(message, sessionId, purposeOut(operation.stream)),
           ...(effect !== undefined && { effect: this.encodeEffect(effect, sessionId) }),
         };
       }
@@ -363,8 +371,8 @@ class JoinedEncodedBackplane implements JoinedBackplane {
     return this.payloads.encode(text, { sessionId, kind });
   }
 
-  private close(text: string, sessionId: string, purpose: string): string {
-    return this.payloads.close(text, { sessionId, kind: 'message' }, purpose);
+  private encodeMessage(text: string, sessionId: string, purpose: string): string {
+    return this.payloads.encodeWithOrigin(text, { sessionId, kind: 'message' }, purpose);
   }
 }
 

@@ -45,25 +45,30 @@ export class EncodedMessages {
       case 'deliver': {
         const { sessionId, context } = message;
         const purpose = `deliver ${addressee}`;
-        const text = this.payloads.close(message.message, textOf(sessionId), purpose);
+        const text = this.payloads.encodeWithOrigin(message.message, textOf(sessionId), purpose);
         if (context === undefined) return { ...message, message: text };
         const together = `${purpose} ${this.payloads.lastNumber}`;
-        const encoded = this.payloads.close(context, contextOf(sessionId), together);
+        const encoded = this.payloads.encodeWithOrigin(context, contextOf(sessionId), together);
         return { ...message, message: text, context: encoded };
       }
       case 'logged': {
         const { sessionId, logId, context } = message;
         if (context === undefined) return message;
         const purpose = `logged ${addressee} ${logId}`;
-        return { ...message, context: this.payloads.close(context, contextOf(sessionId), purpose) };
+        return {
+          ...message,
+          context: this.payloads.encodeWithOrigin(context, contextOf(sessionId), purpose),
+        };
       }
       case 'run': {
         const { sessionId, stream, context, messages } = message;
         const purpose = `run ${addressee} ${stream}`;
         return {
           ...message,
-          context: this.payloads.close(context, contextOf(sessionId), purpose),
-          messages: messages?.map((text) => this.payloads.close(text, textOf(sessionId), purpose)),
+          context: this.payloads.encodeWithOrigin(context, contextOf(sessionId), purpose),
+          messages: messages?.map((text) =>
+            this.payloads.encodeWithOrigin(text, textOf(sessionId), purpose),
+          ),
         };
       }
       // A step of the backplane sends the texts of these. It was given them encoded.
@@ -84,17 +89,21 @@ export class EncodedMessages {
       case 'shape': {
         const { sessionId, message: text } = message;
         if (text === undefined) return message;
-        const opened = this.payloads.open(text, textOf(sessionId), whereOf(message));
+        const opened = this.payloads.decodeWithOrigin(text, textOf(sessionId), whereOf(message));
         const isMeant = opened !== undefined && this.isSent(opened.origin, message);
         return { ...message, message: isMeant ? opened.text : undefined };
       }
       case 'logged': {
         const { sessionId, logId, context } = message;
         if (context === undefined) return message;
-        const opened = this.payloads.open(context, contextOf(sessionId), whereOf(message));
+        const opened = this.payloads.decodeWithOrigin(
+          context,
+          contextOf(sessionId),
+          whereOf(message),
+        );
         if (opened === undefined) return undefined;
         const purpose = `logged ${this.nodeId} ${logId}`;
-        return this.isHeard(opened.origin, purpose, message)
+        return this.accepts(opened.origin, purpose, message)
           ? { ...message, context: opened.text }
           : undefined;
       }
@@ -114,7 +123,7 @@ export class EncodedMessages {
     const { event, sessionId, stream } = message;
     if (event.message === undefined) return message;
     const place = { logId: event.position.logId, direction: 'out', stream } as const;
-    const opened = this.texts.open(event.message, sessionId, place);
+    const opened = this.texts.decode(event.message, sessionId, place);
     if (typeof opened === 'object') {
       return { ...message, event: { ...event, message: opened.text } };
     }
@@ -124,19 +133,23 @@ export class EncodedMessages {
 
   private decodeDeliver(message: Of<'deliver'>): NodeMessage | undefined {
     const { sessionId, context: encoded } = message;
-    const opened = this.payloads.open(message.message, textOf(sessionId), whereOf(message));
+    const opened = this.payloads.decodeWithOrigin(
+      message.message,
+      textOf(sessionId),
+      whereOf(message),
+    );
     if (opened === undefined) return undefined;
     const { text, origin } = opened;
     const purpose = `deliver ${this.nodeId}`;
     if (encoded === undefined && origin?.purpose !== purpose) {
       return this.isSent(origin, message) ? { ...message, message: text } : undefined;
     }
-    if (!this.isHeard(origin, purpose, message)) return undefined;
+    if (!this.accepts(origin, purpose, message)) return undefined;
     if (encoded === undefined) return { ...message, message: text };
-    const context = this.payloads.open(encoded, contextOf(sessionId), whereOf(message));
+    const context = this.payloads.decodeWithOrigin(encoded, contextOf(sessionId), whereOf(message));
     if (context === undefined) return undefined;
     const together = origin && `${purpose} ${origin.number}`;
-    if (!this.isHeard(context.origin, together, message)) return undefined;
+    if (!this.accepts(context.origin, together, message)) return undefined;
     return { ...message, message: text, context: context.text };
   }
 
@@ -144,10 +157,12 @@ export class EncodedMessages {
     const { sessionId, stream } = run;
     const where = whereOf(run);
     const purpose = `run ${this.nodeId} ${stream}`;
-    const context = this.payloads.open(run.context, contextOf(sessionId), where);
+    const context = this.payloads.decodeWithOrigin(run.context, contextOf(sessionId), where);
     // Check for a repeat first, because a repeat has no effect, even if its other texts cannot be decoded.
-    if (context !== undefined && !this.isHeard(context.origin, purpose, run)) return undefined;
-    const opened = run.messages?.map((text) => this.payloads.open(text, textOf(sessionId), where));
+    if (context !== undefined && !this.accepts(context.origin, purpose, run)) return undefined;
+    const opened = run.messages?.map((text) =>
+      this.payloads.decodeWithOrigin(text, textOf(sessionId), where),
+    );
     const messages = opened?.filter((each) => each !== undefined);
     if (context === undefined || messages?.length !== opened?.length) {
       return { ...run, context: '', messages: undefined, unreadable: true };
@@ -163,7 +178,7 @@ export class EncodedMessages {
    * True if the text has this purpose and was not received before. `purpose` is `undefined` if the text that came with it
    * has no origin.
    */
-  private isHeard(
+  private accepts(
     origin: Origin | undefined,
     purpose: string | undefined,
     message: NodeMessage,

@@ -51,7 +51,7 @@ function encodedReplays(inner: Replays, payloads: Payloads): Replays {
       inner.append(
         sessionId,
         stream,
-        payloads.close(message, contextOf(sessionId), purposeOf(stream)),
+        payloads.encodeWithOrigin(message, contextOf(sessionId), purposeOf(stream)),
       ),
     /**
      * Reads a page up to the first event that cannot be decoded. The next page is `unreadable`, because no other event may
@@ -64,7 +64,7 @@ function encodedReplays(inner: Replays, payloads: Payloads): Replays {
       const seen = new Set<string>();
       for (const { position, message } of page.events) {
         const where = `event ${position.logId} of an event store`;
-        const opened = payloads.open(message, contextOf(sessionId), where);
+        const opened = payloads.decodeWithOrigin(message, contextOf(sessionId), where);
         const origin = opened?.origin;
         const key = origin && `${origin.nodeId} ${origin.number}`;
         const isMoved =

@@ -16,7 +16,7 @@ export type LogPlace = Pick<LogEntry, 'logId' | 'direction' | 'stream'>;
  * - `unreadable`: this node cannot decode it.
  * - `forged`: a node encoded it, but not for this place.
  */
-export type OpenedText = { text: string; origin: Origin | undefined } | 'unreadable' | 'forged';
+export type DecodedText = { text: string; origin: Origin | undefined } | 'unreadable' | 'forged';
 
 const NO_STREAM = '-';
 
@@ -56,10 +56,10 @@ export class LogTexts {
   constructor(private readonly payloads: Payloads) {}
 
   /** Decodes an entry of the log. `page` is the order of the entries that are read together. */
-  open(stored: string, sessionId: string, place: LogPlace, page?: PageOrder): OpenedText {
+  decode(stored: string, sessionId: string, place: LogPlace, page?: PageOrder): DecodedText {
     const { logId, direction, stream } = place;
     const where = `entry ${logId}`;
-    const opened = this.payloads.open(stored, { sessionId, kind: 'message' }, where);
+    const opened = this.payloads.decodeWithOrigin(stored, { sessionId, kind: 'message' }, where);
     if (opened === undefined) return 'unreadable';
     const { text, origin } = opened;
     if (origin === undefined) return { text, origin };

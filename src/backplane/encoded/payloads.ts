@@ -76,7 +76,7 @@ export class Payloads {
     private readonly options: Pick<JoinOptions, 'clock' | 'logger'> & { nodeId?: string },
   ) {}
 
-  /** The number of the last text that was {@link close}d. */
+  /** The number of the last text that {@link encodeWithOrigin} has encoded. */
   get lastNumber(): number {
     return this.count;
   }
@@ -86,7 +86,7 @@ export class Payloads {
    * elsewhere or use it twice. If the codec leaves texts as they are, the origin is left out, because nodes without a codec
    * have to understand the texts.
    */
-  close(text: string, context: PayloadContext, purpose: string): string {
+  encodeWithOrigin(text: string, context: PayloadContext, purpose: string): string {
     this.count += 1;
     const whole = `${ORIGIN}${this.options.nodeId ?? ''} ${this.count} ${purpose}\n${text}`;
     const encoded = this.encode(whole, context);
@@ -97,7 +97,7 @@ export class Payloads {
    * Decodes a text with its origin. `undefined`: the text cannot be decoded, or has no origin, which is logged. A result
    * without `origin` means that the codec takes plaintext.
    */
-  open(
+  decodeWithOrigin(
     stored: string,
     context: PayloadContext,
     where: string,

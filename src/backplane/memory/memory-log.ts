@@ -68,17 +68,7 @@ export class MemoryLog {
       this.lastCounter += 1;
     }
     const logId = `${this.lastMs}-${this.lastCounter}`;
-    // The fields are written out so that V8 gives the entries of plain calls one shape.
-    const { direction, stream, message, n, end, asker, note, by, holder, trace } = entry;
-    const at = this.lastMs;
-    const stored = { logId, at, direction, stream, message, n, end, asker };
-    this.entries.push({
-      ...stored,
-      ...(by !== undefined && { by }),
-      ...(holder !== undefined && { holder }),
-      ...(note !== undefined && { note }),
-      ...(trace !== undefined && { trace }),
-    });
+    this.entries.push({ logId, at: this.lastMs, ...entry });
     this.bytes += sizeOf(entry);
     return logId;
   }

@@ -224,7 +224,7 @@ export class StoredSession implements SessionParts {
     const toUnbegun = operation.onlyIf !== undefined && 'unbegun' in operation.onlyIf;
     if (toUnbegun && !unbegun) return dropped(stream);
     const isFree = toUnbegun || operation.stream === STANDALONE;
-    if (!isFree && !this.executors.begins(operation.stream, step)) return dropped(stream);
+    if (!isFree && !this.executors.executesOrBegins(operation.stream, step)) return dropped(stream);
     const { ends, effect } = operation;
     if (ends !== undefined && this.requests.get(ends) !== operation.stream) {
       return { status: 'dropped', ...(!toUnbegun && { executor: step.nodeId }) };
@@ -302,7 +302,8 @@ export class StoredSession implements SessionParts {
       if ('hears' in onlyIf && !this.stored.hears.includes(onlyIf.hears)) return false;
       if ('subscribed' in onlyIf && !this.subscriptions.has(onlyIf.subscribed)) return false;
       if ('owned' in onlyIf && this.executors.isFormerOwner(step)) return false;
-      if ('executes' in onlyIf && !this.executors.begins(onlyIf.executes, step)) return false;
+      if ('executes' in onlyIf && !this.executors.executesOrBegins(onlyIf.executes, step))
+        return false;
       const isDone = before?.status === 'appended' || before?.status === 'opened';
       if ('after' in onlyIf && !isDone) return false;
     }

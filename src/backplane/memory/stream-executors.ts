@@ -136,7 +136,7 @@ export class StreamExecutors {
    * True if this node executes the stream. If this node is to begin the stream, its message begins it. Such a node has begun the
    * stream before, and a failover has lost that step, perhaps together with the node's name in the list of replicas.
    */
-  begins(name: string, step: Step): boolean {
+  executesOrBegins(name: string, step: Step): boolean {
     const stream = this.session.streams.get(name);
     const { nodeId } = step;
     if (stream?.executor !== nodeId) return false;

@@ -51,7 +51,7 @@ export function isHere(result: OperationResult | undefined): boolean {
 }
 
 /** True if a message is for the part of a node that sent the client a request: an answer, or progress. */
-export function isAnswer(message: JsonRpcMessage): boolean {
+export function isForAsker(message: JsonRpcMessage): boolean {
   return (
     isResponse(message) || (isNotification(message) && message.method === 'notifications/progress')
   );

@@ -8,7 +8,7 @@ import type { OutgoingRequests } from '../../replica/requests/outgoing-requests.
 import type { ReplicaPool } from '../../replica/replica-pool.js';
 import type { NodeContext } from '../../stream/node-context.js';
 import type { HangUps } from '../../stream/hang-ups.js';
-import { isAnswer, isHere, toReceiveOperation } from './client-message-routing.js';
+import { isForAsker, isHere, toReceiveOperation } from './client-message-routing.js';
 import type { CommitOutcome } from '../commit-outcome.js';
 import { commitOutcome, recordFor } from '../commit-outcome.js';
 import { unpackContext } from './delivery-context.js';
@@ -96,7 +96,7 @@ export class ClientMessages {
           this.deliverToReplica(live, [message], outcome, context),
         );
       }
-      const needsReplica = concerned.some((message) => !isAnswer(message));
+      const needsReplica = concerned.some((message) => !isForAsker(message));
       if (!needsReplica) {
         for (const message of concerned) this.deliverHere(sessionId, message, context);
         unpin();
@@ -147,7 +147,7 @@ export class ClientMessages {
 
   /** Hands a stored message to the replica or the outgoing request that it is for, if that is on this node. */
   deliverHere(sessionId: string, message: JsonRpcMessage, context?: DeliveryContext): void {
-    if (!isAnswer(message)) {
+    if (!isForAsker(message)) {
       this.pool.get(sessionId)?.deliver(message, context);
       return;
     }

@@ -77,7 +77,7 @@ export class Assignments {
         ...(dead !== undefined && { lookedAt: dead.lookedAt }),
       };
       const asked = this.node.clock.elapsed();
-      const committed = await this.node.commitQueue.append(sessionId, [operation], true);
+      const committed = await this.node.commitQueue.store(sessionId, [operation], true);
       if (committed === 'gone') return undefined;
       const [result] = committed.results;
       if (result?.status === 'stale') return 'stale';

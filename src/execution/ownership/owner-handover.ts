@@ -190,7 +190,7 @@ export class OwnerHandover {
   ): Promise<Placed | 'stale' | undefined> {
     const { assignments, watch } = this.parts;
     if (nodeId === undefined) return assignments.assign(follower, undefined, context, messages);
-    const lookedAt = await watch.momentOfDeath(follower.sessionId, nodeId);
+    const lookedAt = await watch.momentSeenDead(follower.sessionId, nodeId);
     if (lookedAt === undefined) return 'stale';
     return assignments.assign(follower, { nodeId, lookedAt }, context, messages);
   }

@@ -95,10 +95,10 @@ export class Ownership {
     const { commitQueue, nodeId } = this.node;
     while (await watch.isDead(handler)) {
       if (anyNode) return nodeId;
-      const lookedAt = await watch.momentOfDeath(live.id, handler);
+      const lookedAt = await watch.momentSeenDead(live.id, handler);
       if (lookedAt === undefined) break;
       const assign = { type: 'assign' as const, stream: undefined, dead: handler, lookedAt };
-      const committed = await commitQueue.append(
+      const committed = await commitQueue.store(
         live.id,
         [{ ...assign, revision: live.revision }],
         true,
@@ -148,7 +148,7 @@ export class Ownership {
     const end = endOf(stream, id, text, { onlyIf: { unbegun: true } });
     let result: OperationResult | undefined;
     do {
-      const committed = await node.commitQueue.append(sessionId, end, true);
+      const committed = await node.commitQueue.store(sessionId, end, true);
       if (committed === 'gone') return;
       [result] = committed.results;
       // No node has begun the request, so no other node tells telemetry of its end.
@@ -250,7 +250,7 @@ export class Ownership {
     if (live !== undefined) void pool.evict(live);
     // The other node must be told only after this is stored. There may also be no replica here, whose eviction would give
     // the session up.
-    const committed = await node.commitQueue.append(sessionId, [{ type: 'forget' }], true);
+    const committed = await node.commitQueue.store(sessionId, [{ type: 'forget' }], true);
     return committed !== 'gone';
   }
 

@@ -51,7 +51,7 @@ export class EndOrRerun {
       ...endOf(stream, id, JSON.stringify(errorOf(id)), { failed: true }),
       failed(id, stream, from),
     ]);
-    const committed = await this.node.commitQueue.append(sessionId, operations, true);
+    const committed = await this.node.commitQueue.store(sessionId, operations, true);
     if (committed === 'gone') return;
     deliverToFollowers(this.node.followers, sessionId, operations, committed.results);
     const { telemetry } = this.node;
@@ -107,7 +107,7 @@ export class EndOrRerun {
       }),
     );
     if (operations.length === 0) return;
-    const committed = await this.node.commitQueue.append(sessionId, operations, true);
+    const committed = await this.node.commitQueue.store(sessionId, operations, true);
     if (committed === 'gone') return;
     deliverToFollowers(this.node.followers, sessionId, operations, committed.results);
   }
@@ -141,7 +141,7 @@ export class EndOrRerun {
       const notes = runnable.map(({ id }) => recovered(id, stream, from));
       // The commit queue keeps the order: the notes come before any answer, so there is no need to wait.
       if (notes.length > 0)
-        this.node.commitQueue.append(sessionId, notes, true).catch(() => undefined); // closed
+        this.node.commitQueue.store(sessionId, notes, true).catch(() => undefined); // closed
       const taken = { how: 'rerun' as const, trace: context.trace };
       for (const request of runnable) {
         this.node.telemetry?.count('orphans', { outcome: 'rerun' });
@@ -165,7 +165,7 @@ export class EndOrRerun {
       busy.map(async (live) => {
         if (!leave) return live.failAll(nodeClosed);
         const release = live.streams().map((stream) => ({ type: 'release' as const, stream }));
-        await this.node.commitQueue.append(live.id, release, true);
+        await this.node.commitQueue.store(live.id, release, true);
       }),
     );
   }

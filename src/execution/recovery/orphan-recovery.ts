@@ -184,7 +184,7 @@ export class OrphanRecovery {
     let lookedAt: number | undefined;
     if (!isReleased(executor)) {
       if (await watch.isAlive(executor)) return false;
-      lookedAt = await watch.momentOfDeath(sessionId, executor);
+      lookedAt = await watch.momentSeenDead(sessionId, executor);
       if (lookedAt === undefined) return false;
     }
     return this.end(sessionId, stream, executor, (id) => nodeLost(id, executor), lookedAt);
@@ -199,7 +199,7 @@ export class OrphanRecovery {
   ): Promise<boolean> {
     const looked = lookedAt === undefined ? {} : { lookedAt };
     const claim = { type: 'claim' as const, stream, from, ...looked, revision: UNKNOWN_REVISION };
-    const committed = await this.node.commitQueue.append(sessionId, [claim], true);
+    const committed = await this.node.commitQueue.store(sessionId, [claim], true);
     const [result] = committed === 'gone' ? [] : committed.results;
     if (result?.status === 'dropped') {
       await this.foundElsewhere(sessionId, stream, from, result);
@@ -306,7 +306,7 @@ export class OrphanRecovery {
     const { commitQueue } = this.node;
     const { owned } = this.node.settings;
     const released = isReleased(executor);
-    const lookedAt = released ? undefined : await watch.momentOfDeath(sessionId, executor);
+    const lookedAt = released ? undefined : await watch.momentSeenDead(sessionId, executor);
     if (!released && lookedAt === undefined) {
       // The node is alive, or that is not known now. It will be looked at again.
       this.watch(follower, executor, context);
@@ -322,7 +322,7 @@ export class OrphanRecovery {
       revision: rerun ? revision : UNKNOWN_REVISION,
       owned: rerun && owned,
     };
-    const committed = await commitQueue.append(sessionId, [claim], true);
+    const committed = await commitQueue.store(sessionId, [claim], true);
     if (committed === 'gone') return;
     const [result] = committed.results;
     if (result?.status === 'dropped' && result.executor !== undefined && !follower.ended) {

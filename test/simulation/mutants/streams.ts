@@ -58,14 +58,14 @@ export const STREAM_MUTANTS: Mutant[] = [
     name: 'a message is shown before it is stored',
     plant() {
       const original = methodsOf(ServerMessages.prototype);
-      ServerMessages.prototype.append = function (operations, ...rest) {
+      ServerMessages.prototype.storeAll = function (operations, ...rest) {
         for (const { stream, message } of operations) {
           const follower = this['node'].followers.find(this['sessionId'], stream);
           if (follower === undefined || message === undefined) continue;
           const { n, logId } = follower.position;
           follower.offer({ position: { n: n + 1, logId }, message, end: false }, true);
         }
-        return original.append.call(this, operations, ...rest);
+        return original.storeAll.call(this, operations, ...rest);
       };
     },
   },

@@ -29,7 +29,7 @@ export const TASK_MUTANTS: Mutant[] = [
     name: 'a task goes on though its node is dead',
     setting,
     plant() {
-      NodeWatch.prototype.momentOfDeath = () => Promise.resolve(undefined);
+      NodeWatch.prototype.momentSeenDead = () => Promise.resolve(undefined);
     },
   },
   {
@@ -101,7 +101,7 @@ export const TASK_MUTANTS: Mutant[] = [
     setting,
     plant() {
       NodeWatch.prototype.isAlive = () => Promise.resolve(false);
-      NodeWatch.prototype.momentOfDeath = function (id) {
+      NodeWatch.prototype.momentSeenDead = function (id) {
         return this['options'].backplane().timeOf(id);
       };
     },

@@ -31,7 +31,7 @@ end
 
 -- Returns whether this node executes the stream. If this node is to begin the stream, its message begins it. Such a node has begun the
 -- stream before, and a failover has lost that step, perhaps together with the node's name in the list of replicas.
-local function executes(stream)
+local function executesOrBegins(stream)
   local name, begun = executorOf(get('x:' .. stream))
   if begun or name ~= step.node or (step.owner ~= step.node and step.owner ~= '') then return begun and name == step.node end
   -- The server object of such a node runs the request, so the reply does not say that the node has become the owner.
@@ -51,7 +51,7 @@ local function concerns(stream, condition, value, coalesce)
   if condition == 'hears' and not string.find(step.hears, value, 1, true) then return false end
   if condition == 'subscribed' and redis.call('HEXISTS', step.record, 'sub:' .. value) == 0 then return false end
   if condition == 'owned' and isFormerOwner() then return false end
-  if condition == 'executes' and not executes(value) then return false end
+  if condition == 'executes' and not executesOrBegins(value) then return false end
   if condition == 'after' then
     local before = step.results[#step.results]
     if not before or (before[1] ~= 'appended' and before[1] ~= 'opened') then return false end
@@ -79,7 +79,7 @@ function operations.append()
   if condition == 'unbegun' then
     local name, begun = executorOf(get('x:' .. stream))
     if begun then return { 'dropped', name, '1' } end
-  elseif stream ~= STANDALONE and not executes(stream) then
+  elseif stream ~= STANDALONE and not executesOrBegins(stream) then
     return droppedBy(stream)
   end
   if ends ~= '' and get('r:' .. ends) ~= stream then
@@ -116,8 +116,9 @@ function operations.append()
     parts[length + 1], parts[length + 2] = 'h', holdingNode or '-'
     length = length + 2
   end
-  if ended then parts[length + 1], parts[length + 2] = 'e', '1' length = length + 2 end
-  if mark == '1' then parts[length + 1], parts[length + 2] = 'q', step.node end
+  if mark == '1' then parts[length + 1], parts[length + 2] = 'q', step.node length = length + 2 end
+  -- The field e comes last, because `log` looks for it there.
+  if ended then parts[length + 1], parts[length + 2] = 'e', '1' end
   local id = log(message, unpack(parts))
   if not ended then set('n:' .. stream, n .. ':' .. id) end
   if coalesce ~= '' then set('c:' .. coalesce, n .. ':' .. id) end

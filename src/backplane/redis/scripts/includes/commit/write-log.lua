@@ -54,7 +54,7 @@ local function logYoung(message, ...)
 end
 
 -- Adds an entry to the log and returns its log id. `...` are its fields and values. Those of a message of the server begin with
--- s and n.
+-- s and n, and end with e if the message ends its stream.
 local function log(message, ...)
   local id
   if not fields.first or moveFirst(step.events) then
