@@ -78,14 +78,19 @@ function authClaims(auth: Claims): unknown[] {
   return [extra, at(extra, 'payload'), at(extra, 'claims'), payload, claims, auth];
 }
 
-/**
- * The fields that may name the user, the preferred ones first. Those in the second line are names that a user may be able to
- * change. They count only if there is no id, so that users are still told apart.
- */
-const SUBJECTS = [
-  ...['sub', 'subject', 'userId', 'user_id', 'uid', 'oid', 'id', '_id'],
-  ...['username', 'preferred_username', 'upn', 'login', 'email'],
+/** The fields that may hold the id of the user, the preferred ones first. */
+const IDS = [
+  ...['sub', 'subject', 'userId', 'user_id', 'userID', 'uid', 'oid', 'nameID', 'id', '_id'],
 ];
+/**
+ * The fields that may hold a name of the user. A user may be able to change such a name. So these fields count only if no
+ * field holds an id.
+ */
+const NAMES = [
+  ...['username', 'userName', 'user_name', 'cognito:username', 'preferred_username'],
+  ...['unique_name', 'upn', 'login', 'email'],
+];
+const SUBJECTS = [...IDS, ...NAMES];
 /**
  * The fields that may name the issuer. In Passport, `provider` names the service that a profile comes from. Two services may
  * give the same id to different users.
@@ -120,16 +125,17 @@ export function identityOf(req: Request): Identity | Unreadable | undefined {
 
 function readIdentity(place: Place, given: unknown[]): Identity {
   const claims = given.filter(isObject);
-  const first = (names: string[]): Scalar | null =>
-    firstOf(claims.flatMap((each) => names.map((name) => scalarOf(each[name]))));
+  const firstIn = (objects: Claims[], names: string[]): Scalar | null =>
+    firstOf(objects.flatMap((each) => names.map((name) => scalarOf(each[name]))));
+  const first = (names: string[]): Scalar | null => firstIn(claims, names);
   // The field `user` is an object or a name. It occurs in the token of an OAuth server, in `extra`, and with
   // express-basic-auth.
-  const users = claims.flatMap(({ user }) =>
-    isObject(user) ? SUBJECTS.map((name) => scalarOf(user[name])) : [scalarOf(user)],
-  );
+  const users = claims.map(({ user }) => (isObject(user) ? user : { username: user }));
   const isOAuth = place === 'oauth';
   // The `id` in the token of an OAuth server is that of the token or of the client, so it does not name the user.
-  const subject = firstOf([isOAuth ? null : first(SUBJECTS), ...users]);
+  const subject = firstOf(
+    [IDS, NAMES].flatMap((names) => [isOAuth ? null : first(names), firstIn(users, names)]),
+  );
   const client = first(CLIENTS) ?? (isOAuth ? scalarOf(claims.at(-1)?.id) : null);
   // The client is the identity only if no field names a user. If a field names a user in an unknown form, the client would
   // stand for all its users.
@@ -137,12 +143,32 @@ function readIdentity(place: Place, given: unknown[]): Identity {
   return { place, issuer: first(ISSUERS), subject, client: isForItself ? client : null };
 }
 
-/** True if a field for the user is filled. An OAuth server may set an empty `user` if there is none. */
+/**
+ * True if a field may name the user. An OAuth server may set an empty `user` if there is none, and its token may have an `id`
+ * of its own.
+ */
 function namesUser(claims: Claims, isOAuth: boolean): boolean {
   const { user } = claims;
   if (isObject(user) ? Object.keys(user).length > 0 : isSet(user)) return true;
-  return !isOAuth && SUBJECTS.some((name) => isSet(claims[name]));
+  // These may be getters, which `Object.entries` does not list.
+  if (!isOAuth && SUBJECTS.some((name) => isSet(claims[name]))) return true;
+  return Object.entries(claims).some(([name, value]) => {
+    if (name === 'user' || SUBJECTS.includes(name) || !isSet(value)) return false;
+    if (OF_USER.test(name)) return true;
+    // Middlewares put the claims of the token under many names.
+    const isNested = isObject(value) && !OF_CLIENT.test(name);
+    return isNested && Object.keys(value).some((each) => OF_USER.test(each));
+  });
 }
+
+/**
+ * The names of fields that name a user in some system, also with a URL in front (`https://shop.example/email`). Ids
+ * that may be those of the token or of the client are not among them.
+ */
+const OF_USER =
+  /(?:^|[:/])(?:sub|subject|upn|mail|name|login|principal|person)$|user|account|e-?mail|profile|member|customer|employee|name_?id|unique_?name|(?:nick|display|given|family|full)_?name/i;
+/** Objects that describe the client and its organization. */
+const OF_CLIENT = /client|app|org|tenant|resource/i;
 
 function isSet(value: unknown): boolean {
   return value !== undefined && value !== null && value !== false;

@@ -177,6 +177,11 @@ it.each<[string, Left, Left, Left?, Left?]>([
   ['the client', { auth: jwt({ sub: 'a', azp: 'x' }) }, { auth: jwt({ sub: 'a', azp: 'y' }) }],
   ['only a client', { auth: jwt({ client_id: 'a' }) }, { auth: jwt({ client_id: 'b' }) }],
   [
+    'only a client that is described',
+    { auth: info({ clientId: 'a', extra: { client: { name: 'x' }, roles: ['y'], tid: 'z' } }) },
+    { auth: info({ clientId: 'b', extra: { client: { name: 'x' }, roles: ['y'], tid: 'z' } }) },
+  ],
+  [
     'express-oauth2-jwt-bearer',
     { auth: { header: {}, payload: jwt({ sub: 'a' }), token: 't' } },
     { auth: { header: {}, payload: jwt({ sub: 'b' }), token: 't' } },
@@ -223,6 +228,18 @@ it.each<[string, Left, Left, Left?, Left?]>([
     'AuthInfo with the claims of the token under a name',
     { auth: info({ clientId: 'app', extra: { claims: { sub: 'a' } } }) },
     { auth: info({ clientId: 'app', extra: { claims: { sub: 'b' } } }) },
+  ],
+  // Bug: only names in exactly one spelling were read, and a name in the SDK's `extra` counted before the id in the token.
+  [
+    'a user name in another spelling',
+    { auth: jwt({ client_id: 'app', user_name: 'a' }) },
+    { auth: jwt({ client_id: 'app', user_name: 'b' }) },
+  ],
+  ['SAML', { user: { nameID: 'a', email: 'x' } }, { user: { nameID: 'b', email: 'x' } }],
+  [
+    'AuthInfo with the same name and other ids',
+    { auth: info({ clientId: 'app', extra: { email: 'x' }, payload: { sub: 'a' } }) },
+    { auth: info({ clientId: 'app', extra: { email: 'x' }, payload: { sub: 'b' } }) },
   ],
   ['basic auth', { auth: { user: 'a', password: 'p' } }, { auth: { user: 'b', password: 'p' } }],
   ['openid-connect', { oidc: { user: { sub: 'a' } } }, { oidc: { user: { sub: 'b' } } }],
@@ -277,6 +294,16 @@ it.each<[string, Left]>([
   [
     'a user of no known form in AuthInfo',
     { auth: info({ clientId: 'app', extra: { user: { key: 'S3CRET' } } }) },
+  ],
+  // Bug: these were taken for their client application as well, because the name of no field was known.
+  [
+    'a field with a URL in front',
+    { auth: jwt({ azp: 'app', 'https://shop.example/email': 'S3CRET' }) },
+  ],
+  ['a name of its own', { auth: info({ clientId: 'app', extra: { accountName: 'S3CRET' } }) }],
+  [
+    'claims under a name of their own',
+    { auth: info({ clientId: 'app', extra: { decoded: { sub: 'S3CRET' } } }) },
   ],
   ['an empty name', { user: { id: '', secret: 'S3CRET' } }],
 ])('an identity that cannot be read is refused, and logged once: %s', async (_, left) => {
