@@ -55,9 +55,13 @@ const SAME = new Set([
 /** Replaces the names of options in a message of the library by those of the command line: `allowedHosts` by --allowed-hosts. */
 function asOptions(message: string): string {
   return message.replace(/`(\w+)`/g, (quoted, name: string) => {
-    if (!SAME.has(name)) return RENAMED[name] ?? quoted;
-    return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+    return SAME.has(name) ? asOption(name) : (RENAMED[name] ?? quoted);
   });
+}
+
+/** Returns an option as it is written on the command line. */
+export function asOption(name: string): string {
+  return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
 
 /** Runs `make`. A `TypeError` of the library is a wrong value of an option, so it becomes an error of usage. */

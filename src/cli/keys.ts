@@ -43,7 +43,9 @@ function read(file: string): string {
     return readFileSync(file, 'utf8');
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new CommandError(EXIT.usage, `cannot read the keys: ${reason}`, { cause });
+    throw new CommandError(EXIT.usage, `cannot read the keys: ${reason}`, { cause }, [
+      `--key-file has to name a file that this user may read; the keys can also be in ${KEYS_VARIABLE}`,
+    ]);
   }
 }
 

@@ -1,5 +1,7 @@
 /** Parses and checks the values of options. */
+import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
+import { asOption, CommandError, EXIT } from './exit.js';
 
 export function wholeNumber(text: string): number {
   const value = Number(text);
@@ -35,6 +37,14 @@ export function seconds(text: string): number {
 /** Collects the values of an option that is given several times, or once with commas. */
 export function listOf(text: string, before: string[] | undefined): string[] {
   return [...(before ?? []), ...text.split(',').filter((value) => value !== '')];
+}
+
+/** Throws if one of these options is given without the option that it belongs to. It would do nothing. */
+export function refuseWithout(needed: string, options: string[], command: Command): void {
+  if (command.getOptionValue(needed) !== undefined) return;
+  const given = options.find((name) => command.getOptionValueSource(name) === 'cli');
+  if (given === undefined) return;
+  throw new CommandError(EXIT.usage, `${asOption(given)} needs ${asOption(needed)}`);
 }
 
 function headerName(text: string): string {

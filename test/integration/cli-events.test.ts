@@ -144,7 +144,7 @@ describe('the command `export`', () => {
     expect(await readFile(file, 'utf8')).toBe('before');
     const ended = await ask('export', a.sessionId, '--output', file);
     expect(ended).toMatchObject({ code: 0, stdout: '' });
-    expect(ended.stderr).toBe(`mcp-anynode: 1 sessions, 5 events in ${file}\n`);
+    expect(ended.stderr).toBe(`mcp-anynode: 1 session, 5 events in ${file}\n`);
     expect((await stat(file)).mode & 0o777).toBe(0o600);
     expect(await readFile(file, 'utf8')).toBe((await ask('export', a.sessionId)).stdout);
     expect(await readdir(folder)).toEqual(['session.jsonl']);

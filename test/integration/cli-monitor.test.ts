@@ -132,7 +132,7 @@ describe('the monitor without a terminal', () => {
       sessions: [{ info: { id: a.sessionId }, streams: 2, followed: 2, requests: 1 }],
     });
     const { stdout } = await ask('monitor', '--once');
-    expect(stdout).toContain('2 nodes  ·  1 sessions  ·  2 streams, 2 followed  ·  1 running');
+    expect(stdout).toContain('2 nodes  ·  1 session  ·  2 streams, 2 followed  ·  1 running');
     expect(stdout).toContain(a.sessionId);
     held.open();
     await (await call).answer(7);
@@ -141,7 +141,7 @@ describe('the monitor without a terminal', () => {
   it('prints traffic and rates again and again', async () => {
     const { a, begin } = await startCliCluster();
     const watching = begin('monitor', '--interval', '0.2');
-    await watching.until('1 sessions');
+    await watching.until('1 session ');
     await a.client.request(a.url, 'tools/call', { name: 'echo', arguments: { n: 'seen' } });
     await watching.until(/TRAFFIC\n.*tools\/call 2 echo \{"n":"seen"\}\n/);
     expect(watching.stdout).toMatch(/[1-9][\d.]* events\/s {2}· {2}[\d.]+ k?B\/s/);

@@ -66,7 +66,9 @@ describe('the commands `sessions` and `session`', () => {
   it('print a heading only for no sessions, and nothing with --json', async () => {
     const { a, ask } = await startCliCluster();
     await a.mcp.sessions.delete(a.sessionId);
-    expect(lines((await ask('sessions')).stdout)).toHaveLength(1);
+    const asText = await ask('sessions');
+    expect(lines(asText.stdout)).toHaveLength(1);
+    expect(asText.stderr).toBe('mcp-anynode: there is no session\n');
     expect(await ask('sessions', '--json')).toMatchObject({ code: 0, stdout: '' });
   });
 
@@ -95,7 +97,8 @@ describe('the commands `sessions` and `session`', () => {
     };
     const all = ['--client', 'other', '--principal', 'anonymous', '--node', b.mcp.nodeId];
     expect(await ids(...all, '--errors', '--protocol', '2025')).toEqual([sessionId]);
-    expect(await ids('--idle', '1h')).toEqual([]);
+    const idle = await ask('sessions', '--idle', '1h', '--json');
+    expect(idle).toMatchObject({ stdout: '', stderr: 'mcp-anynode: none of 2 sessions matches\n' });
     const { stdout, stderr } = await ask('sessions', '--sort', 'client', '--reverse');
     expect(lines(stdout)[0]).toMatch(/^SESSION +CLIENT +PRINCIPAL .* RUNNING +ERRORS +OWNER$/);
     expect(lines(stdout)[2]).toMatch(new RegExp(`^${sessionId} +Other 2 +- .* 0 +1 +-$`));
@@ -203,25 +206,9 @@ describe('the command `kill`', () => {
 
 describe('the command line', () => {
   it('ends with code 2 on wrong usage, and says what is right', async () => {
+    // The other mistakes are in test/unit/cli-usage.test.ts.
     for (const [args, said] of [
-      [['nodes'], 'the URL of Redis is missing: give --redis URL, or set REDIS_URL'],
-      [['nodes', '--redis', 'localhost:6379'], '--redis must be a URL'],
-      [['nodes', '--redis', 'redis://a,redis://b'], 'several URLs need --cluster or --sentinel'],
-      [['nodes', '--redis', redisUrl(), '--prefix', 'a b'], '--prefix must not'],
       [['nodes', '--bogus'], "unknown option '--bogus'"],
-      [['nodes', 'extra'], 'too many arguments'],
-      [['session'], "missing required argument 'id'"],
-      [['sesions'], 'there is no command sesions'],
-      [['sessions', '--limit', '0'], 'It must be a whole number of at least 1'],
-      [
-        ['events', 'x', '--after', 'y', '--redis', redisUrl()],
-        'It must be the id of an event, or a time',
-      ],
-      [['events', 'x', '--type', 'y', '--redis', redisUrl()], 'no event has the type "y"'],
-      [['export'], 'give either the id of a session or --all'],
-      [['export', 'x', '--all'], 'give either the id of a session or --all'],
-      [['sessions', '--sort', 'size'], 'Allowed choices are id, client'],
-      [['serve', '--port', '0'], 'the option --upstream is missing: give --upstream URL'],
       [[], 'the option --upstream is missing: give --upstream URL'],
     ] as const) {
       const ended = await cli([...args]);

@@ -1,4 +1,7 @@
 /** The server of the page: who may see what, and what a request may do. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import express from 'express';
 import express4 from 'express4';
@@ -13,11 +16,12 @@ import { pageAssets } from '../../src/monitor/page-assets.js';
 import { readExport } from '../../src/monitor/exports.js';
 import { observe } from '../../src/operator/index.js';
 import { timeline } from '../../src/timeline/timeline.js';
-import type { ClusterView, TailEvents } from '../../src/monitor/wire.js';
+import type { ClusterView, OfflineData, TailEvents } from '../../src/monitor/wire.js';
 import { activeResources, leftBehind } from '../support/leaks.js';
-import { buildPage } from '../support/page.js';
+import { buildPage, buildPageForCommands } from '../support/page.js';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
 import { startTcpProxy } from '../support/tcp-proxy.js';
+import { cli, startCli } from './support/cli.js';
 import { listen, startSession } from './support/serve.js';
 
 beforeAll(buildPage);
@@ -41,7 +45,7 @@ async function scene(more: Partial<MonitorOptions> = {}, app = express()) {
       headers: { 'content-type': 'application/json', ...headers },
       body: typeof body === 'string' ? body : JSON.stringify(body),
     });
-  return { ...node, base, call, page, session: node.sessionId };
+  return { ...node, base, call, page, prefix, session: node.sessionId };
 }
 
 /** Reads the values of an event stream, each once. */
@@ -386,6 +390,36 @@ describe('an export of the page', () => {
       expect(bars).toEqual(timeline(events).bars);
       expect(bars.map(({ label, outcome }) => [label, outcome])).toContainEqual(['echo', 'ok']);
     }
+  });
+
+  it('is shown by the command `view`, without Redis', async () => {
+    const { session, prefix } = await scene();
+    const folder = await mkdtemp(join(tmpdir(), 'anynode-view-'));
+    onTestFinished(() => rm(folder, { recursive: true }));
+    const file = join(folder, 'session.jsonl');
+    const from = ['--redis', redisUrl(), '--prefix', prefix];
+    const exported = await cli(['export', session, '--output', file, ...from]);
+    expect(exported.stderr).toBe(`mcp-anynode: 1 session, 7 events in ${file}\n`);
+    buildPageForCommands();
+    const viewing = startCli(['view', file, '--json']);
+    await viewing.until('\n');
+    const { url } = JSON.parse(viewing.stdout) as { url: string };
+    const opened = await fetch(url, { redirect: 'manual' });
+    expect(opened.status).toBe(303);
+    const cookie = opened.headers.get('set-cookie')?.split(';')[0] ?? '';
+    const get = (path: string) => fetch(new URL(path, url), { headers: { cookie } });
+    const page = await (await get('/')).text();
+    const [, data = ''] =
+      /<script type="application\/json" id="data">(.*)<\/script>/.exec(page) ?? [];
+    const { sessions } = JSON.parse(data) as OfflineData;
+    expect(sessions).toMatchObject([{ id: session, info: { id: session } }]);
+    const methods = sessions[0]?.events.flatMap(({ method }) => method ?? []);
+    expect(methods).toEqual(['initialize', 'notifications/initialized', 'tools/call']);
+    expect((await get('/other')).status).toBe(404);
+    // The address works once, and nothing is shown without its cookie.
+    for (const again of [url, new URL('/', url)]) expect((await fetch(again)).status).toBe(403);
+    viewing.kill('SIGINT');
+    expect(await viewing.ended).toMatchObject({ code: 130 });
   });
 
   it('that is none is refused with the number of the line', () => {

@@ -1,7 +1,7 @@
 /** Builds the page of the monitor once for the test files that need it. */
 import { execFileSync } from 'node:child_process';
-import { readdirSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { cpSync, readdirSync, statSync } from 'node:fs';
+import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -18,4 +18,12 @@ export function buildPage(): void {
   const vite = join(root, 'node_modules/vite/bin/vite.js');
   const args = [vite, 'build', '-c', join(page, 'vite.config.js')];
   execFileSync(process.execPath, args, { cwd: root, stdio: 'pipe' });
+}
+
+/** Does the same for commands, which run from the folder `COMPILED` (see `nodeArguments`). */
+export function buildPageForCommands(): void {
+  buildPage();
+  const { COMPILED: folder } = process.env;
+  const built = join(page, 'built');
+  if (folder !== undefined) cpSync(built, join(folder, relative(root, built)), { recursive: true });
 }

@@ -8,7 +8,7 @@ import type { Context, GlobalOptions } from '../cli-context.js';
 import { withObserver } from '../cli-context.js';
 import { CommandError, EXIT, noSuchSession } from '../exit.js';
 import { interruptible } from '../interrupts.js';
-import { json } from '../print/text.js';
+import { counted, json } from '../print/text.js';
 import { requireNodes, sessionIdOf } from '../session-of.js';
 
 interface Options extends GlobalOptions {
@@ -79,7 +79,8 @@ async function run(context: Context, id: string | undefined, file: string | unde
   } finally {
     release();
   }
-  if (file !== undefined) note(`${count.sessions} sessions, ${count.events} events in ${file}`);
+  if (file !== undefined)
+    note(`${counted(count.sessions, 'session')}, ${counted(count.events, 'event')} in ${file}`);
 }
 
 const nothing = (): Promise<void> => Promise.resolve();

@@ -41,9 +41,13 @@ export async function serveUntilInterrupted(
     page = await serveLocally(port, handle);
   } catch (error) {
     release();
-    throw new CommandError(EXIT.failed, `cannot listen on port ${port}: ${String(error)}`, {
-      cause: error,
-    });
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new CommandError(
+      EXIT.failed,
+      `cannot listen on port ${port}: ${reason}`,
+      { cause: error },
+      ['give another --port; 0 takes a free one'],
+    );
   }
   if (output.json) await output.document({ url: page.url });
   else await output.line(page.url);

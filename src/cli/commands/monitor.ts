@@ -15,7 +15,7 @@ import { Screen } from '../monitor/screen.js';
 import { viewOf } from '../monitor/cluster-view.js';
 import { noNodes } from '../session-of.js';
 import { placesOf } from '../cli-redis.js';
-import { portNumber, seconds } from '../values.js';
+import { portNumber, refuseWithout, seconds } from '../values.js';
 import type { WebOptions } from './monitor-web.js';
 import { serveWeb } from './monitor-web.js';
 
@@ -30,25 +30,25 @@ export function addMonitor(program: Command): void {
     .description(
       'show nodes, sessions and traffic, updated every second; press ? for the keys, q to quit',
     )
-    .option('--once', 'print the view once and end')
+    .addOption(new Option('--once', 'print the view once and end').conflicts(['web', 'interval']))
     .addOption(
       new Option('--interval <seconds>', 'the time between two updates')
         .argParser(seconds)
-        .default(1000, '1'),
+        .default(1000, '1')
+        .conflicts('web'),
     )
     .option('--web', 'serve a page for the browser, on this machine only, instead')
     .option('--port <port>', 'with --web: to listen on; 0: a free one', portNumber, 7070)
     .option('--allow-kill', 'with --web: the page may end sessions')
-    .option('--payloads', 'with --web: the page shows the content of messages')
+    .option('--payloads', 'with --web: the page shows the content of messages, as it is stored')
     .action((_, command: Command) => {
+      refuseWithout('web', ['port', 'allowKill', 'payloads'], command);
       const { once = false, interval, ...options } = command.optsWithGlobals<Options>();
-      const place = `${placesOf(options.redis ?? '')}  ${options.prefix}`;
-      if (options.web === true) {
-        return withObserver(options, (context) => serveWeb(context, options));
-      }
-      return withObserver(options, (context) =>
-        once ? showOnce(context, place) : watch(context, place, interval),
-      );
+      return withObserver(options, (context) => {
+        if (options.web === true) return serveWeb(context, options);
+        const place = `${placesOf(options.redis ?? '')}  ${options.prefix}`;
+        return once ? showOnce(context, place) : watch(context, place, interval);
+      });
     });
 }
 

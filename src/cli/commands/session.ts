@@ -7,7 +7,7 @@ import { detailsDocument } from '../print/iso-times.js';
 import type { Output } from '../print/output.js';
 import type { Column } from '../print/text-table.js';
 import { Table } from '../print/text-table.js';
-import { bytes, cut, dateTime, duration, pad, plain } from '../print/text.js';
+import { bytes, counted, cut, dateTime, duration, pad, plain } from '../print/text.js';
 import { sessionIdOf } from '../session-of.js';
 import { clientOf, principalOf } from './sessions.js';
 
@@ -76,8 +76,11 @@ export function detailLines(details: SessionDetails, output: Output): string[] {
     ['log level', info.logLevel],
     ['subscriptions', info.subscriptions.join(', ')],
     ['server objects', replicas.map(named).join(', ')],
-    ['errors', info.errors === 0 ? undefined : `${info.errors} requests ended with an error`],
-    ['log', `${log.events} events, ${bytes(log.bytes)}`],
+    [
+      'errors',
+      info.errors === 0 ? undefined : `${counted(info.errors, 'request')} ended with an error`,
+    ],
+    ['log', `${counted(log.events, 'event')}, ${bytes(log.bytes)}`],
   ];
   const width = Math.max(...facts.map(([name]) => name.length));
   const room = output.width === undefined ? Infinity : Math.max(1, output.width - width - 2);

@@ -7,7 +7,7 @@ import { withObserver } from '../cli-context.js';
 import { sessionDocument } from '../print/iso-times.js';
 import type { Column } from '../print/text-table.js';
 import { Table } from '../print/text-table.js';
-import { cut, duration } from '../print/text.js';
+import { counted, cut, duration } from '../print/text.js';
 import { requireNodes } from '../session-of.js';
 import { duration as parseDuration } from '../times.js';
 import { wholeNumber } from '../values.js';
@@ -95,6 +95,9 @@ async function run(context: Context, options: Options): Promise<void> {
   const query: SessionQuery = {
     ...{ client, principal, node, protocol, idleMs: idle, hasErrors: errors, sort, reverse },
   };
+  const isSelective = [client, principal, node, protocol, idle, errors].some(
+    (condition) => condition !== undefined,
+  );
   const limit = options.limit ?? (isSorted ? SORTED_LIMIT : Infinity);
   const table = new Table(columns(Date.now()), output);
   let left = limit;
@@ -105,10 +108,15 @@ async function run(context: Context, options: Options): Promise<void> {
     if (after === undefined && page.listed === 0) await requireNodes(context);
     if (output.json) for (const each of page.sessions) await output.document(sessionDocument(each));
     else if (page.sessions.length > 0 || after === undefined) await table.print(page.sessions);
+    if (after === undefined && page.next === undefined && page.sessions.length === 0) {
+      note(
+        isSelective ? `none of ${counted(page.listed, 'session')} matches` : 'there is no session',
+      );
+    }
     left -= page.sessions.length;
     after = page.next;
     if (after !== undefined && left === 0 && options.limit === undefined) {
-      note(`${limit} of ${page.matched ?? page.listed} sessions; --limit prints more`);
+      note(`${limit} of ${counted(page.matched ?? page.listed, 'session')}; --limit prints more`);
     }
   } while (after !== undefined && left > 0);
 }

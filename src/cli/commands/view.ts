@@ -1,13 +1,18 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
+import { Option } from 'commander';
 import { htmlFile } from '../../monitor/html-file.js';
 import { readExport } from '../../monitor/exports.js';
 import { sendText } from '../../monitor/reply.js';
+import type { OfflineData } from '../../monitor/wire.js';
 import { CommandError, EXIT } from '../exit.js';
 import { Output } from '../print/output.js';
 import { plain } from '../print/text.js';
 import { portNumber } from '../values.js';
 import { serveUntilInterrupted } from './monitor-web.js';
+
+/** What to do if a file is no export. */
+const WRITE_ONE = 'to write such a file: mcp-anynode export <id> --output <file> --redis <url>';
 
 interface Options {
   port: number;
@@ -21,16 +26,22 @@ export function addView(program: Command): void {
     .argument('<file>', 'that `export` has written')
     .description('show the sessions of an export as pictures in the browser, without Redis')
     .option('--port <port>', 'to listen on, on this machine only; 0: a free one', portNumber, 0)
-    .option('--output <file>', 'write one HTML file instead, which needs no server')
+    .addOption(
+      new Option('--output <file>', 'write one HTML file instead, which needs no server').conflicts(
+        'port',
+      ),
+    )
     .action(async (file: string, _, command: Command) => {
       const { port, output: target, json = false } = command.optsWithGlobals<Options>();
-      const html = htmlFile(readExport(await textOf(file)));
+      const html = htmlFile(sessionsOf(await textOf(file), file));
       const output = new Output({ json });
       const note = (text: string): void =>
         void process.stderr.write(`mcp-anynode: ${plain(text)}\n`);
       if (target !== undefined) {
         // Messages may be confidential.
-        await writeFile(target, html, { mode: 0o600 });
+        await writeFile(target, html, { mode: 0o600 }).catch((error: unknown) => {
+          throw new CommandError(EXIT.failed, `cannot write ${target}: ${reasonOf(error)}`);
+        });
         note(`written to ${target}`);
         return;
       }
@@ -48,6 +59,22 @@ async function textOf(file: string): Promise<string> {
   try {
     return await readFile(file, 'utf8');
   } catch (error) {
-    throw new CommandError(EXIT.failed, `cannot read ${file}: ${String(error)}`, { cause: error });
+    throw new CommandError(EXIT.failed, `cannot read ${file}: ${reasonOf(error)}`, {}, [WRITE_ONE]);
   }
+}
+
+function sessionsOf(text: string, file: string): OfflineData {
+  try {
+    const data = readExport(text);
+    if (data.sessions.length > 0) return data;
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    const what = error.message.replace(/^mcp-anynode: /, '');
+    throw new CommandError(EXIT.failed, `cannot read ${file}: ${what}`, {}, [WRITE_ONE]);
+  }
+  throw new CommandError(EXIT.failed, `cannot read ${file}: it has no session`, {}, [WRITE_ONE]);
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

@@ -6,7 +6,7 @@ import { eventLine } from '../print/event-line.js';
 import type { Output } from '../print/output.js';
 import type { Column } from '../print/text-table.js';
 import { Table } from '../print/text-table.js';
-import { bytes, clockTime, cut, duration, plain } from '../print/text.js';
+import { bytes, clockTime, counted, cut, duration, plain } from '../print/text.js';
 
 export interface ViewOptions {
   output: Output;
@@ -101,11 +101,11 @@ export function headOf(
 function summaryOf(stats: Stats, output: Output): string {
   const { listed, sessions, sampled, totals, nodes, nodesComplete, traffic } = stats;
   const parts = [
-    `${nodes.length} nodes${nodesComplete ? '' : ' (still looking)'}`,
+    `${counted(nodes.length, 'node')}${nodesComplete ? '' : ' (still looking)'}`,
     sampled
-      ? `about ${listed} sessions, ${sessions.length} looked at`
-      : `${sessions.length} sessions`,
-    `${totals.streams} streams, ${totals.followed} followed`,
+      ? `about ${counted(listed, 'session')}, ${sessions.length} looked at`
+      : counted(sessions.length, 'session'),
+    `${counted(totals.streams, 'stream')}, ${totals.followed} followed`,
     `${totals.requests} running`,
   ];
   if (traffic !== undefined && traffic.ms > 0) {

@@ -93,6 +93,11 @@ export function duration(ms: number): string {
 }
 
 /** Formats a size: `950 B`, `12.3 kB`, `4.0 MB`. */
+/** Returns a number with its noun: `1 node`, `2 nodes`. */
+export function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
+
 export function bytes(count: number): string {
   if (count < 1000) return `${Math.round(count)} B`;
   const units = ['kB', 'MB', 'GB', 'TB'];
