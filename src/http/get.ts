@@ -6,6 +6,7 @@ import { Cursors } from '../stream/cursor.js';
 import type { Follower } from '../stream/followers/follower.js';
 import { ResponseClosing } from './response/response-closing.js';
 import type { Endpoint } from './endpoint.js';
+import { headerOf } from './incoming-request.js';
 import { requireAccept, requireSessionId, spokenVersionOf } from './headers.js';
 import type { Answer } from './post.js';
 import { deliveryContext, primes, sseConnection } from './post.js';
@@ -20,8 +21,8 @@ export async function handleGet(endpoint: Endpoint, req: Request, res: Response)
   const { connections, lifetime, shared } = endpoint;
 
   const cursors = new Cursors(sessionId);
-  const lastEventId = req.headers['last-event-id'];
-  const cursor = typeof lastEventId === 'string' ? cursors.parse(lastEventId) : undefined;
+  const lastEventId = headerOf(req, 'last-event-id');
+  const cursor = lastEventId !== undefined ? cursors.parse(lastEventId) : undefined;
   const request: AttachRequest = {
     sessionId,
     principal: endpoint.principalOf(req),
@@ -34,7 +35,7 @@ export async function handleGet(endpoint: Endpoint, req: Request, res: Response)
   if (!shared.slots.take(sessionId, request.principal, res, closing)) {
     throw new RefusalError(REFUSALS.tooManyStreams);
   }
-  if (typeof lastEventId === 'string' && lastEventId !== '' && cursor === undefined) {
+  if (lastEventId !== undefined && lastEventId !== '' && cursor === undefined) {
     await refuseCursor(endpoint, request);
   }
   if (isGone(res)) return;

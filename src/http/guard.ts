@@ -1,6 +1,6 @@
 import type { Request } from 'express';
 import { ErrorCode } from '../protocol/json/jsonrpc.js';
-import { hostOf, isLoopback, isProxied } from './incoming-request.js';
+import { headerOf, hostOf, isLoopback, isProxied } from './incoming-request.js';
 import { RefusalError } from './response/refusals.js';
 
 const LOCAL_NAMES = new Set(['localhost', '127.0.0.1', '[::1]']);
@@ -21,7 +21,7 @@ export interface GuardOptions {
  * - With `allowedOrigins`: an Origin header that is not in the list. A request without the header is let in.
  */
 export function guard(req: Request, { allowedHosts, allowedOrigins }: GuardOptions): void {
-  const { origin } = req.headers;
+  const origin = headerOf(req, 'origin');
   const host = hostOf(req);
   if (allowedHosts !== undefined) {
     const name = hostname(host);

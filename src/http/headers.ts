@@ -1,7 +1,7 @@
 /** Checks the headers of a request, in the order and with the texts of the SDK's transport. */
 import type { Request } from 'express';
 import type { Cause, Mounted, RequestInfo } from '../replica/replica.js';
-import { baseOf, hostOf, urlOf } from './incoming-request.js';
+import { baseOf, headerOf, hostOf, urlOf } from './incoming-request.js';
 import {
   DEFAULT_NEGOTIATED_PROTOCOL_VERSION,
   SUPPORTED_PROTOCOL_VERSIONS,
@@ -21,7 +21,7 @@ export function isSessionId(text: string): boolean {
 }
 
 export function requireAccept(req: Request, types: readonly string[]): void {
-  const accept = req.headers.accept;
+  const accept = headerOf(req, 'accept');
   if (types.every((type) => accept?.includes(type))) return;
   const refusal = types.length > 1 ? REFUSALS.postNotAcceptable : REFUSALS.getNotAcceptable;
   throw new RefusalError(refusal);
@@ -56,9 +56,9 @@ const CONTENT_TYPE = 'content-type';
  * lines of this header, all lines are joined. Node keeps only the first line, but a proxy in front may have looked at another
  * one.
  */
-function contentTypeOf({ headers, rawHeaders }: Request): string {
-  const header = headers[CONTENT_TYPE] ?? '';
-  const lines = linesOf(CONTENT_TYPE, rawHeaders);
+function contentTypeOf(req: Request): string {
+  const header = headerOf(req, CONTENT_TYPE) ?? '';
+  const lines = linesOf(CONTENT_TYPE, req.rawHeaders);
   return lines.length > 1 && lines[0] === header ? lines.join(', ') : header;
 }
 
@@ -82,8 +82,8 @@ export function requireSessionId(req: Request): string {
 }
 
 export function sessionIdOf(req: Request): string | undefined {
-  const id = req.headers['mcp-session-id'];
-  return typeof id === 'string' && id !== '' ? id : undefined;
+  const id = headerOf(req, 'mcp-session-id');
+  return id === '' ? undefined : id;
 }
 
 /**
@@ -92,8 +92,8 @@ export function sessionIdOf(req: Request): string | undefined {
  * unsupported version is refused.
  */
 export function spokenVersionOf(req: Request): string {
-  const version = req.headers['mcp-protocol-version'];
-  if (typeof version !== 'string') return DEFAULT_NEGOTIATED_PROTOCOL_VERSION;
+  const version = headerOf(req, 'mcp-protocol-version');
+  if (version === undefined) return DEFAULT_NEGOTIATED_PROTOCOL_VERSION;
   if (!SUPPORTED_PROTOCOL_VERSIONS.includes(version)) {
     throw new RefusalError(unsupportedVersion(version, SUPPORTED_PROTOCOL_VERSIONS));
   }
@@ -102,8 +102,8 @@ export function spokenVersionOf(req: Request): string {
 
 /** True if the request names a revision that no session can have, as requests of 2026-07-28 do. */
 export function namesOtherVersion(req: Request): boolean {
-  const version = req.headers['mcp-protocol-version'];
-  return typeof version === 'string' && !SUPPORTED_PROTOCOL_VERSIONS.includes(version.trim());
+  const version = headerOf(req, 'mcp-protocol-version');
+  return version !== undefined && !SUPPORTED_PROTOCOL_VERSIONS.includes(version.trim());
 }
 
 /** The part of the HTTP request that handlers see. Its URL is computed only when it is read, because that takes work. */

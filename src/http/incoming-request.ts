@@ -29,10 +29,18 @@ export function isProxied(req: Incoming): boolean {
   return trust !== undefined && trust !== false && trust !== 0;
 }
 
+/**
+ * Returns a header as one text. Node joins the lines of a header. But a serverless adapter or middleware in front may have set
+ * a list of lines, or `undefined` to hide the header.
+ */
+export function headerOf({ headers }: Pick<Incoming, 'headers'>, name: string): string | undefined {
+  const value = headers[name];
+  return Array.isArray(value) ? value.join(', ') : value;
+}
+
 /** The host that the client named. HTTP/2 has `:authority` instead of the header (RFC 9113, section 8.3.1). */
-export function hostOf({ headers }: Pick<Incoming, 'headers'>): string | undefined {
-  const authority = headers[':authority'];
-  return headers.host ?? (typeof authority === 'string' ? authority : undefined);
+export function hostOf(req: Pick<Incoming, 'headers'>): string | undefined {
+  return headerOf(req, 'host') ?? headerOf(req, ':authority');
 }
 
 /** True if this request came in on a loopback address. */

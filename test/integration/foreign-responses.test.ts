@@ -51,6 +51,34 @@ describe('middleware that changes headers', () => {
     expect(await statusOf([set('content-type', undefined)], HEADERS)).toBe(415);
     expect(await statusOf([set('accept', undefined)], HEADERS)).toBe(406);
   });
+
+  // Bug: a list as the content type or as the encoding threw a TypeError, and one as the session id was not read.
+  it('may set a header to a list of its lines', async () => {
+    const lists: RequestHandler = ({ headers }, _res, next) => {
+      headers.accept = (headers.accept ?? '').split(', ') as never;
+      for (const name of ['content-type', 'content-encoding', 'mcp-session-id', 'origin']) {
+        if (headers[name] !== undefined) headers[name] = [String(headers[name])];
+      }
+      next();
+    };
+    const allowedOrigins = ['https://page.example'];
+    const { url, logged } = await startNode({ mount: { before: [lists] }, allowedOrigins });
+    const accept = 'text/event-stream;q=0.9, application/json;q=0.8';
+    const more = {
+      ...HEADERS,
+      accept,
+      'content-encoding': 'identity',
+      origin: allowedOrigins[0] ?? '',
+    };
+    const post = (message: object, headers: Record<string, string> = more) =>
+      fetch(url, { method: 'POST', headers, body: JSON.stringify(message) });
+    const begun = await post(INITIALIZE);
+    expect(begun.status).toBe(200);
+    const id = begun.headers.get('mcp-session-id') ?? '';
+    expect((await post(request(2, 'ping'), { ...more, 'mcp-session-id': id })).status).toBe(200);
+    expect((await post(INITIALIZE, { ...more, origin: 'https://evil.example' })).status).toBe(403);
+    expect(logged).toEqual([]);
+  });
 });
 
 /** Calls the node as an adapter of a cloud function does: without a socket, and with a response that never closes. */

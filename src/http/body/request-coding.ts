@@ -2,6 +2,7 @@
 import { promisify } from 'node:util';
 import { brotliDecompress, gunzip, inflate, inflateRaw } from 'node:zlib';
 import type { Request } from 'express';
+import { headerOf } from '../incoming-request.js';
 import type { Refusal } from '../response/refusals.js';
 import { RefusalError, REFUSALS } from '../response/refusals.js';
 
@@ -20,8 +21,8 @@ const CODINGS: Record<string, Coding | undefined> = {
 };
 
 /** Returns how the body of this request is compressed, or `undefined` if it is not. Refuses unknown encodings with 415. */
-export function codingOf({ headers }: Request): Coding | undefined {
-  const given = headers['content-encoding']?.trim().toLowerCase() ?? '';
+export function codingOf(req: Request): Coding | undefined {
+  const given = headerOf(req, 'content-encoding')?.trim().toLowerCase() ?? '';
   if (given === '' || given === 'identity') return undefined;
   const coding = Object.hasOwn(CODINGS, given) ? CODINGS[given] : undefined;
   if (coding === undefined) throw new RefusalError(REFUSALS.contentCoding);
