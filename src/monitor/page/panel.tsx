@@ -1,14 +1,13 @@
-import type { ComponentChildren } from 'preact';
-import { useEffect, useState } from 'preact/hooks';
 import type { EventSummary } from '../../timeline/event-summary.js';
 import { lasted } from '../../timeline/explain.js';
 import { sayMark } from '../../timeline/mermaid.js';
 import { sayEvent } from '../../timeline/say-event.js';
 import type { Bar, Mark, Timeline } from '../../timeline/picture.js';
-import type { StateView } from '../wire.js';
 import { outcomeName } from './bars.js';
+import { Facts } from './facts.js';
 import type { Feed } from './feed.js';
 import { clock } from './format.js';
+import { Moment } from './moment.js';
 import type { SessionData } from './use-session.js';
 
 interface Props {
@@ -45,7 +44,7 @@ export function Panel({ feed, data, line, selected, cursor, onSelect }: Props) {
           </>
         )}
       </section>
-      <State feed={feed} data={data} line={line} cursor={cursor} />
+      <Moment feed={feed} data={data} line={line} cursor={cursor} />
       <Failures line={line} onSelect={onSelect} />
     </aside>
   );
@@ -59,22 +58,6 @@ function sentence(mark: Mark): string {
 function answerOf(bar: Bar | undefined, selected: string | undefined, events: EventSummary[]) {
   if (bar?.endKey === undefined || bar.endKey === selected) return undefined;
   return events.find(({ id }) => id === bar.endKey);
-}
-
-function Facts({ rows }: { rows: [string, ComponentChildren][] }) {
-  return (
-    <dl class="rows">
-      {rows.map(
-        ([name, value]) =>
-          value !== undefined && (
-            <div key={name}>
-              <dt>{name}</dt>
-              <dd>{value}</dd>
-            </div>
-          ),
-      )}
-    </dl>
-  );
 }
 
 function BarFacts({
@@ -230,96 +213,6 @@ function Json({ title, value }: { title: string; value: unknown }) {
         {text.length > MOST_CHARACTERS ? `${text.slice(0, MOST_CHARACTERS)}…` : text}
       </pre>
     </figure>
-  );
-}
-
-function State({
-  feed,
-  data,
-  line,
-  cursor,
-}: {
-  feed: Feed;
-  data: SessionData;
-  line: Timeline;
-  cursor: number | undefined;
-}) {
-  const { id, events } = data;
-  const event = cursor === undefined ? events.at(-1) : events[cursor];
-  const [state, setState] = useState<StateView>();
-  const key = event?.id;
-  const isLog = event?.type !== 'session.closed';
-  useEffect(() => {
-    if (id === undefined || key === undefined || !isLog) {
-      setState(undefined);
-      return;
-    }
-    let stopped = false;
-    // A scrubber that is dragged passes many events.
-    const timer = setTimeout(() => {
-      feed.state(id, key).then(
-        (found) => !stopped && setState(found),
-        () => !stopped && setState(undefined),
-      );
-    }, 200);
-    return () => {
-      stopped = true;
-      clearTimeout(timer);
-    };
-  }, [feed, id, key, isLog]);
-  if (event === undefined) return null;
-  const { at } = event;
-  const open = line.bars.filter(
-    (bar) => bar.start <= at && (bar.end === undefined || bar.end > at),
-  );
-  const held = line.stretches.filter(
-    (stretch) => stretch.from <= at && (stretch.to === undefined || stretch.to > at),
-  );
-  return (
-    <section aria-labelledby="state-title" class="state-at">
-      <h2 id="state-title">
-        {cursor === undefined ? 'As it is now' : `As it was at ${clock(at)}`}
-      </h2>
-      <Facts
-        rows={[
-          ['state', data.ended && cursor === undefined ? 'ended' : state?.state],
-          [
-            'running',
-            open
-              .filter(({ kind }) => kind === 'call')
-              .map(({ label, requestId }) => `${label} #${String(requestId)}`)
-              .join(', ') || 'nothing',
-          ],
-          [
-            'questions',
-            open
-              .filter(({ kind }) => kind === 'question')
-              .map(({ method }) => method)
-              .join(', ') || 'none',
-          ],
-          [
-            'connections',
-            [
-              ...new Set(
-                held.map(({ stream, node }) => `${stream === 'g' ? 'GET' : 'POST'} on ${node}`),
-              ),
-            ].join(', ') || 'none known',
-          ],
-          ['log level', state?.logLevel],
-          [
-            'subscriptions',
-            state === undefined || state.subscriptions.length === 0
-              ? undefined
-              : state.subscriptions.join(', '),
-          ],
-          ['messages', state === undefined ? undefined : `${state.received} in, ${state.sent} out`],
-          [
-            'complete',
-            state?.complete === false ? 'no: the log does not go back to the beginning' : undefined,
-          ],
-        ]}
-      />
-    </section>
   );
 }
 
