@@ -17,8 +17,8 @@ export interface Placed {
   row: number;
   start: number;
   end: number;
-  /** `main`: with its name. `line`: a thin one. `inner`: inside the main bar of its call. */
-  form: 'main' | 'line' | 'inner';
+  /** `main`: with its name. `line`: a thin one. `inner`: inside the main bar of its call. `handler`: with its node. */
+  form: 'main' | 'line' | 'inner' | 'handler';
 }
 
 export interface Layout {
@@ -49,7 +49,7 @@ export function layout({ nodes, bars, marks, stretches, to }: Timeline): Layout 
     if (bar.kind === 'call') {
       place(bar, laneOf(CLIENT, CLIENT), 'line');
       place(bar, laneOf(bar.ranBy ?? bar.receivedBy, HANDLER), 'main');
-      if (bar.receivedBy !== undefined) place(bar, laneOf(HANDLER, HANDLER), 'line');
+      if (bar.receivedBy !== undefined) place(bar, laneOf(HANDLER, HANDLER), 'handler');
       continue;
     }
     const parent = rowOf.get(bar.parent ?? '');

@@ -6,12 +6,14 @@ export interface Scale {
   at: (x: number) => number;
   /** Long pauses that the axis shows much shorter than they were. */
   pauses: { from: number; to: number }[];
+  /** Whether equal times have equal lengths. */
+  isLinear: boolean;
 }
 
 /** The first and the last moment have so much room at their sides. */
 const EDGE = 24;
 /** A pause from this length on is worth a word. */
-const PAUSE_MS = 5000;
+const PAUSE_MS = 1000;
 
 /**
  * Makes an axis on which the gap between two moments grows with the logarithm of its length. A call of 3 ms and a pause of an
@@ -31,7 +33,7 @@ export function evenScale(moments: number[], zoom: number): Scale {
     }
     xs.push(x);
   }
-  return piecewise(times, xs, pauses);
+  return { ...piecewise(times, xs), pauses, isLinear: false };
 }
 
 /** Makes an axis on which equal times have equal lengths. */
@@ -39,12 +41,19 @@ export function linearScale(moments: number[], zoom: number, fit: number): Scale
   const times = distinct(moments);
   const [from = 0, to = 0] = [times[0], times.at(-1)];
   const perMs = (Math.max(100, fit - 2 * EDGE) / Math.max(1, to - from)) * zoom;
-  return piecewise([from, to], [EDGE, EDGE + (to - from) * perMs], []);
+  const ends = piecewise([from, to], [EDGE, EDGE + (to - from) * perMs]);
+  return { ...ends, pauses: [], isLinear: true };
 }
 
-function piecewise(times: number[], xs: number[], pauses: Scale['pauses']): Scale {
+/** Returns the zoom with which the even axis of these moments is as wide as `width`. Its edges do not grow with the zoom. */
+export function zoomToFit(moments: number[], width: number): number {
+  const inner = evenScale(moments, 1).width - 2 * EDGE;
+  return Math.max(1, width - 2 * EDGE) / Math.max(1, inner);
+}
+
+function piecewise(times: number[], xs: number[]): Pick<Scale, 'width' | 'x' | 'at'> {
   const width = (xs.at(-1) ?? EDGE) + EDGE;
-  return { width, pauses, x: (at) => map(times, xs, at), at: (x) => map(xs, times, x) };
+  return { width, x: (at) => map(times, xs, at), at: (x) => map(xs, times, x) };
 }
 
 /** Maps a value between two sorted lists, in a straight line between their points. */

@@ -146,6 +146,12 @@ it('shows each step of the story as it happened on two nodes', async () => {
     const cancelled = page.locator('.bar.main[data-outcome="cancelled"]');
     await cancelled.waitFor();
     await page.getByRole('button', { name: 'Fit' }).click();
+    // From its first event to its last, the session is in view. It stays so when the window gets another size.
+    await page.setViewportSize({ width: 1000, height: 900 });
+    const outside = () => page.evaluate<number[]>(OUTSIDE);
+    await expect.poll(outside).toEqual([0, 0]);
+    await page.setViewportSize({ width: 1280, height: 900 });
+    await expect.poll(outside).toEqual([0, 0]);
     const lanes = await page.locator('.names [data-lane]').allTextContents();
     expect(lanes.map((name) => name.replace('node ', ''))).toEqual(
       expect.arrayContaining(['client', first, second, 'handler']),
@@ -171,9 +177,9 @@ it('shows each step of the story as it happened on two nodes', async () => {
     const ways = from.map((name, at) => `${name}>${to[at] ?? ''}`);
     expect(ways).toEqual(expect.arrayContaining([`${first}>${second}`, `${second}>${first}`]));
     // The call that was cut, and resumed on the other node.
-    await page.locator('.mark.resumed').first().waitFor();
-    expect(await page.locator('.mark.cut').count()).toBeGreaterThan(0);
-    expect(await page.locator('.mark.waits').count()).toBeGreaterThan(0);
+    await page.locator('.marks .mark.resumed').first().waitFor();
+    expect(await page.locator('.marks .mark.cut').count()).toBeGreaterThan(0);
+    expect(await page.locator('.marks .mark.waits').count()).toBeGreaterThan(0);
     expect(await page.locator('.stretches .get').count()).toBeGreaterThan(0);
     // Each of them says what it was.
     await questions.first().click();
@@ -191,6 +197,7 @@ it('shows each step of the story as it happened on two nodes', async () => {
     // The scrubber goes back to the moment before the subscription.
     expect(await panel.locator('.state-at').textContent()).toContain('test://watched-resource');
     await page.getByRole('slider', { name: 'Moment' }).fill('12');
+    await page.locator('.says').getByText('At that time: ').waitFor();
     await panel.getByText('As it was at').waitFor();
     await expect
       .poll(() => panel.locator('.state-at').textContent())
@@ -228,7 +235,7 @@ it('shows a node die while the page looks, and why its call failed', async () =>
   const lost = page.locator('.bar.main[data-outcome="lost"]');
   await lost.waitFor();
   await page.locator('.failures').getByText(`Node ${doomed.nodeId}, which ran it, died`).waitFor();
-  await page.locator('.mark.died').first().waitFor();
+  await page.locator('.marks .mark.died').first().waitFor();
   expect(wrong).toEqual([]);
 });
 
@@ -309,6 +316,12 @@ it('stays fluid with 10,000 events, of which it draws only those that are seen',
   expect(wrong).toEqual([]);
 });
 
+/** Returns how many pixels of the session are left of what is seen of the lanes, and how many right of it. */
+const OUTSIDE = `(() => {
+  const { scrollLeft, scrollWidth, clientWidth } = document.querySelector('.lanes');
+  return [scrollLeft, scrollWidth - scrollLeft - clientWidth];
+})()`;
+
 /** Scrolls through the lanes in 60 steps. It returns how long each took, sorted, and how many bars were in the page at most. */
 const SCROLL = `(async () => {
   const lanes = document.querySelector('.lanes');
@@ -361,7 +374,7 @@ it('runs nothing that a client or a server has written', async () => {
   for (const row of await page.locator('.event').all()) {
     await row.click();
     await page
-      .getByText('stored to shown')
+      .getByText('shown to the client')
       .or(page.getByText('event', { exact: true }))
       .first()
       .waitFor();

@@ -3,7 +3,7 @@ import { summaryOf } from '../../src/timeline/event-summary.js';
 import type { EventSummary } from '../../src/timeline/event-summary.js';
 import { layout } from '../../src/timeline/layout.js';
 import { mermaid } from '../../src/timeline/mermaid.js';
-import { evenScale, linearScale } from '../../src/timeline/scale.js';
+import { evenScale, linearScale, zoomToFit } from '../../src/timeline/scale.js';
 import { timeline } from '../../src/timeline/timeline.js';
 import type { SessionEvent } from '../../src/options/public-types.js';
 
@@ -284,6 +284,10 @@ describe('an axis', () => {
     expect((xs[1] ?? 0) - (xs[0] ?? 0)).toBeGreaterThan(10);
     expect(scale.width).toBeLessThan(300);
     expect(scale.pauses).toEqual([{ from: 4, to: 3_600_000 }]);
+    // The edges do not grow with the zoom. The sum of the page took them for a part of what grows, and cut the beginning.
+    for (const width of [150, 800, 3000]) {
+      expect(evenScale(moments, zoomToFit(moments, width)).width).toBeCloseTo(width, 3);
+    }
     for (const at of [0, 2, 4, 1000, 3_600_000]) expect(scale.at(scale.x(at))).toBeCloseTo(at, 3);
   });
 

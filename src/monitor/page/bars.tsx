@@ -21,12 +21,14 @@ interface Drawn {
   width: number;
   y: number;
   height: number;
+  /** How much room is on its right, up to the next bar of the row. */
+  free: number;
 }
 
 /** Selects the bars that are seen. Of bars that fall on the same pixel of a row, only the first is drawn. */
 function drawn({ placed, scale, boxes, visible }: Props): Drawn[] {
   const list: Drawn[] = [];
-  const reached = new Map<number, number>();
+  const before = new Map<number, Drawn>();
   for (const item of placed.bars) {
     const x = scale.x(item.start);
     if (x > visible.to) continue;
@@ -34,17 +36,23 @@ function drawn({ placed, scale, boxes, visible }: Props): Drawn[] {
     if (end < visible.from) continue;
     const width = Math.max(SHORTEST, end - x);
     const slot = item.lane * 1000 + item.row * 3 + (item.form === 'inner' ? 1 : 0);
-    const last = reached.get(slot);
-    if (last !== undefined && x + width <= last + APART) continue;
-    reached.set(slot, x + width);
+    const last = before.get(slot);
+    if (last !== undefined) {
+      last.free = Math.min(last.free, x - last.x - last.width);
+      if (x + width <= last.x + last.width + APART) continue;
+    }
     const top = rowTop(boxes[item.lane], item.row);
     const place =
       item.form === 'main'
         ? { y: top, height: 22 }
         : item.form === 'inner'
           ? { y: top + 13, height: 7 }
-          : { y: top + 2, height: 7 };
-    list.push({ item, x, width, ...place });
+          : item.form === 'handler'
+            ? { y: top, height: 15 }
+            : { y: top + 2, height: 7 };
+    const bar = { item, x, width, ...place, free: visible.to - 60 - x - width };
+    before.set(slot, bar);
+    list.push(bar);
   }
   return list;
 }
@@ -59,11 +67,12 @@ export function Bars(
   const { selected, cursor, onSelect } = props;
   return (
     <g>
-      {drawn(props).map(({ item: { bar, form, lane }, x, width, y, height }) => {
-        const isMain = form !== 'line';
+      {drawn(props).map((each) => {
+        const { item, x, width, y, height } = each;
+        const { bar, form, lane } = item;
+        const isMain = form === 'main' || form === 'inner';
         const later = cursor !== undefined && bar.start > cursor;
         const name = `${bar.label} #${String(bar.requestId)}: ${outcomeName(bar)}${bar.end === undefined ? '' : `, ${lasted(bar.end - bar.start)}`}`;
-        const room = width - 10;
         return (
           <g
             key={`${bar.key} ${lane} ${form}`}
@@ -79,13 +88,8 @@ export function Bars(
           >
             {isMain && <title>{bar.why === undefined ? name : `${name}. ${bar.why}`}</title>}
             <rect x={x} y={y} width={width} height={height} rx={form === 'main' ? 4 : 3} />
-            {form === 'main' && room > 26 && (
-              <text
-                x={Math.max(x, props.visible.from + 62) + 6}
-                y={y + (bar.kind === 'call' ? 12 : 15)}
-              >
-                {fit(bar, Math.min(room, x + width - Math.max(x, props.visible.from + 62) - 10))}
-              </text>
+            {(form === 'main' || form === 'handler') && (
+              <Label bar={each} from={props.visible.from + 62} />
             )}
           </g>
         );
@@ -101,10 +105,33 @@ export function outcomeName({ outcome, stranded }: Bar): string {
 /** A character is about so wide. */
 const CHARACTER = 6.4;
 
-function fit({ label }: Bar, room: number): string {
-  const most = Math.floor(room / CHARACTER);
-  if (label.length <= most) return label;
-  return most < 4 ? '' : `${label.slice(0, most - 1)}…`;
+/** What a bar says: its name and how long it took. In the lane of the handler, the node on which it ran. */
+function textsOf({ bar, form }: Placed): string[] {
+  const took = bar.end === undefined ? '' : ` · ${lasted(bar.end - bar.start)}`;
+  const name = form === 'handler' ? `on ${bar.ranBy ?? bar.receivedBy ?? '?'}` : bar.label;
+  return [`${name}${took}`, name];
+}
+
+/** The text of a bar stands in it, or beside it where only that has room. `from`: where the picture begins that is seen. */
+function Label({ bar: { item, x, width, y, height, free }, from }: { bar: Drawn; from: number }) {
+  const start = Math.max(x, from);
+  const most = Math.floor((x + width - start - 10) / CHARACTER);
+  const texts = textsOf(item);
+  const inside = texts.find(({ length }) => length <= most);
+  const beside = texts.find(({ length }) => length * CHARACTER + 12 <= free);
+  const [name = ''] = texts.slice(-1);
+  const text = inside ?? beside ?? (most < 4 ? '' : `${name.slice(0, most - 1)}…`);
+  const isBeside = inside === undefined && beside !== undefined;
+  if (text === '') return null;
+  return (
+    <text
+      class={isBeside ? 'beside' : ''}
+      x={isBeside ? x + width + 5 : start + 6}
+      y={y + (height > 20 && item.bar.kind === 'call' && !isBeside ? 12 : height / 2 + 4)}
+    >
+      {text}
+    </text>
+  );
 }
 
 /** The ways of messages between the lanes. They are left out where there are too many to tell apart. */
@@ -114,7 +141,7 @@ export function Hops({ placed, scale, boxes, visible }: Props) {
   const index = new Map(boxes.map(({ name }, at) => [name, at]));
   const hops: { x: number; from: number; to: number; bar: Bar }[] = [];
   for (const { bar, form } of placed.bars) {
-    if (form === 'line') continue;
+    if (form === 'line' || form === 'handler') continue;
     const [start, end] = [scale.x(bar.start), bar.end === undefined ? undefined : scale.x(bar.end)];
     const add = (x: number | undefined, names: (string | null | undefined)[]): void => {
       if (x === undefined || x < visible.from || x > visible.to) return;

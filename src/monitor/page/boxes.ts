@@ -20,12 +20,12 @@ export interface Visible {
 const STRIP = 22;
 const ROW = 26;
 const THIN = 11;
+const HANDLER_ROW = 18;
 
 export function laneTops(lanes: Lane[], top: number): LaneBox[] {
   let y = top;
   return lanes.map(({ name, rows }) => {
-    const isThin = name === CLIENT || name === HANDLER;
-    const rowHeight = isThin ? THIN : ROW;
+    const rowHeight = name === CLIENT ? THIN : name === HANDLER ? HANDLER_ROW : ROW;
     const strip = name === HANDLER ? 8 : STRIP;
     const box = {
       name,

@@ -1,7 +1,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { EventSummary } from '../../timeline/event-summary.js';
 import { sayEvent } from '../../timeline/say-event.js';
-import { clock } from './format.js';
+import { clock, ZONE } from './format.js';
 
 const ROW = 24;
 const HEIGHT = 288;
@@ -45,52 +45,63 @@ export function EventList({
     if (next !== undefined) onSelect(next.id);
   };
   return (
-    <div
-      class="events"
-      ref={list}
-      tabIndex={0}
-      role="listbox"
-      aria-label={`${events.length} events`}
-      aria-activedescendant={selected === undefined ? undefined : `event-${selected}`}
-      onScroll={(event) => setTop(event.currentTarget.scrollTop)}
-      onKeyDown={step}
-    >
-      <div role="presentation" style={{ height: `${events.length * ROW}px`, position: 'relative' }}>
-        {rows.map((event, at) => {
-          const place = first + at;
-          const isBad =
-            event.kind === 'error' || event.toolError === true || event.type === 'request.failed';
-          return (
-            <div
-              key={`${event.id} ${event.type}`}
-              id={`event-${event.id}`}
-              role="option"
-              aria-selected={event.id === selected}
-              aria-posinset={place + 1}
-              aria-setsize={events.length}
-              class={`event ${isBad ? 'bad' : ''} ${cursor !== undefined && place > cursor ? 'later' : ''}`}
-              style={{ top: `${place * ROW}px` }}
-              onClick={() => onSelect(event.id)}
-            >
-              <span class="num">{clock(event.at)}</span>
-              <span
-                class="way"
-                aria-label={
-                  event.direction === 'in'
-                    ? 'from the client'
-                    : event.direction === 'out'
-                      ? 'to the client'
-                      : 'happened'
-                }
-              >
-                {event.direction === 'in' ? '→' : event.direction === 'out' ? '←' : '•'}
-              </span>
-              <span class="node">{event.nodeId ?? ''}</span>
-              <span class="what">{sayEvent(event)}</span>
-            </div>
-          );
-        })}
+    <>
+      <div class="event-names" aria-hidden="true">
+        <span>time ({ZONE})</span>
+        <span />
+        <span class="node">node</span>
+        <span>event</span>
       </div>
-    </div>
+      <div
+        class="events"
+        ref={list}
+        tabIndex={0}
+        role="listbox"
+        aria-label={`${events.length} events`}
+        aria-activedescendant={selected === undefined ? undefined : `event-${selected}`}
+        onScroll={(event) => setTop(event.currentTarget.scrollTop)}
+        onKeyDown={step}
+      >
+        <div
+          role="presentation"
+          style={{ height: `${events.length * ROW}px`, position: 'relative' }}
+        >
+          {rows.map((event, at) => {
+            const place = first + at;
+            const isBad =
+              event.kind === 'error' || event.toolError === true || event.type === 'request.failed';
+            return (
+              <div
+                key={`${event.id} ${event.type}`}
+                id={`event-${event.id}`}
+                role="option"
+                aria-selected={event.id === selected}
+                aria-posinset={place + 1}
+                aria-setsize={events.length}
+                class={`event ${isBad ? 'bad' : ''} ${cursor !== undefined && place > cursor ? 'later' : ''}`}
+                style={{ top: `${place * ROW}px` }}
+                onClick={() => onSelect(event.id)}
+              >
+                <span class="num">{clock(event.at)}</span>
+                <span
+                  class="way"
+                  aria-label={
+                    event.direction === 'in'
+                      ? 'from the client'
+                      : event.direction === 'out'
+                        ? 'to the client'
+                        : 'happened'
+                  }
+                >
+                  {event.direction === 'in' ? '→' : event.direction === 'out' ? '←' : '•'}
+                </span>
+                <span class="node">{event.nodeId ?? ''}</span>
+                <span class="what">{sayEvent(event)}</span>
+              </div>
+            );
+          })}
+        </div>
+      </div>
+    </>
   );
 }

@@ -13,6 +13,16 @@ export function clock(at: number, withMs = true): string {
   return withMs ? `${time}.${String(date.getMilliseconds()).padStart(3, '0')}` : time;
 }
 
+/** The time zone of all times that the page shows: that of the browser. */
+export const ZONE = zoneOf(-new Date().getTimezoneOffset());
+
+function zoneOf(minutes: number): string {
+  if (minutes === 0) return 'UTC';
+  const two = (n: number): string => String(n).padStart(2, '0');
+  const size = Math.abs(minutes);
+  return `UTC${minutes < 0 ? '−' : '+'}${two(Math.floor(size / 60))}:${two(size % 60)}`;
+}
+
 export function count(n: number): string {
   return n.toLocaleString('en-US');
 }

@@ -45,7 +45,7 @@ export function Lanes(props: Props) {
   const scroller = useRef<HTMLDivElement>(null);
   const [view, setView] = useState({ left: 0, width: 800 });
   const boxes = useMemo(() => laneTops(placed.lanes, AXIS), [placed]);
-  const height = (boxes.at(-1)?.bottom ?? AXIS) + 4;
+  const height = (boxes.at(-1)?.bottom ?? AXIS) + 14;
   const own = useRef(-1);
 
   const look = (): void => {
@@ -58,7 +58,7 @@ export function Lanes(props: Props) {
   useEffect(() => {
     const element = scroller.current;
     if (element === null) return;
-    const watch = new ResizeObserver(look);
+    const watch = new ResizeObserver(() => stay.current());
     watch.observe(element);
     look();
     return () => watch.disconnect();
@@ -71,6 +71,9 @@ export function Lanes(props: Props) {
     own.current = element.scrollLeft;
     look();
   };
+  // A window of another size is no scrolling of the user: the newest events stay in view.
+  const stay = useRef(look);
+  stay.current = () => (follow ? scrollTo(scale.width) : look());
   useEffect(() => {
     if (follow) scrollTo(scale.width);
   }, [follow, scale]);
@@ -131,9 +134,10 @@ export function Lanes(props: Props) {
       aria-label="Lanes of the session. The arrow keys go from event to event, plus and minus zoom."
       onKeyDown={onKeyDown}
       onScroll={() => {
-        look();
         const element = scroller.current;
-        if (element === null || Math.abs(element.scrollLeft - own.current) < 2) return;
+        const isResized = element !== null && element.clientWidth - NAMES !== view.width;
+        look();
+        if (element === null || isResized || Math.abs(element.scrollLeft - own.current) < 2) return;
         own.current = -1;
         onFollow(element.scrollLeft + element.clientWidth >= element.scrollWidth - 4);
       }}
@@ -144,7 +148,7 @@ export function Lanes(props: Props) {
       }}
     >
       <div class="canvas" style={{ width: `${total}px`, height: `${height}px` }}>
-        <Names boxes={boxes} height={height} line={line} />
+        <Names boxes={boxes} height={height} line={line} isLinear={scale.isLinear} />
         <svg
           class="drawing"
           style={{ left: `${NAMES + view.left}px` }}
@@ -179,10 +183,23 @@ export function Lanes(props: Props) {
   );
 }
 
-function Names({ boxes, height, line }: { boxes: LaneBox[]; height: number; line: Timeline }) {
+function Names({
+  boxes,
+  height,
+  line,
+  isLinear,
+}: {
+  boxes: LaneBox[];
+  height: number;
+  line: Timeline;
+  isLinear: boolean;
+}) {
   const dead = new Set(line.dead);
   return (
     <ol class="names" style={{ height: `${height}px`, width: `${NAMES}px` }} aria-label="Lanes">
+      <li class="corner" style={{ height: `${AXIS}px` }}>
+        {isLinear ? 'time, to scale' : 'time, not to scale'}
+      </li>
       {boxes.map(({ name, top, bottom }) => (
         <li
           key={name}
@@ -223,12 +240,32 @@ function Axis({
     .filter(({ x0, x1 }) => x1 > view.left && x0 < view.left + view.width);
   return (
     <g class="axis" aria-hidden="true">
+      <defs>
+        <pattern
+          id="gap"
+          width="7"
+          height="7"
+          patternUnits="userSpaceOnUse"
+          patternTransform="rotate(45)"
+        >
+          <path class="hatch" d="M0 0V7" />
+        </pattern>
+      </defs>
       {pauses.map(({ x0, x1, ms }) => (
         <g key={x0}>
-          <rect class="pause" x={x0} y={AXIS} width={x1 - x0} height={height - AXIS} />
-          <text class="pause-text" x={(x0 + x1) / 2} y={height - 8} text-anchor="middle">
-            {lasted(ms)}
-          </text>
+          <rect
+            class="pause"
+            fill="url(#gap)"
+            x={x0}
+            y={AXIS}
+            width={x1 - x0}
+            height={height - AXIS}
+          />
+          {x1 - x0 > 34 && (
+            <text class="pause-text" x={(x0 + x1) / 2} y={height - 3} text-anchor="middle">
+              {lasted(ms)}
+            </text>
+          )}
         </g>
       ))}
       {ticks.map(({ x, at }) => (

@@ -45,12 +45,16 @@ export function Stretches({ placed, scale, boxes, visible }: Props) {
 
 /** Marks of one lane are at least so far apart. Where more happen, only the first is drawn. */
 const APART = 3;
+/** A mark other than a message is so wide. One that would cover another stands beside it, but no further away than `MOST_ASIDE`. */
+const WIDE = 14;
+const MOST_ASIDE = 4 * WIDE;
 
 export function Marks(
   props: Props & { selected: string | undefined; height: number; onSelect: (key: string) => void },
 ) {
   const { placed, scale, boxes, visible, selected, height, onSelect } = props;
   const reached = new Map<string, number>();
+  const taken = new Map<number, number>();
   return (
     <g class="marks">
       {placed.marks.map(({ mark, lane }, at) => {
@@ -62,6 +66,9 @@ export function Marks(
         const last = reached.get(slot);
         if (last !== undefined && x - last < APART && selected !== mark.key) return null;
         reached.set(slot, x);
+        const aside = isSmall ? x : Math.max(x, (taken.get(lane) ?? -Infinity) + WIDE);
+        if (aside - x > MOST_ASIDE && selected !== mark.key) return null;
+        if (!isSmall) taken.set(lane, aside);
         const text = `${sayMark(mark)}${mark.node === undefined ? '' : ` · node ${mark.node}`} · ${clock(mark.at)}`;
         const isWhole = ['trimmed', 'closed', 'died'].includes(mark.kind);
         return (
@@ -86,8 +93,8 @@ export function Marks(
                 y2={mark.kind === 'died' ? box.bottom : height}
               />
             )}
-            <rect class="target" x={x - 8} y={box.top} width={16} height={20} />
-            <Glyph mark={mark} x={x} y={box.top + (isSmall ? 16 : 9)} />
+            <rect class="target" x={aside - 8} y={box.top} width={16} height={20} />
+            <Glyph mark={mark} x={aside} y={box.top + (isSmall ? 16 : 9)} />
           </g>
         );
       })}
@@ -95,7 +102,15 @@ export function Marks(
   );
 }
 
-function Glyph({ mark: { kind, direction }, x, y }: { mark: Mark; x: number; y: number }) {
+export function Glyph({
+  mark: { kind, direction },
+  x,
+  y,
+}: {
+  mark: Pick<Mark, 'kind' | 'direction'>;
+  x: number;
+  y: number;
+}) {
   switch (kind) {
     case 'message':
       return (

@@ -7,7 +7,7 @@ import { outcomeName } from './bars.js';
 import { Facts } from './facts.js';
 import type { Feed } from './feed.js';
 import { clock } from './format.js';
-import { Moment } from './moment.js';
+import { Moment, type MomentView } from './moment.js';
 import type { SessionData } from './use-session.js';
 
 interface Props {
@@ -15,11 +15,11 @@ interface Props {
   data: SessionData;
   line: Timeline;
   selected: string | undefined;
-  cursor: number | undefined;
+  moment: MomentView | undefined;
   onSelect: (key: string) => void;
 }
 
-export function Panel({ feed, data, line, selected, cursor, onSelect }: Props) {
+export function Panel({ feed, data, line, selected, moment, onSelect }: Props) {
   const event = data.events.find(({ id }) => id === selected);
   const bar = line.bars.find(({ key, endKey }) => key === selected || endKey === selected);
   const marks = line.marks.filter(({ key, kind }) => key === selected && kind !== 'message');
@@ -44,7 +44,7 @@ export function Panel({ feed, data, line, selected, cursor, onSelect }: Props) {
           </>
         )}
       </section>
-      <Moment feed={feed} data={data} line={line} cursor={cursor} />
+      {moment !== undefined && <Moment moment={moment} />}
       <Failures line={line} onSelect={onSelect} />
     </aside>
   );
@@ -141,7 +141,7 @@ function EventFacts({
         ['event', <code>{event.id}</code>],
         ['node', event.nodeId],
         [
-          'stored to shown',
+          'shown to the client',
           event.direction !== 'out'
             ? undefined
             : event.shownBy === undefined
@@ -149,8 +149,8 @@ function EventFacts({
               : event.shownBy !== null
                 ? `at once, by ${event.shownBy}`
                 : back === undefined
-                  ? 'no connection yet'
-                  : `waited ${lasted(back.at - event.at)}, then by ${back.nodeId ?? 'a node'}`,
+                  ? 'not yet: the client has no connection'
+                  : `after ${lasted(back.at - event.at)}, when the client was back, by ${back.nodeId ?? 'a node'}`,
         ],
         ['stream', event.stream && <code>{event.stream}</code>],
         [

@@ -1,9 +1,11 @@
 import { useEffect, useMemo, useState } from 'preact/hooks';
-import { evenScale, linearScale } from '../../timeline/scale.js';
+import { evenScale, linearScale, zoomToFit } from '../../timeline/scale.js';
 import { EventList } from './event-list.js';
 import type { Feed } from './feed.js';
-import { clock, count } from './format.js';
+import { count } from './format.js';
 import { Lanes } from './lanes.js';
+import { Colours, Legend } from './legend.js';
+import { Scrubber, useMoment } from './moment.js';
 import { Overview } from './overview.js';
 import { Panel } from './panel.js';
 import { SessionHead } from './session-head.js';
@@ -12,12 +14,15 @@ import { usePicture, useSession } from './use-session.js';
 
 /** A session with no more events is shown as a whole at first. */
 const FITS = 150;
+const LEAST_ZOOM = 0.01;
+const MOST_ZOOM = 20;
 
 export function SessionPage({ feed, prefix }: { feed: Feed; prefix: string }) {
   const data = useSession(feed, prefix);
   const offline = feed.offline !== undefined;
   const { line, placed } = usePicture(data, offline);
-  const [zoom, setZoom] = useState(1);
+  const [chosenZoom, setZoom] = useState(1);
+  const [fit, setFit] = useState<'at first' | 'yes' | 'no'>('at first');
   const [even, setEven] = useState(true);
   const [follow, setFollow] = useState(true);
   const [selected, setSelected] = useState<string>();
@@ -25,24 +30,21 @@ export function SessionPage({ feed, prefix }: { feed: Feed; prefix: string }) {
   const [view, setView] = useState({ left: 0, width: 0 });
   const [goTo, setGoTo] = useState<{ at: number }>();
   const { events } = data;
-  const scale = useMemo(() => {
-    const moments = [...events.map(({ at }) => at), line.to];
-    return even ? evenScale(moments, zoom) : linearScale(moments, zoom, Math.max(600, view.width));
-  }, [events, line.to, zoom, even, even ? 0 : view.width]);
-  const fit = (): void => {
-    const { width } = evenScale(
-      events.map((event) => event.at),
-      1,
-    );
-    setEven(true);
-    setZoom(Math.min(2, Math.max(0.05, (view.width - 10) / width)));
+  const moments = useMemo(() => [...events.map(({ at }) => at), line.to], [events, line.to]);
+  // A short session is shown as a whole at first.
+  const isFit = fit === 'yes' || (fit === 'at first' && events.length <= FITS);
+  const room = Math.max(100, view.width - 2);
+  const zoom = isFit ? (even ? zoomToFit(moments, room) : 1) : chosenZoom;
+  const scale = useMemo(
+    () => (even ? evenScale(moments, zoom) : linearScale(moments, zoom, room)),
+    [moments, zoom, even, even ? 0 : room],
+  );
+  const zoomBy = (factor: number): void => {
+    setFit('no');
+    setZoom(Math.min(MOST_ZOOM, Math.max(LEAST_ZOOM, zoom * factor)));
   };
   const isLive = data.live && !data.ended && !offline && data.trouble === undefined;
-  // A short session is shown as a whole at first.
-  const isRead = data.live && view.width > 0;
-  useEffect(() => {
-    if (isRead && events.length <= FITS) fit();
-  }, [isRead]);
+  const moment = useMoment(feed, data, line, cursor);
   const at = cursor === undefined ? undefined : events[cursor]?.at;
   const select = (key: string | undefined, move = false): void => {
     setSelected(key);
@@ -90,39 +92,39 @@ export function SessionPage({ feed, prefix }: { feed: Feed; prefix: string }) {
       <div class="split">
         <div class="picture">
           <div class="tools" role="toolbar" aria-label="Picture">
-            <button
-              type="button"
-              aria-pressed={follow}
-              disabled={offline}
-              onClick={() => setFollow(!follow)}
-              title="Keep the newest events in view"
-            >
-              <span class={`live ${isLive ? 'on' : ''}`} aria-hidden="true" />{' '}
+            <span class="condition" role="status">
+              <span class={`live ${isLive ? 'on' : ''}`} aria-hidden="true" />
               {data.ended
-                ? 'ended'
+                ? 'Ended'
                 : offline
-                  ? 'file'
+                  ? 'File'
                   : data.trouble === undefined
                     ? 'Live'
                     : 'Interrupted'}
+            </span>
+            <button
+              type="button"
+              aria-pressed={follow}
+              disabled={offline || data.ended}
+              onClick={() => setFollow(!follow)}
+              title="Move the picture along with new events"
+            >
+              Newest in view
             </button>
             <span class="group">
-              <button
-                type="button"
-                onClick={() => setZoom(Math.max(0.05, zoom / 1.5))}
-                aria-label="Zoom out"
-              >
+              <button type="button" onClick={() => zoomBy(1 / 1.5)} aria-label="Zoom out">
                 −
               </button>
               <output aria-label="Zoom">{Math.round(zoom * 100)} %</output>
-              <button
-                type="button"
-                onClick={() => setZoom(Math.min(20, zoom * 1.5))}
-                aria-label="Zoom in"
-              >
+              <button type="button" onClick={() => zoomBy(1.5)} aria-label="Zoom in">
                 +
               </button>
-              <button type="button" onClick={fit} title="Show the whole session">
+              <button
+                type="button"
+                aria-pressed={isFit}
+                onClick={() => setFit('yes')}
+                title="Show the whole session, and keep it so"
+              >
                 Fit
               </button>
             </span>
@@ -144,15 +146,16 @@ export function SessionPage({ feed, prefix }: { feed: Feed; prefix: string }) {
                 To scale
               </button>
             </span>
-            <Legend />
+            <Colours />
           </div>
+          <Legend />
           <Lanes
             {...{ line, placed, scale, selected, follow, goTo }}
             cursor={at}
             onSelect={select}
             onView={setView}
             onFollow={setFollow}
-            onZoom={(factor) => setZoom((before) => Math.min(20, Math.max(0.05, before * factor)))}
+            onZoom={zoomBy}
           />
           <Overview
             {...{ line, scale, view }}
@@ -162,39 +165,16 @@ export function SessionPage({ feed, prefix }: { feed: Feed; prefix: string }) {
               setGoTo({ at: to });
             }}
           />
-          <div class="scrubber">
-            <label>
-              <span>Moment</span>
-              <input
-                type="range"
-                aria-label="Moment"
-                min={0}
-                max={events.length - 1}
-                value={cursor ?? events.length - 1}
-                aria-valuetext={
-                  at === undefined
-                    ? 'now'
-                    : `${clock(at)}, after event ${(cursor ?? 0) + 1} of ${events.length}`
-                }
-                onInput={(event) => {
-                  const index = Number(event.currentTarget.value);
-                  const isEnd = index >= events.length - 1;
-                  setCursor(isEnd ? undefined : index);
-                  const moment = events[index]?.at;
-                  if (!isEnd) setFollow(false);
-                  if (moment !== undefined) setGoTo({ at: moment });
-                }}
-              />
-            </label>
-            <output>{at === undefined ? 'now' : clock(at)}</output>
-            <button
-              type="button"
-              disabled={cursor === undefined}
-              onClick={() => setCursor(undefined)}
-            >
-              To now
-            </button>
-          </div>
+          <Scrubber
+            {...{ events, cursor, moment }}
+            onMove={(index) => {
+              setCursor(index);
+              const to = index === undefined ? undefined : events[index]?.at;
+              if (to === undefined) return;
+              setFollow(false);
+              setGoTo({ at: to });
+            }}
+          />
           <EventList
             events={events}
             selected={selected}
@@ -203,30 +183,8 @@ export function SessionPage({ feed, prefix }: { feed: Feed; prefix: string }) {
             onSelect={(key) => select(key, true)}
           />
         </div>
-        <Panel {...{ feed, data, line, selected, cursor }} onSelect={(key) => select(key, true)} />
+        <Panel {...{ feed, data, line, selected, moment }} onSelect={(key) => select(key, true)} />
       </div>
     </div>
-  );
-}
-
-const OUTCOMES = [
-  ['ok', 'ok'],
-  ['tool_error', 'tool failed'],
-  ['error', 'error'],
-  ['lost', 'lost with its node'],
-  ['cancelled', 'cancelled'],
-  ['pending', 'pending'],
-];
-
-function Legend() {
-  return (
-    <ul class="legend" aria-label="Colours">
-      {OUTCOMES.map(([outcome, name]) => (
-        <li key={outcome}>
-          <span class={`swatch ${outcome}`} aria-hidden="true" />
-          {name}
-        </li>
-      ))}
-    </ul>
   );
 }
