@@ -1,40 +1,60 @@
-import { cp, readdir, rm } from 'node:fs/promises';
-import { join, sep } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { build, type Plugin } from 'esbuild';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-const folder = join(root, 'node_modules/.cache/compiled');
 
-/** Compiles what processes of the tests are made of (see `nodeArguments`), and tells those that start processes. */
-export async function compile(): Promise<void> {
+/** The programs that tests start. Others are compiled while they are loaded (see `nodeArguments`). */
+const PROGRAMS = [
+  ...['src/cli/main.ts', 'demo/node.ts'],
+  ...['node-process', 'dead-nodes/node', 'task-nodes/node', 'workers/primary'].map(
+    (name) => `test/cluster/${name}.ts`,
+  ),
+  ...['test/chaos/node.ts', 'test/conformance/modern-node.ts', 'test/simulation/main.ts'],
+  ...['echo-node', 'parent'].map((name) => `test/unit/fixtures/${name}.ts`),
+];
+
+/**
+ * A module of a program reads the files beside its source. The program itself may be started once more, so it has the URL
+ * of the compiled one.
+ */
+const filesBesideSources: Plugin = {
+  name: 'files beside sources',
+  setup(given) {
+    given.onLoad({ filter: /\.ts$/ }, async ({ path }) => {
+      const isPart = path.startsWith(root) && !path.includes('node_modules');
+      if (!isPart || PROGRAMS.some((program) => join(root, program) === path)) return undefined;
+      const text = await readFile(path, 'utf8');
+      const url = JSON.stringify(pathToFileURL(path).href);
+      return { contents: text.replaceAll('import.meta.url', url), loader: 'ts' };
+    });
+  },
+};
+
+/**
+ * Puts each program that tests start into one file with all that it imports, and tells those that start programs where the
+ * files are. A program of many files needs three times as long for its start. Returns a function that removes the files.
+ */
+export async function compile(): Promise<() => Promise<void>> {
   // A test run that a test has started uses what is there: others are using it.
-  if (process.env.COMPILED === folder) return;
-  await rm(folder, { recursive: true, force: true });
+  if (process.env.COMPILED !== undefined) return () => Promise.resolve();
+  // Each test run has a folder of its own, so that several can run side by side.
+  const folder = await mkdtemp(join(tmpdir(), 'anynode-compiled-'));
   await build({
     absWorkingDir: root,
-    entryPoints: (await Promise.all(['src', 'demo', 'test'].map(sourcesIn))).flat(),
+    entryPoints: PROGRAMS,
     outbase: root,
     outdir: folder,
-    ...{
-      platform: 'node',
-      format: 'esm',
-      target: 'node20',
-      sourcemap: 'linked',
-      logLevel: 'warning',
+    outExtension: { '.js': '.mjs' },
+    plugins: [filesBesideSources],
+    ...{ bundle: true, platform: 'node', format: 'esm', target: 'node20', logLevel: 'warning' },
+    // Packages that are CommonJS, such as Express, call `require`.
+    banner: {
+      js: "import { createRequire as requireOf } from 'node:module';\nconst require = requireOf(import.meta.url);",
     },
   });
-  const scripts = 'src/backplane/redis/scripts';
-  await cp(join(root, scripts), join(folder, scripts), { recursive: true });
-  // Its version, and that all of this are modules.
-  await cp(join(root, 'package.json'), join(folder, 'package.json'));
   process.env.COMPILED = folder;
-}
-
-/** Below `test` there are also packages that some tests install. */
-async function sourcesIn(name: string): Promise<string[]> {
-  const paths = await readdir(join(root, name), { recursive: true });
-  return paths
-    .filter((path) => path.endsWith('.ts') && !path.split(sep).includes('node_modules'))
-    .map((path) => join(name, path));
+  return () => rm(folder, { recursive: true, force: true });
 }

@@ -15,7 +15,7 @@ declare module 'vitest' {
  * the run fails: no test is ever skipped for it.
  */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const [all] = await Promise.all([
+  const [all, removeCompiled] = await Promise.all([
     Promise.all(Array.from({ length: WORKERS }, () => startRedis())),
     compile(),
   ]);
@@ -24,6 +24,6 @@ export default async function setup(project: TestProject): Promise<() => Promise
     all.map(({ url }) => url),
   );
   return async () => {
-    await Promise.all(all.map((redis) => redis.stop()));
+    await Promise.all([removeCompiled(), ...all.map((redis) => redis.stop())]);
   };
 }
