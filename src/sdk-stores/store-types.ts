@@ -83,7 +83,10 @@ type JsonRpcError = { code: number; message: string; data?: unknown };
 
 /** The `taskMessageQueue` of the SDK's v1 `McpServer`. */
 export interface TaskMessageQueue {
-  /** Adds a message. Throws if the queue has `maxSize` messages already. */
+  /**
+   * Adds a message. Throws if the queue has `maxSize` messages already. A notification that cannot be stored is logged instead, because
+   * handlers need not await their notifications.
+   */
   enqueue(
     taskId: string,
     message: QueuedMessage,

@@ -69,6 +69,13 @@ export function taskMessageQueue(parts: TaskMessageQueueParts): TaskMessageQueue
       let pushed = false;
       try {
         pushed = await tasks().push(taskId, JSON.stringify(stored), most);
+      } catch (error) {
+        // A handler need not await its notifications, and a rejection would end the process. Only requests and answers reject.
+        if (message.type !== 'notification') throw error;
+        parts.logger.warn(
+          `mcp-anynode: ${message.message.method} of a task was not delivered: ${String(error)}`,
+        );
+        return;
       } finally {
         // The request will not be sent, so no answer will come.
         if (!pushed) adopted?.retract();

@@ -127,7 +127,9 @@ function callsOf(mcp: Anynode, sessionId: string, redis: string, prefix: string)
       } satisfies Calls<TaskStore>),
       ...({
         enqueue: () =>
-          taskMessageQueue.enqueue('none', { type: 'notification', timestamp: 1, message }),
+          taskMessageQueue.enqueue('none', {
+            ...{ type: 'request' as const, timestamp: 1, message: { ...message, id: 1 } },
+          }),
         dequeue: () => taskMessageQueue.dequeue('none'),
         dequeueAll: () => taskMessageQueue.dequeueAll('none'),
       } satisfies Calls<TaskMessageQueue>),
@@ -176,7 +178,7 @@ function callsOf(mcp: Anynode, sessionId: string, redis: string, prefix: string)
 
 type Calls<T> = Record<keyof T, () => unknown>;
 /** They are told by the log, or have nothing to tell. */
-const SILENT = /publish|subscribe|dequeueAll|mcp\.ready/;
+const SILENT = /publish|subscribe|dequeueAll|mcp\.ready|enqueue notification/;
 
 const STATES: [string, (scene: Scene) => Promise<unknown>][] = [
   ['Redis is away', ({ proxy }) => Promise.resolve().then(() => proxy.stall())],
@@ -209,6 +211,10 @@ describe.each(STATES)(
           }
         }
         made.set('mcp.ready', mcp.ready());
+        // Bug: the SDK puts the notifications of a task into the queue, and rejects what the handler does not await.
+        const message = { method: 'notifications/message', jsonrpc: '2.0' as const };
+        const told = { type: 'notification' as const, timestamp: 1, message };
+        made.set('mcp.enqueue notification', mcp.taskMessageQueue.enqueue('none', told));
         // Looks at the promises without awaiting one of them.
         const unsettled = () => [...made].filter(([, each]) => inspect(each).includes('<pending>'));
         await expect.poll(() => unsettled().map(([name]) => name)).toEqual([]);
@@ -222,6 +228,7 @@ describe.each(STATES)(
         });
         expect(logged.join()).toContain('not all sessions were told');
         expect(logged.join()).toContain('notifications/message was not delivered');
+        expect(logged.join()).toContain('notifications/message of a task was not delivered');
       }
       expect(rejected.length).toBeGreaterThan(3);
       proxy.resume();
