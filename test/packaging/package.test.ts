@@ -49,6 +49,8 @@ describe('the tarball', () => {
       'docs/cli.md',
       'docs/guarantees.md',
       'docs/wire.md',
+      'deploy/alerts.yml',
+      'deploy/grafana.json',
     ]) {
       expect(files).toContain(name);
     }
@@ -79,6 +81,7 @@ describe('the tarball', () => {
       (path) =>
         !/^(package\.json|README\.md|LICENSE|CHANGELOG\.md|SECURITY\.md)$/.test(path) &&
         !/^docs\/([\w-]+\/)?[\w-]+\.(md|svg)$/.test(path) &&
+        !/^deploy\/[\w-]+\.(yml|json)$/.test(path) &&
         !/^dist\/(?!test|demo|bench)[\w/-]+(\.js|\.d\.ts)$/.test(path),
     );
     expect(others).toEqual([]);
