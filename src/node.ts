@@ -52,6 +52,7 @@ export function createNode(
 
   // Messages of other nodes arrive after this function has returned, so all parts exist by then.
   let joined: JoinedBackplane | undefined;
+  let hasListened = false;
   const join = (): JoinedBackplane =>
     (joined ??= options.backplane.join({
       ...{ nodeId, clock, leaseMs, commandTimeoutMs, sessionTtlMs, retention, logger },
@@ -64,7 +65,9 @@ export function createNode(
         }
       },
       onLost: () => {
-        telemetry?.count('wakeupsMissed');
+        // The first call says that this node has begun to listen.
+        if (hasListened) telemetry?.count('wakeupsMissed');
+        hasListened = true;
         executionParts.silence.messagesLost();
       },
       onLapse: () => {

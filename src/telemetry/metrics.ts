@@ -13,6 +13,8 @@ import { ATTRIBUTE, OTHER } from './attributes.js';
 
 /** How many tools and prompts have series of their own. */
 const MOST_NAMES = 500;
+/** How many tools and prompts have series of their own of which no call has succeeded yet. */
+const MOST_FAILING_NAMES = 100;
 /** The buckets of the MCP semantic conventions, in seconds. */
 const OPERATION_BUCKETS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300];
 /** Sessions live for hours or days, so the conventions' buckets go on. */
@@ -90,6 +92,8 @@ export class Metrics {
   private readonly callbacks: [ObservableGauge, ObservableCallback][] = [];
   /** The tools and prompts that exist. */
   private readonly names = new Set<string>();
+  /** The first tools and prompts that have failed. Clients may have made their names up. */
+  private readonly failingNames = new Set<string>();
 
   constructor(
     private readonly meter: Meter,
@@ -156,13 +160,17 @@ export class Metrics {
   }
 
   /**
-   * A client may call tools that do not exist, and each name would be a time series. So only a name that has once been
-   * answered without an error is shown.
+   * A client may call tools that do not exist, and each name would be a time series. So the names of tools that have only
+   * failed are limited in number. They have a limit of their own, because made-up names must not push out those of tools
+   * that exist.
    */
   private knownName(name: AttributeValue | undefined, hasFailed: boolean): string {
     const text = String(name);
-    if (!hasFailed && this.names.size < MOST_NAMES) this.names.add(text);
-    return this.names.has(text) ? text : OTHER;
+    const [names, most] = hasFailed
+      ? [this.failingNames, MOST_FAILING_NAMES]
+      : [this.names, MOST_NAMES];
+    if (names.size < most) names.add(text);
+    return this.names.has(text) || this.failingNames.has(text) ? text : OTHER;
   }
 
   count(what: Counter, labels: Labels = {}): void {

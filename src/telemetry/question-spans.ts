@@ -4,7 +4,7 @@ import type { JsonRpcRequest, JsonRpcResponse, RequestId } from '../protocol/jso
 import { describe, outcomeOf } from './attributes.js';
 import type { Metrics } from './metrics.js';
 import type { Propagation } from './propagation.js';
-import { finish } from './request-spans.js';
+import { currentVersion, finish } from './request-spans.js';
 import type { Spans } from './spans.js';
 
 interface Open {
@@ -32,6 +32,7 @@ export class QuestionSpans {
     if (this.open.has(id) || this.open.size >= MOST_OPEN) return question;
     const { name, common, own } = describe(question, sessionId);
     const active = context.active();
+    Object.assign(common, currentVersion(active));
     const span = this.spans.start(name, SpanKind.CLIENT, Object.assign(own, common), active);
     this.open.set(id, { span, common, beganAt: performance.now() });
     return this.propagation.withContext(question, trace.setSpan(active, span));

@@ -1,5 +1,12 @@
 import type { Attributes, Context, Link, Span } from '@opentelemetry/api';
-import { context, isSpanContextValid, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
+import {
+  context,
+  createContextKey,
+  isSpanContextValid,
+  SpanKind,
+  SpanStatusCode,
+  trace,
+} from '@opentelemetry/api';
 import type { ArrivedBy, RequestName } from '../options/node-telemetry.js';
 import type { JsonRpcRequest, JsonRpcResponse } from '../protocol/json/jsonrpc.js';
 import { SUPPORTED_PROTOCOL_VERSIONS } from '../replica/sdk.js';
@@ -19,6 +26,9 @@ interface Running {
   /** True if another node runs the request. */
   handedOn: boolean;
 }
+
+/** The place of the protocol version in the context of a request. */
+const VERSION = createContextKey('mcp-anynode: the protocol version of a request');
 
 /** More requests cannot run in a node. It only bounds what a mistake could leave behind. */
 const MOST_RUNNING = 100_000;
@@ -59,7 +69,9 @@ export class RequestSpans {
       : [];
     const attributes = Object.assign(own, common);
     const span = this.spans.start(name, SpanKind.SERVER, attributes, parent, links);
-    this.add(stream, request, { span, common, within: trace.setSpan(parent, span) });
+    const version = common[ATTRIBUTE.protocolVersion];
+    const within = trace.setSpan(parent, span).setValue(VERSION, version);
+    this.add(stream, request, { span, common, within });
     return traceOf(span);
   }
 
@@ -150,6 +162,11 @@ export class RequestSpans {
         span.setAttribute(ATTRIBUTE.result, payloadOf(response.result));
     }
   }
+}
+
+/** Returns the protocol version of the request within which the code runs, as attributes. */
+export function currentVersion(active: Context): Attributes {
+  return versionOf(active.getValue(VERSION));
 }
 
 /** Says on a span how its operation ended. */

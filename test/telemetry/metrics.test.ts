@@ -38,7 +38,7 @@ function meters(temporality = AggregationTemporality.CUMULATIVE) {
 
 const calling = (id: number, name: string) => request(id, 'tools/call', { name, arguments: {} });
 
-it('measures requests by their outcome, and gives no name to tools that do not exist', async () => {
+it('measures requests by their outcome', async () => {
   const { points, all, ...given } = meters();
   const { url, mcp } = await startNode({
     ...given,
@@ -48,7 +48,7 @@ it('measures requests by their outcome, and gives no name to tools that do not e
     },
   });
   const { client, sessionId } = await openSession(url);
-  for (const [at, name] of ['work', 'made-up-1', 'made-up-2', 'failing', 'work'].entries()) {
+  for (const [at, name] of ['work', 'made-up', 'made-up', 'failing', 'work'].entries()) {
     await (await client.post(url, calling(at + 2, name))).answer(at + 2);
   }
   const calls = (await points('mcp.server.operation.duration')).filter(
@@ -62,8 +62,8 @@ it('measures requests by their outcome, and gives no name to tools that do not e
     ]),
   ).toEqual([
     ['work', undefined, 2],
-    ['_OTHER', '-32603', 2],
-    ['_OTHER', 'tool_error', 1],
+    ['made-up', '-32603', 2],
+    ['failing', 'tool_error', 1],
   ]);
   const [first] = calls;
   expect(typeof first?.value === 'object' && first.value.buckets.boundaries).toEqual([
@@ -78,6 +78,45 @@ it('measures requests by their outcome, and gives no name to tools that do not e
   expect(everything.map(({ attributes }) => attributes['service.instance.id'])).toEqual(
     everything.map(() => mcp.nodeId),
   );
+});
+
+// A tool that only ever failed was `_OTHER`, although such a tool is what the metric is looked at for.
+it('names tools that have failed up to a limit, and tools that work beyond it', async () => {
+  const { telemetry: given, points } = meters();
+  const none = (): number => 0;
+  const counts = { sessions: none, replicas: none, streams: none, requests: none };
+  const node = given.observe({ nodeId: 'n', bufferedBytes: none, ...counts });
+  const call = (id: number, name: string, isError: boolean): void => {
+    const made = { jsonrpc: '2.0' as const, id, method: 'tools/call', params: { name } };
+    node.requestArrived('s', made, 'session', { headers: {}, httpVersion: '1.1' });
+    node.requestEnded({ stream: 's', id }, { jsonrpc: '2.0', id, result: { isError } });
+  };
+  const madeUp = Array.from({ length: 102 }, (_, at) => `made-up-${at}`);
+  for (const [id, name] of madeUp.entries()) call(id, name, true);
+  call(1000, 'works', false);
+  const names = (await points('mcp.server.operation.duration')).map(
+    ({ attributes }) => attributes['gen_ai.tool.name'],
+  );
+  expect(names).toEqual([...madeUp.slice(0, 100), '_OTHER', 'works']);
+});
+
+// Each node had missed a wake-up as soon as it had started, because its first subscription counted as one that had been lost.
+it('counts wake-ups that may be lost, but not before the node listens', async () => {
+  const { telemetry: given, points } = meters();
+  const inner = memoryBackplane();
+  let lost = (): void => undefined;
+  const backplane: Backplane = {
+    join: (options) => {
+      lost = () => options.onLost();
+      return inner.join(options);
+    },
+  };
+  await startNode({ telemetry: given, backplane });
+  const missed = async () => (await points('anynode.wakeups.missed')).map(({ value }) => value);
+  lost();
+  expect(await missed()).toEqual([0]);
+  lost();
+  expect(await missed()).toEqual([1]);
 });
 
 it('measures what nodes do for each other, and counts refusals', async () => {

@@ -132,6 +132,8 @@ it('records a question as a CLIENT span, and tells the client its context', asyn
   const [span] = await record.named('roots/list');
   const [call] = await record.named('tools/call ask');
   expect(span?.kind).toBe(SpanKind.CLIENT);
+  // The question had no version. The call within which it was asked has one.
+  expect(span?.attributes['mcp.protocol.version']).toBe('2025-11-25');
   expect(idsOf(span)).toMatchObject({ traceId: TRACE_ID, parent: idsOf(call).spanId });
   expect(question?.params?.['_meta']).toEqual({
     traceparent: `00-${TRACE_ID}-${idsOf(span).spanId}-01`,
