@@ -6,7 +6,6 @@ import { setTimeout as after } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { startRedis } from '../rig/redis.js';
 import type { SessionEvent, SessionInfo } from '../../src/index.js';
-import { connectRedis } from '../support/redis-fixture.js';
 import { jsonLines, lines } from './support/cli.js';
 import { NONE, startCliCluster } from './support/cli-cluster.js';
 import { openSession } from './support/serve.js';
@@ -20,7 +19,7 @@ describe('the command `events`', () => {
     const { stdout, code } = await ask('events', a.sessionId);
     expect(code).toBe(0);
     const printed = lines(stdout);
-    const what = printed.map((line) => line.replace(/^[\d:.]+ (\S) \S+ +/, '$1 '));
+    const what = printed.map((line) => line.replace(/^[-\d]+ [\d:.]+ (\S) \S+ +/, '$1 '));
     expect(what.map((line) => line.split(' ').slice(0, 2).join(' '))).toEqual([
       ...['· session.created', '→ initialize', '← answer'],
       ...['→ notifications/initialized', '· session.initialized'],
@@ -58,13 +57,16 @@ describe('the command `events`', () => {
     expect(await some('--direction', 'out')).toEqual(fromServer);
   });
 
-  // The lines of a session of last week had the same times as those of today.
-  it('prints dates for a session of another day', async () => {
-    const { a, ask, prefix } = await startCliCluster();
-    const yesterday = Date.now() - 86_400_000;
-    await connectRedis().hset(`${prefix}:{${a.sessionId}}`, 'at', yesterday);
-    const { stdout } = await ask('events', a.sessionId, '--limit', '1');
-    expect(stdout).toMatch(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d · g? *\S* +session.created\n$/);
+  // The lines had no dates. Those of a session of last week had the same times as those of today, and were no use for `--after`.
+  it('prints dates, as `--after` and `--until` take them', async () => {
+    const { a, ask } = await startCliCluster();
+    const { stdout } = await ask('events', a.sessionId);
+    const at = lines(stdout).map(
+      (line) => /^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}) /.exec(line)?.[1],
+    );
+    const last = String(at.at(-1));
+    const after = await ask('events', a.sessionId, '--after', last, '--until', last);
+    expect(lines(after.stdout)).toEqual(lines(stdout).filter((line) => line.startsWith(last)));
   });
 
   it('with --follow prints new events, and ends with the session', async () => {

@@ -6,7 +6,6 @@ import type { Context, GlobalOptions } from '../cli-context.js';
 import { withObserver } from '../cli-context.js';
 import { eventLine } from '../print/event-line.js';
 import { eventDocument } from '../print/iso-times.js';
-import { isToday } from '../print/text.js';
 import { orUsage } from '../exit.js';
 import { interruptible } from '../interrupts.js';
 import { sessionIdOf } from '../session-of.js';
@@ -69,14 +68,12 @@ async function run(context: Context, text: string, options: Options): Promise<vo
   // This checks the options. It reads nothing yet.
   orUsage(() => observer.sessions.events(text, wanted));
   const id = await sessionIdOf(context, text);
-  const info = await observer.sessions.get(id);
   const { signal, release } = interruptible();
   try {
     for await (const event of observer.sessions.events(id, { ...wanted, signal })) {
-      const withDate = !isToday(info?.createdAt ?? event.at) || !isToday(event.at);
       await (output.json
         ? output.document(eventDocument(event))
-        : output.line(eventLine(event, output, { withDate })));
+        : output.line(eventLine(event, output, { withDate: true })));
     }
   } finally {
     release();

@@ -22,7 +22,7 @@ export function eventLine(
 ): string {
   const arrow = { in: '→', out: '←', none: '·' }[event.direction ?? 'none'];
   const head = [
-    withDate ? dateTime(event.at) : clockTime(event.at),
+    withDate ? `${dateTime(event.at)}${clockTime(event.at).slice(8)}` : clockTime(event.at),
     ...(session === undefined ? [] : [pad(cut(plain(session), 8), 8)]),
     arrow,
     pad(plain(event.stream ?? '-').slice(0, LONGEST_NAME), 13),

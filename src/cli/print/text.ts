@@ -118,11 +118,6 @@ export function dateTime(at: number): string {
   return `${day} ${clockTime(at).slice(0, 8)}`;
 }
 
-/** Returns true if a time is on the present day of the local time zone. */
-export function isToday(at: number): boolean {
-  return new Date(at).toDateString() === new Date().toDateString();
-}
-
 /** Formats the time of day in the local time zone: `15:04:05.123`. */
 export function clockTime(at: number): string {
   const date = new Date(at);
