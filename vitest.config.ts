@@ -1,4 +1,5 @@
 import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config';
+import { LongestFirst } from './test/support/longest-first.js';
 import { WORKERS } from './test/support/workers.js';
 
 const shared: TestProjectInlineConfiguration['test'] = {
@@ -17,6 +18,7 @@ const shared: TestProjectInlineConfiguration['test'] = {
 
 export default defineConfig({
   test: {
+    sequence: { sequencer: LongestFirst },
     globalSetup: ['test/support/global-setup.ts'],
     reporters: ['default', './test/support/tally-reporter.ts'],
     projects: [
