@@ -54,7 +54,7 @@ export const LEGACY_MUTANTS: Mutant[] = [
   },
   {
     name: 'an answer to a client of HTTP+SSE that the backplane has lost is not missed',
-    from: 923,
+    from: 2067,
     setting,
     plant() {
       OpenerWatch.prototype.check = () => undefined;
