@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startNginx } from '../rig/nginx.js';
 import { startNode } from '../rig/processes.js';
 import { startRedis } from '../rig/redis.js';
+import type { SuiteResult } from '../conformance/suite.js';
 import { complaints, installSuite, runSuite, successes } from '../conformance/suite.js';
 
 const script = new URL('../conformance/modern-node.ts', import.meta.url);
@@ -46,6 +47,14 @@ afterAll(async () => {
   for (const service of open.reverse()) await service.stop();
 }, 60_000);
 
+/** What the suite finds at the SDK's own handler. Each of the others is compared with it. */
+let reference: Promise<SuiteResult> | undefined;
+
+const runAt = (where: keyof typeof urls, specVersion: string): Promise<SuiteResult> =>
+  where === 'bare' && specVersion === MODERN
+    ? (reference ??= runSuite(urls.bare, MODERN))
+    : runSuite(urls[where], specVersion);
+
 /** What the SDK gives on one node, which is all there is to reach: see `conformance` for the older revisions. */
 const revisions = {
   [MODERN]: { scenarios: 40, checks: 152 },
@@ -66,7 +75,7 @@ describe.each([
   it.each(specVersions)(
     '%s',
     async (specVersion) => {
-      const result = await runSuite(urls[where], specVersion);
+      const result = await runAt(where, specVersion);
       expect(complaints(result)).toEqual([]);
 
       const made = successes(result);
@@ -78,7 +87,7 @@ describe.each([
       );
       expect(vacuous).toEqual([]);
       if (specVersion !== MODERN || where === 'bare') return;
-      expect(made).toEqual(successes(await runSuite(urls.bare, MODERN)));
+      expect(made).toEqual(successes(await runAt('bare', MODERN)));
     },
     60_000,
   );

@@ -14,6 +14,7 @@ const PROGRAMS = [
   ),
   ...['test/chaos/node.ts', 'test/conformance/modern-node.ts', 'test/simulation/main.ts'],
   ...['echo-node', 'parent'].map((name) => `test/unit/fixtures/${name}.ts`),
+  ...['client/process', 'server/node', 'interception-node'].map((name) => `bench/${name}.ts`),
 ];
 
 /**
