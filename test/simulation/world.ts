@@ -88,6 +88,8 @@ export class World {
     for (const node of open) void node.handle.close({ drainMs: 1000 }).then(() => (closed += 1));
     await scheduler.runUntil(scheduler.elapsed + 20_000);
     const { seen } = this.ledger;
+    // Nothing may have happened since a session has expired.
+    this.backplane.tellWhatIsKept();
     // Sessions that clients have left expire by themselves; the others are kept for longer than this run.
     const left = setting.sessionTtlMs < 10_000 ? this.backplane.sessions() : [];
     for (const id of left) seen.push(`7 leaks: ${id} has not expired`);
