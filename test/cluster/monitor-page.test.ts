@@ -194,6 +194,12 @@ it('shows each step of the story as it happened on two nodes', async () => {
     await panel.getByRole('heading', { name: 'session created' }).waitFor();
     await page.keyboard.press('ArrowRight');
     await panel.getByRole('heading', { name: 'initialize #0' }).waitFor();
+    // In a narrow window the details are a sheet at the bottom, and what was selected stays above it.
+    await page.setViewportSize({ width: 390, height: 844 });
+    await panel.getByRole('button', { name: 'Close' }).waitFor();
+    const sheet = () => page.evaluate<{ bottom: number; covers: boolean }>(SHEET);
+    await expect.poll(sheet).toEqual({ bottom: 844, covers: false });
+    await page.setViewportSize({ width: 1280, height: 900 });
     // The scrubber goes back to the moment before the subscription.
     expect(await panel.locator('.state-at').textContent()).toContain('test://watched-resource');
     await page.getByRole('slider', { name: 'Moment' }).fill('12');
@@ -279,6 +285,8 @@ it('finds its way in 50,000 sessions', async () => {
   await page.getByLabel('Client').fill('rare');
   await page.getByRole('button', { name: 'created' }).click();
   await summary.getByText('50 match').waitFor();
+  // The latest come first.
+  expect(await page.locator('[aria-sort]').getAttribute('aria-sort')).toBe('descending');
   await expect.poll(() => rows.first().textContent()).toContain(idOf(49_007).slice(0, 8));
   expect(await violations(page)).toEqual([]);
   expect(wrong).toEqual([]);
@@ -320,6 +328,13 @@ it('stays fluid with 10,000 events, of which it draws only those that are seen',
 const OUTSIDE = `(() => {
   const { scrollLeft, scrollWidth, clientWidth } = document.querySelector('.lanes');
   return [scrollLeft, scrollWidth - scrollLeft - clientWidth];
+})()`;
+
+/** Returns where the sheet ends, and whether it covers the bar that is selected. */
+const SHEET = `(() => {
+  const sheet = document.querySelector('.sheet').getBoundingClientRect();
+  const bar = document.querySelector('.lanes .selected').getBoundingClientRect();
+  return { bottom: sheet.bottom, covers: bar.bottom > sheet.top };
 })()`;
 
 /** Scrolls through the lanes in 60 steps. It returns how long each took, sorted, and how many bars were in the page at most. */

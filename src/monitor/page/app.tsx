@@ -114,7 +114,9 @@ function OfflineApp({ feed, place }: { feed: Feed; place: Place }) {
       </header>
       <main id="main" tabIndex={-1}>
         {chosen === undefined ? (
-          <p class="empty">The file has no session.</p>
+          <p class="empty">
+            The file has no session. `mcp-anynode export SESSION` writes one that has.
+          </p>
         ) : (
           <SessionPage key={chosen.id} feed={feed} prefix={chosen.id} />
         )}

@@ -64,7 +64,7 @@ export function Bars(
     onSelect: (key: string) => void;
   },
 ) {
-  const { selected, cursor, onSelect } = props;
+  const { selected, cursor, boxes, onSelect } = props;
   return (
     <g>
       {drawn(props).map((each) => {
@@ -87,6 +87,15 @@ export function Bars(
             }}
           >
             {isMain && <title>{bar.why === undefined ? name : `${name}. ${bar.why}`}</title>}
+            {form === 'main' && (
+              <rect
+                class="hit"
+                x={x - 4}
+                y={y - 2}
+                width={width + 8}
+                height={boxes[lane]?.rowHeight ?? height}
+              />
+            )}
             <rect x={x} y={y} width={width} height={height} rx={form === 'main' ? 4 : 3} />
             {(form === 'main' || form === 'handler') && (
               <Label bar={each} from={props.visible.from + 62} />

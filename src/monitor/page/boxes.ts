@@ -19,13 +19,15 @@ export interface Visible {
 /** The strip of a node's lane for its connections and marks. */
 const STRIP = 22;
 const ROW = 26;
+const TOUCH_ROW = 40;
 const THIN = 11;
 const HANDLER_ROW = 18;
 
-export function laneTops(lanes: Lane[], top: number): LaneBox[] {
+export function laneTops(lanes: Lane[], top: number, isNarrow: boolean): LaneBox[] {
   let y = top;
   return lanes.map(({ name, rows }) => {
-    const rowHeight = name === CLIENT ? THIN : name === HANDLER ? HANDLER_ROW : ROW;
+    const rowHeight =
+      name === CLIENT ? THIN : name === HANDLER ? HANDLER_ROW : isNarrow ? TOUCH_ROW : ROW;
     const strip = name === HANDLER ? 8 : STRIP;
     const box = {
       name,

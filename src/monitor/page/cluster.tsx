@@ -4,7 +4,7 @@ import { sayEvent } from '../../timeline/say-event.js';
 import type { ClusterView, PageNode } from '../wire.js';
 import { placeOfSession } from './app.js';
 import type { Feed } from './feed.js';
-import { bytes, clock, count, rate } from './format.js';
+import { bytes, clock, count, rate, ZONE } from './format.js';
 import { nextTrouble, TroubleBanner, type Trouble } from './trouble.js';
 
 export function ClusterPage({ feed }: { feed: Feed }) {
@@ -59,9 +59,9 @@ export function ClusterPage({ feed }: { feed: Feed }) {
         />
         <Tile name="Running calls" value={count(view.totals.requests)} />
         <Tile
-          name="Open streams"
+          name="Connected streams"
           value={count(view.totals.followed)}
-          more={`of ${count(view.totals.streams)}`}
+          more={`of ${count(view.totals.streams)} open`}
         />
         <Tile
           name="Events"
@@ -83,7 +83,7 @@ export function ClusterPage({ feed }: { feed: Feed }) {
         {view.nodes.length === 0 ? (
           <p class="empty">
             {view.nodesComplete
-              ? `No node holds a lease under the prefix “${feed.hello.prefix}”.`
+              ? `No node holds a lease under the prefix “${feed.hello.prefix}”. Start a node with this prefix, or open the page with the prefix and the Redis of your nodes.`
               : 'Looking for nodes…'}
           </p>
         ) : (
@@ -171,7 +171,7 @@ function NodeCard({ node, at }: { node: PageNode; at: number }) {
           <dd>{count(node.streams)}</dd>
         </div>
         <div>
-          <dt>in flight</dt>
+          <dt>running</dt>
           <dd>{count(node.requests)}</dd>
         </div>
         <div>
@@ -234,13 +234,16 @@ function Latest({ view }: { view: ClusterView }) {
     <section aria-labelledby="latest">
       <h2 id="latest">Latest events</h2>
       {rows.length === 0 ? (
-        <p class="empty">Nothing has happened since you opened this page.</p>
+        <p class="empty">
+          Nothing has happened since you opened this page. What clients and nodes do appears here as
+          it happens.
+        </p>
       ) : (
         <div class="scroll">
           <table class="latest">
             <thead>
               <tr>
-                <th scope="col">time</th>
+                <th scope="col">time ({ZONE})</th>
                 <th scope="col">session</th>
                 <th scope="col">node</th>
                 <th scope="col">what</th>

@@ -2,8 +2,8 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import type { EventSummary } from '../../timeline/event-summary.js';
 import { sayEvent } from '../../timeline/say-event.js';
 import { clock, ZONE } from './format.js';
+import { useNarrow } from './use-media.js';
 
-const ROW = 24;
 const HEIGHT = 288;
 
 /** All events as a list. Only the rows that are seen are in the page. */
@@ -21,6 +21,7 @@ export function EventList({
   onSelect: (key: string) => void;
 }) {
   const list = useRef<HTMLDivElement>(null);
+  const ROW = useNarrow() ? 40 : 24;
   const [top, setTop] = useState(0);
   const index = selected === undefined ? cursor : events.findIndex(({ id }) => id === selected);
   useEffect(() => {
@@ -79,7 +80,7 @@ export function EventList({
                 aria-posinset={place + 1}
                 aria-setsize={events.length}
                 class={`event ${isBad ? 'bad' : ''} ${cursor !== undefined && place > cursor ? 'later' : ''}`}
-                style={{ top: `${place * ROW}px` }}
+                style={{ top: `${place * ROW}px`, height: `${ROW}px` }}
                 onClick={() => onSelect(event.id)}
               >
                 <span class="num">{clock(event.at)}</span>

@@ -8,6 +8,7 @@ import { Bars, Hops } from './bars.js';
 import { laneTops, type LaneBox } from './boxes.js';
 import { clock } from './format.js';
 import { Marks, Stretches } from './marks.js';
+import { useNarrow } from './use-media.js';
 
 interface Props {
   line: Timeline;
@@ -44,7 +45,8 @@ export function Lanes(props: Props) {
   } = props;
   const scroller = useRef<HTMLDivElement>(null);
   const [view, setView] = useState({ left: 0, width: 800 });
-  const boxes = useMemo(() => laneTops(placed.lanes, AXIS), [placed]);
+  const isNarrow = useNarrow();
+  const boxes = useMemo(() => laneTops(placed.lanes, AXIS, isNarrow), [placed, isNarrow]);
   const height = (boxes.at(-1)?.bottom ?? AXIS) + 14;
   const own = useRef(-1);
 

@@ -1,6 +1,7 @@
 import { useEffect, useRef } from 'preact/hooks';
 import type { Scale } from '../../timeline/scale.js';
 import type { Outcome, Timeline } from '../../timeline/picture.js';
+import { useMedia } from './use-media.js';
 
 const HEIGHT = 34;
 /** The more serious an outcome is, the later it is drawn, so that it stays visible. */
@@ -21,6 +22,7 @@ export function Overview({
   onMove: (at: number) => void;
 }) {
   const canvas = useRef<HTMLCanvasElement>(null);
+  const isDark = useMedia('(prefers-color-scheme: dark)');
   useEffect(() => {
     const element = canvas.current;
     const context = element?.getContext('2d');
@@ -50,7 +52,8 @@ export function Overview({
     }
     context.fillStyle = color('accent');
     if (cursor !== undefined) context.fillRect(scale.x(cursor) * by - 0.5, 0, 1.5, HEIGHT);
-  }, [line, scale, cursor, view.width]);
+    // The colours are those of the style, which has others in the dark.
+  }, [line, scale, cursor, view.width, isDark]);
   const share = (x: number): string => `${(100 * x) / Math.max(1, scale.width)}%`;
   const move = (event: PointerEvent): void => {
     const box = canvas.current?.getBoundingClientRect();

@@ -1,6 +1,7 @@
 import type { EventSummary } from '../../timeline/event-summary.js';
 import { lasted } from '../../timeline/explain.js';
 import { sayMark } from '../../timeline/mermaid.js';
+import { useEffect } from 'preact/hooks';
 import { sayEvent } from '../../timeline/say-event.js';
 import type { Bar, Mark, Timeline } from '../../timeline/picture.js';
 import { outcomeName } from './bars.js';
@@ -8,6 +9,7 @@ import { Facts } from './facts.js';
 import type { Feed } from './feed.js';
 import { clock } from './format.js';
 import { Moment, type MomentView } from './moment.js';
+import { useMedia } from './use-media.js';
 import type { SessionData } from './use-session.js';
 
 interface Props {
@@ -16,17 +18,31 @@ interface Props {
   line: Timeline;
   selected: string | undefined;
   moment: MomentView | undefined;
-  onSelect: (key: string) => void;
+  onSelect: (key: string | undefined) => void;
 }
 
 export function Panel({ feed, data, line, selected, moment, onSelect }: Props) {
+  const isBelow = useMedia('(max-width: 900px)');
+  useEffect(() => {
+    if (isBelow && selected !== undefined) uncover();
+  }, [isBelow, selected]);
   const event = data.events.find(({ id }) => id === selected);
   const bar = line.bars.find(({ key, endKey }) => key === selected || endKey === selected);
   const marks = line.marks.filter(({ key, kind }) => key === selected && kind !== 'message');
   return (
     <aside class="panel" aria-label="Details">
-      <section aria-live="polite" aria-labelledby="selected-title">
+      <section
+        aria-live="polite"
+        aria-labelledby="selected-title"
+        class={event === undefined ? '' : 'sheet'}
+        onKeyDown={({ key }) => key === 'Escape' && onSelect(undefined)}
+      >
         <h2 id="selected-title">{event === undefined ? 'Selected' : sayEvent(event)}</h2>
+        {event !== undefined && (
+          <button type="button" class="close" onClick={() => onSelect(undefined)}>
+            Close
+          </button>
+        )}
         {event === undefined ? (
           <p class="hint">
             Select a bar, a mark or a row to see what it was, where it ran, and why it failed.
@@ -48,6 +64,15 @@ export function Panel({ feed, data, line, selected, moment, onSelect }: Props) {
       <Failures line={line} onSelect={onSelect} />
     </aside>
   );
+}
+
+/** What is selected stays in view above the sheet, which covers the lower part of a narrow window. */
+function uncover(): void {
+  const isInList = document.activeElement?.closest('.events') != null;
+  const chosen = isInList ? '.event[aria-selected="true"]' : '.lanes .selected';
+  const { bottom = 0 } = document.querySelector(chosen)?.getBoundingClientRect() ?? {};
+  const covered = bottom - innerHeight * 0.42;
+  if (covered > 0) scrollBy({ top: covered });
 }
 
 function sentence(mark: Mark): string {

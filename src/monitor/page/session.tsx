@@ -57,7 +57,8 @@ export function SessionPage({ feed, prefix }: { feed: Feed; prefix: string }) {
   if (data.missing)
     return (
       <p class="empty" role="status">
-        There is no session whose id begins with “{prefix}”. It may have ended.
+        There is no session whose id begins with “{prefix}”. It may have ended: what is stored of a
+        session goes with it. <a href="#/sessions">Show the sessions that there are</a>
       </p>
     );
   if (data.trouble !== undefined && events.length === 0)
@@ -183,7 +184,10 @@ export function SessionPage({ feed, prefix }: { feed: Feed; prefix: string }) {
             onSelect={(key) => select(key, true)}
           />
         </div>
-        <Panel {...{ feed, data, line, selected, moment }} onSelect={(key) => select(key, true)} />
+        <Panel
+          {...{ feed, data, line, selected, moment }}
+          onSelect={(key) => select(key, key !== undefined)}
+        />
       </div>
     </div>
   );

@@ -6,16 +6,17 @@ import type { Feed, Query } from './feed.js';
 import { count } from './format.js';
 import { nextTrouble, TroubleBanner, type Trouble } from './trouble.js';
 
-const COLUMNS: { name: string; sort?: string }[] = [
+/** `isFalling`: the order begins with the latest or the most. */
+const COLUMNS: { name: string; sort?: string; isFalling?: true }[] = [
   { name: 'session', sort: 'id' },
   { name: 'client', sort: 'client' },
   { name: 'principal', sort: 'principal' },
   { name: 'protocol', sort: 'protocol' },
-  { name: 'created', sort: 'created' },
-  { name: 'used', sort: 'used' },
+  { name: 'created', sort: 'created', isFalling: true },
+  { name: 'used', sort: 'used', isFalling: true },
   { name: 'running' },
   { name: 'streams' },
-  { name: 'errors', sort: 'errors' },
+  { name: 'errors', sort: 'errors', isFalling: true },
   { name: 'nodes' },
 ];
 
@@ -90,8 +91,9 @@ export function SessionsPage({ feed, node }: { feed: Feed; node: string | undefi
       />
     </label>
   );
+  const sorted = query.sort ?? 'id';
   const sortBy = (sort: string): void =>
-    change(query.sort === sort ? { reverse: !(query.reverse ?? false) } : { sort, reverse: false });
+    change(sorted === sort ? { reverse: !(query.reverse ?? false) } : { sort, reverse: false });
   return (
     <div class="sessions">
       <h1 class="hidden">Sessions</h1>
@@ -129,7 +131,7 @@ export function SessionsPage({ feed, node }: { feed: Feed; node: string | undefi
         {busy && list !== undefined && ' · looking…'}
       </p>
       <div
-        class={`scroll ${trouble === undefined ? '' : 'stale'}`}
+        class={`scroll list ${trouble === undefined ? '' : 'stale'}`}
         tabIndex={0}
         role="region"
         aria-label="Sessions"
@@ -137,15 +139,16 @@ export function SessionsPage({ feed, node }: { feed: Feed; node: string | undefi
         <table aria-busy={busy}>
           <thead>
             <tr>
-              {COLUMNS.map(({ name, sort }) => (
+              {COLUMNS.map(({ name, sort, isFalling = false }) => (
                 <th
                   scope="col"
+                  class={sort === undefined ? 'unsorted' : ''}
                   aria-sort={
-                    query.sort !== undefined && query.sort === sort
-                      ? query.reverse === true
-                        ? 'descending'
-                        : 'ascending'
-                      : undefined
+                    sort !== sorted
+                      ? undefined
+                      : isFalling === (query.reverse ?? false)
+                        ? 'ascending'
+                        : 'descending'
                   }
                 >
                   {sort === undefined ? (
@@ -154,7 +157,11 @@ export function SessionsPage({ feed, node }: { feed: Feed; node: string | undefi
                     <button type="button" class="sort" onClick={() => sortBy(sort)}>
                       {name}
                       <span aria-hidden="true">
-                        {query.sort === sort ? (query.reverse === true ? ' ▲' : ' ▼') : ''}
+                        {sort !== sorted
+                          ? ' ↕'
+                          : isFalling === (query.reverse ?? false)
+                            ? ' ▲'
+                            : ' ▼'}
                       </span>
                     </button>
                   )}
@@ -165,30 +172,52 @@ export function SessionsPage({ feed, node }: { feed: Feed; node: string | undefi
           <tbody>
             {list?.sessions.map(({ info, streams, followed, requests, replicas }) => (
               <tr key={info.id}>
-                <td>
+                <td data-name="session">
                   <a class="id" href={placeOfSession(info.id)}>
                     {info.id.slice(0, 13)}
                   </a>
                 </td>
-                <td class="text">
-                  {info.clientInfo.name} <small>{info.clientInfo.version}</small>
+                <td data-name="client" class="text">
+                  <span>
+                    {info.clientInfo.name} <small>{info.clientInfo.version}</small>
+                  </span>
                 </td>
-                <td class="text">{info.principal ?? <small>anonymous</small>}</td>
-                <td>{info.protocolVersion}</td>
-                <td class="num">{ago(info.createdAt)}</td>
-                <td class="num">{ago(info.lastSeenAt)}</td>
-                <td class="num">{requests || ''}</td>
-                <td class="num">
+                <td data-name="principal" class="text">
+                  {info.principal ?? <small>anonymous</small>}
+                </td>
+                <td data-name="protocol">{info.protocolVersion}</td>
+                <td data-name="created" class="num">
+                  {ago(info.createdAt)}
+                </td>
+                <td data-name="used" class="num">
+                  {ago(info.lastSeenAt)}
+                </td>
+                <td data-name="running" class="num">
+                  {requests || ''}
+                </td>
+                <td data-name="streams" class="num">
                   {followed}/{streams}
                 </td>
-                <td class={`num ${info.errors ? 'bad' : ''}`}> {info.errors || ''}</td>
-                <td class="text">{replicas.join(' ')}</td>
+                <td data-name="errors" class={`num ${info.errors ? 'bad' : ''}`}>
+                  {info.errors || ''}
+                </td>
+                <td data-name="nodes" class="text">
+                  {replicas.join(' ')}
+                </td>
               </tr>
             ))}
           </tbody>
         </table>
       </div>
-      {list !== undefined && list.sessions.length === 0 && <p class="empty">No session matches.</p>}
+      {list !== undefined && list.sessions.length === 0 && (
+        <Nothing
+          isFiltered={Object.keys(query).some((name) => name !== 'sort' && name !== 'reverse')}
+          onClear={() => {
+            setQuery({});
+            setPages([undefined]);
+          }}
+        />
+      )}
       <nav class="pages" aria-label="Pages">
         <button
           type="button"
@@ -207,6 +236,22 @@ export function SessionsPage({ feed, node }: { feed: Feed; node: string | undefi
         </button>
       </nav>
     </div>
+  );
+}
+
+function Nothing({ isFiltered, onClear }: { isFiltered: boolean; onClear: () => void }) {
+  return isFiltered ? (
+    <p class="empty">
+      No session fits all of this. Take a part of it away, or{' '}
+      <button type="button" onClick={onClear}>
+        show all sessions
+      </button>
+    </p>
+  ) : (
+    <p class="empty">
+      There is no session. Connect a client to a node, and its session is listed here. If clients
+      are connected, the nodes may have another prefix, or another Redis.
+    </p>
   );
 }
 
