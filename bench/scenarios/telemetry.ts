@@ -9,13 +9,15 @@ const CONCURRENCY = 16;
 const VARIANTS: Record<string, Pick<NodeSettings, 'telemetry'>> = {
   off: {},
   api: { telemetry: 'api' },
+  http: { telemetry: 'http' },
   sampled: { telemetry: 'sampled' },
 };
 
 const TITLES = {
   off: 'without telemetry',
   api: 'telemetry, no SDK registered',
-  sampled: 'telemetry, 10 % of traces recorded',
+  http: 'without telemetry, HTTP spans of an SDK, 10 % recorded',
+  sampled: 'telemetry and HTTP spans, 10 % recorded',
 };
 
 /** What the option `telemetry` costs a plain call. */
@@ -37,7 +39,11 @@ export const telemetry: Scenario = {
     const measured = await inTurn(bench, turns);
     for (const end of ends) await end();
     noteAll(bench, 'telemetry', measured, ['rate', 'cpu']);
-    const columns = [...loadColumns('calls/s'), ratio('CPU ÷ without', 'cpu', 'off')];
+    const columns = [
+      ...loadColumns('calls/s'),
+      ratio('CPU ÷ without', 'cpu', 'off'),
+      ratio('CPU ÷ HTTP spans', 'cpu', 'http'),
+    ];
     return [
       tableOf(
         `Telemetry: tools/call on Redis, concurrency ${CONCURRENCY}`,

@@ -13,16 +13,19 @@ const MANY = 1_000_000;
 export async function mountAnynode(settings: NodeSettings, redisUrl: string): Promise<Mounted> {
   const { anynode } = await built();
   const { contestant, responseMode, prefix = 'bench', replicaIdleMs, maxReplicas } = settings;
+  const telemetry = await telemetryFor(settings.telemetry);
   const mcp = anynode({
     ...{ server: buildServer, responseMode, replicaIdleMs, maxReplicas },
     retention: { maxEvents: MAX_EVENTS },
     limits: { anonymousSessions: MANY, anonymousPending: MANY },
     ...(contestant === 'redis' && { redis: redisUrl, prefix }),
-    ...(settings.telemetry !== undefined && { telemetry: await telemetryFor(settings.telemetry) }),
+    ...telemetry.options,
   });
   await mcp.ready();
   return {
-    listener: settings.mount === 'plain' ? mcp.listener : express().use('/mcp', mcp),
+    listener: telemetry.listening(
+      settings.mount === 'plain' ? mcp.listener : express().use('/mcp', mcp),
+    ),
     notify: (id, notification) => mcp.session(id).notify(notification),
     announce: async () => {
       await mcp.notify.toolsChanged();

@@ -45,7 +45,7 @@ export interface NodeSettings {
   prefix?: string;
   replicaIdleMs?: number;
   maxReplicas?: number;
-  /** Left out: the option `telemetry` is not given. */
+  /** Left out: without OpenTelemetry. */
   telemetry?: TelemetrySetting;
 }
 
