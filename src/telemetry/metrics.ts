@@ -88,7 +88,7 @@ export class Metrics {
   private readonly operations: Record<'server' | 'client', Histogram>;
   private readonly node: Attributes;
   /** True if no SDK records metrics. Attributes are not even made then. */
-  private readonly isOff: boolean;
+  readonly isOff: boolean;
   private readonly callbacks: [ObservableGauge, ObservableCallback][] = [];
   /** The tools and prompts that exist. */
   private readonly names = new Set<string>();

@@ -8,7 +8,7 @@ import {
   trace,
 } from '@opentelemetry/api';
 import type { ArrivedBy, RequestName } from '../options/node-telemetry.js';
-import type { JsonRpcRequest, JsonRpcResponse } from '../protocol/json/jsonrpc.js';
+import type { JsonRpcRequest, JsonRpcResponse, RequestId } from '../protocol/json/jsonrpc.js';
 import { SUPPORTED_PROTOCOL_VERSIONS } from '../replica/sdk.js';
 import { ATTRIBUTE, describe, outcomeOf, payloadOf, resultOf } from './attributes.js';
 import type { Metrics } from './metrics.js';
@@ -82,7 +82,7 @@ export class RequestSpans {
     taken: { how: 'owner_hop' | 'rerun'; trace: string | undefined },
   ): void {
     // The request has come back to the node where it arrived.
-    if (this.running.has(keyOf({ stream, id: request.id }))) return;
+    if (this.running.has(keyOf(stream, request.id))) return;
     const { common, own } = describe(request, sessionId, this.payloads);
     const span = this.spans.startLinked(`anynode.${taken.how}`, { ...common, ...own }, taken.trace);
     const carried = this.propagation.contextOf(request.params, context.active());
@@ -99,18 +99,17 @@ export class RequestSpans {
       return;
     }
     const beganAt = performance.now();
-    this.running.set(keyOf({ stream, id }), {
-      ...{ span, common, within, beganAt, handedOn: false },
-    });
+    const running: Running = { span, common, within, beganAt, handedOn: false };
+    this.running.set(keyOf(stream, id), running);
   }
 
   runWithin<T>(name: RequestName, run: () => T): T {
-    const running = this.running.get(keyOf(name));
+    const running = this.running.get(keyOf(name.stream, name.id));
     return running === undefined ? run() : context.with(running.within, run);
   }
 
   handedOn(name: RequestName, owner: string): void {
-    const key = keyOf(name);
+    const key = keyOf(name.stream, name.id);
     const running = this.running.get(key);
     if (running === undefined) return;
     running.handedOn = true;
@@ -129,7 +128,7 @@ export class RequestSpans {
   }
 
   ended(name: RequestName, response: JsonRpcResponse | undefined, failure?: string): void {
-    const key = keyOf(name);
+    const key = keyOf(name.stream, name.id);
     const running = this.running.get(key);
     if (running === undefined) return;
     this.running.delete(key);
@@ -148,17 +147,18 @@ export class RequestSpans {
     response: JsonRpcResponse | undefined,
     failure: string | undefined,
   ): void {
+    const isRecording = span.isRecording();
+    if (!isRecording && this.metrics.isOff) return;
     const method = common[ATTRIBUTE.method];
-    const [isCall, isInitialize] = [method === 'tools/call', method === 'initialize'];
     const { attributes, message } = outcomeOf(response, failure);
     // The version is settled by the answer to `initialize`.
-    if (isInitialize && response !== undefined)
+    if (method === 'initialize' && response !== undefined)
       Object.assign(attributes, versionOf(resultOf(response)?.protocolVersion));
     this.metrics.operation('server', performance.now() - beganAt, common, attributes);
-    if (span.isRecording()) {
+    if (isRecording) {
       finish(span, attributes, message);
       const isResult = response !== undefined && 'result' in response;
-      if (this.payloads && isCall && isResult)
+      if (this.payloads && method === 'tools/call' && isResult)
         span.setAttribute(ATTRIBUTE.result, payloadOf(response.result));
     }
   }
@@ -176,8 +176,8 @@ export function finish(span: Span, attributes: Attributes, message: string | und
   span.setStatus({ code: SpanStatusCode.ERROR, ...(message !== undefined && { message }) });
 }
 
-function keyOf({ stream, id }: RequestName): string {
-  return `${stream} ${typeof id} ${id}`;
+function keyOf(stream: string, id: RequestId): string {
+  return typeof id === 'number' ? `${stream} ${id}` : `${stream} "${id}`;
 }
 
 /** Only versions that exist, since the text may be a client's. */
