@@ -16,6 +16,19 @@ const shared: TestProjectInlineConfiguration['test'] = {
   setupFiles: ['test/support/setup.ts'],
 };
 
+/** The tests that need a program. `WITHOUT=nginx,chromium` leaves those of these programs out. */
+const NEEDED_BY: Record<string, string[]> = {
+  chromium: ['test/cluster/monitor-page.test.ts'],
+  prometheus: ['test/cluster/telemetry.test.ts'],
+  nginx: [
+    'test/cluster/{clients,conformance,conformance-modern,eras,frameworks,rolling-nginx,story}.test.ts',
+    'test/unit/rigs-nodes.test.ts',
+  ],
+};
+
+const without = (process.env.WITHOUT ?? '').split(',');
+const leftOut = without.flatMap((program) => NEEDED_BY[program] ?? []);
+
 export default defineConfig({
   test: {
     sequence: { sequencer: LongestFirst },
@@ -27,7 +40,7 @@ export default defineConfig({
           ...shared,
           name: 'node',
           include: ['test/**/*.test.ts'],
-          exclude: ['**/node_modules/**', 'test/cluster/**'],
+          exclude: ['**/node_modules/**', 'test/cluster/**', ...leftOut],
         },
       },
       {
@@ -37,8 +50,7 @@ export default defineConfig({
           // Each starts several nodes, and asks how soon something happens.
           maxWorkers: 2,
           include: ['test/cluster/**/*.test.ts'],
-          // The tests of the page need Chromium. `WITHOUT=chromium` leaves them out.
-          exclude: process.env.WITHOUT === 'chromium' ? ['test/cluster/monitor-page.test.ts'] : [],
+          exclude: leftOut,
           // They come when the other tests are through.
           sequence: { groupOrder: 1 },
         },

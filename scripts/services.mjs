@@ -3,7 +3,8 @@
 //
 //     node scripts/services.mjs [redis-server] [nginx] [prometheus] [chromium]
 //
-// Without a name it looks after the first two. WITHOUT=chromium leaves one out: npm test then leaves out the tests that need it.
+// Without a name it looks after the first two. WITHOUT=prometheus,chromium leaves these out, and npm test then leaves out the tests
+// that need them. Almost all tests need Redis; npm run test:unit has those that do not.
 //
 // What is there already costs nothing and prints nothing. What is missing is installed with the system's package manager
 // where that is possible without a question; else it says what to install and ends with code 1. No service is started
@@ -83,6 +84,13 @@ function run({ needsRoot, script }, packages) {
   return status === 0;
 }
 
+/** How to run the tests without these programs. */
+function withoutThem(missing) {
+  if (missing.includes('redis-server'))
+    return 'To run only the tests that need no Redis: npm run test:unit';
+  return `To leave out the tests that need it: WITHOUT=${missing.join(',')} npm test`;
+}
+
 function main() {
   const without = (process.env.WITHOUT ?? '').split(',');
   const named = process.argv.length > 2 ? process.argv.slice(2) : usual;
@@ -109,7 +117,7 @@ Please install ${missing.join(' and ')}, for instance:
   Fedora           sudo dnf install redis nginx golang-github-prometheus chromium
   macOS            brew install redis nginx prometheus chromium
 
-To leave the tests of the page out, which need chromium: WITHOUT=chromium npm test
+${withoutThem(missing)}
 `);
   return 1;
 }

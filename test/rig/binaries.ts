@@ -14,7 +14,10 @@ export function findBinary(name: string): string | undefined {
 export function requireBinary(name: string): string {
   const path = findBinary(name);
   if (path !== undefined) return path;
-  throw new Error(`${name} is not installed. \`node scripts/services.mjs\` installs it.`);
+  const program = name === 'promtool' ? 'prometheus' : name;
+  throw new Error(
+    `${name} is not installed. \`node scripts/services.mjs ${program}\` installs it.`,
+  );
 }
 
 function isExecutable(path: string): boolean {
