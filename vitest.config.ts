@@ -47,8 +47,6 @@ export default defineConfig({
         test: {
           ...shared,
           name: 'cluster',
-          // Each starts several nodes, and asks how soon something happens.
-          maxWorkers: 2,
           include: ['test/cluster/**/*.test.ts'],
           exclude: leftOut,
           // They come when the other tests are through.

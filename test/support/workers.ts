@@ -1,2 +1,2 @@
-/** So many test files run at a time, most of which wait for a while; those of clusters are fewer. */
+/** So many test files run at a time, most of which wait for a while. */
 export const WORKERS = 3;
