@@ -5,8 +5,9 @@ import type { NodeProcess } from '../rig/processes.js';
 import type { SessionEvent } from '../../src/index.js';
 import { stateAt } from '../../src/index.js';
 import { observe } from '../../src/operator/index.js';
-import { answers, hasMethod, RawClient, request } from '../support/mcp-http.js';
+import { answers, RawClient } from '../support/mcp-http.js';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
+import { beginCall, type BeginArgs } from './dead-nodes/begin-call.js';
 
 const LEASE_MS = 1500;
 
@@ -50,15 +51,8 @@ afterEach(async () => {
   await Promise.all(nodes.map((node) => node.stop({ graceMs: 0 })));
 });
 
-/** Starts a call on `node` and resolves when its first progress has come. */
-async function begin(node: NodeProcess, tool: string, steps = 1000, ms = 100, stuckOn?: string) {
-  const id = client.nextId();
-  const args = { steps, ms, ...(stuckOn !== undefined && { stuckOn }) };
-  const params = { name: tool, arguments: args, _meta: { progressToken: `p${id}` } };
-  const { sse } = await client.post(node.url, request(id, 'tools/call', params));
-  await sse.next(hasMethod('notifications/progress'));
-  return { id, sse };
-}
+const begin = (node: NodeProcess, tool: string, ...args: BeginArgs) =>
+  beginCall(client, node, tool, ...args);
 
 const isAnswerTo = (id: number) => (event: SessionEvent) =>
   event.type === 'message.sent' && event.method === undefined && event.requestId === id;

@@ -1,26 +1,18 @@
 /** The official conformance suite against both eras on one mount. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { startNginx } from '../rig/nginx.js';
 import { startNode } from '../rig/processes.js';
 import { startRedis } from '../rig/redis.js';
 import type { SuiteResult } from '../conformance/suite.js';
 import { complaints, installSuite, runSuite, successes } from '../conformance/suite.js';
+import { useServices } from './support/services.js';
 
 const script = new URL('../conformance/modern-node.ts', import.meta.url);
 const MODERN = '2026-07-28';
 const KEY = 'the same on each node, as the SDK asks for';
 
-/** Started once for the file, stopped in reverse. */
-const open: { stop: () => Promise<unknown> }[] = [];
+const started = useServices();
 const urls = { bare: '', one: '', two: '', handler: '', twoKeys: '', twoBare: '' };
-
-async function started<T extends { stop: () => Promise<unknown> }>(
-  starting: Promise<T>,
-): Promise<T> {
-  const service = await starting;
-  open.push(service);
-  return service;
-}
 
 const node = (env: Record<string, string>) => started(startNode({ script, env: { KEY, ...env } }));
 
@@ -42,10 +34,6 @@ beforeAll(async () => {
   urls.twoBare = await balanced(await node({}), await node({}));
   urls.twoKeys = await balanced(first, await node({ ...env, KEY: `another ${KEY}` }));
 }, 300_000);
-
-afterAll(async () => {
-  for (const service of open.reverse()) await service.stop();
-}, 60_000);
 
 /** What the suite finds at the SDK's own handler. Each of the others is compared with it. */
 let reference: Promise<SuiteResult> | undefined;

@@ -1,8 +1,9 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { startNginx } from '../rig/nginx.js';
 import { startNode } from '../rig/processes.js';
 import { startRedis } from '../rig/redis.js';
 import { complaints, installSuite, runSuite, successes } from '../conformance/suite.js';
+import { useServices } from './support/services.js';
 
 const script = new URL('../../demo/node.ts', import.meta.url);
 
@@ -12,17 +13,8 @@ const revisions = [
   { specVersion: '2025-11-25', scenarios: 33, checks: 84 },
 ];
 
-/** Started once for the file, stopped in reverse. */
-const open: { stop: () => Promise<unknown> }[] = [];
+const started = useServices();
 const urls = { bare: '', one: '', two: '', made: '', listener: '', handler: '', upstream: '' };
-
-async function started<T extends { stop: () => Promise<unknown> }>(
-  starting: Promise<T>,
-): Promise<T> {
-  const service = await starting;
-  open.push(service);
-  return service;
-}
 
 beforeAll(async () => {
   await installSuite();
@@ -49,10 +41,6 @@ async function twoNodes(env: Record<string, string>): Promise<string> {
   const nginx = await started(startNginx({ upstreams: [first.port, second.port] }));
   return `${nginx.url}/mcp`;
 }
-
-afterAll(async () => {
-  for (const service of open.reverse()) await service.stop();
-}, 60_000);
 
 describe.each(revisions)(
   'the official conformance suite, every scenario of $specVersion',

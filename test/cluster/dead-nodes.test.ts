@@ -9,6 +9,7 @@ import type { SseReader } from '../support/mcp-http.js';
 import { answers, hasMethod, RawClient, request } from '../support/mcp-http.js';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
 import { killLate } from './support/leases.js';
+import { beginCall, type BeginArgs } from './dead-nodes/begin-call.js';
 
 const LEASE_MS = 1500;
 
@@ -37,15 +38,8 @@ afterEach(async () => {
   await Promise.all(nodes.map((node) => node.stop({ graceMs: 0 })));
 });
 
-/** Starts a call on `node` and resolves when its first progress has come. */
-async function begin(node: NodeProcess, tool: string, steps = 1000, ms = 100, stuckOn?: string) {
-  const id = client.nextId();
-  const args = { steps, ms, ...(stuckOn !== undefined && { stuckOn }) };
-  const params = { name: tool, arguments: args, _meta: { progressToken: `p${id}` } };
-  const { sse } = await client.post(node.url, request(id, 'tools/call', params));
-  await sse.next(hasMethod('notifications/progress'));
-  return { id, sse };
-}
+const begin = (node: NodeProcess, tool: string, ...args: BeginArgs) =>
+  beginCall(client, node, tool, ...args);
 
 function progressOf(...streams: SseReader[]): number[] {
   return streams

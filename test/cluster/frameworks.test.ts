@@ -1,22 +1,15 @@
 /** A server of another framework, unchanged, behind two nodes and round robin. */
-import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
+import { beforeAll, expect, it, onTestFinished } from 'vitest';
 import { startNginx } from '../rig/nginx.js';
 import { freePort } from '../rig/ports.js';
 import { startNode } from '../rig/processes.js';
 import { startRedis } from '../rig/redis.js';
 import { installFrameworks } from '../frameworks/install.js';
 import { hasMethod, RawClient, request } from '../support/mcp-http.js';
+import { useServices } from './support/services.js';
 
-const open: { stop: () => Promise<unknown> }[] = [];
+const started = useServices();
 let url = '';
-
-async function started<T extends { stop: () => Promise<unknown> }>(
-  starting: Promise<T>,
-): Promise<T> {
-  const service = await starting;
-  open.push(service);
-  return service;
-}
 
 beforeAll(async () => {
   await installFrameworks();
@@ -34,10 +27,6 @@ beforeAll(async () => {
   const nginx = await started(startNginx({ upstreams: [first.port, second.port] }));
   url = `${nginx.url}/mcp`;
 }, 300_000);
-
-afterAll(async () => {
-  for (const service of open.reverse()) await service.stop();
-}, 60_000);
 
 const text = (line: string) => ({ result: { content: [{ text: line }] } });
 const call = (name: string, args = {}) => ({ name, arguments: args });

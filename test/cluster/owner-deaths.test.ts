@@ -1,9 +1,10 @@
 /** `affinity: 'owner'` when the owner is killed, paused or cut off: one successor, nothing run twice, nobody waits for ever. */
 import { afterEach, describe, expect, it } from 'vitest';
 import { startNode, type NodeProcess } from '../rig/processes.js';
-import { answers, hasMethod, notification, RawClient, request } from '../support/mcp-http.js';
+import { answers, notification, RawClient, request } from '../support/mcp-http.js';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
 import { resultText } from './support/cluster.js';
+import { beginCall, type BeginArgs } from './dead-nodes/begin-call.js';
 
 const LEASE_MS = 1500;
 
@@ -43,14 +44,8 @@ async function next(node: NodeProcess): Promise<number> {
   return Number(resultText(answer));
 }
 
-async function begin(node: NodeProcess, tool: string, steps = 1000, ms = 100, stuckOn?: string) {
-  const id = client.nextId();
-  const args = { steps, ms, ...(stuckOn !== undefined && { stuckOn }) };
-  const params = { name: tool, arguments: args, _meta: { progressToken: `p${id}` } };
-  const { sse } = await client.post(node.url, request(id, 'tools/call', params));
-  await sse.next(hasMethod('notifications/progress'));
-  return { id, sse };
-}
+const begin = (node: NodeProcess, tool: string, ...args: BeginArgs) =>
+  beginCall(client, node, tool, ...args);
 
 describe('an owner that is killed', () => {
   it('loses its counter of 500 calls, and its one successor starts at zero', async () => {

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import { afterAll, beforeAll, expect, it } from 'vitest';
-import { startRedis, type RedisServer } from '../rig/redis.js';
+import { expect, it } from 'vitest';
 import { commandCounts, commandsBetween, type CommandCounts } from '../support/commandstats.js';
+import { useFileRedis } from '../support/file-redis.js';
 import { uniquePrefix } from '../support/redis-fixture.js';
 import type { RawClient } from '../support/mcp-http.js';
 import { callTool, holdTool, newClient, useCluster, type TestNode } from './support/cluster.js';
@@ -13,25 +13,15 @@ import { callTool, holdTool, newClient, useCluster, type TestNode } from './supp
  */
 const cluster = useCluster();
 
-let server: RedisServer;
-let redis: Redis;
-beforeAll(async () => {
-  // Of its own: what other tests leave behind on a shared one would be counted.
-  server = await startRedis();
-  redis = new Redis(server.url);
-});
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
-});
-
+// What other tests leave behind in a shared Redis would be counted.
+const own = useFileRedis();
 /** Long enough that no lease is renewed while a test counts. */
 const LEASE_MS = 600_000;
 
 async function commandsDuring(run: () => Promise<unknown>): Promise<CommandCounts> {
-  const before = await commandCounts(redis);
+  const before = await commandCounts(own.admin);
   await run();
-  return commandsBetween(before, await commandCounts(redis));
+  return commandsBetween(before, await commandCounts(own.admin));
 }
 
 /** Returns the commands that a call needs: scripts and wake-ups. */
@@ -59,7 +49,7 @@ async function callMany(client: RawClient, node: TestNode): Promise<void> {
 }
 
 it('a plain call on a warm session takes two scripts and no wake-up, on whichever node its session began', async () => {
-  const [born, other, third] = await cluster.mount({ redis: server.url, leaseMs: LEASE_MS });
+  const [born, other, third] = await cluster.mount({ redis: own.server.url, leaseMs: LEASE_MS });
   const client = newClient();
   await client.initialize(born.url);
   for (const node of [born, other]) await callTool(client, node, 'echo', { text: 'warm' });
@@ -85,7 +75,7 @@ it('a plain call on a warm session takes two scripts and no wake-up, on whicheve
 });
 
 it('a call whose stream is on another node takes one wake-up for its answer', async () => {
-  const nodes = await cluster.mount({ redis: server.url, leaseMs: LEASE_MS });
+  const nodes = await cluster.mount({ redis: own.server.url, leaseMs: LEASE_MS });
   const [executor, holder] = nodes;
   const client = newClient();
   await client.initialize(executor.url);
@@ -108,7 +98,7 @@ it('a call whose stream is on another node takes one wake-up for its answer', as
 });
 
 it('a notification for a GET stream on another node takes one script and one wake-up', async () => {
-  const nodes = await cluster.mount({ redis: server.url, leaseMs: LEASE_MS });
+  const nodes = await cluster.mount({ redis: own.server.url, leaseMs: LEASE_MS });
   const [sender, holder] = nodes;
   const client = newClient();
   await client.initialize(sender.url);
@@ -135,7 +125,7 @@ it('a notification for a GET stream on another node takes one script and one wak
 it('200 streams whose calls run on another node are checked with one message per 100 of them', async () => {
   const prefix = uniquePrefix();
   const [executor, holder] = await cluster.mount({
-    ...{ redis: server.url, leaseMs: LEASE_MS, prefix },
+    ...{ redis: own.server.url, leaseMs: LEASE_MS, prefix },
   });
   const client = newClient();
   await client.initialize(executor.url);
@@ -147,7 +137,7 @@ it('200 streams whose calls run on another node are checked with one message per
     const resumed = await client.listen(holder.url, id === undefined ? {} : { lastEventId: id });
     await resumed.comment();
   }
-  const subscriber = new Redis(server.url);
+  const subscriber = new Redis(own.server.url);
   const checks: number[] = [];
   try {
     const asked = new Promise<void>((resolve) => {
@@ -169,7 +159,7 @@ it('200 streams whose calls run on another node are checked with one message per
 
 /** Resolves when each of the nodes has renewed its lease so many times; returns how often each one did. */
 async function renewals(prefix: string, nodes: readonly TestNode[], times: number) {
-  const subscriber = new Redis(server.url);
+  const subscriber = new Redis(own.server.url);
   const counts = new Map<string, number>();
   try {
     const done = new Promise<void>((resolve) => {
@@ -190,7 +180,7 @@ async function renewals(prefix: string, nodes: readonly TestNode[], times: numbe
 it('200 idle sessions cost nothing: Redis gets only the leases of the nodes, and no node keeps a replica', async () => {
   const prefix = uniquePrefix();
   const nodes = await cluster.mount({
-    ...{ redis: server.url, prefix },
+    ...{ redis: own.server.url, prefix },
     // On a busy machine a shorter one may run out.
     leaseMs: 6_000,
     replicaIdleMs: 1_000,
@@ -239,7 +229,7 @@ it('200 idle sessions cost nothing: Redis gets only the leases of the nodes, and
 it('an open stream costs at most one refresh per third of the session lifetime, and keeps its session alive', async () => {
   const sessionTtlMs = 2_400;
   const nodes = await cluster.mount({
-    ...{ redis: server.url, leaseMs: LEASE_MS, sessionTtlMs },
+    ...{ redis: own.server.url, leaseMs: LEASE_MS, sessionTtlMs },
   });
   const [born, holder] = nodes;
   const clients = Array.from({ length: 30 }, () => newClient());

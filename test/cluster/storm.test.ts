@@ -1,7 +1,6 @@
 /** All clients come back at once: after a cut of the network, or when a node that held many connections is gone. */
-import { Redis } from 'ioredis';
-import { afterAll, beforeAll, expect, it } from 'vitest';
-import { startRedis, type RedisServer } from '../rig/redis.js';
+import { expect, it } from 'vitest';
+import { useFileRedis } from '../support/file-redis.js';
 import { commandCounts, commandsBetween } from '../support/commandstats.js';
 import { RawClient } from '../support/mcp-http.js';
 import { logged, useCluster, type TestNode } from './support/cluster.js';
@@ -11,24 +10,14 @@ const MB = 1024 * 1024;
 const STORM = 2_000;
 const SESSIONS = 200;
 
-let server: RedisServer;
-let redis: Redis;
-beforeAll(async () => {
-  server = await startRedis();
-  redis = new Redis(server.url);
-});
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
-});
-
+const own = useFileRedis();
 async function memoryOf(node: TestNode): Promise<number> {
   const memory = await node.process.call<{ heapUsed: number; external: number }>('memory');
   return memory.heapUsed + memory.external;
 }
 
 it('2,000 concurrent resumes, ten for each session, are answered, and each session has one stream with all messages', async () => {
-  const nodes = await cluster.mount({ redis: server.url, leaseMs: 600_000 });
+  const nodes = await cluster.mount({ redis: own.server.url, leaseMs: 600_000 });
   const clients: { client: RawClient; cursor: string; sessionId: string }[] = [];
   for (let at = 0; at < SESSIONS; at += 1) {
     const client = new RawClient();
@@ -44,7 +33,7 @@ it('2,000 concurrent resumes, ten for each session, are answered, and each sessi
     await (nodes[at % 3] as TestNode).call('push', { sessionId, from: 0, count: 3, as: 'missed' });
   }
   const before = await Promise.all(nodes.map(memoryOf));
-  const counted = await commandCounts(redis);
+  const counted = await commandCounts(own.admin);
   const tries = await Promise.all(
     Array.from({ length: STORM }, async (_, at) => {
       const { client, cursor } = clients[at % SESSIONS] as (typeof clients)[0];
@@ -56,7 +45,7 @@ it('2,000 concurrent resumes, ten for each session, are answered, and each sessi
       return { status: answer.status, stream, of: at % SESSIONS };
     }),
   );
-  const counts = commandsBetween(counted, await commandCounts(redis));
+  const counts = commandsBetween(counted, await commandCounts(own.admin));
   const { evalsha = 0, eval: whole = 0, publish = 0 } = counts;
 
   expect(new Set(tries.map(({ status }) => status))).toEqual(new Set([200]));

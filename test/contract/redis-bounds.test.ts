@@ -1,15 +1,11 @@
 /** How long a call may take at most, and that a refused step leaves nothing behind. */
-import { Cluster, Redis } from 'ioredis';
+import { Cluster } from 'ioredis';
 import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import type { Backplane, Operation } from '../../src/backplane/backplane.js';
 import { LOG_START, STANDALONE } from '../../src/backplane/backplane.js';
 import { redisBackplane } from '../../src/backplane/redis/redis-backplane.js';
-import {
-  startRedis,
-  startRedisCluster,
-  type RedisCluster,
-  type RedisServer,
-} from '../rig/redis.js';
+import { startRedisCluster, type RedisCluster } from '../rig/redis.js';
+import { useFileRedis } from '../support/file-redis.js';
 import { uniquePrefix } from '../support/redis-fixture.js';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.js';
 import { lateness } from './support/lateness.js';
@@ -26,17 +22,12 @@ import {
   TestNode,
 } from './suite/rig.js';
 
-let server: RedisServer;
-let admin: Redis;
+const own = useFileRedis();
 let servers: RedisCluster;
 beforeAll(async () => {
-  server = await startRedis();
-  admin = new Redis(server.url);
   servers = await startRedisCluster({ masters: 3 });
 });
 afterAll(async () => {
-  admin.disconnect();
-  await server.stop();
   await servers.stop();
 });
 
@@ -64,7 +55,7 @@ async function join(backplane: Backplane, commandTimeoutMs: number): Promise<Tes
 
 const kinds: Record<string, () => Promise<Backplane>> = {
   'a single Redis': async () => {
-    const { port } = await proxyTo(server.port);
+    const { port } = await proxyTo(own.server.port);
     return redisBackplane({ redis: `redis://127.0.0.1:${port}`, prefix: uniquePrefix() });
   },
   'a Redis Cluster': async () => {
@@ -139,16 +130,16 @@ describe.each(Object.keys(kinds))('%s that takes commands and never answers', (k
 describe('a step that Redis refuses', () => {
   const refusals: Record<string, [() => Promise<unknown>, () => Promise<unknown>]> = {
     'because it is full': [
-      () => admin.config('SET', 'maxmemory', 1),
-      () => admin.config('SET', 'maxmemory', 0),
+      () => own.admin.config('SET', 'maxmemory', 1),
+      () => own.admin.config('SET', 'maxmemory', 0),
     ],
     'because it is a replica now': [
-      () => admin.replicaof('127.0.0.1', 1),
-      () => admin.replicaof('NO', 'ONE'),
+      () => own.admin.replicaof('127.0.0.1', 1),
+      () => own.admin.replicaof('NO', 'ONE'),
     ],
     'because it misses its replicas': [
-      () => admin.config('SET', 'min-replicas-to-write', 1),
-      () => admin.config('SET', 'min-replicas-to-write', 0),
+      () => own.admin.config('SET', 'min-replicas-to-write', 1),
+      () => own.admin.config('SET', 'min-replicas-to-write', 0),
     ],
   };
   const steps: Record<string, Operation[]> = {
@@ -175,12 +166,12 @@ describe('a step that Redis refuses', () => {
     async (name) => {
       const [begin, end] = refusals[name] as (typeof refusals)[string];
       const prefix = uniquePrefix();
-      const node = await join(redisBackplane({ redis: server.url, prefix }), 500);
+      const node = await join(redisBackplane({ redis: own.server.url, prefix }), 500);
       const state = async (id: string) => {
         const key = `${prefix}:{${id}}`;
-        const { seen: _, ...record } = await admin.hgetall(key);
-        const streams = await admin.hgetall(`${key}:streams`);
-        return { record, streams, events: await admin.xrange(`${key}:events`, '-', '+') };
+        const { seen: _, ...record } = await own.admin.hgetall(key);
+        const streams = await own.admin.hgetall(`${key}:streams`);
+        return { record, streams, events: await own.admin.xrange(`${key}:events`, '-', '+') };
       };
       onTestFinished(async () => {
         await end();
@@ -214,17 +205,17 @@ describe('a step that Redis refuses', () => {
 
   it('leaves no part of a session that could not be created', async () => {
     const prefix = uniquePrefix();
-    const node = await join(redisBackplane({ redis: server.url, prefix }), 500);
-    await admin.config('SET', 'maxmemory', 1);
+    const node = await join(redisBackplane({ redis: own.server.url, prefix }), 500);
+    await own.admin.config('SET', 'maxmemory', 1);
     onTestFinished(async () => {
-      await admin.config('SET', 'maxmemory', 0);
+      await own.admin.config('SET', 'maxmemory', 0);
     });
     const session = newSession();
     await expect(node.backplane.create(session)).rejects.toMatchObject({
       code: 'backplane_unavailable',
     });
-    expect(await admin.keys(`${prefix}:{*`)).toEqual([]);
-    await admin.config('SET', 'maxmemory', 0);
+    expect(await own.admin.keys(`${prefix}:{*`)).toEqual([]);
+    await own.admin.config('SET', 'maxmemory', 0);
     expect(await node.backplane.create(session)).toHaveLength(2);
     expect((await node.read(session.id, 'init', BEGINNING)).events).toHaveLength(1);
   });

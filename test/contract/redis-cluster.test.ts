@@ -1,30 +1,19 @@
 import { Cluster } from 'ioredis';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { ANY_PRINCIPAL, STANDALONE } from '../../src/backplane/backplane.js';
 import { redisBackplane } from '../../src/backplane/redis/redis-backplane.js';
 import { defineScripts } from '../../src/backplane/redis/commands/scripts.js';
-import { startRedisCluster, type RedisCluster } from '../rig/redis.js';
+import { useFileRedisCluster } from '../support/file-redis.js';
 import { uniquePrefix } from '../support/redis-fixture.js';
 import { describeBackplane } from './suite/describe-backplane.js';
 import { append, eventually, open, TestNode } from './suite/rig.js';
 
-let servers: RedisCluster;
-let client: Cluster;
-
-beforeAll(async () => {
-  servers = await startRedisCluster({ masters: 3 });
-  client = new Cluster(servers.urls, { lazyConnect: true });
-});
-
-afterAll(async () => {
-  client.disconnect();
-  await servers.stop();
-});
+const own = useFileRedisCluster();
 
 describeBackplane('Redis Cluster', () => {
   const prefix = uniquePrefix();
   return Promise.resolve({
-    backplane: () => redisBackplane({ redis: client, prefix }),
+    backplane: () => redisBackplane({ redis: own.client, prefix }),
     close: () => Promise.resolve(),
   });
 });
@@ -32,8 +21,8 @@ describeBackplane('Redis Cluster', () => {
 // Without hash tags, the first script on a cluster would fail with CROSSSLOT.
 it('keeps all keys of a session in one slot, and spreads sessions over the masters', async () => {
   const prefix = uniquePrefix();
-  const node = new TestNode(redisBackplane({ redis: client, prefix }));
-  const admin = new Cluster(servers.urls);
+  const node = new TestNode(redisBackplane({ redis: own.client, prefix }));
+  const admin = new Cluster(own.servers.urls);
   try {
     await node.backplane.ready();
     const slots = new Set<number>();
@@ -58,8 +47,8 @@ it('keeps all keys of a session in one slot, and spreads sessions over the maste
 
 it('returns the ends of streams of sessions on all masters, and none for missing or malformed sessions', async () => {
   const prefix = uniquePrefix();
-  const node = new TestNode(redisBackplane({ redis: client, prefix }));
-  const admin = new Cluster(servers.urls);
+  const node = new TestNode(redisBackplane({ redis: own.client, prefix }));
+  const admin = new Cluster(own.servers.urls);
   try {
     await node.backplane.ready();
     const ids = await Promise.all(Array.from({ length: 20 }, () => node.create()));
@@ -83,7 +72,7 @@ it('returns the ends of streams of sessions on all masters, and none for missing
 
 // For such a client every error means a redirection, also the error that says that a script is not known.
 it('sends a forgotten script again, also over a client that follows no redirections', async () => {
-  const scripted = defineScripts(new Cluster(servers.urls, { maxRedirections: 0 }));
+  const scripted = defineScripts(new Cluster(own.servers.urls, { maxRedirections: 0 }));
   try {
     const key = `${uniquePrefix()}:record`;
     await scripted.hset(key, 'rev', '1');
@@ -99,7 +88,7 @@ it('sends a forgotten script again, also over a client that follows no redirecti
 });
 
 it('has one subscriber and at most one command connection per master, and no connection when it has left', async () => {
-  const admin = new Cluster(servers.urls);
+  const admin = new Cluster(own.servers.urls);
   const connections = async () => {
     const lists = await Promise.all(
       admin.nodes('master').map(async (master) => {
@@ -112,7 +101,7 @@ it('has one subscriber and at most one command connection per master, and no con
       subscribers: lines.filter((line) => line.includes(' sub=1 ')).length,
     }));
   };
-  const source = new Cluster(servers.urls, {
+  const source = new Cluster(own.servers.urls, {
     lazyConnect: true,
     redisOptions: { connectionName: 'counted' },
   });

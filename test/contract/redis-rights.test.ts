@@ -3,23 +3,19 @@
  * needed.
  */
 import { readdir, readFile } from 'node:fs/promises';
-import { Redis } from 'ioredis';
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { startRedis, type RedisServer } from '../rig/redis.js';
+import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { redisBackplane } from '../../src/backplane/redis/redis-backplane.js';
 import { sdkStores } from '../../src/sdk-stores/sdk-stores.js';
+import { useFileRedis } from '../support/file-redis.js';
 import { uniquePrefix } from '../support/redis-fixture.js';
 import { describeSdkStores } from './sdk-stores/describe-sdk-stores.js';
 import { describeBackplane } from './suite/describe-backplane.js';
 import { newSession, TestNode } from './suite/rig.js';
 
-let server: RedisServer;
-let admin: Redis;
+const own = useFileRedis();
 /** The rights that each node needs come first, and then those that the stores of the SDK need. */
 let grants: string[][] = [];
 beforeAll(async () => {
-  server = await startRedis();
-  admin = new Redis(server.url);
   const text = await readFile(
     new URL('../../docs/how-to/prepare-redis.md', import.meta.url),
     'utf8',
@@ -29,18 +25,13 @@ beforeAll(async () => {
   );
   expect(grants).toHaveLength(2);
 });
-afterAll(async () => {
-  admin.disconnect();
-  await server.stop();
-});
-
 /** Creates a user with the rights of the first blocks of commands. */
 async function userWith(blocks: number): Promise<{ url: string; prefix: string }> {
   const prefix = uniquePrefix();
   const words = grants.slice(0, blocks).flat();
   const rights = words.map((word) => word.replace(/^([~&])mcp:/, `$1${prefix}:`));
-  await admin.acl('SETUSER', prefix, ...rights);
-  return { url: `redis://${prefix}:password@127.0.0.1:${server.port}`, prefix };
+  await own.admin.acl('SETUSER', prefix, ...rights);
+  return { url: `redis://${prefix}:password@127.0.0.1:${own.server.port}`, prefix };
 }
 
 async function open(blocks: number) {
@@ -95,7 +86,7 @@ describe('a user with the rights for the stores of the SDK', () => {
 
   // A refused UNSUBSCRIBE, for instance, makes no test fail.
   it('was refused no command in the tests before', async () => {
-    expect(await admin.acl('LOG')).toEqual([]);
+    expect(await own.admin.acl('LOG')).toEqual([]);
   });
 
   it('may use each command of each script', async () => {

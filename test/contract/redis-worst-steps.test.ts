@@ -1,10 +1,9 @@
 /** How much one step may make Redis do, whatever a client has done before. Redis runs no other command meanwhile. */
-import { Redis } from 'ioredis';
-import { afterAll, beforeAll, expect, it, onTestFinished, vi } from 'vitest';
+import { expect, it, onTestFinished, vi } from 'vitest';
 import { SCENARIOS } from '../../bench/worst-steps.js';
 import { World } from '../../bench/worst-steps/world.js';
 import type * as ScriptTexts from '../../src/backplane/redis/commands/script-texts.js';
-import { startRedis, type RedisServer } from '../rig/redis.js';
+import { useFileRedis } from '../support/file-redis.js';
 import { workOf } from './support/counted-scripts.js';
 
 vi.mock('../../src/backplane/redis/commands/script-texts.js', async (load) => {
@@ -30,26 +29,16 @@ const MOST_WORK: Record<string, number> = {
 };
 const MOST_WORK_OF_OTHERS = 2_500;
 
-let server: RedisServer;
-let redis: Redis;
-beforeAll(async () => {
-  server = await startRedis();
-  redis = new Redis(server.url);
-});
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
-});
-
+const own = useFileRedis();
 const bounded = SCENARIOS.filter(({ carriesLarge }) => carriesLarge !== true).map(
   ({ script, situation, prepare }) => [script, situation, prepare] as const,
 );
 
 it.each(bounded)('%s does bounded work: %s', async (script, situation, prepare) => {
-  await redis.flushall();
-  const world = new World(redis, server.url, situation.replaceAll(/\W/g, ''));
+  await own.admin.flushall();
+  const world = new World(own.admin, own.server.url, situation.replaceAll(/\W/g, ''));
   onTestFinished(() => world.close());
   await Promise.all([world.a.backplane.ready(), world.b.backplane.ready()]);
-  const work = await workOf(redis, await prepare(world));
+  const work = await workOf(own.admin, await prepare(world));
   expect(work).toBeLessThan(MOST_WORK[script] ?? MOST_WORK_OF_OTHERS);
 });

@@ -1,29 +1,17 @@
-import { Cluster } from 'ioredis';
-import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
-import { startRedisCluster, type RedisCluster } from '../rig/redis.js';
+import { expect, it, onTestFinished } from 'vitest';
 import { redisBackplane } from '../../src/index.js';
 import { sdkStores } from '../../src/sdk-stores/index.js';
+import { useFileRedisCluster } from '../support/file-redis.js';
 import { uniquePrefix } from '../support/redis-fixture.js';
 import { describeSdkStores } from './sdk-stores/describe-sdk-stores.js';
 import { eventually } from './suite/rig.js';
 
-let servers: RedisCluster;
-let client: Cluster;
-
-beforeAll(async () => {
-  servers = await startRedisCluster({ masters: 3 });
-  client = new Cluster(servers.urls, { lazyConnect: true });
-});
-
-afterAll(async () => {
-  client.disconnect();
-  await servers.stop();
-});
+const own = useFileRedisCluster();
 
 describeSdkStores('Redis Cluster', () => {
   const prefix = uniquePrefix();
   return Promise.resolve({
-    backplane: () => redisBackplane({ redis: client, prefix }),
+    backplane: () => redisBackplane({ redis: own.client, prefix }),
     close: () => Promise.resolve(),
   });
 });
@@ -31,7 +19,7 @@ describeSdkStores('Redis Cluster', () => {
 // A script with keys of two slots would fail with CROSSSLOT.
 it('each step of each store touches keys of one slot only', async () => {
   const prefix = uniquePrefix();
-  const [a, b] = [0, 1].map(() => sdkStores({ redis: client, prefix })) as [
+  const [a, b] = [0, 1].map(() => sdkStores({ redis: own.client, prefix })) as [
     ReturnType<typeof sdkStores>,
     ReturnType<typeof sdkStores>,
   ];

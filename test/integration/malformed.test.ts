@@ -1,62 +1,54 @@
 /** A writer to Redis who stores malformed data harms the session of that data at most. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Redis } from 'ioredis';
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { redisBackplane } from '../../src/backplane/redis/redis-backplane.js';
-import { startRedis, type RedisServer } from '../rig/redis.js';
+import { useFileRedis } from '../support/file-redis.js';
 import { request } from '../support/mcp-http.js';
 import { newGate } from './support/gate.js';
 import { openSession, startNode } from './support/serve.js';
 
-let server: RedisServer;
-let redis: Redis;
-beforeAll(async () => {
-  server = await startRedis();
-  redis = new Redis(server.url);
-});
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
-});
-
+const own = useFileRedis();
 const start = async (more: object = {}) => {
-  const node = await startNode({ backplane: redisBackplane({ redis: server.url }), ...more });
-  onTestFinished(() => redis.flushall().then(() => undefined));
+  const node = await startNode({ backplane: redisBackplane({ redis: own.server.url }), ...more });
+  onTestFinished(() => own.admin.flushall().then(() => undefined));
   return { ...node, inbox: `mcp:inbox:${node.mcp.nodeId}` };
 };
 
 /** The stored data of a session, each with something that the scripts do not write. */
 const HARM: [string, (key: string) => Promise<unknown>][] = [
-  ['a record of another type', (key) => redis.multi().del(key).set(key, 'x').exec()],
-  ['a record without a revision', (key) => redis.hset(key, 'rev', 'x')],
+  ['a record of another type', (key) => own.admin.multi().del(key).set(key, 'x').exec()],
+  ['a record without a revision', (key) => own.admin.hset(key, 'rev', 'x')],
   [
     'a streams hash of another type',
-    (key) => redis.multi().del(`${key}:streams`).set(`${key}:streams`, 'x').exec(),
+    (key) => own.admin.multi().del(`${key}:streams`).set(`${key}:streams`, 'x').exec(),
   ],
   [
     'a log of another type',
-    (key) => redis.multi().del(`${key}:events`).lpush(`${key}:events`, 'x').exec(),
+    (key) => own.admin.multi().del(`${key}:events`).lpush(`${key}:events`, 'x').exec(),
   ],
-  ['a position that is none', (key) => redis.hset(`${key}:streams`, 'n:g', 'x')],
-  ['a log id that is none', (key) => redis.hset(`${key}:streams`, 'n:g', '1:x')],
-  ['a number of bytes that is none', (key) => redis.hset(`${key}:streams`, 'bytes', 'x')],
+  ['a position that is none', (key) => own.admin.hset(`${key}:streams`, 'n:g', 'x')],
+  ['a log id that is none', (key) => own.admin.hset(`${key}:streams`, 'n:g', '1:x')],
+  ['a number of bytes that is none', (key) => own.admin.hset(`${key}:streams`, 'bytes', 'x')],
   [
     'a number of a commit that is none',
     async (key) => {
-      const [field = 't:'] = (await redis.hkeys(`${key}:streams`)).filter((name) =>
+      const [field = 't:'] = (await own.admin.hkeys(`${key}:streams`)).filter((name) =>
         name.startsWith('t:'),
       );
-      await redis.hset(`${key}:streams`, field, 'x');
+      await own.admin.hset(`${key}:streams`, field, 'x');
     },
   ],
-  ['a number of running requests that is none', (key) => redis.hset(`${key}:streams`, 'run', 'x')],
-  ['a time of trimming that is none', (key) => redis.hset(`${key}:streams`, 'trimmed', 'x')],
-  ['no capabilities of the client', (key) => redis.hdel(key, 'hears')],
-  ['a holder that is none', (key) => redis.hset(`${key}:streams`, 'h:g', 'x')],
+  [
+    'a number of running requests that is none',
+    (key) => own.admin.hset(`${key}:streams`, 'run', 'x'),
+  ],
+  ['a time of trimming that is none', (key) => own.admin.hset(`${key}:streams`, 'trimmed', 'x')],
+  ['no capabilities of the client', (key) => own.admin.hdel(key, 'hears')],
+  ['a holder that is none', (key) => own.admin.hset(`${key}:streams`, 'h:g', 'x')],
   [
     'a young log that is none',
     (key) =>
-      redis
+      own.admin
         .multi()
         .del(`${key}:events`)
         .set(`${key}:events`, '1-1 m -5\nabc')
@@ -104,18 +96,18 @@ it('answers a batch in JSON mode although its stored answers are malformed', asy
   let stream = '';
   await expect
     .poll(async () => {
-      const fields = await redis.hkeys(`${key}:streams`);
+      const fields = await own.admin.hkeys(`${key}:streams`);
       stream = fields.find((field) => field.startsWith('x:'))?.slice(2) ?? '';
       return stream;
     })
     .not.toBe('');
-  const token = (await redis.hget(`${key}:streams`, `h:${stream}`))?.split(':')[1] ?? '';
+  const token = (await own.admin.hget(`${key}:streams`, `h:${stream}`))?.split(':')[1] ?? '';
   const add = (n: number, text: string, ...more: string[]) =>
-    redis.xadd(`${key}:events`, '*', 's', stream, 'n', n, 'o', 0, 'm', text, ...more);
+    own.admin.xadd(`${key}:events`, '*', 's', stream, 'n', n, 'o', 0, 'm', text, ...more);
   await add(1, 'no json');
   const last = (await add(2, 'null', 'e', '1')) ?? '';
-  await redis.hset(`${key}:streams`, `n:${stream}`, `2:${last}`);
-  await redis.publish(inbox, `1 event ${sessionId} ${stream} ${token} 2 ${last} 1 - 0 1\n`);
+  await own.admin.hset(`${key}:streams`, `n:${stream}`, `2:${last}`);
+  await own.admin.publish(inbox, `1 event ${sessionId} ${stream} ${token} 2 ${last} 1 - 0 1\n`);
   const { status, body } = await answer;
   expect(status).toBe(200);
   expect(JSON.parse(body)).toMatchObject([
@@ -167,8 +159,8 @@ describe('a line in the inbox of a node', () => {
     const { url, mcp, inbox } = await start();
     const { client, sessionId } = await openSession(url);
     for (const line of LINES) {
-      await redis.publish(inbox, line);
-      await redis.publish(inbox, line.replace(' S', ` ${sessionId}`));
+      await own.admin.publish(inbox, line);
+      await own.admin.publish(inbox, line.replace(' S', ` ${sessionId}`));
     }
     await sleep(100);
     expect(await client.request(url, 'ping')).toMatchObject({ result: {} });
@@ -179,14 +171,14 @@ describe('a line in the inbox of a node', () => {
   it('for a session that does not exist is not kept', async () => {
     const { url, inbox, mcp } = await start();
     const { client } = await openSession(url);
-    await redis.set('mcp:{zzz}:events', 'x');
-    await redis.publish(inbox, '1 logged zzz 5-5');
+    await own.admin.set('mcp:{zzz}:events', 'x');
+    await own.admin.publish(inbox, '1 logged zzz 5-5');
     const line = `1 deliver zzz\n"${'y'.repeat(100_000)}"`;
     const before = process.memoryUsage().heapUsed;
-    for (let at = 0; at < 300; at += 1) await redis.publish(inbox, line);
+    for (let at = 0; at < 300; at += 1) await own.admin.publish(inbox, line);
     expect(await client.request(url, 'ping')).toMatchObject({ result: {} });
     expect(process.memoryUsage().heapUsed - before).toBeLessThan(60_000_000);
-    expect(await redis.exists('mcp:{zzz}:events')).toBe(0);
+    expect(await own.admin.exists('mcp:{zzz}:events')).toBe(0);
     expect(mcp.health().status).toBe('ready');
   });
 });

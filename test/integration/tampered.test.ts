@@ -6,29 +6,18 @@ import { SetLevelRequestSchema, SubscribeRequestSchema } from '@modelcontextprot
 import { randomBytes } from 'node:crypto';
 import { Redis } from 'ioredis';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { startRedis, type RedisServer } from '../rig/redis.js';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { redisBackplane } from '../../src/backplane/redis/redis-backplane.js';
 import type { AnynodeOptions } from '../../src/index.js';
 import { aesGcmCodec } from '../../src/codec/index.js';
 import { type JsonRpc, notification, request } from '../support/mcp-http.js';
+import { useFileRedis } from '../support/file-redis.js';
 import { uniquePrefix } from '../support/redis-fixture.js';
 import { newGate } from './support/gate.js';
 import { scriptedServer, type Tool } from './support/scripted-server.js';
 import { openSession, rawClient, startNode } from './support/serve.js';
 
-let server: RedisServer;
-/** The attacker's own identity. */
-let redis: Redis;
-beforeAll(async () => {
-  server = await startRedis();
-  redis = new Redis(server.url);
-});
-afterAll(async () => {
-  redis.disconnect();
-  await server.stop();
-});
-
+const redis = useFileRedis();
 /** Starts two nodes with the same key. */
 async function twoNodes(more: Partial<AnynodeOptions> = {}) {
   const prefix = uniquePrefix();
@@ -36,7 +25,7 @@ async function twoNodes(more: Partial<AnynodeOptions> = {}) {
   const start = () =>
     startNode({
       principal: (req) => req.get('x-user'),
-      backplane: redisBackplane({ redis: server.url, prefix }),
+      backplane: redisBackplane({ redis: redis.server.url, prefix }),
       codec: aesGcmCodec({ keys: { k1: key }, current: 'k1' }),
       ...more,
     });
@@ -55,9 +44,9 @@ describe('the principal of a session', () => {
     const { a, b, alice, bob, record } = await twoNodes();
     const { sessionId } = alice;
     await alice.client.request(a.url, 'ping');
-    const principal = (await redis.hget(record, 'pr')) ?? '';
+    const principal = (await redis.admin.hget(record, 'pr')) ?? '';
     expect(principal).toContain('alice');
-    await redis.hset(record, 'pr', principal.replace('alice', 'bob'));
+    await redis.admin.hset(record, 'pr', principal.replace('alice', 'bob'));
     for (const { url } of [a, b]) {
       expect((await bob.get(url)).status).toBe(404);
       expect((await bob.post(url, request(1, 'ping'))).status).toBe(404);
@@ -69,7 +58,7 @@ describe('the principal of a session', () => {
     await expect(b.mcp.session(sessionId).state.get()).rejects.toThrow('There is no session');
     expect(b.logged.join('\n')).toContain('has been changed by something that is no node');
     // With the original value, all works again.
-    await redis.hset(record, 'pr', principal);
+    await redis.admin.hset(record, 'pr', principal);
     await alice.client.request(b.url, 'ping');
   });
 
@@ -80,15 +69,15 @@ describe('the principal of a session', () => {
   ])('cannot be forged by the attacker with %s', async (_, kind) => {
     const { prefix, b, bob, record } = await twoNodes();
     const own = await openSession(b.url, { headers: { 'x-user': 'bob' } });
-    const his = await redis.hgetall(`${prefix}:{${own.sessionId}}`);
+    const his = await redis.admin.hgetall(`${prefix}:{${own.sessionId}}`);
     const sealed = Object.keys(his).filter((field) => field.startsWith('seal'));
-    await redis.hset(record, 'pr', his.pr ?? '');
+    await redis.admin.hset(record, 'pr', his.pr ?? '');
     for (const field of sealed) {
-      if (kind === 'own') await redis.hset(record, field, his[field] ?? '');
-      else await redis.hdel(record, field);
+      if (kind === 'own') await redis.admin.hset(record, field, his[field] ?? '');
+      else await redis.admin.hdel(record, field);
     }
     if (kind === 'made up')
-      await redis.hset(record, 'seal', 'aes1.k1.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA');
+      await redis.admin.hset(record, 'seal', 'aes1.k1.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA');
     for (const answer of [await bob.post(b.url, request(1, 'ping')), await bob.get(b.url)]) {
       expect(answer.status).toBe(503);
     }
@@ -115,19 +104,19 @@ it('a log level and subscriptions that no node has stored have no effect', async
   await alice.client.request(a.url, 'resources/subscribe', { uri: 'r:1' });
   await alice.client.request(a.url, 'logging/setLevel', { level: 'error' });
   expect(asked).toEqual(['r:1', 'error']);
-  const own = await redis.hget(record, 'sub:r:1');
-  await redis.hset(record, 'sub:r:2', own ?? '', 'sub:r:3', '1');
-  await redis.hset(record, 'rev', '9.x:1.y');
+  const own = await redis.admin.hget(record, 'sub:r:1');
+  await redis.admin.hset(record, 'sub:r:2', own ?? '', 'sub:r:3', '1');
+  await redis.admin.hset(record, 'rev', '9.x:1.y');
   for (const { url } of [a, b]) await alice.client.request(url, 'tools/list');
   expect(asked).toEqual(['r:1', 'error', 'error', 'r:1']);
-  await redis.hset(record, 'lvl', 'debug');
+  await redis.admin.hset(record, 'lvl', 'debug');
   const { logLevel, subscriptions } = (await b.mcp.sessions.get(alice.sessionId)) ?? {};
   expect({ logLevel, subscriptions }).toEqual({ logLevel: undefined, subscriptions: ['r:1'] });
 });
 
 /** Records the messages between nodes. */
 async function spyOn(prefix: string) {
-  const spy = new Redis(server.url);
+  const spy = new Redis(redis.server.url);
   onTestFinished(() => spy.disconnect());
   const heard: { channel: string; text: string }[] = [];
   spy.on('pmessage', (_, channel: string, text: string) => heard.push({ channel, text }));
@@ -137,7 +126,7 @@ async function spyOn(prefix: string) {
 
 /** Returns the entries of a session's log, each with its fields. */
 async function logOf(record: string) {
-  const rows = await redis.xrange(`${record}:events`, '-', '+');
+  const rows = await redis.admin.xrange(`${record}:events`, '-', '+');
   return rows.map(([id, flat]) => {
     const fields = new Map<string, string>();
     for (let at = 0; at < flat.length; at += 2) fields.set(flat[at] ?? '', flat[at + 1] ?? '');
@@ -170,11 +159,15 @@ describe('a message between nodes', () => {
       const { nodeId } = mcp;
       const open = ['x:', `+${nodeId}`, 'p:', '1', 'n:', `0:${first?.id ?? ''}`];
       for (let at = 0; at < open.length; at += 2) {
-        await redis.hset(`${record}:streams`, `${open[at] ?? ''}${stream}`, open[at + 1] ?? '');
+        await redis.admin.hset(
+          `${record}:streams`,
+          `${open[at] ?? ''}${stream}`,
+          open[at + 1] ?? '',
+        );
       }
-      await redis.hset(`${record}:streams`, 'r:2', stream);
-      await redis.hset(record, 'own', nodeId);
-      await redis.publish(`${prefix}:inbox:${nodeId}`, run.text);
+      await redis.admin.hset(`${record}:streams`, 'r:2', stream);
+      await redis.admin.hset(record, 'own', nodeId);
+      await redis.admin.publish(`${prefix}:inbox:${nodeId}`, run.text);
       // The node has handled the message by then.
       await mcp.session(alice.sessionId).notify({ method: 'notifications/x' });
       await sleep(50);
@@ -213,12 +206,12 @@ describe('a message between nodes', () => {
       const inbox = `${prefix}:inbox:${mcp.nodeId}`;
       for (const { id, message, fields } of log) {
         if (fields.has('n')) continue;
-        await redis.publish(inbox, `1 deliver ${sessionId}\n${message}`);
-        await redis.publish(inbox, `1 logged ${sessionId} ${id}`);
-        await redis.publish(inbox, `1 shape ${sessionId} 99.x:1.y\n${message}`);
+        await redis.admin.publish(inbox, `1 deliver ${sessionId}\n${message}`);
+        await redis.admin.publish(inbox, `1 logged ${sessionId} ${id}`);
+        await redis.admin.publish(inbox, `1 shape ${sessionId} 99.x:1.y\n${message}`);
         const { length } = message;
         const run = `1 run ${sessionId} ${fields.get('s') ?? ''} ${mcp.nodeId} ${length} ${length}`;
-        await redis.publish(inbox, `${run}\n${message}${message}`);
+        await redis.admin.publish(inbox, `${run}\n${message}${message}`);
       }
     }
     await sleep(100);
@@ -247,13 +240,13 @@ it.each(['any', 'owner'] as const)(
     const end = entries.findLast(({ fields }) => fields.has('e'));
     const stream = end?.fields.get('s') ?? '';
     const first = entries.find(({ fields }) => fields.get('s') === stream);
-    await redis.xdel(`${record}:events`, end?.id ?? '');
+    await redis.admin.xdel(`${record}:events`, end?.id ?? '');
     const fields = {
       [`n:${stream}`]: `0:${first?.id ?? ''}`,
       [`p:${stream}`]: '1',
       'r:50': stream,
     };
-    await redis.hset(`${record}:streams`, { ...fields, [`x:${stream}`]: `+${a.mcp.nodeId}` });
+    await redis.admin.hset(`${record}:streams`, { ...fields, [`x:${stream}`]: `+${a.mcp.nodeId}` });
     const again = await client.listen(a.url, { lastEventId });
     const { message } = await again.next((event) => event.message?.id === 50);
     expect(paid).toHaveLength(1);
@@ -266,11 +259,11 @@ describe('an entry of the log', () => {
 
   /** Puts an entry on the GET stream, after all others. */
   async function put(record: string, message: string): Promise<void> {
-    const last = (await redis.hget(`${record}:streams`, 'n:g')) ?? '0:0-0';
+    const last = (await redis.admin.hget(`${record}:streams`, 'n:g')) ?? '0:0-0';
     const n = String(Number(last.split(':')[0]) + 1);
     const fields = ['s', GET, 'n', n, 'o', '0', 'm', message];
-    const id = await redis.xadd(`${record}:events`, '*', ...fields);
-    await redis.hset(`${record}:streams`, 'n:g', `${n}:${id ?? ''}`);
+    const id = await redis.admin.xadd(`${record}:events`, '*', ...fields);
+    await redis.admin.hset(`${record}:streams`, 'n:g', `${n}:${id ?? ''}`);
   }
 
   it('is shown only in its direction, on its stream, and at its position', async () => {
@@ -341,12 +334,12 @@ describe('an entry of the log', () => {
     expect(textOf(await (await call(false)).answer(77))).toContain('old');
     const old = (await logOf(record)).findLast(({ fields }) => fields.has('e'));
     const answer = await call(true);
-    const fields = await redis.hgetall(`${record}:streams`);
+    const fields = await redis.admin.hgetall(`${record}:streams`);
     const stream = fields['r:77'] ?? '';
     const token = fields[`h:${stream}`]?.split(':')[1] ?? '';
     const event = `1 event ${sessionId} ${stream} ${token} 1 9999999999999-0 1 - 1 1`;
     for (const { mcp } of [a, b]) {
-      await redis.publish(`${prefix}:inbox:${mcp.nodeId}`, `${event}\n${old?.message ?? ''}`);
+      await redis.admin.publish(`${prefix}:inbox:${mcp.nodeId}`, `${event}\n${old?.message ?? ''}`);
     }
     await sleep(50);
     held.open();
@@ -358,9 +351,9 @@ it('an older state of a session that is put back into Redis is refused', async (
   const { a, b, alice, record } = await twoNodes();
   const state = (node: typeof a) => node.mcp.session(alice.sessionId).state;
   await state(a).set({ balance: 100 });
-  const earlier = (await redis.hget(record, 'st')) ?? '';
+  const earlier = (await redis.admin.hget(record, 'st')) ?? '';
   await state(b).set({ balance: 0 });
-  await redis.hset(record, 'st', earlier);
+  await redis.admin.hset(record, 'st', earlier);
   for (const node of [a, b]) await expect(state(node).get()).rejects.toThrow('cannot be decoded');
   await state(a).set({ balance: 1 });
   expect(await state(b).get()).toEqual({ balance: 1 });
@@ -386,10 +379,11 @@ describe('a task', () => {
     };
     const { taskId, key } = await make('alice');
     const own = await make('bob');
-    await redis.hset(key, 's', 'bob');
-    if (kind === 'own') await redis.hset(key, 'seal', (await redis.hget(own.key, 'seal')) ?? '');
-    if (kind === 'none') await redis.hdel(key, 'seal');
-    await redis.zadd(`${prefix}:tasks:{bob}`, 1, taskId);
+    await redis.admin.hset(key, 's', 'bob');
+    if (kind === 'own')
+      await redis.admin.hset(key, 'seal', (await redis.admin.hget(own.key, 'seal')) ?? '');
+    if (kind === 'none') await redis.admin.hdel(key, 'seal');
+    await redis.admin.zadd(`${prefix}:tasks:{bob}`, 1, taskId);
     for (const { mcp } of [a, b]) {
       const { taskStore, taskMessageQueue } = mcp;
       await expect(taskStore.getTaskResult(taskId, 'bob')).rejects.toThrow(taskId);
@@ -403,7 +397,7 @@ describe('a task', () => {
       expect(await taskStore.getTaskResult(own.taskId, 'bob')).toEqual({ content: [] });
     }
     // The task is not lost: it is Alice's again as soon as Redis says so.
-    await redis.hset(key, 's', 'alice');
+    await redis.admin.hset(key, 's', 'alice');
     expect(await a.mcp.taskMessageQueue.dequeue(taskId, 'alice')).toBeDefined();
   });
 });

@@ -1,10 +1,10 @@
 /** A server at a URL that sends faster than its messages are taken, and how much of them waits in a node. */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
-import { startRedis } from '../rig/redis.js';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { redisBackplane } from '../../src/index.js';
 import { request, type SseReader } from '../support/mcp-http.js';
+import { useFileRedis } from '../support/file-redis.js';
 import { uniquePrefix } from '../support/redis-fixture.js';
 import { startTcpProxy } from '../support/tcp-proxy.js';
 import { event, logLine, puppet, resultOf, stream } from './support/puppet.js';
@@ -38,12 +38,7 @@ function talker() {
   return { ...made, state };
 }
 
-let redis: Awaited<ReturnType<typeof startRedis>>;
-beforeAll(async () => {
-  redis = await startRedis();
-});
-afterAll(() => redis.stop());
-
+const own = useFileRedis();
 setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as () => void;
 
@@ -60,7 +55,7 @@ describe('60 MB of a fast server', () => {
     const { app, state } = talker();
     const node = await startNode({
       ...{ server: undefined, upstream: await listen(app) },
-      backplane: redisBackplane({ redis: redis.url, prefix: uniquePrefix() }),
+      backplane: redisBackplane({ redis: own.server.url, prefix: uniquePrefix() }),
       ...{ retention: { maxBytes: 200 * MB }, maxBufferedBytes },
     });
     const { client } = await openSession(node.url);
@@ -100,7 +95,7 @@ describe('60 MB of a fast server', () => {
 
   it('wait at the server while Redis takes nothing, and none is lost', async () => {
     const { app, state } = talker();
-    const proxy = await startTcpProxy({ target: { port: redis.port } });
+    const proxy = await startTcpProxy({ target: { port: own.server.port } });
     onTestFinished(() => proxy.stop());
     const node = await startNode({
       ...{ server: undefined, upstream: await listen(app) },

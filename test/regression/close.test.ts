@@ -100,13 +100,13 @@ it('close() resolves when all servers have closed', async () => {
   expect(closed).toBe(true);
 });
 
-// Large answers wait for turns of the event loop of their own. A node that closed meanwhile did not wait for them: they were
-// refused, and their clients heard that the connection was closed.
-it.each([0, 10_000])('answers from before close() are stored: drainMs %s', async (drainMs) => {
-  const most = 40;
+/**
+ * Makes a tool with large answers, which each take 5 ms to write. The calls answer together, once there are `most`.
+ * `closing` resolves while the second answer is written. By then all calls have answered.
+ */
+function largeAnswers(most: number) {
   let begun = 0;
-  const all = signal();
-  const closing = signal();
+  const [all, closing] = [signal(), signal()];
   let turn = 0;
   const large = async (): Promise<CallToolResult> => {
     begun += 1;
@@ -114,22 +114,28 @@ it.each([0, 10_000])('answers from before close() are stored: drainMs %s', async
     await all.promise;
     const toJSON = (): object => {
       turn += 1;
-      // By now all have answered.
       if (turn === 2) closing.resolve();
-      // As long as it takes to write more.
       const until = performance.now() + 5;
       while (performance.now() < until);
       return { text: 'x'.repeat(300_000) };
     };
     return { content: [], structuredContent: { toJSON } };
   };
+  return { large, closing: closing.promise };
+}
+
+// Large answers wait for turns of the event loop of their own. A node that closed meanwhile did not wait for them: they were
+// refused, and their clients heard that the connection was closed.
+it.each([0, 10_000])('answers from before close() are stored: drainMs %s', async (drainMs) => {
+  const most = 40;
+  const { large, closing } = largeAnswers(most);
   const { mcp, url } = await startNode({ responseMode: 'json', tools: { large } });
   const { client } = await openSession(url, { protocolVersion: '2025-03-26' });
   const batch = Array.from({ length: most }, (_, at) =>
     request(100 + at, 'tools/call', { name: 'large' }),
   );
   const posted = client.post(url, batch);
-  await closing.promise;
+  await closing;
   await mcp.close({ drainMs });
   const answer = await posted;
   expect(answer.status).toBe(200);
@@ -140,22 +146,8 @@ it.each([0, 10_000])('answers from before close() are stored: drainMs %s', async
 // What still ran was left to other nodes before they were stored, and with it all of its batch.
 it('answers from before close() are stored for a batch that is left to other nodes, too', async () => {
   const most = 20;
-  let begun = 0;
-  const [all, closing, never] = [signal(), signal(), signal()];
-  let turn = 0;
-  const large = async (): Promise<CallToolResult> => {
-    begun += 1;
-    if (begun === most) all.resolve();
-    await all.promise;
-    const toJSON = (): object => {
-      turn += 1;
-      if (turn === 2) closing.resolve();
-      const until = performance.now() + 5;
-      while (performance.now() < until);
-      return { text: 'x'.repeat(300_000) };
-    };
-    return { content: [], structuredContent: { toJSON } };
-  };
+  const { large, closing } = largeAnswers(most);
+  const never = signal();
   const slow = () => never.promise.then(() => 'done');
   const shared = memoryBackplane();
   const results: unknown[] = [];
@@ -181,7 +173,7 @@ it('answers from before close() are stored for a batch that is left to other nod
     request(100 + at, 'tools/call', { name: at === 0 ? 'slow' : 'large' }),
   );
   const { sse } = await client.post(url, batch);
-  await closing.promise;
+  await closing;
   await mcp.close({ drainMs: 0 });
   await sse.untilEnded();
   never.resolve();

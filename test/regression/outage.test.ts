@@ -1,10 +1,9 @@
 import { EmptyResultSchema } from '@modelcontextprotocol/sdk/types.js';
-import { Redis } from 'ioredis';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startRedis, type RedisServer } from '../rig/redis.js';
+import { describe, expect, it } from 'vitest';
+import { useFileRedis } from '../support/file-redis.js';
 import type { StreamEvent, Streams } from '../../src/backplane/backplane.js';
 import { systemClock } from '../../src/protocol/timing/clock.js';
 import { Follower } from '../../src/stream/followers/follower.js';
@@ -14,17 +13,7 @@ import { hasMethod, request } from '../support/mcp-http.js';
 import { partOf } from '../support/part-of.js';
 
 // A server of its own: these tests stop it and cut its connections.
-let redis: RedisServer;
-let admin: Redis;
-beforeAll(async () => {
-  redis = await startRedis();
-  admin = new Redis(redis.url);
-});
-afterAll(async () => {
-  admin.disconnect();
-  await redis.stop();
-});
-
+const own = useFileRedis();
 const tools: Tools = {
   ask: async ({ extra }) => {
     await extra.sendRequest({ method: 'ping' }, EmptyResultSchema, { timeout: 5_000 });
@@ -36,17 +25,17 @@ const tools: Tools = {
     }),
 };
 
-const options = (commandTimeoutMs = 1_000) => ({ tools, redis: redis.url, commandTimeoutMs });
+const options = (commandTimeoutMs = 1_000) => ({ tools, redis: own.server.url, commandTimeoutMs });
 
 /** While Redis answers nobody, and then goes on with what has come in. */
 async function duringStall(run: () => Promise<void>): Promise<void> {
-  process.kill(redis.pid, 'SIGSTOP');
+  process.kill(own.server.pid, 'SIGSTOP');
   try {
     await run();
   } finally {
-    process.kill(redis.pid, 'SIGCONT');
+    process.kill(own.server.pid, 'SIGCONT');
   }
-  await admin.ping();
+  await own.admin.ping();
 }
 
 function collected(): number {
@@ -65,7 +54,7 @@ describe('while the subscriber of the node that runs a call is away', () => {
     const call = { name: 'ask', arguments: {} };
     const answer = await one.client.post(one.url, request(50, 'tools/call', call));
     const asked = (await answer.sse.next(hasMethod('ping'))).message;
-    await admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
+    await own.admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
     await one.client.respond(two.url, asked?.id ?? 0, {});
     expect(await answer.answer(50)).toMatchObject({ result: { content: [{ text: 'answered' }] } });
   });
@@ -75,7 +64,7 @@ describe('while the subscriber of the node that runs a call is away', () => {
     const two = await startNode(options());
     const call = { name: 'hang', arguments: {} };
     const answer = await one.client.post(one.url, request(50, 'tools/call', call));
-    await admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
+    await own.admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
     await one.client.notify(two.url, 'notifications/cancelled', { requestId: 50 });
     expect(await answer.sse.untilEnded()).toBe('end');
   });
@@ -176,17 +165,17 @@ describe('a step that Redis refuses with an error', () => {
   // The script had noted the commit's number before the step that failed. Tried again, it was a repeat: a request was
   // refused as a duplicate, a message of the server counted as stored. Nobody was told of the error.
   it('does not count as done, and is logged', async () => {
-    await admin.call('ACL', 'SETUSER', 'app', 'on', '>secret', '~*', '+@all', '&*');
+    await own.admin.call('ACL', 'SETUSER', 'app', 'on', '>secret', '~*', '+@all', '&*');
     const { url, client, logged } = await startSession({
       ...options(),
-      redis: redis.url.replace('//', '//app:secret@'),
+      redis: own.server.url.replace('//', '//app:secret@'),
     });
-    await admin.call('ACL', 'SETUSER', 'app', '-xadd');
+    await own.admin.call('ACL', 'SETUSER', 'app', '-xadd');
     const call = { name: 'echo', arguments: {} };
     const answer = await client.post(url, request(50, 'tools/call', call));
     expect(answer.status).toBe(503);
     await expect.poll(() => logged).not.toEqual([]);
-    await admin.call('ACL', 'SETUSER', 'app', '+@all');
+    await own.admin.call('ACL', 'SETUSER', 'app', '+@all');
     const again = await client.post(url, request(50, 'tools/call', call));
     expect(again.status).toBe(200);
   });
@@ -194,21 +183,21 @@ describe('a step that Redis refuses with an error', () => {
   // Noted last, the number did not stop the part before the failure from being done again with each try: a user without
   // rights to channels (what Redis 7 gives a new one) got a copy of the message per second, until the log was full.
   it('is not carried out in part again and again', async () => {
-    await admin.call('ACL', 'SETUSER', 'app', 'on', '>secret', '~*', '+@all', '&*');
-    const url = redis.url.replace('//', '//app:secret@');
+    await own.admin.call('ACL', 'SETUSER', 'app', 'on', '>secret', '~*', '+@all', '&*');
+    const url = own.server.url.replace('//', '//app:secret@');
     const one = await startSession({ ...options(), redis: url });
     const two = await startNode({ ...options(), redis: url });
     await one.client.listen(two.url);
     const events = `mcp:{${one.sessionId}}:events`;
     // The log is a string until then.
     await one.mcp.session(one.sessionId).notify({ method: 'notifications/before' });
-    const before = await admin.xlen(events);
-    await admin.call('ACL', 'SETUSER', 'app', 'resetchannels');
+    const before = await own.admin.xlen(events);
+    await own.admin.call('ACL', 'SETUSER', 'app', 'resetchannels');
     // It is stored; only the wake-up is not to be had.
     await one.mcp.session(one.sessionId).notify({ method: 'notifications/once' });
     await sleep(1_000);
-    await admin.call('ACL', 'SETUSER', 'app', '&*');
+    await own.admin.call('ACL', 'SETUSER', 'app', '&*');
     await sleep(1_500);
-    expect((await admin.xlen(events)) - before).toBe(1);
+    expect((await own.admin.xlen(events)) - before).toBe(1);
   });
 });

@@ -1,8 +1,9 @@
-import { Redis } from 'ioredis';
-import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest';
-import { startRedis, type RedisServer } from '../../rig/redis.js';
+import type { Redis } from 'ioredis';
+import { afterEach, beforeEach } from 'vitest';
 import type { JoinOptions } from '../../../src/backplane/backplane.js';
 import { redisBackplane } from '../../../src/backplane/redis/redis-backplane.js';
+import type { FileRedis } from '../../support/file-redis.js';
+import { useFileRedis } from '../../support/file-redis.js';
 import { uniquePrefix } from '../../support/redis-fixture.js';
 import { TestNode } from '../suite/rig.js';
 
@@ -12,11 +13,8 @@ export interface ClientInfo {
   subscriptions: number;
 }
 
-/** A Redis for the tests of one file, which may pause it, fill it, flush it or count its connections. */
-export interface OwnRedis {
-  readonly server: RedisServer;
-  /** A connection of the test itself, besides those of the nodes. */
-  readonly admin: Redis;
+/** A Redis for the tests of one file, and nodes on it. */
+export interface OwnRedis extends FileRedis {
   /** The prefix of the keys, a new one for each test. */
   readonly prefix: string;
   /** Starts a node that may not have reached Redis yet. It leaves when the test is over. */
@@ -31,19 +29,10 @@ export interface OwnRedis {
 
 /** Starts the Redis. Call it at the top of a file. */
 export function ownRedis(): OwnRedis {
-  let server: RedisServer;
-  let admin: Redis;
+  const own = useFileRedis();
   let prefix = '';
   let nodes: TestNode[] = [];
 
-  beforeAll(async () => {
-    server = await startRedis();
-    admin = new Redis(server.url);
-  });
-  afterAll(async () => {
-    admin.disconnect();
-    await server.stop();
-  });
   beforeEach(() => {
     prefix = uniquePrefix();
   });
@@ -53,7 +42,10 @@ export function ownRedis(): OwnRedis {
   }
   afterEach(leaveAll);
 
-  function start(redis: string | Redis = server.url, overrides?: Partial<JoinOptions>): TestNode {
+  function start(
+    redis: string | Redis = own.server.url,
+    overrides?: Partial<JoinOptions>,
+  ): TestNode {
     const node = new TestNode(redisBackplane({ redis, prefix }), overrides);
     nodes.push(node);
     return node;
@@ -61,18 +53,18 @@ export function ownRedis(): OwnRedis {
 
   return {
     get server() {
-      return server;
+      return own.server;
     },
     get admin() {
-      return admin;
+      return own.admin;
     },
     get prefix() {
       return prefix;
     },
     ...{ start, leaveAll },
     async clients() {
-      const ownId = String(await admin.client('ID'));
-      const list = (await admin.client('LIST')) as string;
+      const ownId = String(await own.admin.client('ID'));
+      const list = (await own.admin.client('LIST')) as string;
       return list
         .trim()
         .split('\n')
