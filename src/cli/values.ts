@@ -1,4 +1,5 @@
 /** Parses and checks the values of options. */
+import { checkTraceUrl } from '../monitor/incoming.js';
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
 import { asOption, CommandError, EXIT } from './exit.js';
@@ -66,4 +67,16 @@ export function principalHeader(text: string): string {
 export function urlPath(text: string): string {
   if (/^\/[\w./~-]*$/.test(text)) return text;
   throw new InvalidArgumentError('It must be a path such as /mcp.');
+}
+
+/** Parses the address of a trace, with `{traceId}` where its id belongs. */
+export function traceUrl(text: string): string {
+  try {
+    checkTraceUrl(text);
+  } catch {
+    throw new InvalidArgumentError(
+      'It must be an http or https URL with {traceId} in it, as in https://tempo.example/trace/{traceId}.',
+    );
+  }
+  return text;
 }

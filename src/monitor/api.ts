@@ -4,7 +4,7 @@ import { VERSION } from '../protocol/version.js';
 import { ClusterFeed } from './cluster-feed.js';
 import { exportOf } from './exports.js';
 import type { HandlerOptions } from './handler.js';
-import { eventIdOf, queryOf, sessionOf, textOf } from './incoming.js';
+import { checkTraceUrl, eventIdOf, queryOf, sessionOf, textOf } from './incoming.js';
 import { EventStream, Refused, sendJson, sendText } from './reply.js';
 import { tailSession } from './session-tail.js';
 import type { Summarize } from './summarize.js';
@@ -23,10 +23,20 @@ export class Api {
     private readonly observer: Observer,
     private readonly options: HandlerOptions,
   ) {
-    const { payloads = false, allowKill = false, prefix = 'mcp', maxWatchers = 20 } = options;
+    const {
+      payloads = false,
+      allowKill = false,
+      prefix = 'mcp',
+      maxWatchers = 20,
+      traceUrl,
+    } = options;
+    if (traceUrl !== undefined) checkTraceUrl(traceUrl);
     this.summarize = summarizer(payloads, options.redact);
     this.feed = new ClusterFeed(observer, this.summarize);
-    this.hello = { version: VERSION, allowKill, payloads, prefix };
+    this.hello = {
+      ...{ version: VERSION, allowKill, payloads, prefix },
+      ...(traceUrl !== undefined && { traceUrl }),
+    };
     this.maxWatchers = maxWatchers;
   }
 

@@ -14,6 +14,7 @@ export interface HandlerOptions {
   payloads?: boolean | undefined;
   redact?: Redact | undefined;
   maxWatchers?: number | undefined;
+  traceUrl?: string | undefined;
 }
 
 const TYPES: Record<string, string> = {

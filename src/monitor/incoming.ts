@@ -114,3 +114,14 @@ function numberOf(value: unknown, name: string, most: number): number {
   }
   return value;
 }
+
+/** Throws a `TypeError` unless the text is the address of a trace, with `{traceId}` where its id belongs. */
+export function checkTraceUrl(template: unknown): void {
+  if (typeof template === 'string' && template.includes('{traceId}')) {
+    const example = template.replaceAll('{traceId}', '0'.repeat(32));
+    if (URL.canParse(example) && /^https?:$/.test(new URL(example).protocol)) return;
+  }
+  throw new TypeError(
+    'mcp-anynode: `traceUrl` has to be an http or https URL with `{traceId}` in it, as in `https://tempo.example/trace/{traceId}`',
+  );
+}

@@ -25,6 +25,11 @@ export interface MonitorOptions {
   redact?: Redact | undefined;
   /** The `codec` of the nodes. Only `decode` is called. */
   codec?: PayloadCodec | undefined;
+  /**
+   * The address at which your tracing system shows a trace, with `{traceId}` where its id belongs. The page links the requests that
+   * were stored with a trace. Default: no links.
+   */
+  traceUrl?: string | undefined;
   /** How long a call may wait for Redis. Default 2 seconds. */
   commandTimeoutMs?: number | undefined;
   /** How many pages may watch at a time. Default 20. */

@@ -14,6 +14,8 @@ export interface Hello {
   allowKill: boolean;
   payloads: boolean;
   prefix: string;
+  /** The address of a trace, with `{traceId}` where its id belongs. Left out: traces have no address. */
+  traceUrl?: string;
 }
 
 /** A node, as the cluster view shows it. */

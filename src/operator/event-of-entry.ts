@@ -34,6 +34,7 @@ export function eventOf(entry: LogEntry): SessionEvent {
     ...(direction === 'out' && shownBy !== undefined && { shownBy }),
     ...(method !== undefined && { method }),
     ...(requestId !== undefined && { requestId }),
+    ...(entry.trace !== undefined && { trace: entry.trace }),
     ...(message === undefined && !isEnd && { unreadable: true }),
   };
 }

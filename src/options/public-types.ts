@@ -104,6 +104,8 @@ export interface SessionEvent {
    * if there were none.
    */
   skipped?: number;
+  /** With a request of the client, if the node has `telemetry`: its `traceparent` (W3C Trace Context). */
+  trace?: string;
   /** `true` if there is a message, and this node has no key for it; see the option `codec`. */
   unreadable?: true;
 }

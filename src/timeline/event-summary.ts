@@ -45,6 +45,8 @@ const REASONS = new Set([
 /** Returns the summary of an event. `messages`: whether it may have the message. */
 export function summaryOf(event: SessionEvent, { messages }: { messages: boolean }): EventSummary {
   const { id, at, type, direction, stream, message, nodeId, shownBy, from, skipped } = event;
+  // The trace of the log is that of the node's own span. The client's, in the message, is the same or none.
+  const trace = traceIdOf(event.trace);
   return {
     ...{ id, at, type },
     ...(direction !== undefined && { direction }),
@@ -57,6 +59,7 @@ export function summaryOf(event: SessionEvent, { messages }: { messages: boolean
     ...(skipped !== undefined && { skipped }),
     ...(event.unreadable === true && { unreadable: true as const }),
     ...contentOf(type, message),
+    ...(trace !== undefined && { traceId: trace }),
     ...(messages && message !== undefined && { message }),
   };
 }
@@ -71,7 +74,7 @@ function contentOf(
     const params = isObject(message.params) ? message.params : {};
     const { name } = params;
     const isNamed = message.method === 'tools/call' || message.method === 'prompts/get';
-    const traceId = traceIdOf(params);
+    const traceId = traceIdOf(isObject(params._meta) ? params._meta.traceparent : undefined);
     return {
       kind: 'id' in message ? 'request' : 'notification',
       ...(isNamed && typeof name === 'string' && { name: cut(name) }),
@@ -103,9 +106,8 @@ function codeOfToolError(result: unknown): number | undefined {
   return code === undefined ? undefined : Number(code);
 }
 
-/** Returns the trace id of `params._meta.traceparent` (W3C Trace Context). */
-function traceIdOf({ _meta }: Record<string, unknown>): string | undefined {
-  const parent = isObject(_meta) ? _meta.traceparent : undefined;
+/** Returns the trace id of a `traceparent` (W3C Trace Context). The text may be anything. */
+function traceIdOf(parent: unknown): string | undefined {
   if (typeof parent !== 'string' || parent.length > 128) return undefined;
   return /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}/.exec(parent)?.[1];
 }

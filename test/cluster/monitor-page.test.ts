@@ -333,7 +333,7 @@ const OUTSIDE = `(() => {
 /** Returns where the sheet ends, and whether it covers the bar that is selected. */
 const SHEET = `(() => {
   const sheet = document.querySelector('.sheet').getBoundingClientRect();
-  const bar = document.querySelector('.lanes .selected').getBoundingClientRect();
+  const bar = document.querySelector('.lanes .selected:not(.line, .handler)').getBoundingClientRect();
   return { bottom: sheet.bottom, covers: bar.bottom > sheet.top };
 })()`;
 
@@ -372,6 +372,8 @@ it('runs nothing that a client or a server has written', async () => {
     arguments: { [evil]: evil },
     _meta: { traceparent: evil },
   });
+  const trace = '0af7651916cd43dd8448eb211c80319c';
+  await send('ping', { _meta: { traceparent: `00-${trace}-b7ad6b7169203331-01` } });
   await send('resources/subscribe', { uri: evil });
   await send('prompts/get', { name: evil });
   await send(evil, {});
@@ -380,7 +382,8 @@ it('runs nothing that a client or a server has written', async () => {
     method: 'notifications/message',
     params: { level: 'error', logger: evil, data: evil },
   });
-  const { page, origin, wrong } = await open(prefix, { payloads: true });
+  const traceUrl = 'https://tempo.example/trace/{traceId}';
+  const { page, origin, wrong } = await open(prefix, { payloads: true, traceUrl });
   await page.goto(`${origin}/#/sessions`);
   await page.locator('tbody tr').nth(1).waitFor();
   expect(await page.locator('tbody').textContent()).toContain('<img src=x');
@@ -388,13 +391,12 @@ it('runs nothing that a client or a server has written', async () => {
   await page.locator('.bar.main').nth(3).waitFor();
   for (const row of await page.locator('.event').all()) {
     await row.click();
-    await page
-      .getByText('shown to the client')
-      .or(page.getByText('event', { exact: true }))
-      .first()
-      .waitFor();
+    await page.locator('.panel').getByText('event', { exact: true }).first().waitFor();
   }
   expect(await page.locator('.panel').textContent()).toContain('<img src=x');
+  await page.locator('.event').getByText('ping #').first().click();
+  const link = page.getByRole('link', { name: trace });
+  expect(await link.getAttribute('href')).toBe(`https://tempo.example/trace/${trace}`);
   const downloads: string[] = [];
   for (const name of ['JSON Lines', 'Mermaid', 'HTML file']) {
     const [download] = await Promise.all([

@@ -88,6 +88,16 @@ describe('the page', () => {
     expect(() => monitor(options)).toThrow('`monitor()` needs `authorize');
   });
 
+  it('links traces at an address of http or https only', async () => {
+    const [redis, authorize] = [redisUrl(), () => true];
+    for (const traceUrl of ['javascript:alert({traceId})', 'https://x.example/', '{traceId}']) {
+      expect(() => monitor({ redis, authorize, traceUrl })).toThrow('`traceUrl` has to be an http');
+    }
+    const traceUrl = 'https://tempo.example/trace/{traceId}';
+    const { call } = await scene({ traceUrl });
+    expect(await (await call('hello', {})).json()).toMatchObject({ traceUrl });
+  });
+
   it.each([
     ['Express 5', express],
     ['Express 4', express4],

@@ -271,6 +271,12 @@ describe('a summary', () => {
       message: { jsonrpc: '2.0', id: 1, method: 'ping', params: { _meta } },
     });
     expect(traced?.traceId).toBe(trace);
+    // With telemetry, it stands in the log. It is there for a request that cannot be read, too.
+    const [logged] = events({ trace: `00-${trace}-b7ad6b7169203331-01`, unreadable: true });
+    expect(logged?.traceId).toBe(trace);
+    expect(timeline(events({ ...call(1, 'x'), trace: 'javascript:1' })).bars[0]?.traceId).toBe(
+      undefined,
+    );
   });
 });
 

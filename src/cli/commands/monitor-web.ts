@@ -11,17 +11,18 @@ export interface WebOptions {
   port: number;
   allowKill?: boolean;
   payloads?: boolean;
+  traceUrl?: string;
   prefix: string;
 }
 
 /** Serves the page until the command is interrupted. */
 export async function serveWeb(
   { observer, note, output }: Context,
-  { port, allowKill, payloads, prefix }: WebOptions,
+  { port, allowKill, payloads, traceUrl, prefix }: WebOptions,
 ): Promise<void> {
   // A Redis that cannot be reached is said now, and not in the page only.
   await observer.ready();
-  const handler = new MonitorHandler(observer, { allowKill, payloads, prefix });
+  const handler = new MonitorHandler(observer, { allowKill, payloads, traceUrl, prefix });
   try {
     await serveUntilInterrupted(port, { note, output }, (req, res) => handler.handle(req, res));
   } finally {

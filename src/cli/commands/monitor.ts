@@ -15,7 +15,7 @@ import { Screen } from '../monitor/screen.js';
 import { viewOf } from '../monitor/cluster-view.js';
 import { noNodes } from '../session-of.js';
 import { placesOf } from '../cli-redis.js';
-import { portNumber, refuseWithout, seconds } from '../values.js';
+import { portNumber, traceUrl, refuseWithout, seconds } from '../values.js';
 import type { WebOptions } from './monitor-web.js';
 import { serveWeb } from './monitor-web.js';
 
@@ -41,8 +41,13 @@ export function addMonitor(program: Command): void {
     .option('--port <port>', 'with --web: to listen on; 0: a free one', portNumber, 7070)
     .option('--allow-kill', 'with --web: the page may end sessions')
     .option('--payloads', 'with --web: the page shows the content of messages, as it is stored')
+    .option(
+      '--trace-url <url>',
+      'with --web: where traces are shown, with {traceId} for the id',
+      traceUrl,
+    )
     .action((_, command: Command) => {
-      refuseWithout('web', ['port', 'allowKill', 'payloads'], command);
+      refuseWithout('web', ['port', 'allowKill', 'payloads', 'traceUrl'], command);
       const { once = false, interval, ...options } = command.optsWithGlobals<Options>();
       return withObserver(options, (context) => {
         if (options.web === true) return serveWeb(context, options);

@@ -24,7 +24,10 @@ interface Props {
 export function Panel({ feed, data, line, selected, moment, onSelect }: Props) {
   const isBelow = useMedia('(max-width: 900px)');
   useEffect(() => {
-    if (isBelow && selected !== undefined) uncover();
+    if (!isBelow || selected === undefined) return undefined;
+    // The picture is drawn anew first, if the window has got another size.
+    const timer = setTimeout(uncover, 60);
+    return () => clearTimeout(timer);
   }, [isBelow, selected]);
   const event = data.events.find(({ id }) => id === selected);
   const bar = line.bars.find(({ key, endKey }) => key === selected || endKey === selected);
@@ -49,7 +52,7 @@ export function Panel({ feed, data, line, selected, moment, onSelect }: Props) {
           </p>
         ) : (
           <>
-            {bar !== undefined && <BarFacts bar={bar} line={line} onSelect={onSelect} />}
+            {bar !== undefined && <BarFacts {...{ feed, bar, line, onSelect }} />}
             {marks.map((mark) => (
               <p class="why" key={mark.kind}>
                 {sentence(mark)}
@@ -69,7 +72,9 @@ export function Panel({ feed, data, line, selected, moment, onSelect }: Props) {
 /** What is selected stays in view above the sheet, which covers the lower part of a narrow window. */
 function uncover(): void {
   const isInList = document.activeElement?.closest('.events') != null;
-  const chosen = isInList ? '.event[aria-selected="true"]' : '.lanes .selected';
+  const chosen = isInList
+    ? '.event[aria-selected="true"]'
+    : '.lanes .selected:not(.line, .handler)';
   const { bottom = 0 } = document.querySelector(chosen)?.getBoundingClientRect() ?? {};
   const covered = bottom - innerHeight * 0.42;
   if (covered > 0) scrollBy({ top: covered });
@@ -86,10 +91,12 @@ function answerOf(bar: Bar | undefined, selected: string | undefined, events: Ev
 }
 
 function BarFacts({
+  feed,
   bar,
   line,
   onSelect,
 }: {
+  feed: Feed;
   bar: Bar;
   line: Timeline;
   onSelect: (key: string) => void;
@@ -120,7 +127,7 @@ function BarFacts({
           ['ended by', bar.endedBy],
           ['cancelled through', bar.cancelledBy],
           ['notifications', bar.messages > 0 ? bar.messages : undefined],
-          ['trace', bar.traceId && <code>{bar.traceId}</code>],
+          ['trace', bar.traceId && <Trace id={bar.traceId} url={feed.hello.traceUrl} />],
           [
             'asked during',
             bar.parent && (
@@ -146,6 +153,16 @@ function BarFacts({
         </ul>
       )}
     </>
+  );
+}
+
+/** The trace of a request. `url`: where it is shown, with `{traceId}` for its id. */
+function Trace({ id, url }: { id: string; url: string | undefined }) {
+  if (url === undefined) return <code>{id}</code>;
+  return (
+    <a href={url.replaceAll('{traceId}', id)} target="_blank" rel="noopener noreferrer">
+      <code>{id}</code>
+    </a>
   );
 }
 
