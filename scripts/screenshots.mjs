@@ -16,7 +16,11 @@ import { serveLocally } from '../src/monitor/local-page.ts';
 import { startChromium } from '../test/rig/chromium.ts';
 import { startNode } from '../test/rig/processes.ts';
 import { startRedis } from '../test/rig/redis.ts';
+import { buildPage } from '../test/support/page.ts';
+import { LiveView } from '../src/cli/monitor/live-view.ts';
+import { Output } from '../src/cli/print/output.ts';
 
+buildPage();
 const docs = fileURLToPath(new URL('../docs/images', import.meta.url));
 const folder = process.argv[2] ?? docs;
 const isAll = process.argv[2] !== undefined;
@@ -28,6 +32,25 @@ const start = () => startNode({ script, env: { REDIS_URL: redis.url, LEASE_MS: '
 const nodes = await Promise.all([start(), start(), start()]);
 const browser = await startChromium();
 const handler = new MonitorHandler(observe({ redis: redis.url }), { payloads: true });
+const observer = observe({ redis: redis.url });
+const stdout = Object.create(process.stdout, {
+  ...{ isTTY: { value: true }, columns: { value: 132 }, rows: { value: 30 } },
+});
+const output = new Output({ json: false, stdout, env: {} });
+const terminal = new LiveView(
+  observer,
+  output,
+  'redis://localhost:6379  mcp',
+  await observer.stats(),
+);
+// The terminal looks once in a second, as the command does.
+let isLooking = true;
+const looking = (async () => {
+  while (isLooking) {
+    await delay(1000);
+    await terminal.update(await observer.stats());
+  }
+})();
 const local = await serveLocally(0, (req, res) => handler.handle(req, res));
 
 try {
@@ -57,7 +80,12 @@ try {
     },
   });
   await shootOthers(page, cluster);
+  isLooking = false;
+  await looking;
+  await shootTerminal(await context.newPage(), terminal.lines(undefined));
 } finally {
+  isLooking = false;
+  observer.close();
   await browser.close();
   await local.close();
   handler.close();
@@ -130,6 +158,29 @@ async function shootOthers(page, cluster) {
   await shoot(page, 'sessions');
 }
 
+/** Draws the lines of the terminal with their colours. */
+async function shootTerminal(page, lines) {
+  const styles = {
+    1: 'font-weight: 700',
+    7: 'background: #ddd; color: #111',
+    31: 'color: #ff7480',
+  };
+  const html = lines.map((line) =>
+    line
+      .replace(/[&<>]/g, (c) => `&#${c.codePointAt(0)};`)
+      // eslint-disable-next-line no-control-regex -- colours begin with a control character
+      .replace(/\u001b\[(\d+)m/g, (_, code) =>
+        code in styles ? `<span style="${styles[code]}">` : '</span>',
+      ),
+  );
+  await page.setContent(
+    `<pre style="margin: 0; padding: 14px; width: max-content; background: #11161f; color: #dde3ee; font: 13px/1.4 monospace">${html.join('\n')}</pre>`,
+  );
+  const file = join(folder, 'monitor-terminal.png');
+  await page.locator('pre').screenshot({ path: file });
+  console.log(file);
+}
+
 async function shoot(page, name) {
   const variants = isAll
     ? [
@@ -139,15 +190,21 @@ async function shoot(page, name) {
         ['dark', 390, 844],
       ]
     : [
-        ['light', 1280, 800],
-        ['dark', 1280, 800],
+        ['light', 1280, 900],
+        ...(name === 'session'
+          ? [
+              ['dark', 1280, 900],
+              ['light', 390, 844],
+            ]
+          : []),
       ];
   for (const [colorScheme, width, height] of variants) {
     await page.emulateMedia({ colorScheme });
     await page.setViewportSize({ width, height });
     await delay(500);
     const file = join(folder, `monitor-${name}-${colorScheme}${width < 500 ? '-narrow' : ''}.png`);
-    await page.screenshot({ path: file, fullPage: width < 500 });
+    // The details of what is selected are a sheet over the window, which a picture of the whole page would put anywhere.
+    await page.screenshot({ path: file, fullPage: width < 500 && name !== 'session' });
     console.log(file);
   }
   await page.setViewportSize({ width: 1280, height: 800 });
