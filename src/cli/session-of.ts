@@ -21,7 +21,8 @@ export async function sessionIdOf(context: Context, text: string): Promise<strin
   const [only] = ids;
   if (only === undefined) {
     if (listed === 0) await requireNodes(context);
-    throw noSuchSession(text);
+    const hint = `the beginning of an id needs at least ${LEAST_CHARACTERS} characters`;
+    throw noSuchSession(idPrefix === undefined ? `${text} (${hint})` : text);
   }
   if (ids.length === 1) return only;
   const shown = ids.slice(0, LISTED).map((id) => `  ${id}`);

@@ -12,6 +12,7 @@ import type { Answer } from './post.js';
 import { deliveryContext, primes, sseConnection } from './post.js';
 import { RefusalError, REFUSALS } from './response/refusals.js';
 import { isGone, reply } from './response/response.js';
+import { tellAttached } from './tell-attached.js';
 
 /** Answers a GET with the session's standalone stream, or, with `Last-Event-ID`, with the stream of that event. */
 export async function handleGet(endpoint: Endpoint, req: Request, res: Response): Promise<void> {
@@ -63,7 +64,7 @@ export async function handleGet(endpoint: Endpoint, req: Request, res: Response)
     const isNew = cursors.format(stream.name, position) !== lastEventId;
     const primed = isNew && primes(endpoint, spoken);
     const told = { ...attached, primed, lost: arriving.lost };
-    if (!arriving.lost) tellAttached(endpoint, request, attached);
+    if (!arriving.lost) void tellAttached(endpoint.node, request, attached);
     show(endpoint, req, { res, closing }, stream, told);
   } finally {
     arriving.arrived();
@@ -111,28 +112,6 @@ function show(
   // again. The requests may also not have begun, because the node that was to hand them to their owner has lost the client.
   // Then this node hands them over.
   execution.follow(follower, { executor, unbegun }, context);
-}
-
-/** Tells telemetry that a client has resumed a stream, or has taken it from another connection. */
-function tellAttached(
-  { node }: Endpoint,
-  { sessionId, stream, cursor }: AttachRequest,
-  { previous, trace }: Attached,
-): void {
-  const { telemetry, nodeId } = node;
-  if (telemetry === undefined) return;
-  const about = { sessionId, stream, trace };
-  // Without a connection before, the name of the stream says which node opened it.
-  const isHere = previous?.nodeId === nodeId || (!previous && stream.startsWith(nodeId));
-  const isKnown = previous !== undefined || stream !== STANDALONE;
-  const where = isKnown ? { node: isHere ? 'same' : 'other' } : undefined;
-  if (cursor !== undefined) {
-    telemetry.count('resumes', { outcome: 'resumed', ...where });
-    telemetry.happened('resume', about, where);
-  }
-  if (previous === undefined) return;
-  telemetry.count('takeovers', { of: 'stream', ...where });
-  if (cursor === undefined) telemetry.happened('takeover', about, where);
 }
 
 /** Refuses a cursor of another session with 400, but says 404 first if the caller has no such session. */

@@ -109,6 +109,26 @@ it.each(STORES)('links a stream that is resumed on another node (%s)', async (_,
   expect(idsOf(call).parent).toBe(SPAN_ID);
 });
 
+// No connection holds the stream any more when the client comes back, and the node that had shown it was not named.
+it.each(STORES)(
+  'says whether a GET stream whose connection had ended was on another node (%s)',
+  async (_, openStore) => {
+    const store = openStore();
+    const onB = recorder();
+    const a = await startNode({ backplane: store() });
+    const b = await startNode({ backplane: store(), telemetry: onB.telemetry });
+    const { client, sessionId } = await openSession(a.url);
+    const stream = await client.listen(a.url);
+    await a.mcp.session(sessionId).notify({ method: 'notifications/tools/list_changed' });
+    const { id = '' } = await stream.next(hasMethod('notifications/tools/list_changed'));
+    stream.close();
+    await expect.poll(() => a.mcp.health().streams).toBe(0);
+    await client.listen(b.url, { lastEventId: id });
+    const [resume] = await onB.named('anynode.resume');
+    expect(resume?.attributes).toMatchObject({ 'anynode.node': 'other' });
+  },
+);
+
 it.each(STORES)('links what becomes of requests of a closed node (%s)', async (_, openStore) => {
   const store = openStore();
   const [onA, onB] = [recorder(), recorder()];
