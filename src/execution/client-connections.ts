@@ -11,9 +11,9 @@ import type { NodeWatch } from '../stream/node-watch.js';
 import type { OpenerWatch } from './recovery/opener-watch.js';
 
 /**
- * How long a node remembers the last position of an ended connection, once the backplane has that position. A successor that
- * attached earlier may still ask this node for it. The ended connection may also have learned of its successor before the
- * successor asks.
+ * How long a node remembers the last position of an ended connection, once the backplane has that position. A successor may
+ * still ask this node for the position: it attached before the backplane had it, or this node learned of the successor
+ * before the successor asked.
  */
 const REMEMBERED_MS = 1000;
 
@@ -126,7 +126,7 @@ export class ClientConnections {
       const { sessionId, stream, token } = request;
       const position = { n: 0, logId: LOG_START };
       const undo = { type: 'detach' as const, stream, token, position, neverUsed: true };
-      this.node.commitQueue.store(sessionId, [undo], true).catch(() => undefined); // closed: the claim of a dead node does not count
+      this.node.commitQueue.store(sessionId, [undo], true).catch(() => undefined); // this node has closed, so its claim does not count
       throw error;
     }
   }
@@ -150,7 +150,7 @@ export class ClientConnections {
   }
 
   /**
-   * Says what the log has of an ended stream after the client's cursor.
+   * Says whether the log of a stream has something to show after the client's cursor.
    *
    * - `shown`: there is a message to show, or the stream has not ended.
    * - `silent`: there are only messages that would not be shown: the end of the stream, and questions of nodes that are
@@ -212,7 +212,7 @@ export class ClientConnections {
         const { sessionId, stream: name, token, position } = ended;
         node.commitQueue
           .store(sessionId, [{ type: 'detach', stream: name, token, position }], true)
-          .catch(() => undefined) // closed: the claim of a dead node does not count
+          .catch(() => undefined) // this node has closed, so its claim does not count
           .finally(forget);
       },
     });

@@ -60,7 +60,7 @@ export class Execution {
     const { start, telemetry } = this.parts;
     if (telemetry === undefined) return start.initialize(...args);
     const [request, { id: sessionId }, delivery] = args;
-    // The stream has no name yet, and the id of the session is as unique.
+    // The stream has no name yet. The id of the session is unique too, and stands for that name.
     const name = { stream: sessionId, id: request.id };
     telemetry.requestArrived(name.stream, request, sessionId, arrivedBy(delivery));
     let failure: string | undefined = 'not_initialized';
@@ -142,7 +142,7 @@ export class Execution {
     else {
       for (const { id } of inbound.messages.filter(isRequest))
         telemetry?.requestHandedOn({ stream: stream.name, id }, owner);
-      // The client may have gone while its requests were stored. Then no end of the connection is told any more.
+      // If the client went while its requests were stored, telemetry is told of that only here.
       if (follower.ended) telemetry?.connectionEnded(stream.name);
     }
     intake.begin(stored, context);

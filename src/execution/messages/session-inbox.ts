@@ -87,8 +87,8 @@ export class SessionInbox {
   }
 
   /**
-   * Reads a message, and tries again until the log could be read, because no other part reads it. `undefined`: the log no
-   * longer has the message.
+   * Reads a message from the log. After a failure it tries again, because no other part of the node would hand the message
+   * over. `undefined`: the log no longer has the message.
    */
   private async read(
     sessionId: string,

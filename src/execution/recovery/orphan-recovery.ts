@@ -45,7 +45,7 @@ export class OrphanRecovery {
   /** What this node watches, by session and stream. */
   private readonly watched = new MapBySession<string, Watched>();
   /** Streams for which `confirmExecutor` is asking the backplane. */
-  private readonly asserting = new Set<string>();
+  private readonly confirming = new Set<string>();
   private readonly looks: RepeatedLook;
   private checks = 0;
 
@@ -127,13 +127,13 @@ export class OrphanRecovery {
    */
   confirmExecutor(sessionId: string, stream: string, errorOf = answerLost): void {
     const key = `${sessionId} ${stream}`;
-    if (this.looks.isClosed || this.asserting.has(key)) return;
-    this.asserting.add(key);
+    if (this.looks.isClosed || this.confirming.has(key)) return;
+    this.confirming.add(key);
     this.end(sessionId, stream, this.node.nodeId, errorOf, undefined)
       .catch((error: unknown) => {
         this.node.logger.warn(`mcp-anynode: a lost request did not end: ${String(error)}`);
       })
-      .finally(() => this.asserting.delete(key));
+      .finally(() => this.confirming.delete(key));
   }
 
   /**
