@@ -142,7 +142,7 @@ export class Execution {
     else {
       for (const { id } of inbound.messages.filter(isRequest))
         telemetry?.requestHandedOn({ stream: stream.name, id }, owner);
-      // If the client went while its requests were stored, telemetry is told of that only here.
+      // If the client went while its requests were stored, telemetry heard of it before it knew where they run.
       if (follower.ended) telemetry?.connectionEnded(stream.name);
     }
     intake.begin(stored, context);
