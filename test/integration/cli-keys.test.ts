@@ -93,7 +93,7 @@ describe('the command line on a cluster that encrypts', () => {
     const following = startCli(['events', sessionId, '--follow', ...at], env);
     const watching = startCli(['monitor', '--interval', '0.2', ...at], env);
     await following.until(SECRET);
-    await watching.until('1 sessions');
+    await watching.until('1 session ');
     await client.request(url, 'tools/call', { name: 'echo', arguments: { n: 'later' } });
     await following.until('{"n":"later"}');
     await watching.until(/TRAFFIC\n.*tools\/call \d+ echo \{"n":"later"\}\n/);

@@ -46,10 +46,12 @@ async function shown(ask: Ask, redisOptions: string[]) {
   const nodes = jsonLines<NodeInfo>(await of('nodes', '--json')).map(({ id }) => id);
   const sessions = jsonLines<SessionInfo>(await of('sessions', '--json')).map(({ id }) => id);
   const monitor = await of('monitor', '--once');
-  expect(monitor).toContain('1 nodes  ·  1 sessions');
+  expect(monitor).toContain('1 node  ·  1 session  ·');
   expect(monitor).not.toContain('p@ss');
   await of('kill', ...sessions);
-  expect(await of('sessions', '--json')).toBe('');
+  const left = await ask(['sessions', '--json'], ...redisOptions);
+  expect(left).toMatchObject({ code: 0, stdout: '' });
+  expect(left.stderr).toBe('mcp-anynode: there is no session\n');
   return { nodes, sessions };
 }
 

@@ -1,5 +1,4 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { build, type Plugin } from 'esbuild';
@@ -42,7 +41,9 @@ export async function compile(): Promise<() => Promise<void>> {
   // A test run that a test has started uses what is there: others are using it.
   if (process.env.COMPILED !== undefined) return () => Promise.resolve();
   // Each test run has a folder of its own, so that several can run side by side.
-  const folder = await mkdtemp(join(tmpdir(), 'anynode-compiled-'));
+  const cache = join(root, 'node_modules/.cache');
+  await mkdir(cache, { recursive: true });
+  const folder = await mkdtemp(join(cache, 'compiled-'));
   await build({
     absWorkingDir: root,
     entryPoints: PROGRAMS,
@@ -50,6 +51,8 @@ export async function compile(): Promise<() => Promise<void>> {
     outdir: folder,
     outExtension: { '.js': '.mjs' },
     plugins: [filesBesideSources],
+    // The command runs without these packages, and says that they are missing.
+    external: ['@opentelemetry/*'],
     ...{ bundle: true, platform: 'node', format: 'esm', target: 'node20', logLevel: 'warning' },
     // Packages that are CommonJS, such as Express, call `require`.
     banner: {
