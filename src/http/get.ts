@@ -12,7 +12,7 @@ import type { Answer } from './post.js';
 import { deliveryContext, primes, sseConnection } from './post.js';
 import { RefusalError, REFUSALS } from './response/refusals.js';
 import { isGone, reply } from './response/response.js';
-import { tellAttached } from './tell-attached.js';
+import { tellAttached, tellRefused } from './tell-attached.js';
 
 /** Answers a GET with the session's standalone stream, or, with `Last-Event-ID`, with the stream of that event. */
 export async function handleGet(endpoint: Endpoint, req: Request, res: Response): Promise<void> {
@@ -124,9 +124,7 @@ async function refuseCursor(endpoint: Endpoint, request: AttachRequest): Promise
 async function attach(endpoint: Endpoint, request: AttachRequest): Promise<Attached | 'ended'> {
   const reply = await endpoint.connections.attach(request);
   if (reply.status !== 'attached' && request.cursor !== undefined) {
-    const { telemetry } = endpoint.node;
-    telemetry?.count('resumes', { outcome: reply.status });
-    if (reply.status === 'trimmed') telemetry?.count('logTrimmed');
+    tellRefused(endpoint.node, reply.status);
   }
   switch (reply.status) {
     case 'attached':
@@ -150,12 +148,15 @@ async function attach(endpoint: Endpoint, request: AttachRequest): Promise<Attac
  * then, and the client would come back for ever.
  */
 async function isSilent(
-  { connections }: Endpoint,
+  endpoint: Endpoint,
   request: AttachRequest,
   attached: Attached,
 ): Promise<boolean> {
-  const rest = await connections.restOf(request, attached);
-  // There was something to show at `attach`. The log has been trimmed since then.
-  if (rest === 'trimmed') throw new RefusalError(REFUSALS.eventsTrimmed);
+  const rest = await endpoint.connections.restOf(request, attached);
+  if (rest === 'trimmed') {
+    // There was something to show at `attach`. The log has been trimmed since then.
+    tellRefused(endpoint.node, 'trimmed');
+    throw new RefusalError(REFUSALS.eventsTrimmed);
+  }
   return rest === 'silent';
 }

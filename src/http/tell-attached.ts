@@ -1,4 +1,4 @@
-import type { AttachRequest } from '../backplane/backplane.js';
+import type { AttachReply, AttachRequest } from '../backplane/backplane.js';
 import { justBefore, STANDALONE } from '../backplane/backplane.js';
 import type { Attached } from '../execution/client-connections.js';
 import type { NodeContext } from '../stream/node-context.js';
@@ -26,6 +26,12 @@ export async function tellAttached(
   if (previous === undefined) return;
   telemetry.count('takeovers', { of: 'stream', ...where });
   if (cursor === undefined) telemetry.happened('takeover', about, where);
+}
+
+/** Tells telemetry that a client was refused the stream to which it came back. */
+export function tellRefused({ telemetry }: NodeContext, outcome: AttachReply['status']): void {
+  telemetry?.count('resumes', { outcome });
+  if (outcome === 'trimmed') telemetry?.count('logTrimmed');
 }
 
 /**

@@ -27,7 +27,10 @@ const SHORT_BUCKETS = [
 const COUNTERS: Record<Counter, [name: string, description: string]> = {
   fenced: ['anynode.fenced', 'Requests and answers of this node that another node has taken over'],
   leaseLapses: ['anynode.lease.lapses', 'Times that this node had no lease'],
-  logTrimmed: ['anynode.log.trimmed', 'Clients that came back for events that are no longer kept'],
+  logTrimmed: [
+    'anynode.log.trimmed',
+    'Clients that were refused because they came back for events that are no longer kept',
+  ],
   orphans: ['anynode.orphans', 'Requests of dead nodes that this node has ended or run again'],
   refusals: ['anynode.refusals', 'Requests that were refused'],
   resumes: ['anynode.resumes', 'Streams that clients came back to'],
@@ -70,7 +73,12 @@ const DURATIONS: Record<Duration, [name: string, description: string, buckets: n
     'How long it took to build a server object',
     SHORT_BUCKETS,
   ],
-  session: ['mcp.server.session.duration', 'How long a session lived', SESSION_BUCKETS],
+  // Redis removes a session that expires, and no node hears of it.
+  session: [
+    'mcp.server.session.duration',
+    'How long a session lived that its client has deleted',
+    SESSION_BUCKETS,
+  ],
 };
 
 const GAUGES = {

@@ -4,8 +4,10 @@ import type { AnynodeOptions, Backplane } from '../../src/index.js';
 import { anynode, memoryBackplane } from '../../src/index.js';
 import { telemetry } from '../../src/telemetry/index.js';
 import { newGate } from '../integration/support/gate.js';
+import type { Tools } from '../integration/support/scripted-server.js';
 import { openSession, startNode } from '../integration/support/serve.js';
 import { request } from '../support/mcp-http.js';
+import { wrappedBackplane } from '../support/wrapped-backplane.js';
 
 class TestReader extends MetricReader {
   protected override onForceFlush(): Promise<void> {
@@ -184,6 +186,60 @@ it('lets no DELETE wait for the age of its session', async () => {
   expect(await points('mcp.server.session.duration')).toEqual([]);
   gate.open();
   await expect.poll(() => points('mcp.server.session.duration')).toHaveLength(1);
+});
+
+it('reads nothing of a session for its DELETE without telemetry', async () => {
+  const reads: string[] = [];
+  const backplane = wrappedBackplane(memoryBackplane(), (joined) => ({
+    load: (id) => {
+      reads.push('load');
+      return joined.load(id);
+    },
+    timeOf: (id) => {
+      reads.push('timeOf');
+      return joined.timeOf(id);
+    },
+  }));
+  const principal: AnynodeOptions['principal'] = (req) => String(req.headers['x-user']);
+  const { url } = await startNode({ backplane, principal });
+  const { client } = await openSession(url, { headers: { 'x-user': 'alice' } });
+  reads.length = 0;
+  expect((await client.delete(url, { headers: { 'x-user': 'bob' } })).status).toBe(404);
+  expect((await client.delete(url)).status).toBe(200);
+  expect(reads).toEqual([]);
+});
+
+// Bug: a client was not counted if the log was trimmed between the two reads of its resume.
+it('counts a client that is refused because the log was trimmed while it resumes', async () => {
+  const { points, telemetry: given } = meters();
+  let beforeRead: (() => Promise<void>) | undefined;
+  const backplane = wrappedBackplane(memoryBackplane(), (joined) => ({
+    read: async (asked) => {
+      const trim = beforeRead;
+      beforeRead = undefined;
+      await trim?.();
+      return joined.read(asked);
+    },
+  }));
+  const tools: Tools = {
+    talk: async ({ extra }) => {
+      const params = { level: 'info' as const, data: 'x' };
+      await extra.sendNotification({ method: 'notifications/message', params });
+      return 'done';
+    },
+  };
+  const retention = { maxEvents: 20 };
+  const { url } = await startNode({ telemetry: given, backplane, tools, retention });
+  const { client } = await openSession(url);
+  const { sse } = await client.post(url, calling(2, 'talk'));
+  await sse.untilEnded();
+  beforeRead = async () => {
+    for (let id = 3; id < 13; id += 1)
+      await (await client.post(url, calling(id, 'talk'))).answer(id);
+  };
+  const { status } = await client.get(url, { lastEventId: sse.events[0]?.id ?? '' });
+  expect(status).toBe(400);
+  expect(await points('anynode.log.trimmed')).toMatchObject([{ value: 1 }]);
 });
 
 const GAUGE = 'anynode.sessions';
