@@ -4,11 +4,11 @@ import { sayMark } from '../../timeline/mermaid.js';
 import { useEffect } from 'preact/hooks';
 import { sayEvent } from '../../timeline/say-event.js';
 import type { Bar, Mark, Timeline } from '../../timeline/picture.js';
-import { outcomeName } from './bars.js';
+import { outcomeName } from './picture/bars.js';
 import { Facts } from './facts.js';
 import type { Feed } from './feed.js';
 import { clock } from './format.js';
-import { Moment, type MomentView } from './moment.js';
+import { Moment, type MomentView } from './picture/moment.js';
 import { useMedia } from './use-media.js';
 import type { SessionData } from './use-session.js';
 

@@ -1,7 +1,7 @@
 import { useEffect, useRef } from 'preact/hooks';
-import type { Scale } from '../../timeline/scale.js';
-import type { Outcome, Timeline } from '../../timeline/picture.js';
-import { useMedia } from './use-media.js';
+import type { Scale } from '../../../timeline/scale.js';
+import type { Outcome, Timeline } from '../../../timeline/picture.js';
+import { useMedia } from '../use-media.js';
 
 const HEIGHT = 34;
 /** The more serious an outcome is, the later it is drawn, so that it stays visible. */

@@ -1,14 +1,14 @@
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
-import { lasted } from '../../timeline/explain.js';
-import type { Layout } from '../../timeline/layout.js';
-import { CLIENT, HANDLER } from '../../timeline/layout.js';
-import type { Scale } from '../../timeline/scale.js';
-import type { Timeline } from '../../timeline/picture.js';
+import { lasted } from '../../../timeline/explain.js';
+import type { Layout } from '../../../timeline/layout.js';
+import { CLIENT, HANDLER } from '../../../timeline/layout.js';
+import type { Scale } from '../../../timeline/scale.js';
+import type { Timeline } from '../../../timeline/picture.js';
 import { Bars, Hops } from './bars.js';
 import { laneTops, type LaneBox } from './boxes.js';
-import { clock } from './format.js';
+import { clock } from '../format.js';
 import { Marks, Stretches } from './marks.js';
-import { useNarrow } from './use-media.js';
+import { useNarrow } from '../use-media.js';
 
 interface Props {
   line: Timeline;

@@ -1,11 +1,11 @@
 import { useEffect, useState } from 'preact/hooks';
-import type { EventSummary } from '../../timeline/event-summary.js';
-import type { Bar, Stretch, Timeline } from '../../timeline/picture.js';
-import type { StateView } from '../wire.js';
-import { Facts } from './facts.js';
-import type { Feed } from './feed.js';
-import { clock } from './format.js';
-import type { SessionData } from './use-session.js';
+import type { EventSummary } from '../../../timeline/event-summary.js';
+import type { Bar, Stretch, Timeline } from '../../../timeline/picture.js';
+import type { StateView } from '../../wire.js';
+import { Facts } from '../facts.js';
+import type { Feed } from '../feed.js';
+import { clock } from '../format.js';
+import type { SessionData } from '../use-session.js';
 
 /** The session at a moment: what the log says of it, and what the server has worked out from the log. */
 export interface MomentView {

@@ -1,9 +1,9 @@
-import type { Layout } from '../../timeline/layout.js';
-import { sayMark } from '../../timeline/mermaid.js';
-import type { Scale } from '../../timeline/scale.js';
-import type { Mark } from '../../timeline/picture.js';
+import type { Layout } from '../../../timeline/layout.js';
+import { sayMark } from '../../../timeline/mermaid.js';
+import type { Scale } from '../../../timeline/scale.js';
+import type { Mark } from '../../../timeline/picture.js';
 import type { LaneBox, Visible } from './boxes.js';
-import { clock } from './format.js';
+import { clock } from '../format.js';
 
 interface Props {
   placed: Layout;

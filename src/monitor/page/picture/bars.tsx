@@ -1,7 +1,7 @@
-import type { Layout, Placed } from '../../timeline/layout.js';
-import { lasted } from '../../timeline/explain.js';
-import type { Scale } from '../../timeline/scale.js';
-import type { Bar } from '../../timeline/picture.js';
+import type { Layout, Placed } from '../../../timeline/layout.js';
+import { lasted } from '../../../timeline/explain.js';
+import type { Scale } from '../../../timeline/scale.js';
+import type { Bar } from '../../../timeline/picture.js';
 import { rowTop, type LaneBox, type Visible } from './boxes.js';
 
 interface Props {

@@ -1,4 +1,4 @@
-import type { Mark } from '../../timeline/picture.js';
+import type { Mark } from '../../../timeline/picture.js';
 import { Glyph } from './marks.js';
 
 const OUTCOMES = [

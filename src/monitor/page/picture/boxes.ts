@@ -1,6 +1,6 @@
 /** Where the lanes and rows of the picture are. */
-import type { Lane } from '../../timeline/layout.js';
-import { CLIENT, HANDLER } from '../../timeline/layout.js';
+import type { Lane } from '../../../timeline/layout.js';
+import { CLIENT, HANDLER } from '../../../timeline/layout.js';
 
 export interface LaneBox {
   name: string;
