@@ -9,7 +9,7 @@ const page = join(root, 'src/monitor/page');
 
 /** Makes sure that the built page is not older than its sources. */
 export function buildPage(): void {
-  const sources = [page, join(root, 'src/timeline')].flatMap((folder) =>
+  const sources = [page, join(page, 'picture'), join(root, 'src/timeline')].flatMap((folder) =>
     readdirSync(folder).map((name) => statSync(join(folder, name))),
   );
   const newest = Math.max(...sources.filter((stat) => stat.isFile()).map(({ mtimeMs }) => mtimeMs));
