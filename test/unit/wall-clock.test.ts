@@ -14,13 +14,12 @@ const READERS: Record<string, string> = {
   'execution/session-start.ts': 'tells the factory when a session begins that is not stored yet',
   'execution/client-connections.ts': 'measures how long a message was on its way, for metrics',
   'stream/log-horizon.ts': 'refuses log ids that are a day ahead, as made up',
-  'monitor/api.ts': 'says when an answer was made, to the page',
-  'monitor/cluster-feed.ts': 'says when the cluster was looked at, to the page',
+  'monitor/session-tail.ts': 'says up to when the page has the events of a session',
+  'monitor/page/format.ts': 'shows the time zone of the browser',
   'monitor/page/use-session.ts': 'shows ages, in the browser',
   'cli/commands/nodes.ts': 'shows an age',
   'cli/commands/session.ts': 'shows an age',
   'cli/commands/sessions.ts': 'shows an age',
-  'cli/print/text.ts': 'shows the date of a time that is not of today',
   'cli/times.ts': 'takes a time of today, or how long ago it was',
 };
 
