@@ -14,7 +14,7 @@ const READERS: Record<string, string> = {
   'execution/session-start.ts': 'tells the factory when a session begins that is not stored yet',
   'execution/client-connections.ts': 'measures how long a message was on its way, for metrics',
   'stream/log-horizon.ts': 'refuses log ids that are a day ahead, as made up',
-  'monitor/session-tail.ts': 'says up to when the page has the events of a session',
+  'monitor/session-tail.ts': 'says when a session turned out to have ended, to the page',
   'monitor/page/format.ts': 'shows the time zone of the browser',
   'monitor/page/use-session.ts': 'shows ages, in the browser',
   'cli/commands/nodes.ts': 'shows an age',
