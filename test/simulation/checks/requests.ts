@@ -11,7 +11,7 @@ interface Message {
 }
 
 /** Instead of an answer: it, or the node that was to give it, is not there any more. */
-const LOST = /^error -32000 (answer_lost|node_lost|node_closed)$/;
+export const LOST = /^error -32000 (answer_lost|node_lost|node_closed)$/;
 
 /** There is one answer to a request, in the log and at its client. */
 export const endsOnce: Check = function* (world) {
