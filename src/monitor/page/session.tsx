@@ -1,4 +1,4 @@
-import { useEffect, useMemo, useState } from 'preact/hooks';
+import { useMemo, useState } from 'preact/hooks';
 import { evenScale, linearScale, zoomToFit } from '../../timeline/scale.js';
 import { EventList } from './event-list.js';
 import type { Feed } from './feed.js';
