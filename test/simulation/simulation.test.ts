@@ -27,7 +27,7 @@ describe('the simulator', () => {
     async () => {
       const happened = new Set<string>();
       const wanted =
-        /--- (\w+) n\d|\b(claim) claimed|attaches .* (from) |\b(repeated)\b|: (204|400|404|409|503)\)/g;
+        /--- (\w+) n\d|\b(claim) \S+ claimed|attaches .* (from) |\b(repeated)\b|: (204|400|404|409|503)\)/g;
       for (let seed = 1; seed <= SEEDS; seed += 1) {
         const { violations, trace } = await simulate(seed);
         expect(violations, `npm run simulate -- --seed ${seed}`).toEqual([]);
