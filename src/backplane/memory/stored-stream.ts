@@ -10,7 +10,7 @@ import type {
   ReadRequest,
   SessionRecord,
 } from '../backplane.js';
-import { LOG_START } from '../backplane.js';
+import { compareLogIds, LOG_START } from '../backplane.js';
 import type { Revision } from '../revision.js';
 import type { MemoryLog } from './memory-log.js';
 import { LOOK_ENTRIES } from './memory-log.js';
@@ -90,13 +90,19 @@ export function placeOf(
     if (found.position.n > position.n + 1) return { status: 'trimmed' };
     position.n = Math.min(position.n, found.position.n - 1);
   } else if (stream !== undefined) {
-    if (last > position.n) return { status: 'trimmed' };
+    if (isMissing(stream.last, position)) return { status: 'trimmed' };
     if (last < position.n) Object.assign(position, stream.last);
   } else if (log.at(position.logId)?.stream !== request.stream) {
     return { status: 'unknown' };
   }
   if (stream === undefined && after.at(-1)?.message === undefined) return { status: 'ended' };
   return position;
+}
+
+/** Whether the last message of a stream comes after a place after which the log has none. It was trimmed. See attach.lua. */
+function isMissing(last: Position, after: Position): boolean {
+  if (last.n !== after.n) return last.n > after.n;
+  return last.n > 0 && compareLogIds(last.logId, after.logId) > 0;
 }
 
 /** Reads a page of a stream. See read.lua. */
@@ -113,7 +119,7 @@ export function pageOf(
     if (first > after.n + 1) return { status: 'trimmed' };
     if (first <= after.n) restart = first - 1;
   } else if (stream !== undefined && !page.more) {
-    if (last > after.n) return { status: 'trimmed' };
+    if (isMissing(stream.last, after)) return { status: 'trimmed' };
     if (last < after.n) {
       restart = last;
       page.scanned = stream.last.logId;

@@ -194,9 +194,15 @@ export function describeStreams(openStore: OpenStore): void {
 
     it('at the end of a stream is accepted although no message of the stream is kept', async () => {
       const node = await rig.join({ retention: { maxEvents: 4, maxAgeMs: 60_000 } });
-      const { id, three } = await threeMessages(node);
+      const { id, two, three } = await threeMessages(node);
       for (let at = 0; at < 9; at += 1) await node.say(id, STANDALONE, `g${at}`);
       expect((await rig.b.hold(id, 'p', { cursor: three })).position.n).toBe(3);
+      // Bug: a failover lost the message that this cursor names, another message got its number, and the log trimmed that
+      // one. The client was not told that it had missed it.
+      const lost = { n: 3, logId: two.logId };
+      expect(await rig.b.attach(id, 'p', { cursor: lost })).toEqual({ status: 'trimmed' });
+      const read = { sessionId: id, stream: 'p', after: lost, maxBytes: 1000 };
+      expect(await rig.b.backplane.read(read)).toEqual({ status: 'trimmed' });
     });
 
     it('is refused as trimmed when a message after it is older than `maxAgeMs`', async () => {

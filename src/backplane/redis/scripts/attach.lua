@@ -45,14 +45,14 @@ local last, lastId = position(state[1])
 local first, map = state[6], state[7]
 local me = node .. ':' .. token
 local holder = state[2]
-local before = predecessors(state[5])
+local takenFrom = predecessors(state[5])
 -- A repeat may find that another connection has taken the stream since. The stream stays with that connection.
 local superseded = false
-for at, connection in ipairs(before) do
-  if connection == me then superseded, holder = true, before[at + 1] end
+for at, connection in ipairs(takenFrom) do
+  if connection == me then superseded, holder = true, takenFrom[at + 1] end
 end
-if holder == me then holder = before[1]
-elseif holder and not superseded then table.insert(before, 1, holder) end
+if holder == me then holder = takenFrom[1]
+elseif holder and not superseded then table.insert(takenFrom, 1, holder) end
 local open = stream == STANDALONE or state[4]
 
 local function isDead(name)
@@ -84,7 +84,9 @@ else
     if first > n + 1 then return { 'trimmed' } end
     if first <= n then n = first - 1 end
   elseif open then
-    if last > n then return { 'trimmed' } end
+    -- A failover may have lost the message that the cursor names. If another one got its number and is gone from the log, the
+    -- client has missed that one.
+    if last > n or (last == n and n > 0 and before(id, lastId)) then return { 'trimmed' } end
     -- The cursor is ahead, because a failover has lost the end of the log. The client goes on from the present end, because the
     -- next message may get a lower log id than the cursor's.
     if last < n then n, id = last, lastId end
@@ -99,7 +101,7 @@ end
 local previous = holder or ''
 if open and not superseded then
   redis.call('HSET', streams, 'h:' .. stream, me)
-  setPredecessors(streams, stream, before)
+  setPredecessors(streams, stream, takenFrom)
   if state[2] and state[2] ~= me then
     -- The script tells the former holder itself, because this node may die before it could do so.
     local itsNode, connection = split(state[2], ':')

@@ -33,7 +33,7 @@ if found[1] then
   if first > n + 1 then return { 'trimmed' } end
   if first <= n then restart = tostring(first - 1) end
 elseif open and not more then
-  if last > n then return { 'trimmed' } end
+  if last > n or (last == n and n > 0 and before(ARGV[3], lastId)) then return { 'trimmed' } end
   if last < n then restart, scanned = tostring(last), lastId end
 end
 
