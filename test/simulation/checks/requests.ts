@@ -43,9 +43,16 @@ export const endsOnce: Check = function* (world) {
           lost && message?.includes(`"mark":"${mark}"`) === true;
         return before > 0 && before <= ledger.stored.filter(isLost).length;
       };
+      // An answer of a batch that was shown and then lost: if its node died, the request may have run again.
+      const isRunAgain = (mark: string, index: number): boolean => {
+        const isLost = ({ message, lost }: Stored): boolean =>
+          lost && message?.includes(`"mark":"${mark}"`) === true;
+        return index < all.length - 1 && ledger.stored.some(isLost);
+      };
       const marks = ledger.mayHaveLost(sessionId, at)
         ? all.filter((mark, index) => {
-            return !LOST.test(mark) && !isOfUnknown(mark) && !isAgain(mark, index);
+            if (LOST.test(mark) || isOfUnknown(mark)) return false;
+            return !isAgain(mark, index) && !isRunAgain(mark, index);
           })
         : all;
       if (marks.length > 1)
