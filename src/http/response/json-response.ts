@@ -76,15 +76,20 @@ export class JsonConnection implements Sink {
   };
 
   private answer(reason: EndReason): void {
-    const { sessionId } = this.options;
-    if (reason === 'complete' || reason === 'unknown') {
-      const answers = this.inOrder(reason === 'complete' ? internalError : answerLost);
-      sendJson(this.res, sessionId, answers, this.breakOff);
+    const { sessionId, order } = this.options;
+    if (reason === 'gone') {
+      refuse(this.res, REFUSALS.sessionNotFound);
+    } else if (reason === 'closed') {
+      refuse(this.res, REFUSALS.closed);
     } else if (reason === 'unreadable') {
       // The codec has no key for the answer.
-      const errors = this.options.order.map((id) => JSON.stringify(internalError(id)));
+      const errors = order.map((id) => JSON.stringify(internalError(id)));
       sendJson(this.res, sessionId, errors, this.breakOff);
-    } else refuse(this.res, reason === 'closed' ? REFUSALS.closed : REFUSALS.sessionNotFound);
+    } else {
+      // Unless the stream is complete, answers are lost: a failover has lost them, or the log was trimmed before they were read.
+      const answers = this.inOrder(reason === 'complete' ? internalError : answerLost);
+      sendJson(this.res, sessionId, answers, this.breakOff);
+    }
     if (!this.res.writableEnded || this.res.writableLength > 0)
       cutWhenStalled(this.res, this.options.stalledMs);
   }
