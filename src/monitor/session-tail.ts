@@ -5,7 +5,7 @@ import type { EventSummary } from '../timeline/event-summary.js';
 import type { Summarize } from './summarize.js';
 import type { TailEvents } from './wire.js';
 
-/** How many events are sent at a time. */
+/** How many events are sent to the page at a time. */
 const BATCH = 200;
 const POLL_MS = 500;
 
@@ -51,7 +51,7 @@ export async function tailSession(id: string, parts: TailParts): Promise<void> {
       said = 'live';
     } catch (error) {
       if (!(error instanceof AnynodeError) || error.code !== 'backplane_unavailable') throw error;
-      // What was read before the error is sent now. The next look begins behind it.
+      // The events that were read before the error are sent now. The next look begins after them.
       if (said !== 'away') await flush({ live: false, trouble: 'Redis cannot be reached' });
       said = 'away';
     }

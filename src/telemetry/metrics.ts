@@ -13,7 +13,7 @@ import { ATTRIBUTE, OTHER } from './attributes.js';
 
 /** How many tools and prompts have series of their own. */
 const MOST_NAMES = 500;
-/** How many tools and prompts have series of their own of which no call has succeeded yet. */
+/** How many tools and prompts get a series of their own although none of their calls has succeeded yet. */
 const MOST_FAILING_NAMES = 100;
 /** The buckets of the MCP semantic conventions, in seconds. */
 const OPERATION_BUCKETS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300];

@@ -99,7 +99,10 @@ export function placeOf(
   return position;
 }
 
-/** Whether the last message of a stream comes after a place after which the log has none. It was trimmed. See attach.lua. */
+/**
+ * Whether a client has missed the last message of a stream. It is asked when the log has no message after the client's place
+ * `after`. If the last message comes after that place, the log has trimmed it. See attach.lua.
+ */
 function isMissing(last: Position, after: Position): boolean {
   if (last.n !== after.n) return last.n > after.n;
   return last.n > 0 && compareLogIds(last.logId, after.logId) > 0;

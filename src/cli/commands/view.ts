@@ -11,7 +11,7 @@ import { plain } from '../print/text.js';
 import { portNumber } from '../values.js';
 import { serveUntilInterrupted } from './monitor-web.js';
 
-/** What to do if a file is no export. */
+/** Tells the user what to do if a file is not an export. */
 const WRITE_ONE = 'to write such a file: mcp-anynode export <id> --output <file> --redis <url>';
 
 interface Options {

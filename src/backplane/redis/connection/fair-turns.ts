@@ -9,7 +9,7 @@ const AT_ONCE = 32;
 const MOST_WAITING = 1000;
 
 interface Waiting {
-  /** How many steps of all sessions had ended when this one began to wait. */
+  /** How many steps of all sessions had begun when this one began to wait. */
   since: number;
   run: () => void;
   refuse: (error: Error) => void;
@@ -26,6 +26,7 @@ interface Waiting {
  */
 export class FairTurns {
   private running = 0;
+  /** How many steps of all sessions have begun. */
   private begun = 0;
   /** The waiting steps by session. Each session here has a running step, or a place in `order`. */
   private readonly sessions = new Map<string, Waiting[]>();
