@@ -94,7 +94,7 @@ export function buildExecution(
   });
 
   const access = new SessionAccess(node, pool);
-  const ownership = new Ownership(node, pool, watch, settings.servers);
+  const ownership = new Ownership(node, pool, watch, settings.servers, lifetime);
   const endOrRerun = new EndOrRerun(node, pool, begunStreams);
   const sessions = new SessionService(node, pool, ownership, begunStreams);
   const clientMessages = new ClientMessages(

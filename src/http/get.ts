@@ -31,6 +31,7 @@ export async function handleGet(endpoint: Endpoint, req: Request, res: Response)
     token: connections.nextName(),
     cursor: cursor?.position,
     unlessHeld: endpoint.options.standaloneStream === 'reject' && cursor === undefined,
+    isWanted: () => !isGone(res),
   };
   const closing = new ResponseClosing(res);
   if (!shared.slots.take(sessionId, request.principal, res, closing)) {
@@ -49,6 +50,7 @@ export async function handleGet(endpoint: Endpoint, req: Request, res: Response)
   const arriving = connections.expect(request.token);
   try {
     const attached = await attach(endpoint, request);
+    if (attached === 'unwanted') return;
     if (attached === 'ended' || (await isSilent(endpoint, request, attached))) {
       // For Server-Sent Events, 204 tells the client not to come back. After an SSE response without a message, the SDK's v1
       // client would come back for ever. It takes a stream for complete only if the same connection has shown it a result,
@@ -121,7 +123,10 @@ async function refuseCursor(endpoint: Endpoint, request: AttachRequest): Promise
   throw new RefusalError(known ? REFUSALS.invalidEventId : REFUSALS.sessionNotFound);
 }
 
-async function attach(endpoint: Endpoint, request: AttachRequest): Promise<Attached | 'ended'> {
+async function attach(
+  endpoint: Endpoint,
+  request: AttachRequest,
+): Promise<Attached | 'ended' | 'unwanted'> {
   const reply = await endpoint.connections.attach(request);
   if (reply.status !== 'attached' && request.cursor !== undefined) {
     tellRefused(endpoint.node, reply.status);
@@ -130,7 +135,8 @@ async function attach(endpoint: Endpoint, request: AttachRequest): Promise<Attac
     case 'attached':
       return reply;
     case 'ended':
-      return 'ended';
+    case 'unwanted':
+      return reply.status;
     case 'gone':
       endpoint.execution.sessions.verify(request.sessionId);
       throw new RefusalError(REFUSALS.sessionNotFound);

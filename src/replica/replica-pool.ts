@@ -165,7 +165,7 @@ export class ReplicaPool {
   /**
    * Gives sessions up before this node closes, so that the node that gets the next request of a session becomes its owner.
    * Resolves when the idle replicas are discarded. The others are discarded as soon as they are idle, each once: if the
-   * next request still comes to this node, the replica that it builds stays.
+   * next request still comes to this node, the replica that it builds stays until another node asks for the session.
    */
   async evictAll(): Promise<void> {
     const idle: LiveSession[] = [];

@@ -237,7 +237,6 @@ describe('an owner that is drained', () => {
     const key = `drain ${a.nodeId}`;
     const held = await holdTool(busy, a, key);
     const closing = a.call('close', { drainMs: 10_000 });
-    // A call that reached it sooner than this would find it the owner, and keep the session there.
     await expect.poll(async () => (await a.call('health')).status).toBe('draining');
     await expect.poll(async () => (await next(client, c)).nodeId).toBe(c.nodeId);
     // The one that works goes on with its work, and is asked for more meanwhile.
@@ -265,6 +264,22 @@ describe('an owner that is drained', () => {
     expect(await next(client, a)).toMatchObject({ nodeId: b.nodeId });
     expect((await a.call('health')).inFlight).toBe(1);
     expect(await resumedAndReleased(busy, b, other, longer)).toBe('released');
+    await closing;
+  });
+
+  // A call that came between the end of the last one and the handing over made the closing node the owner again, to the end.
+  it('hands over a session that came back to it when the next request reaches another node', async () => {
+    const { nodes, client } = await owned();
+    const [a, b] = nodes;
+    const busy = await clientOf(a);
+    const key = `drain ${a.nodeId}`;
+    const held = await holdTool(busy, a, key);
+    const closing = a.call('close', { drainMs: 30_000 });
+    await expect.poll(async () => (await a.call('health')).status).toBe('draining');
+    await expect.poll(async () => (await a.call('health')).sessions).toBe(1);
+    expect(await next(client, a)).toEqual({ count: 1, nodeId: a.nodeId });
+    expect(await next(client, b)).toEqual({ count: 1, nodeId: b.nodeId });
+    expect(await resumedAndReleased(busy, b, held, key)).toBe('released');
     await closing;
   });
 });

@@ -29,6 +29,22 @@ describe('the connections of a node', () => {
   });
 });
 
+// A GET waited behind others of its session. Its client had gone and come back to another node, and lost the stream there.
+it('a connection that waits for its turn does not take the stream if its client goes meanwhile', async () => {
+  const near = await own.join();
+  const far = await own.join();
+  const id = await near.create();
+  let wanted = true;
+  const first = near.attach(id, STANDALONE, { token: 'first' });
+  const second = near.attach(id, STANDALONE, { token: 'second', isWanted: () => wanted });
+  await Promise.resolve();
+  wanted = false;
+  await first;
+  expect(await second).toEqual({ status: 'unwanted' });
+  const newer = await far.hold(id, STANDALONE, { token: 'newer' });
+  expect(newer.previous).toEqual({ nodeId: near.id, token: 'first' });
+});
+
 describe('nodes in two databases of one Redis', () => {
   // Redis publishes to the subscribers of all databases. Bug: production heard what staging announced with the same
   // prefix.

@@ -163,6 +163,7 @@ class JoinedMemoryBackplane implements JoinedBackplane {
 
   attach(request: AttachRequest) {
     return this.step((now) => {
+      if (request.isWanted?.() === false) return { status: 'unwanted' } as const;
       const session = this.find(request.sessionId);
       if (session === undefined) return { status: 'gone' } as const;
       const reply = session.holders.attach(this.options.nodeId, request, now);

@@ -223,10 +223,11 @@ class JoinedRedisBackplane implements JoinedBackplane {
     // Each look at a part of the log is a step of its own.
     return this.steps.run<AttachReply>(sessionId, GONE, async () => {
       for (let looked = ''; ;) {
-        const reply = await this.inTurn(
-          sessionId,
-          (client) => client['anynode:attach'](...args, looked) as Promise<string[]>,
-        );
+        const reply = await this.inTurn(sessionId, async (client) => {
+          if (request.isWanted?.() === false) return undefined;
+          return (await client['anynode:attach'](...args, looked)) as string[];
+        });
+        if (reply === undefined) return { status: 'unwanted' };
         if (reply[0] !== 'further') return attachReply(reply);
         looked = reply[1] ?? '';
       }

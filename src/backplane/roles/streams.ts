@@ -59,11 +59,18 @@ export interface AttachRequest {
   deadHolder?: Holder;
   /** With `deadHolder`: when its node was found dead. After `LOOK_HOLDS_MS` the step does not ignore that holder any more. */
   lookedAt?: number;
+  /**
+   * Asked just before the step is sent, which may have waited for others. If it returns false, the step is not sent, and the
+   * answer is `unwanted`. A client that has gone may have a newer connection on another node, which must keep the stream.
+   */
+  isWanted?: () => boolean;
 }
 
 export type AttachReply =
   /** There is no such session, or it belongs to another principal. */
   | { status: 'gone' }
+  /** `isWanted` returned false. */
+  | { status: 'unwanted' }
   /** With `unlessHeld`: the connection `holder` holds the stream. */
   | { status: 'conflict'; holder: Holder }
   /** The session never had the stream, or has ended it and no longer keeps it. */

@@ -11,6 +11,7 @@ import { answerToCancelled, nodeLost } from '../../replica/requests/request-erro
 import type { NodeContext } from '../../stream/node-context.js';
 import type { ReplicaPool } from '../../replica/replica-pool.js';
 import type { DeliveryContext } from '../../replica/replica.js';
+import type { NodeLifetime } from '../node-lifetime.js';
 import type { NodeWatch } from '../../stream/node-watch.js';
 
 /** How many owned sessions are looked up at a time. */
@@ -33,6 +34,7 @@ export class Ownership {
     private readonly pool: ReplicaPool,
     private readonly watch: NodeWatch,
     private readonly servers: { isReachable(): Promise<boolean> },
+    private readonly lifetime: Pick<NodeLifetime, 'isClosing'>,
   ) {
     this.limit = new LogLimit(node.clock);
   }
@@ -232,21 +234,25 @@ export class Ownership {
   }
 
   /**
-   * Gives the session up if this node cannot reach its server, so that the other node becomes the owner. The node calls this
-   * before it begins a request that reached another node. Returns false if the session is kept.
+   * Gives the session up if this node closes or cannot reach its server, so that the other node becomes the owner. The node
+   * calls this before it begins a request that reached another node. Returns false if the session is kept.
    *
-   * A session with a running request is kept, because that request may have reached the server.
+   * A session with a running request is kept, because that request may have reached the server. A node that closes keeps each
+   * session in use, and gives it up to the first request that comes when it is idle.
    */
   async giveUp(sessionId: string): Promise<boolean> {
     const { node, pool } = this;
-    if (await this.servers.isReachable()) return false;
+    const closing = this.lifetime.isClosing();
+    if (!closing && (await this.servers.isReachable())) return false;
     const live = pool.get(sessionId);
-    if (live?.busy === true) return false;
-    this.limit.pass('given up', (more) => {
-      node.logger.warn(
-        `mcp-anynode: the server cannot be reached: a session is given up to another node${more}`,
-      );
-    });
+    if (live?.busy === true || (closing && live?.idle === false)) return false;
+    if (!closing) {
+      this.limit.pass('given up', (more) => {
+        node.logger.warn(
+          `mcp-anynode: the server cannot be reached: a session is given up to another node${more}`,
+        );
+      });
+    }
     if (live !== undefined) void pool.evict(live);
     // The other node must be told only after this is stored. There may also be no replica here, whose eviction would give
     // the session up.

@@ -155,6 +155,16 @@ export function describeHolders(openStore: OpenStore): void {
       expect(await a.attach(id, STANDALONE, polite)).toMatchObject({ status: 'attached' });
     });
 
+    it('stays the holder when a connection whose client has gone comes to its turn', async () => {
+      const { a, b, c } = rig;
+      const id = await a.create();
+      await b.hold(id, STANDALONE, { token: 'b1' });
+      const isWanted = () => false;
+      expect(await c.attach(id, STANDALONE, { isWanted })).toEqual({ status: 'unwanted' });
+      await a.say(id, STANDALONE, 'news');
+      expect((await b.next('event')).token).toBe('b1');
+    });
+
     it('is told to close its connection, on any node', async () => {
       const { a, b, c } = rig;
       const id = await a.create();
