@@ -92,7 +92,7 @@ export class ClientConnections {
     return this.node.followers.expect(token);
   }
 
-  /** True if a connection's node is not this node, and is alive. */
+  /** True if `nodeId` is another node than this one, and is alive. */
   async isOfLivingNode(nodeId: string): Promise<boolean> {
     return nodeId !== this.node.nodeId && (await this.parts.watch.isAlive(nodeId));
   }
@@ -114,8 +114,8 @@ export class ClientConnections {
     if (lookedAt !== undefined) {
       return this.attachOnce({ ...request, deadHolder: holder, lookedAt });
     }
-    const isDoubtful = await takeovers.checkHolder(holdingNode, { sessionId, stream, token });
-    return isDoubtful ? this.attachOnce(request) : reply;
+    const isGivenUp = await takeovers.checkHolder(holdingNode, { sessionId, stream, token });
+    return isGivenUp ? this.attachOnce(request) : reply;
   }
 
   /** Sends one `attach`. After a failure the backplane may have carried it out, so the claim is undone as never used. */

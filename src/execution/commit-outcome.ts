@@ -22,8 +22,8 @@ export function recordFor({ record, initialized }: CommitOutcome): SessionRecord
   return { ...record, active: false, revision: revisionBefore(record.revision) };
 }
 
-export function commitOutcome({ reply, results }: Committed, asked: number): CommitOutcome {
+export function commitOutcome({ reply, results }: Committed, askedAt: number): CommitOutcome {
   const { record, revision } = reply;
   const initialized = results.some((result) => result.status === 'received' && result.changed);
-  return { askedAt: asked, revision, initialized, ...(record !== undefined && { record }) };
+  return { askedAt, revision, initialized, ...(record !== undefined && { record }) };
 }

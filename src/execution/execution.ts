@@ -60,7 +60,7 @@ export class Execution {
     const { start, telemetry } = this.parts;
     if (telemetry === undefined) return start.initialize(...args);
     const [request, { id: sessionId }, delivery] = args;
-    // The stream has no name yet. The id of the session is unique too, and stands for that name.
+    // The stream has no name yet. The id of the session is unique too, and takes the place of the name.
     const name = { stream: sessionId, id: request.id };
     telemetry.requestArrived(name.stream, request, sessionId, arrivedBy(delivery));
     let failure: string | undefined = 'not_initialized';
@@ -142,7 +142,7 @@ export class Execution {
     else {
       for (const { id } of inbound.messages.filter(isRequest))
         telemetry?.requestHandedOn({ stream: stream.name, id }, owner);
-      // If the client went while its requests were stored, telemetry heard of it before it knew where they run.
+      // If the client left while its requests were being stored, telemetry heard of that before it knew where they run.
       if (follower.ended) telemetry?.connectionEnded(stream.name);
     }
     intake.begin(stored, context);

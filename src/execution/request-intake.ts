@@ -20,7 +20,7 @@ export interface StoredRequests {
   stream: string;
   /** The position at which the stream begins. */
   position: Position;
-  /** The node that is to run the requests, if it is not this node. It has to be told of them. */
+  /** The node that is to run the requests, if it is another node. That node has to be told of the requests. */
   owner: string | undefined;
   live: LiveSession;
   messages: JsonRpcMessage[];
@@ -110,7 +110,7 @@ export class RequestIntake {
         toReceiveOperation(message, JSON.stringify(message), principal, { revision, owned }),
       ),
     ];
-    const asked = node.clock.elapsed();
+    const askedAt = node.clock.elapsed();
     const committed = await node.commitQueue.submit(sessionId, operations);
     if (committed === 'gone') return GONE;
     const { reply, results } = committed;
@@ -122,7 +122,7 @@ export class RequestIntake {
     live.announced = true;
     ownership.discardIfElsewhere(live, committed);
     return {
-      ...{ live, messages, others, committed, askedAt: asked },
+      ...{ live, messages, others, committed, askedAt },
       stream: stream.name,
       position: opened.position,
       owner: opened.owner,
@@ -135,22 +135,13 @@ export class RequestIntake {
    * requests that have an `owner`. The stream must have a follower before this is called. Does not wait for the requests.
    */
   begin(
-    {
-      live,
-      messages,
-      others,
-      otherResults,
-      committed,
-      askedAt: asked,
-      unpin,
-      ...stored
-    }: StoredRequests,
+    { live, messages, others, otherResults, committed, askedAt, unpin, ...stored }: StoredRequests,
     context: DeliveryContext,
   ): void {
     const { ownership, clientMessages, runner } = this.parts;
     const { stream, owner } = stored;
     if (owner === undefined) this.parts.begunStreams.noteOpened(stream);
-    const outcome = commitOutcome(committed, asked);
+    const outcome = commitOutcome(committed, askedAt);
     const passing =
       others.length === 0
         ? undefined

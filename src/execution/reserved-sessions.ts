@@ -1,5 +1,6 @@
 /**
- * Helps with sessions of HTTP+SSE. Such a session exists before its `initialize`, and all its messages go to one connection.
+ * Steps that only sessions of HTTP+SSE need. Such a session exists before its `initialize`, and all its messages go to one
+ * connection.
  */
 import type { Operation, SessionRecord } from '../backplane/backplane.js';
 import { STANDALONE } from '../backplane/backplane.js';
@@ -12,7 +13,7 @@ import { isUninitialized } from '../replica/session-shape.js';
 /**
  * Tells the node with the client's connection that this node has requests of the client, so that the other node looks after
  * this one. This is an event without a message on the standalone stream, in the commit that opens the first request. It is
- * sent once, for as long as this node keeps what it knows of the session.
+ * sent once for each live session of this node.
  */
 export function announcement(
   { followers }: NodeContext,

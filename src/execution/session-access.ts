@@ -35,8 +35,8 @@ export class SessionAccess {
   }
 
   /**
-   * Asks the backplane. True if the session does not exist or belongs to another principal. Otherwise remembers the
-   * principal.
+   * Asks the backplane. Returns true if the session does not exist or belongs to another principal. Otherwise this node
+   * remembers the principal.
    */
   async isStranger(principal: string, live: LiveSession): Promise<boolean> {
     if (!(await this.owns(principal, live.id))) return true;

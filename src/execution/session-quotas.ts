@@ -1,10 +1,7 @@
 import { TooManySessions } from '../backplane/backplane.js';
 import type { Clock } from '../protocol/timing/clock.js';
 
-/**
- * How long a refusal is remembered. To count the sessions of a principal that has too many, the backplane looks at each of
- * them.
- */
+/** How long a refusal is remembered. Each count of a principal's sessions costs the backplane a look at every one of them. */
 const AGAIN_MS = 1000;
 
 /**

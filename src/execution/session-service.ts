@@ -38,7 +38,7 @@ export class SessionService {
       .map(({ id }) => id);
   }
 
-  /** Streams that this node has begun, but that a failover may have given to another node in the backplane. */
+  /** Streams that this node has begun. After a failover, the backplane may name another executor for them. */
   begun(): StreamName[] {
     const running = [...this.pool.runningStreams()].flatMap(([sessionId, streams]) =>
       streams.map((stream) => ({ sessionId, stream })),
@@ -121,8 +121,8 @@ export class SessionService {
   }
 
   /**
-   * Checks whether a session still exists that was `gone` for a caller: the session may only belong to another principal.
-   * This is done if this node has a part of the session. The caller does not wait.
+   * Checks whether a session that was `gone` for a caller still exists, since it may only belong to another principal. The
+   * backplane is asked only if this node has a live session or a follower of it. The caller does not wait.
    */
   verify(sessionId: string): void {
     const { backplane, followers, logger } = this.node;

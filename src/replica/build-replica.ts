@@ -28,7 +28,7 @@ export interface BuiltReplica {
 /** How long a server may take to answer a replay. */
 const REPLAY_MS = 30_000;
 
-/** Builds the replicas of a node's sessions, and replays to them what their servers have to know. */
+/** Builds the replicas of this node's sessions, and replays to each what its session has told the server before. */
 export class ReplicaBuilder {
   constructor(
     private readonly factory: Factory,
@@ -37,7 +37,7 @@ export class ReplicaBuilder {
     private readonly logger: Logger,
   ) {}
 
-  /** Calls the factory and connects what it returns. Rejects with what the factory threw. */
+  /** Calls the factory and connects the server that it returns. Rejects with the factory's own error. */
   async connect(
     context: FactoryContext,
     mounted: Mounted | undefined,

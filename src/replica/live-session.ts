@@ -34,13 +34,13 @@ import { Cursors } from '../stream/cursor.js';
 
 const SUBSCRIBE = 'resources/subscribe';
 
-/** A session of which this node has a replica, is building one, or is about to need one. */
+/** A session that has a replica on this node, or is about to need one. */
 export class LiveSession {
   /** Writes and reads the cursors of this session. */
   readonly cursors: Cursors;
   /** The principal of the session, if this node has learned it. It never changes. */
   principal: string | undefined;
-  /** The node that holds the standalone stream, if this node has heard of one. */
+  /** The node whose connection holds the standalone stream, if this node has been told of one. */
   followedBy: string | undefined;
   /** HTTP+SSE: true if the node that holds the client's connection was told that this node has requests of the client. */
   announced = false;
@@ -83,12 +83,12 @@ export class LiveSession {
     return this.calls.size;
   }
 
-  /** True if a request of the session runs, or a step of it is under way. */
+  /** True if a request of the session runs here, or a step for the session is under way (see `pin`). */
   get busy(): boolean {
     return this.use.isPinned || this.calls.size > 0;
   }
 
-  /** True if no request runs or is under way, and the server waits for no answer. Open streams do not count. */
+  /** True if the session is not busy, no work holds it, and the server waits for no answer. Open streams do not count. */
   get idle(): boolean {
     const { busy, use, transport } = this;
     return !busy && !use.isHeld && (transport?.waiting ?? 0) === 0;
@@ -199,7 +199,7 @@ export class LiveSession {
     let stops = false;
     const batch = { size: requests.length, open: requests.length };
     for (const request of requests) {
-      // A failover has lost the former request with this id. Its handler's answer must not answer the new request.
+      // The id is free in the backplane, so a failover has lost the former request. Its answer must not answer the new one.
       const former = this.calls.get(request.id);
       if (former !== undefined) {
         this.executionLost(former.stream);
@@ -298,7 +298,7 @@ export class LiveSession {
     }
   }
 
-  /** Ends a request that the client has cancelled: without an answer, or in JSON mode, which needs one, with an error. */
+  /** Ends a request that the client has cancelled. On an event stream it gets no answer, and in JSON mode an error. */
   private cancelled(id: RequestId): void {
     const call = this.calls.take(id);
     // The specification forbids the cancellation of `initialize`, which is never among `calls`.
@@ -347,8 +347,8 @@ export class LiveSession {
   }
 
   /**
-   * Hands over the message that changed the record to `revision`. The server gets `initialized` only once: an earlier request
-   * may have brought the replica to the record, and so replayed it.
+   * Hands the replica the message that gave the record its `revision`. If the replica has already got `initialized` in a
+   * replay, because an earlier request brought it up to the record, it does not get that message again.
    */
   deliverChange(message: JsonRpcMessage, revision: Revision, context?: DeliveryContext): void {
     if (!isInitialized(message) || !this.upkeep.known.active) this.deliver(message, context);
@@ -357,7 +357,7 @@ export class LiveSession {
 
   /** Brings the replica up to date after another node has changed the shape. After a failure, the next request does it. */
   async reshaped(revision: Revision, message: JsonRpcMessage | undefined): Promise<void> {
-    // A replica that is being built may lack the change, and may be the one that has to handle the message.
+    // A replica that is still being built may lack the change. It also has to get the message.
     await this.upkeep.settled();
     if (!this.hasReplica) return;
     if (message !== undefined) {

@@ -47,7 +47,10 @@ export class ReplicaPool {
     return this.live.get(sessionId);
   }
 
-  /** Returns the live session, which is made if needed and is now the most recently used. The backplane may have none. */
+  /**
+   * Returns the live session, creates it if needed, and makes it the most recently used. The backplane may not know the
+   * session.
+   */
   getOrCreate(sessionId: string): LiveSession {
     const live = this.live.get(sessionId) ?? this.make(sessionId);
     if (this.closed) {
@@ -83,7 +86,7 @@ export class ReplicaPool {
 
   /**
    * Evicts the sessions that were idle for longest, so that another replica can be built. `live` is the session that gets
-   * it, if that is in the pool already.
+   * the replica, if that session is in the pool already.
    */
   makeRoom(live?: LiveSession): void {
     if (this.evictOver(this.node.settings.maxReplicas - (live === undefined ? 1 : 0))) return;
@@ -92,12 +95,15 @@ export class ReplicaPool {
     }
   }
 
-  /** Several builds can finish together, each having made room before the others existed. Evicts to `maxReplicas` again. */
+  /**
+   * Evicts down to `maxReplicas` again. Several builds can finish together, each having made room before the others
+   * existed.
+   */
   trim(): void {
     this.evictOver(this.node.settings.maxReplicas);
   }
 
-  /** Evicts idle sessions until `most` are left. Returns `false` if more than `most` are in use. */
+  /** Evicts idle sessions until `most` are left. Returns `false` if more than `most` remain, because they are in use. */
   private evictOver(most: number): boolean {
     if (this.live.size <= most) return true;
     for (const live of [...this.live.values()]) {
@@ -164,8 +170,9 @@ export class ReplicaPool {
 
   /**
    * Gives sessions up before this node closes, so that the node that gets the next request of a session becomes its owner.
-   * Resolves when the idle replicas are discarded. The others are discarded as soon as they are idle, each once: if the
-   * next request still comes to this node, the replica that it builds stays until another node asks for the session.
+   * Resolves when the idle replicas are discarded. The other replicas are discarded as soon as they are idle. That is done
+   * once for each session: if a later request still comes to this node, the replica that is built for it stays until
+   * another node asks for the session.
    */
   async evictAll(): Promise<void> {
     const idle: LiveSession[] = [];

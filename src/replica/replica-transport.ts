@@ -11,7 +11,10 @@ import { ReplayRefused } from './requests/request-errors.js';
 import type { DeliveryContext, Replica, ReplayMessage, ReplicaEvents } from './replica.js';
 import type { SendOptions, ServerTransport } from '../options/public-types.js';
 
-/** How many progress tokens are remembered. They outlive the answer to their request, because that may be a task. */
+/**
+ * How many progress tokens are remembered. They outlive the answer to their request, because the answer may be a task,
+ * which goes on.
+ */
 const MOST_TOKENS = 1000;
 /** How many requests of one server object may wait for the client. */
 const MOST_OPEN_REQUESTS = 10_000;
@@ -104,7 +107,7 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
     if (this.closed) return;
     if (isResponse(message)) {
       const sent = this.outgoingRequests.find(this.sessionId, message.id);
-      // The request was answered or given up, or it is not of this server.
+      // The request was answered or given up, or another server object sent it.
       if (sent?.asker !== this) return;
       this.forgetRequest(sent.original);
       this.giveToServer({ ...message, id: sent.original }, context);
@@ -184,13 +187,16 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
     this.onmessage?.(message, context === undefined ? undefined : new MessageExtra(context));
   }
 
-  /** Gives a request of this server an id that is unique in the cluster. Any node may send it, and this one gets the answer. */
+  /**
+   * Gives a request of this server an id that is unique in the cluster. Any node may send the request, and this node gets
+   * the answer.
+   */
   adopt(request: JsonRpcRequest): JsonRpcRequest {
     const id = this.outgoingRequests.add(this, request.id);
     this.openRequests.set(request.id, id);
     const token = request.params?._meta?.progressToken;
     if (token === undefined) return { ...request, id };
-    // A token that the server uses again for another request keeps its id.
+    // A token that the server uses again for another request keeps its id of the cluster.
     const cluster = this.tokens.get(token) ?? this.outgoingRequests.add(this, token);
     this.rememberToken(token, cluster);
     const params = {
@@ -200,7 +206,10 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
     return { ...request, id, params };
   }
 
-  /** Whether this node waits for the answer to this request. Another node may have asked a question that is shown here. */
+  /**
+   * Whether this node waits for the answer to this request. A task's request may be sent here for another node, which
+   * waits.
+   */
   isOpen(id: RequestId): boolean {
     return this.outgoingRequests.find(this.sessionId, id) !== undefined;
   }
@@ -265,7 +274,7 @@ export class ReplicaTransport implements ServerTransport, Replica, Asker {
   }
 }
 
-/** When a server gets these, it may send notifications on its own. In a replay, the client has had them. */
+/** Messages after which a server may send notifications on its own. In a replay, the client has had those notifications. */
 const ANNOUNCING = new Set(['initialize', 'notifications/initialized']);
 
 const ALIAS = 'anynode:';
@@ -275,7 +284,7 @@ const RESERVED = /^anynode(-replay)?:/;
 
 /**
  * Returns the id under which the server gets a request of the client. A falsy id gets an alias, because the SDK's v1 line
- * ignores the cancellation of such a request. Its own client begins with the id `0`. An id that looks like an alias, or
+ * ignores the cancellation of such a request. The SDK's client begins with the id `0`. An id that looks like an alias, or
  * like that of a replayed request, gets an alias, too.
  */
 function toServerId(id: RequestId): RequestId {

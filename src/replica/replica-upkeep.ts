@@ -13,7 +13,7 @@ import { shapeOf, unlike, UNSHAPED, withEffect, withoutEffect } from './session-
 
 /**
  * Keeps the replica of a session on this node in step with the record. It builds the replica, and remembers the shape and
- * the revision that the replica was told. It brings the replica to a later record by replaying what that lacks.
+ * the revision that the replica was told. It brings the replica to a later record by replaying what the replica lacks.
  */
 export class ReplicaUpkeep {
   /** The record's revision that the replica has been brought to, or `undefined` without a replica. */
@@ -60,7 +60,7 @@ export class ReplicaUpkeep {
     return this.replica.transport;
   }
 
-  /** The replica has answered `initialize`, and the session is stored. */
+  /** Notes that the replica has answered `initialize`, and that the session is stored. */
   begun({ params }: JsonRpcRequest): void {
     this.revision = FIRST_REVISION;
     this.shape = { ...UNSHAPED, initialize: JSON.stringify(params ?? {}) };
@@ -78,7 +78,10 @@ export class ReplicaUpkeep {
     await turn;
   }
 
-  /** A caller that asked before a try failed gets that failure. So a hanging factory is not called once for each caller. */
+  /**
+   * If a try has failed since the caller asked, the caller gets that failure. So a factory that hangs is not called for
+   * each of many waiting callers.
+   */
   private async settleOnce(
     askedAt: number,
     record: SessionRecord | undefined,
@@ -117,7 +120,8 @@ export class ReplicaUpkeep {
   }
 
   private async catchUpWith(replica: BuiltReplica, record: SessionRecord): Promise<void> {
-    // An older record may be out of date. Or a failover has lost the later ones, and then the older record is current.
+    // A record with a lower revision may be out of date. Or a failover has lost the later revisions, and this record is
+    // current.
     const isOlder = isLower(record.revision, this.revision ?? UNKNOWN_REVISION);
     const current = isOlder ? await this.load() : record;
     if (current === undefined || this.replica !== replica) return;
@@ -147,7 +151,8 @@ export class ReplicaUpkeep {
     const { replica } = this;
     // The replica was discarded, or was already brought to the record that has the change.
     if (replica === undefined || this.revision === revision) return;
-    // Another node's change was replayed after the replica had carried this one out. This one is later in the record.
+    // Another node's change was replayed while this request ran. In the record this change is the later one, so it is
+    // replayed again.
     if (deliveredAt !== this.revision) {
       const shape = withEffect(this.shape, effect);
       await this.builder.replayShape(replica.transport, withoutEffect(shape, effect), shape);
@@ -161,7 +166,10 @@ export class ReplicaUpkeep {
     else this.mayHaveTaken(effect);
   }
 
-  /** Notes a change that the server has carried out, while the record may have another one. Reads the record to find out. */
+  /**
+   * Notes a change that the server has carried out, but that the record may not have. Reads the record, and brings the
+   * replica to it.
+   */
   mayHaveTaken(effect: Effect): void {
     if (this.replica === undefined) return;
     this.uncertain = [...this.uncertain, effect];

@@ -23,15 +23,15 @@ export type ReplayMessage = Pick<JsonRpcRequest, 'method' | 'params'> & { expect
 /** The functions that a replica calls. */
 export interface ReplicaEvents {
   /**
-   * Called with a message of the server. `relatedTo` is the client's request that it belongs to. `httpAnswer` is the HTTP
-   * response for an answer to `initialize`, if the server has set it. Resolves once stored.
+   * Called with a message of the server. `relatedTo` is the client's request that the message belongs to. `httpAnswer` is
+   * the HTTP response for an answer to `initialize`, if the server has set it. Resolves once stored.
    */
   emit(
     message: JsonRpcMessage,
     relatedTo: RequestId | undefined,
     httpAnswer?: HttpAnswer,
   ): Promise<void>;
-  /** Called when a notification of the server could not be stored. Only this call reports the failure. */
+  /** Called when a notification of the server could not be stored. The server itself gets no error. */
   undelivered(method: string, why: unknown): void;
   /** Called when the server has closed its connection by itself. */
   closed(): void;
@@ -54,7 +54,7 @@ export interface DeliveryContext {
 /** The argument of a factory. Factories of this library also get the HTTP request that needs the replica. */
 export type FactoryContext = ServerContext & Pick<DeliveryContext, 'requestInfo'>;
 
-/** Builds the server object of a replica. `mounted` belongs to the request that needs it. */
+/** Builds the server object of a replica. `mounted` describes the HTTP request that needs the replica. */
 export type Factory = (
   context: FactoryContext,
   mounted: Mounted | undefined,
@@ -75,6 +75,6 @@ export interface Mounted {
   readonly base: string;
   /** What a body parser in front of this middleware has made of the body. */
   readonly parsed: 'json' | 'text' | 'raw' | undefined;
-  /** Express's request itself. Only the node that received it has it. */
+  /** Express's request object. Only the node that received the request has it. */
   readonly req?: object;
 }

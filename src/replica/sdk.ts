@@ -1,4 +1,4 @@
-/** Everything that is imported from the SDK, so that the library cannot disagree with it. */
+/** The constants and functions that this library takes from the SDK, so that both agree. No other file imports the SDK. */
 import {
   DEFAULT_NEGOTIATED_PROTOCOL_VERSION,
   isInitializeRequest,

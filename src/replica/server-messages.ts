@@ -24,7 +24,7 @@ import { effectOfAnswer } from './session-shape.js';
  */
 type StoredMessage = { revision: Revision; ended: boolean } | 'gone' | 'executionLost' | undefined;
 
-/** Stores what the server of one session says, and shows it. */
+/** Stores the messages of one session's server, and shows them. */
 export class ServerMessages {
   private warnedAt: number | undefined;
 
@@ -33,7 +33,9 @@ export class ServerMessages {
     private readonly node: NodeContext,
   ) {}
 
-  /** Tells telemetry of a question of this node. A task's question may be another node's, which gets the answer. */
+  /**
+   * Tells telemetry of a request to the client, if this node waits for the answer. A task's request may be another node's.
+   */
   observed(message: JsonRpcMessage, transport: Pick<ReplicaTransport, 'isOpen'>): JsonRpcMessage {
     const { telemetry } = this.node;
     const isAsked = telemetry !== undefined && isRequest(message) && transport.isOpen(message.id);
@@ -56,13 +58,16 @@ export class ServerMessages {
     return this.storeAll([operation], false);
   }
 
-  /** The condition under which a message is stored: no other node has taken the request, or owns the session. */
+  /**
+   * Returns the condition under which a message is stored: this node still executes the stream of the call, or owns the
+   * session.
+   */
   private conditionOf(callStream: string | undefined): Pick<AppendOperation, 'onlyIf'> {
     if (callStream !== undefined) return { onlyIf: { executes: callStream } };
     return this.node.settings.owned ? { onlyIf: { owned: true } } : {};
   }
 
-  /** Stores the end of a request. Returns what came of it, the answer as it is stored, and the effect of the request. */
+  /** Stores the end of a request. Returns the outcome, the answer as it was stored, and the effect of the request. */
   async end(
     { request, stream, cancelled }: Call,
     given: JsonRpcResponse | undefined,

@@ -35,7 +35,10 @@ function paramsOf({ initialize, unreadable }: SessionRecord): Record<string, unk
   return isObject(value) ? value : undefined;
 }
 
-/** Returns the client's `clientInfo`, with name and version as texts. A server behind `upstream` may not have checked it. */
+/**
+ * Returns the client's `clientInfo`, with name and version as texts. A server behind `upstream` may not have checked their
+ * types.
+ */
 function clientInfoOf(value: unknown): SessionInfo['clientInfo'] {
   const said = isObject(value) ? value : {};
   return { ...said, name: textOf(said.name), version: textOf(said.version) };

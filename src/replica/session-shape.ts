@@ -6,7 +6,7 @@ import type { Limits } from '../options/limits.js';
 import { hearsOf } from './initialize/initialize-exchange.js';
 import { isInitializeRequest } from './sdk.js';
 
-/** The shape that a replica has been told. */
+/** The shape of a session, as far as a replica has been told. */
 export interface Shape {
   /** The params of `initialize`, as JSON, or `undefined` before `initialize`. */
   initialize: string | undefined;
@@ -58,7 +58,7 @@ export function effectOfAnswer(
   };
 }
 
-/** Each URI is a field of the record, and is sent along with the record. */
+/** The longest URI of a subscription. Each URI is a field of the record, and is sent along with the record. */
 const LONGEST_URI = 8192;
 
 /** Whether `refusalOf` may refuse a request, by its method alone. Most requests need no look at the shape. */

@@ -25,7 +25,7 @@ export class SessionUse {
     };
   }
 
-  /** Returns a function that ends the hold, and calls `onEnd`. It must be called once. */
+  /** Returns a function that ends the hold, and calls `onEnd`. The caller must call that function once. */
   hold(onEnd: () => void): () => void {
     this.holds += 1;
     return () => {

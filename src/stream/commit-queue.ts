@@ -80,12 +80,15 @@ export class CommitQueue {
     private readonly clock: Clock,
     private readonly timeoutMs: number,
     private readonly logger: { error(message: string): void } = console,
-    /** Called when a message was stored after its caller had given up. A follower of the stream on this node has to read. */
+    /**
+     * Called when a message was stored after its caller had given up. A follower of the stream on this node has to read the
+     * log.
+     */
     private readonly onLate: (sessionId: string, stream: string) => void = () => undefined,
     /** Called when the backplane has no such session. */
     private readonly onGone: (sessionId: string) => void = () => undefined,
     private readonly horizon = new LogHorizon(clock),
-    /** Called before the submissions of a commit resolve that has made this node the owner of the session. */
+    /** Called when a commit has made this node the owner of the session, before the submissions of that commit resolve. */
     private readonly onOwner: (sessionId: string) => void = () => undefined,
   ) {
     this.timeouts = new SharedTimer(clock, timeoutMs);
@@ -110,9 +113,9 @@ export class CommitQueue {
   }
 
   /**
-   * Stores what a server says. Tries until it is stored, the session is gone or this node closes. If too much waits already,
-   * it rejects at once with `backplane_unavailable`, unless `urgent` is set. The end of a request is urgent, because its
-   * client waits for it.
+   * Stores messages of a server, and other operations that must not be lost. Tries until they are stored, the session is
+   * gone or this node closes. If too much of the session waits already, it rejects at once with `backplane_unavailable`,
+   * unless `urgent` is set. The end of a request is urgent, because its client waits for it.
    */
   store(sessionId: string, operations: Operation[], urgent: boolean): Promise<Committed | 'gone'> {
     if (!urgent && (this.queues.get(sessionId)?.bytes ?? 0) > QUEUE_BYTES) {
@@ -211,7 +214,7 @@ export class CommitQueue {
     );
   }
 
-  /** Turns an exception of the backplane into a rejection, so that it is handled as one. */
+  /** Calls the backplane. An exception that it throws becomes a rejection, so that both are handled alike. */
   private commit(commit: Commit): Promise<CommitReply> {
     try {
       return this.backplane.commit(commit);
@@ -244,8 +247,8 @@ export class CommitQueue {
   }
 
   /**
-   * Refuses waiting messages of the session's replica. This node has just become the owner, so the replica is of an earlier
-   * time when it was the owner.
+   * Refuses waiting messages of the session's replica. This node has just become the owner again, so the replica dates from
+   * an earlier time as the owner.
    */
   private refuseOutdated(sessionId: string): void {
     this.onOwner(sessionId);
@@ -327,8 +330,8 @@ export class CommitQueue {
   }
 
   /**
-   * Abandons streams that were, or may have been, opened for clients that have given up. That frees their request ids. It is
-   * the next step of the session, before everything that waits.
+   * Abandons streams that were, or may have been, opened for clients that have given up. That frees their request ids. This
+   * step comes before everything else that waits in the queue of the session.
    */
   private undo(sessionId: string, operations: Operation[]): void {
     const undone = operations.flatMap((operation): Operation[] => {

@@ -3,10 +3,13 @@ import { pause } from '../protocol/timing/backoff.js';
 import type { Clock } from '../protocol/timing/clock.js';
 import type { Follower } from './followers/follower.js';
 
-/** Connections are ended over so long a time, so that their clients do not all come back at once. */
+/** The ends of the connections are spread over this time, so that their clients do not all come back at once. */
 const SPREAD_MS = 1000;
 
-/** The connections of calls are ended so much later. Most calls end before that, and their clients need not come back. */
+/**
+ * Connections of calls are ended this much later than those of GETs. Most calls end before, so their clients need not come
+ * back.
+ */
 const CALL_MS = 1000;
 
 /**

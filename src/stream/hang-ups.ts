@@ -1,7 +1,7 @@
 import type { CommitQueue } from './commit-queue.js';
 import type { Followers } from './followers/followers.js';
 
-/** Ends connections on purpose. It leaves those alone whose clients could not come back. */
+/** Ends connections on purpose. A connection stays if its client could not come back. */
 export class HangUps {
   constructor(
     private readonly commitQueue: Pick<CommitQueue, 'store'>,
@@ -23,7 +23,7 @@ export class HangUps {
       .catch(() => undefined); // this node closes, and ends its connections
   }
 
-  /** Ends the connection of this node that holds the stream. With `token`, only if it is this connection. */
+  /** Ends the connection of this node that holds the stream. With `token`, it is ended only if it has that token. */
   hangUpHere(sessionId: string, stream: string, token?: string): void {
     const follower = this.followers.find(sessionId, stream, token);
     if (follower?.resumable === true) follower.end('hangup');

@@ -2,13 +2,13 @@ import type { LogId } from '../backplane/backplane.js';
 import { compareLogIds } from '../backplane/backplane.js';
 import type { Clock } from '../protocol/timing/clock.js';
 
-/** A log id that is further ahead of this node's clock is ignored: it is wrong, or made up. */
+/** A log id that is further than this ahead of the node's clock is ignored, because it is wrong or made up. */
 const FURTHEST_MS = 24 * 60 * 60_000;
 
 /**
- * Remembers the latest log id that this node has seen in any session. Log ids come from the clock of the Redis master. After
- * a failover, the new master's clock may be behind. New log ids still have to come after those that were seen before.
- * Otherwise the cursor of a lost message that a client has could name a new message.
+ * Remembers the latest log id that this node has seen in any session. Log ids come from the clock of the Redis master.
+ * After a failover, the new master's clock may be behind. New log ids still have to come after those that were seen before.
+ * Otherwise a client's cursor of a lost message could name a new message.
  */
 export class LogHorizon {
   private latest: LogId | undefined;

@@ -12,14 +12,14 @@ export interface SessionSettings {
   responseMode: 'sse' | 'json';
   /** True with `affinity: 'owner'`: a session has one replica, on the node that owns it. */
   owned: boolean;
-  /** How long a lease lasts that is not renewed. */
+  /** How long a lease lasts without a renewal. */
   leaseMs: number;
   replicaIdleMs: number;
   maxReplicas: number;
   limits: Limits;
 }
 
-/** The node that a part belongs to: its id, its settings, and the parts that other parts share. */
+/** What the parts of a node share: the node's id, its settings, and the parts that many others need. */
 export interface NodeContext {
   nodeId: string;
   clock: Clock;

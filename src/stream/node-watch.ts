@@ -5,7 +5,7 @@ import type { Clock } from '../protocol/timing/clock.js';
 const MISSING_MS = 900;
 /** The pause between two looks at a node. It is a little longer than needed, because timers are rounded. */
 export const LOOK_EVERY_MS = MISSING_MS + 50;
-/** A missing node that was not looked at for so long is forgotten. */
+/** A missing node at which no look was taken for this long is forgotten. */
 const FORGET_MS = 60_000;
 
 /** The result of a look at a node. `unknown` means that the look does not count. */
@@ -24,8 +24,8 @@ export interface NodeWatchOptions {
  *
  * A node is dead when two looks, at least 900 ms apart, found its lease missing, and no look between them found it. The
  * looks count only if this node held its own lease from before the first until after the second. A node that has lost its
- * own lease waits for half a `leaseMs` first: if it could not hold its lease, other nodes may not have been able to either.
- * While the backplane does not answer, or refuses writes, no node is declared dead.
+ * own lease waits for half a `leaseMs` first: the cause may have cost other living nodes their leases as well. While the
+ * backplane does not answer, or refuses writes, no node is declared dead.
  */
 export class NodeWatch {
   /** Nodes whose lease is missing: the end of the first look that found it missing, and of the last one. */
@@ -70,8 +70,9 @@ export class NodeWatch {
   }
 
   /**
-   * Looks at a node, and returns the moment of that look if the node is dead, or `undefined` if it is not. The moment is
-   * that of the backplane's clock for the session or task `id` (see `ClaimOperation`). Two round trips. Never rejects.
+   * Looks at a node, and returns the moment of that look if the node is dead, or `undefined` if it is not. The moment is a
+   * time of the backplane's clock for the session or task `id` (see `ClaimOperation`). Costs two round trips. Never
+   * rejects.
    */
   async momentSeenDead(id: string, nodeId: string): Promise<number | undefined> {
     try {

@@ -7,7 +7,7 @@ const REMEMBERED = 65_536;
  * Gives names to the streams and connections of this node, and remembers which streams it opened and runs itself.
  *
  * Each name ends with a number, so that a byte for each number is enough. A set of the names would hold tens of thousands
- * of texts. Collecting them would be a tenth of the cost of a call.
+ * of texts, and their garbage collection would be a tenth of the cost of a call.
  */
 export class OpenedStreams {
   private given = 0;

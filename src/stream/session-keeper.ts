@@ -14,7 +14,7 @@ interface InUse {
   runs: string[];
 }
 
-/** How soon after a message its position is reported. A crash of this node may repeat the messages of this time. */
+/** How soon after a message its position is reported. If this node crashes, messages of this time may be shown again. */
 const REPORT_MS = 1000;
 /** Sessions per round trip. */
 const BATCH = 100;

@@ -13,8 +13,8 @@ export interface SessionListener {
 }
 
 /**
- * Passes what the parts of a node find out about sessions to one listener. Lower parts, such as the commit queue, learn it
- * from the backplane. The listener decides what to do, and is a higher part, which is built later.
+ * Passes to one listener what the parts of a node find out about sessions. Lower parts, such as the commit queue, learn of
+ * changes from the backplane. The listener decides what to do. It is a higher part, which is built later.
  */
 export class SessionNotices implements SessionListener {
   private listener: SessionListener | undefined;

@@ -80,7 +80,7 @@ export class ClientMessages {
         return (await access.owns(principal, sessionId)) ? 'full' : 'gone';
       }
       leave = admitted;
-      const asked = this.node.clock.elapsed();
+      const askedAt = this.node.clock.elapsed();
       const committed = await this.node.commitQueue.submit(sessionId, operations);
       if (committed === 'gone' || committed.results[0]?.status === 'denied') {
         unpin();
@@ -89,23 +89,23 @@ export class ClientMessages {
       }
       live.principal = principal;
       const { reply, results } = committed;
-      const concerned = messages.filter((_, at) => isHere(results[at]));
-      const outcome = commitOutcome(committed, asked);
-      if (concerned.length < messages.length) {
+      const forThisNode = messages.filter((_, at) => isHere(results[at]));
+      const outcome = commitOutcome(committed, askedAt);
+      if (forThisNode.length < messages.length) {
         await this.ownership.passOn(live, messages, results, context, (message) =>
           this.deliverToReplica(live, [message], outcome, context),
         );
       }
-      const needsReplica = concerned.some((message) => !isForAsker(message));
+      const needsReplica = forThisNode.some((message) => !isForAsker(message));
       if (!needsReplica) {
-        for (const message of concerned) this.deliverHere(sessionId, message, context);
+        for (const message of forThisNode) this.deliverHere(sessionId, message, context);
         unpin();
         this.pool.dropIfEmpty(live);
         return 'received';
       }
       if (reply.record !== undefined) live.followedBy = reply.followedBy;
       // The client gets its acknowledgment once the messages are stored. It does not wait for a replica to be built.
-      void this.deliverToReplica(live, concerned, outcome, context).finally(unpin);
+      void this.deliverToReplica(live, forThisNode, outcome, context).finally(unpin);
       return 'received';
     } catch (error) {
       unpin();

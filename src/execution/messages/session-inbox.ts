@@ -7,7 +7,7 @@ import type { NodeContext } from '../../stream/node-context.js';
 
 /** How many characters may wait for one session while one of its messages is read from the log. */
 const MOST_WAITING = 4 * 1024 * 1024;
-/** What each message counts in addition to its text. */
+/** How many characters each message counts in addition to its text. */
 const ENTRY = 200;
 
 interface Queue {
@@ -19,8 +19,9 @@ interface Queue {
 }
 
 /**
- * Receives the messages of clients that reached other nodes and are for this node. Small messages are in the message
- * `deliver`. Large ones are read from the log, and later messages of the session wait meanwhile, so that their order holds.
+ * Receives the messages of clients that reached other nodes and are for this node. A small message is part of the node
+ * message `deliver`. A large one is read from the log. Later messages of the session wait meanwhile, so that the order
+ * holds.
  *
  * Each message gets a turn of the event loop of its own, as if it had come by HTTP. A server starts its handlers of
  * notifications in a microtask, but takes answers at once. Without the turn, progress that came before its answer would find
@@ -88,7 +89,7 @@ export class SessionInbox {
 
   /**
    * Reads a message from the log. After a failure it tries again, because no other part of the node would hand the message
-   * over. `undefined`: the log no longer has the message.
+   * over. Resolves with `undefined` if the log no longer has the message.
    */
   private async read(
     sessionId: string,

@@ -31,7 +31,7 @@ export interface Dead {
 }
 
 interface Assigned extends Omit<Orphan, 'errorOf' | 'from'> {
-  asked: number;
+  askedAt: number;
   /** True if another node had begun the requests. */
   again: boolean;
   /** The place of the stream's last message in the log. */
@@ -59,8 +59,8 @@ export class Assignments {
    * Assigns the requests of a stream that no node has begun to the session's owner. If `dead` was the owner, this node
    * becomes the owner. If the requests become this node's, this node runs them.
    *
-   * - `undefined`: the stream has ended.
-   * - `stale`: the step came too late after the look that found `dead` dead, and assigned nothing.
+   * - `undefined`: the stream or the session has ended.
+   * - `stale`: too much time had passed since the look that found `dead` dead. The step assigned nothing.
    */
   async assign(
     { sessionId, stream }: { sessionId: string; stream: string },
@@ -76,7 +76,7 @@ export class Assignments {
         ...{ type: 'assign' as const, stream, dead: dead?.nodeId, revision },
         ...(dead !== undefined && { lookedAt: dead.lookedAt }),
       };
-      const asked = this.node.clock.elapsed();
+      const askedAt = this.node.clock.elapsed();
       const committed = await this.node.commitQueue.store(sessionId, [operation], true);
       if (committed === 'gone') return undefined;
       const [result] = committed.results;
@@ -87,7 +87,7 @@ export class Assignments {
         this.parts.ownership.tookOver(sessionId, { stream, trace: context.trace });
       }
       if (result.requests !== undefined) {
-        const run = { asked, sessionId, stream, context, record: committed.reply.record };
+        const run = { askedAt, sessionId, stream, context, record: committed.reply.record };
         const ids = parseStoredIds(result.requests);
         const leaveLater = this.enter(live);
         const { again = false, logId } = result;
@@ -144,7 +144,7 @@ export class Assignments {
       context.trace,
     );
     const outcome: CommitOutcome = {
-      askedAt: assigned.asked,
+      askedAt: assigned.askedAt,
       revision: UNKNOWN_REVISION,
       initialized: false,
       ...(record && { record }),

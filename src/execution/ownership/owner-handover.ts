@@ -36,8 +36,8 @@ interface Handover {
 
 /**
  * Hands requests that reached this node to the owner of their session (`affinity: 'owner'`). Asks the owner again until it
- * has begun, and has another node assigned if the owner is dead. So a lost message or a dead owner loses no request. The
- * owner begins requests in one step of the backplane, so asking twice has no effect.
+ * has begun. If the owner is dead, has the backplane assign the requests to another node. So a lost message or a dead owner
+ * loses no request. The owner begins requests in one step of the backplane, so asking twice has no effect.
  *
  * The context of a request, its authorization above all, is kept here and sent along, but never stored. So a request that no
  * node has begun waits in the log until its client comes back to the stream.

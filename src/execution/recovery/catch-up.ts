@@ -13,9 +13,9 @@ const HISTORY_PAGE = 500;
 const AT_ONCE = 16;
 
 /**
- * Finds messages of clients that this node has missed, after messages to this node may have been lost. Reads the log of each
- * session in which this node runs or awaits something, and delivers answers and cancellations again. A message that was
- * delivered before has no effect: its request is no longer open.
+ * Finds messages of clients that this node has missed, at a time when messages of other nodes may have been lost. Reads the
+ * log of each session in which this node runs or awaits something, and delivers answers and cancellations again. A message
+ * that was delivered before has no effect: its request is no longer open.
  *
  * Then checks that this node still owns its sessions. A failover may have lost an ownership, or the message about a new
  * owner may have been lost.

@@ -98,7 +98,8 @@ export class EndOrRerun {
 
   /**
    * Ends requests that this node has begun although the backplane says that another node is to begin them. A failover has
-   * lost that step, and the one that made this node the owner of the session. The requests must not run again.
+   * lost the step with which this node began them, and the one that made this node the owner of the session. The requests
+   * must not run again.
    */
   async endForgotten(sessionId: string, stream: string): Promise<void> {
     const operations = this.begunStreams.requestsOf(sessionId, stream).flatMap((id) =>

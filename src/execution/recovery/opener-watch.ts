@@ -10,8 +10,8 @@ import { LOOK_EVERY_MS } from '../../stream/node-watch.js';
 /** How often the node checks whether a connection may end. */
 const DRAIN_CHECK_MS = 200;
 /**
- * How many looks pass at most between two questions to living nodes about the same client. The first pauses are shorter,
- * because a failover, which is why this node asks, interrupts the subscription of the node that is asked as well.
+ * How many looks pass at most between two questions to living nodes about the same client. The first pauses are shorter.
+ * This node asks after a failover, which may also have interrupted the subscription of the node that it asks.
  */
 const MOST_LOOKS_BETWEEN = 10;
 /** If more time passes between two looks, a dead node may have been alive in between. */
@@ -28,11 +28,11 @@ export interface OpenerWatchOptions {
 
 interface Connection {
   /**
-   * The nodes that have received requests of this connection's client. A dead node stays here, because it may only have been
-   * paused. When it is back, it receives requests again, and does not say so a second time.
+   * The nodes that have received requests of this connection's client. A dead node stays here, because it may only have
+   * been paused. When it is back, it receives requests again, and does not announce that a second time.
    */
   nodes: Set<string>;
-  /** Those of `nodes` that have been dead since this connection followed their requests. */
+  /** Those of `nodes` whose requests this connection has followed, and that have been dead ever since. */
   followed: Set<string>;
   /**
    * After how many looks this connection has to follow all open requests of its client, or `undefined` if it does not have to.
@@ -158,7 +158,7 @@ export class OpenerWatch {
   private async takeOver(connection: Connection, nodeId: string | undefined): Promise<void> {
     const isForAll = nodeId === undefined;
     try {
-      // Clear the mark before the call, because an earlier call may still end, well or not, during this one.
+      // Clear the mark before the call, because an earlier call may still succeed or fail during this one.
       if (isForAll) connection.looksToCheck = undefined;
       const hasAsked = await connection.takeOver(nodeId);
       if (!isForAll) connection.followed.add(nodeId);

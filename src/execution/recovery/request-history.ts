@@ -35,13 +35,13 @@ export async function readRequestHistory(
     hasAskedClient: false,
     progress: new Map(),
   };
-  const isBeside = settings.responseMode === 'json' || isShownOnStandalone(stream);
+  const usesStandalone = settings.responseMode === 'json' || isShownOnStandalone(stream);
   let after = from;
   for (;;) {
     const entries = await backplane.history(sessionId, after, PAGE);
     for (const entry of entries) {
-      const beside = isBeside && entry.stream === STANDALONE && history.requests.size > 0;
-      if (entry.stream !== stream && !beside) continue;
+      const mayBelong = usesStandalone && entry.stream === STANDALONE && history.requests.size > 0;
+      if (entry.stream !== stream && !mayBelong) continue;
       if (entry.unreadable === true) history.hasAskedClient = true; // an entry that cannot be decoded may be a request to the client
       if (entry.message === undefined) continue;
       const message = parseStoredMessage(entry.message);

@@ -15,8 +15,8 @@ import { isRequest, isResponse } from '../../protocol/json/jsonrpc.js';
 const ANSWER_MS = 30_000;
 
 /**
- * Collects the messages of a server until it has answered `initialize`. There is no session yet that could store them, so
- * they are stored together with the session.
+ * Collects the messages of a server until it has answered `initialize`. The session is not stored before that, so these
+ * messages are stored together with it.
  */
 export class InitializeExchange {
   readonly outbound: { stream: string; message: string; asks: boolean }[] = [];
@@ -41,7 +41,7 @@ export class InitializeExchange {
         reject(error);
       };
     });
-    this.stored.catch(() => undefined); // often no message waits for it
+    this.stored.catch(() => undefined); // usually no message awaits this promise
   }
 
   /** Collects a message. Returns `false` if the server had answered before. */
@@ -52,7 +52,7 @@ export class InitializeExchange {
   ): boolean {
     if (this.answer !== undefined) return false;
     const answers = isResponse(message) && message.id === this.request.id;
-    if (isResponse(message) && !answers) return true; // the answer to a request that the client has not sent
+    if (isResponse(message) && !answers) return true; // drops an answer to a request that the client has not sent
     const related = answers || relatedTo === this.request.id;
     this.outbound.push({
       stream: related ? this.stream : STANDALONE,
@@ -84,7 +84,7 @@ export class InitializeExchange {
 
 const LIST_KINDS = ['tools', 'prompts', 'resources'] as const;
 
-/** Returns the lists for which a server has announced change notifications. */
+/** Returns the kinds of lists for which the server has declared `listChanged` notifications. */
 export function hearsOf(capabilities: unknown): ListKind[] {
   const declared = (capabilities ?? {}) as Record<string, { listChanged?: boolean } | undefined>;
   return LIST_KINDS.filter((kind) => declared[kind]?.listChanged === true);

@@ -11,7 +11,7 @@ import type { SessionEvent } from '../../options/public-types.js';
 /** Params up to this length are logged. Real clients send a few hundred characters. */
 const LARGE = 1024;
 
-/** Returns the text to log. `params` are the params as the record has them. */
+/** Returns the text to log. `params` is the JSON text that the record stores. */
 export function loggedInitialize(request: JsonRpcRequest, params: string): string {
   if (params.length <= LARGE) return JSON.stringify(request);
   const { jsonrpc, id, method } = request;

@@ -1,6 +1,7 @@
 /**
- * Requests to the client that already have an id of the cluster. The node that asks has given it to them, and this node may
- * be another one. They are recognized by their object, because the SDK passes the same object to the transport.
+ * Marks requests to the client whose id is already unique in the cluster. The node that asks has given the id, and may be
+ * another node than this one. A request is recognized by its object, because the SDK passes the same object to the
+ * transport.
  */
 const adopted = new WeakSet();
 

@@ -4,7 +4,7 @@ import type { DeliveryContext } from '../replica.js';
 /** The sender of a request to the client. It gets the answer and the progress. */
 export interface Asker {
   readonly sessionId: string;
-  /** Takes an answer or a progress notification. The message still has the id of the cluster. */
+  /** Takes an answer or a progress notification. The message still has the id or token that is unique in the cluster. */
   deliver(message: JsonRpcMessage, context?: DeliveryContext): void;
 }
 
@@ -15,7 +15,7 @@ interface OutgoingRequest {
 
 const FORMAT = /^([0-9a-z]{1,32})\.(\d{1,15})$/;
 
-/** Returns the node that an id or progress token names, or `undefined` if it does not have our format. */
+/** Returns the node that an id or progress token names, or `undefined` if it does not have the format of this library. */
 export function nodeOf(id: unknown): string | undefined {
   return typeof id === 'string' ? FORMAT.exec(id)?.[1] : undefined;
 }

@@ -94,7 +94,7 @@ export function answerToCancelled(
   return errorResponse(id, ErrorCode.ConnectionClosed, 'Request cancelled');
 }
 
-/** Returns the note for the commit that ends a request with such an error. `from` is the node that ran the request. */
+/** Returns the note for the commit that ends a request with one of these errors. `from` is the node that ran the request. */
 export function failed(id: RequestId, stream: string, from: string | undefined): NoteOperation {
   return { ...note('request.failed', id, stream, from), ifAppended: true };
 }

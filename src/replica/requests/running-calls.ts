@@ -8,15 +8,21 @@ export interface Call {
   stream: string;
   /** The revision that the replica was at when it got the request. */
   revision?: Revision | undefined;
-  /** For a request that runs again: the highest progress, by token, that the client has had. It is not shown again. */
+  /**
+   * For a request that runs again: the highest progress, by token, that the client has had. Progress up to it is not shown
+   * again.
+   */
   shown?: ReadonlyMap<unknown, number> | undefined;
   /** The requests of the stream: how many there were, and how many of them do not have a stored end yet. */
   batch: { size: number; open: number };
-  /** True if the client has cancelled the request. Its end is no error then, even if JSON mode needs an answer. */
+  /**
+   * True if the client has cancelled the request. Its end then does not count as an error, though JSON mode needs an error
+   * as the answer.
+   */
   cancelled?: boolean;
 }
 
-/** Counts what runs on this node, and can wait until nothing runs. */
+/** Counts requests of one kind on this node, and can wait until there are none. */
 export class RunningCount {
   private count = 0;
   private waiting: (() => void)[] = [];
@@ -34,7 +40,7 @@ export class RunningCount {
     if (this.count === 0) for (const resolve of this.waiting.splice(0)) resolve();
   }
 
-  /** Resolves when nothing runs, which may be at once. */
+  /** Resolves when the count is 0, which may be at once. */
   async none(): Promise<void> {
     if (this.count > 0) await new Promise<void>((resolve) => this.waiting.push(resolve));
   }

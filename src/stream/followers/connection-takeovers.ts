@@ -4,10 +4,13 @@ import type { Clock } from '../../protocol/timing/clock.js';
 import type { Followers } from './followers.js';
 import type { CommitQueue } from '../commit-queue.js';
 
-/** How long to wait for the position of the old holder. A node under load needs less, and a client does not notice it. */
+/**
+ * How long to wait for the position of the old holder. Even a node under load needs less, and a client does not notice the
+ * wait.
+ */
 const ANSWER_MS = 250;
 
-/** How long a node may need to give a stream back, after the client of its GET has given up. */
+/** How long after `commandTimeoutMs` a node may still give back a stream that it took for a GET which then failed. */
 const UNDO_MS = 1000;
 
 /** A stream and the token of the connection that holds it. */
@@ -69,7 +72,7 @@ export class ConnectionTakeovers {
     return false;
   }
 
-  /** Gives a stream up if its connection does not exist. A failover may have lost the step that gave it up before. */
+  /** Gives a stream up if its connection does not exist. A failover may have lost an earlier step that gave the stream up. */
   private async giveUpLost({ sessionId, stream, token }: Held): Promise<boolean> {
     if (this.followers.has(sessionId, stream, token)) return false;
     const position = { n: 0, logId: LOG_START };

@@ -62,7 +62,10 @@ const ENDS = {
   unreadable: 'unreadable',
 } as const;
 
-/** Size of a page of the log. While a follower reads, it keeps as much in memory, and one message of any size beyond. */
+/**
+ * The size of a page of the log. While a follower reads, it also keeps newer messages up to this size, and one beyond of
+ * any size.
+ */
 const PAGE_BYTES = 256 * 1024;
 const MOST_KEPT = 128;
 /** These pauses are longer than others, because after an outage the connections of all nodes read at the same time. */
@@ -88,7 +91,7 @@ export class Follower {
   private kept: Map<number, StreamEvent> | undefined;
   /** Length of the texts in `kept`, or more. */
   private keptBytes = 0;
-  /** True if the log has more than what is kept, so that another page has to be read. */
+  /** True if the log has messages that were neither read nor kept, so that another page has to be read. */
   private behind = false;
 
   constructor(private readonly options: FollowerOptions) {
@@ -249,7 +252,8 @@ export class Follower {
       this.behind = true;
       break;
     }
-    // Messages that are left and older were in the page. Newer ones have a gap before them, which the next page fills.
+    // Of the messages that are left, the older ones were in the page. Before the newer ones is a gap, which the next page
+    // fills.
     for (const n of this.kept?.keys() ?? []) if (n > this.written.n) this.behind = true;
     this.forgetKept();
   }
@@ -276,7 +280,7 @@ export class Follower {
     }
   }
 
-  /** Returns the requests to the client whose node is dead. They are not shown, because no node waits for the answer. */
+  /** Returns the requests to the client that a dead node sent. They are not shown, because no node waits for the answer. */
   private async unanswerable(page: Page): Promise<Set<StreamEvent>> {
     const skip = new Set<StreamEvent>();
     if (page.status !== 'ok') return skip;

@@ -4,7 +4,7 @@ import { jittered } from '../../protocol/timing/clock.js';
 import { MapBySession } from '../../protocol/map-by-session.js';
 import type { DeliveryPath, EndReason, Follower } from './follower.js';
 
-/** If all followers have to read the log, so many do it at once, and the next ones follow after this time. */
+/** If all followers have to read the log, this many begin at once. After `POKED_EVERY_MS` the next ones begin. */
 const POKED_AT_ONCE = 50;
 const POKED_EVERY_MS = 50;
 
@@ -14,7 +14,7 @@ export interface ArrivingConnection {
   lost: boolean;
   /** Sets the position after which the connection begins. A successor may need it before a message was shown. */
   beginsAfter: (position: Position) => void;
-  /** Ends the claim. The connection has a follower now, or has failed. */
+  /** Must be called when the connection has got its follower, or has failed. */
   arrived: () => void;
 }
 
@@ -106,7 +106,7 @@ export class Followers {
     this.count -= 1;
   }
 
-  /** Returns the follower of a stream. With `token`, only if it is the follower of this connection. */
+  /** Returns the follower of a stream. With `token`, it is returned only if it is the follower of that connection. */
   find(sessionId: string, stream: string, token?: string): Follower | undefined {
     const follower = this.followers.get(sessionId, stream);
     return token === undefined || follower?.token === token ? follower : undefined;

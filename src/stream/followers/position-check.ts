@@ -5,7 +5,7 @@ import { RepeatedLook } from '../../protocol/timing/repeated-look.js';
 import type { Follower } from './follower.js';
 import type { Followers } from './followers.js';
 
-/** Together with the jitter and the time for the reads, this is less than a minute. */
+/** How often positions are checked. With the jitter and the time for the reads, a lost wake-up is found within a minute. */
 const CHECK_EVERY_MS = 40_000;
 /** How many sessions are read in one round trip. */
 const BATCH = 100;
@@ -21,8 +21,8 @@ export interface PositionCheckOptions {
 }
 
 /**
- * Finds out about wake-ups that were lost while all connections stayed. It compares the ends of the streams that this node
- * follows with the positions of their followers, and makes followers that are behind read the log.
+ * Finds wake-ups that were lost although no connection to the backplane was interrupted. It compares the ends of the
+ * streams that this node follows with the positions of their followers, and makes followers that are behind read the log.
  *
  * The check runs only with a backplane that can lose such a wake-up (a Redis Cluster, see `ends`), and only while the node
  * has a follower. It costs one timer for each node, and one read for each session in each check.
