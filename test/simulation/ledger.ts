@@ -77,6 +77,8 @@ export class Ledger implements Witness {
   clockWentAheadAt = Infinity;
   /** When a master took over whose clock is behind, for the first time. */
   clockWentBackAt = Infinity;
+  /** How far such clocks went back, all together: what has a time to live may be over so much later. */
+  clockBackMs = 0;
   /** Sessions that had ended, until the backplane lost that. */
   readonly goneBetween: { sessionId: string; from: number; to: number }[] = [];
   /** Told to one session from outside of a call: `session(id).notify`. */

@@ -36,7 +36,7 @@ interface Extra {
 }
 
 /** How long a server waits for its client, as the SDK does with its own time. */
-const QUESTION_MS = 25_000;
+export const QUESTION_MS = 25_000;
 
 export interface ServerHost {
   nodeId: string;

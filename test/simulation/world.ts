@@ -271,8 +271,10 @@ export class World {
             new Random(action.salt + Number.parseInt(key, 36)).fork().chance(action.share);
           takeOver(isLost, action.clockMs);
           const { ledger } = this;
-          if (action.clockMs < 0)
+          if (action.clockMs < 0) {
             ledger.clockWentBackAt = Math.min(ledger.clockWentBackAt, scheduler.elapsed);
+            ledger.clockBackMs -= action.clockMs;
+          }
           if (action.clockMs > 0)
             ledger.clockWentAheadAt = Math.min(ledger.clockWentAheadAt, scheduler.elapsed);
           // What is on its way to the server that has failed has no effect any more.

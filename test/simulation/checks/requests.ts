@@ -4,6 +4,8 @@ import { HORIZON_MS } from '../plan.js';
 import type { World } from '../world.js';
 import type { Check } from './index.js';
 import { RELEASED } from '../../../src/backplane/backplane.js';
+import { QUESTION_MS } from '../server.js';
+import { waitsForLostEnd } from './tasks.js';
 
 interface Message {
   id?: string | number;
@@ -100,8 +102,26 @@ export const runsOnce: Check = function* (world) {
   }
 };
 
+/**
+ * Whether a tool of the call asks a client that does not listen: in JSON mode a question goes to the standalone stream. A tool
+ * that asks late waits beyond the end of the run.
+ */
+function waitsForListener({ ledger, setting, scheduler }: World, call: CallRecord): boolean {
+  if (setting.responseMode !== 'json') return false;
+  const tokens = [...call.tokens.values()];
+  return ledger.questions.some(
+    ({ outcome, at, acknowledgedAt, execution }) =>
+      execution.sessionId === call.sessionId &&
+      tokens.includes(execution.key) &&
+      outcome === 'waiting' &&
+      acknowledgedAt === undefined &&
+      at + QUESTION_MS > scheduler.elapsed,
+  );
+}
+
 /** Every request of a client has ended for it, once nothing fails any more: and it was not just left without a word. */
-export const nobodyWaits: Check = function* ({ ledger, setting, nodes }) {
+export const nobodyWaits: Check = function* (world) {
+  const { ledger, setting, nodes } = world;
   for (const call of ledger.calls) {
     const isTrimmed = ledger.isTrimmed(call.sessionId, call.endedAt ?? Infinity);
     const open = call.ids.filter((id) => !call.answers.has(id) && !call.cancelled.has(id));
@@ -111,7 +131,8 @@ export const nobodyWaits: Check = function* ({ ledger, setting, nodes }) {
       ledger.goneBetween.some(({ sessionId }) => sessionId === call.sessionId);
     // The backplane has lost its stream: one that is on it sees it end, one that comes back gets 400.
     const isLost = ledger.mayHaveLost(call.sessionId, call.at, call.endedAt);
-    if (call.state === 'open') yield `${what} still wait`;
+    const mayWait = waitsForListener(world, call) || waitsForLostEnd(world, call);
+    if (call.state === 'open' && !mayWait) yield `${what} still wait`;
     if (call.state === 'ended' && open.length > 0 && !isGone && !isLost) {
       // A client without a cursor cannot come back: its response breaks off where its node was closed before the request was done,
       // or where the log was trimmed before it had read it.

@@ -54,7 +54,8 @@ export const statuses: Check = function* (world) {
     // Such a response waits for the answer, which a dead owner's successor gives.
     const isLong = /^(call|reuse|task.*)$/.test(asked.what) || setting.affinity === 'owner';
     if (paused || (setting.responseMode === 'json' && asked.method === 'POST' && isLong)) continue;
-    const until = answeredAt ?? Math.max(world.scheduler.elapsed, at);
+    // A client that does not read its connection for a while sees the response late: the time of the node ends when it begins it.
+    const until = asked.exchange?.headAt ?? answeredAt ?? Math.max(world.scheduler.elapsed, at);
     // A JSON response to `setLevel` waits for its answer too. Where an outage begins after the request is stored (while the
     // factory is still at work, for instance), the node can only store the answer once the outage has ended.
     const waits = setting.responseMode === 'json' && ['setLevel', 'subscribe'].includes(asked.what);

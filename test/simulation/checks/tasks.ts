@@ -1,6 +1,7 @@
 /** What becomes of tasks, of their queues, and of clients that ask for them. */
 import { isTerminal } from '../../../src/backplane/sdk-store-access.js';
 import { HORIZON_MS } from '../plan.js';
+import type { CallRecord } from '../records.js';
 import type { SimTask, TaskAsk } from '../task-ledger.js';
 import type { World } from '../world.js';
 import type { Check } from './index.js';
@@ -37,6 +38,23 @@ function toldResult({ result }: TaskAsk): string | undefined {
 /** When there is no such task any more. With a clock of the backplane that goes ahead this may be sooner. */
 function overAt({ at, ttlMs, changes }: SimTask): number {
   return (changes.find(({ status }) => isTerminal(status))?.at ?? at) + ttlMs;
+}
+
+/**
+ * Whether a request for a result waits for a task whose end the backplane has lost: the task goes on until its time is over or
+ * its node ends. A clock that went back prolongs that time, beyond the end of the run if it went back far.
+ */
+export function waitsForLostEnd(
+  { ledger: { tasks, clockBackMs }, nodes, scheduler }: World,
+  record: CallRecord,
+): boolean {
+  const ask = tasks.asks.find((each) => each.record === record && each.what === 'result');
+  const task = tasks.tasks.get(ask?.taskId ?? '');
+  if (task === undefined || overAt(task) + clockBackMs <= scheduler.elapsed) return false;
+  const ends = task.changes.filter(({ status }) => isTerminal(status));
+  const isLost = ends.length > 0 && ends.every(({ at }) => tasks.mayHaveLost(at, at));
+  const node = nodes.find(({ nodeId }) => nodeId === task.executor);
+  return isLost && node?.leftAt === undefined;
 }
 
 /** Clients are told what a task is at that time, and each of them the same result. */
