@@ -1,6 +1,5 @@
-import type { JoinedBackplane } from './backplane/backplane.js';
-import { measured } from './stream/measured-backplane.js';
 import { closeInOrder, closeWithServer } from './close-node.js';
+import { connectNode } from './connect-node.js';
 import { buildExecution } from './execution/build-execution.js';
 import { NodeLifetime } from './execution/node-lifetime.js';
 import { BackplaneWatch } from './execution/recovery/backplane-watch.js';
@@ -12,15 +11,13 @@ import { directory } from './operator/session-directory.js';
 import { sessionHandle } from './handle/session-handle.js';
 import { questionsOf } from './handle/task-questions.js';
 import { endpointOf, middleware, requestListener, setEndpoint } from './http/endpoint.js';
-import { makeModern } from './http/modern/modern.js';
-import { serversOf } from './intercept/servers.js';
 import type { AnynodeOptions } from './options/anynode-options.js';
 import { resolveOptions } from './options/options.js';
 import type { Clock } from './protocol/timing/clock.js';
 import { systemClock } from './protocol/timing/clock.js';
 import { randomNodeId } from './protocol/node-id.js';
 import { unheld } from './protocol/unheld.js';
-import { resolveTasks, sdkStoresOn, serverEventBusOn } from './sdk-stores/sdk-stores.js';
+import { resolveTasks, sdkStoresOn } from './sdk-stores/sdk-stores.js';
 import { CommitQueue } from './stream/commit-queue.js';
 import { Followers } from './stream/followers/followers.js';
 import { LogHorizon } from './stream/log-horizon.js';
@@ -50,62 +47,20 @@ export function createNode(
   const tasks = resolveTasks(given.tasks);
   const lifetime = new NodeLifetime();
 
-  // Messages of other nodes arrive after this function has returned, so all parts exist by then.
-  let joined: JoinedBackplane | undefined;
-  let hasListened = false;
-  const join = (): JoinedBackplane =>
-    (joined ??= options.backplane.join({
-      ...{ nodeId, clock, leaseMs, commandTimeoutMs, sessionTtlMs, retention, logger },
-      pendingTtlMs: options.pendingTtlMs,
-      onMessage: (message) => {
-        try {
-          executionParts.onMessage(message);
-        } catch (error) {
-          logger.error(`mcp-anynode: a message of another node failed: ${String(error)}`);
-        }
-      },
-      onLost: () => {
-        // The first call says that this node has begun to listen.
-        if (hasListened) telemetry?.count('wakeupsMissed');
-        hasListened = true;
-        executionParts.silence.messagesLost();
-      },
-      onLapse: () => {
-        telemetry?.count('leaseLapses');
-        executionParts.silence.leaseLapsed();
-      },
-    }));
-  const bus = serverEventBusOn(join, logger);
-  // `modern` is code of the application and may throw. It is called before this node joins and starts timers, because
-  // otherwise a node would stay in the backplane that no request reaches. Only a use of the bus joins earlier.
-  const leave = (): void => {
-    bus.close();
-    void joined?.leave();
-  };
-  const modern = orUndo(() => makeModern(options.modern, bus), leave);
-  const telemetry = orUndo(
-    () =>
-      // Telemetry reads these parts later, when they exist.
-      options.telemetry?.observe({
-        nodeId,
-        sessions: () => executionParts.execution.sessions.live,
-        replicas: () => executionParts.execution.sessions.replicas,
-        streams: () => followers.size,
-        requests: () => lifetime.running.size,
-        bufferedBytes: () => followers.bufferedBytes,
-      }),
-    leave,
-  );
-  const { servers, backplane } = orUndo(
-    () => ({
-      servers: serversOf(options, clock, () => telemetry?.headers()),
-      backplane: telemetry === undefined ? join() : measured(join(), telemetry, clock),
-    }),
-    () => {
-      telemetry?.close();
-      leave();
+  // These parts call back later, when all parts below exist.
+  const { bus, modern, telemetry, servers, backplane } = connectNode(options, {
+    ...{ nodeId, clock },
+    onMessage: (message) => executionParts.onMessage(message),
+    onLost: () => executionParts.silence.messagesLost(),
+    onLapse: () => executionParts.silence.leaseLapsed(),
+    observed: {
+      sessions: () => executionParts.execution.sessions.live,
+      replicas: () => executionParts.execution.sessions.replicas,
+      streams: () => followers.size,
+      requests: () => lifetime.running.size,
+      bufferedBytes: () => followers.bufferedBytes,
     },
-  );
+  });
   const notices = new SessionNotices();
   const followers = new Followers(() => positionCheck.schedule());
   const positionCheck = new PositionCheck({
@@ -182,14 +137,4 @@ export function createNode(
   });
   setEndpoint(mcp, endpoint);
   return mcp;
-}
-
-/** Returns what `make` returns. If it throws, calls `undo` first, and throws the same. */
-function orUndo<Made>(make: () => Made, undo: () => void): Made {
-  try {
-    return make();
-  } catch (error) {
-    undo();
-    throw error;
-  }
 }
