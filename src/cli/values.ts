@@ -1,5 +1,5 @@
 /** Parses and checks the values of options. */
-import { checkTraceUrl } from '../monitor/incoming.js';
+import { checkTraceUrl } from '../monitor/http/incoming.js';
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
 import { asOption, CommandError, EXIT } from './exit.js';

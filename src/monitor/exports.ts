@@ -6,9 +6,9 @@ import type { SessionEvent, SessionInfo } from '../options/public-types.js';
 import type { EventSummary } from '../timeline/event-summary.js';
 import { summaryOf } from '../timeline/event-summary.js';
 import { mermaid } from '../timeline/mermaid.js';
-import type { HandlerOptions } from './handler.js';
+import type { HandlerOptions } from './http/handler.js';
 import { htmlFile } from './html-file.js';
-import { Refused } from './reply.js';
+import { Refused } from './http/reply.js';
 import { redacted, type Summarize } from './summarize.js';
 import type { OfflineData } from './wire.js';
 

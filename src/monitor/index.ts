@@ -1,3 +1,3 @@
 /** The entry `mcp-anynode/monitor`: a page that shows the cluster and its sessions, as Express middleware. */
-export { monitor } from './middleware.js';
-export type { Monitor, MonitorOptions } from './middleware.js';
+export { monitor } from './http/middleware.js';
+export type { Monitor, MonitorOptions } from './http/middleware.js';

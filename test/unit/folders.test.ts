@@ -12,8 +12,6 @@ const FILES = readdirSync(SRC, { recursive: true, encoding: 'utf8' }).filter((na
   /\.tsx?$/.test(name),
 );
 const MOST_FILES = 13;
-/** Folders that may have more files: the page, whose parts are small, and what serves it. */
-const LARGER_FOLDERS: Record<string, number> = { monitor: 15, 'monitor/page': 14 };
 const MOST_LINES = 400;
 
 /** The folders of `src`, from the bottom up, as the table in `docs/architecture/overview.md` lists them. */
@@ -55,7 +53,7 @@ it(`no folder of src has more than ${MOST_FILES} files, and no file more than ${
     const folder = dirname(file).replaceAll(sep, '/');
     counts.set(folder, (counts.get(folder) ?? 0) + 1);
   }
-  const large = [...counts].filter(([name, count]) => count > (LARGER_FOLDERS[name] ?? MOST_FILES));
+  const large = [...counts].filter(([, count]) => count > MOST_FILES);
   expect(large).toEqual([]);
   const linesOf = (file: string) =>
     readFileSync(join(SRC, file), 'utf8').trimEnd().split('\n').length;

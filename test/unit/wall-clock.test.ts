@@ -16,7 +16,7 @@ const READERS: Record<string, string> = {
   'stream/log-horizon.ts': 'refuses log ids that are a day ahead, as made up',
   'monitor/session-tail.ts': 'says when a session turned out to have ended, to the page',
   'monitor/page/format.ts': 'shows the time zone of the browser',
-  'monitor/page/use-session.ts': 'shows ages, in the browser',
+  'monitor/page/session/use-session.ts': 'shows ages, in the browser',
   'cli/commands/nodes.ts': 'shows an age',
   'cli/commands/session.ts': 'shows an age',
   'cli/commands/sessions.ts': 'shows an age',

@@ -1,9 +1,9 @@
 import type { Context } from '../cli-context.js';
 import { CommandError, EXIT } from '../exit.js';
 import { interruptible } from '../interrupts.js';
-import { MonitorHandler } from '../../monitor/handler.js';
-import type { LocalPage } from '../../monitor/local-page.js';
-import { serveLocally } from '../../monitor/local-page.js';
+import { MonitorHandler } from '../../monitor/http/handler.js';
+import type { LocalPage } from '../../monitor/http/local-page.js';
+import { serveLocally } from '../../monitor/http/local-page.js';
 
 /** Options of `monitor` that belong to the page. */
 export interface WebOptions {

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { Option } from 'commander';
 import { htmlFile } from '../../monitor/html-file.js';
 import { readExport } from '../../monitor/exports.js';
-import { sendText } from '../../monitor/reply.js';
+import { sendText } from '../../monitor/http/reply.js';
 import type { OfflineData } from '../../monitor/wire.js';
 import { CommandError, EXIT } from '../exit.js';
 import { Output } from '../print/output.js';

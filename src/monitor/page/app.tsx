@@ -1,7 +1,7 @@
 import { useEffect, useState } from 'preact/hooks';
 import { ClusterPage } from './cluster.js';
 import type { Feed } from './feed.js';
-import { SessionPage } from './session.js';
+import { SessionPage } from './session/session.js';
 import { SessionsPage } from './sessions.js';
 
 /** The places of the page: `#/`, `#/sessions`, and `#/session/<the beginning of an id>`. A URL has no whole id. */

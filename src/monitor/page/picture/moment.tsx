@@ -5,7 +5,7 @@ import type { StateView } from '../../wire.js';
 import { Facts } from '../facts.js';
 import type { Feed } from '../feed.js';
 import { clock } from '../format.js';
-import type { SessionData } from '../use-session.js';
+import type { SessionData } from '../session/use-session.js';
 
 /** The session at a moment: what the log says of it, and what the server has worked out from the log. */
 export interface MomentView {

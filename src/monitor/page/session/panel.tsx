@@ -1,15 +1,15 @@
-import type { EventSummary } from '../../timeline/event-summary.js';
-import { lasted } from '../../timeline/explain.js';
-import { sayMark } from '../../timeline/mermaid.js';
+import type { EventSummary } from '../../../timeline/event-summary.js';
+import { lasted } from '../../../timeline/explain.js';
+import { sayMark } from '../../../timeline/mermaid.js';
 import { useEffect } from 'preact/hooks';
-import { sayEvent } from '../../timeline/say-event.js';
-import type { Bar, Mark, Timeline } from '../../timeline/picture.js';
-import { outcomeName } from './picture/bars.js';
-import { Facts } from './facts.js';
-import type { Feed } from './feed.js';
-import { clock } from './format.js';
-import { Moment, type MomentView } from './picture/moment.js';
-import { useMedia } from './use-media.js';
+import { sayEvent } from '../../../timeline/say-event.js';
+import type { Bar, Mark, Timeline } from '../../../timeline/picture.js';
+import { outcomeName } from '../picture/bars.js';
+import { Facts } from '../facts.js';
+import type { Feed } from '../feed.js';
+import { clock } from '../format.js';
+import { Moment, type MomentView } from '../picture/moment.js';
+import { useMedia } from '../use-media.js';
 import type { SessionData } from './use-session.js';
 
 interface Props {

@@ -1,10 +1,10 @@
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
-import type { EventSummary } from '../../timeline/event-summary.js';
-import { layout } from '../../timeline/layout.js';
-import { timeline } from '../../timeline/timeline.js';
-import type { SessionView } from '../wire.js';
-import type { Condition, Feed } from './feed.js';
-import { nextTrouble, type Trouble } from './trouble.js';
+import type { EventSummary } from '../../../timeline/event-summary.js';
+import { layout } from '../../../timeline/layout.js';
+import { timeline } from '../../../timeline/timeline.js';
+import type { SessionView } from '../../wire.js';
+import type { Condition, Feed } from '../feed.js';
+import { nextTrouble, type Trouble } from '../trouble.js';
 
 /** The page keeps so many of the last events of a session. */
 const MOST_EVENTS = 50_000;

@@ -1,15 +1,15 @@
 import { useMemo, useState } from 'preact/hooks';
-import { evenScale, linearScale, zoomToFit } from '../../timeline/scale.js';
+import { evenScale, linearScale, zoomToFit } from '../../../timeline/scale.js';
 import { EventList } from './event-list.js';
-import type { Feed } from './feed.js';
-import { count } from './format.js';
-import { Lanes } from './picture/lanes.js';
-import { Colours, Legend } from './picture/legend.js';
-import { Scrubber, useMoment } from './picture/moment.js';
-import { Overview } from './picture/overview.js';
+import type { Feed } from '../feed.js';
+import { count } from '../format.js';
+import { Lanes } from '../picture/lanes.js';
+import { Colours, Legend } from '../picture/legend.js';
+import { Scrubber, useMoment } from '../picture/moment.js';
+import { Overview } from '../picture/overview.js';
 import { Panel } from './panel.js';
 import { SessionHead } from './session-head.js';
-import { TroubleBanner } from './trouble.js';
+import { TroubleBanner } from '../trouble.js';
 import { usePicture, useSession } from './use-session.js';
 
 /** A session with no more events is shown as a whole at first. */

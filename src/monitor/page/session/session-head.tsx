@@ -1,8 +1,8 @@
 import { useEffect, useState } from 'preact/hooks';
-import { lasted } from '../../timeline/explain.js';
-import type { ExportFormat } from '../wire.js';
-import type { Feed } from './feed.js';
-import { bytes, count } from './format.js';
+import { lasted } from '../../../timeline/explain.js';
+import type { ExportFormat } from '../../wire.js';
+import type { Feed } from '../feed.js';
+import { bytes, count } from '../format.js';
 import type { SessionData } from './use-session.js';
 
 /** The facts of a session, and what can be done with it. */

@@ -1,6 +1,6 @@
 /** Reads requests of the page. All that comes from a browser is bounded and checked here. */
 import type { IncomingMessage } from 'node:http';
-import type { SessionQuery } from '../operator/observer.js';
+import type { SessionQuery } from '../../operator/observer.js';
 import { Refused } from './reply.js';
 
 const MOST_BODY_BYTES = 8 * 1024;

@@ -1,8 +1,8 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
-import type { EventSummary } from '../../timeline/event-summary.js';
-import { sayEvent } from '../../timeline/say-event.js';
-import { clock, ZONE } from './format.js';
-import { useNarrow } from './use-media.js';
+import type { EventSummary } from '../../../timeline/event-summary.js';
+import { sayEvent } from '../../../timeline/say-event.js';
+import { clock, ZONE } from '../format.js';
+import { useNarrow } from '../use-media.js';
 
 const HEIGHT = 288;
 

@@ -1,8 +1,8 @@
 import type { Request, RequestHandler } from 'express';
 import type { Cluster, Redis } from 'ioredis';
-import type { PayloadCodec } from '../backplane/encoded/payloads.js';
-import { observe } from '../operator/observe.js';
-import type { Redact } from '../options/public-types.js';
+import type { PayloadCodec } from '../../backplane/encoded/payloads.js';
+import { observe } from '../../operator/observe.js';
+import type { Redact } from '../../options/public-types.js';
 import { MonitorHandler } from './handler.js';
 import { sendText, setSafeHeaders } from './reply.js';
 

@@ -1,10 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Observer } from '../operator/observer.js';
-import type { Redact } from '../options/public-types.js';
-import { AnynodeError } from '../protocol/errors.js';
-import { Api } from './api.js';
+import type { Observer } from '../../operator/observer.js';
+import type { Redact } from '../../options/public-types.js';
+import { AnynodeError } from '../../protocol/errors.js';
+import { Api } from '../api.js';
 import { bodyOf, checkOrigin, pathOf } from './incoming.js';
-import { pageAssets } from './page-assets.js';
+import { pageAssets } from '../page-assets.js';
 import { Refused, sendJson, sendText, setSafeHeaders } from './reply.js';
 
 /** What the page may show and do. */
