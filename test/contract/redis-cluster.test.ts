@@ -1,6 +1,6 @@
-import { Cluster } from 'ioredis';
+import { Cluster, Redis } from 'ioredis';
 import { expect, it } from 'vitest';
-import { ANY_PRINCIPAL, STANDALONE } from '../../src/backplane/backplane.js';
+import { ANY_PRINCIPAL, LOG_START, STANDALONE } from '../../src/backplane/backplane.js';
 import { redisBackplane } from '../../src/backplane/redis/redis-backplane.js';
 import { defineScripts } from '../../src/backplane/redis/commands/scripts.js';
 import { useFileRedisCluster } from '../support/file-redis.js';
@@ -66,6 +66,41 @@ it('returns the ends of streams of sessions on all masters, and none for missing
     for (const id of others) expect(endOf(id)).toEqual([1, 0]);
   } finally {
     admin.disconnect();
+    await node.backplane.leave();
+  }
+});
+
+// A master of a cluster did not answer. Reads of the sessions of other masters waited behind those of its sessions, and were
+// refused together with them.
+it('reads the logs of sessions on the other masters while one master does not answer', async () => {
+  const options = { commandTimeoutMs: 400 };
+  const node = new TestNode(redisBackplane({ redis: own.client, prefix: uniquePrefix() }), options);
+  const [silent] = own.servers.servers;
+  const pausing = new Redis(silent?.url ?? '');
+  const read = async (sessionId: string) => {
+    const after = { n: 0, logId: LOG_START };
+    const page = await node.backplane.read({
+      sessionId,
+      stream: STANDALONE,
+      after,
+      maxBytes: 1000,
+    });
+    return page.status;
+  };
+  try {
+    await node.backplane.ready();
+    const ids = await Promise.all(Array.from({ length: 200 }, () => node.create()));
+    const keys = await pausing.keys('*');
+    const isSilent = (id: string) => keys.some((key) => key.includes(`{${id}}`));
+    await pausing.client('PAUSE', 1000);
+    const failing = ids.filter(isSilent).map(read);
+    const others = await Promise.allSettled(ids.filter((id) => !isSilent(id)).map(read));
+    expect((await Promise.allSettled(failing)).map(({ status }) => status)).toContain('rejected');
+    expect(failing.length).toBeGreaterThan(32);
+    expect(others).toEqual(others.map(() => ({ status: 'fulfilled', value: 'ok' })));
+  } finally {
+    await pausing.client('UNPAUSE');
+    pausing.disconnect();
     await node.backplane.leave();
   }
 });

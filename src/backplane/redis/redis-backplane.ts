@@ -28,7 +28,7 @@ import { keyPrefixOf } from './connection/own-client.js';
 import { CommandConnection } from './connection/redis-connection.js';
 import { readEnds } from './stream-ends.js';
 import { formatHolder, parseOpenStreams } from './streams-hash.js';
-import { FairTurns } from './connection/fair-turns.js';
+import { TurnsPerServer } from './connection/fair-turns.js';
 import { isMalformed, isScriptFault } from './malformed-session.js';
 import { Lease } from './connection/lease.js';
 import { PROBE, renewLease } from './connection/renew-lease.js';
@@ -86,7 +86,7 @@ class JoinedRedisBackplane implements JoinedBackplane {
   private readonly index: SessionIndex;
   private readonly principals: Principals;
   private readonly sessionReader: SessionReader;
-  private readonly turns = new FairTurns();
+  private readonly turns = new TurnsPerServer((key) => this.connection.serverOf(key));
   private readonly steps: SessionSteps;
   private readonly states: SessionStates;
   private left = false;
@@ -366,7 +366,7 @@ class JoinedRedisBackplane implements JoinedBackplane {
 
   /** Runs a command that looks through the log of a session, when it is the session's turn. */
   private inTurn<T>(sessionId: string, command: Command<T>): Promise<T> {
-    return this.turns.take(sessionId, () => this.connection.run(command));
+    return this.turns.take(this.redisKeys.record(sessionId), () => this.connection.run(command));
   }
 
   private wakeLeft: () => void = () => undefined;

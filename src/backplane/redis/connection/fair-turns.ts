@@ -54,6 +54,11 @@ export class FairTurns {
     }
   }
 
+  /** True if no step runs or waits. */
+  get isIdle(): boolean {
+    return this.running === 0 && this.sessions.size === 0;
+  }
+
   private turn(session: string): Promise<void> {
     return new Promise((run, refuse) => {
       const waiting = this.sessions.get(session);
@@ -90,6 +95,29 @@ export class FairTurns {
       const isOlder = ({ since }: Waiting) => since <= begun;
       for (const { refuse } of waiting.filter(isOlder)) refuse(error);
       waiting.splice(0, waiting.length, ...waiting.filter((step) => !isOlder(step)));
+    }
+  }
+}
+
+/**
+ * Keeps turns for each server of a cluster. So a master that does not answer delays only the steps of its own sessions, and no
+ * step is refused because another master did not answer.
+ */
+export class TurnsPerServer {
+  private readonly servers = new Map<string, FairTurns>();
+
+  /** `serverOf` names the server that has a key. */
+  constructor(private readonly serverOf: (key: string) => string) {}
+
+  /** See {@link FairTurns.take}. `key` is a key of the session. */
+  async take<T>(key: string, step: () => Promise<T>): Promise<T> {
+    const server = this.serverOf(key);
+    const turns = this.servers.get(server) ?? new FairTurns();
+    this.servers.set(server, turns);
+    try {
+      return await turns.take(key, step);
+    } finally {
+      if (turns.isIdle) this.servers.delete(server);
     }
   }
 }

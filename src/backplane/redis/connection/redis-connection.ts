@@ -1,4 +1,5 @@
 import type { Cluster, Redis } from 'ioredis';
+import { Command as RedisCommand } from 'ioredis';
 import type { Pauses } from '../../../protocol/timing/backoff.js';
 import { pause, pauseAfter } from '../../../protocol/timing/backoff.js';
 import { AnynodeError, unavailable } from '../../../protocol/errors.js';
@@ -199,6 +200,13 @@ export class CommandConnection {
   /** The servers through which messages can be published: in a cluster, its masters. */
   masters(): Redis[] {
     return this.single ?? (this.client as unknown as Cluster).nodes('master');
+  }
+
+  /** Names the server that has a key: in a cluster the master of its slot. There is one name for a single server. */
+  serverOf(key: string): string {
+    if (this.single !== undefined) return '';
+    const slot = new RedisCommand('get', [key]).getSlot();
+    return (this.client as unknown as Cluster).slots[slot]?.[0] ?? '';
   }
 
   /**

@@ -1,12 +1,12 @@
 import type { JoinOptions, Position } from '../../backplane.js';
 import type { ReplayPage, Replays } from '../../sdk-store-access.js';
 import type { CommandConnection } from '../connection/redis-connection.js';
-import type { FairTurns } from '../connection/fair-turns.js';
+import type { TurnsPerServer } from '../connection/fair-turns.js';
 import { hashTag } from '../hash-tag.js';
 
 export interface RedisEventStoreOptions {
   connection: CommandConnection;
-  turns: FairTurns;
+  turns: TurnsPerServer;
   nodeId: string;
   prefix: string;
   retention: JoinOptions['retention'];

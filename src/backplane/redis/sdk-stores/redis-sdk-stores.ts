@@ -1,7 +1,7 @@
 import type { JoinOptions } from '../../backplane.js';
 import { RedisBroadcasts } from './redis-broadcasts.js';
 import type { CommandConnection } from '../connection/redis-connection.js';
-import type { FairTurns } from '../connection/fair-turns.js';
+import type { TurnsPerServer } from '../connection/fair-turns.js';
 import type { RedisKeys } from '../redis-keys.js';
 import { RedisEventStore } from './redis-event-store.js';
 import type { Subscriber } from '../connection/subscriber.js';
@@ -12,7 +12,7 @@ export interface RedisSdkStoresOptions extends JoinOptions {
   redisKeys: RedisKeys;
   connection: CommandConnection;
   subscriber: Subscriber;
-  turns: FairTurns;
+  turns: TurnsPerServer;
 }
 
 export function redisSdkStores(options: RedisSdkStoresOptions) {
