@@ -68,7 +68,7 @@ export function connectNode(
   const { servers, backplane } = orUndo(
     () => ({
       servers: serversOf(options, clock, () => telemetry?.headers()),
-      backplane: telemetry === undefined ? join() : measured(join(), telemetry, clock),
+      backplane: telemetry?.hasMetrics === true ? measured(join(), telemetry, clock) : join(),
     }),
     () => {
       telemetry?.close();

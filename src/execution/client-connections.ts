@@ -60,11 +60,12 @@ export class ClientConnections {
       ...{ backplane, clock, onMove, isAlive: (id) => watch.isAlive(id) },
       onMissed: telemetry && (() => telemetry.count('wakeupsMissed')),
       onShown:
-        telemetry &&
-        (({ position }, path) => {
-          const lag = clock.now() - Number.parseInt(position.logId, 10);
-          telemetry.measure('deliveryLag', Math.max(0, lag), { path });
-        }),
+        telemetry?.hasMetrics === true
+          ? ({ position }, path) => {
+              const lag = clock.now() - Number.parseInt(position.logId, 10);
+              telemetry.measure('deliveryLag', Math.max(0, lag), { path });
+            }
+          : undefined,
     };
   }
 

@@ -105,7 +105,7 @@ export class Execution {
     follow: (opened: OpenedStream) => Follower | undefined,
   ): Promise<'served' | NotServed> {
     const { telemetry } = this.parts;
-    if (telemetry === undefined) return this.serveStored(inbound, stream, context, follow);
+    if (telemetry?.isOff() !== false) return this.serveStored(inbound, stream, context, follow);
     const { sessionId, messages } = inbound;
     const requests = messages.filter(isRequest);
     const by = arrivedBy(context);

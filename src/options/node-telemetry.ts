@@ -72,6 +72,13 @@ export type Duration =
 export type Labels = Readonly<Record<string, string>>;
 
 export interface NodeTelemetry {
+  /** False if no SDK records metrics. Then the node need not take the time of anything. */
+  hasMetrics: boolean;
+  /**
+   * True as long as no part of an SDK is registered that could record the current HTTP request, or carry its context on.
+   * Then telemetry need not hear of its requests.
+   */
+  isOff(): boolean;
   /**
    * A request has arrived by HTTP. The HTTP request must be the current context. Returns the trace of the request, which is
    * stored with it and goes to other nodes (see `protocol/trace.ts`).

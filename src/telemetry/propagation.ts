@@ -24,10 +24,15 @@ const GETTER: TextMapGetter<Record<string, unknown>> = {
 };
 
 /** A propagator, or the API's `propagation`, which is the global one. */
-type Propagator = Pick<PropagationAPI, 'extract' | 'inject'> | TextMapPropagator;
+type Propagator = Pick<PropagationAPI, 'extract' | 'fields' | 'inject'> | TextMapPropagator;
 
 export class Propagation {
   constructor(private readonly propagator: Propagator) {}
+
+  /** True as long as no propagator is registered. */
+  get isOff(): boolean {
+    return this.propagator.fields().length === 0;
+  }
 
   /** Returns the context that a message of the client brings in `params._meta` (SEP-414), or else `active`. */
   contextOf(params: JsonRpcRequest['params'], active: Context): Context {

@@ -104,6 +104,7 @@ export class RequestSpans {
   }
 
   runWithin<T>(name: RequestName, run: () => T): T {
+    if (this.running.size === 0) return run();
     const running = this.running.get(keyOf(name.stream, name.id));
     return running === undefined ? run() : context.with(running.within, run);
   }
@@ -128,6 +129,7 @@ export class RequestSpans {
   }
 
   ended(name: RequestName, response: JsonRpcResponse | undefined, failure?: string): void {
+    if (this.running.size === 0) return;
     const key = keyOf(name.stream, name.id);
     const running = this.running.get(key);
     if (running === undefined) return;

@@ -1,15 +1,41 @@
-import type { Attributes, Context, Link, Span, SpanContext, Tracer } from '@opentelemetry/api';
+import type {
+  Attributes,
+  Context,
+  Link,
+  Span,
+  SpanContext,
+  Tracer,
+  TracerDelegator,
+  TracerProvider,
+} from '@opentelemetry/api';
 import { context, isSpanContextValid, SpanKind, trace } from '@opentelemetry/api';
 import type { Labels, LinkedEvent, LinkedTo } from '../options/node-telemetry.js';
+import { VERSION } from '../protocol/version.js';
 import { parseTrace } from '../protocol/trace.js';
 import { ATTRIBUTE, bounded } from './attributes.js';
 
+/** The instrumentation scope of all that this library records. */
+export const SCOPE = ['mcp-anynode', VERSION] as const;
+
 /** Makes the spans of one node. */
 export class Spans {
+  private readonly tracer: Tracer;
+  private hasSdk = false;
+
   constructor(
-    private readonly tracer: Tracer,
+    private readonly provider: TracerProvider | (TracerProvider & TracerDelegator),
     readonly nodeId: string,
-  ) {}
+  ) {
+    this.tracer = provider.getTracer(...SCOPE);
+  }
+
+  /** True as long as no SDK makes spans. An SDK may be registered at any time, and the tracer hands on to it from then on. */
+  get isOff(): boolean {
+    const { provider } = this;
+    this.hasSdk ||=
+      !('getDelegateTracer' in provider) || provider.getDelegateTracer(...SCOPE) !== undefined;
+    return !this.hasSdk;
+  }
 
   /** Starts a span. The attributes are the caller's no more: the node is added to them. */
   start(

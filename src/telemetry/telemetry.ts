@@ -1,12 +1,11 @@
 import type { MeterProvider, TextMapPropagator, TracerProvider } from '@opentelemetry/api';
-import { context, metrics, propagation, trace } from '@opentelemetry/api';
+import { context, metrics, propagation, ROOT_CONTEXT, trace } from '@opentelemetry/api';
 import type { ObservedNode, NodeTelemetry, Telemetry } from '../options/node-telemetry.js';
-import { VERSION } from '../protocol/version.js';
 import { Metrics } from './metrics.js';
 import { Propagation } from './propagation.js';
 import { QuestionSpans } from './question-spans.js';
 import { RequestSpans } from './request-spans.js';
-import { Spans } from './spans.js';
+import { SCOPE, Spans } from './spans.js';
 
 export interface TelemetryOptions {
   /** Makes the spans. Default: the global one, which an SDK of OpenTelemetry registers. */
@@ -22,8 +21,6 @@ export interface TelemetryOptions {
   payloads?: boolean | undefined;
 }
 
-const SCOPE = 'mcp-anynode';
-
 /**
  * Makes the value of the option `telemetry`. Only `@opentelemetry/api` is needed. Without an SDK of OpenTelemetry nothing is
  * recorded. One value may be given to several nodes.
@@ -33,10 +30,14 @@ export function telemetry(options: TelemetryOptions = {}): Telemetry {
 }
 
 function nodeTelemetry(node: ObservedNode, options: TelemetryOptions): NodeTelemetry {
-  const { tracerProvider = trace, meterProvider = metrics, payloads = false } = options;
-  const measures = new Metrics(meterProvider.getMeter(SCOPE, VERSION), node);
+  const {
+    tracerProvider = trace.getTracerProvider(),
+    meterProvider = metrics,
+    payloads = false,
+  } = options;
+  const measures = new Metrics(meterProvider.getMeter(...SCOPE), node);
   const carried = new Propagation(options.propagator ?? propagation);
-  const spans = new Spans(tracerProvider.getTracer(SCOPE, VERSION), node.nodeId);
+  const spans = new Spans(tracerProvider, node.nodeId);
   const requests = new RequestSpans(spans, measures, carried, payloads);
   const questions = new QuestionSpans(spans, measures, carried);
   try {
@@ -46,6 +47,11 @@ function nodeTelemetry(node: ObservedNode, options: TelemetryOptions): NodeTelem
     throw error;
   }
   return {
+    hasMetrics: !measures.isOff,
+    isOff: safely(
+      () => measures.isOff && spans.isOff && carried.isOff && context.active() === ROOT_CONTEXT,
+      false,
+    ),
     requestArrived: safely((...args) => requests.arrived(...args), undefined),
     requestTaken: safely((...args) => requests.taken(...args), undefined),
     runWithin: (name, run) => requests.runWithin(name, run),

@@ -1,8 +1,17 @@
-import { context, INVALID_SPAN_CONTEXT, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
+import {
+  context,
+  createContextKey,
+  INVALID_SPAN_CONTEXT,
+  SpanKind,
+  SpanStatusCode,
+  trace,
+} from '@opentelemetry/api';
+import { W3CTraceContextPropagator } from '@opentelemetry/core';
+import { MeterProvider } from '@opentelemetry/sdk-metrics';
 import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js';
 import type { JSONRPCRequest } from '@modelcontextprotocol/sdk/types.js';
 import { ListRootsResultSchema } from '@modelcontextprotocol/sdk/types.js';
-import { expect, it } from 'vitest';
+import { expect, it, onTestFinished } from 'vitest';
 import type { JsonRpcResponse } from '../../src/protocol/json/jsonrpc.js';
 import { markAdopted } from '../../src/replica/requests/adopted-requests.js';
 import { telemetry } from '../../src/telemetry/index.js';
@@ -175,6 +184,19 @@ it('works as ever when an exporter throws, and records nothing without an SDK', 
   expect(trace.getActiveSpan()).toBeUndefined();
 });
 
+// What is skipped without an SDK must not be skipped for ever.
+it('records the spans of an SDK that is registered after the node was made', async () => {
+  const record = recorder();
+  const { url } = await startNode({ telemetry: telemetry(), tools: { work: () => 'done' } });
+  const { client } = await openSession(url);
+  await (await client.post(url, calling(2, 'work'))).answer(2);
+  trace.setGlobalTracerProvider(record.provider);
+  onTestFinished(() => trace.disable());
+  await (await client.post(url, calling(3, 'work'))).answer(3);
+  const [span] = await record.named('tools/call work');
+  expect(span?.attributes).toMatchObject({ 'jsonrpc.request.id': '3' });
+});
+
 // The node that shows a task's question need not be the one that asked, and never hears of the answer.
 it('records no question that another node has asked', async () => {
   const record = recorder();
@@ -212,6 +234,19 @@ const observed = (record: Pick<Recorder, 'telemetry'>) => {
   return record.telemetry.observe({ nodeId: 'n', ...gauges, bufferedBytes: none });
 };
 const question = { jsonrpc: '2.0' as const, id: 'n.1', method: 'roots/list' };
+
+// The cost of a call was 7 % higher without an SDK, because each step of the backplane was timed for no one.
+it('is off only while nothing of an SDK is registered', () => {
+  const node = observed({ telemetry: telemetry() });
+  expect([node.isOff(), node.hasMetrics]).toEqual([true, false]);
+  const [carried, propagator] = [createContextKey('carried'), new W3CTraceContextPropagator()];
+  const within = context.active().setValue(carried, 1);
+  expect(context.with(within, () => node.isOff())).toBe(false);
+  expect(observed({ telemetry: telemetry({ propagator }) }).isOff()).toBe(false);
+  expect(observed(recorder()).isOff()).toBe(false);
+  const metered = observed({ telemetry: telemetry({ meterProvider: new MeterProvider() }) });
+  expect([metered.isOff(), metered.hasMetrics]).toEqual([false, true]);
+});
 
 // A server need not keep to the types of the protocol. The span of such an answer never ended.
 it.each([{ result: null }, { result: undefined }, { error: null }, { error: { message: 7 } }])(
