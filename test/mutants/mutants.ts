@@ -16,13 +16,13 @@ export interface TestedMutant {
 
 export const TESTED_MUTANTS: TestedMutant[] = [
   {
-    name: 'a dead node counts as dead however long ago it was looked at',
+    name: 'a node counts as dead although the look at it is too old',
     test: 'test/contract/redis.test.ts',
     named: 'takes a request from its executor if the look is recent',
     plant: () => replaceInScript('dead-nodes', { isStale: 'function() return false end' }),
   },
   {
-    name: 'one look that finds no lease is a death',
+    name: 'a node counts as dead after one look that finds no lease',
     test: 'test/unit/node-watch.test.ts',
     named: '',
     async plant() {
@@ -36,7 +36,7 @@ export const TESTED_MUTANTS: TestedMutant[] = [
     },
   },
   {
-    name: 'what a connection has sent that was given up takes effect',
+    name: 'calls of an abandoned connection still take effect',
     test: 'test/contract/redis-late.test.ts',
     named: 'has no effect',
     async plant() {
@@ -49,7 +49,7 @@ export const TESTED_MUTANTS: TestedMutant[] = [
     },
   },
   {
-    name: '`initialized` that comes again is given to the server again',
+    name: 'a repeated `initialized` is handed to the server again',
     test: 'test/contract/redis.test.ts',
     named: 'changes nothing: initialized',
     plant: () =>
@@ -58,7 +58,7 @@ export const TESTED_MUTANTS: TestedMutant[] = [
       }),
   },
   {
-    name: 'a cancellation that comes again tells nobody',
+    name: 'a repeated cancellation is not passed on to the executor',
     test: 'test/contract/redis.test.ts',
     named: 'a cancellation of a call that it has begun in between',
     plant: () =>
@@ -86,7 +86,7 @@ export const TESTED_MUTANTS: TestedMutant[] = [
       }),
   },
   {
-    name: 'the last news of a resource stays when its subscription goes',
+    name: 'the field with the last notification of a resource stays when the subscription ends',
     test: 'test/contract/redis-keys.test.ts',
     named: 'no field left of subscriptions',
     plant: () =>
@@ -100,7 +100,7 @@ export const TESTED_MUTANTS: TestedMutant[] = [
       }),
   },
   {
-    name: 'what was missed is looked for by the clock of the node',
+    name: 'missed messages are looked for by the clock of the node',
     test: 'test/cluster/clocks.test.ts',
     named: '960000 ms, then 960000 ms',
     async plant() {
@@ -116,7 +116,7 @@ export const TESTED_MUTANTS: TestedMutant[] = [
     },
   },
   {
-    name: 'what was missed is looked for once',
+    name: 'missed messages are looked for only once',
     test: 'test/unit/catch-up.test.ts',
     named: '',
     async plant() {
@@ -128,13 +128,13 @@ export const TESTED_MUTANTS: TestedMutant[] = [
     },
   },
   {
-    name: 'a log goes by the clock of the server alone',
+    name: 'log ids follow only the clock of the server',
     test: 'test/contract/redis.test.ts',
     named: 'is stored after that place, and so are later commits',
     plant: () => replaceInScript('commit/write-log', { notBehind: 'function() end' }),
   },
   {
-    name: 'revisions are counted only',
+    name: 'a revision is only a counter',
     test: 'test/contract/redis.test.ts',
     named: 'is told of every change of shape',
     plant: () =>
@@ -147,7 +147,7 @@ export const TESTED_MUTANTS: TestedMutant[] = [
       }),
   },
   {
-    name: 'a request that is about to run is taken for one that was lost',
+    name: 'a request that is about to run is taken for a lost one',
     test: 'test/regression/rerun.test.ts',
     named: '',
     async plant() {
@@ -158,14 +158,14 @@ export const TESTED_MUTANTS: TestedMutant[] = [
     },
   },
   {
-    name: 'a log whose key is missing while its slot is moved is an error',
+    name: 'a missing log is an error while its slot is moved',
     test: 'test/cluster/slot-moves.test.ts',
     named: 'a session is ended while its slot is moved and its log has expired',
     plant: () =>
       replaceInScript('session-keys', { onLog: 'function(...) return redis.call(...) end' }),
   },
   {
-    name: 'the places of large messages in a log are not known',
+    name: 'the places of large messages in a log are not remembered',
     test: 'test/contract/redis-worst-steps.test.ts',
     named: 'the standalone stream, 15 messages of 4 MB',
     plant: () => replaceInScript('log-map', { mapped: "function(map) return map or '' end" }),
@@ -192,7 +192,7 @@ export const TESTED_MUTANTS: TestedMutant[] = [
     },
   },
   {
-    name: 'a wake-up that is lost is not looked for',
+    name: 'a lost wake-up is not looked for',
     test: 'test/unit/position-check.test.ts',
     named: 'makes those followers read the log that are behind',
     async plant() {

@@ -3,10 +3,10 @@ import type { Ledger } from './ledger.js';
 import type { SimNode } from './node.js';
 import type { Scheduler } from './scheduler.js';
 
-/** How long a client may take to answer what it is asked outside of a call. */
+/** How long a client may take to answer a request that an application sends it outside of a call. */
 const ASKED_MS = 20_000;
 
-/** What the applications of nodes do outside of any call, by the handle of the library. */
+/** The applications of the nodes: what they do outside of any call, through the handle of the library. */
 export class Application {
   private pushes = 0;
   private requests = 0;
@@ -16,7 +16,7 @@ export class Application {
     private readonly ledger: Ledger,
   ) {}
 
-  /** Counts something in the state of a session. */
+  /** Adds 1 to the number that is the state of a session. */
   count({ handle }: SimNode, sessionId: string): void {
     const entry: Counted = { sessionId, at: this.scheduler.elapsed, outcome: 'pending' };
     this.ledger.counted.push(entry);
@@ -29,7 +29,10 @@ export class Application {
       );
   }
 
-  /** Says that the tools have changed; with a URI, that a resource has. */
+  /**
+   * Notifies all sessions that the tools have changed. With a URI, it notifies the subscribers that this resource has
+   * changed.
+   */
   announce({ handle }: SimNode, uri?: string): void {
     const entry: Broadcast = { at: this.scheduler.elapsed, acknowledgedAt: undefined, uri };
     this.ledger.broadcasts.push(entry);
@@ -40,7 +43,7 @@ export class Application {
     );
   }
 
-  /** Tells the session something. */
+  /** Sends the session a notification. */
   push({ handle }: SimNode, sessionId: string): void {
     this.pushes += 1;
     const mark = `push${this.pushes}`;
@@ -55,7 +58,7 @@ export class Application {
       );
   }
 
-  /** Asks the client of the session something, and waits for its answer. */
+  /** Sends a request to the client of the session, and waits for the answer. */
   request({ handle, nodeId }: SimNode, sessionId: string): void {
     this.requests += 1;
     const mark = `request${this.requests}`;

@@ -1,4 +1,4 @@
-/** What the trace says of steps and messages. */
+/** The texts for steps and messages in the trace of a run. */
 import type { CommitReply, NodeMessage } from '../../src/backplane/backplane.js';
 
 export function statusOf(reply: CommitReply, at: number): string {

@@ -12,12 +12,12 @@ import type { Scheduler } from './scheduler.js';
 import { Snapshot } from './snapshot.js';
 import type { TaskLedger } from './task-ledger.js';
 
-/** What the nodes' accesses to tasks have in common. */
+/** The state that the task stores of all nodes share. */
 export class SharedTasks {
   /** The token of the last change of each task, as in `task-change.lua`. */
   readonly lastChanges = new Map<string, string>();
 
-  /** Tokens of messages that were queued. */
+  /** The tokens of messages that were put into a queue. */
   readonly put = new Set<string>();
 
   constructor(
@@ -26,7 +26,7 @@ export class SharedTasks {
     readonly scheduler: Scheduler,
   ) {}
 
-  /** What a replica has got so far. The returned function makes it the master. */
+  /** Remembers what a replica of the Redis master has received so far. The returned function makes the replica the master. */
   replicate(): () => void {
     const { tasks, queues } = { tasks: this.memory['tasks'], queues: this.memory['queues'] };
     const snapshot = new Snapshot([tasks, queues, this.lastChanges, this.put]);
@@ -56,7 +56,7 @@ export class SimTasks implements Tasks {
     const { inner, nodeId, shared } = this.parts;
     let reply: 'created' | 'full' | undefined;
     return this.parts.write('task-create', async () => {
-      // The same id is stored and listed once.
+      // A repeat stores and lists the task once, because the id is the same.
       if (reply !== undefined) return reply;
       reply = await inner.create(task, most);
       if (reply === 'created') shared.ledger.created(nodeId, task);
@@ -123,7 +123,7 @@ export class SimTasks implements Tasks {
     return this.parts.write('task-push', () => this.parts.inner.putBack(id, messages));
   }
 
-  /** A repeat finds again what was taken. */
+  /** Takes messages out of a queue. A repeat of the call gets the same messages again. */
   private take(id: string, all: boolean, run: () => Promise<string[]>): Promise<string[]> {
     const { nodeId, shared } = this.parts;
     let taken: string[] | undefined;

@@ -25,45 +25,49 @@ import type { TaskLedger } from './task-ledger.js';
 export interface BackplaneFaults extends LinkFaults {
   /** How long a message between nodes may take. */
   busMs: number;
-  /** Of a message for a follower: that it is overtaken, or comes twice. Others keep the order that the contract promises. */
+  /**
+   * The chances that a message for a follower is overtaken or comes twice. Other messages keep the order that the contract
+   * promises.
+   */
   reorder: number;
   duplicate: number;
 }
 
-/** What really happened in the backplane, told as it happens. */
+/** Is told what happens in the backplane, as soon as it happens. */
 export interface Witness {
   readonly tasks: TaskLedger;
   created(nodeId: string, session: NewSession, positions: Position[]): void;
   committed(nodeId: string, commit: Commit, reply: CommitReply): void;
   removed(sessionId: string): void;
-  /** It has expired, if it was not removed. */
+  /** Called when the session does not exist any more. If it was not removed before, it has expired. */
   gone(sessionId: string): void;
-  /** The log begins there now; `undefined`: there is none. */
+  /** Called when the log of the session begins at another entry. With `undefined`, the log is empty. */
   logBegins(sessionId: string, logId: LogId | undefined): void;
   /**
-   * Remembers what there is. The returned function is told of which sessions all that came since is lost, and which of these
-   * have another owner by that.
+   * Remembers what there is. The returned function is called with the sessions that have lost everything stored since then,
+   * and with those among them whose owner is another one because of that.
    */
   mark(): (sessionIds: string[], reowned: string[]) => void;
 }
 
 /**
- * The memory backplane behind a network: calls are delayed, repeated and lost, messages between nodes too, and a node
- * counts as alive as long as its lease runs, which the lease of the Redis backplane renews.
+ * The memory backplane behind a network. Calls and messages between nodes are delayed, repeated and lost. A node counts as
+ * alive until its lease runs out. The lease is renewed by the code of the Redis backplane.
  */
 export class SimBackplane {
-  /** What a step that writes is answered with; `undefined`: it is carried out. */
+  /** The error with which the backplane refuses steps that write. With `undefined`, it carries them out. */
   refusal: string | undefined;
-  /** No node can be connected before then. */
+  /** Until this time, no node can connect. */
   awayUntil = 0;
   private readonly memory = new MemoryBackplane();
   private readonly leases = new Map<string, number>();
   private readonly members = new Map<string, JoinedSimBackplane>();
   private readonly stores = new Map<string, Set<symbol>>();
-  /** Where the log of each session begins. */
+  /** The task store that all nodes share. */
   readonly tasks: SharedTasks;
+  /** The log id at which the log of each session begins, as the witness was told. */
   private readonly begins = new Map<string, LogId | undefined>();
-  /** How far the clock of the present master is ahead. */
+  /** How far the clock of the present Redis master is ahead. */
   private skewMs = 0;
 
   constructor(
@@ -75,7 +79,7 @@ export class SimBackplane {
     this.tasks = new SharedTasks(this.memory.sdkStores['tasks'], witness.tasks, scheduler);
   }
 
-  /** What one node is given. */
+  /** Returns the backplane of one node. */
   for(process: Process): Backplane {
     return {
       join: (options) => {
@@ -94,12 +98,12 @@ export class SimBackplane {
     return Math.floor(this.scheduler.now + this.skewMs);
   }
 
-  /** Whether there is this session, by itself: that is no step of a node. */
+  /** Whether the session exists. This is not a step of a node, so nothing can delay it or make it fail. */
   has(sessionId: string): boolean {
     return this.memory.sessions.has(sessionId);
   }
 
-  /** Which sessions are there no more, and where the logs of the others begin. */
+  /** Tells the witness which sessions do not exist any more, and where the logs of the others begin. */
   tellWhatIsKept(): void {
     const { sessions } = this.memory;
     for (const [id, begins] of this.begins) {
@@ -121,7 +125,7 @@ export class SimBackplane {
     return this.memory.sessions.get(sessionId)?.state.value;
   }
 
-  /** Those that are there, as far as it has told. */
+  /** The sessions whose end the witness has not been told. */
   sessions(): string[] {
     return [...this.begins.keys()];
   }
@@ -130,14 +134,17 @@ export class SimBackplane {
     this.begins.set(sessionId, undefined);
   }
 
-  /** The stores of its state that the record of a session remembers: it loses them with the state that they stored. */
+  /**
+   * The tokens of the `storeState` calls that the record of a session remembers. A failover loses them together with the
+   * state.
+   */
   storesOf(sessionId: string): Set<symbol> {
     const stores = this.stores.get(sessionId) ?? new Set();
     this.stores.set(sessionId, stores);
     return stores;
   }
 
-  /** Whether the lease was not there any more. */
+  /** Renews a lease. Returns true if the lease did not exist any more. */
   renew(nodeId: string, leaseMs: number): boolean {
     const anew = !this.isAlive(nodeId);
     this.leases.set(nodeId, this.scheduler.now + leaseMs);
@@ -153,8 +160,9 @@ export class SimBackplane {
   }
 
   /**
-   * What a replica has got so far. The returned function makes it the master, with a clock that is so far from the one
-   * before: what was written since is lost, of all that `isLost` names, which share the master that has failed.
+   * Remembers what a replica of the Redis master has received so far. The returned function makes the replica the master,
+   * and moves the clock by `clockMs`. Keys for which `isLost` returns true were on the master that has failed. They lose
+   * everything that was written since.
    */
   replicate(): (isLost: (key: string) => boolean, clockMs: number) => void {
     const { sessions } = this.memory;
@@ -193,7 +201,7 @@ export class SimBackplane {
     };
   }
 
-  /** Every connection ends, and none can be made for `ms` and then, by chance, up to `apartMs`. */
+  /** Ends all connections. No node can connect for `ms`, and then each one after a random time of up to `apartMs`. */
   cutAll(why: string, { ms, apartMs, arrives }: { ms: number; apartMs: number; arrives: boolean }) {
     this.awayUntil = Math.max(this.awayUntil, this.scheduler.now + ms);
     for (const member of this.members.values()) {
@@ -204,7 +212,7 @@ export class SimBackplane {
   }
 }
 
-/** Messages that do not wait for the steps of their session: each comes in the order in which its node has sent it. */
+/** Messages that do not wait for the steps of their session. They arrive in the order in which their node has sent them. */
 const SENT = new Set<NodeMessage['type']>(['release', 'released', 'held']);
 
 const RESUBSCRIBE_MS = 60;
@@ -216,7 +224,7 @@ export class JoinedSimBackplane implements JoinedBackplane {
   private readonly inner: JoinedBackplane;
   private readonly lease: Lease;
   private readonly channels = new Map<string, (ms: number, run: () => void) => void>();
-  /** Which subscription this is: a message on its way to one that has ended is lost. */
+  /** The number of the current subscription. A message on its way to an earlier subscription is lost. */
   private subscription = 0;
   private state: 'connecting' | 'on' | 'deaf' | 'closed' = 'connecting';
   private unsubscribable = 0;
@@ -254,7 +262,7 @@ export class JoinedSimBackplane implements JoinedBackplane {
         this.link.run('lease', () => {
           this.lease.onProbeSent(probe);
           this.toNode('probe', () => this.lease.onProbe(probe));
-          // It is published, though the lease may not be written.
+          // The probe is published, even if the lease may not be written.
           const { refusal } = shared;
           if (refusal !== undefined) return Promise.reject(new Error(refusal));
           return Promise.resolve(shared.renew(nodeId, leaseMs));
@@ -268,7 +276,7 @@ export class JoinedSimBackplane implements JoinedBackplane {
     this.subscribe(RESUBSCRIBE_MS / 2);
   }
 
-  /** A step that writes something. */
+  /** Runs a step that writes. */
   private write<T>(name: string, execute: (attempt: number) => Promise<T>): Promise<T> {
     return this.link.run(name, (attempt) => {
       const { refusal } = this.shared;
@@ -276,7 +284,10 @@ export class JoinedSimBackplane implements JoinedBackplane {
     });
   }
 
-  /** The subscriber's connection ends, and cannot be made again for a while: what is published meanwhile is lost. */
+  /**
+   * Ends the connection of the subscriber. It cannot be made again for `forMs`, and messages that are published meanwhile
+   * are lost.
+   */
   loseSubscription(why: string, forMs: number): void {
     if (this.state === 'closed') return;
     this.shared.scheduler.note(`${this.process.name} subscriber lost (${why})`);
@@ -286,7 +297,7 @@ export class JoinedSimBackplane implements JoinedBackplane {
     this.subscribe(forMs + RESUBSCRIBE_MS);
   }
 
-  /** The subscriber's connection stays, and nothing comes any more: its node has to find out. */
+  /** Lets the connection of the subscriber stay, but no message arrives any more. The node has to find that out by itself. */
   goDeaf(): void {
     if (this.state === 'on') this.state = 'deaf';
   }
@@ -317,11 +328,11 @@ export class JoinedSimBackplane implements JoinedBackplane {
     const loose = isEvent && random.chance(faults().reorder);
     this.toNode(loose ? undefined : key, run);
     const bears = isEvent || SENT.has(message.type) || message.type === 'gone';
-    // What was sent again, because the reply was lost, comes after what was sent first.
+    // A message that is sent again because the reply was lost arrives after the first one.
     if (bears && random.chance(faults().duplicate)) this.toNode(isEvent ? undefined : key, run);
   }
 
-  /** In order with all that goes by the same `key`. */
+  /** Delivers to the node, in order with all other messages of the same `key`. */
   private toNode(key: string | undefined, run: () => void): void {
     const { scheduler, random, faults } = this.shared;
     const { subscription } = this;
@@ -351,12 +362,12 @@ export class JoinedSimBackplane implements JoinedBackplane {
   async create(session: NewSession): Promise<Position[] | false> {
     let first: Position[] | false | undefined;
     const created = await this.write('create', async () => {
-      // The script knows its own session again, where it is there still.
+      // The script recognizes its own session when it is repeated, if the session still exists.
       if (first !== undefined && this.shared.has(session.id)) return first;
       try {
         first = await this.inner.create(session);
       } catch (error) {
-        if (error instanceof TooManySessions) return error; // an answer too, and not a step that fails
+        if (error instanceof TooManySessions) return error; // this is an answer, and not a failed step
         throw error;
       }
       if (first !== false) {
@@ -447,7 +458,7 @@ export class JoinedSimBackplane implements JoinedBackplane {
     const [sessionId] = args;
     const token = Symbol('store');
     return this.write('storeState', async () => {
-      // As in `state.lua`. A failover that has lost nothing of this session has not lost what it remembers either.
+      // This is as in `state.lua`. The tokens are lost in a failover only together with other data of the session.
       const stores = this.shared.storesOf(sessionId);
       if (this.shared.has(sessionId) && stores.has(token)) return 'stored';
       const reply = await this.inner.storeState(...args);
@@ -461,7 +472,7 @@ export class JoinedSimBackplane implements JoinedBackplane {
   }
 
   alive(nodeIds: string[]): Promise<Set<string>> {
-    // A look is a write, as with Redis.
+    // A look at leases is a write, as with Redis.
     return this.write('alive', () => {
       return Promise.resolve(new Set(nodeIds.filter((id) => this.shared.isAlive(id))));
     });
@@ -485,7 +496,7 @@ export class JoinedSimBackplane implements JoinedBackplane {
         return Promise.resolve();
       });
     } catch {
-      // It cannot be reached: the lease runs out by itself.
+      // The backplane cannot be reached, so the lease runs out by itself.
     }
     this.link.close();
     await this.inner.leave();

@@ -5,19 +5,19 @@ import type { Asked, Place, Showing } from './records.js';
 import type { Random } from './random.js';
 import type { Scheduler } from './scheduler.js';
 
-/** What a client lives in. */
+/** The surroundings of a client. */
 export interface ClientHost {
   scheduler: Scheduler;
   random: Random;
   ledger: Ledger;
-  /** The order is over: from now on clients come back with what they hold, and wait. */
+  /** True from the moment after which nothing fails any more. Clients then come back with their cursors, and wait. */
   calm(): boolean;
-  /** A node that answers, as a load balancer would find it. */
+  /** Returns the slot of a node that answers, as a load balancer would choose it. */
   anySlot(): number;
   slots: number;
-  /** How long clients wait before they come back, at most. */
+  /** The longest time that clients wait before they come back. */
   returnMs: number;
-  /** Sends a request to a node; `undefined`: nobody listens there. */
+  /** Sends a request to a node. Returns `undefined` if no node is in this slot. */
   request(
     slot: number,
     request: HttpRequest,
@@ -42,7 +42,7 @@ export interface Message {
     level?: string;
     subscriptions?: string[];
     task?: { taskId: string };
-    /** Of a task. */
+    /** The status of a task. */
     status?: string;
     outcome?: string;
     isError?: boolean;
@@ -54,27 +54,27 @@ interface Handlers {
   head?: (status: number, headers: Record<string, string>) => void;
   event?: (id: string) => void;
   message?: (message: Message, text: string) => void;
-  /** Of HTTP+SSE: where to POST to. */
+  /** Called with the address for POSTs, with HTTP+SSE only. */
   endpoint?: (address: string) => void;
-  /** The exchange is over: refused, complete or broken. */
+  /** Called when the exchange is over: it was refused, is complete, or broke. */
   over?: (status: number | 'cut', how: 'end' | 'cut') => void;
 }
 
 const JSON_AND_SSE = 'application/json, text/event-stream';
 
-/** The requests of one client, as HTTP: sends them, reads what comes, and writes both down. */
+/** The HTTP requests of one client. Sends them, reads the responses, and writes both into the ledger. */
 export class ClientRequests {
-  /** Which they are about; `undefined`: there is none yet. */
+  /** The session of the requests, or `undefined` if there is none yet. */
   sessionId: string | undefined;
 
   constructor(
     private readonly host: ClientHost,
     private readonly options: ClientOptions,
-    /** Numbers the connections of its client. */
+    /** Counts the connections of the client, to name them. */
     private readonly numbers = { connections: 0 },
   ) {}
 
-  /** The same client's, about another session. */
+  /** Returns the requests of the same client for another session. */
   ofOther(): ClientRequests {
     return new ClientRequests(this.host, this.options, this.numbers);
   }
@@ -182,7 +182,7 @@ export class ClientRequests {
           cursor: cursor === undefined ? undefined : placeOf(cursor),
           ...{ at: asked.at, shown: [], ended: undefined, endedAt: undefined },
         };
-        // The events of HTTP+SSE have no ids: its client writes down what it is shown.
+        // The events of HTTP+SSE have no ids, so `LegacyClient` itself writes down what it was shown.
         if (request.path === undefined) ledger.showings.push(showing);
       },
       data: (text) => {

@@ -10,18 +10,18 @@ interface Call {
   record: CallRecord;
   cursor: string | undefined;
   exchange: Exchange | undefined;
-  /** Coming back by itself, some time soon; or on its way to a node, which may not be there. */
+  /** True if the client is about to resume the stream, or its request to resume is on its way. */
   returning: boolean;
-  /** Is told of each answer. */
+  /** Called with each answer. */
   onAnswer: (message: Message) => void;
 }
 
-/** An MCP client with one session: calls tools, listens, answers questions, breaks off, comes back. */
+/** An MCP client with one session. It calls tools, listens, answers questions, breaks connections off, and comes back. */
 export class SimClient {
-  /** Nothing more is wanted: the session was deleted, or the client left. */
+  /** True once the session was deleted, or the client has left. */
   over = false;
   listening: Exchange | undefined;
-  /** The last event of the standalone stream. */
+  /** The id of the last event of the standalone stream. */
   cursor: string | undefined;
   wantsToListen = false;
   readonly calls: Call[] = [];
@@ -77,7 +77,7 @@ export class SimClient {
     };
   }
 
-  /** Begins a further session; deletes it after a while, or leaves it behind. */
+  /** Begins another session. After `leavesAfterMs` it is deleted. With `undefined`, it is left behind. */
   begin(slot: number, leavesAfterMs: number | undefined): void {
     if (this.over) return;
     const requests = this.requests.ofOther();
@@ -100,7 +100,7 @@ export class SimClient {
     });
   }
 
-  /** POSTs something that asks for nothing, until somebody has taken it. */
+  /** POSTs a notification or an answer, and repeats that until a node has accepted it. */
   tell(what: string, message: object, then: (status: number) => void = () => undefined): void {
     const attempt = (): void => {
       this.requests.post(what, this.host.anySlot(), [message], {
@@ -114,7 +114,7 @@ export class SimClient {
     attempt();
   }
 
-  /** Calls tools, several where there are several lists of steps. */
+  /** Calls one tool for each element of `calls`, all in one POST. */
   call(slot: number, calls: ToolCall[]): void {
     if (this.sessionId === undefined || this.over) return;
     const messages = calls.map((call) => {
@@ -130,7 +130,8 @@ export class SimClient {
     const ids = new Set(this.calls.flatMap(({ record }) => record.ids));
     const usable = [...ids].filter((id) => {
       const records = this.calls.flatMap(({ record }) => (record.ids.includes(id) ? record : []));
-      // A cancellation could come late, and a request whose connection broke may still run: such an id is not used again.
+      // An id is not used again if its request was cancelled, because the cancellation may arrive late. Nor is it used
+      // again if the connection broke, because the request may still run.
       if (records.some(({ cancelled }) => cancelled.has(id))) return false;
       const open = records.filter(({ state }) => state === 'open');
       const over = records.filter(
@@ -146,7 +147,7 @@ export class SimClient {
     this.request('reuse', slot, [message]);
   }
 
-  /** Changes what the session remembers. */
+  /** Changes the log level of the session. */
   setLevel(slot: number): void {
     if (this.sessionId === undefined || this.over) return;
     const id = this.nextId();
@@ -155,7 +156,7 @@ export class SimClient {
     this.request('setLevel', slot, [message], { name: 'level', value: level });
   }
 
-  /** Subscribes to a resource, or not any more. */
+  /** Subscribes to a resource, or ends a subscription. */
   subscribe(slot: number, uri: string, on: boolean): void {
     if (this.sessionId === undefined || this.over) return;
     const id = this.nextId();
@@ -165,7 +166,7 @@ export class SimClient {
     this.request('subscribe', slot, [message], change);
   }
 
-  /** POSTs requests, and waits for what becomes of them, on other nodes if need be. */
+  /** POSTs requests and waits for their answers. If the connection breaks, the client resumes the stream on any node. */
   request(
     what: string,
     slot: number,
@@ -202,7 +203,7 @@ export class SimClient {
     return record;
   }
 
-  /** Opens a GET, beside or in place of the one before. */
+  /** Opens a GET, while an earlier GET may still be open. */
   listen(slot: number, withCursor: boolean): void {
     if (this.sessionId === undefined || this.over) return;
     this.wantsToListen = true;
@@ -249,7 +250,7 @@ export class SimClient {
         this.host.ledger.cancellations.push({ sessionId, id: text, askedAt, acknowledgedAt });
       },
     });
-    // It may have been carried out before we are told; and for whichever of those that have this id.
+    // The cancellation may take effect before the client is told, and for any request with this id.
     for (const { record } of running) if (record.ids.includes(text)) record.cancelled.add(text);
   }
 
@@ -269,7 +270,7 @@ export class SimClient {
     });
   }
 
-  /** After the end of its session: asks every node for it. */
+  /** Asks every node for the session, after the session has ended. */
   private probe(): void {
     for (let slot = 0; slot < this.host.slots; slot += 1) {
       const id = this.nextId();
@@ -279,7 +280,7 @@ export class SimClient {
     }
   }
 
-  /** Breaks one of its connections off. */
+  /** Breaks off one of the connections of the client. */
   breakOff(which: number, noticedMs: number): void {
     const open = [this.listening, ...this.calls.map(({ exchange }) => exchange)].filter(
       (exchange) => exchange?.isOpen === true,
@@ -290,7 +291,7 @@ export class SimClient {
     exchange.hangUp(noticedMs);
   }
 
-  /** One of its connections is not read for a while. */
+  /** Stops reading one of the connections of the client for `ms`. */
   stall(which: number, ms: number): void {
     const open = [this.listening, ...this.calls.map(({ exchange }) => exchange)].filter(
       (exchange) => exchange?.isOpen === true,
@@ -301,7 +302,7 @@ export class SimClient {
     this.host.scheduler.after(ms, () => exchange.goOnReading());
   }
 
-  /** Comes back to everything that it can come back to. */
+  /** Resumes every stream that the client can resume. */
   comeBack(): void {
     if (this.over) return;
     for (const call of this.calls) {
@@ -311,7 +312,7 @@ export class SimClient {
     this.tasks.comeBack();
   }
 
-  /** Is gone for good. */
+  /** Leaves for good. */
   leave(): void {
     this.over = true;
     this.wantsToListen = false;
@@ -321,7 +322,7 @@ export class SimClient {
     }
   }
 
-  /** Whether it waits for something that it was promised. */
+  /** Whether the client waits for the answer to a call. */
   get waits(): boolean {
     return this.calls.some(({ record }) => record.state === 'open');
   }
@@ -353,7 +354,7 @@ export class SimClient {
       this.close(call, 'answered');
   }
 
-  /** Answers a question once, however often it was shown. */
+  /** Answers a question once, however often the question was shown. */
   private answer(id: string, mark: string): void {
     if (this.answered.has(id)) return;
     this.answered.add(id);
@@ -371,7 +372,7 @@ export class SimClient {
     else if (call.cursor === undefined) {
       this.close(call, how === 'end' ? 'ended' : 'lost');
     } else if (this.host.calm() || this.host.random.chance(0.85)) {
-      // Some clients are slow to come back, or only do so when all is quiet again.
+      // Some clients come back late, and some only when nothing fails any more.
       call.returning = true;
       this.soon(() => {
         call.returning = false;
@@ -409,7 +410,10 @@ export class SimClient {
     this.requests.note(`call ${call.record.ids.join()} ${state}`);
   }
 
-  /** Somebody else's try at this session, or one at a session that there is not. */
+  /**
+   * Tries a GET that the node has to refuse: as another principal, with another session id, or with a cursor of another
+   * session.
+   */
   intrude(slot: number, as: { principal?: string; sessionId?: string; cursor?: string }): void {
     const headers: Record<string, string> = {
       ...this.requests.headers(),
@@ -433,7 +437,7 @@ export class SimClient {
   }
 }
 
-/** As `Retry-After` says, where that is soon. */
+/** Returns how long the client waits before it comes back. After a 429, that is what `Retry-After` says. */
 function pauseAfter(status: number | 'cut'): number {
   return status === 429 ? 1000 : 0;
 }

@@ -2,13 +2,13 @@ import { EventEmitter } from 'node:events';
 import type { Random } from './random.js';
 import type { Process, Scheduler } from './scheduler.js';
 
-/** What a client is told of its request. */
+/** The callbacks through which a client learns of the response to its request. */
 export interface Listener {
   head(status: number, headers: Record<string, string>): void;
   data(text: string): void;
   /** The response is complete. */
   end(): void;
-  /** The connection broke, or there was none. */
+  /** The connection broke, or could not be made. */
   cut(): void;
 }
 
@@ -16,7 +16,7 @@ export interface HttpRequest {
   method: 'POST' | 'GET' | 'DELETE';
   headers: Record<string, string>;
   body?: unknown;
-  /** Of the transport HTTP+SSE; left out: of Streamable HTTP. */
+  /** The path, for the transport HTTP+SSE. Left out: the request belongs to Streamable HTTP. */
   path?: '/sse' | '/messages';
   query?: Record<string, string>;
 }
@@ -25,13 +25,13 @@ export interface Wire {
   scheduler: Scheduler;
   random: Random;
   latencyMs: number;
-  /** What a socket takes before its writer has to wait. */
+  /** How many bytes a socket takes before its writer has to wait. */
   kernelBytes: number;
 }
 
 /**
- * One HTTP request and its response, over a connection that delays, fills up and breaks. The node's side is a stand-in
- * for what Express hands to a middleware, with what the library uses of it.
+ * One HTTP request and its response, over a connection that delays, fills up and breaks. On the node's side, it stands in
+ * for the request and response of Express, as far as the library uses them.
  */
 export class Exchange {
   readonly response: SimResponse;
@@ -43,7 +43,7 @@ export class Exchange {
   private incomplete = false;
   private readonly unread: (() => void)[] = [];
   private readonly toClient: (ms: number, run: () => void) => void;
-  /** Arrived at the client's machine: from here on a crash of the node does not lose it. */
+  /** Data on its way to the client. A crash of the node may lose it. */
   private readonly transit = new Set<() => void>();
 
   constructor(
@@ -57,7 +57,7 @@ export class Exchange {
     this.response = new SimResponse(this, wire.kernelBytes);
   }
 
-  /** Hands the request to the node; it may break off before it gets there. */
+  /** Hands the request to the node. The connection may break off before the request arrives. */
   begin(request: HttpRequest, handle: (req: object, res: SimResponse) => void): void {
     this.wire.scheduler.after(
       this.latency(),
@@ -75,7 +75,7 @@ export class Exchange {
     return this.open;
   }
 
-  /** The client is gone. The node notices after `noticedMs`. */
+  /** Ends the connection on the client's side. The node notices after `noticedMs`. */
   hangUp(noticedMs: number): void {
     if (!this.open) return;
     this.open = false;
@@ -83,7 +83,7 @@ export class Exchange {
     this.listener.cut();
   }
 
-  /** The node's process is gone, or has left: what is on its way may get through or not. */
+  /** Ends the connection because the node's process has ended. Data on its way may still arrive, or is lost. */
   broken(): void {
     if (!this.open) return;
     const lost = this.wire.random.chance(0.5);
@@ -101,7 +101,7 @@ export class Exchange {
     for (const run of this.unread.splice(0)) run();
   }
 
-  // The node's side, by way of `SimResponse`.
+  // The node calls the following methods, through `SimResponse`.
 
   head(status: number, headers: Record<string, string>): void {
     this.headAt = this.wire.scheduler.elapsed;
@@ -167,10 +167,10 @@ function requestOf({ method, headers, body, path, query = {} }: HttpRequest): ob
   };
 }
 
-/** With less that waits, a writer is not told to. */
+/** From this many waiting bytes on, a writer is told to wait. */
 export const HIGH_WATER = 128;
 
-/** What the library uses of Node's `ServerResponse`, and how that behaves. */
+/** Behaves like Node's `ServerResponse`, as far as the library uses it. */
 export class SimResponse extends EventEmitter {
   req: object | undefined;
   headersSent = false;
@@ -233,13 +233,13 @@ export class SimResponse extends EventEmitter {
     return this;
   }
 
-  /** The client's machine has taken some of what was sent. */
+  /** Notes that the client's machine has taken some of the bytes that were sent. */
   taken(bytes: number): void {
     this.inKernel -= bytes;
     if (!this.destroyed) this.pump();
   }
 
-  /** The connection is closed, by whichever side. */
+  /** Notes that the connection is closed, by either side. */
   closed(): void {
     this.exchange.closed();
     if (this.listenerCount('close') === 0 && this.destroyed) return;

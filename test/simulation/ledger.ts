@@ -30,30 +30,30 @@ import type {
 } from './records.js';
 import type { Scheduler } from './scheduler.js';
 
-/** What really happened, as far as the invariants ask for it. */
+/** What really happened in a run, as far as the checks need it. */
 export class Ledger implements Witness {
   readonly stored: Stored[] = [];
-  /** Messages of clients, as stored: session and text. */
+  /** The messages of clients that were stored: their texts, by session. */
   readonly received = new Map<string, Set<string>>();
-  /** The stream of each request: by session and progress token, or the id of one that has none. */
+  /** The stream of each request, by session and progress token. A request without a token is named by its id. */
   readonly streams = new Map<string, string>();
-  /** From when to when each request was open, as far as the backplane is concerned. */
+  /** From when to when each request was open in the backplane. */
   readonly opened: Opened[] = [];
   readonly executions: Execution[] = [];
   readonly questions: Question[] = [];
   readonly showings: Showing[] = [];
-  /** Messages that nodes wrote to connections, whether or not they got through. */
+  /** Messages that nodes wrote to connections, whether or not they arrived. */
   readonly written: {
     connection: string;
     sessionId: string;
     place: Place;
     at: number;
-    /** The connection came with a cursor. */
+    /** True if the connection came with a cursor. */
     resumed: boolean;
-    /** Bytes that waited for the connection before. */
+    /** How many bytes waited for the connection before this message. */
     waiting: number;
   }[] = [];
-  /** Places that clients asked to go on from, whatever became of it. */
+  /** The cursors with which clients asked to resume, whatever the response was. */
   readonly resumptions: { sessionId: string; place: Place; at: number }[] = [];
   readonly asked: Asked[] = [];
   readonly tasks: TaskLedger;
@@ -64,39 +64,42 @@ export class Ledger implements Witness {
   readonly removedAt = new Map<string, number>();
   /** Sessions that have expired, with the time at which that was seen. */
   readonly expiredAt = new Map<string, number>();
-  /** When the client was told of the end of the session. */
+  /** When the client was told that its session has ended. */
   readonly deletedAt = new Map<string, number>();
   readonly claims: Claimed[] = [];
-  /** Sessions that got another owner, because the one before was taken for dead. */
+  /** Sessions that got another owner because the earlier owner was taken for dead. */
   readonly successions: { sessionId: string; from: string; by: string; at: number }[] = [];
   readonly begun: Begun[] = [];
-  /** Sessions whose owner is an earlier one again, since the backplane has lost the change. */
+  /** Sessions whose owner is an earlier one again, because the backplane has lost the change of the owner. */
   readonly reowned: { sessionId: string; at: number }[] = [];
   readonly losses: Loss[] = [];
-  /** When a master took over whose clock is ahead, for the first time: what has a time to live may be over sooner. */
+  /** When the first master took over whose clock is ahead. From then on, anything with a time to live may end sooner. */
   clockWentAheadAt = Infinity;
-  /** When a master took over whose clock is behind, for the first time. */
+  /** When the first master took over whose clock is behind. */
   clockWentBackAt = Infinity;
-  /** How far such clocks went back, all together: what has a time to live may be over so much later. */
+  /** By how much such clocks went back in total. Anything with a time to live may end later by this much. */
   clockBackMs = 0;
-  /** Sessions that had ended, until the backplane lost that. */
+  /** Sessions that had ended, and exist again because the backplane has lost their end. */
   readonly goneBetween: { sessionId: string; from: number; to: number }[] = [];
-  /** Told to one session from outside of a call: `session(id).notify`. */
+  /** Notifications to one session from outside of a call (`session(id).notify`). */
   readonly pushed: Pushed[] = [];
   readonly counted: Counted[] = [];
   readonly requested: Requested[] = [];
-  /** When the nodes, or the one in a slot, could not write to the backplane. In the order of their beginnings. */
+  /**
+   * The times in which all nodes, or the node in one slot, could not write to the backplane, in the order of their
+   * beginnings.
+   */
   private readonly outages: { slot: number | undefined; from: number; to: number }[] = [];
-  /** Of `notify.toolsChanged`. */
+  /** Notifications to all sessions (`notify.toolsChanged` and `notify.resourceUpdated`). */
   readonly broadcasts: Broadcast[] = [];
-  /** Taken with 202. */
+  /** Cancellations that were acknowledged with 202. */
   readonly cancellations: {
     sessionId: string;
     id: string;
     askedAt: number;
     acknowledgedAt: number;
   }[] = [];
-  /** Violations that were seen as they happened. */
+  /** Violations that were found while the run went on. */
   readonly seen: string[] = [];
 
   constructor(private readonly scheduler: Scheduler) {
@@ -107,7 +110,7 @@ export class Ledger implements Witness {
     return this.scheduler.elapsed;
   }
 
-  /** The answer to a question was taken with 202. */
+  /** Notes that the answer to a question was acknowledged with 202. */
   answerTaken(mark: string): void {
     for (const asked of [...this.questions, ...this.requested]) {
       if (asked.mark === mark) asked.acknowledgedAt ??= this.now;
@@ -203,7 +206,10 @@ export class Ledger implements Witness {
     }
   }
 
-  /** Whether the log of a session was trimmed by then; of one stream, from this place on. */
+  /**
+   * Whether the log of a session was trimmed before the time `by`. With `from`, whether it lost entries of that stream from
+   * that place on.
+   */
   isTrimmed(sessionId: string, by: number, from?: Pick<Place, 'stream' | 'n'>): boolean {
     return this.stored.some(
       (entry) =>
@@ -242,19 +248,22 @@ export class Ledger implements Witness {
     };
   }
 
-  /** Whether something may have been lost that was stored of the session in this time. */
+  /** Whether a failover may have lost something of the session that was stored in this time. */
   mayHaveLost(sessionId: string, from: number, to = Infinity): boolean {
     return this.losses.some(
       (loss) => loss.sessionId === sessionId && loss.since <= to && loss.at >= from,
     );
   }
 
-  /** From now on the nodes, or the one in this slot, cannot write to the backplane: for so long, or until nothing fails any more. */
+  /**
+   * Notes that all nodes, or the node in this slot, cannot write to the backplane for `ms`, or until nothing fails any
+   * more.
+   */
   outage(ms: number, slot?: number): void {
     this.outages.push({ slot, from: this.now, to: Math.min(this.now + ms, HORIZON_MS) });
   }
 
-  /** For how much of this time the node in this slot could not write to the backplane. */
+  /** How long in this time the node in this slot could not write to the backplane. */
   outageMs(slot: number, from: number, to: number): number {
     let ms = 0;
     let at = from;
@@ -274,7 +283,7 @@ export class Ledger implements Witness {
     );
   }
 
-  /** Whether a run was begun by a step that the backplane has lost, and its node has not been able to say so again. */
+  /** Whether the backplane has lost every step in which the node of this execution said that it has begun the stream. */
   isForgotten({ sessionId, key, nodeId }: Execution): boolean {
     const stream = this.streams.get(`${sessionId} ${key}`);
     const steps = this.begun.filter(
@@ -283,7 +292,7 @@ export class Ledger implements Witness {
     return steps.length > 0 && steps.every(({ lost }) => lost);
   }
 
-  /** A repeat finds what it has opened before. */
+  /** Notes an open request. A repeat of the step finds the request open, and changes nothing. */
   private open(sessionId: string, stream: string, id: string): void {
     const same = this.opened.filter((each) => each.sessionId === sessionId && each.id === id);
     if (same.some((each) => each.stream === stream)) return;

@@ -5,8 +5,8 @@ import type { ToolCall } from './plan.js';
 import type { LegacyCall, LegacyConnection } from './records.js';
 
 /**
- * A client of the transport HTTP+SSE (2024-11-05): opens its one connection at some node, POSTs each message to another one,
- * and begins a new session whenever the connection has ended.
+ * A client of the transport HTTP+SSE (2024-11-05). It opens its one connection at some node, POSTs each message to any
+ * node, and begins a new session whenever the connection has ended.
  */
 export class LegacyClient {
   over = false;
@@ -23,12 +23,12 @@ export class LegacyClient {
     this.requests = new ClientRequests(host, { ...options, version: '2025-06-18' });
   }
 
-  /** Of its connection, while there is one. */
+  /** The session of the connection, while there is one. */
   get sessionId(): string | undefined {
     return this.record?.sessionId;
   }
 
-  /** Opens a connection, and with it a session. */
+  /** Opens a connection, which begins a session. */
   connect(slot: number): void {
     if (this.over || this.isConnecting || this.record !== undefined) return;
     const { host, requests } = this;
@@ -69,7 +69,7 @@ export class LegacyClient {
     });
   }
 
-  /** Calls a tool, by way of the node in this slot. */
+  /** Calls a tool through the node in this slot. */
   call(slot: number, call: ToolCall): void {
     const { record } = this;
     if (record === undefined || !this.isReady || this.over) return;
@@ -94,7 +94,7 @@ export class LegacyClient {
     });
   }
 
-  /** Closes its connection, which ends the session. */
+  /** Closes the connection, which ends the session. */
   breakOff(noticedMs: number): void {
     const { record } = this;
     if (record?.exchange?.isOpen !== true) return;
@@ -103,7 +103,7 @@ export class LegacyClient {
     record.exchange.hangUp(noticedMs);
   }
 
-  /** Its connection is not read for a while. */
+  /** Stops reading the connection for `ms`. */
   stall(ms: number): void {
     const exchange = this.record?.exchange;
     if (exchange?.isOpen !== true) return;
@@ -111,7 +111,10 @@ export class LegacyClient {
     this.host.scheduler.after(ms, () => exchange.goOnReading());
   }
 
-  /** A stranger says something in its session, and a client of Streamable HTTP asks for it: to neither it exists. */
+  /**
+   * Lets another principal POST to the session, and a client of Streamable HTTP ask for it. For both, the session does not
+   * exist.
+   */
   intrude(slot: number): void {
     const { record, requests } = this;
     if (record === undefined) return;
@@ -143,7 +146,7 @@ export class LegacyClient {
     this.connect(this.host.anySlot());
   }
 
-  /** Is gone for good. */
+  /** Leaves for good. */
   leave(): void {
     this.over = true;
     this.breakOff(0);
@@ -173,7 +176,7 @@ export class LegacyClient {
     record.calls.push(call);
     this.post(record, what, slot, message, (status) => {
       call.status = status;
-      // A client whose handshake was not taken begins anew.
+      // A client whose handshake was not accepted begins again.
       if (what === 'initialize' && status !== 202 && call.answers.length === 0) this.breakOff(1);
     });
   }
@@ -209,7 +212,7 @@ export class LegacyClient {
     );
   }
 
-  /** POSTs something that asks for nothing, until a node has taken it. */
+  /** POSTs a notification or an answer, and repeats that until a node has accepted it. */
   private tell(
     record: LegacyConnection,
     what: string,

@@ -8,15 +8,15 @@ export interface LinkFaults {
   latencyMs: number;
   /** The connection breaks after the call took effect, and its reply is lost. */
   loseReply: number;
-  /** It breaks before the call arrives. */
+  /** The connection breaks before the call arrives. */
   loseCall: number;
-  /** The backplane says "not now". */
+  /** The backplane refuses the call for the moment (`LOADING`). */
   refuse: number;
 }
 
 interface Attempt {
   name: string;
-  /** May still arrive. */
+  /** True while the call may still arrive. */
   sent: boolean;
   executed: boolean;
   settled: boolean;
@@ -25,25 +25,25 @@ interface Attempt {
 }
 
 const RECONNECT_MS = 40;
-/** How long a kernel may go on sending what a connection that has ended on one side had still to send. */
+/** How long the kernel may go on sending the data of a connection that has ended on one side. */
 const LATE_MS = 8000;
 
 /**
- * A node's connection for commands. They arrive and are answered in order; a break loses all replies that are on their
- * way, and the calls behind one of them. Calls are repeated as `backplane/redis/connection.ts` does it: until they are
+ * A node's connection for commands. Calls arrive and are answered in order. A break of the connection loses all replies
+ * that are on their way, and the calls behind them. Calls are repeated as in `backplane/redis/connection`: until they are
  * answered, or the time is up.
  *
- * Of the calls that a break has caught on their way, the first few may still arrive, at once or seconds later, though
- * their callers have been told that the connection is lost, and have sent them again.
+ * Of the calls that were on their way when the connection broke, the first few may still arrive, at once or seconds later.
+ * By then their callers know that the connection is lost, and have sent them again.
  */
 export class Link {
-  /** Calls that are sent before then arrive after it. */
+  /** Calls that are sent before this time arrive after it. */
   stalledUntil = 0;
   private connected = true;
   private reconnectAt = 0;
   private readonly waiting = new Set<() => void>();
   private attempts: Attempt[] = [];
-  /** Of connections that have ended: what may still arrive. */
+  /** Calls of ended connections that may still arrive. */
   private late: Attempt[] = [];
   private lastArrival = 0;
   private lastReply = 0;
@@ -63,7 +63,7 @@ export class Link {
     return this.connected;
   }
 
-  /** `attempt` counts from 0: how often the call was tried before. */
+  /** Runs a call, and repeats it until it is answered. `attempt` is the number of earlier tries. */
   async run<T>(name: string, execute: (attempt: number) => Promise<T>): Promise<T> {
     let cancelTimer = (): void => undefined;
     let expired = false;
@@ -76,7 +76,7 @@ export class Link {
         reject(unavailable(new Error(`no answer within ${this.timeoutMs} ms`)));
       });
     });
-    timeout.catch(() => undefined); // it may expire after the answer
+    timeout.catch(() => undefined); // the time may be up after the answer
     try {
       for (let attempt = 0; ; attempt += 1) {
         while (!this.connected && !this.closed) {
@@ -99,7 +99,10 @@ export class Link {
     }
   }
 
-  /** Breaks the connection: what was sent fails, whether or not it takes effect. Another one can be made after `downMs`. */
+  /**
+   * Breaks the connection. Calls that were sent fail, whether or not they take effect. A new connection can be made after
+   * `downMs`.
+   */
   cut(why: string, { downMs = RECONNECT_MS, arrives = true } = {}): void {
     if (this.process.state === 'dead') return;
     const { scheduler, random } = this;
@@ -123,7 +126,7 @@ export class Link {
     }
   }
 
-  /** A connection can be made soon, whatever was to keep it from it. */
+  /** Ends all faults of this connection. A new one can be made soon. */
   heal(): void {
     this.stalledUntil = this.scheduler.now;
     if (!this.connected) this.reconnectBy(Math.min(this.reconnectAt, this.scheduler.now + 50));
@@ -151,7 +154,10 @@ export class Link {
     scheduler.after(at - scheduler.now, reconnect, this.process);
   }
 
-  /** A connection ends the one before at the server before it is used: what has not arrived by then never will. */
+  /**
+   * A new connection first ends the earlier one at the server. Calls of the earlier one that have not arrived by then never
+   * arrive.
+   */
   private fence(): void {
     for (const attempt of this.late.splice(0)) attempt.sent = false;
   }
@@ -203,7 +209,7 @@ export class Link {
       );
       this.lastArrival = arrival;
       scheduler.after(arrival - scheduler.now, () => {
-        // Broken off meanwhile: what still arrives of it does so at a time of its own.
+        // If the connection broke meanwhile, `cut` has decided whether and when this call arrives.
         if (!attempt.sent || !this.attempts.includes(attempt)) return;
         if (losesCall) {
           attempt.sent = false;
@@ -216,7 +222,7 @@ export class Link {
   }
 
   private loseReplyTo(attempt: Attempt): void {
-    // Of an earlier connection, it has no reply anyway.
+    // A call of an earlier connection gets no reply anyway.
     if (this.attempts.includes(attempt)) this.cut(`the reply to ${attempt.name} is lost`);
   }
 

@@ -19,22 +19,24 @@ const { values } = parseArgs({
   options: {
     seeds: { type: 'string', default: '1000' },
     from: { type: 'string', default: '1' },
-    /** Only this one, with its whole trace. If it fails, the trace is that of the smallest run that fails. */
+    /**
+     * Runs only this seed, and prints its whole trace. If the run fails, the trace is that of the smallest run that fails.
+     */
     seed: { type: 'string' },
     workers: { type: 'string', default: String(availableParallelism()) },
-    /** Says which seed failed, and no more. */
+    /** Prints only which seed failed. */
     brief: { type: 'boolean', default: false },
-    /** With this fault planted. */
+    /** Plants this fault. */
     mutant: { type: 'string' },
-    /** With these faults, if some are turned off (`OFF` in `plan.ts`). */
+    /** Turns on these faults, if they are turned off in `OFF` of `plan.ts`. */
     with: { type: 'string' },
   },
 });
 
-/** Seeds that a worker is given at a time. */
+/** How many seeds a worker gets at a time. */
 const CHUNK = 20;
 
-/** A worker runs what it is told, and answers with the seeds that failed. */
+/** The task of a worker. It runs these seeds, and answers with those that failed. */
 interface Task {
   from: number;
   count: number;
@@ -50,7 +52,7 @@ process.on('unhandledRejection', (reason) => {
   process.exit(1);
 });
 
-// A worker is given them by its environment.
+// A worker gets these options through its environment.
 const mutant = values.mutant ?? process.env.SIMULATION_MUTANT;
 const planted = mutant === undefined ? undefined : plant(mutant);
 const given = planted?.setting === undefined ? {} : { setting: planted.setting };
@@ -137,7 +139,7 @@ function startWorker(): { run(task: Task): Promise<Done>; stop(): void } {
   };
 }
 
-/** What happens in one seed; where it fails, in as few actions as will do. */
+/** Prints the trace of one seed. If the run fails, it is first reduced to as few actions as possible. */
 async function show(seed: number): Promise<number> {
   const outcome = await simulate(seed, given);
   if (outcome.violations.length === 0) {

@@ -21,7 +21,7 @@ export interface NodeParts {
   ledger: Ledger;
   backplane: SimBackplane;
   sessionIdGenerator: () => string;
-  /** How far its clock is ahead. */
+  /** How far the clock of the node is ahead. */
   clockMs: number;
   /** Whether factories fail. */
   failing: () => boolean;
@@ -32,10 +32,10 @@ export class SimNode {
   readonly process: Process;
   readonly handle: Anynode;
   private readonly legacy: RequestHandler;
-  /** Its timers that wait, with their times. */
+  /** The timers of the node that wait, with their delays. */
   readonly timers = new Map<object, number>();
   readonly exchanges = new Set<Exchange>();
-  /** Takes no more connections. */
+  /** True once the node accepts no more connections. */
   left = false;
   leftAt: number | undefined;
   closing = false;
@@ -61,7 +61,7 @@ export class SimNode {
     };
     const host: ServerHost = {
       ...{ nodeId, clock, ledger, scheduler },
-      // A session warns once a second at most, so the warning of one notification may stand for those of the next second.
+      // A session warns once a second at most. So one warning may also count for other notifications of the same second.
       ...{
         deliveryOf: (sentAt) =>
           warnedAt >= sentAt ? 'failed' : warnedAt < sentAt - 1000 ? 'stored' : 'unknown',
@@ -125,7 +125,7 @@ export class SimNode {
     return exchange;
   }
 
-  /** SIGKILL. What it sent may still take effect; nothing else of it happens any more. */
+  /** Kills the process, as SIGKILL does. Calls that it has sent may still take effect. It does nothing else any more. */
   crash(): void {
     this.parts.backplane.member(this.nodeId)?.link.cut('crash');
     this.process.state = 'dead';
@@ -133,7 +133,7 @@ export class SimNode {
     this.breakAll();
   }
 
-  /** Its process ends after `close`. */
+  /** Ends the process, after `close`. */
   exit(): void {
     this.left = true;
     this.breakAll();

@@ -4,13 +4,13 @@ import type { ToolStep } from './server.js';
 import { specialsOf } from './special.js';
 import type { TaskWish } from './task-server.js';
 
-/** What a seed chooses for a whole run. */
+/** The settings that a seed chooses for a whole run. */
 export interface Setting {
   nodes: number;
-  /** How far the clock of each is ahead. */
+  /** How far the clock of each node is ahead. */
   clocksMs: number[];
   clients: number;
-  /** Clients of HTTP+SSE. */
+  /** How many clients use HTTP+SSE. */
   legacyClients: number;
   /** Whether clients call tools as tasks. */
   tasks: boolean;
@@ -29,20 +29,20 @@ export interface Setting {
   retention: { maxEvents: number; maxAgeMs: number; maxBytes: number };
   sessionTtlMs: number;
   kernelBytes: number;
-  /** How long the factory takes, at most, and how often it fails. */
+  /** The longest time that the factory takes, and how often it fails. */
   factoryMs: number;
   failFactory: number;
-  /** At most, one way. */
+  /** The longest time that a message takes one way. */
   httpMs: number;
   backplaneMs: number;
   busMs: number;
-  /** Chances per call or message; 0 in runs that show what holds when nothing fails. */
+  /** Chances per call or message. They are 0 in some runs, which show how the nodes behave when nothing fails. */
   loseReply: number;
   loseCall: number;
   refuse: number;
   reorder: number;
   duplicate: number;
-  /** How soon clients come back, at most. */
+  /** The longest time after which clients come back. */
   returnMs: number;
   /** Whether nodes crash, pause and lose connections at all. */
   trouble: boolean;
@@ -73,14 +73,14 @@ export type Action = { at: number } & (
   | { do: 'begin'; client: number; slot: number; leavesAfterMs: number | undefined }
   /** Calls a tool with the id of a call that was answered, or of one that still runs. */
   | ({ do: 'reuse'; client: number; slot: number; which: number; running: boolean } & ToolCall)
-  /** A node's application counts something in the state of the session. */
+  /** A node's application adds 1 to the number that is the state of the session. */
   | { do: 'count'; client: number; slot: number }
-  /** A node's application asks the client of the session, outside of any call. */
+  /** A node's application sends a request to the client of the session, outside of any call. */
   | { do: 'request'; client: number; slot: number }
   | { do: 'subscribe'; client: number; slot: number; uri: string; on: boolean }
-  /** A node's application says that a resource has changed, to the sessions that have subscribed to it. */
+  /** A node's application notifies the subscribers of a resource that the resource has changed. */
   | { do: 'resourceUpdated'; slot: number; uri: string }
-  /** A node's application says to all sessions that its tools have changed. */
+  /** A node's application notifies all sessions that its tools have changed. */
   | { do: 'toolsChanged'; slot: number }
   /** Calls a tool as a task. */
   | ({ do: 'task'; client: number; slot: number; wish: TaskWish } & ToolCall)
@@ -93,7 +93,7 @@ export type Action = { at: number } & (
     }
   /** A client of HTTP+SSE calls a tool. */
   | ({ do: 'legacyCall'; client: number; slot: number } & ToolCall)
-  /** It does something else, or an application does something for it. */
+  /** A client of HTTP+SSE does something else, or an application does something in its session. */
   | { do: 'legacy'; what: LegacyStep; client: number; slot: number; which: number; ms: number }
   | { do: 'crash'; slot: number; downMs: number }
   | { do: 'pause'; slot: number; ms: number; timersFirst: boolean; dropsClients: boolean }
@@ -105,19 +105,20 @@ export type Action = { at: number } & (
   | { do: 'stepClock'; slot: number; ms: number }
   /** No node reaches the backplane for a while. */
   | { do: 'outage'; ms: number; apartMs: number }
-  /** The backplane answers what only reads. */
+  /** The backplane refuses steps that write, and carries out steps that only read. */
   | { do: 'refuseWrites'; ms: number }
-  /** Another server of the backplane takes over, which has not got all. */
+  /** A replica of the Redis master takes over, which has not received the last steps. */
   | { do: 'failover'; lostMs: number; awayMs: number; share: number; salt: number; clockMs: number }
 );
 
 /**
- * What can be taken out of a plan; `clocks`: nodes whose clocks are wrong from the start; `limits`: low ones; `retention`,
- * `expiry`: logs that are trimmed, and sessions that expire, while clients use them; `bigMessages`: of servers.
+ * The faults and other actions that can be left out of a plan. In addition to the actions these are `clocks` (the clocks of
+ * nodes are wrong from the start), `limits` (low limits), `retention` (logs are trimmed while clients use them), `expiry`
+ * (sessions expire while clients use them), and `bigMessages` (servers send big messages).
  */
 export type Fault = Action['do'] | 'clocks' | 'limits' | 'retention' | 'expiry' | 'bigMessages';
 
-/** Faults that are not brought unless the command line says so, and why. */
+/** Faults that are left out unless the command line turns them on, each with the reason. */
 export const OFF = new Map<Fault, string>([]);
 
 export interface Plan {
@@ -125,11 +126,13 @@ export interface Plan {
   actions: Action[];
 }
 
-/** When the last action may be. */
+/** The latest time of an action. */
 export const HORIZON_MS = 12_000;
 
-/** Decides all that a run will try, before it begins: so that actions can be left out, to find those that matter. */
-/** `given`: what is not left to chance. */
+/**
+ * Decides all actions of a run before the run begins. So actions can be left out, to find those that matter. `given` are
+ * settings that are not left to chance.
+ */
 export function planOf(random: Random, given: Partial<Setting> = {}): Plan {
   const setting = { ...settingOf(random), ...given };
   const count = random.int(20, 70);
@@ -137,14 +140,16 @@ export function planOf(random: Random, given: Partial<Setting> = {}): Plan {
   const steps = weightsOf(random, STEPS);
   const actions = Array.from({ length: count }, () => actionOf(random, setting, weights, steps));
   if (random.chance(0.3)) {
-    // A node that has seen nothing of a session stores in it: what that means under a clock that is behind is documented.
+    // With `notify`, a node may store a message although it has lately seen no log id of any session. After a failover to a
+    // clock that is behind, a client's cursor may then name another message (see docs/guarantees.md). The checks do not
+    // allow for that.
     const goesBack = actions.some((action) => action.do === 'failover' && action.clockMs < 0);
     const more = ofApplication(random, setting);
     actions.push(...more.filter((action) => !goesBack || action.do !== 'toolsChanged'));
   }
   if (random.chance(0.2)) setting.factoryMs = random.pick([0, 20, 400]);
   if (setting.trouble && random.chance(0.2)) setting.failFactory = random.next() * 0.3;
-  // What is drawn by a later version stands behind all else: so each seed goes on to mean what it meant.
+  // Random numbers for new kinds of actions are drawn last. So each seed keeps its meaning.
   if (random.chance(0.25) && !OFF.has('reuse')) actions.push(...reusesOf(random, setting, steps));
   const callBy = (by: Random): ToolCall => callOf(by, steps);
   const isOff = (fault: Fault): boolean => OFF.has(fault);
@@ -153,7 +158,7 @@ export function planOf(random: Random, given: Partial<Setting> = {}): Plan {
   return { setting, actions: actions.sort((one, other) => one.at - other.at) };
 }
 
-/** What the applications of nodes do beside calls; the state of a session is often changed by two at once. */
+/** The actions of applications outside of calls. Two nodes often change the state of a session at the same time. */
 function ofApplication(random: Random, setting: Setting): Action[] {
   return Array.from({ length: random.int(1, 10) }, (): Action[] => {
     const at = random.int(300, HORIZON_MS);
@@ -166,7 +171,7 @@ function ofApplication(random: Random, setting: Setting): Action[] {
   }).flat();
 }
 
-/** Clients that use the ids of requests again. */
+/** Calls whose request ids were used before. */
 function reusesOf(random: Random, setting: Setting, steps: Weights<ToolStep['do']>): Action[] {
   return Array.from({ length: random.int(3, 12) }, (): Action => {
     const at = random.int(600, HORIZON_MS);
@@ -197,7 +202,7 @@ function settingOf(random: Random): Setting {
     ...{ legacyClients: 0, tasks: false },
     responseMode: random.chance(0.15) ? 'json' : 'sse',
     standaloneStream: random.chance(0.2) ? 'reject' : 'takeover',
-    // Further options of a whole run go here, and into `node.ts`.
+    // Add further options of a whole run here and in `node.ts`.
     recovery: random.chance(0.4) ? 'rerun-idempotent' : 'error',
     affinity: random.chance(0.3) ? 'owner' : 'any',
     versions: random.chance(0.75) ? ['2025-11-25'] : ['2025-06-18', '2025-11-25'],
@@ -267,7 +272,7 @@ const STEPS: Weights<ToolStep['do']> = {
   hangUpStandalone: 0.3,
 };
 
-/** Each run has its own habits: what is rare in one is common in another, so that rare things meet. */
+/** Changes the weights for each run. An action that is rare in one run is common in another, so that rare actions meet. */
 function weightsOf<T extends string>(random: Random, usual: Weights<T>): Weights<T> {
   const weights: Weights<T> = {};
   for (const [name, weight] of Object.entries(usual) as [T, number][]) {
@@ -297,7 +302,7 @@ function actionOf(
     case 'listen':
       return { at, do: kind, client, slot, withCursor: random.chance(0.5) };
     case 'breakOff':
-      // Sometimes the node does not notice for long: a proxy hides it.
+      // Sometimes the node does not notice this for long, because a proxy hides it.
       return { at, do: kind, client, which, noticedMs: random.pick([1, 20, 20, 5000]) };
     case 'stall':
       return { at, do: kind, client, which, ms: random.int(50, 3000) };
@@ -386,7 +391,7 @@ function actionOf(
   }
 }
 
-/** Shorter than a lease, or a good deal longer. */
+/** Returns a time that is shorter than a lease, or much longer. */
 function longOrShort(random: Random, { leaseMs }: Setting): number {
   return random.chance(0.4)
     ? random.int(50, leaseMs - 500)
@@ -395,7 +400,7 @@ function longOrShort(random: Random, { leaseMs }: Setting): number {
 
 function stepsOf(random: Random, weights: Weights<ToolStep['do']>): ToolStep[] {
   const count = random.int(0, 6);
-  // One question at most: each may cost all the time that a server waits.
+  // A call asks one question at most, because each question may take all the time that a server waits.
   let asks = 0;
   return Array.from({ length: count }, (): ToolStep => {
     const kind = random.weighted({ ...weights, wait: Math.max(weights.wait ?? 0, 2) });

@@ -1,4 +1,4 @@
-/** What the ledger keeps, one kind of record after another. */
+/** The records of the ledger, one type after another. */
 import type { LogId } from '../../src/backplane/backplane.js';
 import type { Exchange } from './exchange.js';
 
@@ -7,22 +7,22 @@ export interface Stored {
   sessionId: string;
   stream: string;
   n: number;
-  /** Of the event that shows it. */
+  /** The id of the event that shows the entry. */
   id: string;
-  /** `undefined`: the stream just ends. */
+  /** The message, or `undefined` if the entry only ends the stream. */
   message: string | undefined;
   end: boolean;
   asker: string | undefined;
   nodeId: string;
   at: number;
-  /** The backplane has gone back to where it was before. */
+  /** True if a failover has lost the entry. */
   lost: boolean;
   logId: LogId;
-  /** When it was seen that the log begins behind it. */
+  /** When the log was first seen to begin after this entry. */
   trimmedAt: number | undefined;
 }
 
-/** A stream is another node's now. */
+/** A step by which another node became the executor of a stream. */
 export interface Claimed {
   sessionId: string;
   stream: string;
@@ -41,7 +41,7 @@ export interface Opened {
   endedAt: number | undefined;
 }
 
-/** A node was given the requests of a stream, or has said that it still has them. */
+/** A step by which a node was given the requests of a stream, or has said again that it runs them. */
 export interface Begun {
   sessionId: string;
   stream: string;
@@ -49,45 +49,45 @@ export interface Begun {
   lost: boolean;
 }
 
-/** The backplane has lost what was stored of a session in this time. */
+/** A time of which the backplane has lost everything that was stored of a session. */
 export interface Loss {
   sessionId: string;
   since: number;
   at: number;
 }
 
-/** Something that a server said, with a mark that nothing else has. */
+/** A message of a server, with a mark that no other message has. */
 export interface Said {
   mark: string;
-  /** On the stream of its call, else on the standalone stream. */
+  /** True if it belongs to the stream of its call. Otherwise it belongs to the standalone stream. */
   related: boolean;
   at: number;
   outcome: 'pending' | 'stored' | 'failed' | 'unknown';
 }
 
-/** Told to one session from outside of a call. */
+/** A notification to one session from outside of a call. */
 export interface Pushed {
   sessionId: string;
   mark: string;
   outcome: 'pending' | 'stored' | 'failed';
 }
 
-/** One step up of the number that is the state of a session. */
+/** An addition of 1 to the number that is the state of a session. */
 export interface Counted {
   sessionId: string;
   at: number;
   outcome: 'pending' | 'stored' | 'failed';
 }
 
-/** Told to all sessions, and stored for those that were there. */
+/** A notification to all sessions that existed at that time. */
 export interface Broadcast {
   at: number;
-  /** Of the resource that has changed; `undefined`: the tools have. */
+  /** The URI of the resource that has changed, or `undefined` if the tools have changed. */
   uri: string | undefined;
   acknowledgedAt: number | undefined;
 }
 
-/** Asked of the client of a session outside of a call: `session(id).request`. */
+/** A request to the client of a session from outside of a call (`session(id).request`). */
 export interface Requested {
   sessionId: string;
   nodeId: string;
@@ -108,38 +108,38 @@ export interface Execution {
   /** The server object that ran it. */
   server: object;
   requestId: string;
-  /** Its progress token, which no other request of its client has: ids are used again. */
+  /** The progress token of the request. No other request of the client has it, while request ids are used again. */
   key: string;
   tool: string;
   at: number;
   said: Said[];
-  /** `stopped`: cancelled, or its server was closed. */
+  /** `stopped`: the request was cancelled, or the server was closed. */
   state: 'running' | 'answered' | 'stopped';
   endedAt: number | undefined;
 }
 
-/** A question of a server to its client. */
+/** A question: a request of a server to its client. */
 export interface Question {
   mark: string;
   execution: Execution;
   at: number;
   /** When the client was told, with 202, that its answer is stored. */
   acknowledgedAt: number | undefined;
-  /** How it ended for the server. */
+  /** How the question ended for the server. */
   outcome: 'waiting' | 'answered' | 'timeout' | 'stopped';
   endedAt: number | undefined;
 }
 
-/** What an event id names. */
+/** The stream and the number that an event id names. */
 export interface Place {
   id: string;
   stream: string;
   n: number;
 }
 
-/** One event that a client got. */
+/** An event that a client received. */
 export interface Shown extends Place {
-  /** The text of its data; empty for a priming event. */
+  /** The data of the event. It is empty for a priming event. */
   data: string;
   at: number;
 }
@@ -149,21 +149,21 @@ export interface CallRecord {
   client: string;
   sessionId: string;
   ids: string[];
-  /** The progress tokens of those that call tools, by request id. */
+  /** The progress tokens of the requests that call tools, by request id. */
   tokens: Map<string, string | undefined>;
   at: number;
   status: number | 'cut' | undefined;
   stream: string | undefined;
   cancelled: Set<string>;
-  /** What the request changes of what the session remembers; and what tools of the POST found, by request id. */
+  /** The change of the session's shape that the request makes, and the shape that tools of the POST found, by request id. */
   change: { name: string; value: string } | undefined;
   found: Map<string, Map<string, string>>;
-  /** By request id: the marks or error codes that came. */
+  /** The marks or error codes that came as answers, by request id. */
   answers: Map<string, string[]>;
-  /** `lost`: the connection ended, and there was no cursor to come back with. */
+  /** `lost`: the connection ended, and the client had no cursor with which to resume. */
   state: 'open' | 'answered' | 'refused' | 'lost' | 'ended' | 'trimmed' | 'gone' | 'left';
   endedAt: number | undefined;
-  /** Its connection broke, and its client comes back only when nothing fails any more. */
+  /** True if the connection broke, and the client comes back only when nothing fails any more. */
   comesBackLate?: true;
 }
 
@@ -177,7 +177,7 @@ export interface Showing {
   /** The place that the client asked to go on from. */
   cursor: Place | undefined;
   at: number;
-  /** What reached the client. */
+  /** The events that reached the client. */
   shown: Shown[];
   ended: 'end' | 'cut' | 'given up' | undefined;
   endedAt: number | undefined;

@@ -1,6 +1,6 @@
 import type { Random } from './random.js';
 
-/** A process: what is to happen in it waits while it is paused, and never happens once it is dead. */
+/** A process. Its events wait while it is paused, and never happen once it is dead. */
 export class Process {
   state: 'running' | 'paused' | 'dead' = 'running';
   readonly held: Event[] = [];
@@ -10,7 +10,7 @@ export class Process {
 
 interface Event {
   due: number;
-  /** Decides between events of the same instant. */
+  /** Orders events of the same instant. */
   tie: number;
   process: Process | undefined;
   kind: 'timer' | 'io';
@@ -19,12 +19,13 @@ interface Event {
 }
 
 const START = 1_800_000_000_000;
-/** What must not overtake each other keeps this distance. */
+/** The distance in time between events that must not overtake each other, in milliseconds. */
 const APART = 1e-3;
 
 /**
- * Virtual time. Everything that happens is an event here; after each one Node's microtasks, ticks and immediates run
- * until nothing is left, and only then does time go on. There are no real timers and no I/O, so a seed repeats exactly.
+ * Virtual time. Everything that happens is an event of the scheduler. After each event, Node's microtasks, ticks and
+ * immediates run until none is left. Only then does the time go on. There are no real timers and no I/O, so a seed repeats
+ * exactly.
  */
 export class Scheduler {
   readonly trace: string[] = [];
@@ -41,7 +42,7 @@ export class Scheduler {
     return this.time;
   }
 
-  /** Milliseconds since the beginning. */
+  /** Milliseconds since the beginning of the run. */
   get elapsed(): number {
     return this.time - START;
   }
@@ -50,7 +51,7 @@ export class Scheduler {
     this.trace.push(`${this.elapsed.toFixed(3).padStart(10)} ${text}`);
   }
 
-  /** Runs `run` after `ms`, in a process or outside of all. Returns its cancellation. */
+  /** Calls `run` after `ms`, in a process or outside of all processes. Returns a function that cancels the call. */
   after(ms: number, run: () => void, process?: Process, kind: Event['kind'] = 'io'): () => void {
     if (process?.state === 'dead') return () => undefined;
     const due = this.time + Math.max(ms, 0);
@@ -59,7 +60,7 @@ export class Scheduler {
     return () => (event.cancelled = true);
   }
 
-  /** Things that arrive in the order in which they were sent. */
+  /** Returns a function like `after`, whose calls happen in the order in which they were made. */
   channel(process?: Process): (ms: number, run: () => void) => void {
     let last = 0;
     return (ms, run) => {
@@ -68,7 +69,10 @@ export class Scheduler {
     };
   }
 
-  /** What was held while a process was paused happens now, in order; timers before all else where `timersFirst`. */
+  /**
+   * Lets a paused process go on. The events that waited happen now, in order. With `timersFirst`, timers come before all
+   * others.
+   */
   resume(process: Process, timersFirst: boolean): void {
     if (process.state !== 'paused') return;
     process.state = 'running';
@@ -85,7 +89,7 @@ export class Scheduler {
     }
   }
 
-  /** Runs what is due until `elapsed` ms after the beginning; rejects with what an event threw. */
+  /** Runs the events that are due until `elapsed` ms after the beginning. Rejects with the error of an event that threw. */
   async runUntil(elapsed: number, done: () => boolean = () => false): Promise<void> {
     const end = START + elapsed;
     await quiet();
@@ -143,7 +147,10 @@ function before(one: Event, other: Event): boolean {
   return one.due < other.due || (one.due === other.due && one.tie < other.tie);
 }
 
-/** Two turns: what an event puts off with `setImmediate` runs in between, and so does all that follows from it. */
+/**
+ * Waits for two turns of the event loop. Callbacks that an event passed to `setImmediate`, and all that follows from them,
+ * run in between.
+ */
 async function quiet(): Promise<void> {
   await new Promise((resolve) => setImmediate(resolve));
   await new Promise((resolve) => setImmediate(resolve));

@@ -7,17 +7,17 @@ import { TaskServer } from './task-server.js';
 import type { Execution, Question } from './records.js';
 import type { Scheduler } from './scheduler.js';
 
-/** What a tool does, one after another; a call names the steps in its arguments. */
+/** A step of a tool. The arguments of a call name its steps, which run one after another. */
 export type ToolStep =
   | { do: 'wait'; ms: number }
-  /** Says something on the stream of the call; beside what it always says, so many bytes. */
+  /** Sends a notification on the stream of the call, with this many extra bytes. */
   | { do: 'progress'; bytes: number }
   | { do: 'log'; bytes: number }
-  /** Says something on the standalone stream. */
+  /** Sends a notification on the standalone stream. */
   | { do: 'announce'; bytes: number }
-  /** Makes the answer longer. */
+  /** Makes the answer longer by this many bytes. */
   | { do: 'fill'; bytes: number }
-  /** Asks the client, and waits for its answer. */
+  /** Sends a request to the client, and waits for the answer. */
   | { do: 'ask' }
   | { do: 'hangUp' }
   | { do: 'hangUpStandalone' };
@@ -35,7 +35,7 @@ interface Extra {
   closeStandaloneSSEStream?: () => void;
 }
 
-/** How long a server waits for its client, as the SDK does with its own time. */
+/** How long a server waits for an answer of its client. The SDK has a timeout, too. */
 export const QUESTION_MS = 25_000;
 
 export interface ServerHost {
@@ -43,12 +43,15 @@ export interface ServerHost {
   clock: Clock;
   ledger: Ledger;
   scheduler: Scheduler;
-  /** What became of a notification that was sent at this time, and whose promise has resolved: the log tells, or does not. */
+  /**
+   * Returns what became of a notification that was sent at this time, and whose promise has resolved. Only warnings of the
+   * node tell whether it failed, so the result may be `unknown`.
+   */
   deliveryOf: (sentAt: number) => 'stored' | 'failed' | 'unknown';
   stores: () => Pick<SdkStores, 'taskStore' | 'taskMessageQueue'>;
 }
 
-/** An MCP server that does nothing by chance and nothing in real time, and writes down what it does. */
+/** An MCP server that uses neither random numbers nor real time, and writes into the ledger what it does. */
 export class SimServer implements ServerLike {
   private transport: ServerTransport | undefined;
   private readonly running = new Map<string, { execution: Execution; stop: () => void }>();
@@ -101,7 +104,7 @@ export class SimServer implements ServerLike {
     if (method === undefined) {
       const question = typeof id === 'number' ? this.waiting.get(id) : undefined;
       const { content } = (message.result ?? {}) as { content?: { mark?: string } };
-      // An error: its task has ended, and its client will not be asked.
+      // An error means that the task has ended before the client was asked.
       const isAnswer = question !== undefined && message.error === undefined;
       if (isAnswer && content?.mark !== question.mark) {
         const { seen } = this.host.ledger;
@@ -129,7 +132,7 @@ export class SimServer implements ServerLike {
       }
     }
     if (method !== 'notifications/cancelled') return;
-    // In the SDK too this comes after the rest of the turn, and concerns the call that has the id by then.
+    // As in the SDK, the cancellation takes effect after the rest of the turn, on the call that has the id by then.
     const key = JSON.stringify(params.requestId);
     void Promise.resolve().then(() => {
       this.running.get(key)?.stop();
@@ -203,7 +206,7 @@ export class SimServer implements ServerLike {
       .catch(() => undefined);
   }
 
-  /** For an answer about a task, whose id is another one in each run: the trace shows the mark. */
+  /** Returns a mark for an answer about a task. The trace shows the mark, because the id of the task differs in each run. */
   private nextMark(): string {
     const { tasks } = this.host.ledger;
     tasks.answers += 1;
@@ -277,7 +280,7 @@ export class SimServer implements ServerLike {
           resolve();
         }
       });
-      // It may have been stopped while it waited.
+      // The execution may have been stopped while it waited.
       if ((execution.state as string) !== 'running') break;
     }
     if (this.running.get(key) === running) this.running.delete(key);
@@ -355,7 +358,8 @@ export class SimServer implements ServerLike {
     execution.said.push(entry);
     const options = relatedRequestId === undefined ? {} : { relatedRequestId };
     (this.transport?.send(message, options) ?? Promise.reject(new Error('closed'))).then(
-      // A notification that was not delivered resolves, too: the log says so. Of several at once it is not known which.
+      // The promise also resolves if the notification was not delivered. Then the node has warned, but not said which one
+      // of several it was.
       () => (entry.outcome = this.host.deliveryOf(entry.at)),
       () => (entry.outcome = 'failed'),
     );
@@ -369,7 +373,7 @@ export class SimServer implements ServerLike {
     });
   }
 
-  /** Asks the client by what `put` sends; resolves when it has answered, or too late. */
+  /** Asks the client with the request that `put` sends. Resolves when the client has answered, or the time is up. */
   private async question(
     mark: string,
     execution: Execution,

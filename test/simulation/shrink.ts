@@ -2,10 +2,10 @@ import type { Action } from './plan.js';
 import type { Outcome } from './simulate.js';
 import { simulate } from './simulate.js';
 
-/** How many runs it may take. */
+/** The largest number of runs for making a plan smaller. */
 const TRIES = 300;
 
-/** Leaves out actions as long as the same invariant is still violated. */
+/** Leaves out actions, as long as the run still violates the same invariant. */
 export async function shrink(outcome: Outcome, invariantOf = firstOf): Promise<Outcome> {
   const name = invariantOf(outcome);
   let best = outcome;

@@ -7,13 +7,13 @@ import { World } from './world.js';
 export interface Outcome {
   seed: number;
   violations: string[];
-  /** What happened, a line each. */
+  /** What happened in the run, one line for each event. */
   trace: string[];
   steps: number;
   plan: Plan;
 }
 
-/** One run. The same seed (and plan, where one is given) does exactly the same. */
+/** Makes one run. The same seed, with the same plan if one is given, does exactly the same. */
 export async function simulate(
   seed: number,
   given: Plan | { setting?: Partial<Setting> } = {},

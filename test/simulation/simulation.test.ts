@@ -2,11 +2,11 @@ import { describe, expect, it } from 'vitest';
 import { shrink } from './shrink.js';
 import { simulate } from './simulate.js';
 
-/** So many are enough to notice what is broken for everybody; `npm run simulate` takes all the others. */
+/** This many seeds find faults that show in most runs. `npm run simulate` runs any number of others. */
 const SEEDS = 200;
 
 describe('the simulator', () => {
-  it('does the same with the same seed, to the last line', async () => {
+  it('repeats a run with the same seed to the last line of the trace', async () => {
     for (const seed of [2, 11, 31]) {
       const first = await simulate(seed);
       const second = await simulate(seed);
@@ -16,13 +16,13 @@ describe('the simulator', () => {
     }
   });
 
-  it('does something else with another seed', async () => {
+  it('makes another run with another seed', async () => {
     const [one, other] = [await simulate(1), await simulate(2)];
     expect(one.trace).not.toEqual(other.trace);
   });
 
   it(
-    `finds no violation in ${SEEDS} seeds, which do all that they can do`,
+    `finds no violation in ${SEEDS} seeds, in which every kind of fault and refusal occurs`,
     { timeout: 180_000 },
     async () => {
       const happened = new Set<string>();
@@ -53,32 +53,34 @@ describe('the simulator', () => {
     },
   );
 
-  // Counted for faults: a store of the state came twice after a failover that had not lost it, in the simulated record alone;
-  // and the JSON response of a `logging/setLevel` waited through an outage for its answer. A message that was queued when the
-  // time of its task was over; and a task that was over when the clock of the backplane had gone ahead. A client that did not
-  // read its connection, and so saw late that it was refused; a tool that asked a client which did not listen; and a task whose end
+  // The checks once took correct runs for faults: a repeated store of the state after a failover that had not lost it; a
+  // JSON response to `logging/setLevel` that waited through an outage; a message that was queued when the time of its task
+  // was over; a task that ended early because the clock of the backplane had gone ahead; a client that did not read its
+  // connection, and so saw late that it was refused; a tool that asked a client which did not listen; and a task whose end
   // was lost, and whose time a clock that went back prolonged.
   it.each([3028, 3578, 12803, 15826, 205317, 301546, 310019])(
-    'takes nothing in seed %i for a fault',
+    'reports no violation in seed %i',
     async (seed) => {
       expect((await simulate(seed)).violations).toEqual([]);
     },
   );
 
-  // The answer of a call was refused, and the reply lost: told that it was stored, its node ended the call for nobody.
-  it.each([231, 695])('finds nothing any more in seed %i with owners', async (seed) => {
+  // The backplane refused to store the answer of a call, and the reply was lost. The repeat said that the answer was
+  // stored, so the node ended the call, and no client got an answer.
+  it.each([231, 695])('finds no violation in seed %i with owners', async (seed) => {
     expect((await simulate(seed, { setting: { affinity: 'owner' } })).violations).toEqual([]);
   });
 
-  // The reply was lost to the step that stored an `unsubscribe`. Its node did not count the change as carried out: when another
-  // node had stored a `subscribe`, the record was what the node had told its server before, and the server was told nothing.
-  it('finds nothing any more in seed 2241', async () => {
+  // The reply to the step that stored an `unsubscribe` was lost, so the node did not know that its server had carried it
+  // out. Then another node stored a `subscribe`. Now the record was the same as the shape that the node remembered, and the
+  // node replayed nothing to its server.
+  it('finds no violation in seed 2241, in which the reply to an unsubscribe is lost', async () => {
     expect((await simulate(2241)).violations).toEqual([]);
   });
 
-  it('makes a failing plan smaller, and leaves what fails', async () => {
+  it('reduces a failing plan to the actions that fail', async () => {
     const outcome = await simulate(3);
-    // Any plan with this action in it shall count as failing.
+    // Any plan with this action counts as failing.
     const [action] = outcome.plan.actions.filter((each) => each.do === 'call');
     const smallest = await shrink(outcome, (tried) =>
       action !== undefined && tried.plan.actions.includes(action) ? 'it' : undefined,

@@ -5,8 +5,8 @@ type Contents =
   | { kind: 'object'; properties: PropertyDescriptorMap };
 
 /**
- * What an object and all that hangs on it hold, to be put back later into the very same objects. So whatever refers to one of
- * them still does, closures too; functions are left as they are.
+ * The contents of an object and of all objects that it refers to. `restore` puts the contents back into the same objects,
+ * so that references to them, also from closures, stay valid. Functions are left as they are.
  */
 export class Snapshot {
   private readonly contents = new Map<object, Contents>();

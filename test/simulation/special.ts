@@ -1,28 +1,28 @@
 import type { Action, Fault, LegacyStep, Setting, ToolCall } from './plan.js';
 import type { Random } from './random.js';
 
-/** What the plan of a run is made with. */
+/** The parts of a plan that is being made. */
 export interface Draft {
   setting: Setting;
-  /** What it does so far. */
+  /** The actions so far. */
   actions: Action[];
-  /** When the last action may be. */
+  /** The latest time of an action. */
   horizonMs: number;
-  /** Draws what a call does. */
+  /** Draws a tool call. */
   callOf: (random: Random) => ToolCall;
   isOff: (fault: Fault) => boolean;
 }
 
 /**
- * What only some runs do: changes the setting, and returns the actions. Each kind has a row of numbers of its own, and a new
- * kind comes last: so each seed goes on to mean what it meant.
+ * Adds what only some runs do: changes the settings, and returns the actions. Each kind draws from its own sequence of
+ * random numbers, and a new kind comes last. So each seed keeps its meaning.
  */
 export function specialsOf(random: Random, draft: Draft): Action[] {
   const kinds = [limits, retention, expiry, bigMessages, requests, subscriptions, legacy, tasks];
   return kinds.flatMap((kind) => kind(random.fork(), draft));
 }
 
-/** Limits that clients reach, one of them by further sessions. */
+/** Low limits, which clients reach. The limit of sessions is reached by further sessions. */
 function limits(random: Random, { setting, horizonMs, isOff }: Draft): Action[] {
   if (isOff('limits') || !random.chance(0.2)) return [];
   setting.limits = {
@@ -40,7 +40,7 @@ function limits(random: Random, { setting, horizonMs, isOff }: Draft): Action[] 
   }));
 }
 
-/** Little is kept, so that logs are trimmed while clients are away or read slowly. */
+/** Small logs, so that they are trimmed while clients are away or read slowly. */
 function retention(random: Random, { setting, isOff }: Draft): Action[] {
   if (isOff('retention') || !random.chance(0.15)) return [];
   setting.retention = {
@@ -51,7 +51,7 @@ function retention(random: Random, { setting, isOff }: Draft): Action[] {
   return [];
 }
 
-/** Sessions expire where nobody uses them for a few seconds. Nothing is said of them where the clock of the backplane jumps. */
+/** A short lifetime of sessions, so that unused sessions expire. The clock of the backplane does not jump in such a run. */
 function expiry(random: Random, { setting, actions, isOff }: Draft): Action[] {
   if (isOff('expiry') || !random.chance(0.12)) return [];
   setting.sessionTtlMs = random.pick([1500, 4000]);
@@ -59,10 +59,10 @@ function expiry(random: Random, { setting, actions, isOff }: Draft): Action[] {
   return [];
 }
 
-/** Servers say what is longer than buffers, or than a page of the log; and clients often read slowly. */
+/** Messages of servers that are longer than a buffer or a page of the log, and clients that often read slowly. */
 function bigMessages(random: Random, { setting, actions, horizonMs, isOff }: Draft): Action[] {
   if (isOff('bigMessages') || !random.chance(0.12)) return [];
-  // Few of the longest: they take much of the time of a run.
+  // Runs have few of the longest messages, because these take much time.
   const bytes = random.pick([3000, 3000, 30_000, 300_000]);
   const share = bytes > 100_000 ? 0.1 : 0.4;
   for (const action of actions) {
@@ -81,7 +81,7 @@ function bigMessages(random: Random, { setting, actions, horizonMs, isOff }: Dra
   }));
 }
 
-/** Applications that ask clients something outside of any call. */
+/** Requests of applications to clients, outside of any call. */
 function requests(random: Random, { setting, horizonMs, isOff }: Draft): Action[] {
   if (isOff('request') || !random.chance(0.2)) return [];
   return Array.from({ length: random.int(2, 10) }, () => ({
@@ -91,11 +91,13 @@ function requests(random: Random, { setting, horizonMs, isOff }: Draft): Action[
   }));
 }
 
-/** Clients that subscribe to resources, which change. */
+/** Subscriptions to resources, and changes of these resources. */
 function subscriptions(random: Random, draft: Draft): Action[] {
   const { setting, actions, horizonMs, isOff } = draft;
   if (isOff('subscribe') || !random.chance(0.2)) return [];
-  // A node that has seen nothing of a session stores in it: what that means under a clock that is behind is documented.
+  // With `notify`, a node may store a message although it has lately seen no log id of any session. After a failover to a
+  // clock that is behind, a client's cursor may then name another message (see docs/guarantees.md). The checks do not allow
+  // for that.
   const goesBack = actions.some((action) => action.do === 'failover' && action.clockMs < 0);
   return Array.from({ length: random.int(6, 25) }, (): Action => {
     const at = random.int(300, horizonMs);
@@ -112,7 +114,7 @@ const LEGACY_STEPS: Record<LegacyStep, number> = {
   ...{ cancel: 1.5, breakOff: 1, stall: 1, intrude: 0.5, push: 3, request: 1 },
 };
 
-/** Clients of HTTP+SSE beside the others. */
+/** Clients of HTTP+SSE, in addition to the others. */
 function legacy(random: Random, { setting, horizonMs, callOf, isOff }: Draft): Action[] {
   if (isOff('legacy') || (!random.chance(0.2) && setting.legacyClients === 0)) return [];
   setting.legacyClients = random.int(1, 2);
@@ -127,11 +129,12 @@ function legacy(random: Random, { setting, horizonMs, callOf, isOff }: Draft): A
   });
 }
 
-/** Tools that are called as tasks, in sessions of the revision that has them. */
+/** Tool calls as tasks, in sessions of the protocol revision that has tasks. */
 function tasks(random: Random, { setting, actions, horizonMs, callOf, isOff }: Draft): Action[] {
   if (isOff('task') || (!random.chance(0.2) && !setting.tasks)) return [];
   setting.tasks = true;
-  // Over before the end of the run: a task whose end the backplane has lost goes on for so long.
+  // Tasks must be over before the end of the run. If a failover has lost the end of a task, it goes on until its time is
+  // over.
   const longest = actions.some((action) => action.do === 'failover') ? 12_000 : 30_000;
   return Array.from({ length: random.int(8, 30) }, (): Action => {
     const at = random.int(300, horizonMs);

@@ -5,10 +5,10 @@ import type { ToolCall } from './plan.js';
 import type { TaskAsk } from './task-ledger.js';
 import type { TaskWish } from './task-server.js';
 
-/** How often a client asks again for a result when the answer was that a node is gone, or that the backplane is away. */
+/** How often a client asks for a result, if the answers say that a node is gone or that the backplane is away. */
 const MOST_TRIES = 4;
 
-/** What a client does with tasks, by the requests of its session. */
+/** The requests of a client about tasks. */
 export class TaskClient {
   private readonly tasks: string[] = [];
 
@@ -30,13 +30,13 @@ export class TaskClient {
     });
   }
 
-  /** Asks something of one of its tasks. */
+  /** Sends a request about one of the client's tasks. */
   ask(slot: number, what: TaskAsk['what'], which: number): void {
     const taskId = this.tasks[which % Math.max(this.tasks.length, 1)];
     if (taskId !== undefined) this.send(slot, what, taskId, MOST_TRIES);
   }
 
-  /** Wants the results of all tasks. */
+  /** Asks for the results of all tasks. */
   comeBack(): void {
     for (const taskId of this.tasks) this.send(this.host.anySlot(), 'result', taskId, MOST_TRIES);
   }
@@ -59,7 +59,7 @@ export class TaskClient {
     ask.record = client.request(`task ${what}`, slot, [message], undefined, (answer) => {
       ask.endedAt ??= host.scheduler.elapsed;
       note(ask, answer);
-      // The node that was asked is gone, or the backplane was away: nothing is known of the task.
+      // If the node that was asked is gone, or the backplane was away, the client has learned nothing of the task.
       if (what !== 'result' || !isPassing(answer) || tries === 1) return;
       host.scheduler.after(host.random.int(1, 500), () =>
         this.send(host.anySlot(), what, taskId, tries - 1),
@@ -78,7 +78,7 @@ function note(ask: TaskAsk, { result, error }: Message): void {
   }
 }
 
-/** An error that says nothing of the task: a node is gone, the backplane was away, or there was no server. */
+/** Whether the error says nothing about the task: a node is gone, the backplane was away, or there was no server. */
 function isPassing({ error }: Message): boolean {
   if (error === undefined) return false;
   return error.code === -32000 || /cannot be reached|Internal error/.test(error.message ?? '');

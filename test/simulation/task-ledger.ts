@@ -4,20 +4,20 @@ import type { QueuedMessage } from '../../src/sdk-stores/store-types.js';
 import type { CallRecord } from './records.js';
 import type { Scheduler } from './scheduler.js';
 
-/** A task, and what has become of it in the backplane. */
+/** A task, and all that has happened to it in the backplane. */
 export interface SimTask {
-  /** Instead of its id, which is another one in each run. */
+  /** The name in the trace, because the id differs in each run. */
   name: string;
   id: string;
   sessionId: string | undefined;
   ttlMs: number;
   pollIntervalMs: number;
   at: number;
-  /** The node that works on it. */
+  /** The node that works on the task. */
   executor: string;
   changes: TaskStep[];
   messages: TaskMessage[];
-  /** When its queue was found empty. */
+  /** The times at which the queue of the task was found empty. */
   foundEmpty: number[];
 }
 
@@ -28,21 +28,21 @@ export interface TaskStep {
   at: number;
 }
 
-/** A message in the queue of a task, with a mark that nothing else has. */
+/** A message in the queue of a task, with a mark that no other message has. */
 export interface TaskMessage {
   mark: string;
   nodeId: string;
-  /** When it was stored. */
+  /** When the message was stored. */
   at: number;
-  /** `acknowledged`: its server was told that it is in the queue. */
+  /** `acknowledged`: the server was told that the message is in the queue. */
   outcome: 'pending' | 'acknowledged' | 'failed';
-  /** `all`: with all others, by a node that clears the queue of a task that has ended. */
+  /** The nodes that took the message out. `all`: a node took all messages, because the task has ended. */
   taken: { nodeId: string; at: number; all: boolean }[];
-  /** By the server that has taken it, to its client. */
+  /** What became of sending the message to the client, after a server had taken it. */
   sent: 'no' | 'pending' | 'stored' | 'failed' | 'unknown';
 }
 
-/** What a client has asked of a task, and was told. */
+/** A request of a client about a task, and the answer. */
 export interface TaskAsk {
   client: string;
   sessionId: string;
@@ -51,25 +51,25 @@ export interface TaskAsk {
   slot: number;
   at: number;
   endedAt: number | undefined;
-  /** `undefined`: it was not told. */
+  /** The status in the answer, or `undefined` if the answer does not tell it. */
   status: string | undefined;
-  /** Of `tasks/result`: the result; of all: the text of an error. */
+  /** The result that `tasks/result` returned. After an error of any request, the text of the error. */
   result: string | undefined;
   record?: CallRecord;
 }
 
-/** What really happened to tasks. */
+/** What really happened to the tasks of a run. */
 export class TaskLedger {
   readonly tasks = new Map<string, SimTask>();
   readonly asks: TaskAsk[] = [];
   /** How many requests about tasks were answered. */
   answers = 0;
-  /** The backplane has lost what it had stored of tasks in this time. */
+  /** The times of which the backplane has lost what was stored of tasks. */
   readonly losses: { since: number; at: number }[] = [];
 
   constructor(private readonly scheduler: Scheduler) {}
 
-  /** How a task is called in the trace. */
+  /** Returns the name of a task in the trace. */
   nameOf(id: string): string {
     return this.tasks.get(id)?.name ?? '?';
   }
@@ -93,7 +93,8 @@ export class TaskLedger {
     const mark = markOf(text);
     const message: TaskMessage = { mark, nodeId, at, outcome: 'pending', taken: [], sent: 'no' };
     const task = this.tasks.get(id);
-    // A repeat that is carried out again would be shown again: it counts as what it is, a message with the same mark.
+    // If a repeat were carried out again, its message would be shown again. So it counts as another message with the same
+    // mark.
     task?.messages.push(message);
   }
 
@@ -109,7 +110,10 @@ export class TaskLedger {
     return this.tasks.get(id)?.messages.find((each) => each.mark === mark);
   }
 
-  /** Whether a failover may have put a message back into its queue that one node had taken out, and another node took it then. */
+  /**
+   * Whether a message may be shown twice: a node took it out, a failover may have lost that, and another node took it out
+   * again.
+   */
   mayBeShownTwice(mark: string): boolean {
     const messages = [...this.tasks.values()].flatMap((task) => task.messages);
     const { taken = [] } = messages.find((each) => each.mark === mark) ?? {};
@@ -119,13 +123,13 @@ export class TaskLedger {
     });
   }
 
-  /** Whether something may have been lost that was stored of tasks in this time. */
+  /** Whether a failover may have lost something of tasks that was stored in this time. */
   mayHaveLost(from: number, to = Infinity): boolean {
     return this.losses.some(({ since, at }) => since <= to && at >= from);
   }
 }
 
-/** The mark of a message in a queue, as it is stored or as it was taken. */
+/** Returns the mark of a queued message, from its text. */
 function markOf(text: string): string {
   return /"mark":"([^"]*)"/.exec(text)?.[1] ?? '';
 }

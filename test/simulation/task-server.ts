@@ -8,32 +8,35 @@ import { markOfQueued } from './task-ledger.js';
 
 type Id = string | number;
 
-/** A request to a client, as its server knows it. */
+/** A request to a client, with the id that its server gave it. */
 export interface ClientRequest {
   id: number;
   method: string;
   params: { mark: string; message: string };
 }
 
-/** What a client wishes of the task that is to be created; `pollInterval` is its server's. */
+/** The lifetime that a client asks for when it creates a task, and the poll interval that the server chooses. */
 export interface TaskWish {
   ttl: number;
   pollInterval: number;
 }
 
-/** What a server of tasks needs of the server that it is a part of. */
+/** The parts of the server that its `TaskServer` needs. */
 export interface TaskServerHost {
   ledger: Ledger;
   clock: Clock;
   sessionId: string;
-  /** False from when the server was closed: the SDK's server then sends and queues nothing more. */
+  /** False once the server was closed. The SDK's server then sends and queues nothing more. */
   isConnected: () => boolean;
-  /** What became of a notification that was sent at this time, and whose promise has resolved: the log tells, or does not. */
+  /**
+   * Returns what became of a notification that was sent at this time, and whose promise has resolved. Only warnings of the
+   * node tell whether it failed, so the result may be `unknown`.
+   */
   deliveryOf: (sentAt: number) => 'stored' | 'failed' | 'unknown';
   stores: () => Pick<SdkStores, 'taskStore' | 'taskMessageQueue'>;
   /** Sends a message on the stream of a request. */
   send(message: object, relatedRequestId: Id): Promise<void>;
-  /** Asks the client by a request that `put` puts where the client will find it. Resolves when that is over. */
+  /** Asks the client with a request, which `put` puts where the client will find it. Resolves when the question is over. */
   ask(
     mark: string,
     execution: Execution,
@@ -41,21 +44,21 @@ export interface TaskServerHost {
   ): Promise<void>;
 }
 
-/** How soon a worker tries again what the backplane did not take. */
+/** After how long a worker repeats a step that the backplane did not carry out. */
 const AGAIN_MS = 300;
 
 /**
- * What the SDK does with tasks (`shared/protocol.js`), call by call, and without real time; and the work, which puts what it has to
- * say into the queue of its task.
+ * Serves tasks like the SDK (`shared/protocol.js`), call by call, but without real time. Also does the work of the tasks,
+ * which puts its messages into the queue of the task.
  */
 export class TaskServer {
-  /** Requests for results that wait, with what gives them up. */
+  /** Requests for results that wait. `stop` gives a request up. */
   private readonly waiting = new Map<string, { isOver: boolean; stop: () => void }>();
   private marks = 0;
 
   constructor(private readonly host: TaskServerHost) {}
 
-  /** Creates a task for a `tools/call`, and returns what the client is told. The work goes on by itself. */
+  /** Creates a task for a `tools/call`, and returns the answer for the client. The work goes on in the background. */
   async create(
     requestId: Id,
     { ttl, pollInterval }: TaskWish,
@@ -70,7 +73,7 @@ export class TaskServer {
     return task;
   }
 
-  /** Gives up a request for a result: its client has cancelled it. */
+  /** Gives up a request for a result, because its client has cancelled it. */
   stop(key: string): void {
     this.waiting.get(key)?.stop();
   }
@@ -79,7 +82,10 @@ export class TaskServer {
     for (const each of this.waiting.values()) each.stop();
   }
 
-  /** Answers a request about a task; `undefined`: it was given up. Rejects where the answer is an error. */
+  /**
+   * Answers a request about a task. Resolves with `undefined` if the request was given up. Rejects if the answer is an
+   * error.
+   */
   async answer(
     id: Id,
     method: string,
@@ -138,7 +144,7 @@ export class TaskServer {
           if (queued === undefined) break;
           const message = ledger.tasks.message(taskId, markOfQueued(queued));
           if (message !== undefined) message.sent = 'pending';
-          // A notification that was not delivered resolves, too: the log says so.
+          // The promise also resolves if a notification was not delivered. Then the node has warned.
           const sentAt = ledger.now;
           await this.host.send(queued.message, id).then(
             () => message && (message.sent = this.host.deliveryOf(sentAt)),
@@ -159,7 +165,7 @@ export class TaskServer {
         try {
           interval = (await taskStore.getTask(taskId, sessionId))?.pollInterval ?? interval;
         } catch {
-          // The SDK waits for as long as it does by default.
+          // The SDK then waits for its default interval.
         }
         if (isOver()) return undefined;
         await new Promise<void>((resolve) => {
@@ -212,7 +218,7 @@ export class TaskServer {
         );
         return;
       } catch (error) {
-        // The task has ended otherwise, there is none, or this node closes.
+        // The task has ended in another way or does not exist, or this node closes.
         if ((error as { code?: string }).code !== 'backplane_unavailable') return;
         await new Promise<void>((resolve) => clock.after(AGAIN_MS, resolve));
       }
@@ -234,7 +240,7 @@ export class TaskServer {
     );
   }
 
-  /** Rejects where the message is not in the queue, or where that is not known. */
+  /** Puts a message into the queue of a task. Rejects if the message is not in the queue, or if that is not known. */
   private async put(taskId: string, mark: string, queued: QueuedMessage): Promise<void> {
     const { stores, sessionId, ledger, isConnected } = this.host;
     if (!isConnected()) throw new Error('Not connected');

@@ -19,17 +19,17 @@ export class World {
   readonly ledger: Ledger;
   readonly backplane: SimBackplane;
   readonly clients: SimClient[] = [];
-  /** Of HTTP+SSE. */
+  /** The clients of HTTP+SSE. */
   readonly legacyClients: LegacyClient[] = [];
-  /** Where load balancers look; a slot is empty while its node is down. */
+  /** The addresses that load balancers know. A slot is empty while its node is down. */
   readonly slots: (SimNode | undefined)[] = [];
   readonly nodes: SimNode[] = [];
   readonly setting: Setting;
-  /** From then on nothing fails any more. */
+  /** True once nothing fails any more. */
   calm = false;
-  /** Some node stood still for a while: nothing can be said of how long answers took. */
+  /** True if a node was paused. Then the checks cannot limit how long answers take. */
   paused = false;
-  /** How long each node was out of touch by itself, of all times together. */
+  /** For how long in total each node alone was paused, or without its connection to the backplane. */
   private readonly troubledMs = new Map<string, number>();
   private failingOver = false;
   private readonly application: Application;
@@ -77,7 +77,7 @@ export class World {
     await scheduler.runUntil(HORIZON_MS + SETTLE_MS);
   }
 
-  /** Sessions are left, nodes are closed: nothing of them is to remain. */
+  /** Lets the clients leave and the nodes close. Then checks that nothing is left of the sessions and the nodes. */
   async end(): Promise<void> {
     const { scheduler, setting } = this;
     scheduler.note('--- everybody leaves');
@@ -88,9 +88,10 @@ export class World {
     for (const node of open) void node.handle.close({ drainMs: 1000 }).then(() => (closed += 1));
     await scheduler.runUntil(scheduler.elapsed + 20_000);
     const { seen } = this.ledger;
-    // Nothing may have happened since a session has expired.
+    // A session may have expired without any later event.
     this.backplane.tellWhatIsKept();
-    // Sessions that clients have left expire by themselves; the others are kept for longer than this run.
+    // With a short lifetime, the sessions that clients have left have expired by now. Otherwise the lifetime is longer than
+    // the run.
     const left = setting.sessionTtlMs < 10_000 ? this.backplane.sessions() : [];
     for (const id of left) seen.push(`7 leaks: ${id} has not expired`);
     if (closed < open.length) seen.push('7 leaks: close() of a node does not resolve');
@@ -197,7 +198,7 @@ export class World {
         node.process.state = 'paused';
         this.paused = true;
         this.troubled(node, action.ms);
-        // A proxy in front finds it dead, and so do its clients.
+        // A proxy in front of the node takes it for dead, and ends the connections of its clients.
         if (action.dropsClients) {
           const open = [...node.exchanges].filter((exchange) => exchange.isOpen);
           scheduler.after(this.random.int(50, 500), () => {
@@ -277,7 +278,7 @@ export class World {
           }
           if (action.clockMs > 0)
             ledger.clockWentAheadAt = Math.min(ledger.clockWentAheadAt, scheduler.elapsed);
-          // What is on its way to the server that has failed has no effect any more.
+          // Calls on their way to the failed server have no effect any more.
           const ms = random.next() * action.awayMs;
           backplane.cutAll('failover', { ms, apartMs: 300, arrives: false });
           this.ledger.outage(ms + 300);
@@ -291,10 +292,10 @@ export class World {
     this.troubledMs.set(nodeId, (this.troubledMs.get(nodeId) ?? 0) + ms);
   }
 
-  /** How long the node was paused or without its connection, in all; it cannot be told anything meanwhile. */
+  /** For how long in total the node was paused or without its connection, so that no message could reach it. */
   readonly outOfTouchMs = (nodeId: string): number => this.troubledMs.get(nodeId) ?? 0;
 
-  /** Whether others could have reason to find the node dead: it is, or it alone was out of touch for long. */
+  /** Whether other nodes may take the node for dead: it crashed, or it alone was out of touch for long. */
   readonly mayBeFoundDead = (nodeId: string): boolean =>
     this.outOfTouchMs(nodeId) > this.setting.leaseMs / 2;
 

@@ -1,4 +1,4 @@
-/** Faults in what holds where the backplane loses something, where a session ends, and where nodes are taken for dead. */
+/** Faults in how nodes act when the backplane loses something, when a session ends, and when a node is taken for dead. */
 import { StreamExecutors } from '../../../src/backplane/memory/stream-executors.js';
 import { OrphanRecovery } from '../../../src/execution/recovery/orphan-recovery.js';
 import { BegunStreams } from '../../../src/stream/begun-streams.js';
@@ -9,7 +9,7 @@ import type { Mutant } from './mutant.js';
 
 export const FAILURE_MUTANTS: Mutant[] = [
   {
-    name: 'a request is begun again where the backplane does not know that it was begun',
+    name: 'a node begins a request again after the backplane has lost that it was begun',
     from: 397,
     setting: { affinity: 'owner' },
     plant() {
@@ -17,7 +17,7 @@ export const FAILURE_MUTANTS: Mutant[] = [
     },
   },
   {
-    name: 'a node learns of the end of a session by the message of it only',
+    name: 'a node learns of the end of a session only from the message about it',
     from: 43,
     plant() {
       SessionNotices.prototype.ended = () => undefined;
@@ -25,14 +25,14 @@ export const FAILURE_MUTANTS: Mutant[] = [
     },
   },
   {
-    name: 'a handler goes on though another node has taken its request over',
+    name: 'a handler goes on after another node has taken its request over',
     from: 2027,
     plant() {
       LiveSession.prototype.executionLost = () => undefined;
     },
   },
   {
-    name: 'a node does not look after what it executed itself',
+    name: 'a node does not check whether it still executes a stream',
     from: 179,
     setting: { affinity: 'owner' },
     plant() {
@@ -40,7 +40,7 @@ export const FAILURE_MUTANTS: Mutant[] = [
     },
   },
   {
-    name: 'a former owner is still heard',
+    name: 'messages of a former owner are still stored',
     from: 574,
     setting: { affinity: 'owner' },
     plant() {

@@ -6,7 +6,7 @@ import { REQUEST_MUTANTS } from './requests.js';
 import { TASK_MUTANTS } from './tasks.js';
 import { STREAM_MUTANTS } from './streams.js';
 
-/** The simulator has to find each of them. */
+/** All planted faults. The simulator has to find each of them. */
 export const MUTANTS: readonly Mutant[] = [
   ...STREAM_MUTANTS,
   ...REQUEST_MUTANTS,
@@ -16,7 +16,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...TASK_MUTANTS,
 ];
 
-/** In this process, from now on. */
+/** Plants a fault in this process, for the rest of its life. */
 export function plant(name: string): Mutant {
   const mutant = MUTANTS.find((each) => each.name === name);
   if (mutant === undefined) throw new Error(`There is no mutant "${name}"`);

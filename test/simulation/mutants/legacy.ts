@@ -1,4 +1,4 @@
-/** Faults in what holds for clients of HTTP+SSE. */
+/** Faults in how nodes serve clients of HTTP+SSE. */
 import { StoredSession } from '../../../src/backplane/memory/stored-session.js';
 import { OpenerWatch } from '../../../src/execution/recovery/opener-watch.js';
 import { LegacyConnection, LegacyRequests } from '../../../src/legacy-sse/legacy-connection.js';
@@ -9,7 +9,7 @@ const setting = { legacyClients: 1 };
 
 export const LEGACY_MUTANTS: Mutant[] = [
   {
-    name: 'a session of HTTP+SSE goes on when its client is gone',
+    name: 'a session of HTTP+SSE goes on when its client has left',
     setting,
     plant() {
       LegacyConnection.prototype['onClosed'] = () => undefined;
@@ -23,14 +23,14 @@ export const LEGACY_MUTANTS: Mutant[] = [
     },
   },
   {
-    name: 'a connection of HTTP+SSE that was read slowly shows no more',
+    name: 'a connection of HTTP+SSE that was read slowly shows nothing any more',
     setting,
     plant() {
       LegacyConnection.prototype.whenRoom = () => undefined;
     },
   },
   {
-    name: 'a connection of HTTP+SSE shows what it has shown before',
+    name: 'a connection of HTTP+SSE shows a message a second time',
     setting,
     plant() {
       const original = methodsOf(LegacyConnection.prototype);
@@ -38,14 +38,14 @@ export const LEGACY_MUTANTS: Mutant[] = [
       LegacyConnection.prototype.write = function (event) {
         const before = last.get(this);
         last.set(this, event);
-        // As if it had not noted where it was when it became too full.
+        // The connection acts as if it had not noted its position when its buffer became full.
         if (before !== undefined && event.position.n % 8 === 0) original.write.call(this, before);
         return original.write.call(this, event);
       };
     },
   },
   {
-    name: 'no node looks after what a dead node has taken for a client of HTTP+SSE',
+    name: 'no node looks after requests of HTTP+SSE that a dead node received',
     from: 232,
     setting,
     plant() {
@@ -53,7 +53,7 @@ export const LEGACY_MUTANTS: Mutant[] = [
     },
   },
   {
-    name: 'an answer to a client of HTTP+SSE that the backplane has lost is not missed',
+    name: 'a node does not notice that the backplane has lost an answer of HTTP+SSE',
     from: 2067,
     setting,
     plant() {
@@ -61,7 +61,7 @@ export const LEGACY_MUTANTS: Mutant[] = [
     },
   },
   {
-    name: 'a request of HTTP+SSE that the backplane has lost ends without a word',
+    name: 'a request of HTTP+SSE that the backplane has lost ends without an error',
     from: 1262,
     setting,
     plant() {
@@ -69,7 +69,7 @@ export const LEGACY_MUTANTS: Mutant[] = [
     },
   },
   {
-    name: 'a connection of HTTP+SSE goes on when the backplane has lost what it has shown',
+    name: 'a connection of HTTP+SSE goes on after the backplane has lost messages that it has shown',
     from: 122,
     setting,
     plant() {
@@ -77,7 +77,7 @@ export const LEGACY_MUTANTS: Mutant[] = [
     },
   },
   {
-    name: 'the answer to a request of HTTP+SSE is shown though the request is another node’s',
+    name: 'a node shows its answer to a request of HTTP+SSE that another node has taken over',
     from: 26,
     setting,
     plant() {

@@ -1,4 +1,4 @@
-/** Faults in what limits clients, and in what is kept for how long. */
+/** Faults in the limits for clients, and in how long sessions and logs are kept. */
 import { StoredSession } from '../../../src/backplane/memory/stored-session.js';
 import { LOG_START } from '../../../src/backplane/backplane.js';
 import { ConnectionSlots } from '../../../src/http/connection-slots.js';
@@ -20,7 +20,7 @@ export const LIMIT_MUTANTS: Mutant[] = [
     },
   },
   {
-    name: 'a connection goes on to count when it is closed',
+    name: 'a closed connection still counts toward the limit',
     from: 40,
     plant() {
       ConnectionSlots.prototype['giveBack'] = () => undefined;
@@ -44,7 +44,7 @@ export const LIMIT_MUTANTS: Mutant[] = [
     },
   },
   {
-    name: 'a caller who had too many sessions is refused for ever',
+    name: 'a caller who once had too many sessions is refused for ever',
     from: 63,
     plant() {
       SessionQuotas.prototype['remember'] = function (principal, error) {
@@ -71,7 +71,7 @@ export const LIMIT_MUTANTS: Mutant[] = [
     },
   },
   {
-    name: 'a cursor that is older than the log goes on where the log begins',
+    name: 'a client with a cursor older than the log resumes where the log begins',
     from: 161,
     plant() {
       const original = methodsOf(JoinedSimBackplane.prototype);
@@ -83,7 +83,7 @@ export const LIMIT_MUTANTS: Mutant[] = [
     },
   },
   {
-    name: 'a reader that the log has overtaken goes on where the log begins',
+    name: 'a slow reader whose position was trimmed goes on where the log begins',
     from: 401,
     plant() {
       const original = methodsOf(JoinedSimBackplane.prototype);

@@ -10,7 +10,7 @@ const MAIN = fileURLToPath(new URL('../main.ts', import.meta.url));
 
 describe('the simulator finds planted faults:', () => {
   it.each(MUTANTS)('$name', { timeout: 180_000 }, async ({ name, from = 1, seeds = 1000 }) => {
-    // A process of its own: what a mutant replaces is replaced for good.
+    // Each mutant needs its own process, because its replacements stay for the rest of the process.
     const args = ['--from', String(from), '--seeds', String(seeds), '--workers', '1', '--brief'];
     const { code, stdout } = await run(process.execPath, [
       ...nodeArguments(MAIN),

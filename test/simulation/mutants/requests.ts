@@ -1,4 +1,4 @@
-/** Faults in what becomes of requests, and of what a client says beside them. */
+/** Faults in how requests, and other messages of clients, are handled. */
 import { StreamExecutors } from '../../../src/backplane/memory/stream-executors.js';
 import { StreamHolders } from '../../../src/backplane/memory/stream-holders.js';
 import { StoredSession } from '../../../src/backplane/memory/stored-session.js';
@@ -10,7 +10,7 @@ import { LiveSession } from '../../../src/replica/live-session.js';
 import type { Mutant } from './mutant.js';
 import { methodsOf } from './mutant.js';
 
-/** What goes by such a route stays on the node that it reaches. */
+/** Lets messages with this route stay on the node that they reach. */
 function staysHere(to: Route['to']): () => void {
   return () => {
     const original = methodsOf(StoredSession.prototype);
@@ -25,7 +25,7 @@ export const REQUEST_MUTANTS: Mutant[] = [
   { name: 'a cancellation stays on the node that it reaches', plant: staysHere('executor') },
   { name: 'an answer stays on the node that it reaches', plant: staysHere('node') },
   {
-    name: 'a replica that is behind is not told',
+    name: 'a node does not get the record when its replica is behind',
     from: 11,
     plant() {
       const original = methodsOf(StoredSession.prototype);
@@ -35,7 +35,7 @@ export const REQUEST_MUTANTS: Mutant[] = [
     },
   },
   {
-    name: 'any node may own a session that another one owns',
+    name: 'a node becomes the owner of a session that another node owns',
     plant() {
       const original = methodsOf(StreamExecutors.prototype);
       StreamExecutors.prototype.takeOwnershipIfFree = function (step) {
@@ -44,7 +44,7 @@ export const REQUEST_MUTANTS: Mutant[] = [
     },
   },
   {
-    name: 'a request is handed to its owner once',
+    name: 'a request is handed to its owner only once',
     from: 38,
     plant() {
       const asked = new WeakSet();
@@ -57,7 +57,7 @@ export const REQUEST_MUTANTS: Mutant[] = [
     },
   },
   {
-    name: 'an id that is in use is taken again',
+    name: 'a request id that is in use is accepted again',
     plant() {
       const original = methodsOf(StoredSession.prototype);
       StoredSession.prototype['open'] = function (operation, step) {
@@ -67,7 +67,7 @@ export const REQUEST_MUTANTS: Mutant[] = [
     },
   },
   {
-    name: 'an answer is given to the next request with its id too',
+    name: 'an answer also goes to the next request with the same id',
     plant() {
       const answers = new WeakMap<LiveSession, Map<unknown, JsonRpcResponse>>();
       const original = methodsOf(LiveSession.prototype);
@@ -81,7 +81,7 @@ export const REQUEST_MUTANTS: Mutant[] = [
     },
   },
   {
-    name: 'a GET of a stranger is served',
+    name: 'a GET of another principal is served',
     plant() {
       const original = methodsOf(StreamHolders.prototype);
       StreamHolders.prototype.attach = function (nodeId, request, now) {
@@ -104,7 +104,7 @@ export const REQUEST_MUTANTS: Mutant[] = [
     },
   },
   {
-    name: 'a session is told of a resource that its client has not subscribed to',
+    name: 'a session is notified of a resource to which its client has not subscribed',
     plant() {
       const original = methodsOf(StoredSession.prototype);
       StoredSession.prototype['wanted'] = function ({ onlyIf, ...operation }, stream, step) {
@@ -115,7 +115,7 @@ export const REQUEST_MUTANTS: Mutant[] = [
     },
   },
   {
-    name: 'an answer goes to whichever question of its session came first',
+    name: 'an answer goes to the first open question of its session',
     from: 8,
     plant() {
       const original = methodsOf(OutgoingRequests.prototype);

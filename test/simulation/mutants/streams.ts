@@ -12,7 +12,7 @@ import { methodsOf } from './mutant.js';
 
 export const STREAM_MUTANTS: Mutant[] = [
   {
-    name: 'a connection reads the log before it holds the stream, and not after',
+    name: 'a connection reads the log only before it holds the stream',
     from: 82,
     plant() {
       const early = new Map<string, StreamEvent[]>();
@@ -34,7 +34,7 @@ export const STREAM_MUTANTS: Mutant[] = [
     },
   },
   {
-    name: 'a follower shows what comes, whatever may be missing before it',
+    name: 'a follower shows a message although earlier ones are missing',
     from: 8,
     plant() {
       const original = methodsOf(Follower.prototype);
@@ -46,7 +46,7 @@ export const STREAM_MUTANTS: Mutant[] = [
     },
   },
   {
-    name: 'a follower goes by the numbers of messages alone',
+    name: 'a follower compares only the numbers of messages',
     from: 8253,
     plant() {
       Follower.prototype['isNext'] = function ({ position }) {
@@ -70,7 +70,7 @@ export const STREAM_MUTANTS: Mutant[] = [
     },
   },
   {
-    name: 'a commit that comes again is carried out again',
+    name: 'a repeated commit is carried out again',
     plant() {
       const original = methodsOf(StoredSession.prototype);
       StoredSession.prototype.commit = function (nodeId, ...rest) {
@@ -80,7 +80,7 @@ export const STREAM_MUTANTS: Mutant[] = [
     },
   },
   {
-    name: 'what all are told is left out though what waited before was shown',
+    name: 'a broadcast is left out although the earlier one was already shown',
     plant() {
       const original = methodsOf(StoredSession.prototype);
       StoredSession.prototype['wanted'] = function (operation, stream, step) {
@@ -91,7 +91,7 @@ export const STREAM_MUTANTS: Mutant[] = [
     },
   },
   {
-    name: 'state is stored though it has changed',
+    name: 'state is stored although another node has changed it',
     plant() {
       const original = methodsOf(JoinedSimBackplane.prototype);
       JoinedSimBackplane.prototype.storeState = function (sessionId, value, _expected, mark) {
@@ -100,7 +100,7 @@ export const STREAM_MUTANTS: Mutant[] = [
     },
   },
   {
-    name: 'a late detach ends what its successor holds',
+    name: 'a late detach ends the claim of its successor',
     from: 121,
     plant() {
       const original = methodsOf(StreamHolders.prototype);
@@ -111,7 +111,7 @@ export const STREAM_MUTANTS: Mutant[] = [
     },
   },
   {
-    name: 'nothing is looked at after the subscription was lost',
+    name: 'a node does not read its streams after its subscription was lost',
     from: 37,
     plant() {
       const original = methodsOf(SimBackplane.prototype);
@@ -124,7 +124,7 @@ export const STREAM_MUTANTS: Mutant[] = [
     },
   },
   {
-    name: 'a stream that is resumed begins one too late',
+    name: 'a resumed stream begins one message too late',
     plant() {
       const original = methodsOf(StreamHolders.prototype);
       StreamHolders.prototype.attach = function (...args) {
@@ -136,7 +136,7 @@ export const STREAM_MUTANTS: Mutant[] = [
     },
   },
   {
-    name: 'a connection is written what it does not take',
+    name: 'a connection is written to although its buffer is full',
     plant() {
       const original = methodsOf(SseConnection.prototype);
       SseConnection.prototype.write = function (event) {

@@ -1,4 +1,4 @@
-/** Faults in what holds for tasks. */
+/** Faults in how tasks are stored and carried on. */
 import { MemoryTasks } from '../../../src/backplane/memory/memory-tasks.js';
 import { NodeWatch } from '../../../src/stream/node-watch.js';
 import { SimTasks } from '../backplane-tasks.js';
@@ -6,7 +6,10 @@ import type { Mutant } from './mutant.js';
 import { methodsOf } from './mutant.js';
 
 const setting = { tasks: true };
-/** A run in which nothing fails. Only here the checks bound how long a client waits for a result or a message. */
+/**
+ * The settings of a run in which nothing fails. Only in such runs the checks limit how long a client waits for a result or
+ * a message.
+ */
 const quick = {
   ...{ tasks: true, trouble: false, isQuick: true, httpMs: 2, backplaneMs: 1, busMs: 1 },
   ...{ loseReply: 0, loseCall: 0, refuse: 0 },
@@ -14,7 +17,7 @@ const quick = {
 
 export const TASK_MUTANTS: Mutant[] = [
   {
-    name: 'a task that has ended is ended again',
+    name: 'a task that has ended is changed again',
     setting,
     plant() {
       const original = methodsOf(MemoryTasks.prototype);
@@ -26,7 +29,7 @@ export const TASK_MUTANTS: Mutant[] = [
     },
   },
   {
-    name: 'a task goes on though its node is dead',
+    name: 'a task goes on although its node is dead',
     setting,
     plant() {
       NodeWatch.prototype.momentSeenDead = () => Promise.resolve(undefined);
@@ -45,7 +48,7 @@ export const TASK_MUTANTS: Mutant[] = [
     },
   },
   {
-    name: 'a request for a result reads the queue of its task at every fifth look only',
+    name: 'a request for a result reads the queue of its task only at every fifth look',
     from: 9,
     setting: quick,
     plant() {
@@ -58,7 +61,7 @@ export const TASK_MUTANTS: Mutant[] = [
     },
   },
   {
-    name: 'a message that was put into a queue is put there again',
+    name: 'a repeated push puts a message into its queue twice',
     from: 203,
     setting,
     plant() {
@@ -70,7 +73,7 @@ export const TASK_MUTANTS: Mutant[] = [
     },
   },
   {
-    name: 'a message stays in its queue when it was taken out',
+    name: 'a message stays in its queue after it was taken out',
     setting,
     plant() {
       const original = methodsOf(SimTasks.prototype);
@@ -107,7 +110,7 @@ export const TASK_MUTANTS: Mutant[] = [
     },
   },
   {
-    name: 'a node remembers what a task was',
+    name: 'a node reads the record of a task only once',
     setting,
     plant() {
       const original = methodsOf(SimTasks.prototype);
