@@ -96,8 +96,11 @@ export interface NodeTelemetry {
     sessionId: string,
     taken: { how: 'owner_hop' | 'rerun'; trace: string | undefined },
   ): void;
-  /** Runs a function so that what it starts belongs to the request. */
-  runWithin<T>(request: RequestName, run: () => T): T;
+  /**
+   * Runs a function so that what it starts belongs to the request. `protocolVersion` is that of the session, if the node
+   * knows it. The HTTP request need not have named it.
+   */
+  runWithin<T>(request: RequestName, run: () => T, protocolVersion?: string): T;
   /** Another node runs a request that arrived here. */
   requestHandedOn(request: RequestName, owner: string): void;
   /** The connection of a request ended. It ends what telemetry has of a request that another node runs. */

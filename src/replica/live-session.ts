@@ -142,7 +142,7 @@ export class LiveSession {
       transport.deliver(initializeExchange.request, delivery);
       await answered;
       await store(initializeExchange);
-      this.upkeep.begun(initializeExchange.request);
+      this.upkeep.begun(initializeExchange);
       initializeExchange.succeed();
     } catch (error) {
       initializeExchange.failed(error);
@@ -232,7 +232,8 @@ export class LiveSession {
       if (telemetry === undefined) transport.deliver(request, context);
       else {
         const name = { stream: call.stream, id: request.id };
-        telemetry.runWithin(name, () => transport.deliver(request, context));
+        const { protocolVersion } = this.upkeep.known;
+        telemetry.runWithin(name, () => transport.deliver(request, context), protocolVersion);
       }
     } catch (error) {
       this.node.logger.error(`mcp-anynode: a request could not be run: ${String(error)}`);

@@ -2,14 +2,22 @@ import type { Effect, SessionRecord } from '../backplane/backplane.js';
 import type { Revision } from '../backplane/revision.js';
 import { FIRST_REVISION, follows, isLower, UNKNOWN_REVISION } from '../backplane/revision.js';
 import { sessionEnded } from '../protocol/errors.js';
-import type { JsonRpcMessage, JsonRpcRequest } from '../protocol/json/jsonrpc.js';
+import type { JsonRpcMessage } from '../protocol/json/jsonrpc.js';
 import { isInitialized } from '../protocol/json/jsonrpc.js';
 import type { NodeContext } from '../stream/node-context.js';
 import type { BuiltReplica, ReplicaBuilder } from './build-replica.js';
+import type { InitializeExchange } from './initialize/initialize-exchange.js';
 import type { Cause, DeliveryContext, FactoryContext, Mounted, ReplicaEvents } from './replica.js';
 import type { ReplicaTransport } from './replica-transport.js';
 import type { Shape } from './session-shape.js';
-import { shapeOf, unlike, UNSHAPED, withEffect, withoutEffect } from './session-shape.js';
+import {
+  effectOfAnswer,
+  shapeOf,
+  unlike,
+  UNSHAPED,
+  withEffect,
+  withoutEffect,
+} from './session-shape.js';
 
 /**
  * Keeps the replica of a session on this node in step with the record. It builds the replica, and remembers the shape and
@@ -61,9 +69,10 @@ export class ReplicaUpkeep {
   }
 
   /** Notes that the replica has answered `initialize`, and that the session is stored. */
-  begun({ params }: JsonRpcRequest): void {
+  begun({ request, answer }: Pick<InitializeExchange, 'request' | 'answer'>): void {
     this.revision = FIRST_REVISION;
-    this.shape = { ...UNSHAPED, initialize: JSON.stringify(params ?? {}) };
+    const effect = effectOfAnswer(request, answer);
+    this.shape = effect === undefined ? UNSHAPED : withEffect(UNSHAPED, effect);
   }
 
   /**

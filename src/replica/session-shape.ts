@@ -10,20 +10,23 @@ import { isInitializeRequest } from './sdk.js';
 export interface Shape {
   /** The params of `initialize`, as JSON, or `undefined` before `initialize`. */
   initialize: string | undefined;
+  /** The negotiated protocol version, or `undefined` before `initialize`. */
+  protocolVersion: string | undefined;
   active: boolean;
   logLevel: string | undefined;
   subscriptions: ReadonlySet<string>;
 }
 
 export const UNSHAPED: Shape = {
-  ...{ initialize: undefined, active: false, logLevel: undefined },
+  ...{ initialize: undefined, protocolVersion: undefined, active: false, logLevel: undefined },
   subscriptions: new Set(),
 };
 
 export function shapeOf(record: SessionRecord): Shape {
   const { active, logLevel, subscriptions } = record;
-  const initialize = isUninitialized(record) ? undefined : record.initialize;
-  return { initialize, active, logLevel, subscriptions: new Set(subscriptions) };
+  const { initialize, protocolVersion } = isUninitialized(record) ? UNSHAPED : record;
+  const uris = new Set(subscriptions);
+  return { initialize, protocolVersion, active, logLevel, subscriptions: uris };
 }
 
 /** Whether the session has not got `initialize` yet. With HTTP+SSE, a session begins with its stream. */
@@ -109,7 +112,7 @@ export function withEffect(shape: Shape, effect: Effect): Shape {
     case 'level':
       return { ...shape, logLevel: effect.level };
     case 'initialize':
-      return { ...shape, initialize: effect.params };
+      return { ...shape, initialize: effect.params, protocolVersion: effect.protocolVersion };
     case 'subscribe':
     case 'unsubscribe':
       return withSubscription(shape, effect.uri, effect.type === 'subscribe');

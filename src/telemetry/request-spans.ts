@@ -103,10 +103,12 @@ export class RequestSpans {
     this.running.set(keyOf(stream, id), running);
   }
 
-  runWithin<T>(name: RequestName, run: () => T): T {
+  runWithin<T>(name: RequestName, run: () => T, protocolVersion?: string): T {
     if (this.running.size === 0) return run();
     const running = this.running.get(keyOf(name.stream, name.id));
-    return running === undefined ? run() : context.with(running.within, run);
+    if (running === undefined) return run();
+    nameVersion(running, protocolVersion);
+    return context.with(running.within, run);
   }
 
   handedOn(name: RequestName, owner: string): void {
@@ -169,6 +171,16 @@ export class RequestSpans {
 /** Returns the protocol version of the request within which the code runs, as attributes. */
 export function currentVersion(active: Context): Attributes {
   return versionOf(active.getValue(VERSION));
+}
+
+/** Adds the protocol version of the session to a request that has not named it. */
+function nameVersion(running: Running, protocolVersion: string | undefined): void {
+  const { span, common } = running;
+  if (ATTRIBUTE.protocolVersion in common) return;
+  const version = versionOf(protocolVersion);
+  Object.assign(common, version);
+  span.setAttributes(version);
+  running.within = running.within.setValue(VERSION, protocolVersion);
 }
 
 /** Says on a span how its operation ended. */

@@ -54,7 +54,7 @@ function nodeTelemetry(node: ObservedNode, options: TelemetryOptions): NodeTelem
     ),
     requestArrived: safely((...args) => requests.arrived(...args), undefined),
     requestTaken: safely((...args) => requests.taken(...args), undefined),
-    runWithin: (name, run) => requests.runWithin(name, run),
+    runWithin: (...args) => requests.runWithin(...args),
     requestHandedOn: safely((...args) => requests.handedOn(...args), undefined),
     connectionEnded: safely((stream) => requests.connectionEnded(stream), undefined),
     requestEnded: safely((...args) => requests.ended(...args), undefined),

@@ -34,6 +34,7 @@ describe('effectOf', () => {
 const uri = fc.constantFrom('a://1', 'a://2', 'a://3');
 const shape: fc.Arbitrary<Shape> = fc.record({
   initialize: fc.constant('{}'),
+  protocolVersion: fc.constant('2025-06-18'),
   active: fc.constant(true),
   logLevel: fc.option(fc.constantFrom('debug', 'info', 'error'), { nil: undefined }),
   subscriptions: fc.array(uri).map((uris) => new Set(uris)),
