@@ -39,6 +39,11 @@ export async function gatewayTelemetry(
   host: string,
 ): Promise<GatewayTelemetry | undefined> {
   if (port === undefined && otlp === undefined) return undefined;
+  // The node makes its id later than the providers are made.
+  let tellNodeId: (nodeId: string | undefined) => void = () => undefined;
+  const nodeId = new Promise<string | undefined>((resolve) => {
+    tellNodeId = resolve;
+  });
   const readers: IMetricReader[] = [];
   const closing: (() => Promise<void>)[] = [];
   let tracerProvider: BasicTracerProvider | undefined;
@@ -49,18 +54,26 @@ export async function gatewayTelemetry(
     metricsUrl = exporter.url;
   }
   if (otlp !== undefined) {
-    const sending = await installed('--otlp', FOR_OTLP, () => openTelemetry(otlp));
+    const sending = await installed('--otlp', FOR_OTLP, () => openTelemetry(otlp, nodeId));
     readers.push(sending.reader);
     tracerProvider = sending.tracerProvider;
     closing.push(() => sending.tracerProvider.shutdown());
   }
-  const meterProvider = await installed('--metrics', COMMON, () => meters(readers));
+  const meterProvider = await installed('--metrics', COMMON, () => meters(readers, nodeId));
   closing.push(() => meterProvider.shutdown());
   const { telemetry } = await import('../telemetry/index.js');
+  const observer = telemetry({ meterProvider, tracerProvider });
   return {
-    telemetry: telemetry({ meterProvider, tracerProvider }),
+    telemetry: {
+      observe(node) {
+        tellNodeId(node.nodeId);
+        return observer.observe(node);
+      },
+    },
     ...(metricsUrl !== undefined && { metricsUrl }),
     close: async () => {
+      // The node may not have been made. Whatever waits for its id ends.
+      tellNodeId(undefined);
       const timeout = new Promise<void>((resolve) => setTimeout(resolve, FLUSH_MS).unref());
       const closed = Promise.allSettled(closing.map((close) => close()));
       await Promise.race([closed, timeout]);
@@ -85,15 +98,20 @@ async function installed<T>(
   }
 }
 
-async function meters(readers: IMetricReader[]): Promise<MeterProvider> {
+type NodeId = Promise<string | undefined>;
+
+async function meters(readers: IMetricReader[], nodeId: NodeId): Promise<MeterProvider> {
   const { MeterProvider: Provider } = await import('@opentelemetry/sdk-metrics');
-  return new Provider({ readers, resource: await resource() });
+  return new Provider({ readers, resource: await resource(nodeId) });
 }
 
-async function resource() {
+async function resource(nodeId: NodeId) {
   const { resourceFromAttributes } = await import('@opentelemetry/resources');
   const { OTEL_SERVICE_NAME: name = 'mcp-anynode' } = process.env;
-  return resourceFromAttributes({ 'service.name': name });
+  const made = resourceFromAttributes({ 'service.name': name, 'service.instance.id': nodeId });
+  // The exporter for Prometheus leaves out attributes for which nothing has waited.
+  void made.waitForAsyncAttributes?.();
+  return made;
 }
 
 async function prometheus(port: number, host: string) {
@@ -108,7 +126,7 @@ async function prometheus(port: number, host: string) {
   return { reader, url: `http://${host}:${port}/metrics` };
 }
 
-async function openTelemetry(url: string) {
+async function openTelemetry(url: string, nodeId: NodeId) {
   const [api, hooks, core, metrics, traces, exportMetrics, exportTraces] = await Promise.all([
     import('@opentelemetry/api'),
     import('@opentelemetry/context-async-hooks'),
@@ -126,7 +144,7 @@ async function openTelemetry(url: string) {
     }),
   );
   const tracerProvider = new traces.BasicTracerProvider({
-    resource: await resource(),
+    resource: await resource(nodeId),
     spanProcessors: [
       new traces.BatchSpanProcessor(
         new exportTraces.OTLPTraceExporter({ url: `${base}/v1/traces` }),

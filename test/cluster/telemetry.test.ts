@@ -40,12 +40,16 @@ function queriesOfAlerts(): string[] {
 }
 
 interface Spans {
-  resourceSpans: { scopeSpans: { spans: { name: string; kind: number }[] }[] }[];
+  resourceSpans: {
+    resource: { attributes: { key: string; value: { stringValue: string } }[] };
+    scopeSpans: { spans: { name: string; kind: number }[] }[];
+  }[];
 }
 
 /** Receives spans by OTLP, as JSON. */
 async function startCollector() {
   const names: string[] = [];
+  const instances = new Set<string>();
   const paths = new Set<string>();
   const server = createServer((req, res) => {
     const chunks: Buffer[] = [];
@@ -56,13 +60,20 @@ async function startCollector() {
         const { resourceSpans } = JSON.parse(Buffer.concat(chunks).toString()) as Spans;
         const spans = resourceSpans.flatMap(({ scopeSpans }) => scopeSpans.flatMap((s) => s.spans));
         names.push(...spans.map(({ name }) => name));
+        for (const { key, value } of resourceSpans.flatMap(({ resource }) => resource.attributes))
+          if (key === 'service.instance.id') instances.add(value.stringValue);
       }
       res.setHeader('content-type', 'application/json').end('{}');
     });
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
   onTestFinished(() => void server.close());
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, names, paths };
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    names,
+    instances,
+    paths,
+  };
 }
 
 it('each query of the dashboard and of the alerts has data after the story and a killed node', async () => {
@@ -80,11 +91,12 @@ it('each query of the dashboard and of the alerts has data after the story and a
       ...['--metrics', `${port}`, '--otlp', collector.url, '--json'],
     ]),
   );
-  const urls: string[] = [];
-  for (const node of nodes) {
-    await node.until('\n');
-    const { listening } = JSON.parse(node.stdout) as { listening: string };
+  const [urls, ids]: [string[], string[]] = [[], []];
+  for (const started of nodes) {
+    await started.until('\n');
+    const { listening, node } = JSON.parse(started.stdout) as { listening: string; node: string };
     urls.push(listening);
+    ids.push(node);
   }
   const prometheus = await startPrometheus(ports);
   onTestFinished(() => prometheus.stop());
@@ -106,6 +118,8 @@ it('each query of the dashboard and of the alerts has data after the story and a
     if ((await prometheus.query(query)).length === 0) empty.push(query);
   }
   expect(empty).toEqual([]);
+  const targets = await prometheus.query('last_over_time(target_info[1m])');
+  expect(targets.map(({ metric }) => metric['service_instance_id']).sort()).toEqual(ids.sort());
   // No session's id is a label.
   const labels = await prometheus.query('count by (__name__) ({mcp_session_id!=""})');
   expect(labels).toEqual([]);
@@ -113,5 +127,7 @@ it('each query of the dashboard and of the alerts has data after the story and a
   nodes[0]?.kill('SIGTERM');
   await nodes[0]?.ended;
   expect(collector.names).toContain('initialize');
+  for (const id of collector.instances) expect(ids).toContain(id);
+  expect(collector.instances.size).toBeGreaterThan(0);
   expect([...collector.paths].sort()).toEqual(['/v1/metrics', '/v1/traces']);
 });
