@@ -119,7 +119,7 @@ export class RequestIntake {
     live.principal = principal;
     if (opened?.status !== 'opened') return refusedBy(opened);
     if (reply.record !== undefined) live.followedBy = reply.followedBy;
-    live.announced = true;
+    live.announcedAt = askedAt;
     ownership.discardIfElsewhere(live, committed);
     return {
       ...{ live, messages, others, committed, askedAt },

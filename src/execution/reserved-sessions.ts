@@ -13,14 +13,18 @@ import { isUninitialized } from '../replica/session-shape.js';
 /**
  * Tells the node with the client's connection that this node has requests of the client, so that the other node looks after
  * this one. This is an event without a message on the standalone stream, in the commit that opens the first request. It is
- * sent once for each live session of this node.
+ * sent once for each live session of this node, and again after this node has lost its lease: the other node may have found
+ * this node dead, and forgotten it.
  */
 export function announcement(
-  { followers }: NodeContext,
-  { id, announced }: LiveSession,
+  { followers, backplane }: Pick<NodeContext, 'followers' | 'backplane'>,
+  { id, announcedAt }: Pick<LiveSession, 'id' | 'announcedAt'>,
   stream: string,
 ): Operation[] {
-  if (!isShownOnStandalone(stream) || announced || followers.find(id, STANDALONE)) return [];
+  if (!isShownOnStandalone(stream) || followers.find(id, STANDALONE)) return [];
+  const steadySince = backplane.steadySince();
+  if (announcedAt !== undefined && steadySince !== undefined && steadySince <= announcedAt)
+    return [];
   const mark = { type: 'append' as const, stream: STANDALONE, message: undefined, asks: true };
   return [{ ...mark, onlyIf: { after: true } }];
 }

@@ -42,8 +42,11 @@ export class LiveSession {
   principal: string | undefined;
   /** The node whose connection holds the standalone stream, if this node has been told of one. */
   followedBy: string | undefined;
-  /** HTTP+SSE: true if the node that holds the client's connection was told that this node has requests of the client. */
-  announced = false;
+  /**
+   * HTTP+SSE: when the node that holds the client's connection was told that this node has requests of the client, by
+   * `clock.elapsed()`.
+   */
+  announcedAt: number | undefined;
   lastUsedAt: number;
   readonly admission = new InboundAdmission();
   private readonly upkeep: ReplicaUpkeep;

@@ -1,6 +1,8 @@
 import { expect, it } from 'vitest';
 import { OpenerWatch } from '../../src/execution/recovery/opener-watch.js';
+import { announcement } from '../../src/execution/reserved-sessions.js';
 import { LOOK_EVERY_MS } from '../../src/stream/node-watch.js';
+import { streamShownOnStandalone } from '../../src/stream/shown-on.js';
 import { ManualClock, settled } from './support/manual-clock.js';
 
 interface Look {
@@ -143,4 +145,53 @@ it('follows the requests of a node again that was dead, came back, and is dead a
   expect(followed).toEqual(['other', 'other']);
   expect(asked).toBe(12);
   openers.close();
+});
+
+/**
+ * A dead node was looked at for as long as the connection lasted: of a connection that lasts for days, each node that was
+ * restarted meanwhile. A node that comes back after such a time says again that it has requests of the client.
+ */
+it('forgets a node that was dead for ten minutes, and looks at it again when it is noted again', async () => {
+  const clock = new ManualClock();
+  let asked = 0;
+  const watch = {
+    findDead: () => {
+      asked += 1;
+      return Promise.resolve(new Set(['other']));
+    },
+  } as never;
+  const openers = new OpenerWatch({
+    ...{ backplane: {} as never, watch, clock, logger: { warn: () => undefined } },
+  });
+  const follower = { ended: false } as never;
+  const followed: (string | undefined)[] = [];
+  openers.add(follower, (nodeId) => {
+    followed.push(nodeId);
+    return Promise.resolve(false);
+  });
+  openers.note(follower, 'other');
+  await clock.advance(600_000);
+  expect(asked).toBeGreaterThan(600);
+  await clock.advance(5 * LOOK_EVERY_MS);
+  const before = asked;
+  await clock.advance(60_000);
+  expect(asked).toBe(before);
+  expect(followed).toEqual(['other']);
+  openers.note(follower, 'other');
+  await clock.advance(5 * LOOK_EVERY_MS);
+  expect(followed).toEqual(['other', 'other']);
+  openers.close();
+});
+
+it('is told of a node again when that node has lost its lease since it said so', () => {
+  let steadySince: number | undefined = 100;
+  const node = {
+    followers: { find: () => undefined },
+    backplane: { steadySince: () => steadySince },
+  };
+  const isTold = (announcedAt: number | undefined): boolean =>
+    announcement(node as never, { id: 's', announcedAt }, streamShownOnStandalone('x')).length > 0;
+  expect([undefined, 50, 150].map(isTold)).toEqual([true, true, false]);
+  steadySince = undefined;
+  expect(isTold(150)).toBe(true);
 });

@@ -16,6 +16,12 @@ const DRAIN_CHECK_MS = 200;
 const MOST_LOOKS_BETWEEN = 10;
 /** If more time passes between two looks, a dead node may have been alive in between. */
 const MOST_BETWEEN_LOOKS_MS = 3 * LOOK_EVERY_MS;
+/**
+ * How long a node has to be dead before it is forgotten. It may only have been paused. When it goes on, it notices that its
+ * lease is over, and tells this node again that it has requests of the client. A node whose lease Redis has lost does not
+ * notice that at once. But it renews its lease long before this time is over, and is not dead any more.
+ */
+const FORGET_MS = 600_000;
 /** How many connections follow requests of a dead node at a time. */
 const AT_ONCE = 16;
 
@@ -27,13 +33,13 @@ export interface OpenerWatchOptions {
 }
 
 interface Connection {
-  /**
-   * The nodes that have received requests of this connection's client. A dead node stays here, because it may only have
-   * been paused. When it is back, it receives requests again, and does not announce that a second time.
-   */
+  /** The nodes that have received requests of this connection's client. A dead node stays here for `FORGET_MS`. */
   nodes: Set<string>;
-  /** Those of `nodes` whose requests this connection has followed, and that have been dead ever since. */
-  followed: Set<string>;
+  /**
+   * Those of `nodes` whose requests this connection has followed, and that have been dead ever since then: by node the time, by
+   * `clock.elapsed()`.
+   */
+  followed: Map<string, number>;
   /**
    * After how many looks this connection has to follow all open requests of its client, or `undefined` if it does not have to.
    */
@@ -74,7 +80,7 @@ export class OpenerWatch {
     this.connections.set(follower, {
       ...{
         nodes: new Set(),
-        followed: new Set(),
+        followed: new Map(),
         looksToCheck: undefined,
         looksBetween: 1,
         takeOver,
@@ -132,8 +138,14 @@ export class OpenerWatch {
     const now = this.options.clock.elapsed();
     const isLate = now - this.lookedAt > MOST_BETWEEN_LOOKS_MS;
     this.lookedAt = now;
-    for (const { followed } of this.connections.values()) {
-      for (const nodeId of followed) if (isLate || !dead.has(nodeId)) followed.delete(nodeId);
+    for (const { nodes, followed } of this.connections.values()) {
+      for (const [nodeId, since] of followed) {
+        if (isLate || !dead.has(nodeId)) followed.delete(nodeId);
+        else if (now - since > FORGET_MS) {
+          followed.delete(nodeId);
+          nodes.delete(nodeId);
+        }
+      }
     }
     if (dead.size === 0) return;
     await this.takeOverAll(
@@ -161,7 +173,7 @@ export class OpenerWatch {
       // Clear the mark before the call, because an earlier call may still succeed or fail during this one.
       if (isForAll) connection.looksToCheck = undefined;
       const hasAsked = await connection.takeOver(nodeId);
-      if (!isForAll) connection.followed.add(nodeId);
+      if (!isForAll) connection.followed.set(nodeId, this.options.clock.elapsed());
       else if (hasAsked) checkLater(connection);
     } catch (error) {
       if (isForAll) connection.looksToCheck = 1;
