@@ -70,7 +70,7 @@ export const LEGACY_MUTANTS: Mutant[] = [
   },
   {
     name: 'a connection of HTTP+SSE goes on after the backplane has lost messages that it has shown',
-    from: 122,
+    from: 432,
     setting,
     plant() {
       LegacyConnection.prototype.restarted = () => undefined;

@@ -62,7 +62,7 @@ export const TASK_MUTANTS: Mutant[] = [
   },
   {
     name: 'a repeated push puts a message into its queue twice',
-    from: 203,
+    from: 467,
     setting,
     plant() {
       const original = methodsOf(SimTasks.prototype);
