@@ -1,6 +1,6 @@
 /**
- * Carries out the same random steps with tasks in memory and in Redis, and compares the outcomes; see
- * `equivalence.test.ts`.
+ * Carries out the same random steps with tasks in memory and in Redis, and compares the outcomes (see
+ * `equivalence.test.ts`).
  */
 import { randomBytes } from 'node:crypto';
 import fc from 'fast-check';

@@ -1,4 +1,4 @@
-/** How long a call may take at most, and that a refused step leaves nothing behind. */
+/** Each call ends in bounded time, and a refused step leaves nothing behind. */
 import { Cluster } from 'ioredis';
 import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import type { Backplane, Operation } from '../../src/backplane/backplane.js';

@@ -30,7 +30,7 @@ beforeAll(async () => {
     },
   });
   admins = servers.urls.map((url) => new Redis(url));
-  for (const admin of admins) admin.on('error', () => undefined); // one is killed
+  for (const admin of admins) admin.on('error', () => undefined); // a test kills one server
 });
 afterAll(async () => {
   for (const admin of admins) admin.disconnect();

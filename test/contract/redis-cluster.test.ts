@@ -105,7 +105,7 @@ it('reads the logs of sessions on the other masters while one master does not an
   }
 });
 
-// For such a client every error means a redirection, also the error that says that a script is not known.
+// A client that follows no redirections takes every error for one, also the error for an unknown script.
 it('sends a forgotten script again, also over a client that follows no redirections', async () => {
   const scripted = defineScripts(new Cluster(own.servers.urls, { maxRedirections: 0 }));
   try {

@@ -85,7 +85,7 @@ describe('the log of a session that has had only its handshake', () => {
     expect(after.slice(0, before.length)).toEqual(before);
     expect(after).toHaveLength(before.length + 1);
     expect(await own.admin.hget(`${keyOf(id)}:streams`, 'first')).toBeNull();
-    // The log goes on as a Redis stream.
+    // From now on, the log is a Redis stream.
     await node.run(id, append(STANDALONE, 'more'));
     expect(await history(node, id)).toHaveLength(before.length + 2);
   });
@@ -118,7 +118,7 @@ describe('the log of a session that has had only its handshake', () => {
     expect(await node.texts(session.id, 'init')).toEqual(['', 'line\nm 3\nline €']);
   });
 
-  it('finds the stream ended at the cursor of its answer, and does not know a cursor of no entry', async () => {
+  it('reports the stream as ended at the cursor of its answer, and refuses a cursor of no entry as unknown', async () => {
     const node = await own.join();
     const session = newSession();
     const [, answer] = (await node.backplane.create(session)) || [];
@@ -222,7 +222,7 @@ describe('the log of a session that has had only its handshake', () => {
     }
   });
 
-  it('is the same when replies were lost', async () => {
+  it('has the same entries when replies were lost', async () => {
     const proxy = await startTcpProxy({ target: { port: own.server.port } });
     const node = await own.join(`redis://127.0.0.1:${proxy.port}`);
     const session = newSession();

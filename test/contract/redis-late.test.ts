@@ -13,7 +13,7 @@ import { eventually, type TestNode } from './suite/rig.js';
 const own = ownRedis();
 const TIMEOUT_MS = 400;
 
-describe('a step that arrives late over a connection that was given up', () => {
+describe('a step that arrives late over an abandoned connection', () => {
   let proxy: LateProxy;
   let far: TestNode;
   /** A node that takes no part. Its message comes last, so that no other message is on its way to `far`. */
@@ -36,7 +36,7 @@ describe('a step that arrives late over a connection that was given up', () => {
     return { near: await own.join(url, { commandTimeoutMs: TIMEOUT_MS }), far, id };
   }
 
-  /** Takes a step, and holds its bytes back until the node has given it up and is ready again over a new connection. */
+  /** Sends a step, and holds its bytes back until the node has given the step up and is ready again over a new connection. */
   async function late(scene: Scene, step: Step, prepare: Step | undefined) {
     await prepare?.(scene);
     proxy.drop();

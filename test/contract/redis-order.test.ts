@@ -3,7 +3,7 @@ import { CommandConnection } from '../../src/backplane/redis/connection/redis-co
 import { systemClock } from '../../src/protocol/timing/clock.js';
 import { redisUrl } from '../support/redis-fixture.js';
 
-it('Redis gets steps that it refused for now again in the order of the calls', async () => {
+it('steps that Redis refused for a moment are sent again in the order of the calls', async () => {
   const connection = new CommandConnection(redisUrl(), {
     ...{ clock: systemClock, timeoutMs: 3000, logger: console },
     onReady: () => undefined,

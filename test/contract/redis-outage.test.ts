@@ -97,7 +97,7 @@ describe('while Redis cannot be reached', () => {
     const node = await own.join(own.server.url, QUICK);
     const id = await node.create();
     const calls = [node.backplane.load(id), node.commit(id, append(STANDALONE, 'news'))];
-    await new Promise((resolve) => setImmediate(resolve)); // they are sent
+    await new Promise((resolve) => setImmediate(resolve)); // the calls are sent in this turn
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1_000);
     const [record] = await Promise.all(calls);
     expect(record).toMatchObject({ id });

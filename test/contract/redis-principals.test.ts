@@ -1,4 +1,6 @@
-/** A principal with very many sessions. Those that were never used are counted when there seem to be too many. */
+/**
+ * Tests a principal with very many sessions. When there seem to be too many, the sessions that were never used are counted.
+ */
 import { createHash } from 'node:crypto';
 import { expect, it, onTestFinished } from 'vitest';
 import { startRedis } from '../rig/redis.js';
@@ -9,9 +11,9 @@ import { ALICE, newSession, TestNode } from './suite/rig.js';
 
 const MANY = 10_000;
 
-// Bug: each creation looked at all of them. Sixteen at a time took longer than a command may, and were answered with
-// 503.
-it('the creation of a session beside ten thousand looks at some of them, and finds room', async () => {
+// Bug: each creation looked at all sessions of the principal. Sixteen creations at a time took longer than a command may,
+// and were answered with 503.
+it('the creation of a session looks at only some of ten thousand others, and finds room', async () => {
   const prefix = uniquePrefix();
   // A Redis of its own, since its commands are counted.
   const server = await startRedis();
@@ -21,7 +23,7 @@ it('the creation of a session beside ten thousand looks at some of them, and fin
   onTestFinished(() => node.backplane.leave());
   await node.backplane.ready();
 
-  // Some of them have been used or have ended, and the index does not say so yet.
+  // Some of these sessions have been used or have ended, but the index does not say so yet.
   const hash = createHash('sha256').update(ALICE).digest('base64url');
   const index = `${prefix}:principal:{${hash}}`;
   const ids = Array.from({ length: MANY }, (_, at) => [Date.now(), `gone-${at}`]).flat();

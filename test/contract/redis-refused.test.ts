@@ -32,7 +32,7 @@ describe.each(REFUSALS)('a Redis that is %s', (_, [setting, refuses, allows]) =>
     listener = new Redis(own.server.url);
     await listener.psubscribe(`${own.prefix}:*`);
     listener.on('pmessage', (_pattern: string, _channel: string, text: string) => {
-      // Nodes make sure that they can be reached.
+      // Probes are no messages of a step.
       if (!text.startsWith('1 probe ')) heard.push(text);
     });
   });
@@ -57,7 +57,7 @@ describe.each(REFUSALS)('a Redis that is %s', (_, [setting, refuses, allows]) =>
     expect(await flushed()).toEqual([]);
   });
 
-  /** Returns all that was published since it was called last. */
+  /** Returns all messages that were published since the last call. */
   async function flushed(): Promise<string[]> {
     const mark = `mark ${Math.random()}`;
     const come = new Promise<void>((resolve) => {

@@ -27,7 +27,7 @@ describe('a connection that is cut before the reply', () => {
     proxy = await startTcpProxy({ target: { port: own.server.port } });
     near = await own.join(`redis://127.0.0.1:${proxy.port}`);
     far = await own.join();
-    // The scripts are loaded before, so that the reply that is cut off is that of the step.
+    // The scripts are loaded before, so that the reply that is lost is that of the step.
     const warm = await far.create();
     await far.run(warm, { type: 'forget' });
     await far.hold(warm, STANDALONE);
@@ -144,9 +144,9 @@ describe('a connection that is cut before the reply', () => {
     expect((await far.backplane.loadState(id))?.value).toBe('2');
   });
 
-  // Bug: of several stores that were under way together, the first was taken for new when it was sent again: at first
-  // with one after it, then with eight, since only the last eight were remembered. It was in conflict with itself, and
-  // an update counted twice.
+  // Bug: of several stores that were under way together, the first was taken for new when it was sent again. It conflicted
+  // with itself, and an update counted twice. At first one later store was enough for that, and then eight, because only
+  // the last eight were remembered.
   it('stores each state once, although many stores are under way', async () => {
     const { backplane } = near;
     const sprung = proxy.cutBeforeReply((data) => data.includes(id));

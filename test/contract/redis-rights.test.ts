@@ -85,7 +85,7 @@ describe('a user with the rights for the stores of the SDK', () => {
   });
 
   // A refused UNSUBSCRIBE, for instance, makes no test fail.
-  it('was refused no command in the tests before', async () => {
+  it('was refused no command in the earlier tests', async () => {
     expect(await own.admin.acl('LOG')).toEqual([]);
   });
 
@@ -103,7 +103,7 @@ describe('a user with the rights for the stores of the SDK', () => {
 
   it('is needed for the queue of a task, and not for sessions', async () => {
     const { own, sessionId } = await start(1);
-    // A notification that cannot be stored would be logged only.
+    // A notification that cannot be stored would only be logged, so this is a request.
     const asked = { jsonrpc: '2.0' as const, id: 1, method: 'ping' };
     const question = { type: 'request' as const, message: asked, timestamp: Date.now() };
     await expect(own.taskMessageQueue.enqueue('task', question, sessionId, 10)).rejects.toThrow();

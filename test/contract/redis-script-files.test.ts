@@ -52,14 +52,14 @@ function problems(file: LuaFile): string[] {
   return [...missing, ...idle];
 }
 
-it('each file uses only names that it declares itself or that a file declares which it includes', () => {
+it('each file uses only names that it or a file that it includes declares', () => {
   const found = [...files].flatMap(([name, file]) =>
     problems(file).map((problem) => `${name}.lua: ${problem}`),
   );
   expect(found).toEqual([]);
 });
 
-it('the check finds a missing include, and one that is not needed', async () => {
+it('the check finds a missing include, and an include that is not needed', async () => {
   const redis = new Redis(redisUrl());
   onTestFinished(() => redis.disconnect());
   const { text = '' } = files.get('touch') ?? {};

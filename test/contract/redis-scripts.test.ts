@@ -45,7 +45,7 @@ it('arguments arrive unchanged, and a call rejects with the error of Redis', asy
   const value = 'ä € 😀 \r\n$3\r\n \u0000 end';
   expect(await client['anynode:state'](key, value, '', 'node', 'a', 1, 60_000)).toBe('stored');
   expect(await client.hget(key, 'st')).toBe(value);
-  // Halves of a surrogate pair are no characters on the wire. They must not form one with the text next to them.
+  // Halves of a surrogate pair are no characters on the wire. They must not form a character with the text next to them.
   for (const [at, text] of ['\ude00 \ud83d', '😀'.repeat(300_000), '', '\u0000'].entries()) {
     const token = `\ude00${at}\ud83d`;
     expect(await client['anynode:state'](key, text, '', 'node', token, 2 + at, 60_000)).toBe(
@@ -82,7 +82,7 @@ it('messages to a node keep their order when Redis forgets the script', async ()
   await expect.poll(() => heard).toEqual(['first', 'second', 'third']);
 });
 
-// Bug: the caller has tried again by then. The second try knew of no first one, and a message was queued twice.
+// Bug: the caller had tried again by then. The second try did not know of the first one, and a message was queued twice.
 it('a script that has timed out is not sent again, although Redis has forgotten it', async () => {
   const redis = await startRedis();
   onTestFinished(redis.stop);
@@ -97,14 +97,14 @@ it('a script that has timed out is not sent again, although Redis has forgotten 
   await expect(store('late')).rejects.toThrow('Command timed out');
   delete client.options.commandTimeout;
   await admin.client('UNPAUSE');
-  // The refusal comes with the first reply, and what is sent because of it is answered before the second.
+  // The refusal comes with the first reply. Commands that are sent because of it are answered before the second reply.
   await client.ping();
   await client.ping();
   expect(await admin.hget(key, 'st')).toBe('before');
 });
 
-// Bug: each error of a script was taken for malformed data, and the session was deleted. A fault in a script did that, and so
-// did a node of another release that sent an operation which this release does not know.
+// Bug: each error of a script was taken for malformed data, and the session was deleted. A fault in a script caused that,
+// and so did an operation of another release which this release does not know.
 it('a script that fails ends no session, and does not disturb other sessions', async () => {
   const backplane = redisBackplane({ redis: redisUrl(), prefix: uniquePrefix() });
   const node = new TestNode(backplane);

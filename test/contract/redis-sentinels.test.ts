@@ -7,8 +7,8 @@ import { ownRedis } from './support/own-redis.js';
 
 const own = ownRedis();
 
-// Bug: the node's connections gave up as the client of the application would. They had ended for good, and every call
-// failed with `closed`.
+// Bug: the node's connections gave up as the client of the application would. They ended for good, and every call failed
+// with `closed`.
 it('a node connects again when sentinels are back, although the client of the application gives up', async () => {
   const sentinels = await startSentinels();
   onTestFinished(() => sentinels.stop());

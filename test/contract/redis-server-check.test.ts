@@ -1,4 +1,4 @@
-/** What a node checks of its Redis when it connects. */
+/** Tests what a node checks about its Redis when it connects. */
 import { Cluster, Redis } from 'ioredis';
 import { beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import type { JoinOptions } from '../../src/backplane/backplane.js';
@@ -37,7 +37,7 @@ describe('a Redis that may evict keys', () => {
     expect(node.backplane.trouble()).toBeUndefined();
   });
 
-  it('since a later change of its settings is reported at the next connection', async () => {
+  it('is reported at the next connection if its settings were changed later', async () => {
     const node = start(server.url);
     await node.backplane.ready();
     expect(node.warnings).toEqual([]);
@@ -61,7 +61,7 @@ describe('a Redis that may evict keys', () => {
 });
 
 describe('a Redis that is too old', () => {
-  it('is refused and reported once, and the node goes on when it was replaced', async () => {
+  it('is refused and reported once, and the node goes on when another Redis has replaced it', async () => {
     const [about = ''] = /redis_version:\S+/.exec(await admin.info('server')) ?? [];
     const old = about.replace(/:\d/, ':5');
     const proxy = await startRewritingProxy(server.port, about, old);

@@ -1,4 +1,4 @@
-/** How much one step may make Redis do, whatever a client has done before. Redis runs no other command meanwhile. */
+/** One step causes bounded work in Redis, whatever a client has done before. Redis runs no other command meanwhile. */
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { SCENARIOS } from '../../bench/worst-steps.js';
 import { World } from '../../bench/worst-steps/world.js';
@@ -14,9 +14,9 @@ vi.mock('../../src/backplane/redis/commands/script-texts.js', async (load) => {
 });
 
 /**
- * About twice the work that was counted. A claim, which does most, takes Redis some 3 ms. Work is counted and not measured,
- * because on a busy machine a step can take ten times as long as on an idle one. Before there was a bound, resuming one
- * stream read 60 MB in one step, took 270 ms, and twenty such GETs gave other clients 503.
+ * The bounds are about twice the work that was counted. A claim, which causes most, takes Redis some 3 ms. Work is counted
+ * and not timed, because on a busy machine a step can take ten times as long as on an idle one. Before there was a bound,
+ * resuming one stream read 60 MB in one step and took 270 ms. With twenty such GETs, other clients got 503.
  */
 const MOST_WORK: Record<string, number> = {
   read: 7_000,

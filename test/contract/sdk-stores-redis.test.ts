@@ -107,7 +107,7 @@ it('a node is told of a gap after a failover that lost a broadcast, also if the 
   const [first, lost] = (await redis.xrange(key, '-', '+')).map(([logId]) => logId);
   if (first === undefined || lost === undefined) throw new Error('Two texts were published');
   await redis.xdel(key, lost);
-  // Redis goes on after the last id that it has ever given.
+  // Redis goes on after the last id that it has ever given, so set that id.
   await redis.xsetid(key, first);
   const early = first.replace(/\d+$/, '7');
   await redis.xadd(key, early, 'b', first, 'f', 'other', 'k', 'x', 't', 'two');
@@ -119,7 +119,7 @@ it('a node is told of a gap after a failover that lost a broadcast, also if the 
 
 // Bug: if the clock is behind, the event that came in the place of a lost one has a lower id than the cursor. It was
 // skipped.
-it('a cursor at an event that a failover has lost is refused, also if the new clock is behind', async () => {
+it('a cursor of an event that a failover has lost is refused, also if the new clock is behind', async () => {
   const { prefix, a } = await behindProxy();
   const { sdkStores } = a.backplane;
   if (sdkStores === undefined) throw new Error('Redis has them');

@@ -60,7 +60,7 @@ export const TESTED_MUTANTS: TestedMutant[] = [
   {
     name: 'a repeated cancellation is not passed on to the executor',
     test: 'test/contract/redis.test.ts',
-    named: 'a cancellation of a call that it has begun in between',
+    named: 'a cancellation of a call that the owner has begun in between',
     plant: () =>
       replaceInScript(
         'wake-ups',

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 
 export const root = fileURLToPath(new URL('../..', import.meta.url));
 
-/** Runs a program to its end, and gives what it printed; what it printed is also in the error if it fails. */
+/** Runs a program to its end, and resolves with its output. If the program fails, the error contains the output. */
 export function run(
   program: string,
   args: string[],
@@ -29,7 +29,7 @@ export function tsc(cwd: string): Promise<string> {
   return run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', '.'], { cwd });
 }
 
-/** An empty folder of its own, gone after `remove`. */
+/** Makes an empty temporary folder. `remove` deletes it. */
 export async function temporaryFolder(): Promise<{ path: string; remove: () => Promise<void> }> {
   const path = await mkdtemp(join(tmpdir(), 'mcp-anynode-'));
   return { path, remove: () => rm(path, { recursive: true, force: true }) };
@@ -39,7 +39,7 @@ export function writeJson(folder: string, name: string, value: object): Promise<
   return writeFile(join(folder, name), JSON.stringify(value, null, 2));
 }
 
-/** The oldest version that a range allows: `^1.2.3 || ^2.0.0` allows 1.2.3. */
+/** Returns the oldest version that a range allows. For `^1.2.3 || ^2.0.0`, that is 1.2.3. */
 export function oldestOf(range: string | undefined): string {
   const [, version] = /^\^(\d+\.\d+\.\d+)/.exec(range ?? '') ?? [];
   if (version === undefined) throw new Error(`not a range that is understood here: ${range ?? ''}`);

@@ -19,9 +19,9 @@ let manifest: Manifest;
 beforeAll(async () => {
   tarballs = await temporaryFolder();
   const packed = await npm(['pack', '--json', '--pack-destination', tarballs.path], root);
-  // What `prepack` prints comes first.
+  // The output of `prepack` comes first.
   const json = packed.slice(packed.search(/^[[{]/m));
-  // npm 12 gives an object by name, older ones a list.
+  // npm 12 prints an object by name. Older versions print a list.
   const [pack] = Object.values(
     JSON.parse(json) as Record<string, { filename: string; files: { path: string }[] }>,
   );
@@ -34,7 +34,7 @@ beforeAll(async () => {
 afterAll(() => tarballs.remove());
 
 describe('the tarball', () => {
-  it('has the code with its types, and the documents', () => {
+  it('contains the code with its types, and the documents', () => {
     for (const name of [
       'README.md',
       'LICENSE',
@@ -63,8 +63,8 @@ describe('the tarball', () => {
     }
   });
 
-  // The suite lies among the tests, from where the build takes it.
-  it('has the contract suite, and all that it imports', async () => {
+  // The source of the suite is in `test/contract/suite`, and the build puts it into the package.
+  it('contains the contract suite, and all files that it imports', async () => {
     const suite = files.filter((path) => /^dist\/backplane-suite\/.*\.(js|d\.ts)$/.test(path));
     const imported = suite.map(async (path) => {
       const text = await readFile(join(root, path), 'utf8');
@@ -76,7 +76,7 @@ describe('the tarball', () => {
     expect(names.filter((name) => !files.includes(name))).toEqual([]);
   });
 
-  it('has nothing else', () => {
+  it('contains nothing else', () => {
     const others = files.filter(
       (path) =>
         !/^(package\.json|README\.md|LICENSE|CHANGELOG\.md|SECURITY\.md)$/.test(path) &&
@@ -131,7 +131,7 @@ describe.each([
     await writeJson(project.path, 'tsconfig.json', {
       compilerOptions: {
         target: 'ES2022',
-        // The SDK's own types need the DOM's.
+        // The SDK's own types need those of the DOM.
         lib: ['ES2023', 'DOM'],
         module: 'NodeNext',
         types: ['node'],
@@ -155,23 +155,24 @@ describe.each([
     answers: ['decline', 'decline', 'decline', 'decline'],
     replicas: [1, 1],
     left: [],
-    // A connection to Redis that was ended twice left one, which kept the process of a closed node for two seconds.
+    // Bug: a connection to Redis that was ended twice left a timer behind, and the process of a closed node stayed for two
+    // seconds.
     timers: [],
   };
 
-  it('a session is served from beginning to end, in memory', async () => {
+  it('serves a session from beginning to end, in memory', async () => {
     const output = await run(process.execPath, ['session.mjs'], { cwd: project.path });
     expect(JSON.parse(output)).toEqual(served);
   });
 
-  it('a session is served from beginning to end, over Redis', async () => {
+  it('serves a session from beginning to end, over Redis', async () => {
     const env = { REDIS_URL: redisUrl(), PREFIX: uniquePrefix() };
     const output = await run(process.execPath, ['session.mjs'], { cwd: project.path, env });
-    // Nothing but that line: ioredis 5.4.0 printed a line of its own for each reply.
+    // The output is this line only. Bug: ioredis 5.4.0 printed another line for each reply.
     expect(JSON.parse(output)).toEqual(served);
   });
 
-  it('bundled into one file, with nothing beside it, a session is served over Redis', async () => {
+  it('serves a session over Redis from a bundle, with no other file beside it', async () => {
     const bundle = await temporaryFolder();
     onTestFinished(bundle.remove);
     const options: BuildOptions = { bundle: true, platform: 'node', logLevel: 'silent' };
@@ -191,7 +192,8 @@ describe.each([
     const output = await run(process.execPath, ['session.mjs'], { cwd: bundle.path, env });
     expect(JSON.parse(output)).toEqual(served);
 
-    // What webpack and ncc make is CommonJS as a rule, where `import.meta` is empty: esbuild warns of each that is left.
+    // webpack and ncc usually make CommonJS, in which `import.meta` is empty. esbuild warns of each `import.meta` that is
+    // left.
     const common = await build({
       ...options,
       stdin: { contents: "export * from 'mcp-anynode'", resolveDir: project.path },
@@ -201,7 +203,7 @@ describe.each([
     expect(common.warnings).toEqual([]);
   });
 
-  it('its command runs as it is installed', async () => {
+  it('installs a command that runs', async () => {
     const command = join(project.path, 'node_modules/.bin/mcp-anynode');
     const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as {
       version: string;
@@ -213,7 +215,7 @@ describe.each([
     await expect(none).rejects.toThrow('no nodes under prefix test-');
   });
 
-  it('a strict TypeScript program compiles against the types', async () => {
+  it('has types against which a strict TypeScript program compiles', async () => {
     const check = join(root, 'test/packaging/fixtures/check-types.mjs');
     expect(await run(process.execPath, [check], { cwd: project.path })).toBe('');
   }, 120_000); // as long as the machine takes

@@ -8,7 +8,7 @@ import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { root, temporaryFolder, tsc, writeJson } from './npm.js';
 
-/** Whatever port is asked for, the system gives a free one, and the test is told which. */
+/** Makes a program listen on a free port, whichever port it asks for, and print that port for the test. */
 const ANY_PORT = `
 import { Server } from 'node:net';
 const { listen } = Server.prototype;
@@ -22,7 +22,7 @@ let folder: Awaited<ReturnType<typeof temporaryFolder>>;
 /** Programs, each with the name of the file that it is written to. */
 let programs: { name: string; code: string }[];
 
-/** What the documents leave to the reader. */
+/** The files that the documents expect the reader to have. */
 const EXISTING = {
   'server.ts': `import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
 export const buildServer = () => new McpServer({ name: 'yours', version: '1.0.0' });
@@ -39,7 +39,7 @@ beforeAll(async () => {
   const pages = (await readdir(join(root, 'docs'), { recursive: true }))
     .filter((name) => name.endsWith('.md') && name !== 'tutorial.md')
     .map((name) => join('docs', name));
-  // The tutorial comes first: the first program of all is run.
+  // The tutorial comes first, because a test runs its first program.
   const documents = ['docs/tutorial.md', 'README.md', ...pages];
   const texts = await Promise.all(documents.map((path) => readFile(join(root, path), 'utf8')));
   programs = documents.flatMap((path, at) =>
@@ -74,8 +74,8 @@ beforeAll(async () => {
 afterAll(() => folder.remove());
 
 /**
- * The blocks of TypeScript of a document, and what its blocks of differences lead to. A block with imports is a program;
- * one without goes on where the last program ended.
+ * Returns the programs in the TypeScript blocks of a document. A diff block stands for the code after the change. A block
+ * with imports is a program, and a block without imports continues the program before it.
  */
 function programsOf(document: string): string[] {
   const programs: string[] = [];
@@ -91,12 +91,12 @@ function programsOf(document: string): string[] {
 
 const BLOCK = /^( *)```(ts|diff)\n([^]*?)^ *```$/gm;
 
-it('every TypeScript block compiles', async () => {
+it('every TypeScript block of the documents compiles', async () => {
   expect(programs.length).toBeGreaterThan(20);
   await tsc(folder.path);
 }, 120_000); // as long as the machine takes
 
-it('the first one runs: it serves a session, and ends on SIGTERM', async () => {
+it('the first program of the tutorial serves a session, and ends on SIGTERM', async () => {
   const env = { ...process.env };
   delete env.REDIS_URL;
   const tsx = join(root, 'node_modules/tsx/dist/cli.mjs');

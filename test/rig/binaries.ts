@@ -10,7 +10,7 @@ export function findBinary(name: string): string | undefined {
   return folders.map((folder) => join(folder, name)).find(isExecutable);
 }
 
-/** As `findBinary`, but throws an error that says how to get the program. */
+/** Does the same as `findBinary`, but throws an error that says how to get the program. */
 export function requireBinary(name: string): string {
   const path = findBinary(name);
   if (path !== undefined) return path;

@@ -6,9 +6,9 @@ interface Pending {
   reject: (error: Error) => void;
 }
 
-/** The parent's side of the channel to one node: requests out, answers in. */
+/** The parent's side of the channel to one node. It sends calls, and receives their answers. */
 export class Calls {
-  /** Resolves with the child's first message. Stays pending if it never comes. */
+  /** Resolves with the child's first message. Stays pending if no message comes. */
   readonly ready: Promise<ReadyMessage>;
   readonly #pending = new Map<number, Pending>();
   #last = 0;

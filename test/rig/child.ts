@@ -3,27 +3,28 @@ import type { CallMessage, FromChild } from './ipc.js';
 export interface ServeParentOptions {
   port: number;
   nodeId?: string;
-  /** What the parent may ask for with `NodeProcess.call()`. Params and results travel as JSON. */
+  /** The functions that the parent may call with `NodeProcess.call()`. Params and results travel as JSON. */
   methods?: Record<string, (params: never) => unknown>;
 }
 
 /**
- * The child's side of `startNode()`: reports that it is ready, answers the parent's calls, and ends with the parent.
+ * The child's side of `startNode()`. It reports that the child is ready, answers the parent's calls, and ends the child
+ * when the parent ends.
  *
- * A program that was started by hand has no parent to serve; then nothing happens, and `false` is returned.
+ * Returns `false`, and does nothing, if the program was started by hand and has no parent.
  */
 export function serveParent(options: ServeParentOptions): boolean {
   if (process.send === undefined) return false;
   const { port, nodeId, methods = {} } = options;
 
   process.on('message', (message: CallMessage) => void answer(message, methods).then(tellParent));
-  // The parent died or let go of the channel: whatever runs here, nobody needs it any more.
+  // The parent has died or closed the channel, so no test needs this process any more.
   process.on('disconnect', () => process.exit(0));
   tellParent({ ready: true, port, ...(nodeId !== undefined && { nodeId }) });
   return true;
 }
 
-/** A parent that is gone is no error: 'disconnect' follows. */
+/** Sends a message to the parent. A parent that has ended is no error, because 'disconnect' follows. */
 function tellParent(message: FromChild): void {
   process.send?.(message, undefined, undefined, () => undefined);
 }

@@ -2,7 +2,7 @@ import type { Browser } from 'playwright-core';
 import { chromium } from 'playwright-core';
 import { findBinary, requireBinary } from './binaries.js';
 
-/** Starts the Chromium of this machine, without a window. It asks nothing of any other machine. */
+/** Starts the Chromium of this machine, without a window. It sends no request to other machines by itself. */
 export function startChromium(): Promise<Browser> {
   const args = [
     ...['--disable-background-networking', '--disable-component-update', '--disable-sync'],

@@ -1,4 +1,4 @@
-/** What a process and the node process that it started say to each other over their IPC channel. */
+/** The messages between a process and a node process that it started, over their IPC channel. */
 
 /** The child's first message. */
 export interface ReadyMessage {

@@ -7,25 +7,25 @@ import { startOnPort, startService, type Service } from './service.js';
 export interface NginxOptions {
   /** The ports of the nodes, on the loopback interface. Requests go to them in turn. */
   upstreams: readonly number[];
-  /** Left out or 0: a free one. */
+  /** The port to listen on. Left out or 0: a free port. */
   port?: number;
-  /** What is in the `http` block for the nodes, instead of a plain balancer: called with the port to listen on. */
+  /** Returns the part of the `http` block for the nodes, instead of a plain balancer. Called with the port to listen on. */
   servers?: (port: number) => string;
 }
 
 export interface Nginx {
   port: number;
   url: string;
-  /** The last part of its log. */
+  /** The last part of the log. */
   readonly output: string;
   stop: () => Promise<void>;
 }
 
 /**
- * Starts nginx as a plain round-robin balancer: nothing sticky, each request goes to the next node.
+ * Starts nginx as a plain round-robin balancer. There is no affinity: each request goes to the next node.
  *
- * It runs as any user and beside the system's nginx, as all its files are in a folder of its own.
- * Throws with nginx' log if it does not start, and says what to do if it is not installed.
+ * It can run as any user and beside the nginx of the system, because all its files are in their own folder. If it does not
+ * start, the error contains its log. If nginx is not installed, the error says what to do.
  */
 export async function startNginx(options: NginxOptions): Promise<Nginx> {
   const program = requireBinary('nginx');
@@ -62,14 +62,14 @@ async function launchNginx(
   const file = join(dir, 'nginx.conf');
   await writeFile(file, nginxConfig(dir, servers?.(port) ?? balancer(port, upstreams)));
   return startService(program, ['-p', dir, '-c', file], {
-    // Written when the port is bound. A taken port makes nginx try for 2.5 s and then end.
+    // nginx writes this line when it has bound the port. If the port is taken, it tries for 2.5 s and then ends.
     ready: /using the "\w+" event method/,
     cwd: dir,
   });
 }
 
 function nginxConfig(dir: string, servers: string): string {
-  // A single process, so that none is left behind when this one is killed.
+  // nginx runs as a single process, so that no other process is left when it is killed.
   return `
 daemon off;
 master_process off;
@@ -90,11 +90,11 @@ http {
 }
 
 /**
- * Connections to the nodes are not kept: a node may close an idle one at the very moment when the next request is written
- * to it, and a POST must not be sent twice.
+ * Returns the part of the configuration that balances. Connections to the nodes are not kept: a node may close an idle
+ * connection just when nginx writes the next request to it, and a POST must not be sent twice.
  */
 function balancer(port: number, upstreams: readonly number[]): string {
-  // max_fails=0: else one 502 of a node that is starting takes it out of the rotation for 10 s.
+  // Without `max_fails=0`, one failure of a node that is still starting would take it out of the rotation for 10 s.
   const servers = upstreams.map((upstream) => `server 127.0.0.1:${upstream} max_fails=0;`);
   return `
   upstream nodes {

@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 
-/** Keeps the last part of what a child process writes, and tells when a text appears in it. */
+/** Keeps the last part of the output of a child process, and tells when a text appears in it. */
 export class OutputTail {
   #text = '';
   readonly #waiting = new Set<() => void>();
@@ -15,12 +15,12 @@ export class OutputTail {
     }
   }
 
-  /** At most the last 64 Ki characters, in the order of their arrival. */
+  /** The last 64 Ki characters at most, in the order of their arrival. */
   get text(): string {
     return this.#text;
   }
 
-  /** Resolves as soon as the text matches, at once if it does already. Stays pending if it never does. */
+  /** Resolves as soon as the text matches, which may be at once. Stays pending if it never matches. */
   includes(pattern: RegExp): Promise<void> {
     return new Promise((resolve) => {
       const check = (): void => {

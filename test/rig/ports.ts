@@ -2,17 +2,17 @@ import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
 
 /**
- * A TCP port of the loopback interface that was free a moment ago.
+ * Returns a TCP port of the loopback interface that was free a moment ago.
  *
- * Another process may take it before the caller does; whoever starts a server on it tries again with a new one.
+ * Another process may take the port before the caller does. The caller then tries again with another port.
  */
 export async function freePort(): Promise<number> {
   return occupy(0);
 }
 
 /**
- * A free port whose neighbour at `offset` is free too: a node of a Redis Cluster also listens on its port + 10,000.
- * Throws when it has found none in 100 attempts.
+ * Returns a free port for which the port at `offset` is free too: a server of a Redis Cluster also listens on its port +
+ * 10,000. Throws after 100 attempts.
  */
 export async function freePortWithNeighbour(offset: number): Promise<number> {
   for (let attempt = 0; attempt < 100; attempt++) {
@@ -24,7 +24,7 @@ export async function freePortWithNeighbour(offset: number): Promise<number> {
   throw new Error(`No two free ports at a distance of ${offset}`);
 }
 
-/** Listens for an instant and returns the port; rejects with `EADDRINUSE` if it is taken. */
+/** Listens for an instant and returns the port. Rejects with `EADDRINUSE` if the port is taken. */
 async function occupy(port: number): Promise<number> {
   const server = createServer();
   server.listen(port, '127.0.0.1');

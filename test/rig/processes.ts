@@ -9,10 +9,10 @@ import { nodeArguments } from './typescript.js';
 export interface NodeOptions {
   /** A TypeScript or JavaScript file that calls `serveParent()`. */
   script: string | URL;
-  /** Added to this process's environment. `undefined` takes a variable away. */
+  /** Variables to add to the environment of this process. `undefined` removes a variable. */
   env?: Record<string, string | undefined>;
   args?: readonly string[];
-  /** How long it may take to report that it is ready; 30,000. */
+  /** How long the node may take to report that it is ready. Default: 30,000 ms. */
   timeoutMs?: number;
 }
 
@@ -23,31 +23,31 @@ export interface Exit {
 
 export interface NodeProcess {
   port: number;
-  /** Without a path: `http://127.0.0.1:<port>`. */
+  /** The URL without a path: `http://127.0.0.1:<port>`. */
   url: string;
   pid: number;
-  /** As the child reported it; empty if it did not. */
+  /** The node id that the child reported. It is empty if the child reported none. */
   nodeId: string;
-  /** The last part of what it wrote to stdout and stderr. */
+  /** The last part of the node's output to stdout and stderr. */
   readonly output: string;
-  /** Resolves when the process is gone; never rejects. */
+  /** Resolves when the process has ended. Never rejects. */
   exited: Promise<Exit>;
   /**
-   * Asks the node for one of the methods that it gave to `serveParent()`, and resolves with what that returned.
-   * Rejects with the error that it threw, or if the process ends before it has answered.
+   * Calls one of the methods that the node gave to `serveParent()`, and resolves with the result. Rejects with the error
+   * that the method threw, or if the process ends before it has answered.
    */
   call: <T = unknown>(method: string, params?: unknown) => Promise<T>;
-  /** Sends a signal: `SIGKILL` is a crash, `SIGSTOP` and `SIGCONT` a long pause. */
+  /** Sends a signal: `SIGKILL` for a crash, `SIGSTOP` and `SIGCONT` for a long pause. */
   kill: (signal: NodeJS.Signals) => void;
-  /** Sends `SIGTERM`, and `SIGKILL` to what still runs `graceMs` (5,000) later. Repeating it is harmless. */
+  /** Sends `SIGTERM`, and `SIGKILL` if the process still runs after `graceMs` (5,000). A second call is harmless. */
   stop: (options?: { graceMs?: number }) => Promise<void>;
 }
 
 /**
- * Starts a node as a process of its own and waits until it reports that it serves.
+ * Starts a node in its own process, and waits until the node reports that it serves.
  *
- * The process ends with this one, however this one ends, since the channel between them closes.
- * Throws `StartError` with the node's output if it ends before it is ready or is not ready in time.
+ * The node's process ends when this process ends, in whatever way, because the channel between them closes. Throws
+ * `StartError` with the node's output if the node ends before it is ready, or is not ready in time.
  */
 export async function startNode(options: NodeOptions): Promise<NodeProcess> {
   const { script, args = [], env = {}, timeoutMs = 30_000 } = options;
@@ -60,7 +60,7 @@ export async function startNode(options: NodeOptions): Promise<NodeProcess> {
   const exited = new Promise<Exit>((resolve) => {
     // 'close' comes after the last output.
     child.once('close', (code, signal) => resolve({ code, signal }));
-    // A program that could not be started at all has no 'close'.
+    // If the program could not be started, there is no 'close'.
     child.once('error', () => {
       if (child.pid === undefined) resolve({ code: null, signal: null });
     });
@@ -96,7 +96,7 @@ export async function startNode(options: NodeOptions): Promise<NodeProcess> {
     kill: (signal) => void child.kill(signal),
     stop: async ({ graceMs = 5_000 } = {}) => {
       child.kill('SIGTERM');
-      // A process that is paused heeds no other signal.
+      // A paused process reacts to no other signal.
       const timer = setTimeout(() => child.kill('SIGKILL'), graceMs);
       await exited;
       clearTimeout(timer);

@@ -5,7 +5,7 @@ import { requireBinary } from './binaries.js';
 import { startOnPort, startService } from './service.js';
 
 export interface Prometheus {
-  /** Evaluates a query now, and returns its samples. */
+  /** Evaluates a query at the present time, and returns its samples. */
   query(expression: string): Promise<Sample[]>;
   stop(): Promise<void>;
 }
@@ -16,7 +16,7 @@ export interface Sample {
   value: [number, string];
 }
 
-/** Starts a Prometheus that scrapes these ports once a second, with its files in a folder of its own. */
+/** Starts a Prometheus that scrapes these ports once a second. Its files are in a temporary folder. */
 export async function startPrometheus(ports: readonly number[]): Promise<Prometheus> {
   const program = requireBinary('prometheus');
   const dir = await mkdtemp(join(tmpdir(), 'anynode-prometheus-'));

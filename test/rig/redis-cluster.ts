@@ -6,32 +6,32 @@ import { startRedisOn, type RedisServer } from './redis-server.js';
 export interface RedisCluster {
   ports: number[];
   urls: string[];
-  /** The masters, in the order of `ports`; one may be halted and started again. */
+  /** The masters, in the order of `ports`. A test may halt a master and start it again. */
   servers: RedisServer[];
-  /** Of each master in its turn, as far as they were asked for. */
+  /** The replica of each master, in the same order, if `replicas` is set. */
   replicas: RedisServer[];
   stop: () => Promise<void>;
 }
 
 const SLOTS = 16_384;
-/** Redis' own default: the cluster bus listens on the port + 10,000. */
+/** The default of Redis: the cluster bus listens on the port + 10,000. */
 const BUS_OFFSET = 10_000;
 
 export interface RedisClusterOptions {
   masters: number;
-  /** One for each master. Default: none. */
+  /** Whether each master has a replica. Default: false. */
   replicas?: boolean;
-  /** After so much silence a master is taken for dead; 2,000. */
+  /** After this time of silence, a master is taken for dead. Default: 2,000 ms. */
   nodeTimeoutMs?: number;
-  /** Says where the others are to reach the bus port of a master: at a proxy. */
+  /** Returns the port under which the other servers reach the bus port of a master, such as that of a proxy. */
   busPort?: (own: number) => Promise<number>;
 }
 
 /**
- * Starts a real Redis Cluster, and waits until each of them knows all others, and who replicates whom, and says
- * `cluster_state:ok`. That takes two to three seconds: a new master waits so long before it accepts writes.
+ * Starts a real Redis Cluster. Waits until each server knows all others, knows which server replicates which, and reports
+ * `cluster_state:ok`. That takes two to three seconds, because a new master waits before it accepts writes.
  *
- * Throws if it is not formed within 20 seconds; then nothing is left running.
+ * Throws if the cluster is not formed within 20 seconds. Then no server is left running.
  */
 export async function startRedisCluster(options: RedisClusterOptions): Promise<RedisCluster> {
   const { masters, nodeTimeoutMs = 2000 } = options;
@@ -41,7 +41,7 @@ export async function startRedisCluster(options: RedisClusterOptions): Promise<R
     await Promise.all([...servers, ...replicas].map((server) => server.stop()));
   };
   try {
-    // One after another, so that two of them do not choose the same port.
+    // Start one after another, so that two servers do not choose the same port.
     for (let i = 0; i < masters; i++) {
       servers.push(await startMember(nodeTimeoutMs));
       if (options.replicas) replicas.push(await startMember(nodeTimeoutMs));
@@ -75,7 +75,7 @@ async function form(
   const clients = [...masters, ...others];
   try {
     for (const [i, client] of masters.entries()) {
-      // Distinct epochs from the start: else the masters first have to settle a collision.
+      // The masters get distinct epochs from the start. Otherwise they would first have to resolve a collision.
       await client.cluster('SET-CONFIG-EPOCH', i + 1);
       await client.cluster('ADDSLOTS', ...slotsOf(i, ports.length));
     }
@@ -88,7 +88,7 @@ async function form(
 
     const deadline = Date.now() + 20_000;
     for (const client of clients) {
-      // Redis announces nothing here, so it has to be asked.
+      // Redis sends no notification of this, so ask repeatedly.
       while (!(await isFormed(client, ports.length))) {
         if (Date.now() > deadline) throw new Error('The Redis Cluster was not formed in 20 s');
         await sleep(50);
@@ -97,7 +97,7 @@ async function form(
     for (const [i, replica] of others.entries()) {
       await replica.cluster('REPLICATE', String(await masters[i]?.cluster('MYID')));
     }
-    // A master that has not heard yet that a replica is its own ignores what that one asks for, a failover too.
+    // A master ignores requests of a replica, also for a failover, until it knows that the replica is its own.
     await settled(clients);
   } finally {
     for (const client of clients) client.disconnect();
@@ -116,8 +116,8 @@ async function isFormed(client: Redis, masters: number): Promise<boolean> {
 }
 
 /**
- * Resolves when all servers are there and of one mind about who has which slots and who replicates whom, and each replica
- * is in step. Throws after 20 s.
+ * Resolves when all servers agree on which server has which slots and which server replicates which, and each replica is up
+ * to date. Throws after 20 s.
  */
 export async function settled(admins: readonly Redis[]): Promise<void> {
   const deadline = Date.now() + 20_000;
@@ -130,7 +130,10 @@ export async function settled(admins: readonly Redis[]): Promise<void> {
   }
 }
 
-/** What a server knows of all members. Empty: somebody is missing, or it is not in step with its master. */
+/**
+ * Returns what a server knows of all members. Returns an empty text if a member is missing, or if the server is a replica
+ * that is not up to date.
+ */
 async function viewOf(admin: Redis): Promise<string> {
   const [info, replication, nodes] = await Promise.all([
     admin.cluster('INFO').then(String),

@@ -7,41 +7,41 @@ import { freePort } from './ports.js';
 import { startOnPort, startService, type Service } from './service.js';
 
 export interface RedisOptions {
-  /** Left out or 0: a free one. */
+  /** The port to listen on. Left out or 0: a free port. */
   port?: number;
   /** Further arguments of `redis-server`, e.g. `['--appendonly', 'yes']`. */
   args?: readonly string[];
-  /** Where it keeps its files. Left out: a folder of its own, removed by `stop()`. */
+  /** The folder for its files. Left out: a temporary folder, which `stop()` removes. */
   dir?: string;
 }
 
 export interface RedisServer {
   readonly port: number;
   readonly url: string;
-  /** Of the process that runs now, or ran last. */
+  /** The id of the process that runs now, or ran last. */
   readonly pid: number;
   /** The last part of the server's log. */
   readonly log: string;
   /** Ends the process but keeps the port's number and the files. */
   halt: (signal?: NodeJS.Signals) => Promise<void>;
-  /** Starts it again after `halt()`. Without persistence it comes back empty. */
+  /** Starts the server again after `halt()`. Without persistence it is empty then. */
   start: () => Promise<void>;
-  /** `halt()`, then `start()`. */
+  /** Calls `halt()`, then `start()`. */
   restart: (signal?: NodeJS.Signals) => Promise<void>;
-  /** Ends the process and removes its folder. Repeating it is harmless. */
+  /** Ends the process and removes its folder. A second call is harmless. */
   stop: () => Promise<void>;
 }
 
 /**
  * Starts a `redis-server` on the loopback interface that writes nothing to disk, and waits until it answers PING.
  *
- * Throws with the server's log if it does not start, and says what to do if it is not installed.
+ * If it does not start, the error contains its log. If Redis is not installed, the error says what to do.
  */
 export function startRedis(options: RedisOptions = {}): Promise<RedisServer> {
   return startRedisOn(options, freePort);
 }
 
-/** As `startRedis`, with the choice of a port left to the caller. */
+/** Does the same as `startRedis`. The caller chooses the port. */
 export async function startRedisOn(
   options: RedisOptions,
   choosePort: () => Promise<number>,

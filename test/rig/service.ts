@@ -6,16 +6,16 @@ import { freePort } from './ports.js';
 
 export interface Service {
   pid: number;
-  /** The last part of what it wrote to stdout and stderr. */
+  /** The last part of the output to stdout and stderr. */
   output: OutputTail;
-  /** Resolves when the process is gone. */
+  /** Resolves when the process has ended. */
   exited: Promise<void>;
   kill: (signal: NodeJS.Signals) => void;
-  /** Kills it and resolves when it is gone. Repeating it is harmless. */
+  /** Kills the process, and resolves when it has ended. A second call is harmless. */
   stop: () => Promise<void>;
 }
 
-/** The service ended before it was ready, or was not ready in time. The message carries what it wrote. */
+/** The service ended before it was ready, or was not ready in time. The message contains its output. */
 export class StartError extends Error {
   override name = 'StartError';
 
@@ -27,7 +27,7 @@ export class StartError extends Error {
     super(`${program} ${what}. It wrote:\n${output.trim() || '(nothing)'}`);
   }
 
-  /** Someone else has the port, in the words of Redis or nginx. */
+  /** True if another process has the port, according to the output of Redis or nginx. */
   get isPortTaken(): boolean {
     return /already in use|Failed listening on port/i.test(this.output);
   }
@@ -35,7 +35,10 @@ export class StartError extends Error {
 
 let mortal: readonly string[] | undefined;
 
-/** What to put before a command so that it is killed when this process ends; nothing where that can't be had. */
+/**
+ * Returns the words to put before a command, so that it is killed when this process ends. Returns none where that is not
+ * possible.
+ */
 function diesWithParent(): readonly string[] {
   const setpriv = findBinary('setpriv');
   if (setpriv === undefined) return [];
@@ -48,10 +51,9 @@ function diesWithParent(): readonly string[] {
 /**
  * Starts a program that serves until it is killed, and waits until `ready` matches a line of its output.
  *
- * The line is its own: a connection to the port would prove nothing when some other process was there first.
- * The program dies with this process: on Linux the kernel sees to it (`setpriv`), elsewhere an exit listener does,
- * which a signal that ends this process goes past.
- * Throws `StartError` if the program ends early or is not ready within `timeoutMs`.
+ * The program itself must write the line: a connection to its port would also succeed if another process had the port. The
+ * program ends with this process. On Linux the kernel ensures that (`setpriv`). Elsewhere an exit listener does, which does
+ * not run if a signal ends this process. Throws `StartError` if the program ends early or is not ready within `timeoutMs`.
  */
 export async function startService(
   command: string,
@@ -67,7 +69,7 @@ export async function startService(
   const onParentExit = (): void => void child.kill('SIGKILL');
   process.once('exit', onParentExit);
   const exited = new Promise<void>((resolve) => {
-    // 'close' comes after the last output; 'error' alone if the program could not be started.
+    // 'close' comes after the last output. If the program could not be started, only 'error' comes.
     child.once('close', () => resolve());
     child.once('error', () => resolve());
   }).finally(() => process.off('exit', onParentExit));
@@ -89,8 +91,8 @@ export async function startService(
 }
 
 /**
- * Starts a service on the port that is wanted, or, if that is `undefined` or 0, on one that `choosePort` gives; a port
- * that was snatched away in between costs another attempt, ten in all.
+ * Starts a service on the given port. If that is `undefined` or 0, `choosePort` chooses a port. If another process takes
+ * that port first, it tries again, ten times at most.
  */
 export async function startOnPort<T>(
   wanted: number | undefined,

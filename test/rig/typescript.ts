@@ -7,8 +7,9 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 const tsx = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
 
 /**
- * The arguments with which `node` runs a TypeScript file: compiled while it is loaded, by tsx. That takes most of the time
- * in which a process starts, so a test run compiles its programs once, to the folder that it names in `COMPILED`.
+ * Returns the arguments with which `node` runs a TypeScript file. By default, tsx compiles the file while it is loaded,
+ * which takes most of the start of a process. So a test run compiles its programs once, into the folder that `COMPILED`
+ * names.
  */
 export function nodeArguments(path: string): string[] {
   const { COMPILED: folder } = process.env;

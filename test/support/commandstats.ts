@@ -4,8 +4,8 @@ import type { Redis } from 'ioredis';
 export type CommandCounts = Record<string, number>;
 
 /**
- * How often each command was called since the server started, by whichever client. Commands that a script calls are
- * counted as well. The `INFO` of this reading counts in the next one.
+ * Returns how often clients have called each command since the server started. Commands that scripts call are counted as
+ * well. The `INFO` of this reading counts in the next one.
  */
 export async function commandCounts(redis: Redis): Promise<CommandCounts> {
   const info = await redis.info('commandstats');
@@ -13,7 +13,7 @@ export async function commandCounts(redis: Redis): Promise<CommandCounts> {
   return Object.fromEntries(Array.from(found, ([, name = '', calls]) => [name, Number(calls)]));
 }
 
-/** What was called between two readings, the readings left out. */
+/** Returns the calls between two readings, without those of the readings. */
 export function commandsBetween(before: CommandCounts, after: CommandCounts): CommandCounts {
   const more = Object.entries(after).map(([name, n]) => [name, n - (before[name] ?? 0)] as const);
   return Object.fromEntries(more.filter(([name, n]) => n > 0 && name !== 'info'));

@@ -17,8 +17,8 @@ const PROGRAMS = [
 ];
 
 /**
- * A module of a program reads the files beside its source. The program itself may be started once more, so it has the URL
- * of the compiled one.
+ * Gives each module the URL of its source, so that it can read the files beside it. The program itself gets the URL of the
+ * compiled file, because it may start itself again.
  */
 const filesBesideSources: Plugin = {
   name: 'files beside sources',
@@ -34,11 +34,11 @@ const filesBesideSources: Plugin = {
 };
 
 /**
- * Puts each program that tests start into one file with all that it imports, and tells those that start programs where the
- * files are. A program of many files needs three times as long for its start. Returns a function that removes the files.
+ * Bundles each program that tests start into one file, and tells the tests where the files are. A program of many files
+ * takes three times as long to start. Returns a function that removes the files.
  */
 export async function compile(): Promise<() => Promise<void>> {
-  // A test run that a test has started uses what is there: others are using it.
+  // A test run that a test has started uses the files of the outer run, and must not remove them.
   if (process.env.COMPILED !== undefined) return () => Promise.resolve();
   // Each test run has a folder of its own, so that several can run side by side.
   const cache = join(root, 'node_modules/.cache');
@@ -51,7 +51,7 @@ export async function compile(): Promise<() => Promise<void>> {
     outdir: folder,
     outExtension: { '.js': '.mjs' },
     plugins: [filesBesideSources],
-    // The command runs without these packages, and says that they are missing.
+    // The command has to run without these packages, and reports that they are missing.
     external: ['@opentelemetry/*'],
     ...{ bundle: true, platform: 'node', format: 'esm', target: 'node20', logLevel: 'warning' },
     // Packages that are CommonJS, such as Express, call `require`.

@@ -3,7 +3,7 @@ import { afterAll, beforeAll } from 'vitest';
 import type { RedisCluster, RedisServer } from '../rig/redis.js';
 import { startRedis, startRedisCluster } from '../rig/redis.js';
 
-/** A Redis for the tests of one file, which may pause it, fill it, flush it, stop it or count its commands. */
+/** A Redis for the tests of one file. They may pause, fill, flush or stop it, or count its commands. */
 export interface FileRedis {
   readonly server: RedisServer;
   /** A connection of the test itself, besides those of the nodes. */

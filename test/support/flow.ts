@@ -6,9 +6,9 @@ export interface FlowState {
   delayMs: number;
 }
 
-/** One direction of a proxied connection: what is read from one socket is written to the other, in order. */
+/** One direction of a proxied connection. Data that are read from one socket are written to the other, in order. */
 export class Flow {
-  /** Sees the data as they come in, before they are forwarded. */
+  /** Called with the data as they come in, before they are forwarded. */
   onData: ((data: Buffer) => void) | undefined;
   readonly #state: FlowState = { stalled: false, muted: false, delayMs: 0 };
   readonly #queue: { data: Buffer | 'end'; due: number }[] = [];
@@ -33,7 +33,7 @@ export class Flow {
     this.#flush();
   }
 
-  /** Closes the receiver for writing after what has come in so far; what comes later is dropped. */
+  /** Ends the connection to the receiver after the data that have come in so far. Later data are dropped. */
   end(): void {
     this.#enqueue('end');
   }
@@ -59,7 +59,7 @@ export class Flow {
       if (head.data === 'end') this.to.end();
       else if (!this.#state.muted) this.to.write(head.data);
     }
-    // Unread data stay in the sender's socket, so that the sender feels a network that takes nothing.
+    // Unread data stay in the sender's socket, so that the sender notices that the network takes nothing.
     if (this.#state.stalled || this.to.writableNeedDrain) this.from.pause();
     else this.from.resume();
   }

@@ -11,8 +11,8 @@ declare module 'vitest' {
 }
 
 /**
- * Compiles the programs that tests start, and starts the Redis servers of the test run. If there is none on this machine
- * the run fails: no test is ever skipped for it.
+ * Compiles the programs that tests start, and starts the Redis servers of the test run. If Redis is not installed, the run
+ * fails. No test is skipped for that.
  */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const [all, removeCompiled] = await Promise.all([

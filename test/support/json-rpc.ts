@@ -1,6 +1,6 @@
 export type RequestId = string | number;
 
-/** Any JSON-RPC message, loosely: which of its members are there is for the test to say. */
+/** Any JSON-RPC message. The test decides which members it has. */
 export interface JsonRpc {
   jsonrpc: '2.0';
   id?: RequestId | null;
@@ -18,7 +18,7 @@ export function notification(method: string, params?: Record<string, unknown>): 
   return { jsonrpc: '2.0', method, ...(params && { params }) };
 }
 
-/** The client's answer to a request of the server. */
+/** Makes the client's answer to a request of the server. */
 export function response(id: RequestId, result: Record<string, unknown>): JsonRpc {
   return { jsonrpc: '2.0', id, result };
 }

@@ -10,14 +10,14 @@ interface Link {
   subscribes: boolean;
 }
 
-/** In front of a Redis, as a network that drops packets for a while. */
+/** A proxy in front of a Redis. It acts as a network that drops packets for a while. */
 export interface LateProxy {
   readonly port: number;
-  /** Loses the packets of the command connections that are open now. Connections that subscribe outlive it. */
+  /** Loses the packets of the command connections that are open now. Connections that subscribe are not affected. */
   drop(): void;
   /**
-   * What was written into these connections is transmitted again and arrives, although the client has closed them: the
-   * kernel goes on with what it had accepted. Resolves when the server has seen to it.
+   * Lets the data of these connections arrive after all, although the client has closed them: the kernel transmits again
+   * what it had accepted. Resolves when the server has handled them.
    */
   arrive(): Promise<void>;
   stop(): void;

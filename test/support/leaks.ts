@@ -10,10 +10,10 @@ export function activeResources(): Resources {
 }
 
 /**
- * What is there now and was not there `before`; `{}` if nothing was left behind.
+ * Returns the resources that exist now and did not exist `before`. Returns `{}` if nothing was left behind.
  *
- * Sockets take some turns of the event loop to go, so it looks again until nothing is left or `withinMs` are over.
- * Resources that are `unref()`ed are not seen.
+ * Sockets take some turns of the event loop to close, so it looks again until nothing is left or `withinMs` are over. It
+ * does not see resources that are `unref()`ed.
  */
 export async function leftBehind(
   before: Resources,
@@ -23,7 +23,7 @@ export async function leftBehind(
   for (;;) {
     const left = difference(before, activeResources());
     if (Object.keys(left).length === 0 || Date.now() > deadline) return left;
-    // Unref'd, or it would find its own timer.
+    // The timer is unref'd, because it would otherwise be found itself.
     await sleep(10, undefined, { ref: false });
   }
 }

@@ -10,24 +10,27 @@ import { onTestFinished } from 'vitest';
 
 export interface LegacyClientOptions {
   headers?: Record<string, string>;
-  /** Where the next POST goes, instead of to the node of the GET. */
+  /** Returns the URL of the node that gets the next POST. Left out: the node of the GET. */
   postTo?: () => string;
-  /** The answer to sampling. */
+  /** The text with which the client answers sampling. */
   sample?: string;
 }
 
 export interface LegacyClient {
   client: Client;
-  /** As the endpoint event said; the latest. */
+  /** Returns the session id of the last POST, which came with the endpoint event. */
   sessionId: () => string;
-  /** Data of log messages, and `tools` for each change of the tools. */
+  /** The data of log messages, and `tools` for each notification that the tools have changed. */
   heard: unknown[];
-  /** Status of each POST. */
+  /** The status of each POST. */
   posted: number[];
   call: (name: string, args?: Record<string, unknown>) => Promise<string>;
 }
 
-/** The official client of HTTP+SSE, its GET at one node and its POSTs at others. Closed when the test is over. */
+/**
+ * Connects the official client of HTTP+SSE, with its GET at one node and its POSTs at others. It is closed when the test is
+ * over.
+ */
 export async function connectLegacy(
   sseUrl: string,
   { headers = {}, postTo, sample = 'sampled' }: LegacyClientOptions = {},
@@ -35,7 +38,7 @@ export async function connectLegacy(
   let sessionId = '';
   const heard: unknown[] = [];
   const posted: number[] = [];
-  // eslint-disable-next-line @typescript-eslint/no-deprecated -- the transport is, and these are its clients
+  // eslint-disable-next-line @typescript-eslint/no-deprecated -- tests of the deprecated transport need its client
   const transport = new SSEClientTransport(new URL(sseUrl), {
     requestInit: { headers },
     fetch: async (url, init) => {

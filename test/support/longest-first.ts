@@ -20,8 +20,8 @@ const LONGEST = [
 ];
 
 /**
- * Starts the longest files first, so that no worker still has a long one when the others are through. Without times of an
- * earlier run vitest begins with the biggest files, and some of the longest are among the smallest.
+ * Starts the files that take longest first, so that no worker still runs one when the others are done. Without times of an
+ * earlier run, vitest begins with the biggest files, but some small files take longest.
  */
 export class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {

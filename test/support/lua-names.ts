@@ -3,7 +3,7 @@ import type { Redis } from 'ioredis';
 export interface LuaNames {
   /** Names that the text reads or assigns and does not declare. */
   free: Set<string>;
-  /** Local names that are there from their declaration to the end of the text. */
+  /** Local names that are valid from their declaration to the end of the text. */
   declared: Set<string>;
 }
 
@@ -16,13 +16,16 @@ export async function luaNames(redis: Redis, text: string): Promise<LuaNames> {
   return { free, declared };
 }
 
-/** Version 5.1, that format, little-endian; sizes of int, size_t, instruction and number; numbers are floats. */
+/**
+ * The header of the bytecode: version 5.1, format, little-endian, the sizes of int, size_t, instruction and number, and
+ * floats as numbers.
+ */
 const HEADER = Buffer.from('1b4c75615100010408040800', 'hex');
 const GET_GLOBAL = 5;
 const SET_GLOBAL = 7;
 const [NIL, BOOLEAN, NUMBER, STRING] = [0, 1, 3, 4];
 
-/** Reads what `string.dump` of Lua 5.1 gives; `lundump.c` of Lua is what it is written after. */
+/** Reads the bytecode that `string.dump` of Lua 5.1 returns, in the same way as `lundump.c` of Lua. */
 class Bytecode {
   private at = HEADER.length;
 
@@ -31,7 +34,10 @@ class Bytecode {
     if (header !== HEADER.toString('hex')) throw new Error(`another kind of bytecode: ${header}`);
   }
 
-  /** Adds the globals of this function and of those in it. Gives its own locals that are there up to its end. */
+  /**
+   * Adds the globals of this function and of the functions in it to `globals`. Returns its own locals that are valid up to
+   * its end.
+   */
   readFunction(globals: Set<string>): Set<string> {
     this.string();
     this.skip(4 + 4 + 4); // first and last line; upvalues, parameters, varargs, stack
@@ -64,7 +70,7 @@ class Bytecode {
     return Array.from({ length: this.int() }, read);
   }
 
-  /** With a zero at its end, which counts. */
+  /** Reads a string. Its length includes the zero at its end. */
   private string(): string {
     const length = Number(this.bytes.readBigUInt64LE(this.at));
     this.skip(8 + length);

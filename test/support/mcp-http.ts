@@ -7,39 +7,39 @@ export { notification, request, response, type JsonRpc, type RequestId } from '.
 export { HttpError, RawResponse } from './raw-response.js';
 export { answers, hasMethod, SseReader } from './sse-reader.js';
 
-/** Added to the headers that a step would send anyway; `undefined` takes one away. Names in lower case. */
+/** Headers to add to those that a step sends anyway. `undefined` removes a header. Names are in lower case. */
 export type Headers = Record<string, string | undefined>;
 
 export interface SendOptions {
   headers?: Headers;
-  /** Destroys the connection, also before there is a response; then the step rejects with an `AbortError`. */
+  /** Destroys the connection. If there is no response yet, the step rejects with an `AbortError`. */
   signal?: AbortSignal;
 }
 
 export interface RawClientOptions {
-  /** The revision to ask for; '2025-11-25'. */
+  /** The protocol revision to ask for. Default: '2025-11-25'. */
   protocolVersion?: string;
-  /** Sent with every request, e.g. `authorization`. */
+  /** Headers for every request, e.g. `authorization`. */
   headers?: Headers;
 }
 
 export interface InitializeOptions extends SendOptions {
   capabilities?: Record<string, unknown>;
   clientInfo?: { name: string; version: string };
-  /** Where `notifications/initialized` goes; the same node if left out, nowhere if `false`. */
+  /** The URL of the node that gets `notifications/initialized`. Left out: the same node. With `false`, it is not sent. */
   initialized?: string | false;
 }
 
 /**
- * An MCP client that speaks plain HTTP, so that each step can go to a node of the test's choice.
+ * An MCP client that uses plain HTTP, so that a test can choose the node for each step.
  *
- * Steps take the URL of a node's endpoint; one without a path gets `/mcp`. Every request has a connection of its own,
- * and closing its response closes that connection.
+ * Steps take the URL of a node's endpoint. A URL without a path gets `/mcp`. Every request has its own connection, which is
+ * closed together with its response.
  */
 export class RawClient {
-  /** From the answer to `initialize`; a test may set it to speak for another session. */
+  /** The session id from the answer to `initialize`. A test may set it, to send requests for another session. */
   sessionId: string | undefined;
-  /** The negotiated revision; `undefined` before `initialize`. */
+  /** The negotiated protocol revision, or `undefined` before `initialize`. */
   protocolVersion: string | undefined;
   readonly #wanted: string;
   readonly #headers: Headers;
@@ -52,14 +52,14 @@ export class RawClient {
     this.#headers = options.headers ?? {};
   }
 
-  /** An id that this client has not used yet. */
+  /** Returns an id that this client has not used yet. */
   nextId(): number {
     return ++this.#lastId;
   }
 
   /**
-   * Opens a session and keeps its id. Throws `HttpError` if the server refuses.
-   * Returns the server's response to `initialize`.
+   * Opens a session and keeps its id. Returns the server's response to `initialize`. Throws `HttpError` if the server
+   * refuses.
    */
   async initialize(url: string, options: InitializeOptions = {}): Promise<JsonRpc> {
     const { capabilities = {}, clientInfo = { name: 'raw', version: '1.0.0' } } = options;
@@ -88,7 +88,7 @@ export class RawClient {
     return this.send('GET', url, undefined, { ...options, headers });
   }
 
-  /** As `get()`, but returns the stream; throws `HttpError` if there is none. */
+  /** Does the same as `get()`, but returns the stream. Throws `HttpError` if there is none. */
   async listen(url: string, options?: SendOptions & { lastEventId?: string }): Promise<SseReader> {
     return (await this.get(url, options)).sse;
   }
@@ -118,7 +118,7 @@ export class RawClient {
     (await this.post(url, response(id, result))).expect(202);
   }
 
-  /** Any HTTP request, with the headers that a client of this session sends. */
+  /** Sends any HTTP request, with the headers that a client of this session sends. */
   async send(
     method: string,
     url: string,
@@ -143,7 +143,7 @@ export class RawClient {
     return answer;
   }
 
-  /** Destroys all connections. The session lives on: see `delete()`. */
+  /** Destroys all connections. The session goes on (see `delete()`). */
   close(): void {
     for (const stream of this.#open) stream.close();
     this.#agent.destroy();
@@ -165,7 +165,7 @@ export class RawClient {
         ...(signal && { signal }),
       });
       outgoing.once('response', resolve);
-      // Stays on: an abort after the response is an error too, but then of the stream, which reports its end.
+      // This listener stays, because an abort after the response is an error as well. The stream then reports its end.
       outgoing.on('error', reject);
       outgoing.end(body);
     });

@@ -1,10 +1,10 @@
-/** Requests of revision 2026-07-28, as its clients send them. */
+/** Requests of protocol revision 2026-07-28, as its clients send them. */
 import { hasMethod, request, type RawClient, type SseReader } from './mcp-http.js';
 import type { Headers, RawResponse, RequestId } from './mcp-http.js';
 
 export const MODERN = '2026-07-28';
 
-/** What comes with each request. */
+/** The `_meta` of each request. */
 export const META = {
   'io.modelcontextprotocol/protocolVersion': MODERN,
   'io.modelcontextprotocol/clientInfo': { name: 'modern', version: '1' },
@@ -34,7 +34,10 @@ export function postModern(
   return client.post(url, message, { headers: { ...modernHeaders(method, params), ...headers } });
 }
 
-/** Subscribes to changes; resolves when the server has acknowledged it. Throws `HttpError` if it is refused. */
+/**
+ * Subscribes to changes. Resolves when the server has acknowledged the subscription. Throws `HttpError` if the server
+ * refuses it.
+ */
 export async function subscribe(
   client: RawClient,
   url: string,

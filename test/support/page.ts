@@ -20,7 +20,7 @@ export function buildPage(): void {
   execFileSync(process.execPath, args, { cwd: root, stdio: 'pipe' });
 }
 
-/** Does the same for commands, which run from the folder `COMPILED` (see `nodeArguments`). */
+/** Builds the page for commands, which run from the folder `COMPILED` (see `nodeArguments`). */
 export function buildPageForCommands(): void {
   buildPage();
   const { COMPILED: folder } = process.env;

@@ -1,4 +1,4 @@
-/** A role of a backplane of which a test needs some functions only. A call of another one throws a TypeError. */
+/** Makes a role of a backplane from the few functions that a test needs. A call of any other function throws a TypeError. */
 export function partOf<Role extends object>(part: Partial<Role>): Role {
   return part as Role;
 }

@@ -3,7 +3,7 @@ import { text } from 'node:stream/consumers';
 import type { JsonRpc, RequestId } from './json-rpc.js';
 import { answers, SseReader, type SseEvent } from './sse-reader.js';
 
-/** The server answered with another status than the test needed. */
+/** The server answered with another status than the test expects. */
 export class HttpError extends Error {
   override name = 'HttpError';
 
@@ -16,12 +16,12 @@ export class HttpError extends Error {
   }
 }
 
-/** An HTTP response of an MCP endpoint: a stream of events, or a body that has been read to its end. */
+/** An HTTP response of an MCP endpoint: a stream of events, or a body that was read to its end. */
 export class RawResponse {
   private constructor(
     readonly status: number,
     readonly headers: IncomingHttpHeaders,
-    /** Empty for a stream. */
+    /** The body. It is empty for a stream. */
     readonly body: string,
     readonly stream: SseReader | undefined,
     private readonly incoming: IncomingMessage,
@@ -35,12 +35,12 @@ export class RawResponse {
     return new RawResponse(statusCode, headers, body, stream, incoming);
   }
 
-  /** The id of the node that answered, from its header. */
+  /** The id of the node that answered, from the response header. */
   get node(): string | undefined {
     return this.headers['x-anynode-node'] as string | undefined;
   }
 
-  /** The stream of events. Throws `HttpError` if the response is none. */
+  /** Returns the stream of events. Throws `HttpError` if the response is none. */
   get sse(): SseReader {
     if (this.stream === undefined) throw new HttpError(this.status, this.body, 'a stream');
     return this.stream;
@@ -50,7 +50,7 @@ export class RawResponse {
     return JSON.parse(this.body) as JsonRpc;
   }
 
-  /** The events of the stream, until it ends. Throws `HttpError` if the response is none. */
+  /** Returns the events of the stream, until it ends. Throws `HttpError` if the response is none. */
   events(): AsyncGenerator<SseEvent, void, undefined> {
     return this.sse[Symbol.asyncIterator]();
   }

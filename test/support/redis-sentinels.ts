@@ -10,18 +10,21 @@ import { startOnPort, startService, type Service } from '../rig/service.js';
 export const MASTER_NAME = 'anynode';
 
 export interface Sentinels {
-  /** Of the sentinels. */
+  /** The ports of the sentinels. */
   ports: number[];
   master: RedisServer;
   replica: RedisServer;
-  /** The port of the master that the sentinels agree on, as the first of them says. */
+  /** Asks the first sentinel for the port of the master on which the sentinels agree. */
   masterPort: () => Promise<number>;
   stop: () => Promise<void>;
 }
 
 const COUNT = 3;
 
-/** A real master, its replica and three sentinels that know all of each other, and act after half a second of silence. */
+/**
+ * Starts a real master, its replica and three sentinels. The sentinels know each other, and act after half a second of
+ * silence.
+ */
 export async function startSentinels(): Promise<Sentinels> {
   const stops: (() => Promise<void>)[] = [];
   const stop = async (): Promise<void> => {
@@ -54,7 +57,7 @@ async function startSentinel(
   const program = requireBinary('redis-server');
   const dir = await mkdtemp(join(tmpdir(), 'anynode-sentinel-'));
   const { port, service } = await startOnPort(undefined, async (port): Promise<Service> => {
-    // It writes what it learns into this file.
+    // The sentinel writes what it learns into this file.
     const file = join(dir, 'sentinel.conf');
     const lines = [
       `port ${port}`,
@@ -74,7 +77,10 @@ async function startSentinel(
   return { port, stop };
 }
 
-/** Sentinels find each other by messages every two seconds, and announce it to nobody: they have to be asked. */
+/**
+ * Waits until a sentinel knows the others and the replica. Sentinels find each other by messages every two seconds, and do
+ * not report that, so it asks repeatedly.
+ */
 async function knowsAll(sentinel: Redis): Promise<void> {
   const deadline = Date.now() + 20_000;
   for (;;) {

@@ -1,8 +1,9 @@
 import type { Redis } from 'ioredis';
 
 /**
- * What a replica of Redis has got so far of the keys that match. The returned function makes that replica the master: what was
- * written since is lost, and subscribers have to connect again, unless no node is to notice yet.
+ * Remembers what a replica of Redis would have received so far of the keys that match. The returned function acts as if
+ * that replica became the master: later writes are lost, and subscribers have to connect again. With `unnoticed`, they stay
+ * connected.
  */
 export async function replicate(
   redis: Redis,

@@ -5,8 +5,8 @@ const { MUTANT } = process.env;
 if (MUTANT !== undefined) await TESTED_MUTANTS.find(({ name }) => name === MUTANT)?.plant();
 
 /**
- * Vitest fails the run for a rejection or an exception that nobody handles, wherever it happens, but holds its tongue
- * as soon as there is one more listener for them. So no test and nothing under test may leave one behind.
+ * Vitest fails the run for each unhandled rejection or exception, but not if there is another listener for these events. So
+ * no test, and no code under test, may leave such a listener behind.
  */
 const events = ['unhandledRejection', 'uncaughtException'] as const;
 const listeners = events.map((event) => process.listenerCount(event));

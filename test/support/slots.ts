@@ -2,18 +2,18 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { settled, type RedisCluster, type RedisServer } from '../rig/redis.js';
 
-/** The slots of a running cluster, as an operator moves them about. */
+/** The slots of a running cluster. Moves them between servers, as an operator does. */
 export class Slots {
   private readonly admins = new Map<RedisServer, Redis>();
 
   constructor(private readonly cluster: RedisCluster) {}
 
-  /** To one of its servers; it reconnects. */
+  /** Returns a connection to one of the servers. It reconnects by itself. */
   admin(server: RedisServer): Redis {
     let admin = this.admins.get(server);
     if (admin === undefined) {
       admin = new Redis(server.url);
-      admin.on('error', () => undefined); // some are killed
+      admin.on('error', () => undefined); // tests kill some servers
       this.admins.set(server, admin);
     }
     return admin;
@@ -23,13 +23,13 @@ export class Slots {
     for (const admin of this.admins.values()) admin.disconnect();
   }
 
-  /** After a failover, or when one has come back that knows itself as the master still. */
+  /** Resolves when all servers agree, for instance after a failover, or when a former master has come back. */
   settled(): Promise<void> {
     const all = [...this.cluster.servers, ...this.cluster.replicas];
     return settled(all.map((server) => this.admin(server)));
   }
 
-  /** The master of a key. Of one that is being moved: where it is moved from. */
+  /** Returns the master of a key. While its slot is moved, that is the master which the slot leaves. */
   async masterOf(key: string): Promise<RedisServer> {
     const slot = await this.slotOf(key);
     const found = await this.living(async (server) => {
@@ -52,7 +52,7 @@ export class Slots {
     return replica;
   }
 
-  /** Moves the slot of a key as `redis-cli --cluster reshard` does, key by key; `pauseMs` after each. */
+  /** Moves the slot of a key as `redis-cli --cluster reshard` does, key by key, with a pause of `pauseMs` after each key. */
   async move(key: string, to: RedisServer, pauseMs: number): Promise<void> {
     const slot = await this.slotOf(key);
     const from = await this.masterOf(key);

@@ -3,13 +3,13 @@ import { createParser } from 'eventsource-parser';
 import type { JsonRpc } from './json-rpc.js';
 
 export interface SseEvent {
-  /** The cursor; `undefined` if the event had none. */
+  /** The cursor, or `undefined` if the event had none. */
   id: string | undefined;
   event: string | undefined;
   data: string;
   /** The reconnection time that came with the event, in ms. */
   retry: number | undefined;
-  /** The data as JSON-RPC; `undefined` if it is none. */
+  /** The data as a JSON-RPC message, or `undefined` if the data are none. */
   message: JsonRpc | undefined;
 }
 
@@ -28,18 +28,18 @@ export function answers(id: string | number): Predicate {
   return ({ message }) => message?.id === id && message.method === undefined;
 }
 
-/** Reads Server-Sent Events from a response and keeps all that it has seen, in order. */
+/** Reads Server-Sent Events from a response, and keeps them all, in order. */
 export class SseReader {
   /** Events with data. */
   readonly events: SseEvent[] = [];
   /** Events without data, which only carry a cursor. */
   readonly primings: SseEvent[] = [];
   readonly comments: string[] = [];
-  /** Each `retry` field, in ms. */
+  /** The `retry` fields, in ms. */
   readonly retries: number[] = [];
-  /** The cursor to resume with: the last id seen, that of a priming event included. */
+  /** The cursor to resume with: the id of the last event, which may be a priming event. */
   lastEventId: string | undefined;
-  /** Resolves when the stream is over, in whichever way; never rejects. */
+  /** Resolves when the stream has ended in any way. Never rejects. */
   readonly ended: Promise<StreamEnd>;
 
   readonly #response: IncomingMessage;
@@ -84,14 +84,14 @@ export class SseReader {
     return this.events.flatMap(({ message }) => (message === undefined ? [] : [message]));
   }
 
-  /** How the stream ended; `undefined` while it is open. */
+  /** How the stream ended, or `undefined` while it is open. */
   get endedBy(): StreamEnd | undefined {
     return this.#end;
   }
 
   /**
-   * The next event that matches and was not given out yet. Those that it goes past stay for later calls.
-   * Rejects if the stream ends first or after `timeoutMs`; the error lists what came instead.
+   * Resolves with the next event that matches and was not returned yet. Events that do not match stay for later calls.
+   * Rejects if the stream ends first, and after `timeoutMs`. The error lists the other events.
    */
   next(predicate: Predicate = () => true, timeoutMs = 20_000): Promise<SseEvent> {
     return this.#wait('a matching event', timeoutMs, () => {
@@ -101,29 +101,29 @@ export class SseReader {
     });
   }
 
-  /** Resolves as soon as `count` events have come in all, with these. */
+  /** Resolves with the first `count` events, as soon as these have come. */
   async first(count: number, timeoutMs = 20_000): Promise<SseEvent[]> {
     return this.#wait(`${count} events`, timeoutMs, () =>
       this.events.length >= count ? this.events.slice(0, count) : undefined,
     );
   }
 
-  /** The first priming event, at once if it has come already. */
+  /** Resolves with the first priming event, at once if it has come already. */
   priming(timeoutMs = 20_000): Promise<SseEvent> {
     return this.#wait('a priming event', timeoutMs, () => this.primings[0]);
   }
 
-  /** Resolves when there are `count` comments. */
+  /** Resolves when `count` comments have come. */
   comment(count = 1, timeoutMs = 20_000): Promise<string> {
     return this.#wait(`${count} comments`, timeoutMs, () => this.comments[count - 1]);
   }
 
-  /** Resolves when the stream is over; rejects if it is not after `timeoutMs`. */
+  /** Resolves when the stream has ended. Rejects if it has not ended after `timeoutMs`. */
   untilEnded(timeoutMs = 20_000): Promise<StreamEnd> {
     return this.#wait('the end', timeoutMs, () => this.#end);
   }
 
-  /** All events from the first on, until the stream ends. */
+  /** Yields all events from the first on, until the stream ends. */
   async *[Symbol.asyncIterator](): AsyncGenerator<SseEvent, void, undefined> {
     for (let i = 0; ; i++) {
       const event = await this.#wait('', Infinity, () => this.events[i] ?? this.#end);

@@ -9,8 +9,8 @@ export interface Tally {
 }
 
 /**
- * Counts the tests of a run. What keeps tests from running at all counts as a failed one: a file that does not load, a
- * suite whose hook throws, an error outside of any test. So `failed` is 0 exactly when the run is green.
+ * Counts the tests of a run. Everything that prevents tests from running counts as a failed test: a file that does not
+ * load, a suite whose hook throws, an error outside of any test. So `failed` is 0 exactly when the run is green.
  */
 export function count(
   modules: readonly TestModule[],
@@ -21,7 +21,7 @@ export function count(
     tally.failed += brokenSuites(module);
     for (const test of module.children.allTests()) {
       const { state } = test.result();
-      // 'pending': the run was broken off before the test had a result.
+      // A test is 'pending' if the run was aborted before it had a result.
       tally[state === 'pending' ? 'failed' : state]++;
     }
   }
@@ -42,7 +42,7 @@ export default class TallyReporter implements Reporter {
 
   onTestRunEnd(modules: readonly TestModule[], unhandledErrors: readonly SerializedError[]): void {
     const line = `${format(count(modules, unhandledErrors))}\n`;
-    // Other reporters and the teardown may still have something to say, so it waits for the very end.
+    // Other reporters and the teardown may still print something, so the tally waits for the end of the process.
     if (this.#watching) process.stdout.write(line);
     else process.once('exit', () => writeSync(1, line));
   }

@@ -8,29 +8,29 @@ export interface TcpProxy {
   port: number;
   /** How many connections are open. */
   readonly connections: number;
-  /** Destroys all open connections; new ones are let in. */
+  /** Destroys all open connections. New connections are accepted. */
   cut: () => void;
-  /** Forwards nothing in either direction, on new connections too, but keeps them open. Nothing is lost. */
+  /** Forwards nothing in either direction, but keeps all connections open, new ones included. Nothing is lost. */
   stall: () => void;
   resume: () => void;
-  /** Holds all that is sent, in either direction, back by `ms`; 0 ends it. */
+  /** Delays all data in both directions by `ms`. With 0, the delay ends. */
   delay: (ms: number) => void;
   /**
-   * Swallows all that is sent in one direction, or with `server→client`, the default, every reply.
-   * The connections stay open, and what was swallowed is lost.
+   * Swallows all data in one direction. The default is `server→client`, which swallows every reply. The connections stay
+   * open, and the swallowed data are lost.
    */
   mute: (direction?: Direction) => void;
   unmute: () => void;
-  /** Resets every new connection, as a server does that is not there; open ones stay. */
+  /** Resets every new connection, as if no server were running. Open connections stay. */
   refuse: () => void;
   accept: () => void;
-  /** New connections go to this port from now on; open ones stay where they are, as after a failover. */
+  /** Connects new connections to this port from now on. Open connections stay as they are, as after a failover. */
   retarget: (port: number) => void;
   /**
-   * Forwards the next data of a client, and cuts that connection when the server has carried it out, before a byte of
-   * the reply is back: the client can't know whether it was done.
+   * Forwards the next data of a client. When the server has carried them out, it cuts that connection before a byte of the
+   * reply is back. So the client cannot know whether its commands were carried out.
    *
-   * `which` picks the data: those that it matches, or the nth chunk from now on. Resolves when the connection is cut.
+   * `which` chooses the data: the first data that match, or the nth chunk from now on. Resolves when the connection is cut.
    */
   cutBeforeReply: (which?: number | ((data: Buffer) => boolean)) => Promise<void>;
   /** Cuts all connections and frees the port. */
@@ -42,7 +42,7 @@ interface Link {
   server: Socket;
   up: Flow;
   down: Flow;
-  /** In a trap: what happens to the others does not happen to it. */
+  /** True while `cutBeforeReply` handles this connection. Faults for all connections do not apply to it then. */
   trapped: boolean;
 }
 
@@ -51,7 +51,7 @@ interface Trap {
   done: () => void;
 }
 
-/** Stands between a client and a server, such as a node and its Redis, and makes the network fail as networks do. */
+/** Starts a proxy between a client and a server, such as a node and its Redis, which can make the network fail. */
 export async function startTcpProxy(options: {
   target: { host?: string; port: number };
 }): Promise<TcpProxy> {
@@ -138,8 +138,9 @@ export async function startTcpProxy(options: {
 }
 
 /**
- * The first bytes of a reply show that the server is at work on what it got. Then its side is closed for writing: a
- * server like Redis carries out all that came before the end of its input, and only then hangs up.
+ * Cuts a connection after the server has carried out its commands. The first bytes of a reply show that the server is at
+ * work. Then the proxy ends the input of the server: Redis carries out everything before the end of its input, and then
+ * closes the connection.
  */
 function springTrap(link: Link, done: () => void): void {
   const { client, server, up, down } = link;

@@ -1,2 +1,2 @@
-/** So many test files run at a time, most of which wait for a while. */
+/** How many test files run at a time. Most of them only wait at times. */
 export const WORKERS = 3;

@@ -1,6 +1,9 @@
 import type { Backplane, JoinOptions, JoinedBackplane } from '../../src/backplane/backplane.js';
 
-/** A backplane whose nodes a test watches, holds up, or fails: the methods that `change` returns take the place of the node's own. */
+/**
+ * Wraps a backplane, so that a test can watch, delay or fail the calls of its nodes. The methods that `change` returns
+ * replace those of the node.
+ */
 export function wrappedBackplane(
   store: Backplane,
   change: (backplane: JoinedBackplane, options: JoinOptions) => Partial<JoinedBackplane>,

@@ -20,9 +20,8 @@ export const cursor: fc.Arbitrary<Cursor> = fc.oneof(
 );
 
 /**
- * When the node in question was found dead: just now, too long ago, or at a time that lies in the future of a clock
- * that was set back. All are far from the bounds, so that a busy machine does not change the verdict; see
- * `TOO_SLOW_MS`.
+ * When the node was found dead: just now, too long ago, or at a time that lies in the future of a clock that was set back.
+ * All times are far from the bounds, so that a busy machine does not change the outcome (see `TOO_SLOW_MS`).
  */
 export const look: fc.Arbitrary<() => { lookedAt?: number }> = fc
   .constantFrom(undefined, -FRESH_MS, -FRESH_MS, -60_000, 60_000)

@@ -6,7 +6,7 @@ import { replicate } from '../../support/redis-snapshot.js';
 
 /** Restores the session as it was when it was copied. */
 export type GoBack = () => Promise<void>;
-/** Copies a session, as a Redis replica has it that becomes the master later without getting more. */
+/** Copies a session, as a Redis replica that receives nothing more and later becomes the master. */
 export type Replicate = (sessionId: string) => Promise<GoBack>;
 
 export function replicasInMemory({ sessions }: MemoryBackplane): Replicate {
@@ -33,7 +33,7 @@ export function replicasInRedis(redis: Redis, prefix: string): Replicate {
 }
 
 /**
- * Waits for a millisecond, as a failover takes time. Within the same millisecond, a new entry could get the id of a
+ * Waits for a millisecond, because a failover takes time. Within the same millisecond, a new entry could get the id of a
  * lost one.
  */
 async function nextTick(): Promise<void> {

@@ -14,7 +14,7 @@ export type Template = (world: World, session: number) => Operation;
 export type Step = (world: World, node: TestNode, session: number) => Promise<unknown>;
 
 /**
- * What one backplane has shown so far. Both backplanes carry out the same steps, so the same index means the same in
+ * What one backplane has returned so far. Both backplanes carry out the same steps, so the same index means the same in
  * both.
  */
 export class World {
@@ -25,7 +25,7 @@ export class World {
   private streams: string[][] = [];
   private last = new Map<string, Operation[]>();
   private ids: string[] = [];
-  /** Counts the sessions that have had an id. Two sessions of one id may have the same log ids by chance. */
+  /** Counts the sessions that have had the same id. Two sessions of one id may have the same log ids by chance. */
   private readonly lives = new Map<string, number>();
   /** For each session, the function that restores its last copy. */
   private readonly copies = new Map<string, GoBack>();

@@ -80,7 +80,7 @@ export function describeCommits(openStore: OpenStore): void {
 
     // A cancelled request ends without an answer. Its stream has to end all the same, or the client would wait for
     // ever.
-    it('may end without an answer, as a cancelled one does', async () => {
+    it('may end without an answer, as a cancelled call does', async () => {
       const { a, b } = rig;
       const id = await a.create();
       await a.run(id, open('p', ['0']));
@@ -118,7 +118,7 @@ export function describeCommits(openStore: OpenStore): void {
         { status: 'dropped', executor: a.id },
         { status: 'dropped', executor: a.id },
       ]);
-      // Nor can a node end the request of another stream.
+      // A node cannot end the request of another stream either.
       expect(await a.run(id, append('p', 'x', { ends: '3' }))).toEqual([
         { status: 'dropped', executor: a.id },
       ]);

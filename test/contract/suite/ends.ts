@@ -47,8 +47,8 @@ export function describeEnds(openStore: OpenStore): void {
       expect((await node.backplane.list(undefined, 10)).ids).not.toContain(id);
     }
 
-    // With the SDK alone, a DELETE that reaches a node without the session answers 200, and the other nodes go on
-    // serving it.
+    // With the SDK alone, a DELETE that reaches a node without the session is answered with 200, and the other nodes go on
+    // serving the session.
     it('is told to every node that has a replica, an open stream or a running call of it', async () => {
       const { a, b, c } = rig;
       const d = await rig.join();

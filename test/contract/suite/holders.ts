@@ -38,8 +38,8 @@ export function describeHolders(openStore: OpenStore): void {
         if (stream === STANDALONE) await holder.hold(id, stream, { token });
         await holder.drain(c, id);
         await c.hold(id, stream, { token: 'c1', cursor: BEGINNING });
-        await c.hold(id, stream, { token: 'c1', cursor: BEGINNING }); // its reply was lost
-        await c.hold(id, stream, { token: 'c2', cursor: BEGINNING }); // a node knows its own
+        await c.hold(id, stream, { token: 'c1', cursor: BEGINNING }); // the reply to this attach was lost
+        await c.hold(id, stream, { token: 'c2', cursor: BEGINNING }); // a node is not told of its own connections
         const taken = { type: 'taken', sessionId: id, stream, token };
         const told = await holder.drain(c, id);
         expect(told.filter(({ type }) => type === 'taken')).toEqual([taken]);
@@ -47,8 +47,8 @@ export function describeHolders(openStore: OpenStore): void {
       expect(await c.drain(a, id)).toEqual([]);
     });
 
-    // A failover may lose the claim of a connection that stays open. Without this, it would show what is in the log
-    // now, and nothing later.
+    // A failover may lose the claim of a connection that stays open. Without this check, the connection would show what is
+    // in the log now, and nothing later.
     it('can read its stream, and a connection that has given the stream up cannot', async () => {
       const { a, b } = rig;
       const id = await a.create();
@@ -96,7 +96,7 @@ export function describeHolders(openStore: OpenStore): void {
       await b.hold(id, STANDALONE, { token: 'b1' });
       await b.hold(id, STANDALONE, { token: 'b2' });
       await b.run(id, detach(STANDALONE, 'b1'));
-      await c.run(id, detach(STANDALONE, 'b2')); // another node's connection of the same name
+      await c.run(id, detach(STANDALONE, 'b2')); // a connection of another node has the same token
       await a.say(id, STANDALONE, 'news');
       expect((await b.next('event')).token).toBe('b2');
 

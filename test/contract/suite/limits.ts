@@ -12,7 +12,7 @@ export function describeLimits(openStore: OpenStore): void {
   describe('a page of a history', () => {
     const rig = useRig(openStore);
 
-    it('may hold fewer entries where messages are large, and the next page goes on there', async () => {
+    it('may have fewer entries where messages are large, and the next page begins there', async () => {
       const { a } = rig;
       const id = await a.create();
       const texts = Array.from({ length: 8 }, (_, at) => `${at}`.repeat(400_000));
@@ -75,7 +75,7 @@ export function describeLimits(openStore: OpenStore): void {
       expect(await rig.b.attach(id, STANDALONE, { cursor })).toEqual({ status: 'trimmed' });
     });
 
-    it('leave a GET without a cursor its place in the log, though the last message there was trimmed', async () => {
+    it('do not move a GET without a cursor, though the last message that it has shown was trimmed', async () => {
       const node = await rig.join({ retention: { ...RETENTION, maxEvents: 1 } });
       const id = await node.create();
       const { position } = await node.say(id, STANDALONE, 'trimmed');
@@ -97,7 +97,7 @@ export function describeLimits(openStore: OpenStore): void {
       expect((await bytesOf(id)).entries).toBe(1);
     });
 
-    it('are counted right when entries are trimmed by their number as well', async () => {
+    it('are counted correctly when entries are trimmed by their number as well', async () => {
       const node = await rig.join({ retention: { ...RETENTION, maxEvents: 5 } });
       const id = await node.create();
       // These are more bytes than the bound in all, but never more than a quarter of it at a time.
@@ -162,7 +162,7 @@ export function describeLimits(openStore: OpenStore): void {
       expect(await isFull()).toBe(false);
     });
 
-    it('get the same verdict when their commit is repeated', async () => {
+    it('get the same outcome when their commit is repeated', async () => {
       const { a, b } = rig;
       await a.run(id, open('p', ['1'], { most: 1 }));
       await b.run(id, open('q', ['2'], { most: 1 }));
@@ -184,7 +184,7 @@ export function describeLimits(openStore: OpenStore): void {
   describe('the sessions of a principal', () => {
     const rig = useRig(openStore);
     const most = { sessions: 3, pending: 2 };
-    /** A principal of its own for each test, since stores may be shared. */
+    /** Each test has its own principal, because tests may share a store. */
     let who = '';
     beforeEach(() => {
       who = `${ALICE}-${randomBytes(4).toString('hex')}`;
@@ -227,7 +227,7 @@ export function describeLimits(openStore: OpenStore): void {
       await expect(create(b)).rejects.toMatchObject(refused('sessions'));
     });
 
-    it('count more for a large handshake while they were never used', async () => {
+    it('count more for a large handshake until they are used', async () => {
       const { a, b } = rig;
       const roomy = { sessions: 10, pending: 4 };
       const begin = (bytes: number) =>
@@ -240,7 +240,7 @@ export function describeLimits(openStore: OpenStore): void {
       await expect(begin(10)).rejects.toMatchObject(refused('pending'));
     });
 
-    it('make all of the room again that an unused session with a large handshake took', async () => {
+    it('give back all room of an unused session with a large handshake when it expires', async () => {
       const short = await rig.join({ pendingTtlMs: 700, sessionTtlMs: 700 });
       const begin = () =>
         short.create({ principal: who, most, initialize: `"${'x'.repeat(60_000)}"` });
@@ -270,7 +270,7 @@ export function describeLimits(openStore: OpenStore): void {
       await eventually(() => create(short));
     });
 
-    it('do not count a session whose id was in use already', async () => {
+    it('do not include a session whose id was in use already', async () => {
       const { b } = rig;
       const id = await createUsed();
       for (let at = 0; at < 5; at += 1) {

@@ -12,8 +12,8 @@ export function describeLooks(openStore: OpenStore): void {
     const now = (id: string) => rig.b.backplane.timeOf(id);
     const tooOld = async (id: string) => (await now(id)) - LOOK_HOLDS_MS - 1;
 
-    // Bug: claims waited while Redis refused writes. Carried out afterwards, they took the calls of nodes that were
-    // alive.
+    // Bug: claims waited while Redis refused writes. When they were carried out afterwards, they took the calls of nodes
+    // that were alive.
     it('takes a request from its executor if the look is recent, and is refused as stale if not', async () => {
       const { a, b } = rig;
       const id = await a.create();
@@ -27,7 +27,7 @@ export function describeLooks(openStore: OpenStore): void {
       expect(answer).toMatchObject({ status: 'appended' });
       const inTime = { ...claim, from: a.id, lookedAt: await now(id) };
       expect(await b.run(id, inTime)).toEqual([{ status: 'claimed', requests: ['1'] }]);
-      // A repeat after a lost reply answers what the first one did, however old the look is by then.
+      // A repeat after a lost reply has the outcome of the first try, however old the look is by then.
       const repeat = { ...inTime, lookedAt: await tooOld(id) };
       expect(await b.repeat(id, repeat)).toMatchObject({ results: [{ status: 'claimed' }] });
     });
@@ -58,7 +58,7 @@ export function describeLooks(openStore: OpenStore): void {
       expect((await b.backplane.load(id))?.owner).toBe(b.id);
     });
 
-    it('names the present owner if that is another node by now, however old the look is', async () => {
+    it('names the present owner if another node owns the session by now, however old the look is', async () => {
       const { a, b, c } = rig;
       const id = await a.create(owned);
       await b.run(id, { ...assign, dead: a.id, lookedAt: await now(id) });

@@ -55,7 +55,7 @@ export function describeNotes(openStore: OpenStore): void {
         'request.recovered',
       ]);
       expect(await a.texts(id, 'p')).toEqual(['one', 'two']);
-      // The note is no position of the stream: the client has missed `two` only.
+      // The note has no position in the stream, so the client has missed `two` only.
       expect((await b.read(id, 'p', one.position)).events).toMatchObject([{ message: 'two' }]);
     });
 
@@ -72,7 +72,8 @@ export function describeNotes(openStore: OpenStore): void {
       ]);
     });
 
-    // Without these an operator cannot tell on which node an answer of the client came in, nor who showed a message.
+    // Without these names, an operator cannot tell which node received an answer of the client, and which node showed a
+    // message.
     it('names the node of each message, and the node that showed it, unless the stream says so', async () => {
       const { a, b } = rig;
       const id = await a.create();

@@ -50,7 +50,7 @@ export function describeNotify(openStore: OpenStore): void {
       ]);
     });
 
-    // If a new one were coalesced with one that was already shown, the client would never hear of the change.
+    // If a new broadcast were coalesced with one that was already shown, the client would never hear of the change.
     it('is stored again after the last one was shown', async () => {
       const { a, b } = rig;
       const id = await a.create();
@@ -63,14 +63,14 @@ export function describeNotify(openStore: OpenStore): void {
       const { position } = await a.say(id, STANDALONE, 'more');
       await b.run(id, detach(STANDALONE, 't', first));
       expect(said).toMatchObject({ status: 'appended' });
-      expect(await a.run(id, tools)).toEqual([{ status: 'skipped' }]); // not written yet
+      expect(await a.run(id, tools)).toEqual([{ status: 'skipped' }]); // the earlier one was not shown yet
       await b.hold(id, STANDALONE, { token: 't' });
       await b.run(id, detach(STANDALONE, 't', position));
       expect(await a.run(id, tools)).toMatchObject([{ status: 'appended' }]);
       expect(await a.run(id, tools)).toEqual([{ status: 'skipped' }]);
     });
 
-    // The one that waited was trimmed, so the next one must not be coalesced with it.
+    // The broadcast that waited was trimmed, so the next one must not be coalesced with it.
     it('is stored again after the one that waited was trimmed', async () => {
       const a = await rig.join({ retention: { maxEvents: 3, maxAgeMs: 60_000 } });
       const id = await a.create();
@@ -101,7 +101,7 @@ export function describeNotify(openStore: OpenStore): void {
       expect(await b.run(id, updated)).toMatchObject([{ status: 'appended' }]);
     });
 
-    it('of one session is not coalesced with that of another', async () => {
+    it('of one session is not coalesced with that of another session', async () => {
       const { a } = rig;
       const [one, two] = await Promise.all([a.create(), a.create()]);
       const tools = append(STANDALONE, 'tools', { coalesce: 'tools' });

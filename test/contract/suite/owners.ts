@@ -98,7 +98,7 @@ export function describeOwners(openStore: OpenStore): void {
 
     // Bug (found by the simulator): the second of two assignments lost its reply. Its repeat returned what the first
     // had returned, so the requests ran twice.
-    it('gets no requests from a repeat that an earlier commit has already given it', async () => {
+    it('gets from a repeat no requests that an earlier commit has already given it', async () => {
       const { a, b } = rig;
       const id = await a.create(owned);
       await b.run(id, open('p', ['1'], owned));
@@ -163,14 +163,15 @@ export function describeOwners(openStore: OpenStore): void {
       };
       expect(okay(await a.commit(id, ...commit))).toMatchObject(regained);
       expect(okay(await a.repeat(id, ...commit))).toMatchObject(regained);
-      // A node that gives up a commit still asks for this, without the operations.
+      // A node that has given up a commit still asks whether the commit made it the owner, without the operations.
       expect(okay(await a.repeat(id))).toMatchObject({ becameOwner: true, results: [] });
       const later = okay(await a.commit(id, said));
       expect(later).toMatchObject({ results: [{ status: 'appended' }] });
       for (const reply of [later, okay(await a.repeat(id, said))]) {
         expect(reply).not.toHaveProperty('becameOwner');
       }
-      // A commit without operations is carried out as any other one, so that a late first try is its repeat.
+      // A commit without operations is carried out like any other one. So a first try that arrives late counts as its
+      // repeat.
       expect(okay(await a.commit(id)).results).toEqual([]);
       expect(okay(await a.repeat(id, open('r', ['3'], owned)))).not.toHaveProperty('becameOwner');
       expect((await a.backplane.load(id))?.owner).toBe(a.id);

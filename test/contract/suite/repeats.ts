@@ -41,10 +41,10 @@ export function describeRepeats(openStore: OpenStore): void {
         { type: 'hangup', stream: 'q' } as const,
       ];
       const first = resultsOf(await a.commit(id, ...operations));
-      expect(await b.drain(a, id)).toHaveLength(6); // and one for the changed subscriptions
+      expect(await b.drain(a, id)).toHaveLength(6); // one of them is for the changed subscriptions
       const stored = await entries(a, id);
       const record = await a.backplane.load(id);
-      a.number -= 1; // the number of the commit, past the one of the mark
+      a.number -= 1; // the mark of `drain` was a commit, too
       const repeated = okay(await a.repeat(id, ...operations));
 
       expect(first.map(({ status }) => status)).toEqual([
@@ -89,7 +89,7 @@ export function describeRepeats(openStore: OpenStore): void {
 
     // Each node numbers its commits of each session. Commits of other nodes and other sessions with the same number are
     // no repeats.
-    it('is one of the same node in the same session only', async () => {
+    it('is recognized only from the same node in the same session', async () => {
       const { a, b } = rig;
       const [one, two] = await Promise.all([a.create(), a.create()]);
       a.number = b.number = 10;
@@ -101,7 +101,7 @@ export function describeRepeats(openStore: OpenStore): void {
       expect(await a.texts(two, STANDALONE)).toEqual(['of a']);
     });
 
-    it('of an open answers as the first one did', async () => {
+    it('of an open gets the same reply as the first one', async () => {
       const { a, b } = rig;
       const id = await a.create();
       const first = await a.run(id, open('p', ['1']));
@@ -256,21 +256,24 @@ export function describeRepeats(openStore: OpenStore): void {
     const useOf = (node: TestNode, id: string) =>
       node.run(id, receive({ to: 'here' }, '{}', { revision: undefined }));
 
-    it.each(Object.entries(CASES))('answers the same and changes nothing: %s', async (_, given) => {
-      const { a, b, c } = rig;
-      const id = await a.create();
-      await given.before?.(rig, id);
-      const operation = given.operation(rig);
-      const [first] = await a.run(id, operation);
-      await given.between(rig, id);
-      await Promise.all([b.drain(c, id), c.drain(b, id)]);
-      const stored = await everythingOf(a, id);
-      const [repeated] = resultsOf(await a.repeat(id, operation));
-      expect(repeated).toEqual(given.answer ?? first);
-      expect(await everythingOf(a, id)).toEqual(stored);
-      const heard = await Promise.all([b.drain(c, id), c.drain(b, id)]);
-      expect(heard).toEqual([[], []]);
-    });
+    it.each(Object.entries(CASES))(
+      'gets the same reply and changes nothing: %s',
+      async (_, given) => {
+        const { a, b, c } = rig;
+        const id = await a.create();
+        await given.before?.(rig, id);
+        const operation = given.operation(rig);
+        const [first] = await a.run(id, operation);
+        await given.between(rig, id);
+        await Promise.all([b.drain(c, id), c.drain(b, id)]);
+        const stored = await everythingOf(a, id);
+        const [repeated] = resultsOf(await a.repeat(id, operation));
+        expect(repeated).toEqual(given.answer ?? first);
+        expect(await everythingOf(a, id)).toEqual(stored);
+        const heard = await Promise.all([b.drain(c, id), c.drain(b, id)]);
+        expect(heard).toEqual([[], []]);
+      },
+    );
 
     async function everythingOf(node: TestNode, id: string) {
       const record = await node.backplane.load(id);
@@ -283,7 +286,7 @@ export function describeRepeats(openStore: OpenStore): void {
 
     // Bug: the first cancellation came before the owner had begun the call, so it was sent to no node. Neither was its
     // repeat.
-    it('sends the owner a cancellation of a call that it has begun in between', async () => {
+    it('sends the owner a cancellation of a call that the owner has begun in between', async () => {
       const { a: owner, b } = rig;
       const id = await owner.create({ owned: true });
       await b.run(id, open('p', ['1'], { owned: true }));
@@ -298,8 +301,8 @@ export function describeRepeats(openStore: OpenStore): void {
   describe('a repeated attach', () => {
     const rig = useRig(openStore);
 
-    // The first attach took the stream over, and its reply was lost. The second must neither meet its own claim as a
-    // conflict nor forget whose connection has to be ended.
+    // The first attach took the stream over, and its reply was lost. The second attach must neither conflict with its own
+    // claim nor forget which connection has to be ended.
     it('meets no conflict, and names the connection that held the stream before', async () => {
       const { a, b } = rig;
       const id = await a.create();

@@ -42,7 +42,7 @@ export function describeReplicas(openStore: OpenStore): void {
     });
 
     // A change that was acknowledged on one node holds on every node from the next request on.
-    it('is told of every change of shape except its own', async () => {
+    it('is told of every change of shape except those that its own node stored', async () => {
       const { a, b, c } = rig;
       const id = await a.create();
       await b.run(id, open('p', ['1']));

@@ -48,7 +48,7 @@ export function describeSessions(openStore: OpenStore): void {
       const id = await a.create();
       await a.run(id, open('p', ['1', '2', '3']));
       await a.say(id, 'p', 'error', { ends: '1', failed: true });
-      // A request of a server that is logged in between, and an answer without an error, do not count.
+      // A request of the server that is logged in between, and an answer without an error, do not count.
       await a.run(id, append(STANDALONE, 'question', { asks: true }));
       await a.say(id, 'p', 'answer', { ends: '2' });
       // The executor is another node, so the step changes nothing.
@@ -210,8 +210,8 @@ export function describeSessions(openStore: OpenStore): void {
       expect(await a.drain(b, id)).toEqual([]);
     });
 
-    // The empty principal is one like any other: an anonymous session is for anonymous callers only.
-    it('may be empty, which is a principal like any other', async () => {
+    // An anonymous session is for anonymous callers only.
+    it('may be the empty text, which is a principal like any other', async () => {
       const { a, b } = rig;
       const id = await a.create({ principal: '' });
       expect(await b.run(id, open('p', ['1']))).toEqual([{ status: 'denied' }]);

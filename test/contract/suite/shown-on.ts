@@ -41,7 +41,7 @@ export function describeShownOn(openStore: OpenStore): void {
       expect(events.map(({ message }) => message)).toEqual([undefined, 'answer 1', 'answer 2']);
     });
 
-    // A node that was paused answers late. The request runs on another node by now, so its answer would come twice.
+    // A node that was paused answers late. The request runs on another node by now, so the client would get two answers.
     it('is skipped if the operation before it was dropped or refused, or there is none', async () => {
       const { a, b } = rig;
       const id = await a.create();

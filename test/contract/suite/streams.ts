@@ -18,7 +18,7 @@ import {
 export function describeStreams(openStore: OpenStore): void {
   // The clock of a new Redis master may be behind that of the old one. Bug: a node had seen a message that the failover
   // lost. The next message got the same number and a lower id, and the node took it for the one that it had seen.
-  describe('a commit that names the last place in the log that its node has seen', () => {
+  describe('a commit that names the last log id that its node has seen', () => {
     const rig = useRig(openStore);
 
     async function storeAfter(node: TestNode, id: string, after: string, operation: Operation) {
@@ -34,7 +34,7 @@ export function describeStreams(openStore: OpenStore): void {
       const after = `${Date.now() + 30_000}-7`;
       const stored = appended(await storeAfter(a, id, after, append(STANDALONE, 'one')));
       expect(compareLogIds(stored.position.logId, after)).toBeGreaterThan(0);
-      // Also what a node stores that has seen nothing.
+      // This also holds for a node that has seen no log id.
       const next = await b.say(id, STANDALONE, 'two');
       expect(compareLogIds(next.position.logId, stored.position.logId)).toBeGreaterThan(0);
       expect(await b.texts(id, STANDALONE)).toEqual(['one', 'two']);
@@ -44,7 +44,7 @@ export function describeStreams(openStore: OpenStore): void {
       expect(page.events.map(({ message }) => message)).toEqual(['one', 'two']);
     });
 
-    it('is stored after that place when the log is nearly empty, too', async () => {
+    it('is stored after that place also when the log is nearly empty', async () => {
       const { a } = rig;
       const id = await a.create();
       const after = `${Date.now() + 30_000}-0`;
@@ -54,7 +54,7 @@ export function describeStreams(openStore: OpenStore): void {
       expect(compareLogIds(last?.logId ?? '', after)).toBeGreaterThan(0);
     });
 
-    it('goes by the clock if that is ahead of that place', async () => {
+    it('gets a log id of the clock if the clock is ahead of that place', async () => {
       const { a } = rig;
       const id = await a.create();
       const after = `${Date.now() - 30_000}-0`;
@@ -78,8 +78,9 @@ export function describeStreams(openStore: OpenStore): void {
       return { id, one, two, three };
     }
 
-    // A client resumes on a node that does not run the request. It gets what it missed, and then what comes.
-    it('returns what came after it while the call runs on on another node', async () => {
+    // A client resumes on a node that does not run the request. It gets the messages that it missed, and then the live
+    // ones.
+    it('returns the messages after it while the call still runs on another node', async () => {
       const { a, b } = rig;
       const { id, one } = await threeMessages(a);
       const { position, protocolVersion } = await b.hold(id, 'p', { cursor: one, token: 'get' });
@@ -105,7 +106,7 @@ export function describeStreams(openStore: OpenStore): void {
       expect(await b.read(id, 'p', three)).toMatchObject({ events: [], open: true, more: false });
     });
 
-    it('of a stream that has ended returns the rest and the end', async () => {
+    it('of a stream that has ended returns the remaining messages and the end', async () => {
       const { a, b } = rig;
       const { id, two } = await threeMessages(a);
       const { position: last } = await a.say(id, 'p', 'answer', { ends: '1' });
@@ -170,7 +171,7 @@ export function describeStreams(openStore: OpenStore): void {
       expect(await b.attach(id, 'p', { cursor: one })).toMatchObject({ status: 'attached' });
       await a.say(id, 'p', 'four');
       await a.say(id, 'p', 'five');
-      // Left are two, the note, three, four, five: all that comes after `one`.
+      // The log now has `two`, the note, `three`, `four` and `five`, which is everything after `one`.
       expect(await b.attach(id, 'p', { cursor: one })).toMatchObject({ status: 'attached' });
       await a.say(id, 'p', 'six');
       expect(await b.attach(id, 'p', { cursor: one })).toEqual({ status: 'trimmed' });
@@ -179,14 +180,14 @@ export function describeStreams(openStore: OpenStore): void {
         await b.backplane.read({ sessionId: id, stream: 'p', after: one, maxBytes: 1000 }),
       ).toEqual({ status: 'trimmed' });
 
-      // Messages of other streams have pushed out all of this stream. An empty rest does not mean that nothing was
-      // missed.
+      // Messages of other streams have pushed out all messages of this stream. So an empty result does not mean that
+      // nothing was missed.
       for (let at = 0; at < 5; at += 1) await a.say(id, STANDALONE, `g${at}`);
       expect(await b.attach(id, 'p', { cursor: two })).toEqual({ status: 'trimmed' });
       expect(
         await b.backplane.read({ sessionId: id, stream: 'p', after: two, maxBytes: 1000 }),
       ).toEqual({ status: 'trimmed' });
-      // The stream has ended, and nothing of it is kept: it is unknown now.
+      // The stream has ended, and the log keeps nothing of it, so it is unknown now.
       await a.say(id, 'p', 'answer', { ends: '1' });
       for (let at = 0; at < 5; at += 1) await a.say(id, STANDALONE, `h${at}`);
       expect(await b.attach(id, 'p', { cursor: two })).toEqual({ status: 'unknown' });
@@ -233,8 +234,8 @@ export function describeStreams(openStore: OpenStore): void {
       expect((await b.read(id, 'p', position)).events).toMatchObject([
         { message: 'four', position: { n: 4 } },
       ]);
-      // The numbers 4 to 9 were used before the loss. A reader that has shown number 9 meets 4, and has to count on
-      // from 3.
+      // The numbers 4 to 9 were used before the loss. A reader that has shown number 9 now finds number 4, and has to go on
+      // counting from 3.
       const after = await b.read(id, 'p', { n: 9, logId: three.logId });
       expect(after).toMatchObject({ restart: 3, events: [{ message: 'four' }] });
       const resumed = await b.hold(id, 'p', { cursor: { n: 9, logId: three.logId } });
@@ -295,7 +296,7 @@ export function describeStreams(openStore: OpenStore): void {
       expect((await a.hold(id, STANDALONE)).position).toEqual(two);
     });
 
-    // A client without a cursor was promised nothing, so it gets what is left.
+    // For a client without a cursor there is no promise, so it gets the messages that are left.
     it('starts with the oldest message that is kept for a client without a cursor', async () => {
       const node = await rig.join({ retention: { maxEvents: 2, maxAgeMs: 60_000 } });
       const id = await node.create();
@@ -311,7 +312,7 @@ export function describeStreams(openStore: OpenStore): void {
     const rig = useRig(openStore);
 
     // A reader that is slow or far behind must not load the whole log at once.
-    it('ends when it is full, and the next page goes on there', async () => {
+    it('ends when it is full, and the next page begins there', async () => {
       const { a, b } = rig;
       const id = await a.create();
       const texts = Array.from({ length: 25 }, (_, at) => `${at}`.padStart(100, '.'));
@@ -371,7 +372,7 @@ export function describeStreams(openStore: OpenStore): void {
       expect((await b.hold(id, STANDALONE)).position.n).toBe(0);
     });
 
-    it('is found after a cursor with a long log of other streams behind it', async () => {
+    it('is found after a cursor that is followed by many entries of other streams', async () => {
       const { a, b } = rig;
       const id = await a.create();
       await a.run(id, open('p', ['1']), open('q', ['2']));

@@ -3,9 +3,9 @@ import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 
 export interface BusProxy {
   port: number;
-  /** Throws away what this member of the cluster sends over this link from now on. The link stays open. */
+  /** Throws away everything that this member of the cluster sends over this link from now on. The link stays open. */
   ignore(memberId: string): void;
-  /** Ends the link and lets the cluster open a new one, which works. What was sent before is lost. */
+  /** Ends the link and lets the cluster open a new one, which works. Messages that were sent before are lost. */
   listen(): void;
   stop(): Promise<void>;
 }

@@ -1,9 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /**
- * Waits for a promise. Returns what it settles with, and by how much it was later than `ms` (negative: earlier),
- * measured by a timer that starts with it. On a machine that stands still for a while both are late, and neither is
- * later than the other.
+ * Waits for a promise. Returns its outcome, and by how much it was later than `ms` (negative: earlier), measured by a timer
+ * that starts at the same time. If the machine stands still for a while, both are late by the same time.
  */
 export async function lateness(
   ms: number,
