@@ -93,8 +93,10 @@ export const runsOnce: Check = function* (world) {
       ({ asker, message }) => asker !== undefined && message?.includes(`"x${before.id}.`) === true,
     );
     const may = setting.recovery === 'rerun-idempotent' && execution.tool === 'again' && !asked;
+    // A node that was paused before it ran the request may run it after the node that has claimed it.
+    const nodeIds = [before.nodeId, execution.nodeId];
     const claimed = ledger.claims.some(
-      ({ sessionId, by }) => sessionId === execution.sessionId && by === execution.nodeId,
+      ({ sessionId, by }) => sessionId === execution.sessionId && nodeIds.includes(by),
     );
     if ((!may || !claimed) && !isUnknown(world, before)) {
       yield `${key} ran as x${before.id} on ${before.nodeId} and as x${execution.id} on ${execution.nodeId}`;

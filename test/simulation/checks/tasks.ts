@@ -36,8 +36,9 @@ function toldResult({ result }: TaskAsk): string | undefined {
 }
 
 /** When there is no such task any more. With a clock of the backplane that goes ahead this may be sooner. */
-function overAt({ at, ttlMs, changes }: SimTask): number {
-  return (changes.find(({ status }) => isTerminal(status))?.at ?? at) + ttlMs;
+function overAt({ at, ttlMs, changes }: SimTask, by = Infinity): number {
+  const end = changes.find((change) => isTerminal(change.status) && change.at <= by);
+  return (end?.at ?? at) + ttlMs;
 }
 
 /**
@@ -77,7 +78,8 @@ export const tasksAreTold: Check = function* ({ ledger: { tasks, clockWentAheadA
       }
     }
     if (ask.result?.includes('not found') === true && endedAt < clockWentAheadAt) {
-      const until = overAt(task);
+      // A clock that went back later may have brought back a task whose time was over, and the task may have ended only then.
+      const until = overAt(task, endedAt);
       if (endedAt < until)
         yield `${about}, and was told that there is none before ${until.toFixed()}`;
     }
