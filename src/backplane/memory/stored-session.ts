@@ -309,7 +309,8 @@ export class StoredSession implements SessionParts {
     }
     if (coalesce === undefined || stream.holder !== undefined) return true;
     const last = this.coalesced.get(coalesce);
-    if (last === undefined || last.n <= (stream.written?.n ?? 0)) return true;
+    const shown = Math.max(stream.written?.n ?? 0, stream.mayHaveShown ?? 0);
+    if (last === undefined || last.n <= shown) return true;
     return this.log.at(last.logId) === undefined;
   }
 

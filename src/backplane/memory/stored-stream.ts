@@ -24,6 +24,8 @@ export interface Stream {
   /** The earlier holders from which the connection took the stream, the latest first. */
   before?: Holder[];
   written?: Position;
+  /** The number of the last message when a connection took the stream from another one. That one may have shown the message. */
+  mayHaveShown?: number;
   executor?: string;
   /** True if the executor has not begun. */
   unbegun?: boolean;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { ListKind } from '../../../src/backplane/index.js';
 import { coalescedByUri, STANDALONE } from '../../../src/backplane/index.js';
-import { append, detach, open, subscribe, useRig, type OpenStore } from './rig.js';
+import { append, BEGINNING, detach, open, subscribe, useRig, type OpenStore } from './rig.js';
 
 export function describeNotify(openStore: OpenStore): void {
   describe('a broadcast', () => {
@@ -68,6 +68,20 @@ export function describeNotify(openStore: OpenStore): void {
       await b.run(id, detach(STANDALONE, 't', position));
       expect(await a.run(id, tools)).toMatchObject([{ status: 'appended' }]);
       expect(await a.run(id, tools)).toEqual([{ status: 'skipped' }]);
+    });
+
+    // A connection that was taken over reports no more what it has shown. If its successor went on after an older cursor and
+    // closed, the broadcast counted as not shown yet: the next one was skipped, and the client never heard of that change.
+    it('is sent again if a connection that was taken over may have shown the last one', async () => {
+      const { a, b, c } = rig;
+      const id = await a.create();
+      const tools = append(STANDALONE, 'tools', { coalesce: 'tools' });
+      await b.hold(id, STANDALONE, { token: 'b1' });
+      await a.run(id, tools);
+      await c.hold(id, STANDALONE, { token: 'c1', cursor: BEGINNING });
+      await c.run(id, detach(STANDALONE, 'c1'));
+      expect(await a.run(id, tools)).toMatchObject([{ status: 'appended' }]);
+      expect(await a.run(id, tools)).toMatchObject([{ status: 'skipped' }]);
     });
 
     // The broadcast that waited was trimmed, so the next one must not be coalesced with it.

@@ -101,6 +101,8 @@ end
 local previous = holder or ''
 if open and not superseded then
   redis.call('HSET', streams, 'h:' .. stream, me)
+  -- The former holder reports no more how far it has shown the stream, if this connection goes on after a cursor of its own.
+  if stream == STANDALONE and state[2] and state[2] ~= me then redis.call('HSET', streams, 'm:' .. stream, last) end
   setPredecessors(streams, stream, takenFrom)
   if state[2] and state[2] ~= me then
     -- The script tells the former holder itself, because this node may die before it could do so.

@@ -5,6 +5,8 @@
 --   b:<stream>  the earlier holders, newest first, separated by spaces. If the connection of the present holder was never used, the
 --               stream goes back to the newest of them.
 --   w:<stream>  "<number>:<log id>" up to which earlier connections have written the stream (standalone stream only)
+--   m:<stream>  the number of the last message when a connection took the stream from another one, which may have shown that
+--               message without a report (standalone stream only)
 --   x:<stream>  "<node>": the node executes the stream's requests; "+<node>": it is to execute them and has not begun;
 --               "-": the executor has closed; "-<node>": the executor has lost the session to another owner
 --   a:<stream>  "1": another node had begun the requests before

@@ -61,7 +61,7 @@ local function concerns(stream, condition, value, coalesce)
   if not last then return true end
   local n, id = position(last)
   local written = position(get('w:' .. stream))
-  return n <= written or (get('first') or #(onLog('XRANGE', step.events, id, id) or {}) == 0)
+  return n <= math.max(written, whole(get('m:' .. stream))) or (get('first') or #(onLog('XRANGE', step.events, id, id) or {}) == 0)
 end
 
 function operations.append()
