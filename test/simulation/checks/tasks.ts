@@ -144,8 +144,8 @@ export const queues: Check = function* ({ ledger, setting, nodes }) {
       if (second !== undefined) {
         yield `${mark} was taken out of its queue by ${first?.nodeId} and by ${second.nodeId}`;
       }
-      // With the task its queue goes.
-      const goneAt = Math.min(task.at + task.ttlMs, ledger.clockWentAheadAt);
+      // With the task its queue goes. The backplane counts whole milliseconds.
+      const goneAt = Math.min(Math.floor(task.at) + task.ttlMs, ledger.clockWentAheadAt);
       const empty = task.foundEmpty.find((each) => each > at && each < goneAt);
       if (empty !== undefined && (first?.at ?? Infinity) > empty) {
         yield `${mark} was queued at ${at.toFixed()}, and the queue was empty at ${empty.toFixed()}`;
