@@ -1,6 +1,6 @@
 /**
- * Bodies that a client can send to make a node stand still, each as long as `maxBodyBytes` allows.
- * `bench/loop-stalls.ts` measures how long it does; `test/integration/hostile-bodies.test.ts` holds what becomes of each.
+ * Bodies with which a client can make a node stand still, each as long as `maxBodyBytes` allows. `bench/loop-stalls.ts`
+ * measures for how long. `test/integration/hostile-bodies.test.ts` checks the response to each.
  */
 
 /** The default of `maxBodyBytes`. */
@@ -8,14 +8,14 @@ const BYTES = 4 * 1024 * 1024;
 
 export interface Hostile {
   kind: string;
-  /** Without a session, in a session, or as the answer to what the server has just asked in a session. */
+  /** How the body is sent: without a session, in a session, or as the answer to a request of the server. */
   as: 'handshake' | 'call' | 'elicited' | 'sampled';
   body: () => string | Buffer;
-  /** What it is refused with; 200 and 202: it is served. */
+  /** The status of the response. With 200 and 202 the body is accepted, with others it is refused. */
   status: number;
 }
 
-/** As often as it fits in between. */
+/** Returns `before` and `after` with as many units between them as fit. */
 function filled(before: string, unit: (at: number) => string, after: string, most = BYTES): string {
   const parts: string[] = [];
   let bytes = before.length + after.length;
@@ -31,7 +31,7 @@ function filled(before: string, unit: (at: number) => string, after: string, mos
 const repeated = (before: string, text: string, after: string, most = BYTES): string =>
   `${before}${text.repeat(Math.floor((most - before.length - after.length) / text.length))}${after}`;
 
-/** As many values as `messageValues` lets through. */
+/** Returns `before` and `after` with `count` units between them, to have as many values as `messageValues` allows. */
 const counted = (
   before: string,
   count: number,

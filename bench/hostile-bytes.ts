@@ -1,6 +1,7 @@
 /**
- * What a hostile body leaves behind: `npx tsx bench/hostile-bytes.ts [CHECKOUT]` prints the table of `docs/performance.md`. Each
- * body is sent several times to a server of its own: the bare SDK, the checkout, and this one; the latter two with Redis.
+ * Measures the memory that a hostile body leaves behind. `npx tsx bench/hostile-bytes.ts [CHECKOUT]` prints the table of
+ * `docs/performance.md`. Each body is sent several times to a fresh server of each kind: the bare SDK, the given checkout,
+ * and this checkout. The two checkouts use Redis.
  */
 import { Redis } from 'ioredis';
 import { startRedis } from '../test/rig/redis.js';
@@ -9,7 +10,7 @@ import { attack, openSession, start } from './hostile-server.js';
 
 const TIMES = 5;
 
-/** Kilobytes for each body, and the heap of the process and Redis apart. */
+/** Returns the kilobytes that each body leaves behind, in the heap of the process and in Redis. */
 async function leftBehind(
   kind: 'sdk' | 'anynode',
   each: Hostile,
@@ -24,7 +25,7 @@ async function leftBehind(
     ...(kind === 'anynode' && { redis: redis.url }),
   });
   try {
-    // The first of everything loads and compiles code.
+    // The first session and the first body load and compile code, so they are not counted.
     await openSession(server.url, {});
     await attack(server.url, each);
     const heap = (await server.report()).heap;

@@ -1,11 +1,14 @@
-/** The hostile client of `hostile-streams.ts`, in a process of its own: one session, and as many streams as it may have. */
+/**
+ * The process of the hostile client of `hostile-streams.ts`. It has one session, with as many streams as the limit allows.
+ */
 import { Agent, request, type IncomingMessage } from 'node:http';
 import { constants, setPriority } from 'node:os';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { serveParent } from '../test/rig/child.js';
 
-// It would have a machine of its own. Here it gets the time that nodes and other clients leave, so as not to be measured itself.
+// A real hostile client has its own machine. Here it only gets the CPU time that nodes and other clients leave, so that it
+// does not distort the figures.
 setPriority(constants.priority.PRIORITY_LOW);
 
 const STREAMS = 256;
@@ -16,7 +19,7 @@ const agent = new Agent({ keepAlive: true, maxSockets: 2 * STREAMS });
 interface Hostile {
   kind: string;
   urls: string[];
-  /** Each stream comes again so long after it was opened. */
+  /** Each stream is opened again this long after it was opened. */
   everyMs: number;
 }
 
@@ -61,12 +64,12 @@ function large(): Promise<IncomingMessage> {
   return send('POST', { method: 'notifications/x', params: { text: 'y'.repeat(4 * MB) } });
 }
 
-/** A log that is as full as it may be. */
+/** Fills the log of the session as far as the limits allow. */
 async function fill(): Promise<void> {
   for (let at = 0; at < 15; at += 1) await text(await large());
 }
 
-/** Opens a stream, reads what comes within the time, and closes it. */
+/** Opens a stream, reads it to its end or for `ms`, and closes it. */
 async function read(lastEventId: string, ms: number): Promise<void> {
   const reply = await send('GET', undefined, lastEventId);
   reply.on('error', () => undefined).resume();
@@ -77,7 +80,7 @@ async function read(lastEventId: string, ms: number): Promise<void> {
 const lastId = (events: string): string => [...events.matchAll(/^id: ?(.*)$/gm)].at(-1)?.[1] ?? '';
 
 let requests = 0;
-/** What it does before, and then what each of its streams does again and again. */
+/** The kinds of attack. Each function prepares the attack, and returns the function that each stream repeats. */
 const KINDS: Record<string, () => Promise<(everyMs: number) => Promise<void>>> = {
   'resumes an ended stream': async () => {
     const cursor = lastId(await call(1, 'echo'));

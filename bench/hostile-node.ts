@@ -1,4 +1,4 @@
-/** A node of `hostile-streams.ts`, in a process of its own. `SOURCE`: the checkout whose middleware it runs. */
+/** The process of a node of `hostile-streams.ts`. `SOURCE` names the checkout whose middleware it runs. */
 import type { AddressInfo } from 'node:net';
 import { pathToFileURL } from 'node:url';
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
@@ -36,5 +36,5 @@ const server = express()
   .listen(0, '127.0.0.1', () => {
     serveParent({ port: (server.address() as AddressInfo).port });
   });
-// The clients of the benchmark wait for each other for longer than Node's 5 s.
+// The clients of the benchmark may wait for each other longer than the 5 s after which Node ends idle connections.
 server.keepAliveTimeout = 0;

@@ -1,6 +1,6 @@
 /**
- * The servers that hostile bodies are sent to, each in a process of its own: the bare SDK, or this library from the checkout that
- * `SOURCE` names. And what a client sends to them.
+ * The servers that get hostile bodies, each in its own process: the bare SDK, or this library from the checkout that
+ * `SOURCE` names. This file also has the requests of the client.
  */
 import { fork, type ChildProcess } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
@@ -18,7 +18,7 @@ import type * as Anynode from '../src/index.js';
 import type { Hostile } from './hostile-bodies.js';
 
 const WATCH_MS = 5;
-/** Without keep-alive a refusal may be lost behind what its client still sends. */
+/** Without keep-alive, a refusal may be lost while the client still sends the body. */
 const agent = new Agent({ keepAlive: true });
 const HEADERS = {
   accept: 'application/json, text/event-stream',
@@ -100,7 +100,7 @@ async function serve(): Promise<void> {
     });
 }
 
-/** Bytes that are in use. What a buffer holds is given back some time after the collection that has found it unused. */
+/** Returns the bytes in use. The memory of a buffer is freed some time after the garbage collection that found it unused. */
 async function collected(): Promise<number> {
   for (let time = 0; time < 3; time += 1) {
     globalThis.gc?.();
@@ -121,9 +121,9 @@ async function middleware(): Promise<express.RequestHandler> {
 }
 
 interface Report {
-  /** For how many milliseconds the event loop stood still since the last report. */
+  /** The longest time in milliseconds for which the event loop stood still since the last report. */
   longest: number;
-  /** Bytes that are in use after a collection. */
+  /** The bytes in use after a garbage collection. */
   heap: number;
 }
 
@@ -143,7 +143,7 @@ export async function start(
   child.on('error', () => undefined);
   const [{ port }] = (await once(child, 'message')) as [{ port: number }];
   const report = async (): Promise<Report> => {
-    // The end of what came last.
+    // Wait for the end of the last request.
     await sleep(100);
     if (!child.connected) throw new Error('its process has ended');
     child.send('report');

@@ -1,9 +1,9 @@
 /**
- * What a hostile client with 256 streams does to the calls of others: two nodes and a Redis, and 20 clients that call at a steady
- * rate. They are measured three times: without the hostile client; while it does the same things to two other nodes with a Redis
- * of their own, which only takes processor time from the measured ones; and while it does them to the measured nodes.
- * `npx tsx bench/hostile-streams.ts [CHECKOUT...]` prints a table. Each checkout is measured in turn, so that what else the
- * machine does falls on all of them.
+ * Measures how a hostile client with 256 streams affects the calls of others. There are two nodes and a Redis, and 20
+ * clients that call at a steady rate. They are measured three times: without the hostile client; while it attacks two other
+ * nodes with their own Redis, which only takes processor time from the measured nodes; and while it attacks the measured
+ * nodes. `npx tsx bench/hostile-streams.ts [CHECKOUT...]` prints a table. The checkouts are measured in turn, so that other
+ * load of the machine affects all of them.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startNode, type NodeProcess } from '../test/rig/processes.js';
@@ -15,26 +15,26 @@ import { callEcho, openSession, type Session } from './client/mcp.js';
 const CLIENTS = 20;
 const EVERY_MS = 100;
 const MEASURED_MS = Number(process.env.MEASURED_MS ?? 5_000);
-/** How often each of the hostile client's streams comes again. */
+/** How often the hostile client opens each of its streams again. */
 const HOSTILE_EVERY_MS = Number(process.env.HOSTILE_EVERY_MS ?? 1_000);
 const ROUNDS = Number(process.env.ROUNDS ?? 3);
 
 const KINDS: Record<string, number> = {
   'resumes an ended stream': 1,
   'resumes its GET stream from the start': 1,
-  // 25 MB/s, of answers of 1 MB and messages of 4 MB: more would measure how the machine copies bytes.
+  // This is 25 MB/s, of answers of 1 MB and messages of 4 MB. More would measure how fast the machine copies bytes.
   'calls, and reads no answer': 10,
   'sends messages of 4 MB': 40,
 };
 
 interface Measured extends Quantiles {
-  /** Calls that were answered with an error; they count with the time that this took. */
+  /** How many calls were answered with an error. The time until the error counts as their latency. */
   failed: number;
 }
 
 interface Client {
   session: Session;
-  /** To each node. */
+  /** The connections, one to each node. */
   connections: Connection[];
 }
 
@@ -43,7 +43,7 @@ async function openClient(nodes: NodeProcess[]): Promise<Client> {
   return { connections, session: await openSession(connections[0] as Connection) };
 }
 
-/** The latencies of all clients' calls, from when each was due. */
+/** Measures the latencies of the calls of all clients, each from the time at which the call was due. */
 async function measure(clients: Client[]): Promise<Measured> {
   const latencies: number[] = [];
   let failed = 0;

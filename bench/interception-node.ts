@@ -1,4 +1,4 @@
-/** A node of `interception.ts`, or the server behind one, in a process of its own. */
+/** The process of a node of `interception.ts`, or of the server behind a node. */
 import type { AddressInfo } from 'node:net';
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
 import express from 'express';

@@ -1,7 +1,7 @@
 /**
- * What interception costs: an echo tool as `server`, as `handler` (transports of the SDK in a map) and as `upstream` (the
- * same in a process of its own), on the memory backplane; and, for comparison, `plain`, that handler with nothing in front.
- * In turn. `tsx bench/interception.ts [--quick]`.
+ * Measures what interception costs. An echo tool runs as `server`, as `handler` (transports of the SDK in a map) and as
+ * `upstream` (the same handler in its own process), on the memory backplane. For comparison, `plain` is that handler with
+ * nothing in front. They are measured in turn. Usage: `tsx bench/interception.ts [--quick]`.
  */
 import { startNode } from '../test/rig/processes.js';
 import type { NodeProcess } from '../test/rig/processes.js';
@@ -39,7 +39,7 @@ async function compare(concurrency: number, calls: number): Promise<void> {
       const before = await cpuOf(processes);
       const { rate, p50 } = await run(`${processes[0]?.url}/mcp`, concurrency, calls);
       const cpu = ((await cpuOf(processes)) - before) / calls;
-      if (round > 0) rows.get(way)?.push({ rate, p50, cpu }); // the first one warms up
+      if (round > 0) rows.get(way)?.push({ rate, p50, cpu }); // the first round only warms up
     }
   }
   console.log(`\nconcurrency ${concurrency}, ${calls} calls, median of ${rounds} rounds`);

@@ -1,14 +1,14 @@
 /**
- * How long a node stands still for one hostile body: `npx tsx bench/loop-stalls.ts` prints the table of `docs/performance.md`
- * (with a word: the rows that have it),
- * with the SDK's own transport beside it. Each server is a process of its own, whose event loop a timer watches.
+ * Measures how long a node stands still for one hostile body. `npx tsx bench/loop-stalls.ts [WORD]` prints the table of
+ * `docs/performance.md`, or only the rows that contain the word. The SDK's own transport is measured as well. Each server
+ * has its own process, whose event loop a timer watches.
  */
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HOSTILE } from './hostile-bodies.js';
 import { attack, openSession, send, start } from './hostile-server.js';
 
-/** A batch of 100 calls in JSON mode, whose answers of half a megabyte come in another order than asked for. */
+/** Sends a batch of 100 calls in JSON mode. Their answers of half a megabyte each come in another order than the calls. */
 async function outOfOrder(url: string): Promise<number> {
   const sessionId = await openSession(url, {});
   const calls = Array.from({ length: 100 }, (_, id) => ({
@@ -25,7 +25,10 @@ interface Row {
   status: number;
 }
 
-/** Each body gets a server of its own: some of them end the SDK's. The best of up to three, as others use the machine, too. */
+/**
+ * Measures one body on a fresh server, because some bodies end the SDK's server. The result is the best of up to three
+ * tries, because other processes use the machine, too.
+ */
 async function measure(
   kind: 'sdk' | 'anynode',
   mode: 'sse' | 'json',
@@ -34,7 +37,7 @@ async function measure(
   const server = await start(kind, { mode });
   let best: Row | undefined;
   try {
-    // The first of everything compiles code.
+    // The first session and the first body compile code, so they are not counted.
     await openSession(server.url, {});
     for (let round = 0; round < 3 && !(best !== undefined && best.ms > 1000); round += 1) {
       await server.report();

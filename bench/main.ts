@@ -1,11 +1,10 @@
 /**
- * Everything that is measured, in one run: `npm run bench`. What the figures mean is in `docs/performance.md`.
+ * Runs all benchmarks: `npm run bench`. `docs/performance.md` says what the figures mean.
  *
- * All contestants run side by side, in turn, for several rounds; what counts is the ratio within a round, since a
- * machine's speed drifts. `--quick` runs little and says little: it shows that it runs. `--only tools-call,resume`
- * picks scenarios, `--rounds N` is 5 unless it is said, `--json FILE` keeps the figures, `--write` puts them into
- * `docs/performance.md` and `docs/performance.svg`. Targets are printed and nothing more: a run that misses them is no
- * failure.
+ * All contestants run side by side, in turn, for several rounds. Ratios are taken within a round, because the speed of a
+ * machine drifts. `--quick` only shows that the benchmarks run. `--only tools-call,resume` chooses scenarios, `--rounds N`
+ * sets the number of rounds (default: 5), `--json FILE` writes the figures into a file, and `--write` puts them into
+ * `docs/performance.md` and `docs/performance.svg`. Targets are only printed: a run that misses them does not fail.
  */
 import { writeFile } from 'node:fs/promises';
 import { Redis } from 'ioredis';
@@ -52,7 +51,7 @@ try {
         console.log(`\n${asText(table)}`);
       }
     } catch (error) {
-      // What the others found in the meantime is worth keeping.
+      // The results of the other scenarios are still worth keeping.
       console.error(`\n${name} failed:`, error);
       process.exitCode = 1;
     }

@@ -2,16 +2,16 @@ import { parseArgs } from 'node:util';
 
 export interface Options {
   quick: boolean;
-  /** Names of scenarios; empty: all. */
+  /** The names of the scenarios to run. An empty list means all. */
   only: string[];
   rounds: number;
-  /** Where to put what was measured, as JSON. */
+  /** The file for the figures, as JSON. */
   json: string | undefined;
-  /** Puts the results into docs/performance.md. */
+  /** Whether to put the results into docs/performance.md. */
   write: boolean;
 }
 
-/** Throws for arguments that make no sense. */
+/** Parses the arguments. Throws if they are not valid. */
 export function parseOptions(args: string[], scenarios: readonly string[]): Options {
   const { values } = parseArgs({
     args,

@@ -1,4 +1,4 @@
-/** A load generator on bare `node:http`: one session and one keep-alive connection per worker. */
+/** A load generator on bare `node:http`, with one session and one keep-alive connection per worker. */
 import { Agent, request } from 'node:http';
 import type { IncomingHttpHeaders } from 'node:http';
 
@@ -10,7 +10,7 @@ export interface Load {
   p99: number;
 }
 
-/** Calls `echo` from `concurrency` sessions at once until `calls` are through. Throws if one is not answered rightly. */
+/** Calls `echo` from `concurrency` sessions at once, until `calls` calls are done. Throws if an answer is wrong. */
 export async function run(url: string, concurrency: number, calls: number): Promise<Load> {
   const agent = new Agent({ keepAlive: true, maxSockets: concurrency });
   try {

@@ -1,7 +1,7 @@
 /**
- * The worst case of every script: what the longest single command of a step costs Redis, whatever a client has done before.
- * `npx tsx bench/worst-steps.ts` prints the table of `docs/performance.md`. `test/contract/redis-worst-steps.test.ts` counts
- * the work of the same steps, and bounds it.
+ * Measures the worst case of every script: how long the longest command of a step takes Redis, whatever a client has done
+ * before. `npx tsx bench/worst-steps.ts` prints the table of `docs/performance.md`.
+ * `test/contract/redis-worst-steps.test.ts` counts the work of the same steps, and checks that it is bounded.
  */
 import { pathToFileURL } from 'node:url';
 import { Redis } from 'ioredis';
@@ -11,7 +11,7 @@ import { SESSION_SCENARIOS } from './worst-steps/session-scenarios.js';
 import type { Scenario } from './worst-steps/world.js';
 import { World } from './worst-steps/world.js';
 
-/** What a step cost: its longest command in µs, and how many there were, those within scripts included. */
+/** The cost of a step: its longest command in µs, and the number of its commands, including those within scripts. */
 interface Cost {
   longestUs: number;
   commands: number;
@@ -19,7 +19,10 @@ interface Cost {
 
 export const SCENARIOS: readonly Scenario[] = [...SESSION_SCENARIOS, ...SDK_STORE_SCENARIOS];
 
-/** Runs a step so often and gives the run whose longest command was the shortest: a busy machine only adds. */
+/**
+ * Runs a step `times` times, and returns the run whose longest command took the least time. On a busy machine, commands
+ * only take longer.
+ */
 async function measure(redis: Redis, step: () => Promise<unknown>, times = 3): Promise<Cost> {
   await redis.config('SET', 'slowlog-log-slower-than', 0);
   await redis.config('SET', 'slowlog-max-len', 100_000);

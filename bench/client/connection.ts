@@ -3,14 +3,14 @@ import { ResponseParser } from './response-parser.js';
 
 export interface Reply {
   status: number;
-  /** Status line and headers. */
+  /** The status line and the headers. */
   head: string;
-  /** Empty if the body was read piece by piece. */
+  /** The body. It is empty if it was read piece by piece. */
   body: string;
 }
 
 export interface Reading {
-  /** Takes the body as it comes; it is not collected then. */
+  /** Called with each piece of the body. If it is set, the body is not collected. */
   onText?: (text: string) => void;
   onHead?: (status: number) => void;
 }
@@ -20,7 +20,7 @@ interface Exchange extends Reading {
   reject: (error: Error) => void;
 }
 
-/** One keep-alive connection, on which one request is under way at a time. */
+/** A keep-alive connection, on which one request is under way at a time. */
 export class Connection {
   readonly #socket: Socket;
   #exchange: Exchange | undefined;
@@ -78,7 +78,7 @@ export class Connection {
     return this.#closed;
   }
 
-  /** Resolves when the response has ended. Rejects if the connection does before. */
+  /** Sends a request. Resolves when the response has ended. Rejects if the connection ends first. */
   send(request: string, reading: Reading = {}): Promise<Reply> {
     return new Promise((resolve, reject) => {
       if (this.#closed) {

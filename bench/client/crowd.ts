@@ -5,21 +5,27 @@ import { callEcho, deleteSession, openSession, type Session } from './mcp.js';
 export interface Load extends Quantiles {
   count: number;
   seconds: number;
-  /** Of this process, in microseconds. Near `seconds`, it is this side that is measured. */
+  /**
+   * The CPU time of this process, in microseconds. If it is close to `seconds`, the load generator itself is the
+   * bottleneck.
+   */
   clientCpu: number;
 }
 
 export interface CallOptions {
-  /** The worker at place `i` calls the one at place `i`, and begins again where there are fewer. */
+  /** The worker with index `i` calls the URL with index `i`. If there are fewer URLs, the index starts again at 0. */
   urls: string[];
   concurrency: number;
-  /** Goes on for so long; left out: until each session has made one call. */
+  /** How long the calls go on. Left out: until each session has made one call. */
   forMs?: number;
-  /** Calls per second, at even intervals, all workers together. Left out: as fast as they are answered. */
+  /**
+   * Calls per second of all workers together, at even intervals. Left out: each call begins when the one before is
+   * answered.
+   */
   rate?: number;
 }
 
-/** Runs workers until none of them has anything left to do; each notes the milliseconds of what it did. */
+/** Runs workers until none has anything left to do. Each notes how many milliseconds each operation took. */
 export async function measure(
   workers: number,
   work: (at: number, latencies: number[]) => Promise<void>,
@@ -47,7 +53,7 @@ export class Crowd {
     return first;
   }
 
-  /** Handshakes, one after another on each of so many connections. */
+  /** Opens sessions over `concurrency` connections. The handshakes on one connection come one after another. */
   open(url: string, count: number, concurrency: number): Promise<Load> {
     let left = count;
     return measure(concurrency, (_, latencies) =>
@@ -62,7 +68,7 @@ export class Crowd {
     );
   }
 
-  /** `tools/call`; the workers share the sessions out among themselves. */
+  /** Calls a tool in the sessions, which are shared out among the workers. */
   call({ urls, concurrency, forMs, rate }: CallOptions): Promise<Load> {
     const { sessions } = this;
     const began = performance.now();
@@ -87,7 +93,7 @@ export class Crowd {
     });
   }
 
-  /** DELETE of all of them; afterwards the crowd is empty. */
+  /** Sends DELETE for all sessions. Afterwards the crowd is empty. */
   async end(url: string): Promise<void> {
     await Promise.all(
       Array.from({ length: 16 }, () =>

@@ -4,9 +4,9 @@ import { EventReader } from './event-reader.js';
 import { answer, callTool, expectStatus, type Session } from './mcp.js';
 
 export interface ElicitOptions {
-  /** Where the tool is called. */
+  /** The URL at which the tool is called. */
   url: string;
-  /** Where the client's answer is sent. */
+  /** The URL to which the client's answer is sent. */
   answerUrl: string;
   concurrency: number;
   forMs: number;
@@ -18,7 +18,7 @@ interface Message {
   result?: unknown;
 }
 
-/** Calls a tool that asks the client, answers, and waits for the tool's result; one session per worker. */
+/** Calls a tool that asks the client, answers, and waits for the tool's result. Each worker has its own session. */
 export function elicit(
   connections: Connections,
   sessions: readonly Session[],
@@ -39,7 +39,7 @@ export function elicit(
             if (message.method === 'elicitation/create') {
               const given = { action: 'accept', content: { name: 'Ada' } };
               answered = answer(answering, session, message.id, given);
-              // It is waited for below.
+              // This promise is awaited below.
               answered.catch(() => undefined);
             } else {
               result = data;

@@ -3,7 +3,10 @@ export interface SseEvent {
   data: string;
 }
 
-/** Cuts an event stream into events that have data, in the form in which the servers here write them: `\n` alone. */
+/**
+ * Splits an event stream into the events that have data. It only knows `\n` as the end of a line, as the measured servers
+ * write it.
+ */
 export class EventReader {
   readonly #onEvent: (event: SseEvent) => void;
   #rest = '';

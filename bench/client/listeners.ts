@@ -4,7 +4,7 @@ import { quantiles, sharedNow, type Quantiles } from './latencies.js';
 import { listenRequest, type Session } from './mcp.js';
 
 export interface Heard extends Quantiles {
-  /** Milliseconds until the last one. */
+  /** Milliseconds until the last message. */
   last: number;
   /** Messages per second, from `since` to the last. */
   rate: number;
@@ -12,21 +12,24 @@ export interface Heard extends Quantiles {
 
 const TIMEOUT_MS = 60_000;
 
-/** Open GET streams, and what has come on them. */
+/** Open GET streams, and the messages that have come on them. */
 export class Listeners {
   readonly #connections: Connection[] = [];
-  /** When each message came, and when it was sent as far as it says so. */
+  /** When each message came, and when it was sent, if the message says so. */
   #arrivals: { at: number; sentAt: number | undefined }[] = [];
   #onArrival: (() => void) | undefined;
   #cursor: string | undefined;
   #broken: Error | undefined;
 
-  /** Of the last message. */
+  /** The event id of the last message. */
   get cursor(): string | undefined {
     return this.#cursor;
   }
 
-  /** Resolves when all streams are open. The session at place `i` listens at the URL at place `i`, and so on. */
+  /**
+   * Opens the streams, and resolves when all are open. The session with index `i` listens at the URL with index `i`. If
+   * there are fewer URLs, the index starts again at 0.
+   */
   async open(sessions: readonly Session[], urls: readonly string[]): Promise<void> {
     let next = 0;
     await Promise.all(
@@ -39,8 +42,8 @@ export class Listeners {
   }
 
   /**
-   * Resolves when so many messages have come since it was last asked for. Times count from when a message says that it
-   * was sent, else from `since`.
+   * Resolves when `count` messages have come since the last call. The time of a message counts from the moment at which it
+   * was sent, if the message says so. Otherwise it counts from `since`.
    */
   async heard(count: number, since: number): Promise<Heard> {
     await this.#until(count);

@@ -23,7 +23,7 @@ function post(message: object, session?: Session): string {
   return `${POST}${whose}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
 }
 
-/** `initialize` and `notifications/initialized`: what every client begins with. */
+/** Opens a session with `initialize` and `notifications/initialized`, as every client does. */
 export async function openSession(connection: Connection): Promise<Session> {
   const begun = await connection.send(
     post({
@@ -45,7 +45,7 @@ export async function openSession(connection: Connection): Promise<Session> {
   return session;
 }
 
-/** Throws if the answer is not the one to this call. */
+/** Calls the tool `echo`. Throws if the answer does not belong to this call. */
 export async function callEcho(connection: Connection, session: Session): Promise<void> {
   const id = (session.nextRequest += 1);
   const params = { name: 'echo', arguments: { text: `hello ${id}` } };

@@ -1,4 +1,4 @@
-/** Things that another process refers to by number. */
+/** Objects to which another process refers by number. */
 export class Named<T> {
   readonly #things = new Map<number, T>();
   #last = 0;

@@ -1,4 +1,4 @@
-/** The load generator, in a process of its own. What it does for whom is in `run/load.ts`. */
+/** The process of the load generator. `run/load.ts` tells it what to do. */
 import { serveParent } from '../../test/rig/child.js';
 import { Connections } from './connection.js';
 import { Crowd, type CallOptions } from './crowd.js';

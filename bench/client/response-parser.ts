@@ -11,17 +11,17 @@ type State = 'head' | 'sized' | 'chunk-size' | 'chunk' | 'chunk-end' | 'trailer'
 const END_OF_HEAD = '\r\n\r\n';
 
 /**
- * Finds the ends of HTTP/1.1 responses on one connection. It knows as much of HTTP as the servers here speak:
- * `Content-Length`, chunks, and statuses without a body. Node's own client costs several times as much, which on a small
- * machine would be measured along with the server.
+ * Finds the ends of HTTP/1.1 responses on one connection. It supports only what the measured servers send:
+ * `Content-Length`, chunks, and statuses without a body. Node's own client takes several times as much CPU, which on a
+ * small machine would distort the figures of the server.
  *
- * Takes texts in which each character is one byte (`latin1`), cut anywhere.
+ * It takes texts in which each character is one byte (`latin1`). They may be cut anywhere.
  */
 export class ResponseParser {
   readonly #events: ResponseEvents;
   #state: State = 'head';
   #rest = '';
-  /** Of the body or the chunk that is being read. */
+  /** How many bytes of the present body or chunk are missing. */
   #missing = 0;
 
   constructor(events: ResponseEvents) {
@@ -33,7 +33,7 @@ export class ResponseParser {
     while (this.#rest !== '' && this.#step());
   }
 
-  /** False: what is there is not enough to go on. */
+  /** Takes one step. Returns false if it needs more data for the next one. */
   #step(): boolean {
     switch (this.#state) {
       case 'head':

@@ -7,12 +7,12 @@ import { listenRequest, type Session } from './mcp.js';
 export interface ResumeOptions {
   url: string;
   lastEventId: string;
-  /** So many events come after the cursor. */
+  /** How many events come after the cursor. */
   events: number;
   times: number;
 }
 
-/** Comes back with a cursor, one time after another, and reads all that it has missed. */
+/** Resumes with the same cursor again and again, and reads all missed events each time. */
 export function resume(session: Session, options: ResumeOptions): Promise<Load> {
   return measure(1, async (_, latencies) => {
     while (latencies.length < options.times) {
@@ -23,7 +23,10 @@ export function resume(session: Session, options: ResumeOptions): Promise<Load> 
   });
 }
 
-/** Undefined: the server has not noticed yet that the connection before has been closed. */
+/**
+ * Reads the missed events. Resolves with `undefined` if the server has not noticed yet that the earlier connection was
+ * closed.
+ */
 async function readMissed(
   session: Session,
   { url, lastEventId, events }: ResumeOptions,

@@ -6,13 +6,13 @@ export interface Bar {
   colour: string;
 }
 
-/** Bars of one quantity. */
+/** A panel with the bars of one quantity. */
 export interface Panel {
   title: string;
-  /** Under the axis. */
+  /** The unit, which is shown under the axis. */
   unit: string;
   bars: Bar[];
-  /** Where a line is drawn across the bars. */
+  /** The value at which a line is drawn across the bars. */
   mark?: number;
 }
 
@@ -30,7 +30,7 @@ const INK = '#1f2933';
 const FAINT = '#d5dbe1';
 const QUIET = '#52606d';
 
-/** An SVG with panels in two columns, on a ground of its own: it is readable on a light page and on a dark one. */
+/** Returns an SVG with panels in two columns. It has its own background, so that it is readable on light and dark pages. */
 export function chart(title: string, panels: readonly Panel[]): string {
   const rows: { panels: Panel[]; height: number }[] = [];
   for (let at = 0; at < panels.length; at += 2) {
@@ -83,7 +83,7 @@ function place(x: number, y: number, panel: Panel): string {
   ].join('\n');
 }
 
-/** The bar ends at the median; the thin line goes from the lowest round to the highest. */
+/** Draws a bar that ends at the median, and a thin line from the lowest round to the highest. */
 function drawBar({ label, value, colour }: Bar, y: number, at: (value: number) => number) {
   const middle = y + BAR / 2;
   const after = Math.max(at(value.median), at(value.high)) + 5;
@@ -95,7 +95,7 @@ function drawBar({ label, value, colour }: Bar, y: number, at: (value: number) =
   ];
 }
 
-/** 1, 2, 2.5 or 5 times a power of ten, so that four of them reach beyond the value. */
+/** Returns 1, 2, 2.5 or 5 times a power of ten, so that four steps reach beyond the highest value. */
 function tickStep(highest: number): number {
   const least = Math.max(highest, Number.MIN_VALUE) / TICKS;
   const power = 10 ** Math.floor(Math.log10(least));

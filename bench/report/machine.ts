@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { cpus, loadavg, release, totalmem, type } from 'node:os';
 import type { Redis } from 'ioredis';
 
-/** What the figures were measured on, by name. */
+/** Returns the properties of the machine on which the figures were measured, by name. */
 export async function machine(redis: Redis): Promise<Record<string, string>> {
   const processors = cpus();
   const version = /redis_version:(\S+)/.exec(await redis.info('server'))?.[1] ?? 'unknown';
@@ -15,7 +15,7 @@ export async function machine(redis: Redis): Promise<Record<string, string>> {
     SDK: versionOf('@modelcontextprotocol/sdk'),
     Express: versionOf('express'),
     ioredis: versionOf('ioredis'),
-    // What else ran: on a machine that is busy with other things, even ratios say little.
+    // Shows whether other processes ran. On a machine that is busy with them, even ratios mean little.
     'Load before the run': loadavg()[0]?.toFixed(2) ?? 'unknown',
   };
 }

@@ -20,7 +20,7 @@ export async function writePage(results: Results): Promise<void> {
   );
 }
 
-/** Throws if the page has no place for them. */
+/** Returns the page with the results between its marks. Throws if it has no marks. */
 export function withResults(page: string, { machine, rounds, tables, targets }: Results): string {
   const [begin, end] = [page.indexOf(BEGIN), page.indexOf(END)];
   if (begin < 0 || end < begin) throw new Error('docs/performance.md has no marks for the results');

@@ -32,7 +32,7 @@ const SHORT: Record<Variant, string> = {
   'redis-plain': 'Redis, no Express',
 };
 
-/** What is shown of a whole run. Panels of what was not measured are left out. */
+/** Returns the panels for a run. Panels of quantities that were not measured are left out. */
 export function panelsOf(figures: ReadonlyMap<string, Spread>): Panel[] {
   const one = (label: string, figure: string, colour: string) => {
     const value = figures.get(figure);

@@ -1,7 +1,7 @@
 import type { Spread } from '../run/spread.js';
 import type { Table } from './table.js';
 
-/** All that a run has found. */
+/** All results of a run. */
 export interface Results {
   machine: Record<string, string>;
   rounds: number;

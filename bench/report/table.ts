@@ -4,24 +4,24 @@ import type { Spread } from '../run/spread.js';
 export interface Table {
   title: string;
   columns: string[];
-  /** The first cell of each is its name. */
+  /** The rows. The first cell of a row is its name. */
   rows: string[][];
-  /** What the reader has to know to read it. */
+  /** A note that the reader needs to understand the table. */
   note?: string;
 }
 
 export interface Column {
   title: string;
-  /** Undefined, or not a number: there is nothing to say of this one. */
+  /** Returns the value for a contestant. If it is undefined or not a number, the cell stays empty. */
   value: (rounds: Rounds, name: string) => Spread | undefined;
   digits: number;
-  /** Shows the lowest and the highest beside the median. */
+  /** Whether the lowest and the highest value are shown beside the median. */
   withSpread?: boolean;
-  /** What the value is multiplied with. */
+  /** The factor by which the value is multiplied. */
   scale?: number;
 }
 
-/** One row for each contestant. */
+/** Returns a table with one row for each contestant. */
 export function tableOf(
   title: string,
   rounds: Rounds,
@@ -53,7 +53,7 @@ export function show(
   return withSpread ? `${text(median)} (${text(low)}–${text(high)})` : text(median);
 }
 
-/** For a terminal. */
+/** Returns the table as text for a terminal. */
 export function asText({ title, columns, rows, note }: Table): string {
   const widths = columns.map((column, at) =>
     Math.max(column.length, ...rows.map((row) => row[at]?.length ?? 0)),

@@ -10,7 +10,7 @@ interface Target {
   unit?: string;
 }
 
-/** What the project wants to hold. Nothing fails where it does not: a table says so. */
+/** The targets of the project. A table shows which are met. A missed target does not fail the run. */
 const TARGETS: readonly Target[] = [
   ratio('tools/call SSE c16, memory: rate ÷ SDK', 'tools-call.sse.c16.memory/sdk.rate', 2.5),
   ratio('tools/call SSE c16, Redis: rate ÷ SDK', 'tools-call.sse.c16.redis/sdk.rate', 1.5),
@@ -99,7 +99,7 @@ const TARGETS: readonly Target[] = [
     1.5,
   ),
   atMost('server object in memory: Redis ÷ SDK', 'memory.redis/sdk.live', 1),
-  // Noise: what a page of the heap more or less comes to, over ten thousand sessions.
+  // This is noise: a page of the heap more or less, over ten thousand sessions.
   bytes('idle session on a node with Redis', 'memory.redis.idle', 100),
   bytes('idle session in Redis', 'memory.redis.stored', 2048),
   atMost('CPU per call beside 50,000 sessions ÷ beside 1,000', 'growth.sessions.cpu', 1.1),
@@ -117,7 +117,7 @@ function bytes(title: string, figure: string, bound: number): Target {
   return { title, figure, is: 'at most', bound, digits: 0, unit: 'bytes' };
 }
 
-/** Only of what was measured. */
+/** Returns the table of the targets that were measured. */
 export function targetTable(figures: ReadonlyMap<string, Spread>): Table {
   const rows = TARGETS.flatMap(({ title, figure, is, bound, digits, unit }) => {
     const value = figures.get(figure);

@@ -7,21 +7,21 @@ import type { LoadGenerator } from './load.js';
 import type { Rounds } from './rounds.js';
 import type { Spread } from './spread.js';
 
-/** What a scenario works with. */
+/** The parts that a scenario uses. */
 export interface Bench {
-  /** Runs little and says little: it shows that everything runs. */
+  /** True if the run only has to show that everything runs. */
   quick: boolean;
   rounds: number;
   warmUps: number;
   fleet: Fleet;
   load: LoadGenerator;
   redis: Redis;
-  /** Keeps what targets and charts are made of. */
+  /** Stores a figure for targets and charts. */
   note: (figure: string, value: Spread) => void;
 }
 
 export interface Scenario {
-  /** For `--only`. */
+  /** The name for `--only`. */
   name: string;
   run: (bench: Bench) => Promise<Table[]>;
 }
@@ -44,12 +44,12 @@ export function noteAll(
   }
 }
 
-/** What most samples consist of. */
+/** The metrics of most samples. */
 export type LoadSample = Record<'rate' | 'p50' | 'p99' | 'cpu' | 'redisCpu' | 'client', number>;
 
 /**
- * Puts load on some nodes and looks at the clocks of their processes before and after. CPU times are microseconds per
- * operation; `client` is the share of the time in which the load generator was busy.
+ * Puts load on some nodes, and reads the CPU times of their processes before and after. CPU times are in microseconds per
+ * operation. `client` is the share of the time in which the load generator was busy.
  */
 export async function underLoad(
   { redis }: Pick<Bench, 'redis'>,
@@ -71,7 +71,7 @@ export async function cpuOf(nodes: readonly NodeProcess[]): Promise<number> {
   return times.reduce((sum, time) => sum + time, 0);
 }
 
-/** CPU time of the Redis server so far, in microseconds. */
+/** Returns the CPU time of the Redis server so far, in microseconds. */
 export async function redisCpu(redis: Redis): Promise<number> {
   const info = await redis.info('cpu');
   const seconds = info.matchAll(/^used_cpu_(?:sys|user):([\d.]+)/gm);

@@ -1,7 +1,7 @@
 import { startNode, type NodeProcess } from '../../test/rig/processes.js';
 import type { NodeSettings } from '../server/contestants.js';
 
-/** The servers of a run. Those that several scenarios use are started once; an idle one costs no time worth mentioning. */
+/** The servers of a run. A server that several scenarios use is started once. An idle server takes almost no CPU time. */
 export class Fleet {
   readonly #redisUrl: string;
   readonly #shared = new Map<string, Promise<NodeProcess>>();
@@ -10,7 +10,7 @@ export class Fleet {
     this.#redisUrl = redisUrl;
   }
 
-  /** The node with these settings; `at` tells nodes of one cluster apart. */
+  /** Returns the node with these settings, and starts it if needed. `at` distinguishes nodes of one cluster. */
   shared(settings: NodeSettings, at = 0): Promise<NodeProcess> {
     const key = JSON.stringify([settings, at]);
     const running = this.#shared.get(key) ?? this.#start(settings);
@@ -18,7 +18,7 @@ export class Fleet {
     return running;
   }
 
-  /** Nodes for this use only: as many as there are settings. */
+  /** Starts one node for each of the settings, for this use only. */
   async with<S extends NodeSettings[], T>(
     settings: readonly [...S],
     use: (nodes: { [At in keyof S]: NodeProcess }) => Promise<T>,
@@ -47,7 +47,9 @@ export class Fleet {
   }
 }
 
-/** One that could not be started has said so where it was waited for. */
+/**
+ * Stops the nodes. A node that could not be started is ignored, because that error was reported where the node was awaited.
+ */
 async function stopAll(starting: Promise<NodeProcess>[]): Promise<void> {
   await Promise.all(starting.map((node) => node.then(({ stop }) => stop()).catch(() => undefined)));
 }

@@ -6,24 +6,24 @@ import type { ResumeOptions } from '../client/resume.js';
 
 /** Sessions that the load generator holds. */
 export interface Crowd {
-  /** Of the handshakes. */
+  /** The load of the handshakes. */
   opening: Load;
   ids: () => Promise<string[]>;
   call: (options: CallOptions) => Promise<Load>;
   elicit: (options: ElicitOptions) => Promise<Load>;
-  /** The first session comes back with a cursor. */
+  /** Lets the first session resume with a cursor. */
   resume: (options: ResumeOptions) => Promise<Load>;
-  /** Opens the GET stream of each session; the nodes at the URLs take turns. */
+  /** Opens the GET stream of each session, at the URLs in turn. */
   listen: (urls: string[]) => Promise<Listeners>;
-  /** DELETE of all sessions. */
+  /** Sends DELETE for all sessions. */
   end: () => Promise<void>;
 }
 
 /** GET streams that the load generator has open. */
 export interface Listeners {
-  /** Waits for so many messages; those that do not say when they were sent were sent at `since`. */
+  /** Waits for `count` messages. A message that does not say when it was sent counts from `since`. */
   heard: (count: number, since?: number) => Promise<Heard>;
-  /** The id of the last message. */
+  /** Returns the id of the last message. */
   cursor: () => Promise<string>;
   close: () => Promise<void>;
 }

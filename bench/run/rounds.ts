@@ -1,9 +1,9 @@
 import { spread, type Spread } from './spread.js';
 
-/** What one contestant did in one round, by the names of what was measured. */
+/** The figures of one contestant in one round, by metric. */
 export type Sample = Record<string, number>;
 
-/** The samples of several contestants, taken in turn: the ones of a round were taken one right after another. */
+/** The samples of several contestants. The samples of a round were taken right after each other. */
 export class Rounds {
   readonly #samples: ReadonlyMap<string, readonly Sample[]>;
 
@@ -19,12 +19,12 @@ export class Rounds {
     return spread(this.#values(name, metric));
   }
 
-  /** Of the ratios within each round, since the machine's speed drifts from one to the next. */
+  /** Returns the spread of the ratios within each round, because the speed of the machine drifts between rounds. */
   ratio(name: string, to: string, metric: string): Spread {
     return this.each((value) => value(name, metric) / value(to, metric));
   }
 
-  /** Of whatever is to be calculated from the values of one round. */
+  /** Returns the spread of a value that is calculated in each round. */
   each(calculate: (value: (name: string, metric: string) => number) => number): Spread {
     const count = Math.min(...Array.from(this.#samples.values(), ({ length }) => length));
     return spread(
@@ -34,7 +34,10 @@ export class Rounds {
     );
   }
 
-  /** Throws for what was not measured: a slip in a scenario must not read as a figure. */
+  /**
+   * Returns the values of a metric. Throws if it was not measured, so that a mistake in a scenario does not become a
+   * figure.
+   */
   #values(name: string, metric: string): number[] {
     const samples = this.#samples.get(name);
     if (samples === undefined) throw new Error(`There is no contestant ${name}`);

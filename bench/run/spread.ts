@@ -1,4 +1,4 @@
-/** What the rounds came to: the median, and the lowest and highest of them. */
+/** The median of the rounds, with the lowest and the highest value. */
 export interface Spread {
   median: number;
   low: number;

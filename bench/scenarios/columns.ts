@@ -1,11 +1,11 @@
 import type { Column } from '../report/table.js';
 
-/** The median of a metric. */
+/** Returns a column with the median of a metric. */
 export function plain(title: string, metric: string, digits: number, scale = 1): Column {
   return { title, digits, scale, value: (rounds, name) => rounds.of(name, metric) };
 }
 
-/** A metric against that of another contestant, with the spread of the ratio. */
+/** Returns a column with the ratio of a metric to that of another contestant, with its spread. */
 export function ratio(title: string, metric: string, to: string): Column {
   return {
     ...{ title, digits: 2, withSpread: true },
@@ -13,7 +13,7 @@ export function ratio(title: string, metric: string, to: string): Column {
   };
 }
 
-/** Rate, latency and CPU per operation. */
+/** Returns the columns for rate, latency and CPU per operation. */
 export function loadColumns(rate: string): Column[] {
   return [
     plain(rate, 'rate', 0),

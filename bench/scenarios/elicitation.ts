@@ -13,7 +13,7 @@ const TITLES = {
 };
 type Name = keyof typeof TITLES;
 
-/** A tool asks the client and returns what it answered: `tools/call`, `elicitation/create`, the answer, the result. */
+/** A tool asks the client, and returns the client's answer: `tools/call`, `elicitation/create`, the answer, the result. */
 export const elicitation: Scenario = {
   name: 'elicitation',
   run: async (bench) => [await compare(bench, 1), await compare(bench, 16)],

@@ -6,16 +6,16 @@ import { inTurn } from '../run/rounds.js';
 import type { NodeSettings } from '../server/contestants.js';
 import { loadColumns, plain, ratio } from './columns.js';
 
-/** What grows with the number of nodes, and what with the number of sessions. */
+/** Measures what grows with the number of nodes, and with the number of sessions. */
 export const growth: Scenario = {
   name: 'growth',
   run: async (bench) => [await ofNodes(bench), await ofSessions(bench)],
 };
 
-/** Without it, the node that has opened most sessions would be the one whose code is compiled best. */
+/** How long to warm up. Without that, the node that has opened most sessions would have the best compiled code. */
 const WARM_UP_MS = 3_000;
 
-/** Prime, so that the workers come to each session in turn, and each session to all nodes. */
+/** The number of sessions. It is prime, so that each worker uses all sessions, and each session uses all nodes. */
 const WANDERING = 67;
 
 function ofNodes(bench: Bench): Promise<Table> {
@@ -52,19 +52,19 @@ function ofNodes(bench: Bench): Promise<Table> {
   });
 }
 
-/** Of those that are called, in each of the clusters. */
+/** How many sessions are called in each cluster. */
 const USED = 64;
 const CALLS_PER_SECOND = 300;
-/** Longer than a round takes, so that the used ones stay; the unused ones go. */
+/** This is longer than a round, so that replicas of used sessions stay, and those of unused sessions are discarded. */
 const REPLICA_IDLE_MS = 15_000;
 
-/** Clusters of one node each, side by side on one Redis, with few and with many sessions that no client uses. */
+/** Measures clusters of one node each, on one Redis, with few and with many sessions that no client uses. */
 function ofSessions(bench: Bench): Promise<Table> {
   const sizes = bench.quick ? [100, 200, 300] : [1_000, 10_000, 50_000];
   const forMs = bench.quick ? 100 : 3_000;
   const settings = sizes.map((size): NodeSettings => {
     const prefix = `sessions-${size}`;
-    // Few, so that the machine's memory is not what is measured while the sessions are being made.
+    // Few replicas, so that memory is not the bottleneck while the sessions are being created.
     const maxReplicas = 10 * USED;
     return { contestant: 'redis', prefix, maxReplicas, replicaIdleMs: REPLICA_IDLE_MS };
   });
@@ -73,7 +73,7 @@ function ofSessions(bench: Bench): Promise<Table> {
     for (const [at, node] of nodes.entries())
       await bench.load.open(node.url, (sizes[at] ?? 0) - USED);
     if (!bench.quick) await Promise.all(nodes.map(untilNoReplicas));
-    // What their handshakes have left behind is no part of what they cost from now on.
+    // Collect the garbage of the handshakes, which must not count as a cost of the calls.
     await Promise.all(nodes.map((node) => node.call('memory')));
     const crowds = await Promise.all(nodes.map((node) => bench.load.open(node.url, USED)));
     if (!bench.quick) {

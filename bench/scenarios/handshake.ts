@@ -7,7 +7,10 @@ import { loadColumns, ratio } from './columns.js';
 
 const CONCURRENCY = 16;
 
-/** `initialize` and `notifications/initialized`, until both are answered. The sessions are deleted between the turns. */
+/**
+ * Sends `initialize` and `notifications/initialized`, and waits for both answers. The sessions are deleted between the
+ * turns.
+ */
 export const handshake: Scenario = {
   name: 'handshake',
   run: async (bench) => {

@@ -10,7 +10,7 @@ import { resume } from './resume.js';
 import { telemetry } from './telemetry.js';
 import { toolsCall } from './tools-call.js';
 
-/** In the order in which they run. */
+/** All scenarios, in the order in which they run. */
 export const SCENARIOS: readonly Scenario[] = [
   toolsCall,
   telemetry,

@@ -5,7 +5,7 @@ import type { Bench, Scenario } from '../run/bench.js';
 import type { Crowd } from '../run/load.js';
 import { inTurn, type Rounds } from '../run/rounds.js';
 
-/** Of a node: bytes of the JavaScript heap and of buffers, after garbage collection. */
+/** The rows of the table. The bytes of a node are those of the JavaScript heap and of buffers, after garbage collection. */
 const ROWS = {
   'sdk.live': 'SDK: session',
   'memory.live': 'anynode, memory: session with its server object',
@@ -19,11 +19,11 @@ const ROWS = {
   'redis.event': 'in Redis: stored notification',
 };
 
-/** Idle server objects go after this time, on the nodes that are to be without. */
+/** After this time, idle server objects are discarded on the nodes that should have none. */
 const REPLICA_IDLE_MS = 1_000;
 const PREFIX = 'memory';
 
-/** What one session, one stream and one event take. */
+/** Measures the memory of one session, one stream and one event. */
 export const memory: Scenario = {
   name: 'memory',
   run: (bench) =>
@@ -78,7 +78,7 @@ function report({ note }: Bench, measured: Rounds, idleInAll: number): Table {
   };
 }
 
-/** Sessions with their server objects on one node, then their GET streams on another or on the same. */
+/** Opens sessions with their server objects on one node, and then their GET streams on another node or on the same one. */
 async function liveAndStream(bench: Bench, count: number, on: NodeProcess, holder: NodeProcess) {
   const before = await bytesOf(on);
   const crowd = await bench.load.open(on.url, count);
@@ -92,8 +92,8 @@ async function liveAndStream(bench: Bench, count: number, on: NodeProcess, holde
 }
 
 /**
- * The sessions stay: so many in all are there in the end. What is compared is the end of one batch with the end of the
- * one before: after each of them V8 holds on to something for a while, and it is not more after the next.
+ * Measures idle sessions in batches. The sessions of all batches stay. The memory after a batch is compared with that after
+ * the batch before. V8 keeps some memory for a while after each batch, but not more after the next one.
  */
 function idleSessions(bench: Bench, count: number, on: NodeProcess) {
   let before: number | undefined;

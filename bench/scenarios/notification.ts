@@ -16,7 +16,7 @@ const TITLES = {
 type Name = keyof typeof TITLES;
 type Sample = Record<'p50' | 'p99' | 'rate' | 'cpu' | 'redisCpu', number>;
 
-/** A notification that belongs to no call: from the node that sends it to the client's GET stream. */
+/** Measures a notification that belongs to no call, from the node that sends it to the client's GET stream. */
 export const notification: Scenario = {
   name: 'notification',
   run: async (bench) => {
@@ -94,7 +94,7 @@ async function stream(bench: Bench, sender: NodeProcess, holder: NodeProcess) {
   return { take, end };
 }
 
-/** One trip through Redis, between the same two processes: less than this no message can take. */
+/** Measures a publication through Redis between the same two processes. No message can be faster than this. */
 async function publications(bench: Bench, from: NodeProcess, to: NodeProcess) {
   await to.call('subscribe');
   return async (): Promise<Sample> => {

@@ -12,7 +12,7 @@ const TITLES = {
 
 const CONCURRENCY = 4;
 
-/** The first call that a session makes on a node that does not know it yet: a server object is built and set up there. */
+/** Measures the first call of a session on a node that does not know it yet. The node builds and sets up a server object. */
 export const rehydration: Scenario = {
   name: 'rehydration',
   run: async (bench) => {

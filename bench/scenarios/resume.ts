@@ -12,7 +12,7 @@ const TITLES = {
 };
 type Name = keyof typeof TITLES;
 
-/** A GET with `Last-Event-ID`, until all that was missed has been read. */
+/** Measures a GET with `Last-Event-ID`, until all missed messages are read. */
 export const resume: Scenario = {
   name: 'resume',
   run: async (bench) => {
@@ -32,7 +32,7 @@ async function compare(bench: Bench, events: number): Promise<Table> {
     const other = name === 'redis' ? await bench.fleet.shared({ contestant: name }, 1) : node;
     const crowd = await bench.load.open(node.url, 1);
     const [id] = await crowd.ids();
-    // One message is seen, its id is the cursor, the others are missed.
+    // The client sees one message, whose id is the cursor. It misses the others.
     const listeners = await crowd.listen([node.url]);
     await node.call('notify', { id, count: 1 });
     await listeners.heard(1);

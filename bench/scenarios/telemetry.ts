@@ -20,7 +20,7 @@ const TITLES = {
   sampled: 'telemetry and HTTP spans, 10 % recorded',
 };
 
-/** What the option `telemetry` costs a plain call. */
+/** Measures the cost of the option `telemetry` for a plain call. */
 export const telemetry: Scenario = {
   name: 'telemetry',
   run: async (bench) => {
@@ -34,7 +34,7 @@ export const telemetry: Scenario = {
       turns.push([name, () => underLoad(bench, [node], call)]);
       ends.push(crowd.end);
     }
-    // What runs often is compiled by then.
+    // Run each contestant once first, so that its code is compiled.
     if (!bench.quick) for (const [, take] of turns) await take();
     const measured = await inTurn(bench, turns);
     for (const end of ends) await end();

@@ -9,13 +9,13 @@ import { loadColumns, plain, ratio } from './columns.js';
 
 const CONCURRENCIES = [1, 16, 64];
 
-/** In JSON mode the SDK stores nothing, with or without a store. */
+/** The contestants in JSON mode. There the SDK stores nothing, with or without a store. */
 const IN_JSON_MODE = ['sdk', 'memory', 'redis', ...WITHOUT_EXPRESS] as const;
 const IN_SSE_MODE = [...CONTESTANTS, ...MADE_FOR_EXPRESS, ...WITHOUT_EXPRESS];
 
 type Mode = 'sse' | 'json';
 
-/** `tools/call` of an echo tool, on sessions that the node knows. */
+/** Measures `tools/call` of an echo tool, in sessions that the node knows. */
 export const toolsCall: Scenario = {
   name: 'tools-call',
   run: async (bench) => {
@@ -32,7 +32,7 @@ export const toolsCall: Scenario = {
   },
 };
 
-/** Thousands of calls, until what runs often has been compiled: a single caller would not come so far in a round. */
+/** Makes thousands of calls, so that the code is compiled. A single caller would not make that many in a round. */
 async function warmUp({ fleet, load }: Bench): Promise<void> {
   const all = [
     ...IN_SSE_MODE.map((variant) => settingsOf(variant, 'sse')),
@@ -46,7 +46,7 @@ async function warmUp({ fleet, load }: Bench): Promise<void> {
   }
 }
 
-/** How often a plain call makes Redis run a script; what a script does there is not counted. */
+/** Counts how often a plain call makes Redis run a script. Commands within a script are not counted. */
 async function countScripts({ fleet, load, redis, note }: Bench): Promise<void> {
   const { url } = await fleet.shared({ contestant: 'redis' });
   const crowd = await load.open(url, 20);
@@ -111,7 +111,7 @@ async function compare(
   );
 }
 
-/** SSE is what everyone answers with by default. */
+/** Returns the settings of a node. By default, all contestants answer with SSE. */
 function settingsOf(variant: Variant, mode: Mode): NodeSettings {
   const [contestant = '', mount] = variant.split(/-(?=made$|plain$)/);
   return {
@@ -121,7 +121,7 @@ function settingsOf(variant: Variant, mode: Mode): NodeSettings {
   };
 }
 
-/** A round trip to Redis, from a process that has nothing else to do, in the same rounds. */
+/** Measures a round trip to Redis in the same rounds, from a process that does nothing else. */
 async function pings(bench: Bench, forMs: number) {
   const node = await bench.fleet.shared({ contestant: 'redis' });
   return async (): Promise<LoadSample> => {

@@ -4,10 +4,13 @@ import { buildServer } from './build-server.js';
 import type { Mounted, NodeSettings } from './contestants.js';
 import { telemetryFor } from './telemetry.js';
 
-/** More than the default, so that the longest gap that is measured can still be resumed. */
+/** More events than the default, so that the longest measured gap can still be resumed. */
 const MAX_EVENTS = 20_000;
 
-/** All sessions here are one nameless caller's, who opens more of them in a minute than the default would bear. */
+/**
+ * A limit of sessions that is never reached. All sessions belong to one anonymous caller, which opens more in a minute than
+ * the default allows.
+ */
 const MANY = 1_000_000;
 
 export async function mountAnynode(settings: NodeSettings, redisUrl: string): Promise<Mounted> {

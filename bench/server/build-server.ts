@@ -1,7 +1,7 @@
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
 import { z } from 'zod';
 
-/** The same server for all contestants: a tool that answers at once, and one that asks the client first. */
+/** Builds the same server for all contestants, with a tool that answers at once and a tool that asks the client first. */
 export function buildServer(): McpServer {
   const server = new McpServer(
     { name: 'bench', version: '1.0.0' },

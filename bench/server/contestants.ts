@@ -2,7 +2,7 @@ import type { RequestListener } from 'node:http';
 import type { Express } from 'express';
 import type { TelemetrySetting } from './telemetry.js';
 
-/** The servers that are compared. Each runs in a process of its own (`node.ts`). */
+/** The servers that are compared. Each runs in its own process (`node.ts`). */
 export const CONTESTANTS = [
   'sdk',
   'sdk-memory-store',
@@ -12,9 +12,12 @@ export const CONTESTANTS = [
 ] as const;
 export type Contestant = (typeof CONTESTANTS)[number];
 
-/** The same in an Express app whose server makes requests as the app's from the start (`serverOptionsFor`). */
+/**
+ * The same servers in an Express app with `serverOptionsFor`, with which the HTTP server creates requests of the app's
+ * class.
+ */
 export const MADE_FOR_EXPRESS = ['sdk-made', 'memory-made', 'redis-made'] as const;
-/** The same on a server of Node's own, without Express. */
+/** The same servers on Node's HTTP server, without Express. */
 export const WITHOUT_EXPRESS = ['sdk-plain', 'memory-plain', 'redis-plain'] as const;
 export type Variant =
   Contestant | (typeof MADE_FOR_EXPRESS)[number] | (typeof WITHOUT_EXPRESS)[number];
@@ -35,13 +38,13 @@ export const TITLES: Record<Variant, string> = {
 
 export type Mount = 'made' | 'plain';
 
-/** What a node is told when it is started. */
+/** The settings with which a node is started. */
 export interface NodeSettings {
   contestant: Contestant;
   responseMode?: 'sse' | 'json';
   /** `made`: in an app, with `serverOptionsFor`. `plain`: without Express. Left out: in an app, as usual. */
   mount?: Mount;
-  /** As the options of the same names; only for anynode. */
+  /** The options of the same names, only for anynode. */
   prefix?: string;
   replicaIdleMs?: number;
   maxReplicas?: number;
@@ -49,14 +52,14 @@ export interface NodeSettings {
   telemetry?: TelemetrySetting;
 }
 
-/** What `node.ts` needs of a server, besides that it serves. */
+/** The functions that `node.ts` needs besides the server. */
 export interface Mounted {
   listener: RequestListener | Express;
-  /** A message that belongs to no call, to one session. */
+  /** Sends one session a notification that belongs to no call. */
   notify: (sessionId: string, notification: Notification) => Promise<void>;
-  /** The list of tools has changed: to all sessions. */
+  /** Notifies all sessions that the list of tools has changed. */
   announce: () => Promise<void>;
-  /** Sessions with a server object here. */
+  /** Returns the number of sessions with a server object on this node. */
   replicas: () => number;
 }
 

@@ -1,4 +1,4 @@
-/** One server, in a process of its own. */
+/** The process of one server. */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -11,7 +11,8 @@ import type { NodeSettings } from './contestants.js';
 import { Reference } from './reference.js';
 import { mountSdk } from './sdk.js';
 
-// Before anything is waited for: whoever has lost its parent by then may wait for a Redis that has gone with it.
+// Add this listener before the first await. A process that has lost its parent could otherwise wait for a Redis that has
+// ended with the parent.
 process.on('disconnect', () => process.exit(0));
 if (!process.connected) process.exit(0);
 
@@ -22,13 +23,13 @@ const mount = settings.contestant.startsWith('sdk') ? mountSdk : mountAnynode;
 const { listener, notify, announce, replicas } = await mount(settings, redisUrl);
 const reference = new Reference(redisUrl);
 
-/** As many as may be under way at a time when no pace is asked for. */
+/** How many notifications may be under way at a time, if no pace is given. */
 const AT_ONCE = 64;
 
 interface NotifyOptions {
   id: string;
   count: number;
-  /** Left out: as fast as they are stored. */
+  /** The pace. Left out: each notification is sent as soon as there is room. */
   everyMs?: number;
 }
 
@@ -45,7 +46,7 @@ const server = createServer(options, listener).listen(0, '127.0.0.1', () => {
     methods: {
       cpu: cpuTime,
       replicas,
-      /** Bytes in use, when all that is garbage has been collected. */
+      /** Returns the bytes in use after garbage collection. */
       memory: async () => {
         for (let time = 0; time < 3; time += 1) {
           global.gc?.();
@@ -54,7 +55,7 @@ const server = createServer(options, listener).listen(0, '127.0.0.1', () => {
         const { heapUsed, external } = process.memoryUsage();
         return heapUsed + external;
       },
-      /** Says when it began. */
+      /** Sends notifications, and returns when it began. */
       notify: async ({ id, count, everyMs }: NotifyOptions) => {
         const began = sharedNow();
         let left = count;
@@ -82,5 +83,5 @@ const server = createServer(options, listener).listen(0, '127.0.0.1', () => {
     },
   });
 });
-// Between two of its turns a contestant waits for longer than the 5 s after which Node ends idle connections.
+// Between two turns, a contestant waits longer than the 5 s after which Node ends idle connections.
 server.keepAliveTimeout = 0;

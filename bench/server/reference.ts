@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { quantiles, sharedNow, type Quantiles } from '../client/latencies.js';
 
-/** What Redis itself takes, from the same process: what a figure of anynode can be held against. */
+/** Measures Redis itself from the same process, to compare the figures of anynode with it. */
 export class Reference {
   readonly #commands: Redis;
   readonly #subscriber: Redis;
@@ -16,7 +16,7 @@ export class Reference {
     });
   }
 
-  /** Round trips, one after another. */
+  /** Makes round trips, one after another. */
   async ping({ forMs }: { forMs: number }): Promise<Quantiles> {
     await this.#commands.ping(); // connects
     const latencies: number[] = [];
@@ -29,7 +29,7 @@ export class Reference {
     return quantiles(latencies);
   }
 
-  /** At the pace of `Mounted.notify`, so that both find the machine in the same state. */
+  /** Publishes at the pace of `Mounted.notify`, so that the machine is in the same state for both. */
   async publish({ count, everyMs }: { count: number; everyMs: number }): Promise<void> {
     for (let at = 0; at < count; at += 1) {
       await this.#commands.publish(CHANNEL, String(sharedNow()));
@@ -41,7 +41,7 @@ export class Reference {
     await this.#subscriber.subscribe(CHANNEL);
   }
 
-  /** Of what came since `subscribe`, or since the last time. */
+  /** Returns the latencies of the publications that came since `subscribe`, or since the last call. */
   received(): Quantiles {
     const latencies = this.#latencies;
     this.#latencies = [];

@@ -16,7 +16,7 @@ interface Session {
   server: McpServer;
 }
 
-/** The SDK's transport as its documentation shows it: sessions in a map of this process. */
+/** Mounts the SDK's transport as its documentation shows it, with the sessions in a map of this process. */
 export function mountSdk(settings: NodeSettings, redisUrl: string): Mounted {
   const sessions = new Map<string, Session>();
   const storeFor = eventStores(settings, redisUrl);
@@ -84,7 +84,10 @@ function plain(serve: Serve): RequestListener {
   };
 }
 
-/** Each session has its own: with a shared one, a session can resume another's GET stream. */
+/**
+ * Returns a function that makes an event store for a session. With a shared store, a session could resume the GET stream of
+ * another session.
+ */
 function eventStores({ contestant }: NodeSettings, redisUrl: string): () => EventStore | undefined {
   if (contestant === 'sdk-memory-store') return () => new InMemoryEventStore();
   if (contestant !== 'sdk-redis-store') return () => undefined;

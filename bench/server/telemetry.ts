@@ -19,15 +19,15 @@ import {
 import type * as Telemetry from '../../src/telemetry/index.js';
 
 /**
- * `api`: the option `telemetry`, and no SDK. `http`: an SDK that records one in ten traces and makes a span of each HTTP
- * request, without the option. `sampled`: both.
+ * Which telemetry a node has. `api`: the option `telemetry` without an OpenTelemetry SDK. `http`: an SDK that records one
+ * in ten traces and makes a span for each HTTP request, without the option. `sampled`: both.
  */
 export type TelemetrySetting = 'api' | 'http' | 'sampled';
 
 const SHARE = 0.1;
 const BUILT = new URL('../../dist/telemetry/index.js', import.meta.url).href;
 
-/** Returns the options of a node, and how its HTTP requests are listened to. */
+/** Returns the options of a node, and a function that wraps its HTTP listener. */
 export async function telemetryFor(setting: TelemetrySetting | undefined) {
   const hasSdk = setting === 'http' || setting === 'sampled';
   if (hasSdk) registerSdk();
@@ -39,7 +39,7 @@ export async function telemetryFor(setting: TelemetrySetting | undefined) {
 
 function registerSdk(): void {
   const exporter = new InMemorySpanExporter();
-  // Spans are written like those that are sent, and kept no longer.
+  // Spans are serialized like those that are sent, and then dropped.
   const exporting = new BatchSpanProcessor({
     export: (spans, done) => {
       exporter.export(spans, done);
@@ -53,7 +53,7 @@ function registerSdk(): void {
   trace.setGlobalTracerProvider(new BasicTracerProvider({ sampler, spanProcessors: [exporting] }));
 }
 
-/** Makes the spans that OpenTelemetry's instrumentation of `node:http` makes, with its attributes. */
+/** Makes the same spans as OpenTelemetry's instrumentation of `node:http`, with the same attributes. */
 function withHttpSpans(listener: RequestListener): RequestListener {
   const tracer = trace.getTracer('http');
   return (req, res) => {

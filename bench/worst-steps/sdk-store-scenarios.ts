@@ -1,4 +1,4 @@
-/** The worst cases of the scripts that keep the stores of the SDK. */
+/** The worst cases of the scripts for the stores of the SDK. */
 import { randomUUID } from 'node:crypto';
 import type { Scenario, World } from './world.js';
 

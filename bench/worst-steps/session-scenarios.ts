@@ -8,10 +8,13 @@ const MB = 1_000_000;
 /** The defaults of the limits that matter here. */
 const STREAMS = 256;
 const SUBSCRIPTIONS = 1_000;
-/** Of each, where a session has as many URIs as it may, and as many bytes of them. */
+/** The length of each URI in a session that reaches both limits: the number of its subscriptions and their bytes. */
 const URI_BYTES = 262;
 
-/** As a client can make it that has taken what it may: requests, subscriptions, and what waits for it of each. */
+/**
+ * Creates a session that has reached the limits: of running requests, and of subscriptions, each with a notification that
+ * waits.
+ */
 async function crowded({ a }: World, uris = SUBSCRIPTIONS, length = 200): Promise<string> {
   const id = await a.create();
   for (let at = 0; at < REQUESTS; at += 1) await a.commit(id, open(`s${at}`, [`"r${at}"`]));
@@ -40,7 +43,7 @@ async function attachTo(
   });
 }
 
-/** A log in which the stream's first and last message have so many of others between them. */
+/** Creates a log with `count` other messages between the first and the last message of the stream. */
 async function between(
   world: World,
   stream: string,
@@ -252,7 +255,7 @@ export const SESSION_SCENARIOS: readonly Scenario[] = [
       const [index = ''] = await world.redis.keys(`${world.prefix}:principal:*`);
       const ids = Array.from({ length: 9_999 }, () => [0, first + randomUUID()]).flat();
       await world.redis.zadd(index, ...ids);
-      // As a flood of clients does it that come at the same time: each finds the index full.
+      // Many clients come at the same time, and each finds the index full.
       return () => world.redis.call('ZRANDMEMBER', index, 1_000);
     },
   },

@@ -1,4 +1,4 @@
-/** The nodes and sessions that a scenario is made of. */
+/** The nodes and sessions of a scenario. */
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import type { JoinedBackplane, NewSession, Operation } from '../../src/backplane/backplane.js';
@@ -17,9 +17,9 @@ const SESSION_TTL_MS = 3_600_000;
 export interface Scenario {
   script: string;
   situation: string;
-  /** The step itself brings a message of 4 MB along. */
+  /** True if the step itself carries a message of 4 MB. */
   carriesLarge?: true;
-  /** Prepares what the step meets and returns the step, which can be run several times. */
+  /** Prepares the situation and returns the step, which can be run several times. */
   prepare: (world: World) => Promise<() => Promise<unknown>>;
 }
 
@@ -89,7 +89,7 @@ class Node {
     return this.backplane.commit({ sessionId, number: this.number, operations });
   }
 
-  /** Opens and ends a request on a stream of its own, and gives the position of its request and of its answer. */
+  /** Opens and ends a request on its own stream. Returns the position of the answer. */
   async call(sessionId: string, stream: string) {
     await this.commit(sessionId, open(stream, [`"${stream}"`]));
     const ended = await this.commit(sessionId, append(stream, 'answer', { ends: `"${stream}"` }));
@@ -98,7 +98,7 @@ class Node {
     return result.position;
   }
 
-  /** So many messages of the client that open nothing. */
+  /** Stores `count` messages of the client that open no stream. */
   async fill(sessionId: string, count: number, bytes: number): Promise<void> {
     const message = 'y'.repeat(bytes);
     for (let left = count; left > 0; left -= 100) {

@@ -11,7 +11,7 @@ import {
 import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 
-/** Marks what the balancer itself has answered. */
+/** The header that marks responses of the balancer itself. */
 export const BALANCER_HEADER = 'x-balancer';
 
 interface Upstream {
@@ -20,11 +20,12 @@ interface Upstream {
 }
 
 /**
- * A round-robin balancer without stickiness that does what nginx and its like do for a fleet in motion:
+ * A round-robin balancer without affinity. It does what nginx and similar balancers do while nodes come and go:
  *
- * - it asks each node's `/ready` every `probeMs`, and sends nothing to those that say no, as long as another says yes;
- * - a node that refuses the connection is passed over (`proxy_next_upstream error` for what was not sent yet);
- * - what was sent is never sent twice: if the node then goes without an answer, the client gets 502.
+ * - it asks `/ready` of each node every `probeMs`, and sends nothing to a node that is not ready, as long as another one
+ *   is;
+ * - it passes over a node that refuses the connection (`proxy_next_upstream error` for requests that were not sent yet);
+ * - it never sends a request twice. If the node ends without an answer, the client gets 502.
  */
 export class Balancer {
   readonly url: string;
@@ -69,7 +70,7 @@ export class Balancer {
     await closed;
   }
 
-  /** In the order in which they are tried. */
+  /** Returns the nodes in the order in which they are tried. */
   private candidates(): Upstream[] {
     const ready = this.upstreams.filter((upstream) => upstream.ready);
     const usable = ready.length > 0 ? ready : this.upstreams;

@@ -4,29 +4,29 @@ import { Scene, type SceneOptions } from './scene.js';
 import type { Verdict } from './verdict.js';
 
 export interface ChaosOptions extends SceneOptions {
-  /** How long faults are brought. */
+  /** How long faults are started. */
   forMs: number;
-  /** How often; left out: never. */
+  /** How often a node is killed. Left out: never. */
   killEveryMs?: number | undefined;
   pauseEveryMs?: number | undefined;
   restartEveryMs?: number | undefined;
   cutEveryMs?: number | undefined;
-  /** Which of those of Redis; all of them, in turn. */
+  /** Which faults of Redis happen. Left out: all of them, in turn. */
   cuts?: readonly FaultName[] | undefined;
 }
 
 export interface Outcome {
   verdict: Verdict;
-  /** How often each fault was brought. */
+  /** How often each fault was started. */
   faults: Map<FaultName, number>;
   lostReplies: number;
-  /** What happened when. */
+  /** What happened at which time. */
   log: string[];
-  /** What the nodes wrote. */
+  /** The output of the nodes. */
   outputs: string[];
 }
 
-/** Three kinds of trouble at once, each at its own pace, while clients call, listen and come back. */
+/** Starts several kinds of faults at the same time, each at its own pace, while clients call, listen and come back. */
 export async function runChaos(options: ChaosOptions): Promise<Outcome> {
   const scene = await Scene.start(options);
   const { fleet, random, redis } = scene;
@@ -35,7 +35,7 @@ export async function runChaos(options: ChaosOptions): Promise<Outcome> {
   const every = (ms: number | undefined, next: () => void): void => {
     if (ms !== undefined) timers.push(setInterval(next, ms));
   };
-  /** Each once before any comes again. */
+  /** Returns a function that starts one of these faults at random, and repeats none before all have happened. */
   const inTurn = (names: readonly FaultName[]): (() => void) => {
     let left: FaultName[] = [];
     return () => {

@@ -17,19 +17,19 @@ export interface ClientOptions {
   url: string;
   random: Random;
   ledger: Ledger;
-  /** Between two calls, at most. */
+  /** The longest pause between two calls. */
   thinkMs: number;
-  /** Cuts connections of its own and takes calls back, as a client on the move does. */
+  /** True if the client cuts its own connections and cancels calls, as a client in a changing network does. */
   restless: boolean;
-  /** Which it calls; one that is in the list twice is called twice as often. */
+  /** The tools that it calls. A tool that is in the list twice is called twice as often. */
   tools: readonly string[];
-  /** The longest pause between two signs of progress of the tool `slow`, which gives 2 to 15. */
+  /** The longest pause between two progress notifications of the tool `slow`, which sends 2 to 15 of them. */
   slowMs: number;
 }
 
 /**
- * A client as they are outside: it retries what was refused, resumes with its cursor what broke off, waits as long as the
- * server asks, and answers questions. It keeps a ledger of all it did and saw.
+ * A client that behaves like real ones. It repeats refused requests, resumes broken streams with its cursor, waits as long
+ * as the server asks, and answers questions. Its ledger has all that it did and saw.
  */
 export class ChaosClient {
   readonly ledger: Ledger;
@@ -39,9 +39,9 @@ export class ChaosClient {
   private readonly primed: Promise<void>;
   private setPrimed: () => void = () => undefined;
   private listening: SseReader | undefined;
-  /** No new calls. */
+  /** True once the client begins no new calls. */
   private finishing = false;
-  /** No new connections either. */
+  /** True once the client opens no new connections either. */
   private stopped = false;
   private retryMs = 1000;
 
@@ -55,7 +55,10 @@ export class ChaosClient {
     return this.raw.sessionId ?? '';
   }
 
-  /** Opens the session and its own stream. With `primed`, resolves when there is a cursor: from there on nothing may be missing. */
+  /**
+   * Opens the session and its GET stream. With `primed`, resolves when the client has a cursor. From that cursor on, no
+   * message may be missing.
+   */
   async start({ primed }: { primed: boolean }): Promise<void> {
     await this.raw.initialize(this.options.url, { capabilities: { elicitation: {} } });
     void this.listen();
@@ -80,7 +83,7 @@ export class ChaosClient {
     this.raw.close();
   }
 
-  /** The session's own stream is closed under it, as by a network that changes. */
+  /** Closes the session's GET stream, as a changing network does. */
   cutStream(): void {
     this.listening?.close();
   }
@@ -149,7 +152,7 @@ export class ChaosClient {
     }
   }
 
-  /** Until the call has ended, over as many connections as it takes. */
+  /** Follows a call until it has ended, over as many connections as that takes. */
   private async follow(call: Call, id: number, first: SseReader): Promise<void> {
     let stream = first;
     let cursor: string | undefined;
@@ -168,7 +171,7 @@ export class ChaosClient {
     }
   }
 
-  /** `undefined`: the call has ended. */
+  /** Resumes the stream of a call. Resolves with `undefined` if the call has ended. */
   private async comeBack(call: Call, cursor: string): Promise<SseReader | undefined> {
     while (!this.stopped) {
       const answer = await this.get(cursor);
@@ -235,7 +238,7 @@ export class ChaosClient {
     });
   }
 
-  /** What asks for no answer, until it is acknowledged. */
+  /** Sends a message that asks for no answer, until it is acknowledged. */
   private async tell(message: JsonRpc): Promise<void> {
     while (!this.stopped) {
       const answer = await this.post(message);
@@ -261,13 +264,13 @@ export class ChaosClient {
     return answer;
   }
 
-  /** `undefined`: the connection broke before there was a response. */
+  /** Sends a POST. Resolves with `undefined` if the connection broke before there was a response. */
   private async post(message: JsonRpc): Promise<RawResponse | undefined> {
     return this.raw.post(this.options.url, message).catch(() => undefined);
   }
 }
 
-/** "Not now": worth another try. */
+/** Whether the response means that a later try may succeed. */
 function isTrouble({ status }: RawResponse): boolean {
   return status === 503 || status === 502;
 }

@@ -9,13 +9,16 @@ export type FailoverKind = 'sentinel' | 'cluster';
 
 export interface FailoverOptions extends SceneOptions {
   kind: FailoverKind;
-  /** Under load before the master is killed, and after all have recovered. */
+  /** How long the load goes on before the master is killed, and after all clients have recovered. */
   aroundMs: number;
 }
 
 export interface FailoverOutcome {
   verdict: Verdict;
-  /** Of each client: from the master's end to the first result of a call that it began afterwards, sorted. */
+  /**
+   * For each client, the time from the end of the master to the first result of a call that it began afterwards. The times
+   * are sorted.
+   */
   recoveredMs: number[];
   outputs: string[];
 }
@@ -29,7 +32,7 @@ interface Redundant {
 /** How long all clients may take until they get results again. */
 const RECOVERY_MS = 30_000;
 
-/** Kills a master under load; its replica takes its place. */
+/** Kills a master under load. Its replica takes its place. */
 export async function runFailover(options: FailoverOptions): Promise<FailoverOutcome> {
   const redundant = options.kind === 'sentinel' ? await withSentinels() : await withCluster();
   try {
@@ -64,13 +67,13 @@ function recoveries(scene: Scene, since: number): number[] {
     .sort((a, b) => a - b);
 }
 
-/** A silence of half a second, and the vote. */
+/** A master, its replica and sentinels. They act after half a second of silence, and vote. */
 async function withSentinels(): Promise<Redundant> {
   const { ports, master, stop } = await startSentinels();
   return { store: { sentinels: ports }, killMaster: () => master.halt('SIGKILL'), stop };
 }
 
-/** Three masters, each with a replica; a silence of a second, and the vote. A third of the sessions have to wait. */
+/** Three masters, each with a replica. They act after a second of silence, and vote. A third of the sessions have to wait. */
 async function withCluster(): Promise<Redundant> {
   const options = { masters: 3, replicas: true, nodeTimeoutMs: 1000 };
   const { urls, servers, stop } = await startRedisCluster(options);

@@ -3,7 +3,7 @@ import type { Redis } from 'ioredis';
 import type { Random } from '../cluster/support/random.js';
 import type { Fleet, Place } from './fleet.js';
 
-/** All that can be done to a fleet, by name; each resolves when it is over. */
+/** The names of the faults that can be started. */
 export type FaultName =
   | 'node killed'
   | 'node restarted'
@@ -36,18 +36,18 @@ export const REDIS_FAULTS: readonly FaultName[] = [
 
 const AHEAD_MS = 20 * 60_000;
 
-/** How many commits lose their reply, each time. */
+/** How many commits lose their reply each time. */
 const LOST_REPLIES = 5;
 
-/** Brings trouble on a fleet, and counts it. */
+/** Starts faults in a fleet, and counts them. */
 export class Faults {
   readonly counts = new Map<FaultName, number>();
   readonly log: string[] = [];
-  /** Commits that were carried out, and whose reply was lost. */
+  /** How many commits were carried out and lost their reply. */
   lostReplies = 0;
   private readonly since = Date.now();
   private readonly underWay = new Set<Promise<void>>();
-  /** What was to be brought when no node was up. */
+  /** Faults that are due, but that found no node up. */
   private readonly due: FaultName[] = [];
 
   constructor(
@@ -57,7 +57,7 @@ export class Faults {
     private readonly leaseMs: number,
   ) {}
 
-  /** Starts it and returns. Where no node is left that it could happen to, it comes as soon as another fault is over. */
+  /** Starts a fault and returns. If no node is up, the fault starts as soon as another fault is over. */
   bring(name: FaultName): void {
     const up = this.fleet.up();
     if (up.length === 0) {
@@ -77,7 +77,7 @@ export class Faults {
     this.underWay.add(done);
   }
 
-  /** Resolves when all that was brought is over. Rejects if a node could not be started again. */
+  /** Resolves when all faults are over. Rejects if a node could not be started again. */
   async over(): Promise<void> {
     while (this.underWay.size > 0) await Promise.all(this.underWay);
   }
@@ -123,7 +123,7 @@ export class Faults {
           random.int(leaseMs / 3, leaseMs),
           () => proxy.mute(),
           () => {
-            // As a connection that a firewall forgot: it never goes on with a piece missing.
+            // Like a connection that a firewall has forgotten, it must not go on after some data were lost.
             proxy.cut();
             proxy.unmute();
           },
@@ -133,7 +133,8 @@ export class Faults {
       case 'subscribers cut off':
         return fleet.killSubscribers(this.redis);
       case 'packets dropped':
-        // The node gives the connections up and makes others; then what the kernel still had of them arrives.
+        // The node gives its connections up and makes new ones. Then the data that the kernel still had of the old ones
+        // arrive.
         return this.between(
           random.int(2500, 6000),
           () => place.packets.drop(),
@@ -148,7 +149,9 @@ export class Faults {
     }
   }
 
-  /** More than it has: it answers what only reads, and refuses what writes. */
+  /**
+   * Sets how many replicas Redis needs to accept writes. With more than it has, it still answers reads, but refuses writes.
+   */
   private needReplicas(count: number): void {
     void this.redis.config('SET', 'min-replicas-to-write', count);
   }
@@ -169,13 +172,16 @@ export class Faults {
     end();
   }
 
-  /** Of commits that append something, so that a repeat would show. One after the other: each makes a new connection. */
+  /**
+   * Loses the replies of commits that append something, so that a second execution would show. It loses one after the
+   * other, because each needs a new connection.
+   */
   private async loseReplies({ proxy }: Place): Promise<void> {
     for (let lost = 0; lost < LOST_REPLIES; lost += 1) {
       const sprung = proxy
         .cutBeforeReply((data) => data.includes('\r\nappend\r\n'))
         .then(() => void (this.lostReplies += 1));
-      // A node that has gone meanwhile sends nothing.
+      // A node that has ended meanwhile sends nothing.
       await Promise.race([sprung, pause(3000, undefined, { ref: false })]);
     }
   }

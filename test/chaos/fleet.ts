@@ -11,13 +11,16 @@ import type { Store } from './store.js';
 export interface FleetOptions {
   nodes: number;
   redis: { port: number; url: string };
-  /** Another one, for the books: out of reach of all faults. */
+  /** The URL of another Redis, for the records. No fault reaches it. */
   recordsUrl: string;
-  /** Where the nodes keep sessions, past all proxies. Left out: in `redis`, each by way of its proxy. */
+  /**
+   * The store of the nodes, which they reach without proxies. Left out: `redis`, which each node reaches through its
+   * proxies.
+   */
   store?: Store | undefined;
   prefix: string;
   leaseMs: number;
-  /** What clients are told to wait before they come back. */
+  /** How long clients are told to wait before they come back. */
   retryMs: number;
   drainMs: number;
   affinity?: 'any' | 'owner' | undefined;
@@ -25,25 +28,25 @@ export interface FleetOptions {
   bare?: boolean | undefined;
 }
 
-/** A place for a node: its process is replaced, its way to Redis stays. */
+/** A place for a node. Its process is replaced at times, while its proxies to Redis stay. */
 export interface Place {
   readonly name: string;
   readonly proxy: TcpProxy;
-  /** In front of that. */
+  /** The proxy that drops packets. It is in front of `proxy`. */
   readonly packets: LateProxy;
   process: NodeProcess;
-  /** Only `up` gets new trouble; only one that is no longer there gets no more to do. */
+  /** New faults happen only to nodes that are `up`. */
   state: 'up' | 'paused' | 'leaving' | 'down';
 }
 
 const script = new URL('node.ts', import.meta.url);
-/** Between the balancer's learning that a node is not ready any more, and its end. */
+/** How long a node goes on after the balancer could learn that it is not ready any more. */
 const LEAVE_MS = 200;
 
-/** Node processes behind one balancer, each with two proxies of its own between it and Redis. */
+/** Node processes behind one balancer. Each has its own two proxies between it and Redis. */
 export class Fleet {
   readonly places: Place[] = [];
-  /** What nodes wrote that ended, for a look at a failed run. */
+  /** The output of nodes that have ended, to look into a failed run. */
   readonly outputs: string[] = [];
   private closed = false;
 
@@ -69,7 +72,7 @@ export class Fleet {
     return this.places.filter(({ state }) => state === 'up');
   }
 
-  /** A crash; then a fresh node. */
+  /** Kills the node, and then starts a new one. */
   async kill(place: Place): Promise<void> {
     place.state = 'down';
     place.process.kill('SIGKILL');
@@ -84,19 +87,22 @@ export class Fleet {
     place.state = 'up';
   }
 
-  /** Its wall clock, and nothing else of its time. A process that has ended meanwhile has no clock any more. */
+  /** Sets the wall clock of a node. Its timers are not affected. A process that has ended meanwhile is ignored. */
   setClock({ process }: Place, aheadMs: number): void {
     process.call('setClock', { aheadMs }).catch(() => undefined);
   }
 
-  /** Not ready, drained, closed; then a fresh node. */
+  /** Ends the node in good order (not ready, drained, closed), and then starts a new one. */
   async restart(place: Place): Promise<void> {
     place.state = 'leaving';
     place.process.kill('SIGTERM');
     await this.replace(place);
   }
 
-  /** From any living node, as a webhook does. Resolves when it was accepted, rejects if that is not known. */
+  /**
+   * Sends a notification from any living node, as a webhook does. Resolves when it was accepted. Rejects if that is not
+   * known.
+   */
   async notify(random: Random, sessionId: string, data: unknown): Promise<void> {
     const up = this.up();
     const { process } = random.pick(up.length > 0 ? up : this.places);

@@ -1,28 +1,31 @@
 /** How a call ended, as its client saw it. */
 export type CallEnd =
   | 'result'
-  /** JSON-RPC errors that say what became of the node. */
+  /** JSON-RPC errors that say what happened to the node. */
   | 'node_lost'
   | 'node_closed'
   /** Any other JSON-RPC error. */
   | 'error'
-  /** The client gave it up, and its stream ended without an answer. */
+  /** The client cancelled the call, and its stream ended without an answer. */
   | 'cancelled'
-  /** 503: it was not started. */
+  /** The node answered 503, so the call was not started. */
   | 'refused'
-  /** The connection broke, or the balancer said 502, before there was a response: the client can't know. */
+  /**
+   * The connection broke before there was a response, or the balancer answered 502. The client cannot know whether the call
+   * ran.
+   */
   | 'no response'
-  /** The response broke off before there was an event id to come back with: the same. */
+  /** The response broke off before the client had an event id to resume with. The client cannot know whether the call ran. */
   | 'no cursor'
-  /** Its stream has ended, and there was no answer on it. */
+  /** The stream of the call has ended without an answer. */
   | 'unanswered'
-  /** 404 in the middle of it. */
+  /** The client got 404 while it followed the call. */
   | 'session lost'
   /** Any other status. */
   | 'unexpected';
 
 export interface Call {
-  /** Unique in the run: `<client>:<number>`. */
+  /** The key of the call, which is unique in the run: `<client>:<number>`. */
   key: string;
   tool: string;
   begun: number;
@@ -30,11 +33,11 @@ export interface Call {
   end?: CallEnd;
   detail?: string;
   cancelled: boolean;
-  /** How often its stream was resumed. */
+  /** How often the stream of the call was resumed. */
   resumed: number;
   progress: number[];
   repeated: string[];
-  /** What happened to it, in order. */
+  /** What happened to the call, in order. */
   story: string[];
 }
 
@@ -46,23 +49,23 @@ export interface Sent {
 }
 
 export interface Arrival {
-  /** `<key> <n>` of what a call has said, `<n>` of what came from outside. */
+  /** `<key> <n>` for a message of a call, `<n>` for a notification from outside. */
   name: string;
   at: number;
 }
 
-/** What one client has done and seen. */
+/** All that one client has done and seen. */
 export class Ledger {
   readonly calls: Call[] = [];
   readonly sent: Sent[] = [];
   readonly arrivals: Arrival[] = [];
-  /** Event ids that came a second time on the session's own stream. */
+  /** Events that came a second time on the session's GET stream. */
   readonly repeated: string[] = [];
-  /** Answers that make no sense: an HTTP status for a stream, a message that nobody asked for. */
+  /** Responses that must not occur: an HTTP status instead of a stream, or a message of an unexpected kind. */
   readonly strange: string[] = [];
-  /** How often the session's own stream was resumed. */
+  /** How often the session's GET stream was resumed. */
   resumed = 0;
-  /** 503 for anything but a call. */
+  /** How many requests other than calls got 503. */
   refused = 0;
 
   constructor(
@@ -86,7 +89,7 @@ export class Ledger {
   }
 
   note(call: Call, what: string): void {
-    // A call that is resumed over and over says so in its count.
+    // The story of a call that is resumed very often is cut. `resumed` has the count.
     if (call.story.length < 40) call.story.push(`${this.time()} ${what}`);
   }
 

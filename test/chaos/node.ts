@@ -1,6 +1,7 @@
 /**
- * A node of a chaos run. Environment: STORE (JSON; through the run's proxy), RECORDS_URL (past it), PREFIX, LEASE_MS,
- * RETRY_MS, LEAVE_MS, DRAIN_MS, AFFINITY; SABOTAGE takes a guard out; BARE is the plain SDK instead.
+ * A node of a chaos run. Its environment variables are STORE (JSON, usually through the proxies), RECORDS_URL (without
+ * proxies), PREFIX, LEASE_MS, RETRY_MS, LEAVE_MS, DRAIN_MS and AFFINITY. SABOTAGE removes a guard, and BARE runs the plain
+ * SDK instead.
  */
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
@@ -18,7 +19,7 @@ import { redisOf, type Store } from './store.js';
 const { env } = process;
 const prefix = env['PREFIX'] ?? 'chaos';
 const book = new Redis(env['RECORDS_URL'] ?? '');
-/** When the last warning came that a notification was not delivered. */
+/** When the node last warned that a notification was not delivered. */
 let warnedAt = -Infinity;
 const logger = {
   info: (text: string) => console.info(text),
@@ -39,13 +40,13 @@ const records: Records = {
   accepted: (key, n) => book.sadd(acceptedKey(prefix), `${key} ${n}`),
 };
 
-// The wall clock of this process alone, as far as the library looks at it.
+// The wall clock of this process only, as the library reads it.
 const realNow = Date.now;
 let aheadMs = 0;
 Date.now = () => realNow() + aheadMs;
 
 if (env['SABOTAGE'] !== undefined) sabotage(env['SABOTAGE'] as Sabotage);
-// Only now: what the library reads when it is loaded may have been changed.
+// Import the library only now, because the code above may have changed what it reads when it is loaded.
 const { anynode } = await import('../../src/index.js');
 
 const retryMs = Number(env['RETRY_MS']);
@@ -85,7 +86,7 @@ process.once('SIGTERM', () => {
   void (async () => {
     leaving = true;
     await noticed;
-    // What the balancer has sent here before it knew is on its way.
+    // Requests that the balancer has sent before it knew are still on their way.
     await pause(Number(env['LEAVE_MS']));
     await mcp?.close({ drainMs: Number(env['DRAIN_MS']) });
     http.close(() => process.exit(0));

@@ -1,10 +1,10 @@
 import type { Redis } from 'ioredis';
 
-/** How often each call has begun to run: a hash, by the call's key. */
+/** The hash with how often each call has begun to run, by the call's key. */
 export const executedKey = (prefix: string): string => `${prefix}-executed`;
-/** Which server object ran it last: a hash, by the call's key. */
+/** The hash with the server object that last ran each call, by the call's key. */
 export const replicaKey = (prefix: string): string => `${prefix}-replica`;
-/** What calls have said on the session's own stream, and were told that it is stored: a set of `<key> <n>`. */
+/** The set with the notifications of calls on the session's GET stream that were accepted, as `<key> <n>`. */
 export const acceptedKey = (prefix: string): string => `${prefix}-accepted`;
 
 export interface Recorded {

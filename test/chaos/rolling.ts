@@ -5,21 +5,24 @@ import type { Verdict } from './verdict.js';
 export interface RollingOptions extends SceneOptions {
   /** How often each node is replaced. */
   rounds: number;
-  /** From one node's being ready again to the end of the next. */
+  /** The time between a new node's being ready and the end of the next node. */
   betweenMs: number;
 }
 
 export interface RollingOutcome {
   verdict: Verdict;
-  /** Calls that did not get their result at the first try. */
+  /** How many calls did not get their result at the first try. */
   failed: number;
-  /** Nodes replaced. */
+  /** How many nodes were replaced. */
   restarts: number;
   ms: number;
   outputs: string[];
 }
 
-/** Replaces one node after the other under load, as a deployment does: not ready, drained, closed, the next one. */
+/**
+ * Replaces one node after the other under load, as a deployment does. Each node is first not ready, then drained, then
+ * closed.
+ */
 export async function runRolling(options: RollingOptions): Promise<RollingOutcome> {
   const scene = await Scene.start(options);
   const { fleet } = scene;

@@ -3,7 +3,8 @@
  * [--restart-every 45] [--lease 3000] [--affinity owner] [--seed N]`, or `npm run chaos -- --rolling 5 [--nodes 3] [--clients 20]`,
  * or `npm run chaos -- --failover sentinel|cluster [--runs 5] [--clients 20]`.
  *
- * Seconds, but for the lease; 0: never. `--verbose` also tells what happened when, and of the slowest calls. Ends with 1 when anything was lost, shown or run twice.
+ * Times are in seconds, except for the lease, and 0 means never. `--verbose` also prints what happened at which time, and
+ * the slowest calls. The exit code is 1 if a message was lost or shown twice, or a call ran twice.
  */
 import { parseArgs } from 'node:util';
 import { runChaos } from './chaos.js';
@@ -30,7 +31,7 @@ const { values } = parseArgs({
     verbose: { type: 'boolean', default: false },
   },
 });
-/** 0: never. */
+/** Returns milliseconds, or `undefined` for 0, which means never. */
 const seconds = (text: string): number | undefined => Number(text) * 1000 || undefined;
 const affinity = values.affinity as 'any' | 'owner';
 const seed = Number(values.seed ?? Date.now() % 1_000_000);
@@ -70,7 +71,7 @@ async function rolling(rounds: number): Promise<Verdict> {
     affinity,
     clients: Number(values.clients ?? 20),
     leaseMs: Number(values.lease ?? 10_000),
-    // As in the library.
+    // This is the default of the library.
     retryMs: 1000,
     drainMs: 10_000,
     rate: 10,

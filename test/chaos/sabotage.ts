@@ -1,11 +1,14 @@
 /**
- * Takes a guard out of the library, in a process that has not loaded it yet: the twin of a chaos run shows that the
- * fault bites without it. The library has no switch for this.
+ * Removes a guard of the library, in a process that has not loaded the guard yet. The twin of a chaos run shows that the
+ * faults do harm without it. The library has no option for this.
  */
 import { OrphanRecovery } from '../../src/execution/recovery/orphan-recovery.js';
 import { replaceInScript } from '../mutants/lua.js';
 
-/** What is taken out. `repeats`: a commit whose reply was lost is told by its number. `orphans`: dead executors are noticed. */
+/**
+ * The guard to remove. `repeats`: the number of a commit, by which a repeat is recognized. `orphans`: the recovery from
+ * dead executors.
+ */
 export type Sabotage = 'repeats' | 'orphans';
 
 export function sabotage(what: Sabotage): void {

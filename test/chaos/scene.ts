@@ -15,13 +15,13 @@ export interface SceneOptions
     Omit<FleetOptions, 'redis' | 'recordsUrl' | 'prefix'>,
     Partial<Pick<ClientOptions, 'tools' | 'slowMs'>> {
   clients: number;
-  /** Notifications from outside, per client and second; 0: none. */
+  /** How many notifications from outside each client gets per second. With 0 there are none. */
   rate: number;
   thinkMs: number;
   restless: boolean;
-  /** Left out: another one each time. */
+  /** The seed of the random choices. Left out: another seed each time. */
   seed?: number;
-  /** How long to wait, once all is quiet, for what is still to come. */
+  /** How long to wait, once the faults are over, for calls and notifications that are still under way. */
   settleMs: number;
 }
 
@@ -38,7 +38,7 @@ export class Scene {
     private readonly options: SceneOptions,
     readonly random: Random,
     private readonly servers: readonly RedisServer[],
-    /** Past the proxies. */
+    /** The connection of the test to Redis, without proxies. */
     readonly redis: Redis,
     private readonly records: Redis,
     private readonly balancer: Balancer,
@@ -62,7 +62,7 @@ export class Scene {
     return scene;
   }
 
-  /** Calls and notifications from now on. */
+  /** Starts the calls and the notifications. */
   begin(): void {
     for (const client of this.clients) {
       this.working.push(client.work());
@@ -70,7 +70,10 @@ export class Scene {
     }
   }
 
-  /** No more is begun. Waits for what is under way and for what was accepted, for `settleMs` in all; then judges. */
+  /**
+   * Stops new calls and notifications. Waits up to `settleMs` in all for calls under way and accepted notifications, and
+   * then judges.
+   */
   async end(): Promise<Verdict> {
     const deadline = Date.now() + this.options.settleMs;
     for (const { proxy, packets } of this.fleet.places) {
@@ -83,7 +86,7 @@ export class Scene {
     this.quiet = true;
     for (const client of this.clients) client.finish();
     const done = Promise.all([...this.working, ...this.notifying]);
-    // Unref'd: it would keep the process for as long.
+    // The timer is unref'd, so that it does not keep the process alive.
     await Promise.race([done, pause(this.options.settleMs, undefined, { ref: false })]);
     const ledgers = this.clients.map(({ ledger }) => ledger);
     for (;;) {
@@ -117,7 +120,7 @@ export class Scene {
     await Promise.all(this.clients.map((client) => client.start({ primed: bare !== true })));
   }
 
-  /** One after the other, from any living node: what came later was sent later. */
+  /** Sends notifications one after the other, each from any living node. So their order is known. */
   private async notify({ ledger, sessionId }: ChaosClient): Promise<void> {
     const everyMs = 1000 / this.options.rate;
     for (let n = 1; !this.quiet; n += 1) {

@@ -7,19 +7,22 @@ import { z } from 'zod';
 
 type Extra = RequestHandlerExtra<ServerRequest, ServerNotification>;
 
-/** Where nodes write down what they did: outside of them, and out of reach of the faults. */
+/** Stores what nodes did, outside of the nodes and where no fault reaches it. */
 export interface Records {
-  /** A call has begun to run. Awaited before it does anything. */
+  /** Notes that a call has begun to run. The call awaits this before it does anything. */
   executed: (key: string, replica: string) => Promise<unknown>;
-  /** A notification was accepted: its sender was told that it is stored. */
+  /** Notes that a notification was accepted: its sender was told that it is stored. */
   accepted: (key: string, n: number) => Promise<unknown>;
-  /** Whether a notification that was said at this time, and is over, is delivered: if it is not, its sender is not told. */
+  /**
+   * Whether a notification that was sent at this time, and whose promise has resolved, was delivered. The promise does not
+   * tell.
+   */
   isDelivered: (saidAt: number) => boolean;
 }
 
 const text = (said: string) => ({ content: [{ type: 'text' as const, text: said }] });
 
-/** `key` names a call in the ledger. */
+/** Builds the server. The argument `key` of its tools names a call in the ledger. */
 export function buildServer(records: Records): McpServer {
   const replica = randomUUID();
   const server = new McpServer(
@@ -32,7 +35,7 @@ export function buildServer(records: Records): McpServer {
     return text(key);
   });
 
-  /** Says how far it is, `steps` times. */
+  /** Sends a progress notification `steps` times. */
   server.registerTool(
     'slow',
     { inputSchema: { key: z.string(), steps: z.number(), ms: z.number() } },
@@ -57,7 +60,7 @@ export function buildServer(records: Records): McpServer {
     return text(String(answer.content?.['key']));
   });
 
-  /** Says something on the session's own stream, `count` times. */
+  /** Sends a notification on the session's GET stream `count` times. */
   server.registerTool(
     'announce',
     { inputSchema: { key: z.string(), count: z.number() } },

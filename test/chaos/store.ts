@@ -1,10 +1,10 @@
 import { Cluster, Redis } from 'ioredis';
 import { MASTER_NAME } from '../support/redis-sentinels.js';
 
-/** Where nodes find Redis; travels as JSON. */
+/** How nodes find Redis. It is passed as JSON. */
 export type Store = { url: string } | { sentinels: number[] } | { cluster: string };
 
-/** The option `redis` for it. */
+/** Returns the option `redis` for a store. */
 export function redisOf(store: Store): string | Redis | Cluster {
   if ('url' in store) return store.url;
   if ('cluster' in store) return new Cluster([store.cluster], { lazyConnect: true });

@@ -11,10 +11,10 @@ const TEXTS: Record<keyof Violations, string> = {
   strange: 'answers that make no sense',
 };
 
-/** Lines of the ledger per violation; the rest is counted only. */
+/** How many lines of the ledger are shown for each kind of violation. The others are only counted. */
 const MOST_LINES = 10;
 
-/** The verdict for people: first what has to be 0, then what it was like. */
+/** Returns the verdict as text: first the counts that have to be 0, then the other figures. */
 export function table(verdict: Verdict, more: readonly (readonly [string, string | number])[]) {
   const { violations, ends, notifications, errors } = verdict;
   const names = Object.keys(TEXTS) as (keyof Violations)[];

@@ -1,23 +1,23 @@
 import type { Call, CallEnd, Ledger } from './ledger.js';
 import type { Recorded } from './records.js';
 
-/** What must not happen, with the lines of the ledger that show it. */
+/** The violations, with the lines of the ledger that show them. */
 export interface Violations {
   /** Calls that ended with neither a result nor an error. */
   unanswered: string[];
-  /** Accepted, and never shown; or progress of a call that is missing between what came before and after it. */
+  /** Notifications that were accepted and never shown, and calls with a gap in their progress. */
   lost: string[];
-  /** Shown twice to a client that came back with its cursor. */
+  /** Messages that were shown twice to a client that came back with its cursor. */
   duplicated: string[];
-  /** Shown after what was sent later. */
+  /** Messages that were shown after a message which was sent later. */
   disordered: string[];
   /** Calls that ran more than once. */
   executedTwice: string[];
-  /** Answered with 503, and run all the same; or a result of a call that never ran. */
+  /** Calls that were answered with 503 and ran nevertheless, and results of calls that never ran. */
   executedWrongly: string[];
-  /** With owners: an answer of a server object that was not the session's own any more. */
+  /** With owners: answers of a server object that was no longer the one of the session. */
   ofFormerOwners: string[];
-  /** Answers that make no sense. */
+  /** Responses that must not occur. */
   strange: string[];
 }
 
@@ -35,7 +35,7 @@ export interface Verdict {
   errors: string[];
   resumedCalls: number;
   resumedStreams: number;
-  /** 503 for requests that were no calls. */
+  /** How many requests other than calls got 503. */
   refused: number;
   notifications: {
     sent: number;
@@ -44,15 +44,15 @@ export interface Verdict {
     ofCalls: number;
     shown: number;
   };
-  /** In milliseconds. */
+  /** The durations of calls, in milliseconds. */
   callTimes: Spread;
   /** The calls that took longest, with what happened to them. */
   slowest: string[];
-  /** Between two notifications from outside, as the client got them; milliseconds. */
+  /** The times between two notifications from outside at the client, in milliseconds. */
   gaps: Spread;
 }
 
-/** All that a verdict counts as a violation. */
+/** Returns all violations of a verdict. */
 export function violated(verdict: Verdict): boolean {
   return Object.values(verdict.violations).some((lines: string[]) => lines.length > 0);
 }
@@ -122,7 +122,7 @@ function timeOf({ begun, ended = begun }: Call): number {
 
 const UNANSWERED = new Set<CallEnd>(['unanswered', 'session lost']);
 
-/** What was accepted and has not been shown. */
+/** Returns the notifications that were accepted and not shown. */
 export function lostOf({ client, sent, arrivals }: Ledger, { accepted }: Recorded): string[] {
   const shown = new Set(arrivals.map(({ name }) => name));
   const outside = sent.filter(({ n, outcome }) => outcome === 'accepted' && !shown.has(`${n}`));
@@ -135,7 +135,7 @@ export function lostOf({ client, sent, arrivals }: Ledger, { accepted }: Recorde
   ];
 }
 
-/** Progress is counted by the call itself: whatever it ended with, none may be missing in between. */
+/** Whether progress is missing. The call itself numbers its progress, so a gap shows however the call ended. */
 function hasGap({ progress }: Call): boolean {
   return progress.some((value, at) => value !== at + 1);
 }
@@ -149,7 +149,10 @@ function duplicatesOf({ client, arrivals, repeated }: Ledger): string[] {
   ];
 }
 
-/** Each was sent when the one before was stored, where that is known. */
+/**
+ * Returns the notifications that came in the wrong order. Each was sent after the one before was stored. Notifications of
+ * which that is not known are left out.
+ */
 function disorderOf({ client, sent, arrivals }: Ledger): string[] {
   const unknown = new Set(sent.flatMap(({ n, outcome }) => (outcome === 'accepted' ? [] : [n])));
   const last = new Map<string, number>();
@@ -163,7 +166,10 @@ function disorderOf({ client, sent, arrivals }: Ledger): string[] {
   });
 }
 
-/** A client has one call at a time: once it had an answer of a server object, those before it are history. */
+/**
+ * Returns answers of former server objects. A client makes one call at a time. Once a server object has answered, no
+ * earlier one may answer any more.
+ */
 function formerOwners({ calls }: Ledger, { replica }: Recorded): string[] {
   const former = new Set<string>();
   let owner: string | undefined;

@@ -1,4 +1,4 @@
-/** Feeds a node with what no client sends, over HTTP and from seeds. `npm run fuzz -- --minutes 10` runs it for long. */
+/** Sends a node broken requests over HTTP, which are drawn from seeds. `npm run fuzz -- --minutes 10` runs it for longer. */
 import { once } from 'node:events';
 import { Agent, createServer, request, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -9,13 +9,13 @@ import { anynode } from '../../src/index.js';
 import { mutated, oneOf, randomOf, type Random } from './upstream.js';
 
 const MOST_MS = 1_000;
-/** With small bounds, so that they are met. */
+/** The limits of the node are small, so that requests reach them. */
 const BODY_BYTES = 20_000;
 const LIMITS = {
   ...{ handshakeBytes: 2_000, messageValues: 200, jsonValues: 2_000, bodyBytesInFlight: 60_000 },
   ...{ anonymousPending: 100, anonymousSessions: 200, bodyMs: 300 },
 };
-/** Any other status, 500 above all, is an error. */
+/** The allowed statuses. Any other status, such as 500, is an error. */
 const STATUSES = new Set([200, 202, 204, 400, 404, 405, 406, 408, 413, 415, 429, 503]);
 
 const INITIALIZE =
@@ -76,7 +76,7 @@ export class ClientFuzz {
     await this.mcp.close({ drainMs: 0, server: this.server });
   }
 
-  /** Sends one request. Rejects for an answer that none may get, or that takes too long. */
+  /** Sends one request. Rejects if the response is not allowed, or takes too long. */
   async once(seed: number): Promise<void> {
     const random = randomOf(seed);
     const began = performance.now();
@@ -92,7 +92,7 @@ export class ClientFuzz {
     if (took > MOST_MS) throw new Error(`it took ${took} ms`);
   }
 
-  /** What was sent has harmed nothing: the node serves, and holds nothing of it. */
+  /** Checks that the requests have done no harm: the node still serves, and keeps nothing of them. */
   async check(): Promise<void> {
     if (this.errors.length > 0) throw new Error(this.errors.join('\n'));
     const headers = { ...this.usual(), 'content-type': 'application/json' };
@@ -138,7 +138,7 @@ export class ClientFuzz {
     return headers;
   }
 
-  /** `undefined`: the connection was cut, by either side. */
+  /** Sends a request. Resolves with `undefined` if either side cut the connection. */
   private send(
     method: string,
     headers: Record<string, string>,
@@ -160,7 +160,7 @@ export class ClientFuzz {
         answer.on('error', () => undefined);
         answer.once('close', () => resolve(answer.statusCode));
         answer.resume();
-        // A GET stream has no end.
+        // A GET stream does not end by itself.
         if (method === 'GET' && answer.statusCode === 200) outgoing.destroy();
       });
       if (body === undefined || !cut) {
@@ -183,7 +183,7 @@ function bodyOf(random: Random): Buffer {
     () => `{"jsonrpc":"2.0","id":1,"method":"ping","params":{"a":"${'x'.repeat(random(30_000))}"}}`,
   ];
   const body = Buffer.from(oneOf(random, kinds)());
-  // Not UTF-8 any more, perhaps.
+  // After this, the body may not be UTF-8 any more.
   if (random(8) === 0 && body.length > 0) body[random(body.length)] = random(256);
   return body;
 }

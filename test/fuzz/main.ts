@@ -1,4 +1,7 @@
-/** `npm run fuzz -- --minutes 10 [--seed 1] [--of upstream|redis|codec]`: goes on from a seed, and says which one failed. */
+/**
+ * Runs the fuzzers: `npm run fuzz -- --minutes 10 [--seed 1] [--of upstream|redis|codec]`. It goes through the seeds from
+ * the given one on, and prints the seed that failed.
+ */
 import { setImmediate as turn } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { ClientFuzz } from './client.js';
@@ -10,7 +13,10 @@ const { values } = parseArgs({
   options: {
     minutes: { type: 'string', default: '1' },
     seed: { type: 'string', default: '1' },
-    /** What is broken: what servers and clients send (`upstream`), or what is in Redis, in clear or with a codec. */
+    /**
+     * Which input is broken: that of servers and clients (`upstream`), or data in Redis, in clear (`redis`) or with a codec
+     * (`codec`).
+     */
     of: { type: 'string', default: 'upstream' },
   },
 });
@@ -26,7 +32,7 @@ for (; performance.now() < end; seed += 1) {
   try {
     if (onRedis === undefined) fuzzOnce(seed);
     else await onRedis.once(seed);
-    // A request takes as long as many of the others.
+    // One request takes as long as many inputs of the other fuzzer.
     if (seed % 10 === 0) await clients?.once(seed);
     if (seed % 1_000 === 0) await clients?.check();
   } catch (error) {
@@ -46,7 +52,7 @@ console.log(
 await onRedis?.close();
 await server?.stop();
 
-/** After a collection: what is no longer used says nothing of growth. */
+/** Returns the heap in use after a garbage collection, because garbage is no growth. */
 function heapInUse(): number {
   globalThis.gc?.();
   return process.memoryUsage().heapUsed;

@@ -1,6 +1,6 @@
 /**
- * Two nodes on a Redis in which somebody changes what is stored of one session, and publishes what no node would say, from
- * seeds. The nodes have to answer for that session, whatever they answer, and to serve all others as ever.
+ * Runs two nodes on a Redis. From seeds, it changes the stored data of one session, and publishes messages that no node
+ * would send. The nodes have to answer requests of that session in any way, and to serve all other sessions as before.
  */
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
@@ -18,7 +18,7 @@ import type { Random } from './upstream.js';
 import { randomOf } from './upstream.js';
 
 const PREFIX = 'mcp';
-/** What a node may take for an answer, and how long its loop may stand still. */
+/** How long a node may take for an answer, and how long its event loop may stand still. */
 const ANSWER_MS = 10_000;
 const STALL_MS = 1_000;
 
@@ -41,7 +41,7 @@ const TEXTS = [
   ...['~1 a 1 out g\n{}', 'aes1.k1.AAAA', 'aes1.', '\u0000\uFFFF', '\n', ' ', '1.a:1.b', '+', '-a'],
   ...['x'.repeat(70_000), '['.repeat(6_000), '9'.repeat(400)],
 ];
-/** The compiler asks for a new message here. */
+/** All types of messages. With a new type, this fails to compile. */
 const MESSAGES: Record<NodeMessage['type'], true> = {
   ...{ event: true, deliver: true, logged: true, run: true, placed: true, disowned: true },
   ...{ shape: true, gone: true, release: true, released: true, held: true, taken: true },
@@ -56,7 +56,7 @@ interface Node {
   nodeId: string;
 }
 
-/** The nodes, and all that is needed to harm and to use them. */
+/** Starts the nodes, and returns all that is needed to use them and to do them harm. */
 export async function startFuzz(redisUrl: string, isEncrypted: boolean) {
   const key = randomBytes(32);
   const nodes: (Node & { close(): Promise<void> })[] = [];
@@ -65,7 +65,7 @@ export async function startFuzz(redisUrl: string, isEncrypted: boolean) {
       server: () => scriptedServer(),
       backplane: redisBackplane({ redis: redisUrl, prefix: PREFIX }),
       affinity: isEncrypted ? 'owner' : 'any',
-      // Replicas of sessions that have been harmed go soon: what is left of them would be a leak.
+      // Replicas of damaged sessions are discarded soon. So anything that is left of them is a leak.
       replicaIdleMs: 500,
       logger: { warn: () => undefined, error: () => undefined },
       ...(isEncrypted && { codec: aesGcmCodec({ keys: { k1: key }, current: 'k1' }) }),
@@ -83,7 +83,7 @@ export async function startFuzz(redisUrl: string, isEncrypted: boolean) {
   }
   const redis = new Redis(redisUrl);
   const spy = new Redis(redisUrl);
-  /** What nodes have told each other lately. */
+  /** The last messages between the nodes. */
   const heard: string[] = [];
   spy.on('pmessage', (_pattern, _channel, text: string) => {
     if (heard.push(text) > 100) heard.shift();
@@ -109,7 +109,7 @@ interface Rig {
   bystander: RawClient;
 }
 
-/** Rejects if a node does not bear it. */
+/** Runs one seed. Rejects if a node does not withstand it. */
 async function fuzzOnce(random: Random, { nodes, redis, heard, bystander }: Rig): Promise<void> {
   const delay = monitorEventLoopDelay({ resolution: 10 });
   delay.enable();
@@ -140,7 +140,7 @@ async function fuzzOnce(random: Random, { nodes, redis, heard, bystander }: Rig)
     victim.close();
     delay.disable();
   }
-  // On a busy machine the process itself may have had to wait.
+  // On a busy machine, the process itself may have waited for the CPU.
   const { user, system } = process.cpuUsage(before);
   const stallMs = Math.min(delay.max / 1e6, (user + system) / 1e3);
   if (stallMs > STALL_MS) throw new Error(`the loop stood still for ${stallMs.toFixed()} ms`);
@@ -159,7 +159,7 @@ async function answered<T>(answer: Promise<T>, whose: string): Promise<T> {
   }
 }
 
-/** Changes one thing that is stored of a session. */
+/** Changes one stored value of a session. */
 async function harm(random: Random, redis: Redis, record: string): Promise<void> {
   const key = pick(random, [record, `${record}:streams`, `${record}:events`]);
   const text = (): string => pick(random, TEXTS);
@@ -210,7 +210,7 @@ async function harm(random: Random, redis: Redis, record: string): Promise<void>
   }
 }
 
-/** What a node is told: a line that was heard, with one word or its end changed, or one of words by chance. */
+/** Returns a message for a node: a message that was heard, with one word or its end changed, or a message of random words. */
 function line(random: Random, heard: readonly string[], sessionId: string): string {
   const text = (): string => pick(random, TEXTS);
   if (heard.length > 0 && random(2) === 0) {

@@ -1,10 +1,13 @@
-/** Feeds what is read from servers behind HTTP with broken input, from seeds. `npm run fuzz -- --minutes 10` runs it for long. */
+/**
+ * Feeds the readers for servers behind HTTP with broken input, which is drawn from seeds. `npm run fuzz -- --minutes 10`
+ * runs it for longer.
+ */
 import { EventStreamReader } from '../../src/intercept/http/event-stream.js';
 import { Failure } from '../../src/intercept/failure.js';
 import { marked, unmarked } from '../../src/intercept/private-ids.js';
 import { messageOf, messagesOf } from '../../src/intercept/incoming-messages.js';
 
-/** What one input may take. */
+/** How long one input may take. */
 const MOST_MS = 1_000;
 
 const VALUES = [
@@ -46,7 +49,7 @@ const FIELDS = [
 ];
 const ENDS = ['\n', '\r', '\r\n', '\n\n', '\r\r', ''];
 
-/** Mulberry32: the same numbers for the same seed, everywhere. */
+/** Returns random numbers (mulberry32), which are the same for the same seed on every machine. */
 export function randomOf(seed: number): (below: number) => number {
   let state = seed;
   return (below) => {
@@ -61,7 +64,7 @@ export type Random = ReturnType<typeof randomOf>;
 
 export const oneOf = <T>(random: Random, list: readonly T[]): T => list[random(list.length)] as T;
 
-/** A message of which a part was replaced, repeated or cut off. */
+/** Returns a message of which a part was replaced, repeated or cut off. */
 export function mutated(random: Random): string {
   let text = oneOf(random, SEEDS);
   for (let times = random(4); times > 0; times -= 1) {
@@ -70,13 +73,13 @@ export function mutated(random: Random): string {
     const value = oneOf(random, [...VALUES, text.slice(at, end).repeat(random(50)), '']);
     text = text.slice(0, at) + value + text.slice(end);
   }
-  // A value in the place of another one, so that what results is JSON still.
+  // Put a value in the place of another one, so that the result is still JSON.
   if (random(2) === 0)
     text = oneOf(random, SEEDS).replace(/1|2|"a"|null/, () => oneOf(random, VALUES));
   return random(8) === 0 ? `[${text},${oneOf(random, SEEDS)}]` : text;
 }
 
-/** Runs one input. Throws for everything but what the readers are to throw, and where it takes too long. */
+/** Runs one input. Throws if a reader throws an unexpected error, or takes too long. */
 export function fuzzOnce(seed: number): void {
   const random = randomOf(seed);
   const began = performance.now();

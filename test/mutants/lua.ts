@@ -1,12 +1,15 @@
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 
-/** Lua functions, by the name of the one in whose place each is put. It may call that one as `original`. */
+/**
+ * Lua functions, by the name of the function that each replaces. A replacement may call the replaced function as
+ * `original`.
+ */
 type Replacements = Record<string, string>;
 
 /**
- * Replaces functions of a Lua include, by what is added behind it, or behind a later include whose variables it needs.
- * Has to come before the scripts are read.
+ * Replaces functions of a Lua include. The replacements are added after the include, or after a later include (`behind`)
+ * whose variables they need. It has to be called before the scripts are read.
  */
 export function replaceInScript(include: string, by: Replacements, behind = include): void {
   const read = fs.readFileSync.bind(fs);

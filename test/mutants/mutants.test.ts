@@ -1,4 +1,4 @@
-/** The tests find the faults that they are there for: each is planted, and its test has to fail. */
+/** Checks that tests find the faults for which they exist. Each fault is planted, and its test has to fail. */
 import { execFile } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
@@ -13,14 +13,14 @@ const vitest = join(
 // With `$name` vitest would shorten long names, and `-t` would not find them.
 const byName = TESTED_MUTANTS.map((mutant) => [mutant.name, mutant] as const);
 
-// Two at a time: some wait for what does not come.
+// Two run at a time, because some wait for an event that does not come.
 it.concurrent.each(byName)('%s', { timeout: 180_000 }, async (name, { test, named }) => {
   const output = await new Promise<string>((resolve) => {
     const args = [vitest, 'run', test, '--bail=1', ...(named === '' ? [] : ['-t', named])];
     const env = { ...process.env, MUTANT: name, NO_COLOR: '1' };
     execFile(process.execPath, args, { env }, (_error, out, err) => resolve(`${out}\n${err}`));
   });
-  // It was run, and what it says of the fault is what failed.
+  // The test was run, and failed because an expectation did not hold.
   expect(output).toMatch(/\n\d+ passed, [1-9]\d* failed/);
   expect(output).toMatch(/AssertionError|Waited for/);
 });

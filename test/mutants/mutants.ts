@@ -1,15 +1,19 @@
 import { methodsOf } from '../simulation/mutants/mutant.js';
 import { replaceInScript } from './lua.js';
 
-/** A fault that a change could make, and that a test finds. The faults that the simulator finds are in test/simulation. */
+/**
+ * A fault that a change could introduce, and that a test finds. The faults that the simulator finds are in test/simulation.
+ */
 export interface TestedMutant {
   name: string;
-  /** The file of the test, and what its name contains. */
+  /** The file of the test. */
   test: string;
+  /** A part of the test's name. If it is empty, all tests of the file are run. */
   named: string;
   /**
-   * Replaces functions or methods, for the rest of this process. It loads what it replaces: no other mutant is to have
-   * loaded it before. A method that was renamed is a type error; a Lua function that was renamed is an error.
+   * Replaces functions or methods, for the rest of this process. It loads what it replaces itself, because no module may be
+   * loaded before the mutant is chosen. The name of a method that was renamed is a type error. The name of a Lua function
+   * that was renamed is an error at run time.
    */
   plant: () => unknown;
 }
