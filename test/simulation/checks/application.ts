@@ -1,8 +1,8 @@
-/** What applications were told of what they have done. */
+/** Checks whether the actions of applications had the effects that the applications were told. */
 import type { Ledger } from '../ledger.js';
 import type { Check } from './index.js';
 
-/** Each step up of the state that was acknowledged counts, and none counts twice. */
+/** Each addition to the state that was acknowledged counts, and none counts twice. */
 export const counted: Check = function* ({ ledger, backplane }) {
   for (const sessionId of new Set(ledger.counted.map((each) => each.sessionId))) {
     if (ledger.removedAt.has(sessionId) || ledger.mayHaveLost(sessionId, 0)) continue;
@@ -15,7 +15,10 @@ export const counted: Check = function* ({ ledger, backplane }) {
   }
 };
 
-/** A change that was announced reaches each session that is to hear of it: by a message of its own, or by one that was not shown yet. */
+/**
+ * A change that was announced reaches each session that should hear of it: by a message of its own, or by an earlier
+ * message that was not shown yet.
+ */
 export const announced: Check = function* ({ ledger }) {
   for (const { at, acknowledgedAt, uri } of ledger.broadcasts) {
     if (acknowledgedAt === undefined) continue;
@@ -34,7 +37,7 @@ export const announced: Check = function* ({ ledger }) {
           (entry.at >= at ||
             ((entry.trimmedAt ?? Infinity) >= at &&
               !ledger.written.some((each) => each.place.id === entry.id && each.at < at)) ||
-            // Written to a connection that its client read late, or to one that had broken off.
+            // The client may have been shown it only after the change, because it read its connection late.
             ledger.showings.some(({ shown }) =>
               shown.some((each) => each.id === entry.id && each.at >= at),
             )),
@@ -58,7 +61,10 @@ export const announced: Check = function* ({ ledger }) {
   }
 };
 
-/** A session of HTTP+SSE is there before its server has said, in the answer to `initialize`, what it announces. */
+/**
+ * Returns from when on the session gets announcements. A session of HTTP+SSE exists before its server has answered
+ * `initialize`, and that answer says what the server announces.
+ */
 function hearsFrom(ledger: Ledger, sessionId: string, bornAt: number): number {
   if (ledger.principals.get(sessionId)?.startsWith('sse:') !== true) return bornAt;
   const answer = ledger.stored.find(
@@ -67,7 +73,7 @@ function hearsFrom(ledger: Ledger, sessionId: string, bornAt: number): number {
   return answer?.at ?? Infinity;
 }
 
-/** Whether the last that the client has said before is that it wants to hear of the resource, and it was told so. */
+/** Whether the client has only subscribed to the resource before, and each subscription was acknowledged. */
 function isSubscribed(
   ledger: Ledger,
   about: { sessionId: string; uri: string; at: number; acknowledgedAt: number },

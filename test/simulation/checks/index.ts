@@ -32,7 +32,10 @@ import {
 } from './tasks.js';
 import { inOrder, madeUpFor, nothingSkipped, onOneStream, stored } from './streams.js';
 
-/** Yields what is wrong: what was expected, and what was seen. The numbers are those of the design's invariants. */
+/**
+ * Yields the violations of one invariant: each says what was expected and what was seen. The numbers in the names are those
+ * of the promises in docs/guarantees.md.
+ */
 export type Check = (world: World) => Iterable<string>;
 
 const CHECKS: Record<string, Check> = {
@@ -74,7 +77,7 @@ const CHECKS: Record<string, Check> = {
   'changes are announced': announced,
 };
 
-/** Checked when everything has settled. Empty: all hold. */
+/** Returns the violations after everything has settled. An empty list means that all invariants hold. */
 export function violationsOf(world: World): string[] {
   return Object.entries(CHECKS).flatMap(([name, check]) =>
     [...check(world)].map((text) => `${name}: ${text}`),

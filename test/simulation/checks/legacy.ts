@@ -1,4 +1,4 @@
-/** What clients of HTTP+SSE are shown on their one connection. */
+/** Checks what clients of HTTP+SSE are shown on their one connection. */
 import { HORIZON_MS } from '../plan.js';
 import type { LegacyCall, LegacyConnection, Stored } from '../records.js';
 import type { World } from '../world.js';
@@ -6,7 +6,10 @@ import type { Check } from './index.js';
 import { LOST } from './requests.js';
 import { isBehindAny, maySkip, STANDALONE } from './streams.js';
 
-/** A connection shows all messages of its session as they are stored: from the first on, in order, none twice, none left out. */
+/**
+ * A connection shows all messages of its session as they were stored: from the first on, in order, each once, without a
+ * gap.
+ */
 export const legacyInOrder: Check = function* (world) {
   for (const record of world.ledger.legacy) {
     const { connection, sessionId, shown } = record;
@@ -15,7 +18,8 @@ export const legacyInOrder: Check = function* (world) {
     );
     const mayBeSkipped = (entry: Stored): boolean =>
       maySkip(world, entry) || isBehindAny(world, entry, entries);
-    // What the backplane has lost may have been stored again: then it is not known which of the two entries was shown.
+    // A message that a failover has lost may have been stored again. Then it is not known which of the two entries was
+    // shown.
     let reached = [-1];
     for (const text of shown) {
       const same = [...entries.keys()].filter((at) => entries[at]?.message === text);
@@ -38,7 +42,10 @@ export const legacyInOrder: Check = function* (world) {
   }
 };
 
-/** A request that was taken gets one response, as long as the connection lasts. Nobody waits for ever: the connection ends if there will be none. */
+/**
+ * A request that was acknowledged gets one response, as long as the connection lasts. No client waits for ever: if there
+ * will be no response, the connection ends.
+ */
 export const legacyAnswered: Check = function* (world) {
   const { ledger, setting } = world;
   for (const record of ledger.legacy) {
@@ -46,7 +53,8 @@ export const legacyAnswered: Check = function* (world) {
     for (const call of calls) {
       const { id, at, status, cancelled, answers, answeredAt } = call;
       const what = `${id} of ${sessionId}, POSTed at ${at.toFixed()}`;
-      // An answer that was shown may be lost, and then its request ends with an error. See the limit in the guarantees.
+      // A failover may lose an answer that was shown, and then the request ends with an error (see the limits in
+      // docs/guarantees.md).
       const mayBeLost = ledger.mayHaveLost(sessionId, at);
       const counted = mayBeLost
         ? answers.filter((answer, index) => index === 0 || !LOST.test(answer))
@@ -67,8 +75,8 @@ export const legacyAnswered: Check = function* (world) {
 };
 
 /**
- * The backplane has lost the request, and no node knows of it: the node to which it was POSTed has left, or has seen the answer,
- * which was lost as well. See the limit in the guarantees.
+ * Whether a failover has lost the request and no node knows of it: the node to which it was POSTed has left, or has seen
+ * the answer, which was lost as well (see the limits in docs/guarantees.md).
  */
 function isForgotten(
   world: World,
@@ -92,13 +100,13 @@ function isForgotten(
   return isLost && (isLeft || wasAnswered);
 }
 
-/** What a POST takes until it is stored, at most. */
+/** The longest time until a POST is stored. */
 const POST_MS = 2000;
 
-/** What a client may take to go on reading, beside what messages are on their way. */
+/** How long a client may take to go on reading, in addition to the time that messages are on their way. */
 const READING_MS = 3500;
 
-/** An answer is that of the request, whatever node ran it. */
+/** An answer belongs to its request, whichever node ran it. */
 export const legacyBelongs: Check = function* ({ ledger }) {
   for (const { connection, calls } of ledger.legacy) {
     for (const { id, token, answers } of calls) {
@@ -120,7 +128,7 @@ export const legacyEndsTogether: Check = function* ({ ledger, backplane, nodes, 
     if (isOpen(record) && !isThere) yield `${connection} is open, and ${sessionId} is not there`;
     const node = nodes.find((each) => each.nodeId === nodeId);
     if (ended === undefined || !isThere || node === undefined || node.left) continue;
-    // What cannot be ended where the node cannot write, or the backplane loses it again, goes when its time is over.
+    // If the node cannot write, or a failover loses the end, the session stays until its time is over.
     const closedAt = exchange?.closedAt ?? endedAt;
     const until = closedAt + setting.commandTimeoutMs;
     const slot = ledger.asked.find((asked) => asked.exchange === exchange)?.slot ?? 0;

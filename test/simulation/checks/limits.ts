@@ -1,19 +1,19 @@
-/** What one client may take. */
+/** Checks the limits for one client. */
 import type { Asked } from '../records.js';
 import { HIGH_WATER } from '../exchange.js';
 import type { World } from '../world.js';
 import type { Check } from './index.js';
 
-/** How long a node goes on to refuse sessions to a caller that it has found to have too many. */
+/** How long a node refuses further sessions to a caller that had too many. */
 const REMEMBERED_MS = 1000;
 
-/** A batch that no session may send: it is refused with 400. */
+/** Whether the POST is a batch that is too large for any session, which is refused with 400. */
 export function isTooMany({ setting }: World, { method, messages }: Asked): boolean {
   const { batchSize = Infinity, requestsPerSession = Infinity } = setting.limits;
   return method === 'POST' && messages.length > Math.min(batchSize, requestsPerSession);
 }
 
-/** Whether a limit was reached at some time while this was being asked: only then may it be refused with 429. */
+/** Whether a limit was reached at some time while this request was under way. Only then may it be refused with 429. */
 export function isLimited(world: World, asked: Asked): boolean {
   const { ledger, setting } = world;
   const { sessionId, at, answeredAt = 0, principal, messages, method } = asked;
@@ -40,7 +40,7 @@ export function isLimited(world: World, asked: Asked): boolean {
   return others.length >= streamsPerSession;
 }
 
-/** Other connections to the same node that wait for messages of the same session. */
+/** Returns the other connections to the same node that wait for messages of the same session. */
 function connectionsBeside({ ledger }: World, asked: Asked): Asked[] {
   return ledger.asked.filter(
     (other) =>
@@ -51,7 +51,10 @@ function connectionsBeside({ ledger }: World, asked: Asked): Asked[] {
   );
 }
 
-/** No caller has more sessions, and no session more connections to a node, than it may have. Of requests, the ledger looks. */
+/**
+ * No caller has more sessions than allowed, and no session has more connections to a node. The ledger checks the number of
+ * requests.
+ */
 export const limits: Check = function* (world) {
   yield* sessions(world);
   yield* connections(world);

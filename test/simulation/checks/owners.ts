@@ -3,7 +3,10 @@ import { HORIZON_MS } from '../plan.js';
 import type { World } from '../world.js';
 import type { Check } from './index.js';
 
-/** With `affinity: 'owner'` a session has one server object after another: none runs anything once its successor has. */
+/**
+ * With `affinity: 'owner'` a session has one server object at a time. A server object runs no request after its successor
+ * has run one.
+ */
 export function* oneOwner({ setting, ledger }: World): Iterable<string> {
   if (setting.affinity !== 'owner') return;
   const current = new Map<string, object>();
@@ -21,7 +24,10 @@ export function* oneOwner({ setting, ledger }: World): Iterable<string> {
   }
 }
 
-/** What a server object says is stored no more once its successor runs. One that is closed in good order may finish. */
+/**
+ * Messages of a server object are not stored any more once its successor runs requests. A node that is closing may finish
+ * its calls.
+ */
 export const formerAreSilent: Check = function* ({ setting, ledger, nodes }) {
   if (setting.affinity !== 'owner') return;
   for (const { sessionId, message, at, stream, n, lost } of ledger.stored) {
@@ -40,7 +46,7 @@ export const formerAreSilent: Check = function* ({ setting, ledger, nodes }) {
   }
 };
 
-/** The first run on a server object that came after this one's. */
+/** Returns the first execution on a server object that came after the one of this execution. */
 function successorOf(execution: Execution, executions: Execution[]): Execution | undefined {
   const { sessionId, server } = execution;
   const ofSession = executions.filter((each) => each.sessionId === sessionId);
@@ -48,7 +54,7 @@ function successorOf(execution: Execution, executions: Execution[]): Execution |
   return ofSession.slice(last + 1).find((each) => each.server !== server);
 }
 
-/** How long a node may take to hear that something is not its own any more, where nothing fails. */
+/** How long a node may take to learn that it has lost a session or a request, when nothing fails. */
 const WORD_MS = 10_000;
 
 /** A handler is stopped when its session has ended, or when another node has taken its request over. */

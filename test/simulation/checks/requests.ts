@@ -1,4 +1,4 @@
-/** What became of requests, in either direction. */
+/** Checks how requests of clients and of servers have ended. */
 import type { CallRecord, Execution, Stored } from '../records.js';
 import { HORIZON_MS } from '../plan.js';
 import type { World } from '../world.js';
@@ -12,10 +12,10 @@ interface Message {
   method?: string;
 }
 
-/** Instead of an answer: it, or the node that was to give it, is not there any more. */
+/** Errors in place of an answer: the answer was lost, or the node that ran the request has died or was closed. */
 export const LOST = /^error -32000 (answer_lost|node_lost|node_closed)$/;
 
-/** There is one answer to a request, in the log and at its client. */
+/** Each request has at most one answer, in the log and at its client. */
 export const endsOnce: Check = function* (world) {
   const { ledger } = world;
   const answers = new Map<string, string>();
@@ -23,7 +23,7 @@ export const endsOnce: Check = function* (world) {
     if (message === undefined || lost) continue;
     const { id, method } = JSON.parse(message) as Message;
     if (method !== undefined) continue;
-    // An id is used again by requests of other streams.
+    // Requests of other streams may use the same id.
     const key = `${sessionId} ${stream} ${JSON.stringify(id)}`;
     const before = answers.get(key);
     if (before !== undefined)
@@ -32,20 +32,21 @@ export const endsOnce: Check = function* (world) {
   }
   for (const { client, sessionId, at, answers: shown } of ledger.calls) {
     for (const [id, all] of shown) {
-      // An answer that was shown, and that the backplane has lost: a stream on which others are open says that it was lost.
+      // If an answer was shown and then lost, its request may also end with `answer_lost`, because other requests of the
+      // stream are still open.
       const isOfUnknown = (mark: string): boolean => {
         const execution = ledger.executions[Number(/^x(\d+)/.exec(mark)?.[1])];
         return execution !== undefined && isUnknown(world, execution);
       };
-      // An answer that was shown, and then lost before its node heard that it was stored: the node stores the answer again. The
-      // backplane does not know any more that the client has it, and no node may know it either.
+      // An answer may be shown, and then lost before its node hears that it was stored. The node then stores the answer
+      // again. The backplane does not know any more that the client has the answer, and maybe no node knows.
       const isAgain = (mark: string, index: number): boolean => {
         const before = all.slice(0, index).filter((each) => each === mark).length;
         const isLost = ({ message, lost }: Stored): boolean =>
           lost && message?.includes(`"mark":"${mark}"`) === true;
         return before > 0 && before <= ledger.stored.filter(isLost).length;
       };
-      // An answer of a batch that was shown and then lost: if its node died, the request may have run again.
+      // An answer of a batch may be shown and then lost. If its node has died, the request may have run again.
       const isRunAgain = (mark: string, index: number): boolean => {
         const isLost = ({ message, lost }: Stored): boolean =>
           lost && message?.includes(`"mark":"${mark}"`) === true;
@@ -63,7 +64,7 @@ export const endsOnce: Check = function* (world) {
   }
 };
 
-/** Only a node that is dead, or was found dead since it was out of touch for long, knew that it had begun this. */
+/** Whether the only node that knew that it had begun this execution is dead, or may have been taken for dead. */
 function isUnknown({ ledger, nodes, mayBeFoundDead }: World, execution: Execution): boolean {
   const { nodeId } = execution;
   const isGone =
@@ -71,7 +72,7 @@ function isUnknown({ ledger, nodes, mayBeFoundDead }: World, execution: Executio
   return isGone && ledger.isForgotten(execution);
 }
 
-/** A request runs once; again only where that was asked for, it does no harm, and its node was lost. */
+/** A request runs once. It may run again only if the option `recovery` and the tool allow that, and its node was lost. */
 export const runsOnce: Check = function* (world) {
   const { ledger, setting } = world;
   const runs = new Map<string, (typeof ledger.executions)[number]>();
@@ -80,7 +81,7 @@ export const runsOnce: Check = function* (world) {
     const before = runs.get(key);
     runs.set(key, execution);
     const received = [...(ledger.received.get(execution.sessionId) ?? [])];
-    // Of the probes of clients none has a token, and none has an id that is used again.
+    // The probes of clients have no token, and no other request uses their ids.
     const { requestId, key: token } = execution;
     const isIt = (text: string): boolean =>
       text.includes(`"id":${requestId},`) &&
@@ -121,7 +122,7 @@ function waitsForListener({ ledger, setting, scheduler }: World, call: CallRecor
   );
 }
 
-/** Every request of a client has ended for it, once nothing fails any more: and it was not just left without a word. */
+/** Once nothing fails any more, every request of a client has ended for the client, with an answer or a known reason. */
 export const nobodyWaits: Check = function* (world) {
   const { ledger, setting, nodes } = world;
   for (const call of ledger.calls) {
@@ -131,13 +132,14 @@ export const nobodyWaits: Check = function* (world) {
     const isGone =
       ledger.removedAt.has(call.sessionId) ||
       ledger.goneBetween.some(({ sessionId }) => sessionId === call.sessionId);
-    // The backplane has lost its stream: one that is on it sees it end, one that comes back gets 400.
+    // If a failover has lost the stream, a client that is connected to it sees it end, and a client that comes back gets
+    // 400.
     const isLost = ledger.mayHaveLost(call.sessionId, call.at, call.endedAt);
     const mayWait = waitsForListener(world, call) || waitsForLostEnd(world, call);
     if (call.state === 'open' && !mayWait) yield `${what} still wait`;
     if (call.state === 'ended' && open.length > 0 && !isGone && !isLost) {
-      // A client without a cursor cannot come back: its response breaks off where its node was closed before the request was done,
-      // or where the log was trimmed before it had read it.
+      // A client without a cursor cannot come back. Its response breaks off if its node was closed before the request was
+      // done, or if the log was trimmed before the follower had read the answer.
       const breaksOff = isTrimmed || nodes.some((node) => node.closing);
       if (call.stream !== undefined || !breaksOff)
         yield `${what}: the stream has ended without an answer`;
@@ -148,10 +150,13 @@ export const nobodyWaits: Check = function* (world) {
   }
 };
 
-/** What a client may take to come back, and to go on reading. */
+/** How long a client may take to come back and to go on reading. */
 const CLIENT_MS = 8000;
 
-/** A dead node is known as such after its lease and two looks; what a client does to come back is its own time. */
+/**
+ * A node is known to be dead after its lease has run out and two looks. The time that the client needs to come back is
+ * added.
+ */
 function* inTime(call: CallRecord, leaseMs: number): Iterable<string> {
   const lost = [...call.answers.values()].flat().every((answer) => answer.includes('node_'));
   const bound = HORIZON_MS + leaseMs + 2000 + CLIENT_MS;
@@ -160,14 +165,14 @@ function* inTime(call: CallRecord, leaseMs: number): Iterable<string> {
   }
 }
 
-/** A stream is claimed from whom it belongs to; and nothing that a node says is stored on what another one has claimed. */
+/** A stream is claimed only from its executor. Messages of the former executor are not stored on it any more. */
 export const fenced: Check = function* ({ ledger }) {
   const owners = new Map<string, string>();
   const claims = ledger.claims.filter(({ lost }) => !lost);
   for (const { sessionId, stream, from, by } of claims) {
     const key = `${sessionId} ${stream}`;
     const owner = owners.get(key);
-    // A repeat of its own claim finds itself.
+    // A node that repeats its claim finds itself as the executor.
     if (owner !== undefined && owner !== from && owner !== by && from !== RELEASED) {
       yield `${by} claimed ${stream} of ${sessionId} from ${from}, and it was ${owner}'s`;
     }
@@ -177,7 +182,7 @@ export const fenced: Check = function* ({ ledger }) {
     if (from === by) continue;
     for (const entry of ledger.stored) {
       const same = entry.sessionId === sessionId && entry.stream === stream;
-      // It may have been the successor's successor.
+      // The former executor may have claimed the stream back.
       const back = claims.some(
         (claim) =>
           claim.sessionId === sessionId &&
@@ -193,7 +198,7 @@ export const fenced: Check = function* ({ ledger }) {
   }
 };
 
-/** Requests and sessions are taken from nodes that are dead, or that alone were out of touch for long; from no others. */
+/** Requests and sessions are taken only from nodes that are dead, or that alone were out of touch for long. */
 export const livingAreLeft: Check = function* ({ ledger, mayBeFoundDead }) {
   for (const { sessionId, stream, from, by, at } of ledger.claims) {
     if (from === RELEASED || from === by || mayBeFoundDead(from)) continue;
@@ -205,7 +210,7 @@ export const livingAreLeft: Check = function* ({ ledger, mayBeFoundDead }) {
   }
 };
 
-/** A client is given the answer to what it asked, and not to another request that had the same id. */
+/** A client gets the answer to its own request, and not to another request with the same id. */
 export const answersBelong: Check = function* ({ ledger }) {
   for (const { client, tokens, answers } of ledger.calls) {
     for (const [id, marks] of answers) {
@@ -220,7 +225,7 @@ export const answersBelong: Check = function* ({ ledger }) {
   }
 };
 
-/** A cancellation that was taken stops the tool, wherever it runs. */
+/** A cancellation that was acknowledged stops the tool, on whichever node it runs. */
 export const cancelled: Check = function* (world) {
   const within = world.setting.isQuick ? 300 : ANSWER_MS;
   for (const { sessionId, id, askedAt, acknowledgedAt } of world.ledger.cancellations) {
@@ -230,15 +235,15 @@ export const cancelled: Check = function* (world) {
     for (const execution of world.ledger.executions) {
       if (execution.sessionId !== sessionId || execution.requestId !== id) continue;
       const node = world.nodes.find(({ nodeId }) => nodeId === execution.nodeId);
-      // One that begins about then may not have been there to be cancelled.
+      // A call that begins at about the same time may not have been running yet when the cancellation came.
       if (node?.process.state === 'dead' || execution.at > acknowledgedAt - 200) continue;
-      // The next request with its id.
+      // This is a later request with the same id.
       if (isReused && execution.at > askedAt) continue;
       const endedAt = execution.endedAt ?? world.scheduler.elapsed;
-      // With a wake-up that was lost: what was told to the node may be in the log no more.
+      // If the wake-up was lost and the log was trimmed, the node cannot find the cancellation.
       if (world.ledger.isTrimmed(sessionId, endedAt)) continue;
       const allowed = within + world.outOfTouchMs(execution.nodeId);
-      // The backplane has lost the cancellation, or the request that it names.
+      // A failover may have lost the cancellation, or the request that it names.
       if (world.ledger.mayHaveLost(sessionId, execution.at, acknowledgedAt)) continue;
       if (endedAt - acknowledgedAt > allowed && !world.ledger.removedAt.has(sessionId)) {
         yield `${id} of ${sessionId} was cancelled at ${acknowledgedAt.toFixed()}, and ran on ${execution.nodeId} until ${endedAt.toFixed()}`;
@@ -247,10 +252,10 @@ export const cancelled: Check = function* (world) {
   }
 };
 
-/** How long an answer may be on its way where nothing fails any more; longer than a subscription can be away. */
+/** How long an answer may be on its way when nothing fails any more. This is longer than a subscription can be away. */
 const ANSWER_MS = 8000;
 
-/** What a client is asked outside of a call ends, and with its answer where that was taken. */
+/** A request to a client from outside of a call ends. If the client's answer was acknowledged, it ends with that answer. */
 export const requestsEnd: Check = function* ({ ledger, nodes }) {
   for (const asked of ledger.requested) {
     const { sessionId, nodeId, mark, at, acknowledgedAt, outcome, endedAt = Infinity } = asked;
@@ -272,7 +277,7 @@ export const requestsEnd: Check = function* ({ ledger, nodes }) {
   }
 };
 
-/** An answer that was taken with 202 reaches whoever asked. */
+/** An answer that was acknowledged with 202 reaches the handler that asked. */
 export const answersArrive: Check = function* ({ ledger, nodes }) {
   for (const { mark, acknowledgedAt, outcome, endedAt, execution } of ledger.questions) {
     if (acknowledgedAt === undefined || outcome === 'answered' || outcome === 'stopped') continue;

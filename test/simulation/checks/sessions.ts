@@ -1,4 +1,4 @@
-/** What HTTP said, and what sessions are. */
+/** Checks HTTP statuses, and when sessions exist. */
 import type { Asked, CallRecord } from '../records.js';
 import type { World } from '../world.js';
 import type { Check } from './index.js';
@@ -8,20 +8,20 @@ function about({ client, what, sessionId, at, status }: Asked): string {
   return `${client}'s ${what} of ${sessionId} at ${at.toFixed()} got ${status}`;
 }
 
-/** Nothing, or a refusal that says "not now"; whether it may be 429, `statuses` looks at. */
+/** Whether there was no response, or a refusal for the moment. `statuses` checks whether a 429 is allowed. */
 function isNoAnswer({ status }: Asked): boolean {
   return status === undefined || status === 'cut' || status === 503 || status === 429;
 }
 
-/** After DELETE was answered, or when it has expired, the session is served nowhere. */
+/** After DELETE was answered, or after the session has expired, no node serves it. */
 export const endedEverywhere: Check = function* (world) {
   const { ledger, clients } = world;
   for (const asked of ledger.asked) {
     const { sessionId = '' } = asked;
     const deletedAt = ledger.deletedAt.get(sessionId) ?? ledger.expiredAt.get(sessionId);
     if (deletedAt === undefined || asked.at < deletedAt || isNoAnswer(asked)) continue;
-    if (isTooMany(world, asked)) continue; // refused before the session is looked for
-    // Lost again, perhaps before its client was told.
+    if (isTooMany(world, asked)) continue; // the batch is refused before the session is looked up
+    // A failover may have lost the end of the session, perhaps before its client was told.
     if (ledger.goneBetween.some(({ sessionId }) => sessionId === asked.sessionId)) continue;
     if (asked.status !== 404)
       yield `${about(asked)}, expected was 404: gone since ${deletedAt.toFixed()}`;
@@ -34,7 +34,7 @@ export const endedEverywhere: Check = function* (world) {
   }
 };
 
-/** To others a session does not exist. */
+/** For callers that are not its principal, a session does not exist. */
 export const strangers: Check = function* ({ ledger }) {
   for (const asked of ledger.asked) {
     if (asked.expected === undefined || isNoAnswer(asked)) continue;
@@ -42,7 +42,10 @@ export const strangers: Check = function* ({ ledger }) {
   }
 };
 
-/** Known: served; unknown: 404; unreachable: 503 with `Retry-After`. All of it soon. */
+/**
+ * Requests of known sessions are served, and those of unknown sessions get 404. While the backplane cannot be reached,
+ * requests get 503 with `Retry-After`. All responses come soon.
+ */
 export const statuses: Check = function* (world) {
   const { ledger, setting, paused } = world;
   const within = 3 * setting.commandTimeoutMs + 4 * setting.httpMs + 2000;
@@ -51,13 +54,14 @@ export const statuses: Check = function* (world) {
     const isLater = status === 503 || status === 429;
     if (isLater && retryAfter === undefined) yield `${about(asked)} without Retry-After`;
     if (asked.expected === undefined && !allowed(world, asked)) yield about(asked);
-    // Such a response waits for the answer, which a dead owner's successor gives.
+    // In JSON mode, such a response waits for the answer, which the successor of a dead owner may give.
     const isLong = /^(call|reuse|task.*)$/.test(asked.what) || setting.affinity === 'owner';
     if (paused || (setting.responseMode === 'json' && asked.method === 'POST' && isLong)) continue;
-    // A client that does not read its connection for a while sees the response late: the time of the node ends when it begins it.
+    // A client that does not read its connection for a while sees the response late. So only the time until the node begins
+    // the response counts.
     const until = asked.exchange?.headAt ?? answeredAt ?? Math.max(world.scheduler.elapsed, at);
-    // A JSON response to `setLevel` waits for its answer too. Where an outage begins after the request is stored (while the
-    // factory is still at work, for instance), the node can only store the answer once the outage has ended.
+    // A JSON response to `setLevel` also waits for its answer. If an outage begins after the request was stored, for
+    // instance while the factory is at work, the node can store the answer only after the outage.
     const waits = setting.responseMode === 'json' && ['setLevel', 'subscribe'].includes(asked.what);
     const bound = within + (waits ? ledger.outageMs(asked.slot, at, until) : 0);
     if (until - at > bound) {
@@ -66,7 +70,7 @@ export const statuses: Check = function* (world) {
   }
 };
 
-/** Whether another request has the id of the one that was asked, at some time while it was being asked. */
+/** Whether another request had the same id at some time while this request was under way. */
 function isInUse({ ledger }: World, { sessionId = '', messages, at, answeredAt = 0 }: Asked) {
   const [{ id, params }] = messages as [
     { id: number; params: { _meta: { progressToken: string } } },
@@ -89,7 +93,8 @@ function allowed(world: World, asked: Asked): boolean {
   const { ledger, setting } = world;
   const { status, method, what, sessionId = '', answeredAt = 0 } = asked;
   if (status === 429) {
-    // Of a refusal whose reply was lost, the repeat does not know the reason where the id is free by then: come again, it says.
+    // If the reply to a refusal was lost and the id is free by then, the repeat does not know the reason, and the client
+    // gets 429.
     const isFree = what === 'reuse' && isInUse(world, asked);
     return isLimited(world, asked) || wasCancelled(world, asked) || isFree;
   }
@@ -99,7 +104,7 @@ function allowed(world: World, asked: Asked): boolean {
     const wasGone = ledger.goneBetween.some(
       (gone) => gone.sessionId === sessionId && gone.from <= answeredAt && asked.at <= gone.to,
     );
-    // A session of HTTP+SSE whose connection is just being opened.
+    // A failover may lose a session of HTTP+SSE while its connection is being opened.
     const isLost = asked.isLegacy && method === 'GET';
     if (isLost && ledger.losses.some((loss) => loss.at >= asked.at && loss.at <= answeredAt)) {
       return true;
@@ -123,7 +128,10 @@ function allowed(world: World, asked: Asked): boolean {
   return status === 200;
 }
 
-/** Opened by a try whose reply was lost, and cancelled before its owner began it: for the second try there is no such call. */
+/**
+ * Whether the first try opened the call and lost its reply, and the call was cancelled before the owner began it. The
+ * second try then finds no such call.
+ */
 function wasCancelled({ ledger, setting }: World, { client, at }: Asked): boolean {
   return (
     setting.affinity === 'owner' &&
@@ -135,12 +143,12 @@ function isRequest(message: object): boolean {
   return 'id' in message && 'method' in message;
 }
 
-/** Nothing is acknowledged unless it is stored. */
+/** A message is acknowledged only if it was stored. */
 export const acknowledgedIsStored: Check = function* ({ ledger }) {
   for (const asked of ledger.asked) {
     const { method, status, sessionId, messages } = asked;
     if (method !== 'POST' || typeof status !== 'number' || status >= 300) continue;
-    if (sessionId === undefined) continue; // `initialize`: the answer names the session
+    if (sessionId === undefined) continue; // this is `initialize`, whose answer names the session
     const texts = ledger.received.get(sessionId);
     for (const message of messages) {
       if (texts?.has(JSON.stringify(message)) !== true) {
@@ -150,16 +158,16 @@ export const acknowledgedIsStored: Check = function* ({ ledger }) {
   }
 };
 
-/** It may have been carried out, or not: its client was told neither. */
+/** Whether the client got an error, so that it does not know whether the change was carried out. */
 function endedWithError({ answers }: CallRecord): boolean {
   return [...answers.values()].flat().some((mark) => mark.startsWith('error '));
 }
 
-/** What a client was told that its session remembers holds on every node, from its next request on. */
+/** A change of the shape that was acknowledged holds on every node, from the client's next request on. */
 export const remembered: Check = function* ({ ledger }) {
   const isLost = ({ sessionId, at, endedAt }: CallRecord): boolean =>
     ledger.mayHaveLost(sessionId, at, endedAt);
-  /** The backplane has lost it, or may have, and has taken another one since. */
+  /** A failover may have lost the change, and another change was stored since. */
   const isOver = (change: CallRecord, sure: CallRecord[]): boolean =>
     ledger.losses.some(
       ({ sessionId, at }) =>
@@ -182,7 +190,7 @@ export const remembered: Check = function* ({ ledger }) {
             (other.endedAt ?? Infinity) < call.at &&
             !isLost(other),
         );
-        // Superseded by one that began after this one had been acknowledged.
+        // Leave out changes that a later one has replaced: one that began after they were acknowledged.
         const last = sure.filter(
           (one) => !sure.some((other) => other.at > (one.endedAt ?? Infinity)),
         );
@@ -202,19 +210,19 @@ export const remembered: Check = function* ({ ledger }) {
   }
 };
 
-/** A session expires when nobody has used it for as long as the option says: no request, no open stream, no running call. */
+/** A session expires only after `sessionTtlMs` without use: no request, no open stream, no running call. */
 export const expiresIdle: Check = function* ({ ledger, setting }) {
   for (const [sessionId, expiredAt] of ledger.expiredAt) {
     if (ledger.mayHaveLost(sessionId, 0)) continue;
     const idleFrom = expiredAt - setting.sessionTtlMs;
-    // 204 says that a stream is over: to ask for such a stream is no use of the session.
+    // A request that gets 204, because the stream has ended, does not count as use.
     const asked = ledger.asked.filter(
       ({ status, method, ...each }) =>
         each.sessionId === sessionId && method !== 'DELETE' && (status === 200 || status === 202),
     );
     for (const each of asked) {
       if (each.at > idleFrom) yield `${about(each)}, and it expired at ${expiredAt.toFixed()}`;
-      // To say that it is in use is a step of its own, which may fail where anything does.
+      // The refresh of a session in use is a step, which may fail in runs with faults.
       const { headAt = Infinity, closedAt = Infinity, name = '' } = each.exchange ?? {};
       if (setting.isQuick && headAt < idleFrom && closedAt > expiredAt) {
         yield `${sessionId} expired at ${expiredAt.toFixed()}, and ${name} was open from ${headAt.toFixed()} on`;

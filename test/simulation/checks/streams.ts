@@ -1,4 +1,4 @@
-/** What was stored, and what connections showed of it. */
+/** Checks what was stored, and what connections showed of it. */
 import type { Place, Showing, Stored } from '../records.js';
 import { shownOn } from '../../../src/stream/shown-on.js';
 import type { World } from '../world.js';
@@ -18,14 +18,17 @@ function streamsOf({ ledger }: World): Map<string, Stored[]> {
   return streams;
 }
 
-/** Nobody has to show it: it only marks an end, is a question of a node that may be dead, or the backplane has lost it. */
+/**
+ * Whether an entry need not be shown: it only marks an end, is a question of a node that may have been taken for dead, or
+ * was lost in a failover.
+ */
 export function maySkip({ mayBeFoundDead }: World, { message, asker, lost }: Stored): boolean {
   return message === undefined || lost || (asker !== undefined && mayBeFoundDead(asker));
 }
 
 /**
- * Stored after a failover by a node that had seen nothing of what was lost, with the clock of a new master that is behind:
- * it is before a client's cursor in the log.
+ * Whether an entry comes before a client's cursor in the log although it was stored later: after a failover, the clock of
+ * the new master is behind, and the node that stored the entry had seen nothing of the lost ones.
  */
 function isBehind({ ledger }: World, entry: Stored, cursor: string | undefined): boolean {
   if (cursor === undefined || ledger.clockWentBackAt > entry.at) return false;
@@ -34,16 +37,17 @@ function isBehind({ ledger }: World, entry: Stored, cursor: string | undefined):
 }
 
 /**
- * A failover has lost this message after it was shown, and its node has stored it again under the same number. The client has
- * had it. `shown` are the entries of the stream up to the last one that was shown.
+ * Whether a failover has lost this message after it was shown, and its node has stored it again under the same number. The
+ * client has had it. `shown` are the entries of the stream up to the last one that was shown.
  */
 function wasShownBefore({ n, message }: Stored, shown: Stored[]): boolean {
   return shown.some((entry) => entry.lost && entry.n === n && entry.message === message);
 }
 
 /**
- * A failover has lost the message of the client's place, the present one got its number or a lower one, and the log was
- * trimmed up to it before the client came back. What is left in the log does not say that the client has missed it.
+ * Whether a failover has lost the message at the client's position, this entry got its number or a lower one, and the log
+ * was trimmed up to this entry before the client came back. The rest of the log does not show that the client has missed
+ * it.
  */
 function isUntold({ ledger }: World, { n, trimmedAt }: Stored, place: string | undefined): boolean {
   const named = ledger.stored.find(({ id }) => id === place);
@@ -54,7 +58,7 @@ export function isBehindAny(world: World, entry: Stored, entries: Stored[]): boo
   return entries.some(({ id, lost }) => lost && isBehind(world, entry, id));
 }
 
-/** Of its log id. */
+/** Returns the time in the log id of an entry. */
 function timeOf({ id }: Stored): number {
   return parseInt(id.split('.')[3] ?? '', 36);
 }
@@ -63,7 +67,7 @@ function markOf(message: string | undefined): string | undefined {
   return message === undefined ? undefined : /"mark":"([^"]*)"/.exec(message)?.[1];
 }
 
-/** Which of the entries an event showed; -1: none. */
+/** Returns the index of the entry that an event showed, or -1 if there is none. */
 function indexOf(entries: Stored[], { id }: Place, data?: string): number {
   return entries.findLastIndex(
     (entry) => entry.id === id && (data === undefined || entry.message === data),
@@ -71,8 +75,9 @@ function indexOf(entries: Stored[], { id }: Place, data?: string): number {
 }
 
 /**
- * The last of the entries that is not after a place; -1: the place is before all of them. A place that names no entry says
- * by its number where it is, which is unknown (`undefined`) once the backplane has gone back, and counts anew.
+ * Returns the index of the last entry that is not after a place, or -1 if the place is before all entries. If the place
+ * names no entry, its number counts. After a failover has lost entries, numbers are used again, so the result is
+ * `undefined` then.
  */
 function lastUpTo(entries: Stored[], place: Place): number | undefined {
   const itself = indexOf(entries, place);
@@ -81,7 +86,10 @@ function lastUpTo(entries: Stored[], place: Place): number | undefined {
   return entries.findLastIndex(({ n }) => n <= place.n);
 }
 
-/** A connection shows one stream's messages as they are stored: from its cursor on, in order, none twice, none left out. */
+/**
+ * A connection shows the messages of one stream as they were stored: from its cursor on, in order, each once, without a
+ * gap.
+ */
 export const inOrder: Check = function* (world) {
   const streams = streamsOf(world);
   for (const { connection, sessionId, cursor, shown, at: since } of world.ledger.showings) {
@@ -89,7 +97,7 @@ export const inOrder: Check = function* (world) {
     const entries = streams.get(`${sessionId} ${stream}`) ?? [];
     const wentBack = world.ledger.mayHaveLost(sessionId, 0);
     let begin = cursor?.n;
-    // What was stored later may have the id of something that is lost.
+    // A later entry may have the id of a lost one.
     const before = entries.filter((entry) => entry.at <= since);
     let last = cursor && lastUpTo(before, cursor);
     for (const event of shown) {
@@ -101,8 +109,8 @@ export const inOrder: Check = function* (world) {
         if (begin !== event.n && !wentBack) {
           yield `${connection} begins at ${event.n}, not at ${begin}`;
         }
-        // In front of what a trimmed log has left, its place may still name an entry that the backplane has lost: by that nothing
-        // is known of what comes after it.
+        // The place of a priming event in front of a trimmed log may name a lost entry. Such a place does not say which
+        // messages come after it.
         const named = lastUpTo(entries, event);
         if (named !== undefined && entries[named]?.lost !== true) last ??= named;
         continue;
@@ -132,7 +140,7 @@ export const inOrder: Check = function* (world) {
   }
 };
 
-/** A GET without a cursor begins behind what some connection was written before, and nowhere later. */
+/** A GET without a cursor leaves out only messages that were written to an earlier connection. */
 export const nothingSkipped: Check = function* (world) {
   const streams = streamsOf(world);
   const written = new Map<string, Set<string>>();
@@ -154,7 +162,7 @@ export const nothingSkipped: Check = function* (world) {
           yield `${connection} begins with ${place.n} of ${sessionId}, and ${entry.n} was written to nobody`;
         }
       }
-      // On a network that is quick and whole, the old holder says how far it came. It may have gone back, for its client.
+      // When nothing fails, the old holder tells its last position. A client may have resumed from an earlier one.
       const wentBack = world.ledger.resumptions.some(
         (each) =>
           each.sessionId === sessionId &&
@@ -171,7 +179,7 @@ export const nothingSkipped: Check = function* (world) {
   }
 };
 
-/** Who listens in the end has been shown everything that there was to show. */
+/** A client that listens at the end of the run has been shown all messages. */
 export const madeUpFor: Check = function* (world) {
   const streams = streamsOf(world);
   for (const client of world.clients) {
@@ -191,7 +199,7 @@ export const madeUpFor: Check = function* (world) {
         (cursor?.stream ?? STANDALONE) === STANDALONE,
     );
     const last = lastShown(entries, mine);
-    // Without a cursor, what was written to an earlier connection is the client's loss.
+    // A client without a cursor does not get messages that were written to an earlier connection.
     const isLost = mine.at(-1)?.cursor === undefined && wasWritten(world, due);
     if (last < entries.indexOf(due) && !isLost) {
       yield `${client.options.name} was shown the standalone stream up to ${entries[last]?.n ?? 0}, there is ${due.n} (${markOf(due.message)})`;
@@ -203,7 +211,7 @@ function wasWritten({ ledger }: World, { sessionId, id }: Stored): boolean {
   return ledger.written.some((each) => each.sessionId === sessionId && each.place.id === id);
 }
 
-/** The index of the last of the entries that a client was shown. */
+/** Returns the index of the last entry that a client was shown. */
 function lastShown(entries: Stored[], showings: Showing[]): number {
   const indexes = showings.flatMap(({ shown, cursor }) => [
     ...(cursor?.stream === STANDALONE ? [lastUpTo(entries, cursor) ?? -1] : []),
@@ -214,7 +222,7 @@ function lastShown(entries: Stored[], showings: Showing[]): number {
   return Math.max(-1, ...indexes);
 }
 
-/** Every message is on one stream, once, and on the one where it belongs. */
+/** Every message is stored once, on the stream to which it belongs. */
 export const onOneStream: Check = function* ({ ledger, setting }) {
   const where = new Map<string, Stored>();
   for (const entry of ledger.stored) {
@@ -240,7 +248,10 @@ export const onOneStream: Check = function* ({ ledger, setting }) {
   }
 };
 
-/** What a server or an application was told is stored, is stored, once; and in the order in which it was said. */
+/**
+ * If a server or an application was told that a message is stored, it is stored once, and in the order in which the
+ * messages were sent.
+ */
 export const stored: Check = function* ({ ledger }) {
   const places = new Map<string, number>();
   const lost = new Set<string>();
@@ -248,7 +259,7 @@ export const stored: Check = function* ({ ledger }) {
     const mark = markOf(entry.message);
     if (mark === undefined) return;
     places.set(mark, at);
-    // Of what was stored in one step some may have been stored again, after all of it was lost.
+    // After a failover has lost a whole step, some of its messages may have been stored again.
     if (entry.lost) lost.add(mark);
     else lost.delete(mark);
   });
@@ -265,7 +276,8 @@ export const stored: Check = function* ({ ledger }) {
         other.key === execution.key,
     );
     const answered = places.has(`x${execution.id}.answer`);
-    // Of each stream; of all together, where what the backplane did not know to have been begun was not stored again.
+    // The order holds for each stream. It holds across streams only if no failover has lost that a call of the session was
+    // begun.
     const reordered = ledger.begun.some(
       ({ sessionId, lost }) => lost && sessionId === execution.sessionId,
     );
@@ -274,7 +286,8 @@ export const stored: Check = function* ({ ledger }) {
       const place = places.get(mark);
       if (place === undefined) {
         const due = outcome === 'stored' && !ledger.removedAt.has(execution.sessionId);
-        // Of a call, only what comes before its answer: another may have ended it. A second run may say less.
+        // On the stream of a call, only the messages before its answer are expected, because another node may have ended
+        // the call. A second run may send fewer messages.
         if (due && (!related || (answered && !again))) {
           yield `${mark} of ${execution.sessionId} was accepted, and is not stored`;
         }

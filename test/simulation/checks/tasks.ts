@@ -1,4 +1,4 @@
-/** What becomes of tasks, of their queues, and of clients that ask for them. */
+/** Checks tasks, their queues, and the answers of clients that ask for them. */
 import { isTerminal } from '../../../src/backplane/sdk-store-access.js';
 import { HORIZON_MS } from '../plan.js';
 import type { CallRecord } from '../records.js';
@@ -6,7 +6,10 @@ import type { SimTask, TaskAsk } from '../task-ledger.js';
 import type { World } from '../world.js';
 import type { Check } from './index.js';
 
-/** A task ends once, and does not change after that. It fails for its node only where that may be taken for dead. */
+/**
+ * A task ends once, and does not change after that. Another node lets it fail only if the task's node may be taken for
+ * dead.
+ */
 export const tasksEndOnce: Check = function* ({ ledger: { tasks }, mayBeFoundDead }) {
   for (const { name, at, changes, executor } of tasks.tasks.values()) {
     const failed = changes.find(({ status }) => status === 'failed');
@@ -22,7 +25,7 @@ export const tasksEndOnce: Check = function* ({ ledger: { tasks }, mayBeFoundDea
   }
 };
 
-/** What `tasks/result` tells of a task that has ended so. */
+/** Returns the result that `tasks/result` has to return for a task that has ended. */
 function resultOf({ changes }: SimTask): string | undefined {
   const end = changes.find(({ status }) => isTerminal(status));
   return end?.status === 'cancelled' ? CANCELLED : end?.result;
@@ -35,7 +38,7 @@ function toldResult({ result }: TaskAsk): string | undefined {
   return result.includes('has no result stored') ? CANCELLED : undefined;
 }
 
-/** When there is no such task any more. With a clock of the backplane that goes ahead this may be sooner. */
+/** Returns when the task does not exist any more. If the clock of the backplane goes ahead, this may be sooner. */
 function overAt({ at, ttlMs, changes }: SimTask, by = Infinity): number {
   const end = changes.find((change) => isTerminal(change.status) && change.at <= by);
   return (end?.at ?? at) + ttlMs;
@@ -58,7 +61,7 @@ export function waitsForLostEnd(
   return isLost && node?.leftAt === undefined;
 }
 
-/** Clients are told what a task is at that time, and each of them the same result. */
+/** Clients are told the status that the task has at that time, and all of them get the same result. */
 export const tasksAreTold: Check = function* ({ ledger: { tasks, clockWentAheadAt } }) {
   for (const ask of tasks.asks) {
     const task = tasks.tasks.get(ask.taskId);
@@ -113,10 +116,10 @@ export const tasksAreAnswered: Check = function* (world) {
   }
 };
 
-/** What a client may take to go on reading, or to come back. */
+/** How long a client may take to go on reading, or to come back. */
 const READING_MS = 4500;
 
-/** In the end each task has ended for its client, one way or another. */
+/** At the end of the run, each task has ended for its client in some way. */
 export const tasksEnd: Check = function* ({ ledger: { tasks, ...ledger }, clients }) {
   for (const client of clients) {
     if (client.over) continue;
@@ -134,7 +137,7 @@ export const tasksEnd: Check = function* ({ ledger: { tasks, ...ledger }, client
   }
 };
 
-/** A message in a queue is taken out once, before the queue is found empty, and what was sent of it is stored. */
+/** A queued message is taken out once, and before the queue is found empty. If it was sent, it is stored. */
 export const queues: Check = function* ({ ledger, setting, nodes }) {
   const { tasks } = ledger;
   for (const task of tasks.tasks.values()) {
@@ -144,7 +147,7 @@ export const queues: Check = function* ({ ledger, setting, nodes }) {
       if (second !== undefined) {
         yield `${mark} was taken out of its queue by ${first?.nodeId} and by ${second.nodeId}`;
       }
-      // With the task its queue goes. The backplane counts whole milliseconds.
+      // The queue ends with its task. The backplane counts whole milliseconds.
       const goneAt = Math.min(Math.floor(task.at) + task.ttlMs, ledger.clockWentAheadAt);
       const empty = task.foundEmpty.find((each) => each > at && each < goneAt);
       if (empty !== undefined && (first?.at ?? Infinity) > empty) {
@@ -153,7 +156,7 @@ export const queues: Check = function* ({ ledger, setting, nodes }) {
       const { sessionId = '' } = task;
       const isUnsent = sent !== 'stored' && sent !== 'unknown';
       const isLost = first !== undefined && !first.all && isUnsent;
-      // A message that was taken out just before its client deleted the session goes nowhere.
+      // A message that was taken out just before the client deleted the session is lost with the session.
       const removedAt = ledger.removedAt.get(sessionId) ?? Infinity;
       const isDeleted = isLost && removedAt < first.at + slackOf(setting);
       if (
@@ -176,17 +179,17 @@ export const queues: Check = function* ({ ledger, setting, nodes }) {
   }
 };
 
-/** Whether the client has cancelled a request of this session: what was taken out for it may be lost. */
+/** Whether the client has cancelled a request of this session. A message that was taken out for that request may be lost. */
 function isGivenUp(calls: World['ledger']['calls'], { sessionId }: SimTask): boolean {
   return calls.some((call) => call.sessionId === sessionId && call.cancelled.size > 0);
 }
 
-/** How long a message may be under way where nothing fails. */
+/** Returns how long a message may be under way when nothing fails. */
 function slackOf({ httpMs, backplaneMs, busMs }: World['setting']): number {
   return 8 * (httpMs + backplaneMs + busMs) + 200;
 }
 
-/** Where nothing fails, a client that waits for the result gets a message of any node within the poll interval. */
+/** When nothing fails, a client that waits for the result gets a message of any node within the poll interval. */
 export const queuesAreRead: Check = function* ({ ledger, setting, scheduler }) {
   if (!setting.isQuick) return;
   const { tasks } = ledger;
@@ -197,8 +200,9 @@ export const queuesAreRead: Check = function* ({ ledger, setting, scheduler }) {
     const within = slack + task.pollIntervalMs;
     const { cancelled, endedAt, sessionId } = ask.record;
     const removedAt = ledger.removedAt.get(sessionId) ?? Infinity;
-    // A message that is queued after that goes nowhere: there is no task any more, which is what the client is told next.
-    // Nor does a request for the result wait after the end of its task, though its client may be away and hear of it later.
+    // A message that is queued after the task has expired is not taken out, and the client is told next that there is no
+    // such task. A request for the result does not wait after the end of the task either, although its client may be away
+    // and hear of the end later.
     const doneAt = task.changes.find(({ status }) => isTerminal(status))?.at ?? Infinity;
     const over = Math.min(overAt(task), doneAt);
     const waitsUntil = Math.min(endedAt ?? scheduler.elapsed, removedAt, over);
