@@ -105,6 +105,9 @@ export const runsOnce: Check = function* (world) {
   }
 };
 
+/** What a tool may still do after a question that nobody has answered. */
+const REST_MS = 5000;
+
 /**
  * Whether a tool of the call asks a client that does not listen: in JSON mode a question goes to the standalone stream. A tool
  * that asks late waits beyond the end of the run.
@@ -116,9 +119,9 @@ function waitsForListener({ ledger, setting, scheduler }: World, call: CallRecor
     ({ outcome, at, acknowledgedAt, execution }) =>
       execution.sessionId === call.sessionId &&
       tokens.includes(execution.key) &&
-      outcome === 'waiting' &&
+      (outcome === 'waiting' || outcome === 'timeout') &&
       acknowledgedAt === undefined &&
-      at + QUESTION_MS > scheduler.elapsed,
+      at + QUESTION_MS + REST_MS > scheduler.elapsed,
   );
 }
 
