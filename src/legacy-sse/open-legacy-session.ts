@@ -2,6 +2,7 @@ import type { Request, Response } from 'express';
 import type { AppendOperation, Position } from '../backplane/backplane.js';
 import { compareLogIds, LOG_START, STANDALONE, TooManySessions } from '../backplane/backplane.js';
 import type { RequestId } from '../protocol/json/jsonrpc.js';
+import { untilReached } from '../protocol/timing/backoff.js';
 import type { DeliveryContext } from '../replica/replica.js';
 import { answerLost } from '../replica/requests/request-errors.js';
 import type { NodeContext } from '../stream/node-context.js';
@@ -195,8 +196,8 @@ export function followRequests(
 }
 
 /**
- * Sends the client an error for each request that was lost. Never rejects. If the backplane stays unreachable, the client
- * gets no error.
+ * Sends the client an error for each request that was lost, once the backplane can be reached. Never rejects: if this node
+ * closes before, the connection of the client ends with it.
  */
 async function tellLost(
   node: NodeContext,
@@ -204,6 +205,7 @@ async function tellLost(
   ids: RequestId[],
   keptMs: number,
 ): Promise<void> {
+  const { backplane, commitQueue, clock, followers, logger } = node;
   const operations = ids.map((id): AppendOperation => {
     return { type: 'append', stream: STANDALONE, message: JSON.stringify(answerLost(id)) };
   });
@@ -211,17 +213,17 @@ async function tellLost(
   try {
     // If the log has been trimmed since then, the trimmed part may have had the end of the stream. So take the requests for
     // answered.
-    const [first] = await node.backplane.history(sessionId, LOG_START, 1);
-    if (first !== undefined && compareLogIds(first.logId, position.logId) > 0) return;
-    const isOld =
-      Number.parseInt(position.logId, 10) + keptMs < (await node.backplane.timeOf(sessionId));
-    if (first === undefined && isOld) return;
-    const committed = await node.commitQueue.store(sessionId, operations, true);
+    const mayBeAnswered = await untilReached(async () => {
+      const [first] = await backplane.history(sessionId, LOG_START, 1);
+      if (first !== undefined) return compareLogIds(first.logId, position.logId) > 0;
+      const opened = Number.parseInt(position.logId, 10);
+      return opened + keptMs < (await backplane.timeOf(sessionId));
+    }, clock);
+    if (mayBeAnswered) return;
+    const committed = await commitQueue.store(sessionId, operations, true);
     if (committed === 'gone') return;
-    deliverToFollowers(node.followers, sessionId, operations, committed.results);
+    deliverToFollowers(followers, sessionId, operations, committed.results);
   } catch (error) {
-    node.logger.warn(
-      `mcp-anynode: requests were lost, and their client was not told: ${String(error)}`,
-    );
+    logger.warn(`mcp-anynode: requests were lost, and their client was not told: ${String(error)}`);
   }
 }

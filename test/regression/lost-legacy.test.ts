@@ -6,7 +6,7 @@ import express from 'express';
 import { expect, it, onTestFinished } from 'vitest';
 import type { Backplane } from '../../src/index.js';
 import type { NodeMessage } from '../../src/backplane/index.js';
-import { anynode, redisBackplane } from '../../src/index.js';
+import { anynode, AnynodeError, redisBackplane } from '../../src/index.js';
 import { legacySse } from '../../src/legacy-sse/index.js';
 import { listen, rawClient } from '../integration/support/serve.js';
 import { scriptedServer } from '../integration/support/scripted-server.js';
@@ -14,6 +14,7 @@ import { signal } from '../integration/support/signal.js';
 import type { JsonRpc } from '../support/mcp-http.js';
 import { answers, notification, request } from '../support/mcp-http.js';
 import { connectRedis, redisUrl, uniquePrefix } from '../support/redis-fixture.js';
+import { wrappedBackplane } from '../support/wrapped-backplane.js';
 import { replicate } from '../support/redis-snapshot.js';
 
 /** A backplane whose node does not get those messages of other nodes for which `isLost` returns true. */
@@ -35,6 +36,7 @@ async function pair() {
   const go = signal();
   const started = signal();
   let isLost: (message: NodeMessage) => boolean = () => false;
+  let mayRead = (): boolean => true;
   const tools = {
     slow: async () => {
       started.resolve();
@@ -44,7 +46,15 @@ async function pair() {
   };
   const start = async () => {
     const inner = redisBackplane({ redis: redisUrl(), prefix });
-    const backplane = losing(inner, (message) => isLost(message));
+    const backplane = wrappedBackplane(
+      losing(inner, (message) => isLost(message)),
+      (joined) => ({
+        history: async (...args) => {
+          if (!mayRead()) throw new AnynodeError('backplane_unavailable', 'no answer');
+          return joined.history(...args);
+        },
+      }),
+    );
     const mcp = anynode({ server: () => scriptedServer(tools), backplane });
     const url = new URL(await listen(express().use(legacySse(mcp)))).origin;
     onTestFinished(() => mcp.close({ drainMs: 0 }));
@@ -68,7 +78,8 @@ async function pair() {
   const call = request(1, 'tools/call', { name: 'slow' });
   const snapshot = () => replicate(connectRedis(), `${prefix}:{*`);
   const lose = (which: typeof isLost): void => void (isLost = which);
-  return { a, b, stream, say, call, go, started, snapshot, lose, prefix };
+  const refuseReads = (which: () => boolean): void => void (mayRead = () => !which());
+  return { a, b, stream, say, call, go, started, snapshot, lose, refuseReads, prefix };
 }
 
 const LOST = { code: -32000, data: { reason: 'answer_lost' } };
@@ -81,6 +92,19 @@ it('a running request that Redis has lost ends with an error', async () => {
   await failOver();
   expect((await stream.next(answers(1), 5_000)).message?.error).toMatchObject(LOST);
   await expect.poll(() => a.mcp.health().inFlight).toBe(0);
+});
+
+// The log was read once before the client was told. When Redis did not answer at that moment, the client waited for ever.
+it('a running request that Redis has lost ends with an error, although Redis does not answer for a while', async () => {
+  const { a, stream, say, call, started, snapshot, refuseReads } = await pair();
+  const failOver = await snapshot();
+  await say(a, call);
+  await started.promise;
+  let left = 3;
+  refuseReads(() => left-- > 0);
+  await failOver();
+  expect((await stream.next(answers(1), 5_000)).message?.error).toMatchObject(LOST);
+  expect(left).toBeLessThanOrEqual(0);
 });
 
 /**

@@ -1,8 +1,8 @@
 import type { LogId } from '../../backplane/backplane.js';
 import { justBefore } from '../../backplane/backplane.js';
 import { UNKNOWN_REVISION } from '../../backplane/revision.js';
-import { backOff, LOG_PAUSES } from '../../protocol/timing/backoff.js';
-import { AnynodeError, FailedStep } from '../../protocol/errors.js';
+import { untilReached } from '../../protocol/timing/backoff.js';
+import { AnynodeError } from '../../protocol/errors.js';
 import type { JsonRpcError, JsonRpcRequest, RequestId } from '../../protocol/json/jsonrpc.js';
 import { isRequest } from '../../protocol/json/jsonrpc.js';
 import { parseStoredMessage, parseStoredIds } from '../../protocol/json/parse-stored.js';
@@ -160,19 +160,12 @@ export class Assignments {
    * they are assigned to this node.
    */
   private async read(assigned: Assigned): Promise<JsonRpcRequest[]> {
-    const { clock } = this.node;
-    for (let failures = 0; ; failures += 1) {
-      try {
-        return await this.logged(assigned);
-      } catch (error) {
-        if (error instanceof AnynodeError && error.code === 'closed') throw error;
-        const isAway = error instanceof AnynodeError && error.code === 'backplane_unavailable';
-        if (!isAway || error instanceof FailedStep) {
-          this.node.logger.error(`mcp-anynode: a request could not be read: ${String(error)}`);
-          return [];
-        }
-        await backOff(failures, LOG_PAUSES, clock);
-      }
+    try {
+      return await untilReached(() => this.logged(assigned), this.node.clock);
+    } catch (error) {
+      if (error instanceof AnynodeError && error.code === 'closed') throw error;
+      this.node.logger.error(`mcp-anynode: a request could not be read: ${String(error)}`);
+      return [];
     }
   }
 
