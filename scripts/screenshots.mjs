@@ -201,6 +201,8 @@ async function shoot(page, name) {
   for (const [colorScheme, width, height] of variants) {
     await page.emulateMedia({ colorScheme });
     await page.setViewportSize({ width, height });
+    // The click that selected a bar may have scrolled to it.
+    await page.evaluate('scrollTo(0, 0)');
     await delay(500);
     const file = join(folder, `monitor-${name}-${colorScheme}${width < 500 ? '-narrow' : ''}.png`);
     // The details of what is selected are a sheet over the window, which a picture of the whole page would put anywhere.

@@ -30,8 +30,14 @@ export interface Layout {
 
 /** Lanes do not grow beyond this. Further bars share the last row. */
 const MOST_ROWS = 16;
+/** Lanes do not grow beyond this for names only. */
+const MOST_ROWS_FOR_NAMES = 5;
 
-export function layout({ nodes, bars, marks, stretches, to }: Timeline): Layout {
+/** `reachOf`: when a bar and the name beside it end. Bars are placed so that they do not cover names, as far as there is room. */
+export function layout(
+  { nodes, bars, marks, stretches, to }: Timeline,
+  reachOf?: (bar: Bar) => number,
+): Layout {
   const names = [CLIENT, ...nodes, HANDLER];
   const index = new Map(names.map((name, at) => [name, at]));
   const laneOf = (node: string | undefined, otherwise: string): number =>
@@ -41,7 +47,8 @@ export function layout({ nodes, bars, marks, stretches, to }: Timeline): Layout 
   const rowOf = new Map<string, { lane: number; row: number }>();
   const place = (bar: Bar, lane: number, form: Placed['form']): void => {
     const end = bar.end ?? to;
-    const row = rows[lane]?.take(bar.start, bar.end ?? Infinity) ?? 0;
+    const reach = form === 'main' ? reachOf?.(bar) : undefined;
+    const row = rows[lane]?.take(bar.start, bar.end ?? Infinity, reach) ?? 0;
     placed.push({ bar, lane, row, start: bar.start, end, form });
     if (form === 'main') rowOf.set(bar.key, { lane, row });
   };
@@ -70,16 +77,21 @@ export function layout({ nodes, bars, marks, stretches, to }: Timeline): Layout 
 
 class Rows {
   private readonly ends: number[] = [];
+  /** When the names end that stand beside the last bars. */
+  private readonly reaches: number[] = [];
 
   get count(): number {
     return Math.max(1, this.ends.length);
   }
 
-  /** Returns the first row that is free from `start` on, and takes it until `end`. */
-  take(start: number, end: number): number {
-    let row = this.ends.findIndex((until) => until < start);
+  /** Returns the first row that is free from `start` on, and takes it until `end`. Prefers a row without a name there. */
+  take(start: number, end: number, reach = end): number {
+    let row = this.reaches.findIndex((until) => until < start);
+    if (row < 0 && this.ends.length >= MOST_ROWS_FOR_NAMES)
+      row = this.ends.findIndex((until) => until < start);
     if (row < 0) row = Math.min(this.ends.length, MOST_ROWS - 1);
     this.ends[row] = Math.max(end, this.ends[row] ?? 0);
+    this.reaches[row] = Math.max(end, reach, this.reaches[row] ?? 0);
     return row;
   }
 }

@@ -19,6 +19,7 @@ import { startNode as startProcess } from '../rig/processes.js';
 import { buildPage } from '../support/page.js';
 import { request } from '../support/mcp-http.js';
 import { redisUrl, uniquePrefix } from '../support/redis-fixture.js';
+import { startTcpProxy } from '../support/tcp-proxy.js';
 import { openSession, rawClient, startNode } from '../integration/support/serve.js';
 
 let browser: Browser;
@@ -39,8 +40,11 @@ interface Opened {
 }
 
 /** Opens the page as the command line serves it, and watches what it does. */
-async function open(prefix: string, options: HandlerOptions = {}): Promise<Opened> {
-  const observer = observe({ redis: redisUrl(), prefix });
+async function open(
+  prefix: string,
+  { redis = redisUrl(), ...options }: HandlerOptions & { redis?: string } = {},
+): Promise<Opened> {
+  const observer = observe({ redis, prefix });
   const handler = new MonitorHandler(observer, { prefix, ...options });
   const local = await serveLocally(0, (req, res) => handler.handle(req, res));
   onTestFinished(async () => {
@@ -245,6 +249,34 @@ it('shows a node die while the page looks, and why its call failed', async () =>
   expect(wrong).toEqual([]);
 });
 
+it('says that it is interrupted while Redis is away, and goes on when Redis is back', async () => {
+  const { hostname, port, pathname } = new URL(redisUrl());
+  const proxy = await startTcpProxy({ target: { host: hostname, port: Number(port) } });
+  onTestFinished(() => proxy.stop());
+  const prefix = uniquePrefix();
+  const backplane = redisBackplane({ redis: redisUrl(), prefix });
+  const { url } = await startNode({ backplane });
+  const { client, sessionId } = await openSession(url);
+  const { page, origin } = await open(prefix, {
+    redis: `redis://127.0.0.1:${proxy.port}${pathname}`,
+  });
+  await page.goto(`${origin}/${hashOf(sessionId)}`);
+  const condition = page.locator('.condition');
+  await condition.getByText('Live').waitFor();
+  const alert = page.getByRole('alert').getByText('Redis cannot be reached, since ');
+  proxy.refuse();
+  proxy.cut();
+  await condition.getByText('Interrupted').waitFor();
+  await alert.waitFor();
+  // What is old can still be read.
+  await page.locator('.bar.main').first().waitFor();
+  await client.request(url, 'ping');
+  proxy.accept();
+  await condition.getByText('Live').waitFor();
+  await alert.waitFor({ state: 'detached' });
+  await page.locator('.event .what').getByText('ping').waitFor();
+});
+
 it('finds its way in 50,000 sessions', async () => {
   const prefix = uniquePrefix();
   const redis = new Redis(redisUrl());
@@ -278,7 +310,7 @@ it('finds its way in 50,000 sessions', async () => {
   await summary.getByText('of 50,000 sessions').waitFor();
   await page.getByRole('button', { name: 'Next' }).click();
   await page.getByText('Page 2').waitFor();
-  await expect.poll(() => rows.first().textContent()).toContain(idOf(50).slice(0, 8));
+  await expect.poll(() => rows.first().textContent()).toContain(idOf(50));
   await page.getByLabel('Id', { exact: true }).fill(idOf(43_210).slice(0, 8));
   await expect.poll(() => rows.count()).toBe(1);
   await page.getByLabel('Id', { exact: true }).fill('');

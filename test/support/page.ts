@@ -9,10 +9,12 @@ const page = join(root, 'src/monitor/page');
 
 /** Makes sure that the built page is not older than its sources. */
 export function buildPage(): void {
-  const sources = [page, join(page, 'picture'), join(root, 'src/timeline')].flatMap((folder) =>
-    readdirSync(folder).map((name) => statSync(join(folder, name))),
+  const sources = [page, join(root, 'src/timeline')].flatMap((folder) =>
+    readdirSync(folder, { withFileTypes: true, recursive: true })
+      .filter((entry) => entry.isFile() && !entry.parentPath.endsWith('built'))
+      .map(({ name, parentPath }) => statSync(join(parentPath, name))),
   );
-  const newest = Math.max(...sources.filter((stat) => stat.isFile()).map(({ mtimeMs }) => mtimeMs));
+  const newest = Math.max(...sources.map(({ mtimeMs }) => mtimeMs));
   const built = statSync(join(page, 'built/page.js'), { throwIfNoEntry: false });
   if (built !== undefined && built.mtimeMs > newest) return;
   const vite = join(root, 'node_modules/vite/bin/vite.js');

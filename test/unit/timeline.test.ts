@@ -3,6 +3,7 @@ import { summaryOf } from '../../src/timeline/event-summary.js';
 import type { EventSummary } from '../../src/timeline/event-summary.js';
 import { layout } from '../../src/timeline/layout.js';
 import { mermaid } from '../../src/timeline/mermaid.js';
+import { sessionLog } from '../../src/timeline/session-log.js';
 import { evenScale, linearScale, zoomToFit } from '../../src/timeline/scale.js';
 import { timeline } from '../../src/timeline/timeline.js';
 import type { SessionEvent } from '../../src/options/public-types.js';
@@ -116,6 +117,46 @@ describe('a timeline', () => {
       { kind: 'cut', node: A, at: 1010 },
       { kind: 'resumed', node: B, at: 1040, waited: 2 },
     ]);
+  });
+
+  it('is a log with rows for connections that were made and cut', () => {
+    const note = { method: 'notifications/message' };
+    const list = events(
+      sent(note, { stream: 'g', nodeId: A, shownBy: B }),
+      call(1, 'count'),
+      sent(note, { stream: P1, nodeId: A, shownBy: null }),
+      sent(note, { stream: 'g', nodeId: A, shownBy: null }),
+      { type: 'stream.resumed', stream: 'g', nodeId: C },
+      answer(1, { shownBy: B }),
+      { type: 'session.closed' },
+    );
+    const rows = sessionLog(list, timeline(list));
+    expect(new Set(rows.map(({ key }) => key)).size).toBe(rows.length);
+    expect(rows.map(({ at, node = '', text }) => `${at} ${node.slice(0, 1)} ${text}`)).toEqual([
+      '1000 b connection open: GET stream',
+      '1000 a notifications/message',
+      '1000 b connection gone: GET stream',
+      '1010 a tools/call count #1',
+      '1010 a connection gone: stream of the call',
+      '1020 a notifications/message',
+      '1030 a notifications/message',
+      '1040 c the client came back to a stream',
+      '1050 b connection found here: stream of the call',
+      '1050 a answer #1',
+      '1060  session ended',
+      '1060 c connection gone: GET stream',
+    ]);
+  });
+
+  it('is laid out so that bars leave room for the names beside others', () => {
+    const list = events(call(1, 'a'), answer(1), call(2, 'b'), answer(2), call(3, 'c'), answer(3));
+    const rowsWith = (reach: number): number[] => {
+      const { bars } = layout(timeline(list), ({ end = 0 }) => end + reach);
+      return bars.filter(({ form }) => form === 'main').map(({ row }) => row);
+    };
+    expect(rowsWith(0)).toEqual([0, 0, 0]);
+    expect(rowsWith(15)).toEqual([0, 1, 0]);
+    expect(rowsWith(1000)).toEqual([0, 1, 2]);
   });
 
   it('tells a dead node, who ended its request, and who ran another one again', () => {

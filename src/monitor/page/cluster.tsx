@@ -254,7 +254,9 @@ function Latest({ view }: { view: ClusterView }) {
                 <tr key={`${session} ${event.id}`}>
                   <td class="num">{clock(event.at)}</td>
                   <td>
-                    <a href={placeOfSession(session)}>{session.slice(0, 8)}</a>
+                    <a href={placeOfSession(session)} title={session}>
+                      <span>{session}</span>
+                    </a>
                   </td>
                   <td>{event.nodeId ?? ''}</td>
                   <td

@@ -173,8 +173,8 @@ export function SessionsPage({ feed, node }: { feed: Feed; node: string | undefi
             {list?.sessions.map(({ info, streams, followed, requests, replicas }) => (
               <tr key={info.id}>
                 <td data-name="session">
-                  <a class="id" href={placeOfSession(info.id)}>
-                    {info.id.slice(0, 13)}
+                  <a class="id" href={placeOfSession(info.id)} title={info.id}>
+                    <span>{info.id}</span>
                   </a>
                 </td>
                 <td data-name="client" class="text">

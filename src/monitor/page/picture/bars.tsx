@@ -1,7 +1,7 @@
 import type { Layout, Placed } from '../../../timeline/layout.js';
 import { lasted } from '../../../timeline/explain.js';
 import type { Scale } from '../../../timeline/scale.js';
-import type { Bar } from '../../../timeline/picture.js';
+import type { Bar, Timeline } from '../../../timeline/picture.js';
 import { rowTop, type LaneBox, type Visible } from './boxes.js';
 
 interface Props {
@@ -114,6 +114,19 @@ export function outcomeName({ outcome, stranded }: Bar): string {
 /** A character is about so wide. */
 const CHARACTER = 6.4;
 
+/** With more bars, too many are too close to each other for names. */
+const MOST_NAMED = 400;
+
+/** Returns the function that says when the name beside a bar ends. `undefined`: the bars have no names beside them. */
+export function reachOn(scale: Scale, { bars, to }: Timeline): ((bar: Bar) => number) | undefined {
+  if (bars.length > MOST_NAMED) return undefined;
+  return ({ start, end = to, label }) => {
+    const [x, width] = [scale.x(end), label.length * CHARACTER];
+    if (width + 10 <= x - scale.x(start)) return end;
+    return scale.at(Math.max(x, scale.x(start) + SHORTEST) + width + 14);
+  };
+}
+
 /** What a bar says: its name and how long it took. In the lane of the handler, the node on which it ran. */
 function textsOf({ bar, form }: Placed): string[] {
   const took = bar.end === undefined ? '' : ` · ${lasted(bar.end - bar.start)}`;
@@ -143,37 +156,58 @@ function Label({ bar: { item, x, width, y, height, free }, from }: { bar: Drawn;
   );
 }
 
+/** The arrow to a call and the one back need so many pixels between them. */
+const SHORT = 16;
+
+function isReverse(there: number[], back: number[]): boolean {
+  const distinct = (lanes: number[]): number[] =>
+    lanes.filter((lane, at) => lane !== lanes[at - 1]);
+  return distinct(there).join() === distinct(back).reverse().join();
+}
+
+/** Returns the path of an arrow's head. `d`: towards its end, negative if the arrow goes down. */
+function head(x: number, y: number, d: number): string {
+  return `M${x - 3} ${y + d}L${x} ${y}L${x + 3} ${y + d}`;
+}
+
 /** The ways of messages between the lanes. They are left out where there are too many to tell apart. */
 const MOST_HOPS = 260;
 
 export function Hops({ placed, scale, boxes, visible }: Props) {
   const index = new Map(boxes.map(({ name }, at) => [name, at]));
-  const hops: { x: number; from: number; to: number; bar: Bar }[] = [];
+  const hops: { x: number; from: number; to: number; bar: Bar; isBoth: boolean }[] = [];
   for (const { bar, form } of placed.bars) {
     if (form === 'line' || form === 'handler') continue;
     const [start, end] = [scale.x(bar.start), bar.end === undefined ? undefined : scale.x(bar.end)];
-    const add = (x: number | undefined, names: (string | null | undefined)[]): void => {
+    const lanesOf = (names: (string | null | undefined)[]): number[] =>
+      names.flatMap((name) => index.get(name ?? '') ?? []);
+    const add = (x: number | undefined, lanes: number[], isBoth = false): void => {
       if (x === undefined || x < visible.from || x > visible.to) return;
-      const lanes = names.flatMap((name) => index.get(name ?? '') ?? []);
       lanes.forEach((to, at) => {
         const from = lanes[at - 1];
         // The parts of one way stand beside each other.
-        if (from !== undefined && from !== to) hops.push({ x: x + (at - 1) * 5, from, to, bar });
+        if (from !== undefined && from !== to)
+          hops.push({ x: x + (at - 1) * 5, from, to, bar, isBoth });
       });
     };
     if (bar.kind === 'call') {
-      add(start, ['client', bar.receivedBy, bar.ranBefore ?? bar.ranBy]);
-      if (bar.outcome !== 'cancelled')
-        add(end, [bar.outcome === 'lost' ? bar.endedBy : bar.ranBy, bar.shownBy, 'client']);
+      const there = lanesOf(['client', bar.receivedBy, bar.ranBefore ?? bar.ranBy]);
+      const { outcome, endedBy, ranBy, shownBy } = bar;
+      const back = lanesOf([outcome === 'lost' ? endedBy : ranBy, shownBy, 'client']);
+      // The answer of a short call goes the same way back, and two arrows would stand in each other's way.
+      const isShort = end !== undefined && end - start < SHORT;
+      const isBoth = isShort && outcome !== 'cancelled' && isReverse(there, back);
+      add(start, there, isBoth);
+      if (outcome !== 'cancelled' && !isBoth) add(end, back);
     } else {
-      add(start, [bar.receivedBy, bar.shownBy, 'client']);
-      add(end, ['client', bar.answeredBy, bar.receivedBy]);
+      add(start, lanesOf([bar.receivedBy, bar.shownBy, 'client']));
+      add(end, lanesOf(['client', bar.answeredBy, bar.receivedBy]));
     }
   }
   if (hops.length > MOST_HOPS) return null;
   return (
     <g class="hops" aria-hidden="true">
-      {hops.map(({ x, from, to, bar }, at) => {
+      {hops.map(({ x, from, to, bar, isBoth }, at) => {
         const [a, b] = [boxes[from], boxes[to]];
         if (a === undefined || b === undefined) return null;
         const y0 = from < to ? a.rows + 6 : a.rows + 4;
@@ -185,7 +219,7 @@ export function Hops({ placed, scale, boxes, visible }: Props) {
             class={`${bar.outcome} ${bar.kind}`}
             data-from={a.name}
             data-to={b.name}
-            d={`M${x} ${y0}V${y1}M${x - 3} ${y1 + d}L${x} ${y1}L${x + 3} ${y1 + d}`}
+            d={`M${x} ${y0}V${y1}${head(x, y1, d)}${isBoth ? head(x, y0, -d) : ''}`}
           />
         );
       })}

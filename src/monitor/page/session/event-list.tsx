@@ -1,20 +1,23 @@
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { EventSummary } from '../../../timeline/event-summary.js';
-import { sayEvent } from '../../../timeline/say-event.js';
+import type { Timeline } from '../../../timeline/picture.js';
+import { sessionLog } from '../../../timeline/session-log.js';
 import { clock, ZONE } from '../format.js';
 import { useNarrow } from '../use-media.js';
 
 const HEIGHT = 288;
 
-/** All events as a list. Only the rows that are seen are in the page. */
+/** All events as a list, and connections. Only the rows that are seen are in the page. `cursor`: an index of `events`. */
 export function EventList({
   events,
+  line,
   selected,
   cursor,
   follow,
   onSelect,
 }: {
   events: EventSummary[];
+  line: Timeline;
   selected: string | undefined;
   cursor: number | undefined;
   follow: boolean;
@@ -23,7 +26,14 @@ export function EventList({
   const list = useRef<HTMLDivElement>(null);
   const ROW = useNarrow() ? 40 : 24;
   const [top, setTop] = useState(0);
-  const index = selected === undefined ? cursor : events.findIndex(({ id }) => id === selected);
+  const log = useMemo(() => sessionLog(events, line), [events, line]);
+  const index =
+    selected === undefined && cursor === undefined
+      ? undefined
+      : log.findIndex(
+          ({ event, place, is }) =>
+            is === 'event' && (selected === undefined ? place === cursor : event.id === selected),
+        );
   useEffect(() => {
     const element = list.current;
     if (element === null || index === undefined || index < 0) return;
@@ -35,15 +45,18 @@ export function EventList({
   useEffect(() => {
     const element = list.current;
     if (element !== null && isFollowing) element.scrollTop = element.scrollHeight;
-  }, [isFollowing, events.length]);
+  }, [isFollowing, log.length]);
   const first = Math.max(0, Math.floor(top / ROW) - 5);
-  const rows = events.slice(first, first + HEIGHT / ROW + 12);
+  const rows = log.slice(first, first + HEIGHT / ROW + 12);
   const step = (event: KeyboardEvent): void => {
     const by = { ArrowDown: 1, ArrowUp: -1, PageDown: 8, PageUp: -8 }[event.key];
     if (by === undefined) return;
     event.preventDefault();
-    const next = events[Math.min(events.length - 1, Math.max(0, (index ?? -1) + by))];
-    if (next !== undefined) onSelect(next.id);
+    let place = Math.min(log.length - 1, Math.max(0, (index ?? -1) + by));
+    // Rows about connections cannot be selected by themselves.
+    while (log[place] !== undefined && log[place]?.is !== 'event') place += Math.sign(by);
+    const next = log[place];
+    if (next !== undefined) onSelect(next.event.id);
   };
   return (
     <>
@@ -63,41 +76,43 @@ export function EventList({
         onScroll={(event) => setTop(event.currentTarget.scrollTop)}
         onKeyDown={step}
       >
-        <div
-          role="presentation"
-          style={{ height: `${events.length * ROW}px`, position: 'relative' }}
-        >
-          {rows.map((event, at) => {
-            const place = first + at;
+        <div role="presentation" style={{ height: `${log.length * ROW}px`, position: 'relative' }}>
+          {rows.map(({ key, at, event, place, is, node, text }, index) => {
+            const row = first + index;
+            const isDerived = is !== 'event';
+            const direction = isDerived ? undefined : event.direction;
             const isBad =
-              event.kind === 'error' || event.toolError === true || event.type === 'request.failed';
+              !isDerived &&
+              (event.kind === 'error' ||
+                event.toolError === true ||
+                event.type === 'request.failed');
             return (
               <div
-                key={`${event.id} ${event.type}`}
-                id={`event-${event.id}`}
+                key={key}
+                id={isDerived ? undefined : `event-${event.id}`}
                 role="option"
-                aria-selected={event.id === selected}
-                aria-posinset={place + 1}
-                aria-setsize={events.length}
-                class={`event ${isBad ? 'bad' : ''} ${cursor !== undefined && place > cursor ? 'later' : ''}`}
-                style={{ top: `${place * ROW}px`, height: `${ROW}px` }}
+                aria-selected={!isDerived && event.id === selected}
+                aria-posinset={row + 1}
+                aria-setsize={log.length}
+                class={`event ${isBad ? 'bad' : ''} ${isDerived ? 'derived' : ''} ${cursor !== undefined && place > cursor ? 'later' : ''}`}
+                style={{ top: `${row * ROW}px`, height: `${ROW}px` }}
                 onClick={() => onSelect(event.id)}
               >
-                <span class="num">{clock(event.at)}</span>
+                <span class="num">{clock(at)}</span>
                 <span
                   class="way"
                   aria-label={
-                    event.direction === 'in'
+                    direction === 'in'
                       ? 'from the client'
-                      : event.direction === 'out'
+                      : direction === 'out'
                         ? 'to the client'
                         : 'happened'
                   }
                 >
-                  {event.direction === 'in' ? '→' : event.direction === 'out' ? '←' : '•'}
+                  {direction === 'in' ? '→' : direction === 'out' ? '←' : '•'}
                 </span>
-                <span class="node">{event.nodeId ?? ''}</span>
-                <span class="what">{sayEvent(event)}</span>
+                <span class="node">{node ?? ''}</span>
+                <span class="what">{text}</span>
               </div>
             );
           })}

@@ -1,8 +1,10 @@
 import { useMemo, useState } from 'preact/hooks';
+import { layout } from '../../../timeline/layout.js';
 import { evenScale, linearScale, zoomToFit } from '../../../timeline/scale.js';
 import { EventList } from './event-list.js';
 import type { Feed } from '../feed.js';
 import { count } from '../format.js';
+import { reachOn } from '../picture/bars.js';
 import { Lanes } from '../picture/lanes.js';
 import { Colours, Legend } from '../picture/legend.js';
 import { Scrubber, useMoment } from '../picture/moment.js';
@@ -10,7 +12,7 @@ import { Overview } from '../picture/overview.js';
 import { Panel } from './panel.js';
 import { SessionHead } from './session-head.js';
 import { TroubleBanner } from '../trouble.js';
-import { usePicture, useSession } from './use-session.js';
+import { useSession, useTimeline } from './use-session.js';
 
 /** A session with no more events is shown as a whole at first. */
 const FITS = 150;
@@ -20,7 +22,7 @@ const MOST_ZOOM = 20;
 export function SessionPage({ feed, prefix }: { feed: Feed; prefix: string }) {
   const data = useSession(feed, prefix);
   const offline = feed.offline !== undefined;
-  const { line, placed } = usePicture(data, offline);
+  const line = useTimeline(data, offline);
   const [chosenZoom, setZoom] = useState(1);
   const [fit, setFit] = useState<'at first' | 'yes' | 'no'>('at first');
   const [even, setEven] = useState(true);
@@ -39,6 +41,7 @@ export function SessionPage({ feed, prefix }: { feed: Feed; prefix: string }) {
     () => (even ? evenScale(moments, zoom) : linearScale(moments, zoom, room)),
     [moments, zoom, even, even ? 0 : room],
   );
+  const placed = useMemo(() => layout(line, reachOn(scale, line)), [line, scale]);
   const zoomBy = (factor: number): void => {
     setFit('no');
     setZoom(Math.min(MOST_ZOOM, Math.max(LEAST_ZOOM, zoom * factor)));
@@ -178,6 +181,7 @@ export function SessionPage({ feed, prefix }: { feed: Feed; prefix: string }) {
           />
           <EventList
             events={events}
+            line={line}
             selected={selected}
             cursor={cursor}
             follow={follow}

@@ -1,6 +1,6 @@
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { EventSummary } from '../../../timeline/event-summary.js';
-import { layout } from '../../../timeline/layout.js';
+import type { Timeline } from '../../../timeline/picture.js';
 import { timeline } from '../../../timeline/timeline.js';
 import type { SessionView } from '../../wire.js';
 import type { Condition, Feed } from '../feed.js';
@@ -119,8 +119,11 @@ async function idOf(feed: Feed, prefix: string): Promise<string | undefined> {
   return sessions[0]?.info.id;
 }
 
-/** Computes the picture of the events. Requests that run are drawn up to now. */
-export function usePicture({ events, ended, live, trouble, facts }: SessionData, offline: boolean) {
+/** Computes the timeline of the events. Requests that run are drawn up to now. */
+export function useTimeline(
+  { events, ended, live, trouble, facts }: SessionData,
+  offline: boolean,
+): Timeline {
   const now = useNow(live && !ended && !offline && trouble === undefined);
   const first = useRef<{ local: number; remote: number } | undefined>(undefined);
   const last = events.at(-1)?.at;
@@ -138,7 +141,7 @@ export function usePicture({ events, ended, live, trouble, facts }: SessionData,
     () => (end === undefined ? base : timeline(events, { now: end, deadNodes, running })),
     [base, end],
   );
-  return useMemo(() => ({ line, placed: layout(line) }), [line]);
+  return line;
 }
 
 function useNow(running: boolean): number {
