@@ -136,6 +136,18 @@ describe('the command `export`', () => {
     expect(all).toHaveLength(2 * one.length);
   });
 
+  it('prints one session as a Mermaid diagram without the content of messages', async () => {
+    const { a, ask } = await startCliCluster();
+    const { code, stdout } = await ask('export', a.sessionId, '--format', 'mermaid');
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^sequenceDiagram\n {2}title session /);
+    expect(stdout).toContain(`participant N1 as node ${a.mcp.nodeId}`);
+    expect(stdout).toMatch(/C->>N1: initialize .*\n/);
+    const all = await ask('export', '--all', '--format', 'mermaid');
+    expect(all).toMatchObject({ code: 2, stdout: '' });
+    expect(all.stderr).toContain('a diagram shows one session: give its id');
+  });
+
   it('writes a file that only its owner may read, and keeps an existing file if it fails', async () => {
     const { a, ask } = await startCliCluster();
     const folder = await mkdtemp(join(tmpdir(), 'anynode-export-'));

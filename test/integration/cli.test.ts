@@ -72,8 +72,8 @@ describe('the commands `sessions` and `session`', () => {
     expect(await ask('sessions', '--json')).toMatchObject({ code: 0, stdout: '' });
   });
 
-  // Each command printed an empty list under a wrong prefix, as if all were well.
-  it.each(['nodes', 'sessions', `session ${NONE}`])(
+  // Each command printed an empty list under a wrong prefix, or served an empty page, as if all were well.
+  it.each(['nodes', 'sessions', `session ${NONE}`, 'monitor --web --port 0'])(
     'end with code 1 under a wrong prefix, and say so: %s',
     async (command) => {
       const prefix = uniquePrefix();

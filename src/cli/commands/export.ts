@@ -3,6 +3,7 @@ import { rename, rm } from 'node:fs/promises';
 import { once } from 'node:events';
 import { finished } from 'node:stream/promises';
 import type { Command } from 'commander';
+import { Option } from 'commander';
 import type { SessionInfo } from '../../options/public-types.js';
 import type { Context, GlobalOptions } from '../cli-context.js';
 import { withObserver } from '../cli-context.js';
@@ -10,9 +11,13 @@ import { CommandError, EXIT, noSuchSession } from '../exit.js';
 import { interruptible } from '../interrupts.js';
 import { counted, json } from '../print/text.js';
 import { requireNodes, sessionIdOf } from '../session-of.js';
+import type { EventSummary } from '../../timeline/event-summary.js';
+import { summaryOf } from '../../timeline/event-summary.js';
+import { mermaid } from '../../timeline/mermaid.js';
 
 interface Options extends GlobalOptions {
   all?: boolean;
+  format: 'jsonl' | 'mermaid';
   output?: string;
 }
 
@@ -33,20 +38,34 @@ export function addExport(program: Command): void {
       'write sessions and their events as JSON Lines: one line for the session, then one for each event',
     )
     .option('--all', 'export all sessions')
+    .addOption(
+      new Option(
+        '--format <format>',
+        'mermaid: a sequence diagram of one session instead, without the content of messages',
+      )
+        .choices(['jsonl', 'mermaid'])
+        .default('jsonl'),
+    )
     .option(
       '--output <file>',
       'write to this file, which only its owner may read, instead of standard output',
     )
     .action((id: string | undefined, _, command: Command) => {
-      const { all = false, output: file, ...options } = command.optsWithGlobals<Options>();
+      const { all = false, output: file, format, ...options } = command.optsWithGlobals<Options>();
       if (all === (id !== undefined)) {
         throw new CommandError(EXIT.usage, 'give either the id of a session or --all');
       }
-      return withObserver(options, (context) => run(context, id, file));
+      if (all && format === 'mermaid') {
+        throw new CommandError(EXIT.usage, 'a diagram shows one session: give its id');
+      }
+      return withObserver(options, (context) => run(context, { id, file, format }));
     });
 }
 
-async function run(context: Context, id: string | undefined, file: string | undefined) {
+async function run(
+  context: Context,
+  { id, file, format }: { id: string | undefined; file: string | undefined; format: string },
+) {
   const { observer, output, note } = context;
   const { signal, release } = interruptible();
   const sink: Sink =
@@ -55,13 +74,18 @@ async function run(context: Context, id: string | undefined, file: string | unde
       : await openFile(file);
   const count = { sessions: 0, events: 0 };
   const write = async (info: SessionInfo): Promise<void> => {
-    await sink.line(json({ v: 1, session: info.id, info }));
+    const isDiagram = format === 'mermaid';
+    const summaries: EventSummary[] = [];
+    if (!isDiagram) await sink.line(json({ v: 1, session: info.id, info }));
     count.sessions += 1;
     for await (const event of observer.sessions.events(info.id)) {
       signal.throwIfAborted();
-      await sink.line(json({ v: 1, session: info.id, ...event }));
+      if (isDiagram) summaries.push(summaryOf(event, { messages: false }));
+      else await sink.line(json({ v: 1, session: info.id, ...event }));
       count.events += 1;
     }
+    const title = `session ${info.id.slice(0, 8)} of ${info.clientInfo.name}`;
+    if (isDiagram) await sink.line(mermaid(summaries, title).trimEnd());
   };
   try {
     if (id === undefined) {

@@ -20,8 +20,6 @@ export async function serveWeb(
   { observer, note, output }: Context,
   { port, allowKill, payloads, traceUrl, prefix }: WebOptions,
 ): Promise<void> {
-  // A Redis that cannot be reached is said now, and not in the page only.
-  await observer.ready();
   const handler = new MonitorHandler(observer, { allowKill, payloads, traceUrl, prefix });
   try {
     await serveUntilInterrupted(port, { note, output }, (req, res) => handler.handle(req, res));

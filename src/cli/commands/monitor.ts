@@ -50,11 +50,16 @@ export function addMonitor(program: Command): void {
       refuseWithout('web', ['port', 'allowKill', 'payloads', 'traceUrl'], command);
       const { once = false, interval, ...options } = command.optsWithGlobals<Options>();
       return withObserver(options, (context) => {
-        if (options.web === true) return serveWeb(context, options);
+        if (options.web === true) return showPage(context, options);
         const place = `${placesOf(options.redis ?? '')}  ${options.prefix}`;
         return once ? showOnce(context, place) : watch(context, place, interval);
       });
     });
+}
+
+async function showPage(context: Context, options: WebOptions): Promise<void> {
+  requireSome(await context.observer.stats(), context.prefix);
+  await serveWeb(context, options);
 }
 
 async function showOnce({ observer, output, prefix }: Context, place: string): Promise<void> {
