@@ -185,13 +185,6 @@ export const madeUpFor: Check = function* (world) {
   for (const client of world.clients) {
     if (client.over || client.sessionId === undefined || client.listening === undefined) continue;
     const entries = streams.get(`${client.sessionId} ${STANDALONE}`) ?? [];
-    const due = entries.findLast(
-      (entry) =>
-        !maySkip(world, entry) &&
-        entry.trimmedAt === undefined &&
-        !isBehindAny(world, entry, entries),
-    );
-    if (due === undefined) continue;
     const mine = world.ledger.showings.filter(
       ({ client: of, method, cursor }) =>
         of === client.options.name &&
@@ -199,6 +192,14 @@ export const madeUpFor: Check = function* (world) {
         (cursor?.stream ?? STANDALONE) === STANDALONE,
     );
     const last = lastShown(entries, mine);
+    const due = entries.findLast(
+      (entry) =>
+        !maySkip(world, entry) &&
+        entry.trimmedAt === undefined &&
+        !isBehindAny(world, entry, entries) &&
+        !wasShownBefore(entry, entries.slice(0, last + 1)),
+    );
+    if (due === undefined) continue;
     // A client without a cursor does not get messages that were written to an earlier connection.
     const isLost = mine.at(-1)?.cursor === undefined && wasWritten(world, due);
     if (last < entries.indexOf(due) && !isLost) {
