@@ -31,7 +31,7 @@ export interface Layout {
 /** Lanes do not grow beyond this. Further bars share the last row. */
 const MOST_ROWS = 16;
 /** Lanes do not grow beyond this for names only. */
-const MOST_ROWS_FOR_NAMES = 5;
+const MOST_ROWS_FOR_NAMES = 4;
 
 /** `reachOf`: when a bar and the name beside it end. Bars are placed so that they do not cover names, as far as there is room. */
 export function layout(

@@ -12,6 +12,7 @@ import { Overview } from '../picture/overview.js';
 import { Panel } from './panel.js';
 import { SessionHead } from './session-head.js';
 import { TroubleBanner } from '../trouble.js';
+import { useNarrow } from '../use-media.js';
 import { useSession, useTimeline } from './use-session.js';
 
 /** A session with no more events is shown as a whole at first. */
@@ -41,7 +42,12 @@ export function SessionPage({ feed, prefix }: { feed: Feed; prefix: string }) {
     () => (even ? evenScale(moments, zoom) : linearScale(moments, zoom, room)),
     [moments, zoom, even, even ? 0 : room],
   );
-  const placed = useMemo(() => layout(line, reachOn(scale, line)), [line, scale]);
+  // A narrow window has no room for names beside the bars: the picture would be taller than the window.
+  const isNarrow = useNarrow();
+  const placed = useMemo(
+    () => layout(line, isNarrow ? undefined : reachOn(scale, line)),
+    [line, scale, isNarrow],
+  );
   const zoomBy = (factor: number): void => {
     setFit('no');
     setZoom(Math.min(MOST_ZOOM, Math.max(LEAST_ZOOM, zoom * factor)));
