@@ -3,7 +3,7 @@ import { summaryOf } from '../../src/timeline/event-summary.js';
 import type { EventSummary } from '../../src/timeline/event-summary.js';
 import { layout } from '../../src/timeline/layout.js';
 import { mermaid } from '../../src/timeline/mermaid.js';
-import { sessionLog } from '../../src/timeline/session-log.js';
+import { logRows } from '../../src/timeline/log-rows.js';
 import { evenScale, linearScale, zoomToFit } from '../../src/timeline/scale.js';
 import { timeline } from '../../src/timeline/timeline.js';
 import type { SessionEvent } from '../../src/options/public-types.js';
@@ -130,7 +130,7 @@ describe('a timeline', () => {
       answer(1, { shownBy: B }),
       { type: 'session.closed' },
     );
-    const rows = sessionLog(list, timeline(list));
+    const rows = logRows(list, timeline(list));
     expect(new Set(rows.map(({ key }) => key)).size).toBe(rows.length);
     expect(rows.map(({ at, node = '', text }) => `${at} ${node.slice(0, 1)} ${text}`)).toEqual([
       '1000 b connection open: GET stream',

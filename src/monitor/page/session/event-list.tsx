@@ -1,7 +1,7 @@
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { EventSummary } from '../../../timeline/event-summary.js';
 import type { Timeline } from '../../../timeline/picture.js';
-import { sessionLog } from '../../../timeline/session-log.js';
+import { logRows } from '../../../timeline/log-rows.js';
 import { clock, ZONE } from '../format.js';
 import { useNarrow } from '../use-media.js';
 
@@ -26,7 +26,7 @@ export function EventList({
   const list = useRef<HTMLDivElement>(null);
   const ROW = useNarrow() ? 40 : 24;
   const [top, setTop] = useState(0);
-  const log = useMemo(() => sessionLog(events, line), [events, line]);
+  const log = useMemo(() => logRows(events, line), [events, line]);
   const index =
     selected === undefined && cursor === undefined
       ? undefined

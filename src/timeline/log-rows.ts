@@ -22,7 +22,7 @@ const GET_STREAM = 'g';
 const ORDER = { before: 0, event: 1, after: 2 };
 
 /** Returns the rows in the order of the events. `line` is the timeline of the events. */
-export function sessionLog(
+export function logRows(
   events: EventSummary[],
   { stretches, marks }: Pick<Timeline, 'stretches' | 'marks'>,
 ): LogRow[] {
