@@ -107,7 +107,11 @@ export class RequestSpans {
     if (this.running.size === 0) return run();
     const running = this.running.get(keyOf(name.stream, name.id));
     if (running === undefined) return run();
-    nameVersion(running, protocolVersion);
+    try {
+      nameVersion(running, protocolVersion);
+    } catch {
+      // A span of the application's own provider may throw. The request runs all the same.
+    }
     return context.with(running.within, run);
   }
 

@@ -127,6 +127,15 @@ describe('a connection that is cut before the reply', () => {
     expect(attached).not.toHaveProperty('previous');
   });
 
+  // The repeat found that the client had gone, and answered that the step was not sent: nobody gave the stream up.
+  it('attaches a connection whose client has gone while the reply was lost, so that the stream is given up', async () => {
+    let asked = 0;
+    const isWanted = () => (asked += 1) === 1;
+    const reply = await cut(id, () => near.attach(id, STANDALONE, { token: 'gone', isWanted }));
+    expect(reply).toMatchObject({ status: 'attached' });
+    expect(asked).toBe(1);
+  });
+
   it('reports positions once', async () => {
     await near.hold(id, STANDALONE);
     const { position } = await far.say(id, STANDALONE, 'news');

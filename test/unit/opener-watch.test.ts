@@ -144,6 +144,10 @@ it('follows the requests of a node again that was dead, came back, and is dead a
   await clock.advance(5 * LOOK_EVERY_MS);
   expect(followed).toEqual(['other', 'other']);
   expect(asked).toBe(12);
+  // It was back between two looks, received a request and died.
+  openers.note(follower, 'other');
+  await clock.advance(2 * LOOK_EVERY_MS);
+  expect(followed).toEqual(['other', 'other', 'other']);
   openers.close();
 });
 

@@ -43,7 +43,7 @@ export class StreamHolders {
       stream.holder = { nodeId, token: request.token };
       if (!again && held !== undefined) {
         stream.before = [held, ...before].slice(0, PREDECESSORS);
-        stream.mayHaveShown = stream.last.n;
+        if (request.stream === STANDALONE) stream.mayHaveShown = stream.last.n;
         if (held.nodeId !== nodeId) {
           const { stream: name, sessionId } = request;
           this.session.tell(held.nodeId, {

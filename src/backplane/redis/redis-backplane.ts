@@ -223,8 +223,9 @@ class JoinedRedisBackplane implements JoinedBackplane {
     // Each look at a part of the log is a step of its own.
     return this.steps.run<AttachReply>(sessionId, GONE, async () => {
       for (let looked = ''; ;) {
-        const reply = await this.inTurn(sessionId, async (client) => {
-          if (request.isWanted?.() === false) return undefined;
+        const reply = await this.inTurn(sessionId, async (client, attempts) => {
+          // Redis may have carried out an earlier attempt. Then the answer has to say so, and the caller gives the stream up.
+          if (attempts === 0 && request.isWanted?.() === false) return undefined;
           return (await client['anynode:attach'](...args, looked)) as string[];
         });
         if (reply === undefined) return { status: 'unwanted' };

@@ -157,7 +157,7 @@ export class OwnerHandover {
       follower.poke(); // the stream has ended, and the follower finds its end in the log
     } else if (!placed.begun) {
       if (placed.executor === handover.owner) return; // `check` asks the owner again
-      // If the executor is released, the owner has given the session up, because it cannot reach its server. This node takes
+      // If the executor is released, the owner has given the session up: it closes, or cannot reach its server. This node takes
       // the session then, unless another node was faster.
       handover.owner = isReleased(placed.executor) ? this.node.nodeId : placed.executor;
       if (handover.owner === this.node.nodeId) this.assign(handover, undefined);

@@ -94,7 +94,10 @@ export class OpenerWatch {
 
   /** Notes that a node has received requests of this connection's client. */
   note(follower: Follower, nodeId: string): void {
-    this.connections.get(follower)?.nodes.add(nodeId);
+    const connection = this.connections.get(follower);
+    connection?.nodes.add(nodeId);
+    // The requests are new. If the node was dead before, and dies again before a look sees it alive, they must be followed, too.
+    connection?.followed.delete(nodeId);
     this.looks.schedule();
   }
 

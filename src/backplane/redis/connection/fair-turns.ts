@@ -117,7 +117,7 @@ export class TurnsPerServer {
     try {
       return await turns.take(key, step);
     } finally {
-      if (turns.isIdle) this.servers.delete(server);
+      if (turns.isIdle && this.servers.get(server) === turns) this.servers.delete(server);
     }
   }
 }

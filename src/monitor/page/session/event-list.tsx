@@ -53,8 +53,11 @@ export function EventList({
     if (by === undefined) return;
     event.preventDefault();
     let place = Math.min(log.length - 1, Math.max(0, (index ?? -1) + by));
-    // Rows about connections cannot be selected by themselves.
-    while (log[place] !== undefined && log[place]?.is !== 'event') place += Math.sign(by);
+    // Rows about connections cannot be selected by themselves. Beyond the last event, that is selected.
+    const isBetween = () => log[place] !== undefined && log[place]?.is !== 'event';
+    while (isBetween()) place += Math.sign(by);
+    if (log[place] === undefined) place -= Math.sign(by);
+    while (isBetween()) place -= Math.sign(by);
     const next = log[place];
     if (next !== undefined) onSelect(next.event.id);
   };
