@@ -196,7 +196,8 @@ export class StoredSession implements SessionParts {
     }
     this.use(step);
     this.called = true;
-    const position = { n: 0, logId: stream.last.logId };
+    // In a repeat, a message may have been logged since the first try. The connection has not shown it, and begins before it.
+    const position = stream.last.n === 0 ? stream.last : BEGINNING;
     if (stream.unbegun === true && stream.executor !== undefined) {
       return { status: 'opened', position, owner: stream.executor };
     }

@@ -70,8 +70,9 @@ local function open(traced)
       end
       return { most == '' and 'duplicate' or 'limited', '', '' }
     end
-    local _, logId = position(get('n:' .. stream))
-    id = logId
+    -- The connection has shown nothing. If a message was logged since the first run, it begins before that one.
+    local n, logId = position(get('n:' .. stream))
+    id = n == 0 and logId or '0-0'
   end
   step.used = true
   if not step.called then
