@@ -1,0 +1,38 @@
+/** The hashes that make a change of the audit trail visible. */
+import { createHash, createHmac } from 'node:crypto';
+import type { JsonRpcMessage } from '../protocol/json/jsonrpc.js';
+import type { AuditRecord } from './record.js';
+
+/** The fields that the hash of a record covers, in the order in which it covers them. */
+const HASHED = [
+  ...(['v', 'session', 'chain', 'seq', 'ordinal', 'outbox', 'at', 'logId', 'type'] as const),
+  ...(['principal', 'client', 'protocol', 'direction', 'stream', 'method', 'tool'] as const),
+  ...(['requestId', 'outcome', 'durationMs', 'receivedBy', 'ranOn', 'shownBy', 'from'] as const),
+  ...(['skipped', 'trace', 'reason', 'missing', 'unreadable', 'redacted'] as const),
+  ...(['bytes', 'digest', 'previous'] as const),
+] satisfies (keyof AuditRecord)[];
+
+/** Returns the hash of a record. A field that is left out counts as such, and not as an empty text. */
+export function hashOf(record: Omit<AuditRecord, 'hash'>): string {
+  // JSON keeps the fields apart, so no two records with different fields give the same text.
+  const fields = HASHED.map((name) => (record[name] === undefined ? [] : [record[name]]));
+  return createHash('sha256').update(JSON.stringify(fields)).digest('base64url');
+}
+
+/** Returns the digest of a message, by which its record is verified. */
+export function digestOf(salt: string, text: string): string {
+  return createHash('sha256').update(salt).update('\n').update(text).digest('base64url');
+}
+
+/** Returns the text of a message that its digest covers. It is the same before and after the record was stored. */
+export function textOf(message: JsonRpcMessage): string {
+  return JSON.stringify(message);
+}
+
+/**
+ * Returns the salt of the message of one record. It follows from the secret of the chain, so that a second delivery has the
+ * same one. The salt of one record does not tell that of another.
+ */
+export function saltOf(secret: string, seq: number): string {
+  return createHmac('sha256', secret).update(String(seq)).digest('base64url').slice(0, 22);
+}
