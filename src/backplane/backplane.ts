@@ -8,6 +8,7 @@
 import type { Clock } from '../protocol/timing/clock.js';
 import type { NodeMessage } from './node-messages.js';
 import type { ApplicationState } from './roles/application-state.js';
+import type { AuditOutboxes, OutboxLimits } from './roles/audit-outboxes.js';
 import type { BackplaneClock } from './roles/backplane-clock.js';
 import type { BackplaneHealth } from './roles/backplane-health.js';
 import type { Commits } from './roles/commits.js';
@@ -22,6 +23,7 @@ export * from './node-messages.js';
 export * from './operations.js';
 export * from './positions.js';
 export * from './roles/application-state.js';
+export * from './roles/audit-outboxes.js';
 export * from './roles/backplane-clock.js';
 export * from './roles/backplane-health.js';
 export * from './roles/commits.js';
@@ -59,6 +61,11 @@ export interface JoinOptions {
    */
   retention: { maxEvents: number; maxAgeMs: number; maxBytes?: number };
   /**
+   * The bounds of the outbox into which the steps of this node copy what they log. Left out: they copy nothing. The end of a
+   * session goes into the outbox in any case, if the outbox has anything of the session.
+   */
+  audit?: OutboxLimits | undefined;
+  /**
    * Called for each message to this node. Messages of one sender arrive in order if they concern one session, or if they were
    * sent with `send`. Other messages may overtake each other. The callback does not throw and is not awaited.
    */
@@ -93,4 +100,7 @@ export interface JoinedBackplane
 
   /** The storage for the SDK's stores. Left out: this backplane does not keep them, and each store throws when it is used. */
   readonly sdkStores?: SdkStoreAccess | undefined;
+
+  /** The outboxes of the audit trail. Left out: this backplane has none, and the option `audit` is refused. */
+  readonly audit?: AuditOutboxes | undefined;
 }

@@ -3,6 +3,15 @@
 // The backplane and its roles.
 export type { Backplane, JoinOptions, JoinedBackplane } from './backplane.js';
 export type { ApplicationState, StoredState } from './roles/application-state.js';
+export type {
+  AuditOutboxes,
+  Delivered,
+  OutboxCheckpoint,
+  OutboxEntry,
+  OutboxLimits,
+  OutboxPage,
+  OutboxReply,
+} from './roles/audit-outboxes.js';
 export type { BackplaneClock } from './roles/backplane-clock.js';
 export type { BackplaneHealth } from './roles/backplane-health.js';
 export type { Commit, CommitReply, Commits } from './roles/commits.js';

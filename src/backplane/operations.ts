@@ -20,7 +20,7 @@ export type Operation =
  * this node becomes its executor. With `owned`, the session's owner is to execute the stream instead (see
  * {@link AssignOperation}), and a session without an owner gets this node as its owner. The session counts as used.
  *
- * Results: `opened`, `denied`, `duplicate`, `limited`. The last three change nothing.
+ * Results: `opened`, `denied`, `full`, `duplicate`, `limited`. All but the first change nothing.
  */
 export interface OpenOperation {
   type: 'open';
@@ -49,7 +49,7 @@ export interface OpenOperation {
 /**
  * One message of the client that opens no stream: logs it, and sends it where `route` says. The session counts as used.
  *
- * Results: `received`, `denied`.
+ * Results: `received`, `denied`, `full`. The last two change nothing.
  */
 export interface ReceiveOperation {
   type: 'receive';
@@ -345,4 +345,6 @@ export type OperationResult =
     }
   /** `open`, `receive`: the session belongs to another principal. */
   | { status: 'denied' }
+  /** `open`, `receive`: the outbox of the audit trail is full, and refuses what begins (see `OutboxLimits`). */
+  | { status: 'full' }
   | { status: 'done' };

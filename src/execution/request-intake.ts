@@ -1,4 +1,5 @@
 import type { Operation, OperationResult, Position } from '../backplane/backplane.js';
+import { auditFull } from '../protocol/errors.js';
 import type { JsonRpcMessage } from '../protocol/json/jsonrpc.js';
 import { isRequest } from '../protocol/json/jsonrpc.js';
 import type { LiveSession } from '../replica/live-session.js';
@@ -116,6 +117,7 @@ export class RequestIntake {
     const { reply, results } = committed;
     const [opened] = results;
     if (opened?.status === 'denied') return GONE;
+    if (opened?.status === 'full') throw auditFull();
     live.principal = principal;
     if (opened?.status !== 'opened') return refusedBy(opened);
     if (reply.record !== undefined) live.followedBy = reply.followedBy;

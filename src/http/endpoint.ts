@@ -210,5 +210,6 @@ function refusalOf(error: unknown): Refusal | undefined {
   if (error.code === 'closed') return REFUSALS.closed;
   // Another node may have the key of the codec that this node lacks, so the client should try again.
   if (error.code === 'undecodable') return REFUSALS.undecodable;
+  if (error.code === 'audit_full') return REFUSALS.auditFull;
   return error.code === 'backplane_unavailable' ? REFUSALS.unavailable : undefined;
 }

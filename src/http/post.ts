@@ -6,6 +6,7 @@ import { FIRST_VERSION_WITH_PRIMING, isInitializeRequest } from '../replica/sdk.
 import type { Inbound } from '../execution/messages/client-messages.js';
 import type { NotServed, OpenedStream } from '../execution/execution.js';
 import { InitializeRefused } from '../execution/session-start.js';
+import type { AnynodeErrorCode } from '../protocol/errors.js';
 import { AnynodeError } from '../protocol/errors.js';
 import { Cursors } from '../stream/cursor.js';
 import type { Follower } from '../stream/followers/follower.js';
@@ -157,7 +158,7 @@ async function answerInitialize(
     }
     connection.end('complete');
   } catch (error) {
-    if (error instanceof AnynodeError && error.code === 'backplane_unavailable') throw error;
+    if (error instanceof AnynodeError && TRY_LATER.has(error.code)) throw error;
     if (error instanceof TooManySessions) {
       throw new RefusalError(
         error.kind === 'pending' ? REFUSALS.tooManyPending : REFUSALS.tooManySessions,
@@ -166,6 +167,9 @@ async function answerInitialize(
     answerWithoutSession(endpoint, res, request, error);
   }
 }
+
+/** Errors after which the client gets 503, because a later try may succeed. */
+const TRY_LATER = new Set<AnynodeErrorCode>(['backplane_unavailable', 'audit_full']);
 
 /**
  * Answers an `initialize` that the server refused, or that failed. The client gets a JSON-RPC error, and there is no

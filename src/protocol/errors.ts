@@ -5,10 +5,17 @@
  * - `session_not_found`: there is no session of that id, or it has ended.
  * - `request_timeout`: the client did not answer a `session(id).request` in time.
  * - `undecodable`: the stored text was not encoded by the `codec` of this node, or with keys that this node does not have.
+ * - `audit_full`: nothing that begins is accepted, because the audit trail could not be delivered for too long (the option
+ *   `audit`). HTTP clients see 503.
  * - `closed`: this node was closed, or another node owns the session now (`affinity: 'owner'`).
  */
 export type AnynodeErrorCode =
-  'backplane_unavailable' | 'session_not_found' | 'request_timeout' | 'undecodable' | 'closed';
+  | 'backplane_unavailable'
+  | 'session_not_found'
+  | 'request_timeout'
+  | 'undecodable'
+  | 'audit_full'
+  | 'closed';
 
 export class AnynodeError extends Error {
   override readonly name = 'AnynodeError';
@@ -31,6 +38,14 @@ export class FailedStep extends AnynodeError {
 /** Returns the error of a step that found its session ended. That is normal: the client may end the session at any time. */
 export function sessionEnded(): AnynodeError {
   return new AnynodeError('session_not_found', 'The session has ended');
+}
+
+/** Returns the error of a step that the full outbox of the audit trail has refused. */
+export function auditFull(): AnynodeError {
+  return new AnynodeError(
+    'audit_full',
+    'Too much waits for the audit trail: its sink, or the archiver, does not keep up',
+  );
 }
 
 export function isSessionEnded(error: unknown): boolean {

@@ -1,7 +1,8 @@
-import { AnynodeError } from '../../protocol/errors.js';
+import { AnynodeError, auditFull } from '../../protocol/errors.js';
 import type { Clock } from '../../protocol/timing/clock.js';
 import type {
   AttachRequest,
+  AuditOutboxes,
   Backplane,
   Commit,
   CommitReply,
@@ -18,6 +19,7 @@ import { ANY_PRINCIPAL, isReleased, LOG_START, STANDALONE, TooManySessions } fro
 import { FIRST_REVISION } from '../revision.js';
 import type { SdkStoreAccess } from '../sdk-store-access.js';
 import { inboundEntry, MemoryLog, noteEntry } from './memory-log.js';
+import { MemoryOutbox, memoryOutboxes } from './memory-outbox.js';
 import { MemorySdkStores } from './memory-sdk-stores.js';
 import { StoredSession } from './stored-session.js';
 
@@ -38,6 +40,7 @@ export class MemoryBackplane implements Backplane {
   readonly sessions = new Map<string, StoredSession>();
   readonly nodes = new Map<string, JoinedMemoryBackplane>();
   readonly sdkStores = new MemorySdkStores();
+  readonly outbox = new MemoryOutbox();
   /** The highest weight of a session that a node has tried to create. */
   heaviest = 1;
   private beginning: number | undefined;
@@ -55,6 +58,12 @@ export class MemoryBackplane implements Backplane {
     return Math.floor((this.beginning ?? 0) + clock.elapsed());
   }
 
+  /** Removes a session that has expired. */
+  expire(sessionId: string, now: number): void {
+    this.sessions.delete(sessionId);
+    this.outbox.end(sessionId, 'expired', now);
+  }
+
   /** Delivers a message in a later turn of the event loop, as a network would. The step that sends it has ended by then. */
   tell(nodeId: string, message: NodeMessage): void {
     setImmediate(() => this.nodes.get(nodeId)?.options.onMessage(message));
@@ -63,6 +72,7 @@ export class MemoryBackplane implements Backplane {
 
 class JoinedMemoryBackplane implements JoinedBackplane {
   readonly sdkStores: SdkStoreAccess;
+  readonly audit: AuditOutboxes;
   private left = false;
   private stores = 0;
 
@@ -71,6 +81,11 @@ class JoinedMemoryBackplane implements JoinedBackplane {
     readonly options: JoinOptions,
   ) {
     this.sdkStores = shared.sdkStores.of(options, (run) => this.step(run));
+    this.audit = memoryOutboxes(
+      shared.outbox,
+      (run) => this.step(run),
+      (id) => this.find(id) !== undefined,
+    );
   }
 
   ready(): Promise<void> {
@@ -85,6 +100,8 @@ class JoinedMemoryBackplane implements JoinedBackplane {
     return this.step((now) => {
       this.clearExpired(now);
       if (this.find(session.id) !== undefined) return false;
+      const { outbox } = this.shared;
+      if (outbox.refuses(session.id)) throw auditFull();
       if (session.most !== undefined) this.checkQuota(session, session.most, now);
       const { nodeId, retention } = this.options;
       const stored = new StoredSession(
@@ -104,14 +121,22 @@ class JoinedMemoryBackplane implements JoinedBackplane {
           errors: 0,
           owner: session.owned === true ? nodeId : undefined,
         },
-        new MemoryLog(retention),
+        new MemoryLog(retention, (entry) => outbox.copy(session.id, entry)),
         (node, message) => this.shared.tell(node, message),
+        () => outbox.refuses(session.id),
       );
       stored.weight = pendingWeight(session);
       this.shared.sessions.set(session.id, stored);
       stored.replicas.add(nodeId);
       const positions: Position[] = [];
-      stored.log.append(now, noteEntry({ kind: 'session.created', nodeId }));
+      const { principal, seal, initialize } = session;
+      stored.log.append(now, {
+        ...noteEntry({ kind: 'session.created', nodeId }),
+        audit: {
+          created: { principal, ...(seal !== undefined && { seal }) },
+          ...(session.protocolVersion !== '' && { initialize }),
+        },
+      });
       if (session.inbound !== undefined) {
         const inbound = inboundEntry(session.inbound, session.stream);
         positions.push({ n: 0, logId: stored.log.append(now, inbound) });
@@ -193,11 +218,12 @@ class JoinedMemoryBackplane implements JoinedBackplane {
   }
 
   remove(sessionId: string, principal: string | typeof ANY_PRINCIPAL) {
-    return this.step(() => {
+    return this.step((now) => {
       const session = this.find(sessionId);
       if (session === undefined) return false;
       if (principal !== ANY_PRINCIPAL && principal !== session.stored.principal) return false;
       this.shared.sessions.delete(sessionId);
+      this.shared.outbox.end(sessionId, principal === ANY_PRINCIPAL ? 'removed' : 'deleted', now);
       for (const node of session.nodes()) this.shared.tell(node, { type: 'gone', sessionId });
       return true;
     });
@@ -298,6 +324,8 @@ class JoinedMemoryBackplane implements JoinedBackplane {
     if (this.left) {
       return Promise.reject(new AnynodeError('closed', 'This node has left the backplane'));
     }
+    // A step is carried out at once, so no step of another node comes between.
+    this.shared.outbox.limits = this.options.audit;
     try {
       return Promise.resolve(run(this.shared.now(this.options.clock)));
     } catch (error) {
@@ -327,7 +355,7 @@ class JoinedMemoryBackplane implements JoinedBackplane {
     if (session === undefined) return undefined;
     const now = this.shared.now(this.options.clock);
     if (session.expiresAt <= now) {
-      this.shared.sessions.delete(sessionId);
+      this.shared.expire(sessionId, now);
       return undefined;
     }
     session.log.expire(now);
@@ -348,7 +376,7 @@ class JoinedMemoryBackplane implements JoinedBackplane {
     for (const [id, session] of this.shared.sessions) {
       looked += 1;
       if (session.expiresAt <= now) {
-        this.shared.sessions.delete(id);
+        this.shared.expire(id, now);
       } else {
         this.shared.sessions.delete(id);
         this.shared.sessions.set(id, session); // moves it to the end, to be looked at last

@@ -1,4 +1,4 @@
-import type { JoinOptions, LogEntry, LogId, Note, StreamEvent } from '../backplane.js';
+import type { JoinOptions, LogEntry, LogId, Note, OutboxEntry, StreamEvent } from '../backplane.js';
 import { compareLogIds, RESUMED_EVERY_MS } from '../backplane.js';
 
 /** An entry of a session's log: the fields of {@link LogEntry}, and those that streams need. */
@@ -7,6 +7,8 @@ export interface StoredEntry extends LogEntry {
   n: number;
   end: boolean;
   asker: string | undefined;
+  /** What the copy of the entry in the outbox says besides. */
+  audit?: Pick<OutboxEntry, 'created' | 'initialize'>;
 }
 
 /** The bytes that an entry counts besides its message. */
@@ -26,7 +28,11 @@ export class MemoryLog {
   /** The time of the last note that a stream was resumed, and how many such notes were skipped since. */
   private resumed = { at: 0, skipped: 0 };
 
-  constructor(private readonly retention: JoinOptions['retention']) {}
+  /** `copy` is called with each entry that is logged. */
+  constructor(
+    private readonly retention: JoinOptions['retention'],
+    private readonly copy: (entry: StoredEntry) => void = () => undefined,
+  ) {}
 
   /** Makes sure that new entries come after this place. */
   goOnAfter(logId: LogId | undefined): void {
@@ -68,8 +74,10 @@ export class MemoryLog {
       this.lastCounter += 1;
     }
     const logId = `${this.lastMs}-${this.lastCounter}`;
-    this.entries.push({ logId, at: this.lastMs, ...entry });
+    const stored = { logId, at: this.lastMs, ...entry };
+    this.entries.push(stored);
     this.bytes += sizeOf(entry);
+    this.copy(stored);
     return logId;
   }
 
@@ -167,7 +175,12 @@ export function noteEntry(note: Note, stream?: string): Omit<StoredEntry, 'logId
 }
 
 function sizeOf(entry: Pick<StoredEntry, 'message'> | undefined): number {
-  return ENTRY_BYTES + Buffer.byteLength(entry?.message ?? '');
+  return ENTRY_BYTES + messageBytes(entry);
+}
+
+/** Returns how many bytes the message of an entry has. */
+export function messageBytes(entry: Pick<LogEntry, 'message'> | undefined): number {
+  return Buffer.byteLength(entry?.message ?? '');
 }
 
 function toEvent(entry: StoredEntry): StreamEvent {

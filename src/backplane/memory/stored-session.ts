@@ -49,6 +49,7 @@ export class StoredSession implements SessionParts {
     readonly stored: SessionRecord & Pick<NewSession, 'hears'>,
     readonly log: MemoryLog,
     readonly tell: Tell,
+    private readonly refuses: () => boolean,
   ) {}
 
   record(): SessionRecord {
@@ -85,6 +86,7 @@ export class StoredSession implements SessionParts {
       used: false,
       becameOwner: false,
       stale: false,
+      isFull: !repeated && this.refuses(),
     };
     const results: OperationResult[] = [];
     for (const operation of operations) {
@@ -154,6 +156,7 @@ export class StoredSession implements SessionParts {
 
   private open(operation: OpenOperation, step: Step): OperationResult {
     if (operation.principal !== this.stored.principal) return { status: 'denied' };
+    if (step.isFull) return { status: 'full' };
     if (!step.repeated) {
       for (const id of operation.requests) {
         const open = this.requests.get(id);
@@ -207,6 +210,7 @@ export class StoredSession implements SessionParts {
 
   private receive(operation: ReceiveOperation, step: Step): OperationResult {
     if (operation.principal !== this.stored.principal) return { status: 'denied' };
+    if (step.isFull) return { status: 'full' };
     this.use(step);
     if (!step.repeated) {
       const entry = inboundEntry(operation.message, undefined);
@@ -251,6 +255,7 @@ export class StoredSession implements SessionParts {
       asker,
       ...(!operation.stream.startsWith(step.nodeId) && { by: step.nodeId }),
       ...(holder?.nodeId !== step.nodeId && { holder: holder?.nodeId ?? null }),
+      ...(effect?.type === 'initialize' && { audit: { initialize: effect.params } }),
     });
     const position = { n, logId };
     stream.last = position;

@@ -71,6 +71,8 @@ export interface Step {
   /** True if this commit has made the node the owner. */
   becameOwner: boolean;
   stale: boolean;
+  /** True if the outbox of the audit trail refuses operations that begin something. */
+  isFull: boolean;
   /** The result of the operation before this one. */
   before?: OperationResult | undefined;
 }

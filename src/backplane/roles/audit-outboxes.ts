@@ -14,8 +14,9 @@ import type { LogEntry } from '../session-log.js';
 /** Bounds of what may wait in the outboxes, and what happens when a bound is reached. */
 export interface OutboxLimits {
   /**
-   * `refuse`: a step that begins something is refused with `audit_full`. These are `create`, and commits with `open` or
-   * `receive`. Steps that go on with what has begun, such as the answer to a call, are stored above the bound.
+   * `refuse`: what begins something is refused. `create` rejects with `audit_full`, and the operations `open` and `receive` have
+   * the result `full`. What goes on with something that has begun, such as the answer to a call, is stored above the bound. A
+   * commit finds the outbox full for all of its operations, or for none.
    * `drop`: the step is carried out, and its entries are left out of the outbox. The outbox has one entry with a `gap` in
    * their place.
    */

@@ -1,6 +1,6 @@
 import type { JsonRpcMessage } from '../../protocol/json/jsonrpc.js';
 import { isInitialized, isNotification, isResponse } from '../../protocol/json/jsonrpc.js';
-import { isSessionEnded } from '../../protocol/errors.js';
+import { auditFull, isSessionEnded } from '../../protocol/errors.js';
 import { parseStoredMessage } from '../../protocol/json/parse-stored.js';
 import type { LiveSession } from '../../replica/live-session.js';
 import type { DeliveryContext } from '../../replica/replica.js';
@@ -87,6 +87,8 @@ export class ClientMessages {
         this.pool.dropIfEmpty(live);
         return 'gone';
       }
+      // A commit finds the outbox full for all of its messages, or for none.
+      if (committed.results[0]?.status === 'full') throw auditFull();
       live.principal = principal;
       const { reply, results } = committed;
       const forThisNode = messages.filter((_, at) => isHere(results[at]));

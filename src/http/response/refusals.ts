@@ -98,6 +98,10 @@ export const REFUSALS = {
     ...refusal(503, 'Service Unavailable: This node cannot read the session'),
     headers: { 'Retry-After': '1' },
   },
+  auditFull: {
+    ...refusal(503, 'Service Unavailable: The audit trail cannot be written'),
+    headers: { 'Retry-After': '5' },
+  },
   closed: {
     ...refusal(503, 'Service Unavailable: The server is shutting down'),
     headers: { 'Retry-After': '1' },
