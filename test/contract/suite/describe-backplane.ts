@@ -1,4 +1,5 @@
 import { describe } from 'vitest';
+import { describeAudit } from './audit.js';
 import { describeCommits } from './commit.js';
 import { describeEnds } from './ends.js';
 import { describeHolders } from './holders.js';
@@ -18,9 +19,14 @@ import { describeShownOn } from './shown-on.js';
 
 /**
  * Declares the tests that every backplane has to pass. `openStore` returns a store that no other test uses. Each test
- * puts two or more nodes on it.
+ * puts two or more nodes on it. `hasAudit: false` leaves out the tests of the audit trail's outboxes, which a backplane need
+ * not have.
  */
-export function describeBackplane(name: string, openStore: OpenStore): void {
+export function describeBackplane(
+  name: string,
+  openStore: OpenStore,
+  { hasAudit = true }: { hasAudit?: boolean } = {},
+): void {
   describe(name, () => {
     describeSessions(openStore);
     describeCommits(openStore);
@@ -37,5 +43,6 @@ export function describeBackplane(name: string, openStore: OpenStore): void {
     describeLooks(openStore);
     describeEnds(openStore);
     describeShownOn(openStore);
+    if (hasAudit) describeAudit(openStore);
   });
 }
